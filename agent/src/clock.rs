@@ -1,0 +1,48 @@
+//! The door to time: nothing else reads the clock or sleeps.
+
+use std::time::{Duration, Instant};
+
+/// A point in time, UTC.
+pub use jiff::Timestamp;
+
+/// Now, UTC, to the microsecond (the precision of PostgreSQL's own timestamps).
+#[allow(clippy::disallowed_methods)] // this is the door
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}
+
+/// A monotonic reading, for durations.
+#[allow(clippy::disallowed_methods)] // this is the door
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// Sleeps; cancel-safe.
+#[allow(clippy::disallowed_methods)] // this is the door
+pub async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// Sleeps on a plain thread; never call it on an async one.
+#[allow(clippy::disallowed_methods)] // this is the door
+pub fn sleep_blocking(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
+/// `2026-11-20T01:58:12Z`: how times are written everywhere, whole seconds and the zone.
+pub fn text(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A span of seconds for people: `850 ms`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
+pub fn span_text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min {} s", seconds / 60, seconds % 60),
+        7_200..=172_799 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}

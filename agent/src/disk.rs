@@ -1,0 +1,247 @@
+//! The door to local files: nothing else opens, writes, renames or locks one.
+//!
+//! Every error names its path. What is written here is private (directories 0700, files 0600)
+//! unless a caller says otherwise, and durable where the name says so: the file is synced, then
+//! renamed, then its directory is synced.
+#![allow(clippy::disallowed_methods)] // this is the door
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+
+/// Creates `dir` and its parents with mode 0700; fine when it is there.
+pub fn create_private_dir(dir: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| Error::file("create directory", dir, e))
+}
+
+/// Creates one directory that must not be there yet.
+pub fn create_new_dir(dir: &Path, mode: u32) -> Result<()> {
+    fs::DirBuilder::new().mode(mode).create(dir).map_err(|e| Error::file("create directory", dir, e))
+}
+
+/// Opens a file for reading.
+pub fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| Error::file("open", path, e))
+}
+
+/// Opens a file for reading without following a link at its end and without blocking on a FIFO.
+pub fn open_nofollow(path: &Path) -> std::io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+}
+
+/// Creates a file that must not be there yet, for reading and writing.
+pub fn create_new(path: &Path, mode: u32) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(|e| Error::file("create", path, e))
+}
+
+/// Opens a file for reading and writing, creating it with mode 0600 where it is not there.
+pub fn open_or_create(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| Error::file("open", path, e))
+}
+
+/// Reads a whole file of at most `bytes_max`.
+pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
+    let mut data = Vec::new();
+    open(path)?.take(bytes_max + 1).read_to_end(&mut data).map_err(|e| Error::file("read", path, e))?;
+    if data.len() as u64 > bytes_max {
+        return Err(Error::new(Kind::Config, format!("{} is larger than {bytes_max} bytes", path.display())));
+    }
+    Ok(data)
+}
+
+/// [`read`] as UTF-8.
+pub fn read_text(path: &Path, bytes_max: u64) -> Result<String> {
+    String::from_utf8(read(path, bytes_max)?)
+        .map_err(|_| Error::new(Kind::Config, format!("{} is not UTF-8", path.display())))
+}
+
+/// Creates a new private file with this content, durably. Fails where it is there already.
+pub fn write_new_durable(path: &Path, data: &[u8]) -> Result<()> {
+    let mut file = create_new(path, 0o600)?;
+    file.write_all(data).and_then(|()| file.sync_all()).map_err(|e| {
+        let _ = fs::remove_file(path); // half a file would look like a whole one
+        Error::file("write", path, e)
+    })?;
+    sync_parent(path)
+}
+
+/// Replaces a private file by this content: after a crash it is the old one or the new one.
+pub fn replace_durable(path: &Path, data: &[u8]) -> Result<()> {
+    let staged = staged_path(path);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&staged)
+        .map_err(|e| Error::file("create", &staged, e))?;
+    file.write_all(data).map_err(|e| Error::file("write", &staged, e))?;
+    publish(file, &staged, path)
+}
+
+/// Syncs a staged file, renames it to its final name and syncs the directory.
+pub fn publish(file: File, staged: &Path, path: &Path) -> Result<()> {
+    file.sync_all().map_err(|e| Error::file("sync", staged, e))?;
+    drop(file);
+    rename_durable(staged, path)
+}
+
+/// Renames and syncs both directories. Replaces a file at `to`; a directory only when empty.
+pub fn rename_durable(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(|e| Error::file(&format!("rename to {}:", to.display()), from, e))?;
+    sync_parent(to)?;
+    if from.parent() != to.parent() {
+        sync_parent(from)?;
+    }
+    Ok(())
+}
+
+/// Where a file is staged before [`publish`]: beside it, with `.new` behind its name.
+pub fn staged_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
+}
+
+/// Syncs the directory that holds `path`.
+pub fn sync_parent(path: &Path) -> Result<()> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::file("sync directory", dir, e))
+}
+
+/// Syncs every file and directory of the file system that holds `path` (syncfs(2)): one call
+/// where a sync a file would take a hundred thousand.
+pub fn sync_file_system(path: &Path) -> Result<()> {
+    let dir = File::open(path).map_err(|e| Error::file("open", path, e))?;
+    rustix::fs::syncfs(&dir).map_err(|e| Error::file("sync the file system of", path, e.into()))
+}
+
+/// Bytes that an ordinary user can still write to the file system that holds `path`, or its
+/// nearest existing parent.
+pub fn free_bytes(path: &Path) -> Result<u64> {
+    let mut at = path;
+    while !at.exists() {
+        match at.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => at = parent,
+            _ => {
+                at = Path::new(".");
+                break;
+            }
+        }
+    }
+    let stat = rustix::fs::statvfs(at).map_err(|e| Error::file("ask for free space of", at, e.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Whether group or others may read or write the file: a key that is so open is refused.
+pub fn is_private(path: &Path) -> Result<bool> {
+    let meta = fs::metadata(path).map_err(|e| Error::file("look at", path, e))?;
+    Ok(meta.permissions().mode() & 0o077 == 0)
+}
+
+/// An exclusive lock on a file, held until dropped or until the process ends, however it ends.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: File,
+}
+
+/// Takes the lock without waiting; `None` where another process holds it. The file is created
+/// when absent and never removed.
+pub fn try_lock(path: &Path) -> Result<Option<FileLock>> {
+    let file = open_or_create(path)?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(FileLock { _file: file })),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(e) => Err(Error::file("lock", path, e.into())),
+    }
+}
+
+/// Removes a file; fine when it is gone already.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory tree of ours; fine when it is gone already. Never follows links.
+pub fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// The entries of a directory, unsorted; `None` where there is no such directory.
+pub fn read_dir(dir: &Path) -> Result<Option<Vec<fs::DirEntry>>> {
+    match fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::file("list", dir, e)),
+        Ok(entries) => {
+            entries.collect::<std::io::Result<Vec<_>>>().map(Some).map_err(|e| Error::file("list", dir, e))
+        }
+    }
+}
+
+/// What lies at `path` itself (links are not followed); `None` where nothing does.
+pub fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::file("look at", path, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_files_are_private_and_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        write_new_durable(&path, b"one").unwrap();
+        assert!(is_private(&path).unwrap());
+        let again = write_new_durable(&path, b"two").unwrap_err();
+        assert_eq!(again.kind(), Kind::AlreadyExists);
+        assert_eq!(read(&path, 10).unwrap(), b"one");
+        assert!(read(&path, 2).is_err(), "a file beyond its bound is refused");
+        replace_durable(&path, b"three").unwrap();
+        assert_eq!(read(&path, 10).unwrap(), b"three");
+    }
+
+    #[test]
+    fn a_lock_excludes_until_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = try_lock(&path).unwrap();
+        assert!(held.is_some());
+        assert!(try_lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(try_lock(&path).unwrap().is_some());
+    }
+}

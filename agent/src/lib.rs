@@ -1,0 +1,20 @@
+//! Lifeboat's library: see `docs/architecture.md` for what lies where.
+//!
+//! Imports run downwards: cli → jobs (backup, recovery, upkeep) → catalog, repository →
+//! archive, postgres, odoo → store, disk, clock, names, error.
+
+pub mod archive;
+pub mod backup;
+pub mod catalog;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod disk;
+pub mod error;
+pub mod names;
+pub mod odoo;
+pub mod postgres;
+pub mod recovery;
+pub mod repository;
+pub mod store;
+pub mod upkeep;

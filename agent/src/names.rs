@@ -1,0 +1,224 @@
+//! The words with rules: names and identifiers as types that cannot hold a wrong value.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Kind, Result};
+
+macro_rules! text_name {
+    ($name:ident, $what:literal, $doc:literal) => {
+        #[doc = $doc]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl FromStr for $name {
+            type Err = Error;
+            fn from_str(text: &str) -> Result<Self> {
+                match Self::rule(text) {
+                    None => Ok(Self(text.to_owned())),
+                    Some(why) => {
+                        Err(Error::new(Kind::Usage, format!("{} {:?} {why}", $what, truncated(text))))
+                    }
+                }
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = Error;
+            fn try_from(text: String) -> Result<Self> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+    };
+}
+
+text_name!(
+    InstanceName,
+    "instance name",
+    "One PostgreSQL cluster plus its Odoo data directory: 1-64 of `a-z 0-9 . _ -`, starting with a letter or digit; part of keys."
+);
+text_name!(
+    TenantName,
+    "tenant name",
+    "One Odoo database: any PostgreSQL database name (1-63 bytes) without control characters or `/`, and not `.` or `..`."
+);
+text_name!(
+    ReleaseId,
+    "release ID",
+    "What the pipeline calls a release: 1-128 of `A-Z a-z 0-9 . _ + : @ -`, starting with a letter or digit."
+);
+text_name!(
+    SnapshotId,
+    "snapshot ID",
+    "`<UTC second>-<kind>-<8 hex digits>`, as in `20261120T015812Z-dump-4f3a9c1e`: sorts by time, part of keys."
+);
+
+fn truncated(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+fn plain(text: &str, extra: &str, most: usize) -> Option<&'static str> {
+    let first = text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    let rest = text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c));
+    (!first || !rest || text.len() > most).then_some("has a character or a length that is not allowed")
+}
+
+impl InstanceName {
+    fn rule(text: &str) -> Option<&'static str> {
+        if text.chars().any(|c| c.is_ascii_uppercase()) {
+            return Some("must be lower case");
+        }
+        plain(text, "._-", 64)
+    }
+}
+
+impl TenantName {
+    fn rule(text: &str) -> Option<&'static str> {
+        match text {
+            "" => Some("is empty"),
+            "." | ".." => Some("is a directory name"),
+            _ if text.len() > 63 => Some("is longer than PostgreSQL's 63 bytes"),
+            _ if text.contains('/') => Some("contains a slash"),
+            _ if text.chars().any(char::is_control) => Some("contains a control character"),
+            _ => None,
+        }
+    }
+}
+
+impl ReleaseId {
+    fn rule(text: &str) -> Option<&'static str> {
+        plain(text, "._+:@-", 128)
+    }
+}
+
+impl SnapshotId {
+    fn rule(text: &str) -> Option<&'static str> {
+        let fine = text.len() <= 48
+            && text.len() > 26
+            && text.as_bytes()[8] == b'T'
+            && text.as_bytes()[15] == b'Z'
+            && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "TZ-".contains(c));
+        (!fine).then_some("is not of the form <UTC second>-<kind>-<8 hex digits>")
+    }
+
+    /// A new identifier for a snapshot of this kind begun at this time; 32 random bits keep two
+    /// of the same second apart.
+    pub fn new(begun: Timestamp, kind: &str) -> SnapshotId {
+        let time = begun.strftime("%Y%m%dT%H%M%SZ");
+        SnapshotId(format!("{time}-{kind}-{}", random_hex(4)))
+    }
+}
+
+/// `bytes` bytes from the operating system's generator, as lower-case hex.
+pub fn random_hex(bytes: usize) -> String {
+    let mut raw = vec![0u8; bytes];
+    getrandom::fill(&mut raw).expect("the operating system gives random bytes");
+    raw.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A position in the WAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Lsn(pub u64);
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xffff_ffff)
+    }
+}
+
+impl FromStr for Lsn {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Lsn> {
+        let parsed = text.split_once('/').and_then(|(high, low)| {
+            let fits = |s: &str| !s.is_empty() && s.len() <= 8 && s.bytes().all(|b| b.is_ascii_hexdigit());
+            (fits(high) && fits(low)).then_some(())?;
+            Some(u64::from_str_radix(high, 16).ok()? << 32 | u64::from_str_radix(low, 16).ok()?)
+        });
+        parsed.map(Lsn).ok_or_else(|| {
+            Error::new(Kind::Usage, format!("{:?} is not an LSN such as 2/A7000000", truncated(text)))
+        })
+    }
+}
+
+impl TryFrom<String> for Lsn {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Lsn> {
+        text.parse()
+    }
+}
+
+impl From<Lsn> for String {
+    fn from(lsn: Lsn) -> String {
+        lsn.to_string()
+    }
+}
+
+/// A number of bytes for people: `812 B`, `4.2 MiB`.
+pub fn bytes_text(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_refuse_what_could_leave_their_place_in_a_key() {
+        for bad in ["", ".", "..", "a/b", "a\nb", &"x".repeat(64)] {
+            assert!(bad.parse::<TenantName>().is_err(), "{bad:?}");
+        }
+        for bad in ["", ".x", "A", "a/b", "a b"] {
+            assert!(bad.parse::<InstanceName>().is_err(), "{bad:?}");
+        }
+        assert!("shop é 1".parse::<TenantName>().is_ok());
+        assert!("2026.11.20-rc1+b7".parse::<ReleaseId>().is_ok());
+        assert!("../../x".parse::<ReleaseId>().is_err());
+    }
+
+    #[test]
+    fn snapshot_ids_round_trip_and_refuse_paths() {
+        let id = SnapshotId::new(Timestamp::UNIX_EPOCH, "filestore");
+        assert_eq!(id.as_str().parse::<SnapshotId>().unwrap(), id);
+        assert!(id.as_str().starts_with("19700101T000000Z-filestore-"));
+        assert!("20261120T015812Z-../../../etc/pw".parse::<SnapshotId>().is_err());
+    }
+
+    #[test]
+    fn lsn_round_trips() {
+        assert_eq!("2/A7000000".parse::<Lsn>().unwrap(), Lsn(0x2_A700_0000));
+        assert_eq!(Lsn(0x2_A700_0000).to_string(), "2/A7000000");
+        for bad in ["", "/", "2/", "+2/0", "123456789/0", "2/G"] {
+            assert!(bad.parse::<Lsn>().is_err(), "{bad}");
+        }
+    }
+}
