@@ -216,6 +216,38 @@ pub fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
     }
 }
 
+/// Sets mode, modification time and, where given, owner (user, group) of an open file.
+pub fn set_attributes(
+    file: &File,
+    path: &Path,
+    mode: u32,
+    mtime_ns: i64,
+    owner: Option<(u32, u32)>,
+) -> Result<()> {
+    use rustix::fs::{Gid, Mode, Timespec, Timestamps, Uid, fchmod, fchown, futimens};
+    let fail = |verb: &str, e: rustix::io::Errno| Error::file(verb, path, e.into());
+    if let Some((uid, gid)) = owner {
+        fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|e| fail("give away", e))?;
+    }
+    fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| fail("set the mode of", e))?;
+    let time = Timespec { tv_sec: mtime_ns.div_euclid(1_000_000_000), tv_nsec: mtime_ns.rem_euclid(1_000_000_000) };
+    futimens(file, &Timestamps { last_access: time, last_modification: time })
+        .map_err(|e| fail("set the time of", e))
+}
+
+/// Makes a directory with this mode (whatever the umask) and owner; fine when it is there.
+pub fn make_dir(dir: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::file("create directory", dir, e)),
+        _ => {}
+    }
+    let fail = |verb: &str, e: std::io::Error| Error::file(verb, dir, e);
+    if let Some((uid, gid)) = owner {
+        std::os::unix::fs::lchown(dir, Some(uid), Some(gid)).map_err(|e| fail("give away", e))?;
+    }
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode)).map_err(|e| fail("set the mode of", e))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

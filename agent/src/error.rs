@@ -212,6 +212,18 @@ impl Error {
         out
     }
 
+    /// The error of a reader or writer: one of ours that travelled inside an I/O error comes out
+    /// as it was, any other gets `what` before it.
+    pub fn carried(kind: Kind, what: impl Into<String>, e: std::io::Error) -> Error {
+        if !e.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+            return Error::new(kind, what).because(e);
+        }
+        match e.into_inner().map(|inner| inner.downcast::<Error>()) {
+            Some(Ok(ours)) => *ours,
+            _ => Error::new(kind, what),
+        }
+    }
+
     /// An error of the file system on `path`, of the kind that its errno says.
     pub fn file(verb: &str, path: &std::path::Path, source: std::io::Error) -> Error {
         use std::io::ErrorKind as E;

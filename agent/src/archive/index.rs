@@ -156,7 +156,7 @@ fn write_line(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_vec(value)
         .map_err(|e| Error::new(Kind::Internal, "cannot write an index line").because(e))?;
     line.push(b'\n');
-    out.write_all(&line).map_err(|e| Error::new(Kind::Io, "cannot write an index").because(e))
+    out.write_all(&line).map_err(|e| Error::carried(Kind::Io, "cannot write an index", e))
 }
 
 /// Reads an index line by line, each checked; memory is bounded by one line.
@@ -213,7 +213,7 @@ impl<R: BufRead> IndexReader<R> {
         let n = (&mut self.input)
             .take(LINE_BYTES_MAX)
             .read_until(b'\n', &mut self.line)
-            .map_err(|e| crate::archive::unpack::read_failed(&self.name, e))?;
+            .map_err(|e| Error::carried(Kind::Io, format!("cannot read index {}", self.name), e))?;
         if n > 0 && self.line.pop() != Some(b'\n') {
             return Err(self.bad("it does not end"));
         }

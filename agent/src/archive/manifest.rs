@@ -95,8 +95,10 @@ pub struct Origin {
 /// Of a dump.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DumpFacts {
-    /// PostgreSQL's version as the server tells it (`server_version_num`).
-    pub server_version_num: u32,
+    /// PostgreSQL's major version; pg_restore must be of the same or a newer one.
+    pub server_major: u32,
+    /// As in `pg_dump (PostgreSQL) 15.10`.
+    pub pg_dump: String,
     /// Odoo's version, where `base` is installed.
     pub odoo_version: Option<String>,
     /// Size of the dump (custom format, uncompressed).

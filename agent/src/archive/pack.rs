@@ -166,7 +166,7 @@ impl<W: Write> PackBuilder<W> {
 }
 
 fn write_failed(e: std::io::Error) -> Error {
-    Error::new(Kind::Io, "cannot write a pack").because(e)
+    Error::carried(Kind::Io, "cannot write a pack", e)
 }
 
 fn header(name: &str, kind: tar::EntryType, mode: u32, mtime: i64, bytes: usize) -> Result<tar::Header> {

@@ -86,7 +86,7 @@ impl Recipients {
         age::Encryptor::with_recipients(all)
             .map_err(|e| Error::new(Kind::Config, "the recipients do not go together").because(e))?
             .wrap_output(output)
-            .map_err(|e| Error::new(Kind::Io, "cannot begin a sealed object").because(e))
+            .map_err(|e| Error::carried(Kind::Io, "cannot begin a sealed object", e))
     }
 }
 

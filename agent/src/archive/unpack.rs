@@ -108,7 +108,7 @@ fn to_end(name: &str, reader: &mut dyn Read) -> Result<()> {
 }
 
 fn broken(name: &str, e: std::io::Error) -> Error {
-    Error::new(Kind::Integrity, format!("{name} cannot be decoded")).because(e)
+    Error::carried(Kind::Integrity, format!("{name} cannot be decoded"), e)
 }
 
 /// Runs `decode` over the hashed input, then decides by the stored bytes: if they are not the
@@ -127,20 +127,10 @@ fn checked<R: Read, T>(
     }
     let beyond = object.bytes.saturating_add(1).saturating_sub(hashing.passed());
     std::io::copy(&mut (&mut hashing).take(beyond), &mut std::io::sink())
-        .map_err(|e| read_failed(&object.name, e))?;
+        .map_err(|e| Error::carried(Kind::Io, format!("cannot read {}", object.name), e))?;
     let (_, sha256, bytes) = hashing.finish();
     object.check(bytes, sha256)?;
     decoded
-}
-
-/// The error of reading `name` from the store, with ours unwrapped where it travelled inside an
-/// I/O error.
-pub fn read_failed(name: &str, e: std::io::Error) -> Error {
-    if e.get_ref().is_some_and(|inner| inner.is::<Error>()) {
-        let inner = e.into_inner().and_then(|inner| inner.downcast::<Error>().ok());
-        return inner.map_or_else(|| Error::new(Kind::Io, format!("cannot read {name}")), |e| *e);
-    }
-    Error::new(Kind::Io, format!("cannot read {name}")).because(e)
 }
 
 #[cfg(test)]

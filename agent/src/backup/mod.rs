@@ -1,1 +1,250 @@
-//! (being written)
+//! `lifeboat backup`: dumps, filestores and globals of an instance into its repository.
+
+mod batches;
+mod dump;
+mod file_reader;
+mod filestore;
+mod job;
+mod pace;
+mod reconcile;
+mod stream;
+mod tenant;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::archive::manifest::{Manifest, SnapshotKind};
+use crate::archive::seal::Recipients;
+use crate::archive::signature::SigningKey;
+use crate::catalog::state::StateDir;
+use crate::clock::{self, Timestamp};
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::names::{InstanceName, ReleaseId, TenantName};
+use crate::odoo::tenants::{Discovery, discover};
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::server::server_info;
+use crate::postgres::session::Session;
+use crate::postgres::tools::Tools;
+use crate::progress::Progress;
+use crate::repository::lease::Lease;
+use crate::repository::writer::SnapshotWriter;
+use crate::repository::{Repository, layout};
+use job::Job;
+pub use tenant::{Kinds, TenantReport};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// These only; all of the configuration (or all that are discovered) where empty.
+    pub tenants: Vec<TenantName>,
+    /// What of each.
+    pub kinds: Kinds,
+    /// The release that every snapshot of this run is tied to.
+    pub release: Option<ReleaseId>,
+}
+
+/// What was done.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Whose.
+    pub instance: InstanceName,
+    /// Tied to which release.
+    pub release: Option<ReleaseId>,
+    /// UTC.
+    pub begun: Timestamp,
+    /// UTC.
+    pub ended: Timestamp,
+    /// Roles and tablespaces, where dumps were asked for.
+    pub globals: Option<Manifest>,
+    /// What was stored.
+    pub tenants: Vec<TenantReport>,
+    /// What a person should know although nothing failed.
+    pub notes: Vec<String>,
+    /// What failed; the others are stored all the same.
+    #[serde(skip)]
+    pub failures: Vec<(String, Error)>,
+}
+
+impl Report {
+    /// How the run as a whole went: the error decides the exit code.
+    ///
+    /// # Errors
+    /// The one failure's own kind where all failed alike, `Incomplete` where something is stored.
+    pub fn verdict(&self) -> Result<()> {
+        let missing: u64 = self.tenants.iter().map(TenantReport::missing_files).sum();
+        let kinds: Vec<Kind> = self.failures.iter().map(|(_, e)| e.kind()).collect();
+        let stored = self.tenants.len();
+        match kinds.as_slice() {
+            [] if missing == 0 => Ok(()),
+            [] => Err(Error::new(
+                Kind::Incomplete,
+                format!("{missing} files that the databases name are not in the repository"),
+            )
+            .effect("the snapshots exist; restored, those attachments will be empty")
+            .next("lifeboat show SNAPSHOT names the files and why; files that the source had lost must be found there")),
+            [first, rest @ ..] => {
+                let kind = if stored == 0 && rest.iter().all(|k| k == first) { *first } else { Kind::Incomplete };
+                let names: Vec<&str> = self.failures.iter().map(|(name, _)| name.as_str()).collect();
+                Err(Error::new(kind, format!("not backed up: {}", names.join(", ")))
+                    .effect(format!("their recovery windows end at their last snapshots; {stored} tenants were stored"))
+                    .safe("running again is safe")
+                    .next("mend what each error above says, then run lifeboat backup again"))
+            }
+        }
+    }
+}
+
+/// Runs a backup: takes locks and lease, then globals, then each tenant. One tenant's failure
+/// does not stop the others, unless it is the store's: then the rest would fail alike.
+///
+/// # Errors
+/// What kept it from beginning, or a stop by signal; failures of single tenants are in the report.
+pub async fn run(config: &Config, request: Request, progress: Progress, cancel: CancellationToken) -> Result<Report> {
+    let begun = clock::now();
+    let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
+    let signing = SigningKey::load(config.signing.key_file.as_deref().ok_or_else(|| {
+        Error::new(Kind::Config, "signing.key_file is not set")
+            .effect("an unsigned snapshot would be refused by every restore, so none is made")
+            .next("lifeboat init makes a key, or ssh-keygen -t ed25519 -N ''")
+    })?)?;
+    let state = StateDir::open(&config.state_dir, &config.instance)?;
+    let postgres = PostgresOptions::from(&config.postgres);
+    let repository = Repository::configured(config).await?;
+    let mut session = Session::maintenance(&postgres).await?;
+    let server = server_info(&mut session).await?;
+    session.close().await;
+    let tools = Tools::find(&postgres, server.major).await?;
+    let lease = Lease::take(&repository, state.holder()).await?;
+    let cancel = cancel.child_token();
+    let (lost, stop) = (lease.lost().clone(), cancel.clone());
+    let _watch = AbortOnDropHandle::new(tokio::spawn(async move {
+        lost.cancelled().await;
+        stop.cancel();
+    }));
+    let filestores = match request.kinds.filestore {
+        true => Some(config.data_dir()?.join("filestore")),
+        false => None,
+    };
+    let origin = repository.bind(server.system_identifier.as_deref()).await?;
+    let leftovers = repository.store().clean_leftovers(&layout::instance_prefix(&config.instance)).await?;
+    if leftovers > 0 {
+        progress.note(format!("{leftovers} unfinished uploads of an earlier run were removed"));
+    }
+    let job = Job {
+        repository,
+        origin,
+        recipients,
+        signing,
+        state,
+        postgres,
+        backup: config.backup.clone(),
+        filestores,
+        release: request.release.clone(),
+        progress,
+        cancel,
+    };
+    let mut report = Report {
+        instance: config.instance.clone(),
+        release: request.release.clone(),
+        begun,
+        ended: begun,
+        globals: None,
+        tenants: Vec::new(),
+        notes: Vec::new(),
+        failures: Vec::new(),
+    };
+    let outcome = all(&job, &tools, config, &request, &mut report).await;
+    let lost = lease.lost().is_cancelled();
+    lease.release().await;
+    outcome?;
+    if lost {
+        return Err(Error::new(Kind::Busy, "the lease on the instance was lost during the backup")
+            .effect("what had no manifest yet does not count")
+            .next("look who else backs up this instance, then run again"));
+    }
+    job.stop_if_cancelled()?;
+    report.ended = clock::now();
+    Ok(report)
+}
+
+async fn all(job: &Job, tools: &Tools, config: &Config, request: &Request, report: &mut Report) -> Result<()> {
+    let tenants = choose(job, config, request, report).await?;
+    let (snapshots, _) = job.repository.snapshot_ids().await?;
+    if request.kinds.dump {
+        match globals(job, tools, report).await {
+            Ok(manifest) => report.globals = Some(manifest),
+            Err(e) => report.failures.push(("globals".into(), e)),
+        }
+    }
+    for (n, name) in tenants.iter().enumerate() {
+        let store_fails = report.failures.iter().any(|(_, e)| {
+            matches!(e.kind(), Kind::Unreachable | Kind::NoSpace | Kind::Denied | Kind::Interrupted)
+        });
+        if store_fails || job.cancel.is_cancelled() {
+            let left = tenants.len() - n;
+            report.notes.push(format!("{left} tenants were not tried after that: {}", join(&tenants[n..])));
+            let e = Error::new(Kind::Incomplete, "not tried, because the one before could not be stored");
+            report.failures.push((join(&tenants[n..]), e));
+            break;
+        }
+        match tenant::back_up(job, tools, name, request.kinds, &snapshots).await {
+            Ok(done) => report.tenants.push(done),
+            Err(e) if e.kind() == Kind::NotFound && !wanted_by_name(config, request, name) => {
+                report.notes.push(format!("database {name} was dropped meanwhile: {}", e.what()));
+            }
+            Err(e) => report.failures.push((name.to_string(), e)),
+        }
+    }
+    Ok(())
+}
+
+fn join(names: &[TenantName]) -> String {
+    names.iter().map(TenantName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn wanted_by_name(config: &Config, request: &Request, name: &TenantName) -> bool {
+    request.tenants.contains(name) || config.odoo.tenants.contains(name)
+}
+
+/// The tenants of the request, of the configuration, or those discovered, in this order.
+async fn choose(job: &Job, config: &Config, request: &Request, report: &mut Report) -> Result<Vec<TenantName>> {
+    let named = if request.tenants.is_empty() { &config.odoo.tenants } else { &request.tenants };
+    if !named.is_empty() {
+        return Ok(named.clone());
+    }
+    job.progress.stage("looking for tenants".to_owned());
+    let Discovery { tenants, unknown, notes, .. } = discover(&job.postgres).await?;
+    report.notes.extend(notes);
+    for (name, e) in unknown {
+        if !config.odoo.exclude.iter().any(|excluded| excluded.as_str() == name) {
+            report.failures.push((name, e));
+        }
+    }
+    let names: Vec<TenantName> =
+        tenants.into_iter().map(|t| t.name).filter(|name| !config.odoo.exclude.contains(name)).collect();
+    if names.is_empty() && report.failures.is_empty() {
+        return Err(Error::new(
+            Kind::NotFound,
+            format!("no Odoo database at {}:{}", job.postgres.host_text(), job.postgres.port),
+        )
+        .because("no database has a table ir_module_module, or all are excluded")
+        .effect("nothing was backed up")
+        .next("check postgres.host and postgres.port, or name the databases in odoo.tenants"));
+    }
+    Ok(names)
+}
+
+async fn globals(job: &Job, tools: &Tools, report: &mut Report) -> Result<Manifest> {
+    let kind = SnapshotKind::Globals;
+    let snapshot = SnapshotWriter::begin(&job.repository, &job.origin, &job.recipients, job.pack_settings(), kind);
+    let (streamed, notes) = dump::globals(job, tools, &snapshot).await?;
+    report.notes.extend(notes);
+    let mut manifest = snapshot.manifest(snapshot.begun());
+    manifest.release = job.release.clone();
+    manifest.plain_bytes = streamed.bytes;
+    job.stop_if_cancelled()?;
+    snapshot.publish(&manifest, &job.signing).await?;
+    Ok(manifest)
+}

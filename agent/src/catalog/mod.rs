@@ -1,1 +1,5 @@
-//! (being written)
+//! What this host knows by itself: the state directory. All of it can be lost: the next backup
+//! then reads everything again and says so.
+
+pub mod known;
+pub mod state;

@@ -1,1 +1,66 @@
-//! (being written)
+//! `lifeboat restore`: plan, then apply. Choosing and planning change nothing; only `apply`
+//! writes. Never overwrites: new names, empty or absent directories.
+
+pub mod apply;
+pub mod choose;
+mod database;
+mod extract;
+mod filestore;
+pub mod plan;
+mod wanted;
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::names::{ReleaseId, SnapshotId, TenantName};
+use crate::repository::snapshots::Trust;
+
+/// Which snapshot of the tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// The newest dump.
+    Latest,
+    /// This one.
+    Snapshot(SnapshotId),
+    /// The newest dump tied to this release.
+    Release(ReleaseId),
+}
+
+/// What is asked for.
+#[derive(Clone)]
+pub struct Request {
+    /// Whose.
+    pub tenant: TenantName,
+    /// Which.
+    pub pick: Pick,
+    /// The new database; a name made of the tenant's and the point's time where `None`.
+    pub target: Option<TenantName>,
+    /// Odoo's data directory that the filestore goes into; no filestore where `None`.
+    pub data_dir: Option<PathBuf>,
+    /// The role that will own everything; the recorded owners where `None`.
+    pub owner: Option<String>,
+    /// Whether to neutralize; where `None`, unless it is the real thing (the tenant's own name).
+    pub neutralize: Option<bool>,
+    /// What `web.base.url` of a neutralized copy becomes.
+    pub base_url: Option<String>,
+    /// Whose manifests are believed.
+    pub trust: Trust,
+}
+
+/// Who owns restored files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileOwner {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// Whoever owns the directory that the filestore goes into, where we may give files away.
+fn file_owner(data_dir: &std::path::Path) -> Result<Option<FileOwner>> {
+    use std::os::unix::fs::MetadataExt;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    Ok(crate::disk::metadata(data_dir)?.map(|meta| FileOwner { uid: meta.uid(), gid: meta.gid() }))
+}

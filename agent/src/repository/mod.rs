@@ -1,1 +1,197 @@
-//! (being written)
+//! What the store holds: the layout of keys, snapshots written and read whole, the lease.
+//!
+//! Data first, the manifest that names it last, create-only: a crash may leave garbage, never a
+//! lie. Objects are never rewritten but for the lease.
+
+pub mod layout;
+pub mod lease;
+pub mod pack_worker;
+pub mod reader;
+pub mod snapshots;
+pub mod upload_sink;
+pub mod writer;
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::digest::Sha256;
+use crate::archive::manifest::{FORMAT, Origin};
+use crate::clock::{self, Timestamp};
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::names::{InstanceName, random_hex};
+use crate::store::{Store, StoreOptions};
+
+/// Largest `lifeboat.json` or `instance.json` that is read.
+const META_BYTES_MAX: u64 = 64 << 10;
+
+/// `lifeboat.json`: written once, when the repository is made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Meta {
+    format: u32,
+    id: String,
+    created: Timestamp,
+}
+
+/// `instance.json`: written once, by the instance's first backup.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct InstanceMeta {
+    instance: InstanceName,
+    /// PostgreSQL's system identifier, as text (JSON numbers do not hold 64 bits everywhere);
+    /// absent where the agent's role may not ask for it.
+    system_identifier: Option<String>,
+    created: Timestamp,
+}
+
+/// One instance's part of an opened repository. Cheap to clone.
+#[derive(Clone)]
+pub struct Repository {
+    store: Store,
+    id: String,
+    meta_sha256: Sha256,
+    instance: InstanceName,
+}
+
+impl Repository {
+    /// Makes the repository: writes `lifeboat.json`, create-only, after probing that the store
+    /// honours create-only writes at all. Its id is the result.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where there is one, `Repository` where the store ignores If-None-Match.
+    pub async fn init(store: &Store) -> Result<String> {
+        if store.head(layout::META).await?.is_some() {
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                format!("{} is a Lifeboat repository already", store.url()),
+            )
+            .safe("nothing was changed")
+            .next("use it as it is, or choose another URL"));
+        }
+        if !store.probe_conditional_put("probe").await? {
+            return Err(Error::new(
+                Kind::Repository,
+                format!("{} ignores If-None-Match: objects could be overwritten", store.url()),
+            )
+            .effect("the promise that nothing stored is ever rewritten cannot be kept there")
+            .next("use a store with conditional writes (AWS S3, MinIO, Ceph, R2, Azure, GCS) or a local directory"));
+        }
+        let meta = Meta { format: FORMAT, id: random_hex(16), created: clock::now() };
+        store.put_new(layout::META, to_json(&meta)?).await?;
+        Ok(meta.id)
+    }
+
+    /// Opens the repository for one instance.
+    ///
+    /// # Errors
+    /// `Repository` when it is not initialised or of a newer format; `Denied` or `Unreachable`
+    /// when that could not be found out.
+    pub async fn open(store: Store, instance: InstanceName) -> Result<Repository> {
+        let bytes = store.get(layout::META, META_BYTES_MAX).await.map_err(|e| match e.kind() {
+            Kind::NotFound => Error::new(Kind::Repository, format!("{} is not a Lifeboat repository", store.url()))
+                .because(e)
+                .next("check repository.url; lifeboat init makes a new one"),
+            _ => e.context(format!("open repository {}", store.url())),
+        })?;
+        let meta: Meta = serde_json::from_slice(&bytes).map_err(|e| {
+            Error::new(Kind::Integrity, format!("lifeboat.json in {} cannot be read", store.url())).because(e)
+        })?;
+        if meta.format != FORMAT {
+            return Err(Error::new(
+                Kind::Repository,
+                format!("{} has format {}; this program reads format {FORMAT}", store.url(), meta.format),
+            )
+            .safe("nothing was changed")
+            .next("use a Lifeboat at least as new as the one that made the repository"));
+        }
+        Ok(Repository { store, id: meta.id, meta_sha256: Sha256::of(&bytes), instance })
+    }
+
+    /// The repository of a configuration.
+    pub async fn configured(config: &Config) -> Result<Repository> {
+        let options = StoreOptions::from(config);
+        Repository::open(Store::open(&config.repository.url, &options)?, config.instance.clone()).await
+    }
+
+    /// The door below.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whose part this is.
+    pub fn instance(&self) -> &InstanceName {
+        &self.instance
+    }
+
+    /// The repository's id: 32 hex digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What manifests of this instance must say of their origin.
+    ///
+    /// # Errors
+    /// `NotFound` before the instance's first backup.
+    pub async fn origin(&self) -> Result<Origin> {
+        Ok(self.read_instance().await?.0)
+    }
+
+    async fn read_instance(&self) -> Result<(Origin, InstanceMeta)> {
+        let key = layout::instance_meta(&self.instance);
+        let bytes = self.store.get(&key, META_BYTES_MAX).await.map_err(|e| match e.kind() {
+            Kind::NotFound => Error::new(
+                Kind::NotFound,
+                format!("{} holds nothing of instance {}", self.store.url(), self.instance),
+            )
+            .because(e)
+            .next("check instance in the configuration; lifeboat backup makes the first snapshot"),
+            _ => e,
+        })?;
+        let meta: InstanceMeta = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::new(Kind::Integrity, format!("{key} cannot be read")).because(e))?;
+        if meta.instance != self.instance {
+            return Err(Error::new(Kind::Integrity, format!("{key} belongs to instance {}", meta.instance)));
+        }
+        let origin = Origin {
+            repository: self.id.clone(),
+            repository_sha256: self.meta_sha256,
+            instance: self.instance.clone(),
+            instance_sha256: Sha256::of(&bytes),
+        };
+        Ok((origin, meta))
+    }
+
+    /// Binds the instance's name to a cluster on its first backup, and checks it on every other:
+    /// a second cluster under the same name is refused.
+    pub async fn bind(&self, system_identifier: Option<&str>) -> Result<Origin> {
+        let known = match self.read_instance().await {
+            Err(e) if e.kind() == Kind::NotFound => None,
+            other => Some(other?),
+        };
+        let Some((origin, meta)) = known else {
+            let meta = InstanceMeta {
+                instance: self.instance.clone(),
+                system_identifier: system_identifier.map(str::to_owned),
+                created: clock::now(),
+            };
+            self.store.put_new(&layout::instance_meta(&self.instance), to_json(&meta)?).await?;
+            return self.origin().await;
+        };
+        if let (Some(known), Some(here)) = (&meta.system_identifier, system_identifier)
+            && known != here
+        {
+            return Err(Error::new(
+                Kind::Repository,
+                format!("instance {} is the cluster with system identifier {known}; this server is {here}", self.instance),
+            )
+            .effect("nothing was stored: the backups of two clusters must not be mixed under one name")
+            .next("check postgres.host and postgres.port; a new cluster wants a new instance name in the configuration"));
+        }
+        Ok(origin)
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}

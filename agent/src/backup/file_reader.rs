@@ -1,0 +1,179 @@
+//! One file of a filestore into packs: read once, hashed on the way, checked against the name
+//! that Odoo gave it.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use sha1::Digest as _;
+
+use crate::archive::digest::{Sha256, hex};
+use crate::archive::index::{Entry, Part};
+use crate::archive::pack::{EXTENT_BYTES, Member};
+use crate::backup::pace::Pace;
+use crate::clock;
+use crate::disk;
+use crate::error::Result;
+use crate::repository::pack_worker::{PackWorker, Stored};
+
+/// Odoo writes straight to the final name: what does not fit its name gets this long to fit...
+const SECOND_LOOK: Duration = Duration::from_millis(250);
+/// ... where it was written to this recently.
+const STILL_WRITTEN: Duration = Duration::from_secs(60);
+
+/// What reading a file gave.
+pub enum ReadFile {
+    /// It is in the packs; parts count in the table at `snapshot`.
+    Stored(Entry),
+    /// It went away before it was opened.
+    Vanished,
+    /// It could not be read, and why.
+    Unreadable(String),
+}
+
+/// Reads files into one worker's packs.
+pub struct FileReader<'a> {
+    worker: &'a mut PackWorker,
+    pace: &'a Pace,
+    /// Place of the snapshot being written in the index's table.
+    snapshot: u32,
+    buffer: Vec<u8>,
+}
+
+struct Content {
+    bytes: u64,
+    sha256: Sha256,
+    sha1: String,
+    parts: Vec<Part>,
+    mode: u32,
+    mtime_ns: i64,
+}
+
+impl<'a> FileReader<'a> {
+    /// A reader into `worker`.
+    pub fn new(worker: &'a mut PackWorker, pace: &'a Pace, snapshot: u32) -> FileReader<'a> {
+        FileReader { worker, pace, snapshot, buffer: vec![0; EXTENT_BYTES] }
+    }
+
+    /// Reads the file at `file`, whose escaped path in the archive is `path`. Where `sha1` is
+    /// given, content that does not have it is looked at once more and then stored with a flaw.
+    ///
+    /// # Errors
+    /// Those of the store only; those of the file are outcomes.
+    pub fn read(&mut self, file: &Path, path: &str, sha1: Option<&str>) -> Result<ReadFile> {
+        let mut second_look = disk::metadata(file).ok().flatten().is_some_and(|meta| is_recent(&meta));
+        loop {
+            let content = match self.content(file, path, sha1.filter(|_| second_look))? {
+                Ok(content) => content,
+                Err(Outcome::Vanished) => return Ok(ReadFile::Vanished),
+                Err(Outcome::Unreadable(why)) => return Ok(ReadFile::Unreadable(why)),
+                Err(Outcome::DoesNotFit) => {
+                    second_look = false;
+                    clock::sleep_blocking(SECOND_LOOK);
+                    continue;
+                }
+            };
+            let flaw = sha1.filter(|name| **name != content.sha1).map(|_| {
+                format!("the content has SHA-1 {}, which is not its name: the source is damaged", content.sha1)
+            });
+            if flaw.is_some() && second_look {
+                second_look = false;
+                clock::sleep_blocking(SECOND_LOOK);
+                continue;
+            }
+            return Ok(ReadFile::Stored(Entry {
+                path: path.to_owned(),
+                bytes: content.bytes,
+                mode: content.mode,
+                mtime_ns: content.mtime_ns,
+                sha256: content.sha256,
+                flaw,
+                parts: content.parts,
+            }));
+        }
+    }
+
+    /// `expected`: a SHA-1 that a file of one extent must have to be stored at all.
+    fn content(&mut self, file: &Path, path: &str, expected: Option<&str>) -> Result<std::result::Result<Content, Outcome>> {
+        let unreadable = |e: std::io::Error| match e.kind() {
+            ErrorKind::NotFound => Ok(Err(Outcome::Vanished)),
+            _ => Ok(Err(Outcome::Unreadable(format!("{}: {e}", file.display())))),
+        };
+        let mut input = match disk::open_nofollow(file) {
+            Ok(input) => input,
+            Err(e) => return unreadable(e),
+        };
+        let meta = match input.metadata() {
+            Ok(meta) if meta.is_file() => meta,
+            Ok(_) => return Ok(Err(Outcome::Unreadable(format!("{}: not a regular file", file.display())))),
+            Err(e) => return unreadable(e),
+        };
+        let whole = meta.len() <= EXTENT_BYTES as u64;
+        let mut sha256 = sha2::Sha256::new();
+        let mut sha1 = sha1::Sha1::new();
+        let mut parts = Vec::new();
+        let mut offset = 0;
+        // As long as it was when it was opened: a file that grows meanwhile ends here.
+        while offset < meta.len() || parts.is_empty() {
+            let wanted = (meta.len() - offset).min(EXTENT_BYTES as u64) as usize;
+            self.pace.take(wanted as u64)?;
+            let n = match fill(&mut input, &mut self.buffer[..wanted]) {
+                Ok(n) => n,
+                Err(e) => return unreadable(e),
+            };
+            if n == 0 && !parts.is_empty() {
+                break; // it was cut meanwhile
+            }
+            let data = &self.buffer[..n];
+            sha256.update(data);
+            sha1.update(data);
+            if whole && expected.is_some_and(|name| name != hex(&sha1.clone().finalize())) {
+                return Ok(Err(Outcome::DoesNotFit));
+            }
+            let member = if whole { Member::Whole(path) } else { Member::Extent(path, offset) };
+            let Stored { pack, frame, at } = self.worker.append(member, meta.mode(), meta.mtime(), data)?;
+            parts.push(Part { snapshot: self.snapshot, pack, frame, at, offset, bytes: n as u64 });
+            offset += n as u64;
+        }
+        Ok(Ok(Content {
+            bytes: offset,
+            sha256: Sha256(sha256.finalize().into()),
+            sha1: hex(&sha1.finalize()),
+            parts,
+            mode: meta.mode() & 0o7777,
+            mtime_ns: mtime_ns(&meta),
+        }))
+    }
+}
+
+enum Outcome {
+    Vanished,
+    Unreadable(String),
+    DoesNotFit,
+}
+
+fn is_recent(meta: &std::fs::Metadata) -> bool {
+    let age = i128::from(clock::now().as_second()) - i128::from(meta.mtime());
+    age < i128::from(STILL_WRITTEN.as_secs())
+}
+
+/// Modification time in nanoseconds since 1970.
+pub fn mtime_ns(meta: &std::fs::Metadata) -> i64 {
+    meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(input: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut n = 0;
+    while n < buffer.len() {
+        match input.read(&mut buffer[n..]) {
+            Ok(0) => break,
+            Ok(more) => n += more,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(n)
+}

@@ -1,0 +1,65 @@
+//! The state directory of one instance: `<state_dir>/<instance>/`, private, locked while a
+//! backup runs.
+
+use std::path::{Path, PathBuf};
+
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::{InstanceName, TenantName, random_hex};
+
+/// The opened, locked directory.
+pub struct StateDir {
+    dir: PathBuf,
+    holder: String,
+    _lock: disk::FileLock,
+}
+
+impl StateDir {
+    /// Creates what is missing and takes the lock.
+    ///
+    /// # Errors
+    /// `Busy` while another process of this host works on the instance.
+    pub fn open(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
+        let dir = state_dir.join(instance.as_str());
+        disk::create_private_dir(&dir.join("filestore"))?;
+        let lock = disk::try_lock(&dir.join("lock"))?.ok_or_else(|| {
+            Error::new(Kind::Busy, format!("another lifeboat works on instance {instance} on this host"))
+                .because(format!("it holds the lock {}", dir.join("lock").display()))
+                .effect("nothing was stored by this run; the other one goes on")
+                .safe("running again later is safe")
+                .next("wait for it to end; ps -C lifeboat shows it")
+        })?;
+        let holder_file = dir.join("holder");
+        let holder = match disk::read_text(&holder_file, 1000) {
+            Ok(holder) if holder.trim().len() == 32 => holder.trim().to_owned(),
+            Ok(_) => Self::new_holder(&holder_file)?,
+            Err(e) if e.kind() == Kind::NotFound => Self::new_holder(&holder_file)?,
+            Err(e) => return Err(e),
+        };
+        Ok(StateDir { dir, holder, _lock: lock })
+    }
+
+    fn new_holder(file: &Path) -> Result<String> {
+        let holder = random_hex(16);
+        disk::replace_durable(file, holder.as_bytes())?;
+        Ok(holder)
+    }
+
+    /// Random id of this directory, for the repository's lease.
+    pub fn holder(&self) -> &str {
+        &self.holder
+    }
+
+    /// Where the known filestore of a tenant is kept.
+    pub fn known_file(&self, tenant: &TenantName) -> PathBuf {
+        let name = crate::archive::path::escape(tenant.as_str().as_bytes());
+        self.dir.join("filestore").join(format!("{name}.known.zst"))
+    }
+
+    /// A private file for something that need not outlive this run; a former one is removed.
+    pub fn scratch_file(&self, name: &str) -> Result<PathBuf> {
+        let path = self.dir.join(format!("{name}.tmp"));
+        disk::remove_file(&path)?;
+        Ok(path)
+    }
+}

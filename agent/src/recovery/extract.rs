@@ -1,0 +1,338 @@
+//! Packs into a staging directory: each pack read once, by whichever worker is free; every file
+//! checked by size and SHA-256 (and SHA-1 where that is its name) before this ends well.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use sha1::Digest as _;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::digest::{Sha256, hex};
+use crate::archive::manifest::Manifest;
+use crate::archive::pack::{self, EXTENT_BYTES};
+use crate::archive::path::unescape;
+use crate::archive::seal::Identities;
+use crate::archive::unpack::MemberHeader;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::{SnapshotId, bytes_text};
+use crate::odoo::filestore::BlobName;
+use crate::progress::Progress;
+use crate::recovery::FileOwner;
+use crate::recovery::wanted::{File, Wanted};
+use crate::repository::Repository;
+
+/// Files that an error names one by one.
+const NAMED_MAX: usize = 5;
+
+/// What to extract, from where, to where.
+pub struct Extract<'a> {
+    /// The repository.
+    pub repository: &'a Repository,
+    /// The runtime that fetches.
+    pub runtime: &'a Handle,
+    /// Manifests of every snapshot that is named.
+    pub manifests: &'a HashMap<SnapshotId, Manifest>,
+    /// What opens the packs.
+    pub identities: &'a Identities,
+    /// The files.
+    pub wanted: &'a Wanted,
+    /// The staging directory: exists, is ours, and may hold files of an earlier try.
+    pub dir: &'a Path,
+    /// Mode of directories made in it.
+    pub dir_mode: u32,
+    /// Who shall own files and directories.
+    pub owner: Option<FileOwner>,
+    /// Packs read at once.
+    pub workers: usize,
+    /// Where bytes and files are counted.
+    pub progress: &'a Progress,
+    /// Ends the work.
+    pub cancel: &'a CancellationToken,
+}
+
+struct Shared<'a> {
+    extract: &'a Extract<'a>,
+    /// Parts of each file that are still to come.
+    left: Vec<AtomicU32>,
+    dirs: Mutex<HashSet<PathBuf>>,
+}
+
+/// Extracts everything. Blocking. Nothing is durable until the caller syncs.
+///
+/// # Errors
+/// `Integrity` naming files that did not come whole; what was extracted stays for the next try.
+pub fn extract(extract: &Extract<'_>) -> Result<()> {
+    let wanted = extract.wanted;
+    let left = wanted.files().iter().map(|file| AtomicU32::new(file.parts)).collect();
+    let shared = Shared { extract, left, dirs: Mutex::new(HashSet::new()) };
+    keep_good_files(&shared)?;
+    let mut packs = Vec::new();
+    let open: HashSet<(u32, u32)> = still_needed(&shared);
+    for (snapshot, pack) in wanted.packs() {
+        if open.contains(&(snapshot, pack)) {
+            packs.push((snapshot, pack));
+        }
+    }
+    let queue = Mutex::new(packs.into_iter());
+    let outcomes: Vec<Result<()>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..extract.workers.max(1))
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut buffer = Vec::with_capacity(EXTENT_BYTES);
+                    loop {
+                        stop_if_cancelled(extract.cancel)?;
+                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                        let Some((snapshot, pack)) = next else { return Ok(()) };
+                        // One bad pack ends it all: the rest is not worth the time of the night.
+                        shared.read_pack(snapshot, pack, &mut buffer).inspect_err(|_| {
+                            queue.lock().unwrap_or_else(PoisonError::into_inner).by_ref().for_each(drop);
+                        })?;
+                    }
+                })
+            })
+            .collect();
+        let panicked = |_| Err(Error::new(Kind::Internal, "a thread of the restore panicked"));
+        workers.into_iter().map(|w| w.join().unwrap_or_else(panicked)).collect()
+    });
+    outcomes.into_iter().collect::<Result<Vec<()>>>()?;
+    shared.check_all_came()?;
+    shared.check_cut_files()
+}
+
+fn stop_if_cancelled(cancel: &CancellationToken) -> Result<()> {
+    if cancel.is_cancelled() {
+        return Err(Error::new(Kind::Interrupted, "the restore was stopped")
+            .effect("what was being made is left under a name that says that it is incomplete")
+            .safe("running the same restore again goes on where it can"));
+    }
+    Ok(())
+}
+
+/// Files of an earlier try that are whole are kept; others, and what is not wanted, are removed.
+fn keep_good_files(shared: &Shared<'_>) -> Result<()> {
+    let extract = shared.extract;
+    let mut found = Vec::new();
+    files_below(extract.dir, &PathBuf::new(), &mut found)?;
+    for relative in found {
+        let escaped = crate::archive::path::escape(relative.as_os_str().as_encoded_bytes());
+        let path = extract.dir.join(&relative);
+        let place = extract.wanted.find(&escaped);
+        let good = match place {
+            Some(place) => {
+                let file = &extract.wanted.files()[place];
+                let meta = disk::metadata(&path)?;
+                meta.is_some_and(|m| m.is_file() && m.len() == file.bytes) && digest(&path)? == file.sha256
+            }
+            None => false,
+        };
+        match place {
+            Some(place) if good => {
+                let file = &extract.wanted.files()[place];
+                shared.left[place].store(0, Ordering::Relaxed);
+                extract.progress.add_bytes(file.bytes);
+                extract.progress.add_files(1);
+                let handle = disk::open(&path)?;
+                disk::set_attributes(&handle, &path, u32::from(file.mode), file.mtime_ns, shared.owner())?;
+            }
+            _ => disk::remove_file(&path)?,
+        }
+        stop_if_cancelled(extract.cancel)?;
+    }
+    Ok(())
+}
+
+fn files_below(root: &Path, relative: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in disk::read_dir(&root.join(relative))?.unwrap_or_default() {
+        let path = relative.join(entry.file_name());
+        let kind = entry.file_type().map_err(|e| Error::file("look at", &root.join(&path), e))?;
+        if kind.is_dir() {
+            files_below(root, &path, found)?;
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn still_needed(shared: &Shared<'_>) -> HashSet<(u32, u32)> {
+    let wanted = shared.extract.wanted;
+    let all = wanted.packs();
+    if shared.left.iter().all(|left| left.load(Ordering::Relaxed) > 0) {
+        return all.into_iter().collect();
+    }
+    let mut needed = HashSet::new();
+    for (place, file) in wanted.files().iter().enumerate() {
+        if shared.left[place].load(Ordering::Relaxed) > 0 {
+            needed.extend(wanted.homes(place, file));
+        }
+    }
+    needed
+}
+
+fn digest(path: &Path) -> Result<[u8; 32]> {
+    let mut hashing = crate::archive::digest::Hashing::new(disk::open(path)?);
+    std::io::copy(&mut hashing, &mut std::io::sink()).map_err(|e| Error::file("read", path, e))?;
+    let (_, Sha256(digest), _) = hashing.finish();
+    Ok(digest)
+}
+
+impl Shared<'_> {
+    fn owner(&self) -> Option<(u32, u32)> {
+        self.extract.owner.map(|owner| (owner.uid, owner.gid))
+    }
+
+    fn read_pack(&self, snapshot: u32, pack: u32, buffer: &mut Vec<u8>) -> Result<()> {
+        let Extract { repository, runtime, manifests, identities, wanted, cancel, .. } = self.extract;
+        let id = wanted.snapshots.get(snapshot as usize);
+        let manifest = id.and_then(|id| manifests.get(id)).ok_or_else(|| {
+            Error::new(Kind::Integrity, "an index names a snapshot that its manifest does not name as a source")
+        })?;
+        let object = manifest.object(&pack::name(pack))?;
+        repository.read_pack(runtime, &manifest.id, object, identities, |member, content| {
+            stop_if_cancelled(cancel)?;
+            self.member(snapshot, pack, &member, content, buffer)
+        })
+    }
+
+    fn member(
+        &self,
+        snapshot: u32,
+        pack: u32,
+        member: &MemberHeader,
+        content: &mut dyn Read,
+        buffer: &mut Vec<u8>,
+    ) -> Result<()> {
+        let wanted = self.extract.wanted;
+        let Some(place) = wanted.find(&member.path) else { return Ok(()) };
+        if !wanted.comes_from(place, snapshot, pack, member.offset) || self.left[place].load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        if member.bytes > EXTENT_BYTES as u64 {
+            return Err(Error::new(
+                Kind::Integrity,
+                format!("{} is a member of {}, more than format 1 allows", member.path, bytes_text(member.bytes)),
+            ));
+        }
+        buffer.clear();
+        content.take(EXTENT_BYTES as u64).read_to_end(buffer).map_err(|e| {
+            Error::carried(Kind::Integrity, format!("cannot read member {}", member.path), e)
+        })?;
+        let file = &wanted.files()[place];
+        if file.parts == 1 {
+            // A file that was read twice leaves an older member behind: only the right one counts.
+            if Sha256::of(buffer).0 != file.sha256 || buffer.len() as u64 != file.bytes {
+                return Ok(());
+            }
+            self.check_name(file, &member.path, hex(&sha1::Sha1::digest(buffer.as_slice())))?;
+        }
+        self.write(file, &member.path, member.offset, buffer)?;
+        self.left[place].fetch_sub(1, Ordering::Relaxed);
+        self.extract.progress.add_bytes(buffer.len() as u64);
+        self.extract.progress.add_files(u64::from(file.parts == 1));
+        Ok(())
+    }
+
+    fn check_name(&self, file: &File, path: &str, sha1: String) -> Result<()> {
+        match BlobName::parse(path) {
+            Some(blob) if !file.flawed && blob.sha1() != sha1 => Err(Error::new(
+                Kind::Integrity,
+                format!("{path} has SHA-1 {sha1}, which is not its name, although the backup found it right"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self, file: &File, escaped: &str, offset: u64, data: &[u8]) -> Result<()> {
+        let relative = PathBuf::from(std::ffi::OsString::from_vec(unescape(escaped)?));
+        let path = self.extract.dir.join(&relative);
+        self.make_parents(&relative)?;
+        let mode = u32::from(file.mode);
+        if file.parts == 1 {
+            let mut out = disk::create_new(&path, 0o600)?;
+            out.write_all(data).map_err(|e| Error::file("write", &path, e))?;
+            return disk::set_attributes(&out, &path, mode, file.mtime_ns, self.owner());
+        }
+        let out = disk::open_or_create(&path)?;
+        out.write_all_at(data, offset).map_err(|e| Error::file("write", &path, e))
+    }
+
+    fn make_parents(&self, relative: &Path) -> Result<()> {
+        let Some(parent) = relative.parent().filter(|p| !p.as_os_str().is_empty()) else { return Ok(()) };
+        let mut dirs = self.dirs.lock().unwrap_or_else(PoisonError::into_inner);
+        if dirs.contains(parent) {
+            return Ok(());
+        }
+        let mut at = PathBuf::new();
+        for part in parent.components() {
+            at.push(part);
+            if dirs.insert(at.clone()) {
+                disk::make_dir(&self.extract.dir.join(&at), self.extract.dir_mode, self.owner())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_all_came(&self) -> Result<()> {
+        let wanted = self.extract.wanted;
+        let absent: Vec<&File> = wanted
+            .files()
+            .iter()
+            .zip(&self.left)
+            .filter(|(_, left)| left.load(Ordering::Relaxed) > 0)
+            .map(|(file, _)| file)
+            .collect();
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = absent.iter().take(NAMED_MAX).map(|file| wanted.path(file)).collect();
+        Err(Error::new(
+            Kind::Integrity,
+            format!("{} files are not in the packs that their index names: {} …", absent.len(), names.join(", ")),
+        )
+        .effect("the restore is not whole and was not published")
+        .next("lifeboat verify --deep, then another snapshot"))
+    }
+
+    /// Files that came in extents are read once more as a whole.
+    fn check_cut_files(&self) -> Result<()> {
+        let wanted = self.extract.wanted;
+        for file in wanted.files().iter().filter(|file| file.parts > 1) {
+            stop_if_cancelled(self.extract.cancel)?;
+            let escaped = wanted.path(file);
+            let path = self.extract.dir.join(PathBuf::from(std::ffi::OsString::from_vec(unescape(escaped)?)));
+            let mut input = disk::open(&path)?;
+            let (mut sha256, mut sha1) = (sha2::Sha256::new(), sha1::Sha1::new());
+            let blob = BlobName::parse(escaped).is_some();
+            let mut buffer = vec![0; 1 << 20];
+            let mut bytes = 0;
+            loop {
+                let n = input.read(&mut buffer).map_err(|e| Error::file("read", &path, e))?;
+                if n == 0 {
+                    break;
+                }
+                sha256.update(&buffer[..n]);
+                if blob {
+                    sha1.update(&buffer[..n]);
+                }
+                bytes += n as u64;
+            }
+            if bytes != file.bytes || <[u8; 32]>::from(sha256.finalize()) != file.sha256 {
+                return Err(Error::new(Kind::Integrity, format!("{escaped} is not what its index says"))
+                    .effect("the restore is not whole and was not published"));
+            }
+            if blob {
+                self.check_name(file, escaped, hex(&sha1.finalize()))?;
+            }
+            disk::set_attributes(&input, &path, u32::from(file.mode), file.mtime_ns, self.owner())?;
+            self.extract.progress.add_files(1);
+        }
+        Ok(())
+    }
+}

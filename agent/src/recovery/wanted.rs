@@ -1,0 +1,217 @@
+//! The files to restore, from an index chain: compact, sorted by path, some 130 bytes a file, so
+//! that a million files fit the memory bound.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use tokio::runtime::Handle;
+
+use crate::archive::index::{self, Entry, IndexReader, Line};
+use crate::archive::manifest::{FilestoreFacts, Manifest};
+use crate::archive::seal::Identities;
+use crate::error::{Error, Kind, Result};
+use crate::names::SnapshotId;
+use crate::repository::Repository;
+
+/// One file.
+#[derive(Clone, Copy, Debug)]
+pub struct File {
+    path: (u32, u16),
+    /// Permission bits.
+    pub mode: u16,
+    /// Whether the source was damaged already: then its SHA-1 cannot be right.
+    pub flawed: bool,
+    /// Size.
+    pub bytes: u64,
+    /// Modification time.
+    pub mtime_ns: i64,
+    /// Content.
+    pub sha256: [u8; 32],
+    /// Whole files: snapshot (in the set's table) and pack. Cut ones: see `parts`.
+    pub home: (u32, u32),
+    /// How many parts, at least 1.
+    pub parts: u32,
+}
+
+/// All files to restore.
+#[derive(Default)]
+pub struct Wanted {
+    /// Snapshots that files lie in.
+    pub snapshots: Vec<SnapshotId>,
+    paths: Vec<u8>,
+    files: Vec<File>,
+    /// Packs of each cut file, by its place.
+    cut: HashMap<u32, Vec<(u32, u32, u64)>>,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
+impl Wanted {
+    /// Reads the indexes of a filestore snapshot and lays them over each other.
+    pub fn filestore(
+        repository: &Repository,
+        runtime: &Handle,
+        facts: &FilestoreFacts,
+        manifests: &HashMap<SnapshotId, Manifest>,
+        identities: &Identities,
+    ) -> Result<Wanted> {
+        let Some((base, changes)) = facts.index_chain.split_first() else {
+            return Err(Error::new(Kind::Integrity, "a filestore snapshot names no index"));
+        };
+        let mut wanted = Wanted::default();
+        let mut overlay: BTreeMap<String, Option<Entry>> = BTreeMap::new();
+        for id in changes {
+            read(repository, runtime, id, manifests, identities, false, &mut wanted.snapshots, |line| {
+                match line {
+                    Line::File(entry) => overlay.insert(entry.path.clone(), Some(entry)),
+                    Line::Removed(path) => overlay.insert(path, None),
+                };
+                Ok(())
+            })?;
+        }
+        let mut snapshots = std::mem::take(&mut wanted.snapshots);
+        let mut overlay = overlay.into_iter().peekable();
+        read(repository, runtime, base, manifests, identities, true, &mut snapshots, |line| {
+            while let Some((_, change)) = overlay.next_if(|(path, _)| path.as_str() < line.path()) {
+                change.map_or(Ok(()), |entry| wanted.add(entry))?;
+            }
+            let change = overlay.next_if(|(path, _)| path.as_str() == line.path());
+            match (change, line) {
+                (Some((_, Some(entry))), _) => wanted.add(entry),
+                (Some((_, None)), _) | (None, Line::Removed(_)) => Ok(()),
+                (None, Line::File(entry)) => wanted.add(entry),
+            }
+        })?;
+        for entry in overlay.filter_map(|(_, change)| change) {
+            wanted.add(entry)?;
+        }
+        wanted.snapshots = snapshots;
+        Ok(wanted)
+    }
+
+    /// Reads the index of a snapshot that stands alone (a dump, globals).
+    pub fn single(
+        repository: &Repository,
+        runtime: &Handle,
+        manifest: &Manifest,
+        identities: &Identities,
+    ) -> Result<Wanted> {
+        let manifests = HashMap::from([(manifest.id.clone(), manifest.clone())]);
+        let mut wanted = Wanted::default();
+        let mut snapshots = Vec::new();
+        read(repository, runtime, &manifest.id, &manifests, identities, true, &mut snapshots, |line| match line {
+            Line::File(entry) => wanted.add(entry),
+            Line::Removed(_) => Ok(()),
+        })?;
+        wanted.snapshots = snapshots;
+        Ok(wanted)
+    }
+
+    fn add(&mut self, entry: Entry) -> Result<()> {
+        let too_many = || Error::new(Kind::Internal, "more than 4 GiB of paths in one filestore");
+        let place = u32::try_from(self.files.len()).map_err(|_| too_many())?;
+        let start = u32::try_from(self.paths.len()).map_err(|_| too_many())?;
+        let length = u16::try_from(entry.path.len()).map_err(|_| too_many())?;
+        self.paths.extend_from_slice(entry.path.as_bytes());
+        let first = entry.parts.first().map_or((0, 0), |part| (part.snapshot, part.pack));
+        if entry.parts.len() > 1 {
+            let homes = entry.parts.iter().map(|p| (p.snapshot, p.pack, p.offset)).collect();
+            self.cut.insert(place, homes);
+        }
+        self.bytes += entry.bytes;
+        self.files.push(File {
+            path: (start, length),
+            mode: (entry.mode & 0o7777) as u16,
+            flawed: entry.flaw.is_some(),
+            bytes: entry.bytes,
+            mtime_ns: entry.mtime_ns,
+            sha256: entry.sha256.0,
+            home: first,
+            parts: entry.parts.len() as u32,
+        });
+        Ok(())
+    }
+
+    /// All files, sorted by escaped path.
+    pub fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// The escaped path of a file.
+    pub fn path(&self, file: &File) -> &str {
+        let start = file.path.0 as usize;
+        std::str::from_utf8(&self.paths[start..start + usize::from(file.path.1)]).unwrap_or_default()
+    }
+
+    /// The place of a file in [`Wanted::files`].
+    pub fn find(&self, path: &str) -> Option<usize> {
+        self.files.binary_search_by(|file| self.path(file).cmp(path)).ok()
+    }
+
+    /// Whether bytes of the file at `place` that begin at `offset` are to come from this pack.
+    pub fn comes_from(&self, place: usize, snapshot: u32, pack: u32, offset: u64) -> bool {
+        match self.cut.get(&(place as u32)) {
+            Some(homes) => homes.contains(&(snapshot, pack, offset)),
+            None => offset == 0 && self.files[place].home == (snapshot, pack),
+        }
+    }
+
+    /// The packs of one file.
+    pub fn homes(&self, place: usize, file: &File) -> Vec<(u32, u32)> {
+        match self.cut.get(&(place as u32)) {
+            Some(homes) => homes.iter().map(|(snapshot, pack, _)| (*snapshot, *pack)).collect(),
+            None => vec![file.home],
+        }
+    }
+
+    /// Every pack that holds something wanted, as (place in `snapshots`, number), sorted.
+    pub fn packs(&self) -> BTreeSet<(u32, u32)> {
+        let whole = self.files.iter().filter(|f| f.parts == 1).map(|f| f.home);
+        let cut = self.cut.values().flatten().map(|(snapshot, pack, _)| (*snapshot, *pack));
+        whole.chain(cut).collect()
+    }
+}
+
+/// Reads one index; `table` becomes the union of the tables, and parts count in it.
+#[allow(clippy::too_many_arguments)] // one call, many places
+fn read(
+    repository: &Repository,
+    runtime: &Handle,
+    id: &SnapshotId,
+    manifests: &HashMap<SnapshotId, Manifest>,
+    identities: &Identities,
+    complete: bool,
+    table: &mut Vec<SnapshotId>,
+    mut each: impl FnMut(Line) -> Result<()>,
+) -> Result<()> {
+    let manifest = manifests
+        .get(id)
+        .ok_or_else(|| Error::new(Kind::Integrity, format!("snapshot {id} is needed and not named as a source")))?;
+    let object = manifest.object(index::NAME)?;
+    repository.read_sealed(runtime, id, object, identities, |input| {
+        let mut lines = IndexReader::new(&format!("of snapshot {id}"), input)?;
+        if lines.header().complete != complete {
+            return Err(Error::new(Kind::Integrity, format!("the index of snapshot {id} is not of the kind its chain wants")));
+        }
+        let renumber: Vec<u32> = lines
+            .header()
+            .snapshots
+            .iter()
+            .map(|id| match table.iter().position(|known| known == id) {
+                Some(place) => place as u32,
+                None => {
+                    table.push(id.clone());
+                    table.len() as u32 - 1
+                }
+            })
+            .collect();
+        lines.try_for_each(|line| {
+            let mut line = line?;
+            if let Line::File(entry) = &mut line {
+                for part in &mut entry.parts {
+                    part.snapshot = renumber.get(part.snapshot as usize).copied().unwrap_or(u32::MAX);
+                }
+            }
+            each(line)
+        })
+    })
+}

@@ -1,0 +1,181 @@
+//! Which snapshots there are, and their objects read back, checked.
+
+use std::io::{BufRead, Read};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::runtime::Handle;
+
+use crate::archive::digest::Hashing;
+use crate::archive::manifest::{self, Manifest, Object, Origin};
+use crate::archive::seal::Identities;
+use crate::archive::signature::{SIGNATURE_BYTES_MAX, TrustedKeys};
+use crate::archive::unpack::{self, MemberHeader};
+use crate::error::{Error, Kind, Result};
+use crate::names::SnapshotId;
+use crate::repository::reader::ObjectReader;
+use crate::repository::{Repository, layout};
+
+/// Manifests fetched at a time.
+const MANIFESTS_AT_ONCE: usize = 16;
+
+/// Whose manifests are believed.
+#[derive(Clone)]
+pub enum Trust {
+    /// Signed by one of these keys.
+    Keys(TrustedKeys),
+    /// Anyone who can write to the store. A person gave this up with a flag.
+    Anyone,
+}
+
+impl Trust {
+    /// The keys of a configuration.
+    ///
+    /// # Errors
+    /// `Config` when there are none: then nothing could be told from a forgery.
+    pub fn keys(lines: &[String]) -> Result<Trust> {
+        let keys = TrustedKeys::parse(lines.iter().map(String::as_str))?;
+        if keys.is_empty() {
+            return Err(Error::new(Kind::Config, "signing.trusted_keys is empty")
+                .effect("a forged snapshot could not be told from a real one, so none is believed")
+                .next("put the public half of the signing key there, or give that check up with --accept-unsigned"));
+        }
+        Ok(Trust::Keys(keys))
+    }
+}
+
+/// A snapshot whose data may be there, and that does not exist: it has no manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It exists and its manifest is believed.
+    Snapshot(Box<Manifest>),
+    /// No manifest: a backup is running, or one was cut short.
+    Unfinished(SnapshotId),
+}
+
+impl Repository {
+    /// The IDs of everything below `snapshots/`, oldest first, finished or not. Names that are
+    /// not snapshot IDs come as text.
+    pub async fn snapshot_ids(&self) -> Result<(Vec<SnapshotId>, Vec<String>)> {
+        let names = self.store().list_dirs(&layout::snapshots(self.instance())).await?;
+        let mut ids = Vec::new();
+        let mut foreign = Vec::new();
+        for name in names {
+            match name.parse() {
+                Ok(id) => ids.push(id),
+                Err(_) => foreign.push(name),
+            }
+        }
+        ids.sort();
+        Ok((ids, foreign))
+    }
+
+    /// One manifest, its signature and origin checked.
+    ///
+    /// # Errors
+    /// `NotFound` when the snapshot does not exist, `Signature`, `Integrity`, or that of the
+    /// store.
+    pub async fn manifest(&self, id: &SnapshotId, origin: &Origin, trust: &Trust) -> Result<Manifest> {
+        let key = |name| layout::object(self.instance(), id, name);
+        let bytes = self.store().get(&key(manifest::NAME), manifest::BYTES_MAX).await?;
+        if let Trust::Keys(keys) = trust {
+            let signature = self.store().get(&key(manifest::SIGNATURE_NAME), SIGNATURE_BYTES_MAX).await;
+            let signature = signature.map_err(|e| match e.kind() {
+                Kind::NotFound => Error::new(Kind::Signature, format!("snapshot {id} is not signed")).because(e),
+                _ => e,
+            });
+            signature.and_then(|s| keys.verify(&format!("manifest of snapshot {id}"), &bytes, &s)).map_err(|e| {
+                e.effect("whoever wrote it is not known to be ours: it is not restored and not counted")
+                    .next("lifeboat verify; a key that is ours belongs into signing.trusted_keys; --accept-unsigned gives the check up")
+            })?;
+        }
+        let parsed = Manifest::parse(id, self.instance(), &bytes)?;
+        if parsed.origin != *origin {
+            return Err(Error::new(
+                Kind::Integrity,
+                format!("the manifest of snapshot {id} was written for another repository, or lifeboat.json or instance.json was altered"),
+            )
+            .effect("it is not restored and not counted")
+            .next("lifeboat verify"));
+        }
+        Ok(parsed)
+    }
+
+    /// Every snapshot, oldest first, each with its own outcome: one bad manifest hides no other.
+    pub async fn all_snapshots(
+        &self,
+        origin: &Origin,
+        trust: &Trust,
+    ) -> Result<Vec<(SnapshotId, Result<Found>)>> {
+        let (ids, _) = self.snapshot_ids().await?;
+        let found = stream::iter(ids)
+            .map(|id| async move {
+                let found = match self.manifest(&id, origin, trust).await {
+                    Ok(manifest) => Ok(Found::Snapshot(Box::new(manifest))),
+                    Err(e) if e.kind() == Kind::NotFound => Ok(Found::Unfinished(id.clone())),
+                    Err(e) => Err(e),
+                };
+                Ok::<_, Error>((id, found))
+            })
+            .buffered(MANIFESTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(found)
+    }
+
+    /// An object of a snapshot, for a blocking thread.
+    pub fn open_object(&self, runtime: &Handle, id: &SnapshotId, name: &str) -> ObjectReader {
+        ObjectReader::new(self.store(), runtime, layout::object(self.instance(), id, name))
+    }
+
+    /// Reads a pack; see [`unpack::read_pack`]. Blocking.
+    pub fn read_pack(
+        &self,
+        runtime: &Handle,
+        id: &SnapshotId,
+        object: &Object,
+        identities: &Identities,
+        on_member: impl FnMut(MemberHeader, &mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
+        let input = self.open_object(runtime, id, &object.name);
+        unpack::read_pack(object, input, identities, on_member)
+            .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))
+    }
+
+    /// Reads a sealed text; see [`unpack::read_sealed`]. Blocking.
+    pub fn read_sealed<T>(
+        &self,
+        runtime: &Handle,
+        id: &SnapshotId,
+        object: &Object,
+        identities: &Identities,
+        read: impl FnOnce(&mut dyn BufRead) -> Result<T>,
+    ) -> Result<T> {
+        let input = self.open_object(runtime, id, &object.name);
+        unpack::read_sealed(object, input, identities, read)
+            .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))
+    }
+
+    /// Reads an object to its end without a key and compares size and SHA-256 with its manifest.
+    /// `on_bytes` is told of every piece. Blocking.
+    pub fn check_object(
+        &self,
+        runtime: &Handle,
+        id: &SnapshotId,
+        object: &Object,
+        mut on_bytes: impl FnMut(u64),
+    ) -> Result<()> {
+        let mut input = Hashing::new(self.open_object(runtime, id, &object.name));
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            let n = input
+                .read(&mut buffer)
+                .map_err(|e| Error::carried(Kind::Io, format!("cannot read {}", object.name), e))?;
+            on_bytes(n as u64);
+            if n == 0 || input.passed() > object.bytes {
+                break;
+            }
+        }
+        let (_, sha256, bytes) = input.finish();
+        object.check(bytes, sha256)
+    }
+}

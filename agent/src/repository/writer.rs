@@ -1,0 +1,192 @@
+//! Writing a snapshot: packs and sealed texts first, in any order; then its signature; then,
+//! create-only, the manifest that makes it exist.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::Handle;
+
+use crate::archive::digest::Hashing;
+use crate::archive::manifest::{self, FORMAT, Manifest, Object, Origin, SnapshotKind};
+use crate::archive::pack::PackBuilder;
+use crate::archive::seal::{Recipients, Sealed};
+use crate::archive::signature::SigningKey;
+use crate::clock::{self, Timestamp};
+use crate::error::{Error, Kind, Result};
+use crate::names::SnapshotId;
+use crate::repository::upload_sink::UploadSink;
+use crate::repository::{Repository, layout};
+
+/// How packs are made.
+#[derive(Clone, Copy, Debug)]
+pub struct PackSettings {
+    /// zstd's level, 1 to 19.
+    pub zstd_level: i32,
+    /// A pack ends when this much tar is in it.
+    pub pack_bytes: u64,
+}
+
+/// A snapshot being written. Dropped before [`SnapshotWriter::publish`], it never exists; what
+/// was stored of it is garbage that no manifest names.
+pub struct SnapshotWriter {
+    repository: Repository,
+    origin: Origin,
+    recipients: Recipients,
+    settings: PackSettings,
+    id: SnapshotId,
+    kind: SnapshotKind,
+    begun: Timestamp,
+    next_pack: AtomicU32,
+    objects: Mutex<Vec<Object>>,
+    runtime: Handle,
+}
+
+impl SnapshotWriter {
+    /// Begins a snapshot; nothing is stored yet. Call it on the runtime.
+    pub fn begin(
+        repository: &Repository,
+        origin: &Origin,
+        recipients: &Recipients,
+        settings: PackSettings,
+        kind: SnapshotKind,
+    ) -> Arc<SnapshotWriter> {
+        let begun = clock::now();
+        Arc::new(SnapshotWriter {
+            repository: repository.clone(),
+            origin: origin.clone(),
+            recipients: recipients.clone(),
+            settings,
+            id: SnapshotId::new(begun, kind.as_str()),
+            kind,
+            begun,
+            next_pack: AtomicU32::new(0),
+            objects: Mutex::new(Vec::new()),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// The snapshot's ID.
+    pub fn id(&self) -> &SnapshotId {
+        &self.id
+    }
+
+    /// When it was begun, UTC.
+    pub fn begun(&self) -> Timestamp {
+        self.begun
+    }
+
+    /// Where it is written.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// How packs are made.
+    pub fn settings(&self) -> PackSettings {
+        self.settings
+    }
+
+    /// The next pack and its number.
+    pub fn begin_pack(&self) -> Result<(u32, PackBuilder<UploadSink>)> {
+        let number = self.next_pack.fetch_add(1, Ordering::Relaxed);
+        let sink = self.sink(&crate::archive::pack::name(number));
+        Ok((number, PackBuilder::new(&self.recipients, sink)?))
+    }
+
+    /// Notes an object that is durable.
+    pub fn add_object(&self, object: Object) {
+        self.objects.lock().unwrap_or_else(|e| e.into_inner()).push(object);
+    }
+
+    fn sink(&self, name: &str) -> UploadSink {
+        let key = layout::object(self.repository.instance(), &self.id, name);
+        UploadSink::new(self.repository.store(), &self.runtime, key)
+    }
+
+    /// A stream of text that is compressed, sealed and stored under `name`. Blocking, like
+    /// [`SealedWriter::finish`].
+    pub fn sealed_writer(&self, name: &str) -> Result<SealedWriter<'_>> {
+        let sealed = self.recipients.seal(Hashing::new(self.sink(name)))?;
+        let mut zstd = zstd::Encoder::new(sealed, self.settings.zstd_level)
+            .map_err(|e| Error::carried(Kind::Internal, "cannot begin a zstd stream", e))?;
+        zstd.include_checksum(true)
+            .map_err(|e| Error::new(Kind::Internal, "cannot set up a zstd stream").because(e))?;
+        Ok(SealedWriter { snapshot: self, name: name.to_owned(), zstd })
+    }
+
+    /// [`SnapshotWriter::sealed_writer`] for what is at hand. Blocking.
+    pub fn put_sealed(&self, name: &str, data: &[u8]) -> Result<()> {
+        let mut writer = self.sealed_writer(name)?;
+        writer.write_all(data).map_err(|e| Error::carried(Kind::Io, format!("cannot store {name}"), e))?;
+        writer.finish()
+    }
+
+    /// A manifest with everything filled in that the writer knows; the rest is the caller's.
+    pub fn manifest(&self, point: Timestamp) -> Manifest {
+        let mut objects = self.objects.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        objects.sort_by(|a, b| a.name.cmp(&b.name));
+        Manifest {
+            format: FORMAT,
+            origin: self.origin.clone(),
+            id: self.id.clone(),
+            kind: self.kind,
+            tenant: None,
+            release: None,
+            begun: self.begun,
+            point,
+            ended: clock::now(),
+            lsn: None,
+            parent: None,
+            recipients: self.recipients.texts().map(str::to_owned).collect(),
+            plain_bytes: 0,
+            objects,
+            dump: None,
+            filestore: None,
+            written_by: format!("lifeboat {}", env!("CARGO_PKG_VERSION")),
+        }
+    }
+
+    /// Signs the manifest and makes the snapshot exist. What is published is parsed again first,
+    /// by the same rules as on restore.
+    pub async fn publish(&self, manifest: &Manifest, key: &SigningKey) -> Result<()> {
+        let bytes = manifest.to_bytes()?;
+        let parsed = Manifest::parse(&self.id, self.repository.instance(), &bytes)?;
+        if parsed != *manifest {
+            return Err(Error::new(Kind::Internal, "a manifest does not read back as it was written"));
+        }
+        let signature = key.sign(&bytes)?;
+        let store = self.repository.store();
+        let name = |name| layout::object(self.repository.instance(), &self.id, name);
+        store.put_new(&name(manifest::SIGNATURE_NAME), signature.into_bytes()).await?;
+        store.put_new(&name(manifest::NAME), bytes).await
+    }
+}
+
+/// See [`SnapshotWriter::sealed_writer`].
+pub struct SealedWriter<'a> {
+    snapshot: &'a SnapshotWriter,
+    name: String,
+    zstd: zstd::Encoder<'static, Sealed<Hashing<UploadSink>>>,
+}
+
+impl SealedWriter<'_> {
+    /// Ends the stream and waits until the object is durable.
+    pub fn finish(self) -> Result<()> {
+        let failed = |e| Error::carried(Kind::Io, "cannot end a sealed object", e);
+        let sealed = self.zstd.finish().map_err(failed)?;
+        let (sink, sha256, bytes) = sealed.finish().map_err(failed)?.finish();
+        sink.end()?.wait(bytes)?;
+        self.snapshot.add_object(Object { name: self.name, bytes, sha256, frames: Vec::new() });
+        Ok(())
+    }
+}
+
+impl Write for SealedWriter<'_> {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.zstd.write(data)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.zstd.flush()
+    }
+}
