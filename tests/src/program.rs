@@ -13,6 +13,8 @@ use crate::children::{self, Gathering};
 
 /// How long a program may run unless a test says otherwise.
 const LIMIT: Duration = Duration::from_secs(120);
+/// How long the output of a program that has ended may still come.
+const ORPHANS_LIMIT: Duration = Duration::from_millis(500);
 
 /// A command line of ours, to be run in a clean environment: nothing is inherited but PATH, the
 /// temporary directory and the coverage file; no `LIFEBOAT_*`, `PG*`, `AWS_*`, no home.
@@ -257,8 +259,8 @@ impl Running {
             let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
             panic!("{} ran longer than {:?}\n{stdout}\n{stderr}", self.program, self.program.limit);
         };
-        let rest = Duration::from_secs(5); // a killed program's children may hold the pipes a little longer
-        let (stdout, stderr) = (self.stdout.all(rest), self.stderr.all(rest));
+        // the children of a killed program may hold its pipes for a while
+        let (stdout, stderr) = (self.stdout.all(ORPHANS_LIMIT), self.stderr.all(ORPHANS_LIMIT));
         Outcome::new(&self.program, status, &stdout, &stderr, self.started.elapsed())
     }
 }
