@@ -1,7 +1,7 @@
 //! The commented `lifeboat.toml` that `lifeboat init` writes: every key with its default and a
 //! line of explanation, from the table of keys, so that it cannot fall behind.
 
-use super::keys::{KEYS, Key, SECTIONS};
+use super::keys::{KEYS, Key, SECTIONS, Takes};
 
 /// A key to write into the template, and its value as TOML.
 #[derive(Clone, Debug)]
@@ -60,10 +60,18 @@ pub fn template(settings: &[Setting]) -> String {
 
 fn write_key(out: &mut String, key: &Key, settings: &[Setting]) {
     let short = key.name.rsplit('.').next().unwrap_or_default();
-    out.push_str(&format!("\n# {} Takes {}.\n", key.help, key.takes));
+    out.push_str(&format!("\n# {}{}\n", key.help, rule(key)));
     match (settings.iter().find(|setting| setting.name == key.name), key.default) {
         (Some(setting), _) => out.push_str(&format!("{short} = {}\n", setting.value)),
         (None, Some(default)) => out.push_str(&format!("# {short} = {default}\n")),
-        (None, None) => out.push_str(&format!("# {short} = {}   (an example)\n", key.example)),
+        (None, None) => out.push_str(&format!("# {short} = {} # an example\n", key.example)),
+    }
+}
+
+/// The rule, where the value that is shown does not say it by itself.
+fn rule(key: &Key) -> String {
+    match key.takes {
+        Takes::Text | Takes::Path | Takes::Paths | Takes::Url | Takes::Flag | Takes::List(_) => String::new(),
+        takes => format!(" Takes {takes}."),
     }
 }
