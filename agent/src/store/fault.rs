@@ -146,7 +146,7 @@ impl Call {
         let object = if self.key.is_empty() { String::new() } else { format!("{} in ", self.key) };
         let status = match self.status() {
             0 => "no answer".to_owned(),
-            200..=299 => "answer broke off".to_owned(),
+            status @ 200..=299 => format!("HTTP {status}, but no use"),
             status => format!("HTTP {status}"),
         };
         let plural = if tries == 1 { "try" } else { "tries" };

@@ -214,4 +214,24 @@ mod tests {
         rename_new(&a, &dir.path().join("c")).unwrap();
         assert_eq!(disk::read(&dir.path().join("c"), 9).unwrap(), b"a");
     }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_to_be_full_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let local = Local::new(dir.path().to_path_buf());
+        for bytes in [10, 3 * GATHER_BYTES] {
+            let mut writer = Writer::begin(local.clone(), "a/x".to_owned()).unwrap();
+            writer.file = Hand::Idle(disk::open_or_create(Path::new("/dev/full")).unwrap());
+            let mut outcome = Ok(());
+            for _ in 0..bytes.div_ceil(GATHER_BYTES) {
+                outcome = outcome.and(writer.write(vec![0; bytes.min(GATHER_BYTES)].into()).await);
+            }
+            let after = writer.finish().await;
+            let error = outcome.and(after).unwrap_err();
+            assert_eq!(error.kind(), Kind::NoSpace, "{error:?}");
+            assert!(error.what().contains("a/x") && error.what().contains(dir.path().to_str().unwrap()));
+            assert!(error.next_text().is_some());
+            assert!(disk::read_dir(&dir.path().join("a")).unwrap().unwrap().is_empty());
+        }
+    }
 }

@@ -107,7 +107,10 @@ impl Body {
             ..GetOptions::default()
         };
         let call = self.remote.call("read", &self.key, 0);
-        let found = self.remote.ask(&call, &self.key, options).await?;
+        let found = self.remote.ask(&call, &self.key, options).await.map_err(|e| {
+            let kind = e.kind(); // denied or gone meanwhile, for all we know
+            self.cut().because(e).with_kind(kind)
+        })?;
         if found.range != (self.at..self.end) || found.meta.e_tag != self.etag {
             return Err(problem);
         }
