@@ -15,6 +15,7 @@ mod completions;
 mod doctor;
 mod init;
 mod log;
+pub mod options;
 pub mod print;
 pub mod progress;
 mod start;
@@ -193,6 +194,39 @@ mod tests {
             let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "`{}` has no example in its help", command.get_name());
             assert!(command.get_about().is_some(), "`{}` says nothing of itself", command.get_name());
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_exit_code() {
+        use Kind::*;
+        let doc = include_str!("../../../docs/exit-codes.md");
+        let kinds = [
+            Config,
+            Usage,
+            NotFound,
+            AlreadyExists,
+            Conflict,
+            Denied,
+            Unreachable,
+            NoSpace,
+            Repository,
+            Integrity,
+            Signature,
+            Identity,
+            Postgres,
+            Filestore,
+            Busy,
+            Refused,
+            Incomplete,
+            Interrupted,
+            Io,
+            Internal,
+        ];
+        for kind in kinds {
+            let row = doc.lines().find(|line| line.starts_with(&format!("| {} |", kind.exit_code())));
+            let listed = row.is_some_and(|row| row.contains(&format!("`{}`", kind.slug())));
+            assert!(listed, "docs/exit-codes.md does not list {} with {}", kind.slug(), kind.exit_code());
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::print;
 use crate::clock;
@@ -113,9 +113,12 @@ struct Screen {
 impl Screen {
     fn new(mode: Mode, progress: &Progress) -> Screen {
         let bar = (mode == Mode::Bar).then(|| {
-            let bar = ProgressBar::new(0);
+            let now = progress.snapshot();
+            let bar = ProgressBar::with_draw_target(now.bytes_total, ProgressDrawTarget::hidden())
+                .with_style(style(now.bytes_total.is_some()))
+                .with_message(heading(&now));
+            bar.set_draw_target(ProgressDrawTarget::stderr());
             *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
-            bar.set_message(progress.snapshot().label);
             bar
         });
         let begun = clock::instant();
@@ -126,9 +129,12 @@ impl Screen {
         progress.take_notes().iter().for_each(|note| print::err(note));
         let now = progress.snapshot();
         if let Some(bar) = &self.bar {
-            let known = now.bytes_total.is_some();
-            bar.set_style(style(known));
-            bar.set_length(now.bytes_total.unwrap_or(0).max(now.bytes));
+            if let Some(total) = now.bytes_total {
+                if bar.length().is_none() {
+                    bar.set_style(style(true)); // it became known meanwhile
+                }
+                bar.set_length(total.max(now.bytes));
+            }
             bar.set_position(now.bytes);
             bar.set_message(heading(&now));
             bar.tick();
@@ -156,14 +162,16 @@ impl Screen {
 }
 
 /// Without a known total there is nothing to fill a bar with.
-fn style(total_known: bool) -> ProgressStyle {
-    let template = match total_known {
+fn template(total_known: bool) -> &'static str {
+    match total_known {
         true => "{msg} [{bar:20}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, ETA {eta}",
         false => "{spinner} {msg}: {binary_bytes}, {binary_bytes_per_sec}",
-    };
-    ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ")
+    }
+}
+
+fn style(total_known: bool) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template(total_known));
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 
 fn heading(now: &Snapshot) -> String {
@@ -225,10 +233,9 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_comes_and_goes() {
+    fn the_templates_are_sound_and_a_thread_ends_with_its_job() {
         for known in [true, false] {
-            style(known); // a wrong template would fall back in silence: see the next line
-            assert!(ProgressStyle::with_template("{binary_bytes_per_sec} {binary_total_bytes}").is_ok());
+            assert!(ProgressStyle::with_template(template(known)).is_ok(), "{}", template(known));
         }
         let shown = Shown::start(Mode::Notes, "job", None);
         shown.add_bytes(1);

@@ -1,11 +1,12 @@
 //! What happens before a command runs: a private process, logging, the runtime, and signals.
 
+use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::process::exit;
 use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Mode;
@@ -53,6 +54,7 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
         .map_err(|e| Error::new(Kind::Io, "cannot start the runtime").because(e))?;
     let done = runtime.block_on(async {
         let cancel = CancellationToken::new();
+        let signals = Signals::listen()?; // before the command does anything that would need a stop
         let app = App {
             inputs,
             json: global.json,
@@ -63,31 +65,43 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
         tokio::select! {
             biased;
             done = super::run(cli.command, &app) => done,
-            never = stop_on_signals(&cancel) => never,
+            never = signals.stop(&cancel) => match never {},
         }
     });
     runtime.shutdown_timeout(STRAGGLERS);
     done
 }
 
-/// The first SIGINT or SIGTERM asks the command to stop, the second one ends the process. Returns
-/// only when signals cannot be had.
-async fn stop_on_signals(cancel: &CancellationToken) -> Result<Done> {
-    let listen =
-        |kind| signal(kind).map_err(|e| Error::new(Kind::Io, "cannot listen for signals").because(e));
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    loop {
-        let name = tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
-        };
-        if cancel.is_cancelled() {
-            print::err(&format!("{name} again: stopping at once"));
-            exit(i32::from(Kind::Interrupted.exit_code()));
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals> {
+        let listen =
+            |kind| signal(kind).map_err(|e| Error::new(Kind::Io, "cannot listen for signals").because(e));
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// The first one asks the command to stop, the second one ends the process.
+    async fn stop(mut self, cancel: &CancellationToken) -> Infallible {
+        loop {
+            let name = tokio::select! {
+                _ = self.interrupt.recv() => "SIGINT",
+                _ = self.terminate.recv() => "SIGTERM",
+            };
+            if cancel.is_cancelled() {
+                print::err(&format!("{name} again: stopping at once"));
+                exit(i32::from(Kind::Interrupted.exit_code()));
+            }
+            print::err(&format!("{name}: stopping; once more to stop at once"));
+            cancel.cancel();
         }
-        print::err(&format!("{name}: stopping; once more to stop at once"));
-        cancel.cancel();
     }
 }
 

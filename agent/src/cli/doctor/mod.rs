@@ -3,15 +3,18 @@
 use serde::Serialize;
 
 use super::{App, Done};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 mod host;
 mod keys;
+mod repository;
+mod server;
 
-/// Check configuration, keys and this host, and say what to correct
+/// Check configuration, keys, host, repository and server, and say what to correct
 ///
-/// Looks and never changes anything that stays. Exits 0 when nothing failed (warnings may be
-/// left), and 3 when something did.
+/// Looks, and changes nothing: it writes and removes one empty file in the state directory and, on
+/// a host that backs up, one object of a byte in the repository. Exits 0 when nothing failed
+/// (there may be things to know about), and 3 when something did.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -82,7 +85,12 @@ struct Report {
 
 /// Runs every check and prints how each came out.
 pub async fn run(_: Args, app: &App) -> Result<Done> {
-    let checks = examine(app).await;
+    let checks = tokio::select! {
+        checks = examine(app) => checks,
+        () = app.cancel.cancelled() => {
+            return Err(Error::new(Kind::Interrupted, "the checks were stopped by a signal"));
+        }
+    };
     let failed = checks.iter().any(|check| check.status == Status::Fail);
     let report = Report { ok: !failed, checks };
     app.print(&report, || text(&report))?;
@@ -107,6 +115,8 @@ async fn examine(app: &App) -> Vec<Check> {
     checks.push(Check::ok("configuration", text));
     checks.extend(keys::checks(&config));
     checks.extend(host::checks(&config));
+    checks.extend(repository::checks(&config).await);
+    checks.extend(server::checks(&config).await);
     checks
 }
 
