@@ -10,7 +10,7 @@
 //! - Every call ends: each request has a timeout, each call a deadline.
 //! - Errors name the key and the URL.
 //!
-//! Local directories are written by [`local`] itself, not by `object_store`'s file system: that
+//! Local directories are written by this module itself, not by `object_store`'s file system: that
 //! one overwrites on large uploads and leaves file modes to the umask.
 
 mod address;

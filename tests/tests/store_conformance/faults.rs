@@ -25,9 +25,10 @@ fn unreachable_soon(began: Instant, error: &Error) {
 async fn a_server_that_never_answers_ends_in_an_error() {
     let server = Broken::start(vec![Answer::Hang]).await;
     let began = Instant::now();
-    let (get, put, head, list, up) = tokio::join!(
+    let (get, put, large, head, list, up) = tokio::join!(
         server.store.get("a", 10),
         server.store.put_new("a", "x"),
+        server.store.put_new("c", bytes(1, 300_000)), // with a timeout of its own
         server.store.head("a"),
         crate::suite::listed(&server.store, ""),
         async {
@@ -36,9 +37,16 @@ async fn a_server_that_never_answers_ends_in_an_error() {
             upload.finish().await
         },
     );
-    for error in [get.unwrap_err(), put.unwrap_err(), head.unwrap_err(), list.unwrap_err(), up.unwrap_err()] {
+    for error in [
+        get.unwrap_err(),
+        put.unwrap_err(),
+        large.unwrap_err(),
+        head.unwrap_err(),
+        list.unwrap_err(),
+        up.unwrap_err(),
+    ] {
         unreachable_soon(began, &error);
-        assert!(error.what().contains("no answer; ") && error.what().contains(" tries in "), "{error}");
+        assert!(error.what().contains("(no answer; ") && error.what().contains(" in "), "{error}");
     }
     let error = server.store.clean_leftovers("").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
