@@ -1,7 +1,7 @@
 //! Lifeboat's library: see `docs/architecture.md` for what lies where.
 //!
 //! Imports run downwards: cli → jobs (backup, recovery, upkeep) → catalog, repository →
-//! archive, postgres, odoo → store, disk, clock, names, error.
+//! archive, postgres, odoo → store → config → disk, clock, names, progress, error.
 
 pub mod archive;
 pub mod backup;
@@ -14,6 +14,7 @@ pub mod error;
 pub mod names;
 pub mod odoo;
 pub mod postgres;
+pub mod progress;
 pub mod recovery;
 pub mod repository;
 pub mod store;

@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The program `lifeboat`; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    lifeboat::cli::main()
+}

@@ -1,1 +1,23 @@
-//! placeholder
+//! What the end-to-end tests, the demo and the benchmarks stand on: private PostgreSQL clusters, a
+//! real S3 server with faults, the built programs, Odoo-shaped tenants, and comparisons.
+//!
+//! Everything here belongs to the test that made it: own directories, own ports, gone when dropped,
+//! on panic too. What cannot be set up is a panic that says why; what the machine does not have is
+//! a counted skip ([`skip!`]).
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a failing test panics; the doors are the agent's
+
+mod bodies;
+pub mod children;
+pub mod cluster;
+pub mod compare;
+pub mod damage;
+pub mod faults;
+pub mod installed;
+pub mod program;
+pub mod s3;
+pub mod skip;
+
+pub use cluster::{Cluster, Options};
+pub use installed::available_majors;
+pub use program::{Outcome, Program, Running};
+pub use s3::S3;

@@ -1,1 +1,232 @@
-//! (being written)
+//! The command line: parse, call, print. One file a command; this one only chooses among them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Inputs};
+use crate::error::{Error, Kind, Result};
+
+mod completions;
+mod doctor;
+mod init;
+mod log;
+pub mod options;
+pub mod print;
+pub mod progress;
+mod start;
+mod version;
+
+use progress::{Mode, Shown};
+
+/// Backup and disaster recovery for Odoo: PostgreSQL and filestore into sealed, signed,
+/// checksummed archives, and back.
+///
+/// A production host encrypts to recipients (public keys) and cannot read its own backups; a
+/// restore host holds the identity. Nothing that is stored is ever rewritten, and a restore never
+/// overwrites.
+#[derive(Parser, Debug)]
+#[command(
+    name = "lifeboat",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_long_help = "Exit codes are stable and listed in docs/exit-codes.md; keys of lifeboat.toml, \
+        and their environment variables, in docs/configuration.md."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Args, Debug)]
+struct Global {
+    /// The configuration file [default: $LIFEBOAT_CONFIG, ./lifeboat.toml, /etc/lifeboat/lifeboat.toml]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    config: Option<PathBuf>,
+    /// The repository, in place of repository.url: a directory or s3://bucket/prefix
+    #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
+    repository: Option<String>,
+    /// The instance, in place of the configuration's
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Everywhere")]
+    instance: Option<String>,
+    /// Print the result, or the error, as JSON on standard output
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    json: bool,
+    /// Say more on standard error; -vv and -vvv say still more
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet", help_heading = "Everywhere")]
+    verbose: u8,
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true, help_heading = "Everywhere")]
+    quiet: bool,
+    /// Show no progress
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    no_progress: bool,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Init(init::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+    Version(version::Args),
+}
+
+/// The whole program: one `match`.
+async fn run(command: Command, app: &App) -> Result<Done> {
+    match command {
+        Command::Init(args) => init::run(args, app).await,
+        Command::Doctor(args) => doctor::run(args, app).await,
+        Command::Completions(args) => completions::run(args, app),
+        Command::Version(args) => version::run(args, app),
+    }
+}
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// All of it.
+    Complete,
+    /// The work was done, something in it is missing or differs, and the command said what.
+    Incomplete,
+}
+
+/// What every command is given.
+pub struct App {
+    /// What the configuration is loaded from.
+    pub inputs: Inputs,
+    /// Whether the result is printed as JSON.
+    pub json: bool,
+    /// Whether standard error is for errors only.
+    pub quiet: bool,
+    /// How progress is shown.
+    pub progress: Mode,
+    /// Cancelled by the first SIGINT or SIGTERM.
+    pub cancel: CancellationToken,
+}
+
+impl App {
+    /// The configuration, validated.
+    pub fn config(&self) -> Result<Config> {
+        Config::load(&self.inputs)
+    }
+
+    /// Shows the progress of a job until what is returned is dropped.
+    pub fn progress(&self, label: impl Into<String>, bytes_total: Option<u64>) -> Shown {
+        Shown::start(self.progress, label, bytes_total)
+    }
+
+    /// Prints the result: as JSON where that was asked for, else as text.
+    pub fn print(&self, json: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
+        if self.json { print::json(json) } else { print::out(&text()) }
+    }
+}
+
+/// Runs the program and gives its exit code; see `docs/exit-codes.md`.
+pub fn main() -> ExitCode {
+    start::report_panics();
+    let caught = std::panic::catch_unwind(|| parse_and_run(std::env::args_os().collect()));
+    caught.unwrap_or(ExitCode::from(Kind::Internal.exit_code()))
+}
+
+fn parse_and_run(args: Vec<OsString>) -> ExitCode {
+    let wants_json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+    match Cli::try_parse_from(args) {
+        Ok(cli) => {
+            let done = start::on_runtime(cli);
+            exit_code(done, wants_json)
+        }
+        Err(error) => usage(&error, wants_json),
+    }
+}
+
+fn exit_code(done: Result<Done>, json: bool) -> ExitCode {
+    match done {
+        Ok(Done::Complete) => ExitCode::SUCCESS,
+        Ok(Done::Incomplete) => ExitCode::from(Kind::Incomplete.exit_code()),
+        Err(error) => {
+            print::error(&error, json);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+/// clap's own words: help and version go to standard output and are no error.
+fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    let text = error.render();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let written = print::out(&text.to_string());
+            exit_code(written.map(|()| Done::Complete), false)
+        }
+        _ => {
+            print::err(text.to_string().trim_end());
+            if json {
+                let what = text.to_string();
+                let what = what.trim_start_matches("error: ").lines().next().unwrap_or_default();
+                print::json_error(&Error::new(Kind::Usage, what));
+            }
+            ExitCode::from(Kind::Usage.exit_code())
+        }
+    }
+}
+
+/// The parser, for shell completions and for the test of every help text.
+fn parser() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parser_is_sound_and_every_command_shows_an_example() {
+        parser().debug_assert();
+        for command in parser().get_subcommands() {
+            let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "`{}` has no example in its help", command.get_name());
+            assert!(command.get_about().is_some(), "`{}` says nothing of itself", command.get_name());
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_exit_code() {
+        use Kind::*;
+        let doc = include_str!("../../../docs/exit-codes.md");
+        let kinds = [
+            Config,
+            Usage,
+            NotFound,
+            AlreadyExists,
+            Conflict,
+            Denied,
+            Unreachable,
+            NoSpace,
+            Repository,
+            Integrity,
+            Signature,
+            Identity,
+            Postgres,
+            Filestore,
+            Busy,
+            Refused,
+            Incomplete,
+            Interrupted,
+            Io,
+            Internal,
+        ];
+        for kind in kinds {
+            let row = doc.lines().find(|line| line.starts_with(&format!("| {} |", kind.exit_code())));
+            let listed = row.is_some_and(|row| row.contains(&format!("`{}`", kind.slug())));
+            assert!(listed, "docs/exit-codes.md does not list {} with {}", kind.slug(), kind.exit_code());
+        }
+    }
+}

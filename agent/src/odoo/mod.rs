@@ -1,1 +1,19 @@
-//! (being written)
+//! Odoo: its tenants, what they hold, their filestore, and how a copy is made silent.
+
+pub mod attachments;
+pub mod baseline;
+pub mod blob;
+pub mod compare;
+pub mod fence;
+pub mod filestore;
+pub mod paths;
+pub mod tenants;
+
+pub use attachments::{AttachmentFile, attachment_exists_now, each_attachment_file};
+pub use baseline::Baseline;
+pub use blob::BlobName;
+pub use compare::{Difference, compare};
+pub use fence::{Fence, FenceEnd, Released};
+pub use filestore::{WalkEntry, WalkKind, walk};
+pub use paths::{escape_path, unescape_path};
+pub use tenants::{Discovery, Tenant, discover};

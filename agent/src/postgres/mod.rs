@@ -1,1 +1,30 @@
-//! (being written)
+//! The PostgreSQL cluster: sessions, its own client programs, dumps and their way back.
+//!
+//! Nothing here knows Odoo, and nothing here keeps state between calls. Every child process is
+//! killed with its whole group when its owner is dropped, and every wait has a deadline.
+
+pub mod child;
+pub mod connect;
+pub mod create;
+pub mod database;
+pub mod dump;
+pub mod globals;
+pub mod password;
+pub mod quote;
+pub mod readback;
+pub mod restore;
+pub mod server;
+pub mod session;
+pub mod snapshot;
+pub mod tools;
+
+pub use connect::{PostgresOptions, Tls};
+pub use database::{DatabaseProperties, Grant, Setting};
+pub use dump::{DumpChild, DumpEnd};
+pub use globals::GlobalsDump;
+pub use readback::ReadBack;
+pub use restore::{Restore, RestoreProgress};
+pub use server::{ServerInfo, server_info};
+pub use session::Session;
+pub use snapshot::SnapshotSession;
+pub use tools::Tools;

@@ -1,1 +1,255 @@
-//! (being written)
+//! The door to object storage: nothing else talks to a bucket or writes into a repository.
+//!
+//! A [`Store`] is one repository's place: a directory or a bucket and prefix. Keys are relative
+//! (`instances/acme/lease`). What holds for every kind of place, and is tested on each:
+//!
+//! - Objects appear whole or not at all, and are durable when the call returns.
+//! - Nothing is overwritten, except through [`Store::replace`].
+//! - [`Kind::NotFound`] (and `None`) means that the store said so; a refusal is
+//!   [`Kind::Denied`], silence is [`Kind::Unreachable`].
+//! - Every call ends: each request has a timeout, each call a deadline.
+//! - Errors name the key and the URL.
+//!
+//! Local directories are written by this module itself, not by `object_store`'s file system: that
+//! one overwrites on large uploads and leaves file modes to the umask.
+
+mod address;
+mod client;
+mod credentials;
+mod fault;
+mod key;
+mod leftovers;
+mod local;
+mod local_list;
+mod local_write;
+mod open;
+mod options;
+mod pace;
+mod remote;
+mod remote_put;
+mod remote_read;
+mod resume;
+mod upload;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Kind, Result};
+
+pub use options::StoreOptions;
+pub use upload::Upload;
+
+/// One repository's place. Clones are cheap and share connections and the rate limit.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    url: String,
+    place: Place,
+    pace: pace::Pace,
+}
+
+enum Place {
+    Local(local::Local),
+    Remote(remote::Remote),
+}
+
+/// What a listing tells about one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// The key, relative to the store's URL. Listings also give keys that this agent would not
+    /// write and [`Store::get`] refuses, so that foreign objects can be reported.
+    pub key: String,
+    /// Size of the stored object.
+    pub bytes: u64,
+    /// When it was written, by the store's clock.
+    pub modified: Timestamp,
+    /// The store's entity tag; `None` for local files.
+    pub etag: Option<String>,
+}
+
+/// Which state of an object was read or written; only for [`Store::replace`].
+#[derive(Clone, Debug)]
+pub struct Version(object_store::UpdateVersion);
+
+/// The size of an object and its content, in order.
+pub type Streamed = (u64, BoxStream<'static, Result<Bytes>>);
+
+impl Store {
+    /// The URL that was opened, without a trailing slash. Holds no secrets.
+    pub fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// Whether this is a directory on this machine.
+    pub fn is_local(&self) -> bool {
+        self.local_root().is_some()
+    }
+
+    /// The directory, where it is one; for the lock file and for free space.
+    pub fn local_root(&self) -> Option<&Path> {
+        match &self.0.place {
+            Place::Local(local) => Some(local.root()),
+            Place::Remote(_) => None,
+        }
+    }
+
+    /// Stores a new object in one piece. Idempotent: the same bytes under the same key succeed
+    /// again, which is also how an answer that got lost is told from another writer's object.
+    ///
+    /// # Errors
+    /// [`Kind::AlreadyExists`] where other bytes lie there.
+    pub async fn put_new(&self, key: &str, data: impl Into<Bytes>) -> Result<()> {
+        key::check(key)?;
+        let data: Bytes = data.into();
+        self.0.pace.take(data.len()).await;
+        match &self.0.place {
+            Place::Local(local) => local.put_new(key, data).await,
+            Place::Remote(remote) => remote.put_new(key, data.into()).await,
+        }
+    }
+
+    /// Begins a new object of unknown size; see [`Upload`].
+    pub async fn upload(&self, key: &str) -> Result<Upload> {
+        key::check(key)?;
+        Upload::begin(self.clone(), key).await
+    }
+
+    /// Reads a whole object of at most `bytes_max`.
+    ///
+    /// # Errors
+    /// [`Kind::Integrity`] where it is larger, before any of it is read.
+    pub async fn get(&self, key: &str, bytes_max: u64) -> Result<Bytes> {
+        key::check(key)?;
+        match &self.0.place {
+            Place::Local(local) => local.get(key, bytes_max).await,
+            Place::Remote(remote) => Ok(remote.get(key, bytes_max).await?.0),
+        }
+    }
+
+    /// Reads exactly these bytes; an empty range asks nobody.
+    ///
+    /// # Errors
+    /// [`Kind::Integrity`] where the object ends before the range does.
+    pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        key::check(key)?;
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        match &self.0.place {
+            Place::Local(local) => local.get_range(key, range).await,
+            Place::Remote(remote) => remote.get_range(key, range).await,
+        }
+    }
+
+    /// The size of an object and its content in order. The stream either gives exactly that many
+    /// bytes or ends with an error; a broken connection is resumed where it broke.
+    pub async fn get_stream(&self, key: &str) -> Result<Streamed> {
+        key::check(key)?;
+        match &self.0.place {
+            Place::Local(local) => local.get_stream(key).await,
+            Place::Remote(remote) => remote.get_stream(key).await,
+        }
+    }
+
+    /// What lies at `key`; `None` only where the store said that nothing does.
+    pub async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
+        key::check(key)?;
+        match &self.0.place {
+            Place::Local(local) => local.head(key).await,
+            Place::Remote(remote) => remote.head(key).await,
+        }
+    }
+
+    /// Everything below the directory `prefix` (`""`: everything), in no order. Ends after the
+    /// first error.
+    pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<ObjectInfo>> {
+        let prefix = match key::prefix(prefix) {
+            Ok(prefix) => prefix.to_owned(),
+            Err(e) => return stream::iter([Err(e)]).boxed(),
+        };
+        match &self.0.place {
+            Place::Local(local) => local.list(prefix),
+            Place::Remote(remote) => remote.list(prefix),
+        }
+    }
+
+    /// The names of the directories right below `prefix`, sorted.
+    pub async fn list_dirs(&self, prefix: &str) -> Result<Vec<String>> {
+        let prefix = key::prefix(prefix)?;
+        match &self.0.place {
+            Place::Local(local) => local.list_dirs(prefix).await,
+            Place::Remote(remote) => remote.list_dirs(prefix).await,
+        }
+    }
+
+    /// Reads an object together with its version; `None` where there is none. For the lease.
+    ///
+    /// # Errors
+    /// Not for local stores, which lock a file instead.
+    pub async fn get_versioned(&self, key: &str, bytes_max: u64) -> Result<Option<(Bytes, Version)>> {
+        key::check(key)?;
+        self.remote("read a version of", key)?.get_versioned(key, bytes_max).await
+    }
+
+    /// Replaces the object of this version, or creates it where `expected` is `None`. For the
+    /// lease: the only object that is ever replaced. Atomic; a lost answer is resolved by
+    /// reading back, so two writers must never write the same bytes.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] where the object is another one by now; not for local stores.
+    pub async fn replace(
+        &self,
+        key: &str,
+        data: impl Into<Bytes>,
+        expected: Option<&Version>,
+    ) -> Result<Version> {
+        key::check(key)?;
+        self.remote("replace", key)?.replace(key, data.into(), expected).await
+    }
+
+    /// Whether the store refuses to overwrite when asked to: writes twice to a new key below
+    /// `prefix`. Leaves one tiny object behind where deleting is denied.
+    pub async fn probe_conditional_put(&self, prefix: &str) -> Result<bool> {
+        let prefix = key::prefix(prefix)?;
+        match &self.0.place {
+            Place::Local(local) => local.probe(prefix).await,
+            Place::Remote(remote) => remote.probe(prefix).await,
+        }
+    }
+
+    /// Removes what uploads that never finished left below `prefix`, and counts it: multipart
+    /// uploads on S3, staged files locally. Azure and Google drop theirs by themselves. Only
+    /// for the holder of the lease: it would end an upload that is running. A store that does
+    /// not let us look is left as it is, with a warning.
+    pub async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
+        let prefix = key::prefix(prefix)?;
+        match &self.0.place {
+            Place::Local(local) => local.clean_leftovers(prefix).await,
+            Place::Remote(remote) => remote.clean_leftovers(prefix).await,
+        }
+    }
+
+    fn remote(&self, verb: &str, key: &str) -> Result<&remote::Remote> {
+        match &self.0.place {
+            Place::Remote(remote) => Ok(remote),
+            Place::Local(_) => Err(Error::new(
+                Kind::Internal,
+                format!("cannot {verb} {key} in {}: a directory is locked by a file instead", self.url()),
+            )),
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.url())
+    }
+}

@@ -1,0 +1,129 @@
+//! Checks of keys: who can read archives, who may write them, and what must not lie here.
+
+use std::path::Path;
+
+use super::Check;
+use crate::archive::seal::{Identities, Recipients};
+use crate::archive::signature::SigningKey;
+use crate::cli::init::IDENTITY_FILE;
+use crate::config::Config;
+use crate::disk;
+use crate::error::Result;
+
+/// Every check of keys.
+pub fn checks(config: &Config) -> Vec<Check> {
+    let mut checks = vec![recipients(config), signing(config), identity(config)];
+    checks.extend(secret_files(config));
+    checks
+}
+
+fn recipients(config: &Config) -> Check {
+    const NAME: &str = "recipients";
+    match Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref()) {
+        Err(error) => Check::error(NAME, &error),
+        Ok(recipients) => match recipients.texts().count() {
+            1 => Check::warn(
+                NAME,
+                "one recipient: when its identity is lost, so is every archive",
+                "add an escrow recipient to seal.recipients, its identity kept elsewhere",
+            ),
+            count => Check::ok(NAME, format!("{count} recipients can open what is stored")),
+        },
+    }
+}
+
+fn signing(config: &Config) -> Check {
+    const NAME: &str = "signing key";
+    let Some(path) = &config.signing.key_file else {
+        return Check::warn(
+            NAME,
+            "none: this host can restore and verify, and cannot back up",
+            "set signing.key_file on a host that backs up",
+        );
+    };
+    let public = match SigningKey::load(path).and_then(|key| key.public_text()) {
+        Ok(public) => public,
+        Err(error) => return Check::error(NAME, &error),
+    };
+    let same = |trusted: &String| blob(trusted) == blob(&public);
+    if config.signing.trusted_keys.iter().any(same) {
+        return Check::ok(NAME, format!("{}, private, and its public half is trusted", path.display()));
+    }
+    Check::fail(
+        NAME,
+        format!(
+            "{}: its public half is not in signing.trusted_keys, so restores would refuse its archives",
+            path.display()
+        ),
+        format!("add {public:?} to signing.trusted_keys, here and on restore hosts"),
+    )
+}
+
+/// The key itself, without its comment.
+fn blob(public: &str) -> Vec<&str> {
+    public.split_whitespace().take(2).collect()
+}
+
+/// A host with a signing key stores; it must not be able to read what it stores.
+fn identity(config: &Config) -> Check {
+    const NAME: &str = "identity";
+    let stores = config.signing.key_file.is_some();
+    let left = config.file.with_file_name(IDENTITY_FILE);
+    let mut here = config.seal.identity_files.clone();
+    if !here.contains(&left) && left.is_absolute() {
+        here.push(left);
+    }
+    here.retain(|path| path.exists());
+    match (stores, here.first()) {
+        (true, Some(path)) => Check::warn(
+            NAME,
+            format!(
+                "{} lies on a host that stores archives: whoever takes this host can read them all",
+                path.display()
+            ),
+            "copy it to a password manager or a safe and to the restore host, then remove it here (shred -u)",
+        ),
+        (true, None) => Check::ok(NAME, "none here: this host cannot read its own archives"),
+        (false, _) if config.seal.identity_files.is_empty() => Check::warn(
+            NAME,
+            "none: this host can list and verify, and cannot restore",
+            "give --identity FILE to restore, or set seal.identity_files",
+        ),
+        (false, _) => {
+            let passphrase = |_: &Path| {
+                let file = config.seal.passphrase_file.as_deref()?;
+                disk::read_text(file, 64 << 10)
+                    .ok()
+                    .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+            };
+            match Identities::load(&config.seal.identity_files, &passphrase) {
+                Ok(_) => Check::ok(NAME, format!("{} files can be read", config.seal.identity_files.len())),
+                Err(error) => Check::error(NAME, &error),
+            }
+        }
+    }
+}
+
+fn secret_files(config: &Config) -> Vec<Check> {
+    let files = [
+        ("credentials", "repository.credentials_file", &config.repository.credentials_file),
+        ("password", "postgres.password_file", &config.postgres.password_file),
+        ("passfile", "postgres.passfile", &config.postgres.passfile),
+        ("passphrase", "seal.passphrase_file", &config.seal.passphrase_file),
+    ];
+    let given = files.into_iter().filter_map(|(name, key, path)| Some((name, key, path.as_ref()?)));
+    given.map(|(name, key, path)| secret_file(name, key, path)).collect()
+}
+
+fn secret_file(name: &'static str, key: &str, path: &Path) -> Check {
+    let readable: Result<bool> = disk::open(path).and_then(|_| disk::is_private(path));
+    match readable {
+        Err(error) => Check::error(name, &error.next(format!("create it, or correct {key}"))),
+        Ok(true) => Check::ok(name, format!("{} is private", path.display())),
+        Ok(false) => Check::fail(
+            name,
+            format!("{} can be read by others", path.display()),
+            format!("chmod 600 {}", path.display()),
+        ),
+    }
+}

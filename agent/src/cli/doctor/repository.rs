@@ -1,0 +1,61 @@
+//! Checks of the repository: reachable, initialised, and one that refuses to overwrite.
+
+use std::time::Duration;
+
+use super::Check;
+use crate::cli::options;
+use crate::config::Config;
+use crate::store::{Store, StoreOptions};
+
+/// A person waits for the answer, so fewer and shorter tries than a backup makes.
+const RETRY_DEADLINE_MAX: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// Where the probe's object lies for a moment; it stays where this host may not delete.
+const PROBE_PREFIX: &str = "probes";
+/// What makes a place a repository.
+const MARKER: &str = "lifeboat.json";
+
+/// Every check of the repository.
+pub async fn checks(config: &Config) -> Vec<Check> {
+    const NAME: &str = "repository";
+    let configured = options::store(config);
+    let options = StoreOptions {
+        request_timeout: configured.request_timeout.min(REQUEST_TIMEOUT_MAX),
+        retry_deadline: configured.retry_deadline.min(RETRY_DEADLINE_MAX),
+        ..configured
+    };
+    let store = match Store::open(&config.repository.url, &options) {
+        Ok(store) => store,
+        Err(error) => return vec![Check::error(NAME, &error)],
+    };
+    let marker = match store.head(MARKER).await {
+        Err(error) => return vec![Check::error(NAME, &error)],
+        Ok(marker) => marker,
+    };
+    if marker.is_none() {
+        let text = format!("{} can be reached and is not initialised: it holds no {MARKER}", store.url());
+        return vec![Check::fail(NAME, text, "correct repository.url, or create one with lifeboat init")];
+    }
+    let mut checks = vec![Check::ok(NAME, format!("{} can be reached and is initialised", store.url()))];
+    if config.signing.key_file.is_some() {
+        checks.push(overwriting(&store).await);
+    }
+    checks
+}
+
+/// Whether the store keeps the promise that nothing is overwritten.
+async fn overwriting(store: &Store) -> Check {
+    const NAME: &str = "overwriting";
+    match store.probe_conditional_put(PROBE_PREFIX).await {
+        Ok(true) => Check::ok(NAME, "objects can be written, and the store refuses to overwrite one"),
+        Ok(false) => Check::fail(
+            NAME,
+            format!(
+                "{} overwrites objects although it was asked not to (If-None-Match is ignored)",
+                store.url()
+            ),
+            "use a server that honours conditional writes: two writers could destroy each other's archives",
+        ),
+        Err(error) => Check::error(NAME, &error),
+    }
+}

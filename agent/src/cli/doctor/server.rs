@@ -1,0 +1,192 @@
+//! Checks of PostgreSQL and of the tenants in it: connection, tools, privileges, filestores.
+
+use std::path::Path;
+
+use super::{Check, Status};
+use crate::cli::options;
+use crate::clock;
+use crate::config::Config;
+use crate::disk;
+use crate::error::Result;
+use crate::names::{TenantName, bytes_text};
+use crate::odoo::tenants::{Discovery, discover};
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::server::{ServerInfo, server_info};
+use crate::postgres::session::{Session, column};
+use crate::postgres::tools::Tools;
+
+/// Beyond this, times of two machines in one report mislead.
+const CLOCK_SECONDS_APART_MAX: f64 = 5.0;
+/// Reasons that are listed one by one.
+const LISTED_MAX: usize = 20;
+
+/// Every check of the server. On a host without a signing key nothing is backed up, so what is
+/// missing there is for the person to know and no failure.
+pub async fn checks(config: &Config) -> Vec<Check> {
+    let mut checks = examine(config).await;
+    if config.signing.key_file.is_none() {
+        for check in checks.iter_mut().filter(|check| check.status == Status::Fail) {
+            check.status = Status::Warn;
+        }
+    }
+    checks
+}
+
+async fn examine(config: &Config) -> Vec<Check> {
+    let options = options::postgres(config);
+    let mut session = match Session::maintenance(&options).await {
+        Ok(session) => session,
+        Err(error) => {
+            return vec![
+                Check::error("postgresql", &error),
+                Check::not_checked("tenants", "it needs the connection"),
+            ];
+        }
+    };
+    let mut checks = Vec::new();
+    match server_info(&mut session).await {
+        Err(error) => checks.push(Check::error("postgresql", &error)),
+        Ok(info) => {
+            checks.push(server(&info, &options));
+            checks.push(match Tools::find(&options, info.major).await {
+                Ok(tools) => Check::ok("pg_dump", format!("{} in {}", tools.version, tools.dir.display())),
+                Err(error) => Check::error("pg_dump", &error),
+            });
+        }
+    }
+    checks.push(clocks(&mut session).await);
+    session.close().await;
+    match discover(&options).await {
+        Err(error) => checks.push(Check::error("tenants", &error)),
+        Ok(found) => checks.extend(tenants(config, &options, &found).await),
+    }
+    checks
+}
+
+fn server(info: &ServerInfo, options: &PostgresOptions) -> Check {
+    let place = format!("{} at {}:{} as {}", info.version, options.host_text(), options.port, options.user);
+    match (info.is_standby, info.is_superuser) {
+        (true, _) => Check::warn(
+            "postgresql",
+            format!("{place}: it is a standby, so a long dump may be cancelled by replay"),
+            "connect to the primary, or set max_standby_streaming_delay there",
+        ),
+        (_, true) => Check::ok("postgresql", format!("{place}, superuser")),
+        _ => Check::ok("postgresql", format!("{place}, no superuser: roles are stored without passwords")),
+    }
+}
+
+async fn clocks(session: &mut Session) -> Check {
+    const NAME: &str = "server clock";
+    let sql = "SELECT extract(epoch FROM clock_timestamp())::float8";
+    let read: Result<f64> = match session.row("read the server's clock", sql).await {
+        Ok(row) => column(&row, 0),
+        Err(error) => Err(error),
+    };
+    let here = clock::now().as_microsecond() as f64 / 1e6;
+    match read {
+        Err(error) => Check::error(NAME, &error),
+        Ok(there) if (here - there).abs() <= CLOCK_SECONDS_APART_MAX => {
+            Check::ok(NAME, "it agrees with this host's")
+        }
+        Ok(there) => Check::warn(
+            NAME,
+            format!(
+                "it is {:.0} s {} this host's",
+                (there - here).abs(),
+                if there > here { "ahead of" } else { "behind" }
+            ),
+            "let NTP keep both",
+        ),
+    }
+}
+
+async fn tenants(config: &Config, options: &PostgresOptions, found: &Discovery) -> Vec<Check> {
+    const NAME: &str = "tenants";
+    let excluded = |name: &str| config.odoo.exclude.iter().any(|tenant| tenant.as_str() == name);
+    let named =
+        |name: &str| config.odoo.tenants.is_empty() || config.odoo.tenants.iter().any(|t| t.as_str() == name);
+    let ours = |name: &str| named(name) && !excluded(name);
+    let mut checks = Vec::new();
+    for (name, error) in found.unknown.iter().filter(|(name, _)| ours(name)).take(LISTED_MAX) {
+        let mut check = Check::error(NAME, error);
+        check.text = format!("database {name:?} cannot be looked into, and may be a tenant: {}", check.text);
+        checks.push(check);
+    }
+    for tenant in config.odoo.tenants.iter().filter(|tenant| !excluded(tenant.as_str())) {
+        let there = found.tenants.iter().any(|other| other.name == *tenant);
+        if !there && !found.unknown.iter().any(|(name, _)| name == tenant.as_str()) {
+            let text = format!("database {tenant:?} of odoo.tenants is not there, or not Odoo's");
+            checks.push(Check::fail(NAME, text, "correct odoo.tenants"));
+        }
+    }
+    let mut good = 0;
+    let mut bytes = 0;
+    let protected = || found.tenants.iter().filter(|tenant| ours(tenant.name.as_str()));
+    for tenant in protected() {
+        let problems = tenant_checks(config, options, &tenant.name).await;
+        good += usize::from(problems.is_empty());
+        bytes += tenant.database_bytes;
+        checks.extend(problems);
+    }
+    let count = protected().count();
+    if count == 0 && checks.is_empty() {
+        let text = format!("none among {} databases", found.others.len() + found.tenants.len());
+        checks.push(Check::fail(NAME, text, "check postgres.host, odoo.tenants and odoo.exclude"));
+    } else if count > 0 {
+        let text = format!("{count} found, {}, {good} without a remark", bytes_text(bytes));
+        checks.push(Check::ok(NAME, text));
+    }
+    checks
+}
+
+/// What stands in the way of one tenant; nothing where all is well.
+async fn tenant_checks(config: &Config, options: &PostgresOptions, tenant: &TenantName) -> Vec<Check> {
+    const NAME: &str = "tenant";
+    let mut checks = Vec::new();
+    match privileges(options, tenant).await {
+        Err(error) => checks.push(Check::error(NAME, &error)),
+        Ok((0, true)) => {}
+        Ok((0, false)) => checks.push(Check::warn(
+            NAME,
+            format!(
+                "{tenant}: {} may not lock ir_attachment, so backups run without the collection fence",
+                options.user
+            ),
+            format!("GRANT UPDATE ON ir_attachment TO {:?}; in {tenant}", options.user),
+        )),
+        Ok((unreadable, _)) => checks.push(Check::fail(
+            NAME,
+            format!(
+                "{tenant}: {} may not read {unreadable} of its tables and sequences, so pg_dump would fail",
+                options.user
+            ),
+            "connect as the owner, or GRANT pg_read_all_data (PostgreSQL 14 and later)",
+        )),
+    }
+    let Some(data_dir) = &config.odoo.data_dir else { return checks };
+    let filestore = data_dir.join("filestore").join(Path::new(tenant.as_str()));
+    match disk::metadata(&filestore) {
+        Err(error) => checks.push(Check::error(NAME, &error)),
+        Ok(Some(_)) => {}
+        Ok(None) => checks.push(Check::warn(
+            NAME,
+            format!("{tenant}: there is no {}", filestore.display()),
+            "normal while it has no attachments; otherwise correct odoo.data_dir",
+        )),
+    }
+    checks
+}
+
+/// How many relations pg_dump could not read, and whether the fence could be held.
+async fn privileges(options: &PostgresOptions, tenant: &TenantName) -> Result<(i64, bool)> {
+    let mut session = Session::connect(options, tenant.as_str()).await?;
+    let sql = "SELECT (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE c.relkind IN ('r', 'p', 'm', 'S') AND n.nspname !~ '^pg_' \
+               AND n.nspname <> 'information_schema' AND NOT has_table_privilege(c.oid, 'SELECT')), \
+               coalesce(has_table_privilege(to_regclass('public.ir_attachment'), 'UPDATE, DELETE, TRUNCATE'), false)";
+    let row = session.row("read privileges", sql).await?;
+    let found = (column(&row, 0)?, column(&row, 1)?);
+    session.close().await;
+    Ok(found)
+}

@@ -1,0 +1,41 @@
+//! The writing half of `init`: keys, then the repository, the configuration last, so that a
+//! configuration never names a key that is not there. What fails leaves nothing behind.
+
+use std::path::{Path, PathBuf};
+
+use super::Plan;
+use crate::disk;
+use crate::error::{Error, Result};
+
+/// Writes what is planned; on an error the files written so far are removed again, so that the
+/// next try starts from nothing.
+pub async fn write(plan: &Plan) -> Result<()> {
+    let mut written = Vec::new();
+    let done = write_all(plan, &mut written).await;
+    if done.is_err() {
+        for path in written.iter().rev() {
+            if let Err(error) = disk::remove_file(path) {
+                tracing::warn!(?error, "a file of the failed init is left");
+            }
+        }
+    }
+    done.map_err(|error: Error| error.effect("nothing of this init is left; running it again is safe"))
+}
+
+async fn write_all(plan: &Plan, written: &mut Vec<PathBuf>) -> Result<()> {
+    disk::create_private_dir(&plan.config.state_dir)?;
+    if let Some(identity) = &plan.identity {
+        write_new(&identity.file, &identity.text, written)?;
+    }
+    write_new(&plan.signing_file, &plan.signing_text, written)?;
+    write_new(&plan.config_file, &plan.text, written)
+}
+
+fn write_new(path: &Path, text: &str, written: &mut Vec<PathBuf>) -> Result<()> {
+    if let Some(dir) = path.parent() {
+        disk::create_private_dir(dir)?;
+    }
+    disk::write_new_durable(path, text.as_bytes())?;
+    written.push(path.to_owned());
+    Ok(())
+}

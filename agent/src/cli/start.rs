@@ -1,0 +1,119 @@
+//! What happens before a command runs: a private process, logging, the runtime, and signals.
+
+use std::convert::Infallible;
+use std::io::IsTerminal;
+use std::process::exit;
+use std::time::Duration;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Mode;
+use super::{App, Cli, Done, log, print};
+use crate::config::Inputs;
+use crate::error::{Error, Kind, Result};
+
+/// How long threads may still block, on a disk that hangs say, once the command has ended.
+const STRAGGLERS: Duration = Duration::from_secs(5);
+
+/// Says a panic in the words of every other error: it is a bug of ours.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let error = Error::new(Kind::Internal, format!("a bug in lifeboat {}", env!("CARGO_PKG_VERSION")))
+            .because(format!("{text} ({place})"))
+            .effect("the command stopped; what was stored before is intact")
+            .next("report it with this text; RUST_BACKTRACE=1 adds where it was");
+        print::err(print::error_text(&error).trim_end());
+        if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
+            print::err(&std::backtrace::Backtrace::force_capture().to_string());
+        }
+    }));
+}
+
+/// Runs the command to its end, or until a signal has made it stop.
+pub fn on_runtime(cli: Cli) -> Result<Done> {
+    let global = cli.global;
+    let inputs = Inputs {
+        config: global.config,
+        repository: global.repository,
+        instance: global.instance,
+        ..Inputs::from_process()
+    };
+    log::start(inputs.variable("LIFEBOAT_LOG")?.as_deref(), global.verbose, global.quiet)?;
+    make_private();
+    // the TLS of every connection; a second installation would be refused, and would be the same
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(Kind::Io, "cannot start the runtime").because(e))?;
+    let done = runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        let signals = Signals::listen()?; // before the command does anything that would need a stop
+        let app = App {
+            inputs,
+            json: global.json,
+            quiet: global.quiet,
+            progress: Mode::choose(global.quiet, global.no_progress, std::io::stderr().is_terminal()),
+            cancel: cancel.clone(),
+        };
+        tokio::select! {
+            biased;
+            done = super::run(cli.command, &app) => done,
+            never = signals.stop(&cancel) => match never {},
+        }
+    });
+    runtime.shutdown_timeout(STRAGGLERS);
+    done
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals> {
+        let listen =
+            |kind| signal(kind).map_err(|e| Error::new(Kind::Io, "cannot listen for signals").because(e));
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// The first one asks the command to stop, the second one ends the process.
+    async fn stop(mut self, cancel: &CancellationToken) -> Infallible {
+        loop {
+            let name = tokio::select! {
+                _ = self.interrupt.recv() => "SIGINT",
+                _ = self.terminate.recv() => "SIGTERM",
+            };
+            if cancel.is_cancelled() {
+                print::err(&format!("{name} again: stopping at once"));
+                exit(i32::from(Kind::Interrupted.exit_code()));
+            }
+            print::err(&format!("{name}: stopping; once more to stop at once"));
+            cancel.cancel();
+        }
+    }
+}
+
+/// Keys and plaintext pass through this memory: no core dump, no debugger of the same user, and
+/// no file that others can read.
+fn make_private() {
+    umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let nothing = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, nothing) {
+        tracing::warn!(%error, "core dumps could not be turned off");
+    }
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "this process could not be closed to debuggers");
+    }
+}

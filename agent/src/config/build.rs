@@ -1,0 +1,150 @@
+//! From given values to the typed configuration: which key fills which field, and the rules that
+//! span several keys.
+
+use std::path::Path;
+
+use super::given::wrong;
+use super::read::Reader;
+use super::{Backup, Config, Inputs, Odoo, Postgres, Repository, Restore, Seal, Signing, Tls, place};
+use crate::error::Result;
+use crate::names::TenantName;
+
+/// The schemes of repositories.
+const SCHEMES: &[&str] = &["file", "s3", "az", "gs"];
+
+/// Applies every key's rule, and the rules between keys.
+pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> {
+    let missing = |name: &str, flag: &str, example: &str| {
+        wrong(format!("{name} is required and is not given in {}", place(file)))
+            .next(format!("write `{example}`, or give {flag}; `lifeboat init` writes a whole file"))
+    };
+    Ok(Config {
+        file: file.to_owned(),
+        instance: read
+            .parsed("instance")?
+            .ok_or_else(|| missing("instance", "--instance", "instance = \"production\""))?,
+        state_dir: read.path("state_dir")?.unwrap_or_default(),
+        repository: Repository {
+            url: read.url("repository.url", SCHEMES)?.ok_or_else(|| {
+                missing("repository.url", "--repository", "url = \"...\" under [repository]")
+            })?,
+            endpoint: endpoint(read)?,
+            region: read.text("repository.region")?,
+            allow_http: read.flag("repository.allow_http")?,
+            virtual_hosted: read.flag("repository.virtual_hosted")?,
+            credentials_file: read.path("repository.credentials_file")?,
+            request_timeout: read.duration("repository.request_timeout")?,
+            retry_deadline: read.duration("repository.retry_deadline")?,
+            retries_max: count(read, "repository.retries_max")?,
+        },
+        postgres: postgres(read, inputs)?,
+        odoo: Odoo {
+            data_dir: read.path("odoo.data_dir")?,
+            tenants: read.list("odoo.tenants", tenant)?,
+            exclude: read.list("odoo.exclude", tenant)?,
+        },
+        seal: Seal {
+            recipients: read.list("seal.recipients", recipient)?,
+            recipients_file: read.path("seal.recipients_file")?,
+            identity_files: read.paths("seal.identity_files")?,
+            passphrase_file: read.path("seal.passphrase_file")?,
+        },
+        signing: Signing {
+            key_file: read.path("signing.key_file")?,
+            trusted_keys: read.list("signing.trusted_keys", trusted_key)?,
+        },
+        backup: backup(read)?,
+        restore: Restore {
+            workers: count(read, "restore.workers")?,
+            work_dir: read.path("restore.work_dir")?,
+            jobs: count(read, "restore.jobs")?,
+        },
+    })
+}
+
+fn endpoint(read: &Reader<'_>) -> Result<Option<String>> {
+    let Some(endpoint) = read.url("repository.endpoint", &["https", "http"])? else { return Ok(None) };
+    match endpoint.split_once("://") {
+        None => Err(read.refused("repository.endpoint", "it takes a URL that starts with https://")),
+        Some(("http", _)) if !read.flag("repository.allow_http")? => Err(read.refused(
+            "repository.endpoint",
+            "an endpoint without TLS is refused unless repository.allow_http = true",
+        )),
+        Some(_) => Ok(Some(endpoint)),
+    }
+}
+
+fn postgres(read: &Reader<'_>, inputs: &Inputs) -> Result<Postgres> {
+    let ca_file = read.path("postgres.tls_ca_file")?;
+    let tls = match read.word("postgres.tls")?.as_str() {
+        "verify-full" => Tls::VerifyFull { ca_file },
+        _ if ca_file.is_some() => {
+            return Err(
+                read.refused("postgres.tls_ca_file", "it is used with postgres.tls = \"verify-full\" only")
+            );
+        }
+        "disable" => Tls::Disable,
+        "require" => Tls::Require,
+        _ => Tls::Prefer,
+    };
+    if read.is_given("postgres.password_file") && read.is_given("postgres.passfile") {
+        return Err(read.refused("postgres.passfile", "give postgres.password_file or this, not both"));
+    }
+    let user = match read.text("postgres.user")? {
+        Some(user) => user,
+        None => inputs.variable("USER")?.unwrap_or_else(|| "odoo".to_owned()),
+    };
+    Ok(Postgres {
+        host: read.text("postgres.host")?,
+        port: read.integer("postgres.port")? as u16,
+        user,
+        password_file: read.path("postgres.password_file")?,
+        passfile: read.path("postgres.passfile")?,
+        bin_dir: read.path("postgres.bin_dir")?,
+        maintenance_database: read.word("postgres.maintenance_database")?,
+        connect_timeout: read.duration("postgres.connect_timeout")?,
+        tls,
+    })
+}
+
+fn backup(read: &Reader<'_>) -> Result<Backup> {
+    Ok(Backup {
+        workers: count(read, "backup.workers")?,
+        zstd_level: read.integer("backup.zstd_level")? as i32,
+        pack_bytes: read.size("backup.pack_bytes")?,
+        read_bytes_per_second_max: read.rate("backup.read_bytes_per_second_max")?,
+        upload_bytes_per_second_max: read.rate("backup.upload_bytes_per_second_max")?,
+        low_priority: read.flag("backup.low_priority")?,
+        release_file: read.path("backup.release_file")?,
+        fence_seconds_max: read.integer("backup.fence_seconds_max")?,
+        dump_readback: read.flag("backup.dump_readback")?,
+        filestore_chain_max: read.integer("backup.filestore_chain_max")? as u32,
+    })
+}
+
+/// The table of keys keeps every count far below the range of the types it is cast to.
+fn count(read: &Reader<'_>, name: &'static str) -> Result<usize> {
+    Ok(read.integer(name)? as usize)
+}
+
+fn tenant(text: &str) -> Result<TenantName, String> {
+    text.parse().map_err(|_| "is no database name (1-63 bytes, no slash, no control character)".to_owned())
+}
+
+/// Checks that a text is a recipient that the seal can use.
+pub fn recipient(text: &str) -> Result<String, String> {
+    let ssh = text.starts_with("ssh-");
+    let fine = match ssh {
+        true => text.parse::<age::ssh::Recipient>().is_ok(),
+        false => text.parse::<age::x25519::Recipient>().is_ok(),
+    };
+    fine.then(|| text.to_owned()).ok_or_else(|| "is no recipient that can be used".to_owned())
+}
+
+fn trusted_key(text: &str) -> Result<String, String> {
+    match ssh_key::PublicKey::from_openssh(text) {
+        Ok(key) if key.algorithm() == ssh_key::Algorithm::Ed25519 => Ok(text.to_owned()),
+        Ok(key) => Err(format!("is a key of type {}, which is not used here", key.algorithm())),
+        Err(error) => Err(format!("is no public key ({error})")),
+    }
+}

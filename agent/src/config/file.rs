@@ -1,0 +1,137 @@
+//! The file: where it is searched, and what stands in it, key by key with its line.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Inputs;
+use super::given::{Given, Origin, Value, names_secret, secret_refused, wrong};
+use super::keys::{self, KEYS, SECTIONS};
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+
+/// A configuration is some kilobytes; beyond this it is another file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The name of the file.
+pub const FILE_NAME: &str = "lifeboat.toml";
+
+/// The file of the system, searched last.
+pub const SYSTEM_FILE: &str = "/etc/lifeboat/lifeboat.toml";
+
+/// What is given, by the name of its key.
+pub type GivenKeys = BTreeMap<&'static str, Given>;
+
+/// Finds and reads the file: `--config`, `$LIFEBOAT_CONFIG`, `./lifeboat.toml`,
+/// `/etc/lifeboat/lifeboat.toml`. `None` where nobody named one and there is none.
+pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
+    let named = match (&inputs.config, inputs.variable("LIFEBOAT_CONFIG")?) {
+        (Some(path), _) => Some(("--config", path.clone())),
+        (None, Some(path)) => Some(("environment variable LIFEBOAT_CONFIG", PathBuf::from(path))),
+        (None, None) => None,
+    };
+    if let Some((who, path)) = named {
+        return read(&path).map(Some).map_err(|error| match error.kind() {
+            Kind::NotFound => {
+                wrong(format!("{who} names {}, and there is no such file", path.display())).because(error)
+            }
+            _ => error.with_kind(Kind::Config).context(format!("read the configuration that {who} names")),
+        });
+    }
+    for path in [Path::new(FILE_NAME), Path::new(SYSTEM_FILE)] {
+        match read(path) {
+            Ok(found) => return Ok(Some(found)),
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => return Err(error.with_kind(Kind::Config).context("read the configuration")),
+        }
+    }
+    Ok(None)
+}
+
+fn read(path: &Path) -> Result<(PathBuf, String)> {
+    let path = std::path::absolute(path).map_err(|e| Error::file("find", path, e))?;
+    let text = disk::read_text(&path, FILE_BYTES_MAX)?;
+    Ok((path, text))
+}
+
+/// What stands in the text of a file.
+///
+/// # Errors
+/// TOML that does not parse, unknown keys and sections, and secrets; each with file and line.
+pub fn parse(path: &Path, text: &str) -> Result<GivenKeys> {
+    let line_of = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+    let table = DeTable::parse(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of(span.start));
+        wrong(format!("{}:{line}: this is not TOML: {}", path.display(), error.message().replace('\n', ", ")))
+    })?;
+    let mut given = GivenKeys::new();
+    let mut take = |name: String, value: &Spanned<DeValue<'_>>, at: usize| -> Result<()> {
+        let origin = Origin::File { path: path.to_owned(), line: line_of(at) };
+        let written = text.get(value.span()).unwrap_or_default();
+        let value = Value::from_toml(value.get_ref());
+        if value.holds_secret() {
+            return Err(secret_refused(&origin.of(&name), &name));
+        }
+        let Some(key) = keys::find(&name) else { return Err(unknown(&name, &origin)) };
+        given.insert(key.name, Given::new(value, origin, written));
+        Ok(())
+    };
+    for (name, value) in in_order(table.get_ref()) {
+        let section = SECTIONS.iter().any(|(section, _)| section == name.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) => {
+                if !section {
+                    let origin = Origin::File { path: path.to_owned(), line: line_of(name.span().start) };
+                    return Err(unknown_section(name.get_ref(), &origin));
+                }
+                for (key, value) in in_order(inner) {
+                    take(format!("{}.{}", name.get_ref(), key.get_ref()), value, key.span().start)?;
+                }
+            }
+            _ => take(name.get_ref().to_string(), value, name.span().start)?,
+        }
+    }
+    Ok(given)
+}
+
+/// The entries as they stand in the file, so that the first error is the first line's.
+fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<Entry<'t, 'i>> {
+    let mut entries: Vec<Entry<'t, 'i>> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    entries
+}
+
+type Entry<'t, 'i> = (&'t Spanned<std::borrow::Cow<'i, str>>, &'t Spanned<DeValue<'i>>);
+
+fn unknown(name: &str, origin: &Origin) -> Error {
+    if names_secret(name) {
+        return secret_refused(&origin.of(name), name);
+    }
+    if SECTIONS.iter().any(|(section, _)| *section == name) {
+        return wrong(format!("{} is a section: write [{name}] and its keys below", origin.of(name)));
+    }
+    let advice = match keys::nearest(name, KEYS.iter().map(|key| key.name)) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("known keys there: {}", siblings(name).join(", ")),
+    };
+    wrong(format!("{} is not a known key; {advice}", origin.of(name)))
+}
+
+fn unknown_section(name: &str, origin: &Origin) -> Error {
+    let known = SECTIONS.iter().map(|(section, _)| *section);
+    let advice = match keys::nearest(name, known.clone()) {
+        Some(near) => format!("did you mean [{near}]?"),
+        None => format!("known sections: {}", known.collect::<Vec<_>>().join(", ")),
+    };
+    wrong(format!("{} is not a known section; {advice}", origin.of(&format!("[{name}]"))))
+}
+
+fn siblings(name: &str) -> Vec<&'static str> {
+    let section = name.split_once('.').map(|(section, _)| section);
+    KEYS.iter()
+        .filter(|key| key.name.split_once('.').map(|(section, _)| section) == section)
+        .map(|key| key.name.rsplit('.').next().unwrap_or_default())
+        .collect()
+}

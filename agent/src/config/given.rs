@@ -1,0 +1,157 @@
+//! One value as it was given, with the place it came from, so that every error can name both.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeValue;
+
+use super::keys::Key;
+use crate::error::{Error, Kind};
+
+/// Where a value was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In the file, on this line.
+    File { path: PathBuf, line: usize },
+    /// In an environment variable.
+    Variable(String),
+    /// By a flag of the command line.
+    Flag(&'static str),
+    /// Nowhere: the default.
+    Default,
+}
+
+impl Origin {
+    /// The place as an error's first words: `lifeboat.toml:7: backup.workers`.
+    pub fn of(&self, name: &str) -> String {
+        match self {
+            Origin::File { path, line } => format!("{}:{line}: {name}", path.display()),
+            Origin::Variable(variable) => format!("environment variable {variable}"),
+            Origin::Flag(flag) => (*flag).to_owned(),
+            Origin::Default => name.to_owned(),
+        }
+    }
+
+    /// The directory that relative paths given here are relative to.
+    pub fn base(&self) -> &Path {
+        match self {
+            Origin::File { path, .. } => path.parent().unwrap_or(Path::new("")),
+            _ => Path::new(""),
+        }
+    }
+}
+
+/// A value before its key's rule was applied.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Text without a type, from a variable or a flag.
+    Bare(String),
+    Text(String),
+    Integer(u64),
+    Flag(bool),
+    List(Vec<Value>),
+    /// A TOML type that no key takes.
+    Other,
+}
+
+impl Value {
+    /// The value that the TOML parser found.
+    pub fn from_toml(value: &DeValue<'_>) -> Value {
+        match value {
+            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::Integer(number) => {
+                let digits = number.as_str().replace('_', "");
+                u64::from_str_radix(&digits, number.radix()).map_or(Value::Other, Value::Integer)
+            }
+            DeValue::Boolean(flag) => Value::Flag(*flag),
+            DeValue::Array(items) => {
+                Value::List(items.iter().map(|item| Value::from_toml(item.get_ref())).collect())
+            }
+            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => Value::Other,
+        }
+    }
+
+    /// Whether private key material stands in it: such a value is never printed.
+    pub fn holds_secret(&self) -> bool {
+        match self {
+            Value::Bare(text) | Value::Text(text) => looks_secret(text),
+            Value::List(items) => items.iter().any(Value::holds_secret),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a text is, or contains, a private key.
+pub fn looks_secret(text: &str) -> bool {
+    let upper = text.to_ascii_uppercase();
+    upper.contains("AGE-SECRET-KEY-") || upper.contains("PRIVATE KEY-----")
+}
+
+/// Whether a key of this name would hold a secret itself rather than name the file that does.
+pub fn names_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let secret = ["password", "passphrase", "passwd", "secret", "token", "access_key", "private_key"];
+    secret.iter().any(|word| name.contains(word)) && !name.ends_with("_file")
+}
+
+/// A value and where it was given.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub value: Value,
+    pub origin: Origin,
+    /// As it was written, cut to a line.
+    shown: String,
+}
+
+impl Given {
+    pub fn new(value: Value, origin: Origin, written: &str) -> Given {
+        let mut shown: String = written.lines().next().unwrap_or_default().chars().take(80).collect();
+        if shown.len() < written.len() {
+            shown.push_str("...");
+        }
+        Given { value, origin, shown }
+    }
+
+    /// The error that says where, which key, what was given and what is allowed.
+    pub fn refused(&self, key: &Key) -> Error {
+        self.refused_because(key, &format!("it takes {}", key.takes))
+    }
+
+    /// [`Given::refused`] for a rule that the table of keys does not hold.
+    pub fn refused_because(&self, key: &Key, why: &str) -> Error {
+        let mut why = why.to_owned();
+        if let Some(default) = key.default {
+            why.push_str(&format!(" (default {default})"));
+        }
+        wrong(format!("{} = {}: {why}", self.origin.of(key.name), self.shown))
+    }
+}
+
+/// A configuration error with the next step that all of them share.
+pub fn wrong(what: String) -> Error {
+    Error::new(Kind::Config, what)
+        .effect("nothing was done")
+        .next("correct it, then run `lifeboat doctor`; docs/configuration.md lists every key")
+}
+
+/// The refusal of a secret in the configuration; says where it belongs and never repeats it.
+pub fn secret_refused(place: &str, name: &str) -> Error {
+    let advice = match name.rsplit('.').next().unwrap_or_default() {
+        _ if name.starts_with("postgres") => {
+            "write the password alone into a file of mode 0600 and name that file in postgres.password_file"
+        }
+        "passphrase" => {
+            "write the passphrase alone into a file of mode 0600 and name that file in seal.passphrase_file"
+        }
+        _ if name.starts_with("repository") => {
+            "write the access keys into a file of mode 0600 and name that file in \
+             repository.credentials_file, or give them in the environment (AWS_ACCESS_KEY_ID, ...)"
+        }
+        _ => {
+            "write the key into a file of mode 0600 and name that file in seal.identity_files \
+             (restore hosts only) or signing.key_file"
+        }
+    };
+    Error::new(Kind::Config, format!("{place} holds a secret, and the configuration must not"))
+        .effect("nothing was done; whoever could read the configuration could read the secret: replace it")
+        .next(advice)
+}

@@ -1,0 +1,270 @@
+//! The configuration: typed, and validated once.
+//!
+//! Flags beat the environment (`LIFEBOAT_<SECTION>_<KEY>`), which beats the file
+//! (`lifeboat.toml`), which beats the default. Every error names the place (file and line,
+//! variable or flag), the key, the value and what is allowed. Secrets are never in it: it names
+//! the files that hold them. `docs/configuration.md` lists every key; [`keys::KEYS`] is the table.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::names::{InstanceName, TenantName};
+
+mod build;
+mod environment;
+mod file;
+mod given;
+pub mod keys;
+mod read;
+mod template;
+#[cfg(test)]
+mod tests;
+pub mod units;
+
+pub use build::recipient;
+pub use file::{FILE_NAME, SYSTEM_FILE};
+pub use template::{Setting, template};
+
+use given::{Given, Origin, Value, wrong};
+use read::Reader;
+
+/// Everything that the program is told about its surroundings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file that was read, absolute; empty where flags and environment said all there is.
+    pub file: PathBuf,
+    /// The cluster and data directory that this host works for.
+    pub instance: InstanceName,
+    /// The agent's own index and locks.
+    pub state_dir: PathBuf,
+    /// Where archives are stored.
+    pub repository: Repository,
+    /// The server.
+    pub postgres: Postgres,
+    /// Odoo's side.
+    pub odoo: Odoo,
+    /// Who can read archives.
+    pub seal: Seal,
+    /// Who may write archives.
+    pub signing: Signing,
+    /// How backups run.
+    pub backup: Backup,
+    /// How restores run.
+    pub restore: Restore,
+}
+
+/// Where archives are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repository {
+    /// An absolute directory, or a URL with one of the schemes file, s3, az, gs.
+    pub url: String,
+    /// Address of an S3-compatible server.
+    pub endpoint: Option<String>,
+    /// Region of the bucket.
+    pub region: Option<String>,
+    /// Whether an endpoint without TLS is allowed.
+    pub allow_http: bool,
+    /// bucket.host instead of host/bucket.
+    pub virtual_hosted: bool,
+    /// A private file with access keys.
+    pub credentials_file: Option<PathBuf>,
+    /// Limit of one request.
+    pub request_timeout: Duration,
+    /// Limit of all tries of a request together.
+    pub retry_deadline: Duration,
+    /// How many times a request is tried again.
+    pub retries_max: usize,
+}
+
+/// TLS to the server, in libpq's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Never.
+    Disable,
+    /// Where the server has it; without checking whom it is.
+    Prefer,
+    /// Always; without checking whom it is.
+    Require,
+    /// Always, with the certificate and the name checked.
+    VerifyFull {
+        /// The authority to trust; the system's where `None`.
+        ca_file: Option<PathBuf>,
+    },
+}
+
+/// The server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Postgres {
+    /// A host name or a directory with a socket; the local socket where `None`.
+    pub host: Option<String>,
+    /// Port.
+    pub port: u16,
+    /// Role.
+    pub user: String,
+    /// A private file with the password alone.
+    pub password_file: Option<PathBuf>,
+    /// A file in the format of `~/.pgpass`.
+    pub passfile: Option<PathBuf>,
+    /// Where `pg_dump` is; looked for where `None`.
+    pub bin_dir: Option<PathBuf>,
+    /// The database for what concerns no tenant.
+    pub maintenance_database: String,
+    /// Limit of connecting.
+    pub connect_timeout: Duration,
+    /// TLS.
+    pub tls: Tls,
+}
+
+/// Odoo's side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Odoo {
+    /// The directory that holds `filestore/`; see [`Config::data_dir`].
+    pub data_dir: Option<PathBuf>,
+    /// The databases to protect; discovered where empty.
+    pub tenants: Vec<TenantName>,
+    /// Databases to leave out.
+    pub exclude: Vec<TenantName>,
+}
+
+/// Who can read archives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seal {
+    /// Public keys, checked to parse.
+    pub recipients: Vec<String>,
+    /// More of them, one a line.
+    pub recipients_file: Option<PathBuf>,
+    /// Private keys; on restore hosts only.
+    pub identity_files: Vec<PathBuf>,
+    /// The passphrase of the identity files.
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// Who may write archives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signing {
+    /// The private key that signs.
+    pub key_file: Option<PathBuf>,
+    /// Public keys that are accepted, in OpenSSH's format, checked to parse and to be Ed25519.
+    pub trusted_keys: Vec<String>,
+}
+
+/// How backups run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backup {
+    /// Packs built at once.
+    pub workers: usize,
+    /// Compression level.
+    pub zstd_level: i32,
+    /// Content of one pack.
+    pub pack_bytes: u64,
+    /// Reading rate; unlimited where `None`.
+    pub read_bytes_per_second_max: Option<u64>,
+    /// Upload rate; unlimited where `None`.
+    pub upload_bytes_per_second_max: Option<u64>,
+    /// Whether CPU and I/O priority are lowered.
+    pub low_priority: bool,
+    /// Where the pipeline writes the release ID.
+    pub release_file: Option<PathBuf>,
+    /// How long Odoo's collector may be kept waiting; 0 is never.
+    pub fence_seconds_max: u64,
+    /// Whether a dump is read back before its snapshot is published.
+    pub dump_readback: bool,
+    /// Incremental snapshots before the index is consolidated.
+    pub filestore_chain_max: u32,
+}
+
+/// How restores run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restore {
+    /// Packs read at once.
+    pub workers: usize,
+    /// Where dumps are unpacked; beside the target where `None`.
+    pub work_dir: Option<PathBuf>,
+    /// Tables loaded at once.
+    pub jobs: usize,
+}
+
+/// What a configuration is loaded from.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--repository`.
+    pub repository: Option<String>,
+    /// `--instance`.
+    pub instance: Option<String>,
+    /// The environment.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+impl Inputs {
+    /// No flags, and the environment of this process.
+    pub fn from_process() -> Inputs {
+        Inputs { environment: std::env::vars_os().collect(), ..Inputs::default() }
+    }
+
+    /// A variable of the environment; `None` where it is absent or empty.
+    pub fn variable(&self, name: &str) -> Result<Option<String>> {
+        let found = self.environment.iter().find(|(n, value)| n == name && !value.is_empty());
+        found
+            .map(|(_, value)| {
+                let text = value.to_str().map(str::to_owned);
+                text.ok_or_else(|| wrong(format!("environment variable {name} is not UTF-8")))
+            })
+            .transpose()
+    }
+}
+
+impl Config {
+    /// Loads and validates. Reads one file, writes nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config), for the first thing that is wrong; running
+    /// again helps only after a change.
+    pub fn load(inputs: &Inputs) -> Result<Config> {
+        let (path, text) = file::load(inputs)?.unwrap_or_default();
+        Config::parse(&path, &text, inputs)
+    }
+
+    /// [`Config::load`] with the text of the file at hand.
+    pub fn parse(path: &Path, text: &str, inputs: &Inputs) -> Result<Config> {
+        let mut given = file::parse(path, text)?;
+        environment::add(&mut given, &inputs.environment)?;
+        let flags = [
+            ("repository.url", "--repository", &inputs.repository),
+            ("instance", "--instance", &inputs.instance),
+        ];
+        for (name, flag, value) in flags {
+            if let Some(text) = value {
+                let value = Value::Bare(text.clone());
+                given.insert(name, Given::new(value, Origin::Flag(flag), &format!("{text:?}")));
+            }
+        }
+        build::build(path, &Reader::new(&given), inputs)
+    }
+
+    /// Odoo's data directory, for commands that need it.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) where none is given.
+    pub fn data_dir(&self) -> Result<&Path> {
+        self.odoo.data_dir.as_deref().ok_or_else(|| {
+            wrong(format!("odoo.data_dir is not given in {}, and this command needs it", self.place()))
+                .next("write `data_dir = \"...\"` under [odoo]: Odoo's data_dir, the directory that holds filestore/")
+        })
+    }
+
+    /// The file as errors name it.
+    fn place(&self) -> String {
+        place(&self.file)
+    }
+}
+
+fn place(file: &Path) -> String {
+    if file.as_os_str().is_empty() {
+        return format!("the environment (and there is neither ./{FILE_NAME} nor {SYSTEM_FILE})");
+    }
+    file.display().to_string()
+}

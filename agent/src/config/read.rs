@@ -1,0 +1,223 @@
+//! From what was given to what it means: one function a type, each applying its key's rule.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::file::GivenKeys;
+use super::given::{Given, Origin, Value, wrong};
+use super::keys::{self, Key, Takes};
+use super::units;
+use crate::error::{Error, Kind, Result};
+
+/// Reads values by the name of their key: what was given, else the default.
+pub struct Reader<'g> {
+    given: &'g GivenKeys,
+}
+
+impl<'g> Reader<'g> {
+    pub fn new(given: &'g GivenKeys) -> Reader<'g> {
+        Reader { given }
+    }
+
+    /// The key and what is given for it, if anything is, or its default.
+    fn find(&self, name: &'static str) -> Result<(&'static Key, Option<Given>)> {
+        let key = keys::find(name)
+            .ok_or_else(|| Error::new(Kind::Internal, format!("{name} is not in the table of keys")))?;
+        if let Some(given) = self.given.get(name) {
+            return Ok((key, Some(given.clone())));
+        }
+        let Some(default) = key.default else { return Ok((key, None)) };
+        let value = DeValue::parse(default).map_err(|e| {
+            Error::new(Kind::Internal, format!("the default of {name} is not TOML")).because(e)
+        })?;
+        Ok((key, Some(Given::new(Value::from_toml(value.get_ref()), Origin::Default, default))))
+    }
+
+    fn required(&self, name: &'static str) -> Result<(&'static Key, Given)> {
+        match self.find(name)? {
+            (key, Some(given)) => Ok((key, given)),
+            (key, None) => Err(Error::new(Kind::Internal, format!("{} has no default", key.name))),
+        }
+    }
+
+    /// Whether somebody gave it.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.given.contains_key(name)
+    }
+
+    /// The error of a value whose rule spans several keys.
+    pub fn refused(&self, name: &'static str, why: &str) -> Error {
+        match self.find(name) {
+            Ok((key, Some(given))) => given.refused_because(key, why),
+            _ => wrong(format!("{name}: {why}")),
+        }
+    }
+
+    pub fn text(&self, name: &'static str) -> Result<Option<String>> {
+        let (key, given) = self.find(name)?;
+        given.map(|given| text_of(&given).map(str::to_owned).ok_or_else(|| given.refused(key))).transpose()
+    }
+
+    pub fn word(&self, name: &'static str) -> Result<String> {
+        let (key, given) = self.required(name)?;
+        let text = text_of(&given).ok_or_else(|| given.refused(key))?;
+        match key.takes {
+            Takes::OneOf(words) if !words.contains(&text) => Err(given.refused(key)),
+            _ => Ok(text.to_owned()),
+        }
+    }
+
+    /// A name type of `names`.
+    pub fn parsed<T: FromStr<Err = Error>>(&self, name: &'static str) -> Result<Option<T>> {
+        let (key, given) = self.find(name)?;
+        let Some(given) = given else { return Ok(None) };
+        let text = text_of(&given).ok_or_else(|| given.refused(key))?;
+        text.parse().map(Some).map_err(|_| given.refused(key))
+    }
+
+    pub fn flag(&self, name: &'static str) -> Result<bool> {
+        let (key, given) = self.required(name)?;
+        match &given.value {
+            Value::Flag(flag) => Ok(*flag),
+            Value::Bare(text) => text.parse().map_err(|_| given.refused(key)),
+            _ => Err(given.refused(key)),
+        }
+    }
+
+    pub fn integer(&self, name: &'static str) -> Result<u64> {
+        let (key, given) = self.required(name)?;
+        let number = match &given.value {
+            Value::Integer(number) => Some(*number),
+            Value::Bare(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            _ => None,
+        };
+        match (key.takes, number) {
+            (Takes::Integer(least, most), Some(number)) if (least..=most).contains(&number) => Ok(number),
+            _ => Err(given.refused(key)),
+        }
+    }
+
+    pub fn size(&self, name: &'static str) -> Result<u64> {
+        let (key, given) = self.required(name)?;
+        match (key.takes, text_of(&given).and_then(units::size)) {
+            (Takes::Size(least, most), Some(bytes)) if (least..=most).contains(&bytes) => Ok(bytes),
+            _ => Err(given.refused(key)),
+        }
+    }
+
+    /// Bytes a second; `None` is unlimited.
+    pub fn rate(&self, name: &'static str) -> Result<Option<u64>> {
+        let (key, given) = self.required(name)?;
+        match (key.takes, text_of(&given)) {
+            (_, Some("unlimited")) => Ok(None),
+            (Takes::Rate(least, most), Some(text)) => match units::rate(text) {
+                Some(rate) if (least..=most).contains(&rate) => Ok(Some(rate)),
+                _ => Err(given.refused(key)),
+            },
+            _ => Err(given.refused(key)),
+        }
+    }
+
+    pub fn duration(&self, name: &'static str) -> Result<Duration> {
+        let (key, given) = self.required(name)?;
+        match (key.takes, text_of(&given).and_then(units::duration)) {
+            (Takes::Duration(least, most), Some(ms)) if (least..=most).contains(&ms) => {
+                Ok(Duration::from_millis(ms))
+            }
+            _ => Err(given.refused(key)),
+        }
+    }
+
+    pub fn path(&self, name: &'static str) -> Result<Option<PathBuf>> {
+        let (key, given) = self.find(name)?;
+        let Some(given) = given else { return Ok(None) };
+        let text = text_of(&given).ok_or_else(|| given.refused(key))?;
+        path_of(text, key, &given).map(Some)
+    }
+
+    pub fn paths(&self, name: &'static str) -> Result<Vec<PathBuf>> {
+        let (key, given) = self.required(name)?;
+        items_of(&given)
+            .ok_or_else(|| given.refused(key))?
+            .iter()
+            .map(|text| path_of(text, key, &given))
+            .collect()
+    }
+
+    /// A list whose items are checked one by one; the error names the item.
+    pub fn list<T>(&self, name: &'static str, item: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>> {
+        let (key, given) = self.required(name)?;
+        let texts = items_of(&given).ok_or_else(|| given.refused(key))?;
+        texts
+            .iter()
+            .map(|text| {
+                item(text).map_err(|why| {
+                    let shown: String = text.chars().take(100).collect();
+                    given.refused_because(key, &format!("{shown:?} {why}; it takes {}", key.takes))
+                })
+            })
+            .collect()
+    }
+
+    /// A URL as it is, or a directory made absolute.
+    pub fn url(&self, name: &'static str, schemes: &[&str]) -> Result<Option<String>> {
+        let (key, given) = self.find(name)?;
+        let Some(given) = given else { return Ok(None) };
+        let text = text_of(&given).ok_or_else(|| given.refused(key))?;
+        let Some((scheme, rest)) = text.split_once("://") else {
+            let path = path_of(text, key, &given)?;
+            return path.into_os_string().into_string().map(Some).map_err(|_| given.refused(key));
+        };
+        if rest.split('/').next().unwrap_or_default().contains('@') {
+            return Err(super::given::secret_refused(&given.origin.of(name), name));
+        }
+        if !schemes.contains(&scheme) || rest.is_empty() {
+            let known: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
+            let why = format!("it takes a directory or a URL that starts with {}", known.join(", "));
+            return Err(given.refused_because(key, &why));
+        }
+        Ok(Some(text.to_owned()))
+    }
+}
+
+fn text_of(given: &Given) -> Option<&str> {
+    match &given.value {
+        Value::Text(text) | Value::Bare(text) if !text.is_empty() && !text.contains('\0') => Some(text),
+        _ => None,
+    }
+}
+
+/// The items of a list; from a variable, separated by commas.
+fn items_of(given: &Given) -> Option<Vec<String>> {
+    match &given.value {
+        Value::List(items) => items
+            .iter()
+            .map(|item| match item {
+                Value::Text(text) if !text.is_empty() => Some(text.clone()),
+                _ => None,
+            })
+            .collect(),
+        Value::Bare(text) => Some(text.split(',').map(|item| item.trim().to_owned()).collect()),
+        _ => None,
+    }
+}
+
+fn path_of(text: &str, key: &Key, given: &Given) -> Result<PathBuf> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(given.refused(key));
+    }
+    if text == "~" || text.starts_with("~/") {
+        return Err(given.refused_because(key, "~ is the shell's word; write the directory in full"));
+    }
+    let path = given.origin.base().join(text);
+    let path = std::path::absolute(&path).map_err(|e| Error::file("find", &path, e))?;
+    Ok(plain(&path))
+}
+
+/// The path without `.` and doubled slashes, as errors show it; `..` stays, since links may lie before it.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
+}

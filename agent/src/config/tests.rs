@@ -1,0 +1,215 @@
+//! The configuration as a whole: what it reads, and what it says when it cannot.
+
+use super::*;
+use crate::error::Kind;
+
+const MINIMAL: &str = "instance = \"prod\"\nrepository.url = \"repo\"\n";
+
+fn inputs(environment: &[(&str, &str)]) -> Inputs {
+    let environment = environment.iter().map(|(n, v)| (OsString::from(n), OsString::from(v))).collect();
+    Inputs { environment, ..Inputs::default() }
+}
+
+fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config> {
+    Config::parse(Path::new("/etc/boat/lifeboat.toml"), text, &inputs(environment))
+}
+
+fn refusal(text: &str, environment: &[(&str, &str)]) -> String {
+    let error = parse(text, environment).expect_err("this configuration must be refused");
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.next_text().is_some(), "every refusal says what next");
+    error.what().to_owned()
+}
+
+#[test]
+fn the_template_is_the_defaults_and_so_is_every_line_it_comments_out() {
+    let required = [Setting::text("instance", "prod"), Setting::text("repository.url", "repo")];
+    let defaults = parse(MINIMAL, &[]).unwrap();
+    assert_eq!(parse(&template(&required), &[]).unwrap(), defaults);
+    let every: Vec<Setting> = keys::KEYS
+        .iter()
+        .filter_map(|key| Some(Setting { name: key.name.into(), value: key.default?.into() }))
+        .chain(required)
+        .collect();
+    assert_eq!(parse(&template(&every), &[]).unwrap(), defaults);
+}
+
+#[test]
+fn the_examples_are_valid() {
+    let every: Vec<Setting> = keys::KEYS
+        .iter()
+        .filter(|key| key.name != "postgres.passfile") // one of two that exclude each other
+        .map(|key| Setting { name: key.name.into(), value: key.default.unwrap_or(key.example).into() })
+        .map(|setting| match setting.name.as_str() {
+            "postgres.tls" => Setting::text("postgres.tls", "verify-full"),
+            _ => setting,
+        })
+        .collect();
+    let config = parse(&template(&every), &[]).unwrap();
+    let ca_file = Some(PathBuf::from("/etc/lifeboat/postgres-ca.pem"));
+    assert_eq!(config.postgres.tls, Tls::VerifyFull { ca_file });
+}
+
+#[test]
+fn the_documentation_lists_every_key_and_variable() {
+    let doc = include_str!("../../../docs/configuration.md");
+    for key in keys::KEYS {
+        assert!(doc.contains(&format!("`{}`", key.name)), "docs/configuration.md does not list {}", key.name);
+        if let Some(default) = key.default {
+            let row = doc.lines().find(|line| line.starts_with(&format!("| `{}`", key.name)));
+            assert!(row.is_some_and(|row| row.contains(default)), "{}: default {default}", key.name);
+        }
+    }
+    for variable in environment::OTHERS {
+        assert!(doc.contains(&format!("`{variable}`")), "docs/configuration.md does not list {variable}");
+    }
+}
+
+#[test]
+fn flags_beat_environment_beats_file_beats_default() {
+    let text = "instance = \"prod\"\n[repository]\nurl = \"repo\"\n[backup]\nworkers = 3\nzstd_level = 5\n";
+    let config = parse(text, &[("LIFEBOAT_BACKUP_WORKERS", "4"), ("LIFEBOAT_INSTANCE", "two")]).unwrap();
+    assert_eq!((config.backup.workers, config.backup.zstd_level, config.restore.workers), (4, 5, 2));
+    assert_eq!(config.instance.as_str(), "two");
+    let mut flags = inputs(&[("LIFEBOAT_INSTANCE", "two")]);
+    flags.instance = Some("three".into());
+    flags.repository = Some("s3://b/p".into());
+    let config = Config::parse(Path::new("/etc/boat/lifeboat.toml"), text, &flags).unwrap();
+    assert_eq!((config.instance.as_str(), config.repository.url.as_str()), ("three", "s3://b/p"));
+    let config = parse(text, &[("LIFEBOAT_BACKUP_WORKERS", "")]).unwrap();
+    assert_eq!(config.backup.workers, 3, "an empty variable is not given");
+}
+
+#[test]
+fn values_keep_their_units_and_paths_their_base() {
+    let text = "instance = 'p'\n[repository]\nurl = './repo'\nrequest_timeout = '2min'\n[backup]\n\
+        pack_bytes = '1GiB'\nread_bytes_per_second_max = '50MiB/s'\n[seal]\nidentity_files = ['../id', '/abs/id']\n";
+    let config = parse(text, &[("LIFEBOAT_ODOO_TENANTS", "a, b")]).unwrap();
+    assert_eq!(config.repository.url, "/etc/boat/repo");
+    assert_eq!(config.repository.request_timeout, Duration::from_secs(120));
+    assert_eq!(config.backup.pack_bytes, 1 << 30);
+    assert_eq!(config.backup.read_bytes_per_second_max, Some(50 << 20));
+    assert_eq!(config.backup.upload_bytes_per_second_max, None);
+    assert_eq!(config.seal.identity_files, [Path::new("/etc/boat/../id"), Path::new("/abs/id")]);
+    assert_eq!(config.odoo.tenants.len(), 2);
+    assert_eq!(config.data_dir().unwrap_err().kind(), Kind::Config);
+}
+
+#[test]
+fn the_user_is_given_or_the_environments_or_odoo() {
+    assert_eq!(parse(MINIMAL, &[]).unwrap().postgres.user, "odoo");
+    assert_eq!(parse(MINIMAL, &[("USER", "me")]).unwrap().postgres.user, "me");
+    assert_eq!(
+        parse(MINIMAL, &[("USER", "me"), ("LIFEBOAT_POSTGRES_USER", "x")]).unwrap().postgres.user,
+        "x"
+    );
+}
+
+#[test]
+fn an_error_names_place_key_value_and_what_is_allowed() {
+    let file = "/etc/boat/lifeboat.toml";
+    let cases = [
+        (
+            "[backup]\n\nworkers = 99\n",
+            format!("{file}:5: backup.workers = 99: it takes a whole number from 1 to 64 (default 2)"),
+        ),
+        ("[backup]\nworkers = -1\n", format!("{file}:4: backup.workers = -1: it takes a whole number")),
+        ("[backup]\nworkers = \"2\"\n", format!("{file}:4: backup.workers = \"2\": it takes a whole number")),
+        (
+            "[backup]\npack_bytes = 1024\n",
+            format!("{file}:4: backup.pack_bytes = 1024: it takes a size from \"1MiB\" to \"1GiB\""),
+        ),
+        ("[backup]\npack_bytes = \"2GiB\"\n", "pack_bytes = \"2GiB\": it takes a size from".into()),
+        ("[backup]\nlow_priority = \"yes\"\n", "low_priority = \"yes\": it takes true or false".into()),
+        (
+            "[backup]\nread_bytes_per_second_max = \"5MB/s\"\n",
+            "it takes a rate from \"64KiB/s\" to \"1TiB/s\", or \"unlimited\"".into(),
+        ),
+        ("[postgres]\nconnect_timeout = \"5m\"\n", "it takes a duration from \"1s\" to \"10min\"".into()),
+        (
+            "[postgres]\ntls = \"on\"\n",
+            "it takes one of \"disable\", \"prefer\", \"require\", \"verify-full\"".into(),
+        ),
+        ("[postgres]\ntls_ca_file = \"x\"\n", "it is used with postgres.tls = \"verify-full\" only".into()),
+        ("[odoo]\ndata_dir = \"~/odoo\"\n", "odoo.data_dir = \"~/odoo\": ~ is the shell's word".into()),
+        ("[odoo]\ntenants = [\"a/b\"]\n", "\"a/b\" is no database name".into()),
+        ("[odoo]\ntenants = \"a\"\n", "it takes a list of database names".into()),
+        ("[seal]\nrecipients = [\"age1nonsense\"]\n", "\"age1nonsense\" is no recipient".into()),
+        ("[signing]\ntrusted_keys = [\"ssh-ed25519 AAAA\"]\n", "is no public key".into()),
+        (
+            "[backup]\nworker = 2\n",
+            format!("{file}:4: backup.worker is not a known key; did you mean backup.workers?"),
+        ),
+        (
+            "[backups]\nworkers = 2\n",
+            format!("{file}:3: [backups] is not a known section; did you mean [backup]?"),
+        ),
+        ("[backup]\ncolour = 2\n", "known keys there: workers, zstd_level".into()),
+        ("[backup\n", format!("{file}:3: this is not TOML")),
+        ("[backup]\nworkers = 1\nworkers = 2\n", format!("{file}:5: this is not TOML: duplicate key")),
+        ("backup = 1\n", "backup is a section: write [backup]".into()),
+        ("repository.endpoint = \"http://x\"\n", "refused unless repository.allow_http = true".into()),
+    ];
+    for (text, expected) in cases {
+        let said = refusal(&format!("{MINIMAL}{text}"), &[]);
+        assert!(said.contains(&expected), "{text:?}\n said:     {said}\n expected: {expected}");
+    }
+    assert!(refusal("", &[]).contains("instance is required"));
+    assert!(refusal("instance = \"a\"\n", &[]).contains("repository.url is required"));
+    assert!(
+        refusal("instance = \"A B\"\n", &[])
+            .contains("lifeboat.toml:1: instance = \"A B\": it takes 1-64 of")
+    );
+    let ftp = refusal("instance = \"a\"\nrepository.url = \"ftp://x/y\"\n", &[]);
+    assert!(ftp.contains("file://, s3://, az://, gs://"), "{ftp}");
+}
+
+#[test]
+fn an_error_of_the_environment_names_the_variable() {
+    let cases = [
+        (
+            "LIFEBOAT_BACKUP_WORKERS",
+            "many",
+            "environment variable LIFEBOAT_BACKUP_WORKERS = \"many\": it takes a whole",
+        ),
+        ("LIFEBOAT_BACKUP_WORKER", "2", "did you mean LIFEBOAT_BACKUP_WORKERS?"),
+        ("LIFEBOAT_CONFG", "x", "did you mean LIFEBOAT_CONFIG?"),
+        ("LIFEBOAT_BACKUP_COLOUR_OF_BOAT", "2", "names no known key"),
+    ];
+    for (name, value, expected) in cases {
+        let said = refusal(MINIMAL, &[(name, value)]);
+        assert!(said.contains(expected), "{name}={value}: {said}");
+    }
+    let kubernetes = [
+        ("LIFEBOAT_SERVICE_HOST", "10.0.0.1"),
+        ("LIFEBOAT_PORT", "tcp://10.0.0.1:80"),
+        ("LIFEBOAT_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("LIFEBOAT_REPOSITORY_SERVICE_PORT", "80"),
+        ("LIFEBOAT_REPOSITORY_PORT_80_TCP", "tcp://10.0.0.1:80"),
+    ];
+    parse(MINIMAL, &kubernetes).unwrap();
+}
+
+#[test]
+fn a_secret_is_refused_and_never_repeated() {
+    let secret = "AGE-SECRET-KEY-1QQQQ";
+    let cases = [
+        format!("[seal]\nidentity_files = [\"{secret}\"]\n"),
+        format!("[seal]\nidentity = \"{secret}\"\n"),
+        "[postgres]\npassword = \"hunter2\"\n".to_owned(),
+        "[repository]\nsecret_access_key = \"hunter2\"\n".to_owned(),
+        "[signing]\nkey = \"-----BEGIN OPENSSH PRIVATE KEY-----hunter2\"\n".to_owned(),
+    ];
+    for text in cases {
+        let error = parse(&format!("instance = 'a'\n{text}"), &[]).unwrap_err();
+        assert!(error.what().contains(":3: ") && error.what().contains("holds a secret"), "{error}");
+        let all = format!("{error:?}{:?}{:?}", error.next_text(), error.effect_text());
+        assert!(!all.contains("hunter2") && !all.contains(secret), "{all}");
+    }
+    assert!(
+        refusal(MINIMAL, &[("LIFEBOAT_POSTGRES_PASSWORD", "hunter2")])
+            .contains("LIFEBOAT_POSTGRES_PASSWORD holds")
+    );
+    let url = refusal("instance = 'a'\nrepository.url = 's3://key:hunter2@bucket/x'\n", &[]);
+    assert!(!url.contains("hunter2"), "{url}");
+}

@@ -1,0 +1,258 @@
+//! A walk over a tenant's filestore in a fixed order, without looking at more than is asked.
+
+use std::ffi::OsStr;
+use std::fs::{FileType, Metadata};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::clock::Timestamp;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::odoo::blob::BlobName;
+use crate::odoo::paths::escape_path;
+
+/// Odoo nests three levels at most; deeper than this something is wrong.
+const DEPTH_MAX: usize = 64;
+
+/// Something found in the filestore.
+#[derive(Debug)]
+pub struct WalkEntry {
+    /// The relative path as text, see [`escape_path`]; the walk is sorted by it.
+    pub path: String,
+    /// The file itself.
+    pub location: PathBuf,
+    /// The blob that the name says it is.
+    pub blob: Option<BlobName>,
+    /// What it is.
+    pub kind: WalkKind,
+}
+
+/// What an entry is.
+#[derive(Debug)]
+pub enum WalkKind {
+    /// A regular file.
+    File,
+    /// Something that is never followed or read, and what: `symbolic link`, `FIFO`, ...
+    Skipped(&'static str),
+    /// Something that could not be looked at. A directory has a `/` behind its path; what lies in
+    /// it is not known.
+    Unreadable(Error),
+}
+
+/// What a file system says about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Its size.
+    pub bytes: u64,
+    /// When its content changed last, to the microsecond.
+    pub modified: Timestamp,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+impl WalkEntry {
+    /// Size, time and mode, asked now; `None` where the file has gone meanwhile or is no
+    /// regular file any more.
+    pub fn metadata(&self) -> Result<Option<FileFacts>> {
+        Ok(disk::metadata(&self.location)?.filter(Metadata::is_file).map(|meta| facts(&meta)))
+    }
+}
+
+/// [`FileFacts`] of an open file's or a path's metadata.
+pub fn facts(meta: &Metadata) -> FileFacts {
+    let micros = meta.mtime().saturating_mul(1_000_000).saturating_add(meta.mtime_nsec() / 1_000);
+    FileFacts {
+        bytes: meta.len(),
+        modified: Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH),
+        mode: meta.mode() & 0o7777,
+    }
+}
+
+/// Visits everything below `dir` but directories, in byte order of the whole [`WalkEntry::path`],
+/// so that two walks, or a walk and a sorted list, can be merged. The file system is asked for
+/// names and types only. Memory is bounded by the largest directory on each level; what vanishes
+/// meanwhile is left out. `dir` itself may be a symbolic link, nothing below it is followed.
+/// Blocking: run it on a thread of its own.
+///
+/// # Errors
+/// `Filestore` where `dir` is not there or is no directory; whatever `visit` returns, at once.
+pub fn walk(dir: &Path, visit: &mut dyn FnMut(WalkEntry) -> Result<()>) -> Result<()> {
+    match children(dir) {
+        Err(e) => Err(e.context(format!("list the filestore {}", dir.display()))),
+        Ok(Some(found)) => descend(dir, found, &[], 0, visit),
+        Ok(None) => Err(Error::new(Kind::Filestore, format!("there is no filestore {}", dir.display()))
+            .next("check the configured data directory of Odoo and the tenant's name")),
+    }
+}
+
+struct Child {
+    key: String,
+    name: Vec<u8>,
+    kind: std::io::Result<FileType>,
+}
+
+fn descend(
+    dir: &Path,
+    found: Vec<Child>,
+    relative: &[u8],
+    depth: usize,
+    visit: &mut dyn FnMut(WalkEntry) -> Result<()>,
+) -> Result<()> {
+    for child in found {
+        let location = dir.join(OsStr::from_bytes(&child.name));
+        let mut path = [relative, child.name.as_slice()].concat();
+        let kind = match child.kind {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue, // vanished
+            Err(e) => WalkKind::Unreadable(Error::file("look at", &location, e)),
+            Ok(kind) if kind.is_dir() => {
+                path.push(b'/');
+                match children(&location) {
+                    _ if depth == DEPTH_MAX => WalkKind::Unreadable(Error::new(
+                        Kind::Filestore,
+                        format!("{} lies deeper than {DEPTH_MAX} directories", location.display()),
+                    )),
+                    Err(e) => WalkKind::Unreadable(e),
+                    Ok(found) => {
+                        descend(&location, found.unwrap_or_default(), &path, depth + 1, visit)?;
+                        continue;
+                    }
+                }
+            }
+            Ok(kind) if kind.is_file() => WalkKind::File,
+            Ok(kind) => WalkKind::Skipped(special(kind)),
+        };
+        visit(WalkEntry { path: escape_path(&path), location, blob: BlobName::parse(&path), kind })?;
+    }
+    Ok(())
+}
+
+/// The entries of a directory, sorted so that the whole paths come out sorted: a directory counts
+/// with its `/`, because `a-b` is before `a/x` (`-` is below `/`) although `a` is before `a-b`.
+/// Escaping works on each name alone, so the order of the texts is that of the whole paths.
+fn children(dir: &Path) -> Result<Option<Vec<Child>>> {
+    let Some(entries) = disk::read_dir(dir)? else { return Ok(None) };
+    let mut out: Vec<Child> = entries
+        .into_iter()
+        .map(|entry| {
+            let kind = entry.file_type();
+            let name = entry.file_name().as_bytes().to_vec();
+            let slash = if kind.as_ref().is_ok_and(FileType::is_dir) { "/" } else { "" };
+            Child { key: escape_path(&name) + slash, name, kind }
+        })
+        .collect();
+    out.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    Ok(Some(out))
+}
+
+fn special(kind: FileType) -> &'static str {
+    match () {
+        () if kind.is_symlink() => "symbolic link",
+        () if kind.is_fifo() => "FIFO",
+        () if kind.is_socket() => "socket",
+        () if kind.is_block_device() || kind.is_char_device() => "device",
+        () => "special file",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // trees for the walk are made with bare hands
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn walked(dir: &Path) -> Vec<(String, String)> {
+        let mut out = Vec::new();
+        walk(dir, &mut |entry| {
+            let kind = match entry.kind {
+                WalkKind::File => "file".to_owned(),
+                WalkKind::Skipped(what) => what.to_owned(),
+                WalkKind::Unreadable(e) => format!("unreadable: {e}"),
+            };
+            out.push((entry.path, kind));
+            Ok(())
+        })
+        .unwrap();
+        out
+    }
+
+    #[test]
+    fn the_order_is_that_of_whole_escaped_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        let names: [&[u8]; 16] = [
+            b"a",
+            b"a-b",
+            b"a.b",
+            b"a0",
+            b"a b",
+            b"a%",
+            b"a%25",
+            b"a\xff",
+            b"a\n",
+            b"a+",
+            b"ab",
+            b"b",
+            b"B",
+            b"\xc3\xa9",
+            b"\xc3",
+            b"~",
+        ];
+        // Every name once as a file and once as a directory, in two levels and below each other.
+        for outer in names {
+            let sub = dir.path().join(OsStr::from_bytes(&[b"d", outer].concat()));
+            fs::create_dir(&sub).unwrap();
+            fs::write(dir.path().join(OsStr::from_bytes(outer)), "").unwrap();
+            for inner in names {
+                fs::write(sub.join(OsStr::from_bytes(inner)), "").unwrap();
+            }
+            fs::create_dir(sub.join("z")).unwrap();
+            fs::write(sub.join("z").join("a-b"), "").unwrap();
+        }
+        for (file, below) in [("k-l", "k"), ("k.l", "k"), ("k!", "k"), ("k0", "k")] {
+            fs::create_dir_all(dir.path().join(below)).unwrap();
+            fs::write(dir.path().join(below).join("x"), "").unwrap();
+            fs::write(dir.path().join(file), "").unwrap();
+        }
+        let paths: Vec<String> = walked(dir.path()).into_iter().map(|(path, _)| path).collect();
+        assert_eq!(paths.len(), 16 * 18 + 5);
+        let mut sorted = paths.clone();
+        sorted.sort();
+        assert_eq!(paths, sorted);
+        let at = |path: &str| paths.iter().position(|p| p == path).unwrap();
+        assert!(at("k-l") < at("k/x") && at("k/x") < at("k0"));
+    }
+
+    #[test]
+    fn only_regular_files_are_files_and_nothing_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("da")).unwrap();
+        let blob = "da/da39a3ee5e6b4b0d3255bfef95601890afd80709";
+        fs::write(dir.path().join(blob), "").unwrap();
+        std::os::unix::fs::symlink("/etc", dir.path().join("link")).unwrap();
+        std::os::unix::net::UnixListener::bind(dir.path().join("sock")).unwrap();
+        let seen = walked(dir.path());
+        let expected = [(blob, "file"), ("link", "symbolic link"), ("sock", "socket")];
+        assert_eq!(seen, expected.map(|(path, kind)| (path.to_owned(), kind.to_owned())));
+        walk(dir.path(), &mut |entry| {
+            assert_eq!(entry.blob.is_some(), entry.path == blob);
+            assert_eq!(entry.metadata().unwrap().is_some(), entry.path == blob);
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_filestore_that_is_not_there_is_an_error_and_a_callback_can_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = walk(&dir.path().join("none"), &mut |_| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), Kind::Filestore);
+        fs::write(dir.path().join("a"), "").unwrap();
+        fs::write(dir.path().join("b"), "").unwrap();
+        let mut seen = 0;
+        let stopped = walk(dir.path(), &mut |_| {
+            seen += 1;
+            Err(Error::new(Kind::Interrupted, "stop"))
+        });
+        assert_eq!((stopped.unwrap_err().kind(), seen), (Kind::Interrupted, 1));
+    }
+}

@@ -1,0 +1,88 @@
+//! Which databases of a cluster are Odoo's.
+
+use std::str::FromStr;
+
+use crate::error::{Error, Kind, Result};
+use crate::names::TenantName;
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::database::database_bytes;
+use crate::postgres::session::{Session, column};
+
+/// An Odoo database that the agent can read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// The database, and the folder below the filestore.
+    pub name: TenantName,
+    /// The version of module `base`, as in `17.0.1.3`.
+    pub odoo_version: Option<String>,
+    /// What the database takes in the cluster.
+    pub database_bytes: u64,
+}
+
+/// What a look over the cluster found. Every connectable database is in exactly one of tenants,
+/// unknown and others.
+#[derive(Debug, Default)]
+pub struct Discovery {
+    /// Odoo databases, sorted by name.
+    pub tenants: Vec<Tenant>,
+    /// Databases that could not be looked into, with the reason: each may be a tenant that is
+    /// not backed up.
+    pub unknown: Vec<(String, Error)>,
+    /// Databases that are not Odoo's.
+    pub others: Vec<String>,
+    /// What else is worth a line: a database that was dropped meanwhile.
+    pub notes: Vec<String>,
+}
+
+/// Looks into every database that allows connections and is no template.
+///
+/// # Errors
+/// Only when the list of databases cannot be had; one database that cannot be looked into is in
+/// [`Discovery::unknown`].
+pub async fn discover(options: &PostgresOptions) -> Result<Discovery> {
+    let mut session = Session::maintenance(options).await?;
+    let sql = "SELECT datname::text FROM pg_database WHERE datallowconn AND NOT datistemplate \
+               ORDER BY datname COLLATE \"C\"";
+    let rows = session.rows("list the databases", sql).await?;
+    let names = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>>>()?;
+    session.close().await;
+    let mut found = Discovery::default();
+    for name in names {
+        match look(options, &name).await {
+            Ok(Some(tenant)) => found.tenants.push(tenant),
+            Ok(None) => found.others.push(name),
+            Err(e) if e.kind() == Kind::NotFound => {
+                found.notes.push(format!("database {name:?} was dropped while the tenants were listed"));
+            }
+            Err(e) => found.unknown.push((name, e)),
+        }
+    }
+    Ok(found)
+}
+
+async fn look(options: &PostgresOptions, database: &str) -> Result<Option<Tenant>> {
+    let mut session = Session::connect(options, database).await?;
+    let what = "look for Odoo";
+    let is_odoo = session.row(what, "SELECT to_regclass('public.ir_module_module') IS NOT NULL").await?;
+    if !column::<bool>(&is_odoo, 0)? {
+        return Ok(None);
+    }
+    let name = TenantName::from_str(database)
+        .map_err(|e| e.effect("the database is not backed up").next("rename the database"))?;
+    let tenant = Tenant {
+        name,
+        odoo_version: odoo_version(&mut session).await?,
+        database_bytes: database_bytes(&mut session).await?,
+    };
+    session.close().await;
+    Ok(Some(tenant))
+}
+
+/// The version of module `base`; `None` in a database whose installation never finished.
+pub async fn odoo_version(session: &mut Session) -> Result<Option<String>> {
+    let sql = "SELECT latest_version::text FROM public.ir_module_module WHERE name = 'base'";
+    match session.rows("read Odoo's version", sql).await?.first() {
+        Some(row) => column(row, 0),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,308 @@
+//! A database for a restore: made hidden and marked, published in one transaction at the end.
+
+use crate::error::{Error, Kind, Result};
+use crate::postgres::database::{DatabaseProperties, Grant, Setting};
+use crate::postgres::quote::{ident, literal};
+use crate::postgres::session::Session;
+
+/// Settings whose stored value is a list that is quoted already (pg_dump's
+/// `variable_is_guc_list_quote`).
+const LISTS: [&str; 6] = [
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+];
+
+/// Creates the empty database that a restore fills. Until it is published it is a template and
+/// closed to PUBLIC, so that no Odoo lists or opens it, and its comment is `marker`.
+///
+/// # Errors
+/// `Refused` where the name is taken; `Postgres` where this cluster cannot have such a database
+/// (locale or provider unknown to it).
+pub async fn create_restore_database(
+    session: &mut Session,
+    name: &str,
+    owner: Option<&str>,
+    properties: &DatabaseProperties,
+    marker: &str,
+) -> Result<()> {
+    let statement = create_statement(name, owner, properties, session.version_num() / 10_000)?;
+    if crate::postgres::database::database_exists(session, name).await? {
+        return Err(Error::new(Kind::Refused, format!("database {name:?} exists already"))
+            .effect("a restore never overwrites")
+            .next("choose another name"));
+    }
+    let what = format!("create database {name:?}");
+    session.execute(&what, statement).await.map_err(|e| {
+        e.next("the cluster must know the source's locale: see `locale -a` and the manifest's encoding and collation")
+    })?;
+    // If the agent dies between here and the comment, an empty database of the unfinished name
+    // stays, which a second run refuses to touch: rare, harmless and said so.
+    let quoted = ident(name);
+    let close = format!(
+        "COMMENT ON DATABASE {quoted} IS {}; REVOKE ALL ON DATABASE {quoted} FROM PUBLIC",
+        literal(marker)
+    );
+    session.execute(&what, close).await?;
+    Ok(())
+}
+
+/// `CREATE DATABASE` with the source's encoding and locale, in the words of this server's major.
+pub fn create_statement(
+    name: &str,
+    owner: Option<&str>,
+    properties: &DatabaseProperties,
+    server_major: u32,
+) -> Result<String> {
+    let mut sql = format!(
+        "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+        ident(name),
+        literal(&properties.encoding),
+        literal(&properties.collate),
+        literal(&properties.ctype)
+    );
+    let locale = properties.locale.as_deref();
+    let (since, clause) = match (properties.locale_provider.as_str(), locale) {
+        ("libc", _) if server_major >= 15 => (15, " LOCALE_PROVIDER libc".to_owned()),
+        ("libc", _) => (0, String::new()),
+        ("icu", Some(locale)) => (15, format!(" LOCALE_PROVIDER icu ICU_LOCALE {}", literal(locale))),
+        ("builtin", Some(locale)) => {
+            (17, format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {}", literal(locale)))
+        }
+        (other, _) => {
+            return Err(Error::new(
+                Kind::Postgres,
+                format!("the locale provider {other:?} of the source is not known"),
+            )
+            .next("a newer lifeboat may know it"));
+        }
+    };
+    let rules = properties.icu_rules.as_deref();
+    let since = if rules.is_some() { since.max(16) } else { since };
+    if server_major < since {
+        return Err(Error::new(
+            Kind::Postgres,
+            format!(
+                "PostgreSQL {server_major} cannot have a database with the source's locale provider {:?}",
+                properties.locale_provider
+            ),
+        )
+        .effect("texts would sort and index differently, so nothing was created")
+        .next(format!("restore into PostgreSQL {since} or newer")));
+    }
+    sql.push_str(&clause);
+    if let Some(rules) = rules {
+        sql.push_str(&format!(" ICU_RULES {}", literal(rules)));
+    }
+    if let Some(owner) = owner {
+        sql.push_str(&format!(" OWNER {}", ident(owner)));
+    }
+    sql.push_str(" IS_TEMPLATE true");
+    Ok(sql)
+}
+
+/// What a restored database becomes when it is published.
+#[derive(Clone, Debug, Default)]
+pub struct Publication {
+    /// The owner; `None` leaves it as it was created.
+    pub owner: Option<String>,
+    /// The rights; `None` is PostgreSQL's default: PUBLIC may connect and use temporary tables.
+    pub grants: Option<Vec<Grant>>,
+    /// -1 is unlimited.
+    pub connection_limit: Option<i32>,
+}
+
+/// Gives a finished database its name, in one transaction: afterwards it is there and open, or
+/// (on any error) still hidden under its old name.
+///
+/// # Errors
+/// `Postgres` where the final name is taken or somebody is connected to it.
+pub async fn publish_database(
+    session: &mut Session,
+    incomplete: &str,
+    name: &str,
+    publication: &Publication,
+) -> Result<()> {
+    let what = format!("publish database {incomplete:?} as {name:?}");
+    let statements = publish_statements(incomplete, name, publication).join("; ");
+    let done = session.execute(&what, format!("BEGIN; {statements}; COMMIT")).await;
+    if let Err(e) = done {
+        let _ = session.execute("roll back", "ROLLBACK").await; // the first error is the one to tell
+        return Err(e.effect(format!("the restored data stays, hidden, in database {incomplete:?}")));
+    }
+    Ok(())
+}
+
+fn publish_statements(incomplete: &str, name: &str, publication: &Publication) -> Vec<String> {
+    let (from, to) = (ident(incomplete), ident(name));
+    let mut out = vec![format!("ALTER DATABASE {from} RENAME TO {to}")];
+    if let Some(owner) = &publication.owner {
+        out.push(format!("ALTER DATABASE {to} OWNER TO {}", ident(owner)));
+    }
+    match &publication.grants {
+        None => out.push(format!("GRANT CONNECT, TEMPORARY ON DATABASE {to} TO PUBLIC")),
+        Some(grants) => out.extend(grants.iter().filter_map(|grant| grant_statement(&to, grant))),
+    }
+    if let Some(limit) = publication.connection_limit {
+        out.push(format!("ALTER DATABASE {to} CONNECTION LIMIT {limit}"));
+    }
+    out.push(format!("COMMENT ON DATABASE {to} IS NULL"));
+    out.push(format!("ALTER DATABASE {to} IS_TEMPLATE false"));
+    out
+}
+
+fn grant_statement(database: &str, grant: &Grant) -> Option<String> {
+    // The words come from a manifest: only these three exist for databases.
+    let privilege = ["CONNECT", "CREATE", "TEMPORARY"].into_iter().find(|known| *known == grant.privilege)?;
+    let role = grant.role.as_deref().map_or("PUBLIC".into(), ident);
+    let option = if grant.grantable && grant.role.is_some() { " WITH GRANT OPTION" } else { "" };
+    Some(format!("GRANT {privilege} ON DATABASE {database} TO {role}{option}"))
+}
+
+/// Puts the recorded settings back, one by one; what the cluster refuses (an unknown role or
+/// parameter, a right we lack) is returned as a sentence, for the report.
+pub async fn apply_settings(session: &mut Session, database: &str, settings: &[Setting]) -> Vec<String> {
+    let mut refused = Vec::new();
+    for setting in settings {
+        let sql = setting_statement(database, setting);
+        if let Err(e) = session.execute("apply a setting", sql).await {
+            let role = setting.role.as_deref().map(|r| format!(" of role {r:?}")).unwrap_or_default();
+            refused.push(format!(
+                "setting {}{role} was not applied: {}",
+                setting.name,
+                e.causes().join("; ")
+            ));
+        }
+    }
+    refused
+}
+
+fn setting_statement(database: &str, setting: &Setting) -> String {
+    let value = match LISTS.contains(&setting.name.to_ascii_lowercase().as_str()) {
+        // Elements are quoted anew: the stored text comes from a manifest.
+        true => split_list(&setting.value).iter().map(|e| literal(e)).collect::<Vec<_>>().join(", "),
+        false => literal(&setting.value),
+    };
+    let value = if value.is_empty() { "''".into() } else { value };
+    // A name such as pg_trgm.similarity_threshold is two identifiers.
+    let name: Vec<String> = setting.name.split('.').map(ident).collect();
+    let name = name.join(".");
+    let database = ident(database);
+    match &setting.role {
+        None => format!("ALTER DATABASE {database} SET {name} TO {value}"),
+        Some(role) => format!("ALTER ROLE {} IN DATABASE {database} SET {name} TO {value}", ident(role)),
+    }
+}
+
+/// The elements of a stored list such as `"$user", public`.
+fn split_list(value: &str) -> Vec<String> {
+    let (mut out, mut element, mut quoted) = (Vec::new(), String::new(), false);
+    let mut chars = value.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                element.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => out.push(std::mem::take(&mut element)),
+            c if c.is_whitespace() && !quoted => {}
+            c => element.push(c),
+        }
+    }
+    if !element.is_empty() || !out.is_empty() {
+        out.push(element);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(provider: &str, locale: Option<&str>) -> DatabaseProperties {
+        DatabaseProperties {
+            encoding: "UTF8".into(),
+            collate: "C".into(),
+            ctype: "fr_FR.UTF-8".into(),
+            locale_provider: provider.into(),
+            locale: locale.map(str::to_owned),
+            icu_rules: None,
+            owner: "odoo".into(),
+            connection_limit: -1,
+            grants: None,
+            settings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_database_is_created_as_its_source_or_not_at_all() {
+        let libc = properties("libc", None);
+        assert_eq!(
+            create_statement("a\"b", Some("odoo"), &libc, 14).unwrap(),
+            "CREATE DATABASE \"a\"\"b\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'fr_FR.UTF-8' OWNER \"odoo\" IS_TEMPLATE true"
+        );
+        assert!(create_statement("a", None, &libc, 15).unwrap().contains(" LOCALE_PROVIDER libc "));
+        let mut icu = properties("icu", Some("de-AT"));
+        assert!(
+            create_statement("a", None, &icu, 15).unwrap().contains("LOCALE_PROVIDER icu ICU_LOCALE 'de-AT'")
+        );
+        let error = create_statement("a", None, &icu, 14).unwrap_err();
+        assert!(error.next_text().unwrap().contains("PostgreSQL 15"));
+        icu.icu_rules = Some("&V << w".into());
+        assert!(create_statement("a", None, &icu, 15).is_err());
+        assert!(create_statement("a", None, &icu, 16).unwrap().contains("ICU_RULES '&V << w'"));
+        let builtin = properties("builtin", Some("C.UTF-8"));
+        assert!(create_statement("a", None, &builtin, 16).is_err());
+        assert!(create_statement("a", None, &builtin, 17).is_ok());
+        assert!(create_statement("a", None, &properties("future", None), 18).is_err());
+    }
+
+    #[test]
+    fn publishing_renames_first_and_opens_last() {
+        let grant = |role: Option<&str>, privilege: &str| Grant {
+            role: role.map(str::to_owned),
+            privilege: privilege.into(),
+            grantable: true,
+        };
+        let publication = Publication {
+            owner: Some("odoo".into()),
+            grants: Some(vec![
+                grant(None, "CONNECT"),
+                grant(Some("bi"), "CONNECT"),
+                grant(None, "ALL; DROP"),
+            ]),
+            connection_limit: Some(50),
+        };
+        assert_eq!(
+            publish_statements("x.incomplete", "x", &publication),
+            [
+                "ALTER DATABASE \"x.incomplete\" RENAME TO \"x\"",
+                "ALTER DATABASE \"x\" OWNER TO \"odoo\"",
+                "GRANT CONNECT ON DATABASE \"x\" TO PUBLIC",
+                "GRANT CONNECT ON DATABASE \"x\" TO \"bi\" WITH GRANT OPTION",
+                "ALTER DATABASE \"x\" CONNECTION LIMIT 50",
+                "COMMENT ON DATABASE \"x\" IS NULL",
+                "ALTER DATABASE \"x\" IS_TEMPLATE false",
+            ]
+        );
+    }
+
+    #[test]
+    fn settings_are_quoted_whatever_they_hold() {
+        let setting =
+            |name: &str, value: &str| Setting { role: None, name: name.into(), value: value.into() };
+        let sql = setting_statement("x", &setting("search_path", "\"$user\", public, \"a,\"\"b\""));
+        assert_eq!(sql, "ALTER DATABASE \"x\" SET \"search_path\" TO '$user', 'public', 'a,\"b'");
+        let sql = setting_statement("x", &setting("pg_trgm.limit", "1'; DROP"));
+        assert_eq!(sql, "ALTER DATABASE \"x\" SET \"pg_trgm\".\"limit\" TO '1''; DROP'");
+        let role = Setting { role: Some("bi".into()), ..setting("work_mem", "64MB") };
+        assert_eq!(
+            setting_statement("x", &role),
+            "ALTER ROLE \"bi\" IN DATABASE \"x\" SET \"work_mem\" TO '64MB'"
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! pg_dump as a stream: its bytes to whoever reads them, its end checked before they count.
+
+use std::time::Duration;
+
+use tokio::process::ChildStdout;
+
+use crate::error::{Error, Kind, Result};
+use crate::postgres::child::Program;
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::tools::Tools;
+
+/// How long pg_dump may take to exit once its output has ended.
+const EXIT_WAIT: Duration = Duration::from_secs(60);
+/// A migration that holds a table locked must not hang a backup, nor the other way round.
+const LOCK_WAIT_MS: u32 = 60_000;
+
+/// A running pg_dump. Dropping it kills it.
+pub struct DumpChild {
+    program: Program,
+}
+
+/// How a dump ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpEnd {
+    /// Lines of standard error that warn of something; the dump is complete nevertheless.
+    pub warnings: Vec<String>,
+}
+
+impl DumpChild {
+    /// Starts `pg_dump --format=custom` without compression of its own (the archive compresses
+    /// better), reading the exported snapshot where one is given.
+    pub fn start(
+        tools: &Tools,
+        options: &PostgresOptions,
+        database: &str,
+        snapshot: Option<&str>,
+    ) -> Result<DumpChild> {
+        // The database is named by PGDATABASE: an argument with `=` in it would be a whole
+        // connection string.
+        let mut command = options.command(&tools.pg_dump(), database)?;
+        command.args(["--format=custom", "--compress=0"]);
+        command.arg(format!("--lock-wait-timeout={LOCK_WAIT_MS}"));
+        if let Some(id) = snapshot {
+            command.arg(format!("--snapshot={id}"));
+        }
+        let label = format!("pg_dump of {}", options.place(database));
+        Ok(DumpChild { program: Program::start(command, label, false, true, None)? })
+    }
+
+    /// The dump's bytes, once. Read to the end before [`DumpChild::finish`]; the end of the stream
+    /// alone does not say that the dump is complete.
+    pub fn take_stdout(&mut self) -> Result<ChildStdout> {
+        self.program
+            .stdout()
+            .ok_or_else(|| Error::new(Kind::Internal, "the output of pg_dump was taken twice"))
+    }
+
+    /// Waits for pg_dump's verdict; only after this the bytes are a dump.
+    ///
+    /// # Errors
+    /// `Postgres` with pg_dump's own words where it failed, was killed, or does not end.
+    pub async fn finish(self) -> Result<DumpEnd> {
+        let stderr = self.program.finish(EXIT_WAIT).await.map_err(|e| {
+            e.effect("the dump is not complete and does not count").safe("running again is safe")
+        })?;
+        Ok(DumpEnd { warnings: stderr.warnings() })
+    }
+
+    /// Ends pg_dump early, and its query in the server with it.
+    pub async fn cancel(mut self) {
+        self.program.terminate().await;
+    }
+}

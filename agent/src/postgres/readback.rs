@@ -1,0 +1,83 @@
+//! PostgreSQL's own reader over the bytes of a dump while they are stored: a dump counts only
+//! when pg_restore has read it to its end.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::{ChildStdin, Command};
+
+use crate::error::{Error, Kind, Result};
+use crate::postgres::child::Program;
+use crate::postgres::tools::Tools;
+
+/// pg_restore has at most a pipe's worth left to read when its input ends.
+const EXIT_WAIT: Duration = Duration::from_secs(120);
+/// pg_restore writes to nowhere, so a pipe that takes nothing for so long is stuck.
+const WRITE_WAIT: Duration = Duration::from_secs(300);
+
+/// A `pg_restore` that turns the archive into SQL for nobody, and so must understand all of it.
+/// It connects to no server. Dropping it kills it.
+pub struct ReadBack {
+    program: Program,
+    stdin: Option<ChildStdin>,
+    bytes: u64,
+    closed_early: bool,
+}
+
+impl ReadBack {
+    /// Starts the reader.
+    pub fn start(tools: &Tools) -> Result<ReadBack> {
+        let mut command = Command::new(tools.pg_restore());
+        command.args(["--format=custom", "--file=/dev/null"]).env("LC_ALL", "C");
+        let mut program =
+            Program::start(command, "pg_restore, reading the dump back,".into(), true, false, None)?;
+        let stdin = program.stdin();
+        Ok(ReadBack { program, stdin, bytes: 0, closed_early: false })
+    }
+
+    /// Hands over the next bytes of the dump, in order. When pg_restore has given up already, the
+    /// bytes are dropped and [`ReadBack::finish`] tells why: its words are the interesting ones,
+    /// not our broken pipe.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.bytes += bytes.len() as u64;
+        let Some(stdin) = self.stdin.as_mut() else { return Ok(()) };
+        match tokio::time::timeout(WRITE_WAIT, stdin.write_all(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => {
+                self.closed_early = true;
+                self.stdin = None;
+                Ok(())
+            }
+            Err(_) => Err(Error::new(
+                Kind::Postgres,
+                format!("pg_restore, reading the dump back, took nothing for {} s", WRITE_WAIT.as_secs()),
+            )),
+        }
+    }
+
+    /// Ends the input and waits for pg_restore's verdict.
+    ///
+    /// # Errors
+    /// `Integrity` where the archive is cut, damaged or not an archive.
+    pub async fn finish(mut self) -> Result<()> {
+        drop(self.stdin.take());
+        let refused = |e: Error| {
+            e.with_kind(Kind::Integrity).effect("the dump is damaged or incomplete and does not count")
+        };
+        self.program.finish(EXIT_WAIT).await.map_err(refused)?;
+        match self.closed_early {
+            false if self.bytes > 0 => Ok(()),
+            early => Err(refused(
+                Error::new(
+                    Kind::Integrity,
+                    format!("pg_restore did not read the dump's {} bytes to the end", self.bytes),
+                )
+                .because(if early {
+                    "it closed its input early"
+                } else {
+                    "the dump is empty"
+                }),
+            )),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A session whose view of the database is frozen and lent to pg_dump.
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::names::Lsn;
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::session::{Session, column};
+
+/// A read-only transaction with an exported snapshot: what is asked here and what pg_dump reads
+/// with `--snapshot` is the same state to the row.
+///
+/// It holds back vacuum for as long as it lives: drop or [`SnapshotSession::end`] it as soon as
+/// pg_dump and the baseline are done. Dropping it before pg_dump has begun makes pg_dump fail.
+pub struct SnapshotSession {
+    /// The session inside the transaction.
+    pub session: Session,
+    /// For `pg_dump --snapshot`.
+    pub snapshot_id: String,
+    /// Where the WAL was when the snapshot was taken: all that is seen lies before it. On a
+    /// standby what was replayed.
+    pub lsn: Lsn,
+    /// The server's clock at the beginning of the transaction: what was committed before is in.
+    pub time: Timestamp,
+}
+
+impl SnapshotSession {
+    /// Opens a session in `database` and freezes its view. Works on a standby too.
+    pub async fn begin(options: &PostgresOptions, database: &str) -> Result<SnapshotSession> {
+        let mut session = Session::connect(options, database).await?;
+        let what = "begin a snapshot";
+        session.execute(what, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        // Without this, a table with row security would be counted as far as a policy shows it.
+        session.execute(what, "SET LOCAL row_security = off").await?;
+        let sql = "SELECT pg_export_snapshot(), \
+                   CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text, \
+                   trunc(extract(epoch FROM now()) * 1000000)::bigint";
+        let row = session.row(what, sql).await?;
+        let micros: i64 = column(&row, 2)?;
+        let time = Timestamp::from_microsecond(micros).map_err(|e| {
+            Error::new(
+                Kind::Postgres,
+                format!("the clock of the server of {} is out of range", session.place()),
+            )
+            .because(e)
+        })?;
+        let lsn: Option<String> = column(&row, 1)?;
+        let lsn = lsn.as_deref().unwrap_or("0/0").parse()?;
+        Ok(SnapshotSession { snapshot_id: column(&row, 0)?, lsn, time, session })
+    }
+
+    /// Ends the transaction and the session.
+    pub async fn end(mut self) -> Result<()> {
+        // Nothing was written; the answer shows that the session lived to the end.
+        self.session.execute("end the snapshot", "ROLLBACK").await?;
+        self.session.close().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! PostgreSQL's own programs, of exactly the server's major version.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::error::{Error, Kind, Result};
+use crate::postgres::connect::PostgresOptions;
+
+const VERSION_WAIT: Duration = Duration::from_secs(20);
+const PROGRAMS: [&str; 3] = ["pg_dump", "pg_dumpall", "pg_restore"];
+
+/// pg_dump, pg_dumpall and pg_restore from one directory, all of one major version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tools {
+    /// Where they lie.
+    pub dir: PathBuf,
+    /// The major version of all three.
+    pub major: u32,
+    /// As pg_dump says it: `pg_dump (PostgreSQL) 15.10`.
+    pub version: String,
+}
+
+impl Tools {
+    /// Finds the programs for a server of this major, looking in `bin_dir`, the places where
+    /// Debian and PGDG install, and PATH; the first directory that fits wins.
+    ///
+    /// # Errors
+    /// `Postgres`, naming the server's version and every version that was found, and where.
+    pub async fn find(options: &PostgresOptions, server_major: u32) -> Result<Tools> {
+        let mut looked_at = Vec::new();
+        for dir in directories(options, server_major) {
+            match look(&dir).await {
+                Ok((major, version)) if major == server_major => return Ok(Tools { dir, major, version }),
+                Ok((_, version)) => looked_at.push(format!("{}: {version}", dir.display())),
+                Err(why) => looked_at.push(format!("{}: {why}", dir.display())),
+            }
+        }
+        Err(Error::new(
+            Kind::Postgres,
+            format!(
+                "no pg_dump, pg_dumpall and pg_restore of PostgreSQL {server_major}, the server's version"
+            ),
+        )
+        .because(format!("looked at {}", looked_at.join("; ")))
+        .effect("a dump by another version may be refused or not restorable, so none is made")
+        .next(format!("install postgresql-client-{server_major}, or set bin_dir to where it lies")))
+    }
+
+    pub(crate) fn pg_dump(&self) -> PathBuf {
+        self.dir.join("pg_dump")
+    }
+
+    pub(crate) fn pg_dumpall(&self) -> PathBuf {
+        self.dir.join("pg_dumpall")
+    }
+
+    pub(crate) fn pg_restore(&self) -> PathBuf {
+        self.dir.join("pg_restore")
+    }
+}
+
+fn directories(options: &PostgresOptions, major: u32) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = options.bin_dir.iter().cloned().collect();
+    dirs.push(format!("/usr/lib/postgresql/{major}/bin").into());
+    dirs.push(format!("/usr/pgsql-{major}/bin").into());
+    if let Some(path) = std::env::var_os("PATH") {
+        dirs.extend(std::env::split_paths(&path).filter(|dir| dir.join("pg_dump").exists()));
+    }
+    let mut seen = std::collections::HashSet::new();
+    dirs.retain(|dir| seen.insert(dir.clone()));
+    dirs
+}
+
+/// The version that all three programs in `dir` agree on, or why there is none.
+async fn look(dir: &Path) -> std::result::Result<(u32, String), String> {
+    let mut found: Option<(u32, String)> = None;
+    for program in PROGRAMS {
+        let path = dir.join(program);
+        if !path.exists() {
+            return Err(format!("no {program}"));
+        }
+        let run = Command::new(&path)
+            .arg("--version")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(VERSION_WAIT, run)
+            .await
+            .map_err(|_| format!("{program} --version does not end"))?
+            .map_err(|e| format!("{program} cannot be run: {e}"))?;
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let major = major_of(&text).ok_or_else(|| format!("{program} --version says {text:?}"))?;
+        match &found {
+            Some((first, other)) if *first != major => return Err(format!("{other} beside {text}")),
+            Some(_) => {}
+            None => found = Some((major, text)),
+        }
+    }
+    found.ok_or_else(|| "nothing".into())
+}
+
+/// `pg_dump (PostgreSQL) 15.10 (Debian 15.10-0+deb12u1)` is 15; `18beta1` and `17devel` count.
+fn major_of(text: &str) -> Option<u32> {
+    let version = text.split_once("(PostgreSQL) ")?.1;
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_the_programs_write_them() {
+        assert_eq!(major_of("pg_dump (PostgreSQL) 15.10 (Debian 15.10-0+deb12u1)"), Some(15));
+        assert_eq!(major_of("pg_restore (PostgreSQL) 18beta1"), Some(18));
+        assert_eq!(major_of("pg_dump (PostgreSQL) 9.6.24"), Some(9));
+        assert_eq!(major_of("command not found"), None);
+    }
+
+    #[tokio::test]
+    async fn a_directory_of_mixed_versions_is_refused_by_name() {
+        use std::io::Write;
+        let dir = tempfile::tempdir().unwrap();
+        for (program, version) in PROGRAMS.iter().zip(["15.1", "15.2", "16.1"]) {
+            let mut file = crate::disk::create_new(&dir.path().join(program), 0o755).unwrap();
+            write!(file, "#!/bin/sh\necho '{program} (PostgreSQL) {version}'\n").unwrap();
+        }
+        let options = PostgresOptions { bin_dir: Some(dir.path().into()), ..PostgresOptions::default() };
+        let error = Tools::find(&options, 99).await.unwrap_err();
+        assert!(error.what().contains("PostgreSQL 99"), "{error}");
+        let cause = error.causes().join(" ");
+        assert!(cause.contains("pg_dump (PostgreSQL) 15.1 beside pg_restore (PostgreSQL) 16.1"), "{cause}");
+    }
+}

@@ -1,0 +1,260 @@
+//! What went wrong at a remote store: one call with its deadline, its tries and its error.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use object_store::Error as Raw;
+
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+
+tokio::task_local! {
+    // How the HTTP client, far below object_store, tells the call about each try.
+    static TRACE: Arc<Trace>;
+}
+
+#[derive(Default)]
+struct Trace {
+    tries: AtomicU32,
+    /// The last answer's status; 0 where the last try got none.
+    status: AtomicU16,
+    /// How many tries ended after the request had left and before an answer came.
+    lost: AtomicU32,
+}
+
+/// The HTTP client says that it begins a try.
+pub(super) fn note_try() {
+    let _ = TRACE.try_with(|t| {
+        t.tries.fetch_add(1, Relaxed);
+        t.status.store(0, Relaxed);
+    });
+}
+
+/// The HTTP client says what was answered.
+pub(super) fn note_status(status: u16) {
+    let _ = TRACE.try_with(|t| t.status.store(status, Relaxed));
+}
+
+/// The HTTP client says that a request may have been carried out although no answer came.
+pub(super) fn note_lost() {
+    let _ = TRACE.try_with(|t| t.lost.fetch_add(1, Relaxed));
+}
+
+/// One call to a remote store.
+pub(super) struct Call {
+    url: Arc<str>,
+    verb: &'static str,
+    key: String,
+    limit: Duration,
+    began: Instant,
+    trace: Arc<Trace>,
+}
+
+impl Call {
+    /// A call that ends after `limit`, whatever the server does.
+    pub(super) fn new(url: &Arc<str>, verb: &'static str, key: &str, limit: Duration) -> Call {
+        Call {
+            url: url.clone(),
+            verb,
+            key: key.to_owned(),
+            limit,
+            began: clock::instant(),
+            trace: Arc::default(),
+        }
+    }
+
+    /// Does the work, or a part of it, within what is left of the limit.
+    pub(super) async fn run<T>(&self, work: impl Future<Output = object_store::Result<T>>) -> Result<T> {
+        let left = self.limit.saturating_sub(self.elapsed());
+        match tokio::time::timeout(left, TRACE.scope(self.trace.clone(), work)).await {
+            Ok(done) => done.map_err(|e| self.error(e)),
+            Err(_) => Err(self.hint(Error::new(Kind::Unreachable, self.failed()))),
+        }
+    }
+
+    /// Since the call began.
+    pub(super) fn elapsed(&self) -> Duration {
+        clock::instant() - self.began
+    }
+
+    /// How many tries may have been carried out without our knowing.
+    pub(super) fn lost(&self) -> u32 {
+        self.trace.lost.load(Relaxed)
+    }
+
+    /// The last answer's HTTP status; 0 where there was none.
+    pub(super) fn status(&self) -> u16 {
+        self.trace.status.load(Relaxed)
+    }
+
+    /// An error of ours on this call's object.
+    pub(super) fn fail(&self, kind: Kind, why: &str) -> Error {
+        self.hint(Error::new(kind, format!("{}: {why}", self.failed())))
+    }
+
+    /// Turns object_store's error into ours: the kind by cause, with key, URL and tries.
+    pub(super) fn error(&self, raw: Raw) -> Error {
+        let text = raw.to_string();
+        let kind = self.kind(&raw, &text);
+        let what = match kind {
+            Kind::NotFound => format!("{} is not in {}", self.key, self.url),
+            Kind::AlreadyExists => format!("{} is in {} already, with other content", self.key, self.url),
+            Kind::Conflict => format!("{} in {} was replaced by another writer", self.key, self.url),
+            Kind::Repository => format!("{}: there is no such bucket", self.failed()),
+            _ => self.failed(),
+        };
+        let error = Error::new(kind, what);
+        let error = match text.as_str() {
+            t if t.contains("169.254.169.254") => {
+                error.next("no credentials were found: set credentials_file, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+            }
+            t if t.contains("RequestTimeTooSkewed") => error.next("set this machine's clock, then run again"),
+            _ => error,
+        };
+        self.hint(error.because(raw))
+    }
+
+    fn kind(&self, raw: &Raw, text: &str) -> Kind {
+        let says = |words: &[&str]| words.iter().any(|w| text.contains(w));
+        let no_bucket = says(&["NoSuchBucket", "ContainerNotFound", "bucket does not exist"]);
+        if says(&["QuotaExceeded", "StorageFull", "InsufficientStorage", "InsufficientCapacity"]) {
+            return Kind::NoSpace;
+        }
+        match (raw, self.status()) {
+            (Raw::NotFound { .. }, _) | (Raw::Generic { .. }, 404) if no_bucket => Kind::Repository,
+            (Raw::NotFound { .. }, _) => Kind::NotFound,
+            (Raw::AlreadyExists { .. }, _) => Kind::AlreadyExists,
+            (Raw::Precondition { .. }, _) => Kind::Conflict,
+            (Raw::PermissionDenied { .. } | Raw::Unauthenticated { .. }, _) | (_, 401 | 403) => Kind::Denied,
+            (Raw::NotImplemented { .. } | Raw::NotSupported { .. }, _) | (_, 501) => Kind::Config,
+            (_, 507) => Kind::NoSpace,
+            (_, 416) => Kind::Integrity,
+            (_, 400) if says(&["ExpiredToken", "InvalidToken"]) => Kind::Denied,
+            // Amazon's odd way to say that the upload was too slow.
+            (_, 400) if says(&["RequestTimeout"]) => Kind::Unreachable,
+            // A wrong region or endpoint.
+            (_, 300..=400) => Kind::Config,
+            _ if self.trace.tries.load(Relaxed) > 0 => Kind::Unreachable,
+            // No request was ever sent: credentials that cannot be read, or the store in memory.
+            _ => io_kind(raw).unwrap_or(Kind::Config),
+        }
+    }
+
+    fn failed(&self) -> String {
+        let tries = self.trace.tries.load(Relaxed);
+        let object = if self.key.is_empty() { String::new() } else { format!("{} in ", self.key) };
+        let status = match self.status() {
+            0 => "no answer".to_owned(),
+            status @ 200..=299 => format!("HTTP {status}, but no use"),
+            status => format!("HTTP {status}"),
+        };
+        let plural = if tries == 1 { "try" } else { "tries" };
+        let span = clock::span_text(self.elapsed());
+        match tries {
+            0 => format!("cannot {} {object}{}", self.verb, self.url),
+            _ => format!("cannot {} {object}{} ({status}; {tries} {plural} in {span})", self.verb, self.url),
+        }
+    }
+
+    fn hint(&self, error: Error) -> Error {
+        let next = match error.kind() {
+            Kind::Denied => {
+                "check the credentials, and that they may read, write and list this bucket and prefix"
+            }
+            Kind::Unreachable => "check that the endpoint can be reached from here, then run again",
+            Kind::NoSpace => "make room in the store or raise its quota, then run again",
+            Kind::Repository => "create the bucket or correct the URL, then run lifeboat init",
+            Kind::Config => {
+                "check the repository's URL, endpoint, region and credentials; lifeboat doctor tries each"
+            }
+            Kind::NotFound => "lifeboat verify names every object that is missing",
+            Kind::AlreadyExists => "look at that object: this agent never wrote it; nothing was overwritten",
+            Kind::Conflict => "let the other agent finish, then run again",
+            Kind::Integrity => "lifeboat verify names every object that is damaged",
+            _ => return error,
+        };
+        let error = error.next(next);
+        match error.kind() {
+            Kind::Unreachable | Kind::NoSpace => {
+                error.safe("objects appear whole or not at all, so running again is safe")
+            }
+            _ => error,
+        }
+    }
+}
+
+fn io_kind(raw: &Raw) -> Option<Kind> {
+    let mut at: Option<&(dyn std::error::Error + 'static)> = Some(raw);
+    while let Some(error) = at {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            let same = std::io::Error::from(io.kind());
+            return Some(Error::file("use", std::path::Path::new(""), same).kind());
+        }
+        at = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Call {
+        Call::new(&Arc::from("s3://b/p"), "store", "k/x", Duration::from_secs(9))
+    }
+
+    fn generic(text: &str) -> Raw {
+        Raw::Generic { store: "S3", source: text.into() }
+    }
+
+    fn kind_of(status: u16, text: &str) -> Kind {
+        let call = call();
+        call.trace.tries.store(3, Relaxed);
+        call.trace.status.store(status, Relaxed);
+        let error = call.error(generic(text));
+        assert!(error.what().contains("k/x") && error.what().contains("s3://b/p"), "{error}");
+        assert!(error.next_text().is_some(), "{error}");
+        error.kind()
+    }
+
+    #[test]
+    fn kinds_follow_the_cause() {
+        for (status, text, kind) in [
+            (0, "connection refused", Kind::Unreachable),
+            (503, "SlowDown", Kind::Unreachable),
+            (200, "InternalError", Kind::Unreachable),
+            (507, "x", Kind::NoSpace),
+            (403, "QuotaExceeded", Kind::NoSpace),
+            (403, "AccessDenied", Kind::Denied),
+            (401, "x", Kind::Denied),
+            (400, "ExpiredToken", Kind::Denied),
+            (400, "AuthorizationHeaderMalformed", Kind::Config),
+            (301, "x", Kind::Config),
+            (404, "NoSuchBucket", Kind::Repository),
+            (501, "NotImplemented", Kind::Config),
+        ] {
+            assert_eq!(kind_of(status, text), kind, "{status} {text}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_found_below_other_errors() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let raw = Raw::Generic { store: "x", source: Box::new(generic_over(full)) };
+        assert_eq!(call().error(raw).kind(), Kind::NoSpace);
+    }
+
+    fn generic_over(io: std::io::Error) -> Raw {
+        Raw::Generic { store: "y", source: Box::new(io) }
+    }
+
+    #[test]
+    fn tries_and_time_are_told() {
+        let call = call();
+        call.trace.tries.store(5, Relaxed);
+        call.trace.status.store(503, Relaxed);
+        let error = call.error(generic("SlowDown"));
+        assert!(error.what().starts_with("cannot store k/x in s3://b/p (HTTP 503; 5 tries in "), "{error}");
+    }
+}

@@ -1,0 +1,225 @@
+//! Aborting the multipart uploads that nobody will finish: S3 keeps, and bills, their parts.
+//!
+//! Two requests that `object_store` does not know (Amazon S3 API: ListMultipartUploads,
+//! AbortMultipartUpload), as presigned URLs.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use object_store::client::{HttpRequest, HttpRequestBody};
+use object_store::path::Path;
+use object_store::signer::{SignedUrlOptions, Signer};
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use reqwest::Method;
+
+use super::fault::Call;
+use super::key;
+use super::remote::{Remote, S3};
+use crate::clock;
+use crate::error::{Kind, Result};
+
+/// A page holds at most 1,000 uploads of at most 1,024 bytes of key.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+const PAGES_MAX: usize = 1_000;
+const TRIES_MAX: usize = 4;
+const SIGNED_FOR: Duration = Duration::from_secs(300);
+const BACKOFF: Duration = Duration::from_millis(250);
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Page {
+    /// Key and upload ID.
+    uploads: Vec<(String, String)>,
+    /// Key marker and upload ID marker of the next page.
+    next: Option<(String, String)>,
+}
+
+impl Remote {
+    /// See [`super::Store::clean_leftovers`].
+    pub(super) async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
+        let Some(s3) = &self.s3 else { return Ok(0) };
+        match self.abort_uploads(s3, prefix).await {
+            // 501: servers that have multipart uploads and cannot list them.
+            Err(e) if matches!(e.kind(), Kind::Denied | Kind::Config) => {
+                tracing::warn!(store = %self.url, prefix, error = ?e, "unfinished uploads were not looked for");
+                Ok(0)
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn abort_uploads(&self, s3: &S3, prefix: &str) -> Result<u64> {
+        let whole = key::join(&self.prefix, prefix);
+        let listed = if whole.is_empty() { String::new() } else { format!("{whole}/") };
+        let mut markers = (String::new(), String::new());
+        let mut aborted = 0;
+        for _ in 0..PAGES_MAX {
+            let query = [
+                ("uploads", ""),
+                ("prefix", &listed),
+                ("key-marker", &markers.0),
+                ("upload-id-marker", &markers.1),
+            ];
+            let query = query.into_iter().filter(|(name, value)| *name == "uploads" || !value.is_empty());
+            let call = self.call("list unfinished uploads of", prefix, 0);
+            let body = request(s3, &call, Method::GET, &Path::default(), query).await?;
+            let page = parse(&body).map_err(|why| call.fail(Kind::Unreachable, &why))?;
+            for (key, id) in page.uploads {
+                // Not left to the server alone: some ignore the prefix.
+                if key::below(&whole, &key).is_none() {
+                    continue;
+                }
+                let call = self.call("remove the unfinished upload of", &key, 0);
+                let path = Path::parse(&key).map_err(|e| call.fail(Kind::Unreachable, &e.to_string()))?;
+                match request(s3, &call, Method::DELETE, &path, [("uploadId", id.as_str())]).await {
+                    Ok(_) => aborted += 1,
+                    Err(e) if e.kind() == Kind::NotFound => {} // finished or gone meanwhile
+                    Err(e) => return Err(e),
+                }
+            }
+            match page.next {
+                Some(next) if next != markers => markers = next,
+                _ => return Ok(aborted),
+            }
+        }
+        Ok(aborted)
+    }
+}
+
+/// Sends one request, a few times where the server does not answer; gives the body.
+async fn request<'a>(
+    s3: &S3,
+    call: &Call,
+    method: Method,
+    path: &Path,
+    query: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Vec<u8>> {
+    let options = SignedUrlOptions::new().with_query(query);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let error = match call.run(send(s3, method.clone(), path, &options)).await {
+            Ok(body) => return Ok(body),
+            Err(e) => e,
+        };
+        if error.kind() != Kind::Unreachable || tries >= TRIES_MAX {
+            return Err(error);
+        }
+        clock::sleep(BACKOFF * 2u32.pow(tries as u32)).await;
+    }
+}
+
+async fn send(
+    s3: &S3,
+    method: Method,
+    path: &Path,
+    options: &SignedUrlOptions,
+) -> object_store::Result<Vec<u8>> {
+    let generic =
+        |e: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "S3", source: e };
+    let url = s3.signer.signed_url_opts(method.clone(), path, SIGNED_FOR, options).await?;
+    let mut request = HttpRequest::new(HttpRequestBody::empty());
+    *request.method_mut() = method;
+    *request.uri_mut() = url.as_str().parse().map_err(|_| generic("the URL is no URI".into()))?;
+    let answer = s3.http.execute(request).await.map_err(|e| generic(e.into()))?;
+    let status = answer.status();
+    let mut body = Vec::new();
+    let mut pieces = answer.into_body().bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        body.extend_from_slice(&piece.map_err(|e| generic(e.into()))?);
+        if body.len() > PAGE_BYTES_MAX {
+            return Err(generic(format!("the answer is larger than {PAGE_BYTES_MAX} bytes").into()));
+        }
+    }
+    if status.is_success() {
+        return Ok(body);
+    }
+    let text: String = String::from_utf8_lossy(&body).chars().take(2_000).collect();
+    let source = format!("HTTP {status}: {text}").into();
+    // An upload's 404 is NoSuchUpload; a bucket's is told apart by its text.
+    Err(match status.as_u16() {
+        404 => object_store::Error::NotFound { path: path.to_string(), source },
+        _ => generic(source),
+    })
+}
+
+fn parse(body: &[u8]) -> Result<Page, String> {
+    let mut reader = Reader::from_reader(body);
+    let mut page = Page::default();
+    let (mut tags, mut text) = (Vec::<String>::new(), String::new());
+    let (mut key, mut id) = (String::new(), String::new());
+    let (mut truncated, mut next) = (false, (String::new(), String::new()));
+    loop {
+        match reader.read_event().map_err(|e| format!("the answer is not XML: {e}"))? {
+            Event::Start(tag) => {
+                tags.push(String::from_utf8_lossy(tag.local_name().as_ref()).into_owned());
+                text.clear();
+            }
+            Event::Text(piece) => text.push_str(&piece.decode().map_err(|e| e.to_string())?),
+            Event::GeneralRef(entity) => text.push(character(&entity.decode().map_err(|e| e.to_string())?)?),
+            Event::CData(piece) => text.push_str(&piece.decode().map_err(|e| e.to_string())?),
+            Event::End(_) => {
+                let names: Vec<&str> = tags.iter().map(String::as_str).collect();
+                match names.as_slice() {
+                    [_, "Upload", "Key"] => key = std::mem::take(&mut text),
+                    [_, "Upload", "UploadId"] => id = std::mem::take(&mut text),
+                    [_, "Upload"] => page.uploads.push((std::mem::take(&mut key), std::mem::take(&mut id))),
+                    [_, "IsTruncated"] => truncated = text.trim() == "true",
+                    [_, "NextKeyMarker"] => next.0 = std::mem::take(&mut text),
+                    [_, "NextUploadIdMarker"] => next.1 = std::mem::take(&mut text),
+                    _ => {}
+                }
+                tags.pop();
+            }
+            Event::Eof if !tags.is_empty() => return Err("the answer is cut short".to_owned()),
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    page.next = truncated.then_some(next);
+    Ok(page)
+}
+
+fn character(entity: &str) -> Result<char, String> {
+    let number = |text: &str, radix| u32::from_str_radix(text, radix).ok().and_then(char::from_u32);
+    let found = match entity {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        _ => match (entity.strip_prefix("#x"), entity.strip_prefix('#')) {
+            (Some(hex), _) => number(hex, 16),
+            (None, Some(decimal)) => number(decimal, 10),
+            (None, None) => None,
+        },
+    };
+    found.ok_or_else(|| format!("the answer has the unknown entity {entity:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_read() {
+        let page = parse(
+            b"<?xml version=\"1.0\"?><ListMultipartUploadsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+              <Bucket>b</Bucket><IsTruncated>true</IsTruncated><NextKeyMarker>p/k</NextKeyMarker>\
+              <NextUploadIdMarker>i2</NextUploadIdMarker>\
+              <Upload><Key>p/a&amp;b&#x41;</Key><UploadId>i1</UploadId><Owner><ID>x</ID></Owner></Upload>\
+              <Upload><UploadId>i2</UploadId><Key>p/k</Key></Upload></ListMultipartUploadsResult>",
+        );
+        let page = page.unwrap();
+        assert_eq!(page.uploads, [("p/a&bA".into(), "i1".into()), ("p/k".into(), "i2".into())]);
+        assert_eq!(page.next, Some(("p/k".into(), "i2".into())));
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_or_strange_is_an_error() {
+        assert_eq!(parse(b"<R></R>").unwrap(), Page::default());
+        for bad in ["<R><Upload>", "<R>&what;</R>", "<R></S>"] {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

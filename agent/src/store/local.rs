@@ -1,0 +1,231 @@
+//! A directory as a store: reading, and what is shared. Writing is in [`super::local_write`].
+//!
+//! All file work happens on blocking threads.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+
+use super::local_write::Writer;
+use super::{ObjectInfo, Streamed, key};
+use crate::clock::Timestamp;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::random_hex;
+
+/// What one piece of a stream holds.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// A directory that holds a repository.
+#[derive(Clone, Debug)]
+pub(super) struct Local {
+    root: Arc<Path>,
+    /// Directories that this process knows to be durable.
+    pub(super) durable_dirs: Arc<Mutex<HashSet<PathBuf>>>,
+}
+
+impl Local {
+    pub(super) fn new(root: PathBuf) -> Local {
+        Local { root: root.into(), durable_dirs: Arc::default() }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn path(&self, key: &str) -> PathBuf {
+        if key.is_empty() { self.root.to_path_buf() } else { self.root.join(key) }
+    }
+
+    pub(super) async fn writer(&self, key: &str) -> Result<Writer> {
+        let (local, key) = (self.clone(), key.to_owned());
+        blocking(move || Writer::begin(local, key)).await
+    }
+
+    pub(super) async fn put_new(&self, key: &str, data: Bytes) -> Result<()> {
+        let mut writer = self.writer(key).await?;
+        writer.write(data.clone()).await?;
+        match writer.finish().await {
+            // As remote stores do it: the same bytes again are no error.
+            Err(e) if e.kind() == Kind::AlreadyExists => match self.get(key, data.len() as u64).await {
+                Ok(there) if there == data => Ok(()),
+                _ => Err(e),
+            },
+            outcome => outcome,
+        }
+    }
+
+    pub(super) async fn get(&self, key: &str, bytes_max: u64) -> Result<Bytes> {
+        let (local, key) = (self.clone(), key.to_owned());
+        blocking(move || {
+            let (file, bytes) = local.open(&key)?;
+            if bytes > bytes_max {
+                return Err(too_large(&key, &local.root.display().to_string(), bytes, bytes_max));
+            }
+            local.read(&file, &key, 0..bytes)
+        })
+        .await
+    }
+
+    pub(super) async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        let (local, key) = (self.clone(), key.to_owned());
+        blocking(move || {
+            let (file, bytes) = local.open(&key)?;
+            if range.end > bytes {
+                return Err(local.short(&key, bytes, range.end));
+            }
+            local.read(&file, &key, range)
+        })
+        .await
+    }
+
+    pub(super) async fn get_stream(&self, key: &str) -> Result<Streamed> {
+        let (local, key) = (self.clone(), key.to_owned());
+        let (file, bytes, key) = {
+            let local = local.clone();
+            blocking(move || local.open(&key).map(|(file, bytes)| (file, bytes, key))).await?
+        };
+        let state = Some((local, key, file, 0));
+        let pieces = stream::unfold(state, move |state| async move {
+            let (local, key, file, at) = state.filter(|(.., at)| *at < bytes)?;
+            let read = blocking(move || {
+                let end = bytes.min(at + PIECE_BYTES);
+                local.read(&file, &key, at..end).map(|piece| (piece, (local, key, file, end)))
+            });
+            match read.await {
+                Ok((piece, next)) => Some((Ok(piece), Some(next))),
+                Err(e) => Some((Err(e), None)),
+            }
+        });
+        Ok((bytes, pieces.boxed()))
+    }
+
+    pub(super) async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
+        let (local, key) = (self.clone(), key.to_owned());
+        blocking(move || match std::fs::metadata(local.path(&key)) {
+            Ok(meta) if meta.is_file() => Ok(Some(info(key, &meta))),
+            Ok(_) => Ok(None),
+            Err(e) => match local.error("look at", &key, e) {
+                e if e.kind() == Kind::NotFound => Ok(None),
+                e => Err(e),
+            },
+        })
+        .await
+    }
+
+    pub(super) async fn probe(&self, prefix: &str) -> Result<bool> {
+        let name = key::join(prefix, &format!("probe-{}", random_hex(8)));
+        self.put_new(&name, Bytes::from_static(b"1")).await?;
+        let second = self.put_new(&name, Bytes::from_static(b"2")).await;
+        disk::remove_file(&self.path(&name))?;
+        match second {
+            Ok(()) => Ok(false),
+            Err(e) if e.kind() == Kind::AlreadyExists => Ok(true),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn open(&self, key: &str) -> Result<(File, u64)> {
+        let path = self.path(key);
+        let file = disk::open(&path).map_err(|e| self.explain("read", key, e))?;
+        let meta = file.metadata().map_err(|e| self.error("read", key, e))?;
+        if !meta.is_file() {
+            return Err(self.error("read", key, ErrorKind::NotFound.into()));
+        }
+        Ok((file, meta.len()))
+    }
+
+    fn read(&self, file: &File, key: &str, range: Range<u64>) -> Result<Bytes> {
+        let length = range.end - range.start;
+        let mut data = Vec::with_capacity(length as usize);
+        let read = At { file, at: range.start }.take(length).read_to_end(&mut data);
+        match read.map_err(|e| self.error("read", key, e))? as u64 {
+            n if n == length => Ok(data.into()),
+            n => Err(self.short(key, range.start + n, range.end)),
+        }
+    }
+
+    fn short(&self, key: &str, bytes: u64, end: u64) -> Error {
+        let root = self.root.display();
+        let what = format!("{key} in {root} ends at byte {bytes}, before byte {end}");
+        Error::new(Kind::Integrity, what).next("lifeboat verify names every object that is damaged")
+    }
+
+    /// An error of the file system on an object.
+    pub(super) fn error(&self, verb: &str, key: &str, source: std::io::Error) -> Error {
+        self.explain(verb, key, Error::file(verb, &self.path(key), source))
+    }
+
+    /// Puts key and store before an error on the object's file.
+    pub(super) fn explain(&self, verb: &str, key: &str, error: Error) -> Error {
+        let root = self.root.display();
+        if is_not_a_directory(&error) || error.kind() == Kind::NotFound {
+            // Without this, a repository that is not mounted would look like an empty one.
+            if !self.root.is_dir() {
+                return Error::new(Kind::Repository, format!("repository {root} is not there any more"))
+                    .because(error)
+                    .next("mount what should lie there, then run again");
+            }
+            return Error::new(Kind::NotFound, format!("{key} is not in {root}"))
+                .because(error)
+                .next("lifeboat verify names every object that is missing");
+        }
+        let next = match error.kind() {
+            Kind::Denied => "check owner and mode of the repository's directories",
+            Kind::NoSpace => "make room on that file system or raise the quota, then run again",
+            Kind::AlreadyExists => "look at that object: this agent never wrote it; nothing was overwritten",
+            _ => "check the file system and the kernel's log",
+        };
+        error.context(format!("cannot {verb} {key} in {root}")).next(next)
+    }
+}
+
+/// Reads a file from a position on, without moving it.
+struct At<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.file.read_at(buffer, self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+pub(super) fn info(key: String, meta: &std::fs::Metadata) -> ObjectInfo {
+    let modified = meta.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+    ObjectInfo { key, bytes: meta.len(), modified: modified.unwrap_or_default(), etag: None }
+}
+
+/// An object that is larger than what was asked for can be.
+pub(super) fn too_large(key: &str, url: &str, bytes: u64, bytes_max: u64) -> Error {
+    Error::new(
+        Kind::Integrity,
+        format!("{key} in {url} has {bytes} bytes; more than {bytes_max} cannot be right"),
+    )
+    .next("lifeboat verify names every object that is damaged")
+}
+
+fn is_not_a_directory(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|e| e.downcast_ref::<std::io::Error>());
+    source.is_some_and(|e| e.kind() == ErrorKind::NotADirectory)
+}
+
+/// Runs file work on a blocking thread.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(e) => Err(Error::new(Kind::Internal, "a file task ended early").because(e)),
+    }
+}

@@ -1,0 +1,237 @@
+//! Writing objects into a directory: private, durable, and never over another one.
+//!
+//! An object is written as `name#<number>` beside its final name (a name that no key can have),
+//! synced, and renamed in a way that fails where something lies there.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+use tokio::task::JoinHandle;
+
+use super::local::{Local, blocking};
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::random_hex;
+
+/// What is gathered before a blocking thread writes it.
+const GATHER_BYTES: usize = 1 << 20;
+/// Directories that are remembered as durable; beyond, all are forgotten and synced again.
+const DURABLE_DIRS_MAX: usize = 10_000;
+
+/// An object being written; removed when dropped before [`Writer::finish`].
+#[derive(Debug)]
+pub(super) struct Writer {
+    staged: Staged,
+    gathered: Vec<Bytes>,
+    bytes: usize,
+    /// The file, or the write that has it.
+    file: Hand,
+}
+
+#[derive(Debug)]
+enum Hand {
+    Idle(File),
+    Writing(JoinHandle<Result<File>>),
+    /// A write failed.
+    Gone,
+}
+
+/// The staged file; dropping removes it.
+#[derive(Debug)]
+struct Staged {
+    local: Local,
+    key: String,
+    path: PathBuf,
+    published: bool,
+}
+
+impl Writer {
+    pub(super) fn begin(local: Local, key: String) -> Result<Writer> {
+        let target = local.path(&key);
+        if let Some(dir) = target.parent() {
+            local.make_dir(dir).map_err(|e| local.explain("store", &key, e))?;
+        }
+        let number = u64::from_str_radix(&random_hex(7), 16).unwrap_or_default();
+        let mut path = target.into_os_string();
+        path.push(format!("#{number}"));
+        let path = PathBuf::from(path);
+        let file = disk::create_new(&path, 0o600).map_err(|e| local.explain("store", &key, e))?;
+        let staged = Staged { local, key, path, published: false };
+        Ok(Writer { staged, gathered: Vec::new(), bytes: 0, file: Hand::Idle(file) })
+    }
+
+    /// Appends. One write runs while the next is gathered.
+    pub(super) async fn write(&mut self, data: Bytes) -> Result<()> {
+        self.bytes += data.len();
+        self.gathered.push(data);
+        if self.bytes >= GATHER_BYTES {
+            let file = self.idle().await?;
+            let write = self.writing(file);
+            self.file = Hand::Writing(tokio::task::spawn_blocking(write));
+        }
+        Ok(())
+    }
+
+    /// Syncs and publishes.
+    pub(super) async fn finish(mut self) -> Result<()> {
+        let file = self.idle().await?;
+        let (write, staged) = (self.writing(file), self.staged);
+        blocking(move || staged.publish(write()?)).await
+    }
+
+    /// Removes what was written.
+    pub(super) fn abort(mut self) -> Result<()> {
+        self.staged.published = true; // so that the drop leaves it alone
+        disk::remove_file(&self.staged.path)
+    }
+
+    fn writing(&mut self, mut file: File) -> impl FnOnce() -> Result<File> + Send + use<> {
+        let pieces = std::mem::take(&mut self.gathered);
+        self.bytes = 0;
+        let (local, key, path) =
+            (self.staged.local.clone(), self.staged.key.clone(), self.staged.path.clone());
+        move || {
+            for piece in pieces {
+                file.write_all(&piece)
+                    .map_err(|e| local.explain("store", &key, Error::file("write", &path, e)))?;
+            }
+            Ok(file)
+        }
+    }
+
+    async fn idle(&mut self) -> Result<File> {
+        match std::mem::replace(&mut self.file, Hand::Gone) {
+            Hand::Idle(file) => Ok(file),
+            Hand::Writing(write) => match write.await {
+                Ok(done) => done,
+                Err(e) => Err(Error::new(Kind::Internal, "a file task ended early").because(e)),
+            },
+            Hand::Gone => {
+                let (key, root) = (&self.staged.key, self.staged.local.root().display());
+                let what = format!("cannot finish {key} in {root}: an earlier write failed");
+                Err(Error::new(Kind::Internal, what))
+            }
+        }
+    }
+}
+
+impl Staged {
+    fn publish(mut self, file: File) -> Result<()> {
+        let target = self.local.path(&self.key);
+        let explain = |e| self.local.explain("store", &self.key, e);
+        // Also closes: network file systems may report a full disk as late as here.
+        file.sync_all().map_err(|e| explain(Error::file("sync", &self.path, e)))?;
+        drop(file);
+        rename_new(&self.path, &target).map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                let root = self.local.root().display();
+                Error::new(
+                    Kind::AlreadyExists,
+                    format!("{} is in {root} already, with other content", self.key),
+                )
+                .next("look at that object: this agent never wrote it; nothing was overwritten")
+            }
+            _ => explain(Error::file("rename", &self.path, e)),
+        })?;
+        disk::sync_parent(&target).map_err(explain)?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.published
+            && let Err(e) = disk::remove_file(&self.path)
+        {
+            tracing::debug!(error = ?e, "a staged file stays behind");
+        }
+    }
+}
+
+/// Renames where nothing lies at `to`.
+fn rename_new(from: &Path, to: &Path) -> std::io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        // NFS and some others do not know the flag; a link is as atomic.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            std::fs::hard_link(from, to)?;
+            rustix::fs::unlink(from).map_err(Into::into)
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+impl Local {
+    /// Creates the directories from the root down to `dir`, with mode 0700, durably.
+    fn make_dir(&self, dir: &Path) -> Result<()> {
+        let mut durable = self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner);
+        if durable.contains(dir) && dir.is_dir() {
+            return Ok(());
+        }
+        let below = dir.strip_prefix(self.root()).unwrap_or(Path::new(""));
+        let mut at = self.root().to_path_buf();
+        if !at.is_dir() {
+            // Never made here: it may be a mount point.
+            return Err(Error::file("find directory", &at, std::io::ErrorKind::NotFound.into()));
+        }
+        for name in below {
+            at.push(name);
+            match disk::create_new_dir(&at, 0o700) {
+                Err(e) if e.kind() != Kind::AlreadyExists => return Err(e),
+                _ => {}
+            }
+            // Also where another process made it, which may not have synced it yet.
+            if !durable.contains(&at) {
+                disk::sync_parent(&at)?;
+            }
+        }
+        if durable.len() >= DURABLE_DIRS_MAX {
+            durable.clear();
+        }
+        durable.extend(dir.ancestors().take_while(|d| *d != self.root()).map(Path::to_path_buf));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renaming_never_replaces() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        disk::write_new_durable(&a, b"a").unwrap();
+        disk::write_new_durable(&b, b"b").unwrap();
+        assert_eq!(rename_new(&a, &b).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(disk::read(&b, 9).unwrap(), b"b");
+        rename_new(&a, &dir.path().join("c")).unwrap();
+        assert_eq!(disk::read(&dir.path().join("c"), 9).unwrap(), b"a");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_to_be_full_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let local = Local::new(dir.path().to_path_buf());
+        for bytes in [10, 3 * GATHER_BYTES] {
+            let mut writer = Writer::begin(local.clone(), "a/x".to_owned()).unwrap();
+            writer.file = Hand::Idle(disk::open_or_create(Path::new("/dev/full")).unwrap());
+            let mut outcome = Ok(());
+            for _ in 0..bytes.div_ceil(GATHER_BYTES) {
+                outcome = outcome.and(writer.write(vec![0; bytes.min(GATHER_BYTES)].into()).await);
+            }
+            let after = writer.finish().await;
+            let error = outcome.and(after).unwrap_err();
+            assert_eq!(error.kind(), Kind::NoSpace, "{error:?}");
+            assert!(error.what().contains("a/x") && error.what().contains(dir.path().to_str().unwrap()));
+            assert!(error.next_text().is_some());
+            assert!(disk::read_dir(&dir.path().join("a")).unwrap().unwrap().is_empty());
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Opens a store by its URL.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use object_store::aws::{AmazonS3Builder, AwsCredential, S3ConditionalPut};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::HttpConnector;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::memory::InMemory;
+use object_store::{BackoffConfig, ObjectStore, RetryConfig, StaticCredentialProvider};
+
+use super::address::{Address, Service};
+use super::client::{self, Connector};
+use super::local::Local;
+use super::pace::Pace;
+use super::remote::{Limits, Remote, S3};
+use super::{Inner, Place, Store, StoreOptions, credentials};
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+
+/// What Amazon asks of every part but the last.
+const AMAZON_PART_BYTES_MIN: usize = 5 << 20;
+
+type Objects = Arc<dyn ObjectStore>;
+
+impl Store {
+    /// Opens `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`, `file:///dir`
+    /// or a plain path. A bucket is not asked for anything yet.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] for a wrong URL or wrong options, [`Kind::Repository`] where a
+    /// directory is not there.
+    pub fn open(url: &str, options: &StoreOptions) -> Result<Store> {
+        let address = Address::parse(url)?;
+        let shown = address.url();
+        let place = match address {
+            Address::Local(dir) => {
+                check_root(&dir)?;
+                Place::Local(Local::new(dir))
+            }
+            Address::Bucket { service, bucket, prefix } => {
+                Place::Remote(open_bucket(service, &bucket, prefix, &shown, options)?)
+            }
+        };
+        Ok(Store::of(shown, place, options))
+    }
+
+    /// A store in this process's memory, for tests.
+    pub fn memory() -> Store {
+        Store::memory_with(&StoreOptions::default())
+    }
+
+    /// [`Store::memory`] with other part sizes or limits.
+    pub fn memory_with(options: &StoreOptions) -> Store {
+        let url = "memory:".to_owned();
+        let objects: Objects = Arc::new(InMemory::new());
+        let remote = Remote::new(objects, String::new(), &url, Limits::of(options), None);
+        Store::of(url, Place::Remote(remote), options)
+    }
+
+    /// Creates the directory of a local repository with mode 0700, durably; fine when it is
+    /// there, and nothing to do for a bucket.
+    pub fn create_local_root(url: &str) -> Result<()> {
+        let Address::Local(dir) = Address::parse(url)? else { return Ok(()) };
+        let mut fresh: Vec<&Path> =
+            dir.ancestors().take_while(|d| matches!(disk::metadata(d), Ok(None))).collect();
+        fresh.reverse();
+        disk::create_private_dir(&dir)?;
+        fresh.into_iter().try_for_each(disk::sync_parent)
+    }
+
+    fn of(url: String, place: Place, options: &StoreOptions) -> Store {
+        Store(Arc::new(Inner { url, place, pace: Pace::new(options.upload_bytes_per_second_max) }))
+    }
+}
+
+fn check_root(dir: &Path) -> Result<()> {
+    let missing = |why: &str| {
+        Error::new(Kind::Repository, format!("repository {} {why}", dir.display()))
+            .next("mount what should lie there, correct the path, or create a repository with lifeboat init")
+    };
+    match std::fs::metadata(dir) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(missing("is not a directory")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing("is not there")),
+        Err(e) => Err(Error::file("open repository", dir, e)),
+    }
+}
+
+fn open_bucket(
+    service: Service,
+    bucket: &str,
+    prefix: String,
+    url: &str,
+    options: &StoreOptions,
+) -> Result<Remote> {
+    check(service, url, options)?;
+    let connector = Connector::new(options.request_timeout);
+    let client = client::options(options.allow_http, options.request_timeout);
+    let wrong = |e: object_store::Error| {
+        Error::new(Kind::Config, format!("cannot open {url}"))
+            .because(e)
+            .next("check endpoint, region and credentials in the configuration and the environment")
+    };
+    let (objects, s3): (Objects, Option<S3>) = match service {
+        Service::S3 => {
+            let store = s3(bucket, options)?
+                .with_http_connector(connector.clone())
+                .with_client_options(client.clone())
+                .build()
+                .map_err(wrong)?;
+            let http = connector.connect(&client).map_err(wrong)?;
+            (Arc::new(store.clone()), Some(S3 { signer: store, http }))
+        }
+        Service::Azure => {
+            let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket);
+            if let Some(path) = &options.credentials_file {
+                let found = credentials::read(path)?;
+                builder = builder.with_account(found.id).with_access_key(found.secret);
+            }
+            if let Some(endpoint) = &options.endpoint {
+                builder = builder.with_endpoint(endpoint.clone());
+            }
+            let builder = builder.with_retry(retry(options)).with_http_connector(connector);
+            (Arc::new(builder.with_client_options(client).build().map_err(wrong)?), None)
+        }
+        Service::Google => {
+            let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
+            if let Some(path) = &options.credentials_file {
+                credentials::check_private(path)?;
+                builder = builder.with_service_account_path(path.display().to_string());
+            }
+            if let Some(endpoint) = &options.endpoint {
+                builder = builder.with_base_url(endpoint);
+            }
+            let builder = builder.with_retry(retry(options)).with_http_connector(connector);
+            (Arc::new(builder.with_client_options(client).build().map_err(wrong)?), None)
+        }
+    };
+    Ok(Remote::new(objects, prefix, url, Limits::of(options), s3))
+}
+
+fn s3(bucket: &str, options: &StoreOptions) -> Result<AmazonS3Builder> {
+    let mut builder = AmazonS3Builder::from_env()
+        .with_bucket_name(bucket)
+        .with_retry(retry(options))
+        .with_virtual_hosted_style_request(options.virtual_hosted)
+        .with_conditional_put(S3ConditionalPut::ETagMatch);
+    if let Some(endpoint) = &options.endpoint {
+        let endpoint = endpoint.trim_end_matches('/');
+        builder = builder.with_endpoint(match endpoint.split_once("://") {
+            // object_store expects the bucket to be in the endpoint then.
+            Some((scheme, host)) if options.virtual_hosted => format!("{scheme}://{bucket}.{host}"),
+            _ => endpoint.to_owned(),
+        });
+    }
+    if let Some(region) = &options.region {
+        builder = builder.with_region(region);
+    }
+    if let Some(path) = &options.credentials_file {
+        let found = credentials::read(path)?;
+        // A provider rather than single keys: a token of the environment belongs to other keys.
+        builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(AwsCredential {
+            key_id: found.id,
+            secret_key: found.secret,
+            token: found.token,
+        })));
+    }
+    Ok(builder)
+}
+
+fn check(service: Service, url: &str, options: &StoreOptions) -> Result<()> {
+    let wrong = |why: String| Err(Error::new(Kind::Config, format!("cannot open {url}: {why}")));
+    match &options.endpoint {
+        Some(endpoint) if endpoint.starts_with("http://") && !options.allow_http => {
+            return wrong(format!("endpoint {endpoint} has no TLS")).map_err(|e: Error| {
+                e.next("use https, or set allow_http = true in a network that you trust")
+            });
+        }
+        Some(endpoint) if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") => {
+            return wrong(format!("endpoint {endpoint} begins with neither https:// nor http://"));
+        }
+        None if service == Service::S3 && options.part_bytes < AMAZON_PART_BYTES_MIN => {
+            return wrong(format!("part_bytes is {}; S3 takes no parts below 5 MiB", options.part_bytes));
+        }
+        _ => {}
+    }
+    match options.part_bytes {
+        0 => wrong("part_bytes is 0".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn retry(options: &StoreOptions) -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig::default(),
+        max_retries: options.retries_max,
+        retry_timeout: options.retry_deadline,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_directory_is_no_repository_and_init_makes_it_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        let url = format!("file://{}", path.display());
+        let error = Store::open(&url, &StoreOptions::default()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Repository);
+        assert!(error.next_text().unwrap().contains("lifeboat init"));
+        Store::create_local_root(&url).unwrap();
+        Store::create_local_root(&url).unwrap();
+        let store = Store::open(&url, &StoreOptions::default()).unwrap();
+        assert_eq!(store.local_root(), Some(path.as_path()));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn options_that_cannot_work_are_refused() {
+        let open = |options: &StoreOptions| Store::open("s3://b/p", options).unwrap_err();
+        let plain = StoreOptions { endpoint: Some("http://x:9000".into()), ..Default::default() };
+        assert!(open(&plain).next_text().unwrap().contains("allow_http"));
+        let bare = StoreOptions { endpoint: Some("x:9000".into()), ..Default::default() };
+        assert_eq!(open(&bare).kind(), Kind::Config);
+        let small = StoreOptions { part_bytes: 1 << 20, ..Default::default() };
+        assert_eq!(open(&small).kind(), Kind::Config);
+    }
+}

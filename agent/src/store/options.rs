@@ -1,0 +1,50 @@
+//! How a store is reached, and how much of the network it may use.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a store is reached. The defaults suit AWS with credentials from the environment or from
+/// the machine; a local directory heeds only the rate limit.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Where an S3-compatible server listens, as in `https://minio.acme.example:9000`.
+    pub endpoint: Option<String>,
+    /// The bucket's region; `us-east-1` where neither this nor the environment tells.
+    pub region: Option<String>,
+    /// Allows an endpoint without TLS.
+    pub allow_http: bool,
+    /// Puts the bucket into the host name instead of the path.
+    pub virtual_hosted: bool,
+    /// For S3 and Azure lines `name = value` (docs/configuration.md), for Google a service account's
+    /// JSON. Must be readable by its owner alone.
+    pub credentials_file: Option<PathBuf>,
+    /// The longest silence of the server during one request. An upload has, on top, the time
+    /// that its bytes take at 64 KiB a second.
+    pub request_timeout: Duration,
+    /// How long a failed request is tried again.
+    pub retry_deadline: Duration,
+    /// How often, at most.
+    pub retries_max: usize,
+    /// The average rate of what this process uploads; bursts of one part are possible.
+    pub upload_bytes_per_second_max: Option<u64>,
+    /// The size of the parts of large uploads. An object has at most 10,000 parts; a running
+    /// upload holds three of them in memory.
+    pub part_bytes: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions {
+            endpoint: None,
+            region: None,
+            allow_http: false,
+            virtual_hosted: false,
+            credentials_file: None,
+            request_timeout: Duration::from_secs(30),
+            retry_deadline: Duration::from_secs(180),
+            retries_max: 10,
+            upload_bytes_per_second_max: None,
+            part_bytes: 16 << 20,
+        }
+    }
+}

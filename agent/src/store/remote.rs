@@ -1,0 +1,182 @@
+//! A bucket, or the store in memory, through `object_store`: what all its operations share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use object_store::aws::AmazonS3;
+use object_store::client::HttpClient;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+
+use super::client::upload_time;
+use super::fault::Call;
+use super::{ObjectInfo, StoreOptions, key};
+use crate::clock::Timestamp;
+use crate::error::{Kind, Result};
+use crate::names::random_hex;
+
+/// The bounds of every call.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) request_timeout: Duration,
+    pub(super) retry_deadline: Duration,
+    pub(super) retries_max: usize,
+    pub(super) part_bytes: usize,
+}
+
+impl Limits {
+    pub(super) fn of(options: &StoreOptions) -> Limits {
+        Limits {
+            request_timeout: options.request_timeout,
+            retry_deadline: options.retry_deadline,
+            retries_max: options.retries_max,
+            part_bytes: options.part_bytes,
+        }
+    }
+}
+
+/// What only S3 needs: its own signed requests, for what object_store does not know.
+#[derive(Clone)]
+pub(super) struct S3 {
+    pub(super) signer: AmazonS3,
+    pub(super) http: HttpClient,
+}
+
+/// A bucket and a prefix in it.
+#[derive(Clone)]
+pub(super) struct Remote {
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) prefix: String,
+    pub(super) url: Arc<str>,
+    pub(super) limits: Limits,
+    pub(super) s3: Option<S3>,
+    /// Whether the bucket has answered with something that only an existing one has.
+    seen: Arc<AtomicBool>,
+}
+
+impl Remote {
+    pub(super) fn new(
+        objects: Arc<dyn ObjectStore>,
+        prefix: String,
+        url: &str,
+        limits: Limits,
+        s3: Option<S3>,
+    ) -> Remote {
+        Remote { objects, prefix, url: Arc::from(url), limits, s3, seen: Arc::default() }
+    }
+
+    /// A call on this key that sends about so many bytes.
+    pub(super) fn call(&self, verb: &'static str, key: &str, bytes: u64) -> Call {
+        // object_store looks at the deadline before it begins a try, which may then take a whole
+        // timeout; and each try may have to send all bytes again.
+        let tries = 2 + u32::from(bytes > 0);
+        let limit = self.limits.retry_deadline + tries * (self.limits.request_timeout + upload_time(bytes));
+        Call::new(&self.url, verb, key, limit)
+    }
+
+    /// The key within the bucket.
+    pub(super) fn path(&self, key: &str) -> Path {
+        // Keys and prefixes were checked, so that nothing is there to be encoded.
+        Path::from(key::join(&self.prefix, key))
+    }
+
+    /// What object_store tells, in our words; `None` for what is not below our prefix.
+    pub(super) fn info(&self, meta: &ObjectMeta) -> Option<ObjectInfo> {
+        Some(ObjectInfo {
+            key: key::below(&self.prefix, meta.location.as_ref())?.to_owned(),
+            bytes: meta.size,
+            modified: Timestamp::from_microsecond(meta.last_modified.timestamp_micros()).unwrap_or_default(),
+            etag: meta.e_tag.clone(),
+        })
+    }
+
+    pub(super) fn bucket_seen(&self) {
+        self.seen.store(true, Relaxed);
+    }
+
+    /// The size and version of an object; `None` only where the bucket is there and it is not.
+    pub(super) async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
+        let path = self.path(key);
+        match self.call("look at", key, 0).run(self.objects.head(&path)).await {
+            Ok(meta) => {
+                self.bucket_seen();
+                Ok(self.info(&meta))
+            }
+            Err(e) if e.kind() == Kind::NotFound => self.check_bucket().await.map(|()| None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// An answer to HEAD has no body, so that a missing bucket looks like a missing object:
+    /// asks once whether the bucket is there.
+    pub(super) async fn check_bucket(&self) -> Result<()> {
+        if !self.seen.load(Relaxed) {
+            let call = self.call("list", "", 0);
+            let path = self.path("");
+            let mut listing = self.objects.list(Some(&path));
+            call.run(async { listing.next().await.transpose() }).await?;
+            self.bucket_seen();
+        }
+        Ok(())
+    }
+
+    pub(super) fn list(&self, prefix: String) -> BoxStream<'static, Result<ObjectInfo>> {
+        let path = self.path(&prefix);
+        let listing = self.objects.list(Some(&path));
+        let state = (self.clone(), prefix, listing, false);
+        stream::unfold(state, |(remote, prefix, mut listing, ended)| async move {
+            if ended {
+                return None;
+            }
+            loop {
+                // A call of its own for each item: each may have to fetch a page.
+                let call = remote.call("list", &prefix, 0);
+                match call.run(async { listing.next().await.transpose() }).await {
+                    Ok(None) => return None,
+                    Ok(Some(meta)) => match remote.info(&meta) {
+                        Some(info) => return Some((Ok(info), (remote, prefix, listing, false))),
+                        None => continue, // the mark that some tools leave for a folder
+                    },
+                    Err(e) => return Some((Err(e), (remote, prefix, listing, true))),
+                }
+            }
+        })
+        .boxed()
+    }
+
+    pub(super) async fn list_dirs(&self, prefix: &str) -> Result<Vec<String>> {
+        let path = self.path(prefix);
+        let call = self.call("list", prefix, 0);
+        let listing = call.run(self.objects.list_with_delimiter(Some(&path))).await?;
+        let names = listing.common_prefixes.iter().filter_map(|p| p.filename().map(str::to_owned));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        Ok(names)
+    }
+
+    pub(super) async fn probe(&self, prefix: &str) -> Result<bool> {
+        let name = key::join(prefix, &format!("probe-{}", random_hex(8)));
+        let path = self.path(&name);
+        self.put_new(&name, "1".into()).await?;
+        let second = self.put_new(&name, "2".into()).await;
+        let removed = self.call("remove", &name, 0).run(self.objects.delete(&path)).await;
+        if let Err(e) = removed {
+            tracing::debug!(key = name, error = ?e, "the probe's object stays behind");
+        }
+        match second {
+            Ok(()) => Ok(false),
+            Err(e) if e.kind() == Kind::AlreadyExists => Ok(true),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Remote({})", self.url)
+    }
+}

@@ -1,0 +1,137 @@
+//! Storing in a bucket: create-only and conditional puts, and what to make of an answer that
+//! never came.
+
+use std::time::Duration;
+
+use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
+
+use super::Version;
+use super::fault::Call;
+use super::remote::Remote;
+use crate::clock;
+use crate::error::{Kind, Result};
+
+const BACKOFF: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// What lies where a put was refused.
+enum There {
+    Ours(UpdateVersion),
+    Another,
+    Nothing,
+}
+
+impl Remote {
+    /// See [`super::Store::put_new`].
+    pub(super) async fn put_new(&self, key: &str, data: PutPayload) -> Result<()> {
+        self.put(key, data, PutMode::Create).await.map(drop)
+    }
+
+    /// See [`super::Store::replace`].
+    pub(super) async fn replace(
+        &self,
+        key: &str,
+        data: bytes::Bytes,
+        expected: Option<&Version>,
+    ) -> Result<Version> {
+        let mode = match expected {
+            None => PutMode::Create,
+            Some(version) => PutMode::Update(version.0.clone()),
+        };
+        let stored = self.put(key, data.into(), mode).await;
+        // To the caller both are the same: another writer was there first.
+        stored.map(Version).map_err(|e| match e.kind() {
+            Kind::AlreadyExists => e.with_kind(Kind::Conflict),
+            _ => e,
+        })
+    }
+
+    async fn try_put(
+        &self,
+        call: &Call,
+        key: &str,
+        data: PutPayload,
+        mode: PutMode,
+    ) -> Result<UpdateVersion> {
+        let path = self.path(key);
+        let options = PutOptions { mode, ..PutOptions::default() };
+        let stored = call.run(self.objects.put_opts(&path, data, options)).await?;
+        self.bucket_seen();
+        Ok(UpdateVersion { e_tag: stored.e_tag, version: stored.version })
+    }
+
+    /// Puts until it is known what became of it. A condition that fails may have been failed by
+    /// our own earlier attempt, whose answer was lost; so what lies there is read and compared.
+    async fn put(&self, key: &str, data: PutPayload, mode: PutMode) -> Result<UpdateVersion> {
+        let call = self.call("store", key, data.content_length() as u64);
+        let mut backoff = BACKOFF;
+        for round in 0.. {
+            let lost_before = call.lost();
+            let error = match self.try_put(&call, key, data.clone(), mode.clone()).await {
+                Ok(version) => return Ok(version),
+                Err(e) => e,
+            };
+            match error.kind() {
+                Kind::AlreadyExists | Kind::Conflict => match self.what_is_there(key, &data).await? {
+                    There::Ours(version) => return Ok(version),
+                    There::Another => return Err(error),
+                    // Two creations at the same moment can both be refused (S3 answers 409).
+                    There::Nothing if matches!(mode, PutMode::Create) => {}
+                    There::Nothing => return Err(error),
+                },
+                // object_store does not repeat what may have been carried out; here it is safe.
+                Kind::Unreachable if call.lost() > lost_before => {}
+                _ => return Err(error),
+            }
+            if round >= self.limits.retries_max || call.elapsed() >= self.limits.retry_deadline {
+                return Err(error);
+            }
+            clock::sleep(backoff).await;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+        unreachable!("the loop above has no end")
+    }
+
+    async fn what_is_there(&self, key: &str, data: &PutPayload) -> Result<There> {
+        let expected = data.content_length() as u64;
+        let path = self.path(key);
+        let found = match self.call("read", key, 0).run(self.objects.head(&path)).await {
+            Ok(meta) if meta.size != expected => return Ok(There::Another),
+            Ok(_) => self.get(key, expected).await,
+            Err(e) => Err(e),
+        };
+        match found {
+            Ok((content, version)) => {
+                Ok(if same(data, &content) { There::Ours(version) } else { There::Another })
+            }
+            Err(e) if e.kind() == Kind::NotFound => Ok(There::Nothing),
+            Err(e) if e.kind() == Kind::Integrity => Ok(There::Another),
+            Err(e) => Err(e.context(format!("tell whether {key} in {} is what was just stored", self.url))),
+        }
+    }
+}
+
+fn same(data: &PutPayload, content: &[u8]) -> bool {
+    let mut rest = content;
+    data.iter().all(|piece| match rest.split_at_checked(piece.len()) {
+        Some((head, tail)) => {
+            rest = tail;
+            head == piece.as_ref()
+        }
+        None => false,
+    }) && rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_is_compared_across_pieces() {
+        let data: PutPayload = [bytes::Bytes::from("ab"), bytes::Bytes::from("c")].into_iter().collect();
+        assert!(same(&data, b"abc"));
+        for other in ["", "ab", "abd", "abcd"] {
+            assert!(!same(&data, other.as_bytes()), "{other}");
+        }
+    }
+}

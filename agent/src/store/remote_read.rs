@@ -1,0 +1,91 @@
+//! Reading from a bucket.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt;
+use object_store::{GetOptions, GetRange, GetResult, UpdateVersion};
+
+use super::fault::Call;
+use super::remote::Remote;
+use super::{Streamed, Version, resume};
+use crate::error::{Error, Kind, Result};
+
+impl Remote {
+    /// See [`super::Store::get`]; gives the version, too.
+    pub(super) async fn get(&self, key: &str, bytes_max: u64) -> Result<(Bytes, UpdateVersion)> {
+        let call = self.call("read", key, 0);
+        let found = self.ask(&call, key, GetOptions::default()).await?;
+        if found.meta.size > bytes_max {
+            return Err(super::local::too_large(key, &self.url, found.meta.size, bytes_max));
+        }
+        let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+        let expected = found.meta.size;
+        Ok((collect(self, key, found, expected).await?, version))
+    }
+
+    /// See [`super::Store::get_versioned`].
+    pub(super) async fn get_versioned(&self, key: &str, bytes_max: u64) -> Result<Option<(Bytes, Version)>> {
+        match self.get(key, bytes_max).await {
+            Ok((data, version)) => Ok(Some((data, Version(version)))),
+            Err(e) if e.kind() == Kind::NotFound => self.check_bucket().await.map(|()| None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// See [`super::Store::get_range`].
+    pub(super) async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        let call = self.call("read", key, 0);
+        let beyond = || call.fail(Kind::Integrity, &format!("it ends before byte {}", range.end));
+        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+        let found = match self.ask(&call, key, options).await {
+            Ok(found) => found,
+            // The store in memory refuses such a range without an HTTP status.
+            Err(e) if e.kind() == Kind::Config && call.status() == 0 => return Err(beyond().because(e)),
+            Err(e) if e.kind() == Kind::Integrity => return Err(beyond().because(e)),
+            Err(e) => return Err(e),
+        };
+        if found.range != range {
+            return Err(beyond());
+        }
+        collect(self, key, found, range.end - range.start).await
+    }
+
+    /// See [`super::Store::get_stream`].
+    pub(super) async fn get_stream(&self, key: &str) -> Result<Streamed> {
+        let call = self.call("read", key, 0);
+        let found = self.ask(&call, key, GetOptions::default()).await?;
+        Ok((found.meta.size, resume::stream(self.clone(), key.to_owned(), found)))
+    }
+
+    /// Asks for an object; a 404 that is about the bucket is told apart where the answer says so.
+    pub(super) async fn ask(&self, call: &Call, key: &str, options: GetOptions) -> Result<GetResult> {
+        let path = self.path(key);
+        let found = call.run(self.objects.get_opts(&path, options)).await?;
+        self.bucket_seen();
+        Ok(found)
+    }
+}
+
+/// Reads a body that must have exactly `expected` bytes; a body's silence is bounded by the
+/// HTTP client, and each piece by a call of its own.
+async fn collect(remote: &Remote, key: &str, found: GetResult, expected: u64) -> Result<Bytes> {
+    let mut body = resume::stream(remote.clone(), key.to_owned(), found);
+    let Some(first) = body.try_next().await? else { return Ok(Bytes::new()) };
+    if first.len() as u64 == expected {
+        body.try_next().await?;
+        return Ok(first);
+    }
+    // Reserved as it comes, not as the server announces.
+    let mut data = BytesMut::from(first.as_ref());
+    while let Some(piece) = body.try_next().await? {
+        data.extend_from_slice(&piece);
+    }
+    Ok(data.freeze())
+}
+
+/// An object whose body is not what its answer announced.
+pub(super) fn cut(key: &str, url: &str, got: u64, expected: u64) -> Error {
+    Error::new(Kind::Unreachable, format!("{key} in {url} broke off after {got} of {expected} bytes"))
+        .next("run again; if it stays, lifeboat verify tells whether the object is whole")
+}

@@ -1,0 +1,248 @@
+//! Storing an object whose size is not known yet, with bounded memory.
+
+use bytes::Bytes;
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use tokio::task::JoinSet;
+
+use super::local_write::Writer;
+use super::remote::Remote;
+use super::{Place, Store};
+use crate::error::{Error, Kind, Result};
+
+/// Parts that are on their way at once; with the one being filled, three are in memory.
+const PARTS_IN_FLIGHT: usize = 2;
+/// S3's limit.
+const PARTS_MAX: u64 = 10_000;
+
+/// An object being written. It appears whole when [`Upload::finish`] succeeds; dropped before
+/// that, it never appears, and what was sent is removed as far as the store can be reached.
+///
+/// Remote objects up to one part go up as one create-only put. Larger ones are looked for right
+/// before they are completed, since object stores have no create-only completion: names that
+/// must not collide between writers must be unique (snapshot IDs are) or held under a lease.
+#[derive(Debug)]
+pub struct Upload {
+    store: Store,
+    key: String,
+    bytes: u64,
+    sink: Sink,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Local(Writer),
+    Remote(Parts),
+}
+
+impl Upload {
+    pub(super) async fn begin(store: Store, key: &str) -> Result<Upload> {
+        let sink = match &store.0.place {
+            Place::Local(local) => Sink::Local(local.writer(key).await?),
+            Place::Remote(remote) => Sink::Remote(Parts::new(remote.clone(), key.to_owned())),
+        };
+        Ok(Upload { store, key: key.to_owned(), bytes: 0, sink })
+    }
+
+    /// The key that it will have.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Appends; waits while the rate limit or the store is behind. After an error only dropping
+    /// and [`Upload::abort`] make sense, and [`Upload::finish`] fails. Not cancel-safe: an
+    /// upload whose `write` was dropped halfway must be dropped, too.
+    pub async fn write(&mut self, data: Bytes) -> Result<()> {
+        self.store.0.pace.take(data.len()).await;
+        self.bytes += data.len() as u64;
+        match &mut self.sink {
+            Sink::Local(writer) => writer.write(data).await,
+            Sink::Remote(parts) => parts.write(data).await,
+        }
+    }
+
+    /// Makes the object appear, durably, and gives its size.
+    ///
+    /// # Errors
+    /// [`Kind::AlreadyExists`] where something lies there; it stays as it is.
+    pub async fn finish(self) -> Result<u64> {
+        match self.sink {
+            Sink::Local(writer) => writer.finish().await?,
+            Sink::Remote(parts) => parts.finish(self.bytes).await?,
+        }
+        Ok(self.bytes)
+    }
+
+    /// Gives up and removes what was sent; dropping does the same without telling how it went.
+    pub async fn abort(self) -> Result<()> {
+        match self.sink {
+            Sink::Local(writer) => writer.abort(),
+            Sink::Remote(mut parts) => parts.abort().await,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Parts {
+    remote: Remote,
+    key: String,
+    buffer: Vec<Bytes>,
+    buffered: usize,
+    multipart: Option<Box<dyn MultipartUpload>>,
+    in_flight: JoinSet<Result<()>>,
+    sent: u64,
+    failed: bool,
+}
+
+impl Parts {
+    fn new(remote: Remote, key: String) -> Parts {
+        Parts {
+            remote,
+            key,
+            buffer: Vec::new(),
+            buffered: 0,
+            multipart: None,
+            in_flight: JoinSet::new(),
+            sent: 0,
+            failed: false,
+        }
+    }
+
+    async fn write(&mut self, data: Bytes) -> Result<()> {
+        self.buffered += data.len();
+        self.buffer.push(data);
+        // Not at exactly one part: that much still fits into a single put.
+        while self.buffered > self.remote.limits.part_bytes {
+            let part = self.cut_part();
+            if let Err(e) = self.send(part).await {
+                self.failed = true;
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes exactly one part off the buffer.
+    fn cut_part(&mut self) -> PutPayload {
+        let mut missing = self.remote.limits.part_bytes;
+        let mut whole = 0;
+        let mut rest = None;
+        for piece in &mut self.buffer {
+            if piece.len() > missing {
+                rest = Some(piece.split_off(missing));
+            }
+            missing -= piece.len();
+            whole += 1;
+            if missing == 0 {
+                break;
+            }
+        }
+        self.buffered -= self.remote.limits.part_bytes - missing;
+        let part: PutPayload = self.buffer.drain(..whole).collect();
+        if let Some(rest) = rest {
+            self.buffer.insert(0, rest);
+        }
+        part
+    }
+
+    async fn send(&mut self, part: PutPayload) -> Result<()> {
+        if self.sent >= PARTS_MAX {
+            let bytes = self.remote.limits.part_bytes;
+            let what = format!("{} in {} has more than {PARTS_MAX} parts", self.key, self.remote.url);
+            return Err(Error::new(Kind::Config, what).next(format!("raise part_bytes, now {bytes}")));
+        }
+        let multipart = match &mut self.multipart {
+            Some(multipart) => multipart,
+            None => {
+                let path = self.remote.path(&self.key);
+                let call = self.remote.call("store", &self.key, 0);
+                let begun = call.run(self.remote.objects.put_multipart(&path)).await?;
+                self.multipart.insert(begun)
+            }
+        };
+        while self.in_flight.len() >= PARTS_IN_FLIGHT {
+            arrived(self.in_flight.join_next().await)?;
+        }
+        let call = self.remote.call("store", &self.key, part.content_length() as u64);
+        let sending = multipart.put_part(part);
+        self.in_flight.spawn(async move { call.run(sending).await });
+        self.sent += 1;
+        Ok(())
+    }
+
+    async fn finish(mut self, bytes: u64) -> Result<()> {
+        if self.failed {
+            let what = format!("cannot finish {} in {}: an earlier part failed", self.key, self.remote.url);
+            return Err(Error::new(Kind::Internal, what));
+        }
+        let last: PutPayload = self.buffer.drain(..).collect();
+        if self.multipart.is_none() {
+            return self.remote.put_new(&self.key, last).await;
+        }
+        // From here on an early return drops `self`, which aborts.
+        self.send(last).await?;
+        while !self.in_flight.is_empty() {
+            arrived(self.in_flight.join_next().await)?;
+        }
+        self.complete(bytes).await
+    }
+
+    async fn complete(&mut self, bytes: u64) -> Result<()> {
+        let call = self.remote.call("store", &self.key, 0);
+        if self.remote.head(&self.key).await?.is_some() {
+            return Err(call.fail(Kind::AlreadyExists, "something lies there already"));
+        }
+        let Some(multipart) = &mut self.multipart else { return Ok(()) };
+        let error = match call.run(multipart.complete()).await {
+            Ok(_) => {
+                self.multipart = None;
+                return Ok(());
+            }
+            Err(e) => e,
+        };
+        // A retry of a completion whose answer was lost finds the upload gone ("no such upload");
+        // there was nothing a moment ago, so an object of this size is ours.
+        match self.remote.head(&self.key).await {
+            Ok(Some(found)) if found.bytes == bytes => {
+                self.multipart = None;
+                Ok(())
+            }
+            // Whatever the store called it: an object that was not made is not "not found".
+            _ if error.kind() == Kind::NotFound => Err(error.with_kind(Kind::Unreachable)),
+            _ => Err(error),
+        }
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.in_flight.shutdown().await;
+        match self.multipart.take() {
+            None => Ok(()),
+            Some(mut multipart) => {
+                let call = self.remote.call("give up", &self.key, 0);
+                call.run(multipart.abort()).await
+            }
+        }
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        let Some(mut multipart) = self.multipart.take() else { return };
+        self.in_flight.abort_all();
+        // Outside a runtime, or when it ends first, `clean_leftovers` does it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let call = self.remote.call("give up", &self.key, 0);
+        runtime.spawn(async move {
+            if let Err(e) = call.run(multipart.abort()).await {
+                tracing::debug!(error = ?e, "an unfinished upload stays behind");
+            }
+        });
+    }
+}
+
+fn arrived(joined: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {
+    match joined {
+        None => Ok(()),
+        Some(Ok(done)) => done,
+        Some(Err(e)) => Err(Error::new(Kind::Internal, "a part's task ended early").because(e)),
+    }
+}

@@ -1,0 +1,353 @@
+//! A private PostgreSQL: own directory, own socket, own port, gone when dropped.
+
+use std::fs::{self, File, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::children;
+use crate::installed::{self, Installed, Runner};
+
+/// How long `initdb` may take.
+const INIT_LIMIT: Duration = Duration::from_secs(120);
+/// How long a server may take until it accepts connections (crash recovery included).
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How long one `psql` or client program may take.
+const CLIENT_LIMIT: Duration = Duration::from_secs(300);
+/// How long a stop may take before the server is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+/// How many ports are tried when somebody else takes the one that was free.
+const PORT_TRIES: u32 = 5;
+
+/// The superuser of every test cluster.
+pub const SUPERUSER: &str = "postgres";
+
+/// What a test may want to differ from a plain cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The PostgreSQL major version; the newest installed one when absent.
+    pub major: Option<u32>,
+    /// Ask everybody for this password (SCRAM), on the socket too. Without it everybody is trusted.
+    pub password: Option<String>,
+    /// Keep fsync on: for tests about durability and for honest benchmarks.
+    pub durable: bool,
+    /// Lines for postgresql.conf, over the defaults.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A running private PostgreSQL. Stops and removes itself when dropped, on panic too, and dies
+/// with the process that started it.
+pub struct Cluster {
+    dir: TempDir,
+    installed: Installed,
+    runner: Runner,
+    port: u16,
+    password: Option<String>,
+    server: Mutex<Option<Child>>,
+}
+
+impl Cluster {
+    /// A cluster of the newest installed major version.
+    pub fn start_default() -> Cluster {
+        Cluster::with(Options::default())
+    }
+
+    /// A cluster of this major version; see [`installed::available_majors`].
+    pub fn start(major: u32) -> Cluster {
+        Cluster::with(Options { major: Some(major), ..Options::default() })
+    }
+
+    /// A cluster as described.
+    ///
+    /// # Panics
+    /// When no such version is installed, or the server does not come up; its log is shown.
+    pub fn with(options: Options) -> Cluster {
+        let installed = installed::find(options.major);
+        let runner = Runner::find();
+        let dir = tempfile::Builder::new().prefix("lbt-").tempdir_in(short_temp_dir()).unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        let mut cluster = Cluster {
+            dir,
+            installed,
+            runner,
+            port: 0,
+            password: options.password.clone(),
+            server: Mutex::new(None),
+        };
+        cluster.own(cluster.dir.path());
+        cluster.init(&options);
+        for attempt in 1.. {
+            cluster.port = free_port();
+            cluster.configure(&options);
+            match cluster.try_start() {
+                Ok(()) => break,
+                Err(log) if attempt < PORT_TRIES && log.contains("could not bind") => continue,
+                Err(log) => panic!("PostgreSQL did not start in {}:\n{log}", cluster.dir.path().display()),
+            }
+        }
+        cluster
+    }
+
+    fn init(&self, options: &Options) {
+        let mut initdb = Command::new(self.bin("initdb"));
+        initdb
+            .args(["-k", "-E", "UTF8", "--no-locale", "--no-sync", "-U", SUPERUSER, "-D"])
+            .arg(self.data_dir());
+        let secret = self.dir.path().join("pw");
+        match &options.password {
+            Some(password) => {
+                fs::write(&secret, password).unwrap();
+                self.own(&secret);
+                initdb.args(["-A", "scram-sha-256", "--pwfile"]).arg(&secret);
+            }
+            None => drop(initdb.args(["-A", "trust"])),
+        }
+        self.runner.apply(&mut initdb);
+        let done = children::finish(initdb, Vec::new(), INIT_LIMIT);
+        assert!(done.status.success(), "initdb failed: {}", String::from_utf8_lossy(&done.stderr));
+        let _ = fs::remove_file(secret);
+    }
+
+    fn configure(&self, options: &Options) {
+        let mut lines = vec![
+            "listen_addresses = '127.0.0.1'".to_owned(),
+            format!("port = {}", self.port),
+            format!("unix_socket_directories = '{}'", self.dir.path().display()),
+            "shared_buffers = '64MB'".to_owned(),
+            "max_connections = 60".to_owned(),
+            "lc_messages = 'C'".to_owned(),
+            "timezone = 'UTC'".to_owned(),
+            "log_timezone = 'UTC'".to_owned(),
+        ];
+        if !options.durable {
+            lines.push("fsync = off".to_owned());
+            lines.push("synchronous_commit = off".to_owned());
+        }
+        lines.extend(options.settings.iter().map(|(k, v)| format!("{k} = '{}'", v.replace('\'', "''"))));
+        let file = self.data_dir().join("postgresql.auto.conf"); // wins over postgresql.conf
+        fs::write(&file, lines.join("\n") + "\n").unwrap();
+        self.own(&file);
+    }
+
+    /// Starts a stopped or killed server again on the same port.
+    pub fn start_again(&self) {
+        self.try_start().unwrap_or_else(|log| panic!("PostgreSQL did not start again:\n{log}"));
+    }
+
+    /// Starts the server and waits until it answers; else what it logged.
+    fn try_start(&self) -> Result<(), String> {
+        let deadline = Instant::now() + READY_LIMIT;
+        let mut slot = self.server.lock().unwrap();
+        assert!(slot.is_none(), "the server is running already");
+        loop {
+            let log = File::create(self.log_path()).unwrap();
+            let mut command = installed::dies_with_us(&self.bin("postgres"));
+            command.arg("-D").arg(self.data_dir()).stdin(Stdio::null()).process_group(0);
+            command.stdout(log.try_clone().unwrap()).stderr(log);
+            self.runner.apply(&mut command);
+            let mut child = children::spawn_lasting(command).unwrap();
+            while Instant::now() < deadline {
+                if child.try_wait().unwrap().is_some() {
+                    break;
+                }
+                if self.is_ready(child.id()) {
+                    *slot = Some(child);
+                    return Ok(());
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+            let log = self.log();
+            // the children of a killed postmaster need a moment to notice
+            if Instant::now() < deadline && log.contains("pre-existing shared memory block") {
+                std::thread::sleep(Duration::from_millis(100));
+                continue;
+            }
+            return Err(log);
+        }
+    }
+
+    /// postmaster.pid says "ready" in its last line: no connection (and no password) needed. That
+    /// of a killed predecessor still says so, under another process id.
+    fn is_ready(&self, pid: u32) -> bool {
+        let file = fs::read_to_string(self.data_dir().join("postmaster.pid")).unwrap_or_default();
+        let mut lines = file.lines();
+        lines.next() == Some(pid.to_string().as_str()) && lines.nth(6).is_some_and(|l| l.trim() == "ready")
+    }
+
+    /// Stops the server as an operator would (fast shutdown). Fine when it is stopped.
+    pub fn stop(&self) {
+        self.end(Signal::INT);
+    }
+
+    /// Kills the server as a power cut would: nothing is flushed, the next start recovers.
+    pub fn kill9(&self) {
+        self.end(Signal::KILL);
+    }
+
+    /// Stops the server and starts it again on the same port.
+    pub fn restart(&self) {
+        self.stop();
+        self.start_again();
+    }
+
+    fn end(&self, signal: Signal) {
+        let Some(mut child) = self.server.lock().unwrap_or_else(|e| e.into_inner()).take() else { return };
+        children::signal(child.id(), signal);
+        if children::wait(&mut child, STOP_LIMIT).is_none() {
+            children::kill_group(&mut child);
+        }
+    }
+
+    /// Runs SQL and returns what it printed (`psql -XAtq`: unaligned, tuples only, `|` between
+    /// columns), without the last line end.
+    ///
+    /// # Panics
+    /// On the first error of PostgreSQL.
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        self.try_psql(database, sql).unwrap_or_else(|e| panic!("psql in {database}: {e}\n{sql:.2000}"))
+    }
+
+    /// [`Cluster::psql`] that returns PostgreSQL's message when a statement fails.
+    pub fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
+        let mut psql = self.client("psql");
+        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"]);
+        let done = children::finish(psql, sql.as_bytes().to_vec(), CLIENT_LIMIT);
+        let stdout = String::from_utf8(done.stdout).unwrap();
+        match done.status.success() {
+            true => Ok(stdout.trim_end_matches('\n').to_owned()),
+            false => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
+        }
+    }
+
+    /// Creates an empty database as Odoo does (template0, UTF8, collation C).
+    pub fn create_db(&self, database: &str) {
+        self.run("createdb", &["-T", "template0", "-E", "UTF8", "--lc-collate=C", database]);
+    }
+
+    /// Whether a database of this name exists.
+    pub fn has_db(&self, database: &str) -> bool {
+        let sql = format!("select 1 from pg_database where datname = '{}'", database.replace('\'', "''"));
+        self.psql("postgres", &sql) == "1"
+    }
+
+    /// Runs a client program (`pg_restore`, `pgbench`, ...) against this cluster and returns its
+    /// standard output.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn run(&self, program: &str, args: &[&str]) -> String {
+        let mut command = self.client(program);
+        command.args(args);
+        let done = children::finish(command, Vec::new(), CLIENT_LIMIT);
+        assert!(done.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    /// A client program of this version, with the environment that leads it to this cluster.
+    pub fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(self.bin(program));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+            command.env_remove(name);
+        }
+        command.envs(self.env()).env("PGCONNECT_TIMEOUT", "10").env("LC_ALL", "C.UTF-8");
+        command
+    }
+
+    /// The libpq variables that lead a program here, over the socket.
+    pub fn env(&self) -> Vec<(String, String)> {
+        let mut env =
+            vec![("PGHOST", self.host()), ("PGPORT", self.port.to_string()), ("PGUSER", SUPERUSER.into())];
+        env.extend(self.password.clone().map(|password| ("PGPASSWORD", password)));
+        env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// The directory of the socket: what a `host` setting wants.
+    pub fn host(&self) -> String {
+        self.dir.path().to_str().unwrap().to_owned()
+    }
+
+    /// The port, of the socket and of 127.0.0.1 alike.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The superuser's name.
+    pub fn user(&self) -> &'static str {
+        SUPERUSER
+    }
+
+    /// The superuser's password, where the cluster asks for one.
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
+    /// A keyword/value connection string over the socket, without the password.
+    pub fn conninfo(&self, database: &str) -> String {
+        format!("host={} port={} user={SUPERUSER} dbname={database}", self.host(), self.port)
+    }
+
+    /// The path of a program of this version.
+    pub fn bin(&self, program: &str) -> PathBuf {
+        self.installed.bin_dir.join(program)
+    }
+
+    /// Where all programs of this version are.
+    pub fn bin_dir(&self) -> &Path {
+        &self.installed.bin_dir
+    }
+
+    /// The major version.
+    pub fn major(&self) -> u32 {
+        self.installed.major
+    }
+
+    /// PGDATA.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// The process id of the postmaster, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.lock().unwrap().as_ref().map(Child::id)
+    }
+
+    /// What the server logged since its last start.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    fn own(&self, path: &Path) {
+        if let Runner::Other { uid, gid } = self.runner {
+            chown(path, Some(uid), Some(gid)).unwrap();
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.end(Signal::QUIT); // the directory goes anyway: nothing needs to be flushed
+    }
+}
+
+/// Socket paths end at 107 bytes, and the server's user must reach the place.
+fn short_temp_dir() -> PathBuf {
+    std::env::var_os("LIFEBOAT_TEST_TMP").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+}
+
+/// A port that nobody listened on a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).unwrap().port()
+}

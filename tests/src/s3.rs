@@ -1,0 +1,284 @@
+//! A real S3 server (s3s-fs: signatures and checksums are checked) in a thread of this process,
+//! with a place for faults in front of it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, StdError};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::bodies::{self, Shape};
+use crate::faults::{Action, Fault, Faults, Planned, Served};
+
+/// The bucket that is there from the start.
+pub const BUCKET: &str = "lifeboat";
+const ACCESS_KEY: &str = "LIFEBOATTESTKEY";
+const SECRET_KEY: &str = "lifeboat/test+secret";
+const REGION: &str = "us-east-1";
+/// Nothing hangs for ever, not even a hang.
+const HANG_MAX: Duration = Duration::from_secs(3600);
+
+/// A running S3 server with one bucket. Stops and removes its objects when dropped.
+///
+/// Limits of the server (s3s-fs 0.14): no versions and no locks, multipart uploads cannot be
+/// listed, and a key of more than some 160 bytes fails (it keeps a side file named after it).
+pub struct S3 {
+    dir: TempDir,
+    address: SocketAddr,
+    faults: Faults,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl S3 {
+    /// A server on a free port of 127.0.0.1.
+    pub fn start() -> S3 {
+        let dir = tempfile::Builder::new().prefix("lbs3-").tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(BUCKET)).unwrap();
+        let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(dir.path()).unwrap());
+        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let front = Front { server: builder.build(), faults: Faults::default() };
+        let faults = front.faults.clone();
+
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let accepting = tokio::spawn(accept(TcpListener::from_std(listener).unwrap(), front));
+                let _ = stopped.await;
+                accepting.abort();
+            });
+            runtime.shutdown_timeout(Duration::from_secs(5)); // requests that hang end here
+        });
+        S3 { dir, address, faults, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Where it listens: `http://127.0.0.1:<port>`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A repository address in its bucket.
+    pub fn url(&self, prefix: &str) -> String {
+        format!("s3://{BUCKET}/{prefix}")
+    }
+
+    /// The variables that give a program endpoint, region and keys.
+    pub fn env(&self) -> Vec<(String, String)> {
+        let endpoint = self.endpoint();
+        let env = [
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AWS_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            ("AWS_ENDPOINT_URL", &endpoint),
+            ("AWS_ALLOW_HTTP", "true"),
+        ];
+        env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    }
+
+    /// The folder of the bucket: an object is the file named by its key, so tests can damage it.
+    pub fn dir(&self) -> PathBuf {
+        self.dir.path().join(BUCKET)
+    }
+
+    /// The file of one object.
+    pub fn object(&self, key: &str) -> PathBuf {
+        self.dir().join(key)
+    }
+
+    /// All keys below a prefix (`""`: all), sorted.
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        let root = self.dir();
+        let mut files = Vec::new();
+        crate::compare::walk(&root, &mut |path| files.push(path.to_owned()));
+        let mut keys: Vec<String> = files
+            .iter()
+            .filter(|path| path.is_file())
+            .map(|path| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned())
+            .filter(|key| key.starts_with(prefix))
+            .collect();
+        keys.sort();
+        keys
+    }
+
+    /// How many multipart uploads were begun and neither completed nor aborted.
+    pub fn open_uploads(&self) -> usize {
+        let names = std::fs::read_dir(self.dir.path()).unwrap().flatten();
+        names.filter(|entry| entry.file_name().to_string_lossy().starts_with(".upload-")).count()
+    }
+
+    /// The planned faults and the log.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Plans a fault: `s3.plan(faults::on("PUT", "manifest").nth(1).respond(503))`.
+    pub fn plan(&self, fault: Fault) -> Planned {
+        self.faults.plan(fault)
+    }
+
+    /// The directory of the whole server, side files and unfinished uploads included.
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, front: Front) {
+    while let Ok((socket, _)) = listener.accept().await {
+        let front = front.clone();
+        let service = hyper::service::service_fn(move |request| front.clone().serve(request));
+        let connection =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+        tokio::spawn(async move {
+            let _ = connection.await; // dropped connections are the client's business
+        });
+    }
+}
+
+#[derive(Clone)]
+struct Front {
+    server: S3Service,
+    faults: Faults,
+}
+
+impl Front {
+    async fn serve(self, request: Request<Incoming>) -> Result<Response<Body>, StdError> {
+        let served = Served {
+            method: request.method().to_string(),
+            path: decode(request.uri().path()),
+            query: request.uri().query().unwrap_or_default().to_owned(),
+            status: None,
+        };
+        let (number, actions) = self.faults.arrived(&served);
+        let answer = self.act(request, &actions, served).await;
+        if let Ok(answer) = &answer {
+            self.faults.answered(number, answer.status().as_u16());
+        }
+        answer
+    }
+
+    /// Everything that is to happen before, then the server itself, then what is to happen after.
+    async fn act(
+        &self,
+        request: Request<Incoming>,
+        actions: &[Action],
+        served: Served,
+    ) -> Result<Response<Body>, StdError> {
+        let mut request = request.map(Body::from);
+        for action in actions {
+            match action {
+                Action::Respond { status, landed: false } => return Ok(refuse(*status, &request)),
+                Action::Hang { landed: false } => hang().await,
+                Action::Drop { landed: false } => return Err("connection dropped by plan".into()),
+                Action::Delay(time) => tokio::time::sleep(*time).await,
+                Action::Call { call, landed: false } => call_back(call, &served).await,
+                Action::CutRequest(bytes) => request = request.map(|b| bodies::shape(b, Shape::Cut(*bytes))),
+                Action::Slow { bytes_per_second } => {
+                    request = request.map(|b| bodies::shape(b, Shape::Slow(*bytes_per_second)));
+                }
+                _ => {}
+            }
+        }
+        let cut = actions.iter().any(|action| matches!(action, Action::CutRequest(_)));
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let answer = self.server.call(request).await;
+        if cut {
+            return Err("upload cut by plan".into()); // whatever the server would say to that
+        }
+        let mut answer = answer.map_err(|e| format!("{method} {uri}: {e:?}"))?;
+        for action in actions {
+            match action {
+                Action::Respond { status, landed: true } => {
+                    return Ok(error_answer(*status, &method, uri.path()));
+                }
+                Action::Hang { landed: true } => hang().await,
+                Action::Drop { landed: true } => return Err("connection dropped by plan".into()),
+                Action::Call { call, landed: true } => call_back(call, &served).await,
+                Action::CutAnswer(bytes) => answer = answer.map(|b| bodies::shape(b, Shape::Cut(*bytes))),
+                Action::Flip(byte) => answer = answer.map(|b| bodies::shape(b, Shape::Flip(*byte))),
+                Action::Slow { bytes_per_second } => {
+                    answer = answer.map(|b| bodies::shape(b, Shape::Slow(*bytes_per_second)));
+                }
+                _ => {}
+            }
+        }
+        Ok(answer)
+    }
+}
+
+async fn hang() {
+    tokio::time::sleep(HANG_MAX).await;
+}
+
+/// Callbacks may block (stop a cluster): not on the server's own thread.
+async fn call_back(call: &Arc<dyn Fn(&Served) + Send + Sync>, served: &Served) {
+    let (call, served) = (call.clone(), served.clone());
+    let _ = tokio::task::spawn_blocking(move || call(&served)).await;
+}
+
+fn refuse(status: u16, request: &Request<Body>) -> Response<Body> {
+    error_answer(status, request.method(), request.uri().path())
+}
+
+/// An error as S3 words it.
+fn error_answer(status: u16, method: &Method, resource: &str) -> Response<Body> {
+    let code = match status {
+        403 => "AccessDenied",
+        404 => "NoSuchKey",
+        409 => "OperationAborted",
+        412 => "PreconditionFailed",
+        429 => "TooManyRequests",
+        500 => "InternalError",
+        503 => "SlowDown",
+        507 => "InsufficientStorage",
+        _ => "PlannedFault",
+    };
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
+         <Message>planned by a test</Message><Resource>{resource}</Resource><RequestId>0</RequestId></Error>"
+    );
+    let body = if *method == Method::HEAD { Body::empty() } else { Body::from(text) };
+    let mut answer = Response::new(body);
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    answer
+}
+
+/// Undoes percent-encoding; what is no valid escape stays as it is.
+fn decode(path: &str) -> String {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escape = tail.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match escape.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => (bytes.push(byte), rest = &tail[2..]),
+            None => (bytes.push(*first), rest = tail),
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

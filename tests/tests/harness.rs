@@ -1,0 +1,292 @@
+//! The test support library against the real things: it must be right before anything leans on it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use lifeboat_tests::compare::{self, assert_same_database, assert_same_tree, database_digest, tree_digest};
+use lifeboat_tests::faults::on;
+use lifeboat_tests::{Cluster, Options, Program, S3, available_majors, children, damage};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path as Key;
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode};
+
+#[test]
+fn a_cluster_of_each_installed_major_starts_crashes_recovers_and_leaves_nothing() {
+    assert!(!available_majors().is_empty());
+    for major in available_majors() {
+        let cluster = Cluster::start(major);
+        let (dir, pid) = (cluster.host(), cluster.pid().unwrap());
+        assert!(cluster.psql("postgres", "show server_version").starts_with(&major.to_string()));
+        assert_eq!(cluster.psql("postgres", "show data_checksums"), "on");
+        cluster.create_db("one");
+        assert!(cluster.has_db("one") && !cluster.has_db("two"));
+        assert_eq!(
+            cluster.psql("one", "create table t(i int); insert into t values (1),(2); select * from t"),
+            "1\n2"
+        );
+        assert!(
+            cluster.try_psql("one", "select nothing").unwrap_err().contains("\"nothing\" does not exist")
+        );
+
+        cluster.psql("one", "checkpoint");
+        cluster.kill9();
+        assert!(cluster.pid().is_none());
+        cluster.start_again();
+        assert!(cluster.log().contains("was not properly shut down"), "{}", cluster.log());
+        cluster.restart();
+        assert_eq!(cluster.psql("one", "select count(*) from t"), "2");
+        let tcp = format!("host=127.0.0.1 port={} user=postgres dbname=one", cluster.port());
+        assert_eq!(cluster.run("psql", &["-XAtc", "select 3", &tcp]).trim(), "3");
+
+        drop(cluster);
+        assert!(!std::path::Path::new(&dir).exists());
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
+}
+
+#[test]
+fn a_cluster_with_a_password_asks_for_it() {
+    let settings = vec![("log_statement".to_owned(), "all".to_owned())];
+    let cluster = Cluster::with(Options { password: Some("p'w %".into()), settings, ..Options::default() });
+    assert_eq!(cluster.psql("postgres", "show log_statement"), "all");
+    let mut psql = cluster.client("psql");
+    psql.env("PGPASSWORD", "wrong").args(["-XAtwc", "select 1", "postgres"]);
+    let refused = psql.output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("password authentication failed"));
+}
+
+#[test]
+fn a_program_runs_in_a_clean_environment_and_under_a_deadline() {
+    let shell = || Program::at("/bin/sh".into());
+    let seen =
+        shell().args(["-c", "env; cat; echo oops >&2; exit 5"]).env("PGHOST", "x").input("hello").run();
+    let seen = seen.exits(5).says("oops");
+    assert!(seen.stdout.ends_with("hello") && seen.stdout.contains("PGHOST=x"));
+    assert!(!seen.stdout.contains("CARGO"));
+    assert_eq!(shell().args(["-c", "echo '{\"a\": 1}'"]).run().ok().json()["a"], 1);
+
+    let slow = shell().args(["-c", "echo begun; sleep 30"]).limit(Duration::from_millis(300));
+    let panic = std::panic::catch_unwind(|| slow.run()).unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert!(message.contains("still running after 300ms") && message.contains("begun"), "{message}");
+
+    let killed = shell().args(["-c", "exec sleep 30"]).spawn().kill9();
+    assert_eq!((killed.code, killed.signal), (None, Some(9)));
+    assert!(Program::lifeboat().arg("--no-such-flag").run().code.is_some());
+}
+
+/// The client of these tests; the agent's own door has its own.
+fn client(s3: &S3) -> AmazonS3 {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let env: std::collections::HashMap<_, _> = s3.env().into_iter().collect();
+    let retry = object_store::RetryConfig { max_retries: 0, ..Default::default() };
+    AmazonS3Builder::new()
+        .with_endpoint(&env["AWS_ENDPOINT_URL"])
+        .with_access_key_id(&env["AWS_ACCESS_KEY_ID"])
+        .with_secret_access_key(&env["AWS_SECRET_ACCESS_KEY"])
+        .with_region(&env["AWS_REGION"])
+        .with_bucket_name(lifeboat_tests::s3::BUCKET)
+        .with_allow_http(true)
+        .with_retry(retry)
+        .build()
+        .unwrap()
+}
+
+/// Speaks HTTP by hand: no signature, nothing hidden.
+fn raw(s3: &S3, request: &str) -> String {
+    let mut socket = TcpStream::connect(s3.endpoint().strip_prefix("http://").unwrap()).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(socket, "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    let _ = socket.read_to_string(&mut answer);
+    answer
+}
+
+#[tokio::test]
+async fn the_s3_server_stores_refuses_and_logs() {
+    let s3 = S3::start();
+    let answer = raw(&s3, "GET /lifeboat/a/b");
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("AccessDenied"), "{answer}");
+    assert_eq!(
+        (s3.faults().log()[0].path.as_str(), s3.faults().log()[0].status),
+        ("/lifeboat/a/b", Some(403))
+    );
+
+    let store = client(&s3);
+    let (key, data) = (Key::from("p/x y"), vec![7_u8; 100_000]);
+    store.put(&key, data.clone().into()).await.unwrap();
+    assert_eq!(store.get(&key).await.unwrap().bytes().await.unwrap(), data);
+    assert_eq!(store.get_range(&key, 5..9).await.unwrap().len(), 4);
+    let again = store.put_opts(&key, "other".into(), PutMode::Create.into()).await;
+    assert!(matches!(again, Err(object_store::Error::AlreadyExists { .. })), "{again:?}");
+    let missing = store.get(&Key::from("nothing")).await;
+    assert!(matches!(missing, Err(object_store::Error::NotFound { .. })), "{missing:?}");
+    assert_eq!(s3.keys("p/"), ["p/x y"]);
+    assert_eq!(std::fs::read(s3.object("p/x y")).unwrap(), data);
+    assert_eq!(s3.faults().count("PUT", "/p/x y"), 2);
+
+    let mut upload = store.put_multipart(&Key::from("big")).await.unwrap();
+    upload.put_part(vec![1; 5 << 20].into()).await.unwrap();
+    assert_eq!(s3.open_uploads(), 1);
+    upload.abort().await.unwrap();
+    assert_eq!(s3.open_uploads(), 0);
+
+    damage::flip_bit(&s3.object("p/x y"), 8 * 50_000);
+    let damaged = store.get(&key).await.unwrap().bytes().await.unwrap();
+    assert_eq!((damaged[49_999], damaged[50_000]), (7, 6));
+    let root = s3.root().to_owned();
+    drop(s3);
+    assert!(!root.exists());
+}
+
+#[tokio::test]
+async fn planned_faults_fire_for_the_requests_they_are_for() {
+    let s3 = S3::start();
+    let store = client(&s3);
+    let key = Key::from("manifests/one");
+    let put = |body: &'static str| store.put(&key, body.into());
+
+    let slow_down = s3.plan(on("PUT", "manifests/").nth(2).respond(503));
+    put("first").await.unwrap();
+    assert!(put("second").await.unwrap_err().to_string().contains("503"));
+    assert_eq!(std::fs::read(s3.object("manifests/one")).unwrap(), b"first");
+    put("third").await.unwrap();
+    assert_eq!((slow_down.matched(), slow_down.fired()), (3, 1));
+    s3.faults().clear();
+
+    s3.plan(on("PUT", "").first(1).land_and_respond(500));
+    assert!(put("landed").await.is_err());
+    assert_eq!(std::fs::read(s3.object("manifests/one")).unwrap(), b"landed");
+
+    for status in [403, 507] {
+        s3.faults().clear();
+        s3.plan(on("*", "").respond(status));
+        assert!(put("no").await.unwrap_err().to_string().contains(&status.to_string()));
+    }
+
+    s3.faults().clear();
+    s3.plan(on("GET", "one").nth(1).hang());
+    let hung = tokio::time::timeout(Duration::from_millis(300), store.get(&key)).await;
+    assert!(hung.is_err());
+    assert_eq!(s3.faults().log().last().unwrap().status, None);
+    store.get(&key).await.unwrap();
+
+    s3.faults().clear();
+    s3.plan(on("PUT", "two").drop_connection());
+    s3.plan(on("PUT", "three").land_and_drop_connection());
+    assert!(store.put(&Key::from("two"), "x".into()).await.is_err());
+    assert!(store.put(&Key::from("three"), "x".into()).await.is_err());
+    assert_eq!(s3.keys("t"), ["three"]);
+
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = seen.clone();
+    s3.plan(on("PUT", "four").land_and_call(move |served| sink.lock().unwrap().push(served.target())));
+    store.put(&Key::from("four"), "x".into()).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), ["/lifeboat/four"]);
+}
+
+#[tokio::test]
+async fn bodies_are_cut_flipped_and_slowed_on_their_way() {
+    let s3 = S3::start();
+    let store = client(&s3);
+    let key = Key::from("body");
+    store.put(&key, vec![7; 60_000].into()).await.unwrap();
+
+    s3.plan(on("GET", "body").nth(1).cut_answer(40_000));
+    let mut stream = store.get(&key).await.unwrap().into_stream();
+    let (mut received, mut failed) = (0, false);
+    while let Some(piece) = stream.next().await {
+        match piece {
+            Ok(piece) => received += piece.len(),
+            Err(_) => failed = true,
+        }
+    }
+    assert!(failed, "the cut must be an error");
+    assert_eq!(received, 40_000);
+
+    s3.plan(on("GET", "body").nth(1).flip(41_234));
+    let flipped = store.get(&key).await.unwrap().bytes().await.unwrap();
+    assert_eq!((flipped.len(), flipped[41_233], flipped[41_234]), (60_000, 7, 6));
+
+    s3.plan(on("GET", "body").nth(1).slow(200_000));
+    let started = std::time::Instant::now();
+    assert_eq!(store.get(&key).await.unwrap().bytes().await.unwrap(), vec![7; 60_000]);
+    assert!(started.elapsed() > Duration::from_millis(280), "{:?}", started.elapsed());
+
+    s3.plan(on("PUT", "torn").cut_upload(10_000));
+    assert!(store.put(&Key::from("torn"), vec![1; 60_000].into()).await.is_err());
+    s3.plan(on("PUT", "slow").slow(1_000_000));
+    store.put(&Key::from("slow"), vec![1; 60_000].into()).await.unwrap();
+    assert_eq!(s3.keys(""), ["body", "slow"]);
+}
+
+#[test]
+fn a_fault_can_kill_the_program_that_asked() {
+    let s3 = S3::start();
+    let port = s3.endpoint().rsplit(':').next().unwrap().to_owned();
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{port}; sleep 0.3; printf 'GET /lifeboat/k HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n' >&3; exec cat <&3"
+    );
+    let running = Program::at("/bin/bash".into()).args(["-c", &script]).spawn();
+    let pid = running.pid();
+    s3.plan(on("GET", "/k").call(move |_| children::signal(pid, rustix::process::Signal::KILL)));
+    assert_eq!(running.finish().signal, Some(9));
+}
+
+#[test]
+fn digests_of_databases_and_trees_see_every_change() {
+    let cluster = Cluster::start_default();
+    for name in ["a", "b"] {
+        cluster.create_db(name);
+        cluster.psql(name, "create table whole(t int, whole_row_x text, \"Up|per\" bytea); insert into whole select i, repeat('x', i), '\\x00' from generate_series(1, 100) i; create sequence s; create index i on whole(t); create view v as select 1 one; select lo_from_bytea(4711, 'large')");
+    }
+    let same = || compare::differences(&database_digest(&cluster, "a"), &database_digest(&cluster, "b"));
+    assert_same_database((&cluster, "a"), (&cluster, "b"));
+    let changes = [
+        (
+            "update whole set whole_row_x = 'y' where t = 50",
+            "update whole set whole_row_x = repeat('x', 50) where t = 50",
+            "table public.whole",
+        ),
+        ("select nextval('s')", "select setval('s', 1, false)", "sequence public.s"),
+        ("drop index i", "create index i on whole(t)", "index public.i"),
+        (
+            "create or replace view v as select 2 one",
+            "create or replace view v as select 1 one",
+            "view public.v",
+        ),
+        (
+            "alter table whole alter t set default 3",
+            "alter table whole alter t drop default",
+            "columns public.whole",
+        ),
+        ("select lo_put(4711, 0, 'L')", "select lo_put(4711, 0, 'l')", "large objects"),
+    ];
+    for (change, undo, named) in changes {
+        cluster.psql("b", change);
+        let found = same();
+        assert_eq!(found.len(), 1, "{change}: {found:?}");
+        assert!(found[0].contains(named), "{found:?}");
+        cluster.psql("b", undo);
+        assert_eq!(same(), [""; 0], "after {undo}");
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    for side in [&a, &b] {
+        std::fs::create_dir_all(side.join("deep")).unwrap();
+        std::fs::write(side.join("deep/file"), "content").unwrap();
+        std::os::unix::fs::symlink("deep/file", side.join("link")).unwrap();
+    }
+    assert_same_tree(&a, &b);
+    damage::flip_bit(&b.join("deep/file"), 3);
+    let found = compare::differences(&tree_digest(&a), &tree_digest(&b));
+    assert!(found.len() == 1 && found[0].contains("deep/file"), "{found:?}");
+    damage::flip_bit(&b.join("deep/file"), 3);
+    std::fs::set_permissions(b.join("deep/file"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    assert_eq!(compare::differences(&tree_digest(&a), &tree_digest(&b)).len(), 1);
+}
