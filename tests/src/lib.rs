@@ -12,12 +12,17 @@ pub mod cluster;
 pub mod compare;
 pub mod damage;
 pub mod faults;
+pub mod filestore;
 pub mod installed;
 pub mod program;
+pub mod real;
 pub mod s3;
 pub mod skip;
+pub mod tenant;
 
 pub use cluster::{Cluster, Options};
 pub use installed::available_majors;
 pub use program::{Outcome, Program, Running};
+pub use real::{load_real, real_tenants};
 pub use s3::S3;
+pub use tenant::{Tenant, small_tenant};

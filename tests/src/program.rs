@@ -92,7 +92,7 @@ impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.args).env_clear();
-        for name in ["PATH", "TMPDIR", "LLVM_PROFILE_FILE", "LD_LIBRARY_PATH"] {
+        for name in ["PATH", "TMPDIR", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -230,6 +230,11 @@ impl Running {
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What it printed on standard output so far.
+    pub fn stdout_so_far(&self) -> String {
+        String::from_utf8_lossy(&self.stdout.so_far()).into_owned()
     }
 
     /// What it printed on standard error so far.
