@@ -59,7 +59,7 @@ impl Seeded {
         while text.len() < bytes {
             let number = self.next_u64();
             text.extend_from_slice(WORDS[(number % 12) as usize].as_bytes());
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 text.extend_from_slice((number >> 32).to_string().as_bytes());
             }
         }

@@ -4,7 +4,6 @@
 //! Everything here belongs to the test that made it: own directories, own ports, gone when dropped,
 //! on panic too. What cannot be set up is a panic that says why; what the machine does not have is
 //! a counted skip ([`skip!`]).
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a failing test panics; the doors are the agent's
 
 mod bodies;
 pub mod children;
@@ -18,6 +17,7 @@ pub mod program;
 pub mod real;
 pub mod s3;
 pub mod skip;
+pub mod small_disk;
 pub mod tenant;
 
 pub use cluster::{Cluster, Options};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use lifeboat_tests::compare::{self, assert_same_database, assert_same_tree, database_digest, tree_digest};
 use lifeboat_tests::faults::on;
+use lifeboat_tests::small_disk::SmallDisk;
 use lifeboat_tests::{
     Cluster, Options, Program, S3, available_majors, children, damage, load_real, real_tenants, skip,
     small_tenant,
@@ -444,4 +445,17 @@ fn a_cluster_dies_with_a_killed_test() {
         std::thread::sleep(children::POLL);
     }
     std::fs::remove_dir_all(dir).unwrap(); // nobody is left to do it
+}
+
+#[test]
+fn a_small_disk_fills_up_and_goes_away() {
+    let Some(disk) = SmallDisk::mount(1 << 20) else { skip!("this user may not mount a small disk") };
+    let path = disk.path().to_owned();
+    std::fs::write(path.join("fits"), vec![0; 500_000]).unwrap();
+    let full = std::fs::write(path.join("too much"), vec![0; 1_000_000]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    disk.resize(4 << 20);
+    std::fs::write(path.join("too much"), vec![0; 1_000_000]).unwrap();
+    drop(disk);
+    assert!(!path.exists());
 }

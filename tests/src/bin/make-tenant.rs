@@ -1,5 +1,4 @@
 //! `make-tenant`: creates the small Odoo-shaped tenant on a server that runs already, for the demo.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // as in the library
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
