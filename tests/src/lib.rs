@@ -7,12 +7,14 @@
 
 mod bodies;
 pub mod children;
+pub mod client;
 pub mod cluster;
 pub mod compare;
 pub mod damage;
 pub mod faults;
 pub mod filestore;
 pub mod installed;
+pub mod outcome;
 pub mod program;
 pub mod real;
 pub mod s3;
@@ -22,7 +24,8 @@ pub mod tenant;
 
 pub use cluster::{Cluster, Options};
 pub use installed::available_majors;
-pub use program::{Outcome, Program, Running};
+pub use outcome::Outcome;
+pub use program::{Program, Running};
 pub use real::{load_real, real_tenants};
 pub use s3::S3;
 pub use tenant::{Tenant, small_tenant};

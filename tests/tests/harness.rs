@@ -353,6 +353,13 @@ fn the_small_tenant_is_sound_and_follows_from_its_seed() {
         "{differing:?}"
     );
 
+    // what a dump and its restore keep, and nothing they cannot keep, is in the digest
+    let dump = dir.path().join("dump");
+    cluster.run("pg_dump", &["-Fc", "-Z0", "-f", dump.to_str().unwrap(), "shop-1"]);
+    cluster.create_db("back");
+    cluster.run("pg_restore", &["--no-owner", "--exit-on-error", "-d", "back", dump.to_str().unwrap()]);
+    assert_same_database((&cluster, "shop-1"), (&cluster, "back"));
+
     let stored = tenant.upload(&cluster, "new's", b"fresh content");
     assert_eq!(std::fs::read(tenant.filestore().path(&stored)).unwrap(), b"fresh content");
     assert!(tenant.filestore().faults(&tenant.referenced(&cluster)).is_empty());
