@@ -53,7 +53,7 @@ impl hyper::body::Body for Shaped {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.announced.clone()
+        self.announced
     }
 }
 

@@ -19,8 +19,6 @@ use crate::installed::{self, Installed, Runner};
 const INIT_LIMIT: Duration = Duration::from_secs(120);
 /// How long a server may take until it accepts connections (crash recovery included).
 const READY_LIMIT: Duration = Duration::from_secs(60);
-/// How long one `psql` or client program may take.
-const CLIENT_LIMIT: Duration = Duration::from_secs(300);
 /// How long a stop may take before the server is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// How many ports are tried when somebody else takes the one that was free.
@@ -45,11 +43,11 @@ pub struct Options {
 /// A running private PostgreSQL. Stops and removes itself when dropped, on panic too, and dies
 /// with the process that started it.
 pub struct Cluster {
-    dir: TempDir,
-    installed: Installed,
+    pub(crate) dir: TempDir,
+    pub(crate) installed: Installed,
     runner: Runner,
-    port: u16,
-    password: Option<String>,
+    pub(crate) port: u16,
+    pub(crate) password: Option<String>,
     server: Mutex<Option<Child>>,
 }
 
@@ -205,109 +203,6 @@ impl Cluster {
         if children::wait(&mut child, STOP_LIMIT).is_none() {
             children::kill_group(&mut child);
         }
-    }
-
-    /// Runs SQL and returns what it printed (`psql -XAtq`: unaligned, tuples only, `|` between
-    /// columns), without the last line end.
-    ///
-    /// # Panics
-    /// On the first error of PostgreSQL.
-    pub fn psql(&self, database: &str, sql: &str) -> String {
-        self.try_psql(database, sql).unwrap_or_else(|e| panic!("psql in {database}: {e}\n{sql:.2000}"))
-    }
-
-    /// [`Cluster::psql`] that returns PostgreSQL's message when a statement fails.
-    pub fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
-        let mut psql = self.client("psql");
-        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"]);
-        let done = children::finish(psql, sql.as_bytes().to_vec(), CLIENT_LIMIT);
-        let stdout = String::from_utf8(done.stdout).unwrap();
-        match done.status.success() {
-            true => Ok(stdout.trim_end_matches('\n').to_owned()),
-            false => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
-        }
-    }
-
-    /// Creates an empty database as Odoo does (template0, UTF8, collation C).
-    pub fn create_db(&self, database: &str) {
-        self.run("createdb", &["-T", "template0", "-E", "UTF8", "--lc-collate=C", database]);
-    }
-
-    /// Whether a database of this name exists.
-    pub fn has_db(&self, database: &str) -> bool {
-        let sql = format!("select 1 from pg_database where datname = '{}'", database.replace('\'', "''"));
-        self.psql("postgres", &sql) == "1"
-    }
-
-    /// Runs a client program (`pg_restore`, `pgbench`, ...) against this cluster and returns its
-    /// standard output.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub fn run(&self, program: &str, args: &[&str]) -> String {
-        let mut command = self.client(program);
-        command.args(args);
-        let done = children::finish(command, Vec::new(), CLIENT_LIMIT);
-        assert!(done.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8_lossy(&done.stdout).into_owned()
-    }
-
-    /// A client program of this version, with the environment that leads it to this cluster.
-    pub fn client(&self, program: &str) -> Command {
-        let mut command = Command::new(self.bin(program));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
-            command.env_remove(name);
-        }
-        command.envs(self.env()).env("PGCONNECT_TIMEOUT", "10").env("LC_ALL", "C.UTF-8");
-        command
-    }
-
-    /// The libpq variables that lead a program here, over the socket.
-    pub fn env(&self) -> Vec<(String, String)> {
-        let mut env =
-            vec![("PGHOST", self.host()), ("PGPORT", self.port.to_string()), ("PGUSER", SUPERUSER.into())];
-        env.extend(self.password.clone().map(|password| ("PGPASSWORD", password)));
-        env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-    }
-
-    /// The directory of the socket: what a `host` setting wants.
-    pub fn host(&self) -> String {
-        self.dir.path().to_str().unwrap().to_owned()
-    }
-
-    /// The port, of the socket and of 127.0.0.1 alike.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// The superuser's name.
-    pub fn user(&self) -> &'static str {
-        SUPERUSER
-    }
-
-    /// The superuser's password, where the cluster asks for one.
-    pub fn password(&self) -> Option<&str> {
-        self.password.as_deref()
-    }
-
-    /// A keyword/value connection string over the socket, without the password.
-    pub fn conninfo(&self, database: &str) -> String {
-        format!("host={} port={} user={SUPERUSER} dbname={database}", self.host(), self.port)
-    }
-
-    /// The path of a program of this version.
-    pub fn bin(&self, program: &str) -> PathBuf {
-        self.installed.bin_dir.join(program)
-    }
-
-    /// Where all programs of this version are.
-    pub fn bin_dir(&self) -> &Path {
-        &self.installed.bin_dir
-    }
-
-    /// The major version.
-    pub fn major(&self) -> u32 {
-        self.installed.major
     }
 
     /// PGDATA.

@@ -20,7 +20,7 @@ const SHOWN_MAX: usize = 30;
 /// digest over all rows in whatever order, each sequence's state, and the definitions of columns,
 /// indexes, constraints, views, functions, triggers, types, extensions; large objects too.
 ///
-/// Equal maps mean equal databases but for owners and privileges.
+/// Equal maps mean equal databases but for owners, privileges and the order of columns and rows.
 pub fn database_digest(cluster: &Cluster, database: &str) -> BTreeMap<String, String> {
     let printed = cluster.psql(database, DATABASE_SQL);
     let pairs =

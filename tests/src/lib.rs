@@ -4,20 +4,28 @@
 //! Everything here belongs to the test that made it: own directories, own ports, gone when dropped,
 //! on panic too. What cannot be set up is a panic that says why; what the machine does not have is
 //! a counted skip ([`skip!`]).
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a failing test panics; the doors are the agent's
 
 mod bodies;
 pub mod children;
+pub mod client;
 pub mod cluster;
 pub mod compare;
 pub mod damage;
 pub mod faults;
+pub mod filestore;
 pub mod installed;
+pub mod outcome;
 pub mod program;
+pub mod real;
 pub mod s3;
 pub mod skip;
+pub mod small_disk;
+pub mod tenant;
 
 pub use cluster::{Cluster, Options};
 pub use installed::available_majors;
-pub use program::{Outcome, Program, Running};
+pub use outcome::Outcome;
+pub use program::{Program, Running};
+pub use real::{load_real, real_tenants};
 pub use s3::S3;
+pub use tenant::{Tenant, small_tenant};

@@ -2,14 +2,15 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
 
 use crate::children::{self, Gathering};
+use crate::outcome::Outcome;
 
 /// How long a program may run unless a test says otherwise.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -92,7 +93,7 @@ impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.args).env_clear();
-        for name in ["PATH", "TMPDIR", "LLVM_PROFILE_FILE", "LD_LIBRARY_PATH"] {
+        for name in ["PATH", "TMPDIR", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -112,7 +113,7 @@ impl Program {
     pub fn run(&self) -> Outcome {
         let started = Instant::now();
         let done = children::finish(self.command(), self.input.clone(), self.limit);
-        Outcome::new(self, done.status, &done.stdout, &done.stderr, started.elapsed())
+        Outcome::new(self.to_string(), done.status, &done.stdout, &done.stderr, started.elapsed())
     }
 
     /// Starts it and returns at once: for tests that kill it or watch it.
@@ -134,84 +135,6 @@ impl fmt::Display for Program {
     }
 }
 
-/// How a program ended and what it said.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The command line, for messages.
-    pub command: String,
-    /// The exit code; `None` when a signal ended it.
-    pub code: Option<i32>,
-    /// The signal that ended it.
-    pub signal: Option<i32>,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-    /// How long it ran.
-    pub took: Duration,
-}
-
-impl Outcome {
-    fn new(program: &Program, status: ExitStatus, stdout: &[u8], stderr: &[u8], took: Duration) -> Outcome {
-        Outcome {
-            command: program.to_string(),
-            code: status.code(),
-            signal: status.signal(),
-            stdout: String::from_utf8_lossy(stdout).into_owned(),
-            stderr: String::from_utf8_lossy(stderr).into_owned(),
-            took,
-        }
-    }
-
-    /// Itself, when the program exited 0.
-    ///
-    /// # Panics
-    /// When it did not; with everything it said.
-    #[track_caller]
-    pub fn ok(self) -> Outcome {
-        self.exits(0)
-    }
-
-    /// Itself, when the program exited with this code.
-    #[track_caller]
-    pub fn exits(self, code: i32) -> Outcome {
-        assert!(self.code == Some(code), "expected exit code {code} of {self}");
-        self
-    }
-
-    /// Itself, when standard error holds this text.
-    #[track_caller]
-    pub fn says(self, text: &str) -> Outcome {
-        assert!(self.stderr.contains(text), "expected {text:?} on standard error of {self}");
-        self
-    }
-
-    /// Standard output as one JSON value.
-    #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("not JSON ({e}): {self}"))
-    }
-
-    /// Standard output as one JSON value a line.
-    #[track_caller]
-    pub fn json_lines(&self) -> Vec<serde_json::Value> {
-        let parse =
-            |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("not JSON ({e}): {line}\n{self}"));
-        self.stdout.lines().map(parse).collect()
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = match (self.code, self.signal) {
-            (Some(code), _) => format!("exit code {code}"),
-            (None, signal) => format!("signal {}", signal.unwrap_or_default()),
-        };
-        writeln!(f, "`{}`: {end} after {:.2?}", self.command, self.took)?;
-        write!(f, "--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr)
-    }
-}
-
 /// A program that runs. Killed with its children when dropped.
 pub struct Running {
     program: Program,
@@ -230,6 +153,11 @@ impl Running {
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What it printed on standard output so far.
+    pub fn stdout_so_far(&self) -> String {
+        String::from_utf8_lossy(&self.stdout.so_far()).into_owned()
     }
 
     /// What it printed on standard error so far.
@@ -261,7 +189,7 @@ impl Running {
         };
         // the children of a killed program may hold its pipes for a while
         let (stdout, stderr) = (self.stdout.all(ORPHANS_LIMIT), self.stderr.all(ORPHANS_LIMIT));
-        Outcome::new(&self.program, status, &stdout, &stderr, self.started.elapsed())
+        Outcome::new(self.program.to_string(), status, &stdout, &stderr, self.started.elapsed())
     }
 }
 

@@ -31,8 +31,9 @@ const HANG_MAX: Duration = Duration::from_secs(3600);
 
 /// A running S3 server with one bucket. Stops and removes its objects when dropped.
 ///
-/// Limits of the server (s3s-fs 0.14): no versions and no locks, multipart uploads cannot be
-/// listed, and a key of more than some 160 bytes fails (it keeps a side file named after it).
+/// Limits of the server (s3s-fs 0.14): no versions and no locks; multipart uploads cannot be listed
+/// (see [`S3::open_uploads`]); keys of more than 160 bytes, or 127 in a multipart upload, fail, as it
+/// keeps side files named after them; an upload whose checksum is wrong is refused but stays stored.
 pub struct S3 {
     dir: TempDir,
     address: SocketAddr,

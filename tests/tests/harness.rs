@@ -8,7 +8,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use lifeboat_tests::compare::{self, assert_same_database, assert_same_tree, database_digest, tree_digest};
 use lifeboat_tests::faults::on;
-use lifeboat_tests::{Cluster, Options, Program, S3, available_majors, children, damage};
+use lifeboat_tests::small_disk::SmallDisk;
+use lifeboat_tests::{
+    Cluster, Options, Program, S3, available_majors, children, damage, load_real, real_tenants, skip,
+    small_tenant,
+};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode};
@@ -289,4 +293,176 @@ fn digests_of_databases_and_trees_see_every_change() {
     std::fs::set_permissions(b.join("deep/file"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .unwrap();
     assert_eq!(compare::differences(&tree_digest(&a), &tree_digest(&b)).len(), 1);
+}
+
+/// Checks of our own kind on the small tenant; each counts what contradicts itself.
+const CHECKS: [(&str, &str); 6] = [
+    (
+        "posted moves balance",
+        "select count(*) from (select 1 from account_move_line where parent_state = 'posted' group by move_id having sum(balance) <> 0) x",
+    ),
+    (
+        "orders add up",
+        "select count(*) from sale_order o where amount_untaxed <> (select sum(price_subtotal) from sale_order_line l where l.order_id = o.id and display_type is null)",
+    ),
+    (
+        "stock is what moved",
+        "select count(*) from stock_quant q where quantity <> (select sum(case when l.location_dest_id = q.location_id then l.quantity else -l.quantity end) from stock_move_line l where l.state = 'done' and l.product_id = q.product_id and q.location_id in (l.location_id, l.location_dest_id))",
+    ),
+    (
+        "numbers are not used up",
+        "select count(*) from ir_sequence_001 s where s.last_value < (select max(substr(name, 2)::int) from sale_order)",
+    ),
+    (
+        "attachments are named by content",
+        "select count(*) from ir_attachment where store_fname <> left(checksum, 2) || '/' || checksum",
+    ),
+    (
+        "every model is registered",
+        "select count(*) from pg_class c where relkind = 'r' and relnamespace = 'public'::regnamespace and relname !~ '_rel$' and not exists (select from ir_model where replace(model, '.', '_') = relname)",
+    ),
+];
+
+#[test]
+fn the_small_tenant_is_sound_and_follows_from_its_seed() {
+    let cluster = Cluster::start_default();
+    let dir = tempfile::tempdir().unwrap();
+    let tenant = small_tenant(&cluster, dir.path(), "shop-1", 1);
+    for (what, sql) in CHECKS {
+        assert_eq!(cluster.psql("shop-1", sql), "0", "{what}");
+    }
+    let rows = cluster.psql("shop-1", "analyze; select sum(reltuples)::int from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace");
+    assert!(rows.parse::<u32>().unwrap() > 8_000, "{rows} rows");
+
+    let (files, referenced) = (tenant.filestore().files(), tenant.referenced(&cluster));
+    assert_eq!(files.len(), referenced.len() + 3, "three files wait for the collector");
+    assert!(referenced.len() > 295 && files.values().sum::<u64>() > 5_000_000);
+    assert_eq!(referenced["da/da39a3ee5e6b4b0d3255bfef95601890afd80709"], 0);
+    let shared =
+        "select count(*) from (select from ir_attachment group by store_fname having count(*) > 1) x";
+    assert!(cluster.psql("shop-1", shared).parse::<u32>().unwrap() > 30);
+    let before = tenant.state(&cluster);
+
+    let again = small_tenant(&cluster, &dir.path().join("again"), "shop-2", 1);
+    compare::assert_same("tenants of one seed", &before.database, &again.state(&cluster).database);
+    assert_same_tree(tenant.filestore().dir(), again.filestore().dir());
+    let other = small_tenant(&cluster, &dir.path().join("other"), "shop-3", 2);
+    let differing = compare::differences(&before.database, &other.state(&cluster).database);
+    assert!(
+        differing.len() > 20 && differing.iter().any(|line| line.contains("public.sale_order")),
+        "{differing:?}"
+    );
+
+    // what a dump and its restore keep, and nothing they cannot keep, is in the digest
+    let dump = dir.path().join("dump");
+    cluster.run("pg_dump", &["-Fc", "-Z0", "-f", dump.to_str().unwrap(), "shop-1"]);
+    cluster.create_db("back");
+    cluster.run("pg_restore", &["--no-owner", "--exit-on-error", "-d", "back", dump.to_str().unwrap()]);
+    assert_same_database((&cluster, "shop-1"), (&cluster, "back"));
+
+    let stored = tenant.upload(&cluster, "new's", b"fresh content");
+    assert_eq!(std::fs::read(tenant.filestore().path(&stored)).unwrap(), b"fresh content");
+    assert!(tenant.filestore().faults(&tenant.referenced(&cluster)).is_empty());
+    damage::flip_bit(&tenant.filestore().path(&stored), 0);
+    let faults = tenant.filestore().faults(&tenant.referenced(&cluster));
+    assert!(faults.len() == 1 && faults[0].contains(&stored), "{faults:?}");
+    std::fs::remove_file(tenant.filestore().path(&stored)).unwrap();
+    assert!(tenant.filestore().faults(&tenant.referenced(&cluster))[0].contains("No such file"));
+}
+
+#[test]
+fn make_tenant_builds_one_on_a_running_server_and_says_what() {
+    let cluster = Cluster::with(Options { password: Some("secret".into()), ..Options::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let (host, port) = (cluster.host(), cluster.port().to_string());
+    let args = [
+        "--host",
+        &host,
+        "--port",
+        &port,
+        "--user",
+        "postgres",
+        "--database",
+        "demo",
+        "--seed",
+        "5",
+        "--data-dir",
+    ];
+    let make = || {
+        Program::at(env!("CARGO_BIN_EXE_make-tenant").into())
+            .args(args)
+            .arg(dir.path())
+            .env("PGPASSWORD", "secret")
+    };
+    let made = make().run().ok();
+    assert!(made.stdout.contains("database demo, 304 files"), "{made}");
+    assert_eq!(
+        cluster.psql("demo", "select value from ir_config_parameter where key = 'web.base.url'"),
+        "https://erp-5.example.com"
+    );
+    make().run().exits(1).says("already exists");
+    make().arg("--wrong").run().exits(2).says("unknown argument --wrong");
+}
+
+#[test]
+fn real_tenants_load_where_the_machine_has_them() {
+    let Some(name) = real_tenants().into_iter().next() else {
+        skip!("no dumps of real tenants; LIFEBOAT_TEST_ODOO names their folder");
+    };
+    let cluster = Cluster::start_default();
+    let dir = tempfile::tempdir().unwrap();
+    let tenant = load_real(&cluster, dir.path(), &name, "real").unwrap();
+    let state = tenant.state(&cluster);
+    assert!(
+        state.files.len() > 500 && state.database.len() > 2_000,
+        "{} {}",
+        state.files.len(),
+        state.database.len()
+    );
+}
+
+#[test]
+fn a_cluster_dies_with_a_killed_test() {
+    const VICTIM: &str = "LIFEBOAT_TEST_VICTIM";
+    if std::env::var_os(VICTIM).is_some() {
+        // this is the test that is killed: it never drops its cluster
+        let cluster = Cluster::start_default();
+        println!("pid {} dir {} .", cluster.pid().unwrap(), cluster.host());
+        std::thread::sleep(Duration::from_secs(60));
+        return;
+    }
+    if !std::path::Path::new("/usr/bin/setpriv").exists() {
+        skip!("no setpriv on this machine");
+    }
+    let args = ["--exact", "a_cluster_dies_with_a_killed_test", "--nocapture"];
+    let running = Program::at(std::env::current_exe().unwrap()).args(args).env(VICTIM, "1").spawn();
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let line = loop {
+        let said = running.stdout_so_far();
+        match said.lines().find_map(|line| line.split_once("pid ")) {
+            Some((_, rest)) if rest.contains(" .") => break rest.to_owned(),
+            _ => assert!(std::time::Instant::now() < deadline, "{said}"),
+        }
+        std::thread::sleep(children::POLL);
+    };
+    running.kill9();
+    let (pid, dir) = line.trim_end_matches(" .").split_once(" dir ").unwrap();
+    while std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty()) {
+        assert!(std::time::Instant::now() < deadline, "PostgreSQL {pid} outlived its test");
+        std::thread::sleep(children::POLL);
+    }
+    std::fs::remove_dir_all(dir).unwrap(); // nobody is left to do it
+}
+
+#[test]
+fn a_small_disk_fills_up_and_goes_away() {
+    let Some(disk) = SmallDisk::mount(1 << 20) else { skip!("this user may not mount a small disk") };
+    let path = disk.path().to_owned();
+    std::fs::write(path.join("fits"), vec![0; 500_000]).unwrap();
+    let full = std::fs::write(path.join("too much"), vec![0; 1_000_000]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    disk.resize(4 << 20);
+    std::fs::write(path.join("too much"), vec![0; 1_000_000]).unwrap();
+    drop(disk);
+    assert!(!path.exists());
 }
