@@ -136,11 +136,13 @@ async fn globals_without_superuser_come_without_passwords_and_say_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dump_is_what_its_snapshot_saw_and_reads_back() {
     let cluster = Cluster::start_default();
-    tenant(&cluster, "it's = \"odd\"");
+    tenant(&cluster, "shop");
+    cluster.psql("postgres", "alter database shop rename to \"it's = \"\"odd\"\"\"");
     let (name, options, tools) = ("it's = \"odd\"", options(&cluster), tools(&cluster).await);
     let mut snapshot = SnapshotSession::begin(&options, name).await.unwrap();
     assert!(snapshot.lsn.0 > 0 && snapshot.time.as_second() > 1_700_000_000);
-    cluster.psql(name, "delete from res_partner where id > 900");
+    let mut meanwhile = Session::connect(&options, name).await.unwrap();
+    meanwhile.execute("delete", "delete from res_partner where id > 900").await.unwrap();
     let baseline = Baseline::take(&mut snapshot.session).await.unwrap();
     let mut child = DumpChild::start(&tools, &options, name, Some(&snapshot.snapshot_id)).unwrap();
     let mut reader = ReadBack::start(&tools).unwrap();
@@ -193,7 +195,7 @@ async fn a_dump_whose_backend_is_killed_fails_and_a_cancelled_one_leaves_no_sess
     stdout.read_to_end(&mut Vec::new()).await.unwrap();
     let error = child.finish().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Postgres);
-    assert!(error.causes().join(" ").contains("terminating connection"), "{error:?}");
+    assert!(error.causes().join(" ").contains("Dumping the contents of table \"big\" failed"), "{error:?}");
     assert!(error.effect_text().unwrap().contains("does not count"));
 
     let (child, _stdout) = begin().await;
@@ -424,7 +426,6 @@ async fn the_fence_keeps_the_collector_out_and_yields_to_one_that_waits() {
     let mut collector = Session::connect(&options, "shop").await.unwrap();
     collector.execute("collect", collect).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(1), "it waited {:?}", begun.elapsed());
-    assert!(!fence.is_held());
     assert_eq!(fence.release().await.because, Released::SomeoneWaited);
 
     let fence = Fence::hold(&options, "shop", Duration::from_millis(300)).await;
@@ -517,26 +518,62 @@ async fn a_restore_database_is_hidden_marked_and_published_whole() {
     assert_eq!(missing_roles(&mut session, &roles).await.unwrap(), ["nobody here"]);
 }
 
+type Tables = BTreeMap<String, BTreeMap<String, &'static str>>;
+
+/// Adds the columns that a statement names, with the types that Odoo gives them.
+fn add_columns(tables: &mut Tables, statement: &catalogue::Statement) {
+    let each = statement.each.iter().flat_map(|(t, columns)| columns.iter().map(|c| (t.clone(), c.clone())));
+    let kind = if statement.each_type == "bool" { "bool" } else { "text" };
+    for (table, column) in each.chain(statement.needs.clone()) {
+        let kind = match column.as_str() {
+            "active" | "enabled" | "prod_environment" | "auto_sync" | "cdn_activated" | "is_published" => {
+                "bool"
+            }
+            "id" | "res_id" | "mail_server_id" | "user_device" | "smtp_port" | "sequence" => "int",
+            _ => kind,
+        };
+        tables.entry(table).or_default().insert(column, kind);
+    }
+}
+
+/// Each statement is planned by the server over tables that have what it says it needs, an id,
+/// and nothing else: no statement can fail later on a column that it did not ask for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_statement_names_all_it_needs() {
+    let cluster = Cluster::start_default();
+    let mut session = Session::maintenance(&options(&cluster)).await.unwrap();
+    for statement in catalogue::statements().into_iter().chain(catalogue::checks()) {
+        let mut tables = Tables::new();
+        add_columns(&mut tables, &statement);
+        let mut sql = String::from(
+            "drop schema if exists s cascade; create schema s; set search_path = pg_catalog, s;\n",
+        );
+        for (table, columns) in &mut tables {
+            columns.insert("id".into(), "int");
+            let unique = if table == "ir_config_parameter" { ", unique (key)" } else { "" };
+            let list: Vec<String> = columns.iter().map(|(c, kind)| format!("\"{c}\" {kind}")).collect();
+            sql += &format!("create table s.\"{table}\" ({}{unique});\n", list.join(", "));
+        }
+        let columns = statement.each.clone().map_or(vec!["none".to_owned()], |(_, columns)| columns);
+        for column in columns {
+            let filled =
+                statement.sql.replace("{column}", &format!("\"{column}\"")).replace("{empty}", "NULL");
+            let filled =
+                filled.replace("{base_url}", "'u'").replace("{uuid}", "'u'").replace("{secret}", "'s'");
+            session.execute(&statement.name, format!("{sql} explain {filled}")).await.unwrap();
+        }
+    }
+}
+
 /// Every table and column that the catalogue knows, with something in each: statements for
 /// modules that no test tenant has are run as well, and nothing that a check looks for is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_whole_catalogue_runs_and_leaves_nothing_live() {
     let cluster = Cluster::start_default();
     cluster.create_db("all");
-    let mut tables: BTreeMap<String, BTreeMap<String, &str>> = BTreeMap::new();
+    let mut tables = Tables::new();
     for statement in catalogue::statements().into_iter().chain(catalogue::checks()) {
-        let each =
-            statement.each.iter().flat_map(|(t, columns)| columns.iter().map(|c| (t.clone(), c.clone())));
-        let kind = if statement.each_type == "bool" { "bool" } else { "text" };
-        for (table, column) in each.chain(statement.needs.clone()) {
-            let kind = match column.as_str() {
-                "active" | "enabled" | "prod_environment" | "auto_sync" | "cdn_activated"
-                | "is_published" => "bool",
-                "id" | "res_id" | "mail_server_id" | "user_device" | "smtp_port" | "sequence" => "int",
-                _ => kind,
-            };
-            tables.entry(table).or_default().insert(column, kind);
-        }
+        add_columns(&mut tables, &statement);
     }
     let mut sql = String::new();
     for (table, columns) in &mut tables {
@@ -564,10 +601,12 @@ async fn the_whole_catalogue_runs_and_leaves_nothing_live() {
             .collect();
         let names: Vec<String> = columns.keys().filter(|c| *c != "id").map(|c| format!("\"{c}\"")).collect();
         sql += &format!(
-            "create table \"{table}\" ({}{unique}); insert into \"{table}\" ({}) values ({});\n",
+            "create table \"{table}\" ({}{unique}); insert into \"{table}\" {};\n",
             list.join(", "),
-            names.join(", "),
-            filled.join(", ")
+            match names.is_empty() {
+                true => "default values".to_owned(),
+                false => format!("({}) values ({})", names.join(", "), filled.join(", ")),
+            }
         );
     }
     cluster.psql("all", &sql);
@@ -594,12 +633,17 @@ async fn a_neutralization_that_fails_changes_nothing() {
         "shop",
         "create table website (id int, domain text not null); insert into website values (1, 'prod.example')",
     );
-    let before = compare::database_digest(&cluster, "shop");
+    let content = || {
+        let mut digest = compare::database_digest(&cluster, "shop");
+        digest.retain(|name, _| !name.starts_with("sequence")); // these never roll back
+        digest
+    };
+    let before = content();
     let mut session = Session::connect(&options(&cluster), "shop").await.unwrap();
     let error = odoo::neutralize(&mut session, BASE_URL).await.unwrap_err();
     assert!(error.what().contains("websites' addresses"), "{error:?}");
     assert!(error.effect_text().unwrap().contains("nothing was neutralized"));
-    assert_eq!(compare::database_digest(&cluster, "shop"), before);
+    compare::assert_same("the database", &before, &content());
     let mut plain = Session::maintenance(&options(&cluster)).await.unwrap();
     assert!(odoo::neutralize(&mut plain, BASE_URL).await.is_err(), "not an Odoo database");
 }

@@ -1,13 +1,13 @@
 -- What must not be left live: each query gives a text for every thing that is.
 
 -- name: active mail server
--- needs: ir_mail_server.active ir_mail_server.smtp_host
+-- needs: ir_mail_server.active ir_mail_server.smtp_host ir_mail_server.name
 -- why: mail could leave
 SELECT name || ' (' || coalesce(smtp_host, '') || ')' FROM ir_mail_server
 WHERE active AND coalesce(smtp_host, '') NOT LIKE '%.invalid';
 
 -- name: log-in of a mail server
--- needs: ir_mail_server.smtp_user ir_mail_server.smtp_pass
+-- needs: ir_mail_server.smtp_user ir_mail_server.smtp_pass ir_mail_server.name
 -- why: mail could leave
 SELECT name FROM ir_mail_server WHERE coalesce(smtp_user, '') <> '' OR coalesce(smtp_pass, '') <> '';
 
@@ -18,17 +18,17 @@ SELECT 'none of the mail servers is the neutral one'
 WHERE NOT EXISTS (SELECT FROM ir_mail_server WHERE active AND smtp_host LIKE '%.invalid');
 
 -- name: active incoming mail server
--- needs: fetchmail_server.active
+-- needs: fetchmail_server.active fetchmail_server.name
 -- why: production's mail could be fetched
 SELECT name FROM fetchmail_server WHERE active;
 
 -- name: password of an incoming mail server
--- needs: fetchmail_server.password
+-- needs: fetchmail_server.password fetchmail_server.name
 -- why: production's mail could be fetched
 SELECT name FROM fetchmail_server WHERE coalesce(password, '') <> '';
 
 -- name: active scheduled action
--- needs: ir_cron.active ir_cron.id
+-- needs: ir_cron.active ir_cron.id ir_model_data.module ir_model_data.name ir_model_data.model ir_model_data.res_id
 -- why: it may talk to the outside
 SELECT 'ir.cron ' || c.id || coalesce((SELECT ' (' || min(d.module || '.' || d.name) || ')'
     FROM ir_model_data d WHERE d.model = 'ir.cron' AND d.res_id = c.id), '')
