@@ -6,6 +6,7 @@ pub mod blob;
 pub mod compare;
 pub mod fence;
 pub mod filestore;
+pub mod neutralize;
 pub mod paths;
 pub mod tenants;
 
@@ -15,5 +16,6 @@ pub use blob::BlobName;
 pub use compare::{Difference, compare};
 pub use fence::{Fence, FenceEnd, Released};
 pub use filestore::{WalkEntry, WalkKind, walk};
+pub use neutralize::{Neutralized, neutralize, still_live, unknown_secrets};
 pub use paths::{escape_path, unescape_path};
 pub use tenants::{Discovery, Tenant, discover};

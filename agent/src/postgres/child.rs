@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 
 /// How much of the end of standard error is kept.
 const TAIL_BYTES_MAX: usize = 64 << 10;
-/// How many lines that say "error" or "warning" are kept from anywhere.
+/// How many lines that tell of an error or a warning are kept from anywhere.
 const TELLING_LINES_MAX: usize = 200;
 /// A longer line is cut.
 const LINE_BYTES_MAX: usize = 4 << 10;
@@ -196,15 +196,28 @@ impl Stderr {
     }
 }
 
-/// Messages are in English: the children run with `LC_ALL=C`. What the server itself reports
-/// follows `error:` of the client whatever the server's language.
+/// What PostgreSQL's programs put before a message that matters (they run with `LC_ALL=C`), and
+/// the server's own severities, which it may write in another language after the program's
+/// `error:`. Names of tables are no such marks, whatever they contain.
 fn is_telling(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    ["error", "fatal", "panic", "warning", "failed", "hint:", "detail:"]
-        .iter()
-        .any(|word| line.contains(word))
-        && !line.contains(": processing ")
-        && !line.contains(": creating ")
+    let marks = [
+        ": error:",
+        ": fatal:",
+        ": warning:",
+        ": detail:",
+        ": hint:",
+        "ERROR:",
+        "FATAL:",
+        "PANIC:",
+        "WARNING:",
+    ];
+    let progress = [
+        "pg_restore: creating ",
+        "pg_restore: processing ",
+        "pg_restore: launching ",
+        "pg_restore: finished ",
+    ];
+    marks.iter().any(|mark| line.contains(mark)) && !progress.iter().any(|begin| line.starts_with(begin))
 }
 
 fn status_text(status: ExitStatus) -> String {
@@ -277,7 +290,7 @@ mod tests {
     fn the_tail_is_bounded() {
         let mut kept = Stderr::default();
         for number in 0..100_000 {
-            kept.push(format!("error {number}"));
+            kept.push(format!("x: error: {number}"));
         }
         assert!(kept.tail_bytes <= TAIL_BYTES_MAX);
         assert_eq!(kept.telling.len(), TELLING_LINES_MAX);

@@ -3,7 +3,7 @@
 //! Nothing here knows Odoo, and nothing here keeps state between calls. Every child process is
 //! killed with its whole group when its owner is dropped, and every wait has a deadline.
 
-pub mod child;
+mod child;
 pub mod connect;
 pub mod create;
 pub mod database;
@@ -15,10 +15,12 @@ pub mod readback;
 pub mod restore;
 pub mod server;
 pub mod session;
+pub mod settings;
 pub mod snapshot;
 pub mod tools;
 
 pub use connect::{PostgresOptions, Tls};
+pub use create::{Publication, create_restore_database, publish_database};
 pub use database::{DatabaseProperties, Grant, Setting};
 pub use dump::{DumpChild, DumpEnd};
 pub use globals::GlobalsDump;
@@ -26,5 +28,6 @@ pub use readback::ReadBack;
 pub use restore::{Restore, RestoreProgress};
 pub use server::{ServerInfo, server_info};
 pub use session::Session;
+pub use settings::apply_settings;
 pub use snapshot::SnapshotSession;
 pub use tools::Tools;

@@ -1,0 +1,93 @@
+//! Settings that hang on a database, put back as they were recorded.
+
+use crate::postgres::database::Setting;
+use crate::postgres::quote::{ident, literal};
+use crate::postgres::session::Session;
+
+/// Settings whose stored value is a list that is quoted already (pg_dump's
+/// `variable_is_guc_list_quote`).
+const LISTS: [&str; 6] = [
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+];
+
+/// Puts the recorded settings back, one by one; what the cluster refuses (an unknown role or
+/// parameter, a right we lack) is returned as a sentence, for the report.
+pub async fn apply_settings(session: &mut Session, database: &str, settings: &[Setting]) -> Vec<String> {
+    let mut refused = Vec::new();
+    for setting in settings {
+        let sql = setting_statement(database, setting);
+        if let Err(e) = session.execute("apply a setting", sql).await {
+            let role = setting.role.as_deref().map(|r| format!(" of role {r:?}")).unwrap_or_default();
+            refused.push(format!(
+                "setting {}{role} was not applied: {}",
+                setting.name,
+                e.causes().join("; ")
+            ));
+        }
+    }
+    refused
+}
+
+fn setting_statement(database: &str, setting: &Setting) -> String {
+    let value = match LISTS.contains(&setting.name.to_ascii_lowercase().as_str()) {
+        // Elements are quoted anew: the stored text comes from a manifest.
+        true => split_list(&setting.value).iter().map(|e| literal(e)).collect::<Vec<_>>().join(", "),
+        false => literal(&setting.value),
+    };
+    let value = if value.is_empty() { "''".into() } else { value };
+    // A name such as pg_trgm.similarity_threshold is two identifiers.
+    let name: Vec<String> = setting.name.split('.').map(ident).collect();
+    let name = name.join(".");
+    let database = ident(database);
+    match &setting.role {
+        None => format!("ALTER DATABASE {database} SET {name} TO {value}"),
+        Some(role) => format!("ALTER ROLE {} IN DATABASE {database} SET {name} TO {value}", ident(role)),
+    }
+}
+
+/// The elements of a stored list such as `"$user", public`.
+fn split_list(value: &str) -> Vec<String> {
+    let (mut out, mut element, mut quoted) = (Vec::new(), String::new(), false);
+    let mut chars = value.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                element.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => out.push(std::mem::take(&mut element)),
+            c if c.is_whitespace() && !quoted => {}
+            c => element.push(c),
+        }
+    }
+    if !element.is_empty() || !out.is_empty() {
+        out.push(element);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_quoted_whatever_they_hold() {
+        let setting =
+            |name: &str, value: &str| Setting { role: None, name: name.into(), value: value.into() };
+        let sql = setting_statement("x", &setting("search_path", "\"$user\", public, \"a,\"\"b\""));
+        assert_eq!(sql, "ALTER DATABASE \"x\" SET \"search_path\" TO '$user', 'public', 'a,\"b'");
+        let sql = setting_statement("x", &setting("pg_trgm.limit", "1'; DROP"));
+        assert_eq!(sql, "ALTER DATABASE \"x\" SET \"pg_trgm\".\"limit\" TO '1''; DROP'");
+        let role = Setting { role: Some("bi".into()), ..setting("work_mem", "64MB") };
+        assert_eq!(
+            setting_statement("x", &role),
+            "ALTER ROLE \"bi\" IN DATABASE \"x\" SET \"work_mem\" TO '64MB'"
+        );
+    }
+}
