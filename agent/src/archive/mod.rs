@@ -1,1 +1,12 @@
-//! (being written)
+//! The open archive format, version 1: what the bytes of each object mean. No I/O of its own:
+//! readers and writers are handed in. Written down in docs/format.md; golden files of each
+//! version are committed and must decode for ever.
+
+pub mod digest;
+pub mod index;
+pub mod manifest;
+pub mod pack;
+pub mod path;
+pub mod seal;
+pub mod signature;
+pub mod unpack;

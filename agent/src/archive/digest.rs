@@ -1,0 +1,145 @@
+//! SHA-256 digests, and writers and readers that compute them on the way.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+use crate::error::{Error, Kind, Result};
+
+/// A SHA-256, written as 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// The digest of `data`.
+    pub fn of(data: &[u8]) -> Sha256 {
+        Sha256(sha2::Sha256::digest(data).into())
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Sha256> {
+        unhex(text)
+            .map(Sha256)
+            .ok_or_else(|| Error::new(Kind::Integrity, format!("{:.80?} is not a SHA-256", text)))
+    }
+}
+
+impl TryFrom<String> for Sha256 {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Sha256> {
+        text.parse()
+    }
+}
+
+impl From<Sha256> for String {
+    fn from(digest: Sha256) -> String {
+        digest.to_string()
+    }
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        out.push(DIGITS[usize::from(byte >> 4)] as char);
+        out.push(DIGITS[usize::from(byte & 15)] as char);
+    }
+    out
+}
+
+/// `N` bytes from exactly `2 N` lower-case hex digits.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let text = text.as_bytes();
+    if text.len() != 2 * N {
+        return None;
+    }
+    let digit = |c: u8| match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'a'..=b'f' => Some(c - b'a' + 10),
+        _ => None,
+    };
+    let mut out = [0; N];
+    for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(out)
+}
+
+/// Passes bytes through and remembers their SHA-256 and count.
+pub struct Hashing<T> {
+    inner: T,
+    hasher: sha2::Sha256,
+    bytes: u64,
+}
+
+impl<T> Hashing<T> {
+    /// Starts at zero bytes.
+    pub fn new(inner: T) -> Hashing<T> {
+        Hashing { inner, hasher: sha2::Sha256::new(), bytes: 0 }
+    }
+
+    /// What passed so far.
+    pub fn passed(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The inner reader or writer, the digest and the count of all that passed.
+    pub fn finish(self) -> (T, Sha256, u64) {
+        (self.inner, Sha256(self.hasher.finalize().into()), self.bytes)
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        let n = self.inner.write(data)?;
+        self.hasher.update(&data[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_round_trips_and_refuses_what_is_not_lower_case_hex() {
+        let digest = Sha256::of(b"abc");
+        assert_eq!(digest.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(digest.to_string().parse::<Sha256>().unwrap(), digest);
+        assert!(digest.to_string().to_uppercase().parse::<Sha256>().is_err());
+        assert!("".parse::<Sha256>().is_err());
+    }
+}

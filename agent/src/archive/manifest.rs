@@ -1,0 +1,300 @@
+//! Manifests: the signed envelope of a snapshot. It names every object with size and SHA-256,
+//! so that anyone can check what is stored without a key. A snapshot exists when its manifest
+//! does; its bytes are signed as they are.
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::digest::Sha256;
+use crate::clock::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::names::{InstanceName, Lsn, ReleaseId, SnapshotId, TenantName};
+
+/// The name of a snapshot's manifest.
+pub const NAME: &str = "manifest.json";
+/// The name of its signature, stored just before it.
+pub const SIGNATURE_NAME: &str = "manifest.json.sig";
+/// Largest manifest that is read.
+pub const BYTES_MAX: u64 = 64 << 20;
+/// The version of the archive format that this program writes and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// What a snapshot is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotKind {
+    /// `pg_dump` of one tenant.
+    Dump,
+    /// The filestore of one tenant.
+    Filestore,
+    /// Roles and tablespaces of the instance.
+    Globals,
+}
+
+impl SnapshotKind {
+    /// As written in manifests and snapshot IDs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SnapshotKind::Dump => "dump",
+            SnapshotKind::Filestore => "filestore",
+            SnapshotKind::Globals => "globals",
+        }
+    }
+}
+
+impl std::fmt::Display for SnapshotKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One stored object of the snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// Key below the snapshot's own, such as `packs/000000.tar.zst.age`.
+    pub name: String,
+    /// Stored size.
+    pub bytes: u64,
+    /// Digest of the stored bytes.
+    pub sha256: Sha256,
+    /// For packs: where each zstd frame begins once age is taken off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frames: Vec<u64>,
+}
+
+impl Object {
+    /// Compares what was read with what was promised.
+    pub fn check(&self, bytes: u64, sha256: Sha256) -> Result<()> {
+        let differ = if bytes < self.bytes {
+            format!("{} is cut short: {bytes} of {} bytes", self.name, self.bytes)
+        } else if bytes > self.bytes {
+            format!("{} is longer than the {} bytes that were stored", self.name, self.bytes)
+        } else if sha256 != self.sha256 {
+            format!("{} has SHA-256 {sha256}, its manifest says {}", self.name, self.sha256)
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(Kind::Integrity, differ)
+            .effect("this snapshot cannot be restored whole from this repository")
+            .next("lifeboat verify; then lifeboat list for another snapshot, or a copy of the repository"))
+    }
+}
+
+/// Which repository and instance this belongs to: a manifest copied elsewhere is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The repository's id.
+    pub repository: String,
+    /// Digest of `lifeboat.json`.
+    pub repository_sha256: Sha256,
+    /// The instance.
+    pub instance: InstanceName,
+    /// Digest of `instance.json`.
+    pub instance_sha256: Sha256,
+}
+
+/// Of a dump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DumpFacts {
+    /// PostgreSQL's version as the server tells it (`server_version_num`).
+    pub server_version_num: u32,
+    /// Odoo's version, where `base` is installed.
+    pub odoo_version: Option<String>,
+    /// Size of the dump (custom format, uncompressed).
+    pub bytes: u64,
+    /// Digest of the dump.
+    pub sha256: Sha256,
+    /// Whether `pg_restore` read it to its end before this was signed.
+    pub read_back: bool,
+    /// Database size when dumped, for plans.
+    pub database_bytes: u64,
+    /// Role that owns the database.
+    pub owner: String,
+    /// What pg_dump printed although it succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// The filestore that goes with it; absent when only the database was asked for.
+    pub filestore: Option<FilestoreLink>,
+}
+
+/// The filestore snapshot of a dump, and what of it is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilestoreLink {
+    /// The filestore snapshot, taken after the database's point.
+    pub snapshot: SnapshotId,
+    /// Distinct `store_fname` in the dumped database.
+    pub referenced: u64,
+    /// Files that the database references and the repository does not hold whole.
+    pub missing_files: u64,
+    /// The first of them (at most 1,000).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<MissingFile>,
+    /// How the garbage collector was kept out.
+    pub fence: String,
+}
+
+/// One file that a row names and the repository does not hold whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingFile {
+    /// `ir_attachment.store_fname`.
+    pub store_fname: String,
+    /// Why, in a sentence, and whether the source had lost it before.
+    pub why: String,
+}
+
+/// Of a filestore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilestoreFacts {
+    /// Whether the index holds all files or the difference to the parent.
+    pub complete: bool,
+    /// Snapshots whose indexes, in this order, give the list of files: a complete one first, this
+    /// one last.
+    pub index_chain: Vec<SnapshotId>,
+    /// Snapshots whose packs hold content of the list, oldest first.
+    pub sources: Vec<SnapshotId>,
+    /// Files in the list.
+    pub files: u64,
+    /// Their sizes added up.
+    pub bytes: u64,
+    /// Files that this snapshot added.
+    pub new_files: u64,
+    /// Why the filestore was read in full, where it was and a parent could be expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_because: Option<String>,
+    /// Files that could not be read or are not what their name says (at most 1,000 are told).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+    /// How many problems there were.
+    #[serde(default)]
+    pub problem_files: u64,
+}
+
+/// The envelope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the archive format.
+    pub format: u32,
+    /// Where it belongs.
+    pub origin: Origin,
+    /// The snapshot's own name, as in its key.
+    pub id: SnapshotId,
+    /// What it is of.
+    pub kind: SnapshotKind,
+    /// Whose, for dumps and filestores.
+    pub tenant: Option<TenantName>,
+    /// The release it is tied to.
+    pub release: Option<ReleaseId>,
+    /// When work began, UTC.
+    pub begun: Timestamp,
+    /// The moment whose state it holds, UTC: for a dump that of its database snapshot, for a
+    /// filestore when the walk began (files that came during it may be there too).
+    pub point: Timestamp,
+    /// When the last object was stored, UTC.
+    pub ended: Timestamp,
+    /// WAL position at the point, for dumps.
+    pub lsn: Option<Lsn>,
+    /// The snapshot that an index builds upon.
+    pub parent: Option<SnapshotId>,
+    /// Public keys that it is sealed to.
+    pub recipients: Vec<String>,
+    /// Bytes of the content before compression.
+    pub plain_bytes: u64,
+    /// Everything stored for it but manifest and signature, sorted by name.
+    pub objects: Vec<Object>,
+    /// For dumps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<DumpFacts>,
+    /// For filestores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filestore: Option<FilestoreFacts>,
+    /// Version of the program that wrote it.
+    pub written_by: String,
+}
+
+impl Manifest {
+    /// The bytes that are signed and stored.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::new(Kind::Internal, "cannot write a manifest").because(e))?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads a manifest whose signature was checked (or waived), and checks that it is the one
+    /// of snapshot `id` of this instance: a swapped one is refused.
+    pub fn parse(id: &SnapshotId, instance: &InstanceName, bytes: &[u8]) -> Result<Manifest> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let bad = |why: String| Error::new(Kind::Integrity, format!("manifest of snapshot {id} {why}"));
+        let format: Format =
+            serde_json::from_slice(bytes).map_err(|e| bad("cannot be read".into()).because(e))?;
+        if format.format != FORMAT {
+            return Err(Error::new(
+                Kind::Repository,
+                format!("snapshot {id} has format {}; this program reads format {FORMAT}", format.format),
+            )
+            .next("use a Lifeboat at least as new as the one that wrote it"));
+        }
+        let manifest: Manifest =
+            serde_json::from_slice(bytes).map_err(|e| bad("cannot be read".into()).because(e))?;
+        if manifest.id != *id {
+            return Err(bad(format!("belongs to snapshot {}", manifest.id)));
+        }
+        if manifest.origin.instance != *instance {
+            return Err(bad(format!("belongs to instance {}", manifest.origin.instance)));
+        }
+        let names_fit = manifest.objects.iter().all(|o| {
+            !o.name.starts_with('/')
+                && o.name.split('/').all(|part| {
+                    !part.is_empty()
+                        && part != "."
+                        && part != ".."
+                        && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+                })
+        });
+        if !names_fit || !manifest.objects.is_sorted_by(|a, b| a.name < b.name) {
+            return Err(bad("names objects in a way that is not allowed".into()));
+        }
+        let facts_fit = match manifest.kind {
+            SnapshotKind::Dump => manifest.dump.is_some() && manifest.tenant.is_some(),
+            SnapshotKind::Filestore => manifest.filestore.is_some() && manifest.tenant.is_some(),
+            SnapshotKind::Globals => true,
+        };
+        if !facts_fit {
+            return Err(bad("lacks the facts of its kind".into()));
+        }
+        Ok(manifest)
+    }
+
+    /// The object of this name.
+    pub fn object(&self, name: &str) -> Result<&Object> {
+        self.objects.iter().find(|o| o.name == name).ok_or_else(|| {
+            Error::new(Kind::Integrity, format!("the manifest of snapshot {} names no {name}", self.id))
+        })
+    }
+
+    /// Stored size of all objects.
+    pub fn stored_bytes(&self) -> u64 {
+        self.objects.iter().map(|o| o.bytes).sum()
+    }
+
+    /// The packs, in order.
+    pub fn packs(&self) -> impl Iterator<Item = &Object> {
+        self.objects.iter().filter(|o| o.name.starts_with("packs/"))
+    }
+
+    /// The dump's facts; an error for another kind.
+    pub fn dump_facts(&self) -> Result<&DumpFacts> {
+        self.dump.as_ref().ok_or_else(|| self.wrong_kind("dump"))
+    }
+
+    /// The filestore's facts; an error for another kind.
+    pub fn filestore_facts(&self) -> Result<&FilestoreFacts> {
+        self.filestore.as_ref().ok_or_else(|| self.wrong_kind("filestore"))
+    }
+
+    fn wrong_kind(&self, wanted: &str) -> Error {
+        Error::new(Kind::Usage, format!("snapshot {} is a {}, not a {wanted}", self.id, self.kind))
+    }
+}

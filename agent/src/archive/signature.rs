@@ -1,0 +1,155 @@
+//! Ed25519 signatures in OpenSSH's format: `ssh-keygen -Y verify` checks them without Lifeboat.
+
+use std::path::Path;
+
+use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
+
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+
+/// What a signature is for; `ssh-keygen -Y verify -n` wants the same word.
+pub const NAMESPACE: &str = "lifeboat";
+const KEY_BYTES_MAX: u64 = 64 << 10;
+/// Largest signature that is read.
+pub const SIGNATURE_BYTES_MAX: u64 = 16 << 10;
+
+/// The agent's private signing key; debug output shows the public half only.
+pub struct SigningKey(PrivateKey);
+
+impl SigningKey {
+    /// Makes a new key; `comment` says whose it is.
+    pub fn generate(comment: &str) -> Result<SigningKey> {
+        let mut seed = [0u8; 32];
+        getrandom::fill(&mut seed).map_err(|e| {
+            Error::new(Kind::Io, "the operating system gives no random bytes").because(e.to_string())
+        })?;
+        let pair = ssh_key::private::Ed25519Keypair::from_seed(&seed);
+        PrivateKey::new(pair.into(), comment)
+            .map(SigningKey)
+            .map_err(|e| Error::new(Kind::Internal, "cannot make a signing key").because(e))
+    }
+
+    /// Reads an unencrypted OpenSSH Ed25519 key that only its owner can read.
+    pub fn load(path: &Path) -> Result<SigningKey> {
+        let data = disk::read(path, KEY_BYTES_MAX)?;
+        if !disk::is_private(path)? {
+            return Err(Error::new(
+                Kind::Config,
+                format!("signing key {} can be read by others", path.display()),
+            )
+            .next(format!("chmod 600 {}", path.display())));
+        }
+        let key = PrivateKey::from_openssh(&data).map_err(|e| {
+            Error::new(Kind::Config, format!("{} is not an OpenSSH private key", path.display())).because(e)
+        })?;
+        if key.is_encrypted() || key.algorithm() != Algorithm::Ed25519 {
+            return Err(Error::new(
+                Kind::Config,
+                format!("{} must be an Ed25519 key without a passphrase", path.display()),
+            )
+            .next("ssh-keygen -t ed25519 -N '' makes one; only the agent's user may read it"));
+        }
+        Ok(SigningKey(key))
+    }
+
+    /// The private key as a file's content. Secret.
+    pub fn to_openssh(&self) -> Result<String> {
+        self.0
+            .to_openssh(LineEnding::LF)
+            .map(|text| text.to_string())
+            .map_err(|e| Error::new(Kind::Internal, "cannot write the signing key").because(e))
+    }
+
+    /// The public half, `ssh-ed25519 AAAA… comment`: what `signing.trusted_keys` holds.
+    pub fn public_text(&self) -> Result<String> {
+        self.0
+            .public_key()
+            .to_openssh()
+            .map_err(|e| Error::new(Kind::Internal, "cannot write the public key").because(e))
+    }
+
+    /// An armored signature over `message`.
+    pub fn sign(&self, message: &[u8]) -> Result<String> {
+        self.0
+            .sign(NAMESPACE, HashAlg::Sha512, message)
+            .and_then(|signature| signature.to_pem(LineEnding::LF))
+            .map_err(|e| Error::new(Kind::Internal, "cannot sign").because(e))
+    }
+}
+
+/// Whose signatures count.
+#[derive(Clone, Default)]
+pub struct TrustedKeys(Vec<PublicKey>);
+
+impl TrustedKeys {
+    /// Reads `ssh-ed25519 AAAA… comment` lines.
+    pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<TrustedKeys> {
+        let keys = lines.into_iter().map(|line| {
+            let key = PublicKey::from_openssh(line.trim()).map_err(|e| {
+                Error::new(Kind::Config, format!("{line:?} is not an OpenSSH public key")).because(e)
+            })?;
+            if key.algorithm() != Algorithm::Ed25519 {
+                return Err(Error::new(Kind::Config, format!("{line:?} is not an Ed25519 key")));
+            }
+            Ok(key)
+        });
+        Ok(TrustedKeys(keys.collect::<Result<_>>()?))
+    }
+
+    /// Whether nobody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Checks an armored signature over `message`. `name` is the signed object's, for errors.
+    ///
+    /// # Errors
+    /// `Signature`: malformed, over other bytes, or by a key that is not trusted (named by its
+    /// fingerprint).
+    pub fn verify(&self, name: &str, message: &[u8], signature: &[u8]) -> Result<()> {
+        let fail = |what: String| Err(Error::new(Kind::Signature, what));
+        let Ok(parsed) = SshSig::from_pem(signature) else {
+            return fail(format!("the signature of {name} is malformed"));
+        };
+        let key = self.0.iter().find(|key| key.key_data() == parsed.public_key());
+        let Some(key) = key else {
+            let print = parsed.public_key().fingerprint(HashAlg::Sha256);
+            return fail(format!("{name} is signed by {print}, which is not in signing.trusted_keys"));
+        };
+        match key.verify(NAMESPACE, message, &parsed) {
+            Ok(()) => Ok(()),
+            Err(_) => fail(format!("the signature of {name} does not fit its bytes")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn altered_bytes_unknown_keys_and_garbage_are_refused() {
+        let key = SigningKey::generate("test").unwrap();
+        let trusted = TrustedKeys::parse([key.public_text().unwrap().as_str()]).unwrap();
+        let signature = key.sign(b"manifest").unwrap();
+        trusted.verify("m", b"manifest", signature.as_bytes()).unwrap();
+        assert!(trusted.verify("m", b"manifesT", signature.as_bytes()).is_err());
+        let other = SigningKey::generate("other").unwrap().sign(b"manifest").unwrap();
+        let error = trusted.verify("m", b"manifest", other.as_bytes()).unwrap_err();
+        assert!(error.what().contains("SHA256:"), "{error}");
+        assert!(trusted.verify("m", b"manifest", b"garbage").is_err());
+        assert!(TrustedKeys::default().verify("m", b"manifest", signature.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_key_file_open_to_others_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let key = SigningKey::generate("test").unwrap();
+        disk::write_new_durable(&path, key.to_openssh().unwrap().as_bytes()).unwrap();
+        assert_eq!(SigningKey::load(&path).unwrap().public_text().unwrap(), key.public_text().unwrap());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(SigningKey::load(&path).err().unwrap().kind(), Kind::Config);
+    }
+}

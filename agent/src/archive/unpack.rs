@@ -1,0 +1,220 @@
+//! Reading packs and sealed texts back, with the stored bytes checked against their manifest.
+
+use std::io::{BufRead, BufReader, Read};
+
+use crate::archive::digest::Hashing;
+use crate::archive::manifest::Object;
+use crate::archive::path;
+use crate::archive::seal::Identities;
+use crate::error::{Error, Kind, Result};
+
+/// The largest zstd window that is accepted (128 MiB): a forged frame cannot ask for more.
+const WINDOW_LOG_MAX: u32 = 27;
+
+/// A member as its tar header tells it, checked: the path is escaped text that unescapes to a
+/// plain relative path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberHeader {
+    /// Escaped path of the file.
+    pub path: String,
+    /// Where the content belongs; 0 for whole files.
+    pub offset: u64,
+    /// Whether this is the whole file.
+    pub whole: bool,
+    /// Size of the content.
+    pub bytes: u64,
+}
+
+impl MemberHeader {
+    fn parse(name: &str, bytes: u64) -> Result<MemberHeader> {
+        let bad = || Error::new(Kind::Integrity, format!("{name:?} is not a member name of a Lifeboat pack"));
+        let (path, offset, whole) = if let Some(path) = name.strip_prefix("files/") {
+            (path, 0, true)
+        } else {
+            let rest = name.strip_prefix("extents/").ok_or_else(bad)?;
+            let (path, offset) = rest.rsplit_once('/').ok_or_else(bad)?;
+            if offset.len() != 20 || !offset.bytes().all(|b| b.is_ascii_digit()) {
+                return Err(bad());
+            }
+            (path, offset.parse().map_err(|_| bad())?, false)
+        };
+        path::unescape(path)?;
+        Ok(MemberHeader { path: path.to_owned(), offset, whole, bytes })
+    }
+}
+
+/// Reads a pack to its end and hands out each member in order; the callback may leave content
+/// unread. `Ok` means that size and SHA-256 of the stored bytes are as the manifest says, the
+/// seal is whole and every member was well-formed; until then nothing that was handed out is
+/// to be published.
+///
+/// # Errors
+/// `Integrity` when the stored bytes are not the manifest's (whatever else went wrong on the
+/// way), `Identity`, what the callback returned, or what reading `input` returned.
+pub fn read_pack(
+    object: &Object,
+    input: impl Read,
+    identities: &Identities,
+    mut on_member: impl FnMut(MemberHeader, &mut dyn Read) -> Result<()>,
+) -> Result<()> {
+    checked(object, input, |input| {
+        let name = &object.name;
+        let opened = identities.open(name, input)?;
+        let mut archive = tar::Archive::new(decoder(name, opened)?);
+        for entry in archive.entries().map_err(|e| broken(name, e))? {
+            let mut entry = entry.map_err(|e| broken(name, e))?;
+            let path = String::from_utf8(entry.path_bytes().into_owned()).map_err(|_| {
+                Error::new(Kind::Integrity, format!("{name} has a member name that is not UTF-8"))
+            })?;
+            if entry.header().entry_type() != tar::EntryType::Regular {
+                return Err(Error::new(
+                    Kind::Integrity,
+                    format!("{name} has a member that is not a file: {path:?}"),
+                ));
+            }
+            let bytes = entry.size();
+            on_member(MemberHeader::parse(&path, bytes)?, &mut entry)?;
+        }
+        to_end(name, &mut archive.into_inner())
+    })
+}
+
+/// Reads a sealed stream (an index, a baseline) through `read`, to its end, with the same
+/// guarantees as [`read_pack`].
+pub fn read_sealed<T>(
+    object: &Object,
+    input: impl Read,
+    identities: &Identities,
+    read: impl FnOnce(&mut dyn BufRead) -> Result<T>,
+) -> Result<T> {
+    checked(object, input, |input| {
+        let opened = identities.open(&object.name, input)?;
+        let mut plain = BufReader::with_capacity(256 << 10, decoder(&object.name, opened)?);
+        let value = read(&mut plain)?;
+        to_end(&object.name, &mut plain)?;
+        Ok(value)
+    })
+}
+
+fn decoder<'a, R: Read>(name: &str, input: R) -> Result<zstd::Decoder<'a, BufReader<R>>> {
+    let input = BufReader::with_capacity(64 << 10, input);
+    let mut decoder = zstd::Decoder::with_buffer(input).map_err(|e| broken(name, e))?;
+    decoder.window_log_max(WINDOW_LOG_MAX).map_err(|e| broken(name, e))?;
+    Ok(decoder)
+}
+
+fn to_end(name: &str, reader: &mut dyn Read) -> Result<()> {
+    std::io::copy(reader, &mut std::io::sink()).map(|_| ()).map_err(|e| broken(name, e))
+}
+
+fn broken(name: &str, e: std::io::Error) -> Error {
+    Error::new(Kind::Integrity, format!("{name} cannot be decoded")).because(e)
+}
+
+/// Runs `decode` over the hashed input, then decides by the stored bytes: if they are not the
+/// manifest's, that is the error, whatever decoding said.
+fn checked<R: Read, T>(
+    object: &Object,
+    input: R,
+    decode: impl FnOnce(&mut Hashing<R>) -> Result<T>,
+) -> Result<T> {
+    let mut hashing = Hashing::new(input);
+    let decoded = decode(&mut hashing);
+    if let Err(error) = &decoded
+        && error.kind() != Kind::Integrity
+    {
+        return decoded;
+    }
+    let beyond = object.bytes.saturating_add(1).saturating_sub(hashing.passed());
+    std::io::copy(&mut (&mut hashing).take(beyond), &mut std::io::sink())
+        .map_err(|e| read_failed(&object.name, e))?;
+    let (_, sha256, bytes) = hashing.finish();
+    object.check(bytes, sha256)?;
+    decoded
+}
+
+/// The error of reading `name` from the store, with ours unwrapped where it travelled inside an
+/// I/O error.
+pub fn read_failed(name: &str, e: std::io::Error) -> Error {
+    if e.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+        let inner = e.into_inner().and_then(|inner| inner.downcast::<Error>().ok());
+        return inner.map_or_else(|| Error::new(Kind::Io, format!("cannot read {name}")), |e| *e);
+    }
+    Error::new(Kind::Io, format!("cannot read {name}")).because(e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::pack::{Compressor, EXTENT_BYTES, Member, PackBuilder};
+    use crate::archive::seal::Recipients;
+    use age::secrecy::ExposeSecret;
+
+    fn keys() -> (Recipients, Identities, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let key = age::x25519::Identity::generate();
+        let file = dir.path().join("id");
+        crate::disk::write_new_durable(&file, key.to_string().expose_secret().as_bytes()).unwrap();
+        let recipients = Recipients::parse([key.to_public().to_string().as_str()]).unwrap();
+        (recipients, Identities::load(&[file], &|_| None).unwrap(), dir)
+    }
+
+    fn pack(recipients: &Recipients) -> (Object, Vec<u8>) {
+        let mut zstd = Compressor::new(3).unwrap();
+        let mut pack = PackBuilder::new(recipients, Vec::new()).unwrap();
+        let long = format!("{}/x", "d".repeat(150));
+        pack.append(&mut zstd, Member::Whole("a"), 0o644, 7, b"one").unwrap();
+        pack.append(&mut zstd, Member::Whole("empty"), 0o600, 7, b"").unwrap();
+        let place =
+            pack.append(&mut zstd, Member::Extent(&long, 4096), 0o600, 7, &vec![9; EXTENT_BYTES]).unwrap();
+        assert_eq!(place.frame, 1, "a large extent begins a frame");
+        let end = pack.finish(&mut zstd).unwrap();
+        let object = Object {
+            name: "packs/000000.tar.zst.age".into(),
+            bytes: end.bytes,
+            sha256: end.sha256,
+            frames: end.frames,
+        };
+        (object, end.sink)
+    }
+
+    #[test]
+    fn a_pack_reads_back_and_every_flipped_or_missing_byte_is_found() {
+        let (recipients, identities, _dir) = keys();
+        let (object, stored) = pack(&recipients);
+        let mut seen = Vec::new();
+        let read = |data: &[u8], seen: &mut Vec<(String, u64, u64)>| {
+            read_pack(&object, data, &identities, |member, content| {
+                let mut bytes = Vec::new();
+                content.read_to_end(&mut bytes).unwrap_or_default();
+                seen.push((member.path, member.offset, bytes.len() as u64));
+                Ok(())
+            })
+        };
+        read(&stored, &mut seen).unwrap();
+        assert_eq!(seen[0], ("a".into(), 0, 3));
+        assert_eq!(seen[1], ("empty".into(), 0, 0));
+        assert_eq!((seen[2].1, seen[2].2), (4096, EXTENT_BYTES as u64));
+        for at in 0..stored.len() {
+            let mut bad = stored.clone();
+            bad[at] ^= 1;
+            let error = read(&bad, &mut Vec::new()).unwrap_err();
+            assert!(matches!(error.kind(), Kind::Integrity | Kind::Identity), "byte {at}: {error:?}");
+        }
+        for cut in [0, 1, stored.len() / 2, stored.len() - 1] {
+            assert!(read(&stored[..cut], &mut Vec::new()).is_err(), "cut at {cut}");
+        }
+        let mut longer = stored.clone();
+        longer.push(0);
+        assert!(read(&longer, &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn member_names_that_lead_outside_are_refused() {
+        for bad in
+            ["files/../x", "files//x", "x/y", "extents/a/12", "extents/a/+0000000000000000012", "files/"]
+        {
+            assert!(MemberHeader::parse(bad, 0).is_err(), "{bad}");
+        }
+    }
+}
