@@ -12,6 +12,8 @@ use tokio::process::{Child, Command};
 
 /// Kept of each output stream: the end of it, where programs say what went wrong.
 const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A longer line is told cut.
+const LINE_BYTES_MAX: usize = 4096;
 /// What a child gets to clean up after SIGTERM before it is killed.
 pub const STOP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -66,10 +68,11 @@ pub fn spawn(command: &mut Command) -> Result<Child> {
 pub async fn run(command: &mut Command, limit: Duration) -> Result<Ended> {
     let child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let name = command.as_std().get_program().to_string_lossy().into_owned();
-    wait(child, &name, limit, std::future::pending()).await
+    wait(child, &name, limit, std::future::pending(), |_| {}).await
 }
 
 /// Waits for a child with piped outputs; stops it when `cancelled` resolves or `limit` is over.
+/// `on_line` is told each line of its standard error as it comes.
 ///
 /// # Errors
 /// [`Kind::Interrupted`] when cancelled, [`Kind::Unreachable`] past the limit.
@@ -78,9 +81,10 @@ pub async fn wait(
     name: &str,
     limit: Duration,
     cancelled: impl Future<Output = ()>,
+    on_line: impl FnMut(&str),
 ) -> Result<Ended> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let outputs = async { tokio::join!(end_of(stdout), end_of(stderr)) };
+    let outputs = async { tokio::join!(end_of(stdout, |_| {}), end_of(stderr, on_line)) };
     let done = async {
         let (status, (stdout, stderr)) = tokio::join!(child.wait(), outputs);
         (status, stdout, stderr)
@@ -110,14 +114,24 @@ pub async fn stop(child: &mut Child, signal: Signal, limit: Duration) {
 }
 
 /// Reads a stream to its end and keeps the last part of it.
-async fn end_of(stream: Option<impl AsyncRead + Unpin>) -> String {
+async fn end_of(stream: Option<impl AsyncRead + Unpin>, mut on_line: impl FnMut(&str)) -> String {
     let Some(mut stream) = stream else { return String::new() };
     let mut kept: Vec<u8> = Vec::new();
+    let mut line: Vec<u8> = Vec::new();
     let mut buffer = vec![0u8; 16 * 1024]; // on the heap: futures are moved about
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-        kept.extend_from_slice(&buffer[..count]);
+        let piece = &buffer[..count];
+        kept.extend_from_slice(piece);
         if kept.len() > 2 * OUTPUT_BYTES_MAX {
             kept.drain(..kept.len() - OUTPUT_BYTES_MAX);
+        }
+        for &byte in piece {
+            match byte {
+                b'\n' | b'\r' if line.is_empty() => {}
+                b'\n' | b'\r' => on_line(&String::from_utf8_lossy(&std::mem::take(&mut line))),
+                _ if line.len() < LINE_BYTES_MAX => line.push(byte),
+                _ => {}
+            }
         }
     }
     let from = kept.len().saturating_sub(OUTPUT_BYTES_MAX);

@@ -2,6 +2,8 @@
 //! finds its damage. Needs dumps of Odoo 17 with sales, stock, purchase, accounting and point of
 //! sale; see `LIFEBOAT_ODOO_TENANTS` in `common`.
 
+#![allow(clippy::unwrap_used)] // a test panics where it fails
+
 mod common;
 
 use std::path::Path;

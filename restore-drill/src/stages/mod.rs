@@ -5,4 +5,6 @@
 //! Kubernetes namespace is another kind of place and belongs beside `scratch`, giving the same
 //! [`scratch::Place`].
 
+pub mod integrity;
+pub mod restore;
 pub mod scratch;

@@ -1,6 +1,7 @@
 //! The place a drill restores into: a directory of its own with a private PostgreSQL that listens
 //! on a unix socket alone, in a directory that nobody else may enter.
 
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -180,28 +181,40 @@ async fn until_up(scratch: &mut Scratch) -> Result<()> {
 }
 
 /// Removes what drills that were killed left below `parent`: their servers are stopped and their
-/// directories, which hold restored data, removed. Those kept on request and those in use stay.
-/// Returns the directories removed.
+/// directories, which hold restored data, removed. Those kept on request, those in use and those of
+/// other accounts stay. Returns the directories removed, and an error for each that could not be.
 ///
 /// # Errors
-/// Where a directory cannot be looked at or removed.
-pub async fn sweep(parent: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
-    let mut removed = Vec::new();
+/// Where `parent` cannot be listed.
+pub async fn sweep(parent: &Path, prefix: &str) -> Result<Vec<Result<PathBuf>>> {
+    let owner = Account::for_server().await?.uid();
+    let mut swept = Vec::new();
     for entry in disk::read_dir(parent)?.unwrap_or_default() {
         let dir = entry.path();
-        let ours = entry.file_name().to_string_lossy().starts_with(prefix);
-        if !ours || !dir.is_dir() || disk::metadata(&dir.join(KEEP))?.is_some() {
-            continue;
+        let ours = disk::metadata(&dir)?.is_some_and(|meta| meta.is_dir() && meta.uid() == owner);
+        if ours && entry.file_name().to_string_lossy().starts_with(prefix) {
+            swept.extend(sweep_one(&dir).await.map(|done| done.map(|()| dir)));
         }
-        if disk::metadata(&dir.join(LOCK))?.is_none() {
-            continue; // not made by us, or just being made
-        }
-        let Some(_lock) = disk::try_lock(&dir.join(LOCK))? else { continue };
-        stop_orphan(&dir.join("pg")).await;
-        disk::remove_tree(&dir)?;
-        removed.push(dir);
     }
-    Ok(removed)
+    Ok(swept)
+}
+
+/// `None` where the directory is kept or in use.
+async fn sweep_one(dir: &Path) -> Option<Result<()>> {
+    let lock = dir.join(LOCK);
+    let is_there = |path: &Path| disk::metadata(path).map(|meta| meta.is_some());
+    let take = || match (is_there(&dir.join(KEEP))?, is_there(&lock)?) {
+        (false, true) => disk::try_lock(&lock),
+        _ => Ok(None), // kept; or not made by us, or just being made
+    };
+    match take() {
+        Err(e) => Some(Err(e)),
+        Ok(None) => None,
+        Ok(Some(_held)) => {
+            stop_orphan(&dir.join("pg")).await;
+            Some(disk::remove_tree(dir))
+        }
+    }
 }
 
 /// Stops the server of a cluster directory whose drill is gone. The process is asked only when its
@@ -250,6 +263,13 @@ impl Account {
         Ok(Account::Other { uid: numbers[0], gid: numbers[1] })
     }
 
+    fn uid(&self) -> u32 {
+        match self {
+            Account::Own => rustix::process::geteuid().as_raw(),
+            Account::Other { uid, .. } => *uid,
+        }
+    }
+
     fn own(&self, path: &Path) -> Result<()> {
         match self {
             Account::Own => Ok(()),
@@ -271,5 +291,63 @@ impl Account {
             command.uid(*uid).gid(*gid);
         }
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn bin_dir() -> PathBuf {
+        for major in (13..=20).rev() {
+            if let Ok(dir) = crate::programs::find(major, None).await {
+                return dir;
+            }
+        }
+        panic!("no PostgreSQL server is installed: apt-get install postgresql");
+    }
+
+    fn open_dir() -> tempfile::TempDir {
+        let dir = tempfile::Builder::new().prefix("rd-").tempdir().unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(dir.path(), open).unwrap();
+        dir
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_drill_left_is_removed_and_what_is_in_use_or_kept_stays() {
+        let parent = open_dir();
+        let bin_dir = bin_dir().await;
+        let at = |name: &str| parent.path().join(name);
+        let killed = Scratch::start(&at("d-killed"), &bin_dir).await.unwrap();
+        let used = Scratch::start(&at("d-used"), &bin_dir).await.unwrap();
+        let kept = Scratch::start(&at("d-kept"), &bin_dir).await.unwrap();
+        kept.tear_down(true).await.unwrap();
+
+        // As SIGKILL does: the lock is let go, the server runs on, nobody waits for it.
+        let Scratch { mut server, place, _lock, .. } = killed;
+        drop(_lock);
+        assert!(place.connect("postgres").await.is_ok());
+        let reaper = tokio::spawn(async move { server.wait().await });
+
+        let swept = sweep(parent.path(), "d-").await.unwrap();
+        let removed: Vec<PathBuf> = swept.into_iter().map(|done| done.unwrap()).collect();
+        assert_eq!(removed, [at("d-killed")]);
+        reaper.await.unwrap().unwrap();
+        assert!(used.place().connect("postgres").await.is_ok());
+        assert!(at("d-kept").join("pg").exists());
+        used.tear_down(false).await.unwrap();
+        assert!(!at("d-used").exists());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_of_a_place_that_could_not_be_made() {
+        let parent = open_dir();
+        let dir = parent.path().join("d");
+        let error = Scratch::start(&dir, Path::new("/nonexistent")).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(!dir.exists());
+        let long = parent.path().join("x".repeat(120));
+        assert_eq!(Scratch::start(&long, Path::new("/nonexistent")).await.unwrap_err().kind(), Kind::Config);
     }
 }

@@ -1,5 +1,8 @@
 //! A private PostgreSQL for a test, gone when the test is.
 
+#![allow(dead_code)] // each test uses a part of it
+#![allow(clippy::unwrap_used)] // a test panics where it fails
+
 use std::path::{Path, PathBuf};
 
 use restore_drill::programs;
@@ -8,7 +11,7 @@ use restore_drill::stages::scratch::Scratch;
 /// A scratch cluster below a directory of its own that user postgres may enter.
 pub struct Cluster {
     pub scratch: Scratch,
-    #[allow(dead_code)]
+
     pub bin_dir: PathBuf,
     pub _dir: tempfile::TempDir,
 }
@@ -41,7 +44,7 @@ pub async fn newest() -> PathBuf {
 }
 
 /// The real tenants, `<name>.dump` each, in the directory named by `LIFEBOAT_ODOO_TENANTS`.
-#[allow(dead_code)]
+
 pub fn real_dumps() -> Vec<PathBuf> {
     let Some(dir) = std::env::var_os("LIFEBOAT_ODOO_TENANTS") else { return Vec::new() };
     let entries = lifeboat::disk::read_dir(Path::new(&dir)).unwrap().unwrap_or_default();
