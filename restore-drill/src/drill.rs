@@ -6,25 +6,20 @@ use std::time::{Duration, Instant};
 
 use lifeboat::clock::{self, Timestamp};
 use lifeboat::error::{Error, Kind, Result};
-use lifeboat::names::{bytes_text, random_hex};
+use lifeboat::names::random_hex;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::checks::Catalogue;
 use crate::plan::Plan;
 use crate::report::{self, NotChecked, Report, Stage, StageStatus, Summary};
-use crate::run_checks::{self, Outcome, Status};
+use crate::run_checks::Outcome;
 use crate::snapshot::Snapshot;
-use crate::stages::integrity::{self, Integrity};
-use crate::stages::restore::{self, Baseline, Order};
-use crate::stages::scratch::{self, Place, Scratch};
+use crate::stages::integrity::Integrity;
+use crate::stages::restore::{Baseline, Order};
+use crate::stages::scratch::Scratch;
 use crate::verdict::{self, Facts, Measure, StageError, Verdict};
-use crate::{programs, say};
-
-/// The name of the restored database: the scratch server holds no other.
-const DATABASE: &str = "drill";
-/// The scratch directories of all drills begin with this.
-const SCRATCH_PREFIX: &str = "restore-drill-";
+use crate::{say, steps};
 
 /// What a drill is run with, all of it checked.
 #[derive(Clone, Debug)]
@@ -109,13 +104,15 @@ impl<'a> Drill<'a> {
 
     async fn all(&mut self, chosen: impl Future<Output = Result<Chosen>>) {
         let setup = self.setup;
-        self.chosen = self.stage("prepare", Stop::Drop, async { chosen.await.map(told) }).await;
+        self.chosen = self.stage("prepare", Stop::Drop, async { chosen.await.map(steps::told) }).await;
         let snapshot = self.chosen.as_ref().map(|chosen| chosen.snapshot.clone());
 
-        let dir = setup.plan.scratch_dir.join(format!("{SCRATCH_PREFIX}{}", self.id));
+        let dir = setup.plan.scratch_dir.join(format!("{}{}", steps::SCRATCH_PREFIX, self.id));
         let scratch = match &snapshot {
             None => self.not_run("scratch"),
-            Some(snapshot) => self.stage("scratch", Stop::ByItself, make(&setup.plan, &dir, snapshot)).await,
+            Some(snapshot) => {
+                self.stage("scratch", Stop::ByItself, steps::make(&setup.plan, &dir, snapshot)).await
+            }
         };
         let place = scratch.as_ref().map(|(scratch, _)| scratch.place().clone());
         let restored = match (&snapshot, &scratch, &place) {
@@ -125,11 +122,11 @@ impl<'a> Drill<'a> {
                     config: &setup.plan.config,
                     tenant: &setup.plan.tenant,
                     snapshot: &snapshot.id,
-                    database: DATABASE,
+                    database: steps::DATABASE,
                     bin_dir,
                 };
                 let cancel = self.cancel;
-                self.stage("restore", Stop::ByItself, restore_told(&order, place, cancel)).await
+                self.stage("restore", Stop::ByItself, steps::restore(&order, place, cancel)).await
             }
             _ => self.not_run("restore"),
         };
@@ -137,8 +134,8 @@ impl<'a> Drill<'a> {
             (Some(place), Some(snapshot), Some(restored)) => {
                 self.baseline = restored.baseline;
                 self.answer = Some(restored.answer);
-                self.integrity = self.stage("integrity", Stop::Drop, look_at_files(place, snapshot)).await;
-                let checks = check(place, setup);
+                self.integrity = self.stage("integrity", Stop::Drop, steps::look(place, snapshot)).await;
+                let checks = steps::check(place, setup);
                 self.outcomes = self.stage("invariants", Stop::Drop, checks).await.unwrap_or_default();
                 if self.errors.is_empty() {
                     self.rto_ms = Some(ms(self.clock.elapsed()));
@@ -209,7 +206,7 @@ impl<'a> Drill<'a> {
         let (status, note) = match note {
             Ok(note) => (StageStatus::Done, note),
             Err(error) => {
-                let message = one_line(&error);
+                let message = steps::one_line(&error);
                 // Restored data that stays behind is a failure of the drill's own promise.
                 let is_failure =
                     matches!(error.kind(), Kind::Integrity | Kind::Signature) || name == "teardown";
@@ -285,21 +282,6 @@ fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// First line, causes and effect of an error, for a table cell.
-fn one_line(error: &Error) -> String {
-    let mut text = error.what().to_owned();
-    for cause in error.causes() {
-        text.push_str(": ");
-        text.push_str(&cause);
-    }
-    for (name, part) in [("effect", error.effect_text()), ("next", error.next_text())] {
-        if let Some(part) = part {
-            text.push_str(&format!("; {name}: {part}"));
-        }
-    }
-    text.replace('\n', " | ")
-}
-
 fn say_verdict(verdict: Verdict, reasons: &[String], rpo: Measure, rto: Measure) {
     for reason in reasons {
         say::line(&format!("  - {reason}"));
@@ -312,73 +294,4 @@ fn say_verdict(verdict: Verdict, reasons: &[String], rpo: Measure, rto: Measure)
         }
     };
     say::line(&format!("{}   {}   {}", verdict.words(), of("RPO", rpo), of("RTO", rto)));
-}
-
-fn told(chosen: Chosen) -> (Chosen, String) {
-    let snapshot = &chosen.snapshot;
-    let release =
-        snapshot.release.as_ref().map_or_else(String::new, |release| format!(", release {release}"));
-    let note = format!("snapshot {}{release}, point {}", snapshot.id, clock::text(snapshot.point));
-    (chosen, note)
-}
-
-async fn make(plan: &Plan, dir: &Path, snapshot: &Snapshot) -> Result<((Scratch, PathBuf), String)> {
-    for left in scratch::sweep(&plan.scratch_dir, SCRATCH_PREFIX).await? {
-        match left {
-            Ok(dir) => say::line(&format!("  removed {}, left by a drill that was killed", dir.display())),
-            Err(e) => say::line(&format!("  what a killed drill left is still there: {}", one_line(&e))),
-        }
-    }
-    let bin_dir = programs::find(snapshot.postgres_major, plan.postgres_bin_dir.as_deref()).await?;
-    let scratch = Scratch::start(dir, &bin_dir).await?;
-    let note = format!("PostgreSQL {} in {}", snapshot.postgres_major, dir.display());
-    Ok(((scratch, bin_dir), note))
-}
-
-async fn restore_told(
-    order: &Order<'_>,
-    place: &Place,
-    cancel: &CancellationToken,
-) -> Result<(restore::Restored, String)> {
-    let on_line = |line: &str| say::line(&format!("  | {line}"));
-    let restored = restore::run(order, place, cancel, on_line).await?;
-    let note = match &restored.baseline {
-        Some(baseline) => format!("{} differences to the baseline of the backup", baseline.differences_count),
-        None => "restored; it did not say that it compared with the baseline".to_owned(),
-    };
-    Ok((restored, note))
-}
-
-async fn look_at_files(place: &Place, snapshot: &Snapshot) -> Result<(Integrity, String)> {
-    let mut found = Integrity::default();
-    let mut connection = place.connect(DATABASE).await?;
-    let filestore = restore::filestore(&place.data_dir, DATABASE);
-    integrity::files(&mut connection, &filestore, &snapshot.missing, &mut found).await?;
-    integrity::amcheck(&mut connection, &mut found).await?;
-    let mut note =
-        format!("{} of {} files right ({})", found.files_right, found.files, bytes_text(found.bytes));
-    if found.missing_known + found.empty_absent > 0 {
-        let absent = found.missing_known + found.empty_absent;
-        note.push_str(&format!(", {absent} absent as expected"));
-    }
-    match &found.amcheck_skipped {
-        Some(why) => note.push_str(&format!("; amcheck not run: {why}")),
-        None => note.push_str(&format!(
-            "; {} tables and {} indexes, {} problems",
-            found.tables, found.indexes, found.index_problems
-        )),
-    }
-    Ok((found, note))
-}
-
-async fn check(place: &Place, setup: &Setup) -> Result<(Vec<Outcome>, String)> {
-    let mut connection = place.connect(DATABASE).await?;
-    let outcomes = run_checks::run(&mut connection, &setup.catalogue, setup.plan.check_timeout).await?;
-    let hard = Summary::of(&outcomes).hard;
-    let noted = outcomes.iter().filter(|outcome| outcome.status == Status::Noted).count();
-    let note = format!(
-        "{} of {} hard checks passed, {} failed, {} skipped, {} in error; {noted} others noted",
-        hard.passed, hard.all, hard.failed, hard.skipped, hard.error
-    );
-    Ok((outcomes, note))
 }

@@ -90,7 +90,11 @@ fn measures(out: &mut String, report: &Report) -> std::fmt::Result {
          production failed at that moment. RTO is the time from the beginning of the drill to the last check: finding \
          the snapshot, making the server, restoring, validating. It does not contain noticing a disaster, deciding, \
          getting a machine, or starting Odoo."
-    )
+    )?;
+    match report.snapshot.as_ref().is_some_and(|snapshot| snapshot.by_choice) {
+        true => writeln!(out, "\nThe snapshot was named, so its age says nothing about newer ones."),
+        false => Ok(()),
+    }
 }
 
 fn met(measure: Measure) -> &'static str {
@@ -244,4 +248,104 @@ fn code(text: &str) -> String {
     let fence = "`".repeat(longest + 1);
     let pad = if line.starts_with('`') || line.ends_with('`') { " " } else { "" };
     format!("{fence}{pad}{line}{pad}{fence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{NotChecked, SCHEMA, SCHEMA_VERSION, Stage, Summary};
+    use crate::stages::integrity::Integrity;
+    use lifeboat::clock::Timestamp;
+
+    fn report() -> Report {
+        let outcome = |id: &str, severity, status| Outcome {
+            id: id.into(),
+            area: "own".into(),
+            severity,
+            title: format!("rule {id} of a_b | c"),
+            reason: "Because <b>it</b> matters.".into(),
+            status,
+            violations: Some(2),
+            samples: vec!["12 `S00012`\n# not a heading".into()],
+            message: None,
+            ms: 3,
+        };
+        let checks = vec![
+            outcome("ABC01", Severity::Hard, Status::Failed),
+            outcome("ABC02", Severity::Base, Status::Noted),
+            outcome("ABC03", Severity::Hard, Status::Passed),
+        ];
+        let stage = |name: &str, status, note: &str| Stage {
+            name: name.into(),
+            status,
+            ms: 1_500,
+            note: note.into(),
+            in_rto: name != "teardown",
+        };
+        Report {
+            schema: SCHEMA.into(),
+            schema_version: SCHEMA_VERSION,
+            drill: "19700101T000000Z-drill-00000000".into(),
+            written_by: "restore-drill 0".into(),
+            plan: "/plans/shop.toml".into(),
+            tenant: "shop".parse().unwrap(),
+            begun: Timestamp::UNIX_EPOCH,
+            ended: Timestamp::UNIX_EPOCH,
+            verdict: Verdict::Failed,
+            exit_code: 1,
+            reasons: vec!["check ABC01: 2 violations".into()],
+            rpo: Measure { objective_ms: Some(3_600_000), measured_ms: Some(7_200_000) },
+            rto: Measure { objective_ms: None, measured_ms: None },
+            snapshot: None,
+            stages: vec![
+                stage("restore", StageStatus::Done, "restored"),
+                stage("integrity", StageStatus::Error, "no luck"),
+                stage("teardown", StageStatus::NotRun, "nothing to tear down"),
+            ],
+            baseline: None,
+            integrity: Some(Integrity { files: 3, missing: 1, ..Integrity::default() }),
+            summary: Summary::of(&checks),
+            checks,
+            not_checked: vec![NotChecked {
+                what: "business transactions".into(),
+                why: "Odoo was not started".into(),
+            }],
+            restore_answer: None,
+            kept: Some("/var/tmp/x".into()),
+        }
+    }
+
+    #[test]
+    fn the_verdict_comes_first_and_what_was_not_checked_is_told() {
+        let text = render(&report());
+        assert!(text.starts_with("# Restore drill FAILED: tenant shop\n"), "{text}");
+        for line in [
+            "- check ABC01: 2 violations\n",
+            "| RPO | 60 min 0 s | 2 h 0 min | **missed** |\n",
+            "| RTO | none given | not measured |  |\n",
+            "| restore | 1 s | yes | restored |\n",
+            "| integrity | 1 s | yes | **error**: no luck |\n",
+            "| teardown | not run | no | nothing to tear down |\n",
+            "### ABC01: rule ABC01 of a_b \\| c\n",
+            "2 violations. Because \\<b\\>it\\</b\\> matters.\n",
+            "- ``12 `S00012` # not a heading``\n",
+            "| missing | 1 |\n",
+            "| hard | 2 | 1 | 1 | 0 | 0 | 0 |\n",
+            "| ABC02 | base | 2 | rule ABC02 of a_b \\| c |\n",
+            "| business transactions | Odoo was not started |\n",
+            "| restored data | **kept** in /var/tmp/x |\n",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in:\n{text}");
+        }
+        assert!(!text.contains("\n# not"), "a sample cannot make a heading");
+    }
+
+    #[test]
+    fn text_from_a_database_cannot_pass_for_markup() {
+        assert_eq!(plain("sale_order _x_ <a>|*b*`c`"), "sale_order \\_x\\_ \\<a\\>\\|\\*b\\*\\`c\\`");
+        assert_eq!(plain("a\nb\tc"), "a b c");
+        assert_eq!(code("a"), "`a`");
+        assert_eq!(code("`a``b"), "``` `a``b ```");
+        assert_eq!(code("\u{1b}[31mred"), "` [31mred`");
+    }
 }

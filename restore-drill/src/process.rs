@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lifeboat::clock;
 use lifeboat::error::{Error, Kind, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
@@ -103,12 +103,17 @@ pub async fn wait(
     Err(stopped)
 }
 
-/// Asks a child to end with `signal`, and kills it where it has not after `limit`.
+/// Asks a child to end with `signal`, and kills it, its own children too, where it has not after
+/// `limit`.
 pub async fn stop(child: &mut Child, signal: Signal, limit: Duration) {
     if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
         let _ = kill_process(pid, signal); // gone already is fine
     }
     if tokio::time::timeout(limit, child.wait()).await.is_err() {
+        // With its children: not waited for yet, so the number of its group is still its own.
+        if let Some(group) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         let _ = child.kill().await;
     }
 }

@@ -1,7 +1,6 @@
 //! Runs the check catalogue on a restored database, one check at a time, each alone in a
 //! read-only transaction with a time limit.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, Row, SqlSafeStr, Statement, TypeInfo};
 
 use crate::checks::{Catalogue, Check, Severity};
-use crate::series::Series;
+use crate::schema::Schema;
 
 /// Violations shown of each check, first in the order of their text.
 pub const SAMPLES: usize = 3;
@@ -103,58 +102,8 @@ pub async fn run(
     Ok(outcomes)
 }
 
-/// The Odoo series of this database: that of module `base`; `None` where it does not say.
-///
-/// # Errors
-/// [`Kind::Postgres`] where the question cannot be asked.
-pub async fn series(connection: &mut PgConnection) -> Result<Option<Series>> {
-    let there: bool = ask(connection, "SELECT to_regclass('public.ir_module_module') IS NOT NULL").await?;
-    if !there {
-        return Ok(None);
-    }
-    let sql = "SELECT max(latest_version)::text FROM public.ir_module_module WHERE name = 'base'";
-    let version: Option<String> = ask(connection, sql).await?;
-    Ok(version.as_deref().and_then(Series::of_version))
-}
-
-async fn ask<T>(connection: &mut PgConnection, sql: &'static str) -> Result<T>
-where
-    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
-{
-    sqlx::query_scalar(sql).fetch_one(connection).await.map_err(|e| failed("ask the restored database", e))
-}
-
 fn failed(verb: &str, source: sqlx::Error) -> Error {
     Error::new(Kind::Postgres, format!("cannot {verb}")).because(source)
-}
-
-/// What exists in the database, to decide which checks apply.
-struct Schema {
-    series: Option<Series>,
-    tables: BTreeSet<String>,
-    columns: BTreeSet<(String, String)>,
-}
-
-impl Schema {
-    fn reason_to_skip(&self, check: &Check) -> Option<String> {
-        match self.series {
-            _ if check.versions.all() => {}
-            None => return Some(format!("for Odoo {}, and the series is not known", check.versions)),
-            Some(series) if !check.versions.include(series) => {
-                return Some(format!("for Odoo {}, this is {series}", check.versions));
-            }
-            Some(_) => {}
-        }
-        let missing = check.requires.iter().find(|needed| match &needed.column {
-            Some(column) => !self.columns.contains(&(needed.table.clone(), column.clone())),
-            None => !self.tables.contains(&needed.table),
-        })?;
-        let table_is_there = self.tables.contains(&missing.table);
-        Some(match &missing.column {
-            Some(column) if table_is_there => format!("column {}.{column} is not there", missing.table),
-            _ => format!("table {} is not there", missing.table),
-        })
-    }
 }
 
 async fn prepare(connection: &mut PgConnection, catalogue: &Catalogue) -> Result<Schema> {
@@ -165,23 +114,7 @@ async fn prepare(connection: &mut PgConnection, catalogue: &Catalogue) -> Result
         execute(connection, prelude, "make the helper functions of the checks (prelude.sql)").await?;
     }
     execute(connection, "SET default_transaction_read_only = on", "set up the session of the checks").await?;
-    let series = series(connection).await?;
-    let rows = sqlx::query_as::<_, (String, Option<String>)>(
-        "SELECT c.relname::text, a.attname::text FROM pg_class c \
-         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
-         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
-    )
-    .fetch_all(connection)
-    .await
-    .map_err(|e| failed("list the tables of the restored database", e))?;
-    let mut schema = Schema { series, tables: BTreeSet::new(), columns: BTreeSet::new() };
-    for (table, column) in rows {
-        if let Some(column) = column {
-            schema.columns.insert((table.clone(), column));
-        }
-        schema.tables.insert(table);
-    }
-    Ok(schema)
+    Schema::read(connection).await
 }
 
 async fn execute(connection: &mut PgConnection, script: &str, verb: &str) -> Result<()> {

@@ -56,7 +56,7 @@ impl Snapshot {
             point: manifest.point,
             ended: manifest.ended,
             by_choice,
-            postgres_major: dump.server_version_num / 10_000,
+            postgres_major: dump.server_major,
             odoo_version: dump.odoo_version.clone(),
             database_bytes: dump.database_bytes,
             filestore: files.map(|link| link.snapshot.clone()),

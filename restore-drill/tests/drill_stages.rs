@@ -16,7 +16,6 @@ use lifeboat::names::SnapshotId;
 use restore_drill::checks;
 use restore_drill::drill::{self, Chosen, Setup};
 use restore_drill::plan;
-use restore_drill::programs;
 use restore_drill::report::{Report, StageStatus};
 use restore_drill::run_checks::Status;
 use restore_drill::snapshot::Snapshot;
@@ -78,16 +77,6 @@ fn case(hook: &str, after: &str, more: &str) -> Case {
     Case { _dir: dir, scratch, setup }
 }
 
-async fn major() -> u32 {
-    let dir = common::newest().await;
-    for major in 13..=20 {
-        if programs::find(major, Some(&dir)).await.is_ok() {
-            return major;
-        }
-    }
-    panic!("unknown version in {}", dir.display());
-}
-
 async fn snapshot(point: Timestamp) -> Chosen {
     let id = SnapshotId::new(point, "dump");
     let snapshot = Snapshot {
@@ -98,7 +87,7 @@ async fn snapshot(point: Timestamp) -> Chosen {
         point,
         ended: point,
         by_choice: false,
-        postgres_major: major().await,
+        postgres_major: common::newest_major().await,
         odoo_version: Some("17.0.1.3".into()),
         database_bytes: 1,
         filestore: Some(SnapshotId::new(point, "filestore")),
@@ -228,4 +217,37 @@ async fn a_place_that_was_asked_for_stays_and_no_snapshot_is_could_not_run() {
     let report = drill::run(&case.setup, none, &CancellationToken::new()).await;
     assert_eq!((report.verdict, report.snapshot), (Verdict::CouldNotRun, None));
     assert_eq!(left_in(&case.scratch), [kept]);
+}
+
+/// Needs `<name>.dump` and `<name>.filestore.tar.zst` of real tenants; see `LIFEBOAT_ODOO_TENANTS`.
+#[tokio::test]
+async fn real_tenants_pass_and_one_flipped_bit_in_a_file_fails() {
+    let dumps = common::real_dumps();
+    if dumps.is_empty() {
+        println!("SKIPPED: LIFEBOAT_ODOO_TENANTS names no directory with real dumps");
+        return;
+    }
+    for dump in dumps {
+        let restore = format!(
+            "export PGHOST=\"$LIFEBOAT_POSTGRES_HOST\" PGPORT=\"$LIFEBOAT_POSTGRES_PORT\" PGUSER=postgres\n\
+             \"$LIFEBOAT_POSTGRES_BIN_DIR/createdb\" -T template0 \"$name\"\n\
+             \"$LIFEBOAT_POSTGRES_BIN_DIR/pg_restore\" --no-owner --exit-on-error -d \"$name\" '{dump}'\n\
+             mkdir -p \"$data/filestore/$name\"; zstd -dc '{files}' | tar xf - -C \"$data/filestore/$name\"\n",
+            dump = dump.display(),
+            files = dump.with_extension("filestore.tar.zst").display()
+        );
+        let end = "echo '{\"baseline\": {\"tables\": 481, \"differences\": []}}'; exit 0";
+        let report = drilled(&case(&format!("{restore}{end}"), "", ""), Duration::ZERO).await;
+        assert_eq!(report.verdict, Verdict::Passed, "{:?}", report.reasons);
+        let integrity = report.integrity.clone().unwrap();
+        assert!(integrity.files > 1000 && integrity.files_right + integrity.empty_absent == integrity.files);
+        assert!(report.summary.hard.passed >= 55, "{:?}", report.summary);
+
+        let flip = "file=$(find \"$data/filestore/$name\" -type f -size +100k | grep -v checklist | sort | head -1)\n\
+                    printf x | dd of=\"$file\" bs=1 seek=70000 conv=notrunc status=none\n";
+        let report = drilled(&case(&format!("{restore}{flip}{end}"), "", ""), Duration::ZERO).await;
+        let integrity = report.integrity.clone().unwrap();
+        assert_eq!((report.verdict, integrity.wrong_content), (Verdict::Failed, 1), "{:?}", report.reasons);
+        println!("{}", restore_drill::markdown::render(&report));
+    }
 }

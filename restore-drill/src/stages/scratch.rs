@@ -1,7 +1,6 @@
 //! The place a drill restores into: a directory of its own with a private PostgreSQL that listens
 //! on a unix socket alone, in a directory that nobody else may enter.
 
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,9 +11,10 @@ use lifeboat::{clock, disk};
 use rustix::process::Signal;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, PgConnection};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::process;
+use crate::stages::account::Account;
 
 /// The superuser of the private cluster, and the account it runs as where the drill runs as root.
 pub const SUPERUSER: &str = "postgres";
@@ -91,6 +91,12 @@ impl Scratch {
         made
     }
 
+    /// As SIGKILL leaves it: the lock is let go, the server runs on.
+    #[cfg(test)]
+    pub(crate) fn abandon(self) -> (Child, Place) {
+        (self.server, self.place)
+    }
+
     /// Where the restored tenant is.
     pub fn place(&self) -> &Place {
         &self.place
@@ -109,8 +115,10 @@ impl Scratch {
     }
 }
 
-const KEEP: &str = "KEEP";
-const LOCK: &str = "lock";
+/// Marks a directory that was kept on request.
+pub(crate) const KEEP: &str = "KEEP";
+/// Locked as long as a drill uses the directory.
+pub(crate) const LOCK: &str = "lock";
 
 async fn make(dir: &Path, bin_dir: &Path) -> Result<Scratch> {
     let lock = disk::try_lock(&dir.join(LOCK))?
@@ -180,164 +188,15 @@ async fn until_up(scratch: &mut Scratch) -> Result<()> {
     }
 }
 
-/// Removes what drills that were killed left below `parent`: their servers are stopped and their
-/// directories, which hold restored data, removed. Those kept on request, those in use and those of
-/// other accounts stay. Returns the directories removed, and an error for each that could not be.
-///
-/// # Errors
-/// Where `parent` cannot be listed.
-pub async fn sweep(parent: &Path, prefix: &str) -> Result<Vec<Result<PathBuf>>> {
-    let owner = Account::for_server().await?.uid();
-    let mut swept = Vec::new();
-    for entry in disk::read_dir(parent)?.unwrap_or_default() {
-        let dir = entry.path();
-        let ours = disk::metadata(&dir)?.is_some_and(|meta| meta.is_dir() && meta.uid() == owner);
-        if ours && entry.file_name().to_string_lossy().starts_with(prefix) {
-            swept.extend(sweep_one(&dir).await.map(|done| done.map(|()| dir)));
-        }
-    }
-    Ok(swept)
-}
-
-/// `None` where the directory is kept or in use.
-async fn sweep_one(dir: &Path) -> Option<Result<()>> {
-    let lock = dir.join(LOCK);
-    let is_there = |path: &Path| disk::metadata(path).map(|meta| meta.is_some());
-    let take = || match (is_there(&dir.join(KEEP))?, is_there(&lock)?) {
-        (false, true) => disk::try_lock(&lock),
-        _ => Ok(None), // kept; or not made by us, or just being made
-    };
-    match take() {
-        Err(e) => Some(Err(e)),
-        Ok(None) => None,
-        Ok(Some(_held)) => {
-            stop_orphan(&dir.join("pg")).await;
-            Some(disk::remove_tree(dir))
-        }
-    }
-}
-
-/// Stops the server of a cluster directory whose drill is gone. The process is asked only when its
-/// command line names this very directory: numbers of ended processes are given out again.
-async fn stop_orphan(cluster: &Path) {
-    let Ok(file) = disk::read_text(&cluster.join("postmaster.pid"), 4096) else { return };
-    let Some(raw) = file.lines().next().and_then(|line| line.trim().parse::<i32>().ok()) else { return };
-    let Some(pid) = rustix::process::Pid::from_raw(raw) else { return };
-    let is_it = || {
-        let line = disk::read(&PathBuf::from(format!("/proc/{raw}/cmdline")), 64 * 1024).unwrap_or_default();
-        let wanted = cluster.as_os_str().as_encoded_bytes();
-        line.split(|byte| *byte == 0).any(|argument| argument == wanted)
-    };
-    let begun = clock::instant();
-    if is_it() {
-        let _ = rustix::process::kill_process(pid, Signal::QUIT);
-    }
-    while is_it() && begun.elapsed() < STOP_LIMIT {
-        clock::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// The account that the server runs as: PostgreSQL refuses to run as root.
-enum Account {
-    Own,
-    Other { uid: u32, gid: u32 },
-}
-
-impl Account {
-    async fn for_server() -> Result<Account> {
-        if !rustix::process::geteuid().is_root() {
-            return Ok(Account::Own);
-        }
-        let mut numbers = [0u32; 2];
-        for (number, flag) in numbers.iter_mut().zip(["-u", "-g"]) {
-            let mut id = Command::new("id");
-            id.args([flag, SUPERUSER]);
-            let ended = process::run(&mut id, Duration::from_secs(30)).await?;
-            *number = ended.stdout.trim().parse().map_err(|_| {
-                let what = format!("there is no user {SUPERUSER} on this machine");
-                Error::new(Kind::Postgres, what)
-                    .because(ended.last_words())
-                    .next("install PostgreSQL, or run the drill as another user than root")
-            })?;
-        }
-        Ok(Account::Other { uid: numbers[0], gid: numbers[1] })
-    }
-
-    fn uid(&self) -> u32 {
-        match self {
-            Account::Own => rustix::process::geteuid().as_raw(),
-            Account::Other { uid, .. } => *uid,
-        }
-    }
-
-    fn own(&self, path: &Path) -> Result<()> {
-        match self {
-            Account::Own => Ok(()),
-            Account::Other { uid, gid } => std::os::unix::fs::chown(path, Some(*uid), Some(*gid))
-                .map_err(|e| Error::file("change the owner of", path, e)),
-        }
-    }
-
-    /// A command of PostgreSQL's, without what the environment may say about other servers.
-    fn command(&self, program: &Path, dir: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(dir).env("LC_ALL", "C");
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("PG") {
-                command.env_remove(name);
-            }
-        }
-        if let Account::Other { uid, gid } = self {
-            command.uid(*uid).gid(*gid);
-        }
-        command
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    async fn bin_dir() -> PathBuf {
-        for major in (13..=20).rev() {
-            if let Ok(dir) = crate::programs::find(major, None).await {
-                return dir;
-            }
-        }
-        panic!("no PostgreSQL server is installed: apt-get install postgresql");
-    }
 
     fn open_dir() -> tempfile::TempDir {
         let dir = tempfile::Builder::new().prefix("rd-").tempdir().unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(dir.path(), open).unwrap();
         dir
-    }
-
-    #[tokio::test]
-    async fn what_a_killed_drill_left_is_removed_and_what_is_in_use_or_kept_stays() {
-        let parent = open_dir();
-        let bin_dir = bin_dir().await;
-        let at = |name: &str| parent.path().join(name);
-        let killed = Scratch::start(&at("d-killed"), &bin_dir).await.unwrap();
-        let used = Scratch::start(&at("d-used"), &bin_dir).await.unwrap();
-        let kept = Scratch::start(&at("d-kept"), &bin_dir).await.unwrap();
-        kept.tear_down(true).await.unwrap();
-
-        // As SIGKILL does: the lock is let go, the server runs on, nobody waits for it.
-        let Scratch { mut server, place, _lock, .. } = killed;
-        drop(_lock);
-        assert!(place.connect("postgres").await.is_ok());
-        let reaper = tokio::spawn(async move { server.wait().await });
-
-        let swept = sweep(parent.path(), "d-").await.unwrap();
-        let removed: Vec<PathBuf> = swept.into_iter().map(|done| done.unwrap()).collect();
-        assert_eq!(removed, [at("d-killed")]);
-        reaper.await.unwrap().unwrap();
-        assert!(used.place().connect("postgres").await.is_ok());
-        assert!(at("d-kept").join("pg").exists());
-        used.tear_down(false).await.unwrap();
-        assert!(!at("d-used").exists());
     }
 
     #[tokio::test]

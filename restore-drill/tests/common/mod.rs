@@ -11,7 +11,6 @@ use restore_drill::stages::scratch::Scratch;
 /// A scratch cluster below a directory of its own that user postgres may enter.
 pub struct Cluster {
     pub scratch: Scratch,
-
     pub bin_dir: PathBuf,
     pub _dir: tempfile::TempDir,
 }
@@ -35,16 +34,20 @@ pub fn open_dir() -> tempfile::TempDir {
 
 /// The programs of the newest PostgreSQL that is installed.
 pub async fn newest() -> PathBuf {
+    programs::find(newest_major().await, None).await.unwrap()
+}
+
+/// Its major version.
+pub async fn newest_major() -> u32 {
     for major in (13..=20).rev() {
-        if let Ok(dir) = programs::find(major, None).await {
-            return dir;
+        if programs::find(major, None).await.is_ok() {
+            return major;
         }
     }
     panic!("no PostgreSQL server is installed: apt-get install postgresql");
 }
 
 /// The real tenants, `<name>.dump` each, in the directory named by `LIFEBOAT_ODOO_TENANTS`.
-
 pub fn real_dumps() -> Vec<PathBuf> {
     let Some(dir) = std::env::var_os("LIFEBOAT_ODOO_TENANTS") else { return Vec::new() };
     let entries = lifeboat::disk::read_dir(Path::new(&dir)).unwrap().unwrap_or_default();
