@@ -1,0 +1,11 @@
+-- id: POS07
+-- area: pos
+-- severity: hard
+-- title: an invoiced POS order has a posted invoice
+-- versions: *
+-- requires: account_move.state pos_order.account_move pos_order.name pos_order.state
+-- reason: The customer holds an invoice that the books no longer know.
+SELECT o.id || ' ' || o.name
+FROM pos_order o
+LEFT JOIN account_move m ON m.id = o.account_move
+WHERE o.state = 'invoiced' AND coalesce(m.state, '') <> 'posted'

@@ -1,0 +1,223 @@
+//! The check catalogue: SQL files with a header, read and validated before a drill begins.
+//!
+//! The files are embedded from `checks/` (its README.md describes the format) and may be joined by
+//! a directory of a customer's own. Everything that can be wrong with a file is found here, at the
+//! start, and never after hours of restoring.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use include_dir::{Dir, DirEntry, include_dir};
+use lifeboat::disk;
+use lifeboat::error::{Error, Kind, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::check_file;
+use crate::series::Versions;
+
+static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/checks");
+
+const FILE_BYTES_MAX: u64 = 256 * 1024;
+const EXTRA_CHECKS_MAX: usize = 10_000;
+
+/// What a violation means for the drill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// None on clean data: a violation is corruption and fails the drill.
+    Hard,
+    /// None or a constant on clean data: only a difference to the source means something.
+    Base,
+    /// Known not to hold everywhere: reported, never failing.
+    Info,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Severity::Hard => "hard",
+            Severity::Base => "base",
+            Severity::Info => "info",
+        })
+    }
+}
+
+/// A table of schema `public`, or one of its columns, that a check's statement uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// The table's name.
+    pub table: String,
+    /// The column's name; `None` where the table alone is required.
+    pub column: Option<String>,
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.column {
+            Some(column) => write!(f, "{}.{column}", self.table),
+            None => f.write_str(&self.table),
+        }
+    }
+}
+
+/// One business rule as a statement that selects its violations.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// The file's name without `.sql`; unique in a catalogue.
+    pub id: String,
+    /// The folder's name.
+    pub area: String,
+    /// What a violation means for the drill.
+    pub severity: Severity,
+    /// What holds, as a statement.
+    pub title: String,
+    /// The Odoo series that it is meant for.
+    pub versions: Versions,
+    /// What must exist for the statement to run; where it does not, the check is skipped.
+    pub requires: Vec<Requirement>,
+    /// Why a violation means trouble, for someone who does not read SQL.
+    pub reason: String,
+    /// One statement that returns one text column, a row for each violation.
+    pub sql: String,
+}
+
+/// Checks sorted by area and id, and the helper functions they share.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    /// The checks, sorted by area, then id.
+    pub checks: Vec<Check>,
+    /// Scripts to run once in the session before any check, in this order.
+    pub preludes: Vec<String>,
+}
+
+/// The catalogue that the program carries, joined by the checks of `extra_dir`.
+///
+/// # Errors
+/// [`Kind::Config`] with file and line where a check is not well formed or its id is taken;
+/// errors of the file system on `extra_dir`.
+pub fn load(extra_dir: Option<&Path>) -> Result<Catalogue> {
+    let mut found = BTreeMap::new();
+    let mut preludes = Vec::new();
+    for (path, text) in embedded_files()? {
+        add(&mut found, &mut preludes, &path, &text)?;
+    }
+    if let Some(dir) = extra_dir {
+        for (path, text) in extra_files(dir)? {
+            add(&mut found, &mut preludes, &path, &text)?;
+        }
+    }
+    let mut checks: Vec<Check> = found.into_values().map(|(_, check)| check).collect();
+    checks.sort_by(|a, b| (&a.area, &a.id).cmp(&(&b.area, &b.id)));
+    Ok(Catalogue { checks, preludes })
+}
+
+/// `path` is for messages; its last two parts are `<area>/<file>`.
+fn add(
+    found: &mut BTreeMap<String, (String, Check)>,
+    preludes: &mut Vec<String>,
+    path: &str,
+    text: &str,
+) -> Result<()> {
+    if path.ends_with("/prelude.sql") {
+        preludes.push(text.to_owned());
+        return Ok(());
+    }
+    let check = check_file::parse(path, text)?;
+    let id = check.id.clone();
+    if let Some((other, _)) = found.insert(id.clone(), (path.to_owned(), check)) {
+        return Err(Error::new(Kind::Config, format!("check id {id} is in two files: {other} and {path}"))
+            .effect("no check was run")
+            .next("give the check of your own another id: one of the catalogue cannot be replaced"));
+    }
+    Ok(())
+}
+
+fn embedded_files() -> Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    let mut rest: Vec<&DirEntry> = EMBEDDED.entries().iter().collect();
+    while let Some(entry) = rest.pop() {
+        match entry {
+            DirEntry::Dir(dir) => rest.extend(dir.entries()),
+            DirEntry::File(file) => {
+                let path = format!("checks/{}", file.path().display());
+                if path.ends_with(".sql") {
+                    let text = file.contents_utf8();
+                    let text =
+                        text.ok_or_else(|| Error::new(Kind::Config, format!("{path} is not UTF-8")))?;
+                    files.push((path, text.to_owned()));
+                }
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The SQL files of a customer's directory: `prelude.sql` and `<area>/<ID>.sql`.
+fn extra_files(dir: &Path) -> Result<Vec<(String, String)>> {
+    let list = |dir: &Path| {
+        disk::read_dir(dir)?.ok_or_else(|| {
+            Error::new(Kind::Config, format!("checks directory {} is not there", dir.display()))
+                .next("correct [checks] extra_dir in the plan")
+        })
+    };
+    let mut paths = Vec::new();
+    for entry in list(dir)? {
+        let path = entry.path();
+        if path.is_dir() {
+            paths.extend(list(&path)?.into_iter().map(|file| file.path()));
+        } else if path.file_name().is_some_and(|name| name == "prelude.sql") {
+            paths.push(path);
+        } else if path.extension().is_some_and(|ext| ext == "sql") {
+            let what = format!("{} lies in no area: checks are <area>/<ID>.sql", path.display());
+            return Err(Error::new(Kind::Config, what).next("move it into a folder named as its area"));
+        }
+    }
+    paths.retain(|path| path.extension().is_some_and(|ext| ext == "sql"));
+    if paths.len() > EXTRA_CHECKS_MAX {
+        let what = format!("{} holds more than {EXTRA_CHECKS_MAX} checks", dir.display());
+        return Err(Error::new(Kind::Config, what));
+    }
+    paths.sort();
+    let read =
+        |path: &std::path::PathBuf| Ok((path.display().to_string(), disk::read_text(path, FILE_BYTES_MAX)?));
+    paths.iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "-- id: ABC01\n-- area: own\n-- severity: hard\n-- title: t\n-- versions: >=17\n\
+        -- requires: a.b\n--   c\n-- reason: because\n--   of that\n-- a note\nSELECT 'x';\n";
+
+    #[test]
+    fn every_embedded_check_is_well_formed_and_says_something() {
+        let catalogue = load(None).unwrap();
+        assert_eq!(catalogue.preludes.len(), 1);
+        let count = |s| catalogue.checks.iter().filter(|c| c.severity == s).count();
+        assert_eq!((count(Severity::Hard), count(Severity::Base), count(Severity::Info)), (56, 15, 13));
+        for check in &catalogue.checks {
+            assert!(check.reason.len() > 30 && check.title.len() > 10, "{}", check.id);
+            assert!(!check.requires.is_empty(), "{}", check.id);
+        }
+    }
+
+    #[test]
+    fn own_checks_join_the_catalogue_and_cannot_replace_one_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let area = dir.path().join("own");
+        disk::create_private_dir(&area).unwrap();
+        disk::write_new_durable(&area.join("ABC01.sql"), GOOD.replace("-- a note\n", "").as_bytes()).unwrap();
+        disk::write_new_durable(&area.join("notes.txt"), b"ignored").unwrap();
+        let catalogue = load(Some(dir.path())).unwrap();
+        assert!(catalogue.checks.iter().any(|c| c.id == "ABC01" && c.area == "own"));
+
+        let taken = GOOD.replace("-- a note\n", "").replace("ABC01", "ACC01");
+        disk::write_new_durable(&area.join("ACC01.sql"), taken.as_bytes()).unwrap();
+        let error = load(Some(dir.path())).unwrap_err();
+        assert!(error.what().contains("ACC01 is in two files"), "{}", error.what());
+        assert_eq!(load(Some(&dir.path().join("absent"))).unwrap_err().kind(), Kind::Config);
+    }
+}

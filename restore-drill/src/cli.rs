@@ -1,0 +1,258 @@
+//! The command line: parse, call, print, and turn the verdict into an exit code.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use lifeboat::error::{Error, Kind, Result};
+use lifeboat::names::SnapshotId;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::checks;
+use crate::drill::{self, Setup};
+use crate::plan;
+use crate::publish::{self, Files};
+use crate::report::Report;
+use crate::say;
+use crate::vault::Vault;
+use crate::verdict::Verdict;
+
+/// The exit code of a wrong plan or argument, as clap's own.
+const USAGE: u8 = 2;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  passed: restored, validated, and within the objectives
+  1  failed: restored data, or the archive, is missing, damaged or contradicts itself
+  2  the plan, a check or an argument is wrong; nothing was done
+  3  missed objective: the data is right, but too old (RPO) or too late (RTO)
+  4  could not run: nothing can be said for the snapshot, or the report could not be stored";
+
+const PLAN: &str = "\
+A plan is a TOML file. Paths are relative to it.
+  config = \"/etc/lifeboat/lifeboat.toml\"   the configuration of this restore host, with the identity
+  tenant = \"shop\"
+  snapshot = \"20261120T015812Z-dump-4f3a9c1e\"   optional; the latest of the tenant
+  [objective]                             optional; without, RPO and RTO are measured only
+  rpo = \"24h\"                             time from the snapshot's point to the beginning of the drill
+  rto = \"30m\"                             time from the beginning of the drill to the last check
+  [checks]
+  extra_dir = \"checks\"                    optional; checks of your own, <area>/<ID>.sql
+  timeout = \"5m\"                          of one check
+  [postgres]
+  bin_dir = \"/usr/lib/postgresql/17/bin\"  optional; looked for by the snapshot's version
+  [scratch]
+  dir = \"/var/tmp\"                        holds the restored data during the drill; another user must be able to pass
+  keep = false                            whether it stays
+  [lifeboat]
+  program = \"/usr/bin/lifeboat\"           optional; beside restore-drill, else on the PATH";
+
+/// Restores Lifeboat snapshots into a scratch place, checks the business data in them, and
+/// reports measured RPO and RTO.
+#[derive(Parser)]
+#[command(name = "restore-drill", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the drill of a plan.
+    ///
+    /// Restores a snapshot with the shipped `lifeboat restore` into a private PostgreSQL that
+    /// listens on no network, neutralized; checks every attachment's file, tables and indexes, the
+    /// baseline of the backup and the business checks; removes everything; and writes report.json
+    /// and report.md into the repository under instances/<instance>/drills/<id>/.
+    #[command(after_long_help = format!("{PLAN}\n\n{EXIT_CODES}"), after_help = EXIT_CODES)]
+    Run(Run),
+    /// List the business checks.
+    Checks(Checks),
+}
+
+#[derive(Args)]
+struct Run {
+    /// The plan.
+    plan: PathBuf,
+    /// Drill with this snapshot instead of the plan's.
+    #[arg(long, value_name = "ID")]
+    snapshot: Option<SnapshotId>,
+    /// Also write the report to DIR/<drill id>/.
+    #[arg(long, value_name = "DIR")]
+    report_dir: Option<PathBuf>,
+    /// Leave the scratch directory, which holds production data, for someone to look at.
+    #[arg(long)]
+    keep: bool,
+    /// Print report.json on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Checks {
+    /// With the checks of this directory.
+    #[arg(long, value_name = "DIR")]
+    extra_dir: Option<PathBuf>,
+    /// As JSON, with the reason and the statement of each.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the program; its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let code = match cli.command {
+        Command::Checks(arguments) => list(&arguments).map(|()| 0).map_err(|e| (e, USAGE)),
+        Command::Run(arguments) => run(arguments),
+    };
+    match code {
+        Ok(code) => ExitCode::from(code),
+        Err((error, code)) => {
+            say::error(&error);
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(arguments: Run) -> Result<u8, (Error, u8)> {
+    let mut plan = plan::load(&arguments.plan).map_err(|e| (e, USAGE))?;
+    plan.keep |= arguments.keep;
+    plan.snapshot = arguments.snapshot.or(plan.snapshot);
+    let catalogue = checks::load(plan.checks_extra_dir.as_deref()).map_err(|e| (e, USAGE))?;
+    let program = lifeboat_program(plan.lifeboat.as_deref()).map_err(|e| (e, USAGE))?;
+    let setup = Setup { plan, catalogue, program };
+    let could_not = |e| (e, Verdict::CouldNotRun.exit_code());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|e| Error::new(Kind::Io, "cannot start the runtime").because(e))
+        .map_err(could_not)?;
+    runtime.block_on(drill(&setup, arguments.report_dir.as_deref(), arguments.json)).map_err(could_not)
+}
+
+async fn drill(setup: &Setup, report_dir: Option<&Path>, json: bool) -> Result<u8> {
+    let cancel = on_signals()?;
+    // Opened within the first stage: its time belongs to the RTO, its failure into a report.
+    let mut vault = None;
+    let chosen = async {
+        let opened = vault.insert(Vault::open(&setup.plan.config).await?);
+        opened.choose(&setup.plan.tenant, setup.plan.snapshot.as_ref()).await
+    };
+    let report = drill::run(setup, chosen, &cancel).await;
+    let stored = store(&report, vault.as_ref(), report_dir).await;
+    if json {
+        let bytes = publish::json(&report)?;
+        let text = String::from_utf8_lossy(&bytes);
+        say::answer(&text).map_err(|e| Error::new(Kind::Io, "cannot write to standard output").because(e))?;
+    }
+    match stored {
+        Ok(()) => Ok(report.exit_code),
+        Err(error) => {
+            say::error(&error);
+            // Evidence that is nowhere does not count, but damage that was seen stays damage.
+            Ok(if report.verdict == Verdict::Failed {
+                report.exit_code
+            } else {
+                Verdict::CouldNotRun.exit_code()
+            })
+        }
+    }
+}
+
+/// Tries every place, then tells of the first that failed.
+async fn store(report: &Report, vault: Option<&Vault>, report_dir: Option<&Path>) -> Result<()> {
+    let files = Files::of(report, vault.and_then(Vault::key))?;
+    let mut first = Ok(());
+    if let Some(dir) = report_dir {
+        match files.write_to(dir, &report.drill) {
+            Ok(place) => say::line(&format!("report: {}", place.display())),
+            Err(e) => first = Err(e.effect("the report of this drill is not in that directory")),
+        }
+    }
+    match vault {
+        None if report_dir.is_none() => {
+            say::line("report: none, since the repository could not be opened; see --report-dir")
+        }
+        None => {}
+        Some(vault) => match vault.publish(&report.drill, &files).await {
+            Ok(place) => {
+                let signed =
+                    if vault.key().is_some() { "signed" } else { "not signed: signing.key_file is not set" };
+                say::line(&format!("report: {place} ({signed})"));
+            }
+            Err(e) => first = first.and(Err(e.effect("the report of this drill is not in the repository"))),
+        },
+    }
+    first
+}
+
+/// Cancelled by the first of the signals that end a program.
+fn on_signals() -> Result<CancellationToken> {
+    let cancel = CancellationToken::new();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut signals =
+            signal(kind).map_err(|e| Error::new(Kind::Io, "cannot listen to signals").because(e))?;
+        let cancel = cancel.clone();
+        // Ends with the runtime.
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                say::line("  stopping: the scratch place is torn down first");
+                cancel.cancel();
+            }
+        });
+    }
+    Ok(cancel)
+}
+
+/// The program that restores: the plan's, the one beside this program, or the one on the PATH.
+fn lifeboat_program(named: Option<&Path>) -> Result<PathBuf> {
+    const NAME: &str = "lifeboat";
+    let missing = |what: String| Err(Error::new(Kind::Config, what).effect("no drill was run"));
+    if let Some(path) = named {
+        return match path.is_file() {
+            true => Ok(path.to_owned()),
+            false => missing(format!("{} is not there, which [lifeboat] program names", path.display())),
+        };
+    }
+    let own = std::env::current_exe().ok();
+    let beside = own.and_then(|own| own.parent().map(|dir| dir.join(NAME)));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|dir| dir.join(NAME));
+    match beside.into_iter().chain(on_path).find(|candidate| candidate.is_file()) {
+        Some(found) => Ok(found),
+        None => missing("the program lifeboat is neither beside restore-drill nor on the PATH".to_owned())
+            .map_err(|e| e.next("name it in the plan: [lifeboat] program")),
+    }
+}
+
+fn list(arguments: &Checks) -> Result<()> {
+    let catalogue = checks::load(arguments.extra_dir.as_deref())?;
+    let mut text = String::new();
+    if arguments.json {
+        let list: Vec<_> = catalogue.checks.iter().map(as_json).collect();
+        text = format!("{:#}\n", json!({ "checks": list }));
+    } else {
+        for check in &catalogue.checks {
+            let (versions, title) = (check.versions.to_string(), &check.title);
+            text.push_str(&format!(
+                "{:<8}{:<11}{:<6}{versions:<7}{title}\n",
+                check.id, check.area, check.severity
+            ));
+        }
+    }
+    say::answer(&text).map_err(|e| Error::new(Kind::Io, "cannot write to standard output").because(e))
+}
+
+fn as_json(check: &checks::Check) -> serde_json::Value {
+    json!({
+        "id": check.id,
+        "area": check.area,
+        "severity": check.severity,
+        "title": check.title,
+        "versions": check.versions.to_string(),
+        "requires": check.requires.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "reason": check.reason,
+        "sql": check.sql,
+    })
+}

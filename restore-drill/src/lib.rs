@@ -1,0 +1,21 @@
+//! Restore drills: what the program `restore-drill` is made of.
+
+pub mod check_file;
+pub mod checks;
+pub mod cli;
+pub mod drill;
+pub mod markdown;
+pub mod plan;
+pub mod process;
+pub mod programs;
+pub mod publish;
+pub mod report;
+pub mod run_checks;
+pub mod say;
+pub mod schema;
+pub mod series;
+pub mod snapshot;
+pub mod stages;
+mod steps;
+pub mod vault;
+pub mod verdict;

@@ -1,0 +1,351 @@
+//! The report for people, in Markdown: the verdict first, then the measures, then everything
+//! that is wrong, then what was not looked at.
+
+use std::fmt::Write;
+
+use lifeboat::clock;
+use lifeboat::names::bytes_text;
+
+use crate::checks::Severity;
+use crate::report::{Report, StageStatus, Tally};
+use crate::run_checks::{Outcome, Status};
+use crate::verdict::{Measure, Verdict, span};
+
+/// Renders a report. Values from the database are escaped: they cannot pass for markup.
+pub fn render(report: &Report) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = head(&mut out, report)
+        .and_then(|()| measures(&mut out, report))
+        .and_then(|()| stages(&mut out, report))
+        .and_then(|()| failed_checks(&mut out, report))
+        .and_then(|()| integrity(&mut out, report))
+        .and_then(|()| baseline(&mut out, report))
+        .and_then(|()| checks(&mut out, report))
+        .and_then(|()| not_checked(&mut out, report));
+    out
+}
+
+fn head(out: &mut String, report: &Report) -> std::fmt::Result {
+    let tenant = plain(report.tenant.as_str());
+    writeln!(out, "# Restore drill {}: tenant {tenant}\n", report.verdict.words())?;
+    let meaning = match report.verdict {
+        Verdict::Passed => {
+            "The snapshot was restored, everything that was checked is right, and the objectives were met."
+        }
+        Verdict::Failed => {
+            "Something that was restored is missing, damaged or contradicts itself, or the archive is damaged."
+        }
+        Verdict::MissedObjective => "What was restored is right, but an objective was missed.",
+        Verdict::CouldNotRun => {
+            "Something that belongs to the validation was not done, so nothing can be said for the snapshot."
+        }
+    };
+    writeln!(out, "{meaning}\n")?;
+    for reason in &report.reasons {
+        writeln!(out, "- {}", plain(reason))?;
+    }
+    if !report.reasons.is_empty() {
+        writeln!(out)?;
+    }
+    writeln!(out, "| | |\n|---|---|")?;
+    writeln!(out, "| drill | {} |", report.drill)?;
+    writeln!(out, "| begun, ended | {}, {} |", clock::text(report.begun), clock::text(report.ended))?;
+    if let Some(snapshot) = &report.snapshot {
+        let chosen = if snapshot.by_choice { "named in the plan" } else { "the latest of the tenant" };
+        writeln!(out, "| snapshot | {} ({chosen}) |", snapshot.id)?;
+        writeln!(out, "| instance | {} |", snapshot.instance)?;
+        let release = snapshot.release.as_ref().map_or("none", |release| release.as_str());
+        writeln!(out, "| release | {} |", plain(release))?;
+        writeln!(out, "| point | {} |", clock::text(snapshot.point))?;
+        let odoo = snapshot.odoo_version.as_deref().unwrap_or("unknown");
+        let size = bytes_text(snapshot.database_bytes);
+        writeln!(
+            out,
+            "| source | Odoo {}, PostgreSQL {}, database of {size} |",
+            plain(odoo),
+            snapshot.postgres_major
+        )?;
+    }
+    writeln!(out, "| plan | {} |", plain(&report.plan))?;
+    writeln!(out, "| program | {} |", plain(&report.written_by))?;
+    match &report.kept {
+        Some(dir) => writeln!(out, "| restored data | **kept** in {} |", plain(dir)),
+        None => Ok(()),
+    }
+}
+
+fn measures(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "\n## Objective and measured\n")?;
+    writeln!(out, "| | objective | measured | |\n|---|---|---|---|")?;
+    for (name, measure) in [("RPO", report.rpo), ("RTO", report.rto)] {
+        let of = |ms: Option<u64>, none: &str| ms.map_or_else(|| none.to_owned(), span);
+        let (objective, measured) =
+            (of(measure.objective_ms, "none given"), of(measure.measured_ms, "not measured"));
+        writeln!(out, "| {name} | {objective} | {measured} | {} |", met(measure))?;
+    }
+    writeln!(
+        out,
+        "\nRPO is the time from the snapshot's point to the beginning of the drill: what would have been lost had \
+         production failed at that moment. RTO is the time from the beginning of the drill to the last check: finding \
+         the snapshot, making the server, restoring, validating. It does not contain noticing a disaster, deciding, \
+         getting a machine, or starting Odoo."
+    )?;
+    match report.snapshot.as_ref().is_some_and(|snapshot| snapshot.by_choice) {
+        true => writeln!(out, "\nThe snapshot was named, so its age says nothing about newer ones."),
+        false => Ok(()),
+    }
+}
+
+fn met(measure: Measure) -> &'static str {
+    match measure.met() {
+        Some(true) => "met",
+        Some(false) => "**missed**",
+        None => "",
+    }
+}
+
+fn stages(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "\n## Stages\n\n| stage | time | in RTO | |\n|---|---:|---|---|")?;
+    for stage in &report.stages {
+        let (time, note) = match stage.status {
+            StageStatus::Done => (span(stage.ms), plain(&stage.note)),
+            StageStatus::Error => (span(stage.ms), format!("**error**: {}", plain(&stage.note))),
+            StageStatus::NotRun => ("not run".to_owned(), plain(&stage.note)),
+        };
+        let counts = if stage.in_rto { "yes" } else { "no" };
+        writeln!(out, "| {} | {time} | {counts} | {note} |", stage.name)?;
+    }
+    Ok(())
+}
+
+fn failed_checks(out: &mut String, report: &Report) -> std::fmt::Result {
+    let bad =
+        |o: &&Outcome| o.severity == Severity::Hard && matches!(o.status, Status::Failed | Status::Error);
+    let bad: Vec<&Outcome> = report.checks.iter().filter(bad).collect();
+    if bad.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n## Failed checks")?;
+    for outcome in bad {
+        writeln!(out, "\n### {}: {}\n", outcome.id, plain(&outcome.title))?;
+        match outcome.status {
+            Status::Failed => {
+                writeln!(out, "{} violations. {}\n", outcome.violations.unwrap_or(0), plain(&outcome.reason))?
+            }
+            _ => {
+                let message = outcome.message.as_deref().unwrap_or("unknown error");
+                writeln!(out, "It could not be run: {}\n", plain(message))?;
+            }
+        }
+        for sample in &outcome.samples {
+            writeln!(out, "- {}", code(sample))?;
+        }
+    }
+    Ok(())
+}
+
+fn integrity(out: &mut String, report: &Report) -> std::fmt::Result {
+    let Some(found) = &report.integrity else { return Ok(()) };
+    writeln!(out, "\n## Files and indexes\n\n| | |\n|---|---:|")?;
+    for (what, count) in [
+        ("files that attachments name", found.files),
+        ("read to their end, size and SHA-1 right", found.files_right),
+        ("missing", found.missing),
+        ("missing, as the snapshot says", found.missing_known),
+        ("empty and not there, as Odoo does", found.empty_absent),
+        ("wrong size", found.wrong_size),
+        ("wrong content", found.wrong_content),
+        ("not readable", found.unreadable),
+        ("names that Odoo does not give", found.bad_names),
+        ("tables looked at by amcheck", found.tables),
+        ("indexes looked at by amcheck", found.indexes),
+        ("problems found by amcheck", found.index_problems),
+    ] {
+        writeln!(out, "| {what} | {count} |")?;
+    }
+    writeln!(out, "| read | {} |", bytes_text(found.bytes))?;
+    if !found.examples.is_empty() {
+        writeln!(out, "\nThe first of what is wrong:\n")?;
+    }
+    found.examples.iter().try_for_each(|example| writeln!(out, "- {}", code(example)))
+}
+
+fn baseline(out: &mut String, report: &Report) -> std::fmt::Result {
+    let Some(baseline) = &report.baseline else { return Ok(()) };
+    writeln!(out, "\n## Baseline of the backup\n")?;
+    let tables = baseline.tables.map_or_else(String::new, |tables| format!(" in {tables} tables"));
+    writeln!(
+        out,
+        "{} differences{tables} to what was recorded when the backup was taken.",
+        baseline.differences_count
+    )?;
+    if !baseline.differences.is_empty() {
+        writeln!(out)?;
+    }
+    baseline.differences.iter().try_for_each(|difference| writeln!(out, "- {}", code(difference)))
+}
+
+fn checks(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.checks.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n## Checks\n\n| severity | all | passed | failed | noted | skipped | error |")?;
+    writeln!(out, "|---|---:|---:|---:|---:|---:|---:|")?;
+    let row = |name: &str, t: Tally| {
+        format!(
+            "| {name} | {} | {} | {} | {} | {} | {} |",
+            t.all, t.passed, t.failed, t.noted, t.skipped, t.error
+        )
+    };
+    let summary = report.summary;
+    for (name, tally) in [("hard", summary.hard), ("base", summary.base), ("info", summary.info)] {
+        writeln!(out, "{}", row(name, tally))?;
+    }
+    let noted: Vec<&Outcome> = report.checks.iter().filter(|o| o.status == Status::Noted).collect();
+    if !noted.is_empty() {
+        writeln!(out, "\nNoted (rules that healthy data may break; they fail no drill):\n")?;
+        writeln!(out, "| check | severity | found | rule |\n|---|---|---:|---|")?;
+    }
+    for outcome in noted {
+        let found = outcome.violations.unwrap_or(0);
+        writeln!(out, "| {} | {} | {found} | {} |", outcome.id, outcome.severity, plain(&outcome.title))?;
+    }
+    Ok(())
+}
+
+fn not_checked(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "\n## Not checked\n\n| what | why |\n|---|---|")?;
+    report
+        .not_checked
+        .iter()
+        .try_for_each(|item| writeln!(out, "| {} | {} |", plain(&item.what), plain(&item.why)))
+}
+
+/// Text that is no markup, in one line, fit for a table.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut in_word = false;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let goes_on = rest.peek().is_some_and(|next| next.is_alphanumeric());
+        match c {
+            '_' if in_word && goes_on => out.push(c), // as in sale_order, which is no emphasis
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' => out.extend(['\\', c]),
+            c if c.is_whitespace() => out.push(' '),
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+        in_word = c.is_alphanumeric();
+    }
+    out
+}
+
+/// Text as a code span in one line: fenced by more backticks than it holds.
+fn code(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let longest = line.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    let pad = if line.starts_with('`') || line.ends_with('`') { " " } else { "" };
+    format!("{fence}{pad}{line}{pad}{fence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{NotChecked, SCHEMA, SCHEMA_VERSION, Stage, Summary};
+    use crate::stages::integrity::Integrity;
+    use lifeboat::clock::Timestamp;
+
+    fn report() -> Report {
+        let outcome = |id: &str, severity, status| Outcome {
+            id: id.into(),
+            area: "own".into(),
+            severity,
+            title: format!("rule {id} of a_b | c"),
+            reason: "Because <b>it</b> matters.".into(),
+            status,
+            violations: Some(2),
+            samples: vec!["12 `S00012`\n# not a heading".into()],
+            message: None,
+            ms: 3,
+        };
+        let checks = vec![
+            outcome("ABC01", Severity::Hard, Status::Failed),
+            outcome("ABC02", Severity::Base, Status::Noted),
+            outcome("ABC03", Severity::Hard, Status::Passed),
+        ];
+        let stage = |name: &str, status, note: &str| Stage {
+            name: name.into(),
+            status,
+            ms: 1_500,
+            note: note.into(),
+            in_rto: name != "teardown",
+        };
+        Report {
+            schema: SCHEMA.into(),
+            schema_version: SCHEMA_VERSION,
+            drill: "19700101T000000Z-drill-00000000".into(),
+            written_by: "restore-drill 0".into(),
+            plan: "/plans/shop.toml".into(),
+            tenant: "shop".parse().unwrap(),
+            begun: Timestamp::UNIX_EPOCH,
+            ended: Timestamp::UNIX_EPOCH,
+            verdict: Verdict::Failed,
+            exit_code: 1,
+            reasons: vec!["check ABC01: 2 violations".into()],
+            rpo: Measure { objective_ms: Some(3_600_000), measured_ms: Some(7_200_000) },
+            rto: Measure { objective_ms: None, measured_ms: None },
+            snapshot: None,
+            stages: vec![
+                stage("restore", StageStatus::Done, "restored"),
+                stage("integrity", StageStatus::Error, "no luck"),
+                stage("teardown", StageStatus::NotRun, "nothing to tear down"),
+            ],
+            baseline: None,
+            integrity: Some(Integrity { files: 3, missing: 1, ..Integrity::default() }),
+            summary: Summary::of(&checks),
+            checks,
+            not_checked: vec![NotChecked {
+                what: "business transactions".into(),
+                why: "Odoo was not started".into(),
+            }],
+            restore_answer: None,
+            kept: Some("/var/tmp/x".into()),
+        }
+    }
+
+    #[test]
+    fn the_verdict_comes_first_and_what_was_not_checked_is_told() {
+        let text = render(&report());
+        assert!(text.starts_with("# Restore drill FAILED: tenant shop\n"), "{text}");
+        for line in [
+            "- check ABC01: 2 violations\n",
+            "| RPO | 60 min 0 s | 2 h 0 min | **missed** |\n",
+            "| RTO | none given | not measured |  |\n",
+            "| restore | 1 s | yes | restored |\n",
+            "| integrity | 1 s | yes | **error**: no luck |\n",
+            "| teardown | not run | no | nothing to tear down |\n",
+            "### ABC01: rule ABC01 of a_b \\| c\n",
+            "2 violations. Because \\<b\\>it\\</b\\> matters.\n",
+            "- ``12 `S00012` # not a heading``\n",
+            "| missing | 1 |\n",
+            "| hard | 2 | 1 | 1 | 0 | 0 | 0 |\n",
+            "| ABC02 | base | 2 | rule ABC02 of a_b \\| c |\n",
+            "| business transactions | Odoo was not started |\n",
+            "| restored data | **kept** in /var/tmp/x |\n",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in:\n{text}");
+        }
+        assert!(!text.contains("\n# not"), "a sample cannot make a heading");
+    }
+
+    #[test]
+    fn text_from_a_database_cannot_pass_for_markup() {
+        assert_eq!(plain("sale_order _x_ <a>|*b*`c`"), "sale_order \\_x\\_ \\<a\\>\\|\\*b\\*\\`c\\`");
+        assert_eq!(plain("a\nb\tc"), "a b c");
+        assert_eq!(code("a"), "`a`");
+        assert_eq!(code("`a``b"), "``` `a``b ```");
+        assert_eq!(code("\u{1b}[31mred"), "` [31mred`");
+    }
+}

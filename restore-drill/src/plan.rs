@@ -1,0 +1,283 @@
+//! The plan of a drill: a TOML file, read and checked once, before anything is done.
+//!
+//! Every error names the file, the line, the key, the value and what is allowed. Relative paths
+//! are relative to the plan's own directory, so that a plan means the same wherever it is run.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use lifeboat::disk;
+use lifeboat::error::{Error, Kind, Result};
+use lifeboat::names::{SnapshotId, TenantName};
+use serde::Deserialize;
+use toml::Spanned;
+
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+const CHECK_TIMEOUT: Duration = Duration::from_secs(300);
+const CHECK_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Where scratch directories go unless the plan says otherwise: /tmp is often small or memory.
+const SCRATCH_DIR: &str = "/var/tmp";
+
+/// What to restore, what to expect of it, and where to do it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The plan's own file, absolute.
+    pub file: PathBuf,
+    /// The `lifeboat.toml` of a restore host: with the identity, whose repository is read.
+    pub config: PathBuf,
+    /// Whose snapshot is restored.
+    pub tenant: TenantName,
+    /// Which; the latest where `None`.
+    pub snapshot: Option<SnapshotId>,
+    /// The most that may be lost; measured only where `None`.
+    pub rpo: Option<Duration>,
+    /// The longest that recovery may take; measured only where `None`.
+    pub rto: Option<Duration>,
+    /// A directory with checks of the customer's own.
+    pub checks_extra_dir: Option<PathBuf>,
+    /// Limit of one check.
+    pub check_timeout: Duration,
+    /// Where `initdb` and `postgres` are; looked for where `None`.
+    pub postgres_bin_dir: Option<PathBuf>,
+    /// Where scratch directories are made.
+    pub scratch_dir: PathBuf,
+    /// Whether the scratch directory stays, for someone to look at.
+    pub keep: bool,
+    /// The `lifeboat` to run; beside this program or on the PATH where `None`.
+    pub lifeboat: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    config: Spanned<String>,
+    tenant: Spanned<String>,
+    snapshot: Option<Spanned<String>>,
+    #[serde(default)]
+    objective: RawObjective,
+    #[serde(default)]
+    checks: RawChecks,
+    #[serde(default)]
+    postgres: RawPostgres,
+    #[serde(default)]
+    scratch: RawScratch,
+    #[serde(default)]
+    lifeboat: RawLifeboat,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawObjective {
+    rpo: Option<Spanned<String>>,
+    rto: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawChecks {
+    extra_dir: Option<Spanned<String>>,
+    timeout: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPostgres {
+    bin_dir: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawScratch {
+    dir: Option<Spanned<String>>,
+    #[serde(default)]
+    keep: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLifeboat {
+    program: Option<Spanned<String>>,
+}
+
+/// Reads a plan.
+///
+/// # Errors
+/// [`Kind::Config`] for a key that is unknown, missing or of a wrong value, [`Kind::NotFound`]
+/// and others of the file system for the file itself.
+pub fn load(path: &Path) -> Result<Plan> {
+    let path = std::path::absolute(path).map_err(|e| Error::file("find", path, e))?;
+    let text = disk::read_text(&path, FILE_BYTES_MAX)
+        .map_err(|e| e.effect("no drill was run").next("restore-drill run --help says what a plan is"))?;
+    parse(&path, &text)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Plan> {
+    let source = Source { path, text };
+    let raw: Raw = toml::from_str(text).map_err(|e| source.syntax(&e))?;
+    let place = |value: Spanned<String>| source.path(value);
+    Ok(Plan {
+        file: path.to_owned(),
+        config: place(raw.config)?,
+        tenant: source.name(raw.tenant)?,
+        snapshot: raw.snapshot.map(|value| source.name(value)).transpose()?,
+        rpo: raw.objective.rpo.map(|value| source.duration(value)).transpose()?,
+        rto: raw.objective.rto.map(|value| source.duration(value)).transpose()?,
+        checks_extra_dir: raw.checks.extra_dir.map(place).transpose()?,
+        check_timeout: match raw.checks.timeout {
+            None => CHECK_TIMEOUT,
+            Some(value) => source.bounded(value, CHECK_TIMEOUT_MAX)?,
+        },
+        postgres_bin_dir: raw.postgres.bin_dir.map(place).transpose()?,
+        scratch_dir: raw.scratch.dir.map(place).transpose()?.unwrap_or_else(|| SCRATCH_DIR.into()),
+        keep: raw.scratch.keep,
+        lifeboat: raw.lifeboat.program.map(place).transpose()?,
+    })
+}
+
+/// The text of the plan, for values and for errors that point into it.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn wrong(&self, offset: usize, what: &str) -> Error {
+        let (line, key) = place_of(self.text, offset);
+        let key = key.map(|key| format!("{key}: ")).unwrap_or_default();
+        Error::new(Kind::Config, format!("{}, line {line}: {key}{what}", self.path.display()))
+            .effect("no drill was run")
+            .next("restore-drill run --help lists the keys of a plan")
+    }
+
+    fn syntax(&self, error: &toml::de::Error) -> Error {
+        let message = error.message().replace('\n', "; ");
+        match error.span() {
+            // A missing key is nowhere: its span is that of the whole table.
+            Some(span) if !message.starts_with("missing field") => self.wrong(span.start, &message),
+            _ => Error::new(Kind::Config, format!("{}: {message}", self.path.display()))
+                .effect("no drill was run")
+                .next("restore-drill run --help lists the keys of a plan"),
+        }
+    }
+
+    fn name<T: FromStr<Err = Error>>(&self, value: Spanned<String>) -> Result<T> {
+        value.as_ref().parse().map_err(|e: Error| self.wrong(value.span().start, e.what()))
+    }
+
+    fn path(&self, value: Spanned<String>) -> Result<PathBuf> {
+        if value.as_ref().is_empty() {
+            return Err(self.wrong(value.span().start, "the path is empty"));
+        }
+        let beside = self.path.parent().unwrap_or(Path::new("/"));
+        Ok(beside.join(value.as_ref()))
+    }
+
+    fn duration(&self, value: Spanned<String>) -> Result<Duration> {
+        self.bounded(value, Duration::from_secs(3650 * 86_400))
+    }
+
+    fn bounded(&self, value: Spanned<String>, most: Duration) -> Result<Duration> {
+        match duration(value.as_ref()) {
+            Some(found) if found > Duration::ZERO && found <= most => Ok(found),
+            Some(_) => {
+                let days = most.as_secs() / 86_400;
+                let what = format!("{:?} is not between 1s and {days}d", value.as_ref());
+                Err(self.wrong(value.span().start, &what))
+            }
+            None => {
+                let what = format!("{:?} is not a duration such as 24h, 30m or 90s", value.as_ref());
+                Err(self.wrong(value.span().start, &what))
+            }
+        }
+    }
+}
+
+/// `90s`, `30m` (or `30min`), `24h`, `7d`.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit.trim() {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
+}
+
+/// The line of an offset, from 1, and the dotted key that is set there.
+fn place_of(text: &str, offset: usize) -> (usize, Option<String>) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let section = |line: &str| {
+        let inner = line.trim().strip_prefix('[')?.split_once(']')?.0;
+        Some(inner.trim().to_owned())
+    };
+    let this = text.lines().nth(line - 1).unwrap_or_default();
+    let Some((key, _)) = this.split_once('=') else { return (line, section(this)) };
+    let table = text.lines().take(line - 1).filter_map(section).last();
+    let key = key.trim();
+    (line, Some(table.map_or_else(|| key.to_owned(), |table| format!("{table}.{key}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = "config = \"lifeboat.toml\"\ntenant = \"shop\"\n\
+        snapshot = \"20261120T015812Z-dump-4f3a9c1e\"\n\n[objective]\nrpo = \"24h\"\nrto = \"30m\"\n\n\
+        [checks]\nextra_dir = \"/etc/checks\"\ntimeout = \"90s\"\n\n[postgres]\nbin_dir = \"pg/bin\"\n\n\
+        [scratch]\ndir = \"../scratch\"\nkeep = true\n\n[lifeboat]\nprogram = \"/usr/bin/lifeboat\"\n";
+
+    fn of(text: &str) -> Result<Plan> {
+        parse(Path::new("/plans/shop.toml"), text)
+    }
+
+    #[test]
+    fn a_whole_plan_is_read_and_its_paths_are_beside_it() {
+        let plan = of(WHOLE).unwrap();
+        assert_eq!(plan.config, Path::new("/plans/lifeboat.toml"));
+        assert_eq!(plan.rpo, Some(Duration::from_secs(86_400)));
+        assert_eq!(plan.rto, Some(Duration::from_secs(1_800)));
+        assert_eq!(plan.check_timeout, Duration::from_secs(90));
+        assert_eq!(plan.postgres_bin_dir.as_deref(), Some(Path::new("/plans/pg/bin")));
+        assert_eq!(plan.checks_extra_dir.as_deref(), Some(Path::new("/etc/checks")));
+        assert!(plan.keep && plan.snapshot.is_some() && plan.lifeboat.is_some());
+    }
+
+    #[test]
+    fn two_keys_are_enough() {
+        let plan = of("config = \"/etc/lifeboat.toml\"\ntenant = \"shop\"\n").unwrap();
+        assert_eq!((plan.rpo, plan.rto, plan.keep), (None, None, false));
+        assert_eq!(plan.scratch_dir, Path::new(SCRATCH_DIR));
+        assert_eq!(plan.check_timeout, CHECK_TIMEOUT);
+    }
+
+    #[test]
+    fn a_wrong_plan_is_named_with_file_line_and_key() {
+        for (from, to, said) in [
+            ("tenant = \"shop\"\n", "", "/plans/shop.toml: missing field `tenant`"),
+            ("tenant = \"shop\"", "tenant = \"a/b\"", "line 2: tenant: tenant name \"a/b\" contains a slash"),
+            ("tenant = \"shop\"", "tenant = 7", "line 2: tenant: invalid type: integer `7`"),
+            ("tenant", "tennant", "line 2: tennant: unknown field `tennant`"),
+            ("rpo = ", "rpa = ", "line 6: objective.rpa: unknown field `rpa`"),
+            ("[checks]", "[cheks]", "line 9: cheks: unknown field `cheks`"),
+            ("24h", "a day", "line 6: objective.rpo: \"a day\" is not a duration such as 24h"),
+            ("24h", "0h", "line 6: objective.rpo: \"0h\" is not between"),
+            ("90s", "9d", "line 11: checks.timeout: \"9d\" is not between 1s and 1d"),
+            ("24h", "99999999999999999999h", "line 6: objective.rpo: "),
+            ("20261120T015812Z-dump-4f3a9c1e", "latest", "line 3: snapshot: snapshot ID \"latest\""),
+            ("keep = true", "keep = \"yes\"", "line 18: scratch.keep: invalid type"),
+            ("\"pg/bin\"", "\"\"", "line 14: postgres.bin_dir: the path is empty"),
+            ("tenant = \"shop\"", "tenant = shop", "line 2: tenant: "),
+            ("tenant = \"shop\"", "tenant = \"shop\"\ntenant = \"x\"", "line 3: tenant: duplicate key"),
+        ] {
+            assert!(WHOLE.contains(from), "{from}");
+            let error = of(&WHOLE.replacen(from, to, 1)).unwrap_err();
+            assert_eq!(error.kind(), Kind::Config);
+            assert!(error.what().contains(said), "{:?} should say {said:?}", error.what());
+        }
+    }
+}

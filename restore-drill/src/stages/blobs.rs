@@ -1,0 +1,214 @@
+//! Every attachment's file against the database that names it.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use futures::{StreamExt, TryStreamExt};
+use lifeboat::disk;
+use lifeboat::error::{Error, Kind, Result};
+use sha1::{Digest, Sha1};
+use sqlx::{Executor, PgConnection, Row};
+use tokio::task::spawn_blocking;
+
+use crate::stages::integrity::Integrity;
+
+/// Files handed to a thread at a time.
+const FILES_AT_ONCE: usize = 128;
+
+/// Checks every file that the attachments of the restored database name. `known_missing` are
+/// names that the snapshot's manifest says it does not hold. Memory does not grow with their
+/// number; files are read on threads of their own.
+///
+/// # Errors
+/// [`Kind::Postgres`] where the attachments cannot be listed. Trouble with a file is a finding.
+pub async fn look(
+    connection: &mut PgConnection,
+    filestore: &Path,
+    known_missing: &[String],
+    found: &mut Integrity,
+) -> Result<()> {
+    let ask =
+        |e| Error::new(Kind::Postgres, "cannot list the attachments of the restored database").because(e);
+    let there = "SELECT to_regclass('public.ir_attachment') IS NOT NULL";
+    let there: bool = sqlx::query_scalar(there).fetch_one(&mut *connection).await.map_err(ask)?;
+    if !there {
+        return Err(Error::new(Kind::Integrity, "the restored database has no table ir_attachment"));
+    }
+    // Rows that share a file must agree on its size (check ATT03); the largest is taken here.
+    let known: HashSet<&str> = known_missing.iter().map(String::as_str).collect();
+    let sql = "SELECT store_fname::text, max(file_size)::bigint FROM public.ir_attachment \
+               WHERE store_fname IS NOT NULL AND store_fname <> '' GROUP BY 1";
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let rows = connection.fetch(sql).map(|row| {
+        let row = row.map_err(ask)?;
+        let name: String = row.try_get(0).map_err(ask)?;
+        let size: Option<i64> = row.try_get(1).map_err(ask)?;
+        let size = size.map(|size| size.max(0).cast_unsigned());
+        Ok::<_, Error>(Blob { known: known.contains(name.as_str()), name, size })
+    });
+    let mut looked_at = rows
+        .try_chunks(FILES_AT_ONCE)
+        .map_err(|e| e.1)
+        .map_ok(|blobs| {
+            let filestore: PathBuf = filestore.to_owned();
+            async move {
+                let look =
+                    move || blobs.into_iter().map(|blob| look_at(&filestore, blob)).collect::<Vec<_>>();
+                spawn_blocking(look)
+                    .await
+                    .map_err(|e| Error::new(Kind::Internal, "a file-reading thread ended").because(e))
+            }
+        })
+        .try_buffer_unordered(threads);
+    while let Some(some) = looked_at.try_next().await? {
+        some.into_iter().for_each(|one| add(found, one));
+    }
+    Ok(())
+}
+
+struct Blob {
+    name: String,
+    /// What the database says, where it does.
+    size: Option<u64>,
+    known: bool,
+}
+
+struct Found {
+    name: String,
+    state: State,
+}
+
+enum State {
+    Right { bytes: u64 },
+    EmptyAbsent,
+    Missing { known: bool },
+    WrongSize { bytes: u64, wanted: u64 },
+    WrongContent { sha1: String },
+    Unreadable(String),
+    BadName,
+}
+
+fn look_at(filestore: &Path, blob: Blob) -> Found {
+    let state = match digest_in(&blob.name) {
+        None => State::BadName,
+        Some(wanted) => match read(&filestore.join(&blob.name)) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => match blob.size {
+                Some(0) => State::EmptyAbsent,
+                _ => State::Missing { known: blob.known },
+            },
+            Err(e) => State::Unreadable(e.to_string()),
+            Ok((bytes, sha1)) => match blob.size.filter(|wanted| *wanted != bytes) {
+                Some(wanted) => State::WrongSize { bytes, wanted },
+                None if sha1 != wanted => State::WrongContent { sha1 },
+                None => State::Right { bytes },
+            },
+        },
+    };
+    Found { name: blob.name, state }
+}
+
+/// The SHA-1 in `ab/abcdef…`; `None` where the name has another form, as one that would leave the
+/// filestore has.
+fn digest_in(name: &str) -> Option<&str> {
+    let (folder, digest) = name.split_once('/')?;
+    let hex = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let fine =
+        (2..=3).contains(&folder.len()) && digest.len() == 40 && hex(digest) && digest.starts_with(folder);
+    fine.then_some(digest)
+}
+
+fn read(path: &Path) -> std::io::Result<(u64, String)> {
+    let mut file = disk::open_nofollow(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("not a plain file"));
+    }
+    let mut hasher = Sha1::new();
+    let mut buffer = vec![0u8; 128 * 1024];
+    let mut bytes = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            count => {
+                hasher.update(&buffer[..count]);
+                bytes += count as u64;
+            }
+        }
+    }
+    let digest = hasher.finalize();
+    Ok((bytes, digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+fn add(to: &mut Integrity, found: Found) {
+    to.files += 1;
+    let (count, what) = match found.state {
+        State::Right { bytes } => {
+            to.bytes += bytes;
+            to.files_right += 1;
+            return;
+        }
+        State::EmptyAbsent => {
+            to.empty_absent += 1;
+            return;
+        }
+        State::Missing { known: true } => (&mut to.missing_known, "missing, as the snapshot says".into()),
+        State::Missing { known: false } => (&mut to.missing, "missing".into()),
+        State::WrongSize { bytes, wanted } => {
+            (&mut to.wrong_size, format!("{bytes} bytes, the database says {wanted}"))
+        }
+        State::WrongContent { sha1 } => (&mut to.wrong_content, format!("content has SHA-1 {sha1}")),
+        State::Unreadable(why) => (&mut to.unreadable, why),
+        State::BadName => (&mut to.bad_names, "not a name that Odoo gives".into()),
+    };
+    *count += 1;
+    to.example(format!("{}: {what}", found.name));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: &str = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"; // sha1 of "hello"
+
+    fn blob(name: &str, size: u64) -> Blob {
+        Blob { name: name.to_owned(), size: Some(size), known: false }
+    }
+
+    #[test]
+    fn each_way_in_which_a_file_can_be_wrong_is_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, data: &[u8]| {
+            let path = dir.path().join(name);
+            disk::create_private_dir(path.parent().unwrap()).unwrap();
+            disk::write_new_durable(&path, data).unwrap();
+        };
+        let good = format!("aa/{HELLO}");
+        put(&good, b"hello");
+        put(&format!("bb/bb{}", &HELLO[2..]), b"jello");
+        disk::create_private_dir(&dir.path().join(format!("cc/cc{}", &HELLO[2..]))).unwrap();
+        std::os::unix::fs::symlink(dir.path().join(&good), dir.path().join(format!("cc/cd{}", &HELLO[2..])))
+            .unwrap();
+
+        let mut found = Integrity::default();
+        for one in [
+            blob(&good, 5),
+            blob(&good, 6),
+            blob(&format!("bb/bb{}", &HELLO[2..]), 5),
+            blob(&format!("cc/cc{}", &HELLO[2..]), 5),
+            blob(&format!("dd/dd{}", &HELLO[2..]), 5),
+            blob(&format!("dd/dd{}", &HELLO[2..]), 0),
+            Blob { known: true, ..blob(&format!("dd/dd{}", &HELLO[2..]), 5) },
+            blob("../../etc/passwd", 5),
+            blob(&format!("ab/{HELLO}"), 5),
+        ] {
+            add(&mut found, look_at(dir.path(), one));
+        }
+        assert_eq!((found.files, found.files_right, found.bytes), (9, 1, 5));
+        assert_eq!((found.wrong_size, found.wrong_content, found.unreadable), (1, 1, 1));
+        assert_eq!((found.missing, found.missing_known, found.empty_absent), (1, 1, 1));
+        assert_eq!((found.bad_names, found.examples.len()), (2, 7));
+
+        let link = format!("cc/cd{}", &HELLO[2..]);
+        assert!(read(&dir.path().join(link)).is_err(), "links are not followed");
+    }
+}

@@ -1,0 +1,176 @@
+//! Runs the shipped `lifeboat restore` as a child, as a person would with the runbook in hand: the
+//! drill proves that program, and shares none of its restoring code.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use lifeboat::error::{Error, Kind, Result};
+use lifeboat::names::{SnapshotId, TenantName};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::process;
+use crate::stages::scratch::{PORT, Place, SUPERUSER};
+
+/// A restore that takes longer than this hangs.
+const LIMIT: Duration = Duration::from_secs(7 * 86_400);
+/// Differences to the baseline that are kept as text.
+const DIFFERENCES_MAX: usize = 50;
+
+/// What to restore and with which program.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// The program `lifeboat`.
+    pub program: &'a Path,
+    /// The configuration of a restore host.
+    pub config: &'a Path,
+    /// Whose snapshot.
+    pub tenant: &'a TenantName,
+    /// Which.
+    pub snapshot: &'a SnapshotId,
+    /// The name of the new database.
+    pub database: &'a str,
+    /// The programs of the server's own version.
+    pub bin_dir: &'a Path,
+}
+
+/// What a restore said of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restored {
+    /// The comparison with the baseline in the manifest; `None` where it says nothing of one.
+    pub baseline: Option<Baseline>,
+    /// All that it printed with `--json`.
+    pub answer: Value,
+}
+
+/// The comparison of the restored database with what was recorded when the backup was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Tables compared (rows, highest id, last write), where the restore told.
+    pub tables: Option<u64>,
+    /// How many differences there are.
+    pub differences_count: u64,
+    /// The first of them.
+    pub differences: Vec<String>,
+}
+
+/// How the shipped program is called: the one place that knows its flags.
+fn command(order: &Order, place: &Place) -> Command {
+    let mut command = Command::new(order.program);
+    command.arg("--config").arg(order.config).arg("restore");
+    command.args(["--tenant", order.tenant.as_str(), "--snapshot", order.snapshot.as_str()]);
+    command.args(["--as", order.database]).arg("--data-dir").arg(&place.data_dir);
+    command.args(["--owner", SUPERUSER, "--neutralize", "--yes", "--json"]);
+    // The environment beats the configuration, which names production's server.
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("PG") || name_text.starts_with("LIFEBOAT_POSTGRES_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("LIFEBOAT_POSTGRES_HOST", &place.socket_dir);
+    command.env("LIFEBOAT_POSTGRES_PORT", PORT.to_string());
+    command.env("LIFEBOAT_POSTGRES_USER", SUPERUSER);
+    command.env("LIFEBOAT_POSTGRES_TLS", "disable");
+    command.env("LIFEBOAT_POSTGRES_MAINTENANCE_DATABASE", "postgres");
+    command.env("LIFEBOAT_POSTGRES_BIN_DIR", order.bin_dir);
+    command
+}
+
+/// Restores into `place`; `on_line` is told each line that the program prints for people.
+/// Cancelled, it asks the program to stop and waits for it.
+///
+/// # Errors
+/// [`Kind::Integrity`] where the program says that the archive or what came out of it is not as it
+/// was promised; [`Kind::Interrupted`]; others where it could not do its work.
+pub async fn run(
+    order: &Order<'_>,
+    place: &Place,
+    cancel: &CancellationToken,
+    on_line: impl FnMut(&str),
+) -> Result<Restored> {
+    let mut command = command(order, place);
+    let child = process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let ended = process::wait(child, "lifeboat restore", LIMIT, cancel.cancelled(), on_line).await?;
+    let answer = answer(&ended.stdout);
+    if ended.is_success() {
+        let answer = answer.ok_or_else(|| {
+            Error::new(Kind::Internal, "lifeboat restore printed no JSON although it exited with 0")
+                .effect("whether it compared with the baseline is not known")
+        })?;
+        return Ok(Restored { baseline: baseline(&answer), answer });
+    }
+    let what = format!("lifeboat restore ended with {}", ended.how());
+    Err(Error::new(kind(ended.code), what).because(ended.last_words()))
+}
+
+/// Exit codes of `lifeboat` that mean "the archive, or what came out of it, is wrong" rather than
+/// "I could not": incomplete, integrity, signature, filestore.
+fn kind(code: Option<i32>) -> Kind {
+    let wrong = [Kind::Incomplete, Kind::Integrity, Kind::Signature, Kind::Filestore];
+    match code {
+        Some(code) if wrong.iter().any(|kind| i32::from(kind.exit_code()) == code) => Kind::Integrity,
+        _ => Kind::Refused,
+    }
+}
+
+/// The object that the program printed: all of its output, or the last line of it.
+fn answer(stdout: &str) -> Option<Value> {
+    let parse = |text: &str| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
+    parse(stdout).or_else(|| parse(stdout.lines().rev().find(|line| !line.trim().is_empty())?))
+}
+
+/// `{"baseline": {"tables": 481, "differences": ["…"]}}` of the answer. Without the list nothing
+/// was compared, which is not the same as no difference.
+fn baseline(answer: &Value) -> Option<Baseline> {
+    let differences = answer.pointer("/baseline/differences")?.as_array()?;
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Some(Baseline {
+        tables: answer.pointer("/baseline/tables").and_then(Value::as_u64),
+        differences_count: differences.len() as u64,
+        differences: differences.iter().take(DIFFERENCES_MAX).map(text).collect(),
+    })
+}
+
+/// The filestore of a database in Odoo's data directory.
+pub fn filestore(data_dir: &Path, database: &str) -> PathBuf {
+    data_dir.join("filestore").join(database)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_the_output_or_its_last_line() {
+        assert!(answer("{\n \"a\": 1\n}\n").is_some());
+        assert!(answer("noise\n{\"a\": 1}\n\n").is_some());
+        assert!(answer("").is_none() && answer("[1]").is_none() && answer("{\"a\"").is_none());
+    }
+
+    #[test]
+    fn no_word_of_a_baseline_is_not_a_baseline_without_differences() {
+        let of = |text: &str| baseline(&serde_json::from_str(text).unwrap());
+        assert_eq!(of("{}"), None);
+        assert_eq!(of("{\"baseline\": null}"), None);
+        let clean = of("{\"baseline\": {\"tables\": 481, \"differences\": []}}").unwrap();
+        assert_eq!((clean.tables, clean.differences_count), (Some(481), 0));
+        assert_eq!(
+            of("{\"baseline\": {\"differences\": [\"x\", {\"y\": 1}]}}").unwrap().differences_count,
+            2
+        );
+    }
+
+    #[test]
+    fn a_damaged_archive_is_told_from_a_restore_that_could_not() {
+        for wrong in [3, 10, 11, 14] {
+            assert_eq!(kind(Some(wrong)), Kind::Integrity, "{wrong}");
+        }
+        for unable in [Some(7), Some(12), Some(13), Some(101), None] {
+            assert_eq!(kind(unable), Kind::Refused, "{unable:?}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The place a drill restores into: a directory of its own with a private PostgreSQL that listens
+//! on a unix socket alone, in a directory that nobody else may enter.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use lifeboat::error::{Error, Kind, Result};
+use lifeboat::{clock, disk};
+use rustix::process::Signal;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions, PgConnection};
+use tokio::process::Child;
+
+use crate::process;
+use crate::stages::account::Account;
+
+/// The superuser of the private cluster, and the account it runs as where the drill runs as root.
+pub const SUPERUSER: &str = "postgres";
+/// Only the number in the socket's name: nothing listens on TCP.
+pub const PORT: u16 = 5432;
+
+const INITDB_LIMIT: Duration = Duration::from_secs(180);
+const START_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+/// Linux cuts the path of a unix socket at 107 bytes.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Where the restored tenant is: what every later stage needs to know of it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The directory of the server's unix socket.
+    pub socket_dir: PathBuf,
+    /// Odoo's data directory of the restored tenant.
+    pub data_dir: PathBuf,
+}
+
+impl Place {
+    /// A connection to one of its databases, as superuser.
+    ///
+    /// # Errors
+    /// [`Kind::Postgres`] where the server does not answer or has no such database.
+    pub async fn connect(&self, database: &str) -> Result<PgConnection> {
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(&self.socket_dir)
+            .port(PORT)
+            .username(SUPERUSER)
+            .database(database)
+            .ssl_mode(PgSslMode::Disable)
+            .application_name("restore-drill")
+            .disable_statement_logging();
+        let what = || format!("cannot connect to database {database} of the scratch PostgreSQL");
+        match tokio::time::timeout(CONNECT_LIMIT, options.connect()).await {
+            Ok(connected) => connected.map_err(|e| Error::new(Kind::Postgres, what()).because(e)),
+            Err(_) => Err(Error::new(Kind::Postgres, what())
+                .because(format!("no answer in {}", clock::span_text(CONNECT_LIMIT)))),
+        }
+    }
+}
+
+/// A running private cluster and its directory.
+#[derive(Debug)]
+pub struct Scratch {
+    dir: PathBuf,
+    server: Child,
+    place: Place,
+    _lock: disk::FileLock,
+}
+
+impl Scratch {
+    /// Makes the directory `dir`, which must not be there, and starts a PostgreSQL of the
+    /// programs in `bin_dir` in it. What is half made when it fails is removed.
+    ///
+    /// # Errors
+    /// Where the directory cannot be made, initdb fails, or the server does not come up.
+    pub async fn start(dir: &Path, bin_dir: &Path) -> Result<Scratch> {
+        let socket = dir.join("run").join(format!(".s.PGSQL.{PORT}"));
+        if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            let what = format!("the path {} is too long for a unix socket", socket.display());
+            return Err(
+                Error::new(Kind::Config, what).next("set [scratch] dir in the plan to a shorter path")
+            );
+        }
+        disk::create_new_dir(dir, 0o700)?;
+        let made = make(dir, bin_dir).await;
+        if made.is_err() {
+            disk::remove_tree(dir)?;
+        }
+        made
+    }
+
+    /// As SIGKILL leaves it: the lock is let go, the server runs on.
+    #[cfg(test)]
+    pub(crate) fn abandon(self) -> (Child, Place) {
+        (self.server, self.place)
+    }
+
+    /// Where the restored tenant is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Stops the server and removes the directory, or leaves the directory where `keep` says so.
+    ///
+    /// # Errors
+    /// Where the directory cannot be removed: it then still holds restored data.
+    pub async fn tear_down(mut self, keep: bool) -> Result<()> {
+        process::stop(&mut self.server, Signal::INT, STOP_LIMIT).await;
+        if keep {
+            return disk::write_new_durable(&self.dir.join(KEEP), b"kept on request; remove it when done\n");
+        }
+        disk::remove_tree(&self.dir).map_err(|e| e.effect("restored production data is still there"))
+    }
+}
+
+/// Marks a directory that was kept on request.
+pub(crate) const KEEP: &str = "KEEP";
+/// Locked as long as a drill uses the directory.
+pub(crate) const LOCK: &str = "lock";
+
+async fn make(dir: &Path, bin_dir: &Path) -> Result<Scratch> {
+    let lock = disk::try_lock(&dir.join(LOCK))?
+        .ok_or_else(|| Error::new(Kind::Busy, format!("another drill uses {}", dir.display())))?;
+    let account = Account::for_server().await?;
+    let (cluster, run) = (dir.join("pg"), dir.join("run"));
+    for made in [&cluster, &run] {
+        disk::create_new_dir(made, 0o700)?;
+        account.own(made)?;
+    }
+    account.own(dir)?;
+    let log = dir.join("server.log");
+    let log_file = disk::create_new(&log, 0o600)?;
+
+    let mut initdb = account.command(&bin_dir.join("initdb"), dir);
+    initdb.arg("-D").arg(&cluster).args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8"]);
+    initdb.args(["--locale=C", "--data-checksums", "--no-instructions"]);
+    let ended = process::run(&mut initdb, INITDB_LIMIT).await?;
+    if !ended.is_success() {
+        let what = format!("initdb failed in {} with {}", cluster.display(), ended.how());
+        return Err(Error::new(Kind::Postgres, what)
+            .because(ended.last_words())
+            .next(format!("see that user {SUPERUSER} may enter the directories above it")));
+    }
+
+    // Durable like production: turning fsync off would flatter the measured recovery time.
+    let mut postgres = account.command(&bin_dir.join("postgres"), dir);
+    postgres.arg("-D").arg(&cluster).arg("-p").arg(PORT.to_string());
+    for setting in ["listen_addresses=", "archive_mode=off", "max_wal_size=2GB", "logging_collector=off"] {
+        postgres.arg("-c").arg(setting);
+    }
+    postgres.arg("-c").arg(format!("unix_socket_directories={}", run.display()));
+    let log_too = log_file.try_clone().map_err(|e| Error::file("open", &log, e))?;
+    postgres.stdout(Stdio::from(log_file)).stderr(Stdio::from(log_too));
+    let server = process::spawn(&mut postgres)?;
+    let place = Place { socket_dir: run, data_dir: dir.join("data") };
+    let mut scratch = Scratch { dir: dir.to_owned(), server, place, _lock: lock };
+    match until_up(&mut scratch).await {
+        Ok(()) => Ok(scratch),
+        Err(e) => {
+            process::stop(&mut scratch.server, Signal::INT, STOP_LIMIT).await;
+            let said = disk::read_text(&log, 1024 * 1024).unwrap_or_default();
+            let last: Vec<&str> = said.lines().rev().take(8).collect();
+            Err(e.context("start the scratch PostgreSQL").effect(format!(
+                "the server said: {}",
+                last.into_iter().rev().collect::<Vec<_>>().join(" | ")
+            )))
+        }
+    }
+}
+
+async fn until_up(scratch: &mut Scratch) -> Result<()> {
+    let begun = clock::instant();
+    loop {
+        if let Ok(Some(status)) = scratch.server.try_wait() {
+            let how = match (status.code(), status.signal()) {
+                (Some(code), _) => format!("exit code {code}"),
+                (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+            };
+            return Err(Error::new(Kind::Postgres, format!("the server ended with {how}")));
+        }
+        match scratch.place.connect("postgres").await {
+            Ok(_) => return Ok(()),
+            Err(e) if begun.elapsed() > START_LIMIT => return Err(e),
+            Err(_) => clock::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open_dir() -> tempfile::TempDir {
+        let dir = tempfile::Builder::new().prefix("rd-").tempdir().unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(dir.path(), open).unwrap();
+        dir
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_of_a_place_that_could_not_be_made() {
+        let parent = open_dir();
+        let dir = parent.path().join("d");
+        let error = Scratch::start(&dir, Path::new("/nonexistent")).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(!dir.exists());
+        let long = parent.path().join("x".repeat(120));
+        assert_eq!(Scratch::start(&long, Path::new("/nonexistent")).await.unwrap_err().kind(), Kind::Config);
+    }
+}

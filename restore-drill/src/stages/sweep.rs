@@ -1,0 +1,119 @@
+//! Cleaning up after drills that were killed and could not: the next one does it.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lifeboat::error::Result;
+use lifeboat::{clock, disk};
+use rustix::process::Signal;
+
+use crate::stages::account::Account;
+use crate::stages::scratch::{KEEP, LOCK};
+
+/// What an orphaned server gets to end.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// Removes what drills that were killed left below `parent`: their servers are stopped and their
+/// directories, which hold restored data, removed. Those kept on request, those in use and those of
+/// other accounts stay. Returns the directories removed, and an error for each that could not be.
+///
+/// # Errors
+/// Where `parent` cannot be listed.
+pub async fn sweep(parent: &Path, prefix: &str) -> Result<Vec<Result<PathBuf>>> {
+    let owner = Account::for_server().await?.uid();
+    let mut swept = Vec::new();
+    for entry in disk::read_dir(parent)?.unwrap_or_default() {
+        let dir = entry.path();
+        let ours = disk::metadata(&dir)?.is_some_and(|meta| meta.is_dir() && meta.uid() == owner);
+        if ours && entry.file_name().to_string_lossy().starts_with(prefix) {
+            swept.extend(sweep_one(&dir).await.map(|done| done.map(|()| dir)));
+        }
+    }
+    Ok(swept)
+}
+
+/// `None` where the directory is kept or in use.
+async fn sweep_one(dir: &Path) -> Option<Result<()>> {
+    let lock = dir.join(LOCK);
+    let is_there = |path: &Path| disk::metadata(path).map(|meta| meta.is_some());
+    let take = || match (is_there(&dir.join(KEEP))?, is_there(&lock)?) {
+        (false, true) => disk::try_lock(&lock),
+        _ => Ok(None), // kept; or not made by us, or just being made
+    };
+    match take() {
+        Err(e) => Some(Err(e)),
+        Ok(None) => None,
+        Ok(Some(_held)) => {
+            stop_orphan(&dir.join("pg")).await;
+            Some(disk::remove_tree(dir))
+        }
+    }
+}
+
+/// Stops the server of a cluster directory whose drill is gone. The process is asked only when its
+/// command line names this very directory: numbers of ended processes are given out again.
+async fn stop_orphan(cluster: &Path) {
+    let Ok(file) = disk::read_text(&cluster.join("postmaster.pid"), 4096) else { return };
+    let Some(raw) = file.lines().next().and_then(|line| line.trim().parse::<i32>().ok()) else { return };
+    let Some(pid) = rustix::process::Pid::from_raw(raw) else { return };
+    let is_it = || {
+        let line = disk::read(&PathBuf::from(format!("/proc/{raw}/cmdline")), 64 * 1024).unwrap_or_default();
+        let wanted = cluster.as_os_str().as_encoded_bytes();
+        line.split(|byte| *byte == 0).any(|argument| argument == wanted)
+    };
+    let begun = clock::instant();
+    if is_it() {
+        let _ = rustix::process::kill_process(pid, Signal::QUIT);
+    }
+    while is_it() && begun.elapsed() < STOP_LIMIT {
+        clock::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::scratch::Scratch;
+
+    async fn bin_dir() -> PathBuf {
+        for major in (13..=20).rev() {
+            if let Ok(dir) = crate::programs::find(major, None).await {
+                return dir;
+            }
+        }
+        panic!("no PostgreSQL server is installed: apt-get install postgresql");
+    }
+
+    fn open_dir() -> tempfile::TempDir {
+        let dir = tempfile::Builder::new().prefix("rd-").tempdir().unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(dir.path(), open).unwrap();
+        dir
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_drill_left_is_removed_and_what_is_in_use_or_kept_stays() {
+        let parent = open_dir();
+        let bin_dir = bin_dir().await;
+        let at = |name: &str| parent.path().join(name);
+        let killed = Scratch::start(&at("d-killed"), &bin_dir).await.unwrap();
+        let used = Scratch::start(&at("d-used"), &bin_dir).await.unwrap();
+        let kept = Scratch::start(&at("d-kept"), &bin_dir).await.unwrap();
+        kept.tear_down(true).await.unwrap();
+
+        // As SIGKILL does: the lock is let go, the server runs on, nobody waits for it.
+        let (mut server, place) = killed.abandon();
+        assert!(place.connect("postgres").await.is_ok());
+        let reaper = tokio::spawn(async move { server.wait().await });
+
+        let swept = sweep(parent.path(), "d-").await.unwrap();
+        let removed: Vec<PathBuf> = swept.into_iter().map(|done| done.unwrap()).collect();
+        assert_eq!(removed, [at("d-killed")]);
+        reaper.await.unwrap().unwrap();
+        assert!(used.place().connect("postgres").await.is_ok());
+        assert!(at("d-kept").join("pg").exists());
+        used.tear_down(false).await.unwrap();
+        assert!(!at("d-used").exists());
+    }
+}

@@ -1,0 +1,117 @@
+//! What each stage of a drill does, and the line that it leaves in the report.
+
+use std::path::{Path, PathBuf};
+
+use lifeboat::clock;
+use lifeboat::error::{Error, Result};
+use lifeboat::names::bytes_text;
+use tokio_util::sync::CancellationToken;
+
+use crate::drill::{Chosen, Setup};
+use crate::plan::Plan;
+use crate::report::Summary;
+use crate::run_checks::{self, Outcome, Status};
+use crate::snapshot::Snapshot;
+use crate::stages::integrity::Integrity;
+use crate::stages::restore::{self, Order};
+use crate::stages::scratch::{Place, Scratch};
+use crate::stages::{amcheck, blobs, sweep};
+use crate::{programs, say};
+
+/// The name of the restored database: the scratch server holds no other.
+pub(crate) const DATABASE: &str = "drill";
+/// The scratch directories of all drills begin with this.
+pub(crate) const SCRATCH_PREFIX: &str = "restore-drill-";
+
+/// Tells which snapshot was found.
+pub(crate) fn told(chosen: Chosen) -> (Chosen, String) {
+    let snapshot = &chosen.snapshot;
+    let release =
+        snapshot.release.as_ref().map_or_else(String::new, |release| format!(", release {release}"));
+    let note = format!("snapshot {}{release}, point {}", snapshot.id, clock::text(snapshot.point));
+    (chosen, note)
+}
+
+/// Makes the place, of the snapshot's version of PostgreSQL.
+pub(crate) async fn make(
+    plan: &Plan,
+    dir: &Path,
+    snapshot: &Snapshot,
+) -> Result<((Scratch, PathBuf), String)> {
+    for left in sweep::sweep(&plan.scratch_dir, SCRATCH_PREFIX).await? {
+        match left {
+            Ok(dir) => say::line(&format!("  removed {}, left by a drill that was killed", dir.display())),
+            Err(e) => say::line(&format!("  what a killed drill left is still there: {}", one_line(&e))),
+        }
+    }
+    let bin_dir = programs::find(snapshot.postgres_major, plan.postgres_bin_dir.as_deref()).await?;
+    let scratch = Scratch::start(dir, &bin_dir).await?;
+    let note = format!("PostgreSQL {} in {}", snapshot.postgres_major, dir.display());
+    Ok(((scratch, bin_dir), note))
+}
+
+/// Restores into the place.
+pub(crate) async fn restore(
+    order: &Order<'_>,
+    place: &Place,
+    cancel: &CancellationToken,
+) -> Result<(restore::Restored, String)> {
+    let on_line = |line: &str| say::line(&format!("  | {line}"));
+    let restored = restore::run(order, place, cancel, on_line).await?;
+    let note = match &restored.baseline {
+        Some(baseline) => format!("{} differences to the baseline of the backup", baseline.differences_count),
+        None => "restored; it did not say that it compared with the baseline".to_owned(),
+    };
+    Ok((restored, note))
+}
+
+/// Looks whether files, tables and indexes are whole.
+pub(crate) async fn look(place: &Place, snapshot: &Snapshot) -> Result<(Integrity, String)> {
+    let mut found = Integrity::default();
+    let mut connection = place.connect(DATABASE).await?;
+    let filestore = restore::filestore(&place.data_dir, DATABASE);
+    blobs::look(&mut connection, &filestore, &snapshot.missing, &mut found).await?;
+    amcheck::look(&mut connection, &mut found).await?;
+    let mut note =
+        format!("{} of {} files right ({})", found.files_right, found.files, bytes_text(found.bytes));
+    if found.missing_known + found.empty_absent > 0 {
+        let absent = found.missing_known + found.empty_absent;
+        note.push_str(&format!(", {absent} absent as expected"));
+    }
+    match &found.amcheck_skipped {
+        Some(why) => note.push_str(&format!("; amcheck not run: {why}")),
+        None => note.push_str(&format!(
+            "; {} tables and {} indexes, {} problems",
+            found.tables, found.indexes, found.index_problems
+        )),
+    }
+    Ok((found, note))
+}
+
+/// Runs the business checks.
+pub(crate) async fn check(place: &Place, setup: &Setup) -> Result<(Vec<Outcome>, String)> {
+    let mut connection = place.connect(DATABASE).await?;
+    let outcomes = run_checks::run(&mut connection, &setup.catalogue, setup.plan.check_timeout).await?;
+    let hard = Summary::of(&outcomes).hard;
+    let noted = outcomes.iter().filter(|outcome| outcome.status == Status::Noted).count();
+    let note = format!(
+        "{} of {} hard checks passed, {} failed, {} skipped, {} in error; {noted} others noted",
+        hard.passed, hard.all, hard.failed, hard.skipped, hard.error
+    );
+    Ok((outcomes, note))
+}
+
+/// First line, causes and effect of an error, for a table cell.
+pub(crate) fn one_line(error: &Error) -> String {
+    let mut text = error.what().to_owned();
+    for cause in error.causes() {
+        text.push_str(": ");
+        text.push_str(&cause);
+    }
+    for (name, part) in [("effect", error.effect_text()), ("next", error.next_text())] {
+        if let Some(part) = part {
+            text.push_str(&format!("; {name}: {part}"));
+        }
+    }
+    text.replace('\n', " | ")
+}

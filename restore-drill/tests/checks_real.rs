@@ -1,0 +1,164 @@
+//! The catalogue on real Odoo databases: nothing is found in a healthy one, and every hard check
+//! finds its damage. Needs dumps of Odoo 17 with sales, stock, purchase, accounting and point of
+//! sale; see `LIFEBOAT_ODOO_TENANTS` in `common`.
+
+#![allow(clippy::unwrap_used)] // a test panics where it fails
+
+mod common;
+
+use std::path::Path;
+use std::time::Duration;
+
+use restore_drill::checks::{self, Catalogue, Check, Severity};
+use restore_drill::process;
+use restore_drill::run_checks::{self, Outcome, Status};
+use restore_drill::stages::scratch::PORT;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::process::Command;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn load(cluster: &common::Cluster, dump: &Path, name: &str) -> PgConnection {
+    let place = cluster.scratch.place();
+    let mut admin = place.connect("postgres").await.unwrap();
+    let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C'");
+    admin.execute(AssertSqlSafe(create)).await.unwrap();
+    let mut restore = Command::new(cluster.bin_dir.join("pg_restore"));
+    restore.args(["--no-owner", "--exit-on-error", "-U", "postgres", "-d", name]).arg("-h");
+    restore.arg(&place.socket_dir).args(["-p", &PORT.to_string()]).arg(dump);
+    let ended = process::run(&mut restore, Duration::from_secs(300)).await.unwrap();
+    assert!(ended.is_success(), "{}", ended.last_words());
+    place.connect(name).await.unwrap()
+}
+
+fn of<'a>(outcomes: &'a [Outcome], id: &str) -> &'a Outcome {
+    outcomes.iter().find(|outcome| outcome.id == id).unwrap()
+}
+
+#[tokio::test]
+async fn healthy_tenants_have_no_hard_violation_and_damage_is_found() {
+    let dumps = common::real_dumps();
+    if dumps.is_empty() {
+        println!("SKIPPED: LIFEBOAT_ODOO_TENANTS names no directory with real dumps");
+        return;
+    }
+    let catalogue = checks::load(None).unwrap();
+    let cluster = common::cluster().await;
+    for (at, dump) in dumps.iter().enumerate() {
+        let mut connection = load(&cluster, dump, &format!("t{at}")).await;
+        let outcomes = run_checks::run(&mut connection, &catalogue, LIMIT).await.unwrap();
+        for outcome in &outcomes {
+            let fine = match outcome.severity {
+                Severity::Hard => outcome.status == Status::Passed,
+                Severity::Base | Severity::Info => {
+                    matches!(outcome.status, Status::Passed | Status::Noted)
+                }
+            };
+            let other_series = outcome.id == "ACC16" && outcome.status == Status::Skipped;
+            assert!(fine || other_series, "{}: {outcome:?}", dump.display());
+        }
+        let noted = outcomes.iter().filter(|o| o.status == Status::Noted);
+        let noted: Vec<String> = noted.map(|o| format!("{}={}", o.id, o.violations.unwrap())).collect();
+        println!("{}: noted {}", dump.display(), noted.join(" "));
+        requirements_are_complete(&cluster, &format!("t{at}"), &catalogue).await;
+        each_damage_fires(&cluster, &format!("t{at}"), &catalogue).await;
+    }
+
+    // The same through the runner, several damages at once and committed.
+    let place = cluster.scratch.place();
+    let mut breaker = place.connect("t0").await.unwrap();
+    breaker.execute("SET session_replication_role = replica").await.unwrap();
+    let broken = [
+        "ACC02", "ACC05", "ACC15", "SAL03", "PUR03", "STK08", "POS08", "ATT04", "SEQ02", "SEQ05", "REF03",
+        "REF05", "MOD03", "CFG01",
+    ];
+    for (id, sql) in damages().into_iter().filter(|(id, _)| broken.contains(&id.as_str())) {
+        breaker.execute(AssertSqlSafe(sql)).await.unwrap_or_else(|e| panic!("{id}: {e}"));
+    }
+    let mut connection = place.connect("t0").await.unwrap();
+    let outcomes = run_checks::run(&mut connection, &catalogue, LIMIT).await.unwrap();
+    for id in broken {
+        let outcome = of(&outcomes, id);
+        assert_eq!(outcome.status, Status::Failed, "{outcome:?}");
+        assert!(!outcome.samples.is_empty(), "{outcome:?}");
+    }
+    cluster.scratch.tear_down(false).await.unwrap();
+}
+
+/// Pairs of check id and the statements that it must notice.
+fn damages() -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for line in include_str!("damage.sql").lines() {
+        match line.strip_prefix("-- ") {
+            Some(id) if id.len() == 5 => found.push((id.to_owned(), String::new())),
+            _ => {
+                if let Some((_, sql)) = found.last_mut() {
+                    sql.push_str(line);
+                    sql.push('\n');
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Damages one thing in a transaction, looks with the check that is to notice it, and rolls back.
+async fn each_damage_fires(cluster: &common::Cluster, database: &str, catalogue: &Catalogue) {
+    let mut connection = cluster.scratch.place().connect(database).await.unwrap();
+    for prelude in &catalogue.preludes {
+        connection.execute(AssertSqlSafe(prelude.as_str())).await.unwrap();
+    }
+    let damages = damages();
+    let hard = catalogue.checks.iter().filter(|c| c.severity == Severity::Hard && c.id != "ACC16");
+    for check in hard {
+        let (_, damage) = damages.iter().find(|(id, _)| *id == check.id).expect("every hard check is tried");
+        let mut transaction = connection.begin().await.unwrap();
+        assert_eq!(count(&mut transaction, check).await, 0, "{} before", check.id);
+        transaction.execute("SET LOCAL session_replication_role = replica").await.unwrap();
+        transaction
+            .execute(AssertSqlSafe(damage.as_str()))
+            .await
+            .unwrap_or_else(|e| panic!("{}: {e}", check.id));
+        assert!(count(&mut transaction, check).await > 0, "{} does not notice its damage", check.id);
+        transaction.rollback().await.unwrap();
+    }
+}
+
+async fn count(connection: &mut PgConnection, check: &Check) -> i64 {
+    let sql = format!("SELECT count(*) FROM (\n{}\n) q", check.sql);
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.unwrap()
+}
+
+/// Asks PostgreSQL which columns each statement uses and compares with its `requires`: a check on
+/// another Odoo series must be skipped by name there, not fail with an error.
+async fn requirements_are_complete(cluster: &common::Cluster, database: &str, catalogue: &Catalogue) {
+    let mut connection = cluster.scratch.place().connect(database).await.unwrap();
+    for prelude in &catalogue.preludes {
+        connection.execute(AssertSqlSafe(prelude.as_str())).await.unwrap();
+    }
+    for check in catalogue.checks.iter().filter(|check| check.id != "ACC16") {
+        let mut transaction = connection.begin().await.unwrap();
+        let view = format!("CREATE TEMP VIEW used AS {}", check.sql);
+        transaction.execute(AssertSqlSafe(view)).await.unwrap();
+        let used: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT c.relname || coalesce('.' || a.attname, '') FROM pg_rewrite r \
+             JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid \
+             AND d.refclassid = 'pg_class'::regclass \
+             JOIN pg_class c ON c.oid = d.refobjid AND c.relnamespace = 'public'::regnamespace \
+             LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid AND d.refobjsubid > 0 \
+             WHERE r.ev_class = 'used'::regclass",
+        )
+        .fetch_all(&mut *transaction)
+        .await
+        .unwrap();
+        transaction.rollback().await.unwrap();
+        for name in used {
+            let (table, column) = name.split_once('.').unwrap_or((&name, "id"));
+            let named = check.requires.iter().any(|needed| match &needed.column {
+                Some(named) => needed.table == table && (column == "id" || named == column),
+                None => needed.table == table && column == "id",
+            });
+            assert!(named, "{} uses {name}, which its requires do not name", check.id);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A private PostgreSQL for a test, gone when the test is.
+
+#![allow(dead_code)] // each test uses a part of it
+#![allow(clippy::unwrap_used)] // a test panics where it fails
+
+use std::path::{Path, PathBuf};
+
+use restore_drill::programs;
+use restore_drill::stages::scratch::Scratch;
+
+/// A scratch cluster below a directory of its own that user postgres may enter.
+pub struct Cluster {
+    pub scratch: Scratch,
+    pub bin_dir: PathBuf,
+    pub _dir: tempfile::TempDir,
+}
+
+/// Starts one of the newest PostgreSQL that is installed; panics where none is, since a test that
+/// cannot run must not look as if it had passed.
+pub async fn cluster() -> Cluster {
+    let bin_dir = newest().await;
+    let dir = open_dir();
+    let scratch = Scratch::start(&dir.path().join("s"), &bin_dir).await.unwrap();
+    Cluster { scratch, bin_dir, _dir: dir }
+}
+
+/// A temporary directory that other users may pass through.
+pub fn open_dir() -> tempfile::TempDir {
+    let dir = tempfile::Builder::new().prefix("rd-").tempdir().unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+    std::fs::set_permissions(dir.path(), open).unwrap();
+    dir
+}
+
+/// The programs of the newest PostgreSQL that is installed.
+pub async fn newest() -> PathBuf {
+    programs::find(newest_major().await, None).await.unwrap()
+}
+
+/// Its major version.
+pub async fn newest_major() -> u32 {
+    for major in (13..=20).rev() {
+        if programs::find(major, None).await.is_ok() {
+            return major;
+        }
+    }
+    panic!("no PostgreSQL server is installed: apt-get install postgresql");
+}
+
+/// The real tenants, `<name>.dump` each, in the directory named by `LIFEBOAT_ODOO_TENANTS`.
+pub fn real_dumps() -> Vec<PathBuf> {
+    let Some(dir) = std::env::var_os("LIFEBOAT_ODOO_TENANTS") else { return Vec::new() };
+    let entries = lifeboat::disk::read_dir(Path::new(&dir)).unwrap().unwrap_or_default();
+    let mut dumps: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).collect();
+    dumps.retain(|path| path.extension().is_some_and(|ext| ext == "dump"));
+    dumps.sort();
+    dumps
+}
