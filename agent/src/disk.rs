@@ -163,6 +163,12 @@ pub fn is_private(path: &Path) -> Result<bool> {
     Ok(meta.permissions().mode() & 0o077 == 0)
 }
 
+/// Lowers the CPU priority of this process and its children, and with it (as no I/O class is
+/// set) its I/O priority. Refused is fine: it is a courtesy to production.
+pub fn lower_priority() {
+    let _ = rustix::process::nice(10);
+}
+
 /// An exclusive lock on a file, held until dropped or until the process ends, however it ends.
 #[derive(Debug)]
 pub struct FileLock {
@@ -230,7 +236,8 @@ pub fn set_attributes(
         fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|e| fail("give away", e))?;
     }
     fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| fail("set the mode of", e))?;
-    let time = Timespec { tv_sec: mtime_ns.div_euclid(1_000_000_000), tv_nsec: mtime_ns.rem_euclid(1_000_000_000) };
+    let time =
+        Timespec { tv_sec: mtime_ns.div_euclid(1_000_000_000), tv_nsec: mtime_ns.rem_euclid(1_000_000_000) };
     futimens(file, &Timestamps { last_access: time, last_modification: time })
         .map_err(|e| fail("set the time of", e))
 }
@@ -238,7 +245,9 @@ pub fn set_attributes(
 /// Makes a directory with this mode (whatever the umask) and owner; fine when it is there.
 pub fn make_dir(dir: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::file("create directory", dir, e)),
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::file("create directory", dir, e));
+        }
         _ => {}
     }
     let fail = |verb: &str, e: std::io::Error| Error::file(verb, dir, e);

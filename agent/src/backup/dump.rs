@@ -43,7 +43,8 @@ pub async fn dump(
     cancel: &CancellationToken,
 ) -> Result<Dumped> {
     let mut child = DumpChild::start(tools, &job.postgres, tenant.as_str(), Some(snapshot_id))?;
-    let mut input = ChildOutput { runtime: Handle::current(), output: child.take_stdout()?, cancel: cancel.clone() };
+    let mut input =
+        ChildOutput { runtime: Handle::current(), output: child.take_stdout()?, cancel: cancel.clone() };
     let readback = if job.backup.dump_readback { Some(ReadBack::start(tools)?) } else { None };
     let mut tee = Tee { runtime: Handle::current(), readback };
     let pace = Pace::new(job.backup.read_bytes_per_second_max, cancel.clone());
@@ -69,7 +70,11 @@ pub async fn dump(
 }
 
 /// Dumps roles and tablespaces.
-pub async fn globals(job: &Job, tools: &Tools, snapshot: &Arc<SnapshotWriter>) -> Result<(Streamed, Vec<String>)> {
+pub async fn globals(
+    job: &Job,
+    tools: &Tools,
+    snapshot: &Arc<SnapshotWriter>,
+) -> Result<(Streamed, Vec<String>)> {
     let GlobalsDump { text, notes, .. } = GlobalsDump::take(tools, &job.postgres).await?;
     let pace = Pace::new(None, job.cancel.clone());
     let (writer, progress) = (snapshot.clone(), job.progress.clone());

@@ -76,7 +76,10 @@ impl<'a> FileReader<'a> {
                 }
             };
             let flaw = sha1.filter(|name| **name != content.sha1).map(|_| {
-                format!("the content has SHA-1 {}, which is not its name: the source is damaged", content.sha1)
+                format!(
+                    "the content has SHA-1 {}, which is not its name: the source is damaged",
+                    content.sha1
+                )
             });
             if flaw.is_some() && second_look {
                 second_look = false;
@@ -96,7 +99,12 @@ impl<'a> FileReader<'a> {
     }
 
     /// `expected`: a SHA-1 that a file of one extent must have to be stored at all.
-    fn content(&mut self, file: &Path, path: &str, expected: Option<&str>) -> Result<std::result::Result<Content, Outcome>> {
+    fn content(
+        &mut self,
+        file: &Path,
+        path: &str,
+        expected: Option<&str>,
+    ) -> Result<std::result::Result<Content, Outcome>> {
         let unreadable = |e: std::io::Error| match e.kind() {
             ErrorKind::NotFound => Ok(Err(Outcome::Vanished)),
             _ => Ok(Err(Outcome::Unreadable(format!("{}: {e}", file.display())))),

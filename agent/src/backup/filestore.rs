@@ -16,7 +16,7 @@ use crate::backup::pace::Pace;
 use crate::catalog::known::{self, Known, KnownReader, KnownWriter, StagedKnown};
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
-use crate::odoo::filestore::{BlobName, WalkEntry, WalkKind, walk};
+use crate::odoo::filestore::{WalkEntry, WalkKind, walk};
 use crate::progress::Progress;
 use crate::repository::pack_worker::PackWorker;
 use crate::repository::writer::{SealedWriter, SnapshotWriter};
@@ -78,7 +78,7 @@ enum Item {
     Keep(Entry),
     Read { file: PathBuf, path: String, sha1: Option<String>, replaces: bool },
     Removed(String),
-    Problem(String),
+    Problem { text: String, removes: Option<String> },
 }
 
 enum Done {
@@ -127,7 +127,8 @@ pub fn sync(snapshot: &Arc<SnapshotWriter>, sync: Sync<'_>) -> std::result::Resu
         }
         drop(results); // a failed writer makes the others stop
         let merged = merge.join().unwrap_or_else(|_| Err(panicked()));
-        let packed: Vec<_> = workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(panicked()))).collect();
+        let packed: Vec<_> =
+            workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(panicked()))).collect();
         packed.into_iter().collect::<Result<Vec<()>>>()?;
         written?;
         merged?;
@@ -194,9 +195,13 @@ fn merge(
         let entry = line.and_then(|line| match line {
             Line::File(mut entry) => {
                 for part in &mut entry.parts {
-                    part.snapshot = renumber.get(part.snapshot as usize).copied().flatten().ok_or_else(|| {
-                        Error::new(Kind::Integrity, format!("known file {} lies in no known snapshot", entry.path))
-                    })?;
+                    part.snapshot =
+                        renumber.get(part.snapshot as usize).copied().flatten().ok_or_else(|| {
+                            Error::new(
+                                Kind::Integrity,
+                                format!("known file {} lies in no known snapshot", entry.path),
+                            )
+                        })?;
                 }
                 Ok(entry)
             }
@@ -208,17 +213,17 @@ fn merge(
     });
     let mut next_known = known.next().transpose()?;
     let mut batch = Batch { maker, items: Vec::new(), reads: 0, gone: false };
-    walk(dir, |entry: WalkEntry| {
+    walk(dir, &mut |entry: WalkEntry| {
         pace.stop_if_cancelled()?;
-        while let Some(old) = next_known.take_if(|old| old.path.as_str() < entry.path()) {
+        while let Some(old) = next_known.take_if(|old| old.path < entry.path) {
             batch.add(Item::Removed(old.path));
             next_known = known.next().transpose()?;
         }
-        let old = next_known.take_if(|old| old.path == entry.path());
+        let old = next_known.take_if(|old| old.path == entry.path);
         if old.is_some() {
             next_known = known.next().transpose()?;
         }
-        batch.add(decide(&entry, old)?);
+        batch.add(decide(entry, old)?);
         if batch.gone {
             return Err(Error::new(Kind::Interrupted, "the filestore sync ended early"));
         }
@@ -233,23 +238,29 @@ fn merge(
 }
 
 /// A known blob is its name; everything else is known by size and modification time.
-fn decide(entry: &WalkEntry, old: Option<Entry>) -> Result<Item> {
-    if let WalkKind::Other(what) = entry.kind() {
-        return Ok(Item::Problem(format!("{}: {what}, passed over", entry.path())));
+fn decide(entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
+    let removes = old.as_ref().map(|old| old.path.clone());
+    match &entry.kind {
+        WalkKind::File => {}
+        WalkKind::Skipped(what) => {
+            return Ok(Item::Problem { text: format!("{}: a {what}, passed over", entry.path), removes });
+        }
+        WalkKind::Unreadable(e) => return Ok(Item::Problem { text: format!("{e:?}"), removes }),
     }
-    let blob = BlobName::parse(entry.path());
     let replaces = old.is_some();
     if let Some(old) = old {
-        if blob.is_some() && old.flaw.is_none() {
+        if entry.blob.is_some() && old.flaw.is_none() {
             return Ok(Item::Keep(old));
         }
         match entry.metadata() {
-            Ok(meta) if meta.len() == old.bytes && mtime_ns(&meta) == old.mtime_ns => return Ok(Item::Keep(old)),
+            Ok(Some(meta)) if meta.len() == old.bytes && mtime_ns(&meta) == old.mtime_ns => {
+                return Ok(Item::Keep(old));
+            }
             _ => {} // reading tells what is wrong with it
         }
     }
-    let sha1 = blob.map(|blob| blob.sha1().to_owned());
-    Ok(Item::Read { file: entry.file(), path: entry.path().to_owned(), sha1, replaces })
+    let sha1 = entry.blob.map(|blob| blob.sha1_hex());
+    Ok(Item::Read { file: entry.location, path: entry.path, sha1, replaces })
 }
 
 struct Batch {
@@ -286,7 +297,8 @@ fn pack(
     let mut worker = PackWorker::new(snapshot)?;
     let mut reader = FileReader::new(&mut worker, pace, own);
     while let Some((items, done)) = work.take() {
-        let result = items.into_iter().map(|item| read_item(&mut reader, item, progress)).collect::<Result<Vec<_>>>();
+        let result =
+            items.into_iter().map(|item| read_item(&mut reader, item, progress)).collect::<Result<Vec<_>>>();
         let failed = result.is_err();
         if done.send(result).is_err() || failed {
             return Ok(()); // the writer has the error, or is gone with one of its own
@@ -302,7 +314,7 @@ fn read_item(reader: &mut FileReader<'_>, item: Item, progress: &Progress) -> Re
             Done::Keep(entry)
         }
         Item::Removed(path) => Done::Removed(path),
-        Item::Problem(text) => Done::Problem { text, removes: None },
+        Item::Problem { text, removes } => Done::Problem { text, removes },
         Item::Read { file, path, sha1, replaces } => match reader.read(&file, &path, sha1.as_deref())? {
             ReadFile::Stored(entry) => {
                 progress.add_files(1);
@@ -395,8 +407,13 @@ impl<'a> Tally<'a> {
     fn finish(self, snapshot: &SnapshotWriter, base: Base) -> Result<Synced> {
         self.index.into_inner().finish()?;
         let staged = self.known.end()?;
-        let sources: Vec<SnapshotId> =
-            base.table.iter().zip(&self.used).filter(|(_, used)| **used > 0).map(|(id, _)| id.clone()).collect();
+        let sources: Vec<SnapshotId> = base
+            .table
+            .iter()
+            .zip(&self.used)
+            .filter(|(_, used)| **used > 0)
+            .map(|(id, _)| id.clone())
+            .collect();
         let facts = FilestoreFacts {
             complete: base.complete,
             index_chain: base.chain.clone(),

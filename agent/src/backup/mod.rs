@@ -101,7 +101,12 @@ impl Report {
 ///
 /// # Errors
 /// What kept it from beginning, or a stop by signal; failures of single tenants are in the report.
-pub async fn run(config: &Config, request: Request, progress: Progress, cancel: CancellationToken) -> Result<Report> {
+pub async fn run(
+    config: &Config,
+    request: Request,
+    progress: Progress,
+    cancel: CancellationToken,
+) -> Result<Report> {
     let begun = clock::now();
     let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
     let signing = SigningKey::load(config.signing.key_file.as_deref().ok_or_else(|| {
@@ -169,7 +174,13 @@ pub async fn run(config: &Config, request: Request, progress: Progress, cancel: 
     Ok(report)
 }
 
-async fn all(job: &Job, tools: &Tools, config: &Config, request: &Request, report: &mut Report) -> Result<()> {
+async fn all(
+    job: &Job,
+    tools: &Tools,
+    config: &Config,
+    request: &Request,
+    report: &mut Report,
+) -> Result<()> {
     let tenants = choose(job, config, request, report).await?;
     let (snapshots, _) = job.repository.snapshot_ids().await?;
     if request.kinds.dump {
@@ -209,7 +220,12 @@ fn wanted_by_name(config: &Config, request: &Request, name: &TenantName) -> bool
 }
 
 /// The tenants of the request, of the configuration, or those discovered, in this order.
-async fn choose(job: &Job, config: &Config, request: &Request, report: &mut Report) -> Result<Vec<TenantName>> {
+async fn choose(
+    job: &Job,
+    config: &Config,
+    request: &Request,
+    report: &mut Report,
+) -> Result<Vec<TenantName>> {
     let named = if request.tenants.is_empty() { &config.odoo.tenants } else { &request.tenants };
     if !named.is_empty() {
         return Ok(named.clone());
@@ -238,7 +254,8 @@ async fn choose(job: &Job, config: &Config, request: &Request, report: &mut Repo
 
 async fn globals(job: &Job, tools: &Tools, report: &mut Report) -> Result<Manifest> {
     let kind = SnapshotKind::Globals;
-    let snapshot = SnapshotWriter::begin(&job.repository, &job.origin, &job.recipients, job.pack_settings(), kind);
+    let snapshot =
+        SnapshotWriter::begin(&job.repository, &job.origin, &job.recipients, job.pack_settings(), kind);
     let (streamed, notes) = dump::globals(job, tools, &snapshot).await?;
     report.notes.extend(notes);
     let mut manifest = snapshot.manifest(snapshot.begun());

@@ -90,8 +90,9 @@ pub fn missing(names: &Names, index: &Path) -> Result<(Vec<Missing>, u64)> {
     let mut odd = Vec::new();
     for line in BufReader::new(disk::open(&names.path)?).lines() {
         let line = line.map_err(|e| Error::file("read", &names.path, e))?;
-        let name: Name = serde_json::from_str(&line)
-            .map_err(|e| Error::new(Kind::Internal, format!("{} is damaged", names.path.display())).because(e))?;
+        let name: Name = serde_json::from_str(&line).map_err(|e| {
+            Error::new(Kind::Internal, format!("{} is damaged", names.path.display())).because(e)
+        })?;
         if escape(name.fname.as_bytes()) != name.fname {
             odd.push(name); // sorted differently; no name of Odoo's own looks like this
             continue;
@@ -139,12 +140,15 @@ mod tests {
         for (path, flaw) in [("aa/1", None), ("bb/2", Some("bad".to_owned())), ("dd/4", None)] {
             let part = Part { snapshot: 0, pack: 0, frame: 0, at: 0, offset: 0, bytes: 0 };
             let sha256 = Sha256::of(b"");
-            let entry = Entry { path: path.into(), bytes: 0, mode: 0, mtime_ns: 0, sha256, flaw, parts: vec![part] };
+            let entry =
+                Entry { path: path.into(), bytes: 0, mode: 0, mtime_ns: 0, sha256, flaw, parts: vec![part] };
             writer.write(&Line::File(entry)).unwrap();
         }
         let staged = writer.end().unwrap();
         let mut names = Names::create(dir.path().join("names")).unwrap();
-        for (name, bytes) in [("../x", 1), ("aa/1", 3), ("bb/2", 3), ("cc/3", 3), ("ce/0", 0), ("d\nd", 1), ("dd/4", 3)] {
+        for (name, bytes) in
+            [("../x", 1), ("aa/1", 3), ("bb/2", 3), ("cc/3", 3), ("ce/0", 0), ("d\nd", 1), ("dd/4", 3)]
+        {
             names.add(name.into(), Some(bytes)).unwrap();
         }
         names.end().unwrap();

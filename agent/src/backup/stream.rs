@@ -57,7 +57,8 @@ pub fn store(
                         let next = extents.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok((offset, data)) = next else { return worker.finish() };
                         let member = Member::Extent(path, offset);
-                        let Stored { pack, frame, at } = worker.append(member, 0o600, now.as_second(), &data)?;
+                        let Stored { pack, frame, at } =
+                            worker.append(member, 0o600, now.as_second(), &data)?;
                         let bytes = data.len() as u64;
                         progress.add_bytes(bytes);
                         let part = Part { snapshot: 0, pack, frame, at, offset, bytes };
@@ -80,7 +81,8 @@ pub fn store(
                 }
                 pace.take(data.len() as u64)?;
                 sha256.update(&data);
-                tee.write_all(&data).map_err(|e| Error::carried(Kind::Io, format!("cannot pass on {path}"), e))?;
+                tee.write_all(&data)
+                    .map_err(|e| Error::carried(Kind::Io, format!("cannot pass on {path}"), e))?;
                 let (offset, last) = (bytes, data.len() < EXTENT_BYTES);
                 bytes += data.len() as u64;
                 // A worker that failed has taken the receiver's place in telling why.

@@ -107,7 +107,10 @@ async fn dump_and_filestore(
 ) -> Result<Option<TenantReport>> {
     let snapshot = begin(job, SnapshotKind::Dump);
     let fence = match kinds.filestore && job.backup.fence_seconds_max > 0 {
-        true => Some(Fence::hold(&job.postgres, tenant.as_str(), Duration::from_secs(job.backup.fence_seconds_max)).await),
+        true => Some(
+            Fence::hold(&job.postgres, tenant.as_str(), Duration::from_secs(job.backup.fence_seconds_max))
+                .await,
+        ),
         false => None,
     };
     job.progress.stage(format!("{tenant}: database point"));
@@ -220,7 +223,15 @@ async fn sync(
             if let Err(Some(why)) = &known {
                 progress.note(format!("{tenant}: reading the whole filestore: {why}"));
             }
-            let request = Sync { dir: &dir, known_file: &known_file, known, workers, chain_max, pace: &pace, progress: &progress };
+            let request = Sync {
+                dir: &dir,
+                known_file: &known_file,
+                known,
+                workers,
+                chain_max,
+                pace: &pace,
+                progress: &progress,
+            };
             match filestore::sync(&snapshot, request) {
                 Ok(synced) => return Ok(synced),
                 Err(Failure::KnownDamaged(e)) => known = Err(Some(format!("{e:?}"))),
@@ -260,12 +271,15 @@ async fn explain(job: &Job, tenant: &TenantName, missing: Vec<Missing>) -> Resul
     let mut explained = Vec::new();
     for Missing { store_fname, flaw } in missing {
         let path = crate::archive::path::escape(store_fname.as_bytes());
-        let there = crate::archive::path::unescape(&path).is_ok() && disk::metadata(&dir.join(&store_fname))?.is_some();
+        let there = crate::archive::path::unescape(&path).is_ok()
+            && disk::metadata(&dir.join(&store_fname))?.is_some();
         let row = attachment_exists_now(&mut session, &store_fname).await?;
         let why = match (&flaw, there, row) {
             (Some(flaw), _, _) => format!("stored as it is, but {flaw}"),
             (None, true, _) => "it is on the source's disk and could not be read".to_owned(),
-            (None, false, true) => "the source had lost it already: the row is there, the file is not".to_owned(),
+            (None, false, true) => {
+                "the source had lost it already: the row is there, the file is not".to_owned()
+            }
             (None, false, false) => "it was deleted together with its row during the backup".to_owned(),
         };
         let deleted_meanwhile = flaw.is_none() && !there && !row;

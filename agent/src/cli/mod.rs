@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Inputs};
 use crate::error::{Error, Kind, Result};
 
+mod backup;
 mod completions;
 mod doctor;
 mod init;
 mod log;
-pub mod options;
 pub mod print;
 pub mod progress;
 mod start;
@@ -74,6 +74,7 @@ struct Global {
 #[derive(Subcommand, Debug)]
 enum Command {
     Init(init::Args),
+    Backup(backup::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Version(version::Args),
@@ -83,6 +84,7 @@ enum Command {
 async fn run(command: Command, app: &App) -> Result<Done> {
     match command {
         Command::Init(args) => init::run(args, app).await,
+        Command::Backup(args) => backup::run(args, app).await,
         Command::Doctor(args) => doctor::run(args, app).await,
         Command::Completions(args) => completions::run(args, app),
         Command::Version(args) => version::run(args, app),

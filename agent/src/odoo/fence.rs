@@ -56,6 +56,12 @@ pub enum Released {
     NotGranted(String),
 }
 
+impl std::fmt::Display for FenceEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({} ms)", self.because, self.held_ms)
+    }
+}
+
 impl std::fmt::Display for Released {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -3,14 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::{FileType, Metadata};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use crate::clock::Timestamp;
+use crate::archive::path::escape;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::odoo::blob::BlobName;
-use crate::odoo::paths::escape_path;
 
 /// Odoo nests three levels at most; deeper than this something is wrong.
 const DEPTH_MAX: usize = 64;
@@ -18,7 +17,7 @@ const DEPTH_MAX: usize = 64;
 /// Something found in the filestore.
 #[derive(Debug)]
 pub struct WalkEntry {
-    /// The relative path as text, see [`escape_path`]; the walk is sorted by it.
+    /// The relative path as text, see [`escape`]; the walk is sorted by it.
     pub path: String,
     /// The file itself.
     pub location: PathBuf,
@@ -40,32 +39,11 @@ pub enum WalkKind {
     Unreadable(Error),
 }
 
-/// What a file system says about a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileFacts {
-    /// Its size.
-    pub bytes: u64,
-    /// When its content changed last, to the microsecond.
-    pub modified: Timestamp,
-    /// Its permission bits.
-    pub mode: u32,
-}
-
 impl WalkEntry {
     /// Size, time and mode, asked now; `None` where the file has gone meanwhile or is no
     /// regular file any more.
-    pub fn metadata(&self) -> Result<Option<FileFacts>> {
-        Ok(disk::metadata(&self.location)?.filter(Metadata::is_file).map(|meta| facts(&meta)))
-    }
-}
-
-/// [`FileFacts`] of an open file's or a path's metadata.
-pub fn facts(meta: &Metadata) -> FileFacts {
-    let micros = meta.mtime().saturating_mul(1_000_000).saturating_add(meta.mtime_nsec() / 1_000);
-    FileFacts {
-        bytes: meta.len(),
-        modified: Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH),
-        mode: meta.mode() & 0o7777,
+    pub fn metadata(&self) -> Result<Option<Metadata>> {
+        Ok(disk::metadata(&self.location)?.filter(Metadata::is_file))
     }
 }
 
@@ -122,7 +100,7 @@ fn descend(
             Ok(kind) if kind.is_file() => WalkKind::File,
             Ok(kind) => WalkKind::Skipped(special(kind)),
         };
-        visit(WalkEntry { path: escape_path(&path), location, blob: BlobName::parse(&path), kind })?;
+        visit(WalkEntry { path: escape(&path), location, blob: BlobName::parse(&path), kind })?;
     }
     Ok(())
 }
@@ -138,7 +116,7 @@ fn children(dir: &Path) -> Result<Option<Vec<Child>>> {
             let kind = entry.file_type();
             let name = entry.file_name().as_bytes().to_vec();
             let slash = if kind.as_ref().is_ok_and(FileType::is_dir) { "/" } else { "" };
-            Child { key: escape_path(&name) + slash, name, kind }
+            Child { key: escape(&name) + slash, name, kind }
         })
         .collect();
     out.sort_unstable_by(|a, b| a.key.cmp(&b.key));

@@ -7,7 +7,6 @@ pub mod compare;
 pub mod fence;
 pub mod filestore;
 pub mod neutralize;
-pub mod paths;
 pub mod tenants;
 
 pub use attachments::{AttachmentFile, attachment_exists_now, each_attachment_file};
@@ -17,5 +16,4 @@ pub use compare::{Difference, compare};
 pub use fence::{Fence, FenceEnd, Released};
 pub use filestore::{WalkEntry, WalkKind, walk};
 pub use neutralize::{Neutralized, neutralize, still_live, unknown_secrets};
-pub use paths::{escape_path, unescape_path};
 pub use tenants::{Discovery, Tenant, discover};

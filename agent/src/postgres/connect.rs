@@ -180,6 +180,31 @@ impl PostgresOptions {
     }
 }
 
+impl From<&crate::config::Postgres> for PostgresOptions {
+    fn from(config: &crate::config::Postgres) -> PostgresOptions {
+        use crate::config::Tls as Wanted;
+        let postgres = config.clone();
+        let (tls, tls_root_cert) = match postgres.tls {
+            Wanted::Disable => (Tls::Disable, None),
+            Wanted::Prefer => (Tls::Prefer, None),
+            Wanted::Require => (Tls::Require, None),
+            Wanted::VerifyFull { ca_file } => (Tls::VerifyFull, ca_file),
+        };
+        PostgresOptions {
+            host: postgres.host,
+            port: postgres.port,
+            user: postgres.user,
+            password_file: postgres.password_file,
+            passfile: postgres.passfile,
+            tls,
+            tls_root_cert,
+            bin_dir: postgres.bin_dir,
+            connect_timeout: postgres.connect_timeout,
+            maintenance_database: postgres.maintenance_database,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,13 +36,16 @@ pub async fn choose(
     let mut passed_over = Vec::new();
     let dump = match pick {
         Pick::Snapshot(id) => {
-            let manifest = repository.manifest(id, origin, trust).await.map_err(|e| unknown_snapshot(e, id))?;
+            let manifest =
+                repository.manifest(id, origin, trust).await.map_err(|e| unknown_snapshot(e, id))?;
             if manifest.tenant.as_ref() != Some(tenant) {
                 let whose = manifest.tenant.map_or("the instance".to_owned(), |t| t.to_string());
                 return Err(Error::new(Kind::Usage, format!("snapshot {id} is of {whose}, not of {tenant}"))
                     .next(format!("lifeboat list --tenant {tenant}")));
             }
-            manifest.dump_facts().map_err(|e| e.next("give the ID of a dump; it brings its filestore with it"))?;
+            manifest
+                .dump_facts()
+                .map_err(|e| e.next("give the ID of a dump; it brings its filestore with it"))?;
             manifest
         }
         Pick::Latest | Pick::Release(_) => {
@@ -53,7 +56,11 @@ pub async fn choose(
                 };
                 let mut error = Error::new(
                     Kind::NotFound,
-                    format!("no dump of {tenant}{of} in {} for instance {}", repository.store().url(), repository.instance()),
+                    format!(
+                        "no dump of {tenant}{of} in {} for instance {}",
+                        repository.store().url(),
+                        repository.instance()
+                    ),
                 )
                 .next("lifeboat list shows what there is");
                 if !passed_over.is_empty() {

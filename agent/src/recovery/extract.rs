@@ -22,7 +22,7 @@ use crate::archive::unpack::MemberHeader;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, bytes_text};
-use crate::odoo::filestore::BlobName;
+use crate::odoo::blob::BlobName;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
 use crate::recovery::wanted::{File, Wanted};
@@ -192,7 +192,10 @@ impl Shared<'_> {
         let Extract { repository, runtime, manifests, identities, wanted, cancel, .. } = self.extract;
         let id = wanted.snapshots.get(snapshot as usize);
         let manifest = id.and_then(|id| manifests.get(id)).ok_or_else(|| {
-            Error::new(Kind::Integrity, "an index names a snapshot that its manifest does not name as a source")
+            Error::new(
+                Kind::Integrity,
+                "an index names a snapshot that its manifest does not name as a source",
+            )
         })?;
         let object = manifest.object(&pack::name(pack))?;
         repository.read_pack(runtime, &manifest.id, object, identities, |member, content| {
@@ -211,19 +214,26 @@ impl Shared<'_> {
     ) -> Result<()> {
         let wanted = self.extract.wanted;
         let Some(place) = wanted.find(&member.path) else { return Ok(()) };
-        if !wanted.comes_from(place, snapshot, pack, member.offset) || self.left[place].load(Ordering::Relaxed) == 0 {
+        if !wanted.comes_from(place, snapshot, pack, member.offset)
+            || self.left[place].load(Ordering::Relaxed) == 0
+        {
             return Ok(());
         }
         if member.bytes > EXTENT_BYTES as u64 {
             return Err(Error::new(
                 Kind::Integrity,
-                format!("{} is a member of {}, more than format 1 allows", member.path, bytes_text(member.bytes)),
+                format!(
+                    "{} is a member of {}, more than format 1 allows",
+                    member.path,
+                    bytes_text(member.bytes)
+                ),
             ));
         }
         buffer.clear();
-        content.take(EXTENT_BYTES as u64).read_to_end(buffer).map_err(|e| {
-            Error::carried(Kind::Integrity, format!("cannot read member {}", member.path), e)
-        })?;
+        content
+            .take(EXTENT_BYTES as u64)
+            .read_to_end(buffer)
+            .map_err(|e| Error::carried(Kind::Integrity, format!("cannot read member {}", member.path), e))?;
         let file = &wanted.files()[place];
         if file.parts == 1 {
             // A file that was read twice leaves an older member behind: only the right one counts.
@@ -240,8 +250,8 @@ impl Shared<'_> {
     }
 
     fn check_name(&self, file: &File, path: &str, sha1: String) -> Result<()> {
-        match BlobName::parse(path) {
-            Some(blob) if !file.flawed && blob.sha1() != sha1 => Err(Error::new(
+        match BlobName::parse(path.as_bytes()) {
+            Some(blob) if !file.flawed && blob.sha1_hex() != sha1 => Err(Error::new(
                 Kind::Integrity,
                 format!("{path} has SHA-1 {sha1}, which is not its name, although the backup found it right"),
             )),
@@ -294,7 +304,11 @@ impl Shared<'_> {
         let names: Vec<&str> = absent.iter().take(NAMED_MAX).map(|file| wanted.path(file)).collect();
         Err(Error::new(
             Kind::Integrity,
-            format!("{} files are not in the packs that their index names: {} …", absent.len(), names.join(", ")),
+            format!(
+                "{} files are not in the packs that their index names: {} …",
+                absent.len(),
+                names.join(", ")
+            ),
         )
         .effect("the restore is not whole and was not published")
         .next("lifeboat verify --deep, then another snapshot"))
@@ -309,7 +323,7 @@ impl Shared<'_> {
             let path = self.extract.dir.join(PathBuf::from(std::ffi::OsString::from_vec(unescape(escaped)?)));
             let mut input = disk::open(&path)?;
             let (mut sha256, mut sha1) = (sha2::Sha256::new(), sha1::Sha1::new());
-            let blob = BlobName::parse(escaped).is_some();
+            let blob = BlobName::parse(escaped.as_bytes()).is_some();
             let mut buffer = vec![0; 1 << 20];
             let mut bytes = 0;
             loop {

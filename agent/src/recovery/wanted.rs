@@ -98,9 +98,11 @@ impl Wanted {
         let manifests = HashMap::from([(manifest.id.clone(), manifest.clone())]);
         let mut wanted = Wanted::default();
         let mut snapshots = Vec::new();
-        read(repository, runtime, &manifest.id, &manifests, identities, true, &mut snapshots, |line| match line {
-            Line::File(entry) => wanted.add(entry),
-            Line::Removed(_) => Ok(()),
+        read(repository, runtime, &manifest.id, &manifests, identities, true, &mut snapshots, |line| {
+            match line {
+                Line::File(entry) => wanted.add(entry),
+                Line::Removed(_) => Ok(()),
+            }
         })?;
         wanted.snapshots = snapshots;
         Ok(wanted)
@@ -183,14 +185,17 @@ fn read(
     table: &mut Vec<SnapshotId>,
     mut each: impl FnMut(Line) -> Result<()>,
 ) -> Result<()> {
-    let manifest = manifests
-        .get(id)
-        .ok_or_else(|| Error::new(Kind::Integrity, format!("snapshot {id} is needed and not named as a source")))?;
+    let manifest = manifests.get(id).ok_or_else(|| {
+        Error::new(Kind::Integrity, format!("snapshot {id} is needed and not named as a source"))
+    })?;
     let object = manifest.object(index::NAME)?;
     repository.read_sealed(runtime, id, object, identities, |input| {
         let mut lines = IndexReader::new(&format!("of snapshot {id}"), input)?;
         if lines.header().complete != complete {
-            return Err(Error::new(Kind::Integrity, format!("the index of snapshot {id} is not of the kind its chain wants")));
+            return Err(Error::new(
+                Kind::Integrity,
+                format!("the index of snapshot {id} is not of the kind its chain wants"),
+            ));
         }
         let renumber: Vec<u32> = lines
             .header()

@@ -38,8 +38,16 @@ pub struct Lease {
 }
 
 enum Held {
-    File { _lock: disk::FileLock },
-    Object { store: Store, key: String, content: Content, renew: AbortOnDropHandle<()>, version: std::sync::Arc<tokio::sync::Mutex<Version>> },
+    File {
+        _lock: disk::FileLock,
+    },
+    Object {
+        store: Store,
+        key: String,
+        content: Content,
+        renew: AbortOnDropHandle<()>,
+        version: std::sync::Arc<tokio::sync::Mutex<Version>>,
+    },
 }
 
 impl Lease {
@@ -57,7 +65,8 @@ impl Lease {
             if let Some(dir) = path.parent() {
                 disk::create_private_dir(dir)?;
             }
-            let lock = disk::try_lock(&path)?.ok_or_else(|| busy(repository, "another process on this repository"))?;
+            let lock = disk::try_lock(&path)?
+                .ok_or_else(|| busy(repository, "another process on this repository"))?;
             return Ok(Lease { held: Held::File { _lock: lock }, lost });
         }
         let mut version = None;
@@ -70,7 +79,12 @@ impl Lease {
                 && content.holder != holder
                 && content.until > clock::now()
             {
-                let who = format!("{} (process {}), until {}", content.host, content.process, clock::text(content.until));
+                let who = format!(
+                    "{} (process {}), until {}",
+                    content.host,
+                    content.process,
+                    clock::text(content.until)
+                );
                 return Err(busy(repository, &who));
             }
             version = Some(seen);
@@ -87,8 +101,15 @@ impl Lease {
             _ => e,
         })?;
         let version = std::sync::Arc::new(tokio::sync::Mutex::new(version));
-        let renew = tokio::spawn(renew(store.clone(), key.clone(), content.clone(), version.clone(), lost.clone()));
-        let held = Held::Object { store: store.clone(), key, content, renew: AbortOnDropHandle::new(renew), version };
+        let renew =
+            tokio::spawn(renew(store.clone(), key.clone(), content.clone(), version.clone(), lost.clone()));
+        let held = Held::Object {
+            store: store.clone(),
+            key,
+            content,
+            renew: AbortOnDropHandle::new(renew),
+            version,
+        };
         Ok(Lease { held, lost })
     }
 

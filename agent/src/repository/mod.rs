@@ -86,9 +86,11 @@ impl Repository {
     /// when that could not be found out.
     pub async fn open(store: Store, instance: InstanceName) -> Result<Repository> {
         let bytes = store.get(layout::META, META_BYTES_MAX).await.map_err(|e| match e.kind() {
-            Kind::NotFound => Error::new(Kind::Repository, format!("{} is not a Lifeboat repository", store.url()))
-                .because(e)
-                .next("check repository.url; lifeboat init makes a new one"),
+            Kind::NotFound => {
+                Error::new(Kind::Repository, format!("{} is not a Lifeboat repository", store.url()))
+                    .because(e)
+                    .next("check repository.url; lifeboat init makes a new one")
+            }
             _ => e.context(format!("open repository {}", store.url())),
         })?;
         let meta: Meta = serde_json::from_slice(&bytes).map_err(|e| {

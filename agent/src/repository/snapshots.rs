@@ -80,7 +80,9 @@ impl Repository {
         if let Trust::Keys(keys) = trust {
             let signature = self.store().get(&key(manifest::SIGNATURE_NAME), SIGNATURE_BYTES_MAX).await;
             let signature = signature.map_err(|e| match e.kind() {
-                Kind::NotFound => Error::new(Kind::Signature, format!("snapshot {id} is not signed")).because(e),
+                Kind::NotFound => {
+                    Error::new(Kind::Signature, format!("snapshot {id} is not signed")).because(e)
+                }
                 _ => e,
             });
             signature.and_then(|s| keys.verify(&format!("manifest of snapshot {id}"), &bytes, &s)).map_err(|e| {

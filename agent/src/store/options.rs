@@ -48,3 +48,21 @@ impl Default for StoreOptions {
         }
     }
 }
+
+impl From<&crate::config::Config> for StoreOptions {
+    fn from(config: &crate::config::Config) -> StoreOptions {
+        let repository = &config.repository;
+        StoreOptions {
+            endpoint: repository.endpoint.clone(),
+            region: repository.region.clone(),
+            allow_http: repository.allow_http,
+            virtual_hosted: repository.virtual_hosted,
+            credentials_file: repository.credentials_file.clone(),
+            request_timeout: repository.request_timeout,
+            retry_deadline: repository.retry_deadline,
+            retries_max: repository.retries_max,
+            upload_bytes_per_second_max: config.backup.upload_bytes_per_second_max,
+            ..StoreOptions::default()
+        }
+    }
+}

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::Check;
-use crate::cli::options;
 use crate::config::Config;
 use crate::store::{Store, StoreOptions};
 
@@ -18,7 +17,7 @@ const MARKER: &str = "lifeboat.json";
 /// Every check of the repository.
 pub async fn checks(config: &Config) -> Vec<Check> {
     const NAME: &str = "repository";
-    let configured = options::store(config);
+    let configured = StoreOptions::from(config);
     let options = StoreOptions {
         request_timeout: configured.request_timeout.min(REQUEST_TIMEOUT_MAX),
         retry_deadline: configured.retry_deadline.min(RETRY_DEADLINE_MAX),

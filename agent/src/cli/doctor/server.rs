@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::{Check, Status};
-use crate::cli::options;
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
@@ -33,7 +32,7 @@ pub async fn checks(config: &Config) -> Vec<Check> {
 }
 
 async fn examine(config: &Config) -> Vec<Check> {
-    let options = options::postgres(config);
+    let options = PostgresOptions::from(&config.postgres);
     let mut session = match Session::maintenance(&options).await {
         Ok(session) => session,
         Err(error) => {

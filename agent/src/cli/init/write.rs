@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::Plan;
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::repository::Repository;
+use crate::store::{Store, StoreOptions};
 
 /// Writes what is planned; on an error the files written so far are removed again, so that the
 /// next try starts from nothing.
@@ -28,6 +30,15 @@ async fn write_all(plan: &Plan, written: &mut Vec<PathBuf>) -> Result<()> {
         write_new(&identity.file, &identity.text, written)?;
     }
     write_new(&plan.signing_file, &plan.signing_text, written)?;
+    Store::create_local_root(&plan.config.repository.url)?;
+    let store = Store::open(&plan.config.repository.url, &StoreOptions::from(&plan.config))?;
+    match Repository::init(&store).await {
+        // Several instances share a repository: the second one finds it made.
+        Err(e) if e.kind() == Kind::AlreadyExists => {
+            Repository::open(store, plan.config.instance.clone()).await?;
+        }
+        made => drop(made?),
+    }
     write_new(&plan.config_file, &plan.text, written)
 }
 

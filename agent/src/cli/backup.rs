@@ -1,0 +1,150 @@
+//! `lifeboat backup`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use super::{App, Done, print};
+use crate::archive::manifest::Manifest;
+use crate::backup::{self, Kinds, Report, Request};
+use crate::clock::span_text;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::{ReleaseId, TenantName, bytes_text};
+
+/// Largest release file that is read.
+const RELEASE_FILE_BYTES_MAX: u64 = 4096;
+
+/// Back up databases and filestores into the repository
+///
+/// Each tenant gets a dump (pg_dump, read back by pg_restore on the way) and a filestore snapshot
+/// taken after the database's point; roles and tablespaces are stored once. The filestore is
+/// incremental for ever: files that the repository holds are not read again. A snapshot exists
+/// when its signed manifest does, so a backup that is cut short leaves nothing that could be
+/// mistaken for one. Exit code 3: stored, but some tenant or some file is missing.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  lifeboat backup                                     every tenant, dump and filestore
+  lifeboat backup --tenant retail_north --release 2026.11.20-rc1
+  lifeboat backup --kind filestore --json")]
+pub struct Args {
+    /// Only this tenant; may be given several times [default: odoo.tenants, or all that are found]
+    #[arg(long, value_name = "NAME")]
+    tenant: Vec<TenantName>,
+    /// The release that the snapshots belong to [default: $LIFEBOAT_RELEASE, backup.release_file]
+    #[arg(long, value_name = "ID")]
+    release: Option<ReleaseId>,
+    /// Only this kind; may be given several times [default: both]
+    #[arg(long, value_enum, value_name = "KIND")]
+    kind: Vec<WantedKind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum WantedKind {
+    /// The database, with roles and tablespaces of the instance
+    Dump,
+    /// Odoo's attachments on disk
+    Filestore,
+}
+
+/// Runs the backup and says what is stored.
+pub async fn run(args: Args, app: &App) -> Result<Done> {
+    let config = app.config()?;
+    let wants = |kind| args.kind.is_empty() || args.kind.contains(&kind);
+    let release = match args.release {
+        Some(release) => Some(release),
+        None => release(app, config.backup.release_file.as_deref())?,
+    };
+    let kinds = Kinds { dump: wants(WantedKind::Dump), filestore: wants(WantedKind::Filestore) };
+    let request = Request { tenants: args.tenant, kinds, release };
+    if config.backup.low_priority {
+        disk::lower_priority();
+    }
+    let shown = app.progress("backup", None);
+    let report = backup::run(&config, request, shown.clone(), app.cancel.clone()).await;
+    shown.finish();
+    let report = report?;
+    for (name, e) in &report.failures {
+        print::err(&format!("{name}:"));
+        print::error(e, false);
+    }
+    app.print(&json(&report)?, || text(&report))?;
+    match report.verdict() {
+        Ok(()) => Ok(Done::Complete),
+        Err(e) => {
+            print::error(&e, false);
+            if e.kind() == Kind::Incomplete { Ok(Done::Incomplete) } else { Err(e) }
+        }
+    }
+}
+
+/// The release of the environment, or of the file that the pipeline writes.
+fn release(app: &App, file: Option<&Path>) -> Result<Option<ReleaseId>> {
+    if let Some(text) = app.inputs.variable("LIFEBOAT_RELEASE")? {
+        return text.parse().map(Some).map_err(|e: Error| {
+            Error::new(Kind::Config, "the environment variable LIFEBOAT_RELEASE is wrong").because(e)
+        });
+    }
+    let Some(file) = file else { return Ok(None) };
+    match disk::read_text(file, RELEASE_FILE_BYTES_MAX) {
+        Ok(text) => text.trim().parse().map(Some).map_err(|e: Error| {
+            Error::new(Kind::Config, format!("{} does not hold a release ID", file.display())).because(e)
+        }),
+        Err(e) => Err(e
+            .effect("nothing was backed up: it could not be tied to a release")
+            .next("backup.release_file names the file; unset it, or pass --release")),
+    }
+}
+
+fn json(report: &Report) -> Result<serde_json::Value> {
+    let mut value = serde_json::to_value(report)
+        .map_err(|e| Error::new(Kind::Internal, "cannot write the report").because(e))?;
+    let failures = report.failures.iter().map(|(name, e)| {
+        serde_json::json!({ "name": name, "kind": e.kind().slug(), "error": e.what(), "causes": e.causes() })
+    });
+    value["failures"] = failures.collect();
+    Ok(value)
+}
+
+fn line(out: &mut String, manifest: &Manifest, what: &str) {
+    let _ = writeln!(out, "  {:<9} {}  {what}", manifest.kind.as_str(), manifest.id);
+}
+
+fn text(report: &Report) -> String {
+    let mut out = String::new();
+    let release = report.release.as_ref().map_or(String::new(), |r| format!(", release {r}"));
+    let _ = writeln!(out, "instance {}{release}", report.instance);
+    if let Some(globals) = &report.globals {
+        line(&mut out, globals, "roles and tablespaces");
+    }
+    for tenant in &report.tenants {
+        let took = span_text(std::time::Duration::from_secs_f64(tenant.seconds));
+        let _ = writeln!(out, "{}  ({took})", tenant.tenant);
+        if let Some((manifest, facts)) = tenant.dump.as_ref().and_then(|m| m.dump.as_ref().map(|f| (m, f))) {
+            let stored = bytes_text(manifest.stored_bytes());
+            line(&mut out, manifest, &format!("{} dumped, {stored} stored", bytes_text(facts.bytes)));
+            for warning in &facts.warnings {
+                let _ = writeln!(out, "    pg_dump warned: {warning}");
+            }
+            for file in facts.filestore.iter().flat_map(|link| &link.missing).take(20) {
+                let _ = writeln!(out, "    missing: {}: {}", file.store_fname, file.why);
+            }
+        }
+        if let Some((manifest, facts)) =
+            tenant.filestore.as_ref().and_then(|m| m.filestore.as_ref().map(|f| (m, f)))
+        {
+            let stored = bytes_text(manifest.stored_bytes());
+            let what = format!("{} files, {} new, {stored} stored", facts.files, facts.new_files);
+            line(&mut out, manifest, &what);
+            for problem in facts.problems.iter().take(20) {
+                let _ = writeln!(out, "    problem: {problem}");
+            }
+        }
+    }
+    for note in &report.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
+    out.trim_end().to_owned()
+}
