@@ -8,15 +8,17 @@ use std::sync::{Arc, Mutex};
 const BATCHES_MAX: usize = 48;
 
 type Slot<T> = Receiver<T>;
+/// A batch, and where its result goes.
+type Job<B, T> = (B, SyncSender<T>);
 
 /// Makes batches. Sending fails when whoever takes the results has gone.
 pub struct Maker<B, T> {
-    work: SyncSender<(B, SyncSender<T>)>,
+    work: SyncSender<Job<B, T>>,
     order: SyncSender<Slot<T>>,
 }
 
 /// Takes batches to work on; one shared by all workers.
-pub struct Work<B, T>(Arc<Mutex<Receiver<(B, SyncSender<T>)>>>);
+pub struct Work<B, T>(Arc<Mutex<Receiver<Job<B, T>>>>);
 
 /// Gives results in the order of the batches.
 pub struct Results<T>(Receiver<Slot<T>>);

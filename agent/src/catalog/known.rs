@@ -62,7 +62,7 @@ pub fn open(path: &Path) -> Result<Option<KnownReader>> {
     Ok(Some(KnownReader { known, index: IndexReader::new(&name, input)? }))
 }
 
-/// Writes the next one beside the old, which stays until [`KnownWriter::publish`].
+/// Writes the next one beside the old, which stays until [`StagedKnown::publish`].
 ///
 /// What it is based on is known only at the end, and stands at the beginning; so the lines are
 /// staged without it and the zstd frame of the first line is written before theirs.
