@@ -5,4 +5,10 @@
 
 mod archive;
 mod both_kinds;
+mod database;
+mod kills;
+mod known;
+mod odd_files;
+mod refused;
+mod s3_faults;
 mod site;
