@@ -6,8 +6,10 @@
 mod archive;
 mod both_kinds;
 mod database;
+mod full_disk;
 mod kills;
 mod known;
+mod load;
 mod odd_files;
 mod refused;
 mod s3_faults;

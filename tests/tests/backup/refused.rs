@@ -53,8 +53,12 @@ fn wrong_configuration_and_keys_are_named_and_nothing_is_stored() {
 
     // the repository: not there, not initialised, of a newer format
     let nowhere = site.path("nowhere");
-    site.backup(&["--repository", nowhere.to_str().unwrap()]).run().exits(9).says("not a Lifeboat repository");
+    let elsewhere = site.backup(&["--repository", nowhere.to_str().unwrap()]);
+    elsewhere.run().exits(9).says("is not there");
     assert!(!nowhere.exists(), "a backup makes no repository by itself");
+    fs::create_dir(&nowhere).unwrap();
+    elsewhere.run().exits(9).says("not a Lifeboat repository");
+    assert_eq!(fs::read_dir(&nowhere).unwrap().count(), 0);
     let meta = site.path("repo/lifeboat.json");
     let text = fs::read_to_string(&meta).unwrap();
     let newer = text.replace("\"format\": 1", "\"format\": 2").replace("\"format\":1", "\"format\":2");
