@@ -117,6 +117,7 @@ fn memory_stays_below_its_bound_with_many_files() {
     cluster.create_db("many");
     cluster.psql("many", "create table ir_module_module (name text, state text, latest_version text); \
         insert into ir_module_module values ('base', 'installed', '17.0.1.3'); \
+        create table ir_config_parameter (key text, value text); \
         create table ir_attachment (id serial, store_fname text, file_size int, db_datas bytea)");
     let store = lifeboat_tests::filestore::Filestore::of(&site.data_dir(), "many");
     let mut random = Seeded::new(63);
