@@ -8,7 +8,7 @@ use lifeboat_tests::{Cluster, skip, small_tenant};
 
 use crate::archive::Archive;
 use crate::both_kinds::assert_complete;
-use crate::site::Site;
+use lifeboat_tests::site::Site;
 
 #[test]
 fn a_full_repository_loses_nothing_and_goes_on_when_there_is_room() {

@@ -13,4 +13,3 @@ mod load;
 mod odd_files;
 mod refused;
 mod s3_faults;
-mod site;

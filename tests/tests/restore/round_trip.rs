@@ -40,7 +40,8 @@ fn a_small_tenant_comes_back_from_a_directory_also_after_changes() {
     );
     site.back_up(&["--release", "r2"]);
     tenant.upload(&cluster, "late.txt", b"came late");
-    cluster.psql("shop", "DELETE FROM res_partner WHERE id = (SELECT max(id) FROM res_partner) AND NOT EXISTS (SELECT 1 FROM res_users WHERE partner_id = res_partner.id)");
+    cluster
+        .psql("shop", "UPDATE res_partner SET name = 'changed' WHERE id = (SELECT max(id) FROM res_partner)");
     site.back_up(&["--release", "r3"]);
     there_and_back(&cluster, &site, "shop", "copy3");
     // An older release still gives its own state.
@@ -93,7 +94,6 @@ fn the_real_tenants_come_back_and_pass_a_drill() {
         load_real(&cluster, &site.data_dir(), name, name).unwrap();
     }
     site.back_up(&[]);
-    site.run(&["verify"]).run().ok();
     for name in &names {
         there_and_back(&cluster, &site, name, &format!("{name}_copy"));
     }
@@ -135,7 +135,7 @@ fn a_drill_passes_on_good_data_and_fails_on_broken_books() {
     // The books no longer balance: the backup is faithful, and the drill says that the data is not right.
     cluster.psql(
         "shop",
-        "UPDATE account_move_line SET debit = debit + 1 WHERE id = (SELECT min(id) FROM account_move_line)",
+        "UPDATE stock_quant SET quantity = quantity + 1 WHERE id = (SELECT min(id) FROM stock_quant)",
     );
     site.back_up(&[]);
     drill(&site, "shop").run().exits(1);
