@@ -56,7 +56,9 @@ fn every_fault_ends_in_success_or_in_a_clean_error() {
         } else {
             let stored = after.len() > before.len();
             assert!(outcome.code == Some(code) || (stored && outcome.code == Some(3)), "{name}: {outcome}");
-            let dumps = |ids: &[lifeboat::names::SnapshotId]| ids.iter().filter(|id| id.as_str().contains("-dump-")).count();
+            let dumps = |ids: &[lifeboat::names::SnapshotId]| {
+                ids.iter().filter(|id| id.as_str().contains("-dump-")).count()
+            };
             assert_eq!(dumps(&after), dumps(&before), "{name}: no dump can be whole");
             // a lease that could not be given back is the same state directory's own
             site.backup(&[]).run().ok();

@@ -67,7 +67,8 @@ impl Site {
         ];
         settings.extend_from_slice(more);
         let data_dir = self.data_dir().display().to_string();
-        let mut init = self.run(&["init", "--instance", "prod", "--repository", url, "--data-dir", &data_dir]);
+        let mut init =
+            self.run(&["init", "--instance", "prod", "--repository", url, "--data-dir", &data_dir]);
         for setting in settings {
             init = init.args(["--set".to_owned(), setting]);
         }
