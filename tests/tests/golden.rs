@@ -22,6 +22,8 @@ use tempfile::TempDir;
 
 /// Member names of a snapshot's packs, with the SHA-256 of their content: `packs/000000 files/x`.
 type Members = BTreeMap<String, String>;
+/// The content of members by snapshot, pack, offset and path.
+type Contents = BTreeMap<(String, u32, u64, String), Vec<u8>>;
 
 /// A committed repository and what is in it.
 struct Golden {
@@ -91,9 +93,9 @@ impl Golden {
         .unwrap()
     }
 
-    /// Content of each member by `snapshot pack offset path`, and the members as [`Members`].
-    fn unpack(&self, manifest: &Manifest) -> (BTreeMap<(String, u32, u64, String), Vec<u8>>, Members) {
-        let (mut contents, mut members) = (BTreeMap::new(), Members::new());
+    /// The members of a snapshot's packs, and their content.
+    fn unpack(&self, manifest: &Manifest) -> (Contents, Members) {
+        let (mut contents, mut members) = (Contents::new(), Members::new());
         for object in manifest.packs() {
             let number: u32 = object.name["packs/".len()..][..6].parse().unwrap();
             let input = self.object(&manifest.id, &object.name);
