@@ -119,9 +119,11 @@ impl StagedKnown {
         disk::remove_file(&whole)?;
         let mut out = disk::create_new(&whole, 0o600)?;
         let failed = |e| Error::file("write", &whole, e);
-        // zstd frames one after the other are one stream.
-        let first = zstd::encode_all(line.as_slice(), 1).map_err(failed)?;
-        out.write_all(&first).map_err(failed)?;
+        // zstd frames one after the other are one stream; each has its own checksum.
+        let mut first = zstd::Encoder::new(&mut out, 1).map_err(failed)?;
+        first.include_checksum(true).map_err(failed)?;
+        first.write_all(&line).map_err(failed)?;
+        first.finish().map_err(failed)?;
         std::io::copy(&mut disk::open(&self.staged)?, &mut out).map_err(failed)?;
         disk::publish(out, &whole, &self.path)?;
         disk::remove_file(&self.staged)
