@@ -25,10 +25,8 @@ pub fn on_disk(tenant: &Tenant) -> BTreeMap<String, Vec<u8>> {
 pub fn named_by_dump(cluster: &Cluster, dump: &[u8]) -> Vec<String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), dump).unwrap();
-    let sql = cluster.run(
-        "pg_restore",
-        &["--data-only", "-t", "ir_attachment", "-f", "-", file.path().to_str().unwrap()],
-    );
+    let sql = cluster
+        .run("pg_restore", &["--data-only", "-t", "ir_attachment", "-f", "-", file.path().to_str().unwrap()]);
     let header = sql.lines().find(|l| l.starts_with("COPY public.ir_attachment ")).unwrap();
     let columns = header.split_once('(').unwrap().1.split_once(')').unwrap().0;
     let at = columns.split(", ").position(|c| c == "store_fname").unwrap();
@@ -80,7 +78,10 @@ fn first_and_second(site: &Site, cluster: &Cluster) {
     fs::remove_file(tenant.filestore().path(&gone)).unwrap();
     let new = tenant.upload(cluster, "late", b"uploaded between two backups");
     let third = site.back_up(&[]);
-    assert_eq!(third["tenants"][0]["filestore"]["filestore"]["new_files"], 2, "the file and its checklist entry");
+    assert_eq!(
+        third["tenants"][0]["filestore"]["filestore"]["new_files"], 2,
+        "the file and its checklist entry"
+    );
     let archive = Archive::of(site);
     assert_complete(&archive, cluster, &tenant);
     let files = archive.files(archive.newest(SnapshotKind::Filestore, Some("acme")));
@@ -117,7 +118,10 @@ fn releases_and_tenants_are_chosen_by_flag_environment_and_file() {
     let release_file = site.path("release").display().to_string();
     site.set("LIFEBOAT_BACKUP_RELEASE_FILE", &release_file);
     let report = site.back_up(&["--kind", "dump"]);
-    assert_eq!((tenants(&report), &report["release"]), (vec!["Bäcker & Söhne".into(), "acme".into()], &"from-file".into()));
+    assert_eq!(
+        (tenants(&report), &report["release"]),
+        (vec!["Bäcker & Söhne".into(), "acme".into()], &"from-file".into())
+    );
     assert!(report["tenants"][0]["filestore"].is_null() && !report["globals"].is_null());
 
     site.set("LIFEBOAT_RELEASE", "from-env");

@@ -31,7 +31,10 @@ fn a_dump_cut_by_the_server_never_counts_and_other_tenants_are_stored() {
     for (name, seed) in [("acme", 21), ("beta", 22), ("zeta", 23)] {
         small_tenant(&cluster, &site.data_dir(), name, seed);
     }
-    cluster.psql("acme", "create table big as select i, repeat(md5(i::text), 10) t from generate_series(1, 150000) i");
+    cluster.psql(
+        "acme",
+        "create table big as select i, repeat(md5(i::text), 10) t from generate_series(1, 150000) i",
+    );
     let slow = site.backup(&["--json"]).env("LIFEBOAT_BACKUP_READ_BYTES_PER_SECOND_MAX", "8MiB/s");
     let mut running = slow.spawn();
     wait_until(&cluster, &mut running, DUMPING);
@@ -48,7 +51,13 @@ fn a_dump_cut_by_the_server_never_counts_and_other_tenants_are_stored() {
     let stored: Vec<_> = report["tenants"].as_array().unwrap().iter().map(|t| &t["tenant"]).collect();
     assert_eq!(stored, ["beta"]);
     let archive = Archive::of(&site);
-    assert!(archive.ids().iter().all(|id| archive.manifest(id).tenant.as_ref().is_none_or(|t| t.as_str() == "beta")));
+    assert!(
+        archive.ids().iter().all(|id| archive
+            .manifest(id)
+            .tenant
+            .as_ref()
+            .is_none_or(|t| t.as_str() == "beta"))
+    );
 
     // asked for by name, a dropped tenant is a failure, and the other is stored
     site.backup(&["--tenant", "zeta"]).run().exits(5).says("zeta");
@@ -89,7 +98,10 @@ fn passwords_are_asked_for_kept_and_never_shown() {
     assert!(!words(&outcome).contains("wrong-secret"), "{outcome}");
 
     give(SECRET);
-    cluster.psql("acme", "create table big as select i, repeat(md5(i::text), 10) t from generate_series(1, 60000) i");
+    cluster.psql(
+        "acme",
+        "create table big as select i, repeat(md5(i::text), 10) t from generate_series(1, 60000) i",
+    );
     let slow = site.backup(&["-vvv"]).env("LIFEBOAT_BACKUP_READ_BYTES_PER_SECOND_MAX", "16MiB/s");
     let mut running = slow.spawn();
     let mut seen = std::collections::BTreeSet::new();
@@ -110,7 +122,10 @@ fn passwords_are_asked_for_kept_and_never_shown() {
     }
     let keep = |path: &std::path::Path| {
         let private = path == site.path("password") || path.starts_with(site.data_dir());
-        assert!(private || !String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).contains(SECRET), "{path:?}");
+        assert!(
+            private || !String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).contains(SECRET),
+            "{path:?}"
+        );
     };
     lifeboat_tests::compare::walk(site.config().parent().unwrap(), &mut |path| keep(path));
 }
@@ -130,11 +145,18 @@ fn command_lines(pid: u32) -> Vec<(String, String)> {
         .collect();
     let mut family = vec![pid.to_string()];
     for _ in 0..3 {
-        let more: Vec<String> = all.iter().filter(|(p, parent)| family.contains(parent) && !family.contains(p)).map(|(p, _)| p.clone()).collect();
+        let more: Vec<String> = all
+            .iter()
+            .filter(|(p, parent)| family.contains(parent) && !family.contains(p))
+            .map(|(p, _)| p.clone())
+            .collect();
         family.extend(more);
     }
     let name = |pid: &str| String::from_utf8_lossy(&read(pid, "comm")).trim().to_owned();
-    family.iter().map(|pid| (name(pid), String::from_utf8_lossy(&read(pid, "cmdline")).into_owned())).collect()
+    family
+        .iter()
+        .map(|pid| (name(pid), String::from_utf8_lossy(&read(pid, "cmdline")).into_owned()))
+        .collect()
 }
 
 #[test]
@@ -182,7 +204,8 @@ fn a_pg_dump_that_lies_or_fails_is_found_out() {
     assert!(report["tenants"][0]["dump"]["dump"]["warnings"].to_string().contains("made to warn"));
     // one of another major is not used, whoever configured it
     fs::write(bin.join("pg_dump"), "#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n").unwrap();
-    let outcome = site.backup(&["--tenant", "acme", "--kind", "dump", "--json"]).env("PATH", "/nonexistent").run();
+    let outcome =
+        site.backup(&["--tenant", "acme", "--kind", "dump", "--json"]).env("PATH", "/nonexistent").run();
     match outcome.code {
         Some(0) => {
             let used = outcome.json()["tenants"][0]["dump"]["dump"]["pg_dump"].to_string();

@@ -2,8 +2,8 @@
 //! nothing half-made counts, and the next run is complete.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use lifeboat_tests::children::signal;
 use lifeboat_tests::faults::on;
@@ -72,9 +72,10 @@ fn killed_at_any_request_nothing_is_lost_and_the_next_run_is_complete() {
         assert!(before.iter().all(|(key, sha256)| after.get(key) == Some(sha256)), "something was altered");
         drop(Archive::of(&site)); // every snapshot there is is whole
         site.back_up(&[]);
-        assert_complete(&Archive::of(&site), &cluster, &tenant);
         assert_eq!(s3.open_uploads(), 0);
     }
+    // known files are never read again: had a killed run spoilt one, it would still be missing
+    assert_complete(&Archive::of(&site), &cluster, &tenant);
 }
 
 #[test]
@@ -83,7 +84,9 @@ fn asked_to_stop_it_stops_clean() {
     let s3 = S3::start();
     let site = Site::s3(&cluster, &s3, "k");
     let tenant = small_tenant(&cluster, &site.data_dir(), "acme", 42);
-    for (text, nth, signal) in [("/packs/", 1, Signal::TERM), ("index.zst.age", 2, Signal::INT), (".sig", 1, Signal::TERM)] {
+    for (text, nth, signal) in
+        [("/packs/", 1, Signal::TERM), ("index.zst.age", 2, Signal::INT), (".sig", 1, Signal::TERM)]
+    {
         let held = s3.plan(on("PUT", text).nth(nth).delay(std::time::Duration::from_millis(700)));
         let running = site.backup(&["--json"]).spawn();
         while held.fired() == 0 {

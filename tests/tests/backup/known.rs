@@ -22,7 +22,10 @@ fn a_lost_or_damaged_state_gives_a_full_snapshot_that_says_so() {
     let site = Site::local(&cluster);
     let tenant = small_tenant(&cluster, &site.data_dir(), "acme", 9);
     let first = site.back_up(&[]);
-    assert!(first["tenants"][0]["filestore"]["filestore"]["full_because"].is_null(), "the first is no surprise");
+    assert!(
+        first["tenants"][0]["filestore"]["filestore"]["full_because"].is_null(),
+        "the first is no surprise"
+    );
     let all = on_disk(&tenant).len();
 
     fs::remove_dir_all(site.path("lifeboat-state")).unwrap();

@@ -30,7 +30,8 @@ fn no_collector_starts_while_the_filestore_is_stored() {
     let collect = "begin; lock ir_attachment in share mode nowait; rollback;";
     let refused = cluster.try_psql("acme", collect).unwrap_err();
     assert!(refused.contains("could not obtain lock"), "{refused}");
-    cluster.psql("acme", "update ir_attachment set name = name where id = (select min(id) from ir_attachment)");
+    cluster
+        .psql("acme", "update ir_attachment set name = name where id = (select min(id) from ir_attachment)");
     running.finish().ok();
     cluster.psql("acme", collect);
 }
@@ -79,7 +80,8 @@ fn under_load_every_file_that_the_dump_names_is_stored() {
                 let stored = tenant.upload(&cluster, &format!("load {n}"), &random.noise(bytes));
                 if n.is_multiple_of(2) {
                     tenant.filestore().list_for_collection(&stored);
-                    cluster.psql("acme", &format!("delete from ir_attachment where store_fname = '{stored}'"));
+                    cluster
+                        .psql("acme", &format!("delete from ir_attachment where store_fname = '{stored}'"));
                 }
                 if n.is_multiple_of(3) {
                     collect_garbage(&cluster, &tenant);
@@ -104,7 +106,8 @@ fn under_load_every_file_that_the_dump_names_is_stored() {
         let link = dump.dump.as_ref().unwrap().filestore.as_ref().unwrap();
         let stored = archive.contents(archive.manifest(&link.snapshot));
         for name in named_by_dump(&cluster, &archive.stream(dump)) {
-            let content = stored.get(&name).unwrap_or_else(|| panic!("{name} of {id} is not stored ({})", link.fence));
+            let content =
+                stored.get(&name).unwrap_or_else(|| panic!("{name} of {id} is not stored ({})", link.fence));
             assert_eq!(lifeboat_tests::filestore::store_fname(content), name);
         }
     }
@@ -115,10 +118,13 @@ fn memory_stays_below_its_bound_with_many_files() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
     cluster.create_db("many");
-    cluster.psql("many", "create table ir_module_module (name text, state text, latest_version text); \
+    cluster.psql(
+        "many",
+        "create table ir_module_module (name text, state text, latest_version text); \
         insert into ir_module_module values ('base', 'installed', '17.0.1.3'); \
         create table ir_config_parameter (key text, value text); \
-        create table ir_attachment (id serial, store_fname text, file_size int, db_datas bytea)");
+        create table ir_attachment (id serial, store_fname text, file_size int, db_datas bytea)",
+    );
     let store = lifeboat_tests::filestore::Filestore::of(&site.data_dir(), "many");
     let mut random = Seeded::new(63);
     let large = random.noise(48 << 20);

@@ -27,8 +27,13 @@ fn files_that_are_lost_damaged_or_unreadable_are_named_and_the_rest_is_stored() 
     let site = Site::local(&cluster);
     let tenant = small_tenant(&cluster, &site.data_dir(), "acme", 3);
     let store = tenant.filestore();
-    let named: Vec<String> =
-        tenant.referenced(&cluster).into_iter().filter(|(_, bytes)| *bytes > 1000).map(|(n, _)| n).take(5).collect();
+    let named: Vec<String> = tenant
+        .referenced(&cluster)
+        .into_iter()
+        .filter(|(_, bytes)| *bytes > 1000)
+        .map(|(n, _)| n)
+        .take(5)
+        .collect();
     let [lost, damaged, fifo, link, shut] = named.as_slice() else { panic!("{named:?}") };
     let damaged_content = b"not what the name says".to_vec();
     let good = fs::read(store.path(damaged)).unwrap();
@@ -50,7 +55,10 @@ fn files_that_are_lost_damaged_or_unreadable_are_named_and_the_rest_is_stored() 
     let why = |name: &String| reasons.iter().find(|(n, _)| n == name).map(|(_, why)| why.as_str()).unwrap();
     assert!(why(lost).contains("the source had lost it already"), "{reasons:?}");
     assert!(why(damaged).contains("which is not its name"), "{reasons:?}");
-    assert!(why(fifo).contains("could not be read") && why(link).contains("could not be read"), "{reasons:?}");
+    assert!(
+        why(fifo).contains("could not be read") && why(link).contains("could not be read"),
+        "{reasons:?}"
+    );
     assert_eq!(reasons.len(), if root { 4 } else { 5 });
     let filestore = archive.newest(SnapshotKind::Filestore, Some("acme"));
     let contents = archive.contents(filestore);
@@ -64,7 +72,10 @@ fn files_that_are_lost_damaged_or_unreadable_are_named_and_the_rest_is_stored() 
     // mended: all is well, and the good content has replaced the damaged one
     fs::write(store.path(damaged), &good).unwrap();
     fs::set_permissions(store.path(shut), PermissionsExt::from_mode(0o644)).unwrap();
-    cluster.psql("acme", &format!("delete from ir_attachment where store_fname in ('{lost}', '{fifo}', '{link}')"));
+    cluster.psql(
+        "acme",
+        &format!("delete from ir_attachment where store_fname in ('{lost}', '{fifo}', '{link}')"),
+    );
     site.backup(&[]).run().ok();
     let archive = Archive::of(&site);
     let filestore = archive.newest(SnapshotKind::Filestore, Some("acme"));
@@ -141,7 +152,10 @@ fn a_tenant_without_a_filestore_is_stored_and_a_lost_one_is_not_passed_over() {
     site.backup(&["--tenant", "acme"]).run().exits(14).says("there is no filestore");
     site.backup(&["--tenant", "acme", "--kind", "filestore"]).run().exits(14);
     let kinds: Vec<String> = Archive::of(&site).ids().iter().map(ToString::to_string).collect();
-    assert_eq!(kinds.iter().filter(|k| k.contains("filestore")).count(), before.iter().filter(|k| k.as_str().contains("filestore")).count());
+    assert_eq!(
+        kinds.iter().filter(|k| k.contains("filestore")).count(),
+        before.iter().filter(|k| k.as_str().contains("filestore")).count()
+    );
     fs::rename(site.path("elsewhere"), tenant.filestore().dir()).unwrap();
     site.back_up(&["--tenant", "acme"]);
     // the whole data directory is not there: a wrong path or a volume that is not mounted

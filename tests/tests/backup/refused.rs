@@ -127,7 +127,8 @@ fn one_agent_at_a_time_and_a_killed_one_stands_in_nobody_s_way() {
     // in a local repository a second state directory meets the file lock
     let lock = local.path("repo/instances/prod/lease");
     local.back_up(&["--kind", "dump"]);
-    let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock).unwrap();
+    let file =
+        fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock).unwrap();
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
     local.backup(&[]).run().exits(15);
     drop(file);

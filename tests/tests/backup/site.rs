@@ -14,27 +14,30 @@ pub struct Site {
     dir: TempDir,
     /// What every run gets, on top of the configuration file.
     env: Vec<(String, String)>,
+    /// The repository as a directory: that of S3 holds each object as a file.
+    pub stored: PathBuf,
 }
 
 impl Site {
     /// A repository in a directory.
     pub fn local(cluster: &Cluster) -> Site {
-        let site = Site::empty();
-        let url = site.path("repo").display().to_string();
+        let mut site = Site::empty();
+        site.stored = site.path("repo");
+        let url = site.stored.display().to_string();
         site.init(cluster, &url, &[]);
         site
     }
 
     /// A repository in this directory.
     pub fn local_at(cluster: &Cluster, repository: &Path) -> Site {
-        let site = Site::empty();
+        let site = Site { stored: repository.to_owned(), ..Site::empty() };
         site.init(cluster, &repository.display().to_string(), &[]);
         site
     }
 
     /// A repository on S3, which answers within seconds or not at all.
     pub fn s3(cluster: &Cluster, s3: &S3, prefix: &str) -> Site {
-        let site = Site::empty();
+        let site = Site { stored: s3.object(prefix), ..Site::empty() };
         let keys = site.path("s3-keys");
         let value = |name: &str| s3.env().into_iter().find(|(n, _)| n == name).unwrap().1;
         let (id, secret) = (value("AWS_ACCESS_KEY_ID"), value("AWS_SECRET_ACCESS_KEY"));
@@ -54,7 +57,7 @@ impl Site {
     fn empty() -> Site {
         let dir = tempfile::Builder::new().prefix("lbb-").tempdir().unwrap();
         make_dir(&dir.path().join("odoo/filestore"));
-        Site { dir, env: Vec::new() }
+        Site { dir, env: Vec::new(), stored: PathBuf::new() }
     }
 
     fn init(&self, cluster: &Cluster, url: &str, more: &[String]) {
@@ -67,7 +70,8 @@ impl Site {
         ];
         settings.extend_from_slice(more);
         let data_dir = self.data_dir().display().to_string();
-        let mut init = self.run(&["init", "--instance", "prod", "--repository", url, "--data-dir", &data_dir]);
+        let mut init =
+            self.run(&["init", "--instance", "prod", "--repository", url, "--data-dir", &data_dir]);
         for setting in settings {
             init = init.args(["--set".to_owned(), setting]);
         }
