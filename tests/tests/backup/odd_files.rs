@@ -44,7 +44,7 @@ fn files_that_are_lost_damaged_or_unreadable_are_named_and_the_rest_is_stored() 
     fs::remove_file(store.path(link)).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", store.path(link)).unwrap();
     let root = rustix::process::geteuid().is_root(); // who reads what is shut
-    fs::set_permissions(store.path(shut), PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(store.path(shut), PermissionsExt::from_mode(0o0)).unwrap();
 
     let outcome = site.backup(&[]).run().exits(3);
     for name in [lost, damaged, fifo, link] {
