@@ -80,6 +80,9 @@ impl Report<'_> {
             let _ = write!(out, " (restic {:.3})", stored / self.bytes as f64);
         }
         out.push('\n');
+        if let Some(round) = self.ours.last() {
+            let _ = writeln!(out, "The last restore by Lifeboat's own clock: {}", own_stages(&round.restore));
+        }
         if let Some(stages) = &self.stages {
             self.pipeline(&mut out, stages, cpus);
         }
@@ -118,6 +121,17 @@ impl Report<'_> {
             verdict(by_clock >= PIPELINE_TARGET),
         );
     }
+}
+
+/// What the result of a restore says about its stages.
+fn own_stages(restore: &Cost) -> String {
+    let told: serde_json::Value = serde_json::from_str(&restore.stdout).unwrap_or_default();
+    let stages = told["stages"].as_array().into_iter().flatten();
+    let told = stages.map(|stage| {
+        let name = stage["name"].as_str().unwrap_or("?");
+        format!("{name} {:.2} s", stage["seconds"].as_f64().unwrap_or(f64::NAN))
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn row(out: &mut String, phase: &str, program: &str, cost: &Cost, ratio: &str, target: &str) {
