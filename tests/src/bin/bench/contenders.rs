@@ -41,7 +41,10 @@ impl<'a> Lifeboat<'a> {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(self.dir.join("lifeboat.toml")).args(args).args(["--json", "--quiet"]);
-        command.envs(self.cluster.env()).env("LIFEBOAT_BACKUP_LOW_PRIORITY", "false");
+        command.env("LIFEBOAT_POSTGRES_HOST", self.cluster.host());
+        command.env("LIFEBOAT_POSTGRES_PORT", self.cluster.port().to_string());
+        command.env("LIFEBOAT_POSTGRES_USER", self.cluster.user());
+        command.env("LIFEBOAT_BACKUP_LOW_PRIORITY", "false");
         command
     }
 
