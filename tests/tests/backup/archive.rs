@@ -29,16 +29,12 @@ impl Archive {
     pub fn of(site: &Site) -> Archive {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = Runtime::new().unwrap();
-<<<<<<< HEAD
-        let config = Config::load(&Inputs { config: Some(site.config()), ..Inputs::default() }).unwrap();
-=======
         let inputs = Inputs {
             config: Some(site.config()),
             repository: Some(site.stored.display().to_string()),
             ..Inputs::default()
         };
         let config = Config::load(&inputs).unwrap();
->>>>>>> faults
         let trust = Trust::keys(&config.signing.trusted_keys).unwrap();
         let (repository, found) = runtime.block_on(async {
             let repository = Repository::configured(&config).await.unwrap();
