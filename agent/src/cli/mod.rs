@@ -12,6 +12,7 @@ use crate::config::{Config, Inputs};
 use crate::error::{Error, Kind, Result};
 
 mod backup;
+mod cat;
 mod completions;
 mod doctor;
 mod identity;
@@ -20,6 +21,7 @@ mod log;
 pub mod print;
 pub mod progress;
 mod restore;
+mod show;
 mod start;
 mod version;
 
@@ -78,6 +80,8 @@ enum Command {
     Init(init::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    Show(show::Args),
+    Cat(cat::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Version(version::Args),
@@ -89,6 +93,8 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Init(args) => init::run(args, app).await,
         Command::Backup(args) => backup::run(args, app).await,
         Command::Restore(args) => restore::run(args, app).await,
+        Command::Show(args) => show::run(args, app).await,
+        Command::Cat(args) => cat::run(args, app).await,
         Command::Doctor(args) => doctor::run(args, app).await,
         Command::Completions(args) => completions::run(args, app),
         Command::Version(args) => version::run(args, app),
