@@ -15,8 +15,11 @@ use crate::archive::Archive;
 use crate::both_kinds::assert_complete;
 use lifeboat_tests::site::Site;
 
-/// Points that are tried; `LIFEBOAT_TEST_KILLS=all` tries every one.
-const POINTS: usize = 12;
+/// Signature and manifest of globals, filestore and dump: where a snapshot begins to exist. All
+/// of these are tried.
+const MANIFESTS: u64 = 6;
+/// Other uploads that are tried; `LIFEBOAT_TEST_KILLS=all` tries every one.
+const OTHER_POINTS: usize = 6;
 
 fn objects(s3: &S3) -> BTreeMap<String, String> {
     let keys = s3.keys("k/instances/prod/snapshots").into_iter();
@@ -37,18 +40,20 @@ fn killed_at_any_request_nothing_is_lost_and_the_next_run_is_complete() {
     site.back_up(&[]);
     let puts = s3.faults().count("PUT", "") as u64;
     assert!(puts > 8, "only {puts} uploads to be killed at");
-    let mut points: Vec<(u64, bool)> = (1..=puts).flat_map(|n| [(n, false), (n, true)]).collect();
+    let both =
+        |count: u64, text: &'static str| (1..=count).flat_map(move |n| [(text, n, false), (text, n, true)]);
+    let mut others: Vec<_> = both(puts, "").collect();
     if std::env::var("LIFEBOAT_TEST_KILLS").as_deref() != Ok("all") {
         let seed = std::env::var("LIFEBOAT_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(41);
         println!("seed {seed}: LIFEBOAT_TEST_SEED sets another");
         let mut random = Seeded::new(seed);
-        while points.len() > POINTS {
-            points.swap_remove(random.below(points.len() as u64) as usize);
+        while others.len() > OTHER_POINTS {
+            others.swap_remove(random.below(others.len() as u64) as usize);
         }
     }
-    for (n, landed) in points {
-        println!("kill -9 at upload {n} of {puts}, landed: {landed}");
-        tenant.upload(&cluster, "x", format!("{n} {landed}").repeat(50_000).as_bytes());
+    for (text, n, landed) in both(MANIFESTS, "/manifest.json").chain(others) {
+        println!("kill -9 at upload {n} of {text:?}, landed: {landed}");
+        tenant.upload(&cluster, "x", format!("{text} {n} {landed}").repeat(30_000).as_bytes());
         let before = objects(&s3);
         let victim = Arc::new(AtomicU32::new(0));
         let kill = {
@@ -60,7 +65,7 @@ fn killed_at_any_request_nothing_is_lost_and_the_next_run_is_complete() {
                 signal(victim.load(Ordering::SeqCst), Signal::KILL);
             }
         };
-        let requests = on("PUT", "").nth(n);
+        let requests = on("PUT", text).nth(n);
         let planned = s3.plan(if landed { requests.land_and_call(kill) } else { requests.call(kill) });
         let running = site.backup(&[]).spawn();
         victim.store(running.pid(), Ordering::SeqCst);
