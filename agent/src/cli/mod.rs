@@ -17,12 +17,14 @@ mod completions;
 mod doctor;
 mod identity;
 mod init;
+mod list;
 mod log;
 pub mod print;
 pub mod progress;
 mod restore;
 mod show;
 mod start;
+mod verify;
 mod version;
 
 use progress::{Mode, Shown};
@@ -80,7 +82,9 @@ enum Command {
     Init(init::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    List(list::Args),
     Show(show::Args),
+    Verify(verify::Args),
     Cat(cat::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -93,6 +97,8 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Init(args) => init::run(args, app).await,
         Command::Backup(args) => backup::run(args, app).await,
         Command::Restore(args) => restore::run(args, app).await,
+        Command::List(args) => list::run(args, app).await,
+        Command::Verify(args) => verify::run(args, app).await,
         Command::Show(args) => show::run(args, app).await,
         Command::Cat(args) => cat::run(args, app).await,
         Command::Doctor(args) => doctor::run(args, app).await,
@@ -108,6 +114,9 @@ pub enum Done {
     Complete,
     /// The work was done, something in it is missing or differs, and the command said what.
     Incomplete,
+    /// The work was done and found something wrong, which the command said: the exit code is this
+    /// kind's.
+    Failed(Kind),
 }
 
 /// What every command is given.
@@ -162,6 +171,7 @@ fn parse_and_run(args: Vec<OsString>) -> ExitCode {
 fn exit_code(done: Result<Done>, json: bool) -> ExitCode {
     match done {
         Ok(Done::Complete) => ExitCode::SUCCESS,
+        Ok(Done::Failed(kind)) => ExitCode::from(kind.exit_code()),
         Ok(Done::Incomplete) => ExitCode::from(Kind::Incomplete.exit_code()),
         Err(error) => {
             print::error(&error, json);
