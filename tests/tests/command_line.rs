@@ -165,7 +165,7 @@ fn init_takes_recipients_paths_and_settings() {
         "--set",
         "backup.pack_bytes=32MiB",
     ]);
-    assert_eq!(site.files(), ["etc", "keys", "odoo", "state"], "no identity was made");
+    assert_eq!(site.files(), ["etc", "keys", "odoo", "repo", "state"], "no identity was made");
     let config = fs::read_to_string(site.path("etc/lifeboat.toml")).unwrap();
     for line in ["port = 5433", "  \"a\",\n  \"b\",", "pack_bytes = \"32MiB\"", RECIPIENT] {
         assert!(config.contains(line), "{line:?} is not in\n{config}");
