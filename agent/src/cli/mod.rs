@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 mod backup;
 mod completions;
 mod doctor;
+mod identity;
 mod init;
 mod log;
 pub mod print;

@@ -8,7 +8,7 @@ use super::keys::{self, KEYS, SECTIONS};
 use crate::error::{Error, Result};
 
 /// Variables of ours that are no keys of the file.
-pub const OTHERS: &[&str] = &["LIFEBOAT_CONFIG", "LIFEBOAT_LOG", "LIFEBOAT_RELEASE"];
+pub const OTHERS: &[&str] = &["LIFEBOAT_CONFIG", "LIFEBOAT_LOG", "LIFEBOAT_PASSPHRASE", "LIFEBOAT_RELEASE"];
 
 /// Adds what the environment gives to what the file gave, and over it.
 ///
