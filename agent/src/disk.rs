@@ -242,6 +242,15 @@ pub fn set_attributes(
         .map_err(|e| fail("set the time of", e))
 }
 
+/// The permission bits of what lies at `path` (links are followed); `None` where nothing does.
+pub fn mode(path: &Path) -> Result<Option<u32>> {
+    match fs::metadata(path) {
+        Ok(meta) => Ok(Some(meta.permissions().mode() & 0o7777)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::file("look at", path, e)),
+    }
+}
+
 /// Makes a directory with this mode (whatever the umask) and owner; fine when it is there.
 pub fn make_dir(dir: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(dir) {

@@ -19,6 +19,7 @@ mod init;
 mod log;
 pub mod print;
 pub mod progress;
+mod restore;
 mod start;
 mod version;
 
@@ -76,6 +77,7 @@ struct Global {
 enum Command {
     Init(init::Args),
     Backup(backup::Args),
+    Restore(restore::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Version(version::Args),
@@ -86,6 +88,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
     match command {
         Command::Init(args) => init::run(args, app).await,
         Command::Backup(args) => backup::run(args, app).await,
+        Command::Restore(args) => restore::run(args, app).await,
         Command::Doctor(args) => doctor::run(args, app).await,
         Command::Completions(args) => completions::run(args, app),
         Command::Version(args) => version::run(args, app),

@@ -1,8 +1,12 @@
 //! `lifeboat restore`: plan, then apply. Choosing and planning change nothing; only `apply`
 //! writes. Never overwrites: new names, empty or absent directories.
 
+pub mod apply;
 pub mod choose;
+mod database;
 mod extract;
+mod filestore;
+pub mod plan;
 mod wanted;
 
 use std::path::PathBuf;

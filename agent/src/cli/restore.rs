@@ -1,0 +1,154 @@
+//! `lifeboat restore`.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use super::{App, Done, identity, print};
+use crate::clock::span_text;
+use crate::error::{Error, Kind, Result};
+use crate::names::{ReleaseId, SnapshotId, TenantName};
+use crate::recovery::apply::{Restored, apply};
+use crate::recovery::plan::prepare;
+use crate::recovery::{Pick, Request};
+use crate::repository::snapshots::Trust;
+
+/// Bring a tenant back: its database and its filestore, under a new name
+///
+/// Prints the plan first and asks. Only new names are made: an existing database or a filestore
+/// that is not empty is never touched. Until everything is whole and compared with what was
+/// recorded at the backup, the database is hidden under a name that says that it is incomplete.
+/// A copy under another name is neutralized (mail, scheduled jobs, payments, deliveries off, its
+/// own database.uuid) before anything can connect; the tenant's own name is the real thing and
+/// is not, unless told otherwise.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  lifeboat restore --tenant retail_north --identity id.txt            the newest, beside production
+  lifeboat restore --tenant retail_north --release 2026.11.20 --as retail_check --yes
+  lifeboat restore --tenant retail_north --as retail_north            the real thing, after a loss
+  lifeboat restore --tenant retail_north --dry-run                    the plan only")]
+pub struct Args {
+    /// Whose backup
+    #[arg(long, value_name = "NAME")]
+    tenant: TenantName,
+    /// This dump [default: the newest]
+    #[arg(long, value_name = "ID", conflicts_with = "release")]
+    snapshot: Option<SnapshotId>,
+    /// The newest dump that is tied to this release
+    #[arg(long, value_name = "ID")]
+    release: Option<ReleaseId>,
+    /// The new database's name [default: the tenant's and the time of its state]
+    #[arg(long = "as", value_name = "NAME")]
+    target: Option<TenantName>,
+    /// Odoo's data directory to restore the filestore into [default: odoo.data_dir]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Give everything to this role [default: the owners recorded in the backup]
+    #[arg(long, value_name = "ROLE")]
+    owner: Option<String>,
+    /// The age identity that opens the backup; may be given several times [default: seal.identity_files]
+    #[arg(long, value_name = "FILE")]
+    identity: Vec<PathBuf>,
+    /// Make the copy silent even under the tenant's own name
+    #[arg(long, conflicts_with = "no_neutralize")]
+    neutralize: bool,
+    /// Leave mail, scheduled jobs, payments and deliveries live
+    #[arg(long)]
+    no_neutralize: bool,
+    /// web.base.url of a neutralized copy [default: http://localhost:8069]
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Print the plan and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Believe manifests without checking who signed them. Gives up: a snapshot slipped in by
+    /// whoever can write to the repository is restored like a real one
+    #[arg(long)]
+    accept_unsigned: bool,
+}
+
+/// Plans, asks, applies.
+pub async fn run(args: Args, app: &App) -> Result<Done> {
+    let config = app.config()?;
+    let trust = match args.accept_unsigned {
+        true => Trust::Anyone,
+        false => Trust::keys(&config.signing.trusted_keys)?,
+    };
+    let identities = identity::identities(&args.identity, &config)?;
+    let request = Request {
+        tenant: args.tenant,
+        pick: match (args.snapshot, args.release) {
+            (Some(id), _) => Pick::Snapshot(id),
+            (None, Some(release)) => Pick::Release(release),
+            (None, None) => Pick::Latest,
+        },
+        target: args.target,
+        data_dir: args.data_dir,
+        owner: args.owner,
+        neutralize: match (args.neutralize, args.no_neutralize) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        },
+        base_url: args.base_url,
+        trust,
+    };
+    let prepared = prepare(&config, request, identities).await?;
+    if args.dry_run {
+        app.print(&prepared.plan, || prepared.plan.to_string())?;
+        return Ok(Done::Complete);
+    }
+    print::err(&prepared.plan.to_string());
+    if !args.yes {
+        confirm()?;
+    }
+    let shown = app.progress(format!("restore {}", prepared.plan.database), None);
+    let restored = apply(prepared, &shown.clone(), &app.cancel).await;
+    shown.finish();
+    let restored = restored?;
+    app.print(&restored, || text(&restored))?;
+    Ok(Done::Complete)
+}
+
+fn confirm() -> Result<()> {
+    let refused = |what: &str| Error::new(Kind::Refused, what).effect("nothing was changed");
+    if !std::io::stdin().is_terminal() {
+        return Err(refused("the plan was not confirmed: standard input is no terminal").next("pass --yes"));
+    }
+    let _ = write!(std::io::stderr(), "Do this? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|e| refused("the plan was not confirmed").because(e))?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(refused("the plan was not confirmed")),
+    }
+}
+
+fn text(restored: &Restored) -> String {
+    let plan = &restored.plan;
+    let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
+    let mut out = format!(
+        "{} is back as database {} ({took}): {} tables are as recorded",
+        plan.tenant, plan.database, restored.baseline.tables
+    );
+    if let Some(filestore) = &plan.filestore {
+        out += &format!("\n{} files in {}, each checked", filestore.files, filestore.dir.display());
+    }
+    match &restored.neutralized {
+        Some(done) => {
+            out += &format!(
+                "\nneutralized: {} statements, database.uuid {}",
+                done.applied.len(),
+                done.database_uuid
+            )
+        }
+        None => out += "\nnot neutralized: it is the real thing",
+    }
+    for warning in &restored.warnings {
+        out += &format!("\nwarning: {warning}");
+    }
+    out
+}

@@ -1,0 +1,119 @@
+//! Applying a plan: the only thing here that writes. Database and filestore at once; published
+//! only when both are whole, the filestore first, so that no database is ever open without its
+//! files.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::progress::Progress;
+use crate::recovery::database::{self, Compared, Silenced};
+use crate::recovery::filestore;
+use crate::recovery::plan::{Prepared, RestorePlan};
+
+/// How long one stage took.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stage {
+    /// What.
+    pub name: &'static str,
+    /// How long.
+    pub seconds: f64,
+}
+
+/// What was restored.
+#[derive(Debug, Serialize)]
+pub struct Restored {
+    /// The plan that was applied.
+    pub plan: RestorePlan,
+    /// Stages in the order in which they ended; some run beside each other.
+    pub stages: Vec<Stage>,
+    /// All of it.
+    pub seconds: f64,
+    /// The comparison with what was recorded at the backup.
+    pub baseline: Compared,
+    /// What neutralizing did.
+    pub neutralized: Option<Silenced>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// Times stages that may run beside each other.
+#[derive(Default)]
+pub struct Stopwatch(Mutex<Vec<Stage>>);
+
+impl Stopwatch {
+    /// Runs `work` and notes how long it took.
+    pub async fn time<T>(&self, name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let begun = clock::instant();
+        let done = work.await;
+        let stage = Stage { name, seconds: begun.elapsed().as_secs_f64() };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(stage);
+        done
+    }
+}
+
+/// Restores what was planned.
+///
+/// # Errors
+/// Whatever failed; nothing is published then, and what was made is left under names that say
+/// that it is incomplete. Running the same restore again goes on where it can.
+pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<Restored> {
+    let begun = clock::instant();
+    let plan = prepared.plan.clone();
+    if let Some(parent) = plan.work_dir.parent() {
+        disk::create_private_dir(parent)?;
+    }
+    let lock_path = plan.work_dir.with_extension("lock");
+    let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
+        Error::new(Kind::Busy, format!("another restore of {} runs on this host", plan.database))
+            .because(format!("it holds the lock {}", lock_path.display()))
+            .next("wait for it to end")
+    })?;
+    progress.set_bytes_total(plan.dump_bytes + plan.filestore.as_ref().map_or(0, |f| f.bytes));
+    let watch = Stopwatch::default();
+    let stop = cancel.child_token();
+    let files = async {
+        match &plan.filestore {
+            Some(files) => {
+                watch.time("fetch filestore", filestore::stage(&prepared, files, progress, &stop)).await
+            }
+            None => Ok(()),
+        }
+        .inspect_err(|_| stop.cancel())
+    };
+    let rows =
+        async { database::load(&prepared, progress, &stop, &watch).await.inspect_err(|_| stop.cancel()) };
+    let (loaded, staged) = match tokio::join!(rows, files) {
+        (Err(a), Err(b)) => return Err(if a.kind() == Kind::Interrupted { b } else { a }),
+        (loaded, staged) => (loaded?, staged?),
+    };
+    let () = staged;
+    if cancel.is_cancelled() {
+        return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
+            .safe("running the same restore again goes on where it can"));
+    }
+    if let Some(files) = &plan.filestore {
+        filestore::publish(files)?;
+    }
+    let refused = watch.time("publish", database::publish(&prepared)).await?;
+    if let Some(files) = &plan.filestore {
+        filestore::settle(files)?;
+    }
+    disk::remove_tree(&plan.work_dir)?;
+    let mut warnings = plan.warnings.clone();
+    warnings.extend(loaded.warnings);
+    warnings.extend(refused);
+    let stages = watch.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Restored {
+        plan,
+        stages,
+        seconds: begun.elapsed().as_secs_f64(),
+        baseline: loaded.compared,
+        neutralized: loaded.silenced,
+        warnings,
+    })
+}

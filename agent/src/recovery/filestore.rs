@@ -1,0 +1,94 @@
+//! The filestore's half of a restore: into a staging directory beside its final place, renamed
+//! when everything is durable.
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::progress::Progress;
+use crate::recovery::extract::{Extract, extract};
+use crate::recovery::file_owner;
+use crate::recovery::plan::{FilestorePlan, Prepared, moved_marker};
+use crate::recovery::wanted::Wanted;
+
+/// Fetches everything into the staging directory, checks it, makes it durable.
+pub async fn stage(
+    prepared: &Prepared,
+    plan: &FilestorePlan,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let Some(data_dir) = &prepared.data_dir else {
+        return Err(Error::new(Kind::Internal, "a filestore is planned without a data directory"));
+    };
+    if plan.take_back && disk::metadata(&plan.staging)?.is_none() {
+        disk::rename_durable(&plan.dir, &plan.staging)?;
+    }
+    disk::remove_file(&moved_marker(&plan.dir))?;
+    let owner = file_owner(data_dir)?;
+    let filestores = data_dir.join("filestore");
+    let dir_mode = disk::mode(&filestores)?.unwrap_or(0o700);
+    let owner_pair = owner.map(|o| (o.uid, o.gid));
+    if disk::metadata(&filestores)?.is_none() {
+        disk::create_private_dir(data_dir)?;
+        disk::make_dir(&filestores, dir_mode, owner_pair)?;
+    }
+    disk::make_dir(&plan.staging, dir_mode, owner_pair)?;
+    let (repository, identities) = (prepared.repository.clone(), prepared.identities.clone());
+    let (manifests, snapshot) = (prepared.manifests.clone(), plan.snapshot.clone());
+    let (dir, workers, progress, cancel) =
+        (plan.staging.clone(), prepared.workers, progress.clone(), cancel.clone());
+    tokio::task::spawn_blocking(move || {
+        let runtime = Handle::current();
+        let manifest = manifests.get(&snapshot).ok_or_else(|| {
+            Error::new(Kind::Integrity, format!("snapshot {snapshot} does not name itself in its chain"))
+        })?;
+        let facts = manifest.filestore_facts()?;
+        let wanted = Wanted::filestore(&repository, &runtime, facts, &manifests, &identities)?;
+        if wanted.files().len() as u64 != facts.files || wanted.bytes != facts.bytes {
+            return Err(Error::new(
+                Kind::Integrity,
+                format!(
+                    "the indexes of {snapshot} give {} files, its manifest says {}",
+                    wanted.files().len(),
+                    facts.files
+                ),
+            ));
+        }
+        extract(&Extract {
+            repository: &repository,
+            runtime: &runtime,
+            manifests: &manifests,
+            identities: &identities,
+            wanted: &wanted,
+            dir: &dir,
+            dir_mode,
+            owner,
+            workers,
+            progress: &progress,
+            cancel: &cancel,
+        })?;
+        disk::sync_file_system(&dir)
+    })
+    .await
+    .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "fetching the filestore panicked").because(e)))
+    .map_err(|e| {
+        e.effect(format!("what was fetched so far is left in {}", plan.staging.display()))
+            .safe("running the same restore again goes on there")
+    })
+}
+
+/// Moves the staged directory to its final place; the marker stays until [`settle`].
+pub fn publish(plan: &FilestorePlan) -> Result<()> {
+    disk::replace_durable(
+        &moved_marker(&plan.dir),
+        b"made by lifeboat restore; its database is not published yet\n",
+    )?;
+    disk::rename_durable(&plan.staging, &plan.dir)
+}
+
+/// The database is published: the directory is final.
+pub fn settle(plan: &FilestorePlan) -> Result<()> {
+    disk::remove_file(&moved_marker(&plan.dir))
+}
