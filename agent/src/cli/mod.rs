@@ -16,11 +16,13 @@ mod completions;
 mod doctor;
 mod identity;
 mod init;
+mod list;
 mod log;
 pub mod print;
 pub mod progress;
 mod restore;
 mod start;
+mod verify;
 mod version;
 
 use progress::{Mode, Shown};
@@ -77,6 +79,8 @@ struct Global {
 enum Command {
     Init(init::Args),
     Backup(backup::Args),
+    List(list::Args),
+    Verify(verify::Args),
     Restore(restore::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -88,6 +92,8 @@ async fn run(command: Command, app: &App) -> Result<Done> {
     match command {
         Command::Init(args) => init::run(args, app).await,
         Command::Backup(args) => backup::run(args, app).await,
+        Command::List(args) => list::run(args, app).await,
+        Command::Verify(args) => verify::run(args, app).await,
         Command::Restore(args) => restore::run(args, app).await,
         Command::Doctor(args) => doctor::run(args, app).await,
         Command::Completions(args) => completions::run(args, app),
@@ -102,6 +108,8 @@ pub enum Done {
     Complete,
     /// The work was done, something in it is missing or differs, and the command said what.
     Incomplete,
+    /// It failed so, and the command said all there is to say.
+    Failed(Kind),
 }
 
 /// What every command is given.
@@ -157,6 +165,7 @@ fn exit_code(done: Result<Done>, json: bool) -> ExitCode {
     match done {
         Ok(Done::Complete) => ExitCode::SUCCESS,
         Ok(Done::Incomplete) => ExitCode::from(Kind::Incomplete.exit_code()),
+        Ok(Done::Failed(kind)) => ExitCode::from(kind.exit_code()),
         Err(error) => {
             print::error(&error, json);
             ExitCode::from(error.kind().exit_code())

@@ -1,0 +1,158 @@
+//! `lifeboat verify`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::identity::identities;
+use super::list::TrustArgs;
+use super::{App, Done};
+use crate::config::units;
+use crate::error::{Error, Kind, Result};
+use crate::names::{SnapshotId, TenantName, bytes_text};
+use crate::repository::Repository;
+use crate::upkeep::findings::Report;
+use crate::upkeep::verify::{self, Request};
+
+/// Unfinished folders that are named one by one.
+const UNFINISHED_NAMED_MAX: usize = 10;
+
+/// Check that what is stored is still what was signed
+///
+/// Fetches every object and compares size and SHA-256 with the signed manifests; finds objects
+/// that are missing, damaged, exchanged or foreign, manifests that are not ours, and snapshots
+/// that others need and that are gone. Needs no identity. With --deep and an identity every file
+/// is decoded and compared too. Nothing is written. Exit code 10: something is damaged; 6 or 7:
+/// the store could not be asked, so nothing is known.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  lifeboat verify
+  lifeboat verify --sample 5 --rate-limit 50MiB/s           a little every night
+  lifeboat verify --tenant retail_north --deep --identity lifeboat-identity.txt
+  lifeboat verify 20261120T015812Z-dump-4f3a9c1e --json")]
+pub struct Args {
+    /// Only these snapshots, and those that they need [default: all]
+    #[arg(value_name = "SNAPSHOT")]
+    snapshots: Vec<SnapshotId>,
+    /// Only snapshots of this tenant, and those that they need
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<TenantName>,
+    /// Read only so many percent of the objects, chosen anew each time; of the others only that
+    /// they are there with their size
+    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "deep")]
+    sample: Option<f64>,
+    /// Read no faster than this, as in 50MiB/s
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit: Option<u64>,
+    /// Decode everything and compare every file, with an identity
+    #[arg(long)]
+    deep: bool,
+    /// An identity file; may be given several times [default: seal.identity_files]
+    #[arg(long, value_name = "FILE", requires = "deep")]
+    identity: Vec<PathBuf>,
+    /// Objects read at once [default: restore.workers]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    workers: Option<u8>,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let value: Option<f64> = text.trim_end_matches('%').parse().ok();
+    value.filter(|p| *p > 0.0 && *p <= 100.0).ok_or_else(|| "it takes more than 0, at most 100".to_owned())
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    units::rate(text).filter(|rate| *rate > 0).ok_or_else(|| "it takes a rate such as 50MiB/s".to_owned())
+}
+
+/// Checks and says what was found.
+pub async fn run(args: Args, app: &App) -> Result<Done> {
+    let config = app.config()?;
+    let trust = args.trust.trust(&config)?;
+    let identities = match args.deep {
+        false => None,
+        true => {
+            let identities = identities(&args.identity, &config)?;
+            if identities.is_empty() {
+                return Err(Error::new(Kind::Identity, "--deep decodes, and no identity is given")
+                    .effect("nothing was checked")
+                    .next("pass --identity FILE, set seal.identity_files, or check without --deep"));
+            }
+            Some(identities)
+        }
+    };
+    let repository = Repository::configured(&config).await.map_err(|e| match e.kind() {
+        Kind::Repository | Kind::Integrity => {
+            e.context("cannot read lifeboat.json, the repository's own description")
+        }
+        _ => e,
+    })?;
+    let request = Request {
+        snapshots: args.snapshots,
+        tenant: args.tenant,
+        sample_percent: args.sample,
+        bytes_per_second_max: args.rate_limit,
+        identities,
+        workers: args.workers.map_or(config.restore.workers, usize::from),
+        trust,
+    };
+    let shown = app.progress("verify", None);
+    let report = verify::run(repository, request, shown.clone(), app.cancel.clone()).await;
+    shown.finish();
+    let report = report?;
+    app.print(&json(&report)?, || text(&report))?;
+    // Its text is the end of the report: on standard output a --json reader has it in "verdict".
+    match report.verdict() {
+        Ok(()) => Ok(Done::Complete),
+        Err(e) if app.json => {
+            super::print::error(&e, false);
+            Ok(Done::Failed(e.kind()))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn json(report: &Report) -> Result<Value> {
+    let mut value = serde_json::to_value(report)
+        .map_err(|e| Error::new(Kind::Internal, "cannot write the report").because(e))?;
+    let unasked = report.unasked.iter().map(|unasked| {
+        json!({ "object": unasked.object, "kind": unasked.error.kind().slug(), "error": unasked.error.what(),
+            "causes": unasked.error.causes() })
+    });
+    value["unasked"] = unasked.collect();
+    value["verdict"] = json!(report.verdict().err().map_or("ok", |e| e.kind().slug()));
+    Ok(value)
+}
+
+fn text(report: &Report) -> String {
+    let mut out = String::new();
+    for finding in &report.findings {
+        let _ = writeln!(out, "bad: {}\n     {}\n     {}", finding.object, finding.what, finding.effect());
+    }
+    for unasked in &report.unasked {
+        let causes = unasked.error.causes().join(": ");
+        let _ = writeln!(out, "not checked: {}\n     {}: {causes}", unasked.object, unasked.error.what());
+    }
+    for id in report.unfinished.iter().take(UNFINISHED_NAMED_MAX) {
+        let _ = writeln!(out, "unfinished: {id} has no manifest: a backup is running, or one was cut short");
+    }
+    if report.unfinished.len() > UNFINISHED_NAMED_MAX {
+        let _ = writeln!(out, "unfinished: {} more", report.unfinished.len() - UNFINISHED_NAMED_MAX);
+    }
+    let (objects, bytes) = (report.objects_checked, bytes_text(report.bytes_checked));
+    let _ = write!(out, "{} snapshots: {objects} objects, {bytes}, read and compared", report.snapshots);
+    if report.deep {
+        let _ = write!(out, "; {} files decoded and compared", report.files_checked);
+    }
+    out.push('\n');
+    if report.objects_not_checked > 0 {
+        let _ = writeln!(out, "not checked: {} objects", report.objects_not_checked);
+    }
+    if report.verdict().is_ok() && report.objects_not_checked == 0 {
+        out.push_str("all of it is as it was stored\n");
+    }
+    out
+}

@@ -1,0 +1,158 @@
+//! What a check found: each thing once, by name, with what it means for the person who restores.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use crate::error::{Error, Kind, Result};
+use crate::names::{InstanceName, SnapshotId};
+
+/// Findings and errors of one object that are told one by one; beyond, a count.
+const SNAPSHOTS_NAMED_MAX: usize = 5;
+
+/// Something that is not as it was signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The object's key, or the snapshot's ID where no single object is to blame.
+    pub object: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// Snapshots that cannot be restored whole because of it; empty where all can.
+    pub lost: Vec<SnapshotId>,
+}
+
+impl Finding {
+    /// What it means, in a sentence.
+    pub fn effect(&self) -> String {
+        match self.lost.len() {
+            0 => "every snapshot can still be restored".to_owned(),
+            1 => format!("snapshot {} cannot be restored whole", self.lost[0]),
+            n => {
+                let named: Vec<&str> =
+                    self.lost.iter().rev().take(SNAPSHOTS_NAMED_MAX).map(SnapshotId::as_str).collect();
+                let more =
+                    if n > named.len() { format!(" and {} older", n - named.len()) } else { String::new() };
+                format!("{n} snapshots cannot be restored whole: {}{more}", named.join(", "))
+            }
+        }
+    }
+}
+
+/// Something that could not be looked at: neither good nor bad is known of it.
+#[derive(Debug)]
+pub struct Unasked {
+    /// The object's key, or what was asked for.
+    pub object: String,
+    /// Why.
+    pub error: Error,
+}
+
+/// What a check came to.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Whose part of the repository.
+    pub instance: InstanceName,
+    /// The repository.
+    pub repository: String,
+    /// Whether everything was decoded too.
+    pub deep: bool,
+    /// Snapshots that were looked at.
+    pub snapshots: u64,
+    /// Folders without a manifest: a backup is running, or one was cut short.
+    pub unfinished: Vec<SnapshotId>,
+    /// Objects whose bytes were all read and compared.
+    pub objects_checked: u64,
+    /// Their bytes.
+    pub bytes_checked: u64,
+    /// Objects of the snapshots that were not read: left out by the sample, or after a stop.
+    pub objects_not_checked: u64,
+    /// Files whose content was decoded and compared, with `--deep`.
+    pub files_checked: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// What could not be looked at.
+    #[serde(skip)]
+    pub unasked: Vec<Unasked>,
+    /// Whether it was stopped by a signal.
+    pub interrupted: bool,
+}
+
+impl Report {
+    /// `Ok` where everything that was to be checked was read and is right.
+    ///
+    /// # Errors
+    /// `Integrity` for findings; else what kept it from looking; else `Interrupted`.
+    pub fn verdict(&self) -> Result<()> {
+        let place = format!("instance {} in {}", self.instance, self.repository);
+        if !self.findings.is_empty() {
+            let lost: std::collections::BTreeSet<_> = self.findings.iter().flat_map(|f| &f.lost).collect();
+            let effect = match lost.len() {
+                0 => "every snapshot that was checked can still be restored".to_owned(),
+                n => format!("{n} of {} snapshots cannot be restored whole", self.snapshots),
+            };
+            let count = self.findings.len();
+            let what = if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") };
+            return Err(Error::new(Kind::Integrity, format!("{what} not as it was stored in {place}"))
+                .effect(effect)
+                .next("lifeboat backup stores what production still has; for what is older, a copy of the repository")
+                .safe("nothing was changed"));
+        }
+        if let Some(first) = self.unasked.first() {
+            let count = self.unasked.len();
+            return Err(Error::new(
+                first.error.kind(),
+                format!("{count} objects could not be looked at in {place}"),
+            )
+            .because(format!("{}: {}", first.object, first.error.what()))
+            .effect("nothing is known of them: they are not checked, which is not the same as right")
+            .safe("running again is safe: nothing is written"));
+        }
+        if self.interrupted {
+            return Err(Error::new(Kind::Interrupted, format!("the check of {place} was stopped"))
+                .effect(format!("{} objects were not checked", self.objects_not_checked))
+                .safe("running again is safe: nothing is written"));
+        }
+        Ok(())
+    }
+}
+
+/// Where workers put what they find.
+#[derive(Default)]
+pub struct Findings {
+    found: Mutex<(Vec<Finding>, Vec<Unasked>)>,
+}
+
+impl Findings {
+    /// Notes something wrong.
+    pub fn add(&self, finding: Finding) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).0.push(finding);
+    }
+
+    /// Sorts an error: the world refused to answer, or the answer is wrong.
+    pub fn sort(&self, object: &str, error: Error, lost: Vec<SnapshotId>) {
+        let what = match error.kind() {
+            Kind::NotFound => "it is missing".to_owned(),
+            Kind::Integrity | Kind::Signature | Kind::Repository => {
+                let mut what = error.what().to_owned();
+                for cause in error.causes() {
+                    what = format!("{what}: {cause}");
+                }
+                what
+            }
+            _ => {
+                let unasked = Unasked { object: object.to_owned(), error };
+                self.found.lock().unwrap_or_else(PoisonError::into_inner).1.push(unasked);
+                return;
+            }
+        };
+        self.add(Finding { object: object.to_owned(), what, lost });
+    }
+
+    /// All of it, sorted by object.
+    pub fn take(self) -> (Vec<Finding>, Vec<Unasked>) {
+        let (mut findings, mut unasked) = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        findings.sort_by(|a, b| (&a.object, &a.what).cmp(&(&b.object, &b.what)));
+        unasked.sort_by(|a, b| a.object.cmp(&b.object));
+        (findings, unasked)
+    }
+}

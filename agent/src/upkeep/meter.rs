@@ -1,0 +1,80 @@
+//! What all reading passes through: counted, kept to a rate, and ended when a person stops it.
+
+use std::io::Read;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::progress::Progress;
+
+/// Longest sleep before the cancellation is looked at again.
+const NAP_MAX: Duration = Duration::from_millis(100);
+
+/// Shared by all readers of a run.
+pub struct Meter {
+    bytes_per_second: Option<u64>,
+    free_at: Mutex<Instant>,
+    progress: Progress,
+    cancel: CancellationToken,
+}
+
+impl Meter {
+    /// `None` is as fast as it goes.
+    pub fn new(bytes_per_second: Option<u64>, progress: Progress, cancel: CancellationToken) -> Meter {
+        Meter { bytes_per_second, free_at: Mutex::new(clock::instant()), progress, cancel }
+    }
+
+    /// Where work is counted.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Counts bytes and waits until so many may have been read; not once the run is stopped.
+    /// Blocking.
+    pub fn passed(&self, bytes: u64) {
+        self.progress.add_bytes(bytes);
+        let Some(rate) = self.bytes_per_second.filter(|rate| *rate > 0) else { return };
+        let due = {
+            let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+            *free_at = (*free_at).max(clock::instant()) + Duration::from_secs_f64(bytes as f64 / rate as f64);
+            *free_at
+        };
+        loop {
+            let left = due.saturating_duration_since(clock::instant());
+            if left.is_zero() || self.cancel.is_cancelled() {
+                return;
+            }
+            clock::sleep_blocking(left.min(NAP_MAX));
+        }
+    }
+
+    /// The error of a run that was stopped.
+    pub fn stop_if_cancelled(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::new(Kind::Interrupted, "the check was stopped")
+                .effect("what was not read yet is not checked")
+                .safe("running again is safe: nothing is written"));
+        }
+        Ok(())
+    }
+}
+
+/// A reader that passes through a [`Meter`].
+pub struct Metered<'a, R> {
+    /// What is read.
+    pub inner: R,
+    /// What counts.
+    pub meter: &'a Meter,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.meter.stop_if_cancelled().map_err(std::io::Error::other)?;
+        let n = self.inner.read(buffer)?;
+        self.meter.passed(n as u64);
+        Ok(n)
+    }
+}

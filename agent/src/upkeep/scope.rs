@@ -1,0 +1,219 @@
+//! What there is to check: the believed snapshots, what they need of each other, and what lies in
+//! the instance's folder that nobody signed for.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use futures::TryStreamExt;
+
+use crate::archive::index;
+use crate::archive::manifest::{self, Manifest, Origin};
+use crate::error::{Error, Kind, Result};
+use crate::names::{SnapshotId, TenantName};
+use crate::repository::snapshots::{Found, Trust};
+use crate::repository::{Repository, layout};
+use crate::upkeep::findings::{Finding, Findings};
+
+/// Largest lease that is read.
+const LEASE_BYTES_MAX: u64 = 16 << 10;
+
+/// Everything that is to be checked.
+pub struct Scope {
+    /// The believed manifests of the whole instance: who needs whom.
+    pub manifests: BTreeMap<SnapshotId, Manifest>,
+    /// Those whose objects are to be checked.
+    pub chosen: BTreeSet<SnapshotId>,
+    /// Folders without a manifest.
+    pub unfinished: Vec<SnapshotId>,
+    /// Stored sizes, as listed before the manifests were read.
+    pub listed: HashMap<String, u64>,
+}
+
+impl Scope {
+    /// Reads every manifest and lists every object. What is wrong already goes to `findings`.
+    pub async fn survey(
+        repository: &Repository,
+        origin: &Origin,
+        trust: &Trust,
+        wanted: &[SnapshotId],
+        tenant: Option<&TenantName>,
+        findings: &Findings,
+    ) -> Result<Scope> {
+        // Listed first: a snapshot that is finished meanwhile then has objects that are not
+        // listed, which are read anyway, and never any that seem foreign.
+        let prefix = layout::instance_prefix(repository.instance());
+        let listed: HashMap<String, u64> =
+            repository.store().list(&prefix).map_ok(|info| (info.key, info.bytes)).try_collect().await?;
+        let mut scope =
+            Scope { manifests: BTreeMap::new(), chosen: BTreeSet::new(), unfinished: Vec::new(), listed };
+        let mut bad = Vec::new();
+        for (id, found) in repository.all_snapshots(origin, trust).await? {
+            match found {
+                Ok(Found::Snapshot(manifest)) => drop(scope.manifests.insert(id, *manifest)),
+                Ok(Found::Unfinished(id)) => scope.unfinished.push(id),
+                Err(e) => bad.push((id, e)),
+            }
+        }
+        scope.choose(wanted, tenant, &bad)?;
+        let unread: BTreeSet<SnapshotId> = bad.iter().map(|(id, _)| id.clone()).collect();
+        for (id, error) in bad {
+            // Whose it is cannot be known: it may be the tenant's that was asked for.
+            if !wanted.is_empty() && !wanted.contains(&id) && !scope.needed_by_chosen(&id) {
+                continue;
+            }
+            let mut lost = scope.dependents(&id, |_, _| true);
+            lost.insert(id.clone());
+            let signature = error.kind() == Kind::Signature;
+            let key = layout::object(repository.instance(), &id, manifest::NAME);
+            let error = match signature {
+                true => error.context(format!("not believed; see {} too", manifest::SIGNATURE_NAME)),
+                false => error,
+            };
+            findings.sort(&key, error, lost.into_iter().collect());
+        }
+        scope.find_gone(&unread, findings);
+        if wanted.is_empty() && tenant.is_none() {
+            scope.find_foreign(repository, &unread, findings);
+            check_lease(repository, findings).await;
+        }
+        Ok(scope)
+    }
+
+    fn choose(
+        &mut self,
+        wanted: &[SnapshotId],
+        tenant: Option<&TenantName>,
+        bad: &[(SnapshotId, Error)],
+    ) -> Result<()> {
+        for id in wanted {
+            if !self.manifests.contains_key(id) && !bad.iter().any(|(bad, _)| bad == id) {
+                return Err(Error::new(Kind::NotFound, format!("there is no snapshot {id}"))
+                    .effect("nothing was checked")
+                    .next("lifeboat list shows what there is"));
+            }
+        }
+        let fits = |manifest: &&Manifest| {
+            (wanted.is_empty() || wanted.contains(&manifest.id))
+                && tenant.is_none_or(|tenant| manifest.tenant.as_ref() == Some(tenant))
+        };
+        let first: Vec<SnapshotId> = self.manifests.values().filter(fits).map(|m| m.id.clone()).collect();
+        for id in first {
+            let needed = self.needs(&id);
+            self.chosen.extend(needed.into_iter().filter(|id| self.manifests.contains_key(id)));
+        }
+        Ok(())
+    }
+
+    /// The snapshots that `id` cannot be restored without, itself included, whether there or not.
+    pub fn needs(&self, id: &SnapshotId) -> BTreeSet<SnapshotId> {
+        let mut needs = BTreeSet::from([id.clone()]);
+        let Some(manifest) = self.manifests.get(id) else { return needs };
+        let link = manifest.dump.as_ref().and_then(|dump| dump.filestore.as_ref());
+        if let Some(link) = link {
+            needs.insert(link.snapshot.clone());
+        }
+        let filestore = link.and_then(|link| self.manifests.get(&link.snapshot)).unwrap_or(manifest);
+        if let Some(facts) = &filestore.filestore {
+            needs.extend(facts.index_chain.iter().chain(&facts.sources).cloned());
+        }
+        needs
+    }
+
+    fn needed_by_chosen(&self, id: &SnapshotId) -> bool {
+        self.chosen.iter().any(|chosen| self.needs(chosen).contains(id))
+    }
+
+    /// Believed snapshots other than `id` that need it in a way that `matters` (asked with the
+    /// snapshot, and the filestore that brings it the need).
+    fn dependents(
+        &self,
+        id: &SnapshotId,
+        matters: impl Fn(&Manifest, &Manifest) -> bool,
+    ) -> BTreeSet<SnapshotId> {
+        let dependent = |manifest: &&Manifest| {
+            let link = manifest.dump.as_ref().and_then(|dump| dump.filestore.as_ref());
+            let filestore = link.and_then(|link| self.manifests.get(&link.snapshot)).unwrap_or(manifest);
+            manifest.id != *id && self.needs(&manifest.id).contains(id) && matters(manifest, filestore)
+        };
+        self.manifests.values().filter(dependent).map(|manifest| manifest.id.clone()).collect()
+    }
+
+    /// The snapshots that cannot be restored whole without object `name` of snapshot `id`.
+    pub fn lost_with(&self, id: &SnapshotId, name: &str) -> Vec<SnapshotId> {
+        let mut lost = self.dependents(id, |_, filestore| {
+            let facts = filestore.filestore.as_ref();
+            facts.is_some_and(|facts| match name == index::NAME {
+                true => facts.index_chain.contains(id),
+                false => facts.sources.contains(id),
+            })
+        });
+        lost.insert(id.clone());
+        lost.into_iter().collect()
+    }
+
+    /// Chains, sources and links that name a snapshot that is not there at all.
+    fn find_gone(&self, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
+        let mut gone: BTreeMap<SnapshotId, Vec<SnapshotId>> = BTreeMap::new();
+        for manifest in self.manifests.values() {
+            for needed in self.needs(&manifest.id) {
+                if !self.manifests.contains_key(&needed) && !unread.contains(&needed) {
+                    gone.entry(needed).or_default().push(manifest.id.clone());
+                }
+            }
+        }
+        for (id, lost) in gone {
+            if lost.iter().any(|lost| self.chosen.contains(lost)) {
+                let what = "this snapshot is gone, and others need it".to_owned();
+                findings.add(Finding { object: id.to_string(), what, lost });
+            }
+        }
+    }
+
+    /// Objects in the folder of a snapshot that its manifest does not name, and keys that belong
+    /// to nothing. Drill reports, releases and probes are other programs' business.
+    fn find_foreign(&self, repository: &Repository, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
+        let instance = repository.instance();
+        let below = format!("{}/", layout::instance_prefix(instance));
+        let snapshots = format!("{}/", layout::snapshots(instance));
+        for key in self.listed.keys() {
+            let Some(rest) = key.strip_prefix(&below) else { continue };
+            let what = match key.strip_prefix(&snapshots).map(|rest| rest.split_once('/')) {
+                None => match rest.split('/').next().unwrap_or_default() {
+                    "instance.json" | "lease" | "drills" | "releases" | "wal" => continue,
+                    name if name.starts_with("probe") => continue,
+                    _ => "foreign: nothing of Lifeboat's is called so",
+                },
+                Some(None) => "foreign: it lies beside the snapshots",
+                Some(Some((folder, name))) => match folder.parse::<SnapshotId>() {
+                    Err(_) => "foreign: it is in no snapshot's folder",
+                    Ok(id) if unread.contains(&id) || self.unfinished.contains(&id) => continue,
+                    Ok(id) => match self.manifests.get(&id) {
+                        // It came after the manifests were read.
+                        None => continue,
+                        Some(_) if name == manifest::NAME || name == manifest::SIGNATURE_NAME => continue,
+                        Some(manifest) if manifest.objects.iter().any(|o| o.name == name) => continue,
+                        Some(_) => "foreign: the snapshot's manifest does not name it",
+                    },
+                },
+            };
+            findings.add(Finding { object: key.clone(), what: what.to_owned(), lost: Vec::new() });
+        }
+    }
+}
+
+/// The lease is a lock file in a directory, and JSON elsewhere. Nothing is restored from it.
+async fn check_lease(repository: &Repository, findings: &Findings) {
+    if repository.store().is_local() {
+        return;
+    }
+    let key = layout::lease(repository.instance());
+    match repository.store().get(&key, LEASE_BYTES_MAX).await {
+        Ok(bytes) => {
+            if let Err(e) = serde_json::from_slice::<serde_json::Value>(&bytes) {
+                let what = format!("the lease is not JSON: {e}");
+                findings.add(Finding { object: key, what, lost: Vec::new() });
+            }
+        }
+        Err(e) if e.kind() == Kind::NotFound => {}
+        Err(e) => findings.sort(&key, e, Vec::new()),
+    }
+}
