@@ -224,7 +224,7 @@ async fn a_place_that_was_asked_for_stays_and_no_snapshot_is_could_not_run() {
 async fn real_tenants_pass_and_one_flipped_bit_in_a_file_fails() {
     let dumps = common::real_dumps();
     if dumps.is_empty() {
-        println!("SKIPPED: LIFEBOAT_ODOO_TENANTS names no directory with real dumps");
+        common::skip(module_path!(), "LIFEBOAT_ODOO_TENANTS names no directory with real dumps");
         return;
     }
     for dump in dumps {

@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod program;
 pub mod real;
 pub mod s3;
+pub mod site;
 pub mod skip;
 pub mod small_disk;
 pub mod tenant;

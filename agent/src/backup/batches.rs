@@ -8,15 +8,17 @@ use std::sync::{Arc, Mutex};
 const BATCHES_MAX: usize = 48;
 
 type Slot<T> = Receiver<T>;
+/// A batch and where its result goes.
+type Order<B, T> = (B, SyncSender<T>);
 
 /// Makes batches. Sending fails when whoever takes the results has gone.
 pub struct Maker<B, T> {
-    work: SyncSender<(B, SyncSender<T>)>,
+    work: SyncSender<Order<B, T>>,
     order: SyncSender<Slot<T>>,
 }
 
 /// Takes batches to work on; one shared by all workers.
-pub struct Work<B, T>(Arc<Mutex<Receiver<(B, SyncSender<T>)>>>);
+pub struct Work<B, T>(Arc<Mutex<Receiver<Order<B, T>>>>);
 
 /// Gives results in the order of the batches.
 pub struct Results<T>(Receiver<Slot<T>>);
@@ -44,7 +46,7 @@ impl<B, T> Clone for Work<B, T> {
 
 impl<B, T> Work<B, T> {
     /// The next batch and where its result goes; `None` when there are no more.
-    pub fn take(&self) -> Option<(B, SyncSender<T>)> {
+    pub fn take(&self) -> Option<Order<B, T>> {
         self.0.lock().unwrap_or_else(|e| e.into_inner()).recv().ok()
     }
 }

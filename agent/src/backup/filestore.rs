@@ -14,6 +14,7 @@ use crate::backup::batches::{self, Maker, Work};
 use crate::backup::file_reader::{FileReader, ReadFile, mtime_ns};
 use crate::backup::pace::Pace;
 use crate::catalog::known::{self, Known, KnownReader, KnownWriter, StagedKnown};
+use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::odoo::filestore::{WalkEntry, WalkKind, walk};
@@ -212,6 +213,11 @@ fn merge(
         entry.inspect_err(|_| known_broke.store(true, Ordering::Relaxed))
     });
     let mut next_known = known.next().transpose()?;
+    // Odoo makes the directory with the first file: a tenant that keeps its attachments in the
+    // database has none. Where files are known, one that is not there is an error of the walk.
+    if next_known.is_none() && disk::metadata(dir)?.is_none() {
+        return Ok(());
+    }
     let mut batch = Batch { maker, items: Vec::new(), reads: 0, gone: false };
     walk(dir, &mut |entry: WalkEntry| {
         pace.stop_if_cancelled()?;

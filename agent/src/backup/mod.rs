@@ -190,13 +190,15 @@ async fn all(
         }
     }
     for (n, name) in tenants.iter().enumerate() {
-        let store_fails = report.failures.iter().any(|(_, e)| {
-            matches!(e.kind(), Kind::Unreachable | Kind::NoSpace | Kind::Denied | Kind::Interrupted)
+        // The kind goes on to those that were not tried, so that the exit code tells it.
+        let store_failure = report.failures.iter().map(|(_, e)| e.kind()).find(|kind| {
+            matches!(kind, Kind::Unreachable | Kind::NoSpace | Kind::Denied | Kind::Interrupted)
         });
-        if store_fails || job.cancel.is_cancelled() {
+        let stopped = job.cancel.is_cancelled().then_some(Kind::Interrupted);
+        if let Some(kind) = store_failure.or(stopped) {
             let left = tenants.len() - n;
             report.notes.push(format!("{left} tenants were not tried after that: {}", join(&tenants[n..])));
-            let e = Error::new(Kind::Incomplete, "not tried, because the one before could not be stored");
+            let e = Error::new(kind, "not tried, because the one before could not be stored");
             report.failures.push((join(&tenants[n..]), e));
             break;
         }

@@ -62,7 +62,7 @@ pub fn open(path: &Path) -> Result<Option<KnownReader>> {
     Ok(Some(KnownReader { known, index: IndexReader::new(&name, input)? }))
 }
 
-/// Writes the next one beside the old, which stays until [`KnownWriter::publish`].
+/// Writes the next one beside the old, which stays until [`StagedKnown::publish`].
 ///
 /// What it is based on is known only at the end, and stands at the beginning; so the lines are
 /// staged without it and the zstd frame of the first line is written before theirs.
@@ -119,9 +119,11 @@ impl StagedKnown {
         disk::remove_file(&whole)?;
         let mut out = disk::create_new(&whole, 0o600)?;
         let failed = |e| Error::file("write", &whole, e);
-        // zstd frames one after the other are one stream.
-        let first = zstd::encode_all(line.as_slice(), 1).map_err(failed)?;
-        out.write_all(&first).map_err(failed)?;
+        // zstd frames one after the other are one stream; each has its own checksum.
+        let mut first = zstd::Encoder::new(&mut out, 1).map_err(failed)?;
+        first.include_checksum(true).map_err(failed)?;
+        first.write_all(&line).map_err(failed)?;
+        first.finish().map_err(failed)?;
         std::io::copy(&mut disk::open(&self.staged)?, &mut out).map_err(failed)?;
         disk::publish(out, &whole, &self.path)?;
         disk::remove_file(&self.staged)

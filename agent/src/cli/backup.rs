@@ -73,10 +73,11 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     app.print(&json(&report)?, || text(&report))?;
     match report.verdict() {
         Ok(()) => Ok(Done::Complete),
-        Err(e) => {
+        Err(e) if e.kind() == Kind::Incomplete => {
             print::error(&e, false);
-            if e.kind() == Kind::Incomplete { Ok(Done::Incomplete) } else { Err(e) }
+            Ok(Done::Incomplete)
         }
+        Err(e) => Err(e), // printed at the top, once
     }
 }
 

@@ -12,6 +12,7 @@ use crate::config::{Config, Inputs};
 use crate::error::{Error, Kind, Result};
 
 mod backup;
+mod cat;
 mod completions;
 mod doctor;
 mod identity;
@@ -21,6 +22,7 @@ mod log;
 pub mod print;
 pub mod progress;
 mod restore;
+mod show;
 mod start;
 mod verify;
 mod version;
@@ -82,6 +84,8 @@ enum Command {
     List(list::Args),
     Verify(verify::Args),
     Restore(restore::Args),
+    Show(show::Args),
+    Cat(cat::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Version(version::Args),
@@ -95,6 +99,8 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::List(args) => list::run(args, app).await,
         Command::Verify(args) => verify::run(args, app).await,
         Command::Restore(args) => restore::run(args, app).await,
+        Command::Show(args) => show::run(args, app).await,
+        Command::Cat(args) => cat::run(args, app).await,
         Command::Doctor(args) => doctor::run(args, app).await,
         Command::Completions(args) => completions::run(args, app),
         Command::Version(args) => version::run(args, app),

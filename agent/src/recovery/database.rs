@@ -13,7 +13,8 @@ use crate::odoo::baseline::Baseline;
 use crate::odoo::compare::compare;
 use crate::odoo::neutralize;
 use crate::postgres::create::{Publication, create_restore_database, publish_database};
-use crate::postgres::database::drop_database_if_marked;
+use crate::postgres::database::{database_comment, database_exists, drop_database_if_marked};
+use crate::postgres::quote::{ident, literal};
 use crate::postgres::restore::{Restore, RestoreProgress};
 use crate::postgres::session::Session;
 use crate::postgres::settings::apply_settings;
@@ -74,7 +75,14 @@ pub async fn load(
     watch.time("fetch dump", spool(prepared, progress, cancel)).await?;
     let mut session = Session::maintenance(&prepared.postgres).await?;
     let marker = marker(prepared);
+    // Killed between CREATE DATABASE and its comment, an earlier try left a database without a
+    // mark; the file beside the work directory says whose it is.
+    let creating = plan.work_dir.with_extension("creating");
+    if disk::metadata(&creating)?.is_some() {
+        adopt(&mut session, &plan.incomplete_database, &marker).await?;
+    }
     drop_database_if_marked(&mut session, &plan.incomplete_database, &marker).await?;
+    disk::replace_durable(&creating, plan.incomplete_database.as_bytes())?;
     let properties = &prepared.baseline.properties;
     let created = create_restore_database(
         &mut session,
@@ -84,6 +92,7 @@ pub async fn load(
         &marker,
     );
     created.await?;
+    disk::remove_file(&creating)?;
     session.close().await;
     let by_owner = prepared.request.owner.as_ref();
     let restore = Restore {
@@ -124,6 +133,14 @@ pub async fn load(
         silenced,
         warnings,
     })
+}
+
+async fn adopt(session: &mut Session, database: &str, marker: &str) -> Result<()> {
+    if database_exists(session, database).await? && database_comment(session, database).await?.is_none() {
+        let sql = format!("COMMENT ON DATABASE {} IS {}", ident(database), literal(marker));
+        session.execute("mark the database of an earlier try", sql).await?;
+    }
+    Ok(())
 }
 
 async fn silence(prepared: &Prepared, session: &mut Session) -> Result<Silenced> {

@@ -7,6 +7,7 @@ mod database;
 mod extract;
 mod filestore;
 pub mod plan;
+pub mod single;
 mod wanted;
 
 use std::path::PathBuf;

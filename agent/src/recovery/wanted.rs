@@ -149,6 +149,14 @@ impl Wanted {
         self.files.binary_search_by(|file| self.path(file).cmp(path)).ok()
     }
 
+    /// Forgets all files but the one at `place`.
+    pub fn keep_only(&mut self, place: usize) {
+        let cut = self.cut.remove(&(place as u32));
+        self.files = vec![self.files[place]];
+        self.cut = cut.into_iter().map(|homes| (0, homes)).collect();
+        self.bytes = self.files[0].bytes;
+    }
+
     /// Whether bytes of the file at `place` that begin at `offset` are to come from this pack.
     pub fn comes_from(&self, place: usize, snapshot: u32, pack: u32, offset: u64) -> bool {
         match self.cut.get(&(place as u32)) {

@@ -30,7 +30,7 @@ struct Content {
     released: bool,
 }
 
-/// The right to write, held until [`Lease::release`] or for [`LEASE_SECONDS`] after the process
+/// The right to write, held until [`Lease::release`] or for two minutes after the process
 /// is gone (a lock in a local repository: until the process is gone).
 pub struct Lease {
     held: Held,

@@ -62,7 +62,8 @@ impl From<&crate::config::Config> for StoreOptions {
             retry_deadline: repository.retry_deadline,
             retries_max: repository.retries_max,
             upload_bytes_per_second_max: config.backup.upload_bytes_per_second_max,
-            ..StoreOptions::default()
+            // Three parts an upload, two uploads a worker, three workers: 144 MiB at the most.
+            part_bytes: 8 << 20,
         }
     }
 }

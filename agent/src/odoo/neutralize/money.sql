@@ -92,5 +92,5 @@ UPDATE res_company SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty
 
 -- name: paid services
 -- needs: iap_account.account_token
--- why: the copy would use up the company's credit
-UPDATE iap_account SET account_token = 'neutralized-' || gen_random_uuid() WHERE account_token NOT LIKE 'neutralized-%';
+-- why: the copy would use up the company's credit (the column holds 43 characters)
+UPDATE iap_account SET account_token = left('neutralized-' || replace(gen_random_uuid()::text, '-', ''), 43) WHERE account_token NOT LIKE 'neutralized-%';

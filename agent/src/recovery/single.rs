@@ -1,0 +1,93 @@
+//! One file of a snapshot, fetched and checked: `globals.sql`, a dump, an attachment.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::manifest::SnapshotKind;
+use crate::archive::path::unescape;
+use crate::archive::seal::Identities;
+use crate::config::Config;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::{SnapshotId, random_hex};
+use crate::progress::Progress;
+use crate::recovery::extract::{Extract, extract};
+use crate::recovery::wanted::Wanted;
+use crate::repository::Repository;
+use crate::repository::snapshots::Trust;
+
+/// Writes the file `path` (as the index has it) of a snapshot to `out`. It is unpacked in the work
+/// directory and checked to its end first, so that nothing wrong is ever given out.
+///
+/// # Errors
+/// `NotFound` for an unknown snapshot or path; `Integrity` where what is stored is not right.
+pub async fn write_file(
+    config: &Config,
+    id: &SnapshotId,
+    path: &str,
+    identities: Identities,
+    trust: &Trust,
+    cancel: &CancellationToken,
+    mut out: impl Write + Send + 'static,
+) -> Result<u64> {
+    let repository = Repository::configured(config).await?;
+    let origin = repository.origin().await?;
+    let manifest = repository.manifest(id, &origin, trust).await?;
+    let mut manifests = HashMap::from([(id.clone(), manifest.clone())]);
+    if let Some(facts) = &manifest.filestore {
+        for needed in facts.index_chain.iter().chain(&facts.sources) {
+            if !manifests.contains_key(needed) {
+                manifests.insert(needed.clone(), repository.manifest(needed, &origin, trust).await?);
+            }
+        }
+    }
+    let work = config.restore.work_dir.clone().unwrap_or_else(|| config.state_dir.join("restore"));
+    let dir = work.join(format!("cat-{}", random_hex(8)));
+    disk::create_private_dir(&dir)?;
+    let (path, dir_used, workers, cancel) =
+        (path.to_owned(), dir.clone(), config.restore.workers, cancel.clone());
+    let identities = Arc::new(identities);
+    let written = tokio::task::spawn_blocking(move || {
+        let runtime = Handle::current();
+        let mut wanted = match manifest.kind {
+            SnapshotKind::Filestore => {
+                let facts = manifest.filestore_facts()?;
+                Wanted::filestore(&repository, &runtime, facts, &manifests, &identities)?
+            }
+            _ => Wanted::single(&repository, &runtime, &manifest, &identities)?,
+        };
+        let Some(place) = wanted.find(&path) else {
+            let first: Vec<&str> = wanted.files().iter().take(3).map(|file| wanted.path(file)).collect();
+            return Err(Error::new(Kind::NotFound, format!("snapshot {} has no file {path:?}", manifest.id))
+                .next(format!("its files are named like {}", first.join(", "))));
+        };
+        wanted.keep_only(place);
+        extract(&Extract {
+            repository: &repository,
+            runtime: &runtime,
+            manifests: &manifests,
+            identities: &identities,
+            wanted: &wanted,
+            dir: &dir_used,
+            dir_mode: 0o700,
+            owner: None,
+            workers,
+            progress: &Progress::unseen(),
+            cancel: &cancel,
+        })?;
+        let relative: OsString = OsStringExt::from_vec(unescape(&path)?);
+        let file = dir_used.join(relative);
+        let copied = std::io::copy(&mut disk::open(&file)?, &mut out).and_then(|n| out.flush().map(|()| n));
+        copied.map_err(|e| Error::new(Kind::Io, "cannot write to standard output").because(e))
+    })
+    .await
+    .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "fetching the file panicked").because(e)));
+    disk::remove_tree(&dir)?;
+    written
+}

@@ -1,0 +1,133 @@
+//! What one test backs up with: a configuration that `lifeboat init` wrote, a repository on disk
+//! or on S3, and Odoo's data directory.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::filestore::make_dir;
+use crate::{Cluster, Outcome, Program, S3};
+use tempfile::TempDir;
+
+/// One agent's host.
+pub struct Site {
+    dir: TempDir,
+    /// What every run gets, on top of the configuration file.
+    env: Vec<(String, String)>,
+    /// The repository as a directory: that of S3 holds each object as a file.
+    pub stored: PathBuf,
+}
+
+impl Site {
+    /// A repository in a directory.
+    pub fn local(cluster: &Cluster) -> Site {
+        let mut site = Site::empty();
+        site.stored = site.path("repo");
+        let url = site.stored.display().to_string();
+        site.init(cluster, &url, &[]);
+        site
+    }
+
+    /// A repository in this directory.
+    pub fn local_at(cluster: &Cluster, repository: &Path) -> Site {
+        let site = Site { stored: repository.to_owned(), ..Site::empty() };
+        site.init(cluster, &repository.display().to_string(), &[]);
+        site
+    }
+
+    /// A repository on S3, which answers within seconds or not at all.
+    pub fn s3(cluster: &Cluster, s3: &S3, prefix: &str) -> Site {
+        let site = Site { stored: s3.object(prefix), ..Site::empty() };
+        let keys = site.path("s3-keys");
+        let value = |name: &str| s3.env().into_iter().find(|(n, _)| n == name).unwrap().1;
+        let (id, secret) = (value("AWS_ACCESS_KEY_ID"), value("AWS_SECRET_ACCESS_KEY"));
+        fs::write(&keys, format!("access_key_id = {id}\nsecret_access_key = {secret}\n")).unwrap();
+        fs::set_permissions(&keys, PermissionsExt::from_mode(0o600)).unwrap();
+        let more = [
+            format!("repository.endpoint={}", s3.endpoint()),
+            "repository.allow_http=true".to_owned(),
+            format!("repository.credentials_file={}", keys.display()),
+            "repository.request_timeout=2s".to_owned(),
+            "repository.retry_deadline=4s".to_owned(),
+        ];
+        site.init(cluster, &s3.url(prefix), &more);
+        site
+    }
+
+    fn empty() -> Site {
+        let dir = tempfile::Builder::new().prefix("lbb-").tempdir().unwrap();
+        make_dir(&dir.path().join("odoo/filestore"));
+        Site { dir, env: Vec::new(), stored: PathBuf::new() }
+    }
+
+    fn init(&self, cluster: &Cluster, url: &str, more: &[String]) {
+        let mut settings = vec![
+            format!("postgres.host={}", cluster.host()),
+            format!("postgres.port={}", cluster.port()),
+            format!("postgres.user={}", cluster.user()),
+            format!("postgres.bin_dir={}", cluster.bin_dir().display()),
+            "backup.low_priority=false".to_owned(),
+        ];
+        settings.extend_from_slice(more);
+        let data_dir = self.data_dir().display().to_string();
+        let mut init =
+            self.run(&["init", "--instance", "prod", "--repository", url, "--data-dir", &data_dir]);
+        for setting in settings {
+            init = init.args(["--set".to_owned(), setting]);
+        }
+        init.run().ok();
+    }
+
+    /// A path beside the configuration.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> PathBuf {
+        self.path("lifeboat.toml")
+    }
+
+    /// Odoo's data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.path("odoo")
+    }
+
+    /// The known filestore of a tenant.
+    pub fn known_file(&self, tenant: &str) -> PathBuf {
+        self.path("lifeboat-state/prod/filestore").join(format!("{tenant}.known.zst"))
+    }
+
+    /// Gives every later run this variable.
+    pub fn set(&mut self, name: &str, value: impl ToString) {
+        self.env.push((name.to_owned(), value.to_string()));
+    }
+
+    /// A command line, run beside the configuration.
+    pub fn run(&self, args: &[&str]) -> Program {
+        Program::lifeboat().cwd(self.dir.path()).envs(self.env.clone()).args(args.to_vec())
+    }
+
+    /// `lifeboat backup`, not started.
+    pub fn backup(&self, args: &[&str]) -> Program {
+        self.run(&["backup"]).args(args.to_vec())
+    }
+
+    /// `lifeboat backup --json` that must succeed; what it printed.
+    #[track_caller]
+    pub fn back_up(&self, args: &[&str]) -> serde_json::Value {
+        self.backup(args).arg("--json").run().ok().json()
+    }
+
+    /// Changes text of the configuration file.
+    pub fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{from:?} is not in {text}");
+        fs::write(self.config(), text.replacen(from, to, 1)).unwrap();
+    }
+}
+
+/// The words of an outcome, both streams.
+pub fn words(outcome: &Outcome) -> String {
+    format!("{}\n{}", outcome.stdout, outcome.stderr)
+}

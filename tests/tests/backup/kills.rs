@@ -1,0 +1,114 @@
+//! kill -9 before and after any request lands; SIGTERM in the middle. Nothing stored is touched,
+//! nothing half-made counts, and the next run is complete.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use lifeboat_tests::children::signal;
+use lifeboat_tests::faults::on;
+use lifeboat_tests::filestore::Seeded;
+use lifeboat_tests::{Cluster, S3, small_tenant};
+use rustix::process::Signal;
+
+use crate::archive::Archive;
+use crate::both_kinds::assert_complete;
+use lifeboat_tests::site::Site;
+
+/// Signature and manifest of globals, filestore and dump: where a snapshot begins to exist. All
+/// of these are tried.
+const MANIFESTS: u64 = 6;
+/// Other uploads that are tried; `LIFEBOAT_TEST_KILLS=all` tries every one.
+const OTHER_POINTS: usize = 6;
+
+fn objects(s3: &S3) -> BTreeMap<String, String> {
+    let keys = s3.keys("k/instances/prod/snapshots").into_iter();
+    keys.map(|key| (key.clone(), lifeboat_tests::compare::sha256(&s3.object(&key)))).collect()
+}
+
+#[test]
+fn killed_at_any_request_nothing_is_lost_and_the_next_run_is_complete() {
+    let cluster = Cluster::start_default();
+    let s3 = S3::start();
+    let mut site = Site::s3(&cluster, &s3, "k");
+    let tenant = small_tenant(&cluster, &site.data_dir(), "acme", 41);
+    site.set("LIFEBOAT_BACKUP_PACK_BYTES", "2MiB");
+    site.back_up(&[]);
+
+    tenant.upload(&cluster, "x", &vec![1; 5 << 20]);
+    s3.faults().clear_log();
+    site.back_up(&[]);
+    let puts = s3.faults().count("PUT", "") as u64;
+    assert!(puts > 8, "only {puts} uploads to be killed at");
+    let both =
+        |count: u64, text: &'static str| (1..=count).flat_map(move |n| [(text, n, false), (text, n, true)]);
+    let mut others: Vec<_> = both(puts, "").collect();
+    if std::env::var("LIFEBOAT_TEST_KILLS").as_deref() != Ok("all") {
+        let seed = std::env::var("LIFEBOAT_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(41);
+        println!("seed {seed}: LIFEBOAT_TEST_SEED sets another");
+        let mut random = Seeded::new(seed);
+        while others.len() > OTHER_POINTS {
+            others.swap_remove(random.below(others.len() as u64) as usize);
+        }
+    }
+    for (text, n, landed) in both(MANIFESTS, "/manifest.json").chain(others) {
+        println!("kill -9 at upload {n} of {text:?}, landed: {landed}");
+        tenant.upload(&cluster, "x", format!("{text} {n} {landed}").repeat(30_000).as_bytes());
+        let before = objects(&s3);
+        let victim = Arc::new(AtomicU32::new(0));
+        let kill = {
+            let victim = victim.clone();
+            move |_: &lifeboat_tests::faults::Served| {
+                while victim.load(Ordering::SeqCst) == 0 {
+                    std::thread::yield_now();
+                }
+                signal(victim.load(Ordering::SeqCst), Signal::KILL);
+            }
+        };
+        let requests = on("PUT", text).nth(n);
+        let planned = s3.plan(if landed { requests.land_and_call(kill) } else { requests.call(kill) });
+        let running = site.backup(&[]).spawn();
+        victim.store(running.pid(), Ordering::SeqCst);
+        let outcome = running.finish();
+        s3.faults().clear();
+        // a run may have fewer uploads than the one that was counted
+        assert!(outcome.signal == Some(9) || (planned.fired() == 0 && outcome.code == Some(0)), "{outcome}");
+        let after = objects(&s3);
+        assert!(before.iter().all(|(key, sha256)| after.get(key) == Some(sha256)), "something was altered");
+        drop(Archive::of(&site)); // every snapshot there is is whole
+        site.back_up(&[]);
+        assert_eq!(s3.open_uploads(), 0);
+    }
+    // known files are never read again: had a killed run spoilt one, it would still be missing
+    assert_complete(&Archive::of(&site), &cluster, &tenant);
+}
+
+#[test]
+fn asked_to_stop_it_stops_clean() {
+    let cluster = Cluster::start_default();
+    let s3 = S3::start();
+    let site = Site::s3(&cluster, &s3, "k");
+    let tenant = small_tenant(&cluster, &site.data_dir(), "acme", 42);
+    for (text, nth, signal) in
+        [("/packs/", 1, Signal::TERM), ("index.zst.age", 2, Signal::INT), (".sig", 1, Signal::TERM)]
+    {
+        let held = s3.plan(on("PUT", text).nth(nth).delay(std::time::Duration::from_millis(700)));
+        let running = site.backup(&["--json"]).spawn();
+        while held.fired() == 0 {
+            std::thread::sleep(lifeboat_tests::children::POLL);
+        }
+        running.signal(signal);
+        let outcome = running.finish().exits(18).says("stopping");
+        assert!(outcome.took.as_secs() < 20, "{outcome}");
+        s3.faults().clear();
+        let archive = Archive::of(&site);
+        assert!(archive.ids().iter().all(|id| !id.as_str().contains("-dump-")));
+        // the lease was given back
+        let other = site.path("other");
+        let next = site.backup(&["--kind", "filestore"]).env("LIFEBOAT_STATE_DIR", other.to_str().unwrap());
+        next.run().ok();
+    }
+    site.back_up(&[]);
+    assert_complete(&Archive::of(&site), &cluster, &tenant);
+    assert_eq!(s3.open_uploads(), 0);
+}

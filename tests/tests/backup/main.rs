@@ -1,0 +1,15 @@
+//! `lifeboat backup`, run as a user runs it, against real PostgreSQL, a local repository and a
+//! real S3 server; and on its bad days. After each fault: whole snapshots only, nothing that was
+//! stored is gone, and the next run succeeds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a failing test panics
+
+mod archive;
+mod both_kinds;
+mod database;
+mod full_disk;
+mod kills;
+mod known;
+mod load;
+mod odd_files;
+mod refused;
+mod s3_faults;

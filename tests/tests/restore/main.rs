@@ -1,0 +1,35 @@
+//! `lifeboat restore` and `restore-drill run`, run as a user runs them, against real PostgreSQL, a
+//! local repository and a real S3 server; and on their bad days. A restore that fails publishes
+//! nothing; what it refuses it leaves as it was.
+
+mod damage;
+mod kills;
+mod refusals;
+mod round_trip;
+
+use lifeboat_tests::site::Site;
+use lifeboat_tests::{Cluster, Outcome, Program};
+
+/// A restore with the identity that `init` made, not asked for.
+pub fn restore(site: &Site, args: &[&str]) -> Program {
+    site.run(&["restore", "--yes", "--identity", "lifeboat-identity.txt"]).args(args.to_vec())
+}
+
+/// Databases of the cluster that a person could open.
+pub fn databases(cluster: &Cluster) -> Vec<String> {
+    let sql = "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1";
+    cluster.psql("postgres", sql).lines().map(str::to_owned).collect()
+}
+
+/// Nothing new can be opened, and no filestore has its final name.
+#[track_caller]
+pub fn assert_nothing_published(
+    cluster: &Cluster,
+    site: &Site,
+    before: &[String],
+    target: &str,
+    outcome: &Outcome,
+) {
+    assert_eq!(databases(cluster), before, "{}", outcome.stderr);
+    assert!(!site.data_dir().join("filestore").join(target).exists(), "{}", outcome.stderr);
+}

@@ -1,0 +1,142 @@
+//! What comes back is what went in, to the row and to the byte.
+
+use lifeboat_tests::compare::{assert_same_database, assert_same_tree};
+use lifeboat_tests::site::Site;
+use lifeboat_tests::{Cluster, Program, S3, load_real, real_tenants, skip, small_tenant};
+
+use crate::restore;
+
+/// Backs up, restores as the real thing under another name, compares all of it.
+fn there_and_back(cluster: &Cluster, site: &Site, tenant: &str, copy: &str) {
+    let done =
+        restore(site, &["--tenant", tenant, "--as", copy, "--no-neutralize", "--json"]).run().ok().json();
+    assert_eq!(done["baseline"]["differences"].as_array().unwrap().len(), 0);
+    assert!(done["baseline"]["tables"].as_u64().unwrap() > 10);
+    assert_same_database((cluster, tenant), (cluster, copy));
+    let filestores = site.data_dir().join("filestore");
+    assert_same_tree(&filestores.join(tenant), &filestores.join(copy));
+    let left: Vec<_> = std::fs::read_dir(&filestores).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("lifeboat")), "{left:?}");
+    let owner = "SELECT pg_get_userbyid(datdba), datistemplate, datacl IS NULL, shobj_description(oid, 'pg_database') \
+                 FROM pg_database WHERE datname = ";
+    let said = |name: &str| cluster.psql("postgres", &format!("{owner}'{name}'"));
+    let (was, is) = (said(tenant), said(copy));
+    assert_eq!(was.split('|').next(), is.split('|').next(), "the owner is the same");
+    assert!(is.contains("|f|"), "it is open: {is}");
+}
+
+#[test]
+fn a_small_tenant_comes_back_from_a_directory_also_after_changes() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    let tenant = small_tenant(&cluster, &site.data_dir(), "shop", 7);
+    site.back_up(&["--release", "r1"]);
+    there_and_back(&cluster, &site, "shop", "copy1");
+    // A chain: files come, files go, one is cut into extents.
+    tenant.upload(
+        &cluster,
+        "big.bin",
+        &(0..9_500_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<_>>(),
+    );
+    site.back_up(&["--release", "r2"]);
+    tenant.upload(&cluster, "late.txt", b"came late");
+    cluster
+        .psql("shop", "UPDATE res_partner SET name = 'changed' WHERE id = (SELECT max(id) FROM res_partner)");
+    site.back_up(&["--release", "r3"]);
+    there_and_back(&cluster, &site, "shop", "copy3");
+    // An older release still gives its own state.
+    restore(&site, &["--tenant", "shop", "--release", "r1", "--as", "copy1again", "--no-neutralize"])
+        .run()
+        .ok();
+    assert_same_database((&cluster, "copy1"), (&cluster, "copy1again"));
+    let filestores = site.data_dir().join("filestore");
+    assert_same_tree(&filestores.join("copy1"), &filestores.join("copy1again"));
+}
+
+#[test]
+fn a_small_tenant_comes_back_from_s3_and_a_copy_is_silent() {
+    let cluster = Cluster::start_default();
+    let s3 = S3::start();
+    let site = Site::s3(&cluster, &s3, "dr");
+    small_tenant(&cluster, &site.data_dir(), "shop", 8);
+    site.back_up(&[]);
+    there_and_back(&cluster, &site, "shop", "copy");
+    let done = restore(&site, &["--tenant", "shop", "--as", "silent", "--json"]).run().ok().json();
+    assert!(
+        done["plan"]["neutralize"].as_bool().unwrap(),
+        "another name is a copy, and copies are neutralized"
+    );
+    let live = "SELECT (SELECT count(*) FROM ir_mail_server WHERE active AND smtp_host NOT LIKE '%.invalid'), \
+                (SELECT count(*) FROM mail_mail WHERE state = 'outgoing'), \
+                (SELECT value FROM ir_config_parameter WHERE key = 'database.is_neutralized')";
+    assert_eq!(cluster.psql("silent", live).trim().to_lowercase(), "0|0|true");
+    let uuid = "SELECT value FROM ir_config_parameter WHERE key = 'database.uuid'";
+    assert_ne!(cluster.psql("silent", uuid), cluster.psql("shop", uuid));
+    // The disaster: the tenant itself is gone, and comes back as itself, live.
+    cluster.psql("postgres", "DROP DATABASE shop WITH (FORCE)");
+    let filestore = site.data_dir().join("filestore/shop");
+    std::fs::remove_dir_all(&filestore).unwrap();
+    let back = restore(&site, &["--tenant", "shop", "--as", "shop", "--json"]).run().ok().json();
+    assert!(!back["plan"]["neutralize"].as_bool().unwrap(), "its own name is the real thing");
+    assert_same_database((&cluster, "copy"), (&cluster, "shop"));
+    assert_same_tree(&site.data_dir().join("filestore/copy"), &filestore);
+}
+
+#[test]
+fn the_real_tenants_come_back_and_pass_a_drill() {
+    let names = real_tenants();
+    if names.is_empty() {
+        skip!("no real tenants on this machine");
+    }
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    for name in &names {
+        load_real(&cluster, &site.data_dir(), name, name).unwrap();
+    }
+    site.back_up(&[]);
+    for name in &names {
+        there_and_back(&cluster, &site, name, &format!("{name}_copy"));
+    }
+    for name in &names {
+        drill(&site, name).run().ok();
+    }
+}
+
+/// A drill of this tenant's newest snapshot.
+fn drill(site: &Site, tenant: &str) -> Program {
+    let plan = site.path("drill.toml");
+    let text = format!(
+        "config = {:?}\ntenant = {tenant:?}\n[objective]\nrpo = \"24h\"\nrto = \"30m\"\n",
+        site.config().display().to_string()
+    );
+    std::fs::write(&plan, text).unwrap();
+    let identity = site.path("lifeboat-identity.txt");
+    Program::restore_drill()
+        .cwd(plan.parent().unwrap())
+        .env("LIFEBOAT_SEAL_IDENTITY_FILES", identity)
+        .arg("run")
+        .arg(plan)
+}
+
+#[test]
+fn a_drill_passes_on_good_data_and_fails_on_broken_books() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 9);
+    site.back_up(&[]);
+    let passed = drill(&site, "shop").run().ok();
+    assert!(passed.stderr.contains("PASSED"), "{}", passed.stderr);
+    let drills = site.path("lifeboat-repository/instances/prod/drills");
+    let drills = if drills.exists() { drills } else { site.path("repo/instances/prod/drills") };
+    let report = std::fs::read_dir(&drills).unwrap().next().unwrap().unwrap().path();
+    for name in ["report.json", "report.md", "report.json.sig"] {
+        assert!(report.join(name).exists(), "{name}");
+    }
+    // The books no longer balance: the backup is faithful, and the drill says that the data is not right.
+    cluster.psql(
+        "shop",
+        "UPDATE stock_quant SET quantity = quantity + 1 WHERE id = (SELECT min(id) FROM stock_quant)",
+    );
+    site.back_up(&[]);
+    drill(&site, "shop").run().exits(1);
+}
