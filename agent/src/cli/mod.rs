@@ -81,10 +81,10 @@ struct Global {
 enum Command {
     Init(init::Args),
     Backup(backup::Args),
-    List(list::Args),
-    Verify(verify::Args),
     Restore(restore::Args),
+    List(list::Args),
     Show(show::Args),
+    Verify(verify::Args),
     Cat(cat::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -96,9 +96,9 @@ async fn run(command: Command, app: &App) -> Result<Done> {
     match command {
         Command::Init(args) => init::run(args, app).await,
         Command::Backup(args) => backup::run(args, app).await,
+        Command::Restore(args) => restore::run(args, app).await,
         Command::List(args) => list::run(args, app).await,
         Command::Verify(args) => verify::run(args, app).await,
-        Command::Restore(args) => restore::run(args, app).await,
         Command::Show(args) => show::run(args, app).await,
         Command::Cat(args) => cat::run(args, app).await,
         Command::Doctor(args) => doctor::run(args, app).await,
@@ -114,7 +114,8 @@ pub enum Done {
     Complete,
     /// The work was done, something in it is missing or differs, and the command said what.
     Incomplete,
-    /// It failed so, and the command said all there is to say.
+    /// The work was done and found something wrong, which the command said: the exit code is this
+    /// kind's.
     Failed(Kind),
 }
 
@@ -170,8 +171,8 @@ fn parse_and_run(args: Vec<OsString>) -> ExitCode {
 fn exit_code(done: Result<Done>, json: bool) -> ExitCode {
     match done {
         Ok(Done::Complete) => ExitCode::SUCCESS,
-        Ok(Done::Incomplete) => ExitCode::from(Kind::Incomplete.exit_code()),
         Ok(Done::Failed(kind)) => ExitCode::from(kind.exit_code()),
+        Ok(Done::Incomplete) => ExitCode::from(Kind::Incomplete.exit_code()),
         Err(error) => {
             print::error(&error, json);
             ExitCode::from(error.kind().exit_code())

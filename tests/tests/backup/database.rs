@@ -67,7 +67,8 @@ fn a_dump_cut_by_the_server_never_counts_and_other_tenants_are_stored() {
     let mut running = slow.spawn();
     wait_until(&cluster, &mut running, DUMPING);
     cluster.restart();
-    running.finish().exits(3);
+    let outcome = running.finish(); // the other tenant meets the server up again, or not yet
+    assert!(matches!(outcome.code, Some(3 | 13)), "{outcome}");
     Archive::of(&site);
 
     // PostgreSQL down
