@@ -13,7 +13,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 4] = ["init", "doctor", "completions", "version"];
+const COMMANDS: [&str; 10] =
+    ["init", "backup", "list", "show", "cat", "verify", "restore", "doctor", "completions", "version"];
 const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 /// A directory with what `lifeboat init` writes for instance `prod`.
