@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::list::TrustArgs;
 use super::{App, Done, identity};
 use crate::error::Result;
 use crate::names::SnapshotId;
 use crate::recovery::single::write_file;
-use crate::repository::snapshots::Trust;
 
 /// Write one file of a snapshot to standard output
 ///
@@ -27,19 +27,14 @@ pub struct Args {
     /// The age identity that opens the backup; may be given several times [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
-    /// Believe the manifest without checking who signed it. Gives up: what whoever can write to the
-    /// repository slipped in is read like a real one
-    #[arg(long)]
-    accept_unsigned: bool,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 /// Fetches, checks, writes.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
-    let trust = match args.accept_unsigned {
-        true => Trust::Anyone,
-        false => Trust::keys(&config.signing.trusted_keys)?,
-    };
+    let trust = args.trust.trust(&config)?;
     let identities = identity::identities(&args.identity, &config)?;
     let out = std::io::stdout();
     write_file(&config, &args.snapshot, &args.path, identities, &trust, &app.cancel, out).await?;

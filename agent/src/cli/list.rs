@@ -38,7 +38,7 @@ pub struct Args {
     trust: TrustArgs,
 }
 
-/// The flag of every command that reads manifests and changes nothing.
+/// The flag of every command that reads manifests.
 #[derive(clap::Args, Debug, Clone, Copy)]
 pub struct TrustArgs {
     /// Believe manifests that nobody we trust has signed: whoever can write to the repository can

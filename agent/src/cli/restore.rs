@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
+use super::list::TrustArgs;
 use super::{App, Done, identity, print};
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
@@ -10,7 +11,6 @@ use crate::names::{ReleaseId, SnapshotId, TenantName};
 use crate::recovery::apply::{Restored, apply};
 use crate::recovery::plan::prepare;
 use crate::recovery::{Pick, Request};
-use crate::repository::snapshots::Trust;
 
 /// Bring a tenant back: its database and its filestore, under a new name
 ///
@@ -64,19 +64,14 @@ pub struct Args {
     /// Print the plan and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Believe manifests without checking who signed them. Gives up: a snapshot slipped in by
-    /// whoever can write to the repository is restored like a real one
-    #[arg(long)]
-    accept_unsigned: bool,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 /// Plans, asks, applies.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
-    let trust = match args.accept_unsigned {
-        true => Trust::Anyone,
-        false => Trust::keys(&config.signing.trusted_keys)?,
-    };
+    let trust = args.trust.trust(&config)?;
     let identities = identity::identities(&args.identity, &config)?;
     let request = Request {
         tenant: args.tenant,

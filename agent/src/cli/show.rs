@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::list::TrustArgs;
 use super::{App, Done};
 use crate::archive::manifest::Manifest;
 use crate::clock;
 use crate::error::Result;
 use crate::names::{SnapshotId, bytes_text};
 use crate::repository::Repository;
-use crate::repository::snapshots::Trust;
 
 /// Objects and files that are printed one by one.
 const LINES_MAX: usize = 40;
@@ -26,18 +26,14 @@ pub struct Args {
     /// The snapshot
     #[arg(value_name = "SNAPSHOT")]
     snapshot: SnapshotId,
-    /// Believe the manifest without checking who signed it
-    #[arg(long)]
-    accept_unsigned: bool,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 /// Prints it.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
-    let trust = match args.accept_unsigned {
-        true => Trust::Anyone,
-        false => Trust::keys(&config.signing.trusted_keys)?,
-    };
+    let trust = args.trust.trust(&config)?;
     let repository = Repository::configured(&config).await?;
     let manifest = repository.manifest(&args.snapshot, &repository.origin().await?, &trust).await?;
     app.print(&manifest, || text(&manifest))?;
