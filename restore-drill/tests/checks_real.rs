@@ -1,6 +1,6 @@
 //! The catalogue on real Odoo databases: nothing is found in a healthy one, and every hard check
 //! finds its damage. Needs dumps of Odoo 17 with sales, stock, purchase, accounting and point of
-//! sale; see `LIFEBOAT_ODOO_TENANTS` in `common`.
+//! sale; see `TEST_ODOO_TENANTS` in `common`.
 
 #![allow(clippy::unwrap_used)] // a test panics where it fails
 
@@ -39,7 +39,7 @@ fn of<'a>(outcomes: &'a [Outcome], id: &str) -> &'a Outcome {
 async fn healthy_tenants_have_no_hard_violation_and_damage_is_found() {
     let dumps = common::real_dumps();
     if dumps.is_empty() {
-        common::skip(module_path!(), "LIFEBOAT_ODOO_TENANTS names no directory with real dumps");
+        common::skip(module_path!(), "TEST_ODOO_TENANTS names no directory with real dumps");
         return;
     }
     let catalogue = checks::load(None).unwrap();

@@ -191,11 +191,9 @@ async fn cancelled_it_stops_the_restore_and_tears_down() {
     let cancel = CancellationToken::new();
     let chosen = snapshot(clock::now()).await;
     let stopper = async {
-        while left_in(&case.scratch).is_empty()
-            || !left_in(&case.scratch)[0].join("run/.s.PGSQL.5432").exists()
-        {
-            clock::sleep(Duration::from_millis(50)).await;
-        }
+        let is_up =
+            || left_in(&case.scratch).first().is_some_and(|dir| dir.join("run/.s.PGSQL.5432").exists());
+        common::until("the scratch server is up", is_up).await;
         clock::sleep(Duration::from_millis(1500)).await;
         cancel.cancel();
     };
@@ -219,12 +217,12 @@ async fn a_place_that_was_asked_for_stays_and_no_snapshot_is_could_not_run() {
     assert_eq!(left_in(&case.scratch), [kept]);
 }
 
-/// Needs `<name>.dump` and `<name>.filestore.tar.zst` of real tenants; see `LIFEBOAT_ODOO_TENANTS`.
+/// Needs `<name>.dump` and `<name>.filestore.tar.zst` of real tenants; see `TEST_ODOO_TENANTS`.
 #[tokio::test]
 async fn real_tenants_pass_and_one_flipped_bit_in_a_file_fails() {
     let dumps = common::real_dumps();
     if dumps.is_empty() {
-        common::skip(module_path!(), "LIFEBOAT_ODOO_TENANTS names no directory with real dumps");
+        common::skip(module_path!(), "TEST_ODOO_TENANTS names no directory with real dumps");
         return;
     }
     for dump in dumps {

@@ -98,6 +98,12 @@ impl Host {
     fn command(&self, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_restore-drill"));
         command.arg("run").arg(self.at("plan.toml")).args(more);
+        // Settings of whoever runs the tests are not those of this host.
+        for (name, _) in std::env::vars_os() {
+            if ["LIFEBOAT_", "PG"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+                command.env_remove(name);
+            }
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
@@ -108,6 +114,11 @@ impl Host {
 
     fn left(&self) -> Vec<PathBuf> {
         children(&self.at("s"))
+    }
+
+    async fn until_server_is_up(&self) {
+        let is_up = || self.left().first().is_some_and(|dir| dir.join("run/.s.PGSQL.5432").exists());
+        common::until("the scratch server is up", is_up).await;
     }
 
     /// The one drill that the repository holds a report of.
@@ -199,9 +210,7 @@ async fn a_wrong_plan_is_exit_code_2_and_an_absent_repository_4() {
 async fn a_signal_stops_the_restore_and_leaves_nothing() {
     let host = Host::new("trap 'exit 18' TERM; sleep 100 & wait", "").await;
     let child = host.command(&[]).spawn().unwrap();
-    while !host.left().first().is_some_and(|dir| dir.join("run/.s.PGSQL.5432").exists()) {
-        clock::sleep(Duration::from_millis(50)).await;
-    }
+    host.until_server_is_up().await;
     clock::sleep(Duration::from_millis(1000)).await;
     let pid = Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
@@ -218,9 +227,7 @@ async fn a_signal_stops_the_restore_and_leaves_nothing() {
 async fn a_killed_drill_is_cleaned_up_by_the_next() {
     let host = Host::new("sleep 100", "").await;
     let mut child = host.command(&[]).spawn().unwrap();
-    while !host.left().first().is_some_and(|dir| dir.join("run/.s.PGSQL.5432").exists()) {
-        clock::sleep(Duration::from_millis(50)).await;
-    }
+    host.until_server_is_up().await;
     child.kill().await.unwrap();
     let left = host.left();
     assert_eq!(left.len(), 1);

@@ -239,7 +239,7 @@ impl Drop for Cluster {
 
 /// Socket paths end at 107 bytes, and the server's user must reach the place.
 fn short_temp_dir() -> PathBuf {
-    std::env::var_os("LIFEBOAT_TEST_TMP").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+    std::env::var_os("TEST_TMP").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
 }
 
 /// A port that nobody listened on a moment ago.

@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Names a directory with server and client programs: `LIFEBOAT_TEST_PG_BIN_17=/opt/pg17/bin`.
-const VARIABLE: &str = "LIFEBOAT_TEST_PG_BIN_";
+/// Names a directory with server and client programs: `TEST_PG_BIN_17=/opt/pg17/bin`.
+const VARIABLE: &str = "TEST_PG_BIN_";
 /// The oldest and the newest major version that is looked for.
 const MAJORS: std::ops::RangeInclusive<u32> = 13..=30;
 

@@ -199,10 +199,10 @@ impl Drop for Running {
     }
 }
 
-/// The directory that `cargo build` leaves programs in: `LIFEBOAT_TEST_BIN_DIR`, else where this
+/// The directory that `cargo build` leaves programs in: `TEST_BIN_DIR`, else where this
 /// very program was built.
 pub fn bin_dir() -> PathBuf {
-    if let Some(dir) = std::env::var_os("LIFEBOAT_TEST_BIN_DIR") {
+    if let Some(dir) = std::env::var_os("TEST_BIN_DIR") {
         return dir.into();
     }
     let exe = std::env::current_exe().unwrap();
@@ -222,7 +222,7 @@ fn built(name: &str, sources: &[&str]) -> PathBuf {
     let Ok(made) = path.metadata().and_then(|m| m.modified()) else {
         panic!("{} is not there: run `cargo build --workspace` first", path.display());
     };
-    if std::env::var_os("LIFEBOAT_TEST_BIN_DIR").is_none() {
+    if std::env::var_os("TEST_BIN_DIR").is_none() {
         for source in sources {
             if let Some(newer) = newer_than(&workspace_root().join(source).join("src"), made) {
                 panic!("{} is older than {}: run `cargo build --workspace`", path.display(), newer.display());

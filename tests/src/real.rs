@@ -12,7 +12,7 @@ use crate::{Cluster, children, program, skip};
 const UNPACK_LIMIT: Duration = Duration::from_secs(300);
 
 /// The names of the real tenants: a folder holds `<name>.dump` (`pg_dump -Fc`) and
-/// `<name>.filestore.tar.zst` of each. The folder is `LIFEBOAT_TEST_ODOO`, else `../shared/odoo`
+/// `<name>.filestore.tar.zst` of each. The folder is `TEST_ODOO_TENANTS`, else `../shared/odoo`
 /// beside the project.
 pub fn real_tenants() -> Vec<String> {
     let Some(entries) = folder().and_then(|folder| std::fs::read_dir(folder).ok()) else { return Vec::new() };
@@ -27,7 +27,7 @@ pub fn real_tenants() -> Vec<String> {
 
 /// The folder with real tenants, where there is one.
 pub fn folder() -> Option<PathBuf> {
-    let named = std::env::var_os("LIFEBOAT_TEST_ODOO").map(PathBuf::from);
+    let named = std::env::var_os("TEST_ODOO_TENANTS").map(PathBuf::from);
     let folder = named.unwrap_or_else(|| program::workspace_root().join("../shared/odoo"));
     folder.is_dir().then_some(folder)
 }
@@ -41,7 +41,7 @@ pub fn load_real(cluster: &Cluster, data_dir: &Path, name: &str, as_name: &str) 
     let Some(folder) = folder().filter(|_| real_tenants().iter().any(|found| found == name)) else {
         skip::announce(
             "real tenants",
-            &format!("no {name}.dump and filestore; LIFEBOAT_TEST_ODOO names their folder"),
+            &format!("no {name}.dump and filestore; TEST_ODOO_TENANTS names their folder"),
         );
         return None;
     };

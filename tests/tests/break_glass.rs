@@ -211,7 +211,7 @@ fn real_tenants_come_back_by_stock_tools() {
         return;
     }
     let Some(name) = real_tenants().first().cloned() else {
-        skip!("no real tenant on this machine; LIFEBOAT_TEST_ODOO names their folder");
+        skip!("no real tenant on this machine; TEST_ODOO_TENANTS names their folder");
     };
     let site = Site::new();
     let tenant = load_real(&site.cluster, &site.data_dir(), &name, "real").unwrap();

@@ -407,7 +407,7 @@ fn make_tenant_builds_one_on_a_running_server_and_says_what() {
 #[test]
 fn real_tenants_load_where_the_machine_has_them() {
     let Some(name) = real_tenants().into_iter().next() else {
-        skip!("no dumps of real tenants; LIFEBOAT_TEST_ODOO names their folder");
+        skip!("no dumps of real tenants; TEST_ODOO_TENANTS names their folder");
     };
     let cluster = Cluster::start_default();
     let dir = tempfile::tempdir().unwrap();
@@ -423,7 +423,7 @@ fn real_tenants_load_where_the_machine_has_them() {
 
 #[test]
 fn a_cluster_dies_with_a_killed_test() {
-    const VICTIM: &str = "LIFEBOAT_TEST_VICTIM";
+    const VICTIM: &str = "TEST_VICTIM";
     if std::env::var_os(VICTIM).is_some() {
         // this is the test that is killed: it never drops its cluster
         let cluster = Cluster::start_default();

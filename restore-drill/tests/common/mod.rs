@@ -24,6 +24,15 @@ pub async fn cluster() -> Cluster {
     Cluster { scratch, bin_dir, _dir: dir }
 }
 
+/// Waits until something is so, and fails where it is not in a minute: a test never waits for ever.
+pub async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = lifeboat::clock::instant();
+    while !is_so() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "it was never so: {what}");
+        lifeboat::clock::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
 /// A temporary directory that other users may pass through.
 pub fn open_dir() -> tempfile::TempDir {
     let dir = tempfile::Builder::new().prefix("rd-").tempdir().unwrap();
@@ -47,9 +56,9 @@ pub async fn newest_major() -> u32 {
     panic!("no PostgreSQL server is installed: apt-get install postgresql");
 }
 
-/// The real tenants, `<name>.dump` each, in the directory named by `LIFEBOAT_ODOO_TENANTS`.
+/// The real tenants, `<name>.dump` each, in the directory named by `TEST_ODOO_TENANTS`.
 pub fn real_dumps() -> Vec<PathBuf> {
-    let Some(dir) = std::env::var_os("LIFEBOAT_ODOO_TENANTS") else { return Vec::new() };
+    let Some(dir) = std::env::var_os("TEST_ODOO_TENANTS") else { return Vec::new() };
     let entries = lifeboat::disk::read_dir(Path::new(&dir)).unwrap().unwrap_or_default();
     let mut dumps: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).collect();
     dumps.retain(|path| path.extension().is_some_and(|ext| ext == "dump"));

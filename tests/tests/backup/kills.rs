@@ -18,7 +18,7 @@ use lifeboat_tests::site::Site;
 /// Signature and manifest of globals, filestore and dump: where a snapshot begins to exist. All
 /// of these are tried.
 const MANIFESTS: u64 = 6;
-/// Other uploads that are tried; `LIFEBOAT_TEST_KILLS=all` tries every one.
+/// Other uploads that are tried; `TEST_KILLS=all` tries every one.
 const OTHER_POINTS: usize = 6;
 
 fn objects(s3: &S3) -> BTreeMap<String, String> {
@@ -43,9 +43,9 @@ fn killed_at_any_request_nothing_is_lost_and_the_next_run_is_complete() {
     let both =
         |count: u64, text: &'static str| (1..=count).flat_map(move |n| [(text, n, false), (text, n, true)]);
     let mut others: Vec<_> = both(puts, "").collect();
-    if std::env::var("LIFEBOAT_TEST_KILLS").as_deref() != Ok("all") {
-        let seed = std::env::var("LIFEBOAT_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(41);
-        println!("seed {seed}: LIFEBOAT_TEST_SEED sets another");
+    if std::env::var("TEST_KILLS").as_deref() != Ok("all") {
+        let seed = std::env::var("TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(41);
+        println!("seed {seed}: TEST_SEED sets another");
         let mut random = Seeded::new(seed);
         while others.len() > OTHER_POINTS {
             others.swap_remove(random.below(others.len() as u64) as usize);

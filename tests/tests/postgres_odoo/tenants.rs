@@ -119,14 +119,14 @@ async fn attachments_stream_sorted_and_once() {
     assert!(error.what().contains("no column store_fname"), "{error:?}");
 }
 
-/// A real Odoo tenant, where its dump is at hand: `LIFEBOAT_TEST_TENANTS` or `../shared/odoo`.
+/// A real Odoo tenant, where its dump is at hand: `TEST_ODOO_TENANTS` or `../shared/odoo`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_tenant_goes_through_baseline_dump_restore_and_neutralization() {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/odoo");
-    let dir = std::env::var_os("LIFEBOAT_TEST_TENANTS").map_or(beside, PathBuf::from);
+    let dir = std::env::var_os("TEST_ODOO_TENANTS").map_or(beside, PathBuf::from);
     let source = dir.join("retail_north.dump");
     if !source.exists() {
-        skip!("no real tenant: {} is not there (set LIFEBOAT_TEST_TENANTS)", source.display());
+        skip!("no real tenant: {} is not there (set TEST_ODOO_TENANTS)", source.display());
     }
     let cluster = Cluster::start_default();
     cluster.create_db("retail_north");
