@@ -219,7 +219,11 @@ mod tests {
             "another schedule"
         );
         runs.close().await.unwrap();
-        std::fs::write(&file, "no database at all, but long enough for a header".repeat(20)).unwrap();
+        crate::disk::replace_durable(
+            &file,
+            "no database, but long enough for a header".repeat(20).as_bytes(),
+        )
+        .unwrap();
         let error = Runs::open(&file).await.err().unwrap();
         assert!(error.to_string().contains("runs.sqlite"), "{error}");
     }

@@ -7,7 +7,7 @@
 mod child;
 pub mod due;
 pub mod http;
-mod metrics;
+pub mod metrics;
 mod run;
 
 pub use run::{Daemon, run};
