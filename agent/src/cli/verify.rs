@@ -15,8 +15,8 @@ use crate::repository::Repository;
 use crate::upkeep::findings::Report;
 use crate::upkeep::verify::{self, Request};
 
-/// Unfinished folders that are named one by one.
-const UNFINISHED_NAMED_MAX: usize = 10;
+/// Unfinished folders, and objects that were left out, that are named one by one.
+const NAMED_MAX: usize = 10;
 
 /// Check that what is stored is still what was signed
 ///
@@ -136,11 +136,17 @@ fn text(report: &Report) -> String {
         let causes = unasked.error.causes().join(": ");
         let _ = writeln!(out, "not checked: {}\n     {}: {causes}", unasked.object, unasked.error.what());
     }
-    for id in report.unfinished.iter().take(UNFINISHED_NAMED_MAX) {
-        let _ = writeln!(out, "unfinished: {id} has no manifest: a backup is running, or one was cut short");
+    for skipped in report.skipped.iter().take(NAMED_MAX) {
+        let _ = writeln!(out, "not checked: {}\n     {}", skipped.object, skipped.why);
     }
-    if report.unfinished.len() > UNFINISHED_NAMED_MAX {
-        let _ = writeln!(out, "unfinished: {} more", report.unfinished.len() - UNFINISHED_NAMED_MAX);
+    if report.skipped.len() > NAMED_MAX {
+        let _ = writeln!(out, "not checked: {} more (--json lists them)", report.skipped.len() - NAMED_MAX);
+    }
+    for unfinished in report.unfinished.iter().take(NAMED_MAX) {
+        let _ = writeln!(out, "unfinished: {}: {}", unfinished.id, unfinished.what);
+    }
+    if report.unfinished.len() > NAMED_MAX {
+        let _ = writeln!(out, "unfinished: {} more (--json lists them)", report.unfinished.len() - NAMED_MAX);
     }
     let (objects, bytes) = (report.objects_checked, bytes_text(report.bytes_checked));
     let _ = write!(out, "{} snapshots: {objects} objects, {bytes}, read and compared", report.snapshots);
@@ -151,7 +157,7 @@ fn text(report: &Report) -> String {
     if report.objects_not_checked > 0 {
         let _ = writeln!(out, "not checked: {} objects", report.objects_not_checked);
     }
-    if report.verdict().is_ok() && report.objects_not_checked == 0 {
+    if report.verdict().is_ok() && report.objects_not_checked == 0 && report.skipped.is_empty() {
         out.push_str("all of it is as it was stored\n");
     }
     out

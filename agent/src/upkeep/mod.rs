@@ -3,6 +3,7 @@
 
 pub mod assemble;
 pub mod deep;
+pub mod drills;
 pub mod findings;
 pub mod meter;
 pub mod scope;

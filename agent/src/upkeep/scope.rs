@@ -8,10 +8,10 @@ use futures::TryStreamExt;
 use crate::archive::index;
 use crate::archive::manifest::{self, Manifest, Origin};
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, TenantName};
+use crate::names::{InstanceName, SnapshotId, TenantName};
 use crate::repository::snapshots::{Found, Trust};
 use crate::repository::{Repository, layout};
-use crate::upkeep::findings::{Finding, Findings};
+use crate::upkeep::findings::{Finding, Findings, Unfinished};
 
 /// Largest lease that is read.
 const LEASE_BYTES_MAX: u64 = 16 << 10;
@@ -168,8 +168,25 @@ impl Scope {
         }
     }
 
+    /// The folders without a manifest. One that is signed was all but finished: a manifest that
+    /// was lost looks like that too.
+    pub fn unfinished_snapshots(&self, instance: &InstanceName) -> Vec<Unfinished> {
+        let what = |id: &SnapshotId| match self.listed.contains_key(&layout::object(
+            instance,
+            id,
+            manifest::SIGNATURE_NAME,
+        )) {
+            true => {
+                "no manifest, but its signature: a backup is running, was cut short in its last step, or the manifest is lost"
+            }
+            false => "no manifest: a backup is running, or was cut short",
+        };
+        let unfinished = |id: &SnapshotId| Unfinished { id: id.to_string(), what: what(id).to_owned() };
+        self.unfinished.iter().map(unfinished).collect()
+    }
+
     /// Objects in the folder of a snapshot that its manifest does not name, and keys that belong
-    /// to nothing. Drill reports, releases and probes are other programs' business.
+    /// to nothing. Drill reports are checked on their own; archived WAL and releases are others'.
     fn find_foreign(&self, repository: &Repository, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
         let instance = repository.instance();
         let below = format!("{}/", layout::instance_prefix(instance));
@@ -195,7 +212,7 @@ impl Scope {
                     },
                 },
             };
-            findings.add(Finding { object: key.clone(), what: what.to_owned(), lost: Vec::new() });
+            findings.add(Finding::harmless(key, what));
         }
     }
 }
@@ -209,8 +226,7 @@ async fn check_lease(repository: &Repository, findings: &Findings) {
     match repository.store().get(&key, LEASE_BYTES_MAX).await {
         Ok(bytes) => {
             if let Err(e) = serde_json::from_slice::<serde_json::Value>(&bytes) {
-                let what = format!("the lease is not JSON: {e}");
-                findings.add(Finding { object: key, what, lost: Vec::new() });
+                findings.add(Finding::harmless(&key, format!("the lease is not JSON: {e}")));
             }
         }
         Err(e) if e.kind() == Kind::NotFound => {}
