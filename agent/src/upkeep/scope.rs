@@ -54,6 +54,16 @@ impl Scope {
             }
         }
         scope.choose(wanted, tenant, &bad)?;
+        if scope.chosen.is_empty() && bad.is_empty() {
+            let whose = tenant.map_or(String::new(), |tenant| format!(" of tenant {tenant}"));
+            let (instance, url) = (repository.instance(), repository.store().url());
+            return Err(Error::new(
+                Kind::NotFound,
+                format!("there is no snapshot{whose} of instance {instance} in {url}"),
+            )
+            .effect("nothing was checked, and from there nothing can be restored")
+            .next("lifeboat list shows what there is; lifeboat backup makes a snapshot"));
+        }
         let unread: BTreeSet<SnapshotId> = bad.iter().map(|(id, _)| id.clone()).collect();
         for (id, error) in bad {
             // Whose it is cannot be known: it may be the tenant's that was asked for.
@@ -70,7 +80,7 @@ impl Scope {
             };
             findings.sort(&key, error, lost.into_iter().collect());
         }
-        scope.find_gone(&unread, findings);
+        scope.find_gone(repository.instance(), &unread, findings);
         if wanted.is_empty() && tenant.is_none() {
             scope.find_foreign(repository, &unread, findings);
             check_lease(repository, findings).await;
@@ -151,7 +161,7 @@ impl Scope {
     }
 
     /// Chains, sources and links that name a snapshot that is not there at all.
-    fn find_gone(&self, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
+    fn find_gone(&self, instance: &InstanceName, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
         let mut gone: BTreeMap<SnapshotId, Vec<SnapshotId>> = BTreeMap::new();
         for manifest in self.manifests.values() {
             for needed in self.needs(&manifest.id) {
@@ -162,8 +172,12 @@ impl Scope {
         }
         for (id, lost) in gone {
             if lost.iter().any(|lost| self.chosen.contains(lost)) {
-                let what = "this snapshot is gone, and others need it".to_owned();
-                findings.add(Finding { object: id.to_string(), what, lost });
+                let what = match self.unfinished.contains(&id) {
+                    true => "its manifest is gone, so that it does not count, and others need it",
+                    false => "this snapshot is gone, and others need it",
+                };
+                let object = format!("{}/{id}", layout::snapshots(instance));
+                findings.add(Finding { object, what: what.to_owned(), lost });
             }
         }
     }

@@ -4,6 +4,10 @@
 
 mod damage;
 mod drills;
+mod forge;
+mod forged;
+mod reach;
+mod remote;
 
 use std::path::{Path, PathBuf};
 
