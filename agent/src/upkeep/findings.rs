@@ -123,14 +123,21 @@ impl Report {
                 .safe("nothing was changed"));
         }
         if let Some(first) = self.unasked.first() {
-            let count = self.unasked.len();
-            return Err(Error::new(
-                first.error.kind(),
-                format!("{count} objects could not be looked at in {place}"),
-            )
-            .because(format!("{}: {}", first.object, first.error.what()))
-            .effect("nothing is known of them: they are not checked, which is not the same as right")
-            .safe("running again is safe: nothing is written"));
+            let what = match self.unasked.len() {
+                1 => format!("{} could not be looked at in {place}", first.object),
+                n => format!(
+                    "{n} things could not be looked at in {place}, {} the first of them",
+                    first.object
+                ),
+            };
+            let error = Error::new(first.error.kind(), what)
+                .because(first.error.what().to_owned())
+                .effect("nothing is known of them: they are not checked, which is not the same as right")
+                .safe("running again is safe: nothing is written");
+            return Err(match first.error.next_text() {
+                Some(next) => error.next(next),
+                None => error,
+            });
         }
         if self.interrupted {
             return Err(Error::new(Kind::Interrupted, format!("the check of {place} was stopped"))

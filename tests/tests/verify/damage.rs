@@ -39,7 +39,29 @@ fn one_flipped_bit_in_any_object_is_found_and_named() {
     for object in &all {
         flip_everywhere(&site, object);
     }
+    // With the key too: in age's header, where it looks like a wrong identity, and behind it.
+    for object in those(&all, ".zst.age") {
+        let whole = std::fs::read(object).unwrap();
+        for bit in [100 * 8, whole.len() as u64 * 4, whole.len() as u64 * 8 - 1] {
+            flip_bit(object, bit);
+            found(&site, &["--deep", "--identity", "lifeboat-identity.txt"], object);
+            std::fs::write(object, &whole).unwrap();
+        }
+    }
     verify(&site, &[]).ok();
+}
+
+#[test]
+fn a_wrong_identity_finds_no_damage_and_no_health() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 1);
+    site.back_up(&[]);
+    let other = Site::local(&cluster);
+    let identity = other.path("lifeboat-identity.txt").display().to_string();
+    let outcome = verify(&site, &["--deep", "--identity", &identity]).exits(12);
+    assert!(!outcome.stdout.contains("bad: ") && !outcome.stdout.contains("all of it"), "{outcome}");
+    verify(&site, &["--deep"]).exits(12).says("no identity is given");
 }
 
 #[test]
