@@ -8,6 +8,7 @@ mod forge;
 mod forged;
 mod reach;
 mod remote;
+mod show;
 
 use std::path::{Path, PathBuf};
 
