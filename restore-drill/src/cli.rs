@@ -14,7 +14,6 @@ use crate::checks;
 use crate::drill::{self, Setup};
 use crate::plan;
 use crate::publish::{self, Files};
-use crate::report::Report;
 use crate::say;
 use crate::vault::Vault;
 use crate::verdict::Verdict;
@@ -139,8 +138,10 @@ async fn drill(setup: &Setup, report_dir: Option<&Path>, json: bool) -> Result<u
         let opened = vault.insert(Vault::open(&setup.plan.config).await?);
         opened.choose(&setup.plan.tenant, setup.plan.snapshot.as_ref()).await
     };
-    let report = drill::run(setup, chosen, &cancel).await;
-    let stored = store(&report, vault.as_ref(), report_dir).await;
+    let mut report = drill::run(setup, chosen, &cancel).await;
+    let vault = vault.as_ref();
+    let files = Files::of(&mut report, vault.map(Vault::repository), vault.and_then(Vault::key))?;
+    let stored = store(&report.drill, &files, vault, report_dir).await;
     if json {
         let bytes = publish::json(&report)?;
         let text = String::from_utf8_lossy(&bytes);
@@ -161,11 +162,10 @@ async fn drill(setup: &Setup, report_dir: Option<&Path>, json: bool) -> Result<u
 }
 
 /// Tries every place, then tells of the first that failed.
-async fn store(report: &Report, vault: Option<&Vault>, report_dir: Option<&Path>) -> Result<()> {
-    let files = Files::of(report, vault.and_then(Vault::key))?;
+async fn store(drill: &str, files: &Files, vault: Option<&Vault>, report_dir: Option<&Path>) -> Result<()> {
     let mut first = Ok(());
     if let Some(dir) = report_dir {
-        match files.write_to(dir, &report.drill) {
+        match files.write_to(dir, drill) {
             Ok(place) => say::line(&format!("report: {}", place.display())),
             Err(e) => first = Err(e.effect("the report of this drill is not in that directory")),
         }
@@ -175,7 +175,7 @@ async fn store(report: &Report, vault: Option<&Vault>, report_dir: Option<&Path>
             say::line("report: none, since the repository could not be opened; see --report-dir")
         }
         None => {}
-        Some(vault) => match vault.publish(&report.drill, &files).await {
+        Some(vault) => match vault.publish(drill, files).await {
             Ok(place) => {
                 let signed =
                     if vault.key().is_some() { "signed" } else { "not signed: signing.key_file is not set" };

@@ -274,6 +274,7 @@ impl<'a> Drill<'a> {
             not_checked,
             restore_answer: self.answer,
             kept: self.kept,
+            stored: None,
         }
     }
 }

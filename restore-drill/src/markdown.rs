@@ -312,6 +312,7 @@ mod tests {
             }],
             restore_answer: None,
             kept: Some("/var/tmp/x".into()),
+            stored: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The report of a drill: everything that was found, in a form for machines. `markdown` renders it
 //! for people; neither says anything that the other does not.
 
+use lifeboat::archive::drill::Stored;
 use lifeboat::clock::Timestamp;
 use lifeboat::names::TenantName;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,9 @@ pub struct Report {
     pub restore_answer: Option<Value>,
     /// The scratch directory, where the plan asked to keep it.
     pub kept: Option<String>,
+    /// Where the report belongs and what lies beside it, once it is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Stored>,
 }
 
 /// How a stage ended.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::manifest::DUMP_PATH;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::odoo::baseline::Baseline;
@@ -24,8 +25,6 @@ use crate::recovery::extract::{Extract, extract};
 use crate::recovery::plan::Prepared;
 use crate::recovery::wanted::Wanted;
 
-/// The dump's name in the archive.
-const DUMP_PATH: &str = "dump.pgc";
 /// Differences that an error names.
 const DIFFERENCES_TOLD_MAX: usize = 5;
 

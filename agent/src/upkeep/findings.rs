@@ -1,6 +1,6 @@
 //! What a check found: each thing once, by name, with what it means for the person who restores.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
@@ -22,6 +22,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Something wrong that no restore needs.
+    pub fn harmless(object: &str, what: impl Into<String>) -> Finding {
+        Finding { object: object.to_owned(), what: what.into(), lost: Vec::new() }
+    }
+
     /// What it means, in a sentence.
     pub fn effect(&self) -> String {
         match self.lost.len() {
@@ -47,6 +52,24 @@ pub struct Unasked {
     pub error: Error,
 }
 
+/// Something that has nothing to be compared with, or was left out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Skipped {
+    /// The object's key, or those of a folder.
+    pub object: String,
+    /// Why.
+    pub why: String,
+}
+
+/// A folder that does not count: what makes it whole is written last, and is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unfinished {
+    /// The snapshot's ID or the drill's name.
+    pub id: String,
+    /// What that means.
+    pub what: String,
+}
+
 /// What a check came to.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -58,8 +81,10 @@ pub struct Report {
     pub deep: bool,
     /// Snapshots that were looked at.
     pub snapshots: u64,
-    /// Folders without a manifest: a backup is running, or one was cut short.
-    pub unfinished: Vec<SnapshotId>,
+    /// Snapshots without a manifest, drills without a report.
+    pub unfinished: Vec<Unfinished>,
+    /// What was left out, by name.
+    pub skipped: Vec<Skipped>,
     /// Objects whose bytes were all read and compared.
     pub objects_checked: u64,
     /// Their bytes.
@@ -98,14 +123,21 @@ impl Report {
                 .safe("nothing was changed"));
         }
         if let Some(first) = self.unasked.first() {
-            let count = self.unasked.len();
-            return Err(Error::new(
-                first.error.kind(),
-                format!("{count} objects could not be looked at in {place}"),
-            )
-            .because(format!("{}: {}", first.object, first.error.what()))
-            .effect("nothing is known of them: they are not checked, which is not the same as right")
-            .safe("running again is safe: nothing is written"));
+            let what = match self.unasked.len() {
+                1 => format!("{} could not be looked at in {place}", first.object),
+                n => format!(
+                    "{n} things could not be looked at in {place}, {} the first of them",
+                    first.object
+                ),
+            };
+            let error = Error::new(first.error.kind(), what)
+                .because(first.error.what().to_owned())
+                .effect("nothing is known of them: they are not checked, which is not the same as right")
+                .safe("running again is safe: nothing is written");
+            return Err(match first.error.next_text() {
+                Some(next) => error.next(next),
+                None => error,
+            });
         }
         if self.interrupted {
             return Err(Error::new(Kind::Interrupted, format!("the check of {place} was stopped"))
@@ -116,16 +148,27 @@ impl Report {
     }
 }
 
+/// What was found, sorted by object.
+#[derive(Default)]
+pub struct Found {
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// What could not be looked at.
+    pub unasked: Vec<Unasked>,
+    /// What was left out.
+    pub skipped: Vec<Skipped>,
+}
+
 /// Where workers put what they find.
 #[derive(Default)]
 pub struct Findings {
-    found: Mutex<(Vec<Finding>, Vec<Unasked>)>,
+    found: Mutex<Found>,
 }
 
 impl Findings {
     /// Notes something wrong.
     pub fn add(&self, finding: Finding) {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).0.push(finding);
+        self.lock().findings.push(finding);
     }
 
     /// Sorts an error: the world refused to answer, or the answer is wrong.
@@ -141,18 +184,28 @@ impl Findings {
             }
             _ => {
                 let unasked = Unasked { object: object.to_owned(), error };
-                self.found.lock().unwrap_or_else(PoisonError::into_inner).1.push(unasked);
+                self.lock().unasked.push(unasked);
                 return;
             }
         };
         self.add(Finding { object: object.to_owned(), what, lost });
     }
 
-    /// All of it, sorted by object.
-    pub fn take(self) -> (Vec<Finding>, Vec<Unasked>) {
-        let (mut findings, mut unasked) = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        findings.sort_by(|a, b| (&a.object, &a.what).cmp(&(&b.object, &b.what)));
-        unasked.sort_by(|a, b| a.object.cmp(&b.object));
-        (findings, unasked)
+    /// Notes something that was left out.
+    pub fn skip(&self, object: &str, why: String) {
+        self.lock().skipped.push(Skipped { object: object.to_owned(), why });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of it.
+    pub fn take(self) -> Found {
+        let mut found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.findings.sort_by(|a, b| (&a.object, &a.what).cmp(&(&b.object, &b.what)));
+        found.unasked.sort_by(|a, b| a.object.cmp(&b.object));
+        found.skipped.sort();
+        found
     }
 }

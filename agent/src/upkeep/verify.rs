@@ -14,14 +14,14 @@ use crate::names::{SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
 use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
-use crate::upkeep::deep;
-use crate::upkeep::findings::{Finding, Findings, Report};
+use crate::upkeep::findings::{Finding, Findings, Found, Report, Unfinished};
 use crate::upkeep::meter::Meter;
 use crate::upkeep::scope::Scope;
+use crate::upkeep::{deep, drills};
 
 /// After so many objects that could not be fetched in time, the rest is not tried: each would
 /// take the store's whole deadline.
-const UNREACHABLE_MAX: u64 = 3;
+pub const UNREACHABLE_MAX: u64 = 3;
 
 /// What is asked for.
 pub struct Request {
@@ -83,6 +83,10 @@ pub async fn run(
     let origin = repository.origin().await?;
     let Request { snapshots, tenant, trust, .. } = &request;
     let scope = survey(&repository, &origin, trust, snapshots, tenant.as_ref(), &findings).await?;
+    let drills = match snapshots.is_empty() && tenant.is_none() {
+        true => drills::check(&repository, trust, &scope.listed, &findings, &cancel).await,
+        false => drills::Drills::default(),
+    };
     let mut tasks = tasks(&scope);
     let all = tasks.len() as u64;
     if let Some(percent) = request.sample_percent {
@@ -111,16 +115,22 @@ pub async fn run(
     .map_err(|e| Error::new(Kind::Internal, "a thread of the check panicked").because(e))?;
     let work = Arc::into_inner(work)
         .ok_or_else(|| Error::new(Kind::Internal, "a thread of the check did not end"))?;
-    let (findings, unasked) = work.findings.take();
+    let Found { findings, unasked, skipped } = work.findings.take();
     let checked = work.checked.into_inner();
+    let unfinished = work.scope.unfinished_snapshots(work.repository.instance());
+    let reports = drills.unfinished.into_iter().map(|id| Unfinished {
+        id,
+        what: "no report.json: the drill is running, was cut short, or its report is lost".to_owned(),
+    });
     Ok(Report {
         instance: work.repository.instance().clone(),
         repository: work.repository.store().url().to_owned(),
         deep,
         snapshots: work.scope.chosen.len() as u64,
-        unfinished: work.scope.unfinished,
-        objects_checked: checked,
-        bytes_checked: work.checked_bytes.into_inner(),
+        unfinished: unfinished.into_iter().chain(reports).collect(),
+        skipped,
+        objects_checked: checked + drills.objects,
+        bytes_checked: work.checked_bytes.into_inner() + drills.bytes,
         objects_not_checked: all - checked.min(all),
         files_checked: work.files.into_inner(),
         findings,
