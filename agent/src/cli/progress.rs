@@ -177,7 +177,9 @@ fn moved(now: &Snapshot) -> bool {
 fn template(now: &Snapshot) -> &'static str {
     match now.bytes_total {
         Some(_) if moved(now) => "{spinner} {msg}: {binary_bytes}, {elapsed} so far",
-        Some(_) => "{msg} [{bar:20}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, ETA {eta}",
+        Some(_) => {
+            "{msg} [{bar:20}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, ETA {eta}"
+        }
         None => "{spinner} {msg}: {binary_bytes}, {binary_bytes_per_sec}",
     }
 }

@@ -108,10 +108,13 @@ impl Lease {
             released: false,
         };
         let begun = clock::instant();
-        let (version, until) = put(store, &key, &content, version.as_ref()).await.map_err(|e| match e.kind() {
-            Kind::Conflict | Kind::AlreadyExists => busy(repository, "another agent that took it just now"),
-            _ => e,
-        })?;
+        let (version, until) =
+            put(store, &key, &content, version.as_ref()).await.map_err(|e| match e.kind() {
+                Kind::Conflict | Kind::AlreadyExists => {
+                    busy(repository, "another agent that took it just now")
+                }
+                _ => e,
+            })?;
         watch.renewed(until);
         let version = tokio::sync::Mutex::new(version);
         let object = Arc::new(Object { store: store.clone(), key, content, version });
@@ -160,7 +163,10 @@ impl Watch {
     pub async fn while_held<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let until = *self.0.until.lock().unwrap_or_else(|e| e.into_inner());
         if until.is_some_and(|until| clock::now() >= until) {
-            self.lose(Kind::Unreachable, "it ran out before it was renewed: did this machine sleep?".to_owned());
+            self.lose(
+                Kind::Unreachable,
+                "it ran out before it was renewed: did this machine sleep?".to_owned(),
+            );
         }
         tokio::select! {
             biased;
@@ -231,7 +237,8 @@ async fn renew(object: Arc<Object>, watch: Watch, begun: Instant) {
                 give_up = begun + good_for;
             }
             Ok(Err(e)) if e.kind() == Kind::Conflict => {
-                return watch.lose(Kind::Busy, format!("it was taken by {}", holder_now(&object, left).await));
+                return watch
+                    .lose(Kind::Busy, format!("it was taken by {}", holder_now(&object, left).await));
             }
             Ok(Err(e)) => {
                 tracing::warn!("the lease {} could not be renewed, trying again: {e:?}", object.key);

@@ -7,6 +7,7 @@ mod every_major;
 mod kills;
 mod refusals;
 mod round_trip;
+mod terminal;
 
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Outcome, Program};
