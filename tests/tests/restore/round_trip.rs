@@ -122,5 +122,32 @@ fn a_drill_passes_on_good_data_and_fails_on_broken_books() {
         "UPDATE stock_quant SET quantity = quantity + 1 WHERE id = (SELECT min(id) FROM stock_quant)",
     );
     site.back_up(&[]);
-    drill(&site, "shop", "").run().exits(1);
+    let failed = drill(&site, "shop", "").run().exits(1);
+    let words = failed.stderr.lines().filter_map(|line| line.trim().strip_prefix("- check "));
+    let found: Vec<(String, u64)> = words
+        .map(|said| said.split_once(": ").unwrap())
+        .map(|(id, said)| (id.to_owned(), said.split(' ').next().unwrap().parse().unwrap()))
+        .collect();
+    assert!(!found.is_empty(), "{failed}");
+    // Known ones fail no drill, and no report is silent about them.
+    let accept = |until: &str| -> String {
+        let entry = |(id, n): &(String, u64)| {
+            format!("[[accept]]\ncheck = {id:?}\nmax = {n}\nreason = \"ticket 4711\"\nuntil = {until:?}\n")
+        };
+        found.iter().map(entry).collect()
+    };
+    let known = drill(&site, "shop", &accept("2999-12-31")).arg("--json").run().ok();
+    for (id, n) in &found {
+        let line = format!("accepted: {id}: {n} violations (at most {n}, until 2999-12-31): ticket 4711");
+        assert!(known.stderr.contains(&line), "{known}");
+    }
+    let report = known.json();
+    assert_eq!(report["summary"]["hard"]["accepted"], found.len() as u64, "{known}");
+    let stored = drills.join(report["drill"].as_str().unwrap()).join("report.md");
+    let text = std::fs::read_to_string(&stored).unwrap();
+    assert!(text.contains("## Accepted by the plan") && text.contains("ticket 4711"), "{text}");
+    // An acceptance whose time is over, one of no check.
+    drill(&site, "shop", &accept("2020-01-01")).run().exits(1).says("until 2020-01-01, and that day is over");
+    let other = accept("2999-12-31").replace(&found[0].0, "XYZ99");
+    drill(&site, "shop", &other).run().exits(2).says("\"XYZ99\" is no check");
 }
