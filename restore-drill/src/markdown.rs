@@ -375,7 +375,7 @@ mod tests {
             "2 violations. Because \\<b\\>it\\</b\\> matters.\n",
             "- ``12 `S00012` # not a heading``\n",
             "| missing | 1 |\n",
-            "| hard | 2 | 1 | 1 | 0 | 0 | 0 |\n",
+            "| hard | 2 | 1 | 1 | 0 | 0 | 0 | 0 |\n",
             "| ABC02 | base | 2 | rule ABC02 of a_b \\| c |\n",
             "| business transactions | Odoo was not started |\n",
             "| restored data | **kept** in /var/tmp/x |\n",
