@@ -4,6 +4,7 @@
 
 mod damage;
 mod every_major;
+mod forged;
 mod kills;
 mod refusals;
 mod round_trip;
