@@ -10,9 +10,10 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::checks;
+use crate::accept::Acceptance;
+use crate::checks::{self, Severity};
 use crate::drill::{self, Setup};
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::publish::{self, Files};
 use crate::say;
 use crate::vault::Vault;
@@ -40,6 +41,11 @@ A plan is a TOML file. Paths are relative to it.
   [checks]
   extra_dir = \"checks\"                    optional; checks of your own, <area>/<ID>.sql
   timeout = \"5m\"                          of one check
+  [[accept]]                              optional, one for each check: known violations that do not fail the drill
+  check = \"ACC01\"                         a hard check
+  max = 3                                 more of them fail it
+  reason = \"three invoices of 2019\"       is part of the report
+  until = \"2027-01-31\"                    after that day, UTC, they fail it again
   [postgres]
   bin_dir = \"/usr/lib/postgresql/17/bin\"  optional; looked for by the snapshot's version
   [scratch]
@@ -99,6 +105,18 @@ struct Checks {
     json: bool,
 }
 
+/// Whether a known violation is of a check that could fail a drill.
+fn acceptable(plan: &Plan, known: &Acceptance, catalogue: &checks::Catalogue) -> Result<()> {
+    let what = match catalogue.checks.iter().find(|check| check.id == known.check) {
+        Some(check) if check.severity == Severity::Hard => return Ok(()),
+        Some(check) => format!("is a check of severity {}: it fails no drill", check.severity),
+        None => "is no check".to_owned(),
+    };
+    Err(Error::new(Kind::Config, format!("{}: accept.check: {:?} {what}", plan.file.display(), known.check))
+        .effect("no drill was run")
+        .next("restore-drill checks lists them"))
+}
+
 /// Runs the program; its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -120,6 +138,10 @@ fn run(arguments: Run) -> Result<u8, (Error, u8)> {
     plan.keep |= arguments.keep;
     plan.snapshot = arguments.snapshot.or(plan.snapshot);
     let catalogue = checks::load(plan.checks_extra_dir.as_deref()).map_err(|e| (e, USAGE))?;
+    plan.accepted
+        .iter()
+        .try_for_each(|known| acceptable(&plan, known, &catalogue))
+        .map_err(|e| (e, USAGE))?;
     let program = lifeboat_program(plan.lifeboat.as_deref()).map_err(|e| (e, USAGE))?;
     let setup = Setup { plan, catalogue, program };
     let could_not = |e| (e, Verdict::CouldNotRun.exit_code());

@@ -116,6 +116,9 @@ pub struct Tally {
     pub passed: u64,
     /// Hard ones that found violations.
     pub failed: u64,
+    /// Hard ones that found no more violations than the plan accepts.
+    #[serde(default)]
+    pub accepted: u64,
     /// Base and info ones that found some.
     pub noted: u64,
     /// Did not apply.
@@ -149,6 +152,7 @@ impl Summary {
             *match outcome.status {
                 Status::Passed => &mut tally.passed,
                 Status::Failed => &mut tally.failed,
+                Status::Accepted => &mut tally.accepted,
                 Status::Noted => &mut tally.noted,
                 Status::Skipped => &mut tally.skipped,
                 Status::Error => &mut tally.error,

@@ -299,8 +299,7 @@ async fn publish_filestore(
     manifest.parent = synced.parent;
     manifest.plain_bytes = synced.plain_bytes;
     manifest.filestore = Some(synced.facts);
-    job.stop_if_cancelled()?;
-    snapshot.publish(&manifest, &job.signing).await?;
+    job.publish(snapshot, &manifest).await?;
     // Only now: a known filestore must never speak of a snapshot that does not exist.
     synced.staged.publish(&synced.known)?;
     Ok(manifest)
@@ -347,7 +346,6 @@ async fn publish_dump(
     manifest.lsn = Some(lsn);
     manifest.plain_bytes = facts.bytes;
     manifest.dump = Some(facts);
-    job.stop_if_cancelled()?;
-    snapshot.publish(&manifest, &job.signing).await?;
+    job.publish(snapshot, &manifest).await?;
     Ok(manifest)
 }
