@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::crontab::Schedule;
 use crate::error::Result;
+use crate::names::wal::SlotName;
 use crate::names::{InstanceName, TenantName};
 
 mod build;
@@ -53,6 +54,8 @@ pub struct Config {
     pub signing: Signing,
     /// How backups run.
     pub backup: Backup,
+    /// How WAL is archived.
+    pub wal: Wal,
     /// How restores run.
     pub restore: Restore,
     /// The daemon.
@@ -179,6 +182,19 @@ pub struct Backup {
     pub dump_readback: bool,
     /// Incremental snapshots before the index is consolidated.
     pub filestore_chain_max: u32,
+}
+
+/// How WAL is archived and fetched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wal {
+    /// The agent's slot and application_name.
+    pub slot: SlotName,
+    /// Least time between two pieces of the tail.
+    pub piece_interval: Duration,
+    /// Files pushed or fetched at once.
+    pub workers: usize,
+    /// Files that one push or fetch takes with it.
+    pub batch: usize,
 }
 
 /// How restores run.

@@ -20,7 +20,7 @@ const LAYERS: [&[&str]; 10] = [
     &["archive", "postgres", "store"],
     &["odoo"],
     &["repository", "catalog"],
-    &["backup", "recovery", "upkeep", "daemon"],
+    &["backup", "recovery", "upkeep", "wal", "daemon"],
     &["cli"],
     &["main"],
 ];
