@@ -7,7 +7,8 @@ use std::path::Path;
 use super::given::wrong;
 use super::read::Reader;
 use super::{
-    Agent, Backup, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules, Seal, Signing, Tls, Wal, place,
+    Agent, Backup, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules, Seal, Signing, Tls, Wal,
+    place,
 };
 use crate::crontab::{self, Schedule};
 use crate::error::Result;
