@@ -139,6 +139,12 @@ fn text(report: &Report) -> String {
     let skipped = report.skipped.iter().map(|skipped| format!("{}\n     {}", skipped.object, skipped.why));
     tell(&mut out, "not checked", unasked.chain(skipped));
     tell(&mut out, "unfinished", report.unfinished.iter().map(|u| format!("{}: {}", u.id, u.what)));
+    if report.verdict().is_err() {
+        for newest in &report.newest_whole {
+            let what = newest.snapshot.as_ref().map_or("none", SnapshotId::as_str);
+            let _ = writeln!(out, "newest dump of {} that nothing was found against: {what}", newest.tenant);
+        }
+    }
     let _ = write!(
         out,
         "{}: {}, {}, read and compared",
