@@ -98,6 +98,25 @@ fn snapshots_that_others_need_are_missed_when_gone_and_checked_with_them() {
 }
 
 #[test]
+fn what_production_still_has_is_stored_anew_as_the_runbook_says() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 3);
+    site.back_up(&[]);
+    let pack = folders(&site.stored, SnapshotKind::Filestore)[0].join("packs/000000.tar.zst.age");
+    flip_bit(&pack, 9000);
+    let newest_dump = || id(&folders(&site.stored, SnapshotKind::Dump).pop().unwrap());
+    site.back_up(&[]);
+    found(&site, &[&newest_dump()], &pack);
+    fs::remove_file(site.known_file("shop")).unwrap();
+    site.back_up(&[]);
+    verify(&site, &[&newest_dump()]).ok();
+    let outcome = found(&site, &[], &pack);
+    let line = format!("newest dump of shop that nothing was found against: {}\n", newest_dump());
+    assert!(outcome.stdout.contains(&line), "{outcome}");
+}
+
+#[test]
 fn a_sample_reads_its_share_and_a_rate_is_kept() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
