@@ -46,7 +46,13 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let trust = args.trust.trust(&config)?;
     let repository = Repository::configured(&config).await?;
-    let manifest = repository.manifest(&args.snapshot, &repository.origin().await?, &trust).await?;
+    let found = repository.manifest(&args.snapshot, &repository.origin().await?, &trust).await;
+    let manifest = found.map_err(|e| match e.kind() {
+        Kind::NotFound => Error::new(Kind::NotFound, format!("there is no snapshot {}", args.snapshot))
+            .because(e)
+            .next("lifeboat list shows what there is, unfinished ones too; lifeboat verify tells whether it is missed"),
+        _ => e,
+    })?;
     if args.identity.is_empty() {
         app.print(&manifest, || text(&manifest, None))?;
         return Ok(Done::Complete);

@@ -21,10 +21,11 @@ const NAMED_MAX: usize = 25;
 /// Check that what is stored is still what was signed
 ///
 /// Fetches every object and compares size and SHA-256 with the signed manifests; finds objects
-/// that are missing, damaged, exchanged or foreign, manifests that are not ours, and snapshots
-/// that others need and that are gone. Needs no identity. With --deep and an identity every file
-/// is decoded and compared too. Nothing is written. Exit code 10: something is damaged; 6 or 7:
-/// the store could not be asked, so nothing is known.
+/// that are missing, damaged, exchanged or foreign, manifests that are not ours, snapshots that
+/// others need and that are gone, and reports of drills that are not what was signed. Needs no
+/// identity. With --deep and an identity every file is decoded and compared too. Nothing is
+/// written. Exit code 10: something is damaged (runbooks/damaged-repository.md); 6, 7 or 12:
+/// something could not be looked at, so nothing is known of it; 5: there is nothing to check.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -139,6 +140,12 @@ fn text(report: &Report) -> String {
     let skipped = report.skipped.iter().map(|skipped| format!("{}\n     {}", skipped.object, skipped.why));
     tell(&mut out, "not checked", unasked.chain(skipped));
     tell(&mut out, "unfinished", report.unfinished.iter().map(|u| format!("{}: {}", u.id, u.what)));
+    if report.verdict().is_err() {
+        for newest in &report.newest_whole {
+            let what = newest.snapshot.as_ref().map_or("none", SnapshotId::as_str);
+            let _ = writeln!(out, "newest dump of {} that nothing was found against: {what}", newest.tenant);
+        }
+    }
     let _ = write!(
         out,
         "{}: {}, {}, read and compared",

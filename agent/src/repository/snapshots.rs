@@ -77,6 +77,21 @@ impl Repository {
     /// `NotFound` when the snapshot does not exist, `Signature`, `Integrity`, or that of the
     /// store.
     pub async fn manifest(&self, id: &SnapshotId, origin: &Origin, trust: &Trust) -> Result<Manifest> {
+        let parsed = self.signed_manifest(id, trust).await?;
+        if parsed.origin != *origin {
+            return Err(Error::new(
+                Kind::Integrity,
+                format!("the manifest of snapshot {id} was written for another repository, or lifeboat.json or instance.json was altered"),
+            )
+            .effect("it is not restored and not counted")
+            .next("lifeboat verify"));
+        }
+        Ok(parsed)
+    }
+
+    /// One manifest, its signature checked, and not whether it belongs here: see
+    /// [`Repository::manifest`].
+    pub async fn signed_manifest(&self, id: &SnapshotId, trust: &Trust) -> Result<Manifest> {
         let key = |name| layout::object(self.instance(), id, name);
         let bytes = self.store().get(&key(manifest::NAME), manifest::BYTES_MAX).await?;
         if let Trust::Keys(keys) = trust {
@@ -92,16 +107,7 @@ impl Repository {
                     .next("lifeboat verify; a key that is ours belongs into signing.trusted_keys; --accept-unsigned gives the check up")
             })?;
         }
-        let parsed = Manifest::parse(id, self.instance(), &bytes)?;
-        if parsed.origin != *origin {
-            return Err(Error::new(
-                Kind::Integrity,
-                format!("the manifest of snapshot {id} was written for another repository, or lifeboat.json or instance.json was altered"),
-            )
-            .effect("it is not restored and not counted")
-            .next("lifeboat verify"));
-        }
-        Ok(parsed)
+        Manifest::parse(id, self.instance(), &bytes)
     }
 
     /// Every snapshot, oldest first, each with its own outcome: one bad manifest hides no other.

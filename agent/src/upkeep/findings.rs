@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
-use crate::names::{InstanceName, SnapshotId};
+use crate::names::{InstanceName, SnapshotId, TenantName};
 
 /// Findings and errors of one object that are told one by one; beyond, a count.
 const SNAPSHOTS_NAMED_MAX: usize = 5;
@@ -50,6 +50,17 @@ pub struct Unasked {
     pub object: String,
     /// Why.
     pub error: Error,
+    /// Snapshots of which it is not known whether they can be restored whole.
+    pub doubtful: Vec<SnapshotId>,
+}
+
+/// The newest dump of a tenant that nothing was found against, its filestore included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NewestWhole {
+    /// The tenant.
+    pub tenant: TenantName,
+    /// None where all are damaged, or could not be looked at.
+    pub snapshot: Option<SnapshotId>,
 }
 
 /// Something that has nothing to be compared with, or was left out.
@@ -98,6 +109,8 @@ pub struct Report {
     /// What could not be looked at.
     #[serde(skip)]
     pub unasked: Vec<Unasked>,
+    /// What a restore would take, by tenant.
+    pub newest_whole: Vec<NewestWhole>,
     /// Whether it was stopped by a signal.
     pub interrupted: bool,
 }
@@ -113,13 +126,14 @@ impl Report {
             let lost: std::collections::BTreeSet<_> = self.findings.iter().flat_map(|f| &f.lost).collect();
             let effect = match lost.len() {
                 0 => "every snapshot that was checked can still be restored".to_owned(),
-                n => format!("{n} of {} snapshots cannot be restored whole", self.snapshots),
+                1 => "1 snapshot cannot be restored whole".to_owned(),
+                n => format!("{n} snapshots cannot be restored whole"),
             };
             let count = self.findings.len();
             let what = if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") };
-            return Err(Error::new(Kind::Integrity, format!("{what} not as it was stored in {place}"))
+            return Err(Error::new(Kind::Integrity, format!("{what} not as stored in {place}"))
                 .effect(effect)
-                .next("lifeboat backup stores what production still has; for what is older, a copy of the repository")
+                .next("runbooks/damaged-repository.md: what is still whole, and how the rest may come back")
                 .safe("nothing was changed"));
         }
         if let Some(first) = self.unasked.first() {
@@ -183,7 +197,7 @@ impl Findings {
                 what
             }
             _ => {
-                let unasked = Unasked { object: object.to_owned(), error };
+                let unasked = Unasked { object: object.to_owned(), error, doubtful: lost };
                 self.lock().unasked.push(unasked);
                 return;
             }

@@ -7,5 +7,6 @@ pub mod drills;
 pub mod expected;
 pub mod findings;
 pub mod meter;
+pub mod origin;
 pub mod scope;
 pub mod verify;

@@ -12,6 +12,7 @@ use crate::names::{InstanceName, SnapshotId, TenantName};
 use crate::repository::snapshots::{Found, Trust};
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings, Unfinished};
+use crate::upkeep::origin;
 
 /// Largest lease that is read.
 const LEASE_BYTES_MAX: u64 = 16 << 10;
@@ -46,7 +47,7 @@ impl Scope {
         let mut scope =
             Scope { manifests: BTreeMap::new(), chosen: BTreeSet::new(), unfinished: Vec::new(), listed };
         let mut bad = Vec::new();
-        for (id, found) in repository.all_snapshots(origin, trust).await? {
+        for (id, found) in origin::snapshots(repository, origin, trust, findings).await? {
             match found {
                 Ok(Found::Snapshot(manifest)) => drop(scope.manifests.insert(id, *manifest)),
                 Ok(Found::Unfinished(id)) => scope.unfinished.push(id),
@@ -115,15 +116,11 @@ impl Scope {
 
     /// The snapshots that `id` cannot be restored without, itself included, whether there or not.
     pub fn needs(&self, id: &SnapshotId) -> BTreeSet<SnapshotId> {
+        let direct = |id| self.manifests.get(id).into_iter().flat_map(Manifest::needs);
         let mut needs = BTreeSet::from([id.clone()]);
-        let Some(manifest) = self.manifests.get(id) else { return needs };
-        let link = manifest.dump.as_ref().and_then(|dump| dump.filestore.as_ref());
-        if let Some(link) = link {
-            needs.insert(link.snapshot.clone());
-        }
-        let filestore = link.and_then(|link| self.manifests.get(&link.snapshot)).unwrap_or(manifest);
-        if let Some(facts) = &filestore.filestore {
-            needs.extend(facts.index_chain.iter().chain(&facts.sources).cloned());
+        // A dump names its filestore; that names all that it needs itself.
+        for needed in direct(id) {
+            needs.extend(direct(needed).chain([needed]).cloned());
         }
         needs
     }

@@ -1,20 +1,21 @@
 //! `lifeboat verify`: every object fetched once and compared with what was signed. Needs no key;
 //! with one, everything is decoded too ([`super::deep`]).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::manifest::{Object, Origin};
+use crate::archive::manifest::{Manifest, Object, Origin};
 use crate::archive::seal::Identities;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
 use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
-use crate::upkeep::findings::{Finding, Findings, Found, Report, Unfinished};
+use crate::upkeep::findings::{Finding, Findings, Found, NewestWhole, Report, Unasked, Unfinished};
 use crate::upkeep::meter::Meter;
 use crate::upkeep::scope::Scope;
 use crate::upkeep::{deep, drills};
@@ -128,6 +129,7 @@ pub async fn run(
         deep,
         snapshots: work.scope.chosen.len() as u64,
         unfinished: unfinished.into_iter().chain(reports).collect(),
+        newest_whole: newest_whole(&work.scope, &findings, &unasked),
         skipped,
         objects_checked: checked + drills.objects,
         bytes_checked: work.checked_bytes.into_inner() + drills.bytes,
@@ -137,6 +139,26 @@ pub async fn run(
         unasked,
         interrupted: cancel.is_cancelled(),
     })
+}
+
+/// The newest dump of each tenant that was checked and that nothing was found against.
+fn newest_whole(scope: &Scope, findings: &[Finding], unasked: &[Unasked]) -> Vec<NewestWhole> {
+    let doubtful = unasked.iter().flat_map(|unasked| &unasked.doubtful);
+    let bad: BTreeSet<&SnapshotId> = findings.iter().flat_map(|f| &f.lost).chain(doubtful).collect();
+    let mut newest: BTreeMap<&TenantName, Option<&Manifest>> = BTreeMap::new();
+    let dumps = scope.chosen.iter().filter_map(|id| scope.manifests.get(id)).filter(|m| m.dump.is_some());
+    for dump in dumps {
+        let Some(tenant) = &dump.tenant else { continue };
+        let best = newest.entry(tenant).or_default();
+        if !bad.contains(&dump.id) && best.is_none_or(|best| best.point < dump.point) {
+            *best = Some(dump);
+        }
+    }
+    let whole = |(tenant, dump): (&TenantName, Option<&Manifest>)| NewestWhole {
+        tenant: tenant.clone(),
+        snapshot: dump.map(|dump| dump.id.clone()),
+    };
+    newest.into_iter().map(whole).collect()
 }
 
 async fn survey(

@@ -54,6 +54,13 @@ fn snapshots_that_others_need_are_missed_when_gone_and_checked_with_them() {
     verify(&site, &[&old]).ok();
     let outcome = found(&site, &[&old, &new], &pack);
     assert!(outcome.stdout.contains("2 snapshots cannot be restored whole"), "{outcome}");
+    // What a restore would take then: of one the older dump, of the other the newest.
+    let told = verify(&site, &["--json"]).exits(10).json();
+    let newest = told["newest_whole"].as_array().unwrap();
+    assert_eq!((&newest[1]["tenant"], &newest[1]["snapshot"]), (&"shop".into(), &old.clone().into()));
+    assert_ne!(newest[0]["snapshot"], serde_json::Value::Null);
+    let line = format!("newest dump of shop that nothing was found against: {old}\n");
+    assert!(outcome.stdout.contains(&line), "{outcome}");
     flip_bit(&pack, 2000);
 
     // The parent, gone as a whole, or as far as it counts.
@@ -68,6 +75,11 @@ fn snapshots_that_others_need_are_missed_when_gone_and_checked_with_them() {
             "{outcome}"
         );
     }
+    let listed = site.run(&["list", "--tenant", "shop"]).run().exits(3);
+    assert_eq!(listed.stdout.matches("cannot be restored whole without").count(), 3, "{listed}");
+    assert!(listed.stdout.contains(&id(first)), "{listed}");
+    site.run(&["list", "--tenant", "other"]).run().ok();
+    site.run(&["show", &id(first)]).run().exits(5).says("there is no snapshot");
     verify(&site, &["--tenant", "other"]).ok();
     fs::rename(&away, first).unwrap();
     fs::rename(first.join("manifest.json"), &away).unwrap();
@@ -83,6 +95,25 @@ fn snapshots_that_others_need_are_missed_when_gone_and_checked_with_them() {
     // A repository that somebody emptied is not a sound one.
     fs::rename(site.stored.join("instances/prod/snapshots"), &away).unwrap();
     verify(&site, &[]).exits(5).says("there is no snapshot of instance prod");
+}
+
+#[test]
+fn what_production_still_has_is_stored_anew_as_the_runbook_says() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 3);
+    site.back_up(&[]);
+    let pack = folders(&site.stored, SnapshotKind::Filestore)[0].join("packs/000000.tar.zst.age");
+    flip_bit(&pack, 9000);
+    let newest_dump = || id(&folders(&site.stored, SnapshotKind::Dump).pop().unwrap());
+    site.back_up(&[]);
+    found(&site, &[&newest_dump()], &pack);
+    fs::remove_file(site.known_file("shop")).unwrap();
+    site.back_up(&[]);
+    verify(&site, &[&newest_dump()]).ok();
+    let outcome = found(&site, &[], &pack);
+    let line = format!("newest dump of shop that nothing was found against: {}\n", newest_dump());
+    assert!(outcome.stdout.contains(&line), "{outcome}");
 }
 
 #[test]
