@@ -100,8 +100,8 @@ fn a_file_that_is_not_what_its_name_says_is_refused_although_the_index_vouches_f
         let name = format!("shop{bytes}");
         let tenant = small_tenant(&cluster, &site.data_dir(), &name, 42);
         tenant.upload(&cluster, "victim", &vec![7; bytes]);
-        let referenced = tenant.referenced(&cluster).into_iter();
-        let (fname, _) = referenced.filter(|(_, size)| *size == bytes as u64).next_back().unwrap();
+        let mut referenced = tenant.referenced(&cluster).into_iter();
+        let (fname, _) = referenced.rfind(|(_, size)| *size == bytes as u64).unwrap();
         fs::write(tenant.filestore().path(&fname), vec![8; bytes]).unwrap();
         let outcome = site.backup(&["--tenant", &name, "--json"]).run().exits(3);
         let report = outcome.json();
