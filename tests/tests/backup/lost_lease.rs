@@ -55,7 +55,11 @@ fn a_run_that_loses_its_lease_stops_before_it_publishes() {
     let unanswered = s3.plan(on("PUT", "out/instances/prod/lease").from(2).respond(503));
     let begun = Instant::now();
     let slow = out.backup(&["--tenant", "beta"]).limit(Duration::from_secs(180));
-    let in_outage = slow.env("LIFEBOAT_BACKUP_READ_BYTES_PER_SECOND_MAX", "256KiB/s").spawn();
+    let mut in_outage = slow.env("LIFEBOAT_BACKUP_READ_BYTES_PER_SECOND_MAX", "256KiB/s").spawn();
+    while s3.faults().count("PUT", "manifest.json") < 2 {
+        assert!(in_outage.is_running(), "{}", in_outage.finish()); // until its globals are stored
+        std::thread::sleep(children::POLL);
+    }
 
     // a thief: the signature is on its way already, the manifest would be next
     let held = s3.plan(on("PUT", "manifest.json.sig").nth(2).delay(Duration::from_secs(45)));
