@@ -222,6 +222,23 @@ pub fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
     }
 }
 
+/// Whether a directory lies at `path`, or a link to one.
+pub fn is_dir(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// Where the link at `path` leads; `None` where there is no link.
+pub fn read_link(path: &Path) -> Result<Option<PathBuf>> {
+    match fs::read_link(path) {
+        Ok(to) => Ok(Some(to)),
+        // EINVAL is how the system says that it is no link.
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput) => {
+            Ok(None)
+        }
+        Err(e) => Err(Error::file("read link", path, e)),
+    }
+}
+
 /// Sets mode, modification time and, where given, owner (user, group) of an open file.
 pub fn set_attributes(
     file: &File,

@@ -68,6 +68,8 @@ enum WantedKind {
     Filestore,
     /// Roles and tablespaces
     Globals,
+    /// Files of the whole cluster
+    Base,
 }
 
 impl WantedKind {
@@ -76,6 +78,7 @@ impl WantedKind {
             WantedKind::Dump => SnapshotKind::Dump,
             WantedKind::Filestore => SnapshotKind::Filestore,
             WantedKind::Globals => SnapshotKind::Globals,
+            WantedKind::Base => SnapshotKind::Base,
         }
     }
 }

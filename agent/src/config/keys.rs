@@ -196,6 +196,8 @@ pub const KEYS: &[Key] = &[
         "Read each dump back from the repository before its snapshot is published."),
     key("backup.filestore_chain_max", Takes::Integer(1, 1_000), Some("24"), "",
         "After how many incremental filestore snapshots the index is consolidated."),
+    key("backup.base_chain_max", Takes::Integer(1, 1_000), Some("15"), "",
+        "How many base backups may build upon each other, the full one counted; 1: every one is full."),
 
     key("restore.workers", Takes::Integer(1, 64), Some("2"), "", "How many packs are read at once."),
     key("restore.work_dir", Takes::Path, None, "\"/var/tmp\"",
