@@ -1,5 +1,7 @@
 //! The words with rules: names and identifiers as types that cannot hold a wrong value.
 
+pub mod wal;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -11,3 +11,6 @@ pub mod path;
 pub mod seal;
 pub mod signature;
 pub mod unpack;
+pub mod wal;
+pub mod wal_history;
+pub mod wal_page;

@@ -1,5 +1,7 @@
 //! Where everything lies; docs/format.md tells the same.
 
+use crate::archive::wal::WalName;
+use crate::names::wal::{TimelineId, WalFile};
 use crate::names::{InstanceName, SnapshotId};
 
 /// The repository's own description.
@@ -33,4 +35,34 @@ pub fn object(instance: &InstanceName, id: &SnapshotId, name: &str) -> String {
 /// A file of a drill's report.
 pub fn drill(instance: &InstanceName, drill: &str, name: &str) -> String {
     format!("instances/{instance}/drills/{drill}/{name}")
+}
+
+/// The folder of all WAL.
+pub fn wal(instance: &InstanceName) -> String {
+    format!("instances/{instance}/wal")
+}
+
+/// The folder of a timeline's WAL, but for its history.
+pub fn wal_timeline(instance: &InstanceName, timeline: TimelineId) -> String {
+    format!("instances/{instance}/wal/{timeline}")
+}
+
+/// The folder of all timelines' histories: apart, so that listing them lists nothing else.
+pub fn wal_histories(instance: &InstanceName) -> String {
+    format!("instances/{instance}/wal/history")
+}
+
+/// The folder of everything that is stored of one file of `pg_wal`.
+pub fn wal_file(instance: &InstanceName, file: WalFile) -> String {
+    match file {
+        WalFile::History(_) => format!("{}/{file}", wal_histories(instance)),
+        _ => format!("{}/{file}", wal_timeline(instance, file.timeline())),
+    }
+}
+
+/// A WAL object.
+pub fn wal_object(instance: &InstanceName, name: &WalName) -> String {
+    let file = wal_file(instance, name.file);
+    let folder = file.strip_suffix(&name.file.to_string()).unwrap_or(&file);
+    format!("{folder}{name}")
 }

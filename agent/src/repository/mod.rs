@@ -9,6 +9,7 @@ pub mod pack_worker;
 pub mod reader;
 pub mod snapshots;
 pub mod upload_sink;
+pub mod wal;
 pub mod writer;
 
 use serde::{Deserialize, Serialize};

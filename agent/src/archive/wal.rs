@@ -1,0 +1,415 @@
+//! WAL objects: a file of `pg_wal`, or a range of one, each its own signed archive. There is no
+//! manifest: digests are in the name, and the signature is inside, behind the data, where
+//! `zstd -d` passes over it.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::digest::{Sha256, hex, unhex};
+use crate::archive::manifest::{FORMAT, Origin};
+use crate::archive::seal::{Identities, Recipients};
+use crate::archive::signature::{SIGNATURE_BYTES_MAX, SigningKey, TrustedKeys};
+use crate::error::{Error, Kind, Result};
+use crate::names::wal::WalFile;
+
+/// The most content that one object holds; a longer segment is several objects. So each goes up
+/// in one create-only request, and memory is bounded whatever `wal_segment_size` is.
+pub const CONTENT_BYTES_MAX: usize = 16 << 20;
+/// The most that [`CONTENT_BYTES_MAX`] can become when it is stored.
+pub const STORED_BYTES_MAX: u64 = CONTENT_BYTES_MAX as u64 + (1 << 20);
+/// zstd's first skippable frame (RFC 8878, 3.1.2).
+const SKIPPABLE: u32 = 0x184D_2A50;
+/// What every name ends with.
+const SUFFIX: &str = ".zst.age";
+
+/// The first half of a SHA-256, as names carry it: 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HalfDigest([u8; 16]);
+
+impl HalfDigest {
+    /// That of `data`.
+    pub fn of(data: &[u8]) -> HalfDigest {
+        HalfDigest::from(Sha256::of(data))
+    }
+}
+
+impl From<Sha256> for HalfDigest {
+    fn from(whole: Sha256) -> HalfDigest {
+        let mut half = [0; 16];
+        half.copy_from_slice(&whole.0[..16]);
+        HalfDigest(half)
+    }
+}
+
+impl fmt::Display for HalfDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for HalfDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The name of a WAL object: `<file>/<begin>-<end>-<plain>-<stored>.zst.age`. Sorts by file, then
+/// by place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WalName {
+    /// The file.
+    pub file: WalFile,
+    /// First byte in the file.
+    pub begin: u32,
+    /// The byte after the last.
+    pub end: u32,
+    /// Digest of the content: tells whether other bytes are the same, without a key.
+    pub plain: HalfDigest,
+    /// Digest of the stored object: tells whether it is whole, without a key.
+    pub stored: HalfDigest,
+}
+
+impl fmt::Display for WalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WalName { file, begin, end, plain, stored } = self;
+        write!(f, "{file}/{begin:08x}-{end:08x}-{plain}-{stored}{SUFFIX}")
+    }
+}
+
+impl FromStr for WalName {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<WalName> {
+        parse(text).filter(|name| name.to_string() == text).ok_or_else(|| {
+            Error::new(Kind::Integrity, format!("{text:.300?} is not the name of a WAL object"))
+        })
+    }
+}
+
+fn parse(text: &str) -> Option<WalName> {
+    let (file, rest) = text.split_once('/')?;
+    let mut parts = rest.strip_suffix(SUFFIX)?.split('-');
+    let mut part = || parts.next();
+    let number = |text: &str| u32::from_str_radix(text, 16).ok();
+    let (begin, end) = (number(part()?)?, number(part()?)?);
+    let (plain, stored) = (HalfDigest(unhex(part()?)?), HalfDigest(unhex(part()?)?));
+    let length = end.checked_sub(begin)? as usize;
+    (part().is_none() && (1..=CONTENT_BYTES_MAX).contains(&length)).then_some(WalName {
+        file: file.parse().ok()?,
+        begin,
+        end,
+        plain,
+        stored,
+    })
+}
+
+/// What is signed: one line of JSON, with its line end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Statement {
+    format: u32,
+    origin: Origin,
+    file: String,
+    begin: u32,
+    end: u32,
+    sha256: Sha256,
+}
+
+impl Statement {
+    fn to_line(&self) -> Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)
+            .map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+/// Who writes WAL objects: for whom they are sealed, who signs, where they belong.
+pub struct WalSealer {
+    /// Where they belong.
+    pub origin: Origin,
+    /// Who will be able to open them.
+    pub recipients: Recipients,
+    /// Who signs.
+    pub signing: SigningKey,
+    /// zstd's level, 1 to 19.
+    pub zstd_level: i32,
+}
+
+impl WalSealer {
+    /// The object of the bytes of `file` from `begin` on, and its name. CPU work of some 100 ms
+    /// for a segment.
+    ///
+    /// # Errors
+    /// `Internal` where `content` is empty or larger than [`CONTENT_BYTES_MAX`].
+    pub fn seal(&self, file: WalFile, begin: u32, content: &[u8]) -> Result<(WalName, Vec<u8>)> {
+        let end = u32::try_from(content.len()).ok().and_then(|length| begin.checked_add(length));
+        let Some(end) = end.filter(|_| (1..=CONTENT_BYTES_MAX).contains(&content.len())) else {
+            let what = format!("{} bytes of {file} at {begin} are no WAL object", content.len());
+            return Err(Error::new(Kind::Internal, what));
+        };
+        let failed = |e| Error::carried(Kind::Internal, format!("cannot seal {file}"), e);
+        let sha256 = Sha256::of(content);
+        let statement = Statement {
+            format: FORMAT,
+            origin: self.origin.clone(),
+            file: file.to_string(),
+            begin,
+            end,
+            sha256,
+        };
+        let line = statement.to_line()?;
+        let signature = self.signing.sign(&line)?;
+        // begins on a line of its own, so that a shell finds it
+        let note = [b"\n", line.as_slice(), signature.as_bytes()].concat();
+
+        let mut zstd = zstd::bulk::Compressor::new(self.zstd_level).map_err(failed)?;
+        zstd.include_checksum(true).map_err(failed)?;
+        let mut plain = zstd.compress(content).map_err(failed)?;
+        plain.extend_from_slice(&SKIPPABLE.to_le_bytes());
+        plain.extend_from_slice(&(note.len() as u32).to_le_bytes());
+        plain.extend_from_slice(&note);
+        let mut sealed = self.recipients.seal(Vec::with_capacity(plain.len() + 4096))?;
+        sealed.write_all(&plain).map_err(failed)?;
+        let stored = sealed.finish().map_err(failed)?;
+        let name =
+            WalName { file, begin, end, plain: HalfDigest::from(sha256), stored: HalfDigest::of(&stored) };
+        Ok((name, stored))
+    }
+}
+
+/// Who reads WAL objects.
+pub struct WalOpener {
+    /// Where they must belong.
+    pub origin: Origin,
+    /// What opens them.
+    pub identities: Identities,
+    /// Whose signatures count; `None` where a person gave that check up.
+    pub trusted: Option<TrustedKeys>,
+}
+
+impl WalOpener {
+    /// The content of a stored object, all of it checked: stored digest, seal, length, digest of
+    /// the content, and that it was signed as exactly this range of this file, here. Holds up to
+    /// three times the content in memory.
+    ///
+    /// # Errors
+    /// `Integrity`, `Identity`, `Signature`; running again does not help.
+    pub fn open(&self, name: &WalName, stored: &[u8]) -> Result<Vec<u8>> {
+        self.check(name, stored).map_err(|e| {
+            e.context(format!("open WAL object {name}"))
+                .effect("WAL from here on cannot be replayed from this object")
+                .next("lifeboat wal status; another copy of the repository may hold it whole")
+        })
+    }
+
+    fn check(&self, name: &WalName, stored: &[u8]) -> Result<Vec<u8>> {
+        let bad = |what: String| Error::new(Kind::Integrity, what);
+        let found = HalfDigest::of(stored);
+        if found != name.stored {
+            return Err(bad(format!(
+                "the stored bytes have SHA-256 {found}…, their name says {}",
+                name.stored
+            )));
+        }
+        let mut plain = Vec::with_capacity(stored.len());
+        self.identities
+            .open(&name.to_string(), stored)?
+            .read_to_end(&mut plain)
+            .map_err(|e| Error::carried(Kind::Integrity, "the seal is broken", e))?;
+        let (data, note) = split(&plain)
+            .ok_or_else(|| bad("it is not one zstd frame and one skippable frame behind it".to_owned()))?;
+        let length = (name.end - name.begin) as usize;
+        let content = zstd::bulk::decompress(data, length)
+            .map_err(|e| bad("it cannot be decompressed".to_owned()).because(e))?;
+        let sha256 = Sha256::of(&content);
+        if content.len() != length || HalfDigest::from(sha256) != name.plain {
+            let got = content.len();
+            return Err(bad(format!(
+                "it holds {got} bytes with SHA-256 {sha256}, which its name does not say"
+            )));
+        }
+        self.check_note(name, sha256, note)?;
+        Ok(content)
+    }
+
+    fn check_note(&self, name: &WalName, sha256: Sha256, note: &[u8]) -> Result<()> {
+        let note = note.strip_prefix(b"\n").unwrap_or_default();
+        let line = note.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let (line, signature) = note.split_at(line);
+        if let Some(trusted) = &self.trusted {
+            trusted.verify("its statement", line, signature)?;
+        }
+        let said: Statement = serde_json::from_slice(line)
+            .map_err(|e| Error::new(Kind::Integrity, "its statement cannot be read").because(e))?;
+        let expected = Statement {
+            format: FORMAT,
+            origin: self.origin.clone(),
+            file: name.file.to_string(),
+            begin: name.begin,
+            end: name.end,
+            sha256,
+        };
+        if said != expected {
+            let what = format!(
+                "it was signed as bytes {} to {} of {} of instance {} in repository {} with SHA-256 {}, which it is not here",
+                said.begin, said.end, said.file, said.origin.instance, said.origin.repository, said.sha256
+            );
+            return Err(Error::new(Kind::Signature, what));
+        }
+        Ok(())
+    }
+}
+
+/// The data frame, and what the skippable frame behind it holds; `None` where there is anything
+/// else.
+fn split(plain: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = zstd::zstd_safe::find_frame_compressed_size(plain).ok()?;
+    let (data, rest) = plain.split_at_checked(at)?;
+    let (magic, rest) = rest.split_first_chunk::<4>()?;
+    let (length, note) = rest.split_first_chunk::<4>()?;
+    let fits = u32::from_le_bytes(*magic) == SKIPPABLE
+        && u32::from_le_bytes(*length) as usize == note.len()
+        && note.len() as u64 <= SIGNATURE_BYTES_MAX;
+    fits.then_some((data, note))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use age::secrecy::ExposeSecret;
+    use tempfile::TempDir;
+
+    struct Keys {
+        sealer: WalSealer,
+        opener: WalOpener,
+        identity: std::path::PathBuf,
+        _dir: TempDir,
+    }
+
+    fn keys() -> Keys {
+        let dir = tempfile::tempdir().unwrap();
+        let key = age::x25519::Identity::generate();
+        let identity = dir.path().join("id");
+        crate::disk::write_new_durable(&identity, key.to_string().expose_secret().as_bytes()).unwrap();
+        let digest = Sha256::of(b"meta");
+        let origin = Origin {
+            repository: "r".into(),
+            repository_sha256: digest,
+            instance: "prod".parse().unwrap(),
+            instance_sha256: digest,
+        };
+        let signing = SigningKey::generate("test").unwrap();
+        let trusted = TrustedKeys::parse([signing.public_text().unwrap().as_str()]).unwrap();
+        let recipients = Recipients::parse([key.to_public().to_string().as_str()]).unwrap();
+        let opener = WalOpener {
+            origin: origin.clone(),
+            identities: Identities::load(std::slice::from_ref(&identity), &|_| None).unwrap(),
+            trusted: Some(trusted),
+        };
+        Keys { sealer: WalSealer { origin, recipients, signing, zstd_level: 3 }, opener, identity, _dir: dir }
+    }
+
+    fn segment() -> WalFile {
+        "000000010000000200000003".parse().unwrap()
+    }
+
+    fn content() -> Vec<u8> {
+        (0..5000u32).flat_map(|n| (n * n).to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn an_object_opens_and_no_damaged_one_does() {
+        let keys = keys();
+        let (name, stored) = keys.sealer.seal(segment(), 8192, &content()).unwrap();
+        assert_eq!(keys.opener.open(&name, &stored).unwrap(), content());
+        assert_eq!(name.to_string().parse::<WalName>().unwrap(), name);
+        assert_eq!((name.begin, name.end), (8192, 28192));
+        // even where the name is made to fit the damage
+        let refused = |bytes: &[u8], what: &str| {
+            let error = keys.opener.open(&name, bytes).unwrap_err();
+            assert_eq!(error.kind(), Kind::Integrity, "{what}");
+            let forged = WalName { stored: HalfDigest::of(bytes), ..name };
+            let kind = keys.opener.open(&forged, bytes).unwrap_err().kind();
+            assert!(matches!(kind, Kind::Integrity | Kind::Identity), "{what}: {kind:?}");
+        };
+        for at in (0..stored.len()).step_by(7).chain(stored.len() - 40..stored.len()) {
+            let mut bad = stored.clone();
+            bad[at] ^= 1;
+            refused(&bad, &format!("byte {at}"));
+        }
+        for cut in [0, 1, stored.len() / 2, stored.len() - 1] {
+            refused(&stored[..cut], &format!("cut at {cut}"));
+        }
+        refused(&[stored.as_slice(), b"x"].concat(), "longer");
+    }
+
+    #[test]
+    fn an_object_under_another_name_in_another_place_or_by_another_writer_is_refused() {
+        let keys = keys();
+        let (name, stored) = keys.sealer.seal(segment(), 0, &content()).unwrap();
+        let kind = |opener: &WalOpener, name: WalName| opener.open(&name, &stored).unwrap_err().kind();
+        let other = WalFile::from_str("000000010000000200000004").unwrap();
+        assert_eq!(kind(&keys.opener, WalName { file: other, ..name }), Kind::Signature);
+        let moved = WalName { begin: 8, end: name.end + 8, ..name };
+        assert_eq!(kind(&keys.opener, moved), Kind::Signature);
+        let plain = WalName { plain: HalfDigest::of(b"x"), ..name };
+        assert_eq!(kind(&keys.opener, plain), Kind::Integrity);
+        let mut elsewhere = WalOpener { ..self::keys().opener };
+        elsewhere.identities = Identities::load(std::slice::from_ref(&keys.identity), &|_| None).unwrap();
+        assert_eq!(kind(&elsewhere, name), Kind::Signature); // another key is trusted there
+        elsewhere.trusted = keys.opener.trusted.clone();
+        elsewhere.origin.instance = "test".parse().unwrap();
+        assert_eq!(kind(&elsewhere, name), Kind::Signature);
+        elsewhere.trusted = None; // the place counts even where anyone is trusted
+        assert_eq!(kind(&elsewhere, name), Kind::Signature);
+        elsewhere.origin = keys.opener.origin.clone();
+        assert_eq!(elsewhere.open(&name, &stored).unwrap(), content());
+    }
+
+    #[test]
+    fn names_that_are_not_ours_and_content_beyond_bounds_are_refused() {
+        let keys = keys();
+        assert!(keys.sealer.seal(segment(), 0, b"").is_err());
+        assert!(keys.sealer.seal(segment(), 0, &vec![0; CONTENT_BYTES_MAX + 1]).is_err());
+        let (name, _) = keys.sealer.seal(segment(), 0, &vec![7; CONTENT_BYTES_MAX]).unwrap();
+        let text = name.to_string();
+        assert!(text.starts_with("000000010000000200000003/00000000-01000000-"), "{text}");
+        for (from, to) in [
+            ("00000000-0", "0-0"),
+            ("-01000000-", "-00000000-"),
+            ("-01000000-", "-01000001-"),
+            (".zst.age", ".age"),
+            ("/", "//"),
+            (".zst.age", "-00.zst.age"),
+            ("00000003/", "00000003.part/"),
+        ] {
+            assert!(text.replacen(from, to, 1).parse::<WalName>().is_err(), "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn stock_tools_read_content_and_check_the_signature() {
+        use std::process::{Command, Stdio};
+        let keys = keys();
+        let (_, stored) = keys.sealer.seal(segment(), 0, &content()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        crate::disk::write_new_durable(&path("object"), &stored).unwrap();
+        let signer = format!("agent {}", keys.sealer.signing.public_text().unwrap());
+        crate::disk::write_new_durable(&path("signers"), signer.as_bytes()).unwrap();
+        let script = r#"set -eu
+            age -d -i "$1" object > plain
+            zstd -dq plain -o content
+            LC_ALL=C sed -n '/^{"format":/,$p' plain > note
+            head -n 1 note > statement
+            tail -n +2 note > statement.sig
+            ssh-keygen -q -Y verify -f signers -I agent -n lifeboat -s statement.sig < statement"#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, "sh"]).arg(&keys.identity).current_dir(dir.path()).stdin(Stdio::null());
+        let done = shell.output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert_eq!(crate::disk::read(&path("content"), 1 << 20).unwrap(), content());
+    }
+}

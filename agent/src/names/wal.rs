@@ -1,0 +1,238 @@
+//! The names that PostgreSQL gives to WAL: timelines, segments, and the other files of `pg_wal`
+//! that are archived.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Lsn, truncated};
+use crate::error::{Error, Kind, Result};
+
+/// A timeline, written as 8 upper-case hex digits; 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TimelineId(pub u32);
+
+impl fmt::Display for TimelineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08X}", self.0)
+    }
+}
+
+impl FromStr for TimelineId {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<TimelineId> {
+        hex8(text).filter(|id| *id > 0).map(TimelineId).ok_or_else(|| {
+            Error::new(Kind::Usage, format!("{:?} is not a timeline such as 00000001", truncated(text)))
+        })
+    }
+}
+
+/// A cluster's `wal_segment_size`: a power of two from 1 MiB to 1 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct SegmentBytes(u64);
+
+impl SegmentBytes {
+    /// What `initdb` takes unless it is told otherwise.
+    pub const USUAL: SegmentBytes = SegmentBytes(16 << 20);
+
+    /// The size in bytes.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    fn per_log(self) -> u64 {
+        (1 << 32) / self.0
+    }
+}
+
+impl TryFrom<u64> for SegmentBytes {
+    type Error = Error;
+    fn try_from(bytes: u64) -> Result<SegmentBytes> {
+        if bytes.is_power_of_two() && (1 << 20..=1 << 30).contains(&bytes) {
+            return Ok(SegmentBytes(bytes));
+        }
+        Err(Error::new(
+            Kind::Integrity,
+            format!("{bytes} is no WAL segment size (a power of two from 1 MiB to 1 GiB)"),
+        ))
+    }
+}
+
+impl From<SegmentBytes> for u64 {
+    fn from(bytes: SegmentBytes) -> u64 {
+        bytes.0
+    }
+}
+
+/// A WAL segment, `000000010000000200000003`: timeline, and two halves of its number. Sorts by
+/// timeline, then by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentName {
+    /// The timeline whose file it is; its first pages may still be of an older one.
+    pub timeline: TimelineId,
+    log: u32,
+    part: u32,
+}
+
+impl SegmentName {
+    /// The segment of this timeline that holds the byte at `lsn`.
+    pub fn holding(timeline: TimelineId, lsn: Lsn, size: SegmentBytes) -> SegmentName {
+        let number = lsn.0 / size.0;
+        SegmentName {
+            timeline,
+            log: (number / size.per_log()) as u32,
+            part: (number % size.per_log()) as u32,
+        }
+    }
+
+    /// Its first byte; `None` where no cluster with this segment size has a segment so named.
+    pub fn begin(self, size: SegmentBytes) -> Option<Lsn> {
+        let part = u64::from(self.part);
+        (part < size.per_log()).then(|| Lsn((u64::from(self.log) << 32) + part * size.0))
+    }
+
+    /// The one after it on the same timeline; `None` as for [`SegmentName::begin`], and at the end
+    /// of all numbers.
+    pub fn next(self, size: SegmentBytes) -> Option<SegmentName> {
+        let end = self.begin(size)?.0.checked_add(size.0)?;
+        Some(SegmentName::holding(self.timeline, Lsn(end), size))
+    }
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:08X}{:08X}", self.timeline, self.log, self.part)
+    }
+}
+
+impl FromStr for SegmentName {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<SegmentName> {
+        parse_segment(text).ok_or_else(|| {
+            Error::new(
+                Kind::Usage,
+                format!("{:?} is not a WAL segment such as 000000010000000200000003", truncated(text)),
+            )
+        })
+    }
+}
+
+/// A file of `pg_wal` that PostgreSQL hands to archive_command (manual, 26.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WalFile {
+    /// A segment.
+    Segment(SegmentName),
+    /// `<segment>.partial`: the last, unfinished segment of a timeline that a promotion ended.
+    Partial(SegmentName),
+    /// `<segment>.<offset>.backup`: what a base backup that began there was; for people.
+    Backup(SegmentName, u32),
+    /// `<timeline>.history`: where the timeline and its ancestors began.
+    History(TimelineId),
+}
+
+impl WalFile {
+    /// The timeline in its name.
+    pub fn timeline(self) -> TimelineId {
+        match self {
+            WalFile::Segment(name) | WalFile::Partial(name) | WalFile::Backup(name, _) => name.timeline,
+            WalFile::History(timeline) => timeline,
+        }
+    }
+}
+
+impl fmt::Display for WalFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WalFile::Segment(name) => name.fmt(f),
+            WalFile::Partial(name) => write!(f, "{name}.partial"),
+            WalFile::Backup(name, offset) => write!(f, "{name}.{offset:08X}.backup"),
+            WalFile::History(timeline) => write!(f, "{timeline}.history"),
+        }
+    }
+}
+
+impl FromStr for WalFile {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<WalFile> {
+        parse_file(text).ok_or_else(|| {
+            Error::new(Kind::Usage, format!("{:?} is not a WAL file of PostgreSQL", truncated(text)))
+                .because("it is none of SEGMENT, SEGMENT.partial, SEGMENT.OFFSET.backup, TIMELINE.history")
+        })
+    }
+}
+
+fn parse_file(text: &str) -> Option<WalFile> {
+    match text.split_once('.') {
+        None => parse_segment(text).map(WalFile::Segment),
+        Some((timeline, "history")) => timeline.parse().ok().map(WalFile::History),
+        Some((segment, "partial")) => parse_segment(segment).map(WalFile::Partial),
+        Some((segment, rest)) => {
+            Some(WalFile::Backup(parse_segment(segment)?, hex8(rest.strip_suffix(".backup")?)?))
+        }
+    }
+}
+
+fn parse_segment(text: &str) -> Option<SegmentName> {
+    let part = |from: usize| hex8(text.get(from..from + 8)?);
+    let name = SegmentName { timeline: TimelineId(part(0)?), log: part(8)?, part: part(16)? };
+    (text.len() == 24 && name.timeline.0 > 0).then_some(name)
+}
+
+/// Exactly 8 upper-case hex digits.
+fn hex8(text: &str) -> Option<u32> {
+    let fine = text.len() == 8 && text.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));
+    fine.then(|| u32::from_str_radix(text, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_file_reads_back_as_it_is_written() {
+        for name in [
+            "00000001000000020000003A",
+            "00000001000000020000003A.partial",
+            "00000001000000020000003A.00000028.backup",
+            "0000000B.history",
+        ] {
+            assert_eq!(name.parse::<WalFile>().unwrap().to_string(), name);
+        }
+        for bad in [
+            "",
+            "000000010000000200000003A",
+            "00000001000000020000003a",
+            "00000000000000020000003A",
+            "00000001000000020000003A.part",
+            "00000001000000020000003A.28.backup",
+            "1.history",
+            "00000001000000020000003A/../x",
+            "é0000010000000200000003A",
+        ] {
+            assert!(bad.parse::<WalFile>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn positions_and_names_fit_each_other_at_every_segment_size() {
+        for shift in 20..=30 {
+            let size = SegmentBytes::try_from(1 << shift).unwrap();
+            for lsn in [0, 1, (1 << 32) - 1, 1 << 32, 0x2_A700_0028, u64::from(u32::MAX) << 32] {
+                let name = SegmentName::holding(TimelineId(3), Lsn(lsn), size);
+                let begin = name.begin(size).unwrap().0;
+                assert!(begin <= lsn && lsn - begin < size.get(), "{lsn} in {name}");
+                assert_eq!(name.to_string().parse::<SegmentName>().unwrap(), name);
+                let next = name.next(size).unwrap();
+                assert_eq!(next.begin(size).unwrap().0, begin + size.get());
+                assert!(next > name);
+            }
+        }
+        let odd: SegmentName = "000000010000000000000100".parse().unwrap();
+        assert_eq!(odd.begin(SegmentBytes::USUAL), None);
+        assert!(SegmentBytes::try_from(3 << 20).is_err());
+        assert!(SegmentBytes::try_from(2 << 30).is_err());
+    }
+}

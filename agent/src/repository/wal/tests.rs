@@ -1,0 +1,164 @@
+//! WAL over a store: what is listed, stored, refused and read back.
+
+use age::secrecy::ExposeSecret;
+
+use super::coverage::{LsnRange, assemble, segment_bytes, windows};
+use super::*;
+use crate::archive::seal::{Identities, Recipients};
+use crate::archive::signature::{SigningKey, TrustedKeys};
+use crate::archive::wal::{CONTENT_BYTES_MAX, HalfDigest, WalOpener, WalSealer};
+use crate::error::Kind;
+use crate::names::Lsn;
+use crate::names::wal::SegmentBytes;
+use crate::store::{Store, StoreOptions};
+
+struct Place {
+    writer: WalWriter,
+    reader: WalReader,
+    _dir: tempfile::TempDir,
+}
+
+async fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    crate::disk::create_private_dir(&dir.path().join("repo")).unwrap();
+    let store = Store::open(dir.path().join("repo").to_str().unwrap(), &StoreOptions::default()).unwrap();
+    Repository::init(&store).await.unwrap();
+    let repository = Repository::open(store, "prod".parse().unwrap()).await.unwrap();
+    let origin = repository.bind(Some("7000")).await.unwrap();
+    let key = age::x25519::Identity::generate();
+    let identity = dir.path().join("id");
+    crate::disk::write_new_durable(&identity, key.to_string().expose_secret().as_bytes()).unwrap();
+    let signing = SigningKey::generate("test").unwrap();
+    let opener = WalOpener {
+        origin: origin.clone(),
+        identities: Identities::load(&[identity], &|_| None).unwrap(),
+        trusted: Some(TrustedKeys::parse([signing.public_text().unwrap().as_str()]).unwrap()),
+    };
+    let recipients = Recipients::parse([key.to_public().to_string().as_str()]).unwrap();
+    let sealer = WalSealer { origin, recipients, signing, zstd_level: 1 };
+    let writer = WalWriter::new(repository.clone(), sealer);
+    Place { writer, reader: WalReader::new(repository, opener), _dir: dir }
+}
+
+fn file(name: &str) -> WalFile {
+    name.parse().unwrap()
+}
+
+const FIRST: &str = "000000010000000000000001";
+
+#[tokio::test]
+async fn the_same_bytes_are_stored_once_and_others_are_refused() {
+    let Place { writer, reader, _dir } = place().await;
+    let content = bytes::Bytes::from(vec![5; 1 << 20]);
+    writer.put_range(file(FIRST), 0, content.slice(..8192)).await.unwrap();
+    writer.put_range(file(FIRST), 8192, content.slice(8192..9000)).await.unwrap();
+    assert_eq!(writer.put_file(file(FIRST), content.clone()).await.unwrap(), Put::Stored);
+    assert_eq!(writer.put_file(file(FIRST), content.clone()).await.unwrap(), Put::WasThere);
+    let list = reader.repository().wal_of_file(file(FIRST)).await.unwrap();
+    assert_eq!(list.objects.len(), 3);
+    for at in [0, 8500, (1 << 20) - 1] {
+        let mut other = content.to_vec();
+        other[at] = 6;
+        let error = writer.put_file(file(FIRST), other.into()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::AlreadyExists, "{at}");
+    }
+    let error = writer.put_file(file(FIRST), content.slice(..8192)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::AlreadyExists, "shorter than what is stored");
+    assert_eq!(reader.get(list.objects[1].name).await.unwrap(), content);
+    let whole = assemble(&list.objects.iter().map(|o| o.name).collect::<Vec<_>>());
+    assert_eq!(whole, [list.objects[1].name]);
+}
+
+#[tokio::test]
+async fn a_long_segment_is_several_objects_and_what_is_missing_of_it_is_stored_later() {
+    let Place { writer, reader, _dir } = place().await;
+    let content: Vec<u8> = (0..(40u32 << 20)).map(|n| (n >> 13) as u8).collect();
+    let content = bytes::Bytes::from(content);
+    let second = CONTENT_BYTES_MAX..2 * CONTENT_BYTES_MAX;
+    writer.put_range(file(FIRST), second.start as u32, content.slice(second)).await.unwrap();
+    assert_eq!(writer.put_file(file(FIRST), content.clone()).await.unwrap(), Put::Stored);
+    let list = reader.repository().wal_of_file(file(FIRST)).await.unwrap().objects;
+    let chosen = assemble(&list.iter().map(|o| o.name).collect::<Vec<_>>());
+    assert_eq!(chosen.len(), 3);
+    let mut read = Vec::new();
+    for name in chosen {
+        read.extend(reader.get(name).await.unwrap());
+    }
+    assert_eq!(read, content);
+}
+
+#[tokio::test]
+async fn listings_know_each_kind_of_file_and_what_is_foreign() {
+    let Place { writer, reader, _dir } = place().await;
+    let repository = reader.repository();
+    assert!(repository.wal_timelines().await.unwrap().is_empty());
+    for name in [
+        "000000020000000000000001",
+        "000000010000000000000002.partial",
+        "000000010000000000000001.00000028.backup",
+        "00000002.history",
+        FIRST,
+    ] {
+        writer.put_file(file(name), bytes::Bytes::from_static(b"content")).await.unwrap();
+    }
+    let stray = format!("instances/prod/wal/00000001/{FIRST}/stray");
+    repository.store().put_new(&stray, &b"x"[..]).await.unwrap();
+    assert_eq!(repository.wal_timelines().await.unwrap(), [TimelineId(1), TimelineId(2)]);
+    let first = repository.wal_of_timeline(TimelineId(1)).await.unwrap();
+    let files: Vec<String> = first.objects.iter().map(|o| o.name.file.to_string()).collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    assert_eq!(first.foreign, [stray]);
+    let histories = repository.wal_histories().await.unwrap();
+    assert_eq!(histories.objects[0].name.file, file("00000002.history"));
+    assert_eq!(reader.get(histories.objects[0].name).await.unwrap(), b"content");
+}
+
+fn name(file: &str, begin: u32, end: u32, plain: &[u8]) -> WalName {
+    let (plain, stored) = (HalfDigest::of(plain), HalfDigest::of(&begin.to_le_bytes()));
+    WalName { file: file.parse().unwrap(), begin, end, plain, stored }
+}
+
+#[test]
+fn windows_join_what_touches_and_name_gaps_and_conflicts() {
+    const MIB: u64 = 1 << 20;
+    let size = SegmentBytes::try_from(MIB).unwrap();
+    let m = MIB as u32;
+    let names = [
+        name("000000010000000000000001", 0, m, b"1"),
+        name("000000010000000000000002", 0, 100, b"a"),
+        name("000000010000000000000002", 50, m, b"b"),
+        name("000000010000000000000003", 0, 8192, b"c"),
+        name("000000010000000000000003", 8200, 8300, b"d"),
+        name("000000010000000100000000", 0, m, b"e"),
+        name("000000010000000100000000", 0, m, b"f"),
+        name("000000020000000000000003", 0, m, b"g"),
+        name("000000010000000000000004.partial", 0, m, b"h"),
+        name("000000010000000000001000", 0, m, b"no segment of this size"),
+    ];
+    let range = |begin: u64, end: u64| LsnRange { begin: Lsn(begin), end: Lsn(end) };
+    let found = windows(&names, size);
+    assert_eq!(found.len(), 2);
+    let log = 1 << 32;
+    let three = 3 * MIB;
+    assert_eq!(
+        found[0].ranges,
+        [range(MIB, three + 8192), range(three + 8200, three + 8300), range(log, log + MIB)]
+    );
+    assert_eq!(found[0].gaps, [range(three + 8192, three + 8200), range(three + 8300, log)]);
+    assert_eq!(found[0].conflicts, [range(log, log + MIB)]);
+    assert_eq!(found[1].ranges, [range(three, 4 * MIB)]);
+    assert_eq!(segment_bytes(&names), size);
+    assert!(windows([], size).is_empty());
+}
+
+#[test]
+fn a_segment_is_put_together_from_the_fewest_objects_as_far_as_they_go() {
+    let ranges = |pieces: &[(u32, u32)]| -> Vec<(u32, u32)> {
+        let names: Vec<WalName> = pieces.iter().map(|(b, e)| name(FIRST, *b, *e, b"")).collect();
+        assemble(&names).iter().map(|name| (name.begin, name.end)).collect()
+    };
+    assert_eq!(ranges(&[(0, 10), (10, 20), (5, 30), (40, 50)]), [(0, 10), (5, 30)]);
+    assert_eq!(ranges(&[(0, 10), (0, 100), (10, 100)]), [(0, 100)]);
+    assert_eq!(ranges(&[(1, 10)]), []);
+    assert_eq!(ranges(&[]), []);
+}
