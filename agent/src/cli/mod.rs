@@ -22,6 +22,7 @@ mod log;
 pub mod print;
 pub mod progress;
 mod restore;
+mod restore_instance;
 mod show;
 mod start;
 mod verify;

@@ -17,6 +17,7 @@ pub mod quote;
 pub mod readback;
 pub mod restore;
 pub mod server;
+pub mod server_start;
 pub mod session;
 pub mod settings;
 pub mod snapshot;
