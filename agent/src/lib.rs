@@ -1,6 +1,6 @@
 //! Lifeboat's library: see `docs/architecture.md` for what lies where.
 //!
-//! Imports run downwards: cli → jobs (backup, recovery, upkeep) → catalog, repository →
+//! Imports run downwards: cli → jobs (backup, recovery, upkeep, wal) → catalog, repository →
 //! archive, postgres, odoo → store → config → disk, clock, names, progress, error.
 
 pub mod archive;
@@ -19,3 +19,4 @@ pub mod recovery;
 pub mod repository;
 pub mod store;
 pub mod upkeep;
+pub mod wal;

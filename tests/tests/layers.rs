@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 10] = [
     &["archive", "postgres", "store"],
     &["odoo"],
     &["repository", "catalog"],
-    &["backup", "recovery", "upkeep"],
+    &["backup", "recovery", "upkeep", "wal"],
     &["cli"],
     &["main"],
 ];

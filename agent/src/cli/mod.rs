@@ -27,6 +27,7 @@ mod show;
 mod start;
 mod verify;
 mod version;
+mod wal;
 
 use progress::{Mode, Shown};
 
@@ -87,6 +88,7 @@ enum Command {
     Show(show::Args),
     Verify(verify::Args),
     Cat(cat::Args),
+    Wal(wal::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Version(version::Args),
@@ -102,6 +104,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Verify(args) => verify::run(args, app).await,
         Command::Show(args) => show::run(args, app).await,
         Command::Cat(args) => cat::run(args, app).await,
+        Command::Wal(args) => wal::run(args, app).await,
         Command::Doctor(args) => doctor::run(args, app).await,
         Command::Completions(args) => completions::run(args, app),
         Command::Version(args) => version::run(args, app),
@@ -118,6 +121,8 @@ pub enum Done {
     /// The work was done and found something wrong, which the command said: the exit code is this
     /// kind's.
     Failed(Kind),
+    /// `wal fetch` alone: the store said that the file is not there.
+    NotThere,
 }
 
 /// What every command is given.
@@ -155,7 +160,7 @@ impl App {
 pub fn main() -> ExitCode {
     start::report_panics();
     let caught = std::panic::catch_unwind(|| parse_and_run(std::env::args_os().collect()));
-    caught.unwrap_or(ExitCode::from(Kind::Internal.exit_code()))
+    caught.unwrap_or(ExitCode::from(wal::exit_code(Kind::Internal)))
 }
 
 fn parse_and_run(args: Vec<OsString>) -> ExitCode {
@@ -172,11 +177,12 @@ fn parse_and_run(args: Vec<OsString>) -> ExitCode {
 fn exit_code(done: Result<Done>, json: bool) -> ExitCode {
     match done {
         Ok(Done::Complete) => ExitCode::SUCCESS,
-        Ok(Done::Failed(kind)) => ExitCode::from(kind.exit_code()),
-        Ok(Done::Incomplete) => ExitCode::from(Kind::Incomplete.exit_code()),
+        Ok(Done::NotThere) => ExitCode::from(wal::NOT_THERE),
+        Ok(Done::Failed(kind)) => ExitCode::from(wal::exit_code(kind)),
+        Ok(Done::Incomplete) => ExitCode::from(wal::exit_code(Kind::Incomplete)),
         Err(error) => {
             print::error(&error, json);
-            ExitCode::from(error.kind().exit_code())
+            ExitCode::from(wal::exit_code(error.kind()))
         }
     }
 }
@@ -196,7 +202,7 @@ fn usage(error: &clap::Error, json: bool) -> ExitCode {
                 let what = what.trim_start_matches("error: ").lines().next().unwrap_or_default();
                 print::json_error(&Error::new(Kind::Usage, what));
             }
-            ExitCode::from(Kind::Usage.exit_code())
+            ExitCode::from(wal::exit_code(Kind::Usage))
         }
     }
 }

@@ -97,7 +97,7 @@ impl Signals {
             };
             if cancel.is_cancelled() {
                 print::err(&format!("{name} again: stopping at once"));
-                exit(i32::from(Kind::Interrupted.exit_code()));
+                exit(i32::from(super::wal::exit_code(Kind::Interrupted)));
             }
             print::err(&format!("{name}: stopping; once more to stop at once"));
             cancel.cancel();

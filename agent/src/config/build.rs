@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::given::wrong;
 use super::read::Reader;
-use super::{Backup, Config, Inputs, Odoo, Postgres, Repository, Restore, Seal, Signing, Tls, place};
+use super::{Backup, Config, Inputs, Odoo, Postgres, Repository, Restore, Seal, Signing, Tls, Wal, place};
 use crate::error::Result;
 use crate::names::TenantName;
 
@@ -54,6 +54,12 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             trusted_keys: read.list("signing.trusted_keys", trusted_key)?,
         },
         backup: backup(read)?,
+        wal: Wal {
+            slot: read.parsed("wal.slot")?.unwrap_or_default(),
+            piece_interval: read.duration("wal.piece_interval")?,
+            workers: count(read, "wal.workers")?,
+            batch: count(read, "wal.batch")?,
+        },
         restore: Restore {
             workers: count(read, "restore.workers")?,
             work_dir: read.path("restore.work_dir")?,

@@ -91,6 +91,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("seal", "Who can read the archives. A production host needs recipients (public keys) only."),
     ("signing", "Who may write archives that restore accepts."),
     ("backup", "How backups run."),
+    ("wal", "How WAL is archived and fetched."),
     ("restore", "How restores run."),
 ];
 
@@ -198,6 +199,15 @@ pub const KEYS: &[Key] = &[
         "After how many incremental filestore snapshots the index is consolidated."),
     key("backup.base_chain_max", Takes::Integer(1, 1_000), Some("15"), "",
         "How many base backups may build upon each other, the full one counted; 1: every one is full."),
+
+    key("wal.slot", Takes::Name("1-63 of a-z 0-9 _"), Some("\"lifeboat\""), "",
+        "The physical replication slot of `lifeboat agent`, made when it is not there; also its application_name."),
+    key("wal.piece_interval", Takes::Duration(0, MINUTE), Some("\"500ms\""), "",
+        "How long the agent waits at least between two pieces of the growing tail; 0s where commits wait for it."),
+    key("wal.workers", Takes::Integer(1, 16), Some("4"), "",
+        "How many WAL files are pushed or fetched at once; each takes up to 50 MiB of memory."),
+    key("wal.batch", Takes::Integer(1, 64), Some("8"), "",
+        "How many WAL files one push or fetch takes with it when they are ready; 1: only the one that is asked for."),
 
     key("restore.workers", Takes::Integer(1, 64), Some("2"), "", "How many packs are read at once."),
     key("restore.work_dir", Takes::Path, None, "\"/var/tmp\"",

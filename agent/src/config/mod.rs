@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::names::wal::SlotName;
 use crate::names::{InstanceName, TenantName};
 
 mod build;
@@ -51,6 +52,8 @@ pub struct Config {
     pub signing: Signing,
     /// How backups run.
     pub backup: Backup,
+    /// How WAL is archived.
+    pub wal: Wal,
     /// How restores run.
     pub restore: Restore,
 }
@@ -175,6 +178,19 @@ pub struct Backup {
     pub filestore_chain_max: u32,
     /// Base backups that build upon each other, the full one counted.
     pub base_chain_max: u32,
+}
+
+/// How WAL is archived and fetched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wal {
+    /// The agent's slot and application_name.
+    pub slot: SlotName,
+    /// Least time between two pieces of the tail.
+    pub piece_interval: Duration,
+    /// Files pushed or fetched at once.
+    pub workers: usize,
+    /// Files that one push or fetch takes with it.
+    pub batch: usize,
 }
 
 /// How restores run.

@@ -181,6 +181,40 @@ fn parse_segment(text: &str) -> Option<SegmentName> {
     (text.len() == 24 && name.timeline.0 > 0).then_some(name)
 }
 
+/// A replication slot: 1-63 of `a-z 0-9 _` (PostgreSQL manual, 27.2.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotName(String);
+
+impl SlotName {
+    /// The name as text, which needs no quoting.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for SlotName {
+    fn default() -> SlotName {
+        SlotName("lifeboat".to_owned())
+    }
+}
+
+impl fmt::Display for SlotName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for SlotName {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<SlotName> {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        if (1..=63).contains(&text.len()) && text.bytes().all(allowed) {
+            return Ok(SlotName(text.to_owned()));
+        }
+        Err(Error::new(Kind::Usage, format!("{:?} is no name of a replication slot", truncated(text))))
+    }
+}
+
 /// Exactly 8 upper-case hex digits.
 fn hex8(text: &str) -> Option<u32> {
     let fine = text.len() == 8 && text.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::archive::wal::WalName;
+use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 
@@ -94,4 +95,25 @@ pub fn segment_bytes<'a>(names: impl IntoIterator<Item = &'a WalName>) -> Segmen
     let segments = names.into_iter().filter(|name| matches!(name.file, WalFile::Segment(_)));
     let longest = segments.map(|name| u64::from(name.end)).max();
     longest.and_then(|bytes| SegmentBytes::try_from(bytes).ok()).unwrap_or(SegmentBytes::USUAL)
+}
+
+/// Refuses objects of one file that say different things of the same bytes.
+///
+/// # Errors
+/// `Integrity` naming both.
+pub fn contradiction(names: &[WalName]) -> Result<()> {
+    let mut sorted: Vec<&WalName> = names.iter().collect();
+    sorted.sort_by_key(|name| (name.begin, name.end));
+    for pair in sorted.windows(2) {
+        let same = (pair[0].begin, pair[0].end) == (pair[1].begin, pair[1].end);
+        if same && pair[0].plain != pair[1].plain {
+            return Err(Error::new(
+                Kind::Integrity,
+                format!("bytes {} to {} of {} are stored twice, with different content", pair[0].begin, pair[0].end, pair[0].file),
+            )
+            .because(format!("{} and {}", pair[0], pair[1]))
+            .next("two servers wrote as one instance; move the wrong object away, and give the other server an instance name of its own"));
+        }
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ mod tests;
 use futures::TryStreamExt;
 
 pub use get::WalReader;
-pub use put::{Put, WalWriter};
+pub use put::{Content, Put, WalWriter};
 
 use crate::archive::wal::WalName;
 use crate::clock::Timestamp;

@@ -1,5 +1,6 @@
 //! Storing WAL: never twice, and never two truths about the same bytes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -43,19 +44,16 @@ impl WalWriter {
     /// # Errors
     /// `AlreadyExists` where other bytes are stored as the same file: two clusters, or one and
     /// its clone, write as one instance.
-    pub async fn put_file(&self, file: WalFile, content: Bytes) -> Result<Put> {
+    pub async fn put_file(&self, file: WalFile, content: Arc<dyn Content>) -> Result<Put> {
         let there = self.repository.wal_of_file(file).await?.objects;
         let there: Vec<WalName> = there.into_iter().map(|object| object.name).collect();
-        let (content, missing) = blocking(move || {
-            let missing = missing(file, &content, &there)?;
-            Ok((content, missing))
-        })
-        .await?;
-        let mut put = Put::WasThere;
-        for begin in missing {
-            let end = content.len().min(begin + CONTENT_BYTES_MAX);
-            self.put_range(file, begin as u32, content.slice(begin..end)).await?;
-            put = Put::Stored;
+        let looked = content.clone();
+        let missing = blocking(move || missing(file, looked.as_ref(), &there)).await?;
+        let put = if missing.is_empty() { Put::WasThere } else { Put::Stored };
+        for range in missing {
+            let (begin, content) = (range.start, content.clone());
+            let piece = blocking(move || content.range(range)).await?;
+            self.put_range(file, begin, piece).await?;
         }
         Ok(put)
     }
@@ -71,21 +69,38 @@ impl WalWriter {
     }
 }
 
-/// The objects that are missing of a file with this content, by their first bytes.
-fn missing(file: WalFile, content: &[u8], there: &[WalName]) -> Result<Vec<usize>> {
+/// A file that is being stored, read range by range, so that a long one need not be in memory.
+/// Blocking.
+pub trait Content: Send + Sync {
+    /// Its size.
+    fn bytes(&self) -> u32;
+    /// Bytes of it; `range` lies within.
+    fn range(&self, range: Range<u32>) -> Result<Bytes>;
+}
+
+impl Content for Bytes {
+    fn bytes(&self) -> u32 {
+        self.len() as u32
+    }
+    fn range(&self, range: Range<u32>) -> Result<Bytes> {
+        Ok(self.slice(range.start as usize..range.end as usize))
+    }
+}
+
+/// The ranges that are still to be stored of a file with this content.
+fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Vec<Range<u32>>> {
     for name in there {
-        let same = content.get(name.begin as usize..name.end as usize).map(HalfDigest::of);
-        // A piece of a tail may be newer than a file that was cut; a whole file never is.
-        if same != Some(name.plain) {
+        let same = name.end <= content.bytes()
+            && HalfDigest::of(&content.range(name.begin..name.end)?) == name.plain;
+        if !same {
             return Err(conflict(file, name));
         }
     }
-    let starts = (0..content.len()).step_by(CONTENT_BYTES_MAX);
-    let is_there = |begin: usize| {
-        let end = content.len().min(begin + CONTENT_BYTES_MAX);
-        there.iter().any(|name| (name.begin as usize, name.end as usize) == (begin, end))
-    };
-    Ok(starts.filter(|begin| !is_there(*begin)).collect())
+    let length = content.bytes();
+    let starts = (0..length).step_by(CONTENT_BYTES_MAX);
+    let ranges = starts.map(|begin| begin..length.min(begin + CONTENT_BYTES_MAX as u32));
+    let is_there = |range: &Range<u32>| there.iter().any(|name| (name.begin..name.end) == *range);
+    Ok(ranges.filter(|range| !is_there(range)).collect())
 }
 
 /// The error of other bytes under the same name.

@@ -1,5 +1,7 @@
 //! WAL over a store: what is listed, stored, refused and read back.
 
+use std::sync::Arc;
+
 use age::secrecy::ExposeSecret;
 
 use super::coverage::{LsnRange, assemble, segment_bytes, windows};
@@ -52,17 +54,17 @@ async fn the_same_bytes_are_stored_once_and_others_are_refused() {
     let content = bytes::Bytes::from(vec![5; 1 << 20]);
     writer.put_range(file(FIRST), 0, content.slice(..8192)).await.unwrap();
     writer.put_range(file(FIRST), 8192, content.slice(8192..9000)).await.unwrap();
-    assert_eq!(writer.put_file(file(FIRST), content.clone()).await.unwrap(), Put::Stored);
-    assert_eq!(writer.put_file(file(FIRST), content.clone()).await.unwrap(), Put::WasThere);
+    assert_eq!(writer.put_file(file(FIRST), Arc::new(content.clone())).await.unwrap(), Put::Stored);
+    assert_eq!(writer.put_file(file(FIRST), Arc::new(content.clone())).await.unwrap(), Put::WasThere);
     let list = reader.repository().wal_of_file(file(FIRST)).await.unwrap();
     assert_eq!(list.objects.len(), 3);
     for at in [0, 8500, (1 << 20) - 1] {
         let mut other = content.to_vec();
         other[at] = 6;
-        let error = writer.put_file(file(FIRST), other.into()).await.unwrap_err();
+        let error = writer.put_file(file(FIRST), Arc::new(bytes::Bytes::from(other))).await.unwrap_err();
         assert_eq!(error.kind(), Kind::AlreadyExists, "{at}");
     }
-    let error = writer.put_file(file(FIRST), content.slice(..8192)).await.unwrap_err();
+    let error = writer.put_file(file(FIRST), Arc::new(content.slice(..8192))).await.unwrap_err();
     assert_eq!(error.kind(), Kind::AlreadyExists, "shorter than what is stored");
     assert_eq!(reader.get(list.objects[1].name).await.unwrap(), content);
     let whole = assemble(&list.objects.iter().map(|o| o.name).collect::<Vec<_>>());
@@ -76,7 +78,7 @@ async fn a_long_segment_is_several_objects_and_what_is_missing_of_it_is_stored_l
     let content = bytes::Bytes::from(content);
     let second = CONTENT_BYTES_MAX..2 * CONTENT_BYTES_MAX;
     writer.put_range(file(FIRST), second.start as u32, content.slice(second)).await.unwrap();
-    assert_eq!(writer.put_file(file(FIRST), content.clone()).await.unwrap(), Put::Stored);
+    assert_eq!(writer.put_file(file(FIRST), Arc::new(content.clone())).await.unwrap(), Put::Stored);
     let list = reader.repository().wal_of_file(file(FIRST)).await.unwrap().objects;
     let chosen = assemble(&list.iter().map(|o| o.name).collect::<Vec<_>>());
     assert_eq!(chosen.len(), 3);
@@ -99,7 +101,7 @@ async fn listings_know_each_kind_of_file_and_what_is_foreign() {
         "00000002.history",
         FIRST,
     ] {
-        writer.put_file(file(name), bytes::Bytes::from_static(b"content")).await.unwrap();
+        writer.put_file(file(name), Arc::new(bytes::Bytes::from_static(b"content"))).await.unwrap();
     }
     let stray = format!("instances/prod/wal/00000001/{FIRST}/stray");
     repository.store().put_new(&stray, &b"x"[..]).await.unwrap();

@@ -1,0 +1,292 @@
+//! `restore_command`: a WAL file out of the repository to where PostgreSQL wants it.
+//!
+//! PostgreSQL takes "not there" for the end of the archive: it ends recovery, or promotes. So that
+//! is said only when the store said so, and never where WAL lies beyond.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::fetched::Fetched;
+use crate::archive::digest::{Hashing, Sha256};
+use crate::archive::seal::Identities;
+use crate::archive::wal::{WalName, WalOpener};
+use crate::archive::wal_page::SegmentHeader;
+use crate::clock;
+use crate::config::Config;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
+use crate::repository::Repository;
+use crate::repository::snapshots::Trust;
+use crate::repository::wal::WalReader;
+use crate::repository::wal::coverage::{assemble, contradiction, segment_bytes};
+
+/// Segments may be stored by several at once and so appear out of order: how often a missing one
+/// is looked for again when a later one is there, and how long apart.
+const GAP_TRIES: u32 = 10;
+const GAP_WAIT: Duration = Duration::from_millis(500);
+
+/// What was fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The whole file.
+    Whole,
+    /// The end of its timeline: so many bytes of WAL, and zeros behind them.
+    Tail(u64),
+    /// The store says that there is no such file, and nothing behind it.
+    NotThere,
+}
+
+/// Fetches the file called `name` to `target`, durably: it appears whole or not at all, and only
+/// after all of it was checked.
+///
+/// # Errors
+/// Whatever keeps the answer from being known, `Integrity` for a gap: none of them means "not
+/// there".
+pub async fn fetch(
+    config: &Config,
+    identities: Identities,
+    trust: &Trust,
+    name: &str,
+    target: &Path,
+    cancel: &CancellationToken,
+) -> Result<Report> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::new(Kind::Interrupted, format!("stopped while fetching {name}"))),
+        done = run(config, identities, trust, name, target) => done.map_err(|e| {
+            e.effect("recovery cannot go on past this file; it is not known to be the end of the WAL")
+                .safe("running again is safe")
+        }),
+    }
+}
+
+async fn run(
+    config: &Config,
+    identities: Identities,
+    trust: &Trust,
+    name: &str,
+    target: &Path,
+) -> Result<Report> {
+    let file: WalFile = name.parse()?;
+    let repository = Repository::configured(config).await?;
+    let origin = repository.origin().await?;
+    let trusted = match trust {
+        Trust::Keys(keys) => Some(keys.clone()),
+        Trust::Anyone => None,
+    };
+    let reader = WalReader::new(repository, WalOpener { origin, identities, trusted });
+    let staged = disk::staged_path(target);
+    let mut out = disk::open_or_create(&staged)?;
+    let fetched = write(config, &reader, file, &mut out).await;
+    match fetched {
+        Ok(Report::NotThere) => disk::remove_file(&staged).map(|()| Report::NotThere),
+        Ok(report) => disk::publish(out, &staged, target).map(|()| report),
+        Err(e) => {
+            let _ = disk::remove_file(&staged); // the error that came first is the one to tell
+            Err(e)
+        }
+    }
+}
+
+async fn write(config: &Config, reader: &WalReader, file: WalFile, out: &mut File) -> Result<Report> {
+    let WalFile::Segment(segment) = file else {
+        let names = list(reader, file).await?;
+        if names.is_empty() {
+            return Ok(Report::NotThere);
+        }
+        return put_together(reader, file, &names, out).await.map(|_| Report::Whole);
+    };
+    let kept = Fetched::open(config, reader.repository().id());
+    empty(out)?;
+    if kept.take(segment, out)? {
+        return Ok(Report::Whole);
+    }
+    let names = match list(reader, file).await? {
+        names if names.is_empty() => match after_a_gap(reader, segment).await? {
+            names if names.is_empty() => return Ok(Report::NotThere),
+            names => names,
+        },
+        names => names,
+    };
+    let along = take_along(config, reader, &kept, segment, &names);
+    let (written, ()) = tokio::join!(put_together(reader, file, &names, out), along);
+    let written = written?;
+    let size = written.segment_bytes.get();
+    if written.bytes == size {
+        return Ok(Report::Whole);
+    }
+    let next = segment.next(written.segment_bytes).map(WalFile::Segment);
+    if let Some(next) = next
+        && !list(reader, next).await?.is_empty()
+    {
+        return Err(Error::new(Kind::Integrity, format!("only {} of {size} bytes of {segment} are stored, and WAL behind it is", written.bytes))
+            .next("lifeboat wal status shows every gap; restore to a time before it, or from a base backup behind it"));
+    }
+    out.set_len(size).map_err(|e| Error::new(Kind::Io, format!("cannot write {segment}")).because(e))?;
+    Ok(Report::Tail(written.bytes))
+}
+
+async fn list(reader: &WalReader, file: WalFile) -> Result<Vec<WalName>> {
+    let list = reader.repository().wal_of_file(file).await?;
+    let names: Vec<WalName> = list.objects.into_iter().map(|object| object.name).collect();
+    contradiction(&names)?;
+    Ok(names)
+}
+
+/// A missing segment whose successor is there: it may be on its way, else it is a gap.
+async fn after_a_gap(reader: &WalReader, segment: SegmentName) -> Result<Vec<WalName>> {
+    // Without a segment the size is not known: any size's successor counts.
+    let sizes = (20..=30).filter_map(|shift| SegmentBytes::try_from(1 << shift).ok());
+    let mut successors: Vec<SegmentName> = sizes.filter_map(|size| segment.next(size)).collect();
+    successors.sort();
+    successors.dedup();
+    let mut behind = None;
+    for successor in successors {
+        if !list(reader, WalFile::Segment(successor)).await?.is_empty() {
+            behind = Some(successor);
+        }
+    }
+    let Some(behind) = behind else { return Ok(Vec::new()) };
+    for _ in 0..GAP_TRIES {
+        let names = list(reader, WalFile::Segment(segment)).await?;
+        if !names.is_empty() {
+            return Ok(names);
+        }
+        clock::sleep(GAP_WAIT).await;
+    }
+    Err(Error::new(Kind::Integrity, format!("{segment} is not stored, and {behind} behind it is")).next(
+        "lifeboat wal status shows every gap; restore to a time before it, or from a base backup behind it",
+    ))
+}
+
+struct Written {
+    bytes: u64,
+    sha256: Sha256,
+    /// Of segments; the usual one for other files.
+    segment_bytes: SegmentBytes,
+}
+
+/// Writes a file from its objects, as far as they go. A damaged object is passed over where
+/// others hold the same bytes.
+async fn put_together(
+    reader: &WalReader,
+    file: WalFile,
+    names: &[WalName],
+    out: &mut File,
+) -> Result<Written> {
+    let mut usable = names.to_vec();
+    let all = assemble(&usable).last().map_or(0, |name| name.end);
+    if all == 0 {
+        let what = format!("of {file} only bytes from {} on are stored", names[0].begin);
+        return Err(Error::new(Kind::Integrity, what)
+            .next("lifeboat wal status shows every gap; restore to a time before it"));
+    }
+    loop {
+        empty(out)?;
+        let failed = match try_write(reader, file, &assemble(&usable), out).await {
+            Ok(written) => return Ok(written),
+            Err((name, e)) => (name, e),
+        };
+        let (name, error) = failed;
+        usable.retain(|usable| *usable != name);
+        let reach = assemble(&usable).last().map_or(0, |name| name.end);
+        // gone since it was listed: that is damage, and not the end of the WAL
+        let damage = matches!(error.kind(), Kind::Integrity | Kind::Signature | Kind::NotFound);
+        if !damage || reach < all {
+            return Err(if error.kind() == Kind::NotFound {
+                error.with_kind(Kind::Integrity)
+            } else {
+                error
+            });
+        }
+        tracing::warn!("{name} is damaged, and its bytes are taken from other objects: {error:?}");
+    }
+}
+
+async fn try_write(
+    reader: &WalReader,
+    file: WalFile,
+    names: &[WalName],
+    out: &mut File,
+) -> Result<Written, (WalName, Error)> {
+    let mut hashing = Hashing::new(out);
+    let mut segment_bytes = SegmentBytes::USUAL;
+    for name in names {
+        let at = hashing.passed();
+        let step = async {
+            let content = reader.get(*name).await?;
+            if at == 0
+                && let WalFile::Segment(segment) = file
+            {
+                let header = SegmentHeader::parse(&content)?;
+                header.check_name(segment)?;
+                segment_bytes = header.segment_bytes;
+            }
+            let new = &content[(at - u64::from(name.begin)) as usize..];
+            let wrote = tokio::task::block_in_place(|| hashing.write_all(new));
+            wrote.map_err(|e| Error::new(Kind::Io, format!("cannot write {file}")).because(e))
+        };
+        step.await.map_err(|e| (*name, e))?;
+    }
+    let (_, sha256, bytes) = hashing.finish();
+    Ok(Written { bytes, sha256, segment_bytes })
+}
+
+fn empty(out: &mut File) -> Result<()> {
+    out.set_len(0)
+        .and_then(|()| out.rewind())
+        .map_err(|e| Error::new(Kind::Io, "cannot empty a file that is being fetched").because(e))
+}
+
+/// Fetches the segments behind this one, those that are whole, for PostgreSQL's next calls.
+async fn take_along(
+    config: &Config,
+    reader: &WalReader,
+    kept: &Fetched,
+    segment: SegmentName,
+    names: &[WalName],
+) {
+    let size = segment_bytes(names);
+    let next = std::iter::successors(segment.next(size), |segment| segment.next(size));
+    let next: Vec<SegmentName> = next.take(config.wal.batch - 1).collect();
+    if let Err(e) = kept.retain(&next) {
+        tracing::info!("no segment is taken along: {e:?}");
+        return;
+    }
+    stream::iter(next.into_iter().filter(|segment| !kept.holds(*segment)))
+        .for_each_concurrent(config.wal.workers.saturating_sub(1).max(1), |segment| async move {
+            if let Err(e) = take_one(reader, kept, segment, size).await {
+                tracing::info!("{segment} was not taken along: {e:?}");
+            }
+        })
+        .await;
+}
+
+async fn take_one(
+    reader: &WalReader,
+    kept: &Fetched,
+    segment: SegmentName,
+    size: SegmentBytes,
+) -> Result<()> {
+    let file = WalFile::Segment(segment);
+    let names = list(reader, file).await?;
+    if assemble(&names).last().is_none_or(|name| u64::from(name.end) != size.get()) {
+        return Ok(());
+    }
+    let staged = kept.staged(segment)?;
+    let mut out = disk::open_or_create(&staged)?;
+    let written = put_together(reader, file, &names, &mut out).await;
+    match written {
+        Ok(written) => kept.keep(segment, &staged, written.sha256),
+        Err(e) => {
+            let _ = disk::remove_file(&staged); // it is only a copy for later
+            Err(e)
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! WAL into the repository and back: archive_command, restore_command, the stream.
+
+pub mod fetch;
+mod fetched;
+pub mod push;
+mod pushed;
+
+use std::path::PathBuf;
+
+use crate::archive::manifest::Origin;
+use crate::archive::seal::Recipients;
+use crate::archive::signature::SigningKey;
+use crate::archive::wal::WalSealer;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::repository::Repository;
+use crate::repository::wal::WalWriter;
+
+/// The part of the state directory that is WAL's: it has locks of its own, so that a backup and
+/// the archiving of WAL never wait for each other.
+fn state_dir(config: &Config) -> PathBuf {
+    config.state_dir.join(config.instance.as_str()).join("wal")
+}
+
+/// Who seals and signs by this configuration.
+fn keys(config: &Config) -> Result<(Recipients, SigningKey)> {
+    let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
+    let file = config.signing.key_file.as_deref().ok_or_else(|| {
+        Error::new(Kind::Config, "signing.key_file is not set")
+            .effect("unsigned WAL would be refused by every restore, so none is stored")
+            .next("lifeboat init makes a key, or ssh-keygen -t ed25519 -N ''")
+    })?;
+    Ok((recipients, SigningKey::load(file)?))
+}
+
+fn writer(
+    config: &Config,
+    repository: Repository,
+    origin: Origin,
+    (recipients, signing): (Recipients, SigningKey),
+) -> WalWriter {
+    let zstd_level = config.backup.zstd_level;
+    WalWriter::new(repository, WalSealer { origin, recipients, signing, zstd_level })
+}

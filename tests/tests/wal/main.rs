@@ -1,0 +1,7 @@
+//! WAL as PostgreSQL's own archive_command and restore_command drive it: archived, fetched,
+//! replayed; and refused where it is not what it says.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a failing test panics
+
+mod archive;
+mod commands;
+mod recovered;
