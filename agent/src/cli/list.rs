@@ -179,6 +179,13 @@ fn notes(manifest: &Manifest) -> Vec<String> {
             notes.push(format!("{} with problems", filestore.problem_files));
         }
     }
+    if let Some(base) = &manifest.base {
+        let kind = if base.is_full() { "full" } else { "incremental" };
+        notes.push(format!("{kind}, timeline {}, from {} on", base.timeline, base.stop_lsn));
+        if base.bad_page_count > 0 {
+            notes.push(format!("{} bad pages", base.bad_page_count));
+        }
+    }
     notes
 }
 

@@ -1,11 +1,12 @@
 //! A server on a directory that was laid out or restored: private socket, no network, stopped when
 //! dropped.
 
+use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lifeboat_tests::{Cluster, Program};
+use lifeboat_tests::{Cluster, Outcome, Program};
 use tempfile::TempDir;
 
 /// How long a start with recovery may take.
@@ -15,7 +16,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub struct Copied {
     dir: TempDir,
     data: PathBuf,
-    bin: std::cell::RefCell<PathBuf>,
+    bin: RefCell<PathBuf>,
+    socket: RefCell<PathBuf>,
 }
 
 impl Copied {
@@ -23,7 +25,8 @@ impl Copied {
     pub fn new() -> Copied {
         let dir = tempfile::Builder::new().prefix("lbc-").tempdir_in("/tmp").unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        Copied { data: dir.path().join("data"), dir, bin: Default::default() }
+        let socket = RefCell::new(dir.path().to_owned());
+        Copied { data: dir.path().join("data"), dir, bin: Default::default(), socket }
     }
 
     /// Where the data directory is to be.
@@ -65,11 +68,27 @@ impl Copied {
         assert!(done.code == Some(0), "{done}\n{}", std::fs::read_to_string(log).unwrap_or_default());
     }
 
+    /// Tries a start that must fail at once.
+    pub fn try_start(&self) -> Outcome {
+        self.as_postgres("postgres").arg("-D").arg(&self.data).args(["-c", "port=1"]).run()
+    }
+
+    /// What a server said that `lifeboat restore --start` started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data.with_extension("log")).unwrap_or_default()
+    }
+
+    /// It was started by somebody else, with its socket there.
+    pub fn started(&self, like: &Cluster, socket: &str) {
+        *self.bin.borrow_mut() = like.bin_dir().to_owned();
+        *self.socket.borrow_mut() = socket.into();
+    }
+
     /// Runs SQL.
     pub fn psql(&self, database: &str, sql: &str) -> String {
         let done = Program::at(self.bin.borrow().join("psql"))
             .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-p", "5432", "-U", "postgres", "-h"])
-            .arg(self.dir.path())
+            .arg(self.socket.borrow().as_path())
             .args(["-d", database, "-c", sql])
             .run()
             .ok();
@@ -80,7 +99,7 @@ impl Copied {
     pub fn amcheck(&self, database: &str) {
         Program::at(self.bin.borrow().join("pg_amcheck"))
             .args(["--install-missing", "--heapallindexed", "-p", "5432", "-U", "postgres", "-h"])
-            .arg(self.dir.path())
+            .arg(self.socket.borrow().as_path())
             .arg(database)
             .limit(LIMIT)
             .run()

@@ -4,3 +4,4 @@
 mod contents;
 mod copy;
 mod full;
+mod restore;

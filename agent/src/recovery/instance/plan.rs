@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::archive::base::{CONTROL_FILE, ClusterLayout, LAYOUT_NAME};
+use crate::archive::base::{CONTROL_FILE, ClusterLayout, LAYOUT_NAME, Tablespace};
 use crate::archive::manifest::Manifest;
 use crate::archive::seal::Identities;
 use crate::clock::{self, Timestamp, span_text};
@@ -140,38 +140,9 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     let data_dir =
         std::path::absolute(&request.data_dir).map_err(|e| Error::file("find", &request.data_dir, e))?;
     let owner = account::owner(&data_dir, request.os_user.as_deref())?;
-    let goes_on = check_place(&data_dir, &base.id)?;
-    let mut tablespaces = Vec::new();
-    for tablespace in &facts.tablespaces {
-        let mapped = request
-            .tablespaces
-            .iter()
-            .find(|(old, _)| old == &tablespace.location || old == &tablespace.name);
-        let location = mapped.map_or_else(|| PathBuf::from(&tablespace.location), |(_, new)| new.clone());
-        if !location.is_absolute() {
-            return Err(Error::new(
-                Kind::Usage,
-                format!("tablespace {} needs an absolute path", tablespace.name),
-            ));
-        }
-        check_place(&location, &base.id).map_err(|e| {
-            e.context(format!("place tablespace {}", tablespace.name))
-                .next(format!("--tablespace-map {}=DIR puts it elsewhere", tablespace.location))
-        })?;
-        tablespaces.push(TablespacePlan {
-            oid: tablespace.oid,
-            name: tablespace.name.clone(),
-            was: tablespace.location.clone(),
-            location,
-        });
-    }
-    let unused = request
-        .tablespaces
-        .iter()
-        .find(|(old, _)| !facts.tablespaces.iter().any(|t| *old == t.location || *old == t.name));
-    if let Some((old, _)) = unused {
-        return Err(Error::new(Kind::Usage, format!("the backup has no tablespace {old}")));
-    }
+    let goes_on =
+        check_place(&data_dir, &base.id, || "choose another directory, or move away what is there".into())?;
+    let tablespaces = place_tablespaces(&base, &request.tablespaces, &data_dir)?;
     let packs: std::collections::BTreeSet<(u32, u32)> = wanted
         .files()
         .iter()
@@ -268,11 +239,40 @@ fn read_layout(
     })
 }
 
+/// Where each tablespace goes: where it lay, unless it is mapped.
+fn place_tablespaces(
+    base: &Manifest,
+    map: &[(String, PathBuf)],
+    data_dir: &Path,
+) -> Result<Vec<TablespacePlan>> {
+    let tablespaces = &base.base_facts()?.tablespaces;
+    let is = |old: &String, t: &Tablespace| *old == t.location || *old == t.name;
+    if let Some((old, _)) = map.iter().find(|(old, _)| !tablespaces.iter().any(|t| is(old, t))) {
+        return Err(Error::new(Kind::Usage, format!("the backup has no tablespace {old}"))
+            .next("lifeboat show names its tablespaces"));
+    }
+    let mut placed: Vec<TablespacePlan> = Vec::new();
+    for tablespace in tablespaces {
+        let Tablespace { oid, name, location: was } = tablespace;
+        let mapped = map.iter().find(|(old, _)| is(old, tablespace));
+        let location = mapped.map_or_else(|| PathBuf::from(was), |(_, new)| new.clone());
+        if location == data_dir || placed.iter().any(|other| other.location == location) {
+            let what = format!("tablespace {name} would share {} with something else", location.display());
+            return Err(Error::new(Kind::Usage, what).effect("nothing was changed"));
+        }
+        check_place(&location, &base.id, || {
+            format!("put tablespace {name} elsewhere: --tablespace-map {was}=DIR")
+        })?;
+        placed.push(TablespacePlan { oid: *oid, name: name.clone(), was: was.clone(), location });
+    }
+    Ok(placed)
+}
+
 /// Whether an earlier try of the same restore was at it.
 ///
 /// # Errors
 /// `Refused` where anything else lies there.
-fn check_place(dir: &Path, snapshot: &SnapshotId) -> Result<bool> {
+fn check_place(dir: &Path, snapshot: &SnapshotId, next: impl Fn() -> String) -> Result<bool> {
     let Some(entries) = disk::read_dir(dir)? else { return Ok(false) };
     if entries.is_empty() {
         return Ok(false);
@@ -280,7 +280,7 @@ fn check_place(dir: &Path, snapshot: &SnapshotId) -> Result<bool> {
     let refused = |why: &str| {
         Error::new(Kind::Refused, format!("{} {why}", dir.display()))
             .effect("a restore never overwrites: it is left as it is")
-            .next("choose another directory, or move away what is there")
+            .next(next())
     };
     match Marker::read(dir)? {
         None => Err(refused("is not empty")),

@@ -22,6 +22,8 @@ use crate::recovery::instance::target::Action;
 
 /// How often recovery is looked at.
 const LOOK: Duration = Duration::from_millis(300);
+/// A server that was started has its `postmaster.pid` after this long.
+const PID_WAIT: Duration = Duration::from_secs(15);
 /// Recovery that does not get on for this long is given up; the server stays up.
 const STALL_MAX: Duration = Duration::from_secs(15 * 60);
 /// End of the server's log that an error shows.
@@ -90,6 +92,7 @@ pub async fn start_and_wait(
     };
     let mut last = Lsn(0);
     let mut moved = clock::instant();
+    let mut seen_running = false;
     loop {
         if cancel.is_cancelled() {
             return Err(Error::new(Kind::Interrupted, "stopped while waiting for recovery")
@@ -118,8 +121,10 @@ pub async fn start_and_wait(
                 }
             }
         }
-        if disk::metadata(&plan.data_dir.join("postmaster.pid"))?.is_none() {
-            return Err(stopped(plan, &server.log));
+        match disk::metadata(&plan.data_dir.join("postmaster.pid"))? {
+            Some(_) => seen_running = true,
+            None if seen_running || begun.elapsed() > PID_WAIT => return Err(stopped(plan, &server.log)),
+            None => {}
         }
         if moved.elapsed() > STALL_MAX {
             return Err(Error::new(Kind::Postgres, format!("recovery does not get on beyond {last}"))
