@@ -132,6 +132,7 @@ fn backup(read: &Reader<'_>) -> Result<Backup> {
         fence_seconds_max: read.integer("backup.fence_seconds_max")?,
         dump_readback: read.flag("backup.dump_readback")?,
         filestore_chain_max: read.integer("backup.filestore_chain_max")? as u32,
+        base_chain_max: read.integer("backup.base_chain_max")? as u32,
     })
 }
 

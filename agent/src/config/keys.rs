@@ -202,6 +202,8 @@ pub const KEYS: &[Key] = &[
         "Read each dump back from the repository before its snapshot is published."),
     key("backup.filestore_chain_max", Takes::Integer(1, 1_000), Some("24"), "",
         "After how many incremental filestore snapshots the index is consolidated."),
+    key("backup.base_chain_max", Takes::Integer(1, 1_000), Some("15"), "",
+        "How many base backups may build upon each other, the full one counted; 1: every one is full."),
 
     key("wal.slot", Takes::Name("1-63 of a-z 0-9 _"), Some("\"lifeboat\""), "",
         "The physical replication slot of `lifeboat agent`, made when it is not there; also its application_name."),

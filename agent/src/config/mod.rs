@@ -182,6 +182,8 @@ pub struct Backup {
     pub dump_readback: bool,
     /// Incremental snapshots before the index is consolidated.
     pub filestore_chain_max: u32,
+    /// Base backups that build upon each other, the full one counted.
+    pub base_chain_max: u32,
 }
 
 /// How WAL is archived and fetched.
