@@ -12,6 +12,7 @@ pub mod globals;
 pub mod password;
 pub mod quote;
 pub mod readback;
+pub mod replication;
 pub mod restore;
 pub mod server;
 pub mod session;
