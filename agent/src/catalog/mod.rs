@@ -3,4 +3,5 @@
 
 pub mod known;
 pub mod known_base;
+pub mod runs;
 pub mod state;
