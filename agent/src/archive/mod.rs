@@ -4,6 +4,7 @@
 
 pub mod base;
 pub mod digest;
+pub mod drill;
 pub mod index;
 pub mod manifest;
 pub mod pack;

@@ -1,6 +1,6 @@
 //! What a backup run works with: everything opened and checked once.
 
-use crate::archive::manifest::Origin;
+use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::seal::Recipients;
 use crate::archive::signature::SigningKey;
 use crate::catalog::state::StateDir;
@@ -11,8 +11,8 @@ use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::Session;
 use crate::progress::Progress;
-use crate::repository::lease::Lease;
-use crate::repository::writer::PackSettings;
+use crate::repository::lease::{Lease, Watch};
+use crate::repository::writer::{PackSettings, SnapshotWriter};
 use crate::repository::{Repository, layout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -43,6 +43,8 @@ pub struct Job {
     pub progress: Progress,
     /// Ends the run.
     pub cancel: CancellationToken,
+    /// The right to write.
+    pub lease: Watch,
 }
 
 /// A job with its locks.
@@ -51,31 +53,10 @@ pub struct Begun {
     pub job: Job,
     /// What the server is.
     pub server: ServerInfo,
-    /// Held until the end.
-    pub guard: Guard,
-}
-
-/// The lease on the instance: when it is lost, the job is cancelled.
-pub struct Guard {
-    lease: Lease,
-    _watch: AbortOnDropHandle<()>,
-}
-
-impl Guard {
-    /// Gives the lease back.
-    ///
-    /// # Errors
-    /// `Busy` where it was lost meanwhile: what had no manifest yet does not count.
-    pub async fn release(self) -> Result<()> {
-        let lost = self.lease.lost().is_cancelled();
-        self.lease.release().await;
-        if lost {
-            return Err(Error::new(Kind::Busy, "the lease on the instance was lost during the backup")
-                .effect("what had no manifest yet does not count")
-                .next("look who else backs up this instance, then run again"));
-        }
-        Ok(())
-    }
+    /// Held until the end; when it is lost, the job is cancelled.
+    pub lease: Lease,
+    /// Cancels the job.
+    pub stops: AbortOnDropHandle<()>,
 }
 
 impl Job {
@@ -101,8 +82,9 @@ impl Job {
         session.close().await;
         let lease = Lease::take(&repository, state.holder()).await?;
         let cancel = cancel.child_token();
-        let (lost, stop) = (lease.lost().clone(), cancel.clone());
-        let watch = AbortOnDropHandle::new(tokio::spawn(async move {
+        let watch = lease.watch();
+        let (lost, stop) = (watch.lost().clone(), cancel.clone());
+        let stops = AbortOnDropHandle::new(tokio::spawn(async move {
             lost.cancelled().await;
             stop.cancel();
         }));
@@ -129,13 +111,20 @@ impl Job {
             system_identifier: server.system_identifier.clone(),
             progress,
             cancel,
+            lease: watch,
         };
-        Ok(Begun { job, server, guard: Guard { lease, _watch: watch } })
+        Ok(Begun { job, server, lease, stops })
     }
 
-    /// The error of a run that was stopped: asked just before each manifest.
+    /// The error of a run that was stopped.
     pub fn stop_if_cancelled(&self) -> Result<()> {
         crate::backup::pace::Pace::new(None, self.cancel.clone()).stop_if_cancelled()
+    }
+
+    /// Makes a snapshot exist, unless the run was stopped or has lost its lease.
+    pub async fn publish(&self, snapshot: &SnapshotWriter, manifest: &Manifest) -> Result<()> {
+        self.stop_if_cancelled()?;
+        self.lease.while_held(snapshot.publish(manifest, &self.signing)).await
     }
 
     /// How packs are made.

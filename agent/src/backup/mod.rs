@@ -101,7 +101,8 @@ pub async fn run(
 ) -> Result<Report> {
     let begun = clock::now();
     let (filestore, release) = (request.kinds.filestore, request.release.clone());
-    let Begun { job, server, guard } = Job::begin(config, filestore, release, progress, cancel).await?;
+    let Begun { job, server, lease, stops: _stops } =
+        Job::begin(config, filestore, release, progress, cancel).await?;
     let tools = Tools::find(&job.postgres, server.major).await?;
     let mut report = Report {
         instance: config.instance.clone(),
@@ -114,9 +115,15 @@ pub async fn run(
         failures: Vec::new(),
     };
     let outcome = all(&job, &tools, config, &request, &mut report).await;
-    let released = guard.release().await;
+    lease.release().await;
+    if let Some(e) = job.lease.error() {
+        let stored: Vec<TenantName> = report.tenants.iter().map(|done| done.tenant.clone()).collect();
+        return Err(match stored.is_empty() {
+            true => e,
+            false => e.context(format!("the backup stopped early; stored before that: {}", join(&stored))),
+        });
+    }
     outcome?;
-    released?;
     job.stop_if_cancelled()?;
     report.ended = clock::now();
     Ok(report)
@@ -211,7 +218,6 @@ async fn globals(job: &Job, tools: &Tools, report: &mut Report) -> Result<Manife
     let mut manifest = snapshot.manifest(snapshot.begun());
     manifest.release = job.release.clone();
     manifest.plain_bytes = streamed.bytes;
-    job.stop_if_cancelled()?;
-    snapshot.publish(&manifest, &job.signing).await?;
+    job.publish(&snapshot, &manifest).await?;
     Ok(manifest)
 }

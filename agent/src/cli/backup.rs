@@ -91,18 +91,19 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         print::err(&format!("{name}:"));
         print::error(e, false);
     }
-    app.print(&json(&report)?, || text(&report))?;
-    done(report.verdict())
+    let failed = report.verdict().err();
+    app.print(&json(&report, failed.as_ref())?, || text(&report))?;
+    Ok(ended(failed))
 }
 
-fn done(verdict: Result<()>) -> Result<Done> {
-    match verdict {
-        Ok(()) => Ok(Done::Complete),
-        Err(e) if e.kind() == Kind::Incomplete => {
-            print::error(&e, false);
-            Ok(Done::Incomplete)
+/// What the report said already decides the exit code.
+fn ended(failed: Option<Error>) -> Done {
+    match failed {
+        None => Done::Complete,
+        Some(e) => {
+            print::error(&e, false); // its JSON is part of the report: one document, not two
+            Done::Failed(e.kind())
         }
-        Err(e) => Err(e), // printed at the top, once
     }
 }
 
@@ -112,7 +113,7 @@ async fn base(config: &Config, request: backup::base::Request, app: &App) -> Res
     shown.finish();
     let report = report?;
     app.print(&report, || base_text(&report))?;
-    done(report.verdict())
+    Ok(ended(report.verdict().err()))
 }
 
 fn base_text(report: &backup::base::Report) -> String {
@@ -161,13 +162,16 @@ fn release(app: &App, file: Option<&Path>) -> Result<Option<ReleaseId>> {
     }
 }
 
-fn json(report: &Report) -> Result<serde_json::Value> {
+fn json(report: &Report, failed: Option<&Error>) -> Result<serde_json::Value> {
     let mut value = serde_json::to_value(report)
         .map_err(|e| Error::new(Kind::Internal, "cannot write the report").because(e))?;
     let failures = report.failures.iter().map(|(name, e)| {
         serde_json::json!({ "name": name, "kind": e.kind().slug(), "error": e.what(), "causes": e.causes() })
     });
     value["failures"] = failures.collect();
+    if let Some(e) = failed {
+        value["error"] = print::error_value(e);
+    }
     Ok(value)
 }
 
