@@ -53,26 +53,10 @@ pub struct Begun {
     pub job: Job,
     /// What the server is.
     pub server: ServerInfo,
-    /// Held until the end.
-    pub guard: Guard,
-}
-
-/// The lease on the instance: when it is lost, the job is cancelled.
-pub struct Guard {
-    lease: Lease,
-    _stops: AbortOnDropHandle<()>,
-}
-
-impl Guard {
-    /// Gives the lease back.
-    ///
-    /// # Errors
-    /// That it was lost meanwhile: what had no manifest yet does not exist.
-    pub async fn release(self) -> Result<()> {
-        let watch = self.lease.watch();
-        self.lease.release().await;
-        watch.error().map_or(Ok(()), Err)
-    }
+    /// Held until the end; when it is lost, the job is cancelled.
+    pub lease: Lease,
+    /// Cancels the job.
+    pub stops: AbortOnDropHandle<()>,
 }
 
 impl Job {
@@ -129,7 +113,7 @@ impl Job {
             cancel,
             lease: watch,
         };
-        Ok(Begun { job, server, guard: Guard { lease, _stops: stops } })
+        Ok(Begun { job, server, lease, stops })
     }
 
     /// The error of a run that was stopped.

@@ -101,7 +101,8 @@ pub async fn run(
 ) -> Result<Report> {
     let begun = clock::now();
     let (filestore, release) = (request.kinds.filestore, request.release.clone());
-    let Begun { job, server, guard } = Job::begin(config, filestore, release, progress, cancel).await?;
+    let Begun { job, server, lease, stops: _stops } =
+        Job::begin(config, filestore, release, progress, cancel).await?;
     let tools = Tools::find(&job.postgres, server.major).await?;
     let mut report = Report {
         instance: config.instance.clone(),
@@ -114,11 +115,12 @@ pub async fn run(
         failures: Vec::new(),
     };
     let outcome = all(&job, &tools, config, &request, &mut report).await;
-    if let Err(lost) = guard.release().await {
+    lease.release().await;
+    if let Some(e) = job.lease.error() {
         let stored: Vec<TenantName> = report.tenants.iter().map(|done| done.tenant.clone()).collect();
         return Err(match stored.is_empty() {
-            true => lost,
-            false => lost.context(format!("the backup stopped early; stored before that: {}", join(&stored))),
+            true => e,
+            false => e.context(format!("the backup stopped early; stored before that: {}", join(&stored))),
         });
     }
     outcome?;

@@ -93,15 +93,18 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     }
     let failed = report.verdict().err();
     app.print(&json(&report, failed.as_ref())?, || text(&report))?;
-    Ok(done(failed))
+    Ok(ended(failed))
 }
 
-/// The end of a report that was printed: its JSON holds the error already, one document, not two.
-fn done(failed: Option<Error>) -> Done {
-    failed.map_or(Done::Complete, |e| {
-        print::error(&e, false);
-        Done::Failed(e.kind())
-    })
+/// What the report said already decides the exit code.
+fn ended(failed: Option<Error>) -> Done {
+    match failed {
+        None => Done::Complete,
+        Some(e) => {
+            print::error(&e, false); // its JSON is part of the report: one document, not two
+            Done::Failed(e.kind())
+        }
+    }
 }
 
 async fn base(config: &Config, request: backup::base::Request, app: &App) -> Result<Done> {
@@ -109,14 +112,8 @@ async fn base(config: &Config, request: backup::base::Request, app: &App) -> Res
     let report = backup::base::run(config, request, shown.clone(), app.cancel.clone()).await;
     shown.finish();
     let report = report?;
-    let failed = report.verdict().err();
-    let mut value = serde_json::to_value(&report)
-        .map_err(|e| Error::new(Kind::Internal, "cannot write the report").because(e))?;
-    if let Some(e) = &failed {
-        value["error"] = print::error_value(e);
-    }
-    app.print(&value, || base_text(&report))?;
-    Ok(done(failed))
+    app.print(&report, || base_text(&report))?;
+    Ok(ended(report.verdict().err()))
 }
 
 fn base_text(report: &backup::base::Report) -> String {

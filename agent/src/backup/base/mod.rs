@@ -96,10 +96,14 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<Report> {
     let begun = clock::instant();
-    let Begun { job, server, guard } =
+    let Begun { job, server, lease, stops: _stops } =
         Job::begin(config, false, request.release.clone(), progress, cancel).await?;
-    let outcome = back_up(Arc::new(job), &server, &request).await;
-    guard.release().await?;
+    let job = Arc::new(job);
+    let outcome = back_up(job.clone(), &server, &request).await;
+    lease.release().await;
+    if let (Err(_), Some(e)) = (&outcome, job.lease.error()) {
+        return Err(e);
+    }
     let (manifest, notes) = outcome?;
     Ok(Report { manifest, seconds: begun.elapsed().as_secs_f64(), notes })
 }
@@ -164,7 +168,6 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &Request) -> Resul
         bad_page_count: copied.copied.bad_page_count,
         bad_pages: copied.copied.bad_pages,
     });
-    job.stop_if_cancelled()?;
     job.publish(&snapshot, &manifest).await?;
     let staged = copied.copied.staged;
     on_blocking_thread(move || staged.publish()).await?;
