@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Inputs};
 use crate::error::{Error, Kind, Result};
 
+mod agent;
 mod backup;
 mod cat;
 mod completions;
@@ -86,6 +87,7 @@ enum Command {
     Show(show::Args),
     Verify(verify::Args),
     Cat(cat::Args),
+    Agent(agent::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Version(version::Args),
@@ -101,6 +103,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Verify(args) => verify::run(args, app).await,
         Command::Show(args) => show::run(args, app).await,
         Command::Cat(args) => cat::run(args, app).await,
+        Command::Agent(args) => agent::run(args, app).await,
         Command::Doctor(args) => doctor::run(args, app).await,
         Command::Completions(args) => completions::run(args, app),
         Command::Version(args) => version::run(args, app),

@@ -92,6 +92,11 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("signing", "Who may write archives that restore accepts."),
     ("backup", "How backups run."),
     ("restore", "How restores run."),
+    ("agent", "The daemon, `lifeboat agent`."),
+    (
+        "schedule",
+        "What the daemon runs, and when: crontab lines (minute hour day-of-month month day-of-week). No line, no runs.",
+    ),
 ];
 
 const KIB: u64 = 1 << 10;
@@ -201,6 +206,22 @@ pub const KEYS: &[Key] = &[
     key("restore.work_dir", Takes::Path, None, "\"/var/tmp\"",
         "Where a dump is unpacked before it is loaded; without it beside the target."),
     key("restore.jobs", Takes::Integer(1, 64), Some("2"), "", "How many tables pg_restore loads at once."),
+
+    key("agent.listen", Takes::Text, Some("\"127.0.0.1:9345\""), "",
+        "The loopback address of /metrics and /healthz, or \"off\"."),
+
+    key("schedule.time_zone", Takes::Text, Some("\"UTC\""), "",
+        "The zone that the lines are in, such as \"Europe/Berlin\"; daylight saving is followed."),
+    key("schedule.backup", Takes::Text, None, "\"30 1 * * *\"", "Dumps and filestores of every tenant."),
+    key("schedule.filestore", Takes::Text, None, "\"*/15 * * * *\"", "Filestores alone, in between."),
+    key("schedule.jitter_max", Takes::Duration(0, HOUR), Some("\"2min\""), "",
+        "Runs begin up to so much later, differently on each host: many agents do not start in one second."),
+    key("schedule.deadline", Takes::Duration(MINUTE, 7 * 24 * HOUR), Some("\"12h\""), "",
+        "How long a run may take before it is stopped."),
+    key("schedule.retries_max", Takes::Integer(0, 100), Some("2"), "",
+        "How many times a run that failed is tried again, where that could help."),
+    key("schedule.retry_delay", Takes::Duration(SECOND, 24 * HOUR), Some("\"10min\""), "",
+        "How long after its end."),
 ];
 
 /// The key of this name.

@@ -15,12 +15,12 @@ use lifeboat_tests::program::workspace_root;
 const LAYERS: [&[&str]; 10] = [
     &["error"],
     &["disk", "clock"],
-    &["names", "progress"],
+    &["names", "progress", "crontab"],
     &["config"],
     &["archive", "postgres", "store"],
     &["odoo"],
     &["repository", "catalog"],
-    &["backup", "recovery", "upkeep"],
+    &["backup", "recovery", "upkeep", "daemon"],
     &["cli"],
     &["main"],
 ];

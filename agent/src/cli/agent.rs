@@ -1,0 +1,152 @@
+//! `lifeboat agent`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{App, Done};
+use crate::catalog::runs::Runs;
+use crate::catalog::state::StateDir;
+use crate::config::Config;
+use crate::crontab::Schedule;
+use crate::daemon::due::{Job, Rules};
+use crate::daemon::metrics::Metrics;
+use crate::daemon::{self, Daemon, http};
+use crate::error::{Error, Kind, Result};
+
+/// Run in the background: backups on schedules, with metrics for monitoring
+///
+/// Each line of [schedule] runs `lifeboat backup` at its times, one run at a time; a run that was
+/// missed is caught up once, one that failed is tried again where that could help, and each is recorded
+/// in the state directory. /metrics (Prometheus) and /healthz answer on agent.listen. SIGTERM stops the
+/// run that is going on, which leaves nothing half-made, and ends the agent; systemd is told when it is
+/// ready (Type=notify).
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  lifeboat agent
+  systemctl enable --now lifeboat-agent               with deploy/systemd/lifeboat-agent.service
+  curl http://127.0.0.1:9345/metrics")]
+pub struct Args {}
+
+/// Runs until it is asked to stop.
+pub async fn run(_: Args, app: &App) -> Result<Done> {
+    let config = app.config()?;
+    let jobs = jobs(&config, app);
+    if jobs.is_empty() {
+        return Err(Error::new(Kind::Config, "the agent has nothing to do: [schedule] has no line").next(
+            "write schedule.backup = \"30 1 * * *\", for instance; `lifeboat backup` runs one at once",
+        ));
+    }
+    let state = StateDir::open_for_agent(&config.state_dir, &config.instance)?;
+    let metrics = Arc::new(Metrics::default());
+    let mut runs = Runs::open(&state.runs_file()).await?;
+    for job in &jobs {
+        if let Some(ended) = runs.latest_good(job.name).await?.and_then(|run| run.ended) {
+            metrics.succeeded(job.name, ended);
+        }
+    }
+    let program = program()?;
+    let schedule = &config.schedule;
+    let daemon = Daemon {
+        program,
+        jobs,
+        rules: Rules {
+            jitter_max: schedule.jitter_max,
+            retries_max: schedule.retries_max,
+            retry_delay: schedule.retry_delay,
+        },
+        deadline: schedule.deadline,
+        salt: state.holder().to_owned(),
+        runs,
+        metrics: metrics.clone(),
+    };
+    // Whichever part ends first, with an error, ends the other in order.
+    let stop = app.cancel.child_token();
+    let pages = pages(&config, metrics, stop.clone()).await?;
+    tell_systemd(sd_notify::NotifyState::Ready);
+    tracing::info!(instance = %config.instance, "the agent is ready");
+    let until_stopped = async {
+        let done = daemon::run(daemon, stop.clone()).await;
+        stop.cancel();
+        done
+    };
+    let pages = async {
+        let done = pages.await;
+        stop.cancel();
+        done
+    };
+    let (scheduled, served) = tokio::join!(until_stopped, pages);
+    tell_systemd(sd_notify::NotifyState::Stopping);
+    scheduled.and(served)?;
+    tracing::info!("the agent has ended");
+    Ok(Done::Complete)
+}
+
+/// The pages, answering until they are stopped; nothing where they are off.
+async fn pages(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = Result<()>>> {
+    let listener = match config.agent.listen {
+        Some(address) => Some(http::listen(address).await?),
+        None => None,
+    };
+    let deadline = config.schedule.deadline;
+    Ok(async move {
+        match listener {
+            Some(listener) => http::serve(listener, metrics, deadline, stop).await,
+            None => {
+                stop.cancelled().await;
+                Ok(())
+            }
+        }
+    })
+}
+
+fn jobs(config: &Config, app: &App) -> Vec<Job> {
+    let job = |name, schedule: &Option<Schedule>, more: &[&str]| {
+        let schedule = schedule.clone()?;
+        let arguments = common(config, app).into_iter().chain(["backup".to_owned()]);
+        let arguments = arguments.chain(more.iter().map(|&word| word.to_owned())).collect();
+        Some(Job { name, schedule, arguments })
+    };
+    let schedule = &config.schedule;
+    let all = [
+        job("backup", &schedule.backup, &[]),
+        job("filestore", &schedule.filestore, &["--kind", "filestore"]),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// What every run is called with, so that it reads the configuration that the agent reads.
+fn common(config: &Config, app: &App) -> Vec<String> {
+    let mut arguments = vec!["--no-progress".to_owned()];
+    let file = (!config.file.as_os_str().is_empty()).then(|| config.file.display().to_string());
+    let flags = [
+        ("--config", file),
+        ("--repository", app.inputs.repository.clone()),
+        ("--instance", app.inputs.instance.clone()),
+    ];
+    for (flag, value) in flags {
+        arguments.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
+    }
+    arguments
+}
+
+/// This very program, also after an upgrade has replaced its file.
+fn program() -> Result<PathBuf> {
+    let program = std::env::current_exe()
+        .map_err(|e| Error::new(Kind::Io, "cannot tell where this program lies").because(e))?;
+    // Linux says "/usr/bin/lifeboat (deleted)" once the file was replaced: the new one is meant.
+    let text = program.to_string_lossy();
+    Ok(text.strip_suffix(" (deleted)").map_or(program.clone(), PathBuf::from))
+}
+
+fn tell_systemd(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}
