@@ -1,24 +1,19 @@
 //! `runbooks/break-glass.md` does what it says: its own commands, run as they stand, bring a tenant
 //! back from a repository without Lifeboat, onto another server.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and touches files as a user does
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use lifeboat_tests::compare::{assert_same, assert_same_database, tree_digest};
 use lifeboat_tests::filestore::{Seeded, make_dir};
 use lifeboat_tests::{
-    Cluster, Outcome, Program, Tenant, damage, load_real, program, real_tenants, skip, small_tenant,
+    Cluster, Outcome, Program, Tenant, damage, load_real, real_tenants, skip, small_tenant,
 };
 use tempfile::TempDir;
 
-/// How long the page may take for a real tenant on a slow machine.
-const LIMIT: Duration = Duration::from_secs(600);
-/// What the page says it needs, but for PostgreSQL's programs.
-const TOOLS: [&str; 6] = ["age", "zstd", "tar", "ssh-keygen", "sha256sum", "awk"];
+use crate::{LIMIT, page, signing_key, tools_are_here};
 
 /// A host with an agent, a server and a repository, and nothing restored yet.
 struct Site {
@@ -57,49 +52,21 @@ impl Site {
 
     /// The page's commands for `tenant`, onto `target`.
     fn break_glass(&self, target: &Cluster, tenant: &str) -> Program {
-        let config = fs::read_to_string(self.path("lifeboat.toml")).unwrap();
-        let key = config.lines().find(|line| line.trim_start().starts_with("\"ssh-ed25519")).unwrap();
         Program::at("/bin/bash".into())
             .args(["-euo", "pipefail"])
-            .arg(page(&self.path("page.sh")))
+            .arg(page("break-glass.md", self.path("page.sh")))
             .env("PATH", format!("{}:/usr/bin:/bin", target.bin_dir().display()))
             .envs(target.env())
             .env("REPO", self.path("lifeboat-repository"))
             .env("TENANT", tenant)
             .env("IDENTITY", self.path("lifeboat-identity.txt"))
-            .env("SIGNING_KEY", key.trim().trim_matches([',', '"']))
+            .env("SIGNING_KEY", signing_key(&self.path("lifeboat.toml")))
             .env("TARGET_DB", "rescued")
             .env("TARGET_DIR", self.path("rescued"))
             .env("SCRATCH", self.path("scratch"))
             .env("LOAD_GLOBALS", "yes")
             .limit(LIMIT)
     }
-}
-
-/// Writes the `sh` blocks of the page, in order, as one script.
-fn page(to: &Path) -> PathBuf {
-    let text = fs::read_to_string(program::workspace_root().join("runbooks/break-glass.md")).unwrap();
-    let (mut script, mut inside) = (String::new(), false);
-    for line in text.lines() {
-        match line {
-            "```sh" => inside = true,
-            "```" => inside = false,
-            line if inside => script.extend([line, "\n"]),
-            _ => {}
-        }
-    }
-    assert!(!inside && script.contains("pg_restore") && !script.contains("lifeboat backup"));
-    fs::write(to, script).unwrap();
-    to.to_owned()
-}
-
-/// Whether the machine has what the page needs; else the skip is told.
-fn tools_are_here() -> bool {
-    let missing: Vec<_> = TOOLS.iter().filter(|tool| !Path::new("/usr/bin").join(tool).exists()).collect();
-    if !missing.is_empty() {
-        skip::announce(module_path!(), &format!("{missing:?} not in /usr/bin"));
-    }
-    missing.is_empty()
 }
 
 fn assert_restored(site: &Site, target: &Cluster, tenant: &Tenant) {
