@@ -45,6 +45,8 @@ fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
 struct Truth {
     time: String,
     ledger: String,
+    /// The file of a table that was dropped before.
+    gone: String,
 }
 
 /// A cluster whose WAL is streamed into a site's repository.
@@ -82,6 +84,7 @@ impl Production {
         ] {
             cluster.psql("shop", sql);
         }
+        let gone = cluster.psql("shop", "select pg_relation_filepath('goes')");
         self.site.back_up(&["--kind", "base"]);
         std::thread::scope(|scope| {
             scope.spawn(|| cluster.run("pgbench", &["-n", "-c", "2", "-T", "4", "shop"]));
@@ -94,19 +97,19 @@ impl Production {
             assert_eq!(second["manifest"]["base"]["chain"].as_array().unwrap().len(), 2);
             cluster.psql("shop", insert);
         });
-        let before = self.truth();
+        let before = self.truth(&gone);
         cluster.psql("shop", "delete from ledger where n % 2 = 0");
-        let after = self.truth();
+        let after = self.truth(&gone);
         cluster.psql("shop", "create table later as select 1 n");
         [before, after]
     }
 
-    fn truth(&self) -> Truth {
+    fn truth(&self, gone: &str) -> Truth {
         // commits before and behind it have other times
         std::thread::sleep(Duration::from_millis(50));
         let time = self.cluster.psql("shop", "select clock_timestamp()");
         std::thread::sleep(Duration::from_millis(50));
-        Truth { time, ledger: self.cluster.psql("shop", DIGEST) }
+        Truth { time, ledger: self.cluster.psql("shop", DIGEST), gone: gone.to_owned() }
     }
 
     /// All is stored; agent and server are gone, and their user may read the repository.
@@ -187,6 +190,7 @@ impl<'a> Rescued<'a> {
             .arg(self.socket());
         amcheck.arg("shop").limit(LIMIT).run().ok();
         self.stop("fast").ok();
+        assert!(!self.data_dir().join(&truth.gone).exists(), "{} is not in the second backup", truth.gone);
         as_server(self.bin.join("pg_checksums")).args(["--check", "-D"]).arg(self.data_dir()).run().ok();
         let link = fs::read_dir(self.data_dir().join("pg_tblspc")).unwrap().next().unwrap().unwrap();
         assert!(fs::read_link(link.path()).unwrap().starts_with(self.dir.path().join("data.tablespaces")));
