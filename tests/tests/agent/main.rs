@@ -2,6 +2,8 @@
 //! ends when it is asked to.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, waits and listens by itself
 
+mod least_privilege;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;

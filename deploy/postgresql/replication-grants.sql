@@ -1,0 +1,14 @@
+-- On top of roles.sql, for base backups (`lifeboat backup --kind base`) and for `lifeboat agent`, which streams WAL.
+-- Reasons: docs/least-privilege.md.
+--   psql -X -v ON_ERROR_STOP=1 -d postgres -f replication-grants.sql   once an instance, as a superuser, in postgres.maintenance_database
+-- pg_hba.conf needs a line of its own, `all` does not mean replication: `local replication lifeboat peer`
+
+ALTER ROLE lifeboat REPLICATION;
+
+-- Where the data directory lies; how large databases are that it may not connect to.
+GRANT pg_read_all_settings, pg_read_all_stats TO lifeboat;
+
+-- Begin and end of a base backup; they have other names before PostgreSQL 15.
+SELECT format('GRANT EXECUTE ON FUNCTION %s TO lifeboat', oid::regprocedure) FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace
+  AND proname IN ('pg_backup_start', 'pg_backup_stop', 'pg_start_backup', 'pg_stop_backup') \gexec
