@@ -9,6 +9,8 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod crontab;
+pub mod daemon;
 pub mod disk;
 pub mod error;
 pub mod names;

@@ -10,11 +10,11 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::checks;
+use crate::accept::Acceptance;
+use crate::checks::{self, Severity};
 use crate::drill::{self, Setup};
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::publish::{self, Files};
-use crate::report::Report;
 use crate::say;
 use crate::vault::Vault;
 use crate::verdict::Verdict;
@@ -41,6 +41,11 @@ A plan is a TOML file. Paths are relative to it.
   [checks]
   extra_dir = \"checks\"                    optional; checks of your own, <area>/<ID>.sql
   timeout = \"5m\"                          of one check
+  [[accept]]                              optional, one for each check: known violations that do not fail the drill
+  check = \"ACC01\"                         a hard check
+  max = 3                                 more of them fail it
+  reason = \"three invoices of 2019\"       is part of the report
+  until = \"2027-01-31\"                    after that day, UTC, they fail it again
   [postgres]
   bin_dir = \"/usr/lib/postgresql/17/bin\"  optional; looked for by the snapshot's version
   [scratch]
@@ -100,6 +105,18 @@ struct Checks {
     json: bool,
 }
 
+/// Whether a known violation is of a check that could fail a drill.
+fn acceptable(plan: &Plan, known: &Acceptance, catalogue: &checks::Catalogue) -> Result<()> {
+    let what = match catalogue.checks.iter().find(|check| check.id == known.check) {
+        Some(check) if check.severity == Severity::Hard => return Ok(()),
+        Some(check) => format!("is a check of severity {}: it fails no drill", check.severity),
+        None => "is no check".to_owned(),
+    };
+    Err(Error::new(Kind::Config, format!("{}: accept.check: {:?} {what}", plan.file.display(), known.check))
+        .effect("no drill was run")
+        .next("restore-drill checks lists them"))
+}
+
 /// Runs the program; its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -121,6 +138,10 @@ fn run(arguments: Run) -> Result<u8, (Error, u8)> {
     plan.keep |= arguments.keep;
     plan.snapshot = arguments.snapshot.or(plan.snapshot);
     let catalogue = checks::load(plan.checks_extra_dir.as_deref()).map_err(|e| (e, USAGE))?;
+    plan.accepted
+        .iter()
+        .try_for_each(|known| acceptable(&plan, known, &catalogue))
+        .map_err(|e| (e, USAGE))?;
     let program = lifeboat_program(plan.lifeboat.as_deref()).map_err(|e| (e, USAGE))?;
     let setup = Setup { plan, catalogue, program };
     let could_not = |e| (e, Verdict::CouldNotRun.exit_code());
@@ -139,8 +160,10 @@ async fn drill(setup: &Setup, report_dir: Option<&Path>, json: bool) -> Result<u
         let opened = vault.insert(Vault::open(&setup.plan.config).await?);
         opened.choose(&setup.plan.tenant, setup.plan.snapshot.as_ref()).await
     };
-    let report = drill::run(setup, chosen, &cancel).await;
-    let stored = store(&report, vault.as_ref(), report_dir).await;
+    let mut report = drill::run(setup, chosen, &cancel).await;
+    let vault = vault.as_ref();
+    let files = Files::of(&mut report, vault.map(Vault::repository), vault.and_then(Vault::key))?;
+    let stored = store(&report.drill, &files, vault, report_dir).await;
     if json {
         let bytes = publish::json(&report)?;
         let text = String::from_utf8_lossy(&bytes);
@@ -161,11 +184,10 @@ async fn drill(setup: &Setup, report_dir: Option<&Path>, json: bool) -> Result<u
 }
 
 /// Tries every place, then tells of the first that failed.
-async fn store(report: &Report, vault: Option<&Vault>, report_dir: Option<&Path>) -> Result<()> {
-    let files = Files::of(report, vault.and_then(Vault::key))?;
+async fn store(drill: &str, files: &Files, vault: Option<&Vault>, report_dir: Option<&Path>) -> Result<()> {
     let mut first = Ok(());
     if let Some(dir) = report_dir {
-        match files.write_to(dir, &report.drill) {
+        match files.write_to(dir, drill) {
             Ok(place) => say::line(&format!("report: {}", place.display())),
             Err(e) => first = Err(e.effect("the report of this drill is not in that directory")),
         }
@@ -175,7 +197,7 @@ async fn store(report: &Report, vault: Option<&Vault>, report_dir: Option<&Path>
             say::line("report: none, since the repository could not be opened; see --report-dir")
         }
         None => {}
-        Some(vault) => match vault.publish(&report.drill, &files).await {
+        Some(vault) => match vault.publish(drill, files).await {
             Ok(place) => {
                 let signed =
                     if vault.key().is_some() { "signed" } else { "not signed: signing.key_file is not set" };

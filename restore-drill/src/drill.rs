@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::checks::Catalogue;
 use crate::plan::Plan;
 use crate::report::{self, NotChecked, Report, Stage, StageStatus, Summary};
-use crate::run_checks::Outcome;
+use crate::run_checks::{Outcome, Status};
 use crate::snapshot::Snapshot;
 use crate::stages::integrity::Integrity;
 use crate::stages::restore::{Baseline, Order};
@@ -250,6 +250,15 @@ impl<'a> Drill<'a> {
             &self.outcomes,
         );
         not_checked.extend(self.chosen.into_iter().flat_map(|chosen| chosen.passed_over));
+        for (outcome, known) in self.outcomes.iter().filter_map(|o| Some((o, o.accepted.as_ref()?))) {
+            if outcome.status == Status::Accepted {
+                let found = outcome.violations.unwrap_or(0);
+                let (id, max, day, why) = (&outcome.id, known.max, known.last_day(), &known.reason);
+                say::line(&format!(
+                    "  accepted: {id}: {found} violations (at most {max}, until {day}): {why}"
+                ));
+            }
+        }
         say_verdict(verdict, &reasons, rpo, rto);
         Report {
             schema: report::SCHEMA.to_owned(),
@@ -274,6 +283,7 @@ impl<'a> Drill<'a> {
             not_checked,
             restore_answer: self.answer,
             kept: self.kept,
+            stored: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Restore drills: what the program `restore-drill` is made of.
 
+pub mod accept;
 pub mod check_file;
 pub mod checks;
 pub mod cli;

@@ -19,6 +19,7 @@ pub fn render(report: &Report) -> String {
         .and_then(|()| measures(&mut out, report))
         .and_then(|()| stages(&mut out, report))
         .and_then(|()| failed_checks(&mut out, report))
+        .and_then(|()| accepted(&mut out, report))
         .and_then(|()| integrity(&mut out, report))
         .and_then(|()| baseline(&mut out, report))
         .and_then(|()| checks(&mut out, report))
@@ -42,6 +43,11 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
         }
     };
     writeln!(out, "{meaning}\n")?;
+    match report.summary.hard.accepted {
+        0 => {}
+        1 => writeln!(out, "One hard check found violations that the plan accepts: see below.\n")?,
+        n => writeln!(out, "{n} hard checks found violations that the plan accepts: see below.\n")?,
+    }
     for reason in &report.reasons {
         writeln!(out, "- {}", plain(reason))?;
     }
@@ -131,7 +137,21 @@ fn failed_checks(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "\n### {}: {}\n", outcome.id, plain(&outcome.title))?;
         match outcome.status {
             Status::Failed => {
-                writeln!(out, "{} violations. {}\n", outcome.violations.unwrap_or(0), plain(&outcome.reason))?
+                writeln!(
+                    out,
+                    "{} violations. {}\n",
+                    outcome.violations.unwrap_or(0),
+                    plain(&outcome.reason)
+                )?;
+                if let Some(known) = &outcome.accepted {
+                    let why = outcome.message.as_deref().unwrap_or_default();
+                    writeln!(
+                        out,
+                        "Not accepted: {} (reason given: {}).\n",
+                        plain(why),
+                        plain(&known.reason)
+                    )?;
+                }
             }
             _ => {
                 let message = outcome.message.as_deref().unwrap_or("unknown error");
@@ -143,6 +163,27 @@ fn failed_checks(out: &mut String, report: &Report) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+fn accepted(out: &mut String, report: &Report) -> std::fmt::Result {
+    let known = |o: &Outcome| o.accepted.clone().filter(|_| o.status != Status::Failed);
+    let known: Vec<_> = report.checks.iter().filter_map(|o| Some((o, known(o)?))).collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n## Accepted by the plan\n\n| check | rule | found | at most | until | reason |")?;
+    writeln!(out, "|---|---|---:|---:|---|---|")?;
+    for (outcome, known) in &known {
+        let found = outcome.violations.map_or_else(|| "not looked at".to_owned(), |n| n.to_string());
+        let (title, reason) = (plain(&outcome.title), plain(&known.reason));
+        let (id, max, day) = (&outcome.id, known.max, known.last_day());
+        writeln!(out, "| {id} | {title} | {found} | {max} | {day} | {reason} |")?;
+    }
+    let samples: Vec<&String> = known.iter().flat_map(|(outcome, _)| &outcome.samples).collect();
+    if !samples.is_empty() {
+        writeln!(out, "\nThe first of them:\n")?;
+    }
+    samples.iter().try_for_each(|sample| writeln!(out, "- {}", code(sample)))
 }
 
 fn integrity(out: &mut String, report: &Report) -> std::fmt::Result {
@@ -190,12 +231,15 @@ fn checks(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.checks.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n## Checks\n\n| severity | all | passed | failed | noted | skipped | error |")?;
-    writeln!(out, "|---|---:|---:|---:|---:|---:|---:|")?;
+    writeln!(
+        out,
+        "\n## Checks\n\n| severity | all | passed | failed | accepted | noted | skipped | error |"
+    )?;
+    writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---:|")?;
     let row = |name: &str, t: Tally| {
         format!(
-            "| {name} | {} | {} | {} | {} | {} | {} |",
-            t.all, t.passed, t.failed, t.noted, t.skipped, t.error
+            "| {name} | {} | {} | {} | {} | {} | {} | {} |",
+            t.all, t.passed, t.failed, t.accepted, t.noted, t.skipped, t.error
         )
     };
     let summary = report.summary;
@@ -268,6 +312,7 @@ mod tests {
             violations: Some(2),
             samples: vec!["12 `S00012`\n# not a heading".into()],
             message: None,
+            accepted: None,
             ms: 3,
         };
         let checks = vec![
@@ -312,6 +357,7 @@ mod tests {
             }],
             restore_answer: None,
             kept: Some("/var/tmp/x".into()),
+            stored: None,
         }
     }
 
@@ -330,7 +376,7 @@ mod tests {
             "2 violations. Because \\<b\\>it\\</b\\> matters.\n",
             "- ``12 `S00012` # not a heading``\n",
             "| missing | 1 |\n",
-            "| hard | 2 | 1 | 1 | 0 | 0 | 0 |\n",
+            "| hard | 2 | 1 | 1 | 0 | 0 | 0 | 0 |\n",
             "| ABC02 | base | 2 | rule ABC02 of a_b \\| c |\n",
             "| business transactions | Odoo was not started |\n",
             "| restored data | **kept** in /var/tmp/x |\n",

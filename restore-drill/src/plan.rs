@@ -13,6 +13,8 @@ use lifeboat::names::{SnapshotId, TenantName};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::accept::{Acceptance, end_of_day};
+
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const CHECK_TIMEOUT: Duration = Duration::from_secs(300);
 const CHECK_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -36,6 +38,8 @@ pub struct Plan {
     pub rto: Option<Duration>,
     /// A directory with checks of the customer's own.
     pub checks_extra_dir: Option<PathBuf>,
+    /// Known violations of hard checks; one entry a check at the most.
+    pub accepted: Vec<Acceptance>,
     /// Limit of one check.
     pub check_timeout: Duration,
     /// Where `initdb` and `postgres` are; looked for where `None`.
@@ -59,6 +63,8 @@ struct Raw {
     #[serde(default)]
     checks: RawChecks,
     #[serde(default)]
+    accept: Vec<RawAccept>,
+    #[serde(default)]
     postgres: RawPostgres,
     #[serde(default)]
     scratch: RawScratch,
@@ -78,6 +84,15 @@ struct RawObjective {
 struct RawChecks {
     extra_dir: Option<Spanned<String>>,
     timeout: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAccept {
+    check: Spanned<String>,
+    max: Spanned<u64>,
+    reason: Spanned<String>,
+    until: Spanned<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -124,6 +139,7 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
         rpo: raw.objective.rpo.map(|value| source.duration(value)).transpose()?,
         rto: raw.objective.rto.map(|value| source.duration(value)).transpose()?,
         checks_extra_dir: raw.checks.extra_dir.map(place).transpose()?,
+        accepted: source.accepted(raw.accept)?,
         check_timeout: match raw.checks.timeout {
             None => CHECK_TIMEOUT,
             Some(value) => source.bounded(value, CHECK_TIMEOUT_MAX)?,
@@ -173,6 +189,33 @@ impl Source<'_> {
         Ok(beside.join(value.as_ref()))
     }
 
+    fn accepted(&self, raw: Vec<RawAccept>) -> Result<Vec<Acceptance>> {
+        let mut accepted: Vec<Acceptance> = Vec::new();
+        for RawAccept { check, max, reason, until } in raw {
+            if accepted.iter().any(|other| other.check == *check.as_ref()) {
+                let what = format!("{:?} is accepted twice", check.as_ref());
+                return Err(self.wrong(check.span().start, &what));
+            }
+            if *max.as_ref() == 0 {
+                return Err(self.wrong(max.span().start, "0 accepts nothing"));
+            }
+            if reason.as_ref().trim().is_empty() {
+                return Err(self.wrong(reason.span().start, "say why these violations are accepted"));
+            }
+            let Some(end) = end_of_day(until.as_ref()) else {
+                let what = format!("{:?} is not a day such as 2027-01-31", until.as_ref());
+                return Err(self.wrong(until.span().start, &what));
+            };
+            accepted.push(Acceptance {
+                check: check.into_inner(),
+                max: max.into_inner(),
+                reason: reason.into_inner(),
+                until: end,
+            });
+        }
+        Ok(accepted)
+    }
+
     fn duration(&self, value: Spanned<String>) -> Result<Duration> {
         self.bounded(value, Duration::from_secs(3650 * 86_400))
     }
@@ -213,7 +256,7 @@ fn place_of(text: &str, offset: usize) -> (usize, Option<String>) {
     let line = before.matches('\n').count() + 1;
     let section = |line: &str| {
         let inner = line.trim().strip_prefix('[')?.split_once(']')?.0;
-        Some(inner.trim().to_owned())
+        Some(inner.trim_start_matches('[').trim().to_owned())
     };
     let this = text.lines().nth(line - 1).unwrap_or_default();
     let Some((key, _)) = this.split_once('=') else { return (line, section(this)) };
@@ -253,6 +296,27 @@ mod tests {
         assert_eq!((plan.rpo, plan.rto, plan.keep), (None, None, false));
         assert_eq!(plan.scratch_dir, Path::new(SCRATCH_DIR));
         assert_eq!(plan.check_timeout, CHECK_TIMEOUT);
+    }
+
+    #[test]
+    fn known_violations_need_a_number_a_reason_and_an_end() {
+        let known = "[[accept]]\ncheck = \"ACC01\"\nmax = 3\nreason = \"of 2019\"\nuntil = \"2027-01-31\"\n";
+        let two = "config = \"c\"\ntenant = \"shop\"\n";
+        let plan = of(&format!("{two}{known}")).unwrap();
+        assert_eq!((plan.accepted[0].max, plan.accepted[0].last_day().as_str()), (3, "2027-01-31"));
+        for (from, to, said) in [
+            ("max = 3", "max = 0", "line 5: accept.max: 0 accepts nothing"),
+            ("max = 3", "max = -1", "line 5: accept.max: invalid value"),
+            ("max = 3\n", "", "missing field `max`"),
+            ("of 2019", " ", "line 6: accept.reason: say why"),
+            ("2027-01-31", "next year", "line 7: accept.until: \"next year\" is not a day"),
+            ("until = \"2027-01-31\"\n", "", "missing field `until`"),
+        ] {
+            let error = of(&format!("{two}{}", known.replacen(from, to, 1))).unwrap_err();
+            assert!(error.what().contains(said), "{:?} should say {said:?}", error.what());
+        }
+        let twice = of(&format!("{two}{known}{known}")).unwrap_err();
+        assert!(twice.what().contains("line 9: accept.check: \"ACC01\" is accepted twice"), "{twice:?}");
     }
 
     #[test]

@@ -3,19 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
+use lifeboat::archive::digest::Sha256;
+use lifeboat::archive::drill::{JSON, MARKDOWN, SIGNATURE, Stored};
+use lifeboat::archive::manifest::Object;
 use lifeboat::archive::signature::SigningKey;
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
+use lifeboat::repository::Repository;
 
 use crate::markdown;
 use crate::report::Report;
-
-/// The report for machines; it is what is signed.
-pub const JSON: &str = "report.json";
-/// Its signature, as `ssh-keygen -Y verify -n lifeboat` reads it.
-pub const SIGNATURE: &str = "report.json.sig";
-/// The report for people.
-pub const MARKDOWN: &str = "report.md";
 
 /// A report as files, in the order in which they are written: `report.json` last, so that a report
 /// is whole where that is.
@@ -26,13 +23,30 @@ pub struct Files {
 }
 
 impl Files {
-    /// Renders a report, and signs it where there is a key.
+    /// Renders a report, notes in it what goes with it and where it belongs, and signs it where
+    /// there is a key: the signature covers the report for people through its digest.
     ///
     /// # Errors
     /// [`Kind::Internal`] where it cannot be written as JSON or signed.
-    pub fn of(report: &Report, key: Option<&SigningKey>) -> Result<Files> {
-        let json = json(report)?;
+    pub fn of(
+        report: &mut Report,
+        repository: Option<&Repository>,
+        key: Option<&SigningKey>,
+    ) -> Result<Files> {
         let mut files = vec![(MARKDOWN, markdown::render(report).into_bytes())];
+        let object = |(name, data): &(&str, Vec<u8>)| Object {
+            name: (*name).to_owned(),
+            bytes: data.len() as u64,
+            sha256: Sha256::of(data),
+            frames: Vec::new(),
+        };
+        report.stored = Some(Stored {
+            repository: repository.map(|repository| repository.id().to_owned()),
+            instance: repository.map(|repository| repository.instance().clone()),
+            signed: key.is_some(),
+            files: files.iter().map(object).collect(),
+        });
+        let json = json(report)?;
         if let Some(key) = key {
             files.push((SIGNATURE, key.sign(&json)?.into_bytes()));
         }

@@ -1,6 +1,7 @@
 //! The report of a drill: everything that was found, in a form for machines. `markdown` renders it
 //! for people; neither says anything that the other does not.
 
+use lifeboat::archive::drill::Stored;
 use lifeboat::clock::Timestamp;
 use lifeboat::names::TenantName;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,9 @@ pub struct Report {
     pub restore_answer: Option<Value>,
     /// The scratch directory, where the plan asked to keep it.
     pub kept: Option<String>,
+    /// Where the report belongs and what lies beside it, once it is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Stored>,
 }
 
 /// How a stage ended.
@@ -112,6 +116,9 @@ pub struct Tally {
     pub passed: u64,
     /// Hard ones that found violations.
     pub failed: u64,
+    /// Hard ones that found no more violations than the plan accepts.
+    #[serde(default)]
+    pub accepted: u64,
     /// Base and info ones that found some.
     pub noted: u64,
     /// Did not apply.
@@ -145,6 +152,7 @@ impl Summary {
             *match outcome.status {
                 Status::Passed => &mut tally.passed,
                 Status::Failed => &mut tally.failed,
+                Status::Accepted => &mut tally.accepted,
                 Status::Noted => &mut tally.noted,
                 Status::Skipped => &mut tally.skipped,
                 Status::Error => &mut tally.error,

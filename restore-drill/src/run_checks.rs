@@ -9,6 +9,7 @@ use lifeboat::error::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, Row, SqlSafeStr, Statement, TypeInfo};
 
+use crate::accept::Acceptance;
 use crate::checks::{Catalogue, Check, Severity};
 use crate::schema::Schema;
 
@@ -28,6 +29,8 @@ pub enum Status {
     Passed,
     /// A hard check found violations.
     Failed,
+    /// A hard check found violations, no more than the plan accepts: reported, not failing.
+    Accepted,
     /// A base or info check found violations: reported, never failing.
     Noted,
     /// Not for this series, or something that it requires is missing. Never counted as passed.
@@ -55,8 +58,11 @@ pub struct Outcome {
     pub violations: Option<u64>,
     /// The first of them in the order of their text, cut at 200 characters.
     pub samples: Vec<String>,
-    /// Why it was skipped, or the error.
+    /// Why it was skipped, or the error, or what the plan's acceptance has to do with it.
     pub message: Option<String>,
+    /// What the plan accepts of it.
+    #[serde(default)]
+    pub accepted: Option<Acceptance>,
     /// Milliseconds taken.
     pub ms: u64,
 }
@@ -230,6 +236,7 @@ fn outcome(check: &Check, ended: Ended, took: Duration) -> Outcome {
         violations,
         samples,
         message,
+        accepted: None,
         ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     }
 }

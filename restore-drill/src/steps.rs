@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use lifeboat::clock;
+use lifeboat::clock::{self, Timestamp};
 use lifeboat::error::{Error, Result};
 use lifeboat::names::bytes_text;
 use tokio_util::sync::CancellationToken;
 
+use crate::accept::Acceptance;
 use crate::drill::{Chosen, Setup};
 use crate::plan::Plan;
 use crate::report::Summary;
@@ -91,14 +92,34 @@ pub(crate) async fn look(place: &Place, snapshot: &Snapshot) -> Result<(Integrit
 /// Runs the business checks.
 pub(crate) async fn check(place: &Place, setup: &Setup) -> Result<(Vec<Outcome>, String)> {
     let mut connection = place.connect(DATABASE).await?;
-    let outcomes = run_checks::run(&mut connection, &setup.catalogue, setup.plan.check_timeout).await?;
+    let mut outcomes = run_checks::run(&mut connection, &setup.catalogue, setup.plan.check_timeout).await?;
+    accept(&mut outcomes, &setup.plan.accepted, clock::now());
     let hard = Summary::of(&outcomes).hard;
     let noted = outcomes.iter().filter(|outcome| outcome.status == Status::Noted).count();
     let note = format!(
-        "{} of {} hard checks passed, {} failed, {} skipped, {} in error; {noted} others noted",
-        hard.passed, hard.all, hard.failed, hard.skipped, hard.error
+        "{} of {} hard checks passed, {} failed, {} accepted, {} skipped, {} in error; {noted} others noted",
+        hard.passed, hard.all, hard.failed, hard.accepted, hard.skipped, hard.error
     );
     Ok((outcomes, note))
+}
+
+/// Holds what hard checks found against what the plan accepts.
+fn accept(outcomes: &mut [Outcome], accepted: &[Acceptance], now: Timestamp) {
+    for outcome in outcomes {
+        let Some(known) = accepted.iter().find(|known| known.check == outcome.id) else { continue };
+        outcome.accepted = Some(known.clone());
+        match (outcome.status, outcome.violations) {
+            (Status::Failed, Some(violations)) => match known.refuses(violations, now) {
+                None => outcome.status = Status::Accepted,
+                Some(why) => outcome.message = Some(why),
+            },
+            (Status::Passed, _) => {
+                let what = format!("the plan accepts {} violations, and there is none any more", known.max);
+                outcome.message = Some(what);
+            }
+            _ => {} // skipped or in error: nothing was found that could be accepted
+        }
+    }
 }
 
 /// First line, causes and effect of an error, for a table cell.

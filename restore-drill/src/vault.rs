@@ -40,6 +40,11 @@ impl Vault {
         Ok(Vault { repository: Repository::configured(&config).await?, trust, key })
     }
 
+    /// The repository itself.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
     /// The key that reports are signed with.
     pub fn key(&self) -> Option<&SigningKey> {
         self.key.as_ref()

@@ -136,7 +136,9 @@ fn failures(facts: &Facts) -> Vec<String> {
         match (outcome.status, outcome.violations) {
             (Status::Failed, violations) => {
                 let count = violations.unwrap_or(0);
-                reasons.push(format!("check {}: {count} violations of \"{}\"", outcome.id, outcome.title));
+                let why = outcome.message.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+                reasons
+                    .push(format!("check {}: {count} violations of \"{}\"{why}", outcome.id, outcome.title));
             }
             (Status::Error, _) => {
                 let message = outcome.message.as_deref().unwrap_or("unknown error");
@@ -160,8 +162,9 @@ fn unknowns(facts: &Facts) -> Vec<String> {
     if facts.baseline.is_none() {
         reasons.push("the restore did not compare with the baseline of the backup".to_owned());
     }
-    let hard_passed = |o: &&Outcome| o.severity == Severity::Hard && o.status == Status::Passed;
-    if !facts.outcomes.iter().any(|o| hard_passed(&o)) && failures(facts).is_empty() {
+    let ran =
+        |o: &Outcome| o.severity == Severity::Hard && matches!(o.status, Status::Passed | Status::Accepted);
+    if !facts.outcomes.iter().any(ran) && failures(facts).is_empty() {
         reasons.push("not one hard check could be run: is this an Odoo database?".to_owned());
     }
     reasons
@@ -194,6 +197,7 @@ mod tests {
             violations: Some(2),
             samples: Vec::new(),
             message: None,
+            accepted: None,
             ms: 1,
         }
     }
@@ -235,6 +239,7 @@ mod tests {
     fn all_well_passes_and_exactly_on_the_objective_is_met() {
         assert_eq!(judged(|_| {}), (Verdict::Passed, Vec::new()));
         let noted = |all: &mut Everything| {
+            all.outcomes.push(outcome(Severity::Hard, Status::Accepted));
             all.outcomes.push(outcome(Severity::Base, Status::Noted));
             all.outcomes.push(outcome(Severity::Info, Status::Error));
             all.outcomes.push(outcome(Severity::Hard, Status::Skipped));

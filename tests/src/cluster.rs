@@ -30,7 +30,7 @@ pub const SUPERUSER: &str = "postgres";
 /// What a test may want to differ from a plain cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The PostgreSQL major version; the newest installed one when absent.
+    /// The PostgreSQL major version; the newest packaged one when absent.
     pub major: Option<u32>,
     /// Ask everybody for this password (SCRAM), on the socket too. Without it everybody is trusted.
     pub password: Option<String>,
@@ -52,7 +52,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster of the newest installed major version.
+    /// A cluster of the newest packaged major version.
     pub fn start_default() -> Cluster {
         Cluster::with(Options::default())
     }

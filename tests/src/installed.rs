@@ -5,7 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Names a directory with server and client programs: `TEST_PG_BIN_17=/opt/pg17/bin`.
+/// Names a directory with server and client programs: `TEST_PG_BIN_17=/opt/pg17/bin`. It is for
+/// the tests that go through all majors: the others run on what the programs find by themselves.
 const VARIABLE: &str = "TEST_PG_BIN_";
 /// The oldest and the newest major version that is looked for.
 const MAJORS: std::ops::RangeInclusive<u32> = 13..=30;
@@ -24,13 +25,15 @@ pub fn available_majors() -> Vec<u32> {
     MAJORS.filter(|major| locate(*major).is_some()).collect()
 }
 
-/// The installed version of this major, or the newest.
+/// The installed version of this major; without one, the newest that is installed as a package,
+/// where there is none the newest that a variable names.
 ///
 /// # Panics
 /// When there is none.
 pub fn find(major: Option<u32>) -> Installed {
     let majors = available_majors();
-    let Some(major) = major.or(majors.last().copied()) else {
+    let packages = majors.iter().copied().filter(|major| packaged(*major).is_some());
+    let Some(major) = major.or(packages.max()).or(majors.last().copied()) else {
         panic!("no PostgreSQL server found: install one (apt install postgresql) or set {VARIABLE}<major>");
     };
     let bin_dir = locate(major)
@@ -40,11 +43,16 @@ pub fn find(major: Option<u32>) -> Installed {
 
 fn locate(major: u32) -> Option<PathBuf> {
     let named = std::env::var_os(format!("{VARIABLE}{major}")).map(PathBuf::from);
-    let packaged = [format!("/usr/lib/postgresql/{major}/bin"), format!("/usr/pgsql-{major}/bin")];
-    named
-        .into_iter()
-        .chain(packaged.map(PathBuf::from))
-        .find(|dir| dir.join("postgres").exists() && dir.join("initdb").exists())
+    named.filter(|dir| holds_a_server(dir)).or_else(|| packaged(major))
+}
+
+fn packaged(major: u32) -> Option<PathBuf> {
+    let places = [format!("/usr/lib/postgresql/{major}/bin"), format!("/usr/pgsql-{major}/bin")];
+    places.into_iter().map(PathBuf::from).find(|dir| holds_a_server(dir))
+}
+
+fn holds_a_server(dir: &Path) -> bool {
+    dir.join("postgres").exists() && dir.join("initdb").exists()
 }
 
 /// Who runs the servers: PostgreSQL refuses root.

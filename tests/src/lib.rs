@@ -22,6 +22,7 @@ pub mod site;
 pub mod skip;
 pub mod small_disk;
 pub mod tenant;
+pub mod terminal;
 
 pub use cluster::{Cluster, Options};
 pub use installed::available_majors;

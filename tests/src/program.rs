@@ -90,7 +90,19 @@ impl Program {
         self
     }
 
-    fn command(&self) -> Command {
+    /// The same in a session of its own: without a terminal, whoever runs the tests.
+    pub fn without_terminal(self) -> Program {
+        self.in_session("--wait")
+    }
+
+    /// Wrapped in util-linux's `setsid` with this option, and `--wait`.
+    pub(crate) fn in_session(self, option: &str) -> Program {
+        let own = [OsString::from(option), "--wait".into(), self.path.into()];
+        let args = own.into_iter().chain(self.args).collect();
+        Program { path: PathBuf::from("/usr/bin/setsid"), args, ..self }
+    }
+
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.args).env_clear();
         for name in ["PATH", "TMPDIR", "LLVM_PROFILE_FILE"] {

@@ -213,7 +213,7 @@ impl<R: BufRead> IndexReader<R> {
         let n = (&mut self.input)
             .take(LINE_BYTES_MAX)
             .read_until(b'\n', &mut self.line)
-            .map_err(|e| Error::carried(Kind::Io, format!("cannot read index {}", self.name), e))?;
+            .map_err(|e| Error::carried(Kind::Integrity, format!("cannot read index {}", self.name), e))?;
         if n > 0 && self.line.pop() != Some(b'\n') {
             return Err(self.bad("it does not end"));
         }

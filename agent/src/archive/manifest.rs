@@ -13,6 +13,12 @@ use crate::names::{InstanceName, Lsn, ReleaseId, SnapshotId, TenantName};
 pub const NAME: &str = "manifest.json";
 /// The name of its signature, stored just before it.
 pub const SIGNATURE_NAME: &str = "manifest.json.sig";
+/// The name of a dump's sealed baseline.
+pub const BASELINE: &str = "baseline.zst.age";
+/// The file of a dump's archive: what pg_restore reads.
+pub const DUMP_PATH: &str = "dump.pgc";
+/// The file of a globals' archive: what psql reads.
+pub const GLOBALS_PATH: &str = "globals.sql";
 /// Largest manifest that is read.
 pub const BYTES_MAX: u64 = 64 << 20;
 /// The version of the archive format that this program writes and the newest that it reads.
@@ -274,6 +280,13 @@ impl Manifest {
         self.objects.iter().find(|o| o.name == name).ok_or_else(|| {
             Error::new(Kind::Integrity, format!("the manifest of snapshot {} names no {name}", self.id))
         })
+    }
+
+    /// The other snapshots that it names and cannot be restored without, each perhaps twice.
+    pub fn needs(&self) -> impl Iterator<Item = &SnapshotId> + Clone {
+        let link = self.dump.iter().filter_map(|dump| dump.filestore.as_ref()).map(|link| &link.snapshot);
+        let parts = self.filestore.iter().flat_map(|facts| facts.index_chain.iter().chain(&facts.sources));
+        link.chain(parts).filter(|id| **id != self.id)
     }
 
     /// Stored size of all objects.

@@ -3,6 +3,7 @@
 //! version are committed and must decode for ever.
 
 pub mod digest;
+pub mod drill;
 pub mod index;
 pub mod manifest;
 pub mod pack;

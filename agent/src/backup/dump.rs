@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::manifest::{DUMP_PATH, GLOBALS_PATH};
 use crate::backup::job::{Job, on_blocking_thread};
 use crate::backup::pace::Pace;
 use crate::backup::stream::{self, Streamed};
@@ -19,11 +20,6 @@ use crate::postgres::globals::GlobalsDump;
 use crate::postgres::readback::ReadBack;
 use crate::postgres::tools::Tools;
 use crate::repository::writer::SnapshotWriter;
-
-/// The dump's name in the archive.
-pub const DUMP_PATH: &str = "dump.pgc";
-/// The globals' name in the archive.
-pub const GLOBALS_PATH: &str = "globals.sql";
 
 /// A dump that is whole, in packs; nothing is published yet.
 pub struct Dumped {

@@ -1,6 +1,6 @@
 //! What a backup run works with: everything opened and checked once.
 
-use crate::archive::manifest::Origin;
+use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::seal::Recipients;
 use crate::archive::signature::SigningKey;
 use crate::catalog::state::StateDir;
@@ -10,7 +10,8 @@ use crate::names::ReleaseId;
 use crate::postgres::connect::PostgresOptions;
 use crate::progress::Progress;
 use crate::repository::Repository;
-use crate::repository::writer::PackSettings;
+use crate::repository::lease::Watch;
+use crate::repository::writer::{PackSettings, SnapshotWriter};
 use tokio_util::sync::CancellationToken;
 
 /// A run in progress.
@@ -37,12 +38,20 @@ pub struct Job {
     pub progress: Progress,
     /// Ends the run.
     pub cancel: CancellationToken,
+    /// The right to write.
+    pub lease: Watch,
 }
 
 impl Job {
-    /// The error of a run that was stopped: asked just before each manifest.
+    /// The error of a run that was stopped.
     pub fn stop_if_cancelled(&self) -> Result<()> {
         crate::backup::pace::Pace::new(None, self.cancel.clone()).stop_if_cancelled()
+    }
+
+    /// Makes a snapshot exist, unless the run was stopped or has lost its lease.
+    pub async fn publish(&self, snapshot: &SnapshotWriter, manifest: &Manifest) -> Result<()> {
+        self.stop_if_cancelled()?;
+        self.lease.while_held(snapshot.publish(manifest, &self.signing)).await
     }
 
     /// How packs are made.

@@ -123,8 +123,9 @@ pub async fn run(
     let tools = Tools::find(&postgres, server.major).await?;
     let lease = Lease::take(&repository, state.holder()).await?;
     let cancel = cancel.child_token();
-    let (lost, stop) = (lease.lost().clone(), cancel.clone());
-    let _watch = AbortOnDropHandle::new(tokio::spawn(async move {
+    let watch = lease.watch();
+    let (lost, stop) = (watch.lost().clone(), cancel.clone());
+    let _stops = AbortOnDropHandle::new(tokio::spawn(async move {
         lost.cancelled().await;
         stop.cancel();
     }));
@@ -149,6 +150,7 @@ pub async fn run(
         release: request.release.clone(),
         progress,
         cancel,
+        lease: watch.clone(),
     };
     let mut report = Report {
         instance: config.instance.clone(),
@@ -161,14 +163,15 @@ pub async fn run(
         failures: Vec::new(),
     };
     let outcome = all(&job, &tools, config, &request, &mut report).await;
-    let lost = lease.lost().is_cancelled();
     lease.release().await;
-    outcome?;
-    if lost {
-        return Err(Error::new(Kind::Busy, "the lease on the instance was lost during the backup")
-            .effect("what had no manifest yet does not count")
-            .next("look who else backs up this instance, then run again"));
+    if let Some(e) = watch.error() {
+        let stored: Vec<TenantName> = report.tenants.iter().map(|done| done.tenant.clone()).collect();
+        return Err(match stored.is_empty() {
+            true => e,
+            false => e.context(format!("the backup stopped early; stored before that: {}", join(&stored))),
+        });
     }
+    outcome?;
     job.stop_if_cancelled()?;
     report.ended = clock::now();
     Ok(report)
@@ -263,7 +266,6 @@ async fn globals(job: &Job, tools: &Tools, report: &mut Report) -> Result<Manife
     let mut manifest = snapshot.manifest(snapshot.begun());
     manifest.release = job.release.clone();
     manifest.plain_bytes = streamed.bytes;
-    job.stop_if_cancelled()?;
-    snapshot.publish(&manifest, &job.signing).await?;
+    job.publish(&snapshot, &manifest).await?;
     Ok(manifest)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::manifest::{DumpFacts, FilestoreLink, Manifest, MissingFile, SnapshotKind};
+use crate::archive::manifest::{BASELINE, DumpFacts, FilestoreLink, Manifest, MissingFile, SnapshotKind};
 use crate::backup::dump::{self, Dumped};
 use crate::backup::filestore::{self, Failure, Sync, Synced, open_known};
 use crate::backup::job::{Job, on_blocking_thread};
@@ -27,8 +27,6 @@ use crate::postgres::snapshot::SnapshotSession;
 use crate::postgres::tools::Tools;
 use crate::repository::writer::SnapshotWriter;
 
-/// The sealed baseline's name in the snapshot of a dump.
-pub const BASELINE: &str = "baseline.zst.age";
 /// A point whose files were deleted meanwhile is taken anew this often.
 const POINTS_MAX: u32 = 3;
 
@@ -301,8 +299,7 @@ async fn publish_filestore(
     manifest.parent = synced.parent;
     manifest.plain_bytes = synced.plain_bytes;
     manifest.filestore = Some(synced.facts);
-    job.stop_if_cancelled()?;
-    snapshot.publish(&manifest, &job.signing).await?;
+    job.publish(snapshot, &manifest).await?;
     // Only now: a known filestore must never speak of a snapshot that does not exist.
     synced.staged.publish(&synced.known)?;
     Ok(manifest)
@@ -349,7 +346,6 @@ async fn publish_dump(
     manifest.lsn = Some(lsn);
     manifest.plain_bytes = facts.bytes;
     manifest.dump = Some(facts);
-    job.stop_if_cancelled()?;
-    snapshot.publish(&manifest, &job.signing).await?;
+    job.publish(snapshot, &manifest).await?;
     Ok(manifest)
 }

@@ -2,4 +2,5 @@
 //! then reads everything again and says so.
 
 pub mod known;
+pub mod runs;
 pub mod state;

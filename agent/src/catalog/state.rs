@@ -20,15 +20,36 @@ impl StateDir {
     /// # Errors
     /// `Busy` while another process of this host works on the instance.
     pub fn open(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
-        let dir = state_dir.join(instance.as_str());
-        disk::create_private_dir(&dir.join("filestore"))?;
-        let lock = disk::try_lock(&dir.join("lock"))?.ok_or_else(|| {
+        StateDir::locked(state_dir, instance, "lock", || {
             Error::new(Kind::Busy, format!("another lifeboat works on instance {instance} on this host"))
-                .because(format!("it holds the lock {}", dir.join("lock").display()))
                 .effect("nothing was stored by this run; the other one goes on")
                 .safe("running again later is safe")
                 .next("wait for it to end; ps -C lifeboat shows it")
-        })?;
+        })
+    }
+
+    /// The same for `lifeboat agent`, with a lock of its own: backups run beside it.
+    ///
+    /// # Errors
+    /// `Busy` while another agent of this host works on the instance.
+    pub fn open_for_agent(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
+        StateDir::locked(state_dir, instance, "agent.lock", || {
+            Error::new(Kind::Busy, format!("another agent works on instance {instance} on this host"))
+                .next("systemctl status lifeboat-agent, or ps -C lifeboat, shows it")
+        })
+    }
+
+    fn locked(
+        state_dir: &Path,
+        instance: &InstanceName,
+        lock: &str,
+        busy: impl FnOnce() -> Error,
+    ) -> Result<StateDir> {
+        let dir = state_dir.join(instance.as_str());
+        disk::create_private_dir(&dir.join("filestore"))?;
+        let lock = dir.join(lock);
+        let lock = disk::try_lock(&lock)?
+            .ok_or_else(|| busy().because(format!("it holds the lock {}", lock.display())))?;
         let holder_file = dir.join("holder");
         let holder = match disk::read_text(&holder_file, 1000) {
             Ok(holder) if holder.trim().len() == 32 => holder.trim().to_owned(),
@@ -48,6 +69,11 @@ impl StateDir {
     /// Random id of this directory, for the repository's lease.
     pub fn holder(&self) -> &str {
         &self.holder
+    }
+
+    /// The record of scheduled runs.
+    pub fn runs_file(&self) -> PathBuf {
+        self.dir.join("runs.sqlite")
     }
 
     /// Where the known filestore of a tenant is kept.

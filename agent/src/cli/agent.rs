@@ -1,27 +1,195 @@
 //! `lifeboat agent`.
 
-use super::{App, Done};
-use crate::error::Result;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{App, Done, print};
+use crate::catalog::runs::Runs;
+use crate::catalog::state::StateDir;
+use crate::clock;
+use crate::config::Config;
+use crate::crontab::Schedule;
+use crate::daemon::due::{Job, Rules};
+use crate::daemon::metrics::Metrics;
+use crate::daemon::{self, Daemon, http};
+use crate::error::{Error, Kind, Result};
 use crate::wal::stream;
 
-/// Stream WAL into the repository, for as long as it runs
+/// How long after a failure that does not pass by itself streaming is tried again.
+const STREAM_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Run in the background: WAL as it is written, backups on schedules, metrics for monitoring
 ///
-/// A replication client with a slot of its own (wal.slot, made when it is not there): what the
-/// server writes is stored within about a second, in pieces while a segment grows. The server is
-/// told that WAL is flushed only when the repository holds it, so the slot's name in
-/// synchronous_standby_names makes commits wait for that. What passes by itself (a restart, a store
-/// that refuses) is waited out. SIGTERM ends it well. The role needs REPLICATION.
+/// With wal.stream it is a replication client with a slot of its own (wal.slot, made when it is not
+/// there): what the server writes is stored within about a second, in pieces while a segment grows. The
+/// server is told that WAL is flushed only when the repository holds it, so the slot's name in
+/// synchronous_standby_names makes commits wait for that. Restarts and a store that refuses are waited out.
+///
+/// Each line of [schedule] runs `lifeboat backup` at its times, one run at a time; a run that was
+/// missed is caught up once, one that failed is tried again where that could help, and each is recorded
+/// in the state directory. /metrics (Prometheus) and /healthz answer on agent.listen. SIGTERM stops the
+/// run that is going on, which leaves nothing half-made, and ends the agent; systemd is told when it is
+/// ready (Type=notify).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat agent
-  lifeboat agent -v --no-progress          as a service: every connection in the log")]
+  systemctl enable --now lifeboat-agent               with deploy/systemd/lifeboat-agent.service
+  curl http://127.0.0.1:9345/metrics")]
 pub struct Args {}
 
-/// Streams until it is asked to stop.
+/// Runs until it is asked to stop.
 pub async fn run(_: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
-    let shown = app.progress("WAL", None);
-    stream::run(&config, shown.clone(), &app.cancel).await?;
+    let jobs = jobs(&config, app);
+    if jobs.is_empty() && !config.wal.stream {
+        return Err(Error::new(Kind::Config, "the agent has nothing to do: [schedule] has no line, and wal.stream is off").next(
+            "write schedule.backup = \"30 1 * * *\", for instance, or wal.stream = true; `lifeboat backup` runs one at once",
+        ));
+    }
+    let scheduled = !jobs.is_empty();
+    let state = StateDir::open_for_agent(&config.state_dir, &config.instance)?;
+    let metrics = Arc::new(Metrics::default());
+    let mut runs = Runs::open(&state.runs_file()).await?;
+    for job in &jobs {
+        if let Some(ended) = runs.latest_good(job.name).await?.and_then(|run| run.ended) {
+            metrics.succeeded(job.name, ended);
+        }
+    }
+    let program = program()?;
+    let schedule = &config.schedule;
+    let daemon = Daemon {
+        program,
+        jobs,
+        rules: Rules {
+            jitter_max: schedule.jitter_max,
+            retries_max: schedule.retries_max,
+            retry_delay: schedule.retry_delay,
+        },
+        deadline: schedule.deadline,
+        salt: state.holder().to_owned(),
+        runs,
+        metrics: metrics.clone(),
+    };
+    // Whichever part ends first, with an error, ends the other in order.
+    let stop = app.cancel.child_token();
+    let pages = pages(&config, metrics, stop.clone()).await?;
+    tell_systemd(sd_notify::NotifyState::Ready);
+    tracing::info!(instance = %config.instance, "the agent is ready");
+    let until_stopped = async {
+        let done = daemon::run(daemon, stop.clone()).await;
+        stop.cancel();
+        done
+    };
+    let pages = async {
+        let done = pages.await;
+        stop.cancel();
+        done
+    };
+    let streaming = async {
+        let done = stream_wal(&config, state.holder(), scheduled, app, &stop).await;
+        if config.wal.stream {
+            stop.cancel();
+        }
+        done
+    };
+    let (scheduled, served, streamed) = tokio::join!(until_stopped, pages, streaming);
+    tell_systemd(sd_notify::NotifyState::Stopping);
+    scheduled.and(served).and(streamed)?;
+    tracing::info!("the agent has ended");
     Ok(Done::Complete)
+}
+
+/// Streams WAL, where that is wanted, until it is stopped. Beside schedules what keeps it from
+/// streaming is told again and again: it must not keep backups from running.
+async fn stream_wal(
+    config: &Config,
+    holder: &str,
+    scheduled: bool,
+    app: &App,
+    stop: &CancellationToken,
+) -> Result<()> {
+    if !config.wal.stream {
+        return Ok(());
+    }
+    let shown = app.progress("WAL", None);
+    loop {
+        match stream::run(config, holder, shown.clone(), stop).await {
+            Err(e) if scheduled => print::error(&e, false),
+            done => return done,
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = clock::sleep(STREAM_AGAIN) => {}
+        }
+    }
+}
+
+/// The pages, answering until they are stopped; nothing where they are off.
+async fn pages(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = Result<()>>> {
+    let listener = match config.agent.listen {
+        Some(address) => Some(http::listen(address).await?),
+        None => None,
+    };
+    let deadline = config.schedule.deadline;
+    Ok(async move {
+        match listener {
+            Some(listener) => http::serve(listener, metrics, deadline, stop).await,
+            None => {
+                stop.cancelled().await;
+                Ok(())
+            }
+        }
+    })
+}
+
+fn jobs(config: &Config, app: &App) -> Vec<Job> {
+    let job = |name, schedule: &Option<Schedule>, more: &[&str]| {
+        let schedule = schedule.clone()?;
+        let arguments = common(config, app).into_iter().chain(["backup".to_owned()]);
+        let arguments = arguments.chain(more.iter().map(|&word| word.to_owned())).collect();
+        Some(Job { name, schedule, arguments })
+    };
+    let schedule = &config.schedule;
+    let all = [
+        job("backup", &schedule.backup, &[]),
+        job("filestore", &schedule.filestore, &["--kind", "filestore"]),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// What every run is called with, so that it reads the configuration that the agent reads.
+fn common(config: &Config, app: &App) -> Vec<String> {
+    let mut arguments = vec!["--no-progress".to_owned()];
+    let file = (!config.file.as_os_str().is_empty()).then(|| config.file.display().to_string());
+    let flags = [
+        ("--config", file),
+        ("--repository", app.inputs.repository.clone()),
+        ("--instance", app.inputs.instance.clone()),
+    ];
+    for (flag, value) in flags {
+        arguments.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
+    }
+    arguments
+}
+
+/// This very program, also after an upgrade has replaced its file.
+fn program() -> Result<PathBuf> {
+    let program = std::env::current_exe()
+        .map_err(|e| Error::new(Kind::Io, "cannot tell where this program lies").because(e))?;
+    // Linux says "/usr/bin/lifeboat (deleted)" once the file was replaced: the new one is meant.
+    let text = program.to_string_lossy();
+    Ok(text.strip_suffix(" (deleted)").map_or(program.clone(), PathBuf::from))
+}
+
+fn tell_systemd(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
 }

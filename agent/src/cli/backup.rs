@@ -70,15 +70,15 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         print::err(&format!("{name}:"));
         print::error(e, false);
     }
-    app.print(&json(&report)?, || text(&report))?;
-    match report.verdict() {
-        Ok(()) => Ok(Done::Complete),
-        Err(e) if e.kind() == Kind::Incomplete => {
-            print::error(&e, false);
-            Ok(Done::Incomplete)
+    let failed = report.verdict().err();
+    app.print(&json(&report, failed.as_ref())?, || text(&report))?;
+    Ok(match failed {
+        None => Done::Complete,
+        Some(e) => {
+            print::error(&e, false); // its JSON is part of the report: one document, not two
+            Done::Failed(e.kind())
         }
-        Err(e) => Err(e), // printed at the top, once
-    }
+    })
 }
 
 /// The release of the environment, or of the file that the pipeline writes.
@@ -99,13 +99,16 @@ fn release(app: &App, file: Option<&Path>) -> Result<Option<ReleaseId>> {
     }
 }
 
-fn json(report: &Report) -> Result<serde_json::Value> {
+fn json(report: &Report, failed: Option<&Error>) -> Result<serde_json::Value> {
     let mut value = serde_json::to_value(report)
         .map_err(|e| Error::new(Kind::Internal, "cannot write the report").because(e))?;
     let failures = report.failures.iter().map(|(name, e)| {
         serde_json::json!({ "name": name, "kind": e.kind().slug(), "error": e.what(), "causes": e.causes() })
     });
     value["failures"] = failures.collect();
+    if let Some(e) = failed {
+        value["error"] = print::error_value(e);
+    }
     Ok(value)
 }
 

@@ -11,7 +11,7 @@ use super::print;
 use crate::archive::seal::Identities;
 use crate::config::{Config, Inputs};
 use crate::disk;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Largest passphrase that is read.
 const PASSPHRASE_BYTES_MAX: u64 = 4096;
@@ -46,18 +46,24 @@ fn find(identity: &Path, config: &Config) -> Result<Option<String>> {
     if let Some(text) = Inputs::from_process().variable("LIFEBOAT_PASSPHRASE")? {
         return Ok(Some(text));
     }
-    Ok(ask(identity))
+    let Ok(terminal) = disk::open(Path::new("/dev/tty")) else {
+        let what = format!("{} needs a passphrase, and there is no terminal to ask at", identity.display());
+        return Err(Error::new(Kind::Identity, what)
+            .effect("nothing was read or changed")
+            .next("set seal.passphrase_file or $LIFEBOAT_PASSPHRASE, or run it at a terminal"));
+    };
+    Ok(ask(identity, &terminal))
 }
 
-/// Asks at the terminal; `None` where there is none, or where the person gave up.
-fn ask(identity: &Path) -> Option<String> {
-    let terminal = disk::open(Path::new("/dev/tty")).ok()?;
+/// Asks at the terminal; `None` where the person gave up.
+fn ask(identity: &Path, terminal: &File) -> Option<String> {
     print::err(&format!("passphrase of {} (not shown; Ctrl-C gives up):", identity.display()));
-    let silent = Silent::new(&terminal)?;
+    let silent = Silent::new(terminal)?;
+    let mut keyboard = terminal;
     let mut typed = Vec::new();
     let mut byte = [0];
     let ended = loop {
-        match (&terminal).read(&mut byte) {
+        match keyboard.read(&mut byte) {
             Ok(1) => {}
             _ => break false,
         }

@@ -1,5 +1,7 @@
 //! `lifeboat list`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -16,7 +18,7 @@ use crate::repository::snapshots::{Found, Trust};
 ///
 /// Needs no identity: it reads the signed manifests. A snapshot whose manifest is not believed
 /// (unsigned, signed by an unknown key, damaged, of another repository) is listed too, with the
-/// reason, and hides no other; exit code 3 then. "unfinished" is a folder without a manifest: a
+/// reason, and hides no other; exit code 3 then, and where a snapshot is gone that others need. "unfinished" is a folder without a manifest: a
 /// backup is running, or one was cut short.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
@@ -87,21 +89,25 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let repository = Repository::configured(&config).await?;
     let origin = repository.origin().await?;
     let all = repository.all_snapshots(&origin, &trust).await?;
+    let lacks = lacks(&all);
     // Whose a snapshot is that is not believed cannot be known: it is always listed.
-    let shown: Vec<_> = all
+    let shown: Vec<Row> = all
         .into_iter()
-        .filter(|(id, found)| match found {
+        .zip(lacks)
+        .map(|((id, found), lacks)| Row { id, found, lacks })
+        .filter(|row| match &row.found {
             Ok(Found::Snapshot(manifest)) => args.wants(manifest),
-            Ok(Found::Unfinished(_)) => args.tenant.is_none() && args.release.is_none() && args.may_be(id),
-            Err(_) => args.may_be(id),
+            Ok(Found::Unfinished(id)) => args.tenant.is_none() && args.release.is_none() && args.may_be(id),
+            Err(_) => args.may_be(&row.id),
         })
         .collect();
-    let bad: Vec<&Error> = shown.iter().filter_map(|(_, found)| found.as_ref().err()).collect();
-    let done = if bad.is_empty() { Done::Complete } else { Done::Incomplete };
+    let bad: Vec<&Error> = shown.iter().filter_map(|row| row.found.as_ref().err()).collect();
+    let whole = bad.is_empty() && shown.iter().all(|row| row.lacks.is_empty());
+    let done = if whole { Done::Complete } else { Done::Incomplete };
     let value = json!({
         "instance": repository.instance(),
         "repository": repository.store().url(),
-        "snapshots": shown.iter().map(|(id, found)| json_row(id, found)).collect::<Vec<_>>(),
+        "snapshots": shown.iter().map(json_row).collect::<Vec<_>>(),
     });
     app.print(&value, || text(&repository, &shown))?;
     // "Could not look" is no statement about the snapshot: the store's own error says why.
@@ -123,6 +129,33 @@ impl Args {
     }
 }
 
+/// One line of the list.
+struct Row {
+    id: SnapshotId,
+    found: Result<Found>,
+    /// Snapshots that it needs and that do not exist, or are not believed.
+    lacks: Vec<SnapshotId>,
+}
+
+/// What each snapshot lacks: a dump its filestore, and what that needs itself.
+fn lacks(all: &[(SnapshotId, Result<Found>)]) -> Vec<Vec<SnapshotId>> {
+    let believed: BTreeMap<&SnapshotId, &Manifest> =
+        all.iter().filter_map(|(id, found)| Some((id, believed_manifest(found)?))).collect();
+    let needs = |of: Option<&Manifest>| -> BTreeSet<SnapshotId> {
+        let direct = of.into_iter().flat_map(Manifest::needs);
+        let further = direct.clone().filter_map(|id| believed.get(id)).flat_map(|m| m.needs());
+        direct.chain(further).filter(|id| !believed.contains_key(id)).cloned().collect()
+    };
+    all.iter().map(|(_, found)| needs(believed_manifest(found)).into_iter().collect()).collect()
+}
+
+fn believed_manifest(found: &Result<Found>) -> Option<&Manifest> {
+    match found {
+        Ok(Found::Snapshot(manifest)) => Some(manifest),
+        _ => None,
+    }
+}
+
 /// How a snapshot stands: a word, and the reason where there is one.
 fn standing(found: &Result<Found>) -> (&'static str, Option<&Error>) {
     match found {
@@ -133,7 +166,8 @@ fn standing(found: &Result<Found>) -> (&'static str, Option<&Error>) {
     }
 }
 
-fn json_row(id: &SnapshotId, found: &Result<Found>) -> Value {
+fn json_row(row: &Row) -> Value {
+    let Row { id, found, lacks } = row;
     let (standing, error) = standing(found);
     let error = error.map(|e| json!({ "kind": e.kind().slug(), "what": e.what(), "causes": e.causes() }));
     let mut row = json!({ "id": id, "standing": standing, "error": error });
@@ -145,7 +179,8 @@ fn json_row(id: &SnapshotId, found: &Result<Found>) -> Value {
         row["stored_bytes"] = json!(manifest.stored_bytes());
         row["plain_bytes"] = json!(manifest.plain_bytes);
         row["missing_files"] = json!(missing_files(manifest));
-        row["notes"] = json!(notes(manifest));
+        row["lacks"] = json!(lacks);
+        row["notes"] = json!(notes(manifest, lacks));
     }
     row
 }
@@ -155,8 +190,15 @@ fn missing_files(manifest: &Manifest) -> u64 {
     link.map_or(0, |link| link.missing_files)
 }
 
-fn notes(manifest: &Manifest) -> Vec<String> {
+fn notes(manifest: &Manifest, lacks: &[SnapshotId]) -> Vec<String> {
     let mut notes = Vec::new();
+    match lacks {
+        [] => {}
+        [one] => notes.push(format!("cannot be restored whole without {one}")),
+        [first, rest @ ..] => {
+            notes.push(format!("cannot be restored whole without {first} and {} more", rest.len()));
+        }
+    }
     match missing_files(manifest) {
         0 => {}
         1 => notes.push("missing 1 file".to_owned()),
@@ -179,7 +221,7 @@ fn notes(manifest: &Manifest) -> Vec<String> {
     notes
 }
 
-fn text(repository: &Repository, shown: &[(SnapshotId, Result<Found>)]) -> String {
+fn text(repository: &Repository, shown: &[Row]) -> String {
     if shown.is_empty() {
         return format!(
             "no snapshot fits in {} for instance {}",
@@ -190,7 +232,7 @@ fn text(repository: &Repository, shown: &[(SnapshotId, Result<Found>)]) -> Strin
     let mut rows: Vec<[String; 7]> =
         vec![["ID", "KIND", "TENANT", "RELEASE", "POINT (UTC)", "STORED", "NOTES"].map(str::to_owned)];
     let dash = || "-".to_owned();
-    for (id, found) in shown {
+    for Row { id, found, lacks } in shown {
         rows.push(match found {
             Ok(Found::Snapshot(m)) => [
                 id.to_string(),
@@ -199,7 +241,7 @@ fn text(repository: &Repository, shown: &[(SnapshotId, Result<Found>)]) -> Strin
                 m.release.as_ref().map_or_else(dash, ToString::to_string),
                 clock::text(m.point),
                 bytes_text(m.stored_bytes()),
-                notes(m).join(", "),
+                notes(m, lacks).join(", "),
             ],
             other => {
                 let (word, error) = standing(other);

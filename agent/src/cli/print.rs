@@ -47,7 +47,14 @@ pub fn error(error: &Error, as_json: bool) {
 
 /// `{"error": {...}}` on standard output.
 pub fn json_error(error: &Error) {
-    let value = json!({ "error": {
+    if let Err(failed) = json(&json!({ "error": error_value(error) })) {
+        err(&error_text(&failed));
+    }
+}
+
+/// The error as JSON, for a document that holds more than it.
+pub fn error_value(error: &Error) -> serde_json::Value {
+    json!({
         "kind": error.kind().slug(),
         "exit_code": error.kind().exit_code(),
         "what": error.what(),
@@ -55,10 +62,7 @@ pub fn json_error(error: &Error) {
         "causes": error.causes(),
         "next": error.next_text(),
         "safe": error.safe_text(),
-    }});
-    if let Err(failed) = json(&value) {
-        err(&error_text(&failed));
-    }
+    })
 }
 
 /// The error in its five parts: what, effect, causes, next, safe; those that there are.

@@ -108,31 +108,37 @@ struct Screen {
     drawn: Instant,
     drawn_bytes: u64,
     any: bool,
+    /// What the bar's style is for.
+    total_known: bool,
+    moved: bool,
 }
 
 impl Screen {
     fn new(mode: Mode, progress: &Progress) -> Screen {
+        let now = progress.snapshot();
         let bar = (mode == Mode::Bar).then(|| {
-            let now = progress.snapshot();
             let bar = ProgressBar::with_draw_target(now.bytes_total, ProgressDrawTarget::hidden())
-                .with_style(style(now.bytes_total.is_some()))
+                .with_style(style(&now))
                 .with_message(heading(&now));
             bar.set_draw_target(ProgressDrawTarget::stderr());
             *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
             bar
         });
         let begun = clock::instant();
-        Screen { bar, lines: mode == Mode::Lines, begun, drawn: begun, drawn_bytes: 0, any: false }
+        let (total_known, moved) = (now.bytes_total.is_some(), moved(&now));
+        let lines = mode == Mode::Lines;
+        Screen { bar, lines, begun, drawn: begun, drawn_bytes: 0, any: false, total_known, moved }
     }
 
     fn draw(&mut self, progress: &Progress) {
         progress.take_notes().iter().for_each(|note| print::err(note));
         let now = progress.snapshot();
         if let Some(bar) = &self.bar {
+            if now.bytes_total.is_some() != self.total_known || moved(&now) != self.moved {
+                (self.total_known, self.moved) = (now.bytes_total.is_some(), moved(&now));
+                bar.set_style(style(&now));
+            }
             if let Some(total) = now.bytes_total {
-                if bar.length().is_none() {
-                    bar.set_style(style(true)); // it became known meanwhile
-                }
                 bar.set_length(total.max(now.bytes));
             }
             bar.set_position(now.bytes);
@@ -161,16 +167,25 @@ impl Screen {
     }
 }
 
+/// Whether every byte is where it should be: what follows is told by its stage, and a rate of 0 or
+/// an ETA would be a lie.
+fn moved(now: &Snapshot) -> bool {
+    now.bytes_total.is_some_and(|total| now.bytes >= total)
+}
+
 /// Without a known total there is nothing to fill a bar with.
-fn template(total_known: bool) -> &'static str {
-    match total_known {
-        true => "{msg} [{bar:20}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, ETA {eta}",
-        false => "{spinner} {msg}: {binary_bytes}, {binary_bytes_per_sec}",
+fn template(now: &Snapshot) -> &'static str {
+    match now.bytes_total {
+        Some(_) if moved(now) => "{spinner} {msg}: {binary_bytes}, {elapsed} so far",
+        Some(_) => {
+            "{msg} [{bar:20}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, ETA {eta}"
+        }
+        None => "{spinner} {msg}: {binary_bytes}, {binary_bytes_per_sec}",
     }
 }
 
-fn style(total_known: bool) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template(total_known));
+fn style(now: &Snapshot) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template(now));
     style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 
@@ -193,6 +208,9 @@ fn line(now: &Snapshot, bytes_per_second: u64) -> String {
     }
     if now.files > 0 {
         text.push_str(&format!(", {} files", now.files));
+    }
+    if moved(now) {
+        return text;
     }
     text.push_str(&format!(", {}/s", bytes_text(bytes_per_second)));
     let left = now.bytes_total.map(|total| total.saturating_sub(now.bytes));
@@ -219,6 +237,9 @@ mod tests {
         };
         let said = line(&now, 85 << 20);
         assert_eq!(said, "backup retail_north: 1.2 GiB of 3.3 GiB, 85.0 MiB/s, ETA 26 s");
+        now.bytes_total = Some(1200 << 20);
+        now.stage = "pg_restore, 120 of 507 entries".into();
+        assert_eq!(line(&now, 0), "backup retail_north (pg_restore, 120 of 507 entries): 1.2 GiB of 1.2 GiB");
         now.bytes_total = None;
         (now.files, now.stage) = (3, "dump".into());
         assert_eq!(line(&now, 0), "backup retail_north (dump): 1.2 GiB, 3 files, 0 B/s");
@@ -234,8 +255,9 @@ mod tests {
 
     #[test]
     fn the_templates_are_sound_and_a_thread_ends_with_its_job() {
-        for known in [true, false] {
-            assert!(ProgressStyle::with_template(template(known)).is_ok(), "{}", template(known));
+        for (bytes, bytes_total) in [(0, None), (0, Some(1)), (1, Some(1))] {
+            let template = template(&Snapshot { bytes, bytes_total, ..Snapshot::default() });
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
         let shown = Shown::start(Mode::Notes, "job", None);
         shown.add_bytes(1);

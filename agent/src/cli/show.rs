@@ -1,31 +1,42 @@
 //! `lifeboat show`.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use serde_json::json;
+
+use super::identity::identities;
 use super::list::TrustArgs;
 use super::{App, Done};
-use crate::archive::manifest::Manifest;
+use crate::archive::manifest::{BASELINE, Manifest};
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, bytes_text};
+use crate::odoo::baseline::Baseline;
 use crate::repository::Repository;
 
-/// Objects and files that are printed one by one.
+/// Of each sort, what is printed one by one.
 const LINES_MAX: usize = 40;
 
 /// Show what a snapshot is: from its signed manifest, without a key
 ///
 /// Whose, when, tied to which release, sealed to whom, which objects, which files are missing and
-/// why. With --json the manifest as it is stored.
+/// why. With --json the manifest as it is stored. With an identity, of a dump also what was in the
+/// database: Odoo's modules, and rows by table ("baseline" in --json, with every table).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat show 20261120T015812Z-dump-4f3a9c1e
+  lifeboat show 20261120T015812Z-dump-4f3a9c1e --identity lifeboat-identity.txt
   lifeboat show 20261120T015812Z-filestore-1b2c3d4e --json")]
 pub struct Args {
     /// The snapshot
     #[arg(value_name = "SNAPSHOT")]
     snapshot: SnapshotId,
+    /// An identity file, to open the baseline of a dump; may be given several times
+    #[arg(long, value_name = "FILE")]
+    identity: Vec<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
 }
@@ -35,12 +46,34 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let trust = args.trust.trust(&config)?;
     let repository = Repository::configured(&config).await?;
-    let manifest = repository.manifest(&args.snapshot, &repository.origin().await?, &trust).await?;
-    app.print(&manifest, || text(&manifest))?;
+    let found = repository.manifest(&args.snapshot, &repository.origin().await?, &trust).await;
+    let manifest = found.map_err(|e| match e.kind() {
+        Kind::NotFound => Error::new(Kind::NotFound, format!("there is no snapshot {}", args.snapshot))
+            .because(e)
+            .next("lifeboat list shows what there is, unfinished ones too; lifeboat verify tells whether it is missed"),
+        _ => e,
+    })?;
+    if args.identity.is_empty() {
+        app.print(&manifest, || text(&manifest, None))?;
+        return Ok(Done::Complete);
+    }
+    if manifest.dump.is_none() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("snapshot {} is of a {}: only a dump has a baseline to open", manifest.id, manifest.kind),
+        )
+        .next("leave --identity away; lifeboat cat writes the files of a snapshot"));
+    }
+    let identities = Arc::new(identities(&args.identity, &config)?);
+    let baseline = repository.baseline(&manifest, &identities).await?;
+    let mut value = serde_json::to_value(&manifest)
+        .map_err(|e| Error::new(Kind::Internal, "cannot write the manifest").because(e))?;
+    value["baseline"] = json!(baseline);
+    app.print(&value, || text(&manifest, Some(&baseline)))?;
     Ok(Done::Complete)
 }
 
-fn text(manifest: &Manifest) -> String {
+fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
     let mut out = format!("snapshot   {}\nkind       {}\n", manifest.id, manifest.kind);
     let mut line = |name: &str, value: String| {
         let _ = writeln!(out, "{name:<10} {value}");
@@ -78,6 +111,7 @@ fn text(manifest: &Manifest) -> String {
             for file in link.missing.iter().take(LINES_MAX) {
                 line("", format!("{}: {}", file.store_fname, file.why));
             }
+            more(link.missing_files as usize, "files", &mut line);
         }
     }
     if let Some(facts) = &manifest.filestore {
@@ -92,13 +126,61 @@ fn text(manifest: &Manifest) -> String {
         for problem in facts.problems.iter().take(LINES_MAX) {
             line("problem", problem.clone());
         }
+        more(facts.problem_files as usize, "problems", &mut line);
     }
     for object in manifest.objects.iter().take(LINES_MAX) {
         line("object", format!("{}  {:>10}  {}", object.sha256, bytes_text(object.bytes), object.name));
     }
-    if manifest.objects.len() > LINES_MAX {
-        line("", format!("and {} more objects (--json lists them)", manifest.objects.len() - LINES_MAX));
-    }
+    more(manifest.objects.len(), "objects", &mut line);
     line("written by", manifest.written_by.clone());
+    match baseline {
+        Some(baseline) => tell_baseline(baseline, &mut line),
+        None if manifest.dump.is_some() => {
+            line("baseline", format!("sealed ({BASELINE}): --identity FILE shows modules and rows by table"));
+        }
+        None => {}
+    }
     out.trim_end().to_owned()
+}
+
+/// What was in the database. Tables with most rows first: these are what people ask for.
+fn tell_baseline(baseline: &Baseline, line: &mut impl FnMut(&str, String)) {
+    let unknown = || "unknown".to_owned();
+    let (modules, tables) = (&baseline.modules, &baseline.tables);
+    line(
+        "baseline",
+        format!(
+            "{} modules, {} tables, {} rows at that moment",
+            modules.len(),
+            tables.len(),
+            baseline.rows()
+        ),
+    );
+    line("uuid", baseline.database_uuid.clone().unwrap_or_else(unknown));
+    let properties = &baseline.properties;
+    line("database", format!("{}, collation {}", properties.encoding, properties.collate));
+    let roles: Vec<&str> = baseline.roles.iter().take(LINES_MAX).map(String::as_str).collect();
+    line("roles", roles.join(", "));
+    more(baseline.roles.len(), "roles", line);
+    for (name, list) in [("extension", &baseline.extensions), ("module", modules)] {
+        for item in list.iter().take(LINES_MAX) {
+            line(name, format!("{} {}", item.name, item.version.as_deref().unwrap_or("of no version")));
+        }
+        more(list.len(), &format!("{name}s"), line);
+    }
+    let mut tables: Vec<_> = tables.iter().collect();
+    tables.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| (&a.schema, &a.name).cmp(&(&b.schema, &b.name))));
+    for table in tables.iter().take(LINES_MAX) {
+        let id = table.max_id.map_or(String::new(), |id| format!(", highest id {id}"));
+        let date =
+            table.max_write_date.as_ref().map_or(String::new(), |date| format!(", last written {date}"));
+        line("table", format!("{}.{}: {} rows{id}{date}", table.schema, table.name, table.rows));
+    }
+    more(tables.len(), "tables", line);
+}
+
+fn more(all: usize, what: &str, line: &mut impl FnMut(&str, String)) {
+    if all > LINES_MAX {
+        line("", format!("and {} more {what} (--json lists them)", all - LINES_MAX));
+    }
 }

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Mode;
-use super::{App, Cli, Done, log, print};
+use super::{App, Cli, Command, Done, log, print};
 use crate::config::Inputs;
 use crate::error::{Error, Kind, Result};
 
@@ -44,7 +44,9 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
         instance: global.instance,
         ..Inputs::from_process()
     };
-    log::start(inputs.variable("LIFEBOAT_LOG")?.as_deref(), global.verbose, global.quiet)?;
+    // The log of a daemon is its screen.
+    let verbose = global.verbose.saturating_add(matches!(cli.command, Command::Agent(_)).into());
+    log::start(inputs.variable("LIFEBOAT_LOG")?.as_deref(), verbose, global.quiet)?;
     make_private();
     // the TLS of every connection; a second installation would be refused, and would be the same
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -15,16 +15,17 @@ use crate::repository::Repository;
 use crate::upkeep::findings::Report;
 use crate::upkeep::verify::{self, Request};
 
-/// Unfinished folders that are named one by one.
-const UNFINISHED_NAMED_MAX: usize = 10;
+/// Of each sort, what is told one by one.
+const NAMED_MAX: usize = 25;
 
 /// Check that what is stored is still what was signed
 ///
 /// Fetches every object and compares size and SHA-256 with the signed manifests; finds objects
-/// that are missing, damaged, exchanged or foreign, manifests that are not ours, and snapshots
-/// that others need and that are gone. Needs no identity. With --deep and an identity every file
-/// is decoded and compared too. Nothing is written. Exit code 10: something is damaged; 6 or 7:
-/// the store could not be asked, so nothing is known.
+/// that are missing, damaged, exchanged or foreign, manifests that are not ours, snapshots that
+/// others need and that are gone, and reports of drills that are not what was signed. Needs no
+/// identity. With --deep and an identity every file is decoded and compared too. Nothing is
+/// written. Exit code 10: something is damaged (runbooks/damaged-repository.md); 6, 7 or 12:
+/// something could not be looked at, so nothing is known of it; 5: there is nothing to check.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -129,30 +130,57 @@ fn json(report: &Report) -> Result<Value> {
 
 fn text(report: &Report) -> String {
     let mut out = String::new();
-    for finding in &report.findings {
-        let _ = writeln!(out, "bad: {}\n     {}\n     {}", finding.object, finding.what, finding.effect());
+    let bad = report.findings.iter().map(|f| format!("{}\n     {}\n     {}", f.object, f.what, f.effect()));
+    tell(&mut out, "bad", bad);
+    let unasked = report.unasked.iter().map(|unasked| {
+        let mut why = vec![unasked.error.what().to_owned()];
+        why.extend(unasked.error.causes());
+        format!("{}\n     {}", unasked.object, why.join(": "))
+    });
+    let skipped = report.skipped.iter().map(|skipped| format!("{}\n     {}", skipped.object, skipped.why));
+    tell(&mut out, "not checked", unasked.chain(skipped));
+    tell(&mut out, "unfinished", report.unfinished.iter().map(|u| format!("{}: {}", u.id, u.what)));
+    if report.verdict().is_err() {
+        for newest in &report.newest_whole {
+            let what = newest.snapshot.as_ref().map_or("none", SnapshotId::as_str);
+            let _ = writeln!(out, "newest dump of {} that nothing was found against: {what}", newest.tenant);
+        }
     }
-    for unasked in &report.unasked {
-        let causes = unasked.error.causes().join(": ");
-        let _ = writeln!(out, "not checked: {}\n     {}: {causes}", unasked.object, unasked.error.what());
-    }
-    for id in report.unfinished.iter().take(UNFINISHED_NAMED_MAX) {
-        let _ = writeln!(out, "unfinished: {id} has no manifest: a backup is running, or one was cut short");
-    }
-    if report.unfinished.len() > UNFINISHED_NAMED_MAX {
-        let _ = writeln!(out, "unfinished: {} more", report.unfinished.len() - UNFINISHED_NAMED_MAX);
-    }
-    let (objects, bytes) = (report.objects_checked, bytes_text(report.bytes_checked));
-    let _ = write!(out, "{} snapshots: {objects} objects, {bytes}, read and compared", report.snapshots);
+    let _ = write!(
+        out,
+        "{}: {}, {}, read and compared",
+        count(report.snapshots, "snapshot"),
+        count(report.objects_checked, "object"),
+        bytes_text(report.bytes_checked)
+    );
     if report.deep {
-        let _ = write!(out, "; {} files decoded and compared", report.files_checked);
+        let _ = write!(out, "; {} decoded and compared", count(report.files_checked, "file"));
     }
     out.push('\n');
     if report.objects_not_checked > 0 {
-        let _ = writeln!(out, "not checked: {} objects", report.objects_not_checked);
+        let objects = count(report.objects_not_checked, "object");
+        let _ = writeln!(out, "not checked: {objects} of the snapshots");
     }
-    if report.verdict().is_ok() && report.objects_not_checked == 0 {
+    if report.verdict().is_ok() && report.objects_not_checked == 0 && report.skipped.is_empty() {
         out.push_str("all of it is as it was stored\n");
     }
     out
+}
+
+/// Lines that begin with `word`, and how many more there are.
+fn tell(out: &mut String, word: &str, lines: impl Iterator<Item = String>) {
+    let mut more = 0;
+    for (place, line) in lines.enumerate() {
+        match place < NAMED_MAX {
+            true => drop(writeln!(out, "{word}: {line}")),
+            false => more += 1,
+        }
+    }
+    if more > 0 {
+        let _ = writeln!(out, "{word}: {more} more (--json lists them)");
+    }
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

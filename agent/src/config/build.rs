@@ -1,11 +1,16 @@
 //! From given values to the typed configuration: which key fills which field, and the rules that
 //! span several keys.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::given::wrong;
 use super::read::Reader;
-use super::{Backup, Config, Inputs, Odoo, Postgres, Repository, Restore, Seal, Signing, Tls, Wal, place};
+use super::{
+    Agent, Backup, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules, Seal, Signing, Tls, Wal,
+    place,
+};
+use crate::crontab::{self, Schedule};
 use crate::error::Result;
 use crate::names::TenantName;
 
@@ -55,6 +60,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
         },
         backup: backup(read)?,
         wal: Wal {
+            stream: read.flag("wal.stream")?,
             slot: read.parsed("wal.slot")?.unwrap_or_default(),
             piece_interval: read.duration("wal.piece_interval")?,
             workers: count(read, "wal.workers")?,
@@ -65,6 +71,8 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             work_dir: read.path("restore.work_dir")?,
             jobs: count(read, "restore.jobs")?,
         },
+        agent: Agent { listen: listen(read)? },
+        schedule: schedule(read)?,
     })
 }
 
@@ -125,6 +133,38 @@ fn backup(read: &Reader<'_>) -> Result<Backup> {
         fence_seconds_max: read.integer("backup.fence_seconds_max")?,
         dump_readback: read.flag("backup.dump_readback")?,
         filestore_chain_max: read.integer("backup.filestore_chain_max")? as u32,
+    })
+}
+
+fn listen(read: &Reader<'_>) -> Result<Option<SocketAddr>> {
+    let text = read.word("agent.listen")?;
+    if text == "off" {
+        return Ok(None);
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(Some(address)),
+        _ => Err(read.refused(
+            "agent.listen",
+            "it takes a loopback address and a port, such as \"127.0.0.1:9345\", or \"off\"",
+        )),
+    }
+}
+
+fn schedule(read: &Reader<'_>) -> Result<Schedules> {
+    let zone = crontab::zone(&read.word("schedule.time_zone")?)
+        .map_err(|why| read.refused("schedule.time_zone", &why))?;
+    let line = |name| {
+        let text = read.text(name)?;
+        let parsed = text.map(|text| Schedule::parse(&text, zone.clone())).transpose();
+        parsed.map_err(|why| read.refused(name, &format!("it {why}")))
+    };
+    Ok(Schedules {
+        backup: line("schedule.backup")?,
+        filestore: line("schedule.filestore")?,
+        jitter_max: read.duration("schedule.jitter_max")?,
+        deadline: read.duration("schedule.deadline")?,
+        retries_max: read.integer("schedule.retries_max")? as u32,
+        retry_delay: read.duration("schedule.retry_delay")?,
     })
 }
 

@@ -93,6 +93,11 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("backup", "How backups run."),
     ("wal", "How WAL is archived and fetched."),
     ("restore", "How restores run."),
+    ("agent", "The daemon, `lifeboat agent`."),
+    (
+        "schedule",
+        "What the daemon runs, and when: crontab lines (minute hour day-of-month month day-of-week). No line, no runs.",
+    ),
 ];
 
 const KIB: u64 = 1 << 10;
@@ -198,6 +203,8 @@ pub const KEYS: &[Key] = &[
     key("backup.filestore_chain_max", Takes::Integer(1, 1_000), Some("24"), "",
         "After how many incremental filestore snapshots the index is consolidated."),
 
+    key("wal.stream", Takes::Flag, Some("false"), "",
+        "Whether `lifeboat agent` streams WAL into the repository. The role needs REPLICATION."),
     key("wal.slot", Takes::Name("1-63 of a-z 0-9 _"), Some("\"lifeboat\""), "",
         "The physical replication slot of `lifeboat agent`, made when it is not there; also its application_name."),
     key("wal.piece_interval", Takes::Duration(0, MINUTE), Some("\"500ms\""), "",
@@ -211,6 +218,22 @@ pub const KEYS: &[Key] = &[
     key("restore.work_dir", Takes::Path, None, "\"/var/tmp\"",
         "Where a dump is unpacked before it is loaded; without it beside the target."),
     key("restore.jobs", Takes::Integer(1, 64), Some("2"), "", "How many tables pg_restore loads at once."),
+
+    key("agent.listen", Takes::Text, Some("\"127.0.0.1:9345\""), "",
+        "The loopback address of /metrics and /healthz, or \"off\"."),
+
+    key("schedule.time_zone", Takes::Text, Some("\"UTC\""), "",
+        "The zone that the lines are in, such as \"Europe/Berlin\"; daylight saving is followed."),
+    key("schedule.backup", Takes::Text, None, "\"30 1 * * *\"", "Dumps and filestores of every tenant."),
+    key("schedule.filestore", Takes::Text, None, "\"*/15 * * * *\"", "Filestores alone, in between."),
+    key("schedule.jitter_max", Takes::Duration(0, HOUR), Some("\"2min\""), "",
+        "Runs begin up to so much later, differently on each host: many agents do not start in one second."),
+    key("schedule.deadline", Takes::Duration(MINUTE, 7 * 24 * HOUR), Some("\"12h\""), "",
+        "How long a run may take before it is stopped."),
+    key("schedule.retries_max", Takes::Integer(0, 100), Some("2"), "",
+        "How many times a run that failed is tried again, where that could help."),
+    key("schedule.retry_delay", Takes::Duration(SECOND, 24 * HOUR), Some("\"10min\""), "",
+        "How long after its end."),
 ];
 
 /// The key of this name.

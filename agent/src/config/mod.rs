@@ -6,9 +6,11 @@
 //! the files that hold them. `docs/configuration.md` lists every key; [`keys::KEYS`] is the table.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::crontab::Schedule;
 use crate::error::Result;
 use crate::names::wal::SlotName;
 use crate::names::{InstanceName, TenantName};
@@ -56,6 +58,10 @@ pub struct Config {
     pub wal: Wal,
     /// How restores run.
     pub restore: Restore,
+    /// The daemon.
+    pub agent: Agent,
+    /// What it runs, and when.
+    pub schedule: Schedules,
 }
 
 /// Where archives are stored.
@@ -181,6 +187,8 @@ pub struct Backup {
 /// How WAL is archived and fetched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wal {
+    /// Whether the agent streams.
+    pub stream: bool,
     /// The agent's slot and application_name.
     pub slot: SlotName,
     /// Least time between two pieces of the tail.
@@ -200,6 +208,30 @@ pub struct Restore {
     pub work_dir: Option<PathBuf>,
     /// Tables loaded at once.
     pub jobs: usize,
+}
+
+/// The daemon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agent {
+    /// Where metrics and health are told; nowhere where `None`. Always a loopback address.
+    pub listen: Option<SocketAddr>,
+}
+
+/// What the daemon runs, and when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedules {
+    /// Dumps and filestores.
+    pub backup: Option<Schedule>,
+    /// Filestores alone.
+    pub filestore: Option<Schedule>,
+    /// How much later a run may begin.
+    pub jitter_max: Duration,
+    /// How long it may take.
+    pub deadline: Duration,
+    /// How many times it is tried again.
+    pub retries_max: u32,
+    /// How long after its end.
+    pub retry_delay: Duration,
 }
 
 /// What a configuration is loaded from.

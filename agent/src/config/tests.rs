@@ -50,16 +50,39 @@ fn the_examples_are_valid() {
     assert_eq!(config.postgres.tls, Tls::VerifyFull { ca_file });
 }
 
-#[test]
-fn the_documentation_lists_every_key_and_variable() {
-    let doc = include_str!("../../../docs/configuration.md");
-    for key in keys::KEYS {
-        assert!(doc.contains(&format!("`{}`", key.name)), "docs/configuration.md does not list {}", key.name);
-        if let Some(default) = key.default {
-            let row = doc.lines().find(|line| line.starts_with(&format!("| `{}`", key.name)));
-            assert!(row.is_some_and(|row| row.contains(default)), "{}: default {default}", key.name);
+/// The tables of docs/configuration.md, as the table of keys gives them.
+fn tables() -> String {
+    let mut text = String::from("## At the top\n");
+    for section in [("", "")].iter().chain(keys::SECTIONS) {
+        if !section.0.is_empty() {
+            text += &format!("\n## `[{}]`\n{}\n", section.0, section.1);
+        }
+        text += "\n| key | default | takes | |\n|---|---|---|---|\n";
+        for key in
+            keys::KEYS.iter().filter(|key| key.name.rsplit_once('.').map_or("", |(s, _)| s) == section.0)
+        {
+            let default = key.default.map_or("-".to_owned(), |default| format!("`{default}`"));
+            text += &format!("| `{}` | {default} | {} | {} |\n", key.name, key.takes, key.help);
         }
     }
+    text
+}
+
+/// Rewrites the tables where `UPDATE` is set: `UPDATE=1 cargo test -p lifeboat --lib documentation`.
+#[test]
+fn the_documentation_lists_every_key_and_variable() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let doc = std::fs::read_to_string(page).unwrap();
+    let now = format!("{}{}", &doc[..doc.find("## At the top").unwrap()], tables());
+    if std::env::var_os("UPDATE").is_some() {
+        crate::disk::replace_durable(Path::new(page), now.as_bytes()).unwrap();
+        return;
+    }
+    let differs = doc.lines().zip(now.lines()).find(|(a, b)| a != b);
+    assert!(
+        doc == now,
+        "docs/configuration.md is behind the table of keys (UPDATE=1 rewrites it): {differs:?}"
+    );
     for variable in environment::OTHERS {
         assert!(doc.contains(&format!("`{variable}`")), "docs/configuration.md does not list {variable}");
     }

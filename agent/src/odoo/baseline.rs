@@ -1,12 +1,17 @@
 //! What a tenant held at the point of its dump, in numbers: so that a loss can be seen later.
 
+use std::io::Read;
+
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::odoo::tenants::odoo_version;
 use crate::postgres::database::{DatabaseProperties, properties, roles_in_use};
 use crate::postgres::quote::qualified;
 use crate::postgres::session::{Session, column};
+
+/// Largest baseline that is read.
+const BYTES_MAX: u64 = 256 << 20;
 
 /// The state of one tenant at one snapshot. All lists are sorted by name, in byte order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +74,20 @@ impl Baseline {
             properties: properties(session).await?,
             tables: tables(session).await?,
         })
+    }
+
+    /// Reads one as [`crate::archive`] keeps it, of at most 256 MiB.
+    ///
+    /// # Errors
+    /// `Integrity` where it is not one; what reading `input` returned.
+    pub fn read(input: impl Read) -> Result<Baseline> {
+        let mut text = Vec::new();
+        input
+            .take(BYTES_MAX)
+            .read_to_end(&mut text)
+            .map_err(|e| Error::carried(Kind::Integrity, "the baseline cannot be read", e))?;
+        serde_json::from_slice(&text)
+            .map_err(|e| Error::new(Kind::Integrity, "the baseline cannot be read").because(e))
     }
 
     /// Rows of all tables together.

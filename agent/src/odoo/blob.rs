@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::archive::digest::hex;
 use crate::error::{Error, Kind, Result};
 
 /// `ab/abcdef...` (40 hex digits of SHA-1 below a folder of the first two), or with the folder of
@@ -45,7 +46,7 @@ impl BlobName {
 
     /// The file's own name: 40 hex digits.
     pub fn sha1_hex(&self) -> String {
-        self.sha1.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.sha1)
     }
 
     /// Checks content that was read against the name.
@@ -56,10 +57,20 @@ impl BlobName {
         if self.sha1 == content_sha1 {
             return Ok(());
         }
-        let found: String = content_sha1.iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = hex(&content_sha1);
         Err(Error::new(Kind::Integrity, format!("the content of {self} has SHA-1 {found}"))
             .effect("the file is not what Odoo wrote"))
     }
+}
+
+/// What is wrong with a file of the filestore whose name says another content; `flawed` ones were
+/// like that when they were backed up, and said so.
+pub fn misnamed(path: &str, flawed: bool, content_sha1: [u8; 20]) -> Option<String> {
+    let blob = BlobName::parse(path.as_bytes())?;
+    let found = hex(&content_sha1);
+    (!flawed && blob.sha1() != content_sha1).then(|| {
+        format!("{path} has SHA-1 {found}, which is not its name, although the backup found it right")
+    })
 }
 
 /// Whether a path relative to the filestore names a blob.

@@ -2,11 +2,14 @@
 //! its baseline, neutralized; opened under its name by [`publish`] only.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::manifest::DUMP_PATH;
+use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::odoo::baseline::Baseline;
@@ -24,8 +27,7 @@ use crate::recovery::extract::{Extract, extract};
 use crate::recovery::plan::Prepared;
 use crate::recovery::wanted::Wanted;
 
-/// The dump's name in the archive.
-const DUMP_PATH: &str = "dump.pgc";
+const TELL_EVERY: Duration = Duration::from_millis(500);
 /// Differences that an error names.
 const DIFFERENCES_TOLD_MAX: usize = 5;
 
@@ -102,8 +104,9 @@ pub async fn load(
         no_owner: by_owner.is_some(),
         role: by_owner.filter(|owner| **owner != prepared.postgres.user).cloned(),
     };
-    progress.stage(format!("{}: pg_restore", plan.database));
-    let run = restore.run(&prepared.tools, &prepared.postgres, RestoreProgress::default(), cancel);
+    let entries = RestoreProgress::default();
+    let run = restore.run(&prepared.tools, &prepared.postgres, entries.clone(), cancel);
+    let run = told(progress, plan.database.as_str(), &entries, run);
     let mut warnings = watch.time("pg_restore", run).await.map_err(half)?;
     progress.stage(format!("{}: comparing with the baseline", plan.database));
     let mut session = Session::connect(&prepared.postgres, &plan.incomplete_database).await?;
@@ -133,6 +136,26 @@ pub async fn load(
         silenced,
         warnings,
     })
+}
+
+/// Says now and then how far pg_restore is.
+async fn told<T>(
+    progress: &Progress,
+    database: &str,
+    entries: &RestoreProgress,
+    work: impl Future<Output = T>,
+) -> T {
+    progress.stage(format!("{database}: pg_restore"));
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = clock::sleep(TELL_EVERY) => {
+                let (begun, all) = entries.read();
+                progress.stage(format!("{database}: pg_restore, {begun} of {all} entries"));
+            }
+        }
+    }
 }
 
 async fn adopt(session: &mut Session, database: &str, marker: &str) -> Result<()> {

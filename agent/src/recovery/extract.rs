@@ -13,7 +13,7 @@ use sha1::Digest as _;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::digest::{Sha256, hex};
+use crate::archive::digest::Sha256;
 use crate::archive::manifest::Manifest;
 use crate::archive::pack::{self, EXTENT_BYTES};
 use crate::archive::path::unescape;
@@ -21,8 +21,8 @@ use crate::archive::seal::Identities;
 use crate::archive::unpack::MemberHeader;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, bytes_text};
-use crate::odoo::blob::BlobName;
+use crate::names::SnapshotId;
+use crate::odoo::blob;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
 use crate::recovery::wanted::{File, Wanted};
@@ -183,6 +183,13 @@ fn digest(path: &Path) -> Result<[u8; 32]> {
     Ok(digest)
 }
 
+fn check_name(file: &File, path: &str, sha1: [u8; 20]) -> Result<()> {
+    match blob::misnamed(path, file.flawed, sha1) {
+        Some(what) => Err(Error::new(Kind::Integrity, what)),
+        None => Ok(()),
+    }
+}
+
 impl Shared<'_> {
     fn owner(&self) -> Option<(u32, u32)> {
         self.extract.owner.map(|owner| (owner.uid, owner.gid))
@@ -219,44 +226,20 @@ impl Shared<'_> {
         {
             return Ok(());
         }
-        if member.bytes > EXTENT_BYTES as u64 {
-            return Err(Error::new(
-                Kind::Integrity,
-                format!(
-                    "{} is a member of {}, more than format 1 allows",
-                    member.path,
-                    bytes_text(member.bytes)
-                ),
-            ));
-        }
-        buffer.clear();
-        content
-            .take(EXTENT_BYTES as u64)
-            .read_to_end(buffer)
-            .map_err(|e| Error::carried(Kind::Integrity, format!("cannot read member {}", member.path), e))?;
+        member.read(content, buffer)?;
         let file = &wanted.files()[place];
         if file.parts == 1 {
             // A file that was read twice leaves an older member behind: only the right one counts.
             if Sha256::of(buffer).0 != file.sha256 || buffer.len() as u64 != file.bytes {
                 return Ok(());
             }
-            self.check_name(file, &member.path, hex(&sha1::Sha1::digest(buffer.as_slice())))?;
+            check_name(file, &member.path, sha1::Sha1::digest(buffer.as_slice()).into())?;
         }
         self.write(file, &member.path, member.offset, buffer)?;
         self.left[place].fetch_sub(1, Ordering::Relaxed);
         self.extract.progress.add_bytes(buffer.len() as u64);
         self.extract.progress.add_files(u64::from(file.parts == 1));
         Ok(())
-    }
-
-    fn check_name(&self, file: &File, path: &str, sha1: String) -> Result<()> {
-        match BlobName::parse(path.as_bytes()) {
-            Some(blob) if !file.flawed && blob.sha1_hex() != sha1 => Err(Error::new(
-                Kind::Integrity,
-                format!("{path} has SHA-1 {sha1}, which is not its name, although the backup found it right"),
-            )),
-            _ => Ok(()),
-        }
     }
 
     fn write(&self, file: &File, escaped: &str, offset: u64, data: &[u8]) -> Result<()> {
@@ -323,7 +306,7 @@ impl Shared<'_> {
             let path = self.extract.dir.join(PathBuf::from(std::ffi::OsString::from_vec(unescape(escaped)?)));
             let mut input = disk::open(&path)?;
             let (mut sha256, mut sha1) = (sha2::Sha256::new(), sha1::Sha1::new());
-            let blob = BlobName::parse(escaped.as_bytes()).is_some();
+            let blob = blob::is_blob_path(escaped.as_bytes());
             let mut buffer = vec![0; 1 << 20];
             let mut bytes = 0;
             loop {
@@ -342,7 +325,7 @@ impl Shared<'_> {
                     .effect("the restore is not whole and was not published"));
             }
             if blob {
-                self.check_name(file, escaped, hex(&sha1.finalize()))?;
+                check_name(file, escaped, sha1.finalize().into())?;
             }
             disk::set_attributes(&input, &path, u32::from(file.mode), file.mtime_ns, self.owner())?;
             self.extract.progress.add_files(1);

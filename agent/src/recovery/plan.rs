@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::runtime::Handle;
 
 use crate::archive::digest::Sha256;
 use crate::archive::manifest::{DumpFacts, Manifest};
@@ -26,8 +25,6 @@ use crate::recovery::Request;
 use crate::recovery::choose::{Chosen, choose};
 use crate::repository::Repository;
 
-/// The sealed baseline of a dump.
-const BASELINE: &str = "baseline.zst.age";
 /// For the estimate only: what two cores and one disk do, pg_restore with its indexes included.
 const LOAD_BYTES_PER_SECOND: u64 = 15 << 20;
 /// Likewise, fetching and unpacking files.
@@ -134,7 +131,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     let Chosen { dump, filestore, passed_over } =
         choose(&repository, &origin, &request.trust, &request.tenant, &request.pick).await?;
     let facts = dump.dump_facts()?.clone();
-    let baseline = read_baseline(&repository, &dump, &identities).await?;
+    let baseline = repository.baseline(&dump, &identities).await?;
     let target = match &request.target {
         Some(target) => target.clone(),
         None => default_target(&request.tenant, dump.point)?,
@@ -247,25 +244,6 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         jobs,
         data_dir,
     })
-}
-
-async fn read_baseline(
-    repository: &Repository,
-    dump: &Manifest,
-    identities: &std::sync::Arc<Identities>,
-) -> Result<Baseline> {
-    let object = dump.object(BASELINE)?.clone();
-    let (repository, id, identities) = (repository.clone(), dump.id.clone(), identities.clone());
-    tokio::task::spawn_blocking(move || {
-        repository.read_sealed(&Handle::current(), &id, &object, &identities, |input| {
-            serde_json::from_reader(input).map_err(|e| {
-                Error::new(Kind::Integrity, format!("the baseline of snapshot {id} cannot be read"))
-                    .because(e)
-            })
-        })
-    })
-    .await
-    .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading the baseline panicked").because(e)))
 }
 
 async fn check_roles(

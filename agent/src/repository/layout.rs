@@ -32,6 +32,11 @@ pub fn object(instance: &InstanceName, id: &SnapshotId, name: &str) -> String {
     format!("instances/{instance}/snapshots/{id}/{name}")
 }
 
+/// The folder of all drills' reports.
+pub fn drills(instance: &InstanceName) -> String {
+    format!("instances/{instance}/drills")
+}
+
 /// A file of a drill's report.
 pub fn drill(instance: &InstanceName, drill: &str, name: &str) -> String {
     format!("instances/{instance}/drills/{drill}/{name}")

@@ -1,7 +1,8 @@
 //! The lease: one writer an instance. A file lock in a local repository; elsewhere the one
 //! object that is ever replaced, with If-Match, renewed while the holder lives.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,8 @@ use crate::store::{Store, Version};
 const LEASE_SECONDS: i64 = 120;
 /// How often it is renewed: three tries fit before it runs out.
 const RENEW_EVERY: Duration = Duration::from_secs(30);
+/// So long before it runs out it is given up: what is on its way then must not land afterwards.
+const MARGIN: Duration = Duration::from_secs(10);
 const LEASE_BYTES_MAX: u64 = 16 << 10;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,20 +37,34 @@ struct Content {
 /// is gone (a lock in a local repository: until the process is gone).
 pub struct Lease {
     held: Held,
-    lost: CancellationToken,
+    watch: Watch,
 }
 
 enum Held {
-    File {
-        _lock: disk::FileLock,
-    },
-    Object {
-        store: Store,
-        key: String,
-        content: Content,
-        renew: AbortOnDropHandle<()>,
-        version: std::sync::Arc<tokio::sync::Mutex<Version>>,
-    },
+    File { _lock: disk::FileLock },
+    Object { object: Arc<Object>, renew: AbortOnDropHandle<()> },
+}
+
+/// The lease as an object of the store.
+struct Object {
+    store: Store,
+    key: String,
+    content: Content,
+    version: tokio::sync::Mutex<Version>,
+}
+
+/// What a writer asks before it makes anything exist: is the lease still ours?
+#[derive(Clone, Default)]
+pub struct Watch(Arc<Watched>);
+
+#[derive(Default)]
+struct Watched {
+    lost: CancellationToken,
+    /// How it was lost: kind and sentence.
+    why: OnceLock<(Kind, String)>,
+    /// By the wall clock, which others judge by, and which goes on while a machine sleeps; none
+    /// for a file lock.
+    until: Mutex<Option<Timestamp>>,
 }
 
 impl Lease {
@@ -67,7 +84,7 @@ impl Lease {
 
     async fn take_at(repository: &Repository, holder: &str, key: String) -> Result<Lease> {
         let store = repository.store();
-        let lost = CancellationToken::new();
+        let watch = Watch::default();
         if let Some(root) = store.local_root() {
             let path = root.join(&key);
             if let Some(dir) = path.parent() {
@@ -75,7 +92,7 @@ impl Lease {
             }
             let lock = disk::try_lock(&path)?
                 .ok_or_else(|| busy(repository, "another process on this repository"))?;
-            return Ok(Lease { held: Held::File { _lock: lock }, lost });
+            return Ok(Lease { held: Held::File { _lock: lock }, watch });
         }
         let mut version = None;
         if let Some((bytes, seen)) = store.get_versioned(&key, LEASE_BYTES_MAX).await? {
@@ -87,13 +104,7 @@ impl Lease {
                 && content.holder != holder
                 && content.until > clock::now()
             {
-                let who = format!(
-                    "{} (process {}), until {}",
-                    content.host,
-                    content.process,
-                    clock::text(content.until)
-                );
-                return Err(busy(repository, &who));
+                return Err(busy(repository, &content.who()));
             }
             version = Some(seen);
         }
@@ -104,73 +115,156 @@ impl Lease {
             until: clock::now(),
             released: false,
         };
-        let version = put(store, &key, &content, version.as_ref()).await.map_err(|e| match e.kind() {
-            Kind::Conflict | Kind::AlreadyExists => busy(repository, "another agent that took it just now"),
-            _ => e,
-        })?;
-        let version = std::sync::Arc::new(tokio::sync::Mutex::new(version));
-        let renew =
-            tokio::spawn(renew(store.clone(), key.clone(), content.clone(), version.clone(), lost.clone()));
-        let held = Held::Object {
-            store: store.clone(),
-            key,
-            content,
-            renew: AbortOnDropHandle::new(renew),
-            version,
-        };
-        Ok(Lease { held, lost })
+        let begun = clock::instant();
+        let (version, until) =
+            put(store, &key, &content, version.as_ref()).await.map_err(|e| match e.kind() {
+                Kind::Conflict | Kind::AlreadyExists => {
+                    busy(repository, "another agent that took it just now")
+                }
+                _ => e,
+            })?;
+        watch.renewed(until);
+        let version = tokio::sync::Mutex::new(version);
+        let object = Arc::new(Object { store: store.clone(), key, content, version });
+        let renew = tokio::spawn(renew(object.clone(), watch.clone(), begun));
+        Ok(Lease { held: Held::Object { object, renew: AbortOnDropHandle::new(renew) }, watch })
     }
 
-    /// Cancelled when the lease could not be renewed in time or was taken by someone else:
-    /// whoever writes must stop before the next manifest.
-    pub fn lost(&self) -> &CancellationToken {
-        &self.lost
+    /// For those who write while it is held.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
     }
 
-    /// Gives the lease back, so that the next one need not wait. A failure is logged only: the
-    /// lease runs out by itself.
+    /// Gives the lease back, so that the next one need not wait; not one that was lost. A failure
+    /// is logged only: the lease runs out by itself.
     pub async fn release(self) {
-        if let Held::Object { store, key, mut content, renew, version } = self.held {
-            drop(renew);
-            content.released = true;
-            let version = version.lock().await;
-            if let Err(e) = put(&store, &key, &content, Some(&version)).await {
-                tracing::warn!("the lease {key} was not given back: {e:?}");
-            }
+        let Held::Object { object, renew } = self.held else { return };
+        drop(renew);
+        if self.watch.error().is_some() {
+            return;
+        }
+        let content = Content { released: true, ..object.content.clone() };
+        let version = object.version.lock().await;
+        if let Err(e) = put(&object.store, &object.key, &content, Some(&version)).await {
+            tracing::warn!("the lease {} was not given back: {e:?}", object.key);
         }
     }
 }
 
-async fn put(store: &Store, key: &str, content: &Content, expected: Option<&Version>) -> Result<Version> {
-    let mut content = content.clone();
-    content.until = clock::now() + jiff::SignedDuration::from_secs(LEASE_SECONDS);
-    store.replace(key, super::to_json(&content)?, expected).await
+impl Content {
+    fn who(&self) -> String {
+        format!("{} (process {}), until {}", self.host, self.process, clock::text(self.until))
+    }
 }
 
-async fn renew(
-    store: Store,
-    key: String,
-    content: Content,
-    version: std::sync::Arc<tokio::sync::Mutex<Version>>,
-    lost: CancellationToken,
-) {
-    let mut good_until = clock::instant() + Duration::from_secs(LEASE_SECONDS as u64);
+impl Watch {
+    /// Cancelled when the lease was taken by someone else, or is about to run out unrenewed.
+    pub fn lost(&self) -> &CancellationToken {
+        &self.0.lost
+    }
+
+    /// Does what makes a snapshot exist, while the lease is held and no longer.
+    ///
+    /// # Errors
+    /// [`Watch::error`], and those of the work. Where it was lost in the middle, the object that
+    /// was on its way may have landed, whole.
+    pub async fn while_held<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let until = *self.0.until.lock().unwrap_or_else(|e| e.into_inner());
+        if until.is_some_and(|until| clock::now() >= until) {
+            self.lose(
+                Kind::Unreachable,
+                "it ran out before it was renewed: did this machine sleep?".to_owned(),
+            );
+        }
+        tokio::select! {
+            biased;
+            () = self.0.lost.cancelled() => Err(self.error().unwrap_or_else(|| lost_error(Kind::Busy, ""))),
+            done = work => done,
+        }
+    }
+
+    /// That the lease was lost: `Busy` naming who has it, `Unreachable` where it could not be
+    /// renewed.
+    pub fn error(&self) -> Option<Error> {
+        self.0.why.get().map(|(kind, why)| lost_error(*kind, why))
+    }
+
+    fn renewed(&self, until: Timestamp) {
+        *self.0.until.lock().unwrap_or_else(|e| e.into_inner()) = Some(until);
+    }
+
+    fn lose(&self, kind: Kind, why: String) {
+        tracing::error!("the lease is lost: {why}");
+        let _ = self.0.why.set((kind, why)); // the first reason counts
+        self.0.lost.cancel();
+    }
+}
+
+fn lost_error(kind: Kind, why: &str) -> Error {
+    Error::new(kind, "the lease on the instance was lost during the run")
+        .because(why.to_owned())
+        .effect("the run stopped: what had no manifest yet does not exist, what had one is whole")
+        .safe("running again is safe")
+        .next(match kind {
+            Kind::Busy => "look who else backs up this instance, and stop one of the two",
+            _ => "look why the repository could not be reached (lifeboat doctor), then run again",
+        })
+}
+
+/// Writes the lease; its version, and until when it is good.
+async fn put(
+    store: &Store,
+    key: &str,
+    content: &Content,
+    expected: Option<&Version>,
+) -> Result<(Version, Timestamp)> {
+    let until = clock::now() + jiff::SignedDuration::from_secs(LEASE_SECONDS);
+    let content = Content { until, ..content.clone() };
+    Ok((store.replace(key, super::to_json(&content)?, expected).await?, until))
+}
+
+/// Renews the lease that was asked for at `begun`, until it is lost.
+async fn renew(object: Arc<Object>, watch: Watch, begun: Instant) {
+    let good_for = Duration::from_secs(LEASE_SECONDS as u64) - MARGIN;
+    let mut give_up = begun + good_for;
+    let mut failed = "it could not be renewed in time: no answer".to_owned();
     loop {
-        clock::sleep(RENEW_EVERY).await;
-        let mut version = version.lock().await;
-        match put(&store, &key, &content, Some(&version)).await {
-            Ok(next) => {
+        clock::sleep(RENEW_EVERY.min(give_up.saturating_duration_since(clock::instant()))).await;
+        let mut version = object.version.lock().await;
+        let begun = clock::instant();
+        let left = give_up.saturating_duration_since(begun);
+        if left.is_zero() {
+            return watch.lose(Kind::Unreachable, failed);
+        }
+        // A request that is tried again for minutes must not outlive what it renews.
+        let put = put(&object.store, &object.key, &object.content, Some(&version));
+        match tokio::time::timeout(left, put).await {
+            Ok(Ok((next, until))) => {
                 *version = next;
-                good_until = clock::instant() + Duration::from_secs(LEASE_SECONDS as u64);
+                watch.renewed(until);
+                give_up = begun + good_for;
             }
-            Err(e) if e.kind() == Kind::Conflict || clock::instant() >= good_until => {
-                tracing::error!("the lease {key} is lost: {e:?}");
-                lost.cancel();
-                return;
+            Ok(Err(e)) if e.kind() == Kind::Conflict => {
+                return watch
+                    .lose(Kind::Busy, format!("it was taken by {}", holder_now(&object, left).await));
             }
-            Err(e) => tracing::warn!("the lease {key} could not be renewed, trying again: {e:?}"),
+            Ok(Err(e)) => {
+                tracing::warn!("the lease {} could not be renewed, trying again: {e:?}", object.key);
+                failed = format!("it could not be renewed in time: {}", e.what());
+            }
+            Err(_) => {} // told at the top of the loop
         }
     }
+}
+
+/// Who has the lease that is not ours any more, for people.
+async fn holder_now(object: &Object, limit: Duration) -> String {
+    let read = object.store.get_versioned(&object.key, LEASE_BYTES_MAX);
+    let bytes = match tokio::time::timeout(limit, read).await {
+        Ok(Ok(Some((bytes, _)))) => bytes,
+        _ => return "another agent".to_owned(),
+    };
+    serde_json::from_slice::<Content>(&bytes).map_or_else(|_| "another agent".to_owned(), |c| c.who())
 }
 
 fn busy(repository: &Repository, who: &str) -> Error {

@@ -25,6 +25,10 @@ use crate::store::{Store, StoreOptions};
 /// Largest `lifeboat.json` or `instance.json` that is read.
 const META_BYTES_MAX: u64 = 64 << 10;
 
+const NOTHING_BELIEVED: &str =
+    "no snapshot is believed or made until it is back as it was: their signatures cover it";
+const PUT_BACK: &str = "runbooks/damaged-repository.md: it never changes, so any copy of it will do";
+
 /// `lifeboat.json`: written once, when the repository is made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Meta {
@@ -67,6 +71,9 @@ impl Repository {
             .safe("nothing was changed")
             .next("use it as it is, or choose another URL"));
         }
+        if !store.list_dirs("instances").await?.is_empty() {
+            return Err(meta_lost(store));
+        }
         if !store.probe_conditional_put("probe").await? {
             return Err(Error::new(
                 Kind::Repository,
@@ -86,16 +93,24 @@ impl Repository {
     /// `Repository` when it is not initialised or of a newer format; `Denied` or `Unreachable`
     /// when that could not be found out.
     pub async fn open(store: Store, instance: InstanceName) -> Result<Repository> {
-        let bytes = store.get(layout::META, META_BYTES_MAX).await.map_err(|e| match e.kind() {
-            Kind::NotFound => {
-                Error::new(Kind::Repository, format!("{} is not a Lifeboat repository", store.url()))
+        let bytes = match store.get(layout::META, META_BYTES_MAX).await {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == Kind::NotFound => {
+                if !store.list_dirs("instances").await?.is_empty() {
+                    return Err(meta_lost(&store).because(e));
+                }
+                let what = format!("{} is not a Lifeboat repository", store.url());
+                return Err(Error::new(Kind::Repository, what)
                     .because(e)
-                    .next("check repository.url; lifeboat init makes a new one")
+                    .next("check repository.url; lifeboat init makes a new one"));
             }
-            _ => e.context(format!("open repository {}", store.url())),
-        })?;
+            Err(e) => return Err(e.context(format!("open repository {}", store.url()))),
+        };
         let meta: Meta = serde_json::from_slice(&bytes).map_err(|e| {
-            Error::new(Kind::Integrity, format!("lifeboat.json in {} cannot be read", store.url())).because(e)
+            Error::new(Kind::Integrity, format!("lifeboat.json in {} cannot be read", store.url()))
+                .because(e)
+                .effect(NOTHING_BELIEVED)
+                .next(PUT_BACK)
         })?;
         if meta.format != FORMAT {
             return Err(Error::new(
@@ -139,17 +154,30 @@ impl Repository {
 
     async fn read_instance(&self) -> Result<(Origin, InstanceMeta)> {
         let key = layout::instance_meta(&self.instance);
-        let bytes = self.store.get(&key, META_BYTES_MAX).await.map_err(|e| match e.kind() {
-            Kind::NotFound => Error::new(
-                Kind::NotFound,
-                format!("{} holds nothing of instance {}", self.store.url(), self.instance),
-            )
-            .because(e)
-            .next("check instance in the configuration; lifeboat backup makes the first snapshot"),
-            _ => e,
+        let bytes = match self.store.get(&key, META_BYTES_MAX).await {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == Kind::NotFound => {
+                // A new one would have other bytes: no snapshot would ever be believed again.
+                if !self.store.list_dirs(&layout::snapshots(&self.instance)).await?.is_empty() {
+                    let what = format!("{key} is missing in {}, and there are snapshots", self.store.url());
+                    return Err(Error::new(Kind::Integrity, what)
+                        .because(e)
+                        .effect(NOTHING_BELIEVED)
+                        .next(PUT_BACK));
+                }
+                let what = format!("{} holds nothing of instance {}", self.store.url(), self.instance);
+                return Err(Error::new(Kind::NotFound, what)
+                    .because(e)
+                    .next("check instance in the configuration; lifeboat backup makes the first snapshot"));
+            }
+            Err(e) => return Err(e),
+        };
+        let meta: InstanceMeta = serde_json::from_slice(&bytes).map_err(|e| {
+            Error::new(Kind::Integrity, format!("{key} cannot be read"))
+                .because(e)
+                .effect(NOTHING_BELIEVED)
+                .next(PUT_BACK)
         })?;
-        let meta: InstanceMeta = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::new(Kind::Integrity, format!("{key} cannot be read")).because(e))?;
         if meta.instance != self.instance {
             return Err(Error::new(Kind::Integrity, format!("{key} belongs to instance {}", meta.instance)));
         }
@@ -190,6 +218,11 @@ impl Repository {
         }
         Ok(origin)
     }
+}
+
+fn meta_lost(store: &Store) -> Error {
+    let what = format!("lifeboat.json is missing in {}, and there are instances", store.url());
+    Error::new(Kind::Repository, what).effect(NOTHING_BELIEVED).next(PUT_BACK)
 }
 
 fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -1,6 +1,7 @@
 //! Which snapshots there are, and their objects read back, checked.
 
 use std::io::{BufRead, Read};
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
@@ -12,6 +13,7 @@ use crate::archive::signature::{SIGNATURE_BYTES_MAX, TrustedKeys};
 use crate::archive::unpack::{self, MemberHeader};
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
+use crate::odoo::baseline::Baseline;
 use crate::repository::reader::ObjectReader;
 use crate::repository::{Repository, layout};
 
@@ -75,6 +77,21 @@ impl Repository {
     /// `NotFound` when the snapshot does not exist, `Signature`, `Integrity`, or that of the
     /// store.
     pub async fn manifest(&self, id: &SnapshotId, origin: &Origin, trust: &Trust) -> Result<Manifest> {
+        let parsed = self.signed_manifest(id, trust).await?;
+        if parsed.origin != *origin {
+            return Err(Error::new(
+                Kind::Integrity,
+                format!("the manifest of snapshot {id} was written for another repository, or lifeboat.json or instance.json was altered"),
+            )
+            .effect("it is not restored and not counted")
+            .next("lifeboat verify"));
+        }
+        Ok(parsed)
+    }
+
+    /// One manifest, its signature checked, and not whether it belongs here: see
+    /// [`Repository::manifest`].
+    pub async fn signed_manifest(&self, id: &SnapshotId, trust: &Trust) -> Result<Manifest> {
         let key = |name| layout::object(self.instance(), id, name);
         let bytes = self.store().get(&key(manifest::NAME), manifest::BYTES_MAX).await?;
         if let Trust::Keys(keys) = trust {
@@ -90,16 +107,7 @@ impl Repository {
                     .next("lifeboat verify; a key that is ours belongs into signing.trusted_keys; --accept-unsigned gives the check up")
             })?;
         }
-        let parsed = Manifest::parse(id, self.instance(), &bytes)?;
-        if parsed.origin != *origin {
-            return Err(Error::new(
-                Kind::Integrity,
-                format!("the manifest of snapshot {id} was written for another repository, or lifeboat.json or instance.json was altered"),
-            )
-            .effect("it is not restored and not counted")
-            .next("lifeboat verify"));
-        }
-        Ok(parsed)
+        Manifest::parse(id, self.instance(), &bytes)
     }
 
     /// Every snapshot, oldest first, each with its own outcome: one bad manifest hides no other.
@@ -155,6 +163,21 @@ impl Repository {
         let input = self.open_object(runtime, id, &object.name);
         unpack::read_sealed(object, input, identities, read)
             .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))
+    }
+
+    /// The sealed baseline of a dump.
+    ///
+    /// # Errors
+    /// `Identity` where none opens it, `Integrity`, or that of the store.
+    pub async fn baseline(&self, dump: &Manifest, identities: &Arc<Identities>) -> Result<Baseline> {
+        let object = dump.object(manifest::BASELINE)?.clone();
+        let (repository, id, identities) = (self.clone(), dump.id.clone(), identities.clone());
+        tokio::task::spawn_blocking(move || {
+            repository
+                .read_sealed(&Handle::current(), &id, &object, &identities, |input| Baseline::read(input))
+        })
+        .await
+        .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading the baseline panicked").because(e)))
     }
 
     /// Reads an object to its end without a key and compares size and SHA-256 with its manifest.

@@ -1,39 +1,66 @@
-//! One file out of its packs, from its first byte to its last, without a temporary file: a dump
-//! lies in as many packs as workers wrote it, so these are read side by side.
+//! A file in several parts, hashed from its first byte to its last without a temporary file: a
+//! dump lies in as many packs as workers wrote it, so these are read side by side.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Read;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use tokio::runtime::Handle;
+use sha1::Digest as _;
 
-use crate::archive::index::Part;
+use crate::archive::index::{self, Part};
 use crate::archive::manifest::Manifest;
 use crate::archive::pack::{self, EXTENT_BYTES};
 use crate::archive::seal::Identities;
-use crate::archive::unpack::{self, MemberHeader};
+use crate::archive::unpack;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
-use crate::repository::Repository;
-use crate::upkeep::meter::{Meter, Metered};
+use crate::odoo::blob;
+use crate::repository::layout;
+use crate::upkeep::expected::Cut;
+use crate::upkeep::meter::Metered;
+use crate::upkeep::verify::Work;
 
 /// Extents of one pack that wait for their turn; a pack holds one more while it waits.
 const EXTENTS_WAITING_MAX: usize = 1;
 
 /// Where a file comes from.
-pub struct Source<'a> {
-    /// The repository.
-    pub repository: &'a Repository,
-    /// The runtime that fetches.
-    pub runtime: &'a Handle,
-    /// Manifests of the snapshots that its parts name.
-    pub manifests: &'a BTreeMap<SnapshotId, Manifest>,
-    /// The table that parts count in.
-    pub table: &'a [SnapshotId],
-    /// What opens the packs.
-    pub identities: &'a Identities,
-    /// What all reading passes through.
-    pub meter: &'a Meter,
+struct Source<'a> {
+    work: &'a Work,
+    /// The table that its parts count in.
+    table: &'a [SnapshotId],
+    identities: &'a Identities,
+}
+
+/// Hashes a file that lies in several parts. Packs in `bad` were told of already.
+pub fn check(work: &Work, cut: &Cut, identities: &Identities, bad: &HashSet<(SnapshotId, u32)>) {
+    let Cut { index_of, entry, table } = cut;
+    let home = |part: &Part| table.get(part.snapshot as usize).map(|id| (id.clone(), part.pack));
+    let out_of_reach = |home| bad.contains(&home) || !work.scope.chosen.contains(&home.0);
+    if entry.parts.iter().filter_map(home).any(out_of_reach) {
+        return; // what is wrong there was said; what was not chosen is not checked
+    }
+    let (mut sha256, mut sha1) = (sha2::Sha256::new(), sha1::Sha1::new());
+    let source = Source { work, table, identities };
+    let outcome = assemble(&source, &entry.path, &entry.parts, &mut |data| {
+        sha256.update(data);
+        sha1.update(data);
+        Ok(())
+    });
+    let key = layout::object(work.repository.instance(), index_of, index::NAME);
+    let found = |error| work.findings.sort(&key, error, work.scope.lost_with(index_of, index::NAME));
+    match outcome {
+        Ok(()) if <[u8; 32]>::from(sha256.finalize()) != entry.sha256.0 => {
+            let what = format!("{} put together from its packs is not what the index says", entry.path);
+            found(Error::new(Kind::Integrity, what));
+        }
+        Ok(()) => {
+            work.files.fetch_add(1, Relaxed);
+            let misnamed = blob::misnamed(&entry.path, entry.flaw.is_some(), sha1.finalize().into());
+            misnamed.into_iter().for_each(|what| found(Error::new(Kind::Integrity, what)));
+        }
+        Err(e) if e.kind() == Kind::Interrupted => {}
+        Err(e) => found(e.context(format!("cannot put {} together", entry.path))),
+    }
 }
 
 type Piece = Result<(u64, Vec<u8>)>;
@@ -44,7 +71,7 @@ type Piece = Result<(u64, Vec<u8>)>;
 ///
 /// # Errors
 /// `Integrity` naming the pack where a part is not in it, and whatever reading it or `sink` said.
-pub fn assemble(
+fn assemble(
     source: &Source<'_>,
     path: &str,
     parts: &[Part],
@@ -57,7 +84,7 @@ pub fn assemble(
     std::thread::scope(|scope| {
         let mut open: HashMap<(u32, u32), Receiver<Piece>> = HashMap::new();
         for part in parts {
-            source.meter.stop_if_cancelled()?;
+            source.work.meter.stop_if_cancelled()?;
             let home = (part.snapshot, part.pack);
             if let Some(offsets) = wanted.remove(&home) {
                 let (sender, pieces) = sync_channel(EXTENTS_WAITING_MAX);
@@ -96,13 +123,14 @@ impl Source<'_> {
         let mut gone = false;
         let outcome = self.manifest(snapshot).and_then(|manifest| {
             let object = manifest.object(&pack::name(number))?;
-            let inner = self.repository.open_object(self.runtime, &manifest.id, &object.name);
-            let input = Metered { inner, meter: self.meter };
+            let inner = self.work.repository.open_object(&self.work.runtime, &manifest.id, &object.name);
+            let input = Metered { inner, meter: &self.work.meter };
             unpack::read_pack(object, input, self.identities, |member, content| {
                 if member.path != path || !offsets.contains(&member.offset) {
                     return Ok(());
                 }
-                let data = read_member(&member, content)?;
+                let mut data = Vec::with_capacity(EXTENT_BYTES);
+                member.read(content, &mut data)?;
                 offsets.remove(&member.offset);
                 gone = out.send(Ok((member.offset, data))).is_err() || offsets.is_empty();
                 // All that is wanted was had: any error ends the reading, and nobody sees it.
@@ -117,7 +145,7 @@ impl Source<'_> {
 
     fn manifest(&self, snapshot: u32) -> Result<&Manifest> {
         let id = self.table.get(snapshot as usize);
-        id.and_then(|id| self.manifests.get(id)).ok_or_else(|| {
+        id.and_then(|id| self.work.scope.manifests.get(id)).ok_or_else(|| {
             let id = id.map_or_else(|| "unknown".to_owned(), ToString::to_string);
             Error::new(
                 Kind::Integrity,
@@ -125,20 +153,4 @@ impl Source<'_> {
             )
         })
     }
-}
-
-/// The content of one member, which format 1 bounds.
-///
-/// # Errors
-/// `Integrity` where it is larger, or cannot be read.
-pub fn read_member(member: &MemberHeader, content: &mut dyn Read) -> Result<Vec<u8>> {
-    if member.bytes > EXTENT_BYTES as u64 {
-        let what = format!("member {} has {} bytes, more than format 1 allows", member.path, member.bytes);
-        return Err(Error::new(Kind::Integrity, what));
-    }
-    let mut data = Vec::with_capacity(member.bytes as usize);
-    content
-        .read_to_end(&mut data)
-        .map_err(|e| Error::carried(Kind::Integrity, format!("cannot read member {}", member.path), e))?;
-    Ok(data)
 }

@@ -1,11 +1,11 @@
 //! What a check found: each thing once, by name, with what it means for the person who restores.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
-use crate::names::{InstanceName, SnapshotId};
+use crate::names::{InstanceName, SnapshotId, TenantName};
 
 /// Findings and errors of one object that are told one by one; beyond, a count.
 const SNAPSHOTS_NAMED_MAX: usize = 5;
@@ -22,6 +22,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Something wrong that no restore needs.
+    pub fn harmless(object: &str, what: impl Into<String>) -> Finding {
+        Finding { object: object.to_owned(), what: what.into(), lost: Vec::new() }
+    }
+
     /// What it means, in a sentence.
     pub fn effect(&self) -> String {
         match self.lost.len() {
@@ -45,6 +50,35 @@ pub struct Unasked {
     pub object: String,
     /// Why.
     pub error: Error,
+    /// Snapshots of which it is not known whether they can be restored whole.
+    pub doubtful: Vec<SnapshotId>,
+}
+
+/// The newest dump of a tenant that nothing was found against, its filestore included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NewestWhole {
+    /// The tenant.
+    pub tenant: TenantName,
+    /// None where all are damaged, or could not be looked at.
+    pub snapshot: Option<SnapshotId>,
+}
+
+/// Something that has nothing to be compared with, or was left out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Skipped {
+    /// The object's key, or those of a folder.
+    pub object: String,
+    /// Why.
+    pub why: String,
+}
+
+/// A folder that does not count: what makes it whole is written last, and is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unfinished {
+    /// The snapshot's ID or the drill's name.
+    pub id: String,
+    /// What that means.
+    pub what: String,
 }
 
 /// What a check came to.
@@ -58,8 +92,10 @@ pub struct Report {
     pub deep: bool,
     /// Snapshots that were looked at.
     pub snapshots: u64,
-    /// Folders without a manifest: a backup is running, or one was cut short.
-    pub unfinished: Vec<SnapshotId>,
+    /// Snapshots without a manifest, drills without a report.
+    pub unfinished: Vec<Unfinished>,
+    /// What was left out, by name.
+    pub skipped: Vec<Skipped>,
     /// Objects whose bytes were all read and compared.
     pub objects_checked: u64,
     /// Their bytes.
@@ -73,6 +109,8 @@ pub struct Report {
     /// What could not be looked at.
     #[serde(skip)]
     pub unasked: Vec<Unasked>,
+    /// What a restore would take, by tenant.
+    pub newest_whole: Vec<NewestWhole>,
     /// Whether it was stopped by a signal.
     pub interrupted: bool,
 }
@@ -88,24 +126,32 @@ impl Report {
             let lost: std::collections::BTreeSet<_> = self.findings.iter().flat_map(|f| &f.lost).collect();
             let effect = match lost.len() {
                 0 => "every snapshot that was checked can still be restored".to_owned(),
-                n => format!("{n} of {} snapshots cannot be restored whole", self.snapshots),
+                1 => "1 snapshot cannot be restored whole".to_owned(),
+                n => format!("{n} snapshots cannot be restored whole"),
             };
             let count = self.findings.len();
             let what = if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") };
-            return Err(Error::new(Kind::Integrity, format!("{what} not as it was stored in {place}"))
+            return Err(Error::new(Kind::Integrity, format!("{what} not as stored in {place}"))
                 .effect(effect)
-                .next("lifeboat backup stores what production still has; for what is older, a copy of the repository")
+                .next("runbooks/damaged-repository.md: what is still whole, and how the rest may come back")
                 .safe("nothing was changed"));
         }
         if let Some(first) = self.unasked.first() {
-            let count = self.unasked.len();
-            return Err(Error::new(
-                first.error.kind(),
-                format!("{count} objects could not be looked at in {place}"),
-            )
-            .because(format!("{}: {}", first.object, first.error.what()))
-            .effect("nothing is known of them: they are not checked, which is not the same as right")
-            .safe("running again is safe: nothing is written"));
+            let what = match self.unasked.len() {
+                1 => format!("{} could not be looked at in {place}", first.object),
+                n => format!(
+                    "{n} things could not be looked at in {place}, {} the first of them",
+                    first.object
+                ),
+            };
+            let error = Error::new(first.error.kind(), what)
+                .because(first.error.what().to_owned())
+                .effect("nothing is known of them: they are not checked, which is not the same as right")
+                .safe("running again is safe: nothing is written");
+            return Err(match first.error.next_text() {
+                Some(next) => error.next(next),
+                None => error,
+            });
         }
         if self.interrupted {
             return Err(Error::new(Kind::Interrupted, format!("the check of {place} was stopped"))
@@ -116,16 +162,27 @@ impl Report {
     }
 }
 
+/// What was found, sorted by object.
+#[derive(Default)]
+pub struct Found {
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// What could not be looked at.
+    pub unasked: Vec<Unasked>,
+    /// What was left out.
+    pub skipped: Vec<Skipped>,
+}
+
 /// Where workers put what they find.
 #[derive(Default)]
 pub struct Findings {
-    found: Mutex<(Vec<Finding>, Vec<Unasked>)>,
+    found: Mutex<Found>,
 }
 
 impl Findings {
     /// Notes something wrong.
     pub fn add(&self, finding: Finding) {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).0.push(finding);
+        self.lock().findings.push(finding);
     }
 
     /// Sorts an error: the world refused to answer, or the answer is wrong.
@@ -140,19 +197,29 @@ impl Findings {
                 what
             }
             _ => {
-                let unasked = Unasked { object: object.to_owned(), error };
-                self.found.lock().unwrap_or_else(PoisonError::into_inner).1.push(unasked);
+                let unasked = Unasked { object: object.to_owned(), error, doubtful: lost };
+                self.lock().unasked.push(unasked);
                 return;
             }
         };
         self.add(Finding { object: object.to_owned(), what, lost });
     }
 
-    /// All of it, sorted by object.
-    pub fn take(self) -> (Vec<Finding>, Vec<Unasked>) {
-        let (mut findings, mut unasked) = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        findings.sort_by(|a, b| (&a.object, &a.what).cmp(&(&b.object, &b.what)));
-        unasked.sort_by(|a, b| a.object.cmp(&b.object));
-        (findings, unasked)
+    /// Notes something that was left out.
+    pub fn skip(&self, object: &str, why: String) {
+        self.lock().skipped.push(Skipped { object: object.to_owned(), why });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of it.
+    pub fn take(self) -> Found {
+        let mut found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.findings.sort_by(|a, b| (&a.object, &a.what).cmp(&(&b.object, &b.what)));
+        found.unasked.sort_by(|a, b| a.object.cmp(&b.object));
+        found.skipped.sort();
+        found
     }
 }

@@ -3,10 +3,10 @@
 
 pub mod assemble;
 pub mod deep;
+pub mod drills;
+pub mod expected;
 pub mod findings;
 pub mod meter;
+pub mod origin;
 pub mod scope;
 pub mod verify;
-
-/// The sealed baseline of a dump (docs/format.md).
-pub const BASELINE: &str = "baseline.zst.age";

@@ -8,10 +8,11 @@ use futures::TryStreamExt;
 use crate::archive::index;
 use crate::archive::manifest::{self, Manifest, Origin};
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, TenantName};
+use crate::names::{InstanceName, SnapshotId, TenantName};
 use crate::repository::snapshots::{Found, Trust};
 use crate::repository::{Repository, layout};
-use crate::upkeep::findings::{Finding, Findings};
+use crate::upkeep::findings::{Finding, Findings, Unfinished};
+use crate::upkeep::origin;
 
 /// Largest lease that is read.
 const LEASE_BYTES_MAX: u64 = 16 << 10;
@@ -46,7 +47,7 @@ impl Scope {
         let mut scope =
             Scope { manifests: BTreeMap::new(), chosen: BTreeSet::new(), unfinished: Vec::new(), listed };
         let mut bad = Vec::new();
-        for (id, found) in repository.all_snapshots(origin, trust).await? {
+        for (id, found) in origin::snapshots(repository, origin, trust, findings).await? {
             match found {
                 Ok(Found::Snapshot(manifest)) => drop(scope.manifests.insert(id, *manifest)),
                 Ok(Found::Unfinished(id)) => scope.unfinished.push(id),
@@ -54,6 +55,16 @@ impl Scope {
             }
         }
         scope.choose(wanted, tenant, &bad)?;
+        if scope.chosen.is_empty() && bad.is_empty() {
+            let whose = tenant.map_or(String::new(), |tenant| format!(" of tenant {tenant}"));
+            let (instance, url) = (repository.instance(), repository.store().url());
+            return Err(Error::new(
+                Kind::NotFound,
+                format!("there is no snapshot{whose} of instance {instance} in {url}"),
+            )
+            .effect("nothing was checked, and from there nothing can be restored")
+            .next("lifeboat list shows what there is; lifeboat backup makes a snapshot"));
+        }
         let unread: BTreeSet<SnapshotId> = bad.iter().map(|(id, _)| id.clone()).collect();
         for (id, error) in bad {
             // Whose it is cannot be known: it may be the tenant's that was asked for.
@@ -70,7 +81,7 @@ impl Scope {
             };
             findings.sort(&key, error, lost.into_iter().collect());
         }
-        scope.find_gone(&unread, findings);
+        scope.find_gone(repository.instance(), &unread, findings);
         if wanted.is_empty() && tenant.is_none() {
             scope.find_foreign(repository, &unread, findings);
             check_lease(repository, findings).await;
@@ -105,15 +116,11 @@ impl Scope {
 
     /// The snapshots that `id` cannot be restored without, itself included, whether there or not.
     pub fn needs(&self, id: &SnapshotId) -> BTreeSet<SnapshotId> {
+        let direct = |id| self.manifests.get(id).into_iter().flat_map(Manifest::needs);
         let mut needs = BTreeSet::from([id.clone()]);
-        let Some(manifest) = self.manifests.get(id) else { return needs };
-        let link = manifest.dump.as_ref().and_then(|dump| dump.filestore.as_ref());
-        if let Some(link) = link {
-            needs.insert(link.snapshot.clone());
-        }
-        let filestore = link.and_then(|link| self.manifests.get(&link.snapshot)).unwrap_or(manifest);
-        if let Some(facts) = &filestore.filestore {
-            needs.extend(facts.index_chain.iter().chain(&facts.sources).cloned());
+        // A dump names its filestore; that names all that it needs itself.
+        for needed in direct(id) {
+            needs.extend(direct(needed).chain([needed]).cloned());
         }
         needs
     }
@@ -151,7 +158,7 @@ impl Scope {
     }
 
     /// Chains, sources and links that name a snapshot that is not there at all.
-    fn find_gone(&self, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
+    fn find_gone(&self, instance: &InstanceName, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
         let mut gone: BTreeMap<SnapshotId, Vec<SnapshotId>> = BTreeMap::new();
         for manifest in self.manifests.values() {
             for needed in self.needs(&manifest.id) {
@@ -162,14 +169,35 @@ impl Scope {
         }
         for (id, lost) in gone {
             if lost.iter().any(|lost| self.chosen.contains(lost)) {
-                let what = "this snapshot is gone, and others need it".to_owned();
-                findings.add(Finding { object: id.to_string(), what, lost });
+                let what = match self.unfinished.contains(&id) {
+                    true => "its manifest is gone, so that it does not count, and others need it",
+                    false => "this snapshot is gone, and others need it",
+                };
+                let object = format!("{}/{id}", layout::snapshots(instance));
+                findings.add(Finding { object, what: what.to_owned(), lost });
             }
         }
     }
 
+    /// The folders without a manifest. One that is signed was all but finished: a manifest that
+    /// was lost looks like that too.
+    pub fn unfinished_snapshots(&self, instance: &InstanceName) -> Vec<Unfinished> {
+        let what = |id: &SnapshotId| match self.listed.contains_key(&layout::object(
+            instance,
+            id,
+            manifest::SIGNATURE_NAME,
+        )) {
+            true => {
+                "no manifest, but its signature: a backup is running, was cut short in its last step, or the manifest is lost"
+            }
+            false => "no manifest: a backup is running, or was cut short",
+        };
+        let unfinished = |id: &SnapshotId| Unfinished { id: id.to_string(), what: what(id).to_owned() };
+        self.unfinished.iter().map(unfinished).collect()
+    }
+
     /// Objects in the folder of a snapshot that its manifest does not name, and keys that belong
-    /// to nothing. Drill reports, releases and probes are other programs' business.
+    /// to nothing. Drill reports are checked on their own; archived WAL and releases are others'.
     fn find_foreign(&self, repository: &Repository, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
         let instance = repository.instance();
         let below = format!("{}/", layout::instance_prefix(instance));
@@ -195,7 +223,7 @@ impl Scope {
                     },
                 },
             };
-            findings.add(Finding { object: key.clone(), what: what.to_owned(), lost: Vec::new() });
+            findings.add(Finding::harmless(key, what));
         }
     }
 }
@@ -209,8 +237,7 @@ async fn check_lease(repository: &Repository, findings: &Findings) {
     match repository.store().get(&key, LEASE_BYTES_MAX).await {
         Ok(bytes) => {
             if let Err(e) = serde_json::from_slice::<serde_json::Value>(&bytes) {
-                let what = format!("the lease is not JSON: {e}");
-                findings.add(Finding { object: key, what, lost: Vec::new() });
+                findings.add(Finding::harmless(&key, format!("the lease is not JSON: {e}")));
             }
         }
         Err(e) if e.kind() == Kind::NotFound => {}

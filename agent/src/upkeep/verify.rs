@@ -1,27 +1,28 @@
 //! `lifeboat verify`: every object fetched once and compared with what was signed. Needs no key;
 //! with one, everything is decoded too ([`super::deep`]).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::manifest::{Object, Origin};
+use crate::archive::manifest::{Manifest, Object, Origin};
 use crate::archive::seal::Identities;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
 use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
-use crate::upkeep::deep;
-use crate::upkeep::findings::{Finding, Findings, Report};
+use crate::upkeep::findings::{Finding, Findings, Found, NewestWhole, Report, Unasked, Unfinished};
 use crate::upkeep::meter::Meter;
 use crate::upkeep::scope::Scope;
+use crate::upkeep::{deep, drills};
 
 /// After so many objects that could not be fetched in time, the rest is not tried: each would
 /// take the store's whole deadline.
-const UNREACHABLE_MAX: u64 = 3;
+pub const UNREACHABLE_MAX: u64 = 3;
 
 /// What is asked for.
 pub struct Request {
@@ -83,6 +84,10 @@ pub async fn run(
     let origin = repository.origin().await?;
     let Request { snapshots, tenant, trust, .. } = &request;
     let scope = survey(&repository, &origin, trust, snapshots, tenant.as_ref(), &findings).await?;
+    let drills = match snapshots.is_empty() && tenant.is_none() {
+        true => drills::check(&repository, trust, &scope.listed, &findings, &cancel).await,
+        false => drills::Drills::default(),
+    };
     let mut tasks = tasks(&scope);
     let all = tasks.len() as u64;
     if let Some(percent) = request.sample_percent {
@@ -111,22 +116,49 @@ pub async fn run(
     .map_err(|e| Error::new(Kind::Internal, "a thread of the check panicked").because(e))?;
     let work = Arc::into_inner(work)
         .ok_or_else(|| Error::new(Kind::Internal, "a thread of the check did not end"))?;
-    let (findings, unasked) = work.findings.take();
+    let Found { findings, unasked, skipped } = work.findings.take();
     let checked = work.checked.into_inner();
+    let unfinished = work.scope.unfinished_snapshots(work.repository.instance());
+    let reports = drills.unfinished.into_iter().map(|id| Unfinished {
+        id,
+        what: "no report.json: the drill is running, was cut short, or its report is lost".to_owned(),
+    });
     Ok(Report {
         instance: work.repository.instance().clone(),
         repository: work.repository.store().url().to_owned(),
         deep,
         snapshots: work.scope.chosen.len() as u64,
-        unfinished: work.scope.unfinished,
-        objects_checked: checked,
-        bytes_checked: work.checked_bytes.into_inner(),
+        unfinished: unfinished.into_iter().chain(reports).collect(),
+        newest_whole: newest_whole(&work.scope, &findings, &unasked),
+        skipped,
+        objects_checked: checked + drills.objects,
+        bytes_checked: work.checked_bytes.into_inner() + drills.bytes,
         objects_not_checked: all - checked.min(all),
         files_checked: work.files.into_inner(),
         findings,
         unasked,
         interrupted: cancel.is_cancelled(),
     })
+}
+
+/// The newest dump of each tenant that was checked and that nothing was found against.
+fn newest_whole(scope: &Scope, findings: &[Finding], unasked: &[Unasked]) -> Vec<NewestWhole> {
+    let doubtful = unasked.iter().flat_map(|unasked| &unasked.doubtful);
+    let bad: BTreeSet<&SnapshotId> = findings.iter().flat_map(|f| &f.lost).chain(doubtful).collect();
+    let mut newest: BTreeMap<&TenantName, Option<&Manifest>> = BTreeMap::new();
+    let dumps = scope.chosen.iter().filter_map(|id| scope.manifests.get(id)).filter(|m| m.dump.is_some());
+    for dump in dumps {
+        let Some(tenant) = &dump.tenant else { continue };
+        let best = newest.entry(tenant).or_default();
+        if !bad.contains(&dump.id) && best.is_none_or(|best| best.point < dump.point) {
+            *best = Some(dump);
+        }
+    }
+    let whole = |(tenant, dump): (&TenantName, Option<&Manifest>)| NewestWhole {
+        tenant: tenant.clone(),
+        snapshot: dump.map(|dump| dump.id.clone()),
+    };
+    newest.into_iter().map(whole).collect()
 }
 
 async fn survey(

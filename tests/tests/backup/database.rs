@@ -103,21 +103,23 @@ fn passwords_are_asked_for_kept_and_never_shown() {
         "acme",
         "create table big as select i, repeat(md5(i::text), 10) t from generate_series(1, 60000) i",
     );
-    let slow = site.backup(&["-vvv"]).env("LIFEBOAT_BACKUP_READ_BYTES_PER_SECOND_MAX", "16MiB/s");
-    let mut running = slow.spawn();
-    let mut seen = std::collections::BTreeSet::new();
-    while running.is_running() {
-        for (name, line) in command_lines(running.pid()) {
-            assert!(!line.contains(SECRET), "{line}");
-            seen.insert(name);
+    let from_the_environment = site.backup(&["-vvv"]).env("LIFEBOAT_POSTGRES_PASSWORD_FILE", "");
+    for slow in [site.backup(&["-vvv"]), from_the_environment.env("PGPASSWORD", SECRET)] {
+        let mut running = slow.env("LIFEBOAT_BACKUP_READ_BYTES_PER_SECOND_MAX", "16MiB/s").spawn();
+        let mut seen = std::collections::BTreeSet::new();
+        while running.is_running() {
+            for (name, line) in command_lines(running.pid()) {
+                assert!(!line.contains(SECRET), "{line}");
+                seen.insert(name);
+            }
+            std::thread::sleep(children::POLL);
         }
-        std::thread::sleep(children::POLL);
+        for program in ["lifeboat", "pg_dump", "pg_restore"] {
+            assert!(seen.contains(program), "{program} was not looked at: {seen:?}");
+        }
+        let outcome = running.finish().ok();
+        assert!(!words(&outcome).contains(SECRET), "{outcome}");
     }
-    for program in ["lifeboat", "pg_dump", "pg_restore"] {
-        assert!(seen.contains(program), "{program} was not looked at: {seen:?}");
-    }
-    let outcome = running.finish().ok();
-    assert!(!words(&outcome).contains(SECRET), "{outcome}");
     for text in [cluster.log(), fs::read_to_string(site.config()).unwrap()] {
         assert!(!text.contains(SECRET));
     }

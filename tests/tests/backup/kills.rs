@@ -112,3 +112,32 @@ fn asked_to_stop_it_stops_clean() {
     assert_complete(&Archive::of(&site), &cluster, &tenant);
     assert_eq!(s3.open_uploads(), 0);
 }
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let cluster = Cluster::start_default();
+    let s3 = S3::start();
+    let site = Site::s3(&cluster, &s3, "k");
+    let tenant = small_tenant(&cluster, &site.data_dir(), "acme", 44);
+    for (first, second) in [(Signal::TERM, Signal::INT), (Signal::INT, Signal::TERM)] {
+        let held = s3.plan(on("PUT", "/packs/").from(1).hang());
+        let running = site.backup(&["--json"]).env("LIFEBOAT_REPOSITORY_REQUEST_TIMEOUT", "2min").spawn();
+        while held.fired() == 0 {
+            std::thread::sleep(lifeboat_tests::children::POLL);
+        }
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        running.signal(first);
+        while !running.stderr_so_far().contains("once more to stop at once") {
+            assert!(std::time::Instant::now() < deadline, "it does not say that it stops");
+            std::thread::sleep(lifeboat_tests::children::POLL);
+        }
+        let begun = std::time::Instant::now();
+        running.signal(second);
+        let outcome = running.finish().exits(18).says("again: stopping at once");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{outcome}");
+        s3.faults().clear();
+        assert!(Archive::of(&site).ids().iter().all(|id| !id.as_str().contains("-dump-")));
+    }
+    site.back_up(&[]);
+    assert_complete(&Archive::of(&site), &cluster, &tenant);
+}

@@ -10,6 +10,8 @@ mod full_disk;
 mod kills;
 mod known;
 mod load;
+mod local_kills;
+mod lost_lease;
 mod odd_files;
 mod refused;
 mod s3_faults;

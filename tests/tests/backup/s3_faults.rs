@@ -44,7 +44,12 @@ fn every_fault_ends_in_success_or_in_a_clean_error() {
         tenant.upload(&cluster, name, &vec![n as u8; 300 << 10]);
         let planned: Vec<_> = faults.into_iter().map(|fault| s3.plan(fault)).collect();
         println!("{name}");
-        let outcome = site.backup(&[]).run();
+        let outcome = site.backup(&["--json"]).run();
+        // one document, whatever happened: `json` refuses two
+        assert_eq!(
+            outcome.json()["error"]["exit_code"].as_i64(),
+            outcome.code.filter(|code| *code != 0).map(i64::from)
+        );
         assert!(planned.iter().any(|p| p.fired() > 0), "{name}: nothing fired");
         s3.faults().clear();
         println!("{name}: {:?} after {:?}", outcome.code, outcome.took);

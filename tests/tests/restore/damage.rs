@@ -90,3 +90,30 @@ fn a_store_that_cuts_fails_or_refuses_ends_in_an_error_or_in_a_whole_restore() {
     restore(&site, &["--tenant", "shop", "--as", "x"]).run().ok();
     assert!(planned.fired() > 0);
 }
+
+/// The database is whole long before it is known that the filestore never will be.
+#[test]
+fn a_database_is_not_published_before_its_filestore_is_whole() {
+    let cluster = Cluster::start_default();
+    let s3 = S3::start();
+    let site = Site::s3(&cluster, &s3, "dr");
+    small_tenant(&cluster, &site.data_dir(), "shop", 12);
+    let report = site.back_up(&[]);
+    let filestore = report["tenants"][0]["filestore"]["id"].as_str().unwrap();
+    let before = databases(&cluster);
+    let planned = s3.plan(on("GET", &format!("{filestore}/packs/")).respond(503));
+    let patient = restore(&site, &["--tenant", "shop", "--as", "x"]);
+    let mut running = patient.env("LIFEBOAT_REPOSITORY_RETRY_DEADLINE", "20s").spawn();
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE '%incomplete%'";
+    let (mut opened, begun) = (false, std::time::Instant::now());
+    while running.is_running() {
+        assert_eq!(databases(&cluster), before, "the filestore is not whole, nor can it be");
+        opened |= cluster.psql("postgres", sql) != "0";
+        assert!(begun.elapsed().as_secs() < 60, "it does not end");
+    }
+    let outcome = running.finish().exits(7);
+    assert!(opened && planned.fired() > 0, "the database was never filled: {outcome}");
+    assert_nothing_published(&cluster, &site, &before, "x", &outcome);
+    s3.faults().clear();
+    restore(&site, &["--tenant", "shop", "--as", "x"]).run().ok();
+}

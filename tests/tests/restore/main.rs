@@ -3,9 +3,12 @@
 //! nothing; what it refuses it leaves as it was.
 
 mod damage;
+mod every_major;
+mod forged;
 mod kills;
 mod refusals;
 mod round_trip;
+mod terminal;
 
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Outcome, Program};
@@ -13,6 +16,22 @@ use lifeboat_tests::{Cluster, Outcome, Program};
 /// A restore with the identity that `init` made, not asked for.
 pub fn restore(site: &Site, args: &[&str]) -> Program {
     site.run(&["restore", "--yes", "--identity", "lifeboat-identity.txt"]).args(args.to_vec())
+}
+
+/// A drill of this tenant's newest snapshot; `more` is added to its plan.
+pub fn drill(site: &Site, tenant: &str, more: &str) -> Program {
+    let plan = site.path("drill.toml");
+    let text = format!(
+        "config = {:?}\ntenant = {tenant:?}\n[objective]\nrpo = \"24h\"\nrto = \"30m\"\n{more}",
+        site.config().display().to_string()
+    );
+    std::fs::write(&plan, text).unwrap();
+    let identity = site.path("lifeboat-identity.txt");
+    Program::restore_drill()
+        .cwd(plan.parent().unwrap())
+        .env("LIFEBOAT_SEAL_IDENTITY_FILES", identity)
+        .arg("run")
+        .arg(plan)
 }
 
 /// Databases of the cluster that a person could open.

@@ -2,12 +2,12 @@
 
 use lifeboat_tests::compare::{assert_same_database, assert_same_tree};
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, Program, S3, load_real, real_tenants, skip, small_tenant};
+use lifeboat_tests::{Cluster, S3, load_real, real_tenants, skip, small_tenant};
 
-use crate::restore;
+use crate::{drill, restore};
 
 /// Backs up, restores as the real thing under another name, compares all of it.
-fn there_and_back(cluster: &Cluster, site: &Site, tenant: &str, copy: &str) {
+pub fn there_and_back(cluster: &Cluster, site: &Site, tenant: &str, copy: &str) {
     let done =
         restore(site, &["--tenant", tenant, "--as", copy, "--no-neutralize", "--json"]).run().ok().json();
     assert_eq!(done["baseline"]["differences"].as_array().unwrap().len(), 0);
@@ -98,24 +98,8 @@ fn the_real_tenants_come_back_and_pass_a_drill() {
         there_and_back(&cluster, &site, name, &format!("{name}_copy"));
     }
     for name in &names {
-        drill(&site, name).run().ok();
+        drill(&site, name, "").run().ok();
     }
-}
-
-/// A drill of this tenant's newest snapshot.
-fn drill(site: &Site, tenant: &str) -> Program {
-    let plan = site.path("drill.toml");
-    let text = format!(
-        "config = {:?}\ntenant = {tenant:?}\n[objective]\nrpo = \"24h\"\nrto = \"30m\"\n",
-        site.config().display().to_string()
-    );
-    std::fs::write(&plan, text).unwrap();
-    let identity = site.path("lifeboat-identity.txt");
-    Program::restore_drill()
-        .cwd(plan.parent().unwrap())
-        .env("LIFEBOAT_SEAL_IDENTITY_FILES", identity)
-        .arg("run")
-        .arg(plan)
 }
 
 #[test]
@@ -124,7 +108,7 @@ fn a_drill_passes_on_good_data_and_fails_on_broken_books() {
     let site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "shop", 9);
     site.back_up(&[]);
-    let passed = drill(&site, "shop").run().ok();
+    let passed = drill(&site, "shop", "").run().ok();
     assert!(passed.stderr.contains("PASSED"), "{}", passed.stderr);
     let drills = site.path("lifeboat-repository/instances/prod/drills");
     let drills = if drills.exists() { drills } else { site.path("repo/instances/prod/drills") };
@@ -138,5 +122,32 @@ fn a_drill_passes_on_good_data_and_fails_on_broken_books() {
         "UPDATE stock_quant SET quantity = quantity + 1 WHERE id = (SELECT min(id) FROM stock_quant)",
     );
     site.back_up(&[]);
-    drill(&site, "shop").run().exits(1);
+    let failed = drill(&site, "shop", "").run().exits(1);
+    let words = failed.stderr.lines().filter_map(|line| line.trim().strip_prefix("- check "));
+    let found: Vec<(String, u64)> = words
+        .map(|said| said.split_once(": ").unwrap())
+        .map(|(id, said)| (id.to_owned(), said.split(' ').next().unwrap().parse().unwrap()))
+        .collect();
+    assert!(!found.is_empty(), "{failed}");
+    // Known ones fail no drill, and no report is silent about them.
+    let accept = |until: &str| -> String {
+        let entry = |(id, n): &(String, u64)| {
+            format!("[[accept]]\ncheck = {id:?}\nmax = {n}\nreason = \"ticket 4711\"\nuntil = {until:?}\n")
+        };
+        found.iter().map(entry).collect()
+    };
+    let known = drill(&site, "shop", &accept("2999-12-31")).arg("--json").run().ok();
+    for (id, n) in &found {
+        let line = format!("accepted: {id}: {n} violations (at most {n}, until 2999-12-31): ticket 4711");
+        assert!(known.stderr.contains(&line), "{known}");
+    }
+    let report = known.json();
+    assert_eq!(report["summary"]["hard"]["accepted"], found.len() as u64, "{known}");
+    let stored = drills.join(report["drill"].as_str().unwrap()).join("report.md");
+    let text = std::fs::read_to_string(&stored).unwrap();
+    assert!(text.contains("## Accepted by the plan") && text.contains("ticket 4711"), "{text}");
+    // An acceptance whose time is over, one of no check.
+    drill(&site, "shop", &accept("2020-01-01")).run().exits(1).says("until 2020-01-01, and that day is over");
+    let other = accept("2999-12-31").replace(&found[0].0, "XYZ99");
+    drill(&site, "shop", &other).run().exits(2).says("\"XYZ99\" is no check");
 }

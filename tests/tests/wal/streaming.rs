@@ -9,7 +9,7 @@ use std::time::Duration;
 use lifeboat_tests::faults::on;
 use lifeboat_tests::filestore::Seeded;
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, Options, Running, S3};
+use lifeboat_tests::{Cluster, Options, Program, Running, S3};
 use rustix::process::Signal;
 
 use crate::recovered::{base_copy, digest, hand_over, recover, recover_with, restore_command, wait_for};
@@ -20,8 +20,13 @@ fn streaming_cluster() -> Cluster {
     Cluster::with(Options { settings, ..Options::default() })
 }
 
+fn program(site: &Site) -> Program {
+    let on = [("LIFEBOAT_WAL_STREAM", "true"), ("LIFEBOAT_AGENT_LISTEN", "off")];
+    site.run(&["agent"]).envs(on).limit(Duration::from_secs(300))
+}
+
 fn agent(site: &Site) -> Running {
-    site.run(&["agent"]).limit(Duration::from_secs(300)).spawn()
+    program(site).spawn()
 }
 
 fn set(cluster: &Cluster, name: &str, value: &str) {
@@ -220,7 +225,7 @@ fn another_cluster_another_agent_and_a_lost_slot_are_told() {
     wait_for("the agent streams", || streams(&cluster));
     agent(&site).finish().exits(15).says("on this host");
     let elsewhere = site.path("elsewhere");
-    let second = site.run(&["agent"]).env("LIFEBOAT_STATE_DIR", elsewhere.to_str().unwrap());
+    let second = program(&site).env("LIFEBOAT_STATE_DIR", elsewhere.to_str().unwrap());
     second.run().exits(15).says("is held by");
     running.signal(Signal::TERM);
     running.finish().ok();

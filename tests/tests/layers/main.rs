@@ -1,6 +1,8 @@
 //! Imports run one way, downwards (docs/architecture.md): read from the sources themselves.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and reads sources as a person does
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -13,17 +15,22 @@ use lifeboat_tests::program::workspace_root;
 const LAYERS: [&[&str]; 10] = [
     &["error"],
     &["disk", "clock"],
-    &["names", "progress"],
+    &["names", "progress", "crontab"],
     &["config"],
     &["archive", "postgres", "store"],
     &["odoo"],
     &["repository", "catalog"],
-    &["backup", "recovery", "upkeep", "wal"],
+    &["backup", "recovery", "upkeep", "wal", "daemon"],
     &["cli"],
     &["main"],
 ];
 /// What the drill may use of the agent: it restores by the shipped program, never by its insides.
 const DRILL_MAY: [&str; 7] = ["error", "disk", "clock", "names", "config", "archive", "repository"];
+
+/// Their names as the page of the architecture lists them.
+fn top_down() -> impl Iterator<Item = &'static str> {
+    LAYERS.iter().rev().flat_map(|line| line.iter().copied())
+}
 
 /// Who imports whom, with the files that do.
 type Imports = BTreeMap<(String, String), Vec<String>>;

@@ -249,6 +249,25 @@ fn an_error_of_the_file_names_file_line_key_value_and_what_is_allowed() {
 }
 
 #[test]
+fn every_command_that_needs_the_configuration_refuses_a_wrong_one() {
+    let site = Site::with_file("instance = \"prod\"\nrepository.url = \"repo\"\n[backup]\nworkers = 99\n");
+    let says = "lifeboat.toml:4: backup.workers = 99: it takes a whole number from 1 to 64";
+    let id = "20200101T000000Z-dump-00000000";
+    let commands: [&[&str]; 6] = [
+        &["list"],
+        &["show", id],
+        &["cat", id, "dump.pgc", "--identity", "x"],
+        &["verify"],
+        &["backup"],
+        &["restore", "--tenant", "shop", "--identity", "x"],
+    ];
+    for args in commands {
+        let outcome = site.run(args).arg("--json").run().exits(4).says(says);
+        assert_eq!(outcome.json()["error"]["kind"], "config", "{outcome}");
+    }
+}
+
+#[test]
 fn an_error_of_the_environment_names_the_variable() {
     let site = Site::with_file("instance = \"prod\"\nrepository.url = \"repo\"\n");
     for (name, value, says) in [

@@ -1,0 +1,131 @@
+//! When something is due: a crontab line of five fields, in a time zone.
+//!
+//! Days and names as cron knows them (0 and 7 are Sunday; day of month and day of week together mean
+//! either). A time that the clocks skip in spring is due once they have gone forward; one that they
+//! repeat in autumn is due once.
+
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::tz::TimeZone;
+
+use crate::clock::Timestamp;
+
+/// A crontab line and the zone that its hours are told in.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    text: String,
+    cron: Cron,
+    zone: TimeZone,
+}
+
+impl PartialEq for Schedule {
+    fn eq(&self, other: &Schedule) -> bool {
+        self.text == other.text && self.zone == other.zone
+    }
+}
+
+/// The zone of this IANA name, such as `Europe/Berlin`, or why there is none.
+pub fn zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|_| "it takes the name of a time zone, such as \"Europe/Berlin\"".to_owned())
+}
+
+impl Schedule {
+    /// Reads a line such as `30 1 * * 1-5`, or says why not.
+    pub fn parse(text: &str, zone: TimeZone) -> Result<Schedule, String> {
+        let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+        let cron = parser
+            .parse(text)
+            .map_err(|e| format!("is no crontab line (minute hour day-of-month month day-of-week): {e}"))?;
+        let schedule = Schedule { text: text.to_owned(), cron, zone };
+        // 30 February is well-formed and never comes.
+        match schedule.next_after(Timestamp::UNIX_EPOCH) {
+            Some(_) => Ok(schedule),
+            None => Err("is a crontab line that is never due".to_owned()),
+        }
+    }
+
+    /// The line as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The first moment after `time` at which it is due; `None` where it is never again.
+    pub fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
+        let start = time.to_zoned(self.zone.clone());
+        self.cron.find_next_occurrence(&start, false).ok().map(|found| found.timestamp())
+    }
+
+    /// The last moment up to and including `time` at which it was due.
+    pub fn last_until(&self, time: Timestamp) -> Option<Timestamp> {
+        let start = time.to_zoned(self.zone.clone());
+        self.cron.find_previous_occurrence(&start, true).ok().map(|found| found.timestamp())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn schedule(line: &str, zone_name: &str) -> Schedule {
+        Schedule::parse(line, zone(zone_name).unwrap()).unwrap()
+    }
+
+    fn next(line: &str, zone_name: &str, from: &str, count: usize) -> Vec<String> {
+        let schedule = schedule(line, zone_name);
+        let mut time = at(from);
+        (0..count)
+            .map(|_| {
+                time = schedule.next_after(time).unwrap();
+                time.to_string()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn days_are_those_of_cron() {
+        // 2026-11-21 is a Saturday.
+        for sunday in ["0 2 * * 0", "0 2 * * 7", "0 2 * * sun"] {
+            assert_eq!(next(sunday, "UTC", "2026-11-21T12:00:00Z", 1), ["2026-11-22T02:00:00Z"]);
+        }
+        assert_eq!(next("0 2 * * 1-5", "UTC", "2026-11-21T12:00:00Z", 1), ["2026-11-23T02:00:00Z"]);
+        // Day of month or day of week, where both are given.
+        assert_eq!(
+            next("0 2 25 * 0", "UTC", "2026-11-21T12:00:00Z", 2),
+            ["2026-11-22T02:00:00Z", "2026-11-25T02:00:00Z"]
+        );
+        assert_eq!(next("*/15 * * * *", "UTC", "2026-11-21T12:00:00Z", 1), ["2026-11-21T12:15:00Z"]);
+    }
+
+    #[test]
+    fn a_time_that_is_skipped_in_spring_comes_once_and_one_that_repeats_in_autumn_too() {
+        // 28 March 2027: 02:00 becomes 03:00 in Berlin, at 01:00 UTC.
+        let spring = next("30 2 * * *", "Europe/Berlin", "2027-03-27T12:00:00Z", 2);
+        assert_eq!(spring.len(), 2);
+        assert!(spring[0].starts_with("2027-03-28T01:"), "on the day itself, after the gap: {spring:?}");
+        assert_eq!(spring[1], "2027-03-29T00:30:00Z");
+        // 31 October 2027: 03:00 becomes 02:00, so 02:30 is at 00:30 and at 01:30 UTC.
+        let autumn = next("30 2 * * *", "Europe/Berlin", "2027-10-30T12:00:00Z", 2);
+        assert_eq!(autumn, ["2027-10-31T00:30:00Z", "2027-11-01T01:30:00Z"]);
+    }
+
+    #[test]
+    fn the_last_one_includes_now() {
+        let nightly = schedule("30 1 * * *", "UTC");
+        let last = |time: &str| nightly.last_until(at(time)).unwrap().to_string();
+        assert_eq!(last("2026-11-21T01:30:00Z"), "2026-11-21T01:30:00Z");
+        assert_eq!(last("2026-11-21T01:30:59.5Z"), "2026-11-21T01:30:00Z");
+        assert_eq!(last("2026-11-21T01:29:59Z"), "2026-11-20T01:30:00Z");
+    }
+
+    #[test]
+    fn what_is_no_line_is_refused() {
+        for line in ["", "* * * *", "0 0 * * * *", "0 0 1 1 * 2027", "61 * * * *", "0 0 30 2 *", "soon"] {
+            assert!(Schedule::parse(line, TimeZone::UTC).is_err(), "{line:?} passed");
+        }
+        assert!(zone("Europe/Bärlin").is_err());
+    }
+}

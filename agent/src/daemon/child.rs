@@ -1,0 +1,129 @@
+//! One run: `lifeboat` as a child, its end awaited with a deadline, its last words kept.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+
+/// Kept of what it says: the end of it, where programs say what went wrong.
+const SAID_BYTES_MAX: usize = 4_000;
+/// What the rest of its words get to come, once it has ended.
+const LISTEN_LIMIT: Duration = Duration::from_secs(1);
+/// What it gets to clean up after SIGTERM.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; `None` where a signal ended it.
+    pub exit_code: Option<i32>,
+    /// The last lines of its standard error.
+    pub said: String,
+}
+
+/// Runs `program` to its end; past `limit`, or when `cancel` is, it is asked to stop and then killed.
+///
+/// # Errors
+/// Where it cannot be started.
+pub async fn run(
+    program: &Path,
+    arguments: &[String],
+    limit: Duration,
+    cancel: &CancellationToken,
+) -> Result<Ended> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // A group of its own: a Ctrl-C reaches the agent alone, which then stops the run in order.
+    command.process_group(0).kill_on_drop(true);
+    let mut child = command
+        .spawn()
+        .map_err(|e| Error::new(Kind::Io, format!("cannot start {}", program.display())).because(e))?;
+    let errors = child.stderr.take();
+    let said = Said::default();
+    let listener = tokio::spawn(listen(errors, said.clone()));
+    let (status, why) = tokio::select! {
+        status = child.wait() => (status, None),
+        () = cancel.cancelled() => (stop(&mut child).await, Some("stopped with the agent".to_owned())),
+        () = clock::sleep(limit) => {
+            let why = format!("stopped: it was not done in {} (schedule.deadline)", clock::span_text(limit));
+            (stop(&mut child).await, Some(why))
+        }
+    };
+    let status = status.map_err(|e| Error::new(Kind::Io, "cannot wait for a run").because(e))?;
+    // Something that it started and left may hold the pipe for ever.
+    let _ = tokio::time::timeout(LISTEN_LIMIT, listener).await;
+    let said = String::from_utf8_lossy(&said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+    let said = why.into_iter().chain([said.trim().to_owned()]).collect::<Vec<_>>().join("\n");
+    Ok(Ended { exit_code: status.code(), said: said.trim().to_owned() })
+}
+
+async fn stop(child: &mut Child) -> std::io::Result<std::process::ExitStatus> {
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    if let Some(pid) = pid {
+        let _ = kill_process(pid, Signal::TERM); // gone already is fine
+    }
+    if let Ok(status) = tokio::time::timeout(STOP_LIMIT, child.wait()).await {
+        return status;
+    }
+    if let Some(group) = pid {
+        let _ = kill_process_group(group, Signal::KILL); // pg_dump is in it
+    }
+    child.wait().await
+}
+
+/// The end of what a run says, while it says it.
+type Said = Arc<Mutex<Vec<u8>>>;
+
+async fn listen(stream: Option<impl AsyncRead + Unpin>, said: Said) {
+    let Some(mut stream) = stream else { return };
+    let mut piece = vec![0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut piece).await {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.extend_from_slice(&piece[..count]);
+        let surplus = said.len().saturating_sub(SAID_BYTES_MAX);
+        said.drain(..surplus);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn shell(script: &str, limit: Duration, cancel: &CancellationToken) -> Ended {
+        let arguments = ["-c".to_owned(), script.to_owned()];
+        run(Path::new("/bin/sh"), &arguments, limit, cancel).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_run_is_heard_and_stopped_in_order() {
+        let calm = CancellationToken::new();
+        let minute = Duration::from_secs(60);
+        let ended = shell("echo 'error[busy]: not now' >&2; exit 15", minute, &calm).await;
+        assert_eq!((ended.exit_code, ended.said.as_str()), (Some(15), "error[busy]: not now"));
+
+        let trap = "trap 'echo cleaned >&2; exit 18' TERM; sleep 60 & wait";
+        let late = shell(trap, Duration::from_millis(300), &calm).await;
+        assert_eq!(late.exit_code, Some(18));
+        assert!(
+            late.said.starts_with("stopped: it was not done in") && late.said.ends_with("cleaned"),
+            "{}",
+            late.said
+        );
+
+        let stopping = CancellationToken::new();
+        let (ended, ()) = tokio::join!(shell(trap, minute, &stopping), async {
+            clock::sleep(Duration::from_millis(300)).await;
+            stopping.cancel();
+        });
+        assert!(ended.said.starts_with("stopped with the agent"), "{}", ended.said);
+        assert!(run(Path::new("/nonexistent"), &[], minute, &calm).await.is_err());
+    }
+}

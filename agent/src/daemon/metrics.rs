@@ -1,0 +1,149 @@
+//! What monitoring is told: timestamps, not ages, so that a stopped agent cannot look young.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::clock::Timestamp;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfJob {
+    job: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfResult {
+    job: &'static str,
+    result: &'static str,
+}
+
+type Seconds = Family<OfJob, Gauge<f64, AtomicU64>>;
+
+/// All numbers, kept up to date by whoever knows them.
+pub struct Metrics {
+    registry: Registry,
+    alive: Gauge<f64, AtomicU64>,
+    last_alive: Mutex<Option<Timestamp>>,
+    next: Seconds,
+    began: Seconds,
+    good: Seconds,
+    duration: Seconds,
+    exit_code: Family<OfJob, Gauge>,
+    runs: Family<OfResult, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let mut registry = Registry::with_prefix("lifeboat");
+        let (alive, next, began) = (Gauge::default(), Seconds::default(), Seconds::default());
+        let (good, duration) = (Seconds::default(), Seconds::default());
+        let (exit_code, runs) = (Family::default(), Family::default());
+        let time = |registry: &mut Registry, name, help, metric: &Seconds| {
+            registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+        };
+        registry.register_with_unit(
+            "alive_timestamp",
+            "When the scheduler last looked at its jobs",
+            Unit::Seconds,
+            alive.clone(),
+        );
+        time(&mut registry, "job_next_timestamp", "When the job runs next", &next);
+        time(&mut registry, "job_began_timestamp", "When its latest run began", &began);
+        time(
+            &mut registry,
+            "job_success_timestamp",
+            "When its latest run that ended with exit code 0 ended",
+            &good,
+        );
+        time(&mut registry, "job_duration", "How long its latest run took", &duration);
+        registry.register(
+            "job_exit_code",
+            "Exit code of its latest run, 0 is success, -1 a signal",
+            exit_code.clone(),
+        );
+        registry.register("job_runs", "Runs since the agent began", runs.clone());
+        let last_alive = Mutex::new(None);
+        Metrics { registry, alive, last_alive, next, began, good, duration, exit_code, runs }
+    }
+}
+
+fn seconds(time: Timestamp) -> f64 {
+    time.as_microsecond() as f64 / 1e6
+}
+
+impl Metrics {
+    /// The scheduler looked at its jobs.
+    pub fn alive(&self, now: Timestamp) {
+        self.alive.set(seconds(now));
+        *self.last_alive.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// When it last did.
+    pub fn last_alive(&self) -> Option<Timestamp> {
+        *self.last_alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job runs next at this moment.
+    pub fn next(&self, job: &'static str, begin: Timestamp) {
+        self.next.get_or_create(&OfJob { job }).set(seconds(begin));
+    }
+
+    /// A run began.
+    pub fn begun(&self, job: &'static str, now: Timestamp) {
+        self.began.get_or_create(&OfJob { job }).set(seconds(now));
+    }
+
+    /// A run ended with 0, earlier or just now.
+    pub fn succeeded(&self, job: &'static str, ended: Timestamp) {
+        self.good.get_or_create(&OfJob { job }).set(seconds(ended));
+    }
+
+    /// A run ended.
+    pub fn ended(&self, job: &'static str, now: Timestamp, took: Duration, exit_code: Option<i32>) {
+        if exit_code == Some(0) {
+            self.succeeded(job, now);
+        }
+        let result = if exit_code == Some(0) { "success" } else { "failure" };
+        self.runs.get_or_create(&OfResult { job, result }).inc();
+        self.duration.get_or_create(&OfJob { job }).set(took.as_secs_f64());
+        self.exit_code.get_or_create(&OfJob { job }).set(exit_code.unwrap_or(-1).into());
+    }
+
+    /// The page `/metrics`.
+    pub fn page(&self) -> String {
+        let mut text = String::new();
+        // A String takes every write.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_timestamps_by_job() {
+        let metrics = Metrics::default();
+        let at = Timestamp::from_microsecond(1_800_000_000_250_000).unwrap();
+        metrics.ended("backup", at, Duration::from_millis(1500), Some(0));
+        metrics.ended("filestore", at, Duration::from_millis(20), None);
+        let page = metrics.page();
+        for line in [
+            "lifeboat_job_success_timestamp_seconds{job=\"backup\"} 1800000000.25",
+            "lifeboat_job_duration_seconds{job=\"backup\"} 1.5",
+            "lifeboat_job_exit_code{job=\"filestore\"} -1",
+            "lifeboat_job_runs_total{job=\"filestore\",result=\"failure\"} 1",
+        ] {
+            assert!(page.lines().any(|other| other == line), "{line} is not in\n{page}");
+        }
+        assert!(!page.contains("success_timestamp_seconds{job=\"filestore\"}"), "it never succeeded");
+    }
+}

@@ -1,0 +1,128 @@
+//! The loop: the job that is due first runs, its end is recorded, and so on until it is asked to stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
+
+use super::child;
+use super::due::{self, Job, LastRun, Next, Rules};
+use super::metrics::Metrics;
+use crate::catalog::runs::{Run, Runs};
+use crate::clock::{self, Timestamp};
+use crate::error::{Kind, Result};
+
+/// The wall clock may be set: nobody sleeps longer than this without looking at it.
+const NAP_MAX: Duration = Duration::from_secs(20);
+
+/// What the loop works with.
+pub struct Daemon {
+    /// The program `lifeboat`.
+    pub program: PathBuf,
+    /// The jobs.
+    pub jobs: Vec<Job>,
+    /// How they are handled.
+    pub rules: Rules,
+    /// How long a run may take.
+    pub deadline: Duration,
+    /// Differs from host to host: spreads their beginnings.
+    pub salt: String,
+    /// Where runs are recorded.
+    pub runs: Runs,
+    /// What monitoring is told.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Runs jobs until `cancel` is; the one that is running then is stopped and recorded.
+///
+/// # Errors
+/// Where runs cannot be recorded any more.
+pub async fn run(mut daemon: Daemon, cancel: CancellationToken) -> Result<()> {
+    daemon.runs.close_cut_short(clock::now()).await?;
+    while !cancel.is_cancelled() {
+        let now = clock::now();
+        let next = daemon.first_due(now).await?;
+        daemon.metrics.alive(now);
+        match next {
+            Some((job, next)) if next.begin <= now => daemon.one(&job, &next, &cancel).await?,
+            Some((_, next)) => nap(now.duration_until(next.begin), &cancel).await,
+            None => nap(SignedDuration::MAX, &cancel).await,
+        }
+    }
+    daemon.runs.close().await
+}
+
+async fn nap(until: SignedDuration, cancel: &CancellationToken) {
+    let until = Duration::try_from(until).unwrap_or_default().min(NAP_MAX);
+    tokio::select! {
+        () = clock::sleep(until) => {}
+        () = cancel.cancelled() => {}
+    }
+}
+
+impl Daemon {
+    /// The job whose run begins first.
+    async fn first_due(&mut self, now: Timestamp) -> Result<Option<(Job, Next)>> {
+        let mut first: Option<(Job, Next)> = None;
+        for job in &self.jobs {
+            let known_since = self.runs.known_since(job.name, job.schedule.text(), now).await?;
+            let latest = self.runs.latest(job.name, 1).await?.pop();
+            let last = latest.as_ref().and_then(last_run);
+            let Some(next) = due::next(job, &self.rules, known_since, last.as_ref(), now, &self.salt) else {
+                continue;
+            };
+            self.metrics.next(job.name, next.begin);
+            if first.as_ref().is_none_or(|(_, other)| next.begin < other.begin) {
+                first = Some((job.clone(), next));
+            }
+        }
+        Ok(first)
+    }
+
+    async fn one(&mut self, job: &Job, next: &Next, cancel: &CancellationToken) -> Result<()> {
+        let began = clock::now();
+        let id = self.runs.begin(job.name, next.due, next.attempt, began).await?;
+        self.metrics.begun(job.name, began);
+        let again = if next.attempt > 1 { format!(", attempt {}", next.attempt) } else { String::new() };
+        tracing::info!(job = job.name, "began (due {}{again})", clock::text(next.due));
+        let (code, said) = match child::run(&self.program, &job.arguments, self.deadline, cancel).await {
+            Ok(ended) => (ended.exit_code, ended.said),
+            Err(e) => (Some(e.kind().exit_code().into()), format!("{e}: {}", e.causes().join(": "))),
+        };
+        let ended = clock::now();
+        self.runs.end(id, ended, code, &said).await?;
+        let took = Duration::try_from(ended.duration_since(began)).unwrap_or_default();
+        self.metrics.ended(job.name, ended, took, code);
+        let how = code.map_or("ended by a signal".to_owned(), |code| format!("exit code {code}"));
+        match code {
+            Some(0) => tracing::info!(job = job.name, "done in {}", clock::span_text(took)),
+            _ => tracing::error!(job = job.name, "{how} after {}: {said}", clock::span_text(took)),
+        }
+        Ok(())
+    }
+}
+
+fn last_run(run: &Run) -> Option<LastRun> {
+    Some(LastRun {
+        due: run.due,
+        attempt: run.attempt,
+        ended: run.ended?,
+        wants_retry: wants_retry(run.exit_code),
+    })
+}
+
+/// Whether running again could help, by the exit code (docs/exit-codes.md).
+fn wants_retry(exit_code: Option<i32>) -> bool {
+    let may_pass = [
+        Kind::Io,
+        Kind::Unreachable,
+        Kind::NoSpace,
+        Kind::Postgres,
+        Kind::Busy,
+        Kind::Conflict,
+        Kind::Interrupted,
+    ];
+    exit_code.is_none_or(|code| may_pass.iter().any(|kind| i32::from(kind.exit_code()) == code))
+}

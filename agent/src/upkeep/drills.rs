@@ -1,0 +1,185 @@
+//! Reports of restore drills: signed by a key that is trusted, of this repository and instance,
+//! under their own name, with everything beside them as they say. They are small and read whole.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use futures::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::digest::Sha256;
+use crate::archive::drill::{BYTES_MAX, Envelope, JSON, SIGNATURE, Stored};
+use crate::archive::signature::SIGNATURE_BYTES_MAX;
+use crate::error::{Error, Kind, Result};
+use crate::repository::snapshots::Trust;
+use crate::repository::{Repository, layout};
+use crate::upkeep::findings::{Finding, Findings};
+use crate::upkeep::verify::UNREACHABLE_MAX;
+
+/// Drills that are looked at at once.
+const DRILLS_AT_ONCE: usize = 8;
+
+/// What a check of all drills came to, beside its findings.
+#[derive(Debug, Default)]
+pub struct Drills {
+    /// Objects that were read and compared.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Drills that have no `report.json`.
+    pub unfinished: Vec<String>,
+    unreachable: u64,
+}
+
+/// One drill under check.
+struct Check<'a> {
+    repository: &'a Repository,
+    trust: &'a Trust,
+    findings: &'a Findings,
+    name: &'a str,
+    listed: &'a BTreeSet<&'a str>,
+    seen: Drills,
+}
+
+/// Checks every report below the instance's `drills/`, as `listed`. What is wrong or could not be
+/// looked at goes to `findings`.
+pub async fn check(
+    repository: &Repository,
+    trust: &Trust,
+    listed: &HashMap<String, u64>,
+    findings: &Findings,
+    cancel: &CancellationToken,
+) -> Drills {
+    let folder = format!("{}/", layout::drills(repository.instance()));
+    let mut drills: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for key in listed.keys() {
+        match key.strip_prefix(&folder).map(|rest| rest.split_once('/')) {
+            Some(Some((drill, name))) => drop(drills.entry(drill).or_default().insert(name)),
+            Some(None) => findings.add(Finding::harmless(key, "foreign: it lies beside the drills")),
+            None => {}
+        }
+    }
+    let mut seen = Drills::default();
+    let mut left = drills.len();
+    let mut checks = stream::iter(&drills)
+        .map(|(name, listed)| {
+            let seen = Drills::default();
+            Check { repository, trust, findings, name, listed, seen }.run()
+        })
+        .buffer_unordered(DRILLS_AT_ONCE);
+    while !cancel.is_cancelled() && seen.unreachable < UNREACHABLE_MAX {
+        let Some(one) = checks.next().await else { break };
+        left -= 1;
+        seen.objects += one.objects;
+        seen.bytes += one.bytes;
+        seen.unreachable += one.unreachable;
+        seen.unfinished.extend(one.unfinished);
+    }
+    if left > 0 {
+        findings.skip(&folder, format!("{left} reports were not reached"));
+    }
+    seen.unfinished.sort();
+    seen
+}
+
+impl Check<'_> {
+    async fn run(mut self) -> Drills {
+        let key = self.key(JSON);
+        match self.report().await {
+            Ok(Some(stored)) => self.files(stored).await,
+            Ok(None) => {}
+            Err(e) if e.kind() == Kind::NotFound => self.seen.unfinished.push(self.name.to_owned()),
+            Err(e) => self.note(&key, e),
+        }
+        self.seen
+    }
+
+    fn key(&self, name: &str) -> String {
+        layout::drill(self.repository.instance(), self.name, name)
+    }
+
+    fn note(&mut self, key: &str, error: Error) {
+        self.seen.unreachable += u64::from(error.kind() == Kind::Unreachable);
+        self.findings.sort(key, error, Vec::new());
+    }
+
+    async fn get(&mut self, key: &str, bytes_max: u64) -> Result<bytes::Bytes> {
+        let data = self.repository.store().get(key, bytes_max).await?;
+        self.seen.objects += 1;
+        self.seen.bytes += data.len() as u64;
+        Ok(data)
+    }
+
+    /// The report itself; what it says of the files beside it, where it says so.
+    async fn report(&mut self) -> Result<Option<Stored>> {
+        let bad = |what: String| Error::new(Kind::Integrity, what);
+        let json = self.get(&self.key(JSON), BYTES_MAX).await?;
+        let signed = self.signed(&json).await?;
+        let Envelope { drill, stored } = serde_json::from_slice(&json)
+            .map_err(|e| bad("it is not the report of a drill".to_owned()).because(e))?;
+        if drill != self.name {
+            return Err(bad(format!("it is the report of drill {drill}, under another name")));
+        }
+        if let Some(stored) = &stored {
+            let (id, instance) = (self.repository.id(), self.repository.instance());
+            if stored.repository.as_deref().is_some_and(|other| other != id)
+                || stored.instance.as_ref().is_some_and(|other| other != instance)
+            {
+                return Err(bad("it was written for another repository or instance".to_owned()));
+            }
+            if stored.signed && !signed && matches!(self.trust, Trust::Keys(_)) {
+                return Err(Error::new(
+                    Kind::Signature,
+                    format!("it was signed, and its signature {SIGNATURE} is missing"),
+                ));
+            }
+        }
+        if !signed && matches!(self.trust, Trust::Keys(_)) {
+            let why = "nobody signed it: whoever can write to the repository may have made it up";
+            self.findings.skip(&self.key(JSON), why.to_owned());
+        }
+        if stored.is_none() {
+            let why = "report.json names no other file of the drill, as older versions did";
+            for name in self.listed.iter().filter(|name| ![JSON, SIGNATURE].contains(name)) {
+                self.findings.skip(&self.key(name), why.to_owned());
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Whether there is a good signature; none at all is no error here.
+    async fn signed(&mut self, json: &[u8]) -> Result<bool> {
+        let Trust::Keys(keys) = self.trust else { return Ok(false) };
+        match self.get(&self.key(SIGNATURE), SIGNATURE_BYTES_MAX).await {
+            Ok(signature) => keys.verify(JSON, json, &signature).map(|()| true).map_err(|e| {
+                Error::new(e.kind(), format!("not believed; see {SIGNATURE} too: {}", e.what()))
+            }),
+            Err(e) if e.kind() == Kind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Everything beside the report: as it says, and nothing else.
+    async fn files(&mut self, stored: Stored) {
+        for object in &stored.files {
+            let key = self.key(&object.name);
+            match self.get(&key, BYTES_MAX).await {
+                Ok(data) if Sha256::of(&data) == object.sha256 => {}
+                Ok(data) => {
+                    let what = format!(
+                        "it has SHA-256 {}, {JSON} of its drill says {}",
+                        Sha256::of(&data),
+                        object.sha256
+                    );
+                    self.note(&key, Error::new(Kind::Integrity, what));
+                }
+                Err(e) => self.note(&key, e),
+            }
+        }
+        let known =
+            |name: &str| [JSON, SIGNATURE].contains(&name) || stored.files.iter().any(|f| f.name == name);
+        for name in self.listed.iter().filter(|name| !known(name)) {
+            let what = format!("foreign: {JSON} of its drill does not name it");
+            self.findings.add(Finding::harmless(&self.key(name), what));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the indexes say that the packs hold: gathered while indexes are read, crossed off while
+//! packs are.
+//!
+//! Memory: some 150 bytes for each file of the filestores; each pack's share is freed once the
+//! pack was read.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::archive::digest::Sha256;
+use crate::archive::index::Entry;
+use crate::archive::pack;
+use crate::error::{Error, Kind, Result};
+use crate::names::SnapshotId;
+
+/// Files of one pack that a finding names.
+const NAMED_MAX: usize = 5;
+
+/// What a member must be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    bytes: u64,
+    /// Of whole files; parts are hashed together.
+    sha256: Option<Sha256>,
+    /// Whether it was damaged already where it came from.
+    pub flawed: bool,
+}
+
+/// The members of one pack that some index names, by path and offset.
+#[derive(Default)]
+pub struct Members(HashMap<(Box<str>, u64), Member>);
+
+impl Members {
+    /// Crosses a member off that is what it must be; tells what it is where it is a whole file.
+    /// A file that was read twice leaves an older member behind, which no index names: nothing.
+    pub fn cross_off(&mut self, path: &str, offset: u64, data: &[u8]) -> Option<Member> {
+        let key = (Box::from(path), offset);
+        let wanted = *self.0.get(&key)?;
+        if data.len() as u64 != wanted.bytes || wanted.sha256.is_some_and(|sha256| sha256 != Sha256::of(data))
+        {
+            return None;
+        }
+        self.0.remove(&key);
+        wanted.sha256.map(|_| wanted)
+    }
+
+    /// The first names of those that did not come, where there are any.
+    pub fn left(&self) -> Option<String> {
+        let mut names: Vec<&str> = self.0.keys().map(|(path, _)| &**path).collect();
+        names.sort_unstable();
+        names.dedup();
+        let named = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+        match names.len() {
+            0 => None,
+            n if n > NAMED_MAX => Some(format!("{named} and {} more", n - NAMED_MAX)),
+            _ => Some(named),
+        }
+    }
+}
+
+/// A file in several parts.
+pub struct Cut {
+    /// Whose index names it.
+    pub index_of: SnapshotId,
+    /// What that says.
+    pub entry: Entry,
+    /// The table that its parts count in.
+    pub table: Vec<SnapshotId>,
+}
+
+/// Everything that is expected.
+#[derive(Default)]
+pub struct Expected {
+    packs: HashMap<(SnapshotId, u32), Members>,
+    /// Files in parts, each content once.
+    pub cut: Vec<Cut>,
+    cut_seen: HashSet<(String, Sha256, SnapshotId, u32)>,
+}
+
+impl Expected {
+    /// Notes a file of the index of a snapshot.
+    ///
+    /// # Errors
+    /// `Integrity` where another index says other things of the same member: one of them is wrong.
+    pub fn add(&mut self, index_of: &SnapshotId, entry: Entry, table: &[SnapshotId]) -> Result<()> {
+        let whole = entry.parts.len() == 1;
+        for part in &entry.parts {
+            let Some(home) = table.get(part.snapshot as usize) else { continue };
+            let sha256 = whole.then_some(entry.sha256);
+            let member = Member { bytes: part.bytes, sha256, flawed: entry.flaw.is_some() };
+            let members = self.packs.entry((home.clone(), part.pack)).or_default();
+            let before = members.0.insert((entry.path.as_str().into(), part.offset), member);
+            if before.is_some_and(|before| (before.bytes, before.sha256) != (part.bytes, sha256)) {
+                let (path, pack) = (&entry.path, pack::name(part.pack));
+                let what =
+                    format!("it says of {path} in {pack} of snapshot {home} what another index does not");
+                return Err(Error::new(Kind::Integrity, what));
+            }
+        }
+        if let (false, Some(first)) = (whole, entry.parts.first())
+            && let Some(home) = table.get(first.snapshot as usize)
+            && self.cut_seen.insert((entry.path.clone(), entry.sha256, home.clone(), first.pack))
+        {
+            self.cut.push(Cut { index_of: index_of.clone(), entry, table: table.to_vec() });
+        }
+        Ok(())
+    }
+
+    /// What a pack must hold; asked once a pack.
+    pub fn of_pack(&mut self, snapshot: &SnapshotId, pack: u32) -> Members {
+        self.packs.remove(&(snapshot.clone(), pack)).unwrap_or_default()
+    }
+}

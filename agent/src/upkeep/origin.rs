@@ -1,0 +1,49 @@
+//! `lifeboat.json` and `instance.json` against what the signed manifests say of them: one altered
+//! byte there, and no manifest belongs to its place any more. That is one finding, not one for
+//! each snapshot, and no reason to leave the rest unchecked.
+
+use crate::archive::digest::Sha256;
+use crate::archive::manifest::Origin;
+use crate::error::Result;
+use crate::names::SnapshotId;
+use crate::repository::snapshots::{Found, Trust};
+use crate::repository::{Repository, layout};
+use crate::upkeep::findings::{Finding, Findings};
+
+/// Snapshots with the outcome of each.
+type Outcomes = Vec<(SnapshotId, Result<Found>)>;
+
+/// Every snapshot, oldest first. Where none is of this place, and all that are signed are of one
+/// and the same other, it is the place that was altered: that is noted, and they count.
+pub async fn snapshots(
+    repository: &Repository,
+    origin: &Origin,
+    trust: &Trust,
+    findings: &Findings,
+) -> Result<Outcomes> {
+    let all = repository.all_snapshots(origin, trust).await?;
+    if all.iter().any(|(_, found)| matches!(found, Ok(Found::Snapshot(_)))) {
+        return Ok(all);
+    }
+    let mut signed: Option<Origin> = None;
+    let mut lost = Vec::new();
+    for (id, _) in all.iter().filter(|(_, found)| found.is_err()) {
+        let Ok(manifest) = repository.signed_manifest(id, trust).await else { continue };
+        if signed.as_ref().is_some_and(|signed| *signed != manifest.origin) {
+            return Ok(all);
+        }
+        signed = Some(manifest.origin);
+        lost.push(id.clone());
+    }
+    let Some(signed) = signed else { return Ok(all) };
+    let compare = |key: &str, here: Sha256, there: Sha256| {
+        if here != there {
+            let what = format!("it has SHA-256 {here}, all signed manifests say {there}: it was altered");
+            findings.add(Finding { object: key.to_owned(), what, lost: lost.clone() });
+        }
+    };
+    compare(layout::META, origin.repository_sha256, signed.repository_sha256);
+    let instance = layout::instance_meta(repository.instance());
+    compare(&instance, origin.instance_sha256, signed.instance_sha256);
+    repository.all_snapshots(&signed, trust).await
+}

@@ -1,0 +1,57 @@
+//! Known violations that a plan accepts: of one check, so many, for a reason, until a day. They
+//! are reported as accepted, each time; more of them, or later, they fail the drill as any other.
+
+use lifeboat::clock::{self, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What the plan accepts of one check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acceptance {
+    /// The check's ID.
+    pub check: String,
+    /// The most violations that are accepted.
+    pub max: u64,
+    /// Why, in the words of whoever accepted them.
+    pub reason: String,
+    /// The last moment, UTC, at which they are.
+    pub until: Timestamp,
+}
+
+impl Acceptance {
+    /// The last day, UTC.
+    pub fn last_day(&self) -> String {
+        self.until.strftime("%Y-%m-%d").to_string()
+    }
+
+    /// Why so many violations are not accepted at this moment; `None` where they are.
+    pub fn refuses(&self, violations: u64, now: Timestamp) -> Option<String> {
+        if now > self.until {
+            return Some(format!("the plan accepted them until {}, and that day is over", self.last_day()));
+        }
+        (violations > self.max).then(|| format!("the plan accepts {} of them and no more", self.max))
+    }
+}
+
+/// The end of a day, `2027-01-31`, UTC.
+pub fn end_of_day(text: &str) -> Option<Timestamp> {
+    let end: Timestamp = format!("{text}T23:59:59.999999Z").parse().ok()?;
+    (clock::text(end).get(..10)? == text).then_some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_until_the_end_of_a_day_and_no_more() {
+        let until = end_of_day("2027-01-31").unwrap();
+        let known = Acceptance { check: "ACC01".into(), max: 3, reason: "old".into(), until };
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert_eq!(known.refuses(3, at("2027-01-31T23:59:59Z")), None);
+        assert!(known.refuses(4, at("2027-01-31T00:00:00Z")).unwrap().contains("accepts 3"));
+        assert!(known.refuses(1, at("2027-02-01T00:00:00Z")).unwrap().contains("until 2027-01-31"));
+        for text in ["2027-02-30", "31.1.2027", "2027-1-31", "", "2027-01-31T00:00:00Z"] {
+            assert_eq!(end_of_day(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `lifeboat agent` as systemd and monitoring meet it: it runs what is due, records it, tells it, and
+//! ends when it is asked to.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, waits and listens by itself
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use lifeboat_tests::program::Running;
+use lifeboat_tests::site::Site;
+use lifeboat_tests::{Cluster, small_tenant};
+use rustix::process::Signal;
+
+/// A line of cron has whole minutes: this is the longest that the first run may take to end.
+const FIRST_RUN: Duration = Duration::from_secs(100);
+
+/// Writes a schedule of a run each minute; gives the address of the pages.
+fn every_minute(site: &Site, more: &str) -> String {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    let begin = config.find("[agent]").unwrap();
+    let agent = format!(
+        "[agent]\nlisten = \"127.0.0.1:{port}\"\n[schedule]\nbackup = \"* * * * *\"\njitter_max = \"0s\"\n{more}\n"
+    );
+    std::fs::write(site.config(), format!("{}{agent}", &config[..begin])).unwrap();
+    format!("127.0.0.1:{port}")
+}
+
+/// Status line and body; `None` while nobody answers.
+fn get(address: &str, page: &str) -> Option<(String, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(stream, "GET {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.lines().next()?.to_owned(), body.to_owned()))
+}
+
+/// Waits until the metrics have a line with these words; the whole page.
+fn until_told(address: &str, words: &str, agent: &Running) -> String {
+    let begun = Instant::now();
+    loop {
+        let page = get(address, "/metrics").map(|(_, body)| body).unwrap_or_default();
+        if page.lines().any(|line| line.starts_with(words)) {
+            return page;
+        }
+        assert!(begun.elapsed() < FIRST_RUN, "{words} was never told:\n{page}\n{}", agent.stderr_so_far());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn it_runs_what_is_due_tells_it_and_ends_on_sigterm() {
+    let cluster = Cluster::start_default();
+    let mut site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+    let address = every_minute(&site, "");
+    let socket = site.path("notify");
+    let systemd = UnixDatagram::bind(&socket).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    site.set("NOTIFY_SOCKET", socket.display());
+    let agent = site.run(&["agent"]).limit(Duration::from_secs(300)).spawn();
+    let mut message = [0; 100];
+    let length = systemd.recv(&mut message).unwrap();
+    assert_eq!(&message[..length], b"READY=1\n");
+
+    site.run(&["agent"]).run().exits(15).says("another agent works on instance prod on this host");
+    let page = until_told(&address, "lifeboat_job_success_timestamp_seconds{job=\"backup\"}", &agent);
+    assert!(page.contains("lifeboat_job_exit_code{job=\"backup\"} 0"), "{page}");
+    assert_eq!(get(&address, "/healthz").unwrap(), ("HTTP/1.1 200 OK".to_owned(), "ok\n".to_owned()));
+    let listed = site.run(&["list", "--json"]).run().ok().json();
+    assert!(listed.to_string().contains("-dump-"), "{listed}");
+    site.back_up(&[]); // by hand, beside the agent
+
+    agent.signal(Signal::TERM);
+    let ended = agent.finish().exits(0);
+    assert!(ended.stderr.contains("the agent has ended"), "{}", ended.stderr);
+    assert!(get(&address, "/healthz").is_none());
+}
+
+#[test]
+fn a_run_that_fails_is_tried_again_as_often_as_was_said() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    let address = every_minute(&site, "retries_max = 2\nretry_delay = \"1s\"");
+    drop(cluster); // PostgreSQL is down
+    let agent = site.run(&["agent"]).limit(Duration::from_secs(300)).spawn();
+    let page = until_told(&address, "lifeboat_job_runs_total{job=\"backup\",result=\"failure\"} 3", &agent);
+    assert!(page.contains("lifeboat_job_exit_code{job=\"backup\"} 13"), "{page}");
+    assert!(!page.contains("success_timestamp"), "{page}");
+    agent.signal(Signal::TERM);
+    let ended = agent.finish().exits(0);
+    assert!(ended.stderr.contains("attempt 3"), "{}", ended.stderr);
+}
+
+#[test]
+fn without_a_line_it_says_what_to_write() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    site.run(&["agent"]).run().exits(4).says("[schedule] has no line").says("schedule.backup");
+    site.edit("[schedule]", "[schedule]\nbackup = \"61 * * * *\"");
+    site.run(&["agent"]).run().exits(4).says("schedule.backup").says("crontab line");
+    site.edit("\"61 * * * *\"", "\"1 * * * *\"");
+    site.edit("[agent]", "[agent]\nlisten = \"0.0.0.0:9345\"");
+    site.run(&["agent"]).run().exits(4).says("loopback");
+}
