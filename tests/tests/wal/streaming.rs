@@ -67,6 +67,16 @@ fn what_was_committed_comes_back_within_a_segment_and_across_many() {
     );
     cluster.psql("postgres", "insert into t values (0, 'the last one')");
     stored(&cluster);
+    let status = site
+        .run(&["wal", "status", "--json", "--behind-max", "5s"])
+        .env("LIFEBOAT_WAL_STREAM", "true")
+        .run()
+        .ok()
+        .json();
+    assert_eq!(status["server"]["timeline"], "00000001", "{status}");
+    assert!(status["server"]["behind_bytes"].as_u64().unwrap() < 100_000, "{status}");
+    assert_eq!(status["server"]["slot"]["status"], "reserved", "{status}");
+    assert_eq!(status["timelines"][0]["ranges"].as_array().unwrap().len(), 1, "{status}");
     let before = digest(&cluster, "t");
     cluster.kill9();
     running.signal(Signal::TERM);
@@ -242,6 +252,11 @@ fn another_cluster_another_agent_and_a_lost_slot_are_told() {
     cluster.psql("postgres", "checkpoint");
     assert_eq!(cluster.psql("postgres", "select wal_status from pg_replication_slots"), "lost");
     agent(&site).finish().exits(3).says("is lost");
+    let status = site.run(&["wal", "status"]).run().exits(3);
+    assert!(status.stdout.contains("problem: slot lifeboat is lost"), "{status}");
+    cluster.stop();
+    site.run(&["wal", "status"]).run().exits(3).says("cannot connect");
+    site.run(&["wal", "status", "--offline"]).run().ok();
 
     let other = streaming_cluster();
     site.set("LIFEBOAT_POSTGRES_HOST", other.host());
