@@ -4,5 +4,6 @@
 
 mod archive;
 mod commands;
+mod login;
 mod recovered;
 mod streaming;

@@ -20,7 +20,7 @@ fn streaming_cluster() -> Cluster {
     Cluster::with(Options { settings, ..Options::default() })
 }
 
-fn program(site: &Site) -> Program {
+pub fn program(site: &Site) -> Program {
     let on = [("LIFEBOAT_WAL_STREAM", "true"), ("LIFEBOAT_AGENT_LISTEN", "off")];
     site.run(&["agent"]).envs(on).limit(Duration::from_secs(300))
 }
