@@ -25,7 +25,7 @@ pub fn program(site: &Site) -> Program {
     site.run(&["agent"]).envs(on).limit(Duration::from_secs(300))
 }
 
-fn agent(site: &Site) -> Running {
+pub fn agent(site: &Site) -> Running {
     program(site).spawn()
 }
 
@@ -34,13 +34,13 @@ fn set(cluster: &Cluster, name: &str, value: &str) {
     cluster.psql("postgres", "select pg_reload_conf()");
 }
 
-fn streams(cluster: &Cluster) -> bool {
+pub fn streams(cluster: &Cluster) -> bool {
     let sql = "select count(*) from pg_stat_replication where application_name = 'lifeboat' and state = 'streaming'";
     cluster.try_psql("postgres", sql).is_ok_and(|count| count == "1")
 }
 
 /// Waits until everything that is written now is durable in the repository.
-fn stored(cluster: &Cluster) {
+pub fn stored(cluster: &Cluster) {
     let lsn = cluster.psql("postgres", "select pg_current_wal_insert_lsn()");
     let sql = format!(
         "select coalesce(bool_or(flush_lsn >= '{lsn}'), false) from pg_stat_replication where application_name = 'lifeboat'"
