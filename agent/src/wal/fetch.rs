@@ -104,8 +104,11 @@ async fn write(config: &Config, reader: &WalReader, file: WalFile, out: &mut Fil
     };
     let kept = Fetched::open(config, reader.repository().id());
     empty(out)?;
-    if kept.take(segment, out)? {
-        return Ok(Report::Whole);
+    match kept.take(segment, out) {
+        Ok(true) => return Ok(Report::Whole),
+        Ok(false) => {}
+        // a state directory of another user, say: the repository has it all the same
+        Err(e) => tracing::info!("what was fetched ahead cannot be used: {e:?}"),
     }
     let names = match list(reader, file).await? {
         names if names.is_empty() => match after_a_gap(reader, segment).await? {
