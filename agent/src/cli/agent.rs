@@ -14,8 +14,14 @@ use crate::daemon::due::{Job, Rules};
 use crate::daemon::metrics::Metrics;
 use crate::daemon::{self, Daemon, http};
 use crate::error::{Error, Kind, Result};
+use crate::wal::stream;
 
-/// Run in the background: backups on schedules, with metrics for monitoring
+/// Run in the background: stream WAL, run backups on schedules, serve metrics
+///
+/// WAL comes through a replication slot of its own (wal.slot, made when it is not there) and is stored
+/// within about a second, in pieces while a segment grows. The server is told that WAL is flushed only
+/// when the repository holds it, so the slot's name in synchronous_standby_names makes commits wait for
+/// that. What passes by itself (a restart, a store that refuses) is waited out. The role needs REPLICATION.
 ///
 /// Each line of [schedule] runs `lifeboat backup` at its times, one run at a time; a run that was
 /// missed is caught up once, one that failed is tried again where that could help, and each is recorded
@@ -34,8 +40,9 @@ pub struct Args {}
 pub async fn run(_: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let jobs = jobs(&config, app);
-    if jobs.is_empty() {
-        return Err(Error::new(Kind::Config, "the agent has nothing to do: [schedule] has no line").next(
+    if jobs.is_empty() && !config.wal.stream {
+        let what = "the agent has nothing to do: [schedule] has no line, and wal.stream is false";
+        return Err(Error::new(Kind::Config, what).next(
             "write schedule.backup = \"30 1 * * *\", for instance; `lifeboat backup` runs one at once",
         ));
     }
@@ -62,26 +69,36 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
         runs,
         metrics: metrics.clone(),
     };
-    // Whichever part ends first, with an error, ends the other in order.
     let stop = app.cancel.child_token();
     let pages = pages(&config, metrics, stop.clone()).await?;
     tell_systemd(sd_notify::NotifyState::Ready);
     tracing::info!(instance = %config.instance, "the agent is ready");
-    let until_stopped = async {
-        let done = daemon::run(daemon, stop.clone()).await;
-        stop.cancel();
+    let streaming = async {
+        if !config.wal.stream {
+            stop.cancelled().await;
+            return Ok(());
+        }
+        let shown = app.progress("WAL", None);
+        let done = stream::run(&config, state.holder(), shown.clone(), &stop).await;
+        shown.finish();
         done
     };
-    let pages = async {
-        let done = pages.await;
-        stop.cancel();
-        done
-    };
-    let (scheduled, served) = tokio::join!(until_stopped, pages);
+    let (scheduled, served, streamed) = tokio::join!(
+        with_the_others(&stop, daemon::run(daemon, stop.clone())),
+        with_the_others(&stop, pages),
+        with_the_others(&stop, streaming),
+    );
     tell_systemd(sd_notify::NotifyState::Stopping);
-    scheduled.and(served)?;
+    streamed.and(scheduled).and(served)?;
     tracing::info!("the agent has ended");
     Ok(Done::Complete)
+}
+
+/// Whichever part ends first, with an error, ends the others in order.
+async fn with_the_others(stop: &CancellationToken, part: impl Future<Output = Result<()>>) -> Result<()> {
+    let done = part.await;
+    stop.cancel();
+    done
 }
 
 /// The pages, answering until they are stopped; nothing where they are off.
@@ -117,6 +134,8 @@ fn jobs(config: &Config, app: &App) -> Vec<Job> {
     let all = [
         job("backup", &schedule.backup, &[]),
         job("filestore", &schedule.filestore, &["--kind", "filestore"]),
+        job("base", &schedule.base, &["--kind", "base"]),
+        job("base_full", &schedule.base_full, &["--kind", "base", "--full"]),
     ];
     all.into_iter().flatten().collect()
 }

@@ -60,6 +60,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
         },
         backup: backup(read)?,
         wal: Wal {
+            stream: read.flag("wal.stream")?,
             slot: read.parsed("wal.slot")?.unwrap_or_default(),
             piece_interval: read.duration("wal.piece_interval")?,
             workers: count(read, "wal.workers")?,
@@ -161,6 +162,8 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
     Ok(Schedules {
         backup: line("schedule.backup")?,
         filestore: line("schedule.filestore")?,
+        base: line("schedule.base")?,
+        base_full: line("schedule.base_full")?,
         jitter_max: read.duration("schedule.jitter_max")?,
         deadline: read.duration("schedule.deadline")?,
         retries_max: read.integer("schedule.retries_max")? as u32,

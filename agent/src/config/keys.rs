@@ -205,6 +205,8 @@ pub const KEYS: &[Key] = &[
     key("backup.base_chain_max", Takes::Integer(1, 1_000), Some("15"), "",
         "How many base backups may build upon each other, the full one counted; 1: every one is full."),
 
+    key("wal.stream", Takes::Flag, Some("true"), "",
+        "Whether `lifeboat agent` streams WAL, through a replication slot that keeps what is not stored yet."),
     key("wal.slot", Takes::Name("1-63 of a-z 0-9 _"), Some("\"lifeboat\""), "",
         "The physical replication slot of `lifeboat agent`, made when it is not there; also its application_name."),
     key("wal.piece_interval", Takes::Duration(0, MINUTE), Some("\"500ms\""), "",
@@ -226,6 +228,9 @@ pub const KEYS: &[Key] = &[
         "The zone that the lines are in, such as \"Europe/Berlin\"; daylight saving is followed."),
     key("schedule.backup", Takes::Text, None, "\"30 1 * * *\"", "Dumps and filestores of every tenant."),
     key("schedule.filestore", Takes::Text, None, "\"*/15 * * * *\"", "Filestores alone, in between."),
+    key("schedule.base", Takes::Text, None, "\"0 2 * * 1-6\"",
+        "Base backups: blocks that changed since the last one, or all where there is none to build upon."),
+    key("schedule.base_full", Takes::Text, None, "\"0 2 * * 0\"", "Base backups of everything."),
     key("schedule.jitter_max", Takes::Duration(0, HOUR), Some("\"2min\""), "",
         "Runs begin up to so much later, differently on each host: many agents do not start in one second."),
     key("schedule.deadline", Takes::Duration(MINUTE, 7 * 24 * HOUR), Some("\"12h\""), "",

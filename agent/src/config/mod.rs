@@ -189,6 +189,8 @@ pub struct Backup {
 /// How WAL is archived and fetched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wal {
+    /// Whether the daemon streams it.
+    pub stream: bool,
     /// The agent's slot and application_name.
     pub slot: SlotName,
     /// Least time between two pieces of the tail.
@@ -224,6 +226,10 @@ pub struct Schedules {
     pub backup: Option<Schedule>,
     /// Filestores alone.
     pub filestore: Option<Schedule>,
+    /// Base backups, incremental where they can be.
+    pub base: Option<Schedule>,
+    /// Full ones.
+    pub base_full: Option<Schedule>,
     /// How much later a run may begin.
     pub jitter_max: Duration,
     /// How long it may take.

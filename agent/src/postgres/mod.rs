@@ -15,6 +15,7 @@ pub mod page;
 pub mod password;
 pub mod quote;
 pub mod readback;
+pub mod replication;
 pub mod restore;
 pub mod server;
 pub mod server_start;

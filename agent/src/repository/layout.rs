@@ -42,6 +42,11 @@ pub fn drill(instance: &InstanceName, drill: &str, name: &str) -> String {
     format!("instances/{instance}/drills/{drill}/{name}")
 }
 
+/// Who streams WAL, until when.
+pub fn wal_lease(instance: &InstanceName) -> String {
+    format!("instances/{instance}/wal/lease")
+}
+
 /// The folder of all WAL.
 pub fn wal(instance: &InstanceName) -> String {
     format!("instances/{instance}/wal")

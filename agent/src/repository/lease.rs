@@ -74,8 +74,16 @@ impl Lease {
     /// # Errors
     /// `Busy` naming who holds it and until when.
     pub async fn take(repository: &Repository, holder: &str) -> Result<Lease> {
+        Lease::take_at(repository, holder, layout::lease(repository.instance())).await
+    }
+
+    /// The right to stream WAL: apart from that to back up, since the one is held for months.
+    pub async fn take_for_wal(repository: &Repository, holder: &str) -> Result<Lease> {
+        Lease::take_at(repository, holder, layout::wal_lease(repository.instance())).await
+    }
+
+    async fn take_at(repository: &Repository, holder: &str, key: String) -> Result<Lease> {
         let store = repository.store();
-        let key = layout::lease(repository.instance());
         let watch = Watch::default();
         if let Some(root) = store.local_root() {
             let path = root.join(&key);

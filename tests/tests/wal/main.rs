@@ -5,3 +5,4 @@
 mod archive;
 mod commands;
 mod recovered;
+mod streaming;

@@ -52,11 +52,17 @@ pub fn base_copy(cluster: &Cluster, name: &str) -> PathBuf {
 /// Ends the server and brings it back from a base copy: its old data directory is moved aside, so
 /// that WAL can come from `restore_command` alone. It is promoted when the WAL ends.
 pub fn recover(cluster: &Cluster, base: &Path, restore_command: &str) {
+    recover_with(cluster, base, "recovery.signal", restore_command);
+    wait_for("recovery ends", || cluster.psql("postgres", "select pg_is_in_recovery()") == "f");
+}
+
+/// [`recover`] with this signal file, until the server answers.
+pub fn recover_with(cluster: &Cluster, base: &Path, signal: &str, restore_command: &str) {
     cluster.stop();
     let aside = PathBuf::from(format!("{}.before", base.display()));
     fs::rename(cluster.data_dir(), aside).unwrap();
     fs::rename(base, cluster.data_dir()).unwrap();
-    fs::write(cluster.data_dir().join("recovery.signal"), "").unwrap();
+    fs::write(cluster.data_dir().join(signal), "").unwrap();
     let conf = cluster.data_dir().join("postgresql.auto.conf");
     let mut text = fs::read_to_string(&conf).unwrap();
     text.push_str(&format!(
@@ -65,7 +71,6 @@ pub fn recover(cluster: &Cluster, base: &Path, restore_command: &str) {
     fs::write(&conf, text).unwrap();
     hand_over(&cluster.data_dir());
     cluster.start_again();
-    wait_for("recovery ends", || cluster.psql("postgres", "select pg_is_in_recovery()") == "f");
 }
 
 /// A number that stands for all rows of a table.

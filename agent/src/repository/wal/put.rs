@@ -87,6 +87,21 @@ impl Content for Bytes {
     }
 }
 
+/// Checks stored objects of `file` against its bytes from `begin` on, as far as those go.
+///
+/// # Errors
+/// `AlreadyExists` where one of them holds other bytes.
+pub fn check_stored(file: WalFile, begin: u32, content: &[u8], there: &[WalName]) -> Result<()> {
+    for name in there {
+        let at = name.begin.checked_sub(begin).map(|at| at as usize);
+        let same = at.and_then(|at| content.get(at..at + (name.end - name.begin) as usize));
+        if same.is_some_and(|same| HalfDigest::of(same) != name.plain) {
+            return Err(conflict(file, name));
+        }
+    }
+    Ok(())
+}
+
 /// The ranges that are still to be stored of a file with this content.
 fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Vec<Range<u32>>> {
     for name in there {
@@ -104,7 +119,7 @@ fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Ve
 }
 
 /// The error of other bytes under the same name.
-pub(super) fn conflict(file: WalFile, there: &WalName) -> Error {
+fn conflict(file: WalFile, there: &WalName) -> Error {
     Error::new(
         Kind::AlreadyExists,
         format!("bytes {} to {} of {file} are stored already, with other content", there.begin, there.end),

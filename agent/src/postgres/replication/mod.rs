@@ -1,0 +1,12 @@
+//! The streaming replication protocol (PostgreSQL manual, 55.4): physical, and no more of it than
+//! an archive of WAL wants.
+
+mod connect;
+mod slot;
+mod stream;
+mod wire;
+
+pub use connect::{Replication, System};
+pub use slot::{SlotState, slot_state};
+pub use stream::{Streaming, WalMessage};
+pub use wire::code_of;

@@ -1,0 +1,227 @@
+//! The part of a segment that is being received: at most what one object holds. Pieces of it are
+//! stored while it grows; when it is complete, all of it as one object.
+
+use bytes::Bytes;
+
+use crate::archive::wal::{CONTENT_BYTES_MAX, WalName};
+use crate::error::Result;
+use crate::names::Lsn;
+use crate::names::wal::{SegmentBytes, SegmentName, TimelineId, WalFile};
+use crate::repository::wal::check_stored;
+use crate::repository::wal::coverage::assemble;
+
+/// What is to be done next for a block.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Work {
+    /// See what the repository holds of its segment.
+    Look,
+    /// Store these bytes, which begin at this byte of the segment.
+    Store(u32, Bytes),
+    /// Wait for more.
+    Nothing,
+}
+
+/// See the module.
+pub struct Block {
+    /// Its segment.
+    pub file: WalFile,
+    begin: Lsn,
+    offset: u32,
+    size: usize,
+    data: Vec<u8>,
+    /// What the repository holds of it from an earlier time; `None` until somebody looked.
+    there: Option<Vec<WalName>>,
+    stored: usize,
+    pieces: bool,
+}
+
+impl Block {
+    /// The block that begins at `lsn`, on `timeline`.
+    pub fn at(timeline: TimelineId, lsn: Lsn, segment_bytes: SegmentBytes) -> Block {
+        let segment = SegmentName::holding(timeline, lsn, segment_bytes);
+        Block {
+            file: WalFile::Segment(segment),
+            begin: lsn,
+            offset: (lsn.0 % segment_bytes.get()) as u32,
+            size: CONTENT_BYTES_MAX.min(segment_bytes.get() as usize),
+            data: Vec::new(),
+            there: None,
+            stored: 0,
+            pieces: false,
+        }
+    }
+
+    /// Takes what fits and gives back the rest.
+    pub fn append(&mut self, mut wal: Bytes) -> Bytes {
+        let fits = wal.len().min(self.size - self.data.len());
+        self.data.extend_from_slice(&wal.split_to(fits));
+        wal
+    }
+
+    /// The position behind what was received.
+    pub fn received(&self) -> Lsn {
+        Lsn(self.begin.0 + self.data.len() as u64)
+    }
+
+    /// The position behind what is durable.
+    pub fn durable(&self) -> Lsn {
+        Lsn(self.begin.0 + self.stored as u64)
+    }
+
+    /// Whether nothing is received that is not durable.
+    pub fn is_durable(&self) -> bool {
+        self.stored == self.data.len()
+    }
+
+    /// Whether all of it is received.
+    pub fn is_complete(&self) -> bool {
+        self.data.len() == self.size
+    }
+
+    /// Takes note of what the repository holds of the segment.
+    pub fn found(&mut self, names: Vec<WalName>) {
+        let end = self.offset + self.size as u32;
+        let within = |name: &WalName| name.begin >= self.offset && name.end <= end;
+        self.there = Some(names.into_iter().filter(within).collect());
+    }
+
+    /// What to do now. What was stored earlier is compared first, and counts as durable then.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where the repository holds other bytes.
+    pub fn work(&mut self) -> Result<Work> {
+        let Some(there) = &self.there else { return Ok(Work::Look) };
+        if !there.is_empty() && self.stored < self.data.len() {
+            let from_start: Vec<WalName> = there
+                .iter()
+                .map(|name| WalName { begin: name.begin - self.offset, end: name.end - self.offset, ..*name })
+                .collect();
+            let covered = assemble(&from_start).last().map_or(0, |name| name.end as usize);
+            if self.data.len() < covered {
+                return Ok(Work::Nothing);
+            }
+            if self.stored < covered {
+                check_stored(self.file, self.offset, &self.data, there)?;
+                self.stored = covered;
+                self.pieces = !there.iter().any(|name| (name.end - name.begin) as usize == self.size);
+            }
+        }
+        if self.stored == self.data.len() {
+            return Ok(Work::Nothing);
+        }
+        let content = Bytes::copy_from_slice(&self.data[self.stored..]);
+        Ok(Work::Store(self.offset + self.stored as u32, content))
+    }
+
+    /// Takes note that work was done: everything up to this byte of the segment is durable.
+    pub fn stored(&mut self, end: u32) {
+        self.pieces |= ((end - self.offset) as usize) < self.size || self.stored > 0;
+        self.stored = (end - self.offset) as usize;
+    }
+
+    /// A complete and durable block: the block that follows, and what is to be stored as one
+    /// object because so far it is there in pieces.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where the repository holds other bytes.
+    pub fn next(self, timeline: TimelineId, segment_bytes: SegmentBytes) -> Result<(Block, Option<Whole>)> {
+        check_stored(self.file, self.offset, &self.data, self.there.as_deref().unwrap_or_default())?;
+        let next = Block::at(timeline, self.received(), segment_bytes);
+        let whole = Whole { file: self.file, offset: self.offset, content: self.data.into() };
+        Ok((next, self.pieces.then_some(whole)))
+    }
+}
+
+/// All of a block.
+pub struct Whole {
+    /// Its segment.
+    pub file: WalFile,
+    /// Where it begins there.
+    pub offset: u32,
+    /// Its bytes.
+    pub content: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::wal::HalfDigest;
+    use crate::error::Kind;
+
+    const SIZE: u64 = 1 << 20;
+
+    fn size() -> SegmentBytes {
+        SegmentBytes::try_from(SIZE).unwrap()
+    }
+
+    fn block() -> Block {
+        Block::at(TimelineId(1), Lsn(3 * SIZE), size())
+    }
+
+    fn wal() -> Bytes {
+        (0..SIZE).map(|n| (n >> 3) as u8).collect::<Vec<u8>>().into()
+    }
+
+    fn name(block: &Block, begin: usize, end: usize, content: &Bytes) -> WalName {
+        let plain = HalfDigest::of(&content[begin..end]);
+        WalName { file: block.file, begin: begin as u32, end: end as u32, plain, stored: plain }
+    }
+
+    #[test]
+    fn a_tail_is_stored_in_pieces_and_then_as_one() {
+        let mut block = block();
+        assert_eq!(block.work().unwrap(), Work::Look);
+        block.found(Vec::new());
+        assert_eq!(block.work().unwrap(), Work::Nothing);
+        assert!(block.append(wal().slice(..100)).is_empty());
+        assert_eq!(block.work().unwrap(), Work::Store(0, wal().slice(..100)));
+        assert!(block.append(wal().slice(100..200)).is_empty());
+        block.stored(100);
+        assert_eq!((block.durable(), block.received()), (Lsn(3 * SIZE + 100), Lsn(3 * SIZE + 200)));
+        let rest = block.append([&wal()[200..], b"next"].concat().into());
+        assert_eq!(rest, &b"next"[..]);
+        assert_eq!(block.work().unwrap(), Work::Store(100, wal().slice(100..)));
+        block.stored(SIZE as u32);
+        assert!(block.is_complete() && block.is_durable());
+        let (next, whole) = block.next(TimelineId(1), size()).unwrap();
+        assert_eq!(whole.unwrap().content, wal());
+        assert_eq!(next.received(), Lsn(4 * SIZE));
+    }
+
+    #[test]
+    fn what_came_at_once_is_stored_once() {
+        let mut block = block();
+        block.found(Vec::new());
+        drop(block.append(wal()));
+        assert_eq!(block.work().unwrap(), Work::Store(0, wal()));
+        block.stored(SIZE as u32);
+        assert!(block.next(TimelineId(1), size()).unwrap().1.is_none());
+    }
+
+    #[test]
+    fn what_is_there_is_compared_before_it_counts() {
+        let mut block = block();
+        let there = vec![name(&block, 0, 100, &wal()), name(&block, 100, 300, &wal())];
+        block.found(there.clone());
+        drop(block.append(wal().slice(..299)));
+        assert_eq!(block.work().unwrap(), Work::Nothing);
+        assert_eq!(block.durable(), Lsn(3 * SIZE));
+        drop(block.append(wal().slice(299..310)));
+        assert_eq!(block.work().unwrap(), Work::Store(300, wal().slice(300..310)));
+        assert_eq!(block.durable(), Lsn(3 * SIZE + 300));
+        let mut other = self::block();
+        other.found(there);
+        let mut wrong = wal().to_vec();
+        wrong[150] ^= 1;
+        drop(other.append(wrong.into()));
+        assert_eq!(other.work().unwrap_err().kind(), Kind::AlreadyExists);
+        // a piece beyond a hole is compared when the block is complete
+        let mut holed = self::block();
+        holed.found(vec![name(&holed, 500, 600, &wal())]);
+        let mut wrong = wal().to_vec();
+        wrong[550] ^= 1;
+        drop(holed.append(wrong.into()));
+        holed.stored(SIZE as u32);
+        assert_eq!(holed.next(TimelineId(1), size()).err().unwrap().kind(), Kind::AlreadyExists);
+    }
+}

@@ -1,0 +1,242 @@
+//! `lifeboat agent`: streams WAL from a slot of its own into the repository, for as long as it
+//! runs.
+
+mod block;
+mod feed;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::archive::wal_history::parse_history;
+use crate::clock;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::names::Lsn;
+use crate::names::wal::{TimelineId, WalFile};
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::replication::{Replication, System, code_of, slot_state};
+use crate::postgres::session::Session;
+use crate::progress::Progress;
+use crate::repository::Repository;
+use crate::repository::lease::Lease;
+use crate::repository::wal::WalWriter;
+use crate::repository::wal::coverage::windows;
+use feed::{Ended, Feed};
+
+/// How long we wait before we connect again: doubled each time nothing was gained.
+const BACKOFF_MIN: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A connection that held for this long was a good one.
+const GOOD_AFTER: Duration = Duration::from_secs(60);
+
+/// Streams until `cancel`: then it ends well. What can pass by itself (the server restarts, the
+/// store refuses for an hour) is waited out: WAL waits in the slot.
+///
+/// `holder` names the state directory whose lock the caller holds.
+///
+/// # Errors
+/// What does not pass by itself: a wrong cluster, a lost slot, other WAL under our name, another
+/// agent.
+pub async fn run(
+    config: &Config,
+    holder: &str,
+    progress: Progress,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let keys = super::keys(config)?;
+    let repository = Repository::configured(config).await?;
+    let mut agent =
+        Agent { config, progress, writer: None, keys: Some(keys), repository: repository.clone() };
+    let lease = Lease::take_for_wal(&repository, holder).await?;
+    let watch = lease.watch();
+    let stop = cancel.child_token();
+    let (lost, stopped) = (watch.lost().clone(), stop.clone());
+    let _stops = AbortOnDropHandle::new(tokio::spawn(async move {
+        lost.cancelled().await;
+        stopped.cancel();
+    }));
+    let outcome = agent.keep_streaming(&stop).await;
+    lease.release().await;
+    match watch.error() {
+        Some(lost) => Err(lost.context("the right to stream the instance's WAL was lost")),
+        None => outcome,
+    }
+}
+
+struct Agent<'a> {
+    config: &'a Config,
+    progress: Progress,
+    repository: Repository,
+    /// Until the server has said whose WAL it is.
+    keys: Option<(crate::archive::seal::Recipients, crate::archive::signature::SigningKey)>,
+    writer: Option<WalWriter>,
+}
+
+impl Agent<'_> {
+    async fn keep_streaming(&mut self, cancel: &CancellationToken) -> Result<()> {
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            let begun = clock::instant();
+            let error = match self.connected(cancel).await {
+                Ok(()) => return Ok(()),
+                Err(_) if cancel.is_cancelled() => return Ok(()),
+                Err(e) if !passes(&e) => return Err(e),
+                Err(e) => e,
+            };
+            if begun.elapsed() > GOOD_AFTER {
+                backoff = BACKOFF_MIN;
+            }
+            let wait = clock::span_text(backoff);
+            tracing::warn!("streaming stopped, and begins again in {wait}; WAL waits in the slot: {error:?}");
+            self.progress.note(format!("{}; WAL waits in the slot; again in {wait}", error.what()));
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                () = clock::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MAX),
+            }
+        }
+    }
+
+    /// One connection, over all timelines that it leads through.
+    async fn connected(&mut self, cancel: &CancellationToken) -> Result<()> {
+        let options = PostgresOptions::from(&self.config.postgres);
+        let slot = &self.config.wal.slot;
+        let mut replication = Replication::connect(&options, slot.as_str()).await?;
+        let system = replication.system().await?;
+        let writer = self.writer(&system).await?;
+        let mut place = self.place(&options, &mut replication, &system, &writer).await?;
+        loop {
+            let (timeline, lsn) = place;
+            let begin = Lsn(lsn.0 - lsn.0 % system.segment_bytes.get());
+            let streaming =
+                replication.stream(slot, begin, timeline).await.map_err(|e| lost_slot(e, slot.as_str()))?;
+            self.progress.stage(format!("streaming timeline {timeline} from {begin}"));
+            self.progress.note(format!("streaming timeline {timeline} from {begin} through slot {slot}"));
+            let feed = Feed::new(
+                streaming,
+                writer.clone(),
+                (timeline, begin),
+                system.segment_bytes,
+                self.config.wal.piece_interval,
+                self.progress.clone(),
+            );
+            let next;
+            (replication, next) = match feed.run(cancel).await? {
+                Ended::Stopped => return Ok(()),
+                Ended::Timeline(replication, next) => (replication, next),
+            };
+            place = next.ok_or_else(|| {
+                Error::new(
+                    Kind::Postgres,
+                    format!("timeline {timeline} ended and the server names no next one"),
+                )
+            })?;
+            self.progress.note(format!("timeline {timeline} ends at {}; {} follows", place.1, place.0));
+            store_history(&mut replication, &writer, place.0).await?;
+        }
+    }
+
+    async fn writer(&mut self, system: &System) -> Result<WalWriter> {
+        // Each time: the server behind the address may have become another one.
+        let origin = self.repository.bind(Some(&system.identifier)).await?;
+        if let Some(keys) = self.keys.take() {
+            self.writer = Some(super::writer(self.config, self.repository.clone(), origin, keys));
+        }
+        self.writer.clone().ok_or_else(|| Error::new(Kind::Internal, "the agent has no writer"))
+    }
+
+    /// Where to stream from: the slot's oldest WAL, on the timeline that it is of.
+    async fn place(
+        &self,
+        options: &PostgresOptions,
+        replication: &mut Replication,
+        system: &System,
+        writer: &WalWriter,
+    ) -> Result<(TimelineId, Lsn)> {
+        let slot = &self.config.wal.slot;
+        let mut session = Session::maintenance(options).await?;
+        let mut state = slot_state(&mut session, slot).await?;
+        if state.is_none() {
+            replication.create_slot(slot).await?;
+            state = slot_state(&mut session, slot).await?;
+            self.progress.note(format!("replication slot {slot} was made"));
+            let from = state.as_ref().and_then(|state| state.restart).unwrap_or(system.flushed);
+            self.warn_of_gap(system, from).await?;
+        }
+        session.close().await;
+        let lsn = match &state {
+            Some(state) if !state.physical => {
+                return Err(Error::new(Kind::Config, format!("replication slot {slot} is a logical one"))
+                    .next("give the agent a slot of its own: wal.slot"));
+            }
+            Some(state) if state.status.as_deref() == Some("lost") => {
+                return Err(lost_slot_error(slot.as_str()));
+            }
+            Some(state) => state.restart.unwrap_or(system.flushed),
+            None => system.flushed,
+        };
+        let mut timeline = system.timeline;
+        if timeline.0 > 1 {
+            let text = store_history(replication, writer, timeline).await?;
+            for ancestor in parse_history(timeline, &text)?.into_iter().rev() {
+                if ancestor.until > lsn {
+                    timeline = ancestor.timeline;
+                }
+            }
+        }
+        Ok((timeline, lsn))
+    }
+
+    /// A new slot begins now: WAL that was written since the repository's end is not in it.
+    async fn warn_of_gap(&self, system: &System, from: Lsn) -> Result<()> {
+        let list = self.repository.wal_of_timeline(system.timeline).await?;
+        let names: Vec<_> = list.objects.iter().map(|object| object.name).collect();
+        let stored = windows(&names, system.segment_bytes);
+        let end = stored.first().and_then(|timeline| timeline.ranges.last()).map(|range| range.end);
+        let begin = Lsn(from.0 - from.0 % system.segment_bytes.get());
+        if let Some(end) = end.filter(|end| *end < begin) {
+            let text = format!(
+                "WAL from {end} to {begin} is not stored: no recovery leads across; take a base backup now"
+            );
+            tracing::warn!("{text}");
+            self.progress.note(text);
+        }
+        Ok(())
+    }
+}
+
+/// Stores a timeline's history, before any WAL of it.
+async fn store_history(
+    replication: &mut Replication,
+    writer: &WalWriter,
+    timeline: TimelineId,
+) -> Result<String> {
+    let text = replication.history(timeline).await?;
+    let content = bytes::Bytes::from(text.clone().into_bytes());
+    writer.put_file(WalFile::History(timeline), Arc::new(content)).await?;
+    Ok(text)
+}
+
+/// Whether an error may pass by itself.
+fn passes(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        Kind::Postgres | Kind::Unreachable | Kind::Denied | Kind::NoSpace | Kind::Io | Kind::NotFound
+    ) && !matches!(code_of(error), Some("58P01" | "55000"))
+}
+
+fn lost_slot(error: Error, slot: &str) -> Error {
+    match code_of(&error) {
+        Some("58P01" | "55000") => lost_slot_error(slot).because(error).with_kind(Kind::Incomplete),
+        _ => error,
+    }
+}
+
+fn lost_slot_error(slot: &str) -> Error {
+    Error::new(Kind::Incomplete, format!("replication slot {slot} is lost: the server has removed WAL that is not stored"))
+        .effect("the recovery window ends at the last WAL that is stored; nothing since then can be recovered from this repository")
+        .next(format!("SELECT pg_drop_replication_slot('{slot}'), start the agent again, and take a base backup at once; then see max_slot_wal_keep_size"))
+        .safe("nothing stored was touched")
+}

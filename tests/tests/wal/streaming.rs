@@ -1,0 +1,245 @@
+//! `lifeboat agent`: streams, survives, stops.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lifeboat_tests::faults::on;
+use lifeboat_tests::filestore::Seeded;
+use lifeboat_tests::site::Site;
+use lifeboat_tests::{Cluster, Options, Running, S3};
+use rustix::process::Signal;
+
+use crate::recovered::{base_copy, digest, hand_over, recover, recover_with, restore_command, wait_for};
+
+fn streaming_cluster() -> Cluster {
+    let settings = [("wal_level", "replica"), ("max_wal_senders", "5"), ("synchronous_commit", "on")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    Cluster::with(Options { settings, ..Options::default() })
+}
+
+fn agent(site: &Site) -> Running {
+    site.run(&["agent"]).limit(Duration::from_secs(300)).spawn()
+}
+
+fn set(cluster: &Cluster, name: &str, value: &str) {
+    cluster.psql("postgres", &format!("alter system set {name} = '{value}'"));
+    cluster.psql("postgres", "select pg_reload_conf()");
+}
+
+fn streams(cluster: &Cluster) -> bool {
+    let sql = "select count(*) from pg_stat_replication where application_name = 'lifeboat' and state = 'streaming'";
+    cluster.try_psql("postgres", sql).is_ok_and(|count| count == "1")
+}
+
+/// Waits until everything that is written now is durable in the repository.
+fn stored(cluster: &Cluster) {
+    let lsn = cluster.psql("postgres", "select pg_current_wal_insert_lsn()");
+    let sql = format!(
+        "select coalesce(bool_or(flush_lsn >= '{lsn}'), false) from pg_stat_replication where application_name = 'lifeboat'"
+    );
+    wait_for(&format!("{lsn} is stored"), || cluster.psql("postgres", &sql) == "t");
+}
+
+fn copied(from: &Path, name: &str) -> std::path::PathBuf {
+    let to = from.with_file_name(name);
+    assert!(std::process::Command::new("cp").arg("-a").arg(from).arg(&to).status().unwrap().success());
+    to
+}
+
+#[test]
+fn what_was_committed_comes_back_within_a_segment_and_across_many() {
+    let cluster = streaming_cluster();
+    let site = Site::local(&cluster);
+    let running = agent(&site);
+    wait_for("the agent streams", || streams(&cluster));
+    let base = base_copy(&cluster, "base");
+    cluster.psql(
+        "postgres",
+        "create table t as select i as id, md5(i::text) as filler from generate_series(1, 300000) i",
+    );
+    cluster.psql("postgres", "insert into t values (0, 'the last one')");
+    stored(&cluster);
+    let before = digest(&cluster, "t");
+    cluster.kill9();
+    running.signal(Signal::TERM);
+    running.finish().ok();
+    let segments = fs::read_dir(site.path("repo/instances/prod/wal/00000001")).unwrap().count();
+    assert!(segments > 1, "one segment only: nothing was shown across segments");
+    hand_over(&site.path(""));
+    recover(&cluster, &base, &restore_command(&site));
+    assert_eq!(digest(&cluster, "t"), before, "{}", cluster.log());
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_to_kills_of_agent_and_server() {
+    let seeds = match std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse::<u64>().ok()) {
+        Some(seed) => seed..seed + 1,
+        None => 1..6,
+    };
+    for seed in seeds {
+        println!("seed {seed}: TEST_SEED sets another");
+        killed_and_recovered(seed);
+    }
+}
+
+fn killed_and_recovered(seed: u64) {
+    let cluster = Arc::new(streaming_cluster());
+    let mut site = Site::local(&cluster);
+    site.set("LIFEBOAT_WAL_PIECE_INTERVAL", "0s");
+    cluster.psql("postgres", "create table t (id bigint primary key, filler text)");
+    let mut running = agent(&site);
+    wait_for("the agent streams", || streams(&cluster));
+    let base = base_copy(&cluster, "base");
+    set(&cluster, "synchronous_standby_names", "lifeboat");
+
+    let over = Arc::new(AtomicBool::new(false));
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    let writers: Vec<_> = (0..3)
+        .map(|writer| {
+            let (cluster, over, acknowledged) = (cluster.clone(), over.clone(), acknowledged.clone());
+            std::thread::spawn(move || {
+                for n in 0.. {
+                    let id = n * 10 + writer;
+                    // now and then a large one, so that segments end
+                    let length = if n % 7 == 6 { 300_000 } else { 10 };
+                    let filler = "string_agg(md5(random()::text), '')";
+                    let sql = format!(
+                        "insert into t select {id}, {filler} from generate_series(1, {length} / 32 + 1)"
+                    );
+                    if cluster.try_psql("postgres", &sql).is_ok() {
+                        acknowledged.lock().unwrap().push(id);
+                    }
+                    if over.load(Ordering::SeqCst) {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut random = Seeded::new(seed);
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(200 + random.below(700)));
+        let what = random.below(3);
+        println!("kill -9 of {}", ["the agent", "the server", "both"][what as usize]);
+        if what != 1 {
+            running.signal(Signal::KILL);
+        }
+        if what != 0 {
+            cluster.kill9();
+            cluster.start_again();
+        }
+        if what != 1 {
+            running.finish();
+            running = agent(&site);
+        }
+    }
+    over.store(true, Ordering::SeqCst);
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    running.signal(Signal::KILL);
+    cluster.kill9();
+    let outcome = running.finish();
+    let acknowledged = acknowledged.lock().unwrap().clone();
+    assert!(acknowledged.len() > 10, "only {} commits: {outcome}", acknowledged.len());
+    hand_over(&site.path(""));
+    recover(&cluster, &base, &restore_command(&site));
+    let there = cluster.psql("postgres", "select id from t");
+    let there: std::collections::HashSet<i64> = there.lines().map(|id| id.parse().unwrap()).collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|id| !there.contains(id)).collect();
+    assert!(
+        lost.is_empty(),
+        "seed {seed}: {} of {} acknowledged commits are lost: {lost:?}\n{}",
+        lost.len(),
+        acknowledged.len(),
+        cluster.log()
+    );
+    println!("{} acknowledged, {} there", acknowledged.len(), there.len());
+}
+
+#[test]
+fn a_promotion_is_followed_and_the_history_is_there() {
+    let cluster = streaming_cluster();
+    let site = Site::local(&cluster);
+    let running = agent(&site);
+    wait_for("the agent streams", || streams(&cluster));
+    let base = base_copy(&cluster, "base");
+    let again = copied(&base, "again");
+    cluster.psql("postgres", "create table t as select 1 as id");
+    stored(&cluster);
+    running.signal(Signal::TERM);
+    running.finish().ok();
+    hand_over(&site.path(""));
+    // a standby, which is promoted while the agent streams from it
+    recover_with(&cluster, &base, "standby.signal", &restore_command(&site));
+    wait_for("the standby has the table", || cluster.try_psql("postgres", "select id from t").is_ok());
+    let running = agent(&site);
+    wait_for("the agent streams", || streams(&cluster));
+    cluster.psql("postgres", "select pg_promote()");
+    cluster.psql("postgres", "insert into t values (2)");
+    stored(&cluster);
+    assert!(site.path("repo/instances/prod/wal/history/00000002.history").is_dir());
+    let before = digest(&cluster, "t");
+    running.signal(Signal::TERM);
+    running.finish().ok().says("00000002 follows");
+    hand_over(&site.path(""));
+    recover(&cluster, &again, &restore_command(&site));
+    assert_eq!(digest(&cluster, "t"), before, "{}", cluster.log());
+}
+
+#[test]
+fn a_store_that_fails_is_waited_out() {
+    let cluster = streaming_cluster();
+    let s3 = S3::start();
+    let site = Site::s3(&cluster, &s3, "k");
+    let mut running = agent(&site);
+    wait_for("the agent streams", || streams(&cluster));
+    let base = base_copy(&cluster, "base");
+    cluster.psql("postgres", "create table t as select 1 as id");
+    let planned = s3.plan(on("PUT", "/wal/0").respond(503));
+    cluster.psql("postgres", "insert into t select generate_series(1, 100000)");
+    wait_for("it gave up once", || running.stderr_so_far().contains("WAL waits in the slot"));
+    assert!(planned.fired() > 0 && running.is_running());
+    s3.faults().clear();
+    wait_for("it streams again", || streams(&cluster));
+    stored(&cluster);
+    let before = digest(&cluster, "t");
+    running.signal(Signal::TERM);
+    running.finish().ok();
+    hand_over(&site.path(""));
+    recover(&cluster, &base, &restore_command(&site));
+    assert_eq!(digest(&cluster, "t"), before);
+}
+
+#[test]
+fn another_cluster_another_agent_and_a_lost_slot_are_told() {
+    let cluster = streaming_cluster();
+    let mut site = Site::local(&cluster);
+    let running = agent(&site);
+    wait_for("the agent streams", || streams(&cluster));
+    agent(&site).finish().exits(15).says("on this host");
+    let elsewhere = site.path("elsewhere");
+    let second = site.run(&["agent"]).env("LIFEBOAT_STATE_DIR", elsewhere.to_str().unwrap());
+    second.run().exits(15).says("is held by");
+    running.signal(Signal::TERM);
+    running.finish().ok();
+    assert_eq!(
+        cluster.psql("postgres", "select count(*) from pg_replication_slots where slot_name = 'lifeboat'"),
+        "1"
+    );
+
+    set(&cluster, "max_slot_wal_keep_size", "16MB");
+    set(&cluster, "max_wal_size", "32MB");
+    for _ in 0..6 {
+        cluster.psql("postgres", "select pg_logical_emit_message(true, 'x', 'x'); select pg_switch_wal()");
+    }
+    cluster.psql("postgres", "checkpoint");
+    assert_eq!(cluster.psql("postgres", "select wal_status from pg_replication_slots"), "lost");
+    agent(&site).finish().exits(3).says("is lost");
+
+    let other = streaming_cluster();
+    site.set("LIFEBOAT_POSTGRES_HOST", other.host());
+    site.set("LIFEBOAT_POSTGRES_PORT", other.port());
+    agent(&site).finish().exits(9).says("system identifier");
+}
