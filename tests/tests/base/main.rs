@@ -6,3 +6,4 @@ mod contents;
 mod copy;
 mod full;
 mod restore;
+mod standby;
