@@ -34,6 +34,16 @@ impl Copied {
         &self.data
     }
 
+    /// The directory of the server's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.socket.borrow().clone()
+    }
+
+    /// Gives what was laid out there to the server's user.
+    pub fn own(&self) {
+        Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(&self.data).run();
+    }
+
     fn as_postgres(&self, program: &str) -> Program {
         let user = if rustix::process::geteuid().is_root() { "postgres" } else { "nobody-else" };
         let bin = self.bin.borrow().join(program);

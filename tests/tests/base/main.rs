@@ -1,7 +1,9 @@
 //! `lifeboat backup --kind base`: the files of a whole cluster, taken beside the running server.
 #![allow(clippy::unwrap_used)] // a failing test panics
 
+mod break_glass;
 mod contents;
 mod copy;
 mod full;
 mod restore;
+mod standby;

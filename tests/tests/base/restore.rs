@@ -35,15 +35,21 @@ impl Archiving {
         Archiving { cluster, site }
     }
 
-    /// `lifeboat` as the server's own user: what it writes, archive_command must be able to add to.
-    pub fn lifeboat(&self, args: &[&str]) -> Program {
+    /// A program run as the server's own user.
+    pub fn as_server(&self, program: impl Into<std::ffi::OsString>) -> Program {
+        let program = program.into();
         let program = match rustix::process::geteuid().is_root() {
             true => Program::at("/usr/bin/setpriv".into())
                 .args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"])
-                .arg(bin_dir().join("lifeboat")),
-            false => Program::lifeboat(),
+                .arg(program),
+            false => Program::at(program.into()),
         };
-        program.cwd(self.site.path("")).args(args.to_vec()).limit(LIMIT)
+        program.cwd(self.site.path("")).limit(LIMIT)
+    }
+
+    /// `lifeboat` as that user: what it writes, archive_command must be able to add to.
+    pub fn lifeboat(&self, args: &[&str]) -> Program {
+        self.as_server(bin_dir().join("lifeboat")).args(args.to_vec())
     }
 
     pub fn base(&self) -> Value {
