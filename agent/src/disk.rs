@@ -60,6 +60,16 @@ pub fn open_or_create(path: &Path) -> Result<File> {
         .map_err(|e| Error::file("open", path, e))
 }
 
+/// Opens a file for writing at its end, creating it with mode 0600 where it is not there.
+pub fn open_append(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| Error::file("open", path, e))
+}
+
 /// Reads a whole file of at most `bytes_max`.
 pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     let mut data = Vec::new();
@@ -222,6 +232,43 @@ pub fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
     }
 }
 
+/// Whether a directory lies at `path`, or a link to one.
+pub fn is_dir(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// Makes a link at `path` that leads to `to`, owned as given.
+pub fn make_link(to: &Path, path: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+    std::os::unix::fs::symlink(to, path).map_err(|e| Error::file("make link", path, e))?;
+    match owner {
+        Some((uid, gid)) => std::os::unix::fs::lchown(path, Some(uid), Some(gid))
+            .map_err(|e| Error::file("give away", path, e)),
+        None => Ok(()),
+    }
+}
+
+/// Sets mode and, where given, owner (user, group) of an open file.
+pub fn give(file: &File, path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+    use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
+    let fail = |verb: &str, e: rustix::io::Errno| Error::file(verb, path, e.into());
+    if let Some((uid, gid)) = owner {
+        fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|e| fail("give away", e))?;
+    }
+    fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| fail("set the mode of", e))
+}
+
+/// Where the link at `path` leads; `None` where there is no link.
+pub fn read_link(path: &Path) -> Result<Option<PathBuf>> {
+    match fs::read_link(path) {
+        Ok(to) => Ok(Some(to)),
+        // EINVAL is how the system says that it is no link.
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput) => {
+            Ok(None)
+        }
+        Err(e) => Err(Error::file("read link", path, e)),
+    }
+}
+
 /// Sets mode, modification time and, where given, owner (user, group) of an open file.
 pub fn set_attributes(
     file: &File,
@@ -230,16 +277,12 @@ pub fn set_attributes(
     mtime_ns: i64,
     owner: Option<(u32, u32)>,
 ) -> Result<()> {
-    use rustix::fs::{Gid, Mode, Timespec, Timestamps, Uid, fchmod, fchown, futimens};
-    let fail = |verb: &str, e: rustix::io::Errno| Error::file(verb, path, e.into());
-    if let Some((uid, gid)) = owner {
-        fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|e| fail("give away", e))?;
-    }
-    fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| fail("set the mode of", e))?;
+    use rustix::fs::{Timespec, Timestamps, futimens};
+    give(file, path, mode, owner)?;
     let time =
         Timespec { tv_sec: mtime_ns.div_euclid(1_000_000_000), tv_nsec: mtime_ns.rem_euclid(1_000_000_000) };
     futimens(file, &Timestamps { last_access: time, last_modification: time })
-        .map_err(|e| fail("set the time of", e))
+        .map_err(|e| Error::file("set the time of", path, e.into()))
 }
 
 /// The permission bits of what lies at `path` (links are followed); `None` where nothing does.

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::base::BaseFacts;
 use crate::archive::digest::Sha256;
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
@@ -34,6 +35,8 @@ pub enum SnapshotKind {
     Filestore,
     /// Roles and tablespaces of the instance.
     Globals,
+    /// The files of the whole cluster.
+    Base,
 }
 
 impl SnapshotKind {
@@ -43,6 +46,7 @@ impl SnapshotKind {
             SnapshotKind::Dump => "dump",
             SnapshotKind::Filestore => "filestore",
             SnapshotKind::Globals => "globals",
+            SnapshotKind::Base => "base",
         }
     }
 }
@@ -198,7 +202,7 @@ pub struct Manifest {
     pub point: Timestamp,
     /// When the last object was stored, UTC.
     pub ended: Timestamp,
-    /// WAL position at the point, for dumps.
+    /// WAL position at the point, for dumps and base backups.
     pub lsn: Option<Lsn>,
     /// The snapshot that an index builds upon.
     pub parent: Option<SnapshotId>,
@@ -214,6 +218,9 @@ pub struct Manifest {
     /// For filestores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filestore: Option<FilestoreFacts>,
+    /// For base backups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseFacts>,
     /// Version of the program that wrote it.
     pub written_by: String,
 }
@@ -268,6 +275,9 @@ impl Manifest {
             SnapshotKind::Dump => manifest.dump.is_some() && manifest.tenant.is_some(),
             SnapshotKind::Filestore => manifest.filestore.is_some() && manifest.tenant.is_some(),
             SnapshotKind::Globals => true,
+            SnapshotKind::Base => {
+                manifest.base.as_ref().is_some_and(|facts| facts.chain.last() == Some(&manifest.id))
+            }
         };
         if !facts_fit {
             return Err(bad("lacks the facts of its kind".into()));
@@ -307,6 +317,11 @@ impl Manifest {
     /// The filestore's facts; an error for another kind.
     pub fn filestore_facts(&self) -> Result<&FilestoreFacts> {
         self.filestore.as_ref().ok_or_else(|| self.wrong_kind("filestore"))
+    }
+
+    /// The base backup's facts; an error for another kind.
+    pub fn base_facts(&self) -> Result<&BaseFacts> {
+        self.base.as_ref().ok_or_else(|| self.wrong_kind("base"))
     }
 
     fn wrong_kind(&self, wanted: &str) -> Error {

@@ -2,6 +2,7 @@
 //! readers and writers are handed in. Written down in docs/format.md; golden files of each
 //! version are committed and must decode for ever.
 
+pub mod base;
 pub mod digest;
 pub mod drill;
 pub mod index;

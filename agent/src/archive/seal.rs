@@ -91,8 +91,9 @@ impl Recipients {
 }
 
 /// The secret halves; held on restore and drill hosts only.
+#[derive(Clone)]
 pub struct Identities {
-    keys: Vec<Box<dyn age::Identity + Send + Sync>>,
+    keys: std::sync::Arc<Vec<Box<dyn age::Identity + Send + Sync>>>,
     files: Vec<PathBuf>,
 }
 
@@ -127,7 +128,7 @@ impl Identities {
                     .next("pass the right file with --identity, or set seal.identity_files")
             })?);
         }
-        Ok(Identities { keys, files: files.to_vec() })
+        Ok(Identities { keys: keys.into(), files: files.to_vec() })
     }
 
     /// Whether there is nothing to open anything with.

@@ -4,15 +4,18 @@ use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::seal::Recipients;
 use crate::archive::signature::SigningKey;
 use crate::catalog::state::StateDir;
-use crate::config;
+use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
 use crate::names::ReleaseId;
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::server::{ServerInfo, server_info};
+use crate::postgres::session::Session;
 use crate::progress::Progress;
-use crate::repository::Repository;
-use crate::repository::lease::Watch;
+use crate::repository::lease::{Lease, Watch};
 use crate::repository::writer::{PackSettings, SnapshotWriter};
+use crate::repository::{Repository, layout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// A run in progress.
 pub struct Job {
@@ -34,6 +37,8 @@ pub struct Job {
     pub filestores: Option<std::path::PathBuf>,
     /// The release that everything is tied to.
     pub release: Option<ReleaseId>,
+    /// The cluster's identity, where the server told it.
+    pub system_identifier: Option<String>,
     /// What is shown to people.
     pub progress: Progress,
     /// Ends the run.
@@ -42,7 +47,75 @@ pub struct Job {
     pub lease: Watch,
 }
 
+/// A job with its locks.
+pub struct Begun {
+    /// The job.
+    pub job: Job,
+    /// What the server is.
+    pub server: ServerInfo,
+    /// Held until the end; when it is lost, the job is cancelled.
+    pub lease: Lease,
+    /// Cancels the job.
+    pub stops: AbortOnDropHandle<()>,
+}
+
 impl Job {
+    /// Opens and checks everything, takes lock and lease.
+    pub async fn begin(
+        config: &Config,
+        filestores: bool,
+        release: Option<ReleaseId>,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> Result<Begun> {
+        let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
+        let signing = SigningKey::load(config.signing.key_file.as_deref().ok_or_else(|| {
+            Error::new(Kind::Config, "signing.key_file is not set")
+                .effect("an unsigned snapshot would be refused by every restore, so none is made")
+                .next("lifeboat init makes a key, or ssh-keygen -t ed25519 -N ''")
+        })?)?;
+        let state = StateDir::open(&config.state_dir, &config.instance)?;
+        let postgres = PostgresOptions::from(&config.postgres);
+        let repository = Repository::configured(config).await?;
+        let mut session = Session::maintenance(&postgres).await?;
+        let server = server_info(&mut session).await?;
+        session.close().await;
+        let lease = Lease::take(&repository, state.holder()).await?;
+        let cancel = cancel.child_token();
+        let watch = lease.watch();
+        let (lost, stop) = (watch.lost().clone(), cancel.clone());
+        let stops = AbortOnDropHandle::new(tokio::spawn(async move {
+            lost.cancelled().await;
+            stop.cancel();
+        }));
+        let filestores = match filestores {
+            true => Some(config.data_dir()?.join("filestore")),
+            false => None,
+        };
+        let origin = repository.bind(server.system_identifier.as_deref()).await?;
+        let leftovers =
+            repository.store().clean_leftovers(&layout::instance_prefix(&config.instance)).await?;
+        if leftovers > 0 {
+            progress.note(format!("{leftovers} unfinished uploads of an earlier run were removed"));
+        }
+        let job = Job {
+            repository,
+            origin,
+            recipients,
+            signing,
+            state,
+            postgres,
+            backup: config.backup.clone(),
+            filestores,
+            release,
+            system_identifier: server.system_identifier.clone(),
+            progress,
+            cancel,
+            lease: watch,
+        };
+        Ok(Begun { job, server, lease, stops })
+    }
+
     /// The error of a run that was stopped.
     pub fn stop_if_cancelled(&self) -> Result<()> {
         crate::backup::pace::Pace::new(None, self.cancel.clone()).stop_if_cancelled()

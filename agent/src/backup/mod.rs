@@ -1,5 +1,6 @@
 //! `lifeboat backup`: dumps, filestores and globals of an instance into its repository.
 
+pub mod base;
 mod batches;
 mod dump;
 mod file_reader;
@@ -12,26 +13,17 @@ mod tenant;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::archive::manifest::{Manifest, SnapshotKind};
-use crate::archive::seal::Recipients;
-use crate::archive::signature::SigningKey;
-use crate::catalog::state::StateDir;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, ReleaseId, TenantName};
 use crate::odoo::tenants::{Discovery, discover};
-use crate::postgres::connect::PostgresOptions;
-use crate::postgres::server::server_info;
-use crate::postgres::session::Session;
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
-use crate::repository::lease::Lease;
 use crate::repository::writer::SnapshotWriter;
-use crate::repository::{Repository, layout};
-use job::Job;
+use job::{Begun, Job};
 pub use tenant::{Kinds, TenantReport};
 
 /// What is asked for.
@@ -108,50 +100,10 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<Report> {
     let begun = clock::now();
-    let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
-    let signing = SigningKey::load(config.signing.key_file.as_deref().ok_or_else(|| {
-        Error::new(Kind::Config, "signing.key_file is not set")
-            .effect("an unsigned snapshot would be refused by every restore, so none is made")
-            .next("lifeboat init makes a key, or ssh-keygen -t ed25519 -N ''")
-    })?)?;
-    let state = StateDir::open(&config.state_dir, &config.instance)?;
-    let postgres = PostgresOptions::from(&config.postgres);
-    let repository = Repository::configured(config).await?;
-    let mut session = Session::maintenance(&postgres).await?;
-    let server = server_info(&mut session).await?;
-    session.close().await;
-    let tools = Tools::find(&postgres, server.major).await?;
-    let lease = Lease::take(&repository, state.holder()).await?;
-    let cancel = cancel.child_token();
-    let watch = lease.watch();
-    let (lost, stop) = (watch.lost().clone(), cancel.clone());
-    let _stops = AbortOnDropHandle::new(tokio::spawn(async move {
-        lost.cancelled().await;
-        stop.cancel();
-    }));
-    let filestores = match request.kinds.filestore {
-        true => Some(config.data_dir()?.join("filestore")),
-        false => None,
-    };
-    let origin = repository.bind(server.system_identifier.as_deref()).await?;
-    let leftovers = repository.store().clean_leftovers(&layout::instance_prefix(&config.instance)).await?;
-    if leftovers > 0 {
-        progress.note(format!("{leftovers} unfinished uploads of an earlier run were removed"));
-    }
-    let job = Job {
-        repository,
-        origin,
-        recipients,
-        signing,
-        state,
-        postgres,
-        backup: config.backup.clone(),
-        filestores,
-        release: request.release.clone(),
-        progress,
-        cancel,
-        lease: watch.clone(),
-    };
+    let (filestore, release) = (request.kinds.filestore, request.release.clone());
+    let Begun { job, server, lease, stops: _stops } =
+        Job::begin(config, filestore, release, progress, cancel).await?;
+    let tools = Tools::find(&job.postgres, server.major).await?;
     let mut report = Report {
         instance: config.instance.clone(),
         release: request.release.clone(),
@@ -164,7 +116,7 @@ pub async fn run(
     };
     let outcome = all(&job, &tools, config, &request, &mut report).await;
     lease.release().await;
-    if let Some(e) = watch.error() {
+    if let Some(e) = job.lease.error() {
         let stored: Vec<TenantName> = report.tenants.iter().map(|done| done.tenant.clone()).collect();
         return Err(match stored.is_empty() {
             true => e,

@@ -2,5 +2,6 @@
 //! then reads everything again and says so.
 
 pub mod known;
+pub mod known_base;
 pub mod runs;
 pub mod state;

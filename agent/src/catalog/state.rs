@@ -82,6 +82,11 @@ impl StateDir {
         self.dir.join("filestore").join(format!("{name}.known.zst"))
     }
 
+    /// Where the known base backup is kept.
+    pub fn known_base_file(&self) -> PathBuf {
+        self.dir.join("base.known.zst")
+    }
+
     /// A private file for something that need not outlive this run; a former one is removed.
     pub fn scratch_file(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.join(format!("{name}.tmp"));

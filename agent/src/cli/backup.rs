@@ -9,6 +9,7 @@ use super::{App, Done, print};
 use crate::archive::manifest::Manifest;
 use crate::backup::{self, Kinds, Report, Request};
 use crate::clock::span_text;
+use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{ReleaseId, TenantName, bytes_text};
@@ -28,7 +29,8 @@ const RELEASE_FILE_BYTES_MAX: u64 = 4096;
 Examples:
   lifeboat backup                                     every tenant, dump and filestore
   lifeboat backup --tenant retail_north --release 2026.11.20-rc1
-  lifeboat backup --kind filestore --json")]
+  lifeboat backup --kind filestore --json
+  lifeboat backup --kind base                         the whole cluster, for recovery to any point in time")]
 pub struct Args {
     /// Only this tenant; may be given several times [default: odoo.tenants, or all that are found]
     #[arg(long, value_name = "NAME")]
@@ -36,9 +38,12 @@ pub struct Args {
     /// The release that the snapshots belong to [default: $LIFEBOAT_RELEASE, backup.release_file]
     #[arg(long, value_name = "ID")]
     release: Option<ReleaseId>,
-    /// Only this kind; may be given several times [default: both]
+    /// Only this kind; may be given several times [default: dump and filestore]
     #[arg(long, value_enum, value_name = "KIND")]
     kind: Vec<WantedKind>,
+    /// Store everything anew, with --kind base
+    #[arg(long)]
+    full: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -47,21 +52,37 @@ enum WantedKind {
     Dump,
     /// Odoo's attachments on disk
     Filestore,
+    /// The files of the whole cluster, read beside its server; only blocks that changed since the last one
+    Base,
 }
 
 /// Runs the backup and says what is stored.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
-    let wants = |kind| args.kind.is_empty() || args.kind.contains(&kind);
+    let wants = |kind| args.kind.contains(&kind);
+    let both = args.kind.is_empty();
+    if wants(WantedKind::Base) && (args.kind.len() > 1 || !args.tenant.is_empty()) {
+        return Err(Error::new(
+            Kind::Usage,
+            "--kind base is of the whole cluster: it goes without --tenant and without other kinds",
+        ));
+    }
+    if args.full && !wants(WantedKind::Base) {
+        return Err(Error::new(Kind::Usage, "--full goes with --kind base"));
+    }
     let release = match args.release {
         Some(release) => Some(release),
         None => release(app, config.backup.release_file.as_deref())?,
     };
-    let kinds = Kinds { dump: wants(WantedKind::Dump), filestore: wants(WantedKind::Filestore) };
-    let request = Request { tenants: args.tenant, kinds, release };
     if config.backup.low_priority {
         disk::lower_priority();
     }
+    if wants(WantedKind::Base) {
+        return base(&config, backup::base::Request { full: args.full, release }, app).await;
+    }
+    let kinds =
+        Kinds { dump: both || wants(WantedKind::Dump), filestore: both || wants(WantedKind::Filestore) };
+    let request = Request { tenants: args.tenant, kinds, release };
     let shown = app.progress("backup", None);
     let report = backup::run(&config, request, shown.clone(), app.cancel.clone()).await;
     shown.finish();
@@ -72,13 +93,55 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     }
     let failed = report.verdict().err();
     app.print(&json(&report, failed.as_ref())?, || text(&report))?;
-    Ok(match failed {
+    Ok(ended(failed))
+}
+
+/// What the report said already decides the exit code.
+fn ended(failed: Option<Error>) -> Done {
+    match failed {
         None => Done::Complete,
         Some(e) => {
             print::error(&e, false); // its JSON is part of the report: one document, not two
             Done::Failed(e.kind())
         }
-    })
+    }
+}
+
+async fn base(config: &Config, request: backup::base::Request, app: &App) -> Result<Done> {
+    let shown = app.progress("base backup", None);
+    let report = backup::base::run(config, request, shown.clone(), app.cancel.clone()).await;
+    shown.finish();
+    let report = report?;
+    app.print(&report, || base_text(&report))?;
+    Ok(ended(report.verdict().err()))
+}
+
+fn base_text(report: &backup::base::Report) -> String {
+    let manifest = &report.manifest;
+    let took = span_text(std::time::Duration::from_secs_f64(report.seconds));
+    let mut out = format!("instance {}  ({took})\n", manifest.origin.instance);
+    if let Some(facts) = &manifest.base {
+        let kind = match facts.chain.len() {
+            1 => "full".to_owned(),
+            n => format!("number {n} of its chain"),
+        };
+        let (all, stored) = (bytes_text(facts.bytes), bytes_text(manifest.stored_bytes()));
+        line(&mut out, manifest, &format!("{kind}: {} files, {all}, {stored} stored", facts.files));
+        let _ = writeln!(out, "    recoverable from {} on, timeline {}", facts.stop_lsn, facts.timeline);
+        if !facts.data_checksums {
+            let _ = writeln!(out, "    the cluster has no page checksums: no page could be checked");
+        }
+        if let Some(why) = &facts.full_because {
+            let _ = writeln!(out, "    full, because {why}");
+        }
+        for bad in facts.bad_pages.iter().take(20) {
+            let _ = writeln!(out, "    bad page: {} block {}", bad.path, bad.block);
+        }
+    }
+    for note in &report.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
+    out.trim_end().to_owned()
 }
 
 /// The release of the environment, or of the file that the pipeline writes.

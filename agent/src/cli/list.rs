@@ -70,6 +70,8 @@ enum WantedKind {
     Filestore,
     /// Roles and tablespaces
     Globals,
+    /// Files of the whole cluster
+    Base,
 }
 
 impl WantedKind {
@@ -78,6 +80,7 @@ impl WantedKind {
             WantedKind::Dump => SnapshotKind::Dump,
             WantedKind::Filestore => SnapshotKind::Filestore,
             WantedKind::Globals => SnapshotKind::Globals,
+            WantedKind::Base => SnapshotKind::Base,
         }
     }
 }
@@ -216,6 +219,13 @@ fn notes(manifest: &Manifest, lacks: &[SnapshotId]) -> Vec<String> {
         notes.push(format!("{} files, {} new", filestore.files, filestore.new_files));
         if filestore.problem_files > 0 {
             notes.push(format!("{} with problems", filestore.problem_files));
+        }
+    }
+    if let Some(base) = &manifest.base {
+        let kind = if base.is_full() { "full" } else { "incremental" };
+        notes.push(format!("{kind}, timeline {}, from {} on", base.timeline, base.stop_lsn));
+        if base.bad_page_count > 0 {
+            notes.push(format!("{} bad pages", base.bad_page_count));
         }
     }
     notes

@@ -23,6 +23,7 @@ mod log;
 pub mod print;
 pub mod progress;
 mod restore;
+mod restore_instance;
 mod show;
 mod start;
 mod verify;
@@ -83,7 +84,7 @@ struct Global {
 enum Command {
     Init(init::Args),
     Backup(backup::Args),
-    Restore(restore::Args),
+    Restore(Box<restore::Args>),
     List(list::Args),
     Show(show::Args),
     Verify(verify::Args),
@@ -100,7 +101,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
     match command {
         Command::Init(args) => init::run(args, app).await,
         Command::Backup(args) => backup::run(args, app).await,
-        Command::Restore(args) => restore::run(args, app).await,
+        Command::Restore(args) => restore::run(*args, app).await,
         Command::List(args) => list::run(args, app).await,
         Command::Verify(args) => verify::run(args, app).await,
         Command::Show(args) => show::run(args, app).await,

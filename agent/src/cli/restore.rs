@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use super::list::TrustArgs;
+use super::restore_instance::{self, Common, InstanceArgs};
 use super::{App, Done, identity, print};
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
@@ -26,37 +27,44 @@ Examples:
   lifeboat restore --tenant retail_north --identity id.txt            the newest, beside production
   lifeboat restore --tenant retail_north --release 2026.11.20 --as retail_check --yes
   lifeboat restore --tenant retail_north --as retail_north            the real thing, after a loss
-  lifeboat restore --tenant retail_north --dry-run                    the plan only")]
+  lifeboat restore --tenant retail_north --dry-run                    the plan only
+  lifeboat restore --instance-to /srv/pg/back --to-time 2026-11-20T01:58:00Z --start
+                                                                      the whole cluster, a moment before")]
 pub struct Args {
     /// Whose backup
-    #[arg(long, value_name = "NAME")]
-    tenant: TenantName,
-    /// This dump [default: the newest]
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "instance_to",
+        conflicts_with = "instance_to"
+    )]
+    tenant: Option<TenantName>,
+    /// This dump, or this base backup [default: the newest that serves]
     #[arg(long, value_name = "ID", conflicts_with = "release")]
     snapshot: Option<SnapshotId>,
     /// The newest dump that is tied to this release
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "instance_to")]
     release: Option<ReleaseId>,
     /// The new database's name [default: the tenant's and the time of its state]
-    #[arg(long = "as", value_name = "NAME")]
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "instance_to")]
     target: Option<TenantName>,
     /// Odoo's data directory to restore the filestore into [default: odoo.data_dir]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "instance_to")]
     data_dir: Option<PathBuf>,
     /// Give everything to this role [default: the owners recorded in the backup]
-    #[arg(long, value_name = "ROLE")]
+    #[arg(long, value_name = "ROLE", conflicts_with = "instance_to")]
     owner: Option<String>,
     /// The age identity that opens the backup; may be given several times [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
     /// Make the copy silent even under the tenant's own name
-    #[arg(long, conflicts_with = "no_neutralize")]
+    #[arg(long, conflicts_with_all = ["no_neutralize", "instance_to"])]
     neutralize: bool,
     /// Leave mail, scheduled jobs, payments and deliveries live
-    #[arg(long)]
+    #[arg(long, conflicts_with = "instance_to")]
     no_neutralize: bool,
     /// web.base.url of a neutralized copy [default: http://localhost:8069]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "instance_to")]
     base_url: Option<String>,
     /// Do not ask
     #[arg(long)]
@@ -65,6 +73,8 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    instance: InstanceArgs,
+    #[command(flatten)]
     trust: TrustArgs,
 }
 
@@ -72,9 +82,14 @@ pub struct Args {
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let trust = args.trust.trust(&config)?;
+    let Some(tenant) = args.tenant else {
+        let (yes, dry_run) = (args.yes, args.dry_run);
+        let common = Common { snapshot: args.snapshot, identity: args.identity, trust, yes, dry_run };
+        return restore_instance::run(args.instance, common, &config, app).await;
+    };
     let identities = identity::identities(&args.identity, &config)?;
     let request = Request {
-        tenant: args.tenant,
+        tenant,
         pick: match (args.snapshot, args.release) {
             (Some(id), _) => Pick::Snapshot(id),
             (None, Some(release)) => Pick::Release(release),
@@ -108,7 +123,11 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     Ok(Done::Complete)
 }
 
-fn confirm() -> Result<()> {
+/// Asks a person.
+///
+/// # Errors
+/// `Refused` where nobody says yes.
+pub fn confirm() -> Result<()> {
     let refused = |what: &str| Error::new(Kind::Refused, what).effect("nothing was changed");
     if !std::io::stdin().is_terminal() {
         return Err(refused("the plan was not confirmed: standard input is no terminal").next("pass --yes"));

@@ -128,6 +128,26 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
         }
         more(facts.problem_files as usize, "problems", &mut line);
     }
+    if let Some(facts) = &manifest.base {
+        line("cluster", format!("{}, PostgreSQL {}", facts.system_identifier, facts.server_version));
+        line("files", format!("{} ({})", facts.files, bytes_text(facts.bytes)));
+        line("wal", format!("{} to {} on timeline {}", facts.start_lsn, facts.stop_lsn, facts.timeline));
+        for id in facts.chain.iter().take(facts.chain.len() - 1) {
+            line("upon", id.to_string());
+        }
+        if let Some(why) = &facts.full_because {
+            line("read full", why.clone());
+        }
+        for tablespace in &facts.tablespaces {
+            line("tablespace", format!("{} in {}", tablespace.name, tablespace.location));
+        }
+        if !facts.data_checksums {
+            line("checksums", "the cluster has none: no page was checked".to_owned());
+        }
+        for bad in facts.bad_pages.iter().take(LINES_MAX) {
+            line("bad page", format!("{} block {}", bad.path, bad.block));
+        }
+    }
     for object in manifest.objects.iter().take(LINES_MAX) {
         line("object", format!("{}  {:>10}  {}", object.sha256, bytes_text(object.bytes), object.name));
     }

@@ -133,6 +133,7 @@ fn backup(read: &Reader<'_>) -> Result<Backup> {
         fence_seconds_max: read.integer("backup.fence_seconds_max")?,
         dump_readback: read.flag("backup.dump_readback")?,
         filestore_chain_max: read.integer("backup.filestore_chain_max")? as u32,
+        base_chain_max: read.integer("backup.base_chain_max")? as u32,
     })
 }
 
@@ -161,6 +162,8 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
     Ok(Schedules {
         backup: line("schedule.backup")?,
         filestore: line("schedule.filestore")?,
+        base: line("schedule.base")?,
+        base_full: line("schedule.base_full")?,
         jitter_max: read.duration("schedule.jitter_max")?,
         deadline: read.duration("schedule.deadline")?,
         retries_max: read.integer("schedule.retries_max")? as u32,

@@ -182,12 +182,14 @@ pub struct Backup {
     pub dump_readback: bool,
     /// Incremental snapshots before the index is consolidated.
     pub filestore_chain_max: u32,
+    /// Base backups that build upon each other, the full one counted.
+    pub base_chain_max: u32,
 }
 
 /// How WAL is archived and fetched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wal {
-    /// Whether the agent streams.
+    /// Whether the daemon streams it.
     pub stream: bool,
     /// The agent's slot and application_name.
     pub slot: SlotName,
@@ -224,6 +226,10 @@ pub struct Schedules {
     pub backup: Option<Schedule>,
     /// Filestores alone.
     pub filestore: Option<Schedule>,
+    /// Base backups, incremental where they can be.
+    pub base: Option<Schedule>,
+    /// Full ones.
+    pub base_full: Option<Schedule>,
     /// How much later a run may begin.
     pub jitter_max: Duration,
     /// How long it may take.

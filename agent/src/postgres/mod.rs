@@ -3,18 +3,22 @@
 //! Nothing here knows Odoo, and nothing here keeps state between calls. Every child process is
 //! killed with its whole group when its owner is dropped, and every wait has a deadline.
 
+pub mod base;
 mod child;
 pub mod connect;
+pub mod control;
 pub mod create;
 pub mod database;
 pub mod dump;
 pub mod globals;
+pub mod page;
 pub mod password;
 pub mod quote;
 pub mod readback;
 pub mod replication;
 pub mod restore;
 pub mod server;
+pub mod server_start;
 pub mod session;
 pub mod settings;
 pub mod snapshot;

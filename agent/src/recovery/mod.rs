@@ -6,6 +6,7 @@ pub mod choose;
 mod database;
 mod extract;
 mod filestore;
+pub mod instance;
 pub mod plan;
 pub mod single;
 mod wanted;

@@ -142,6 +142,7 @@ impl SnapshotWriter {
             objects,
             dump: None,
             filestore: None,
+            base: None,
             written_by: format!("lifeboat {}", env!("CARGO_PKG_VERSION")),
         }
     }

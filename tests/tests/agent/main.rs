@@ -18,6 +18,7 @@ const FIRST_RUN: Duration = Duration::from_secs(100);
 /// Writes a schedule of a run each minute; gives the address of the pages.
 fn every_minute(site: &Site, more: &str) -> String {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    site.edit("[wal]", "[wal]\nstream = false");
     let config = std::fs::read_to_string(site.config()).unwrap();
     let begin = config.find("[agent]").unwrap();
     let agent = format!(
@@ -99,6 +100,7 @@ fn a_run_that_fails_is_tried_again_as_often_as_was_said() {
 fn without_a_line_it_says_what_to_write() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
+    site.edit("[wal]", "[wal]\nstream = false");
     site.run(&["agent"]).run().exits(4).says("[schedule] has no line").says("schedule.backup");
     site.edit("[schedule]", "[schedule]\nbackup = \"61 * * * *\"");
     site.run(&["agent"]).run().exits(4).says("schedule.backup").says("crontab line");

@@ -1,0 +1,120 @@
+//! Base backups of a whole cluster: what their manifests tell openly, and what lies sealed beside
+//! the packs. Everything else is as in other snapshots: packs, and an index that is always complete.
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{Lsn, SnapshotId};
+
+/// Written last on restore: a directory without it does not start.
+pub const CONTROL_FILE: &str = "global/pg_control";
+/// PostgreSQL's word on where recovery begins.
+pub const LABEL_FILE: &str = "backup_label";
+/// Where tablespaces lay; a restore makes the links itself.
+pub const TABLESPACE_MAP_FILE: &str = "tablespace_map";
+/// The sealed [`ClusterLayout`] of a base backup.
+pub const LAYOUT_NAME: &str = "cluster.zst.age";
+/// Bad pages that a manifest names one by one.
+pub const BAD_PAGES_TOLD_MAX: usize = 1000;
+
+/// Of a base backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseFacts {
+    /// PostgreSQL's identity of the cluster, as text: JSON numbers do not hold 64 bits everywhere.
+    pub system_identifier: String,
+    /// As in `15.10 (Debian 15.10-0+deb12u1)`.
+    pub server_version: String,
+    /// As in `15`: only this one can start it.
+    pub server_major: u32,
+    /// The timeline that it was taken on.
+    pub timeline: u32,
+    /// Where replay begins: WAL from here to `stop_lsn` is needed, and is in the backup itself.
+    pub start_lsn: Lsn,
+    /// The checkpoint that replay begins with.
+    pub checkpoint_lsn: Lsn,
+    /// Where the copy is consistent: the earliest point that it can be recovered to.
+    pub stop_lsn: Lsn,
+    /// Size of a WAL segment.
+    pub wal_segment_bytes: u64,
+    /// Whether it was taken from a standby.
+    pub from_standby: bool,
+    /// Whether the cluster has page checksums; without them no page was checked.
+    pub data_checksums: bool,
+    /// Directories outside the data directory.
+    pub tablespaces: Vec<Tablespace>,
+    /// The full backup first, this one last: their packs, laid over each other in this order, are
+    /// all content. The index names the same snapshots.
+    pub chain: Vec<SnapshotId>,
+    /// Why all was read anew, where a parent could be expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_because: Option<String>,
+    /// Files of the index.
+    pub files: u64,
+    /// Their sizes added up.
+    pub bytes: u64,
+    /// Pages whose checksum was wrong.
+    pub bad_page_count: u64,
+    /// The first of them (at most 1,000).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bad_pages: Vec<BadPage>,
+}
+
+/// One tablespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tablespace {
+    /// OID; its files are below `pg_tblspc/<oid>`.
+    pub oid: u32,
+    /// Name.
+    pub name: String,
+    /// The directory where it lay.
+    pub location: String,
+}
+
+/// A page whose checksum was wrong twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadPage {
+    /// The file, as the index has it.
+    pub path: String,
+    /// The page, counted from the start of the relation across its segments.
+    pub block: u32,
+}
+
+/// What a restore needs to know beside the files; sealed, because names say something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterLayout {
+    /// Every directory, parents first.
+    pub directories: Vec<Directory>,
+    /// The databases, and which directory each one is.
+    pub databases: Vec<Database>,
+    /// Settings that a server must have at least as large in order to replay, as PostgreSQL writes
+    /// them.
+    pub settings: Vec<(String, String)>,
+}
+
+/// One directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    /// Escaped path.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// One database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// OID: the name of its directories.
+    pub oid: u32,
+    /// Name.
+    pub name: String,
+    /// OID of the tablespace that is its own.
+    pub tablespace: u32,
+    /// Bytes of its files in this backup, in all tablespaces.
+    pub bytes: u64,
+}
+
+impl BaseFacts {
+    /// Whether no other snapshot is needed.
+    pub fn is_full(&self) -> bool {
+        self.chain.len() == 1
+    }
+}

@@ -1,0 +1,266 @@
+//! The copy between start and stop: one thread walks the data directory beside the known base
+//! backup, N workers read and pack, and this one writes the next known base backup in order.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::archive::base::{BAD_PAGES_TOLD_MAX, BadPage, Directory};
+use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, Found};
+use crate::backup::base::reader::{BaseReader, PageCheck, ReadBase};
+use crate::backup::batches::{self, Maker, Work};
+use crate::backup::pace::Pace;
+use crate::catalog::known_base::{KnownBase, KnownBaseReader, KnownBaseWriter, KnownFile, StagedKnownBase};
+use crate::error::{Error, Kind, Result};
+use crate::progress::Progress;
+use crate::repository::pack_worker::PackWorker;
+use crate::repository::writer::SnapshotWriter;
+
+/// Files a batch, at most.
+const BATCH_FILES: usize = 128;
+/// A batch of more content than this goes out at once, so that large files spread.
+const BATCH_BYTES: u64 = 16 << 20;
+/// Things passed over that are told.
+const NOTES_MAX: usize = 20;
+
+/// What to copy, and upon what.
+pub struct Copy<'a> {
+    /// What there is.
+    pub walk: ClusterWalk<'a>,
+    /// The chain's files; none for a full backup.
+    pub old: Option<KnownBaseReader>,
+    /// Where the next known base backup goes.
+    pub known_file: &'a Path,
+    /// Its first line.
+    pub known: &'a KnownBase,
+    /// How pages are checked, where they can be.
+    pub pages: Option<PageCheck>,
+    /// Reading and packing threads.
+    pub workers: usize,
+    /// How fast, and whether to stop.
+    pub pace: &'a Pace,
+    /// Where bytes and files are counted.
+    pub progress: &'a Progress,
+}
+
+/// What was copied.
+pub struct Copied {
+    /// The files, by path, with where they lie.
+    pub staged: StagedKnownBase,
+    /// Every directory, parents first.
+    pub directories: Vec<Directory>,
+    /// Bytes of each database, by OID.
+    pub database_bytes: HashMap<u32, u64>,
+    /// How many files.
+    pub files: u64,
+    /// Their sizes added up.
+    pub bytes: u64,
+    /// What was stored of them.
+    pub stored: u64,
+    /// Bad pages.
+    pub bad_page_count: u64,
+    /// The first of them.
+    pub bad_pages: Vec<BadPage>,
+    /// What was passed over.
+    pub notes: Vec<String>,
+}
+
+/// Why a copy ended without a result.
+pub enum Failure {
+    /// The known base backup broke in the middle: try again without it.
+    KnownDamaged(Error),
+    /// Anything else.
+    Other(Error),
+}
+
+type Batch = Vec<(ClusterFile, Option<KnownFile>)>;
+type Done = Result<Vec<ReadBase>>;
+
+/// Runs the copy. Blocking, on a blocking thread of the runtime.
+pub fn copy(snapshot: &Arc<SnapshotWriter>, copy: Copy<'_>) -> std::result::Result<Copied, Failure> {
+    let own = copy.known.chain.len() as u32 - 1;
+    let known_broke = AtomicBool::new(false);
+    let (maker, work, results) = batches::channel::<Batch, Done>();
+    let (walk, old, pace, pages, progress) = (&copy.walk, copy.old, copy.pace, copy.pages, copy.progress);
+    let outcome = std::thread::scope(|scope| -> Result<Copied> {
+        let walker = scope.spawn(|| list(maker, walk, old, &known_broke, pace));
+        let workers: Vec<_> = (0..copy.workers.max(1))
+            .map(|_| {
+                let (work, snapshot) = (work.clone(), snapshot.clone());
+                scope.spawn(move || pack(work, snapshot, own, pages, pace, progress))
+            })
+            .collect();
+        drop(work);
+        let mut tally = Tally::begin(copy.known_file, copy.known)?;
+        let mut written = Ok(());
+        while let Some(batch) = results.next() {
+            let Some(batch) = batch else { continue }; // its worker's handle has the error
+            written = batch.and_then(|done| tally.add(done));
+            if written.is_err() {
+                break;
+            }
+        }
+        drop(results); // a failed writer makes the others stop
+        let panicked = || Error::new(Kind::Internal, "a thread of the base backup panicked");
+        let listed = walker.join().unwrap_or_else(|_| Err(panicked()));
+        let packed: Vec<_> =
+            workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(panicked()))).collect();
+        packed.into_iter().collect::<Result<Vec<()>>>()?;
+        written?;
+        tally.finish(listed?)
+    });
+    outcome.map_err(|e| match known_broke.load(Ordering::Relaxed) {
+        true => Failure::KnownDamaged(e),
+        false => Failure::Other(e),
+    })
+}
+
+/// Directories and notes of a walk that went to its end.
+struct Listed {
+    directories: Vec<Directory>,
+    notes: Vec<String>,
+}
+
+fn list(
+    maker: Maker<Batch, Done>,
+    walk: &ClusterWalk<'_>,
+    old: Option<KnownBaseReader>,
+    known_broke: &AtomicBool,
+    pace: &Pace,
+) -> Result<Listed> {
+    let mut old = old
+        .into_iter()
+        .flatten()
+        .map(|file| file.inspect_err(|_| known_broke.store(true, Ordering::Relaxed)))
+        .peekable();
+    let mut listed = Listed { directories: Vec::new(), notes: Vec::new() };
+    let (mut batch, mut batch_bytes) = (Batch::new(), 0);
+    let send = |batch: &mut Batch| match batch.is_empty() || maker.send(std::mem::take(batch)) {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Interrupted, "the base backup ended early")),
+    };
+    walk.run(&mut |found| {
+        pace.stop_if_cancelled()?;
+        let file = match found {
+            Found::File(file) => file,
+            Found::Directory(path, mode) => {
+                listed.directories.push(Directory { path, mode });
+                return Ok(());
+            }
+            Found::Odd(what) => {
+                if listed.notes.len() < NOTES_MAX {
+                    listed.notes.push(what);
+                }
+                return Ok(());
+            }
+        };
+        let before = |known: &Result<KnownFile>| known.as_ref().is_ok_and(|k| k.entry.path < file.path);
+        while old.next_if(before).is_some() {}
+        let known =
+            old.next_if(|known| !known.as_ref().is_ok_and(|k| k.entry.path != file.path)).transpose()?;
+        batch_bytes += file.bytes;
+        batch.push((file, known));
+        if batch.len() >= BATCH_FILES || batch_bytes >= BATCH_BYTES {
+            batch_bytes = 0;
+            send(&mut batch)?;
+        }
+        Ok(())
+    })?;
+    send(&mut batch)?;
+    Ok(listed)
+}
+
+/// One worker: reads the files of its batches into its own packs.
+fn pack(
+    work: Work<Batch, Done>,
+    snapshot: Arc<SnapshotWriter>,
+    own: u32,
+    pages: Option<PageCheck>,
+    pace: &Pace,
+    progress: &Progress,
+) -> Result<()> {
+    let mut reader = BaseReader::new(PackWorker::new(snapshot)?, pace, own, pages);
+    while let Some((files, done)) = work.take() {
+        let read = files.iter().map(|(file, known)| {
+            let read = reader.read(file, known.as_ref())?;
+            progress.add_bytes(read.as_ref().map_or(0, |read| read.known.entry.bytes));
+            progress.add_files(1);
+            Ok(read)
+        });
+        let result: Done = read.filter_map(Result::transpose).collect();
+        let failed = result.is_err();
+        if done.send(result).is_err() || failed {
+            return Ok(()); // the writer has the error, or is gone with one of its own
+        }
+    }
+    reader.finish()
+}
+
+/// Writes the next known base backup and counts.
+struct Tally {
+    known: KnownBaseWriter,
+    database_bytes: HashMap<u32, u64>,
+    files: u64,
+    bytes: u64,
+    stored: u64,
+    bad_page_count: u64,
+    bad_pages: Vec<BadPage>,
+}
+
+impl Tally {
+    fn begin(known_file: &Path, known: &KnownBase) -> Result<Tally> {
+        Ok(Tally {
+            known: KnownBaseWriter::create(known_file, known)?,
+            database_bytes: HashMap::new(),
+            files: 0,
+            bytes: 0,
+            stored: 0,
+            bad_page_count: 0,
+            bad_pages: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, batch: Vec<ReadBase>) -> Result<()> {
+        for ReadBase { known, bad, stored } in batch {
+            let entry = &known.entry;
+            self.files += 1;
+            self.bytes += entry.bytes;
+            self.stored += stored;
+            if let Some(oid) = database(&entry.path) {
+                *self.database_bytes.entry(oid).or_default() += entry.bytes;
+            }
+            self.bad_page_count += bad.len() as u64;
+            let room = BAD_PAGES_TOLD_MAX.saturating_sub(self.bad_pages.len());
+            let told = bad.into_iter().take(room);
+            self.bad_pages.extend(told.map(|block| BadPage { path: entry.path.clone(), block }));
+            self.known.write(&known)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, listed: Listed) -> Result<Copied> {
+        Ok(Copied {
+            staged: self.known.end()?,
+            directories: listed.directories,
+            database_bytes: self.database_bytes,
+            files: self.files,
+            bytes: self.bytes,
+            stored: self.stored,
+            bad_page_count: self.bad_page_count,
+            bad_pages: self.bad_pages,
+            notes: listed.notes,
+        })
+    }
+}
+
+/// The database that a file belongs to.
+fn database(path: &str) -> Option<u32> {
+    let mut parts = path.split('/');
+    let database = match parts.next() {
+        Some("base") => parts.next(),
+        Some("pg_tblspc") => parts.nth(2),
+        _ => None,
+    };
+    database.filter(|_| parts.next().is_some())?.parse().ok()
+}

@@ -1,0 +1,283 @@
+//! One file of a cluster into packs: read once up to its listed size, hashed as a whole and block
+//! by block, its pages checked on the way; only blocks that the chain does not hold are stored.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use sha2::Digest as _;
+
+use crate::archive::digest::Sha256;
+use crate::archive::index::{Entry, Part};
+use crate::archive::pack::{EXTENT_BYTES, Member};
+use crate::backup::base::cluster_files::ClusterFile;
+use crate::backup::file_reader::mtime_ns;
+use crate::backup::pace::Pace;
+use crate::catalog::known_base::{DIGEST_BYTES, Digests, KnownFile};
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::names::Lsn;
+use crate::postgres::page::{self, PAGE_BYTES, PageState};
+use crate::repository::pack_worker::{PackWorker, Stored};
+
+/// Blocks of small files; both divide an extent.
+const BLOCK_BYTES_MIN: u32 = 8 << 10;
+/// Blocks of the largest.
+const BLOCK_BYTES_MAX: u32 = 64 << 10;
+/// A file has about this many blocks before they become longer.
+const BLOCKS_GOAL: u64 = 1024;
+
+/// How pages are checked.
+#[derive(Clone, Copy, Debug)]
+pub struct PageCheck {
+    /// Younger pages are written anew by replay.
+    pub start_lsn: Lsn,
+    /// Pages in a segment of a relation.
+    pub segment_blocks: u32,
+}
+
+/// A file that was read.
+pub struct ReadBase {
+    /// For the index and for the next backup.
+    pub known: KnownFile,
+    /// Pages that are bad, counted from the start of the relation.
+    pub bad: Vec<u32>,
+    /// Bytes that were stored.
+    pub stored: u64,
+}
+
+/// Reads files into one worker's packs.
+pub struct BaseReader<'a> {
+    worker: PackWorker,
+    pace: &'a Pace,
+    /// Place of this snapshot in the chain.
+    own: u32,
+    pages: Option<PageCheck>,
+    buffer: Vec<u8>,
+}
+
+/// A file on its way.
+struct Reading<'k> {
+    path: &'k str,
+    whole: bool,
+    mode: u32,
+    mtime: i64,
+    old: Option<&'k KnownFile>,
+    block_bytes: u32,
+    blocks: Digests,
+    parts: Vec<Part>,
+    stored: u64,
+}
+
+impl<'a> BaseReader<'a> {
+    /// A reader into `worker`; `pages` where the cluster has checksums.
+    pub fn new(worker: PackWorker, pace: &'a Pace, own: u32, pages: Option<PageCheck>) -> BaseReader<'a> {
+        BaseReader { worker, pace, own, pages, buffer: vec![0; EXTENT_BYTES] }
+    }
+
+    /// Ends the packs.
+    pub fn finish(self) -> Result<()> {
+        self.worker.finish()
+    }
+
+    /// Reads a file; `None` where it is gone. `old` is what the chain holds under its path.
+    ///
+    /// # Errors
+    /// Those of the store, and of a file that is there and cannot be read: without it there is no
+    /// backup.
+    pub fn read(&mut self, file: &ClusterFile, old: Option<&KnownFile>) -> Result<Option<ReadBase>> {
+        let failed = |e| Error::file("read", &file.location, e).effect("there is no backup without it");
+        let mut input = match disk::open_nofollow(&file.location) {
+            Ok(input) => input,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        let meta = input.metadata().map_err(failed)?;
+        let mut reading = Reading {
+            path: &file.path,
+            whole: file.bytes <= EXTENT_BYTES as u64,
+            mode: meta.mode() & 0o7777,
+            mtime: meta.mtime(),
+            old,
+            block_bytes: old.map_or_else(|| block_bytes(file.bytes), |old| old.block_bytes),
+            blocks: Digests::default(),
+            parts: Vec::new(),
+            stored: 0,
+        };
+        let mut sha256 = sha2::Sha256::new();
+        let mut bad = Vec::new();
+        let mut offset = 0;
+        // As long as it was when it was listed: WAL has what was added since. What was cut since is
+        // shorter now, and WAL has that, too.
+        while offset < file.bytes || reading.parts.is_empty() {
+            let wanted = (file.bytes - offset).min(EXTENT_BYTES as u64) as usize;
+            self.pace.take(wanted as u64)?;
+            let n = fill(&mut input, &mut self.buffer[..wanted]).map_err(failed)?;
+            if n == 0 && !reading.parts.is_empty() {
+                break;
+            }
+            if let (Some(check), Some(segment)) = (self.pages, file.segment) {
+                let first = segment
+                    .wrapping_mul(check.segment_blocks)
+                    .wrapping_add((offset / PAGE_BYTES as u64) as u32);
+                check_pages(&input, &mut self.buffer[..n], offset, first, check.start_lsn, &mut bad);
+            }
+            sha256.update(&self.buffer[..n]);
+            self.extent(&mut reading, offset, n)?;
+            offset += n as u64;
+        }
+        let flaw = (!bad.is_empty())
+            .then(|| format!("{} pages with a wrong checksum: the source is damaged", bad.len()));
+        let entry = Entry {
+            path: file.path.clone(),
+            bytes: offset,
+            mode: reading.mode,
+            mtime_ns: mtime_ns(&meta),
+            sha256: Sha256(sha256.finalize().into()),
+            flaw,
+            parts: reading.parts,
+        };
+        let known = KnownFile { entry, block_bytes: reading.block_bytes, blocks: reading.blocks };
+        Ok(Some(ReadBase { known, bad, stored: reading.stored }))
+    }
+
+    /// A small file that is in memory.
+    pub fn text(&mut self, path: &str, mtime_ns: i64, data: &[u8]) -> Result<Entry> {
+        let mode = 0o600;
+        let Stored { pack, frame, at } =
+            self.worker.append(Member::Whole(path), mode, mtime_ns / 1_000_000_000, data)?;
+        let bytes = data.len() as u64;
+        let part = Part { snapshot: self.own, pack, frame, at, offset: 0, bytes };
+        let (path, sha256) = (path.to_owned(), Sha256::of(data));
+        Ok(Entry { path, bytes, mode, mtime_ns, sha256, flaw: None, parts: vec![part] })
+    }
+
+    /// Takes the first `n` bytes of the buffer: runs of blocks that the chain holds are named, the
+    /// others stored.
+    fn extent(&mut self, reading: &mut Reading<'_>, offset: u64, n: usize) -> Result<()> {
+        let block = reading.block_bytes as usize;
+        let mut runs: Vec<(bool, usize, usize)> = Vec::new();
+        for (i, data) in self.buffer[..n].chunks(block).enumerate() {
+            let mut digest = [0; DIGEST_BYTES];
+            digest.copy_from_slice(&sha2::Sha256::digest(data)[..DIGEST_BYTES]);
+            let number = (offset / block as u64) as usize + i;
+            let same = reading.old.and_then(|old| old.blocks.get(number)) == Some(&digest);
+            reading.blocks.push(&digest);
+            match runs.last_mut() {
+                Some((kind, _, end)) if *kind == same => *end += data.len(),
+                _ => runs.push((same, i * block, i * block + data.len())),
+            }
+        }
+        if n == 0 {
+            let old = reading.old.filter(|old| old.entry.bytes == 0);
+            runs.push((old.is_some(), 0, 0));
+        }
+        for (same, start, end) in runs {
+            let (from, to) = (offset + start as u64, offset + end as u64);
+            match reading.old.filter(|_| same) {
+                Some(old) => {
+                    pieces(&old.entry.parts, from, to).for_each(|part| join(&mut reading.parts, part))
+                }
+                None => {
+                    let whole = reading.whole && start == 0 && end == n;
+                    let member =
+                        if whole { Member::Whole(reading.path) } else { Member::Extent(reading.path, from) };
+                    let data = &self.buffer[start..end];
+                    let Stored { pack, frame, at } =
+                        self.worker.append(member, reading.mode, reading.mtime, data)?;
+                    let bytes = data.len() as u64;
+                    reading.parts.push(Part { snapshot: self.own, pack, frame, at, offset: from, bytes });
+                    reading.stored += bytes;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn block_bytes(file_bytes: u64) -> u32 {
+    let mut block = BLOCK_BYTES_MIN;
+    while block < BLOCK_BYTES_MAX && file_bytes / u64::from(block) > BLOCKS_GOAL {
+        block *= 2;
+    }
+    block
+}
+
+/// What of these parts lies in `from..to`.
+fn pieces(parts: &[Part], from: u64, to: u64) -> impl Iterator<Item = Part> {
+    let first = parts.partition_point(|part| part.offset + part.bytes <= from && part.bytes > 0);
+    parts[first..].iter().take_while(move |part| part.offset < to || to == from).map(move |part| {
+        let start = part.offset.max(from);
+        let end = (part.offset + part.bytes).min(to);
+        Part { at: part.at + (start - part.offset), offset: start, bytes: end - start, ..*part }
+    })
+}
+
+/// Adds a part, as one with the last where they lie side by side.
+fn join(parts: &mut Vec<Part>, part: Part) {
+    match parts.last_mut() {
+        Some(last)
+            if (last.snapshot, last.pack, last.frame) == (part.snapshot, part.pack, part.frame)
+                && last.at + last.bytes == part.at
+                && last.offset + last.bytes == part.offset =>
+        {
+            last.bytes += part.bytes;
+        }
+        _ => parts.push(part),
+    }
+}
+
+/// Checks whole pages; a bad one is read once more, for it may have been written just then.
+fn check_pages(input: &File, data: &mut [u8], offset: u64, first: u32, start: Lsn, bad: &mut Vec<u32>) {
+    for (i, page) in data.chunks_exact_mut(PAGE_BYTES).enumerate() {
+        let block = first.wrapping_add(i as u32);
+        if page::look(page, block, start.0) != PageState::Bad {
+            continue;
+        }
+        let mut again = [0; PAGE_BYTES];
+        let read = input.read_exact_at(&mut again, offset + (i * PAGE_BYTES) as u64);
+        match read.is_ok() && page::look(&again, block, start.0) != PageState::Bad {
+            true => page.copy_from_slice(&again),
+            // It cannot be read a second time where it was cut off meanwhile: then WAL knows of it.
+            false if read.is_err() => {}
+            false => bad.push(block),
+        }
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(input: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut n = 0;
+    while n < buffer.len() {
+        match input.read(&mut buffer[n..]) {
+            Ok(0) => break,
+            Ok(more) => n += more,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_cut_and_joined_without_gaps() {
+        let part = |snapshot, at, offset, bytes| Part { snapshot, pack: 0, frame: 0, at, offset, bytes };
+        let parts = [part(0, 512, 0, 100), part(1, 9000, 100, 50), part(0, 612 + 50, 150, 50)];
+        let cut: Vec<Part> = pieces(&parts, 40, 160).collect();
+        assert_eq!(cut, [part(0, 552, 40, 60), part(1, 9000, 100, 50), part(0, 662, 150, 10)]);
+        let mut joined = Vec::new();
+        for part in pieces(&parts, 0, 40).chain(pieces(&parts, 40, 120)) {
+            join(&mut joined, part);
+        }
+        assert_eq!(joined, [part(0, 512, 0, 100), part(1, 9000, 100, 20)]);
+        assert_eq!(pieces(&[part(2, 7, 0, 0)], 0, 0).count(), 1, "an empty file has one empty part");
+        assert_eq!(
+            (block_bytes(0), block_bytes(9 << 20), block_bytes(1 << 30)),
+            (8 << 10, 16 << 10, 64 << 10)
+        );
+    }
+}

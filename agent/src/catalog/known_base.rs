@@ -1,0 +1,200 @@
+//! The known base backup: every file of the last one, where its bytes lie, and what its blocks
+//! hashed to. It lets the next one store only blocks that changed, on a host that cannot read its
+//! own backups.
+//!
+//! One zstd stream: a JSON line of [`KnownBase`], then one of [`KnownFile`] a file, sorted by path.
+//! Replaced as a whole, after the snapshot that it tells of exists.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::digest::hex;
+use crate::archive::index::Entry;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::SnapshotId;
+
+/// Longest line that is read: a file of some 100 GB.
+const LINE_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of a block's digest.
+pub const DIGEST_BYTES: usize = 16;
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownBase {
+    /// Version of this file: 1.
+    pub known_base: u32,
+    /// The repository that holds it.
+    pub repository: String,
+    /// The cluster.
+    pub system_identifier: String,
+    /// The full backup first, the newest last; parts of files count in it.
+    pub chain: Vec<SnapshotId>,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownFile {
+    /// As in the index.
+    pub entry: Entry,
+    /// How long a block is; the last one may be shorter.
+    pub block_bytes: u32,
+    /// The first bytes of each block's SHA-256.
+    pub blocks: Digests,
+}
+
+/// Digests of blocks, one behind the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digests(Vec<u8>);
+
+impl Digests {
+    /// Adds one.
+    pub fn push(&mut self, digest: &[u8; DIGEST_BYTES]) {
+        self.0.extend_from_slice(digest);
+    }
+
+    /// That of block `number`.
+    pub fn get(&self, number: usize) -> Option<&[u8]> {
+        self.0.get(number * DIGEST_BYTES..(number + 1) * DIGEST_BYTES)
+    }
+}
+
+impl From<Digests> for String {
+    fn from(digests: Digests) -> String {
+        hex(&digests.0)
+    }
+}
+
+impl TryFrom<String> for Digests {
+    type Error = String;
+    fn try_from(text: String) -> std::result::Result<Digests, String> {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
+        let bytes: Option<Vec<u8>> = pairs.iter().map(|[a, b]| Some(digit(*a)? << 4 | digit(*b)?)).collect();
+        bytes.filter(|_| rest.is_empty()).map(Digests).ok_or_else(|| "not hexadecimal".to_owned())
+    }
+}
+
+/// The known base backup, opened; files come in order.
+pub struct KnownBaseReader {
+    /// What it is of.
+    pub known: KnownBase,
+    name: String,
+    input: BufReader<zstd::Decoder<'static, BufReader<File>>>,
+}
+
+/// Opens the file; `None` where there is none.
+///
+/// # Errors
+/// `Integrity` when it is damaged: the caller does without it.
+pub fn open(path: &Path) -> Result<Option<KnownBaseReader>> {
+    let file = match disk::open(path) {
+        Err(e) if e.kind() == Kind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let name = path.display().to_string();
+    let decoder = zstd::Decoder::new(file).map_err(|e| damaged(&name, e.to_string()))?;
+    let mut input = BufReader::with_capacity(256 << 10, decoder);
+    let line = read_line(&name, &mut input)?.unwrap_or_default();
+    let known: KnownBase = serde_json::from_slice(&line).map_err(|e| damaged(&name, e.to_string()))?;
+    if known.known_base != 1 || known.chain.is_empty() {
+        return Err(damaged(&name, "its first line makes no sense".into()));
+    }
+    Ok(Some(KnownBaseReader { known, name, input }))
+}
+
+fn damaged(name: &str, why: String) -> Error {
+    Error::new(Kind::Integrity, format!("{name} is damaged")).because(why)
+}
+
+fn read_line(name: &str, input: &mut impl BufRead) -> Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let n =
+        input.take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(|e| damaged(name, e.to_string()))?;
+    if n > 0 && line.pop() != Some(b'\n') {
+        return Err(damaged(name, "a line does not end".into()));
+    }
+    Ok((n > 0).then_some(line))
+}
+
+impl Iterator for KnownBaseReader {
+    type Item = Result<KnownFile>;
+
+    fn next(&mut self) -> Option<Result<KnownFile>> {
+        let line = read_line(&self.name, &mut self.input).transpose()?;
+        let snapshots = self.known.chain.len();
+        Some(line.and_then(|line| {
+            let file: KnownFile =
+                serde_json::from_slice(&line).map_err(|e| damaged(&self.name, e.to_string()))?;
+            match file.entry.parts.iter().all(|part| (part.snapshot as usize) < snapshots)
+                && file.block_bytes > 0
+            {
+                true => Ok(file),
+                false => Err(damaged(&self.name, format!("{} lies in no known snapshot", file.entry.path))),
+            }
+        }))
+    }
+}
+
+/// Writes the next one beside the old, which stays until [`KnownBaseWriter::publish`].
+pub struct KnownBaseWriter {
+    path: PathBuf,
+    staged: PathBuf,
+    out: zstd::Encoder<'static, BufWriter<File>>,
+}
+
+impl KnownBaseWriter {
+    /// Begins with the first line.
+    pub fn create(path: &Path, known: &KnownBase) -> Result<KnownBaseWriter> {
+        let staged = disk::staged_path(path);
+        disk::remove_file(&staged)?;
+        let out = BufWriter::with_capacity(256 << 10, disk::create_new(&staged, 0o600)?);
+        let mut out = zstd::Encoder::new(out, 1).map_err(|e| Error::file("write", &staged, e))?;
+        out.include_checksum(true).map_err(|e| Error::file("write", &staged, e))?;
+        let mut writer = KnownBaseWriter { path: path.to_owned(), staged, out };
+        writer.line(known)?;
+        Ok(writer)
+    }
+
+    /// Adds a file; they come sorted.
+    pub fn write(&mut self, file: &KnownFile) -> Result<()> {
+        self.line(file)
+    }
+
+    fn line(&mut self, value: &impl Serialize) -> Result<()> {
+        let mut line = serde_json::to_vec(value)
+            .map_err(|e| Error::new(Kind::Internal, "cannot write the known base backup").because(e))?;
+        line.push(b'\n');
+        self.out.write_all(&line).map_err(|e| Error::file("write", &self.staged, e))
+    }
+
+    /// Ends it; it does not count yet.
+    pub fn end(self) -> Result<StagedKnownBase> {
+        let failed = |e| Error::file("write", &self.staged, e);
+        let file = self.out.finish().map_err(failed)?.into_inner().map_err(|e| failed(e.into_error()))?;
+        Ok(StagedKnownBase { path: self.path, staged: self.staged, file })
+    }
+}
+
+/// The next known base backup, complete.
+pub struct StagedKnownBase {
+    path: PathBuf,
+    staged: PathBuf,
+    file: File,
+}
+
+impl StagedKnownBase {
+    /// Reads it again.
+    pub fn read(&self) -> Result<KnownBaseReader> {
+        open(&self.staged)?.ok_or_else(|| damaged(&self.staged.display().to_string(), "it is gone".into()))
+    }
+
+    /// Makes it the known base backup, durably. Call it when the snapshot exists.
+    pub fn publish(self) -> Result<()> {
+        disk::publish(self.file, &self.staged, &self.path)
+    }
+}

@@ -1,0 +1,214 @@
+//! `lifeboat restore --instance-to`: a whole instance, to a point in time.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::identity;
+use super::restore::confirm;
+use super::{App, Done, print};
+use crate::clock::span_text;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::names::wal::TimelineId;
+use crate::names::{Lsn, SnapshotId, bytes_text};
+use crate::recovery::instance::Request;
+use crate::recovery::instance::apply::{Restored, apply};
+use crate::recovery::instance::plan::prepare;
+use crate::recovery::instance::start::{Started, start_and_wait, tools};
+use crate::recovery::instance::target::{Action, Target, ZonedTime};
+use crate::repository::snapshots::Trust;
+
+/// What goes with `--instance-to`.
+#[derive(clap::Args, Debug)]
+pub struct InstanceArgs {
+    /// Restore the whole instance, from its base backup and WAL, into this new data directory
+    #[arg(long, value_name = "DIR", help_heading = "Whole instance")]
+    pub instance_to: Option<PathBuf>,
+    /// How far WAL is replayed [default: latest]
+    #[arg(long, value_enum, value_name = "END", requires = "instance_to", help_heading = "Whole instance",
+        conflicts_with_all = ["to_time", "to_lsn", "to_restore_point"])]
+    to: Option<End>,
+    /// To the last commit at or before this time; its zone is required
+    #[arg(long, value_name = "TIME", requires = "instance_to", help_heading = "Whole instance",
+        conflicts_with_all = ["to_lsn", "to_restore_point"])]
+    to_time: Option<ZonedTime>,
+    /// To this position in the WAL
+    #[arg(
+        long,
+        value_name = "LSN",
+        requires = "instance_to",
+        help_heading = "Whole instance",
+        conflicts_with = "to_restore_point"
+    )]
+    to_lsn: Option<Lsn>,
+    /// To the first restore point of this name
+    #[arg(long, value_name = "NAME", requires = "instance_to", help_heading = "Whole instance")]
+    to_restore_point: Option<String>,
+    /// The timeline to follow [default: the newest that descends from the backup's]
+    #[arg(long, value_name = "ID", requires = "instance_to", help_heading = "Whole instance")]
+    timeline: Option<TimelineId>,
+    /// Put a tablespace elsewhere: its old directory or its name, and the new directory; may be given several times
+    #[arg(long, value_name = "OLD=NEW", requires = "instance_to", help_heading = "Whole instance")]
+    tablespace_map: Vec<String>,
+    /// What the server does at the target
+    #[arg(
+        long,
+        value_enum,
+        default_value = "promote",
+        value_name = "ACTION",
+        requires = "instance_to",
+        help_heading = "Whole instance"
+    )]
+    target_action: WantedAction,
+    /// Start PostgreSQL on a private socket and wait until it is there
+    #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
+    start: bool,
+    /// Who shall own the files, where root restores [default: the directory's owner, else postgres]
+    #[arg(long, value_name = "USER", requires = "instance_to", help_heading = "Whole instance")]
+    os_user: Option<String>,
+    /// Fetch WAL by this command instead of lifeboat wal fetch
+    #[arg(long, value_name = "COMMAND", requires = "instance_to", help_heading = "Whole instance")]
+    restore_command: Option<String>,
+    /// Leave archive_mode as the backup has it: for the real thing, never beside production
+    #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
+    keep_archiving: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum End {
+    /// All WAL that is stored
+    Latest,
+    /// As soon as the base backup is consistent
+    Immediate,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WantedAction {
+    /// Take writes, on a timeline of its own
+    Promote,
+    /// Stay readable; recovery may go on
+    Pause,
+    /// Stop
+    Shutdown,
+}
+
+/// What the flags of a tenant's restore say, too.
+pub struct Common {
+    /// This base backup only.
+    pub snapshot: Option<SnapshotId>,
+    /// Files of identities.
+    pub identity: Vec<PathBuf>,
+    /// Whose manifests are believed.
+    pub trust: Trust,
+    /// Do not ask.
+    pub yes: bool,
+    /// The plan only.
+    pub dry_run: bool,
+}
+
+/// Plans, asks, applies, and starts where that was asked for.
+pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App) -> Result<Done> {
+    let Some(data_dir) = args.instance_to.clone() else {
+        return Err(Error::new(Kind::Internal, "no directory to restore an instance into"));
+    };
+    let action = match args.target_action {
+        WantedAction::Promote => Action::Promote,
+        WantedAction::Pause => Action::Pause,
+        WantedAction::Shutdown => Action::Shutdown,
+    };
+    if args.start && action == Action::Shutdown {
+        return Err(Error::new(
+            Kind::Usage,
+            "--start with --target-action shutdown would have nothing to wait for",
+        ));
+    }
+    let target = target(&args);
+    let request = Request {
+        data_dir,
+        target,
+        action,
+        timeline: args.timeline,
+        snapshot: common.snapshot,
+        tablespaces: args.tablespace_map.iter().map(|text| mapping(text)).collect::<Result<_>>()?,
+        restore_command: args.restore_command,
+        keep_archiving: args.keep_archiving,
+        os_user: args.os_user,
+        trust: common.trust,
+        identities: identity::identities(&common.identity, config)?,
+        identity_files: common.identity,
+    };
+    let prepared = prepare(config, request).await?;
+    let tools = match args.start {
+        true => Some(tools(config, &prepared.plan).await?),
+        false => None,
+    };
+    if common.dry_run {
+        app.print(&prepared.plan, || prepared.plan.to_string())?;
+        return Ok(Done::Complete);
+    }
+    print::err(&prepared.plan.to_string());
+    if !common.yes {
+        confirm()?;
+    }
+    let shown = app.progress("restore instance", None);
+    let restored = apply(prepared, &shown.clone(), &app.cancel).await;
+    let (restored, started) = match (restored, tools) {
+        (Ok(restored), Some(tools)) => {
+            let started =
+                start_and_wait(config, &restored.plan, &tools, action, &shown.clone(), &app.cancel).await;
+            (Ok(restored), Some(started))
+        }
+        (restored, _) => (restored, None),
+    };
+    shown.finish();
+    let restored = restored?;
+    let started = started.transpose()?;
+    app.print(&serde_json::json!({ "restored": restored, "started": started }), || {
+        text(&restored, started.as_ref())
+    })?;
+    Ok(Done::Complete)
+}
+
+fn target(args: &InstanceArgs) -> Target {
+    match (args.to, args.to_time, args.to_lsn, &args.to_restore_point) {
+        (_, Some(time), _, _) => Target::Time(time.0),
+        (_, _, Some(lsn), _) => Target::Lsn(lsn),
+        (_, _, _, Some(name)) => Target::RestorePoint(name.clone()),
+        (Some(End::Immediate), ..) => Target::Immediate,
+        (Some(End::Latest) | None, ..) => Target::Latest,
+    }
+}
+
+fn mapping(text: &str) -> Result<(String, PathBuf)> {
+    let (old, new) = text
+        .split_once('=')
+        .filter(|(old, new)| !old.is_empty() && new.starts_with('/'))
+        .ok_or_else(|| Error::new(Kind::Usage, format!("{text:?} is not of the form OLD=/NEW/DIRECTORY")))?;
+    Ok((old.trim_end_matches('/').to_owned(), PathBuf::from(new)))
+}
+
+fn text(restored: &Restored, started: Option<&Started>) -> String {
+    let plan = &restored.plan;
+    let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
+    let (files, size, dir) = (plan.files, bytes_text(plan.bytes), plan.data_dir.display());
+    let mut out =
+        format!("{} is in {dir} ({took}): {files} files, {size}, each checked, all synced", plan.instance);
+    match started {
+        None => {
+            out += &format!("\nrecovers to {} at its first start: pg_ctl -D {dir} start", plan.target);
+            out += "\nits port and sockets are those of production: change them first where that runs on this host";
+        }
+        Some(started) => {
+            let took = span_text(std::time::Duration::from_secs_f64(started.seconds));
+            let state = if started.writable { "takes writes" } else { "is paused, readable" };
+            let last = started
+                .last_commit
+                .map_or("no commit since the backup".to_owned(), |t| format!("last commit {t}"));
+            out += &format!("\nreplayed to {} ({took}), {last}; the server {state}", started.replayed_to);
+            out += &format!("\nreach it: psql -h {} -p {}", started.socket_dir.display(), started.port);
+            out += &format!("\nend it: pg_ctl -D {dir} stop; it says more in {}", started.log.display());
+        }
+    }
+    out
+}

@@ -1,0 +1,220 @@
+//! The server's half of a base backup: one session that stays open from start to stop. When it is
+//! lost, PostgreSQL ends the backup by itself and [`BaseSession::stop`] fails; nothing is left on.
+
+use std::path::PathBuf;
+
+use sqlx::postgres::PgRow;
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::names::{Lsn, random_hex};
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::quote::literal;
+use crate::postgres::session::{Session, column};
+
+/// Settings that a server must have at least as large to replay this one's WAL as a hot standby.
+const REPLAY_SETTINGS: [&str; 5] = [
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+];
+
+/// What the server says that a base backup must know.
+#[derive(Clone, Debug)]
+pub struct BaseServer {
+    /// Where its files are, on its own host.
+    pub data_directory: PathBuf,
+    /// Size of a WAL segment.
+    pub wal_segment_bytes: u64,
+    /// Pages in a segment of a relation.
+    pub segment_blocks: u32,
+    /// Size of a page.
+    pub block_bytes: u64,
+    /// Whether pages have checksums.
+    pub data_checksums: bool,
+    /// Names and values of what a replaying server needs at least as large.
+    pub settings: Vec<(String, String)>,
+    /// OID and name of tablespaces.
+    pub tablespaces: Vec<(u32, String)>,
+    /// OID, name and tablespace of databases.
+    pub databases: Vec<(u32, String, u32)>,
+    /// Sizes of all databases added up, for progress.
+    pub bytes: u64,
+    /// Whether it is a standby.
+    pub is_standby: bool,
+}
+
+/// A backup that was started.
+pub struct BaseSession {
+    session: Session,
+    /// What the server said before.
+    pub server: BaseServer,
+    /// Where replay will begin.
+    pub start_lsn: Lsn,
+    /// Why WAL is not held back for it, where it is not: a long backup may miss some in the end.
+    pub no_slot: Option<String>,
+}
+
+/// A backup that ended.
+#[derive(Clone, Debug)]
+pub struct BaseEnd {
+    /// Where the copy is consistent.
+    pub stop_lsn: Lsn,
+    /// When, by the server's clock.
+    pub stopped: Timestamp,
+    /// The file `backup_label`, byte for byte.
+    pub label: String,
+    /// The file `tablespace_map`, byte for byte; empty without tablespaces.
+    pub tablespace_map: String,
+    /// From the label.
+    pub checkpoint_lsn: Lsn,
+    /// From the label.
+    pub timeline: u32,
+}
+
+impl BaseSession {
+    /// Starts a backup with an immediate checkpoint. A temporary slot, which goes with the session,
+    /// keeps the server from recycling WAL that the backup needs.
+    pub async fn start(options: &PostgresOptions, label: &str) -> Result<BaseSession> {
+        let mut session = Session::maintenance(options).await?;
+        let server = ask(&mut session).await?;
+        let slot = literal(&format!("lifeboat_base_{}", random_hex(6)));
+        let sql = format!("SELECT pg_create_physical_replication_slot({slot}, true, true)");
+        let no_slot = session.rows("create a temporary slot", sql).await.err().map(|e| e.causes().join("; "));
+        let start = if session.version_num() >= 150_000 { "pg_backup_start" } else { "pg_start_backup" };
+        let exclusive = if session.version_num() >= 150_000 { "" } else { ", exclusive => false" };
+        let sql = format!("SELECT {start}({}, fast => true{exclusive})::text", literal(label));
+        let row = session.row("start a base backup", sql).await.map_err(|e| {
+            e.effect("nothing was read").next(
+                "the agent's role needs EXECUTE on pg_backup_start and pg_backup_stop; wal_level must be replica",
+            )
+        })?;
+        let start_lsn = column::<String>(&row, 0)?.parse()?;
+        Ok(BaseSession { session, server, start_lsn, no_slot })
+    }
+
+    /// Ends the backup. Every file was read before.
+    ///
+    /// # Errors
+    /// Where the session was lost meanwhile, or a standby promoted: then there is no backup.
+    pub async fn stop(&mut self) -> Result<BaseEnd> {
+        let (stop, exclusive) = match self.session.version_num() >= 150_000 {
+            true => ("pg_backup_stop", ""),
+            false => ("pg_stop_backup", "exclusive => false, "),
+        };
+        let sql = format!(
+            "SELECT lsn::text, labelfile, spcmapfile, (extract(epoch FROM clock_timestamp()) * 1000000)::int8, \
+             pg_is_in_recovery() FROM {stop}({exclusive}wait_for_archive => false)"
+        );
+        let row = self.session.row("stop the base backup", sql).await.map_err(|e| {
+            e.effect("the copy cannot be made consistent: there is no backup").safe("running again is safe")
+        })?;
+        if column::<bool>(&row, 4)? != self.server.is_standby {
+            return Err(Error::new(Kind::Postgres, "the standby was promoted during the base backup")
+                .effect("the copy may lack pages: there is no backup")
+                .safe("running again is safe"));
+        }
+        let label: String = column(&row, 1)?;
+        let (checkpoint_lsn, timeline) = read_label(&label)?;
+        let stopped = Timestamp::from_microsecond(column(&row, 3)?)
+            .map_err(|e| Error::new(Kind::Postgres, "the server's clock gives no time").because(e))?;
+        Ok(BaseEnd {
+            stop_lsn: column::<String>(&row, 0)?.parse()?,
+            stopped,
+            label,
+            tablespace_map: column::<Option<String>>(&row, 2)?.unwrap_or_default(),
+            checkpoint_lsn,
+            timeline,
+        })
+    }
+
+    /// Ends the session, and with it the slot.
+    pub async fn close(self) {
+        self.session.close().await;
+    }
+}
+
+async fn ask(session: &mut Session) -> Result<BaseServer> {
+    let sql = "SELECT current_setting('data_directory'), \
+        (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_segment_size'), \
+        (SELECT setting::int8 FROM pg_settings WHERE name = 'segment_size'), \
+        current_setting('block_size')::int8, current_setting('data_checksums') = 'on', \
+        (SELECT sum(pg_database_size(oid))::int8 FROM pg_database), pg_is_in_recovery()";
+    let row = session.row("ask where its files are", sql).await.map_err(|e| {
+        e.next("GRANT pg_read_all_settings and pg_read_all_stats to the agent's role, or let it be superuser")
+    })?;
+    let number = |index| column::<i64>(&row, index).map(|n| u64::try_from(n).unwrap_or(0));
+    let mut server = BaseServer {
+        data_directory: column::<String>(&row, 0)?.into(),
+        wal_segment_bytes: number(1)?,
+        segment_blocks: u32::try_from(number(2)?).unwrap_or(0),
+        block_bytes: number(3)?,
+        data_checksums: column(&row, 4)?,
+        bytes: number(5)?,
+        is_standby: column(&row, 6)?,
+        settings: Vec::new(),
+        tablespaces: Vec::new(),
+        databases: Vec::new(),
+    };
+    if server.wal_segment_bytes == 0 || server.segment_blocks == 0 {
+        return Err(Error::new(Kind::Postgres, "the server does not say how large its segments are"));
+    }
+    let names: Vec<String> = REPLAY_SETTINGS.iter().map(|name| literal(name)).collect();
+    let sql =
+        format!("SELECT name, setting FROM pg_settings WHERE name IN ({}) ORDER BY 1", names.join(", "));
+    for row in session.rows("read its settings", sql).await? {
+        server.settings.push((column(&row, 0)?, column(&row, 1)?));
+    }
+    let sql = "SELECT oid::int8, spcname::text FROM pg_tablespace ORDER BY 1";
+    for row in session.rows("list tablespaces", sql).await? {
+        server.tablespaces.push((oid(&row, 0)?, column(&row, 1)?));
+    }
+    let sql = "SELECT oid::int8, datname::text, dattablespace::int8 FROM pg_database ORDER BY 1";
+    for row in session.rows("list databases", sql).await? {
+        server.databases.push((oid(&row, 0)?, column(&row, 1)?, oid(&row, 2)?));
+    }
+    Ok(server)
+}
+
+fn oid(row: &PgRow, index: usize) -> Result<u32> {
+    column::<i64>(row, index).map(|oid| u32::try_from(oid).unwrap_or(0))
+}
+
+/// Checkpoint and timeline of a `backup_label`.
+fn read_label(label: &str) -> Result<(Lsn, u32)> {
+    let line = |name: &str| label.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let found = line("CHECKPOINT LOCATION:").and_then(|text| text.parse().ok());
+    found.zip(line("START TIMELINE:").and_then(|text| text.parse().ok())).ok_or_else(|| {
+        Error::new(Kind::Postgres, "the server gave a backup label that cannot be read")
+            .because(label.to_owned())
+    })
+}
+
+/// The names of the WAL segments that hold everything from `start` to `stop`, in order.
+pub fn wal_segments(timeline: u32, start: Lsn, stop: Lsn, segment_bytes: u64) -> Vec<String> {
+    let per_id = (1u64 << 32) / segment_bytes;
+    let last = stop.0.saturating_sub(1).max(start.0) / segment_bytes;
+    (start.0 / segment_bytes..=last)
+        .map(|n| format!("{timeline:08X}{:08X}{:08X}", n / per_id, n % per_id))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_read_and_segments_counted() {
+        let label = "START WAL LOCATION: 0/2000028 (file 000000030000000000000002)\nCHECKPOINT LOCATION: 0/2000060\n\
+                     BACKUP METHOD: streamed\nSTART TIMELINE: 3\n";
+        assert_eq!(read_label(label).unwrap(), (Lsn(0x200_0060), 3));
+        assert!(read_label("nonsense").is_err());
+        let names = wal_segments(3, Lsn(0xFE00_0028), Lsn(0x1_0100_0000), 16 << 20);
+        assert_eq!(
+            names,
+            ["0000000300000000000000FE", "0000000300000000000000FF", "000000030000000100000000"]
+        );
+    }
+}

@@ -1,0 +1,56 @@
+//! `global/pg_control`: read without a server, and only believed when its own checksum fits.
+
+/// Bytes of the file that PostgreSQL reads and writes.
+pub const CONTROL_BYTES: usize = 8192;
+/// Where the checksum may lie: it is the structure's last field, and that grows from version to version.
+const CHECKSUM_AT: std::ops::Range<usize> = 200..512;
+
+/// What a whole control file says at places that no version moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlFile {
+    /// The cluster's identity.
+    pub system_identifier: u64,
+    /// The version of the catalogs: part of the name of tablespaces' directories.
+    pub catalog_version: u32,
+}
+
+/// Reads a control file; `None` where it is torn, cut short, or none at all.
+pub fn parse(bytes: &[u8]) -> Option<ControlFile> {
+    let mut crc = u32::MAX;
+    let head = bytes.get(..CHECKSUM_AT.end + 4)?;
+    let whole = head.iter().enumerate().any(|(at, byte)| {
+        let ends_here = at >= CHECKSUM_AT.start && at % 4 == 0 && head[at..at + 4] == (!crc).to_ne_bytes();
+        crc = crc32c(crc, *byte);
+        ends_here && at < CHECKSUM_AT.end
+    });
+    whole.then(|| ControlFile {
+        system_identifier: u64::from_ne_bytes(head[..8].try_into().unwrap_or_default()),
+        catalog_version: u32::from_ne_bytes(head[12..16].try_into().unwrap_or_default()),
+    })
+}
+
+/// One byte more into a CRC-32C (Castagnoli), without the final inversion.
+fn crc32c(crc: u32, byte: u8) -> u32 {
+    (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0x82F6_3B78 & (crc & 1).wrapping_neg()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_file_counts_only_with_its_checksum() {
+        assert_eq!(!b"123456789".iter().fold(u32::MAX, |crc, byte| crc32c(crc, *byte)), 0xE306_9283);
+        let mut file = vec![0u8; CONTROL_BYTES];
+        file[..8].copy_from_slice(&7_000_000_000_000_000_001u64.to_ne_bytes());
+        file[12..16].copy_from_slice(&202_209_061u32.to_ne_bytes());
+        assert_eq!(parse(&file), None);
+        let crc = !file[..292].iter().fold(u32::MAX, |crc, byte| crc32c(crc, *byte));
+        file[292..296].copy_from_slice(&crc.to_ne_bytes());
+        let read = parse(&file).unwrap();
+        assert_eq!((read.system_identifier, read.catalog_version), (7_000_000_000_000_000_001, 202_209_061));
+        file[100] ^= 1;
+        assert_eq!(parse(&file), None);
+        assert_eq!(parse(&file[..100]), None);
+    }
+}

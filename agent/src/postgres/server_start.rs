@@ -1,0 +1,74 @@
+//! A server on a data directory of ours: private socket, no network, started and left running.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::random_hex;
+use crate::postgres::tools::Tools;
+
+/// pg_ctl only starts the server and does not wait for it.
+const START_WAIT: Duration = Duration::from_secs(60);
+/// Lets in whoever reaches the socket, whose directory is its owner's alone.
+const HBA: &str = "local all all trust\n";
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct ServerStart {
+    /// Whose `pg_ctl` and `postgres`.
+    pub tools: Tools,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// Where what it says is appended.
+    pub log: PathBuf,
+    /// Its port.
+    pub port: u16,
+    /// User and group to run as, where we are root.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// Starts it; the directory of its socket, which is new and private. It may not answer yet.
+pub async fn start(server: &ServerStart) -> Result<PathBuf> {
+    // Socket paths end at 107 bytes, so it cannot lie beside a data directory anywhere.
+    let socket_dir = std::env::temp_dir().join(format!("lifeboat-{}", random_hex(6)));
+    disk::create_new_dir(&socket_dir, 0o700)?;
+    disk::make_dir(&socket_dir, 0o700, server.owner)?;
+    let hba = socket_dir.join("pg_hba.conf");
+    disk::write_new_durable(&hba, HBA.as_bytes())?;
+    disk::give(&disk::open(&hba)?, &hba, 0o600, server.owner)?;
+    let log = disk::open_append(&server.log)?;
+    disk::give(&log, &server.log, 0o600, server.owner)?;
+    let quoted = |path: &std::path::Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
+    let options = format!(
+        "-c listen_addresses= -c unix_socket_directories={} -c port={} -c hba_file={} -c hot_standby=on \
+         -c logging_collector=off -c log_destination=stderr -c ssl=off",
+        quoted(&socket_dir),
+        server.port,
+        quoted(&hba)
+    );
+    let mut command = Command::new(server.tools.dir.join("pg_ctl"));
+    command.args(["-W", "-s", "-D"]).arg(&server.data_dir).arg("-l").arg(&server.log).arg("-o").arg(options);
+    command.arg("start").current_dir("/").env("LC_ALL", "C");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+        command.env_remove(name);
+    }
+    if let Some((uid, gid)) = server.owner {
+        command.uid(uid).gid(gid);
+    }
+    // The server inherits what pg_ctl has: a pipe would stay open as long as it runs.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    let cannot =
+        || Error::new(Kind::Postgres, format!("cannot start PostgreSQL on {}", server.data_dir.display()));
+    let status = tokio::time::timeout(START_WAIT, command.status())
+        .await
+        .map_err(|_| cannot().because("pg_ctl does not end"))?
+        .map_err(|e| cannot().because(Error::file("run", &server.tools.dir.join("pg_ctl"), e)))?;
+    match status.success() {
+        true => Ok(socket_dir),
+        false => Err(cannot().because(status.to_string()).next(format!("see {}", server.log.display()))),
+    }
+}

@@ -1,0 +1,49 @@
+//! Who owns a restored data directory: PostgreSQL starts only on its own user's.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::recovery::FileOwner;
+
+/// The user that packages make for PostgreSQL.
+const USUAL_USER: &str = "postgres";
+/// Largest list of users that is read.
+const PASSWD_BYTES_MAX: u64 = 16 << 20;
+
+/// The owner: whoever we are; where we are root the user that was named, else the owner of the
+/// directory (or of the one above it), else `postgres`. Never root, who cannot run PostgreSQL.
+pub fn owner(data_dir: &Path, named: Option<&str>) -> Result<Option<FileOwner>> {
+    if !rustix::process::geteuid().is_root() {
+        return match named {
+            None => Ok(None),
+            Some(_) => Err(Error::new(Kind::Usage, "--os-user is for root: nobody else may give files away")),
+        };
+    }
+    if let Some(name) = named {
+        return user(name)?.map(Some).ok_or_else(|| {
+            Error::new(Kind::Usage, format!("/etc/passwd has no user {name} that could run PostgreSQL"))
+        });
+    }
+    let at = match disk::metadata(data_dir)? {
+        Some(meta) => Some(meta),
+        None => data_dir.parent().map(disk::metadata).transpose()?.flatten(),
+    };
+    if let Some(meta) = at.filter(|meta| meta.uid() != 0) {
+        return Ok(Some(FileOwner { uid: meta.uid(), gid: meta.gid() }));
+    }
+    user(USUAL_USER)?.map(Some).ok_or_else(|| {
+        Error::new(Kind::Usage, "nobody to own the data directory: root cannot run PostgreSQL")
+            .effect("nothing was changed")
+            .next("name a user with --os-user, or restore as the user that will run it")
+    })
+}
+
+fn user(name: &str) -> Result<Option<FileOwner>> {
+    let passwd = disk::read_text(Path::new("/etc/passwd"), PASSWD_BYTES_MAX)?;
+    let found =
+        passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|f| f.first() == Some(&name));
+    let number = |field: usize| found.as_ref().and_then(|f| f.get(field)?.parse::<u32>().ok());
+    Ok(number(2).filter(|uid| *uid != 0).zip(number(3)).map(|(uid, gid)| FileOwner { uid, gid }))
+}

@@ -1,0 +1,172 @@
+//! Applying the plan: directories and links, files, recovery settings, everything synced;
+//! `pg_control` last of all, so that no server starts on less.
+
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::base::CONTROL_FILE;
+use crate::archive::path::unescape;
+use crate::clock;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::postgres::control;
+use crate::progress::Progress;
+use crate::recovery::instance::extract::{Extract, extract};
+use crate::recovery::instance::plan::{InstancePlan, Prepared};
+use crate::recovery::instance::settings::{CONF_FILE, HBA_FILE, HBA_TEXT};
+use crate::recovery::instance::{MARKER_FILE, Marker};
+
+/// Tells PostgreSQL to recover to a target.
+const SIGNAL_FILE: &str = "recovery.signal";
+/// Where settings win over all others.
+const AUTO_FILE: &str = "postgresql.auto.conf";
+
+/// What was restored.
+#[derive(Debug, Serialize)]
+pub struct Restored {
+    /// The plan that was applied.
+    pub plan: InstancePlan,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Restores what was planned. When this returns, all is durable and a server can be started.
+///
+/// # Errors
+/// Whatever failed; the directory says that it is incomplete, no server starts on it, and the same
+/// restore goes on there.
+pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<Restored> {
+    let begun = clock::instant();
+    progress.set_bytes_total(prepared.plan.bytes);
+    let (progress, cancel) = (progress.clone(), cancel.clone());
+    let dir = prepared.plan.data_dir.clone();
+    let plan = tokio::task::spawn_blocking(move || {
+        prepared.run(&progress, &cancel)?;
+        Ok(prepared.plan)
+    })
+    .await
+    .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "restoring the instance panicked").because(e)))
+    .map_err(|e: Error| {
+        e.effect(format!("{} is incomplete, and no server starts on it", dir.display()))
+            .safe("running the same restore again goes on there")
+    })?;
+    Ok(Restored { plan, seconds: begun.elapsed().as_secs_f64() })
+}
+
+impl Prepared {
+    fn owner_pair(&self) -> Option<(u32, u32)> {
+        self.owner.map(|owner| (owner.uid, owner.gid))
+    }
+
+    fn run(&self, progress: &Progress, cancel: &CancellationToken) -> Result<()> {
+        let plan = &self.plan;
+        let dir = &plan.data_dir;
+        progress.stage("directories");
+        self.make_directories()?;
+        progress.stage("files");
+        let control = extract(&Extract {
+            repository: &self.repository,
+            runtime: &Handle::current(),
+            manifests: &self.manifests,
+            identities: &self.identities,
+            wanted: &self.wanted,
+            dir,
+            owner: self.owner,
+            workers: self.workers,
+            progress,
+            cancel,
+        })?;
+        let read = control::parse(&control).map(|control| control.system_identifier.to_string());
+        let facts = self.manifests.get(&plan.snapshot).and_then(|manifest| manifest.base.as_ref());
+        if read.is_none() || read.as_ref() != facts.map(|facts| &facts.system_identifier) {
+            return Err(Error::new(
+                Kind::Integrity,
+                format!("{CONTROL_FILE} is not that of the cluster that was backed up"),
+            ));
+        }
+        progress.stage("recovery settings");
+        self.write_settings()?;
+        progress.stage("sync");
+        disk::sync_file_system(dir)?;
+        for tablespace in &plan.tablespaces {
+            disk::sync_file_system(&tablespace.location)?;
+        }
+        self.write_control(&control)?;
+        for tablespace in &plan.tablespaces {
+            disk::remove_file(&tablespace.location.join(MARKER_FILE))?;
+        }
+        disk::remove_file(&dir.join(MARKER_FILE))?;
+        disk::sync_parent(&dir.join(MARKER_FILE))
+    }
+
+    fn make_directories(&self) -> Result<()> {
+        let plan = &self.plan;
+        let owner = self.owner_pair();
+        let tablespaces = plan.tablespaces.iter().map(|t| t.location.as_path());
+        for root in [plan.data_dir.as_path()].into_iter().chain(tablespaces) {
+            if let Some(parent) = root.parent().filter(|parent| !disk::is_dir(parent)) {
+                disk::create_private_dir(parent)?;
+                disk::make_dir(parent, 0o700, owner)?;
+            }
+            disk::make_dir(root, 0o700, owner)?;
+            Marker::write(root, &plan.snapshot)?;
+        }
+        let link = |oid: u32| plan.data_dir.join("pg_tblspc").join(oid.to_string());
+        for directory in &self.layout.directories {
+            let path = plan.data_dir.join(unescaped(&directory.path)?);
+            match plan.tablespaces.iter().find(|t| link(t.oid) == path) {
+                Some(tablespace) => {
+                    if disk::read_link(&path)?.as_ref() != Some(&tablespace.location) {
+                        disk::remove_file(&path)?;
+                        disk::make_link(&tablespace.location, &path, owner)?;
+                    }
+                }
+                None => disk::make_dir(&path, directory.mode & 0o777, owner)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_settings(&self) -> Result<()> {
+        let dir = &self.plan.data_dir;
+        let auto = dir.join(AUTO_FILE);
+        self.append(&auto, &self.recovery.lines())?;
+        self.append(&dir.join(SIGNAL_FILE), "")?;
+        if disk::metadata(&dir.join(CONF_FILE))?.is_none() {
+            let settings = self.layout.settings.iter().map(|(name, value)| format!("{name} = {value}\n"));
+            let text = "# written by lifeboat restore: the backup had none; replay needs these\n".to_owned();
+            self.append(&dir.join(CONF_FILE), &(text + &settings.collect::<String>()))?;
+        }
+        if disk::metadata(&dir.join(HBA_FILE))?.is_none() {
+            self.append(&dir.join(HBA_FILE), HBA_TEXT)?;
+        }
+        Ok(())
+    }
+
+    fn append(&self, path: &Path, text: &str) -> Result<()> {
+        let mut file = disk::open_append(path)?;
+        file.write_all(text.as_bytes()).map_err(|e| Error::file("write", path, e))?;
+        disk::give(&file, path, 0o600, self.owner_pair())
+    }
+
+    /// The file that a server needs to start, durable before it has its name.
+    fn write_control(&self, control: &[u8]) -> Result<()> {
+        let path = self.plan.data_dir.join(CONTROL_FILE);
+        let staged = disk::staged_path(&path);
+        disk::remove_file(&staged)?;
+        let mut file = disk::create_new(&staged, 0o600)?;
+        file.write_all(control).map_err(|e| Error::file("write", &staged, e))?;
+        disk::give(&file, &staged, 0o600, self.owner_pair())?;
+        disk::publish(file, &staged, &path)
+    }
+}
+
+fn unescaped(path: &str) -> Result<PathBuf> {
+    let bytes: std::ffi::OsString = OsStringExt::from_vec(unescape(path)?);
+    Ok(bytes.into())
+}

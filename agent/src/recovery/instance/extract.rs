@@ -1,0 +1,275 @@
+//! Packs of a chain into a data directory: each pack read once, by whichever worker is free; every
+//! file checked by its SHA-256 as soon as its last piece has come. `pg_control` is kept back.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::base::{CONTROL_FILE, TABLESPACE_MAP_FILE};
+use crate::archive::digest::{Hashing, Sha256};
+use crate::archive::manifest::Manifest;
+use crate::archive::pack::{self, EXTENT_BYTES};
+use crate::archive::path::unescape;
+use crate::archive::seal::Identities;
+use crate::archive::unpack::MemberHeader;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::SnapshotId;
+use crate::progress::Progress;
+use crate::recovery::FileOwner;
+use crate::recovery::instance::wanted::{File, Wanted};
+use crate::repository::Repository;
+
+/// Files that an error names one by one.
+const NAMED_MAX: usize = 5;
+
+/// What to extract, from where, to where.
+pub struct Extract<'a> {
+    /// The repository.
+    pub repository: &'a Repository,
+    /// The runtime that fetches.
+    pub runtime: &'a Handle,
+    /// Manifests of the chain.
+    pub manifests: &'a HashMap<SnapshotId, Manifest>,
+    /// What opens the packs.
+    pub identities: &'a Identities,
+    /// The files.
+    pub wanted: &'a Wanted,
+    /// The data directory: every directory in it is made, and it may hold files of an earlier try.
+    pub dir: &'a Path,
+    /// Who shall own the files.
+    pub owner: Option<FileOwner>,
+    /// Packs read at once.
+    pub workers: usize,
+    /// Where bytes and files are counted.
+    pub progress: &'a Progress,
+    /// Ends the work.
+    pub cancel: &'a CancellationToken,
+}
+
+struct Shared<'a> {
+    extract: &'a Extract<'a>,
+    /// Pieces of each file that are still to come.
+    left: Vec<AtomicU32>,
+    control: Mutex<Option<Vec<u8>>>,
+}
+
+/// Extracts everything but `pg_control`, which is the result. Blocking. Nothing is durable until
+/// the caller syncs.
+///
+/// # Errors
+/// `Integrity` naming files that did not come whole; what was extracted stays for the next try.
+pub fn extract(extract: &Extract<'_>) -> Result<Vec<u8>> {
+    let wanted = extract.wanted;
+    let left = wanted.files().iter().map(|file| AtomicU32::new(wanted.pieces(file).len() as u32)).collect();
+    let shared = Shared { extract, left, control: Mutex::new(None) };
+    let next = AtomicUsize::new(0);
+    shared.in_parallel(|| {
+        while let Some(file) = wanted.files().get(next.fetch_add(1, Ordering::Relaxed)) {
+            extract.stop_if_cancelled()?;
+            shared.keep_if_good(file)?;
+        }
+        Ok(())
+    })?;
+    let packs = Mutex::new(shared.needed().into_iter());
+    shared.in_parallel(|| {
+        let mut buffer = Vec::with_capacity(EXTENT_BYTES);
+        loop {
+            extract.stop_if_cancelled()?;
+            let pack = packs.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((snapshot, pack)) = pack else { return Ok(()) };
+            // One bad pack ends it all: the rest is not worth the time of the night.
+            shared.read_pack(snapshot, pack, &mut buffer).inspect_err(|_| {
+                packs.lock().unwrap_or_else(PoisonError::into_inner).by_ref().for_each(drop);
+            })?;
+        }
+    })?;
+    shared.check_all_came()?;
+    let control = shared.control.into_inner().unwrap_or_else(PoisonError::into_inner);
+    control.ok_or_else(|| Error::new(Kind::Integrity, format!("the backup has no {CONTROL_FILE}")))
+}
+
+impl Extract<'_> {
+    fn stop_if_cancelled(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::new(Kind::Interrupted, "the restore was stopped")
+                .effect(format!("{} is incomplete, and no server starts on it", self.dir.display()))
+                .safe("running the same restore again goes on there"));
+        }
+        Ok(())
+    }
+
+    fn location(&self, file: &File) -> Result<PathBuf> {
+        let relative: std::ffi::OsString = OsStringExt::from_vec(unescape(self.wanted.path(file))?);
+        Ok(self.dir.join(relative))
+    }
+
+    fn settle(&self, out: &std::fs::File, path: &Path, file: &File) -> Result<()> {
+        let owner = self.owner.map(|owner| (owner.uid, owner.gid));
+        disk::give(out, path, u32::from(file.mode), owner)
+    }
+}
+
+impl Shared<'_> {
+    fn in_parallel(&self, work: impl Fn() -> Result<()> + Sync) -> Result<()> {
+        let outcomes: Vec<Result<()>> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.extract.workers.max(1)).map(|_| scope.spawn(&work)).collect();
+            let panicked = |_| Err(Error::new(Kind::Internal, "a thread of the restore panicked"));
+            workers.into_iter().map(|w| w.join().unwrap_or_else(panicked)).collect()
+        });
+        outcomes.into_iter().collect()
+    }
+
+    /// A file of an earlier try stays when it is whole, and goes otherwise.
+    fn keep_if_good(&self, file: &File) -> Result<()> {
+        let Extract { wanted, progress, .. } = self.extract;
+        if [CONTROL_FILE, TABLESPACE_MAP_FILE].contains(&wanted.path(file)) {
+            return Ok(());
+        }
+        let path = self.extract.location(file)?;
+        let Some(meta) = disk::metadata(&path)? else { return Ok(()) };
+        if !meta.is_file() || meta.len() != file.bytes || digest(&path)? != file.sha256 {
+            return disk::remove_file(&path);
+        }
+        self.extract.settle(&disk::open(&path)?, &path, file)?;
+        if let Some(place) = wanted.find(wanted.path(file)) {
+            self.left[place].store(0, Ordering::Relaxed);
+        }
+        progress.add_bytes(file.bytes);
+        progress.add_files(1);
+        Ok(())
+    }
+
+    /// Packs that hold something that is still to come, in the order of the chain.
+    fn needed(&self) -> BTreeSet<(u32, u32)> {
+        let wanted = self.extract.wanted;
+        let open = wanted.files().iter().zip(&self.left).filter(|(_, left)| left.load(Ordering::Relaxed) > 0);
+        open.flat_map(|(file, _)| wanted.pieces(file)).map(|piece| (piece.snapshot, piece.pack)).collect()
+    }
+
+    fn read_pack(&self, snapshot: u32, pack: u32, buffer: &mut Vec<u8>) -> Result<()> {
+        let Extract { repository, runtime, manifests, identities, wanted, .. } = self.extract;
+        let id = wanted.snapshots.get(snapshot as usize);
+        let manifest = id.and_then(|id| manifests.get(id)).ok_or_else(|| {
+            Error::new(Kind::Integrity, "an index names a snapshot that is not in its chain")
+        })?;
+        let object = manifest.object(&pack::name(pack))?;
+        repository.read_pack(runtime, &manifest.id, object, identities, |member, content| {
+            self.extract.stop_if_cancelled()?;
+            self.member(snapshot, pack, &member, content, buffer)
+        })
+    }
+
+    fn member(
+        &self,
+        snapshot: u32,
+        pack: u32,
+        member: &MemberHeader,
+        content: &mut dyn Read,
+        buffer: &mut Vec<u8>,
+    ) -> Result<()> {
+        let wanted = self.extract.wanted;
+        let Some(place) = wanted.find(&member.path) else { return Ok(()) };
+        let file = &wanted.files()[place];
+        if member.path == TABLESPACE_MAP_FILE {
+            self.left[place].store(0, Ordering::Relaxed); // the links are made by us
+            return Ok(());
+        }
+        let pieces = wanted.pieces(file);
+        let end = member.offset.saturating_add(member.bytes);
+        let first = pieces.partition_point(|piece| piece.offset < member.offset);
+        let ours: Vec<_> = pieces[first..]
+            .iter()
+            .take_while(|piece| piece.offset + u64::from(piece.bytes) <= end)
+            .filter(|piece| (piece.snapshot, piece.pack) == (snapshot, pack))
+            .collect();
+        if ours.is_empty() || self.left[place].load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        buffer.clear();
+        content
+            .take(EXTENT_BYTES as u64 + 1)
+            .read_to_end(buffer)
+            .map_err(|e| Error::carried(Kind::Integrity, format!("cannot read member {}", member.path), e))?;
+        if buffer.len() as u64 != member.bytes {
+            return Err(Error::new(
+                Kind::Integrity,
+                format!("{} is a member longer than format 1 allows", member.path),
+            ));
+        }
+        if pieces.len() == 1 {
+            let data = &buffer[(pieces[0].offset - member.offset) as usize..][..pieces[0].bytes as usize];
+            return self.whole(place, file, data);
+        }
+        let path = self.extract.location(file)?;
+        let out = disk::open_or_create(&path)?;
+        for piece in &ours {
+            let data = &buffer[(piece.offset - member.offset) as usize..][..piece.bytes as usize];
+            out.write_all_at(data, piece.offset).map_err(|e| Error::file("write", &path, e))?;
+            self.extract.progress.add_bytes(data.len() as u64);
+        }
+        let came = ours.len() as u32;
+        if self.left[place].fetch_sub(came, Ordering::AcqRel) == came {
+            self.check(&digest(&path)?, file)?;
+            self.extract.settle(&out, &path, file)?;
+            self.extract.progress.add_files(1);
+        }
+        Ok(())
+    }
+
+    /// A file that came in one piece.
+    fn whole(&self, place: usize, file: &File, data: &[u8]) -> Result<()> {
+        self.check(&Sha256::of(data).0, file)?;
+        self.left[place].store(0, Ordering::Relaxed);
+        self.extract.progress.add_bytes(file.bytes);
+        self.extract.progress.add_files(1);
+        if self.extract.wanted.path(file) == CONTROL_FILE {
+            *self.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(data.to_vec());
+            return Ok(());
+        }
+        let path = self.extract.location(file)?;
+        let mut out = disk::create_new(&path, 0o600)?;
+        out.write_all(data).map_err(|e| Error::file("write", &path, e))?;
+        self.extract.settle(&out, &path, file)
+    }
+
+    fn check(&self, sha256: &[u8; 32], file: &File) -> Result<()> {
+        if *sha256 == file.sha256 {
+            return Ok(());
+        }
+        let path = self.extract.wanted.path(file);
+        Err(Error::new(Kind::Integrity, format!("{path} is not what its index says"))
+            .effect("no server starts on what was restored so far")
+            .next("lifeboat verify --deep; then an older base backup: --snapshot"))
+    }
+
+    fn check_all_came(&self) -> Result<()> {
+        let wanted = self.extract.wanted;
+        let files = wanted.files().iter().zip(&self.left);
+        let absent: Vec<&str> = files
+            .filter(|(_, left)| left.load(Ordering::Relaxed) > 0)
+            .map(|(file, _)| wanted.path(file))
+            .collect();
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let names = absent.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+        Err(Error::new(Kind::Integrity, format!("{} files are not in their packs: {names} …", absent.len()))
+            .effect("no server starts on what was restored so far")
+            .next("lifeboat verify --deep; then an older base backup: --snapshot"))
+    }
+}
+
+fn digest(path: &Path) -> Result<[u8; 32]> {
+    let mut hashing = Hashing::new(disk::open(path)?);
+    std::io::copy(&mut hashing, &mut std::io::sink()).map_err(|e| Error::file("read", path, e))?;
+    let (_, Sha256(digest), _) = hashing.finish();
+    Ok(digest)
+}

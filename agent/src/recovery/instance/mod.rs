@@ -1,0 +1,88 @@
+//! Restoring a whole instance: a base backup into a new data directory, recovery settings for its
+//! WAL, and, where that is asked for, the server started until it is where it was to go.
+
+pub mod account;
+pub mod apply;
+mod choose;
+mod extract;
+pub mod plan;
+mod reach;
+pub mod settings;
+pub mod start;
+pub mod target;
+mod wanted;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::seal::Identities;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::SnapshotId;
+use crate::names::wal::TimelineId;
+use crate::recovery::instance::target::{Action, Target};
+use crate::repository::snapshots::Trust;
+
+/// In a directory that is being restored: what it will be. Gone when it is.
+const MARKER_FILE: &str = "lifeboat-restore.json";
+/// Largest marker that is read.
+const MARKER_BYTES_MAX: u64 = 4096;
+
+/// What is asked for.
+#[derive(Clone)]
+pub struct Request {
+    /// The new data directory.
+    pub data_dir: PathBuf,
+    /// Where recovery ends.
+    pub target: Target,
+    /// What happens there.
+    pub action: Action,
+    /// The timeline to follow; the newest where `None`.
+    pub timeline: Option<TimelineId>,
+    /// This base backup only.
+    pub snapshot: Option<SnapshotId>,
+    /// Old place (or name) of tablespaces, and their new ones.
+    pub tablespaces: Vec<(String, PathBuf)>,
+    /// In place of `lifeboat wal fetch`.
+    pub restore_command: Option<String>,
+    /// Whether archiving stays as the backup has it.
+    pub keep_archiving: bool,
+    /// Who will own the files, where we are root.
+    pub os_user: Option<String>,
+    /// Whose manifests are believed.
+    pub trust: Trust,
+    /// What opens the backup.
+    pub identities: Identities,
+    /// Where they were read from, for `wal fetch`; the configuration's where empty.
+    pub identity_files: Vec<PathBuf>,
+}
+
+impl Request {
+    fn accepts_unsigned(&self) -> bool {
+        matches!(self.trust, Trust::Anyone)
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Marker {
+    snapshot: SnapshotId,
+    note: String,
+}
+
+impl Marker {
+    fn read(dir: &Path) -> Result<Option<Marker>> {
+        match disk::read(&dir.join(MARKER_FILE), MARKER_BYTES_MAX) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(e) if e.kind() == Kind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn write(dir: &Path, snapshot: &SnapshotId) -> Result<()> {
+        let note = "lifeboat restore is at work here, or was cut short: the same command goes on".to_owned();
+        let text = serde_json::to_vec_pretty(&Marker { snapshot: snapshot.clone(), note })
+            .map_err(|e| Error::new(Kind::Internal, "cannot write a marker").because(e))?;
+        disk::replace_durable(&dir.join(MARKER_FILE), &text)
+    }
+}

@@ -1,0 +1,138 @@
+//! The files of a base backup to restore, from its one index: compact, sorted by path.
+
+use tokio::runtime::Handle;
+
+use crate::archive::index::{self, Entry, IndexReader, Line};
+use crate::archive::manifest::Manifest;
+use crate::archive::pack::EXTENT_BYTES;
+use crate::archive::seal::Identities;
+use crate::error::{Error, Kind, Result};
+use crate::names::SnapshotId;
+use crate::repository::Repository;
+
+/// One file.
+#[derive(Clone, Copy, Debug)]
+pub struct File {
+    path: (u32, u16),
+    /// Permission bits.
+    pub mode: u16,
+    /// Size.
+    pub bytes: u64,
+    /// Content.
+    pub sha256: [u8; 32],
+    pieces: (u32, u32),
+}
+
+/// Where some bytes of a file come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// First byte in the file.
+    pub offset: u64,
+    /// How many.
+    pub bytes: u32,
+    /// Place of the snapshot in the chain.
+    pub snapshot: u32,
+    /// Pack of that snapshot.
+    pub pack: u32,
+}
+
+/// All files.
+#[derive(Default)]
+pub struct Wanted {
+    /// The chain that pieces count in.
+    pub snapshots: Vec<SnapshotId>,
+    paths: String,
+    files: Vec<File>,
+    pieces: Vec<Piece>,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
+impl Wanted {
+    /// Reads the index of a base backup. Blocking.
+    ///
+    /// # Errors
+    /// `Integrity` where it does not fit its manifest.
+    pub fn read(
+        repository: &Repository,
+        runtime: &Handle,
+        manifest: &Manifest,
+        identities: &Identities,
+    ) -> Result<Wanted> {
+        let facts = manifest.base_facts()?;
+        let object = manifest.object(index::NAME)?;
+        let wanted = repository.read_sealed(runtime, &manifest.id, object, identities, |input| {
+            let lines = IndexReader::new(&format!("of snapshot {}", manifest.id), input)?;
+            if !lines.header().complete || lines.header().snapshots != facts.chain {
+                return Err(Error::new(Kind::Integrity, "the index is not that of its manifest's chain"));
+            }
+            let mut wanted = Wanted { snapshots: facts.chain.clone(), ..Wanted::default() };
+            for line in lines {
+                match line? {
+                    Line::File(entry) => wanted.add(&entry)?,
+                    Line::Removed(path) => {
+                        return Err(Error::new(Kind::Integrity, format!("a complete index removes {path}")));
+                    }
+                }
+            }
+            Ok(wanted)
+        })?;
+        if wanted.files.len() as u64 != facts.files || wanted.bytes != facts.bytes {
+            let what = format!(
+                "the index of {} gives {} files, its manifest says {}",
+                manifest.id,
+                wanted.files.len(),
+                facts.files
+            );
+            return Err(Error::new(Kind::Integrity, what));
+        }
+        Ok(wanted)
+    }
+
+    fn add(&mut self, entry: &Entry) -> Result<()> {
+        let too_many = |_| Error::new(Kind::Internal, "more files than a restore can count");
+        let path = (u32::try_from(self.paths.len()).map_err(too_many)?, entry.path.len() as u16);
+        let first = u32::try_from(self.pieces.len()).map_err(too_many)?;
+        self.paths.push_str(&entry.path);
+        for part in &entry.parts {
+            if part.bytes > EXTENT_BYTES as u64 {
+                return Err(Error::new(
+                    Kind::Integrity,
+                    format!("{} has a part longer than an extent", entry.path),
+                ));
+            }
+            let Some(bytes) = u32::try_from(part.bytes).ok() else { continue };
+            self.pieces.push(Piece { offset: part.offset, bytes, snapshot: part.snapshot, pack: part.pack });
+        }
+        self.bytes += entry.bytes;
+        self.files.push(File {
+            path,
+            mode: (entry.mode & 0o777) as u16,
+            bytes: entry.bytes,
+            sha256: entry.sha256.0,
+            pieces: (first, entry.parts.len() as u32),
+        });
+        Ok(())
+    }
+
+    /// All files, sorted by escaped path.
+    pub fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// The escaped path of a file.
+    pub fn path(&self, file: &File) -> &str {
+        let start = file.path.0 as usize;
+        &self.paths[start..start + usize::from(file.path.1)]
+    }
+
+    /// The place of a file in [`Wanted::files`].
+    pub fn find(&self, path: &str) -> Option<usize> {
+        self.files.binary_search_by(|file| self.path(file).cmp(path)).ok()
+    }
+
+    /// The pieces of a file, ascending, at least one.
+    pub fn pieces(&self, file: &File) -> &[Piece] {
+        &self.pieces[file.pieces.0 as usize..(file.pieces.0 + file.pieces.1) as usize]
+    }
+}

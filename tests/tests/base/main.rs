@@ -1,0 +1,7 @@
+//! `lifeboat backup --kind base`: the files of a whole cluster, taken beside the running server.
+#![allow(clippy::unwrap_used)] // a failing test panics
+
+mod contents;
+mod copy;
+mod full;
+mod restore;
