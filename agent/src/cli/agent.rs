@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,14 +19,14 @@ use crate::error::{Error, Kind, Result};
 use crate::wal::stream;
 
 /// How long after a failure that does not pass by itself streaming is tried again.
-const STREAM_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
+const STREAM_AGAIN: Duration = Duration::from_secs(60);
 
-/// Run in the background: WAL as it is written, backups on schedules, metrics for monitoring
+/// Run in the background: stream WAL, run backups on schedules, serve metrics
 ///
-/// With wal.stream it is a replication client with a slot of its own (wal.slot, made when it is not
-/// there): what the server writes is stored within about a second, in pieces while a segment grows. The
-/// server is told that WAL is flushed only when the repository holds it, so the slot's name in
-/// synchronous_standby_names makes commits wait for that. Restarts and a store that refuses are waited out.
+/// WAL comes through a replication slot of its own (wal.slot, made when it is not there) and is stored
+/// within about a second, in pieces while a segment grows. The server is told that WAL is flushed only
+/// when the repository holds it, so the slot's name in synchronous_standby_names makes commits wait for
+/// that. What passes by itself (a restart, a store that refuses) is waited out. The role needs REPLICATION.
 ///
 /// Each line of [schedule] runs `lifeboat backup` at its times, one run at a time; a run that was
 /// missed is caught up once, one that failed is tried again where that could help, and each is recorded
@@ -45,8 +46,9 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let jobs = jobs(&config, app);
     if jobs.is_empty() && !config.wal.stream {
-        return Err(Error::new(Kind::Config, "the agent has nothing to do: [schedule] has no line, and wal.stream is off").next(
-            "write schedule.backup = \"30 1 * * *\", for instance, or wal.stream = true; `lifeboat backup` runs one at once",
+        let what = "the agent has nothing to do: [schedule] has no line, and wal.stream is false";
+        return Err(Error::new(Kind::Config, what).next(
+            "write schedule.backup = \"30 1 * * *\", for instance; `lifeboat backup` runs one at once",
         ));
     }
     let scheduled = !jobs.is_empty();
@@ -73,37 +75,30 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
         runs,
         metrics: metrics.clone(),
     };
-    // Whichever part ends first, with an error, ends the other in order.
     let stop = app.cancel.child_token();
     let pages = pages(&config, metrics, stop.clone()).await?;
     tell_systemd(sd_notify::NotifyState::Ready);
     tracing::info!(instance = %config.instance, "the agent is ready");
-    let until_stopped = async {
-        let done = daemon::run(daemon, stop.clone()).await;
-        stop.cancel();
-        done
-    };
-    let pages = async {
-        let done = pages.await;
-        stop.cancel();
-        done
-    };
     let streaming = async {
-        let done = stream_wal(&config, state.holder(), scheduled, app, &stop).await;
-        if config.wal.stream {
-            stop.cancel();
+        if !config.wal.stream {
+            stop.cancelled().await;
+            return Ok(());
         }
-        done
+        stream_wal(&config, state.holder(), scheduled, app, &stop).await
     };
-    let (scheduled, served, streamed) = tokio::join!(until_stopped, pages, streaming);
+    let (scheduled, served, streamed) = tokio::join!(
+        with_the_others(&stop, daemon::run(daemon, stop.clone())),
+        with_the_others(&stop, pages),
+        with_the_others(&stop, streaming),
+    );
     tell_systemd(sd_notify::NotifyState::Stopping);
-    scheduled.and(served).and(streamed)?;
+    streamed.and(scheduled).and(served)?;
     tracing::info!("the agent has ended");
     Ok(Done::Complete)
 }
 
-/// Streams WAL, where that is wanted, until it is stopped. Beside schedules what keeps it from
-/// streaming is told again and again: it must not keep backups from running.
+/// Streams WAL until it is stopped. Beside schedules, what keeps it from streaming is told again and
+/// again and ends nothing: a lost slot must not keep backups from running.
 async fn stream_wal(
     config: &Config,
     holder: &str,
@@ -111,9 +106,6 @@ async fn stream_wal(
     app: &App,
     stop: &CancellationToken,
 ) -> Result<()> {
-    if !config.wal.stream {
-        return Ok(());
-    }
     let shown = app.progress("WAL", None);
     loop {
         match stream::run(config, holder, shown.clone(), stop).await {
@@ -125,6 +117,13 @@ async fn stream_wal(
             () = clock::sleep(STREAM_AGAIN) => {}
         }
     }
+}
+
+/// Whichever part ends first, with an error, ends the others in order.
+async fn with_the_others(stop: &CancellationToken, part: impl Future<Output = Result<()>>) -> Result<()> {
+    let done = part.await;
+    stop.cancel();
+    done
 }
 
 /// The pages, answering until they are stopped; nothing where they are off.

@@ -205,8 +205,8 @@ pub const KEYS: &[Key] = &[
     key("backup.base_chain_max", Takes::Integer(1, 1_000), Some("15"), "",
         "How many base backups may build upon each other, the full one counted; 1: every one is full."),
 
-    key("wal.stream", Takes::Flag, Some("false"), "",
-        "Whether `lifeboat agent` streams WAL into the repository. The role needs REPLICATION."),
+    key("wal.stream", Takes::Flag, Some("true"), "",
+        "Whether `lifeboat agent` streams WAL, through a replication slot that keeps what is not stored yet."),
     key("wal.slot", Takes::Name("1-63 of a-z 0-9 _"), Some("\"lifeboat\""), "",
         "The physical replication slot of `lifeboat agent`, made when it is not there; also its application_name."),
     key("wal.piece_interval", Takes::Duration(0, MINUTE), Some("\"500ms\""), "",

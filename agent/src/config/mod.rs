@@ -189,7 +189,7 @@ pub struct Backup {
 /// How WAL is archived and fetched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wal {
-    /// Whether the agent streams.
+    /// Whether the daemon streams it.
     pub stream: bool,
     /// The agent's slot and application_name.
     pub slot: SlotName,
