@@ -127,5 +127,8 @@ impl Copied {
 impl Drop for Copied {
     fn drop(&mut self) {
         self.stop();
+        if self.socket.borrow().as_path() != self.dir.path() {
+            let _ = std::fs::remove_dir_all(self.socket.borrow().as_path()); // made by `restore --start`
+        }
     }
 }
