@@ -11,3 +11,4 @@ pub mod origin;
 pub mod scope;
 pub mod status;
 pub mod verify;
+pub mod wal;
