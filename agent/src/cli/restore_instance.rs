@@ -128,6 +128,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         data_dir,
         target,
         action,
+        only: None,
         timeline: args.timeline,
         snapshot: common.snapshot,
         tablespaces: args.tablespace_map.iter().map(|text| mapping(text)).collect::<Result<_>>()?,
