@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::archive::base::{CONTROL_FILE, ClusterLayout, LAYOUT_NAME, Tablespace};
+use crate::archive::base::{BaseFacts, CONTROL_FILE, ClusterLayout, LAYOUT_NAME, Tablespace};
 use crate::archive::manifest::Manifest;
 use crate::archive::seal::Identities;
 use crate::clock::{self, Timestamp, span_text};
@@ -110,6 +110,17 @@ pub struct Prepared {
     pub(super) recovery: Recovery,
     pub(super) workers: usize,
     pub(super) owner: Option<FileOwner>,
+}
+
+impl Prepared {
+    /// The base backup's own facts.
+    pub fn facts(&self) -> Result<&BaseFacts> {
+        let manifest = self.manifests.get(&self.plan.snapshot);
+        manifest.map_or_else(
+            || Err(Error::new(Kind::Integrity, "a base backup that does not name itself in its chain")),
+            Manifest::base_facts,
+        )
+    }
 }
 
 /// Finds the backup, reads its index (so a wrong identity shows now), and looks at the target.
