@@ -24,6 +24,7 @@ pub mod print;
 pub mod progress;
 mod restore;
 mod restore_instance;
+mod restore_tenant;
 mod show;
 mod start;
 mod status;
