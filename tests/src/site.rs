@@ -67,6 +67,7 @@ impl Site {
             format!("postgres.user={}", cluster.user()),
             format!("postgres.bin_dir={}", cluster.bin_dir().display()),
             "backup.low_priority=false".to_owned(),
+            "agent.listen=off".to_owned(), // many agents run at once here
         ];
         settings.extend_from_slice(more);
         let data_dir = self.data_dir().display().to_string();

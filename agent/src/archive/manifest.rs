@@ -296,7 +296,8 @@ impl Manifest {
     pub fn needs(&self) -> impl Iterator<Item = &SnapshotId> + Clone {
         let link = self.dump.iter().filter_map(|dump| dump.filestore.as_ref()).map(|link| &link.snapshot);
         let parts = self.filestore.iter().flat_map(|facts| facts.index_chain.iter().chain(&facts.sources));
-        link.chain(parts).filter(|id| **id != self.id)
+        let chain = self.base.iter().flat_map(|facts| &facts.chain);
+        link.chain(parts).chain(chain).filter(|id| **id != self.id)
     }
 
     /// Stored size of all objects.

@@ -116,6 +116,13 @@ impl Runs {
         self.execute("UPDATE run SET ended = ?2, exit_code = ?3, said = ?4 WHERE id = ?1", &values).await
     }
 
+    /// The jobs that are known, by name.
+    pub async fn jobs(&mut self) -> Result<Vec<String>> {
+        let rows = sqlx::query("SELECT name FROM job ORDER BY name").fetch_all(&mut self.connection).await;
+        let names = rows.and_then(|rows| rows.iter().map(|row| row.try_get("name")).collect());
+        names.map_err(|e| wrong(&self.file, e))
+    }
+
     /// The latest runs of a job, the newest first.
     pub async fn latest(&mut self, job: &str, count: u32) -> Result<Vec<Run>> {
         let query =

@@ -7,6 +7,8 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, TenantName, random_hex};
 
+const RUNS_FILE: &str = "runs.sqlite";
+
 /// The opened, locked directory.
 pub struct StateDir {
     dir: PathBuf,
@@ -73,7 +75,12 @@ impl StateDir {
 
     /// The record of scheduled runs.
     pub fn runs_file(&self) -> PathBuf {
-        self.dir.join("runs.sqlite")
+        self.dir.join(RUNS_FILE)
+    }
+
+    /// The same of a directory that is not opened.
+    pub fn runs_file_of(state_dir: &Path, instance: &InstanceName) -> PathBuf {
+        state_dir.join(instance.as_str()).join(RUNS_FILE)
     }
 
     /// Where the known filestore of a tenant is kept.

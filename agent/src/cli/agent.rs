@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Done};
+use super::{App, Done, print};
 use crate::catalog::runs::Runs;
 use crate::catalog::state::StateDir;
+use crate::clock;
 use crate::config::Config;
 use crate::crontab::Schedule;
 use crate::daemon::due::{Job, Rules};
@@ -15,6 +17,9 @@ use crate::daemon::metrics::Metrics;
 use crate::daemon::{self, Daemon, http};
 use crate::error::{Error, Kind, Result};
 use crate::wal::stream;
+
+/// How long after a failure that does not pass by itself streaming is tried again.
+const STREAM_AGAIN: Duration = Duration::from_secs(60);
 
 /// Run in the background: stream WAL, run backups on schedules, serve metrics
 ///
@@ -46,6 +51,7 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
             "write schedule.backup = \"30 1 * * *\", for instance; `lifeboat backup` runs one at once",
         ));
     }
+    let scheduled = !jobs.is_empty();
     let state = StateDir::open_for_agent(&config.state_dir, &config.instance)?;
     let metrics = Arc::new(Metrics::default());
     let mut runs = Runs::open(&state.runs_file()).await?;
@@ -78,10 +84,7 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
             stop.cancelled().await;
             return Ok(());
         }
-        let shown = app.progress("WAL", None);
-        let done = stream::run(&config, state.holder(), shown.clone(), &stop).await;
-        shown.finish();
-        done
+        stream_wal(&config, state.holder(), scheduled, app, &stop).await
     };
     let (scheduled, served, streamed) = tokio::join!(
         with_the_others(&stop, daemon::run(daemon, stop.clone())),
@@ -92,6 +95,28 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
     streamed.and(scheduled).and(served)?;
     tracing::info!("the agent has ended");
     Ok(Done::Complete)
+}
+
+/// Streams WAL until it is stopped. Beside schedules, what keeps it from streaming is told again and
+/// again and ends nothing: a lost slot must not keep backups from running.
+async fn stream_wal(
+    config: &Config,
+    holder: &str,
+    scheduled: bool,
+    app: &App,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let shown = app.progress("WAL", None);
+    loop {
+        match stream::run(config, holder, shown.clone(), stop).await {
+            Err(e) if scheduled => print::error(&e, false),
+            done => return done,
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = clock::sleep(STREAM_AGAIN) => {}
+        }
+    }
 }
 
 /// Whichever part ends first, with an error, ends the others in order.

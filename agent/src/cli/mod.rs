@@ -24,8 +24,10 @@ pub mod print;
 pub mod progress;
 mod restore;
 mod restore_instance;
+mod restore_tenant;
 mod show;
 mod start;
+mod status;
 mod verify;
 mod version;
 mod wal;
@@ -87,6 +89,7 @@ enum Command {
     Restore(Box<restore::Args>),
     List(list::Args),
     Show(show::Args),
+    Status(status::Args),
     Verify(verify::Args),
     Cat(cat::Args),
     Agent(agent::Args),
@@ -103,6 +106,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Backup(args) => backup::run(args, app).await,
         Command::Restore(args) => restore::run(*args, app).await,
         Command::List(args) => list::run(args, app).await,
+        Command::Status(args) => status::run(args, app).await,
         Command::Verify(args) => verify::run(args, app).await,
         Command::Show(args) => show::run(args, app).await,
         Command::Cat(args) => cat::run(args, app).await,

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use super::list::TrustArgs;
 use super::restore_instance::{self, Common, InstanceArgs};
+use super::restore_tenant;
 use super::{App, Done, identity, print};
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
 use crate::names::{ReleaseId, SnapshotId, TenantName};
 use crate::recovery::apply::{Restored, apply};
 use crate::recovery::plan::prepare;
-use crate::recovery::{Pick, Request};
+use crate::recovery::{Pick, Request, tenant};
 
 /// Bring a tenant back: its database and its filestore, under a new name
 ///
@@ -28,6 +29,8 @@ Examples:
   lifeboat restore --tenant retail_north --release 2026.11.20 --as retail_check --yes
   lifeboat restore --tenant retail_north --as retail_north            the real thing, after a loss
   lifeboat restore --tenant retail_north --dry-run                    the plan only
+  lifeboat restore --tenant retail_north --to-time 2026-11-20T14:03:00Z
+                                                                      as it was then, from base backup and WAL
   lifeboat restore --instance-to /srv/pg/back --to-time 2026-11-20T01:58:00Z --start
                                                                       the whole cluster, a moment before")]
 pub struct Args {
@@ -88,6 +91,34 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         return restore_instance::run(args.instance, common, &config, app).await;
     };
     let identities = identity::identities(&args.identity, &config)?;
+    let neutralize = match (args.neutralize, args.no_neutralize) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    };
+    if let Some(target) = args.instance.target() {
+        if args.release.is_some() {
+            return Err(Error::new(Kind::Usage, "--release is a dump's, and a point in time is none"));
+        }
+        let request = tenant::Request {
+            tenant,
+            target,
+            snapshot: args.snapshot,
+            timeline: args.instance.timeline,
+            restore_command: args.instance.restore_command,
+            os_user: args.instance.os_user,
+            name: args.target,
+            data_dir: args.data_dir,
+            owner: args.owner,
+            neutralize,
+            base_url: args.base_url,
+            trust,
+            identities,
+            identity_files: args.identity,
+        };
+        return restore_tenant::run(request, args.yes, args.dry_run, &config, app).await;
+    }
+    args.instance.check_unused()?;
     let request = Request {
         tenant,
         pick: match (args.snapshot, args.release) {
@@ -98,11 +129,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         target: args.target,
         data_dir: args.data_dir,
         owner: args.owner,
-        neutralize: match (args.neutralize, args.no_neutralize) {
-            (true, _) => Some(true),
-            (_, true) => Some(false),
-            _ => None,
-        },
+        neutralize,
         base_url: args.base_url,
         trust,
     };

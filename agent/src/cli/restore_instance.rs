@@ -26,28 +26,22 @@ pub struct InstanceArgs {
     #[arg(long, value_name = "DIR", help_heading = "Whole instance")]
     pub instance_to: Option<PathBuf>,
     /// How far WAL is replayed [default: latest]
-    #[arg(long, value_enum, value_name = "END", requires = "instance_to", help_heading = "Whole instance",
+    #[arg(long, value_enum, value_name = "END", help_heading = "Point in time",
         conflicts_with_all = ["to_time", "to_lsn", "to_restore_point"])]
     to: Option<End>,
     /// To the last commit at or before this time; its zone is required
-    #[arg(long, value_name = "TIME", requires = "instance_to", help_heading = "Whole instance",
+    #[arg(long, value_name = "TIME", help_heading = "Point in time",
         conflicts_with_all = ["to_lsn", "to_restore_point"])]
     to_time: Option<ZonedTime>,
     /// To this position in the WAL
-    #[arg(
-        long,
-        value_name = "LSN",
-        requires = "instance_to",
-        help_heading = "Whole instance",
-        conflicts_with = "to_restore_point"
-    )]
+    #[arg(long, value_name = "LSN", help_heading = "Point in time", conflicts_with = "to_restore_point")]
     to_lsn: Option<Lsn>,
     /// To the first restore point of this name
-    #[arg(long, value_name = "NAME", requires = "instance_to", help_heading = "Whole instance")]
+    #[arg(long, value_name = "NAME", help_heading = "Point in time")]
     to_restore_point: Option<String>,
     /// The timeline to follow [default: the newest that descends from the backup's]
-    #[arg(long, value_name = "ID", requires = "instance_to", help_heading = "Whole instance")]
-    timeline: Option<TimelineId>,
+    #[arg(long, value_name = "ID", help_heading = "Point in time")]
+    pub timeline: Option<TimelineId>,
     /// Put a tablespace elsewhere: its old directory or its name, and the new directory; may be given several times
     #[arg(long, value_name = "OLD=NEW", requires = "instance_to", help_heading = "Whole instance")]
     tablespace_map: Vec<String>,
@@ -65,11 +59,11 @@ pub struct InstanceArgs {
     #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
     start: bool,
     /// Who shall own the files, where root restores [default: the directory's owner, else postgres]
-    #[arg(long, value_name = "USER", requires = "instance_to", help_heading = "Whole instance")]
-    os_user: Option<String>,
+    #[arg(long, value_name = "USER", help_heading = "Point in time")]
+    pub os_user: Option<String>,
     /// Fetch WAL by this command instead of lifeboat wal fetch
-    #[arg(long, value_name = "COMMAND", requires = "instance_to", help_heading = "Whole instance")]
-    restore_command: Option<String>,
+    #[arg(long, value_name = "COMMAND", help_heading = "Point in time")]
+    pub restore_command: Option<String>,
     /// Leave archive_mode as the backup has it: for the real thing, never beside production
     #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
     keep_archiving: bool,
@@ -123,11 +117,12 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
             "--start with --target-action shutdown would have nothing to wait for",
         ));
     }
-    let target = target(&args);
+    let target = args.target().unwrap_or(Target::Latest);
     let request = Request {
         data_dir,
         target,
         action,
+        only: None,
         timeline: args.timeline,
         snapshot: common.snapshot,
         tablespaces: args.tablespace_map.iter().map(|text| mapping(text)).collect::<Result<_>>()?,
@@ -170,13 +165,34 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
     Ok(Done::Complete)
 }
 
-fn target(args: &InstanceArgs) -> Target {
-    match (args.to, args.to_time, args.to_lsn, &args.to_restore_point) {
-        (_, Some(time), _, _) => Target::Time(time.0),
-        (_, _, Some(lsn), _) => Target::Lsn(lsn),
-        (_, _, _, Some(name)) => Target::RestorePoint(name.clone()),
-        (Some(End::Immediate), ..) => Target::Immediate,
-        (Some(End::Latest) | None, ..) => Target::Latest,
+impl InstanceArgs {
+    /// Where recovery ends, where that is said.
+    pub fn target(&self) -> Option<Target> {
+        match (self.to, self.to_time, self.to_lsn, &self.to_restore_point) {
+            (_, Some(time), _, _) => Some(Target::Time(time.0)),
+            (_, _, Some(lsn), _) => Some(Target::Lsn(lsn)),
+            (_, _, _, Some(name)) => Some(Target::RestorePoint(name.clone())),
+            (Some(End::Immediate), ..) => Some(Target::Immediate),
+            (Some(End::Latest), ..) => Some(Target::Latest),
+            (None, None, None, None) => None,
+        }
+    }
+
+    /// What a restore from a dump cannot heed.
+    ///
+    /// # Errors
+    /// `Usage` where something of it was said.
+    pub fn check_unused(&self) -> Result<()> {
+        let said = [
+            ("--timeline", self.timeline.is_some()),
+            ("--os-user", self.os_user.is_some()),
+            ("--restore-command", self.restore_command.is_some()),
+        ];
+        match said.iter().find(|(_, said)| *said) {
+            Some((flag, _)) => Err(Error::new(Kind::Usage, format!("{flag} goes with a point in time"))
+                .next("add --to latest, --to-time, --to-lsn or --to-restore-point")),
+            None => Ok(()),
+        }
     }
 }
 

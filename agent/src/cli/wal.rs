@@ -1,6 +1,7 @@
-//! `lifeboat wal push` and `lifeboat wal fetch`: what PostgreSQL calls.
+//! `lifeboat wal push` and `lifeboat wal fetch`, which PostgreSQL calls, and `lifeboat wal status`.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -8,10 +9,14 @@ use serde_json::json;
 
 use super::list::TrustArgs;
 use super::{App, Done, identity};
-use crate::error::{Kind, Result};
+use crate::clock;
+use crate::config::{Config, units};
+use crate::error::{Error, Kind, Result};
+use crate::names::bytes_text;
 use crate::repository::wal::Put;
 use crate::wal::fetch::{self, fetch};
 use crate::wal::push::push;
+use crate::wal::status::{Status, status};
 
 /// What `wal fetch` exits with when the store said that the file is not there: PostgreSQL then
 /// ends recovery, or goes on with another timeline.
@@ -29,7 +34,9 @@ const COULD_NOT_LOOK: u8 = 180;
 #[command(after_long_help = "\
 Examples, as settings of PostgreSQL:
   archive_command = 'lifeboat wal push %p'
-  restore_command = 'lifeboat wal fetch %f %p'")]
+  restore_command = 'lifeboat wal fetch %f %p'
+And by hand:
+  lifeboat wal status")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -39,6 +46,7 @@ pub struct Args {
 enum Command {
     Push(PushArgs),
     Fetch(FetchArgs),
+    Status(StatusArgs),
 }
 
 /// Store a WAL file: archive_command = 'lifeboat wal push %p'
@@ -65,7 +73,21 @@ struct FetchArgs {
     trust: TrustArgs,
 }
 
-/// Stores or fetches.
+/// Show what WAL is stored, gaps, and how far it is behind the server
+///
+/// Exit code 3 when a person must look: a gap, WAL of two servers, a slot that is lost or about to
+/// be, a server that cannot be asked, or more behind than --behind-max.
+#[derive(clap::Args, Debug)]
+struct StatusArgs {
+    /// Do not ask the server: for a host that cannot reach it
+    #[arg(long)]
+    offline: bool,
+    /// How old the newest stored WAL may be while the server has more, such as 5min
+    #[arg(long, value_name = "TIME")]
+    behind_max: Option<String>,
+}
+
+/// Stores, fetches or looks.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     match args.command {
@@ -78,6 +100,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             }
             Ok(Done::Complete)
         }
+        Command::Status(args) => show_status(&config, &args, app).await,
         Command::Fetch(args) => {
             let trust = args.trust.trust(&config)?;
             let identities = identity::identities(&args.identity, &config)?;
@@ -94,6 +117,66 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             Ok(done)
         }
     }
+}
+
+async fn show_status(config: &Config, args: &StatusArgs, app: &App) -> Result<Done> {
+    let behind_max = args.behind_max.as_deref().map(|text| {
+        let milliseconds = units::duration(text)
+            .ok_or_else(|| Error::new(Kind::Usage, format!("{text:?} is no time such as 30s, 5min or 2h")));
+        milliseconds.map(|milliseconds| milliseconds as i64 / 1_000)
+    });
+    let behind_max = behind_max.transpose()?;
+    let mut status = status(config, args.offline).await?;
+    let behind = status.server.as_ref().and_then(|server| server.behind_seconds);
+    if let (Some(most), Some(behind)) = (behind_max, behind)
+        && behind > most
+    {
+        status
+            .problems
+            .push(format!("the repository is {behind} s behind the server, and {most} s are allowed"));
+    }
+    app.print(&status, || text(&status))?;
+    if let Some(e) = &status.server_error {
+        super::print::error(e, false);
+    }
+    Ok(if status.problems.is_empty() { Done::Complete } else { Done::Incomplete })
+}
+
+fn text(status: &Status) -> String {
+    let mut out = format!("instance {}\n", status.instance);
+    for timeline in &status.timelines {
+        let stored =
+            timeline.stored_at.map_or(String::new(), |at| format!(", newest stored {}", clock::text(at)));
+        let _ = writeln!(out, "timeline {}{stored}", timeline.windows.timeline);
+        for range in &timeline.windows.ranges {
+            let bytes = bytes_text(range.end.0 - range.begin.0);
+            let _ = writeln!(out, "  {} to {}  ({bytes})", range.begin, range.end);
+        }
+    }
+    if let Some(server) = &status.server {
+        let behind = match (server.behind_bytes, server.behind_seconds) {
+            (Some(0), _) => "everything is stored".to_owned(),
+            (Some(bytes), Some(seconds)) => {
+                format!("{} are not stored yet, since {seconds} s at most", bytes_text(bytes))
+            }
+            (Some(bytes), None) => format!("{} are not stored yet", bytes_text(bytes)),
+            (None, _) => "nothing of it is stored".to_owned(),
+        };
+        let _ = writeln!(out, "server   timeline {} at {}: {behind}", server.timeline, server.flushed);
+        if let Some(slot) = &server.slot {
+            let state = slot.status.as_deref().unwrap_or("never used");
+            let used = if slot.active { "in use" } else { "not in use" };
+            let kept = slot
+                .kept_bytes
+                .and_then(|bytes| u64::try_from(bytes).ok())
+                .map_or(String::new(), |bytes| format!(", keeps {}", bytes_text(bytes)));
+            let _ = writeln!(out, "slot     {state}, {used}{kept}");
+        }
+    }
+    for problem in &status.problems {
+        let _ = writeln!(out, "problem: {problem}");
+    }
+    out
 }
 
 /// The exit code of a failure of this process: `wal fetch` has codes of its own, for whatever

@@ -11,8 +11,21 @@ use crate::error::{Error, Kind, Result};
 
 /// A timeline, written as 8 upper-case hex digits; 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct TimelineId(pub u32);
+
+impl TryFrom<String> for TimelineId {
+    type Error = Error;
+    fn try_from(text: String) -> Result<TimelineId> {
+        text.parse()
+    }
+}
+
+impl From<TimelineId> for String {
+    fn from(timeline: TimelineId) -> String {
+        timeline.to_string()
+    }
+}
 
 impl fmt::Display for TimelineId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

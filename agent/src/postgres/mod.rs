@@ -19,6 +19,7 @@ pub mod replication;
 pub mod restore;
 pub mod server;
 pub mod server_start;
+pub mod server_stop;
 pub mod session;
 pub mod settings;
 pub mod snapshot;

@@ -9,6 +9,7 @@ use tokio::process::Command;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
+use crate::postgres::server_stop::SOCKET_DIR_PREFIX;
 use crate::postgres::tools::Tools;
 
 /// pg_ctl only starts the server and does not wait for it.
@@ -34,7 +35,7 @@ pub struct ServerStart {
 /// Starts it; the directory of its socket, which is new and private. It may not answer yet.
 pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     // Socket paths end at 107 bytes, so it cannot lie beside a data directory anywhere.
-    let socket_dir = std::env::temp_dir().join(format!("lifeboat-{}", random_hex(6)));
+    let socket_dir = std::env::temp_dir().join(format!("{SOCKET_DIR_PREFIX}{}", random_hex(6)));
     disk::create_new_dir(&socket_dir, 0o700)?;
     disk::make_dir(&socket_dir, 0o700, server.owner)?;
     let hba = socket_dir.join("pg_hba.conf");

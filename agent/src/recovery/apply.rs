@@ -54,6 +54,11 @@ impl Stopwatch {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(stage);
         done
     }
+
+    /// What was noted.
+    pub fn stages(self) -> Vec<Stage> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Restores what was planned.
@@ -107,10 +112,9 @@ pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &Cancellatio
     let mut warnings = plan.warnings.clone();
     warnings.extend(loaded.warnings);
     warnings.extend(refused);
-    let stages = watch.0.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Restored {
         plan,
-        stages,
+        stages: watch.stages(),
         seconds: begun.elapsed().as_secs_f64(),
         baseline: loaded.compared,
         neutralized: loaded.silenced,

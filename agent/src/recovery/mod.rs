@@ -9,6 +9,7 @@ mod filestore;
 pub mod instance;
 pub mod plan;
 pub mod single;
+pub mod tenant;
 mod wanted;
 
 use std::path::PathBuf;

@@ -159,7 +159,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         return Err(exists(&format!("database {target}"), "it is left as it is", &target));
     }
     let owner = request.owner.clone().unwrap_or_else(|| baseline.properties.owner.clone());
-    check_roles(&mut session, &request, &baseline, &owner).await?;
+    check_roles(&mut session, request.owner.as_deref(), &baseline).await?;
     let ours = database_exists(&mut session, &incomplete_name(&target)).await?;
     session.close().await;
     let data_dir = match &filestore {
@@ -184,12 +184,12 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         }
     }
     manifests.insert(dump.id.clone(), dump.clone());
+    let missing = facts.filestore.as_ref().map_or(0, |link| link.missing_files);
     let filestore = match (&filestore, &data_dir) {
-        (Some(manifest), Some(dir)) => Some(filestore_plan(manifest, &facts, dir, &target, ours)?),
+        (Some(manifest), Some(dir)) => Some(filestore_plan(manifest, missing, dir, &target, ours)?),
         _ => None,
     };
-    let work = config.restore.work_dir.clone().unwrap_or_else(|| config.state_dir.join("restore"));
-    let work_dir = work.join(format!("{}.restore", crate::archive::path::escape(target.as_str().as_bytes())));
+    let work_dir = work_dir(config, &target);
     let neutralize = request.neutralize.unwrap_or(target != request.tenant);
     let fetch_bytes = manifests.values().map(Manifest::stored_bytes).sum();
     let file_bytes = filestore.as_ref().map_or(0, |f| f.bytes);
@@ -246,16 +246,25 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     })
 }
 
-async fn check_roles(
+/// Where what a restore needs meanwhile lies.
+pub(super) fn work_dirs(config: &Config) -> PathBuf {
+    config.restore.work_dir.clone().unwrap_or_else(|| config.state_dir.join("restore"))
+}
+
+/// Where the dump of a restore lies meanwhile.
+pub(super) fn work_dir(config: &Config, target: &TenantName) -> PathBuf {
+    work_dirs(config).join(format!("{}.restore", crate::archive::path::escape(target.as_str().as_bytes())))
+}
+
+pub(super) async fn check_roles(
     session: &mut Session,
-    request: &Request,
+    by_owner: Option<&str>,
     baseline: &Baseline,
-    owner: &str,
 ) -> Result<()> {
-    let mut wanted = vec![owner.to_owned()];
-    if request.owner.is_none() {
-        wanted.extend(baseline.roles.iter().cloned());
-    }
+    let wanted = match by_owner {
+        Some(owner) => vec![owner.to_owned()],
+        None => [std::slice::from_ref(&baseline.properties.owner), &baseline.roles].concat(),
+    };
     let missing = missing_roles(session, &wanted).await?;
     if missing.is_empty() {
         return Ok(());
@@ -265,7 +274,7 @@ async fn check_roles(
         .next("pass --owner ROLE to give everything to one role, or make the roles: lifeboat cat GLOBALS_SNAPSHOT globals.sql | psql"))
 }
 
-fn exists(what: &str, effect: &str, target: &TenantName) -> Error {
+pub(super) fn exists(what: &str, effect: &str, target: &TenantName) -> Error {
     Error::new(Kind::Refused, format!("{what} exists already"))
         .effect(format!("a restore never overwrites: {effect}"))
         .next(format!(
@@ -273,7 +282,7 @@ fn exists(what: &str, effect: &str, target: &TenantName) -> Error {
         ))
 }
 
-fn default_target(tenant: &TenantName, point: Timestamp) -> Result<TenantName> {
+pub(super) fn default_target(tenant: &TenantName, point: Timestamp) -> Result<TenantName> {
     let suffix = point.strftime("_%Y%m%dT%H%M%S").to_string();
     let mut name = tenant.as_str().to_owned();
     while name.len() + suffix.len() > 63 {
@@ -283,7 +292,7 @@ fn default_target(tenant: &TenantName, point: Timestamp) -> Result<TenantName> {
 }
 
 /// The name of a database that is being made: says so, and is unique to its final name.
-fn incomplete_name(target: &TenantName) -> String {
+pub(super) fn incomplete_name(target: &TenantName) -> String {
     const SUFFIX: &str = "__lifeboat_incomplete";
     let mut name = target.as_str().to_owned();
     if name.len() + SUFFIX.len() > 63 {
@@ -296,9 +305,9 @@ fn incomplete_name(target: &TenantName) -> String {
     name + SUFFIX
 }
 
-fn filestore_plan(
+pub(super) fn filestore_plan(
     manifest: &Manifest,
-    dump: &DumpFacts,
+    missing_files: u64,
     data_dir: &Path,
     target: &TenantName,
     incomplete_exists: bool,
@@ -322,7 +331,7 @@ fn filestore_plan(
         take_back,
         files: facts.files,
         bytes: facts.bytes,
-        missing_files: dump.filestore.as_ref().map_or(0, |link| link.missing_files),
+        missing_files,
     })
 }
 

@@ -39,6 +39,13 @@ pub async fn write_file(
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
     let manifest = repository.manifest(id, &origin, trust).await?;
+    if manifest.kind == SnapshotKind::Base {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("{id} is a base backup: its files are of use together only"),
+        )
+        .next("lifeboat restore --instance-to DIR --to immediate restores all of them"));
+    }
     let mut manifests = HashMap::from([(id.clone(), manifest.clone())]);
     if let Some(facts) = &manifest.filestore {
         for needed in facts.index_chain.iter().chain(&facts.sources) {

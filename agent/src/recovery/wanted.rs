@@ -149,6 +149,52 @@ impl Wanted {
         self.files.binary_search_by(|file| self.path(file).cmp(path)).ok()
     }
 
+    /// Forgets the files for which `keep` says no.
+    pub fn keep(&mut self, mut keep: impl FnMut(&str, &File) -> bool) -> Result<()> {
+        let mut kept = Wanted { snapshots: self.snapshots.clone(), ..Wanted::default() };
+        let same: Vec<u32> = (0..self.snapshots.len() as u32).collect();
+        for (place, file) in self.files.iter().enumerate() {
+            if keep(self.path(file), file) {
+                kept.copy(self, place, &same)?;
+            }
+        }
+        *self = kept;
+        Ok(())
+    }
+
+    /// The files of all sets, which have none in common.
+    pub fn union(sets: &[Wanted]) -> Result<Wanted> {
+        let mut union = Wanted::default();
+        let mut renumber = Vec::new();
+        for set in sets {
+            renumber
+                .push(set.snapshots.iter().map(|id| place_of(&mut union.snapshots, id)).collect::<Vec<_>>());
+        }
+        let mut all: Vec<(usize, usize)> =
+            sets.iter().enumerate().flat_map(|(n, set)| (0..set.files.len()).map(move |f| (n, f))).collect();
+        all.sort_by_key(|(n, file)| sets[*n].path(&sets[*n].files[*file]));
+        for (n, file) in all {
+            union.copy(&sets[n], file, &renumber[n])?;
+        }
+        Ok(union)
+    }
+
+    fn copy(&mut self, from: &Wanted, place: usize, renumber: &[u32]) -> Result<()> {
+        let too_many = |_| Error::new(Kind::Internal, "more than 4 GiB of paths in one filestore");
+        let number = |old: u32| renumber.get(old as usize).copied().unwrap_or(u32::MAX);
+        let file = from.files[place];
+        if let Some(homes) = from.cut.get(&(place as u32)) {
+            let homes = homes.iter().map(|(s, pack, offset)| (number(*s), *pack, *offset)).collect();
+            self.cut.insert(u32::try_from(self.files.len()).map_err(too_many)?, homes);
+        }
+        let start = u32::try_from(self.paths.len()).map_err(too_many)?;
+        self.paths.extend_from_slice(from.path(&file).as_bytes());
+        self.bytes += file.bytes;
+        let home = (number(file.home.0), file.home.1);
+        self.files.push(File { path: (start, file.path.1), home, ..file });
+        Ok(())
+    }
+
     /// Forgets all files but the one at `place`.
     pub fn keep_only(&mut self, place: usize) {
         let cut = self.cut.remove(&(place as u32));
@@ -181,6 +227,15 @@ impl Wanted {
     }
 }
 
+/// The place of a snapshot in a table; it is added where it is not in it.
+fn place_of(table: &mut Vec<SnapshotId>, id: &SnapshotId) -> u32 {
+    let place = table.iter().position(|known| known == id).unwrap_or_else(|| {
+        table.push(id.clone());
+        table.len() - 1
+    });
+    place as u32
+}
+
 /// Reads one index; `table` becomes the union of the tables, and parts count in it.
 #[allow(clippy::too_many_arguments)] // one call, many places
 fn read(
@@ -205,18 +260,7 @@ fn read(
                 format!("the index of snapshot {id} is not of the kind its chain wants"),
             ));
         }
-        let renumber: Vec<u32> = lines
-            .header()
-            .snapshots
-            .iter()
-            .map(|id| match table.iter().position(|known| known == id) {
-                Some(place) => place as u32,
-                None => {
-                    table.push(id.clone());
-                    table.len() as u32 - 1
-                }
-            })
-            .collect();
+        let renumber: Vec<u32> = lines.header().snapshots.iter().map(|id| place_of(table, id)).collect();
         lines.try_for_each(|line| {
             let mut line = line?;
             if let Line::File(entry) = &mut line {

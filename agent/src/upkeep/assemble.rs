@@ -77,18 +77,18 @@ fn assemble(
     parts: &[Part],
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let mut wanted: HashMap<(u32, u32), BTreeSet<u64>> = HashMap::new();
+    let mut wanted: HashMap<(u32, u32), BTreeSet<(u64, u64)>> = HashMap::new();
     for part in parts {
-        wanted.entry((part.snapshot, part.pack)).or_default().insert(part.offset);
+        wanted.entry((part.snapshot, part.pack)).or_default().insert((part.offset, part.bytes));
     }
     std::thread::scope(|scope| {
         let mut open: HashMap<(u32, u32), Receiver<Piece>> = HashMap::new();
         for part in parts {
             source.work.meter.stop_if_cancelled()?;
             let home = (part.snapshot, part.pack);
-            if let Some(offsets) = wanted.remove(&home) {
+            if let Some(ranges) = wanted.remove(&home) {
                 let (sender, pieces) = sync_channel(EXTENTS_WAITING_MAX);
-                scope.spawn(move || source.read(home, path, offsets, &sender));
+                scope.spawn(move || source.read(home, path, ranges, &sender));
                 open.insert(home, pieces);
             }
             let data = match open.get(&home).map(Receiver::recv) {
@@ -112,12 +112,13 @@ fn assemble(
 }
 
 impl Source<'_> {
-    /// Sends the wanted extents of one pack, then stops.
+    /// Sends the wanted ranges (first byte, how many) of one pack, then stops. A part is a member or,
+    /// of a base backup, a piece of one.
     fn read(
         &self,
         (snapshot, number): (u32, u32),
         path: &str,
-        mut offsets: BTreeSet<u64>,
+        mut ranges: BTreeSet<(u64, u64)>,
         out: &SyncSender<Piece>,
     ) {
         let mut gone = false;
@@ -126,13 +127,22 @@ impl Source<'_> {
             let inner = self.work.repository.open_object(&self.work.runtime, &manifest.id, &object.name);
             let input = Metered { inner, meter: &self.work.meter };
             unpack::read_pack(object, input, self.identities, |member, content| {
-                if member.path != path || !offsets.contains(&member.offset) {
+                let end = member.offset.saturating_add(member.bytes);
+                let inside = ranges.range((member.offset, 0)..=(end, u64::MAX));
+                let inside: Vec<(u64, u64)> =
+                    inside.copied().filter(|(at, bytes)| at + bytes <= end).collect();
+                if member.path != path || inside.is_empty() {
                     return Ok(());
                 }
                 let mut data = Vec::with_capacity(EXTENT_BYTES);
                 member.read(content, &mut data)?;
-                offsets.remove(&member.offset);
-                gone = out.send(Ok((member.offset, data))).is_err() || offsets.is_empty();
+                for (at, bytes) in inside {
+                    ranges.remove(&(at, bytes));
+                    let from = (at - member.offset) as usize;
+                    let piece = data.get(from..from + bytes as usize).unwrap_or_default().to_vec();
+                    gone |= out.send(Ok((at, piece))).is_err();
+                }
+                gone |= ranges.is_empty();
                 // All that is wanted was had: any error ends the reading, and nobody sees it.
                 if gone { Err(Error::new(Kind::Interrupted, "enough was read")) } else { Ok(()) }
             })

@@ -77,6 +77,7 @@ fn read_baseline(work: &Work, task: &Task, identities: &Identities) -> Result<()
 fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mutex<Expected>) -> Result<()> {
     let manifest = work.scope.manifests.get(&task.snapshot);
     let facts = manifest.and_then(|manifest| manifest.filestore.as_ref());
+    let base = manifest.and_then(|manifest| manifest.base.as_ref());
     let complete = facts.is_none_or(|facts| facts.complete);
     let mut named = HashSet::new();
     let mut dump = None;
@@ -93,11 +94,15 @@ fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mute
             if manifest.is_some_and(|m| m.dump.is_some()) {
                 dump = Some((entry.bytes, entry.sha256));
             }
-            lock(expected).add(&task.snapshot, entry, &table)?;
+            match base {
+                Some(_) => lock(expected).add_pieces(&task.snapshot, entry, &table),
+                None => lock(expected).add(&task.snapshot, entry, &table)?,
+            }
         }
         for id in named.iter().filter_map(|place| table.get(*place as usize)) {
-            let known =
-                *id == task.snapshot || facts.is_some_and(|facts| !complete || facts.sources.contains(id));
+            let known = *id == task.snapshot
+                || facts.is_some_and(|facts| !complete || facts.sources.contains(id))
+                || base.is_some_and(|base| base.chain.contains(id));
             if !known {
                 let what =
                     format!("the index names snapshot {id}, which its manifest does not name as a source");
@@ -126,6 +131,7 @@ fn read_pack(work: &Work, task: &Task, identities: &Identities, expected: &Mutex
             whole += 1;
             misnamed.extend(blob::misnamed(&member.path, file.flawed, sha1::Sha1::digest(&data).into()));
         }
+        whole += members.cross_off_pieces(&member.path, member.offset, &data);
         Ok(())
     })?;
     work.files.fetch_add(whole, Relaxed);

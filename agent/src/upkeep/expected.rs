@@ -4,7 +4,7 @@
 //! Memory: some 150 bytes for each file of the filestores; each pack's share is freed once the
 //! pack was read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::archive::digest::Sha256;
 use crate::archive::index::Entry;
@@ -25,27 +25,57 @@ pub struct Member {
     pub flawed: bool,
 }
 
+/// What a pack holds of a file of a base backup: first byte and length of each piece, which is a
+/// member or lies in one; with its digest where it is the whole file.
+type Pieces = BTreeMap<(u64, u64), Option<Sha256>>;
+
 /// The members of one pack that some index names, by path and offset.
 #[derive(Default)]
-pub struct Members(HashMap<(Box<str>, u64), Member>);
+pub struct Members {
+    whole: HashMap<(Box<str>, u64), Member>,
+    pieces: HashMap<Box<str>, Pieces>,
+}
 
 impl Members {
     /// Crosses a member off that is what it must be; tells what it is where it is a whole file.
     /// A file that was read twice leaves an older member behind, which no index names: nothing.
     pub fn cross_off(&mut self, path: &str, offset: u64, data: &[u8]) -> Option<Member> {
         let key = (Box::from(path), offset);
-        let wanted = *self.0.get(&key)?;
+        let wanted = *self.whole.get(&key)?;
         if data.len() as u64 != wanted.bytes || wanted.sha256.is_some_and(|sha256| sha256 != Sha256::of(data))
         {
             return None;
         }
-        self.0.remove(&key);
+        self.whole.remove(&key);
         wanted.sha256.map(|_| wanted)
+    }
+
+    /// Crosses off the pieces that lie in a member of a base backup; how many of them are whole
+    /// files.
+    pub fn cross_off_pieces(&mut self, path: &str, offset: u64, data: &[u8]) -> u64 {
+        let Some(pieces) = self.pieces.get_mut(path) else { return 0 };
+        let end = offset + data.len() as u64;
+        let inside = pieces.range((offset, 0)..=(end, u64::MAX)).filter(|((at, bytes), _)| at + bytes <= end);
+        let inside: Vec<_> = inside.map(|(piece, sha256)| (*piece, *sha256)).collect();
+        let mut whole = 0;
+        for (piece, sha256) in inside {
+            let from = (piece.0 - offset) as usize;
+            let content = &data[from..from + piece.1 as usize];
+            if sha256.is_none_or(|sha256| sha256 == Sha256::of(content)) {
+                pieces.remove(&piece);
+                whole += u64::from(sha256.is_some());
+            }
+        }
+        if pieces.is_empty() {
+            self.pieces.remove(path);
+        }
+        whole
     }
 
     /// The first names of those that did not come, where there are any.
     pub fn left(&self) -> Option<String> {
-        let mut names: Vec<&str> = self.0.keys().map(|(path, _)| &**path).collect();
+        let mut names: Vec<&str> = self.whole.keys().map(|(path, _)| &**path).collect();
+        names.extend(self.pieces.keys().map(|path| &**path));
         names.sort_unstable();
         names.dedup();
         let named = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
@@ -88,7 +118,7 @@ impl Expected {
             let sha256 = whole.then_some(entry.sha256);
             let member = Member { bytes: part.bytes, sha256, flawed: entry.flaw.is_some() };
             let members = self.packs.entry((home.clone(), part.pack)).or_default();
-            let before = members.0.insert((entry.path.as_str().into(), part.offset), member);
+            let before = members.whole.insert((entry.path.as_str().into(), part.offset), member);
             if before.is_some_and(|before| (before.bytes, before.sha256) != (part.bytes, sha256)) {
                 let (path, pack) = (&entry.path, pack::name(part.pack));
                 let what =
@@ -96,13 +126,33 @@ impl Expected {
                 return Err(Error::new(Kind::Integrity, what));
             }
         }
-        if let (false, Some(first)) = (whole, entry.parts.first())
+        if !whole {
+            self.add_cut(index_of, entry, table);
+        }
+        Ok(())
+    }
+
+    /// Notes a file of the index of a base backup.
+    pub fn add_pieces(&mut self, index_of: &SnapshotId, entry: Entry, table: &[SnapshotId]) {
+        let whole = entry.parts.len() == 1;
+        for part in &entry.parts {
+            let Some(home) = table.get(part.snapshot as usize) else { continue };
+            let members = self.packs.entry((home.clone(), part.pack)).or_default();
+            let pieces = members.pieces.entry(entry.path.as_str().into()).or_default();
+            pieces.insert((part.offset, part.bytes), whole.then_some(entry.sha256));
+        }
+        if !whole {
+            self.add_cut(index_of, entry, table);
+        }
+    }
+
+    fn add_cut(&mut self, index_of: &SnapshotId, entry: Entry, table: &[SnapshotId]) {
+        if let Some(first) = entry.parts.first()
             && let Some(home) = table.get(first.snapshot as usize)
             && self.cut_seen.insert((entry.path.clone(), entry.sha256, home.clone(), first.pack))
         {
             self.cut.push(Cut { index_of: index_of.clone(), entry, table: table.to_vec() });
         }
-        Ok(())
     }
 
     /// What a pack must hold; asked once a pack.

@@ -9,4 +9,6 @@ pub mod findings;
 pub mod meter;
 pub mod origin;
 pub mod scope;
+pub mod status;
 pub mod verify;
+pub mod wal;

@@ -146,7 +146,10 @@ impl Scope {
 
     /// The snapshots that cannot be restored whole without object `name` of snapshot `id`.
     pub fn lost_with(&self, id: &SnapshotId, name: &str) -> Vec<SnapshotId> {
-        let mut lost = self.dependents(id, |_, filestore| {
+        let mut lost = self.dependents(id, |manifest, filestore| {
+            if manifest.base.is_some() {
+                return name.starts_with("packs/"); // each has an index of its own
+            }
             let facts = filestore.filestore.as_ref();
             facts.is_some_and(|facts| match name == index::NAME {
                 true => facts.index_chain.contains(id),

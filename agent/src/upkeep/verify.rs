@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::manifest::{Manifest, Object, Origin};
 use crate::archive::seal::Identities;
+use crate::archive::wal::WalOpener;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
@@ -18,7 +19,7 @@ use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings, Found, NewestWhole, Report, Unasked, Unfinished};
 use crate::upkeep::meter::Meter;
 use crate::upkeep::scope::Scope;
-use crate::upkeep::{deep, drills};
+use crate::upkeep::{deep, drills, wal};
 
 /// After so many objects that could not be fetched in time, the rest is not tried: each would
 /// take the store's whole deadline.
@@ -63,6 +64,8 @@ pub struct Work {
     pub findings: Findings,
     /// Rate, progress, stop.
     pub meter: Meter,
+    /// Opens WAL, where everything is decoded.
+    pub wal_opener: Option<WalOpener>,
     /// Objects that were read to their end.
     pub checked: AtomicU64,
     /// Their bytes.
@@ -84,22 +87,34 @@ pub async fn run(
     let origin = repository.origin().await?;
     let Request { snapshots, tenant, trust, .. } = &request;
     let scope = survey(&repository, &origin, trust, snapshots, tenant.as_ref(), &findings).await?;
-    let drills = match snapshots.is_empty() && tenant.is_none() {
-        true => drills::check(&repository, trust, &scope.listed, &findings, &cancel).await,
-        false => drills::Drills::default(),
-    };
+    let (mut drills, mut wal) = (drills::Drills::default(), Vec::new());
+    if snapshots.is_empty() && tenant.is_none() {
+        drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
+        wal = wal::tasks(repository.instance(), &scope.listed, &findings);
+    }
     let mut tasks = tasks(&scope);
-    let all = tasks.len() as u64;
+    let all = (tasks.len() + wal.len()) as u64;
     if let Some(percent) = request.sample_percent {
         tasks = sample(&repository, &scope, tasks, percent);
+        wal = wal::sample(wal, percent);
     }
-    progress.stage(format!("{} objects", tasks.len()));
-    progress.set_bytes_total(tasks.iter().map(|task| task.object.bytes).sum());
+    progress.stage(format!("{} objects", tasks.len() + wal.len()));
+    let bytes: u64 = tasks.iter().map(|task| task.object.bytes).sum();
+    progress.set_bytes_total(bytes + wal.iter().map(|task| task.bytes).sum::<u64>());
+    let wal_opener = request.identities.as_ref().map(|identities| WalOpener {
+        origin: origin.clone(),
+        identities: identities.clone(),
+        trusted: match trust {
+            Trust::Keys(keys) => Some(keys.clone()),
+            Trust::Anyone => None,
+        },
+    });
     let work = Arc::new(Work {
         runtime: Handle::current(),
         meter: Meter::new(request.bytes_per_second_max, progress, cancel.clone()),
         scope,
         findings,
+        wal_opener,
         checked: AtomicU64::new(0),
         checked_bytes: AtomicU64::new(0),
         files: AtomicU64::new(0),
@@ -108,9 +123,12 @@ pub async fn run(
     });
     let (shared, workers, identities) = (work.clone(), request.workers, request.identities);
     let deep = identities.is_some();
-    tokio::task::spawn_blocking(move || match identities {
-        Some(identities) => deep::check(&shared, tasks, &identities, workers),
-        None => each(&shared, tasks, workers, |task| shared.check(task)),
+    tokio::task::spawn_blocking(move || {
+        match identities {
+            Some(identities) => deep::check(&shared, tasks, &identities, workers),
+            None => each(&shared, tasks, workers, |task| shared.check(task)),
+        }
+        each(&shared, wal, workers, |task| shared.check_wal(task));
     })
     .await
     .map_err(|e| Error::new(Kind::Internal, "a thread of the check panicked").because(e))?;
@@ -227,27 +245,27 @@ impl Work {
 
     /// Counts a good object, and notes what is wrong with another.
     pub fn settle(&self, task: &Task, outcome: Result<()>) {
-        match outcome {
-            Ok(()) => {
-                self.count(task);
-            }
-            Err(e) if e.kind() == Kind::Interrupted => {}
-            Err(e) => {
-                if e.kind() == Kind::Unreachable {
-                    self.unreachable.fetch_add(1, Relaxed);
-                } else if matches!(e.kind(), Kind::Integrity | Kind::NotFound) {
-                    self.count(task); // it was looked at, and the answer is a bad one
-                }
-                let lost = self.scope.lost_with(&task.snapshot, &task.object.name);
-                self.findings.sort(&self.key(task), e, lost);
-            }
-        }
+        let lost = match &outcome {
+            Ok(()) => Vec::new(),
+            Err(_) => self.scope.lost_with(&task.snapshot, &task.object.name),
+        };
+        self.settle_object(&self.key(task), task.object.bytes, outcome.err(), lost);
     }
 
-    fn count(&self, task: &Task) {
-        self.checked.fetch_add(1, Relaxed);
-        self.checked_bytes.fetch_add(task.object.bytes, Relaxed);
-        self.meter.progress().add_files(1);
+    /// The same, for an object of any kind.
+    pub fn settle_object(&self, key: &str, bytes: u64, error: Option<Error>, lost: Vec<SnapshotId>) {
+        // A bad answer is an answer: it was looked at.
+        let answered = |e: &Error| matches!(e.kind(), Kind::Integrity | Kind::NotFound | Kind::Signature);
+        if error.as_ref().is_none_or(answered) {
+            self.checked.fetch_add(1, Relaxed);
+            self.checked_bytes.fetch_add(bytes, Relaxed);
+            self.meter.progress().add_files(1);
+        }
+        let Some(e) = error.filter(|e| e.kind() != Kind::Interrupted) else { return };
+        if e.kind() == Kind::Unreachable {
+            self.unreachable.fetch_add(1, Relaxed);
+        }
+        self.findings.sort(key, e, lost);
     }
 
     /// Notes something that is wrong inside an object whose bytes are right.

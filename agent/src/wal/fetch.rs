@@ -4,7 +4,7 @@
 //! is said only when the store said so, and never where WAL lies beyond.
 
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::fetched::Fetched;
 use crate::archive::digest::{Hashing, Sha256};
 use crate::archive::seal::Identities;
 use crate::archive::wal::{WalName, WalOpener};
-use crate::archive::wal_page::SegmentHeader;
+use crate::archive::wal_page::{HEADER_BYTES, SegmentHeader};
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
@@ -83,7 +83,7 @@ async fn run(
     let reader = WalReader::new(repository, WalOpener { origin, identities, trusted });
     let staged = disk::staged_path(target);
     let mut out = disk::open_or_create(&staged)?;
-    let fetched = write(config, &reader, file, &mut out).await;
+    let fetched = write(config, &reader, file, target, &mut out).await;
     match fetched {
         Ok(Report::NotThere) => disk::remove_file(&staged).map(|()| Report::NotThere),
         Ok(report) => disk::publish(out, &staged, target).map(|()| report),
@@ -94,7 +94,13 @@ async fn run(
     }
 }
 
-async fn write(config: &Config, reader: &WalReader, file: WalFile, out: &mut File) -> Result<Report> {
+async fn write(
+    config: &Config,
+    reader: &WalReader,
+    file: WalFile,
+    target: &Path,
+    out: &mut File,
+) -> Result<Report> {
     let WalFile::Segment(segment) = file else {
         let names = list(reader, file).await?;
         if names.is_empty() {
@@ -104,10 +110,14 @@ async fn write(config: &Config, reader: &WalReader, file: WalFile, out: &mut Fil
     };
     let kept = Fetched::open(config, reader.repository().id());
     empty(out)?;
-    if kept.take(segment, out)? {
-        return Ok(Report::Whole);
+    match kept.take(segment, out) {
+        Ok(true) => return Ok(Report::Whole),
+        Ok(false) => {}
+        // a state directory of another user, say: the repository has it all the same
+        Err(e) => tracing::info!("what was fetched ahead cannot be used: {e:?}"),
     }
     let names = match list(reader, file).await? {
+        names if names.is_empty() && is_brought(segment, target) => return Ok(Report::NotThere),
         names if names.is_empty() => match after_a_gap(reader, segment).await? {
             names if names.is_empty() => return Ok(Report::NotThere),
             names => names,
@@ -137,6 +147,15 @@ async fn list(reader: &WalReader, file: WalFile) -> Result<Vec<WalName>> {
     let names: Vec<WalName> = list.objects.into_iter().map(|object| object.name).collect();
     contradiction(&names)?;
     Ok(names)
+}
+
+/// Whether the segment itself lies in the `pg_wal` that it is wanted for: a base backup brought it, perhaps
+/// from before anything was archived. PostgreSQL takes it from there when it is not in the archive.
+fn is_brought(segment: SegmentName, target: &Path) -> bool {
+    let mut header = [0; HEADER_BYTES];
+    let file = disk::open(&target.with_file_name(segment.to_string())).ok();
+    let read = file.and_then(|mut file| file.read_exact(&mut header).ok());
+    read.is_some() && SegmentHeader::parse(&header).and_then(|header| header.check_name(segment)).is_ok()
 }
 
 /// A missing segment whose successor is there: it may be on its way, else it is a gap.

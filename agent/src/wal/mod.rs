@@ -4,6 +4,7 @@ pub mod fetch;
 mod fetched;
 pub mod push;
 mod pushed;
+pub mod status;
 pub mod stream;
 
 use std::path::PathBuf;

@@ -58,7 +58,7 @@ async fn run(config: &Config, path: &Path) -> Result<Report> {
         None => repository.origin().await?,
     };
     let pushed = Pushed::open(config, repository.id());
-    if pushed.take(&source)? {
+    if pushed.take(&source) {
         return Ok(Report { put: Put::WasThere, along: 0 });
     }
     let writer = super::writer(config, repository, origin, keys);

@@ -28,10 +28,12 @@ impl Pushed {
     }
 
     /// [`Pushed::holds`], and forgets it.
-    pub fn take(&self, source: &Source) -> Result<bool> {
+    pub fn take(&self, source: &Source) -> bool {
         let held = self.holds(source);
-        disk::remove_file(&self.file(source))?;
-        Ok(held)
+        if held && let Err(e) = disk::remove_file(&self.file(source)) {
+            tracing::info!("{} stays noted as pushed: {e:?}", source.file);
+        }
+        held
     }
 
     /// Remembers that this is durable in the repository.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, waits and listens by itself
 
 mod least_privilege;
+mod status;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -107,6 +108,6 @@ fn without_a_line_it_says_what_to_write() {
     site.edit("[schedule]", "[schedule]\nbackup = \"61 * * * *\"");
     site.run(&["agent"]).run().exits(4).says("schedule.backup").says("crontab line");
     site.edit("\"61 * * * *\"", "\"1 * * * *\"");
-    site.edit("[agent]", "[agent]\nlisten = \"0.0.0.0:9345\"");
+    site.edit("listen = \"off\"", "listen = \"0.0.0.0:9345\"");
     site.run(&["agent"]).run().exits(4).says("loopback");
 }

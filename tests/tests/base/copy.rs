@@ -34,6 +34,16 @@ impl Copied {
         &self.data
     }
 
+    /// The directory of the server's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.socket.borrow().clone()
+    }
+
+    /// Gives what was laid out there to the server's user.
+    pub fn own(&self) {
+        Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(&self.data).run();
+    }
+
     fn as_postgres(&self, program: &str) -> Program {
         let user = if rustix::process::geteuid().is_root() { "postgres" } else { "nobody-else" };
         let bin = self.bin.borrow().join(program);
@@ -117,5 +127,8 @@ impl Copied {
 impl Drop for Copied {
     fn drop(&mut self) {
         self.stop();
+        if self.socket.borrow().as_path() != self.dir.path() {
+            let _ = std::fs::remove_dir_all(self.socket.borrow().as_path()); // made by `restore --start`
+        }
     }
 }

@@ -7,7 +7,7 @@ use lifeboat_tests::damage;
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, Options, Program};
 
-use crate::contents::{bases, check_pages, index, lay_out, manifest, text};
+use crate::contents::{bases, check_pages, index, lay_out, manifest, snapshots, text};
 use crate::copy::Copied;
 
 /// A table whose rows tell whether any is missing: `n` counts up without gaps.
@@ -133,6 +133,23 @@ fn incrementals_store_what_changed_and_any_of_them_is_whole() {
         (1, Some("it was asked for"))
     );
     site.run(&["verify"]).run().ok();
+    let deep = ["verify", "--deep", "--identity", "lifeboat-identity.txt"];
+    site.run(&deep).run().ok();
+    let list = site.run(&["list", "--kind", "base"]).run().ok().stdout;
+    assert!(list.contains("incremental, timeline 1, from ") && list.contains("full, timeline 1"), "{list}");
+    site.run(&["show", unchanged["manifest"]["id"].as_str().unwrap()]).run().ok();
+    // damage to the full one is damage to what builds upon it, and to nothing else
+    let id = |report: &serde_json::Value| report["manifest"]["id"].as_str().unwrap().to_owned();
+    let pack = snapshots(&site).join(id(&full)).join("packs/000000.tar.zst.age");
+    damage::flip_bit(&pack, std::fs::metadata(&pack).unwrap().len() * 4);
+    for args in [&["verify"][..], &deep] {
+        let outcome = site.run(args).arg("--json").run().exits(10);
+        let said = outcome.json().to_string();
+        for lost in [&full, &unchanged, &changed] {
+            assert!(said.contains(&id(lost)), "{} in {said}", id(lost));
+        }
+        assert!(!said.contains(&id(&asked)), "{said}");
+    }
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod contents;
 mod copy;
 mod full;
 mod restore;
+mod standby;

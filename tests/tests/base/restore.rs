@@ -28,22 +28,34 @@ impl Archiving {
         let cluster = Cluster::with(Options { settings, ..Options::default() });
         let site = Site::local(&cluster);
         Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(site.path("")).run();
-        let lifeboat = bin_dir().join("lifeboat");
-        let push = format!("{} --config {} wal push %p", lifeboat.display(), site.config().display());
-        cluster.psql("postgres", &format!("alter system set archive_command = '{push}'"));
-        cluster.psql("postgres", "select pg_reload_conf()");
-        Archiving { cluster, site }
+        let archiving = Archiving { cluster, site };
+        archiving.archive_by_push();
+        archiving
     }
 
-    /// `lifeboat` as the server's own user: what it writes, archive_command must be able to add to.
-    pub fn lifeboat(&self, args: &[&str]) -> Program {
+    /// From now on.
+    pub fn archive_by_push(&self) {
+        let (lifeboat, config) = (bin_dir().join("lifeboat"), self.site.config());
+        let push = format!("{} --config {} wal push %p", lifeboat.display(), config.display());
+        self.cluster.psql("postgres", &format!("alter system set archive_command = '{push}'"));
+        self.cluster.psql("postgres", "select pg_reload_conf()");
+    }
+
+    /// A program run as the server's own user.
+    pub fn as_server(&self, program: impl Into<std::ffi::OsString>) -> Program {
+        let program = program.into();
         let program = match rustix::process::geteuid().is_root() {
             true => Program::at("/usr/bin/setpriv".into())
                 .args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"])
-                .arg(bin_dir().join("lifeboat")),
-            false => Program::lifeboat(),
+                .arg(program),
+            false => Program::at(program.into()),
         };
-        program.cwd(self.site.path("")).args(args.to_vec()).limit(LIMIT)
+        program.cwd(self.site.path("")).limit(LIMIT)
+    }
+
+    /// `lifeboat` as that user: what it writes, archive_command must be able to add to.
+    pub fn lifeboat(&self, args: &[&str]) -> Program {
+        self.as_server(bin_dir().join("lifeboat")).args(args.to_vec())
     }
 
     pub fn base(&self) -> Value {
@@ -185,7 +197,8 @@ fn what_cannot_be_reached_is_refused_before_anything_is_touched() {
     let wal = archiving.site.path("repo/instances/prod/wal/00000001");
     std::fs::rename(wal.join(&next), &away).unwrap();
     refused(&["--to-lsn", &later.lsn], &["WAL is stored up to"]);
-    let plan = archiving.restore(&copied, &["--dry-run"]).run().ok();
+    refused(&[], &["is not stored, only what lies before that can be reached"]);
+    let plan = archiving.restore(&copied, &["--to-lsn", &inside.lsn, "--dry-run"]).run().ok();
     assert!(plan.stdout.contains("is not stored: what came after it is out of reach"), "{plan}");
     assert!(!copied.data_dir().exists(), "{gap}");
     std::fs::rename(&away, wal.join(&next)).unwrap();
@@ -269,4 +282,26 @@ fn tablespaces_go_where_they_are_sent() {
     assert_eq!(place, to.path().join("north").display().to_string());
     drop(copied);
     assert_eq!(cluster.psql("postgres", "select count(*) from far"), "1010");
+}
+
+#[test]
+fn a_base_backup_from_before_the_first_archived_segment_leads_into_the_archive() {
+    let archiving = Archiving::start();
+    let cluster = &archiving.cluster;
+    ledger(cluster, "shop");
+    cluster.psql("postgres", "alter system set archive_command = '/bin/true'");
+    cluster.psql("postgres", "select pg_reload_conf()");
+    step(cluster, 0);
+    let base = archiving.base();
+    // what was written until now is in no archive
+    let stop_lsn = base["base"]["stop_lsn"].as_str().unwrap();
+    let of_base = cluster.psql("postgres", &format!("select pg_walfile_name('{stop_lsn}')"));
+    let dropped = format!("select coalesce(last_archived_wal, '') >= '{of_base}' from pg_stat_archiver");
+    wait_until("its WAL is dropped", || cluster.psql("postgres", &dropped) == "t");
+    archiving.archive_by_push();
+    let after = step(cluster, 1);
+    archiving.archive();
+    assert!(!archiving.site.path("repo/instances/prod/wal/00000001").join(&of_base).exists());
+    let (copied, _) = archiving.started(&[]);
+    assert_eq!(copied.psql("shop", DIGEST), after.ledger);
 }

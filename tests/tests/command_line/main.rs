@@ -401,6 +401,7 @@ fn doctor_finds_a_server_its_tools_and_its_tenants() {
 #[test]
 fn doctor_looks_at_the_repository() {
     let site = Site::with_init(&["--recipient", RECIPIENT]);
+    let description = fs::read(site.path("lifeboat-repository/lifeboat.json")).unwrap();
     let s3 = S3::start();
     let s3_checks = |name: &str| {
         let env: Vec<(String, String)> = s3.env();
@@ -417,7 +418,7 @@ fn doctor_looks_at_the_repository() {
     let found = s3_checks("repository");
     assert!(found[0].0 == "fail" && found[0].1.contains("is not initialised"), "{found:?}");
     fs::create_dir_all(s3.object("odoo/lifeboat.json").parent().unwrap()).unwrap();
-    fs::write(s3.object("odoo/lifeboat.json"), "{}").unwrap();
+    fs::write(s3.object("odoo/lifeboat.json"), &description).unwrap();
     assert_eq!(s3_checks("repository")[0].0, "ok");
     assert_eq!(s3_checks("overwriting")[0].0, "ok");
     assert_eq!(s3.keys("odoo/probes"), [""; 0], "the probe is removed again");
@@ -428,7 +429,25 @@ fn doctor_looks_at_the_repository() {
     fs::create_dir(&elsewhere).unwrap();
     assert!(local("repository")[0].1.contains("is not initialised"));
     fs::write(elsewhere.join("lifeboat.json"), "{}").unwrap();
+    assert!(local("repository")[0].1.contains("cannot be read"));
+    fs::write(elsewhere.join("lifeboat.json"), &description).unwrap();
     assert_eq!((local("repository")[0].0.as_str(), local("overwriting")[0].0.as_str()), ("ok", "ok"));
+}
+
+#[test]
+fn a_repository_of_a_newer_format_is_left_alone() {
+    let site = Site::with_init(&["--recipient", RECIPIENT]);
+    let file = site.path("lifeboat-repository/lifeboat.json");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("\"format\": 1"), "{text}");
+    set_mode(&file, 0o600);
+    fs::write(&file, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+    for command in
+        [&["list"][..], &["verify"], &["status"], &["backup"], &["restore", "--tenant", "shop", "--yes"]]
+    {
+        site.run(command).run().exits(9).says("has format 2; this program reads format 1");
+    }
+    assert!(site.doctor("repository", &[])[0].1.contains("has format 2"));
 }
 
 #[test]

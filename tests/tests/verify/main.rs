@@ -10,6 +10,7 @@ mod place;
 mod reach;
 mod remote;
 mod show;
+mod wal;
 
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a failing test panics
 
 mod archive;
+mod break_glass;
 mod commands;
+mod login;
 mod recovered;
 mod streaming;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lifeboat_tests::faults::on;
 use lifeboat_tests::filestore::Seeded;
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, Options, Running, S3};
+use lifeboat_tests::{Cluster, Options, Program, Running, S3};
 use rustix::process::Signal;
 
 use crate::recovered::{base_copy, digest, hand_over, recover, recover_with, restore_command, wait_for};
@@ -20,8 +20,13 @@ fn streaming_cluster() -> Cluster {
     Cluster::with(Options { settings, ..Options::default() })
 }
 
-fn agent(site: &Site) -> Running {
-    site.run(&["agent"]).limit(Duration::from_secs(300)).spawn()
+pub fn program(site: &Site) -> Program {
+    let on = [("LIFEBOAT_WAL_STREAM", "true"), ("LIFEBOAT_AGENT_LISTEN", "off")];
+    site.run(&["agent"]).envs(on).limit(Duration::from_secs(300))
+}
+
+pub fn agent(site: &Site) -> Running {
+    program(site).spawn()
 }
 
 fn set(cluster: &Cluster, name: &str, value: &str) {
@@ -29,13 +34,13 @@ fn set(cluster: &Cluster, name: &str, value: &str) {
     cluster.psql("postgres", "select pg_reload_conf()");
 }
 
-fn streams(cluster: &Cluster) -> bool {
+pub fn streams(cluster: &Cluster) -> bool {
     let sql = "select count(*) from pg_stat_replication where application_name = 'lifeboat' and state = 'streaming'";
     cluster.try_psql("postgres", sql).is_ok_and(|count| count == "1")
 }
 
 /// Waits until everything that is written now is durable in the repository.
-fn stored(cluster: &Cluster) {
+pub fn stored(cluster: &Cluster) {
     let lsn = cluster.psql("postgres", "select pg_current_wal_insert_lsn()");
     let sql = format!(
         "select coalesce(bool_or(flush_lsn >= '{lsn}'), false) from pg_stat_replication where application_name = 'lifeboat'"
@@ -62,6 +67,16 @@ fn what_was_committed_comes_back_within_a_segment_and_across_many() {
     );
     cluster.psql("postgres", "insert into t values (0, 'the last one')");
     stored(&cluster);
+    let status = site
+        .run(&["wal", "status", "--json", "--behind-max", "5s"])
+        .env("LIFEBOAT_WAL_STREAM", "true")
+        .run()
+        .ok()
+        .json();
+    assert_eq!(status["server"]["timeline"], "00000001", "{status}");
+    assert!(status["server"]["behind_bytes"].as_u64().unwrap() < 100_000, "{status}");
+    assert_eq!(status["server"]["slot"]["status"], "reserved", "{status}");
+    assert_eq!(status["timelines"][0]["ranges"].as_array().unwrap().len(), 1, "{status}");
     let before = digest(&cluster, "t");
     cluster.kill9();
     running.signal(Signal::TERM);
@@ -220,7 +235,7 @@ fn another_cluster_another_agent_and_a_lost_slot_are_told() {
     wait_for("the agent streams", || streams(&cluster));
     agent(&site).finish().exits(15).says("on this host");
     let elsewhere = site.path("elsewhere");
-    let second = site.run(&["agent"]).env("LIFEBOAT_STATE_DIR", elsewhere.to_str().unwrap());
+    let second = program(&site).env("LIFEBOAT_STATE_DIR", elsewhere.to_str().unwrap());
     second.run().exits(15).says("is held by");
     running.signal(Signal::TERM);
     running.finish().ok();
@@ -237,6 +252,11 @@ fn another_cluster_another_agent_and_a_lost_slot_are_told() {
     cluster.psql("postgres", "checkpoint");
     assert_eq!(cluster.psql("postgres", "select wal_status from pg_replication_slots"), "lost");
     agent(&site).finish().exits(3).says("is lost");
+    let status = site.run(&["wal", "status"]).run().exits(3);
+    assert!(status.stdout.contains("problem: slot lifeboat is lost"), "{status}");
+    cluster.stop();
+    site.run(&["wal", "status"]).run().exits(3).says("cannot connect");
+    site.run(&["wal", "status", "--offline"]).run().ok();
 
     let other = streaming_cluster();
     site.set("LIFEBOAT_POSTGRES_HOST", other.host());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Check;
 use crate::config::Config;
+use crate::repository::Repository;
 use crate::store::{Store, StoreOptions};
 
 /// A person waits for the answer, so fewer and shorter tries than a backup makes.
@@ -34,6 +35,9 @@ pub async fn checks(config: &Config) -> Vec<Check> {
     if marker.is_none() {
         let text = format!("{} can be reached and is not initialised: it holds no {MARKER}", store.url());
         return vec![Check::fail(NAME, text, "correct repository.url, or create one with lifeboat init")];
+    }
+    if let Err(error) = Repository::open(store.clone(), config.instance.clone()).await {
+        return vec![Check::error(NAME, &error)];
     }
     let mut checks = vec![Check::ok(NAME, format!("{} can be reached and is initialised", store.url()))];
     if config.signing.key_file.is_some() {

@@ -8,12 +8,13 @@ use postgres_protocol::message::frontend;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::stream::Streaming;
+use super::tls;
 use super::wire::{Incoming, Socket, Wire, code_of};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, SlotName, TimelineId};
-use crate::postgres::connect::{PostgresOptions, Tls};
+use crate::postgres::connect::PostgresOptions;
 use crate::postgres::password;
 
 /// A connection that streams nothing yet.
@@ -230,13 +231,9 @@ async fn open(options: &PostgresOptions, place: &str) -> Result<Box<dyn Socket>>
         let path = dir.join(format!(".s.PGSQL.{}", options.port));
         return Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?));
     }
-    if !matches!(options.tls, Tls::Disable | Tls::Prefer) {
-        return Err(Error::new(Kind::Config, "replication over TLS is not there yet")
-            .next("reach the server over its unix socket, or a tunnel, with postgres.tls = \"disable\""));
-    }
     let socket = TcpStream::connect((options.host_text(), options.port)).await.map_err(failed)?;
     socket.set_nodelay(true).map_err(failed)?;
-    Ok(Box::new(socket))
+    tls::secure(options, socket, place).await
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod connect;
 mod slot;
 mod stream;
+mod tls;
 mod wire;
 
 pub use connect::{Replication, System};

@@ -1,12 +1,14 @@
 //! What the server says of a replication slot.
 
+use serde::Serialize;
+
 use crate::error::Result;
 use crate::names::Lsn;
 use crate::names::wal::SlotName;
 use crate::postgres::session::{Session, column};
 
 /// A slot as `pg_replication_slots` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SlotState {
     /// Whether it is a physical one.
     pub physical: bool,

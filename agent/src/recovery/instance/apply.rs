@@ -89,6 +89,7 @@ impl Prepared {
                 format!("{CONTROL_FILE} is not that of the cluster that was backed up"),
             ));
         }
+        self.make_sparse()?;
         progress.stage("recovery settings");
         self.write_settings()?;
         progress.stage("sync");
@@ -102,6 +103,17 @@ impl Prepared {
         }
         disk::remove_file(&dir.join(MARKER_FILE))?;
         disk::sync_parent(&dir.join(MARKER_FILE))
+    }
+
+    /// The files of other databases: their size, and nothing in them.
+    fn make_sparse(&self) -> Result<()> {
+        for file in self.narrowed.iter().flat_map(|narrowed| &narrowed.sparse) {
+            let path = self.plan.data_dir.join(unescaped(self.wanted.path(file))?);
+            let out = disk::open_or_create(&path)?;
+            out.set_len(file.bytes).map_err(|e| Error::file("make", &path, e))?;
+            disk::give(&out, &path, u32::from(file.mode), self.owner_pair())?;
+        }
+        Ok(())
     }
 
     fn make_directories(&self) -> Result<()> {

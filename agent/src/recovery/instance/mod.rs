@@ -5,6 +5,7 @@ pub mod account;
 pub mod apply;
 mod choose;
 mod extract;
+pub mod narrow;
 pub mod plan;
 mod reach;
 pub mod settings;
@@ -21,6 +22,7 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::names::wal::TimelineId;
+use crate::recovery::instance::narrow::Only;
 use crate::recovery::instance::target::{Action, Target};
 use crate::repository::snapshots::Trust;
 
@@ -38,6 +40,8 @@ pub struct Request {
     pub target: Target,
     /// What happens there.
     pub action: Action,
+    /// One database, into a scratch directory: settings are those of a copy that is thrown away.
+    pub only: Option<Only>,
     /// The timeline to follow; the newest where `None`.
     pub timeline: Option<TimelineId>,
     /// This base backup only.

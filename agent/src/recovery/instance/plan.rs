@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::archive::base::{CONTROL_FILE, ClusterLayout, LAYOUT_NAME, Tablespace};
+use crate::archive::base::{BaseFacts, CONTROL_FILE, ClusterLayout, LAYOUT_NAME, Tablespace};
 use crate::archive::manifest::Manifest;
 use crate::archive::seal::Identities;
 use crate::clock::{self, Timestamp, span_text};
@@ -19,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::{Lsn, SnapshotId, bytes_text};
 use crate::recovery::FileOwner;
 use crate::recovery::instance::choose::{Chosen, choose};
+use crate::recovery::instance::narrow::Narrowed;
 use crate::recovery::instance::settings::{self, Recovery};
 use crate::recovery::instance::target::Target;
 use crate::recovery::instance::wanted::Wanted;
@@ -100,14 +101,26 @@ pub struct InstancePlan {
 pub struct Prepared {
     /// The plan.
     pub plan: InstancePlan,
-    pub(super) repository: Repository,
-    pub(super) manifests: HashMap<SnapshotId, Manifest>,
-    pub(super) identities: Arc<Identities>,
+    pub(in crate::recovery) repository: Repository,
+    pub(in crate::recovery) manifests: HashMap<SnapshotId, Manifest>,
+    pub(in crate::recovery) identities: Arc<Identities>,
     pub(super) wanted: Wanted,
-    pub(super) layout: ClusterLayout,
+    pub(in crate::recovery) layout: ClusterLayout,
+    pub(in crate::recovery) narrowed: Option<Narrowed>,
     pub(super) recovery: Recovery,
     pub(super) workers: usize,
     pub(super) owner: Option<FileOwner>,
+}
+
+impl Prepared {
+    /// The base backup's own facts.
+    pub fn facts(&self) -> Result<&BaseFacts> {
+        let manifest = self.manifests.get(&self.plan.snapshot);
+        manifest.map_or_else(
+            || Err(Error::new(Kind::Integrity, "a base backup that does not name itself in its chain")),
+            Manifest::base_facts,
+        )
+    }
 }
 
 /// Finds the backup, reads its index (so a wrong identity shows now), and looks at the target.
@@ -126,7 +139,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         manifests.insert(id.clone(), found);
     }
     let identities = Arc::new(request.identities.clone());
-    let (wanted, layout) = {
+    let (mut wanted, layout) = {
         let (repository, base, identities) = (repository.clone(), base.clone(), identities.clone());
         let read = move || {
             let runtime = Handle::current();
@@ -137,12 +150,17 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
             .await
             .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading the index panicked").because(e)))?
     };
+    let maintenance = &config.postgres.maintenance_database;
+    let narrowed = request.only.as_ref().map(|only| only.narrow(&mut wanted, &layout, maintenance));
     let data_dir =
         std::path::absolute(&request.data_dir).map_err(|e| Error::file("find", &request.data_dir, e))?;
     let owner = account::owner(&data_dir, request.os_user.as_deref())?;
     let goes_on =
         check_place(&data_dir, &base.id, || "choose another directory, or move away what is there".into())?;
-    let tablespaces = place_tablespaces(&base, &request.tablespaces, &data_dir)?;
+    let tablespaces = match narrowed {
+        Some(_) => scratch_tablespaces(&facts.tablespaces, &data_dir),
+        None => place_tablespaces(&base, &request.tablespaces, &data_dir)?,
+    };
     let packs: std::collections::BTreeSet<(u32, u32)> = wanted
         .files()
         .iter()
@@ -179,7 +197,9 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
             facts.bad_page_count, base.id
         ));
     }
-    warnings.push("nothing is neutralized: as soon as an Odoo opens its databases, mail, scheduled jobs, payments and deliveries are live".into());
+    if narrowed.is_none() {
+        warnings.push("nothing is neutralized: as soon as an Odoo opens its databases, mail, scheduled jobs, payments and deliveries are live".into());
+    }
     let plan = InstancePlan {
         repository: repository.store().url().to_owned(),
         instance: repository.instance().to_string(),
@@ -198,15 +218,17 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         goes_on,
         tablespaces,
         owner: owner.map(|owner| (owner.uid, owner.gid)),
-        files: facts.files,
-        bytes: facts.bytes,
+        files: wanted.files().len() as u64,
+        bytes: wanted.bytes,
         fetch_bytes,
         wal_bytes,
-        estimate_seconds: 5 + facts.bytes / FILE_BYTES_PER_SECOND + wal_bytes / WAL_BYTES_PER_SECOND,
+        estimate_seconds: 5 + wanted.bytes / FILE_BYTES_PER_SECOND + wal_bytes / WAL_BYTES_PER_SECOND,
         restore_command: restore_command.clone(),
         warnings,
     };
-    let needed = plan.bytes + plan.files * 2048; // blocks are filled up to 4 KiB, on average by half
+    // Blocks are filled up to 4 KiB, on average by half; replay fills what was left empty.
+    let filled = if narrowed.is_some() { plan.wal_bytes } else { 0 };
+    let needed = plan.bytes + plan.files * 2048 + filled;
     if plan.free_bytes < needed && !goes_on {
         let (needed, free) = (bytes_text(needed), bytes_text(plan.free_bytes));
         let what =
@@ -219,9 +241,21 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         timeline: reach.map(|reach| reach.timeline),
         restore_command,
         keep_archiving: request.keep_archiving,
+        scratch: narrowed.is_some(),
     };
     let workers = config.restore.workers;
-    Ok(Prepared { plan, repository, manifests, identities, wanted, layout, recovery, workers, owner })
+    Ok(Prepared {
+        plan,
+        repository,
+        manifests,
+        identities,
+        wanted,
+        layout,
+        narrowed,
+        recovery,
+        workers,
+        owner,
+    })
 }
 
 fn read_layout(
@@ -266,6 +300,17 @@ fn place_tablespaces(
         placed.push(TablespacePlan { oid: *oid, name: name.clone(), was: was.clone(), location });
     }
     Ok(placed)
+}
+
+/// Beside the scratch data directory: production's own places are left alone.
+fn scratch_tablespaces(tablespaces: &[Tablespace], data_dir: &Path) -> Vec<TablespacePlan> {
+    let place = |t: &Tablespace| TablespacePlan {
+        oid: t.oid,
+        name: t.name.clone(),
+        was: t.location.clone(),
+        location: data_dir.with_file_name(format!("tablespace-{}", t.oid)),
+    };
+    tablespaces.iter().map(place).collect()
 }
 
 /// Whether an earlier try of the same restore was at it.

@@ -89,7 +89,14 @@ pub fn reach(
 /// Why a base backup does not serve a target; `None` where it does.
 pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Target) -> Option<String> {
     match target {
-        Target::Immediate | Target::Latest | Target::RestorePoint(_) => None,
+        // Recovery would come to the gap and stop there, undecided.
+        Target::Latest => reach.gap_until.map(|gap| {
+            format!(
+                "WAL from {} to {gap} is not stored, only what lies before that can be reached",
+                reach.end
+            )
+        }),
+        Target::Immediate | Target::RestorePoint(_) => None,
         Target::Lsn(lsn) if *lsn < facts.stop_lsn => {
             Some(format!("it is consistent from {} on", facts.stop_lsn))
         }
@@ -161,7 +168,8 @@ mod tests {
         assert_eq!(obstacle(Target::Lsn(Lsn(5 * SEGMENT - 1))), None);
         assert!(obstacle(Target::Time(at(49))).is_some() && obstacle(Target::Time(at(201))).is_some());
         assert_eq!(obstacle(Target::Time(at(150))), None);
-        assert_eq!(obstacle(Target::Latest), None);
+        assert!(obstacle(Target::Latest).unwrap().contains("is not stored"));
+        assert_eq!(obstacle(Target::Immediate), None);
     }
 
     #[test]

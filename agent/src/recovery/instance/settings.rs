@@ -28,7 +28,33 @@ pub struct Recovery {
     pub restore_command: String,
     /// Whether the archive settings of the backup stay.
     pub keep_archiving: bool,
+    /// Whether it is thrown away in the end.
+    pub scratch: bool,
 }
+
+/// Of a copy that is thrown away: it takes little memory beside production, does nothing but
+/// recover and answer us, and touches nothing outside. References to pages that were left empty
+/// are told, not fatal: whoever started it reads them.
+const SCRATCH: [(&str, &str); 18] = [
+    ("shared_buffers", "128MB"),
+    ("huge_pages", "off"),
+    ("fsync", "off"),
+    ("full_page_writes", "off"),
+    ("autovacuum", "off"),
+    ("max_logical_replication_workers", "0"),
+    ("shared_preload_libraries", ""),
+    ("session_preload_libraries", ""),
+    ("local_preload_libraries", ""),
+    ("temp_tablespaces", ""),
+    ("external_pid_file", ""),
+    ("archive_cleanup_command", ""),
+    ("recovery_end_command", ""),
+    ("restart_after_crash", "off"),
+    ("ignore_invalid_pages", "on"),
+    ("log_min_messages", "warning"),
+    ("lc_messages", "C"),
+    ("log_statement", "none"),
+];
 
 impl Recovery {
     /// The lines.
@@ -47,6 +73,9 @@ impl Recovery {
         }
         // Standbys of production do not follow a copy: its commits would wait for them for ever.
         lines.push(("synchronous_standby_names", String::new()));
+        if self.scratch {
+            lines.extend(SCRATCH.map(|(name, value)| (name, value.to_owned())));
+        }
         let text = lines.iter().map(|(name, value)| format!("{name} = {}\n", quoted(value)));
         "\n# lifeboat restore\n".to_owned() + &text.collect::<String>()
     }
@@ -98,6 +127,7 @@ mod tests {
             timeline: Some(TimelineId(3)),
             restore_command: "cp '/a b/%f' \"%p\"".into(),
             keep_archiving: false,
+            scratch: false,
         };
         let lines = recovery.lines();
         for line in [
@@ -110,6 +140,7 @@ mod tests {
         ] {
             assert!(lines.lines().any(|l| l == line), "{line} in {lines}");
         }
+        assert!(!lines.contains("ignore_invalid_pages"), "only a scratch copy may pass over pages: {lines}");
         let latest = Recovery { target: Target::Latest, keep_archiving: true, timeline: None, ..recovery };
         let lines = latest.lines();
         assert!(!lines.contains("recovery_target_action") && !lines.contains("archive_mode"), "{lines}");

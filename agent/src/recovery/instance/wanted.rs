@@ -115,6 +115,15 @@ impl Wanted {
         Ok(())
     }
 
+    /// Takes out the files whose path `out` names; [`Wanted::path`] still knows their paths.
+    pub fn take_out(&mut self, out: impl Fn(&str) -> bool) -> Vec<File> {
+        let files = std::mem::take(&mut self.files);
+        let (taken, kept): (Vec<File>, _) = files.into_iter().partition(|file| out(self.path(file)));
+        self.bytes -= taken.iter().map(|file| file.bytes).sum::<u64>();
+        self.files = kept;
+        taken
+    }
+
     /// All files, sorted by escaped path.
     pub fn files(&self) -> &[File] {
         &self.files

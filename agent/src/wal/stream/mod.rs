@@ -33,9 +33,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const GOOD_AFTER: Duration = Duration::from_secs(60);
 
 /// Streams until `cancel`: then it ends well. What can pass by itself (the server restarts, the
-/// store refuses for an hour) is waited out: WAL waits in the slot.
-///
-/// `holder` names the state directory whose lock the caller holds.
+/// store refuses for an hour) is waited out: WAL waits in the slot. `holder` names the state
+/// directory whose lock the caller holds.
 ///
 /// # Errors
 /// What does not pass by itself: a wrong cluster, a lost slot, other WAL under our name, another
@@ -46,66 +45,64 @@ pub async fn run(
     progress: Progress,
     cancel: &CancellationToken,
 ) -> Result<()> {
-    let keys = super::keys(config)?;
-    let repository = Repository::configured(config).await?;
-    let mut agent =
-        Agent { config, progress, writer: None, keys: Some(keys), repository: repository.clone() };
-    let lease = Lease::take_for_wal(&repository, holder).await?;
-    let watch = lease.watch();
-    let stop = cancel.child_token();
-    let (lost, stopped) = (watch.lost().clone(), stop.clone());
-    let _stops = AbortOnDropHandle::new(tokio::spawn(async move {
-        lost.cancelled().await;
-        stopped.cancel();
-    }));
-    let outcome = agent.keep_streaming(&stop).await;
-    lease.release().await;
-    match watch.error() {
-        Some(lost) => Err(lost.context("the right to stream the instance's WAL was lost")),
-        None => outcome,
+    super::keys(config)?; // so that a wrong one shows at once
+    let agent = Agent { config, holder, progress };
+    let mut backoff = BACKOFF_MIN;
+    loop {
+        let begun = clock::instant();
+        let error = match agent.leased(cancel).await {
+            Ok(()) => return Ok(()),
+            Err(_) if cancel.is_cancelled() => return Ok(()),
+            Err(e) if !passes(&e) => return Err(e),
+            Err(e) => e,
+        };
+        if begun.elapsed() > GOOD_AFTER {
+            backoff = BACKOFF_MIN;
+        }
+        let wait = clock::span_text(backoff);
+        tracing::warn!("streaming stopped, and begins again in {wait}; WAL waits in the slot: {error:?}");
+        agent.progress.note(format!("{}; WAL waits in the slot; again in {wait}", error.what()));
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            () = clock::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MAX),
+        }
     }
 }
 
 struct Agent<'a> {
     config: &'a Config,
+    holder: &'a str,
     progress: Progress,
-    repository: Repository,
-    /// Until the server has said whose WAL it is.
-    keys: Option<(crate::archive::seal::Recipients, crate::archive::signature::SigningKey)>,
-    writer: Option<WalWriter>,
 }
 
 impl Agent<'_> {
-    async fn keep_streaming(&mut self, cancel: &CancellationToken) -> Result<()> {
-        let mut backoff = BACKOFF_MIN;
-        loop {
-            let begun = clock::instant();
-            let error = match self.connected(cancel).await {
-                Ok(()) => return Ok(()),
-                Err(_) if cancel.is_cancelled() => return Ok(()),
-                Err(e) if !passes(&e) => return Err(e),
-                Err(e) => e,
-            };
-            if begun.elapsed() > GOOD_AFTER {
-                backoff = BACKOFF_MIN;
-            }
-            let wait = clock::span_text(backoff);
-            tracing::warn!("streaming stopped, and begins again in {wait}; WAL waits in the slot: {error:?}");
-            self.progress.note(format!("{}; WAL waits in the slot; again in {wait}", error.what()));
-            tokio::select! {
-                () = cancel.cancelled() => return Ok(()),
-                () = clock::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MAX),
-            }
+    /// One connection under one lease: while the store does not answer, the lease runs out too.
+    async fn leased(&self, cancel: &CancellationToken) -> Result<()> {
+        let repository = Repository::configured(self.config).await?;
+        let lease = Lease::take_for_wal(&repository, self.holder).await?;
+        let (watch, stop) = (lease.watch(), cancel.child_token());
+        let (lost, stopped) = (watch.lost().clone(), stop.clone());
+        let _watch = AbortOnDropHandle::new(tokio::spawn(async move {
+            lost.cancelled().await;
+            stopped.cancel();
+        }));
+        let outcome = self.connected(&repository, &stop).await;
+        let lost = watch.error();
+        lease.release().await;
+        match lost {
+            Some(e) => Err(e),
+            None => outcome,
         }
     }
 
     /// One connection, over all timelines that it leads through.
-    async fn connected(&mut self, cancel: &CancellationToken) -> Result<()> {
+    async fn connected(&self, repository: &Repository, cancel: &CancellationToken) -> Result<()> {
         let options = PostgresOptions::from(&self.config.postgres);
         let slot = &self.config.wal.slot;
         let mut replication = Replication::connect(&options, slot.as_str()).await?;
         let system = replication.system().await?;
-        let writer = self.writer(&system).await?;
+        let origin = repository.bind(Some(&system.identifier)).await?;
+        let writer = super::writer(self.config, repository.clone(), origin, super::keys(self.config)?);
         let mut place = self.place(&options, &mut replication, &system, &writer).await?;
         loop {
             let (timeline, lsn) = place;
@@ -138,15 +135,6 @@ impl Agent<'_> {
         }
     }
 
-    async fn writer(&mut self, system: &System) -> Result<WalWriter> {
-        // Each time: the server behind the address may have become another one.
-        let origin = self.repository.bind(Some(&system.identifier)).await?;
-        if let Some(keys) = self.keys.take() {
-            self.writer = Some(super::writer(self.config, self.repository.clone(), origin, keys));
-        }
-        self.writer.clone().ok_or_else(|| Error::new(Kind::Internal, "the agent has no writer"))
-    }
-
     /// Where to stream from: the slot's oldest WAL, on the timeline that it is of.
     async fn place(
         &self,
@@ -163,7 +151,7 @@ impl Agent<'_> {
             state = slot_state(&mut session, slot).await?;
             self.progress.note(format!("replication slot {slot} was made"));
             let from = state.as_ref().and_then(|state| state.restart).unwrap_or(system.flushed);
-            self.warn_of_gap(system, from).await?;
+            self.warn_of_gap(writer.repository(), system, from).await?;
         }
         session.close().await;
         let lsn = match &state {
@@ -190,8 +178,8 @@ impl Agent<'_> {
     }
 
     /// A new slot begins now: WAL that was written since the repository's end is not in it.
-    async fn warn_of_gap(&self, system: &System, from: Lsn) -> Result<()> {
-        let list = self.repository.wal_of_timeline(system.timeline).await?;
+    async fn warn_of_gap(&self, repository: &Repository, system: &System, from: Lsn) -> Result<()> {
+        let list = repository.wal_of_timeline(system.timeline).await?;
         let names: Vec<_> = list.objects.iter().map(|object| object.name).collect();
         let stored = windows(&names, system.segment_bytes);
         let end = stored.first().and_then(|timeline| timeline.ranges.last()).map(|range| range.end);

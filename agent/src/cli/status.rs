@@ -1,0 +1,189 @@
+//! `lifeboat status`.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::list::{TrustArgs, table};
+use super::{App, Done, print};
+use crate::archive::manifest::Manifest;
+use crate::catalog::runs::{Run, Runs};
+use crate::catalog::state::StateDir;
+use crate::clock::{self, Timestamp};
+use crate::config::{Config, units};
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::wal::{SegmentBytes, WalFile};
+use crate::repository::Repository;
+use crate::repository::snapshots::Found;
+use crate::repository::wal::coverage::{TimelineWindows, windows};
+use crate::upkeep::status::{self, InstanceStatus, Latest, Standing, TenantStatus};
+
+/// Show how each tenant stands: what would be lost if it were gone now, the worst first
+///
+/// Needs no identity and no PostgreSQL: it reads what is stored, and this host's record of scheduled
+/// runs. A tenant is known by its snapshots or by odoo.tenants. Exit code 3 where a tenant stands worse
+/// than it should, where WAL has a gap behind the newest base backup, or where a manifest is not believed.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  lifeboat status
+  lifeboat status --max-age 2h --json")]
+pub struct Args {
+    /// How old the newest restorable state of a tenant may be
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "26h")]
+    max_age: Duration,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = units::duration(text).map(Duration::from_millis);
+    parsed.ok_or_else(|| "it takes a duration such as 90min, 26h or 2d".to_owned())
+}
+
+/// Shows it.
+pub async fn run(args: Args, app: &App) -> Result<Done> {
+    let config = app.config()?;
+    let trust = args.trust.trust(&config)?;
+    let repository = Repository::configured(&config).await?;
+    let origin = repository.origin().await?;
+    let (mut manifests, mut not_believed) = (Vec::new(), Vec::new());
+    for (id, found) in repository.all_snapshots(&origin, &trust).await? {
+        match found {
+            Ok(Found::Snapshot(manifest)) => manifests.push(*manifest),
+            Ok(Found::Unfinished(_)) => {}
+            Err(e) => not_believed.push((id, e)),
+        }
+    }
+    let now = clock::now();
+    let wal = newest_wal(&repository, &manifests).await?;
+    let instance = status::instance(&manifests, wal.as_ref().map(|(windows, at)| (windows, *at)), now);
+    let tenants = status::tenants(&manifests, &config.odoo.tenants, &instance, now, args.max_age);
+    let runs = last_runs(&config).await?;
+    let bad = not_believed.iter().map(|(id, e)| json!({ "snapshot": id, "error": e.what() }));
+    let value = json!({
+        "instance": repository.instance(),
+        "repository": repository.store().url(),
+        "now": now,
+        "cluster": instance,
+        "tenants": tenants,
+        "runs": runs,
+        "not_believed": bad.collect::<Vec<_>>(),
+    });
+    app.print(&value, || text(&repository, &instance, &tenants, &runs))?;
+    for (id, e) in &not_believed {
+        print::err(&format!("not counted: {id}: {}", e.what()));
+    }
+    let well = tenants.iter().all(|tenant| tenant.standing == Standing::Ok)
+        && instance.bad_pages == 0
+        && instance.wal.as_ref().is_none_or(|wal| wal.broken.is_none())
+        && not_believed.is_empty();
+    if tenants.is_empty() && instance.base.is_none() {
+        return Err(Error::new(
+            Kind::NotFound,
+            format!("nothing is stored for instance {}", repository.instance()),
+        )
+        .next("lifeboat backup"));
+    }
+    Ok(if well { Done::Complete } else { Done::Incomplete })
+}
+
+/// What is stored of the newest timeline, and when its last object was.
+async fn newest_wal(
+    repository: &Repository,
+    manifests: &[Manifest],
+) -> Result<Option<(TimelineWindows, Timestamp)>> {
+    let Some(timeline) = repository.wal_timelines().await?.pop() else { return Ok(None) };
+    let list = repository.wal_of_timeline(timeline).await?;
+    let known = manifests.iter().rev().find_map(|manifest| Some(manifest.base.as_ref()?.wal_segment_bytes));
+    let segment_bytes = match known {
+        Some(bytes) => SegmentBytes::try_from(bytes)?,
+        None => {
+            crate::repository::wal::coverage::segment_bytes(list.objects.iter().map(|object| &object.name))
+        }
+    };
+    let segments = || list.objects.iter().filter(|object| matches!(object.name.file, WalFile::Segment(_)));
+    let stored_at = segments().map(|object| object.stored_at).max();
+    let windows = windows(segments().map(|object| &object.name), segment_bytes).pop();
+    Ok(windows.zip(stored_at))
+}
+
+/// The latest run of each scheduled job of this host; none where the agent never ran here.
+async fn last_runs(config: &Config) -> Result<Vec<Run>> {
+    let file = StateDir::runs_file_of(&config.state_dir, &config.instance);
+    if disk::metadata(&file)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut runs = Runs::open(&file).await?;
+    let mut all = Vec::new();
+    for job in runs.jobs().await? {
+        all.extend(runs.latest(&job, 1).await?);
+    }
+    runs.close().await?;
+    Ok(all)
+}
+
+fn text(
+    repository: &Repository,
+    instance: &InstanceStatus,
+    tenants: &[TenantStatus],
+    runs: &[Run],
+) -> String {
+    let mut out = format!("instance {} in {}\n", repository.instance(), repository.store().url());
+    if let Some(base) = &instance.base {
+        let bad = if instance.bad_pages > 0 {
+            format!("; {} BAD PAGES", instance.bad_pages)
+        } else {
+            String::new()
+        };
+        out += &format!("base backup  {} ago, {}{bad}\n", ago(base.age_seconds), base.snapshot);
+    }
+    if let Some(wal) = &instance.wal {
+        out += &format!(
+            "WAL          up to {} on timeline {}, stored {} ago\n",
+            wal.end,
+            wal.timeline,
+            ago(wal.age_seconds)
+        );
+        if let Some(why) = &wal.broken {
+            out += &format!("             BROKEN: {why}\n");
+        }
+    }
+    for run in runs {
+        let how = match (run.ended, run.exit_code) {
+            (None, _) => "running".to_owned(),
+            (Some(_), Some(0)) => "done".to_owned(),
+            (Some(_), Some(code)) => format!("FAILED with exit code {code}"),
+            (Some(_), None) => "FAILED: ended by a signal".to_owned(),
+        };
+        out += &format!("last {:<12} {how}, began {}\n", run.job, clock::text(run.began));
+    }
+    let head = ["TENANT", "STANDS", "LOST IF GONE NOW", "LAST DUMP", "LAST FILESTORE", "RELEASE"];
+    let mut rows = vec![head.map(str::to_owned)];
+    let when = |latest: &Option<Latest>| latest.as_ref().map_or("-".to_owned(), |l| clock::text(l.point));
+    for tenant in tenants {
+        let release = tenant.dump.as_ref().and_then(|dump| dump.release.as_ref());
+        rows.push([
+            tenant.tenant.to_string(),
+            match tenant.standing {
+                Standing::Ok => "ok".to_owned(),
+                Standing::Incomplete => format!("{} FILES MISSING", tenant.missing_files),
+                Standing::Late => "LATE".to_owned(),
+                Standing::Never => "NEVER BACKED UP".to_owned(),
+            },
+            tenant.rpo_seconds.map_or("everything".to_owned(), ago),
+            when(&tenant.dump),
+            when(&tenant.filestore),
+            release.map_or("-".to_owned(), ToString::to_string),
+        ]);
+    }
+    out + &table(&rows)
+}
+
+fn ago(seconds: u64) -> String {
+    if seconds == 0 {
+        return "0 s".to_owned();
+    }
+    clock::span_text(Duration::from_secs(seconds))
+}

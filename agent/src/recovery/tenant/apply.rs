@@ -1,0 +1,211 @@
+//! Applying the plan: scratch cluster, dump, its end; then the new database and its files as every
+//! restore makes them, published together.
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::config::Config;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::postgres::session::Session;
+use crate::progress::Progress;
+use crate::recovery::apply::{Stage, Stopwatch};
+use crate::recovery::database::{Compared, Fill, Silenced};
+use crate::recovery::filestore::{self, Staging};
+use crate::recovery::instance;
+use crate::recovery::instance::narrow::Only;
+use crate::recovery::instance::start::Started;
+use crate::recovery::plan::check_roles;
+use crate::recovery::tenant::files::Found;
+use crate::recovery::tenant::plan::{Prepared, TenantPlan};
+use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};
+use crate::recovery::tenant::scratch::{self, Scratch};
+
+/// Another database of the name is looked for once.
+const ROUNDS_MAX: u32 = 2;
+
+/// What was restored.
+#[derive(Debug, Serialize)]
+pub struct Restored {
+    /// The plan that was applied.
+    pub plan: TenantPlan,
+    /// Where replay ended, and the last commit before that.
+    pub recovered: Started,
+    /// Bytes of packs of the base backup that were fetched.
+    pub base_fetched_bytes: u64,
+    /// Files that the rows name and that are restored.
+    pub files: u64,
+    /// Their sizes added up.
+    pub file_bytes: u64,
+    /// Files that the rows name and no backup holds.
+    pub missing_files: Vec<String>,
+    /// Stages in the order in which they ended; some run beside each other.
+    pub stages: Vec<Stage>,
+    /// All of it.
+    pub seconds: f64,
+    /// The comparison with the scratch cluster.
+    pub baseline: Compared,
+    /// What neutralizing did.
+    pub neutralized: Option<Silenced>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// Restores what was planned.
+///
+/// # Errors
+/// Whatever failed; nothing is published then, and the scratch cluster is gone.
+pub async fn apply(
+    config: &Config,
+    prepared: Prepared,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Restored> {
+    let begun = clock::instant();
+    let plan = prepared.plan.clone();
+    if let Some(parent) = plan.work_dir.parent() {
+        disk::create_private_dir(parent)?;
+    }
+    scratch::clean(config).await?;
+    let lock_path = plan.work_dir.with_extension("lock");
+    let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
+        Error::new(Kind::Busy, format!("another restore of {} runs on this host", plan.database))
+            .because(format!("it holds the lock {}", lock_path.display()))
+            .next("wait for it to end")
+    })?;
+    let watch = Stopwatch::default();
+    let done = restore(config, prepared, progress, cancel, &watch).await;
+    // The dump cannot be used again: the next try recovers anew.
+    let cleared = disk::remove_tree(&plan.work_dir);
+    let mut restored = done?;
+    cleared?;
+    restored.stages = watch.stages();
+    restored.seconds = begun.elapsed().as_secs_f64();
+    Ok(restored)
+}
+
+async fn restore(
+    config: &Config,
+    prepared: Prepared,
+    progress: &Progress,
+    cancel: &CancellationToken,
+    watch: &Stopwatch,
+) -> Result<Restored> {
+    let Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir } =
+        prepared;
+    let recovery = Recovery {
+        config,
+        tenant: &request.tenant,
+        work_dir: &plan.work_dir,
+        server_tools: &server_tools,
+        tools: &tools,
+        progress,
+        cancel,
+        watch,
+    };
+    let (recovered, base_fetched_bytes) = recover(&recovery, base, base_request).await?;
+    let Recovered { started, baseline, files: names } = recovered;
+    let mut session = Session::maintenance(&postgres).await?;
+    check_roles(&mut session, request.owner.as_deref(), &baseline).await?;
+    session.close().await;
+    let Found { wanted, manifests, missing, warnings: passed_over } =
+        watch.time("find files", sources.find(&names)).await?;
+    let (files, file_bytes) = (wanted.files().len() as u64, wanted.bytes);
+    progress.set_bytes_total(base_fetched_bytes + file_bytes);
+    let fill = Fill {
+        database: &plan.database,
+        incomplete: &plan.incomplete_database,
+        owner: request.owner.as_deref().unwrap_or(&baseline.properties.owner),
+        by_owner: request.owner.as_deref(),
+        neutralize: plan.neutralize,
+        base_url: request.base_url.as_deref(),
+        work_dir: &plan.work_dir,
+        baseline: &baseline,
+        postgres: &postgres,
+        tools: &tools,
+        jobs: config.restore.jobs as u32,
+    };
+    let stop = cancel.child_token();
+    let stage = async {
+        let staged = match (&plan.filestore, &data_dir) {
+            (Some(plan), Some(data_dir)) => {
+                let (repository, identities) = (&sources.repository, &sources.identities);
+                let workers = config.restore.workers;
+                let staging = Staging { plan, data_dir, repository, identities, manifests, workers };
+                watch.time("fetch filestore", staging.run(|_| Ok(wanted), progress, &stop)).await
+            }
+            _ => Ok(()),
+        };
+        staged.inspect_err(|_| stop.cancel())
+    };
+    let rows = async { fill.load(progress, &stop, watch).await.inspect_err(|_| stop.cancel()) };
+    let loaded = match tokio::join!(rows, stage) {
+        (Err(a), Err(b)) => return Err(if a.kind() == Kind::Interrupted { b } else { a }),
+        (loaded, staged) => staged.and(loaded)?,
+    };
+    if cancel.is_cancelled() {
+        return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
+            .safe("running the same restore again is safe"));
+    }
+    if let Some(files) = &plan.filestore {
+        filestore::publish(files)?;
+    }
+    let refused = watch.time("publish", fill.publish()).await?;
+    if let Some(files) = &plan.filestore {
+        filestore::settle(files)?;
+    }
+    let warnings = [plan.warnings.clone(), loaded.warnings, passed_over, refused].concat();
+    Ok(Restored {
+        plan,
+        recovered: started,
+        base_fetched_bytes,
+        files,
+        file_bytes,
+        missing_files: missing,
+        stages: Vec::new(),
+        seconds: 0.0,
+        baseline: loaded.compared,
+        neutralized: loaded.silenced,
+        warnings,
+    })
+}
+
+/// Everything that needs the scratch cluster, and its end; and the bytes that were fetched for it.
+async fn recover(
+    recovery: &Recovery<'_>,
+    mut base: instance::plan::Prepared,
+    mut request: instance::Request,
+) -> Result<(Recovered, u64)> {
+    let mut fetched = 0;
+    for _ in 0..ROUNDS_MAX {
+        fetched += base.plan.fetch_bytes;
+        recovery.progress.set_bytes_total(fetched);
+        let scratch = Scratch::make(&base.plan.data_dir, recovery.work_dir, base.plan.owner)?;
+        let outcome = recovery.run(base).await;
+        let gone = scratch.destroy().await;
+        match outcome.map_err(without_scratch)? {
+            Outcome::Dumped(recovered) => {
+                gone?;
+                return Ok((*recovered, fetched));
+            }
+            Outcome::Another(oid) => {
+                gone?;
+                request.only = Some(Only::Oid(oid));
+                base = instance::plan::prepare(recovery.config, request.clone()).await?;
+            }
+        }
+    }
+    Err(Error::new(Kind::Internal, "two databases of the base backup have the tenant's name at the target"))
+}
+
+/// The error without what it says of files that are gone by now.
+fn without_scratch(e: Error) -> Error {
+    let mut out = Error::new(e.kind(), e.what()).because(e.causes().join("\n"));
+    if let Some(next) = e.next_text().filter(|next| !next.starts_with("see /")) {
+        out = out.next(next);
+    }
+    out.effect("nothing was published, and the scratch cluster is gone")
+        .next("runbooks/restore-tenant.md")
+        .safe("running the same restore again is safe")
+}

@@ -1,0 +1,319 @@
+//! The plan of one tenant's way back to a point in time. Looking only: what can be found out
+//! beforehand is refused here.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::archive::manifest::Manifest;
+use crate::clock::{self, span_text};
+use crate::config::Config;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::{TenantName, bytes_text};
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::database::{database_exists, missing_roles};
+use crate::postgres::server::{ServerInfo, server_info};
+use crate::postgres::session::{Session, column};
+use crate::postgres::tools::Tools;
+use crate::recovery::instance;
+use crate::recovery::instance::narrow::{Narrowed, Only};
+use crate::recovery::instance::plan::{self as base, InstancePlan};
+use crate::recovery::instance::start;
+use crate::recovery::instance::target::{Action, Target};
+use crate::recovery::plan::{
+    FilestorePlan, default_target, exists, filestore_plan, incomplete_name, work_dir,
+};
+use crate::recovery::tenant::files::{Sources, candidates};
+use crate::recovery::tenant::{Request, scratch};
+
+/// For the estimate only: out of the scratch cluster and into the new database.
+const LOAD_BYTES_PER_SECOND: u64 = 10 << 20;
+
+/// What will be done; `Display` is what a person is asked to confirm.
+#[derive(Clone, Debug, Serialize)]
+pub struct TenantPlan {
+    /// Whose.
+    pub tenant: TenantName,
+    /// The scratch cluster: base backup, target, WAL, what is fetched.
+    pub scratch: InstancePlan,
+    /// Whether the base backup has a database of that name.
+    pub in_base: bool,
+    /// Bytes of the tenant's own files in the base backup.
+    pub own_bytes: u64,
+    /// Bytes of the files that all databases share.
+    pub shared_bytes: u64,
+    /// Bytes of the other databases' files: not fetched.
+    pub left_out_bytes: u64,
+    /// The server that it goes to.
+    pub server: String,
+    /// The new database.
+    pub database: TenantName,
+    /// Its name until everything is right.
+    pub incomplete_database: String,
+    /// Who will own it; the owner at the target where `None`.
+    pub owner: Option<String>,
+    /// The new filestore; its numbers are those of the nearest backup.
+    pub filestore: Option<FilestorePlan>,
+    /// Where the dump lies meanwhile; removed at the end.
+    pub work_dir: PathBuf,
+    /// Bytes that are free there.
+    pub work_free_bytes: u64,
+    /// A rough estimate.
+    pub estimate_seconds: u64,
+    /// Whether the copy is made silent.
+    pub neutralize: bool,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// A plan and all that was found out on the way.
+pub struct Prepared {
+    /// The plan.
+    pub plan: TenantPlan,
+    pub(super) base: base::Prepared,
+    pub(super) base_request: instance::Request,
+    pub(super) request: Request,
+    pub(super) sources: Sources,
+    pub(super) server_tools: Tools,
+    pub(super) tools: Tools,
+    pub(super) postgres: PostgresOptions,
+    pub(super) data_dir: Option<PathBuf>,
+}
+
+/// Finds the base backup and looks at everything that will be touched.
+pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
+    let database = match (&request.name, &request.target) {
+        (Some(name), _) => name.clone(),
+        (None, Target::Time(time)) => default_target(&request.tenant, *time)?,
+        (None, _) => default_target(&request.tenant, clock::now())?,
+    };
+    let base_request = base_request(config, &request);
+    let base = base::prepare(config, base_request.clone()).await?;
+    scratch::check_way(&base.plan.data_dir, base.plan.owner)?;
+    let server_tools = start::tools(config, &base.plan).await?;
+    let Some(narrowed) = &base.narrowed else {
+        return Err(Error::new(Kind::Internal, "a scratch cluster with every database"));
+    };
+    let postgres = PostgresOptions::from(&config.postgres);
+    let system_identifier = base.facts()?.system_identifier.clone();
+    let Beside { server, current_name, unfinished } =
+        look_beside(&postgres, &request, &base.plan, narrowed, &system_identifier, &database).await?;
+    let tools = Tools::find(&postgres, server.major).await?;
+    let origin = base.repository.origin().await?;
+    let was = base.layout.databases.iter().find(|d| Some(d.oid) == narrowed.oid).map(|d| d.name.clone());
+    let other_names = was.into_iter().chain(current_name).filter_map(|name| name.parse().ok());
+    let names: BTreeSet<TenantName> = other_names.chain([request.tenant.clone()]).collect();
+    let near = match &request.target {
+        Target::Time(time) => *time,
+        _ => base.plan.wal_stored_at.unwrap_or(base.plan.base_point),
+    };
+    let candidates = candidates(&base.repository, &origin, &request.trust, &names, near).await?;
+    let (data_dir, filestore) = match candidates.first() {
+        None => (None, None),
+        Some(nearest) => {
+            let dir = match &request.data_dir {
+                Some(dir) => dir.clone(),
+                None => config.data_dir()?.to_owned(),
+            };
+            let plan = filestore_plan(nearest, 0, &dir, &database, unfinished)?;
+            (Some(dir), Some(plan))
+        }
+    };
+    let work_dir = work_dir(config, &database);
+    let neutralize = request.neutralize.unwrap_or(database != request.tenant);
+    let plan = TenantPlan {
+        in_base: narrowed.oid.is_some(),
+        own_bytes: narrowed.own_bytes,
+        shared_bytes: narrowed.shared_bytes,
+        left_out_bytes: narrowed.sparse_bytes,
+        server: format!("{}:{} (PostgreSQL {})", postgres.host_text(), postgres.port, server.version),
+        incomplete_database: incomplete_name(&database),
+        owner: request.owner.clone(),
+        work_free_bytes: disk::free_bytes(&work_dir)?,
+        estimate_seconds: base.plan.estimate_seconds + 5 + narrowed.own_bytes / LOAD_BYTES_PER_SECOND,
+        neutralize,
+        warnings: warnings(&request, &base.plan, narrowed, &candidates, neutralize),
+        tenant: request.tenant.clone(),
+        scratch: base.plan.clone(),
+        database,
+        filestore,
+        work_dir,
+    };
+    if plan.work_free_bytes < plan.own_bytes {
+        let (needed, free) = (bytes_text(plan.own_bytes), bytes_text(plan.work_free_bytes));
+        let what = format!(
+            "the dump needs up to {needed} in {}, and {free} are free there",
+            plan.work_dir.display()
+        );
+        return Err(Error::new(Kind::NoSpace, what)
+            .effect("nothing was changed")
+            .next("free some space, or set restore.work_dir"));
+    }
+    let sources = Sources {
+        repository: base.repository.clone(),
+        origin,
+        trust: request.trust.clone(),
+        identities: Arc::new(request.identities.clone()),
+        candidates,
+    };
+    Ok(Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir })
+}
+
+fn base_request(config: &Config, request: &Request) -> instance::Request {
+    instance::Request {
+        data_dir: scratch::place(config),
+        target: request.target.clone(),
+        action: Action::Promote,
+        only: Some(Only::Named(request.tenant.clone())),
+        timeline: request.timeline,
+        snapshot: request.snapshot.clone(),
+        tablespaces: Vec::new(),
+        restore_command: request.restore_command.clone(),
+        keep_archiving: false,
+        os_user: request.os_user.clone(),
+        trust: request.trust.clone(),
+        identities: request.identities.clone(),
+        identity_files: request.identity_files.clone(),
+    }
+}
+
+/// What is at the server that the new database goes to.
+struct Beside {
+    server: ServerInfo,
+    /// What the tenant's database is called there today, where it is the same cluster.
+    current_name: Option<String>,
+    /// Whether an earlier try left an unfinished database.
+    unfinished: bool,
+}
+
+async fn look_beside(
+    postgres: &PostgresOptions,
+    request: &Request,
+    plan: &InstancePlan,
+    narrowed: &Narrowed,
+    system_identifier: &str,
+    database: &TenantName,
+) -> Result<Beside> {
+    let mut session = Session::maintenance(postgres).await?;
+    let server = server_info(&mut session).await?;
+    if server.is_standby {
+        return Err(Error::new(
+            Kind::Refused,
+            format!("{} is a standby: nothing can be made there", session.place()),
+        )
+        .next("set postgres.host to the primary or to another cluster"));
+    }
+    let source_major = plan.server_version.split(['.', ' ']).next().and_then(|major| major.parse().ok());
+    if source_major.is_some_and(|major: u32| server.major < major) {
+        return Err(Error::new(
+            Kind::Refused,
+            format!("the backup is of PostgreSQL {}, the target is {}", plan.server_version, server.version),
+        )
+        .effect("an older server may not understand it; nothing was changed")
+        .next("restore into a cluster of the same or a newer major version"));
+    }
+    if database_exists(&mut session, database.as_str()).await? {
+        return Err(exists(&format!("database {database}"), "it is left as it is", database));
+    }
+    if let Some(owner) = &request.owner
+        && !missing_roles(&mut session, std::slice::from_ref(owner)).await?.is_empty()
+    {
+        return Err(Error::new(Kind::Refused, format!("the target has no role {owner}"))
+            .effect("nothing was changed"));
+    }
+    let unfinished = database_exists(&mut session, &incomplete_name(database)).await?;
+    let mut current_name = None;
+    let same_cluster = server.system_identifier.as_deref() == Some(system_identifier);
+    if let Some(oid) = narrowed.oid.filter(|_| same_cluster) {
+        let sql = format!("SELECT datname::text FROM pg_database WHERE oid = {oid}");
+        let rows = session.rows("look for the tenant's database", sql).await?;
+        current_name = rows.first().map(|row| column(row, 0)).transpose()?;
+    }
+    session.close().await;
+    Ok(Beside { server, current_name, unfinished })
+}
+
+fn warnings(
+    request: &Request,
+    plan: &InstancePlan,
+    narrowed: &Narrowed,
+    candidates: &[Manifest],
+    neutralize: bool,
+) -> Vec<String> {
+    let mut out = plan.warnings.clone();
+    if narrowed.oid.is_none() {
+        out.push(format!(
+            "the base backup has no database {}: made later, it comes from WAL alone; renamed later, its files are fetched in a second round",
+            request.tenant
+        ));
+    }
+    if candidates.is_empty() {
+        out.push("there is no backup of its filestore: attachments will be missing".into());
+    }
+    if !neutralize {
+        out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());
+    }
+    out
+}
+
+impl std::fmt::Display for TenantPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let base = &self.scratch;
+        writeln!(f, "restore {} from {}, at a point in time", self.tenant, base.repository)?;
+        let links = base.chain.len();
+        writeln!(
+            f,
+            "  source      {}, PostgreSQL {}, {links} in its chain",
+            base.snapshot, base.server_version
+        )?;
+        writeln!(f, "              consistent at {}, {}", base.base_lsn, clock::text(base.base_point))?;
+        writeln!(f, "  target      {}", base.target)?;
+        if let (Some(end), Some(at), Some(timeline)) = (base.wal_end, base.wal_stored_at, base.timeline) {
+            let at = clock::text(at);
+            writeln!(
+                f,
+                "  WAL         stored without gap up to {end} on timeline {timeline}, the last of it at {at}"
+            )?;
+        }
+        if let Some(seconds) = base.loss_seconds {
+            let loss = span_text(Duration::from_secs(seconds.max(0) as u64));
+            writeln!(f, "  loss        what was done in the last {loss} is not in it")?;
+        }
+        let owner = self.owner.as_deref().unwrap_or("its owner at the target");
+        writeln!(f, "  creates     database {} at {}, owned by {owner}", self.database, self.server)?;
+        writeln!(f, "              (until it is right it is called {})", self.incomplete_database)?;
+        if let Some(filestore) = &self.filestore {
+            let (files, size) = (filestore.files, bytes_text(filestore.bytes));
+            writeln!(
+                f,
+                "  creates     {}: the files that its rows name (the nearest backup has {files}, {size})",
+                filestore.dir.display()
+            )?;
+        }
+        writeln!(f, "  scratch     {}, private and removed at the end", base.data_dir.display())?;
+        let (own, shared, out) =
+            (bytes_text(self.own_bytes), bytes_text(self.shared_bytes), bytes_text(self.left_out_bytes));
+        writeln!(
+            f,
+            "  restores    {own} of its own and {shared} that all share; {out} of other databases are left out"
+        )?;
+        let (fetch, wal) = (bytes_text(base.fetch_bytes), bytes_text(base.wal_bytes));
+        writeln!(f, "  fetches     {fetch} of the base backup, WAL of about {wal}, and the filestore")?;
+        let (size, free) = (bytes_text(base.bytes + base.wal_bytes), bytes_text(base.free_bytes));
+        writeln!(f, "  space       {size} of {free} free in {}", base.data_dir.display())?;
+        let free = bytes_text(self.work_free_bytes);
+        writeln!(f, "  space       up to {own} of {free} free in {}", self.work_dir.display())?;
+        writeln!(f, "              the database server's own disk is not checked")?;
+        let neutralize = if self.neutralize { "yes, before anything else can connect" } else { "no" };
+        writeln!(f, "  neutralize  {neutralize}")?;
+        write!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
+        for warning in &self.warnings {
+            write!(f, "\n  WARNING     {warning}")?;
+        }
+        Ok(())
+    }
+}

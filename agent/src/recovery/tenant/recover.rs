@@ -1,0 +1,211 @@
+//! Recovering the scratch cluster, and taking from it what is wanted: the dump, the baseline, the
+//! names of the files.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::manifest::DUMP_PATH;
+use crate::config::Config;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::TenantName;
+use crate::odoo::attachments::each_attachment_file;
+use crate::odoo::baseline::Baseline;
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::dump::DumpChild;
+use crate::postgres::quote::literal;
+use crate::postgres::session::{Session, column};
+use crate::postgres::snapshot::SnapshotSession;
+use crate::postgres::tools::Tools;
+use crate::progress::Progress;
+use crate::recovery::apply::Stopwatch;
+use crate::recovery::instance;
+use crate::recovery::instance::narrow::database;
+use crate::recovery::instance::start::{Started, start_and_wait};
+use crate::recovery::instance::target::Action;
+
+/// Pages that an error names.
+const PAGES_TOLD_MAX: usize = 5;
+
+/// What the scratch cluster gave.
+pub struct Recovered {
+    /// Where replay ended.
+    pub started: Started,
+    /// The tenant in numbers.
+    pub baseline: Baseline,
+    /// The files that its rows name.
+    pub files: Vec<String>,
+}
+
+/// How it came out.
+pub enum Outcome {
+    /// The dump lies in the work directory.
+    Dumped(Box<Recovered>),
+    /// At the target the name was that of another database of the base backup, whose files are not
+    /// here: again, with these.
+    Another(u32),
+}
+
+/// What all of it needs.
+pub struct Recovery<'a> {
+    pub(super) config: &'a Config,
+    pub(super) tenant: &'a TenantName,
+    pub(super) work_dir: &'a Path,
+    /// Of the base backup's major version.
+    pub(super) server_tools: &'a Tools,
+    /// Of the major version that the dump is for.
+    pub(super) tools: &'a Tools,
+    pub(super) progress: &'a Progress,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) watch: &'a Stopwatch,
+}
+
+impl Recovery<'_> {
+    /// Restores the files, recovers, dumps.
+    pub async fn run(&self, prepared: instance::plan::Prepared) -> Result<Outcome> {
+        let Recovery { config, progress, cancel, watch, .. } = *self;
+        let Some(narrowed) = &prepared.narrowed else {
+            return Err(Error::new(Kind::Internal, "a scratch cluster with every database"));
+        };
+        let (had, whole) = (narrowed.oid, narrowed.whole.clone());
+        let in_base: BTreeSet<u32> = prepared.layout.databases.iter().map(|d| d.oid).collect();
+        let restored = instance::apply::apply(prepared, progress, cancel);
+        let plan = watch.time("fetch base backup", restored).await?.plan;
+        let started = start_and_wait(config, &plan, self.server_tools, Action::Promote, progress, cancel);
+        let started = watch.time("recover", started).await?;
+        check_pages(&started.log, &whole)?;
+        let options = PostgresOptions {
+            host: Some(started.socket_dir.display().to_string()),
+            port: started.port,
+            user: config.postgres.user.clone(),
+            maintenance_database: config.postgres.maintenance_database.clone(),
+            ..PostgresOptions::default()
+        };
+        let oid = self.find(&options, had).await?;
+        if Some(oid) != had && in_base.contains(&oid) {
+            return Ok(Outcome::Another(oid));
+        }
+        let (baseline, files) = watch.time("dump", self.dump(&options)).await.map_err(|e| match had {
+            Some(_) => e,
+            None => e.next(
+                "it was made after the base backup, perhaps as a copy of another database, whose files are not here: \
+                 lifeboat restore --instance-to recovers the whole instance",
+            ),
+        })?;
+        Ok(Outcome::Dumped(Box::new(Recovered { started, baseline, files })))
+    }
+
+    /// The database that has the tenant's name at the target.
+    async fn find(&self, options: &PostgresOptions, had: Option<u32>) -> Result<u32> {
+        let mut session = Session::maintenance(options).await?;
+        let sql =
+            "SELECT oid::bigint, datname::text FROM pg_database WHERE NOT datistemplate ORDER BY datname";
+        let rows = session.rows("list the databases", sql).await?;
+        session.close().await;
+        let all = rows.iter().map(|row| Ok((column::<i64>(row, 0)? as u32, column::<String>(row, 1)?)));
+        let all = all.collect::<Result<Vec<_>>>()?;
+        if let Some((oid, _)) = all.iter().find(|(_, name)| name == self.tenant.as_str()) {
+            return Ok(*oid);
+        }
+        let names = all.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let error =
+            Error::new(Kind::NotFound, format!("there was no database {} at the target", self.tenant))
+                .because(format!("there were {names}"));
+        Err(match all.iter().find(|(oid, _)| Some(*oid) == had) {
+            Some((_, name)) => error.next(format!("it had been renamed: restore --tenant {name}")),
+            None => error.next("an earlier target; names are those at the target"),
+        })
+    }
+
+    /// Dump, baseline and names of one and the same state.
+    async fn dump(&self, options: &PostgresOptions) -> Result<(Baseline, Vec<String>)> {
+        let tenant = self.tenant.as_str();
+        self.progress.stage(format!("{tenant}: dumping"));
+        let mut frozen = SnapshotSession::begin(options, tenant).await?;
+        let dump = self.dump_to(options, &frozen.snapshot_id);
+        tokio::select! {
+            done = dump => done?,
+            () = self.cancel.cancelled() => {
+                return Err(Error::new(Kind::Interrupted, "the restore was stopped"));
+            }
+        }
+        let baseline = Baseline::take(&mut frozen.session).await?;
+        let mut files = Vec::new();
+        let table = format!("SELECT to_regclass({}) IS NOT NULL", literal("public.ir_attachment"));
+        if column(&frozen.session.row("look for attachments", table).await?, 0)? {
+            each_attachment_file(&mut frozen.session, |file| {
+                files.push(file.store_fname);
+                Ok(())
+            })
+            .await?;
+        }
+        frozen.end().await?;
+        Ok((baseline, files))
+    }
+
+    async fn dump_to(&self, options: &PostgresOptions, snapshot_id: &str) -> Result<()> {
+        disk::remove_tree(self.work_dir)?;
+        disk::create_private_dir(self.work_dir)?;
+        let path: PathBuf = self.work_dir.join(DUMP_PATH);
+        if let Some(parent) = path.parent() {
+            disk::create_private_dir(parent)?;
+        }
+        let mut out = tokio::fs::File::from_std(disk::create_new(&path, 0o600)?);
+        let mut dump = DumpChild::start(self.tools, options, self.tenant.as_str(), Some(snapshot_id))?;
+        let mut stdout = dump.take_stdout()?;
+        let copied = async {
+            tokio::io::copy(&mut stdout, &mut out).await?;
+            tokio::io::AsyncWriteExt::flush(&mut out).await
+        };
+        copied.await.map_err(|e| Error::file("write", &path, e))?;
+        dump.finish().await?;
+        Ok(())
+    }
+}
+
+/// Replay passes over pages that were left empty; of files that are here it must not have.
+fn check_pages(log: &Path, whole: &BTreeSet<u32>) -> Result<()> {
+    let mut bad = Vec::new();
+    for line in BufReader::new(disk::open(log)?).split(b'\n') {
+        let line = line.map_err(|e| Error::file("read", log, e))?;
+        let line = String::from_utf8_lossy(&line);
+        if let Some(page) =
+            passed_over(&line).filter(|path| database(path).is_none_or(|oid| whole.contains(&oid)))
+        {
+            bad.push(page.to_owned());
+        }
+    }
+    if bad.is_empty() {
+        return Ok(());
+    }
+    bad.dedup();
+    let told = bad.iter().take(PAGES_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
+    Err(Error::new(Kind::Integrity, "replay met pages that the base backup should have and has not")
+        .because(format!("in {told}"))
+        .next("another base backup: --snapshot; lifeboat verify --deep"))
+}
+
+/// The file in PostgreSQL's words `page 7 of relation base/16384/2619 is uninitialized` (or `does
+/// not exist`); a fork is told behind a further underscore.
+fn passed_over(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once(" of relation ")?;
+    let (path, rest) = rest.split_once(' ')?;
+    (rest.starts_with("is uninitialized") || rest.starts_with("does not exist")).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_replay_passed_over_are_told_by_file() {
+        let line = "2026-11-20 [7] WARNING:  page 0 of relation base/16384/2619 is uninitialized";
+        assert_eq!(passed_over(line), Some("base/16384/2619"));
+        let line = "WARNING:  page 3 of relation pg_tblspc/1/PG_15_202209061/5/77_vm does not exist";
+        assert_eq!(passed_over(line).and_then(database), Some(5));
+        assert_eq!(passed_over("LOG:  redo starts at 0/2000028"), None);
+    }
+}

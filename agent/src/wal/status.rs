@@ -1,0 +1,193 @@
+//! `lifeboat wal status`: what can be replayed, what is missing, how far the repository is behind.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::archive::wal::WalName;
+use crate::clock::{self, Timestamp};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::names::wal::{SegmentBytes, TimelineId};
+use crate::names::{InstanceName, Lsn};
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::replication::{SlotState, slot_state};
+use crate::postgres::session::{Session, column};
+use crate::repository::Repository;
+use crate::repository::wal::coverage::{TimelineWindows, segment_bytes, windows};
+
+/// What is stored, and beside it where the server stands.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Whose.
+    pub instance: InstanceName,
+    /// When it was looked.
+    pub at: Timestamp,
+    /// Oldest first.
+    pub timelines: Vec<Timeline>,
+    /// Keys among the WAL that nobody of ours wrote.
+    pub foreign: Vec<String>,
+    /// Where the server stands; absent where it was not asked.
+    pub server: Option<Server>,
+    /// Why the server could not be asked.
+    #[serde(skip)]
+    pub server_error: Option<Error>,
+    /// What a person must look at.
+    pub problems: Vec<String>,
+}
+
+/// One timeline in the repository.
+#[derive(Debug, Serialize)]
+pub struct Timeline {
+    /// Its windows, gaps and contradictions.
+    #[serde(flatten)]
+    pub windows: TimelineWindows,
+    /// When its newest object was stored, by the store's clock.
+    pub stored_at: Option<Timestamp>,
+}
+
+/// The server, and how far the repository is behind it.
+#[derive(Debug, Serialize)]
+pub struct Server {
+    /// The timeline that it writes.
+    pub timeline: TimelineId,
+    /// How far it has flushed.
+    pub flushed: Lsn,
+    /// WAL that is not stored: what would be lost with the server now. Absent where nothing of its
+    /// timeline is stored.
+    pub behind_bytes: Option<u64>,
+    /// Since when, at most: seconds since something was stored; 0 where nothing is missing.
+    pub behind_seconds: Option<i64>,
+    /// The agent's slot; absent where there is none.
+    pub slot: Option<SlotState>,
+}
+
+/// Looks into the repository, and asks the server unless `offline`.
+///
+/// # Errors
+/// Those of the store. A server that cannot be asked is in the report.
+pub async fn status(config: &Config, offline: bool) -> Result<Status> {
+    let repository = Repository::configured(config).await?;
+    let mut status = Status {
+        instance: config.instance.clone(),
+        at: clock::now(),
+        timelines: Vec::new(),
+        foreign: Vec::new(),
+        server: None,
+        server_error: None,
+        problems: Vec::new(),
+    };
+    let asked = match offline {
+        true => None,
+        false => match ask(config).await {
+            Ok(asked) => Some(asked),
+            Err(e) => {
+                status.problems.push(format!("the server could not be asked: {}", e.what()));
+                status.server_error = Some(e);
+                None
+            }
+        },
+    };
+    // Asked before it is listed: what is stored meanwhile makes the distance smaller, never larger.
+    let (mut names, mut newest) = (Vec::<WalName>::new(), BTreeMap::<TimelineId, Timestamp>::new());
+    for timeline in repository.wal_timelines().await? {
+        let list = repository.wal_of_timeline(timeline).await?;
+        status.foreign.extend(list.foreign);
+        newest.extend(list.objects.iter().map(|object| object.stored_at).max().map(|at| (timeline, at)));
+        names.extend(list.objects.iter().map(|object| object.name));
+    }
+    let size = asked.as_ref().map_or_else(|| segment_bytes(&names), |(_, size)| *size);
+    let found = windows(&names, size);
+    status.timelines = found
+        .into_iter()
+        .map(|windows| Timeline { stored_at: newest.get(&windows.timeline).copied(), windows })
+        .collect();
+    status.server = asked.map(|(server, _)| server);
+    status.measure();
+    status.judge(config);
+    Ok(status)
+}
+
+impl Status {
+    fn measure(&mut self) {
+        let Some(server) = &mut self.server else { return };
+        let stored = self.timelines.iter().find(|timeline| timeline.windows.timeline == server.timeline);
+        let Some((stored, last)) = stored.and_then(|stored| Some((stored, stored.windows.ranges.last()?)))
+        else {
+            return;
+        };
+        let behind = server.flushed.0.saturating_sub(last.end.0);
+        server.behind_bytes = Some(behind);
+        let since = stored.stored_at.map(|at| self.at.duration_since(at).as_secs().max(0));
+        server.behind_seconds = if behind == 0 { Some(0) } else { since };
+    }
+
+    fn judge(&mut self, config: &Config) {
+        let mut problems = Vec::new();
+        for Timeline { windows, .. } in &self.timelines {
+            let timeline = windows.timeline;
+            problems.extend(windows.gaps.iter().map(|gap| {
+                format!("timeline {timeline} lacks {} to {}: no recovery leads across", gap.begin, gap.end)
+            }));
+            problems.extend(windows.conflicts.iter().map(|range| {
+                format!(
+                    "timeline {timeline} has two contents for {} to {}: two servers wrote as one",
+                    range.begin, range.end
+                )
+            }));
+        }
+        if !self.foreign.is_empty() {
+            problems.push(format!(
+                "{} keys among the WAL are not ours, first {}",
+                self.foreign.len(),
+                self.foreign[0]
+            ));
+        }
+        if self.timelines.is_empty() {
+            problems.push("no WAL is stored".to_owned());
+        }
+        if let Some(server) = &self.server {
+            if server.behind_bytes.is_none() && !self.timelines.is_empty() {
+                problems.push(format!("nothing of the server's timeline {} is stored", server.timeline));
+            }
+            let name = &config.wal.slot;
+            match &server.slot {
+                Some(slot) if slot.status.as_deref() == Some("lost") => {
+                    problems.push(format!(
+                        "slot {name} is lost: the server removed WAL that was not stored; take a base backup"
+                    ));
+                }
+                Some(slot) if slot.status.as_deref() == Some("unreserved") => {
+                    problems.push(format!("slot {name} is about to be lost: WAL that is not stored is removed at the next checkpoint"));
+                }
+                Some(slot) if config.wal.stream && !slot.active => {
+                    problems.push(format!("nobody streams through slot {name}: is lifeboat agent running?"));
+                }
+                None if config.wal.stream => {
+                    problems.push(format!("there is no slot {name}: has lifeboat agent run?"))
+                }
+                _ => {}
+            }
+        }
+        self.problems.extend(problems);
+    }
+}
+
+async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {
+    let mut session = Session::maintenance(&PostgresOptions::from(&config.postgres)).await?;
+    let sql = "SELECT (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'), \
+               CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END::text, \
+               CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(upper(to_hex(timeline_id)), 8, '0') FROM pg_control_checkpoint()) \
+                    ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
+    let row = session.row("ask where the WAL stands", sql).await?;
+    let size = SegmentBytes::try_from(u64::try_from(column::<i64>(&row, 0)?).unwrap_or(0))?;
+    let server = Server {
+        timeline: column::<String>(&row, 2)?.parse()?,
+        flushed: column::<String>(&row, 1)?.parse()?,
+        behind_bytes: None,
+        behind_seconds: None,
+        slot: slot_state(&mut session, &config.wal.slot).await?,
+    };
+    session.close().await;
+    Ok((server, size))
+}

@@ -1,0 +1,72 @@
+//! Accidents in one tenant while the others write: it comes back as it was just before, and they
+//! notice nothing.
+
+use crate::shared::{Shared, write};
+
+#[test]
+fn a_truncated_and_a_dropped_tenant_come_back_as_they_were() {
+    let shared = Shared::start();
+    let (cluster, t1) = (&shared.cluster, &shared.tenants[0]);
+    shared.back_up(&["--kind", "base"]);
+    shared.under_load(|| {
+        write(cluster, "t1");
+        cluster.psql("t1", "vacuum (freeze) ledger; cluster ledger using ledger_pkey");
+        let gone = t1.upload(cluster, "gone.txt", b"collected before the next backup");
+        shared.back_up(&["--kind", "filestore", "--tenant", "t1"]);
+        t1.upload(cluster, "invoice.pdf", &[7; 70_000]);
+        write(cluster, "t1");
+        let (before, truth) = (shared.now(), t1.state(cluster));
+        // the accident; afterwards a file is collected, and the filestore is backed up once more
+        cluster.psql("t1", "truncate ledger; delete from ir_attachment where name = 'gone.txt'");
+        std::fs::remove_file(t1.filestore().path(&gone)).unwrap();
+        shared.back_up(&["--kind", "filestore", "--tenant", "t1"]);
+        write(cluster, "t1");
+        shared.archive();
+        let others_before = cluster.psql("t3", "select max(n) from ledger");
+
+        let done =
+            shared.restore("t1", &["--to-time", &before, "--as", "t1_before", "--no-neutralize"]).run().ok();
+        let report = done.json();
+        assert_eq!(shared.state("t1_before"), truth);
+        shared.amcheck("t1_before");
+        assert_eq!(report["missing_files"], serde_json::json!([]));
+        let plan = &report["plan"];
+        let number = |value: &serde_json::Value| value.as_u64().unwrap();
+        // packs of 1 MiB of plain bytes: at most some that hold neighbours' files are fetched, too
+        let (fetched, own, shared_bytes, out) = (
+            number(&report["base_fetched_bytes"]),
+            number(&plan["own_bytes"]),
+            number(&plan["shared_bytes"]),
+            number(&plan["left_out_bytes"]),
+        );
+        assert!(out > 2 * own, "{plan}");
+        assert!(fetched < own + shared_bytes, "{fetched} of {own} and {shared_bytes}");
+        let all = number(
+            &shared
+                .lifeboat(&["show", "--json"])
+                .arg(plan["scratch"]["snapshot"].as_str().unwrap())
+                .run()
+                .ok()
+                .json()["stored_bytes"],
+        );
+        assert!(fetched * 3 < all * 2, "fetched {fetched} of {all}");
+        let others_after = cluster.psql("t3", "select max(n) from ledger");
+        assert!(others_after.parse::<u64>().unwrap() > others_before.parse().unwrap());
+
+        // a copy under another name is silent unless it is told otherwise
+        let dropped = shared.now();
+        let truth = shared.digest("t1");
+        cluster.psql("postgres", "drop database t1 with (force)");
+        write(cluster, "t2");
+        shared.archive();
+        let report = shared.restore("t1", &["--to-time", &dropped]).run().ok().json();
+        let name = report["plan"]["database"].as_str().unwrap();
+        assert!(report["neutralized"].is_object() && name.starts_with("t1_2"), "{name}");
+        // ... and the tenant itself, under its own name, is what it was
+        std::fs::rename(t1.filestore().dir(), shared.site.path("lost")).unwrap();
+        shared.restore("t1", &["--to-time", &dropped, "--as", "t1"]).run().ok();
+        assert_eq!(shared.digest("t1"), truth);
+        shared.amcheck("t1");
+    });
+    assert!(shared.scratches().is_empty());
+}

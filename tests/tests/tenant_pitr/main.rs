@@ -1,0 +1,6 @@
+//! `lifeboat restore --tenant … --to-time …`: one tenant of a shared cluster at a point in time.
+#![allow(clippy::unwrap_used)] // a failing test panics
+
+mod accidents;
+mod scratch;
+mod shared;

@@ -1,0 +1,56 @@
+//! WAL: its names carry the digests, so a flipped bit, a foreign object and a forged one are found.
+
+use std::fs;
+
+use lifeboat_tests::Cluster;
+use lifeboat_tests::site::Site;
+
+use crate::{found, objects, those, verify};
+
+#[test]
+fn what_is_wrong_with_wal_is_named() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    lifeboat_tests::small_tenant(&cluster, &site.data_dir(), "shop", 2);
+    site.back_up(&["--kind", "dump"]);
+    let name = cluster.psql("postgres", "select pg_walfile_name(pg_current_wal_insert_lsn())");
+    cluster.psql("postgres", "select pg_switch_wal()");
+    let copy = site.path(name.trim());
+    fs::copy(cluster.data_dir().join("pg_wal").join(name.trim()), &copy).unwrap();
+    site.run(&["wal", "push"]).arg(&copy).run().ok();
+    verify(&site, &[]).ok();
+    let deep = ["--deep", "--identity", "lifeboat-identity.txt"];
+    verify(&site, &deep).ok();
+
+    let all = objects(&site.stored);
+    let object = those(&all, "/wal/0000")[0];
+    let good = fs::read(object).unwrap();
+    let mut bad = good.clone();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    let write = |bytes: &[u8]| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(object, mode).unwrap();
+        fs::write(object, bytes).unwrap();
+    };
+    write(&bad);
+    let told = found(&site, &[], object);
+    assert!(told.stdout.contains("its name says"), "{told}");
+    found(&site, &deep, object);
+    write(&good[..good.len() - 1]);
+    found(&site, &["--sample", "100"], object);
+    write(&good);
+    verify(&site, &[]).ok();
+
+    // Another segment's name for the right bytes: without a key nothing is wrong, with one it is.
+    let moved = object.to_string_lossy().replace(name.trim(), "0000000100000000000000F0");
+    fs::create_dir_all(std::path::Path::new(&moved).parent().unwrap()).unwrap();
+    fs::copy(object, &moved).unwrap();
+    verify(&site, &[]).ok();
+    found(&site, &deep, std::path::Path::new(&moved));
+    fs::remove_file(&moved).unwrap();
+
+    let foreign = object.with_file_name("note.txt");
+    fs::write(&foreign, "mine").unwrap();
+    assert!(found(&site, &[], &foreign).stdout.contains("no WAL object"));
+}
