@@ -28,7 +28,7 @@ fn a_scratch_cluster_does_not_outlive_its_restore() {
     shared.back_up(&["--kind", "base"]);
     shared.back_up(&["--kind", "filestore", "--tenant", "t1"]);
     write(cluster, "t1");
-    let truth = shared.tenants[0].state(cluster);
+    let truth = shared.state("t1");
     shared.archive();
     let server_runs = || {
         let mut at = None;
@@ -53,5 +53,5 @@ fn a_scratch_cluster_does_not_outlive_its_restore() {
     // under another name: what a killed run left is everybody's to remove
     shared.restore("t1", &["--to", "latest", "--as", "other", "--no-neutralize"]).run().ok();
     assert!(!dir.exists() && shared.scratches().is_empty() && !serves(&dir));
-    assert_eq!(shared.state("other"), truth);
+    shared.assert_is("other", &truth);
 }
