@@ -66,3 +66,43 @@ fn a_truncated_and_a_dropped_tenant_come_back_as_they_were() {
     });
     assert!(shared.scratches().is_empty());
 }
+
+#[test]
+fn renamed_and_new_tenants_are_found_without_page_checksums_too() {
+    let shared = Shared::start();
+    let cluster = &shared.cluster;
+    cluster.stop();
+    shared.offline("pg_checksums", &["--disable"]);
+    cluster.start_again();
+    shared.back_up(&["--kind", "base"]);
+    shared.back_up(&["--kind", "filestore", "--tenant", "t1"]);
+    // pages that are only found to be visible to all are in the WAL without their content
+    for tenant in &shared.tenants {
+        cluster.psql(&tenant.name, "vacuum");
+    }
+    write(cluster, "t1");
+    cluster.psql("postgres", "alter database t1 rename to t1_new");
+    cluster.psql("postgres", "create database late template t2");
+    write(cluster, "t1_new");
+    let (before, truth, late) = (shared.now(), shared.digest("t1_new"), shared.digest("late"));
+    cluster.psql("postgres", "drop database t1_new");
+    cluster.psql("postgres", "drop database late");
+    write(cluster, "t2");
+    shared.archive();
+
+    // its old name is not that of the moment, and the answer says the new one
+    shared.restore("t1", &["--to-time", &before]).run().exits(5).says("restore --tenant t1_new");
+    // its files are under the oid that it had: they come in a second round
+    let args = ["--to-time", &before, "--as", "t1_back", "--no-neutralize"];
+    let report = shared.restore("t1_new", &args).run().ok().json();
+    assert_eq!(report["missing_files"], serde_json::json!([]), "the filestore's backup has the old name");
+    assert_same("t1_back", &shared.digest("t1_back"), &truth);
+    shared.amcheck("t1_back");
+    // made after the base backup, it is in the WAL as a whole; of its files there is no backup
+    let args = ["--to-time", &before, "--as", "late_back", "--no-neutralize"];
+    let report = shared.restore("late", &args).run().exits(3).json();
+    assert!(!report["missing_files"].as_array().unwrap().is_empty(), "{report}");
+    assert_same("late_back", &shared.digest("late_back"), &late);
+    shared.amcheck("late_back");
+    assert!(shared.scratches().is_empty());
+}

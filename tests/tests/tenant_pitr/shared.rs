@@ -61,6 +61,18 @@ impl Shared {
         program.cwd(self.site.path("")).args(args.to_vec()).limit(LIMIT)
     }
 
+    /// A program on the data directory of the stopped cluster, as its owner.
+    pub fn offline(&self, program: &str, args: &[&str]) {
+        let bin = self.cluster.bin_dir().join(program);
+        let program = match rustix::process::geteuid().is_root() {
+            true => Program::at("/usr/bin/setpriv".into())
+                .args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"])
+                .arg(bin),
+            false => Program::at(bin),
+        };
+        program.args(args.to_vec()).arg("-D").arg(self.cluster.data_dir()).cwd("/").run().ok();
+    }
+
     pub fn back_up(&self, args: &[&str]) -> Value {
         self.lifeboat(&["backup", "--json"]).args(args.to_vec()).run().ok().json()
     }

@@ -42,26 +42,29 @@ pub struct Sources {
 
 /// The backups of the filestore of a tenant, under any of its names: first those taken after the
 /// target, the nearest first, then those before it, the newest first. Files come and go, and the
-/// nearest differ least.
+/// nearest differ least. With `others`, those of all other tenants behind them: a tenant that the
+/// base backup does not know was renamed, or copied from one of them.
 pub async fn candidates(
     repository: &Repository,
     origin: &Origin,
     trust: &Trust,
     names: &BTreeSet<TenantName>,
+    others: bool,
     near: Timestamp,
 ) -> Result<Vec<Manifest>> {
+    let own = |manifest: &Manifest| manifest.tenant.as_ref().is_some_and(|tenant| names.contains(tenant));
     let mut found = Vec::new();
     for (_, listed) in repository.all_snapshots(origin, trust).await? {
         if let Ok(Listed::Snapshot(manifest)) = listed
             && manifest.filestore.is_some()
-            && manifest.tenant.as_ref().is_some_and(|tenant| names.contains(tenant))
+            && (others || own(&manifest))
         {
             found.push(*manifest);
         }
     }
     found.sort_by_key(|manifest| {
         let distance = manifest.point.as_microsecond() - near.as_microsecond();
-        (distance < 0, distance.abs())
+        (!own(manifest), distance < 0, distance.abs())
     });
     Ok(found)
 }

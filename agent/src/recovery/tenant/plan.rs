@@ -111,7 +111,8 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         Target::Time(time) => *time,
         _ => base.plan.wal_stored_at.unwrap_or(base.plan.base_point),
     };
-    let candidates = candidates(&base.repository, &origin, &request.trust, &names, near).await?;
+    let unknown = narrowed.oid.is_none();
+    let candidates = candidates(&base.repository, &origin, &request.trust, &names, unknown, near).await?;
     let (data_dir, filestore) = match candidates.first() {
         None => (None, None),
         Some(nearest) => {
