@@ -140,7 +140,7 @@ impl Iterator for KnownBaseReader {
     }
 }
 
-/// Writes the next one beside the old, which stays until [`KnownBaseWriter::publish`].
+/// Writes the next one beside the old, which stays until it is published.
 pub struct KnownBaseWriter {
     path: PathBuf,
     staged: PathBuf,
