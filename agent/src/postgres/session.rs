@@ -131,7 +131,7 @@ impl Session {
             Some("55P03") => error.next("another session holds a lock; look at pg_locks and run again"),
             Some("57P01" | "57P02" | "57P03") => error.next("the server ended the session; see its log"),
             Some("42501") => error.next(
-                "grant the agent's role what it lacks (pg_read_all_data on 14 and newer, or ownership)",
+                "grant the agent's role what it lacks: deploy/postgresql/roles.sql for dumps, replication-grants.sql for base backups and WAL",
             ),
             None => error.next("see whether PostgreSQL is running, then run again"),
             _ => error,

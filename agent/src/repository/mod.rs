@@ -197,14 +197,21 @@ impl Repository {
             Err(e) if e.kind() == Kind::NotFound => None,
             other => Some(other?),
         };
-        let Some((origin, meta)) = known else {
-            let meta = InstanceMeta {
-                instance: self.instance.clone(),
-                system_identifier: system_identifier.map(str::to_owned),
-                created: clock::now(),
-            };
-            self.store.put_new(&layout::instance_meta(&self.instance), to_json(&meta)?).await?;
-            return self.origin().await;
+        let (origin, meta) = match known {
+            Some(known) => known,
+            None => {
+                let meta = InstanceMeta {
+                    instance: self.instance.clone(),
+                    system_identifier: system_identifier.map(str::to_owned),
+                    created: clock::now(),
+                };
+                match self.store.put_new(&layout::instance_meta(&self.instance), to_json(&meta)?).await {
+                    // A push of WAL and a first backup may both find nothing: the faster one counts.
+                    Err(e) if matches!(e.kind(), Kind::AlreadyExists | Kind::Conflict) => {}
+                    done => done?,
+                }
+                self.read_instance().await?
+            }
         };
         if let (Some(known), Some(here)) = (&meta.system_identifier, system_identifier)
             && known != here

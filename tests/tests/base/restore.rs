@@ -282,6 +282,16 @@ fn tablespaces_go_where_they_are_sent() {
     assert_eq!(place, to.path().join("north").display().to_string());
     drop(copied);
     assert_eq!(cluster.psql("postgres", "select count(*) from far"), "1010");
+
+    // Replay would make this one again, in the directory of the running server.
+    let later = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+    Program::at("/bin/chown".into()).arg("postgres:postgres").arg(later.path()).run();
+    cluster.psql("postgres", &format!("create tablespace later location '{}'", later.path().display()));
+    archiving.archive();
+    let copied = Copied::new();
+    let refused = archiving.restore(&copied, &["--tablespace-map", &map]).run().exits(16);
+    assert!(refused.stderr.contains("tablespace later was made after this base backup"), "{refused}");
+    assert!(!copied.data_dir().exists());
 }
 
 #[test]

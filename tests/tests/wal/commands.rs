@@ -198,3 +198,19 @@ fn site_put(site: &Site, file: &str, begin: u32, content: &[u8]) {
         writer.put_range(file.parse().unwrap(), begin, content.to_vec().into()).await.unwrap();
     });
 }
+
+#[test]
+fn a_push_and_a_first_backup_at_one_moment_both_succeed() {
+    let cluster = Cluster::start_default();
+    let s3 = S3::start();
+    let site = std::sync::Arc::new(Site::s3(&cluster, &s3, "dr"));
+    lifeboat_tests::small_tenant(&cluster, &site.data_dir(), "shop", 3);
+    let path = segment(&cluster, &site.path(""));
+    let faster = site.clone();
+    // Just before the backup says whose instance it is, the push says so.
+    s3.plan(on("PUT", "instance.json").nth(1).call(move |_| {
+        push(&faster, &path).ok();
+    }));
+    site.back_up(&["--kind", "dump"]);
+    assert_eq!(s3.keys("dr/instances/prod/instance.json").len(), 1);
+}

@@ -6,6 +6,7 @@ pub mod apply;
 mod choose;
 mod extract;
 pub mod narrow;
+mod newer_tablespaces;
 pub mod plan;
 mod reach;
 pub mod settings;

@@ -23,7 +23,7 @@ use crate::recovery::instance::narrow::Narrowed;
 use crate::recovery::instance::settings::{self, Recovery};
 use crate::recovery::instance::target::Target;
 use crate::recovery::instance::wanted::Wanted;
-use crate::recovery::instance::{Marker, Request, account};
+use crate::recovery::instance::{Marker, Request, account, newer_tablespaces};
 use crate::repository::Repository;
 
 /// For the estimate only.
@@ -129,6 +129,9 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     let origin = repository.origin().await?;
     let Chosen { base, reach, mut warnings } = choose(&repository, &origin, &request).await?;
     let facts = base.base_facts()?.clone();
+    if request.target != Target::Immediate {
+        newer_tablespaces::refuse(config, &facts).await?;
+    }
     let mut manifests = HashMap::new();
     for id in &facts.chain {
         let found = repository.manifest(id, &origin, &request.trust).await.map_err(|e| {
