@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use crate::disk;
 use crate::error::{Error, Kind, Result};
 
 /// A SHA-256, written as 64 lower-case hex digits.
@@ -18,6 +20,14 @@ impl Sha256 {
     /// The digest of `data`.
     pub fn of(data: &[u8]) -> Sha256 {
         Sha256(sha2::Sha256::digest(data).into())
+    }
+
+    /// The digest of a file's content.
+    pub fn of_file(path: &Path) -> Result<Sha256> {
+        let mut hashing = Hashing::new(disk::open(path)?);
+        std::io::copy(&mut hashing, &mut std::io::sink()).map_err(|e| Error::file("read", path, e))?;
+        let (_, digest, _) = hashing.finish();
+        Ok(digest)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::digest::Sha256;
 use crate::archive::manifest::Manifest;
-use crate::archive::pack::{self, EXTENT_BYTES};
+use crate::archive::pack;
 use crate::archive::path::unescape;
 use crate::archive::seal::Identities;
 use crate::archive::unpack::MemberHeader;
@@ -26,6 +26,7 @@ use crate::odoo::blob;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
 use crate::recovery::wanted::{File, Wanted};
+use crate::recovery::workers::each_pack;
 use crate::repository::Repository;
 
 /// Files that an error names one by one.
@@ -80,28 +81,10 @@ pub fn extract(extract: &Extract<'_>) -> Result<()> {
             packs.push((snapshot, pack));
         }
     }
-    let queue = Mutex::new(packs.into_iter());
-    let outcomes: Vec<Result<()>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..extract.workers.max(1))
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut buffer = Vec::with_capacity(EXTENT_BYTES);
-                    loop {
-                        stop_if_cancelled(extract.cancel)?;
-                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                        let Some((snapshot, pack)) = next else { return Ok(()) };
-                        // One bad pack ends it all: the rest is not worth the time of the night.
-                        shared.read_pack(snapshot, pack, &mut buffer).inspect_err(|_| {
-                            queue.lock().unwrap_or_else(PoisonError::into_inner).by_ref().for_each(drop);
-                        })?;
-                    }
-                })
-            })
-            .collect();
-        let panicked = |_| Err(Error::new(Kind::Internal, "a thread of the restore panicked"));
-        workers.into_iter().map(|w| w.join().unwrap_or_else(panicked)).collect()
-    });
-    outcomes.into_iter().collect::<Result<Vec<()>>>()?;
+    each_pack(extract.workers, packs, |(snapshot, pack), buffer| {
+        stop_if_cancelled(extract.cancel)?;
+        shared.read_pack(snapshot, pack, buffer)
+    })?;
     shared.check_all_came()?;
     shared.check_cut_files()
 }
@@ -128,7 +111,8 @@ fn keep_good_files(shared: &Shared<'_>) -> Result<()> {
             Some(place) => {
                 let file = &extract.wanted.files()[place];
                 let meta = disk::metadata(&path)?;
-                meta.is_some_and(|m| m.is_file() && m.len() == file.bytes) && digest(&path)? == file.sha256
+                meta.is_some_and(|m| m.is_file() && m.len() == file.bytes)
+                    && Sha256::of_file(&path)?.0 == file.sha256
             }
             None => false,
         };
@@ -174,13 +158,6 @@ fn still_needed(shared: &Shared<'_>) -> HashSet<(u32, u32)> {
         }
     }
     needed
-}
-
-fn digest(path: &Path) -> Result<[u8; 32]> {
-    let mut hashing = crate::archive::digest::Hashing::new(disk::open(path)?);
-    std::io::copy(&mut hashing, &mut std::io::sink()).map_err(|e| Error::file("read", path, e))?;
-    let (_, Sha256(digest), _) = hashing.finish();
-    Ok(digest)
 }
 
 fn check_name(file: &File, path: &str, sha1: [u8; 20]) -> Result<()> {

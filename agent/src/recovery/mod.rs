@@ -11,6 +11,7 @@ pub mod plan;
 pub mod single;
 pub mod tenant;
 mod wanted;
+mod workers;
 
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 //! by block, its pages checked on the way; only blocks that the chain does not hold are stored.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use sha2::Digest as _;
@@ -11,7 +11,7 @@ use crate::archive::digest::Sha256;
 use crate::archive::index::{Entry, Part};
 use crate::archive::pack::{EXTENT_BYTES, Member};
 use crate::backup::base::cluster_files::ClusterFile;
-use crate::backup::file_reader::mtime_ns;
+use crate::backup::file_reader::{fill, mtime_ns};
 use crate::backup::pace::Pace;
 use crate::catalog::known_base::{DIGEST_BYTES, Digests, KnownFile};
 use crate::disk;
@@ -243,20 +243,6 @@ fn check_pages(input: &File, data: &mut [u8], offset: u64, first: u32, start: Ls
             false => bad.push(block),
         }
     }
-}
-
-/// Reads until the buffer is full or the file ends.
-fn fill(input: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut n = 0;
-    while n < buffer.len() {
-        match input.read(&mut buffer[n..]) {
-            Ok(0) => break,
-            Ok(more) => n += more,
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(n)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::base::{CONTROL_FILE, TABLESPACE_MAP_FILE};
-use crate::archive::digest::{Hashing, Sha256};
+use crate::archive::digest::Sha256;
 use crate::archive::manifest::Manifest;
 use crate::archive::pack::{self, EXTENT_BYTES};
 use crate::archive::path::unescape;
@@ -25,6 +25,7 @@ use crate::names::SnapshotId;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
 use crate::recovery::instance::wanted::{File, Wanted};
+use crate::recovery::workers::{each_pack, in_parallel};
 use crate::repository::Repository;
 
 /// Files that an error names one by one.
@@ -71,25 +72,16 @@ pub fn extract(extract: &Extract<'_>) -> Result<Vec<u8>> {
     let left = wanted.files().iter().map(|file| AtomicU32::new(wanted.pieces(file).len() as u32)).collect();
     let shared = Shared { extract, left, control: Mutex::new(None) };
     let next = AtomicUsize::new(0);
-    shared.in_parallel(|| {
+    in_parallel(extract.workers, || {
         while let Some(file) = wanted.files().get(next.fetch_add(1, Ordering::Relaxed)) {
             extract.stop_if_cancelled()?;
             shared.keep_if_good(file)?;
         }
         Ok(())
     })?;
-    let packs = Mutex::new(shared.needed().into_iter());
-    shared.in_parallel(|| {
-        let mut buffer = Vec::with_capacity(EXTENT_BYTES);
-        loop {
-            extract.stop_if_cancelled()?;
-            let pack = packs.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((snapshot, pack)) = pack else { return Ok(()) };
-            // One bad pack ends it all: the rest is not worth the time of the night.
-            shared.read_pack(snapshot, pack, &mut buffer).inspect_err(|_| {
-                packs.lock().unwrap_or_else(PoisonError::into_inner).by_ref().for_each(drop);
-            })?;
-        }
+    each_pack(extract.workers, shared.needed(), |(snapshot, pack), buffer| {
+        extract.stop_if_cancelled()?;
+        shared.read_pack(snapshot, pack, buffer)
     })?;
     shared.check_all_came()?;
     let control = shared.control.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -118,15 +110,6 @@ impl Extract<'_> {
 }
 
 impl Shared<'_> {
-    fn in_parallel(&self, work: impl Fn() -> Result<()> + Sync) -> Result<()> {
-        let outcomes: Vec<Result<()>> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.extract.workers.max(1)).map(|_| scope.spawn(&work)).collect();
-            let panicked = |_| Err(Error::new(Kind::Internal, "a thread of the restore panicked"));
-            workers.into_iter().map(|w| w.join().unwrap_or_else(panicked)).collect()
-        });
-        outcomes.into_iter().collect()
-    }
-
     /// A file of an earlier try stays when it is whole, and goes otherwise.
     fn keep_if_good(&self, file: &File) -> Result<()> {
         let Extract { wanted, progress, .. } = self.extract;
@@ -135,7 +118,7 @@ impl Shared<'_> {
         }
         let path = self.extract.location(file)?;
         let Some(meta) = disk::metadata(&path)? else { return Ok(()) };
-        if !meta.is_file() || meta.len() != file.bytes || digest(&path)? != file.sha256 {
+        if !meta.is_file() || meta.len() != file.bytes || Sha256::of_file(&path)?.0 != file.sha256 {
             return disk::remove_file(&path);
         }
         self.extract.settle(&disk::open(&path)?, &path, file)?;
@@ -217,7 +200,7 @@ impl Shared<'_> {
         }
         let came = ours.len() as u32;
         if self.left[place].fetch_sub(came, Ordering::AcqRel) == came {
-            self.check(&digest(&path)?, file)?;
+            self.check(&Sha256::of_file(&path)?.0, file)?;
             self.extract.settle(&out, &path, file)?;
             self.extract.progress.add_files(1);
         }
@@ -265,11 +248,4 @@ impl Shared<'_> {
             .effect("no server starts on what was restored so far")
             .next("lifeboat verify --deep; then an older base backup: --snapshot"))
     }
-}
-
-fn digest(path: &Path) -> Result<[u8; 32]> {
-    let mut hashing = Hashing::new(disk::open(path)?);
-    std::io::copy(&mut hashing, &mut std::io::sink()).map_err(|e| Error::file("read", path, e))?;
-    let (_, Sha256(digest), _) = hashing.finish();
-    Ok(digest)
 }

@@ -1,0 +1,43 @@
+//! Several threads over the packs of a restore: each pack by whichever is free.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::archive::pack::EXTENT_BYTES;
+use crate::error::{Error, Kind, Result};
+
+/// A pack: its snapshot's number in the index, and its own.
+pub type PackPlace = (u32, u32);
+
+/// Runs `work` on so many threads; the first error of them.
+///
+/// # Errors
+/// Those of the work.
+pub fn in_parallel(workers: usize, work: impl Fn() -> Result<()> + Sync) -> Result<()> {
+    let outcomes: Vec<Result<()>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers.max(1)).map(|_| scope.spawn(&work)).collect();
+        let panicked = |_| Err(Error::new(Kind::Internal, "a thread of the restore panicked"));
+        workers.into_iter().map(|w| w.join().unwrap_or_else(panicked)).collect()
+    });
+    outcomes.into_iter().collect()
+}
+
+/// Reads each pack once; `read` is lent a buffer for members. One bad pack ends it all: the rest is
+/// not worth the time of the night.
+///
+/// # Errors
+/// Those of `read`.
+pub fn each_pack<P: Iterator<Item = PackPlace> + Send>(
+    workers: usize,
+    packs: impl IntoIterator<Item = PackPlace, IntoIter = P>,
+    read: impl Fn(PackPlace, &mut Vec<u8>) -> Result<()> + Sync,
+) -> Result<()> {
+    let queue = Mutex::new(packs.into_iter());
+    let locked = || queue.lock().unwrap_or_else(PoisonError::into_inner);
+    in_parallel(workers, || {
+        let mut buffer = Vec::with_capacity(EXTENT_BYTES);
+        loop {
+            let Some(pack) = ({ locked().next() }) else { return Ok(()) };
+            read(pack, &mut buffer).inspect_err(|_| locked().by_ref().for_each(drop))?;
+        }
+    })
+}
