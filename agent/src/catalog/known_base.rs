@@ -57,6 +57,11 @@ impl Digests {
         self.0.extend_from_slice(digest);
     }
 
+    /// Adds those of what follows.
+    pub fn append(&mut self, mut next: Digests) {
+        self.0.append(&mut next.0);
+    }
+
     /// That of block `number`.
     pub fn get(&self, number: usize) -> Option<&[u8]> {
         self.0.get(number * DIGEST_BYTES..(number + 1) * DIGEST_BYTES)
