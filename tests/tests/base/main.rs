@@ -7,3 +7,4 @@ mod full;
 mod protocol;
 mod restore;
 mod standby;
+mod summaries;
