@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use crate::recovered::{base_copy, digest, hand_over, recover, recover_with, restore_command, wait_for};
 
-fn streaming_cluster() -> Cluster {
+pub fn streaming_cluster() -> Cluster {
     let settings = [("wal_level", "replica"), ("max_wal_senders", "5"), ("synchronous_commit", "on")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     Cluster::with(Options { settings, ..Options::default() })
@@ -29,7 +29,7 @@ pub fn agent(site: &Site) -> Running {
     program(site).spawn()
 }
 
-fn set(cluster: &Cluster, name: &str, value: &str) {
+pub fn set(cluster: &Cluster, name: &str, value: &str) {
     cluster.psql("postgres", &format!("alter system set {name} = '{value}'"));
     cluster.psql("postgres", "select pg_reload_conf()");
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::block::{Block, Work};
+use super::observed::Observed;
 use crate::archive::wal::WalName;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -49,6 +50,7 @@ pub struct Feed {
     segment_bytes: SegmentBytes,
     piece_interval: Duration,
     progress: Progress,
+    observed: Observed,
     block: Block,
     /// Received already, and of the next block.
     pending: Bytes,
@@ -70,7 +72,7 @@ impl Feed {
         (timeline, begin): (TimelineId, Lsn),
         segment_bytes: SegmentBytes,
         piece_interval: Duration,
-        progress: Progress,
+        (progress, observed): (Progress, Observed),
     ) -> Feed {
         Feed {
             streaming,
@@ -79,6 +81,7 @@ impl Feed {
             segment_bytes,
             piece_interval,
             progress,
+            observed,
             block: Block::at(timeline, begin, segment_bytes),
             pending: Bytes::new(),
             upload: None,
@@ -179,16 +182,21 @@ impl Feed {
     async fn received(&mut self, message: WalMessage) -> Result<()> {
         self.heard = clock::instant();
         match message {
-            WalMessage::Wal(begin, wal) => {
+            WalMessage::Wal { begin, end, wal } => {
                 if begin != self.block.received() {
                     let what =
                         format!("the server sent WAL from {begin} where {} was due", self.block.received());
                     return Err(Error::new(Kind::Postgres, what));
                 }
                 self.pending = self.block.append(wal);
+                self.observed.server_at(end);
             }
-            WalMessage::Keepalive { answer, .. } if answer => self.report(false).await?,
-            WalMessage::Keepalive { .. } => {}
+            WalMessage::Keepalive { end, answer } => {
+                self.observed.server_at(end);
+                if answer {
+                    self.report(false).await?;
+                }
+            }
             WalMessage::End => self.ended = true,
         }
         Ok(())
@@ -197,18 +205,25 @@ impl Feed {
     fn uploaded(&mut self, done: Done) {
         match done {
             Done::Looked(names) => self.block.found(names),
-            Done::Stored(name) => self.block.stored(name.end),
+            Done::Stored(name) => {
+                self.observed.uploaded(u64::from(name.end - name.begin));
+                self.block.stored(name.end);
+            }
         }
     }
 
     fn whole_stored(&mut self, done: Result<WalName>) {
-        if let Err(e) = done {
-            tracing::warn!("a segment is stored in pieces only: {e:?}");
+        match done {
+            Ok(name) => self.observed.uploaded(u64::from(name.end - name.begin)),
+            Err(e) => tracing::warn!("a segment is stored in pieces only: {e:?}"),
         }
     }
 
     async fn report(&mut self, ask: bool) -> Result<()> {
         self.reported = clock::instant();
+        if self.block.durable() > self.told {
+            self.observed.stored(self.block.durable());
+        }
         self.told = self.block.durable();
         self.streaming.report(self.block.received(), self.block.durable(), ask).await
     }
