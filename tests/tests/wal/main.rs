@@ -5,6 +5,7 @@
 mod alarms;
 mod archive;
 mod break_glass;
+mod catch_up;
 mod commands;
 mod login;
 mod recovered;

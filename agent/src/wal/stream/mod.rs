@@ -4,6 +4,7 @@
 mod block;
 mod feed;
 mod observed;
+mod pipeline;
 mod watch;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::repository::wal::WalWriter;
 use crate::repository::wal::coverage::windows;
 use feed::{Ended, Feed};
 pub use observed::Observed;
+use pipeline::Pipeline;
 pub use watch::{Record, watch};
 
 /// How long we wait before we connect again: doubled each time nothing was gained.
@@ -119,14 +121,14 @@ impl Agent<'_> {
                 replication.stream(slot, begin, timeline).await.map_err(|e| lost_slot(e, slot.as_str()))?;
             self.progress.stage(format!("streaming timeline {timeline} from {begin}"));
             self.progress.note(format!("streaming timeline {timeline} from {begin} through slot {slot}"));
-            let feed = Feed::new(
-                streaming,
+            let pipeline = Pipeline::new(
                 writer.clone(),
                 (timeline, begin),
                 system.segment_bytes,
                 self.config.wal.piece_interval,
                 (self.progress.clone(), self.observed.clone()),
             );
+            let feed = Feed::new(streaming, pipeline, self.observed.clone());
             self.observed.begins_at(begin);
             self.observed.connected();
             let next;
