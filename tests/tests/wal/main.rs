@@ -7,6 +7,7 @@ mod archive;
 mod break_glass;
 mod catch_up;
 mod commands;
+mod kills;
 mod login;
 mod recovered;
 mod streaming;
