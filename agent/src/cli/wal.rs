@@ -75,8 +75,9 @@ struct FetchArgs {
 
 /// Show what WAL is stored, gaps, and how far it is behind the server
 ///
-/// Exit code 3 when a person must look: a gap, WAL of two servers, a slot that is lost or about to
-/// be, a server that cannot be asked, or more behind than --behind-max.
+/// Exit code 3 when a person must look: a gap that no base backup has left behind, WAL of two servers, a slot
+/// that keeps more than wal.slot_warn_percent of what it may, or is lost, nobody who streams, an
+/// archive_command that fails, a server that cannot be asked, or more behind than --behind-max.
 #[derive(clap::Args, Debug)]
 struct StatusArgs {
     /// Do not ask the server: for a host that cannot reach it
@@ -170,8 +171,20 @@ fn text(status: &Status) -> String {
                 .kept_bytes
                 .and_then(|bytes| u64::try_from(bytes).ok())
                 .map_or(String::new(), |bytes| format!(", keeps {}", bytes_text(bytes)));
-            let _ = writeln!(out, "slot     {state}, {used}{kept}");
+            let used = match server.room.as_ref().and_then(|room| room.used_percent) {
+                Some(percent) => format!("{used}{kept}, {percent} % of what it may"),
+                None => format!("{used}{kept}"),
+            };
+            let _ = writeln!(out, "slot     {state}, {used}");
         }
+    }
+    if let Some((file, at)) =
+        status.server.as_ref().and_then(|server| server.archiver.as_ref()?.last_archived.as_ref())
+    {
+        let _ = writeln!(out, "archiver last archived {file} at {}", clock::text(*at));
+    }
+    for warning in &status.warnings {
+        let _ = writeln!(out, "warning: {warning}");
     }
     for problem in &status.problems {
         let _ = writeln!(out, "problem: {problem}");

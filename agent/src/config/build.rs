@@ -65,6 +65,8 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             piece_interval: read.duration("wal.piece_interval")?,
             workers: count(read, "wal.workers")?,
             batch: count(read, "wal.batch")?,
+            stall_max: read.duration("wal.stall_max")?,
+            slot_warn_percent: read.integer("wal.slot_warn_percent")? as u8,
         },
         restore: Restore {
             workers: count(read, "restore.workers")?,

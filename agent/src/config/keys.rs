@@ -215,6 +215,10 @@ pub const KEYS: &[Key] = &[
         "How many WAL files are pushed or fetched at once; each takes up to 50 MiB of memory."),
     key("wal.batch", Takes::Integer(1, 64), Some("8"), "",
         "How many WAL files one push or fetch takes with it when they are ready; 1: only the one that is asked for."),
+    key("wal.stall_max", Takes::Duration(SECOND, 24 * HOUR), Some("\"5min\""), "",
+        "How long the agent may store nothing, while there may be something to store, before /healthz, status and its log raise the alarm."),
+    key("wal.slot_warn_percent", Takes::Integer(1, 99), Some("50"), "",
+        "From how much on of what the slot may keep (max_slot_wal_keep_size, free space of pg_wal's disk) the alarm begins; halfway to 100 it is critical."),
 
     key("restore.workers", Takes::Integer(1, 64), Some("2"), "", "How many packs are read at once."),
     key("restore.work_dir", Takes::Path, None, "\"/var/tmp\"",

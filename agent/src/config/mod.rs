@@ -199,6 +199,10 @@ pub struct Wal {
     pub workers: usize,
     /// Files that one push or fetch takes with it.
     pub batch: usize,
+    /// How long nothing may be stored while there may be something to store.
+    pub stall_max: Duration,
+    /// How much of what the slot may keep it keeps when the alarm begins.
+    pub slot_warn_percent: u8,
 }
 
 /// How restores run.

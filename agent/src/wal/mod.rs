@@ -1,9 +1,11 @@
 //! WAL into the repository and back: archive_command, restore_command, the stream.
 
+mod archiver;
 pub mod fetch;
 mod fetched;
 pub mod push;
 mod pushed;
+pub mod room;
 pub mod status;
 pub mod stream;
 
