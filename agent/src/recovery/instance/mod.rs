@@ -4,9 +4,13 @@
 pub mod account;
 pub mod apply;
 mod choose;
+mod delta;
 mod extract;
+mod lines;
 pub mod narrow;
 mod newer_tablespaces;
+mod packs;
+mod place;
 pub mod plan;
 mod reach;
 pub mod settings;
@@ -30,13 +34,15 @@ use crate::repository::snapshots::Trust;
 /// In a directory that is being restored: what it will be. Gone when it is.
 const MARKER_FILE: &str = "lifeboat-restore.json";
 /// Largest marker that is read.
-const MARKER_BYTES_MAX: u64 = 4096;
+const MARKER_BYTES_MAX: u64 = 64 << 10;
 
 /// What is asked for.
 #[derive(Clone)]
 pub struct Request {
     /// The new data directory.
     pub data_dir: PathBuf,
+    /// Whether an old one of the same cluster lies there, to build upon and to replace.
+    pub delta: bool,
     /// Where recovery ends.
     pub target: Target,
     /// What happens there.
@@ -73,6 +79,17 @@ impl Request {
 struct Marker {
     snapshot: SnapshotId,
     note: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaces: Option<Replaces>,
+}
+
+/// Of a restore that will replace an old data directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Replaces {
+    dir: PathBuf,
+    old_state: PathBuf,
+    /// The lines that it writes: what tells one restore from another.
+    settings: String,
 }
 
 impl Marker {
@@ -84,9 +101,9 @@ impl Marker {
         }
     }
 
-    fn write(dir: &Path, snapshot: &SnapshotId) -> Result<()> {
+    fn write(dir: &Path, snapshot: &SnapshotId, replaces: Option<Replaces>) -> Result<()> {
         let note = "lifeboat restore is at work here, or was cut short: the same command goes on".to_owned();
-        let text = serde_json::to_vec_pretty(&Marker { snapshot: snapshot.clone(), note })
+        let text = serde_json::to_vec_pretty(&Marker { snapshot: snapshot.clone(), note, replaces })
             .map_err(|e| Error::new(Kind::Internal, "cannot write a marker").because(e))?;
         disk::replace_durable(&dir.join(MARKER_FILE), &text)
     }
