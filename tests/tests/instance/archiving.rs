@@ -31,7 +31,12 @@ pub struct Truth {
 impl Archiving {
     /// With a ledger in a database `shop`, of this major version or the usual one.
     pub fn start(major: Option<u32>) -> Archiving {
-        let settings = [("archive_mode", "on"), ("archive_command", "false"), ("archive_timeout", "0")];
+        let settings = [
+            ("archive_mode", "on"),
+            ("archive_command", "false"),
+            ("archive_timeout", "0"),
+            ("track_commit_timestamp", "on"),
+        ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let cluster = Cluster::with(Options { major, settings, ..Options::default() });
         let site = Site::local(&cluster);

@@ -6,3 +6,4 @@ mod archiving;
 #[path = "../base/copy.rs"]
 mod copy;
 mod delta;
+mod targets;

@@ -18,6 +18,9 @@ impl InstancePlan {
         )?;
         writeln!(f, "              consistent at {}, {}", self.base_lsn, clock::text(self.base_point))?;
         writeln!(f, "  target      {}", self.target)?;
+        if let Some(mark) = &self.restore_point {
+            writeln!(f, "              at {}, made at {}", mark.lsn, clock::text(mark.time))?;
+        }
         match (self.wal_end, self.wal_stored_at, self.timeline) {
             (Some(end), Some(at), Some(timeline)) => writeln!(
                 f,

@@ -2,11 +2,13 @@
 //! WAL, and, where that is asked for, the server started until it is where it was to go.
 
 pub mod account;
+mod aim;
 pub mod apply;
 mod choose;
 mod delta;
 mod extract;
 mod lines;
+mod marks;
 pub mod narrow;
 mod newer_tablespaces;
 mod packs;
@@ -15,7 +17,9 @@ pub mod plan;
 mod reach;
 pub mod settings;
 pub mod start;
+mod stored;
 pub mod target;
+mod timeline;
 mod wanted;
 
 use std::path::{Path, PathBuf};
@@ -70,6 +74,19 @@ pub struct Request {
 }
 
 impl Request {
+    /// The command line that asks for this, but for its target.
+    fn command(&self) -> String {
+        let mut command = match (&self.only, self.delta) {
+            (Some(Only::Named(tenant)), _) => format!("lifeboat restore --tenant {tenant}"),
+            (_, true) => format!("lifeboat restore --instance-to {} --delta", self.data_dir.display()),
+            _ => format!("lifeboat restore --instance-to {}", self.data_dir.display()),
+        };
+        for file in &self.identity_files {
+            command += &format!(" --identity {}", file.display());
+        }
+        command
+    }
+
     fn accepts_unsigned(&self) -> bool {
         matches!(self.trust, Trust::Anyone)
     }

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use crate::archive::base::{BaseFacts, ClusterLayout, LAYOUT_NAME};
 use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::seal::Identities;
+use crate::archive::wal_records::Mark;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
@@ -53,6 +54,8 @@ pub struct InstancePlan {
     pub server_version: String,
     /// Where recovery ends.
     pub target: Target,
+    /// The restore point that was asked for, where it was found in the stored WAL.
+    pub restore_point: Option<Mark>,
     /// How far the stored WAL goes; `None` where it is not ours to know.
     pub wal_end: Option<Lsn>,
     /// When the last of that was stored.
@@ -126,7 +129,8 @@ impl Prepared {
 pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
-    let Chosen { base, reach, mut warnings } = choose(&repository, &origin, &request).await?;
+    let Chosen { base, reach, target, restore_point, mut warnings } =
+        choose(&repository, &origin, &request).await?;
     let facts = base.base_facts()?.clone();
     if request.target != Target::Immediate {
         newer_tablespaces::refuse(config, &facts).await?;
@@ -141,7 +145,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         None => settings::restore_command(config, &request.identity_files, request.accepts_unsigned())?,
     };
     let recovery = Recovery {
-        target: request.target.clone(),
+        target,
         action: request.action,
         timeline: reach.as_ref().map(|reach| reach.timeline),
         restore_command: restore_command.clone(),
@@ -152,8 +156,9 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         place(&request, &base, &recovery.lines(), narrowed.is_some())?;
     let owner = account::owner(&data_dir, request.os_user.as_deref())?;
     let fetch_bytes = pack_reads(&wanted, wanted.files().iter(), &manifests)?.iter().map(|p| p.bytes).sum();
-    let replay_to = match &request.target {
+    let replay_to = match &recovery.target {
         Target::Immediate => facts.stop_lsn,
+        _ if restore_point.is_some() => restore_point.as_ref().map_or(facts.stop_lsn, |mark| mark.lsn),
         Target::Lsn(lsn) => *lsn,
         _ => reach.as_ref().map_or(facts.stop_lsn, |reach| reach.end),
     };
@@ -170,7 +175,8 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         wal_end: reach.as_ref().map(|reach| reach.end),
         wal_stored_at: reach.as_ref().map(|reach| reach.stored_at),
         timeline: reach.as_ref().map(|reach| reach.timeline.0),
-        loss_seconds: loss_seconds(&request.target, base.point, reach.as_ref()),
+        loss_seconds: loss_seconds(&request.target, base.point, reach.as_ref(), restore_point.as_ref()),
+        restore_point,
         target: request.target,
         free_bytes: disk::free_bytes(&data_dir)?,
         data_dir,
@@ -270,12 +276,18 @@ fn more_warnings(
 }
 
 /// What is not in it, in seconds before now.
-fn loss_seconds(target: &Target, base_point: Timestamp, reach: Option<&Reach>) -> Option<i64> {
+fn loss_seconds(
+    target: &Target,
+    base_point: Timestamp,
+    reach: Option<&Reach>,
+    restore_point: Option<&Mark>,
+) -> Option<i64> {
     let last = match target {
         Target::Immediate => Some(base_point),
         Target::Time(time) => Some(*time),
         Target::Latest => reach.map(|reach| reach.stored_at),
-        Target::Lsn(_) | Target::RestorePoint(_) => None,
+        Target::RestorePoint(_) => restore_point.map(|mark| mark.time),
+        Target::Lsn(_) => None,
     };
     last.map(|last| clock::now().as_second() - last.as_second())
 }
