@@ -127,6 +127,24 @@ pub fn rename_durable(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes two paths change places, durably and at once: at no moment is either of them missing.
+///
+/// # Errors
+/// Also where the file system cannot do that; nothing has changed then.
+pub fn exchange_durable(one: &Path, other: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
+        .map_err(|e| Error::file(&format!("exchange with {}:", other.display()), one, e.into()))?;
+    sync_parent(one)?;
+    sync_parent(other)
+}
+
+/// Makes `to`, which is empty, a clone of `from` that shares its blocks; false where the file
+/// system cannot.
+pub fn clone_blocks(from: &File, to: &File) -> bool {
+    rustix::fs::ioctl_ficlone(to, from).is_ok()
+}
+
 /// Where a file is staged before [`publish`]: beside it, with `.new` behind its name.
 pub fn staged_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
