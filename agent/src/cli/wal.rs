@@ -14,7 +14,8 @@ use crate::config::{Config, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::bytes_text;
 use crate::repository::wal::Put;
-use crate::wal::fetch::{self, fetch};
+use crate::wal::ahead::ahead;
+use crate::wal::fetch::{self, fetch, fetch_kept};
 use crate::wal::push::push;
 use crate::wal::status::{Status, status};
 
@@ -69,6 +70,9 @@ struct FetchArgs {
     /// The age identity that opens the WAL; may be given several times [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
+    /// Fetch what comes behind it, for later calls
+    #[arg(long, hide = true)]
+    ahead: bool,
     #[command(flatten)]
     trust: TrustArgs,
 }
@@ -102,22 +106,33 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             Ok(Done::Complete)
         }
         Command::Status(args) => show_status(&config, &args, app).await,
-        Command::Fetch(args) => {
-            let trust = args.trust.trust(&config)?;
-            let identities = identity::identities(&args.identity, &config)?;
-            let report = fetch(&config, identities, &trust, &args.name, &args.path, &app.cancel).await?;
-            let (what, done) = match report {
+        Command::Fetch(args) => run_fetch(args, &config, app).await,
+    }
+}
+
+async fn run_fetch(args: FetchArgs, config: &Config, app: &App) -> Result<Done> {
+    let kept = !args.ahead && fetch_kept(config, &args.name, &args.path).await?;
+    let (what, done) = match kept {
+        true => ("whole, fetched ahead".to_owned(), Done::Complete),
+        false => {
+            let trust = args.trust.trust(config)?;
+            let identities = identity::identities(&args.identity, config)?;
+            if args.ahead {
+                ahead(config, identities, &trust, &args.name, &args.path, &app.cancel).await?;
+                return Ok(Done::Complete);
+            }
+            match fetch(config, identities, &trust, &args.name, &args.path, &app.cancel).await? {
                 fetch::Report::Whole => ("whole".to_owned(), Done::Complete),
                 fetch::Report::Tail(bytes) => (format!("tail of {bytes} bytes"), Done::Complete),
                 fetch::Report::NotThere => ("not there".to_owned(), Done::NotThere),
-            };
-            tracing::info!(name = args.name, what, "fetched");
-            if app.json {
-                super::print::json(&json!({ "fetched": what }))?;
             }
-            Ok(done)
         }
+    };
+    tracing::info!(name = args.name, what, "fetched");
+    if app.json {
+        super::print::json(&json!({ "fetched": what }))?;
     }
+    Ok(done)
 }
 
 async fn show_status(config: &Config, args: &StatusArgs, app: &App) -> Result<Done> {

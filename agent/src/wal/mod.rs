@@ -1,5 +1,6 @@
 //! WAL into the repository and back: archive_command, restore_command, the stream.
 
+pub mod ahead;
 mod archiver;
 pub mod fetch;
 mod fetched;

@@ -2,6 +2,7 @@
 //! replayed; and refused where it is not what it says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a failing test panics
 
+mod ahead;
 mod alarms;
 mod archive;
 mod break_glass;
