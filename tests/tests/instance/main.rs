@@ -7,3 +7,4 @@ mod archiving;
 mod copy;
 mod delta;
 mod targets;
+mod timelines;
