@@ -3,5 +3,6 @@
 
 pub mod known;
 pub mod known_base;
+pub mod known_scratch;
 pub mod runs;
 pub mod state;

@@ -7,8 +7,8 @@ use std::path::Path;
 use super::given::wrong;
 use super::read::Reader;
 use super::{
-    Agent, Backup, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules, Seal, Signing, Tls, Wal,
-    place,
+    Agent, Backup, BaseSource, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules, Seal, Signing,
+    Tls, Wal, place,
 };
 use crate::crontab::{self, Schedule};
 use crate::error::Result;
@@ -136,6 +136,11 @@ fn backup(read: &Reader<'_>) -> Result<Backup> {
         dump_readback: read.flag("backup.dump_readback")?,
         filestore_chain_max: read.integer("backup.filestore_chain_max")? as u32,
         base_chain_max: read.integer("backup.base_chain_max")? as u32,
+        base_source: match read.word("backup.base_source")?.as_str() {
+            "files" => BaseSource::Files,
+            "protocol" => BaseSource::Protocol,
+            _ => BaseSource::Auto,
+        },
     })
 }
 
