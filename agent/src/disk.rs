@@ -5,6 +5,8 @@
 //! renamed, then its directory is synced.
 #![allow(clippy::disallowed_methods)] // this is the door
 
+pub mod watch;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
