@@ -19,9 +19,13 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// Buffers that nobody has looked at yet. Behind them the kernel's own queue fills, then overflows.
 const BUFFERS_WAITING_MAX: usize = 16;
 
+/// Says which directories are watched, from any thread.
+#[derive(Clone)]
+pub struct Adder(Arc<OwnedFd>);
+
 /// Watches directories, each by a number.
 pub struct Watcher {
-    fd: Arc<OwnedFd>,
+    adder: Adder,
     /// A watch that never tells anything but that it was removed: it ends the thread.
     end: i32,
     events: mpsc::Receiver<Result<Vec<Event>>>,
@@ -67,31 +71,12 @@ impl Watcher {
         let source = fd.clone();
         let reader = std::thread::Builder::new().name("watch".to_owned());
         let reader = reader.spawn(move || read_all(&source, end, &sender)).map_err(failed)?;
-        Ok(Watcher { fd, end, events, reader: Some(reader) })
+        Ok(Watcher { adder: Adder(fd), end, events, reader: Some(reader) })
     }
 
-    /// Watches `dir`, not what lies below it.
-    ///
-    /// # Errors
-    /// `Denied` or `Io`, naming it.
-    pub fn add(&self, dir: &Path) -> Result<Added> {
-        let events = WatchFlags::CLOSE_WRITE
-            | WatchFlags::MOVED_TO
-            | WatchFlags::MOVED_FROM
-            | WatchFlags::CREATE
-            | WatchFlags::DELETE
-            | WatchFlags::ONLYDIR;
-        match inotify::add_watch(&self.fd, dir, events) {
-            Ok(number) => Ok(Added::Watched(number)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(Added::Gone),
-            Err(Errno::NOSPC) => Ok(Added::LimitReached),
-            Err(e) => Err(Error::file("watch", dir, e.into())),
-        }
-    }
-
-    /// Watches it no longer.
-    pub fn remove(&self, number: i32) {
-        let _ = inotify::remove_watch(&self.fd, number); // gone already is fine
+    /// What adds directories.
+    pub fn adder(&self) -> &Adder {
+        &self.adder
     }
 
     /// Waits for something to happen. Cancel-safe.
@@ -104,10 +89,36 @@ impl Watcher {
     }
 }
 
+impl Adder {
+    /// Watches `dir`, not what lies below it.
+    ///
+    /// # Errors
+    /// `Denied` or `Io`, naming it.
+    pub fn add(&self, dir: &Path) -> Result<Added> {
+        let events = WatchFlags::CLOSE_WRITE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::ONLYDIR;
+        match inotify::add_watch(&self.0, dir, events) {
+            Ok(number) => Ok(Added::Watched(number)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(Added::Gone),
+            Err(Errno::NOSPC) => Ok(Added::LimitReached),
+            Err(e) => Err(Error::file("watch", dir, e.into())),
+        }
+    }
+
+    /// Watches it no longer.
+    pub fn remove(&self, number: i32) {
+        let _ = inotify::remove_watch(&self.0, number); // gone already is fine
+    }
+}
+
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.events.close();
-        self.remove(self.end);
+        self.adder.remove(self.end);
         if let Some(reader) = self.reader.take() {
             let _ = reader.join(); // a panic of it was told
         }
@@ -168,8 +179,8 @@ mod tests {
     async fn files_count_when_they_are_closed_and_directories_when_they_come() {
         let dir = tempfile::tempdir().unwrap();
         let mut watcher = Watcher::new().unwrap();
-        assert_eq!(watcher.add(&dir.path().join("none")).unwrap(), Added::Gone);
-        let Added::Watched(number) = watcher.add(dir.path()).unwrap() else { panic!("not watched") };
+        assert_eq!(watcher.adder().add(&dir.path().join("none")).unwrap(), Added::Gone);
+        let Added::Watched(number) = watcher.adder().add(dir.path()).unwrap() else { panic!("not watched") };
         fs::write(dir.path().join("a"), "1").unwrap();
         fs::create_dir(dir.path().join("d")).unwrap();
         fs::rename(dir.path().join("a"), dir.path().join("b")).unwrap();
