@@ -81,7 +81,7 @@ fn what_is_collected_comes_back_with_the_tenant_as_it_was_before() {
     let t1 = &world.tenants[0];
     // Collected as soon as its row is gone, before the batch: it is held open until then.
     let agent = world.following(world.agent().env("LIFEBOAT_AGENT_FOLLOW_INTERVAL", "3s"));
-    world.site.back_up(&["--kind", "base"]);
+    world.back_up("base");
     let first = t1.upload(&world.cluster, "quarterly report", &[1; 50_000]);
     let quick = t1.upload(&world.cluster, "gone at once", &[2; 60_000]);
     let (time, rows) = (world.now(), t1.referenced(&world.cluster));
@@ -102,14 +102,14 @@ fn backups_run_beside_it_and_what_they_hold_is_not_stored_again() {
     let held = |world: &World| -> BTreeSet<String> {
         world.tenants.iter().flat_map(|t| t.filestore().files().into_keys()).collect()
     };
-    world.site.back_up(&["--kind", "filestore"]);
+    world.back_up("filestore");
     let agent = world.agent().env("LIFEBOAT_AGENT_FOLLOW_INTERVAL", "1s").spawn();
     let mut uploaded = BTreeSet::new();
     // each of them begins at once and ends well, whatever is followed meanwhile
     for round in 0..4 {
         uploaded.insert(world.tenants[round % 2].upload(&world.cluster, "new", format!("{round}").as_bytes()));
         let begun = Instant::now();
-        world.site.back_up(&["--kind", "filestore"]);
+        world.back_up("filestore");
         assert!(begun.elapsed() < LIMIT / 4, "{:?}", begun.elapsed());
     }
     wait_for("the batches hold them, too", || {

@@ -12,6 +12,7 @@ use lifeboat::repository::Repository;
 use lifeboat::repository::snapshots::{Found, Trust};
 use lifeboat_tests::children;
 use lifeboat_tests::filestore::Filestore;
+use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::tenant::{Tenant, referenced};
 use lifeboat_tests::{Cluster, Options, Program, Running, S3, small_tenant};
@@ -45,12 +46,31 @@ impl World {
     fn with(cluster: Cluster, site: Site, tenants: u64) -> World {
         let tenant = |n| small_tenant(&cluster, &site.data_dir(), &format!("t{n}"), n);
         let tenants = (1..=tenants).map(tenant).collect();
+        if rustix::process::geteuid().is_root() {
+            Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(site.path("")).run().ok();
+        }
         World { cluster, site, tenants }
+    }
+
+    /// `lifeboat` as the server's own user: what it writes, a scratch server must be able to read.
+    pub fn lifeboat(&self, args: &[&str]) -> Program {
+        let program = match rustix::process::geteuid().is_root() {
+            true => Program::at("/usr/bin/setpriv".into())
+                .args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"])
+                .arg(bin_dir().join("lifeboat")),
+            false => Program::lifeboat(),
+        };
+        program.cwd(self.site.path("")).args(args.to_vec()).limit(Duration::from_secs(240))
     }
 
     /// `lifeboat agent`, not started.
     pub fn agent(&self) -> Program {
-        self.site.run(&["agent"]).limit(Duration::from_secs(3_600))
+        self.lifeboat(&["agent"]).limit(Duration::from_secs(3_600))
+    }
+
+    /// `lifeboat backup` that must succeed.
+    pub fn back_up(&self, kind: &str) {
+        self.lifeboat(&["backup", "--kind", kind]).run().ok();
     }
 
     /// An agent that has stored everything that was there.
@@ -151,7 +171,7 @@ pub fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !check() {
         assert!(Instant::now() < deadline, "{what}: not within {LIMIT:?}");
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(400));
     }
 }
 
