@@ -72,16 +72,17 @@ impl<'a> FileReader<'a> {
     pub fn read(&mut self, file: &Path, path: &str, sha1: Option<&str>) -> Result<ReadFile> {
         let mut second_look = disk::metadata(file).ok().flatten().is_some_and(|meta| is_recent(&meta));
         loop {
-            let content = match self.content(disk::open_nofollow(file), file, path, sha1.filter(|_| second_look))? {
-                Ok(content) => content,
-                Err(Outcome::Vanished) => return Ok(ReadFile::Vanished),
-                Err(Outcome::Unreadable(why)) => return Ok(ReadFile::Unreadable(why)),
-                Err(Outcome::DoesNotFit) => {
-                    second_look = false;
-                    clock::sleep_blocking(SECOND_LOOK);
-                    continue;
-                }
-            };
+            let content =
+                match self.content(disk::open_nofollow(file), file, path, sha1.filter(|_| second_look))? {
+                    Ok(content) => content,
+                    Err(Outcome::Vanished) => return Ok(ReadFile::Vanished),
+                    Err(Outcome::Unreadable(why)) => return Ok(ReadFile::Unreadable(why)),
+                    Err(Outcome::DoesNotFit) => {
+                        second_look = false;
+                        clock::sleep_blocking(SECOND_LOOK);
+                        continue;
+                    }
+                };
             let flaw = sha1.filter(|name| **name != content.sha1).map(|_| {
                 format!(
                     "the content has SHA-1 {}, which is not its name: the source is damaged",

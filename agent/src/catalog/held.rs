@@ -79,7 +79,12 @@ impl Held {
     }
 
     /// Notes that `home` holds these files; of `tenant` only, or of whomever.
-    pub async fn add(&mut self, tenant: Option<&TenantName>, home: &SnapshotId, paths: &[&str]) -> Result<()> {
+    pub async fn add(
+        &mut self,
+        tenant: Option<&TenantName>,
+        home: &SnapshotId,
+        paths: &[&str],
+    ) -> Result<()> {
         let list = json(paths)?;
         let failed = |e| wrong(&self.file, e);
         let mut all = self.connection.begin().await.map_err(failed)?;
@@ -151,9 +156,9 @@ fn json(texts: &[&str]) -> Result<String> {
 }
 
 fn wrong(file: &str, e: sqlx::Error) -> Error {
-    Error::new(Kind::Io, format!("cannot use {file}"))
-        .because(e)
-        .effect("what the repository holds of the filestores is not known, so nothing new is stored as it comes")
+    Error::new(Kind::Io, format!("cannot use {file}")).because(e).effect(
+        "what the repository holds of the filestores is not known, so nothing new is stored as it comes",
+    )
 }
 
 #[cfg(test)]

@@ -92,7 +92,20 @@ impl Default for Metrics {
             Family::clone(&waiting),
         );
         let last_alive = Mutex::new(None);
-        Metrics { followed, waiting, tenants: Mutex::default(), registry, alive, last_alive, next, began, good, duration, exit_code, runs }
+        Metrics {
+            followed,
+            waiting,
+            tenants: Mutex::default(),
+            registry,
+            alive,
+            last_alive,
+            next,
+            began,
+            good,
+            duration,
+            exit_code,
+            runs,
+        }
     }
 }
 

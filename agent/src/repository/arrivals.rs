@@ -24,9 +24,11 @@ impl Repository {
             let names = self.store().list_dirs(&format!("{folder}/{day}")).await?;
             let parsed = names.iter().filter_map(|name| name.parse().ok());
             // Only where it is looked for by its name.
-            ids.extend(parsed.filter(|id: &SnapshotId| {
-                id.kind() == SnapshotKind::Arrivals.as_str() && id.day() == day
-            }));
+            ids.extend(
+                parsed.filter(|id: &SnapshotId| {
+                    id.kind() == SnapshotKind::Arrivals.as_str() && id.day() == day
+                }),
+            );
         }
         ids.sort();
         Ok(ids)

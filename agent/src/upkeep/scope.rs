@@ -209,11 +209,11 @@ impl Scope {
         for key in self.listed.keys() {
             let Some(rest) = key.strip_prefix(&below) else { continue };
             let of_a_day = key.strip_prefix(&arrivals).map(|rest| rest.split_once('/').unwrap_or(("", rest)));
-            let below = match of_a_day {
+            let inner = match of_a_day {
                 Some((_, rest)) => Some(rest),
                 None => key.strip_prefix(&snapshots),
             };
-            let what = match below.map(|rest| rest.split_once('/')) {
+            let what = match inner.map(|rest| rest.split_once('/')) {
                 None => match rest.split('/').next().unwrap_or_default() {
                     "instance.json" | "lease" | "drills" | "releases" | "wal" => continue,
                     name if name.starts_with("probe") => continue,

@@ -107,7 +107,11 @@ fn backups_run_beside_it_and_what_they_hold_is_not_stored_again() {
     let mut uploaded = BTreeSet::new();
     // each of them begins at once and ends well, whatever is followed meanwhile
     for round in 0..4 {
-        uploaded.insert(world.tenants[round % 2].upload(&world.cluster, "new", format!("{round}").as_bytes()));
+        uploaded.insert(world.tenants[round % 2].upload(
+            &world.cluster,
+            "new",
+            format!("{round}").as_bytes(),
+        ));
         let begun = Instant::now();
         world.back_up("filestore");
         assert!(begun.elapsed() < LIMIT / 4, "{:?}", begun.elapsed());

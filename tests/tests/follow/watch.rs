@@ -28,9 +28,8 @@ fn files_beyond_the_watch_limit_are_found_by_a_scan() {
     let program = Program::at("/usr/bin/unshare".into()).args(enter).args(["sh", "-ec", &script]);
     let agent = world.following(program.cwd(world.site.path("")).limit(std::time::Duration::from_secs(600)));
     assert!(agent.stderr_so_far().contains("max_user_watches"), "{}", agent.stderr_so_far());
-    let names: BTreeSet<String> = (0..20u8)
-        .map(|n| world.tenants[0].upload(&world.cluster, "unwatched", &[n, 1, 2, 3]))
-        .collect();
+    let names: BTreeSet<String> =
+        (0..20u8).map(|n| world.tenants[0].upload(&world.cluster, "unwatched", &[n, 1, 2, 3])).collect();
     world.wait_held(&names);
     end(agent);
 }

@@ -145,7 +145,8 @@ mod tests {
         assert_eq!(waiting.count(), 3);
         assert_eq!(waiting.by_tenant()[&"shop".parse::<TenantName>().unwrap()].0, 2);
         let taken = waiting.take(now.1, 2);
-        let paths: Vec<_> = taken.iter().map(|(name, _)| (name.path.as_str(), name.tenant.as_str())).collect();
+        let paths: Vec<_> =
+            taken.iter().map(|(name, _)| (name.path.as_str(), name.tenant.as_str())).collect();
         assert_eq!(paths, [("aa/1", "mill"), ("aa/1", "shop")]);
         let mut taken = taken.into_iter();
         let (first, mut seen) = taken.next().unwrap();

@@ -182,7 +182,8 @@ impl Sources {
 
     async fn arrival(&self, id: &SnapshotId) -> Result<(Manifest, Wanted)> {
         let manifest = self.repository.manifest(id, &self.origin, &self.trust).await?;
-        let (repository, identities, of) = (self.repository.clone(), self.identities.clone(), manifest.clone());
+        let (repository, identities, of) =
+            (self.repository.clone(), self.identities.clone(), manifest.clone());
         let wanted = tokio::task::spawn_blocking(move || {
             Wanted::single(&repository, &Handle::current(), &of, &identities)
         })
