@@ -11,13 +11,14 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Followed;
 use super::batch::{self, Fate, Settled, Storing};
 use super::scan::{self, Scan};
-use super::tree::{Name, Place, blob_in, is_shard};
+use super::tree::Name;
 use super::waiting::{self, Waiting};
+use super::watching::{Heard, Watching};
 use crate::catalog::held::Held;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
-use crate::disk::watch::{Added, Event, Watcher};
+use crate::disk::watch::Event;
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 
@@ -36,8 +37,8 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How long what the repository holds is believed without looking.
 const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
-/// Events of directories that a scan has begun to watch, until it says which these are.
-const UNPLACED_MAX: usize = 10_000;
+/// What a batch under way gets to end when it is stopped.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why it ended.
 pub enum Over {
@@ -57,9 +58,7 @@ type Job = AbortOnDropHandle<(Held, Done)>;
 /// Follows, with one opened repository.
 pub struct Follower<'a> {
     storing: Arc<Storing>,
-    watcher: Watcher,
-    places: HashMap<i32, Place>,
-    unplaced: Vec<Event>,
+    watching: Watching,
     waiting: &'a mut Waiting,
     tenants: Vec<Arc<TenantName>>,
     /// What is being stored: how many of each tenant, and since when they wait.
@@ -91,9 +90,7 @@ impl<'a> Follower<'a> {
         let now = clock::instant();
         Ok(Follower {
             storing,
-            watcher: Watcher::new()?,
-            places: HashMap::new(),
-            unplaced: Vec::new(),
+            watching: Watching::new()?,
             waiting,
             tenants: Vec::new(),
             on_their_way: HashMap::new(),
@@ -126,14 +123,20 @@ impl<'a> Follower<'a> {
             }
             let nap = self.nap(job.is_some());
             tokio::select! {
-                () = cancel.cancelled() => return Ok(Over::Stopped),
+                () = cancel.cancelled() => {
+                    // It reads no further file, and what it has handed over is better stored than not.
+                    if let Some(job) = job {
+                        let _ = tokio::time::timeout(STOP_LIMIT, job).await; // stopped either way
+                    }
+                    return Ok(Over::Stopped);
+                }
                 done = async { match &mut job { Some(job) => job.await, None => std::future::pending().await } } => {
                     job = None;
                     let (held, done) = done.map_err(|e| Error::new(Kind::Internal, "following panicked").because(e))?;
                     self.held = Some(held);
                     self.settle(done)?;
                 }
-                events = self.watcher.events() => for event in events? { self.hear(event, job.is_some()) },
+                events = self.watching.events() => for event in events? { self.hear(event, job.is_some()) },
                 () = clock::sleep(nap) => {}
             }
             if self.told_at.elapsed() >= TELL_EVERY {
@@ -179,7 +182,7 @@ impl<'a> Follower<'a> {
             return None;
         }
         self.scan_at = now + self.scan_interval;
-        let (tree, adder) = (self.storing.tree.clone(), self.watcher.adder().clone());
+        let (tree, adder) = (self.storing.tree.clone(), self.watching.adder());
         let mut held = self.held.take()?;
         Some(AbortOnDropHandle::new(tokio::spawn(async move {
             let scan = scan::scan(&mut held, &tree, &adder).await;
@@ -200,7 +203,7 @@ impl<'a> Follower<'a> {
         for problem in &survey.problems {
             tracing::warn!("a filestore cannot be followed as a whole: {problem:?}");
         }
-        self.places.extend(survey.places);
+        let unplaced = self.watching.placed(survey.places);
         self.tenants = survey.tenants.into_keys().collect();
         let remote = disk::is_remote(self.storing.tree.root());
         self.all_watched = survey.unwatched == 0 && !remote && survey.problems.is_empty();
@@ -211,7 +214,7 @@ impl<'a> Follower<'a> {
         }
         let apart = UNWATCHED_SCANS_APART.max(took * UNWATCHED_SCAN_SHARE).min(self.scan_interval);
         if survey.unwatched > 0 || remote {
-            self.scan_at = clock::instant() + apart;
+            self.scan_at = self.scan_at.min(clock::instant() + apart);
         }
         if survey.unwatched > 0 && self.told_unwatched == 0 {
             tracing::warn!(
@@ -228,7 +231,7 @@ impl<'a> Follower<'a> {
         if more {
             self.scan_soon();
         }
-        for event in std::mem::take(&mut self.unplaced) {
+        for event in unplaced {
             self.hear(event, false);
         }
     }
@@ -301,76 +304,21 @@ impl<'a> Follower<'a> {
     }
 
     fn hear(&mut self, event: Event, working: bool) {
-        let number = match &event {
-            Event::Overflow => {
+        match self.watching.hear(event, working, &self.storing.tree) {
+            Heard::Nothing => {}
+            Heard::Written(name) => self.see(name, true),
+            Heard::Came(names) => names.into_iter().for_each(|name| self.see(name, false)),
+            Heard::Anything => self.scan_soon(),
+            Heard::TooMuch => {
                 tracing::info!("too many files came at once to be told of: scanning");
                 self.all_watched = false;
-                return self.scan_soon();
-            }
-            Event::File(number, _)
-            | Event::DirCame(number, _)
-            | Event::DirWent(number, _)
-            | Event::Unwatched(number) => *number,
-        };
-        let Some(place) = self.places.get(&number).cloned() else {
-            // Of a directory that a scan has just begun to watch: heard when it says which.
-            if working && self.unplaced.len() < UNPLACED_MAX {
-                self.unplaced.push(event);
-            } else if working {
                 self.scan_soon();
             }
-            return;
-        };
-        match (place, event) {
-            (Place::Shard(tenant, shard), Event::File(_, name)) => {
-                if let Some(name) = blob_in(&tenant, &shard, &name) {
-                    self.see(name, true);
-                }
-            }
-            (Place::Tenant(tenant), Event::DirCame(_, name)) if is_shard(&name) => {
-                self.new_shard(&tenant, name);
-            }
-            (Place::Root, Event::DirCame(_, name)) if self.storing.tree.tenant(&name).is_some() => {
+            Heard::Went(tenant) => {
+                self.tenants.retain(|known| known.as_str() != tenant);
                 self.scan_soon();
             }
-            (Place::Root, Event::DirWent(_, name)) => self.forget(&name),
-            (_, Event::Unwatched(number)) => drop(self.places.remove(&number)),
-            _ => {}
         }
-    }
-
-    /// Watches a folder that came, and then looks what is in it already.
-    fn new_shard(&mut self, tenant: &Arc<TenantName>, shard: String) {
-        let dir = self.storing.tree.root().join(tenant.as_str()).join(&shard);
-        match self.watcher.adder().add(&dir) {
-            Ok(Added::Watched(number)) => {
-                self.places.insert(number, Place::Shard(tenant.clone(), shard.clone()));
-            }
-            Ok(Added::Gone) => return,
-            Ok(Added::LimitReached) | Err(_) => self.scan_soon(), // which tells of it
-        }
-        match self.storing.tree.files(tenant, &shard) {
-            Ok(files) => files.into_iter().for_each(|name| self.see(name, false)),
-            Err(_) => self.scan_soon(),
-        }
-    }
-
-    /// A tenant was dropped, or has another name now: its watches would tell the wrong one.
-    fn forget(&mut self, name: &str) {
-        let gone = |place: &Place| match place {
-            Place::Root => false,
-            Place::Tenant(tenant) | Place::Shard(tenant, _) => tenant.as_str() == name,
-        };
-        let adder = self.watcher.adder().clone();
-        self.places.retain(|number, place| {
-            let gone = gone(place);
-            if gone {
-                adder.remove(*number);
-            }
-            !gone
-        });
-        self.tenants.retain(|tenant| tenant.as_str() != name);
-        self.scan_soon();
     }
 
     /// How each tenant stands; nobody before the first scan.

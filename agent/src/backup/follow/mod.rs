@@ -12,6 +12,7 @@ mod open;
 mod scan;
 mod tree;
 mod waiting;
+mod watching;
 
 use std::time::Duration;
 
