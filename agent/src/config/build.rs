@@ -73,7 +73,12 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             work_dir: read.path("restore.work_dir")?,
             jobs: count(read, "restore.jobs")?,
         },
-        agent: Agent { listen: listen(read)? },
+        agent: Agent {
+            listen: listen(read)?,
+            follow_filestore: read.flag("agent.follow_filestore")?,
+            follow_interval: read.duration("agent.follow_interval")?,
+            follow_scan: read.duration("agent.follow_scan")?,
+        },
         schedule: schedule(read)?,
     })
 }

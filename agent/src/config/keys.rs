@@ -229,6 +229,12 @@ pub const KEYS: &[Key] = &[
 
     key("agent.listen", Takes::Text, Some("\"127.0.0.1:9345\""), "",
         "The loopback address of /metrics and /healthz, or \"off\"."),
+    key("agent.follow_filestore", Takes::Flag, Some("true"), "",
+        "Whether each new file of a filestore is stored within seconds, where odoo.data_dir is set."),
+    key("agent.follow_interval", Takes::Duration(0, HOUR), Some("\"5s\""), "",
+        "How long at least between two batches of new files: each is four objects, whichever tenants they are of."),
+    key("agent.follow_scan", Takes::Duration(SECOND, 24 * HOUR), Some("\"5min\""), "",
+        "How often all names are compared besides; more often by itself where the kernel does not tell of new files."),
 
     key("schedule.time_zone", Takes::Text, Some("\"UTC\""), "",
         "The zone that the lines are in, such as \"Europe/Berlin\"; daylight saving is followed."),
