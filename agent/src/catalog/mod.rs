@@ -1,6 +1,7 @@
 //! What this host knows by itself: the state directory. All of it can be lost: the next backup
 //! then reads everything again and says so.
 
+pub mod held;
 pub mod known;
 pub mod known_base;
 pub mod known_scratch;

@@ -90,6 +90,11 @@ impl StateDir {
         self.dir.join("filestore").join(format!("{name}.known.zst"))
     }
 
+    /// What the repository holds of the filestores, for who follows them.
+    pub fn held_file(&self) -> PathBuf {
+        self.dir.join("held.sqlite")
+    }
+
     /// Where the known base backup is kept.
     pub fn known_base_file(&self) -> PathBuf {
         self.dir.join("base.known.zst")

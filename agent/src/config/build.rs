@@ -65,13 +65,20 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             piece_interval: read.duration("wal.piece_interval")?,
             workers: count(read, "wal.workers")?,
             batch: count(read, "wal.batch")?,
+            stall_max: read.duration("wal.stall_max")?,
+            slot_warn_percent: read.integer("wal.slot_warn_percent")? as u8,
         },
         restore: Restore {
             workers: count(read, "restore.workers")?,
             work_dir: read.path("restore.work_dir")?,
             jobs: count(read, "restore.jobs")?,
         },
-        agent: Agent { listen: listen(read)? },
+        agent: Agent {
+            listen: listen(read)?,
+            follow_filestore: read.flag("agent.follow_filestore")?,
+            follow_interval: read.duration("agent.follow_interval")?,
+            follow_scan: read.duration("agent.follow_scan")?,
+        },
         schedule: schedule(read)?,
     })
 }

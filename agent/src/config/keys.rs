@@ -217,6 +217,10 @@ pub const KEYS: &[Key] = &[
         "How many WAL files are pushed or fetched at once; each takes up to 50 MiB of memory."),
     key("wal.batch", Takes::Integer(1, 64), Some("8"), "",
         "How many WAL files one push or fetch takes with it when they are ready; 1: only the one that is asked for."),
+    key("wal.stall_max", Takes::Duration(SECOND, 24 * HOUR), Some("\"5min\""), "",
+        "How long the agent may store nothing, while there may be something to store, before /healthz, status and its log raise the alarm."),
+    key("wal.slot_warn_percent", Takes::Integer(1, 99), Some("50"), "",
+        "From how much on of what the slot may keep (max_slot_wal_keep_size, free space of pg_wal's disk) the alarm begins; halfway to 100 it is critical."),
 
     key("restore.workers", Takes::Integer(1, 64), Some("2"), "", "How many packs are read at once."),
     key("restore.work_dir", Takes::Path, None, "\"/var/tmp\"",
@@ -225,6 +229,12 @@ pub const KEYS: &[Key] = &[
 
     key("agent.listen", Takes::Text, Some("\"127.0.0.1:9345\""), "",
         "The loopback address of /metrics and /healthz, or \"off\"."),
+    key("agent.follow_filestore", Takes::Flag, Some("true"), "",
+        "Whether each new file of a filestore is stored within seconds, where odoo.data_dir is set."),
+    key("agent.follow_interval", Takes::Duration(0, HOUR), Some("\"5s\""), "",
+        "How long at least between two batches of new files: each is four objects, whichever tenants they are of."),
+    key("agent.follow_scan", Takes::Duration(SECOND, 24 * HOUR), Some("\"5min\""), "",
+        "How often all names are compared besides; more often by itself where the kernel does not tell of new files."),
 
     key("schedule.time_zone", Takes::Text, Some("\"UTC\""), "",
         "The zone that the lines are in, such as \"Europe/Berlin\"; daylight saving is followed."),

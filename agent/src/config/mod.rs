@@ -212,6 +212,10 @@ pub struct Wal {
     pub workers: usize,
     /// Files that one push or fetch takes with it.
     pub batch: usize,
+    /// How long nothing may be stored while there may be something to store.
+    pub stall_max: Duration,
+    /// How much of what the slot may keep it keeps when the alarm begins.
+    pub slot_warn_percent: u8,
 }
 
 /// How restores run.
@@ -230,6 +234,12 @@ pub struct Restore {
 pub struct Agent {
     /// Where metrics and health are told; nowhere where `None`. Always a loopback address.
     pub listen: Option<SocketAddr>,
+    /// Whether new files of the filestores are stored as they come.
+    pub follow_filestore: bool,
+    /// Between the beginnings of two batches of them.
+    pub follow_interval: Duration,
+    /// Between two scans for files that the kernel did not tell of.
+    pub follow_scan: Duration,
 }
 
 /// What the daemon runs, and when.
