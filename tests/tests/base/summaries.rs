@@ -63,7 +63,9 @@ fn assert_right(cluster: &Cluster, site: &Site, report: &Value, databases: &[&st
     for database in databases {
         let restored = digest(|sql| copied.psql(database, sql));
         assert_eq!(restored, digest(|sql| cluster.psql(database, sql)), "{database}");
-        copied.amcheck(database);
+        if !database.starts_with("by_") {
+            copied.amcheck(database);
+        }
     }
     copied.stop();
     check_pages(cluster, copied.data_dir());
