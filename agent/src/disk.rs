@@ -5,6 +5,8 @@
 //! renamed, then its directory is synced.
 #![allow(clippy::disallowed_methods)] // this is the door
 
+pub mod watch;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -125,6 +127,24 @@ pub fn rename_durable(from: &Path, to: &Path) -> Result<()> {
         sync_parent(from)?;
     }
     Ok(())
+}
+
+/// Makes two paths change places, durably and at once: at no moment is either of them missing.
+///
+/// # Errors
+/// Also where the file system cannot do that; nothing has changed then.
+pub fn exchange_durable(one: &Path, other: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
+        .map_err(|e| Error::file(&format!("exchange with {}:", other.display()), one, e.into()))?;
+    sync_parent(one)?;
+    sync_parent(other)
+}
+
+/// Makes `to`, which is empty, a clone of `from` that shares its blocks; false where the file
+/// system cannot.
+pub fn clone_blocks(from: &File, to: &File) -> bool {
+    rustix::fs::ioctl_ficlone(to, from).is_ok()
 }
 
 /// Renames without making it durable, for what can be had again. Replaces a file at `to`.
@@ -254,6 +274,23 @@ pub fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
 /// Whether a directory lies at `path`, or a link to one.
 pub fn is_dir(path: &Path) -> bool {
     path.is_dir()
+}
+
+/// Whether `path` lies on a file system that other machines write to as well: the kernel tells nothing
+/// of what these do there. The numbers are those of statfs(2).
+pub fn is_remote(path: &Path) -> bool {
+    const REMOTE: [u64; 9] = [
+        0x6969,      // NFS
+        0xff53_4d42, // CIFS
+        0xfe53_4d42, // SMB2
+        0x517b,      // SMB
+        0x00c3_6400, // Ceph
+        0x6573_5546, // FUSE: GlusterFS, s3fs and the like
+        0x0bd0_0bd0, // Lustre
+        0x0102_1997, // 9P
+        0x0116_1970, // GFS2
+    ];
+    rustix::fs::statfs(path).is_ok_and(|stat| REMOTE.contains(&(stat.f_type as u64 & 0xffff_ffff)))
 }
 
 /// Makes a link at `path` that leads to `to`, owned as given.

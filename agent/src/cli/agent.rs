@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, Done, print};
+use crate::backup::follow::{self, Followed};
 use crate::catalog::runs::Runs;
 use crate::catalog::state::StateDir;
 use crate::clock;
@@ -21,12 +22,15 @@ use crate::wal::stream::{self, Observed};
 /// How long after a failure that does not pass by itself streaming is tried again.
 const STREAM_AGAIN: Duration = Duration::from_secs(60);
 
-/// Run in the background: stream WAL, run backups on schedules, serve metrics
+/// Run in the background: stream WAL, follow filestores, run backups on schedules, serve metrics
 ///
 /// WAL comes through a replication slot of its own (wal.slot, made when it is not there) and is stored
 /// within about a second, in pieces while a segment grows. The server is told that WAL is flushed only
 /// when the repository holds it, so the slot's name in synchronous_standby_names makes commits wait for
 /// that. What passes by itself (a restart, a store that refuses) is waited out. The role needs REPLICATION.
+///
+/// New files of the filestores are stored within seconds, in batches of all tenants: what Odoo collects
+/// later stays in the repository, so that a database at any time finds the files that its rows name.
 ///
 /// Each line of [schedule] runs `lifeboat backup` at its times, one run at a time; a run that was
 /// missed is caught up once, one that failed is tried again where that could help, and each is recorded
@@ -45,8 +49,9 @@ pub struct Args {}
 pub async fn run(_: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let jobs = jobs(&config, app);
-    if jobs.is_empty() && !config.wal.stream {
-        let what = "the agent has nothing to do: [schedule] has no line, and wal.stream is false";
+    let follows = config.agent.follow_filestore && config.odoo.data_dir.is_some();
+    if jobs.is_empty() && !config.wal.stream && !follows {
+        let what = "the agent has nothing to do: [schedule] has no line, wal.stream is false, and no filestore is followed";
         return Err(Error::new(Kind::Config, what).next(
             "write schedule.backup = \"30 1 * * *\", for instance; `lifeboat backup` runs one at once",
         ));
@@ -78,7 +83,7 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
         metrics: metrics.clone(),
     };
     let stop = app.cancel.child_token();
-    let pages = pages(&config, metrics, unwell(&config, &observed), stop.clone()).await?;
+    let pages = pages(&config, metrics.clone(), unwell(&config, &observed), stop.clone()).await?;
     tell_systemd(sd_notify::NotifyState::Ready);
     tracing::info!(instance = %config.instance, "the agent is ready");
     let streaming = async {
@@ -90,13 +95,24 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
             with_the_others(&stop, stream_wal(&config, state.holder(), scheduled, app, &observed, &stop));
         tokio::join!(streamed, stream::watch(&config, &observed, &stop)).0
     };
-    let (scheduled, served, streamed) = tokio::join!(
+    let following = async {
+        if !follows {
+            stop.cancelled().await;
+            return Ok(());
+        }
+        let tell = |tenants: &[Followed]| {
+            metrics.followed(tenants.iter().map(|one| (one.tenant.as_str(), one.until, one.waiting)));
+        };
+        follow::run(&config, &state, tell, &stop).await
+    };
+    let (scheduled, served, streamed, followed) = tokio::join!(
         with_the_others(&stop, daemon::run(daemon, stop.clone())),
         with_the_others(&stop, pages),
         with_the_others(&stop, streaming),
+        with_the_others(&stop, following),
     );
     tell_systemd(sd_notify::NotifyState::Stopping);
-    streamed.and(scheduled).and(served)?;
+    streamed.and(followed).and(scheduled).and(served)?;
     tracing::info!("the agent has ended");
     Ok(Done::Complete)
 }

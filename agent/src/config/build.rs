@@ -7,8 +7,8 @@ use std::path::Path;
 use super::given::wrong;
 use super::read::Reader;
 use super::{
-    Agent, Backup, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules, Seal, Signing, Tls, Wal,
-    place,
+    Agent, Backup, BaseSource, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules, Seal, Signing,
+    Tls, Wal, place,
 };
 use crate::crontab::{self, Schedule};
 use crate::error::Result;
@@ -73,7 +73,12 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             work_dir: read.path("restore.work_dir")?,
             jobs: count(read, "restore.jobs")?,
         },
-        agent: Agent { listen: listen(read)? },
+        agent: Agent {
+            listen: listen(read)?,
+            follow_filestore: read.flag("agent.follow_filestore")?,
+            follow_interval: read.duration("agent.follow_interval")?,
+            follow_scan: read.duration("agent.follow_scan")?,
+        },
         schedule: schedule(read)?,
     })
 }
@@ -136,6 +141,11 @@ fn backup(read: &Reader<'_>) -> Result<Backup> {
         dump_readback: read.flag("backup.dump_readback")?,
         filestore_chain_max: read.integer("backup.filestore_chain_max")? as u32,
         base_chain_max: read.integer("backup.base_chain_max")? as u32,
+        base_source: match read.word("backup.base_source")?.as_str() {
+            "files" => BaseSource::Files,
+            "protocol" => BaseSource::Protocol,
+            _ => BaseSource::Auto,
+        },
     })
 }
 

@@ -1,5 +1,6 @@
 //! What monitoring is told: timestamps, not ages, so that a stopped agent cannot look young.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,11 @@ struct OfResult {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfTenant {
+    tenant: String,
+}
+
 type Seconds = Family<OfJob, Gauge<f64, AtomicU64>>;
 
 /// All numbers, kept up to date by whoever knows them.
@@ -37,6 +43,10 @@ pub struct Metrics {
     duration: Seconds,
     exit_code: Family<OfJob, Gauge>,
     runs: Family<OfResult, Counter>,
+    followed: Family<OfTenant, Gauge<f64, AtomicU64>>,
+    waiting: Family<OfTenant, Gauge>,
+    /// Those that were told of.
+    tenants: Mutex<HashSet<OfTenant>>,
 }
 
 impl Metrics {
@@ -69,8 +79,33 @@ impl Metrics {
             exit_code.clone(),
         );
         registry.register("job_runs", "Runs since the agent began", runs.clone());
+        let (followed, waiting) = (Family::default(), Family::default());
+        registry.register_with_unit(
+            "filestore_followed_timestamp",
+            "Every file that lay in the tenant's filestore at this moment is in the repository",
+            Unit::Seconds,
+            Family::clone(&followed),
+        );
+        registry.register(
+            "filestore_waiting_files",
+            "New files of the tenant that are not in the repository yet",
+            Family::clone(&waiting),
+        );
         let last_alive = Mutex::new(None);
-        Metrics { registry, alive, last_alive, next, began, good, duration, exit_code, runs }
+        Metrics {
+            followed,
+            waiting,
+            tenants: Mutex::default(),
+            registry,
+            alive,
+            last_alive,
+            next,
+            began,
+            good,
+            duration,
+            exit_code,
+            runs,
+        }
     }
 }
 
@@ -121,6 +156,24 @@ impl Metrics {
         self.exit_code.get_or_create(&OfJob { job }).set(exit_code.unwrap_or(-1).into());
     }
 
+    /// How each tenant's filestore stands: until when it is stored, and how many files wait. Tenants that
+    /// are not among them are gone.
+    pub fn followed<'a>(&self, tenants: impl Iterator<Item = (&'a str, Timestamp, u64)>) {
+        let mut told = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = std::mem::take(&mut *told);
+        for (tenant, until, waiting) in tenants {
+            let label = OfTenant { tenant: tenant.to_owned() };
+            self.followed.get_or_create(&label).set(seconds(until));
+            self.waiting.get_or_create(&label).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+            gone.remove(&label);
+            told.insert(label);
+        }
+        for label in gone {
+            self.followed.remove(&label);
+            self.waiting.remove(&label);
+        }
+    }
+
     /// The page `/metrics`.
     pub fn page(&self) -> String {
         let mut text = String::new();
@@ -140,11 +193,16 @@ mod tests {
         let at = Timestamp::from_microsecond(1_800_000_000_250_000).unwrap();
         metrics.ended("backup", at, Duration::from_millis(1500), Some(0));
         metrics.ended("filestore", at, Duration::from_millis(20), None);
+        metrics.followed([("gone", at, 1)].into_iter());
+        metrics.followed([("shop", at, 3)].into_iter());
         let page = metrics.page();
+        assert!(!page.contains("gone"), "{page}");
         for line in [
             "lifeboat_job_success_timestamp_seconds{job=\"backup\"} 1800000000.25",
             "lifeboat_job_duration_seconds{job=\"backup\"} 1.5",
             "lifeboat_job_exit_code{job=\"filestore\"} -1",
+            "lifeboat_filestore_followed_timestamp_seconds{tenant=\"shop\"} 1800000000.25",
+            "lifeboat_filestore_waiting_files{tenant=\"shop\"} 3",
             "lifeboat_job_runs_total{job=\"filestore\",result=\"failure\"} 1",
         ] {
             assert!(page.lines().any(|other| other == line), "{line} is not in\n{page}");
