@@ -4,5 +4,6 @@
 pub mod held;
 pub mod known;
 pub mod known_base;
+pub mod known_scratch;
 pub mod runs;
 pub mod state;

@@ -14,10 +14,10 @@ use crate::clock;
 use crate::config::Config;
 use crate::crontab::Schedule;
 use crate::daemon::due::{Job, Rules};
-use crate::daemon::metrics::Metrics;
+use crate::daemon::metrics::{self, Metrics};
 use crate::daemon::{self, Daemon, http};
 use crate::error::{Error, Kind, Result};
-use crate::wal::stream;
+use crate::wal::stream::{self, Observed};
 
 /// How long after a failure that does not pass by itself streaming is tried again.
 const STREAM_AGAIN: Duration = Duration::from_secs(60);
@@ -58,7 +58,9 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
     }
     let scheduled = !jobs.is_empty();
     let state = StateDir::open_for_agent(&config.state_dir, &config.instance)?;
-    let metrics = Arc::new(Metrics::default());
+    let mut page = metrics::page();
+    let observed = if config.wal.stream { Observed::on(&mut page) } else { Observed::default() };
+    let metrics = Arc::new(Metrics::on(page));
     let mut runs = Runs::open(&state.runs_file()).await?;
     for job in &jobs {
         if let Some(ended) = runs.latest_good(job.name).await?.and_then(|run| run.ended) {
@@ -81,7 +83,7 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
         metrics: metrics.clone(),
     };
     let stop = app.cancel.child_token();
-    let pages = pages(&config, metrics.clone(), stop.clone()).await?;
+    let pages = pages(&config, metrics.clone(), unwell(&config, &observed), stop.clone()).await?;
     tell_systemd(sd_notify::NotifyState::Ready);
     tracing::info!(instance = %config.instance, "the agent is ready");
     let streaming = async {
@@ -89,7 +91,9 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
             stop.cancelled().await;
             return Ok(());
         }
-        stream_wal(&config, state.holder(), scheduled, app, &stop).await
+        let streamed =
+            with_the_others(&stop, stream_wal(&config, state.holder(), scheduled, app, &observed, &stop));
+        tokio::join!(streamed, stream::watch(&config, &observed, &stop)).0
     };
     let following = async {
         if !follows {
@@ -120,11 +124,12 @@ async fn stream_wal(
     holder: &str,
     scheduled: bool,
     app: &App,
+    observed: &Observed,
     stop: &CancellationToken,
 ) -> Result<()> {
     let shown = app.progress("WAL", None);
     loop {
-        match stream::run(config, holder, shown.clone(), stop).await {
+        match stream::run(config, holder, shown.clone(), observed, stop).await {
             Err(e) if scheduled => print::error(&e, false),
             done => return done,
         }
@@ -146,6 +151,7 @@ async fn with_the_others(stop: &CancellationToken, part: impl Future<Output = Re
 async fn pages(
     config: &Config,
     metrics: Arc<Metrics>,
+    unwell: http::Unwell,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = Result<()>>> {
     let listener = match config.agent.listen {
@@ -155,13 +161,19 @@ async fn pages(
     let deadline = config.schedule.deadline;
     Ok(async move {
         match listener {
-            Some(listener) => http::serve(listener, metrics, deadline, stop).await,
+            Some(listener) => http::serve(listener, metrics, deadline, unwell, stop).await,
             None => {
                 stop.cancelled().await;
                 Ok(())
             }
         }
     })
+}
+
+/// What `/healthz` asks beside the scheduler.
+fn unwell(config: &Config, observed: &Observed) -> http::Unwell {
+    let (stream, most, observed) = (config.wal.stream, config.wal.stall_max, observed.clone());
+    Arc::new(move || if stream { observed.stalled(most) } else { None })
 }
 
 fn jobs(config: &Config, app: &App) -> Vec<Job> {

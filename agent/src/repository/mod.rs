@@ -7,6 +7,7 @@ pub mod arrivals;
 pub mod layout;
 pub mod lease;
 pub mod pack_worker;
+pub mod ranges;
 pub mod reader;
 pub mod snapshots;
 pub mod upload_sink;

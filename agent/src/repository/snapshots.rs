@@ -14,6 +14,7 @@ use crate::archive::unpack::{self, MemberHeader};
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::odoo::baseline::Baseline;
+use crate::repository::ranges::{Announced, RangeReader};
 use crate::repository::reader::ObjectReader;
 use crate::repository::{Repository, layout};
 
@@ -154,6 +155,25 @@ impl Repository {
         let input = self.open_object(runtime, id, &object.name);
         unpack::read_pack(object, input, identities, on_member)
             .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))
+    }
+
+    /// Reads some frames of a pack; see [`unpack::read_frames`]. Gives the stored bytes that were
+    /// fetched for them. Blocking.
+    pub fn read_frames(
+        &self,
+        runtime: &Handle,
+        id: &SnapshotId,
+        object: &Object,
+        identities: &Identities,
+        frames: &[std::ops::Range<u32>],
+        on_member: impl FnMut(MemberHeader, &mut dyn Read) -> Result<()>,
+    ) -> Result<u64> {
+        let key = layout::object(self.instance(), id, &object.name);
+        let announced = Announced::default();
+        let input = RangeReader::new(self.store(), runtime, key, object.bytes, announced.clone());
+        unpack::read_frames(object, input, identities, frames, |bytes| announced.will_read(bytes), on_member)
+            .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))?;
+        Ok(announced.fetched())
     }
 
     /// Reads a sealed text; see [`unpack::read_sealed`]. Blocking.

@@ -174,6 +174,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
 fn base_request(config: &Config, request: &Request) -> instance::Request {
     instance::Request {
         data_dir: scratch::place(config),
+        delta: false,
         target: request.target.clone(),
         action: Action::Promote,
         only: Some(Only::Named(request.tenant.clone())),
@@ -276,25 +277,7 @@ impl std::fmt::Display for TenantPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let base = &self.scratch;
         writeln!(f, "restore {} from {}, at a point in time", self.tenant, base.repository)?;
-        let links = base.chain.len();
-        writeln!(
-            f,
-            "  source      {}, PostgreSQL {}, {links} in its chain",
-            base.snapshot, base.server_version
-        )?;
-        writeln!(f, "              consistent at {}, {}", base.base_lsn, clock::text(base.base_point))?;
-        writeln!(f, "  target      {}", base.target)?;
-        if let (Some(end), Some(at), Some(timeline)) = (base.wal_end, base.wal_stored_at, base.timeline) {
-            let at = clock::text(at);
-            writeln!(
-                f,
-                "  WAL         stored without gap up to {end} on timeline {timeline}, the last of it at {at}"
-            )?;
-        }
-        if let Some(seconds) = base.loss_seconds {
-            let loss = span_text(Duration::from_secs(seconds.max(0) as u64));
-            writeln!(f, "  loss        what was done in the last {loss} is not in it")?;
-        }
+        base.source_lines(f)?;
         let owner = self.owner.as_deref().unwrap_or("its owner at the target");
         writeln!(f, "  creates     database {} at {}, owned by {owner}", self.database, self.server)?;
         writeln!(f, "              (until it is right it is called {})", self.incomplete_database)?;
