@@ -5,5 +5,7 @@ mod contents;
 mod copy;
 mod full;
 mod protocol;
+mod quiet;
 mod restore;
 mod standby;
+mod summaries;

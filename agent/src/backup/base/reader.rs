@@ -36,6 +36,13 @@ pub struct PageCheck {
     pub segment_blocks: u32,
 }
 
+impl ReadBase {
+    /// A file that is as the chain holds it.
+    pub fn unread(known: KnownFile) -> ReadBase {
+        ReadBase { known, unread: true, bad: Vec::new(), stored: 0 }
+    }
+}
+
 impl PageCheck {
     /// The number of the page at `offset` of a segment.
     fn first_page(self, segment: u32, offset: u64) -> u32 {
@@ -47,6 +54,8 @@ impl PageCheck {
 pub struct ReadBase {
     /// For the index and for the next backup.
     pub known: KnownFile,
+    /// Whether it was not read at all: it is as the chain holds it.
+    pub unread: bool,
     /// Pages that are bad, counted from the start of the relation.
     pub bad: Vec<u32>,
     /// Bytes that were stored.
@@ -69,6 +78,7 @@ impl Packed {
         let entry = Entry { flaw, parts: self.parts, ..entry };
         ReadBase {
             known: KnownFile { entry, block_bytes, blocks: self.blocks },
+            unread: false,
             bad: self.bad,
             stored: self.stored,
         }
