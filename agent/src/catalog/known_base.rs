@@ -15,7 +15,8 @@ use crate::archive::digest::hex;
 use crate::archive::index::Entry;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::SnapshotId;
+use crate::names::wal::TimelineId;
+use crate::names::{Lsn, SnapshotId};
 
 /// Longest line that is read: a file of some 100 GB.
 const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -33,6 +34,18 @@ pub struct KnownBase {
     pub system_identifier: String,
     /// The full backup first, the newest last; parts of files count in it.
     pub chain: Vec<SnapshotId>,
+    /// Where the newest began: what was not written since is as it holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin: Option<Begin>,
+}
+
+/// Where a base backup began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// The position of its checkpoint's redo.
+    pub start_lsn: Lsn,
+    /// On this timeline.
+    pub timeline: TimelineId,
 }
 
 /// One file.
@@ -55,6 +68,16 @@ impl Digests {
     /// Adds one.
     pub fn push(&mut self, digest: &[u8; DIGEST_BYTES]) {
         self.0.extend_from_slice(digest);
+    }
+
+    /// Adds those of what follows.
+    pub fn append(&mut self, mut next: Digests) {
+        self.0.append(&mut next.0);
+    }
+
+    /// How much they take.
+    pub fn bytes(&self) -> usize {
+        self.0.len()
     }
 
     /// That of block `number`.

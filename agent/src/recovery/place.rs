@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::archive::digest::Sha256;
-use crate::archive::manifest::Manifest;
 use crate::archive::path::escape;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -76,13 +75,12 @@ pub(super) fn incomplete_name(target: &TenantName) -> String {
 }
 
 pub(super) fn filestore_plan(
-    manifest: &Manifest,
+    (snapshot, files, bytes): (SnapshotId, u64, u64),
     missing_files: u64,
     data_dir: &Path,
     target: &TenantName,
     incomplete_exists: bool,
 ) -> Result<FilestorePlan> {
-    let facts = manifest.filestore_facts()?;
     let parent = data_dir.join("filestore");
     let dir = parent.join(target.as_str());
     let take_back = incomplete_exists && disk::metadata(&moved_marker(&dir))?.is_some();
@@ -95,12 +93,12 @@ pub(super) fn filestore_plan(
         ));
     }
     Ok(FilestorePlan {
-        snapshot: manifest.id.clone(),
+        snapshot,
         staging: parent.join(format!("{target}.lifeboat-incomplete")),
         dir,
         take_back,
-        files: facts.files,
-        bytes: facts.bytes,
+        files,
+        bytes,
         missing_files,
     })
 }

@@ -148,7 +148,11 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     manifests.insert(dump.id.clone(), dump.clone());
     let missing = facts.filestore.as_ref().map_or(0, |link| link.missing_files);
     let filestore = match (&filestore, &data_dir) {
-        (Some(manifest), Some(dir)) => Some(filestore_plan(manifest, missing, dir, &target, ours)?),
+        (Some(manifest), Some(dir)) => {
+            let facts = manifest.filestore_facts()?;
+            let held = (manifest.id.clone(), facts.files, facts.bytes);
+            Some(filestore_plan(held, missing, dir, &target, ours)?)
+        }
         _ => None,
     };
     let work_dir = work_dir(config, &target);

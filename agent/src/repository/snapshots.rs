@@ -19,7 +19,7 @@ use crate::repository::reader::ObjectReader;
 use crate::repository::{Repository, layout};
 
 /// Manifests fetched at a time.
-const MANIFESTS_AT_ONCE: usize = 16;
+pub(super) const MANIFESTS_AT_ONCE: usize = 16;
 
 /// Whose manifests are believed.
 #[derive(Clone)]
@@ -111,7 +111,16 @@ impl Repository {
         Manifest::parse(id, self.instance(), &bytes)
     }
 
-    /// Every snapshot, oldest first, each with its own outcome: one bad manifest hides no other.
+    /// The same, where a snapshot that does not exist is an answer.
+    pub(super) async fn found(&self, id: &SnapshotId, origin: &Origin, trust: &Trust) -> Result<Found> {
+        match self.manifest(id, origin, trust).await {
+            Ok(manifest) => Ok(Found::Snapshot(Box::new(manifest))),
+            Err(e) if e.kind() == Kind::NotFound => Ok(Found::Unfinished(id.clone())),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Every snapshot but arrivals, oldest first, each with its own outcome: one bad manifest hides no other.
     pub async fn all_snapshots(
         &self,
         origin: &Origin,
@@ -120,11 +129,7 @@ impl Repository {
         let (ids, _) = self.snapshot_ids().await?;
         let found = stream::iter(ids)
             .map(|id| async move {
-                let found = match self.manifest(&id, origin, trust).await {
-                    Ok(manifest) => Ok(Found::Snapshot(Box::new(manifest))),
-                    Err(e) if e.kind() == Kind::NotFound => Ok(Found::Unfinished(id.clone())),
-                    Err(e) => Err(e),
-                };
+                let found = self.found(&id, origin, trust).await;
                 Ok::<_, Error>((id, found))
             })
             .buffered(MANIFESTS_AT_ONCE)

@@ -24,7 +24,7 @@ fn move_out(cluster: &Cluster) -> tempfile::TempDir {
     fs::write(&conf, text).unwrap();
     // the harness's own settings are not Debian's
     let auto = fs::read_to_string(data.join("postgresql.auto.conf")).unwrap();
-    fs::write(data.join("postgresql.auto.conf"), auto.replace("max_connections = 60", "")).unwrap();
+    fs::write(data.join("postgresql.auto.conf"), auto.replace("max_connections = '60'", "")).unwrap();
     hand_over(etc.path());
     let program = as_server(&cluster.bin_dir().join("pg_ctl")).limit(LIMIT);
     let log = etc.path().join("log");

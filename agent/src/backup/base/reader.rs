@@ -36,6 +36,13 @@ pub struct PageCheck {
     pub segment_blocks: u32,
 }
 
+impl PageCheck {
+    /// The number of the page at `offset` of a segment.
+    fn first_page(self, segment: u32, offset: u64) -> u32 {
+        segment.wrapping_mul(self.segment_blocks).wrapping_add((offset / PAGE_BYTES as u64) as u32)
+    }
+}
+
 /// A file that was read.
 pub struct ReadBase {
     /// For the index and for the next backup.
@@ -44,6 +51,28 @@ pub struct ReadBase {
     pub bad: Vec<u32>,
     /// Bytes that were stored.
     pub stored: u64,
+}
+
+impl Packed {
+    /// Adds what lies behind it.
+    pub fn append(&mut self, next: Packed) {
+        self.blocks.append(next.blocks);
+        next.parts.into_iter().for_each(|part| join(&mut self.parts, part));
+        self.stored += next.stored;
+        self.bad.extend(next.bad);
+    }
+
+    /// All of a file: `entry` without its parts, and what became of it.
+    pub fn file(self, entry: Entry, block_bytes: u32) -> ReadBase {
+        let flaw = (!self.bad.is_empty())
+            .then(|| format!("{} pages with a wrong checksum: the source is damaged", self.bad.len()));
+        let entry = Entry { flaw, parts: self.parts, ..entry };
+        ReadBase {
+            known: KnownFile { entry, block_bytes, blocks: self.blocks },
+            bad: self.bad,
+            stored: self.stored,
+        }
+    }
 }
 
 /// Reads files into one worker's packs.
@@ -64,9 +93,42 @@ struct Reading<'k> {
     mtime: i64,
     old: Option<&'k KnownFile>,
     block_bytes: u32,
-    blocks: Digests,
-    parts: Vec<Part>,
-    stored: u64,
+}
+
+/// Where the bytes of a file, or of a piece of one, went.
+#[derive(Default)]
+pub struct Packed {
+    /// One for each block.
+    pub blocks: Digests,
+    /// Ascending.
+    pub parts: Vec<Part>,
+    /// Bytes that were stored.
+    pub stored: u64,
+    /// Pages that are bad, counted from the start of the relation.
+    pub bad: Vec<u32>,
+}
+
+/// A file whose content comes piece by piece.
+pub struct Coming {
+    /// Escaped path.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Modification time, seconds since 1970.
+    pub mtime: i64,
+    /// For files of relations, which segment of one.
+    pub segment: Option<u32>,
+    /// What the chain holds under its path.
+    pub old: Option<KnownFile>,
+}
+
+impl Coming {
+    /// How long its blocks are.
+    pub fn block_bytes(&self) -> u32 {
+        self.old.as_ref().map_or_else(|| block_bytes(self.bytes), |old| old.block_bytes)
+    }
 }
 
 impl<'a> BaseReader<'a> {
@@ -93,52 +155,69 @@ impl<'a> BaseReader<'a> {
             Err(e) => return Err(failed(e)),
         };
         let meta = input.metadata().map_err(failed)?;
-        let mut reading = Reading {
+        let reading = Reading {
             path: &file.path,
             whole: file.bytes <= EXTENT_BYTES as u64,
             mode: meta.mode() & 0o7777,
             mtime: meta.mtime(),
             old,
             block_bytes: old.map_or_else(|| block_bytes(file.bytes), |old| old.block_bytes),
-            blocks: Digests::default(),
-            parts: Vec::new(),
-            stored: 0,
         };
+        let mut packed = Packed::default();
         let mut sha256 = sha2::Sha256::new();
-        let mut bad = Vec::new();
         let mut offset = 0;
         // As long as it was when it was listed: WAL has what was added since. What was cut since is
         // shorter now, and WAL has that, too.
-        while offset < file.bytes || reading.parts.is_empty() {
+        while offset < file.bytes || packed.parts.is_empty() {
             let wanted = (file.bytes - offset).min(EXTENT_BYTES as u64) as usize;
             self.pace.take(wanted as u64)?;
             let n = fill(&mut input, &mut self.buffer[..wanted]).map_err(failed)?;
-            if n == 0 && !reading.parts.is_empty() {
+            if n == 0 && !packed.parts.is_empty() {
                 break;
             }
             if let (Some(check), Some(segment)) = (self.pages, file.segment) {
-                let first = segment
-                    .wrapping_mul(check.segment_blocks)
-                    .wrapping_add((offset / PAGE_BYTES as u64) as u32);
-                check_pages(&input, &mut self.buffer[..n], offset, first, check.start_lsn, &mut bad);
+                let first = check.first_page(segment, offset);
+                let data = &mut self.buffer[..n];
+                check_pages(&input, data, offset, first, check.start_lsn, &mut packed.bad);
             }
             sha256.update(&self.buffer[..n]);
-            self.extent(&mut reading, offset, n)?;
+            extent(&mut self.worker, self.own, &reading, offset, &self.buffer[..n], &mut packed)?;
             offset += n as u64;
         }
-        let flaw = (!bad.is_empty())
-            .then(|| format!("{} pages with a wrong checksum: the source is damaged", bad.len()));
         let entry = Entry {
             path: file.path.clone(),
             bytes: offset,
             mode: reading.mode,
             mtime_ns: mtime_ns(&meta),
             sha256: Sha256(sha256.finalize().into()),
-            flaw,
-            parts: reading.parts,
+            flaw: None,
+            parts: Vec::new(),
         };
-        let known = KnownFile { entry, block_bytes: reading.block_bytes, blocks: reading.blocks };
-        Ok(Some(ReadBase { known, bad, stored: reading.stored }))
+        Ok(Some(packed.file(entry, reading.block_bytes)))
+    }
+
+    /// A piece of at most an extent, from `offset` on; the pieces of a file begin at multiples of an
+    /// extent, and a file without content is one piece.
+    pub fn piece(&mut self, file: &Coming, offset: u64, data: &[u8]) -> Result<Packed> {
+        let reading = Reading {
+            path: &file.path,
+            whole: file.bytes <= EXTENT_BYTES as u64,
+            mode: file.mode,
+            mtime: file.mtime,
+            old: file.old.as_ref(),
+            block_bytes: file.block_bytes(),
+        };
+        let mut packed = Packed::default();
+        if let (Some(check), Some(segment)) = (self.pages, file.segment) {
+            let first = check.first_page(segment, offset);
+            for (block, page) in (first..).zip(data.chunks_exact(PAGE_BYTES)) {
+                if page::look(page, block, check.start_lsn.0) == PageState::Bad {
+                    packed.bad.push(block);
+                }
+            }
+        }
+        extent(&mut self.worker, self.own, &reading, offset, data, &mut packed)?;
+        Ok(packed)
     }
 
     /// A small file that is in memory.
@@ -151,48 +230,53 @@ impl<'a> BaseReader<'a> {
         let (path, sha256) = (path.to_owned(), Sha256::of(data));
         Ok(Entry { path, bytes, mode, mtime_ns, sha256, flaw: None, parts: vec![part] })
     }
+}
 
-    /// Takes the first `n` bytes of the buffer: runs of blocks that the chain holds are named, the
-    /// others stored.
-    fn extent(&mut self, reading: &mut Reading<'_>, offset: u64, n: usize) -> Result<()> {
-        let block = reading.block_bytes as usize;
-        let mut runs: Vec<(bool, usize, usize)> = Vec::new();
-        for (i, data) in self.buffer[..n].chunks(block).enumerate() {
-            let mut digest = [0; DIGEST_BYTES];
-            digest.copy_from_slice(&sha2::Sha256::digest(data)[..DIGEST_BYTES]);
-            let number = (offset / block as u64) as usize + i;
-            let same = reading.old.and_then(|old| old.blocks.get(number)) == Some(&digest);
-            reading.blocks.push(&digest);
-            match runs.last_mut() {
-                Some((kind, _, end)) if *kind == same => *end += data.len(),
-                _ => runs.push((same, i * block, i * block + data.len())),
-            }
+/// Packs `data`, which lies in the file at `offset`: runs of blocks that the chain holds are named, the
+/// others stored.
+fn extent(
+    worker: &mut PackWorker,
+    own: u32,
+    reading: &Reading<'_>,
+    offset: u64,
+    data: &[u8],
+    packed: &mut Packed,
+) -> Result<()> {
+    let n = data.len();
+    let block = reading.block_bytes as usize;
+    let mut runs: Vec<(bool, usize, usize)> = Vec::new();
+    for (i, data) in data.chunks(block).enumerate() {
+        let mut digest = [0; DIGEST_BYTES];
+        digest.copy_from_slice(&sha2::Sha256::digest(data)[..DIGEST_BYTES]);
+        let number = (offset / block as u64) as usize + i;
+        let same = reading.old.and_then(|old| old.blocks.get(number)) == Some(&digest);
+        packed.blocks.push(&digest);
+        match runs.last_mut() {
+            Some((kind, _, end)) if *kind == same => *end += data.len(),
+            _ => runs.push((same, i * block, i * block + data.len())),
         }
-        if n == 0 {
-            let old = reading.old.filter(|old| old.entry.bytes == 0);
-            runs.push((old.is_some(), 0, 0));
-        }
-        for (same, start, end) in runs {
-            let (from, to) = (offset + start as u64, offset + end as u64);
-            match reading.old.filter(|_| same) {
-                Some(old) => {
-                    pieces(&old.entry.parts, from, to).for_each(|part| join(&mut reading.parts, part))
-                }
-                None => {
-                    let whole = reading.whole && start == 0 && end == n;
-                    let member =
-                        if whole { Member::Whole(reading.path) } else { Member::Extent(reading.path, from) };
-                    let data = &self.buffer[start..end];
-                    let Stored { pack, frame, at } =
-                        self.worker.append(member, reading.mode, reading.mtime, data)?;
-                    let bytes = data.len() as u64;
-                    reading.parts.push(Part { snapshot: self.own, pack, frame, at, offset: from, bytes });
-                    reading.stored += bytes;
-                }
-            }
-        }
-        Ok(())
     }
+    if n == 0 {
+        let old = reading.old.filter(|old| old.entry.bytes == 0);
+        runs.push((old.is_some(), 0, 0));
+    }
+    for (same, start, end) in runs {
+        let (from, to) = (offset + start as u64, offset + end as u64);
+        match reading.old.filter(|_| same) {
+            Some(old) => pieces(&old.entry.parts, from, to).for_each(|part| join(&mut packed.parts, part)),
+            None => {
+                let whole = reading.whole && start == 0 && end == n;
+                let member =
+                    if whole { Member::Whole(reading.path) } else { Member::Extent(reading.path, from) };
+                let data = &data[start..end];
+                let Stored { pack, frame, at } = worker.append(member, reading.mode, reading.mtime, data)?;
+                let bytes = data.len() as u64;
+                packed.parts.push(Part { snapshot: own, pack, frame, at, offset: from, bytes });
+                packed.stored += bytes;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn block_bytes(file_bytes: u64) -> u32 {
