@@ -243,12 +243,11 @@ impl Context {
             };
             let mut chain = reader.as_ref().map_or_else(Vec::new, |reader| reader.known.chain.clone());
             chain.push(self.snapshot.id().clone());
-            let known = KnownBase {
-                known_base: 1,
-                repository: self.job.repository.id().to_owned(),
-                system_identifier: first.system_identifier.to_string(),
-                chain: chain.clone(),
-            };
+            let known = KnownBase::new(
+                self.job.repository.id().to_owned(),
+                first.system_identifier.to_string(),
+                chain.clone(),
+            );
             let major = first_line(&self.data_dir().join("PG_VERSION"))?;
             let copied = copy::copy(
                 &self.snapshot,

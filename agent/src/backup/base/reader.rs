@@ -1,8 +1,10 @@
 //! One file of a cluster into packs: read once up to its listed size, hashed as a whole and block
-//! by block, its pages checked on the way; only blocks that the chain does not hold are stored.
+//! by block, its pages checked on the way; only blocks that the chain does not hold are stored. A
+//! file that is as the chain has it is only compared block by block: its digest is known.
 
-use std::fs::File;
-use std::io::ErrorKind;
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use sha2::Digest as _;
@@ -13,17 +15,15 @@ use crate::archive::pack::{EXTENT_BYTES, Member};
 use crate::backup::base::cluster_files::ClusterFile;
 use crate::backup::file_reader::{fill, mtime_ns};
 use crate::backup::pace::Pace;
-use crate::catalog::known_base::{DIGEST_BYTES, Digests, KnownFile};
+use crate::catalog::known_base::{BLOCK_BYTES, DIGEST_BYTES, Digests, KnownFile};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::names::Lsn;
 use crate::postgres::page::{self, PAGE_BYTES, PageState};
 use crate::repository::pack_worker::{PackWorker, Stored};
 
-/// Blocks of small files; both divide an extent.
-const BLOCK_BYTES_MIN: u32 = 8 << 10;
-/// Blocks of the largest.
-const BLOCK_BYTES_MAX: u32 = 64 << 10;
+/// Read, checked and hashed at once, while it is in the processor's cache; blocks divide it.
+const SLICE_BYTES: usize = 256 << 10;
 /// A file has about this many blocks before they become longer.
 const BLOCKS_GOAL: u64 = 1024;
 
@@ -54,6 +54,8 @@ pub struct BaseReader<'a> {
     own: u32,
     pages: Option<PageCheck>,
     buffer: Vec<u8>,
+    /// Of the blocks in the buffer.
+    digests: Vec<[u8; DIGEST_BYTES]>,
 }
 
 /// A file on its way.
@@ -72,7 +74,7 @@ struct Reading<'k> {
 impl<'a> BaseReader<'a> {
     /// A reader into `worker`; `pages` where the cluster has checksums.
     pub fn new(worker: PackWorker, pace: &'a Pace, own: u32, pages: Option<PageCheck>) -> BaseReader<'a> {
-        BaseReader { worker, pace, own, pages, buffer: vec![0; EXTENT_BYTES] }
+        BaseReader { worker, pace, own, pages, buffer: vec![0; EXTENT_BYTES], digests: Vec::new() }
     }
 
     /// Ends the packs.
@@ -86,13 +88,19 @@ impl<'a> BaseReader<'a> {
     /// Those of the store, and of a file that is there and cannot be read: without it there is no
     /// backup.
     pub fn read(&mut self, file: &ClusterFile, old: Option<&KnownFile>) -> Result<Option<ReadBase>> {
-        let failed = |e| Error::file("read", &file.location, e).effect("there is no backup without it");
+        let failed = |e| unreadable(file, e);
         let mut input = match disk::open_nofollow(&file.location) {
             Ok(input) => input,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(failed(e)),
         };
         let meta = input.metadata().map_err(failed)?;
+        if let Some(old) = old.filter(|old| old.entry.bytes == file.bytes && worth_comparing(old, &meta)) {
+            if let Some(read) = self.unchanged(&mut input, &meta, file, old)? {
+                return Ok(Some(read));
+            }
+            input.seek(SeekFrom::Start(0)).map_err(failed)?;
+        }
         let mut reading = Reading {
             path: &file.path,
             whole: file.bytes <= EXTENT_BYTES as u64,
@@ -112,33 +120,93 @@ impl<'a> BaseReader<'a> {
         while offset < file.bytes || reading.parts.is_empty() {
             let wanted = (file.bytes - offset).min(EXTENT_BYTES as u64) as usize;
             self.pace.take(wanted as u64)?;
-            let n = fill(&mut input, &mut self.buffer[..wanted]).map_err(failed)?;
+            let mut n = 0;
+            self.digests.clear();
+            while n < wanted {
+                let end = wanted.min(n + SLICE_BYTES);
+                let got = self.slice(&mut input, file, offset, n..end, &mut bad)?;
+                let slice = &self.buffer[n..n + got];
+                sha256.update(slice);
+                self.digests.extend(slice.chunks(reading.block_bytes as usize).map(Digests::of));
+                n += got;
+                if n < end {
+                    break;
+                }
+            }
             if n == 0 && !reading.parts.is_empty() {
                 break;
             }
-            if let (Some(check), Some(segment)) = (self.pages, file.segment) {
-                let first = segment
-                    .wrapping_mul(check.segment_blocks)
-                    .wrapping_add((offset / PAGE_BYTES as u64) as u32);
-                check_pages(&input, &mut self.buffer[..n], offset, first, check.start_lsn, &mut bad);
-            }
-            sha256.update(&self.buffer[..n]);
             self.extent(&mut reading, offset, n)?;
             offset += n as u64;
+            if n < wanted {
+                break;
+            }
         }
-        let flaw = (!bad.is_empty())
-            .then(|| format!("{} pages with a wrong checksum: the source is damaged", bad.len()));
         let entry = Entry {
             path: file.path.clone(),
             bytes: offset,
             mode: reading.mode,
             mtime_ns: mtime_ns(&meta),
             sha256: Sha256(sha256.finalize().into()),
-            flaw,
+            flaw: flaw(&bad),
             parts: reading.parts,
         };
         let known = KnownFile { entry, block_bytes: reading.block_bytes, blocks: reading.blocks };
         Ok(Some(ReadBase { known, bad, stored: reading.stored }))
+    }
+
+    /// Compares a file with what the chain holds: `None` as soon as something differs; nothing was
+    /// stored then.
+    fn unchanged(
+        &mut self,
+        input: &mut File,
+        meta: &Metadata,
+        file: &ClusterFile,
+        old: &KnownFile,
+    ) -> Result<Option<ReadBase>> {
+        let mut bad = Vec::new();
+        let (mut offset, mut number) = (0, 0);
+        while offset < file.bytes {
+            let wanted = (file.bytes - offset).min(SLICE_BYTES as u64) as usize;
+            self.pace.take(wanted as u64)?;
+            let n = self.slice(input, file, offset, 0..wanted, &mut bad)?;
+            if n < wanted {
+                return Ok(None);
+            }
+            for block in self.buffer[..n].chunks(old.block_bytes as usize) {
+                if old.blocks.get(number) != Some(&Digests::of(block)) {
+                    return Ok(None);
+                }
+                number += 1;
+            }
+            offset += n as u64;
+        }
+        let mut known = old.clone();
+        known.entry.mode = meta.mode() & 0o7777;
+        known.entry.mtime_ns = mtime_ns(meta);
+        known.entry.flaw = flaw(&bad);
+        Ok(Some(ReadBase { known, bad, stored: 0 }))
+    }
+
+    /// Reads into this range of the buffer, which begins at `offset` of the file, and checks the
+    /// pages that came; how many bytes there were.
+    fn slice(
+        &mut self,
+        input: &mut File,
+        file: &ClusterFile,
+        offset: u64,
+        range: Range<usize>,
+        bad: &mut Vec<u32>,
+    ) -> Result<usize> {
+        let offset = offset + range.start as u64;
+        let data = &mut self.buffer[range];
+        let n = fill(input, data).map_err(|e| unreadable(file, e))?;
+        if let (Some(check), Some(segment)) = (self.pages, file.segment) {
+            let pages = (offset / PAGE_BYTES as u64) as u32;
+            let first = segment.wrapping_mul(check.segment_blocks).wrapping_add(pages);
+            check_pages(input, &mut data[..n], offset, first, check.start_lsn, bad);
+        }
+        Ok(n)
     }
 
     /// A small file that is in memory.
@@ -158,8 +226,7 @@ impl<'a> BaseReader<'a> {
         let block = reading.block_bytes as usize;
         let mut runs: Vec<(bool, usize, usize)> = Vec::new();
         for (i, data) in self.buffer[..n].chunks(block).enumerate() {
-            let mut digest = [0; DIGEST_BYTES];
-            digest.copy_from_slice(&sha2::Sha256::digest(data)[..DIGEST_BYTES]);
+            let digest = self.digests[i];
             let number = (offset / block as u64) as usize + i;
             let same = reading.old.and_then(|old| old.blocks.get(number)) == Some(&digest);
             reading.blocks.push(&digest);
@@ -195,9 +262,23 @@ impl<'a> BaseReader<'a> {
     }
 }
 
+fn unreadable(file: &ClusterFile, e: std::io::Error) -> Error {
+    Error::file("read", &file.location, e).effect("there is no backup without it")
+}
+
+/// Whether it may pay to compare first and hash only what differs: a long file that differs has to be
+/// read twice then, so its times are asked. They decide about time only.
+fn worth_comparing(old: &KnownFile, meta: &Metadata) -> bool {
+    old.entry.bytes <= EXTENT_BYTES as u64 || old.entry.mtime_ns == mtime_ns(meta)
+}
+
+fn flaw(bad: &[u32]) -> Option<String> {
+    (!bad.is_empty()).then(|| format!("{} pages with a wrong checksum: the source is damaged", bad.len()))
+}
+
 fn block_bytes(file_bytes: u64) -> u32 {
-    let mut block = BLOCK_BYTES_MIN;
-    while block < BLOCK_BYTES_MAX && file_bytes / u64::from(block) > BLOCKS_GOAL {
+    let mut block = *BLOCK_BYTES.start();
+    while block < *BLOCK_BYTES.end() && file_bytes / u64::from(block) > BLOCKS_GOAL {
         block *= 2;
     }
     block
