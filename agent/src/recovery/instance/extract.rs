@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::runtime::Handle;
@@ -79,9 +80,18 @@ pub fn extract(extract: &Extract<'_>) -> Result<Vec<u8>> {
         }
         Ok(())
     })?;
-    each_pack(extract.workers, shared.needed(), |(snapshot, pack), buffer| {
-        extract.stop_if_cancelled()?;
-        shared.read_pack(snapshot, pack, buffer)
+    // The disk begins to write while packs still come; the caller's sync at the end is what counts.
+    let (more_came, signals) = sync_channel(1);
+    std::thread::scope(|scope| {
+        scope.spawn(move || signals.into_iter().for_each(|()| drop(disk::sync_file_system(extract.dir))));
+        let came = each_pack(extract.workers, shared.needed(), |(snapshot, pack), buffer| {
+            extract.stop_if_cancelled()?;
+            shared.read_pack(snapshot, pack, buffer)?;
+            let _ = more_came.try_send(()); // full: it begins again anyway
+            Ok(())
+        });
+        drop(more_came);
+        came
     })?;
     shared.check_all_came()?;
     let control = shared.control.into_inner().unwrap_or_else(PoisonError::into_inner);
