@@ -1,33 +1,55 @@
 //! The door to time: nothing else reads the clock or sleeps.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// A point in time, UTC.
 pub use jiff::Timestamp;
 
+/// Since when time runs faster here, and how much.
+static FASTER: OnceLock<(Timestamp, Instant, u32)> = OnceLock::new();
+
+/// Makes time in this process pass so many times as fast from now on, for all that goes through this door: for
+/// tests of what takes hours. The first call counts.
+#[allow(clippy::disallowed_methods)] // this is the door
+pub fn run_faster(times: u32) {
+    FASTER.get_or_init(|| (Timestamp::now(), Instant::now(), times.max(1)));
+}
+
 /// Now, UTC, to the microsecond (the precision of PostgreSQL's own timestamps).
 #[allow(clippy::disallowed_methods)] // this is the door
 pub fn now() -> Timestamp {
-    let now = Timestamp::now();
+    let now = match FASTER.get() {
+        None => Timestamp::now(),
+        Some((begun, since, times)) => *begun + since.elapsed() * *times,
+    };
     Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 /// A monotonic reading, for durations.
 #[allow(clippy::disallowed_methods)] // this is the door
 pub fn instant() -> Instant {
-    Instant::now()
+    match FASTER.get() {
+        None => Instant::now(),
+        Some((_, since, times)) => *since + since.elapsed() * *times,
+    }
+}
+
+/// How long a real wait is for one of this length.
+fn real(duration: Duration) -> Duration {
+    FASTER.get().map_or(duration, |(_, _, times)| duration / *times)
 }
 
 /// Sleeps; cancel-safe.
 #[allow(clippy::disallowed_methods)] // this is the door
 pub async fn sleep(duration: Duration) {
-    tokio::time::sleep(duration).await;
+    tokio::time::sleep(real(duration)).await;
 }
 
 /// Sleeps on a plain thread; never call it on an async one.
 #[allow(clippy::disallowed_methods)] // this is the door
 pub fn sleep_blocking(duration: Duration) {
-    std::thread::sleep(duration);
+    std::thread::sleep(real(duration));
 }
 
 /// `2026-11-20T01:58:12Z`: how times are written everywhere, whole seconds and the zone.

@@ -5,6 +5,8 @@
 //! renamed, then its directory is synced.
 #![allow(clippy::disallowed_methods)] // this is the door
 
+pub mod watch;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -127,6 +129,43 @@ pub fn rename_durable(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes two paths change places, durably and at once: at no moment is either of them missing.
+///
+/// # Errors
+/// Also where the file system cannot do that; nothing has changed then.
+pub fn exchange_durable(one: &Path, other: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
+        .map_err(|e| Error::file(&format!("exchange with {}:", other.display()), one, e.into()))?;
+    sync_parent(one)?;
+    sync_parent(other)
+}
+
+/// Makes `to`, which is empty, a clone of `from` that shares its blocks; false where the file
+/// system cannot.
+pub fn clone_blocks(from: &File, to: &File) -> bool {
+    rustix::fs::ioctl_ficlone(to, from).is_ok()
+}
+
+/// Renames without making it durable, for what can be had again. Replaces a file at `to`.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(|e| Error::file(&format!("rename to {}:", to.display()), from, e))
+}
+
+/// Renames where nothing lies at `to`; `AlreadyExists` where something does. Not durable by itself.
+pub fn rename_new(from: &Path, to: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags};
+    use rustix::io::Errno;
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // NFS and some others do not know the flag; a link is as atomic.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        done => Ok(done?),
+    }
+}
+
 /// Where a file is staged before [`publish`]: beside it, with `.new` behind its name.
 pub fn staged_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -237,6 +276,23 @@ pub fn is_dir(path: &Path) -> bool {
     path.is_dir()
 }
 
+/// Whether `path` lies on a file system that other machines write to as well: the kernel tells nothing
+/// of what these do there. The numbers are those of statfs(2).
+pub fn is_remote(path: &Path) -> bool {
+    const REMOTE: [u64; 9] = [
+        0x6969,      // NFS
+        0xff53_4d42, // CIFS
+        0xfe53_4d42, // SMB2
+        0x517b,      // SMB
+        0x00c3_6400, // Ceph
+        0x6573_5546, // FUSE: GlusterFS, s3fs and the like
+        0x0bd0_0bd0, // Lustre
+        0x0102_1997, // 9P
+        0x0116_1970, // GFS2
+    ];
+    rustix::fs::statfs(path).is_ok_and(|stat| REMOTE.contains(&(stat.f_type as u64 & 0xffff_ffff)))
+}
+
 /// Makes a link at `path` that leads to `to`, owned as given.
 pub fn make_link(to: &Path, path: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     std::os::unix::fs::symlink(to, path).map_err(|e| Error::file("make link", path, e))?;
@@ -325,6 +381,18 @@ mod tests {
         assert!(read(&path, 2).is_err(), "a file beyond its bound is refused");
         replace_durable(&path, b"three").unwrap();
         assert_eq!(read(&path, 10).unwrap(), b"three");
+    }
+
+    #[test]
+    fn renaming_never_replaces() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        write_new_durable(&a, b"a").unwrap();
+        write_new_durable(&b, b"b").unwrap();
+        assert_eq!(rename_new(&a, &b).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(read(&b, 9).unwrap(), b"b");
+        rename_new(&a, &dir.path().join("c")).unwrap();
+        assert_eq!(read(&dir.path().join("c"), 9).unwrap(), b"a");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::process::Command;
 /// Names a directory with server and client programs: `TEST_PG_BIN_17=/opt/pg17/bin`. It is for
 /// the tests that go through all majors: the others run on what the programs find by themselves.
 const VARIABLE: &str = "TEST_PG_BIN_";
+/// Which major all other tests run on, where it is not the newest package: `TEST_PG_MAJOR=17`.
+const DEFAULT: &str = "TEST_PG_MAJOR";
 /// The oldest and the newest major version that is looked for.
 const MAJORS: std::ops::RangeInclusive<u32> = 13..=30;
 
@@ -25,15 +27,19 @@ pub fn available_majors() -> Vec<u32> {
     MAJORS.filter(|major| locate(*major).is_some()).collect()
 }
 
-/// The installed version of this major; without one, the newest that is installed as a package,
-/// where there is none the newest that a variable names.
+/// The installed version of this major; without one, that of `TEST_PG_MAJOR`, else the newest that
+/// is installed as a package, where there is none the newest that a variable names.
 ///
 /// # Panics
-/// When there is none.
+/// When there is none, or the variable is no number.
 pub fn find(major: Option<u32>) -> Installed {
     let majors = available_majors();
     let packages = majors.iter().copied().filter(|major| packaged(*major).is_some());
-    let Some(major) = major.or(packages.max()).or(majors.last().copied()) else {
+    let asked = std::env::var(DEFAULT).ok().map(|text| match text.parse() {
+        Ok(major) => major,
+        Err(e) => panic!("{DEFAULT}={text}: {e}"),
+    });
+    let Some(major) = major.or(asked).or(packages.max()).or(majors.last().copied()) else {
         panic!("no PostgreSQL server found: install one (apt install postgresql) or set {VARIABLE}<major>");
     };
     let bin_dir = locate(major)

@@ -13,6 +13,7 @@ pub mod compare;
 pub mod damage;
 pub mod faults;
 pub mod filestore;
+pub mod http;
 pub mod installed;
 pub mod outcome;
 pub mod program;

@@ -37,6 +37,8 @@ pub enum SnapshotKind {
     Globals,
     /// The files of the whole cluster.
     Base,
+    /// Files of any tenant's filestore, stored as they came.
+    Arrivals,
 }
 
 impl SnapshotKind {
@@ -47,6 +49,7 @@ impl SnapshotKind {
             SnapshotKind::Filestore => "filestore",
             SnapshotKind::Globals => "globals",
             SnapshotKind::Base => "base",
+            SnapshotKind::Arrivals => "arrivals",
         }
     }
 }
@@ -180,6 +183,15 @@ pub struct FilestoreFacts {
     pub problem_files: u64,
 }
 
+/// Of files that were stored as they came: the index names no snapshot but its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrivalFacts {
+    /// Files in the index.
+    pub files: u64,
+    /// Their sizes added up.
+    pub bytes: u64,
+}
+
 /// The envelope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -221,6 +233,9 @@ pub struct Manifest {
     /// For base backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseFacts>,
+    /// For arrivals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<ArrivalFacts>,
     /// Version of the program that wrote it.
     pub written_by: String,
 }
@@ -275,6 +290,7 @@ impl Manifest {
             SnapshotKind::Dump => manifest.dump.is_some() && manifest.tenant.is_some(),
             SnapshotKind::Filestore => manifest.filestore.is_some() && manifest.tenant.is_some(),
             SnapshotKind::Globals => true,
+            SnapshotKind::Arrivals => manifest.arrivals.is_some(),
             SnapshotKind::Base => {
                 manifest.base.as_ref().is_some_and(|facts| facts.chain.last() == Some(&manifest.id))
             }

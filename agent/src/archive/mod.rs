@@ -15,3 +15,4 @@ pub mod unpack;
 pub mod wal;
 pub mod wal_history;
 pub mod wal_page;
+pub mod wal_records;

@@ -7,10 +7,15 @@ use crate::names::wal::{SegmentBytes, SegmentName, TimelineId};
 /// How much of a segment [`SegmentHeader::parse`] wants to see.
 pub const HEADER_BYTES: usize = 40;
 /// `xlp_info`: the header is the long one, as on the first page of every segment.
-const LONG_HEADER: u16 = 0x0002;
+pub(super) const LONG_HEADER: u16 = 0x0002;
 /// `xlp_magic` of each major version.
 const MAGICS: [(u16, u32); 6] =
     [(0xD106, 13), (0xD10D, 14), (0xD110, 15), (0xD113, 16), (0xD116, 17), (0xD118, 18)];
+
+/// Whether a page with this `xlp_magic` is of a version that is known here.
+pub(super) fn is_known_magic(magic: u16) -> bool {
+    MAGICS.iter().any(|(known, _)| *known == magic)
+}
 
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,12 @@ pub struct Results<T>(Receiver<Slot<T>>);
 
 /// The three ends.
 pub fn channel<B, T>() -> (Maker<B, T>, Work<B, T>, Results<T>) {
-    let (work, works) = sync_channel(BATCHES_MAX);
+    bounded(BATCHES_MAX)
+}
+
+/// The three ends, with at most so many batches waiting.
+pub fn bounded<B, T>(waiting_max: usize) -> (Maker<B, T>, Work<B, T>, Results<T>) {
+    let (work, works) = sync_channel(waiting_max);
     let (order, results) = sync_channel(BATCHES_MAX);
     (Maker { work, order }, Work(Arc::new(Mutex::new(works))), Results(results))
 }

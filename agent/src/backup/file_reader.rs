@@ -2,7 +2,7 @@
 //! that Odoo gave it.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -51,6 +51,13 @@ struct Content {
     mtime_ns: i64,
 }
 
+impl Content {
+    fn entry(self, path: &str, flaw: Option<String>) -> Entry {
+        let Content { bytes, mode, mtime_ns, sha256, parts, .. } = self;
+        Entry { path: path.to_owned(), bytes, mode, mtime_ns, sha256, flaw, parts }
+    }
+}
+
 impl<'a> FileReader<'a> {
     /// A reader into `worker`.
     pub fn new(worker: &'a mut PackWorker, pace: &'a Pace, snapshot: u32) -> FileReader<'a> {
@@ -65,16 +72,17 @@ impl<'a> FileReader<'a> {
     pub fn read(&mut self, file: &Path, path: &str, sha1: Option<&str>) -> Result<ReadFile> {
         let mut second_look = disk::metadata(file).ok().flatten().is_some_and(|meta| is_recent(&meta));
         loop {
-            let content = match self.content(file, path, sha1.filter(|_| second_look))? {
-                Ok(content) => content,
-                Err(Outcome::Vanished) => return Ok(ReadFile::Vanished),
-                Err(Outcome::Unreadable(why)) => return Ok(ReadFile::Unreadable(why)),
-                Err(Outcome::DoesNotFit) => {
-                    second_look = false;
-                    clock::sleep_blocking(SECOND_LOOK);
-                    continue;
-                }
-            };
+            let content =
+                match self.content(disk::open_nofollow(file), file, path, sha1.filter(|_| second_look))? {
+                    Ok(content) => content,
+                    Err(Outcome::Vanished) => return Ok(ReadFile::Vanished),
+                    Err(Outcome::Unreadable(why)) => return Ok(ReadFile::Unreadable(why)),
+                    Err(Outcome::DoesNotFit) => {
+                        second_look = false;
+                        clock::sleep_blocking(SECOND_LOOK);
+                        continue;
+                    }
+                };
             let flaw = sha1.filter(|name| **name != content.sha1).map(|_| {
                 format!(
                     "the content has SHA-1 {}, which is not its name: the source is damaged",
@@ -86,21 +94,39 @@ impl<'a> FileReader<'a> {
                 clock::sleep_blocking(SECOND_LOOK);
                 continue;
             }
-            return Ok(ReadFile::Stored(Entry {
-                path: path.to_owned(),
-                bytes: content.bytes,
-                mode: content.mode,
-                mtime_ns: content.mtime_ns,
-                sha256: content.sha256,
-                flaw,
-                parts: content.parts,
-            }));
+            return Ok(ReadFile::Stored(content.entry(path, flaw)));
         }
+    }
+
+    /// The same for a file that counts only when its content has the SHA-1 that is its name: what does
+    /// not fit is told, and what was stored of it is in no index. Where it is open already, it is read
+    /// although it may have gone.
+    ///
+    /// # Errors
+    /// Those of the store only.
+    pub fn read_fitting(
+        &mut self,
+        opened: Option<&File>,
+        file: &Path,
+        path: &str,
+        sha1: &str,
+    ) -> Result<std::result::Result<Entry, Outcome>> {
+        let input = match opened {
+            Some(opened) => opened.try_clone().and_then(|mut input| input.rewind().map(|()| input)),
+            None => disk::open_nofollow(file),
+        };
+        let content = match self.content(input, file, path, Some(sha1))? {
+            Ok(content) if content.sha1 != sha1 => return Ok(Err(Outcome::DoesNotFit)),
+            Ok(content) => content,
+            Err(outcome) => return Ok(Err(outcome)),
+        };
+        Ok(Ok(content.entry(path, None)))
     }
 
     /// `expected`: a SHA-1 that a file of one extent must have to be stored at all.
     fn content(
         &mut self,
+        input: std::io::Result<File>,
         file: &Path,
         path: &str,
         expected: Option<&str>,
@@ -109,7 +135,7 @@ impl<'a> FileReader<'a> {
             ErrorKind::NotFound => Ok(Err(Outcome::Vanished)),
             _ => Ok(Err(Outcome::Unreadable(format!("{}: {e}", file.display())))),
         };
-        let mut input = match disk::open_nofollow(file) {
+        let mut input = match input {
             Ok(input) => input,
             Err(e) => return unreadable(e),
         };
@@ -156,9 +182,14 @@ impl<'a> FileReader<'a> {
     }
 }
 
-enum Outcome {
+/// Why a file was not stored.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It went away before it was opened.
     Vanished,
+    /// It could not be read, and why.
     Unreadable(String),
+    /// Its content is not what its name says, or not yet.
     DoesNotFit,
 }
 

@@ -69,11 +69,7 @@ impl Job {
         cancel: CancellationToken,
     ) -> Result<Begun> {
         let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
-        let signing = SigningKey::load(config.signing.key_file.as_deref().ok_or_else(|| {
-            Error::new(Kind::Config, "signing.key_file is not set")
-                .effect("an unsigned snapshot would be refused by every restore, so none is made")
-                .next("lifeboat init makes a key, or ssh-keygen -t ed25519 -N ''")
-        })?)?;
+        let signing = signing_key(config)?;
         let state = StateDir::open(&config.state_dir, &config.instance)?;
         let postgres = PostgresOptions::from(&config.postgres);
         let repository = Repository::configured(config).await?;
@@ -93,8 +89,8 @@ impl Job {
             false => None,
         };
         let origin = repository.bind(server.system_identifier.as_deref()).await?;
-        let leftovers =
-            repository.store().clean_leftovers(&layout::instance_prefix(&config.instance)).await?;
+        // Of snapshots only: the agent may be storing WAL and arrivals beside us.
+        let leftovers = repository.store().clean_leftovers(&layout::snapshots(&config.instance)).await?;
         if leftovers > 0 {
             progress.note(format!("{leftovers} unfinished uploads of an earlier run were removed"));
         }
@@ -131,6 +127,19 @@ impl Job {
     pub fn pack_settings(&self) -> PackSettings {
         PackSettings { zstd_level: self.backup.zstd_level, pack_bytes: self.backup.pack_bytes }
     }
+}
+
+/// Who signs.
+///
+/// # Errors
+/// `Config` where nobody does.
+pub fn signing_key(config: &Config) -> Result<SigningKey> {
+    let file = config.signing.key_file.as_deref().ok_or_else(|| {
+        Error::new(Kind::Config, "signing.key_file is not set")
+            .effect("an unsigned snapshot would be refused by every restore, so none is made")
+            .next("lifeboat init makes a key, or ssh-keygen -t ed25519 -N ''")
+    })?;
+    SigningKey::load(file)
 }
 
 /// Runs blocking work off the async threads.

@@ -5,6 +5,7 @@ mod batches;
 mod dump;
 mod file_reader;
 mod filestore;
+pub mod follow;
 mod job;
 mod pace;
 mod reconcile;

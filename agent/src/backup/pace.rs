@@ -54,13 +54,15 @@ impl Pace {
 
     /// The error of a cancelled run.
     pub fn stop_if_cancelled(&self) -> Result<()> {
-        if self.cancel.is_cancelled() {
-            return Err(Error::new(Kind::Interrupted, "the backup was stopped")
-                .effect("the snapshot under way does not exist; what was stored before is untouched")
-                .safe("running again is safe"));
-        }
-        Ok(())
+        if self.cancel.is_cancelled() { Err(stopped()) } else { Ok(()) }
     }
+}
+
+/// The error of a cancelled run.
+pub fn stopped() -> Error {
+    Error::new(Kind::Interrupted, "the backup was stopped")
+        .effect("the snapshot under way does not exist; what was stored before is untouched")
+        .safe("running again is safe")
 }
 
 #[cfg(test)]

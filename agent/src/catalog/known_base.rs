@@ -17,35 +17,41 @@ use crate::archive::digest::hex;
 use crate::archive::index::Entry;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::SnapshotId;
+use crate::names::wal::TimelineId;
+use crate::names::{Lsn, SnapshotId};
 
 /// Longest line that is read: a file of some 100 GB.
 const LINE_BYTES_MAX: u64 = 64 << 20;
 /// Version of this file. Version 1 had SHA-256 for blocks.
-const VERSION: u32 = 2;
+pub const VERSION: u32 = 2;
 /// How long a block may be: a power of two, one page at least.
 pub const BLOCK_BYTES: RangeInclusive<u32> = 8 << 10..=64 << 10;
 /// Bytes of a block's digest.
-pub const DIGEST_BYTES: usize = 16;
+const DIGEST_BYTES: usize = 16;
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownBase {
     /// Version of this file: [`VERSION`].
-    known_base: u32,
+    pub known_base: u32,
     /// The repository that holds it.
     pub repository: String,
     /// The cluster.
     pub system_identifier: String,
     /// The full backup first, the newest last; parts of files count in it.
     pub chain: Vec<SnapshotId>,
+    /// Where the newest began: what was not written since is as it holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin: Option<Begin>,
 }
 
-impl KnownBase {
-    /// The first line of a new one.
-    pub fn new(repository: String, system_identifier: String, chain: Vec<SnapshotId>) -> KnownBase {
-        KnownBase { known_base: VERSION, repository, system_identifier, chain }
-    }
+/// Where a base backup began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// The position of its checkpoint's redo.
+    pub start_lsn: Lsn,
+    /// On this timeline.
+    pub timeline: TimelineId,
 }
 
 /// One file.
@@ -65,16 +71,28 @@ pub struct KnownFile {
 pub struct Digests(Vec<u8>);
 
 impl Digests {
-    /// That of one block.
-    pub fn of(block: &[u8]) -> [u8; DIGEST_BYTES] {
-        let mut digest = [0; DIGEST_BYTES];
-        digest.copy_from_slice(&blake3::hash(block).as_bytes()[..DIGEST_BYTES]);
-        digest
+    /// Those of the blocks of `data`; the last one may be shorter.
+    pub fn of(data: &[u8], block_bytes: u32) -> Digests {
+        let mut digests = Vec::with_capacity(data.len() / block_bytes as usize * DIGEST_BYTES + DIGEST_BYTES);
+        for block in data.chunks(block_bytes as usize) {
+            digests.extend_from_slice(&blake3::hash(block).as_bytes()[..DIGEST_BYTES]);
+        }
+        Digests(digests)
     }
 
-    /// Adds one.
-    pub fn push(&mut self, digest: &[u8; DIGEST_BYTES]) {
-        self.0.extend_from_slice(digest);
+    /// Adds those of what follows.
+    pub fn append(&mut self, mut next: Digests) {
+        self.0.append(&mut next.0);
+    }
+
+    /// How much they take.
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether these are those of the blocks from `number` on.
+    pub fn have(&self, number: usize, digests: &Digests) -> bool {
+        self.0.get(number * DIGEST_BYTES..).is_some_and(|rest| rest.starts_with(&digests.0))
     }
 
     /// That of block `number`.

@@ -1,7 +1,9 @@
 //! What this host knows by itself: the state directory. All of it can be lost: the next backup
 //! then reads everything again and says so.
 
+pub mod held;
 pub mod known;
 pub mod known_base;
+pub mod known_scratch;
 pub mod runs;
 pub mod state;

@@ -1,6 +1,7 @@
 //! The state directory of one instance: `<state_dir>/<instance>/`, private, locked while a
 //! backup runs.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::disk;
@@ -89,6 +90,11 @@ impl StateDir {
         self.dir.join("filestore").join(format!("{name}.known.zst"))
     }
 
+    /// What the repository holds of the filestores, for who follows them.
+    pub fn held_file(&self) -> PathBuf {
+        self.dir.join("held.sqlite")
+    }
+
     /// Where the known base backup is kept.
     pub fn known_base_file(&self) -> PathBuf {
         self.dir.join("base.known.zst")
@@ -99,5 +105,13 @@ impl StateDir {
         let path = self.dir.join(format!("{name}.tmp"));
         disk::remove_file(&path)?;
         Ok(path)
+    }
+
+    /// A private file that has no name: it goes with the process, however that ends.
+    pub fn unnamed_file(&self) -> Result<File> {
+        let path = self.scratch_file("unnamed")?;
+        let file = disk::create_new(&path, 0o600)?;
+        disk::remove_file(&path)?;
+        Ok(file)
     }
 }

@@ -7,26 +7,30 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, Done, print};
+use crate::backup::follow::{self, Followed};
 use crate::catalog::runs::Runs;
 use crate::catalog::state::StateDir;
 use crate::clock;
 use crate::config::Config;
 use crate::crontab::Schedule;
 use crate::daemon::due::{Job, Rules};
-use crate::daemon::metrics::Metrics;
+use crate::daemon::metrics::{self, Metrics};
 use crate::daemon::{self, Daemon, http};
 use crate::error::{Error, Kind, Result};
-use crate::wal::stream;
+use crate::wal::stream::{self, Observed};
 
 /// How long after a failure that does not pass by itself streaming is tried again.
 const STREAM_AGAIN: Duration = Duration::from_secs(60);
 
-/// Run in the background: stream WAL, run backups on schedules, serve metrics
+/// Run in the background: stream WAL, follow filestores, run backups on schedules, serve metrics
 ///
 /// WAL comes through a replication slot of its own (wal.slot, made when it is not there) and is stored
 /// within about a second, in pieces while a segment grows. The server is told that WAL is flushed only
 /// when the repository holds it, so the slot's name in synchronous_standby_names makes commits wait for
 /// that. What passes by itself (a restart, a store that refuses) is waited out. The role needs REPLICATION.
+///
+/// New files of the filestores are stored within seconds, in batches of all tenants: what Odoo collects
+/// later stays in the repository, so that a database at any time finds the files that its rows name.
 ///
 /// Each line of [schedule] runs `lifeboat backup` at its times, one run at a time; a run that was
 /// missed is caught up once, one that failed is tried again where that could help, and each is recorded
@@ -45,15 +49,18 @@ pub struct Args {}
 pub async fn run(_: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let jobs = jobs(&config, app);
-    if jobs.is_empty() && !config.wal.stream {
-        let what = "the agent has nothing to do: [schedule] has no line, and wal.stream is false";
+    let follows = config.agent.follow_filestore && config.odoo.data_dir.is_some();
+    if jobs.is_empty() && !config.wal.stream && !follows {
+        let what = "the agent has nothing to do: [schedule] has no line, wal.stream is false, and no filestore is followed";
         return Err(Error::new(Kind::Config, what).next(
             "write schedule.backup = \"30 1 * * *\", for instance; `lifeboat backup` runs one at once",
         ));
     }
     let scheduled = !jobs.is_empty();
     let state = StateDir::open_for_agent(&config.state_dir, &config.instance)?;
-    let metrics = Arc::new(Metrics::default());
+    let mut page = metrics::page();
+    let observed = if config.wal.stream { Observed::on(&mut page) } else { Observed::default() };
+    let metrics = Arc::new(Metrics::on(page));
     let mut runs = Runs::open(&state.runs_file()).await?;
     for job in &jobs {
         if let Some(ended) = runs.latest_good(job.name).await?.and_then(|run| run.ended) {
@@ -76,7 +83,7 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
         metrics: metrics.clone(),
     };
     let stop = app.cancel.child_token();
-    let pages = pages(&config, metrics, stop.clone()).await?;
+    let pages = pages(&config, metrics.clone(), unwell(&config, &observed), stop.clone()).await?;
     tell_systemd(sd_notify::NotifyState::Ready);
     tracing::info!(instance = %config.instance, "the agent is ready");
     let streaming = async {
@@ -84,15 +91,28 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
             stop.cancelled().await;
             return Ok(());
         }
-        stream_wal(&config, state.holder(), scheduled, app, &stop).await
+        let streamed =
+            with_the_others(&stop, stream_wal(&config, state.holder(), scheduled, app, &observed, &stop));
+        tokio::join!(streamed, stream::watch(&config, &observed, &stop)).0
     };
-    let (scheduled, served, streamed) = tokio::join!(
+    let following = async {
+        if !follows {
+            stop.cancelled().await;
+            return Ok(());
+        }
+        let tell = |tenants: &[Followed]| {
+            metrics.followed(tenants.iter().map(|one| (one.tenant.as_str(), one.until, one.waiting)));
+        };
+        follow::run(&config, &state, tell, &stop).await
+    };
+    let (scheduled, served, streamed, followed) = tokio::join!(
         with_the_others(&stop, daemon::run(daemon, stop.clone())),
         with_the_others(&stop, pages),
         with_the_others(&stop, streaming),
+        with_the_others(&stop, following),
     );
     tell_systemd(sd_notify::NotifyState::Stopping);
-    streamed.and(scheduled).and(served)?;
+    streamed.and(followed).and(scheduled).and(served)?;
     tracing::info!("the agent has ended");
     Ok(Done::Complete)
 }
@@ -104,11 +124,12 @@ async fn stream_wal(
     holder: &str,
     scheduled: bool,
     app: &App,
+    observed: &Observed,
     stop: &CancellationToken,
 ) -> Result<()> {
     let shown = app.progress("WAL", None);
     loop {
-        match stream::run(config, holder, shown.clone(), stop).await {
+        match stream::run(config, holder, shown.clone(), observed, stop).await {
             Err(e) if scheduled => print::error(&e, false),
             done => return done,
         }
@@ -130,6 +151,7 @@ async fn with_the_others(stop: &CancellationToken, part: impl Future<Output = Re
 async fn pages(
     config: &Config,
     metrics: Arc<Metrics>,
+    unwell: http::Unwell,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = Result<()>>> {
     let listener = match config.agent.listen {
@@ -139,13 +161,19 @@ async fn pages(
     let deadline = config.schedule.deadline;
     Ok(async move {
         match listener {
-            Some(listener) => http::serve(listener, metrics, deadline, stop).await,
+            Some(listener) => http::serve(listener, metrics, deadline, unwell, stop).await,
             None => {
                 stop.cancelled().await;
                 Ok(())
             }
         }
     })
+}
+
+/// What `/healthz` asks beside the scheduler.
+fn unwell(config: &Config, observed: &Observed) -> http::Unwell {
+    let (stream, most, observed) = (config.wal.stream, config.wal.stall_max, observed.clone());
+    Arc::new(move || if stream { observed.stalled(most) } else { None })
 }
 
 fn jobs(config: &Config, app: &App) -> Vec<Job> {

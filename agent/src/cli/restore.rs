@@ -32,7 +32,9 @@ Examples:
   lifeboat restore --tenant retail_north --to-time 2026-11-20T14:03:00Z
                                                                       as it was then, from base backup and WAL
   lifeboat restore --instance-to /srv/pg/back --to-time 2026-11-20T01:58:00Z --start
-                                                                      the whole cluster, a moment before")]
+                                                                      the whole cluster, a moment before
+  lifeboat restore --instance-to /var/lib/postgresql/15/main --delta
+                                                                      over what is there, which is kept beside it")]
 pub struct Args {
     /// Whose backup
     #[arg(
@@ -159,13 +161,19 @@ pub fn confirm() -> Result<()> {
     if !std::io::stdin().is_terminal() {
         return Err(refused("the plan was not confirmed: standard input is no terminal").next("pass --yes"));
     }
-    let _ = write!(std::io::stderr(), "Do this? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|e| refused("the plan was not confirmed").because(e))?;
-    match answer.trim() {
+    match ask("Do this? [y/N] ")?.as_str() {
         "y" | "Y" | "yes" => Ok(()),
         _ => Err(refused("the plan was not confirmed")),
     }
+}
+
+/// What a person answers.
+pub fn ask(question: &str) -> Result<String> {
+    let _ = write!(std::io::stderr(), "{question}");
+    let mut answer = String::new();
+    let refused = |e| Error::new(Kind::Refused, "the plan was not confirmed").because(e);
+    std::io::stdin().read_line(&mut answer).map_err(|e| refused(e).effect("nothing was changed"))?;
+    Ok(answer.trim().to_owned())
 }
 
 fn text(restored: &Restored) -> String {

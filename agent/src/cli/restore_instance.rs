@@ -1,11 +1,12 @@
 //! `lifeboat restore --instance-to`: a whole instance, to a point in time.
 
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use super::identity;
-use super::restore::confirm;
+use super::restore::{ask, confirm};
 use super::{App, Done, print};
 use crate::clock::span_text;
 use crate::config::Config;
@@ -25,6 +26,13 @@ pub struct InstanceArgs {
     /// Restore the whole instance, from its base backup and WAL, into this new data directory
     #[arg(long, value_name = "DIR", help_heading = "Whole instance")]
     pub instance_to: Option<PathBuf>,
+    /// DIR holds an old data directory of the same cluster: copy from it what is the same, fetch the
+    /// rest, and put the new one in its place at the end; the old state is kept beside it
+    #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
+    delta: bool,
+    /// For scripts, with --delta: the name of the directory to replace, in place of typing it
+    #[arg(long, value_name = "DIR", requires = "delta", help_heading = "Whole instance")]
+    yes_replace: Option<PathBuf>,
     /// How far WAL is replayed [default: latest]
     #[arg(long, value_enum, value_name = "END", help_heading = "Point in time",
         conflicts_with_all = ["to_time", "to_lsn", "to_restore_point"])]
@@ -120,6 +128,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
     let target = args.target().unwrap_or(Target::Latest);
     let request = Request {
         data_dir,
+        delta: args.delta,
         target,
         action,
         only: None,
@@ -143,8 +152,10 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         return Ok(Done::Complete);
     }
     print::err(&prepared.plan.to_string());
-    if !common.yes {
-        confirm()?;
+    match &prepared.plan.replaced {
+        Some(_) => confirm_replacing(&prepared.plan.data_dir, args.yes_replace.as_deref())?,
+        None if !common.yes => confirm()?,
+        None => {}
     }
     let shown = app.progress("restore instance", None);
     let restored = apply(prepared, &shown.clone(), &app.cancel).await;
@@ -163,6 +174,30 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         text(&restored, started.as_ref())
     })?;
     Ok(Done::Complete)
+}
+
+/// Has a person type the name of what will be replaced; `given` is what a script said.
+///
+/// # Errors
+/// `Refused` where it is not that name.
+fn confirm_replacing(dir: &Path, given: Option<&Path>) -> Result<()> {
+    let name = dir.display().to_string();
+    let refused = |what: String| {
+        Error::new(Kind::Refused, what).effect("nothing was changed").next(format!("--yes-replace {name}"))
+    };
+    let said = match given {
+        Some(given) => given.canonicalize().unwrap_or_else(|_| given.to_owned()).display().to_string(),
+        None if !std::io::stdin().is_terminal() => {
+            return Err(refused(format!(
+                "nobody typed {name}, which would be replaced: --yes is not enough"
+            )));
+        }
+        None => ask(&format!("Type the name of the directory to replace ({name}): "))?,
+    };
+    match said == name {
+        true => Ok(()),
+        false => Err(refused(format!("{said:?} is not {name}, which would be replaced"))),
+    }
 }
 
 impl InstanceArgs {
@@ -210,6 +245,15 @@ fn text(restored: &Restored, started: Option<&Started>) -> String {
     let (files, size, dir) = (plan.files, bytes_text(plan.bytes), plan.data_dir.display());
     let mut out =
         format!("{} is in {dir} ({took}): {files} files, {size}, each checked, all synced", plan.instance);
+    out += &format!("\nfetched {} of the base backup", bytes_text(restored.fetched_bytes));
+    if let Some(replaced) = &plan.replaced {
+        let (files, size) = (restored.copied_files, bytes_text(restored.copied_bytes));
+        out += &format!("; {files} files, {size}, came out of the old data directory");
+        out += &format!("\nits old state is in {}", replaced.old_state.display());
+    }
+    if let Some(undo) = &restored.undo {
+        out += &format!("\nundo, once its server is stopped: {undo}");
+    }
     match started {
         None => {
             out += &format!("\nrecovers to {} at its first start: pg_ctl -D {dir} start", plan.target);

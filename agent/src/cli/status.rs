@@ -18,12 +18,14 @@ use crate::repository::Repository;
 use crate::repository::snapshots::Found;
 use crate::repository::wal::coverage::{TimelineWindows, windows};
 use crate::upkeep::status::{self, InstanceStatus, Latest, Standing, TenantStatus};
+use crate::wal::stream::Record;
 
 /// Show how each tenant stands: what would be lost if it were gone now, the worst first
 ///
 /// Needs no identity and no PostgreSQL: it reads what is stored, and this host's record of scheduled
 /// runs. A tenant is known by its snapshots or by odoo.tenants. Exit code 3 where a tenant stands worse
-/// than it should, where WAL has a gap behind the newest base backup, or where a manifest is not believed.
+/// than it should, where WAL has a gap behind the newest base backup, where a manifest is not believed, or where
+/// this host's agent has stopped, stores no WAL, or keeps so much of it on the server that its disk may fill.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -61,6 +63,8 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let instance = status::instance(&manifests, wal.as_ref().map(|(windows, at)| (windows, *at)), now);
     let tenants = status::tenants(&manifests, &config.odoo.tenants, &instance, now, args.max_age);
     let runs = last_runs(&config).await?;
+    let stream = if config.wal.stream { Record::read(&config)? } else { None };
+    let problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(&config, now));
     let bad = not_believed.iter().map(|(id, e)| json!({ "snapshot": id, "error": e.what() }));
     let value = json!({
         "instance": repository.instance(),
@@ -69,16 +73,22 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "cluster": instance,
         "tenants": tenants,
         "runs": runs,
+        "stream": stream,
+        "problems": problems,
         "not_believed": bad.collect::<Vec<_>>(),
     });
-    app.print(&value, || text(&repository, &instance, &tenants, &runs))?;
+    app.print(&value, || {
+        let told: String = problems.iter().map(|problem| format!("problem: {problem}\n")).collect();
+        text(&repository, &instance, &tenants, &runs) + &told
+    })?;
     for (id, e) in &not_believed {
         print::err(&format!("not counted: {id}: {}", e.what()));
     }
     let well = tenants.iter().all(|tenant| tenant.standing == Standing::Ok)
         && instance.bad_pages == 0
         && instance.wal.as_ref().is_none_or(|wal| wal.broken.is_none())
-        && not_believed.is_empty();
+        && not_believed.is_empty()
+        && problems.is_empty();
     if tenants.is_empty() && instance.base.is_none() {
         return Err(Error::new(
             Kind::NotFound,

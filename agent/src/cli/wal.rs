@@ -14,7 +14,8 @@ use crate::config::{Config, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::bytes_text;
 use crate::repository::wal::Put;
-use crate::wal::fetch::{self, fetch};
+use crate::wal::ahead::ahead;
+use crate::wal::fetch::{self, fetch, fetch_kept};
 use crate::wal::push::push;
 use crate::wal::status::{Status, status};
 
@@ -69,14 +70,18 @@ struct FetchArgs {
     /// The age identity that opens the WAL; may be given several times [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
+    /// Fetch what comes behind it, for later calls
+    #[arg(long, hide = true)]
+    ahead: bool,
     #[command(flatten)]
     trust: TrustArgs,
 }
 
 /// Show what WAL is stored, gaps, and how far it is behind the server
 ///
-/// Exit code 3 when a person must look: a gap, WAL of two servers, a slot that is lost or about to
-/// be, a server that cannot be asked, or more behind than --behind-max.
+/// Exit code 3 when a person must look: a gap that no base backup has left behind, WAL of two servers, a slot
+/// that keeps more than wal.slot_warn_percent of what it may, or is lost, nobody who streams, an
+/// archive_command that fails, a server that cannot be asked, or more behind than --behind-max.
 #[derive(clap::Args, Debug)]
 struct StatusArgs {
     /// Do not ask the server: for a host that cannot reach it
@@ -101,22 +106,33 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             Ok(Done::Complete)
         }
         Command::Status(args) => show_status(&config, &args, app).await,
-        Command::Fetch(args) => {
-            let trust = args.trust.trust(&config)?;
-            let identities = identity::identities(&args.identity, &config)?;
-            let report = fetch(&config, identities, &trust, &args.name, &args.path, &app.cancel).await?;
-            let (what, done) = match report {
+        Command::Fetch(args) => run_fetch(args, &config, app).await,
+    }
+}
+
+async fn run_fetch(args: FetchArgs, config: &Config, app: &App) -> Result<Done> {
+    let kept = !args.ahead && fetch_kept(config, &args.name, &args.path).await?;
+    let (what, done) = match kept {
+        true => ("whole, fetched ahead".to_owned(), Done::Complete),
+        false => {
+            let trust = args.trust.trust(config)?;
+            let identities = identity::identities(&args.identity, config)?;
+            if args.ahead {
+                ahead(config, identities, &trust, &args.name, &args.path, &app.cancel).await?;
+                return Ok(Done::Complete);
+            }
+            match fetch(config, identities, &trust, &args.name, &args.path, &app.cancel).await? {
                 fetch::Report::Whole => ("whole".to_owned(), Done::Complete),
                 fetch::Report::Tail(bytes) => (format!("tail of {bytes} bytes"), Done::Complete),
                 fetch::Report::NotThere => ("not there".to_owned(), Done::NotThere),
-            };
-            tracing::info!(name = args.name, what, "fetched");
-            if app.json {
-                super::print::json(&json!({ "fetched": what }))?;
             }
-            Ok(done)
         }
+    };
+    tracing::info!(name = args.name, what, "fetched");
+    if app.json {
+        super::print::json(&json!({ "fetched": what }))?;
     }
+    Ok(done)
 }
 
 async fn show_status(config: &Config, args: &StatusArgs, app: &App) -> Result<Done> {
@@ -170,8 +186,20 @@ fn text(status: &Status) -> String {
                 .kept_bytes
                 .and_then(|bytes| u64::try_from(bytes).ok())
                 .map_or(String::new(), |bytes| format!(", keeps {}", bytes_text(bytes)));
-            let _ = writeln!(out, "slot     {state}, {used}{kept}");
+            let used = match server.room.as_ref().and_then(|room| room.used_percent) {
+                Some(percent) => format!("{used}{kept}, {percent} % of what it may"),
+                None => format!("{used}{kept}"),
+            };
+            let _ = writeln!(out, "slot     {state}, {used}");
         }
+    }
+    if let Some((file, at)) =
+        status.server.as_ref().and_then(|server| server.archiver.as_ref()?.last_archived.as_ref())
+    {
+        let _ = writeln!(out, "archiver last archived {file} at {}", clock::text(*at));
+    }
+    for warning in &status.warnings {
+        let _ = writeln!(out, "warning: {warning}");
     }
     for problem in &status.problems {
         let _ = writeln!(out, "problem: {problem}");

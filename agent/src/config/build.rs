@@ -7,8 +7,8 @@ use std::path::Path;
 use super::given::wrong;
 use super::read::Reader;
 use super::{
-    Agent, Backup, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules, Seal, Signing, Tls, Wal,
-    place,
+    Agent, Backup, BaseSource, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules, Seal, Signing,
+    Tls, Wal, place,
 };
 use crate::crontab::{self, Schedule};
 use crate::error::Result;
@@ -65,13 +65,20 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             piece_interval: read.duration("wal.piece_interval")?,
             workers: count(read, "wal.workers")?,
             batch: count(read, "wal.batch")?,
+            stall_max: read.duration("wal.stall_max")?,
+            slot_warn_percent: read.integer("wal.slot_warn_percent")? as u8,
         },
         restore: Restore {
             workers: count(read, "restore.workers")?,
             work_dir: read.path("restore.work_dir")?,
             jobs: count(read, "restore.jobs")?,
         },
-        agent: Agent { listen: listen(read)? },
+        agent: Agent {
+            listen: listen(read)?,
+            follow_filestore: read.flag("agent.follow_filestore")?,
+            follow_interval: read.duration("agent.follow_interval")?,
+            follow_scan: read.duration("agent.follow_scan")?,
+        },
         schedule: schedule(read)?,
     })
 }
@@ -134,6 +141,11 @@ fn backup(read: &Reader<'_>) -> Result<Backup> {
         dump_readback: read.flag("backup.dump_readback")?,
         filestore_chain_max: read.integer("backup.filestore_chain_max")? as u32,
         base_chain_max: read.integer("backup.base_chain_max")? as u32,
+        base_source: match read.word("backup.base_source")?.as_str() {
+            "files" => BaseSource::Files,
+            "protocol" => BaseSource::Protocol,
+            _ => BaseSource::Auto,
+        },
     })
 }
 

@@ -189,7 +189,7 @@ pub const KEYS: &[Key] = &[
     key("backup.pack_bytes", Takes::Size(MIB, GIB), Some("\"64MiB\""), "",
         "How much content goes into one pack."),
     key("backup.read_bytes_per_second_max", Takes::Rate(64 * KIB, 1024 * GIB), Some("\"unlimited\""), "",
-        "How fast the filestore is read."),
+        "How fast the filestore and, for base backups, the data directory are read."),
     key("backup.upload_bytes_per_second_max", Takes::Rate(64 * KIB, 1024 * GIB), Some("\"unlimited\""), "",
         "How fast archives are uploaded."),
     key("backup.low_priority", Takes::Flag, Some("true"), "",
@@ -204,6 +204,8 @@ pub const KEYS: &[Key] = &[
         "After how many incremental filestore snapshots the index is consolidated."),
     key("backup.base_chain_max", Takes::Integer(1, 1_000), Some("15"), "",
         "How many base backups may build upon each other, the full one counted; 1: every one is full."),
+    key("backup.base_source", Takes::OneOf(&["auto", "files", "protocol"]), Some("\"auto\""), "",
+        "Where base backups come from: the data directory beside its server (files), the server over the replication protocol (protocol), or the first where it can be read here (auto)."),
 
     key("wal.stream", Takes::Flag, Some("true"), "",
         "Whether `lifeboat agent` streams WAL, through a replication slot that keeps what is not stored yet."),
@@ -215,6 +217,10 @@ pub const KEYS: &[Key] = &[
         "How many WAL files are pushed or fetched at once; each takes up to 50 MiB of memory."),
     key("wal.batch", Takes::Integer(1, 64), Some("8"), "",
         "How many WAL files one push or fetch takes with it when they are ready; 1: only the one that is asked for."),
+    key("wal.stall_max", Takes::Duration(SECOND, 24 * HOUR), Some("\"5min\""), "",
+        "How long the agent may store nothing, while there may be something to store, before /healthz, status and its log raise the alarm."),
+    key("wal.slot_warn_percent", Takes::Integer(1, 99), Some("50"), "",
+        "From how much on of what the slot may keep (max_slot_wal_keep_size, free space of pg_wal's disk) the alarm begins; halfway to 100 it is critical."),
 
     key("restore.workers", Takes::Integer(1, 64), Some("2"), "", "How many packs are read at once."),
     key("restore.work_dir", Takes::Path, None, "\"/var/tmp\"",
@@ -223,6 +229,12 @@ pub const KEYS: &[Key] = &[
 
     key("agent.listen", Takes::Text, Some("\"127.0.0.1:9345\""), "",
         "The loopback address of /metrics and /healthz, or \"off\"."),
+    key("agent.follow_filestore", Takes::Flag, Some("true"), "",
+        "Whether each new file of a filestore is stored within seconds, where odoo.data_dir is set."),
+    key("agent.follow_interval", Takes::Duration(0, HOUR), Some("\"5s\""), "",
+        "How long at least between two batches of new files: each is four objects, whichever tenants they are of."),
+    key("agent.follow_scan", Takes::Duration(SECOND, 24 * HOUR), Some("\"5min\""), "",
+        "How often all names are compared besides; more often by itself where the kernel does not tell of new files."),
 
     key("schedule.time_zone", Takes::Text, Some("\"UTC\""), "",
         "The zone that the lines are in, such as \"Europe/Berlin\"; daylight saving is followed."),

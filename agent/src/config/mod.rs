@@ -184,6 +184,19 @@ pub struct Backup {
     pub filestore_chain_max: u32,
     /// Base backups that build upon each other, the full one counted.
     pub base_chain_max: u32,
+    /// Where base backups come from.
+    pub base_source: BaseSource,
+}
+
+/// Where base backups come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaseSource {
+    /// The files where they can be read here, the server otherwise.
+    Auto,
+    /// The data directory, beside its server.
+    Files,
+    /// The server, over the replication protocol.
+    Protocol,
 }
 
 /// How WAL is archived and fetched.
@@ -199,6 +212,10 @@ pub struct Wal {
     pub workers: usize,
     /// Files that one push or fetch takes with it.
     pub batch: usize,
+    /// How long nothing may be stored while there may be something to store.
+    pub stall_max: Duration,
+    /// How much of what the slot may keep it keeps when the alarm begins.
+    pub slot_warn_percent: u8,
 }
 
 /// How restores run.
@@ -217,6 +234,12 @@ pub struct Restore {
 pub struct Agent {
     /// Where metrics and health are told; nowhere where `None`. Always a loopback address.
     pub listen: Option<SocketAddr>,
+    /// Whether new files of the filestores are stored as they come.
+    pub follow_filestore: bool,
+    /// Between the beginnings of two batches of them.
+    pub follow_interval: Duration,
+    /// Between two scans for files that the kernel did not tell of.
+    pub follow_scan: Duration,
 }
 
 /// What the daemon runs, and when.

@@ -33,6 +33,9 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
+/// A part of the agent that is not well says why.
+pub type Unwell = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// Answers until `cancel` is.
 ///
 /// # Errors
@@ -41,11 +44,12 @@ pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     deadline: Duration,
+    unwell: Unwell,
     cancel: CancellationToken,
 ) -> Result<()> {
     let app = Router::new()
         .route("/metrics", get(page))
-        .route("/healthz", get(move |state| health(state, deadline)))
+        .route("/healthz", get(move |state| health(state, deadline, unwell)))
         .with_state(metrics);
     axum::serve(listener, app)
         .with_graceful_shutdown(async move { cancel.cancelled().await })
@@ -58,12 +62,21 @@ async fn page(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], metrics.page())
 }
 
-async fn health(State(metrics): State<Arc<Metrics>>, deadline: Duration) -> (StatusCode, &'static str) {
+async fn health(
+    State(metrics): State<Arc<Metrics>>,
+    deadline: Duration,
+    unwell: Unwell,
+) -> (StatusCode, String) {
     let quiet = metrics.last_alive().map(|last| clock::now().duration_since(last));
     let most = SignedDuration::try_from(QUIET_MAX + deadline).unwrap_or(SignedDuration::MAX);
-    match quiet {
-        Some(quiet) if quiet <= most => (StatusCode::OK, "ok\n"),
-        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "the scheduler is stuck\n"),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "the scheduler has not begun\n"),
+    let scheduler = match quiet {
+        Some(quiet) if quiet <= most => None,
+        Some(_) => Some("the scheduler is stuck".to_owned()),
+        None => Some("the scheduler has not begun".to_owned()),
+    };
+    let problems: Vec<String> = scheduler.into_iter().chain(unwell()).collect();
+    match problems.is_empty() {
+        true => (StatusCode::OK, "ok\n".to_owned()),
+        false => (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n"),
     }
 }

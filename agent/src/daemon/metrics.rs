@@ -1,5 +1,6 @@
 //! What monitoring is told: timestamps, not ages, so that a stopped agent cannot look young.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,11 @@ struct OfResult {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfTenant {
+    tenant: String,
+}
+
 type Seconds = Family<OfJob, Gauge<f64, AtomicU64>>;
 
 /// All numbers, kept up to date by whoever knows them.
@@ -37,11 +43,15 @@ pub struct Metrics {
     duration: Seconds,
     exit_code: Family<OfJob, Gauge>,
     runs: Family<OfResult, Counter>,
+    followed: Family<OfTenant, Gauge<f64, AtomicU64>>,
+    waiting: Family<OfTenant, Gauge>,
+    /// Those that were told of.
+    tenants: Mutex<HashSet<OfTenant>>,
 }
 
-impl Default for Metrics {
-    fn default() -> Metrics {
-        let mut registry = Registry::with_prefix("lifeboat");
+impl Metrics {
+    /// Those of schedules, on a page that others have put theirs on.
+    pub fn on(mut registry: Registry) -> Metrics {
         let (alive, next, began) = (Gauge::default(), Seconds::default(), Seconds::default());
         let (good, duration) = (Seconds::default(), Seconds::default());
         let (exit_code, runs) = (Family::default(), Family::default());
@@ -69,9 +79,39 @@ impl Default for Metrics {
             exit_code.clone(),
         );
         registry.register("job_runs", "Runs since the agent began", runs.clone());
+        let (followed, waiting) = (Family::default(), Family::default());
+        registry.register_with_unit(
+            "filestore_followed_timestamp",
+            "Every file that lay in the tenant's filestore at this moment is in the repository",
+            Unit::Seconds,
+            Family::clone(&followed),
+        );
+        registry.register(
+            "filestore_waiting_files",
+            "New files of the tenant that are not in the repository yet",
+            Family::clone(&waiting),
+        );
         let last_alive = Mutex::new(None);
-        Metrics { registry, alive, last_alive, next, began, good, duration, exit_code, runs }
+        Metrics {
+            followed,
+            waiting,
+            tenants: Mutex::default(),
+            registry,
+            alive,
+            last_alive,
+            next,
+            began,
+            good,
+            duration,
+            exit_code,
+            runs,
+        }
     }
+}
+
+/// An empty page, which parts of the agent put their numbers on.
+pub fn page() -> Registry {
+    Registry::with_prefix("lifeboat")
 }
 
 fn seconds(time: Timestamp) -> f64 {
@@ -116,12 +156,30 @@ impl Metrics {
         self.exit_code.get_or_create(&OfJob { job }).set(exit_code.unwrap_or(-1).into());
     }
 
+    /// How each tenant's filestore stands: until when it is stored, and how many files wait. Tenants that
+    /// are not among them are gone.
+    pub fn followed<'a>(&self, tenants: impl Iterator<Item = (&'a str, Timestamp, u64)>) {
+        let mut told = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = std::mem::take(&mut *told);
+        for (tenant, until, waiting) in tenants {
+            let label = OfTenant { tenant: tenant.to_owned() };
+            self.followed.get_or_create(&label).set(seconds(until));
+            self.waiting.get_or_create(&label).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+            gone.remove(&label);
+            told.insert(label);
+        }
+        for label in gone {
+            self.followed.remove(&label);
+            self.waiting.remove(&label);
+        }
+    }
+
     /// The page `/metrics`.
     pub fn page(&self) -> String {
         let mut text = String::new();
         // A String takes every write.
         let _ = encode(&mut text, &self.registry);
-        text
+        text.replace("{} ", " ") // of families without labels: allowed, and nobody writes it so
     }
 }
 
@@ -131,15 +189,20 @@ mod tests {
 
     #[test]
     fn the_page_has_timestamps_by_job() {
-        let metrics = Metrics::default();
+        let metrics = Metrics::on(page());
         let at = Timestamp::from_microsecond(1_800_000_000_250_000).unwrap();
         metrics.ended("backup", at, Duration::from_millis(1500), Some(0));
         metrics.ended("filestore", at, Duration::from_millis(20), None);
+        metrics.followed([("gone", at, 1)].into_iter());
+        metrics.followed([("shop", at, 3)].into_iter());
         let page = metrics.page();
+        assert!(!page.contains("gone"), "{page}");
         for line in [
             "lifeboat_job_success_timestamp_seconds{job=\"backup\"} 1800000000.25",
             "lifeboat_job_duration_seconds{job=\"backup\"} 1.5",
             "lifeboat_job_exit_code{job=\"filestore\"} -1",
+            "lifeboat_filestore_followed_timestamp_seconds{tenant=\"shop\"} 1800000000.25",
+            "lifeboat_filestore_waiting_files{tenant=\"shop\"} 3",
             "lifeboat_job_runs_total{job=\"filestore\",result=\"failure\"} 1",
         ] {
             assert!(page.lines().any(|other| other == line), "{line} is not in\n{page}");

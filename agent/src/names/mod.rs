@@ -130,6 +130,16 @@ impl SnapshotId {
         let micros = begun.as_microsecond().rem_euclid(1_000_000);
         SnapshotId(format!("{time}-{kind}-{micros:05x}{}", &random_hex(2)[..3]))
     }
+
+    /// What it says that it is of, `dump` for instance. Its manifest decides.
+    pub fn kind(&self) -> &str {
+        self.0[17..].rsplit_once('-').map_or("", |(kind, _)| kind)
+    }
+
+    /// The day that its work began, `20261120`.
+    pub fn day(&self) -> &str {
+        &self.0[..8]
+    }
 }
 
 /// `bytes` bytes from the operating system's generator, as lower-case hex.
@@ -139,8 +149,8 @@ pub fn random_hex(bytes: usize) -> String {
     raw.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// A position in the WAL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A position in the WAL; 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Lsn(pub u64);
 
@@ -214,6 +224,7 @@ mod tests {
         let id = SnapshotId::new(Timestamp::UNIX_EPOCH, "filestore");
         assert_eq!(id.as_str().parse::<SnapshotId>().unwrap(), id);
         assert!(id.as_str().starts_with("19700101T000000Z-filestore-"));
+        assert_eq!((id.kind(), id.day()), ("filestore", "19700101"));
         assert!("20261120T015812Z-../../../etc/pw".parse::<SnapshotId>().is_err());
     }
 

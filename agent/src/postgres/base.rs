@@ -24,8 +24,6 @@ const REPLAY_SETTINGS: [&str; 5] = [
 /// What the server says that a base backup must know.
 #[derive(Clone, Debug)]
 pub struct BaseServer {
-    /// Where its files are, on its own host.
-    pub data_directory: PathBuf,
     /// Size of a WAL segment.
     pub wal_segment_bytes: u64,
     /// Pages in a segment of a relation.
@@ -40,17 +38,23 @@ pub struct BaseServer {
     pub tablespaces: Vec<(u32, String)>,
     /// OID, name and tablespace of databases.
     pub databases: Vec<(u32, String, u32)>,
-    /// Sizes of all databases added up, for progress.
-    pub bytes: u64,
     /// Whether it is a standby.
     pub is_standby: bool,
+}
+
+/// Where a server's files are.
+#[derive(Clone, Debug)]
+pub struct ServerFiles {
+    /// The data directory, on the server's own host.
+    pub data_directory: PathBuf,
+    /// Sizes of all databases added up, for progress.
+    pub bytes: u64,
 }
 
 /// A backup that was started.
 pub struct BaseSession {
     session: Session,
-    /// What the server said before.
-    pub server: BaseServer,
+    is_standby: bool,
     /// Where replay will begin.
     pub start_lsn: Lsn,
     /// Why WAL is not held back for it, where it is not: a long backup may miss some in the end.
@@ -77,9 +81,8 @@ pub struct BaseEnd {
 impl BaseSession {
     /// Starts a backup with an immediate checkpoint. A temporary slot, which goes with the session,
     /// keeps the server from recycling WAL that the backup needs.
-    pub async fn start(options: &PostgresOptions, label: &str) -> Result<BaseSession> {
+    pub async fn start(options: &PostgresOptions, label: &str, is_standby: bool) -> Result<BaseSession> {
         let mut session = Session::maintenance(options).await?;
-        let server = ask(&mut session).await?;
         let slot = literal(&format!("lifeboat_base_{}", random_hex(6)));
         let sql = format!("SELECT pg_create_physical_replication_slot({slot}, true, true)");
         let no_slot = session.rows("create a temporary slot", sql).await.err().map(|e| e.causes().join("; "));
@@ -92,7 +95,7 @@ impl BaseSession {
             )
         })?;
         let start_lsn = column::<String>(&row, 0)?.parse()?;
-        Ok(BaseSession { session, server, start_lsn, no_slot })
+        Ok(BaseSession { session, is_standby, start_lsn, no_slot })
     }
 
     /// Ends the backup. Every file was read before.
@@ -111,15 +114,14 @@ impl BaseSession {
         let row = self.session.row("stop the base backup", sql).await.map_err(|e| {
             e.effect("the copy cannot be made consistent: there is no backup").safe("running again is safe")
         })?;
-        if column::<bool>(&row, 4)? != self.server.is_standby {
+        if column::<bool>(&row, 4)? != self.is_standby {
             return Err(Error::new(Kind::Postgres, "the standby was promoted during the base backup")
                 .effect("the copy may lack pages: there is no backup")
                 .safe("running again is safe"));
         }
         let label: String = column(&row, 1)?;
         let (checkpoint_lsn, timeline) = read_label(&label)?;
-        let stopped = Timestamp::from_microsecond(column(&row, 3)?)
-            .map_err(|e| Error::new(Kind::Postgres, "the server's clock gives no time").because(e))?;
+        let stopped = timestamp(column(&row, 3)?)?;
         Ok(BaseEnd {
             stop_lsn: column::<String>(&row, 0)?.parse()?,
             stopped,
@@ -136,24 +138,19 @@ impl BaseSession {
     }
 }
 
-async fn ask(session: &mut Session) -> Result<BaseServer> {
-    let sql = "SELECT current_setting('data_directory'), \
-        (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_segment_size'), \
+/// What a server says before a base backup; any role may ask.
+pub async fn ask(session: &mut Session) -> Result<BaseServer> {
+    let sql = "SELECT (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_segment_size'), \
         (SELECT setting::int8 FROM pg_settings WHERE name = 'segment_size'), \
-        current_setting('block_size')::int8, current_setting('data_checksums') = 'on', \
-        (SELECT sum(pg_database_size(oid))::int8 FROM pg_database), pg_is_in_recovery()";
-    let row = session.row("ask where its files are", sql).await.map_err(|e| {
-        e.next("GRANT pg_read_all_settings and pg_read_all_stats to the agent's role, or let it be superuser")
-    })?;
+        current_setting('block_size')::int8, current_setting('data_checksums') = 'on', pg_is_in_recovery()";
+    let row = session.row("ask what it is", sql).await?;
     let number = |index| column::<i64>(&row, index).map(|n| u64::try_from(n).unwrap_or(0));
     let mut server = BaseServer {
-        data_directory: column::<String>(&row, 0)?.into(),
-        wal_segment_bytes: number(1)?,
-        segment_blocks: u32::try_from(number(2)?).unwrap_or(0),
-        block_bytes: number(3)?,
-        data_checksums: column(&row, 4)?,
-        bytes: number(5)?,
-        is_standby: column(&row, 6)?,
+        wal_segment_bytes: number(0)?,
+        segment_blocks: u32::try_from(number(1)?).unwrap_or(0),
+        block_bytes: number(2)?,
+        data_checksums: column(&row, 3)?,
+        is_standby: column(&row, 4)?,
         settings: Vec::new(),
         tablespaces: Vec::new(),
         databases: Vec::new(),
@@ -178,12 +175,56 @@ async fn ask(session: &mut Session) -> Result<BaseServer> {
     Ok(server)
 }
 
+/// Where the server's files are.
+///
+/// # Errors
+/// `Denied` where the role may not ask.
+pub async fn server_files(session: &mut Session) -> Result<ServerFiles> {
+    let sql = "SELECT current_setting('data_directory'), \
+        (SELECT sum(pg_database_size(oid))::int8 FROM pg_database)";
+    let row = session.row("ask where its files are", sql).await.map_err(|e| {
+        e.next("GRANT pg_read_all_settings and pg_read_all_stats to the agent's role, or let it be superuser")
+    })?;
+    let bytes = u64::try_from(column::<i64>(&row, 1)?).unwrap_or(0);
+    Ok(ServerFiles { data_directory: column::<String>(&row, 0)?.into(), bytes })
+}
+
+/// Whether the role may begin a base backup and end it.
+///
+/// # Errors
+/// `Denied` where it may not.
+pub async fn may_start(session: &mut Session) -> Result<()> {
+    let functions = match session.version_num() {
+        150_000.. => ["pg_backup_start(text,boolean)", "pg_backup_stop(boolean)"],
+        _ => ["pg_start_backup(text,boolean,boolean)", "pg_stop_backup(boolean,boolean)"],
+    };
+    let may = functions.map(|name| format!("has_function_privilege({}, 'EXECUTE')", literal(name)));
+    let row = session.row("ask for privileges", format!("SELECT {}", may.join(" AND "))).await?;
+    match column::<bool>(&row, 0)? {
+        true => Ok(()),
+        false => {
+            Err(Error::new(Kind::Denied, format!("the role may not execute {}", functions.join(" and "))))
+        }
+    }
+}
+
+/// The server's clock.
+pub async fn server_time(session: &mut Session) -> Result<Timestamp> {
+    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8";
+    timestamp(column(&session.row("ask what time it is", sql).await?, 0)?)
+}
+
+fn timestamp(microseconds: i64) -> Result<Timestamp> {
+    Timestamp::from_microsecond(microseconds)
+        .map_err(|e| Error::new(Kind::Postgres, "the server's clock gives no time").because(e))
+}
+
 fn oid(row: &PgRow, index: usize) -> Result<u32> {
     column::<i64>(row, index).map(|oid| u32::try_from(oid).unwrap_or(0))
 }
 
 /// Checkpoint and timeline of a `backup_label`.
-fn read_label(label: &str) -> Result<(Lsn, u32)> {
+pub fn read_label(label: &str) -> Result<(Lsn, u32)> {
     let line = |name: &str| label.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let found = line("CHECKPOINT LOCATION:").and_then(|text| text.parse().ok());
     found.zip(line("START TIMELINE:").and_then(|text| text.parse().ok())).ok_or_else(|| {

@@ -1,17 +1,24 @@
 //! `global/pg_control`: read without a server, and only believed when its own checksum fits.
 
+use crate::names::Lsn;
+use crate::names::wal::TimelineId;
+
 /// Bytes of the file that PostgreSQL reads and writes.
 pub const CONTROL_BYTES: usize = 8192;
 /// Where the checksum may lie: it is the structure's last field, and that grows from version to version.
 const CHECKSUM_AT: std::ops::Range<usize> = 200..512;
 
-/// What a whole control file says at places that no version moved.
+/// What a whole control file says at places that no version from 13 to 18 moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ControlFile {
     /// The cluster's identity.
     pub system_identifier: u64,
     /// The version of the catalogs: part of the name of tablespaces' directories.
     pub catalog_version: u32,
+    /// Where replay from the last checkpoint begins.
+    pub redo: Lsn,
+    /// The timeline of that checkpoint.
+    pub timeline: TimelineId,
 }
 
 /// Reads a control file; `None` where it is torn, cut short, or none at all.
@@ -23,9 +30,13 @@ pub fn parse(bytes: &[u8]) -> Option<ControlFile> {
         crc = crc32c(crc, *byte);
         ends_here && at < CHECKSUM_AT.end
     });
+    let u64_at = |at: usize| u64::from_ne_bytes(head[at..at + 8].try_into().unwrap_or_default());
+    let u32_at = |at: usize| u32::from_ne_bytes(head[at..at + 4].try_into().unwrap_or_default());
     whole.then(|| ControlFile {
-        system_identifier: u64::from_ne_bytes(head[..8].try_into().unwrap_or_default()),
-        catalog_version: u32::from_ne_bytes(head[12..16].try_into().unwrap_or_default()),
+        system_identifier: u64_at(0),
+        catalog_version: u32_at(12),
+        redo: Lsn(u64_at(40)),
+        timeline: TimelineId(u32_at(48)),
     })
 }
 
@@ -44,11 +55,14 @@ mod tests {
         let mut file = vec![0u8; CONTROL_BYTES];
         file[..8].copy_from_slice(&7_000_000_000_000_000_001u64.to_ne_bytes());
         file[12..16].copy_from_slice(&202_209_061u32.to_ne_bytes());
+        file[40..48].copy_from_slice(&0x2_A700_0028u64.to_ne_bytes());
+        file[48..52].copy_from_slice(&3u32.to_ne_bytes());
         assert_eq!(parse(&file), None);
         let crc = !file[..292].iter().fold(u32::MAX, |crc, byte| crc32c(crc, *byte));
         file[292..296].copy_from_slice(&crc.to_ne_bytes());
         let read = parse(&file).unwrap();
         assert_eq!((read.system_identifier, read.catalog_version), (7_000_000_000_000_000_001, 202_209_061));
+        assert_eq!((read.redo, read.timeline), (Lsn(0x2_A700_0028), TimelineId(3)));
         file[100] ^= 1;
         assert_eq!(parse(&file), None);
         assert_eq!(parse(&file[..100]), None);

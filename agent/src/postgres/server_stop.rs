@@ -16,8 +16,8 @@ const QUIT_WAIT: Duration = Duration::from_secs(20);
 const KILL_WAIT: Duration = Duration::from_secs(10);
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// Largest `postmaster.pid` that is read.
-const PID_FILE_BYTES_MAX: u64 = 64 << 10;
+/// Largest `postmaster.pid` or `postmaster.opts` that is read.
+const FILE_BYTES_MAX: u64 = 64 << 10;
 /// How the directories of sockets are called that we made.
 pub(crate) const SOCKET_DIR_PREFIX: &str = "lifeboat-";
 
@@ -26,13 +26,8 @@ pub(crate) const SOCKET_DIR_PREFIX: &str = "lifeboat-";
 /// # Errors
 /// `Postgres` where it does not end.
 pub async fn stop_now(data_dir: &Path) -> Result<()> {
-    let text = match disk::read_text(&data_dir.join("postmaster.pid"), PID_FILE_BYTES_MAX) {
-        Ok(text) => text,
-        Err(e) if e.kind() == Kind::NotFound => return Ok(()),
-        Err(e) => return Err(e),
-    };
-    let mut lines = text.lines();
-    let pid = lines.next().and_then(|line| line.trim().parse::<i32>().ok()).and_then(Pid::from_raw);
+    let pid = read(&data_dir.join("postmaster.pid"))?;
+    let pid = pid.lines().next().and_then(|line| line.trim().parse::<i32>().ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid {
         for (signal, wait) in [(Signal::QUIT, QUIT_WAIT), (Signal::KILL, KILL_WAIT)] {
             let begun = clock::instant();
@@ -52,13 +47,26 @@ pub async fn stop_now(data_dir: &Path) -> Result<()> {
             return Err(Error::new(Kind::Postgres, what));
         }
     }
-    let socket_dir = lines.nth(3).map(Path::new).filter(|dir| {
-        dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SOCKET_DIR_PREFIX))
-    });
-    match socket_dir {
+    // The process file went with a server that ended by itself; what it was started with stays.
+    let options = read(&data_dir.join("postmaster.opts"))?;
+    match socket_dir(&options) {
         Some(dir) => disk::remove_tree(dir),
         None => Ok(()),
     }
+}
+
+fn read(path: &Path) -> Result<String> {
+    match disk::read_text(path, FILE_BYTES_MAX) {
+        Err(e) if e.kind() == Kind::NotFound => Ok(String::new()),
+        text => text,
+    }
+}
+
+/// The directory of the socket in the command line of a server, where we made it.
+fn socket_dir(options: &str) -> Option<&Path> {
+    let (_, rest) = options.split_once("unix_socket_directories=")?;
+    let dir = Path::new(rest.split(['"', '\n']).next()?);
+    dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SOCKET_DIR_PREFIX)).then_some(dir)
 }
 
 /// Whether the process is a server on this directory: a number alone may be anybody's by now, but a
@@ -69,4 +77,21 @@ fn runs_on(pid: Pid, data_dir: &Path) -> bool {
         .ok()
         .flatten()
         .is_some_and(|cwd| data_dir.canonicalize().is_ok_and(|dir| dir == cwd))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_socket_directory_of_ours_is_ever_removed() {
+        let options = |dir: &str| {
+            format!(
+                "/usr/lib/postgresql/15/bin/postgres \"-D\" \"/x\" \"-c\" \"unix_socket_directories={dir}\" \"-c\" \"port=5432\"\n"
+            )
+        };
+        assert_eq!(socket_dir(&options("/tmp/lifeboat-ab12")), Some(Path::new("/tmp/lifeboat-ab12")));
+        assert_eq!(socket_dir(&options("/var/run/postgresql")), None);
+        assert_eq!(socket_dir(""), None);
+    }
 }

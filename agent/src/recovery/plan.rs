@@ -186,7 +186,11 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     manifests.insert(dump.id.clone(), dump.clone());
     let missing = facts.filestore.as_ref().map_or(0, |link| link.missing_files);
     let filestore = match (&filestore, &data_dir) {
-        (Some(manifest), Some(dir)) => Some(filestore_plan(manifest, missing, dir, &target, ours)?),
+        (Some(manifest), Some(dir)) => {
+            let facts = manifest.filestore_facts()?;
+            let held = (manifest.id.clone(), facts.files, facts.bytes);
+            Some(filestore_plan(held, missing, dir, &target, ours)?)
+        }
         _ => None,
     };
     let work_dir = work_dir(config, &target);
@@ -306,13 +310,12 @@ pub(super) fn incomplete_name(target: &TenantName) -> String {
 }
 
 pub(super) fn filestore_plan(
-    manifest: &Manifest,
+    (snapshot, files, bytes): (SnapshotId, u64, u64),
     missing_files: u64,
     data_dir: &Path,
     target: &TenantName,
     incomplete_exists: bool,
 ) -> Result<FilestorePlan> {
-    let facts = manifest.filestore_facts()?;
     let parent = data_dir.join("filestore");
     let dir = parent.join(target.as_str());
     let take_back = incomplete_exists && disk::metadata(&moved_marker(&dir))?.is_some();
@@ -325,12 +328,12 @@ pub(super) fn filestore_plan(
         ));
     }
     Ok(FilestorePlan {
-        snapshot: manifest.id.clone(),
+        snapshot,
         staging: parent.join(format!("{target}.lifeboat-incomplete")),
         dir,
         take_back,
-        files: facts.files,
-        bytes: facts.bytes,
+        files,
+        bytes,
         missing_files,
     })
 }

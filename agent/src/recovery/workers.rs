@@ -5,9 +5,6 @@ use std::sync::{Mutex, PoisonError};
 use crate::archive::pack::EXTENT_BYTES;
 use crate::error::{Error, Kind, Result};
 
-/// A pack: its snapshot's number in the index, and its own.
-pub type PackPlace = (u32, u32);
-
 /// Runs `work` on so many threads; the first error of them.
 ///
 /// # Errors
@@ -21,15 +18,15 @@ pub fn in_parallel(workers: usize, work: impl Fn() -> Result<()> + Sync) -> Resu
     outcomes.into_iter().collect()
 }
 
-/// Reads each pack once; `read` is lent a buffer for members. One bad pack ends it all: the rest is
-/// not worth the time of the night.
+/// Reads each pack once, whatever names it; `read` is lent a buffer for members. One bad pack ends
+/// it all: the rest is not worth the time of the night.
 ///
 /// # Errors
 /// Those of `read`.
-pub fn each_pack<P: Iterator<Item = PackPlace> + Send>(
+pub fn each_pack<T, P: Iterator<Item = T> + Send>(
     workers: usize,
-    packs: impl IntoIterator<Item = PackPlace, IntoIter = P>,
-    read: impl Fn(PackPlace, &mut Vec<u8>) -> Result<()> + Sync,
+    packs: impl IntoIterator<Item = T, IntoIter = P>,
+    read: impl Fn(T, &mut Vec<u8>) -> Result<()> + Sync,
 ) -> Result<()> {
     let queue = Mutex::new(packs.into_iter());
     let locked = || queue.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,6 @@
 //! Where everything lies; docs/format.md tells the same.
 
+use crate::archive::manifest::SnapshotKind;
 use crate::archive::wal::WalName;
 use crate::names::wal::{TimelineId, WalFile};
 use crate::names::{InstanceName, SnapshotId};
@@ -27,9 +28,23 @@ pub fn snapshots(instance: &InstanceName) -> String {
     format!("instances/{instance}/snapshots")
 }
 
+/// The folder of everything that was stored as it came, a folder a day.
+pub fn arrivals(instance: &InstanceName) -> String {
+    format!("instances/{instance}/arrivals")
+}
+
+/// The folder of a snapshot. Arrivals are apart: there are thousands of them, and whoever looks for
+/// a backup need not list them.
+pub fn snapshot(instance: &InstanceName, id: &SnapshotId) -> String {
+    match id.kind() == SnapshotKind::Arrivals.as_str() {
+        true => format!("{}/{}/{id}", arrivals(instance), id.day()),
+        false => format!("{}/{id}", snapshots(instance)),
+    }
+}
+
 /// An object of a snapshot; `name` as its manifest has it.
 pub fn object(instance: &InstanceName, id: &SnapshotId, name: &str) -> String {
-    format!("instances/{instance}/snapshots/{id}/{name}")
+    format!("{}/{name}", snapshot(instance, id))
 }
 
 /// The folder of all drills' reports.

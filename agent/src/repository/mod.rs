@@ -3,9 +3,11 @@
 //! Data first, the manifest that names it last, create-only: a crash may leave garbage, never a
 //! lie. Objects are never rewritten but for the lease.
 
+pub mod arrivals;
 pub mod layout;
 pub mod lease;
 pub mod pack_worker;
+pub mod ranges;
 pub mod reader;
 pub mod snapshots;
 pub mod upload_sink;

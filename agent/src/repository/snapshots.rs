@@ -14,11 +14,12 @@ use crate::archive::unpack::{self, MemberHeader};
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::odoo::baseline::Baseline;
+use crate::repository::ranges::{Announced, RangeReader};
 use crate::repository::reader::ObjectReader;
 use crate::repository::{Repository, layout};
 
 /// Manifests fetched at a time.
-const MANIFESTS_AT_ONCE: usize = 16;
+pub(super) const MANIFESTS_AT_ONCE: usize = 16;
 
 /// Whose manifests are believed.
 #[derive(Clone)]
@@ -110,7 +111,16 @@ impl Repository {
         Manifest::parse(id, self.instance(), &bytes)
     }
 
-    /// Every snapshot, oldest first, each with its own outcome: one bad manifest hides no other.
+    /// The same, where a snapshot that does not exist is an answer.
+    pub(super) async fn found(&self, id: &SnapshotId, origin: &Origin, trust: &Trust) -> Result<Found> {
+        match self.manifest(id, origin, trust).await {
+            Ok(manifest) => Ok(Found::Snapshot(Box::new(manifest))),
+            Err(e) if e.kind() == Kind::NotFound => Ok(Found::Unfinished(id.clone())),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Every snapshot but arrivals, oldest first, each with its own outcome: one bad manifest hides no other.
     pub async fn all_snapshots(
         &self,
         origin: &Origin,
@@ -119,11 +129,7 @@ impl Repository {
         let (ids, _) = self.snapshot_ids().await?;
         let found = stream::iter(ids)
             .map(|id| async move {
-                let found = match self.manifest(&id, origin, trust).await {
-                    Ok(manifest) => Ok(Found::Snapshot(Box::new(manifest))),
-                    Err(e) if e.kind() == Kind::NotFound => Ok(Found::Unfinished(id.clone())),
-                    Err(e) => Err(e),
-                };
+                let found = self.found(&id, origin, trust).await;
                 Ok::<_, Error>((id, found))
             })
             .buffered(MANIFESTS_AT_ONCE)
@@ -149,6 +155,25 @@ impl Repository {
         let input = self.open_object(runtime, id, &object.name);
         unpack::read_pack(object, input, identities, on_member)
             .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))
+    }
+
+    /// Reads some frames of a pack; see [`unpack::read_frames`]. Gives the stored bytes that were
+    /// fetched for them. Blocking.
+    pub fn read_frames(
+        &self,
+        runtime: &Handle,
+        id: &SnapshotId,
+        object: &Object,
+        identities: &Identities,
+        frames: &[std::ops::Range<u32>],
+        on_member: impl FnMut(MemberHeader, &mut dyn Read) -> Result<()>,
+    ) -> Result<u64> {
+        let key = layout::object(self.instance(), id, &object.name);
+        let announced = Announced::default();
+        let input = RangeReader::new(self.store(), runtime, key, object.bytes, announced.clone());
+        unpack::read_frames(object, input, identities, frames, |bytes| announced.will_read(bytes), on_member)
+            .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))?;
+        Ok(announced.fetched())
     }
 
     /// Reads a sealed text; see [`unpack::read_sealed`]. Blocking.

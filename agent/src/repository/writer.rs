@@ -146,6 +146,7 @@ impl SnapshotWriter {
             dump: None,
             filestore: None,
             base: None,
+            arrivals: None,
             written_by: format!("lifeboat {}", env!("CARGO_PKG_VERSION")),
         }
     }

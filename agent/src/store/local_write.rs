@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use bytes::Bytes;
-use rustix::fs::{CWD, RenameFlags};
-use rustix::io::Errno;
 use tokio::task::JoinHandle;
 
 use super::local::{Local, blocking};
@@ -127,7 +125,7 @@ impl Staged {
         // Also closes: network file systems may report a full disk as late as here.
         file.sync_all().map_err(|e| explain(Error::file("sync", &self.path, e)))?;
         drop(file);
-        rename_new(&self.path, &target).map_err(|e| match e.kind() {
+        disk::rename_new(&self.path, &target).map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 let root = self.local.root().display();
                 Error::new(
@@ -151,19 +149,6 @@ impl Drop for Staged {
         {
             tracing::debug!(error = ?e, "a staged file stays behind");
         }
-    }
-}
-
-/// Renames where nothing lies at `to`.
-fn rename_new(from: &Path, to: &Path) -> std::io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        // NFS and some others do not know the flag; a link is as atomic.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            std::fs::hard_link(from, to)?;
-            rustix::fs::unlink(from).map_err(Into::into)
-        }
-        Err(e) => Err(e.into()),
     }
 }
 
@@ -202,18 +187,6 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn renaming_never_replaces() {
-        let dir = tempfile::tempdir().unwrap();
-        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
-        disk::write_new_durable(&a, b"a").unwrap();
-        disk::write_new_durable(&b, b"b").unwrap();
-        assert_eq!(rename_new(&a, &b).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
-        assert_eq!(disk::read(&b, 9).unwrap(), b"b");
-        rename_new(&a, &dir.path().join("c")).unwrap();
-        assert_eq!(disk::read(&dir.path().join("c"), 9).unwrap(), b"a");
-    }
 
     #[tokio::test]
     async fn a_full_disk_is_said_to_be_full_and_leaves_nothing() {

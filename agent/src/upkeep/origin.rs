@@ -21,7 +21,7 @@ pub async fn snapshots(
     trust: &Trust,
     findings: &Findings,
 ) -> Result<Outcomes> {
-    let all = repository.all_snapshots(origin, trust).await?;
+    let all = listed(repository, origin, trust).await?;
     if all.iter().any(|(_, found)| matches!(found, Ok(Found::Snapshot(_)))) {
         return Ok(all);
     }
@@ -45,5 +45,14 @@ pub async fn snapshots(
     compare(layout::META, origin.repository_sha256, signed.repository_sha256);
     let instance = layout::instance_meta(repository.instance());
     compare(&instance, origin.instance_sha256, signed.instance_sha256);
-    repository.all_snapshots(&signed, trust).await
+    listed(repository, &signed, trust).await
+}
+
+/// Snapshots and batches of arrivals.
+async fn listed(repository: &Repository, origin: &Origin, trust: &Trust) -> Result<Outcomes> {
+    let mut all = repository.all_snapshots(origin, trust).await?;
+    let arrivals = repository.arrival_ids().await?;
+    all.extend(repository.arrivals(&arrivals, origin, trust).await);
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(all)
 }

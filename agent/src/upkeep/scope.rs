@@ -176,7 +176,7 @@ impl Scope {
                     true => "its manifest is gone, so that it does not count, and others need it",
                     false => "this snapshot is gone, and others need it",
                 };
-                let object = format!("{}/{id}", layout::snapshots(instance));
+                let object = layout::snapshot(instance, &id);
                 findings.add(Finding { object, what: what.to_owned(), lost });
             }
         }
@@ -205,9 +205,15 @@ impl Scope {
         let instance = repository.instance();
         let below = format!("{}/", layout::instance_prefix(instance));
         let snapshots = format!("{}/", layout::snapshots(instance));
+        let arrivals = format!("{}/", layout::arrivals(instance));
         for key in self.listed.keys() {
             let Some(rest) = key.strip_prefix(&below) else { continue };
-            let what = match key.strip_prefix(&snapshots).map(|rest| rest.split_once('/')) {
+            let of_a_day = key.strip_prefix(&arrivals).map(|rest| rest.split_once('/').unwrap_or(("", rest)));
+            let inner = match of_a_day {
+                Some((_, rest)) => Some(rest),
+                None => key.strip_prefix(&snapshots),
+            };
+            let what = match inner.map(|rest| rest.split_once('/')) {
                 None => match rest.split('/').next().unwrap_or_default() {
                     "instance.json" | "lease" | "drills" | "releases" | "wal" => continue,
                     name if name.starts_with("probe") => continue,
@@ -216,6 +222,10 @@ impl Scope {
                 Some(None) => "foreign: it lies beside the snapshots",
                 Some(Some((folder, name))) => match folder.parse::<SnapshotId>() {
                     Err(_) => "foreign: it is in no snapshot's folder",
+                    // A snapshot lies in one place only.
+                    Ok(id) if layout::object(instance, &id, name) != **key => {
+                        "foreign: it is in no snapshot's folder"
+                    }
                     Ok(id) if unread.contains(&id) || self.unfinished.contains(&id) => continue,
                     Ok(id) => match self.manifests.get(&id) {
                         // It came after the manifests were read.

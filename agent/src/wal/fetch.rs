@@ -8,9 +8,9 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
+use super::ahead;
 use super::fetched::Fetched;
 use crate::archive::digest::{Hashing, Sha256};
 use crate::archive::seal::Identities;
@@ -31,6 +31,10 @@ use crate::repository::wal::coverage::{assemble, contradiction, segment_bytes};
 const GAP_TRIES: u32 = 10;
 const GAP_WAIT: Duration = Duration::from_millis(500);
 
+/// How long one waits for a segment that another process is fetching, and how often one looks.
+const COMING_MAX: Duration = Duration::from_secs(60);
+const COMING_WAIT: Duration = Duration::from_millis(10);
+
 /// What was fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
@@ -42,8 +46,38 @@ pub enum Report {
     NotThere,
 }
 
-/// Fetches the file called `name` to `target`, durably: it appears whole or not at all, and only
-/// after all of it was checked.
+/// Moves the file called `name` to `target` out of what was fetched ahead; `false` where it is not there. Asks
+/// neither the store nor for any key.
+///
+/// # Errors
+/// Where the name is none. What goes wrong with what was fetched ahead is logged: the store has it all the same.
+pub async fn fetch_kept(config: &Config, name: &str, target: &Path) -> Result<bool> {
+    let WalFile::Segment(segment) = name.parse()? else { return Ok(false) };
+    let kept = Fetched::open(config, target);
+    let deadline = clock::instant() + COMING_MAX;
+    loop {
+        // Looked at before it is taken: it may arrive in between.
+        let is_coming = kept.is_coming(segment);
+        match tokio::task::block_in_place(|| kept.take(segment, target)) {
+            Ok(true) => break,
+            Ok(false) if is_coming && clock::instant() < deadline => clock::sleep(COMING_WAIT).await,
+            Ok(false) => return Ok(false),
+            // a state directory of another user, say
+            Err(e) => {
+                tracing::info!("what was fetched ahead cannot be used: {e:?}");
+                return Ok(false);
+            }
+        }
+    }
+    let bytes = disk::metadata(target)?.map_or(0, |meta| meta.len());
+    if let Ok(size) = SegmentBytes::try_from(bytes) {
+        ahead::begin(config, &kept, segment, size);
+    }
+    Ok(true)
+}
+
+/// Fetches the file called `name` to `target`: it appears whole or not at all, and only after all of it
+/// was checked. Begins to fetch what comes behind it.
 ///
 /// # Errors
 /// Whatever keeps the answer from being known, `Integrity` for a gap: none of them means "not
@@ -74,24 +108,29 @@ async fn run(
     target: &Path,
 ) -> Result<Report> {
     let file: WalFile = name.parse()?;
+    let reader = reader(config, identities, trust).await?;
+    let staged = disk::staged_path(target);
+    let mut out = disk::open_or_create(&staged)?;
+    let fetched = write(config, &reader, file, target, &mut out).await;
+    match fetched {
+        Ok(Report::NotThere) => disk::remove_file(&staged).map(|()| Report::NotThere),
+        Ok(report) => disk::rename(&staged, target).map(|()| report),
+        Err(e) => {
+            let _ = disk::remove_file(&staged); // the error that came first is the one to tell
+            Err(e)
+        }
+    }
+}
+
+/// Who reads the configured repository's WAL.
+pub(super) async fn reader(config: &Config, identities: Identities, trust: &Trust) -> Result<WalReader> {
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
     let trusted = match trust {
         Trust::Keys(keys) => Some(keys.clone()),
         Trust::Anyone => None,
     };
-    let reader = WalReader::new(repository, WalOpener { origin, identities, trusted });
-    let staged = disk::staged_path(target);
-    let mut out = disk::open_or_create(&staged)?;
-    let fetched = write(config, &reader, file, target, &mut out).await;
-    match fetched {
-        Ok(Report::NotThere) => disk::remove_file(&staged).map(|()| Report::NotThere),
-        Ok(report) => disk::publish(out, &staged, target).map(|()| report),
-        Err(e) => {
-            let _ = disk::remove_file(&staged); // the error that came first is the one to tell
-            Err(e)
-        }
-    }
+    Ok(WalReader::new(repository, WalOpener { origin, identities, trusted }))
 }
 
 async fn write(
@@ -108,25 +147,24 @@ async fn write(
         }
         return put_together(reader, file, &names, out).await.map(|_| Report::Whole);
     };
-    let kept = Fetched::open(config, reader.repository().id());
-    empty(out)?;
-    match kept.take(segment, out) {
-        Ok(true) => return Ok(Report::Whole),
-        Ok(false) => {}
-        // a state directory of another user, say: the repository has it all the same
-        Err(e) => tracing::info!("what was fetched ahead cannot be used: {e:?}"),
-    }
+    let kept = Fetched::open(config, target);
     let names = match list(reader, file).await? {
-        names if names.is_empty() && is_brought(segment, target) => return Ok(Report::NotThere),
-        names if names.is_empty() => match after_a_gap(reader, segment).await? {
-            names if names.is_empty() => return Ok(Report::NotThere),
-            names => names,
-        },
+        names if names.is_empty() && is_brought(segment, target) => names,
+        names if names.is_empty() => after_a_gap(reader, segment).await?,
         names => names,
     };
-    let along = take_along(config, reader, &kept, segment, &names);
-    let (written, ()) = tokio::join!(put_together(reader, file, &names, out), along);
-    let written = written?;
+    if names.is_empty() {
+        // Most likely the end of a recovery.
+        if let Err(e) = kept.clean_up() {
+            tracing::info!("what was fetched ahead stays: {e:?}");
+        }
+        return Ok(Report::NotThere);
+    }
+    let size = segment_bytes(&names);
+    if assemble(&names).last().is_some_and(|name| u64::from(name.end) == size.get()) {
+        ahead::begin(config, &kept, segment, size);
+    }
+    let written = put_together(reader, file, &names, out).await?;
     let size = written.segment_bytes.get();
     if written.bytes == size {
         return Ok(Report::Whole);
@@ -142,7 +180,7 @@ async fn write(
     Ok(Report::Tail(written.bytes))
 }
 
-async fn list(reader: &WalReader, file: WalFile) -> Result<Vec<WalName>> {
+pub(super) async fn list(reader: &WalReader, file: WalFile) -> Result<Vec<WalName>> {
     let list = reader.repository().wal_of_file(file).await?;
     let names: Vec<WalName> = list.objects.into_iter().map(|object| object.name).collect();
     contradiction(&names)?;
@@ -184,16 +222,16 @@ async fn after_a_gap(reader: &WalReader, segment: SegmentName) -> Result<Vec<Wal
     ))
 }
 
-struct Written {
+pub(super) struct Written {
     bytes: u64,
-    sha256: Sha256,
+    pub(super) sha256: Sha256,
     /// Of segments; the usual one for other files.
     segment_bytes: SegmentBytes,
 }
 
 /// Writes a file from its objects, as far as they go. A damaged object is passed over where
 /// others hold the same bytes.
-async fn put_together(
+pub(super) async fn put_together(
     reader: &WalReader,
     file: WalFile,
     names: &[WalName],
@@ -261,51 +299,4 @@ fn empty(out: &mut File) -> Result<()> {
     out.set_len(0)
         .and_then(|()| out.rewind())
         .map_err(|e| Error::new(Kind::Io, "cannot empty a file that is being fetched").because(e))
-}
-
-/// Fetches the segments behind this one, those that are whole, for PostgreSQL's next calls.
-async fn take_along(
-    config: &Config,
-    reader: &WalReader,
-    kept: &Fetched,
-    segment: SegmentName,
-    names: &[WalName],
-) {
-    let size = segment_bytes(names);
-    let next = std::iter::successors(segment.next(size), |segment| segment.next(size));
-    let next: Vec<SegmentName> = next.take(config.wal.batch - 1).collect();
-    if let Err(e) = kept.retain(&next) {
-        tracing::info!("no segment is taken along: {e:?}");
-        return;
-    }
-    stream::iter(next.into_iter().filter(|segment| !kept.holds(*segment)))
-        .for_each_concurrent(config.wal.workers.saturating_sub(1).max(1), |segment| async move {
-            if let Err(e) = take_one(reader, kept, segment, size).await {
-                tracing::info!("{segment} was not taken along: {e:?}");
-            }
-        })
-        .await;
-}
-
-async fn take_one(
-    reader: &WalReader,
-    kept: &Fetched,
-    segment: SegmentName,
-    size: SegmentBytes,
-) -> Result<()> {
-    let file = WalFile::Segment(segment);
-    let names = list(reader, file).await?;
-    if assemble(&names).last().is_none_or(|name| u64::from(name.end) != size.get()) {
-        return Ok(());
-    }
-    let staged = kept.staged(segment)?;
-    let mut out = disk::open_or_create(&staged)?;
-    let written = put_together(reader, file, &names, &mut out).await;
-    match written {
-        Ok(written) => kept.keep(segment, &staged, written.sha256),
-        Err(e) => {
-            let _ = disk::remove_file(&staged); // it is only a copy for later
-            Err(e)
-        }
-    }
 }

@@ -1,45 +1,76 @@
-//! Segments that a fetch took with it, until PostgreSQL asks for them. Bounded by `wal.batch`;
-//! all of it can be lost.
+//! Segments that were fetched ahead, until PostgreSQL asks for them: a directory for each place that they are
+//! fetched to, so that two clusters do not take from each other. Bounded; all of it can be lost.
 
-use std::io::Write;
+use std::io::Seek;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::archive::digest::{Hashing, Sha256};
+use crate::clock::{self, Timestamp};
 use crate::config::Config;
-use crate::disk;
+use crate::disk::{self, FileLock};
 use crate::error::{Error, Result};
 use crate::names::wal::SegmentName;
 
-/// Whole segments, each in a file named `<segment>-<digest of it>`.
+/// What is older is not used: that recovery is over.
+const AGE_MAX: Duration = Duration::from_secs(3600);
+/// Its name among the segments.
+const LOCK: &str = "lock";
+
+/// Whole segments, each in a file named `<segment>-<digest of it>`; those that are being fetched are
+/// called `<segment>.<process>.new`.
 pub struct Fetched {
     dir: PathBuf,
 }
 
 impl Fetched {
-    /// That of one repository and instance.
-    pub fn open(config: &Config, repository_id: &str) -> Fetched {
-        Fetched { dir: super::state_dir(config).join(format!("fetched-{repository_id}")) }
+    /// Those of one repository, instance and directory of the target.
+    pub fn open(config: &Config, target: &Path) -> Fetched {
+        let target = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
+        let place = target.parent().unwrap_or(&target).display().to_string();
+        let key = format!("{}\n{}\n{place}", config.repository.url, config.instance);
+        let name = Sha256::of(key.as_bytes()).to_string();
+        Fetched { dir: super::state_dir(config).join("fetched").join(&name[..16]) }
+    }
+
+    /// The right to fetch ahead; `None` while another process does.
+    pub fn lock(&self) -> Result<Option<FileLock>> {
+        disk::create_private_dir(&self.dir)?;
+        disk::try_lock(&self.dir.join(LOCK))
     }
 
     /// Where a segment is put together before [`Fetched::keep`].
-    pub fn staged(&self, segment: SegmentName) -> Result<PathBuf> {
-        disk::create_private_dir(&self.dir)?;
-        Ok(self.dir.join(format!("{segment}.{}.new", std::process::id())))
+    pub fn staged(&self, segment: SegmentName) -> PathBuf {
+        self.dir.join(format!("{segment}.{}.new", std::process::id()))
     }
 
     /// Keeps a staged segment. It need not be durable: what is read back is checked.
     pub fn keep(&self, segment: SegmentName, staged: &Path, digest: Sha256) -> Result<()> {
-        disk::rename_durable(staged, &self.dir.join(format!("{segment}-{digest}")))
+        disk::rename(staged, &self.dir.join(format!("{segment}-{digest}")))
     }
 
-    /// Writes a kept segment to `out`, if there is one and it is still what it was, and forgets it.
-    pub fn take(&self, segment: SegmentName, out: &mut impl Write) -> Result<bool> {
+    /// Moves a kept segment to `target`, where there is one and it is still what it was.
+    pub fn take(&self, segment: SegmentName, target: &Path) -> Result<bool> {
         let Some((path, digest)) = self.find(segment)? else { return Ok(false) };
         let Ok(mut file) = disk::open(&path) else { return Ok(false) }; // another fetch took it
-        let mut hashing = Hashing::new(out);
-        std::io::copy(&mut file, &mut hashing).map_err(|e| Error::file("copy", &path, e))?;
+        let mut hashing = Hashing::new(std::io::sink());
+        std::io::copy(&mut file, &mut hashing).map_err(|e| Error::file("read", &path, e))?;
+        if hashing.finish().1.to_string() != digest {
+            disk::remove_file(&path)?;
+            return Ok(false);
+        }
+        if disk::rename(&path, target).is_ok() {
+            return Ok(true);
+        }
+        // On another file system, most likely.
+        let staged = disk::staged_path(target);
+        let mut copy = disk::open_or_create(&staged)?;
+        file.rewind().map_err(|e| Error::file("read", &path, e))?;
+        let copied = copy.set_len(0).and_then(|()| std::io::copy(&mut file, &mut copy));
+        copied.map_err(|e| Error::file("copy", &path, e))?;
+        disk::rename(&staged, target)?;
         disk::remove_file(&path)?;
-        Ok(hashing.finish().1.to_string() == digest)
+        Ok(true)
     }
 
     /// Whether it is kept.
@@ -47,24 +78,60 @@ impl Fetched {
         self.find(segment).is_ok_and(|found| found.is_some())
     }
 
+    /// Whether another process is fetching it now.
+    pub fn is_coming(&self, segment: SegmentName) -> bool {
+        let (prefix, entries) = (format!("{segment}."), disk::read_dir(&self.dir).ok().flatten());
+        let staged = entries
+            .unwrap_or_default()
+            .iter()
+            .any(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)));
+        // That of a killed process lies there without anybody who holds the lock.
+        staged && self.lock().is_ok_and(|lock| lock.is_none())
+    }
+
     fn find(&self, segment: SegmentName) -> Result<Option<(PathBuf, String)>> {
         let entries = disk::read_dir(&self.dir)?.unwrap_or_default();
         let prefix = format!("{segment}-");
         Ok(entries.iter().find_map(|entry| {
             let digest = entry.file_name().to_str()?.strip_prefix(&prefix)?.to_owned();
-            Some((entry.path(), digest))
+            is_recent(&entry.path()).then(|| (entry.path(), digest))
         }))
     }
 
-    /// Removes all but these: what a recovery that is over left behind.
+    /// Removes all but these and the lock, which the caller holds: what a recovery that is over, or a killed
+    /// process, left behind.
     pub fn retain(&self, wanted: &[SegmentName]) -> Result<()> {
         for entry in disk::read_dir(&self.dir)?.unwrap_or_default() {
             let name = entry.file_name();
-            let segment = name.to_str().and_then(|name| name.get(..24)?.parse::<SegmentName>().ok());
-            if segment.is_none_or(|segment| !wanted.contains(&segment)) {
+            let kept = name.to_str().and_then(|name| name.split_once('-')?.0.parse::<SegmentName>().ok());
+            if name != LOCK && kept.is_none_or(|segment| !wanted.contains(&segment)) {
                 disk::remove_file(&entry.path())?;
             }
         }
         Ok(())
     }
+
+    /// Removes everything that nobody uses: this place's, where nobody fetches ahead, and whatever other places
+    /// were left with long ago.
+    pub fn clean_up(&self) -> Result<()> {
+        if let Some(_lock) = self.lock()? {
+            self.retain(&[])?;
+        }
+        let all = self.dir.parent().map(disk::read_dir).transpose()?.flatten();
+        for entry in all.unwrap_or_default() {
+            let other = Fetched { dir: entry.path() };
+            if !is_recent(&other.dir)
+                && let Some(_lock) = other.lock()?
+            {
+                disk::remove_tree(&other.dir)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_recent(path: &Path) -> bool {
+    let modified = disk::metadata(path).ok().flatten().and_then(|meta| meta.modified().ok());
+    let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
+    modified.is_some_and(|at| clock::now().duration_since(at).unsigned_abs() < AGE_MAX)
 }

@@ -1,9 +1,12 @@
 //! WAL into the repository and back: archive_command, restore_command, the stream.
 
+pub mod ahead;
+mod archiver;
 pub mod fetch;
 mod fetched;
 pub mod push;
 mod pushed;
+pub mod room;
 pub mod status;
 pub mod stream;
 

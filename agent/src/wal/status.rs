@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::archiver::{Archiver, archiver};
+use super::room::{Advice, Level, Room, room, unlimited};
+use crate::archive::base::BaseFacts;
 use crate::archive::wal::WalName;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::names::wal::{SegmentBytes, TimelineId};
+use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{InstanceName, Lsn};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::replication::{SlotState, slot_state};
 use crate::postgres::session::{Session, column};
 use crate::repository::Repository;
-use crate::repository::wal::coverage::{TimelineWindows, segment_bytes, windows};
+use crate::repository::snapshots::{Found, Trust};
+use crate::repository::wal::coverage::{LsnRange, TimelineWindows, segment_bytes, windows};
 
 /// What is stored, and beside it where the server stands.
 #[derive(Debug, Serialize)]
@@ -34,6 +38,8 @@ pub struct Status {
     pub server_error: Option<Error>,
     /// What a person must look at.
     pub problems: Vec<String>,
+    /// What is worth knowing, and no emergency.
+    pub warnings: Vec<String>,
 }
 
 /// One timeline in the repository.
@@ -60,6 +66,13 @@ pub struct Server {
     pub behind_seconds: Option<i64>,
     /// The agent's slot; absent where there is none.
     pub slot: Option<SlotState>,
+    /// How much of what it may keep that slot keeps.
+    pub room: Option<Room>,
+    /// The server's own archiving; absent where it does none.
+    pub archiver: Option<Archiver>,
+    /// The advice where slots keep WAL without a limit.
+    #[serde(skip)]
+    unlimited: Option<Advice>,
 }
 
 /// Looks into the repository, and asks the server unless `offline`.
@@ -76,6 +89,7 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
         server: None,
         server_error: None,
         problems: Vec::new(),
+        warnings: Vec::new(),
     };
     let asked = match offline {
         true => None,
@@ -104,7 +118,12 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
         .collect();
     status.server = asked.map(|(server, _)| server);
     status.measure();
-    status.judge(config);
+    let bases = match status.timelines.iter().all(|timeline| timeline.windows.gaps.is_empty()) {
+        true => Vec::new(),
+        false => bases(config, &repository).await,
+    };
+    status.judge_stored(&bases);
+    status.judge_server(config, &names);
     Ok(status)
 }
 
@@ -122,14 +141,22 @@ impl Status {
         server.behind_seconds = if behind == 0 { Some(0) } else { since };
     }
 
-    fn judge(&mut self, config: &Config) {
-        let mut problems = Vec::new();
+    fn judge_stored(&mut self, bases: &[BaseFacts]) {
         for Timeline { windows, .. } in &self.timelines {
             let timeline = windows.timeline;
-            problems.extend(windows.gaps.iter().map(|gap| {
-                format!("timeline {timeline} lacks {} to {}: no recovery leads across", gap.begin, gap.end)
-            }));
-            problems.extend(windows.conflicts.iter().map(|range| {
+            for gap in &windows.gaps {
+                let text = format!(
+                    "timeline {timeline} lacks {} to {}: no recovery leads across",
+                    gap.begin, gap.end
+                );
+                match is_past(timeline, gap, bases) {
+                    true => self.warnings.push(format!("{text}; a later base backup begins behind it")),
+                    false => {
+                        self.problems.push(format!("{text}; take a base backup, if there is none behind it"))
+                    }
+                }
+            }
+            self.problems.extend(windows.conflicts.iter().map(|range| {
                 format!(
                     "timeline {timeline} has two contents for {} to {}: two servers wrote as one",
                     range.begin, range.end
@@ -137,40 +164,68 @@ impl Status {
             }));
         }
         if !self.foreign.is_empty() {
-            problems.push(format!(
-                "{} keys among the WAL are not ours, first {}",
-                self.foreign.len(),
-                self.foreign[0]
-            ));
+            let text =
+                format!("{} keys among the WAL are not ours, first {}", self.foreign.len(), self.foreign[0]);
+            self.problems.push(text);
         }
         if self.timelines.is_empty() {
-            problems.push("no WAL is stored".to_owned());
+            self.problems.push("no WAL is stored".to_owned());
         }
-        if let Some(server) = &self.server {
-            if server.behind_bytes.is_none() && !self.timelines.is_empty() {
-                problems.push(format!("nothing of the server's timeline {} is stored", server.timeline));
-            }
-            let name = &config.wal.slot;
-            match &server.slot {
-                Some(slot) if slot.status.as_deref() == Some("lost") => {
-                    problems.push(format!(
-                        "slot {name} is lost: the server removed WAL that was not stored; take a base backup"
-                    ));
-                }
-                Some(slot) if slot.status.as_deref() == Some("unreserved") => {
-                    problems.push(format!("slot {name} is about to be lost: WAL that is not stored is removed at the next checkpoint"));
-                }
-                Some(slot) if config.wal.stream && !slot.active => {
-                    problems.push(format!("nobody streams through slot {name}: is lifeboat agent running?"));
-                }
-                None if config.wal.stream => {
-                    problems.push(format!("there is no slot {name}: has lifeboat agent run?"))
-                }
-                _ => {}
-            }
-        }
-        self.problems.extend(problems);
     }
+
+    fn judge_server(&mut self, config: &Config, names: &[WalName]) {
+        let Some(server) = &self.server else { return };
+        if server.behind_bytes.is_none() && !self.timelines.is_empty() {
+            self.problems.push(format!("nothing of the server's timeline {} is stored", server.timeline));
+        }
+        let name = &config.wal.slot;
+        match (&server.slot, &server.archiver) {
+            (Some(slot), _) if config.wal.stream && !slot.active => {
+                self.problems.push(format!("nobody streams through slot {name}: is lifeboat agent running?"));
+            }
+            (None, Some(_)) if config.wal.stream => self.warnings.push(format!(
+                "WAL comes by archive_command alone, a whole segment at a time: lifeboat agent, which would store it within seconds, has not run (there is no slot {name}); wal.stream = false says that it is not meant to"
+            )),
+            (None, None) if config.wal.stream => {
+                self.problems.push(format!("there is no slot {name}: has lifeboat agent run?"));
+            }
+            (None, None) => self.problems.push("nothing archives WAL: wal.stream is false, and archive_command is not set".to_owned()),
+            _ => {}
+        }
+        let is_stored = |file: WalFile| {
+            names.iter().any(|name| name.file == file) || !matches!(file, WalFile::Segment(_))
+        };
+        // Beside the stream another tool may archive elsewhere: that is none of our business.
+        let archiver = server.archiver.as_ref().filter(|_| server.slot.is_none());
+        self.problems.extend(archiver.and_then(|archiver| archiver.problem(is_stored)));
+        if let Some(room) = server.room.as_ref().filter(|room| room.level > Level::Fine) {
+            self.problems.push(room.text(name));
+        }
+        let unlimited = server.unlimited.as_ref().filter(|_| config.wal.stream || server.slot.is_some());
+        self.warnings.extend(unlimited.map(|advice| format!("{}; {}", advice.what, advice.next)));
+    }
+}
+
+/// Whether a base backup begins behind a gap, so that it keeps nobody from the present.
+fn is_past(timeline: TimelineId, gap: &LsnRange, bases: &[BaseFacts]) -> bool {
+    bases.iter().any(|base| base.timeline >= timeline.0 && base.start_lsn >= gap.end)
+}
+
+/// The base backups that are believed; none where they cannot be looked at.
+async fn bases(config: &Config, repository: &Repository) -> Vec<BaseFacts> {
+    let found = async {
+        let trust = Trust::keys(&config.signing.trusted_keys)?;
+        repository.all_snapshots(&repository.origin().await?, &trust).await
+    };
+    let found = found.await.unwrap_or_else(|e| {
+        tracing::info!("base backups cannot be looked at: {e:?}");
+        Vec::new()
+    });
+    let manifest = |found| match found {
+        Ok(Found::Snapshot(manifest)) => manifest.base,
+        _ => None,
+    };
+    found.into_iter().filter_map(|(_, found)| manifest(found)).collect()
 }
 
 async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {
@@ -181,12 +236,23 @@ async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {
                     ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
     let row = session.row("ask where the WAL stands", sql).await?;
     let size = SegmentBytes::try_from(u64::try_from(column::<i64>(&row, 0)?).unwrap_or(0))?;
+    let slot = slot_state(&mut session, &config.wal.slot).await?;
+    let room = match &slot {
+        Some(slot) => Some(room(&mut session, slot, config.wal.slot_warn_percent).await?),
+        None => None,
+    };
     let server = Server {
         timeline: column::<String>(&row, 2)?.parse()?,
         flushed: column::<String>(&row, 1)?.parse()?,
         behind_bytes: None,
         behind_seconds: None,
-        slot: slot_state(&mut session, &config.wal.slot).await?,
+        unlimited: match &room {
+            Some(room) => room.unlimited(&config.wal.slot),
+            None => unlimited(&mut session, &config.wal.slot).await?,
+        },
+        slot,
+        room,
+        archiver: archiver(&mut session).await?,
     };
     session.close().await;
     Ok((server, size))

@@ -68,8 +68,12 @@ fn with_exactly_these_grants_everything_is_backed_up() {
 #[test]
 fn without_them_it_says_what_is_missing() {
     let (cluster, site) = as_lifeboat();
-    let refused = site.backup(&["--kind", "base"]).run().exits(6);
+    // neither the files nor the protocol: it is not even let in
+    let refused = site.backup(&["--kind", "base"]).run().exits(13);
     assert!(words(&refused).contains("pg_read_all_settings"), "{refused}");
+    assert!(words(&refused).contains("pg_hba.conf"), "{refused}");
+    let mut site = site;
+    site.set("LIFEBOAT_BACKUP_BASE_SOURCE", "files");
     cluster.psql("postgres", "grant pg_read_all_settings, pg_read_all_stats to lifeboat");
     let refused = site.backup(&["--kind", "base"]).run().exits(6);
     assert!(words(&refused).contains("permission denied for function pg_backup_start"), "{refused}");

@@ -5,11 +5,11 @@
 mod least_privilege;
 mod status;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
+use lifeboat_tests::http::get;
 use lifeboat_tests::program::Running;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, small_tenant};
@@ -29,17 +29,6 @@ fn every_minute(site: &Site, more: &str) -> String {
     );
     std::fs::write(site.config(), format!("{}{agent}", &config[..begin])).unwrap();
     format!("127.0.0.1:{port}")
-}
-
-/// Status line and body; `None` while nobody answers.
-fn get(address: &str, page: &str) -> Option<(String, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    write!(stream, "GET {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.lines().next()?.to_owned(), body.to_owned()))
 }
 
 /// Waits until the metrics have a line with these words; the whole page.

@@ -23,7 +23,7 @@ pub fn ledger(cluster: &Cluster, database: &str) {
 }
 
 /// Writes and rewrites until told to stop; how many rounds it made.
-fn load(cluster: &Cluster, stop: &AtomicBool) -> u32 {
+pub fn load(cluster: &Cluster, stop: &AtomicBool) -> u32 {
     let mut rounds = 0;
     while !stop.load(Ordering::Relaxed) {
         cluster.psql("shop", "insert into ledger select from generate_series(1, 50); update big set v = md5(v) || v where id % 97 = 3");

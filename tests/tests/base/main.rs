@@ -4,5 +4,6 @@
 mod contents;
 mod copy;
 mod full;
+mod protocol;
 mod restore;
 mod standby;

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used)] // a failing test panics
 
 mod accidents;
+mod many;
 mod scratch;
 mod shared;

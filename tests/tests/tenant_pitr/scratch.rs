@@ -55,3 +55,40 @@ fn a_scratch_cluster_does_not_outlive_its_restore() {
     assert!(!dir.exists() && shared.scratches().is_empty() && !serves(&dir));
     shared.assert_is("other", &truth);
 }
+
+#[test]
+fn a_scratch_server_that_dies_leaves_nothing() {
+    let shared = Shared::start();
+    shared.back_up(&["--kind", "base"]);
+    write(&shared.cluster, "t1");
+    shared.archive();
+    // sockets lie in the directory for temporary files
+    let place = tempfile::Builder::new().prefix("lbs-").tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let sockets = || std::fs::read_dir(place.path()).unwrap().count();
+    // recovery fails on its own: the server ends, and takes its postmaster.pid with it
+    let args = ["--to", "latest", "--as", "back", "--restore-command", "exit 200"];
+    let outcome = shared.restore("t1", &args).env("TMPDIR", place.path()).run().exits(13);
+    assert!(outcome.stderr.contains("PostgreSQL stopped before"), "{outcome}");
+    assert_eq!((sockets(), shared.scratches().len()), (0, 0));
+    // killed with the server, the next one clears up
+    let running =
+        shared.restore("t1", &["--to", "latest", "--as", "back"]).env("TMPDIR", place.path()).spawn();
+    wait_until("the server's socket is there", || sockets() == 1);
+    running.kill9();
+    let (_, dir) = shared.scratches().pop().unwrap();
+    wait_until("the server wrote down how it was started", || dir.join("data/postmaster.opts").exists());
+    let stopped = rustix::process::geteuid().is_root();
+    let program = match stopped {
+        true => lifeboat_tests::Program::at("/usr/bin/setpriv".into())
+            .args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"])
+            .arg(shared.cluster.bin_dir().join("pg_ctl")),
+        false => lifeboat_tests::Program::at(shared.cluster.bin_dir().join("pg_ctl")),
+    };
+    program.args(["-w", "-m", "immediate", "stop", "-D"]).arg(dir.join("data")).cwd("/").run();
+    // a restore_command that was under way ends a little later
+    wait_until("it ended", || !serves(&dir) && !dir.join("data/postmaster.pid").exists());
+    let done = shared.restore("t1", &["--to", "latest", "--as", "other"]).env("TMPDIR", place.path()).run();
+    assert!(matches!(done.code, Some(0 | 3)), "{done}");
+    assert_eq!((sockets(), shared.scratches().len()), (0, 0));
+}

@@ -5,19 +5,19 @@ use lifeboat_tests::{Cluster, Options};
 
 use crate::recovered::{base_copy, digest, hand_over, recover, restore_command, shell_command, wait_for};
 
-fn archiving_cluster() -> Cluster {
+pub fn archiving_cluster() -> Cluster {
     let settings = [("wal_level", "replica"), ("archive_mode", "on"), ("archive_command", "false")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     Cluster::with(Options { settings, ..Options::default() })
 }
 
-fn archive_by(cluster: &Cluster, command: &str) {
+pub fn archive_by(cluster: &Cluster, command: &str) {
     cluster.psql("postgres", &format!("alter system set archive_command = '{command}'"));
     cluster.psql("postgres", "select pg_reload_conf()");
 }
 
 /// Ends the current segment and waits until it is archived.
-fn archived(cluster: &Cluster) {
+pub fn archived(cluster: &Cluster) {
     let segment = cluster.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
     let sql = format!("select coalesce(last_archived_wal, '') >= '{segment}' from pg_stat_archiver");
     wait_for(&format!("{segment} is archived"), || cluster.psql("postgres", &sql) == "t");

@@ -8,10 +8,10 @@ use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Outcome, S3};
 
 const USAGE: i32 = 2;
-const COULD_NOT_LOOK: i32 = 180;
+pub const COULD_NOT_LOOK: i32 = 180;
 
 /// A copy of the server's newest segment, which is complete then.
-fn segment(cluster: &Cluster, dir: &Path) -> PathBuf {
+pub fn segment(cluster: &Cluster, dir: &Path) -> PathBuf {
     cluster.psql("postgres", "select pg_logical_emit_message(true, 'x', 'x')");
     let name = cluster.psql("postgres", "select pg_walfile_name(pg_current_wal_insert_lsn())");
     cluster.psql("postgres", "select pg_switch_wal()");
@@ -21,15 +21,15 @@ fn segment(cluster: &Cluster, dir: &Path) -> PathBuf {
     copy
 }
 
-fn push(site: &Site, path: &Path) -> Outcome {
+pub fn push(site: &Site, path: &Path) -> Outcome {
     site.run(&["wal", "push"]).arg(path).run()
 }
 
-fn fetch(site: &Site, name: &str, to: &Path) -> Outcome {
+pub fn fetch(site: &Site, name: &str, to: &Path) -> Outcome {
     site.run(&["wal", "fetch", name]).arg(to).args(["--identity", "lifeboat-identity.txt"]).run()
 }
 
-fn name(path: &Path) -> &str {
+pub fn name(path: &Path) -> &str {
     path.file_name().unwrap().to_str().unwrap()
 }
 

@@ -2,9 +2,13 @@
 //! replayed; and refused where it is not what it says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a failing test panics
 
+mod ahead;
+mod alarms;
 mod archive;
 mod break_glass;
+mod catch_up;
 mod commands;
+mod kills;
 mod login;
 mod recovered;
 mod streaming;

@@ -2,22 +2,23 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lifeboat_tests::faults::on;
-use lifeboat_tests::filestore::Seeded;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Options, Program, Running, S3};
 use rustix::process::Signal;
 
 use crate::recovered::{base_copy, digest, hand_over, recover, recover_with, restore_command, wait_for};
 
-fn streaming_cluster() -> Cluster {
+pub fn streaming_cluster() -> Cluster {
+    streaming_cluster_of(None)
+}
+
+pub fn streaming_cluster_of(major: Option<u32>) -> Cluster {
     let settings = [("wal_level", "replica"), ("max_wal_senders", "5"), ("synchronous_commit", "on")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    Cluster::with(Options { settings, ..Options::default() })
+    Cluster::with(Options { settings, major, ..Options::default() })
 }
 
 pub fn program(site: &Site) -> Program {
@@ -29,7 +30,7 @@ pub fn agent(site: &Site) -> Running {
     program(site).spawn()
 }
 
-fn set(cluster: &Cluster, name: &str, value: &str) {
+pub fn set(cluster: &Cluster, name: &str, value: &str) {
     cluster.psql("postgres", &format!("alter system set {name} = '{value}'"));
     cluster.psql("postgres", "select pg_reload_conf()");
 }
@@ -86,91 +87,6 @@ fn what_was_committed_comes_back_within_a_segment_and_across_many() {
     hand_over(&site.path(""));
     recover(&cluster, &base, &restore_command(&site));
     assert_eq!(digest(&cluster, "t"), before, "{}", cluster.log());
-}
-
-#[test]
-fn nothing_acknowledged_is_lost_to_kills_of_agent_and_server() {
-    let seeds = match std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse::<u64>().ok()) {
-        Some(seed) => seed..seed + 1,
-        None => 1..6,
-    };
-    for seed in seeds {
-        println!("seed {seed}: TEST_SEED sets another");
-        killed_and_recovered(seed);
-    }
-}
-
-fn killed_and_recovered(seed: u64) {
-    let cluster = Arc::new(streaming_cluster());
-    let mut site = Site::local(&cluster);
-    site.set("LIFEBOAT_WAL_PIECE_INTERVAL", "0s");
-    cluster.psql("postgres", "create table t (id bigint primary key, filler text)");
-    let mut running = agent(&site);
-    wait_for("the agent streams", || streams(&cluster));
-    let base = base_copy(&cluster, "base");
-    set(&cluster, "synchronous_standby_names", "lifeboat");
-
-    let over = Arc::new(AtomicBool::new(false));
-    let acknowledged = Arc::new(Mutex::new(Vec::new()));
-    let writers: Vec<_> = (0..3)
-        .map(|writer| {
-            let (cluster, over, acknowledged) = (cluster.clone(), over.clone(), acknowledged.clone());
-            std::thread::spawn(move || {
-                for n in 0.. {
-                    let id = n * 10 + writer;
-                    // now and then a large one, so that segments end
-                    let length = if n % 7 == 6 { 300_000 } else { 10 };
-                    let filler = "string_agg(md5(random()::text), '')";
-                    let sql = format!(
-                        "insert into t select {id}, {filler} from generate_series(1, {length} / 32 + 1)"
-                    );
-                    if cluster.try_psql("postgres", &sql).is_ok() {
-                        acknowledged.lock().unwrap().push(id);
-                    }
-                    if over.load(Ordering::SeqCst) {
-                        return;
-                    }
-                }
-            })
-        })
-        .collect();
-    let mut random = Seeded::new(seed);
-    for _ in 0..4 {
-        std::thread::sleep(Duration::from_millis(200 + random.below(700)));
-        let what = random.below(3);
-        println!("kill -9 of {}", ["the agent", "the server", "both"][what as usize]);
-        if what != 1 {
-            running.signal(Signal::KILL);
-        }
-        if what != 0 {
-            cluster.kill9();
-            cluster.start_again();
-        }
-        if what != 1 {
-            running.finish();
-            running = agent(&site);
-        }
-    }
-    over.store(true, Ordering::SeqCst);
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
-    running.signal(Signal::KILL);
-    cluster.kill9();
-    let outcome = running.finish();
-    let acknowledged = acknowledged.lock().unwrap().clone();
-    assert!(acknowledged.len() > 10, "only {} commits: {outcome}", acknowledged.len());
-    hand_over(&site.path(""));
-    recover(&cluster, &base, &restore_command(&site));
-    let there = cluster.psql("postgres", "select id from t");
-    let there: std::collections::HashSet<i64> = there.lines().map(|id| id.parse().unwrap()).collect();
-    let lost: Vec<_> = acknowledged.iter().filter(|id| !there.contains(id)).collect();
-    assert!(
-        lost.is_empty(),
-        "seed {seed}: {} of {} acknowledged commits are lost: {lost:?}\n{}",
-        lost.len(),
-        acknowledged.len(),
-        cluster.log()
-    );
-    println!("{} acknowledged, {} there", acknowledged.len(), there.len());
 }
 
 #[test]

@@ -202,6 +202,23 @@ fn skipped(path: &str, name: &str, place: Place, unlogged: &HashSet<String>) -> 
     }
 }
 
+/// Whether a file that the server sends is none for a backup: what tells of a running server or of
+/// an older restore. It leaves out everything else by itself.
+pub fn is_left_out(path: &str) -> bool {
+    SKIPPED_AT_TOP.contains(&path)
+}
+
+/// Of a file of a relation, which segment of it.
+pub fn segment_of(path: &str) -> Option<u32> {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        ["global", name] | ["base", _, name] | ["pg_tblspc", _, _, _, name] => {
+            relation(name).map(|relation| relation.segment)
+        }
+        _ => None,
+    }
+}
+
 /// Relations of a directory that have an init fork: recovery makes their other forks anew.
 fn unlogged<'a>(place: Place, names: impl Iterator<Item = &'a str>) -> HashSet<String> {
     if place != Place::Relations {
@@ -248,6 +265,22 @@ mod tests {
         let file = root.join(path);
         disk::create_private_dir(file.parent().unwrap()).unwrap();
         disk::write_new_durable(&file, b"x").unwrap();
+    }
+
+    #[test]
+    fn segments_are_told_by_the_path() {
+        for (path, segment) in [
+            ("global/1262", Some(0)),
+            ("base/5/16384.3", Some(3)),
+            ("base/5/16384_fsm", Some(0)),
+            ("pg_tblspc/16390/PG_15_202209061/5/17000.1", Some(1)),
+            ("base/5/pg_filenode.map", None),
+            ("base/5", None),
+            ("pg_xact/0000", None),
+            ("1262", None),
+        ] {
+            assert_eq!(segment_of(path), segment, "{path}");
+        }
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! The copy between start and stop: one thread walks the data directory beside the known base
 //! backup, N workers read and pack, and this one writes the next known base backup in order.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::archive::base::{BAD_PAGES_TOLD_MAX, BadPage, Directory};
+use crate::archive::base::Directory;
 use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, Found};
 use crate::backup::base::reader::{BaseReader, PageCheck, ReadBase};
+use crate::backup::base::tally::{Copied, Listed, NOTES_MAX, Tally};
 use crate::backup::batches::{self, Maker, Work};
 use crate::backup::pace::Pace;
-use crate::catalog::known_base::{KnownBase, KnownBaseReader, KnownBaseWriter, KnownFile, StagedKnownBase};
+use crate::catalog::known_base::{KnownBase, KnownBaseReader, KnownBaseWriter, KnownFile};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::repository::pack_worker::PackWorker;
@@ -21,8 +21,6 @@ use crate::repository::writer::SnapshotWriter;
 const BATCH_FILES: usize = 128;
 /// A batch of more content than this goes out at once, so that large files spread.
 const BATCH_BYTES: u64 = 16 << 20;
-/// Things passed over that are told.
-const NOTES_MAX: usize = 20;
 
 /// What to copy, and upon what.
 pub struct Copy<'a> {
@@ -42,28 +40,6 @@ pub struct Copy<'a> {
     pub pace: &'a Pace,
     /// Where bytes and files are counted.
     pub progress: &'a Progress,
-}
-
-/// What was copied.
-pub struct Copied {
-    /// The files, by path, with where they lie.
-    pub staged: StagedKnownBase,
-    /// Every directory, parents first.
-    pub directories: Vec<Directory>,
-    /// Bytes of each database, by OID.
-    pub database_bytes: HashMap<u32, u64>,
-    /// How many files.
-    pub files: u64,
-    /// Their sizes added up.
-    pub bytes: u64,
-    /// What was stored of them.
-    pub stored: u64,
-    /// Bad pages.
-    pub bad_page_count: u64,
-    /// The first of them.
-    pub bad_pages: Vec<BadPage>,
-    /// What was passed over.
-    pub notes: Vec<String>,
 }
 
 /// Why a copy ended without a result.
@@ -92,11 +68,17 @@ pub fn copy(snapshot: &Arc<SnapshotWriter>, copy: Copy<'_>) -> std::result::Resu
             })
             .collect();
         drop(work);
-        let mut tally = Tally::begin(copy.known_file, copy.known)?;
+        let mut tally = Tally::default();
+        let mut known = KnownBaseWriter::create(copy.known_file, copy.known)?;
         let mut written = Ok(());
         while let Some(batch) = results.next() {
             let Some(batch) = batch else { continue }; // its worker's handle has the error
-            written = batch.and_then(|done| tally.add(done));
+            written = batch.and_then(|done| {
+                done.iter().try_for_each(|read| {
+                    tally.add(read);
+                    known.write(&read.known)
+                })
+            });
             if written.is_err() {
                 break;
             }
@@ -108,18 +90,12 @@ pub fn copy(snapshot: &Arc<SnapshotWriter>, copy: Copy<'_>) -> std::result::Resu
             workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(panicked()))).collect();
         packed.into_iter().collect::<Result<Vec<()>>>()?;
         written?;
-        tally.finish(listed?)
+        Ok(tally.finish(listed?, known.end()?))
     });
     outcome.map_err(|e| match known_broke.load(Ordering::Relaxed) {
         true => Failure::KnownDamaged(e),
         false => Failure::Other(e),
     })
-}
-
-/// Directories and notes of a walk that went to its end.
-struct Listed {
-    directories: Vec<Directory>,
-    notes: Vec<String>,
 }
 
 fn list(
@@ -134,7 +110,7 @@ fn list(
         .flatten()
         .map(|file| file.inspect_err(|_| known_broke.store(true, Ordering::Relaxed)))
         .peekable();
-    let mut listed = Listed { directories: Vec::new(), notes: Vec::new() };
+    let mut listed = Listed::default();
     let (mut batch, mut batch_bytes) = (Batch::new(), 0);
     let send = |batch: &mut Batch| match batch.is_empty() || maker.send(std::mem::take(batch)) {
         true => Ok(()),
@@ -195,72 +171,4 @@ fn pack(
         }
     }
     reader.finish()
-}
-
-/// Writes the next known base backup and counts.
-struct Tally {
-    known: KnownBaseWriter,
-    database_bytes: HashMap<u32, u64>,
-    files: u64,
-    bytes: u64,
-    stored: u64,
-    bad_page_count: u64,
-    bad_pages: Vec<BadPage>,
-}
-
-impl Tally {
-    fn begin(known_file: &Path, known: &KnownBase) -> Result<Tally> {
-        Ok(Tally {
-            known: KnownBaseWriter::create(known_file, known)?,
-            database_bytes: HashMap::new(),
-            files: 0,
-            bytes: 0,
-            stored: 0,
-            bad_page_count: 0,
-            bad_pages: Vec::new(),
-        })
-    }
-
-    fn add(&mut self, batch: Vec<ReadBase>) -> Result<()> {
-        for ReadBase { known, bad, stored } in batch {
-            let entry = &known.entry;
-            self.files += 1;
-            self.bytes += entry.bytes;
-            self.stored += stored;
-            if let Some(oid) = database(&entry.path) {
-                *self.database_bytes.entry(oid).or_default() += entry.bytes;
-            }
-            self.bad_page_count += bad.len() as u64;
-            let room = BAD_PAGES_TOLD_MAX.saturating_sub(self.bad_pages.len());
-            let told = bad.into_iter().take(room);
-            self.bad_pages.extend(told.map(|block| BadPage { path: entry.path.clone(), block }));
-            self.known.write(&known)?;
-        }
-        Ok(())
-    }
-
-    fn finish(self, listed: Listed) -> Result<Copied> {
-        Ok(Copied {
-            staged: self.known.end()?,
-            directories: listed.directories,
-            database_bytes: self.database_bytes,
-            files: self.files,
-            bytes: self.bytes,
-            stored: self.stored,
-            bad_page_count: self.bad_page_count,
-            bad_pages: self.bad_pages,
-            notes: listed.notes,
-        })
-    }
-}
-
-/// The database that a file belongs to.
-fn database(path: &str) -> Option<u32> {
-    let mut parts = path.split('/');
-    let database = match parts.next() {
-        Some("base") => parts.next(),
-        Some("pg_tblspc") => parts.nth(2),
-        _ => None,
-    };
-    database.filter(|_| parts.next().is_some())?.parse().ok()
 }

@@ -15,7 +15,7 @@ use crate::archive::pack::{EXTENT_BYTES, Member};
 use crate::backup::base::cluster_files::ClusterFile;
 use crate::backup::file_reader::{fill, mtime_ns};
 use crate::backup::pace::Pace;
-use crate::catalog::known_base::{BLOCK_BYTES, DIGEST_BYTES, Digests, KnownFile};
+use crate::catalog::known_base::{BLOCK_BYTES, Digests, KnownFile};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::names::Lsn;
@@ -36,6 +36,13 @@ pub struct PageCheck {
     pub segment_blocks: u32,
 }
 
+impl PageCheck {
+    /// The number of the page at `offset` of a segment.
+    fn first_page(self, segment: u32, offset: u64) -> u32 {
+        segment.wrapping_mul(self.segment_blocks).wrapping_add((offset / PAGE_BYTES as u64) as u32)
+    }
+}
+
 /// A file that was read.
 pub struct ReadBase {
     /// For the index and for the next backup.
@@ -46,6 +53,28 @@ pub struct ReadBase {
     pub stored: u64,
 }
 
+impl Packed {
+    /// Adds what lies behind it.
+    pub fn append(&mut self, next: Packed) {
+        self.blocks.append(next.blocks);
+        next.parts.into_iter().for_each(|part| join(&mut self.parts, part));
+        self.stored += next.stored;
+        self.bad.extend(next.bad);
+    }
+
+    /// All of a file: `entry` without its parts, and what became of it.
+    pub fn file(self, entry: Entry, block_bytes: u32) -> ReadBase {
+        let flaw = (!self.bad.is_empty())
+            .then(|| format!("{} pages with a wrong checksum: the source is damaged", self.bad.len()));
+        let entry = Entry { flaw, parts: self.parts, ..entry };
+        ReadBase {
+            known: KnownFile { entry, block_bytes, blocks: self.blocks },
+            bad: self.bad,
+            stored: self.stored,
+        }
+    }
+}
+
 /// Reads files into one worker's packs.
 pub struct BaseReader<'a> {
     worker: PackWorker,
@@ -54,8 +83,6 @@ pub struct BaseReader<'a> {
     own: u32,
     pages: Option<PageCheck>,
     buffer: Vec<u8>,
-    /// Of the blocks in the buffer.
-    digests: Vec<[u8; DIGEST_BYTES]>,
 }
 
 /// A file on its way.
@@ -66,15 +93,48 @@ struct Reading<'k> {
     mtime: i64,
     old: Option<&'k KnownFile>,
     block_bytes: u32,
-    blocks: Digests,
-    parts: Vec<Part>,
-    stored: u64,
+}
+
+/// Where the bytes of a file, or of a piece of one, went.
+#[derive(Default)]
+pub struct Packed {
+    /// One for each block.
+    pub blocks: Digests,
+    /// Ascending.
+    pub parts: Vec<Part>,
+    /// Bytes that were stored.
+    pub stored: u64,
+    /// Pages that are bad, counted from the start of the relation.
+    pub bad: Vec<u32>,
+}
+
+/// A file whose content comes piece by piece.
+pub struct Coming {
+    /// Escaped path.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Modification time, seconds since 1970.
+    pub mtime: i64,
+    /// For files of relations, which segment of one.
+    pub segment: Option<u32>,
+    /// What the chain holds under its path.
+    pub old: Option<KnownFile>,
+}
+
+impl Coming {
+    /// How long its blocks are.
+    pub fn block_bytes(&self) -> u32 {
+        self.old.as_ref().map_or_else(|| block_bytes(self.bytes), |old| old.block_bytes)
+    }
 }
 
 impl<'a> BaseReader<'a> {
     /// A reader into `worker`; `pages` where the cluster has checksums.
     pub fn new(worker: PackWorker, pace: &'a Pace, own: u32, pages: Option<PageCheck>) -> BaseReader<'a> {
-        BaseReader { worker, pace, own, pages, buffer: vec![0; EXTENT_BYTES], digests: Vec::new() }
+        BaseReader { worker, pace, own, pages, buffer: vec![0; EXTENT_BYTES] }
     }
 
     /// Ends the packs.
@@ -101,42 +161,38 @@ impl<'a> BaseReader<'a> {
             }
             input.seek(SeekFrom::Start(0)).map_err(failed)?;
         }
-        let mut reading = Reading {
+        let reading = Reading {
             path: &file.path,
             whole: file.bytes <= EXTENT_BYTES as u64,
             mode: meta.mode() & 0o7777,
             mtime: meta.mtime(),
             old,
             block_bytes: old.map_or_else(|| block_bytes(file.bytes), |old| old.block_bytes),
-            blocks: Digests::default(),
-            parts: Vec::new(),
-            stored: 0,
         };
+        let mut packed = Packed::default();
         let mut sha256 = sha2::Sha256::new();
-        let mut bad = Vec::new();
         let mut offset = 0;
         // As long as it was when it was listed: WAL has what was added since. What was cut since is
         // shorter now, and WAL has that, too.
-        while offset < file.bytes || reading.parts.is_empty() {
+        while offset < file.bytes || packed.parts.is_empty() {
             let wanted = (file.bytes - offset).min(EXTENT_BYTES as u64) as usize;
             self.pace.take(wanted as u64)?;
-            let mut n = 0;
-            self.digests.clear();
+            let (mut n, mut digests) = (0, Digests::default());
             while n < wanted {
                 let end = wanted.min(n + SLICE_BYTES);
-                let got = self.slice(&mut input, file, offset, n..end, &mut bad)?;
+                let got = self.slice(&mut input, file, offset, n..end, &mut packed.bad)?;
                 let slice = &self.buffer[n..n + got];
                 sha256.update(slice);
-                self.digests.extend(slice.chunks(reading.block_bytes as usize).map(Digests::of));
+                digests.append(Digests::of(slice, reading.block_bytes));
                 n += got;
                 if n < end {
                     break;
                 }
             }
-            if n == 0 && !reading.parts.is_empty() {
+            if n == 0 && !packed.parts.is_empty() {
                 break;
             }
-            self.extent(&mut reading, offset, n)?;
+            extent(&mut self.worker, self.own, &reading, offset, &self.buffer[..n], digests, &mut packed)?;
             offset += n as u64;
             if n < wanted {
                 break;
@@ -148,11 +204,35 @@ impl<'a> BaseReader<'a> {
             mode: reading.mode,
             mtime_ns: mtime_ns(&meta),
             sha256: Sha256(sha256.finalize().into()),
-            flaw: flaw(&bad),
-            parts: reading.parts,
+            flaw: None,
+            parts: Vec::new(),
         };
-        let known = KnownFile { entry, block_bytes: reading.block_bytes, blocks: reading.blocks };
-        Ok(Some(ReadBase { known, bad, stored: reading.stored }))
+        Ok(Some(packed.file(entry, reading.block_bytes)))
+    }
+
+    /// A piece of at most an extent, from `offset` on; the pieces of a file begin at multiples of an
+    /// extent, and a file without content is one piece.
+    pub fn piece(&mut self, file: &Coming, offset: u64, data: &[u8]) -> Result<Packed> {
+        let reading = Reading {
+            path: &file.path,
+            whole: file.bytes <= EXTENT_BYTES as u64,
+            mode: file.mode,
+            mtime: file.mtime,
+            old: file.old.as_ref(),
+            block_bytes: file.block_bytes(),
+        };
+        let mut packed = Packed::default();
+        if let (Some(check), Some(segment)) = (self.pages, file.segment) {
+            let first = check.first_page(segment, offset);
+            for (block, page) in (first..).zip(data.chunks_exact(PAGE_BYTES)) {
+                if page::look(page, block, check.start_lsn.0) == PageState::Bad {
+                    packed.bad.push(block);
+                }
+            }
+        }
+        let digests = Digests::of(data, reading.block_bytes);
+        extent(&mut self.worker, self.own, &reading, offset, data, digests, &mut packed)?;
+        Ok(packed)
     }
 
     /// Compares a file with what the chain holds: `None` as soon as something differs; nothing was
@@ -165,27 +245,20 @@ impl<'a> BaseReader<'a> {
         old: &KnownFile,
     ) -> Result<Option<ReadBase>> {
         let mut bad = Vec::new();
-        let (mut offset, mut number) = (0, 0);
+        let mut offset = 0;
         while offset < file.bytes {
             let wanted = (file.bytes - offset).min(SLICE_BYTES as u64) as usize;
             self.pace.take(wanted as u64)?;
             let n = self.slice(input, file, offset, 0..wanted, &mut bad)?;
-            if n < wanted {
+            let first = (offset / u64::from(old.block_bytes)) as usize;
+            if n < wanted || !old.blocks.have(first, &Digests::of(&self.buffer[..n], old.block_bytes)) {
                 return Ok(None);
-            }
-            for block in self.buffer[..n].chunks(old.block_bytes as usize) {
-                if old.blocks.get(number) != Some(&Digests::of(block)) {
-                    return Ok(None);
-                }
-                number += 1;
             }
             offset += n as u64;
         }
-        let mut known = old.clone();
-        known.entry.mode = meta.mode() & 0o7777;
-        known.entry.mtime_ns = mtime_ns(meta);
-        known.entry.flaw = flaw(&bad);
-        Ok(Some(ReadBase { known, bad, stored: 0 }))
+        let entry = Entry { mode: meta.mode() & 0o7777, mtime_ns: mtime_ns(meta), ..old.entry.clone() };
+        let packed = Packed { blocks: old.blocks.clone(), parts: old.entry.parts.clone(), stored: 0, bad };
+        Ok(Some(packed.file(entry, old.block_bytes)))
     }
 
     /// Reads into this range of the buffer, which begins at `offset` of the file, and checks the
@@ -202,8 +275,7 @@ impl<'a> BaseReader<'a> {
         let data = &mut self.buffer[range];
         let n = fill(input, data).map_err(|e| unreadable(file, e))?;
         if let (Some(check), Some(segment)) = (self.pages, file.segment) {
-            let pages = (offset / PAGE_BYTES as u64) as u32;
-            let first = segment.wrapping_mul(check.segment_blocks).wrapping_add(pages);
+            let first = check.first_page(segment, offset);
             check_pages(input, &mut data[..n], offset, first, check.start_lsn, bad);
         }
         Ok(n)
@@ -219,47 +291,53 @@ impl<'a> BaseReader<'a> {
         let (path, sha256) = (path.to_owned(), Sha256::of(data));
         Ok(Entry { path, bytes, mode, mtime_ns, sha256, flaw: None, parts: vec![part] })
     }
+}
 
-    /// Takes the first `n` bytes of the buffer: runs of blocks that the chain holds are named, the
-    /// others stored.
-    fn extent(&mut self, reading: &mut Reading<'_>, offset: u64, n: usize) -> Result<()> {
-        let block = reading.block_bytes as usize;
-        let mut runs: Vec<(bool, usize, usize)> = Vec::new();
-        for (i, data) in self.buffer[..n].chunks(block).enumerate() {
-            let digest = self.digests[i];
-            let number = (offset / block as u64) as usize + i;
-            let same = reading.old.and_then(|old| old.blocks.get(number)) == Some(&digest);
-            reading.blocks.push(&digest);
-            match runs.last_mut() {
-                Some((kind, _, end)) if *kind == same => *end += data.len(),
-                _ => runs.push((same, i * block, i * block + data.len())),
-            }
+/// Packs `data`, which lies in the file at `offset` and whose blocks have these digests: runs of blocks that the chain holds are named, the
+/// others stored.
+fn extent(
+    worker: &mut PackWorker,
+    own: u32,
+    reading: &Reading<'_>,
+    offset: u64,
+    data: &[u8],
+    digests: Digests,
+    packed: &mut Packed,
+) -> Result<()> {
+    let n = data.len();
+    let block = reading.block_bytes as usize;
+    let mut runs: Vec<(bool, usize, usize)> = Vec::new();
+    for (i, data) in data.chunks(block).enumerate() {
+        let number = (offset / block as u64) as usize + i;
+        let old = reading.old.and_then(|old| old.blocks.get(number));
+        let same = old.is_some() && old == digests.get(i);
+        match runs.last_mut() {
+            Some((kind, _, end)) if *kind == same => *end += data.len(),
+            _ => runs.push((same, i * block, i * block + data.len())),
         }
-        if n == 0 {
-            let old = reading.old.filter(|old| old.entry.bytes == 0);
-            runs.push((old.is_some(), 0, 0));
-        }
-        for (same, start, end) in runs {
-            let (from, to) = (offset + start as u64, offset + end as u64);
-            match reading.old.filter(|_| same) {
-                Some(old) => {
-                    pieces(&old.entry.parts, from, to).for_each(|part| join(&mut reading.parts, part))
-                }
-                None => {
-                    let whole = reading.whole && start == 0 && end == n;
-                    let member =
-                        if whole { Member::Whole(reading.path) } else { Member::Extent(reading.path, from) };
-                    let data = &self.buffer[start..end];
-                    let Stored { pack, frame, at } =
-                        self.worker.append(member, reading.mode, reading.mtime, data)?;
-                    let bytes = data.len() as u64;
-                    reading.parts.push(Part { snapshot: self.own, pack, frame, at, offset: from, bytes });
-                    reading.stored += bytes;
-                }
-            }
-        }
-        Ok(())
     }
+    packed.blocks.append(digests);
+    if n == 0 {
+        let old = reading.old.filter(|old| old.entry.bytes == 0);
+        runs.push((old.is_some(), 0, 0));
+    }
+    for (same, start, end) in runs {
+        let (from, to) = (offset + start as u64, offset + end as u64);
+        match reading.old.filter(|_| same) {
+            Some(old) => pieces(&old.entry.parts, from, to).for_each(|part| join(&mut packed.parts, part)),
+            None => {
+                let whole = reading.whole && start == 0 && end == n;
+                let member =
+                    if whole { Member::Whole(reading.path) } else { Member::Extent(reading.path, from) };
+                let data = &data[start..end];
+                let Stored { pack, frame, at } = worker.append(member, reading.mode, reading.mtime, data)?;
+                let bytes = data.len() as u64;
+                packed.parts.push(Part { snapshot: own, pack, frame, at, offset: from, bytes });
+                packed.stored += bytes;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn unreadable(file: &ClusterFile, e: std::io::Error) -> Error {
@@ -270,10 +348,6 @@ fn unreadable(file: &ClusterFile, e: std::io::Error) -> Error {
 /// read twice then, so its times are asked. They decide about time only.
 fn worth_comparing(old: &KnownFile, meta: &Metadata) -> bool {
     old.entry.bytes <= EXTENT_BYTES as u64 || old.entry.mtime_ns == mtime_ns(meta)
-}
-
-fn flaw(bad: &[u32]) -> Option<String> {
-    (!bad.is_empty()).then(|| format!("{} pages with a wrong checksum: the source is damaged", bad.len()))
 }
 
 fn block_bytes(file_bytes: u64) -> u32 {

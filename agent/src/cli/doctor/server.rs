@@ -13,6 +13,7 @@ use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
+use crate::wal::room::unlimited;
 
 /// Beyond this, times of two machines in one report mislead.
 const CLOCK_SECONDS_APART_MAX: f64 = 5.0;
@@ -54,6 +55,13 @@ async fn examine(config: &Config) -> Vec<Check> {
         }
     }
     checks.push(clocks(&mut session).await);
+    if config.wal.stream {
+        checks.push(match unlimited(&mut session, &config.wal.slot).await {
+            Err(error) => Check::error("slot", &error),
+            Ok(None) => Check::ok("slot", "max_slot_wal_keep_size bounds what it can keep"),
+            Ok(Some(advice)) => Check::warn("slot", advice.what, advice.next),
+        });
+    }
     session.close().await;
     match discover(&options).await {
         Err(error) => checks.push(Check::error("tenants", &error)),

@@ -3,7 +3,7 @@
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{self, ChannelBinding, ScramSha256};
-use postgres_protocol::message::backend::Message;
+use postgres_protocol::message::backend::{DataRowBody, Message};
 use postgres_protocol::message::frontend;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -19,7 +19,7 @@ use crate::postgres::password;
 
 /// A connection that streams nothing yet.
 pub struct Replication {
-    wire: Wire,
+    pub(super) wire: Wire,
 }
 
 /// What the server is and where it stands.
@@ -36,7 +36,7 @@ pub struct System {
 }
 
 /// Rows of text.
-type Rows = Vec<Vec<Option<String>>>;
+pub(super) type Rows = Vec<Vec<Option<String>>>;
 
 impl Replication {
     /// Connects; `application_name` is what `synchronous_standby_names` knows us by.
@@ -57,7 +57,7 @@ impl Replication {
             Err(Error::new(Kind::Postgres, format!("no answer within {wait}: {place}")))
         });
         done.map_err(|e: Error| match code_of(&e) {
-            Some("28000") => e.next("let the agent's role replicate: ALTER ROLE … REPLICATION, and a line `replication` in pg_hba.conf"),
+            Some("28000" | "42501") => e.next("let the agent's role replicate: ALTER ROLE … REPLICATION, and a line `replication` in pg_hba.conf"),
             Some("28P01") => e.next("put the right password into the configured password file"),
             Some("53300") => e.next("raise max_wal_senders"),
             _ => e.next("see whether PostgreSQL is running and listens there"),
@@ -174,7 +174,7 @@ impl Replication {
     }
 
     /// Runs one command and gives its rows; after an error the connection can be used again.
-    async fn query(&mut self, sql: &str) -> Result<Rows> {
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Rows> {
         self.wire.send(|buffer| frontend::query(sql, buffer)).await?;
         self.rows().await
     }
@@ -187,10 +187,7 @@ impl Replication {
             match self.wire.next().await {
                 Ok(Incoming::Other(Message::ReadyForQuery(_))) => return failed.map_or(Ok(rows), Err),
                 Ok(Incoming::Other(Message::DataRow(row))) => {
-                    let cells = row.ranges().map(|range| {
-                        Ok(range.map(|at| String::from_utf8_lossy(&row.buffer()[at]).into_owned()))
-                    });
-                    rows.push(cells.collect().map_err(|_| self.unexpected())?);
+                    rows.push(cells(&row).ok_or_else(|| self.unexpected())?);
                 }
                 Ok(Incoming::Other(_)) => {}
                 Ok(_) => return Err(self.unexpected()),
@@ -205,6 +202,13 @@ impl Replication {
         Error::new(Kind::Postgres, format!("an answer that was not expected: {}", self.wire.place()))
             .next("is there a proxy between? Replication wants the server itself")
     }
+}
+
+/// The columns of a row, as text.
+pub(super) fn cells(row: &DataRowBody) -> Option<Vec<Option<String>>> {
+    let cells =
+        row.ranges().map(|range| Ok(range.map(|at| String::from_utf8_lossy(&row.buffer()[at]).into_owned())));
+    cells.collect().ok()
 }
 
 fn refused(e: std::io::Error) -> Error {

@@ -1,12 +1,14 @@
 //! The streaming replication protocol (PostgreSQL manual, 55.4): physical, and no more of it than
-//! an archive of WAL wants.
+//! an archive of WAL and base backups want.
 
+mod base_backup;
 mod connect;
 mod slot;
 mod stream;
 mod tls;
 mod wire;
 
+pub use base_backup::{BaseMessage, BaseStart, BaseStream};
 pub use connect::{Replication, System};
 pub use slot::{SlotState, slot_state};
 pub use stream::{Streaming, WalMessage};

@@ -17,8 +17,15 @@ const EPOCH_SECONDS: i64 = 946_684_800;
 /// A message of the stream.
 #[derive(Debug)]
 pub enum WalMessage {
-    /// WAL, from this position on.
-    Wal(Lsn, Bytes),
+    /// WAL.
+    Wal {
+        /// The position of its first byte.
+        begin: Lsn,
+        /// How far the server's WAL goes.
+        end: Lsn,
+        /// Itself.
+        wal: Bytes,
+    },
     /// The server is alive and has written up to here; it may want an answer now.
     Keepalive {
         /// How far the server's WAL goes.
@@ -92,9 +99,9 @@ fn parse(mut data: Bytes) -> Option<WalMessage> {
     let begin = Lsn(data.try_get_u64().ok()?);
     match tag {
         b'w' => {
-            data.try_get_u64().ok()?; // where the server's WAL ends
+            let end = Lsn(data.try_get_u64().ok()?);
             data.try_get_i64().ok()?; // when it was sent
-            Some(WalMessage::Wal(begin, data))
+            Some(WalMessage::Wal { begin, end, wal: data })
         }
         b'k' => {
             data.try_get_i64().ok()?;

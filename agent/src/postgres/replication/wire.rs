@@ -9,6 +9,10 @@ use crate::error::{Error, Kind, Result};
 
 /// The longest message that is read: WAL comes in pieces of at most 128 KiB.
 const MESSAGE_BYTES_MAX: i32 = 64 << 20;
+/// How much is read from the socket at once, where there is so much...
+const READ_BYTES: usize = 256 << 10;
+/// ... and never less than this: a base backup comes fast.
+const READ_BYTES_MIN: usize = 32 << 10;
 /// CopyBothResponse, which `postgres-protocol` does not know.
 const COPY_BOTH_TAG: u8 = b'W';
 
@@ -36,7 +40,7 @@ pub struct Wire {
 impl Wire {
     /// `place` is for errors: `replication at db1:5432 as odoo`.
     pub fn new(socket: Box<dyn Socket>, place: String) -> Wire {
-        Wire { socket, incoming: BytesMut::with_capacity(256 << 10), place }
+        Wire { socket, incoming: BytesMut::with_capacity(READ_BYTES), place }
     }
 
     /// `replication at db1:5432 as odoo`.
@@ -69,6 +73,9 @@ impl Wire {
                 }
                 Some(message) => return Ok(message),
                 None => {
+                    if self.incoming.spare_capacity_mut().len() < READ_BYTES_MIN {
+                        self.incoming.reserve(READ_BYTES);
+                    }
                     let read = self.socket.read_buf(&mut self.incoming).await;
                     match read {
                         Ok(0) => return Err(self.lost(std::io::ErrorKind::UnexpectedEof.into())),

@@ -16,10 +16,11 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::control;
 use crate::progress::Progress;
-use crate::recovery::instance::extract::{Extract, extract};
+use crate::recovery::instance::delta;
+use crate::recovery::instance::extract::{Extract, Extracted, extract};
 use crate::recovery::instance::plan::{InstancePlan, Prepared};
 use crate::recovery::instance::settings::{CONF_FILE, HBA_FILE, HBA_TEXT};
-use crate::recovery::instance::{MARKER_FILE, Marker};
+use crate::recovery::instance::{MARKER_FILE, Marker, Replaces};
 
 /// Tells PostgreSQL to recover to a target.
 const SIGNAL_FILE: &str = "recovery.signal";
@@ -31,6 +32,14 @@ const AUTO_FILE: &str = "postgresql.auto.conf";
 pub struct Restored {
     /// The plan that was applied.
     pub plan: InstancePlan,
+    /// Stored bytes that were fetched.
+    pub fetched_bytes: u64,
+    /// Files that came out of the old data directory.
+    pub copied_files: u64,
+    /// Their sizes added up.
+    pub copied_bytes: u64,
+    /// Commands that put the old state back, where one was replaced.
+    pub undo: Option<String>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -44,18 +53,33 @@ pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &Cancellatio
     let begun = clock::instant();
     progress.set_bytes_total(prepared.plan.bytes);
     let (progress, cancel) = (progress.clone(), cancel.clone());
-    let dir = prepared.plan.data_dir.clone();
-    let plan = tokio::task::spawn_blocking(move || {
-        prepared.run(&progress, &cancel)?;
-        Ok(prepared.plan)
+    let dir = prepared.plan.making_dir().to_owned();
+    let undone = match prepared.plan.replaced {
+        Some(_) => format!("; {} is as it was", prepared.plan.data_dir.display()),
+        None => String::new(),
+    };
+    let (plan, done) = tokio::task::spawn_blocking(move || {
+        let done = prepared.run(&progress, &cancel)?;
+        Ok((prepared.plan, done))
     })
     .await
     .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "restoring the instance panicked").because(e)))
     .map_err(|e: Error| {
-        e.effect(format!("{} is incomplete, and no server starts on it", dir.display()))
+        e.effect(format!("{} is incomplete, and no server starts on it{undone}", dir.display()))
             .safe("running the same restore again goes on there")
     })?;
-    Ok(Restored { plan, seconds: begun.elapsed().as_secs_f64() })
+    let undo = plan.replaced.as_ref().map(|replaced| replaced.undo(&plan.data_dir));
+    let Done { fetched_bytes, copied_files, copied_bytes } = done;
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Restored { plan, fetched_bytes, copied_files, copied_bytes, undo, seconds })
+}
+
+/// What it took.
+#[derive(Default)]
+struct Done {
+    fetched_bytes: u64,
+    copied_files: u64,
+    copied_bytes: u64,
 }
 
 impl Prepared {
@@ -63,32 +87,30 @@ impl Prepared {
         self.owner.map(|owner| (owner.uid, owner.gid))
     }
 
-    fn run(&self, progress: &Progress, cancel: &CancellationToken) -> Result<()> {
+    fn run(&self, progress: &Progress, cancel: &CancellationToken) -> Result<Done> {
         let plan = &self.plan;
-        let dir = &plan.data_dir;
+        if plan.replaced.as_ref().is_some_and(|replaced| replaced.is_done) {
+            self.settle(&plan.data_dir)?;
+            return Ok(Done::default());
+        }
+        let dir = plan.making_dir();
         progress.stage("directories");
         self.make_directories()?;
         progress.stage("files");
-        let control = extract(&Extract {
+        let Extracted { control, fetched_bytes, copied_files, copied_bytes } = extract(&Extract {
             repository: &self.repository,
             runtime: &Handle::current(),
             manifests: &self.manifests,
             identities: &self.identities,
             wanted: &self.wanted,
             dir,
+            old: plan.replaced.as_ref().map(|_| plan.data_dir.as_path()),
             owner: self.owner,
             workers: self.workers,
             progress,
             cancel,
         })?;
-        let read = control::parse(&control).map(|control| control.system_identifier.to_string());
-        let facts = self.manifests.get(&plan.snapshot).and_then(|manifest| manifest.base.as_ref());
-        if read.is_none() || read.as_ref() != facts.map(|facts| &facts.system_identifier) {
-            return Err(Error::new(
-                Kind::Integrity,
-                format!("{CONTROL_FILE} is not that of the cluster that was backed up"),
-            ));
-        }
+        self.check_control(&control)?;
         self.make_sparse()?;
         progress.stage("recovery settings");
         self.write_settings()?;
@@ -98,17 +120,38 @@ impl Prepared {
             disk::sync_file_system(&tablespace.location)?;
         }
         self.write_control(&control)?;
-        for tablespace in &plan.tablespaces {
+        if plan.replaced.is_some() {
+            delta::check_stopped(&plan.data_dir)?;
+            disk::exchange_durable(dir, &plan.data_dir)?;
+        }
+        self.settle(&plan.data_dir)?;
+        Ok(Done { fetched_bytes, copied_files, copied_bytes })
+    }
+
+    /// It is whole, under its name: what said otherwise goes.
+    fn settle(&self, dir: &Path) -> Result<()> {
+        for tablespace in &self.plan.tablespaces {
             disk::remove_file(&tablespace.location.join(MARKER_FILE))?;
         }
         disk::remove_file(&dir.join(MARKER_FILE))?;
         disk::sync_parent(&dir.join(MARKER_FILE))
     }
 
+    fn check_control(&self, control: &[u8]) -> Result<()> {
+        let read = control::parse(control).map(|control| control.system_identifier.to_string());
+        match read.as_ref() == Some(&self.facts()?.system_identifier) {
+            true => Ok(()),
+            false => Err(Error::new(
+                Kind::Integrity,
+                format!("{CONTROL_FILE} is not that of the cluster that was backed up"),
+            )),
+        }
+    }
+
     /// The files of other databases: their size, and nothing in them.
     fn make_sparse(&self) -> Result<()> {
         for file in self.narrowed.iter().flat_map(|narrowed| &narrowed.sparse) {
-            let path = self.plan.data_dir.join(unescaped(self.wanted.path(file))?);
+            let path = self.plan.making_dir().join(unescaped(self.wanted.path(file))?);
             let out = disk::open_or_create(&path)?;
             out.set_len(file.bytes).map_err(|e| Error::file("make", &path, e))?;
             disk::give(&out, &path, u32::from(file.mode), self.owner_pair())?;
@@ -119,18 +162,28 @@ impl Prepared {
     fn make_directories(&self) -> Result<()> {
         let plan = &self.plan;
         let owner = self.owner_pair();
+        let data_dir = plan.making_dir();
+        let mut replaces = None;
+        if let Some(replaced) = &plan.replaced {
+            match replaced.goes_on {
+                true => disk::remove_file(&data_dir.join(CONTROL_FILE))?,
+                false => delta::make_beside(replaced)?,
+            }
+            let (dir, old_state) = (plan.data_dir.clone(), replaced.old_state.clone());
+            replaces = Some(Replaces { dir, old_state, settings: self.recovery.lines() });
+        }
         let tablespaces = plan.tablespaces.iter().map(|t| t.location.as_path());
-        for root in [plan.data_dir.as_path()].into_iter().chain(tablespaces) {
+        for root in [data_dir].into_iter().chain(tablespaces) {
             if let Some(parent) = root.parent().filter(|parent| !disk::is_dir(parent)) {
                 disk::create_private_dir(parent)?;
                 disk::make_dir(parent, 0o700, owner)?;
             }
             disk::make_dir(root, 0o700, owner)?;
-            Marker::write(root, &plan.snapshot)?;
+            Marker::write(root, &plan.snapshot, replaces.clone())?;
         }
-        let link = |oid: u32| plan.data_dir.join("pg_tblspc").join(oid.to_string());
+        let link = |oid: u32| data_dir.join("pg_tblspc").join(oid.to_string());
         for directory in &self.layout.directories {
-            let path = plan.data_dir.join(unescaped(&directory.path)?);
+            let path = data_dir.join(unescaped(&directory.path)?);
             match plan.tablespaces.iter().find(|t| link(t.oid) == path) {
                 Some(tablespace) => {
                     if disk::read_link(&path)?.as_ref() != Some(&tablespace.location) {
@@ -145,7 +198,7 @@ impl Prepared {
     }
 
     fn write_settings(&self) -> Result<()> {
-        let dir = &self.plan.data_dir;
+        let dir = self.plan.making_dir();
         let auto = dir.join(AUTO_FILE);
         self.append(&auto, &self.recovery.lines())?;
         self.append(&dir.join(SIGNAL_FILE), "")?;
@@ -168,7 +221,7 @@ impl Prepared {
 
     /// The file that a server needs to start, durable before it has its name.
     fn write_control(&self, control: &[u8]) -> Result<()> {
-        let path = self.plan.data_dir.join(CONTROL_FILE);
+        let path = self.plan.making_dir().join(CONTROL_FILE);
         let staged = disk::staged_path(&path);
         disk::remove_file(&staged)?;
         let mut file = disk::create_new(&staged, 0o600)?;

@@ -1,12 +1,13 @@
-//! Packs of a chain into a data directory: each pack read once, by whichever worker is free; every
-//! file checked by its SHA-256 as soon as its last piece has come. `pg_control` is kept back.
+//! Packs of a chain into a data directory: each pack read once, or the frames of it that are wanted,
+//! by whichever worker is free; every file checked by its SHA-256 as soon as its last piece has
+//! come. `pg_control` is kept back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::base::{CONTROL_FILE, TABLESPACE_MAP_FILE};
 use crate::archive::digest::Sha256;
 use crate::archive::manifest::Manifest;
-use crate::archive::pack::{self, EXTENT_BYTES};
+use crate::archive::pack::EXTENT_BYTES;
 use crate::archive::path::unescape;
 use crate::archive::seal::Identities;
 use crate::archive::unpack::MemberHeader;
@@ -25,6 +26,8 @@ use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
+use crate::recovery::instance::delta;
+use crate::recovery::instance::packs::{PackRead, pack_reads};
 use crate::recovery::instance::wanted::{File, Wanted};
 use crate::recovery::workers::{each_pack, in_parallel};
 use crate::repository::Repository;
@@ -46,6 +49,8 @@ pub struct Extract<'a> {
     pub wanted: &'a Wanted,
     /// The data directory: every directory in it is made, and it may hold files of an earlier try.
     pub dir: &'a Path,
+    /// An old data directory of the same cluster, whose files are copied where they are the same.
+    pub old: Option<&'a Path>,
     /// Who shall own the files.
     pub owner: Option<FileOwner>,
     /// Packs read at once.
@@ -61,32 +66,52 @@ struct Shared<'a> {
     /// Pieces of each file that are still to come.
     left: Vec<AtomicU32>,
     control: Mutex<Option<Vec<u8>>>,
+    fetched_bytes: AtomicU64,
+    copied_files: AtomicU64,
+    copied_bytes: AtomicU64,
 }
 
-/// Extracts everything but `pg_control`, which is the result. Blocking. Nothing is durable until
+/// What was extracted.
+pub struct Extracted {
+    /// `pg_control`.
+    pub control: Vec<u8>,
+    /// Stored bytes that were fetched.
+    pub fetched_bytes: u64,
+    /// Files that came out of the old data directory.
+    pub copied_files: u64,
+    /// Their sizes added up.
+    pub copied_bytes: u64,
+}
+
+/// Extracts everything but `pg_control`, which is in the result. Blocking. Nothing is durable until
 /// the caller syncs.
 ///
 /// # Errors
 /// `Integrity` naming files that did not come whole; what was extracted stays for the next try.
-pub fn extract(extract: &Extract<'_>) -> Result<Vec<u8>> {
+pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
     let wanted = extract.wanted;
     let left = wanted.files().iter().map(|file| AtomicU32::new(wanted.pieces(file).len() as u32)).collect();
-    let shared = Shared { extract, left, control: Mutex::new(None) };
+    let zero = || AtomicU64::new(0);
+    let (fetched_bytes, copied_files, copied_bytes) = (zero(), zero(), zero());
+    let control = Mutex::new(None);
+    let shared = Shared { extract, left, control, fetched_bytes, copied_files, copied_bytes };
     let next = AtomicUsize::new(0);
     in_parallel(extract.workers, || {
-        while let Some(file) = wanted.files().get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(file) = wanted.files().get(place) else { return Ok(()) };
             extract.stop_if_cancelled()?;
-            shared.keep_if_good(file)?;
+            shared.keep_if_good(place, file)?;
         }
-        Ok(())
     })?;
+    let needed = shared.needed()?;
     // The disk begins to write while packs still come; the caller's sync at the end is what counts.
     let (more_came, signals) = sync_channel(1);
     std::thread::scope(|scope| {
         scope.spawn(move || signals.into_iter().for_each(|()| drop(disk::sync_file_system(extract.dir))));
-        let came = each_pack(extract.workers, shared.needed(), |(snapshot, pack), buffer| {
+        let came = each_pack(extract.workers, needed, |pack, buffer| {
             extract.stop_if_cancelled()?;
-            shared.read_pack(snapshot, pack, buffer)?;
+            shared.read_pack(&pack, buffer)?;
             let _ = more_came.try_send(()); // full: it begins again anyway
             Ok(())
         });
@@ -94,8 +119,15 @@ pub fn extract(extract: &Extract<'_>) -> Result<Vec<u8>> {
         came
     })?;
     shared.check_all_came()?;
-    let control = shared.control.into_inner().unwrap_or_else(PoisonError::into_inner);
-    control.ok_or_else(|| Error::new(Kind::Integrity, format!("the backup has no {CONTROL_FILE}")))
+    let Shared { control, fetched_bytes, copied_files, copied_bytes, .. } = shared;
+    let control = control.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Extracted {
+        control: control
+            .ok_or_else(|| Error::new(Kind::Integrity, format!("the backup has no {CONTROL_FILE}")))?,
+        fetched_bytes: fetched_bytes.into_inner(),
+        copied_files: copied_files.into_inner(),
+        copied_bytes: copied_bytes.into_inner(),
+    })
 }
 
 impl Extract<'_> {
@@ -120,44 +152,63 @@ impl Extract<'_> {
 }
 
 impl Shared<'_> {
-    /// A file of an earlier try stays when it is whole, and goes otherwise.
-    fn keep_if_good(&self, file: &File) -> Result<()> {
-        let Extract { wanted, progress, .. } = self.extract;
-        if [CONTROL_FILE, TABLESPACE_MAP_FILE].contains(&wanted.path(file)) {
+    /// A file of an earlier try stays when it is whole, and goes otherwise; one of the old data
+    /// directory is copied when it is the same.
+    fn keep_if_good(&self, place: usize, file: &File) -> Result<()> {
+        let Extract { wanted, old, .. } = self.extract;
+        let name = wanted.path(file);
+        if [CONTROL_FILE, TABLESPACE_MAP_FILE].contains(&name) {
             return Ok(());
         }
         let path = self.extract.location(file)?;
-        let Some(meta) = disk::metadata(&path)? else { return Ok(()) };
-        if !meta.is_file() || meta.len() != file.bytes || Sha256::of_file(&path)?.0 != file.sha256 {
-            return disk::remove_file(&path);
+        if let Some(meta) = disk::metadata(&path)? {
+            if meta.is_file() && meta.len() == file.bytes && Sha256::of_file(&path)?.0 == file.sha256 {
+                self.extract.settle(&disk::open(&path)?, &path, file)?;
+                self.has_come(place, file);
+                return Ok(());
+            }
+            disk::remove_file(&path)?;
         }
-        self.extract.settle(&disk::open(&path)?, &path, file)?;
-        if let Some(place) = wanted.find(wanted.path(file)) {
-            self.left[place].store(0, Ordering::Relaxed);
-        }
-        progress.add_bytes(file.bytes);
-        progress.add_files(1);
+        let Some(old) = old else { return Ok(()) };
+        let from = old.join(path.strip_prefix(self.extract.dir).unwrap_or(&path));
+        let Some(copy) = delta::copy_if_same(&from, &path, file.bytes, &file.sha256)? else { return Ok(()) };
+        self.extract.settle(&copy, &path, file)?;
+        self.copied_files.fetch_add(1, Ordering::Relaxed);
+        self.copied_bytes.fetch_add(file.bytes, Ordering::Relaxed);
+        self.has_come(place, file);
         Ok(())
     }
 
-    /// Packs that hold something that is still to come, in the order of the chain.
-    fn needed(&self) -> BTreeSet<(u32, u32)> {
-        let wanted = self.extract.wanted;
-        let open = wanted.files().iter().zip(&self.left).filter(|(_, left)| left.load(Ordering::Relaxed) > 0);
-        open.flat_map(|(file, _)| wanted.pieces(file)).map(|piece| (piece.snapshot, piece.pack)).collect()
+    fn has_come(&self, place: usize, file: &File) {
+        self.left[place].store(0, Ordering::Relaxed);
+        self.extract.progress.add_bytes(file.bytes);
+        self.extract.progress.add_files(1);
     }
 
-    fn read_pack(&self, snapshot: u32, pack: u32, buffer: &mut Vec<u8>) -> Result<()> {
+    /// What is read of packs that hold something that is still to come, in the order of the chain.
+    fn needed(&self) -> Result<Vec<PackRead>> {
+        let Extract { wanted, manifests, .. } = self.extract;
+        let open = wanted.files().iter().zip(&self.left).filter(|(_, left)| left.load(Ordering::Relaxed) > 0);
+        pack_reads(wanted, open.map(|(file, _)| file), manifests)
+    }
+
+    fn read_pack(&self, read: &PackRead, buffer: &mut Vec<u8>) -> Result<()> {
         let Extract { repository, runtime, manifests, identities, wanted, .. } = self.extract;
-        let id = wanted.snapshots.get(snapshot as usize);
-        let manifest = id.and_then(|id| manifests.get(id)).ok_or_else(|| {
-            Error::new(Kind::Integrity, "an index names a snapshot that is not in its chain")
-        })?;
-        let object = manifest.object(&pack::name(pack))?;
-        repository.read_pack(runtime, &manifest.id, object, identities, |member, content| {
+        let PackRead { snapshot, pack, frames, .. } = read;
+        let (id, object) = wanted.pack_object(*snapshot, *pack, manifests)?;
+        let on_member = |member: MemberHeader, content: &mut dyn Read| {
             self.extract.stop_if_cancelled()?;
-            self.member(snapshot, pack, &member, content, buffer)
-        })
+            self.member(*snapshot, *pack, &member, content, buffer)
+        };
+        let fetched = match frames.is_empty() {
+            true => {
+                repository.read_pack(runtime, id, object, identities, on_member).map(|()| object.bytes)?
+            }
+            // Not compared with the manifest as a whole: every file is, with its own digest.
+            false => repository.read_frames(runtime, id, object, identities, frames, on_member)?,
+        };
+        self.fetched_bytes.fetch_add(fetched, Ordering::Relaxed);
+        Ok(())
     }
 
     fn member(

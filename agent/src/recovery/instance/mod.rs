@@ -2,16 +2,24 @@
 //! WAL, and, where that is asked for, the server started until it is where it was to go.
 
 pub mod account;
+mod aim;
 pub mod apply;
 mod choose;
+mod delta;
 mod extract;
+mod lines;
+mod marks;
 pub mod narrow;
 mod newer_tablespaces;
+mod packs;
+mod place;
 pub mod plan;
 mod reach;
 pub mod settings;
 pub mod start;
+mod stored;
 pub mod target;
+mod timeline;
 mod wanted;
 
 use std::path::{Path, PathBuf};
@@ -30,13 +38,15 @@ use crate::repository::snapshots::Trust;
 /// In a directory that is being restored: what it will be. Gone when it is.
 const MARKER_FILE: &str = "lifeboat-restore.json";
 /// Largest marker that is read.
-const MARKER_BYTES_MAX: u64 = 4096;
+const MARKER_BYTES_MAX: u64 = 64 << 10;
 
 /// What is asked for.
 #[derive(Clone)]
 pub struct Request {
     /// The new data directory.
     pub data_dir: PathBuf,
+    /// Whether an old one of the same cluster lies there, to build upon and to replace.
+    pub delta: bool,
     /// Where recovery ends.
     pub target: Target,
     /// What happens there.
@@ -64,6 +74,19 @@ pub struct Request {
 }
 
 impl Request {
+    /// The command line that asks for this, but for its target.
+    fn command(&self) -> String {
+        let mut command = match (&self.only, self.delta) {
+            (Some(Only::Named(tenant)), _) => format!("lifeboat restore --tenant {tenant}"),
+            (_, true) => format!("lifeboat restore --instance-to {} --delta", self.data_dir.display()),
+            _ => format!("lifeboat restore --instance-to {}", self.data_dir.display()),
+        };
+        for file in &self.identity_files {
+            command += &format!(" --identity {}", file.display());
+        }
+        command
+    }
+
     fn accepts_unsigned(&self) -> bool {
         matches!(self.trust, Trust::Anyone)
     }
@@ -73,6 +96,17 @@ impl Request {
 struct Marker {
     snapshot: SnapshotId,
     note: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaces: Option<Replaces>,
+}
+
+/// Of a restore that will replace an old data directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Replaces {
+    dir: PathBuf,
+    old_state: PathBuf,
+    /// The lines that it writes: what tells one restore from another.
+    settings: String,
 }
 
 impl Marker {
@@ -84,9 +118,9 @@ impl Marker {
         }
     }
 
-    fn write(dir: &Path, snapshot: &SnapshotId) -> Result<()> {
+    fn write(dir: &Path, snapshot: &SnapshotId, replaces: Option<Replaces>) -> Result<()> {
         let note = "lifeboat restore is at work here, or was cut short: the same command goes on".to_owned();
-        let text = serde_json::to_vec_pretty(&Marker { snapshot: snapshot.clone(), note })
+        let text = serde_json::to_vec_pretty(&Marker { snapshot: snapshot.clone(), note, replaces })
             .map_err(|e| Error::new(Kind::Internal, "cannot write a marker").because(e))?;
         disk::replace_durable(&dir.join(MARKER_FILE), &text)
     }

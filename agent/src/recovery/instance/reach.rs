@@ -18,6 +18,8 @@ pub struct StoredWal {
     /// Until when WAL was stored, by timeline: end of an object, and the store's time of it;
     /// ascending.
     pub stored: Vec<(TimelineId, Lsn, Timestamp)>,
+    /// Timelines that have two histories which differ.
+    pub contradicting: Vec<TimelineId>,
 }
 
 /// How far it goes from one base backup.
@@ -31,6 +33,55 @@ pub struct Reach {
     pub stored_at: Timestamp,
     /// More WAL of this timeline is stored behind a gap, which ends here.
     pub gap_until: Option<Lsn>,
+    /// It ends where WAL is stored twice with different content.
+    pub is_contradicted: bool,
+    /// The timelines that are followed, oldest first, and up to where each counts.
+    pub path: Vec<(TimelineId, Lsn)>,
+}
+
+/// Up to where two ways are the same.
+pub fn common_end(one: &[(TimelineId, Lsn)], other: &[(TimelineId, Lsn)]) -> Lsn {
+    let mut end = Lsn(0);
+    for (a, b) in one.iter().zip(other) {
+        if a.0 != b.0 {
+            return end;
+        }
+        end = a.1.min(b.1);
+        if a.1 != b.1 {
+            return end;
+        }
+    }
+    end
+}
+
+/// The timelines that come after a base backup and that no other one continues; its own where none
+/// does. More than one: only a person knows which is right.
+pub fn ends(facts: &BaseFacts, wal: &StoredWal) -> Vec<TimelineId> {
+    let descends: Vec<_> = wal.histories.iter().filter(|(id, _)| way(facts, wal, *id).is_some()).collect();
+    let continued = |id: TimelineId| descends.iter().any(|(_, past)| past.iter().any(|a| a.timeline == id));
+    let mut ends: Vec<TimelineId> = descends.iter().map(|(id, _)| *id).filter(|id| !continued(*id)).collect();
+    ends.sort();
+    if ends.is_empty() {
+        ends.push(TimelineId(facts.timeline));
+    }
+    ends
+}
+
+/// From which timeline each stretch of WAL behind the base backup comes, and up to where it counts,
+/// on the way to `timeline`; `None` where that does not descend from the backup's.
+pub fn way(facts: &BaseFacts, wal: &StoredWal, timeline: TimelineId) -> Option<Vec<(TimelineId, Lsn)>> {
+    let own = TimelineId(facts.timeline);
+    let mut path = Vec::new();
+    if timeline != own {
+        let (_, ancestors) = wal.histories.iter().find(|(known, _)| *known == timeline)?;
+        if !ancestors.iter().any(|a| a.timeline == own && a.until >= facts.stop_lsn) {
+            return None;
+        }
+        let past = ancestors.iter().skip_while(|ancestor| ancestor.timeline != own);
+        path.extend(past.map(|ancestor| (ancestor.timeline, ancestor.until)));
+    }
+    path.push((timeline, Lsn(u64::MAX)));
+    Some(path)
 }
 
 /// The reach of a base backup that was consistent at `point`. `timeline` is the one to follow; the
@@ -41,25 +92,8 @@ pub fn reach(
     wal: &StoredWal,
     timeline: Option<TimelineId>,
 ) -> Option<Reach> {
-    let own = TimelineId(facts.timeline);
-    let ancestors =
-        |id: TimelineId| wal.histories.iter().find(|(known, _)| *known == id).map(|(_, list)| list);
-    let descends = |id: TimelineId| {
-        id == own
-            || ancestors(id)
-                .is_some_and(|list| list.iter().any(|a| a.timeline == own && a.until >= facts.stop_lsn))
-    };
-    let timeline = match timeline {
-        Some(id) => Some(id).filter(|id| descends(*id)),
-        None => wal.histories.iter().map(|(id, _)| *id).filter(|id| descends(*id)).max().or(Some(own)),
-    }?;
-    // From which timeline each stretch comes, and up to where it counts.
-    let mut path: Vec<(TimelineId, Lsn)> = Vec::new();
-    if timeline != own {
-        let past = ancestors(timeline)?.iter().skip_while(|ancestor| ancestor.timeline != own);
-        path.extend(past.map(|ancestor| (ancestor.timeline, ancestor.until)));
-    }
-    path.push((timeline, Lsn(u64::MAX)));
+    let timeline = timeline.or_else(|| ends(facts, wal).pop())?;
+    let path = way(facts, wal, timeline)?;
     let own_until = path.first().map_or(Lsn(u64::MAX), |(_, until)| *until);
     // The backup holds the segments up to its end; a primary filled the last one up.
     let segment = facts.wal_segment_bytes.max(1);
@@ -67,13 +101,22 @@ pub fn reach(
         true => facts.stop_lsn,
         false => Lsn(facts.stop_lsn.0.div_ceil(segment) * segment).min(own_until),
     };
+    let backed_up = end;
+    // What contradicts itself is good for nothing, nor is what comes behind it.
+    let contradiction = |w: &TimelineWindows, from: Lsn, to: Lsn| {
+        w.conflicts.iter().map(|c| c.begin).find(|begin| *begin >= from && *begin < to)
+    };
     let ranges = || {
         path.iter().flat_map(|(id, until)| {
             let windows = wal.windows.iter().filter(move |w| w.timeline == *id);
-            windows.flat_map(move |w| w.ranges.iter().map(move |r| (*id, r.begin, r.end.min(*until))))
+            windows.flat_map(move |w| {
+                w.ranges.iter().map(move |r| {
+                    let end = r.end.min(*until);
+                    (*id, r.begin, contradiction(w, r.begin.max(backed_up), end).unwrap_or(end))
+                })
+            })
         })
     };
-    let backed_up = end;
     while let Some(next) =
         ranges().filter(|(_, begin, to)| *begin <= end && *to > end).map(|(_, _, to)| to).max()
     {
@@ -83,13 +126,20 @@ pub fn reach(
         wal.stored.iter().filter(|(id, to, _)| path.iter().any(|(known, _)| known == id) && *to <= end);
     let stored_at = stored.map(|(_, _, at)| *at).max().filter(|_| end > backed_up).unwrap_or(point);
     let gap_until = ranges().map(|(_, begin, _)| begin).filter(|begin| *begin > end).min();
-    Some(Reach { timeline, end, stored_at: stored_at.max(point), gap_until })
+    let is_contradicted = wal.windows.iter().any(|w| {
+        let is_followed = path.iter().any(|(id, until)| *id == w.timeline && *until > end);
+        is_followed && w.conflicts.iter().any(|conflict| conflict.begin == end)
+    });
+    Some(Reach { timeline, end, stored_at: stored_at.max(point), gap_until, is_contradicted, path })
 }
 
 /// Why a base backup does not serve a target; `None` where it does.
 pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Target) -> Option<String> {
     match target {
         // Recovery would come to the gap and stop there, undecided.
+        Target::Latest if reach.is_contradicted => {
+            Some(format!("WAL at {} is stored twice, with different content", reach.end))
+        }
         Target::Latest => reach.gap_until.map(|gap| {
             format!(
                 "WAL from {} to {gap} is not stored, only what lies before that can be reached",
@@ -110,13 +160,13 @@ pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Tar
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::repository::wal::coverage::LsnRange;
 
     const SEGMENT: u64 = 16 << 20;
 
-    fn facts() -> BaseFacts {
+    pub fn facts() -> BaseFacts {
         BaseFacts {
             system_identifier: "7".into(),
             server_version: "15".into(),
@@ -173,6 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn siblings_are_seen_and_a_contradiction_ends_the_way() {
+        let ancestor = |timeline, until| Ancestor { timeline: TimelineId(timeline), until: Lsn(until) };
+        let mut wal = StoredWal {
+            windows: vec![windows(1, &[(3, 5)]), windows(2, &[(4, 6)]), windows(3, &[(4, 9)])],
+            histories: vec![
+                (TimelineId(2), vec![ancestor(1, 4 * SEGMENT + 100)]),
+                (TimelineId(3), vec![ancestor(1, 4 * SEGMENT + 300)]),
+            ],
+            ..StoredWal::default()
+        };
+        assert_eq!(ends(&facts(), &wal), [TimelineId(2), TimelineId(3)]);
+        let [two, three] = [2, 3].map(|id| reach(&facts(), at(0), &wal, Some(TimelineId(id))).unwrap());
+        assert_eq!(common_end(&two.path, &three.path), Lsn(4 * SEGMENT + 100));
+        wal.windows[2].conflicts.push(LsnRange { begin: Lsn(7 * SEGMENT), end: Lsn(8 * SEGMENT) });
+        let cut = reach(&facts(), at(0), &wal, Some(TimelineId(3))).unwrap();
+        assert_eq!((cut.end, cut.is_contradicted), (Lsn(7 * SEGMENT), true));
+        assert!(!two.is_contradicted && obstacle(&facts(), at(0), &cut, &Target::Latest).is_some());
+        wal.histories.push((TimelineId(4), vec![ancestor(1, 4 * SEGMENT + 100), ancestor(2, 5 * SEGMENT)]));
+        assert_eq!(ends(&facts(), &wal), [TimelineId(3), TimelineId(4)]);
+    }
+
+    #[test]
     fn it_follows_the_newest_timeline_that_descends_and_no_other() {
         let ancestor = |timeline, until| Ancestor { timeline: TimelineId(timeline), until: Lsn(until) };
         let wal = StoredWal {
@@ -189,6 +261,8 @@ mod tests {
         let own = reach(&facts(), at(0), &wal, Some(TimelineId(1))).unwrap();
         assert_eq!((own.timeline, own.end), (TimelineId(1), Lsn(4 * SEGMENT)));
         assert_eq!(reach(&facts(), at(0), &wal, Some(TimelineId(3))), None);
+        assert_eq!(ends(&facts(), &wal), [TimelineId(2)]);
+        assert_eq!(common_end(&newest.path, &own.path), Lsn(4 * SEGMENT + 100));
         let nothing = reach(&facts(), at(7), &StoredWal::default(), None).unwrap();
         assert_eq!((nothing.end, nothing.stored_at), (Lsn(3 * SEGMENT), at(7)));
     }

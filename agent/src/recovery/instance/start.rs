@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server_start::{ServerStart, start};
+use crate::postgres::server_stop::stop_now;
 use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
@@ -123,7 +124,10 @@ pub async fn start_and_wait(
         }
         match disk::metadata(&plan.data_dir.join("postmaster.pid"))? {
             Some(_) => seen_running = true,
-            None if seen_running || begun.elapsed() > PID_WAIT => return Err(stopped(plan, &server.log)),
+            None if seen_running || begun.elapsed() > PID_WAIT => {
+                stop_now(&plan.data_dir).await?; // what is left of it: the directory of its socket
+                return Err(stopped(plan, &server.log));
+            }
             None => {}
         }
         if moved.elapsed() > STALL_MAX {

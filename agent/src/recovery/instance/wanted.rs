@@ -34,6 +34,8 @@ pub struct Piece {
     pub snapshot: u32,
     /// Pack of that snapshot.
     pub pack: u32,
+    /// Frame of that pack.
+    pub frame: u32,
 }
 
 /// All files.
@@ -102,7 +104,8 @@ impl Wanted {
                 ));
             }
             let Some(bytes) = u32::try_from(part.bytes).ok() else { continue };
-            self.pieces.push(Piece { offset: part.offset, bytes, snapshot: part.snapshot, pack: part.pack });
+            let index::Part { offset, snapshot, pack, frame, .. } = *part;
+            self.pieces.push(Piece { offset, bytes, snapshot, pack, frame });
         }
         self.bytes += entry.bytes;
         self.files.push(File {

@@ -179,12 +179,12 @@ async fn recover(
 ) -> Result<(Recovered, u64)> {
     let mut fetched = 0;
     for _ in 0..ROUNDS_MAX {
-        fetched += base.plan.fetch_bytes;
-        recovery.progress.set_bytes_total(fetched);
         let scratch = Scratch::make(&base.plan.data_dir, recovery.work_dir, base.plan.owner)?;
         let outcome = recovery.run(base).await;
         let gone = scratch.destroy().await;
-        match outcome.map_err(without_scratch)? {
+        let (outcome, fetched_bytes) = outcome.map_err(without_scratch)?;
+        fetched += fetched_bytes;
+        match outcome {
             Outcome::Dumped(recovered) => {
                 gone?;
                 return Ok((*recovered, fetched));

@@ -13,7 +13,7 @@ use crate::clock::{self, span_text};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::{TenantName, bytes_text};
+use crate::names::{SnapshotId, TenantName, bytes_text};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::{database_exists, missing_roles};
 use crate::postgres::server::{ServerInfo, server_info};
@@ -27,7 +27,7 @@ use crate::recovery::instance::target::{Action, Target};
 use crate::recovery::plan::{
     FilestorePlan, default_target, exists, filestore_plan, incomplete_name, work_dir,
 };
-use crate::recovery::tenant::files::{Sources, candidates};
+use crate::recovery::tenant::files::{Sources, arrivals, candidates};
 use crate::recovery::tenant::{Request, scratch};
 
 /// For the estimate only: out of the scratch cluster and into the new database.
@@ -113,14 +113,20 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     };
     let unknown = narrowed.oid.is_none();
     let candidates = candidates(&base.repository, &origin, &request.trust, &names, unknown, near).await?;
+    let arrivals = arrivals(&base.repository, near).await?;
     let (data_dir, filestore) = match candidates.first() {
-        None => (None, None),
-        Some(nearest) => {
+        None if arrivals.is_empty() => (None, None),
+        nearest => {
             let dir = match &request.data_dir {
                 Some(dir) => dir.clone(),
                 None => config.data_dir()?.to_owned(),
             };
-            let plan = filestore_plan(nearest, 0, &dir, &database, unfinished)?;
+            let facts = nearest.and_then(|manifest| Some((manifest, manifest.filestore.as_ref()?)));
+            let held = match (facts, arrivals.first()) {
+                (Some((manifest, facts)), _) => (manifest.id.clone(), facts.files, facts.bytes),
+                (None, first) => (first.cloned().unwrap_or_else(|| base.plan.snapshot.clone()), 0, 0),
+            };
+            let plan = filestore_plan(held, 0, &dir, &database, unfinished)?;
             (Some(dir), Some(plan))
         }
     };
@@ -137,7 +143,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         work_free_bytes: disk::free_bytes(&work_dir)?,
         estimate_seconds: base.plan.estimate_seconds + 5 + narrowed.own_bytes / LOAD_BYTES_PER_SECOND,
         neutralize,
-        warnings: warnings(&request, &base.plan, narrowed, &candidates, neutralize),
+        warnings: warnings(&request, &base.plan, narrowed, (&candidates, &arrivals), neutralize),
         tenant: request.tenant.clone(),
         scratch: base.plan.clone(),
         database,
@@ -160,6 +166,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         trust: request.trust.clone(),
         identities: Arc::new(request.identities.clone()),
         candidates,
+        arrivals,
     };
     Ok(Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir })
 }
@@ -167,6 +174,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
 fn base_request(config: &Config, request: &Request) -> instance::Request {
     instance::Request {
         data_dir: scratch::place(config),
+        delta: false,
         target: request.target.clone(),
         action: Action::Promote,
         only: Some(Only::Named(request.tenant.clone())),
@@ -242,7 +250,7 @@ fn warnings(
     request: &Request,
     plan: &InstancePlan,
     narrowed: &Narrowed,
-    candidates: &[Manifest],
+    (candidates, arrivals): (&[Manifest], &[SnapshotId]),
     neutralize: bool,
 ) -> Vec<String> {
     let mut out = plan.warnings.clone();
@@ -252,8 +260,12 @@ fn warnings(
             request.tenant
         ));
     }
-    if candidates.is_empty() {
-        out.push("there is no backup of its filestore: attachments will be missing".into());
+    match (candidates.is_empty(), arrivals.is_empty()) {
+        (false, _) => {}
+        (true, true) => out.push("there is no backup of its filestore: attachments will be missing".into()),
+        (true, false) => out.push(
+            "there is no backup of its filestore, only what the agent stored as it came: older attachments may be missing".into(),
+        ),
     }
     if !neutralize {
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());
@@ -265,25 +277,7 @@ impl std::fmt::Display for TenantPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let base = &self.scratch;
         writeln!(f, "restore {} from {}, at a point in time", self.tenant, base.repository)?;
-        let links = base.chain.len();
-        writeln!(
-            f,
-            "  source      {}, PostgreSQL {}, {links} in its chain",
-            base.snapshot, base.server_version
-        )?;
-        writeln!(f, "              consistent at {}, {}", base.base_lsn, clock::text(base.base_point))?;
-        writeln!(f, "  target      {}", base.target)?;
-        if let (Some(end), Some(at), Some(timeline)) = (base.wal_end, base.wal_stored_at, base.timeline) {
-            let at = clock::text(at);
-            writeln!(
-                f,
-                "  WAL         stored without gap up to {end} on timeline {timeline}, the last of it at {at}"
-            )?;
-        }
-        if let Some(seconds) = base.loss_seconds {
-            let loss = span_text(Duration::from_secs(seconds.max(0) as u64));
-            writeln!(f, "  loss        what was done in the last {loss} is not in it")?;
-        }
+        base.source_lines(f)?;
         let owner = self.owner.as_deref().unwrap_or("its owner at the target");
         writeln!(f, "  creates     database {} at {}, owned by {owner}", self.database, self.server)?;
         writeln!(f, "              (until it is right it is called {})", self.incomplete_database)?;

@@ -64,8 +64,8 @@ pub struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Restores the files, recovers, dumps.
-    pub async fn run(&self, prepared: instance::plan::Prepared) -> Result<Outcome> {
+    /// Restores the files, recovers, dumps; and the bytes that were fetched of the base backup.
+    pub async fn run(&self, prepared: instance::plan::Prepared) -> Result<(Outcome, u64)> {
         let Recovery { config, progress, cancel, watch, .. } = *self;
         let Some(narrowed) = &prepared.narrowed else {
             return Err(Error::new(Kind::Internal, "a scratch cluster with every database"));
@@ -73,7 +73,8 @@ impl Recovery<'_> {
         let (had, whole) = (narrowed.oid, narrowed.whole.clone());
         let in_base: BTreeSet<u32> = prepared.layout.databases.iter().map(|d| d.oid).collect();
         let restored = instance::apply::apply(prepared, progress, cancel);
-        let plan = watch.time("fetch base backup", restored).await?.plan;
+        let instance::apply::Restored { plan, fetched_bytes, .. } =
+            watch.time("fetch base backup", restored).await?;
         let started = start_and_wait(config, &plan, self.server_tools, Action::Promote, progress, cancel);
         let started = watch.time("recover", started).await?;
         check_pages(&started.log, &whole)?;
@@ -86,7 +87,7 @@ impl Recovery<'_> {
         };
         let oid = self.find(&options, had).await?;
         if Some(oid) != had && in_base.contains(&oid) {
-            return Ok(Outcome::Another(oid));
+            return Ok((Outcome::Another(oid), fetched_bytes));
         }
         let (baseline, files) = watch.time("dump", self.dump(&options)).await.map_err(|e| match had {
             Some(_) => e,
@@ -95,7 +96,7 @@ impl Recovery<'_> {
                  lifeboat restore --instance-to recovers the whole instance",
             ),
         })?;
-        Ok(Outcome::Dumped(Box::new(Recovered { started, baseline, files })))
+        Ok((Outcome::Dumped(Box::new(Recovered { started, baseline, files })), fetched_bytes))
     }
 
     /// The database that has the tenant's name at the target.

@@ -13,7 +13,7 @@ mod tests;
 use futures::TryStreamExt;
 
 pub use get::WalReader;
-pub use put::{Content, Put, WalWriter, check_stored};
+pub use put::{Content, Put, Sealed, WalWriter, check_stored};
 
 use crate::archive::wal::WalName;
 use crate::clock::Timestamp;

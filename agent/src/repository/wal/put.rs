@@ -61,12 +61,28 @@ impl WalWriter {
     /// Stores a range of a file without looking what is there: for whoever knows, holding the
     /// lease. Durable when this returns.
     pub async fn put_range(&self, file: WalFile, begin: u32, content: Bytes) -> Result<WalName> {
+        self.put_sealed(self.seal_range(file, begin, content).await?).await
+    }
+
+    /// The first half of [`WalWriter::put_range`]: nothing is stored yet.
+    pub async fn seal_range(&self, file: WalFile, begin: u32, content: Bytes) -> Result<Sealed> {
         let sealer = self.sealer.clone();
-        let (name, stored) = blocking(move || sealer.seal(file, begin, &content)).await?;
+        blocking(move || sealer.seal(file, begin, &content).map(|(name, stored)| Sealed { name, stored }))
+            .await
+    }
+
+    /// The second half. Durable when this returns.
+    pub async fn put_sealed(&self, Sealed { name, stored }: Sealed) -> Result<WalName> {
         let key = layout::wal_object(self.repository.instance(), &name);
         self.repository.store().put_new(&key, stored).await?;
         Ok(name)
     }
+}
+
+/// An object that is ready to be stored.
+pub struct Sealed {
+    name: WalName,
+    stored: Vec<u8>,
 }
 
 /// A file that is being stored, read range by range, so that a long one need not be in memory.

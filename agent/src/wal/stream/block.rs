@@ -25,10 +25,13 @@ pub enum Work {
 pub struct Block {
     /// Its segment.
     pub file: WalFile,
-    begin: Lsn,
+    /// Its first byte.
+    pub begin: Lsn,
     offset: u32,
     size: usize,
+    /// What was received; empty again once all of it was given away.
     data: Vec<u8>,
+    received: usize,
     /// What the repository holds of it from an earlier time; `None` until somebody looked.
     there: Option<Vec<WalName>>,
     stored: usize,
@@ -45,6 +48,7 @@ impl Block {
             offset: (lsn.0 % segment_bytes.get()) as u32,
             size: CONTENT_BYTES_MAX.min(segment_bytes.get() as usize),
             data: Vec::new(),
+            received: 0,
             there: None,
             stored: 0,
             pieces: false,
@@ -53,14 +57,20 @@ impl Block {
 
     /// Takes what fits and gives back the rest.
     pub fn append(&mut self, mut wal: Bytes) -> Bytes {
-        let fits = wal.len().min(self.size - self.data.len());
+        let fits = wal.len().min(self.size - self.received);
         self.data.extend_from_slice(&wal.split_to(fits));
+        self.received += fits;
         wal
+    }
+
+    /// The position behind its last byte.
+    pub fn end(&self) -> Lsn {
+        Lsn(self.begin.0 + self.size as u64)
     }
 
     /// The position behind what was received.
     pub fn received(&self) -> Lsn {
-        Lsn(self.begin.0 + self.data.len() as u64)
+        Lsn(self.begin.0 + self.received as u64)
     }
 
     /// The position behind what is durable.
@@ -70,12 +80,12 @@ impl Block {
 
     /// Whether nothing is received that is not durable.
     pub fn is_durable(&self) -> bool {
-        self.stored == self.data.len()
+        self.stored == self.received
     }
 
     /// Whether all of it is received.
     pub fn is_complete(&self) -> bool {
-        self.data.len() == self.size
+        self.received == self.size
     }
 
     /// Takes note of what the repository holds of the segment.
@@ -85,32 +95,37 @@ impl Block {
         self.there = Some(names.into_iter().filter(within).collect());
     }
 
-    /// What to do now. What was stored earlier is compared first, and counts as durable then.
+    /// What to do now, where nothing that this gave is under way. What was stored earlier is compared
+    /// first, and counts as durable then. A complete block of which nothing is stored is given away whole.
     ///
     /// # Errors
     /// `AlreadyExists` where the repository holds other bytes.
     pub fn work(&mut self) -> Result<Work> {
         let Some(there) = &self.there else { return Ok(Work::Look) };
-        if !there.is_empty() && self.stored < self.data.len() {
+        if !there.is_empty() && self.stored < self.received {
             let from_start: Vec<WalName> = there
                 .iter()
                 .map(|name| WalName { begin: name.begin - self.offset, end: name.end - self.offset, ..*name })
                 .collect();
             let covered = assemble(&from_start).last().map_or(0, |name| name.end as usize);
-            if self.data.len() < covered {
+            if self.received < covered {
                 return Ok(Work::Nothing);
             }
-            if self.stored < covered {
+            // once at what it covers, and once at the end: there may be more beyond a hole
+            if self.stored < covered || self.is_complete() {
                 check_stored(self.file, self.offset, &self.data, there)?;
+            }
+            if self.stored < covered {
                 self.stored = covered;
                 self.pieces = !there.iter().any(|name| (name.end - name.begin) as usize == self.size);
             }
         }
-        if self.stored == self.data.len() {
-            return Ok(Work::Nothing);
+        let begin = self.offset + self.stored as u32;
+        match (self.stored, self.is_complete()) {
+            (stored, _) if stored == self.received => Ok(Work::Nothing),
+            (0, true) => Ok(Work::Store(begin, std::mem::take(&mut self.data).into())),
+            (stored, _) => Ok(Work::Store(begin, Bytes::copy_from_slice(&self.data[stored..]))),
         }
-        let content = Bytes::copy_from_slice(&self.data[self.stored..]);
-        Ok(Work::Store(self.offset + self.stored as u32, content))
     }
 
     /// Takes note that work was done: everything up to this byte of the segment is durable.
@@ -119,16 +134,10 @@ impl Block {
         self.stored = (end - self.offset) as usize;
     }
 
-    /// A complete and durable block: the block that follows, and what is to be stored as one
-    /// object because so far it is there in pieces.
-    ///
-    /// # Errors
-    /// `AlreadyExists` where the repository holds other bytes.
-    pub fn next(self, timeline: TimelineId, segment_bytes: SegmentBytes) -> Result<(Block, Option<Whole>)> {
-        check_stored(self.file, self.offset, &self.data, self.there.as_deref().unwrap_or_default())?;
-        let next = Block::at(timeline, self.received(), segment_bytes);
-        let whole = Whole { file: self.file, offset: self.offset, content: self.data.into() };
-        Ok((next, self.pieces.then_some(whole)))
+    /// What is to be stored as one object of a complete and durable block, because so far it is there
+    /// in pieces.
+    pub fn whole(self) -> Option<Whole> {
+        self.pieces.then(|| Whole { file: self.file, offset: self.offset, content: self.data.into() })
     }
 }
 
@@ -183,9 +192,8 @@ mod tests {
         assert_eq!(block.work().unwrap(), Work::Store(100, wal().slice(100..)));
         block.stored(SIZE as u32);
         assert!(block.is_complete() && block.is_durable());
-        let (next, whole) = block.next(TimelineId(1), size()).unwrap();
-        assert_eq!(whole.unwrap().content, wal());
-        assert_eq!(next.received(), Lsn(4 * SIZE));
+        assert_eq!(block.end(), Lsn(4 * SIZE));
+        assert_eq!(block.whole().unwrap().content, wal());
     }
 
     #[test]
@@ -195,7 +203,8 @@ mod tests {
         drop(block.append(wal()));
         assert_eq!(block.work().unwrap(), Work::Store(0, wal()));
         block.stored(SIZE as u32);
-        assert!(block.next(TimelineId(1), size()).unwrap().1.is_none());
+        assert_eq!((block.work().unwrap(), block.durable()), (Work::Nothing, Lsn(4 * SIZE)));
+        assert!(block.whole().is_none());
     }
 
     #[test]
@@ -220,8 +229,10 @@ mod tests {
         holed.found(vec![name(&holed, 500, 600, &wal())]);
         let mut wrong = wal().to_vec();
         wrong[550] ^= 1;
-        drop(holed.append(wrong.into()));
-        holed.stored(SIZE as u32);
-        assert_eq!(holed.next(TimelineId(1), size()).err().unwrap().kind(), Kind::AlreadyExists);
+        drop(holed.append(Bytes::from(wrong.clone()).slice(..400)));
+        assert!(matches!(holed.work().unwrap(), Work::Store(0, _)));
+        holed.stored(400);
+        drop(holed.append(Bytes::from(wrong).slice(400..)));
+        assert_eq!(holed.work().unwrap_err().kind(), Kind::AlreadyExists);
     }
 }

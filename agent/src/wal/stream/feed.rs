@@ -1,23 +1,17 @@
-//! One connection's stream into the repository.
-//!
-//! One upload is in flight; while it is, what arrives is gathered, and the next upload takes all
-//! of it. The server is told that WAL is flushed only when the repository holds it.
+//! One connection's stream into the repository: what the server sends goes into the pipeline, and the server is
+//! told that WAL is flushed only when the repository holds it and everything before it.
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::block::{Block, Work};
-use crate::archive::wal::WalName;
+use super::observed::Observed;
+use super::pipeline::Pipeline;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
-use crate::names::wal::{SegmentBytes, TimelineId};
+use crate::names::wal::TimelineId;
 use crate::postgres::replication::{Replication, Streaming, WalMessage};
-use crate::progress::Progress;
-use crate::repository::wal::WalWriter;
 
 /// How often the server hears from us, at least: well within any sensible wal_sender_timeout.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -34,61 +28,23 @@ pub enum Ended {
     Timeline(Replication, Option<(TimelineId, Lsn)>),
 }
 
-enum Done {
-    Looked(Vec<WalName>),
-    Stored(WalName),
-}
-
-type Upload<T> = Option<AbortOnDropHandle<Result<T>>>;
-
 /// See the module.
 pub struct Feed {
     streaming: Streaming,
-    writer: WalWriter,
-    timeline: TimelineId,
-    segment_bytes: SegmentBytes,
-    piece_interval: Duration,
-    progress: Progress,
-    block: Block,
-    /// Received already, and of the next block.
-    pending: Bytes,
-    upload: Upload<Done>,
-    whole: Upload<WalName>,
+    pipeline: Pipeline,
+    observed: Observed,
     ended: bool,
     heard: Instant,
     reported: Instant,
     /// What the server knows to be durable.
     told: Lsn,
-    piece_begun: Option<Instant>,
 }
 
 impl Feed {
-    /// A feed whose stream begins at `begin`, which begins a segment.
-    pub fn new(
-        streaming: Streaming,
-        writer: WalWriter,
-        (timeline, begin): (TimelineId, Lsn),
-        segment_bytes: SegmentBytes,
-        piece_interval: Duration,
-        progress: Progress,
-    ) -> Feed {
-        Feed {
-            streaming,
-            writer,
-            timeline,
-            segment_bytes,
-            piece_interval,
-            progress,
-            block: Block::at(timeline, begin, segment_bytes),
-            pending: Bytes::new(),
-            upload: None,
-            whole: None,
-            ended: false,
-            heard: clock::instant(),
-            reported: clock::instant(),
-            told: begin,
-            piece_begun: None,
-        }
+    /// A feed of a stream that begins where the pipeline does.
+    pub fn new(streaming: Streaming, pipeline: Pipeline, observed: Observed) -> Feed {
+        let (heard, told) = (clock::instant(), pipeline.durable());
+        Feed { streaming, pipeline, observed, ended: false, heard, reported: heard, told }
     }
 
     /// Streams until the timeline ends, or `cancel`.
@@ -97,22 +53,20 @@ impl Feed {
     /// Those of the server and of the store; `AlreadyExists` where the repository holds other WAL.
     pub async fn run(mut self, cancel: &CancellationToken) -> Result<Ended> {
         loop {
-            self.advance()?;
-            if self.block.durable() > self.told {
+            self.pipeline.advance(self.ended)?;
+            if self.pipeline.durable() > self.told {
                 self.report(false).await?;
             }
-            if self.ended && self.block.is_durable() && self.pending.is_empty() && self.upload.is_none() {
-                settle(&mut self.whole).await;
+            if self.ended && self.pipeline.is_settled() {
                 let (replication, next) = self.streaming.next_timeline().await?;
                 return Ok(Ended::Timeline(replication, next));
             }
-            let pause = self.pause();
-            let readable = self.pending.is_empty() && !self.ended;
+            let pause = self.pipeline.due_in().map_or(REPORT_EVERY, |due| due.min(REPORT_EVERY));
+            let readable = self.pipeline.wants_more() && !self.ended;
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return self.stop().await,
-                done = arrived(&mut self.upload) => self.uploaded(done?),
-                done = arrived(&mut self.whole) => self.whole_stored(done),
+                done = self.pipeline.settle_one(), if self.pipeline.is_busy() => done?,
                 message = self.streaming.next(), if readable => self.received(message?).await?,
                 () = clock::sleep(pause) => {}
             }
@@ -120,109 +74,49 @@ impl Feed {
         }
     }
 
-    /// Begins what can be begun.
-    fn advance(&mut self) -> Result<()> {
-        if self.upload.is_none()
-            && self.block.is_complete()
-            && self.block.is_durable()
-            && self.whole.is_none()
-        {
-            let next = Block::at(self.timeline, self.block.received(), self.segment_bytes);
-            let full = std::mem::replace(&mut self.block, next);
-            let (next, whole) = full.next(self.timeline, self.segment_bytes)?;
-            self.block = next;
-            if let Some(whole) = whole {
-                let writer = self.writer.clone();
-                self.whole = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                    writer.put_range(whole.file, whole.offset, whole.content).await
-                })));
-            }
-            let pending = std::mem::take(&mut self.pending);
-            self.pending = self.block.append(pending);
-        }
-        if self.upload.is_some() || self.wait() > Duration::ZERO {
-            return Ok(());
-        }
-        let (writer, file) = (self.writer.clone(), self.block.file);
-        let upload = match self.block.work()? {
-            Work::Nothing => return Ok(()),
-            Work::Look => tokio::spawn(async move {
-                let list = writer.repository().wal_of_file(file).await?;
-                Ok(Done::Looked(list.objects.into_iter().map(|object| object.name).collect()))
-            }),
-            Work::Store(offset, content) => {
-                self.piece_begun = Some(clock::instant());
-                self.progress.add_bytes(content.len() as u64);
-                tokio::spawn(async move { writer.put_range(file, offset, content).await.map(Done::Stored) })
-            }
-        };
-        self.upload = Some(AbortOnDropHandle::new(upload));
-        Ok(())
-    }
-
-    /// How long the next piece must still wait: an incomplete block is stored now and then, what
-    /// is complete at once.
-    fn wait(&self) -> Duration {
-        let hurry = self.block.is_complete() || self.ended;
-        let since = self.piece_begun.map(|begun| begun.elapsed());
-        match since {
-            Some(since) if !hurry => self.piece_interval.saturating_sub(since),
-            _ => Duration::ZERO,
-        }
-    }
-
-    fn pause(&self) -> Duration {
-        let wait = self.wait();
-        if wait > Duration::ZERO && !self.block.is_durable() { wait.min(REPORT_EVERY) } else { REPORT_EVERY }
-    }
-
     async fn received(&mut self, message: WalMessage) -> Result<()> {
         self.heard = clock::instant();
         match message {
-            WalMessage::Wal(begin, wal) => {
-                if begin != self.block.received() {
-                    let what =
-                        format!("the server sent WAL from {begin} where {} was due", self.block.received());
+            WalMessage::Wal { begin, end, wal } => {
+                let due = self.pipeline.received();
+                if begin != due {
+                    let what = format!("the server sent WAL from {begin} where {due} was due");
                     return Err(Error::new(Kind::Postgres, what));
                 }
-                self.pending = self.block.append(wal);
+                self.pipeline.append(wal, end);
+                self.observed.server_at(end);
             }
-            WalMessage::Keepalive { answer, .. } if answer => self.report(false).await?,
-            WalMessage::Keepalive { .. } => {}
+            WalMessage::Keepalive { end, answer } => {
+                self.observed.server_at(end);
+                if answer {
+                    self.report(false).await?;
+                }
+            }
             WalMessage::End => self.ended = true,
         }
         Ok(())
     }
 
-    fn uploaded(&mut self, done: Done) {
-        match done {
-            Done::Looked(names) => self.block.found(names),
-            Done::Stored(name) => self.block.stored(name.end),
-        }
-    }
-
-    fn whole_stored(&mut self, done: Result<WalName>) {
-        if let Err(e) = done {
-            tracing::warn!("a segment is stored in pieces only: {e:?}");
-        }
-    }
-
     async fn report(&mut self, ask: bool) -> Result<()> {
-        self.reported = clock::instant();
-        self.told = self.block.durable();
-        self.streaming.report(self.block.received(), self.block.durable(), ask).await
+        let durable = self.pipeline.durable();
+        if durable > self.told {
+            self.observed.stored(durable);
+        }
+        (self.reported, self.told) = (clock::instant(), durable);
+        self.streaming.report(self.pipeline.received(), durable, ask).await
     }
 
     async fn keep_in_touch(&mut self, readable: bool) -> Result<()> {
+        let now = clock::instant();
         if !readable {
-            self.heard = clock::instant(); // it is we who do not listen
+            self.heard = now; // it is we who do not listen
         }
-        let silent = self.heard.elapsed();
+        let silent = now - self.heard;
         if silent > SILENCE_MAX {
             let what = format!("the server said nothing for {}", clock::span_text(silent));
             return Err(Error::new(Kind::Postgres, what));
         }
-        if self.reported.elapsed() >= REPORT_EVERY {
+        if now - self.reported >= REPORT_EVERY {
             self.report(silent > SILENCE_MAX / 2).await?;
         }
         Ok(())
@@ -230,27 +124,8 @@ impl Feed {
 
     /// Lets what is under way end, and tells the server of it.
     async fn stop(mut self) -> Result<Ended> {
-        let last = tokio::time::timeout(STOP_WAIT, arrived(&mut self.upload)).await;
-        if let (true, Ok(Ok(Done::Stored(name)))) = (self.upload.is_none(), last) {
-            self.block.stored(name.end);
-            let _ = self.report(false).await; // it will hear of it when we come back
-        }
+        let _ = tokio::time::timeout(STOP_WAIT, self.pipeline.settle_first()).await;
+        let _ = self.report(false).await; // it will hear of it when we come back
         Ok(Ended::Stopped)
-    }
-}
-
-/// The outcome of what is in flight; never, where nothing is. Cancel-safe.
-async fn arrived<T>(upload: &mut Upload<T>) -> Result<T> {
-    let Some(handle) = upload else { return std::future::pending().await };
-    let done = handle.await;
-    *upload = None;
-    done.unwrap_or_else(|e| Err(Error::new(Kind::Internal, "a task ended early").because(e)))
-}
-
-async fn settle<T>(upload: &mut Upload<T>) {
-    if upload.is_some()
-        && let Err(e) = arrived(upload).await
-    {
-        tracing::warn!("a segment is stored in pieces only: {e:?}");
     }
 }

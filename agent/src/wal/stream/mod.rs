@@ -3,6 +3,9 @@
 
 mod block;
 mod feed;
+mod observed;
+mod pipeline;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +28,9 @@ use crate::repository::lease::Lease;
 use crate::repository::wal::WalWriter;
 use crate::repository::wal::coverage::windows;
 use feed::{Ended, Feed};
+pub use observed::Observed;
+use pipeline::Pipeline;
+pub use watch::{Record, watch};
 
 /// How long we wait before we connect again: doubled each time nothing was gained.
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
@@ -43,20 +49,23 @@ pub async fn run(
     config: &Config,
     holder: &str,
     progress: Progress,
+    observed: &Observed,
     cancel: &CancellationToken,
 ) -> Result<()> {
     super::keys(config)?; // so that a wrong one shows at once
-    let agent = Agent { config, holder, progress };
+    let agent = Agent { config, holder, progress, observed };
     let mut backoff = BACKOFF_MIN;
     loop {
         let begun = clock::instant();
-        let error = match agent.leased(cancel).await {
+        let outcome = agent.leased(cancel).await;
+        observed.disconnected(outcome.as_ref().err());
+        let error = match outcome {
             Ok(()) => return Ok(()),
             Err(_) if cancel.is_cancelled() => return Ok(()),
             Err(e) if !passes(&e) => return Err(e),
             Err(e) => e,
         };
-        if begun.elapsed() > GOOD_AFTER {
+        if clock::instant() - begun > GOOD_AFTER {
             backoff = BACKOFF_MIN;
         }
         let wait = clock::span_text(backoff);
@@ -73,6 +82,7 @@ struct Agent<'a> {
     config: &'a Config,
     holder: &'a str,
     progress: Progress,
+    observed: &'a Observed,
 }
 
 impl Agent<'_> {
@@ -111,14 +121,16 @@ impl Agent<'_> {
                 replication.stream(slot, begin, timeline).await.map_err(|e| lost_slot(e, slot.as_str()))?;
             self.progress.stage(format!("streaming timeline {timeline} from {begin}"));
             self.progress.note(format!("streaming timeline {timeline} from {begin} through slot {slot}"));
-            let feed = Feed::new(
-                streaming,
+            let pipeline = Pipeline::new(
                 writer.clone(),
                 (timeline, begin),
                 system.segment_bytes,
                 self.config.wal.piece_interval,
-                self.progress.clone(),
+                (self.progress.clone(), self.observed.clone()),
             );
+            let feed = Feed::new(streaming, pipeline, self.observed.clone());
+            self.observed.begins_at(begin);
+            self.observed.connected();
             let next;
             (replication, next) = match feed.run(cancel).await? {
                 Ended::Stopped => return Ok(()),
@@ -225,6 +237,6 @@ fn lost_slot(error: Error, slot: &str) -> Error {
 fn lost_slot_error(slot: &str) -> Error {
     Error::new(Kind::Incomplete, format!("replication slot {slot} is lost: the server has removed WAL that is not stored"))
         .effect("the recovery window ends at the last WAL that is stored; nothing since then can be recovered from this repository")
-        .next(format!("SELECT pg_drop_replication_slot('{slot}'), start the agent again, and take a base backup at once; then see max_slot_wal_keep_size"))
+        .next(format!("SELECT pg_drop_replication_slot('{slot}'), start the agent again, and take a base backup at once: runbooks/wal-slot.md"))
         .safe("nothing stored was touched")
 }

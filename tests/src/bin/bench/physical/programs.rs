@@ -22,8 +22,8 @@ pub trait Contender {
     fn restore(&self, to: &Path, source: &Path) -> Cost;
     /// The shell command that archives `%p`.
     fn push_command(&self) -> String;
-    /// The shell command that fetches `%f` to `%p`.
-    fn fetch_command(&self) -> String;
+    /// The shell command that fetches `%f` to `%p` of the cluster restored to `to`.
+    fn fetch_command(&self, to: &Path) -> String;
     /// Where it works.
     fn dir(&self) -> &Path;
     /// The folder of its repository.
@@ -36,22 +36,20 @@ pub trait Contender {
 /// as pgBackRest has.
 pub struct Lifeboat {
     dir: PathBuf,
-    /// What the command line is told of the server.
-    port: u16,
-    host: String,
+    /// Prefixes of S3 that were used.
+    prefixes: usize,
 }
 
 impl Lifeboat {
     /// Works below `work`.
     pub fn new(work: &Path) -> Lifeboat {
-        Lifeboat { dir: work.join("lifeboat"), port: 0, host: String::new() }
+        Lifeboat { dir: work.join("lifeboat"), prefixes: 0 }
     }
 
     /// Sets up an empty repository: a directory, or a prefix of S3.
     pub fn begin_in(&mut self, server: &Server, s3: Option<&S3>) {
         let _ = fs::remove_dir_all(&self.dir);
         make_own_dir(&self.dir);
-        (self.port, self.host) = (server.port, server.host());
         let text = |name: &str| self.dir.join(name).display().to_string();
         let mut settings = vec![
             format!("postgres.host={}", server.host()),
@@ -74,7 +72,8 @@ impl Lifeboat {
             settings.push(format!("repository.endpoint={}", s3.endpoint()));
             settings.push("repository.allow_http=true".to_owned());
             settings.push(format!("repository.credentials_file={}", keys.display()));
-            url = s3.url(&format!("bench{}", server.port));
+            self.prefixes += 1;
+            url = s3.url(&self.prefix());
         }
         let mut init = lifeboat(&["init", "--instance", "bench", "--config"])
             .arg(text("lifeboat.toml"))
@@ -85,6 +84,11 @@ impl Lifeboat {
             init = init.args(["--set".to_owned(), setting]);
         }
         init.run().ok();
+    }
+
+    /// Where its repository lies on S3.
+    pub fn prefix(&self) -> String {
+        format!("bench{}", self.prefixes)
     }
 
     /// `lifeboat` with this round's configuration.
@@ -133,7 +137,7 @@ impl Contender for Lifeboat {
         self.shell("wal push %p")
     }
 
-    fn fetch_command(&self) -> String {
+    fn fetch_command(&self, _to: &Path) -> String {
         self.shell(&format!("wal fetch %f %p --identity {}", self.identity()))
     }
 
@@ -218,8 +222,8 @@ impl Contender for PgBackRest {
         self.shell("archive-push %p")
     }
 
-    fn fetch_command(&self) -> String {
-        self.shell("archive-get %f %p")
+    fn fetch_command(&self, to: &Path) -> String {
+        self.shell(&format!("--pg1-path={} archive-get %f %p", to.display()))
     }
 
     fn dir(&self) -> &Path {

@@ -73,7 +73,7 @@ pub fn stream(options: &Options) -> String {
             peak = peak.max(running.peak_bytes());
             drop(running);
             drop_slot(&server, "lifeboat");
-            let pieces = pieces(&s3.object(&format!("bench{}", server.port)));
+            let pieces = pieces(&s3.object(&ours.prefix()));
             let (share, longest) = stored_within(&samples, &pieces);
             eprintln!("  with the agent: {:.0} tps, {:.2} % stored within {WITHIN} s, the last after {longest:.2} s", load.tps, share * 100.0);
             with.push(load);

@@ -115,7 +115,7 @@ fn recover(contender: &dyn Contender, data: &Path, work: &Path) -> (Cost, String
             fs::remove_file(entry.path()).unwrap();
         }
     }
-    let fetch = contender.fetch_command().replace("--config ", "--config=");
+    let fetch = contender.fetch_command(&to);
     rustix::fs::sync();
     let settings = [
         ("restore_command", fetch.as_str()),

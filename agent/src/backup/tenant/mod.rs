@@ -1,31 +1,33 @@
 //! One tenant: the database's point first, the filestore after it, both at once from there on;
 //! then the reconciliation; then the manifests, the filestore's before the dump's that names it.
 
-use std::path::PathBuf;
+mod explain;
+mod files;
+mod publish;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::manifest::{BASELINE, DumpFacts, FilestoreLink, Manifest, MissingFile, SnapshotKind};
-use crate::backup::dump::{self, Dumped};
-use crate::backup::filestore::{self, Failure, Sync, Synced, open_known};
+use crate::archive::manifest::{FilestoreLink, Manifest, SnapshotKind};
+use crate::backup::dump;
 use crate::backup::job::{Job, on_blocking_thread};
-use crate::backup::pace::Pace;
-use crate::backup::reconcile::{self, Missing, Names};
+use crate::backup::reconcile::{self, Names};
 use crate::clock;
-use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName};
-use crate::odoo::attachments::{attachment_exists_now, each_attachment_file};
+use crate::odoo::attachments::each_attachment_file;
 use crate::odoo::baseline::Baseline;
 use crate::odoo::fence::Fence;
 use crate::postgres::database::database_bytes;
-use crate::postgres::session::Session;
 use crate::postgres::snapshot::SnapshotSession;
 use crate::postgres::tools::Tools;
 use crate::repository::writer::SnapshotWriter;
+use explain::explain;
+use files::sync;
+use publish::{dump_facts, publish_dump, publish_filestore};
 
 /// A point whose files were deleted meanwhile is taken anew this often.
 const POINTS_MAX: u32 = 3;
@@ -199,153 +201,4 @@ fn first_reason<A, B>(a: Result<A>, b: Result<B>) -> Result<(A, B)> {
         (Err(a), Err(b)) => Err(if a.kind() == Kind::Interrupted { b } else { a }),
         (Err(e), _) | (_, Err(e)) => Err(e),
     }
-}
-
-async fn sync(
-    job: &Job,
-    tenant: &TenantName,
-    snapshot: &Arc<SnapshotWriter>,
-    snapshots: &[SnapshotId],
-    cancel: &CancellationToken,
-) -> Result<Synced> {
-    let dir = filestore_dir(job, tenant)?;
-    let known_file = job.state.known_file(tenant);
-    let repository_id = job.repository.id().to_owned();
-    let snapshots = snapshots.to_vec();
-    let (workers, chain_max) = (job.backup.workers, job.backup.filestore_chain_max);
-    let pace = Pace::new(job.backup.read_bytes_per_second_max, cancel.clone());
-    let (progress, tenant, snapshot) = (job.progress.clone(), tenant.clone(), snapshot.clone());
-    on_blocking_thread(move || {
-        let mut known = open_known(&known_file, &repository_id, &snapshots);
-        loop {
-            if let Err(Some(why)) = &known {
-                progress.note(format!("{tenant}: reading the whole filestore: {why}"));
-            }
-            let request = Sync {
-                dir: &dir,
-                known_file: &known_file,
-                known,
-                workers,
-                chain_max,
-                pace: &pace,
-                progress: &progress,
-            };
-            match filestore::sync(&snapshot, request) {
-                Ok(synced) => return Ok(synced),
-                Err(Failure::KnownDamaged(e)) => known = Err(Some(format!("{e:?}"))),
-                Err(Failure::Other(e)) => return Err(e),
-            }
-        }
-    })
-    .await
-}
-
-/// A tenant without any attachment may have no directory; a data directory without `filestore`
-/// is a wrong path, and an empty backup of it would be a lie.
-fn filestore_dir(job: &Job, tenant: &TenantName) -> Result<PathBuf> {
-    let filestores = job.filestores.as_ref().ok_or_else(|| {
-        Error::new(Kind::Config, "odoo.data_dir is not set").next("set it, or back up with --kind dump")
-    })?;
-    if disk::metadata(filestores)?.is_none() {
-        return Err(Error::new(Kind::Filestore, format!("{} does not exist", filestores.display()))
-            .effect(format!("the filestore of {tenant} is not backed up"))
-            .next("odoo.data_dir must be Odoo's data_dir, the directory that holds filestore/"));
-    }
-    Ok(filestores.join(tenant.as_str()))
-}
-
-struct Explained {
-    file: MissingFile,
-    deleted_meanwhile: bool,
-}
-
-/// Why each file is missing: lost before, deleted together with its row, unreadable, damaged.
-async fn explain(job: &Job, tenant: &TenantName, missing: Vec<Missing>) -> Result<Vec<Explained>> {
-    if missing.is_empty() {
-        return Ok(Vec::new());
-    }
-    let dir = filestore_dir(job, tenant)?;
-    let mut session = Session::connect(&job.postgres, tenant.as_str()).await?;
-    let mut explained = Vec::new();
-    for Missing { store_fname, flaw } in missing {
-        let path = crate::archive::path::escape(store_fname.as_bytes());
-        let there = crate::archive::path::unescape(&path).is_ok()
-            && disk::metadata(&dir.join(&store_fname))?.is_some();
-        let row = attachment_exists_now(&mut session, &store_fname).await?;
-        let why = match (&flaw, there, row) {
-            (Some(flaw), _, _) => format!("stored as it is, but {flaw}"),
-            (None, true, _) => "it is on the source's disk and could not be read".to_owned(),
-            (None, false, true) => {
-                "the source had lost it already: the row is there, the file is not".to_owned()
-            }
-            (None, false, false) => "it was deleted together with its row during the backup".to_owned(),
-        };
-        let deleted_meanwhile = flaw.is_none() && !there && !row;
-        explained.push(Explained { file: MissingFile { store_fname, why }, deleted_meanwhile });
-    }
-    session.close().await;
-    Ok(explained)
-}
-
-async fn publish_filestore(
-    job: &Job,
-    tenant: &TenantName,
-    snapshot: &Arc<SnapshotWriter>,
-    synced: Synced,
-) -> Result<Manifest> {
-    let mut manifest = snapshot.manifest(snapshot.begun());
-    manifest.tenant = Some(tenant.clone());
-    manifest.release = job.release.clone();
-    manifest.parent = synced.parent;
-    manifest.plain_bytes = synced.plain_bytes;
-    manifest.filestore = Some(synced.facts);
-    job.publish(snapshot, &manifest).await?;
-    // Only now: a known filestore must never speak of a snapshot that does not exist.
-    synced.staged.publish(&synced.known)?;
-    Ok(manifest)
-}
-
-fn dump_facts(
-    job: &Job,
-    tools: &Tools,
-    dumped: Dumped,
-    baseline: &Baseline,
-    database_bytes: u64,
-    filestore: Option<FilestoreLink>,
-) -> DumpFacts {
-    DumpFacts {
-        server_major: tools.major,
-        pg_dump: tools.version.clone(),
-        odoo_version: baseline.odoo_version.clone(),
-        bytes: dumped.streamed.bytes,
-        sha256: dumped.streamed.sha256,
-        read_back: job.backup.dump_readback,
-        database_bytes,
-        owner: baseline.properties.owner.clone(),
-        warnings: dumped.warnings,
-        filestore,
-    }
-}
-
-async fn publish_dump(
-    job: &Job,
-    tenant: &TenantName,
-    snapshot: &Arc<SnapshotWriter>,
-    facts: DumpFacts,
-    baseline: Baseline,
-    lsn: crate::names::Lsn,
-    time: clock::Timestamp,
-) -> Result<Manifest> {
-    let text = serde_json::to_vec_pretty(&baseline)
-        .map_err(|e| Error::new(Kind::Internal, "cannot write the baseline").because(e))?;
-    let writer = snapshot.clone();
-    on_blocking_thread(move || writer.put_sealed(BASELINE, &text)).await?;
-    let mut manifest = snapshot.manifest(time);
-    manifest.tenant = Some(tenant.clone());
-    manifest.release = job.release.clone();
-    manifest.lsn = Some(lsn);
-    manifest.plain_bytes = facts.bytes;
-    manifest.dump = Some(facts);
-    job.publish(snapshot, &manifest).await?;
-    Ok(manifest)
 }

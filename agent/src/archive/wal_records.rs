@@ -1,0 +1,248 @@
+//! What WAL says of time and of places: when transactions ended, and restore points, each with the
+//! position of its record (PostgreSQL `xlogrecord.h`, `xlog_internal.h`, `xact.h`). Only the first
+//! bytes of a record are kept, so memory is bounded whatever the WAL holds.
+
+use serde::Serialize;
+
+use crate::archive::wal_page::{LONG_HEADER, is_known_magic};
+use crate::clock::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::names::Lsn;
+use crate::names::wal::SegmentBytes;
+
+/// `XLOG_BLCKSZ` of every packaged server; another size is told, not read.
+const PAGE_BYTES: usize = 8192;
+const PAGE_HEADER_BYTES: usize = 24;
+const LONG_PAGE_HEADER_BYTES: usize = 40;
+/// `xlp_info`: the page begins with the rest of a record.
+const CONTINUED: u16 = 0x0001;
+/// `xlp_info`: what the page before began will never be finished.
+const OVERWRITES: u16 = 0x0008;
+const RECORD_HEADER_BYTES: usize = 24;
+/// `XLogRecordMaxSize` is somewhat less.
+const RECORD_BYTES_MAX: u32 = 1 << 30;
+/// What is kept of a record: its header, headers of its data, and the longest data that is read.
+const KEPT_BYTES: usize = 128;
+/// `MAXFNAMELEN`.
+const NAME_BYTES: usize = 64;
+const RESOURCE_XLOG: u8 = 0;
+const RESOURCE_XACT: u8 = 1;
+const XLOG_SWITCH: u8 = 0x40;
+const XLOG_RESTORE_POINT: u8 = 0x70;
+/// `XLOG_XACT_COMMIT`, `…_ABORT`, `…_COMMIT_PREPARED`, `…_ABORT_PREPARED`: where a time target ends.
+const XACT_ENDS: [u8; 4] = [0x00, 0x20, 0x30, 0x40];
+/// 2000-01-01T00:00:00Z, which PostgreSQL counts from, in microseconds since 1970.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// A record that is of interest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mark {
+    /// Where the record begins.
+    pub lsn: Lsn,
+    /// What it says of the time, by the clock of the server.
+    pub time: Timestamp,
+    /// The name of a restore point; `None` for the end of a transaction.
+    pub restore_point: Option<String>,
+}
+
+/// Reads WAL from the beginning of a segment on, piece by piece.
+pub struct WalRecords {
+    segment_bytes: SegmentBytes,
+    /// Position behind the last byte of `page`.
+    at: Lsn,
+    /// A page that has not come to its end.
+    page: Vec<u8>,
+    /// Bytes of the current record that are still to come.
+    open: u32,
+    begins: Lsn,
+    /// Whether its beginning was seen.
+    is_seen: bool,
+    /// Its first bytes.
+    kept: Vec<u8>,
+    /// Nothing more comes in this segment.
+    skips: bool,
+    last: Option<Lsn>,
+}
+
+impl WalRecords {
+    /// A reader that begins at `at`, the first byte of a segment.
+    pub fn new(at: Lsn, segment_bytes: SegmentBytes) -> WalRecords {
+        let (page, kept) = (Vec::with_capacity(PAGE_BYTES), Vec::with_capacity(KEPT_BYTES));
+        WalRecords {
+            segment_bytes,
+            at,
+            page,
+            open: 0,
+            begins: at,
+            is_seen: false,
+            kept,
+            skips: false,
+            last: None,
+        }
+    }
+
+    /// Where the next byte belongs.
+    pub fn at(&self) -> Lsn {
+        self.at
+    }
+
+    /// Where the last whole record begins.
+    pub fn last(&self) -> Option<Lsn> {
+        self.last
+    }
+
+    /// Reads on; what is whole goes to `on_mark`, in order.
+    ///
+    /// # Errors
+    /// `Integrity` where it is no WAL, or of pages of another size.
+    pub fn feed(&mut self, mut bytes: &[u8], on_mark: &mut dyn FnMut(Mark)) -> Result<()> {
+        while !bytes.is_empty() {
+            let (now, rest) = bytes.split_at(bytes.len().min(PAGE_BYTES - self.page.len()));
+            self.page.extend_from_slice(now);
+            self.at = Lsn(self.at.0 + now.len() as u64);
+            bytes = rest;
+            if self.page.len() == PAGE_BYTES {
+                self.end_page(on_mark)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of what there is: looks at the page that was begun.
+    ///
+    /// # Errors
+    /// As [`WalRecords::feed`].
+    pub fn finish(&mut self, on_mark: &mut dyn FnMut(Mark)) -> Result<()> {
+        self.end_page(on_mark)
+    }
+
+    fn end_page(&mut self, on_mark: &mut dyn FnMut(Mark)) -> Result<()> {
+        let page = std::mem::take(&mut self.page);
+        let begin = self.at.0 - page.len() as u64;
+        let done = self.read_page(begin, &page, on_mark);
+        self.page = page;
+        self.page.clear();
+        done
+    }
+
+    fn read_page(&mut self, begin: u64, page: &[u8], on_mark: &mut dyn FnMut(Mark)) -> Result<()> {
+        let bad = |what: &str| Error::new(Kind::Integrity, format!("the WAL page at {} {what}", Lsn(begin)));
+        if begin.is_multiple_of(self.segment_bytes.get()) {
+            self.skips = false;
+        }
+        if self.skips || page.len() < PAGE_HEADER_BYTES || page.iter().take(16).all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        let (magic, info) = (u16_at(page, 0), u16_at(page, 2));
+        if !is_known_magic(magic) || u64_at(page, 8) != begin {
+            return Err(bad("has a header that is none"));
+        }
+        let mut at = PAGE_HEADER_BYTES;
+        if info & LONG_HEADER != 0 {
+            if page.len() < LONG_PAGE_HEADER_BYTES {
+                return Ok(());
+            }
+            if u32_at(page, 36) as usize != PAGE_BYTES {
+                return Err(bad("is of another size than 8192 bytes"));
+            }
+            at = LONG_PAGE_HEADER_BYTES;
+        }
+        if info & CONTINUED == 0 || info & OVERWRITES != 0 {
+            self.open = 0; // a crash cut the record off
+        } else if self.open == 0 {
+            (self.open, self.is_seen) = (u32_at(page, 16), false);
+            self.kept.clear();
+        } else if self.open != u32_at(page, 16) {
+            return Err(bad("goes on with another record"));
+        }
+        while at < page.len() {
+            if self.open == 0 {
+                let Some(length) = page.get(at..at + 4).map(|bytes| u32_at(bytes, 0)) else { return Ok(()) };
+                if length == 0 {
+                    self.skips = true;
+                    return Ok(());
+                }
+                if !(RECORD_HEADER_BYTES as u32..=RECORD_BYTES_MAX).contains(&length) {
+                    return Err(bad(&format!("has a record of {length} bytes")));
+                }
+                (self.open, self.begins, self.is_seen) = (length, Lsn(begin + at as u64), true);
+                self.kept.clear();
+            }
+            let now = (page.len() - at).min(self.open as usize);
+            let room = KEPT_BYTES - self.kept.len();
+            self.kept.extend_from_slice(&page[at..at + now.min(room)]);
+            self.open -= now as u32;
+            at += now;
+            if self.open == 0 {
+                self.end_record(on_mark);
+                at = at.next_multiple_of(8);
+                if self.skips {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end_record(&mut self, on_mark: &mut dyn FnMut(Mark)) {
+        if !self.is_seen || self.kept.len() < RECORD_HEADER_BYTES {
+            return;
+        }
+        self.last = Some(self.begins);
+        let (info, resource) = (self.kept[16], self.kept[17]);
+        match resource {
+            RESOURCE_XLOG if info & 0xF0 == XLOG_SWITCH => self.skips = true,
+            RESOURCE_XLOG if info & 0xF0 == XLOG_RESTORE_POINT => {
+                if let Some((time, name)) = main_data(&self.kept).and_then(restore_point) {
+                    on_mark(Mark { lsn: self.begins, time, restore_point: Some(name) });
+                }
+            }
+            RESOURCE_XACT if XACT_ENDS.contains(&(info & 0x70)) => {
+                if let Some(time) = main_data(&self.kept).and_then(time_at_begin) {
+                    on_mark(Mark { lsn: self.begins, time, restore_point: None });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The data of a record that refers to no page: behind the headers that say how long it is.
+fn main_data(record: &[u8]) -> Option<&[u8]> {
+    let mut at = RECORD_HEADER_BYTES;
+    loop {
+        at += match record.get(at)? {
+            255 => return record.get(at + 2..), // XLR_BLOCK_ID_DATA_SHORT
+            254 => return record.get(at + 5..), // XLR_BLOCK_ID_DATA_LONG
+            253 => 3,                           // XLR_BLOCK_ID_ORIGIN
+            252 => 5,                           // XLR_BLOCK_ID_TOPLEVEL_XID
+            _ => return None,
+        };
+    }
+}
+
+fn time_at_begin(data: &[u8]) -> Option<Timestamp> {
+    let micros = i64::from_le_bytes(*data.first_chunk::<8>()?).checked_add(EPOCH_MICROS)?;
+    Timestamp::from_microsecond(micros).ok()
+}
+
+fn restore_point(data: &[u8]) -> Option<(Timestamp, String)> {
+    let name = data.get(8..8 + NAME_BYTES)?;
+    let end = name.iter().position(|byte| *byte == 0)?;
+    Some((time_at_begin(data)?, String::from_utf8_lossy(&name[..end]).into_owned()))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..at + 2).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Which base backups the next one builds upon, or why upon none.
+
+use crate::backup::base::context::Context;
+use crate::catalog::known_base::{self, Begin, KnownBase, KnownBaseReader};
+use crate::names::SnapshotId;
+
+/// The chain that a base backup ends.
+pub struct Chain {
+    /// Its files so far; none for a full backup.
+    pub old: Option<KnownBaseReader>,
+    /// The full backup first, this one last.
+    pub ids: Vec<SnapshotId>,
+    /// Why all is stored anew, where a parent could be expected.
+    pub full_because: Option<String>,
+}
+
+impl Chain {
+    /// The chain to build upon.
+    pub fn open(context: &Context, system_identifier: u64) -> Chain {
+        match parent(context, &system_identifier.to_string()) {
+            Ok(old) => {
+                let ids = old.known.chain.iter().chain([context.snapshot.id()]).cloned().collect();
+                Chain { old: Some(old), ids, full_because: None }
+            }
+            Err(why) => Chain::anew(context, why),
+        }
+    }
+
+    /// A chain that begins here.
+    pub fn anew(context: &Context, why: Option<String>) -> Chain {
+        Chain { old: None, ids: vec![context.snapshot.id().clone()], full_because: why }
+    }
+
+    /// The first line of the next known base backup.
+    pub fn known(&self, context: &Context, system_identifier: u64, begin: Begin) -> KnownBase {
+        KnownBase {
+            known_base: known_base::VERSION,
+            repository: context.job.repository.id().to_owned(),
+            system_identifier: system_identifier.to_string(),
+            chain: self.ids.clone(),
+            begin: Some(begin),
+        }
+    }
+
+    /// Place of this backup in the chain.
+    pub fn own(&self) -> u32 {
+        self.ids.len() as u32 - 1
+    }
+}
+
+/// What the state directory knows; or why everything is stored anew (`None`: the first time).
+fn parent(context: &Context, system_identifier: &str) -> Result<KnownBaseReader, Option<String>> {
+    if context.full {
+        return Err(Some("it was asked for".to_owned()));
+    }
+    let reader = match known_base::open(&context.job.state.known_base_file()) {
+        Ok(Some(reader)) => reader,
+        Ok(None) => {
+            let any = context.snapshots.iter().any(|id| id.as_str().contains("-base-"));
+            return Err(any.then(|| "this host's state directory knows nothing of the last one".into()));
+        }
+        Err(e) => return Err(Some(format!("{e:?}"))),
+    };
+    let known = &reader.known;
+    if known.repository != context.job.repository.id() {
+        return Err(Some(format!("the state directory speaks of repository {}", known.repository)));
+    }
+    if known.system_identifier != system_identifier {
+        return Err(Some(format!("the state directory speaks of cluster {}", known.system_identifier)));
+    }
+    if let Some(gone) = known.chain.iter().find(|id| context.snapshots.binary_search(id).is_err()) {
+        return Err(Some(format!("snapshot {gone}, which it would build upon, is no longer there")));
+    }
+    if known.chain.len() as u32 >= context.job.backup.base_chain_max {
+        let length = known.chain.len();
+        return Err(Some(format!("the chain has {length} snapshots (backup.base_chain_max)")));
+    }
+    Ok(reader)
+}

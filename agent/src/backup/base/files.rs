@@ -1,0 +1,182 @@
+//! A base backup beside the server: its data directory is read by us, between `pg_backup_start` and
+//! `pg_backup_stop` of one session.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::archive::base::CONTROL_FILE;
+use crate::archive::index::Entry;
+use crate::backup::base::chain::Chain;
+use crate::backup::base::cluster_files::{self, ClusterFile, ClusterWalk, TablespaceLink};
+use crate::backup::base::context::Context;
+use crate::backup::base::copy::{self, Copy, Failure};
+use crate::backup::base::finish::Taken;
+use crate::backup::base::reader::BaseReader;
+use crate::backup::base::tally::Copied;
+use crate::backup::job::on_blocking_thread;
+use crate::catalog::known_base::Begin;
+use crate::clock;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::Lsn;
+use crate::postgres::base::{BaseSession, ServerFiles, wal_segments};
+use crate::postgres::control::{self, ControlFile};
+use crate::postgres::page::PAGE_BYTES;
+
+/// Tries of reading `pg_control` between two of the server's writes of it.
+const CONTROL_TRIES: u32 = 20;
+/// And the time between them.
+const CONTROL_PAUSE: Duration = Duration::from_millis(50);
+
+/// Takes all of it, up to the layout.
+pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
+    let job = &context.job;
+    job.progress.stage("waiting for a checkpoint");
+    let mut session = BaseSession::start(&job.postgres, &context.label(), context.server.is_standby).await?;
+    job.progress.set_bytes_total(place.bytes);
+    job.progress.stage("files");
+    let start_lsn = session.start_lsn;
+    let (used, data_dir) = (context.clone(), place.data_directory.clone());
+    let seen = on_blocking_thread(move || copy(&used, &data_dir, start_lsn)).await?;
+    job.progress.stage("stop");
+    let end = session.stop().await?;
+    let mut notes = seen.copied.notes.clone();
+    notes.extend(session.no_slot.as_ref().map(|why| {
+        format!("the server would not keep WAL back for this backup, a longer one may fail for it: {why}")
+    }));
+    let segments = wal_segments(end.timeline, start_lsn, end.stop_lsn, context.server.wal_segment_bytes);
+    job.progress.stage("WAL");
+    let mut taken = Taken {
+        copied: seen.copied,
+        chain: seen.chain.ids,
+        full_because: seen.chain.full_because,
+        tablespaces: locations(&seen.links)?,
+        system_identifier: seen.control.0.system_identifier,
+        start_lsn,
+        end,
+        control: seen.control.1,
+        extra_files: 0,
+        extra_bytes: 0,
+        notes,
+    };
+    let used = context.clone();
+    let taken = on_blocking_thread(move || {
+        let read = |reader: &mut BaseReader<'_>| {
+            segments.iter().map(|segment| wal(&used, &place.data_directory, reader, segment)).collect()
+        };
+        taken.finish(&used, read).map(|()| taken)
+    });
+    let taken = taken.await?;
+    session.close().await; // the slot goes now that the WAL is read
+    Ok(taken)
+}
+
+/// What the copy saw.
+struct Seen {
+    copied: Copied,
+    chain: Chain,
+    links: Vec<TablespaceLink>,
+    /// Read after everything else.
+    control: (ControlFile, Vec<u8>),
+}
+
+/// Everything between start and stop.
+fn copy(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Seen> {
+    let (first, _) = control(context.job.system_identifier.as_deref(), data_dir)?;
+    if first.redo < start_lsn {
+        let what = format!(
+            "{} is not the server's own: its last checkpoint is at {}",
+            data_dir.display(),
+            first.redo
+        );
+        return Err(Error::new(Kind::Postgres, what)
+            .because(format!("the server made one at {start_lsn} just now"))
+            .effect("nothing was stored")
+            .next("run lifeboat on the server's own host, or set backup.base_source = \"protocol\""));
+    }
+    let links = cluster_files::tablespaces(data_dir)?;
+    let known_file = context.job.state.known_base_file();
+    let major = disk::read_text(&data_dir.join("PG_VERSION"), PAGE_BYTES as u64)?;
+    let version_dir = format!("PG_{}_{}", major.lines().next().unwrap_or_default(), first.catalog_version);
+    let begin = Begin { start_lsn, timeline: first.timeline };
+    let mut chain = Chain::open(context, first.system_identifier);
+    let copied = loop {
+        let copied = copy::copy(
+            &context.snapshot,
+            Copy {
+                walk: ClusterWalk { data_dir, tablespaces: &links, version_dir: version_dir.clone() },
+                old: chain.old.take(),
+                known_file: &known_file,
+                known: &chain.known(context, first.system_identifier, begin),
+                pages: context.pages(start_lsn),
+                workers: context.job.backup.workers,
+                pace: &context.pace(),
+                progress: &context.job.progress,
+            },
+        );
+        match copied {
+            Ok(copied) => break copied,
+            Err(Failure::KnownDamaged(e)) if chain.ids.len() > 1 => {
+                chain = Chain::anew(context, Some(format!("{e:?}")));
+            }
+            Err(Failure::KnownDamaged(e) | Failure::Other(e)) => return Err(e),
+        }
+    };
+    let control = control(context.job.system_identifier.as_deref(), data_dir)?;
+    if control.0.system_identifier != first.system_identifier {
+        return Err(Error::new(
+            Kind::Postgres,
+            "the data directory became another cluster's during the backup",
+        ));
+    }
+    Ok(Seen { copied, chain, links, control })
+}
+
+/// `pg_control`, whole: the server writes it in one piece, but may be at it just now. Where the
+/// server told its `identifier`, it must be that one's.
+pub fn control(identifier: Option<&str>, data_dir: &Path) -> Result<(ControlFile, Vec<u8>)> {
+    let path = data_dir.join(CONTROL_FILE);
+    let elsewhere = "run lifeboat on the server's own host, as a user who may read the data directory, \
+                     or set backup.base_source = \"protocol\"";
+    for _ in 0..CONTROL_TRIES {
+        let bytes = disk::read(&path, control::CONTROL_BYTES as u64)
+            .map_err(|e| e.effect("there is no base backup without it").next(elsewhere))?;
+        if let Some(read) = control::parse(&bytes) {
+            return match identifier {
+                Some(known) if known != read.system_identifier.to_string() => {
+                    let found = read.system_identifier;
+                    let what = format!("{} is the cluster {found}, the server is {known}", path.display());
+                    Err(Error::new(Kind::Postgres, what).effect("nothing was stored").next(elsewhere))
+                }
+                _ => Ok((read, bytes)),
+            };
+        }
+        clock::sleep_blocking(CONTROL_PAUSE);
+    }
+    Err(Error::new(Kind::Postgres, format!("{} is damaged: its checksum is wrong", path.display()))
+        .effect("the server could not start from it: there is no backup"))
+}
+
+fn wal(context: &Context, data_dir: &Path, reader: &mut BaseReader<'_>, segment: &str) -> Result<Entry> {
+    let location = data_dir.join("pg_wal").join(segment);
+    let bytes = context.server.wal_segment_bytes;
+    let file = ClusterFile { path: format!("pg_wal/{segment}"), location, bytes, segment: None };
+    match reader.read(&file, None)? {
+        Some(read) if read.known.entry.bytes == bytes => Ok(read.known.entry),
+        _ => Err(Error::new(Kind::Postgres, format!("{} is no longer there", file.location.display()))
+            .effect("replay would need it: there is no backup")
+            .next("raise wal_keep_size, or give the agent's role REPLICATION and the server a free slot (max_replication_slots); then run again")),
+    }
+}
+
+fn locations(links: &[TablespaceLink]) -> Result<Vec<(u32, String)>> {
+    let text = |link: &TablespaceLink| match link.location.to_str() {
+        Some(text) => Ok((link.oid, text.to_owned())),
+        None => {
+            let what = format!("the tablespace at {} has no UTF-8 name", link.location.display());
+            Err(Error::new(Kind::Postgres, what))
+        }
+    };
+    links.iter().map(text).collect()
+}

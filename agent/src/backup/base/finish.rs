@@ -1,0 +1,106 @@
+//! What makes a copy a whole base backup: WAL, label and control file, the index, the layout.
+
+use crate::archive::base::{
+    CONTROL_FILE, ClusterLayout, Database, LABEL_FILE, LAYOUT_NAME, TABLESPACE_MAP_FILE,
+};
+use crate::archive::index::{self, Entry, Header, IndexWriter, Line};
+use crate::backup::base::context::Context;
+use crate::backup::base::reader::BaseReader;
+use crate::backup::base::tally::Copied;
+use crate::catalog::known_base::StagedKnownBase;
+use crate::error::{Error, Kind, Result};
+use crate::names::{Lsn, SnapshotId};
+use crate::postgres::base::BaseEnd;
+use crate::repository::pack_worker::PackWorker;
+
+/// A base backup, all but its manifest.
+pub struct Taken {
+    /// The files.
+    pub copied: Copied,
+    /// The full backup first, this one last.
+    pub chain: Vec<SnapshotId>,
+    /// Why all was stored anew, where a parent could be expected.
+    pub full_because: Option<String>,
+    /// OID and directory of tablespaces.
+    pub tablespaces: Vec<(u32, String)>,
+    /// The cluster's.
+    pub system_identifier: u64,
+    /// Where replay begins.
+    pub start_lsn: Lsn,
+    /// What the server said in the end.
+    pub end: BaseEnd,
+    /// `pg_control`, as it was after everything else.
+    pub control: Vec<u8>,
+    /// Files that only this backup has, its WAL above all.
+    pub extra_files: u64,
+    /// Their sizes added up.
+    pub extra_bytes: u64,
+    /// What a person should know although nothing failed.
+    pub notes: Vec<String>,
+}
+
+impl Taken {
+    /// Stores what only this backup has; `wal` gives the segments from start to stop. Blocking.
+    pub fn finish(
+        &mut self,
+        context: &Context,
+        wal: impl FnOnce(&mut BaseReader<'_>) -> Result<Vec<Entry>>,
+    ) -> Result<()> {
+        let own = self.chain.len() as u32 - 1;
+        let pace = context.pace();
+        let mut reader = BaseReader::new(PackWorker::new(context.snapshot.clone())?, &pace, own, None);
+        let now = self.end.stopped.as_nanosecond() as i64;
+        let mut extra = vec![
+            reader.text(LABEL_FILE, now, self.end.label.as_bytes())?,
+            reader.text(CONTROL_FILE, now, &self.control)?,
+        ];
+        if !self.end.tablespace_map.is_empty() {
+            extra.push(reader.text(TABLESPACE_MAP_FILE, now, self.end.tablespace_map.as_bytes())?);
+        }
+        extra.extend(wal(&mut reader)?);
+        reader.finish()?;
+        extra.sort_by(|a, b| a.path.cmp(&b.path));
+        self.extra_files = extra.len() as u64;
+        self.extra_bytes = extra.iter().map(|entry| entry.bytes).sum();
+        let header = Header::new(true, self.chain.clone());
+        let mut index = IndexWriter::new(context.snapshot.sealed_writer(index::NAME)?, &header)?;
+        merge(&self.copied.staged, extra, &mut |entry| index.write(&Line::File(entry)))?;
+        index.into_inner().finish()?;
+        self.layout(context)
+    }
+
+    fn layout(&mut self, context: &Context) -> Result<()> {
+        let sizes = &self.copied.database_bytes;
+        let database = |(oid, name, tablespace): &(u32, String, u32)| Database {
+            oid: *oid,
+            name: name.clone(),
+            tablespace: *tablespace,
+            bytes: sizes.get(oid).copied().unwrap_or(0),
+        };
+        let layout = ClusterLayout {
+            directories: std::mem::take(&mut self.copied.directories),
+            databases: context.server.databases.iter().map(database).collect(),
+            settings: context.server.settings.clone(),
+        };
+        let text = serde_json::to_vec_pretty(&layout)
+            .map_err(|e| Error::new(Kind::Internal, "cannot write the layout").because(e))?;
+        context.snapshot.put_sealed(LAYOUT_NAME, &text)
+    }
+}
+
+/// The copied files and the extra ones, in order.
+fn merge(
+    staged: &StagedKnownBase,
+    extra: Vec<Entry>,
+    write: &mut dyn FnMut(Entry) -> Result<()>,
+) -> Result<()> {
+    let mut extra = extra.into_iter().peekable();
+    for file in staged.read()? {
+        let entry = file?.entry;
+        while let Some(before) = extra.next_if(|extra| extra.path < entry.path) {
+            write(before)?;
+        }
+        write(entry)?;
+    }
+    extra.try_for_each(write)
+}

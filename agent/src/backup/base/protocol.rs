@@ -1,0 +1,141 @@
+//! A base backup that the server sends, over the replication protocol: no file of it is opened
+//! here, and the role needs REPLICATION and nothing else.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::archive::index::Entry;
+use crate::backup::base::chain::Chain;
+use crate::backup::base::context::Context;
+use crate::backup::base::finish::Taken;
+use crate::backup::base::incoming::Incoming;
+use crate::backup::base::stream_copy::{Copy, Sent, StreamCopy, WAL_DIR};
+use crate::backup::base::tally::Copied;
+use crate::backup::job::on_blocking_thread;
+use crate::catalog::known_base::Begin;
+use crate::catalog::known_scratch::KnownLookup;
+use crate::error::{Error, Kind, Result};
+use crate::names::wal::TimelineId;
+use crate::names::{Lsn, random_hex};
+use crate::postgres::base::{BaseEnd, read_label, server_time, wal_segments};
+use crate::postgres::control;
+use crate::postgres::replication::{BaseStart, Replication};
+use crate::postgres::session::Session;
+
+/// Takes all of it, up to the layout. `why` tells why the files are not read, where that has to be
+/// told.
+pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Result<Taken> {
+    let job = &context.job;
+    job.progress.stage("waiting for a checkpoint");
+    let replication = Replication::connect(&job.postgres, "lifeboat").await;
+    let mut replication = replication.map_err(|e| match &why {
+        Some(why) => e.effect(format!("there is no backup: its files cannot be read either ({why})")),
+        None => e,
+    })?;
+    let system = replication.system().await?;
+    let mut notes: Vec<String> = why
+        .map(|why| format!("the server sent its files, because they cannot be read here: {why}"))
+        .into_iter()
+        .collect();
+    if let Err(e) = replication.temporary_slot(&format!("lifeboat_base_{}", random_hex(6))).await {
+        let why = e.causes().join("; ");
+        notes.push(format!(
+            "the server would not keep WAL back for this backup, a longer one may fail for it: {why}"
+        ));
+    }
+    let (start, stream) = replication.base_backup(&context.label(), major).await?;
+    job.progress.set_bytes_total(start.bytes);
+    job.progress.stage("files");
+    let incoming = Incoming::new(Handle::current(), stream, job.cancel.clone(), context.pace());
+    let (used, begun) = (context.clone(), start.clone());
+    let received = on_blocking_thread(move || receive(&used, incoming, &begun, &system.identifier)).await?;
+    // By the server's clock, once it has stopped: nothing earlier can be recovered from this backup.
+    let mut session = Session::maintenance(&job.postgres).await?;
+    let stopped = server_time(&mut session).await?;
+    session.close().await;
+    let Received { sent, copied, chain, wal, system_identifier, checkpoint_lsn, timeline } = received;
+    if sent.corrupted && copied.bad_page_count == 0 {
+        notes.push("the server found wrong page checksums outside of relations: see its log".to_owned());
+    }
+    notes.extend(copied.notes.iter().cloned());
+    let mut taken = Taken {
+        copied,
+        chain: chain.ids,
+        full_because: chain.full_because,
+        tablespaces: start.tablespaces,
+        system_identifier,
+        start_lsn: start.start_lsn,
+        end: BaseEnd {
+            stop_lsn: sent.stop_lsn,
+            stopped,
+            label: sent.label,
+            tablespace_map: sent.tablespace_map,
+            checkpoint_lsn,
+            timeline,
+        },
+        control: sent.control,
+        extra_files: 0,
+        extra_bytes: 0,
+        notes,
+    };
+    let used = context.clone();
+    on_blocking_thread(move || taken.finish(&used, |_| Ok(wal)).map(|()| taken)).await
+}
+
+/// What came, looked at.
+struct Received {
+    sent: Sent,
+    copied: Copied,
+    chain: Chain,
+    wal: Vec<Entry>,
+    system_identifier: u64,
+    checkpoint_lsn: Lsn,
+    timeline: u32,
+}
+
+/// Takes in all that the server sends.
+fn receive(
+    context: &Context,
+    incoming: Incoming,
+    start: &BaseStart,
+    system_identifier: &str,
+) -> Result<Received> {
+    let identifier: u64 = system_identifier.parse().map_err(|e| {
+        Error::new(Kind::Postgres, format!("{system_identifier} is no system identifier")).because(e)
+    })?;
+    let mut chain = Chain::open(context, identifier);
+    let old = match chain.old.take().map(|old| KnownLookup::new(&context.job.state, old)).transpose() {
+        Err(e) if e.kind() == Kind::Integrity => {
+            chain = Chain::anew(context, Some(format!("{e:?}")));
+            None
+        }
+        old => old?,
+    };
+    let copy = StreamCopy { context, old, own: chain.own(), pages: context.pages(start.start_lsn) };
+    let Copy { sent, tally, sorter, mut wal } = copy.run(incoming)?;
+    let incomplete = |what: &str| {
+        Error::new(Kind::Postgres, format!("the server sent no whole base backup: {what}"))
+            .effect("there is no backup")
+            .safe("running again is safe")
+    };
+    let (checkpoint_lsn, timeline) = read_label(&sent.label)?;
+    let control = control::parse(&sent.control).ok_or_else(|| incomplete("pg_control is damaged"))?;
+    if control.system_identifier != identifier {
+        return Err(incomplete(&format!("pg_control is of cluster {}", control.system_identifier)));
+    }
+    let segments = wal_segments(timeline, start.start_lsn, sent.stop_lsn, context.server.wal_segment_bytes);
+    let wanted: HashSet<String> = segments.into_iter().map(|name| format!("{WAL_DIR}{name}")).collect();
+    wal.retain(|entry| wanted.contains(&entry.path) && entry.bytes == context.server.wal_segment_bytes);
+    if wal.len() != wanted.len() {
+        return Err(incomplete("WAL is missing").next(
+            "give the server a free slot (max_replication_slots), or raise wal_keep_size; then run again",
+        ));
+    }
+    let begin = Begin { start_lsn: start.start_lsn, timeline: TimelineId(timeline) };
+    let known = chain.known(context, identifier, begin);
+    let staged = sorter.finish(&context.job.state.known_base_file(), &known)?;
+    let copied = tally.finish(sent.listed.clone(), staged);
+    Ok(Received { sent, copied, chain, wal, system_identifier: identifier, checkpoint_lsn, timeline })
+}

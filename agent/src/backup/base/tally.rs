@@ -1,0 +1,95 @@
+//! What a copy amounts to, counted file by file.
+
+use std::collections::HashMap;
+
+use crate::archive::base::{BAD_PAGES_TOLD_MAX, BadPage, Directory};
+use crate::backup::base::reader::ReadBase;
+use crate::catalog::known_base::StagedKnownBase;
+
+/// Things passed over that are told.
+pub const NOTES_MAX: usize = 20;
+
+/// What was copied.
+pub struct Copied {
+    /// The files, by path, with where they lie.
+    pub staged: StagedKnownBase,
+    /// Every directory, parents first.
+    pub directories: Vec<Directory>,
+    /// Bytes of each database, by OID.
+    pub database_bytes: HashMap<u32, u64>,
+    /// How many files.
+    pub files: u64,
+    /// Their sizes added up.
+    pub bytes: u64,
+    /// What was stored of them.
+    pub stored: u64,
+    /// Bad pages.
+    pub bad_page_count: u64,
+    /// The first of them.
+    pub bad_pages: Vec<BadPage>,
+    /// What was passed over.
+    pub notes: Vec<String>,
+}
+
+/// Directories, and what was passed over, of a copy that saw everything.
+#[derive(Clone, Default)]
+pub struct Listed {
+    /// Parents first.
+    pub directories: Vec<Directory>,
+    /// In words.
+    pub notes: Vec<String>,
+}
+
+/// Counts.
+#[derive(Default)]
+pub struct Tally {
+    database_bytes: HashMap<u32, u64>,
+    files: u64,
+    bytes: u64,
+    stored: u64,
+    bad_page_count: u64,
+    bad_pages: Vec<BadPage>,
+}
+
+impl Tally {
+    /// Counts a file.
+    pub fn add(&mut self, read: &ReadBase) {
+        let entry = &read.known.entry;
+        self.files += 1;
+        self.bytes += entry.bytes;
+        self.stored += read.stored;
+        if let Some(oid) = database(&entry.path) {
+            *self.database_bytes.entry(oid).or_default() += entry.bytes;
+        }
+        self.bad_page_count += read.bad.len() as u64;
+        let room = BAD_PAGES_TOLD_MAX.saturating_sub(self.bad_pages.len());
+        let told = read.bad.iter().take(room);
+        self.bad_pages.extend(told.map(|block| BadPage { path: entry.path.clone(), block: *block }));
+    }
+
+    /// The sum.
+    pub fn finish(self, listed: Listed, staged: StagedKnownBase) -> Copied {
+        Copied {
+            staged,
+            directories: listed.directories,
+            database_bytes: self.database_bytes,
+            files: self.files,
+            bytes: self.bytes,
+            stored: self.stored,
+            bad_page_count: self.bad_page_count,
+            bad_pages: self.bad_pages,
+            notes: listed.notes,
+        }
+    }
+}
+
+/// The database that a file belongs to.
+fn database(path: &str) -> Option<u32> {
+    let mut parts = path.split('/');
+    let database = match parts.next() {
+        Some("base") => parts.next(),
+        Some("pg_tblspc") => parts.nth(2),
+        _ => None,
+    };
+    database.filter(|_| parts.next().is_some())?.parse().ok()
+}

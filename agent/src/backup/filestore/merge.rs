@@ -1,0 +1,136 @@
+//! What is on disk beside what is known, name by name: what stays, what is to be read, what went.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::read::Done;
+use crate::archive::index::{Entry, Line};
+use crate::backup::batches::Maker;
+use crate::backup::file_reader::mtime_ns;
+use crate::backup::pace::Pace;
+use crate::catalog::known::KnownReader;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::odoo::filestore::{WalkEntry, WalkKind, walk};
+
+/// Files a batch: small enough to spread, large enough not to wait for each other.
+const BATCH_FILES: usize = 128;
+/// Known files cost nothing, so more of them go together.
+const BATCH_ITEMS: usize = 2048;
+
+/// What is to be done with a name.
+pub(super) enum Item {
+    Keep(Entry),
+    Read { file: PathBuf, path: String, sha1: Option<String>, replaces: bool },
+    Removed(String),
+    Problem { text: String, removes: Option<String> },
+}
+
+/// Walks the directory and the known files side by side.
+pub(super) fn merge(
+    maker: Maker<Vec<Item>, Result<Vec<Done>>>,
+    dir: &Path,
+    known: Option<KnownReader>,
+    renumber: &[Option<u32>],
+    known_broke: &AtomicBool,
+    pace: &Pace,
+) -> Result<()> {
+    let mut known = known.map(|k| k.index).into_iter().flatten().map(|line| {
+        let entry = line.and_then(|line| match line {
+            Line::File(mut entry) => {
+                for part in &mut entry.parts {
+                    part.snapshot =
+                        renumber.get(part.snapshot as usize).copied().flatten().ok_or_else(|| {
+                            Error::new(
+                                Kind::Integrity,
+                                format!("known file {} lies in no known snapshot", entry.path),
+                            )
+                        })?;
+                }
+                Ok(entry)
+            }
+            Line::Removed(path) => {
+                Err(Error::new(Kind::Integrity, format!("the known filestore holds a removed file: {path}")))
+            }
+        });
+        entry.inspect_err(|_| known_broke.store(true, Ordering::Relaxed))
+    });
+    let mut next_known = known.next().transpose()?;
+    // Odoo makes the directory with the first file: a tenant that keeps its attachments in the
+    // database has none. Where files are known, one that is not there is an error of the walk.
+    if next_known.is_none() && disk::metadata(dir)?.is_none() {
+        return Ok(());
+    }
+    let mut batch = Batch { maker, items: Vec::new(), reads: 0, gone: false };
+    walk(dir, &mut |entry: WalkEntry| {
+        pace.stop_if_cancelled()?;
+        while let Some(old) = next_known.take_if(|old| old.path < entry.path) {
+            batch.add(Item::Removed(old.path));
+            next_known = known.next().transpose()?;
+        }
+        let old = next_known.take_if(|old| old.path == entry.path);
+        if old.is_some() {
+            next_known = known.next().transpose()?;
+        }
+        batch.add(decide(entry, old)?);
+        if batch.gone {
+            return Err(Error::new(Kind::Interrupted, "the filestore sync ended early"));
+        }
+        Ok(())
+    })?;
+    while let Some(old) = next_known {
+        batch.add(Item::Removed(old.path));
+        next_known = known.next().transpose()?;
+    }
+    batch.flush();
+    Ok(())
+}
+
+/// A known blob is its name; everything else is known by size and modification time.
+fn decide(entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
+    let removes = old.as_ref().map(|old| old.path.clone());
+    match &entry.kind {
+        WalkKind::File => {}
+        WalkKind::Skipped(what) => {
+            return Ok(Item::Problem { text: format!("{}: a {what}, passed over", entry.path), removes });
+        }
+        WalkKind::Unreadable(e) => return Ok(Item::Problem { text: format!("{e:?}"), removes }),
+    }
+    let replaces = old.is_some();
+    if let Some(old) = old {
+        if entry.blob.is_some() && old.flaw.is_none() {
+            return Ok(Item::Keep(old));
+        }
+        match entry.metadata() {
+            Ok(Some(meta)) if meta.len() == old.bytes && mtime_ns(&meta) == old.mtime_ns => {
+                return Ok(Item::Keep(old));
+            }
+            _ => {} // reading tells what is wrong with it
+        }
+    }
+    let sha1 = entry.blob.map(|blob| blob.sha1_hex());
+    Ok(Item::Read { file: entry.location, path: entry.path, sha1, replaces })
+}
+
+struct Batch {
+    maker: Maker<Vec<Item>, Result<Vec<Done>>>,
+    items: Vec<Item>,
+    reads: usize,
+    gone: bool,
+}
+
+impl Batch {
+    fn add(&mut self, item: Item) {
+        self.reads += usize::from(matches!(item, Item::Read { .. }));
+        self.items.push(item);
+        if self.reads >= BATCH_FILES || self.items.len() >= BATCH_ITEMS {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.reads = 0;
+        let items = std::mem::take(&mut self.items);
+        self.gone |= !items.is_empty() && !self.maker.send(items);
+    }
+}

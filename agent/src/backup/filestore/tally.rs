@@ -1,0 +1,127 @@
+//! Both indexes, written in order, and what they hold, counted.
+
+use std::path::Path;
+
+use super::read::Done;
+use super::{Base, Synced};
+use crate::archive::index::{self, Header, IndexWriter, Line};
+use crate::archive::manifest::FilestoreFacts;
+use crate::catalog::known::{Known, KnownWriter};
+use crate::error::Result;
+use crate::names::SnapshotId;
+use crate::repository::writer::{SealedWriter, SnapshotWriter};
+
+/// Problems that are told one by one.
+const PROBLEMS_TOLD_MAX: usize = 1000;
+
+/// Writes both indexes and counts.
+pub(super) struct Tally<'a> {
+    index: IndexWriter<SealedWriter<'a>>,
+    known: KnownWriter,
+    used: Vec<u64>,
+    files: u64,
+    bytes: u64,
+    new_files: u64,
+    new_bytes: u64,
+    problems: Vec<String>,
+    problem_files: u64,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn begin(
+        snapshot: &'a SnapshotWriter,
+        known_file: &Path,
+        header: &Header,
+    ) -> Result<Tally<'a>> {
+        Ok(Tally {
+            index: IndexWriter::new(snapshot.sealed_writer(index::NAME)?, header)?,
+            known: KnownWriter::create(known_file, &Header::new(true, header.snapshots.clone()))?,
+            used: vec![0; header.snapshots.len()],
+            files: 0,
+            bytes: 0,
+            new_files: 0,
+            new_bytes: 0,
+            problems: Vec::new(),
+            problem_files: 0,
+        })
+    }
+
+    pub(super) fn add(&mut self, batch: Vec<Done>, complete: bool) -> Result<()> {
+        for done in batch {
+            let (entry, new) = match done {
+                Done::Keep(entry) => (entry, false),
+                Done::New(entry) => (entry, true),
+                Done::Removed(path) => {
+                    self.removed(path, complete)?;
+                    continue;
+                }
+                Done::Nothing => continue,
+                Done::Problem { text, removes } => {
+                    self.problem(text);
+                    if let Some(path) = removes {
+                        self.removed(path, complete)?;
+                    }
+                    continue;
+                }
+            };
+            self.files += 1;
+            self.bytes += entry.bytes;
+            self.new_files += u64::from(new);
+            self.new_bytes += if new { entry.bytes } else { 0 };
+            for part in &entry.parts {
+                self.used[part.snapshot as usize] += 1;
+            }
+            if let Some(flaw) = &entry.flaw {
+                self.problem(format!("{}: {flaw}", entry.path));
+            }
+            let line = Line::File(entry);
+            self.known.write(&line)?;
+            if new || complete {
+                self.index.write(&line)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn removed(&mut self, path: String, complete: bool) -> Result<()> {
+        if complete { Ok(()) } else { self.index.write(&Line::Removed(path)) }
+    }
+
+    fn problem(&mut self, text: String) {
+        self.problem_files += 1;
+        if self.problems.len() < PROBLEMS_TOLD_MAX {
+            self.problems.push(text);
+        }
+    }
+
+    pub(super) fn finish(self, snapshot: &SnapshotWriter, base: Base) -> Result<Synced> {
+        self.index.into_inner().finish()?;
+        let staged = self.known.end()?;
+        let sources: Vec<SnapshotId> = base
+            .table
+            .iter()
+            .zip(&self.used)
+            .filter(|(_, used)| **used > 0)
+            .map(|(id, _)| id.clone())
+            .collect();
+        let facts = FilestoreFacts {
+            complete: base.complete,
+            index_chain: base.chain.clone(),
+            sources: sources.clone(),
+            files: self.files,
+            bytes: self.bytes,
+            new_files: self.new_files,
+            full_because: base.full_because,
+            problems: self.problems,
+            problem_files: self.problem_files,
+        };
+        let known = Known {
+            known: 1,
+            repository: snapshot.repository().id().to_owned(),
+            snapshot: snapshot.id().clone(),
+            chain: base.chain,
+            sources,
+        };
+        Ok(Synced { facts, parent: base.parent, staged, known, plain_bytes: self.new_bytes })
+    }
+}

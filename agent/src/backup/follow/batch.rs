@@ -1,0 +1,175 @@
+//! One batch of files into the repository: a snapshot of its own that needs no other one.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::tree::{Name, Tree};
+use super::waiting::Seen;
+use crate::archive::index::{self, Entry, Header, IndexWriter, Line};
+use crate::archive::manifest::{ArrivalFacts, Origin, SnapshotKind};
+use crate::archive::seal::Recipients;
+use crate::archive::signature::SigningKey;
+use crate::backup::file_reader::{FileReader, Outcome};
+use crate::backup::pace::Pace;
+use crate::catalog::held::{Held, holds};
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::repository::Repository;
+use crate::repository::pack_worker::PackWorker;
+use crate::repository::writer::{PackSettings, SnapshotWriter};
+
+/// Files of one batch.
+pub const FILES_MAX: usize = 2_000;
+/// A batch takes no further file when it has so much.
+const BYTES_MAX: u64 = 64 << 20;
+
+/// What batches are made with.
+pub struct Storing {
+    /// Where they go.
+    pub repository: Repository,
+    /// What manifests say of where they belong.
+    pub origin: Origin,
+    /// Who will be able to open them.
+    pub recipients: Recipients,
+    /// Who signs.
+    pub signing: SigningKey,
+    /// How packs are made.
+    pub packs: PackSettings,
+    /// Where files come from.
+    pub tree: Arc<Tree>,
+    /// How fast they are read.
+    pub bytes_per_second_max: Option<u64>,
+    /// Whether production goes first.
+    pub low_priority: bool,
+    /// Ends it.
+    pub cancel: CancellationToken,
+}
+
+/// What became of a file.
+#[derive(Debug)]
+pub enum Fate {
+    /// The repository holds it, as of this batch or since before.
+    Held,
+    /// It was collected before it could be read.
+    Vanished,
+    /// Its content is not what its name says: it may still be written.
+    NotYet,
+    /// It cannot be read, and why.
+    Unreadable(String),
+}
+
+/// A file with what became of it; `None` where it is to wait on.
+pub type Settled = (Name, Seen, Option<Fate>);
+
+/// Stores `files`, sorted by name. They all come back; after an error, those that are not held wait on.
+pub async fn store(
+    storing: Arc<Storing>,
+    held: &mut Held,
+    files: Vec<(Name, Seen)>,
+) -> (Vec<Settled>, Result<()>) {
+    let mut files: Vec<Settled> = files.into_iter().map(|(name, seen)| (name, seen, None)).collect();
+    let paths: Vec<&str> = files.iter().map(|(name, ..)| name.path.as_str()).collect();
+    let known = match held.of(&paths).await {
+        Ok(known) => known,
+        Err(e) => return (files, Err(e)),
+    };
+    for (name, _, fate) in &mut files {
+        *fate = holds(&known, &name.tenant, &name.path).then_some(Fate::Held);
+    }
+    let kind = SnapshotKind::Arrivals;
+    let Storing { repository, origin, recipients, packs, .. } = &*storing;
+    let snapshot = SnapshotWriter::begin(repository, origin, recipients, *packs, kind);
+    let (reading, writer) = (storing.clone(), snapshot.clone());
+    let (files, read) = on_own_thread(files, move |files| read(&reading, &writer, files)).await;
+    let stored = match read {
+        Ok(entries) => publish(&storing, &snapshot, &entries, held).await,
+        Err(e) => Err(e),
+    };
+    match stored {
+        Ok(()) => (files, Ok(())),
+        // Nothing of this batch exists: what it had read waits on, still open where it was.
+        Err(e) => (files.into_iter().map(|(name, seen, _)| (name, seen, None)).collect(), Err(e)),
+    }
+}
+
+/// A thread of its own, so that its priority is its own.
+async fn on_own_thread<T: Send + 'static>(
+    mut files: Vec<Settled>,
+    work: impl FnOnce(&mut Vec<Settled>) -> Result<T> + Send + 'static,
+) -> (Vec<Settled>, Result<T>) {
+    let (sender, done) = tokio::sync::oneshot::channel();
+    let spawned = std::thread::Builder::new().name("follow".to_owned()).spawn(move || {
+        let outcome = work(&mut files);
+        let _ = sender.send((files, outcome)); // nobody waits any more: fine
+    });
+    let failed = |e: Error| (Vec::new(), Err(e));
+    match spawned {
+        Ok(_) => done.await.unwrap_or_else(|e| {
+            failed(Error::new(Kind::Internal, "a thread that stores files panicked").because(e))
+        }),
+        Err(e) => failed(Error::new(Kind::Io, "cannot start a thread").because(e)),
+    }
+}
+
+/// Reads and packs. Blocking. Where nothing was stored, nothing will exist.
+fn read(storing: &Storing, snapshot: &Arc<SnapshotWriter>, files: &mut [Settled]) -> Result<Vec<Entry>> {
+    if storing.low_priority {
+        disk::lower_priority();
+    }
+    let pace = Pace::new(storing.bytes_per_second_max, storing.cancel.clone());
+    let mut worker = PackWorker::new(snapshot.clone())?;
+    let mut reader = FileReader::new(&mut worker, &pace, 0);
+    let (mut entries, mut bytes): (Vec<Entry>, u64) = (Vec::new(), 0);
+    for (name, seen, fate) in files.iter_mut().filter(|(_, _, fate)| fate.is_none()) {
+        if bytes >= BYTES_MAX {
+            break;
+        }
+        if entries.last().is_some_and(|last| last.path == name.path) {
+            *fate = Some(Fate::Held); // another tenant's, the same content
+            continue;
+        }
+        let sha1 = &name.path[name.path.len() - 40..];
+        let file = storing.tree.location(name);
+        *fate = Some(match reader.read_fitting(seen.opened.as_ref(), &file, &name.path, sha1)? {
+            Ok(entry) => {
+                bytes += entry.bytes;
+                entries.push(entry);
+                Fate::Held
+            }
+            Err(Outcome::Vanished) => Fate::Vanished,
+            Err(Outcome::DoesNotFit) => Fate::NotYet,
+            Err(Outcome::Unreadable(why)) => Fate::Unreadable(why),
+        });
+    }
+    if !entries.is_empty() {
+        worker.finish()?;
+        let header = Header::new(true, vec![snapshot.id().clone()]);
+        let mut writer = IndexWriter::new(snapshot.sealed_writer(index::NAME)?, &header)?;
+        for entry in &entries {
+            writer.write(&Line::File(entry.clone()))?;
+        }
+        writer.into_inner().finish()?;
+    }
+    Ok(entries)
+}
+
+async fn publish(
+    storing: &Storing,
+    snapshot: &SnapshotWriter,
+    entries: &[Entry],
+    held: &mut Held,
+) -> Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut manifest = snapshot.manifest(snapshot.begun());
+    manifest.plain_bytes = entries.iter().map(|entry| entry.bytes).sum();
+    manifest.arrivals = Some(ArrivalFacts { files: entries.len() as u64, bytes: manifest.plain_bytes });
+    snapshot.publish(&manifest, &storing.signing).await?;
+    let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+    // Only now: what is called held must be.
+    held.add(None, snapshot.id(), &paths).await?;
+    tracing::debug!(snapshot = %snapshot.id(), files = entries.len(), bytes = manifest.plain_bytes, "stored as they came");
+    Ok(())
+}

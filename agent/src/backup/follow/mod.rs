@@ -1,0 +1,79 @@
+//! Following: while the agent runs, each new file of a filestore is in the repository within seconds,
+//! so that no collection of Odoo's and no accident takes what a recovered database names.
+//!
+//! The kernel tells of new files, a scan now and then finds what it did not tell; what waits is stored
+//! in batches ([`SnapshotKind::Arrivals`](crate::archive::manifest::SnapshotKind)) that need no other
+//! snapshot and that no other one needs, as WAL is to a base backup. So following and `lifeboat backup`
+//! share no lock, no lease and no list; see docs/decisions/arrivals.md.
+
+mod batch;
+mod follower;
+mod open;
+mod scan;
+mod tree;
+mod waiting;
+mod watching;
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::state::StateDir;
+use crate::clock::{self, Timestamp};
+use crate::config::Config;
+use crate::error::Result;
+use crate::names::TenantName;
+use follower::{Follower, Over};
+use waiting::Waiting;
+
+/// How long we wait before we begin again: doubled each time.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// How one tenant's filestore stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Followed {
+    /// Whose.
+    pub tenant: TenantName,
+    /// Every file that was there at this moment is in the repository.
+    pub until: Timestamp,
+    /// Files that wait to be stored.
+    pub waiting: u64,
+}
+
+/// Follows every filestore until `cancel`: then it ends well. Whatever else keeps it from that (the
+/// store, the server that it asks who it is, a key) is told and tried again. `tell` is called every few
+/// seconds with how each tenant stands.
+///
+/// # Errors
+/// `Config` where `odoo.data_dir` is not set.
+pub async fn run(
+    config: &Config,
+    state: &StateDir,
+    tell: impl Fn(&[Followed]),
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let mut waiting = Waiting::default();
+    let mut backoff = BACKOFF_MIN;
+    tree::Tree::new(config)?;
+    while !cancel.is_cancelled() {
+        let over = match open::open(config, state, cancel).await {
+            Ok(opened) => Follower::new(config, opened, &mut waiting)?.run(&tell, cancel).await,
+            Err(e) => Err(e),
+        };
+        match over {
+            Ok(Over::Stopped) => break,
+            Ok(Over::LookAgain) => backoff = BACKOFF_MIN,
+            Err(_) if cancel.is_cancelled() => break,
+            Err(e) => {
+                let wait = clock::span_text(backoff);
+                tracing::warn!("new files are not stored as they come; tried again in {wait}: {e:?}");
+                tokio::select! {
+                    () = cancel.cancelled() => break,
+                    () = clock::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MAX),
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! The files that wait to be stored.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::clock::Timestamp;
+use crate::names::TenantName;
+
+use super::tree::Name;
+
+/// More are not remembered one by one: a scan finds them.
+pub const FILES_MAX: usize = 100_000;
+/// Files that are held open: what Odoo collects before it is stored can be read all the same.
+const OPEN_MAX: usize = 256;
+/// A file whose content is not yet what its name says is read again after this...
+const AGAIN_MIN: Duration = Duration::from_millis(250);
+/// ... doubled each time up to this...
+const AGAIN_MAX: Duration = Duration::from_secs(30);
+/// ... and so often, which is some five minutes. Afterwards only when it has changed.
+const TRIES_MAX: u32 = 16;
+/// Odd files that are remembered; of more, the rest is read at each scan.
+const ODD_MAX: usize = 10_000;
+
+/// What is known of one that waits.
+#[derive(Debug)]
+pub struct Seen {
+    /// When it was first seen.
+    pub since: Timestamp,
+    /// Not before.
+    due: Instant,
+    tries: u32,
+    /// Open since it was seen, where there was room.
+    pub opened: Option<File>,
+}
+
+/// Everything that waits.
+#[derive(Default)]
+pub struct Waiting {
+    files: BTreeMap<Name, Seen>,
+    open: usize,
+    /// Of files that never fitted, size and time: they are read again when these are others.
+    odd: HashMap<Name, (u64, i64)>,
+    /// Whether some were not taken in for want of room.
+    pub full: bool,
+}
+
+impl Waiting {
+    /// One that was seen. `open` is asked where there is room for an open file.
+    pub fn add(&mut self, name: Name, now: (Timestamp, Instant), open: impl FnOnce() -> Option<File>) {
+        if self.files.len() >= FILES_MAX {
+            self.full = true;
+            return;
+        }
+        let (files, open_files) = (&mut self.files, &mut self.open);
+        files.entry(name).or_insert_with(|| {
+            let opened = if *open_files < OPEN_MAX { open() } else { None };
+            *open_files += usize::from(opened.is_some());
+            Seen { since: now.0, due: now.1, tries: 0, opened }
+        });
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// When the first is due.
+    pub fn first_due(&self) -> Option<Instant> {
+        self.files.values().map(|seen| seen.due).min()
+    }
+
+    /// How many of each tenant, and since when the first.
+    pub fn by_tenant(&self) -> HashMap<Arc<TenantName>, (u64, Timestamp)> {
+        let mut of: HashMap<Arc<TenantName>, (u64, Timestamp)> = HashMap::new();
+        for (name, seen) in &self.files {
+            let entry = of.entry(name.tenant.clone()).or_insert((0, seen.since));
+            *entry = (entry.0 + 1, entry.1.min(seen.since));
+        }
+        of
+    }
+
+    /// Takes up to `most` that are due, sorted by name.
+    pub fn take(&mut self, now: Instant, most: usize) -> Vec<(Name, Seen)> {
+        let due = self.files.iter().filter(|(_, seen)| seen.due <= now).take(most);
+        let names: Vec<Name> = due.map(|(name, _)| name.clone()).collect();
+        let taken: Vec<_> = names.into_iter().filter_map(|name| self.files.remove_entry(&name)).collect();
+        self.open -= taken.iter().filter(|(_, seen)| seen.opened.is_some()).count();
+        taken
+    }
+
+    /// Puts back one that could not be stored, for no fault of its own.
+    pub fn put_back(&mut self, name: Name, seen: Seen) {
+        self.open += usize::from(seen.opened.is_some());
+        self.files.insert(name, seen);
+    }
+
+    /// Puts back one whose content is not what its name says: it may still be written. `false` after
+    /// so many times that it will not be.
+    pub fn try_again(&mut self, name: Name, seen: Seen, now: Instant) -> bool {
+        let tries = seen.tries + 1;
+        if tries <= TRIES_MAX {
+            let due = now + AGAIN_MIN.saturating_mul(1 << tries.min(10)).min(AGAIN_MAX);
+            self.files.insert(name, Seen { due, tries, opened: None, ..seen });
+        }
+        tries <= TRIES_MAX
+    }
+
+    /// Remembers one that cannot be stored as it is.
+    pub fn note_odd(&mut self, name: Name, looks: (u64, i64)) {
+        if self.odd.len() < ODD_MAX {
+            self.odd.insert(name, looks);
+        }
+    }
+
+    /// Whether one that cannot be stored is still as it was. `looks` is asked where it is such a one.
+    pub fn is_odd(&mut self, name: &Name, looks: impl FnOnce() -> Option<(u64, i64)>) -> bool {
+        let Some(known) = self.odd.get(name) else { return false };
+        let same = looks().as_ref() == Some(known);
+        if !same {
+            self.odd.remove(name);
+        }
+        same
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    fn name(path: &str, tenant: &str) -> Name {
+        Name { path: path.into(), tenant: Arc::new(tenant.parse().unwrap()) }
+    }
+
+    #[test]
+    fn files_come_out_sorted_once_and_wait_longer_each_time_they_do_not_fit() {
+        let mut waiting = Waiting::default();
+        let now = (clock::now(), clock::instant());
+        for path in ["bb/2", "aa/1", "bb/2"] {
+            waiting.add(name(path, "shop"), now, || None);
+        }
+        waiting.add(name("aa/1", "mill"), now, || None);
+        assert_eq!(waiting.count(), 3);
+        assert_eq!(waiting.by_tenant()[&"shop".parse::<TenantName>().unwrap()].0, 2);
+        let taken = waiting.take(now.1, 2);
+        let paths: Vec<_> =
+            taken.iter().map(|(name, _)| (name.path.as_str(), name.tenant.as_str())).collect();
+        assert_eq!(paths, [("aa/1", "mill"), ("aa/1", "shop")]);
+        let mut taken = taken.into_iter();
+        let (first, mut seen) = taken.next().unwrap();
+        let mut at = now.1;
+        for _ in 0..TRIES_MAX {
+            assert!(waiting.try_again(first.clone(), seen, at));
+            let later = waiting.files[&first].due;
+            assert!(later > at && later <= at + AGAIN_MAX);
+            at = later;
+            seen = waiting.files.remove(&first).unwrap();
+        }
+        assert!(!waiting.try_again(first.clone(), seen, at), "enough");
+        waiting.note_odd(first.clone(), (3, 7));
+        assert!(waiting.is_odd(&first, || Some((3, 7))));
+        assert!(!waiting.is_odd(&first, || Some((4, 8))), "it has changed");
+        let (second, seen) = taken.next().unwrap();
+        waiting.put_back(second, seen);
+        assert_eq!(waiting.take(now.1, 10).len(), 2);
+    }
+}

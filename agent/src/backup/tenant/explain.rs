@@ -1,0 +1,46 @@
+//! Why files that the database names are not held.
+
+use super::files::filestore_dir;
+use crate::archive::manifest::MissingFile;
+use crate::backup::job::Job;
+use crate::backup::reconcile::Missing;
+use crate::disk;
+use crate::error::Result;
+use crate::names::TenantName;
+use crate::odoo::attachments::attachment_exists_now;
+use crate::postgres::session::Session;
+
+/// A missing file, and why.
+pub(super) struct Explained {
+    pub(super) file: MissingFile,
+    /// A fresh point would not name it.
+    pub(super) deleted_meanwhile: bool,
+}
+
+/// Why each file is missing: lost before, deleted together with its row, unreadable, damaged.
+pub(super) async fn explain(job: &Job, tenant: &TenantName, missing: Vec<Missing>) -> Result<Vec<Explained>> {
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dir = filestore_dir(job, tenant)?;
+    let mut session = Session::connect(&job.postgres, tenant.as_str()).await?;
+    let mut explained = Vec::new();
+    for Missing { store_fname, flaw } in missing {
+        let path = crate::archive::path::escape(store_fname.as_bytes());
+        let there = crate::archive::path::unescape(&path).is_ok()
+            && disk::metadata(&dir.join(&store_fname))?.is_some();
+        let row = attachment_exists_now(&mut session, &store_fname).await?;
+        let why = match (&flaw, there, row) {
+            (Some(flaw), _, _) => format!("stored as it is, but {flaw}"),
+            (None, true, _) => "it is on the source's disk and could not be read".to_owned(),
+            (None, false, true) => {
+                "the source had lost it already: the row is there, the file is not".to_owned()
+            }
+            (None, false, false) => "it was deleted together with its row during the backup".to_owned(),
+        };
+        let deleted_meanwhile = flaw.is_none() && !there && !row;
+        explained.push(Explained { file: MissingFile { store_fname, why }, deleted_meanwhile });
+    }
+    session.close().await;
+    Ok(explained)
+}

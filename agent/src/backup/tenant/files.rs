@@ -1,0 +1,68 @@
+//! The filestore's half: where it lies, and its sync.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::backup::filestore::{self, Failure, Sync, Synced, open_known};
+use crate::backup::job::{Job, on_blocking_thread};
+use crate::backup::pace::Pace;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::{SnapshotId, TenantName};
+use crate::repository::writer::SnapshotWriter;
+
+/// Syncs the filestore; nothing is published yet.
+pub(super) async fn sync(
+    job: &Job,
+    tenant: &TenantName,
+    snapshot: &Arc<SnapshotWriter>,
+    snapshots: &[SnapshotId],
+    cancel: &CancellationToken,
+) -> Result<Synced> {
+    let dir = filestore_dir(job, tenant)?;
+    let known_file = job.state.known_file(tenant);
+    let repository_id = job.repository.id().to_owned();
+    let snapshots = snapshots.to_vec();
+    let (workers, chain_max) = (job.backup.workers, job.backup.filestore_chain_max);
+    let pace = Pace::new(job.backup.read_bytes_per_second_max, cancel.clone());
+    let (progress, tenant, snapshot) = (job.progress.clone(), tenant.clone(), snapshot.clone());
+    on_blocking_thread(move || {
+        let mut known = open_known(&known_file, &repository_id, &snapshots);
+        loop {
+            if let Err(Some(why)) = &known {
+                progress.note(format!("{tenant}: reading the whole filestore: {why}"));
+            }
+            let request = Sync {
+                dir: &dir,
+                known_file: &known_file,
+                known,
+                workers,
+                chain_max,
+                pace: &pace,
+                progress: &progress,
+            };
+            match filestore::sync(&snapshot, request) {
+                Ok(synced) => return Ok(synced),
+                Err(Failure::KnownDamaged(e)) => known = Err(Some(format!("{e:?}"))),
+                Err(Failure::Other(e)) => return Err(e),
+            }
+        }
+    })
+    .await
+}
+
+/// A tenant without any attachment may have no directory; a data directory without `filestore`
+/// is a wrong path, and an empty backup of it would be a lie.
+pub(super) fn filestore_dir(job: &Job, tenant: &TenantName) -> Result<PathBuf> {
+    let filestores = job.filestores.as_ref().ok_or_else(|| {
+        Error::new(Kind::Config, "odoo.data_dir is not set").next("set it, or back up with --kind dump")
+    })?;
+    if disk::metadata(filestores)?.is_none() {
+        return Err(Error::new(Kind::Filestore, format!("{} does not exist", filestores.display()))
+            .effect(format!("the filestore of {tenant} is not backed up"))
+            .next("odoo.data_dir must be Odoo's data_dir, the directory that holds filestore/"));
+    }
+    Ok(filestores.join(tenant.as_str()))
+}

@@ -1,0 +1,80 @@
+//! The manifests: what makes a tenant's snapshots exist.
+
+use std::sync::Arc;
+
+use crate::archive::manifest::{BASELINE, DumpFacts, FilestoreLink, Manifest};
+use crate::backup::dump::Dumped;
+use crate::backup::filestore::Synced;
+use crate::backup::job::{Job, on_blocking_thread};
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::names::TenantName;
+use crate::odoo::baseline::Baseline;
+use crate::postgres::tools::Tools;
+use crate::repository::writer::SnapshotWriter;
+
+/// The filestore's, and then the known filestore.
+pub(super) async fn publish_filestore(
+    job: &Job,
+    tenant: &TenantName,
+    snapshot: &Arc<SnapshotWriter>,
+    synced: Synced,
+) -> Result<Manifest> {
+    let mut manifest = snapshot.manifest(snapshot.begun());
+    manifest.tenant = Some(tenant.clone());
+    manifest.release = job.release.clone();
+    manifest.parent = synced.parent;
+    manifest.plain_bytes = synced.plain_bytes;
+    manifest.filestore = Some(synced.facts);
+    job.publish(snapshot, &manifest).await?;
+    // Only now: a known filestore must never speak of a snapshot that does not exist.
+    synced.staged.publish(&synced.known)?;
+    Ok(manifest)
+}
+
+/// What the dump's manifest says.
+pub(super) fn dump_facts(
+    job: &Job,
+    tools: &Tools,
+    dumped: Dumped,
+    baseline: &Baseline,
+    database_bytes: u64,
+    filestore: Option<FilestoreLink>,
+) -> DumpFacts {
+    DumpFacts {
+        server_major: tools.major,
+        pg_dump: tools.version.clone(),
+        odoo_version: baseline.odoo_version.clone(),
+        bytes: dumped.streamed.bytes,
+        sha256: dumped.streamed.sha256,
+        read_back: job.backup.dump_readback,
+        database_bytes,
+        owner: baseline.properties.owner.clone(),
+        warnings: dumped.warnings,
+        filestore,
+    }
+}
+
+/// The dump's, with its baseline.
+pub(super) async fn publish_dump(
+    job: &Job,
+    tenant: &TenantName,
+    snapshot: &Arc<SnapshotWriter>,
+    facts: DumpFacts,
+    baseline: Baseline,
+    lsn: crate::names::Lsn,
+    time: clock::Timestamp,
+) -> Result<Manifest> {
+    let text = serde_json::to_vec_pretty(&baseline)
+        .map_err(|e| Error::new(Kind::Internal, "cannot write the baseline").because(e))?;
+    let writer = snapshot.clone();
+    on_blocking_thread(move || writer.put_sealed(BASELINE, &text)).await?;
+    let mut manifest = snapshot.manifest(time);
+    manifest.tenant = Some(tenant.clone());
+    manifest.release = job.release.clone();
+    manifest.lsn = Some(lsn);
+    manifest.plain_bytes = facts.bytes;
+    manifest.dump = Some(facts);
+    job.publish(snapshot, &manifest).await?;
+    Ok(manifest)
+}

@@ -1,0 +1,195 @@
+//! Which files of filestores the repository holds already: what following asks before it stores one.
+//! SQLite in the state directory; lost with it, files are stored once more and nothing else happens.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row, Sqlite};
+
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::{SnapshotId, TenantName};
+
+const BUSY_LIMIT: Duration = Duration::from_secs(10);
+
+const TABLES: [&str; 3] = [
+    "CREATE TABLE IF NOT EXISTS about (repository TEXT NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS home (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT",
+    // Whose: a tenant's where a backup of it holds the file, nobody's (empty) where a batch of arrivals
+    // does, which serves every tenant.
+    "CREATE TABLE IF NOT EXISTS file (shard TEXT NOT NULL, path TEXT NOT NULL, tenant TEXT NOT NULL, \
+     home INTEGER NOT NULL, PRIMARY KEY (shard, path, tenant)) STRICT, WITHOUT ROWID",
+];
+
+/// The opened catalog of what one repository holds.
+pub struct Held {
+    connection: SqliteConnection,
+    file: String,
+}
+
+impl Held {
+    /// Opens the file, made where it is not there, and emptied where it speaks of another repository.
+    ///
+    /// # Errors
+    /// `Io` where SQLite cannot open or use it.
+    pub async fn open(file: &Path, repository: &str) -> Result<Held> {
+        match Held::opened(file, repository).await {
+            Ok(held) => Ok(held),
+            // Damaged: it can be had again, and nothing depends on it.
+            Err(e) => {
+                tracing::warn!("{} is made anew: {e:?}", file.display());
+                for tail in ["", "-wal", "-shm"] {
+                    let mut name = file.as_os_str().to_owned();
+                    name.push(tail);
+                    disk::remove_file(Path::new(&name))?;
+                }
+                Held::opened(file, repository).await
+            }
+        }
+    }
+
+    async fn opened(file: &Path, repository: &str) -> Result<Held> {
+        // A page that a power cut takes costs a second copy of some files: not worth a sync each time.
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY_LIMIT)
+            .disable_statement_logging();
+        let file = file.display().to_string();
+        let connection = options.connect().await.map_err(|e| wrong(&file, e))?;
+        let mut held = Held { connection, file };
+        for table in TABLES {
+            held.execute(sqlx::query(table)).await?;
+        }
+        let known = sqlx::query("SELECT repository FROM about").fetch_optional(&mut held.connection).await;
+        let known: Option<String> = known
+            .and_then(|row| row.map(|row| row.try_get(0)).transpose())
+            .map_err(|e| wrong(&held.file, e))?;
+        if known.as_deref() != Some(repository) {
+            for all in ["DELETE FROM file", "DELETE FROM home", "DELETE FROM about"] {
+                held.execute(sqlx::query(all)).await?;
+            }
+            held.execute(sqlx::query("INSERT INTO about VALUES (?1)").bind(repository)).await?;
+        }
+        Ok(held)
+    }
+
+    /// Notes that `home` holds these files; of `tenant` only, or of whomever.
+    pub async fn add(
+        &mut self,
+        tenant: Option<&TenantName>,
+        home: &SnapshotId,
+        paths: &[&str],
+    ) -> Result<()> {
+        let list = json(paths)?;
+        let failed = |e| wrong(&self.file, e);
+        let mut all = self.connection.begin().await.map_err(failed)?;
+        sqlx::query("INSERT OR IGNORE INTO home (id) VALUES (?1)")
+            .bind(home.as_str())
+            .execute(&mut *all)
+            .await
+            .map_err(failed)?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO file SELECT substr(value, 1, instr(value, '/') - 1), value, ?2, \
+             (SELECT number FROM home WHERE id = ?3) FROM json_each(?1)",
+        )
+        .bind(list)
+        .bind(tenant.map_or("", TenantName::as_str))
+        .bind(home.as_str())
+        .execute(&mut *all)
+        .await
+        .map_err(failed)?;
+        all.commit().await.map_err(failed)
+    }
+
+    /// Forgets what only snapshots held that are not among `ids` any more.
+    pub async fn keep_only(&mut self, ids: &[SnapshotId]) -> Result<()> {
+        let list = json(&ids.iter().map(SnapshotId::as_str).collect::<Vec<_>>())?;
+        let gone = "DELETE FROM home WHERE id NOT IN (SELECT value FROM json_each(?1))";
+        self.execute(sqlx::query(gone).bind(list)).await?;
+        self.execute(sqlx::query("DELETE FROM file WHERE home NOT IN (SELECT number FROM home)")).await
+    }
+
+    /// The files of one folder (`3f`) that need not be stored, each with its tenant, or none for all.
+    pub async fn of_shard(&mut self, shard: &str) -> Result<HashSet<(String, String)>> {
+        let query = sqlx::query("SELECT tenant, path FROM file WHERE shard = ?1").bind(shard);
+        self.pairs(query).await
+    }
+
+    /// Those of `paths` that need not be stored, each with its tenant, or none for all.
+    pub async fn of(&mut self, paths: &[&str]) -> Result<HashSet<(String, String)>> {
+        let sql = "SELECT f.tenant, f.path FROM json_each(?1) AS j JOIN file AS f \
+                   ON f.shard = substr(j.value, 1, instr(j.value, '/') - 1) AND f.path = j.value";
+        let query = sqlx::query(sql).bind(json(paths)?);
+        self.pairs(query).await
+    }
+
+    async fn pairs<'q>(
+        &mut self,
+        query: sqlx::query::Query<'q, Sqlite, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<HashSet<(String, String)>> {
+        let rows = query.fetch_all(&mut self.connection).await.map_err(|e| wrong(&self.file, e))?;
+        let pair = |row: &sqlx::sqlite::SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
+        rows.iter().map(pair).collect::<std::result::Result<_, _>>().map_err(|e| wrong(&self.file, e))
+    }
+
+    async fn execute<'q>(
+        &mut self,
+        query: sqlx::query::Query<'q, Sqlite, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<()> {
+        query.execute(&mut self.connection).await.map(drop).map_err(|e| wrong(&self.file, e))
+    }
+}
+
+/// Whether such an answer says that a tenant's file is held.
+pub fn holds(held: &HashSet<(String, String)>, tenant: &TenantName, path: &str) -> bool {
+    let of = |tenant: &str| held.contains(&(tenant.to_owned(), path.to_owned()));
+    of("") || of(tenant.as_str())
+}
+
+fn json(texts: &[&str]) -> Result<String> {
+    serde_json::to_string(texts).map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))
+}
+
+fn wrong(file: &str, e: sqlx::Error) -> Error {
+    Error::new(Kind::Io, format!("cannot use {file}")).because(e).effect(
+        "what the repository holds of the filestores is not known, so nothing new is stored as it comes",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "3f/3fa0000000000000000000000000000000000000";
+    const B: &str = "3f/3fb0000000000000000000000000000000000000";
+
+    #[tokio::test]
+    async fn what_is_held_is_known_until_its_home_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("held.sqlite");
+        let (one, two) = ("shop".parse().unwrap(), "mill".parse().unwrap());
+        let backup: SnapshotId = "20261120T015812Z-filestore-4f3a9c1e".parse().unwrap();
+        let batch: SnapshotId = "20261121T015812Z-arrivals-4f3a9c1e".parse().unwrap();
+        let mut held = Held::open(&file, "r1").await.unwrap();
+        held.add(Some(&one), &backup, &[A]).await.unwrap();
+        held.add(None, &batch, &[B]).await.unwrap();
+        let all = held.of(&[A, B]).await.unwrap();
+        assert_eq!(all, held.of_shard("3f").await.unwrap());
+        assert!(holds(&all, &one, A) && !holds(&all, &two, A), "a backup is one tenant's");
+        assert!(holds(&all, &one, B) && holds(&all, &two, B), "arrivals serve all");
+        held.keep_only(&[backup]).await.unwrap();
+        let left = held.of(&[A, B]).await.unwrap();
+        assert!(holds(&left, &one, A) && !holds(&left, &one, B));
+        drop(held);
+        let mut other = Held::open(&file, "r2").await.unwrap();
+        assert!(other.of(&[A, B]).await.unwrap().is_empty(), "another repository holds nothing");
+        drop(other);
+        std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(5_000).unwrap();
+        assert!(Held::open(&file, "r2").await.unwrap().of(&[A]).await.unwrap().is_empty());
+    }
+}

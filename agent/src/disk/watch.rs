@@ -1,0 +1,199 @@
+//! What changes in directories, told by the kernel (inotify(7)).
+
+use std::ffi::OsStr;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+use tokio::sync::mpsc;
+
+use crate::error::{Error, Kind, Result};
+
+/// Some 250 events at a time.
+const BUFFER_BYTES: usize = 16 << 10;
+/// Buffers that nobody has looked at yet. Behind them the kernel's own queue fills, then overflows.
+const BUFFERS_WAITING_MAX: usize = 16;
+
+/// Says which directories are watched, from any thread.
+#[derive(Clone)]
+pub struct Adder(Arc<OwnedFd>);
+
+/// Watches directories, each by a number.
+pub struct Watcher {
+    adder: Adder,
+    /// A watch that never tells anything but that it was removed: it ends the thread.
+    end: i32,
+    events: mpsc::Receiver<Result<Vec<Event>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// How it went with one directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is watched, under this number; the same one when it is asked for again.
+    Watched(i32),
+    /// There is no such directory.
+    Gone,
+    /// The kernel watches no more of them for this user (fs.inotify.max_user_watches).
+    LimitReached,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A file was closed after writing, or came under this name.
+    File(i32, String),
+    /// A directory came.
+    DirCame(i32, String),
+    /// A directory went.
+    DirWent(i32, String),
+    /// The number is of no directory any more.
+    Unwatched(i32),
+    /// There was too much to tell: anything may have happened.
+    Overflow,
+}
+
+impl Watcher {
+    /// A watcher of nothing yet.
+    ///
+    /// # Errors
+    /// `Io` where the kernel gives none (fs.inotify.max_user_instances).
+    pub fn new() -> Result<Watcher> {
+        let failed = |e: std::io::Error| Error::new(Kind::Io, "cannot watch directories").because(e);
+        let fd = Arc::new(inotify::init(CreateFlags::CLOEXEC).map_err(|e| failed(e.into()))?);
+        let end = inotify::add_watch(&fd, "/", WatchFlags::DELETE_SELF).map_err(|e| failed(e.into()))?;
+        let (sender, events) = mpsc::channel(BUFFERS_WAITING_MAX);
+        let source = fd.clone();
+        let reader = std::thread::Builder::new().name("watch".to_owned());
+        let reader = reader.spawn(move || read_all(&source, end, &sender)).map_err(failed)?;
+        Ok(Watcher { adder: Adder(fd), end, events, reader: Some(reader) })
+    }
+
+    /// What adds directories.
+    pub fn adder(&self) -> &Adder {
+        &self.adder
+    }
+
+    /// Waits for something to happen. Cancel-safe.
+    ///
+    /// # Errors
+    /// Where the kernel tells nothing any more.
+    pub async fn events(&mut self) -> Result<Vec<Event>> {
+        let gone = || Err(Error::new(Kind::Internal, "the thread that watches directories ended"));
+        self.events.recv().await.unwrap_or_else(gone)
+    }
+}
+
+impl Adder {
+    /// Watches `dir`, not what lies below it.
+    ///
+    /// # Errors
+    /// `Denied` or `Io`, naming it.
+    pub fn add(&self, dir: &Path) -> Result<Added> {
+        let events = WatchFlags::CLOSE_WRITE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::ONLYDIR;
+        match inotify::add_watch(&self.0, dir, events) {
+            Ok(number) => Ok(Added::Watched(number)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(Added::Gone),
+            Err(Errno::NOSPC) => Ok(Added::LimitReached),
+            Err(e) => Err(Error::file("watch", dir, e.into())),
+        }
+    }
+
+    /// Watches it no longer.
+    pub fn remove(&self, number: i32) {
+        let _ = inotify::remove_watch(&self.0, number); // gone already is fine
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.events.close();
+        self.adder.remove(self.end);
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join(); // a panic of it was told
+        }
+    }
+}
+
+/// Reads until nobody listens.
+fn read_all(fd: &OwnedFd, end: i32, sender: &mpsc::Sender<Result<Vec<Event>>>) {
+    let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
+    let mut reader = inotify::Reader::new(fd, &mut buffer);
+    let mut events = Vec::new();
+    loop {
+        match reader.next().map(|event| read(&event)) {
+            Ok(Some(Event::Unwatched(number))) if number == end => return,
+            Ok(event) => events.extend(event),
+            Err(Errno::INTR) => continue,
+            Err(e) => {
+                let e = Error::new(Kind::Io, "cannot read what changed").because(std::io::Error::from(e));
+                let _ = sender.blocking_send(Err(e)); // nobody listens: fine
+                return;
+            }
+        }
+        let told = reader.is_buffer_empty() && !events.is_empty();
+        if told && sender.blocking_send(Ok(std::mem::take(&mut events))).is_err() {
+            return;
+        }
+    }
+}
+
+fn read(event: &inotify::Event<'_>) -> Option<Event> {
+    let flags = event.events();
+    if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+        return Some(Event::Overflow);
+    }
+    if flags.contains(ReadFlags::IGNORED) {
+        return Some(Event::Unwatched(event.wd()));
+    }
+    // A name that is not UTF-8 is none of Odoo's.
+    let name = OsStr::from_bytes(event.file_name()?.to_bytes()).to_str()?.to_owned();
+    let came = flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
+    match flags.contains(ReadFlags::ISDIR) {
+        true if came => Some(Event::DirCame(event.wd(), name)),
+        true => Some(Event::DirWent(event.wd(), name)),
+        false if flags.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO) => {
+            Some(Event::File(event.wd(), name))
+        }
+        false => None, // one that is still written, or went
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // files are made with bare hands
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[tokio::test]
+    async fn files_count_when_they_are_closed_and_directories_when_they_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watcher = Watcher::new().unwrap();
+        assert_eq!(watcher.adder().add(&dir.path().join("none")).unwrap(), Added::Gone);
+        let Added::Watched(number) = watcher.adder().add(dir.path()).unwrap() else { panic!("not watched") };
+        fs::write(dir.path().join("a"), "1").unwrap();
+        fs::create_dir(dir.path().join("d")).unwrap();
+        fs::rename(dir.path().join("a"), dir.path().join("b")).unwrap();
+        fs::remove_file(dir.path().join("b")).unwrap();
+        fs::remove_dir(dir.path().join("d")).unwrap();
+        fs::remove_dir(dir.path()).unwrap();
+        let file = |name: &str| Event::File(number, name.to_owned());
+        let (came, went) = (Event::DirCame(number, "d".into()), Event::DirWent(number, "d".into()));
+        let expected = [file("a"), came, file("b"), went, Event::Unwatched(number)];
+        let mut seen = Vec::new();
+        while seen.len() < expected.len() {
+            seen.extend(watcher.events().await.unwrap());
+        }
+        assert_eq!(seen, expected);
+    }
+}

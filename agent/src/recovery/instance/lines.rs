@@ -1,0 +1,91 @@
+//! What a plan says to a person.
+
+use std::fmt::{Display, Formatter, Result};
+use std::time::Duration;
+
+use crate::clock::{self, span_text};
+use crate::names::bytes_text;
+use crate::recovery::instance::plan::InstancePlan;
+
+impl InstancePlan {
+    /// From what, to where, and what is lost: as every restore from a base backup says it.
+    pub fn source_lines(&self, f: &mut Formatter<'_>) -> Result {
+        let links = self.chain.len();
+        writeln!(
+            f,
+            "  source      {}, PostgreSQL {}, {links} in its chain",
+            self.snapshot, self.server_version
+        )?;
+        writeln!(f, "              consistent at {}, {}", self.base_lsn, clock::text(self.base_point))?;
+        writeln!(f, "  target      {}", self.target)?;
+        if let Some(mark) = &self.restore_point {
+            writeln!(f, "              at {}, made at {}", mark.lsn, clock::text(mark.time))?;
+        }
+        match (self.wal_end, self.wal_stored_at, self.timeline) {
+            (Some(end), Some(at), Some(timeline)) => writeln!(
+                f,
+                "  WAL         stored without gap up to {end} on timeline {timeline}, the last of it at {}",
+                clock::text(at)
+            )?,
+            _ => writeln!(
+                f,
+                "  WAL         by a restore_command of your own: how far it goes is not known here"
+            )?,
+        }
+        if let Some(seconds) = self.loss_seconds {
+            let loss = span_text(Duration::from_secs(seconds.max(0) as u64));
+            writeln!(f, "  loss        what was done in the last {loss} is not in it")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for InstancePlan {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        writeln!(f, "restore instance {} from {}", self.instance, self.repository)?;
+        self.source_lines(f)?;
+        let size = bytes_text(self.bytes);
+        match &self.replaced {
+            None => {
+                let goes_on = if self.goes_on { "goes on in" } else { "creates" };
+                writeln!(f, "  {goes_on:<11} {} ({} files, {size})", self.data_dir.display(), self.files)?;
+            }
+            Some(replaced) => {
+                let (dir, old) = (self.data_dir.display(), replaced.old_state.display());
+                writeln!(f, "  REPLACES    {dir} ({} files, {size})", self.files)?;
+                writeln!(f, "  keeps       its state of now in {old}")?;
+                let goes_on = if self.goes_on { "goes on" } else { "begins" };
+                writeln!(
+                    f,
+                    "              ({goes_on}: the new one is made there; at the end they change places)"
+                )?;
+            }
+        }
+        for tablespace in &self.tablespaces {
+            writeln!(
+                f,
+                "  tablespace  {} in {} (was {})",
+                tablespace.name,
+                tablespace.location.display(),
+                tablespace.was
+            )?;
+        }
+        let (fetch, wal) = (bytes_text(self.fetch_bytes), bytes_text(self.wal_bytes));
+        match self.replaced {
+            None => writeln!(f, "  fetches     {fetch}, and WAL of about {wal}")?,
+            Some(_) => writeln!(
+                f,
+                "  fetches     at most {fetch}: what is the same is copied from there; and WAL of about {wal}"
+            )?,
+        }
+        let free = bytes_text(self.free_bytes);
+        let both = if self.replaced.is_some() { ", beside what is there" } else { "" };
+        writeln!(f, "  space       {size} of {free} free in {}{both}", self.data_dir.display())?;
+        writeln!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
+        write!(f, "  fetches by  {}", self.restore_command)?;
+        for warning in &self.warnings {
+            write!(f, "\n  WARNING     {warning}")?;
+        }
+        Ok(())
+    }
+}

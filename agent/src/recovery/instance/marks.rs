@@ -1,0 +1,147 @@
+//! Looking into stored WAL before anything is restored: which commits and restore points lie where.
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::archive::wal::WalName;
+use crate::archive::wal_records::{Mark, WalRecords};
+use crate::error::{Error, Result};
+use crate::names::Lsn;
+use crate::names::wal::{SegmentBytes, SegmentName, TimelineId, WalFile};
+use crate::repository::wal::WalReader;
+use crate::repository::wal::coverage::{assemble, contradiction};
+
+/// Objects that are fetched at once, each of at most 16 MiB.
+const OBJECTS_AT_ONCE: usize = 2;
+/// Where the last commits are looked for: so many segments at the end, then twice as many, up to
+/// this; one that holds none is rare.
+const TAIL_SEGMENTS_MAX: u64 = 64;
+
+/// WAL that recovery would replay: which timeline up to where, oldest first.
+pub struct Way<'a> {
+    /// Who fetches.
+    pub reader: &'a WalReader,
+    /// Timelines, each with the place where the next takes over.
+    pub path: &'a [(TimelineId, Lsn)],
+    /// Where it begins; what lies before is in the base backup.
+    pub begin: Lsn,
+    /// The byte after the last.
+    pub end: Lsn,
+    /// Size of a segment.
+    pub segment_bytes: SegmentBytes,
+}
+
+/// What the end of it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// The last transaction that ended.
+    pub last: Option<Mark>,
+    /// Of the transactions that ended there, the latest time.
+    pub latest: Option<Mark>,
+    /// Where the last record begins.
+    pub last_record: Option<Lsn>,
+    /// Whether this is all of it: what is not here is nowhere.
+    pub is_all: bool,
+}
+
+impl Way<'_> {
+    /// The end of it, as much as is needed to see a transaction; all of it where there is none.
+    ///
+    /// # Errors
+    /// Those of the store, and where it cannot be read.
+    pub async fn tail(&self) -> Result<Tail> {
+        let size = self.segment_bytes.get();
+        let mut segments = 1;
+        loop {
+            let from = Lsn((self.end.0.saturating_sub(1) / size + 1).saturating_sub(segments) * size);
+            let mut tail = Tail { is_all: from <= self.begin, ..Tail::default() };
+            tail.last_record = self
+                .each(from, |mark| {
+                    if mark.restore_point.is_none() {
+                        if tail.latest.as_ref().is_none_or(|latest| latest.time <= mark.time) {
+                            tail.latest = Some(mark.clone());
+                        }
+                        tail.last = Some(mark);
+                    }
+                })
+                .await?;
+            if tail.last.is_some() || tail.is_all || segments >= TAIL_SEGMENTS_MAX {
+                return Ok(tail);
+            }
+            segments *= 2;
+        }
+    }
+
+    /// Every restore point, in order. Reads all of it.
+    ///
+    /// # Errors
+    /// As [`Way::tail`].
+    pub async fn restore_points(&self) -> Result<Vec<Mark>> {
+        let mut found = Vec::new();
+        self.each(self.begin, |mark| {
+            if mark.restore_point.is_some() {
+                found.push(mark);
+            }
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Every mark from the segment of `from` on; where the last record begins.
+    async fn each(&self, from: Lsn, mut on_mark: impl FnMut(Mark)) -> Result<Option<Lsn>> {
+        let size = self.segment_bytes.get();
+        let first = from.max(self.begin).0 / size;
+        let objects = stream::iter(first..self.end.0.div_ceil(size))
+            .then(|number| self.objects(Lsn(number * size)))
+            .map_ok(|(begin, names)| stream::iter(names).map(move |name| Ok::<_, Error>((begin, name))))
+            .try_flatten()
+            .map_ok(|(begin, name)| async move { Ok((begin, name, self.reader.get(name).await?)) })
+            .try_buffered(OBJECTS_AT_ONCE);
+        let mut objects = std::pin::pin!(objects);
+        let mut records: Option<WalRecords> = None;
+        let mut last = None;
+        let mut in_range = |mark: Mark, begin: Lsn| {
+            if mark.lsn >= begin {
+                on_mark(mark)
+            }
+        };
+        while let Some((begin, name, content)) = objects.try_next().await? {
+            let at = Lsn(begin.0 + u64::from(name.begin));
+            let next = records.as_ref().map_or(begin, WalRecords::at);
+            let content = &content[..content.len().min(self.end.0.saturating_sub(at.0) as usize)];
+            // pieces may overlap; behind a gap it begins anew
+            let reader = match records.take() {
+                Some(reader) if (at.0..=at.0 + content.len() as u64).contains(&next.0) => reader,
+                _ if name.begin == 0 => WalRecords::new(begin, self.segment_bytes),
+                _ => continue,
+            };
+            let reader = records.insert(reader);
+            let known = (reader.at().0 - at.0) as usize;
+            reader.feed(&content[known..], &mut |mark| in_range(mark, self.begin))?;
+            last = reader.last().or(last);
+        }
+        if let Some(mut reader) = records {
+            reader.finish(&mut |mark| in_range(mark, self.begin))?;
+            last = reader.last().or(last);
+        }
+        Ok(last)
+    }
+
+    /// What is stored of the segment that begins here, from its first byte on.
+    async fn objects(&self, begin: Lsn) -> Result<(Lsn, Vec<WalName>)> {
+        let end = Lsn(begin.0 + self.segment_bytes.get());
+        let newest = self.path.iter().position(|(_, until)| *until >= end).unwrap_or(self.path.len() - 1);
+        // where the newer timeline's file is not complete, PostgreSQL takes what there is of the older
+        for (timeline, until) in self.path[..=newest].iter().rev().filter(|(_, until)| *until > begin) {
+            let file = WalFile::Segment(SegmentName::holding(*timeline, begin, self.segment_bytes));
+            let list = self.reader.repository().wal_of_file(file).await?;
+            let names: Vec<WalName> = list.objects.iter().map(|object| object.name).collect();
+            contradiction(&names)?;
+            let names = assemble(&names);
+            if !names.is_empty() {
+                tracing::info!("looking into WAL at {begin}, timeline {timeline} up to {until}");
+                return Ok((begin, names));
+            }
+        }
+        Ok((begin, Vec::new()))
+    }
+}

@@ -1,0 +1,125 @@
+//! Fetching ahead: while PostgreSQL replays a segment, a process of its own fetches those behind it, so that its
+//! next calls find them. It outlives the call that began it, ends by itself, and there is one a place.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use std::os::unix::process::CommandExt;
+
+use futures::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::fetch::{list, put_together};
+use super::fetched::Fetched;
+use crate::archive::seal::Identities;
+use crate::config::Config;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
+use crate::repository::snapshots::Trust;
+use crate::repository::wal::WalReader;
+use crate::repository::wal::coverage::{assemble, segment_bytes};
+
+/// The flag that makes `lifeboat wal fetch` fetch ahead of what it names.
+pub const FLAG: &str = "--ahead";
+/// What is fetched ahead takes at most so much of the disk, however large segments are.
+const KEPT_BYTES_MAX: u64 = 1 << 30;
+/// How long such a process may live.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Begins to fetch what comes behind `segment`, where too little of it is there, by this very command line
+/// with [`FLAG`]. That it cannot is no error: everything is fetched when it is asked for.
+pub fn begin(config: &Config, kept: &Fetched, segment: SegmentName, size: SegmentBytes) {
+    let next = behind(config, segment, size);
+    let there = next.iter().take_while(|segment| kept.holds(**segment)).count();
+    if next.is_empty() || there * 2 >= next.len() {
+        return;
+    }
+    // Somebody is at it already where the lock is taken; he looks for it again himself.
+    let begun = kept.lock().and_then(|lock| match lock {
+        None => Ok(()),
+        Some(lock) => {
+            drop(lock);
+            spawn()
+        }
+    });
+    if let Err(e) = begun {
+        tracing::info!("nothing is fetched ahead: {e:?}");
+    }
+}
+
+fn spawn() -> Result<()> {
+    let failed = |e| Error::new(Kind::Io, "cannot start a process that fetches ahead").because(e);
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.args(std::env::args_os().skip(1)).arg(FLAG);
+    // PostgreSQL waits for whoever holds its pipes, and signals the group of what it runs.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command.spawn().map(drop).map_err(failed)
+}
+
+/// The segments behind this one that are worth having.
+fn behind(config: &Config, segment: SegmentName, size: SegmentBytes) -> Vec<SegmentName> {
+    let most = (KEPT_BYTES_MAX / size.get()).clamp(1, config.wal.batch as u64) as usize;
+    let most = if config.wal.batch > 1 { most } else { 0 };
+    std::iter::successors(segment.next(size), |segment| segment.next(size)).take(most).collect()
+}
+
+/// Fetches the segments behind `name`, those that are whole; nothing where another process does.
+///
+/// # Errors
+/// Those of the store before anything is fetched; afterwards they are logged.
+pub async fn ahead(
+    config: &Config,
+    identities: Identities,
+    trust: &Trust,
+    name: &str,
+    target: &Path,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let kept = Fetched::open(config, target);
+    let Some(_lock) = kept.lock()? else { return Ok(()) };
+    let fetching = async {
+        let segment: SegmentName = name.parse()?;
+        let reader = super::fetch::reader(config, identities, trust).await?;
+        let size = segment_bytes(&list(&reader, WalFile::Segment(segment)).await?);
+        let next = behind(config, segment, size);
+        kept.retain(&next)?;
+        let missing = next.into_iter().filter(|segment| !kept.holds(*segment));
+        stream::iter(missing)
+            .for_each_concurrent(config.wal.workers, |segment| {
+                let (reader, kept) = (&reader, &kept);
+                async move {
+                    if let Err(e) = one(reader, kept, segment, size).await {
+                        tracing::info!("{segment} was not fetched ahead: {e:?}");
+                    }
+                }
+            })
+            .await;
+        Ok(())
+    };
+    tokio::select! {
+        done = tokio::time::timeout(LIMIT, fetching) => done.unwrap_or(Ok(())),
+        () = cancel.cancelled() => Ok(()),
+    }
+}
+
+async fn one(reader: &WalReader, kept: &Fetched, segment: SegmentName, size: SegmentBytes) -> Result<()> {
+    let file = WalFile::Segment(segment);
+    let staged = kept.staged(segment);
+    let mut out = disk::open_or_create(&staged)?;
+    let fetched = async {
+        let names = list(reader, file).await?;
+        if assemble(&names).last().is_none_or(|name| u64::from(name.end) != size.get()) {
+            return Ok(None); // it is not whole: whoever asks for it shall look again
+        }
+        put_together(reader, file, &names, &mut out).await.map(Some)
+    };
+    match fetched.await {
+        Ok(Some(written)) => kept.keep(segment, &staged, written.sha256),
+        done => {
+            disk::remove_file(&staged)?;
+            done.map(drop)
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Looks at the stream and at its slot from beside it, also while nothing streams; raises alarms before the
+//! slot fills the server's disk, and leaves a record for `lifeboat status`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::observed::{Observed, SLOT, STALLED};
+use crate::clock::{self, Timestamp};
+use crate::config::Config;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::Lsn;
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::replication::slot_state;
+use crate::postgres::session::Session;
+use crate::wal::room::{Level, RUNBOOK, room};
+
+/// How often it looks.
+const EVERY: Duration = Duration::from_secs(5);
+/// How long one look may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
+const RECORD_BYTES_MAX: u64 = 64 << 10;
+
+/// What the agent of this host saw last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When it looked.
+    pub at: Timestamp,
+    /// Up to where WAL is stored; none where that agent has stored nothing yet.
+    pub stored: Option<Lsn>,
+    /// When that was.
+    pub stored_at: Option<Timestamp>,
+    /// What a person must look at, in sentences.
+    pub problems: Vec<String>,
+}
+
+impl Record {
+    /// The record of this host; none where no agent has streamed here.
+    pub fn read(config: &Config) -> Result<Option<Record>> {
+        let file = file(config);
+        if disk::metadata(&file)?.is_none() {
+            return Ok(None);
+        }
+        let text = disk::read_text(&file, RECORD_BYTES_MAX)?;
+        serde_json::from_str(&text).map(Some).map_err(|e| {
+            Error::new(Kind::Io, format!("{} cannot be read", file.display()))
+                .because(e)
+                .next("remove it: the agent writes it anew")
+        })
+    }
+
+    /// Everything that a person must look at: what it says, and that it is old.
+    pub fn problems(&self, config: &Config, now: Timestamp) -> Vec<String> {
+        let quiet = Duration::try_from(now.duration_since(self.at)).unwrap_or_default();
+        if quiet <= config.wal.stall_max + EVERY {
+            return self.problems.clone();
+        }
+        let text = format!(
+            "nothing was heard of lifeboat agent on this host since {}: WAL is not streamed",
+            clock::text(self.at)
+        );
+        vec![text]
+    }
+}
+
+fn file(config: &Config) -> PathBuf {
+    crate::wal::state_dir(config).join("stream.json")
+}
+
+/// Looks until `cancel` is.
+pub async fn watch(config: &Config, observed: &Observed, cancel: &CancellationToken) {
+    let mut watch =
+        Watch { config, observed, session: None, slot: Level::Fine, stalled: Level::Fine, slot_text: None };
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = clock::sleep(EVERY) => {}
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = watch.look() => {}
+        }
+    }
+}
+
+struct Watch<'a> {
+    config: &'a Config,
+    observed: &'a Observed,
+    session: Option<Session>,
+    slot: Level,
+    stalled: Level,
+    /// What is wrong with the slot, as of the last time that it could be looked at.
+    slot_text: Option<String>,
+}
+
+impl Watch<'_> {
+    async fn look(&mut self) {
+        let looked = tokio::time::timeout(LOOK_LIMIT, self.look_at_slot()).await;
+        if let Ok(Err(e)) | Err(e) = looked.map_err(|_| Error::new(Kind::Postgres, "no answer in time")) {
+            self.session = None;
+            tracing::debug!("the slot cannot be looked at: {e:?}");
+        }
+        let stalled = self.observed.stalled(self.config.wal.stall_max);
+        self.tell_stalled(stalled.as_deref());
+        let problems = stalled.into_iter().chain(self.slot_text.clone()).collect();
+        let stored = self.observed.last_stored();
+        let record = Record {
+            at: clock::now(),
+            stored: stored.map(|(lsn, _)| lsn),
+            stored_at: stored.map(|(_, at)| at),
+            problems,
+        };
+        if let Err(e) = write(self.config, &record) {
+            tracing::warn!("lifeboat status will not know how the stream is: {e:?}");
+        }
+    }
+
+    async fn look_at_slot(&mut self) -> Result<()> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            none => none.insert(Session::maintenance(&PostgresOptions::from(&self.config.postgres)).await?),
+        };
+        let name = &self.config.wal.slot;
+        let Some(slot) = slot_state(session, name).await? else { return Ok(()) };
+        let room = room(session, &slot, self.config.wal.slot_warn_percent).await?;
+        self.observed.slot(&slot, &room);
+        let text = room.text(name);
+        match (room.level, room.level.cmp(&self.slot)) {
+            (Level::Warning, std::cmp::Ordering::Greater) => tracing::warn!("{text}; see {RUNBOOK}"),
+            (_, std::cmp::Ordering::Greater) => tracing::error!("{text}; see {RUNBOOK}"),
+            (Level::Fine, std::cmp::Ordering::Less) => tracing::warn!("over: {text}"),
+            (_, std::cmp::Ordering::Less) => tracing::warn!("better, and not over: {text}"),
+            _ => {}
+        }
+        self.slot = room.level;
+        self.slot_text = (room.level > Level::Fine).then_some(text);
+        self.observed.alarm(SLOT, room.level);
+        Ok(())
+    }
+
+    fn tell_stalled(&mut self, why: Option<&str>) {
+        let level = if why.is_some() { Level::Critical } else { Level::Fine };
+        match why {
+            Some(why) if self.stalled == Level::Fine => {
+                tracing::error!("{why}; WAL waits in the slot; see {RUNBOOK}")
+            }
+            None if self.stalled > Level::Fine => tracing::warn!("over: WAL is stored again"),
+            _ => {}
+        }
+        self.stalled = level;
+        self.observed.alarm(STALLED, level);
+    }
+}
+
+fn write(config: &Config, record: &Record) -> Result<()> {
+    let text = serde_json::to_vec_pretty(record)
+        .map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))?;
+    disk::create_private_dir(&crate::wal::state_dir(config))?;
+    disk::replace_durable(&file(config), &text)
+}

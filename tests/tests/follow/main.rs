@@ -1,0 +1,9 @@
+//! Following: while the agent runs, every new file of a filestore is in the repository within seconds.
+#![allow(clippy::unwrap_used)] // a failing test panics
+
+mod faults;
+mod load;
+mod stored;
+mod times;
+mod watch;
+mod world;

@@ -1,0 +1,10 @@
+//! `lifeboat restore --instance-to`: what a whole instance can be brought back to, onto what, and
+//! what is refused.
+#![allow(clippy::unwrap_used)] // a failing test panics
+
+mod archiving;
+#[path = "../base/copy.rs"]
+mod copy;
+mod delta;
+mod targets;
+mod timelines;
