@@ -13,8 +13,8 @@ use super::server::{Server, finish, init};
 /// Room on each page for a changed row, as databases with updates have it: so a changed row is a
 /// changed page, and not two and an index's.
 const FILL: &str = "90";
-/// One page in so many is changed.
-const CHANGED_OF: u64 = 100;
+/// One of so many pages of the large table is changed: a hundredth of all pages, with those behind it.
+const CHANGED_OF: u64 = 80;
 
 /// Makes the cluster unless the last run left it; its data directory.
 pub fn make(kind: Kind, options: &Options) -> PathBuf {
@@ -34,7 +34,13 @@ pub fn make(kind: Kind, options: &Options) -> PathBuf {
     init(&dir);
     let server = Server::start(
         &dir,
-        &[("fsync", "off"), ("full_page_writes", "off"), ("wal_level", "minimal"), ("max_wal_senders", "0"), ("wal_keep_size", "0")],
+        &[
+            ("fsync", "off"),
+            ("full_page_writes", "off"),
+            ("wal_level", "minimal"),
+            ("max_wal_senders", "0"),
+            ("wal_keep_size", "0"),
+        ],
     );
     match kind {
         Kind::Pgbench => pgbench(&server, options.scale),

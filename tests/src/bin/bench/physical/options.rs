@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 /// Shown with `--help` and with every mistake.
-pub const USAGE: &str = "usage: tests/bench base [--cluster pgbench|tenants] [--rounds N] [--quick] [--no-peer] [--no-stages]
+pub const USAGE: &str =
+    "usage: tests/bench base [--cluster pgbench|tenants] [--rounds N] [--quick] [--no-peer] [--no-stages]
                         [--scale N] [--tenants N] [--pgbackrest PROGRAM] [--work DIR] [--keep]
        tests/bench wal  [archive] [stream] [sync] [--rounds N] [--quick] [--no-peer] [--segments N]
                         [--pgbackrest PROGRAM] [--work DIR] [--keep]

@@ -64,11 +64,8 @@ impl Phase {
             return row(out, self.name, "lifeboat", &self.ours, "| |");
         };
         let of_cpu = self.ratio(|cost| cost.cpu).unwrap_or(f64::NAN);
-        let mut told = format!(
-            "{ratio:.2} | {of_cpu:.2} | at most {}: {}",
-            self.target,
-            verdict(ratio <= self.target)
-        );
+        let mut told =
+            format!("{ratio:.2} | {of_cpu:.2} | at most {}: {}", self.target, verdict(ratio <= self.target));
         if self.no_more {
             let stored = |of: &[(Cost, u64)]| median(of.iter().map(|(_, stored)| *stored as f64));
             let met = verdict(stored(&self.ours) <= stored(&self.theirs));
@@ -115,7 +112,8 @@ impl Report {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         let wall = median(full.ours.iter().map(|(cost, _)| cost.wall));
         let cpu = median(full.ours.iter().map(|(cost, _)| cost.cpu));
-        let sum = stages.read + stages.sha256 + stages.zstd + stages.age + stages.stored_sha256 + stages.write;
+        let sum =
+            stages.read + stages.sha256 + stages.zstd + stages.age + stages.stored_sha256 + stages.write;
         self.notes.push(format!(
             "Stages alone, CPU s: read {:.2}, SHA-256 {:.2}, zstd {:.2} ({:.0} MB/s), age {:.2}, SHA-256 as stored {:.2}, write {:.2}. \
              Compression alone on {cpus} CPUs: {:.2} s, {:.0} % of the full backup's wall time; all stages {:.2} CPU s, {:.0} % of its CPU time",

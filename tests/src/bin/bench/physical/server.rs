@@ -121,12 +121,17 @@ impl Server {
 
     /// Waits until it takes connections.
     pub fn wait(&mut self) {
+        self.wait_for(&["ready", "standby"]);
+    }
+
+    /// Waits until `postmaster.pid` tells one of these states.
+    pub fn wait_for(&mut self, states: &[&str]) {
         let deadline = Instant::now() + START_LIMIT;
         let file = self.data_dir.join("postmaster.pid");
         loop {
             let text = fs::read_to_string(&file).unwrap_or_default();
             let ours = text.lines().next() == Some(self.child.id().to_string().as_str());
-            if ours && text.lines().nth(7).is_some_and(|state| ["ready", "standby"].contains(&state.trim())) {
+            if ours && text.lines().nth(7).is_some_and(|state| states.contains(&state.trim())) {
                 return;
             }
             let ended = self.child.try_wait().unwrap();
@@ -187,7 +192,8 @@ impl Server {
 
     /// The databases that hold something.
     pub fn databases(&self) -> Vec<String> {
-        let sql = "select datname from pg_database where not datistemplate and datname <> 'postgres' order by 1";
+        let sql =
+            "select datname from pg_database where not datistemplate and datname <> 'postgres' order by 1";
         self.psql("postgres", sql).lines().map(str::to_owned).collect()
     }
 

@@ -75,7 +75,11 @@ pub fn stream(options: &Options) -> String {
             drop_slot(&server, "lifeboat");
             let pieces = pieces(&s3.object(&ours.prefix()));
             let (share, longest) = stored_within(&samples, &pieces);
-            eprintln!("  with the agent: {:.0} tps, {:.2} % stored within {WITHIN} s, the last after {longest:.2} s", load.tps, share * 100.0);
+            eprintln!(
+                "  with the agent: {:.0} tps, {:.2} % stored within {WITHIN} s, the last after {longest:.2} s",
+                load.tps,
+                share * 100.0
+            );
             with.push(load);
             shares.push(share);
             worst.push(longest);
@@ -120,7 +124,9 @@ pub fn synchronous(options: &Options) -> String {
     };
     server.settle();
     row("none", load(&server, options.load_seconds / 2));
-    for (name, store) in [("lifeboat agent, local directory", None), ("lifeboat agent, local S3 server", Some(&s3))] {
+    for (name, store) in
+        [("lifeboat agent, local directory", None), ("lifeboat agent, local S3 server", Some(&s3))]
+    {
         ours.begin_in(&server, store);
         let running = Agent::start_with(&ours, &server, &[("LIFEBOAT_WAL_PIECE_INTERVAL", "0s")]);
         server.settle();
@@ -132,7 +138,9 @@ pub fn synchronous(options: &Options) -> String {
     let _ = fs::remove_dir_all(&dir);
     make_own_dir(&dir);
     let mut receive = as_server_user(&server.bin("pg_receivewal"));
-    receive.args(["-h", &server.host(), "-p", &server.port.to_string(), "-U", "postgres", "--synchronous", "-D"]).arg(&dir);
+    receive
+        .args(["-h", &server.host(), "-p", &server.port.to_string(), "-U", "postgres", "--synchronous", "-D"])
+        .arg(&dir);
     receive.arg("--no-loop").env("PGAPPNAME", "receiver");
     let running = Agent(receive.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     wait_until_streaming(&server, "receiver");
@@ -224,7 +232,8 @@ fn stored_within(samples: &[Sample], pieces: &[Piece]) -> (f64, f64) {
         let (from, to) = (&two[0], &two[1]);
         let commits = to.commits - from.commits;
         let stored = stored_at(pieces, from.lsn, to.lsn);
-        let took = stored.map_or(f64::INFINITY, |at| at.duration_since(from.at).map_or(0.0, |d| d.as_secs_f64()));
+        let took =
+            stored.map_or(f64::INFINITY, |at| at.duration_since(from.at).map_or(0.0, |d| d.as_secs_f64()));
         longest = longest.max(took);
         all += commits;
         soon += if took <= WITHIN { commits } else { 0.0 };
@@ -280,7 +289,9 @@ impl Drop for Agent {
 }
 
 fn wait_until_streaming(server: &Server, name: &str) {
-    let sql = format!("select count(*) from pg_stat_replication where application_name = '{name}' and state = 'streaming'");
+    let sql = format!(
+        "select count(*) from pg_stat_replication where application_name = '{name}' and state = 'streaming'"
+    );
     let deadline = Instant::now() + LIMIT;
     while server.psql("postgres", &sql) != "1" {
         assert!(Instant::now() < deadline, "{name} does not stream:\n{}", server.log());
@@ -289,9 +300,14 @@ fn wait_until_streaming(server: &Server, name: &str) {
 }
 
 fn drop_slot(server: &Server, slot: &str) {
-    let sql = format!("select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = '{slot}' and not active");
+    let sql = format!(
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = '{slot}' and not active"
+    );
     let deadline = Instant::now() + LIMIT;
-    while server.psql("postgres", &format!("select count(*) from pg_replication_slots where slot_name = '{slot}'")) != "0" {
+    while server
+        .psql("postgres", &format!("select count(*) from pg_replication_slots where slot_name = '{slot}'"))
+        != "0"
+    {
         assert!(Instant::now() < deadline, "the slot {slot} stays in use");
         server.psql("postgres", &sql);
         std::thread::sleep(Duration::from_millis(50));

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::archiver;
 use super::programs::{Contender, Lifeboat};
 use super::report::verdict;
 use super::server::{Server, finish};
-use super::archiver;
 use crate::measured::cost;
 
 /// What may be fetched beside the tenant's own bytes.
@@ -17,7 +17,10 @@ const BESIDE_MAX: u64 = 50 << 20;
 pub fn measure(ours: &Lifeboat, server: &Server, work: &Path) -> String {
     let tenant = server.databases().into_iter().next_back().unwrap();
     server.psql(&tenant, "create table marked as select now() as at");
-    let at = server.psql("postgres", "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
+    let at = server.psql(
+        "postgres",
+        "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    );
     server.psql(&tenant, "drop table marked");
     let last = server.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
     server.settle();
@@ -26,7 +29,9 @@ pub fn measure(ours: &Lifeboat, server: &Server, work: &Path) -> String {
     let data = work.join("lifeboat/restored-odoo");
     super::server::make_own_dir(&data);
     let mut command = ours.command(&["restore", "--tenant", &tenant, "--to-time", &at, "--as", &copy]);
-    command.args(["--yes", "--json", "--no-neutralize", "--identity", &ours.identity(), "--data-dir"]).arg(&data);
+    command
+        .args(["--yes", "--json", "--no-neutralize", "--identity", &ours.identity(), "--data-dir"])
+        .arg(&data);
     let cost = cost(&command, ours.dir());
     let told: Value = serde_json::from_str(&cost.stdout).unwrap();
     let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("no number in {told}"));

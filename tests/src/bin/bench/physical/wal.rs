@@ -90,7 +90,10 @@ fn load(server: &Server, segments: u64) -> String {
 }
 
 fn digest(server: &Server) -> String {
-    server.psql("bench", "select count(*), sum(abalance), (select count(*) from pgbench_history) from pgbench_accounts")
+    server.psql(
+        "bench",
+        "select count(*), sum(abalance), (select count(*) from pgbench_history) from pgbench_accounts",
+    )
 }
 
 /// Takes what was pushed out of a repository.
@@ -121,12 +124,12 @@ fn recover(contender: &dyn Contender, data: &Path, work: &Path) -> (Cost, String
         ("restore_command", fetch.as_str()),
         ("recovery_target", ""),
         ("recovery_target_timeline", "latest"),
-        ("hot_standby", "off"),
+        ("hot_standby", "off"), // so it is ready when recovery has ended, and not before
     ];
     let begun = Instant::now();
     let before = children_cpu();
     let mut server = Server::launch(&to, &settings);
-    server.wait_until_writable();
+    server.wait_for(&["ready"]);
     let wall = begun.elapsed().as_secs_f64();
     let found = digest(&server);
     let log = server.log();
