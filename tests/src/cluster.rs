@@ -36,6 +36,8 @@ pub struct Options {
     pub password: Option<String>,
     /// Keep fsync on: for tests about durability and for honest benchmarks.
     pub durable: bool,
+    /// Size of WAL segments in MiB, where it is not the usual one.
+    pub segment_mebibytes: Option<u32>,
     /// Lines for postgresql.conf, over the defaults.
     pub settings: Vec<(String, String)>,
 }
@@ -98,6 +100,9 @@ impl Cluster {
         initdb
             .args(["-k", "-E", "UTF8", "--no-locale", "--no-sync", "-U", SUPERUSER, "-D"])
             .arg(self.data_dir());
+        if let Some(size) = options.segment_mebibytes {
+            initdb.arg(format!("--wal-segsize={size}"));
+        }
         let secret = self.dir.path().join("pw");
         match &options.password {
             Some(password) => {

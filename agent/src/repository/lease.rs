@@ -1,6 +1,8 @@
 //! The lease: one writer an instance. A file lock in a local repository; elsewhere the one
 //! object that is ever replaced, with If-Match, renewed while the holder lives.
 
+use std::io::Write;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -90,8 +92,8 @@ impl Lease {
             if let Some(dir) = path.parent() {
                 disk::create_private_dir(dir)?;
             }
-            let lock = disk::try_lock(&path)?
-                .ok_or_else(|| busy(repository, "another process on this repository"))?;
+            let lock = disk::try_lock(&path)?.ok_or_else(|| busy(repository, &local_holder(&path)))?;
+            tell_local_holder(&path)?;
             return Ok(Lease { held: Held::File { _lock: lock }, watch });
         }
         let mut version = None;
@@ -149,6 +151,20 @@ impl Lease {
             tracing::warn!("the lease {} was not given back: {e:?}", object.key);
         }
     }
+}
+
+/// Writes into the lock file who holds it, for people: the lock itself is what counts.
+fn tell_local_holder(path: &Path) -> Result<()> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let who = format!("{host} (process {})\n", std::process::id());
+    let mut file = disk::open_or_create(path)?;
+    let written = file.set_len(0).and_then(|()| file.write_all(who.as_bytes()));
+    written.map_err(|e| Error::file("write", path, e))
+}
+
+fn local_holder(path: &Path) -> String {
+    let who = disk::read_text(path, LEASE_BYTES_MAX).unwrap_or_default();
+    if who.trim().is_empty() { "another process".to_owned() } else { who.trim().to_owned() }
 }
 
 impl Content {

@@ -107,7 +107,7 @@ pub struct Advice {
 
 /// `disk_bytes` is what WAL may take on its disk.
 fn advice(slot: &SlotName, disk_bytes: Option<u64>) -> Advice {
-    let next = match disk_bytes.map(|bytes| bytes / 2 >> 30) {
+    let next = match disk_bytes.map(|bytes| (bytes / 2) >> 30) {
         Some(gib @ 1..) => {
             format!("ALTER SYSTEM SET max_slot_wal_keep_size = '{gib}GB' (half of what is free there)")
         }

@@ -89,10 +89,35 @@ fn a_run_that_fails_is_tried_again_as_often_as_was_said() {
 }
 
 #[test]
+fn a_second_agent_on_the_same_port_says_which_key_to_change() {
+    let cluster = Cluster::start_default();
+    let first = Site::local(&cluster);
+    let address = every_minute(&first, "");
+    let agent = first.run(&["agent"]).limit(Duration::from_secs(120)).spawn();
+    let begun = Instant::now();
+    while get(&address, "/healthz").is_none() {
+        assert!(begun.elapsed() < FIRST_RUN, "{}", agent.stderr_so_far());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let mut second = Site::local(&cluster);
+    second.set("LIFEBOAT_AGENT_LISTEN", &address);
+    second
+        .run(&["agent"])
+        .run()
+        .exits(4)
+        .says("cannot listen on")
+        .says(&address)
+        .says("set agent.listen to a free address");
+    agent.signal(Signal::TERM);
+    agent.finish().exits(0);
+}
+
+#[test]
 fn without_a_line_it_says_what_to_write() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
     site.edit("[wal]", "[wal]\nstream = false");
+    site.edit("[agent]", "[agent]\nfollow_filestore = false");
     site.run(&["agent"]).run().exits(4).says("[schedule] has no line").says("schedule.backup");
     site.edit("[schedule]", "[schedule]\nbackup = \"61 * * * *\"");
     site.run(&["agent"]).run().exits(4).says("schedule.backup").says("crontab line");

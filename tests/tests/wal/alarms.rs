@@ -10,7 +10,8 @@ use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Options, S3};
 use rustix::process::Signal;
 
-use crate::recovered::wait_for;
+use crate::archive::{archive_by, archived, archiving_cluster};
+use crate::recovered::{hand_over, shell_command, wait_for};
 use crate::streaming::{agent, program, set, stored, streaming_cluster, streams};
 
 /// A position as metrics tell it.
@@ -172,4 +173,36 @@ fn after_a_lost_slot_the_advice_makes_the_window_whole_again() {
     let restore = site.run(&["restore", "--yes", "--dry-run", "--instance-to"]).arg(&dir);
     let plan = restore.limit(Duration::from_secs(60)).run().ok();
     assert!(!plan.stdout.contains("lacks"), "{plan}");
+}
+
+#[test]
+fn a_site_with_archive_command_alone_is_told_how_that_goes() {
+    let cluster = archiving_cluster();
+    let site = Site::local(&cluster);
+    hand_over(&site.path(""));
+    archive_by(&cluster, &shell_command(&site, "push %p"));
+    archived(&cluster);
+    let status = site.run(&["wal", "status"]).run().ok();
+    assert!(status.stdout.contains("warning: WAL comes by archive_command alone"), "{status}");
+    assert!(status.stdout.contains("last archived 0000000100000000000000"), "{status}");
+    let quiet = site.run(&["wal", "status"]).env("LIFEBOAT_WAL_STREAM", "false").run().ok();
+    assert!(!quiet.stdout.contains("warning"), "{quiet}");
+    let problem = |words: &str| {
+        wait_for(words, || {
+            // The archiver reads its configuration a little later.
+            cluster
+                .psql("postgres", "select pg_logical_emit_message(true, 'x', 'x'); select pg_switch_wal()");
+            let status = site.run(&["wal", "status"]).run();
+            let told =
+                status.stdout.lines().any(|line| line.starts_with("problem: ") && line.contains(words));
+            assert_eq!(status.code, Some(if told { 3 } else { 0 }), "{status}");
+            told
+        });
+    };
+    // It goes somewhere else.
+    archive_by(&cluster, "true");
+    problem("which is not in this repository");
+    // Nowhere.
+    archive_by(&cluster, "false");
+    problem("archive_command fails");
 }

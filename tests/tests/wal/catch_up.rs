@@ -18,6 +18,8 @@ use crate::streaming::{agent, program, stored, streaming_cluster, streams};
 
 /// Segments of the backlog; `TEST_CATCH_UP` sets another number, to measure.
 const SEGMENTS: u64 = 10;
+/// How long catching up may take.
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(280);
 /// What the agent may take, all of it.
 const MEMORY_BYTES_MAX: u64 = 256 << 20;
 
@@ -50,8 +52,12 @@ fn left_behind(site: &Site, cluster: &Cluster, segments: u64) {
 fn caught_up(site: &Site, cluster: &Cluster) -> (Running, Duration) {
     let begun = Instant::now();
     let running = agent(site);
-    wait_for("the agent streams", || streams(cluster));
-    stored(cluster);
+    let lsn = cluster.psql("postgres", "select pg_current_wal_insert_lsn()");
+    let sql = format!("select coalesce(bool_or(flush_lsn >= '{lsn}'), false) from pg_stat_replication");
+    while cluster.psql("postgres", &sql) != "t" {
+        assert!(begun.elapsed() < CATCH_UP_LIMIT, "{}", running.stderr_so_far());
+        std::thread::sleep(Duration::from_millis(50));
+    }
     (running, begun.elapsed())
 }
 

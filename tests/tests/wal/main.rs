@@ -11,4 +11,5 @@ mod commands;
 mod kills;
 mod login;
 mod recovered;
+mod segment_sizes;
 mod streaming;

@@ -49,6 +49,10 @@ pub fn stored(cluster: &Cluster) {
     wait_for(&format!("{lsn} is stored"), || cluster.psql("postgres", &sql) == "t");
 }
 
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 fn copied(from: &Path, name: &str) -> std::path::PathBuf {
     let to = from.with_file_name(name);
     assert!(std::process::Command::new("cp").arg("-a").arg(from).arg(&to).status().unwrap().success());
@@ -152,7 +156,11 @@ fn another_cluster_another_agent_and_a_lost_slot_are_told() {
     agent(&site).finish().exits(15).says("on this host");
     let elsewhere = site.path("elsewhere");
     let second = program(&site).env("LIFEBOAT_STATE_DIR", elsewhere.to_str().unwrap());
-    second.run().exits(15).says("is held by");
+    second
+        .run()
+        .exits(15)
+        .says(&format!("is held by {}", host_name()))
+        .says(&format!("(process {})", running.pid()));
     running.signal(Signal::TERM);
     running.finish().ok();
     assert_eq!(

@@ -128,12 +128,12 @@ impl ClusterWalk<'_> {
         let mut names = Vec::new();
         for entry in disk::read_dir(dir)?.unwrap_or_default() {
             let name = entry.file_name();
-            let Some(meta) = disk::metadata(&entry.path())? else { continue };
+            let Ok(kind) = entry.file_type() else { continue }; // it is gone
             // Links lead to tablespaces, and from the top to directories that a person put elsewhere.
-            let link = meta.is_symlink()
+            let link = kind.is_symlink()
                 && (place == Place::Tablespaces || place == Place::Top)
                 && disk::is_dir(&entry.path());
-            let slash = if meta.is_dir() || link { "/" } else { "" };
+            let slash = if kind.is_dir() || link { "/" } else { "" };
             names.push((escape(name.as_bytes()) + slash, name));
         }
         names.sort();

@@ -16,7 +16,7 @@ use crate::recovery::filestore::{self, Staging};
 use crate::recovery::instance;
 use crate::recovery::instance::narrow::Only;
 use crate::recovery::instance::start::Started;
-use crate::recovery::plan::check_roles;
+use crate::recovery::server::check_roles;
 use crate::recovery::tenant::files::Found;
 use crate::recovery::tenant::plan::{Prepared, TenantPlan};
 use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};

@@ -286,13 +286,13 @@ mod tests {
         let observed = Observed::default();
         observed.begins_at(Lsn(100));
         observed.server_at(Lsn(160));
-        std::thread::sleep(Duration::from_millis(5));
+        clock::sleep_blocking(Duration::from_millis(5));
         observed.disconnected(Some(&Error::new(Kind::Denied, "refused")));
         let told = observed.stalled(Duration::from_millis(1)).unwrap();
         assert!(told.contains("behind 0/64") && told.ends_with("refused"), "{told}");
         assert_eq!(observed.stalled(Duration::from_secs(60)), None);
         observed.stored(Lsn(160));
-        std::thread::sleep(Duration::from_millis(5));
+        clock::sleep_blocking(Duration::from_millis(5));
         observed.server_at(Lsn(160));
         assert_eq!(observed.stalled(Duration::from_millis(4)), None, "nothing is left");
     }
