@@ -43,9 +43,7 @@ impl Pushed {
         disk::create_private_dir(&self.dir)?;
         let path = self.file(source);
         let digest = digest(source.content.as_ref())?;
-        disk::open_or_create(&path)?
-            .write_all(digest.as_bytes())
-            .map_err(|e| Error::file("write", &path, e))
+        disk::open_or_create(&path)?.write_all(digest.as_bytes()).map_err(|e| Error::file("write", &path, e))
     }
 
     fn file(&self, source: &Source) -> PathBuf {
