@@ -47,8 +47,8 @@ pub struct Args {
     /// This dump, or this base backup [default: the newest that serves]
     #[arg(long, value_name = "ID", conflicts_with = "release")]
     snapshot: Option<SnapshotId>,
-    /// The newest dump that is tied to this release
-    #[arg(long, value_name = "ID", conflicts_with = "instance_to")]
+    /// The newest dump that is tied to this release; the newest such base backup, as it was, with --instance-to
+    #[arg(long, value_name = "ID")]
     release: Option<ReleaseId>,
     /// The new database's name [default: the tenant's and the time of its state]
     #[arg(long = "as", value_name = "NAME", conflicts_with = "instance_to")]
@@ -89,7 +89,14 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let trust = args.trust.trust(&config)?;
     let Some(tenant) = args.tenant else {
         let (yes, dry_run) = (args.yes, args.dry_run);
-        let common = Common { snapshot: args.snapshot, identity: args.identity, trust, yes, dry_run };
+        let common = Common {
+            snapshot: args.snapshot,
+            release: args.release,
+            identity: args.identity,
+            trust,
+            yes,
+            dry_run,
+        };
         return restore_instance::run(args.instance, common, &config, app).await;
     };
     let identities = identity::identities(&args.identity, &config)?;

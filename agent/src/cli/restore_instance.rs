@@ -12,7 +12,7 @@ use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::TimelineId;
-use crate::names::{Lsn, SnapshotId, bytes_text};
+use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text};
 use crate::recovery::instance::Request;
 use crate::recovery::instance::apply::{Restored, apply};
 use crate::recovery::instance::plan::prepare;
@@ -99,6 +99,8 @@ enum WantedAction {
 pub struct Common {
     /// This base backup only.
     pub snapshot: Option<SnapshotId>,
+    /// Base backups of this release only.
+    pub release: Option<ReleaseId>,
     /// Files of identities.
     pub identity: Vec<PathBuf>,
     /// Whose manifests are believed.
@@ -125,7 +127,9 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
             "--start with --target-action shutdown would have nothing to wait for",
         ));
     }
-    let target = args.target().unwrap_or(Target::Latest);
+    // A release is a state, not a time since: without more, as it was.
+    let otherwise = if common.release.is_some() { Target::Immediate } else { Target::Latest };
+    let target = args.target().unwrap_or(otherwise);
     let request = Request {
         data_dir,
         delta: args.delta,
@@ -134,6 +138,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         only: None,
         timeline: args.timeline,
         snapshot: common.snapshot,
+        release: common.release,
         tablespaces: args.tablespace_map.iter().map(|text| mapping(text)).collect::<Result<_>>()?,
         restore_command: args.restore_command,
         keep_archiving: args.keep_archiving,

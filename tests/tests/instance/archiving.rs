@@ -63,8 +63,18 @@ impl Archiving {
     }
 
     pub fn base(&self) -> Value {
+        self.base_with(&[])
+    }
+
+    /// Tied to a release.
+    pub fn base_of(&self, release: &str) -> Value {
+        self.base_with(&["--release", release])
+    }
+
+    fn base_with(&self, args: &[&str]) -> Value {
         let program = as_server(&bin_dir().join("lifeboat")).cwd(self.site.path("")).limit(LIMIT);
-        program.args(["backup", "--kind", "base", "--json"]).run().ok().json()["manifest"].clone()
+        let program = program.args(["backup", "--kind", "base", "--json"]).args(args.to_vec());
+        program.run().ok().json()["manifest"].clone()
     }
 
     /// Ends the segment and waits until all of it is stored.

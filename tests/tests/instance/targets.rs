@@ -117,3 +117,21 @@ fn nothing_at_all_behind_the_base_backup_is_the_base_backup() {
     assert!(late.stderr.contains("--to immediate") || late.stderr.contains("--to-time"), "{late}");
     restored_is(&archiving, &["--to-restore-point", "so that there is WAL"], &before.ledger);
 }
+
+#[test]
+fn a_release_is_the_base_backup_that_was_made_for_it() {
+    let archiving = Archiving::start(None);
+    archiving.base_of("7");
+    let before = archiving.step();
+    let of_8 = archiving.base_of("8");
+    let after = archiving.step();
+    archiving.base();
+    archiving.archive();
+    let copied = Copied::new();
+    let unknown = archiving.restore_to(copied.data_dir(), &["--release", "9"]).run();
+    assert!(unknown.code != Some(0) && unknown.stderr.contains("is tied to release 9"), "{unknown}");
+    let (copied, report) = archiving.started(&["--release", "8"]);
+    assert_eq!(report["restored"]["plan"]["snapshot"], of_8["id"]);
+    assert_eq!(copied.psql("shop", DIGEST), before.ledger, "as it was, and nothing since");
+    restored_is(&archiving, &["--release", "7", "--to", "latest"], &after.ledger);
+}

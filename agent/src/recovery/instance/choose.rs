@@ -58,7 +58,7 @@ impl Look {
 pub async fn choose(repository: &Repository, origin: &Origin, request: &Request) -> Result<Chosen> {
     let mut warnings = Vec::new();
     let bases = bases(repository, origin, request, &mut warnings).await?;
-    let Some(newest) = bases.last() else { return Err(no_base(repository, &warnings)) };
+    let Some(newest) = bases.last() else { return Err(no_base(repository, request, &warnings)) };
     if request.restore_command.is_some() {
         return by_own_command(request, &bases, warnings);
     }
@@ -171,12 +171,20 @@ fn by_own_command(request: &Request, bases: &[Manifest], mut warnings: Vec<Strin
     Ok(Chosen { base, reach: None, target, restore_point: None, warnings })
 }
 
-fn no_base(repository: &Repository, warnings: &[String]) -> Error {
-    let error = Error::new(
-        Kind::NotFound,
-        format!("no base backup in {} for instance {}", repository.store().url(), repository.instance()),
-    )
-    .next("lifeboat backup --kind base makes one; lifeboat restore --tenant NAME restores from a dump");
+fn no_base(repository: &Repository, request: &Request, warnings: &[String]) -> Error {
+    let place = format!("in {} for instance {}", repository.store().url(), repository.instance());
+    let error = match &request.release {
+        Some(release) => Error::new(
+            Kind::NotFound,
+            format!("no base backup {place} is tied to release {release}"),
+        )
+        .next(
+            "lifeboat list --kind base names releases; a dump's: lifeboat restore --tenant NAME --release ID",
+        ),
+        None => Error::new(Kind::NotFound, format!("no base backup {place}")).next(
+            "lifeboat backup --kind base makes one; lifeboat restore --tenant NAME restores from a dump",
+        ),
+    };
     match warnings.is_empty() {
         true => error,
         false => error.because(warnings.join("; ")),

@@ -30,8 +30,8 @@ use serde::{Deserialize, Serialize};
 use crate::archive::seal::Identities;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::SnapshotId;
 use crate::names::wal::TimelineId;
+use crate::names::{ReleaseId, SnapshotId};
 use crate::recovery::instance::narrow::Only;
 use crate::recovery::instance::target::{Action, Target};
 use crate::repository::snapshots::Trust;
@@ -58,6 +58,8 @@ pub struct Request {
     pub timeline: Option<TimelineId>,
     /// This base backup only.
     pub snapshot: Option<SnapshotId>,
+    /// Base backups that are tied to this release only.
+    pub release: Option<ReleaseId>,
     /// Old place (or name) of tablespaces, and their new ones.
     pub tablespaces: Vec<(String, PathBuf)>,
     /// In place of `lifeboat wal fetch`.

@@ -18,7 +18,7 @@ use crate::repository::wal::coverage::windows;
 /// Manifests fetched at a time.
 const MANIFESTS_AT_ONCE: usize = 16;
 
-/// Every base backup, or the one that was asked for, oldest first.
+/// Every base backup, or those that were asked for, oldest first.
 pub async fn bases(
     repository: &Repository,
     origin: &Origin,
@@ -40,10 +40,11 @@ pub async fn bases(
     let mut manifests = stream::iter(ids)
         .map(|id| async move { (repository.manifest(&id, origin, &request.trust).await, id) })
         .buffered(MANIFESTS_AT_ONCE);
+    let fits = |manifest: &Manifest| request.release.is_none() || manifest.release == request.release;
     let mut found = Vec::new();
     while let Some((manifest, id)) = manifests.next().await {
         match manifest {
-            Ok(manifest) if manifest.base.is_some() => found.push(manifest),
+            Ok(manifest) if manifest.base.is_some() && fits(&manifest) => found.push(manifest),
             Ok(_) => {}
             Err(e) if e.kind() == Kind::NotFound => {} // unfinished
             Err(e) if matches!(e.kind(), Kind::Signature | Kind::Integrity | Kind::Repository) => {

@@ -178,6 +178,7 @@ fn base_request(config: &Config, request: &Request) -> instance::Request {
         only: Some(Only::Named(request.tenant.clone())),
         timeline: request.timeline,
         snapshot: request.snapshot.clone(),
+        release: None,
         tablespaces: Vec::new(),
         restore_command: request.restore_command.clone(),
         keep_archiving: false,
