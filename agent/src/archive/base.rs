@@ -51,11 +51,18 @@ pub struct BaseFacts {
     pub files: u64,
     /// Their sizes added up.
     pub bytes: u64,
+    /// What of them was not read: the server's WAL summaries say that it is as the parent holds it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unread_bytes: u64,
     /// Pages whose checksum was wrong.
     pub bad_page_count: u64,
     /// The first of them (at most 1,000).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bad_pages: Vec<BadPage>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One tablespace.

@@ -1,5 +1,6 @@
 //! Packs: tar members, gathered into zstd frames of some 4 MiB that end at member boundaries,
-//! sealed with age, hashed as stored. One builder a worker; nothing larger than a frame is held.
+//! sealed with age, hashed as stored. [`Frames`] gathers and [`PackBuilder`] does the rest, so that
+//! each can have a thread of its own; nothing larger than a frame is held.
 
 use std::io::Write;
 
@@ -81,49 +82,36 @@ impl Compressor {
     }
 }
 
-/// Fills one pack.
-pub struct PackBuilder<W: Write> {
-    out: Sealed<Hashing<W>>,
+/// Gathers the members of one pack into frames.
+#[derive(Default)]
+pub struct Frames {
     frame: Vec<u8>,
-    compressed: Vec<u8>,
-    frames: Vec<u64>,
-    position: u64,
+    ended: u32,
     plain_bytes: u64,
 }
 
-impl<W: Write> PackBuilder<W> {
-    /// Begins a pack that is sealed to `recipients` and stored into `sink`.
-    pub fn new(recipients: &Recipients, sink: W) -> Result<PackBuilder<W>> {
-        Ok(PackBuilder {
-            out: recipients.seal(Hashing::new(sink))?,
-            frame: Vec::with_capacity(FRAME_BYTES + 4 * TAR_BLOCK),
-            compressed: Vec::new(),
-            frames: Vec::new(),
-            position: 0,
-            plain_bytes: 0,
-        })
-    }
-
-    /// Bytes of tar so far, compressed or not yet.
+impl Frames {
+    /// Bytes of tar so far.
     pub fn plain_bytes(&self) -> u64 {
         self.plain_bytes
     }
 
     /// Adds one member: at most [`EXTENT_BYTES`] of content, with the mode and modification time
-    /// (seconds) of its file.
+    /// (seconds) of its file. `take` is given each frame that is complete, in order, and leaves an
+    /// empty buffer for the next one.
     pub fn append(
         &mut self,
-        zstd: &mut Compressor,
         member: Member<'_>,
         mode: u32,
         mtime: i64,
         data: &[u8],
+        take: &mut dyn FnMut(&mut Vec<u8>) -> Result<()>,
     ) -> Result<Place> {
         assert!(data.len() <= EXTENT_BYTES, "a member is at most one extent");
         let name = member.tar_name();
         let padding = data.len().next_multiple_of(TAR_BLOCK) - data.len();
         if !self.frame.is_empty() && self.frame.len() + data.len() > FRAME_BYTES {
-            self.end_frame(zstd)?;
+            self.end_frame(take)?;
         }
         let before = self.frame.len();
         if name.len() > 100 {
@@ -138,28 +126,61 @@ impl<W: Write> PackBuilder<W> {
         let short = if name.len() > 100 { "long" } else { name.as_str() };
         let header = header(short, tar::EntryType::Regular, mode & 0o7777, mtime, data.len())?;
         self.frame.extend_from_slice(header.as_bytes());
-        let place = Place { frame: self.frames.len() as u32, at: self.frame.len() as u64 };
+        let place = Place { frame: self.ended, at: self.frame.len() as u64 };
         self.frame.extend_from_slice(data);
         self.frame.resize(self.frame.len() + padding, 0);
         self.plain_bytes += (self.frame.len() - before) as u64;
         if self.frame.len() >= FRAME_BYTES {
-            self.end_frame(zstd)?;
+            self.end_frame(take)?;
         }
         Ok(place)
     }
 
-    fn end_frame(&mut self, zstd: &mut Compressor) -> Result<()> {
-        zstd.frame(&self.frame, &mut self.compressed)?;
+    fn end_frame(&mut self, take: &mut dyn FnMut(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+        take(&mut self.frame)?;
+        self.frame.clear();
+        self.ended += 1;
+        Ok(())
+    }
+
+    /// Ends the tar and the last frame; the next member begins another pack.
+    pub fn end(&mut self, take: &mut dyn FnMut(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+        self.frame.resize(self.frame.len() + 2 * TAR_BLOCK, 0);
+        self.end_frame(take)?;
+        (self.ended, self.plain_bytes) = (0, 0);
+        Ok(())
+    }
+}
+
+/// Compresses and seals the frames of one pack.
+pub struct PackBuilder<W: Write> {
+    out: Sealed<Hashing<W>>,
+    compressed: Vec<u8>,
+    frames: Vec<u64>,
+    position: u64,
+}
+
+impl<W: Write> PackBuilder<W> {
+    /// Begins a pack that is sealed to `recipients` and stored into `sink`.
+    pub fn new(recipients: &Recipients, sink: W) -> Result<PackBuilder<W>> {
+        Ok(PackBuilder {
+            out: recipients.seal(Hashing::new(sink))?,
+            compressed: Vec::new(),
+            frames: Vec::new(),
+            position: 0,
+        })
+    }
+
+    /// Adds a frame.
+    pub fn frame(&mut self, zstd: &mut Compressor, frame: &[u8]) -> Result<()> {
+        zstd.frame(frame, &mut self.compressed)?;
         self.frames.push(self.position);
         self.position += self.compressed.len() as u64;
-        self.frame.clear();
         self.out.write_all(&self.compressed).map_err(write_failed)
     }
 
-    /// Ends the tar, the last frame and the seal.
-    pub fn finish(mut self, zstd: &mut Compressor) -> Result<PackEnd<W>> {
-        self.frame.resize(self.frame.len() + 2 * TAR_BLOCK, 0);
-        self.end_frame(zstd)?;
+    /// Ends the seal.
+    pub fn finish(self) -> Result<PackEnd<W>> {
         let (sink, sha256, bytes) = self.out.finish().map_err(write_failed)?.finish();
         Ok(PackEnd { sink, bytes, sha256, frames: self.frames })
     }

@@ -202,7 +202,7 @@ fn checked<R: Read, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::pack::{Compressor, EXTENT_BYTES, Member, PackBuilder};
+    use crate::archive::pack::{Compressor, EXTENT_BYTES, Frames, Member, PackBuilder};
     use crate::archive::seal::Recipients;
     use age::secrecy::ExposeSecret;
 
@@ -218,13 +218,16 @@ mod tests {
     fn pack(recipients: &Recipients) -> (Object, Vec<u8>) {
         let mut zstd = Compressor::new(3).unwrap();
         let mut pack = PackBuilder::new(recipients, Vec::new()).unwrap();
+        let mut frames = Frames::default();
+        let mut take = |frame: &mut Vec<u8>| pack.frame(&mut zstd, frame);
         let long = format!("{}/x", "d".repeat(150));
-        pack.append(&mut zstd, Member::Whole("a"), 0o644, 7, b"one").unwrap();
-        pack.append(&mut zstd, Member::Whole("empty"), 0o600, 7, b"").unwrap();
-        let place =
-            pack.append(&mut zstd, Member::Extent(&long, 4096), 0o600, 7, &vec![9; EXTENT_BYTES]).unwrap();
+        frames.append(Member::Whole("a"), 0o644, 7, b"one", &mut take).unwrap();
+        frames.append(Member::Whole("empty"), 0o600, 7, b"", &mut take).unwrap();
+        let extent = Member::Extent(&long, 4096);
+        let place = frames.append(extent, 0o600, 7, &vec![9; EXTENT_BYTES], &mut take).unwrap();
         assert_eq!(place.frame, 1, "a large extent begins a frame");
-        let end = pack.finish(&mut zstd).unwrap();
+        frames.end(&mut take).unwrap();
+        let end = pack.finish().unwrap();
         let object = Object {
             name: "packs/000000.tar.zst.age".into(),
             bytes: end.bytes,

@@ -199,7 +199,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path(), &"prod".parse().unwrap()).unwrap();
         let known = KnownBase {
-            known_base: 1,
+            known_base: known_base::VERSION,
             repository: "r".to_owned(),
             system_identifier: "7".to_owned(),
             chain: vec!["20261120T015812Z-base-4f3a9c1e".parse().unwrap()],

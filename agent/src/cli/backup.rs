@@ -127,6 +127,13 @@ fn base_text(report: &backup::base::Report) -> String {
         };
         let (all, stored) = (bytes_text(facts.bytes), bytes_text(manifest.stored_bytes()));
         line(&mut out, manifest, &format!("{kind}: {} files, {all}, {stored} stored", facts.files));
+        if report.unread_bytes > 0 {
+            let (read, unread) = (bytes_text(report.read_bytes), bytes_text(report.unread_bytes));
+            let _ = writeln!(out, "    {read} read; {unread} are unchanged by the server's WAL summaries");
+        }
+        if let Some(why) = &report.read_all_because {
+            let _ = writeln!(out, "    everything was read: {why}");
+        }
         let _ = writeln!(out, "    recoverable from {} on, timeline {}", facts.stop_lsn, facts.timeline);
         if !facts.data_checksums {
             let _ = writeln!(out, "    the cluster has no page checksums: no page could be checked");

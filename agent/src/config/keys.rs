@@ -184,7 +184,7 @@ pub const KEYS: &[Key] = &[
         "Public keys whose signatures restore and verify accept."),
 
     key("backup.workers", Takes::Integer(1, 64), Some("2"), "",
-        "How many packs are built at once; each costs a core and some 30 MiB of memory."),
+        "How many packs are built at once; each costs one core to two and some 40 MiB of memory."),
     key("backup.zstd_level", Takes::Integer(1, 19), Some("3"), "", "Compression level."),
     key("backup.pack_bytes", Takes::Size(MIB, GIB), Some("\"64MiB\""), "",
         "How much content goes into one pack."),

@@ -23,6 +23,7 @@ pub mod server_stop;
 pub mod session;
 pub mod settings;
 pub mod snapshot;
+pub mod summaries;
 pub mod tools;
 
 pub use connect::{PostgresOptions, Tls};

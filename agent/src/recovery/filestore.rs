@@ -16,7 +16,8 @@ use crate::names::SnapshotId;
 use crate::progress::Progress;
 use crate::recovery::extract::{Extract, extract};
 use crate::recovery::file_owner;
-use crate::recovery::plan::{FilestorePlan, Prepared, moved_marker};
+use crate::recovery::place::{FilestorePlan, moved_marker};
+use crate::recovery::plan::Prepared;
 use crate::recovery::wanted::Wanted;
 use crate::repository::Repository;
 

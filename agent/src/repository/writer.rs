@@ -86,11 +86,14 @@ impl SnapshotWriter {
         self.settings
     }
 
-    /// The next pack and its number.
-    pub fn begin_pack(&self) -> Result<(u32, PackBuilder<UploadSink>)> {
-        let number = self.next_pack.fetch_add(1, Ordering::Relaxed);
-        let sink = self.sink(&crate::archive::pack::name(number));
-        Ok((number, PackBuilder::new(&self.recipients, sink)?))
+    /// The number of one more pack.
+    pub fn next_pack(&self) -> u32 {
+        self.next_pack.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Begins the pack of this number.
+    pub fn begin_pack(&self, number: u32) -> Result<PackBuilder<UploadSink>> {
+        PackBuilder::new(&self.recipients, self.sink(&crate::archive::pack::name(number)))
     }
 
     /// Notes an object that is durable.

@@ -1,13 +1,14 @@
 //! Which files a push took with it, so that PostgreSQL's own call for them need not store them
 //! again. All of it can be lost: the repository then tells the same.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use super::push::Source;
 use crate::archive::digest::Hashing;
 use crate::config::Config;
 use crate::disk;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::repository::wal::Content;
 
 /// One small file for each, named as the WAL file, holding the digest of what was stored.
@@ -36,10 +37,13 @@ impl Pushed {
         held
     }
 
-    /// Remembers that this is durable in the repository.
+    /// Remembers that this is durable in the repository. Not durably: a note that a crash lost or
+    /// tore fits nothing, and syncing it would take as long as storing the segment.
     pub fn remember(&self, source: &Source) -> Result<()> {
         disk::create_private_dir(&self.dir)?;
-        disk::replace_durable(&self.file(source), digest(source.content.as_ref())?.as_bytes())
+        let path = self.file(source);
+        let digest = digest(source.content.as_ref())?;
+        disk::open_or_create(&path)?.write_all(digest.as_bytes()).map_err(|e| Error::file("write", &path, e))
     }
 
     fn file(&self, source: &Source) -> PathBuf {
@@ -51,7 +55,7 @@ fn digest(content: &dyn Content) -> Result<String> {
     let mut hashing = Hashing::new(std::io::sink());
     for begin in (0..content.bytes()).step_by(1 << 20) {
         let piece = content.range(begin..content.bytes().min(begin + (1 << 20)))?;
-        let _ = std::io::Write::write(&mut hashing, &piece); // a sink takes everything
+        let _ = Write::write(&mut hashing, &piece); // a sink takes everything
     }
     Ok(hashing.finish().1.to_string())
 }

@@ -5,5 +5,8 @@ mod contents;
 mod copy;
 mod full;
 mod protocol;
+mod quiet;
 mod restore;
 mod standby;
+mod storm;
+mod summaries;

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lifeboat_tests::installed::{self, available_majors};
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, Options, Outcome, Program, Running, damage};
+use lifeboat_tests::{Cluster, Options, Outcome, Program, Running, damage, skip};
 use rustix::process::{Signal, geteuid};
 use tempfile::TempDir;
 
@@ -58,8 +59,8 @@ struct Production {
 }
 
 impl Production {
-    fn start() -> Production {
-        let cluster = Cluster::with(Options::default());
+    fn start(major: Option<u32>) -> Production {
+        let cluster = Cluster::with(Options { major, ..Options::default() });
         let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
         hand_over(outside.path());
         cluster.psql("postgres", &format!("create tablespace north location '{}'", outside.path().display()));
@@ -225,7 +226,27 @@ fn an_instance_comes_back_to_any_moment_by_stock_tools() {
     if !tools_are_here() {
         return;
     }
-    let production = Production::start();
+    comes_back(None);
+}
+
+#[test]
+fn so_it_does_on_every_other_major() {
+    if !tools_are_here() {
+        return;
+    }
+    let usual = installed::find(None).major;
+    let others: Vec<u32> = available_majors().into_iter().filter(|major| *major != usual).collect();
+    if others.is_empty() {
+        skip!("the only PostgreSQL here is {usual}: TEST_PG_BIN_17=DIR names another");
+    }
+    for major in others {
+        println!("PostgreSQL {major}");
+        comes_back(Some(major));
+    }
+}
+
+fn comes_back(major: Option<u32>) {
+    let production = Production::start(major);
     let [before, after] = production.live_and_lose();
     let (site, bin) = production.end();
 
@@ -252,7 +273,7 @@ fn what_is_damaged_forged_or_out_of_reach_stops_the_page() {
     if !tools_are_here() {
         return;
     }
-    let production = Production::start();
+    let production = Production::start(None);
     let too_early = production.cluster.psql("postgres", "select clock_timestamp()");
     let [_, after] = production.live_and_lose();
     let (site, bin) = production.end();

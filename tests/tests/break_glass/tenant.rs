@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use lifeboat_tests::compare::{assert_same, assert_same_database, tree_digest};
 use lifeboat_tests::filestore::{Seeded, make_dir};
+use lifeboat_tests::installed::available_majors;
 use lifeboat_tests::{
     Cluster, Outcome, Program, Tenant, damage, load_real, real_tenants, skip, small_tenant,
 };
@@ -23,7 +24,11 @@ struct Site {
 
 impl Site {
     fn new() -> Site {
-        let site = Site { cluster: Cluster::start_default(), dir: tempfile::tempdir().unwrap() };
+        Site::of(Cluster::start_default())
+    }
+
+    fn of(cluster: Cluster) -> Site {
+        let site = Site { cluster, dir: tempfile::tempdir().unwrap() };
         make_dir(&site.data_dir().join("filestore"));
         let data_dir = site.data_dir();
         site.run(&["init", "--instance", "prod", "--data-dir", data_dir.to_str().unwrap()]).ok();
@@ -45,6 +50,7 @@ impl Site {
             .env("LIFEBOAT_POSTGRES_HOST", self.cluster.host())
             .env("LIFEBOAT_POSTGRES_PORT", port)
             .env("LIFEBOAT_POSTGRES_USER", self.cluster.user())
+            .env("LIFEBOAT_POSTGRES_BIN_DIR", self.cluster.bin_dir())
             .args(args.to_vec())
             .limit(LIMIT)
             .run()
@@ -124,6 +130,22 @@ fn a_tenant_comes_back_from_a_chain_of_filestores_by_stock_tools() {
     assert!(site.path("rescued").join(large).exists() && site.path("rescued").join(last).exists());
     let sql = "select pg_get_userbyid(datdba) from pg_database where datname = 'rescued'";
     assert_eq!(target.psql("postgres", sql), "odoo", "globals came first, so the owner is the old one");
+}
+
+#[test]
+fn a_tenant_comes_back_by_stock_tools_on_every_major() {
+    if !tools_are_here() {
+        return;
+    }
+    for major in available_majors() {
+        println!("PostgreSQL {major}");
+        let site = Site::of(Cluster::start(major));
+        let tenant = small_tenant(&site.cluster, &site.data_dir(), "shop", u64::from(major));
+        site.run(&["backup"]).ok();
+        let target = Cluster::start(major);
+        site.break_glass(&target, &tenant.name).run().ok();
+        assert_restored(&site, &target, &tenant);
+    }
 }
 
 #[test]

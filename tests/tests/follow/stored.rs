@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use lifeboat_tests::site::words;
 use lifeboat_tests::small_tenant;
 
 use crate::world::{LIMIT, Repo, World, end, wait_for};
@@ -121,7 +122,19 @@ fn backups_run_beside_it_and_what_they_hold_is_not_stored_again() {
         let batches: u64 = repo.batches().iter().map(|m| m.arrivals.as_ref().unwrap().files).sum();
         batches as usize == uploaded.len()
     });
-    assert!(Repo::of(&world.site).held().is_superset(&held(&world)));
+    let repo = Repo::of(&world.site);
+    assert!(repo.held().is_superset(&held(&world)));
     end(agent);
     world.verify();
+    // what was altered in a batch is found and named, like anything else that is stored
+    let batch = repo.batches()[0].id.to_string();
+    let folder = world.site.stored.join("instances/prod/arrivals").join(&batch[..8]).join(&batch);
+    let pack = folder.join("packs/000000.tar.zst.age");
+    lifeboat_tests::damage::flip_bit(&pack, 999);
+    std::fs::write(folder.join("foreign"), "").unwrap();
+    let found = world.site.run(&["verify"]).run();
+    let words = words(&found);
+    assert_ne!(found.code, Some(0), "{words}");
+    assert!(words.contains(&format!("{batch}/packs/000000.tar.zst.age")), "{words}");
+    assert!(words.contains(&format!("{batch}/foreign")), "{words}");
 }

@@ -5,3 +5,4 @@ mod accidents;
 mod many;
 mod scratch;
 mod shared;
+mod ways;

@@ -74,10 +74,14 @@ fn a_scratch_server_that_dies_leaves_nothing() {
     // killed with the server, the next one clears up
     let running =
         shared.restore("t1", &["--to", "latest", "--as", "back"]).env("TMPDIR", place.path()).spawn();
-    wait_until("the server's socket is there", || sockets() == 1);
+    let mut dir = None;
+    wait_until("the server wrote down how it was started", || {
+        dir = shared.scratches().pop().map(|(_, dir)| dir);
+        dir.as_ref().is_some_and(|dir| dir.join("data/postmaster.opts").exists())
+    });
     running.kill9();
-    let (_, dir) = shared.scratches().pop().unwrap();
-    wait_until("the server wrote down how it was started", || dir.join("data/postmaster.opts").exists());
+    let dir = dir.unwrap();
+    assert_eq!(sockets(), 1);
     let stopped = rustix::process::geteuid().is_root();
     let program = match stopped {
         true => lifeboat_tests::Program::at("/usr/bin/setpriv".into())

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use lifeboat::archive::digest::Sha256;
 use lifeboat::archive::index::{self, Entry, IndexReader, IndexWriter, Line};
 use lifeboat::archive::manifest::{self, Manifest, Object, SnapshotKind};
-use lifeboat::archive::pack::{Compressor, Member, PackBuilder};
+use lifeboat::archive::pack::{Compressor, Frames, Member, PackBuilder};
 use lifeboat::archive::seal::{Identities, Recipients};
 use lifeboat::archive::signature::SigningKey;
 use lifeboat::archive::unpack;
@@ -50,6 +50,8 @@ impl Forge {
     pub fn repack(&mut self, name: &str, mut change: impl FnMut(&str, u64, &mut Vec<u8>) -> bool) {
         let mut builder = PackBuilder::new(&self.recipients, Vec::new()).unwrap();
         let mut zstd = Compressor::new(3).unwrap();
+        let mut take = |frame: &mut Vec<u8>| builder.frame(&mut zstd, frame);
+        let mut frames = Frames::default();
         let stored = fs::read(self.folder.join(name)).unwrap();
         let object = self.manifest.object(name).unwrap().clone();
         unpack::read_pack(&object, &stored[..], &self.identities, |member, content| {
@@ -61,12 +63,13 @@ impl Forge {
                     true => Member::Whole(path),
                     false => Member::Extent(path, member.offset),
                 };
-                builder.append(&mut zstd, as_it_was, 0o644, 0, &data).unwrap();
+                frames.append(as_it_was, 0o644, 0, &data, &mut take).unwrap();
             }
             Ok(())
         })
         .unwrap();
-        let end = builder.finish(&mut zstd).unwrap();
+        frames.end(&mut take).unwrap();
+        let end = builder.finish().unwrap();
         self.replace(name, &end.sink, end.frames);
     }
 

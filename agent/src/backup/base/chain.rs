@@ -34,7 +34,7 @@ impl Chain {
     /// The first line of the next known base backup.
     pub fn known(&self, context: &Context, system_identifier: u64, begin: Begin) -> KnownBase {
         KnownBase {
-            known_base: 1,
+            known_base: known_base::VERSION,
             repository: context.job.repository.id().to_owned(),
             system_identifier: system_identifier.to_string(),
             chain: self.ids.clone(),

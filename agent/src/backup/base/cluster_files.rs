@@ -8,9 +8,15 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::base::CONTROL_FILE;
 use crate::archive::path::escape;
+use crate::backup::file_reader::mtime_ns;
 use crate::disk;
 use crate::error::Result;
+use crate::postgres::summaries::Fork;
 
+/// OID of `pg_default`, whose files are in `base`...
+const DEFAULT_TABLESPACE: u32 = 1663;
+/// ... and of `pg_global`.
+const GLOBAL_TABLESPACE: u32 = 1664;
 /// Directories at the top that are made again empty.
 const EMPTY_DIRS: [&str; 7] =
     ["pg_replslot", "pg_dynshmem", "pg_notify", "pg_serial", "pg_snapshots", "pg_subtrans", "pg_stat_tmp"];
@@ -38,6 +44,8 @@ pub struct ClusterFile {
     pub location: PathBuf,
     /// Its size now: it is read no further.
     pub bytes: u64,
+    /// Modification time in nanoseconds since 1970.
+    pub mtime_ns: i64,
     /// For files of relations, which segment of one: their pages have checksums.
     pub segment: Option<u32>,
 }
@@ -120,12 +128,12 @@ impl ClusterWalk<'_> {
         let mut names = Vec::new();
         for entry in disk::read_dir(dir)?.unwrap_or_default() {
             let name = entry.file_name();
-            let Some(meta) = disk::metadata(&entry.path())? else { continue };
+            let Ok(kind) = entry.file_type() else { continue }; // it is gone
             // Links lead to tablespaces, and from the top to directories that a person put elsewhere.
-            let link = meta.is_symlink()
+            let link = kind.is_symlink()
                 && (place == Place::Tablespaces || place == Place::Top)
                 && disk::is_dir(&entry.path());
-            let slash = if meta.is_dir() || link { "/" } else { "" };
+            let slash = if kind.is_dir() || link { "/" } else { "" };
             names.push((escape(name.as_bytes()) + slash, name));
         }
         names.sort();
@@ -140,7 +148,8 @@ impl ClusterWalk<'_> {
                     Some(meta) if meta.is_file() => {
                         let segment =
                             relation(&escaped).filter(|_| place == Place::Relations).map(|r| r.segment);
-                        each(Found::File(ClusterFile { path, location, bytes: meta.len(), segment }))?;
+                        let (bytes, mtime_ns) = (meta.len(), mtime_ns(&meta));
+                        each(Found::File(ClusterFile { path, location, bytes, mtime_ns, segment }))?;
                     }
                     Some(meta) => {
                         let what = if meta.is_symlink() { "a link" } else { "no regular file" };
@@ -219,6 +228,27 @@ pub fn segment_of(path: &str) -> Option<u32> {
     }
 }
 
+/// Of a file with pages of a relation, which WAL summaries tell of: the fork, and which segment of
+/// it. Maps of free space and of visibility are none.
+pub fn fork_of(path: &str) -> Option<(Fork, u32)> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let (tablespace, database, name) = match parts.as_slice() {
+        ["global", name] => (GLOBAL_TABLESPACE, 0, name),
+        ["base", database, name] => (DEFAULT_TABLESPACE, database.parse().ok()?, name),
+        ["pg_tblspc", tablespace, _, database, name] => {
+            (tablespace.parse().ok()?, database.parse().ok()?, name)
+        }
+        _ => return None,
+    };
+    let found = relation(name)?;
+    let fork = match found.fork {
+        None => 0,
+        Some("init") => 3,
+        Some(_) => return None,
+    };
+    Some((Fork { tablespace, database, relation: found.node.parse().ok()?, fork }, found.segment))
+}
+
 /// Relations of a directory that have an init fork: recovery makes their other forks anew.
 fn unlogged<'a>(place: Place, names: impl Iterator<Item = &'a str>) -> HashSet<String> {
     if place != Place::Relations {
@@ -280,6 +310,19 @@ mod tests {
             ("1262", None),
         ] {
             assert_eq!(segment_of(path), segment, "{path}");
+        }
+        let fork = |tablespace, database, relation, fork| Fork { tablespace, database, relation, fork };
+        for (path, expected) in [
+            ("global/1262", Some((fork(1664, 0, 1262, 0), 0))),
+            ("base/5/16384.3", Some((fork(1663, 5, 16384, 0), 3))),
+            ("base/5/16384_init", Some((fork(1663, 5, 16384, 3), 0))),
+            ("pg_tblspc/16390/PG_17_202406281/5/17000.1", Some((fork(16390, 5, 17000, 0), 1))),
+            ("base/5/16384_fsm", None),
+            ("base/5/16384_vm.1", None),
+            ("base/5/pg_filenode.map", None),
+            ("pg_xact/0000", None),
+        ] {
+            assert_eq!(fork_of(path), expected, "{path}");
         }
     }
 

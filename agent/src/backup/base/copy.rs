@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::archive::base::Directory;
-use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, Found};
+use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, Found, fork_of};
 use crate::backup::base::reader::{BaseReader, PageCheck, ReadBase};
 use crate::backup::base::tally::{Copied, Listed, NOTES_MAX, Tally};
 use crate::backup::batches::{self, Maker, Work};
 use crate::backup::pace::Pace;
 use crate::catalog::known_base::{KnownBase, KnownBaseReader, KnownBaseWriter, KnownFile};
 use crate::error::{Error, Kind, Result};
+use crate::postgres::page::PAGE_BYTES;
+use crate::postgres::summaries::Written;
 use crate::progress::Progress;
 use crate::repository::pack_worker::PackWorker;
 use crate::repository::writer::SnapshotWriter;
@@ -21,6 +23,7 @@ use crate::repository::writer::SnapshotWriter;
 const BATCH_FILES: usize = 128;
 /// A batch of more content than this goes out at once, so that large files spread.
 const BATCH_BYTES: u64 = 16 << 20;
+const SECOND_NS: i64 = 1_000_000_000;
 
 /// What to copy, and upon what.
 pub struct Copy<'a> {
@@ -32,6 +35,8 @@ pub struct Copy<'a> {
     pub known_file: &'a Path,
     /// Its first line.
     pub known: &'a KnownBase,
+    /// What was written since the chain's last backup, where that is known: nothing else is read.
+    pub written: Option<&'a Written>,
     /// How pages are checked, where they can be.
     pub pages: Option<PageCheck>,
     /// Reading and packing threads.
@@ -59,12 +64,13 @@ pub fn copy(snapshot: &Arc<SnapshotWriter>, copy: Copy<'_>) -> std::result::Resu
     let known_broke = AtomicBool::new(false);
     let (maker, work, results) = batches::channel::<Batch, Done>();
     let (walk, old, pace, pages, progress) = (&copy.walk, copy.old, copy.pace, copy.pages, copy.progress);
+    let written_since = copy.written;
     let outcome = std::thread::scope(|scope| -> Result<Copied> {
         let walker = scope.spawn(|| list(maker, walk, old, &known_broke, pace));
         let workers: Vec<_> = (0..copy.workers.max(1))
             .map(|_| {
                 let (work, snapshot) = (work.clone(), snapshot.clone());
-                scope.spawn(move || pack(work, snapshot, own, pages, pace, progress))
+                scope.spawn(move || pack(work, snapshot, own, written_since, pages, pace, progress))
             })
             .collect();
         drop(work);
@@ -147,11 +153,27 @@ fn list(
     Ok(listed)
 }
 
+/// Whether a file is as the chain holds it. Summaries alone would say so, but for what was written
+/// past WAL (`pg_checksums`, a copy put there by hand): that leaves a mark in size or time.
+fn is_untouched(file: &ClusterFile, known: &KnownFile, written: &Written) -> bool {
+    let entry = &known.entry;
+    // A server sends whole seconds.
+    let same_time = entry.mtime_ns == file.mtime_ns
+        || (entry.mtime_ns % SECOND_NS == 0 && entry.mtime_ns / SECOND_NS == file.mtime_ns / SECOND_NS);
+    entry.bytes == file.bytes
+        && file.bytes > 0
+        && file.bytes.is_multiple_of(PAGE_BYTES as u64)
+        && same_time
+        && entry.flaw.is_none() // its bad pages are to be named again
+        && fork_of(&file.path).is_some_and(|(fork, segment)| !written.touched(fork, segment))
+}
+
 /// One worker: reads the files of its batches into its own packs.
 fn pack(
     work: Work<Batch, Done>,
     snapshot: Arc<SnapshotWriter>,
     own: u32,
+    written: Option<&Written>,
     pages: Option<PageCheck>,
     pace: &Pace,
     progress: &Progress,
@@ -159,7 +181,12 @@ fn pack(
     let mut reader = BaseReader::new(PackWorker::new(snapshot)?, pace, own, pages);
     while let Some((files, done)) = work.take() {
         let read = files.iter().map(|(file, known)| {
-            let read = reader.read(file, known.as_ref())?;
+            let read = match known {
+                Some(known) if written.is_some_and(|written| is_untouched(file, known, written)) => {
+                    Some(ReadBase::unread(known.clone()))
+                }
+                known => reader.read(file, known.as_ref())?,
+            };
             progress.add_bytes(read.as_ref().map_or(0, |read| read.known.entry.bytes));
             progress.add_files(1);
             Ok(read)

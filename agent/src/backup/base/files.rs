@@ -23,6 +23,8 @@ use crate::names::Lsn;
 use crate::postgres::base::{BaseSession, ServerFiles, wal_segments};
 use crate::postgres::control::{self, ControlFile};
 use crate::postgres::page::PAGE_BYTES;
+use crate::postgres::session::Session;
+use crate::postgres::summaries::{self, Written};
 
 /// Tries of reading `pg_control` between two of the server's writes of it.
 const CONTROL_TRIES: u32 = 20;
@@ -38,7 +40,14 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
     job.progress.stage("files");
     let start_lsn = session.start_lsn;
     let (used, data_dir) = (context.clone(), place.data_directory.clone());
-    let seen = on_blocking_thread(move || copy(&used, &data_dir, start_lsn)).await?;
+    let ready = on_blocking_thread(move || prepare(&used, &data_dir, start_lsn)).await?;
+    let (written, read_all_because) = match written_since(context, &ready).await {
+        Some(Ok(written)) => (Some(written), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    let (used, data_dir) = (context.clone(), place.data_directory.clone());
+    let seen = on_blocking_thread(move || copy(&used, &data_dir, ready, written.as_ref())).await?;
     job.progress.stage("stop");
     let end = session.stop().await?;
     let mut notes = seen.copied.notes.clone();
@@ -51,6 +60,7 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
         copied: seen.copied,
         chain: seen.chain.ids,
         full_because: seen.chain.full_because,
+        read_all_because,
         tablespaces: locations(&seen.links)?,
         system_identifier: seen.control.0.system_identifier,
         start_lsn,
@@ -72,6 +82,58 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
     Ok(taken)
 }
 
+/// What is known before the copy.
+struct Ready {
+    control: ControlFile,
+    chain: Chain,
+    begin: Begin,
+}
+
+/// Looks whose files these are, and what they are compared with.
+fn prepare(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Ready> {
+    let (first, _) = control(context.job.system_identifier.as_deref(), data_dir)?;
+    if first.redo < start_lsn {
+        let last = first.redo;
+        let what =
+            format!("{} is not the server's own: its last checkpoint is at {last}", data_dir.display());
+        return Err(Error::new(Kind::Postgres, what)
+            .because(format!("the server made one at {start_lsn} just now"))
+            .effect("nothing was stored")
+            .next("run lifeboat on the server's own host, or set backup.base_source = \"protocol\""));
+    }
+    let chain = Chain::open(context, first.system_identifier);
+    Ok(Ready { control: first, chain, begin: Begin { start_lsn, timeline: first.timeline } })
+}
+
+/// What was written since the parent, or why that is not known; `None` for a full backup, or where the
+/// parent is of an older lifeboat.
+async fn written_since(context: &Context, ready: &Ready) -> Option<std::result::Result<Written, String>> {
+    let parent = ready.chain.old.as_ref().and_then(|old| old.known.begin);
+    let parent = parent?;
+    let Begin { start_lsn, timeline } = ready.begin;
+    if parent.timeline != timeline {
+        let why = format!("the parent is of timeline {}, the server on {timeline}", parent.timeline);
+        return Some(Err(why));
+    }
+    if parent.start_lsn > start_lsn {
+        let why = format!("the parent began at {}, the server is at {start_lsn}", parent.start_lsn);
+        return Some(Err(why));
+    }
+    context.job.progress.stage("WAL summaries");
+    let asked = async {
+        let mut session = Session::maintenance(&context.job.postgres).await?;
+        let range = (parent.start_lsn, start_lsn);
+        let written = summaries::written(&mut session, timeline, range, context.server.segment_blocks).await;
+        session.close().await;
+        written
+    };
+    // Whatever keeps them from us: to read everything is always right.
+    let written =
+        asked.await.unwrap_or_else(|e| Err([vec![e.what().to_owned()], e.causes()].concat().join(": ")));
+    context.job.progress.stage("files");
+    Some(written)
+}
+
 /// What the copy saw.
 struct Seen {
     copied: Copied,
@@ -82,25 +144,12 @@ struct Seen {
 }
 
 /// Everything between start and stop.
-fn copy(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Seen> {
-    let (first, _) = control(context.job.system_identifier.as_deref(), data_dir)?;
-    if first.redo < start_lsn {
-        let what = format!(
-            "{} is not the server's own: its last checkpoint is at {}",
-            data_dir.display(),
-            first.redo
-        );
-        return Err(Error::new(Kind::Postgres, what)
-            .because(format!("the server made one at {start_lsn} just now"))
-            .effect("nothing was stored")
-            .next("run lifeboat on the server's own host, or set backup.base_source = \"protocol\""));
-    }
+fn copy(context: &Context, data_dir: &Path, ready: Ready, written: Option<&Written>) -> Result<Seen> {
+    let Ready { control: first, mut chain, begin } = ready;
     let links = cluster_files::tablespaces(data_dir)?;
     let known_file = context.job.state.known_base_file();
     let major = disk::read_text(&data_dir.join("PG_VERSION"), PAGE_BYTES as u64)?;
     let version_dir = format!("PG_{}_{}", major.lines().next().unwrap_or_default(), first.catalog_version);
-    let begin = Begin { start_lsn, timeline: first.timeline };
-    let mut chain = Chain::open(context, first.system_identifier);
     let copied = loop {
         let copied = copy::copy(
             &context.snapshot,
@@ -109,7 +158,8 @@ fn copy(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Seen> {
                 old: chain.old.take(),
                 known_file: &known_file,
                 known: &chain.known(context, first.system_identifier, begin),
-                pages: context.pages(start_lsn),
+                written,
+                pages: context.pages(begin.start_lsn),
                 workers: context.job.backup.workers,
                 pace: &context.pace(),
                 progress: &context.job.progress,
@@ -161,7 +211,7 @@ pub fn control(identifier: Option<&str>, data_dir: &Path) -> Result<(ControlFile
 fn wal(context: &Context, data_dir: &Path, reader: &mut BaseReader<'_>, segment: &str) -> Result<Entry> {
     let location = data_dir.join("pg_wal").join(segment);
     let bytes = context.server.wal_segment_bytes;
-    let file = ClusterFile { path: format!("pg_wal/{segment}"), location, bytes, segment: None };
+    let file = ClusterFile { path: format!("pg_wal/{segment}"), location, bytes, mtime_ns: 0, segment: None };
     match reader.read(&file, None)? {
         Some(read) if read.known.entry.bytes == bytes => Ok(read.known.entry),
         _ => Err(Error::new(Kind::Postgres, format!("{} is no longer there", file.location.display()))

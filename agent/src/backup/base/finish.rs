@@ -21,6 +21,8 @@ pub struct Taken {
     pub chain: Vec<SnapshotId>,
     /// Why all was stored anew, where a parent could be expected.
     pub full_because: Option<String>,
+    /// Why an incremental one read everything, where that is so.
+    pub read_all_because: Option<String>,
     /// OID and directory of tablespaces.
     pub tablespaces: Vec<(u32, String)>,
     /// The cluster's.

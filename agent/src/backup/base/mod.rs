@@ -58,6 +58,13 @@ pub struct Report {
     pub manifest: Manifest,
     /// From begin to end.
     pub seconds: f64,
+    /// What was read of the cluster.
+    pub read_bytes: u64,
+    /// What was not, because the server's WAL summaries say that it is as it was.
+    pub unread_bytes: u64,
+    /// Why an incremental one read everything, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_all_because: Option<String>,
     /// What a person should know although nothing failed.
     pub notes: Vec<String>,
 }
@@ -101,11 +108,20 @@ pub async fn run(
     if let (Err(_), Some(e)) = (&outcome, job.lease.error()) {
         return Err(e);
     }
-    let (manifest, notes) = outcome?;
-    Ok(Report { manifest, seconds: begun.elapsed().as_secs_f64(), notes })
+    let Outcome { manifest, notes, read_all_because } = outcome?;
+    let facts = manifest.base_facts()?;
+    let (unread_bytes, read_bytes) = (facts.unread_bytes, facts.bytes - facts.unread_bytes);
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Report { manifest, seconds, read_bytes, unread_bytes, read_all_because, notes })
 }
 
-async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &Request) -> Result<(Manifest, Vec<String>)> {
+struct Outcome {
+    manifest: Manifest,
+    notes: Vec<String>,
+    read_all_because: Option<String>,
+}
+
+async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &Request) -> Result<Outcome> {
     let (snapshots, _) = job.repository.snapshot_ids().await?;
     let kind = SnapshotKind::Base;
     let snapshot =
@@ -121,9 +137,9 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &Request) -> Resul
     };
     let manifest = manifest(&context, server, &taken);
     context.job.publish(&context.snapshot, &manifest).await?;
-    let Taken { copied, notes, .. } = taken;
+    let Taken { copied, notes, read_all_because, .. } = taken;
     on_blocking_thread(move || copied.staged.publish()).await?;
-    Ok((manifest, notes))
+    Ok(Outcome { manifest, notes, read_all_because })
 }
 
 fn manifest(context: &Context, server: &ServerInfo, taken: &Taken) -> Manifest {
@@ -155,6 +171,7 @@ fn manifest(context: &Context, server: &ServerInfo, taken: &Taken) -> Manifest {
         full_because: taken.full_because.clone(),
         files: taken.copied.files + taken.extra_files,
         bytes: taken.copied.bytes + taken.extra_bytes,
+        unread_bytes: taken.copied.unread,
         bad_page_count: taken.copied.bad_page_count,
         bad_pages: taken.copied.bad_pages.clone(),
     });

@@ -62,6 +62,7 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
     notes.extend(copied.notes.iter().cloned());
     let mut taken = Taken {
         copied,
+        read_all_because: (chain.ids.len() > 1).then(|| "the server sends everything".to_owned()),
         chain: chain.ids,
         full_because: chain.full_because,
         tablespaces: start.tablespaces,

@@ -1,8 +1,10 @@
 //! One file of a cluster into packs: read once up to its listed size, hashed as a whole and block
-//! by block, its pages checked on the way; only blocks that the chain does not hold are stored.
+//! by block, its pages checked on the way; only blocks that the chain does not hold are stored. A
+//! file that is as the chain has it is only compared block by block: its digest is known.
 
-use std::fs::File;
-use std::io::ErrorKind;
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use sha2::Digest as _;
@@ -13,17 +15,15 @@ use crate::archive::pack::{EXTENT_BYTES, Member};
 use crate::backup::base::cluster_files::ClusterFile;
 use crate::backup::file_reader::{fill, mtime_ns};
 use crate::backup::pace::Pace;
-use crate::catalog::known_base::{DIGEST_BYTES, Digests, KnownFile};
+use crate::catalog::known_base::{BLOCK_BYTES, Digests, KnownFile};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::names::Lsn;
 use crate::postgres::page::{self, PAGE_BYTES, PageState};
 use crate::repository::pack_worker::{PackWorker, Stored};
 
-/// Blocks of small files; both divide an extent.
-const BLOCK_BYTES_MIN: u32 = 8 << 10;
-/// Blocks of the largest.
-const BLOCK_BYTES_MAX: u32 = 64 << 10;
+/// Read, checked and hashed at once, while it is in the processor's cache; blocks divide it.
+const SLICE_BYTES: usize = 256 << 10;
 /// A file has about this many blocks before they become longer.
 const BLOCKS_GOAL: u64 = 1024;
 
@@ -34,6 +34,13 @@ pub struct PageCheck {
     pub start_lsn: Lsn,
     /// Pages in a segment of a relation.
     pub segment_blocks: u32,
+}
+
+impl ReadBase {
+    /// A file that is as the chain holds it.
+    pub fn unread(known: KnownFile) -> ReadBase {
+        ReadBase { known, unread: true, bad: Vec::new(), stored: 0 }
+    }
 }
 
 impl PageCheck {
@@ -47,6 +54,8 @@ impl PageCheck {
 pub struct ReadBase {
     /// For the index and for the next backup.
     pub known: KnownFile,
+    /// Whether it was not read at all: it is as the chain holds it.
+    pub unread: bool,
     /// Pages that are bad, counted from the start of the relation.
     pub bad: Vec<u32>,
     /// Bytes that were stored.
@@ -69,6 +78,7 @@ impl Packed {
         let entry = Entry { flaw, parts: self.parts, ..entry };
         ReadBase {
             known: KnownFile { entry, block_bytes, blocks: self.blocks },
+            unread: false,
             bad: self.bad,
             stored: self.stored,
         }
@@ -148,13 +158,19 @@ impl<'a> BaseReader<'a> {
     /// Those of the store, and of a file that is there and cannot be read: without it there is no
     /// backup.
     pub fn read(&mut self, file: &ClusterFile, old: Option<&KnownFile>) -> Result<Option<ReadBase>> {
-        let failed = |e| Error::file("read", &file.location, e).effect("there is no backup without it");
+        let failed = |e| unreadable(file, e);
         let mut input = match disk::open_nofollow(&file.location) {
             Ok(input) => input,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(failed(e)),
         };
         let meta = input.metadata().map_err(failed)?;
+        if let Some(old) = old.filter(|old| old.entry.bytes == file.bytes && worth_comparing(old, &meta)) {
+            if let Some(read) = self.unchanged(&mut input, &meta, file, old)? {
+                return Ok(Some(read));
+            }
+            input.seek(SeekFrom::Start(0)).map_err(failed)?;
+        }
         let reading = Reading {
             path: &file.path,
             whole: file.bytes <= EXTENT_BYTES as u64,
@@ -171,18 +187,26 @@ impl<'a> BaseReader<'a> {
         while offset < file.bytes || packed.parts.is_empty() {
             let wanted = (file.bytes - offset).min(EXTENT_BYTES as u64) as usize;
             self.pace.take(wanted as u64)?;
-            let n = fill(&mut input, &mut self.buffer[..wanted]).map_err(failed)?;
+            let (mut n, mut digests) = (0, Digests::default());
+            while n < wanted {
+                let end = wanted.min(n + SLICE_BYTES);
+                let got = self.slice(&mut input, file, offset, n..end, &mut packed.bad)?;
+                let slice = &self.buffer[n..n + got];
+                sha256.update(slice);
+                digests.append(Digests::of(slice, reading.block_bytes));
+                n += got;
+                if n < end {
+                    break;
+                }
+            }
             if n == 0 && !packed.parts.is_empty() {
                 break;
             }
-            if let (Some(check), Some(segment)) = (self.pages, file.segment) {
-                let first = check.first_page(segment, offset);
-                let data = &mut self.buffer[..n];
-                check_pages(&input, data, offset, first, check.start_lsn, &mut packed.bad);
-            }
-            sha256.update(&self.buffer[..n]);
-            extent(&mut self.worker, self.own, &reading, offset, &self.buffer[..n], &mut packed)?;
+            extent(&mut self.worker, self.own, &reading, offset, &self.buffer[..n], digests, &mut packed)?;
             offset += n as u64;
+            if n < wanted {
+                break;
+            }
         }
         let entry = Entry {
             path: file.path.clone(),
@@ -216,8 +240,55 @@ impl<'a> BaseReader<'a> {
                 }
             }
         }
-        extent(&mut self.worker, self.own, &reading, offset, data, &mut packed)?;
+        let digests = Digests::of(data, reading.block_bytes);
+        extent(&mut self.worker, self.own, &reading, offset, data, digests, &mut packed)?;
         Ok(packed)
+    }
+
+    /// Compares a file with what the chain holds: `None` as soon as something differs; nothing was
+    /// stored then.
+    fn unchanged(
+        &mut self,
+        input: &mut File,
+        meta: &Metadata,
+        file: &ClusterFile,
+        old: &KnownFile,
+    ) -> Result<Option<ReadBase>> {
+        let mut bad = Vec::new();
+        let mut offset = 0;
+        while offset < file.bytes {
+            let wanted = (file.bytes - offset).min(SLICE_BYTES as u64) as usize;
+            self.pace.take(wanted as u64)?;
+            let n = self.slice(input, file, offset, 0..wanted, &mut bad)?;
+            let first = (offset / u64::from(old.block_bytes)) as usize;
+            if n < wanted || !old.blocks.have(first, &Digests::of(&self.buffer[..n], old.block_bytes)) {
+                return Ok(None);
+            }
+            offset += n as u64;
+        }
+        let entry = Entry { mode: meta.mode() & 0o7777, mtime_ns: mtime_ns(meta), ..old.entry.clone() };
+        let packed = Packed { blocks: old.blocks.clone(), parts: old.entry.parts.clone(), stored: 0, bad };
+        Ok(Some(packed.file(entry, old.block_bytes)))
+    }
+
+    /// Reads into this range of the buffer, which begins at `offset` of the file, and checks the
+    /// pages that came; how many bytes there were.
+    fn slice(
+        &mut self,
+        input: &mut File,
+        file: &ClusterFile,
+        offset: u64,
+        range: Range<usize>,
+        bad: &mut Vec<u32>,
+    ) -> Result<usize> {
+        let offset = offset + range.start as u64;
+        let data = &mut self.buffer[range];
+        let n = fill(input, data).map_err(|e| unreadable(file, e))?;
+        if let (Some(check), Some(segment)) = (self.pages, file.segment) {
+            let first = check.first_page(segment, offset);
+            check_pages(input, &mut data[..n], offset, first, check.start_lsn, bad);
+        }
+        Ok(n)
     }
 
     /// A small file that is in memory.
@@ -232,7 +303,7 @@ impl<'a> BaseReader<'a> {
     }
 }
 
-/// Packs `data`, which lies in the file at `offset`: runs of blocks that the chain holds are named, the
+/// Packs `data`, which lies in the file at `offset` and whose blocks have these digests: runs of blocks that the chain holds are named, the
 /// others stored.
 fn extent(
     worker: &mut PackWorker,
@@ -240,22 +311,22 @@ fn extent(
     reading: &Reading<'_>,
     offset: u64,
     data: &[u8],
+    digests: Digests,
     packed: &mut Packed,
 ) -> Result<()> {
     let n = data.len();
     let block = reading.block_bytes as usize;
     let mut runs: Vec<(bool, usize, usize)> = Vec::new();
     for (i, data) in data.chunks(block).enumerate() {
-        let mut digest = [0; DIGEST_BYTES];
-        digest.copy_from_slice(&sha2::Sha256::digest(data)[..DIGEST_BYTES]);
         let number = (offset / block as u64) as usize + i;
-        let same = reading.old.and_then(|old| old.blocks.get(number)) == Some(&digest);
-        packed.blocks.push(&digest);
+        let old = reading.old.and_then(|old| old.blocks.get(number));
+        let same = old.is_some() && old == digests.get(i);
         match runs.last_mut() {
             Some((kind, _, end)) if *kind == same => *end += data.len(),
             _ => runs.push((same, i * block, i * block + data.len())),
         }
     }
+    packed.blocks.append(digests);
     if n == 0 {
         let old = reading.old.filter(|old| old.entry.bytes == 0);
         runs.push((old.is_some(), 0, 0));
@@ -279,9 +350,19 @@ fn extent(
     Ok(())
 }
 
+fn unreadable(file: &ClusterFile, e: std::io::Error) -> Error {
+    Error::file("read", &file.location, e).effect("there is no backup without it")
+}
+
+/// Whether it may pay to compare first and hash only what differs: a long file that differs has to be
+/// read twice then, so its times are asked. They decide about time only.
+fn worth_comparing(old: &KnownFile, meta: &Metadata) -> bool {
+    old.entry.bytes <= EXTENT_BYTES as u64 || old.entry.mtime_ns == mtime_ns(meta)
+}
+
 fn block_bytes(file_bytes: u64) -> u32 {
-    let mut block = BLOCK_BYTES_MIN;
-    while block < BLOCK_BYTES_MAX && file_bytes / u64::from(block) > BLOCKS_GOAL {
+    let mut block = *BLOCK_BYTES.start();
+    while block < *BLOCK_BYTES.end() && file_bytes / u64::from(block) > BLOCKS_GOAL {
         block *= 2;
     }
     block

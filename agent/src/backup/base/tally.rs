@@ -23,6 +23,8 @@ pub struct Copied {
     pub bytes: u64,
     /// What was stored of them.
     pub stored: u64,
+    /// What of them was not read: WAL summaries say that it is as it was.
+    pub unread: u64,
     /// Bad pages.
     pub bad_page_count: u64,
     /// The first of them.
@@ -47,6 +49,7 @@ pub struct Tally {
     files: u64,
     bytes: u64,
     stored: u64,
+    unread: u64,
     bad_page_count: u64,
     bad_pages: Vec<BadPage>,
 }
@@ -58,6 +61,7 @@ impl Tally {
         self.files += 1;
         self.bytes += entry.bytes;
         self.stored += read.stored;
+        self.unread += if read.unread { entry.bytes } else { 0 };
         if let Some(oid) = database(&entry.path) {
             *self.database_bytes.entry(oid).or_default() += entry.bytes;
         }
@@ -76,6 +80,7 @@ impl Tally {
             files: self.files,
             bytes: self.bytes,
             stored: self.stored,
+            unread: self.unread,
             bad_page_count: self.bad_page_count,
             bad_pages: self.bad_pages,
             notes: listed.notes,

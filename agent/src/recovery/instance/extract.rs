@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::runtime::Handle;
@@ -103,9 +104,19 @@ pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
             shared.keep_if_good(place, file)?;
         }
     })?;
-    each_pack(extract.workers, shared.needed()?, |pack, buffer| {
-        extract.stop_if_cancelled()?;
-        shared.read_pack(&pack, buffer)
+    let needed = shared.needed()?;
+    // The disk begins to write while packs still come; the caller's sync at the end is what counts.
+    let (more_came, signals) = sync_channel(1);
+    std::thread::scope(|scope| {
+        scope.spawn(move || signals.into_iter().for_each(|()| drop(disk::sync_file_system(extract.dir))));
+        let came = each_pack(extract.workers, needed, |pack, buffer| {
+            extract.stop_if_cancelled()?;
+            shared.read_pack(&pack, buffer)?;
+            let _ = more_came.try_send(()); // full: it begins again anyway
+            Ok(())
+        });
+        drop(more_came);
+        came
     })?;
     shared.check_all_came()?;
     let Shared { control, fetched_bytes, copied_files, copied_bytes, .. } = shared;

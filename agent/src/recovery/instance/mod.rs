@@ -8,6 +8,7 @@ mod choose;
 mod delta;
 mod extract;
 mod lines;
+mod lists;
 mod marks;
 pub mod narrow;
 mod newer_tablespaces;

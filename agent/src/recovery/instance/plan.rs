@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::runtime::Handle;
 
-use crate::archive::base::{BaseFacts, ClusterLayout, LAYOUT_NAME};
-use crate::archive::manifest::{Manifest, Origin};
+use crate::archive::base::{BaseFacts, ClusterLayout};
+use crate::archive::manifest::Manifest;
 use crate::archive::seal::Identities;
 use crate::archive::wal_records::Mark;
 use crate::clock::{self, Timestamp};
@@ -20,6 +19,7 @@ use crate::names::{Lsn, SnapshotId, bytes_text};
 use crate::recovery::FileOwner;
 use crate::recovery::instance::choose::{Chosen, choose};
 use crate::recovery::instance::delta::Replaced;
+use crate::recovery::instance::lists::{chain, read_lists};
 use crate::recovery::instance::narrow::Narrowed;
 use crate::recovery::instance::packs::pack_reads;
 use crate::recovery::instance::place::{Places, TablespacePlan, place};
@@ -206,48 +206,6 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         workers,
         owner,
     })
-}
-
-/// The manifests of the chain.
-async fn chain(
-    repository: &Repository,
-    origin: &Origin,
-    request: &Request,
-    base: &Manifest,
-) -> Result<HashMap<SnapshotId, Manifest>> {
-    let mut manifests = HashMap::new();
-    for id in &base.base_facts()?.chain {
-        let found = repository.manifest(id, origin, &request.trust).await.map_err(|e| {
-            e.effect(format!("base backup {} cannot be restored without it", base.id))
-                .next("lifeboat verify; another base backup: --snapshot")
-                .context(format!("find snapshot {id} of its chain"))
-        })?;
-        manifests.insert(id.clone(), found);
-    }
-    Ok(manifests)
-}
-
-async fn read_lists(
-    repository: &Repository,
-    base: &Manifest,
-    identities: &Arc<Identities>,
-) -> Result<(Wanted, ClusterLayout)> {
-    let (repository, base, identities) = (repository.clone(), base.clone(), identities.clone());
-    let read = move || {
-        let runtime = Handle::current();
-        let wanted = Wanted::read(&repository, &runtime, &base, &identities)?;
-        let object = base.object(LAYOUT_NAME)?;
-        let layout = repository.read_sealed(&runtime, &base.id, object, &identities, |input| {
-            serde_json::from_reader(input).map_err(|e| {
-                Error::new(Kind::Integrity, format!("the layout of snapshot {} cannot be read", base.id))
-                    .because(e)
-            })
-        })?;
-        Ok((wanted, layout))
-    };
-    tokio::task::spawn_blocking(read)
-        .await
-        .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading the index panicked").because(e)))
 }
 
 fn more_warnings(

@@ -183,6 +183,7 @@ pub(super) mod tests {
             full_because: None,
             files: 0,
             bytes: 0,
+            unread_bytes: 0,
             bad_page_count: 0,
             bad_pages: Vec::new(),
         }

@@ -4,6 +4,7 @@
 
 pub mod apply;
 mod files;
+mod lines;
 pub mod plan;
 mod recover;
 mod scratch;

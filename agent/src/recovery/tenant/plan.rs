@@ -4,19 +4,18 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::archive::manifest::Manifest;
-use crate::clock::{self, span_text};
+use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, bytes_text};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::{database_exists, missing_roles};
-use crate::postgres::server::{ServerInfo, server_info};
+use crate::postgres::server::ServerInfo;
 use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
 use crate::recovery::instance;
@@ -24,9 +23,8 @@ use crate::recovery::instance::narrow::{Narrowed, Only};
 use crate::recovery::instance::plan::{self as base, InstancePlan};
 use crate::recovery::instance::start;
 use crate::recovery::instance::target::{Action, Target};
-use crate::recovery::plan::{
-    FilestorePlan, default_target, exists, filestore_plan, incomplete_name, work_dir,
-};
+use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name, work_dir};
+use crate::recovery::server::check_server;
 use crate::recovery::tenant::files::{Sources, arrivals, candidates};
 use crate::recovery::tenant::{Request, scratch};
 
@@ -208,26 +206,9 @@ async fn look_beside(
     database: &TenantName,
 ) -> Result<Beside> {
     let mut session = Session::maintenance(postgres).await?;
-    let server = server_info(&mut session).await?;
-    if server.is_standby {
-        return Err(Error::new(
-            Kind::Refused,
-            format!("{} is a standby: nothing can be made there", session.place()),
-        )
-        .next("set postgres.host to the primary or to another cluster"));
-    }
-    let source_major = plan.server_version.split(['.', ' ']).next().and_then(|major| major.parse().ok());
-    if source_major.is_some_and(|major: u32| server.major < major) {
-        return Err(Error::new(
-            Kind::Refused,
-            format!("the backup is of PostgreSQL {}, the target is {}", plan.server_version, server.version),
-        )
-        .effect("an older server may not understand it; nothing was changed")
-        .next("restore into a cluster of the same or a newer major version"));
-    }
-    if database_exists(&mut session, database.as_str()).await? {
-        return Err(exists(&format!("database {database}"), "it is left as it is", database));
-    }
+    let version = plan.server_version.as_str();
+    let major = version.split(['.', ' ']).next().and_then(|major| major.parse().ok()).unwrap_or(0);
+    let server = check_server(&mut session, ("the backup", version, major), database).await?;
     if let Some(owner) = &request.owner
         && !missing_roles(&mut session, std::slice::from_ref(owner)).await?.is_empty()
     {
@@ -271,44 +252,4 @@ fn warnings(
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());
     }
     out
-}
-
-impl std::fmt::Display for TenantPlan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let base = &self.scratch;
-        writeln!(f, "restore {} from {}, at a point in time", self.tenant, base.repository)?;
-        base.source_lines(f)?;
-        let owner = self.owner.as_deref().unwrap_or("its owner at the target");
-        writeln!(f, "  creates     database {} at {}, owned by {owner}", self.database, self.server)?;
-        writeln!(f, "              (until it is right it is called {})", self.incomplete_database)?;
-        if let Some(filestore) = &self.filestore {
-            let (files, size) = (filestore.files, bytes_text(filestore.bytes));
-            writeln!(
-                f,
-                "  creates     {}: the files that its rows name (the nearest backup has {files}, {size})",
-                filestore.dir.display()
-            )?;
-        }
-        writeln!(f, "  scratch     {}, private and removed at the end", base.data_dir.display())?;
-        let (own, shared, out) =
-            (bytes_text(self.own_bytes), bytes_text(self.shared_bytes), bytes_text(self.left_out_bytes));
-        writeln!(
-            f,
-            "  restores    {own} of its own and {shared} that all share; {out} of other databases are left out"
-        )?;
-        let (fetch, wal) = (bytes_text(base.fetch_bytes), bytes_text(base.wal_bytes));
-        writeln!(f, "  fetches     {fetch} of the base backup, WAL of about {wal}, and the filestore")?;
-        let (size, free) = (bytes_text(base.bytes + base.wal_bytes), bytes_text(base.free_bytes));
-        writeln!(f, "  space       {size} of {free} free in {}", base.data_dir.display())?;
-        let free = bytes_text(self.work_free_bytes);
-        writeln!(f, "  space       up to {own} of {free} free in {}", self.work_dir.display())?;
-        writeln!(f, "              the database server's own disk is not checked")?;
-        let neutralize = if self.neutralize { "yes, before anything else can connect" } else { "no" };
-        writeln!(f, "  neutralize  {neutralize}")?;
-        write!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
-        for warning in &self.warnings {
-            write!(f, "\n  WARNING     {warning}")?;
-        }
-        Ok(())
-    }
 }

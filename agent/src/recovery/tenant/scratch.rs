@@ -11,7 +11,7 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
 use crate::postgres::server_stop::stop_now;
-use crate::recovery::plan::work_dirs;
+use crate::recovery::place::work_dirs;
 
 /// Beside the work directories: where the scratch directory of a running restore lies.
 const RECORD: &str = "scratch";

@@ -1,5 +1,6 @@
-//! The benchmark: Lifeboat beside restic on the same files, in turns; the memory of each phase;
-//! and the pipeline beside its stages. Run it with `tests/bench`.
+//! The benchmarks: Lifeboat beside restic on the same files, in turns; the memory of each phase;
+//! and the pipeline beside its stages. `tests/bench base` and `tests/bench wal`: whole clusters,
+//! beside pgBackRest. Run them with `tests/bench`.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,6 +11,7 @@ use lifeboat_tests::cluster::{Cluster, Options as ClusterOptions};
 mod contenders;
 mod measured;
 mod options;
+mod physical;
 mod source;
 mod stages;
 mod table;
@@ -36,11 +38,17 @@ fn main() -> ExitCode {
     if args.next_if(|arg| arg == measured::FLAG).is_some() {
         return measured::run(args);
     }
+    if args.next_if(|arg| arg == physical::archiver::FLAG).is_some() {
+        return physical::archiver::run(args);
+    }
     let text = |arg: OsString| arg.to_string_lossy().into_owned();
     let args: Vec<String> = args.map(text).collect();
     if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        println!("{}", options::USAGE);
+        println!("{}\n\n{}", options::USAGE, physical::USAGE);
         return ExitCode::SUCCESS;
+    }
+    if let Some(what) = args.first().filter(|what| ["base", "wal"].contains(&what.as_str())) {
+        return physical::run(what, args[1..].iter().cloned());
     }
     match Options::parse(args.into_iter()) {
         Ok(options) => {

@@ -25,6 +25,13 @@ pub struct Cost {
     pub stdout: String,
 }
 
+impl std::fmt::Display for Cost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mebibytes = self.peak_bytes as f64 / f64::from(1 << 20);
+        write!(f, "{:.2} s, {:.2} CPU s, {mebibytes:.0} MiB", self.wall, self.cpu)
+    }
+}
+
 /// Runs a command with everything written before already on disk.
 ///
 /// # Panics
@@ -52,9 +59,12 @@ pub fn cost(command: &Command, scratch: &Path) -> Cost {
 /// The copy: runs the rest of the arguments, and writes wall seconds, CPU seconds and KiB.
 pub fn run(mut args: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
     let (Some(facts), Some(program)) = (args.next(), args.next()) else { return ExitCode::from(2) };
+    // What it left running in the background is waited for, and its CPU time counts.
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
     let begun = Instant::now();
     let status = Command::new(program).args(args).status().unwrap();
     let wall = begun.elapsed().as_secs_f64();
+    while rustix::process::wait(rustix::process::WaitOptions::empty()).is_ok() {}
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
     std::fs::write(facts, format!("{wall} {} {}", seconds(&usage), usage.max_rss())).unwrap();
     ExitCode::from(status.code().unwrap_or(1) as u8)
@@ -64,6 +74,11 @@ fn seconds(usage: &Usage) -> f64 {
     let (user, system) = (usage.user_time(), usage.system_time());
     let whole = user.tv_sec() + system.tv_sec();
     whole as f64 + (user.tv_usec() + system.tv_usec()) as f64 / 1e6
+}
+
+/// CPU time of all children so far that have ended, with theirs.
+pub fn children_cpu() -> f64 {
+    seconds(&getrusage(UsageWho::RUSAGE_CHILDREN).unwrap())
 }
 
 /// CPU time of this thread so far.

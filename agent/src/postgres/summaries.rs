@@ -1,0 +1,213 @@
+//! WAL summaries (PostgreSQL 17 and newer): which parts of which relations WAL wrote to between two
+//! positions. What none of them names is as it was. The rules are those of `basebackup_incremental.c`.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use sqlx::AssertSqlSafe;
+
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::names::Lsn;
+use crate::names::wal::TimelineId;
+use crate::postgres::session::{Session, column};
+
+/// Written parts that are held in memory (some 30 MB); where there are more, all is taken for written.
+const PARTS_MAX: usize = 500_000;
+/// How long the summarizer may take until it has come to a checkpoint that was just made.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A fork of a relation, as the server numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fork {
+    /// OID of its tablespace.
+    pub tablespace: u32,
+    /// OID of its database; 0 for those that all share.
+    pub database: u32,
+    /// The number of its files.
+    pub relation: u32,
+    /// 0: its pages; 3: what an unlogged one begins with.
+    pub fork: u8,
+}
+
+/// What was written.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Databases (tablespace, database) of which every file may have been.
+    databases: HashSet<(u32, u32)>,
+    /// Forks that were made, dropped or cut: from this segment on.
+    from_segment: HashMap<Fork, u32>,
+    /// Single segments.
+    segments: HashSet<(Fork, u32)>,
+}
+
+impl Written {
+    /// Whether any page of this segment may have been written.
+    pub fn touched(&self, fork: Fork, segment: u32) -> bool {
+        self.databases.contains(&(fork.tablespace, fork.database))
+            || self.from_segment.get(&fork).is_some_and(|first| *first <= segment)
+            || self.segments.contains(&(fork, segment))
+    }
+
+    /// `limit`: the fork had this segment's beginning, or some block of it, as its end.
+    fn add(&mut self, fork: Fork, segment: u32, limit: bool) {
+        if fork.relation == 0 {
+            self.databases.insert((fork.tablespace, fork.database));
+        } else if limit {
+            let first = self.from_segment.entry(fork).or_insert(segment);
+            *first = segment.min(*first);
+        } else {
+            self.segments.insert((fork, segment));
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.databases.len() + self.from_segment.len() + self.segments.len()
+    }
+}
+
+/// What was written from `begin` to `end` on this timeline, by summaries without a gap; or why that
+/// cannot be said. `segment_blocks`: pages in a segment of a relation.
+///
+/// # Errors
+/// `Postgres` where the server does not answer.
+pub async fn written(
+    session: &mut Session,
+    timeline: TimelineId,
+    (begin, end): (Lsn, Lsn),
+    segment_blocks: u32,
+) -> Result<std::result::Result<Written, String>> {
+    let on =
+        session.row("ask for WAL summaries", "SELECT current_setting('summarize_wal', true) = 'on'").await?;
+    if column::<Option<bool>>(&on, 0)? != Some(true) {
+        return Ok(Err("summarize_wal is off, or the server older than 17".to_owned()));
+    }
+    let deadline = clock::instant() + CATCH_UP_MAX;
+    let ranges = loop {
+        let ranges = available(session, timeline, begin, end).await?;
+        match gap(&ranges, begin, end) {
+            None => break ranges,
+            // The last ones may be on their way; one that lies before others does not come any more.
+            Some(at) if ranges.iter().all(|(start, _)| *start < at) && clock::instant() < deadline => {
+                clock::sleep(LOOK_EVERY).await;
+            }
+            Some(at) => return Ok(Err(format!("WAL summaries have a gap at {at} (from {begin} to {end})"))),
+        }
+    };
+    let mut written = Written::default();
+    for range in ranges {
+        match read(session, timeline, range, segment_blocks, &mut written).await {
+            Ok(()) if written.len() <= PARTS_MAX => {}
+            Ok(()) => return Ok(Err(format!("more than {PARTS_MAX} segments were written"))),
+            // removed just now, damaged, or not ours to read: without it nothing can be left out
+            Err(e) => {
+                let why = [vec![e.what().to_owned()], e.causes()].concat().join(": ");
+                return Ok(Err(format!("a WAL summary cannot be read: {why}")));
+            }
+        }
+    }
+    Ok(Ok(written))
+}
+
+/// Summaries that overlap a range, by their beginning.
+async fn available(
+    session: &mut Session,
+    timeline: TimelineId,
+    begin: Lsn,
+    end: Lsn,
+) -> Result<Vec<(Lsn, Lsn)>> {
+    let sql = format!(
+        "SELECT start_lsn::text, end_lsn::text FROM pg_available_wal_summaries() \
+         WHERE tli = {} AND end_lsn > '{begin}' AND start_lsn < '{end}' ORDER BY start_lsn",
+        timeline.0
+    );
+    let rows = session.rows("list WAL summaries", sql).await?;
+    let lsn = |text: String| text.parse::<Lsn>();
+    rows.iter().map(|row| Ok((lsn(column(row, 0)?)?, lsn(column(row, 1)?)?))).collect()
+}
+
+/// Where ranges, sorted, leave something out first.
+fn gap(ranges: &[(Lsn, Lsn)], begin: Lsn, end: Lsn) -> Option<Lsn> {
+    let mut at = begin;
+    for (start, stop) in ranges {
+        if *start > at {
+            break;
+        }
+        at = at.max(*stop);
+    }
+    (at < end).then_some(at)
+}
+
+async fn read(
+    session: &mut Session,
+    timeline: TimelineId,
+    (start, stop): (Lsn, Lsn),
+    segment_blocks: u32,
+    written: &mut Written,
+) -> Result<()> {
+    // Forks 1 and 2, maps of free space and of visibility, are always read: the first is not in WAL, and
+    // of the second replay clears bits that no record names.
+    let sql = format!(
+        "SELECT DISTINCT reltablespace::int8, reldatabase::int8, relfilenode::int8, relforknumber::int8, \
+         relblocknumber / {segment_blocks}, is_limit_block \
+         FROM pg_wal_summary_contents({}, '{start}', '{stop}') WHERE relforknumber IN (0, 3)",
+        timeline.0
+    );
+    let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(session.connection());
+    let failed = |e: sqlx::Error| {
+        Error::new(Kind::Postgres, format!("the summary from {start} to {stop}")).because(e.to_string())
+    };
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        let number = |index| {
+            let value: i64 = column(&row, index)?;
+            u32::try_from(value).map_err(|_| Error::new(Kind::Postgres, format!("a summary names {value}")))
+        };
+        let fork = u8::try_from(number(3)?).unwrap_or(u8::MAX);
+        let fork = Fork { tablespace: number(0)?, database: number(1)?, relation: number(2)?, fork };
+        written.add(fork, number(4)?, column(&row, 5)?);
+        if written.len() > PARTS_MAX {
+            return Ok(()); // the caller sees that it is too much
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ranges_without_a_gap_cover() {
+        let lsn = |(a, b): (u64, u64)| (Lsn(a), Lsn(b));
+        let first_gap = |ranges: &[(u64, u64)]| {
+            let ranges: Vec<_> = ranges.iter().copied().map(lsn).collect();
+            gap(&ranges, Lsn(100), Lsn(200)).map(|at| at.0)
+        };
+        assert_eq!(first_gap(&[(50, 150), (150, 200)]), None);
+        assert_eq!(first_gap(&[(100, 130), (110, 170), (160, 300)]), None);
+        assert_eq!(first_gap(&[(50, 150), (150, 199)]), Some(199));
+        assert_eq!(first_gap(&[(50, 150), (151, 300)]), Some(150));
+        assert_eq!(first_gap(&[(101, 300)]), Some(100));
+        assert_eq!(first_gap(&[]), Some(100));
+        assert_eq!(gap(&[], Lsn(7), Lsn(7)), None, "nothing was written in between");
+    }
+
+    #[test]
+    fn what_was_written_is_told_by_segment_limit_and_database() {
+        let fork = |relation| Fork { tablespace: 1663, database: 5, relation, fork: 0 };
+        let mut written = Written::default();
+        written.add(fork(10), 3, false);
+        written.add(fork(11), 4, true);
+        written.add(fork(11), 2, true);
+        written.add(Fork { database: 6, ..fork(0) }, 0, true);
+        let touched = |relation, segment| written.touched(fork(relation), segment);
+        assert!(touched(10, 3) && !touched(10, 2) && !touched(10, 4));
+        assert!(touched(11, 2) && touched(11, 9) && !touched(11, 1));
+        assert!(!touched(12, 0) && !written.touched(Fork { fork: 3, ..fork(10) }, 3));
+        assert!(written.touched(Fork { database: 6, ..fork(12) }, 0));
+        assert!(!written.touched(Fork { tablespace: 1664, database: 6, ..fork(12) }, 0));
+    }
+}

@@ -1,0 +1,130 @@
+//! What a restored tenant is called, and where its files go: new names, and beside them names that say
+//! that something is being made.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::archive::digest::Sha256;
+use crate::archive::path::escape;
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::{SnapshotId, TenantName};
+
+/// Where the filestore goes.
+#[derive(Clone, Debug, Serialize)]
+pub struct FilestorePlan {
+    /// From which snapshot.
+    pub snapshot: SnapshotId,
+    /// The final directory; absent or empty now.
+    pub dir: PathBuf,
+    /// Where it is made; its name says that it is incomplete.
+    pub staging: PathBuf,
+    /// How many files.
+    pub files: u64,
+    /// Their sizes added up.
+    pub bytes: u64,
+    /// Files that the database names and no backup holds.
+    pub missing_files: u64,
+    /// Whether the directory is that of our own earlier try, killed just before the end.
+    #[serde(skip)]
+    pub(super) take_back: bool,
+}
+
+/// Where what a restore needs meanwhile lies.
+pub(super) fn work_dirs(config: &Config) -> PathBuf {
+    config.restore.work_dir.clone().unwrap_or_else(|| config.state_dir.join("restore"))
+}
+
+/// Where the dump of a restore lies meanwhile.
+pub(super) fn work_dir(config: &Config, target: &TenantName) -> PathBuf {
+    work_dirs(config).join(format!("{}.restore", escape(target.as_str().as_bytes())))
+}
+
+pub(super) fn exists(what: &str, effect: &str, target: &TenantName) -> Error {
+    Error::new(Kind::Refused, format!("{what} exists already"))
+        .effect(format!("a restore never overwrites: {effect}"))
+        .next(format!(
+            "choose another name with --as, or rename what is there: ALTER DATABASE \"{target}\" RENAME TO …"
+        ))
+}
+
+pub(super) fn default_target(tenant: &TenantName, point: Timestamp) -> Result<TenantName> {
+    let suffix = point.strftime("_%Y%m%dT%H%M%S").to_string();
+    let mut name = tenant.as_str().to_owned();
+    while name.len() + suffix.len() > 63 {
+        name.pop();
+    }
+    (name + &suffix).parse()
+}
+
+/// The name of a database that is being made: says so, and is unique to its final name.
+pub(super) fn incomplete_name(target: &TenantName) -> String {
+    const SUFFIX: &str = "__lifeboat_incomplete";
+    let mut name = target.as_str().to_owned();
+    if name.len() + SUFFIX.len() > 63 {
+        let digest = Sha256::of(name.as_bytes()).to_string();
+        while name.len() + 9 + SUFFIX.len() > 63 {
+            name.pop();
+        }
+        name = format!("{name}_{}", &digest[..8]);
+    }
+    name + SUFFIX
+}
+
+pub(super) fn filestore_plan(
+    (snapshot, files, bytes): (SnapshotId, u64, u64),
+    missing_files: u64,
+    data_dir: &Path,
+    target: &TenantName,
+    incomplete_exists: bool,
+) -> Result<FilestorePlan> {
+    let parent = data_dir.join("filestore");
+    let dir = parent.join(target.as_str());
+    let take_back = incomplete_exists && disk::metadata(&moved_marker(&dir))?.is_some();
+    let empty = disk::read_dir(&dir)?.is_none_or(|entries| entries.is_empty());
+    if !empty && !take_back {
+        return Err(exists(
+            &format!("{} is not empty and", dir.display()),
+            "the files there are left as they are",
+            target,
+        ));
+    }
+    Ok(FilestorePlan {
+        snapshot,
+        staging: parent.join(format!("{target}.lifeboat-incomplete")),
+        dir,
+        take_back,
+        files,
+        bytes,
+        missing_files,
+    })
+}
+
+/// Says that the directory was moved to its final place by a restore that has not published its
+/// database yet.
+pub(super) fn moved_marker(dir: &Path) -> PathBuf {
+    let mut name = dir.as_os_str().to_owned();
+    name.push(".lifeboat-moved");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_what_is_being_made_fit_and_stay_apart() {
+        let short: TenantName = "retail".parse().unwrap();
+        assert_eq!(incomplete_name(&short), "retail__lifeboat_incomplete");
+        let a: TenantName = format!("{}a", "x".repeat(62)).parse().unwrap();
+        let b: TenantName = format!("{}b", "x".repeat(62)).parse().unwrap();
+        assert!(incomplete_name(&a).len() <= 63);
+        assert_ne!(incomplete_name(&a), incomplete_name(&b));
+        let point = Timestamp::UNIX_EPOCH;
+        assert_eq!(default_target(&short, point).unwrap().as_str(), "retail_19700101T000000");
+        assert!(default_target(&a, point).is_ok());
+    }
+}

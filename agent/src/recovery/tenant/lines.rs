@@ -1,0 +1,47 @@
+//! What the plan says to a person.
+
+use std::time::Duration;
+
+use crate::clock::span_text;
+use crate::names::bytes_text;
+use crate::recovery::tenant::plan::TenantPlan;
+
+impl std::fmt::Display for TenantPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let base = &self.scratch;
+        writeln!(f, "restore {} from {}, at a point in time", self.tenant, base.repository)?;
+        base.source_lines(f)?;
+        let owner = self.owner.as_deref().unwrap_or("its owner at the target");
+        writeln!(f, "  creates     database {} at {}, owned by {owner}", self.database, self.server)?;
+        writeln!(f, "              (until it is right it is called {})", self.incomplete_database)?;
+        if let Some(filestore) = &self.filestore {
+            let (files, size) = (filestore.files, bytes_text(filestore.bytes));
+            writeln!(
+                f,
+                "  creates     {}: the files that its rows name (the nearest backup has {files}, {size})",
+                filestore.dir.display()
+            )?;
+        }
+        writeln!(f, "  scratch     {}, private and removed at the end", base.data_dir.display())?;
+        let (own, shared, out) =
+            (bytes_text(self.own_bytes), bytes_text(self.shared_bytes), bytes_text(self.left_out_bytes));
+        writeln!(
+            f,
+            "  restores    {own} of its own and {shared} that all share; {out} of other databases are left out"
+        )?;
+        let (fetch, wal) = (bytes_text(base.fetch_bytes), bytes_text(base.wal_bytes));
+        writeln!(f, "  fetches     {fetch} of the base backup, WAL of about {wal}, and the filestore")?;
+        let (size, free) = (bytes_text(base.bytes + base.wal_bytes), bytes_text(base.free_bytes));
+        writeln!(f, "  space       {size} of {free} free in {}", base.data_dir.display())?;
+        let free = bytes_text(self.work_free_bytes);
+        writeln!(f, "  space       up to {own} of {free} free in {}", self.work_dir.display())?;
+        writeln!(f, "              the database server's own disk is not checked")?;
+        let neutralize = if self.neutralize { "yes, before anything else can connect" } else { "no" };
+        writeln!(f, "  neutralize  {neutralize}")?;
+        write!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
+        for warning in &self.warnings {
+            write!(f, "\n  WARNING     {warning}")?;
+        }
+        Ok(())
+    }
+}

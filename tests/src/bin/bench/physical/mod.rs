@@ -1,0 +1,53 @@
+//! Whole clusters: base backups, restores and WAL beside pgBackRest on the same server.
+
+pub mod archiver;
+mod base;
+mod clusters;
+mod options;
+mod programs;
+mod report;
+mod server;
+mod stream;
+mod tenant;
+mod wal;
+
+use std::process::ExitCode;
+
+use options::Options;
+pub use options::USAGE;
+
+/// `tests/bench base` and `tests/bench wal`.
+pub fn run(what: &str, args: impl Iterator<Item = String>) -> ExitCode {
+    let options = match Options::parse(args) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("bench: {problem}");
+            return ExitCode::from(2);
+        }
+    };
+    std::fs::create_dir_all(&options.work).unwrap();
+    if what == "base" {
+        for kind in &options.clusters {
+            println!("{}", base::run(*kind, &options));
+        }
+    } else {
+        let parts: [(&str, fn(&Options) -> String); 3] =
+            [("archive", wal::run), ("stream", stream::stream), ("sync", stream::synchronous)];
+        for (part, measure) in parts.iter().filter(|(part, _)| options.wants(part)) {
+            eprintln!("{part}");
+            println!("{}", measure(&options));
+        }
+    }
+    clean(&options);
+    ExitCode::SUCCESS
+}
+
+fn clean(options: &Options) {
+    for name in ["lifeboat", "pgbackrest", "received", "restored", "stages"] {
+        let _ = std::fs::remove_dir_all(options.work.join(name));
+    }
+    if !options.keep {
+        let _ = std::fs::remove_dir_all(options.work.join("clusters"));
+        let _ = std::fs::remove_dir(&options.work);
+    }
+}
