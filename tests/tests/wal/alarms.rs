@@ -152,6 +152,7 @@ fn after_a_lost_slot_the_advice_makes_the_window_whole_again() {
 
     // As it was advised.
     cluster.psql("postgres", "select pg_drop_replication_slot('lifeboat')");
+    set(&cluster, "max_slot_wal_keep_size", "1GB");
     let running = agent(&site);
     wait_for("the agent streams", || streams(&cluster));
     assert!(running.stderr_so_far().contains("no recovery leads across"), "{}", running.stderr_so_far());
