@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)] // a failing test panics
 
 mod archiving;
-#[allow(dead_code)] // shared with the tests of base backups, which use all of it
 #[path = "../base/copy.rs"]
 mod copy;
 mod delta;
