@@ -1,5 +1,6 @@
 //! A server on a directory that was laid out or restored: private socket, no network, stopped when
 //! dropped.
+#![allow(dead_code)] // suites that take this file use a part of it
 
 use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt;

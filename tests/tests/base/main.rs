@@ -8,4 +8,5 @@ mod protocol;
 mod quiet;
 mod restore;
 mod standby;
+mod storm;
 mod summaries;

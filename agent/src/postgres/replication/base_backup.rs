@@ -241,8 +241,9 @@ mod tests {
         for bad in [&b""[..], b"m", b"n../x.tar\0", b"nbase.tar.gz\0"] {
             assert!(parsed(bad).is_none(), "{bad:?}");
         }
-        let text =
-            |cells: &[&str]| cells.iter().map(|c| (*c != "").then(|| (*c).to_owned())).collect::<Vec<_>>();
+        let text = |cells: &[&str]| {
+            cells.iter().map(|c| (!c.is_empty()).then(|| (*c).to_owned())).collect::<Vec<_>>()
+        };
         let begun = vec![text(&["0/2000028", "1"])];
         let archives = vec![text(&["16390", "/far", "7"]), text(&["", "", "30"])];
         let (started, order) = start(&begun, &archives).unwrap();

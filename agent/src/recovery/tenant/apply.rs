@@ -112,7 +112,7 @@ async fn restore(
     let Found { wanted, manifests, missing, warnings: passed_over } =
         watch.time("find files", sources.find(&names)).await?;
     let (files, file_bytes) = (wanted.files().len() as u64, wanted.bytes);
-    progress.set_bytes_total(base_fetched_bytes + file_bytes);
+    progress.set_bytes_total(progress.snapshot().bytes + file_bytes);
     let fill = Fill {
         database: &plan.database,
         incomplete: &plan.incomplete_database,
