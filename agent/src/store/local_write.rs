@@ -125,7 +125,7 @@ impl Staged {
         // Also closes: network file systems may report a full disk as late as here.
         file.sync_all().map_err(|e| explain(Error::file("sync", &self.path, e)))?;
         drop(file);
-        let renamed = disk::rename_new(&self.path, &target).map_err(|e| match e.kind() {
+        disk::rename_new(&self.path, &target).map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 let root = self.local.root().display();
                 Error::new(
@@ -135,11 +135,8 @@ impl Staged {
                 .next("look at that object: this agent never wrote it; nothing was overwritten")
             }
             _ => explain(Error::file("rename", &self.path, e)),
-        });
-        // Also where it is there already: who put it there may not have come this far.
+        })?;
         disk::sync_parent(&target).map_err(explain)?;
-        self.local.sync_dirs(&target).map_err(explain)?;
-        renamed?;
         self.published = true;
         Ok(())
     }
@@ -156,10 +153,10 @@ impl Drop for Staged {
 }
 
 impl Local {
-    /// Creates the directories from the root down to `dir`, with mode 0700; durable after
-    /// [`Local::sync_dirs`].
+    /// Creates the directories from the root down to `dir`, with mode 0700, durably.
     fn make_dir(&self, dir: &Path) -> Result<()> {
-        if dir.is_dir() {
+        let mut durable = self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner);
+        if durable.contains(dir) && dir.is_dir() {
             return Ok(());
         }
         let below = dir.strip_prefix(self.root()).unwrap_or(Path::new(""));
@@ -174,25 +171,15 @@ impl Local {
                 Err(e) if e.kind() != Kind::AlreadyExists => return Err(e),
                 _ => {}
             }
+            // Also where another process made it, which may not have synced it yet.
+            if !durable.contains(&at) {
+                disk::sync_parent(&at)?;
+            }
         }
-        Ok(())
-    }
-
-    /// Makes the directories above an object durable. Also those that another process made: it may
-    /// not have synced them yet. After the object's own sync this costs a file system next to
-    /// nothing; before it, each new directory would be one more wait for the disk.
-    fn sync_dirs(&self, object: &Path) -> Result<()> {
-        let above: Vec<&Path> = object.ancestors().skip(1).take_while(|dir| *dir != self.root()).collect();
-        let known =
-            |dir: &Path| self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner).contains(dir);
-        for dir in above.iter().filter(|dir| !known(dir)) {
-            disk::sync_parent(dir)?;
-        }
-        let mut durable = self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner);
         if durable.len() >= DURABLE_DIRS_MAX {
             durable.clear();
         }
-        durable.extend(above.into_iter().map(Path::to_path_buf));
+        durable.extend(dir.ancestors().take_while(|d| *d != self.root()).map(Path::to_path_buf));
         Ok(())
     }
 }
