@@ -31,11 +31,14 @@ pub fn run(what: &str, args: impl Iterator<Item = String>) -> ExitCode {
             println!("{}", base::run(*kind, &options));
         }
     } else {
-        let parts: [(&str, fn(&Options) -> String); 3] =
-            [("archive", wal::run), ("stream", stream::stream), ("sync", stream::synchronous)];
-        for (part, measure) in parts.iter().filter(|(part, _)| options.wants(part)) {
+        for part in ["archive", "stream", "sync"].into_iter().filter(|part| options.wants(part)) {
             eprintln!("{part}");
-            println!("{}", measure(&options));
+            let table = match part {
+                "archive" => wal::run(&options),
+                "stream" => stream::stream(&options),
+                _ => stream::synchronous(&options),
+            };
+            println!("{table}");
         }
     }
     clean(&options);
