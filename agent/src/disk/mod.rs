@@ -229,6 +229,11 @@ pub fn lower_priority() {
     }
 }
 
+/// Lowers that of the calling thread and of those that it will make, in a process that has others.
+pub fn lower_priority_of_thread() {
+    let _ = rustix::process::nice(10); // on Linux a thread's
+}
+
 /// An exclusive lock on a file, held until dropped or until the process ends, however it ends.
 #[derive(Debug)]
 pub struct FileLock {

@@ -115,7 +115,7 @@ async fn on_own_thread<T: Send + 'static>(
 /// Reads and packs. Blocking. Where nothing was stored, nothing will exist.
 fn read(storing: &Storing, snapshot: &Arc<SnapshotWriter>, files: &mut [Settled]) -> Result<Vec<Entry>> {
     if storing.low_priority {
-        disk::lower_priority();
+        disk::lower_priority_of_thread();
     }
     let pace = Pace::new(storing.bytes_per_second_max, storing.cancel.clone());
     let mut worker = PackWorker::new(snapshot.clone())?;

@@ -150,7 +150,7 @@ impl<'a> Follower<'a> {
     fn batch_due(&self) -> Option<Instant> {
         let first = self.waiting.first_due()?;
         let calm = self.backoff == BACKOFF_MIN;
-        match calm && self.waiting.count() >= batch::FILES_MAX {
+        match calm && (self.waiting.is_crowded() || self.waiting.count() >= batch::FILES_MAX) {
             true => Some(first),
             false => Some(self.batch_at.max(first + SETTLE.min(self.interval))),
         }
@@ -287,15 +287,15 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// A file that may be new. `whole`: it was closed just now.
-    fn see(&mut self, name: Name, whole: bool) {
+    /// A file that may be new. `told`: the watch told of it, just now.
+    fn see(&mut self, name: Name, told: bool) {
         let looks = self.looks(&name);
         if self.waiting.is_odd(&name, looks) {
             return;
         }
         let file = self.storing.tree.location(&name);
         let now = (clock::now(), clock::instant());
-        let open = || whole.then(|| disk::open_nofollow(&file).ok()).flatten();
+        let open = || told.then(|| disk::open_nofollow(&file).ok()).flatten();
         self.waiting.add(name, now, open);
     }
 
@@ -307,7 +307,7 @@ impl<'a> Follower<'a> {
         match self.watching.hear(event, working, &self.storing.tree) {
             Heard::Nothing => {}
             Heard::Written(name) => self.see(name, true),
-            Heard::Came(names) => names.into_iter().for_each(|name| self.see(name, false)),
+            Heard::Came(names) => names.into_iter().for_each(|name| self.see(name, true)),
             Heard::Anything => self.scan_soon(),
             Heard::TooMuch => {
                 tracing::info!("too many files came at once to be told of: scanning");

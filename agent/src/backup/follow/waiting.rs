@@ -54,16 +54,22 @@ impl Waiting {
             return;
         }
         let (files, open_files) = (&mut self.files, &mut self.open);
-        files.entry(name).or_insert_with(|| {
-            let opened = if *open_files < OPEN_MAX { open() } else { None };
-            *open_files += usize::from(opened.is_some());
-            Seen { since: now.0, due: now.1, tries: 0, opened }
-        });
+        let new = || Seen { since: now.0, due: now.1, tries: 0, opened: None };
+        let seen = files.entry(name).or_insert_with(new);
+        if seen.opened.is_none() && *open_files < OPEN_MAX {
+            seen.opened = open();
+            *open_files += usize::from(seen.opened.is_some());
+        }
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
         self.files.len()
+    }
+
+    /// Whether there will soon be no room for open files.
+    pub fn is_crowded(&self) -> bool {
+        self.open >= OPEN_MAX / 2
     }
 
     /// When the first is due.
