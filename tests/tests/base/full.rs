@@ -29,7 +29,8 @@ pub fn load(cluster: &Cluster, stop: &AtomicBool) -> u32 {
         cluster.psql("shop", "insert into ledger select from generate_series(1, 50); update big set v = md5(v) || v where id % 97 = 3");
         cluster.psql("shop", "vacuum full big");
         if rounds % 3 == 0 {
-            cluster.psql("postgres", "create database fleeting template shop strategy file_copy");
+            // not of `shop`: a template that anybody is connected to is refused
+            cluster.psql("postgres", "create database fleeting template template1 strategy file_copy");
             cluster.psql("postgres", "drop database fleeting");
         }
         rounds += 1;
