@@ -144,6 +144,17 @@ impl WalSealer {
     /// # Errors
     /// `Internal` where `content` is empty or larger than [`CONTENT_BYTES_MAX`].
     pub fn seal(&self, file: WalFile, begin: u32, content: &[u8]) -> Result<(WalName, Vec<u8>)> {
+        self.seal_with(&mut Scratch::default(), file, begin, content)
+    }
+
+    /// [`WalSealer::seal`] with memory that is used again: fresh memory costs as much time as hashing does.
+    pub fn seal_with(
+        &self,
+        scratch: &mut Scratch,
+        file: WalFile,
+        begin: u32,
+        content: &[u8],
+    ) -> Result<(WalName, Vec<u8>)> {
         let end = u32::try_from(content.len()).ok().and_then(|length| begin.checked_add(length));
         let Some(end) = end.filter(|_| (1..=CONTENT_BYTES_MAX).contains(&content.len())) else {
             let what = format!("{} bytes of {file} at {begin} are no WAL object", content.len());
@@ -164,19 +175,32 @@ impl WalSealer {
         // begins on a line of its own, so that a shell finds it
         let note = [b"\n", line.as_slice(), signature.as_bytes()].concat();
 
-        let mut zstd = zstd::bulk::Compressor::new(self.zstd_level).map_err(failed)?;
+        let Scratch { zstd, plain } = scratch;
+        let zstd = match zstd {
+            Some(zstd) => zstd,
+            none => none.insert(zstd::bulk::Compressor::new(self.zstd_level).map_err(failed)?),
+        };
         zstd.include_checksum(true).map_err(failed)?;
-        let mut plain = zstd.compress(content).map_err(failed)?;
+        plain.clear();
+        plain.reserve(zstd::zstd_safe::compress_bound(content.len()));
+        zstd.compress_to_buffer(content, plain).map_err(failed)?;
         plain.extend_from_slice(&SKIPPABLE.to_le_bytes());
         plain.extend_from_slice(&(note.len() as u32).to_le_bytes());
         plain.extend_from_slice(&note);
         let mut sealed = self.recipients.seal(Vec::with_capacity(plain.len() + 4096))?;
-        sealed.write_all(&plain).map_err(failed)?;
+        sealed.write_all(plain).map_err(failed)?;
         let stored = sealed.finish().map_err(failed)?;
         let name =
             WalName { file, begin, end, plain: HalfDigest::from(sha256), stored: HalfDigest::of(&stored) };
         Ok((name, stored))
     }
+}
+
+/// What sealing needs besides the content, to be used again by the same sealer.
+#[derive(Default)]
+pub struct Scratch {
+    zstd: Option<zstd::bulk::Compressor<'static>>,
+    plain: Vec<u8>,
 }
 
 /// Who reads WAL objects.

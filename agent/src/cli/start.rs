@@ -48,6 +48,11 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
     let verbose = global.verbose.saturating_add(matches!(cli.command, Command::Agent(_)).into());
     log::start(inputs.variable("LIFEBOAT_LOG")?.as_deref(), verbose, global.quiet)?;
     make_private();
+    if let Command::Wal(args) = &cli.command
+        && let Some(done) = super::wal::run_at_once(args, &inputs, global.json)?
+    {
+        return Ok(done);
+    }
     // the TLS of every connection; a second installation would be refused, and would be the same
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()

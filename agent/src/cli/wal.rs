@@ -10,13 +10,14 @@ use serde_json::json;
 use super::list::TrustArgs;
 use super::{App, Done, identity};
 use crate::clock;
-use crate::config::{Config, units};
+use crate::config::{Config, Inputs, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::bytes_text;
 use crate::repository::wal::Put;
 use crate::wal::ahead::ahead;
+use crate::wal::along::along;
 use crate::wal::fetch::{self, fetch, fetch_kept};
-use crate::wal::push::push;
+use crate::wal::push::{is_stored, push};
 use crate::wal::status::{Status, status};
 
 /// What `wal fetch` exits with when the store said that the file is not there: PostgreSQL then
@@ -56,6 +57,9 @@ struct PushArgs {
     /// The file in pg_wal: PostgreSQL's %p
     #[arg(value_name = "PATH")]
     path: PathBuf,
+    /// Store what is ready behind it, for later calls
+    #[arg(long, hide = true)]
+    along: bool,
 }
 
 /// Fetch a WAL file: restore_command = 'lifeboat wal fetch %f %p'
@@ -92,18 +96,46 @@ struct StatusArgs {
     behind_max: Option<String>,
 }
 
+/// Ends a call for what was stored or fetched ahead: nothing of the runtime, the store or the keys is needed for it.
+/// `None` where only [`run`] can.
+pub fn run_at_once(args: &Args, inputs: &Inputs, json: bool) -> Result<Option<Done>> {
+    match &args.command {
+        Command::Push(args) if !args.along => {
+            if !is_stored(&Config::load(inputs)?, &args.path) {
+                return Ok(None);
+            }
+            pushed(args, Put::WasThere, json).map(Some)
+        }
+        Command::Fetch(args) if !args.ahead => {
+            if !fetch_kept(&Config::load(inputs)?, &args.name, &args.path)? {
+                return Ok(None);
+            }
+            fetched(&args.name, "whole, fetched ahead", json)?;
+            Ok(Some(Done::Complete))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn pushed(args: &PushArgs, put: Put, json: bool) -> Result<Done> {
+    let stored = put == Put::Stored;
+    tracing::info!(path = %args.path.display(), stored, "archived");
+    if json {
+        super::print::json(&json!({ "stored": stored }))?;
+    }
+    Ok(Done::Complete)
+}
+
 /// Stores, fetches or looks.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     match args.command {
+        Command::Push(args) if args.along => {
+            along(&config, &args.path, &app.cancel).await.map(|()| Done::Complete)
+        }
         Command::Push(args) => {
-            let report = push(&config, &args.path, &app.cancel).await?;
-            let stored = report.put == Put::Stored;
-            tracing::info!(path = %args.path.display(), stored, along = report.along, "archived");
-            if app.json {
-                super::print::json(&json!({ "stored": stored, "taken_along": report.along }))?;
-            }
-            Ok(Done::Complete)
+            let put = push(&config, &args.path, &app.cancel).await?;
+            pushed(&args, put, app.json)
         }
         Command::Status(args) => show_status(&config, &args, app).await,
         Command::Fetch(args) => run_fetch(args, &config, app).await,
@@ -111,28 +143,27 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
 }
 
 async fn run_fetch(args: FetchArgs, config: &Config, app: &App) -> Result<Done> {
-    let kept = !args.ahead && fetch_kept(config, &args.name, &args.path).await?;
-    let (what, done) = match kept {
-        true => ("whole, fetched ahead".to_owned(), Done::Complete),
-        false => {
-            let trust = args.trust.trust(config)?;
-            let identities = identity::identities(&args.identity, config)?;
-            if args.ahead {
-                ahead(config, identities, &trust, &args.name, &args.path, &app.cancel).await?;
-                return Ok(Done::Complete);
-            }
-            match fetch(config, identities, &trust, &args.name, &args.path, &app.cancel).await? {
-                fetch::Report::Whole => ("whole".to_owned(), Done::Complete),
-                fetch::Report::Tail(bytes) => (format!("tail of {bytes} bytes"), Done::Complete),
-                fetch::Report::NotThere => ("not there".to_owned(), Done::NotThere),
-            }
-        }
+    let trust = args.trust.trust(config)?;
+    let identities = identity::identities(&args.identity, config)?;
+    if args.ahead {
+        ahead(config, identities, &trust, &args.name, &args.path, &app.cancel).await?;
+        return Ok(Done::Complete);
+    }
+    let (what, done) = match fetch(config, identities, &trust, &args.name, &args.path, &app.cancel).await? {
+        fetch::Report::Whole => ("whole".to_owned(), Done::Complete),
+        fetch::Report::Tail(bytes) => (format!("tail of {bytes} bytes"), Done::Complete),
+        fetch::Report::NotThere => ("not there".to_owned(), Done::NotThere),
     };
-    tracing::info!(name = args.name, what, "fetched");
-    if app.json {
+    fetched(&args.name, &what, app.json)?;
+    Ok(done)
+}
+
+fn fetched(name: &str, what: &str, json: bool) -> Result<()> {
+    tracing::info!(name, what, "fetched");
+    if json {
         super::print::json(&json!({ "fetched": what }))?;
     }
-    Ok(done)
+    Ok(())
 }
 
 async fn show_status(config: &Config, args: &StatusArgs, app: &App) -> Result<Done> {

@@ -237,7 +237,15 @@ pub fn lower_priority_of_thread() {
 /// An exclusive lock on a file, held until dropped or until the process ends, however it ends.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: File,
+}
+
+impl FileLock {
+    /// The lock as the standard input of a child, which then holds it as well: until both have ended.
+    pub fn hand_on(&self) -> Result<std::process::Stdio> {
+        let file = self.file.try_clone();
+        file.map(Into::into).map_err(|e| Error::new(Kind::Io, "cannot hand a lock on").because(e))
+    }
 }
 
 /// Takes the lock without waiting; `None` where another process holds it. The file is created
@@ -245,7 +253,7 @@ pub struct FileLock {
 pub fn try_lock(path: &Path) -> Result<Option<FileLock>> {
     let file = open_or_create(path)?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(FileLock { _file: file })),
+        Ok(()) => Ok(Some(FileLock { file })),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(e) => Err(Error::file("lock", path, e.into())),
     }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use super::local_write::Writer;
+use super::local_write::{Writer, put_new};
 use super::{ObjectInfo, Streamed, key};
 use crate::clock::Timestamp;
 use crate::disk;
@@ -50,9 +50,8 @@ impl Local {
     }
 
     pub(super) async fn put_new(&self, key: &str, data: Bytes) -> Result<()> {
-        let mut writer = self.writer(key).await?;
-        writer.write(data.clone()).await?;
-        match writer.finish().await {
+        let (local, name, stored) = (self.clone(), key.to_owned(), data.clone());
+        match blocking(move || put_new(local, name, &stored)).await {
             // As remote stores do it: the same bytes again are no error.
             Err(e) if e.kind() == Kind::AlreadyExists => match self.get(key, data.len() as u64).await {
                 Ok(there) if there == data => Ok(()),

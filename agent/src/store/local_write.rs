@@ -45,21 +45,14 @@ struct Staged {
     local: Local,
     key: String,
     path: PathBuf,
+    /// Directories above it that are to be durable when it is.
+    made: Vec<PathBuf>,
     published: bool,
 }
 
 impl Writer {
     pub(super) fn begin(local: Local, key: String) -> Result<Writer> {
-        let target = local.path(&key);
-        if let Some(dir) = target.parent() {
-            local.make_dir(dir).map_err(|e| local.explain("store", &key, e))?;
-        }
-        let number = u64::from_str_radix(&random_hex(7), 16).unwrap_or_default();
-        let mut path = target.into_os_string();
-        path.push(format!("#{number}"));
-        let path = PathBuf::from(path);
-        let file = disk::create_new(&path, 0o600).map_err(|e| local.explain("store", &key, e))?;
-        let staged = Staged { local, key, path, published: false };
+        let (staged, file) = Staged::begin(local, key)?;
         Ok(Writer { staged, gathered: Vec::new(), bytes: 0, file: Hand::Idle(file) })
     }
 
@@ -118,7 +111,29 @@ impl Writer {
     }
 }
 
+/// Writes and publishes what is all there. Blocking.
+pub(super) fn put_new(local: Local, key: String, data: &[u8]) -> Result<()> {
+    let (staged, mut file) = Staged::begin(local, key)?;
+    file.write_all(data)
+        .map_err(|e| staged.local.explain("store", &staged.key, Error::file("write", &staged.path, e)))?;
+    staged.publish(file)
+}
+
 impl Staged {
+    fn begin(local: Local, key: String) -> Result<(Staged, File)> {
+        let target = local.path(&key);
+        let mut made = Vec::new();
+        if let Some(dir) = target.parent() {
+            made = local.make_dir(dir).map_err(|e| local.explain("store", &key, e))?;
+        }
+        let number = u64::from_str_radix(&random_hex(7), 16).unwrap_or_default();
+        let mut path = target.into_os_string();
+        path.push(format!("#{number}"));
+        let path = PathBuf::from(path);
+        let file = disk::create_new(&path, 0o600).map_err(|e| local.explain("store", &key, e))?;
+        Ok((Staged { local, key, path, made, published: false }, file))
+    }
+
     fn publish(mut self, file: File) -> Result<()> {
         let target = self.local.path(&self.key);
         let explain = |e| self.local.explain("store", &self.key, e);
@@ -136,7 +151,12 @@ impl Staged {
             }
             _ => explain(Error::file("rename", &self.path, e)),
         })?;
+        // From the inside outwards, and after the object: mostly one commit of the file system makes all durable.
         disk::sync_parent(&target).map_err(explain)?;
+        for dir in self.made.iter().rev() {
+            disk::sync_parent(dir).map_err(explain)?;
+        }
+        self.local.are_durable(&self.made);
         self.published = true;
         Ok(())
     }
@@ -153,11 +173,12 @@ impl Drop for Staged {
 }
 
 impl Local {
-    /// Creates the directories from the root down to `dir`, with mode 0700, durably.
-    fn make_dir(&self, dir: &Path) -> Result<()> {
-        let mut durable = self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Creates the directories from the root down to `dir`, with mode 0700; those whose entries have yet to be
+    /// synced, from the root on.
+    fn make_dir(&self, dir: &Path) -> Result<Vec<PathBuf>> {
+        let durable = self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner);
         if durable.contains(dir) && dir.is_dir() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let below = dir.strip_prefix(self.root()).unwrap_or(Path::new(""));
         let mut at = self.root().to_path_buf();
@@ -165,6 +186,7 @@ impl Local {
             // Never made here: it may be a mount point.
             return Err(Error::file("find directory", &at, std::io::ErrorKind::NotFound.into()));
         }
+        let mut made = Vec::new();
         for name in below {
             at.push(name);
             match disk::create_new_dir(&at, 0o700) {
@@ -173,14 +195,18 @@ impl Local {
             }
             // Also where another process made it, which may not have synced it yet.
             if !durable.contains(&at) {
-                disk::sync_parent(&at)?;
+                made.push(at.clone());
             }
         }
+        Ok(made)
+    }
+
+    fn are_durable(&self, dirs: &[PathBuf]) {
+        let mut durable = self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner);
         if durable.len() >= DURABLE_DIRS_MAX {
             durable.clear();
         }
-        durable.extend(dir.ancestors().take_while(|d| *d != self.root()).map(Path::to_path_buf));
-        Ok(())
+        durable.extend(dirs.iter().cloned());
     }
 }
 

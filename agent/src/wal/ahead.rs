@@ -116,7 +116,10 @@ async fn one(reader: &WalReader, kept: &Fetched, segment: SegmentName, size: Seg
         put_together(reader, file, &names, &mut out).await.map(Some)
     };
     match fetched.await {
-        Ok(Some(written)) => kept.keep(segment, &staged, written.sha256),
+        Ok(Some(_)) => {
+            drop(out);
+            kept.keep(segment, &staged)
+        }
         done => {
             disk::remove_file(&staged)?;
             done.map(drop)

@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::ahead;
 use super::fetched::Fetched;
-use crate::archive::digest::{Hashing, Sha256};
 use crate::archive::seal::Identities;
 use crate::archive::wal::{WalName, WalOpener};
 use crate::archive::wal_page::{HEADER_BYTES, SegmentHeader};
@@ -33,7 +32,7 @@ const GAP_WAIT: Duration = Duration::from_millis(500);
 
 /// How long one waits for a segment that another process is fetching, and how often one looks.
 const COMING_MAX: Duration = Duration::from_secs(60);
-const COMING_WAIT: Duration = Duration::from_millis(10);
+const COMING_WAIT: Duration = Duration::from_millis(2);
 
 /// What was fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,20 +46,20 @@ pub enum Report {
 }
 
 /// Moves the file called `name` to `target` out of what was fetched ahead; `false` where it is not there. Asks
-/// neither the store nor for any key.
+/// neither the store nor for any key, and waits for a process that is fetching it. Blocking.
 ///
 /// # Errors
 /// Where the name is none. What goes wrong with what was fetched ahead is logged: the store has it all the same.
-pub async fn fetch_kept(config: &Config, name: &str, target: &Path) -> Result<bool> {
+pub fn fetch_kept(config: &Config, name: &str, target: &Path) -> Result<bool> {
     let WalFile::Segment(segment) = name.parse()? else { return Ok(false) };
     let kept = Fetched::open(config, target);
     let deadline = clock::instant() + COMING_MAX;
     loop {
         // Looked at before it is taken: it may arrive in between.
         let is_coming = kept.is_coming(segment);
-        match tokio::task::block_in_place(|| kept.take(segment, target)) {
+        match kept.take(segment, target) {
             Ok(true) => break,
-            Ok(false) if is_coming && clock::instant() < deadline => clock::sleep(COMING_WAIT).await,
+            Ok(false) if is_coming && clock::instant() < deadline => clock::sleep_blocking(COMING_WAIT),
             Ok(false) => return Ok(false),
             // a state directory of another user, say
             Err(e) => {
@@ -224,7 +223,6 @@ async fn after_a_gap(reader: &WalReader, segment: SegmentName) -> Result<Vec<Wal
 
 pub(super) struct Written {
     bytes: u64,
-    pub(super) sha256: Sha256,
     /// Of segments; the usual one for other files.
     segment_bytes: SegmentBytes,
 }
@@ -272,10 +270,10 @@ async fn try_write(
     names: &[WalName],
     out: &mut File,
 ) -> Result<Written, (WalName, Error)> {
-    let mut hashing = Hashing::new(out);
+    let mut bytes = 0;
     let mut segment_bytes = SegmentBytes::USUAL;
     for name in names {
-        let at = hashing.passed();
+        let at = bytes;
         let step = async {
             let content = reader.get(*name).await?;
             if at == 0
@@ -286,13 +284,14 @@ async fn try_write(
                 segment_bytes = header.segment_bytes;
             }
             let new = &content[(at - u64::from(name.begin)) as usize..];
-            let wrote = tokio::task::block_in_place(|| hashing.write_all(new));
-            wrote.map_err(|e| Error::new(Kind::Io, format!("cannot write {file}")).because(e))
+            tokio::task::block_in_place(|| out.write_all(new))
+                .map_err(|e| Error::new(Kind::Io, format!("cannot write {file}")).because(e))?;
+            bytes += new.len() as u64;
+            Ok(())
         };
         step.await.map_err(|e| (*name, e))?;
     }
-    let (_, sha256, bytes) = hashing.finish();
-    Ok(Written { bytes, sha256, segment_bytes })
+    Ok(Written { bytes, segment_bytes })
 }
 
 fn empty(out: &mut File) -> Result<()> {

@@ -1,15 +1,15 @@
 //! Segments that were fetched ahead, until PostgreSQL asks for them: a directory for each place that they are
 //! fetched to, so that two clusters do not take from each other. Bounded; all of it can be lost.
 
-use std::io::Seek;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::archive::digest::{Hashing, Sha256};
+use crate::archive::digest::Sha256;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk::{self, FileLock};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::names::wal::SegmentName;
 
 /// What is older is not used: that recovery is over.
@@ -17,8 +17,9 @@ const AGE_MAX: Duration = Duration::from_secs(3600);
 /// Its name among the segments.
 const LOCK: &str = "lock";
 
-/// Whole segments, each in a file named `<segment>-<digest of it>`; those that are being fetched are
-/// called `<segment>.<process>.new`.
+/// Whole segments, checked when they were fetched, each in a file named `<segment>-<size>-<time>-<boot>`: what it was
+/// when it was complete, and since which start of this machine, for nothing here is synced. A file that is otherwise now
+/// is not used. Those that are being fetched are called `<segment>.<process>.new`.
 pub struct Fetched {
     dir: PathBuf,
 }
@@ -44,18 +45,16 @@ impl Fetched {
         self.dir.join(format!("{segment}.{}.new", std::process::id()))
     }
 
-    /// Keeps a staged segment. It need not be durable: what is read back is checked.
-    pub fn keep(&self, segment: SegmentName, staged: &Path, digest: Sha256) -> Result<()> {
-        disk::rename(staged, &self.dir.join(format!("{segment}-{digest}")))
+    /// Keeps a staged segment, which is complete. It need not be durable.
+    pub fn keep(&self, segment: SegmentName, staged: &Path) -> Result<()> {
+        let state = state(staged)?;
+        disk::rename(staged, &self.dir.join(format!("{segment}-{state}")))
     }
 
     /// Moves a kept segment to `target`, where there is one and it is still what it was.
     pub fn take(&self, segment: SegmentName, target: &Path) -> Result<bool> {
-        let Some((path, digest)) = self.find(segment)? else { return Ok(false) };
-        let Ok(mut file) = disk::open(&path) else { return Ok(false) }; // another fetch took it
-        let mut hashing = Hashing::new(std::io::sink());
-        std::io::copy(&mut file, &mut hashing).map_err(|e| Error::file("read", &path, e))?;
-        if hashing.finish().1.to_string() != digest {
+        let Some((path, was)) = self.find(segment)? else { return Ok(false) };
+        if state(&path).ok().as_ref() != Some(&was) {
             disk::remove_file(&path)?;
             return Ok(false);
         }
@@ -63,9 +62,9 @@ impl Fetched {
             return Ok(true);
         }
         // On another file system, most likely.
+        let Ok(mut file) = disk::open(&path) else { return Ok(false) }; // another fetch took it
         let staged = disk::staged_path(target);
         let mut copy = disk::open_or_create(&staged)?;
-        file.rewind().map_err(|e| Error::file("read", &path, e))?;
         let copied = copy.set_len(0).and_then(|()| std::io::copy(&mut file, &mut copy));
         copied.map_err(|e| Error::file("copy", &path, e))?;
         disk::rename(&staged, target)?;
@@ -128,6 +127,15 @@ impl Fetched {
         }
         Ok(())
     }
+}
+
+/// What a complete file is, as its name tells it.
+fn state(path: &Path) -> Result<String> {
+    const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+    let missing = || Error::new(Kind::NotFound, format!("{} is gone", path.display()));
+    let meta = disk::metadata(path)?.ok_or_else(missing)?;
+    let boot = disk::read_text(Path::new(BOOT), 100)?;
+    Ok(format!("{}-{}.{:09}-{}", meta.size(), meta.mtime(), meta.mtime_nsec(), boot.trim()))
 }
 
 fn is_recent(path: &Path) -> bool {

@@ -1,6 +1,7 @@
 //! WAL into the repository and back: archive_command, restore_command, the stream.
 
 pub mod ahead;
+pub mod along;
 mod archiver;
 pub mod fetch;
 mod fetched;

@@ -1,46 +1,42 @@
 //! `archive_command`: a WAL file into the repository, checked before it is stored.
 //!
-//! PostgreSQL calls once a file and waits. Where more files are ready behind it, one call takes
-//! them along, several at once, and the state directory remembers them.
+//! PostgreSQL calls once a file and waits. Where more files are ready behind it, a process is left that stores them
+//! (`along`), and the state directory remembers which (`pushed`).
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
+use super::along;
 use super::pushed::Pushed;
 use crate::archive::wal_page::{HEADER_BYTES, SegmentHeader};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::wal::WalFile;
+use crate::names::wal::{SegmentBytes, WalFile};
 use crate::repository::Repository;
-use crate::repository::wal::{Content, Put, WalWriter};
+use crate::repository::wal::{Content, Put};
 
 /// The largest history or backup file that is stored; real ones have a few lines.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
-/// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Whether the file was stored by this call.
-    pub put: Put,
-    /// Files that were stored along with it.
-    pub along: usize,
+/// Whether the WAL file at `path` is known to be durable in the repository: asks neither the store nor for any key,
+/// and waits for a process that is storing it. Blocking. `false` where only [`push`] can tell.
+pub fn is_stored(config: &Config, path: &Path) -> bool {
+    Pushed::open(config).take(path)
 }
 
-/// Stores the WAL file at `path`. Durable in the repository when this succeeds; idempotent.
+/// Stores the WAL file at `path`. Durable in the repository when this succeeds; idempotent. Begins to store what is
+/// ready behind it.
 ///
 /// # Errors
 /// `Integrity` where the file is not what its name says, `Repository` where it is another
 /// cluster's, `AlreadyExists` where other bytes are stored under its name, and those of the store.
-/// What happens to files taken along is never an error: PostgreSQL comes back for each.
-pub async fn push(config: &Config, path: &Path, cancel: &CancellationToken) -> Result<Report> {
+pub async fn push(config: &Config, path: &Path, cancel: &CancellationToken) -> Result<Put> {
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Error::new(Kind::Interrupted, format!("stopped while storing {}", path.display()))
@@ -49,58 +45,20 @@ pub async fn push(config: &Config, path: &Path, cancel: &CancellationToken) -> R
     }
 }
 
-async fn run(config: &Config, path: &Path) -> Result<Report> {
+async fn run(config: &Config, path: &Path) -> Result<Put> {
     let keys = super::keys(config)?;
     let source = Source::open(path)?;
+    if let (WalFile::Segment(segment), Ok(size)) =
+        (source.file, SegmentBytes::try_from(u64::from(source.content.bytes())))
+    {
+        along::begin(config, path, segment, size);
+    }
     let repository = Repository::configured(config).await?;
     let origin = match source.system_identifier.as_deref() {
         Some(system) => repository.bind(Some(system)).await?,
         None => repository.origin().await?,
     };
-    let pushed = Pushed::open(config, repository.id());
-    if pushed.take(&source) {
-        return Ok(Report { put: Put::WasThere, along: 0 });
-    }
-    let writer = super::writer(config, repository, origin, keys);
-    let neighbours = ready_behind(path, source.file, config.wal.batch - 1);
-    let along = stream::iter(neighbours)
-        .map(|path| take_along(&writer, &pushed, path, source.system_identifier.clone()))
-        .buffer_unordered(config.wal.workers.saturating_sub(1).max(1))
-        .filter(|stored| std::future::ready(*stored))
-        .count();
-    let (put, along) = tokio::join!(writer.put_file(source.file, source.content.clone()), along);
-    Ok(Report { put: put?, along })
-}
-
-async fn take_along(writer: &WalWriter, pushed: &Pushed, path: PathBuf, system: Option<String>) -> bool {
-    let stored = async {
-        let source = Source::open(&path)?;
-        if source.system_identifier != system || pushed.holds(&source) {
-            return Ok(false);
-        }
-        writer.put_file(source.file, source.content.clone()).await?;
-        pushed.remember(&source)?;
-        Ok::<bool, Error>(true)
-    };
-    stored.await.unwrap_or_else(|e| {
-        tracing::info!("{} was not taken along: {e:?}", path.display());
-        false
-    })
-}
-
-/// The next segments that PostgreSQL will ask for: those marked ready in `archive_status` beside
-/// the file, in order.
-fn ready_behind(path: &Path, file: WalFile, most: usize) -> Vec<PathBuf> {
-    let (WalFile::Segment(_), Some(dir)) = (file, path.parent()) else { return Vec::new() };
-    let status = disk::read_dir(&dir.join("archive_status")).ok().flatten().unwrap_or_default();
-    let names = status.iter().filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        name.strip_suffix(".ready")?.parse::<WalFile>().ok()
-    });
-    let mut ready: Vec<WalFile> =
-        names.filter(|name| matches!(name, WalFile::Segment(_)) && *name > file).collect();
-    ready.sort();
-    ready.into_iter().take(most).map(|name| dir.join(name.to_string())).collect()
+    super::writer(config, repository, origin, keys).put_file(source.file, source.content).await
 }
 
 /// A file to be stored, checked to be what its name says.
@@ -112,7 +70,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    fn open(path: &Path) -> Result<Source> {
+    pub fn open(path: &Path) -> Result<Source> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let file: WalFile = name.parse().map_err(|e: Error| {
             e.next("archive_command = 'lifeboat wal push %p': %p is the path of a file in pg_wal")
@@ -122,7 +80,8 @@ impl Source {
         let content = OnDisk { file: opened, path: path.to_owned(), bytes: bytes.min(1 << 31) as u32 };
         let system = match file {
             WalFile::Segment(segment) | WalFile::Partial(segment) => {
-                let header = content.range(0..content.bytes.min(HEADER_BYTES as u32))?;
+                let mut header = Vec::new();
+                content.range(0..content.bytes.min(HEADER_BYTES as u32), &mut header)?;
                 let checked = SegmentHeader::parse(&header).and_then(|header| {
                     header.check_name(segment)?;
                     if bytes != header.segment_bytes.get() {
@@ -171,11 +130,17 @@ impl Content for OnDisk {
         self.bytes
     }
 
-    fn range(&self, range: Range<u32>) -> Result<Bytes> {
-        let mut data = vec![0; range.len()];
-        self.file
-            .read_exact_at(&mut data, u64::from(range.start))
+    fn range(&self, range: Range<u32>, into: &mut Vec<u8>) -> Result<()> {
+        into.clear();
+        into.reserve(range.len());
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(range.start.into()))
+            .and_then(|_| file.take(range.len() as u64).read_to_end(into))
             .map_err(|e| Error::file("read", &self.path, e))?;
-        Ok(data.into())
+        if into.len() < range.len() {
+            let what = format!("{} became shorter while it was read", self.path.display());
+            return Err(Error::new(Kind::Integrity, what).effect("it was not stored; PostgreSQL keeps it"));
+        }
+        Ok(())
     }
 }

@@ -1,61 +1,208 @@
-//! Which files a push took with it, so that PostgreSQL's own call for them need not store them
-//! again. All of it can be lost: the repository then tells the same.
+//! Which files were stored before PostgreSQL asked for them, so that its own call for each need ask neither the
+//! store nor for any key. All of it can be lost: the repository then tells the same.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::push::Source;
-use crate::archive::digest::Hashing;
+use crate::archive::digest::Sha256;
+use crate::clock::{self, Timestamp};
 use crate::config::Config;
-use crate::disk;
+use crate::disk::{self, FileLock};
 use crate::error::{Error, Result};
-use crate::repository::wal::Content;
+use crate::names::wal::{SegmentName, WalFile};
 
-/// One small file for each, named as the WAL file, holding the digest of what was stored.
+/// A file that changed this recently may change again without its times telling: the clocks of file systems
+/// are that coarse.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// An older note is not believed: much can happen to a repository.
+const AGE_MAX: Duration = Duration::from_secs(3600);
+/// How long one waits for a file that another process is storing, and how often one looks.
+const COMING_MAX: Duration = Duration::from_secs(60);
+const COMING_WAIT: Duration = Duration::from_millis(2);
+/// Longest note that is read.
+const NOTE_BYTES_MAX: u64 = 200;
+/// Its name among the notes; it holds the name of the segment behind which its holder stores.
+const LOCK: &str = "lock";
+
+/// Which file it was, down to its last change: device, number, size, and the two times that tell of changes.
+/// Whoever writes into a file changes the second of them, and cannot set it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(String);
+
+impl Stamp {
+    /// The stamp of a file that has not changed for a while; `None` of one that has.
+    pub fn of(path: &Path) -> Result<Option<Stamp>> {
+        let Some(meta) = disk::metadata(path)? else { return Ok(None) };
+        let changed = Timestamp::from_second(meta.ctime()).unwrap_or(Timestamp::MAX);
+        let since = Duration::try_from(clock::now().duration_since(changed)).unwrap_or_default();
+        let text = format!(
+            "{} {} {} {}.{:09} {}.{:09}",
+            meta.dev(),
+            meta.ino(),
+            meta.size(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.ctime(),
+            meta.ctime_nsec()
+        );
+        // whole seconds were compared
+        Ok((meta.is_file() && since > SETTLED_AFTER + Duration::from_secs(1)).then_some(Stamp(text)))
+    }
+}
+
+/// One small file for each, named as the WAL file, holding the stamp of what was stored.
 pub struct Pushed {
     dir: PathBuf,
 }
 
 impl Pushed {
-    /// That of one repository: what is stored in one is not stored in another.
-    pub fn open(config: &Config, repository_id: &str) -> Pushed {
-        Pushed { dir: super::state_dir(config).join(format!("pushed-{repository_id}")) }
+    /// That of one repository and instance: what is stored in one is not stored in another.
+    pub fn open(config: &Config) -> Pushed {
+        let key = format!("{}\n{:?}\n{}", config.repository.url, config.repository.endpoint, config.instance);
+        let name = Sha256::of(key.as_bytes()).to_string();
+        Pushed { dir: super::state_dir(config).join("pushed").join(&name[..16]) }
     }
 
-    /// Whether exactly this content was stored already.
-    pub fn holds(&self, source: &Source) -> bool {
-        let told = disk::read_text(&self.file(source), 100).ok();
-        told.is_some_and(|told| digest(source.content.as_ref()).is_ok_and(|digest| digest == told))
-    }
-
-    /// [`Pushed::holds`], and forgets it.
-    pub fn take(&self, source: &Source) -> bool {
-        let held = self.holds(source);
-        if held && let Err(e) = disk::remove_file(&self.file(source)) {
-            tracing::info!("{} stays noted as pushed: {e:?}", source.file);
+    /// Whether the file at `path` is stored already, and forgets it then; waits for a process that is at it.
+    /// Blocking.
+    pub fn take(&self, path: &Path) -> bool {
+        let Some(file) = path.file_name().and_then(|name| name.to_str()?.parse::<WalFile>().ok()) else {
+            return false;
+        };
+        let deadline = clock::instant() + COMING_MAX;
+        loop {
+            // Looked at before the note: it may be written in between.
+            let is_coming = self.is_coming(file, path);
+            if self.holds(file, path) {
+                if let Err(e) = disk::remove_file(&self.note(file)) {
+                    tracing::info!("{file} stays noted as stored: {e:?}");
+                }
+                return true;
+            }
+            if !is_coming || clock::instant() > deadline {
+                return false;
+            }
+            clock::sleep_blocking(COMING_WAIT);
         }
-        held
     }
 
-    /// Remembers that this is durable in the repository. Not durably: a note that a crash lost or
-    /// tore fits nothing, and syncing it would take as long as storing the segment.
-    pub fn remember(&self, source: &Source) -> Result<()> {
+    /// Whether exactly this file was stored.
+    pub fn holds(&self, file: WalFile, path: &Path) -> bool {
+        let note = self.note(file);
+        let told = match disk::metadata(&note) {
+            Ok(Some(meta)) if is_recent(&meta) => disk::read_text(&note, NOTE_BYTES_MAX).ok(),
+            _ => None,
+        };
+        told.is_some_and(|told| Stamp::of(path).ok().flatten().is_some_and(|stamp| stamp.0 == told))
+    }
+
+    /// Whether there is a note of it, which nobody has taken yet.
+    pub fn is_noted(&self, file: WalFile) -> bool {
+        disk::metadata(&self.note(file)).is_ok_and(|meta| meta.is_some())
+    }
+
+    /// Remembers that the file that had this stamp before it was read is durable in the repository; not where
+    /// it changed meanwhile. The note itself is not made durable: losing it costs a look.
+    pub fn remember(&self, file: WalFile, path: &Path, stamp: &Stamp) -> Result<()> {
+        if Stamp::of(path)?.as_ref() != Some(stamp) {
+            return Ok(());
+        }
+        let note = self.note(file);
+        let staged = disk::staged_path(&note);
+        let mut out = disk::open_or_create(&staged)?;
+        let wrote = out.set_len(0).and_then(|()| out.write_all(stamp.0.as_bytes()));
+        wrote.map_err(|e| Error::file("write", &staged, e))?;
+        disk::rename(&staged, &note)
+    }
+
+    /// The right to store what is ready behind `segment`; `None` while another process does.
+    pub fn lock(&self, segment: SegmentName) -> Result<Option<FileLock>> {
         disk::create_private_dir(&self.dir)?;
-        let path = self.file(source);
-        let digest = digest(source.content.as_ref())?;
-        disk::open_or_create(&path)?.write_all(digest.as_bytes()).map_err(|e| Error::file("write", &path, e))
+        let path = self.dir.join(LOCK);
+        let Some(lock) = disk::try_lock(&path)? else { return Ok(None) };
+        let mut file = disk::open_or_create(&path)?;
+        file.write_all(segment.to_string().as_bytes()).map_err(|e| Error::file("write", &path, e))?;
+        Ok(Some(lock))
     }
 
-    fn file(&self, source: &Source) -> PathBuf {
-        self.dir.join(source.file.to_string())
+    /// Whether another process will store this file or end: it is ready, and behind what that process began at.
+    fn is_coming(&self, file: WalFile, path: &Path) -> bool {
+        let lock = self.dir.join(LOCK);
+        let begun = disk::read_text(&lock, NOTE_BYTES_MAX).ok().and_then(|name| name.parse().ok());
+        let WalFile::Segment(segment) = file else { return false };
+        begun.is_some_and(|begun: SegmentName| segment > begun)
+            && is_ready(path)
+            && Stamp::of(path).is_ok_and(|stamp| stamp.is_some())
+            && disk::try_lock(&lock).is_ok_and(|lock| lock.is_none())
+    }
+
+    /// Removes the notes that are not believed any more. The caller holds the lock.
+    pub fn clean_up(&self) -> Result<()> {
+        for entry in disk::read_dir(&self.dir)?.unwrap_or_default() {
+            let old = disk::metadata(&entry.path())?.is_some_and(|meta| !is_recent(&meta));
+            if entry.file_name() != LOCK && old {
+                disk::remove_file(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self, file: WalFile) -> PathBuf {
+        self.dir.join(file.to_string())
     }
 }
 
-fn digest(content: &dyn Content) -> Result<String> {
-    let mut hashing = Hashing::new(std::io::sink());
-    for begin in (0..content.bytes()).step_by(1 << 20) {
-        let piece = content.range(begin..content.bytes().min(begin + (1 << 20)))?;
-        let _ = Write::write(&mut hashing, &piece); // a sink takes everything
+/// Whether PostgreSQL wants the file at `path` archived.
+pub fn is_ready(path: &Path) -> bool {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return false;
+    };
+    let marker = dir.join("archive_status").join(format!("{name}.ready"));
+    disk::metadata(&marker).is_ok_and(|meta| meta.is_some())
+}
+
+fn is_recent(note: &std::fs::Metadata) -> bool {
+    let written = Timestamp::from_second(note.mtime()).ok();
+    written.is_some_and(|at| clock::now().duration_since(at).unsigned_abs() < AGE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Inputs;
+
+    const NAME: &str = "000000010000000000000003";
+
+    #[test]
+    fn a_note_holds_for_exactly_the_file_that_was_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("instance = \"prod\"\nstate_dir = {:?}\n[repository]\nurl = \"/r\"\n", dir.path());
+        let config = Config::parse(&dir.path().join("lifeboat.toml"), &text, &Inputs::default()).unwrap();
+        let pushed = Pushed::open(&config);
+        let (path, file) = (dir.path().join(NAME), NAME.parse().unwrap());
+        disk::write_new_durable(&path, b"wal").unwrap();
+        assert_eq!(Stamp::of(&path).unwrap(), None, "it may still change unseen");
+        let _lock = pushed.lock("000000010000000000000002".parse().unwrap()).unwrap().unwrap();
+        let wait = SETTLED_AFTER + Duration::from_millis(2100);
+        clock::sleep_blocking(wait);
+        let stamp = Stamp::of(&path).unwrap().unwrap();
+        pushed.remember(file, &path, &Stamp("other".to_owned())).unwrap();
+        assert!(!pushed.holds(file, &path), "it changed while it was stored");
+        pushed.remember(file, &path, &stamp).unwrap();
+        assert!(pushed.holds(file, &path));
+        // other bytes of the same length, with the times that a program can set put back
+        let before = disk::metadata(&path).unwrap().unwrap().mtime();
+        let written = disk::open_or_create(&path).unwrap();
+        (&written).write_all(b"law").unwrap();
+        let time = rustix::fs::Timespec { tv_sec: before, tv_nsec: 0 };
+        let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+        rustix::fs::futimens(&written, &times).unwrap();
+        clock::sleep_blocking(wait);
+        assert!(!pushed.holds(file, &path));
+        pushed.remember(file, &path, &Stamp::of(&path).unwrap().unwrap()).unwrap();
+        assert!(pushed.take(&path));
+        assert!(!pushed.take(&path), "it is forgotten once it was asked for");
     }
-    Ok(hashing.finish().1.to_string())
 }

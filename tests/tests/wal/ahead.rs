@@ -1,5 +1,4 @@
-//! What is done before it is asked for: a fetch leaves a process that fetches what comes next, a push takes
-//! along what is ready.
+//! What is fetched before it is asked for: a fetch leaves a process that fetches what comes next.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,10 +28,16 @@ fn kept(site: &Site) -> Vec<PathBuf> {
 
 /// The processes of this site that fetch ahead.
 fn fetching_ahead(site: &Site) -> Vec<u32> {
+    left_by(site, "--ahead")
+}
+
+/// The processes of this site that a call has left, by the flag that it gave them.
+pub fn left_by(site: &Site, flag: &str) -> Vec<u32> {
+    let end = format!("{flag}\0");
     let of_site = |pid: &u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-        line.ends_with(b"--ahead\0") && cwd == site.path("")
+        line.ends_with(end.as_bytes()) && cwd == site.path("")
     };
     let all = fs::read_dir("/proc").unwrap().flatten();
     all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(of_site).collect()
@@ -115,27 +120,6 @@ fn a_process_that_is_killed_while_it_fetches_ahead_leaves_nothing_wrong() {
     let end = format!("{:024X}", u128::from_str_radix(name(&paths[4]), 16).unwrap() + 1);
     assert_eq!(fetch(&site, &end, &to).code, Some(1));
     assert_eq!(kept(&site), [] as [&Path; 0]);
-}
-
-#[test]
-fn one_push_takes_along_what_is_ready_and_the_next_ones_store_nothing_again() {
-    let cluster = Cluster::start_default();
-    let s3 = S3::start();
-    let site = Site::s3(&cluster, &s3, "k");
-    let paths: Vec<PathBuf> = (0..20).map(|_| segment(&cluster, &site.path(""))).collect();
-    let status = paths[0].with_file_name("archive_status");
-    fs::create_dir_all(&status).unwrap();
-    for path in &paths {
-        fs::write(status.join(format!("{}.ready", name(path))), "").unwrap();
-    }
-    let mut took_along = Vec::new();
-    for path in &paths {
-        let told = site.run(&["--json", "wal", "push"]).arg(path).run().ok().json();
-        fs::remove_file(status.join(format!("{}.ready", name(path)))).unwrap();
-        took_along.extend(told["taken_along"].as_u64().filter(|count| *count > 0));
-    }
-    assert_eq!(took_along, [7, 7, 3], "wal.batch is 8");
-    assert_eq!(s3.faults().count("PUT", "/wal/0"), 20, "each segment is stored once");
 }
 
 /// Replays an archive, so many segments long: `TEST_REPLAY` sets another number, to measure.

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod alarms;
+mod along;
 mod archive;
 mod break_glass;
 mod catch_up;

@@ -1,11 +1,12 @@
 //! Storing WAL: never twice, and never two truths about the same bytes.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
-use crate::archive::wal::{CONTENT_BYTES_MAX, HalfDigest, WalName, WalSealer};
+use crate::archive::wal::{CONTENT_BYTES_MAX, HalfDigest, Scratch, WalName, WalSealer};
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::WalFile;
 use crate::repository::{Repository, layout};
@@ -24,12 +25,19 @@ pub enum Put {
 pub struct WalWriter {
     repository: Repository,
     sealer: Arc<WalSealer>,
+    sealing: Arc<Sealing>,
 }
 
 impl WalWriter {
     /// A writer; the sealer's origin is that of `repository` ([`Repository::bind`]).
     pub fn new(repository: Repository, sealer: WalSealer) -> WalWriter {
-        WalWriter { repository, sealer: Arc::new(sealer) }
+        let sealing = Arc::new(Sealing::at_once(Semaphore::MAX_PERMITS));
+        WalWriter { repository, sealer: Arc::new(sealer), sealing }
+    }
+
+    /// Of the files that are stored at once only so many are read and sealed at once; the others are on their way.
+    pub fn sealing_at_once(self, most: usize) -> WalWriter {
+        WalWriter { sealing: Arc::new(Sealing::at_once(most)), ..self }
     }
 
     /// Where it writes.
@@ -51,9 +59,15 @@ impl WalWriter {
         let missing = blocking(move || missing(file, looked.as_ref(), &there)).await?;
         let put = if missing.is_empty() { Put::WasThere } else { Put::Stored };
         for range in missing {
-            let (begin, content) = (range.start, content.clone());
-            let piece = blocking(move || content.range(range)).await?;
-            self.put_range(file, begin, piece).await?;
+            let (sealer, content, sealing) = (self.sealer.clone(), content.clone(), self.sealing.clone());
+            let sealed = self.sealing.run(move || {
+                sealing.with_memory(|Memory { content: piece, scratch }| {
+                    content.range(range.clone(), piece)?;
+                    let (name, stored) = sealer.seal_with(scratch, file, range.start, piece)?;
+                    Ok(Sealed { name, stored })
+                })
+            });
+            self.put_sealed(sealed.await?).await?;
         }
         Ok(put)
     }
@@ -66,9 +80,11 @@ impl WalWriter {
 
     /// The first half of [`WalWriter::put_range`]: nothing is stored yet.
     pub async fn seal_range(&self, file: WalFile, begin: u32, content: Bytes) -> Result<Sealed> {
-        let sealer = self.sealer.clone();
-        blocking(move || sealer.seal(file, begin, &content).map(|(name, stored)| Sealed { name, stored }))
-            .await
+        let (sealer, sealing) = (self.sealer.clone(), self.sealing.clone());
+        let sealed = self.sealing.run(move || {
+            sealing.with_memory(|memory| sealer.seal_with(&mut memory.scratch, file, begin, &content))
+        });
+        sealed.await.map(|(name, stored)| Sealed { name, stored })
     }
 
     /// The second half. Durable when this returns.
@@ -76,6 +92,38 @@ impl WalWriter {
         let key = layout::wal_object(self.repository.instance(), &name);
         self.repository.store().put_new(&key, stored).await?;
         Ok(name)
+    }
+}
+
+/// How many files are read and sealed at once, and the memory that this takes, which is used again.
+struct Sealing {
+    permits: Semaphore,
+    memory: Mutex<Vec<Memory>>,
+}
+
+#[derive(Default)]
+struct Memory {
+    content: Vec<u8>,
+    scratch: Scratch,
+}
+
+impl Sealing {
+    fn at_once(most: usize) -> Sealing {
+        Sealing { permits: Semaphore::new(most), memory: Mutex::default() }
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let _permit = self.permits.acquire().await; // it is never closed
+        blocking(work).await
+    }
+
+    /// What failed or panicked in it is not used again.
+    fn with_memory<T>(&self, work: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {
+        let all = || self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = all().pop().unwrap_or_default();
+        let done = work(&mut memory)?;
+        all().push(memory);
+        Ok(done)
     }
 }
 
@@ -90,16 +138,18 @@ pub struct Sealed {
 pub trait Content: Send + Sync {
     /// Its size.
     fn bytes(&self) -> u32;
-    /// Bytes of it; `range` lies within.
-    fn range(&self, range: Range<u32>) -> Result<Bytes>;
+    /// Bytes of it in place of what is in `into`; `range` lies within.
+    fn range(&self, range: Range<u32>, into: &mut Vec<u8>) -> Result<()>;
 }
 
 impl Content for Bytes {
     fn bytes(&self) -> u32 {
         self.len() as u32
     }
-    fn range(&self, range: Range<u32>) -> Result<Bytes> {
-        Ok(self.slice(range.start as usize..range.end as usize))
+    fn range(&self, range: Range<u32>, into: &mut Vec<u8>) -> Result<()> {
+        into.clear();
+        into.extend_from_slice(&self[range.start as usize..range.end as usize]);
+        Ok(())
     }
 }
 
@@ -120,10 +170,13 @@ pub fn check_stored(file: WalFile, begin: u32, content: &[u8], there: &[WalName]
 
 /// The ranges that are still to be stored of a file with this content.
 fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Vec<Range<u32>>> {
+    let mut piece = Vec::new();
     for name in there {
-        let same = name.end <= content.bytes()
-            && HalfDigest::of(&content.range(name.begin..name.end)?) == name.plain;
-        if !same {
+        let fits = name.end <= content.bytes();
+        if fits {
+            content.range(name.begin..name.end, &mut piece)?;
+        }
+        if !fits || HalfDigest::of(&piece) != name.plain {
             return Err(conflict(file, name));
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::observed::Observed;
@@ -19,6 +20,11 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How long an upload that is under way may still take when we are asked to stop.
 const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// A server under load sends each commit by itself. Once all that had come is read, and it was little, nothing is read
+/// for this long, so that not every commit wakes us; where commits wait for us, nothing rests.
+const REST: Duration = Duration::from_millis(5);
+const REST_BELOW_BYTES: u64 = 64 << 10;
 
 /// How a stream ended that did not fail.
 pub enum Ended {
@@ -38,13 +44,14 @@ pub struct Feed {
     reported: Instant,
     /// What the server knows to be durable.
     told: Lsn,
+    rest_until: Option<Instant>,
 }
 
 impl Feed {
     /// A feed of a stream that begins where the pipeline does.
     pub fn new(streaming: Streaming, pipeline: Pipeline, observed: Observed) -> Feed {
         let (heard, told) = (clock::instant(), pipeline.durable());
-        Feed { streaming, pipeline, observed, ended: false, heard, reported: heard, told }
+        Feed { streaming, pipeline, observed, ended: false, heard, reported: heard, told, rest_until: None }
     }
 
     /// Streams until the timeline ends, or `cancel`.
@@ -63,15 +70,36 @@ impl Feed {
             }
             let pause = self.pipeline.due_in().map_or(REPORT_EVERY, |due| due.min(REPORT_EVERY));
             let readable = self.pipeline.wants_more() && !self.ended;
+            let rest = self
+                .rest_until
+                .map_or(Duration::ZERO, |until| until.saturating_duration_since(clock::instant()));
+            let pause = if rest.is_zero() { pause } else { pause.min(rest) };
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return self.stop().await,
                 done = self.pipeline.settle_one(), if self.pipeline.is_busy() => done?,
-                message = self.streaming.next(), if readable => self.received(message?).await?,
+                message = self.streaming.next(), if readable && rest.is_zero() => {
+                    let before = self.pipeline.received();
+                    self.received(message?).await?;
+                    self.receive_what_is_there(before).await?;
+                }
                 () = clock::sleep(pause) => {}
             }
             self.keep_in_touch(readable).await?;
         }
+    }
+
+    async fn receive_what_is_there(&mut self, before: Lsn) -> Result<()> {
+        while self.pipeline.wants_more() && !self.ended {
+            let Some(message) = self.streaming.next().now_or_never() else {
+                let little = self.pipeline.received().0 - before.0 < REST_BELOW_BYTES;
+                let rests = little && !self.pipeline.is_waited_for();
+                self.rest_until = rests.then(|| clock::instant() + REST);
+                return Ok(());
+            };
+            self.received(message?).await?;
+        }
+        Ok(())
     }
 
     async fn received(&mut self, message: WalMessage) -> Result<()> {

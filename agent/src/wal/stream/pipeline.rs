@@ -89,6 +89,11 @@ impl Pipeline {
         Lane { block: Block::at(self.timeline, begin, self.segment_bytes), busy: false, sealed: None }
     }
 
+    /// Whether commits wait for us, so that no piece waits for company.
+    pub fn is_waited_for(&self) -> bool {
+        self.piece_interval.is_zero()
+    }
+
     /// Whether there is room for more.
     pub fn wants_more(&self) -> bool {
         self.pending.is_empty()

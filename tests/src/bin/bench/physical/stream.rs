@@ -58,17 +58,22 @@ pub fn stream(options: &Options) -> String {
     let mut ours = Lifeboat::new(&options.work);
     let rounds = options.rounds.unwrap_or(2);
     let (mut without, mut with, mut shares, mut worst) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut peak = 0;
+    let (mut peak, mut costs) = (0, Vec::new());
     for round in 0..rounds {
         for agent in [round % 2 == 1, round % 2 == 0] {
             server.settle();
             if !agent {
-                without.push(load(&server, options.load_seconds));
+                let load = load(&server, options.load_seconds);
+                eprintln!("  without the agent: {:.0} tps", load.tps);
+                without.push(load);
                 continue;
             }
             ours.begin_in(&server, Some(&s3));
             let running = Agent::start(&ours, &server);
+            let (cpu, lsn) = ([running.cpu_seconds(), process_cpu(Path::new("/proc/self"))], lsn(&server));
             let (load, samples) = watched(&server, options.load_seconds);
+            let spent = [running.cpu_seconds() - cpu[0], process_cpu(Path::new("/proc/self")) - cpu[1]];
+            let written = (self::lsn(&server) - lsn) / 1e6;
             std::thread::sleep(Duration::from_secs(3)); // the last ones arrive
             peak = peak.max(running.peak_bytes());
             drop(running);
@@ -76,10 +81,15 @@ pub fn stream(options: &Options) -> String {
             let pieces = pieces(&s3.object(&ours.prefix()));
             let (share, longest) = stored_within(&samples, &pieces);
             eprintln!(
-                "  with the agent: {:.0} tps, {:.2} % stored within {WITHIN} s, the last after {longest:.2} s",
+                "  with the agent: {:.0} tps, {:.2} % stored within {WITHIN} s, the last after {longest:.2} s; {written:.0} MB of WAL; \
+                 CPU: agent {:.2} s, S3 server and this program {:.2} s; {} objects",
                 load.tps,
-                share * 100.0
+                share * 100.0,
+                spent[0],
+                spent[1],
+                pieces.len()
             );
+            costs.push((written, spent[0], spent[1]));
             with.push(load);
             shares.push(share);
             worst.push(longest);
@@ -98,7 +108,8 @@ pub fn stream(options: &Options) -> String {
     }
     out += &format!(
         "\n{:.2} % of the commits were in the repository within {WITHIN} s (target {:.0} %: {}), the slowest after {:.2} s; \
-         pgbench keeps {:.2} of its throughput (target {KEPT}: {}); memory of the agent {:.0} MiB\n",
+         pgbench keeps {:.2} of its throughput (target {KEPT}: {}); memory of the agent {:.0} MiB; a run writes {:.0} MB of WAL, \
+         for which the agent takes {:.2} CPU s and the S3 server {:.2}\n",
         share * 100.0,
         SHARE * 100.0,
         verdict(share >= SHARE),
@@ -106,8 +117,24 @@ pub fn stream(options: &Options) -> String {
         kept,
         verdict(kept >= KEPT),
         peak as f64 / f64::from(1 << 20),
+        median(costs.iter().map(|cost| cost.0)),
+        median(costs.iter().map(|cost| cost.1)),
+        median(costs.iter().map(|cost| cost.2)),
     );
     out
+}
+
+/// Where the server is.
+fn lsn(server: &Server) -> f64 {
+    server.psql("postgres", "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn").parse().unwrap()
+}
+
+/// CPU seconds of the process of this directory of `/proc`, without its children.
+fn process_cpu(process: &Path) -> f64 {
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    // behind the name in brackets; the kernel counts hundredths
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(11).take(2);
+    fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// Commits that wait for the repository, beside a local pg_receivewal.
@@ -270,11 +297,13 @@ impl Agent {
         agent
     }
 
+    fn cpu_seconds(&self) -> f64 {
+        process_cpu(Path::new(&format!("/proc/{}", self.0.id())))
+    }
+
     /// The largest it has been.
     fn peak_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+        super::wal::peak_of(Path::new(&format!("/proc/{}", self.0.id())))
     }
 }
 

@@ -3,7 +3,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::options::Options;
 use super::programs::{Contender, Lifeboat, PgBackRest, tree_bytes};
@@ -14,6 +17,8 @@ use crate::measured::{Cost, children_cpu, cost};
 
 /// pgbench's scale here: WAL is what counts.
 const SCALE: u64 = 50;
+/// How often the memory of processes is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Transactions of one load before it is seen how many segments there are.
 const LOAD: [&str; 8] = ["-n", "-c", "4", "-j", "2", "-M", "prepared", "-T"];
 
@@ -119,6 +124,7 @@ fn recover(contender: &dyn Contender, data: &Path, work: &Path) -> (Cost, String
         }
     }
     let fetch = contender.fetch_command(&to);
+    let peak = Peak::watch(contender.name());
     rustix::fs::sync();
     let settings = [
         ("restore_command", fetch.as_str()),
@@ -137,5 +143,47 @@ fn recover(contender: &dyn Contender, data: &Path, work: &Path) -> (Cost, String
     let cpu = children_cpu() - before;
     assert!(log.contains("archive recovery complete"), "{log}");
     fs::remove_dir_all(&to).unwrap();
-    (Cost { wall, cpu, peak_bytes: 0, stdout: String::new() }, found)
+    (Cost { wall, cpu, peak_bytes: peak.bytes(), stdout: String::new() }, found)
+}
+
+/// The largest memory of any process of a program, seen by looking now and then: it is the server that runs them.
+struct Peak {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Peak {
+    fn watch(contender: &str) -> Peak {
+        let (over, name) = (Arc::new(AtomicBool::new(false)), contender.to_lowercase());
+        let ended = over.clone();
+        let thread = std::thread::spawn(move || {
+            let mut peak = 0;
+            while !ended.load(Ordering::Relaxed) {
+                peak = peak.max(largest(&name));
+                std::thread::sleep(LOOK_EVERY);
+            }
+            peak
+        });
+        Peak { over, thread }
+    }
+
+    fn bytes(self) -> u64 {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// Of the processes that run now, each at its largest so far.
+fn largest(name: &str) -> u64 {
+    let all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let of_program =
+        all.filter(|path| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name));
+    of_program.map(|path| peak_of(&path)).max().unwrap_or(0)
+}
+
+/// The largest that the process of this directory of `/proc` has been, in bytes.
+pub fn peak_of(process: &Path) -> u64 {
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

@@ -1,0 +1,149 @@
+//! Storing along: while PostgreSQL asks for one segment after the other, a process of its own stores those that are
+//! ready behind it, so that its next calls find them stored. It outlives the call that began it, ends by itself, and
+//! there is one a repository.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+
+use super::push::Source;
+use super::pushed::{Pushed, Stamp, is_ready};
+use crate::clock;
+use crate::config::Config;
+use crate::disk::FileLock;
+use crate::error::{Error, Kind, Result};
+use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
+use crate::repository::Repository;
+use crate::repository::wal::WalWriter;
+
+/// The flag that makes `lifeboat wal push` store what is ready behind the file that it names.
+pub const FLAG: &str = "--along";
+/// For how long such a process begins to store files.
+const LIMIT: Duration = Duration::from_secs(600);
+/// How long it waits for PostgreSQL to come for what is stored, and how often it looks.
+const IDLE_MAX: Duration = Duration::from_secs(2);
+const IDLE_WAIT: Duration = Duration::from_millis(10);
+/// Files that are written and synced while others are read and sealed.
+const STORING: usize = 2;
+
+/// Begins to store what is ready behind the segment at `path`, where anything is, by this very command line with
+/// [`FLAG`]. That it cannot is no error: everything is stored when it is asked for.
+pub fn begin(config: &Config, path: &Path, segment: SegmentName, size: SegmentBytes) {
+    let next = segment.next(size).map(|next| path.with_file_name(next.to_string()));
+    if config.wal.batch < 2 || !next.is_some_and(|next| is_ready(&next)) {
+        return;
+    }
+    let begun = Pushed::open(config).lock(segment).and_then(|lock| lock.map_or(Ok(()), |lock| spawn(&lock)));
+    if let Err(e) = begun {
+        tracing::info!("nothing is stored along: {e:?}");
+    }
+}
+
+/// The lock goes with the process as its standard input: there is no moment at which nobody holds it.
+fn spawn(lock: &FileLock) -> Result<()> {
+    let failed = |e| Error::new(Kind::Io, "cannot start a process that stores along").because(e);
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.args(std::env::args_os().skip(1)).arg(FLAG);
+    // PostgreSQL waits for whoever holds its pipes, and signals the group of what it runs.
+    command.stdin(lock.hand_on()?).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command.spawn().map(drop).map_err(failed)
+}
+
+/// Stores the segments behind the one at `path`, for as long as the next one is ready; the first that cannot be
+/// stored ends it, and PostgreSQL's own call for that one says why.
+///
+/// # Errors
+/// Those that keep it from beginning.
+pub async fn along(config: &Config, path: &Path, cancel: &CancellationToken) -> Result<()> {
+    let keys = super::keys(config)?;
+    let first = Source::open(path)?;
+    let (WalFile::Segment(segment), Ok(size)) =
+        (first.file, SegmentBytes::try_from(u64::from(first.content.bytes())))
+    else {
+        return Ok(());
+    };
+    let repository = Repository::configured(config).await?;
+    let origin = repository.bind(first.system_identifier.as_deref()).await?;
+    let workers = config.wal.workers;
+    let writer = super::writer(config, repository, origin, keys).sealing_at_once(workers);
+    let pushed = Pushed::open(config);
+    pushed.clean_up()?;
+    let work = Along { writer, pushed, path, system_identifier: first.system_identifier, size };
+    tokio::select! {
+        () = work.run(segment, workers + STORING, config.wal.batch) => {}
+        () = cancel.cancelled() => {}
+    }
+    Ok(())
+}
+
+struct Along<'a> {
+    writer: WalWriter,
+    pushed: Pushed,
+    path: &'a Path,
+    system_identifier: Option<String>,
+    size: SegmentBytes,
+}
+
+impl Along<'_> {
+    /// At most `at_once` under way, and with these at most `batch` that PostgreSQL has not come for.
+    async fn run(&self, behind: SegmentName, at_once: usize, batch: usize) {
+        let (begun, mut moved) = (clock::instant(), clock::instant());
+        let mut under_way = FuturesUnordered::new();
+        let mut noted: Vec<SegmentName> = Vec::new();
+        let (mut last, mut failed) = (behind, false);
+        loop {
+            let waiting = noted.len();
+            noted.retain(|segment| self.pushed.is_noted(WalFile::Segment(*segment)));
+            if noted.len() < waiting {
+                moved = clock::instant();
+            }
+            while !failed
+                && begun.elapsed() < LIMIT
+                && under_way.len() < at_once
+                && under_way.len() + noted.len() < batch
+                && let Some((next, stamp)) = self.next(last)
+            {
+                last = next;
+                under_way.push(async move { (next, self.store(next, stamp).await) });
+            }
+            match under_way.next().await {
+                Some((segment, Ok(()))) => noted.push(segment),
+                Some((segment, Err(e))) => {
+                    tracing::info!("{segment} was not stored along: {e:?}");
+                    failed = true;
+                }
+                // All that may be stored ahead is: more, when PostgreSQL has come for it.
+                None if !failed && noted.len() >= batch && moved.elapsed() < IDLE_MAX => {
+                    clock::sleep(IDLE_WAIT).await;
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// The next segment, where it is ready and does not change any more.
+    fn next(&self, last: SegmentName) -> Option<(SegmentName, Stamp)> {
+        let next = last.next(self.size)?;
+        let path = self.path.with_file_name(next.to_string());
+        let stamp = is_ready(&path).then(|| Stamp::of(&path).ok().flatten()).flatten()?;
+        Some((next, stamp))
+    }
+
+    async fn store(&self, segment: SegmentName, stamp: Stamp) -> Result<()> {
+        let (file, path) = (WalFile::Segment(segment), self.path.with_file_name(segment.to_string()));
+        if self.pushed.holds(file, &path) {
+            return Ok(());
+        }
+        let source = Source::open(&path)?;
+        if source.system_identifier != self.system_identifier {
+            return Err(Error::new(Kind::Repository, format!("{} is another cluster's", path.display())));
+        }
+        self.writer.put_file(file, source.content).await?;
+        self.pushed.remember(file, &path, &stamp)
+    }
+}
