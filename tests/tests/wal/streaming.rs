@@ -187,3 +187,34 @@ fn another_cluster_another_agent_and_a_lost_slot_are_told() {
     site.set("LIFEBOAT_POSTGRES_PORT", other.port());
     agent(&site).finish().exits(9).says("system identifier");
 }
+
+#[test]
+fn small_commits_go_up_about_once_a_second_and_at_once_where_they_wait() {
+    let cluster = streaming_cluster();
+    let mut site = Site::local(&cluster);
+    cluster.psql("postgres", "create table t (id int)");
+    let mut objects_in_seconds = || {
+        let running = agent(&site);
+        wait_for("the agent streams", || streams(&cluster));
+        stored(&cluster);
+        let count = || {
+            let mut count = 0;
+            lifeboat_tests::compare::walk(&site.path("repo/instances/prod/wal"), &mut |path| {
+                count += usize::from(path.extension().is_some_and(|extension| extension == "age"));
+            });
+            count
+        };
+        let (before, begun) = (count(), std::time::Instant::now());
+        cluster.psql("postgres", "do $$ begin for i in 1..300 loop insert into t values (i); commit; perform pg_sleep(0.01); end loop; end $$");
+        stored(&cluster);
+        let (seconds, objects) = (begun.elapsed().as_secs_f64(), count() - before);
+        running.signal(Signal::TERM);
+        running.finish().ok();
+        site.set("LIFEBOAT_WAL_PIECE_INTERVAL", "0s");
+        (objects as f64, seconds)
+    };
+    let (objects, seconds) = objects_in_seconds();
+    assert!((2.0..=seconds + 2.0).contains(&objects), "{objects} objects in {seconds:.1} s");
+    let (objects, seconds) = objects_in_seconds();
+    assert!(objects > 5.0 * seconds, "{objects} objects in {seconds:.1} s, and commits may wait for each");
+}
