@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use lifeboat_tests::client::SWITCH_WAL;
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, Options, Outcome, Program, damage};
@@ -64,7 +65,7 @@ impl Archiving {
 
     /// Ends the segment and waits until all of it is stored.
     pub fn archive(&self) {
-        let segment = self.cluster.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
+        let segment = self.cluster.psql("postgres", SWITCH_WAL);
         let sql = format!("select coalesce(last_archived_wal, '') >= '{segment}' from pg_stat_archiver");
         wait_until("the segment is archived", || self.cluster.psql("postgres", &sql) == "t");
     }

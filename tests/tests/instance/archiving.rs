@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lifeboat_tests::client::SWITCH_WAL;
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Options, Program};
@@ -79,7 +80,7 @@ impl Archiving {
 
     /// Ends the segment and waits until all of it is stored.
     pub fn archive(&self) {
-        let segment = self.cluster.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
+        let segment = self.cluster.psql("postgres", SWITCH_WAL);
         let sql = format!("select coalesce(last_archived_wal, '') >= '{segment}' from pg_stat_archiver");
         wait_until("the segment is archived", || self.cluster.psql("postgres", &sql) == "t");
     }

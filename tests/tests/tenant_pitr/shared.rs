@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use lifeboat_tests::client::SWITCH_WAL;
 use lifeboat_tests::compare::{assert_same, database_digest};
 use lifeboat_tests::filestore::Filestore;
 use lifeboat_tests::program::bin_dir;
@@ -87,7 +88,7 @@ impl Shared {
 
     /// Ends the segment and waits until all of it is stored.
     pub fn archive(&self) {
-        let segment = self.cluster.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
+        let segment = self.cluster.psql("postgres", SWITCH_WAL);
         let sql = format!("select coalesce(last_archived_wal, '') >= '{segment}' from pg_stat_archiver");
         wait_until("the segment is archived", || self.cluster.psql("postgres", &sql) == "t");
     }
