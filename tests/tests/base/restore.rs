@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lifeboat_tests::client::SWITCH_WAL;
+use lifeboat_tests::installed::hand_over;
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, Options, Outcome, Program, damage};
@@ -28,7 +29,7 @@ impl Archiving {
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let cluster = Cluster::with(Options { settings, ..Options::default() });
         let site = Site::local(&cluster);
-        Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(site.path("")).run();
+        hand_over(&site.path(""));
         let archiving = Archiving { cluster, site };
         archiving.archive_by_push();
         archiving

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lifeboat_tests::client::SWITCH_WAL;
+pub use lifeboat_tests::installed::hand_over;
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Options, Program};
@@ -132,13 +133,6 @@ pub fn as_server(program: &Path) -> Program {
             .arg(program)
             .cwd("/"),
         false => Program::at(program.into()).cwd("/"),
-    }
-}
-
-/// Gives everything below `path` to the user that servers run as.
-pub fn hand_over(path: &Path) {
-    if rustix::process::geteuid().is_root() {
-        Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(path).run().ok();
     }
 }
 

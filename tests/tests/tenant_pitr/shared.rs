@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use lifeboat_tests::client::SWITCH_WAL;
 use lifeboat_tests::compare::{assert_same, database_digest};
 use lifeboat_tests::filestore::Filestore;
+use lifeboat_tests::installed::hand_over;
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::tenant::{State, Tenant, state};
@@ -37,9 +38,7 @@ impl Shared {
         for tenant in &tenants {
             cluster.psql(&tenant.name, "create table ledger (n bigserial primary key, filler text)");
         }
-        if rustix::process::geteuid().is_root() {
-            Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(site.path("")).run().ok();
-        }
+        hand_over(&site.path(""));
         let lifeboat = bin_dir().join("lifeboat");
         let push = format!("{} --config {} wal push %p", lifeboat.display(), site.config().display());
         cluster.psql("postgres", &format!("alter system set archive_command = '{push}'"));
