@@ -5,6 +5,7 @@
 //! renamed, then its directory is synced.
 #![allow(clippy::disallowed_methods)] // this is the door
 
+pub mod direct;
 pub mod watch;
 
 use std::fs::{self, File, OpenOptions};

@@ -81,7 +81,7 @@ pub fn extract(extract: &Extract<'_>) -> Result<()> {
             packs.push((snapshot, pack));
         }
     }
-    each_pack(extract.workers, packs, |(snapshot, pack), buffer| {
+    each_pack(extract.workers, packs, Vec::new, |(snapshot, pack), buffer| {
         stop_if_cancelled(extract.cancel)?;
         shared.read_pack(snapshot, pack, buffer)
     })?;

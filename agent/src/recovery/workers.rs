@@ -2,7 +2,6 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::archive::pack::EXTENT_BYTES;
 use crate::error::{Error, Kind, Result};
 
 /// Runs `work` on so many threads; the first error of them.
@@ -18,23 +17,24 @@ pub fn in_parallel(workers: usize, work: impl Fn() -> Result<()> + Sync) -> Resu
     outcomes.into_iter().collect()
 }
 
-/// Reads each pack once, whatever names it; `read` is lent a buffer for members. One bad pack ends
-/// it all: the rest is not worth the time of the night.
+/// Reads each pack once, whatever names it; each thread lends `read` what it made for itself. One bad
+/// pack ends it all: the rest is not worth the time of the night.
 ///
 /// # Errors
 /// Those of `read`.
-pub fn each_pack<T, P: Iterator<Item = T> + Send>(
+pub fn each_pack<T, L, P: Iterator<Item = T> + Send>(
     workers: usize,
     packs: impl IntoIterator<Item = T, IntoIter = P>,
-    read: impl Fn(T, &mut Vec<u8>) -> Result<()> + Sync,
+    make: impl Fn() -> L + Sync,
+    read: impl Fn(T, &mut L) -> Result<()> + Sync,
 ) -> Result<()> {
     let queue = Mutex::new(packs.into_iter());
     let locked = || queue.lock().unwrap_or_else(PoisonError::into_inner);
     in_parallel(workers, || {
-        let mut buffer = Vec::with_capacity(EXTENT_BYTES);
+        let mut lent = make();
         loop {
             let Some(pack) = ({ locked().next() }) else { return Ok(()) };
-            read(pack, &mut buffer).inspect_err(|_| locked().by_ref().for_each(drop))?;
+            read(pack, &mut lent).inspect_err(|_| locked().by_ref().for_each(drop))?;
         }
     })
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +27,9 @@ use crate::names::SnapshotId;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
 use crate::recovery::instance::delta;
+use crate::recovery::instance::large_files::{self, Lane, LargeFile, Pieces};
 use crate::recovery::instance::packs::{PackRead, pack_reads};
-use crate::recovery::instance::wanted::{File, Wanted};
+use crate::recovery::instance::wanted::{File, Piece, Wanted};
 use crate::recovery::workers::{each_pack, in_parallel};
 use crate::repository::Repository;
 
@@ -65,6 +66,10 @@ struct Shared<'a> {
     extract: &'a Extract<'a>,
     /// Pieces of each file that are still to come.
     left: Vec<AtomicU32>,
+    /// Those of many pieces that are being written, by place.
+    large: Mutex<HashMap<usize, Arc<LargeFile>>>,
+    /// Why a writing thread ended.
+    failed: Mutex<Option<Error>>,
     control: Mutex<Option<Vec<u8>>>,
     fetched_bytes: AtomicU64,
     copied_files: AtomicU64,
@@ -93,8 +98,8 @@ pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
     let left = wanted.files().iter().map(|file| AtomicU32::new(wanted.pieces(file).len() as u32)).collect();
     let zero = || AtomicU64::new(0);
     let (fetched_bytes, copied_files, copied_bytes) = (zero(), zero(), zero());
-    let control = Mutex::new(None);
-    let shared = Shared { extract, left, control, fetched_bytes, copied_files, copied_bytes };
+    let (large, failed, control) = (Mutex::default(), Mutex::new(None), Mutex::new(None));
+    let shared = Shared { extract, left, large, failed, control, fetched_bytes, copied_files, copied_bytes };
     let next = AtomicUsize::new(0);
     in_parallel(extract.workers, || {
         loop {
@@ -109,15 +114,25 @@ pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
     let (more_came, signals) = sync_channel(1);
     std::thread::scope(|scope| {
         scope.spawn(move || signals.into_iter().for_each(|()| drop(disk::sync_file_system(extract.dir))));
-        let came = each_pack(extract.workers, needed, |pack, buffer| {
+        let lane = || {
+            let (lane, writes) = large_files::lane();
+            scope.spawn(|| {
+                if let Err(e) = writes.run(|pieces| shared.written(pieces)) {
+                    shared.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+                }
+            });
+            lane
+        };
+        let came = each_pack(extract.workers, needed, lane, |pack, lane| {
             extract.stop_if_cancelled()?;
-            shared.read_pack(&pack, buffer)?;
+            shared.read_pack(&pack, lane)?;
             let _ = more_came.try_send(()); // full: it begins again anyway
             Ok(())
         });
         drop(more_came);
         came
-    })?;
+    })
+    .map_err(|e| shared.why(e))?;
     shared.check_all_came()?;
     let Shared { control, fetched_bytes, copied_files, copied_bytes, .. } = shared;
     let control = control.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -192,13 +207,13 @@ impl Shared<'_> {
         pack_reads(wanted, open.map(|(file, _)| file), manifests)
     }
 
-    fn read_pack(&self, read: &PackRead, buffer: &mut Vec<u8>) -> Result<()> {
+    fn read_pack(&self, read: &PackRead, lane: &mut Lane) -> Result<()> {
         let Extract { repository, runtime, manifests, identities, wanted, .. } = self.extract;
         let PackRead { snapshot, pack, frames, .. } = read;
         let (id, object) = wanted.pack_object(*snapshot, *pack, manifests)?;
         let on_member = |member: MemberHeader, content: &mut dyn Read| {
             self.extract.stop_if_cancelled()?;
-            self.member(*snapshot, *pack, &member, content, buffer)
+            self.member(*snapshot, *pack, &member, content, lane)
         };
         let fetched = match frames.is_empty() {
             true => {
@@ -217,7 +232,7 @@ impl Shared<'_> {
         pack: u32,
         member: &MemberHeader,
         content: &mut dyn Read,
-        buffer: &mut Vec<u8>,
+        lane: &mut Lane,
     ) -> Result<()> {
         let wanted = self.extract.wanted;
         let Some(place) = wanted.find(&member.path) else { return Ok(()) };
@@ -237,25 +252,32 @@ impl Shared<'_> {
         if ours.is_empty() || self.left[place].load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
-        buffer.clear();
-        content
-            .take(EXTENT_BYTES as u64 + 1)
-            .read_to_end(buffer)
-            .map_err(|e| Error::carried(Kind::Integrity, format!("cannot read member {}", member.path), e))?;
-        if buffer.len() as u64 != member.bytes {
+        let bytes = usize::try_from(member.bytes).unwrap_or(usize::MAX);
+        if bytes > EXTENT_BYTES {
             return Err(Error::new(
                 Kind::Integrity,
                 format!("{} is a member longer than format 1 allows", member.path),
             ));
         }
+        lane.buffer
+            .fill(content, bytes)
+            .map_err(|e| Error::carried(Kind::Integrity, format!("cannot read member {}", member.path), e))?;
+        let range = |piece: &Piece| {
+            let begin = (piece.offset - member.offset) as usize;
+            begin..begin + piece.bytes as usize
+        };
         if pieces.len() == 1 {
-            let data = &buffer[(pieces[0].offset - member.offset) as usize..][..pieces[0].bytes as usize];
-            return self.whole(place, file, data);
+            return self.whole(place, file, &lane.buffer.data()[range(&pieces[0])]);
         }
+        if pieces.iter().all(|piece| piece.snapshot == snapshot) {
+            let large = self.large_file(place, file)?;
+            return lane.write(place, large, ours.iter().map(|piece| (range(piece), piece.offset)));
+        }
+        // What an incremental replaced lies between what is older: the digest comes at the end.
         let path = self.extract.location(file)?;
         let out = disk::open_or_create(&path)?;
         for piece in &ours {
-            let data = &buffer[(piece.offset - member.offset) as usize..][..piece.bytes as usize];
+            let data = &lane.buffer.data()[range(piece)];
             out.write_all_at(data, piece.offset).map_err(|e| Error::file("write", &path, e))?;
             self.extract.progress.add_bytes(data.len() as u64);
         }
@@ -266,6 +288,36 @@ impl Shared<'_> {
             self.extract.progress.add_files(1);
         }
         Ok(())
+    }
+
+    fn large_file(&self, place: usize, file: &File) -> Result<Arc<LargeFile>> {
+        let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = large.get(&place) {
+            return Ok(known.clone());
+        }
+        let made = Arc::new(LargeFile::create(&self.extract.location(file)?)?);
+        large.insert(place, made.clone());
+        Ok(made)
+    }
+
+    /// Pieces of a large file are written; with its last ones it is checked.
+    fn written(&self, pieces: &Pieces) -> Result<()> {
+        let place = pieces.place;
+        let file = &self.extract.wanted.files()[place];
+        self.extract.progress.add_bytes(pieces.bytes());
+        if self.left[place].fetch_sub(pieces.count(), Ordering::AcqRel) != pieces.count() {
+            return Ok(());
+        }
+        self.check(&pieces.file().sha256(), file)?;
+        self.extract.settle(pieces.file().file(), &self.extract.location(file)?, file)?;
+        self.extract.progress.add_files(1);
+        self.large.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
+        Ok(())
+    }
+
+    /// What ended a writing thread, where that was the reason.
+    fn why(&self, e: Error) -> Error {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(e)
     }
 
     /// A file that came in one piece.

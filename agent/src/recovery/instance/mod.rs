@@ -7,6 +7,7 @@ pub mod apply;
 mod choose;
 mod delta;
 mod extract;
+mod large_files;
 mod lines;
 mod lists;
 mod marks;

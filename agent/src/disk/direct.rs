@@ -1,0 +1,110 @@
+//! Files written past the page cache: what a restore writes is not read again soon, and in the cache
+//! it would push out what others on the machine need. The bytes go to the disk at once, without a
+//! copy.
+#![allow(clippy::disallowed_methods)] // a part of the door
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::disk;
+use crate::error::{Error, Result};
+
+/// What addresses, offsets and lengths of direct writes are multiples of: no block of a disk is longer.
+const ALIGNMENT: usize = 4096;
+
+/// A file whose aligned writes go past the page cache, where its file system can do that.
+pub struct DirectFile {
+    path: PathBuf,
+    cached: File,
+    direct: Option<File>,
+}
+
+impl DirectFile {
+    /// Opens a file for reading and writing, creating it with mode 0600 where it is not there.
+    pub fn open_or_create(path: &Path) -> Result<DirectFile> {
+        let cached = disk::open_or_create(path)?;
+        let flags = (OFlags::DIRECT | OFlags::NOFOLLOW).bits() as i32;
+        let direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok();
+        Ok(DirectFile { path: path.to_owned(), cached, direct })
+    }
+
+    /// The file, for everything but writing.
+    pub fn file(&self) -> &File {
+        &self.cached
+    }
+
+    /// Writes all of `data` at `offset`; like every write, it is durable only after a sync.
+    pub fn write_all_at(&self, data: &[u8], offset: u64) -> Result<()> {
+        let fail = |e| Error::file("write", &self.path, e);
+        let aligned =
+            [data.as_ptr() as usize, data.len(), offset as usize].iter().all(|n| n % ALIGNMENT == 0);
+        if let Some(direct) = self.direct.as_ref().filter(|_| aligned) {
+            match direct.write_all_at(data, offset) {
+                // A file system that wants another alignment.
+                Err(e) if e.kind() == ErrorKind::InvalidInput => {}
+                written => return written.map_err(fail),
+            }
+        }
+        self.cached.write_all_at(data, offset).map_err(fail)
+    }
+}
+
+/// Memory that [`DirectFile`] can write from without a copy.
+pub struct AlignedBuffer {
+    memory: Vec<u8>,
+    begin: usize,
+    bytes: usize,
+}
+
+impl AlignedBuffer {
+    /// Room for `capacity` bytes.
+    pub fn new(capacity: usize) -> AlignedBuffer {
+        let memory = vec![0; capacity + ALIGNMENT];
+        let begin = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        AlignedBuffer { memory, begin, bytes: 0 }
+    }
+
+    /// Reads exactly `bytes`, which are at most its capacity, in place of what it held.
+    pub fn fill(&mut self, input: &mut dyn Read, bytes: usize) -> std::io::Result<()> {
+        self.bytes = 0;
+        let place = self.memory.get_mut(self.begin..self.begin + bytes).ok_or(ErrorKind::OutOfMemory)?;
+        input.read_exact(place)?;
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// What it holds.
+    pub fn data(&self) -> &[u8] {
+        &self.memory[self.begin..self.begin + self.bytes]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aligned_and_odd_writes_make_one_file() {
+        let content: Vec<u8> = (0..3 * ALIGNMENT + 700).map(|n| (n % 251) as u8).collect();
+        // beside the sources: a file system that a restore may meet, which /tmp need not be
+        for dir in [tempfile::tempdir().unwrap(), tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap()] {
+            let path = dir.path().join("file");
+            let file = DirectFile::open_or_create(&path).unwrap();
+            let mut buffer = AlignedBuffer::new(content.len());
+            buffer.fill(&mut content.as_slice(), content.len()).unwrap();
+            let data = buffer.data();
+            file.write_all_at(&data[ALIGNMENT..2 * ALIGNMENT], ALIGNMENT as u64).unwrap();
+            file.write_all_at(&data[2 * ALIGNMENT..], 2 * ALIGNMENT as u64).unwrap();
+            file.write_all_at(&data[..ALIGNMENT], 0).unwrap();
+            file.write_all_at(&data[1..10], 1).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), content);
+        }
+        let mut small = AlignedBuffer::new(10);
+        assert!(small.fill(&mut content.as_slice(), ALIGNMENT + 20).is_err());
+        assert!(small.fill(&mut &content[..5], 6).is_err(), "it ended early");
+    }
+}
