@@ -10,6 +10,11 @@ use crate::cluster::{Cluster, SUPERUSER};
 /// How long one `psql` or client program may take.
 const CLIENT_LIMIT: Duration = Duration::from_secs(300);
 
+/// SQL that ends the current WAL segment and gives the name of the one that ended. A byte before what
+/// `pg_switch_wal` gives: where nothing was written since the last switch that is the first byte of the
+/// next segment, which `pg_walfile_name` names from PostgreSQL 17 on, and nobody archives an empty one.
+pub const SWITCH_WAL: &str = "select pg_walfile_name(pg_switch_wal() - 1)";
+
 impl Cluster {
     /// Runs SQL and returns what it printed (`psql -XAtq`: unaligned, tuples only, `|` between
     /// columns), without the last line end.

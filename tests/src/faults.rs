@@ -3,10 +3,14 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::children::POLL;
 
 /// How many served requests are remembered.
 const LOG_MAX: usize = 200_000;
+/// How long a test waits for a request to meet its fault.
+const FIRES_WITHIN: Duration = Duration::from_secs(60);
 
 /// One request as it arrived, and how it was answered.
 #[derive(Clone, Debug)]
@@ -196,6 +200,19 @@ impl Planned {
     /// How often it fired. A test of a fault that never fired proves nothing: assert on this.
     pub fn fired(&self) -> u64 {
         self.0.fired.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it has fired.
+    ///
+    /// # Panics
+    /// When it has not within a minute.
+    #[track_caller]
+    pub fn wait_fired(&self) {
+        let deadline = Instant::now() + FIRES_WITHIN;
+        while self.fired() == 0 {
+            assert!(Instant::now() < deadline, "no request met the fault within {FIRES_WITHIN:?}");
+            std::thread::sleep(POLL);
+        }
     }
 }
 

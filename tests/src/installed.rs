@@ -13,6 +13,9 @@ const DEFAULT: &str = "TEST_PG_MAJOR";
 /// The oldest and the newest major version that is looked for.
 const MAJORS: std::ops::RangeInclusive<u32> = 13..=30;
 
+/// How often [`hand_over`] begins again.
+const HAND_OVER_TRIES: u32 = 10;
+
 /// One installed version.
 #[derive(Clone, Debug)]
 pub struct Installed {
@@ -99,6 +102,21 @@ impl Runner {
         if let Runner::Other { uid, gid } = self {
             command.uid(uid).gid(gid);
         }
+    }
+}
+
+/// Gives everything below `path` to the user that servers run as; nothing to do where that is ourselves.
+///
+/// # Panics
+/// When it cannot be given, again and again: what a program that runs there moves meanwhile is no reason.
+pub fn hand_over(path: &Path) {
+    let Runner::Other { uid, gid } = Runner::find() else { return };
+    for tried in 1.. {
+        let done = Command::new("chown").args(["-R", &format!("{uid}:{gid}")]).arg(path).output().unwrap();
+        if done.status.success() {
+            return;
+        }
+        assert!(tried < HAND_OVER_TRIES, "{}", String::from_utf8_lossy(&done.stderr));
     }
 }
 

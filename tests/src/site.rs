@@ -16,12 +16,14 @@ pub struct Site {
     env: Vec<(String, String)>,
     /// The repository as a directory: that of S3 holds each object as a file.
     pub stored: PathBuf,
+    /// Where the programs of the cluster's version are.
+    bin_dir: PathBuf,
 }
 
 impl Site {
     /// A repository in a directory.
     pub fn local(cluster: &Cluster) -> Site {
-        let mut site = Site::empty();
+        let mut site = Site::empty(cluster);
         site.stored = site.path("repo");
         let url = site.stored.display().to_string();
         site.init(cluster, &url, &[]);
@@ -30,14 +32,14 @@ impl Site {
 
     /// A repository in this directory.
     pub fn local_at(cluster: &Cluster, repository: &Path) -> Site {
-        let site = Site { stored: repository.to_owned(), ..Site::empty() };
+        let site = Site { stored: repository.to_owned(), ..Site::empty(cluster) };
         site.init(cluster, &repository.display().to_string(), &[]);
         site
     }
 
     /// A repository on S3, which answers within seconds or not at all.
     pub fn s3(cluster: &Cluster, s3: &S3, prefix: &str) -> Site {
-        let site = Site { stored: s3.object(prefix), ..Site::empty() };
+        let site = Site { stored: s3.object(prefix), ..Site::empty(cluster) };
         let keys = site.path("s3-keys");
         let value = |name: &str| s3.env().into_iter().find(|(n, _)| n == name).unwrap().1;
         let (id, secret) = (value("AWS_ACCESS_KEY_ID"), value("AWS_SECRET_ACCESS_KEY"));
@@ -54,10 +56,10 @@ impl Site {
         site
     }
 
-    fn empty() -> Site {
+    fn empty(cluster: &Cluster) -> Site {
         let dir = tempfile::Builder::new().prefix("lbb-").tempdir().unwrap();
         make_dir(&dir.path().join("odoo/filestore"));
-        Site { dir, env: Vec::new(), stored: PathBuf::new() }
+        Site { dir, env: Vec::new(), stored: PathBuf::new(), bin_dir: cluster.bin_dir().to_owned() }
     }
 
     fn init(&self, cluster: &Cluster, url: &str, more: &[String]) {
@@ -118,6 +120,22 @@ impl Site {
     #[track_caller]
     pub fn back_up(&self, args: &[&str]) -> serde_json::Value {
         self.backup(args).arg("--json").run().ok().json()
+    }
+
+    /// `restore-drill run` of this tenant's newest snapshot, not started; `more` is added to its plan. Programs
+    /// that no package brought are found on the PATH.
+    pub fn drill(&self, tenant: &str, more: &str) -> Program {
+        let plan = self.path("drill.toml");
+        let config = self.config().display().to_string();
+        fs::write(&plan, format!("config = {config:?}\ntenant = {tenant:?}\n{more}")).unwrap();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = [self.bin_dir.clone()].into_iter().chain(std::env::split_paths(&path));
+        Program::restore_drill()
+            .cwd(self.dir.path())
+            .env("PATH", std::env::join_paths(path).unwrap())
+            .env("LIFEBOAT_SEAL_IDENTITY_FILES", self.path("lifeboat-identity.txt"))
+            .arg("run")
+            .arg(plan)
     }
 
     /// Changes text of the configuration file.

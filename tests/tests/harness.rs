@@ -72,10 +72,10 @@ fn a_program_runs_in_a_clean_environment_and_under_a_deadline() {
     assert!(!seen.stdout.contains("CARGO"));
     assert_eq!(shell().args(["-c", "echo '{\"a\": 1}'"]).run().ok().json()["a"], 1);
 
-    let slow = shell().args(["-c", "echo begun; sleep 30"]).limit(Duration::from_millis(300));
+    let slow = shell().args(["-c", "echo begun; sleep 30"]).limit(Duration::from_secs(2));
     let panic = std::panic::catch_unwind(|| slow.run()).unwrap_err();
     let message = panic.downcast_ref::<String>().unwrap();
-    assert!(message.contains("still running after 300ms") && message.contains("begun"), "{message}");
+    assert!(message.contains("still running after 2s") && message.contains("begun"), "{message}");
 
     let killed = shell().args(["-c", "exec sleep 30"]).spawn().kill9();
     assert_eq!((killed.code, killed.signal), (None, Some(9)));
@@ -173,7 +173,7 @@ async fn planned_faults_fire_for_the_requests_they_are_for() {
 
     s3.faults().clear();
     s3.plan(on("GET", "one").nth(1).hang());
-    let hung = tokio::time::timeout(Duration::from_millis(300), store.get(&key)).await;
+    let hung = tokio::time::timeout(Duration::from_secs(2), store.get(&key)).await;
     assert!(hung.is_err());
     assert_eq!(s3.faults().log().last().unwrap().status, None);
     store.get(&key).await.unwrap();

@@ -198,7 +198,9 @@ pub async fn drop_database_if_marked(session: &mut Session, name: &str, marker: 
     }
     let what = format!("drop the unfinished database {name:?}");
     let name = ident(name);
-    session.execute(&what, format!("ALTER DATABASE {name} IS_TEMPLATE false")).await?;
+    // A template cannot be dropped; nobody shall see it open, should we die before it is.
+    let closed = format!("ALTER DATABASE {name} IS_TEMPLATE false ALLOW_CONNECTIONS false");
+    session.execute(&what, closed).await?;
     session.execute(&what, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?;
     Ok(())
 }

@@ -113,6 +113,9 @@ async fn run(
     let fetched = write(config, &reader, file, target, &mut out).await;
     match fetched {
         Ok(Report::NotThere) => disk::remove_file(&staged).map(|()| Report::NotThere),
+        // Not synced: PostgreSQL renames each file that it is brought into place by durable_rename() (in
+        // KeepFileRestoredFromArchive(), before it reads a record of it), which syncs the content first and file
+        // and directory again. So after a crash the file is whole under its own name, or asked for once more.
         Ok(report) => disk::rename(&staged, target).map(|()| report),
         Err(e) => {
             let _ = disk::remove_file(&staged); // the error that came first is the one to tell

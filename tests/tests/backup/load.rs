@@ -22,11 +22,9 @@ fn no_collector_starts_while_the_filestore_is_stored() {
     let s3 = S3::start();
     let site = Site::s3(&cluster, &s3, "f");
     small_tenant(&cluster, &site.data_dir(), "acme", 61);
-    let held = s3.plan(on("PUT", "-filestore-").nth(1).delay(std::time::Duration::from_millis(1500)));
-    let running = site.backup(&[]).spawn();
-    while held.fired() == 0 {
-        std::thread::sleep(children::POLL);
-    }
+    let held = s3.plan(on("PUT", "-filestore-").nth(1).delay(std::time::Duration::from_secs(5)));
+    let running = site.backup(&[]).env("LIFEBOAT_REPOSITORY_REQUEST_TIMEOUT", "1min").spawn();
+    held.wait_fired();
     let collect = "begin; lock ir_attachment in share mode nowait; rollback;";
     let refused = cluster.try_psql("acme", collect).unwrap_err();
     assert!(refused.contains("could not obtain lock"), "{refused}");

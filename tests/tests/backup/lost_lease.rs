@@ -64,11 +64,8 @@ fn a_run_that_loses_its_lease_stops_before_it_publishes() {
     // a thief: the signature is on its way already, the manifest would be next
     let held = s3.plan(on("PUT", "manifest.json.sig").nth(2).delay(Duration::from_secs(45)));
     let patient = taken.backup(&["--tenant", "acme"]).env("LIFEBOAT_REPOSITORY_REQUEST_TIMEOUT", "2min");
-    let mut robbed = patient.spawn();
-    while held.fired() == 0 {
-        assert!(robbed.is_running(), "{}", robbed.finish());
-        std::thread::sleep(children::POLL);
-    }
+    let robbed = patient.spawn();
+    held.wait_fired();
     steal(&s3, &taken, "taken", false);
     let outcome = robbed.finish().exits(15).says("the lease on the instance was lost");
     assert!(outcome.stderr.contains("taken by elsewhere (process 4711)"), "{outcome}");

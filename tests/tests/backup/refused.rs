@@ -97,9 +97,7 @@ fn one_agent_at_a_time_and_a_killed_one_stands_in_nobody_s_way() {
 
     let held = hold();
     let first = remote.backup(&[]).spawn();
-    while held.fired() == 0 {
-        std::thread::sleep(lifeboat_tests::children::POLL);
-    }
+    held.wait_fired();
     // the same host: the state directory is locked
     remote.backup(&[]).run().exits(15).says("another lifeboat works on instance prod");
     // another host, that is another state directory: the lease
@@ -113,9 +111,7 @@ fn one_agent_at_a_time_and_a_killed_one_stands_in_nobody_s_way() {
     // killed: its own host may at once, another one has to wait
     let held = hold();
     let first = remote.backup(&["--kind", "dump"]).spawn();
-    while held.fired() == 0 {
-        std::thread::sleep(lifeboat_tests::children::POLL);
-    }
+    held.wait_fired();
     let killed = first.kill9();
     assert_eq!(killed.signal, Some(9));
     s3.faults().clear();

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lifeboat_tests::installed::available_majors;
+use lifeboat_tests::installed::{available_majors, hand_over};
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, Options, Program, damage, skip};
 use rustix::process::Signal;
@@ -147,7 +147,7 @@ fn both_ways_see_the_same_files_and_share_one_chain() {
     let to = |name: &str| to.path().join(name).display().to_string();
     let restore =
         ["restore", "--yes", "--json", "--identity", "lifeboat-identity.txt", "--to", "immediate", "--start"];
-    Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(site.path("")).run(); // for wal fetch
+    hand_over(&site.path("")); // for wal fetch
     let done = site
         .run(&restore)
         .args([
@@ -304,7 +304,7 @@ fn replication_is_all_that_the_role_needs_and_auto_takes_that_way_by_itself() {
         let note = report["notes"][0].as_str().unwrap().to_owned();
         assert!(note.contains("cannot be read here") && note.contains(why), "{note}");
     };
-    said(&site, "privileges of pg_read_all_settings to examine");
+    said(&site, "pg_read_all_settings");
     cluster.psql("postgres", "grant pg_read_all_settings, pg_read_all_stats to copier");
     said(&site, "may not execute pg_backup_start");
     cluster.psql("postgres", "grant execute on function pg_backup_start, pg_backup_stop to copier");

@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use lifeboat_tests::client::SWITCH_WAL;
+use lifeboat_tests::installed::hand_over;
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, Options, Outcome, Program, damage};
@@ -27,7 +29,7 @@ impl Archiving {
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let cluster = Cluster::with(Options { settings, ..Options::default() });
         let site = Site::local(&cluster);
-        Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(site.path("")).run();
+        hand_over(&site.path(""));
         let archiving = Archiving { cluster, site };
         archiving.archive_by_push();
         archiving
@@ -64,7 +66,7 @@ impl Archiving {
 
     /// Ends the segment and waits until all of it is stored.
     pub fn archive(&self) {
-        let segment = self.cluster.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
+        let segment = self.cluster.psql("postgres", SWITCH_WAL);
         let sql = format!("select coalesce(last_archived_wal, '') >= '{segment}' from pg_stat_archiver");
         wait_until("the segment is archived", || self.cluster.psql("postgres", &sql) == "t");
     }

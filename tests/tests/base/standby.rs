@@ -1,7 +1,8 @@
 //! A base backup taken from a standby: production is not read at all.
 
+use lifeboat_tests::Cluster;
+use lifeboat_tests::installed::hand_over;
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, Program};
 
 use crate::contents::check_pages;
 use crate::copy::Copied;
@@ -24,7 +25,7 @@ fn a_standby_serves_as_well() {
     wait_until("the standby follows", || standby.psql("shop", changed) == "200");
     let report = site.back_up(&["--kind", "base"]);
     assert_eq!(report["manifest"]["base"]["from_standby"], true);
-    Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(site.path("")).run(); // for wal fetch
+    hand_over(&site.path("")); // for wal fetch
     let copied = Copied::new();
     let restore = [
         "restore",

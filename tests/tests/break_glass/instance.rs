@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lifeboat_tests::installed::{self, available_majors};
+use lifeboat_tests::installed::{self, available_majors, hand_over};
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Options, Outcome, Program, Running, damage, skip};
 use rustix::process::{Signal, geteuid};
@@ -26,12 +26,6 @@ fn as_server(path: impl Into<PathBuf>) -> Program {
         false => Program::at(path.into()),
     }
     .cwd("/")
-}
-
-fn hand_over(path: &Path) {
-    if geteuid().is_root() {
-        Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(path).run().ok();
-    }
 }
 
 fn wait_for(what: &str, mut check: impl FnMut() -> bool) {

@@ -12,6 +12,7 @@ use lifeboat::repository::Repository;
 use lifeboat::repository::snapshots::{Found, Trust};
 use lifeboat_tests::children;
 use lifeboat_tests::filestore::Filestore;
+use lifeboat_tests::installed::hand_over;
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::tenant::{Tenant, referenced};
@@ -46,9 +47,7 @@ impl World {
     fn with(cluster: Cluster, site: Site, tenants: u64) -> World {
         let tenant = |n| small_tenant(&cluster, &site.data_dir(), &format!("t{n}"), n);
         let tenants = (1..=tenants).map(tenant).collect();
-        if rustix::process::geteuid().is_root() {
-            Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(site.path("")).run().ok();
-        }
+        hand_over(&site.path(""));
         World { cluster, site, tenants }
     }
 

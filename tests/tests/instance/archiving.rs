@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lifeboat_tests::client::SWITCH_WAL;
+pub use lifeboat_tests::installed::hand_over;
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Options, Program};
@@ -79,7 +81,7 @@ impl Archiving {
 
     /// Ends the segment and waits until all of it is stored.
     pub fn archive(&self) {
-        let segment = self.cluster.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
+        let segment = self.cluster.psql("postgres", SWITCH_WAL);
         let sql = format!("select coalesce(last_archived_wal, '') >= '{segment}' from pg_stat_archiver");
         wait_until("the segment is archived", || self.cluster.psql("postgres", &sql) == "t");
     }
@@ -131,13 +133,6 @@ pub fn as_server(program: &Path) -> Program {
             .arg(program)
             .cwd("/"),
         false => Program::at(program.into()).cwd("/"),
-    }
-}
-
-/// Gives everything below `path` to the user that servers run as.
-pub fn hand_over(path: &Path) {
-    if rustix::process::geteuid().is_root() {
-        Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(path).run().ok();
     }
 }
 

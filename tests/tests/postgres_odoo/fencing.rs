@@ -27,12 +27,15 @@ async fn the_fence_keeps_the_collector_out_and_yields_to_one_that_waits() {
     let begun = Instant::now();
     let mut collector = Session::connect(&options, "shop").await.unwrap();
     collector.execute("collect", collect).await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(1), "it waited {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "it waited {:?}", begun.elapsed()); // not for its minute
     assert_eq!(fence.release().await.because, Released::SomeoneWaited);
 
     let fence = Fence::hold(&options, "shop", Duration::from_millis(300)).await;
-    tokio::time::sleep(Duration::from_millis(800)).await;
-    assert!(!fence.is_held());
+    let begun = Instant::now();
+    while fence.is_held() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it outlives its bound");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let end = fence.release().await;
     assert!(end.because == Released::TimeBound && end.held_ms >= 300, "{end:?}");
 

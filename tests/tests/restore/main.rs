@@ -18,25 +18,14 @@ pub fn restore(site: &Site, args: &[&str]) -> Program {
     site.run(&["restore", "--yes", "--identity", "lifeboat-identity.txt"]).args(args.to_vec())
 }
 
-/// A drill of this tenant's newest snapshot; `more` is added to its plan.
+/// A drill of this tenant's newest snapshot, with objectives; `more` is added to its plan.
 pub fn drill(site: &Site, tenant: &str, more: &str) -> Program {
-    let plan = site.path("drill.toml");
-    let text = format!(
-        "config = {:?}\ntenant = {tenant:?}\n[objective]\nrpo = \"24h\"\nrto = \"30m\"\n{more}",
-        site.config().display().to_string()
-    );
-    std::fs::write(&plan, text).unwrap();
-    let identity = site.path("lifeboat-identity.txt");
-    Program::restore_drill()
-        .cwd(plan.parent().unwrap())
-        .env("LIFEBOAT_SEAL_IDENTITY_FILES", identity)
-        .arg("run")
-        .arg(plan)
+    site.drill(tenant, &format!("[objective]\nrpo = \"24h\"\nrto = \"30m\"\n{more}"))
 }
 
 /// Databases of the cluster that a person could open.
 pub fn databases(cluster: &Cluster) -> Vec<String> {
-    let sql = "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1";
+    let sql = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1";
     cluster.psql("postgres", sql).lines().map(str::to_owned).collect()
 }
 

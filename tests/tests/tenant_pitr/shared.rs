@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use lifeboat_tests::client::SWITCH_WAL;
 use lifeboat_tests::compare::{assert_same, database_digest};
 use lifeboat_tests::filestore::Filestore;
+use lifeboat_tests::installed::hand_over;
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::tenant::{State, Tenant, state};
@@ -36,9 +38,7 @@ impl Shared {
         for tenant in &tenants {
             cluster.psql(&tenant.name, "create table ledger (n bigserial primary key, filler text)");
         }
-        if rustix::process::geteuid().is_root() {
-            Program::at("/bin/chown".into()).args(["-R", "postgres:postgres"]).arg(site.path("")).run().ok();
-        }
+        hand_over(&site.path(""));
         let lifeboat = bin_dir().join("lifeboat");
         let push = format!("{} --config {} wal push %p", lifeboat.display(), site.config().display());
         cluster.psql("postgres", &format!("alter system set archive_command = '{push}'"));
@@ -87,7 +87,7 @@ impl Shared {
 
     /// Ends the segment and waits until all of it is stored.
     pub fn archive(&self) {
-        let segment = self.cluster.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
+        let segment = self.cluster.psql("postgres", SWITCH_WAL);
         let sql = format!("select coalesce(last_archived_wal, '') >= '{segment}' from pg_stat_archiver");
         wait_until("the segment is archived", || self.cluster.psql("postgres", &sql) == "t");
     }

@@ -1,23 +1,13 @@
 //! The same from elsewhere: WAL that the agent streams into S3, a chain of base backups, a tenant in
 //! a tablespace of its own, on every PostgreSQL that there is.
 
-use std::process::Command;
-
 use lifeboat_tests::compare::assert_same;
-use lifeboat_tests::installed::available_majors;
+use lifeboat_tests::installed::{available_majors, hand_over};
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Options, S3, small_tenant};
-use rustix::process::{Signal, geteuid};
+use rustix::process::Signal;
 
 use crate::shared::{Shared, wait_until, write};
-
-fn hand_over(path: &std::path::Path) {
-    if geteuid().is_root() {
-        assert!(
-            Command::new("chown").args(["-R", "postgres:postgres"]).arg(path).status().unwrap().success()
-        );
-    }
-}
 
 #[test]
 fn from_a_stream_in_s3_out_of_a_tablespace_on_every_major() {

@@ -6,7 +6,7 @@ use lifeboat_tests::damage::{cut, flip_bit, swap};
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, small_tenant};
 
-use crate::{drill, found, objects, those, verify};
+use crate::{found, objects, those, verify};
 
 /// One flipped bit at the beginning, in the middle and at the end.
 fn flip_everywhere(site: &Site, object: &Path) {
@@ -28,7 +28,7 @@ fn one_flipped_bit_in_any_object_is_found_and_named() {
     let site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "shop", 5);
     site.back_up(&[]);
-    drill(&site, "shop").run().ok();
+    site.drill("shop", "").run().ok();
     let sound = verify(&site, &[]).ok();
     assert!(sound.stdout.contains("as it was stored"), "{sound}");
     verify(&site, &["--deep", "--identity", "lifeboat-identity.txt"]).ok();

@@ -7,7 +7,7 @@ use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, small_tenant};
 use serde_json::Value;
 
-use crate::{drill, found, objects, those, verify};
+use crate::{found, objects, those, verify};
 
 #[test]
 fn a_report_that_is_not_what_was_signed_there_is_found_and_an_unsigned_one_is_not_called_right() {
@@ -15,7 +15,7 @@ fn a_report_that_is_not_what_was_signed_there_is_found_and_an_unsigned_one_is_no
     let site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "shop", 2);
     site.back_up(&[]);
-    drill(&site, "shop").run().ok();
+    site.drill("shop", "").run().ok();
     let all = objects(&site.stored);
     let [json, signature, text] = ["report.json", "report.json.sig", "report.md"]
         .map(|name| *those(&all, "/drills/").iter().find(|p| p.ends_with(name)).unwrap());

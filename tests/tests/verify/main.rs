@@ -14,8 +14,8 @@ mod wal;
 
 use std::path::{Path, PathBuf};
 
+use lifeboat_tests::Outcome;
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Outcome, Program};
 
 /// Every stored object but the lease, which nothing is restored from.
 pub fn objects(root: &Path) -> Vec<PathBuf> {
@@ -45,16 +45,4 @@ pub fn found(site: &Site, args: &[&str], object: &Path) -> Outcome {
     let key = object.strip_prefix(&site.stored).unwrap().to_string_lossy().into_owned();
     assert!(outcome.stdout.contains(&format!("bad: {key}\n")), "{key} is not named: {outcome}");
     outcome
-}
-
-/// A drill of this tenant's newest snapshot, not started.
-pub fn drill(site: &Site, tenant: &str) -> Program {
-    let plan = site.path("drill.toml");
-    let config = site.config().display().to_string();
-    std::fs::write(&plan, format!("config = {config:?}\ntenant = {tenant:?}\n")).unwrap();
-    Program::restore_drill()
-        .cwd(plan.parent().unwrap())
-        .env("LIFEBOAT_SEAL_IDENTITY_FILES", site.path("lifeboat-identity.txt"))
-        .arg("run")
-        .arg(plan)
 }

@@ -7,7 +7,7 @@ use lifeboat_tests::faults::on;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Outcome, S3, small_tenant};
 
-use crate::{drill, found, objects, those, verify};
+use crate::{found, objects, those, verify};
 
 #[track_caller]
 fn not_known(outcome: &Outcome, text: &str) {
@@ -24,7 +24,7 @@ fn what_the_store_does_not_hand_out_is_not_checked_and_neither_missing_nor_right
     let site = Site::s3(&cluster, &s3, "dr");
     small_tenant(&cluster, &site.data_dir(), "shop", 3);
     site.back_up(&[]);
-    drill(&site, "shop").run().ok();
+    site.drill("shop", "").run().ok();
     let sound = verify(&site, &[]).ok();
     assert!(sound.stdout.contains("all of it"), "{sound}");
     let all = objects(&site.stored);

@@ -104,7 +104,7 @@ fn a_process_that_is_killed_while_it_fetches_ahead_leaves_nothing_wrong() {
     let paths = pushed(&cluster, &site, 5);
     let to = target(&site, "one");
     let behind = format!("/{}/", name(&paths[2]));
-    s3.plan(on("GET", &behind).delay(Duration::from_secs(1)));
+    s3.plan(on("GET", &behind).delay(Duration::from_secs(5)));
     fetch(&site, name(&paths[0]), &to).ok();
     wait_for("it fetches ahead", || kept(&site).iter().any(|file| name(file).ends_with(".new")));
     for pid in fetching_ahead(&site) {

@@ -103,7 +103,7 @@ fn a_store_that_refuses_is_seen_by_monitoring_before_the_slot_is_lost() {
         told("lifeboat_wal_alarm{alarm=\"slot\"}") == Some(0.0)
             && told("lifeboat_wal_alarm{alarm=\"stalled\"}") == Some(0.0)
     });
-    assert_eq!(agent.stderr_so_far().matches("over: ").count(), 2, "{}", agent.stderr_so_far());
+    wait_for("both are said to be over", || agent.stderr_so_far().matches("over: ").count() == 2);
     site.run(&["wal", "status"]).run().ok();
     agent.signal(Signal::TERM);
     agent.finish().ok();

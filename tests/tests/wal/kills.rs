@@ -1,6 +1,6 @@
 //! kill -9 of the agent, of the server, of both at random moments under write load, commits waiting for the
 //! repository: whatever was acknowledged comes back. Five seeds in a normal run; `TEST_KILLS=50` for a night,
-//! `TEST_SEED=7` for one of them, `TEST_KILLS_MAJOR=17` on another server.
+//! `TEST_SEED=7` for one of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use lifeboat_tests::site::Site;
 use rustix::process::Signal;
 
 use crate::recovered::{base_copy, hand_over, recover, restore_command, wait_for};
-use crate::streaming::{agent, set, streaming_cluster_of, streams};
+use crate::streaming::{agent, set, streaming_cluster, streams};
 
 /// Commits that are acknowledged between two kills, at least.
 const COMMITS_BETWEEN: usize = 3;
@@ -39,7 +39,7 @@ fn nothing_acknowledged_is_lost_to_kills_of_agent_and_server() {
 }
 
 fn killed_and_recovered(seed: u64) {
-    let cluster = Arc::new(streaming_cluster_of(number("TEST_KILLS_MAJOR").map(|major| major as u32)));
+    let cluster = Arc::new(streaming_cluster());
     let mut site = Site::local(&cluster);
     site.set("LIFEBOAT_WAL_PIECE_INTERVAL", "0s");
     cluster.psql("postgres", "create table t (id bigint primary key, filler text)");

@@ -3,24 +3,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lifeboat_tests::Cluster;
+pub use lifeboat_tests::installed::hand_over;
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::Site;
 
 /// How long anything in these tests may take.
 pub const LIMIT: Duration = Duration::from_secs(60);
-
-/// Gives everything below `path` to the user that servers run as, and makes sure that it may get
-/// there; nothing to do where that is ourselves.
-pub fn hand_over(path: &Path) {
-    if rustix::process::geteuid().is_root() {
-        let done = Command::new("chown").args(["-R", "postgres:postgres"]).arg(path).status().unwrap();
-        assert!(done.success());
-    }
-}
 
 /// `lifeboat wal <args>` with the site's configuration, as a shell command.
 pub fn shell_command(site: &Site, args: &str) -> String {

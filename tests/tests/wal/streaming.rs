@@ -12,13 +12,9 @@ use rustix::process::Signal;
 use crate::recovered::{base_copy, digest, hand_over, recover, recover_with, restore_command, wait_for};
 
 pub fn streaming_cluster() -> Cluster {
-    streaming_cluster_of(None)
-}
-
-pub fn streaming_cluster_of(major: Option<u32>) -> Cluster {
     let settings = [("wal_level", "replica"), ("max_wal_senders", "5"), ("synchronous_commit", "on")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    Cluster::with(Options { settings, major, ..Options::default() })
+    Cluster::with(Options { settings, ..Options::default() })
 }
 
 pub fn program(site: &Site) -> Program {
