@@ -27,10 +27,10 @@ use crate::names::SnapshotId;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
 use crate::recovery::instance::delta;
-use crate::recovery::instance::large_files::{self, Lane, LargeFile, Pieces};
+use crate::recovery::instance::large_files::{Lane, LargeFile, Pieces, each_pack_with_lane};
 use crate::recovery::instance::packs::{PackRead, pack_reads};
 use crate::recovery::instance::wanted::{File, Piece, Wanted};
-use crate::recovery::workers::{each_pack, in_parallel};
+use crate::recovery::workers::in_parallel;
 use crate::repository::Repository;
 
 /// Files that an error names one by one.
@@ -68,8 +68,6 @@ struct Shared<'a> {
     left: Vec<AtomicU32>,
     /// Those of many pieces that are being written, by place.
     large: Mutex<HashMap<usize, Arc<LargeFile>>>,
-    /// Why a writing thread ended.
-    failed: Mutex<Option<Error>>,
     control: Mutex<Option<Vec<u8>>>,
     fetched_bytes: AtomicU64,
     copied_files: AtomicU64,
@@ -98,8 +96,8 @@ pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
     let left = wanted.files().iter().map(|file| AtomicU32::new(wanted.pieces(file).len() as u32)).collect();
     let zero = || AtomicU64::new(0);
     let (fetched_bytes, copied_files, copied_bytes) = (zero(), zero(), zero());
-    let (large, failed, control) = (Mutex::default(), Mutex::new(None), Mutex::new(None));
-    let shared = Shared { extract, left, large, failed, control, fetched_bytes, copied_files, copied_bytes };
+    let (large, control) = (Mutex::default(), Mutex::new(None));
+    let shared = Shared { extract, left, large, control, fetched_bytes, copied_files, copied_bytes };
     let next = AtomicUsize::new(0);
     in_parallel(extract.workers, || {
         loop {
@@ -114,16 +112,8 @@ pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
     let (more_came, signals) = sync_channel(1);
     std::thread::scope(|scope| {
         scope.spawn(move || signals.into_iter().for_each(|()| drop(disk::sync_file_system(extract.dir))));
-        let lane = || {
-            let (lane, writes) = large_files::lane();
-            scope.spawn(|| {
-                if let Err(e) = writes.run(|pieces| shared.written(pieces)) {
-                    shared.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
-                }
-            });
-            lane
-        };
-        let came = each_pack(extract.workers, needed, lane, |pack, lane| {
+        let written = |pieces: &Pieces| shared.written(pieces);
+        let came = each_pack_with_lane(extract.workers, needed, written, |pack, lane| {
             extract.stop_if_cancelled()?;
             shared.read_pack(&pack, lane)?;
             let _ = more_came.try_send(()); // full: it begins again anyway
@@ -131,8 +121,7 @@ pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
         });
         drop(more_came);
         came
-    })
-    .map_err(|e| shared.why(e))?;
+    })?;
     shared.check_all_came()?;
     let Shared { control, fetched_bytes, copied_files, copied_bytes, .. } = shared;
     let control = control.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -313,11 +302,6 @@ impl Shared<'_> {
         self.extract.progress.add_files(1);
         self.large.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
         Ok(())
-    }
-
-    /// What ended a writing thread, where that was the reason.
-    fn why(&self, e: Error) -> Error {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(e)
     }
 
     /// A file that came in one piece.

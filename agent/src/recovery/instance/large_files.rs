@@ -15,6 +15,7 @@ use sha2::Digest as _;
 use crate::archive::pack::EXTENT_BYTES;
 use crate::disk::direct::{AlignedBuffer, DirectFile};
 use crate::error::{Error, Kind, Result};
+use crate::recovery::workers::each_pack;
 
 /// Read at once for the digest.
 const READ_BYTES: usize = 256 << 10;
@@ -127,13 +128,41 @@ pub struct Lane {
 }
 
 /// The writing thread's end.
-pub struct Writes {
+struct Writes {
     writes: Receiver<Pieces>,
     written: Sender<AlignedBuffer>,
 }
 
-/// A worker's lane and its other end. One piece waits while one is written and one is read.
-pub fn lane() -> (Lane, Writes) {
+/// [`each_pack`], where each worker has a lane. When this returns, all that went into them is written, and `came`
+/// was told of it.
+///
+/// # Errors
+/// Those of writing and of `came`, also of the very last pieces; else those of `read`.
+pub fn each_pack_with_lane<T, P: Iterator<Item = T> + Send>(
+    workers: usize,
+    packs: impl IntoIterator<Item = T, IntoIter = P>,
+    came: impl Fn(&Pieces) -> Result<()> + Sync,
+    read: impl Fn(T, &mut Lane) -> Result<()> + Sync,
+) -> Result<()> {
+    let failed = Mutex::new(None);
+    let done = std::thread::scope(|scope| {
+        let make = || {
+            let (lane, writes) = lane();
+            scope.spawn(|| {
+                if let Err(e) = writes.run(&came) {
+                    failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+                }
+            });
+            lane
+        };
+        each_pack(workers, packs, make, read)
+    });
+    // The worker's own error says only that nobody writes any more, and there is none where it had finished.
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(done, Err)
+}
+
+/// A lane and its other end. One piece waits while one is written and one is read.
+fn lane() -> (Lane, Writes) {
     let ((writes, to_write), (written, emptied)) = (sync_channel(1), channel());
     let buffer = AlignedBuffer::new(EXTENT_BYTES);
     (Lane { buffer, writes, written: emptied }, Writes { writes: to_write, written })
@@ -166,7 +195,7 @@ impl Lane {
 
 impl Writes {
     /// Writes until the worker is gone; `came` is told of each that is written.
-    pub fn run(self, came: impl Fn(&Pieces) -> Result<()>) -> Result<()> {
+    fn run(self, came: impl Fn(&Pieces) -> Result<()>) -> Result<()> {
         for write in self.writes {
             for (range, offset, is_taken) in &write.pieces {
                 write.file.write(&write.buffer.data()[range.clone()], *offset, *is_taken)?;
@@ -180,6 +209,8 @@ impl Writes {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
     use crate::archive::digest::Sha256;
 
@@ -193,29 +224,40 @@ mod tests {
             let mut order = offsets.clone();
             order.rotate_left(turn);
             order[..4].reverse();
-            let (mut lane, writes) = lane();
-            let counted = std::thread::scope(|scope| {
-                let writer = scope.spawn(|| {
-                    let counted = std::cell::Cell::new(0);
-                    let came = |write: &Pieces| {
-                        counted.set(counted.get() + write.count());
-                        Ok(())
-                    };
-                    writes.run(came).unwrap();
-                    counted.get()
-                });
-                for at in order {
-                    let data = &content[at..content.len().min(at + (64 << 10))];
-                    lane.buffer.fill(&mut &data[..], data.len()).unwrap();
-                    lane.write(0, file.clone(), std::iter::once((0..data.len(), at as u64))).unwrap();
-                }
-                drop(lane);
-                writer.join().unwrap()
-            });
-            assert_eq!(counted as usize, offsets.len());
+            let counted = AtomicU32::new(0);
+            let came = |pieces: &Pieces| {
+                counted.fetch_add(pieces.count(), Ordering::Relaxed);
+                Ok(())
+            };
+            each_pack_with_lane(1, order, came, |at, lane| {
+                let data = &content[at..content.len().min(at + (64 << 10))];
+                lane.buffer.fill(&mut &data[..], data.len()).unwrap();
+                lane.write(0, file.clone(), std::iter::once((0..data.len(), at as u64)))
+            })
+            .unwrap();
+            assert_eq!(counted.into_inner() as usize, offsets.len());
             assert_eq!(file.sha256(), Sha256::of(&content).0);
             let written = Sha256::of_file(&dir.path().join(n.to_string())).unwrap();
             assert_eq!(written, Sha256::of(&content));
         }
+    }
+
+    #[test]
+    fn what_fails_with_the_very_last_piece_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Arc::new(LargeFile::create(&dir.path().join("file")).unwrap());
+        let read = |at: u64, lane: &mut Lane| {
+            lane.buffer.fill(&mut [7; 8192].as_slice(), 8192).unwrap();
+            lane.write(at as usize, file.clone(), std::iter::once((0..8192, at * 8192)))
+        };
+        let came = |pieces: &Pieces| match pieces.place {
+            2 => Err(Error::new(Kind::Integrity, "it is not what its index says")),
+            _ => Ok(()),
+        };
+        let failed = each_pack_with_lane(1, 0..3, came, read).unwrap_err();
+        assert_eq!(failed.kind(), Kind::Integrity);
+        // the worker's next one finds nobody who writes; the reason is told all the same
+        let failed = each_pack_with_lane(1, 0..9, came, read).unwrap_err();
+        assert_eq!(failed.kind(), Kind::Integrity);
     }
 }
