@@ -140,7 +140,7 @@ impl Staged {
         // Also closes: network file systems may report a full disk as late as here.
         file.sync_all().map_err(|e| explain(Error::file("sync", &self.path, e)))?;
         drop(file);
-        disk::rename_new(&self.path, &target).map_err(|e| match e.kind() {
+        let renamed = disk::rename_new(&self.path, &target).map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 let root = self.local.root().display();
                 Error::new(
@@ -150,15 +150,20 @@ impl Staged {
                 .next("look at that object: this agent never wrote it; nothing was overwritten")
             }
             _ => explain(Error::file("rename", &self.path, e)),
-        })?;
+        });
+        // The same bytes that are there already count as stored: whoever put them there may have been killed before
+        // they were durable.
+        if renamed.as_ref().is_err_and(|e| e.kind() != Kind::AlreadyExists) {
+            return renamed;
+        }
         // From the inside outwards, and after the object: mostly one commit of the file system makes all durable.
         disk::sync_parent(&target).map_err(explain)?;
         for dir in self.made.iter().rev() {
             disk::sync_parent(dir).map_err(explain)?;
         }
         self.local.are_durable(&self.made);
-        self.published = true;
-        Ok(())
+        self.published = renamed.is_ok();
+        renamed
     }
 }
 
