@@ -4,6 +4,7 @@
 
 use std::io::Write;
 
+use crate::archive::compress::Compressor;
 use crate::archive::digest::{Hashing, Sha256};
 use crate::archive::seal::{Recipients, Sealed};
 use crate::error::{Error, Kind, Result};
@@ -57,29 +58,6 @@ pub struct PackEnd<W> {
     pub sha256: Sha256,
     /// Where each frame begins in the zstd stream (that is, after age is taken off).
     pub frames: Vec<u64>,
-}
-
-/// Compresses frames; one a worker, reused from pack to pack (9 % less CPU than a new stream).
-pub struct Compressor(zstd::bulk::Compressor<'static>);
-
-impl Compressor {
-    /// `level` is zstd's, 1 to 19.
-    pub fn new(level: i32) -> Result<Compressor> {
-        let fail = |e| Error::new(Kind::Internal, format!("zstd refuses level {level}")).because(e);
-        let mut inner = zstd::bulk::Compressor::new(level).map_err(fail)?;
-        inner.include_checksum(true).map_err(fail)?;
-        Ok(Compressor(inner))
-    }
-
-    /// Compresses `data` as one frame into `out`, replacing what it held.
-    pub fn frame(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        out.clear();
-        out.reserve(zstd::zstd_safe::compress_bound(data.len()));
-        self.0
-            .compress_to_buffer(data, out)
-            .map(|_| ())
-            .map_err(|e| Error::new(Kind::Internal, "zstd cannot compress a frame").because(e))
-    }
 }
 
 /// Gathers the members of one pack into frames.

@@ -202,7 +202,8 @@ fn checked<R: Read, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::pack::{Compressor, EXTENT_BYTES, Frames, Member, PackBuilder};
+    use crate::archive::compress::Compressor;
+    use crate::archive::pack::{EXTENT_BYTES, Frames, Member, PackBuilder};
     use crate::archive::seal::Recipients;
     use age::secrecy::ExposeSecret;
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::compress::Compressor;
 use crate::archive::digest::{Sha256, hex, unhex};
 use crate::archive::manifest::{FORMAT, Origin};
 use crate::archive::seal::{Identities, Recipients};
@@ -178,12 +179,9 @@ impl WalSealer {
         let Scratch { zstd, plain } = scratch;
         let zstd = match zstd {
             Some(zstd) => zstd,
-            none => none.insert(zstd::bulk::Compressor::new(self.zstd_level).map_err(failed)?),
+            none => none.insert(Compressor::new(self.zstd_level)?),
         };
-        zstd.include_checksum(true).map_err(failed)?;
-        plain.clear();
-        plain.reserve(zstd::zstd_safe::compress_bound(content.len()));
-        zstd.compress_to_buffer(content, plain).map_err(failed)?;
+        zstd.frame(content, plain)?;
         plain.extend_from_slice(&SKIPPABLE.to_le_bytes());
         plain.extend_from_slice(&(note.len() as u32).to_le_bytes());
         plain.extend_from_slice(&note);
@@ -199,7 +197,7 @@ impl WalSealer {
 /// What sealing needs besides the content, to be used again by the same sealer.
 #[derive(Default)]
 pub struct Scratch {
-    zstd: Option<zstd::bulk::Compressor<'static>>,
+    zstd: Option<Compressor>,
     plain: Vec<u8>,
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use crate::archive::compress::Compressor;
 use crate::archive::manifest::Object;
-use crate::archive::pack::{self, Compressor, Frames, Member, PackBuilder};
+use crate::archive::pack::{self, Frames, Member, PackBuilder};
 use crate::error::{Error, Kind, Result};
 use crate::repository::upload_sink::{Finishing, UploadSink};
 use crate::repository::writer::SnapshotWriter;

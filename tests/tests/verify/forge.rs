@@ -5,10 +5,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use lifeboat::archive::compress::Compressor;
 use lifeboat::archive::digest::Sha256;
 use lifeboat::archive::index::{self, Entry, IndexReader, IndexWriter, Line};
 use lifeboat::archive::manifest::{self, Manifest, Object, SnapshotKind};
-use lifeboat::archive::pack::{Compressor, Frames, Member, PackBuilder};
+use lifeboat::archive::pack::{Frames, Member, PackBuilder};
 use lifeboat::archive::seal::{Identities, Recipients};
 use lifeboat::archive::signature::SigningKey;
 use lifeboat::archive::unpack;

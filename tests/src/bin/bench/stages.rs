@@ -8,7 +8,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lifeboat::archive::pack::{Compressor, FRAME_BYTES};
+use lifeboat::archive::compress::Compressor;
+use lifeboat::archive::pack::FRAME_BYTES;
 use lifeboat::archive::seal::Recipients;
 use sha2::{Digest, Sha256};
 
