@@ -1,4 +1,5 @@
-//! SHA-256 digests, and writers and readers that compute them on the way.
+//! SHA-256 digests, and writers and readers that compute them on the way; the digest of a file, which is a
+//! SHA-256 or a BLAKE3.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -8,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use crate::archive::blake3::Blake3;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
@@ -62,6 +64,81 @@ impl TryFrom<String> for Sha256 {
 impl From<Sha256> for String {
     fn from(digest: Sha256) -> String {
         digest.to_string()
+    }
+}
+
+/// The digest of a file's content: BLAKE3 for files of a cluster, SHA-256 for everything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileDigest {
+    /// Of what people know by it: blobs, dumps.
+    Sha256(Sha256),
+    /// Of what is large and changes block by block.
+    Blake3(Blake3),
+}
+
+impl FileDigest {
+    /// Whether it is that of `data`.
+    pub fn is_of(&self, data: &[u8]) -> bool {
+        match self {
+            FileDigest::Sha256(digest) => *digest == Sha256::of(data),
+            FileDigest::Blake3(digest) => *digest == Blake3::of(data),
+        }
+    }
+
+    /// What computes one of the same kind.
+    pub fn hasher(&self) -> FileHasher {
+        match self {
+            FileDigest::Sha256(_) => FileHasher::Sha256(sha2::Sha256::new()),
+            FileDigest::Blake3(_) => FileHasher::Blake3(Box::default()),
+        }
+    }
+
+    /// Of a file that is no part of a cluster.
+    ///
+    /// # Errors
+    /// `Integrity` where it is a BLAKE3.
+    pub fn sha256(&self) -> Result<Sha256> {
+        match self {
+            FileDigest::Sha256(digest) => Ok(*digest),
+            FileDigest::Blake3(_) => Err(Error::new(Kind::Integrity, "the index gives no SHA-256 of a file")),
+        }
+    }
+
+    /// Of a file of a cluster.
+    ///
+    /// # Errors
+    /// `Integrity` where it is a SHA-256.
+    pub fn blake3(&self) -> Result<Blake3> {
+        match self {
+            FileDigest::Blake3(digest) => Ok(*digest),
+            FileDigest::Sha256(_) => Err(Error::new(Kind::Integrity, "the index gives no BLAKE3 of a file")),
+        }
+    }
+}
+
+/// Computes a [`FileDigest`].
+pub enum FileHasher {
+    /// A SHA-256.
+    Sha256(sha2::Sha256),
+    /// A BLAKE3.
+    Blake3(Box<blake3::Hasher>),
+}
+
+impl FileHasher {
+    /// Takes what comes next.
+    pub fn update(&mut self, data: &[u8]) {
+        match self {
+            FileHasher::Sha256(hasher) => hasher.update(data),
+            FileHasher::Blake3(hasher) => drop(hasher.update(data)),
+        }
+    }
+
+    /// The digest of all of it.
+    pub fn finish(self) -> FileDigest {
+        match self {
+            FileHasher::Sha256(hasher) => FileDigest::Sha256(Sha256(hasher.finalize().into())),
+            FileHasher::Blake3(hasher) => FileDigest::Blake3(Blake3(hasher.finalize().into())),
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::digest::Sha256;
+use crate::archive::blake3::Blake3;
+use crate::archive::digest::{FileDigest, Sha256};
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 
@@ -68,7 +69,8 @@ impl From<Part> for (u32, u32, u32, u64, u64, u64) {
 }
 
 /// A file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "EntryRead")]
 pub struct Entry {
     /// Escaped relative path (`archive::path`).
     pub path: String,
@@ -79,12 +81,67 @@ pub struct Entry {
     /// Modification time, nanoseconds since 1970.
     pub mtime_ns: i64,
     /// Digest of the content.
-    pub sha256: Sha256,
+    pub digest: FileDigest,
     /// What was wrong with the file already where it came from; absent for good files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flaw: Option<String>,
     /// Ascending by offset, without gaps; an empty file has one part of no bytes.
     pub parts: Vec<Part>,
+}
+
+/// [`Entry`] as it is written.
+#[derive(Serialize)]
+struct EntryWritten<'a> {
+    path: &'a str,
+    bytes: u64,
+    mode: u32,
+    mtime_ns: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<Sha256>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blake3: Option<Blake3>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flaw: Option<&'a str>,
+    parts: &'a [Part],
+}
+
+impl Serialize for Entry {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Entry { path, bytes, mode, mtime_ns, digest, flaw, parts } = self;
+        let (sha256, blake3) = match *digest {
+            FileDigest::Sha256(digest) => (Some(digest), None),
+            FileDigest::Blake3(digest) => (None, Some(digest)),
+        };
+        let (bytes, mode, mtime_ns) = (*bytes, *mode, *mtime_ns);
+        EntryWritten { path, bytes, mode, mtime_ns, sha256, blake3, flaw: flaw.as_deref(), parts }
+            .serialize(serializer)
+    }
+}
+
+/// [`Entry`] as it is read.
+#[derive(Deserialize)]
+struct EntryRead {
+    path: String,
+    bytes: u64,
+    mode: u32,
+    mtime_ns: i64,
+    sha256: Option<Sha256>,
+    blake3: Option<Blake3>,
+    flaw: Option<String>,
+    parts: Vec<Part>,
+}
+
+impl TryFrom<EntryRead> for Entry {
+    type Error = &'static str;
+
+    fn try_from(read: EntryRead) -> std::result::Result<Entry, &'static str> {
+        let EntryRead { path, bytes, mode, mtime_ns, flaw, parts, .. } = read;
+        let digest = match (read.sha256, read.blake3) {
+            (Some(digest), None) => FileDigest::Sha256(digest),
+            (None, Some(digest)) => FileDigest::Blake3(digest),
+            _ => return Err("a file has one digest, sha256 or blake3"),
+        };
+        Ok(Entry { path, bytes, mode, mtime_ns, digest, flaw, parts })
+    }
 }
 
 /// One line after the header.
@@ -274,7 +331,7 @@ mod tests {
             bytes: 3,
             mode: 0o600,
             mtime_ns: 1,
-            sha256: Sha256::of(b"abc"),
+            digest: FileDigest::Sha256(Sha256::of(b"abc")),
             flaw: None,
             parts: vec![part],
         }

@@ -3,6 +3,7 @@
 //! version are committed and must decode for ever.
 
 pub mod base;
+pub mod blake3;
 pub mod compress;
 pub mod digest;
 pub mod drill;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sha1::Digest as _;
 
-use crate::archive::digest::{Sha256, hex};
+use crate::archive::digest::{FileDigest, Sha256, hex};
 use crate::archive::index::{Entry, Part};
 use crate::archive::pack::{EXTENT_BYTES, Member};
 use crate::backup::pace::Pace;
@@ -54,7 +54,8 @@ struct Content {
 impl Content {
     fn entry(self, path: &str, flaw: Option<String>) -> Entry {
         let Content { bytes, mode, mtime_ns, sha256, parts, .. } = self;
-        Entry { path: path.to_owned(), bytes, mode, mtime_ns, sha256, flaw, parts }
+        let digest = FileDigest::Sha256(sha256);
+        Entry { path: path.to_owned(), bytes, mode, mtime_ns, digest, flaw, parts }
     }
 }
 

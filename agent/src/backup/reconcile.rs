@@ -128,7 +128,7 @@ fn note(held: Option<Option<String>>, name: Name, found: &mut Vec<Missing>, coun
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::digest::Sha256;
+    use crate::archive::digest::{FileDigest, Sha256};
     use crate::archive::index::{Entry, Header, Part};
     use crate::catalog::known::KnownWriter;
 
@@ -139,9 +139,9 @@ mod tests {
         let mut writer = KnownWriter::create(&dir.path().join("known"), &header).unwrap();
         for (path, flaw) in [("aa/1", None), ("bb/2", Some("bad".to_owned())), ("dd/4", None)] {
             let part = Part { snapshot: 0, pack: 0, frame: 0, at: 0, offset: 0, bytes: 0 };
-            let sha256 = Sha256::of(b"");
+            let digest = FileDigest::Sha256(Sha256::of(b""));
             let entry =
-                Entry { path: path.into(), bytes: 0, mode: 0, mtime_ns: 0, sha256, flaw, parts: vec![part] };
+                Entry { path: path.into(), bytes: 0, mode: 0, mtime_ns: 0, digest, flaw, parts: vec![part] };
             writer.write(&Line::File(entry)).unwrap();
         }
         let staged = writer.end().unwrap();

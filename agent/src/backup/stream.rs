@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::Digest as _;
 
-use crate::archive::digest::Sha256;
+use crate::archive::digest::{FileDigest, Sha256};
 use crate::archive::index::{self, Entry, Header, IndexWriter, Line, Part};
 use crate::archive::pack::{EXTENT_BYTES, Member};
 use crate::backup::pace::Pace;
@@ -108,7 +108,7 @@ pub fn store(
         bytes: streamed.bytes,
         mode: 0o600,
         mtime_ns: now.as_second().saturating_mul(1_000_000_000),
-        sha256: streamed.sha256,
+        digest: FileDigest::Sha256(streamed.sha256),
         flaw: None,
         parts,
     };

@@ -1,7 +1,6 @@
 //! The known base backup: every file of the last one, where its bytes lie, and what its blocks
 //! hashed to. It lets the next one store only blocks that changed, on a host that cannot read its
-//! own backups. BLAKE3 for the blocks: nobody but this host compares them, and it takes half the
-//! time of the SHA-256 that counts in the repository.
+//! own backups.
 //!
 //! One zstd stream: a JSON line of [`KnownBase`], then one of [`KnownFile`] a file, sorted by path.
 //! Replaced as a whole, after the snapshot that it tells of exists.
@@ -13,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::blake3::Link;
 use crate::archive::digest::hex;
 use crate::archive::index::Entry;
 use crate::disk;
@@ -22,8 +22,8 @@ use crate::names::{Lsn, SnapshotId};
 
 /// Longest line that is read: a file of some 100 GB.
 const LINE_BYTES_MAX: u64 = 64 << 20;
-/// Version of this file. Version 1 had SHA-256 for blocks.
-pub const VERSION: u32 = 2;
+/// Version of this file. Files of older ones had SHA-256.
+pub const VERSION: u32 = 3;
 /// How long a block may be: a power of two, one page at least.
 pub const BLOCK_BYTES: RangeInclusive<u32> = 8 << 10..=64 << 10;
 /// Bytes of a block's digest.
@@ -61,7 +61,7 @@ pub struct KnownFile {
     pub entry: Entry,
     /// How long a block is; the last one may be shorter.
     pub block_bytes: u32,
-    /// The first bytes of each block's BLAKE3.
+    /// The first bytes of each block's link.
     pub blocks: Digests,
 }
 
@@ -71,13 +71,9 @@ pub struct KnownFile {
 pub struct Digests(Vec<u8>);
 
 impl Digests {
-    /// Those of the blocks of `data`; the last one may be shorter.
-    pub fn of(data: &[u8], block_bytes: u32) -> Digests {
-        let mut digests = Vec::with_capacity(data.len() / block_bytes as usize * DIGEST_BYTES + DIGEST_BYTES);
-        for block in data.chunks(block_bytes as usize) {
-            digests.extend_from_slice(&blake3::hash(block).as_bytes()[..DIGEST_BYTES]);
-        }
-        Digests(digests)
+    /// Those of blocks with these links.
+    pub fn of(links: &[Link]) -> Digests {
+        Digests(links.iter().flat_map(|link| &link[..DIGEST_BYTES]).copied().collect())
     }
 
     /// Adds those of what follows.

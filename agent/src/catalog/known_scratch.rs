@@ -176,7 +176,8 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::digest::Sha256;
+    use crate::archive::blake3::Blake3;
+    use crate::archive::digest::FileDigest;
     use crate::archive::index::{Entry, Part};
     use crate::catalog::known_base;
 
@@ -187,7 +188,7 @@ mod tests {
             bytes: 1,
             mode: 0o600,
             mtime_ns: 0,
-            sha256: Sha256([0; 32]),
+            digest: FileDigest::Blake3(Blake3::of(b"")),
             flaw: None,
             parts: vec![part; 20_000],
         };

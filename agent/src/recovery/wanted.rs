@@ -126,7 +126,7 @@ impl Wanted {
             flawed: entry.flaw.is_some(),
             bytes: entry.bytes,
             mtime_ns: entry.mtime_ns,
-            sha256: entry.sha256.0,
+            sha256: entry.digest.sha256()?.0,
             home: first,
             parts: entry.parts.len() as u32,
         });

@@ -39,17 +39,17 @@ pub fn check(work: &Work, cut: &Cut, identities: &Identities, bad: &HashSet<(Sna
     if entry.parts.iter().filter_map(home).any(out_of_reach) {
         return; // what is wrong there was said; what was not chosen is not checked
     }
-    let (mut sha256, mut sha1) = (sha2::Sha256::new(), sha1::Sha1::new());
+    let (mut digest, mut sha1) = (entry.digest.hasher(), sha1::Sha1::new());
     let source = Source { work, table, identities };
     let outcome = assemble(&source, &entry.path, &entry.parts, &mut |data| {
-        sha256.update(data);
+        digest.update(data);
         sha1.update(data);
         Ok(())
     });
     let key = layout::object(work.repository.instance(), index_of, index::NAME);
     let found = |error| work.findings.sort(&key, error, work.scope.lost_with(index_of, index::NAME));
     match outcome {
-        Ok(()) if <[u8; 32]>::from(sha256.finalize()) != entry.sha256.0 => {
+        Ok(()) if digest.finish() != entry.digest => {
             let what = format!("{} put together from its packs is not what the index says", entry.path);
             found(Error::new(Kind::Integrity, what));
         }

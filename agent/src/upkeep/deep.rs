@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha1::Digest as _;
 
+use crate::archive::digest::FileDigest;
 use crate::archive::index::{self, IndexReader, Line};
 use crate::archive::manifest;
 use crate::archive::pack;
@@ -92,7 +93,7 @@ fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mute
             let Line::File(entry) = line? else { continue };
             named.extend(entry.parts.iter().map(|part| part.snapshot));
             if manifest.is_some_and(|m| m.dump.is_some()) {
-                dump = Some((entry.bytes, entry.sha256));
+                dump = Some((entry.bytes, entry.digest));
             }
             match base {
                 Some(_) => lock(expected).add_pieces(&task.snapshot, entry, &table),
@@ -112,7 +113,7 @@ fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mute
         Ok(())
     })?;
     match manifest.and_then(|manifest| manifest.dump.as_ref()) {
-        Some(facts) if dump != Some((facts.bytes, facts.sha256)) => {
+        Some(facts) if dump != Some((facts.bytes, FileDigest::Sha256(facts.sha256))) => {
             Err(Error::new(Kind::Integrity, "the index tells of another dump than the manifest does"))
         }
         _ => Ok(()),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::archive::digest::Sha256;
+use crate::archive::digest::FileDigest;
 use crate::archive::index::Entry;
 use crate::archive::pack;
 use crate::error::{Error, Kind, Result};
@@ -20,14 +20,14 @@ const NAMED_MAX: usize = 5;
 pub struct Member {
     bytes: u64,
     /// Of whole files; parts are hashed together.
-    sha256: Option<Sha256>,
+    digest: Option<FileDigest>,
     /// Whether it was damaged already where it came from.
     pub flawed: bool,
 }
 
 /// What a pack holds of a file of a base backup: first byte and length of each piece, which is a
 /// member or lies in one; with its digest where it is the whole file.
-type Pieces = BTreeMap<(u64, u64), Option<Sha256>>;
+type Pieces = BTreeMap<(u64, u64), Option<FileDigest>>;
 
 /// The members of one pack that some index names, by path and offset.
 #[derive(Default)]
@@ -42,12 +42,11 @@ impl Members {
     pub fn cross_off(&mut self, path: &str, offset: u64, data: &[u8]) -> Option<Member> {
         let key = (Box::from(path), offset);
         let wanted = *self.whole.get(&key)?;
-        if data.len() as u64 != wanted.bytes || wanted.sha256.is_some_and(|sha256| sha256 != Sha256::of(data))
-        {
+        if data.len() as u64 != wanted.bytes || wanted.digest.is_some_and(|digest| !digest.is_of(data)) {
             return None;
         }
         self.whole.remove(&key);
-        wanted.sha256.map(|_| wanted)
+        wanted.digest.map(|_| wanted)
     }
 
     /// Crosses off the pieces that lie in a member of a base backup; how many of them are whole
@@ -56,14 +55,14 @@ impl Members {
         let Some(pieces) = self.pieces.get_mut(path) else { return 0 };
         let end = offset + data.len() as u64;
         let inside = pieces.range((offset, 0)..=(end, u64::MAX)).filter(|((at, bytes), _)| at + bytes <= end);
-        let inside: Vec<_> = inside.map(|(piece, sha256)| (*piece, *sha256)).collect();
+        let inside: Vec<_> = inside.map(|(piece, digest)| (*piece, *digest)).collect();
         let mut whole = 0;
-        for (piece, sha256) in inside {
+        for (piece, digest) in inside {
             let from = (piece.0 - offset) as usize;
             let content = &data[from..from + piece.1 as usize];
-            if sha256.is_none_or(|sha256| sha256 == Sha256::of(content)) {
+            if digest.is_none_or(|digest| digest.is_of(content)) {
                 pieces.remove(&piece);
-                whole += u64::from(sha256.is_some());
+                whole += u64::from(digest.is_some());
             }
         }
         if pieces.is_empty() {
@@ -103,7 +102,7 @@ pub struct Expected {
     packs: HashMap<(SnapshotId, u32), Members>,
     /// Files in parts, each content once.
     pub cut: Vec<Cut>,
-    cut_seen: HashSet<(String, Sha256, SnapshotId, u32)>,
+    cut_seen: HashSet<(String, FileDigest, SnapshotId, u32)>,
 }
 
 impl Expected {
@@ -115,11 +114,11 @@ impl Expected {
         let whole = entry.parts.len() == 1;
         for part in &entry.parts {
             let Some(home) = table.get(part.snapshot as usize) else { continue };
-            let sha256 = whole.then_some(entry.sha256);
-            let member = Member { bytes: part.bytes, sha256, flawed: entry.flaw.is_some() };
+            let digest = whole.then_some(entry.digest);
+            let member = Member { bytes: part.bytes, digest, flawed: entry.flaw.is_some() };
             let members = self.packs.entry((home.clone(), part.pack)).or_default();
             let before = members.whole.insert((entry.path.as_str().into(), part.offset), member);
-            if before.is_some_and(|before| (before.bytes, before.sha256) != (part.bytes, sha256)) {
+            if before.is_some_and(|before| (before.bytes, before.digest) != (part.bytes, digest)) {
                 let (path, pack) = (&entry.path, pack::name(part.pack));
                 let what =
                     format!("it says of {path} in {pack} of snapshot {home} what another index does not");
@@ -139,7 +138,7 @@ impl Expected {
             let Some(home) = table.get(part.snapshot as usize) else { continue };
             let members = self.packs.entry((home.clone(), part.pack)).or_default();
             let pieces = members.pieces.entry(entry.path.as_str().into()).or_default();
-            pieces.insert((part.offset, part.bytes), whole.then_some(entry.sha256));
+            pieces.insert((part.offset, part.bytes), whole.then_some(entry.digest));
         }
         if !whole {
             self.add_cut(index_of, entry, table);
@@ -149,7 +148,7 @@ impl Expected {
     fn add_cut(&mut self, index_of: &SnapshotId, entry: Entry, table: &[SnapshotId]) {
         if let Some(first) = entry.parts.first()
             && let Some(home) = table.get(first.snapshot as usize)
-            && self.cut_seen.insert((entry.path.clone(), entry.sha256, home.clone(), first.pack))
+            && self.cut_seen.insert((entry.path.clone(), entry.digest, home.clone(), first.pack))
         {
             self.cut.push(Cut { index_of: index_of.clone(), entry, table: table.to_vec() });
         }

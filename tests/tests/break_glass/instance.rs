@@ -2,7 +2,7 @@
 //! backups and streamed WAL, to a moment between two commits, by stock tools.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -205,6 +205,17 @@ impl Drop for Rescued<'_> {
     }
 }
 
+/// A directory with every program of the system but one.
+fn all_but(absent: &str, dir: &Path) -> PathBuf {
+    fs::create_dir(dir).unwrap();
+    for program in fs::read_dir("/usr/bin").unwrap().map(|entry| entry.unwrap()) {
+        if program.file_name() != absent {
+            symlink(program.path(), dir.join(program.file_name())).unwrap();
+        }
+    }
+    dir.to_owned()
+}
+
 /// The objects of the newest segment.
 fn newest_wal(site: &Site) -> Vec<PathBuf> {
     let files = |dir: &Path| {
@@ -248,6 +259,7 @@ fn comes_back(major: Option<u32>) {
     let done = rescued.page(&before.time).run();
     assert!(done.code == Some(0), "{done}\n{}", rescued.log());
     assert!(done.stdout.contains("is paused"), "{done}");
+    assert!(!done.stderr.contains("not checked"), "{done}");
     assert_eq!(rescued.psql(DIGEST), before.ledger);
     rescued.psql("select pg_wal_replay_resume()");
     wait_for("it is open", || rescued.psql("select pg_is_in_recovery()") == "f");
@@ -256,9 +268,11 @@ fn comes_back(major: Option<u32>) {
     drop(rescued);
 
     let rescued = Rescued::new(&site, &bin);
-    let done = rescued.page("").run();
+    let without_b3sum = all_but("b3sum", &rescued.dir.path().join("bin"));
+    let done = rescued.page("").env("PATH", without_b3sum).run();
     assert!(done.code == Some(0), "{done}\n{}", rescued.log());
     assert!(done.stdout.contains("is open"), "{done}");
+    assert!(done.stderr.contains("files were not checked one by one"), "{done}");
     rescued.assert_is(&after, "t");
 }
 

@@ -14,7 +14,7 @@ use lifeboat_tests::{program, skip};
 /// How long a page may take for a real tenant on a slow machine.
 const LIMIT: Duration = Duration::from_secs(600);
 /// What the pages say they need, but for PostgreSQL's programs.
-const TOOLS: [&str; 7] = ["age", "zstd", "tar", "ssh-keygen", "sha256sum", "awk", "dd"];
+const TOOLS: [&str; 8] = ["age", "zstd", "tar", "ssh-keygen", "sha256sum", "b3sum", "awk", "dd"];
 
 /// Writes the `sh` blocks of a runbook, in order, as one script.
 fn page(name: &str, to: PathBuf) -> PathBuf {

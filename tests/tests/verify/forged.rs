@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use lifeboat::archive::digest::Sha256;
+use lifeboat::archive::digest::{FileDigest, Sha256};
 use lifeboat::archive::manifest::{self, SnapshotKind};
 use lifeboat::archive::signature::SigningKey;
 use lifeboat_tests::filestore::Seeded;
@@ -112,7 +112,7 @@ fn content_that_is_not_what_the_index_says_is_found_under_a_right_hash_and_signa
     let (path, sha256) = altered.unwrap();
     forge.reindex(|entry| {
         if entry.path == path {
-            entry.sha256 = sha256;
+            entry.digest = FileDigest::Sha256(sha256);
         }
     });
     let outcome = only_deep_finds(&site, forge, PACK);

@@ -1,15 +1,14 @@
-//! One file of a cluster into packs: read once up to its listed size, hashed as a whole and block
-//! by block, its pages checked on the way; only blocks that the chain does not hold are stored. A
-//! file that is as the chain has it is only compared block by block: its digest is known.
+//! One file of a cluster into packs: read once up to its listed size, hashed block by block, its pages
+//! checked on the way; only blocks that the chain does not hold are stored. The digest of the file is put
+//! together from those of its blocks.
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use sha2::Digest as _;
-
-use crate::archive::digest::Sha256;
+use crate::archive::blake3::{Blake3, InOrder, Link, block_links};
+use crate::archive::digest::FileDigest;
 use crate::archive::index::{Entry, Part};
 use crate::archive::pack::{EXTENT_BYTES, Member};
 use crate::backup::base::cluster_files::ClusterFile;
@@ -24,6 +23,8 @@ use crate::repository::pack_worker::{PackWorker, Stored};
 
 /// Read, checked and hashed at once, while it is in the processor's cache; blocks divide it.
 const SLICE_BYTES: usize = 256 << 10;
+const _: () =
+    assert!(SLICE_BYTES > *BLOCK_BYTES.end() as usize, "a file of one block is told by its first slice");
 /// A file has about this many blocks before they become longer.
 const BLOCKS_GOAL: u64 = 1024;
 
@@ -65,6 +66,7 @@ pub struct ReadBase {
 impl Packed {
     /// Adds what lies behind it.
     pub fn append(&mut self, next: Packed) {
+        self.digest.append(next.digest);
         self.blocks.append(next.blocks);
         next.parts.into_iter().for_each(|part| join(&mut self.parts, part));
         self.stored += next.stored;
@@ -108,6 +110,8 @@ struct Reading<'k> {
 /// Where the bytes of a file, or of a piece of one, went.
 #[derive(Default)]
 pub struct Packed {
+    /// Of all of it.
+    pub digest: InOrder,
     /// One for each block.
     pub blocks: Digests,
     /// Ascending.
@@ -180,20 +184,18 @@ impl<'a> BaseReader<'a> {
             block_bytes: old.map_or_else(|| block_bytes(file.bytes), |old| old.block_bytes),
         };
         let mut packed = Packed::default();
-        let mut sha256 = sha2::Sha256::new();
         let mut offset = 0;
         // As long as it was when it was listed: WAL has what was added since. What was cut since is
         // shorter now, and WAL has that, too.
         while offset < file.bytes || packed.parts.is_empty() {
             let wanted = (file.bytes - offset).min(EXTENT_BYTES as u64) as usize;
             self.pace.take(wanted as u64)?;
-            let (mut n, mut digests) = (0, Digests::default());
+            let (mut n, mut links) = (0, Vec::new());
             while n < wanted {
                 let end = wanted.min(n + SLICE_BYTES);
                 let got = self.slice(&mut input, file, offset, n..end, &mut packed.bad)?;
                 let slice = &self.buffer[n..n + got];
-                sha256.update(slice);
-                digests.append(Digests::of(slice, reading.block_bytes));
+                links.extend(block_links(slice, offset + n as u64, reading.block_bytes));
                 n += got;
                 if n < end {
                     break;
@@ -202,7 +204,7 @@ impl<'a> BaseReader<'a> {
             if n == 0 && !packed.parts.is_empty() {
                 break;
             }
-            extent(&mut self.worker, self.own, &reading, offset, &self.buffer[..n], digests, &mut packed)?;
+            extent(&mut self.worker, self.own, &reading, offset, &self.buffer[..n], links, &mut packed)?;
             offset += n as u64;
             if n < wanted {
                 break;
@@ -213,7 +215,7 @@ impl<'a> BaseReader<'a> {
             bytes: offset,
             mode: reading.mode,
             mtime_ns: mtime_ns(&meta),
-            sha256: Sha256(sha256.finalize().into()),
+            digest: FileDigest::Blake3(std::mem::take(&mut packed.digest).finish()),
             flaw: None,
             parts: Vec::new(),
         };
@@ -240,8 +242,8 @@ impl<'a> BaseReader<'a> {
                 }
             }
         }
-        let digests = Digests::of(data, reading.block_bytes);
-        extent(&mut self.worker, self.own, &reading, offset, data, digests, &mut packed)?;
+        let links = block_links(data, offset, reading.block_bytes);
+        extent(&mut self.worker, self.own, &reading, offset, data, links, &mut packed)?;
         Ok(packed)
     }
 
@@ -261,13 +263,15 @@ impl<'a> BaseReader<'a> {
             self.pace.take(wanted as u64)?;
             let n = self.slice(input, file, offset, 0..wanted, &mut bad)?;
             let first = (offset / u64::from(old.block_bytes)) as usize;
-            if n < wanted || !old.blocks.have(first, &Digests::of(&self.buffer[..n], old.block_bytes)) {
+            let links = block_links(&self.buffer[..n], offset, old.block_bytes);
+            if n < wanted || !old.blocks.have(first, &Digests::of(&links)) {
                 return Ok(None);
             }
             offset += n as u64;
         }
         let entry = Entry { mode: meta.mode() & 0o7777, mtime_ns: mtime_ns(meta), ..old.entry.clone() };
-        let packed = Packed { blocks: old.blocks.clone(), parts: old.entry.parts.clone(), stored: 0, bad };
+        let (blocks, parts) = (old.blocks.clone(), old.entry.parts.clone());
+        let packed = Packed { blocks, parts, bad, ..Packed::default() };
         Ok(Some(packed.file(entry, old.block_bytes)))
     }
 
@@ -298,12 +302,12 @@ impl<'a> BaseReader<'a> {
             self.worker.append(Member::Whole(path), mode, mtime_ns / 1_000_000_000, data)?;
         let bytes = data.len() as u64;
         let part = Part { snapshot: self.own, pack, frame, at, offset: 0, bytes };
-        let (path, sha256) = (path.to_owned(), Sha256::of(data));
-        Ok(Entry { path, bytes, mode, mtime_ns, sha256, flaw: None, parts: vec![part] })
+        let (path, digest) = (path.to_owned(), FileDigest::Blake3(Blake3::of(data)));
+        Ok(Entry { path, bytes, mode, mtime_ns, digest, flaw: None, parts: vec![part] })
     }
 }
 
-/// Packs `data`, which lies in the file at `offset` and whose blocks have these digests: runs of blocks that the chain holds are named, the
+/// Packs `data`, which lies in the file at `offset` and whose blocks have these links: runs of blocks that the chain holds are named, the
 /// others stored.
 fn extent(
     worker: &mut PackWorker,
@@ -311,9 +315,11 @@ fn extent(
     reading: &Reading<'_>,
     offset: u64,
     data: &[u8],
-    digests: Digests,
+    links: Vec<Link>,
     packed: &mut Packed,
 ) -> Result<()> {
+    let digests = Digests::of(&links);
+    packed.digest.append(InOrder::of(links));
     let n = data.len();
     let block = reading.block_bytes as usize;
     let mut runs: Vec<(bool, usize, usize)> = Vec::new();

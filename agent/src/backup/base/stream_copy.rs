@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use sha2::Digest as _;
-
 use crate::archive::base::{CONTROL_FILE, Directory, LABEL_FILE, TABLESPACE_MAP_FILE};
-use crate::archive::digest::Sha256;
+use crate::archive::digest::FileDigest;
 use crate::archive::index::Entry;
 use crate::archive::pack::EXTENT_BYTES;
 use crate::backup::base::cluster_files::{is_left_out, segment_of};
@@ -73,19 +71,19 @@ pub struct Sent {
     pub corrupted: bool,
 }
 
-/// A piece of a file; the last one has the digest of all of it.
+/// A piece of a file.
 struct Piece {
     file: Arc<Coming>,
     offset: u64,
     data: Vec<u8>,
-    sha256: Option<Sha256>,
+    last: bool,
 }
 
 /// A piece that is packed.
 struct Done {
     file: Arc<Coming>,
     packed: Packed,
-    sha256: Option<Sha256>,
+    last: bool,
 }
 
 type Batch = Vec<Piece>;
@@ -144,18 +142,21 @@ impl<'a> Files<'a> {
 
     fn add(&mut self, done: Done) -> Result<()> {
         self.current.append(done.packed);
-        let Some(sha256) = done.sha256 else { return Ok(()) };
+        if !done.last {
+            return Ok(());
+        }
+        let mut packed = std::mem::take(&mut self.current);
         let file = done.file;
         let entry = Entry {
             path: file.path.clone(),
             bytes: file.bytes,
             mode: file.mode,
             mtime_ns: file.mtime.saturating_mul(1_000_000_000),
-            sha256,
+            digest: FileDigest::Blake3(std::mem::take(&mut packed.digest).finish()),
             flaw: None,
             parts: Vec::new(),
         };
-        let read = std::mem::take(&mut self.current).file(entry, file.block_bytes());
+        let read = packed.file(entry, file.block_bytes());
         if file.path.starts_with(WAL_DIR) {
             self.wal.push(read.known.entry);
             return Ok(());
@@ -171,11 +172,11 @@ fn pack(work: Work<Batch, Results>, context: &Context, own: u32, pages: Option<P
     let mut reader = BaseReader::new(PackWorker::new(context.snapshot.clone())?, &pace, own, pages);
     let progress = &context.job.progress;
     while let Some((pieces, done)) = work.take() {
-        let packed = pieces.into_iter().map(|Piece { file, offset, data, sha256 }| {
+        let packed = pieces.into_iter().map(|Piece { file, offset, data, last }| {
             let packed = reader.piece(&file, offset, &data)?;
             progress.add_bytes(data.len() as u64);
-            progress.add_files(u64::from(sha256.is_some()));
-            Ok(Done { file, packed, sha256 })
+            progress.add_files(u64::from(last));
+            Ok(Done { file, packed, last })
         });
         let result: Results = packed.collect();
         let failed = result.is_err();
@@ -264,7 +265,6 @@ impl Unpacking {
         };
         let TarMember { path, bytes, mode, mtime, .. } = member;
         let file = Arc::new(Coming { segment: segment_of(&path), path, bytes, mode, mtime, old });
-        let mut sha256 = sha2::Sha256::new();
         let mut offset = 0;
         loop {
             let n = (bytes - offset).min(EXTENT_BYTES as u64) as usize;
@@ -273,11 +273,9 @@ impl Unpacking {
             }
             let mut data = vec![0; n];
             tar.read(&mut data)?;
-            sha256.update(&data);
             let last = offset + n as u64 == bytes;
-            let sha256 = last.then(|| Sha256(sha256.clone().finalize().into()));
             self.batch_bytes += n;
-            self.batch.push(Piece { file: file.clone(), offset, data, sha256 });
+            self.batch.push(Piece { file: file.clone(), offset, data, last });
             if last {
                 return Ok(());
             }

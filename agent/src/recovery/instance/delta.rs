@@ -9,7 +9,7 @@ use rustix::process::{Pid, test_kill_process};
 use serde::Serialize;
 
 use crate::archive::base::{BaseFacts, CONTROL_FILE};
-use crate::archive::digest::{Hashing, Sha256};
+use crate::archive::blake3::Blake3;
 use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -206,17 +206,17 @@ pub fn make_beside(replaced: &Replaced) -> Result<()> {
 ///
 /// # Errors
 /// Where `to` cannot be written; a `from` that cannot be read is as good as another.
-pub fn copy_if_same(from: &Path, to: &Path, bytes: u64, sha256: &[u8; 32]) -> Result<Option<std::fs::File>> {
+pub fn copy_if_same(from: &Path, to: &Path, bytes: u64, digest: Blake3) -> Result<Option<std::fs::File>> {
     let Ok(mut source) = disk::open_nofollow(from) else { return Ok(None) };
     if !source.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == bytes) {
         return Ok(None);
     }
     let mut copy = disk::create_new(to, 0o600)?;
-    let digest = match disk::clone_blocks(&source, &copy) {
-        true => Sha256::of_file(to).ok(),
+    let copied = match disk::clone_blocks(&source, &copy) {
+        true => Blake3::of_file(to).ok(),
         false => copy_hashed(&mut source, &mut copy, bytes, to)?,
     };
-    match digest.is_some_and(|digest| digest.0 == *sha256) {
+    match copied == Some(digest) {
         true => Ok(Some(copy)),
         false => disk::remove_file(to).map(|()| None),
     }
@@ -228,14 +228,15 @@ fn copy_hashed(
     copy: &mut std::fs::File,
     bytes: u64,
     to: &Path,
-) -> Result<Option<Sha256>> {
-    let mut hashing = Hashing::new(source.take(bytes));
+) -> Result<Option<Blake3>> {
+    let (mut source, mut hasher) = (source.take(bytes), blake3::Hasher::new());
     let mut buffer = vec![0; bytes.clamp(1, BUFFER_BYTES) as usize];
     loop {
-        let Ok(n) = hashing.read(&mut buffer) else { return Ok(None) };
+        let Ok(n) = source.read(&mut buffer) else { return Ok(None) };
         if n == 0 {
-            return Ok(Some(hashing.finish().1));
+            return Ok(Some(Blake3(hasher.finalize().into())));
         }
+        hasher.update(&buffer[..n]);
         copy.write_all(&buffer[..n]).map_err(|e| Error::file("write", to, e))?;
     }
 }
@@ -249,12 +250,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         disk::write_new_durable(&from, b"content").unwrap();
-        let right = Sha256::of(b"content").0;
-        assert!(copy_if_same(&from, &to, 7, &Sha256::of(b"CONTENT").0).unwrap().is_none());
-        assert!(copy_if_same(&from, &to, 8, &right).unwrap().is_none());
-        assert!(copy_if_same(&dir.path().join("none"), &to, 7, &right).unwrap().is_none());
+        let right = Blake3::of(b"content");
+        assert!(copy_if_same(&from, &to, 7, Blake3::of(b"CONTENT")).unwrap().is_none());
+        assert!(copy_if_same(&from, &to, 8, right).unwrap().is_none());
+        assert!(copy_if_same(&dir.path().join("none"), &to, 7, right).unwrap().is_none());
         assert!(disk::metadata(&to).unwrap().is_none(), "what is not the same leaves nothing");
-        assert!(copy_if_same(&from, &to, 7, &right).unwrap().is_some());
+        assert!(copy_if_same(&from, &to, 7, right).unwrap().is_some());
         assert_eq!(disk::read(&to, 100).unwrap(), b"content");
     }
 

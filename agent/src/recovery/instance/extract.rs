@@ -1,5 +1,5 @@
 //! Packs of a chain into a data directory: each pack read once, or the frames of it that are wanted,
-//! by whichever worker is free; every file checked by its SHA-256 as soon as its last piece has
+//! by whichever worker is free; every file checked by its digest as soon as its last piece has
 //! come. `pg_control` is kept back.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::base::{CONTROL_FILE, TABLESPACE_MAP_FILE};
-use crate::archive::digest::Sha256;
+use crate::archive::blake3::Blake3;
 use crate::archive::manifest::Manifest;
 use crate::archive::pack::EXTENT_BYTES;
 use crate::archive::path::unescape;
@@ -166,7 +166,7 @@ impl Shared<'_> {
         }
         let path = self.extract.location(file)?;
         if let Some(meta) = disk::metadata(&path)? {
-            if meta.is_file() && meta.len() == file.bytes && Sha256::of_file(&path)?.0 == file.sha256 {
+            if meta.is_file() && meta.len() == file.bytes && Blake3::of_file(&path)? == file.digest {
                 self.extract.settle(&disk::open(&path)?, &path, file)?;
                 self.has_come(place, file);
                 return Ok(());
@@ -175,7 +175,7 @@ impl Shared<'_> {
         }
         let Some(old) = old else { return Ok(()) };
         let from = old.join(path.strip_prefix(self.extract.dir).unwrap_or(&path));
-        let Some(copy) = delta::copy_if_same(&from, &path, file.bytes, &file.sha256)? else { return Ok(()) };
+        let Some(copy) = delta::copy_if_same(&from, &path, file.bytes, file.digest)? else { return Ok(()) };
         self.extract.settle(&copy, &path, file)?;
         self.copied_files.fetch_add(1, Ordering::Relaxed);
         self.copied_bytes.fetch_add(file.bytes, Ordering::Relaxed);
@@ -258,8 +258,7 @@ impl Shared<'_> {
         if pieces.len() == 1 {
             return self.whole(place, file, &lane.buffer.data()[range(&pieces[0])]);
         }
-        if pieces.iter().all(|piece| piece.snapshot == snapshot) {
-            let large = self.large_file(place, file)?;
+        if let Some(large) = self.large_file(place, file, snapshot)? {
             return lane.write(place, large, ours.iter().map(|piece| (range(piece), piece.offset)));
         }
         // What an incremental replaced lies between what is older: the digest comes at the end.
@@ -272,21 +271,27 @@ impl Shared<'_> {
         }
         let came = ours.len() as u32;
         if self.left[place].fetch_sub(came, Ordering::AcqRel) == came {
-            self.check(&Sha256::of_file(&path)?.0, file)?;
+            self.check(Blake3::of_file(&path)?, file)?;
             self.extract.settle(&out, &path, file)?;
             self.extract.progress.add_files(1);
         }
         Ok(())
     }
 
-    fn large_file(&self, place: usize, file: &File) -> Result<Arc<LargeFile>> {
+    /// The file, where all of it comes from this snapshot in pieces that suit.
+    fn large_file(&self, place: usize, file: &File, snapshot: u32) -> Result<Option<Arc<LargeFile>>> {
         let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = large.get(&place) {
-            return Ok(known.clone());
+            return Ok(Some(known.clone()));
         }
-        let made = Arc::new(LargeFile::create(&self.extract.location(file)?)?);
+        let pieces = self.extract.wanted.pieces(file);
+        let lengths = pieces.iter().map(|piece| (piece.offset, u64::from(piece.bytes)));
+        if pieces.iter().any(|piece| piece.snapshot != snapshot) || !LargeFile::is_for(lengths, file.bytes) {
+            return Ok(None);
+        }
+        let made = Arc::new(LargeFile::create(&self.extract.location(file)?, file.bytes)?);
         large.insert(place, made.clone());
-        Ok(made)
+        Ok(Some(made))
     }
 
     /// Pieces of a large file are written; with its last ones it is checked.
@@ -297,7 +302,7 @@ impl Shared<'_> {
         if self.left[place].fetch_sub(pieces.count(), Ordering::AcqRel) != pieces.count() {
             return Ok(());
         }
-        self.check(&pieces.file().sha256(), file)?;
+        self.check(pieces.file().digest(), file)?;
         self.extract.settle(pieces.file().file(), &self.extract.location(file)?, file)?;
         self.extract.progress.add_files(1);
         self.large.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
@@ -306,7 +311,7 @@ impl Shared<'_> {
 
     /// A file that came in one piece.
     fn whole(&self, place: usize, file: &File, data: &[u8]) -> Result<()> {
-        self.check(&Sha256::of(data).0, file)?;
+        self.check(Blake3::of(data), file)?;
         self.left[place].store(0, Ordering::Relaxed);
         self.extract.progress.add_bytes(file.bytes);
         self.extract.progress.add_files(1);
@@ -320,8 +325,8 @@ impl Shared<'_> {
         self.extract.settle(&out, &path, file)
     }
 
-    fn check(&self, sha256: &[u8; 32], file: &File) -> Result<()> {
-        if *sha256 == file.sha256 {
+    fn check(&self, digest: Blake3, file: &File) -> Result<()> {
+        if digest == file.digest {
             return Ok(());
         }
         let path = self.extract.wanted.path(file);

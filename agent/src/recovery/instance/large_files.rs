@@ -1,84 +1,48 @@
 //! Files that come in several pieces of one snapshot: each worker has a thread beside it that writes
-//! them past the page cache, and their SHA-256 is taken while the pieces are in memory. Pieces come
-//! nearly in order; one that comes too early is read again for the digest.
+//! them past the page cache, and they are hashed while they are in memory, in whatever order they come.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sha2::Digest as _;
-
+use crate::archive::blake3::{self, Blake3, Link};
 use crate::archive::pack::EXTENT_BYTES;
 use crate::disk::direct::{AlignedBuffer, DirectFile};
 use crate::error::{Error, Kind, Result};
 use crate::recovery::workers::each_pack;
 
-/// Read at once for the digest.
-const READ_BYTES: usize = 256 << 10;
+/// How long each piece is, but for the last.
+const PIECE_BYTES: u64 = EXTENT_BYTES as u64;
 
 /// A file on its way.
 pub struct LargeFile {
     file: DirectFile,
-    digest: Mutex<Running>,
-}
-
-/// A digest of the first bytes of a file.
-struct Running {
-    sha256: sha2::Sha256,
-    bytes: u64,
-    /// Written pieces that lie behind: where, and how long.
-    ahead: BTreeMap<u64, u64>,
+    /// The links of its pieces.
+    links: Mutex<Vec<Link>>,
 }
 
 impl LargeFile {
-    /// The file at `path`, with nothing in it.
-    pub fn create(path: &Path) -> Result<LargeFile> {
-        let digest = Running { sha256: sha2::Sha256::new(), bytes: 0, ahead: BTreeMap::new() };
-        Ok(LargeFile { file: DirectFile::open_or_create(path)?, digest: Mutex::new(digest) })
+    /// The file at `path`, with nothing in it yet of its `bytes`.
+    pub fn create(path: &Path, bytes: u64) -> Result<LargeFile> {
+        let links = vec![Link::default(); bytes.div_ceil(PIECE_BYTES) as usize];
+        Ok(LargeFile { file: DirectFile::open_or_create(path)?, links: Mutex::new(links) })
     }
 
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.digest.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether a file can come this way: in several pieces that are subtrees of its digest.
+    pub fn is_for(mut pieces: impl Iterator<Item = (u64, u64)>, bytes: u64) -> bool {
+        bytes > PIECE_BYTES
+            && pieces.all(|(offset, length)| {
+                offset.is_multiple_of(PIECE_BYTES) && length == (bytes - offset).min(PIECE_BYTES)
+            })
     }
 
-    /// Takes a piece into the digest where it is the next one; whether it was.
-    fn take(&self, data: &[u8], offset: u64) -> bool {
-        let mut running = self.running();
-        let is_next = running.bytes == offset;
-        if is_next {
-            running.sha256.update(data);
-            running.bytes += data.len() as u64;
-        }
-        is_next
-    }
-
-    /// Writes a piece, and takes what is written and became next into the digest.
-    fn write(&self, data: &[u8], offset: u64, is_taken: bool) -> Result<()> {
-        self.file.write_all_at(data, offset)?;
-        let mut running = self.running();
-        if !is_taken {
-            running.ahead.insert(offset, data.len() as u64);
-        }
-        while let Some(bytes) = {
-            let at = running.bytes;
-            running.ahead.remove(&at)
-        } {
-            let mut buffer = [0; READ_BYTES];
-            let end = running.bytes + bytes;
-            while running.bytes < end {
-                let part = &mut buffer[..((end - running.bytes) as usize).min(READ_BYTES)];
-                self.file()
-                    .read_exact_at(part, running.bytes)
-                    .map_err(|e| Error::new(Kind::Io, "cannot read what was just written").because(e))?;
-                running.sha256.update(&*part);
-                running.bytes += part.len() as u64;
-            }
-        }
-        Ok(())
+    /// Takes a piece into the digest.
+    fn hash(&self, data: &[u8], offset: u64) {
+        let link = blake3::link(data, offset);
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links[(offset / PIECE_BYTES) as usize] = link;
     }
 
     /// The open file.
@@ -86,9 +50,9 @@ impl LargeFile {
         self.file.file()
     }
 
-    /// The SHA-256 of the file, when all pieces are written.
-    pub fn sha256(&self) -> [u8; 32] {
-        self.running().sha256.clone().finalize().into()
+    /// The digest of the file, when all pieces have come.
+    pub fn digest(&self) -> Blake3 {
+        blake3::whole(&self.links.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -98,8 +62,8 @@ pub struct Pieces {
     pub place: usize,
     file: Arc<LargeFile>,
     buffer: AlignedBuffer,
-    /// Where each lies in the buffer and in the file, and whether the digest has it.
-    pieces: Vec<(Range<usize>, u64, bool)>,
+    /// Where each lies in the buffer and in the file.
+    pieces: Vec<(Range<usize>, u64)>,
 }
 
 impl Pieces {
@@ -110,7 +74,7 @@ impl Pieces {
 
     /// Bytes of all of them.
     pub fn bytes(&self) -> u64 {
-        self.pieces.iter().map(|(range, ..)| range.len() as u64).sum()
+        self.pieces.iter().map(|(range, _)| range.len() as u64).sum()
     }
 
     /// How many pieces these are.
@@ -180,11 +144,7 @@ impl Lane {
         pieces: impl Iterator<Item = (Range<usize>, u64)>,
     ) -> Result<()> {
         let data = self.buffer.data();
-        let pieces = pieces.map(|(range, offset)| {
-            let is_taken = file.take(&data[range.clone()], offset);
-            (range, offset, is_taken)
-        });
-        let pieces = pieces.collect();
+        let pieces = pieces.inspect(|(range, offset)| file.hash(&data[range.clone()], *offset)).collect();
         let next = self.written.try_recv().unwrap_or_else(|_| AlignedBuffer::new(EXTENT_BYTES));
         let buffer = std::mem::replace(&mut self.buffer, next);
         self.writes
@@ -197,8 +157,8 @@ impl Writes {
     /// Writes until the worker is gone; `came` is told of each that is written.
     fn run(self, came: impl Fn(&Pieces) -> Result<()>) -> Result<()> {
         for write in self.writes {
-            for (range, offset, is_taken) in &write.pieces {
-                write.file.write(&write.buffer.data()[range.clone()], *offset, *is_taken)?;
+            for (range, offset) in &write.pieces {
+                write.file.file.write_all_at(&write.buffer.data()[range.clone()], *offset)?;
             }
             came(&write)?;
             let _ = self.written.send(write.buffer); // the worker may be at its end
@@ -212,15 +172,16 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::archive::digest::Sha256;
 
     #[test]
     fn the_digest_is_right_in_whatever_order_pieces_come() {
         let dir = tempfile::tempdir().unwrap();
-        let content: Vec<u8> = (0..900_000u32).map(|n| (n % 249) as u8).collect();
-        let offsets: Vec<usize> = (0..content.len()).step_by(64 << 10).collect();
-        for (n, turn) in [0, 5, 9].into_iter().enumerate() {
-            let file = Arc::new(LargeFile::create(&dir.path().join(n.to_string())).unwrap());
+        let content: Vec<u8> = (0..5 * EXTENT_BYTES + 54_321).map(|n| (n % 249) as u8).collect();
+        let bytes = content.len() as u64;
+        let offsets: Vec<usize> = (0..content.len()).step_by(EXTENT_BYTES).collect();
+        for (n, turn) in [0, 2, 5].into_iter().enumerate() {
+            let path = dir.path().join(n.to_string());
+            let file = Arc::new(LargeFile::create(&path, bytes).unwrap());
             let mut order = offsets.clone();
             order.rotate_left(turn);
             order[..4].reverse();
@@ -229,26 +190,35 @@ mod tests {
                 counted.fetch_add(pieces.count(), Ordering::Relaxed);
                 Ok(())
             };
-            each_pack_with_lane(1, order, came, |at, lane| {
-                let data = &content[at..content.len().min(at + (64 << 10))];
+            each_pack_with_lane(2, order, came, |at, lane| {
+                let data = &content[at..content.len().min(at + EXTENT_BYTES)];
                 lane.buffer.fill(&mut &data[..], data.len()).unwrap();
                 lane.write(0, file.clone(), std::iter::once((0..data.len(), at as u64)))
             })
             .unwrap();
             assert_eq!(counted.into_inner() as usize, offsets.len());
-            assert_eq!(file.sha256(), Sha256::of(&content).0);
-            let written = Sha256::of_file(&dir.path().join(n.to_string())).unwrap();
-            assert_eq!(written, Sha256::of(&content));
+            assert_eq!(file.digest(), Blake3::of(&content));
+            assert_eq!(Blake3::of_file(&path).unwrap(), Blake3::of(&content));
         }
+    }
+
+    #[test]
+    fn only_pieces_that_are_subtrees_come_this_way() {
+        let (piece, bytes) = (PIECE_BYTES, 2 * PIECE_BYTES + 5);
+        let is_for = |pieces: &[(u64, u64)]| LargeFile::is_for(pieces.iter().copied(), bytes);
+        assert!(is_for(&[(0, piece), (piece, piece), (2 * piece, 5)]));
+        assert!(!is_for(&[(0, piece), (piece, piece - 8192), (2 * piece - 8192, 8197)]));
+        assert!(!is_for(&[(0, 2 * piece), (2 * piece, 5)]));
+        assert!(!LargeFile::is_for([(0, piece)].into_iter(), piece), "one piece is the whole file");
     }
 
     #[test]
     fn what_fails_with_the_very_last_piece_is_not_lost() {
         let dir = tempfile::tempdir().unwrap();
-        let file = Arc::new(LargeFile::create(&dir.path().join("file")).unwrap());
+        let file = Arc::new(LargeFile::create(&dir.path().join("file"), 9 * PIECE_BYTES).unwrap());
         let read = |at: u64, lane: &mut Lane| {
             lane.buffer.fill(&mut [7; 8192].as_slice(), 8192).unwrap();
-            lane.write(at as usize, file.clone(), std::iter::once((0..8192, at * 8192)))
+            lane.write(at as usize, file.clone(), std::iter::once((0..8192, at * PIECE_BYTES)))
         };
         let came = |pieces: &Pieces| match pieces.place {
             2 => Err(Error::new(Kind::Integrity, "it is not what its index says")),

@@ -2,6 +2,7 @@
 
 use tokio::runtime::Handle;
 
+use crate::archive::blake3::Blake3;
 use crate::archive::index::{self, Entry, IndexReader, Line};
 use crate::archive::manifest::Manifest;
 use crate::archive::pack::EXTENT_BYTES;
@@ -18,8 +19,8 @@ pub struct File {
     pub mode: u16,
     /// Size.
     pub bytes: u64,
-    /// Content.
-    pub sha256: [u8; 32],
+    /// Of the content.
+    pub digest: Blake3,
     pieces: (u32, u32),
 }
 
@@ -112,7 +113,7 @@ impl Wanted {
             path,
             mode: (entry.mode & 0o777) as u16,
             bytes: entry.bytes,
-            sha256: entry.sha256.0,
+            digest: entry.digest.blake3()?,
             pieces: (first, entry.parts.len() as u32),
         });
         Ok(())
