@@ -4,11 +4,19 @@
 //! either). A time that the clocks skip in spring is due once they have gone forward; one that they
 //! repeat in autumn is due once.
 
+use std::path::Path;
+
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 
 use crate::clock::Timestamp;
+use crate::disk;
+
+/// Where zones lie on every system that has them.
+const SYSTEM_ZONES: &str = "/usr/share/zoneinfo";
+/// The longest of them has 4 KB.
+const ZONE_BYTES_MAX: u64 = 64 << 10;
 
 /// A crontab line and the zone that its hours are told in.
 #[derive(Clone, Debug)]
@@ -26,7 +34,23 @@ impl PartialEq for Schedule {
 
 /// The zone of this IANA name, such as `Europe/Berlin`, or why there is none.
 pub fn zone(name: &str) -> Result<TimeZone, String> {
+    if let Some(zone) = system_zone(name) {
+        return Ok(zone);
+    }
     TimeZone::get(name).map_err(|_| "it takes the name of a time zone, such as \"Europe/Berlin\"".to_owned())
+}
+
+/// The zone of exactly this name in the system's database. jiff lists all of that first, which took half of the time
+/// of a `wal push` that has nothing to do.
+fn system_zone(name: &str) -> Option<TimeZone> {
+    let plain = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b))
+    };
+    if !name.split('/').all(plain) {
+        return None;
+    }
+    let data = disk::read(&Path::new(SYSTEM_ZONES).join(name), ZONE_BYTES_MAX).ok()?;
+    TimeZone::tzif(name, &data).ok()
 }
 
 impl Schedule {
@@ -126,6 +150,7 @@ mod tests {
         for line in ["", "* * * *", "0 0 * * * *", "0 0 1 1 * 2027", "61 * * * *", "0 0 30 2 *", "soon"] {
             assert!(Schedule::parse(line, TimeZone::UTC).is_err(), "{line:?} passed");
         }
-        assert!(zone("Europe/Bärlin").is_err());
+        assert!(zone("Europe/Bärlin").is_err() && zone("../../../etc/passwd").is_err() && zone("").is_err());
+        assert_eq!(zone("europe/berlin").unwrap().iana_name(), zone("Europe/Berlin").unwrap().iana_name());
     }
 }

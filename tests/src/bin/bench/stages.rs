@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lifeboat::archive::blake3::block_links;
 use lifeboat::archive::compress::Compressor;
 use lifeboat::archive::pack::FRAME_BYTES;
 use lifeboat::archive::seal::Recipients;
@@ -17,6 +18,8 @@ use crate::measured::{Cost, median, thread_cpu};
 
 /// The default level, and restic's `auto`.
 const LEVEL: i32 = 3;
+/// As long as the blocks of a file of a gigabyte are.
+const BLOCK_BYTES: u32 = 64 << 10;
 /// How much goes into one file of the disk stage, as into a pack.
 const PACK_BYTES: u64 = 64 << 20;
 /// A recipient as good as any: nobody opens what is sealed here.
@@ -29,6 +32,8 @@ pub struct Stages {
     pub read: f64,
     /// SHA-256 of the content.
     pub sha256: f64,
+    /// BLAKE3 of the content, in blocks.
+    pub blake3: f64,
     /// SHA-1 of the content, as in its name.
     pub sha1: f64,
     /// zstd, in frames as packs have them.
@@ -75,6 +80,7 @@ impl Stages {
         Stages {
             read: of(|s| s.read),
             sha256: of(|s| s.sha256),
+            blake3: of(|s| s.blake3),
             sha1: of(|s| s.sha1),
             zstd: of(|s| s.zstd),
             age: of(|s| s.age),
@@ -105,6 +111,7 @@ pub fn measure(source: &Path, dir: &Path) -> Stages {
             stages.read += took;
             stages.sha256 += timed(|| sha256.update(&buffer[..n])).1;
             stages.sha1 += timed(|| sha1.update(&buffer[..n])).1;
+            stages.blake3 += timed(|| block_links(&buffer[..n], FRAME_BYTES as u64, BLOCK_BYTES)).1;
             if frame.len() + n > FRAME_BYTES {
                 pipe.frame(&mut stages, &mut frame);
             }

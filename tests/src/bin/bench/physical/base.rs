@@ -88,7 +88,7 @@ fn back_up(phase: &mut Phase, contender: &dyn Contender, server: &Server, full: 
 }
 
 /// Has a cluster in the page cache, so that whoever comes first does not pay for all.
-fn read_all(dir: &Path) {
+pub fn read_all(dir: &Path) {
     lifeboat_tests::compare::walk(dir, &mut |path| {
         if path.is_file() {
             let _ = std::io::copy(&mut std::fs::File::open(path).unwrap(), &mut std::io::sink());
@@ -98,7 +98,7 @@ fn read_all(dir: &Path) {
 
 /// Uses so much memory and gives it back: a virtual machine's host takes away what was long free, and
 /// whoever needs it next would pay.
-fn touch_memory(bytes: u64) {
+pub fn touch_memory(bytes: u64) {
     std::hint::black_box(vec![1_u8; bytes as usize]);
 }
 

@@ -113,12 +113,12 @@ impl Report {
         let wall = median(full.ours.iter().map(|(cost, _)| cost.wall));
         let cpu = median(full.ours.iter().map(|(cost, _)| cost.cpu));
         let sum =
-            stages.read + stages.sha256 + stages.zstd + stages.age + stages.stored_sha256 + stages.write;
+            stages.read + stages.blake3 + stages.zstd + stages.age + stages.stored_sha256 + stages.write;
         self.notes.push(format!(
-            "Stages alone, CPU s: read {:.2}, SHA-256 {:.2}, zstd {:.2} ({:.0} MB/s), age {:.2}, SHA-256 as stored {:.2}, write {:.2}. \
+            "Stages alone, CPU s: read {:.2}, BLAKE3 {:.2}, zstd {:.2} ({:.0} MB/s), age {:.2}, SHA-256 as stored {:.2}, write {:.2}. \
              Compression alone on {cpus} CPUs: {:.2} s, {:.0} % of the full backup's wall time; all stages {:.2} CPU s, {:.0} % of its CPU time",
             stages.read,
-            stages.sha256,
+            stages.blake3,
             stages.zstd,
             bytes as f64 / 1e6 / stages.zstd,
             stages.age,

@@ -61,6 +61,8 @@ pub fn run(options: &Options) -> String {
                 forget_wal(&contender.repository());
             }
             archiver::mark_ready(&data, wanted);
+            rustix::fs::sync();
+            base::read_all(&data.join("pg_wal"));
             let before = tree_bytes(&contender.repository());
             let cost = cost(&archiver::command(&contender.push_command(), &data), contender.dir());
             let stored = tree_bytes(&contender.repository()) - before;
@@ -123,6 +125,7 @@ fn recover(contender: &dyn Contender, data: &Path, work: &Path) -> (Cost, String
             fs::remove_file(entry.path()).unwrap();
         }
     }
+    base::touch_memory(tree_bytes(&to));
     let fetch = contender.fetch_command(&to);
     let peak = Peak::watch(contender.name());
     rustix::fs::sync();
