@@ -212,7 +212,7 @@ pub const KEYS: &[Key] = &[
     key("wal.slot", Takes::Name("1-63 of a-z 0-9 _"), Some("\"lifeboat\""), "",
         "The physical replication slot of `lifeboat agent`, made when it is not there; also its application_name."),
     key("wal.piece_interval", Takes::Duration(0, MINUTE), Some("\"1s\""), "",
-        "How long the agent waits at least between two pieces of the growing tail; 0s where commits wait for it."),
+        "How long the agent waits at least between two pieces of the growing tail, unless commits wait for it."),
     key("wal.workers", Takes::Integer(1, 16), Some("4"), "",
         "How many WAL files are pushed or fetched at once; each takes up to 50 MiB of memory."),
     key("wal.batch", Takes::Integer(1, 64), Some("8"), "",

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use super::local_write::{Writer, put_new};
+use super::local_write::{self, Writer, put_new};
 use super::{ObjectInfo, Streamed, key};
 use crate::clock::Timestamp;
 use crate::disk;
@@ -59,6 +59,11 @@ impl Local {
             },
             outcome => outcome,
         }
+    }
+
+    pub(super) async fn make_durable(&self, keys: Vec<String>) -> Result<()> {
+        let local = self.clone();
+        blocking(move || keys.iter().try_for_each(|key| local_write::make_durable(&local, key))).await
     }
 
     pub(super) async fn get(&self, key: &str, bytes_max: u64) -> Result<Bytes> {

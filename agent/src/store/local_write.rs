@@ -3,6 +3,7 @@
 //! An object is written as `name#<number>` beside its final name (a name that no key can have),
 //! synced, and renamed in a way that fails where something lies there.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -119,6 +120,24 @@ pub(super) fn put_new(local: Local, key: String, data: &[u8]) -> Result<()> {
     staged.publish(file)
 }
 
+/// Syncs an object that is there, and the entries that lead to it. Blocking.
+pub(super) fn make_durable(local: &Local, key: &str) -> Result<()> {
+    let explain = |e| local.explain("sync", key, e);
+    let path = local.path(key);
+    let file = disk::open(&path).map_err(explain)?;
+    file.sync_all().map_err(|e| explain(Error::file("sync", &path, e)))?;
+    disk::sync_parent(&path).map_err(explain)?;
+    let dirs: Vec<PathBuf> =
+        path.ancestors().skip(1).take_while(|dir| *dir != local.root()).map(PathBuf::from).collect();
+    let all_are = |durable: &HashSet<PathBuf>| dirs.iter().all(|dir| durable.contains(dir));
+    if all_are(&local.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner)) {
+        return Ok(());
+    }
+    dirs.iter().try_for_each(|dir| disk::sync_parent(dir)).map_err(explain)?;
+    local.are_durable(&dirs);
+    Ok(())
+}
+
 impl Staged {
     fn begin(local: Local, key: String) -> Result<(Staged, File)> {
         let target = local.path(&key);
@@ -218,6 +237,20 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_another_process_left_is_made_durable_and_what_is_not_there_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (Local::new(dir.path().to_owned()), Local::new(dir.path().to_owned()));
+        first.put_new("a/b/object", Bytes::from_static(b"1")).await.unwrap();
+        assert!(second.durable_dirs.lock().unwrap().is_empty());
+        second.make_durable(vec!["a/b/object".to_owned()]).await.unwrap();
+        let known = second.durable_dirs.lock().unwrap().clone();
+        assert_eq!(known, *first.durable_dirs.lock().unwrap());
+        assert_eq!(known.len(), 2, "{known:?}");
+        let absent = second.make_durable(vec!["a/b/object".to_owned(), "a/b/none".to_owned()]).await;
+        assert_eq!(absent.unwrap_err().kind(), Kind::NotFound);
+    }
 
     #[tokio::test]
     async fn a_full_disk_is_said_to_be_full_and_leaves_nothing() {

@@ -116,6 +116,16 @@ impl Store {
         }
     }
 
+    /// Makes sure that objects are durable which a listing showed: whoever wrote them may have been killed in between.
+    /// A bucket shows none that are not.
+    pub async fn make_durable(&self, keys: Vec<String>) -> Result<()> {
+        keys.iter().try_for_each(|key| key::check(key))?;
+        match &self.0.place {
+            Place::Local(local) => local.make_durable(keys).await,
+            Place::Remote(_) => Ok(()),
+        }
+    }
+
     /// Begins a new object of unknown size; see [`Upload`].
     pub async fn upload(&self, key: &str) -> Result<Upload> {
         key::check(key)?;

@@ -169,6 +169,7 @@ mod tests {
             safe_bytes: safe,
             kept_bytes: Some(kept as i64),
             server: Lsn(1 + kept),
+            waited_for: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lifeboat_tests::faults::on;
 use lifeboat_tests::site::Site;
@@ -213,4 +213,26 @@ fn small_commits_go_up_about_once_a_second_and_at_once_where_they_wait() {
     assert!((2.0..=seconds + 2.0).contains(&objects), "{objects} objects in {seconds:.1} s");
     let (objects, seconds) = objects_in_seconds();
     assert!(objects > 5.0 * seconds, "{objects} objects in {seconds:.1} s, and commits may wait for each");
+}
+
+/// Says nothing of `piece_interval`: the agent finds out by itself.
+#[test]
+fn commits_that_wait_are_stored_at_once_whatever_the_interval() {
+    let cluster = streaming_cluster();
+    let mut site = Site::local(&cluster);
+    site.set("LIFEBOAT_WAL_PIECE_INTERVAL", "40s");
+    let running = agent(&site);
+    wait_for("the agent streams", || streams(&cluster));
+    cluster.psql("postgres", "create table t (n int)");
+    set(&cluster, "synchronous_standby_names", "lifeboat");
+    // those of the first seconds wait, until it is seen that they do
+    cluster.psql("postgres", "insert into t values (0)");
+    let begun = Instant::now();
+    for n in 1..=5 {
+        cluster.psql("postgres", &format!("insert into t values ({n})"));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "five commits took {:?}", begun.elapsed());
+    set(&cluster, "synchronous_standby_names", "");
+    running.signal(Signal::TERM);
+    running.finish().ok();
 }

@@ -24,6 +24,8 @@ pub struct SlotState {
     pub kept_bytes: Option<i64>,
     /// How far the server has written, or replayed.
     pub server: Lsn,
+    /// Whether commits wait for whoever streams by the slot's name.
+    pub waited_for: bool,
 }
 
 /// The slot of this name; `None` where there is none.
@@ -32,7 +34,9 @@ pub async fn slot_state(session: &mut Session, slot: &SlotName) -> Result<Option
         "WITH here AS (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
                                    ELSE pg_current_wal_flush_lsn() END AS lsn) \
          SELECT slot_type = 'physical', active, restart_lsn::text, wal_status, safe_wal_size, \
-                pg_wal_lsn_diff(lsn, restart_lsn)::bigint, lsn::text \
+                pg_wal_lsn_diff(lsn, restart_lsn)::bigint, lsn::text, \
+                EXISTS (SELECT FROM pg_stat_replication \
+                        WHERE application_name = '{slot}' AND sync_state IN ('sync', 'quorum')) \
          FROM pg_replication_slots, here WHERE slot_name = '{slot}'"
     );
     let rows = session.rows("look at the replication slot", sql).await?;
@@ -46,5 +50,6 @@ pub async fn slot_state(session: &mut Session, slot: &SlotName) -> Result<Option
         safe_bytes: column(row, 4)?,
         kept_bytes: column(row, 5)?,
         server: column::<String>(row, 6)?.parse()?,
+        waited_for: column(row, 7)?,
     }))
 }

@@ -53,8 +53,7 @@ impl WalWriter {
     /// `AlreadyExists` where other bytes are stored as the same file: two clusters, or one and
     /// its clone, write as one instance.
     pub async fn put_file(&self, file: WalFile, content: Arc<dyn Content>) -> Result<Put> {
-        let there = self.repository.wal_of_file(file).await?.objects;
-        let there: Vec<WalName> = there.into_iter().map(|object| object.name).collect();
+        let there = self.stored(file).await?;
         let looked = content.clone();
         let missing = blocking(move || missing(file, looked.as_ref(), &there)).await?;
         let put = if missing.is_empty() { Put::WasThere } else { Put::Stored };
@@ -70,6 +69,15 @@ impl WalWriter {
             self.put_sealed(sealed.await?).await?;
         }
         Ok(put)
+    }
+
+    /// What is stored of a file, durably: whoever stored it may have been killed before he made sure of that.
+    pub async fn stored(&self, file: WalFile) -> Result<Vec<WalName>> {
+        let there = self.repository.wal_of_file(file).await?.objects;
+        let names: Vec<WalName> = there.into_iter().map(|object| object.name).collect();
+        let key = |name| layout::wal_object(self.repository.instance(), name);
+        self.repository.store().make_durable(names.iter().map(key).collect()).await?;
+        Ok(names)
     }
 
     /// Stores a range of a file without looking what is there: for whoever knows, holding the

@@ -62,6 +62,7 @@ struct Numbers {
     slot_at: Seconds,
     slot_status: Family<OfStatus, Gauge>,
     streaming: Gauge,
+    waited_for: Gauge,
     alarm: Family<OfAlarm, Gauge>,
     connections: Counter,
     uploads: Counter,
@@ -126,6 +127,8 @@ impl Observed {
         }
         registry.register("wal_slot_status", "1 for the slot's wal_status", numbers.slot_status.clone());
         registry.register("wal_streaming", "1 while WAL is streamed", numbers.streaming.clone());
+        let help = "1 while the server lets commits wait until their WAL is stored";
+        registry.register("wal_commits_wait", help, numbers.waited_for.clone());
         let help = "0 fine, 1 look at it, 2 act now, 3 too late";
         registry.register("wal_alarm", help, numbers.alarm.clone());
         registry.register(
@@ -222,7 +225,13 @@ impl Observed {
             numbers.slot_status.get_or_create(&OfStatus { status: status.clone() }).set(1);
         }
         numbers.slot_at.get_or_create(&[]).set(seconds(clock::now()));
+        numbers.waited_for.set(slot.waited_for.into());
         self.server_at(slot.server);
+    }
+
+    /// Whether the server lets commits wait for us, as last looked.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.numbers().waited_for.get() != 0
     }
 
     /// An alarm rises or falls: `slot` or `stalled`.

@@ -91,7 +91,7 @@ impl Pipeline {
 
     /// Whether commits wait for us, so that no piece waits for company.
     pub fn is_waited_for(&self) -> bool {
-        self.piece_interval.is_zero()
+        self.piece_interval.is_zero() || self.observed.is_waited_for()
     }
 
     /// Whether there is room for more.
@@ -187,13 +187,7 @@ impl Pipeline {
         match lane.block.work()? {
             Work::Nothing => return Ok(()),
             Work::Look => {
-                self.jobs.spawn(async move {
-                    let list = writer.repository().wal_of_file(file).await;
-                    let names = |list: crate::repository::wal::WalList| {
-                        list.objects.into_iter().map(|object| object.name).collect()
-                    };
-                    (begin, list.map(names).map(Done::Looked))
-                });
+                self.jobs.spawn(async move { (begin, writer.stored(file).await.map(Done::Looked)) });
             }
             Work::Store(offset, content) => {
                 self.piece_begun = Some(clock::instant());
@@ -211,7 +205,7 @@ impl Pipeline {
     /// and what the server has already all of, when it is here.
     fn wait(&self, at: usize, hurry: bool) -> Duration {
         let block = &self.lanes[at].block;
-        if block.is_complete() || hurry {
+        if block.is_complete() || hurry || self.is_waited_for() {
             return Duration::ZERO;
         }
         if self.server >= block.end() {

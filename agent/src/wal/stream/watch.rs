@@ -126,7 +126,13 @@ impl Watch<'_> {
         let name = &self.config.wal.slot;
         let Some(slot) = slot_state(session, name).await? else { return Ok(()) };
         let room = room(session, &slot, self.config.wal.slot_warn_percent).await?;
+        let waited_for = self.observed.is_waited_for();
         self.observed.slot(&slot, &room);
+        match (waited_for, slot.waited_for) {
+            (false, true) => tracing::info!("commits wait for this repository: all WAL is stored at once"),
+            (true, false) => tracing::info!("commits no longer wait for this repository"),
+            _ => {}
+        }
         let text = room.text(name);
         match (room.level, room.level.cmp(&self.slot)) {
             (Level::Warning, std::cmp::Ordering::Greater) => tracing::warn!("{text}; see {RUNBOOK}"),
