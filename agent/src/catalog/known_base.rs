@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::blake3::Link;
-use crate::archive::digest::hex;
+use crate::archive::digest::{hex, unhex};
 use crate::archive::index::Entry;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -26,8 +26,6 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
 pub const VERSION: u32 = 3;
 /// How long a block may be: a power of two, one page at least.
 pub const BLOCK_BYTES: RangeInclusive<u32> = 8 << 10..=64 << 10;
-/// Bytes of a block's digest.
-const DIGEST_BYTES: usize = 16;
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +50,8 @@ pub struct Begin {
     pub start_lsn: Lsn,
     /// On this timeline.
     pub timeline: TimelineId,
+    /// Whether pages had checksums: to switch them is not in WAL.
+    pub data_checksums: bool,
 }
 
 /// One file.
@@ -61,55 +61,55 @@ pub struct KnownFile {
     pub entry: Entry,
     /// How long a block is; the last one may be shorter.
     pub block_bytes: u32,
-    /// The first bytes of each block's link.
-    pub blocks: Digests,
+    /// The link of each block.
+    pub blocks: Links,
 }
 
-/// Digests of blocks, one behind the other.
+/// Links of blocks; in JSON one behind the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Digests(Vec<u8>);
+pub struct Links(Vec<Link>);
 
-impl Digests {
-    /// Those of blocks with these links.
-    pub fn of(links: &[Link]) -> Digests {
-        Digests(links.iter().flat_map(|link| &link[..DIGEST_BYTES]).copied().collect())
+impl Links {
+    /// These.
+    pub fn of(links: &[Link]) -> Links {
+        Links(links.to_vec())
     }
 
     /// Adds those of what follows.
-    pub fn append(&mut self, mut next: Digests) {
+    pub fn append(&mut self, mut next: Links) {
         self.0.append(&mut next.0);
     }
 
     /// How much they take.
     pub fn bytes(&self) -> usize {
-        self.0.len()
+        self.0.len() * size_of::<Link>()
     }
 
     /// Whether these are those of the blocks from `number` on.
-    pub fn have(&self, number: usize, digests: &Digests) -> bool {
-        self.0.get(number * DIGEST_BYTES..).is_some_and(|rest| rest.starts_with(&digests.0))
+    pub fn have(&self, number: usize, links: &[Link]) -> bool {
+        self.0.get(number..).is_some_and(|rest| rest.starts_with(links))
     }
 
-    /// That of block `number`.
-    pub fn get(&self, number: usize) -> Option<&[u8]> {
-        self.0.get(number * DIGEST_BYTES..(number + 1) * DIGEST_BYTES)
-    }
-}
-
-impl From<Digests> for String {
-    fn from(digests: Digests) -> String {
-        hex(&digests.0)
+    /// All of them, in order.
+    pub fn all(&self) -> &[Link] {
+        &self.0
     }
 }
 
-impl TryFrom<String> for Digests {
-    type Error = String;
-    fn try_from(text: String) -> std::result::Result<Digests, String> {
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
-        let bytes: Option<Vec<u8>> = pairs.iter().map(|[a, b]| Some(digit(*a)? << 4 | digit(*b)?)).collect();
-        bytes.filter(|_| rest.is_empty()).map(Digests).ok_or_else(|| "not hexadecimal".to_owned())
+impl From<Links> for String {
+    fn from(links: Links) -> String {
+        hex(links.0.as_flattened())
+    }
+}
+
+impl TryFrom<String> for Links {
+    type Error = &'static str;
+    fn try_from(text: String) -> std::result::Result<Links, &'static str> {
+        let (links, rest) = text.as_bytes().as_chunks::<{ 2 * size_of::<Link>() }>();
+        let link = |text: &[u8; 64]| std::str::from_utf8(text).ok().and_then(unhex);
+        let links: Option<Vec<Link>> = links.iter().map(link).collect();
+        links.filter(|_| rest.is_empty()).map(Links).ok_or("not the links of blocks")
     }
 }
 

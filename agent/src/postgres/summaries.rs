@@ -1,7 +1,7 @@
 //! WAL summaries (PostgreSQL 17 and newer): which parts of which relations WAL wrote to between two
 //! positions. What none of them names is as it was. The rules are those of `basebackup_incremental.c`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -11,10 +11,17 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
+use crate::postgres::page::PAGE_BYTES;
 use crate::postgres::session::{Session, column};
 
 /// Written parts that are held in memory (some 30 MB); where there are more, all is taken for written.
 const PARTS_MAX: usize = 500_000;
+/// Chunks of segments that are held (some 15 MB); where there are more, their segments are taken for written.
+const CHUNKS_MAX: usize = 1_000_000;
+/// Pages that are told of together.
+const CHUNK_PAGES: u32 = 8;
+/// The same in bytes.
+pub const CHUNK_BYTES: u64 = CHUNK_PAGES as u64 * PAGE_BYTES as u64;
 /// How long the summarizer may take until it has come to a checkpoint that was just made.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 /// How often it is looked at.
@@ -40,27 +47,52 @@ pub struct Written {
     databases: HashSet<(u32, u32)>,
     /// Forks that were made, dropped or cut: from this segment on.
     from_segment: HashMap<Fork, u32>,
-    /// Single segments.
-    segments: HashSet<(Fork, u32)>,
+    /// Single segments, and which chunks of them; `None`: any.
+    segments: HashMap<(Fork, u32), Option<BTreeSet<u32>>>,
+    chunks: usize,
+}
+
+/// What of a segment may have been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touched<'a> {
+    /// Nothing.
+    Nothing,
+    /// These chunks of [`CHUNK_BYTES`], counted from the beginning of the segment.
+    Chunks(&'a BTreeSet<u32>),
+    /// All of it.
+    Anything,
 }
 
 impl Written {
-    /// Whether any page of this segment may have been written.
-    pub fn touched(&self, fork: Fork, segment: u32) -> bool {
-        self.databases.contains(&(fork.tablespace, fork.database))
+    /// What of this segment may have been written.
+    pub fn touched(&self, fork: Fork, segment: u32) -> Touched<'_> {
+        if self.databases.contains(&(fork.tablespace, fork.database))
             || self.from_segment.get(&fork).is_some_and(|first| *first <= segment)
-            || self.segments.contains(&(fork, segment))
+        {
+            return Touched::Anything;
+        }
+        match self.segments.get(&(fork, segment)) {
+            Some(Some(chunks)) => Touched::Chunks(chunks),
+            Some(None) => Touched::Anything,
+            None => Touched::Nothing,
+        }
     }
 
     /// `limit`: the fork had this segment's beginning, or some block of it, as its end.
-    fn add(&mut self, fork: Fork, segment: u32, limit: bool) {
+    fn add(&mut self, fork: Fork, (segment, chunk): (u32, u32), limit: bool) {
         if fork.relation == 0 {
             self.databases.insert((fork.tablespace, fork.database));
         } else if limit {
             let first = self.from_segment.entry(fork).or_insert(segment);
             *first = segment.min(*first);
         } else {
-            self.segments.insert((fork, segment));
+            let all_are_told = self.chunks > CHUNKS_MAX;
+            let chunks =
+                self.segments.entry((fork, segment)).or_insert_with(|| (!all_are_told).then(BTreeSet::new));
+            self.chunks += usize::from(chunks.as_mut().is_some_and(|chunks| chunks.insert(chunk)));
+            if self.chunks > CHUNKS_MAX && !all_are_told {
+                self.segments.values_mut().for_each(|chunks| *chunks = None);
+            }
         }
     }
 
@@ -152,7 +184,7 @@ async fn read(
     // of the second replay clears bits that no record names.
     let sql = format!(
         "SELECT DISTINCT reltablespace::int8, reldatabase::int8, relfilenode::int8, relforknumber::int8, \
-         relblocknumber / {segment_blocks}, is_limit_block \
+         relblocknumber / {segment_blocks}, relblocknumber % {segment_blocks} / {CHUNK_PAGES}, is_limit_block \
          FROM pg_wal_summary_contents({}, '{start}', '{stop}') WHERE relforknumber IN (0, 3)",
         timeline.0
     );
@@ -167,7 +199,7 @@ async fn read(
         };
         let fork = u8::try_from(number(3)?).unwrap_or(u8::MAX);
         let fork = Fork { tablespace: number(0)?, database: number(1)?, relation: number(2)?, fork };
-        written.add(fork, number(4)?, column(&row, 5)?);
+        written.add(fork, (number(4)?, number(5)?), column(&row, 6)?);
         if written.len() > PARTS_MAX {
             return Ok(()); // the caller sees that it is too much
         }
@@ -196,18 +228,36 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_told_by_segment_limit_and_database() {
+    fn what_was_written_is_told_by_chunk_limit_and_database() {
         let fork = |relation| Fork { tablespace: 1663, database: 5, relation, fork: 0 };
         let mut written = Written::default();
-        written.add(fork(10), 3, false);
-        written.add(fork(11), 4, true);
-        written.add(fork(11), 2, true);
-        written.add(Fork { database: 6, ..fork(0) }, 0, true);
+        written.add(fork(10), (3, 7), false);
+        written.add(fork(10), (3, 9), false);
+        written.add(fork(11), (4, 0), true);
+        written.add(fork(11), (2, 5), true);
+        written.add(Fork { database: 6, ..fork(0) }, (0, 0), true);
         let touched = |relation, segment| written.touched(fork(relation), segment);
-        assert!(touched(10, 3) && !touched(10, 2) && !touched(10, 4));
-        assert!(touched(11, 2) && touched(11, 9) && !touched(11, 1));
-        assert!(!touched(12, 0) && !written.touched(Fork { fork: 3, ..fork(10) }, 3));
-        assert!(written.touched(Fork { database: 6, ..fork(12) }, 0));
-        assert!(!written.touched(Fork { tablespace: 1664, database: 6, ..fork(12) }, 0));
+        assert_eq!(touched(10, 3), Touched::Chunks(&BTreeSet::from([7, 9])));
+        assert_eq!((touched(10, 2), touched(10, 4)), (Touched::Nothing, Touched::Nothing));
+        assert_eq!((touched(11, 2), touched(11, 9)), (Touched::Anything, Touched::Anything));
+        assert_eq!((touched(11, 1), touched(12, 0)), (Touched::Nothing, Touched::Nothing));
+        assert_eq!(written.touched(Fork { fork: 3, ..fork(10) }, 3), Touched::Nothing);
+        assert_eq!(written.touched(Fork { database: 6, ..fork(12) }, 0), Touched::Anything);
+        assert_eq!(written.touched(Fork { tablespace: 1664, database: 6, ..fork(12) }, 0), Touched::Nothing);
+    }
+
+    #[test]
+    fn too_many_chunks_are_told_as_segments() {
+        let fork = Fork { tablespace: 1663, database: 5, relation: 1, fork: 0 };
+        let mut written = Written::default();
+        let per_segment = 16_384;
+        for n in 0..CHUNKS_MAX as u32 {
+            written.add(fork, (n / per_segment, n % per_segment), false);
+        }
+        assert!(matches!(written.touched(fork, 0), Touched::Chunks(_)));
+        written.add(fork, (1000, 0), false);
+        written.add(fork, (1001, 0), false);
+        assert!([0, 1000, 1001].iter().all(|segment| written.touched(fork, *segment) == Touched::Anything));
+        assert_eq!(written.touched(fork, 1002), Touched::Nothing);
     }
 }

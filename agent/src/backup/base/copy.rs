@@ -14,7 +14,7 @@ use crate::backup::pace::Pace;
 use crate::catalog::known_base::{KnownBase, KnownBaseReader, KnownBaseWriter, KnownFile};
 use crate::error::{Error, Kind, Result};
 use crate::postgres::page::PAGE_BYTES;
-use crate::postgres::summaries::Written;
+use crate::postgres::summaries::{CHUNK_BYTES, Touched, Written};
 use crate::progress::Progress;
 use crate::repository::pack_worker::PackWorker;
 use crate::repository::writer::SnapshotWriter;
@@ -153,19 +153,31 @@ fn list(
     Ok(listed)
 }
 
-/// Whether a file is as the chain holds it. Summaries alone would say so, but for what was written
-/// past WAL (`pg_checksums`, a copy put there by hand): that leaves a mark in size or time.
-fn is_untouched(file: &ClusterFile, known: &KnownFile, written: &Written) -> bool {
+/// What of a file may be other than the chain holds it. Summaries alone would say so, but for what was written past WAL
+/// (a copy put there by hand): that leaves a mark in size or time, which tells something only where WAL wrote nothing.
+fn touched<'w>(file: &ClusterFile, known: &KnownFile, written: &'w Written) -> Touched<'w> {
     let entry = &known.entry;
+    let Some((fork, segment)) = fork_of(&file.path) else { return Touched::Anything };
+    let several_blocks = entry.bytes > u64::from(known.block_bytes);
+    let pages = file.bytes.is_multiple_of(PAGE_BYTES as u64) && entry.bytes.is_multiple_of(PAGE_BYTES as u64);
+    if entry.flaw.is_some() || !pages || entry.bytes == 0 {
+        return Touched::Anything; // bad pages are to be named again
+    }
     // A server sends whole seconds.
     let same_time = entry.mtime_ns == file.mtime_ns
         || (entry.mtime_ns % SECOND_NS == 0 && entry.mtime_ns / SECOND_NS == file.mtime_ns / SECOND_NS);
-    entry.bytes == file.bytes
-        && file.bytes > 0
-        && file.bytes.is_multiple_of(PAGE_BYTES as u64)
-        && same_time
-        && entry.flaw.is_none() // its bad pages are to be named again
-        && fork_of(&file.path).is_some_and(|(fork, segment)| !written.touched(fork, segment))
+    match written.touched(fork, segment) {
+        Touched::Nothing if entry.bytes == file.bytes && same_time => Touched::Nothing,
+        // Nothing is won where most of it is read; what grew without a gap has all that is new behind its end.
+        Touched::Chunks(chunks)
+            if several_blocks
+                && entry.bytes <= file.bytes
+                && chunks.len() as u64 * CHUNK_BYTES * 2 <= file.bytes =>
+        {
+            Touched::Chunks(chunks)
+        }
+        _ => Touched::Anything,
+    }
 }
 
 /// One worker: reads the files of its batches into its own packs.
@@ -181,11 +193,15 @@ fn pack(
     let mut reader = BaseReader::new(PackWorker::new(snapshot)?, pace, own, pages);
     while let Some((files, done)) = work.take() {
         let read = files.iter().map(|(file, known)| {
-            let read = match known {
-                Some(known) if written.is_some_and(|written| is_untouched(file, known, written)) => {
-                    Some(ReadBase::unread(known.clone()))
-                }
-                known => reader.read(file, known.as_ref())?,
+            let before =
+                known.as_ref().zip(written).map(|(known, written)| (known, touched(file, known, written)));
+            let read = match before {
+                Some((known, Touched::Nothing)) => Some(ReadBase::unread(known.clone())),
+                Some((known, Touched::Chunks(chunks))) => match reader.read_chunks(file, known, chunks)? {
+                    None => reader.read(file, Some(known))?,
+                    read => read,
+                },
+                _ => reader.read(file, known.as_ref())?,
             };
             progress.add_bytes(read.as_ref().map_or(0, |read| read.known.entry.bytes));
             progress.add_files(1);

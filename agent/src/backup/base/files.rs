@@ -102,7 +102,11 @@ fn prepare(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Ready> 
             .next("run lifeboat on the server's own host, or set backup.base_source = \"protocol\""));
     }
     let chain = Chain::open(context, first.system_identifier);
-    Ok(Ready { control: first, chain, begin: Begin { start_lsn, timeline: first.timeline } })
+    Ok(Ready {
+        control: first,
+        chain,
+        begin: Begin { start_lsn, timeline: first.timeline, data_checksums: context.server.data_checksums },
+    })
 }
 
 /// What was written since the parent, or why that is not known; `None` for a full backup, or where the
@@ -110,10 +114,13 @@ fn prepare(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Ready> 
 async fn written_since(context: &Context, ready: &Ready) -> Option<std::result::Result<Written, String>> {
     let parent = ready.chain.old.as_ref().and_then(|old| old.known.begin);
     let parent = parent?;
-    let Begin { start_lsn, timeline } = ready.begin;
+    let Begin { start_lsn, timeline, data_checksums } = ready.begin;
     if parent.timeline != timeline {
         let why = format!("the parent is of timeline {}, the server on {timeline}", parent.timeline);
         return Some(Err(why));
+    }
+    if parent.data_checksums != data_checksums {
+        return Some(Err("page checksums were switched since the parent".to_owned()));
     }
     if parent.start_lsn > start_lsn {
         let why = format!("the parent began at {}, the server is at {start_lsn}", parent.start_lsn);

@@ -134,7 +134,11 @@ fn receive(
             "give the server a free slot (max_replication_slots), or raise wal_keep_size; then run again",
         ));
     }
-    let begin = Begin { start_lsn: start.start_lsn, timeline: TimelineId(timeline) };
+    let begin = Begin {
+        start_lsn: start.start_lsn,
+        timeline: TimelineId(timeline),
+        data_checksums: context.server.data_checksums,
+    };
     let known = chain.known(context, identifier, begin);
     let staged = sorter.finish(&context.job.state.known_base_file(), &known)?;
     let copied = tally.finish(sent.listed.clone(), staged);

@@ -2,27 +2,30 @@
 //! checked on the way; only blocks that the chain does not hold are stored. The digest of the file is put
 //! together from those of its blocks.
 
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use crate::archive::blake3::{Blake3, InOrder, Link, block_links};
+use crate::archive::blake3::{Blake3, InOrder, Link, block_links, link};
 use crate::archive::digest::FileDigest;
 use crate::archive::index::{Entry, Part};
 use crate::archive::pack::{EXTENT_BYTES, Member};
 use crate::backup::base::cluster_files::ClusterFile;
 use crate::backup::file_reader::{fill, mtime_ns};
 use crate::backup::pace::Pace;
-use crate::catalog::known_base::{BLOCK_BYTES, Digests, KnownFile};
+use crate::catalog::known_base::{BLOCK_BYTES, KnownFile, Links};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::names::Lsn;
 use crate::postgres::page::{self, PAGE_BYTES, PageState};
+use crate::postgres::summaries::CHUNK_BYTES;
 use crate::repository::pack_worker::{PackWorker, Stored};
 
 /// Read, checked and hashed at once, while it is in the processor's cache; blocks divide it.
 const SLICE_BYTES: usize = 256 << 10;
+const _: () = assert!(*BLOCK_BYTES.end() as u64 <= CHUNK_BYTES, "a block lies in one chunk");
 const _: () =
     assert!(SLICE_BYTES > *BLOCK_BYTES.end() as usize, "a file of one block is told by its first slice");
 /// A file has about this many blocks before they become longer.
@@ -40,7 +43,8 @@ pub struct PageCheck {
 impl ReadBase {
     /// A file that is as the chain holds it.
     pub fn unread(known: KnownFile) -> ReadBase {
-        ReadBase { known, unread: true, bad: Vec::new(), stored: 0 }
+        let unread = known.entry.bytes;
+        ReadBase { known, unread, bad: Vec::new(), stored: 0 }
     }
 }
 
@@ -55,8 +59,8 @@ impl PageCheck {
 pub struct ReadBase {
     /// For the index and for the next backup.
     pub known: KnownFile,
-    /// Whether it was not read at all: it is as the chain holds it.
-    pub unread: bool,
+    /// Bytes that were not read: they are as the chain holds them.
+    pub unread: u64,
     /// Pages that are bad, counted from the start of the relation.
     pub bad: Vec<u32>,
     /// Bytes that were stored.
@@ -80,7 +84,7 @@ impl Packed {
         let entry = Entry { flaw, parts: self.parts, ..entry };
         ReadBase {
             known: KnownFile { entry, block_bytes, blocks: self.blocks },
-            unread: false,
+            unread: self.unread,
             bad: self.bad,
             stored: self.stored,
         }
@@ -113,11 +117,13 @@ pub struct Packed {
     /// Of all of it.
     pub digest: InOrder,
     /// One for each block.
-    pub blocks: Digests,
+    pub blocks: Links,
     /// Ascending.
     pub parts: Vec<Part>,
     /// Bytes that were stored.
     pub stored: u64,
+    /// Bytes that were not read.
+    pub unread: u64,
     /// Pages that are bad, counted from the start of the relation.
     pub bad: Vec<u32>,
 }
@@ -222,6 +228,72 @@ impl<'a> BaseReader<'a> {
         Ok(Some(packed.file(entry, reading.block_bytes)))
     }
 
+    /// Reads of a file that is not shorter than the chain holds it only what is new behind its end, and the chunks that
+    /// were written since; `None` where it is gone, or was cut meanwhile.
+    pub fn read_chunks(
+        &mut self,
+        file: &ClusterFile,
+        old: &KnownFile,
+        chunks: &BTreeSet<u32>,
+    ) -> Result<Option<ReadBase>> {
+        let failed = |e| unreadable(file, e);
+        let (block_bytes, old_bytes) = (u64::from(old.block_bytes), old.entry.bytes);
+        let input = match disk::open_nofollow(&file.location) {
+            Ok(_) if old.blocks.all().len() as u64 != old_bytes.div_ceil(block_bytes) => return Ok(None),
+            Ok(input) => input,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        let meta = input.metadata().map_err(failed)?;
+        let reading = Reading {
+            path: &file.path,
+            whole: file.bytes <= EXTENT_BYTES as u64,
+            mode: meta.mode() & 0o7777,
+            mtime: meta.mtime(),
+            old: Some(old),
+            block_bytes: old.block_bytes,
+        };
+        let mut packed = Packed::default();
+        for start in (0..file.bytes).step_by(EXTENT_BYTES) {
+            let end = file.bytes.min(start + EXTENT_BYTES as u64);
+            let mut links = Vec::with_capacity(EXTENT_BYTES / old.block_bytes as usize);
+            for offset in (start..end).step_by(old.block_bytes as usize) {
+                let bytes = block_bytes.min(end - offset);
+                let as_long =
+                    offset + bytes <= old_bytes && (bytes == block_bytes || file.bytes == old_bytes);
+                if as_long && !chunks.contains(&((offset / CHUNK_BYTES) as u32)) {
+                    links.push(old.blocks.all()[(offset / block_bytes) as usize]);
+                    packed.unread += bytes;
+                    continue;
+                }
+                self.pace.take(bytes)?;
+                let data = &mut self.buffer[(offset - start) as usize..][..bytes as usize];
+                match input.read_exact_at(data, offset) {
+                    Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+                    read => read.map_err(failed)?,
+                }
+                if let (Some(check), Some(segment)) = (self.pages, file.segment) {
+                    let first = check.first_page(segment, offset);
+                    check_pages(&input, data, offset, first, check.start_lsn, &mut packed.bad);
+                }
+                links.push(link(data, offset));
+            }
+            // What was not read is as it was, so nobody looks at it in the buffer.
+            let data = &self.buffer[..(end - start) as usize];
+            extent(&mut self.worker, self.own, &reading, start, data, links, &mut packed)?;
+        }
+        let entry = Entry {
+            path: file.path.clone(),
+            bytes: file.bytes,
+            mode: reading.mode,
+            mtime_ns: mtime_ns(&meta),
+            digest: FileDigest::Blake3(std::mem::take(&mut packed.digest).finish()),
+            flaw: None,
+            parts: Vec::new(),
+        };
+        Ok(Some(packed.file(entry, old.block_bytes)))
+    }
+
     /// A piece of at most an extent, from `offset` on; the pieces of a file begin at multiples of an
     /// extent, and a file without content is one piece.
     pub fn piece(&mut self, file: &Coming, offset: u64, data: &[u8]) -> Result<Packed> {
@@ -264,7 +336,7 @@ impl<'a> BaseReader<'a> {
             let n = self.slice(input, file, offset, 0..wanted, &mut bad)?;
             let first = (offset / u64::from(old.block_bytes)) as usize;
             let links = block_links(&self.buffer[..n], offset, old.block_bytes);
-            if n < wanted || !old.blocks.have(first, &Digests::of(&links)) {
+            if n < wanted || !old.blocks.have(first, &links) {
                 return Ok(None);
             }
             offset += n as u64;
@@ -318,21 +390,20 @@ fn extent(
     links: Vec<Link>,
     packed: &mut Packed,
 ) -> Result<()> {
-    let digests = Digests::of(&links);
-    packed.digest.append(InOrder::of(links));
     let n = data.len();
     let block = reading.block_bytes as usize;
     let mut runs: Vec<(bool, usize, usize)> = Vec::new();
     for (i, data) in data.chunks(block).enumerate() {
         let number = (offset / block as u64) as usize + i;
-        let old = reading.old.and_then(|old| old.blocks.get(number));
-        let same = old.is_some() && old == digests.get(i);
+        let old = reading.old.and_then(|old| old.blocks.all().get(number));
+        let same = old.is_some() && old == links.get(i);
         match runs.last_mut() {
             Some((kind, _, end)) if *kind == same => *end += data.len(),
             _ => runs.push((same, i * block, i * block + data.len())),
         }
     }
-    packed.blocks.append(digests);
+    packed.blocks.append(Links::of(&links));
+    packed.digest.append(InOrder::of(links));
     if n == 0 {
         let old = reading.old.filter(|old| old.entry.bytes == 0);
         runs.push((old.is_some(), 0, 0));

@@ -61,7 +61,7 @@ impl Tally {
         self.files += 1;
         self.bytes += entry.bytes;
         self.stored += read.stored;
-        self.unread += if read.unread { entry.bytes } else { 0 };
+        self.unread += read.unread;
         if let Some(oid) = database(&entry.path) {
             *self.database_bytes.entry(oid).or_default() += entry.bytes;
         }
