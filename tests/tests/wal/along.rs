@@ -118,7 +118,8 @@ fn what_is_noted_needs_neither_store_nor_keys_and_what_has_changed_is_looked_at_
 #[test]
 fn killed_at_any_moment_it_has_noted_only_what_is_there_and_the_next_call_goes_on() {
     let cluster = Cluster::start_default();
-    let site = Site::local(&cluster);
+    let mut site = Site::local(&cluster);
+    site.set("LIFEBOAT_WAL_BATCH", "3"); // so that one process is not enough for all
     let paths = ready(&cluster, &site, 16);
     let mut rest = paths.as_slice();
     let mut killed = 0;
