@@ -57,15 +57,24 @@ pub fn stream(options: &Options) -> String {
     let s3 = S3::start();
     let mut ours = Lifeboat::new(&options.work);
     let rounds = options.rounds.unwrap_or(2);
-    let (mut without, mut with, mut shares, mut worst) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut without, mut with, mut received) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut shares, mut worst) = (Vec::new(), Vec::new());
     let (mut peak, mut costs) = (0, Vec::new());
     for round in 0..rounds {
-        for agent in [round % 2 == 1, round % 2 == 0] {
+        for turn in 0..3 {
             server.settle();
-            if !agent {
-                let load = load(&server, options.load_seconds);
+            let turn = (round + turn) % 3; // who begins changes
+            if turn == 0 {
+                let (load, _) = watched(&server, options.load_seconds);
                 eprintln!("  without the agent: {:.0} tps", load.tps);
                 without.push(load);
+                continue;
+            }
+            if turn == 1 {
+                let running = receive(&server, &options.work, &[]);
+                let (load, _) = watched(&server, options.load_seconds);
+                eprintln!("  pg_receivewal: {:.0} tps; its CPU {:.2} s", load.tps, running.cpu_seconds());
+                received.push(load);
                 continue;
             }
             ours.begin_in(&server, Some(&s3));
@@ -97,18 +106,24 @@ pub fn stream(options: &Options) -> String {
     }
     let middle = |of: &[Load], value: fn(&Load) -> f64| median(of.iter().map(value));
     let kept = median(with.iter().zip(&without).map(|(with, without)| with.tps / without.tps));
+    let kept_by_receiver =
+        median(received.iter().zip(&without).map(|(with, without)| with.tps / without.tps));
     let share = median(shares);
     let mut out = format!(
         "Streaming under pgbench ({CLIENTS} clients, {} s each, median of {rounds}) into an S3 server on the same CPUs\n\n\
          | | tps | latency ms |\n|---|---:|---:|\n",
         options.load_seconds
     );
-    for (name, of) in [("without the agent", &without), ("with the agent", &with)] {
+    for (name, of) in [
+        ("without the agent", &without),
+        ("with the agent", &with),
+        ("with pg_receivewal in its place", &received),
+    ] {
         out += &format!("| {name} | {:.0} | {:.2} |\n", middle(of, |l| l.tps), middle(of, |l| l.latency_ms));
     }
     out += &format!(
         "\n{:.2} % of the commits were in the repository within {WITHIN} s (target {:.0} %: {}), the slowest after {:.2} s; \
-         pgbench keeps {:.2} of its throughput (target {KEPT}: {}); memory of the agent {:.0} MiB; a run writes {:.0} MB of WAL, \
+         pgbench keeps {:.2} of its throughput (target {KEPT}: {}; beside a plain pg_receivewal it keeps {:.2}); memory of the agent {:.0} MiB; a run writes {:.0} MB of WAL, \
          for which the agent takes {:.2} CPU s and the S3 server {:.2}\n",
         share * 100.0,
         SHARE * 100.0,
@@ -116,6 +131,7 @@ pub fn stream(options: &Options) -> String {
         worst.iter().copied().fold(0.0, f64::max),
         kept,
         verdict(kept >= KEPT),
+        kept_by_receiver,
         peak as f64 / f64::from(1 << 20),
         median(costs.iter().map(|cost| cost.0)),
         median(costs.iter().map(|cost| cost.1)),
@@ -161,21 +177,24 @@ pub fn synchronous(options: &Options) -> String {
         drop(running);
         drop_slot(&server, "lifeboat");
     }
-    let dir = options.work.join("received");
-    let _ = fs::remove_dir_all(&dir);
-    make_own_dir(&dir);
-    let mut receive = as_server_user(&server.bin("pg_receivewal"));
-    receive
-        .args(["-h", &server.host(), "-p", &server.port.to_string(), "-U", "postgres", "--synchronous", "-D"])
-        .arg(&dir);
-    receive.arg("--no-loop").env("PGAPPNAME", "receiver");
-    let running = Agent(receive.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    wait_until_streaming(&server, "receiver");
+    let running = receive(&server, &options.work, &["--synchronous"]);
     server.settle();
     row("pg_receivewal --synchronous", waiting_for(&server, "receiver", options.load_seconds / 2));
     drop(running);
-    let _ = fs::remove_dir_all(&dir);
     out
+}
+
+/// A pg_receivewal that streams into a new directory.
+fn receive(server: &Server, work: &Path, options: &[&str]) -> Agent {
+    let dir = work.join("received");
+    let _ = fs::remove_dir_all(&dir);
+    make_own_dir(&dir);
+    let mut receive = as_server_user(&server.bin("pg_receivewal"));
+    receive.args(["-h", &server.host(), "-p", &server.port.to_string(), "-U", "postgres", "--no-loop", "-D"]);
+    receive.arg(&dir).args(options).env("PGAPPNAME", "receiver").stdout(Stdio::null()).stderr(Stdio::null());
+    let running = Agent(receive.spawn().unwrap());
+    wait_until_streaming(server, "receiver");
+    running
 }
 
 /// Load with this standby in `synchronous_standby_names`.
@@ -202,23 +221,26 @@ fn load(server: &Server, seconds: u64) -> Load {
     Load { tps: number("tps = "), latency_ms: number("latency average = ") }
 }
 
-/// Load, and where the server was meanwhile.
+/// Load, and where the server was meanwhile. By one connection: one a sample would take more of the CPUs than the agent.
 fn watched(server: &Server, seconds: u64) -> (Load, Vec<Sample>) {
-    let begun = Instant::now();
-    let mut samples = Vec::new();
-    let load = std::thread::scope(|scope| {
+    let sample = "select extract(epoch from clock_timestamp()), pg_current_wal_insert_lsn() - '0/0'::pg_lsn, \
+                  xact_commit from pg_stat_database where datname = 'bench'";
+    let pause = format!("select pg_sleep({})", SAMPLE.as_secs_f64());
+    let count = seconds as usize * 1000 / SAMPLE.as_millis() as usize;
+    let mut args = vec!["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", "bench"];
+    args.extend([["-c", sample], ["-c", &pause]].concat().repeat(count));
+    let (load, told) = std::thread::scope(|scope| {
         let load = scope.spawn(|| load(server, seconds));
-        while begun.elapsed().as_secs() < seconds {
-            let row = server.psql("bench", "select extract(epoch from clock_timestamp()), pg_current_wal_insert_lsn() - '0/0'::pg_lsn, xact_commit from pg_stat_database where datname = 'bench'");
-            let mut fields = row.split('|').map(|field| field.parse::<f64>().unwrap());
-            let mut next = || fields.next().unwrap();
-            let at = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(next());
-            samples.push(Sample { at, lsn: next() as u64, commits: next() });
-            std::thread::sleep(SAMPLE);
-        }
-        load.join().unwrap()
+        let told = server.run("psql", &args);
+        (load.join().unwrap(), told)
     });
-    (load, samples)
+    let samples = told.lines().filter(|line| line.contains('|')).map(|line| {
+        let mut fields = line.split('|').map(|field| field.parse::<f64>().unwrap());
+        let mut next = || fields.next().unwrap();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(next());
+        Sample { at, lsn: next() as u64, commits: next() }
+    });
+    (load, samples.collect())
 }
 
 /// A stored piece: its range of positions, and when it was there.
