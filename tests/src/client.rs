@@ -10,11 +10,6 @@ use crate::cluster::{Cluster, SUPERUSER};
 /// How long one `psql` or client program may take.
 const CLIENT_LIMIT: Duration = Duration::from_secs(300);
 
-/// SQL that ends the current WAL segment and gives the name of the one that ended. A byte before what
-/// `pg_switch_wal` gives: where nothing was written since the last switch that is the first byte of the
-/// next segment, which `pg_walfile_name` names from PostgreSQL 17 on, and nobody archives an empty one.
-pub const SWITCH_WAL: &str = "select pg_walfile_name(pg_switch_wal() - 1)";
-
 impl Cluster {
     /// Runs SQL and returns what it printed (`psql -XAtq`: unaligned, tuples only, `|` between
     /// columns), without the last line end.
@@ -37,9 +32,27 @@ impl Cluster {
         }
     }
 
+    /// Ends the current WAL segment; the name of the one that ended. A byte before what `pg_switch_wal`
+    /// gives: where nothing was written since the last switch that is the first byte of the next segment,
+    /// which `pg_walfile_name` names from PostgreSQL 17 on (13 cannot subtract, and does not name it),
+    /// and nobody archives an empty one.
+    pub fn switch_wal(&self) -> String {
+        match self.major() {
+            ..14 => self.psql("postgres", "select pg_walfile_name(pg_switch_wal())"),
+            _ => self.psql("postgres", "select pg_walfile_name(pg_switch_wal() - 1)"),
+        }
+    }
+
     /// Creates an empty database as Odoo does (template0, UTF8, collation C).
     pub fn create_db(&self, database: &str) {
         self.run("createdb", &["-T", "template0", "-E", "UTF8", "--lc-collate=C", database]);
+    }
+
+    /// Makes a copy of a database; from PostgreSQL 15 on it can be chosen how: file by file, as before
+    /// that release, or through WAL, which is what it does unless asked.
+    pub fn copy_db(&self, template: &str, name: &str, by_files: bool) -> Result<String, String> {
+        let how = if by_files && self.major() >= 15 { " strategy file_copy" } else { "" };
+        self.try_psql("postgres", &format!("create database {name} template {template}{how}"))
     }
 
     /// Whether a database of this name exists.

@@ -104,7 +104,7 @@ pub async fn run(
     let (filestore, release) = (request.kinds.filestore, request.release.clone());
     let Begun { job, server, lease, stops: _stops } =
         Job::begin(config, filestore, release, progress, cancel).await?;
-    let tools = Tools::find(&job.postgres, server.major).await?;
+    let tools = Tools::clients(&job.postgres, server.major).await?;
     let mut report = Report {
         instance: config.instance.clone(),
         release: request.release.clone(),

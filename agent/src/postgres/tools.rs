@@ -10,43 +10,52 @@ use crate::error::{Error, Kind, Result};
 use crate::postgres::connect::PostgresOptions;
 
 const VERSION_WAIT: Duration = Duration::from_secs(20);
-const PROGRAMS: [&str; 3] = ["pg_dump", "pg_dumpall", "pg_restore"];
+/// What dumps and brings dumps back.
+const CLIENTS: [&str; 3] = ["pg_dump", "pg_dumpall", "pg_restore"];
+/// What runs a server.
+const SERVER: [&str; 2] = ["postgres", "pg_ctl"];
 
-/// pg_dump, pg_dumpall and pg_restore from one directory, all of one major version.
+/// Programs from one directory, all of one major version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tools {
     /// Where they lie.
     pub dir: PathBuf,
-    /// The major version of all three.
+    /// The major version of them all.
     pub major: u32,
-    /// As pg_dump says it: `pg_dump (PostgreSQL) 15.10`.
+    /// As the first of them says it: `pg_dump (PostgreSQL) 15.10`.
     pub version: String,
 }
 
 impl Tools {
-    /// Finds the programs for a server of this major, looking in `bin_dir`, the places where
-    /// Debian and PGDG install, and PATH; the first directory that fits wins.
+    /// Finds pg_dump, pg_dumpall and pg_restore for a server of this major, looking in `bin_dir`, the
+    /// places where Debian and PGDG install, and PATH; the first directory that fits wins.
     ///
     /// # Errors
     /// `Postgres`, naming the server's version and every version that was found, and where.
-    pub async fn find(options: &PostgresOptions, server_major: u32) -> Result<Tools> {
-        let mut looked_at = Vec::new();
-        for dir in directories(options, server_major) {
-            match look(&dir).await {
-                Ok((major, version)) if major == server_major => return Ok(Tools { dir, major, version }),
-                Ok((_, version)) => looked_at.push(format!("{}: {version}", dir.display())),
-                Err(why) => looked_at.push(format!("{}: {why}", dir.display())),
-            }
-        }
-        Err(Error::new(
-            Kind::Postgres,
-            format!(
-                "no pg_dump, pg_dumpall and pg_restore of PostgreSQL {server_major}, the server's version"
-            ),
-        )
-        .because(format!("looked at {}", looked_at.join("; ")))
-        .effect("a dump by another version may be refused or not restorable, so none is made")
-        .next(format!("install postgresql-client-{server_major}, or set bin_dir to where it lies")))
+    pub async fn clients(options: &PostgresOptions, server_major: u32) -> Result<Tools> {
+        find(options, server_major, &CLIENTS).await.map_err(|looked_at| {
+            let what = "no pg_dump, pg_dumpall and pg_restore of PostgreSQL";
+            Error::new(Kind::Postgres, format!("{what} {server_major}, the server's version"))
+                .because(looked_at)
+                .effect("a dump by another version may be refused or not restorable, so none is made")
+                .next(format!("install postgresql-client-{server_major}, or set bin_dir to where it lies"))
+        })
+    }
+
+    /// Finds postgres and pg_ctl that can run a data directory of this major, in the same places.
+    ///
+    /// # Errors
+    /// `Postgres`, naming every version that was found, and where.
+    pub async fn server(options: &PostgresOptions, major: u32) -> Result<Tools> {
+        find(options, major, &SERVER).await.map_err(|looked_at| {
+            Error::new(
+                Kind::Postgres,
+                format!("no postgres and pg_ctl of PostgreSQL {major}, the backup's version"),
+            )
+            .because(looked_at)
+            .effect("no other version can start what comes back, so nothing was begun")
+            .next(format!("install postgresql-{major}, or set bin_dir to where it lies"))
+        })
     }
 
     pub(crate) fn pg_dump(&self) -> PathBuf {
@@ -62,22 +71,42 @@ impl Tools {
     }
 }
 
-fn directories(options: &PostgresOptions, major: u32) -> Vec<PathBuf> {
+/// The first directory with these programs of this major, else where it was looked and what was there.
+async fn find(
+    options: &PostgresOptions,
+    wanted: u32,
+    programs: &[&str],
+) -> std::result::Result<Tools, String> {
+    let mut looked_at = Vec::new();
+    for dir in directories(options, wanted, programs) {
+        match look(&dir, programs).await {
+            Ok((major, version)) if major == wanted => return Ok(Tools { dir, major, version }),
+            Ok((_, version)) => looked_at.push(format!("{}: {version}", dir.display())),
+            Err(why) => looked_at.push(format!("{}: {why}", dir.display())),
+        }
+    }
+    Err(format!("looked at {}", looked_at.join("; ")))
+}
+
+fn directories(options: &PostgresOptions, major: u32, programs: &[&str]) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = options.bin_dir.iter().cloned().collect();
     dirs.push(format!("/usr/lib/postgresql/{major}/bin").into());
     dirs.push(format!("/usr/pgsql-{major}/bin").into());
     if let Some(path) = std::env::var_os("PATH") {
-        dirs.extend(std::env::split_paths(&path).filter(|dir| dir.join("pg_dump").exists()));
+        dirs.extend(
+            std::env::split_paths(&path)
+                .filter(|dir| programs.iter().any(|program| dir.join(program).exists())),
+        );
     }
     let mut seen = std::collections::HashSet::new();
     dirs.retain(|dir| seen.insert(dir.clone()));
     dirs
 }
 
-/// The version that all three programs in `dir` agree on, or why there is none.
-async fn look(dir: &Path) -> std::result::Result<(u32, String), String> {
+/// The version that all these programs in `dir` agree on, or why there is none.
+async fn look(dir: &Path, programs: &[&str]) -> std::result::Result<(u32, String), String> {
     let mut found: Option<(u32, String)> = None;
-    for program in PROGRAMS {
+    for program in programs {
         let path = dir.join(program);
         if !path.exists() {
             return Err(format!("no {program}"));
@@ -126,14 +155,20 @@ mod tests {
     async fn a_directory_of_mixed_versions_is_refused_by_name() {
         use std::io::Write;
         let dir = tempfile::tempdir().unwrap();
-        for (program, version) in PROGRAMS.iter().zip(["15.1", "15.2", "16.1"]) {
+        let versions =
+            [("pg_dump", "15.1"), ("pg_dumpall", "15.2"), ("pg_restore", "16.1"), ("postgres", "15.1")];
+        for (program, version) in versions {
             let mut file = crate::disk::create_new(&dir.path().join(program), 0o755).unwrap();
             write!(file, "#!/bin/sh\necho '{program} (PostgreSQL) {version}'\n").unwrap();
         }
         let options = PostgresOptions { bin_dir: Some(dir.path().into()), ..PostgresOptions::default() };
-        let error = Tools::find(&options, 99).await.unwrap_err();
+        let error = Tools::clients(&options, 99).await.unwrap_err();
         assert!(error.what().contains("PostgreSQL 99"), "{error}");
         let cause = error.causes().join(" ");
         assert!(cause.contains("pg_dump (PostgreSQL) 15.1 beside pg_restore (PostgreSQL) 16.1"), "{cause}");
+        let error = Tools::server(&options, 99).await.unwrap_err();
+        assert!(error.what().contains("postgres and pg_ctl of PostgreSQL 99"), "{error}");
+        let cause = error.causes().join(" ");
+        assert!(cause.contains(&format!("{}: no pg_ctl", dir.path().display())), "{cause}");
     }
 }

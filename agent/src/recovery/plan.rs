@@ -119,7 +119,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     let mut session = Session::maintenance(&postgres).await?;
     let of = facts.server_major.to_string();
     let server = check_server(&mut session, ("the dump", &of, facts.server_major), &target).await?;
-    let tools = Tools::find(&postgres, server.major).await?;
+    let tools = Tools::clients(&postgres, server.major).await?;
     let owner = request.owner.clone().unwrap_or_else(|| baseline.properties.owner.clone());
     check_roles(&mut session, request.owner.as_deref(), &baseline).await?;
     let ours = database_exists(&mut session, &incomplete_name(&target)).await?;

@@ -30,7 +30,7 @@ pub fn load(cluster: &Cluster, stop: &AtomicBool) -> u32 {
         cluster.psql("shop", "vacuum full big");
         if rounds % 3 == 0 {
             // not of `shop`: a template that anybody is connected to is refused
-            cluster.psql("postgres", "create database fleeting template template1 strategy file_copy");
+            cluster.copy_db("template1", "fleeting", true).unwrap();
             cluster.psql("postgres", "drop database fleeting");
         }
         rounds += 1;

@@ -307,8 +307,12 @@ fn replication_is_all_that_the_role_needs_and_auto_takes_that_way_by_itself() {
     };
     said(&site, "pg_read_all_settings");
     cluster.psql("postgres", "grant pg_read_all_settings, pg_read_all_stats to copier");
-    said(&site, "may not execute pg_backup_start");
-    cluster.psql("postgres", "grant execute on function pg_backup_start, pg_backup_stop to copier");
+    let functions = match cluster.major() {
+        ..15 => ["pg_start_backup(text,boolean,boolean)", "pg_stop_backup(boolean,boolean)"],
+        _ => ["pg_backup_start", "pg_backup_stop"],
+    };
+    said(&site, &format!("may not execute {}", functions[0]));
+    cluster.psql("postgres", &format!("grant execute on function {} to copier", functions.join(", ")));
     let report = site.back_up(&["--kind", "base"]);
     assert_eq!(report["notes"], serde_json::json!([]), "the files can be read now");
     // neither way

@@ -71,12 +71,8 @@ fn a_storm_of_rewritten_files_is_copied_whole() {
                             let _ = cluster.try_psql("shop", sql);
                         }
                         if random.below(5) == 0 {
-                            let (name, how) = (
-                                format!("storm{worker}"),
-                                ["wal_log", "file_copy"][random.below(2) as usize],
-                            );
-                            let _ = cluster
-                                .try_psql("postgres", &format!("create database {name} strategy {how}"));
+                            let name = format!("storm{worker}");
+                            let _ = cluster.copy_db("template1", &name, random.below(2) == 1);
                             let _ = cluster.try_psql("postgres", &format!("drop database if exists {name}"));
                         }
                     }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use lifeboat_tests::S3;
 use lifeboat_tests::faults::on;
 use lifeboat_tests::filestore::Seeded;
+use lifeboat_tests::{S3, skip};
 
 use crate::load::{Load, Truth};
 use crate::times::{assert_held, number};
@@ -69,6 +69,29 @@ fn what_comes_while_the_store_fails_waits_and_is_told() {
     world.wait_held(&BTreeSet::from([first, gone]));
     wait_for("nothing waits", || told("lifeboat_filestore_waiting_files") == Some(0.0));
     assert!(told("lifeboat_filestore_followed_timestamp_seconds") > Some(until));
+    end(agent);
+    world.verify();
+}
+
+/// As many as come while a store is away for long: each is held open, so that a collector cannot take it.
+#[test]
+fn thousands_that_are_collected_while_the_store_fails_come_there_all_the_same() {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    if most.is_some_and(|most| most < 4_096) {
+        skip!("at most {most:?} open files are allowed here (ulimit -Hn)");
+    }
+    let s3 = S3::start();
+    let world = World::on_s3(&s3, 1);
+    let filestore = world.tenants[0].filestore();
+    let agent = world.following(world.agent().env("LIFEBOAT_AGENT_FOLLOW_INTERVAL", "1s"));
+    s3.plan(on("PUT", "arrivals").respond(503));
+    // one more than a batch takes, so some are only waiting
+    let names: BTreeSet<String> = (0..3_000).map(|n| filestore.add(format!("file {n}").as_bytes())).collect();
+    wait_for("a batch has failed", || agent.stderr_so_far().contains("new files wait"));
+    std::thread::sleep(Duration::from_secs(2)); // what the kernel told last is heard
+    names.iter().for_each(|name| std::fs::remove_file(filestore.path(name)).unwrap());
+    s3.faults().clear();
+    world.wait_held(&names);
     end(agent);
     world.verify();
 }

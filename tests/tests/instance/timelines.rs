@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use lifeboat_tests::Program;
-use lifeboat_tests::client::SWITCH_WAL;
 use lifeboat_tests::program::bin_dir;
 use serde_json::Value;
 
@@ -34,7 +33,8 @@ fn step(server: &Copied) -> Truth {
 }
 
 fn archive(server: &Copied) {
-    let segment = server.psql("postgres", SWITCH_WAL);
+    // Something was written before, so this is in the segment that ends.
+    let segment = server.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
     let sql = format!("select coalesce(last_archived_wal, '') >= '{segment}' from pg_stat_archiver");
     wait_until("the segment is archived", || server.psql("postgres", &sql) == "t");
 }

@@ -49,7 +49,7 @@ async fn the_programs_are_of_the_servers_major_or_refused() {
     let cluster = Cluster::start_default();
     let found = tools(&cluster).await;
     assert_eq!((found.major, found.dir.as_path()), (cluster.major(), cluster.bin_dir()));
-    let error = Tools::find(&options(&cluster), 99).await.unwrap_err();
+    let error = Tools::clients(&options(&cluster), 99).await.unwrap_err();
     assert!(error.what().contains("PostgreSQL 99"), "{error}");
     let cause = error.causes().join(" ");
     assert!(cause.contains(&format!("(PostgreSQL) {}", cluster.major())), "{cause}");

@@ -59,7 +59,7 @@ fn tenant(cluster: &Cluster, name: &str) {
 }
 
 async fn tools(cluster: &Cluster) -> Tools {
-    Tools::find(&options(cluster), cluster.major()).await.unwrap()
+    Tools::clients(&options(cluster), cluster.major()).await.unwrap()
 }
 
 async fn dump(cluster: &Cluster, database: &str) -> Vec<u8> {

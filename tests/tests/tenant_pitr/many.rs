@@ -14,7 +14,7 @@ fn one_of_ten_fetches_little_more_than_its_own() {
     // nothing that could be made smaller: what is fetched is as large as what lies in the files
     cluster.psql("t4", "create table bulk (b bytea); alter table bulk alter b set storage external; insert into bulk select decode(string_agg(md5(random()::text), ''), 'hex') from generate_series(1, 1500000) g group by g / 400; checkpoint");
     for n in 1..=8 {
-        cluster.psql("postgres", &format!("create database copy{n} template t4 strategy file_copy"));
+        cluster.copy_db("t4", &format!("copy{n}"), true).unwrap();
     }
     let packs =
         shared.lifeboat(&["backup", "--kind", "base", "--json"]).env("LIFEBOAT_BACKUP_PACK_BYTES", "64MiB");

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lifeboat_tests::client::SWITCH_WAL;
 use lifeboat_tests::compare::{assert_same, database_digest};
 use lifeboat_tests::filestore::Filestore;
 use lifeboat_tests::installed::hand_over;
@@ -87,7 +86,7 @@ impl Shared {
 
     /// Ends the segment and waits until all of it is stored.
     pub fn archive(&self) {
-        let segment = self.cluster.psql("postgres", SWITCH_WAL);
+        let segment = self.cluster.switch_wal();
         let sql = format!("select coalesce(last_archived_wal, '') >= '{segment}' from pg_stat_archiver");
         wait_until("the segment is archived", || self.cluster.psql("postgres", &sql) == "t");
     }

@@ -1,6 +1,5 @@
 //! archive_command and restore_command of a real server.
 
-use lifeboat_tests::client::SWITCH_WAL;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Options};
 
@@ -19,7 +18,7 @@ pub fn archive_by(cluster: &Cluster, command: &str) {
 
 /// Ends the current segment and waits until it is archived.
 pub fn archived(cluster: &Cluster) {
-    let segment = cluster.psql("postgres", SWITCH_WAL);
+    let segment = cluster.switch_wal();
     let sql = format!("select coalesce(last_archived_wal, '') >= '{segment}' from pg_stat_archiver");
     wait_for(&format!("{segment} is archived"), || cluster.psql("postgres", &sql) == "t");
 }

@@ -295,8 +295,7 @@ impl<'a> Follower<'a> {
         }
         let file = self.storing.tree.location(&name);
         let now = (clock::now(), clock::instant());
-        let open = || told.then(|| disk::open_nofollow(&file).ok()).flatten();
-        self.waiting.add(name, now, open);
+        self.waiting.add(name, now, told, || disk::open_nofollow(&file).ok());
     }
 
     fn scan_soon(&mut self) {

@@ -53,7 +53,7 @@ pub async fn run(
     tell: impl Fn(&[Followed]),
     cancel: &CancellationToken,
 ) -> Result<()> {
-    let mut waiting = Waiting::default();
+    let mut waiting = Waiting::new();
     let mut backoff = BACKOFF_MIN;
     tree::Tree::new(config)?;
     while !cancel.is_cancelled() {

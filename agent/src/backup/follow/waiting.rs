@@ -6,14 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
+use crate::disk;
 use crate::names::TenantName;
 
 use super::tree::Name;
 
 /// More are not remembered one by one: a scan finds them.
 pub const FILES_MAX: usize = 100_000;
-/// Files that are held open: what Odoo collects before it is stored can be read all the same.
-const OPEN_MAX: usize = 256;
+/// Files that are held open, at the most: what Odoo collects before it is stored can be read all the same.
+const OPEN_MAX: u64 = 16_384;
+/// Open files that all the rest of the agent may need.
+const OPEN_BESIDE: u64 = 512;
+/// Held open however few the system allows.
+const OPEN_MIN: u64 = 128;
 /// A file whose content is not yet what its name says is read again after this...
 const AGAIN_MIN: Duration = Duration::from_millis(250);
 /// ... doubled each time up to this...
@@ -36,10 +41,10 @@ pub struct Seen {
 }
 
 /// Everything that waits.
-#[derive(Default)]
 pub struct Waiting {
     files: BTreeMap<Name, Seen>,
     open: usize,
+    open_max: usize,
     /// Of files that never fitted, size and time: they are read again when these are others.
     odd: HashMap<Name, (u64, i64)>,
     /// Whether some were not taken in for want of room.
@@ -47,18 +52,38 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// One that was seen. `open` is asked where there is room for an open file.
-    pub fn add(&mut self, name: Name, now: (Timestamp, Instant), open: impl FnOnce() -> Option<File>) {
+    /// Nothing yet; as many open files as the system allows this process.
+    pub fn new() -> Waiting {
+        let open_max = disk::may_open(OPEN_MAX + OPEN_BESIDE).saturating_sub(OPEN_BESIDE).max(OPEN_MIN);
+        tracing::debug!(open_max, "new files are held open while they wait");
+        Waiting {
+            files: BTreeMap::new(),
+            open: 0,
+            open_max: open_max as usize,
+            odd: HashMap::new(),
+            full: false,
+        }
+    }
+
+    /// One that was seen. `open` is asked where there is room for an open file: half of it is only for
+    /// what comes just now (`told`), not for what a scan finds.
+    pub fn add(
+        &mut self,
+        name: Name,
+        now: (Timestamp, Instant),
+        told: bool,
+        open: impl FnOnce() -> Option<File>,
+    ) {
         if self.files.len() >= FILES_MAX {
             self.full = true;
             return;
         }
-        let (files, open_files) = (&mut self.files, &mut self.open);
         let new = || Seen { since: now.0, due: now.1, tries: 0, opened: None };
-        let seen = files.entry(name).or_insert_with(new);
-        if seen.opened.is_none() && *open_files < OPEN_MAX {
+        let seen = self.files.entry(name).or_insert_with(new);
+        let room = if told { self.open_max } else { self.open_max / 2 };
+        if seen.opened.is_none() && self.open < room {
             seen.opened = open();
-            *open_files += usize::from(seen.opened.is_some());
+            self.open += usize::from(seen.opened.is_some());
         }
     }
 
@@ -69,7 +94,7 @@ impl Waiting {
 
     /// Whether there will soon be no room for open files.
     pub fn is_crowded(&self) -> bool {
-        self.open >= OPEN_MAX / 2
+        self.open >= self.open_max / 2
     }
 
     /// When the first is due.
@@ -142,12 +167,12 @@ mod tests {
 
     #[test]
     fn files_come_out_sorted_once_and_wait_longer_each_time_they_do_not_fit() {
-        let mut waiting = Waiting::default();
+        let mut waiting = Waiting::new();
         let now = (clock::now(), clock::instant());
         for path in ["bb/2", "aa/1", "bb/2"] {
-            waiting.add(name(path, "shop"), now, || None);
+            waiting.add(name(path, "shop"), now, true, || None);
         }
-        waiting.add(name("aa/1", "mill"), now, || None);
+        waiting.add(name("aa/1", "mill"), now, true, || None);
         assert_eq!(waiting.count(), 3);
         assert_eq!(waiting.by_tenant()[&"shop".parse::<TenantName>().unwrap()].0, 2);
         let taken = waiting.take(now.1, 2);

@@ -48,7 +48,7 @@ async fn examine(config: &Config) -> Vec<Check> {
         Err(error) => checks.push(Check::error("postgresql", &error)),
         Ok(info) => {
             checks.push(server(&info, &options));
-            checks.push(match Tools::find(&options, info.major).await {
+            checks.push(match Tools::clients(&options, info.major).await {
                 Ok(tools) => Check::ok("pg_dump", format!("{} in {}", tools.version, tools.dir.display())),
                 Err(error) => Check::error("pg_dump", &error),
             });

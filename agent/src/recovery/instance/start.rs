@@ -57,7 +57,7 @@ pub struct Started {
 /// The programs that are needed, found before anything is restored.
 pub async fn tools(config: &Config, plan: &InstancePlan) -> Result<Tools> {
     let major = plan.server_version.chars().take_while(char::is_ascii_digit).collect::<String>();
-    Tools::find(&PostgresOptions::from(&config.postgres), major.parse().unwrap_or(0)).await
+    Tools::server(&PostgresOptions::from(&config.postgres), major.parse().unwrap_or(0)).await
 }
 
 /// Starts the server and waits for the target.

@@ -100,7 +100,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     let system_identifier = base.facts()?.system_identifier.clone();
     let Beside { server, current_name, unfinished } =
         look_beside(&postgres, &request, &base.plan, narrowed, &system_identifier, &database).await?;
-    let tools = Tools::find(&postgres, server.major).await?;
+    let tools = Tools::clients(&postgres, server.major).await?;
     let origin = base.repository.origin().await?;
     let was = base.layout.databases.iter().find(|d| Some(d.oid) == narrowed.oid).map(|d| d.name.clone());
     let other_names = was.into_iter().chain(current_name).filter_map(|name| name.parse().ok());
