@@ -3,12 +3,15 @@
 use std::collections::VecDeque;
 use std::fs::FileType;
 use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 
 use super::local::{Local, blocking, info};
 use super::{ObjectInfo, key};
+use crate::clock::{self, Timestamp};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
@@ -63,21 +66,21 @@ impl Local {
         .await
     }
 
-    /// Removes staged files; see [`super::Store::clean_leftovers`].
-    pub(super) async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
+    /// Removes staged files that are so old; see [`super::Store::clean_leftovers`].
+    pub(super) async fn clean_leftovers(&self, prefix: &str, age_min: Duration) -> Result<u64> {
         let (local, prefix) = (self.clone(), prefix.to_owned());
         blocking(move || {
             let mut removed = 0;
             let mut dirs = vec![prefix];
             while let Some(dir) = dirs.pop() {
                 let entries = local.entries(&dir)?;
-                for staged in entries.staged {
-                    match disk::remove_file(&local.path(&staged)) {
+                for staged in entries.staged.iter().filter(|staged| is_so_old(&local.path(staged), age_min)) {
+                    match disk::remove_file(&local.path(staged)) {
                         Ok(()) => removed += 1,
                         Err(e) if e.kind() == Kind::Denied => {
                             tracing::warn!(error = ?e, "an unfinished file was not removed");
                         }
-                        Err(e) => return Err(local.explain("remove", &staged, e)),
+                        Err(e) => return Err(local.explain("remove", staged, e)),
                     }
                 }
                 dirs.extend(entries.dirs);
@@ -129,6 +132,16 @@ impl Local {
         out.staged.sort();
         Ok(out)
     }
+}
+
+/// Whether it was last written so long ago; not where its time cannot be read, or lies ahead.
+fn is_so_old(path: &Path, age_min: Duration) -> bool {
+    if age_min.is_zero() {
+        return true;
+    }
+    let modified = disk::metadata(path).ok().flatten().and_then(|meta| meta.modified().ok());
+    let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
+    modified.is_some_and(|at| clock::now().duration_since(at).as_secs() > age_min.as_secs() as i64)
 }
 
 /// Whether it is a directory; `None` for sockets and the like.

@@ -35,6 +35,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -242,8 +243,18 @@ impl Store {
     pub async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
-            Place::Local(local) => local.clean_leftovers(prefix).await,
+            Place::Local(local) => local.clean_leftovers(prefix, Duration::ZERO).await,
             Place::Remote(remote) => remote.clean_leftovers(prefix).await,
+        }
+    }
+
+    /// The same where others may be storing just now: only what is older than `age_min`. Locally; elsewhere there is
+    /// nothing to remove of objects that are one request each, as those of WAL are.
+    pub async fn clean_old_leftovers(&self, prefix: &str, age_min: Duration) -> Result<u64> {
+        let prefix = key::prefix(prefix)?;
+        match &self.0.place {
+            Place::Local(local) => local.clean_leftovers(prefix, age_min).await,
+            Place::Remote(_) => Ok(0),
         }
     }
 

@@ -142,25 +142,29 @@ async fn write(
     target: &Path,
     out: &mut File,
 ) -> Result<Report> {
+    let kept = Fetched::open(config, target);
+    // Most likely the end of a recovery: of the WAL that there is, or, where it looks for a timeline that
+    // nobody has, at its target.
+    let not_there = || {
+        if let Err(e) = kept.clean_up() {
+            tracing::info!("what was fetched ahead stays: {e:?}");
+        }
+        Ok(Report::NotThere)
+    };
     let WalFile::Segment(segment) = file else {
         let names = list(reader, file).await?;
         if names.is_empty() {
-            return Ok(Report::NotThere);
+            return not_there();
         }
         return put_together(reader, file, &names, out).await.map(|_| Report::Whole);
     };
-    let kept = Fetched::open(config, target);
     let names = match list(reader, file).await? {
         names if names.is_empty() && is_brought(segment, target) => names,
         names if names.is_empty() => after_a_gap(reader, segment).await?,
         names => names,
     };
     if names.is_empty() {
-        // Most likely the end of a recovery.
-        if let Err(e) = kept.clean_up() {
-            tracing::info!("what was fetched ahead stays: {e:?}");
-        }
-        return Ok(Report::NotThere);
+        return not_there();
     }
     let size = segment_bytes(&names);
     if assemble(&names).last().is_some_and(|name| u64::from(name.end) == size.get()) {

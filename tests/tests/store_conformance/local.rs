@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use lifeboat::error::Kind;
 use lifeboat::store::{Store, StoreOptions};
@@ -48,7 +49,12 @@ async fn staged_files_are_hidden_and_cleaned() {
     std::fs::write(dir.path().join("i/a/not#staged"), "x").unwrap();
     let keys: Vec<String> = listed(&store, "").await.unwrap().into_iter().map(|i| i.key).collect();
     assert_eq!(keys, ["i/a/not#staged", "i/a/x", "i/b/x"], "foreign files are reported");
-    assert_eq!(store.clean_leftovers("i/a").await.unwrap(), 3);
+    let day = Duration::from_secs(24 * 3600);
+    let old = std::fs::File::open(dir.path().join("i/a/y#22")).unwrap();
+    old.set_modified(SystemTime::now() - day - Duration::from_secs(60)).unwrap();
+    assert_eq!(store.clean_old_leftovers("i", day).await.unwrap(), 1, "others may be storing");
+    assert!(!dir.path().join("i/a/y#22").exists());
+    assert_eq!(store.clean_leftovers("i/a").await.unwrap(), 2);
     assert!(dir.path().join("i/b/x#1").exists(), "below the prefix only");
     assert_eq!(store.clean_leftovers("").await.unwrap(), 1);
     assert_eq!(listed(&store, "").await.unwrap().len(), 3);

@@ -94,6 +94,9 @@ fn what_comes_next_is_there_before_it_is_asked_for_and_nothing_stays() {
     let end = format!("{:024X}", u128::from_str_radix(name(&paths[11]), 16).unwrap() + 1);
     assert_eq!(fetch(&site, &end, &to).code, Some(1));
     assert_eq!(kept(&site).len(), 5, "{:?}", kept(&site));
+    // The end of the other one, at a target: it looks for a timeline that nobody has.
+    assert_eq!(fetch(&site, "00000002.history", &other).code, Some(1));
+    assert_eq!(kept(&site), [] as [&Path; 0]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod tally;
 mod tar;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +41,11 @@ use crate::postgres::base::ask;
 use crate::postgres::server::ServerInfo;
 use crate::postgres::session::Session;
 use crate::progress::Progress;
+use crate::repository::layout;
 use crate::repository::writer::SnapshotWriter;
+
+/// Nobody takes so long to store an object of WAL: what is older was left by a process that was killed.
+const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -102,6 +107,12 @@ pub async fn run(
     let begun = clock::instant();
     let Begun { job, server, lease, stops: _stops } =
         Job::begin(config, false, request.release.clone(), progress, cancel).await?;
+    let wal = layout::wal(&config.instance);
+    let removed = job.repository.store().clean_old_leftovers(&wal, LEFTOVER_AGE).await?;
+    if removed > 0 {
+        job.progress
+            .note(format!("{removed} unfinished files of WAL, of processes that were killed, were removed"));
+    }
     let job = Arc::new(job);
     let outcome = back_up(job.clone(), &server, &request).await;
     lease.release().await;
