@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use lifeboat::names::Lsn;
 use lifeboat_tests::installed::hand_over;
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::{Site, words};
@@ -193,8 +194,8 @@ fn what_cannot_be_reached_is_refused_before_anything_is_touched() {
     archiving.archive();
     let gap = cluster.psql("postgres", &format!("select pg_walfile_name('{}')", inside.lsn));
     let away = archiving.site.path("away");
-    let next =
-        cluster.psql("postgres", &format!("select pg_walfile_name(pg_lsn '{}' + 16777216)", inside.lsn));
+    let next = Lsn(inside.lsn.parse::<Lsn>().unwrap().0 + (16 << 20));
+    let next = cluster.psql("postgres", &format!("select pg_walfile_name('{next}')"));
     let wal = archiving.site.path("repo/instances/prod/wal/00000001");
     std::fs::rename(wal.join(&next), &away).unwrap();
     refused(&["--to-lsn", &later.lsn], &["WAL is stored up to"]);

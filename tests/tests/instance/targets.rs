@@ -1,5 +1,6 @@
 //! Targets that nothing comes behind, restore points by name, and the answers where there is no way.
 
+use lifeboat::names::Lsn;
 use lifeboat_tests::Outcome;
 use lifeboat_tests::installed::available_majors;
 
@@ -97,7 +98,7 @@ fn a_position_behind_the_last_record_is_the_end() {
     let last = archiving.step();
     archiving.archive();
     // in the zeros that fill the segment up
-    let beyond = archiving.cluster.psql("postgres", &format!("select pg_lsn '{}' + 100000", last.lsn));
+    let beyond = Lsn(last.lsn.parse::<Lsn>().unwrap().0 + 100_000).to_string();
     let said = restored_is(&archiving, &["--to-lsn", &beyond], &last.ledger);
     assert!(said.contains("the last record that is stored begins at"), "{said}");
 }
