@@ -151,8 +151,8 @@ fn another_cluster_another_version_and_a_running_server_are_refused() {
     let foreign = Cluster::start_default();
     foreign.stop();
     over(&foreign.data_dir()).run().exits(16).says("is of another cluster");
-    std::fs::write(running.join("PG_VERSION"), "13\n").unwrap();
-    over(&running).run().exits(16).says("is of PostgreSQL 13");
+    std::fs::write(running.join("PG_VERSION"), "12\n").unwrap();
+    over(&running).run().exits(16).says("is of PostgreSQL 12");
     let empty = Copied::new();
     over(empty.data_dir()).run().exits(16).says("to build upon");
     std::fs::create_dir(empty.data_dir()).unwrap();
