@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::archive::base::Directory;
 use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, Found, fork_of};
-use crate::backup::base::reader::{BaseReader, PageCheck, ReadBase};
+use crate::backup::base::packed::ReadBase;
+use crate::backup::base::reader::{BaseReader, PageCheck};
 use crate::backup::base::tally::{Copied, Listed, NOTES_MAX, Tally};
 use crate::backup::batches::{self, Maker, Work};
 use crate::backup::pace::Pace;

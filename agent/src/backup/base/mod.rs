@@ -14,6 +14,7 @@ mod copy;
 mod files;
 mod finish;
 mod incoming;
+mod packed;
 mod protocol;
 mod reader;
 mod source;

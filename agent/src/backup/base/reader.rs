@@ -8,14 +8,15 @@ use std::io::{ErrorKind, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use crate::archive::blake3::{Blake3, InOrder, Link, block_links, link};
+use crate::archive::blake3::{Blake3, block_links, link};
 use crate::archive::digest::FileDigest;
 use crate::archive::index::{Entry, Part};
 use crate::archive::pack::{EXTENT_BYTES, Member};
 use crate::backup::base::cluster_files::ClusterFile;
+use crate::backup::base::packed::{Packed, ReadBase, Reading, block_bytes, extent};
 use crate::backup::file_reader::{fill, mtime_ns};
 use crate::backup::pace::Pace;
-use crate::catalog::known_base::{BLOCK_BYTES, KnownFile, Links};
+use crate::catalog::known_base::{BLOCK_BYTES, KnownFile};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::names::Lsn;
@@ -28,8 +29,6 @@ const SLICE_BYTES: usize = 256 << 10;
 const _: () = assert!(*BLOCK_BYTES.end() as u64 <= CHUNK_BYTES, "a block lies in one chunk");
 const _: () =
     assert!(SLICE_BYTES > *BLOCK_BYTES.end() as usize, "a file of one block is told by its first slice");
-/// A file has about this many blocks before they become longer.
-const BLOCKS_GOAL: u64 = 1024;
 
 /// How pages are checked.
 #[derive(Clone, Copy, Debug)]
@@ -40,54 +39,10 @@ pub struct PageCheck {
     pub segment_blocks: u32,
 }
 
-impl ReadBase {
-    /// A file that is as the chain holds it.
-    pub fn unread(known: KnownFile) -> ReadBase {
-        let unread = known.entry.bytes;
-        ReadBase { known, unread, bad: Vec::new(), stored: 0 }
-    }
-}
-
 impl PageCheck {
     /// The number of the page at `offset` of a segment.
     fn first_page(self, segment: u32, offset: u64) -> u32 {
         segment.wrapping_mul(self.segment_blocks).wrapping_add((offset / PAGE_BYTES as u64) as u32)
-    }
-}
-
-/// A file that was read.
-pub struct ReadBase {
-    /// For the index and for the next backup.
-    pub known: KnownFile,
-    /// Bytes that were not read: they are as the chain holds them.
-    pub unread: u64,
-    /// Pages that are bad, counted from the start of the relation.
-    pub bad: Vec<u32>,
-    /// Bytes that were stored.
-    pub stored: u64,
-}
-
-impl Packed {
-    /// Adds what lies behind it.
-    pub fn append(&mut self, next: Packed) {
-        self.digest.append(next.digest);
-        self.blocks.append(next.blocks);
-        next.parts.into_iter().for_each(|part| join(&mut self.parts, part));
-        self.stored += next.stored;
-        self.bad.extend(next.bad);
-    }
-
-    /// All of a file: `entry` without its parts, and what became of it.
-    pub fn file(self, entry: Entry, block_bytes: u32) -> ReadBase {
-        let flaw = (!self.bad.is_empty())
-            .then(|| format!("{} pages with a wrong checksum: the source is damaged", self.bad.len()));
-        let entry = Entry { flaw, parts: self.parts, ..entry };
-        ReadBase {
-            known: KnownFile { entry, block_bytes, blocks: self.blocks },
-            unread: self.unread,
-            bad: self.bad,
-            stored: self.stored,
-        }
     }
 }
 
@@ -99,33 +54,6 @@ pub struct BaseReader<'a> {
     own: u32,
     pages: Option<PageCheck>,
     buffer: Vec<u8>,
-}
-
-/// A file on its way.
-struct Reading<'k> {
-    path: &'k str,
-    whole: bool,
-    mode: u32,
-    mtime: i64,
-    old: Option<&'k KnownFile>,
-    block_bytes: u32,
-}
-
-/// Where the bytes of a file, or of a piece of one, went.
-#[derive(Default)]
-pub struct Packed {
-    /// Of all of it.
-    pub digest: InOrder,
-    /// One for each block.
-    pub blocks: Links,
-    /// Ascending.
-    pub parts: Vec<Part>,
-    /// Bytes that were stored.
-    pub stored: u64,
-    /// Bytes that were not read.
-    pub unread: u64,
-    /// Pages that are bad, counted from the start of the relation.
-    pub bad: Vec<u32>,
 }
 
 /// A file whose content comes piece by piece.
@@ -379,54 +307,6 @@ impl<'a> BaseReader<'a> {
     }
 }
 
-/// Packs `data`, which lies in the file at `offset` and whose blocks have these links: runs of blocks that the chain holds are named, the
-/// others stored.
-fn extent(
-    worker: &mut PackWorker,
-    own: u32,
-    reading: &Reading<'_>,
-    offset: u64,
-    data: &[u8],
-    links: Vec<Link>,
-    packed: &mut Packed,
-) -> Result<()> {
-    let n = data.len();
-    let block = reading.block_bytes as usize;
-    let mut runs: Vec<(bool, usize, usize)> = Vec::new();
-    for (i, data) in data.chunks(block).enumerate() {
-        let number = (offset / block as u64) as usize + i;
-        let old = reading.old.and_then(|old| old.blocks.all().get(number));
-        let same = old.is_some() && old == links.get(i);
-        match runs.last_mut() {
-            Some((kind, _, end)) if *kind == same => *end += data.len(),
-            _ => runs.push((same, i * block, i * block + data.len())),
-        }
-    }
-    packed.blocks.append(Links::of(&links));
-    packed.digest.append(InOrder::of(links));
-    if n == 0 {
-        let old = reading.old.filter(|old| old.entry.bytes == 0);
-        runs.push((old.is_some(), 0, 0));
-    }
-    for (same, start, end) in runs {
-        let (from, to) = (offset + start as u64, offset + end as u64);
-        match reading.old.filter(|_| same) {
-            Some(old) => pieces(&old.entry.parts, from, to).for_each(|part| join(&mut packed.parts, part)),
-            None => {
-                let whole = reading.whole && start == 0 && end == n;
-                let member =
-                    if whole { Member::Whole(reading.path) } else { Member::Extent(reading.path, from) };
-                let data = &data[start..end];
-                let Stored { pack, frame, at } = worker.append(member, reading.mode, reading.mtime, data)?;
-                let bytes = data.len() as u64;
-                packed.parts.push(Part { snapshot: own, pack, frame, at, offset: from, bytes });
-                packed.stored += bytes;
-            }
-        }
-    }
-    Ok(())
-}
-
 fn unreadable(file: &ClusterFile, e: std::io::Error) -> Error {
     Error::file("read", &file.location, e).effect("there is no backup without it")
 }
@@ -435,38 +315,6 @@ fn unreadable(file: &ClusterFile, e: std::io::Error) -> Error {
 /// read twice then, so its times are asked. They decide about time only.
 fn worth_comparing(old: &KnownFile, meta: &Metadata) -> bool {
     old.entry.bytes <= EXTENT_BYTES as u64 || old.entry.mtime_ns == mtime_ns(meta)
-}
-
-fn block_bytes(file_bytes: u64) -> u32 {
-    let mut block = *BLOCK_BYTES.start();
-    while block < *BLOCK_BYTES.end() && file_bytes / u64::from(block) > BLOCKS_GOAL {
-        block *= 2;
-    }
-    block
-}
-
-/// What of these parts lies in `from..to`.
-fn pieces(parts: &[Part], from: u64, to: u64) -> impl Iterator<Item = Part> {
-    let first = parts.partition_point(|part| part.offset + part.bytes <= from && part.bytes > 0);
-    parts[first..].iter().take_while(move |part| part.offset < to || to == from).map(move |part| {
-        let start = part.offset.max(from);
-        let end = (part.offset + part.bytes).min(to);
-        Part { at: part.at + (start - part.offset), offset: start, bytes: end - start, ..*part }
-    })
-}
-
-/// Adds a part, as one with the last where they lie side by side.
-fn join(parts: &mut Vec<Part>, part: Part) {
-    match parts.last_mut() {
-        Some(last)
-            if (last.snapshot, last.pack, last.frame) == (part.snapshot, part.pack, part.frame)
-                && last.at + last.bytes == part.at
-                && last.offset + last.bytes == part.offset =>
-        {
-            last.bytes += part.bytes;
-        }
-        _ => parts.push(part),
-    }
 }
 
 /// Checks whole pages; a bad one is read once more, for it may have been written just then.
@@ -484,28 +332,5 @@ fn check_pages(input: &File, data: &mut [u8], offset: u64, first: u32, start: Ls
             false if read.is_err() => {}
             false => bad.push(block),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_are_cut_and_joined_without_gaps() {
-        let part = |snapshot, at, offset, bytes| Part { snapshot, pack: 0, frame: 0, at, offset, bytes };
-        let parts = [part(0, 512, 0, 100), part(1, 9000, 100, 50), part(0, 612 + 50, 150, 50)];
-        let cut: Vec<Part> = pieces(&parts, 40, 160).collect();
-        assert_eq!(cut, [part(0, 552, 40, 60), part(1, 9000, 100, 50), part(0, 662, 150, 10)]);
-        let mut joined = Vec::new();
-        for part in pieces(&parts, 0, 40).chain(pieces(&parts, 40, 120)) {
-            join(&mut joined, part);
-        }
-        assert_eq!(joined, [part(0, 512, 0, 100), part(1, 9000, 100, 20)]);
-        assert_eq!(pieces(&[part(2, 7, 0, 0)], 0, 0).count(), 1, "an empty file has one empty part");
-        assert_eq!(
-            (block_bytes(0), block_bytes(9 << 20), block_bytes(1 << 30)),
-            (8 << 10, 16 << 10, 64 << 10)
-        );
     }
 }

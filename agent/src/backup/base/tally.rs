@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::archive::base::{BAD_PAGES_TOLD_MAX, BadPage, Directory};
-use crate::backup::base::reader::ReadBase;
+use crate::backup::base::packed::ReadBase;
 use crate::catalog::known_base::StagedKnownBase;
 
 /// Things passed over that are told.
