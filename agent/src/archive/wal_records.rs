@@ -1,6 +1,6 @@
 //! What WAL says of time and of places: when transactions ended, and restore points, each with the
-//! position of its record (PostgreSQL `xlogrecord.h`, `xlog_internal.h`, `xact.h`). Only the first
-//! bytes of a record are kept, so memory is bounded whatever the WAL holds.
+//! position of its record; and which databases were made as copies (PostgreSQL `xlogrecord.h`,
+//! `xlog_internal.h`, `xact.h`, `dbcommands_xlog.h`). Only the first bytes of a record are kept, so memory is bounded whatever the WAL holds.
 
 use serde::Serialize;
 
@@ -27,8 +27,11 @@ const KEPT_BYTES: usize = 128;
 const NAME_BYTES: usize = 64;
 const RESOURCE_XLOG: u8 = 0;
 const RESOURCE_XACT: u8 = 1;
+const RESOURCE_DATABASE: u8 = 4;
 const XLOG_SWITCH: u8 = 0x40;
 const XLOG_RESTORE_POINT: u8 = 0x70;
+/// `XLOG_DBASE_CREATE`, from 15 on `XLOG_DBASE_CREATE_FILE_COPY`.
+const DATABASE_COPY: u8 = 0x00;
 /// `XLOG_XACT_COMMIT`, `…_ABORT`, `…_COMMIT_PREPARED`, `…_ABORT_PREPARED`: where a time target ends.
 const XACT_ENDS: [u8; 4] = [0x00, 0x20, 0x30, 0x40];
 /// 2000-01-01T00:00:00Z, which PostgreSQL counts from, in microseconds since 1970.
@@ -43,6 +46,26 @@ pub struct Mark {
     pub time: Timestamp,
     /// The name of a restore point; `None` for the end of a transaction.
     pub restore_point: Option<String>,
+}
+
+/// A database that was made by copying the files of another: replay copies them again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Where the record begins.
+    pub lsn: Lsn,
+    /// The new database.
+    pub database: u32,
+    /// The one whose files it got.
+    pub from: u32,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// When.
+    Mark(Mark),
+    /// A copy.
+    Copied(Copied),
 }
 
 /// Reads WAL from the beginning of a segment on, piece by piece.
@@ -91,18 +114,18 @@ impl WalRecords {
         self.last
     }
 
-    /// Reads on; what is whole goes to `on_mark`, in order.
+    /// Reads on; what is whole goes to `on`, in order.
     ///
     /// # Errors
     /// `Integrity` where it is no WAL, or of pages of another size.
-    pub fn feed(&mut self, mut bytes: &[u8], on_mark: &mut dyn FnMut(Mark)) -> Result<()> {
+    pub fn feed(&mut self, mut bytes: &[u8], on: &mut dyn FnMut(Said)) -> Result<()> {
         while !bytes.is_empty() {
             let (now, rest) = bytes.split_at(bytes.len().min(PAGE_BYTES - self.page.len()));
             self.page.extend_from_slice(now);
             self.at = Lsn(self.at.0 + now.len() as u64);
             bytes = rest;
             if self.page.len() == PAGE_BYTES {
-                self.end_page(on_mark)?;
+                self.end_page(on)?;
             }
         }
         Ok(())
@@ -112,20 +135,20 @@ impl WalRecords {
     ///
     /// # Errors
     /// As [`WalRecords::feed`].
-    pub fn finish(&mut self, on_mark: &mut dyn FnMut(Mark)) -> Result<()> {
-        self.end_page(on_mark)
+    pub fn finish(&mut self, on: &mut dyn FnMut(Said)) -> Result<()> {
+        self.end_page(on)
     }
 
-    fn end_page(&mut self, on_mark: &mut dyn FnMut(Mark)) -> Result<()> {
+    fn end_page(&mut self, on: &mut dyn FnMut(Said)) -> Result<()> {
         let page = std::mem::take(&mut self.page);
         let begin = self.at.0 - page.len() as u64;
-        let done = self.read_page(begin, &page, on_mark);
+        let done = self.read_page(begin, &page, on);
         self.page = page;
         self.page.clear();
         done
     }
 
-    fn read_page(&mut self, begin: u64, page: &[u8], on_mark: &mut dyn FnMut(Mark)) -> Result<()> {
+    fn read_page(&mut self, begin: u64, page: &[u8], on: &mut dyn FnMut(Said)) -> Result<()> {
         let bad = |what: &str| Error::new(Kind::Integrity, format!("the WAL page at {} {what}", Lsn(begin)));
         if begin.is_multiple_of(self.segment_bytes.get()) {
             self.skips = false;
@@ -174,7 +197,7 @@ impl WalRecords {
             self.open -= now as u32;
             at += now;
             if self.open == 0 {
-                self.end_record(on_mark);
+                self.end_record(on);
                 at = at.next_multiple_of(8);
                 if self.skips {
                     return Ok(());
@@ -184,7 +207,7 @@ impl WalRecords {
         Ok(())
     }
 
-    fn end_record(&mut self, on_mark: &mut dyn FnMut(Mark)) {
+    fn end_record(&mut self, on: &mut dyn FnMut(Said)) {
         if !self.is_seen || self.kept.len() < RECORD_HEADER_BYTES {
             return;
         }
@@ -194,12 +217,19 @@ impl WalRecords {
             RESOURCE_XLOG if info & 0xF0 == XLOG_SWITCH => self.skips = true,
             RESOURCE_XLOG if info & 0xF0 == XLOG_RESTORE_POINT => {
                 if let Some((time, name)) = main_data(&self.kept).and_then(restore_point) {
-                    on_mark(Mark { lsn: self.begins, time, restore_point: Some(name) });
+                    on(Said::Mark(Mark { lsn: self.begins, time, restore_point: Some(name) }));
                 }
             }
             RESOURCE_XACT if XACT_ENDS.contains(&(info & 0x70)) => {
                 if let Some(time) = main_data(&self.kept).and_then(time_at_begin) {
-                    on_mark(Mark { lsn: self.begins, time, restore_point: None });
+                    on(Said::Mark(Mark { lsn: self.begins, time, restore_point: None }));
+                }
+            }
+            RESOURCE_DATABASE if info & 0xF0 == DATABASE_COPY => {
+                // database, its tablespace, database copied from, its tablespace
+                if let Some(data) = main_data(&self.kept).filter(|data| data.len() >= 16) {
+                    let (database, from) = (u32_at(data, 0), u32_at(data, 8));
+                    on(Said::Copied(Copied { lsn: self.begins, database, from }));
                 }
             }
             _ => {}

@@ -83,10 +83,16 @@ fn renamed_and_new_tenants_are_found_without_page_checksums_too() {
     write(cluster, "t1");
     cluster.psql("postgres", "alter database t1 rename to t1_new");
     cluster.psql("postgres", "create database late template t2");
+    // a copy of a copy, file by file: replay needs the files of the first one
+    cluster.copy_db("t2", "copied", true).unwrap();
+    cluster.copy_db("copied", "copied_again", true).unwrap();
+    write(cluster, "copied_again");
     write(cluster, "t1_new");
     let (before, truth, late) = (shared.now(), shared.digest("t1_new"), shared.digest("late"));
-    cluster.psql("postgres", "drop database t1_new");
-    cluster.psql("postgres", "drop database late");
+    let copied = shared.digest("copied_again");
+    for name in ["t1_new", "late", "copied", "copied_again"] {
+        cluster.psql("postgres", &format!("drop database {name}"));
+    }
     write(cluster, "t2");
     shared.archive();
 
@@ -104,5 +110,9 @@ fn renamed_and_new_tenants_are_found_without_page_checksums_too() {
     assert!(!report["missing_files"].as_array().unwrap().is_empty(), "{report}");
     assert_same("late_back", &shared.digest("late_back"), &late);
     shared.amcheck("late_back");
+    let args = ["--to-time", &before, "--as", "copied_back", "--no-neutralize"];
+    shared.restore("copied_again", &args).run().exits(3);
+    assert_same("copied_back", &shared.digest("copied_back"), &copied);
+    shared.amcheck("copied_back");
     assert!(shared.scratches().is_empty());
 }

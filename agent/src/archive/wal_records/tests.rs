@@ -76,13 +76,26 @@ fn named(second: i64, name: &str) -> Vec<u8> {
 }
 
 fn read(wal: &[u8], step: usize) -> Result<(Vec<Mark>, Option<Lsn>)> {
+    let (said, last) = read_all(wal, step)?;
+    Ok((only_marks(said), last))
+}
+
+fn read_all(wal: &[u8], step: usize) -> Result<(Vec<Said>, Option<Lsn>)> {
     let mut reader = WalRecords::new(Lsn(3 * SEGMENT), segment_bytes());
-    let mut marks = Vec::new();
+    let mut all = Vec::new();
     for piece in wal.chunks(step) {
-        reader.feed(piece, &mut |mark| marks.push(mark))?;
+        reader.feed(piece, &mut |said| all.push(said))?;
     }
-    reader.finish(&mut |mark| marks.push(mark))?;
-    Ok((marks, reader.last()))
+    reader.finish(&mut |said| all.push(said))?;
+    Ok((all, reader.last()))
+}
+
+fn only_marks(said: Vec<Said>) -> Vec<Mark> {
+    let mark = |said| match said {
+        Said::Mark(mark) => Some(mark),
+        Said::Copied(_) => None,
+    };
+    said.into_iter().filter_map(mark).collect()
 }
 
 fn at(second: i64) -> Timestamp {
@@ -110,10 +123,23 @@ fn ends_of_transactions_and_restore_points_are_found_across_pages_and_pieces() {
     assert_eq!((marks.len(), last), (2, Some(begins[3])));
     // a beginning in the middle of a record: the rest of it is passed over
     let mut reader = WalRecords::new(Lsn(3 * SEGMENT + PAGE_BYTES as u64), segment_bytes());
-    let mut marks = Vec::new();
-    reader.feed(&wal[PAGE_BYTES..], &mut |mark| marks.push(mark)).unwrap();
-    reader.finish(&mut |mark| marks.push(mark)).unwrap();
-    assert_eq!(marks.last(), expected.last());
+    let mut all = Vec::new();
+    reader.feed(&wal[PAGE_BYTES..], &mut |said| all.push(said)).unwrap();
+    reader.finish(&mut |said| all.push(said)).unwrap();
+    assert_eq!(only_marks(all).last(), expected.last());
+}
+
+#[test]
+fn databases_that_were_copied_by_files_are_found_and_dropped_ones_are_not() {
+    let made = |numbers: &[u32]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>();
+    let (wal, begins) = wal(&[
+        commit(1, 0),
+        record(RESOURCE_DATABASE, DATABASE_COPY, &made(&[16_500, 1663, 16_384, 1663])),
+        record(RESOURCE_DATABASE, 0x20, &made(&[16_384, 1, 1663, 0])),
+        record(RESOURCE_DATABASE, DATABASE_COPY, &made(&[16_500, 1663])), // none that we know
+    ]);
+    let copied = Said::Copied(Copied { lsn: begins[1], database: 16_500, from: 16_384 });
+    assert_eq!(read_all(&wal, 50).unwrap().0[1..], [copied]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::archive::wal::WalName;
-use crate::archive::wal_records::{Mark, WalRecords};
+use crate::archive::wal_records::{Copied, Mark, Said, WalRecords};
 use crate::error::{Error, Result};
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, SegmentName, TimelineId, WalFile};
@@ -55,8 +55,10 @@ impl Way<'_> {
             let from = Lsn((self.end.0.saturating_sub(1) / size + 1).saturating_sub(segments) * size);
             let mut tail = Tail { is_all: from <= self.begin, ..Tail::default() };
             tail.last_record = self
-                .each(from, |mark| {
-                    if mark.restore_point.is_none() {
+                .each(from, |said| {
+                    if let Said::Mark(mark) = said
+                        && mark.restore_point.is_none()
+                    {
                         if tail.latest.as_ref().is_none_or(|latest| latest.time <= mark.time) {
                             tail.latest = Some(mark.clone());
                         }
@@ -77,8 +79,10 @@ impl Way<'_> {
     /// As [`Way::tail`].
     pub async fn restore_points(&self) -> Result<Vec<Mark>> {
         let mut found = Vec::new();
-        self.each(self.begin, |mark| {
-            if mark.restore_point.is_some() {
+        self.each(self.begin, |said| {
+            if let Said::Mark(mark) = said
+                && mark.restore_point.is_some()
+            {
                 found.push(mark);
             }
         })
@@ -86,8 +90,23 @@ impl Way<'_> {
         Ok(found)
     }
 
-    /// Every mark from the segment of `from` on; where the last record begins.
-    async fn each(&self, from: Lsn, mut on_mark: impl FnMut(Mark)) -> Result<Option<Lsn>> {
+    /// Every database that was made by copying files, in order. Reads all of it.
+    ///
+    /// # Errors
+    /// As [`Way::tail`].
+    pub async fn copies(&self) -> Result<Vec<Copied>> {
+        let mut found = Vec::new();
+        self.each(self.begin, |said| {
+            if let Said::Copied(copied) = said {
+                found.push(copied);
+            }
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// What is said from the segment of `from` on; where the last record begins.
+    async fn each(&self, from: Lsn, mut on: impl FnMut(Said)) -> Result<Option<Lsn>> {
         let size = self.segment_bytes.get();
         let first = from.max(self.begin).0 / size;
         let objects = stream::iter(first..self.end.0.div_ceil(size))
@@ -99,9 +118,13 @@ impl Way<'_> {
         let mut objects = std::pin::pin!(objects);
         let mut records: Option<WalRecords> = None;
         let mut last = None;
-        let mut in_range = |mark: Mark, begin: Lsn| {
-            if mark.lsn >= begin {
-                on_mark(mark)
+        let mut in_range = |said: Said| {
+            let lsn = match &said {
+                Said::Mark(mark) => mark.lsn,
+                Said::Copied(copied) => copied.lsn,
+            };
+            if lsn >= self.begin {
+                on(said)
             }
         };
         while let Some((begin, name, content)) = objects.try_next().await? {
@@ -116,11 +139,11 @@ impl Way<'_> {
             };
             let reader = records.insert(reader);
             let known = (reader.at().0 - at.0) as usize;
-            reader.feed(&content[known..], &mut |mark| in_range(mark, self.begin))?;
+            reader.feed(&content[known..], &mut in_range)?;
             last = reader.last().or(last);
         }
         if let Some(mut reader) = records {
-            reader.finish(&mut |mark| in_range(mark, self.begin))?;
+            reader.finish(&mut in_range)?;
             last = reader.last().or(last);
         }
         Ok(last)

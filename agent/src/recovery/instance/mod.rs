@@ -5,6 +5,7 @@ pub mod account;
 mod aim;
 pub mod apply;
 mod choose;
+pub mod copies;
 mod delta;
 mod extract;
 mod large_files;

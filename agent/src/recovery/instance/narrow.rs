@@ -15,8 +15,8 @@ const COMMON: [&str; 3] = ["postgres", "template0", "template1"];
 pub enum Only {
     /// The one that had this name when the backup was taken; none where there was none.
     Named(TenantName),
-    /// This one, whatever it was called.
-    Oid(u32),
+    /// This one, whatever it was called, and those whose files replay needs to make it.
+    Oid(u32, BTreeSet<u32>),
 }
 
 /// What narrowing came to.
@@ -42,10 +42,14 @@ impl Only {
         let named = |name: &str| layout.databases.iter().find(|d| d.name == name).map(|d| d.oid);
         let oid = match self {
             Only::Named(name) => named(name.as_str()),
-            Only::Oid(oid) => Some(*oid),
+            Only::Oid(oid, _) => Some(*oid),
+        };
+        let sources = match self {
+            Only::Named(_) => None,
+            Only::Oid(_, sources) => Some(sources),
         };
         let common = COMMON.iter().copied().chain([maintenance]).filter_map(named);
-        let whole: BTreeSet<u32> = common.chain(oid).collect();
+        let whole: BTreeSet<u32> = common.chain(oid).chain(sources.into_iter().flatten().copied()).collect();
         let sparse = wanted.take_out(|path| database(path).is_some_and(|oid| !whole.contains(&oid)));
         let own = |file: &&File| oid.is_some() && database(wanted.path(file)) == oid;
         let own_bytes = wanted.files().iter().filter(own).map(|file| file.bytes).sum();

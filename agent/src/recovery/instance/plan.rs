@@ -105,6 +105,8 @@ pub struct Prepared {
     pub(super) recovery: Recovery,
     pub(super) workers: usize,
     pub(super) owner: Option<FileOwner>,
+    /// How far it goes; `None` where WAL comes by a command of the user's.
+    pub(in crate::recovery) reach: Option<Reach>,
 }
 
 impl InstancePlan {
@@ -205,6 +207,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         recovery,
         workers,
         owner,
+        reach,
     })
 }
 

@@ -1,6 +1,8 @@
 //! Applying the plan: scratch cluster, dump, its end; then the new database and its files as every
 //! restore makes them, published together.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +16,7 @@ use crate::recovery::apply::{Stage, Stopwatch};
 use crate::recovery::database::{Compared, Fill, Silenced};
 use crate::recovery::filestore::{self, Staging};
 use crate::recovery::instance;
+use crate::recovery::instance::copies::sources;
 use crate::recovery::instance::narrow::Only;
 use crate::recovery::instance::start::Started;
 use crate::recovery::server::check_roles;
@@ -22,8 +25,11 @@ use crate::recovery::tenant::plan::{Prepared, TenantPlan};
 use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};
 use crate::recovery::tenant::scratch::{self, Scratch};
 
-/// Another database of the name is looked for once.
-const ROUNDS_MAX: u32 = 2;
+/// Another database of the name is looked for once, and so is what it was copied from.
+const ROUNDS_MAX: u32 = 3;
+/// Where WAL comes by a command of the user's, nothing can be looked up in it.
+const PERHAPS_A_COPY: &str = "it was made after the base backup, perhaps as a copy of another database, whose files are not here: \
+     lifeboat restore --instance-to recovers the whole instance";
 
 /// What was restored.
 #[derive(Debug, Serialize)]
@@ -179,6 +185,8 @@ async fn recover(
 ) -> Result<(Recovered, u64)> {
     let mut fetched = 0;
     for _ in 0..ROUNDS_MAX {
+        let (repository, facts, reach) = (base.repository.clone(), base.facts()?.clone(), base.reach.take());
+        let whole = base.narrowed.as_ref().map(|narrowed| narrowed.whole.clone()).unwrap_or_default();
         let scratch = Scratch::make(&base.plan.data_dir, recovery.work_dir, base.plan.owner)?;
         let outcome = recovery.run(base).await;
         let gone = scratch.destroy().await;
@@ -191,10 +199,20 @@ async fn recover(
             }
             Outcome::Another(oid) => {
                 gone?;
-                request.only = Some(Only::Oid(oid));
-                base = instance::plan::prepare(recovery.config, request.clone()).await?;
+                request.only = Some(Only::Oid(oid, BTreeSet::new()));
+            }
+            Outcome::Unreadable(oid, error) => {
+                gone?;
+                let Some(reach) = &reach else { return Err(without_scratch(error.next(PERHAPS_A_COPY))) };
+                recovery.progress.stage("looking what it was copied from");
+                let sources = sources(&repository, &request, (&facts, reach), oid).await?;
+                if sources.is_subset(&whole) {
+                    return Err(without_scratch(error));
+                }
+                request.only = Some(Only::Oid(oid, sources));
             }
         }
+        base = instance::plan::prepare(recovery.config, request.clone()).await?;
     }
     Err(Error::new(Kind::Internal, "two databases of the base backup have the tenant's name at the target"))
 }

@@ -238,7 +238,7 @@ fn warnings(
     let mut out = plan.warnings.clone();
     if narrowed.oid.is_none() {
         out.push(format!(
-            "the base backup has no database {}: made later, it comes from WAL alone; renamed later, its files are fetched in a second round",
+            "the base backup has no database {}: made later, it comes from WAL; renamed later, or copied from another, these files are fetched in a second round",
             request.tenant
         ));
     }

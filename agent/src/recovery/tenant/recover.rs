@@ -47,6 +47,8 @@ pub enum Outcome {
     /// At the target the name was that of another database of the base backup, whose files are not
     /// here: again, with these.
     Another(u32),
+    /// It was made after the base backup and cannot be read: perhaps replay copied it from files that are not here.
+    Unreadable(u32, Error),
 }
 
 /// What all of it needs.
@@ -89,14 +91,13 @@ impl Recovery<'_> {
         if Some(oid) != had && in_base.contains(&oid) {
             return Ok((Outcome::Another(oid), fetched_bytes));
         }
-        let (baseline, files) = watch.time("dump", self.dump(&options)).await.map_err(|e| match had {
-            Some(_) => e,
-            None => e.next(
-                "it was made after the base backup, perhaps as a copy of another database, whose files are not here: \
-                 lifeboat restore --instance-to recovers the whole instance",
-            ),
-        })?;
-        Ok((Outcome::Dumped(Box::new(Recovered { started, baseline, files })), fetched_bytes))
+        match watch.time("dump", self.dump(&options)).await {
+            Ok((baseline, files)) => {
+                Ok((Outcome::Dumped(Box::new(Recovered { started, baseline, files })), fetched_bytes))
+            }
+            Err(e) if in_base.contains(&oid) || e.kind() == Kind::Interrupted => Err(e),
+            Err(e) => Ok((Outcome::Unreadable(oid, e), fetched_bytes)),
+        }
     }
 
     /// The database that has the tenant's name at the target.

@@ -1,0 +1,66 @@
+//! Databases that were made after a base backup by copying the files of another one (all of them before
+//! PostgreSQL 15, then those with `STRATEGY file_copy`): replay copies the files again, and has to find them.
+
+use std::collections::BTreeSet;
+
+use crate::archive::base::BaseFacts;
+use crate::archive::wal_records::Copied;
+use crate::error::Result;
+use crate::names::wal::SegmentBytes;
+use crate::recovery::instance::Request;
+use crate::recovery::instance::marks::Way;
+use crate::recovery::instance::reach::Reach;
+use crate::recovery::instance::stored::wal_reader;
+use crate::repository::Repository;
+
+/// The databases that `database` was copied from, by the stored WAL, those aside that were themselves made by it.
+/// Reads all WAL behind the base backup.
+///
+/// # Errors
+/// Those of the store.
+pub async fn sources(
+    repository: &Repository,
+    request: &Request,
+    (facts, reach): (&BaseFacts, &Reach),
+    database: u32,
+) -> Result<BTreeSet<u32>> {
+    let reader = wal_reader(repository, &repository.origin().await?, request);
+    let way = Way {
+        reader: &reader,
+        path: &reach.path,
+        begin: facts.start_lsn,
+        end: reach.end,
+        segment_bytes: SegmentBytes::try_from(facts.wal_segment_bytes)?,
+    };
+    Ok(trace(&way.copies().await?, database))
+}
+
+/// Where the files of `database` come from in the end.
+fn trace(copies: &[Copied], database: u32) -> BTreeSet<u32> {
+    let mut open = vec![database];
+    let (mut seen, mut sources) = (BTreeSet::new(), BTreeSet::new());
+    while let Some(of) = open.pop() {
+        let from: Vec<u32> = copies.iter().filter(|copy| copy.database == of).map(|copy| copy.from).collect();
+        if from.is_empty() && of != database {
+            sources.insert(of);
+        }
+        open.extend(from.into_iter().filter(|from| seen.insert(*from)));
+    }
+    sources
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Lsn;
+
+    #[test]
+    fn copies_of_copies_lead_to_what_the_base_backup_has() {
+        let copy = |database, from| Copied { lsn: Lsn(1), database, from };
+        let copies = [copy(20, 10), copy(21, 20), copy(22, 11), copy(30, 31), copy(31, 30)];
+        assert_eq!(trace(&copies, 20), BTreeSet::from([10]));
+        assert_eq!(trace(&copies, 21), BTreeSet::from([10]));
+        assert_eq!(trace(&copies, 10), BTreeSet::new());
+        assert_eq!(trace(&copies, 30), BTreeSet::new(), "no circle without an end");
+    }
+}
