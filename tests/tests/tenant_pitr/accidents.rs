@@ -67,6 +67,33 @@ fn a_truncated_and_a_dropped_tenant_come_back_as_they_were() {
     assert!(shared.scratches().is_empty());
 }
 
+/// The base backup may have it, and replay makes it anew all the same.
+#[test]
+fn a_tenant_that_is_copied_while_the_base_backup_runs_comes_back() {
+    let shared = Shared::start();
+    let cluster = &shared.cluster;
+    let mut slow = shared
+        .lifeboat(&["backup", "--kind", "base"])
+        .env("LIFEBOAT_BACKUP_READ_BYTES_PER_SECOND_MAX", "20MiB/s")
+        .spawn();
+    let runs = "select count(*) from pg_replication_slots where temporary and active";
+    while cluster.psql("postgres", runs) == "0" {
+        assert!(slow.is_running(), "it has ended already");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    cluster.copy_db("t2", "meanwhile", true).unwrap();
+    assert!(slow.is_running(), "it ended before the copy");
+    slow.finish().ok();
+    write(cluster, "meanwhile");
+    let (before, truth) = (shared.now(), shared.digest("meanwhile"));
+    write(cluster, "t2");
+    shared.archive();
+    let args = ["--to-time", &before, "--as", "meanwhile_back", "--no-neutralize"];
+    shared.restore("meanwhile", &args).run().exits(3);
+    assert_same("meanwhile_back", &shared.digest("meanwhile_back"), &truth);
+    shared.amcheck("meanwhile_back");
+}
+
 #[test]
 fn renamed_and_new_tenants_are_found_without_page_checksums_too() {
     let shared = Shared::start();

@@ -1,4 +1,4 @@
-//! Databases that were made after a base backup by copying the files of another one (all of them before
+//! Databases that were made after the start of a base backup by copying the files of another one (all of them before
 //! PostgreSQL 15, then those with `STRATEGY file_copy`): replay copies the files again, and has to find them.
 
 use std::collections::BTreeSet;

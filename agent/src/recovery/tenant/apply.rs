@@ -28,7 +28,7 @@ use crate::recovery::tenant::scratch::{self, Scratch};
 /// Another database of the name is looked for once, and so is what it was copied from.
 const ROUNDS_MAX: u32 = 3;
 /// Where WAL comes by a command of the user's, nothing can be looked up in it.
-const PERHAPS_A_COPY: &str = "it was made after the base backup, perhaps as a copy of another database, whose files are not here: \
+const PERHAPS_A_COPY: &str = "perhaps it was made after the base backup as a copy of another database, whose files are not here: \
      lifeboat restore --instance-to recovers the whole instance";
 
 /// What was restored.
@@ -204,7 +204,7 @@ async fn recover(
             Outcome::Unreadable(oid, error) => {
                 gone?;
                 let Some(reach) = &reach else { return Err(without_scratch(error.next(PERHAPS_A_COPY))) };
-                recovery.progress.stage("looking what it was copied from");
+                recovery.progress.stage("looking for what it was copied from");
                 let sources = sources(&repository, &request, (&facts, reach), oid).await?;
                 if sources.is_subset(&whole) {
                     return Err(without_scratch(error));

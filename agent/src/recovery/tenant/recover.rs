@@ -47,7 +47,7 @@ pub enum Outcome {
     /// At the target the name was that of another database of the base backup, whose files are not
     /// here: again, with these.
     Another(u32),
-    /// It was made after the base backup and cannot be read: perhaps replay copied it from files that are not here.
+    /// It cannot be read: perhaps replay copied it, after the base backup or while that ran, from files that are not here.
     Unreadable(u32, Error),
 }
 
@@ -95,8 +95,8 @@ impl Recovery<'_> {
             Ok((baseline, files)) => {
                 Ok((Outcome::Dumped(Box::new(Recovered { started, baseline, files })), fetched_bytes))
             }
-            Err(e) if in_base.contains(&oid) || e.kind() == Kind::Interrupted => Err(e),
-            Err(e) => Ok((Outcome::Unreadable(oid, e), fetched_bytes)),
+            Err(e) if e.kind() == Kind::Postgres => Ok((Outcome::Unreadable(oid, e), fetched_bytes)),
+            Err(e) => Err(e),
         }
     }
 
