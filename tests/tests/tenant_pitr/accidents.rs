@@ -67,7 +67,7 @@ fn a_truncated_and_a_dropped_tenant_come_back_as_they_were() {
     assert!(shared.scratches().is_empty());
 }
 
-/// The base backup may have it, and replay makes it anew all the same.
+/// Replay makes it anew, whatever of its files the base backup has.
 #[test]
 fn a_tenant_that_is_copied_while_the_base_backup_runs_comes_back() {
     let shared = Shared::start();
