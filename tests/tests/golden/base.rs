@@ -14,7 +14,7 @@ use lifeboat_tests::{Cluster, Options, Program, program, skip};
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use crate::Golden;
+use crate::{Golden, keep_keys, missing};
 
 /// By path: SHA-256, bytes and mode.
 type Files = BTreeMap<String, String>;
@@ -159,10 +159,7 @@ fn format_1_of_base_backups_is_restored() {
 
 #[test]
 fn format_1_of_base_backups_decodes_by_the_runbook() {
-    let missing: Vec<_> = ["age", "zstd", "tar", "ssh-keygen", "b3sum"]
-        .into_iter()
-        .filter(|t| !Path::new("/usr/bin").join(t).exists())
-        .collect();
+    let missing = missing(&["age", "zstd", "tar", "ssh-keygen", "b3sum"]);
     if !missing.is_empty() {
         skip!("{missing:?} not in /usr/bin");
     }
@@ -204,11 +201,7 @@ fn make_base() {
     assert_eq!(second["manifest"]["base"]["chain"].as_array().unwrap().len(), 2);
     Program::at("/bin/cp".into()).arg("-r").arg(&site.stored).arg(to.join("repository")).run().ok();
     fs::remove_file(to.join("repository/instances/golden/lease")).unwrap(); // names this host
-    fs::copy(site.path("lifeboat-identity.txt"), to.join("TEST-ONLY-identity.txt")).unwrap();
-    let config = fs::read_to_string(site.config()).unwrap();
-    let key = config.lines().find(|line| line.trim_start().starts_with("\"ssh-ed25519")).unwrap();
-    fs::write(to.join("TEST-ONLY-signing-key.pub"), format!("{}\n", key.trim().trim_matches([',', '"'])))
-        .unwrap();
+    keep_keys(&site.path(""), &to);
     let identity = site.path("lifeboat-identity.txt");
     let golden = Golden { identity, dir: to.clone(), _private: tempfile::tempdir().unwrap() };
     let bases = golden.manifests().into_iter().filter(|manifest| manifest.kind == SnapshotKind::Base);

@@ -174,10 +174,7 @@ fn format_1_decodes_through_the_library() {
 
 #[test]
 fn format_1_decodes_by_stock_tools() {
-    let missing: Vec<_> = ["age", "zstd", "tar", "ssh-keygen"]
-        .into_iter()
-        .filter(|t| !Path::new("/usr/bin").join(t).exists())
-        .collect();
+    let missing = missing(&["age", "zstd", "tar", "ssh-keygen"]);
     if !missing.is_empty() {
         skip!("{missing:?} not in /usr/bin");
     }
@@ -214,6 +211,20 @@ fn format_1_decodes_by_stock_tools() {
             &found,
         );
     }
+}
+
+/// Those of these programs that are not here.
+fn missing<'a>(programs: &[&'a str]) -> Vec<&'a str> {
+    programs.iter().copied().filter(|program| !Path::new("/usr/bin").join(program).exists()).collect()
+}
+
+/// Copies what opens and who signed a repository that was made in `site`.
+fn keep_keys(site: &Path, to: &Path) {
+    fs::copy(site.join("lifeboat-identity.txt"), to.join("TEST-ONLY-identity.txt")).unwrap();
+    let config = fs::read_to_string(site.join("lifeboat.toml")).unwrap();
+    let key = config.lines().find(|line| line.trim_start().starts_with("\"ssh-ed25519")).unwrap();
+    fs::write(to.join("TEST-ONLY-signing-key.pub"), format!("{}\n", key.trim().trim_matches([',', '"'])))
+        .unwrap();
 }
 
 /// How the committed repository was made. Run it for a new format version only, into a new folder:
@@ -264,11 +275,7 @@ fn make() {
     run(&["backup"]);
     let copy = Program::at("/bin/cp".into()).arg("-r").arg(site.path().join("lifeboat-repository"));
     copy.arg(to.join("repository")).run().ok();
-    fs::copy(site.path().join("lifeboat-identity.txt"), to.join("TEST-ONLY-identity.txt")).unwrap();
-    let config = fs::read_to_string(site.path().join("lifeboat.toml")).unwrap();
-    let key = config.lines().find(|line| line.trim_start().starts_with("\"ssh-ed25519")).unwrap();
-    fs::write(to.join("TEST-ONLY-signing-key.pub"), format!("{}\n", key.trim().trim_matches([',', '"'])))
-        .unwrap();
+    keep_keys(site.path(), &to);
     let private = tempfile::tempdir().unwrap();
     let golden =
         Golden { identity: site.path().join("lifeboat-identity.txt"), dir: to.clone(), _private: private };

@@ -13,7 +13,7 @@ use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Options, Program, program};
 use std::fmt::Write as _;
 
-use crate::Golden;
+use crate::{Golden, keep_keys};
 
 /// WAL of a cluster with segments of 1 MiB: a history, a segment as one object, one in pieces, the tail
 /// of one. `wal.txt` has a line for each file: its SHA-256, its bytes, its objects.
@@ -124,11 +124,7 @@ fn make_wal() {
     site.run(&["wal", "push"]).arg(&history).run().ok();
     Program::at("/bin/cp".into()).arg("-r").arg(&site.stored).arg(to.join("repository")).run().ok();
     fs::remove_file(to.join("repository/instances/golden/wal/lease")).unwrap(); // names this host
-    fs::copy(site.path("lifeboat-identity.txt"), to.join("TEST-ONLY-identity.txt")).unwrap();
-    let config = fs::read_to_string(site.config()).unwrap();
-    let key = config.lines().find(|line| line.trim_start().starts_with("\"ssh-ed25519")).unwrap();
-    let key = format!("{}\n", key.trim().trim_matches([',', '"']));
-    fs::write(to.join("TEST-ONLY-signing-key.pub"), key).unwrap();
+    keep_keys(&site.path(""), &to);
     let golden = Golden {
         identity: site.path("lifeboat-identity.txt"),
         dir: to.clone(),
