@@ -154,13 +154,10 @@ fn listen(read: &Reader<'_>) -> Result<Option<SocketAddr>> {
     if text == "off" {
         return Ok(None);
     }
-    match text.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() => Ok(Some(address)),
-        _ => Err(read.refused(
-            "agent.listen",
-            "it takes a loopback address and a port, such as \"127.0.0.1:9345\", or \"off\"",
-        )),
-    }
+    text.parse::<SocketAddr>().map(Some).map_err(|_| {
+        let why = "it takes an address and a port, such as \"127.0.0.1:9345\" or \"[::]:9345\" (every address of this host), or \"off\"";
+        read.refused("agent.listen", why)
+    })
 }
 
 fn schedule(read: &Reader<'_>) -> Result<Schedules> {

@@ -228,7 +228,7 @@ pub const KEYS: &[Key] = &[
     key("restore.jobs", Takes::Integer(1, 64), Some("2"), "", "How many tables pg_restore loads at once."),
 
     key("agent.listen", Takes::Text, Some("\"127.0.0.1:9345\""), "",
-        "The loopback address of /metrics and /healthz, or \"off\"."),
+        "Address and port of /metrics, /livez and /readyz, or \"off\". \"[::]:9345\" opens them to other machines: they show names of tenants and times, no secret."),
     key("agent.follow_filestore", Takes::Flag, Some("true"), "",
         "Whether each new file of a filestore is stored within seconds, where odoo.data_dir is set."),
     key("agent.follow_interval", Takes::Duration(0, HOUR), Some("\"5s\""), "",

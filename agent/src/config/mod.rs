@@ -232,7 +232,7 @@ pub struct Restore {
 /// The daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agent {
-    /// Where metrics and health are told; nowhere where `None`. Always a loopback address.
+    /// Where metrics and health are told; nowhere where `None`.
     pub listen: Option<SocketAddr>,
     /// Whether new files of the filestores are stored as they come.
     pub follow_filestore: bool,
