@@ -29,16 +29,9 @@ impl SigningKey {
             .map_err(|e| Error::new(Kind::Internal, "cannot make a signing key").because(e))
     }
 
-    /// Reads an unencrypted OpenSSH Ed25519 key that only its owner can read.
+    /// Reads an unencrypted OpenSSH Ed25519 key that others cannot read.
     pub fn load(path: &Path) -> Result<SigningKey> {
-        let data = disk::read(path, KEY_BYTES_MAX)?;
-        if !disk::is_private(path)? {
-            return Err(Error::new(
-                Kind::Config,
-                format!("signing key {} can be read by others", path.display()),
-            )
-            .next(format!("chmod 600 {}", path.display())));
-        }
+        let data = disk::read_secret("signing key", path, KEY_BYTES_MAX)?;
         let key = PrivateKey::from_openssh(&data).map_err(|e| {
             Error::new(Kind::Config, format!("{} is not an OpenSSH private key", path.display())).because(e)
         })?;
@@ -149,7 +142,7 @@ mod tests {
         let key = SigningKey::generate("test").unwrap();
         disk::write_new_durable(&path, key.to_openssh().unwrap().as_bytes()).unwrap();
         assert_eq!(SigningKey::load(&path).unwrap().public_text().unwrap(), key.public_text().unwrap());
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(SigningKey::load(&path).err().unwrap().kind(), Kind::Config);
     }
 }
