@@ -1,9 +1,8 @@
 -- The role that backups connect as, on PostgreSQL 14 or newer. Reasons: docs/least-privilege.md.
--- Order: docs/installation.md. Each may be run again.
+-- Order, each may be run again (docs/installation.md):
 --   psql -X -v ON_ERROR_STOP=1 -f roles.sql                           1. once an instance, as a superuser
 --   psql -X -v ON_ERROR_STOP=1 -d postgres -f replication-grants.sql  2. once an instance: base backups, the agent (optional)
---   psql -X -v ON_ERROR_STOP=1 -f restore-roles.sql                   3. once an instance that restores go to (optional)
---   psql -X -v ON_ERROR_STOP=1 -d TENANT -f tenant-grants.sql         4. once a tenant: the collection fence (optional)
+--   psql -X -v ON_ERROR_STOP=1 -d TENANT -f tenant-grants.sql         3. once a tenant: the collection fence (optional)
 -- Local connections need no password: the lines of pg_hba.conf and pg_ident.conf beside this file.
 
 SELECT 'CREATE ROLE lifeboat LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION CONNECTION LIMIT 10'

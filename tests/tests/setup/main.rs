@@ -4,5 +4,6 @@
 mod commands;
 mod installation;
 mod page;
+mod quick_start;
 mod rust;
 mod units;

@@ -11,7 +11,8 @@ use lifeboat_tests::{Outcome, Program, skip};
 /// How long all commands of a page may take.
 const LIMIT: Duration = Duration::from_secs(300);
 /// What the machine is made with, and the package that brings it.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
+    ("/usr/sbin/ip", "iproute2"),
     ("/usr/bin/unshare", "util-linux"),
     ("/usr/bin/pg_createcluster", "postgresql-common"),
     ("/usr/bin/systemd-sysusers", "systemd"),
@@ -50,7 +51,7 @@ pub fn can_make_a_machine() -> bool {
             let try_it = "mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w /mnt/r && \
                 mount -t overlay o -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r";
             let mut command = Command::new("/usr/bin/unshare");
-            command.args(["--mount", "--pid", "--fork", "/bin/sh", "-c", try_it]);
+            command.args(["--mount", "--net", "--pid", "--fork", "/bin/sh", "-c", try_it]);
             match command.output().unwrap() {
                 done if done.status.success() => return true,
                 done => format!("no mounts of our own: {}", String::from_utf8_lossy(&done.stderr).trim()),
@@ -65,7 +66,7 @@ pub fn can_make_a_machine() -> bool {
 pub fn on_a_machine(script: &str) -> Outcome {
     let dir = tempfile::tempdir().unwrap();
     Program::at("/usr/bin/unshare".into())
-        .args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"])
+        .args(["--mount", "--propagation", "private", "--net", "--pid", "--fork", "--kill-child"])
         .arg(workspace_root().join("tests/tests/setup/world.sh"))
         .args([dir.path(), workspace_root(), &bin_dir()])
         .input(script)

@@ -1,10 +1,11 @@
 #!/bin/bash
 # A Debian machine of its own, over this one: every file that is there can be read, what is written stays
-# here, processes end with it. Called as root by `unshare --mount --pid --fork --kill-child`:
+# here, processes end with it. its network is its own, too. Called as root by unshare:
 #   world.sh DIR CHECKOUT PROGRAMS
 # makes it below DIR, with this checkout's files in /root/lifeboat, PostgreSQL as Debian sets it up, Odoo's user
 # with data in its closed directory, and runs the script of standard input in it, as root, as if it were typed.
 set -euo pipefail
+ip link set lo up
 dir=$1 checkout=$2 programs=$3
 exec 5<&0 </dev/null
 
@@ -36,7 +37,7 @@ while :; do
         *) break ;;
     esac
 done
-[ "$shell" = no ] || set -- /bin/bash -e
+[ "$shell" = no ] || set -- /bin/bash -ex # what is typed next comes to this shell
 exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups -- env -i PATH="$PATH" LANG=C.UTF-8 \
     HOME="$(getent passwd "$user" | cut -d: -f6)" USER="$user" LOGNAME="$user" "${set[@]}" "$@"
 TOOL
@@ -68,7 +69,6 @@ install -d -o postgres -g postgres /etc/postgresql /var/lib/postgresql
 install -d -o postgres -g postgres -m 2775 /run/postgresql
 pg_createcluster "$version" main -p 5432 -- --no-sync >/dev/null
 cat >>"/etc/postgresql/$version/main/postgresql.conf" <<SETTINGS
-listen_addresses = ''
 fsync = off
 SETTINGS
 pg_ctlcluster "$version" main start
@@ -82,6 +82,6 @@ for tenant in shop retail_north; do
     sudo -u odoo sh -c "cd; make-tenant --host /run/postgresql --port 5432 --user odoo --database $tenant --data-dir $data --seed ${#tenant}" >/dev/null
 done
 cd /root/lifeboat
-exec bash -ex /dev/fd/5
+exec bash -ex <&5
 TOOL
 exec chroot "$root" /usr/local/sbin/in-here
