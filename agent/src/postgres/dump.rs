@@ -7,12 +7,11 @@ use tokio::process::ChildStdout;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::child::Program;
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::safe_settings::LOCK_WAIT;
 use crate::postgres::tools::Tools;
 
 /// How long pg_dump may take to exit once its output has ended.
 const EXIT_WAIT: Duration = Duration::from_secs(60);
-/// A migration that holds a table locked must not hang a backup, nor the other way round.
-const LOCK_WAIT_MS: u32 = 60_000;
 
 /// A running pg_dump. Dropping it kills it.
 pub struct DumpChild {
@@ -37,9 +36,9 @@ impl DumpChild {
     ) -> Result<DumpChild> {
         // The database is named by PGDATABASE: an argument with `=` in it would be a whole
         // connection string.
-        let mut command = options.command(&tools.pg_dump(), database)?;
+        let mut command = options.command(tools, &tools.pg_dump(), database)?;
         command.args(["--format=custom", "--compress=0"]);
-        command.arg(format!("--lock-wait-timeout={LOCK_WAIT_MS}"));
+        command.arg(format!("--lock-wait-timeout={}", LOCK_WAIT.as_millis()));
         if let Some(id) = snapshot {
             command.arg(format!("--snapshot={id}"));
         }
