@@ -13,6 +13,23 @@ use crate::postgres::tools::Tools;
 /// How long pg_dump may take to exit once its output has ended.
 const EXIT_WAIT: Duration = Duration::from_secs(60);
 
+/// How long pg_dump may take for the definitions alone, waiting for locks included.
+const SCHEMA_WAIT: Duration = Duration::from_secs(180);
+
+/// Runs pg_dump for the definitions alone, to nowhere: it looks at every object and locks every table, as a dump does.
+/// What it warned of.
+///
+/// # Errors
+/// `Postgres` with pg_dump's own words.
+pub async fn try_schema(tools: &Tools, options: &PostgresOptions, database: &str) -> Result<Vec<String>> {
+    let mut command = options.command(tools, &tools.pg_dump(), database)?;
+    command.args(["--schema-only", "--file=/dev/null"]);
+    command.arg(format!("--lock-wait-timeout={}", LOCK_WAIT.as_millis()));
+    let label = format!("pg_dump --schema-only of {}", options.place(database));
+    let stderr = Program::start(command, label, false, false, None)?.finish(SCHEMA_WAIT).await?;
+    Ok(stderr.warnings())
+}
+
 /// A running pg_dump. Dropping it kills it.
 pub struct DumpChild {
     program: Program,

@@ -10,6 +10,7 @@ pub mod control;
 pub mod create;
 pub mod database;
 pub mod dump;
+pub mod dumpable;
 pub mod globals;
 pub mod page;
 pub mod password;

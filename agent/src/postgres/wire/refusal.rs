@@ -77,13 +77,13 @@ fn by_code(code: &str, options: &PostgresOptions, database: Option<&str>) -> (Ki
             ),
         ),
         ("28000" | "42501", None) => (
-            Kind::Denied,
+            Kind::Postgres,
             format!(
                 "let the agent's role replicate: ALTER ROLE {user} REPLICATION, and a line `replication` in pg_hba.conf"
             ),
         ),
         ("28000", Some(_)) => (
-            Kind::Denied,
+            Kind::Postgres,
             format!(
                 "let the role in: a line of pg_hba.conf that allows {user} this database, or ALTER ROLE {user} LOGIN; a \
                  database that is kept from everybody, as providers do, belongs in odoo.exclude"
