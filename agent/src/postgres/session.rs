@@ -36,9 +36,9 @@ impl Session {
             })?
             .map_err(|e| connect_error(&place, e))?;
         let mut session = Session { connection, place, database: database.to_owned() };
-        // pg_temp last, or a temporary table could take the place of one of Odoo's.
+        // Nothing that a database's owner made may be found: postgres/look.rs.
         let mut settings = vec![
-            ("search_path", "pg_catalog, public, pg_temp"),
+            ("search_path", "pg_catalog, pg_temp"),
             ("lock_timeout", LOCK_TIMEOUT),
             ("statement_timeout", "0"),
             ("idle_in_transaction_session_timeout", "0"),
