@@ -6,7 +6,9 @@
 #![allow(clippy::disallowed_methods)] // this is the door
 
 mod attributes;
+pub mod beneath;
 pub mod direct;
+mod linked;
 mod process;
 pub mod watch;
 

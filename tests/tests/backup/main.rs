@@ -7,6 +7,7 @@ mod archive;
 mod both_kinds;
 mod database;
 mod full_disk;
+mod hostile_files;
 mod kills;
 mod known;
 mod load;
