@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a failing test panics
 
 mod archive;
+mod as_root;
 mod both_kinds;
 mod database;
 mod full_disk;

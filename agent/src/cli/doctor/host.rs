@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use super::Check;
+use super::{Check, owners};
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
@@ -35,8 +35,10 @@ pub fn clock() -> Check {
 pub fn checks(config: &Config) -> Vec<Check> {
     let mut checks =
         vec![state_dir(&config.state_dir), space("free space", &config.state_dir), data_dir(config)];
+    checks.extend(owners::check("state directory owner", &config.state_dir));
     if let Some(dir) = local_repository(config) {
         checks.push(space("repository disk", dir));
+        checks.extend(owners::check("repository owner", dir));
         checks.extend(same_disk(config, dir));
     }
     checks

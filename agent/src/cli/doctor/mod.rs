@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 
 mod host;
 mod keys;
+mod owners;
 mod repository;
 mod server;
 
