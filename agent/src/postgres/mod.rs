@@ -11,6 +11,7 @@ pub mod create;
 pub mod database;
 pub mod dump;
 pub mod globals;
+pub mod load;
 pub mod page;
 pub mod password;
 pub mod quote;
