@@ -44,6 +44,7 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
         instance: global.instance,
         ..Inputs::from_process()
     };
+    super::commands::called_with(&inputs);
     // The log of a daemon is its screen.
     let verbose = global.verbose.saturating_add(matches!(cli.command, Command::Agent(_)).into());
     log::start(inputs.variable("LIFEBOAT_LOG")?.as_deref(), verbose, global.quiet)?;

@@ -7,6 +7,7 @@
 
 mod attributes;
 pub mod direct;
+pub mod neighbours;
 mod process;
 pub mod watch;
 
@@ -16,7 +17,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-pub use attributes::{give, is_private, make_dir, make_link, mode, read_link, set_attributes};
+pub use attributes::{give, give_as_above, is_private, make_dir, make_link, mode, read_link, set_attributes};
 pub use process::{lower_priority, lower_priority_of_thread, may_open};
 
 /// Creates `dir` and its parents with mode 0700; fine when it is there.

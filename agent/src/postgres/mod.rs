@@ -15,6 +15,7 @@ pub mod page;
 pub mod password;
 pub mod quote;
 pub mod readback;
+pub mod rename;
 pub mod replication;
 pub mod restore;
 pub mod server;

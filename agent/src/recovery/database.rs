@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::manifest::DUMP_PATH;
+use crate::catalog::copies::copy_mark;
 use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -70,6 +71,8 @@ pub(super) struct Fill<'a> {
     /// The role that gets everything, where one was asked for.
     pub(super) by_owner: Option<&'a str>,
     pub(super) neutralize: bool,
+    /// Whose it is, where it is a neutralized copy under another name.
+    pub(super) copy_of: Option<&'a TenantName>,
     pub(super) base_url: Option<&'a str>,
     pub(super) work_dir: &'a Path,
     pub(super) baseline: &'a Baseline,
@@ -86,6 +89,8 @@ impl Prepared {
             owner: &self.plan.owner,
             by_owner: self.request.owner.as_deref(),
             neutralize: self.plan.neutralize,
+            copy_of: Some(&self.plan.tenant)
+                .filter(|tenant| self.plan.neutralize && **tenant != self.plan.database),
             base_url: self.request.base_url.as_deref(),
             work_dir: &self.plan.work_dir,
             baseline: &self.baseline,
@@ -151,7 +156,7 @@ impl Fill<'_> {
             return Err(half(
                 Error::new(Kind::Integrity, format!("the restored database differs from its baseline in {} places", differences.len()))
                     .because(told.join("; "))
-                    .next("compare by hand, and try another snapshot; lifeboat verify --deep tells whether this one is intact"),
+                    .next("compare by hand, and try another snapshot; lifeboat verify --deep --identity FILE tells whether this one is intact"),
             ));
         }
         let silenced = match self.neutralize {
@@ -212,6 +217,7 @@ impl Fill<'_> {
             owner: Some(self.owner.to_owned()),
             grants: properties.grants.clone().filter(|_| self.by_owner.is_none()),
             connection_limit: Some(properties.connection_limit),
+            comment: self.copy_of.map(|tenant| copy_mark(tenant, clock::now())),
         };
         publish_database(&mut session, self.incomplete, self.database.as_str(), &publication).await?;
         let refused = apply_settings(&mut session, self.database.as_str(), &properties.settings).await;
