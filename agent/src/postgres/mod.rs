@@ -21,6 +21,7 @@ mod pooler;
 mod program_env;
 pub mod quote;
 pub mod readback;
+pub mod rename;
 pub mod replication;
 pub mod restore;
 mod row;

@@ -52,6 +52,8 @@ impl Prepared {
             owner: &self.plan.owner,
             by_owner: self.request.owner.as_deref(),
             neutralize: self.plan.neutralize,
+            copy_of: Some(&self.plan.tenant)
+                .filter(|tenant| self.plan.neutralize && **tenant != self.plan.database),
             base_url: self.request.base_url.as_deref(),
             work_dir: &self.plan.work_dir,
             baseline: &self.baseline,

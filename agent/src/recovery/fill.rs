@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::manifest::DUMP_PATH;
+use crate::catalog::copies::copy_mark;
 use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -40,6 +41,8 @@ pub(super) struct Fill<'a> {
     /// The role that gets everything, where one was asked for.
     pub(super) by_owner: Option<&'a str>,
     pub(super) neutralize: bool,
+    /// Whose it is, where it is a neutralized copy under another name.
+    pub(super) copy_of: Option<&'a TenantName>,
     pub(super) base_url: Option<&'a str>,
     pub(super) work_dir: &'a Path,
     pub(super) baseline: &'a Baseline,
@@ -184,6 +187,7 @@ impl Fill<'_> {
             owner: Some(self.owner.to_owned()),
             grants: properties.grants.clone().filter(|_| self.by_owner.is_none()),
             connection_limit: Some(properties.connection_limit),
+            comment: self.copy_of.map(|tenant| copy_mark(tenant, clock::now())),
         };
         publish_database(&mut session, self.incomplete, self.database.as_str(), &publication).await?;
         let refused = apply_settings(&mut session, self.database.as_str(), &properties.settings).await;

@@ -103,6 +103,7 @@ pub struct Prepared {
     pub(super) workers: usize,
     pub(super) jobs: u32,
     pub(super) data_dir: Option<PathBuf>,
+    pub(super) state_dir: PathBuf,
 }
 
 /// Finds the snapshot, opens its baseline (so a wrong identity shows now) and looks at the target.
@@ -215,6 +216,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         workers,
         jobs,
         data_dir,
+        state_dir: config.state_dir.clone(),
     })
 }
 
@@ -242,7 +244,7 @@ fn warnings(facts: &DumpFacts, passed_over: Vec<String>, neutralize: bool, loads
     match &facts.filestore {
         None => out.push("this dump has no filestore: attachments will be missing".into()),
         Some(link) if link.missing_files > 0 => out.push(format!(
-            "{} files that the database names are in no backup (lifeboat show names them)",
+            "{} files that the database names are in no backup (lifeboat show SNAPSHOT names them)",
             link.missing_files
         )),
         Some(_) => {}

@@ -76,5 +76,5 @@ pub(super) async fn check_roles(
     }
     Err(Error::new(Kind::Refused, format!("the target has no role {}", missing.join(", ")))
         .effect("nothing was changed: owners and rights could not be restored")
-        .next("pass --owner ROLE to give everything to one role, or make the roles: lifeboat cat GLOBALS_SNAPSHOT globals.sql | psql"))
+        .next("pass --owner ROLE to give everything to one role, or make the roles: lifeboat cat GLOBALS_SNAPSHOT globals.sql --identity FILE | psql -d postgres"))
 }

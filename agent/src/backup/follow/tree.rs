@@ -9,13 +9,18 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::catalog::copies::Copies;
 use crate::config::Config;
 use crate::disk::beneath::Dir;
+use crate::disk::neighbours::Neighbours;
 use crate::disk::watch::{Added, Adder};
 use crate::error::{Error, Result};
-use crate::names::TenantName;
+use crate::names::{InstanceName, TenantName};
 use crate::odoo::blob::BlobName;
 use crate::odoo::filestore;
+
+/// How the names end of what a restore is filling.
+const STAGING: &str = ".lifeboat-incomplete";
 
 /// Where the filestores lie, and whose are followed.
 pub struct Tree {
@@ -23,6 +28,8 @@ pub struct Tree {
     root: PathBuf,
     only: Vec<TenantName>,
     exclude: Vec<TenantName>,
+    state_dir: PathBuf,
+    instance: InstanceName,
 }
 
 /// A file by its name: the same name is the same content, whosever it is.
@@ -70,6 +77,8 @@ impl Tree {
             data_dir,
             only: config.odoo.tenants.clone(),
             exclude: config.odoo.exclude.clone(),
+            state_dir: config.state_dir.clone(),
+            instance: config.instance.clone(),
         })
     }
 
@@ -121,7 +130,21 @@ impl Tree {
     pub fn tenant(&self, name: &str) -> Option<Arc<TenantName>> {
         let name: TenantName = name.parse().ok()?;
         let wanted = self.only.is_empty() || self.only.contains(&name);
-        (wanted && !self.exclude.contains(&name)).then(|| Arc::new(name))
+        let named = self.only.contains(&name);
+        let staged = name.as_str().ends_with(STAGING) && !named;
+        (wanted && !staged && !self.exclude.contains(&name)).then(|| Arc::new(name))
+    }
+
+    /// Of these names, those of copies and of old states that Lifeboat made: they hold what the repository
+    /// holds already. What is named in odoo.tenants is followed whatever it is.
+    fn copies(&self, names: &[String]) -> Result<BTreeSet<String>> {
+        let copies = Copies::read(&self.state_dir, &self.instance)?;
+        let Some(beside) = Neighbours::open(&self.root)? else { return Ok(BTreeSet::new()) };
+        let is_copy = |name: &&String| {
+            !self.only.iter().any(|only| only.as_str() == name.as_str())
+                && beside.id(name).ok().flatten().is_some_and(|id| copies.of_filestore(name, &id).is_some())
+        };
+        Ok(names.iter().filter(is_copy).cloned().collect())
     }
 
     /// The names below `filestore/`, of tenants and others.
@@ -136,9 +159,15 @@ impl Tree {
     /// Blocking.
     pub fn survey(&self, adder: &Adder) -> Survey {
         let mut survey = Survey::default();
+        let names = survey.names(adder, self.open_all(), Place::Root);
+        // Where that is not known, all are followed: it costs room and loses nothing.
+        let copies = self.copies(&names).unwrap_or_else(|e| {
+            survey.problems.push(e);
+            BTreeSet::new()
+        });
         let mut tenants = Vec::new();
-        for name in survey.names(adder, self.open_all(), Place::Root) {
-            let Some(tenant) = self.tenant(&name) else { continue };
+        for name in names {
+            let Some(tenant) = self.tenant(&name).filter(|_| !copies.contains(&name)) else { continue };
             match self.open_dir(&tenant, "") {
                 Ok(Some(dir)) => tenants.push((tenant, dir)),
                 Ok(None) => {}
