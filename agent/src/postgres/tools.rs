@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::environment;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::connect::PostgresOptions;
 
@@ -111,12 +112,10 @@ async fn look(dir: &Path, programs: &[&str]) -> std::result::Result<(u32, String
         if !path.exists() {
             return Err(format!("no {program}"));
         }
-        let run = Command::new(&path)
-            .arg("--version")
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
+        let mut command = Command::new(&path);
+        command.arg("--version").env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
+        environment::clean(command.as_std_mut(), environment::Child::Program);
+        let run = command.output();
         let output = tokio::time::timeout(VERSION_WAIT, run)
             .await
             .map_err(|_| format!("{program} --version does not end"))?
