@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use lifeboat::archive::signature::SigningKey;
+use lifeboat::config::{Config, Inputs};
 use lifeboat_tests::Program;
 use lifeboat_tests::program::bin_dir;
 use tempfile::TempDir;
@@ -145,4 +146,34 @@ fn a_file_that_is_there_is_fine_where_it_is_the_same_and_refused_where_it_is_ano
     run(&["--if-missing", "--instance", "prod", "--data-dir", "/d", "--set", "backup.workers=3"]).ok();
     assert_eq!(fs::read(dir.path().join("lifeboat-signing-key")).unwrap(), key);
     assert_eq!(fs::read_to_string(dir.path().join("lifeboat.toml")).unwrap(), text);
+}
+
+#[test]
+fn the_example_for_kubernetes_is_a_configuration_that_fits() {
+    let file = lifeboat_tests::program::workspace_root().join("deploy/kubernetes/lifeboat.yaml");
+    let text = fs::read_to_string(file).unwrap();
+    let given = text.lines().filter_map(|line| line.trim().split_once(": "));
+    let given: Vec<_> = given.filter(|(name, _)| name.starts_with("LIFEBOAT_")).collect();
+    let pod = Pod::new();
+    let load = |recipients: &str, trusted: &str| {
+        let value = |name: &str, text: &str| match name {
+            "LIFEBOAT_SEAL_RECIPIENTS" => recipients.to_owned(),
+            "LIFEBOAT_SIGNING_TRUSTED_KEYS" => trusted.to_owned(),
+            _ => text.trim_matches('"').to_owned(),
+        };
+        let environment = given.iter().map(|(name, text)| (name.into(), value(name, text).into())).collect();
+        Config::load(&Inputs { environment, ..Inputs::default() })
+    };
+    let config = load(&format!("{RECIPIENT},{RECIPIENT}"), &pod.trusted).unwrap();
+    assert!(config.agent.listen.is_some_and(|address| !address.ip().is_loopback()));
+    assert!(config.schedule.backup.is_some() && config.schedule.base.is_some());
+    assert!(
+        config.state_dir.starts_with("/var/lib/lifeboat/"),
+        "a directory of ours in the volume, not the volume"
+    );
+    assert!(load("REPLACE", &pod.trusted).is_err() && load(RECIPIENT, "REPLACE").is_err());
+    let port = format!("containerPort: {}", config.agent.listen.unwrap().port());
+    for words in ["path: /livez", "path: /readyz", "defaultMode: 0440", "fsGroup:", "--if-missing", &port] {
+        assert!(text.contains(words), "{words} is not in the example");
+    }
 }
