@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 pub use attributes::{give, give_as_above, make_dir, make_link, mode, read_link, set_attributes};
 pub use process::{lower_priority, lower_priority_of_thread, may_open};
-pub use secret::{check_secret, is_private, read_secret, read_secret_text};
+pub use secret::{check_secret, read_secret, read_secret_text};
 
 /// Creates `dir` and its parents with mode 0700; fine when it is there.
 pub fn create_private_dir(dir: &Path) -> Result<()> {
@@ -292,7 +292,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         write_new_durable(&path, b"one").unwrap();
-        assert!(is_private(&path).unwrap());
+        check_secret("key", &path).unwrap();
         let again = write_new_durable(&path, b"two").unwrap_err();
         assert_eq!(again.kind(), Kind::AlreadyExists);
         assert_eq!(read(&path, 10).unwrap(), b"one");
