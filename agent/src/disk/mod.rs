@@ -9,6 +9,7 @@ mod attributes;
 pub mod direct;
 mod process;
 mod secret;
+mod users;
 pub mod watch;
 
 use std::fs::{self, File, OpenOptions};
@@ -20,6 +21,7 @@ use crate::error::{Error, Kind, Result};
 pub use attributes::{give, make_dir, make_link, mode, read_link, set_attributes};
 pub use process::{lower_priority, lower_priority_of_thread, may_open};
 pub use secret::{check_secret, is_private, read_secret, read_secret_text};
+pub use users::{user_name, user_named};
 
 /// Creates `dir` and its parents with mode 0700; fine when it is there.
 pub fn create_private_dir(dir: &Path) -> Result<()> {
