@@ -59,11 +59,12 @@ pub async fn each_row(
 /// Runs a `COPY ... TO STDOUT` in text and counts its rows.
 pub async fn count_lines(session: &mut Session, what: &str, statement: &str) -> Result<u64> {
     let mut lines = 0;
-    session.copy_out(what, statement, |data| {
-        lines += data.iter().filter(|byte| **byte == b'\n').count() as u64; // one in a value is written \n
-        Ok(())
-    })
-    .await?;
+    session
+        .copy_out(what, statement, |data| {
+            lines += data.iter().filter(|byte| **byte == b'\n').count() as u64; // one in a value is written \n
+            Ok(())
+        })
+        .await?;
     Ok(lines)
 }
 

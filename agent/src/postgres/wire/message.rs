@@ -67,11 +67,7 @@ impl Wire {
     ///
     /// # Errors
     /// What the server says; whatever `each` returns, once the rest of the answer was read.
-    pub async fn ask(
-        &mut self,
-        sql: &str,
-        each: impl FnMut(Piece) -> Result<()> + Send,
-    ) -> Result<u64> {
+    pub async fn ask(&mut self, sql: &str, each: impl FnMut(Piece) -> Result<()> + Send) -> Result<u64> {
         self.send(|buffer| frontend::query(sql, buffer)).await?;
         self.answer(each).await
     }
