@@ -14,6 +14,7 @@ pub mod neighbours;
 mod owner;
 mod process;
 mod secret;
+mod users;
 pub mod watch;
 
 use std::fs::{self, File, OpenOptions};
@@ -25,6 +26,7 @@ use crate::error::{Error, Kind, Result};
 pub use attributes::{give, give_as_above, make_dir, make_link, mode, read_link, set_attributes};
 pub use process::{lower_priority, lower_priority_of_thread, may_open};
 pub use secret::{check_secret, read_secret, read_secret_text};
+pub use users::{user_name, user_named};
 
 /// Creates `dir` and its parents with mode 0700; fine when it is there.
 pub fn create_private_dir(dir: &Path) -> Result<()> {
