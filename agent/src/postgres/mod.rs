@@ -13,6 +13,7 @@ pub mod database;
 pub mod dump;
 pub mod dumpable;
 pub mod globals;
+pub mod load;
 pub mod look;
 pub mod page;
 pub mod password;
