@@ -7,6 +7,7 @@ pub mod compare;
 pub mod fence;
 pub mod filestore;
 pub mod neutralize;
+pub mod outside;
 pub mod tenants;
 
 pub use attachments::{AttachmentFile, attachments_named_now, each_attachment_file};

@@ -53,6 +53,8 @@ pub struct Silenced {
     pub database_uuid: String,
     /// Columns of unknown modules that look like credentials and still hold something.
     pub unknown_secrets: Vec<String>,
+    /// What the copy still reaches outside.
+    pub reaches: Vec<String>,
 }
 
 /// What came of it; the database is whole and still hidden.
@@ -164,6 +166,7 @@ impl Fill<'_> {
                 "{column} of a module that Lifeboat does not know looks like a credential and was left as it is"
             )
         }));
+        warnings.extend(silenced.iter().flat_map(|s| s.reaches.clone()));
         Ok(Loaded {
             compared: Compared { tables: self.baseline.tables.len(), differences },
             silenced,
@@ -201,7 +204,7 @@ impl Fill<'_> {
         }
         let unknown_secrets = neutralize::unknown_secrets(session).await?;
         let applied = done.applied.into_iter().map(|a| (a.name, a.rows)).collect();
-        Ok(Silenced { applied, database_uuid: done.database_uuid, unknown_secrets })
+        Ok(Silenced { applied, database_uuid: done.database_uuid, unknown_secrets, reaches: done.warnings })
     }
 
     /// Gives the database its name. What it says of settings that were refused are warnings.
