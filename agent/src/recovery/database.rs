@@ -2,7 +2,6 @@
 //! its baseline, neutralized; opened under its name by [`publish`] only.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -30,6 +29,7 @@ use crate::recovery::apply::Stopwatch;
 use crate::recovery::extract::{Extract, extract};
 use crate::recovery::plan::Prepared;
 use crate::recovery::wanted::Wanted;
+use crate::recovery::workplace::Workplace;
 
 const TELL_EVERY: Duration = Duration::from_millis(500);
 /// Differences that an error names.
@@ -71,7 +71,7 @@ pub(super) struct Fill<'a> {
     pub(super) by_owner: Option<&'a str>,
     pub(super) neutralize: bool,
     pub(super) base_url: Option<&'a str>,
-    pub(super) work_dir: &'a Path,
+    pub(super) work: &'a Workplace,
     pub(super) baseline: &'a Baseline,
     pub(super) postgres: &'a PostgresOptions,
     pub(super) tools: &'a Tools,
@@ -87,7 +87,7 @@ impl Prepared {
             by_owner: self.request.owner.as_deref(),
             neutralize: self.plan.neutralize,
             base_url: self.request.base_url.as_deref(),
-            work_dir: &self.plan.work_dir,
+            work: &self.work,
             baseline: &self.baseline,
             postgres: &self.postgres,
             tools: &self.tools,
@@ -131,7 +131,7 @@ impl Fill<'_> {
         };
         self.create().await?;
         let restore = Restore {
-            dump: self.work_dir.join(DUMP_PATH),
+            dump: self.work.dir.join(DUMP_PATH),
             database: self.incomplete.to_owned(),
             jobs: self.jobs,
             no_owner: self.by_owner.is_some(),
@@ -177,7 +177,7 @@ impl Fill<'_> {
         let marker = self.marker();
         // Killed between CREATE DATABASE and its comment, an earlier try left a database without a
         // mark; the file beside the work directory says whose it is.
-        let creating = self.work_dir.with_extension("creating");
+        let creating = self.work.creating();
         if disk::metadata(&creating)?.is_some() {
             adopt(&mut session, self.incomplete, &marker).await?;
         }
@@ -250,11 +250,10 @@ async fn adopt(session: &mut Session, database: &str, marker: &str) -> Result<()
 
 /// The dump as a file in the work directory; one that is whole from an earlier try is kept.
 async fn spool(prepared: &Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<()> {
-    disk::create_private_dir(&prepared.plan.work_dir)?;
+    let dir = prepared.work.open()?;
     let (repository, dump, identities) =
         (prepared.repository.clone(), prepared.dump.clone(), prepared.identities.clone());
-    let (dir, workers, progress, cancel) =
-        (prepared.plan.work_dir.clone(), prepared.workers, progress.clone(), cancel.clone());
+    let (workers, progress, cancel) = (prepared.workers, progress.clone(), cancel.clone());
     tokio::task::spawn_blocking(move || {
         let runtime = Handle::current();
         let wanted = Wanted::single(&repository, &runtime, &dump, &identities)?;

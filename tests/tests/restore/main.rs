@@ -5,6 +5,7 @@
 mod damage;
 mod every_major;
 mod forged;
+mod hostile_places;
 mod kills;
 mod refusals;
 mod round_trip;

@@ -14,12 +14,14 @@ use crate::postgres::session::Session;
 use crate::progress::Progress;
 use crate::recovery::apply::{Stage, Stopwatch};
 use crate::recovery::database::{Compared, Fill, Silenced};
-use crate::recovery::filestore::{self, Staging};
+use crate::recovery::file_owner;
+use crate::recovery::filestore::Staging;
 use crate::recovery::instance;
 use crate::recovery::instance::copies::sources;
 use crate::recovery::instance::narrow::Only;
 use crate::recovery::instance::start::Started;
 use crate::recovery::server::check_roles;
+use crate::recovery::staging;
 use crate::recovery::tenant::files::Found;
 use crate::recovery::tenant::plan::{Prepared, TenantPlan};
 use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};
@@ -70,11 +72,10 @@ pub async fn apply(
 ) -> Result<Restored> {
     let begun = clock::instant();
     let plan = prepared.plan.clone();
-    if let Some(parent) = plan.work_dir.parent() {
-        disk::create_private_dir(parent)?;
-    }
+    let work = prepared.work.clone();
+    work.prepare()?;
     scratch::clean(config).await?;
-    let lock_path = plan.work_dir.with_extension("lock");
+    let lock_path = work.lock();
     let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
         Error::new(Kind::Busy, format!("another restore of {} runs on this host", plan.database))
             .because(format!("it holds the lock {}", lock_path.display()))
@@ -83,7 +84,7 @@ pub async fn apply(
     let watch = Stopwatch::default();
     let done = restore(config, prepared, progress, cancel, &watch).await;
     // The dump cannot be used again: the next try recovers anew.
-    let cleared = disk::remove_tree(&plan.work_dir);
+    let cleared = work.remove();
     let mut restored = done?;
     cleared?;
     restored.stages = watch.stages();
@@ -98,12 +99,22 @@ async fn restore(
     cancel: &CancellationToken,
     watch: &Stopwatch,
 ) -> Result<Restored> {
-    let Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir } =
-        prepared;
+    let Prepared {
+        plan,
+        base,
+        base_request,
+        request,
+        sources,
+        server_tools,
+        tools,
+        postgres,
+        data_dir,
+        work,
+    } = prepared;
     let recovery = Recovery {
         config,
         tenant: &request.tenant,
-        work_dir: &plan.work_dir,
+        work: &work,
         server_tools: &server_tools,
         tools: &tools,
         progress,
@@ -126,7 +137,7 @@ async fn restore(
         by_owner: request.owner.as_deref(),
         neutralize: plan.neutralize,
         base_url: request.base_url.as_deref(),
-        work_dir: &plan.work_dir,
+        work: &work,
         baseline: &baseline,
         postgres: &postgres,
         tools: &tools,
@@ -155,11 +166,11 @@ async fn restore(
             .safe("running the same restore again is safe"));
     }
     if let Some(files) = &plan.filestore {
-        filestore::publish(files)?;
+        staging::publish(files, file_owner(&files.data_dir)?)?;
     }
     let refused = watch.time("publish", fill.publish()).await?;
     if let Some(files) = &plan.filestore {
-        filestore::settle(files)?;
+        staging::settle(files)?;
     }
     let warnings = [plan.warnings.clone(), loaded.warnings, passed_over, refused].concat();
     Ok(Restored {
@@ -187,7 +198,7 @@ async fn recover(
     for _ in 0..ROUNDS_MAX {
         let (repository, facts, reach) = (base.repository.clone(), base.facts()?.clone(), base.reach.take());
         let whole = base.narrowed.as_ref().map(|narrowed| narrowed.whole.clone()).unwrap_or_default();
-        let scratch = Scratch::make(&base.plan.data_dir, recovery.work_dir, base.plan.owner)?;
+        let scratch = Scratch::make(&base.plan.data_dir, recovery.work, base.plan.owner)?;
         let outcome = recovery.run(base).await;
         let gone = scratch.destroy().await;
         let (outcome, fetched_bytes) = outcome.map_err(without_scratch)?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,7 @@ use crate::recovery::instance;
 use crate::recovery::instance::narrow::database;
 use crate::recovery::instance::start::{Started, start_and_wait};
 use crate::recovery::instance::target::Action;
+use crate::recovery::workplace::Workplace;
 
 /// Pages that an error names.
 const PAGES_TOLD_MAX: usize = 5;
@@ -55,7 +56,7 @@ pub enum Outcome {
 pub struct Recovery<'a> {
     pub(super) config: &'a Config,
     pub(super) tenant: &'a TenantName,
-    pub(super) work_dir: &'a Path,
+    pub(super) work: &'a Workplace,
     /// Of the base backup's major version.
     pub(super) server_tools: &'a Tools,
     /// Of the major version that the dump is for.
@@ -149,13 +150,11 @@ impl Recovery<'_> {
     }
 
     async fn dump_to(&self, options: &PostgresOptions, snapshot_id: &str) -> Result<()> {
-        disk::remove_tree(self.work_dir)?;
-        disk::create_private_dir(self.work_dir)?;
-        let path: PathBuf = self.work_dir.join(DUMP_PATH);
-        if let Some(parent) = path.parent() {
-            disk::create_private_dir(parent)?;
-        }
-        let mut out = tokio::fs::File::from_std(disk::create_new(&path, 0o600)?);
+        self.work.remove()?;
+        let (dir, path) = (self.work.open()?, self.work.dir.join(DUMP_PATH));
+        let parent = Path::new(DUMP_PATH).parent().unwrap_or(Path::new(""));
+        let made = dir.make_dirs(parent, 0o700, None).and_then(|()| dir.create_new(Path::new(DUMP_PATH)));
+        let mut out = tokio::fs::File::from_std(made.map_err(|e| Error::file("create", &path, e))?);
         let mut dump = DumpChild::start(self.tools, options, self.tenant.as_str(), Some(snapshot_id))?;
         let mut stdout = dump.take_stdout()?;
         let copied = async {
