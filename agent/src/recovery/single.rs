@@ -21,7 +21,7 @@ use crate::names::{SnapshotId, random_hex};
 use crate::progress::Progress;
 use crate::recovery::extract::{Extract, extract};
 use crate::recovery::wanted::Wanted;
-use crate::recovery::workplace::{check_parent, parent};
+use crate::recovery::workplace::{check_parent, parent, records};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
@@ -59,7 +59,7 @@ pub async fn write_file(
     }
     let work = parent(config);
     disk::create_private_dir(&work)?;
-    check_parent(&work, None)?;
+    check_parent(&work, &records(config), None)?;
     let dir = work.join(format!("lifeboat-cat-{}", random_hex(8)));
     let made = Dir::open(&work).and_then(|work| work.make_dir(dir.file_name().unwrap_or_default()));
     let dir_used = made.map_err(|e| Error::file("create directory", &dir, e))?;

@@ -126,9 +126,14 @@ impl Workplace {
         self.record.with_extension("staging")
     }
 
+    /// The directory of records.
+    pub(super) fn records(&self) -> &Path {
+        self.record.parent().unwrap_or(Path::new("/"))
+    }
+
     /// Makes the directory of records, so that it can be locked.
     pub(super) fn prepare(&self) -> Result<()> {
-        self.record.parent().map_or(Ok(()), disk::create_private_dir)
+        disk::create_private_dir(self.records())
     }
 
     /// Opens the directory, made where it is not there.
@@ -139,7 +144,7 @@ impl Workplace {
         let parent = self.dir.parent().unwrap_or(Path::new("/"));
         let name = self.dir.file_name().unwrap_or_default();
         disk::create_private_dir(parent)?;
-        check_parent(parent, None)?;
+        check_parent(parent, self.records(), None)?;
         let failed = |e| Error::file("make", &self.dir, e);
         let above = Dir::open(parent).map_err(failed)?;
         let record = self.record.with_extension("work");
@@ -193,15 +198,18 @@ fn not_ours(dir: &Path, uid: u32) -> Error {
     .next("look at it, remove it, then run the restore again")
 }
 
-/// Whether nobody but root, us and `also` can exchange what lies in `parent`.
+/// Whether nobody can exchange what lies in `parent` but root, us, the service (who owns the directory of `records`) and,
+/// where the place is for a server, the user that runs it.
 ///
 /// # Errors
 /// `Refused`, with a mend.
-pub(super) fn check_parent(parent: &Path, also: Option<u32>) -> Result<()> {
+pub(super) fn check_parent(parent: &Path, records: &Path, server: Option<u32>) -> Result<()> {
     // A link was made by whoever can write above: that is the administrator.
     let meta =
         Dir::open(parent).and_then(|dir| dir.metadata()).map_err(|e| Error::file("look at", parent, e))?;
-    let trusted = [Some(0), Some(rustix::process::geteuid().as_raw()), also].contains(&Some(meta.uid()));
+    let service = disk::metadata(records)?.map(|meta| meta.uid());
+    let me = Some(rustix::process::geteuid().as_raw());
+    let trusted = [Some(0), me, service, server].contains(&Some(meta.uid()));
     let sticky = meta.mode() & 0o1000 != 0;
     let why = match () {
         () if !trusted => {
@@ -243,8 +251,8 @@ mod tests {
         disk::create_private_dir(&place.dir).unwrap();
         assert_eq!(place.open().unwrap_err().kind(), Kind::Refused);
         let outside = dir.path().join("outside");
-        std::fs::rename(&place.dir, &outside).unwrap();
-        std::fs::write(outside.join("file"), "1").unwrap();
+        disk::rename(&place.dir, &outside).unwrap();
+        disk::write_new_durable(&outside.join("file"), b"1").unwrap();
         symlink(&outside, &place.dir).unwrap();
         assert!(place.open().is_err());
         Workplace::remove_recorded(&place.record).unwrap();
@@ -268,6 +276,6 @@ mod tests {
             return;
         }
         assert!(place.open().unwrap_err().causes()[0].contains("belongs to user 4000000"));
-        check_parent(&parent, Some(4_000_000)).unwrap();
+        check_parent(&parent, place.records(), Some(4_000_000)).unwrap();
     }
 }

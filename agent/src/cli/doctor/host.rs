@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::disk;
 use crate::error::Result;
 use crate::names::{bytes_text, random_hex};
+use crate::odoo::filestore as walked;
 
 /// Below this there is no room for an index.
 const FREE_BYTES_LEAST: u64 = 64 << 20;
@@ -101,7 +102,11 @@ fn data_dir(config: &Config) -> Check {
         );
     };
     let filestore = dir.join("filestore");
-    match disk::read_dir(&filestore) {
+    let entries = walked::open_all(dir).and_then(|opened| {
+        let entries = opened.map(|opened| opened.entries()).transpose();
+        entries.map_err(|e| crate::error::Error::file("list", &filestore, e))
+    });
+    match entries {
         Err(error) => Check::error(NAME, &error.next("run as the user who can read it (Odoo's, or root)")),
         Ok(None) => Check::fail(
             NAME,

@@ -75,7 +75,7 @@ impl Scratch {
         disk::replace_durable(&record, dir.as_os_str().as_encoded_bytes())?;
         let above = dir.parent().unwrap_or(Path::new("/"));
         disk::create_private_dir(above)?;
-        check_parent(above, owner.map(|(uid, _)| uid))?;
+        check_parent(above, work.records(), owner.map(|(uid, _)| uid))?;
         let made = Dir::open(above).and_then(|above| above.make_dir(dir.file_name().unwrap_or_default()));
         made.and_then(|made| made.give(0o700, owner))
             .map_err(|e| Error::file("create directory", &dir, e))?;
