@@ -2,7 +2,6 @@
 //! compared with its baseline and neutralized. Whatever runs the tenant's code in it (pg_restore, the
 //! comparison, neutralizing) connects as one and the same role: [`crate::postgres::load`] says which.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -28,6 +27,7 @@ use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::apply::Stopwatch;
 use crate::recovery::database::{Compared, Loaded, Silenced};
+use crate::recovery::workplace::Workplace;
 
 const TELL_EVERY: Duration = Duration::from_millis(500);
 /// Differences that an error names.
@@ -44,7 +44,7 @@ pub(super) struct Fill<'a> {
     /// Whose it is, where it is a neutralized copy under another name.
     pub(super) copy_of: Option<&'a TenantName>,
     pub(super) base_url: Option<&'a str>,
-    pub(super) work_dir: &'a Path,
+    pub(super) work: &'a Workplace,
     pub(super) baseline: &'a Baseline,
     pub(super) postgres: &'a PostgresOptions,
     pub(super) tools: &'a Tools,
@@ -96,7 +96,7 @@ impl Fill<'_> {
     /// pg_restore of all of the dump, with its owners.
     pub(super) fn restore(&self) -> Restore {
         Restore {
-            dump: self.work_dir.join(DUMP_PATH),
+            dump: self.work.dir.join(DUMP_PATH),
             database: self.incomplete.to_owned(),
             jobs: self.jobs,
             no_owner: false,
@@ -151,7 +151,7 @@ impl Fill<'_> {
         let marker = self.marker();
         // Killed between CREATE DATABASE and its comment, an earlier try left a database without a
         // mark; the file beside the work directory says whose it is.
-        let creating = self.work_dir.with_extension("creating");
+        let creating = self.work.creating();
         if disk::metadata(&creating)?.is_some() {
             adopt(&mut session, self.incomplete, &marker).await?;
         }

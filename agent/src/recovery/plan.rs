@@ -21,8 +21,9 @@ use crate::postgres::session::Session;
 use crate::postgres::tools::Tools;
 use crate::recovery::Request;
 use crate::recovery::choose::{Chosen, choose};
-use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name, work_dir};
+use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name};
 use crate::recovery::server::{check_extensions, check_roles, check_server};
+use crate::recovery::workplace::{Workplace, workplace};
 use crate::repository::Repository;
 
 /// For the estimate only: what two cores and one disk do, pg_restore with its indexes included.
@@ -104,6 +105,7 @@ pub struct Prepared {
     pub(super) jobs: u32,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) state_dir: PathBuf,
+    pub(super) work: Workplace,
 }
 
 /// Finds the snapshot, opens its baseline (so a wrong identity shows now) and looks at the target.
@@ -152,16 +154,17 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         }
     }
     manifests.insert(dump.id.clone(), dump.clone());
+    let work = workplace(config, &target)?;
     let missing = facts.filestore.as_ref().map_or(0, |link| link.missing_files);
     let filestore = match (&filestore, &data_dir) {
         (Some(manifest), Some(dir)) => {
             let facts = manifest.filestore_facts()?;
             let held = (manifest.id.clone(), facts.files, facts.bytes);
-            Some(filestore_plan(held, missing, dir, &target, ours)?)
+            Some(filestore_plan(held, missing, dir, &target, (ours, work.staging()))?)
         }
         _ => None,
     };
-    let work_dir = work_dir(config, &target);
+    let work_dir = work.dir.clone();
     let neutralize = request.neutralize.unwrap_or(target != request.tenant);
     let fetch_bytes = manifests.values().map(Manifest::stored_bytes).sum();
     let file_bytes = filestore.as_ref().map_or(0, |f| f.bytes);
@@ -217,6 +220,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         jobs,
         data_dir,
         state_dir: config.state_dir.clone(),
+        work,
     })
 }
 

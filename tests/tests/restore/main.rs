@@ -6,6 +6,7 @@ mod copies;
 mod damage;
 mod every_major;
 mod forged;
+mod hostile_places;
 mod kills;
 mod promote;
 mod promote_kills;
