@@ -19,6 +19,7 @@ async fn a_restore_that_fails_or_is_cancelled_says_so() {
         jobs,
         no_owner: true,
         role: None,
+        only: None,
     };
     let cancel = CancellationToken::new();
     let error =

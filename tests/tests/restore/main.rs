@@ -5,7 +5,9 @@
 mod damage;
 mod every_major;
 mod forged;
+mod hostile;
 mod kills;
+mod own_role;
 mod refusals;
 mod round_trip;
 mod terminal;
