@@ -78,6 +78,11 @@ fn a_restore_runs_a_tenants_code_without_rights_on_every_major() {
                       join pg_namespace n on n.oid = relnamespace where nspname = 'public'";
         assert_eq!(cluster.psql("copy", owners), "evil");
         assert_eq!(crate::own_role::loaders(&cluster), "");
+        // The traps work: with all rights, when somebody says so.
+        cluster.restart();
+        restore(&site, &["--tenant", "evilt", "--as", "trusted", "--load-as-superuser"]).run().ok();
+        assert!(traps(&cluster.log()).iter().any(|said| said.contains("super t")), "the traps catch nothing");
+        assert!(file.exists(), "the traps write nothing");
     }
 }
 

@@ -177,7 +177,8 @@ fn rows_that_need_a_superusers_function_are_never_left_out_silently() {
     small_tenant(&cluster, &site.data_dir(), "shop", 32);
     cluster.psql(
         "shop",
-        "create function public.inside(integer) returns integer language internal immutable as 'int4abs'; \
+        "create schema ext; create extension pg_trgm with schema ext; \
+         create function public.inside(integer) returns integer language internal immutable as 'int4abs'; \
          create table public.needs (a int, b int generated always as (public.inside(a)) stored); insert into public.needs values (1)",
     );
     site.back_up(&[]);
