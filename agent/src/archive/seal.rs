@@ -8,6 +8,7 @@ use age::secrecy::SecretString;
 
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::shell_path;
 
 /// Largest identity or recipients file that is read.
 const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -175,7 +176,7 @@ fn load_file(file: &Path, passphrase: &dyn Fn(&Path) -> Option<String>) -> Resul
             Kind::Identity,
             format!("identity file {} can be read by others", file.display()),
         )
-        .next(format!("chmod 600 {}", file.display())));
+        .next(format!("chmod 600 {}", shell_path(file))));
     }
     let bad = |why: String| {
         Error::new(Kind::Identity, format!("{} is not an identity file that can be used", file.display()))

@@ -6,6 +6,7 @@ use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::shell_path;
 
 /// What a signature is for; `ssh-keygen -Y verify -n` wants the same word.
 pub const NAMESPACE: &str = "lifeboat";
@@ -37,7 +38,7 @@ impl SigningKey {
                 Kind::Config,
                 format!("signing key {} can be read by others", path.display()),
             )
-            .next(format!("chmod 600 {}", path.display())));
+            .next(format!("chmod 600 {}", shell_path(path))));
         }
         let key = PrivateKey::from_openssh(&data).map_err(|e| {
             Error::new(Kind::Config, format!("{} is not an OpenSSH private key", path.display())).because(e)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::shell_path;
 use crate::postgres::connect::PostgresOptions;
 
 const PASSWORD_FILE_BYTES_MAX: u64 = 64 << 10;
@@ -45,7 +46,7 @@ fn in_passfile(path: &Path, options: &PostgresOptions, database: &str) -> Result
             format!("password file {} can be read by others", path.display()),
         )
         .effect("PostgreSQL's own programs ignore such a file")
-        .next(format!("chmod 600 {}", path.display())));
+        .next(format!("chmod 600 {}", shell_path(path))));
     }
     let host = match options.socket_dir() {
         Some(_) => "localhost",

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::shell_path;
 
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -31,7 +32,7 @@ pub(super) fn check_private(path: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Kind::Config, format!("credentials file {} is open to other users", path.display()))
-        .next(format!("chmod 600 {}", path.display())))
+        .next(format!("chmod 600 {}", shell_path(path))))
 }
 
 /// Reads the file. Names are those of the AWS tools, with or without `aws_` before them, and

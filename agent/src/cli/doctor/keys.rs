@@ -9,6 +9,7 @@ use crate::cli::init::IDENTITY_FILE;
 use crate::config::Config;
 use crate::disk;
 use crate::error::Result;
+use crate::names::shell_path;
 
 /// Every check of keys.
 pub fn checks(config: &Config) -> Vec<Check> {
@@ -123,7 +124,7 @@ fn secret_file(name: &'static str, key: &str, path: &Path) -> Check {
         Ok(false) => Check::fail(
             name,
             format!("{} can be read by others", path.display()),
-            format!("chmod 600 {}", path.display()),
+            format!("chmod 600 {}", shell_path(path)),
         ),
     }
 }
