@@ -140,9 +140,7 @@ impl Copies {
         let file = dir.join(format!("{}.json", escape(record.database.as_str().as_bytes())));
         let bytes = serde_json::to_vec_pretty(record)
             .map_err(|e| Error::new(Kind::Internal, "cannot write the record of a copy").because(e))?;
-        disk::replace_durable(&file, &bytes)?;
-        disk::give_as_above(&dir)?;
-        disk::give_as_above(&file)
+        disk::replace_durable(&file, &bytes)
     }
 
     /// The record of this very database.

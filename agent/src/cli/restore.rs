@@ -60,6 +60,10 @@ pub struct Args {
     /// Give everything to this role [default: the owners recorded in the backup]
     #[arg(long, value_name = "ROLE", conflicts_with = "instance_to")]
     owner: Option<String>,
+    /// Load the dump with all rights of the configured role, where the server lets no other role in: the
+    /// triggers, constraints and index expressions in it then run with them
+    #[arg(long, conflicts_with = "instance_to")]
+    load_as_superuser: bool,
     /// The age identity that opens the backup; may be given several times [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
@@ -122,6 +126,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             owner: args.owner,
             neutralize,
             base_url: args.base_url,
+            load_as_superuser: args.load_as_superuser,
             trust,
             identities,
             identity_files: args.identity,
@@ -141,6 +146,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         owner: args.owner,
         neutralize,
         base_url: args.base_url,
+        load_as_superuser: args.load_as_superuser,
         trust,
     };
     let prepared = prepare(&config, request, identities).await?;

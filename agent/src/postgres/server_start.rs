@@ -46,7 +46,7 @@ pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     let quoted = |path: &std::path::Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
     let options = format!(
         "-c listen_addresses= -c unix_socket_directories={} -c port={} -c hba_file={} -c hot_standby=on \
-         -c logging_collector=off -c log_destination=stderr -c ssl=off",
+         -c logging_collector=off -c log_destination=stderr -c ssl=off -c lc_messages=C",
         quoted(&socket_dir),
         server.port,
         quoted(&hba)

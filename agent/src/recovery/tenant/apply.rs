@@ -13,14 +13,15 @@ use crate::error::{Error, Kind, Result};
 use crate::postgres::session::Session;
 use crate::progress::Progress;
 use crate::recovery::apply::{Stage, Stopwatch};
-use crate::recovery::database::{Compared, Fill, Silenced};
+use crate::recovery::database::{Compared, Silenced};
 use crate::recovery::filestore::{self, Staging};
+use crate::recovery::fill::Fill;
 use crate::recovery::instance;
 use crate::recovery::instance::copies::sources;
 use crate::recovery::instance::narrow::Only;
 use crate::recovery::instance::start::Started;
 use crate::recovery::noted::Noted;
-use crate::recovery::server::check_roles;
+use crate::recovery::server::{check_extensions, check_roles};
 use crate::recovery::tenant::files::Found;
 use crate::recovery::tenant::plan::{Prepared, TenantPlan};
 use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};
@@ -115,6 +116,7 @@ async fn restore(
     let Recovered { started, baseline, files: names } = recovered;
     let mut session = Session::maintenance(&postgres).await?;
     check_roles(&mut session, request.owner.as_deref(), &baseline).await?;
+    check_extensions(&mut session, &baseline).await?;
     session.close().await;
     let Found { wanted, manifests, missing, warnings: passed_over } =
         watch.time("find files", sources.find(&names)).await?;
@@ -134,6 +136,7 @@ async fn restore(
         postgres: &postgres,
         tools: &tools,
         jobs: config.restore.jobs as u32,
+        loads: plan.loads,
     };
     let stop = cancel.child_token();
     let stage = async {

@@ -2,6 +2,7 @@
 //! names of the files.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -12,13 +13,13 @@ use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{TenantName, shell_word};
-use crate::odoo::attachments::each_attachment_file;
+use crate::odoo::attachments::{AttachmentFile, each_attachment_file};
 use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::dump::DumpChild;
-use crate::postgres::quote::literal;
 use crate::postgres::session::{Session, column};
 use crate::postgres::snapshot::SnapshotSession;
+use crate::postgres::table::Table;
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::apply::Stopwatch;
@@ -139,16 +140,23 @@ impl Recovery<'_> {
         }
         let baseline = Baseline::take(&mut frozen.session).await?;
         let mut files = Vec::new();
-        let table = format!("SELECT to_regclass({}) IS NOT NULL", literal("public.ir_attachment"));
-        if column(&frozen.session.row("look for attachments", table).await?, 0)? {
-            each_attachment_file(&mut frozen.session, |file| {
+        if Table::find(&mut frozen.session, "ir_attachment").await?.is_some() {
+            let keep = |file: AttachmentFile| {
                 files.push(file.store_fname);
                 Ok(())
-            })
-            .await?;
+            };
+            each_attachment_file(&mut frozen.session, || self.unnamed_file(), keep).await?;
         }
         frozen.end().await?;
         Ok((baseline, files))
+    }
+
+    /// A file that goes with the process, however that ends.
+    fn unnamed_file(&self) -> Result<File> {
+        let path = self.work_dir.join("attachments.tmp");
+        let file = disk::create_new(&path, 0o600)?;
+        disk::remove_file(&path)?;
+        Ok(file)
     }
 
     async fn dump_to(&self, options: &PostgresOptions, snapshot_id: &str) -> Result<()> {
