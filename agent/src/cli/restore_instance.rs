@@ -12,7 +12,7 @@ use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::TimelineId;
-use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_word};
+use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path, shell_word};
 use crate::recovery::instance::Request;
 use crate::recovery::instance::apply::{Restored, apply};
 use crate::recovery::instance::plan::prepare;
@@ -162,7 +162,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         None if !common.yes => confirm()?,
         None => {}
     }
-    let shown = app.progress("restore instance", None);
+    let shown = app.progress("restore instance", Some(prepared.plan.bytes));
     let restored = apply(prepared, &shown.clone(), &app.cancel).await;
     let (restored, started) = match (restored, tools) {
         (Ok(restored), Some(tools)) => {
@@ -263,7 +263,11 @@ fn text(restored: &Restored, started: Option<&Started>) -> String {
     }
     match started {
         None => {
-            out += &format!("\nrecovers to {} at its first start: pg_ctl -D {dir} start", plan.target);
+            out += &format!(
+                "\nrecovers to {} at its first start: pg_ctl -D {} start",
+                plan.target,
+                shell_path(&plan.data_dir)
+            );
             out += "\nits port and sockets are those of production: change them first where that runs on this host";
         }
         Some(started) => {
@@ -273,8 +277,12 @@ fn text(restored: &Restored, started: Option<&Started>) -> String {
                 .last_commit
                 .map_or("no commit since the backup".to_owned(), |t| format!("last commit {t}"));
             out += &format!("\nreplayed to {} ({took}), {last}; the server {state}", started.replayed_to);
-            out += &format!("\nreach it: psql -h {} -p {}", started.socket_dir.display(), started.port);
-            out += &format!("\nend it: pg_ctl -D {dir} stop; it says more in {}", started.log.display());
+            out += &format!("\nreach it: psql -h {} -p {}", shell_path(&started.socket_dir), started.port);
+            out += &format!(
+                "\nend it: pg_ctl -D {} stop; it says more in {}",
+                shell_path(&plan.data_dir),
+                started.log.display()
+            );
         }
     }
     out

@@ -283,7 +283,7 @@ impl Shared<'_> {
             ),
         )
         .effect("the restore is not whole and was not published")
-        .next("lifeboat verify --deep, then another snapshot"))
+        .next("lifeboat verify --deep --identity FILE, then another snapshot"))
     }
 
     /// Files that came in extents are read once more as a whole.

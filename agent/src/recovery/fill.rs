@@ -125,7 +125,7 @@ impl Fill<'_> {
             let told: Vec<&str> = differences.iter().take(DIFFERENCES_TOLD_MAX).map(String::as_str).collect();
             return Err(Error::new(Kind::Integrity, format!("the restored database differs from its baseline in {} places", differences.len()))
                 .because(told.join("; "))
-                .next("compare by hand, and try another snapshot; lifeboat verify --deep tells whether this one is intact"));
+                .next("compare by hand, and try another snapshot; lifeboat verify --deep --identity FILE tells whether this one is intact"));
         }
         let silenced = match self.neutralize {
             true => Some(watch.time("neutralize", self.silence(&mut session)).await?),

@@ -43,7 +43,7 @@ pub(super) fn exists(what: &str, effect: &str, target: &TenantName) -> Error {
     Error::new(Kind::Refused, format!("{what} exists already"))
         .effect(format!("a restore never overwrites: {effect}"))
         .next(format!(
-            "choose another name with --as (lifeboat promote makes that the tenant, and keeps what is there), or \
+            "choose another name with --as (lifeboat promote NAME --as TENANT makes that the tenant later, and keeps what is there), or \
              rename what is there: ALTER DATABASE {} RENAME TO …",
             ident(target.as_str())
         ))

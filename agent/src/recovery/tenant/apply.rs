@@ -132,7 +132,8 @@ async fn restore(
     let Found { wanted, manifests, missing, warnings: passed_over } =
         watch.time("find files", sources.find(&names)).await?;
     let (files, file_bytes) = (wanted.files().len() as u64, wanted.bytes);
-    progress.expect_bytes(file_bytes);
+    // Before, it was not known how many bytes there are: a total that grows would run backwards.
+    progress.expect_bytes(progress.snapshot().bytes + file_bytes);
     let fill = Fill {
         database: &plan.database,
         incomplete: &plan.incomplete_database,
