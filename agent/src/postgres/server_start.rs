@@ -1,4 +1,5 @@
-//! A server on a data directory of ours: private socket, no network, started and left running.
+//! A server on a data directory of ours: private socket, no network, started and left running. It obeys the
+//! configuration in that directory, which is ours as well; what is said here holds whatever stands there.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -14,8 +15,20 @@ use crate::postgres::tools::Tools;
 
 /// pg_ctl only starts the server and does not wait for it.
 const START_WAIT: Duration = Duration::from_secs(60);
-/// Lets in whoever reaches the socket, whose directory is its owner's alone.
-const HBA: &str = "local all all trust\n";
+
+/// What of root's environment a server of another user gets: what its `restore_command` needs to find the
+/// repository, and no secret, which everybody could read who runs code in that server.
+const FOR_OTHERS: [&str; 9] = [
+    "PATH",
+    "TMPDIR",
+    "TZ",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+];
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -38,24 +51,26 @@ pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     let socket_dir = std::env::temp_dir().join(format!("{SOCKET_DIR_PREFIX}{}", random_hex(6)));
     disk::create_new_dir(&socket_dir, 0o700)?;
     disk::make_dir(&socket_dir, 0o700, server.owner)?;
-    let hba = socket_dir.join("pg_hba.conf");
-    disk::write_new_durable(&hba, HBA.as_bytes())?;
-    disk::give(&disk::open(&hba)?, &hba, 0o600, server.owner)?;
     let log = disk::open_append(&server.log)?;
     disk::give(&log, &server.log, 0o600, server.owner)?;
     let quoted = |path: &std::path::Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
+    // Messages in English: an error of ours may tell which of them it met.
     let options = format!(
-        "-c listen_addresses= -c unix_socket_directories={} -c port={} -c hba_file={} -c hot_standby=on \
-         -c logging_collector=off -c log_destination=stderr -c ssl=off",
+        "-c data_directory={} -c listen_addresses= -c unix_socket_directories={} -c port={} -c hot_standby=on \
+         -c logging_collector=off -c log_destination=stderr -c ssl=off -c lc_messages=C",
+        quoted(&server.data_dir),
         quoted(&socket_dir),
-        server.port,
-        quoted(&hba)
+        server.port
     );
     let mut command = Command::new(server.tools.dir.join("pg_ctl"));
     command.args(["-W", "-s", "-D"]).arg(&server.data_dir).arg("-l").arg(&server.log).arg("-o").arg(options);
     command.arg("start").current_dir("/").env("LC_ALL", "C");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_others = server.owner.is_some() && !is_for_others(&text);
+        if text.starts_with("PG") || is_others {
+            command.env_remove(&name);
+        }
     }
     if let Some((uid, gid)) = server.owner {
         command.uid(uid).gid(gid);
@@ -72,4 +87,9 @@ pub async fn start(server: &ServerStart) -> Result<PathBuf> {
         true => Ok(socket_dir),
         false => Err(cannot().because(status.to_string()).next(format!("see {}", server.log.display()))),
     }
+}
+
+fn is_for_others(name: &str) -> bool {
+    let is_ours = name.starts_with("LIFEBOAT_") && name != "LIFEBOAT_PASSPHRASE";
+    is_ours || FOR_OTHERS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }

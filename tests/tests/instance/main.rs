@@ -7,5 +7,8 @@ mod archiving;
 mod copy;
 mod delta;
 mod outside;
+mod production;
+mod raised;
 mod targets;
 mod timelines;
+mod to_itself;
