@@ -71,13 +71,13 @@ impl Job {
         let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
         let signing = signing_key(config)?;
         let state = StateDir::open(&config.state_dir, &config.instance)?;
-        let postgres = PostgresOptions::from(&config.postgres);
+        let cancel = cancel.child_token();
+        let postgres = PostgresOptions { stop: cancel.clone(), ..PostgresOptions::from(&config.postgres) };
         let repository = Repository::configured(config).await?;
         let mut session = Session::maintenance(&postgres).await?;
         let server = server_info(&mut session).await?;
         session.close().await;
         let lease = Lease::take(&repository, state.holder()).await?;
-        let cancel = cancel.child_token();
         let watch = lease.watch();
         let (lost, stop) = (watch.lost().clone(), cancel.clone());
         let stops = AbortOnDropHandle::new(tokio::spawn(async move {

@@ -22,6 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, ReleaseId, TenantName};
 use crate::odoo::tenants::{Discovery, discover};
 use crate::postgres::tools::Tools;
+use crate::postgres::wire::code_of;
 use crate::progress::Progress;
 use crate::repository::writer::SnapshotWriter;
 use job::{Begun, Job};
@@ -147,7 +148,9 @@ async fn all(
     }
     for (n, name) in tenants.iter().enumerate() {
         // The kind goes on to those that were not tried, so that the exit code tells it.
-        let store_failure = report.failures.iter().map(|(_, e)| e.kind()).find(|kind| {
+        // What PostgreSQL refused is one tenant's own: its owner must not be able to stop the others.
+        let failures = report.failures.iter().filter(|(_, e)| code_of(e).is_none());
+        let store_failure = failures.map(|(_, e)| e.kind()).find(|kind| {
             matches!(kind, Kind::Unreachable | Kind::NoSpace | Kind::Denied | Kind::Interrupted)
         });
         let stopped = job.cancel.is_cancelled().then_some(Kind::Interrupted);

@@ -96,6 +96,11 @@ pub enum Tls {
     Prefer,
     /// Always; without checking whom it is.
     Require,
+    /// Always, with the certificate checked, whatever its name.
+    VerifyCa {
+        /// The authority to trust; the system's where `None`.
+        ca_file: Option<PathBuf>,
+    },
     /// Always, with the certificate and the name checked.
     VerifyFull {
         /// The authority to trust; the system's where `None`.
@@ -124,6 +129,10 @@ pub struct Postgres {
     pub connect_timeout: Duration,
     /// TLS.
     pub tls: Tls,
+    /// Our own certificate, for a server that wants one.
+    pub tls_cert_file: Option<PathBuf>,
+    /// Its key.
+    pub tls_key_file: Option<PathBuf>,
 }
 
 /// Odoo's side.
@@ -232,7 +241,7 @@ pub struct Restore {
 /// The daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agent {
-    /// Where metrics and health are told; nowhere where `None`. Always a loopback address.
+    /// Where metrics and health are told; nowhere where `None`.
     pub listen: Option<SocketAddr>,
     /// Whether new files of the filestores are stored as they come.
     pub follow_filestore: bool,

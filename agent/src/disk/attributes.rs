@@ -7,12 +7,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Whether group or others may read or write the file: a key that is so open is refused.
-pub fn is_private(path: &Path) -> Result<bool> {
-    let meta = fs::metadata(path).map_err(|e| Error::file("look at", path, e))?;
-    Ok(meta.permissions().mode() & 0o077 == 0)
-}
-
 /// Makes a link at `path` that leads to `to`, owned as given.
 pub fn make_link(to: &Path, path: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     std::os::unix::fs::symlink(to, path).map_err(|e| Error::file("make link", path, e))?;

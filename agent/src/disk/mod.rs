@@ -8,6 +8,7 @@
 mod attributes;
 pub mod direct;
 mod process;
+mod secret;
 pub mod watch;
 
 use std::fs::{self, File, OpenOptions};
@@ -16,8 +17,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-pub use attributes::{give, is_private, make_dir, make_link, mode, read_link, set_attributes};
+pub use attributes::{give, make_dir, make_link, mode, read_link, set_attributes};
 pub use process::{lower_priority, lower_priority_of_thread, may_open};
+pub use secret::{check_secret, is_private, read_secret, read_secret_text};
 
 /// Creates `dir` and its parents with mode 0700; fine when it is there.
 pub fn create_private_dir(dir: &Path) -> Result<()> {

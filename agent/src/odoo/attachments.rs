@@ -1,8 +1,5 @@
 //! The files that a tenant's database refers to.
 
-use futures::TryStreamExt;
-use sqlx::AssertSqlSafe;
-
 use crate::error::{Error, Kind, Result};
 use crate::postgres::quote::literal;
 use crate::postgres::session::{Session, column};
@@ -28,7 +25,7 @@ pub struct AttachmentFile {
 /// `Postgres` where the table lacks what Odoo has had since version 8; whatever `each` returns.
 pub async fn each_attachment_file(
     session: &mut Session,
-    mut each: impl FnMut(AttachmentFile) -> Result<()>,
+    mut each: impl FnMut(AttachmentFile) -> Result<()> + Send,
 ) -> Result<u64> {
     check_columns(session).await?;
     let what = "list the attachments";
@@ -36,30 +33,18 @@ pub async fn each_attachment_file(
                count(DISTINCT coalesce(file_size, -1)) = 1, count(*) FROM public.ir_attachment \
                WHERE store_fname IS NOT NULL AND store_fname <> '' \
                GROUP BY store_fname ORDER BY store_fname COLLATE \"C\"";
-    let (mut count, mut broken) = (0, None);
-    {
-        let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(session.connection());
-        loop {
-            match rows.try_next().await {
-                Ok(None) => break,
-                Err(e) => {
-                    broken = Some(e);
-                    break;
-                }
-                Ok(Some(row)) => each(AttachmentFile {
-                    store_fname: column(&row, 0)?,
-                    file_size: column::<Option<i64>>(&row, 1)?.map(|bytes| bytes.max(0) as u64),
-                    sizes_agree: column(&row, 2)?,
-                    rows: column::<i64>(&row, 3)?.max(0) as u64,
-                })?,
-            }
-            count += 1;
-        }
-    }
-    match broken {
-        Some(e) => Err(session.failed(what, e)),
-        None => Ok(count),
-    }
+    let mut count = 0;
+    let each = |row| {
+        count += 1;
+        each(AttachmentFile {
+            store_fname: column(&row, 0)?,
+            file_size: column::<Option<i64>>(&row, 1)?.map(|bytes| bytes.max(0) as u64),
+            sizes_agree: column(&row, 2)?,
+            rows: column::<i64>(&row, 3)?.max(0) as u64,
+        })
+    };
+    session.each(what, sql, each).await?;
+    Ok(count)
 }
 
 /// Whether a row refers to this file at this moment; ask in a session without a snapshot. Tells a

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::odoo::tenants::odoo_version;
 use crate::postgres::database::{DatabaseProperties, properties, roles_in_use};
 use crate::postgres::quote::qualified;
+use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 
 /// Largest baseline that is read.
@@ -65,6 +66,7 @@ impl Baseline {
     /// # Errors
     /// `Denied` for a table that may not be read, by name: pg_dump would fail on it too.
     pub async fn take(session: &mut Session) -> Result<Baseline> {
+        session.allow(TABLE_WAIT).await?;
         Ok(Baseline {
             odoo_version: odoo_version(session).await?,
             database_uuid: database_uuid(session).await?,

@@ -64,7 +64,7 @@ impl Restore {
         cancel: &CancellationToken,
     ) -> Result<Vec<String>> {
         progress.total.store(toc_entries(tools, &self.dump).await?, Ordering::Relaxed);
-        let mut command = options.command(&tools.pg_restore(), &self.database)?;
+        let mut command = options.command(tools, &tools.pg_restore(), &self.database)?;
         command.arg(PostgresOptions::dbname_flag(&self.database));
         command.args(["--format=custom", "--exit-on-error", "--verbose"]);
         command.arg(format!("--jobs={}", self.jobs.clamp(1, JOBS_MAX)));

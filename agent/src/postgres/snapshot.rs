@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 
 /// A read-only transaction with an exported snapshot: what is asked here and what pg_dump reads
@@ -28,6 +29,7 @@ impl SnapshotSession {
     pub async fn begin(options: &PostgresOptions, database: &str) -> Result<SnapshotSession> {
         let mut session = Session::connect(options, database).await?;
         let what = "begin a snapshot";
+        session.allow(TABLE_WAIT).await?; // whole tables are counted in it
         session.execute(what, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         // Without this, a table with row security would be counted as far as a policy shows it.
         session.execute(what, "SET LOCAL row_security = off").await?;

@@ -78,6 +78,14 @@ fn restored_as_production_backed_up_restored_again_nothing_of_the_copy_is_left()
     as_production(&archiving, &first, &["--yes-production", &dir]).run().ok();
     assert_clean(&first);
     as_production(&archiving, &first, &["--dry-run"]).run().exits(16).says("is no copy");
+    // killed when all but the last was back: no server is ever opened on production's configuration
+    let aside = first.data_dir().join("lifeboat-put-aside");
+    fs::create_dir(&aside).unwrap();
+    let note = r#"{"what": "", "files": ["postgresql.conf", "postgresql.auto.conf", "pg_hba.conf"]}"#;
+    fs::write(aside.join("note.json"), note).unwrap();
+    let again = as_production(&archiving, &first, &["--yes-production", &dir]).run().ok().json();
+    assert_eq!(again["plan"]["opens"], false, "{again}");
+    assert_clean(&first);
 
     start_as_service(&archiving, &first);
     assert_eq!(first.psql("shop", DIGEST), last.ledger);

@@ -11,7 +11,7 @@ async fn a_dump_is_what_its_snapshot_saw_and_reads_back() {
     let mut snapshot = SnapshotSession::begin(&options, name).await.unwrap();
     assert!(snapshot.lsn.0 > 0 && snapshot.time.as_second() > 1_700_000_000);
     let mut meanwhile = Session::connect(&options, name).await.unwrap();
-    meanwhile.execute("delete", "delete from res_partner where id > 900").await.unwrap();
+    meanwhile.execute("delete", "delete from public.res_partner where id > 900").await.unwrap();
     let baseline = Baseline::take(&mut snapshot.session).await.unwrap();
     let mut child = DumpChild::start(&tools, &options, name, Some(&snapshot.snapshot_id)).unwrap();
     let mut reader = ReadBack::start(&tools).unwrap();

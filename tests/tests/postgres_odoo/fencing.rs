@@ -7,7 +7,7 @@ async fn the_fence_keeps_the_collector_out_and_yields_to_one_that_waits() {
     let cluster = Cluster::start_default();
     tenant(&cluster, "shop");
     let options = options(&cluster);
-    let collect = "set lock_timeout = '20s'; begin; lock table ir_attachment in share mode; commit";
+    let collect = "set lock_timeout = '20s'; begin; lock table public.ir_attachment in share mode; commit";
     let fence = Fence::hold(&options, "shop", Duration::from_secs(60)).await;
     assert!(fence.is_held());
     let refused =
@@ -62,6 +62,6 @@ async fn a_fence_that_is_not_granted_is_an_outcome() {
     assert!(why(&backup, "shop").await.contains("permission denied"));
     assert!(why(&options, "postgres").await.contains("no table ir_attachment"));
     let mut collector = Session::connect(&options, "shop").await.unwrap();
-    collector.execute("collect", "begin; lock table ir_attachment in share mode").await.unwrap();
+    collector.execute("collect", "begin; lock table public.ir_attachment in share mode").await.unwrap();
     assert!(why(&options, "shop").await.contains("lock timeout"));
 }

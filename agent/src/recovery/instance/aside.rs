@@ -54,6 +54,9 @@ impl Subscription {
 pub struct Note {
     /// For whoever finds it.
     pub what: String,
+    /// The files that were put here: one that is not here any more is back in its place.
+    #[serde(default)]
+    pub files: Vec<String>,
     /// What was enabled in the databases, and is no longer.
     #[serde(default)]
     pub disabled_subscriptions: Vec<Subscription>,
@@ -114,13 +117,6 @@ pub fn put_aside(
 ) -> Result<()> {
     let aside = dir.join(ASIDE_DIR);
     disk::make_dir(&aside, 0o700, owner)?;
-    let note = Note {
-        what:
-            "production's configuration, put aside by lifeboat restore: lifeboat as-production puts it back"
-                .to_owned(),
-        disabled_subscriptions: Vec::new(),
-    };
-    note.write(dir, owner)?;
     for name in NAMES {
         let path = dir.join(name);
         let is_there = disk::metadata(&path)?.is_some();
@@ -130,7 +126,16 @@ pub fn put_aside(
         let text = ours.iter().find(|(of, _)| *of == name).map_or("", |(_, text)| text.as_str());
         write(&path, &format!("{HEADER}\n{text}"), owner)?;
     }
-    Ok(())
+    let lies_aside =
+        NAMES.iter().filter(|name| disk::metadata(&aside.join(name)).is_ok_and(|meta| meta.is_some()));
+    let note = Note {
+        what:
+            "production's configuration, put aside by lifeboat restore: lifeboat as-production puts it back"
+                .to_owned(),
+        files: lies_aside.map(|name| (*name).to_owned()).collect(),
+        disabled_subscriptions: Vec::new(),
+    };
+    note.write(dir, owner)
 }
 
 /// Puts production's configuration back and removes ours. May be done again where it was cut short.
@@ -139,10 +144,12 @@ pub fn put_aside(
 /// `Refused` where the configuration in place is not ours any more.
 pub fn put_back(dir: &Path) -> Result<()> {
     let aside = dir.join(ASIDE_DIR);
+    let put = Note::read(dir)?.unwrap_or_default().files;
     for name in NAMES {
         let (from, to) = (aside.join(name), dir.join(name));
         match disk::metadata(&from)? {
             Some(_) => disk::rename_durable(&from, &to)?,
+            None if put.iter().any(|put| put == name) => {} // it is back already
             // it lay elsewhere, and did not come with the backup
             None if name == AUTO_FILE => disk::remove_file(&to)?,
             None if is_ours(&head(&to)?) => disk::remove_file(&to)?,
@@ -190,6 +197,8 @@ mod tests {
         disk::replace_durable(&dir.join(AUTO_FILE), b"port = 9\n").unwrap();
         put_aside(dir, &ours, true, None).unwrap();
         assert_eq!(text(&dir.join(ASIDE_DIR), AUTO_FILE), "port = 2\n");
+        // cut short after the first file, and again
+        disk::rename(&dir.join(ASIDE_DIR).join(AUTO_FILE), &dir.join(AUTO_FILE)).unwrap();
         put_back(dir).unwrap();
         assert_eq!((text(dir, CONF_FILE), text(dir, AUTO_FILE)), ("port = 1\n".into(), "port = 2\n".into()));
         assert_eq!(disk::read_dir(dir).unwrap().unwrap().len(), 2, "nothing else is there");

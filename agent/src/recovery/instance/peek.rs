@@ -20,9 +20,9 @@ use crate::recovery::instance::wanted::{File, Wanted};
 use crate::repository::Repository;
 
 /// Larger ones are not read: the plan says less then.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+const FILE_BYTES_MAX: u64 = 512 << 10;
 /// Files that may be included.
-const FILES_MAX: usize = 200;
+const FILES_MAX: usize = 50;
 
 /// Texts of small files of a base backup, by escaped path.
 struct Stored {

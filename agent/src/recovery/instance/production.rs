@@ -51,6 +51,8 @@ pub struct Takeover {
 pub struct ProductionPlan {
     /// The directory.
     pub data_dir: PathBuf,
+    /// Whether it is opened as a copy before; not where an earlier try did that.
+    pub opens: bool,
     /// Files that are put back.
     pub puts_back: Vec<String>,
     /// What it then does.
@@ -79,9 +81,10 @@ struct Aside<'a>(&'a Path);
 
 impl Files for Aside<'_> {
     fn text(&self, path: &str) -> Option<String> {
-        let place = match NAMES.contains(&path) {
-            true => self.0.join(ASIDE_DIR).join(path),
-            false => self.0.join(path),
+        let aside = self.0.join(ASIDE_DIR).join(path);
+        let place = match NAMES.contains(&path) && aside.exists() {
+            true => aside,
+            false => self.0.join(path), // includes; and what is back already
         };
         let bytes = disk::read(&place, CONF_BYTES_MAX).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
@@ -187,8 +190,10 @@ pub fn plan(dir: &Path) -> Result<ProductionPlan> {
     }
     let puts_back = NAMES.iter().filter(|name| data_dir.join(ASIDE_DIR).join(name).exists());
     let puts_back: Vec<String> = puts_back.map(|name| (*name).to_owned()).collect();
+    // An earlier try put production's configuration back, and was cut short: it goes on without a server.
+    let opens = is_ours(&head(&data_dir.join(CONF_FILE))?);
     if puts_back.iter().any(|name| name == CONF_FILE)
-        && !is_ours(&head(&data_dir.join(CONF_FILE))?)
+        && !opens
         && disk::metadata(&data_dir.join(CONF_FILE))?.is_some()
     {
         return Err(refused(format!(
@@ -198,7 +203,7 @@ pub fn plan(dir: &Path) -> Result<ProductionPlan> {
     }
     let conf = Conf::read(&Aside(&data_dir), &[CONF_FILE, AUTO_FILE]);
     let mut takeover = takeover(&conf, &data_dir)?;
-    if !puts_back.iter().any(|name| name == CONF_FILE) {
+    if opens && !puts_back.iter().any(|name| name == CONF_FILE) {
         takeover.does = vec!["obeys the configuration that your configuration management has: it lay outside the data directory".to_owned()];
         takeover.warnings.push("start it with that configuration, and look at its data_directory".to_owned());
     }
@@ -206,6 +211,7 @@ pub fn plan(dir: &Path) -> Result<ProductionPlan> {
     let owner = meta.filter(|meta| rustix::process::geteuid().is_root() && meta.uid() != 0);
     let version = disk::read_text(&data_dir.join("PG_VERSION"), VERSION_BYTES_MAX)?;
     Ok(ProductionPlan {
+        opens,
         puts_back,
         takeover,
         disabled_subscriptions: note.disabled_subscriptions,
@@ -232,6 +238,9 @@ pub async fn apply(
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Production> {
+    if !plan.opens {
+        return finish(plan);
+    }
     let server = Server {
         config,
         data_dir: &plan.data_dir,
@@ -329,7 +338,12 @@ impl Display for Takeover {
 impl Display for ProductionPlan {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "make {} the real thing", self.data_dir.display())?;
-        writeln!(f, "  first       it is opened as a copy once more, and subscriptions are disabled")?;
+        match self.opens {
+            true => {
+                writeln!(f, "  first       it is opened as a copy once more, and subscriptions are disabled")?
+            }
+            false => writeln!(f, "  goes on     where an earlier try was cut short")?,
+        }
         writeln!(f, "  puts back   {}", self.puts_back.join(", "))?;
         write!(f, "  THEN, at its next start, it{}", self.takeover)?;
         for subscription in &self.disabled_subscriptions {

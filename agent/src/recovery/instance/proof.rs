@@ -221,13 +221,16 @@ async fn subscriptions(session: &mut Session) -> Result<Vec<Subscription>> {
 
 async fn disable(options: &PostgresOptions, subscription: &Subscription) -> Result<()> {
     let mut session = Session::connect(options, &subscription.database).await?;
-    // Triggers of others stay silent; a lock that nobody gives up does not hold us for ever.
-    let sql = format!(
-        "SET search_path = pg_catalog; SET session_replication_role = replica; SET lock_timeout = '{STATEMENT_MAX}'; \
-         SET statement_timeout = '{STATEMENT_MAX}'; ALTER SUBSCRIPTION {} DISABLE",
-        ident(&subscription.name)
+    // Event triggers stay silent; a lock that nobody gives up does not hold us for ever.
+    let settings = format!(
+        "SET session_replication_role = replica; SET lock_timeout = '{STATEMENT_MAX}'; \
+         SET statement_timeout = '{STATEMENT_MAX}'"
     );
-    let done = session.execute("disable a subscription", sql).await;
+    let sql = format!("ALTER SUBSCRIPTION {} DISABLE", ident(&subscription.name));
+    let done = match session.execute("set up the session", settings).await {
+        Ok(_) => session.execute("disable a subscription", sql).await,
+        Err(e) => Err(e),
+    };
     session.close().await;
     done.map(drop)
 }

@@ -7,13 +7,8 @@ use std::process::{Command, Stdio};
 
 use crate::config::{Config, Inputs};
 use crate::error::{Error, Kind, Result};
+use crate::postgres::server_start::is_secret;
 use crate::recovery::FileOwner;
-
-/// Secrets of the environment: they are not handed to a server of another user.
-const SECRETS: [(&str, &str); 2] = [
-    ("LIFEBOAT_PASSPHRASE", "put it into a file that this user can read: seal.passphrase_file"),
-    ("AWS_SECRET_ACCESS_KEY", "put it into a file that this user can read: repository.credentials_file"),
-];
 
 /// What `restore_command` would need and `owner` cannot have, each with what to do about it.
 ///
@@ -41,14 +36,20 @@ pub fn out_of_reach(config: &Config, identities: &[PathBuf], owner: FileOwner) -
             out.push(format!("{} cannot be read", path.display()));
         }
     }
-    let environment = Inputs::from_process();
-    let has_file = |name: &str| match name {
-        "LIFEBOAT_PASSPHRASE" => config.seal.passphrase_file.is_some(),
-        _ => config.repository.credentials_file.is_some() || !url.starts_with("s3:"),
+    let is_stores = |name: &str| match url.split_once(':').map_or("", |(scheme, _)| scheme) {
+        "s3" => name.starts_with("AWS_") && config.repository.credentials_file.is_none(),
+        "az" => name.starts_with("AZURE_"),
+        "gs" => name.starts_with("GOOGLE_"),
+        _ => false,
     };
-    for (name, next) in SECRETS {
-        if environment.variable(name)?.is_some() && !has_file(name) {
-            out.push(format!("{name} of root's environment is not handed to it ({next})"));
+    for (name, value) in Inputs::from_process().environment {
+        let Some(name) = name.to_str().filter(|name| is_secret(name) && !value.is_empty()) else { continue };
+        if name == "LIFEBOAT_PASSPHRASE" && config.seal.passphrase_file.is_none() {
+            out.push(format!("{name} of root's environment is not handed to it: seal.passphrase_file"));
+        } else if is_stores(name) {
+            out.push(format!(
+                "{name} of root's environment is not handed to it: repository.credentials_file"
+            ));
         }
     }
     Ok(out)

@@ -20,7 +20,7 @@ use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::instance::arrival::{Goal, Place};
-use crate::recovery::instance::aside::Note;
+use crate::recovery::instance::aside::{CONF_FILE, Note, head, is_ours};
 use crate::recovery::instance::plan::InstancePlan;
 use crate::recovery::instance::proof::{Allowed, Proof, prove};
 use crate::recovery::instance::raise::raise;
@@ -124,6 +124,11 @@ enum End {
 impl Server<'_> {
     /// Starts it, and again with what it needs; proves that it keeps to itself.
     pub(super) async fn open(&self) -> Result<Started> {
+        // The rule of this file: no server is ever started by us on a configuration that is not ours.
+        if !is_ours(&head(&self.data_dir.join(CONF_FILE))?) {
+            let what = format!("{CONF_FILE} in {} is not Lifeboat's", self.data_dir.display());
+            return Err(Error::new(Kind::Refused, what).effect("no server was started on it"));
+        }
         let begun = clock::instant();
         let mut raised = Vec::new();
         for _ in 0..RAISES_MAX {
