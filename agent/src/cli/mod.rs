@@ -15,6 +15,7 @@ mod agent;
 mod as_production;
 mod backup;
 mod cat;
+mod commands;
 mod completions;
 mod doctor;
 mod identity;
@@ -23,6 +24,7 @@ mod list;
 mod log;
 pub mod print;
 pub mod progress;
+mod promote;
 mod restore;
 mod restore_instance;
 mod restore_tenant;
@@ -89,6 +91,7 @@ enum Command {
     Backup(backup::Args),
     Restore(Box<restore::Args>),
     AsProduction(as_production::Args),
+    Promote(promote::Args),
     List(list::Args),
     Show(show::Args),
     Status(status::Args),
@@ -108,6 +111,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Backup(args) => backup::run(args, app).await,
         Command::Restore(args) => restore::run(*args, app).await,
         Command::AsProduction(args) => as_production::run(args, app).await,
+        Command::Promote(args) => promote::run(args, app).await,
         Command::List(args) => list::run(args, app).await,
         Command::Status(args) => status::run(args, app).await,
         Command::Verify(args) => verify::run(args, app).await,
@@ -175,12 +179,19 @@ pub fn main() -> ExitCode {
 
 fn parse_and_run(args: Vec<OsString>) -> ExitCode {
     let wants_json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+    let bare = args.len() == 1;
     match Cli::try_parse_from(args) {
         Ok(cli) => {
             let done = start::on_runtime(cli);
             exit_code(done, wants_json)
         }
-        Err(error) => usage(&error, wants_json),
+        Err(error) => {
+            // The first words: what is missing comes before the list of commands.
+            if bare && let Err(missing) = Config::load(&Inputs::from_process()) {
+                print::err(&format!("{}\n", missing.what()));
+            }
+            usage(&error, wants_json)
+        }
     }
 }
 

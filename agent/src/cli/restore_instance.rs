@@ -12,7 +12,7 @@ use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::TimelineId;
-use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text};
+use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_word};
 use crate::recovery::instance::Request;
 use crate::recovery::instance::apply::{Restored, apply};
 use crate::recovery::instance::aside::Subscription;
@@ -237,7 +237,9 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
 pub fn confirm_named(dir: &Path, given: Option<&Path>, flag: &str, what: &str) -> Result<()> {
     let name = dir.display().to_string();
     let refused = |what: String| {
-        Error::new(Kind::Refused, what).effect("nothing was changed").next(format!("{flag} {name}"))
+        Error::new(Kind::Refused, what)
+            .effect("nothing was changed")
+            .next(format!("for scripts: {flag} {}", shell_word(&name)))
     };
     let said = match given {
         Some(given) => given.canonicalize().unwrap_or_else(|_| given.to_owned()).display().to_string(),

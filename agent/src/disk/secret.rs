@@ -48,12 +48,6 @@ pub fn check_secret(what: &str, path: &Path) -> Result<()> {
     fits(what, path, &meta, rustix::process::geteuid().as_raw())
 }
 
-/// Whether the file follows the rule.
-pub fn is_private(path: &Path) -> Result<bool> {
-    let meta = std::fs::metadata(path).map_err(|e| Error::file("look at", path, e))?;
-    Ok(fits("", path, &meta, rustix::process::geteuid().as_raw()).is_ok())
-}
-
 fn open(path: &Path) -> Result<(File, Metadata)> {
     let file = File::open(path).map_err(|e| Error::file("open", path, e))?;
     let meta = file.metadata().map_err(|e| Error::file("look at", path, e))?;
@@ -151,6 +145,6 @@ mod tests {
         let error = read_secret("password file", &key, 10).unwrap_err();
         assert!(error.what().starts_with("password file /") && error.what().contains("mode 0644"), "{error}");
         assert!(!format!("{error:?}").contains("s3cret"));
-        assert!(!is_private(&key).unwrap());
+        assert!(check_secret("key", &key).is_err());
     }
 }

@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::environment;
 use crate::error::{Error, Kind, Result};
 
 /// How much of the end of standard error is kept.
@@ -51,6 +52,7 @@ impl Program {
         on_line: Option<OnLine>,
     ) -> Result<Program> {
         let piped = |yes: bool| if yes { Stdio::piped() } else { Stdio::null() };
+        environment::clean(command.as_std_mut(), environment::Child::Program);
         let mut child = command
             .stdin(piped(stdin))
             .stdout(piped(stdout))

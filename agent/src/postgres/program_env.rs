@@ -4,27 +4,20 @@ use std::path::Path;
 
 use tokio::process::Command;
 
+use crate::environment;
 use crate::error::Result;
 use crate::postgres::connect::{PostgresOptions, Tls};
 use crate::postgres::password;
 use crate::postgres::safe_settings;
 use crate::postgres::tools::Tools;
 
-/// What a program may see of our environment: where it finds programs, libraries and room. Secrets of ours, keys of
-/// the store say, are nothing to it.
-const KEPT: [&str; 4] = ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"];
 /// A path that cannot exist, for what is not configured: libpq looks below `~/.postgresql` where it is told nothing.
 const NOWHERE: &str = "/dev/null/none";
 
 /// A program of PostgreSQL that connects to nothing, in an environment that is clean.
 pub(crate) fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
-    command.env_clear();
-    for name in KEPT {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
+    environment::clean(command.as_std_mut(), environment::Child::Program);
     command.env("LC_ALL", "C"); // what it says itself can be told apart; what the server says cannot
     command
 }

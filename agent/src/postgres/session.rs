@@ -16,7 +16,7 @@ pub use crate::postgres::row::{Row, column};
 use crate::postgres::safe_settings::{self, QUESTION_WAIT};
 use crate::postgres::wire::cancel::CancelKey;
 use crate::postgres::wire::login::{Login, Purpose, login};
-use crate::postgres::wire::message::{Wire, said};
+use crate::postgres::wire::message::{Piece, Wire, said};
 use crate::postgres::wire::{code_of, hint};
 
 /// How much longer than the server may work on a statement its answer may take to come.
@@ -148,6 +148,36 @@ impl Session {
         sql: impl Into<String>,
         mut each: impl FnMut(Row) -> Result<()> + Send,
     ) -> Result<u64> {
+        let row = |piece| match piece {
+            Piece::Row(row) => each(Row::new(row)),
+            Piece::Copied(_) => Ok(()),
+        };
+        self.pieces(what, sql.into(), row).await
+    }
+
+    /// Runs one `COPY ... TO STDOUT` and hands on its bytes as they come, cut anywhere.
+    ///
+    /// # Errors
+    /// Those of [`Session::each`].
+    pub async fn copy_out(
+        &mut self,
+        what: &str,
+        sql: &str,
+        mut each: impl FnMut(&[u8]) -> Result<()> + Send,
+    ) -> Result<()> {
+        let bytes = |piece| match piece {
+            Piece::Copied(data) => each(&data),
+            Piece::Row(_) => Ok(()),
+        };
+        self.pieces(what, sql.to_owned(), bytes).await.map(drop)
+    }
+
+    async fn pieces(
+        &mut self,
+        what: &str,
+        sql: String,
+        each: impl FnMut(Piece) -> Result<()> + Send,
+    ) -> Result<u64> {
         if self.busy {
             let place = &self.place;
             return Err(Error::new(
@@ -155,11 +185,11 @@ impl Session {
                 format!("cannot {what} in {place}: the session was given up"),
             ));
         }
-        let (sql, stop, wait) = (sql.into(), self.stop.clone(), self.limit + ANSWER_WAIT);
+        let (stop, wait) = (self.stop.clone(), self.limit + ANSWER_WAIT);
         self.busy = true;
         let answer = tokio::select! {
             biased;
-            answer = tokio::time::timeout(wait, self.wire.ask(&sql, |row| each(Row::new(row)))) => answer,
+            answer = tokio::time::timeout(wait, self.wire.ask(&sql, each)) => answer,
             () = stop.cancelled() => {
                 self.give_up();
                 return Err(Error::new(Kind::Interrupted, format!("cannot {what} in {}: stopped by a signal", self.place)));

@@ -1,6 +1,8 @@
 //! The command line: arguments in; standard output, standard error and exit code out.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and touches files as a user does
 
+mod pod;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

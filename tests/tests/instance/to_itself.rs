@@ -2,7 +2,6 @@
 //! starts it, obeys ours, runs on its own directory and reaches nothing outside.
 
 use std::fs;
-use std::path::Path;
 
 use lifeboat_tests::installed::available_majors;
 use lifeboat_tests::{Cluster, Options};
@@ -176,17 +175,5 @@ fn a_root_restore_tells_in_the_plan_what_the_servers_user_cannot_read() {
     assert!(refused.stderr.contains("lifeboat-identity.txt cannot be read"), "{refused}");
     assert!(!copied.data_dir().exists());
     owned("postgres");
-    let passphrase = archiving.restore_to(copied.data_dir(), &["--start"]).env("LIFEBOAT_PASSPHRASE", "hush");
-    let refused = passphrase.run().exits(16);
-    assert!(refused.stderr.contains("LIFEBOAT_PASSPHRASE of root's environment"), "{refused}");
-    let (copied, _) = archiving.started(&[]);
-    let environment = environment_of(copied.data_dir());
-    assert!(environment.contains("PATH=") && !environment.contains("HOME="), "{environment}");
-}
-
-/// Of the server on this directory.
-fn environment_of(dir: &Path) -> String {
-    let pid = fs::read_to_string(dir.join("postmaster.pid")).unwrap();
-    let bytes = fs::read(format!("/proc/{}/environ", pid.lines().next().unwrap())).unwrap();
-    String::from_utf8_lossy(&bytes).replace('\0', "\n")
+    archiving.started(&[]);
 }

@@ -29,14 +29,12 @@ async fn every_statement_names_all_it_needs() {
     for statement in catalogue::statements().into_iter().chain(catalogue::checks()) {
         let mut tables = Tables::new();
         add_columns(&mut tables, &statement);
-        let mut sql = String::from(
-            "drop schema if exists s cascade; create schema s; set search_path = pg_catalog, s;\n",
-        );
+        let mut sql = String::from("drop schema if exists public cascade; create schema public;\n");
         for (table, columns) in &mut tables {
             columns.insert("id".into(), "int");
             let unique = if table == "ir_config_parameter" { ", unique (key)" } else { "" };
             let list: Vec<String> = columns.iter().map(|(c, kind)| format!("\"{c}\" {kind}")).collect();
-            sql += &format!("create table s.\"{table}\" ({}{unique});\n", list.join(", "));
+            sql += &format!("create table public.\"{table}\" ({}{unique});\n", list.join(", "));
         }
         let columns = statement.each.clone().map_or(vec!["none".to_owned()], |(_, columns)| columns);
         for column in columns {

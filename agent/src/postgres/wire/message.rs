@@ -34,6 +34,14 @@ pub enum Incoming {
     Other(Message),
 }
 
+/// What an answer brings.
+pub enum Piece {
+    /// A row.
+    Row(DataRowBody),
+    /// A part of what `COPY ... TO STDOUT` sends, cut wherever the server likes.
+    Copied(Bytes),
+}
+
 /// A connection, message by message.
 pub struct Wire {
     socket: Box<dyn Socket>,
@@ -53,34 +61,34 @@ impl Wire {
         &self.place
     }
 
-    /// Runs one query string (PostgreSQL manual, 55.2.3) and reads its whole answer; `each` gets every row. The
+    /// Runs one query string (PostgreSQL manual, 55.2.3) and reads its whole answer; `each` gets every piece. The
     /// number of rows that its statements were about, added up. After an error of the server the connection can
     /// be used again.
     ///
     /// # Errors
     /// What the server says; whatever `each` returns, once the rest of the answer was read.
-    pub async fn ask(
-        &mut self,
-        sql: &str,
-        each: impl FnMut(DataRowBody) -> Result<()> + Send,
-    ) -> Result<u64> {
+    pub async fn ask(&mut self, sql: &str, each: impl FnMut(Piece) -> Result<()> + Send) -> Result<u64> {
         self.send(|buffer| frontend::query(sql, buffer)).await?;
         self.answer(each).await
     }
 
     /// What [`Wire::ask`] reads, up to ReadyForQuery.
-    pub async fn answer(&mut self, mut each: impl FnMut(DataRowBody) -> Result<()> + Send) -> Result<u64> {
+    pub async fn answer(&mut self, mut each: impl FnMut(Piece) -> Result<()> + Send) -> Result<u64> {
         let (mut count, mut failed) = (0, None);
         loop {
             match self.next().await {
                 Ok(Incoming::Other(Message::ReadyForQuery(_))) => return failed.map_or(Ok(count), Err),
-                Ok(Incoming::Other(Message::DataRow(row))) if failed.is_none() => failed = each(row).err(),
+                Ok(Incoming::Other(Message::DataRow(row))) if failed.is_none() => {
+                    failed = each(Piece::Row(row)).err();
+                }
+                Ok(Incoming::Copy(data)) if failed.is_none() => failed = each(Piece::Copied(data)).err(),
+                Ok(Incoming::Copy(_)) => {}
                 Ok(Incoming::Other(Message::CommandComplete(body))) => {
                     let tag = body.tag().unwrap_or_default();
                     count += tag.rsplit(' ').next().and_then(|rows| rows.parse::<u64>().ok()).unwrap_or(0);
                 }
                 Ok(Incoming::Other(_)) => {}
-                Ok(_) => return Err(self.unexpected()),
+                Ok(Incoming::CopyBoth) => return Err(self.unexpected()),
                 // an error of the server is followed by ReadyForQuery, a lost connection is not
                 Err(e) if code_of(&e).is_some() && failed.is_none() => failed = Some(e),
                 Err(e) => return Err(failed.unwrap_or(e)),

@@ -150,12 +150,8 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>> {
-    let pem = disk::read(file, PEM_BYTES_MAX)?;
-    if !disk::is_private(file)? {
-        // libpq refuses such a key, so PostgreSQL's programs would fail later and less clearly
-        return Err(Error::new(Kind::Config, format!("key {} can be read by others", file.display()))
-            .next(format!("chmod 600 {}", file.display())));
-    }
+    // libpq has the same rule, so PostgreSQL's programs would fail later and less clearly
+    let pem = disk::read_secret("key", file, PEM_BYTES_MAX)?;
     PrivateKeyDer::from_pem_slice(&pem).map_err(|e| {
         unusable(file, "private key").because(e.to_string()).next(
             "a key with a passphrase cannot be used: write it without one, openssl pkey -in KEY -out NEW",

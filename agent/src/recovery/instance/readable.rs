@@ -1,14 +1,29 @@
 //! Root restores, and another user runs the server: its `restore_command` runs as that user, long after the
 //! plan. What it cannot read is told in the plan, by trying as that user.
 
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::config::{Config, Inputs};
+use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::postgres::server_start::is_secret;
 use crate::recovery::FileOwner;
+
+/// What opens an identity that is a file of age's itself.
+const PASSPHRASE: &str = "LIFEBOAT_PASSPHRASE";
+/// How such an identity begins, plain and armored.
+const ENCRYPTED: [&[u8]; 2] = [b"age-encryption.org/", b"-----BEGIN AGE ENCRYPTED"];
+/// Secrets of stores, by the repository's scheme: a server of another user gets none of them
+/// ([`crate::environment::Child::ServerOfAnother`]).
+const SECRETS: [(&str, &str); 5] = [
+    ("s3", "AWS_SECRET_ACCESS_KEY"),
+    ("az", "AZURE_STORAGE_ACCOUNT_KEY"),
+    ("az", "AZURE_STORAGE_ACCESS_KEY"),
+    ("az", "AZURE_CLIENT_SECRET"),
+    ("gs", "GOOGLE_SERVICE_ACCOUNT_KEY"),
+];
 
 /// What `restore_command` would need and `owner` cannot have, each with what to do about it.
 ///
@@ -36,19 +51,19 @@ pub fn out_of_reach(config: &Config, identities: &[PathBuf], owner: FileOwner) -
             out.push(format!("{} cannot be read", path.display()));
         }
     }
-    let is_stores = |name: &str| match url.split_once(':').map_or("", |(scheme, _)| scheme) {
-        "s3" => name.starts_with("AWS_") && config.repository.credentials_file.is_none(),
-        "az" => name.starts_with("AZURE_"),
-        "gs" => name.starts_with("GOOGLE_"),
-        _ => false,
-    };
-    for (name, value) in Inputs::from_process().environment {
-        let Some(name) = name.to_str().filter(|name| is_secret(name) && !value.is_empty()) else { continue };
-        if name == "LIFEBOAT_PASSPHRASE" && config.seal.passphrase_file.is_none() {
-            out.push(format!("{name} of root's environment is not handed to it: seal.passphrase_file"));
-        } else if is_stores(name) {
+    let environment = Inputs::from_process();
+    if environment.variable(PASSPHRASE)?.is_some()
+        && config.seal.passphrase_file.is_none()
+        && identities.iter().any(|identity| is_encrypted(identity))
+    {
+        out.push(format!("{PASSPHRASE} of root's environment is not handed to it: set seal.passphrase_file"));
+    }
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    for (of, name) in SECRETS {
+        let has_file = of == "s3" && config.repository.credentials_file.is_some();
+        if of == scheme && !has_file && environment.variable(name)?.is_some() {
             out.push(format!(
-                "{name} of root's environment is not handed to it: repository.credentials_file"
+                "{name} of root's environment is not handed to it: set repository.credentials_file"
             ));
         }
     }
@@ -72,4 +87,11 @@ fn may(owner: FileOwner, flag: &str, path: &Path) -> Result<bool> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let status = command.status().map_err(|e| Error::file("run", Path::new("/usr/bin/test"), e))?;
     Ok(status.success())
+}
+
+/// Whether it needs a passphrase.
+fn is_encrypted(identity: &Path) -> bool {
+    let mut head = [0; 32];
+    let read = disk::open(identity).ok().and_then(|mut file| file.read(&mut head).ok()).unwrap_or(0);
+    ENCRYPTED.iter().any(|begin| head[..read].starts_with(begin))
 }

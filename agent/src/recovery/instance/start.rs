@@ -296,7 +296,7 @@ impl Server<'_> {
         // It speaks English: lc_messages of its command line, the environment before that is read.
         if end.contains("recovery ended before configured recovery target was reached") {
             return error.next(
-                "there is no commit after the target in the stored WAL: restore --to latest is that state",
+                "there is no commit after the target in the stored WAL: the same restore with --to latest is that state",
             );
         }
         if end.contains("resource manager with ID") {

@@ -2,6 +2,7 @@
 //! names of the files.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -11,14 +12,14 @@ use crate::archive::manifest::DUMP_PATH;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::TenantName;
-use crate::odoo::attachments::each_attachment_file;
+use crate::names::{TenantName, shell_word};
+use crate::odoo::attachments::{AttachmentFile, each_attachment_file};
 use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::dump::DumpChild;
-use crate::postgres::quote::literal;
 use crate::postgres::session::{Session, column};
 use crate::postgres::snapshot::SnapshotSession;
+use crate::postgres::table::Table;
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::apply::Stopwatch;
@@ -117,7 +118,10 @@ impl Recovery<'_> {
             Error::new(Kind::NotFound, format!("there was no database {} at the target", self.tenant))
                 .because(format!("there were {names}"));
         Err(match all.iter().find(|(oid, _)| Some(*oid) == had) {
-            Some((_, name)) => error.next(format!("it had been renamed: restore --tenant {name}")),
+            Some((_, name)) => error.next(format!(
+                "it had been renamed: the same command with --tenant {}",
+                shell_word(name.as_str())
+            )),
             None => error.next("an earlier target; names are those at the target"),
         })
     }
@@ -136,16 +140,23 @@ impl Recovery<'_> {
         }
         let baseline = Baseline::take(&mut frozen.session).await?;
         let mut files = Vec::new();
-        let table = format!("SELECT to_regclass({}) IS NOT NULL", literal("public.ir_attachment"));
-        if column(&frozen.session.row("look for attachments", table).await?, 0)? {
-            each_attachment_file(&mut frozen.session, |file| {
+        if Table::find(&mut frozen.session, "ir_attachment").await?.is_some() {
+            let keep = |file: AttachmentFile| {
                 files.push(file.store_fname);
                 Ok(())
-            })
-            .await?;
+            };
+            each_attachment_file(&mut frozen.session, || self.unnamed_file(), keep).await?;
         }
         frozen.end().await?;
         Ok((baseline, files))
+    }
+
+    /// A file that goes with the process, however that ends.
+    fn unnamed_file(&self) -> Result<File> {
+        let path = self.work_dir.join("attachments.tmp");
+        let file = disk::create_new(&path, 0o600)?;
+        disk::remove_file(&path)?;
+        Ok(file)
     }
 
     async fn dump_to(&self, options: &PostgresOptions, snapshot_id: &str) -> Result<()> {
@@ -187,7 +198,7 @@ fn check_pages(log: &Path, whole: &BTreeSet<u32>) -> Result<()> {
     let told = bad.iter().take(PAGES_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
     Err(Error::new(Kind::Integrity, "replay met pages that the base backup should have and has not")
         .because(format!("in {told}"))
-        .next("another base backup: --snapshot; lifeboat verify --deep"))
+        .next("another base backup: --snapshot; lifeboat verify --deep --identity FILE"))
 }
 
 /// The file in PostgreSQL's words `page 7 of relation base/16384/2619 is uninitialized` (or `does
