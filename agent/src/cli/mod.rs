@@ -12,6 +12,7 @@ use crate::config::{Config, Inputs};
 use crate::error::{Error, Kind, Result};
 
 mod agent;
+mod as_production;
 mod backup;
 mod cat;
 mod commands;
@@ -89,6 +90,7 @@ enum Command {
     Init(init::Args),
     Backup(backup::Args),
     Restore(Box<restore::Args>),
+    AsProduction(as_production::Args),
     Promote(promote::Args),
     List(list::Args),
     Show(show::Args),
@@ -108,6 +110,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Init(args) => init::run(args, app).await,
         Command::Backup(args) => backup::run(args, app).await,
         Command::Restore(args) => restore::run(*args, app).await,
+        Command::AsProduction(args) => as_production::run(args, app).await,
         Command::Promote(args) => promote::run(args, app).await,
         Command::List(args) => list::run(args, app).await,
         Command::Status(args) => status::run(args, app).await,

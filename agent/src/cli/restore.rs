@@ -120,6 +120,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             snapshot: args.snapshot,
             timeline: args.instance.timeline,
             restore_command: args.instance.restore_command,
+            preload: args.instance.preload,
             os_user: args.instance.os_user,
             name: args.target,
             data_dir: args.data_dir,

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::identity;
 use super::restore::{ask, confirm};
-use super::{App, Done, print};
+use super::{App, Done, as_production, print};
 use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -15,7 +15,10 @@ use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path, shell_word};
 use crate::recovery::instance::Request;
 use crate::recovery::instance::apply::{Restored, apply};
+use crate::recovery::instance::aside::Subscription;
 use crate::recovery::instance::plan::prepare;
+use crate::recovery::instance::production;
+use crate::recovery::instance::proof::Proof;
 use crate::recovery::instance::start::{Started, start_and_wait, tools};
 use crate::recovery::instance::target::{Action, Target, ZonedTime};
 use crate::repository::snapshots::Trust;
@@ -72,9 +75,32 @@ pub struct InstanceArgs {
     /// Fetch WAL by this command instead of lifeboat wal fetch
     #[arg(long, value_name = "COMMAND", help_heading = "Point in time")]
     pub restore_command: Option<String>,
-    /// Leave archive_mode as the backup has it: for the real thing, never beside production
+    /// A library that writes WAL of its own kind, which replay needs; may be given several times. No other is loaded
+    #[arg(long, value_name = "LIBRARY", value_parser = library, help_heading = "Point in time")]
+    pub preload: Vec<String>,
+    /// Leave archiving as the backup has it: for the real thing, never beside production
     #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
     keep_archiving: bool,
+    /// Make it the real thing: recover it as a copy, stop it, and put production's configuration in place
+    #[arg(
+        long,
+        requires = "instance_to",
+        conflicts_with = "keep_archiving",
+        help_heading = "Whole instance"
+    )]
+    as_production: bool,
+    /// For scripts, with --as-production: the name of the directory, in place of typing it
+    #[arg(long, value_name = "DIR", requires = "as_production", help_heading = "Whole instance")]
+    yes_production: Option<PathBuf>,
+}
+
+/// The name of a library, without a path: one that is installed.
+fn library(text: &str) -> std::result::Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err("a library's name has letters, digits, _ and - and no path".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -127,6 +153,11 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
             "--start with --target-action shutdown would have nothing to wait for",
         ));
     }
+    if args.as_production && action != Action::Promote {
+        return Err(Error::new(Kind::Usage, "--as-production opens it; --target-action would not")
+            .next("look first with --start --target-action pause, then lifeboat as-production DIR"));
+    }
+    let starts = args.start || args.as_production;
     // A release is a state, not a time since: without more, as it was.
     let otherwise = if common.release.is_some() { Target::Immediate } else { Target::Latest };
     let target = args.target().unwrap_or(otherwise);
@@ -142,13 +173,16 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         tablespaces: args.tablespace_map.iter().map(|text| mapping(text)).collect::<Result<_>>()?,
         restore_command: args.restore_command,
         keep_archiving: args.keep_archiving,
+        preload: args.preload,
+        starts,
+        as_production: args.as_production,
         os_user: args.os_user,
         trust: common.trust,
         identities: identity::identities(&common.identity, config)?,
         identity_files: common.identity,
     };
     let prepared = prepare(config, request).await?;
-    let tools = match args.start {
+    let tools = match starts {
         true => Some(tools(config, &prepared.plan).await?),
         false => None,
     };
@@ -158,9 +192,16 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
     }
     print::err(&prepared.plan.to_string());
     match &prepared.plan.replaced {
-        Some(_) => confirm_replacing(&prepared.plan.data_dir, args.yes_replace.as_deref())?,
-        None if !common.yes => confirm()?,
+        Some(_) => {
+            let question = "which would be replaced";
+            confirm_named(&prepared.plan.data_dir, args.yes_replace.as_deref(), "--yes-replace", question)?;
+        }
+        None if !common.yes && !args.as_production => confirm()?,
         None => {}
+    }
+    if args.as_production {
+        let given = args.yes_production.as_deref();
+        confirm_named(&prepared.plan.data_dir, given, "--yes-production", "which would be the real thing")?;
     }
     let shown = app.progress("restore instance", Some(prepared.plan.bytes));
     let restored = apply(prepared, &shown.clone(), &app.cancel).await;
@@ -172,38 +213,44 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         }
         (restored, _) => (restored, None),
     };
-    shown.finish();
     let restored = restored?;
     let started = started.transpose()?;
-    app.print(&serde_json::json!({ "restored": restored, "started": started }), || {
-        text(&restored, started.as_ref())
+    let production = match (&started, args.as_production) {
+        (Some(started), true) => Some(production::complete(started, &restored.plan.data_dir).await?),
+        _ => None,
+    };
+    shown.finish();
+    let report = serde_json::json!({ "restored": restored, "started": started, "production": production });
+    app.print(&report, || {
+        let restored = text(&restored, started.as_ref(), production.is_some());
+        production
+            .as_ref()
+            .map_or(restored.clone(), |done| format!("{restored}\n{}", as_production::text(done)))
     })?;
     Ok(Done::Complete)
 }
 
-/// Has a person type the name of what will be replaced; `given` is what a script said.
+/// Has a person type the name of a directory; `given` is what a script said, by `flag`.
 ///
 /// # Errors
 /// `Refused` where it is not that name.
-fn confirm_replacing(dir: &Path, given: Option<&Path>) -> Result<()> {
+pub fn confirm_named(dir: &Path, given: Option<&Path>, flag: &str, what: &str) -> Result<()> {
     let name = dir.display().to_string();
     let refused = |what: String| {
         Error::new(Kind::Refused, what)
             .effect("nothing was changed")
-            .next(format!("for scripts: --yes-replace {}", shell_word(&name)))
+            .next(format!("for scripts: {flag} {}", shell_word(&name)))
     };
     let said = match given {
         Some(given) => given.canonicalize().unwrap_or_else(|_| given.to_owned()).display().to_string(),
         None if !std::io::stdin().is_terminal() => {
-            return Err(refused(format!(
-                "nobody typed {name}, which would be replaced: --yes is not enough"
-            )));
+            return Err(refused(format!("nobody typed {name}, {what}: --yes is not enough")));
         }
-        None => ask(&format!("Type the name of the directory to replace ({name}): "))?,
+        None => ask(&format!("Type the name of the directory, {what} ({name}): "))?,
     };
     match said == name {
         true => Ok(()),
-        false => Err(refused(format!("{said:?} is not {name}, which would be replaced"))),
+        false => Err(refused(format!("{said:?} is not {name}, {what}"))),
     }
 }
 
@@ -229,6 +276,7 @@ impl InstanceArgs {
             ("--timeline", self.timeline.is_some()),
             ("--os-user", self.os_user.is_some()),
             ("--restore-command", self.restore_command.is_some()),
+            ("--preload", !self.preload.is_empty()),
         ];
         match said.iter().find(|(_, said)| *said) {
             Some((flag, _)) => Err(Error::new(Kind::Usage, format!("{flag} goes with a point in time"))
@@ -246,7 +294,7 @@ fn mapping(text: &str) -> Result<(String, PathBuf)> {
     Ok((old.trim_end_matches('/').to_owned(), PathBuf::from(new)))
 }
 
-fn text(restored: &Restored, started: Option<&Started>) -> String {
+fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
     let (files, size, dir) = (plan.files, bytes_text(plan.bytes), plan.data_dir.display());
@@ -263,12 +311,9 @@ fn text(restored: &Restored, started: Option<&Started>) -> String {
     }
     match started {
         None => {
-            out += &format!(
-                "\nrecovers to {} at its first start: pg_ctl -D {} start",
-                plan.target,
-                shell_path(&plan.data_dir)
-            );
-            out += "\nits port and sockets are those of production: change them first where that runs on this host";
+            out += &format!("\nrecovers to {} at its first start: pg_ctl -D {dir} start", plan.target);
+            out += "\nit runs on a configuration of Lifeboat's, on a private socket in that directory; turn it into the real thing: ";
+            out += &format!("lifeboat as-production {dir}");
         }
         Some(started) => {
             let took = span_text(std::time::Duration::from_secs_f64(started.seconds));
@@ -277,13 +322,42 @@ fn text(restored: &Restored, started: Option<&Started>) -> String {
                 .last_commit
                 .map_or("no commit since the backup".to_owned(), |t| format!("last commit {t}"));
             out += &format!("\nreplayed to {} ({took}), {last}; the server {state}", started.replayed_to);
+            for raised in &started.raised {
+                out += &format!("\nproduction had raised {raised} meanwhile: so it was here");
+            }
+            out += &proof_text(&started.proof);
+            if is_production {
+                return out;
+            }
             out += &format!("\nreach it: psql -h {} -p {}", shell_path(&started.socket_dir), started.port);
-            out += &format!(
-                "\nend it: pg_ctl -D {} stop; it says more in {}",
-                shell_path(&plan.data_dir),
-                started.log.display()
-            );
+            out += &format!("\nend it: pg_ctl -D {dir} stop; it says more in {}", started.log.display());
         }
+    }
+    out
+}
+
+/// What the server was asked, and said.
+fn proof_text(proof: &Proof) -> String {
+    let mut out = format!(
+        "\nit keeps to itself: it runs on {}, by {}, archive_mode {}, {} of {} subscriptions enabled",
+        proof.data_directory,
+        proof.config_file,
+        proof.archive_mode,
+        proof.enabled_subscriptions,
+        proof.subscriptions
+    );
+    for Subscription { database, name } in &proof.disabled_subscriptions {
+        out += &format!("\ndisabled: subscription {name} in database {database}");
+    }
+    for subscription in &proof.not_disabled {
+        out +=
+            &format!("\nWARNING: not disabled, and no worker runs for it here: subscription {subscription}");
+    }
+    for kind in &proof.foreign_processes {
+        out += &format!("\nWARNING: a process of a library that you named runs in it: {kind}");
+    }
+    for setting in &proof.settings_in_catalog {
+        out += &format!("\nWARNING: acts when somebody connects: {setting}");
     }
     out
 }

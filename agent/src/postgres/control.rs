@@ -19,7 +19,23 @@ pub struct ControlFile {
     pub redo: Lsn,
     /// The timeline of that checkpoint.
     pub timeline: TimelineId,
+    /// Whether it was shut down, or died, in recovery.
+    pub is_recovering: bool,
+    /// What a server needs at least that replays this one's WAL: raised by the very record that tells of
+    /// it, before replay stops for it.
+    pub needs: [(&'static str, u64); 5],
 }
+
+/// Where the settings lie that replay needs at least.
+const NEEDS_AT: [(&str, usize); 5] = [
+    ("max_connections", 180),
+    ("max_worker_processes", 184),
+    ("max_wal_senders", 188),
+    ("max_prepared_transactions", 192),
+    ("max_locks_per_transaction", 196),
+];
+/// `DB_SHUTDOWNED_IN_RECOVERY`, `DB_IN_CRASH_RECOVERY`, `DB_IN_ARCHIVE_RECOVERY`.
+const RECOVERING: [u32; 3] = [2, 4, 5];
 
 /// Reads a control file; `None` where it is torn, cut short, or none at all.
 pub fn parse(bytes: &[u8]) -> Option<ControlFile> {
@@ -37,6 +53,8 @@ pub fn parse(bytes: &[u8]) -> Option<ControlFile> {
         catalog_version: u32_at(12),
         redo: Lsn(u64_at(40)),
         timeline: TimelineId(u32_at(48)),
+        is_recovering: RECOVERING.contains(&u32_at(16)),
+        needs: NEEDS_AT.map(|(name, at)| (name, u64::from(u32_at(at)))),
     })
 }
 
@@ -57,12 +75,14 @@ mod tests {
         file[12..16].copy_from_slice(&202_209_061u32.to_ne_bytes());
         file[40..48].copy_from_slice(&0x2_A700_0028u64.to_ne_bytes());
         file[48..52].copy_from_slice(&3u32.to_ne_bytes());
+        file[180..184].copy_from_slice(&120u32.to_ne_bytes());
         assert_eq!(parse(&file), None);
         let crc = !file[..292].iter().fold(u32::MAX, |crc, byte| crc32c(crc, *byte));
         file[292..296].copy_from_slice(&crc.to_ne_bytes());
         let read = parse(&file).unwrap();
         assert_eq!((read.system_identifier, read.catalog_version), (7_000_000_000_000_000_001, 202_209_061));
         assert_eq!((read.redo, read.timeline), (Lsn(0x2_A700_0028), TimelineId(3)));
+        assert_eq!(read.needs[0], ("max_connections", 120));
         file[100] ^= 1;
         assert_eq!(parse(&file), None);
         assert_eq!(parse(&file[..100]), None);

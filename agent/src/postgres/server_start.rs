@@ -1,6 +1,6 @@
-//! A server on a data directory of ours: private socket, no network, started and left running.
+//! A server on a data directory of ours: private socket, no network, started and left running. It obeys the
+//! configuration in that directory, which is ours as well; what is said here holds whatever stands there.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,8 +17,6 @@ use crate::postgres::tools::Tools;
 
 /// pg_ctl only starts the server and does not wait for it.
 const START_WAIT: Duration = Duration::from_secs(60);
-/// Lets in whoever reaches the socket, whose directory is its owner's alone.
-const HBA: &str = "local all all trust\n";
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -35,15 +33,11 @@ pub struct ServerStart {
     pub owner: Option<(u32, u32)>,
 }
 
-/// Made and filled through its handle, and given away last: nobody can put a link in our way.
-fn make_socket_dir(dir: &Path, hba: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+/// Made and given away through its handle: nobody can put a link in our way.
+fn make_socket_dir(dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     let (above, name) = (dir.parent().unwrap_or(dir), dir.file_name().unwrap_or_default());
     let made = Dir::open(above).and_then(|above| above.make_dir(name));
     let made = made.map_err(|e| Error::file("create directory", dir, e))?;
-    let file = made.create_new(Path::new(hba.file_name().unwrap_or_default()));
-    let mut file = file.map_err(|e| Error::file("create", hba, e))?;
-    file.write_all(HBA.as_bytes()).map_err(|e| Error::file("write", hba, e))?;
-    disk::give(&file, hba, 0o600, owner)?;
     made.give(0o700, owner).map_err(|e| Error::file("give away", dir, e))
 }
 
@@ -51,17 +45,17 @@ fn make_socket_dir(dir: &Path, hba: &Path, owner: Option<(u32, u32)>) -> Result<
 pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     // Socket paths end at 107 bytes, so it cannot lie beside a data directory anywhere.
     let socket_dir = std::env::temp_dir().join(format!("{SOCKET_DIR_PREFIX}{}", random_hex(6)));
-    let hba = socket_dir.join("pg_hba.conf");
-    make_socket_dir(&socket_dir, &hba, server.owner)?;
+    make_socket_dir(&socket_dir, server.owner)?;
     let log = disk::open_append(&server.log)?;
     disk::give(&log, &server.log, 0o600, server.owner)?;
     let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
+    // Messages in English: an error of ours may tell which of them it met.
     let options = format!(
-        "-c listen_addresses= -c unix_socket_directories={} -c port={} -c hba_file={} -c hot_standby=on \
+        "-c data_directory={} -c listen_addresses= -c unix_socket_directories={} -c port={} -c hot_standby=on \
          -c logging_collector=off -c log_destination=stderr -c ssl=off -c lc_messages=C",
+        quoted(&server.data_dir),
         quoted(&socket_dir),
-        server.port,
-        quoted(&hba)
+        server.port
     );
     let mut command = Command::new(server.tools.dir.join("pg_ctl"));
     command.args(["-W", "-s", "-D"]).arg(&server.data_dir).arg("-l").arg(&server.log).arg("-o").arg(options);

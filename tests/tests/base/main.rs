@@ -4,6 +4,7 @@
 mod contents;
 mod copy;
 mod full;
+mod moved;
 mod protocol;
 mod quiet;
 mod restore;

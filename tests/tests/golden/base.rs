@@ -129,6 +129,14 @@ impl Place {
             .run()
             .ok();
         let mut files = files_of(&back);
+        // production's configuration lies aside, byte for byte; what a copy runs on is the program's own
+        for name in ["postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"] {
+            files.remove(name);
+            if let Some(looks) = files.remove(&format!("lifeboat-put-aside/{name}")) {
+                files.insert(name.to_owned(), looks);
+            }
+        }
+        files.remove("lifeboat-put-aside/note.json");
         let links = fs::read_dir(back.join("pg_tblspc")).unwrap().map(|entry| entry.unwrap().file_name());
         for oid in links.map(|name| name.into_string().unwrap()) {
             let far = files_of(&self.path("far")).into_iter();
@@ -139,7 +147,7 @@ impl Place {
 }
 
 /// What a restore writes itself.
-const OF_THE_RECOVERY: [&str; 3] = ["postgresql.auto.conf", "recovery.signal", "tablespace_map"];
+const OF_THE_RECOVERY: [&str; 2] = ["recovery.signal", "tablespace_map"];
 
 fn without_recovery(files: &Files) -> Files {
     let kept = files.iter().filter(|(path, _)| !OF_THE_RECOVERY.contains(&path.as_str()));

@@ -118,8 +118,10 @@ fn killed_in_the_middle_the_old_one_still_starts_and_the_same_command_goes_on() 
     let dir = copied.data_dir();
     let marker = dir.join("lifeboat-restore.json");
     let (name, old) = (dir.display(), left[0].display());
-    let lines = std::fs::read_to_string(dir.join("postgresql.auto.conf")).unwrap();
-    let settings = &lines[lines.find("\n# lifeboat restore").unwrap()..];
+    // what it was told of recovery tells one restore from another
+    let lines = std::fs::read_to_string(dir.join("postgresql.conf")).unwrap();
+    let (_, settings) = lines.split_at(lines.find("restore_command").unwrap());
+    let settings = &settings[..settings.find("listen_addresses").unwrap()];
     let said = serde_json::json!({
         "snapshot": report["restored"]["plan"]["snapshot"], "note": "",
         "replaces": { "dir": name.to_string(), "old_state": old.to_string(), "settings": settings },

@@ -8,5 +8,8 @@ mod copy;
 mod delta;
 mod environment;
 mod outside;
+mod production;
+mod raised;
 mod targets;
 mod timelines;
+mod to_itself;

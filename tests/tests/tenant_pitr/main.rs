@@ -3,6 +3,7 @@
 
 mod accidents;
 mod many;
+mod raised;
 mod scratch;
 mod shared;
 mod ways;

@@ -82,13 +82,14 @@ fn archived_and_restored(segment_mebibytes: u32) {
     site.run(&["wal", "status"]).run().ok();
     let to = cluster.data_dir().with_file_name("restored");
     let identity = site.path("lifeboat-identity.txt");
-    let restore = site.run(&["restore", "--yes", "--to", "latest", "--instance-to"]).arg(&to);
-    restore.arg("--identity").arg(&identity).run().ok();
+    hand_over(&site.path(""));
     cluster.stop();
+    let restore = site.run(&["restore", "--yes", "--to", "latest", "--instance-to"]).arg(&to);
+    let restore = restore.args(["--as-production", "--yes-production"]).arg(&to);
+    restore.arg("--identity").arg(&identity).run().ok();
     fs::rename(cluster.data_dir(), cluster.data_dir().with_file_name("before")).unwrap();
     fs::rename(&to, cluster.data_dir()).unwrap();
     hand_over(&cluster.data_dir());
-    hand_over(&site.path(""));
     cluster.start_again();
     wait_for("recovery ends", || cluster.psql("postgres", "select pg_is_in_recovery()") == "f");
     assert_eq!(cluster.psql("postgres", "select count(*) from t"), "50000", "{}", cluster.log());

@@ -1,17 +1,20 @@
 //! A base backup beside the server: its data directory is read by us, between `pg_backup_start` and
 //! `pg_backup_stop` of one session.
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::archive::base::CONTROL_FILE;
 use crate::archive::index::Entry;
+use crate::archive::wal_records::Copied as CopiedDatabase;
 use crate::backup::base::chain::Chain;
 use crate::backup::base::cluster_files::{self, ClusterFile, ClusterWalk, TablespaceLink};
 use crate::backup::base::context::Context;
 use crate::backup::base::copy::{self, Copy, Failure};
 use crate::backup::base::finish::Taken;
+use crate::backup::base::moved::WalWatch;
 use crate::backup::base::reader::BaseReader;
 use crate::backup::base::tally::Copied;
 use crate::backup::job::on_blocking_thread;
@@ -20,6 +23,7 @@ use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
+use crate::names::wal::SegmentName;
 use crate::postgres::base::{BaseSession, ServerFiles, wal_segments};
 use crate::postgres::control::{self, ControlFile};
 use crate::postgres::page::PAGE_BYTES;
@@ -30,6 +34,9 @@ use crate::postgres::summaries::{self, Written};
 const CONTROL_TRIES: u32 = 20;
 /// And the time between them.
 const CONTROL_PAUSE: Duration = Duration::from_millis(50);
+
+/// Read of WAL at once.
+const WAL_READ_BYTES: usize = 1 << 20;
 
 /// Takes all of it, up to the layout.
 pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
@@ -66,6 +73,7 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
         start_lsn,
         end,
         control: seen.control.1,
+        copies: None,
         extra_files: 0,
         extra_bytes: 0,
         notes,
@@ -75,7 +83,9 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
         let read = |reader: &mut BaseReader<'_>| {
             segments.iter().map(|segment| wal(&used, &place.data_directory, reader, segment)).collect()
         };
-        taken.finish(&used, read).map(|()| taken)
+        taken.finish(&used, read)?;
+        taken.copies = copies(&used, &place.data_directory, &segments, (start_lsn, taken.end.stop_lsn))?;
+        Ok(taken)
     });
     let taken = taken.await?;
     session.close().await; // the slot goes now that the WAL is read
@@ -225,6 +235,32 @@ fn wal(context: &Context, data_dir: &Path, reader: &mut BaseReader<'_>, segment:
             .effect("replay would need it: there is no backup")
             .next("raise wal_keep_size, or give the agent's role REPLICATION and the server a free slot (max_replication_slots); then run again")),
     }
+}
+
+/// What the WAL of the backup says of databases that were copied; the slot still keeps it.
+fn copies(
+    context: &Context,
+    data_dir: &Path,
+    segments: &[String],
+    (start, stop): (Lsn, Lsn),
+) -> Result<Option<Vec<CopiedDatabase>>> {
+    let mut watch = WalWatch::new(context.server.wal_segment_bytes);
+    let mut buffer = vec![0; WAL_READ_BYTES];
+    for segment in segments {
+        let Ok(name) = segment.parse::<SegmentName>() else { return Ok(None) };
+        let path = data_dir.join("pg_wal").join(segment);
+        let mut input = disk::open(&path)?;
+        let mut offset = 0;
+        loop {
+            let n = input.read(&mut buffer).map_err(|e| Error::file("read", &path, e))?;
+            if n == 0 {
+                break;
+            }
+            watch.feed(name, offset, &buffer[..n]);
+            offset += n as u64;
+        }
+    }
+    Ok(watch.between(start, stop))
 }
 
 fn locations(links: &[TablespaceLink]) -> Result<Vec<(u32, String)>> {

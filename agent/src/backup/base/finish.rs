@@ -4,6 +4,7 @@ use crate::archive::base::{
     CONTROL_FILE, ClusterLayout, Database, LABEL_FILE, LAYOUT_NAME, TABLESPACE_MAP_FILE,
 };
 use crate::archive::index::{self, Entry, Header, IndexWriter, Line};
+use crate::archive::wal_records;
 use crate::backup::base::context::Context;
 use crate::backup::base::reader::BaseReader;
 use crate::backup::base::tally::Copied;
@@ -33,6 +34,8 @@ pub struct Taken {
     pub end: BaseEnd,
     /// `pg_control`, as it was after everything else.
     pub control: Vec<u8>,
+    /// Databases that were made by copying files meanwhile; `None` where the WAL could not be read.
+    pub copies: Option<Vec<wal_records::Copied>>,
     /// Files that only this backup has, its WAL above all.
     pub extra_files: u64,
     /// Their sizes added up.

@@ -14,6 +14,7 @@ mod copy;
 mod files;
 mod finish;
 mod incoming;
+mod moved;
 mod packed;
 mod protocol;
 mod reader;
@@ -115,7 +116,18 @@ pub async fn run(
             .note(format!("{removed} unfinished files of WAL, of processes that were killed, were removed"));
     }
     let job = Arc::new(job);
-    let outcome = back_up(job.clone(), &server, &request).await;
+    let mut outcome = back_up(job.clone(), &server, &request).await;
+    if let Ok(Attempt::Torn(databases)) = &outcome {
+        job.progress.note(format!(
+            "database {} was moved to another tablespace meanwhile: all is copied once more",
+            databases.join(", ")
+        ));
+        outcome = back_up(job.clone(), &server, &request).await;
+    }
+    let outcome = outcome.and_then(|attempt| match attempt {
+        Attempt::Whole(outcome) => Ok(*outcome),
+        Attempt::Torn(databases) => Err(moved::refused(&databases)),
+    });
     lease.release().await;
     if let (Err(_), Some(e)) = (&outcome, job.lease.error()) {
         return Err(e);
@@ -133,7 +145,15 @@ struct Outcome {
     read_all_because: Option<String>,
 }
 
-async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &Request) -> Result<Outcome> {
+/// How a copy of everything ended.
+enum Attempt {
+    /// It is stored.
+    Whole(Box<Outcome>),
+    /// It lacks files of these databases, and is not.
+    Torn(Vec<String>),
+}
+
+async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &Request) -> Result<Attempt> {
     let (snapshots, _) = job.repository.snapshot_ids().await?;
     let kind = SnapshotKind::Base;
     let snapshot =
@@ -143,15 +163,27 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &Request) -> Resul
     let cluster = ask(&mut session).await?;
     session.close().await;
     let context = Arc::new(Context { job, snapshot, server: cluster, full: request.full, snapshots });
-    let taken = match source {
+    let mut taken = match source {
         Source::Files(place) => files::take(&context, place).await?,
         Source::Protocol { why } => protocol::take(&context, server.major, why).await?,
     };
+    match &taken.copies {
+        Some(copies) => {
+            let torn = moved::torn(&context, copies).await?;
+            if !torn.is_empty() {
+                return Ok(Attempt::Torn(torn));
+            }
+        }
+        None => taken.notes.push(
+            "its WAL could not be looked into: whether a database was moved to another tablespace meanwhile is not known"
+                .to_owned(),
+        ),
+    }
     let manifest = manifest(&context, server, &taken);
     context.job.publish(&context.snapshot, &manifest).await?;
     let Taken { copied, notes, read_all_because, .. } = taken;
     on_blocking_thread(move || copied.staged.publish()).await?;
-    Ok(Outcome { manifest, notes, read_all_because })
+    Ok(Attempt::Whole(Box::new(Outcome { manifest, notes, read_all_because })))
 }
 
 fn manifest(context: &Context, server: &ServerInfo, taken: &Taken) -> Manifest {

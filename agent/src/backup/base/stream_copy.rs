@@ -10,6 +10,7 @@ use crate::archive::pack::EXTENT_BYTES;
 use crate::backup::base::cluster_files::{is_left_out, segment_of};
 use crate::backup::base::context::Context;
 use crate::backup::base::incoming::{Incoming, Next};
+use crate::backup::base::moved::WalWatch;
 use crate::backup::base::packed::Packed;
 use crate::backup::base::reader::{BaseReader, Coming, PageCheck};
 use crate::backup::base::tally::{Listed, NOTES_MAX, Tally};
@@ -56,7 +57,6 @@ pub struct Copy<'a> {
 }
 
 /// What of a base backup is no file for the packs.
-#[derive(Default)]
 pub struct Sent {
     /// `backup_label`.
     pub label: String,
@@ -70,6 +70,22 @@ pub struct Sent {
     pub stop_lsn: Lsn,
     /// Whether the server found pages with wrong checksums.
     pub corrupted: bool,
+    /// What its WAL says of databases that were copied.
+    pub wal: WalWatch,
+}
+
+impl Sent {
+    fn new(wal_segment_bytes: u64) -> Sent {
+        Sent {
+            label: String::new(),
+            tablespace_map: String::new(),
+            control: Vec::new(),
+            listed: Listed::default(),
+            stop_lsn: Lsn(0),
+            corrupted: false,
+            wal: WalWatch::new(wal_segment_bytes),
+        }
+    }
 }
 
 /// A piece of a file.
@@ -98,7 +114,8 @@ impl<'a> StreamCopy<'a> {
         let (context, own, pages) = (self.context, self.own, self.pages);
         std::thread::scope(|scope| {
             let old = self.old;
-            let receiver = scope.spawn(move || Unpacking::new(maker, old).run(incoming));
+            let sent = Sent::new(context.server.wal_segment_bytes);
+            let receiver = scope.spawn(move || Unpacking::new(maker, old, sent).run(incoming));
             let workers: Vec<_> = (0..workers)
                 .map(|_| {
                     let work = work.clone();
@@ -198,8 +215,8 @@ struct Unpacking {
 }
 
 impl Unpacking {
-    fn new(maker: Maker<Batch, Results>, old: Option<KnownLookup>) -> Unpacking {
-        Unpacking { maker, old, sent: Sent::default(), batch: Batch::new(), batch_bytes: 0 }
+    fn new(maker: Maker<Batch, Results>, old: Option<KnownLookup>, sent: Sent) -> Unpacking {
+        Unpacking { maker, old, sent, batch: Batch::new(), batch_bytes: 0 }
     }
 
     fn run(mut self, mut incoming: Incoming) -> Result<Sent> {
@@ -265,6 +282,7 @@ impl Unpacking {
             None => None,
         };
         let TarMember { path, bytes, mode, mtime, .. } = member;
+        let segment = path.strip_prefix(WAL_DIR).and_then(|name| name.parse::<SegmentName>().ok());
         let file = Arc::new(Coming { segment: segment_of(&path), path, bytes, mode, mtime, old });
         let mut offset = 0;
         loop {
@@ -274,6 +292,9 @@ impl Unpacking {
             }
             let mut data = vec![0; n];
             tar.read(&mut data)?;
+            if let Some(segment) = segment {
+                self.sent.wal.feed(segment, offset, &data);
+            }
             let last = offset + n as u64 == bytes;
             self.batch_bytes += n;
             self.batch.push(Piece { file: file.clone(), offset, data, last });

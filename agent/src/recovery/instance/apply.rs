@@ -16,16 +16,15 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::control;
 use crate::progress::Progress;
+use crate::recovery::instance::aside::{self, CONF_FILE, HBA_FILE};
 use crate::recovery::instance::delta;
 use crate::recovery::instance::extract::{Extract, Extracted, extract};
 use crate::recovery::instance::plan::{InstancePlan, Prepared};
-use crate::recovery::instance::settings::{CONF_FILE, HBA_FILE, HBA_TEXT};
+use crate::recovery::instance::settings::HBA_TEXT;
 use crate::recovery::instance::{MARKER_FILE, Marker, Replaces};
 
 /// Tells PostgreSQL to recover to a target.
 const SIGNAL_FILE: &str = "recovery.signal";
-/// Where settings win over all others.
-const AUTO_FILE: &str = "postgresql.auto.conf";
 
 /// PostgreSQL's own rule: a group may look, nobody else, and nothing is setuid or setgid.
 const DIR_MODES: u32 = 0o750;
@@ -121,7 +120,7 @@ impl Prepared {
         self.check_control(&control)?;
         self.make_sparse()?;
         progress.stage("recovery settings");
-        self.write_settings()?;
+        self.write_settings(&control)?;
         progress.stage("sync");
         disk::sync_file_system(dir)?;
         for tablespace in &plan.tablespaces {
@@ -220,20 +219,24 @@ impl Prepared {
         Ok(())
     }
 
-    fn write_settings(&self) -> Result<()> {
-        let dir = self.plan.making_dir();
-        let auto = dir.join(AUTO_FILE);
-        self.append(&auto, &self.recovery.lines())?;
-        self.append(&dir.join(SIGNAL_FILE), "")?;
-        if disk::metadata(&dir.join(CONF_FILE))?.is_none() {
-            let settings = self.layout.settings.iter().map(|(name, value)| format!("{name} = {value}\n"));
-            let text = "# written by lifeboat restore: the backup had none; replay needs these\n".to_owned();
-            self.append(&dir.join(CONF_FILE), &(text + &settings.collect::<String>()))?;
-        }
-        if disk::metadata(&dir.join(HBA_FILE))?.is_none() {
-            self.append(&dir.join(HBA_FILE), HBA_TEXT)?;
-        }
-        Ok(())
+    /// Production's configuration goes aside, ours takes its place.
+    fn write_settings(&self, control: &[u8]) -> Result<()> {
+        let (plan, facts) = (&self.plan, self.facts()?);
+        let dir = plan.making_dir();
+        let recorded = |name: &str| {
+            let setting = self.layout.settings.iter().find(|(known, _)| known == name);
+            setting.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+        };
+        let needs = control::parse(control).map(|control| control.needs).unwrap_or_default();
+        let needs = needs.map(|(name, value)| (name, recorded(name).max(value)));
+        let conf = self.recovery.conf(&plan.data_dir, &needs, facts.server_major);
+        let is_ours = |file: &std::path::Path| Ok::<_, Error>(aside::is_ours(&aside::head(file)?));
+        let of_copy = self.wanted.find(&aside::note_path()).is_some()
+            && self.wanted.find(CONF_FILE).is_some()
+            && is_ours(&dir.join(CONF_FILE))?;
+        let ours = [(CONF_FILE, conf), (HBA_FILE, HBA_TEXT.to_owned())];
+        aside::put_aside(dir, &ours, of_copy, self.owner_pair())?;
+        self.append(&dir.join(SIGNAL_FILE), "")
     }
 
     fn append(&self, path: &Path, text: &str) -> Result<()> {

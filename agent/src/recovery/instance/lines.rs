@@ -40,6 +40,22 @@ impl InstancePlan {
     }
 }
 
+impl InstancePlan {
+    /// What a server on it obeys, and what it will be in the end.
+    fn copy_lines(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "\n  runs on     a configuration that Lifeboat writes: a private socket, no network, no")?;
+        write!(f, "\n              subscriptions, no background workers, no archiving unless asked for")?;
+        for off in &self.switched_off {
+            write!(f, "\n  not obeyed  {} = '{}'", off.name, off.value)?;
+        }
+        if let Some(takeover) = &self.takeover {
+            write!(f, "\n  THEN        it becomes the real thing, on production's own configuration")?;
+            write!(f, "{takeover}")?;
+        }
+        Ok(())
+    }
+}
+
 impl Display for InstancePlan {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         writeln!(f, "restore instance {} from {}", self.instance, self.repository)?;
@@ -83,6 +99,7 @@ impl Display for InstancePlan {
         writeln!(f, "  space       {size} of {free} free in {}{both}", self.data_dir.display())?;
         writeln!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
         write!(f, "  fetches by  {}", self.restore_command)?;
+        self.copy_lines(f)?;
         for warning in &self.warnings {
             write!(f, "\n  WARNING     {warning}")?;
         }

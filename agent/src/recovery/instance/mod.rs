@@ -4,7 +4,10 @@
 pub mod account;
 mod aim;
 pub mod apply;
+pub mod arrival;
+pub mod aside;
 mod choose;
+pub mod conf;
 pub mod copies;
 mod delta;
 mod extract;
@@ -15,12 +18,18 @@ mod marks;
 pub mod narrow;
 mod newer_tablespaces;
 mod packs;
+mod peek;
 mod place;
 pub mod plan;
+pub mod production;
+pub mod proof;
+mod raise;
 mod reach;
+mod readable;
 pub mod settings;
 pub mod start;
 mod stored;
+pub mod switched_off;
 pub mod target;
 mod timeline;
 mod wanted;
@@ -68,6 +77,12 @@ pub struct Request {
     pub restore_command: Option<String>,
     /// Whether archiving stays as the backup has it.
     pub keep_archiving: bool,
+    /// Libraries without which its WAL cannot be replayed.
+    pub preload: Vec<String>,
+    /// Whether a server is started on it by us.
+    pub starts: bool,
+    /// Whether it becomes the real thing once it has recovered.
+    pub as_production: bool,
     /// Who will own the files, where we are root.
     pub os_user: Option<String>,
     /// Whose manifests are believed.

@@ -17,17 +17,21 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{Lsn, SnapshotId, bytes_text};
 use crate::recovery::FileOwner;
+use crate::recovery::instance::aside::CONF_FILE;
 use crate::recovery::instance::choose::{Chosen, choose};
+use crate::recovery::instance::conf::Conf;
 use crate::recovery::instance::delta::Replaced;
 use crate::recovery::instance::lists::{chain, read_lists};
 use crate::recovery::instance::narrow::Narrowed;
 use crate::recovery::instance::packs::pack_reads;
 use crate::recovery::instance::place::{Places, TablespacePlan, place};
+use crate::recovery::instance::production::{Takeover, takeover};
 use crate::recovery::instance::reach::Reach;
-use crate::recovery::instance::settings::{self, CONF_FILE, Recovery};
+use crate::recovery::instance::settings::{self, Recovery};
+use crate::recovery::instance::switched_off::{SwitchedOff, switched_off};
 use crate::recovery::instance::target::Target;
 use crate::recovery::instance::wanted::Wanted;
-use crate::recovery::instance::{Request, account, newer_tablespaces};
+use crate::recovery::instance::{Request, account, newer_tablespaces, peek, readable};
 use crate::repository::Repository;
 
 /// For the estimate only.
@@ -54,6 +58,8 @@ pub struct InstancePlan {
     pub server_version: String,
     /// Where recovery ends.
     pub target: Target,
+    /// What PostgreSQL is told: the last commit that is stored where nothing comes behind the target.
+    pub stops_at: Target,
     /// The restore point that was asked for, where it was found in the stored WAL.
     pub restore_point: Option<Mark>,
     /// How far the stored WAL goes; `None` where it is not ours to know.
@@ -88,6 +94,16 @@ pub struct InstancePlan {
     pub estimate_seconds: u64,
     /// `restore_command`.
     pub restore_command: String,
+    /// Whether WAL is archived, as production does it.
+    pub archives: bool,
+    /// Libraries without which its WAL cannot be replayed.
+    pub preload: Vec<String>,
+    /// Whether it is thrown away in the end.
+    pub is_scratch: bool,
+    /// What of production's configuration a server on it does not obey until it is the real thing.
+    pub switched_off: Vec<SwitchedOff>,
+    /// What it connects to and takes over in the end, where it is to be the real thing.
+    pub takeover: Option<Takeover>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -146,17 +162,38 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         Some(command) => command.clone(),
         None => settings::restore_command(config, &request.identity_files, request.accepts_unsigned())?,
     };
+    let conf = match narrowed {
+        None => peek::production(&repository, &wanted, &manifests, &identities).await?,
+        Some(_) => Conf::default(), // nobody is ever told of a scratch cluster's
+    };
     let recovery = Recovery {
         target,
         action: request.action,
         timeline: reach.as_ref().map(|reach| reach.timeline),
         restore_command: restore_command.clone(),
-        keep_archiving: request.keep_archiving,
+        archiving: request.keep_archiving.then(|| settings::archiving(&conf)),
+        preload: request.preload.clone(),
+        kept: settings::kept(&conf),
         scratch: narrowed.is_some(),
     };
     let Places { data_dir, replaced, goes_on, tablespaces } =
         place(&request, &base, &recovery.lines(), narrowed.is_some())?;
     let owner = account::owner(&data_dir, request.os_user.as_deref())?;
+    if let Some(owner) = owner.filter(|_| request.restore_command.is_none()) {
+        let out_of_reach = readable::out_of_reach(config, &request.identity_files, owner)?;
+        match (out_of_reach.is_empty(), request.starts) {
+            (true, _) => {}
+            (false, false) => warnings.push(readable::sentence(owner, &out_of_reach)),
+            (false, true) => {
+                return Err(Error::new(Kind::Refused, readable::sentence(owner, &out_of_reach))
+                    .effect("nothing was changed"));
+            }
+        }
+    }
+    let takeover = match request.as_production {
+        true => Some(takeover(&conf, &data_dir)?),
+        false => None,
+    };
     let fetch_bytes = pack_reads(&wanted, wanted.files().iter(), &manifests)?.iter().map(|p| p.bytes).sum();
     let replay_to = match &recovery.target {
         Target::Immediate => facts.stop_lsn,
@@ -166,6 +203,12 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     };
     let wal_bytes = replay_to.0.saturating_sub(facts.start_lsn.0);
     warnings.extend(more_warnings(&base.id, &facts, &wanted, replaced.as_ref(), narrowed.is_some()));
+    if request.keep_archiving {
+        warnings.push(
+            "--keep-archiving: what it writes is archived as production's WAL is. Never beside production"
+                .into(),
+        );
+    }
     let plan = InstancePlan {
         repository: repository.store().url().to_owned(),
         instance: repository.instance().to_string(),
@@ -180,6 +223,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         loss_seconds: loss_seconds(&request.target, base.point, reach.as_ref(), restore_point.as_ref()),
         restore_point,
         target: request.target,
+        stops_at: recovery.target.clone(),
         free_bytes: disk::free_bytes(&data_dir)?,
         data_dir,
         replaced,
@@ -192,6 +236,11 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         wal_bytes,
         estimate_seconds: 5 + wanted.bytes / FILE_BYTES_PER_SECOND + wal_bytes / WAL_BYTES_PER_SECOND,
         restore_command,
+        archives: request.keep_archiving,
+        preload: request.preload,
+        is_scratch: narrowed.is_some(),
+        switched_off: switched_off(&conf),
+        takeover,
         warnings,
     };
     check_space(&plan, narrowed.is_some())?;
@@ -227,7 +276,7 @@ fn more_warnings(
         return out;
     }
     if wanted.find(CONF_FILE).is_none() {
-        out.push("its configuration lay outside the data directory and is not in the backup: a minimal postgresql.conf and pg_hba.conf are written, enough to recover; put in place what your configuration management has before it takes over".into());
+        out.push("its configuration lay outside the data directory and is not in the backup: put in place what your configuration management has before it takes over".into());
     }
     if let Some(to) = replaced.and_then(|replaced| replaced.wal_elsewhere.as_ref()) {
         out.push(format!("pg_wal was a link to {}: it becomes a directory", to.display()));

@@ -1,19 +1,35 @@
-//! What a restored data directory is told before its first start: lines at the end of
-//! `postgresql.auto.conf`, which win over everything before them.
+//! The configuration of a restored data directory, all of it ours: recovery, what replay needs, a private
+//! socket, and nothing that reaches outside. What came with the backup lies aside
+//! ([`crate::recovery::instance::aside`]).
 
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::TimelineId;
+use crate::recovery::instance::conf::Conf;
 use crate::recovery::instance::target::{Action, Target};
 
-/// Written where the backup has none, because it lay outside the data directory.
-pub const CONF_FILE: &str = "postgresql.conf";
-/// Likewise.
-pub const HBA_FILE: &str = "pg_hba.conf";
-/// Only whoever owns the socket's directory can reach it.
-pub const HBA_TEXT: &str = "# written by lifeboat restore: the backup had none\nlocal all all peer\n";
+/// Lets in whoever may open the socket, and that is its owner alone.
+pub const HBA_TEXT: &str = "local all all trust\n";
+/// The port of a copy: it names its socket.
+pub const PORT: u16 = 5432;
+/// Longest path of a socket, with the zero behind it.
+const SOCKET_PATH_MAX: usize = 108;
+/// What a copy keeps of production's configuration: sizes, which reach nothing. Replay of much WAL is slow
+/// without them.
+const KEPT: [&str; 8] = [
+    "shared_buffers",
+    "max_wal_size",
+    "checkpoint_timeout",
+    "wal_buffers",
+    "work_mem",
+    "maintenance_work_mem",
+    "effective_io_concurrency",
+    "maintenance_io_concurrency",
+];
+/// What archives WAL.
+const ARCHIVING: [&str; 4] = ["archive_mode", "archive_command", "archive_library", "archive_timeout"];
 
 /// What decides the lines.
 #[derive(Clone, Debug)]
@@ -26,38 +42,32 @@ pub struct Recovery {
     pub timeline: Option<TimelineId>,
     /// How WAL is fetched.
     pub restore_command: String,
-    /// Whether the archive settings of the backup stay.
-    pub keep_archiving: bool,
-    /// Whether it is thrown away in the end.
+    /// How WAL is archived, where a person wants that of a copy; `None` where not at all.
+    pub archiving: Option<Vec<(String, String)>>,
+    /// Libraries without which its WAL cannot be replayed.
+    pub preload: Vec<String>,
+    /// Sizes, as production has them.
+    pub kept: Vec<(String, String)>,
+    /// Whether it is thrown away.
     pub scratch: bool,
 }
 
-/// Of a copy that is thrown away: it takes little memory beside production, does nothing but
-/// recover and answer us, and touches nothing outside. References to pages that were left empty
-/// are told, not fatal: whoever started it reads them.
-const SCRATCH: [(&str, &str); 18] = [
+/// Of a copy that is thrown away: it takes little memory beside production, and does nothing but recover
+/// and answer us. References to pages that were left empty are told, not fatal: whoever started it reads
+/// them.
+const SCRATCH: [(&str, &str); 8] = [
     ("shared_buffers", "128MB"),
     ("huge_pages", "off"),
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("autovacuum", "off"),
-    ("max_logical_replication_workers", "0"),
-    ("shared_preload_libraries", ""),
-    ("session_preload_libraries", ""),
-    ("local_preload_libraries", ""),
-    ("temp_tablespaces", ""),
-    ("external_pid_file", ""),
-    ("archive_cleanup_command", ""),
-    ("recovery_end_command", ""),
     ("restart_after_crash", "off"),
     ("ignore_invalid_pages", "on"),
     ("log_min_messages", "warning"),
-    ("lc_messages", "C"),
-    ("log_statement", "none"),
 ];
 
 impl Recovery {
-    /// The lines.
+    /// What it is told of recovery.
     pub fn lines(&self) -> String {
         let mut lines = vec![("restore_command", self.restore_command.clone())];
         lines.extend(self.target.settings());
@@ -68,21 +78,100 @@ impl Recovery {
             Some(timeline) => ("recovery_target_timeline", timeline.0.to_string()),
             None => ("recovery_target_timeline", "latest".to_owned()),
         });
-        if !self.keep_archiving {
-            lines.push(("archive_mode", "off".to_owned()));
+        match &self.archiving {
+            None => lines.push(("archive_mode", "off".to_owned())),
+            Some(archiving) => {
+                lines.extend(archiving.iter().map(|(name, value)| (name.as_str(), value.clone())));
+            }
         }
-        // Standbys of production do not follow a copy: its commits would wait for them for ever.
-        lines.push(("synchronous_standby_names", String::new()));
-        if self.scratch {
-            lines.extend(SCRATCH.map(|(name, value)| (name, value.to_owned())));
-        }
-        let text = lines.iter().map(|(name, value)| format!("{name} = {}\n", quoted(value)));
-        "\n# lifeboat restore\n".to_owned() + &text.collect::<String>()
+        written(&lines)
     }
+
+    /// All that a server on `data_dir` obeys: whatever is not here is PostgreSQL's own default.
+    /// `needs` is what replay wants at least.
+    pub fn conf(&self, data_dir: &Path, needs: &[(&str, u64)], major: u32) -> String {
+        let mut lines = closed(data_dir, &self.preload, major);
+        lines.extend(needs.iter().map(|(name, value)| (*name, value.to_string())));
+        match self.scratch {
+            true => lines.extend(SCRATCH.map(|(name, value)| (name, value.to_owned()))),
+            false => lines.extend(self.kept.iter().map(|(name, value)| (name.as_str(), value.clone()))),
+        }
+        format!("{WHAT}{}{}", self.lines(), written(&lines))
+    }
+}
+
+/// For whoever reads it.
+const WHAT: &str = "\
+# What it needs to replay WAL and to answer on a private socket; nothing here reaches outside. What came
+# with the backup lies in lifeboat-put-aside: `lifeboat as-production` puts it back.
+";
+
+/// The same of a directory that has recovered already.
+pub fn conf_without_recovery(data_dir: &Path, major: u32) -> String {
+    format!("{WHAT}archive_mode = 'off'\n{}", written(&closed(data_dir, &[], major)))
+}
+
+/// What keeps a copy to itself.
+fn closed(data_dir: &Path, preload: &[String], major: u32) -> Vec<(&'static str, String)> {
+    let mut lines = vec![
+        // Whoever may open the socket is let in, and its owner alone may.
+        ("listen_addresses", String::new()),
+        ("port", PORT.to_string()),
+        ("unix_socket_directories", socket_dir(data_dir)),
+        ("unix_socket_permissions", "0700".to_owned()),
+        ("ssl", "off".to_owned()),
+        // A subscription of a copy would take changes out of production's slot.
+        ("max_logical_replication_workers", "0".to_owned()),
+        ("max_sync_workers_per_subscription", "0".to_owned()),
+        ("shared_preload_libraries", preload.join(",")),
+        // Standbys of production do not follow a copy: its commits would wait for them for ever.
+        ("synchronous_standby_names", String::new()),
+        ("logging_collector", "off".to_owned()),
+        ("log_destination", "stderr".to_owned()),
+        // Its log is read by us.
+        ("lc_messages", "C".to_owned()),
+        ("hot_standby", "on".to_owned()),
+    ];
+    if major >= 17 {
+        lines.push(("event_triggers", "off".to_owned())); // those on login run as whoever looks in
+    }
+    lines
+}
+
+/// What production's configuration says of archiving.
+pub fn archiving(conf: &Conf) -> Vec<(String, String)> {
+    let said = ARCHIVING.iter().filter_map(|name| Some((*name, conf.get(name)?)));
+    said.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// What of production's configuration a copy keeps: numbers with a unit, and nothing else.
+pub fn kept(conf: &Conf) -> Vec<(String, String)> {
+    let is_size = |value: &str| {
+        let unit = value.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+        value.starts_with(|c: char| c.is_ascii_digit())
+            && ["", "B", "kB", "MB", "GB", "TB", "ms", "s", "min", "h", "d"].contains(&unit)
+    };
+    let said = KEPT.iter().filter_map(|name| Some((*name, conf.get(name)?)));
+    let sizes = said.filter(|(_, value)| is_size(value));
+    sizes.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// In the data directory, which is its owner's alone; `.` is the same to the server, where the path is
+/// too long for a socket or would be a list.
+fn socket_dir(data_dir: &Path) -> String {
+    let text = data_dir.to_str().filter(|text| !text.contains([',', '"']) && text.starts_with('/'));
+    let fits = |text: &&str| text.len() + format!("/.s.PGSQL.{PORT}").len() < SOCKET_PATH_MAX;
+    text.filter(fits).unwrap_or(".").to_owned()
+}
+
+/// Lines of a configuration file.
+pub fn written(lines: &[(&str, String)]) -> String {
+    lines.iter().map(|(name, value)| format!("{name} = {}\n", quoted(value))).collect()
 }
 
 /// A value of a configuration file.
 fn quoted(value: &str) -> String {
+    let value = value.replace(['\n', '\r'], " ");
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
@@ -118,18 +207,22 @@ fn word(path: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recovery::instance::aside::ASIDE_DIR;
 
     #[test]
     fn the_lines_are_what_postgresql_reads() {
+        assert!(WHAT.contains(ASIDE_DIR));
         let recovery = Recovery {
             target: Target::RestorePoint("before 'x'".into()),
             action: Action::Pause,
             timeline: Some(TimelineId(3)),
             restore_command: "cp '/a b/%f' \"%p\"".into(),
-            keep_archiving: false,
+            archiving: None,
+            preload: vec!["rmgr".into()],
+            kept: vec![("shared_buffers".into(), "4GB".into())],
             scratch: false,
         };
-        let lines = recovery.lines();
+        let lines = recovery.conf(Path::new("/srv/a"), &[("max_connections", 120)], 17);
         for line in [
             "restore_command = 'cp ''/a b/%f'' \"%p\"'",
             "recovery_target_name = 'before ''x'''",
@@ -137,13 +230,21 @@ mod tests {
             "recovery_target_timeline = '3'",
             "archive_mode = 'off'",
             "synchronous_standby_names = ''",
+            "max_connections = '120'",
+            "shared_buffers = '4GB'",
+            "shared_preload_libraries = 'rmgr'",
+            "unix_socket_directories = '/srv/a'",
+            "event_triggers = 'off'",
         ] {
             assert!(lines.lines().any(|l| l == line), "{line} in {lines}");
         }
         assert!(!lines.contains("ignore_invalid_pages"), "only a scratch copy may pass over pages: {lines}");
-        let latest = Recovery { target: Target::Latest, keep_archiving: true, timeline: None, ..recovery };
-        let lines = latest.lines();
+        let archiving = Some(vec![("archive_command".to_owned(), "x".to_owned())]);
+        let latest = Recovery { target: Target::Latest, archiving, timeline: None, ..recovery };
+        let lines = latest.conf(Path::new(&format!("/{}", "a".repeat(100))), &[], 13);
         assert!(!lines.contains("recovery_target_action") && !lines.contains("archive_mode"), "{lines}");
+        assert!(lines.contains("archive_command = 'x'") && lines.contains("directories = '.'"), "{lines}");
+        assert!(!lines.contains("event_triggers"), "{lines}");
         assert_eq!(word(Path::new("/a'b/50%")).unwrap(), "'/a'\\''b/50%%'");
     }
 }

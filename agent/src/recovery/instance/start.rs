@@ -1,5 +1,6 @@
-//! Starting a restored instance: on a private socket, without network, until recovery is where it
-//! was to go. It stays up.
+//! Starting a restored instance: on a private socket, without network, on our configuration, until recovery
+//! is where it was to go. What replay needs and has not is raised on the way, from what the WAL says. It
+//! stays up, with the proof that it keeps to itself.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,11 +15,16 @@ use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server_start::{ServerStart, start};
-use crate::postgres::server_stop::stop_now;
+use crate::postgres::server_stop::{stop_fast, stop_now};
 use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
+use crate::recovery::instance::arrival::{Goal, Place};
+use crate::recovery::instance::aside::{CONF_FILE, Note, head, is_ours};
 use crate::recovery::instance::plan::InstancePlan;
+use crate::recovery::instance::proof::{Allowed, Proof, prove};
+use crate::recovery::instance::raise::raise;
+use crate::recovery::instance::settings::PORT;
 use crate::recovery::instance::target::Action;
 
 /// How often recovery is looked at.
@@ -27,12 +33,12 @@ const LOOK: Duration = Duration::from_millis(300);
 const PID_WAIT: Duration = Duration::from_secs(15);
 /// Recovery that does not get on for this long is given up; the server stays up.
 const STALL_MAX: Duration = Duration::from_secs(15 * 60);
+/// How many times settings are raised: nobody changes them so often between two base backups.
+const RAISES_MAX: u32 = 100;
 /// End of the server's log that an error shows.
 const LOG_LINES: usize = 12;
 /// Largest log that is looked at.
 const LOG_BYTES_MAX: u64 = 64 << 20;
-/// The port, which names the socket.
-const PORT: u16 = 5432;
 
 /// A server that is where it was to go.
 #[derive(Clone, Debug, Serialize)]
@@ -52,6 +58,25 @@ pub struct Started {
     pub last_commit: Option<Timestamp>,
     /// How long replay took.
     pub seconds: f64,
+    /// Settings that were raised on the way, because the WAL says that production raised them.
+    pub raised: Vec<String>,
+    /// That it keeps to itself, as the server says it.
+    pub proof: Proof,
+}
+
+/// A restored directory, to be run.
+pub(super) struct Server<'a> {
+    pub(super) config: &'a Config,
+    pub(super) data_dir: &'a Path,
+    pub(super) owner: Option<(u32, u32)>,
+    pub(super) tools: &'a Tools,
+    /// Where it is to go; `None` where it has recovered before.
+    pub(super) goal: Option<Goal<'a>>,
+    pub(super) action: Action,
+    pub(super) allowed: Allowed<'a>,
+    pub(super) scratch: bool,
+    pub(super) progress: &'a Progress,
+    pub(super) cancel: &'a CancellationToken,
 }
 
 /// The programs that are needed, found before anything is restored.
@@ -63,7 +88,8 @@ pub async fn tools(config: &Config, plan: &InstancePlan) -> Result<Tools> {
 /// Starts the server and waits for the target.
 ///
 /// # Errors
-/// `Postgres` with the end of the server's log where it stopped by itself.
+/// `Postgres` with the end of the server's log where it stopped by itself, or where it is not at the target;
+/// `Refused` where it does not keep to itself.
 pub async fn start_and_wait(
     config: &Config,
     plan: &InstancePlan,
@@ -72,83 +98,214 @@ pub async fn start_and_wait(
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Started> {
-    let begun = clock::instant();
-    progress.stage("starting PostgreSQL");
-    let mut log = plan.data_dir.as_os_str().to_owned();
-    log.push(".log");
-    let server = ServerStart {
-        tools: tools.clone(),
-        data_dir: plan.data_dir.clone(),
-        log: log.into(),
-        port: PORT,
+    let server = Server {
+        config,
+        data_dir: &plan.data_dir,
         owner: plan.owner,
+        tools,
+        goal: Some(Goal::of(plan)),
+        action,
+        allowed: Allowed { archiving: plan.archives, preload: &plan.preload },
+        scratch: plan.is_scratch,
+        progress,
+        cancel,
     };
-    let socket_dir = start(&server).await?;
-    let options = PostgresOptions {
-        host: Some(socket_dir.display().to_string()),
-        port: PORT,
-        user: config.postgres.user.clone(),
-        maintenance_database: config.postgres.maintenance_database.clone(),
-        ..PostgresOptions::default()
-    };
-    let mut last = Lsn(0);
-    let mut moved = clock::instant();
-    let mut seen_running = false;
-    loop {
-        if cancel.is_cancelled() {
-            return Err(Error::new(Kind::Interrupted, "stopped while waiting for recovery")
-                .effect(format!("the server on {} goes on recovering", plan.data_dir.display())));
+    server.open().await
+}
+
+/// How a run of the server ended.
+enum End {
+    /// It is where it was to go.
+    There { socket_dir: PathBuf, seen: Seen },
+    /// It could not go on with what it was told; that was raised.
+    Raised(Vec<String>),
+}
+
+impl Server<'_> {
+    /// Starts it, and again with what it needs; proves that it keeps to itself.
+    pub(super) async fn open(&self) -> Result<Started> {
+        // The rule of this file: no server is ever started by us on a configuration that is not ours.
+        if !is_ours(&head(&self.data_dir.join(CONF_FILE))?) {
+            let what = format!("{CONF_FILE} in {} is not Lifeboat's", self.data_dir.display());
+            return Err(Error::new(Kind::Refused, what).effect("no server was started on it"));
         }
-        if let Ok(mut session) = Session::maintenance(&options).await {
-            let seen = look(&mut session).await;
-            session.close().await;
-            // A server that was promoted just now ends nobody's session, but one that stops does.
-            if let Ok(seen) = seen {
-                if !seen.recovering || (seen.paused && action == Action::Pause) {
+        let begun = clock::instant();
+        let mut raised = Vec::new();
+        for _ in 0..RAISES_MAX {
+            match self.run().await? {
+                End::Raised(more) => {
+                    self.progress
+                        .note(format!("production raised {}: recovery goes on with that", more.join(", ")));
+                    raised.extend(more);
+                }
+                End::There { socket_dir, seen } => {
+                    let seconds = begun.elapsed().as_secs_f64();
+                    let options = self.options(&socket_dir);
+                    let proof = prove(&options, self.data_dir, self.allowed, self.scratch).await;
+                    let proof = match proof.and_then(|proof| self.keep_note(&proof).map(|()| proof)) {
+                        Ok(proof) => proof,
+                        Err(e) => {
+                            stop_now(self.data_dir).await?;
+                            return Err(e);
+                        }
+                    };
                     return Ok(Started {
                         socket_dir,
                         port: PORT,
-                        log: server.log,
+                        log: self.log(),
                         writable: !seen.recovering,
-                        replayed_to: seen.replayed_to,
-                        last_commit: seen.last_commit,
-                        seconds: begun.elapsed().as_secs_f64(),
+                        replayed_to: seen.place.replayed_to,
+                        last_commit: seen.place.last_commit,
+                        seconds,
+                        raised,
+                        proof,
                     });
                 }
-                progress.stage(format!("replayed to {}", seen.replayed_to));
-                if seen.replayed_to != last {
-                    last = seen.replayed_to;
-                    moved = clock::instant();
+            }
+        }
+        Err(Error::new(
+            Kind::Postgres,
+            format!("recovery needs {} raised again and again", raised.join(", ")),
+        ))
+    }
+
+    fn log(&self) -> PathBuf {
+        let mut log = self.data_dir.as_os_str().to_owned();
+        log.push(".log");
+        log.into()
+    }
+
+    fn options(&self, socket_dir: &Path) -> PostgresOptions {
+        PostgresOptions {
+            host: Some(socket_dir.display().to_string()),
+            port: PORT,
+            user: self.config.postgres.user.clone(),
+            maintenance_database: self.config.postgres.maintenance_database.clone(),
+            ..PostgresOptions::default()
+        }
+    }
+
+    /// What was disabled, for whoever makes it the real thing.
+    fn keep_note(&self, proof: &Proof) -> Result<()> {
+        if proof.disabled_subscriptions.is_empty() {
+            return Ok(());
+        }
+        let mut note = Note::read(self.data_dir)?.unwrap_or_default();
+        note.disabled_subscriptions.extend(proof.disabled_subscriptions.iter().cloned());
+        note.write(self.data_dir, self.owner)
+    }
+
+    async fn run(&self) -> Result<End> {
+        self.progress.stage("starting PostgreSQL");
+        let log = self.log();
+        let socket_dir = start(&ServerStart {
+            tools: self.tools.clone(),
+            data_dir: self.data_dir.to_owned(),
+            log: log.clone(),
+            port: PORT,
+            owner: self.owner,
+        })
+        .await?;
+        let options = self.options(&socket_dir);
+        let begun = clock::instant();
+        let mut last = Lsn(0);
+        let mut moved = clock::instant();
+        let mut seen_running = false;
+        loop {
+            if self.cancel.is_cancelled() {
+                return Err(Error::new(Kind::Interrupted, "stopped while waiting for recovery")
+                    .effect(format!("the server on {} goes on recovering", self.data_dir.display())));
+            }
+            if let Ok(mut session) = Session::maintenance(&options).await {
+                let seen = look(&mut session).await;
+                session.close().await;
+                // A server that was promoted just now ends nobody's session, but one that stops does.
+                if let Ok(seen) = seen {
+                    let replayed_to = seen.place.replayed_to;
+                    if let Some(end) = self.judge(&seen).await? {
+                        return Ok(end.unwrap_or(End::There { socket_dir, seen }));
+                    }
+                    self.progress.stage(format!("replayed to {replayed_to}"));
+                    if replayed_to != last {
+                        last = replayed_to;
+                        moved = clock::instant();
+                    }
                 }
             }
-        }
-        match disk::metadata(&plan.data_dir.join("postmaster.pid"))? {
-            Some(_) => seen_running = true,
-            None if seen_running || begun.elapsed() > PID_WAIT => {
-                stop_now(&plan.data_dir).await?; // what is left of it: the directory of its socket
-                return Err(stopped(plan, &server.log));
+            match disk::metadata(&self.data_dir.join("postmaster.pid"))? {
+                Some(_) => seen_running = true,
+                None if seen_running || begun.elapsed() > PID_WAIT => {
+                    stop_now(self.data_dir).await?; // what is left of it: the directory of its socket
+                    let raised = raise(self.data_dir, self.owner)?;
+                    return match raised.is_empty() {
+                        true => Err(self.stopped(&log)),
+                        false => Ok(End::Raised(raised)),
+                    };
+                }
+                None => {}
             }
-            None => {}
+            if moved.elapsed() > STALL_MAX {
+                return Err(Error::new(Kind::Postgres, format!("recovery does not get on beyond {last}"))
+                    .because(log_end(&log))
+                    .effect("the server is still up")
+                    .next(format!("see {}", log.display())));
+            }
+            clock::sleep(LOOK).await;
         }
-        if moved.elapsed() > STALL_MAX {
-            return Err(Error::new(Kind::Postgres, format!("recovery does not get on beyond {last}"))
-                .because(log_end(&server.log))
-                .effect("the server is still up")
-                .next(format!("see {}", server.log.display())));
-        }
-        clock::sleep(LOOK).await;
     }
-}
 
-fn stopped(plan: &InstancePlan, log: &Path) -> Error {
-    let end = log_end(log);
-    let error = Error::new(Kind::Postgres, format!("PostgreSQL stopped before it reached {}", plan.target))
-        .because(end.clone())
-        .effect(format!("the files in {} are whole; recovery ended early", plan.data_dir.display()));
-    match end.contains("recovery ended before configured recovery target was reached") {
-        true => error
-            .next("there is no commit after the target in the stored WAL: the same restore with --to latest is that state"),
-        false => error.next(format!("see {}", log.display())),
+    /// Whether this is the end of the run: `Some(None)` where it is there.
+    async fn judge(&self, seen: &Seen) -> Result<Option<Option<End>>> {
+        if seen.recovering && !seen.paused {
+            return Ok(None);
+        }
+        // A pause may be that of the target, or one for settings that are too low: never taken for it.
+        if seen.recovering {
+            let raised = raise(self.data_dir, self.owner)?;
+            if !raised.is_empty() {
+                stop_fast(self.data_dir).await?;
+                return Ok(Some(Some(End::Raised(raised))));
+            }
+        }
+        let mut short = self.goal.as_ref().and_then(|goal| goal.is_short(seen.place));
+        if short.is_none() && seen.recovering && self.action != Action::Pause {
+            short = Some("it paused, and nobody told it to".to_owned());
+        }
+        match short {
+            None => Ok(Some(None)),
+            Some(why) => {
+                stop_fast(self.data_dir).await?;
+                let log = self.log();
+                Err(Error::new(Kind::Postgres, "recovery ended before it reached its target")
+                    .because(format!("{why}; {}", log_end(&log)))
+                    .effect(format!(
+                        "the server was stopped; the files in {} are whole",
+                        self.data_dir.display()
+                    ))
+                    .next(format!("see {}", log.display())))
+            }
+        }
+    }
+
+    fn stopped(&self, log: &Path) -> Error {
+        let end = log_end(log);
+        let target = self.goal.as_ref().map_or("its end".to_owned(), |goal| goal.asked.to_string());
+        let error = Error::new(Kind::Postgres, format!("PostgreSQL stopped before it reached {target}"))
+            .because(end.clone())
+            .effect(format!("the files in {} are whole; recovery ended early", self.data_dir.display()));
+        // It speaks English: lc_messages of its command line, the environment before that is read.
+        if end.contains("recovery ended before configured recovery target was reached") {
+            return error.next(
+                "there is no commit after the target in the stored WAL: the same restore with --to latest is that state",
+            );
+        }
+        if end.contains("resource manager with ID") {
+            return error.next(format!(
+                "an extension writes WAL of its own kind: name its library, as --preload LIBRARY. Production loads {}",
+                self.goal.as_ref().map_or("what its configuration says", |goal| goal.libraries)
+            ));
+        }
+        error.next(format!("see {}", log.display()))
     }
 }
 
@@ -162,8 +319,7 @@ fn log_end(log: &Path) -> String {
 struct Seen {
     recovering: bool,
     paused: bool,
-    replayed_to: Lsn,
-    last_commit: Option<Timestamp>,
+    place: Place,
 }
 
 async fn look(session: &mut Session) -> Result<Seen> {
@@ -184,7 +340,9 @@ async fn look(session: &mut Session) -> Result<Seen> {
     Ok(Seen {
         recovering,
         paused: column(&row, 1)?,
-        replayed_to: column::<Option<String>>(&row, 0)?.unwrap_or_else(|| "0/0".to_owned()).parse()?,
-        last_commit: micros.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
+        place: Place {
+            replayed_to: column::<Option<String>>(&row, 0)?.unwrap_or_else(|| "0/0".to_owned()).parse()?,
+            last_commit: micros.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
+        },
     })
 }

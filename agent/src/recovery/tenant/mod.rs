@@ -30,6 +30,8 @@ pub struct Request {
     pub timeline: Option<TimelineId>,
     /// In place of `lifeboat wal fetch`.
     pub restore_command: Option<String>,
+    /// Libraries without which its WAL cannot be replayed.
+    pub preload: Vec<String>,
     /// Who runs the scratch cluster, where we are root.
     pub os_user: Option<String>,
     /// The new database; a name made of the tenant's and the time of its state where `None`.

@@ -1,0 +1,126 @@
+//! Databases whose files a base backup cannot have, although nothing failed: `ALTER DATABASE … SET TABLESPACE`
+//! copies them to another directory and removes the old one while files are read, and replay copies them
+//! again, from a directory that is no longer there. PostgreSQL's own base backups have this as well; nobody is
+//! told before that database is opened.
+//!
+//! The backup looks into the WAL that it holds, from its start to its stop. What it finds makes it take
+//! everything once more.
+
+use std::collections::BTreeSet;
+
+use crate::archive::wal_records::{Copied, Said, WalRecords};
+use crate::backup::base::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::names::Lsn;
+use crate::names::wal::{SegmentBytes, SegmentName};
+use crate::postgres::session::{Session, column};
+
+/// What the WAL of a backup says, read as it comes.
+pub struct WalWatch {
+    segment_bytes: Option<SegmentBytes>,
+    reader: Option<WalRecords>,
+    copied: Vec<Copied>,
+    /// Behind this nothing could be read: behind the end of what was written lies what was there before.
+    ends_at: Option<Lsn>,
+}
+
+impl WalWatch {
+    /// Nothing read yet; segments are of this size.
+    pub fn new(segment_bytes: u64) -> WalWatch {
+        let segment_bytes = SegmentBytes::try_from(segment_bytes).ok();
+        WalWatch { segment_bytes, reader: None, copied: Vec::new(), ends_at: None }
+    }
+
+    /// The next bytes of a segment, from `offset` on.
+    pub fn feed(&mut self, name: SegmentName, offset: u64, data: &[u8]) {
+        let Some(size) = self.segment_bytes.filter(|_| self.ends_at.is_none()) else { return };
+        let Some(begin) = name.begin(size) else { return };
+        let at = Lsn(begin.0 + offset);
+        if self.reader.as_ref().is_none_or(|reader| reader.at() != at) {
+            if offset != 0 {
+                return;
+            }
+            self.reader = Some(WalRecords::new(at, size));
+        }
+        let Some(reader) = &mut self.reader else { return };
+        let copied = &mut self.copied;
+        let mut on = |said| {
+            if let Said::Copied(found) = said {
+                copied.push(found);
+            }
+        };
+        if reader.feed(data, &mut on).is_err() {
+            self.ends_at = Some(at);
+        }
+    }
+
+    /// What was copied from `start` to `stop`; `None` where not all of that could be read.
+    pub fn between(self, start: Lsn, stop: Lsn) -> Option<Vec<Copied>> {
+        let WalWatch { reader, mut copied, ends_at, .. } = self;
+        let mut reader = reader?;
+        if ends_at.is_none() {
+            let mut on = |said| {
+                if let Said::Copied(found) = said {
+                    copied.push(found);
+                }
+            };
+            let _ = reader.finish(&mut on); // behind the end of what was written
+        }
+        let is_read = reader.at() >= stop || reader.last().is_some_and(|last| last >= stop);
+        copied.retain(|copied| (start..stop).contains(&copied.lsn));
+        is_read.then_some(copied)
+    }
+}
+
+/// Of what was copied, the databases whose files this backup cannot be sure of, by name.
+///
+/// # Errors
+/// Those of the server.
+pub async fn torn(context: &Context, copied: &[Copied]) -> Result<Vec<String>> {
+    if copied.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut session = Session::maintenance(&context.job.postgres).await?;
+    let sql = "SELECT oid::int8, datname::text FROM pg_catalog.pg_database";
+    let rows = session.rows("list databases", sql).await?;
+    session.close().await;
+    let now = rows.iter().map(|row| Ok((column::<i64>(row, 0)? as u32, column::<String>(row, 1)?)));
+    Ok(without_source(copied, &now.collect::<Result<Vec<_>>>()?))
+}
+
+/// A copy whose source is still there can be made again by replay. One that replaced its source (a database
+/// that was moved), and one whose source was dropped, cannot.
+fn without_source(copied: &[Copied], now: &[(u32, String)]) -> Vec<String> {
+    let name = |oid: u32| now.iter().find(|(known, _)| *known == oid).map(|(_, name)| name);
+    let lost = copied.iter().filter(|copy| copy.database == copy.from || name(copy.from).is_none());
+    // One that is gone as well is not missed.
+    lost.filter_map(|copy| name(copy.database).cloned()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// It happened again.
+pub fn refused(databases: &[String]) -> Error {
+    let what = format!(
+        "while the base backup ran, and again when it was repeated, database {} was moved to another tablespace, \
+         or what it was copied from was dropped",
+        databases.join(", ")
+    );
+    Error::new(Kind::Postgres, what)
+        .effect("recovery from this backup would leave a database that cannot be opened: it is not kept")
+        .next("run it again when no ALTER DATABASE … SET TABLESPACE and no CREATE DATABASE … TEMPLATE runs")
+        .safe("running again is safe")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_sure_as_long_as_its_source_is_there() {
+        let copy = |database, from| Copied { lsn: Lsn(1), database, from };
+        let now = [(1, "template1".to_owned()), (20, "moved".to_owned()), (21, "made".to_owned())];
+        assert_eq!(without_source(&[copy(21, 1)], &now), [] as [&str; 0]);
+        assert_eq!(without_source(&[copy(20, 20), copy(20, 20)], &now), ["moved"]);
+        assert_eq!(without_source(&[copy(21, 30)], &now), ["made"], "its source was dropped");
+        assert_eq!(without_source(&[copy(40, 40)], &now), [] as [&str; 0], "it was dropped itself");
+    }
+}

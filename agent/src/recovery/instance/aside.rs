@@ -1,0 +1,206 @@
+//! Production's configuration, put aside: until a person says that it is the real thing, a server on a
+//! restored directory obeys what we wrote and nothing that came with the backup, whoever starts it.
+//!
+//! What came lies in [`ASIDE_DIR`], with a note that says what it is. `lifeboat as-production` puts it
+//! back, and removes what we wrote: nothing of the copy is in the next base backup. A base backup that
+//! was taken of a copy holds both; of it, what lies aside is production's.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::postgres::quote::{ident, literal};
+
+/// Below the data directory.
+pub const ASIDE_DIR: &str = "lifeboat-put-aside";
+/// In it: what it is, and what was switched off in the databases.
+const NOTE_FILE: &str = "note.json";
+/// Read by every server that starts on a data directory.
+pub const CONF_FILE: &str = "postgresql.conf";
+/// Likewise; wins over the one before.
+pub const AUTO_FILE: &str = "postgresql.auto.conf";
+/// Who may connect.
+pub const HBA_FILE: &str = "pg_hba.conf";
+/// Names of the operating system for that.
+pub const IDENT_FILE: &str = "pg_ident.conf";
+/// All that a server obeys by its place.
+pub const NAMES: [&str; 4] = [AUTO_FILE, HBA_FILE, IDENT_FILE, CONF_FILE];
+/// How each file of ours begins.
+pub const HEADER: &str = "# written by lifeboat restore for a copy";
+/// Largest note or beginning that is read.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// A subscription that was disabled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// Of this database.
+    pub database: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Subscription {
+    /// The command that turns it on again.
+    pub fn enable(&self) -> String {
+        let (name, database) = (ident(&self.name), literal(&self.database));
+        format!("ALTER SUBSCRIPTION {name} ENABLE in database {database}")
+    }
+}
+
+/// What lies beside the files.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Note {
+    /// For whoever finds it.
+    pub what: String,
+    /// The files that were put here: one that is not here any more is back in its place.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// What was enabled in the databases, and is no longer.
+    #[serde(default)]
+    pub disabled_subscriptions: Vec<Subscription>,
+}
+
+impl Note {
+    /// Of this data directory; `None` where nothing lies aside.
+    ///
+    /// # Errors
+    /// Those of reading it, and `Integrity` where it is none of ours.
+    pub fn read(dir: &Path) -> Result<Option<Note>> {
+        let path = dir.join(ASIDE_DIR).join(NOTE_FILE);
+        match disk::read(&path, BYTES_MAX) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+                Error::new(Kind::Integrity, format!("{} cannot be read", path.display())).because(e)
+            }),
+            Err(e) if e.kind() == Kind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Durable when this returns.
+    pub fn write(&self, dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|e| Error::new(Kind::Internal, "cannot write a note").because(e))?;
+        write(&dir.join(ASIDE_DIR).join(NOTE_FILE), &text, owner)
+    }
+}
+
+/// Where the note of a data directory lies in a backup of it.
+pub fn note_path() -> String {
+    format!("{ASIDE_DIR}/{NOTE_FILE}")
+}
+
+/// Whether this text is one that we wrote.
+pub fn is_ours(text: &[u8]) -> bool {
+    text.starts_with(HEADER.as_bytes())
+}
+
+/// The beginning of a file; nothing where it is not there.
+pub fn head(path: &Path) -> Result<Vec<u8>> {
+    use std::io::Read;
+    let mut out = Vec::new();
+    if disk::metadata(path)?.is_some() {
+        let mut input = disk::open(path)?.take(HEADER.len() as u64);
+        input.read_to_end(&mut out).map_err(|e| Error::file("read", path, e))?;
+    }
+    Ok(out)
+}
+
+/// Puts what came with the backup aside, and `ours` (name and text) in its place. `of_copy` says that the
+/// backup was taken of a copy: then what lies aside already is production's. May be done again.
+pub fn put_aside(
+    dir: &Path,
+    ours: &[(&str, String)],
+    of_copy: bool,
+    owner: Option<(u32, u32)>,
+) -> Result<()> {
+    let aside = dir.join(ASIDE_DIR);
+    disk::make_dir(&aside, 0o700, owner)?;
+    for name in NAMES {
+        let path = dir.join(name);
+        let is_there = disk::metadata(&path)?.is_some();
+        if is_there && !of_copy && !is_ours(&head(&path)?) {
+            disk::rename_durable(&path, &aside.join(name))?;
+        }
+        let text = ours.iter().find(|(of, _)| *of == name).map_or("", |(_, text)| text.as_str());
+        write(&path, &format!("{HEADER}\n{text}"), owner)?;
+    }
+    let lies_aside =
+        NAMES.iter().filter(|name| disk::metadata(&aside.join(name)).is_ok_and(|meta| meta.is_some()));
+    let note = Note {
+        what:
+            "production's configuration, put aside by lifeboat restore: lifeboat as-production puts it back"
+                .to_owned(),
+        files: lies_aside.map(|name| (*name).to_owned()).collect(),
+        disabled_subscriptions: Vec::new(),
+    };
+    note.write(dir, owner)
+}
+
+/// Puts production's configuration back and removes ours. May be done again where it was cut short.
+///
+/// # Errors
+/// `Refused` where the configuration in place is not ours any more.
+pub fn put_back(dir: &Path) -> Result<()> {
+    let aside = dir.join(ASIDE_DIR);
+    let put = Note::read(dir)?.unwrap_or_default().files;
+    for name in NAMES {
+        let (from, to) = (aside.join(name), dir.join(name));
+        match disk::metadata(&from)? {
+            Some(_) => disk::rename_durable(&from, &to)?,
+            None if put.iter().any(|put| put == name) => {} // it is back already
+            // it lay elsewhere, and did not come with the backup
+            None if name == AUTO_FILE => disk::remove_file(&to)?,
+            None if is_ours(&head(&to)?) => disk::remove_file(&to)?,
+            None => {}
+        }
+    }
+    disk::sync_parent(&dir.join(CONF_FILE))?;
+    disk::remove_tree(&aside)?;
+    disk::sync_parent(&aside)
+}
+
+/// Durable under its name, its owner's alone.
+pub fn write(path: &Path, text: &str, owner: Option<(u32, u32)>) -> Result<()> {
+    use std::io::Write;
+    let staged = disk::staged_path(path);
+    disk::remove_file(&staged)?;
+    let mut file = disk::create_new(&staged, 0o600)?;
+    file.write_all(text.as_bytes()).map_err(|e| Error::file("write", &staged, e))?;
+    disk::give(&file, &staged, 0o600, owner)?;
+    disk::publish(file, &staged, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(dir: &Path, name: &str) -> String {
+        disk::read_text(&dir.join(name), 1000).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_came_goes_aside_and_comes_back_and_nothing_of_ours_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        disk::write_new_durable(&dir.join(CONF_FILE), b"port = 1\n").unwrap();
+        disk::write_new_durable(&dir.join(AUTO_FILE), b"port = 2\n").unwrap();
+        let ours = [(CONF_FILE, "port = 3\n".to_owned())];
+        for _ in 0..2 {
+            put_aside(dir, &ours, false, None).unwrap();
+            assert_eq!(text(dir, CONF_FILE), format!("{HEADER}\nport = 3\n"));
+            assert_eq!(text(&dir.join(ASIDE_DIR), CONF_FILE), "port = 1\n");
+            assert_eq!(text(dir, AUTO_FILE), format!("{HEADER}\n"));
+        }
+        // somebody used the copy, and a backup was taken of it: production's is what lies aside
+        disk::replace_durable(&dir.join(AUTO_FILE), b"port = 9\n").unwrap();
+        put_aside(dir, &ours, true, None).unwrap();
+        assert_eq!(text(&dir.join(ASIDE_DIR), AUTO_FILE), "port = 2\n");
+        // cut short after the first file, and again
+        disk::rename(&dir.join(ASIDE_DIR).join(AUTO_FILE), &dir.join(AUTO_FILE)).unwrap();
+        put_back(dir).unwrap();
+        assert_eq!((text(dir, CONF_FILE), text(dir, AUTO_FILE)), ("port = 1\n".into(), "port = 2\n".into()));
+        assert_eq!(disk::read_dir(dir).unwrap().unwrap().len(), 2, "nothing else is there");
+    }
+}
