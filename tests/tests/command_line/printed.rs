@@ -158,6 +158,21 @@ fn of_sources(grammar: &Grammar, dir: &Path, all: &mut Commands) {
     });
 }
 
+/// What comes behind `lifeboat` in a command line of it, whoever runs it.
+fn of_lifeboat(command: &str) -> Option<&str> {
+    let mut rest = command.trim_start();
+    loop {
+        let (word, behind) = rest.split_once(' ')?;
+        rest = match word {
+            "lifeboat" => return Some(behind.trim_start()),
+            "$" | "sudo" | "runuser" | "-E" | "-i" | "--" => behind,
+            "-u" => behind.split_once(' ')?.1,
+            word if word.contains('=') && word.starts_with(|c: char| c.is_ascii_uppercase()) => behind,
+            _ => return None,
+        };
+    }
+}
+
 fn of_pages(path: &Path, all: &mut Commands) {
     let text = fs::read_to_string(path).unwrap().replace("\\\n", " ");
     let mut fenced = false;
@@ -171,15 +186,7 @@ fn of_pages(path: &Path, all: &mut Commands) {
             false => line.split('`').skip(1).step_by(2).collect(),
         };
         for command in told {
-            let Some((_, rest)) = command.split_once("lifeboat ").filter(|(before, _)| {
-                let before = before.trim();
-                before.is_empty()
-                    || before == "$"
-                    || before.starts_with("sudo")
-                    || before.starts_with("runuser")
-            }) else {
-                continue;
-            };
+            let Some(rest) = of_lifeboat(command) else { continue };
             let end = [" #", " |", " >", " &&", " 2>", ";"].iter().filter_map(|cut| rest.find(cut)).min();
             let rest = rest[..end.unwrap_or(rest.len())].trim();
             let end = if fenced { rest.find("   ").unwrap_or(rest.len()) } else { rest.len() };
