@@ -12,6 +12,7 @@ pub mod config;
 pub mod crontab;
 pub mod daemon;
 pub mod disk;
+pub mod environment;
 pub mod error;
 pub mod names;
 pub mod odoo;

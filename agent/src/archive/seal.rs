@@ -123,9 +123,11 @@ impl Identities {
         let mut keys = Vec::new();
         for file in files {
             keys.extend(load_file(file, passphrase).map_err(|e| {
-                e.with_kind(Kind::Identity)
-                    .effect("nothing was read or changed")
-                    .next("pass the right file with --identity, or set seal.identity_files")
+                let e = e.with_kind(Kind::Identity).effect("nothing was read or changed");
+                match e.next_text().is_some() {
+                    true => e,
+                    false => e.next("pass the right file with --identity, or set seal.identity_files"),
+                }
             })?);
         }
         Ok(Identities { keys: keys.into(), files: files.to_vec() })
@@ -169,14 +171,7 @@ fn damaged(name: &str, e: age::DecryptError) -> Error {
 type Keys = Vec<Box<dyn age::Identity + Send + Sync>>;
 
 fn load_file(file: &Path, passphrase: &dyn Fn(&Path) -> Option<String>) -> Result<Keys> {
-    let data = disk::read(file, KEY_FILE_BYTES_MAX)?;
-    if !disk::is_private(file)? {
-        return Err(Error::new(
-            Kind::Identity,
-            format!("identity file {} can be read by others", file.display()),
-        )
-        .next(format!("chmod 600 {}", file.display())));
-    }
+    let data = disk::read_secret("identity file", file, KEY_FILE_BYTES_MAX)?;
     let bad = |why: String| {
         Error::new(Kind::Identity, format!("{} is not an identity file that can be used", file.display()))
             .because(why)

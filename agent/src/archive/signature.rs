@@ -29,16 +29,9 @@ impl SigningKey {
             .map_err(|e| Error::new(Kind::Internal, "cannot make a signing key").because(e))
     }
 
-    /// Reads an unencrypted OpenSSH Ed25519 key that only its owner can read.
+    /// Reads an unencrypted OpenSSH Ed25519 key that others cannot read.
     pub fn load(path: &Path) -> Result<SigningKey> {
-        let data = disk::read(path, KEY_BYTES_MAX)?;
-        if !disk::is_private(path)? {
-            return Err(Error::new(
-                Kind::Config,
-                format!("signing key {} can be read by others", path.display()),
-            )
-            .next(format!("chmod 600 {}", path.display())));
-        }
+        let data = disk::read_secret("signing key", path, KEY_BYTES_MAX)?;
         let key = PrivateKey::from_openssh(&data).map_err(|e| {
             Error::new(Kind::Config, format!("{} is not an OpenSSH private key", path.display())).because(e)
         })?;
@@ -107,18 +100,32 @@ impl TrustedKeys {
     /// `Signature`: malformed, over other bytes, or by a key that is not trusted (named by its
     /// fingerprint).
     pub fn verify(&self, name: &str, message: &[u8], signature: &[u8]) -> Result<()> {
+        let (key, parsed) = self.signer(name, signature)?;
+        key.verify(NAMESPACE, message, &parsed).map_err(|_| {
+            Error::new(Kind::Signature, format!("the signature of {name} does not fit its bytes"))
+        })
+    }
+
+    /// Whether a signature claims to be of a key that is trusted: nothing is proved yet, and what it is of need
+    /// not be read where it does not.
+    ///
+    /// # Errors
+    /// `Signature`, as [`TrustedKeys::verify`].
+    pub fn recognise(&self, name: &str, signature: &[u8]) -> Result<()> {
+        self.signer(name, signature).map(drop)
+    }
+
+    fn signer(&self, name: &str, signature: &[u8]) -> Result<(&PublicKey, SshSig)> {
         let fail = |what: String| Err(Error::new(Kind::Signature, what));
         let Ok(parsed) = SshSig::from_pem(signature) else {
             return fail(format!("the signature of {name} is malformed"));
         };
-        let key = self.0.iter().find(|key| key.key_data() == parsed.public_key());
-        let Some(key) = key else {
-            let print = parsed.public_key().fingerprint(HashAlg::Sha256);
-            return fail(format!("{name} is signed by {print}, which is not in signing.trusted_keys"));
-        };
-        match key.verify(NAMESPACE, message, &parsed) {
-            Ok(()) => Ok(()),
-            Err(_) => fail(format!("the signature of {name} does not fit its bytes")),
+        match self.0.iter().find(|key| key.key_data() == parsed.public_key()) {
+            Some(key) => Ok((key, parsed)),
+            None => {
+                let print = parsed.public_key().fingerprint(HashAlg::Sha256);
+                fail(format!("{name} is signed by {print}, which is not in signing.trusted_keys"))
+            }
         }
     }
 }
@@ -149,7 +156,7 @@ mod tests {
         let key = SigningKey::generate("test").unwrap();
         disk::write_new_durable(&path, key.to_openssh().unwrap().as_bytes()).unwrap();
         assert_eq!(SigningKey::load(&path).unwrap().public_text().unwrap(), key.public_text().unwrap());
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(SigningKey::load(&path).err().unwrap().kind(), Kind::Config);
     }
 }

@@ -33,8 +33,8 @@ pub struct Job {
     pub postgres: PostgresOptions,
     /// The settings of backups.
     pub backup: config::Backup,
-    /// `data_dir/filestore`, where filestores are wanted.
-    pub filestores: Option<std::path::PathBuf>,
+    /// Odoo's data directory, where filestores are wanted.
+    pub data_dir: Option<std::path::PathBuf>,
     /// The release that everything is tied to.
     pub release: Option<ReleaseId>,
     /// The cluster's identity, where the server told it.
@@ -71,21 +71,21 @@ impl Job {
         let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
         let signing = signing_key(config)?;
         let state = StateDir::open(&config.state_dir, &config.instance)?;
-        let postgres = PostgresOptions::from(&config.postgres);
+        let cancel = cancel.child_token();
+        let postgres = PostgresOptions { stop: cancel.clone(), ..PostgresOptions::from(&config.postgres) };
         let repository = Repository::configured(config).await?;
         let mut session = Session::maintenance(&postgres).await?;
         let server = server_info(&mut session).await?;
         session.close().await;
         let lease = Lease::take(&repository, state.holder()).await?;
-        let cancel = cancel.child_token();
         let watch = lease.watch();
         let (lost, stop) = (watch.lost().clone(), cancel.clone());
         let stops = AbortOnDropHandle::new(tokio::spawn(async move {
             lost.cancelled().await;
             stop.cancel();
         }));
-        let filestores = match filestores {
-            true => Some(config.data_dir()?.join("filestore")),
+        let data_dir = match filestores {
+            true => Some(config.data_dir()?.to_owned()),
             false => None,
         };
         let origin = repository.bind(server.system_identifier.as_deref()).await?;
@@ -102,7 +102,7 @@ impl Job {
             state,
             postgres,
             backup: config.backup.clone(),
-            filestores,
+            data_dir,
             release,
             system_identifier: server.system_identifier.clone(),
             progress,

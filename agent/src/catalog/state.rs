@@ -90,6 +90,20 @@ impl StateDir {
         self.dir.join("filestore").join(format!("{name}.known.zst"))
     }
 
+    /// The tenants that have one.
+    ///
+    /// # Errors
+    /// Where the directory cannot be listed.
+    pub fn tenants_with_known_filestore(&self) -> Result<Vec<TenantName>> {
+        let entries = disk::read_dir(&self.dir.join("filestore"))?.unwrap_or_default();
+        let names = entries.iter().filter_map(|entry| entry.file_name().into_string().ok());
+        let tenant = |name: String| {
+            let bytes = crate::archive::path::unescape(name.strip_suffix(".known.zst")?).ok()?;
+            String::from_utf8(bytes).ok()?.parse().ok()
+        };
+        Ok(names.filter_map(tenant).collect())
+    }
+
     /// What the repository holds of the filestores, for who follows them.
     pub fn held_file(&self) -> PathBuf {
         self.dir.join("held.sqlite")

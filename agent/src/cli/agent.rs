@@ -15,7 +15,8 @@ use crate::config::Config;
 use crate::crontab::Schedule;
 use crate::daemon::due::{Job, Rules};
 use crate::daemon::metrics::{self, Metrics};
-use crate::daemon::{self, Daemon, http};
+use crate::daemon::needs::{self, Needs};
+use crate::daemon::{self, Daemon, http, pages};
 use crate::error::{Error, Kind, Result};
 use crate::wal::stream::{self, Observed};
 
@@ -34,9 +35,9 @@ const STREAM_AGAIN: Duration = Duration::from_secs(60);
 ///
 /// Each line of [schedule] runs `lifeboat backup` at its times, one run at a time; a run that was
 /// missed is caught up once, one that failed is tried again where that could help, and each is recorded
-/// in the state directory. /metrics (Prometheus) and /healthz answer on agent.listen. SIGTERM stops the
-/// run that is going on, which leaves nothing half-made, and ends the agent; systemd is told when it is
-/// ready (Type=notify).
+/// in the state directory. /metrics (Prometheus), /livez, /readyz and /healthz answer on agent.listen.
+/// SIGTERM stops the run that is going on, which leaves nothing half-made, and ends the agent; systemd is
+/// told when it is ready (Type=notify).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -57,10 +58,15 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
         ));
     }
     let scheduled = !jobs.is_empty();
+    let notes = notes(&config, &jobs);
+    for note in &notes {
+        tracing::warn!("{note}");
+    }
     let state = StateDir::open_for_agent(&config.state_dir, &config.instance)?;
     let mut page = metrics::page();
     let observed = if config.wal.stream { Observed::on(&mut page) } else { Observed::default() };
     let metrics = Arc::new(Metrics::on(page));
+    metrics.scheduled(jobs.iter().filter(|job| BACKS_UP.contains(&job.name)).count());
     let mut runs = Runs::open(&state.runs_file()).await?;
     for job in &jobs {
         if let Some(ended) = runs.latest_good(job.name).await?.and_then(|run| run.ended) {
@@ -83,7 +89,9 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
         metrics: metrics.clone(),
     };
     let stop = app.cancel.child_token();
-    let pages = pages(&config, metrics.clone(), unwell(&config, &observed), stop.clone()).await?;
+    let needs = Needs::default();
+    let unwell = unwell(&config, &observed, &needs);
+    let pages = serve(&config, pages::pages(metrics.clone(), unwell, notes), stop.clone()).await?;
     tell_systemd(sd_notify::NotifyState::Ready);
     tracing::info!(instance = %config.instance, "the agent is ready");
     let streaming = async {
@@ -105,14 +113,15 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
         };
         follow::run(&config, &state, tell, &stop).await
     };
-    let (scheduled, served, streamed, followed) = tokio::join!(
+    let (scheduled, (), (), streamed, followed) = tokio::join!(
         with_the_others(&stop, daemon::run(daemon, stop.clone())),
-        with_the_others(&stop, pages),
+        pages,
+        needs::watch(&config, &state, &needs, &stop),
         with_the_others(&stop, streaming),
         with_the_others(&stop, following),
     );
     tell_systemd(sd_notify::NotifyState::Stopping);
-    streamed.and(followed).and(scheduled).and(served)?;
+    streamed.and(followed).and(scheduled)?;
     tracing::info!("the agent has ended");
     Ok(Done::Complete)
 }
@@ -148,32 +157,54 @@ async fn with_the_others(stop: &CancellationToken, part: impl Future<Output = Re
 }
 
 /// The pages, answering until they are stopped; nothing where they are off.
-async fn pages(
+async fn serve(
     config: &Config,
-    metrics: Arc<Metrics>,
-    unwell: http::Unwell,
+    pages: http::Pages,
     stop: CancellationToken,
-) -> Result<impl Future<Output = Result<()>>> {
+) -> Result<impl Future<Output = ()>> {
     let listener = match config.agent.listen {
         Some(address) => Some(http::listen(address).await?),
         None => None,
     };
-    let deadline = config.schedule.deadline;
+    if let Some(address) = config.agent.listen.filter(|address| !address.ip().is_loopback()) {
+        tracing::info!(
+            "the pages are open to other machines at {address} (agent.listen): who reaches them sees names of tenants and times"
+        );
+    }
     Ok(async move {
         match listener {
-            Some(listener) => http::serve(listener, metrics, deadline, unwell, stop).await,
-            None => {
-                stop.cancelled().await;
-                Ok(())
-            }
+            Some(listener) => http::serve(listener, pages, stop).await,
+            None => stop.cancelled().await,
         }
     })
 }
 
-/// What `/healthz` asks beside the scheduler.
-fn unwell(config: &Config, observed: &Observed) -> http::Unwell {
-    let (stream, most, observed) = (config.wal.stream, config.wal.stall_max, observed.clone());
-    Arc::new(move || if stream { observed.stalled(most) } else { None })
+/// What `/readyz` asks beside the scheduler.
+fn unwell(config: &Config, observed: &Observed, needs: &Needs) -> pages::Unwell {
+    let (stream, most) = (config.wal.stream, config.wal.stall_max);
+    let (observed, needs) = (observed.clone(), needs.clone());
+    Arc::new(move || {
+        let stalled = if stream { observed.stalled(most) } else { None };
+        stalled.into_iter().chain(needs.missing()).collect()
+    })
+}
+
+/// The jobs that store databases.
+const BACKS_UP: [&str; 3] = ["backup", "base", "base_full"];
+
+/// What is allowed and rarely meant.
+fn notes(config: &Config, jobs: &[Job]) -> Vec<String> {
+    if jobs.iter().any(|job| BACKS_UP.contains(&job.name)) {
+        return Vec::new();
+    }
+    let restores = match config.wal.stream {
+        true => "WAL is streamed, and without a base backup nothing can be restored from it",
+        false => "files of filestores are stored, and without a dump or a base backup they restore nothing",
+    };
+    vec![format!(
+        "this agent never backs up a database: [schedule] has none of backup, base and base_full; {restores}. \
+         Set schedule.backup = \"30 1 * * *\" and schedule.base = \"0 2 * * *\", or run `lifeboat backup` by other means"
+    )]
 }
 
 fn jobs(config: &Config, app: &App) -> Vec<Job> {

@@ -40,7 +40,7 @@ pub fn identities(flags: &[PathBuf], config: &Config) -> Result<Identities> {
 
 fn find(identity: &Path, config: &Config) -> Result<Option<String>> {
     if let Some(file) = &config.seal.passphrase_file {
-        let text = disk::read_text(file, PASSPHRASE_BYTES_MAX)?;
+        let text = disk::read_secret_text("passphrase file", file, PASSPHRASE_BYTES_MAX)?;
         return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()));
     }
     if let Some(text) = Inputs::from_process().variable("LIFEBOAT_PASSPHRASE")? {

@@ -11,11 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Mode;
 use super::{App, Cli, Command, Done, log, print};
+use crate::clock;
 use crate::config::Inputs;
 use crate::error::{Error, Kind, Result};
 
 /// How long threads may still block, on a disk that hangs say, once the command has ended.
 const STRAGGLERS: Duration = Duration::from_secs(5);
+
+/// How long a command that was asked to stop may take to do so; the agent has limits of its own.
+const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// Says a panic in the words of every other error: it is a bug of ours.
 pub fn report_panics() {
@@ -44,8 +48,10 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
         instance: global.instance,
         ..Inputs::from_process()
     };
+    super::commands::called_with(&inputs);
     // The log of a daemon is its screen.
-    let verbose = global.verbose.saturating_add(matches!(cli.command, Command::Agent(_)).into());
+    let is_agent = matches!(cli.command, Command::Agent(_));
+    let verbose = global.verbose.saturating_add(is_agent.into());
     log::start(inputs.variable("LIFEBOAT_LOG")?.as_deref(), verbose, global.quiet)?;
     make_private();
     if let Command::Wal(args) = &cli.command
@@ -73,10 +79,24 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
             biased;
             done = super::run(cli.command, &app) => done,
             never = signals.stop(&cancel) => match never {},
+            error = overdue(&cancel, is_agent) => Err(error),
         }
     });
     runtime.shutdown_timeout(STRAGGLERS);
     done
+}
+
+/// The error of a command that does not stop although it was asked to: it is dropped where it is, which cancels its
+/// statements and kills its children.
+async fn overdue(cancel: &CancellationToken, never: bool) -> Error {
+    cancel.cancelled().await;
+    if never {
+        std::future::pending::<()>().await;
+    }
+    clock::sleep(STOP_MAX).await;
+    let wait = clock::span_text(STOP_MAX);
+    Error::new(Kind::Interrupted, format!("the command did not stop within {wait} and was ended"))
+        .safe("running again is safe")
 }
 
 /// SIGINT and SIGTERM.

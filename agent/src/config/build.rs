@@ -20,6 +20,11 @@ const SCHEMES: &[&str] = &["file", "s3", "az", "gs"];
 /// Applies every key's rule, and the rules between keys.
 pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> {
     let missing = |name: &str, flag: &str, example: &str| {
+        if file.as_os_str().is_empty() {
+            return super::file::none(&format!(
+                "{name} is not in the environment either, nor is {flag} given"
+            ));
+        }
         wrong(format!("{name} is required and is not given in {}", place(file)))
             .next(format!("write `{example}`, or give {flag}; `lifeboat init` writes a whole file"))
     };
@@ -98,11 +103,13 @@ fn endpoint(read: &Reader<'_>) -> Result<Option<String>> {
 fn postgres(read: &Reader<'_>, inputs: &Inputs) -> Result<Postgres> {
     let ca_file = read.path("postgres.tls_ca_file")?;
     let tls = match read.word("postgres.tls")?.as_str() {
+        "verify-ca" => Tls::VerifyCa { ca_file },
         "verify-full" => Tls::VerifyFull { ca_file },
         _ if ca_file.is_some() => {
-            return Err(
-                read.refused("postgres.tls_ca_file", "it is used with postgres.tls = \"verify-full\" only")
-            );
+            return Err(read.refused(
+                "postgres.tls_ca_file",
+                "it is used with postgres.tls = \"verify-ca\" or \"verify-full\" only",
+            ));
         }
         "disable" => Tls::Disable,
         "require" => Tls::Require,
@@ -110,6 +117,22 @@ fn postgres(read: &Reader<'_>, inputs: &Inputs) -> Result<Postgres> {
     };
     if read.is_given("postgres.password_file") && read.is_given("postgres.passfile") {
         return Err(read.refused("postgres.passfile", "give postgres.password_file or this, not both"));
+    }
+    let (tls_cert_file, tls_key_file) =
+        (read.path("postgres.tls_cert_file")?, read.path("postgres.tls_key_file")?);
+    match (&tls_cert_file, &tls_key_file) {
+        (Some(_), None) => {
+            return Err(read.refused("postgres.tls_cert_file", "it needs postgres.tls_key_file"));
+        }
+        (None, Some(_)) => {
+            return Err(read.refused("postgres.tls_key_file", "it needs postgres.tls_cert_file"));
+        }
+        (Some(_), _) if tls == Tls::Disable => {
+            return Err(
+                read.refused("postgres.tls_cert_file", "it is not used with postgres.tls = \"disable\"")
+            );
+        }
+        _ => {}
     }
     let user = match read.text("postgres.user")? {
         Some(user) => user,
@@ -125,6 +148,8 @@ fn postgres(read: &Reader<'_>, inputs: &Inputs) -> Result<Postgres> {
         maintenance_database: read.word("postgres.maintenance_database")?,
         connect_timeout: read.duration("postgres.connect_timeout")?,
         tls,
+        tls_cert_file,
+        tls_key_file,
     })
 }
 
@@ -154,13 +179,10 @@ fn listen(read: &Reader<'_>) -> Result<Option<SocketAddr>> {
     if text == "off" {
         return Ok(None);
     }
-    match text.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() => Ok(Some(address)),
-        _ => Err(read.refused(
-            "agent.listen",
-            "it takes a loopback address and a port, such as \"127.0.0.1:9345\", or \"off\"",
-        )),
-    }
+    text.parse::<SocketAddr>().map(Some).map_err(|_| {
+        let why = "it takes an address and a port, such as \"127.0.0.1:9345\" or \"[::]:9345\" (every address of this host), or \"off\"";
+        read.refused("agent.listen", why)
+    })
 }
 
 fn schedule(read: &Reader<'_>) -> Result<Schedules> {

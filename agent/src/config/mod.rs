@@ -96,6 +96,11 @@ pub enum Tls {
     Prefer,
     /// Always; without checking whom it is.
     Require,
+    /// Always, with the certificate checked, whatever its name.
+    VerifyCa {
+        /// The authority to trust; the system's where `None`.
+        ca_file: Option<PathBuf>,
+    },
     /// Always, with the certificate and the name checked.
     VerifyFull {
         /// The authority to trust; the system's where `None`.
@@ -124,6 +129,10 @@ pub struct Postgres {
     pub connect_timeout: Duration,
     /// TLS.
     pub tls: Tls,
+    /// Our own certificate, for a server that wants one.
+    pub tls_cert_file: Option<PathBuf>,
+    /// Its key.
+    pub tls_key_file: Option<PathBuf>,
 }
 
 /// Odoo's side.
@@ -232,7 +241,7 @@ pub struct Restore {
 /// The daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agent {
-    /// Where metrics and health are told; nowhere where `None`. Always a loopback address.
+    /// Where metrics and health are told; nowhere where `None`.
     pub listen: Option<SocketAddr>,
     /// Whether new files of the filestores are stored as they come.
     pub follow_filestore: bool,
@@ -274,12 +283,18 @@ pub struct Inputs {
     pub instance: Option<String>,
     /// The environment.
     pub environment: Vec<(OsString, OsString)>,
+    /// The whole command line, to be said again to whoever may not run it.
+    pub arguments: Vec<OsString>,
 }
 
 impl Inputs {
     /// No flags, and the environment of this process.
     pub fn from_process() -> Inputs {
-        Inputs { environment: std::env::vars_os().collect(), ..Inputs::default() }
+        Inputs {
+            environment: std::env::vars_os().collect(),
+            arguments: std::env::args_os().collect(),
+            ..Inputs::default()
+        }
     }
 
     /// A variable of the environment; `None` where it is absent or empty.

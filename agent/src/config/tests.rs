@@ -153,7 +153,10 @@ fn an_error_names_place_key_value_and_what_is_allowed() {
             "[postgres]\ntls = \"on\"\n",
             "it takes one of \"disable\", \"prefer\", \"require\", \"verify-full\"".into(),
         ),
-        ("[postgres]\ntls_ca_file = \"x\"\n", "it is used with postgres.tls = \"verify-full\" only".into()),
+        (
+            "[postgres]\ntls_ca_file = \"x\"\n",
+            "it is used with postgres.tls = \"verify-ca\" or \"verify-full\" only".into(),
+        ),
         ("[odoo]\ndata_dir = \"~/odoo\"\n", "odoo.data_dir = \"~/odoo\": ~ is the shell's word".into()),
         ("[odoo]\ntenants = [\"a/b\"]\n", "\"a/b\" is no database name".into()),
         ("[odoo]\ntenants = \"a\"\n", "it takes a list of database names".into()),

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::environment;
 use crate::error::{Error, Kind, Result};
 
 /// Kept of what it says: the end of it, where programs say what went wrong.
@@ -41,6 +42,7 @@ pub async fn run(
 ) -> Result<Ended> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    environment::clean(command.as_std_mut(), environment::Child::Lifeboat);
     // A group of its own: a Ctrl-C reaches the agent alone, which then stops the run in order.
     command.process_group(0).kill_on_drop(true);
     let mut child = command

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -12,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfJob {
@@ -36,7 +36,9 @@ type Seconds = Family<OfJob, Gauge<f64, AtomicU64>>;
 pub struct Metrics {
     registry: Registry,
     alive: Gauge<f64, AtomicU64>,
-    last_alive: Mutex<Option<Timestamp>>,
+    last_alive: Mutex<Option<Instant>>,
+    ready: Gauge,
+    scheduled: Gauge,
     next: Seconds,
     began: Seconds,
     good: Seconds,
@@ -60,7 +62,7 @@ impl Metrics {
         };
         registry.register_with_unit(
             "alive_timestamp",
-            "When the scheduler last looked at its jobs",
+            "When the scheduler last turned",
             Unit::Seconds,
             alive.clone(),
         );
@@ -91,8 +93,21 @@ impl Metrics {
             "New files of the tenant that are not in the repository yet",
             Family::clone(&waiting),
         );
+        let (ready, scheduled) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "ready",
+            "1 while nothing keeps the agent from its work; see /readyz",
+            ready.clone(),
+        );
+        registry.register(
+            "backups_scheduled",
+            "Schedules of this agent that back databases up; with 0 it never does",
+            scheduled.clone(),
+        );
         let last_alive = Mutex::new(None);
         Metrics {
+            ready,
+            scheduled,
             followed,
             waiting,
             tenants: Mutex::default(),
@@ -119,15 +134,26 @@ fn seconds(time: Timestamp) -> f64 {
 }
 
 impl Metrics {
-    /// The scheduler looked at its jobs.
+    /// The scheduler turned.
     pub fn alive(&self, now: Timestamp) {
         self.alive.set(seconds(now));
-        *self.last_alive.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        *self.last_alive.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::instant());
     }
 
-    /// When it last did.
-    pub fn last_alive(&self) -> Option<Timestamp> {
-        *self.last_alive.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How long ago that was, whatever was done to the wall clock meanwhile.
+    pub fn quiet(&self) -> Option<Duration> {
+        let last = *self.last_alive.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|last| clock::instant().saturating_duration_since(last))
+    }
+
+    /// Whether the agent can do its work.
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(ready.into());
+    }
+
+    /// How many schedules back databases up.
+    pub fn scheduled(&self, count: usize) {
+        self.scheduled.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// A job runs next at this moment.

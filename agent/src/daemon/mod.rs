@@ -8,6 +8,8 @@ mod child;
 pub mod due;
 pub mod http;
 pub mod metrics;
+pub mod needs;
+pub mod pages;
 mod run;
 
 pub use run::{Daemon, run};

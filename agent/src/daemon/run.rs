@@ -87,7 +87,8 @@ impl Daemon {
         self.metrics.begun(job.name, began);
         let again = if next.attempt > 1 { format!(", attempt {}", next.attempt) } else { String::new() };
         tracing::info!(job = job.name, "began (due {}{again})", clock::text(next.due));
-        let (code, said) = match child::run(&self.program, &job.arguments, self.deadline, cancel).await {
+        let run = child::run(&self.program, &job.arguments, self.deadline, cancel);
+        let (code, said) = match self.turning(run).await {
             Ok(ended) => (ended.exit_code, ended.said),
             Err(e) => (Some(e.kind().exit_code().into()), format!("{e}: {}", e.causes().join(": "))),
         };
@@ -101,6 +102,19 @@ impl Daemon {
             _ => tracing::error!(job = job.name, "{how} after {}: {said}", clock::span_text(took)),
         }
         Ok(())
+    }
+}
+
+impl Daemon {
+    /// What a run comes to; the scheduler is seen to turn meanwhile.
+    async fn turning<T>(&self, run: impl Future<Output = T>) -> T {
+        let mut run = std::pin::pin!(run);
+        loop {
+            tokio::select! {
+                done = &mut run => return done,
+                () = clock::sleep(NAP_MAX) => self.metrics.alive(clock::now()),
+            }
+        }
     }
 }
 

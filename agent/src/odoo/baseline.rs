@@ -11,6 +11,7 @@ use crate::odoo::outside;
 use crate::odoo::tenants::{self, Module};
 use crate::postgres::copy_out::Row;
 use crate::postgres::database::{DatabaseProperties, properties, roles_in_use};
+use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 use crate::postgres::table::{Table, Type};
 
@@ -72,6 +73,7 @@ impl Baseline {
     /// # Errors
     /// `Denied` for a table that may not be read, by name: pg_dump would fail on it too.
     pub async fn take(session: &mut Session) -> Result<Baseline> {
+        session.allow(TABLE_WAIT).await?;
         let known = Table::get(session, tenants::MODULES).await?;
         let known = tenants::installed(session, &known).await?;
         Ok(Baseline {

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod fence;
 pub mod filestore;
 pub mod neutralize;
+pub mod neutralized;
 pub mod outside;
 pub mod tenants;
 

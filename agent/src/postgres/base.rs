@@ -3,14 +3,13 @@
 
 use std::path::PathBuf;
 
-use sqlx::postgres::PgRow;
-
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::{Lsn, random_hex};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::quote::literal;
-use crate::postgres::session::{Session, column};
+use crate::postgres::safe_settings::TABLE_WAIT;
+use crate::postgres::session::{Row, Session, column};
 
 /// Settings that a server must have at least as large to replay this one's WAL as a hot standby.
 const REPLAY_SETTINGS: [&str; 5] = [
@@ -83,6 +82,7 @@ impl BaseSession {
     /// keeps the server from recycling WAL that the backup needs.
     pub async fn start(options: &PostgresOptions, label: &str, is_standby: bool) -> Result<BaseSession> {
         let mut session = Session::maintenance(options).await?;
+        session.allow(TABLE_WAIT).await?; // it waits for a checkpoint
         let slot = literal(&format!("lifeboat_base_{}", random_hex(6)));
         let sql = format!("SELECT pg_create_physical_replication_slot({slot}, true, true)");
         let no_slot = session.rows("create a temporary slot", sql).await.err().map(|e| e.causes().join("; "));
@@ -219,7 +219,7 @@ fn timestamp(microseconds: i64) -> Result<Timestamp> {
         .map_err(|e| Error::new(Kind::Postgres, "the server's clock gives no time").because(e))
 }
 
-fn oid(row: &PgRow, index: usize) -> Result<u32> {
+fn oid(row: &Row, index: usize) -> Result<u32> {
     column::<i64>(row, index).map(|oid| u32::try_from(oid).unwrap_or(0))
 }
 

@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::environment;
 use crate::error::{Error, Kind, Result};
 
 /// How much of the end of standard error is kept.
@@ -51,6 +52,7 @@ impl Program {
         on_line: Option<OnLine>,
     ) -> Result<Program> {
         let piped = |yes: bool| if yes { Stdio::piped() } else { Stdio::null() };
+        environment::clean(command.as_std_mut(), environment::Child::Program);
         let mut child = command
             .stdin(piped(stdin))
             .stdout(piped(stdout))
@@ -196,28 +198,26 @@ impl Stderr {
     }
 }
 
-/// What PostgreSQL's programs put before a message that matters (they run with `LC_ALL=C`), and
-/// the server's own severities, which it may write in another language after the program's
-/// `error:`. Names of tables are no such marks, whatever they contain.
+/// What PostgreSQL's programs put before a message that matters (they run with `LC_ALL=C`), and whatever the server
+/// says, whose words are in its own language. Names of tables are no such marks, whatever they contain.
 fn is_telling(line: &str) -> bool {
-    let marks = [
-        ": error:",
-        ": fatal:",
-        ": warning:",
-        ": detail:",
-        ": hint:",
-        "ERROR:",
-        "FATAL:",
-        "PANIC:",
-        "WARNING:",
-    ];
+    let marks = [": error:", ": fatal:", ": warning:", ": detail:", ": hint:"];
     let progress = [
         "pg_restore: creating ",
         "pg_restore: processing ",
         "pg_restore: launching ",
         "pg_restore: finished ",
     ];
-    marks.iter().any(|mark| line.contains(mark)) && !progress.iter().any(|begin| line.starts_with(begin))
+    let by_program = marks.iter().any(|mark| line.contains(mark));
+    (by_program || is_of_server(line)) && !progress.iter().any(|begin| line.starts_with(begin))
+}
+
+/// Whether a line is a message of the server as libpq prints it: its severity, which is one word in every language, a
+/// colon and two blanks (`WARNING:  `, `FEHLER:  `, `ОШИБКА:  `).
+fn is_of_server(line: &str) -> bool {
+    line.split_once(":  ").is_some_and(|(severity, _)| {
+        !severity.is_empty() && severity.chars().all(|c| c.is_alphabetic() || c == '-')
+    })
 }
 
 fn status_text(status: ExitStatus) -> String {
@@ -284,6 +284,25 @@ mod tests {
         assert_eq!(error.what(), "the script was killed by signal 9");
         let error = shell("sleep 600").finish(Duration::from_millis(100)).await.unwrap_err();
         assert!(error.what().contains("did not end"), "{error}");
+    }
+
+    #[test]
+    fn what_a_server_says_is_telling_in_every_language() {
+        for line in [
+            "pg_dump: error: query failed: FEHLER:  keine Berechtigung für Tabelle x",
+            "WARNUNG:  Kollation hat sich geändert",
+            "ОШИБКА:  отношение не существует",
+            "pg_restore: warning: errors ignored on restore: 1",
+        ] {
+            assert!(is_telling(line), "{line}");
+        }
+        for line in [
+            "pg_restore: creating TABLE \"public.x: error: y\"",
+            "pg_restore: processing data for table \"public.WARNING:  x\"",
+            "a note: of two words",
+        ] {
+            assert!(!is_telling(line), "{line}");
+        }
     }
 
     #[test]

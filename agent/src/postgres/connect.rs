@@ -1,15 +1,16 @@
-//! How to reach the cluster: one set of options, used for sessions and for PostgreSQL's own
-//! client programs alike.
+//! How to reach the cluster: one description, which feeds sessions, replication and PostgreSQL's own client programs
+//! alike. What reaches only one of them would make `doctor` promise what a backup then cannot do.
+//!
+//! It comes from the configuration alone. Of libpq's environment (`PGSSLCERT`, `PGSERVICE`, `PGOPTIONS`, …) and of its
+//! files below `~/.postgresql` nothing is used, by nobody; only the password has a fall-back there
+//! ([`crate::postgres::password`]).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 
-use crate::error::Result;
-use crate::postgres::password;
+use crate::postgres::password::Secret;
 use crate::postgres::quote::conninfo_database;
 
 /// How far the connection is encrypted and the server is checked: libpq's `sslmode`. On a Unix
@@ -29,6 +30,19 @@ pub enum Tls {
     VerifyFull,
 }
 
+impl Tls {
+    /// As configuration and libpq call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tls::Disable => "disable",
+            Tls::Prefer => "prefer",
+            Tls::Require => "require",
+            Tls::VerifyCa => "verify-ca",
+            Tls::VerifyFull => "verify-full",
+        }
+    }
+}
+
 /// Where the cluster is and who we are there. `Debug` shows no secret: passwords are read from
 /// their files when a connection is made.
 #[derive(Clone, Debug)]
@@ -39,6 +53,8 @@ pub struct PostgresOptions {
     pub port: u16,
     /// The role that logs in.
     pub user: String,
+    /// The password of a role of our own making; no other is kept in memory.
+    pub password: Option<Secret>,
     /// A file that holds the password and nothing else.
     pub password_file: Option<PathBuf>,
     /// A libpq password file (PostgreSQL manual, 34.16); used where `password_file` is `None`.
@@ -47,12 +63,18 @@ pub struct PostgresOptions {
     pub tls: Tls,
     /// Certificates of the authorities to trust, PEM; `None` takes the system's.
     pub tls_root_cert: Option<PathBuf>,
+    /// Our own certificate, PEM, for a server that wants one.
+    pub tls_cert: Option<PathBuf>,
+    /// Its key, PEM, private; there where `tls_cert` is.
+    pub tls_key: Option<PathBuf>,
     /// Where pg_dump and its siblings are looked for first.
     pub bin_dir: Option<PathBuf>,
     /// A connection that is not there after this long is a failure.
     pub connect_timeout: Duration,
     /// The database for questions that concern the whole cluster.
     pub maintenance_database: String,
+    /// Ends what sessions are at: the statement is cancelled in the server.
+    pub stop: CancellationToken,
 }
 
 impl Default for PostgresOptions {
@@ -61,13 +83,17 @@ impl Default for PostgresOptions {
             host: None,
             port: 5432,
             user: "postgres".into(),
+            password: None,
             password_file: None,
             passfile: None,
             tls: Tls::default(),
             tls_root_cert: None,
+            tls_cert: None,
+            tls_key: None,
             bin_dir: None,
             connect_timeout: Duration::from_secs(10),
             maintenance_database: "postgres".into(),
+            stop: CancellationToken::new(),
         }
     }
 }
@@ -89,89 +115,9 @@ impl PostgresOptions {
         format!("database {database:?} at {}:{} as {}", self.host_text(), self.port, self.user)
     }
 
-    /// The same for sqlx. Nothing is taken from libpq's environment but what
-    /// [`password::find`] says.
-    pub(crate) fn for_sqlx(&self, database: &str) -> Result<PgConnectOptions> {
-        let mut to = PgConnectOptions::new_without_pgpass()
-            .port(self.port)
-            .username(&self.user)
-            .database(database)
-            .application_name("lifeboat")
-            .disable_statement_logging();
-        to = match self.socket_dir() {
-            Some(dir) => to.socket(dir).ssl_mode(PgSslMode::Disable),
-            None => to.host(self.host_text()).ssl_mode(match self.tls {
-                Tls::Disable => PgSslMode::Disable,
-                Tls::Prefer => PgSslMode::Prefer,
-                Tls::Require => PgSslMode::Require,
-                Tls::VerifyCa => PgSslMode::VerifyCa,
-                Tls::VerifyFull => PgSslMode::VerifyFull,
-            }),
-        };
-        if let Some(root) = &self.tls_root_cert {
-            to = to.ssl_root_cert(root);
-        }
-        if let Some(password) = password::find(self, database)? {
-            to = to.password(&password);
-        }
-        Ok(to)
-    }
-
-    /// The libpq environment of a client program for this database. It holds the password, so
-    /// it belongs into a child's environment and nowhere else.
-    pub fn child_env(&self, database: &str) -> Result<Vec<(String, String)>> {
-        let sslmode = match self.tls {
-            Tls::Disable => "disable",
-            Tls::Prefer => "prefer",
-            Tls::Require => "require",
-            Tls::VerifyCa => "verify-ca",
-            Tls::VerifyFull => "verify-full",
-        };
-        let seconds = self.connect_timeout.as_secs().max(2).to_string(); // libpq takes no less
-        let port = self.port.to_string();
-        let mut env = vec![
-            ("PGHOST", self.host_text()),
-            ("PGPORT", &port),
-            ("PGUSER", &self.user),
-            ("PGDATABASE", database),
-            ("PGAPPNAME", "lifeboat"),
-            ("PGCONNECT_TIMEOUT", &seconds),
-            ("PGSSLMODE", sslmode),
-            // A server's defaults for interactive users must not end a long dump.
-            ("PGOPTIONS", "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"),
-            ("LC_ALL", "C"), // messages that we can tell apart
-        ];
-        let root = self.tls_root_cert.as_deref().or_else(|| self.system_roots());
-        let root = root.map(|path| path.to_string_lossy().into_owned());
-        if let Some(path) = &root {
-            env.push(("PGSSLROOTCERT", path));
-        }
-        let password = password::find(self, database)?;
-        if let Some(password) = &password {
-            env.push(("PGPASSWORD", password));
-        }
-        Ok(env.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
-    }
-
-    /// The system's list of authorities, which the session trusts by default; libpq's default is
-    /// a file in the home directory, and its `system` exists since 16 only.
-    fn system_roots(&self) -> Option<&'static Path> {
-        let verifies = matches!(self.tls, Tls::VerifyCa | Tls::VerifyFull);
-        let lists =
-            ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-        lists.into_iter().map(Path::new).find(|path| verifies && path.exists())
-    }
-
-    /// A client program with [`PostgresOptions::child_env`] and no other `PG*` variable.
-    pub(crate) fn command(&self, program: &Path, database: &str) -> Result<Command> {
-        let mut command = Command::new(program);
-        for (key, _) in std::env::vars_os() {
-            if key.to_string_lossy().starts_with("PG") {
-                command.env_remove(key);
-            }
-        }
-        command.envs(self.child_env(database)?).arg("--no-password");
-        Ok(command)
+    /// The same for replication.
+    pub(crate) fn place_of_replication(&self) -> String {
+        format!("replication at {}:{} as {}", self.host_text(), self.port, self.user)
     }
 
     /// `--dbname=...` for programs that connect only when told a database (pg_restore).
@@ -188,45 +134,24 @@ impl From<&crate::config::Postgres> for PostgresOptions {
             Wanted::Disable => (Tls::Disable, None),
             Wanted::Prefer => (Tls::Prefer, None),
             Wanted::Require => (Tls::Require, None),
+            Wanted::VerifyCa { ca_file } => (Tls::VerifyCa, ca_file),
             Wanted::VerifyFull { ca_file } => (Tls::VerifyFull, ca_file),
         };
         PostgresOptions {
             host: postgres.host,
             port: postgres.port,
             user: postgres.user,
+            password: None,
             password_file: postgres.password_file,
             passfile: postgres.passfile,
             tls,
             tls_root_cert,
+            tls_cert: postgres.tls_cert_file,
+            tls_key: postgres.tls_key_file,
             bin_dir: postgres.bin_dir,
             connect_timeout: postgres.connect_timeout,
             maintenance_database: postgres.maintenance_database,
+            stop: CancellationToken::new(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn children_get_every_parameter_and_debug_shows_no_password() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("password");
-        crate::disk::write_new_durable(&path, b"hunter2\n").unwrap();
-        let options = PostgresOptions {
-            host: Some("db1".into()),
-            password_file: Some(path),
-            tls: Tls::VerifyCa,
-            ..PostgresOptions::default()
-        };
-        let env = options.child_env("shop").unwrap();
-        let get = |key: &str| env.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
-        assert_eq!(get("PGHOST"), Some("db1"));
-        assert_eq!(get("PGDATABASE"), Some("shop"));
-        assert_eq!(get("PGSSLMODE"), Some("verify-ca"));
-        assert_eq!(get("PGPASSWORD"), Some("hunter2"));
-        assert!(!format!("{options:?}").contains("hunter2"));
-        assert_eq!(options.place("shop"), "database \"shop\" at db1:5432 as postgres");
     }
 }

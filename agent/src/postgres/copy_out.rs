@@ -1,8 +1,6 @@
 //! Rows of a table by `COPY ... TO STDOUT`, one at a time: why not by a query says
 //! [`crate::postgres::look`].
 
-use futures::TryStreamExt;
-
 use crate::error::{Error, Kind, Result};
 use crate::postgres::session::Session;
 
@@ -51,7 +49,7 @@ pub async fn each_row(
     mut each: impl FnMut(&Row<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut reader = Reader::default();
-    each_message(session, what, statement, |data| reader.take(data, &mut each)).await?;
+    session.copy_out(what, statement, |data| reader.take(data, &mut each)).await?;
     match reader.ended {
         true => Ok(()),
         false => Err(damaged("it ended early").effect(format!("cannot {what} in {}", session.place()))),
@@ -61,31 +59,12 @@ pub async fn each_row(
 /// Runs a `COPY ... TO STDOUT` in text and counts its rows.
 pub async fn count_lines(session: &mut Session, what: &str, statement: &str) -> Result<u64> {
     let mut lines = 0;
-    each_message(session, what, statement, |data| {
+    let count = |data: &[u8]| {
         lines += data.iter().filter(|byte| **byte == b'\n').count() as u64; // one in a value is written \n
         Ok(())
-    })
-    .await?;
+    };
+    session.copy_out(what, statement, count).await?;
     Ok(lines)
-}
-
-async fn each_message(
-    session: &mut Session,
-    what: &str,
-    statement: &str,
-    mut each: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    let copied: Result<Result<()>, sqlx::Error> = async {
-        let mut messages = session.connection().copy_out_raw(statement).await?;
-        while let Some(data) = messages.try_next().await? {
-            if let Err(e) = each(&data) {
-                return Ok(Err(e));
-            }
-        }
-        Ok(Ok(()))
-    }
-    .await;
-    copied.unwrap_or_else(|e| Err(session.failed(what, e)))
 }
 
 fn damaged(why: &str) -> Error {

@@ -7,12 +7,28 @@ use tokio::process::ChildStdout;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::child::Program;
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::safe_settings::LOCK_WAIT;
 use crate::postgres::tools::Tools;
 
 /// How long pg_dump may take to exit once its output has ended.
 const EXIT_WAIT: Duration = Duration::from_secs(60);
-/// A migration that holds a table locked must not hang a backup, nor the other way round.
-const LOCK_WAIT_MS: u32 = 60_000;
+
+/// How long pg_dump may take for the definitions alone, waiting for locks included.
+const SCHEMA_WAIT: Duration = Duration::from_secs(180);
+
+/// Runs pg_dump for the definitions alone, to nowhere: it looks at every object and locks every table, as a dump does.
+/// What it warned of.
+///
+/// # Errors
+/// `Postgres` with pg_dump's own words.
+pub async fn try_schema(tools: &Tools, options: &PostgresOptions, database: &str) -> Result<Vec<String>> {
+    let mut command = options.command(tools, &tools.pg_dump(), database)?;
+    command.args(["--schema-only", "--file=/dev/null"]);
+    command.arg(format!("--lock-wait-timeout={}", LOCK_WAIT.as_millis()));
+    let label = format!("pg_dump --schema-only of {}", options.place(database));
+    let stderr = Program::start(command, label, false, false, None)?.finish(SCHEMA_WAIT).await?;
+    Ok(stderr.warnings())
+}
 
 /// A running pg_dump. Dropping it kills it.
 pub struct DumpChild {
@@ -37,9 +53,9 @@ impl DumpChild {
     ) -> Result<DumpChild> {
         // The database is named by PGDATABASE: an argument with `=` in it would be a whole
         // connection string.
-        let mut command = options.command(&tools.pg_dump(), database)?;
+        let mut command = options.command(tools, &tools.pg_dump(), database)?;
         command.args(["--format=custom", "--compress=0"]);
-        command.arg(format!("--lock-wait-timeout={LOCK_WAIT_MS}"));
+        command.arg(format!("--lock-wait-timeout={}", LOCK_WAIT.as_millis()));
         if let Some(id) = snapshot {
             command.arg(format!("--snapshot={id}"));
         }
@@ -61,7 +77,9 @@ impl DumpChild {
     /// `Postgres` with pg_dump's own words where it failed, was killed, or does not end.
     pub async fn finish(self) -> Result<DumpEnd> {
         let stderr = self.program.finish(EXIT_WAIT).await.map_err(|e| {
-            e.effect("the dump is not complete and does not count").safe("running again is safe")
+            e.effect("the dump is not complete and does not count")
+                .next("lifeboat doctor tells what the role lacks for a dump, with the grant")
+                .safe("running again is safe")
         })?;
         Ok(DumpEnd { warnings: stderr.warnings() })
     }

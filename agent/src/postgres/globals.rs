@@ -7,6 +7,7 @@ use tokio::io::AsyncReadExt;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::child::Program;
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
 
 const BYTES_MAX: u64 = 64 << 20;
@@ -25,27 +26,42 @@ pub struct GlobalsDump {
 }
 
 impl GlobalsDump {
-    /// Takes the dump. Only superusers may read password hashes; for others it is taken without
-    /// them, and a note says so.
+    /// Takes the dump. Roles that may not read password hashes get it without them, and a note says so. Whether this
+    /// one may is asked first: how pg_dumpall fails is told in whatever language the server has.
     pub async fn take(tools: &Tools, options: &PostgresOptions) -> Result<GlobalsDump> {
-        match run(tools, options, true).await {
-            Ok((text, notes)) => Ok(GlobalsDump { text, role_passwords: true, notes }),
-            Err(e) if e.causes().iter().any(|cause| cause.contains("permission denied")) => {
-                let (text, mut notes) = run(tools, options, false).await?;
-                notes.insert(0, format!(
-                    "roles are recorded without their passwords: {} may not read pg_authid; after a restore they must be set anew",
-                    options.user
-                ));
-                Ok(GlobalsDump { text, role_passwords: false, notes })
-            }
-            Err(e) => Err(e),
+        let label = format!("pg_dumpall of {}", options.place(&options.maintenance_database));
+        let asked = async {
+            let mut session = Session::maintenance(options).await?;
+            let answer = (may_read_passwords(&mut session).await?, session.database().to_owned());
+            session.close().await;
+            Ok(answer)
+        };
+        let (role_passwords, database) =
+            asked.await.map_err(|e: Error| e.context(format!("{label} was not begun")))?;
+        let (text, mut notes) = run(tools, options, &database, role_passwords).await?;
+        if !role_passwords {
+            let user = &options.user;
+            notes.insert(0, format!(
+                "roles are recorded without their passwords: {user} may not read pg_authid; after a restore they must be set anew"
+            ));
         }
+        Ok(GlobalsDump { text, role_passwords, notes })
     }
 }
 
-async fn run(tools: &Tools, options: &PostgresOptions, passwords: bool) -> Result<(Vec<u8>, Vec<String>)> {
-    let database = &options.maintenance_database;
-    let mut command = options.command(&tools.pg_dumpall(), database)?;
+/// Whether the role reads the password hashes of all roles: a superuser, and whoever is in `pg_read_all_data`.
+pub async fn may_read_passwords(session: &mut Session) -> Result<bool> {
+    let sql = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')";
+    column(&session.row("ask for privileges", sql).await?, 0)
+}
+
+async fn run(
+    tools: &Tools,
+    options: &PostgresOptions,
+    database: &str,
+    passwords: bool,
+) -> Result<(Vec<u8>, Vec<String>)> {
+    let mut command = options.command(tools, &tools.pg_dumpall(), database)?;
     command.args(["--globals-only", "--database", database]);
     if !passwords {
         command.arg("--no-role-passwords");

@@ -4,17 +4,37 @@
 use std::path::{Path, PathBuf};
 
 use crate::disk;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::postgres::connect::PostgresOptions;
 
 const PASSWORD_FILE_BYTES_MAX: u64 = 64 << 10;
 
+/// A password that lies nowhere but in memory.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps it.
+    pub fn new(password: String) -> Secret {
+        Secret(password)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a password")
+    }
+}
+
 /// The password for this database, or `None` where none is needed or known. Looked for in this
-/// order: `password_file`, `passfile`, `PGPASSWORD`, `PGPASSFILE`, `~/.pgpass`; what is
+/// order: `password`, `password_file`, `passfile`, `PGPASSWORD`, `PGPASSFILE`, `~/.pgpass`; what is
 /// configured must exist, what is not may be absent.
 pub fn find(options: &PostgresOptions, database: &str) -> Result<Option<String>> {
+    if let Some(Secret(password)) = &options.password {
+        return Ok(Some(password.clone()));
+    }
     if let Some(path) = &options.password_file {
-        let text = disk::read_text(path, PASSWORD_FILE_BYTES_MAX)
+        let text = disk::read_secret_text("password file", path, PASSWORD_FILE_BYTES_MAX)
             .map_err(|e| e.context("read the PostgreSQL password"))?;
         return Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()));
     }
@@ -36,17 +56,9 @@ pub fn find(options: &PostgresOptions, database: &str) -> Result<Option<String>>
 }
 
 fn in_passfile(path: &Path, options: &PostgresOptions, database: &str) -> Result<Option<String>> {
-    let text = disk::read_text(path, PASSWORD_FILE_BYTES_MAX)
+    // Of one that others can read libpq would say the same to its own programs.
+    let text = disk::read_secret_text("password file", path, PASSWORD_FILE_BYTES_MAX)
         .map_err(|e| e.context("read the PostgreSQL password file"))?;
-    if !disk::is_private(path)? {
-        // libpq ignores such a file, so its programs would fail later and less clearly.
-        return Err(Error::new(
-            Kind::Config,
-            format!("password file {} can be read by others", path.display()),
-        )
-        .effect("PostgreSQL's own programs ignore such a file")
-        .next(format!("chmod 600 {}", path.display())));
-    }
     let host = match options.socket_dir() {
         Some(_) => "localhost",
         None => options.host_text(),
@@ -86,6 +98,7 @@ fn split(line: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn options(host: &str, passfile: &Path) -> PostgresOptions {
         PostgresOptions {

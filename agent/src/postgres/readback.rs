@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::process::{ChildStdin, Command};
+use tokio::process::ChildStdin;
 
 use crate::error::{Error, Kind, Result};
 use crate::postgres::child::Program;
+use crate::postgres::program_env::program;
 use crate::postgres::tools::Tools;
 
 /// pg_restore has at most a pipe's worth left to read when its input ends.
@@ -27,8 +28,8 @@ pub struct ReadBack {
 impl ReadBack {
     /// Starts the reader.
     pub fn start(tools: &Tools) -> Result<ReadBack> {
-        let mut command = Command::new(tools.pg_restore());
-        command.args(["--format=custom", "--file=/dev/null"]).env("LC_ALL", "C");
+        let mut command = program(&tools.pg_restore());
+        command.args(["--format=custom", "--file=/dev/null"]);
         let mut program =
             Program::start(command, "pg_restore, reading the dump back,".into(), true, false, None)?;
         let stdin = program.stdin();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::disk;
+use crate::environment::{self, Child};
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
 use crate::postgres::server_stop::SOCKET_DIR_PREFIX;
@@ -46,7 +47,7 @@ pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     let quoted = |path: &std::path::Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
     let options = format!(
         "-c listen_addresses= -c unix_socket_directories={} -c port={} -c hba_file={} -c hot_standby=on \
-         -c logging_collector=off -c log_destination=stderr -c ssl=off",
+         -c logging_collector=off -c log_destination=stderr -c ssl=off -c lc_messages=C",
         quoted(&socket_dir),
         server.port,
         quoted(&hba)
@@ -54,9 +55,9 @@ pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     let mut command = Command::new(server.tools.dir.join("pg_ctl"));
     command.args(["-W", "-s", "-D"]).arg(&server.data_dir).arg("-l").arg(&server.log).arg("-o").arg(options);
     command.arg("start").current_dir("/").env("LC_ALL", "C");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
-        command.env_remove(name);
-    }
+    // It calls us for WAL, which needs the store's credentials; another user finds them in files or not at all.
+    let kind = if server.owner.is_some() { Child::ServerOfAnother } else { Child::Server };
+    environment::clean(command.as_std_mut(), kind);
     if let Some((uid, gid)) = server.owner {
         command.uid(uid).gid(gid);
     }

@@ -1,61 +1,71 @@
-//! One connection: opened with safe settings, asked with errors that say where and what.
+//! One connection for statements: opened with safe settings, asked with errors that say where and what, and cancelled
+//! in the server when it is given up.
+//!
+//! Nothing is set on a connection before it is known that no pooler is between us and the server
+//! ([`crate::postgres::pooler`]): what a session sets there would stay for whoever gets it next.
 
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Connection, Decode, Postgres, Row, Type};
+use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::connect::PostgresOptions;
-use crate::postgres::quote::literal;
+use crate::postgres::pooler;
+pub use crate::postgres::row::{Row, column};
+use crate::postgres::safe_settings::{self, QUESTION_WAIT};
+use crate::postgres::wire::cancel::CancelKey;
+use crate::postgres::wire::login::{Login, Purpose, login};
+use crate::postgres::wire::message::{Piece, Wire, said};
+use crate::postgres::wire::{code_of, hint};
 
-/// A wait for a lock of ours may make others queue behind us: bounded everywhere.
-const LOCK_TIMEOUT: &str = "5s";
+/// How much longer than the server may work on a statement its answer may take to come.
+const ANSWER_WAIT: Duration = Duration::from_secs(20);
 
-/// A single connection, no pool. Dropping it closes the socket, and the server rolls back.
+/// A single connection, no pool. Dropping it cancels what runs in it and closes the socket; the server rolls back.
 pub struct Session {
-    connection: PgConnection,
+    wire: Wire,
+    cancel: Option<CancelKey>,
+    /// Whether a statement was sent whose answer was not read to its end: nothing can be asked any more.
+    busy: bool,
+    /// How long a statement may take.
+    limit: Duration,
+    stop: CancellationToken,
+    version_num: u32,
     place: String,
     database: String,
 }
 
 impl Session {
-    /// Connects, and sets what keeps a long session alive and names unambiguous.
+    /// Connects, with settings that keep it alive, names unambiguous and every wait bounded.
     ///
     /// # Errors
-    /// `NotFound` where the database does not exist, `Denied` where the role may not connect to
-    /// it, `Postgres` for the rest (server down, password wrong, ...); the text tells which.
+    /// `NotFound` where the database does not exist, `Denied` where the role may not connect to it, `Config` where a
+    /// pooler answers, `Postgres` for the rest (server down, password wrong, ...); the text tells which.
     pub async fn connect(options: &PostgresOptions, database: &str) -> Result<Session> {
-        let place = options.place(database);
-        let to = options.for_sqlx(database)?;
-        let wait = options.connect_timeout;
-        let connection = tokio::time::timeout(wait, PgConnection::connect_with(&to))
-            .await
-            .map_err(|_| {
-                Error::new(Kind::Postgres, format!("cannot connect to {place}"))
-                    .because(format!("no answer within {} s", wait.as_secs()))
-                    .next("check host, port and firewall")
-            })?
-            .map_err(|e| connect_error(&place, e))?;
-        let mut session = Session { connection, place, database: database.to_owned() };
-        // Nothing that a database's owner made may be found: postgres/look.rs.
-        let mut settings = vec![
-            ("search_path", "pg_catalog, pg_temp"),
-            ("lock_timeout", LOCK_TIMEOUT),
-            ("statement_timeout", "0"),
-            ("idle_in_transaction_session_timeout", "0"),
-            ("tcp_keepalives_idle", "60"),
-        ];
-        let version = session.version_num();
-        if version >= 140_000 {
-            settings.push(("idle_session_timeout", "0"));
-        }
-        if version >= 170_000 {
-            settings.push(("transaction_timeout", "0"));
-        }
-        let sql: Vec<String> = settings
-            .iter()
-            .map(|(name, value)| format!("set_config('{name}', {}, false)", literal(value)))
+        let settings = safe_settings::for_session();
+        let Login { wire, cancel } =
+            login(options, Purpose::Database(database), "lifeboat", &settings).await?;
+        let process = cancel.as_ref().map(|key| key.process);
+        let mut session = Session {
+            wire,
+            cancel,
+            busy: false,
+            limit: options.connect_timeout,
+            stop: options.stop.clone(),
+            version_num: 0,
+            place: options.place(database),
+            database: database.to_owned(),
+        };
+        session.version_num = pooler::refuse(&mut session, process).await?;
+        session.limit = QUESTION_WAIT;
+        let newer = safe_settings::since(session.version_num / 10_000);
+        let newer: Vec<String> = newer
+            .map(|(_, name, value)| format!("pg_catalog.set_config('{name}', '{value}', false)"))
             .collect();
-        session.rows("set up the session", format!("SELECT {}", sql.join(", "))).await?;
+        if !newer.is_empty() {
+            session.rows("set up the session", format!("SELECT {}", newer.join(", "))).await?;
+        }
         Ok(session)
     }
 
@@ -70,9 +80,9 @@ impl Session {
         }
     }
 
-    /// The server's version as a number, as in `150010`; 0 where it did not say.
+    /// The server's version as a number, as in `150010`.
     pub fn version_num(&self) -> u32 {
-        self.connection.server_version_num().unwrap_or(0)
+        self.version_num
     }
 
     /// The database that this session is in.
@@ -85,26 +95,35 @@ impl Session {
         &self.place
     }
 
-    /// The connection itself, for streams.
-    pub fn connection(&mut self) -> &mut PgConnection {
-        &mut self.connection
+    /// Lets each statement from now on take so long, in the server and here.
+    pub async fn allow(&mut self, limit: Duration) -> Result<()> {
+        if self.limit < limit {
+            self.limit = limit;
+        }
+        self.execute("set a time limit", format!("SET statement_timeout = {}", limit.as_millis())).await?;
+        self.limit = limit;
+        Ok(())
     }
 
     /// Runs one or several statements without parameters; the number of rows they affected.
     /// `what` is a verb in the present: "create the database".
     pub async fn execute(&mut self, what: &str, sql: impl Into<String>) -> Result<u64> {
-        let done = sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(&mut self.connection).await;
-        done.map(|result| result.rows_affected()).map_err(|e| self.failed(what, e))
+        self.each(what, sql, |_| Ok(())).await
     }
 
     /// Asks one statement without parameters.
-    pub async fn rows(&mut self, what: &str, sql: impl Into<String>) -> Result<Vec<PgRow>> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql.into())).fetch_all(&mut self.connection).await;
-        rows.map_err(|e| self.failed(what, e))
+    pub async fn rows(&mut self, what: &str, sql: impl Into<String>) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        self.each(what, sql, |row| {
+            rows.push(row);
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
     }
 
     /// The only row of the answer.
-    pub async fn row(&mut self, what: &str, sql: impl Into<String>) -> Result<PgRow> {
+    pub async fn row(&mut self, what: &str, sql: impl Into<String>) -> Result<Row> {
         let mut rows = self.rows(what, sql).await?;
         match (rows.pop(), rows.len()) {
             (Some(row), 0) => Ok(row),
@@ -118,76 +137,126 @@ impl Session {
         }
     }
 
-    /// What went wrong in this session, as an error that names the place and the cause.
-    pub fn failed(&self, what: &str, source: sqlx::Error) -> Error {
-        let code = code(&source);
-        let kind = match code.as_deref() {
+    /// Asks one statement and hands on its rows as they come: memory does not grow with their number. How many rows
+    /// there were, or were affected.
+    ///
+    /// # Errors
+    /// `Interrupted` where the session's owner stops; whatever `each` returns. Then the session is of no more use.
+    pub async fn each(
+        &mut self,
+        what: &str,
+        sql: impl Into<String>,
+        mut each: impl FnMut(Row) -> Result<()>,
+    ) -> Result<u64> {
+        let pieces = |piece| match piece {
+            Piece::Row(row) => each(Row::new(row)),
+            Piece::Copy(_) => Ok(()),
+        };
+        self.pieces(what, sql.into(), pieces).await
+    }
+
+    /// Runs a `COPY ... TO STDOUT` and hands on what comes, cut anywhere.
+    ///
+    /// # Errors
+    /// As [`Session::each`].
+    pub async fn copy_out(
+        &mut self,
+        what: &str,
+        sql: impl Into<String>,
+        mut each: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let pieces = |piece| match piece {
+            Piece::Row(_) => Ok(()),
+            Piece::Copy(data) => each(&data),
+        };
+        self.pieces(what, sql.into(), pieces).await.map(drop)
+    }
+
+    async fn pieces(
+        &mut self,
+        what: &str,
+        sql: String,
+        each: impl FnMut(Piece) -> Result<()>,
+    ) -> Result<u64> {
+        if self.busy {
+            let place = &self.place;
+            return Err(Error::new(
+                Kind::Postgres,
+                format!("cannot {what} in {place}: the session was given up"),
+            ));
+        }
+        let (stop, wait) = (self.stop.clone(), self.limit + ANSWER_WAIT);
+        self.busy = true;
+        let answer = tokio::select! {
+            biased;
+            answer = tokio::time::timeout(wait, self.wire.ask(&sql, each)) => answer,
+            () = stop.cancelled() => {
+                self.give_up();
+                let place = &self.place;
+                return Err(Error::new(Kind::Interrupted, format!("cannot {what} in {place}: stopped by a signal")));
+            }
+        };
+        let Ok(answer) = answer else {
+            self.give_up();
+            let error = Error::new(Kind::Postgres, format!("cannot {what} in {}", self.place));
+            return Err(error
+                .because(format!("no answer within {}", clock::span_text(wait)))
+                .next("see pg_stat_activity and the server's log; is the network whole?"));
+        };
+        self.busy = self.wire.is_lost() || self.wire.is_given_up();
+        answer.map_err(|e| self.failed(what, e))
+    }
+
+    /// What went wrong in this session, as an error that names the place and the cause. Errors that are not the
+    /// server's or the connection's are somebody else's and stay as they are.
+    fn failed(&self, what: &str, source: Error) -> Error {
+        let code = code_of(&source);
+        let kind = match code {
+            None if !self.wire.is_lost() => return source,
             Some("42501") => Kind::Denied,
             Some("53100") => Kind::NoSpace,
             _ => Kind::Postgres,
         };
-        let error = Error::new(kind, format!("cannot {what} in {}", self.place)).because(text(&source));
-        match code.as_deref() {
-            Some("55P03") => error.next("another session holds a lock; look at pg_locks and run again"),
-            Some("57P01" | "57P02" | "57P03") => error.next("the server ended the session; see its log"),
-            Some("42501") => error.next(
-                "grant the agent's role what it lacks: deploy/postgresql/roles.sql for dumps, replication-grants.sql for base backups and WAL",
-            ),
-            None => error.next("see whether PostgreSQL is running, then run again"),
-            _ => error,
+        let next = match code {
+            None => Some("see whether PostgreSQL is running, then run again"),
+            Some(code) => hint(code),
+        };
+        let error = Error::new(kind, format!("cannot {what} in {}", self.place));
+        let error = match said(&source) {
+            Some(said) => error.because(said.clone()),
+            None => error.because(source),
+        };
+        match next {
+            Some(next) => error.next(next),
+            None => error,
+        }
+    }
+
+    /// Cancels in the server what runs here.
+    fn give_up(&mut self) {
+        if let Some(key) = self.cancel.take() {
+            key.send();
         }
     }
 
     /// Says good-bye to the server; dropping a session is also fine.
-    pub async fn close(self) {
-        let _ = self.connection.close().await; // the server notices a closed socket as well
+    pub async fn close(mut self) {
+        if self.busy {
+            return; // dropped, which cancels it
+        }
+        let good_bye = |buffer: &mut bytes::BytesMut| {
+            postgres_protocol::message::frontend::terminate(buffer);
+            Ok(())
+        };
+        // the server notices a closed socket as well
+        let _ = tokio::time::timeout(ANSWER_WAIT, self.wire.send(good_bye)).await;
     }
 }
 
-/// One column of a row, by position.
-pub fn column<'r, T>(row: &'r PgRow, index: usize) -> Result<T>
-where
-    T: Decode<'r, Postgres> + Type<Postgres>,
-{
-    row.try_get(index).map_err(|e| {
-        Error::new(Kind::Postgres, format!("the server answered with an unexpected column {index}"))
-            .because(e.to_string())
-    })
-}
-
-fn code(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error().and_then(|e| e.code()).map(|code| code.into_owned())
-}
-
-/// The server's own words: message, detail and hint, with its error code.
-fn text(error: &sqlx::Error) -> String {
-    let Some(error) = error.as_database_error() else {
-        return error.to_string();
-    };
-    let Some(pg) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() else {
-        return error.to_string();
-    };
-    let mut text = format!("{} (SQLSTATE {})", pg.message(), pg.code());
-    for more in [pg.detail(), pg.hint()].into_iter().flatten() {
-        text.push_str("; ");
-        text.push_str(more);
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.busy {
+            self.give_up();
+        }
     }
-    text
-}
-
-fn connect_error(place: &str, source: sqlx::Error) -> Error {
-    let code = code(&source).unwrap_or_default();
-    let (kind, next) = match code.as_str() {
-        "3D000" => (Kind::NotFound, "list the databases: psql --list"),
-        "42501" => (Kind::Denied, "GRANT CONNECT ON DATABASE to the agent's role"),
-        "28P01" => (Kind::Postgres, "put the right password into the configured password file"),
-        "28000" => (Kind::Postgres, "let the agent's role in: pg_hba.conf, or the role's LOGIN"),
-        "53300" => (Kind::Postgres, "too many connections: raise max_connections or run again later"),
-        "57P03" => (Kind::Postgres, "the server is starting or stopping: run again"),
-        _ => (Kind::Postgres, "see whether PostgreSQL is running and listens there"),
-    };
-    Error::new(kind, format!("cannot connect to {place}"))
-        .because(text(&source))
-        .next(next)
-        .safe("nothing was changed; running again is safe")
 }

@@ -5,6 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::look::guard;
+use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 
 /// A read-only transaction with an exported snapshot: what is asked here and what pg_dump reads
@@ -29,6 +30,7 @@ impl SnapshotSession {
     pub async fn begin(options: &PostgresOptions, database: &str) -> Result<SnapshotSession> {
         let mut session = Session::connect(options, database).await?;
         let what = "begin a snapshot";
+        session.allow(TABLE_WAIT).await?; // whole tables are counted in it
         session.execute(what, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         guard(&mut session).await?;
         let sql = "SELECT pg_export_snapshot(), \

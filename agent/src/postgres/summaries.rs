@@ -4,14 +4,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use futures::TryStreamExt;
-use sqlx::AssertSqlSafe;
-
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
 use crate::postgres::page::PAGE_BYTES;
+use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 
 /// Written parts that are held in memory (some 30 MB); where there are more, all is taken for written.
@@ -130,6 +128,7 @@ pub async fn written(
         }
     };
     let mut written = Written::default();
+    session.allow(TABLE_WAIT).await?;
     for range in ranges {
         match read(session, timeline, range, segment_blocks, &mut written).await {
             Ok(()) if written.len() <= PARTS_MAX => {}
@@ -188,11 +187,11 @@ async fn read(
          FROM pg_wal_summary_contents({}, '{start}', '{stop}') WHERE relforknumber IN (0, 3)",
         timeline.0
     );
-    let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(session.connection());
-    let failed = |e: sqlx::Error| {
-        Error::new(Kind::Postgres, format!("the summary from {start} to {stop}")).because(e.to_string())
-    };
-    while let Some(row) = rows.try_next().await.map_err(failed)? {
+    let what = format!("read the summary from {start} to {stop}");
+    let each = |row| {
+        if written.len() > PARTS_MAX {
+            return Ok(()); // the caller sees that it is too much
+        }
         let number = |index| {
             let value: i64 = column(&row, index)?;
             u32::try_from(value).map_err(|_| Error::new(Kind::Postgres, format!("a summary names {value}")))
@@ -200,11 +199,9 @@ async fn read(
         let fork = u8::try_from(number(3)?).unwrap_or(u8::MAX);
         let fork = Fork { tablespace: number(0)?, database: number(1)?, relation: number(2)?, fork };
         written.add(fork, (number(4)?, number(5)?), column(&row, 6)?);
-        if written.len() > PARTS_MAX {
-            return Ok(()); // the caller sees that it is too much
-        }
-    }
-    Ok(())
+        Ok(())
+    };
+    session.each(&what, sql, each).await.map(drop)
 }
 
 #[cfg(test)]

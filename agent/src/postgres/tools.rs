@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
-
 use crate::error::{Error, Kind, Result};
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::program_env::program as clean;
 
 const VERSION_WAIT: Duration = Duration::from_secs(20);
 /// What dumps and brings dumps back.
@@ -111,12 +110,7 @@ async fn look(dir: &Path, programs: &[&str]) -> std::result::Result<(u32, String
         if !path.exists() {
             return Err(format!("no {program}"));
         }
-        let run = Command::new(&path)
-            .arg("--version")
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
+        let run = clean(&path).arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
         let output = tokio::time::timeout(VERSION_WAIT, run)
             .await
             .map_err(|_| format!("{program} --version does not end"))?

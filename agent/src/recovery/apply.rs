@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::recovery::database::{self, Compared, Silenced};
 use crate::recovery::filestore;
+use crate::recovery::noted::Noted;
 use crate::recovery::plan::{Prepared, RestorePlan};
 
 /// How long one stage took.
@@ -78,7 +79,7 @@ pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &Cancellatio
             .because(format!("it holds the lock {}", lock_path.display()))
             .next("wait for it to end")
     })?;
-    progress.set_bytes_total(plan.dump_bytes + plan.filestore.as_ref().map_or(0, |f| f.bytes));
+    progress.expect_bytes(plan.dump_bytes + plan.filestore.as_ref().map_or(0, |f| f.bytes));
     let watch = Stopwatch::default();
     let stop = cancel.child_token();
     let files = async {
@@ -101,6 +102,16 @@ pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &Cancellatio
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
             .safe("running the same restore again goes on where it can"));
     }
+    let noted = Noted {
+        state_dir: &prepared.state_dir,
+        instance: prepared.repository.instance(),
+        tenant: &plan.tenant,
+        database: &plan.database,
+        incomplete: &plan.incomplete_database,
+        filestore: plan.filestore.as_ref(),
+        neutralize: plan.neutralize,
+    };
+    let noted = noted.note(&prepared.postgres).await;
     if let Some(files) = &plan.filestore {
         filestore::publish(files)?;
     }
@@ -112,6 +123,7 @@ pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &Cancellatio
     let mut warnings = plan.warnings.clone();
     warnings.extend(loaded.warnings);
     warnings.extend(refused);
+    warnings.extend(noted);
     Ok(Restored {
         plan,
         stages: watch.stages(),

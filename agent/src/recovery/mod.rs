@@ -6,10 +6,14 @@ pub mod choose;
 mod database;
 mod extract;
 mod filestore;
+mod fill;
 pub mod instance;
 mod lines;
+mod noted;
+mod own_role;
 mod place;
 pub mod plan;
+pub mod promote;
 mod server;
 pub mod single;
 pub mod tenant;
@@ -50,6 +54,8 @@ pub struct Request {
     pub neutralize: Option<bool>,
     /// What `web.base.url` of a neutralized copy becomes.
     pub base_url: Option<String>,
+    /// Load the dump with whatever rights the configured role has.
+    pub load_as_superuser: bool,
     /// Whose manifests are believed.
     pub trust: Trust,
 }

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName};
+use crate::postgres::quote::ident;
 
 /// Where the filestore goes.
 #[derive(Clone, Debug, Serialize)]
@@ -47,7 +48,9 @@ pub(super) fn exists(what: &str, effect: &str, target: &TenantName) -> Error {
     Error::new(Kind::Refused, format!("{what} exists already"))
         .effect(format!("a restore never overwrites: {effect}"))
         .next(format!(
-            "choose another name with --as, or rename what is there: ALTER DATABASE \"{target}\" RENAME TO …"
+            "choose another name with --as (lifeboat promote makes that the tenant, and keeps what is there), or \
+             rename what is there: ALTER DATABASE {} RENAME TO …",
+            ident(target.as_str())
         ))
 }
 

@@ -16,12 +16,13 @@ use crate::names::{ReleaseId, SnapshotId, TenantName, bytes_text};
 use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::database_exists;
+use crate::postgres::load::rights::Loads;
 use crate::postgres::session::Session;
 use crate::postgres::tools::Tools;
 use crate::recovery::Request;
 use crate::recovery::choose::{Chosen, choose};
 use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name, work_dir};
-use crate::recovery::server::{check_roles, check_server};
+use crate::recovery::server::{check_extensions, check_roles, check_server};
 use crate::repository::Repository;
 
 /// For the estimate only: what two cores and one disk do, pg_restore with its indexes included.
@@ -67,6 +68,8 @@ pub struct RestorePlan {
     pub incomplete_database: String,
     /// Who will own it.
     pub owner: String,
+    /// As whom the dump is loaded.
+    pub loads: Loads,
     /// The new filestore.
     pub filestore: Option<FilestorePlan>,
     /// Where the dump is unpacked meanwhile; removed at the end.
@@ -100,6 +103,7 @@ pub struct Prepared {
     pub(super) workers: usize,
     pub(super) jobs: u32,
     pub(super) data_dir: Option<PathBuf>,
+    pub(super) state_dir: PathBuf,
 }
 
 /// Finds the snapshot, opens its baseline (so a wrong identity shows now) and looks at the target.
@@ -122,6 +126,8 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     let tools = Tools::clients(&postgres, server.major).await?;
     let owner = request.owner.clone().unwrap_or_else(|| baseline.properties.owner.clone());
     check_roles(&mut session, request.owner.as_deref(), &baseline).await?;
+    check_extensions(&mut session, &baseline).await?;
+    let loads = Loads::decide(&mut session, request.load_as_superuser).await?;
     let ours = database_exists(&mut session, &incomplete_name(&target)).await?;
     session.close().await;
     let data_dir = match &filestore {
@@ -171,6 +177,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         incomplete_database: incomplete_name(&target),
         database: target,
         owner,
+        loads,
         space: space(&work_dir, &facts, filestore.as_ref())?,
         filestore,
         work_dir,
@@ -178,7 +185,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         fetch_bytes,
         estimate_seconds: 5 + (facts.bytes / LOAD_BYTES_PER_SECOND).max(file_bytes / FILE_BYTES_PER_SECOND),
         neutralize,
-        warnings: [warnings(&facts, passed_over, neutralize), reaches(&baseline, neutralize)].concat(),
+        warnings: [warnings(&facts, passed_over, neutralize, loads), reaches(&baseline, neutralize)].concat(),
     };
     if let Some(short) = plan.space.iter().find(|s| s.free < s.needed) {
         return Err(Error::new(
@@ -209,6 +216,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         workers,
         jobs,
         data_dir,
+        state_dir: config.state_dir.clone(),
     })
 }
 
@@ -228,7 +236,7 @@ fn space(work_dir: &Path, facts: &DumpFacts, filestore: Option<&FilestorePlan>) 
     Ok(out)
 }
 
-fn warnings(facts: &DumpFacts, passed_over: Vec<String>, neutralize: bool) -> Vec<String> {
+fn warnings(facts: &DumpFacts, passed_over: Vec<String>, neutralize: bool, loads: Loads) -> Vec<String> {
     let mut out: Vec<String> = passed_over
         .into_iter()
         .map(|why| format!("a newer snapshot may exist and was passed over: {why}"))
@@ -236,11 +244,12 @@ fn warnings(facts: &DumpFacts, passed_over: Vec<String>, neutralize: bool) -> Ve
     match &facts.filestore {
         None => out.push("this dump has no filestore: attachments will be missing".into()),
         Some(link) if link.missing_files > 0 => out.push(format!(
-            "{} files that the database names are in no backup (lifeboat show names them)",
+            "{} files that the database names are in no backup (lifeboat show SNAPSHOT names them)",
             link.missing_files
         )),
         Some(_) => {}
     }
+    out.extend(loads.warning());
     if !neutralize {
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());
     }

@@ -10,6 +10,7 @@ pub mod pack_worker;
 pub mod ranges;
 pub mod reader;
 pub mod snapshots;
+pub mod unproven;
 pub mod upload_sink;
 pub mod wal;
 pub mod writer;
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, random_hex};
 use crate::store::{Store, StoreOptions};
+use unproven::{Held, Unproven};
 
 /// Largest `lifeboat.json` or `instance.json` that is read.
 const META_BYTES_MAX: u64 = 64 << 10;
@@ -56,6 +58,7 @@ pub struct Repository {
     id: String,
     meta_sha256: Sha256,
     instance: InstanceName,
+    unproven: Unproven,
 }
 
 impl Repository {
@@ -122,7 +125,8 @@ impl Repository {
             .safe("nothing was changed")
             .next("use a Lifeboat at least as new as the one that made the repository"));
         }
-        Ok(Repository { store, id: meta.id, meta_sha256: Sha256::of(&bytes), instance })
+        let (meta_sha256, unproven) = (Sha256::of(&bytes), Unproven::new());
+        Ok(Repository { store, id: meta.id, meta_sha256, instance, unproven })
     }
 
     /// The repository of a configuration.
@@ -134,6 +138,15 @@ impl Repository {
     /// The door below.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Reads a whole object of at most `bytes_max` (64 MiB) of which it is not known yet who wrote it: see
+    /// [`unproven`]. Hold one at a time.
+    ///
+    /// # Errors
+    /// `Integrity` where it is larger; that of the store.
+    pub async fn get_unproven(&self, key: &str, bytes_max: u64) -> Result<Held> {
+        self.unproven.get(&self.store, key, bytes_max).await
     }
 
     /// Whose part this is.

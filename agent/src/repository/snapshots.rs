@@ -94,20 +94,33 @@ impl Repository {
     /// [`Repository::manifest`].
     pub async fn signed_manifest(&self, id: &SnapshotId, trust: &Trust) -> Result<Manifest> {
         let key = |name| layout::object(self.instance(), id, name);
-        let bytes = self.store().get(&key(manifest::NAME), manifest::BYTES_MAX).await?;
-        if let Trust::Keys(keys) = trust {
-            let signature = self.store().get(&key(manifest::SIGNATURE_NAME), SIGNATURE_BYTES_MAX).await;
-            let signature = signature.map_err(|e| match e.kind() {
-                Kind::NotFound => {
-                    Error::new(Kind::Signature, format!("snapshot {id} is not signed")).because(e)
-                }
-                _ => e,
-            });
-            signature.and_then(|s| keys.verify(&format!("manifest of snapshot {id}"), &bytes, &s)).map_err(|e| {
-                e.effect("whoever wrote it is not known to be ours: it is not restored and not counted")
-                    .next("lifeboat verify; a key that is ours belongs into signing.trusted_keys; --accept-unsigned gives the check up")
-            })?;
-        }
+        let name = format!("manifest of snapshot {id}");
+        let Trust::Keys(keys) = trust else {
+            let bytes = self.get_unproven(&key(manifest::NAME), manifest::BYTES_MAX).await?;
+            self.unproven.take_unsigned(&name, bytes.len())?;
+            return Manifest::parse(id, self.instance(), &bytes);
+        };
+        let refused = |e: Error| {
+            e.effect("whoever wrote it is not known to be ours: it is not restored and not counted")
+                .next("lifeboat verify; a key that is ours belongs into signing.trusted_keys; --accept-unsigned gives the check up")
+        };
+        // What nobody signed whom we trust is not read: it may be of any size.
+        let signature = match self.store().get(&key(manifest::SIGNATURE_NAME), SIGNATURE_BYTES_MAX).await {
+            Ok(signature) => keys.recognise(&name, &signature).map(|()| signature),
+            Err(e) if e.kind() == Kind::NotFound => {
+                Err(Error::new(Kind::Signature, format!("snapshot {id} is not signed")).because(e))
+            }
+            Err(e) => return Err(e),
+        };
+        let signature = match signature {
+            Ok(signature) => signature,
+            Err(e) => {
+                self.store().get_range(&key(manifest::NAME), 0..1).await?; // none: it does not exist
+                return Err(refused(e));
+            }
+        };
+        let bytes = self.get_unproven(&key(manifest::NAME), manifest::BYTES_MAX).await?;
+        keys.verify(&name, &bytes, &signature).map_err(refused)?;
         Manifest::parse(id, self.instance(), &bytes)
     }
 

@@ -6,6 +6,8 @@ use std::path::Path;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
+/// What errors call it.
+const WHAT: &str = "credentials file";
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Keys to a store. Debug shows no secret.
@@ -27,18 +29,13 @@ impl fmt::Debug for Credentials {
 
 /// Refuses a file that others can read or change.
 pub(super) fn check_private(path: &Path) -> Result<()> {
-    if disk::is_private(path).map_err(|e| e.with_kind(Kind::Config))? {
-        return Ok(());
-    }
-    Err(Error::new(Kind::Config, format!("credentials file {} is open to other users", path.display()))
-        .next(format!("chmod 600 {}", path.display())))
+    disk::check_secret(WHAT, path).map_err(|e| e.with_kind(Kind::Config))
 }
 
 /// Reads the file. Names are those of the AWS tools, with or without `aws_` before them, and
 /// `account_name`, `account_key` for Azure.
 pub(super) fn read(path: &Path) -> Result<Credentials> {
-    check_private(path)?;
-    let text = disk::read_text(path, FILE_BYTES_MAX).map_err(|e| e.with_kind(Kind::Config))?;
+    let text = disk::read_secret_text(WHAT, path, FILE_BYTES_MAX).map_err(|e| e.with_kind(Kind::Config))?;
     parse(&text, &path.display().to_string())
 }
 
@@ -119,10 +116,10 @@ mod tests {
         let path = dir.path().join("keys");
         disk::write_new_durable(&path, b"access_key_id = a\nsecret_access_key = b\n").unwrap();
         assert!(read(&path).is_ok());
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let error = read(&path).unwrap_err();
         assert_eq!(error.kind(), Kind::Config);
-        assert!(error.next_text().unwrap().starts_with("chmod 600"));
+        assert!(error.next_text().unwrap().starts_with("chmod 6"));
         assert_eq!(read(&dir.path().join("absent")).unwrap_err().kind(), Kind::Config);
     }
 }

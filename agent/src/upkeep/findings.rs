@@ -1,14 +1,18 @@
 //! What a check found: each thing once, by name, with what it means for the person who restores.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, SnapshotId, TenantName};
+use crate::upkeep::remembered::Covered;
 
 /// Findings and errors of one object that are told one by one; beyond, a count.
 const SNAPSHOTS_NAMED_MAX: usize = 5;
+/// Findings that are kept, of those that no restore needs: whoever can write to the repository can make any number.
+const HARMLESS_MAX: usize = 10_000;
 
 /// Something that is not as it was signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -113,6 +117,9 @@ pub struct Report {
     pub newest_whole: Vec<NewestWhole>,
     /// Whether it was stopped by a signal.
     pub interrupted: bool,
+    /// What it was to look at.
+    #[serde(skip)]
+    pub covered: Covered,
 }
 
 impl Report {
@@ -177,12 +184,19 @@ pub struct Found {
 #[derive(Default)]
 pub struct Findings {
     found: Mutex<Found>,
+    harmless: AtomicUsize,
 }
 
 impl Findings {
     /// Notes something wrong.
     pub fn add(&self, finding: Finding) {
-        self.lock().findings.push(finding);
+        let count = |finding: &Finding| match finding.lost.is_empty() {
+            true => self.harmless.fetch_add(1, Ordering::Relaxed),
+            false => 0,
+        };
+        if count(&finding) < HARMLESS_MAX {
+            self.lock().findings.push(finding);
+        }
     }
 
     /// Sorts an error: the world refused to answer, or the answer is wrong.
@@ -216,7 +230,12 @@ impl Findings {
 
     /// All of it.
     pub fn take(self) -> Found {
+        let more = self.harmless.into_inner().saturating_sub(HARMLESS_MAX);
         let mut found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if more > 0 {
+            let what = format!("{more} more of what no restore needs is wrong, and not named one by one");
+            found.findings.push(Finding::harmless("…", what));
+        }
         found.findings.sort_by(|a, b| (&a.object, &a.what).cmp(&(&b.object, &b.what)));
         found.unasked.sort_by(|a, b| a.object.cmp(&b.object));
         found.skipped.sort();

@@ -15,6 +15,7 @@ use super::fetched::Fetched;
 use crate::archive::seal::Identities;
 use crate::config::Config;
 use crate::disk;
+use crate::environment;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
 use crate::repository::snapshots::Trust;
@@ -53,6 +54,7 @@ fn spawn() -> Result<()> {
     let failed = |e| Error::new(Kind::Io, "cannot start a process that fetches ahead").because(e);
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args(std::env::args_os().skip(1)).arg(FLAG);
+    environment::clean(&mut command, environment::Child::LifeboatThatOpens);
     // PostgreSQL waits for whoever holds its pipes, and signals the group of what it runs.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     command.spawn().map(drop).map_err(failed)

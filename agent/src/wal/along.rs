@@ -16,6 +16,7 @@ use super::pushed::{Pushed, Stamp, is_ready};
 use crate::clock;
 use crate::config::Config;
 use crate::disk::FileLock;
+use crate::environment;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
 use crate::repository::Repository;
@@ -49,6 +50,7 @@ fn spawn(lock: &FileLock) -> Result<()> {
     let failed = |e| Error::new(Kind::Io, "cannot start a process that stores along").because(e);
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args(std::env::args_os().skip(1)).arg(FLAG);
+    environment::clean(&mut command, environment::Child::Lifeboat);
     // PostgreSQL waits for whoever holds its pipes, and signals the group of what it runs.
     command.stdin(lock.hand_on()?).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     command.spawn().map(drop).map_err(failed)

@@ -31,6 +31,8 @@ pub struct Status {
     pub timelines: Vec<Timeline>,
     /// Keys among the WAL that nobody of ours wrote.
     pub foreign: Vec<String>,
+    /// How many more there are.
+    pub foreign_more: u64,
     /// Where the server stands; absent where it was not asked.
     pub server: Option<Server>,
     /// Why the server could not be asked.
@@ -86,6 +88,7 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
         at: clock::now(),
         timelines: Vec::new(),
         foreign: Vec::new(),
+        foreign_more: 0,
         server: None,
         server_error: None,
         problems: Vec::new(),
@@ -107,6 +110,7 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
     for timeline in repository.wal_timelines().await? {
         let list = repository.wal_of_timeline(timeline).await?;
         status.foreign.extend(list.foreign);
+        status.foreign_more += list.foreign_more;
         newest.extend(list.objects.iter().map(|object| object.stored_at).max().map(|at| (timeline, at)));
         names.extend(list.objects.iter().map(|object| object.name));
     }
@@ -164,8 +168,8 @@ impl Status {
             }));
         }
         if !self.foreign.is_empty() {
-            let text =
-                format!("{} keys among the WAL are not ours, first {}", self.foreign.len(), self.foreign[0]);
+            let count = self.foreign.len() as u64 + self.foreign_more;
+            let text = format!("{count} keys among the WAL are not ours, first {}", self.foreign[0]);
             self.problems.push(text);
         }
         if self.timelines.is_empty() {

@@ -2,7 +2,9 @@
 //! ends when it is asked to.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, waits and listens by itself
 
+mod environment;
 mod least_privilege;
+mod pages;
 mod status;
 
 use std::net::TcpListener;
@@ -122,6 +124,6 @@ fn without_a_line_it_says_what_to_write() {
     site.edit("[schedule]", "[schedule]\nbackup = \"61 * * * *\"");
     site.run(&["agent"]).run().exits(4).says("schedule.backup").says("crontab line");
     site.edit("\"61 * * * *\"", "\"1 * * * *\"");
-    site.edit("listen = \"off\"", "listen = \"0.0.0.0:9345\"");
-    site.run(&["agent"]).run().exits(4).says("loopback");
+    site.edit("listen = \"off\"", "listen = \"everywhere:9345\"");
+    site.run(&["agent"]).run().exits(4).says("agent.listen").says("[::]:9345");
 }

@@ -1,6 +1,8 @@
 //! The command line: arguments in; standard output, standard error and exit code out.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and touches files as a user does
 
+mod pod;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -325,7 +327,8 @@ fn keys_that_are_too_open_or_do_not_fit_are_found() {
     let site = Site::with_init(&["--recipient", RECIPIENT]);
     site.doctor_says("recipients", "warn", "escrow");
     set_mode(&site.path("lifeboat-signing-key"), 0o644);
-    site.doctor_says("signing key", "fail", "can be read by others -> chmod 600");
+    site.doctor_says("signing key", "fail", "can be read by others: it belongs to ");
+    site.doctor_says("signing key", "fail", "-> chmod 600");
     set_mode(&site.path("lifeboat-signing-key"), 0o600);
     let config = fs::read_to_string(site.path("lifeboat.toml")).unwrap();
     let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti other";
@@ -335,7 +338,7 @@ fn keys_that_are_too_open_or_do_not_fit_are_found() {
     set_mode(&site.path("lifeboat-state"), 0o755);
     site.doctor_says("state directory", "fail", "is open to others (mode 755)");
     fs::write(site.path("password"), "hunter2").unwrap();
-    set_mode(&site.path("password"), 0o640);
+    set_mode(&site.path("password"), 0o644);
     let password = site.path("password");
     let found = site.doctor("password", &[("LIFEBOAT_POSTGRES_PASSWORD_FILE", password.to_str().unwrap())]);
     assert!(found[0].0 == "fail" && found[0].1.contains("chmod 600"), "{found:?}");
@@ -354,6 +357,7 @@ fn a_restore_host_needs_an_identity_and_no_server() {
     site.doctor_says("identity", "ok", "1 files can be read");
     set_mode(&site.path("id"), 0o644);
     site.doctor_says("identity", "fail", "can be read by others");
+    site.doctor_says("identity", "fail", "-> chmod 600");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod archiving;
 #[path = "../base/copy.rs"]
 mod copy;
 mod delta;
+mod environment;
 mod outside;
 mod targets;
 mod timelines;

@@ -14,7 +14,7 @@ use lifeboat_tests::program::workspace_root;
 /// stands in one line does not know each other.
 const LAYERS: [&[&str]; 10] = [
     &["error"],
-    &["disk", "clock"],
+    &["disk", "clock", "environment"],
     &["names", "progress", "crontab"],
     &["config"],
     &["archive", "postgres", "store"],

@@ -164,6 +164,7 @@ async fn a_real_tenant_goes_through_baseline_dump_restore_and_neutralization() {
         jobs: 2,
         no_owner: false,
         role: None,
+        only: None,
     };
     let warnings = restore.run(&tools, &options, RestoreProgress::default(), &cancel).await.unwrap();
     assert_eq!(warnings, Vec::<String>::new());

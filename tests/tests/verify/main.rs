@@ -6,6 +6,7 @@ mod damage;
 mod drills;
 mod forge;
 mod forged;
+mod memory;
 mod place;
 mod reach;
 mod remote;

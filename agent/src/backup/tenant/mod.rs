@@ -21,6 +21,7 @@ use crate::names::{SnapshotId, TenantName};
 use crate::odoo::attachments::{AttachmentFile, each_attachment_file};
 use crate::odoo::baseline::Baseline;
 use crate::odoo::fence::Fence;
+use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::database_bytes;
 use crate::postgres::snapshot::SnapshotSession;
 use crate::postgres::tools::Tools;
@@ -114,7 +115,9 @@ async fn dump_and_filestore(
         false => None,
     };
     job.progress.stage(format!("{tenant}: database point"));
-    let mut point = SnapshotSession::begin(&job.postgres, tenant.as_str()).await?;
+    let cancel = job.cancel.child_token();
+    let postgres = PostgresOptions { stop: cancel.clone(), ..job.postgres.clone() };
+    let mut point = SnapshotSession::begin(&postgres, tenant.as_str()).await?;
     let mut names = None;
     if kinds.filestore {
         let mut spool = Names::create(job.state.scratch_file("attachments")?)?;
@@ -126,7 +129,6 @@ async fn dump_and_filestore(
     }
     job.progress.stage(format!("{tenant}: database and filestore"));
     let (lsn, time, id) = (point.lsn, point.time, point.snapshot_id.clone());
-    let cancel = job.cancel.child_token();
     let filestore = kinds.filestore.then(|| begin(job, SnapshotKind::Filestore));
     let dumping = stops_others(&cancel, async {
         let (dumped, baseline) = tokio::join!(

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use super::Check;
+use super::{Check, owners, readable};
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
@@ -33,10 +33,15 @@ pub fn clock() -> Check {
 
 /// Every check of directories.
 pub fn checks(config: &Config) -> Vec<Check> {
-    let mut checks =
-        vec![state_dir(&config.state_dir), space("free space", &config.state_dir), data_dir(config)];
+    let mut checks = vec![
+        state_dir(&config.state_dir),
+        space("free space", &config.state_dir),
+        readable::data_dir(config),
+    ];
+    checks.extend(owners::check("state directory owner", &config.state_dir));
     if let Some(dir) = local_repository(config) {
         checks.push(space("repository disk", dir));
+        checks.extend(owners::check("repository owner", dir));
         checks.extend(same_disk(config, dir));
     }
     checks
@@ -86,29 +91,6 @@ fn space(name: &'static str, dir: &Path) -> Check {
         0..FREE_BYTES_LEAST => Check::fail(name, text, "make room before the next backup"),
         FREE_BYTES_LEAST..FREE_BYTES_WARN => Check::warn(name, text, "make room"),
         _ => Check::ok(name, text),
-    }
-}
-
-fn data_dir(config: &Config) -> Check {
-    const NAME: &str = "data directory";
-    let Some(dir) = &config.odoo.data_dir else {
-        return Check::warn(
-            NAME,
-            "odoo.data_dir is not given: filestores cannot be backed up",
-            "set odoo.data_dir to Odoo's data_dir, the directory that holds filestore/",
-        );
-    };
-    let filestore = dir.join("filestore");
-    match disk::read_dir(&filestore) {
-        Err(error) => Check::error(NAME, &error.next("run as the user who can read it (Odoo's, or root)")),
-        Ok(None) => Check::fail(
-            NAME,
-            format!("there is no directory {}", filestore.display()),
-            "set odoo.data_dir to Odoo's data_dir, the directory that holds filestore/",
-        ),
-        Ok(Some(entries)) => {
-            Check::ok(NAME, format!("{}: {} filestores", filestore.display(), entries.len()))
-        }
     }
 }
 

@@ -8,7 +8,6 @@ use crate::archive::signature::SigningKey;
 use crate::cli::init::IDENTITY_FILE;
 use crate::config::Config;
 use crate::disk;
-use crate::error::Result;
 
 /// Every check of keys.
 pub fn checks(config: &Config) -> Vec<Check> {
@@ -92,7 +91,7 @@ fn identity(config: &Config) -> Check {
         (false, _) => {
             let passphrase = |_: &Path| {
                 let file = config.seal.passphrase_file.as_deref()?;
-                disk::read_text(file, 64 << 10)
+                disk::read_secret_text("passphrase file", file, 64 << 10)
                     .ok()
                     .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
             };
@@ -116,14 +115,9 @@ fn secret_files(config: &Config) -> Vec<Check> {
 }
 
 fn secret_file(name: &'static str, key: &str, path: &Path) -> Check {
-    let readable: Result<bool> = disk::open(path).and_then(|_| disk::is_private(path));
-    match readable {
+    match disk::check_secret(name, path) {
+        Ok(()) => Check::ok(name, format!("{} is private", path.display())),
+        Err(error) if error.next_text().is_some() => Check::error(name, &error),
         Err(error) => Check::error(name, &error.next(format!("create it, or correct {key}"))),
-        Ok(true) => Check::ok(name, format!("{} is private", path.display())),
-        Ok(false) => Check::fail(
-            name,
-            format!("{} can be read by others", path.display()),
-            format!("chmod 600 {}", path.display()),
-        ),
     }
 }

@@ -5,8 +5,12 @@ use serde::Serialize;
 use super::{App, Done};
 use crate::error::{Error, Kind, Result};
 
+mod dump;
 mod host;
 mod keys;
+mod libpq;
+mod owners;
+mod readable;
 mod repository;
 mod server;
 
@@ -116,6 +120,7 @@ async fn examine(app: &App) -> Vec<Check> {
     checks.extend(keys::checks(&config));
     checks.extend(host::checks(&config));
     checks.extend(repository::checks(&config).await);
+    checks.extend(libpq::check());
     checks.extend(server::checks(&config).await);
     checks
 }

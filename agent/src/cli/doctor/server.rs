@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Check, Status};
+use super::{Check, Status, dump};
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::names::{TenantName, bytes_text};
 use crate::odoo::tenants::{Discovery, discover};
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::globals::may_read_passwords;
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
@@ -44,12 +45,20 @@ async fn examine(config: &Config) -> Vec<Check> {
         }
     };
     let mut checks = Vec::new();
+    let mut tools = None;
     match server_info(&mut session).await {
         Err(error) => checks.push(Check::error("postgresql", &error)),
         Ok(info) => {
-            checks.push(server(&info, &options));
+            checks.push(match may_read_passwords(&mut session).await {
+                Ok(passwords) => server(&info, &options, passwords),
+                Err(error) => Check::error("postgresql", &error),
+            });
             checks.push(match Tools::clients(&options, info.major).await {
-                Ok(tools) => Check::ok("pg_dump", format!("{} in {}", tools.version, tools.dir.display())),
+                Ok(found) => {
+                    let text = format!("{} in {}", found.version, found.dir.display());
+                    tools = Some(found);
+                    Check::ok("pg_dump", text)
+                }
                 Err(error) => Check::error("pg_dump", &error),
             });
         }
@@ -65,12 +74,12 @@ async fn examine(config: &Config) -> Vec<Check> {
     session.close().await;
     match discover(&options).await {
         Err(error) => checks.push(Check::error("tenants", &error)),
-        Ok(found) => checks.extend(tenants(config, &options, &found).await),
+        Ok(found) => checks.extend(tenants(config, &options, tools.as_ref(), &found).await),
     }
     checks
 }
 
-fn server(info: &ServerInfo, options: &PostgresOptions) -> Check {
+fn server(info: &ServerInfo, options: &PostgresOptions, passwords: bool) -> Check {
     let place = format!("{} at {}:{} as {}", info.version, options.host_text(), options.port, options.user);
     match (info.is_standby, info.is_superuser) {
         (true, _) => Check::warn(
@@ -79,7 +88,10 @@ fn server(info: &ServerInfo, options: &PostgresOptions) -> Check {
             "connect to the primary, or set max_standby_streaming_delay there",
         ),
         (_, true) => Check::ok("postgresql", format!("{place}, superuser")),
-        _ => Check::ok("postgresql", format!("{place}, no superuser: roles are stored without passwords")),
+        _ => {
+            let stored = if passwords { "with the hashes of their passwords" } else { "without passwords" };
+            Check::ok("postgresql", format!("{place}, no superuser: roles are stored {stored}"))
+        }
     }
 }
 
@@ -108,7 +120,12 @@ async fn clocks(session: &mut Session) -> Check {
     }
 }
 
-async fn tenants(config: &Config, options: &PostgresOptions, found: &Discovery) -> Vec<Check> {
+async fn tenants(
+    config: &Config,
+    options: &PostgresOptions,
+    tools: Option<&Tools>,
+    found: &Discovery,
+) -> Vec<Check> {
     const NAME: &str = "tenants";
     let excluded = |name: &str| config.odoo.exclude.iter().any(|tenant| tenant.as_str() == name);
     let named =
@@ -131,7 +148,7 @@ async fn tenants(config: &Config, options: &PostgresOptions, found: &Discovery) 
     let mut bytes = 0;
     let protected = || found.tenants.iter().filter(|tenant| ours(tenant.name.as_str()));
     for tenant in protected() {
-        let problems = tenant_checks(config, options, &tenant.name).await;
+        let problems = tenant_checks(config, options, tools, &tenant.name).await;
         good += usize::from(problems.is_empty());
         bytes += tenant.database_bytes;
         checks.extend(problems);
@@ -148,29 +165,14 @@ async fn tenants(config: &Config, options: &PostgresOptions, found: &Discovery) 
 }
 
 /// What stands in the way of one tenant; nothing where all is well.
-async fn tenant_checks(config: &Config, options: &PostgresOptions, tenant: &TenantName) -> Vec<Check> {
+async fn tenant_checks(
+    config: &Config,
+    options: &PostgresOptions,
+    tools: Option<&Tools>,
+    tenant: &TenantName,
+) -> Vec<Check> {
     const NAME: &str = "tenant";
-    let mut checks = Vec::new();
-    match privileges(options, tenant).await {
-        Err(error) => checks.push(Check::error(NAME, &error)),
-        Ok((0, true)) => {}
-        Ok((0, false)) => checks.push(Check::warn(
-            NAME,
-            format!(
-                "{tenant}: {} may not lock ir_attachment, so backups run without the collection fence",
-                options.user
-            ),
-            format!("GRANT UPDATE ON ir_attachment TO {:?}; in {tenant}", options.user),
-        )),
-        Ok((unreadable, _)) => checks.push(Check::fail(
-            NAME,
-            format!(
-                "{tenant}: {} may not read {unreadable} of its tables and sequences, so pg_dump would fail",
-                options.user
-            ),
-            "connect as the owner, or GRANT pg_read_all_data (PostgreSQL 14 and later)",
-        )),
-    }
+    let mut checks = dump::checks(options, tools, tenant).await;
     let Some(data_dir) = &config.odoo.data_dir else { return checks };
     let filestore = data_dir.join("filestore").join(Path::new(tenant.as_str()));
     match disk::metadata(&filestore) {
@@ -183,17 +185,4 @@ async fn tenant_checks(config: &Config, options: &PostgresOptions, tenant: &Tena
         )),
     }
     checks
-}
-
-/// How many relations pg_dump could not read, and whether the fence could be held.
-async fn privileges(options: &PostgresOptions, tenant: &TenantName) -> Result<(i64, bool)> {
-    let mut session = Session::connect(options, tenant.as_str()).await?;
-    let sql = "SELECT (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-               WHERE c.relkind IN ('r', 'p', 'm', 'S') AND n.nspname !~ '^pg_' \
-               AND n.nspname <> 'information_schema' AND NOT has_table_privilege(c.oid, 'SELECT')), \
-               coalesce(has_table_privilege(to_regclass('public.ir_attachment'), 'UPDATE, DELETE, TRUNCATE'), false)";
-    let row = session.row("read privileges", sql).await?;
-    let found = (column(&row, 0)?, column(&row, 1)?);
-    session.close().await;
-    Ok(found)
 }

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use age::secrecy::ExposeSecret;
 
 use super::{NewIdentity, absolute, path_beside, path_text};
+use crate::archive::signature::SigningKey;
 use crate::config::keys::{self, KEYS, Takes};
 use crate::config::{Inputs, Setting};
 use crate::error::{Error, Kind, Result};
 use crate::names::InstanceName;
 use crate::{clock, disk};
 
+/// Largest identity file that is read.
+const IDENTITY_BYTES_MAX: u64 = 64 << 10;
 /// Where packages and images of Odoo keep their data.
 const DATA_DIRS: [&str; 4] =
     ["/var/lib/odoo/.local/share/Odoo", "/var/lib/odoo", "/opt/odoo/.local/share/Odoo", "/bitnami/odoo/data"];
@@ -93,8 +96,26 @@ pub fn set(settings: &mut Vec<Setting>, given: &str) -> Result<()> {
     Ok(())
 }
 
-/// A new age identity, in the words of `age-keygen`.
-pub fn identity(file: PathBuf) -> NewIdentity {
+/// A new signing key, or the one that is there where that is fine; whether it is new.
+pub fn signing(file: &Path, instance: &InstanceName, if_missing: bool) -> Result<(SigningKey, bool)> {
+    match if_missing && disk::metadata(file)?.is_some() {
+        true => Ok((SigningKey::load(file)?, false)),
+        false => Ok((SigningKey::generate(&format!("lifeboat-{instance}"))?, true)),
+    }
+}
+
+/// A new age identity, in the words of `age-keygen`, or the one that is there where that is fine.
+pub fn identity(file: PathBuf, if_missing: bool) -> Result<NewIdentity> {
+    if if_missing && disk::metadata(&file)?.is_some() {
+        let text = disk::read_secret_text("identity file", &file, IDENTITY_BYTES_MAX)?;
+        let identity = text.lines().find_map(|line| line.trim().parse::<age::x25519::Identity>().ok());
+        let identity = identity.ok_or_else(|| {
+            Error::new(Kind::Identity, format!("{} holds no age identity that can be read", file.display()))
+                .effect("nothing was written")
+                .next("name its public half with --recipient, or another place with --identity-file")
+        })?;
+        return Ok(NewIdentity { file, text: None, recipient: identity.to_public().to_string() });
+    }
     let identity = age::x25519::Identity::generate();
     let recipient = identity.to_public().to_string();
     let secret = identity.to_string();
@@ -103,5 +124,5 @@ pub fn identity(file: PathBuf) -> NewIdentity {
         clock::text(clock::now()),
         secret.expose_secret()
     );
-    NewIdentity { file, text, recipient }
+    Ok(NewIdentity { file, text: Some(text), recipient })
 }

@@ -11,6 +11,7 @@ use crate::names::InstanceName;
 use crate::{config, disk};
 
 mod choose;
+mod there;
 mod write;
 
 /// What the identity is called when nobody says otherwise.
@@ -23,12 +24,18 @@ const SIGNING_FILE: &str = "lifeboat-signing-key";
 /// archive, an Ed25519 key that signs them, and the state directory. Nothing that exists is
 /// overwritten: everything is looked at before anything is written. The identity belongs on
 /// another machine, and the last lines printed say where.
+///
+/// Where the environment gives LIFEBOAT_INSTANCE, LIFEBOAT_REPOSITORY_URL, LIFEBOAT_SEAL_RECIPIENTS and
+/// LIFEBOAT_SIGNING_KEY_FILE, as in a pod, no file is written: the keys are those that are mounted, and the
+/// repository and the state directory are made. With --if-missing it may be repeated: what is there and
+/// the same is fine, what is another instance's or repository's is refused.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat init --instance production --repository s3://acme-backups/odoo --data-dir /var/lib/odoo
   lifeboat init --config /etc/lifeboat/lifeboat.toml --repository /mnt/nas/odoo \\
       --recipient age1... --recipient age1...
+  lifeboat init --if-missing                          in an init container, configured by LIFEBOAT_* alone
   lifeboat init --set postgres.host=/var/run/postgresql --set postgres.user=odoo --set backup.workers=4")]
 pub struct Args {
     /// Odoo's data_dir, the directory that holds filestore/ [default: the usual place, if it is there]
@@ -50,6 +57,10 @@ pub struct Args {
     /// Set another key of the configuration, as in --set postgres.port=5433
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// Make what is missing, and accept what is there where it is the same: for a start that is repeated, as in an
+    /// init container
+    #[arg(long)]
+    if_missing: bool,
 }
 
 /// What is to be written where: complete before the first byte is.
@@ -58,7 +69,8 @@ struct Plan {
     instance: InstanceName,
     identity: Option<NewIdentity>,
     signing_file: PathBuf,
-    signing_text: String,
+    /// None where the key is there already.
+    signing_text: Option<String>,
     trusted_key: String,
     text: String,
     config: Config,
@@ -66,13 +78,18 @@ struct Plan {
 
 struct NewIdentity {
     file: PathBuf,
-    text: String,
+    /// None where it is there already.
+    text: Option<String>,
     recipient: String,
 }
 
 /// Plans, checks that nothing is in the way, writes, and says what to do with the keys.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
-    let plan = plan(&args, &app.inputs)?;
+    let config_file = config_file(&app.inputs)?;
+    if there::is_there(&args, &app.inputs, &config_file)? {
+        return there::complete(&args, app, &config_file).await;
+    }
+    let plan = plan(&args, &app.inputs, config_file)?;
     refuse_to_overwrite(&plan)?;
     write::write(&plan).await?;
     let facts = json!({
@@ -90,22 +107,25 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     Ok(Done::Complete)
 }
 
-fn plan(args: &Args, inputs: &Inputs) -> Result<Plan> {
-    let config_file = match (&inputs.config, inputs.variable("LIFEBOAT_CONFIG")?) {
-        (Some(path), _) => absolute(path)?,
-        (None, Some(path)) => absolute(Path::new(&path))?,
-        (None, None) => absolute(Path::new(FILE_NAME))?,
-    };
+fn config_file(inputs: &Inputs) -> Result<PathBuf> {
+    match (&inputs.config, inputs.variable("LIFEBOAT_CONFIG")?) {
+        (Some(path), _) => absolute(path),
+        (None, Some(path)) => absolute(Path::new(&path)),
+        (None, None) => absolute(Path::new(FILE_NAME)),
+    }
+}
+
+fn plan(args: &Args, inputs: &Inputs, config_file: PathBuf) -> Result<Plan> {
     let beside = |name: &str| config_file.with_file_name(name);
     let instance = choose::instance(inputs)?;
     let signing_file = args.signing_key.as_deref().map_or(Ok(beside(SIGNING_FILE)), absolute)?;
-    let signing = crate::archive::signature::SigningKey::generate(&format!("lifeboat-{instance}"))?;
+    let (signing, signing_is_new) = choose::signing(&signing_file, &instance, args.if_missing)?;
     let trusted_key = signing.public_text()?;
     let identity = match args.recipients.is_empty() {
         false => None,
         true => {
             let file = args.identity_file.as_deref().map_or(Ok(beside(IDENTITY_FILE)), absolute)?;
-            Some(choose::identity(file))
+            Some(choose::identity(file, args.if_missing)?)
         }
     };
     let recipients: Vec<&str> = match &identity {
@@ -130,13 +150,14 @@ fn plan(args: &Args, inputs: &Inputs) -> Result<Plan> {
     let config = Config::parse(&config_file, &text, &Inputs::default()).map_err(|error| {
         error.context("check the configuration that these flags give").with_kind(Kind::Usage)
     })?;
-    let signing_text = signing.to_openssh()?;
+    let signing_text = signing_is_new.then(|| signing.to_openssh()).transpose()?;
     Ok(Plan { config_file, instance, identity, signing_file, signing_text, trusted_key, text, config })
 }
 
 fn refuse_to_overwrite(plan: &Plan) -> Result<()> {
-    let identity = plan.identity.as_ref().map(|identity| &identity.file);
-    let files = [Some(&plan.config_file), Some(&plan.signing_file), identity];
+    let identity = plan.identity.as_ref().filter(|new| new.text.is_some()).map(|new| &new.file);
+    let signing = plan.signing_text.is_some().then_some(&plan.signing_file);
+    let files = [Some(&plan.config_file), signing, identity];
     for path in files.into_iter().flatten() {
         if disk::metadata(path)?.is_some() {
             return Err(Error::new(Kind::AlreadyExists, format!("{} is there already", path.display()))

@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Plan;
+use super::{NewIdentity, Plan};
+use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::repository::Repository;
@@ -26,20 +27,26 @@ pub async fn write(plan: &Plan) -> Result<()> {
 
 async fn write_all(plan: &Plan, written: &mut Vec<PathBuf>) -> Result<()> {
     disk::create_private_dir(&plan.config.state_dir)?;
-    if let Some(identity) = &plan.identity {
-        write_new(&identity.file, &identity.text, written)?;
+    if let Some(NewIdentity { file, text: Some(text), .. }) = &plan.identity {
+        write_new(file, text, written)?;
     }
-    write_new(&plan.signing_file, &plan.signing_text, written)?;
-    Store::create_local_root(&plan.config.repository.url)?;
-    let store = Store::open(&plan.config.repository.url, &StoreOptions::from(&plan.config))?;
-    match Repository::init(&store).await {
-        // Several instances share a repository: the second one finds it made.
-        Err(e) if e.kind() == Kind::AlreadyExists => {
-            Repository::open(store, plan.config.instance.clone()).await?;
-        }
-        made => drop(made?),
+    if let Some(text) = &plan.signing_text {
+        write_new(&plan.signing_file, text, written)?;
     }
+    repository(&plan.config).await?;
     write_new(&plan.config_file, &plan.text, written)
+}
+
+/// Makes the repository unless it is there; whether it was made.
+pub async fn repository(config: &Config) -> Result<(Repository, bool)> {
+    Store::create_local_root(&config.repository.url)?;
+    let store = Store::open(&config.repository.url, &StoreOptions::from(config))?;
+    let made = match Repository::init(&store).await {
+        // Several instances share a repository: the second one finds it made.
+        Err(e) if matches!(e.kind(), Kind::AlreadyExists | Kind::Conflict) => false,
+        made => made.map(|_| true)?,
+    };
+    Ok((Repository::open(store, config.instance.clone()).await?, made))
 }
 
 fn write_new(path: &Path, text: &str, written: &mut Vec<PathBuf>) -> Result<()> {

@@ -8,11 +8,11 @@ use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 
 use super::connect::{Replication, Rows, cells};
-use super::wire::{Incoming, Wire, code_of};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::postgres::quote::literal;
+use crate::postgres::wire::message::{Incoming, Wire, code_of};
 
 /// How long the checkpoint before a backup may take, which goes at full speed, and the server's look
 /// at all files, for their sizes.

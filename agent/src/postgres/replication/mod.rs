@@ -5,11 +5,9 @@ mod base_backup;
 mod connect;
 mod slot;
 mod stream;
-mod tls;
-mod wire;
 
+pub use super::wire::code_of;
 pub use base_backup::{BaseMessage, BaseStart, BaseStream};
 pub use connect::{Replication, System};
 pub use slot::{SlotState, slot_state};
 pub use stream::{Streaming, WalMessage};
-pub use wire::code_of;

@@ -5,11 +5,11 @@ use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 
 use super::connect::Replication;
-use super::wire::{Incoming, Wire};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
+use crate::postgres::wire::message::{Incoming, Wire};
 
 /// Seconds from 1970 to 2000, where PostgreSQL's time begins.
 const EPOCH_SECONDS: i64 = 946_684_800;

@@ -51,7 +51,7 @@ pub struct Restored {
 /// restore goes on there.
 pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<Restored> {
     let begun = clock::instant();
-    progress.set_bytes_total(prepared.plan.bytes);
+    progress.expect_bytes(prepared.plan.bytes);
     let (progress, cancel) = (progress.clone(), cancel.clone());
     let dir = prepared.plan.making_dir().to_owned();
     let undone = match prepared.plan.replaced {

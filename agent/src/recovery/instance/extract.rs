@@ -332,7 +332,7 @@ impl Shared<'_> {
         let path = self.extract.wanted.path(file);
         Err(Error::new(Kind::Integrity, format!("{path} is not what its index says"))
             .effect("no server starts on what was restored so far")
-            .next("lifeboat verify --deep; then an older base backup: --snapshot"))
+            .next("lifeboat verify --deep --identity FILE; then an older base backup: --snapshot"))
     }
 
     fn check_all_came(&self) -> Result<()> {
@@ -348,6 +348,6 @@ impl Shared<'_> {
         let names = absent.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
         Err(Error::new(Kind::Integrity, format!("{} files are not in their packs: {names} …", absent.len()))
             .effect("no server starts on what was restored so far")
-            .next("lifeboat verify --deep; then an older base backup: --snapshot"))
+            .next("lifeboat verify --deep --identity FILE; then an older base backup: --snapshot"))
     }
 }

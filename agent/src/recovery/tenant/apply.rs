@@ -13,13 +13,15 @@ use crate::error::{Error, Kind, Result};
 use crate::postgres::session::Session;
 use crate::progress::Progress;
 use crate::recovery::apply::{Stage, Stopwatch};
-use crate::recovery::database::{Compared, Fill, Silenced};
+use crate::recovery::database::{Compared, Silenced};
 use crate::recovery::filestore::{self, Staging};
+use crate::recovery::fill::Fill;
 use crate::recovery::instance;
 use crate::recovery::instance::copies::sources;
 use crate::recovery::instance::narrow::Only;
 use crate::recovery::instance::start::Started;
-use crate::recovery::server::check_roles;
+use crate::recovery::noted::Noted;
+use crate::recovery::server::{check_extensions, check_roles};
 use crate::recovery::tenant::files::Found;
 use crate::recovery::tenant::plan::{Prepared, TenantPlan};
 use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};
@@ -29,7 +31,7 @@ use crate::recovery::tenant::scratch::{self, Scratch};
 const ROUNDS_MAX: u32 = 3;
 /// Where WAL comes by a command of the user's, nothing can be looked up in it.
 const PERHAPS_A_COPY: &str = "perhaps it was made after the base backup as a copy of another database, whose files are not here: \
-     lifeboat restore --instance-to recovers the whole instance";
+     lifeboat restore --instance-to DIR recovers the whole instance";
 
 /// What was restored.
 #[derive(Debug, Serialize)]
@@ -114,23 +116,26 @@ async fn restore(
     let Recovered { started, baseline, files: names } = recovered;
     let mut session = Session::maintenance(&postgres).await?;
     check_roles(&mut session, request.owner.as_deref(), &baseline).await?;
+    check_extensions(&mut session, &baseline).await?;
     session.close().await;
     let Found { wanted, manifests, missing, warnings: passed_over } =
         watch.time("find files", sources.find(&names)).await?;
     let (files, file_bytes) = (wanted.files().len() as u64, wanted.bytes);
-    progress.set_bytes_total(progress.snapshot().bytes + file_bytes);
+    progress.expect_bytes(file_bytes);
     let fill = Fill {
         database: &plan.database,
         incomplete: &plan.incomplete_database,
         owner: request.owner.as_deref().unwrap_or(&baseline.properties.owner),
         by_owner: request.owner.as_deref(),
         neutralize: plan.neutralize,
+        copy_of: Some(&request.tenant).filter(|tenant| plan.neutralize && **tenant != plan.database),
         base_url: request.base_url.as_deref(),
         work_dir: &plan.work_dir,
         baseline: &baseline,
         postgres: &postgres,
         tools: &tools,
         jobs: config.restore.jobs as u32,
+        loads: plan.loads,
     };
     let stop = cancel.child_token();
     let stage = async {
@@ -154,6 +159,16 @@ async fn restore(
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
             .safe("running the same restore again is safe"));
     }
+    let noted = Noted {
+        state_dir: &config.state_dir,
+        instance: &config.instance,
+        tenant: &request.tenant,
+        database: &plan.database,
+        incomplete: &plan.incomplete_database,
+        filestore: plan.filestore.as_ref(),
+        neutralize: plan.neutralize,
+    };
+    let noted = noted.note(&postgres).await;
     if let Some(files) = &plan.filestore {
         filestore::publish(files)?;
     }
@@ -161,7 +176,7 @@ async fn restore(
     if let Some(files) = &plan.filestore {
         filestore::settle(files)?;
     }
-    let warnings = [plan.warnings.clone(), loaded.warnings, passed_over, refused].concat();
+    let warnings = [plan.warnings.clone(), loaded.warnings, passed_over, refused, noted].concat();
     Ok(Restored {
         plan,
         recovered: started,

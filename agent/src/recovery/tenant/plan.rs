@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, bytes_text};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::{database_exists, missing_roles};
+use crate::postgres::load::rights::Loads;
 use crate::postgres::server::ServerInfo;
 use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
@@ -54,6 +55,8 @@ pub struct TenantPlan {
     pub incomplete_database: String,
     /// Who will own it; the owner at the target where `None`.
     pub owner: Option<String>,
+    /// As whom the dump is loaded.
+    pub loads: Loads,
     /// The new filestore; its numbers are those of the nearest backup.
     pub filestore: Option<FilestorePlan>,
     /// Where the dump lies meanwhile; removed at the end.
@@ -98,7 +101,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     };
     let postgres = PostgresOptions::from(&config.postgres);
     let system_identifier = base.facts()?.system_identifier.clone();
-    let Beside { server, current_name, unfinished } =
+    let Beside { server, current_name, unfinished, loads } =
         look_beside(&postgres, &request, &base.plan, narrowed, &system_identifier, &database).await?;
     let tools = Tools::clients(&postgres, server.major).await?;
     let origin = base.repository.origin().await?;
@@ -138,10 +141,11 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         server: format!("{}:{} (PostgreSQL {})", postgres.host_text(), postgres.port, server.version),
         incomplete_database: incomplete_name(&database),
         owner: request.owner.clone(),
+        loads,
         work_free_bytes: disk::free_bytes(&work_dir)?,
         estimate_seconds: base.plan.estimate_seconds + 5 + narrowed.own_bytes / LOAD_BYTES_PER_SECOND,
         neutralize,
-        warnings: warnings(&request, &base.plan, narrowed, (&candidates, &arrivals), neutralize),
+        warnings: warnings(&request, &base.plan, narrowed, (&candidates, &arrivals), (neutralize, loads)),
         tenant: request.tenant.clone(),
         scratch: base.plan.clone(),
         database,
@@ -196,6 +200,7 @@ struct Beside {
     current_name: Option<String>,
     /// Whether an earlier try left an unfinished database.
     unfinished: bool,
+    loads: Loads,
 }
 
 async fn look_beside(
@@ -216,6 +221,7 @@ async fn look_beside(
         return Err(Error::new(Kind::Refused, format!("the target has no role {owner}"))
             .effect("nothing was changed"));
     }
+    let loads = Loads::decide(&mut session, request.load_as_superuser).await?;
     let unfinished = database_exists(&mut session, &incomplete_name(database)).await?;
     let mut current_name = None;
     let same_cluster = server.system_identifier.as_deref() == Some(system_identifier);
@@ -225,7 +231,7 @@ async fn look_beside(
         current_name = rows.first().map(|row| column(row, 0)).transpose()?;
     }
     session.close().await;
-    Ok(Beside { server, current_name, unfinished })
+    Ok(Beside { server, current_name, unfinished, loads })
 }
 
 fn warnings(
@@ -233,7 +239,7 @@ fn warnings(
     plan: &InstancePlan,
     narrowed: &Narrowed,
     (candidates, arrivals): (&[Manifest], &[SnapshotId]),
-    neutralize: bool,
+    (neutralize, loads): (bool, Loads),
 ) -> Vec<String> {
     let mut out = plan.warnings.clone();
     if narrowed.oid.is_none() {
@@ -249,6 +255,7 @@ fn warnings(
             "there is no backup of its filestore, only what the agent stored as it came: older attachments may be missing".into(),
         ),
     }
+    out.extend(loads.warning());
     if !neutralize {
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());
     }

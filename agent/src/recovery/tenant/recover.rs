@@ -12,7 +12,7 @@ use crate::archive::manifest::DUMP_PATH;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::TenantName;
+use crate::names::{TenantName, shell_word};
 use crate::odoo::attachments::{AttachmentFile, each_attachment_file};
 use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
@@ -86,6 +86,7 @@ impl Recovery<'_> {
             port: started.port,
             user: config.postgres.user.clone(),
             maintenance_database: config.postgres.maintenance_database.clone(),
+            stop: cancel.clone(),
             ..PostgresOptions::default()
         };
         let oid = self.find(&options, had).await?;
@@ -118,7 +119,10 @@ impl Recovery<'_> {
             Error::new(Kind::NotFound, format!("there was no database {} at the target", self.tenant))
                 .because(format!("there were {names}"));
         Err(match all.iter().find(|(oid, _)| Some(*oid) == had) {
-            Some((_, name)) => error.next(format!("it had been renamed: restore --tenant {name}")),
+            Some((_, name)) => error.next(format!(
+                "it had been renamed: the same command with --tenant {}",
+                shell_word(name.as_str())
+            )),
             None => error.next("an earlier target; names are those at the target"),
         })
     }
@@ -195,7 +199,7 @@ fn check_pages(log: &Path, whole: &BTreeSet<u32>) -> Result<()> {
     let told = bad.iter().take(PAGES_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
     Err(Error::new(Kind::Integrity, "replay met pages that the base backup should have and has not")
         .because(format!("in {told}"))
-        .next("another base backup: --snapshot; lifeboat verify --deep"))
+        .next("another base backup: --snapshot; lifeboat verify --deep --identity FILE"))
 }
 
 /// The file in PostgreSQL's words `page 7 of relation base/16384/2619 is uninitialized` (or `does

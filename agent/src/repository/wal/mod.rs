@@ -37,9 +37,14 @@ pub struct WalObject {
 pub struct WalList {
     /// Sorted by file, then by place in it.
     pub objects: Vec<WalObject>,
-    /// Keys that are no WAL objects: nobody of ours wrote them.
+    /// Keys that are no WAL objects, the first of them: nobody of ours wrote them.
     pub foreign: Vec<String>,
+    /// How many more there are.
+    pub foreign_more: u64,
 }
+
+/// Foreign keys that are kept of a listing: whoever can write to the store can make any number.
+const FOREIGN_MAX: usize = 1_000;
 
 impl Repository {
     /// The timelines of which something is stored, oldest first.
@@ -73,7 +78,8 @@ impl Repository {
                 Some(name) => {
                     list.objects.push(WalObject { name, bytes: info.bytes, stored_at: info.modified })
                 }
-                None => list.foreign.push(info.key),
+                None if list.foreign.len() < FOREIGN_MAX => list.foreign.push(info.key),
+                None => list.foreign_more += 1,
             }
         }
         list.objects.sort_by_key(|object| object.name);

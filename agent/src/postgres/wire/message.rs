@@ -1,8 +1,12 @@
 //! Messages to and from the server, over a socket.
+//!
+//! What the server says is told apart by its SQLSTATE ([`code_of`]) and never by its words: these are
+//! in whatever language `lc_messages` says.
 
 use bytes::{Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;
-use postgres_protocol::message::backend::{self, ErrorFields, Message};
+use postgres_protocol::message::backend::{self, DataRowBody, ErrorFields, Message};
+use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::error::{Error, Kind, Result};
@@ -30,22 +34,85 @@ pub enum Incoming {
     Other(Message),
 }
 
+/// A piece of an answer.
+pub enum Piece {
+    /// A row.
+    Row(DataRowBody),
+    /// What a COPY gives, cut anywhere.
+    Copy(Bytes),
+}
+
 /// A connection, message by message.
 pub struct Wire {
     socket: Box<dyn Socket>,
     incoming: BytesMut,
     place: String,
+    lost: bool,
+    given_up: bool,
 }
 
 impl Wire {
     /// `place` is for errors: `replication at db1:5432 as odoo`.
     pub fn new(socket: Box<dyn Socket>, place: String) -> Wire {
-        Wire { socket, incoming: BytesMut::with_capacity(READ_BYTES), place }
+        Wire { socket, incoming: BytesMut::with_capacity(READ_BYTES), place, lost: false, given_up: false }
     }
 
     /// `replication at db1:5432 as odoo`.
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Runs one query string (PostgreSQL manual, 55.2.3) and reads its whole answer; `each` gets every row, and
+    /// every piece of a COPY. The number of rows that its statements were about, added up. After an error of the
+    /// server the connection can be used again.
+    ///
+    /// # Errors
+    /// What the server says; whatever `each` returns: the rest of the answer is not read then, and nothing can be asked
+    /// any more.
+    pub async fn ask(&mut self, sql: &str, each: impl FnMut(Piece) -> Result<()>) -> Result<u64> {
+        self.send(|buffer| frontend::query(sql, buffer)).await?;
+        self.answer(each).await
+    }
+
+    /// What [`Wire::ask`] reads, up to ReadyForQuery.
+    pub async fn answer(&mut self, mut each: impl FnMut(Piece) -> Result<()>) -> Result<u64> {
+        let (mut count, mut failed) = (0, None);
+        loop {
+            let piece = match self.next().await {
+                Ok(Incoming::Other(Message::ReadyForQuery(_))) => return failed.map_or(Ok(count), Err),
+                Ok(Incoming::Other(Message::DataRow(row))) => Piece::Row(row),
+                Ok(Incoming::Copy(data)) => Piece::Copy(data),
+                Ok(Incoming::Other(Message::CommandComplete(body))) => {
+                    let tag = body.tag().unwrap_or_default();
+                    count += tag.rsplit(' ').next().and_then(|rows| rows.parse::<u64>().ok()).unwrap_or(0);
+                    continue;
+                }
+                Ok(Incoming::Other(_)) => continue,
+                Ok(Incoming::CopyBoth) => return Err(self.unexpected()),
+                // an error of the server is followed by ReadyForQuery, a lost connection is not
+                Err(e) if code_of(&e).is_some() && failed.is_none() => {
+                    failed = Some(e);
+                    continue;
+                }
+                Err(e) => return Err(failed.unwrap_or(e)),
+            };
+            if let Err(e) = each(piece) {
+                self.given_up = true;
+                return Err(e);
+            }
+        }
+    }
+
+    /// An answer that the protocol has not in this place.
+    pub fn unexpected(&self) -> Error {
+        Error::new(Kind::Postgres, format!("an answer that was not expected: {}", self.place))
+            .next("is there a proxy between? Connect to the server itself")
+    }
+
+    /// Gives it another place for errors: the login says its own.
+    pub fn at(mut self, place: String) -> Wire {
+        self.place = place;
+        self
     }
 
     /// Sends what `write` puts into the buffer.
@@ -54,7 +121,10 @@ impl Wire {
         write(&mut buffer).map_err(|e| Error::new(Kind::Internal, "cannot write a message").because(e))?;
         let sent = self.socket.write_all(&buffer).await;
         match sent {
-            Ok(()) => self.socket.flush().await.map_err(|e| self.lost(e)),
+            Ok(()) => match self.socket.flush().await {
+                Ok(()) => Ok(()),
+                Err(e) => Err(self.lost(e)),
+            },
             Err(e) => Err(self.lost(e)),
         }
     }
@@ -112,7 +182,18 @@ impl Wire {
         }))
     }
 
-    fn lost(&self, e: std::io::Error) -> Error {
+    /// Whether an answer was left unread: nothing more can be asked.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up
+    }
+
+    /// Whether the connection has ended: nothing more can be asked.
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    fn lost(&mut self, e: std::io::Error) -> Error {
+        self.lost = true;
         Error::new(Kind::Postgres, format!("the connection is lost: {}", self.place)).because(e)
     }
 
@@ -133,8 +214,8 @@ impl Wire {
 }
 
 /// What the server said, as the cause of an error.
-#[derive(Debug)]
-struct ServerError {
+#[derive(Clone, Debug)]
+pub struct ServerError {
     code: String,
     text: String,
 }
@@ -149,10 +230,15 @@ impl std::error::Error for ServerError {}
 
 /// The SQLSTATE of an error that the server sent.
 pub fn code_of(error: &Error) -> Option<&str> {
+    said(error).map(|said| said.code.as_str())
+}
+
+/// What the server said, where an error is the server's: the cause of another one that says more of the occasion.
+pub fn said(error: &Error) -> Option<&ServerError> {
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
         if let Some(said) = cause.downcast_ref::<ServerError>() {
-            return Some(&said.code);
+            return Some(said);
         }
         next = cause.source();
     }

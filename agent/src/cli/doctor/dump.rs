@@ -1,0 +1,64 @@
+//! Whether a tenant can be dumped: by the role that will do it, over the connection that will do it.
+
+use super::Check;
+use crate::error::Result;
+use crate::names::TenantName;
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::dump::try_schema;
+use crate::postgres::dumpable::{Lack, lacks};
+use crate::postgres::session::{Session, column};
+use crate::postgres::tools::Tools;
+
+const NAME: &str = "tenant";
+
+/// What stands in the way of a dump of one tenant, and of the fence around it; nothing where all is well. Without
+/// `tools` nothing is dumped to try it.
+pub async fn checks(options: &PostgresOptions, tools: Option<&Tools>, tenant: &TenantName) -> Vec<Check> {
+    let (lacks, may_fence) = match look(options, tenant).await {
+        Err(error) => return vec![Check::error(NAME, &error)],
+        Ok(found) => found,
+    };
+    let user = &options.user;
+    let mut checks: Vec<Check> = lacks.iter().map(|lack| told(lack, user, tenant)).collect();
+    if !may_fence {
+        checks.push(Check::warn(
+            NAME,
+            format!(
+                "{tenant}: {user} may not lock ir_attachment, so backups run without the collection fence"
+            ),
+            format!("GRANT UPDATE ON public.ir_attachment TO {user:?}; in {tenant}"),
+        ));
+    }
+    if let (Some(tools), false) = (tools, lacks.iter().any(|lack| lack.fatal)) {
+        match try_schema(tools, options, tenant.as_str()).await {
+            Err(error) => checks.push(Check::error(NAME, &error)),
+            // what it leaves out for want of privileges was told above, with the grant
+            Ok(warnings) if lacks.is_empty() && !warnings.is_empty() => checks.push(Check::warn(
+                NAME,
+                format!("{tenant}: pg_dump warns: {}", warnings.join("; ")),
+                "see whether the dump lacks something for it",
+            )),
+            Ok(_) => {}
+        }
+    }
+    checks
+}
+
+fn told(lack: &Lack, user: &str, tenant: &TenantName) -> Check {
+    let grant = format!("{} in {tenant}", lack.grant);
+    match lack.fatal {
+        true => Check::fail(NAME, format!("{tenant}: pg_dump as {user} would fail: {}", lack.what), grant),
+        false => Check::warn(NAME, format!("{tenant}: a dump by {user} is not all: {}", lack.what), grant),
+    }
+}
+
+/// What the role lacks, and whether the fence could be held.
+async fn look(options: &PostgresOptions, tenant: &TenantName) -> Result<(Vec<Lack>, bool)> {
+    let mut session = Session::connect(options, tenant.as_str()).await?;
+    let lacks = lacks(&mut session, &options.user).await?;
+    let sql = "SELECT coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('public.ir_attachment'), \
+               'UPDATE, DELETE, TRUNCATE'), false)";
+    let may_fence = column(&session.row("ask for privileges", sql).await?, 0)?;
+    session.close().await;
+    Ok((lacks, may_fence))
+}

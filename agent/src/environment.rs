@@ -1,0 +1,126 @@
+//! What a child finds in its environment: made anew for each kind of child, from what that kind needs.
+//!
+//! Our own may hold keys of the store and the passphrase of an identity, and everybody who runs as a child's
+//! user, or runs code in it, can read a child's. So nothing is inherited: a child gets what is listed here for its
+//! kind, and what its command sets by name.
+
+use std::ffi::{OsStr, OsString};
+use std::process::Command;
+
+/// What kind of child it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Child {
+    /// This program, for work that opens nothing: scheduled backups, WAL that is pushed.
+    Lifeboat,
+    /// This program, where it opens what is stored: WAL that is fetched ahead.
+    LifeboatThatOpens,
+    /// A program of PostgreSQL: it finds its connection in what its command sets.
+    Program,
+    /// A server as our own user, which may call us to fetch WAL.
+    Server,
+    /// A server as another user. What needs a secret has to find it in files that this user can read:
+    /// code of tenants may run there.
+    ServerOfAnother,
+}
+
+/// Where programs and room are, which language and zone.
+const EVERYBODYS: [&str; 6] = ["PATH", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH"];
+/// Whose it is: files of a user lie below his home.
+const OF_THE_USER: [&str; 4] = ["HOME", "USER", "LOGNAME", "SHELL"];
+/// How the store is reached.
+const WAY_TO_THE_STORE: [&str; 6] =
+    ["SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
+/// What in it is no secret.
+const PLACE_OF_THE_STORE: [&str; 4] =
+    ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"];
+/// The credentials of clouds, and where a machine or a pod asks for its own.
+const CREDENTIALS: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
+const CREDENTIALS_BY_NAME: [&str; 4] = ["IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_ENDPOINT", "MSI_SECRET"];
+/// Our own: the configuration holds no secret, so only one of them does.
+const OURS: &str = "LIFEBOAT_";
+const PASSPHRASE: &str = "LIFEBOAT_PASSPHRASE";
+/// libpq's: passwords, where no file is configured.
+const LIBPQS: &str = "PG";
+const DEBUGGING: [&str; 2] = ["RUST_BACKTRACE", "LLVM_PROFILE_FILE"];
+
+/// Gives the command the environment of this kind; what it sets by name stays and wins.
+pub fn clean(command: &mut Command, child: Child) {
+    let set: Vec<(OsString, OsString)> =
+        command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+    let ours = std::env::vars_os().filter(|(name, value)| may_have(child, name, value));
+    command.env_clear().envs(ours).envs(set);
+}
+
+fn may_have(child: Child, name: &OsStr, value: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let among = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(name));
+    if among(&EVERYBODYS) || name.starts_with("LC_") {
+        return true;
+    }
+    let way = among(&WAY_TO_THE_STORE);
+    let credentials = CREDENTIALS.iter().any(|begin| name.starts_with(begin)) || among(&CREDENTIALS_BY_NAME);
+    let passphrase = name == PASSPHRASE;
+    let ours = name.starts_with(OURS) && !passphrase;
+    let user = among(&OF_THE_USER) || among(&DEBUGGING);
+    match child {
+        Child::Lifeboat => user || way || credentials || ours || name.starts_with(LIBPQS),
+        Child::LifeboatThatOpens => user || way || credentials || ours || passphrase,
+        Child::Program => among(&OF_THE_USER),
+        Child::Server => user || way || credentials || ours || passphrase,
+        // A proxy's URL may hold a password.
+        Child::ServerOfAnother => {
+            let holds_password = value.as_encoded_bytes().contains(&b'@');
+            ours || among(&PLACE_OF_THE_STORE) || (way && !holds_password)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_gets_what_it_needs_and_no_secret_that_it_does_not() {
+        use Child::*;
+        let all = [Lifeboat, LifeboatThatOpens, Program, Server, ServerOfAnother];
+        let who = |name: &str| {
+            let may = |child: &Child| may_have(*child, OsStr::new(name), OsStr::new("http://u:p@proxy"));
+            all.into_iter().filter(may).collect::<Vec<_>>()
+        };
+        assert_eq!((who("PATH"), who("TZ"), who("LC_ALL")), (all.to_vec(), all.to_vec(), all.to_vec()));
+        assert_eq!(who("HOME"), [Lifeboat, LifeboatThatOpens, Program, Server]);
+        assert_eq!(who("LIFEBOAT_PASSPHRASE"), [LifeboatThatOpens, Server]);
+        for secret in
+            ["AWS_SECRET_ACCESS_KEY", "AZURE_CLIENT_SECRET", "GOOGLE_SERVICE_ACCOUNT_KEY", "IDENTITY_HEADER"]
+        {
+            assert_eq!(who(secret), [Lifeboat, LifeboatThatOpens, Server], "{secret}");
+        }
+        assert_eq!(who("LIFEBOAT_REPOSITORY_URL"), [Lifeboat, LifeboatThatOpens, Server, ServerOfAnother]);
+        assert_eq!(who("AWS_REGION"), [Lifeboat, LifeboatThatOpens, Server, ServerOfAnother]);
+        assert_eq!(who("HTTPS_PROXY"), [Lifeboat, LifeboatThatOpens, Server], "with a password in it");
+        assert_eq!(who("PGPASSWORD"), [Lifeboat], "a program is told its own");
+        for foreign in [
+            "NOTIFY_SOCKET",
+            "CREDENTIALS_DIRECTORY",
+            "VAULT_TOKEN",
+            "SSH_AUTH_SOCK",
+            "LD_PRELOAD",
+            "PYTHONPATH",
+        ] {
+            assert_eq!(who(foreign), [], "{foreign}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_sets_stays() {
+        let mut command = Command::new("x");
+        command.env("PGHOST", "here").env("PATH", "/only/this").env_remove("HOME");
+        clean(&mut command, Child::Program);
+        clean(&mut command, Child::Program);
+        let set = |name: &str| {
+            command.get_envs().find(|(n, _)| *n == name).and_then(|(_, v)| v).map(OsStr::to_owned)
+        };
+        assert_eq!(set("PGHOST").as_deref(), Some(OsStr::new("here")));
+        assert_eq!(set("PATH").as_deref(), Some(OsStr::new("/only/this")));
+    }
+}

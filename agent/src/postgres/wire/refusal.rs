@@ -1,0 +1,167 @@
+//! What to do about a refusal of the server, by its SQLSTATE: the one table of it.
+//!
+//! A code is named whole; a class stands for its codes only where they all mean one thing. The server's words decide
+//! nothing: they are in its own language.
+
+use super::message::{code_of, said};
+use crate::error::{Error, Kind};
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::quote::ident;
+
+/// What to do about an error of a statement; `None` where the server's own words must do.
+pub fn hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "55P03" => "another session holds a lock; look at pg_locks, and run again when it is gone",
+        "57014" => {
+            "the statement took too long, or somebody cancelled it: see pg_stat_activity and the server's log"
+        }
+        "57P01" | "57P02" | "57P03" => "the server ended the session; see its log, then run again",
+        "57P05" | "25P03" | "25P04" => "the server ended the session for its age; see its log",
+        "42501" => {
+            "grant the agent's role what it lacks: deploy/postgresql/roles.sql for dumps, replication-grants.sql for \
+             base backups and WAL; lifeboat doctor names the grant"
+        }
+        "25006" => "the server takes no changes: it is a standby; connect to the primary",
+        "40001" | "40P01" => {
+            "another session, or replay on a standby, was in the way: run again; on a standby raise \
+             max_standby_streaming_delay"
+        }
+        "53100" => "make room on the server's disk",
+        "53200" => "the server has no memory left: see its log",
+        "53300" => "too many connections: raise max_connections, or the CONNECTION LIMIT of database or role",
+        "58030" | "58P01" | "XX001" | "XX002" => {
+            "the server cannot read its own files: see its log before anything else, and check the disk"
+        }
+        _ => return None,
+    })
+}
+
+/// A refused login, told apart: what it was for, the kind, and the mend.
+pub fn of_login(error: Error, options: &PostgresOptions, database: Option<&str>) -> Error {
+    let tried = match options.socket_dir() {
+        Some(_) => String::new(),
+        None => format!(" (postgres.tls = {:?})", options.tls.name()),
+    };
+    let place = match database {
+        Some(database) => options.place(database),
+        None => options.place_of_replication(),
+    };
+    let (kind, next) = match code_of(&error) {
+        Some(code) => by_code(code, options, database),
+        None => (error.kind(), without_code(&error, options)),
+    };
+    let what = match code_of(&error) {
+        // PostgreSQL itself takes what we begin with: who does not is a pooler
+        Some(POOLER) => format!("a connection pooler answers, as pgbouncer, not the server: {place}"),
+        Some(_) => format!("cannot connect to {place}{tried}: the server refused"),
+        None => format!("cannot connect to {place}{tried}"),
+    };
+    let safe = "nothing was changed; running again is safe";
+    match said(&error) {
+        Some(said) => Error::new(kind, what).because(said.clone()).next(next).safe(safe),
+        None => error.next(next).safe(safe).context(what).with_kind(kind),
+    }
+}
+
+/// What poolers say that they cannot do (protocol_violation).
+const POOLER: &str = "08P01";
+
+fn by_code(code: &str, options: &PostgresOptions, database: Option<&str>) -> (Kind, String) {
+    let user = ident(&options.user);
+    match (code, database) {
+        ("3D000", _) => (Kind::NotFound, "list the databases: psql --list".to_owned()),
+        ("42501", Some(database)) => (
+            Kind::Denied,
+            format!(
+                "GRANT CONNECT ON DATABASE {} TO {user}; or leave the database out: odoo.exclude",
+                ident(database)
+            ),
+        ),
+        ("28000" | "42501", None) => (
+            Kind::Postgres,
+            format!(
+                "let the agent's role replicate: ALTER ROLE {user} REPLICATION, and a line `replication` in pg_hba.conf"
+            ),
+        ),
+        ("28000", Some(_)) => (
+            Kind::Postgres,
+            format!(
+                "let the role in: a line of pg_hba.conf that allows {user} this database, or ALTER ROLE {user} LOGIN; a \
+                 database that is kept from everybody, as providers do, belongs in odoo.exclude"
+            ),
+        ),
+        ("28P01", _) => (
+            Kind::Postgres,
+            format!("put the password of {user} into postgres.password_file, or into postgres.passfile"),
+        ),
+        ("53300", None) => (Kind::Postgres, "raise max_wal_senders, or max_connections".to_owned()),
+        ("53300", Some(database)) => (
+            Kind::Postgres,
+            format!(
+                "raise max_connections, or the limit of the database or role (ALTER DATABASE {} CONNECTION LIMIT -1), or \
+                 run again later; a database that is to stay closed belongs in odoo.exclude",
+                ident(database)
+            ),
+        ),
+        ("55000", Some(database)) => (
+            Kind::Postgres,
+            format!(
+                "the database takes no connections: its DROP was cut short, then DROP DATABASE {}, or it is closed \
+                 (ALLOW_CONNECTIONS); leave it out with odoo.exclude",
+                ident(database)
+            ),
+        ),
+        ("57P03", _) => (Kind::Postgres, "the server is starting or stopping: run again".to_owned()),
+        (POOLER, _) => (Kind::Config, pooler_next().to_owned()),
+        _ => (Kind::Postgres, "see the server's log".to_owned()),
+    }
+}
+
+/// What to do where a pooler answers.
+pub fn pooler_next() -> &'static str {
+    "connect to the server itself: set postgres.host and postgres.port to PostgreSQL's own; Odoo may keep the pooler"
+}
+
+fn without_code(error: &Error, options: &PostgresOptions) -> String {
+    use std::io::ErrorKind as E;
+    let mut cause = std::error::Error::source(error);
+    let mut kind = None;
+    while let Some(e) = cause {
+        kind = kind.or(e.downcast_ref::<std::io::Error>().map(std::io::Error::kind));
+        cause = e.source();
+    }
+    let port = options.port;
+    match (kind, options.socket_dir()) {
+        (Some(E::PermissionDenied), Some(dir)) => {
+            format!("let the agent's user into {}: it may not use the socket there", dir.display())
+        }
+        (Some(E::NotFound | E::ConnectionRefused), Some(dir)) => format!(
+            "see whether PostgreSQL is running with its socket in {} and port {port}: postgres.host, postgres.port",
+            dir.display()
+        ),
+        (Some(E::UnexpectedEof | E::ConnectionReset | E::BrokenPipe), _) => {
+            "the connection was closed before it stood: see the server's log".to_owned()
+        }
+        _ => "see whether PostgreSQL is running and listens there: postgres.host, postgres.port, firewall"
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_database_can_be_excluded_and_a_wrong_password_cannot() {
+        let options = PostgresOptions { user: "backup".into(), ..PostgresOptions::default() };
+        let next = |code: &str| by_code(code, &options, Some("x")).1;
+        for code in ["28000", "42501", "53300", "55000"] {
+            assert!(next(code).contains("odoo.exclude"), "{code}: {}", next(code));
+        }
+        for code in ["28P01", "57P03", "08P01", "3D000"] {
+            assert!(!next(code).contains("odoo.exclude"), "{code}: {}", next(code));
+        }
+        assert!(next("28P01").contains("password_file") && next("08P01").contains("the server itself"));
+        assert!(by_code("28000", &options, None).1.contains("REPLICATION"));
+    }
+}

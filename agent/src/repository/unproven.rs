@@ -1,0 +1,128 @@
+//! Objects read whole before it is known who wrote them: bounded in all, however many are read at once.
+//!
+//! Whoever can write to the store can put large objects under names of ours. What is kept in memory before its
+//! signature was checked takes [`BYTES_AT_ONCE`] together: small ones are read side by side, of large ones the
+//! next waits until the one before it was checked and dropped. A signature (16 KiB) is read first, and who is
+//! not trusted is not read at all. What nobody has to sign, since a person said so, is bounded in its sum.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::TryStreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::archive::manifest;
+use crate::error::{Error, Kind, Result};
+use crate::store::Store;
+
+/// What is read and not yet checked, at the most: one of the largest that can be right.
+pub const BYTES_AT_ONCE: u64 = manifest::BYTES_MAX;
+/// Unsigned manifests that are taken as they are, in all: some twenty thousand of the usual size.
+const UNSIGNED_BYTES_MAX: u64 = 128 << 20;
+/// What a permit stands for.
+const UNIT: u64 = 1 << 10;
+
+/// The room for such objects; clones share it.
+#[derive(Clone)]
+pub(super) struct Unproven {
+    room: Arc<Semaphore>,
+    unsigned: Arc<AtomicU64>,
+}
+
+/// Such an object; its room is free again when it is dropped.
+pub struct Held {
+    bytes: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Deref for Held {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Unproven {
+    pub(super) fn new() -> Unproven {
+        let room = Semaphore::new((BYTES_AT_ONCE / UNIT) as usize);
+        Unproven { room: Arc::new(room), unsigned: Arc::default() }
+    }
+
+    /// Reads a whole object of at most `bytes_max`, which must fit the room. Hold one at a time: a second one
+    /// may wait for the first.
+    ///
+    /// # Errors
+    /// `Integrity` where it is larger, before any of it is read; that of the store.
+    pub(super) async fn get(&self, store: &Store, key: &str, bytes_max: u64) -> Result<Held> {
+        let (size, mut pieces) = store.get_stream(key).await?;
+        if size > bytes_max.min(BYTES_AT_ONCE) {
+            let url = store.url();
+            let what = format!("{key} in {url} has {size} bytes; more than {bytes_max} cannot be right");
+            return Err(
+                Error::new(Kind::Integrity, what).next("lifeboat verify names every object that is damaged")
+            );
+        }
+        let units = u32::try_from(size.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let room = self.room.clone().acquire_many_owned(units).await;
+        let room =
+            room.map_err(|e| Error::new(Kind::Internal, "the room for objects is closed").because(e))?;
+        // Reserved as it comes, not as the server announces.
+        let mut bytes = Vec::new();
+        while let Some(piece) = pieces.try_next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(Held { bytes, _room: room })
+    }
+
+    /// Counts what is believed without a signature.
+    ///
+    /// # Errors
+    /// `Integrity` where it is too much in all.
+    pub(super) fn take_unsigned(&self, what: &str, bytes: usize) -> Result<()> {
+        let before = self.unsigned.fetch_add(bytes as u64, Ordering::Relaxed);
+        if before + bytes as u64 <= UNSIGNED_BYTES_MAX {
+            return Ok(());
+        }
+        self.unsigned.fetch_sub(bytes as u64, Ordering::Relaxed);
+        let mib = UNSIGNED_BYTES_MAX >> 20;
+        Err(Error::new(
+            Kind::Integrity,
+            format!("{what} is not signed, and unsigned ones of {mib} MiB were read"),
+        )
+        .effect("more of them are not kept in memory: anybody could have made them")
+        .next(
+            "name one snapshot where the command takes one; without --accept-unsigned there is no such limit",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+
+    #[tokio::test]
+    async fn large_ones_wait_for_each_other_and_small_ones_do_not() {
+        let store = Store::open("memory://", &StoreOptions::default()).unwrap();
+        let large = vec![b'x'; BYTES_AT_ONCE as usize];
+        store.put_new("large", large).await.unwrap();
+        store.put_new("small", vec![b'y'; 10]).await.unwrap();
+        let unproven = Unproven::new();
+        assert_eq!(unproven.get(&store, "small", 9).await.err().unwrap().kind(), Kind::Integrity);
+        let first = unproven.get(&store, "large", u64::MAX).await.unwrap();
+        assert_eq!(first.len() as u64, BYTES_AT_ONCE);
+        let second = unproven.get(&store, "small", 100);
+        let mut second = std::pin::pin!(second);
+        let early = tokio::time::timeout(std::time::Duration::from_millis(50), &mut second).await;
+        assert!(early.is_err(), "there is no room yet");
+        drop(first);
+        let small = second.await.unwrap();
+        let beside = unproven.get(&store, "small", 100).await.unwrap();
+        assert_eq!((&*small, &*beside), (&b"yyyyyyyyyy"[..], &b"yyyyyyyyyy"[..]));
+        unproven.take_unsigned("one", 100 << 20).unwrap();
+        assert!(unproven.take_unsigned("two", 100 << 20).is_err());
+        unproven.take_unsigned("three", 28 << 20).unwrap();
+    }
+}

@@ -1,0 +1,27 @@
+//! README's quick start, line by line, on a machine with an Odoo and nothing of ours.
+
+use crate::page::{can_make_a_machine, commands, on_a_machine};
+
+#[test]
+fn readmes_quick_start_works_verbatim() {
+    if !can_make_a_machine() {
+        return;
+    }
+    let quick_start: String = commands("README.md")
+        .split_inclusive('\n')
+        .skip_while(|line| !line.starts_with("cargo build --release"))
+        .collect();
+    let after = "
+        for database in shop shop_check; do psql -d $database -XAtc 'SELECT count(*) FROM res_partner'; done
+        ls -A";
+    let done = on_a_machine(&format!("{quick_start}{after}\n")).ok();
+    println!("{done}");
+    let printed = &done.stdout;
+    assert!(printed.contains(" 0 failed") && !printed.contains("FAIL"), "doctor has nothing to correct");
+    assert!(printed.contains("shop is back as database shop_check"));
+    let end: Vec<_> = printed.lines().rev().take(7).collect();
+    let files = ["lifeboat.toml", "lifeboat-state", "lifeboat-signing-key", "lifeboat-repository"];
+    assert_eq!((&end[..4], end[4]), (&files[..], "lifeboat-identity.txt"), "all of it in this directory");
+    assert_eq!(end[5], end[6], "as many partners");
+    assert!(end[5].parse::<u32>().is_ok_and(|count| count > 0), "{end:?}");
+}
