@@ -184,6 +184,10 @@ fn tell_baseline(baseline: &Baseline, line: &mut impl FnMut(&str, String)) {
     let roles: Vec<&str> = baseline.roles.iter().take(LINES_MAX).map(String::as_str).collect();
     line("roles", roles.join(", "));
     more(baseline.roles.len(), "roles", line);
+    for what in baseline.reaches.iter().take(LINES_MAX) {
+        line("reaches", what.clone());
+    }
+    more(baseline.reaches.len(), "reaches", line);
     for (name, list) in [("extension", &baseline.extensions), ("module", modules)] {
         for item in list.iter().take(LINES_MAX) {
             line(name, format!("{} {}", item.name, item.version.as_deref().unwrap_or("of no version")));

@@ -47,6 +47,32 @@ fn no_command_that_looks_into_a_tenant_runs_what_its_owner_wrote() {
     assert!(!evidence(&cluster).exists(), "a program ran with a superuser's rights");
 }
 
+/// The scanner itself: what an owner could hook is seen in the log, by whoever it was asked.
+#[test]
+fn a_statement_that_an_owner_could_hook_is_seen() {
+    let cluster = cluster(&[]);
+    cluster.psql("postgres", "create role evil login; create database shop owner evil");
+    cluster.psql("shop", "create table public.t (id integer, name varchar)");
+    let guarded = "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; ";
+    for (sql, seen) in [
+        ("SELECT count(*) FROM pg_class WHERE relname = 'x'", true), // wherever pg_class is
+        (
+            "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SELECT count(*) FROM pg_class WHERE relname = 'x'",
+            false,
+        ),
+        (&format!("{guarded}SELECT max(id) FROM public.t"), true),
+        (&format!("{guarded}SELECT 1 OPERATOR(public.+) 1"), true),
+        (&format!("{guarded}SELECT 'a'::public.t"), true),
+        (&format!("{guarded}LOCK TABLE public.t"), true),
+    ] {
+        let before = mark(&cluster);
+        let mut psql = cluster.client("psql");
+        psql.env("PGAPPNAME", "lifeboat").args(["-XAtq", "-d", "shop", "-c", sql]).output().unwrap();
+        let found = hookable(&cluster, before, "shop");
+        assert_eq!(!found.is_empty(), seen, "{sql}: {found:?}");
+    }
+}
+
 #[test]
 fn a_tenant_that_cannot_be_looked_into_is_named_and_stops_no_other() {
     let cluster = cluster(&[]);

@@ -103,6 +103,8 @@ DO $$ BEGIN
   EXECUTE format('ALTER DATABASE %I SET transform_null_equals = on', current_database());
   EXECUTE format('ALTER DATABASE %I SET DateStyle = ''German''', current_database());
   EXECUTE format('ALTER DATABASE %I SET quote_all_identifiers = on', current_database());
+  EXECUTE format('ALTER DATABASE %I SET standard_conforming_strings = off', current_database());
+  EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database());
 END $$;
 -- What he may not: should one of these ever succeed, it is a trap as well.
 DO $$ BEGIN CREATE OPERATOR CLASS public.trap_ops DEFAULT FOR TYPE public.trap_mood USING btree AS OPERATOR 3 public.=; RAISE LOG 'TRAP was allowed';
