@@ -36,7 +36,8 @@ pub struct Snapshot {
     pub stage: String,
     /// Bytes done.
     pub bytes: u64,
-    /// Bytes there are to do, where known.
+    /// Bytes there are to do, where known. An estimate that turned out too small is no knowledge: then
+    /// there is none, rather than more than all of it.
     pub bytes_total: Option<u64>,
     /// Files done.
     pub files: u64,
@@ -59,9 +60,10 @@ impl Progress {
         Progress::new("", None)
     }
 
-    /// Says how many bytes there are, once that is known.
-    pub fn set_bytes_total(&self, bytes: u64) {
-        self.0.bytes_total.store(bytes, Relaxed);
+    /// Says that there are so many more bytes to do than was said so far. A job that comes in parts says it
+    /// of each, so that what was done of one is never taken for the next.
+    pub fn expect_bytes(&self, bytes: u64) {
+        self.0.bytes_total.fetch_add(bytes, Relaxed);
     }
 
     /// Counts bytes as done.
@@ -95,11 +97,12 @@ impl Progress {
 
     /// How far the job is now.
     pub fn snapshot(&self) -> Snapshot {
+        let bytes = self.0.bytes.load(Relaxed);
         Snapshot {
             label: self.0.label.clone(),
             stage: self.words().stage.clone(),
-            bytes: self.0.bytes.load(Relaxed),
-            bytes_total: Some(self.0.bytes_total.load(Relaxed)).filter(|total| *total > 0),
+            bytes,
+            bytes_total: Some(self.0.bytes_total.load(Relaxed)).filter(|total| *total > 0 && bytes <= *total),
             files: self.0.files.load(Relaxed),
         }
     }
@@ -120,9 +123,16 @@ mod tests {
         other.add_bytes(3);
         other.add_files(1);
         other.stage("dump");
-        progress.set_bytes_total(10);
+        progress.expect_bytes(10);
         let seen = progress.snapshot();
         assert_eq!((seen.bytes, seen.bytes_total, seen.files, seen.stage.as_str()), (3, Some(10), 1, "dump"));
+        // Another part, and then more than was expected: no total is better than a wrong one.
+        progress.expect_bytes(5);
+        assert_eq!(progress.snapshot().bytes_total, Some(15));
+        other.add_bytes(12);
+        assert_eq!(progress.snapshot().bytes_total, Some(15), "all of it");
+        other.add_bytes(1);
+        assert_eq!((progress.snapshot().bytes, progress.snapshot().bytes_total), (16, None));
         for i in 0..NOTES_MAX + 2 {
             progress.note(i.to_string());
         }

@@ -1,8 +1,8 @@
 //! One file of a filestore into packs: read once, hashed on the way, checked against the name
 //! that Odoo gave it.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek};
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -14,8 +14,9 @@ use crate::archive::index::{Entry, Part};
 use crate::archive::pack::{EXTENT_BYTES, Member};
 use crate::backup::pace::Pace;
 use crate::clock;
-use crate::disk;
+use crate::disk::beneath::Dir;
 use crate::error::Result;
+use crate::odoo::filestore::plain_mode;
 use crate::repository::pack_worker::{PackWorker, Stored};
 
 /// Odoo writes straight to the final name: what does not fit its name gets this long to fit...
@@ -65,25 +66,27 @@ impl<'a> FileReader<'a> {
         FileReader { worker, pace, snapshot, buffer: vec![0; EXTENT_BYTES] }
     }
 
-    /// Reads the file at `file`, whose escaped path in the archive is `path`. Where `sha1` is
+    /// Reads the file at `relative` below `dir`, whose escaped path in the archive is `path`. Where `sha1` is
     /// given, content that does not have it is looked at once more and then stored with a flaw.
     ///
     /// # Errors
     /// Those of the store only; those of the file are outcomes.
-    pub fn read(&mut self, file: &Path, path: &str, sha1: Option<&str>) -> Result<ReadFile> {
-        let mut second_look = disk::metadata(file).ok().flatten().is_some_and(|meta| is_recent(&meta));
+    pub fn read(&mut self, dir: &Dir, relative: &Path, path: &str, sha1: Option<&str>) -> Result<ReadFile> {
+        let shown = || dir.path().join(relative).display().to_string();
+        let mut looked_twice = false;
         loop {
-            let content =
-                match self.content(disk::open_nofollow(file), file, path, sha1.filter(|_| second_look))? {
-                    Ok(content) => content,
-                    Err(Outcome::Vanished) => return Ok(ReadFile::Vanished),
-                    Err(Outcome::Unreadable(why)) => return Ok(ReadFile::Unreadable(why)),
-                    Err(Outcome::DoesNotFit) => {
-                        second_look = false;
-                        clock::sleep_blocking(SECOND_LOOK);
-                        continue;
-                    }
-                };
+            let input = dir.open_file(relative);
+            let second_look = !looked_twice && input.as_ref().is_ok_and(|(_, meta)| is_recent(meta));
+            let content = match self.content(input, &shown, path, sha1.filter(|_| second_look))? {
+                Ok(content) => content,
+                Err(Outcome::Vanished) => return Ok(ReadFile::Vanished),
+                Err(Outcome::Unreadable(why)) => return Ok(ReadFile::Unreadable(why)),
+                Err(Outcome::DoesNotFit) => {
+                    looked_twice = true;
+                    clock::sleep_blocking(SECOND_LOOK);
+                    continue;
+                }
+            };
             let flaw = sha1.filter(|name| **name != content.sha1).map(|_| {
                 format!(
                     "the content has SHA-1 {}, which is not its name: the source is damaged",
@@ -91,7 +94,7 @@ impl<'a> FileReader<'a> {
                 )
             });
             if flaw.is_some() && second_look {
-                second_look = false;
+                looked_twice = true;
                 clock::sleep_blocking(SECOND_LOOK);
                 continue;
             }
@@ -100,23 +103,19 @@ impl<'a> FileReader<'a> {
     }
 
     /// The same for a file that counts only when its content has the SHA-1 that is its name: what does
-    /// not fit is told, and what was stored of it is in no index. Where it is open already, it is read
+    /// not fit is told, and what was stored of it is in no index. Where it was opened earlier, it is read
     /// although it may have gone.
     ///
     /// # Errors
     /// Those of the store only.
     pub fn read_fitting(
         &mut self,
-        opened: Option<&File>,
-        file: &Path,
+        input: std::io::Result<(File, Metadata)>,
+        shown: &dyn Fn() -> String,
         path: &str,
         sha1: &str,
     ) -> Result<std::result::Result<Entry, Outcome>> {
-        let input = match opened {
-            Some(opened) => opened.try_clone().and_then(|mut input| input.rewind().map(|()| input)),
-            None => disk::open_nofollow(file),
-        };
-        let content = match self.content(input, file, path, Some(sha1))? {
+        let content = match self.content(input, shown, path, Some(sha1))? {
             Ok(content) if content.sha1 != sha1 => return Ok(Err(Outcome::DoesNotFit)),
             Ok(content) => content,
             Err(outcome) => return Ok(Err(outcome)),
@@ -127,22 +126,17 @@ impl<'a> FileReader<'a> {
     /// `expected`: a SHA-1 that a file of one extent must have to be stored at all.
     fn content(
         &mut self,
-        input: std::io::Result<File>,
-        file: &Path,
+        input: std::io::Result<(File, Metadata)>,
+        shown: &dyn Fn() -> String,
         path: &str,
         expected: Option<&str>,
     ) -> Result<std::result::Result<Content, Outcome>> {
         let unreadable = |e: std::io::Error| match e.kind() {
             ErrorKind::NotFound => Ok(Err(Outcome::Vanished)),
-            _ => Ok(Err(Outcome::Unreadable(format!("{}: {e}", file.display())))),
+            _ => Ok(Err(Outcome::Unreadable(format!("{}: {e}", shown())))),
         };
-        let mut input = match input {
+        let (mut input, meta) = match input {
             Ok(input) => input,
-            Err(e) => return unreadable(e),
-        };
-        let meta = match input.metadata() {
-            Ok(meta) if meta.is_file() => meta,
-            Ok(_) => return Ok(Err(Outcome::Unreadable(format!("{}: not a regular file", file.display())))),
             Err(e) => return unreadable(e),
         };
         let whole = meta.len() <= EXTENT_BYTES as u64;
@@ -168,7 +162,8 @@ impl<'a> FileReader<'a> {
                 return Ok(Err(Outcome::DoesNotFit));
             }
             let member = if whole { Member::Whole(path) } else { Member::Extent(path, offset) };
-            let Stored { pack, frame, at } = self.worker.append(member, meta.mode(), meta.mtime(), data)?;
+            let Stored { pack, frame, at } =
+                self.worker.append(member, plain_mode(meta.mode()), meta.mtime(), data)?;
             parts.push(Part { snapshot: self.snapshot, pack, frame, at, offset, bytes: n as u64 });
             offset += n as u64;
         }
@@ -177,7 +172,7 @@ impl<'a> FileReader<'a> {
             sha256: Sha256(sha256.finalize().into()),
             sha1: hex(&sha1.finalize()),
             parts,
-            mode: meta.mode() & 0o7777,
+            mode: plain_mode(meta.mode()),
             mtime_ns: mtime_ns(&meta),
         }))
     }

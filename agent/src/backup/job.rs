@@ -33,8 +33,8 @@ pub struct Job {
     pub postgres: PostgresOptions,
     /// The settings of backups.
     pub backup: config::Backup,
-    /// `data_dir/filestore`, where filestores are wanted.
-    pub filestores: Option<std::path::PathBuf>,
+    /// Odoo's data directory, where filestores are wanted.
+    pub data_dir: Option<std::path::PathBuf>,
     /// The release that everything is tied to.
     pub release: Option<ReleaseId>,
     /// The cluster's identity, where the server told it.
@@ -84,8 +84,8 @@ impl Job {
             lost.cancelled().await;
             stop.cancel();
         }));
-        let filestores = match filestores {
-            true => Some(config.data_dir()?.join("filestore")),
+        let data_dir = match filestores {
+            true => Some(config.data_dir()?.to_owned()),
             false => None,
         };
         let origin = repository.bind(server.system_identifier.as_deref()).await?;
@@ -102,7 +102,7 @@ impl Job {
             state,
             postgres,
             backup: config.backup.clone(),
-            filestores,
+            data_dir,
             release,
             system_identifier: server.system_identifier.clone(),
             progress,

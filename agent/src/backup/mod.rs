@@ -7,6 +7,7 @@ mod file_reader;
 mod filestore;
 pub mod follow;
 mod job;
+mod left_out;
 mod pace;
 mod reconcile;
 mod stream;
@@ -26,6 +27,7 @@ use crate::postgres::wire::code_of;
 use crate::progress::Progress;
 use crate::repository::writer::SnapshotWriter;
 use job::{Begun, Job};
+pub use left_out::LeftOut;
 pub use tenant::{Kinds, TenantReport};
 
 /// What is asked for.
@@ -54,6 +56,8 @@ pub struct Report {
     pub globals: Option<Manifest>,
     /// What was stored.
     pub tenants: Vec<TenantReport>,
+    /// Databases of Odoo that are no tenants: copies that Lifeboat made.
+    pub left_out: Vec<LeftOut>,
     /// What a person should know although nothing failed.
     pub notes: Vec<String>,
     /// What failed; the others are stored all the same.
@@ -113,6 +117,7 @@ pub async fn run(
         ended: begun,
         globals: None,
         tenants: Vec::new(),
+        left_out: Vec::new(),
         notes: Vec::new(),
         failures: Vec::new(),
     };
@@ -194,19 +199,26 @@ async fn choose(
     job.progress.stage("looking for tenants".to_owned());
     let Discovery { tenants, unknown, notes, .. } = discover(&job.postgres).await?;
     report.notes.extend(notes);
+    let copies = left_out::left_out(job, config).await?;
     for (name, e) in unknown {
-        if !config.odoo.exclude.iter().any(|excluded| excluded.as_str() == name) {
+        if let Some(why) = copies.get(&name) {
+            report.left_out.push(LeftOut { database: name, why: why.clone() });
+        } else if !config.odoo.exclude.iter().any(|excluded| excluded.as_str() == name) {
             report.failures.push((name, e));
         }
     }
     let names: Vec<TenantName> =
         tenants.into_iter().map(|t| t.name).filter(|name| !config.odoo.exclude.contains(name)).collect();
+    let (names, copies) = left_out::split(names, &copies);
+    report.left_out.extend(copies);
     if names.is_empty() && report.failures.is_empty() {
         return Err(Error::new(
             Kind::NotFound,
             format!("no Odoo database at {}:{}", job.postgres.host_text(), job.postgres.port),
         )
-        .because("no database has a table ir_module_module, or all are excluded")
+        .because(
+            "no database has a table ir_module_module, or all are excluded, or copies that Lifeboat made",
+        )
         .effect("nothing was backed up")
         .next("check postgres.host and postgres.port, or name the databases in odoo.tenants"));
     }

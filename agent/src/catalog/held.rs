@@ -51,6 +51,7 @@ impl Held {
     }
 
     async fn opened(file: &Path, repository: &str) -> Result<Held> {
+        drop(disk::open_or_create(file)?); // SQLite gives its other files the owner of this one
         // A page that a power cut takes costs a second copy of some files: not worth a sync each time.
         let options = SqliteConnectOptions::new()
             .filename(file)

@@ -1,9 +1,11 @@
 //! What this host knows by itself: the state directory. All of it can be lost: the next backup
 //! then reads everything again and says so.
 
+pub mod copies;
 pub mod held;
 pub mod known;
 pub mod known_base;
 pub mod known_scratch;
 pub mod runs;
 pub mod state;
+pub mod verified;

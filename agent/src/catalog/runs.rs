@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection, Row};
 
 use crate::clock::Timestamp;
+use crate::disk;
 use crate::error::{Error, Kind, Result};
 
 /// Runs that are kept of each job.
@@ -49,6 +50,7 @@ impl Runs {
     /// # Errors
     /// `Io` where SQLite cannot open or use the file.
     pub async fn open(file: &Path) -> Result<Runs> {
+        drop(disk::open_or_create(file)?); // SQLite gives its other files the owner of this one
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
+use super::commands::runnable;
 use super::{App, Done, print};
 use crate::archive::manifest::Manifest;
 use crate::backup::{self, Kinds, Report, Request};
@@ -12,7 +13,7 @@ use crate::clock::span_text;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::{ReleaseId, TenantName, bytes_text};
+use crate::names::{ReleaseId, TenantName, bytes_text, shell_word};
 
 /// Largest release file that is read.
 const RELEASE_FILE_BYTES_MAX: u64 = 4096;
@@ -216,6 +217,15 @@ fn text(report: &Report) -> String {
                 let _ = writeln!(out, "    problem: {problem}");
             }
         }
+    }
+    for copy in &report.left_out {
+        let name = shell_word(&copy.database);
+        let _ = writeln!(out, "left out: {}: {}", copy.database, copy.why);
+        let _ = writeln!(
+            out,
+            "    back it up with odoo.tenants, or {}",
+            runnable(&format!("lifeboat backup --tenant {name}"))
+        );
     }
     for note in &report.notes {
         let _ = writeln!(out, "note: {note}");

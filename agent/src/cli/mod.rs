@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 mod agent;
 mod backup;
 mod cat;
+mod commands;
 mod completions;
 mod doctor;
 mod identity;
@@ -22,6 +23,7 @@ mod list;
 mod log;
 pub mod print;
 pub mod progress;
+mod promote;
 mod restore;
 mod restore_instance;
 mod restore_tenant;
@@ -87,6 +89,7 @@ enum Command {
     Init(init::Args),
     Backup(backup::Args),
     Restore(Box<restore::Args>),
+    Promote(promote::Args),
     List(list::Args),
     Show(show::Args),
     Status(status::Args),
@@ -105,6 +108,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Init(args) => init::run(args, app).await,
         Command::Backup(args) => backup::run(args, app).await,
         Command::Restore(args) => restore::run(*args, app).await,
+        Command::Promote(args) => promote::run(args, app).await,
         Command::List(args) => list::run(args, app).await,
         Command::Status(args) => status::run(args, app).await,
         Command::Verify(args) => verify::run(args, app).await,
@@ -172,12 +176,19 @@ pub fn main() -> ExitCode {
 
 fn parse_and_run(args: Vec<OsString>) -> ExitCode {
     let wants_json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+    let bare = args.len() == 1;
     match Cli::try_parse_from(args) {
         Ok(cli) => {
             let done = start::on_runtime(cli);
             exit_code(done, wants_json)
         }
-        Err(error) => usage(&error, wants_json),
+        Err(error) => {
+            // The first words: what is missing comes before the list of commands.
+            if bare && let Err(missing) = Config::load(&Inputs::from_process()) {
+                print::err(&format!("{}\n", missing.what()));
+            }
+            usage(&error, wants_json)
+        }
     }
 }
 

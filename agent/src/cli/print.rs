@@ -5,6 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 use serde_json::json;
 
+use super::commands::runnable;
 use super::progress;
 use crate::error::{Error, Kind, Result};
 
@@ -60,7 +61,7 @@ pub fn error_value(error: &Error) -> serde_json::Value {
         "what": error.what(),
         "effect": error.effect_text(),
         "causes": error.causes(),
-        "next": error.next_text(),
+        "next": error.next_text().map(runnable),
         "safe": error.safe_text(),
     })
 }
@@ -75,7 +76,9 @@ pub fn error_text(error: &Error) -> String {
     for (i, cause) in error.causes().iter().enumerate() {
         part(if i == 0 { "cause:" } else { "" }, cause);
     }
-    error.next_text().into_iter().for_each(|said| part("next:", said));
+    if let Some(said) = error.next_text() {
+        part("next:", &runnable(said));
+    }
     error.safe_text().into_iter().for_each(|said| part("safe:", said));
     text
 }

@@ -139,7 +139,7 @@ impl Screen {
                 bar.set_style(style(&now));
             }
             if let Some(total) = now.bytes_total {
-                bar.set_length(total.max(now.bytes));
+                bar.set_length(total);
             }
             bar.set_position(now.bytes);
             bar.set_message(heading(&now));

@@ -3,13 +3,14 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
+use super::commands::runnable;
 use super::list::TrustArgs;
 use super::restore_instance::{self, Common, InstanceArgs};
 use super::restore_tenant;
 use super::{App, Done, identity, print};
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
-use crate::names::{ReleaseId, SnapshotId, TenantName};
+use crate::names::{ReleaseId, SnapshotId, TenantName, shell_word};
 use crate::recovery::apply::{Restored, apply};
 use crate::recovery::plan::prepare;
 use crate::recovery::{Pick, Request, tenant};
@@ -59,6 +60,10 @@ pub struct Args {
     /// Give everything to this role [default: the owners recorded in the backup]
     #[arg(long, value_name = "ROLE", conflicts_with = "instance_to")]
     owner: Option<String>,
+    /// Load the dump with all rights of the configured role, where the server lets no other role in: the
+    /// triggers, constraints and index expressions in it then run with them
+    #[arg(long, conflicts_with = "instance_to")]
+    load_as_superuser: bool,
     /// The age identity that opens the backup; may be given several times [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
@@ -121,6 +126,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             owner: args.owner,
             neutralize,
             base_url: args.base_url,
+            load_as_superuser: args.load_as_superuser,
             trust,
             identities,
             identity_files: args.identity,
@@ -140,6 +146,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         owner: args.owner,
         neutralize,
         base_url: args.base_url,
+        load_as_superuser: args.load_as_superuser,
         trust,
     };
     let prepared = prepare(&config, request, identities).await?;
@@ -183,6 +190,15 @@ pub fn ask(question: &str) -> Result<String> {
     Ok(answer.trim().to_owned())
 }
 
+/// How a copy that is not neutralized becomes the tenant.
+pub fn to_promote(tenant: &TenantName, copy: &TenantName, neutralized: bool) -> String {
+    if neutralized || tenant == copy {
+        return String::new();
+    }
+    let [copy, tenant] = [copy, tenant].map(|name| shell_word(name.as_str()));
+    format!("\nmake it the tenant: {}", runnable(&format!("lifeboat promote {copy} --as {tenant}")))
+}
+
 fn text(restored: &Restored) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
@@ -203,6 +219,7 @@ fn text(restored: &Restored) -> String {
         }
         None => out += "\nnot neutralized: it is the real thing",
     }
+    out += &to_promote(&plan.tenant, &plan.database, plan.neutralize);
     for warning in &restored.warnings {
         out += &format!("\nwarning: {warning}");
     }

@@ -12,7 +12,7 @@ use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::TimelineId;
-use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text};
+use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_word};
 use crate::recovery::instance::Request;
 use crate::recovery::instance::apply::{Restored, apply};
 use crate::recovery::instance::plan::prepare;
@@ -188,7 +188,9 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
 fn confirm_replacing(dir: &Path, given: Option<&Path>) -> Result<()> {
     let name = dir.display().to_string();
     let refused = |what: String| {
-        Error::new(Kind::Refused, what).effect("nothing was changed").next(format!("--yes-replace {name}"))
+        Error::new(Kind::Refused, what)
+            .effect("nothing was changed")
+            .next(format!("for scripts: --yes-replace {}", shell_word(&name)))
     };
     let said = match given {
         Some(given) => given.canonicalize().unwrap_or_else(|_| given.to_owned()).display().to_string(),

@@ -1,6 +1,6 @@
 //! `lifeboat restore --tenant … --to-time …`: one tenant at a point in time.
 
-use super::restore::confirm;
+use super::restore::{confirm, to_promote};
 use super::{App, Done, print};
 use crate::clock::span_text;
 use crate::config::Config;
@@ -59,6 +59,7 @@ fn text(restored: &Restored) -> String {
         }
         None => out += "\nnot neutralized: it is the real thing",
     }
+    out += &to_promote(&plan.tenant, &plan.database, plan.neutralize);
     let missing = restored.missing_files.len();
     if missing > 0 {
         let told = restored.missing_files.iter().take(MISSING_TOLD_MAX).cloned().collect::<Vec<_>>();

@@ -67,6 +67,7 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
         instance: global.instance,
         ..Inputs::from_process()
     };
+    super::commands::called_with(&inputs);
     // The log of a daemon is its screen.
     let is_agent = matches!(cli.command, Command::Agent(_));
     let verbose = global.verbose.saturating_add(is_agent.into());

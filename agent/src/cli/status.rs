@@ -9,6 +9,7 @@ use super::{App, Done, print};
 use crate::archive::manifest::Manifest;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
+use crate::catalog::verified::Verified;
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, units};
 use crate::disk;
@@ -17,6 +18,7 @@ use crate::names::wal::{SegmentBytes, WalFile};
 use crate::repository::Repository;
 use crate::repository::snapshots::Found;
 use crate::repository::wal::coverage::{TimelineWindows, windows};
+use crate::upkeep::remembered;
 use crate::upkeep::status::{self, InstanceStatus, Latest, Standing, TenantStatus};
 use crate::wal::stream::Record;
 
@@ -24,7 +26,7 @@ use crate::wal::stream::Record;
 ///
 /// Needs no identity and no PostgreSQL: it reads what is stored, and this host's record of scheduled
 /// runs. A tenant is known by its snapshots or by odoo.tenants. Exit code 3 where a tenant stands worse
-/// than it should, where WAL has a gap behind the newest base backup, where a manifest is not believed, or where
+/// than it should (BROKEN: the last `lifeboat verify` of this host found its newest dump damaged), where WAL has a gap behind the newest base backup, where a manifest is not believed, or where
 /// this host's agent has stopped, stores no WAL, or keeps so much of it on the server that its disk may fill.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
@@ -60,11 +62,21 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     }
     let now = clock::now();
     let wal = newest_wal(&repository, &manifests).await?;
-    let instance = status::instance(&manifests, wal.as_ref().map(|(windows, at)| (windows, *at)), now);
-    let tenants = status::tenants(&manifests, &config.odoo.tenants, &instance, now, args.max_age);
+    let verified = Verified::read(&config.state_dir, &config.instance, repository.id())?;
+    let broken = remembered::broken(&manifests, &verified);
+    let newest = wal.as_ref().map(|(windows, at)| (windows, *at));
+    let instance = status::instance(&manifests, newest, &broken, now);
+    let tenants = status::tenants(&manifests, &config.odoo.tenants, &instance, &broken, (now, args.max_age));
     let runs = last_runs(&config).await?;
     let stream = if config.wal.stream { Record::read(&config)? } else { None };
-    let problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(&config, now));
+    let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(&config, now));
+    problems.extend(verified.wal.as_ref().map(|wal| {
+        let (objects, since) = (wal.objects, clock::text(wal.since));
+        format!(
+            "WAL is not as it was stored, {objects} objects since {since}, {} first: lifeboat verify",
+            wal.first
+        )
+    }));
     let bad = not_believed.iter().map(|(id, e)| json!({ "snapshot": id, "error": e.what() }));
     let value = json!({
         "instance": repository.instance(),
@@ -72,6 +84,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "now": now,
         "cluster": instance,
         "tenants": tenants,
+        "verified": { "last": verified.last, "broken": broken, "wal": verified.wal },
         "runs": runs,
         "stream": stream,
         "problems": problems,
@@ -86,6 +99,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     }
     let well = tenants.iter().all(|tenant| tenant.standing == Standing::Ok)
         && instance.bad_pages == 0
+        && !instance.base_broken
         && instance.wal.as_ref().is_none_or(|wal| wal.broken.is_none())
         && not_believed.is_empty()
         && problems.is_empty();
@@ -142,11 +156,13 @@ fn text(
 ) -> String {
     let mut out = format!("instance {} in {}\n", repository.instance(), repository.store().url());
     if let Some(base) = &instance.base {
-        let bad = if instance.bad_pages > 0 {
-            format!("; {} BAD PAGES", instance.bad_pages)
-        } else {
-            String::new()
-        };
+        let mut bad = String::new();
+        if instance.bad_pages > 0 {
+            bad += &format!("; {} BAD PAGES", instance.bad_pages);
+        }
+        if instance.base_broken {
+            bad += "; BROKEN, lifeboat verify says where";
+        }
         out += &format!("base backup  {} ago, {}{bad}\n", ago(base.age_seconds), base.snapshot);
     }
     if let Some(wal) = &instance.wal {
@@ -180,6 +196,7 @@ fn text(
                 Standing::Ok => "ok".to_owned(),
                 Standing::Incomplete => format!("{} FILES MISSING", tenant.missing_files),
                 Standing::Late => "LATE".to_owned(),
+                Standing::Broken => "BROKEN".to_owned(),
                 Standing::Never => "NEVER BACKED UP".to_owned(),
             },
             tenant.rpo_seconds.map_or("everything".to_owned(), ago),

@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 use super::identity::identities;
 use super::list::TrustArgs;
 use super::{App, Done};
+use crate::catalog::verified::Verified;
+use crate::clock;
 use crate::config::units;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, bytes_text};
 use crate::repository::Repository;
 use crate::upkeep::findings::Report;
+use crate::upkeep::remembered::remember;
 use crate::upkeep::verify::{self, Request};
 
 /// Of each sort, what is told one by one.
@@ -24,7 +27,7 @@ const NAMED_MAX: usize = 25;
 /// that are missing, damaged, exchanged or foreign, manifests that are not ours, snapshots that
 /// others need and that are gone, and reports of drills that are not what was signed. Needs no
 /// identity. With --deep and an identity every file is decoded and compared too. Nothing is
-/// written. Exit code 10: something is damaged (runbooks/damaged-repository.md); 6, 7 or 12:
+/// written into the repository; what is broken is remembered on this host for `lifeboat status`. Exit code 10: something is damaged (runbooks/damaged-repository.md); 6, 7 or 12:
 /// something could not be looked at, so nothing is known of it; 5: there is nothing to check.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
@@ -91,6 +94,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         }
         _ => e,
     })?;
+    let id = repository.id().to_owned();
     let request = Request {
         snapshots: args.snapshots,
         tenant: args.tenant,
@@ -104,6 +108,13 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let report = verify::run(repository, request, shown.clone(), app.cancel.clone()).await;
     shown.finish();
     let report = report?;
+    // For `lifeboat status`. A host without a state directory of its own may check, too.
+    let remembered = Verified::update(&config.state_dir, &config.instance, &id, |verified| {
+        remember(verified, &report, clock::now());
+    });
+    if let Err(e) = remembered {
+        tracing::warn!("lifeboat status will not know what was found: {e:?}");
+    }
     app.print(&json(&report)?, || text(&report))?;
     // Its text is the end of the report: on standard output a --json reader has it in "verdict".
     match report.verdict() {

@@ -20,6 +20,11 @@ const SCHEMES: &[&str] = &["file", "s3", "az", "gs"];
 /// Applies every key's rule, and the rules between keys.
 pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> {
     let missing = |name: &str, flag: &str, example: &str| {
+        if file.as_os_str().is_empty() {
+            return super::file::none(&format!(
+                "{name} is not in the environment either, nor is {flag} given"
+            ));
+        }
         wrong(format!("{name} is required and is not given in {}", place(file)))
             .next(format!("write `{example}`, or give {flag}; `lifeboat init` writes a whole file"))
     };

@@ -11,6 +11,7 @@ use super::given::{Given, Origin, Value, names_secret, secret_refused, wrong};
 use super::keys::{self, KEYS, SECTIONS};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::shell_word;
 
 /// A configuration is some kilobytes; beyond this it is another file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -35,8 +36,13 @@ pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
     if let Some((who, path)) = named {
         return read(&path).map(Some).map_err(|error| match error.kind() {
             Kind::NotFound => {
-                wrong(format!("{who} names {}, and there is no such file", path.display())).because(error)
+                let what = format!("{who} names {}, and there is no such file", path.display());
+                let init = format!("lifeboat init --config {}", shell_word(&path.display().to_string()));
+                wrong(format!("{what}: lifeboat init writes it"))
+                    .because(error)
+                    .next(format!("correct the path, or {init} writes that file, with new keys"))
             }
+            Kind::Denied => not_ours(&path, error, inputs),
             _ => error.with_kind(Kind::Config).context(format!("read the configuration that {who} names")),
         });
     }
@@ -44,10 +50,42 @@ pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
         match read(path) {
             Ok(found) => return Ok(Some(found)),
             Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) if error.kind() == Kind::Denied => return Err(not_ours(path, error, inputs)),
             Err(error) => return Err(error.with_kind(Kind::Config).context("read the configuration")),
         }
     }
     Ok(None)
+}
+
+/// The first words of whoever has configured nothing yet.
+pub fn none(because: &str) -> Error {
+    wrong(format!(
+        "there is no configuration: there is neither ./{FILE_NAME} nor {SYSTEM_FILE}; lifeboat init writes one"
+    ))
+    .because(because.to_owned())
+    .next(format!(
+        "lifeboat init writes ./{FILE_NAME} with new keys (for the whole host: sudo lifeboat init --config {SYSTEM_FILE}); \
+         then lifeboat doctor"
+    ))
+}
+
+/// A configuration that belongs to the service's user: whoever he is, the command runs as him.
+fn not_ours(path: &Path, error: Error, inputs: &Inputs) -> Error {
+    let words = inputs.arguments.iter().skip(1).map(|word| shell_word(&word.to_string_lossy()));
+    let command = std::iter::once("lifeboat".to_owned()).chain(words).collect::<Vec<_>>().join(" ");
+    let user = owner(path).unwrap_or_else(|| "lifeboat".to_owned());
+    wrong(format!("this user may not read the configuration {}: run it as {user}", path.display()))
+        .because(error)
+        .next(format!("sudo -u {} {command}", shell_word(&user)))
+}
+
+/// Whose the file is, or the directory that keeps us out; `None` where that is root, or not known.
+fn owner(path: &Path) -> Option<String> {
+    let meta = path.ancestors().find_map(|above| disk::metadata(above).ok().flatten())?;
+    let uid = std::os::unix::fs::MetadataExt::uid(&meta);
+    let accounts = disk::read_text(Path::new("/etc/passwd"), FILE_BYTES_MAX).ok()?;
+    let account = accounts.lines().find(|line| line.split(':').nth(2) == Some(uid.to_string().as_str()))?;
+    account.split(':').next().filter(|_| uid != 0).map(str::to_owned)
 }
 
 fn read(path: &Path) -> Result<(PathBuf, String)> {

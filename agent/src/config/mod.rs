@@ -283,12 +283,18 @@ pub struct Inputs {
     pub instance: Option<String>,
     /// The environment.
     pub environment: Vec<(OsString, OsString)>,
+    /// The whole command line, to be said again to whoever may not run it.
+    pub arguments: Vec<OsString>,
 }
 
 impl Inputs {
     /// No flags, and the environment of this process.
     pub fn from_process() -> Inputs {
-        Inputs { environment: std::env::vars_os().collect(), ..Inputs::default() }
+        Inputs {
+            environment: std::env::vars_os().collect(),
+            arguments: std::env::args_os().collect(),
+            ..Inputs::default()
+        }
     }
 
     /// A variable of the environment; `None` where it is absent or empty.

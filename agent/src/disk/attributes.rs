@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods)] // a part of the door
 
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -25,6 +25,16 @@ pub fn give(file: &File, path: &Path, mode: u32, owner: Option<(u32, u32)>) -> R
         fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|e| fail("give away", e))?;
     }
     fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| fail("set the mode of", e))
+}
+
+/// Gives what root has made to whoever owns the directory above it: a service that runs as a lesser user
+/// goes on to work with it. Nothing happens where we are not root.
+pub fn give_as_above(path: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let (Some(above), true) = (path.parent(), rustix::process::geteuid().is_root()) else { return Ok(()) };
+    let owner = fs::metadata(above).map_err(|e| Error::file("look at", above, e))?;
+    std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()))
+        .map_err(|e| Error::file("give away", path, e))
 }
 
 /// Where the link at `path` leads; `None` where there is no link.
@@ -65,16 +75,16 @@ pub fn mode(path: &Path) -> Result<Option<u32>> {
 }
 
 /// Makes a directory with this mode (whatever the umask) and owner; fine when it is there.
+/// All of it through one handle: a link in its place is refused.
 pub fn make_dir(dir: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(dir) {
+    match super::owner::create_dir(dir, 0o700) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
             return Err(Error::file("create directory", dir, e));
         }
         _ => {}
     }
-    let fail = |verb: &str, e: std::io::Error| Error::file(verb, dir, e);
-    if let Some((uid, gid)) = owner {
-        std::os::unix::fs::lchown(dir, Some(uid), Some(gid)).map_err(|e| fail("give away", e))?;
-    }
-    fs::set_permissions(dir, fs::Permissions::from_mode(mode)).map_err(|e| fail("set the mode of", e))
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::DIRECTORY;
+    let made = fs::OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(dir);
+    let made = made.map_err(|e| Error::file("open directory", dir, e))?;
+    give(&made, dir, mode, owner)
 }

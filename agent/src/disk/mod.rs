@@ -1,38 +1,41 @@
 //! The door to local files: nothing else opens, writes, renames or locks one.
 //!
 //! Every error names its path. What is written here is private (directories 0700, files 0600)
-//! unless a caller says otherwise, and durable where the name says so: the file is synced, then
+//! unless a caller says otherwise, belongs to whoever owns the directory (see `owner.rs`), and durable where the name says so: the file is synced, then
 //! renamed, then its directory is synced.
 #![allow(clippy::disallowed_methods)] // this is the door
 
 mod attributes;
+pub mod beneath;
 pub mod direct;
+mod linked;
+pub mod making;
+pub mod neighbours;
+mod owner;
 mod process;
 mod secret;
+mod users;
 pub mod watch;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-pub use attributes::{give, make_dir, make_link, mode, read_link, set_attributes};
+pub use attributes::{give, give_as_above, make_dir, make_link, mode, read_link, set_attributes};
 pub use process::{lower_priority, lower_priority_of_thread, may_open};
 pub use secret::{check_secret, read_secret, read_secret_text};
+pub use users::{user_name, user_named};
 
 /// Creates `dir` and its parents with mode 0700; fine when it is there.
 pub fn create_private_dir(dir: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|e| Error::file("create directory", dir, e))
+    owner::create_dirs(dir, 0o700).map_err(|e| Error::file("create directory", dir, e))
 }
 
 /// Creates one directory that must not be there yet.
 pub fn create_new_dir(dir: &Path, mode: u32) -> Result<()> {
-    fs::DirBuilder::new().mode(mode).create(dir).map_err(|e| Error::file("create directory", dir, e))
+    owner::create_dir(dir, mode).map_err(|e| Error::file("create directory", dir, e))
 }
 
 /// Opens a file for reading.
@@ -48,35 +51,20 @@ pub fn open_nofollow(path: &Path) -> std::io::Result<File> {
 
 /// Creates a file that must not be there yet, for reading and writing.
 pub fn create_new(path: &Path, mode: u32) -> Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .map_err(|e| Error::file("create", path, e))
+    let how = OpenOptions::new().read(true).write(true).clone();
+    owner::create_new(path, &how, mode).map_err(|e| Error::file("create", path, e))
 }
 
 /// Opens a file for reading and writing, creating it with mode 0600 where it is not there.
 pub fn open_or_create(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| Error::file("open", path, e))
+    let how = OpenOptions::new().read(true).write(true).clone();
+    owner::open_or_create(path, &how, 0o600).map_err(|e| Error::file("open", path, e))
 }
 
 /// Opens a file for writing at its end, creating it with mode 0600 where it is not there.
 pub fn open_append(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| Error::file("open", path, e))
+    let how = OpenOptions::new().append(true).clone();
+    owner::open_or_create(path, &how, 0o600).map_err(|e| Error::file("open", path, e))
 }
 
 /// Reads a whole file of at most `bytes_max`.
@@ -108,12 +96,9 @@ pub fn write_new_durable(path: &Path, data: &[u8]) -> Result<()> {
 /// Replaces a private file by this content: after a crash it is the old one or the new one.
 pub fn replace_durable(path: &Path, data: &[u8]) -> Result<()> {
     let staged = staged_path(path);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&staged)
+    let how = OpenOptions::new().write(true).clone();
+    let mut file = owner::open_or_create(&staged, &how, 0o600)
+        .and_then(|file| file.set_len(0).map(|()| file))
         .map_err(|e| Error::file("create", &staged, e))?;
     file.write_all(data).map_err(|e| Error::file("write", &staged, e))?;
     publish(file, &staged, path)
@@ -246,9 +231,13 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a directory tree of ours; fine when it is gone already. Never follows links.
+/// Removes a directory tree of ours; fine when it is gone already. Never follows links, never leaves the file system.
 pub fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
+    let Some(name) = path.file_name() else {
+        return Err(Error::file("remove", path, std::io::ErrorKind::InvalidInput.into()));
+    };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match beneath::Dir::open(parent).and_then(|parent| parent.remove_tree(name)) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", path, e)),
         _ => Ok(()),
     }

@@ -2,9 +2,8 @@
 
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -12,6 +11,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
+use super::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 
 /// Some 250 events at a time.
@@ -37,8 +37,6 @@ pub struct Watcher {
 pub enum Added {
     /// It is watched, under this number; the same one when it is asked for again.
     Watched(i32),
-    /// There is no such directory.
-    Gone,
     /// The kernel watches no more of them for this user (fs.inotify.max_user_watches).
     LimitReached,
 }
@@ -90,22 +88,22 @@ impl Watcher {
 }
 
 impl Adder {
-    /// Watches `dir`, not what lies below it.
+    /// Watches `dir`, not what lies below it. By its handle: a path may lead elsewhere by now.
     ///
     /// # Errors
     /// `Denied` or `Io`, naming it.
-    pub fn add(&self, dir: &Path) -> Result<Added> {
+    pub fn add(&self, dir: &Dir) -> Result<Added> {
         let events = WatchFlags::CLOSE_WRITE
             | WatchFlags::MOVED_TO
             | WatchFlags::MOVED_FROM
             | WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::ONLYDIR;
-        match inotify::add_watch(&self.0, dir, events) {
+        let exactly_this = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
+        match inotify::add_watch(&self.0, exactly_this, events) {
             Ok(number) => Ok(Added::Watched(number)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(Added::Gone),
             Err(Errno::NOSPC) => Ok(Added::LimitReached),
-            Err(e) => Err(Error::file("watch", dir, e.into())),
+            Err(e) => Err(Error::file("watch", dir.path(), e.into())),
         }
     }
 
@@ -179,8 +177,9 @@ mod tests {
     async fn files_count_when_they_are_closed_and_directories_when_they_come() {
         let dir = tempfile::tempdir().unwrap();
         let mut watcher = Watcher::new().unwrap();
-        assert_eq!(watcher.adder().add(&dir.path().join("none")).unwrap(), Added::Gone);
-        let Added::Watched(number) = watcher.adder().add(dir.path()).unwrap() else { panic!("not watched") };
+        let handle = Dir::open(dir.path()).unwrap();
+        let Added::Watched(number) = watcher.adder().add(&handle).unwrap() else { panic!("not watched") };
+        drop(handle); // or the directory stays until it is closed
         fs::write(dir.path().join("a"), "1").unwrap();
         fs::create_dir(dir.path().join("d")).unwrap();
         fs::rename(dir.path().join("a"), dir.path().join("b")).unwrap();

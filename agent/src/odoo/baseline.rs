@@ -1,15 +1,19 @@
 //! What a tenant held at the point of its dump, in numbers: so that a loss can be seen later.
 
+mod counted;
+
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
-use crate::odoo::tenants::odoo_version;
+use crate::odoo::outside;
+use crate::odoo::tenants::{self, Module};
+use crate::postgres::copy_out::Row;
 use crate::postgres::database::{DatabaseProperties, properties, roles_in_use};
-use crate::postgres::quote::qualified;
 use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
+use crate::postgres::table::{Table, Type};
 
 /// Largest baseline that is read.
 const BYTES_MAX: u64 = 256 << 20;
@@ -31,6 +35,9 @@ pub struct Baseline {
     pub properties: DatabaseProperties,
     /// Every table whose rows are in the dump.
     pub tables: Vec<TableFacts>,
+    /// What the database itself reaches outside, a sentence each; not compared, a copy is closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reaches: Vec<String>,
 }
 
 /// A module or an extension and its version.
@@ -67,14 +74,17 @@ impl Baseline {
     /// `Denied` for a table that may not be read, by name: pg_dump would fail on it too.
     pub async fn take(session: &mut Session) -> Result<Baseline> {
         session.allow(TABLE_WAIT).await?;
+        let known = Table::get(session, tenants::MODULES).await?;
+        let known = tenants::installed(session, &known).await?;
         Ok(Baseline {
-            odoo_version: odoo_version(session).await?,
+            odoo_version: tenants::version_of_base(&known),
             database_uuid: database_uuid(session).await?,
-            modules: versioned(session, "list the modules", MODULES).await?,
-            extensions: versioned(session, "list the extensions", EXTENSIONS).await?,
+            modules: modules(&known),
+            extensions: extensions(session).await?,
             roles: roles_in_use(session).await?,
             properties: properties(session).await?,
-            tables: tables(session).await?,
+            tables: counted::tables(session).await?,
+            reaches: outside::reaches(session).await?,
         })
     }
 
@@ -98,63 +108,33 @@ impl Baseline {
     }
 }
 
-const MODULES: &str = "SELECT name::text, latest_version::text FROM public.ir_module_module \
-                       WHERE state IN ('installed', 'to upgrade', 'to remove') ORDER BY name COLLATE \"C\"";
 const EXTENSIONS: &str =
     "SELECT extname::text, extversion::text FROM pg_extension ORDER BY extname COLLATE \"C\"";
+/// States of `ir_module_module` in which a module's tables are there.
+const INSTALLED: [&str; 3] = ["installed", "to upgrade", "to remove"];
 
-/// Ordinary tables and leaf partitions whose rows pg_dump writes: no temporary ones, none that an
-/// extension brings along, and on a standby no unlogged ones, which cannot be read there.
-const TABLES: &str = "\
-    SELECT n.nspname::text, c.relname::text, \
-      EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'id' AND NOT a.attisdropped \
-        AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)), \
-      (SELECT a.atttypid::regtype::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'write_date' \
-        AND NOT a.attisdropped AND a.atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype)) \
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-    WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
-      AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND NOT pg_is_in_recovery()) \
-      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid \
-        AND d.deptype = 'e') \
-    ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
-
-async fn tables(session: &mut Session) -> Result<Vec<TableFacts>> {
-    let listed = session.rows("list the tables", TABLES).await?;
-    let mut out = Vec::with_capacity(listed.len());
-    for row in &listed {
-        let (schema, name): (String, String) = (column(row, 0)?, column(row, 1)?);
-        let max_id = if column(row, 2)? { "max(id)::bigint" } else { "NULL::bigint" };
-        let written: Option<String> = column(row, 3)?;
-        let max_write_date = match written.as_deref() {
-            None => "NULL".to_owned(),
-            Some(kind) => {
-                let zone = if kind.contains("with time zone") { " AT TIME ZONE 'UTC'" } else { "" };
-                format!("to_char(max(write_date){zone}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
-            }
-        };
-        let table = qualified(&schema, &name);
-        let sql = format!("SELECT count(*), {max_id}, {max_write_date}::text FROM ONLY {table}");
-        let facts = session.row(&format!("count table {schema}.{name}"), sql).await?;
-        out.push(TableFacts {
-            rows: column::<i64>(&facts, 0)?.max(0) as u64,
-            max_id: column(&facts, 1)?,
-            max_write_date: column(&facts, 2)?,
-            schema,
-            name,
-        });
-    }
-    Ok(out)
+fn modules(all: &[Module]) -> Vec<Versioned> {
+    let is_installed = |m: &&Module| m.state.as_deref().is_some_and(|state| INSTALLED.contains(&state));
+    let versioned = |m: &Module| Versioned { name: m.name.clone(), version: m.version.clone() };
+    let mut out: Vec<Versioned> = all.iter().filter(is_installed).map(versioned).collect();
+    out.sort_by(|a, b| a.name.cmp(&b.name));
+    out
 }
 
-async fn versioned(session: &mut Session, what: &str, sql: &str) -> Result<Vec<Versioned>> {
-    let rows = session.rows(what, sql).await?;
+async fn extensions(session: &mut Session) -> Result<Vec<Versioned>> {
+    let rows = session.rows("list the extensions", EXTENSIONS).await?;
     rows.iter().map(|row| Ok(Versioned { name: column(row, 0)?, version: column(row, 1)? })).collect()
 }
 
 async fn database_uuid(session: &mut Session) -> Result<Option<String>> {
-    let sql = "SELECT value FROM public.ir_config_parameter WHERE key = 'database.uuid'";
-    match session.rows("read the database's uuid", sql).await?.first() {
-        Some(row) => column(row, 0),
-        None => Ok(None),
-    }
+    let mut uuid = None;
+    let take = |row: &Row<'_>| {
+        if row.bytes(0) == Some(b"database.uuid") {
+            uuid = row.text(1);
+        }
+        Ok(())
+    };
+    let parameters = Table::get(session, "ir_config_parameter").await?;
+    parameters.each(session, &[("key", Type::Text), ("value", Type::Text)], take).await?;
+    Ok(uuid)
 }

@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::look;
 use crate::postgres::session::{Session, column};
+use crate::postgres::table::Table;
 
 /// How often the fence looks whether somebody waits for it.
 const POLL_EVERY: Duration = Duration::from_millis(200);
@@ -127,22 +129,21 @@ async fn raise(options: &PostgresOptions, database: &str, bound: Duration) -> Re
     let mut session = Session::connect(options, database).await?;
     let what = "raise the collection fence";
     let silence_ms = SILENCE_MAX.min(bound).as_millis().max(1_000);
-    let mut set = format!("SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = {silence_ms}");
+    // Of this transaction alone: behind a pooler the connection is somebody else's afterwards.
+    let mut set = format!(
+        "SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = {silence_ms}"
+    );
     if session.version_num() >= 170_000 {
         // The server's own bound on the whole, whatever becomes of us.
         let most_ms = (bound + SILENCE_MAX).as_millis().min(i32::MAX as u128);
-        set.push_str(&format!("; SET transaction_timeout = {most_ms}"));
+        set.push_str(&format!("; SET LOCAL transaction_timeout = {most_ms}"));
     }
-    session.execute(what, set).await?;
-    let oid = session.row(what, "SELECT to_regclass('public.ir_attachment')::oid::text").await?;
-    let Some(oid) = column::<Option<String>>(&oid, 0)? else {
-        return Err(Error::new(
-            Kind::Postgres,
-            format!("there is no table ir_attachment in {}", session.place()),
-        ));
-    };
-    session.execute(what, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+    session.execute(what, format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {set}")).await?;
+    look::guard(&mut session).await?;
+    Table::get(&mut session, "ir_attachment").await?; // no view: LOCK would lock what it shows
     session.execute(what, "LOCK TABLE ONLY public.ir_attachment IN ROW EXCLUSIVE MODE").await?;
+    let oid = session.row(what, "SELECT to_regclass('public.ir_attachment')::oid::text").await?;
+    let oid = column::<Option<String>>(&oid, 0)?.unwrap_or_default();
     Ok((session, oid))
 }
 

@@ -1,13 +1,15 @@
 //! A walk over a tenant's filestore in a fixed order, without looking at more than is asked.
+//!
+//! The filestore belongs to Odoo's user, who is less than we are: it is opened once, and whatever he does there
+//! meanwhile, nothing outside is ever opened (see [`Dir`]).
 
-use std::ffi::OsStr;
-use std::fs::{FileType, Metadata};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use crate::archive::path::escape;
-use crate::disk;
+use crate::disk::beneath::{Dir, FileType};
 use crate::error::{Error, Kind, Result};
 use crate::odoo::blob::BlobName;
 
@@ -19,8 +21,8 @@ const DEPTH_MAX: usize = 64;
 pub struct WalkEntry {
     /// The relative path as text, see [`escape`]; the walk is sorted by it.
     pub path: String,
-    /// The file itself.
-    pub location: PathBuf,
+    /// The same as it is on disk, below the directory that is walked.
+    pub relative: PathBuf,
     /// The blob that the name says it is.
     pub blob: Option<BlobName>,
     /// What it is.
@@ -41,26 +43,60 @@ pub enum WalkKind {
 
 impl WalkEntry {
     /// Size, time and mode, asked now; `None` where the file has gone meanwhile or is no
-    /// regular file any more.
-    pub fn metadata(&self) -> Result<Option<Metadata>> {
-        Ok(disk::metadata(&self.location)?.filter(Metadata::is_file))
+    /// regular file any more. `dir` is the directory that is walked.
+    pub fn metadata(&self, dir: &Dir) -> Result<Option<Metadata>> {
+        let found = dir.look(&self.relative);
+        let found = found.map_err(|e| Error::file("look at", &dir.path().join(&self.relative), e))?;
+        Ok(found.filter(Metadata::is_file))
     }
+}
+
+/// Opens a tenant's filestore below Odoo's data directory, which is the administrator's; `None` where there is none.
+/// `filestore` and the tenant's directory may be links that root or the user we run as has made, and no others.
+///
+/// # Errors
+/// `Filestore` for a link of somebody else's; where it cannot be looked.
+pub fn open(data_dir: &Path, tenant: &str) -> Result<Option<Dir>> {
+    open_below(data_dir, &Path::new("filestore").join(tenant))
+}
+
+/// The directory of all filestores; see [`open`].
+pub fn open_all(data_dir: &Path) -> Result<Option<Dir>> {
+    open_below(data_dir, Path::new("filestore"))
+}
+
+fn open_below(data_dir: &Path, below: &Path) -> Result<Option<Dir>> {
+    match Dir::open(data_dir) {
+        Ok(dir) => dir.linked_dir(below),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::file("open", data_dir, e)),
+    }
+}
+
+/// That a filestore is not where it should be.
+pub fn not_there(dir: &Path) -> Error {
+    Error::new(Kind::Filestore, format!("there is no filestore {}", dir.display()))
+        .next("check the configured data directory of Odoo and the tenant's name")
+}
+
+/// Bits of a file's mode that mean something in a filestore: who may read it, and that its owner may write it. Odoo's
+/// user may set any others (setuid, setgid, write for all); they are neither stored nor restored.
+pub fn plain_mode(mode: u32) -> u32 {
+    mode & 0o644 | 0o400
 }
 
 /// Visits everything below `dir` but directories, in byte order of the whole [`WalkEntry::path`],
 /// so that two walks, or a walk and a sorted list, can be merged. The file system is asked for
 /// names and types only. Memory is bounded by the largest directory on each level; what vanishes
-/// meanwhile is left out. `dir` itself may be a symbolic link, nothing below it is followed.
+/// meanwhile is left out. Nothing below is followed.
 /// Blocking: run it on a thread of its own.
 ///
 /// # Errors
-/// `Filestore` where `dir` is not there or is no directory; whatever `visit` returns, at once.
-pub fn walk(dir: &Path, visit: &mut dyn FnMut(WalkEntry) -> Result<()>) -> Result<()> {
-    match children(dir) {
-        Err(e) => Err(e.context(format!("list the filestore {}", dir.display()))),
-        Ok(Some(found)) => descend(dir, found, &[], 0, visit),
-        Ok(None) => Err(Error::new(Kind::Filestore, format!("there is no filestore {}", dir.display()))
-            .next("check the configured data directory of Odoo and the tenant's name")),
+/// Where `dir` itself cannot be listed; whatever `visit` returns, at once.
+pub fn walk(dir: &Dir, visit: &mut dyn FnMut(WalkEntry) -> Result<()>) -> Result<()> {
+    match children(dir, Path::new("")) {
+        Err(e) => Err(e.context(format!("list the filestore {}", dir.path().display()))),
+        Ok(found) => descend(dir, found.unwrap_or_default(), &[], 0, visit),
     }
 }
 
@@ -71,28 +107,29 @@ struct Child {
 }
 
 fn descend(
-    dir: &Path,
+    dir: &Dir,
     found: Vec<Child>,
     relative: &[u8],
     depth: usize,
     visit: &mut dyn FnMut(WalkEntry) -> Result<()>,
 ) -> Result<()> {
     for child in found {
-        let location = dir.join(OsStr::from_bytes(&child.name));
         let mut path = [relative, child.name.as_slice()].concat();
+        let below = PathBuf::from(OsString::from_vec(path.clone()));
+        let shown = || dir.path().join(&below);
         let kind = match child.kind {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue, // vanished
-            Err(e) => WalkKind::Unreadable(Error::file("look at", &location, e)),
+            Err(e) => WalkKind::Unreadable(Error::file("look at", &shown(), e)),
             Ok(kind) if kind.is_dir() => {
                 path.push(b'/');
-                match children(&location) {
+                match children(dir, &below) {
                     _ if depth == DEPTH_MAX => WalkKind::Unreadable(Error::new(
                         Kind::Filestore,
-                        format!("{} lies deeper than {DEPTH_MAX} directories", location.display()),
+                        format!("{} lies deeper than {DEPTH_MAX} directories", shown().display()),
                     )),
                     Err(e) => WalkKind::Unreadable(e),
                     Ok(found) => {
-                        descend(&location, found.unwrap_or_default(), &path, depth + 1, visit)?;
+                        descend(dir, found.unwrap_or_default(), &path, depth + 1, visit)?;
                         continue;
                     }
                 }
@@ -100,7 +137,7 @@ fn descend(
             Ok(kind) if kind.is_file() => WalkKind::File,
             Ok(kind) => WalkKind::Skipped(special(kind)),
         };
-        visit(WalkEntry { path: escape(&path), location, blob: BlobName::parse(&path), kind })?;
+        visit(WalkEntry { path: escape(&path), relative: below, blob: BlobName::parse(&path), kind })?;
     }
     Ok(())
 }
@@ -108,15 +145,18 @@ fn descend(
 /// The entries of a directory, sorted so that the whole paths come out sorted: a directory counts
 /// with its `/`, because `a-b` is before `a/x` (`-` is below `/`) although `a` is before `a-b`.
 /// Escaping works on each name alone, so the order of the texts is that of the whole paths.
-fn children(dir: &Path) -> Result<Option<Vec<Child>>> {
-    let Some(entries) = disk::read_dir(dir)? else { return Ok(None) };
-    let mut out: Vec<Child> = entries
+fn children(dir: &Dir, below: &Path) -> Result<Option<Vec<Child>>> {
+    let listed = match dir.dir(below).and_then(|dir| dir.entries()) {
+        // It went meanwhile, or is a file or a link by now: the next backup sees what it is.
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound) => return Ok(None),
+        listed => listed.map_err(|e| Error::file("list", &dir.path().join(below), e))?,
+    };
+    let mut out: Vec<Child> = listed
         .into_iter()
         .map(|entry| {
-            let kind = entry.file_type();
-            let name = entry.file_name().as_bytes().to_vec();
-            let slash = if kind.as_ref().is_ok_and(FileType::is_dir) { "/" } else { "" };
-            Child { key: escape(&name) + slash, name, kind }
+            let name = entry.name.into_vec();
+            let slash = if entry.kind.as_ref().is_ok_and(|kind| kind.is_dir()) { "/" } else { "" };
+            Child { key: escape(&name) + slash, name, kind: entry.kind }
         })
         .collect();
     out.sort_unstable_by(|a, b| a.key.cmp(&b.key));
@@ -137,11 +177,17 @@ fn special(kind: FileType) -> &'static str {
 #[allow(clippy::disallowed_methods)] // trees for the walk are made with bare hands
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
     use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+
+    fn opened(dir: &Path) -> Dir {
+        Dir::open(dir).unwrap()
+    }
 
     fn walked(dir: &Path) -> Vec<(String, String)> {
         let mut out = Vec::new();
-        walk(dir, &mut |entry| {
+        walk(&opened(dir), &mut |entry| {
             let kind = match entry.kind {
                 WalkKind::File => "file".to_owned(),
                 WalkKind::Skipped(what) => what.to_owned(),
@@ -211,23 +257,24 @@ mod tests {
         let seen = walked(dir.path());
         let expected = [(blob, "file"), ("link", "symbolic link"), ("sock", "socket")];
         assert_eq!(seen, expected.map(|(path, kind)| (path.to_owned(), kind.to_owned())));
-        walk(dir.path(), &mut |entry| {
+        let dir = opened(dir.path());
+        walk(&dir, &mut |entry| {
             assert_eq!(entry.blob.is_some(), entry.path == blob);
-            assert_eq!(entry.metadata().unwrap().is_some(), entry.path == blob);
+            assert_eq!(entry.metadata(&dir).unwrap().is_some(), entry.path == blob);
             Ok(())
         })
         .unwrap();
     }
 
     #[test]
-    fn a_filestore_that_is_not_there_is_an_error_and_a_callback_can_stop() {
+    fn a_filestore_that_is_not_there_is_none_and_a_callback_can_stop() {
         let dir = tempfile::tempdir().unwrap();
-        let error = walk(&dir.path().join("none"), &mut |_| Ok(())).unwrap_err();
-        assert_eq!(error.kind(), Kind::Filestore);
+        assert!(open(dir.path(), "none").unwrap().is_none());
+        assert!(open(&dir.path().join("none"), "none").unwrap().is_none());
         fs::write(dir.path().join("a"), "").unwrap();
         fs::write(dir.path().join("b"), "").unwrap();
         let mut seen = 0;
-        let stopped = walk(dir.path(), &mut |_| {
+        let stopped = walk(&opened(dir.path()), &mut |_| {
             seen += 1;
             Err(Error::new(Kind::Interrupted, "stop"))
         });

@@ -7,9 +7,11 @@ pub mod compare;
 pub mod fence;
 pub mod filestore;
 pub mod neutralize;
+pub mod neutralized;
+pub mod outside;
 pub mod tenants;
 
-pub use attachments::{AttachmentFile, attachment_exists_now, each_attachment_file};
+pub use attachments::{AttachmentFile, attachments_named_now, each_attachment_file};
 pub use baseline::Baseline;
 pub use blob::BlobName;
 pub use compare::{Difference, compare};

@@ -5,8 +5,11 @@ use std::str::FromStr;
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::copy_out::Row;
 use crate::postgres::database::database_bytes;
+use crate::postgres::look;
 use crate::postgres::session::{Session, column};
+use crate::postgres::table::{Table, Type};
 
 /// An Odoo database that the agent can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,27 +65,41 @@ pub async fn discover(options: &PostgresOptions) -> Result<Discovery> {
 
 async fn look(options: &PostgresOptions, database: &str) -> Result<Option<Tenant>> {
     let mut session = Session::connect(options, database).await?;
-    let what = "look for Odoo";
-    let is_odoo = session.row(what, "SELECT to_regclass('public.ir_module_module') IS NOT NULL").await?;
-    if !column::<bool>(&is_odoo, 0)? {
-        return Ok(None);
-    }
+    look::begin(&mut session).await?;
+    let Some(modules) = Table::find(&mut session, MODULES).await? else { return Ok(None) };
     let name = TenantName::from_str(database)
         .map_err(|e| e.effect("the database is not backed up").next("rename the database"))?;
-    let tenant = Tenant {
-        name,
-        odoo_version: odoo_version(&mut session).await?,
-        database_bytes: database_bytes(&mut session).await?,
-    };
+    let odoo_version = version_of_base(&installed(&mut session, &modules).await?);
+    let tenant = Tenant { name, odoo_version, database_bytes: database_bytes(&mut session).await? };
     session.close().await;
     Ok(Some(tenant))
 }
 
+/// What makes a database Odoo's.
+pub(super) const MODULES: &str = "ir_module_module";
+
+/// A module that is known to the database.
+pub(super) struct Module {
+    pub name: String,
+    pub state: Option<String>,
+    pub version: Option<String>,
+}
+
+/// All that have a name, in no order.
+pub(super) async fn installed(session: &mut Session, modules: &Table) -> Result<Vec<Module>> {
+    let mut out = Vec::new();
+    let columns = [("name", Type::Text), ("state", Type::Text), ("latest_version", Type::Text)];
+    let each = |row: &Row<'_>| {
+        if let Some(name) = row.text(0) {
+            out.push(Module { name, state: row.text(1), version: row.text(2) });
+        }
+        Ok(())
+    };
+    modules.each(session, &columns, each).await?;
+    Ok(out)
+}
+
 /// The version of module `base`; `None` in a database whose installation never finished.
-pub async fn odoo_version(session: &mut Session) -> Result<Option<String>> {
-    let sql = "SELECT latest_version::text FROM public.ir_module_module WHERE name = 'base'";
-    match session.rows("read Odoo's version", sql).await?.first() {
-        Some(row) => column(row, 0),
-        None => Ok(None),
-    }
+pub(super) fn version_of_base(modules: &[Module]) -> Option<String> {
+    modules.iter().find(|module| module.name == "base").and_then(|module| module.version.clone())
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::postgres::password::Secret;
 use crate::postgres::quote::conninfo_database;
 
 /// How far the connection is encrypted and the server is checked: libpq's `sslmode`. On a Unix
@@ -52,6 +53,8 @@ pub struct PostgresOptions {
     pub port: u16,
     /// The role that logs in.
     pub user: String,
+    /// The password of a role of our own making; no other is kept in memory.
+    pub password: Option<Secret>,
     /// A file that holds the password and nothing else.
     pub password_file: Option<PathBuf>,
     /// A libpq password file (PostgreSQL manual, 34.16); used where `password_file` is `None`.
@@ -80,6 +83,7 @@ impl Default for PostgresOptions {
             host: None,
             port: 5432,
             user: "postgres".into(),
+            password: None,
             password_file: None,
             passfile: None,
             tls: Tls::default(),
@@ -137,6 +141,7 @@ impl From<&crate::config::Postgres> for PostgresOptions {
             host: postgres.host,
             port: postgres.port,
             user: postgres.user,
+            password: None,
             password_file: postgres.password_file,
             passfile: postgres.passfile,
             tls,

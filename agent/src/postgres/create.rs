@@ -3,6 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::postgres::database::{DatabaseProperties, Grant};
 use crate::postgres::quote::{ident, literal};
+use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::Session;
 
 /// Creates the empty database that a restore fills. Until it is published it is a template and
@@ -19,6 +20,7 @@ pub async fn create_restore_database(
     marker: &str,
 ) -> Result<()> {
     let statement = create_statement(name, owner, properties, session.version_num() / 10_000)?;
+    session.allow(TABLE_WAIT).await?; // it may wait for a checkpoint
     if crate::postgres::database::database_exists(session, name).await? {
         return Err(Error::new(Kind::Refused, format!("database {name:?} exists already"))
             .effect("a restore never overwrites")
@@ -102,6 +104,8 @@ pub struct Publication {
     pub grants: Option<Vec<Grant>>,
     /// -1 is unlimited.
     pub connection_limit: Option<i32>,
+    /// The comment; `None` is none.
+    pub comment: Option<String>,
 }
 
 /// Gives a finished database its name, in one transaction: afterwards it is there and open, or
@@ -138,9 +142,35 @@ fn publish_statements(incomplete: &str, name: &str, publication: &Publication) -
     if let Some(limit) = publication.connection_limit {
         out.push(format!("ALTER DATABASE {to} CONNECTION LIMIT {limit}"));
     }
-    out.push(format!("COMMENT ON DATABASE {to} IS NULL"));
+    let comment = publication.comment.as_deref().map_or("NULL".to_owned(), literal);
+    out.push(format!("COMMENT ON DATABASE {to} IS {comment}"));
     out.push(format!("ALTER DATABASE {to} IS_TEMPLATE false"));
     out
+}
+
+/// Turns the rights `have` on a quoted database into `want`; nothing where they are the same. Its owner
+/// keeps his.
+pub(super) fn rights_statements(
+    database: &str,
+    owner: &str,
+    have: &Option<Vec<Grant>>,
+    want: &Option<Vec<Grant>>,
+) -> Vec<String> {
+    if have == want {
+        return Vec::new();
+    }
+    let others = |grants: &Option<Vec<Grant>>| -> Vec<Grant> {
+        let public =
+            |privilege: &str| Grant { role: None, privilege: privilege.to_owned(), grantable: false };
+        let all = grants.clone().unwrap_or_else(|| vec![public("CONNECT"), public("TEMPORARY")]);
+        all.into_iter().filter(|grant| grant.role.as_deref() != Some(owner)).collect()
+    };
+    let roles: std::collections::BTreeSet<_> = others(have).into_iter().map(|grant| grant.role).collect();
+    let revoke = roles.into_iter().map(|role| {
+        let role = role.as_deref().map_or("PUBLIC".into(), ident);
+        format!("REVOKE ALL ON DATABASE {database} FROM {role} CASCADE")
+    });
+    revoke.chain(others(want).iter().filter_map(|grant| grant_statement(database, grant))).collect()
 }
 
 fn grant_statement(database: &str, grant: &Grant) -> Option<String> {
@@ -208,6 +238,7 @@ mod tests {
                 grant(None, "ALL; DROP"),
             ]),
             connection_limit: Some(50),
+            comment: None,
         };
         assert_eq!(
             publish_statements("x.incomplete", "x", &publication),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::postgres::quote::{ident, literal};
+use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 
 /// What `pg_dump` of one database does not hold and `CREATE DATABASE` needs, with the rights and
@@ -78,7 +79,7 @@ pub async fn properties(session: &mut Session) -> Result<DatabaseProperties> {
         )
         .await?;
     let grants = match column::<bool>(&row, 8)? {
-        true => Some(grants(session).await?),
+        true => Some(grants(session, "current_database()").await?),
         false => None,
     };
     Ok(DatabaseProperties {
@@ -96,14 +97,33 @@ pub async fn properties(session: &mut Session) -> Result<DatabaseProperties> {
         owner: column(&row, 6)?,
         connection_limit: column(&row, 7)?,
         grants,
-        settings: settings(session).await?,
+        settings: settings(session, "current_database()").await?,
     })
 }
 
-async fn grants(session: &mut Session) -> Result<Vec<Grant>> {
-    let sql = "SELECT CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee)::text END, \
+/// The rights on a database, seen from another one; `None` where nobody changed the default.
+pub async fn grants_of(session: &mut Session, name: &str) -> Result<Option<Vec<Grant>>> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_database WHERE datname = {} AND datacl IS NOT NULL)",
+        literal(name)
+    );
+    match column(&session.row("read the rights on the database", sql).await?, 0)? {
+        true => grants(session, &literal(name)).await.map(Some),
+        false => Ok(None),
+    }
+}
+
+/// The settings that hang on a database, seen from another one.
+pub async fn settings_of(session: &mut Session, name: &str) -> Result<Vec<Setting>> {
+    settings(session, &literal(name)).await
+}
+
+async fn grants(session: &mut Session, database: &str) -> Result<Vec<Grant>> {
+    let sql = format!(
+        "SELECT CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee)::text END, \
                a.privilege_type, a.is_grantable FROM pg_database d, aclexplode(d.datacl) a \
-               WHERE d.datname = current_database() ORDER BY 1 NULLS FIRST, 2";
+               WHERE d.datname = {database} ORDER BY 1 NULLS FIRST, 2"
+    );
     let mut out = Vec::new();
     for row in session.rows("read the rights on the database", sql).await? {
         out.push(Grant { role: column(&row, 0)?, privilege: column(&row, 1)?, grantable: column(&row, 2)? });
@@ -111,10 +131,12 @@ async fn grants(session: &mut Session) -> Result<Vec<Grant>> {
     Ok(out)
 }
 
-async fn settings(session: &mut Session) -> Result<Vec<Setting>> {
-    let sql = "SELECT CASE WHEN s.setrole = 0 THEN NULL ELSE pg_get_userbyid(s.setrole)::text END, c.setting \
+async fn settings(session: &mut Session, database: &str) -> Result<Vec<Setting>> {
+    let sql = format!(
+        "SELECT CASE WHEN s.setrole = 0 THEN NULL ELSE pg_get_userbyid(s.setrole)::text END, c.setting \
                FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) c(setting) \
-               WHERE d.datname = current_database() ORDER BY 1 NULLS FIRST, 2";
+               WHERE d.datname = {database} ORDER BY 1 NULLS FIRST, 2"
+    );
     let mut out = Vec::new();
     for row in session.rows("read the settings of the database", sql).await? {
         let setting: String = column(&row, 1)?;
@@ -196,6 +218,7 @@ pub async fn drop_database_if_marked(session: &mut Session, name: &str, marker: 
             .effect("it is left as it is")
             .next("look at it; rename or drop it yourself if it is not needed"));
     }
+    session.allow(TABLE_WAIT).await?; // a large one takes its time
     let what = format!("drop the unfinished database {name:?}");
     let name = ident(name);
     // A template cannot be dropped; nobody shall see it open, should we die before it is.

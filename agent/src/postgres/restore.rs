@@ -32,6 +32,17 @@ pub struct Restore {
     pub no_owner: bool,
     /// `SET ROLE` to this one before anything is created.
     pub role: Option<String>,
+    /// Some of the dump's entries; all where `None`.
+    pub only: Option<Only>,
+}
+
+/// Entries to restore.
+#[derive(Clone, Debug)]
+pub struct Only {
+    /// The file for `--use-list`.
+    pub list: std::path::PathBuf,
+    /// How many there are in it.
+    pub entries: u64,
 }
 
 /// How far a restore is: entries of the dump's table of contents, counted as pg_restore begins them.
@@ -63,7 +74,11 @@ impl Restore {
         progress: RestoreProgress,
         cancel: &CancellationToken,
     ) -> Result<Vec<String>> {
-        progress.total.store(toc_entries(tools, &self.dump).await?, Ordering::Relaxed);
+        let all = match &self.only {
+            Some(only) => only.entries,
+            None => toc_entries(tools, &self.dump).await?,
+        };
+        progress.total.store(all, Ordering::Relaxed);
         let mut command = options.command(tools, &tools.pg_restore(), &self.database)?;
         command.arg(PostgresOptions::dbname_flag(&self.database));
         command.args(["--format=custom", "--exit-on-error", "--verbose"]);
@@ -73,6 +88,9 @@ impl Restore {
         }
         if let Some(role) = &self.role {
             command.arg(format!("--role={role}"));
+        }
+        if let Some(only) = &self.only {
+            command.arg("--use-list").arg(&only.list);
         }
         command.arg("--").arg(&self.dump);
         let label = format!("pg_restore into {}", options.place(&self.database));

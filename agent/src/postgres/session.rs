@@ -16,7 +16,7 @@ pub use crate::postgres::row::{Row, column};
 use crate::postgres::safe_settings::{self, QUESTION_WAIT};
 use crate::postgres::wire::cancel::CancelKey;
 use crate::postgres::wire::login::{Login, Purpose, login};
-use crate::postgres::wire::message::{Wire, said};
+use crate::postgres::wire::message::{Piece, Wire, said};
 use crate::postgres::wire::{code_of, hint};
 
 /// How much longer than the server may work on a statement its answer may take to come.
@@ -141,12 +141,42 @@ impl Session {
     /// there were, or were affected.
     ///
     /// # Errors
-    /// `Interrupted` where the session's owner stops; whatever `each` returns.
+    /// `Interrupted` where the session's owner stops; whatever `each` returns. Then the session is of no more use.
     pub async fn each(
         &mut self,
         what: &str,
         sql: impl Into<String>,
-        mut each: impl FnMut(Row) -> Result<()> + Send,
+        mut each: impl FnMut(Row) -> Result<()>,
+    ) -> Result<u64> {
+        let pieces = |piece| match piece {
+            Piece::Row(row) => each(Row::new(row)),
+            Piece::Copy(_) => Ok(()),
+        };
+        self.pieces(what, sql.into(), pieces).await
+    }
+
+    /// Runs a `COPY ... TO STDOUT` and hands on what comes, cut anywhere.
+    ///
+    /// # Errors
+    /// As [`Session::each`].
+    pub async fn copy_out(
+        &mut self,
+        what: &str,
+        sql: impl Into<String>,
+        mut each: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let pieces = |piece| match piece {
+            Piece::Row(_) => Ok(()),
+            Piece::Copy(data) => each(&data),
+        };
+        self.pieces(what, sql.into(), pieces).await.map(drop)
+    }
+
+    async fn pieces(
+        &mut self,
+        what: &str,
+        sql: String,
+        each: impl FnMut(Piece) -> Result<()>,
     ) -> Result<u64> {
         if self.busy {
             let place = &self.place;
@@ -155,14 +185,15 @@ impl Session {
                 format!("cannot {what} in {place}: the session was given up"),
             ));
         }
-        let (sql, stop, wait) = (sql.into(), self.stop.clone(), self.limit + ANSWER_WAIT);
+        let (stop, wait) = (self.stop.clone(), self.limit + ANSWER_WAIT);
         self.busy = true;
         let answer = tokio::select! {
             biased;
-            answer = tokio::time::timeout(wait, self.wire.ask(&sql, |row| each(Row::new(row)))) => answer,
+            answer = tokio::time::timeout(wait, self.wire.ask(&sql, each)) => answer,
             () = stop.cancelled() => {
                 self.give_up();
-                return Err(Error::new(Kind::Interrupted, format!("cannot {what} in {}: stopped by a signal", self.place)));
+                let place = &self.place;
+                return Err(Error::new(Kind::Interrupted, format!("cannot {what} in {place}: stopped by a signal")));
             }
         };
         let Ok(answer) = answer else {
@@ -172,7 +203,7 @@ impl Session {
                 .because(format!("no answer within {}", clock::span_text(wait)))
                 .next("see pg_stat_activity and the server's log; is the network whole?"));
         };
-        self.busy = self.wire.is_lost();
+        self.busy = self.wire.is_lost() || self.wire.is_given_up();
         answer.map_err(|e| self.failed(what, e))
     }
 

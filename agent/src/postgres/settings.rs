@@ -33,6 +33,19 @@ pub async fn apply_settings(session: &mut Session, database: &str, settings: &[S
     refused
 }
 
+/// Turns the settings `have` of a database into `want`; nothing where they are the same.
+pub(super) fn settings_statements(database: &str, have: &[Setting], want: &[Setting]) -> Vec<String> {
+    if have == want {
+        return Vec::new();
+    }
+    let roles: std::collections::BTreeSet<_> = have.iter().map(|setting| setting.role.as_deref()).collect();
+    let reset = roles.into_iter().map(|role| match role {
+        None => format!("ALTER DATABASE {} RESET ALL", ident(database)),
+        Some(role) => format!("ALTER ROLE {} IN DATABASE {} RESET ALL", ident(role), ident(database)),
+    });
+    reset.chain(want.iter().map(|setting| setting_statement(database, setting))).collect()
+}
+
 fn setting_statement(database: &str, setting: &Setting) -> String {
     let value = match LISTS.contains(&setting.name.to_ascii_lowercase().as_str()) {
         // Elements are quoted anew: the stored text comes from a manifest.

@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::look::guard;
 use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 
@@ -31,8 +32,7 @@ impl SnapshotSession {
         let what = "begin a snapshot";
         session.allow(TABLE_WAIT).await?; // whole tables are counted in it
         session.execute(what, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        // Without this, a table with row security would be counted as far as a policy shows it.
-        session.execute(what, "SET LOCAL row_security = off").await?;
+        guard(&mut session).await?;
         let sql = "SELECT pg_export_snapshot(), \
                    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text, \
                    trunc(extract(epoch FROM now()) * 1000000)::bigint";

@@ -12,8 +12,11 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::recovery::database::{self, Compared, Silenced};
+use crate::recovery::file_owner;
 use crate::recovery::filestore;
+use crate::recovery::noted::Noted;
 use crate::recovery::plan::{Prepared, RestorePlan};
+use crate::recovery::staging;
 
 /// How long one stage took.
 #[derive(Clone, Debug, Serialize)]
@@ -69,16 +72,14 @@ impl Stopwatch {
 pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<Restored> {
     let begun = clock::instant();
     let plan = prepared.plan.clone();
-    if let Some(parent) = plan.work_dir.parent() {
-        disk::create_private_dir(parent)?;
-    }
-    let lock_path = plan.work_dir.with_extension("lock");
+    prepared.work.prepare()?;
+    let lock_path = prepared.work.lock();
     let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
         Error::new(Kind::Busy, format!("another restore of {} runs on this host", plan.database))
             .because(format!("it holds the lock {}", lock_path.display()))
             .next("wait for it to end")
     })?;
-    progress.set_bytes_total(plan.dump_bytes + plan.filestore.as_ref().map_or(0, |f| f.bytes));
+    progress.expect_bytes(plan.dump_bytes + plan.filestore.as_ref().map_or(0, |f| f.bytes));
     let watch = Stopwatch::default();
     let stop = cancel.child_token();
     let files = async {
@@ -101,17 +102,28 @@ pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &Cancellatio
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
             .safe("running the same restore again goes on where it can"));
     }
+    let noted = Noted {
+        state_dir: &prepared.state_dir,
+        instance: prepared.repository.instance(),
+        tenant: &plan.tenant,
+        database: &plan.database,
+        incomplete: &plan.incomplete_database,
+        filestore: plan.filestore.as_ref(),
+        neutralize: plan.neutralize,
+    };
+    let noted = noted.note(&prepared.postgres).await;
     if let Some(files) = &plan.filestore {
-        filestore::publish(files)?;
+        staging::publish(files, file_owner(&files.data_dir)?)?;
     }
     let refused = watch.time("publish", database::publish(&prepared)).await?;
     if let Some(files) = &plan.filestore {
-        filestore::settle(files)?;
+        staging::settle(files)?;
     }
-    disk::remove_tree(&plan.work_dir)?;
+    prepared.work.remove()?;
     let mut warnings = plan.warnings.clone();
     warnings.extend(loaded.warnings);
     warnings.extend(refused);
+    warnings.extend(noted);
     Ok(Restored {
         plan,
         stages: watch.stages(),

@@ -4,7 +4,7 @@ use futures::{StreamExt, stream};
 
 use crate::archive::manifest::{Manifest, Origin, SnapshotKind};
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, TenantName};
+use crate::names::{SnapshotId, TenantName, shell_word};
 use crate::recovery::Pick;
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
@@ -41,7 +41,7 @@ pub async fn choose(
             if manifest.tenant.as_ref() != Some(tenant) {
                 let whose = manifest.tenant.map_or("the instance".to_owned(), |t| t.to_string());
                 return Err(Error::new(Kind::Usage, format!("snapshot {id} is of {whose}, not of {tenant}"))
-                    .next(format!("lifeboat list --tenant {tenant}")));
+                    .next(format!("lifeboat list --tenant {}", shell_word(tenant.as_str()))));
             }
             manifest
                 .dump_facts()

@@ -24,6 +24,7 @@ impl std::fmt::Display for RestorePlan {
         )?;
         writeln!(f, "  creates     database {} at {}, owned by {}", self.database, self.server, self.owner)?;
         writeln!(f, "              (until it is right it is called {})", self.incomplete_database)?;
+        writeln!(f, "  loads as    {}", self.loads)?;
         if let Some(filestore) = &self.filestore {
             let size = bytes_text(filestore.bytes);
             writeln!(f, "  creates     {} ({} files, {size})", filestore.dir.display(), filestore.files)?;

@@ -16,12 +16,14 @@ use crate::names::{ReleaseId, SnapshotId, TenantName, bytes_text};
 use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::database_exists;
+use crate::postgres::load::rights::Loads;
 use crate::postgres::session::Session;
 use crate::postgres::tools::Tools;
 use crate::recovery::Request;
 use crate::recovery::choose::{Chosen, choose};
-use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name, work_dir};
-use crate::recovery::server::{check_roles, check_server};
+use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name};
+use crate::recovery::server::{check_extensions, check_roles, check_server};
+use crate::recovery::workplace::{Workplace, workplace};
 use crate::repository::Repository;
 
 /// For the estimate only: what two cores and one disk do, pg_restore with its indexes included.
@@ -67,6 +69,8 @@ pub struct RestorePlan {
     pub incomplete_database: String,
     /// Who will own it.
     pub owner: String,
+    /// As whom the dump is loaded.
+    pub loads: Loads,
     /// The new filestore.
     pub filestore: Option<FilestorePlan>,
     /// Where the dump is unpacked meanwhile; removed at the end.
@@ -100,6 +104,8 @@ pub struct Prepared {
     pub(super) workers: usize,
     pub(super) jobs: u32,
     pub(super) data_dir: Option<PathBuf>,
+    pub(super) state_dir: PathBuf,
+    pub(super) work: Workplace,
 }
 
 /// Finds the snapshot, opens its baseline (so a wrong identity shows now) and looks at the target.
@@ -122,6 +128,8 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     let tools = Tools::clients(&postgres, server.major).await?;
     let owner = request.owner.clone().unwrap_or_else(|| baseline.properties.owner.clone());
     check_roles(&mut session, request.owner.as_deref(), &baseline).await?;
+    check_extensions(&mut session, &baseline).await?;
+    let loads = Loads::decide(&mut session, request.load_as_superuser).await?;
     let ours = database_exists(&mut session, &incomplete_name(&target)).await?;
     session.close().await;
     let data_dir = match &filestore {
@@ -146,16 +154,17 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         }
     }
     manifests.insert(dump.id.clone(), dump.clone());
+    let work = workplace(config, &target)?;
     let missing = facts.filestore.as_ref().map_or(0, |link| link.missing_files);
     let filestore = match (&filestore, &data_dir) {
         (Some(manifest), Some(dir)) => {
             let facts = manifest.filestore_facts()?;
             let held = (manifest.id.clone(), facts.files, facts.bytes);
-            Some(filestore_plan(held, missing, dir, &target, ours)?)
+            Some(filestore_plan(held, missing, dir, &target, (ours, work.staging()))?)
         }
         _ => None,
     };
-    let work_dir = work_dir(config, &target);
+    let work_dir = work.dir.clone();
     let neutralize = request.neutralize.unwrap_or(target != request.tenant);
     let fetch_bytes = manifests.values().map(Manifest::stored_bytes).sum();
     let file_bytes = filestore.as_ref().map_or(0, |f| f.bytes);
@@ -171,6 +180,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         incomplete_database: incomplete_name(&target),
         database: target,
         owner,
+        loads,
         space: space(&work_dir, &facts, filestore.as_ref())?,
         filestore,
         work_dir,
@@ -178,7 +188,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         fetch_bytes,
         estimate_seconds: 5 + (facts.bytes / LOAD_BYTES_PER_SECOND).max(file_bytes / FILE_BYTES_PER_SECOND),
         neutralize,
-        warnings: warnings(&facts, passed_over, neutralize),
+        warnings: [warnings(&facts, passed_over, neutralize, loads), reaches(&baseline, neutralize)].concat(),
     };
     if let Some(short) = plan.space.iter().find(|s| s.free < s.needed) {
         return Err(Error::new(
@@ -209,6 +219,8 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         workers,
         jobs,
         data_dir,
+        state_dir: config.state_dir.clone(),
+        work,
     })
 }
 
@@ -228,7 +240,7 @@ fn space(work_dir: &Path, facts: &DumpFacts, filestore: Option<&FilestorePlan>) 
     Ok(out)
 }
 
-fn warnings(facts: &DumpFacts, passed_over: Vec<String>, neutralize: bool) -> Vec<String> {
+fn warnings(facts: &DumpFacts, passed_over: Vec<String>, neutralize: bool, loads: Loads) -> Vec<String> {
     let mut out: Vec<String> = passed_over
         .into_iter()
         .map(|why| format!("a newer snapshot may exist and was passed over: {why}"))
@@ -236,13 +248,23 @@ fn warnings(facts: &DumpFacts, passed_over: Vec<String>, neutralize: bool) -> Ve
     match &facts.filestore {
         None => out.push("this dump has no filestore: attachments will be missing".into()),
         Some(link) if link.missing_files > 0 => out.push(format!(
-            "{} files that the database names are in no backup (lifeboat show names them)",
+            "{} files that the database names are in no backup (lifeboat show SNAPSHOT names them)",
             link.missing_files
         )),
         Some(_) => {}
     }
+    out.extend(loads.warning());
     if !neutralize {
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());
     }
     out
+}
+
+/// What the database reaches outside, as it was when it was backed up.
+fn reaches(baseline: &Baseline, neutralize: bool) -> Vec<String> {
+    let closed = match neutralize {
+        true => "neutralizing closes what it can and tells the rest",
+        false => "it stays open in the copy",
+    };
+    baseline.reaches.iter().map(|what| format!("the database reaches outside: {what}; {closed}")).collect()
 }

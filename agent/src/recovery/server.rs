@@ -1,11 +1,13 @@
 //! The server that a restored tenant goes to: whether it can take it.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 use crate::odoo::baseline::Baseline;
 use crate::postgres::database::{database_exists, missing_roles};
 use crate::postgres::server::{ServerInfo, server_info};
-use crate::postgres::session::Session;
+use crate::postgres::session::{Session, column};
 use crate::recovery::place::exists;
 
 /// The server, where a database of this name can be made in it out of `what`, which is of the
@@ -40,6 +42,24 @@ pub(super) async fn check_server(
     }
 }
 
+/// Whether the server can make the extensions that the tenant has.
+///
+/// # Errors
+/// `Postgres`, naming those that it cannot.
+pub(super) async fn check_extensions(session: &mut Session, baseline: &Baseline) -> Result<()> {
+    let sql = "SELECT name::text FROM pg_catalog.pg_available_extensions";
+    let rows = session.rows("list the extensions of the server", sql).await?;
+    let known = rows.iter().map(|row| column(row, 0)).collect::<Result<BTreeSet<String>>>()?;
+    let names = baseline.extensions.iter().map(|extension| &extension.name);
+    let missing: Vec<&str> = names.filter(|name| !known.contains(*name)).map(String::as_str).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Postgres, format!("the target cannot make extension {}", missing.join(", ")))
+        .effect("the tenant's tables and functions need it; nothing was changed")
+        .next("install the packages that bring it on the database server, as in postgresql-contrib, then run again"))
+}
+
 /// Whether the server has the roles that own something, or the one that will own everything.
 pub(super) async fn check_roles(
     session: &mut Session,
@@ -56,5 +76,5 @@ pub(super) async fn check_roles(
     }
     Err(Error::new(Kind::Refused, format!("the target has no role {}", missing.join(", ")))
         .effect("nothing was changed: owners and rights could not be restored")
-        .next("pass --owner ROLE to give everything to one role, or make the roles: lifeboat cat GLOBALS_SNAPSHOT globals.sql | psql"))
+        .next("pass --owner ROLE to give everything to one role, or make the roles: lifeboat cat GLOBALS_SNAPSHOT globals.sql --identity FILE | psql -d postgres"))
 }

@@ -37,11 +37,13 @@ pub fn check(work: &Work, cut: &Cut, identities: &Identities, bad: &HashSet<(Sna
     let home = |part: &Part| table.get(part.snapshot as usize).map(|id| (id.clone(), part.pack));
     let out_of_reach = |home| bad.contains(&home) || !work.scope.chosen.contains(&home.0);
     if entry.parts.iter().filter_map(home).any(out_of_reach) {
+        work.meter.progress().add_bytes(entry.bytes);
         return; // what is wrong there was said; what was not chosen is not checked
     }
     let (mut digest, mut sha1) = (entry.digest.hasher(), sha1::Sha1::new());
     let source = Source { work, table, identities };
     let outcome = assemble(&source, &entry.path, &entry.parts, &mut |data| {
+        work.meter.progress().add_bytes(data.len() as u64);
         digest.update(data);
         sha1.update(data);
         Ok(())
@@ -125,7 +127,7 @@ impl Source<'_> {
         let outcome = self.manifest(snapshot).and_then(|manifest| {
             let object = manifest.object(&pack::name(number))?;
             let inner = self.work.repository.open_object(&self.work.runtime, &manifest.id, &object.name);
-            let input = Metered { inner, meter: &self.work.meter };
+            let input = Metered { inner, meter: &self.work.meter, counts: false };
             unpack::read_pack(object, input, self.identities, |member, content| {
                 let end = member.offset.saturating_add(member.bytes);
                 let inside = ranges.range((member.offset, 0)..=(end, u64::MAX));

@@ -46,7 +46,7 @@ pub fn check(work: &Work, tasks: Vec<Task>, identities: &Identities, workers: us
     progress.stage("files in parts");
     let cut = std::mem::take(&mut lock(&expected).cut);
     let bytes: u64 = cut.iter().map(|cut| cut.entry.bytes).sum();
-    progress.set_bytes_total(progress.snapshot().bytes + bytes);
+    progress.expect_bytes(bytes);
     let bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
     each(work, cut, workers, |cut| assemble::check(work, cut, identities, &bad));
 }
@@ -64,7 +64,7 @@ fn read_sealed<T>(
     read: impl FnOnce(&mut dyn std::io::BufRead) -> Result<T>,
 ) -> Result<T> {
     let inner = work.repository.open_object(&work.runtime, &task.snapshot, &task.object.name);
-    unpack::read_sealed(&task.object, Metered { inner, meter: &work.meter }, identities, read)
+    unpack::read_sealed(&task.object, Metered { inner, meter: &work.meter, counts: true }, identities, read)
 }
 
 fn read_baseline(work: &Work, task: &Task, identities: &Identities) -> Result<()> {
@@ -126,15 +126,20 @@ fn read_pack(work: &Work, task: &Task, identities: &Identities, expected: &Mutex
     let mut members = lock(expected).of_pack(&task.snapshot, number);
     let inner = work.repository.open_object(&work.runtime, &task.snapshot, &task.object.name);
     let (mut data, mut misnamed, mut whole) = (Vec::new(), Vec::new(), 0);
-    unpack::read_pack(&task.object, Metered { inner, meter: &work.meter }, identities, |member, content| {
-        member.read(content, &mut data)?;
-        if let Some(file) = members.cross_off(&member.path, member.offset, &data) {
-            whole += 1;
-            misnamed.extend(blob::misnamed(&member.path, file.flawed, sha1::Sha1::digest(&data).into()));
-        }
-        whole += members.cross_off_pieces(&member.path, member.offset, &data);
-        Ok(())
-    })?;
+    unpack::read_pack(
+        &task.object,
+        Metered { inner, meter: &work.meter, counts: true },
+        identities,
+        |member, content| {
+            member.read(content, &mut data)?;
+            if let Some(file) = members.cross_off(&member.path, member.offset, &data) {
+                whole += 1;
+                misnamed.extend(blob::misnamed(&member.path, file.flawed, sha1::Sha1::digest(&data).into()));
+            }
+            whole += members.cross_off_pieces(&member.path, member.offset, &data);
+            Ok(())
+        },
+    )?;
     work.files.fetch_add(whole, Relaxed);
     misnamed.into_iter().for_each(|what| work.wrong(task, what));
     if let Some(names) = members.left() {

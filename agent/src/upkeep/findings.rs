@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, SnapshotId, TenantName};
+use crate::upkeep::remembered::Covered;
 
 /// Findings and errors of one object that are told one by one; beyond, a count.
 const SNAPSHOTS_NAMED_MAX: usize = 5;
@@ -116,6 +117,9 @@ pub struct Report {
     pub newest_whole: Vec<NewestWhole>,
     /// Whether it was stopped by a signal.
     pub interrupted: bool,
+    /// What it was to look at.
+    #[serde(skip)]
+    pub covered: Covered,
 }
 
 impl Report {

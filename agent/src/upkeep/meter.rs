@@ -36,6 +36,11 @@ impl Meter {
     /// Blocking.
     pub fn passed(&self, bytes: u64) {
         self.progress.add_bytes(bytes);
+        self.wait_for(bytes);
+    }
+
+    /// Waits alone: for bytes that are read again, and are no progress.
+    fn wait_for(&self, bytes: u64) {
         let Some(rate) = self.bytes_per_second.filter(|rate| *rate > 0) else { return };
         let due = {
             let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,13 +73,18 @@ pub struct Metered<'a, R> {
     pub inner: R,
     /// What counts.
     pub meter: &'a Meter,
+    /// Whether its bytes are among those that were expected.
+    pub counts: bool,
 }
 
 impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.meter.stop_if_cancelled().map_err(std::io::Error::other)?;
         let n = self.inner.read(buffer)?;
-        self.meter.passed(n as u64);
+        match self.counts {
+            true => self.meter.passed(n as u64),
+            false => self.meter.wait_for(n as u64),
+        }
         Ok(n)
     }
 }

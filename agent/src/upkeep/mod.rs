@@ -1,5 +1,5 @@
 //! Looking after what is stored: is every byte still there and still the one that was signed?
-//! Nothing here writes.
+//! Nothing here writes into the repository; what was found is remembered in the state directory.
 
 pub mod assemble;
 pub mod deep;
@@ -8,6 +8,7 @@ pub mod expected;
 pub mod findings;
 pub mod meter;
 pub mod origin;
+pub mod remembered;
 pub mod scope;
 pub mod status;
 pub mod verify;

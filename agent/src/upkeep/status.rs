@@ -1,7 +1,7 @@
 //! How the instance and each tenant stand: what would be lost if they were gone now. A decision over
 //! manifests and over which WAL is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -32,6 +32,8 @@ pub struct Latest {
 pub enum Standing {
     /// Nothing can bring it back.
     Never,
+    /// The last check of its newest dump found that it cannot be restored whole.
+    Broken,
     /// The newest state is older than it may be.
     Late,
     /// The newest dump lacks files.
@@ -58,6 +60,8 @@ pub struct TenantStatus {
     pub missing_files: u64,
     /// States of it that can be restored.
     pub dumps: usize,
+    /// Dumps of it that cannot be restored whole, by the last check of each.
+    pub broken_dumps: usize,
 }
 
 /// WAL that continues a base backup.
@@ -80,6 +84,8 @@ pub struct WalStatus {
 pub struct InstanceStatus {
     /// The newest base backup.
     pub base: Option<Latest>,
+    /// Whether the last check found that it cannot be restored whole.
+    pub base_broken: bool,
     /// Pages in it whose checksum is wrong.
     pub bad_pages: u64,
     /// The WAL behind it.
@@ -91,6 +97,7 @@ pub struct InstanceStatus {
 pub fn instance(
     manifests: &[Manifest],
     wal: Option<(&TimelineWindows, Timestamp)>,
+    broken_snapshots: &BTreeSet<&SnapshotId>,
     now: Timestamp,
 ) -> InstanceStatus {
     let bases = manifests.iter().filter(|manifest| manifest.kind == SnapshotKind::Base);
@@ -98,6 +105,7 @@ pub fn instance(
     let facts = newest.and_then(|manifest| manifest.base.as_ref());
     InstanceStatus {
         base: newest.map(|manifest| latest(manifest, now)),
+        base_broken: newest.is_some_and(|manifest| broken_snapshots.contains(&manifest.id)),
         bad_pages: facts.map_or(0, |facts| facts.bad_page_count),
         wal: wal.and_then(|(windows, stored_at)| {
             let last = windows.ranges.last()?;
@@ -135,8 +143,8 @@ pub fn tenants(
     manifests: &[Manifest],
     expected: &[TenantName],
     instance: &InstanceStatus,
-    now: Timestamp,
-    age_max: Duration,
+    broken: &BTreeSet<&SnapshotId>,
+    (now, age_max): (Timestamp, Duration),
 ) -> Vec<TenantStatus> {
     let mut of: BTreeMap<&TenantName, Vec<&Manifest>> =
         expected.iter().map(|tenant| (tenant, Vec::new())).collect();
@@ -145,8 +153,8 @@ pub fn tenants(
             of.entry(tenant).or_default().push(manifest);
         }
     }
-    let mut all: Vec<TenantStatus> =
-        of.into_iter().map(|(tenant, manifests)| one(tenant, &manifests, instance, now, age_max)).collect();
+    let one = |(tenant, manifests): (_, Vec<_>)| one(tenant, &manifests, instance, broken, (now, age_max));
+    let mut all: Vec<TenantStatus> = of.into_iter().map(one).collect();
     all.sort_by_key(|status| (status.standing, std::cmp::Reverse(status.rpo_seconds)));
     all
 }
@@ -168,8 +176,8 @@ fn one(
     tenant: &TenantName,
     manifests: &[&Manifest],
     instance: &InstanceStatus,
-    now: Timestamp,
-    age_max: Duration,
+    broken: &BTreeSet<&SnapshotId>,
+    (now, age_max): (Timestamp, Duration),
 ) -> TenantStatus {
     let of_kind = |kind| manifests.iter().filter(move |manifest| manifest.kind == kind);
     let newest = |kind| of_kind(kind).max_by_key(|manifest| (manifest.point, &manifest.id));
@@ -177,13 +185,16 @@ fn one(
     let link = dump.and_then(|manifest| manifest.dump.as_ref()?.filestore.as_ref());
     let missing_files = link.map_or(0, |link| link.missing_files);
     // Its files are in the base backup, and its rows in the WAL, whether it has a dump or not.
-    let physical = instance.base.as_ref().map(|base| match &instance.wal {
+    let base = instance.base.as_ref().filter(|_| !instance.base_broken);
+    let physical = base.map(|base| match &instance.wal {
         Some(wal) if wal.broken.is_none() => wal.age_seconds.min(base.age_seconds),
         _ => base.age_seconds,
     });
-    let dump_age = dump.map(|manifest| age(manifest.point, now));
+    let whole = of_kind(SnapshotKind::Dump).filter(|manifest| !broken.contains(&manifest.id));
+    let dump_age = whole.map(|manifest| manifest.point).max().map(|point| age(point, now));
     let rpo_seconds = dump_age.into_iter().chain(physical).min();
     let standing = match rpo_seconds {
+        _ if dump.is_some_and(|dump| broken.contains(&dump.id)) => Standing::Broken,
         None => Standing::Never,
         Some(age) if age > age_max.as_secs() => Standing::Late,
         Some(_) if missing_files > 0 => Standing::Incomplete,
@@ -196,6 +207,7 @@ fn one(
         dump: dump.map(|manifest| latest(manifest, now)),
         filestore: newest(SnapshotKind::Filestore).map(|manifest| latest(manifest, now)),
         missing_files,
-        dumps: of_kind(SnapshotKind::Dump).count(),
+        dumps: of_kind(SnapshotKind::Dump).filter(|manifest| !broken.contains(&manifest.id)).count(),
+        broken_dumps: of_kind(SnapshotKind::Dump).filter(|manifest| broken.contains(&manifest.id)).count(),
     }
 }

@@ -18,6 +18,7 @@ use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings, Found, NewestWhole, Report, Unasked, Unfinished};
 use crate::upkeep::meter::Meter;
+use crate::upkeep::remembered::Covered;
 use crate::upkeep::scope::Scope;
 use crate::upkeep::{deep, drills, wal};
 
@@ -88,7 +89,8 @@ pub async fn run(
     let Request { snapshots, tenant, trust, .. } = &request;
     let scope = survey(&repository, &origin, trust, snapshots, tenant.as_ref(), &findings).await?;
     let (mut drills, mut wal) = (drills::Drills::default(), Vec::new());
-    if snapshots.is_empty() && tenant.is_none() {
+    let everything = snapshots.is_empty() && tenant.is_none();
+    if everything {
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
         wal = wal::tasks(repository.instance(), &scope.listed, &findings);
     }
@@ -100,7 +102,7 @@ pub async fn run(
     }
     progress.stage(format!("{} objects", tasks.len() + wal.len()));
     let bytes: u64 = tasks.iter().map(|task| task.object.bytes).sum();
-    progress.set_bytes_total(bytes + wal.iter().map(|task| task.bytes).sum::<u64>());
+    progress.expect_bytes(bytes + wal.iter().map(|task| task.bytes).sum::<u64>());
     let wal_opener = request.identities.as_ref().map(|identities| WalOpener {
         origin: origin.clone(),
         identities: identities.clone(),
@@ -156,6 +158,7 @@ pub async fn run(
         findings,
         unasked,
         interrupted: cancel.is_cancelled(),
+        covered: Covered { chosen: work.scope.chosen, everything },
     })
 }
 

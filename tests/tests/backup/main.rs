@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a failing test panics
 
 mod archive;
+mod as_root;
 mod both_kinds;
 mod database;
 mod full_disk;
+mod hostile_files;
 mod kills;
 mod known;
 mod load;

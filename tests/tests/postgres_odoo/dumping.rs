@@ -32,8 +32,14 @@ async fn a_dump_is_what_its_snapshot_saw_and_reads_back() {
     std::fs::write(file.path(), &bytes).unwrap();
     let mut maintenance = Session::maintenance(&options).await.unwrap();
     create_restore_database(&mut maintenance, "copy", None, &baseline.properties, "marker").await.unwrap();
-    let restore =
-        Restore { dump: file.path().into(), database: "copy".into(), jobs: 2, no_owner: true, role: None };
+    let restore = Restore {
+        dump: file.path().into(),
+        database: "copy".into(),
+        jobs: 2,
+        no_owner: true,
+        role: None,
+        only: None,
+    };
     let progress = RestoreProgress::default();
     restore.run(&tools, &options, progress.clone(), &CancellationToken::new()).await.unwrap();
     let (done, total) = progress.read();

@@ -2,7 +2,7 @@
 //! reader, baseline, fence, discovery, restore helpers, neutralization.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a failing test panics
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

@@ -19,6 +19,7 @@ async fn a_restore_that_fails_or_is_cancelled_says_so() {
         jobs,
         no_owner: true,
         role: None,
+        only: None,
     };
     let cancel = CancellationToken::new();
     let error =
@@ -81,8 +82,12 @@ async fn a_restore_database_is_hidden_marked_and_published_whole() {
     assert_eq!(error.kind(), Kind::Refused);
     assert_eq!(drop_database_if_marked(&mut session, "shop", "").await.unwrap_err().kind(), Kind::Refused);
     drop_database_if_marked(&mut session, "never was", marker).await.unwrap();
-    let publication =
-        Publication { owner: None, grants: source.properties.grants.clone(), connection_limit: None };
+    let publication = Publication {
+        owner: None,
+        grants: source.properties.grants.clone(),
+        connection_limit: None,
+        comment: None,
+    };
     let error = publish_database(&mut session, name, "shop", &publication).await.unwrap_err();
     assert!(error.effect_text().unwrap().contains("hidden"), "{error:?}");
     assert_eq!(database_comment(&mut session, name).await.unwrap().as_deref(), Some(marker), "as it was");

@@ -29,14 +29,12 @@ async fn every_statement_names_all_it_needs() {
     for statement in catalogue::statements().into_iter().chain(catalogue::checks()) {
         let mut tables = Tables::new();
         add_columns(&mut tables, &statement);
-        let mut sql = String::from(
-            "drop schema if exists s cascade; create schema s; set search_path = pg_catalog, s;\n",
-        );
+        let mut sql = String::from("drop schema if exists public cascade; create schema public;\n");
         for (table, columns) in &mut tables {
             columns.insert("id".into(), "int");
             let unique = if table == "ir_config_parameter" { ", unique (key)" } else { "" };
             let list: Vec<String> = columns.iter().map(|(c, kind)| format!("\"{c}\" {kind}")).collect();
-            sql += &format!("create table s.\"{table}\" ({}{unique});\n", list.join(", "));
+            sql += &format!("create table public.\"{table}\" ({}{unique});\n", list.join(", "));
         }
         let columns = statement.each.clone().map_or(vec!["none".to_owned()], |(_, columns)| columns);
         for column in columns {
@@ -74,6 +72,7 @@ async fn the_whole_catalogue_runs_and_leaves_nothing_live() {
             .filter(|(c, _)| *c != "id")
             .map(|(c, kind)| match (c.as_str(), *kind) {
                 ("trigger", _) => "'on_webhook'",
+                ("key", _) => "'some.key'", // one that sounds like a secret would be told
                 ("edi_mode", _) => "'prod'",
                 ("state", _) if table == "payment_provider" || table == "payment_acquirer" => "'enabled'",
                 ("state", _) if table == "snailmail_letter" => "'pending'",

@@ -2,10 +2,14 @@
 //! local repository and a real S3 server; and on their bad days. A restore that fails publishes
 //! nothing; what it refuses it leaves as it was.
 
+mod copies;
 mod damage;
 mod every_major;
 mod forged;
+mod hostile_places;
 mod kills;
+mod promote;
+mod promote_kills;
 mod refusals;
 mod round_trip;
 mod terminal;

@@ -145,6 +145,44 @@ fn every_command_that_is_shown_is_one() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), seen.len(), wrong.join("\n"));
 }
 
+/// Every command of `--help`, with those below it: its words.
+fn all_commands() -> Vec<Vec<String>> {
+    let (mut all, mut ahead) = (Vec::new(), PROGRAMS.map(|name| vec![name.to_owned()]).to_vec());
+    while let Some(words) = ahead.pop() {
+        let help = help(&words);
+        let listed = help.split("\nCommands:\n").nth(1).and_then(|rest| rest.split("\n\n").next());
+        let named = listed.unwrap_or_default().lines().filter_map(|line| line.strip_prefix("  "));
+        let names = named.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next());
+        let below = names.filter(|name| *name != "help");
+        ahead.extend(below.map(|name| [&words[..], &[name.to_owned()]].concat()));
+        all.push(words);
+    }
+    all
+}
+
+fn help(words: &[String]) -> String {
+    let program = if words[0] == "lifeboat" { Program::lifeboat() } else { Program::restore_drill() };
+    program.args(words[1..].to_vec()).arg("--help").run().ok().stdout
+}
+
+#[test]
+fn the_examples_of_every_help_are_commands() {
+    let (mut count, mut wrong) = (0, Vec::new());
+    for command in all_commands() {
+        let help = help(&command);
+        let examples = help.split("Example").nth(1).unwrap_or_default().replace("\\\n", " ");
+        for words in examples.lines().flat_map(commands) {
+            let words = ours(&words).map(<[_]>::to_vec);
+            count += usize::from(words.is_some());
+            wrong.extend(
+                words.and_then(|words| understood(&words).err().map(|said| format!("{words:?}: {said}"))),
+            );
+        }
+    }
+    assert!(count > 25, "only {count} examples were found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn commands_are_found_where_they_stand() {
     let found = |line: &str| -> Vec<String> {

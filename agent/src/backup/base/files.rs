@@ -36,7 +36,7 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
     let job = &context.job;
     job.progress.stage("waiting for a checkpoint");
     let mut session = BaseSession::start(&job.postgres, &context.label(), context.server.is_standby).await?;
-    job.progress.set_bytes_total(place.bytes);
+    job.progress.expect_bytes(place.bytes);
     job.progress.stage("files");
     let start_lsn = session.start_lsn;
     let (used, data_dir) = (context.clone(), place.data_directory.clone());

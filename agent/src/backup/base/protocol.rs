@@ -46,7 +46,7 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
         ));
     }
     let (start, stream) = replication.base_backup(&context.label(), major).await?;
-    job.progress.set_bytes_total(start.bytes);
+    job.progress.expect_bytes(start.bytes);
     job.progress.stage("files");
     let incoming = Incoming::new(Handle::current(), stream, job.cancel.clone(), context.pace());
     let (used, begun) = (context.clone(), start.clone());

@@ -9,9 +9,9 @@ use crate::backup::batches::Maker;
 use crate::backup::file_reader::mtime_ns;
 use crate::backup::pace::Pace;
 use crate::catalog::known::KnownReader;
-use crate::disk;
+use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
-use crate::odoo::filestore::{WalkEntry, WalkKind, walk};
+use crate::odoo::filestore::{WalkEntry, WalkKind, not_there, walk};
 
 /// Files a batch: small enough to spread, large enough not to wait for each other.
 const BATCH_FILES: usize = 128;
@@ -21,7 +21,7 @@ const BATCH_ITEMS: usize = 2048;
 /// What is to be done with a name.
 pub(super) enum Item {
     Keep(Entry),
-    Read { file: PathBuf, path: String, sha1: Option<String>, replaces: bool },
+    Read { relative: PathBuf, path: String, sha1: Option<String>, replaces: bool },
     Removed(String),
     Problem { text: String, removes: Option<String> },
 }
@@ -29,7 +29,7 @@ pub(super) enum Item {
 /// Walks the directory and the known files side by side.
 pub(super) fn merge(
     maker: Maker<Vec<Item>, Result<Vec<Done>>>,
-    dir: &Path,
+    (place, dir): (&Path, Option<&Dir>),
     known: Option<KnownReader>,
     renumber: &[Option<u32>],
     known_broke: &AtomicBool,
@@ -58,9 +58,12 @@ pub(super) fn merge(
     let mut next_known = known.next().transpose()?;
     // Odoo makes the directory with the first file: a tenant that keeps its attachments in the
     // database has none. Where files are known, one that is not there is an error of the walk.
-    if next_known.is_none() && disk::metadata(dir)?.is_none() {
-        return Ok(());
-    }
+    let Some(dir) = dir else {
+        return match next_known {
+            None => Ok(()),
+            Some(_) => Err(not_there(place)),
+        };
+    };
     let mut batch = Batch { maker, items: Vec::new(), reads: 0, gone: false };
     walk(dir, &mut |entry: WalkEntry| {
         pace.stop_if_cancelled()?;
@@ -72,7 +75,7 @@ pub(super) fn merge(
         if old.is_some() {
             next_known = known.next().transpose()?;
         }
-        batch.add(decide(entry, old)?);
+        batch.add(decide(dir, entry, old)?);
         if batch.gone {
             return Err(Error::new(Kind::Interrupted, "the filestore sync ended early"));
         }
@@ -87,7 +90,7 @@ pub(super) fn merge(
 }
 
 /// A known blob is its name; everything else is known by size and modification time.
-fn decide(entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
+fn decide(dir: &Dir, entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
     let removes = old.as_ref().map(|old| old.path.clone());
     match &entry.kind {
         WalkKind::File => {}
@@ -101,7 +104,7 @@ fn decide(entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
         if entry.blob.is_some() && old.flaw.is_none() {
             return Ok(Item::Keep(old));
         }
-        match entry.metadata() {
+        match entry.metadata(dir) {
             Ok(Some(meta)) if meta.len() == old.bytes && mtime_ns(&meta) == old.mtime_ns => {
                 return Ok(Item::Keep(old));
             }
@@ -109,7 +112,7 @@ fn decide(entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
         }
     }
     let sha1 = entry.blob.map(|blob| blob.sha1_hex());
-    Ok(Item::Read { file: entry.location, path: entry.path, sha1, replaces })
+    Ok(Item::Read { relative: entry.relative, path: entry.path, sha1, replaces })
 }
 
 struct Batch {

@@ -17,6 +17,7 @@ use crate::archive::manifest::FilestoreFacts;
 use crate::backup::batches;
 use crate::backup::pace::Pace;
 use crate::catalog::known::{self, Known, KnownReader, StagedKnown};
+use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::progress::Progress;
@@ -27,8 +28,10 @@ use tally::Tally;
 
 /// What to sync, and upon what.
 pub struct Sync<'a> {
-    /// `data_dir/filestore/<tenant>`.
-    pub dir: &'a Path,
+    /// `data_dir/filestore/<tenant>`, for messages.
+    pub place: &'a Path,
+    /// The same, opened; `None` where it is not there.
+    pub dir: Option<&'a Dir>,
     /// Where the known filestore is kept.
     pub known_file: &'a Path,
     /// The known filestore, already checked to fit the repository; or why there is none.
@@ -89,11 +92,12 @@ pub fn sync(snapshot: &Arc<SnapshotWriter>, sync: Sync<'_>) -> std::result::Resu
     let known_broke = AtomicBool::new(false);
     let (maker, work, results) = batches::channel::<Vec<Item>, Result<Vec<Done>>>();
     let outcome = std::thread::scope(|scope| -> Result<Tally> {
-        let merge = scope.spawn(|| merge(maker, sync.dir, known, &base.renumber, &known_broke, sync.pace));
+        let merge = scope
+            .spawn(|| merge(maker, (sync.place, sync.dir), known, &base.renumber, &known_broke, sync.pace));
         let workers: Vec<_> = (0..sync.workers.max(1))
             .map(|_| {
                 let (work, snapshot) = (work.clone(), snapshot.clone());
-                scope.spawn(move || pack(work, snapshot, own, sync.pace, sync.progress))
+                scope.spawn(move || pack(work, snapshot, (sync.dir, own), sync.pace, sync.progress))
             })
             .collect();
         drop(work);

@@ -130,8 +130,12 @@ fn read(storing: &Storing, snapshot: &Arc<SnapshotWriter>, files: &mut [Settled]
             continue;
         }
         let sha1 = &name.path[name.path.len() - 40..];
-        let file = storing.tree.location(name);
-        *fate = Some(match reader.read_fitting(seen.opened.as_ref(), &file, &name.path, sha1)? {
+        let shown = || storing.tree.location(name).display().to_string();
+        let input = match &seen.opened {
+            Some(opened) => storing.tree.again(opened),
+            None => storing.tree.open(name),
+        };
+        *fate = Some(match reader.read_fitting(input, &shown, &name.path, sha1)? {
             Ok(entry) => {
                 bytes += entry.bytes;
                 entries.push(entry);

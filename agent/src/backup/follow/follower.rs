@@ -280,9 +280,9 @@ impl<'a> Follower<'a> {
 
     /// Size and time of a file, when they are asked for.
     fn looks(&self, name: &Name) -> impl FnOnce() -> Option<(u64, i64)> + use<> {
-        let file = self.storing.tree.location(name);
+        let (tree, name) = (self.storing.tree.clone(), name.clone());
         move || {
-            let meta = disk::metadata(&file).ok().flatten()?;
+            let meta = tree.look(&name)?;
             Some((meta.len(), crate::backup::file_reader::mtime_ns(&meta)))
         }
     }
@@ -293,9 +293,9 @@ impl<'a> Follower<'a> {
         if self.waiting.is_odd(&name, looks) {
             return;
         }
-        let file = self.storing.tree.location(&name);
+        let (tree, file) = (self.storing.tree.clone(), name.clone());
         let now = (clock::now(), clock::instant());
-        self.waiting.add(name, now, told, || disk::open_nofollow(&file).ok());
+        self.waiting.add(name, now, told, || Some(tree.open(&file).ok()?.0));
     }
 
     fn scan_soon(&mut self) {

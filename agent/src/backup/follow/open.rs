@@ -15,7 +15,6 @@ use crate::catalog::held::Held;
 use crate::catalog::known;
 use crate::catalog::state::StateDir;
 use crate::config::Config;
-use crate::disk;
 use crate::error::Result;
 use crate::names::{SnapshotId, TenantName};
 use crate::odoo::blob::BlobName;
@@ -69,10 +68,9 @@ type Chunk = (SnapshotId, Vec<String>);
 
 /// Notes what the backups of the tenants hold: it need not be stored again.
 async fn note_backups(held: &mut Held, tree: &Arc<Tree>, state: &StateDir, repository: &str) -> Result<()> {
-    let root = tree.root().clone();
-    let names = on_blocking_thread(move || disk::read_dir(&root)).await?.unwrap_or_default();
-    let names = names.into_iter().filter_map(|entry| entry.file_name().into_string().ok());
-    for tenant in names.filter_map(|name| tree.tenant(&name)).collect::<Vec<_>>() {
+    let shared = tree.clone();
+    let names = on_blocking_thread(move || shared.names()).await?;
+    for tenant in names.into_iter().filter_map(|name| tree.tenant(&name)).collect::<Vec<_>>() {
         let (sender, mut chunks) = mpsc::channel(4);
         let (file, repository) = (state.known_file(&tenant), repository.to_owned());
         let reading = on_blocking_thread(move || read_known(file, &repository, &sender));

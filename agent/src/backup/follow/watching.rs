@@ -1,7 +1,6 @@
 //! What the kernel tells, in words of filestores: which directory is whose, and what came there.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::tree::{Name, Place, Tree, blob_in, is_shard};
@@ -96,12 +95,15 @@ impl Watching {
 
     /// Watches it, and then looks what is in it already.
     fn folder_came(&mut self, tree: &Tree, tenant: &Arc<TenantName>, shard: String) -> Heard {
-        let dir: PathBuf = tree.root().join(tenant.as_str()).join(&shard);
+        let dir = match tree.open_dir(tenant, &shard) {
+            Ok(Some(dir)) => dir,
+            Ok(None) => return Heard::Nothing,
+            Err(_) => return Heard::Anything, // the scan tells of it
+        };
         match self.watcher.adder().add(&dir) {
             Ok(Added::Watched(number)) => {
                 self.places.insert(number, Place::Shard(tenant.clone(), shard.clone()));
             }
-            Ok(Added::Gone) => return Heard::Nothing,
             Ok(Added::LimitReached) | Err(_) => return Heard::Anything, // the scan tells of it
         }
         tree.files(tenant, &shard).map_or(Heard::Anything, Heard::Came)

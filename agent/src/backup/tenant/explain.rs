@@ -1,13 +1,15 @@
 //! Why files that the database names are not held.
 
-use super::files::filestore_dir;
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::files;
 use crate::archive::manifest::MissingFile;
 use crate::backup::job::Job;
 use crate::backup::reconcile::Missing;
-use crate::disk;
 use crate::error::Result;
 use crate::names::TenantName;
-use crate::odoo::attachments::attachment_exists_now;
+use crate::odoo::attachments::attachments_named_now;
 use crate::postgres::session::Session;
 
 /// A missing file, and why.
@@ -22,14 +24,18 @@ pub(super) async fn explain(job: &Job, tenant: &TenantName, missing: Vec<Missing
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    let dir = filestore_dir(job, tenant)?;
+    let (_, dir) = files::open(job, tenant)?;
     let mut session = Session::connect(&job.postgres, tenant.as_str()).await?;
+    let wanted: HashSet<String> = missing.iter().map(|missing| missing.store_fname.clone()).collect();
+    let named_now = attachments_named_now(&mut session, &wanted).await?;
+    session.close().await;
     let mut explained = Vec::new();
     for Missing { store_fname, flaw } in missing {
         let path = crate::archive::path::escape(store_fname.as_bytes());
+        // What cannot be looked at is there, in a way that nobody can read.
         let there = crate::archive::path::unescape(&path).is_ok()
-            && disk::metadata(&dir.join(&store_fname))?.is_some();
-        let row = attachment_exists_now(&mut session, &store_fname).await?;
+            && dir.as_ref().is_some_and(|dir| !matches!(dir.look(Path::new(&store_fname)), Ok(None)));
+        let row = named_now.contains(&store_fname);
         let why = match (&flaw, there, row) {
             (Some(flaw), _, _) => format!("stored as it is, but {flaw}"),
             (None, true, _) => "it is on the source's disk and could not be read".to_owned(),
@@ -41,6 +47,5 @@ pub(super) async fn explain(job: &Job, tenant: &TenantName, missing: Vec<Missing
         let deleted_meanwhile = flaw.is_none() && !there && !row;
         explained.push(Explained { file: MissingFile { store_fname, why }, deleted_meanwhile });
     }
-    session.close().await;
     Ok(explained)
 }

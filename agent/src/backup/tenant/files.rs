@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 use crate::backup::filestore::{self, Failure, Sync, Synced, open_known};
 use crate::backup::job::{Job, on_blocking_thread};
 use crate::backup::pace::Pace;
-use crate::disk;
+use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName};
+use crate::odoo::filestore as walked;
 use crate::repository::writer::SnapshotWriter;
 
 /// Syncs the filestore; nothing is published yet.
@@ -21,7 +22,7 @@ pub(super) async fn sync(
     snapshots: &[SnapshotId],
     cancel: &CancellationToken,
 ) -> Result<Synced> {
-    let dir = filestore_dir(job, tenant)?;
+    let (place, dir) = open(job, tenant)?;
     let known_file = job.state.known_file(tenant);
     let repository_id = job.repository.id().to_owned();
     let snapshots = snapshots.to_vec();
@@ -35,7 +36,8 @@ pub(super) async fn sync(
                 progress.note(format!("{tenant}: reading the whole filestore: {why}"));
             }
             let request = Sync {
-                dir: &dir,
+                place: &place,
+                dir: dir.as_ref(),
                 known_file: &known_file,
                 known,
                 workers,
@@ -53,16 +55,17 @@ pub(super) async fn sync(
     .await
 }
 
-/// A tenant without any attachment may have no directory; a data directory without `filestore`
-/// is a wrong path, and an empty backup of it would be a lie.
-pub(super) fn filestore_dir(job: &Job, tenant: &TenantName) -> Result<PathBuf> {
-    let filestores = job.filestores.as_ref().ok_or_else(|| {
+/// Where the filestore is to be, and its handle. A tenant without any attachment may have no directory; a data
+/// directory without `filestore` is a wrong path, and an empty backup of it would be a lie.
+pub(super) fn open(job: &Job, tenant: &TenantName) -> Result<(PathBuf, Option<Dir>)> {
+    let data_dir = job.data_dir.as_ref().ok_or_else(|| {
         Error::new(Kind::Config, "odoo.data_dir is not set").next("set it, or back up with --kind dump")
     })?;
-    if disk::metadata(filestores)?.is_none() {
-        return Err(Error::new(Kind::Filestore, format!("{} does not exist", filestores.display()))
+    let place = data_dir.join("filestore");
+    if walked::open_all(data_dir)?.is_none() {
+        return Err(Error::new(Kind::Filestore, format!("{} does not exist", place.display()))
             .effect(format!("the filestore of {tenant} is not backed up"))
             .next("odoo.data_dir must be Odoo's data_dir, the directory that holds filestore/"));
     }
-    Ok(filestores.join(tenant.as_str()))
+    Ok((place.join(tenant.as_str()), walked::open(data_dir, tenant.as_str())?))
 }

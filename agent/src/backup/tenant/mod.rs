@@ -18,7 +18,7 @@ use crate::backup::reconcile::{self, Names};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName};
-use crate::odoo::attachments::each_attachment_file;
+use crate::odoo::attachments::{AttachmentFile, each_attachment_file};
 use crate::odoo::baseline::Baseline;
 use crate::odoo::fence::Fence;
 use crate::postgres::connect::PostgresOptions;
@@ -121,7 +121,9 @@ async fn dump_and_filestore(
     let mut names = None;
     if kinds.filestore {
         let mut spool = Names::create(job.state.scratch_file("attachments")?)?;
-        each_attachment_file(&mut point.session, |file| spool.add(file.store_fname, file.file_size)).await?;
+        let scratch = || job.state.unnamed_file();
+        let spool_file = |file: AttachmentFile| spool.add(file.store_fname, file.file_size);
+        each_attachment_file(&mut point.session, scratch, spool_file).await?;
         spool.end()?;
         names = Some(spool);
     }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use super::{Check, readable};
+use super::{Check, owners, readable};
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
@@ -38,8 +38,10 @@ pub fn checks(config: &Config) -> Vec<Check> {
         space("free space", &config.state_dir),
         readable::data_dir(config),
     ];
+    checks.extend(owners::check("state directory owner", &config.state_dir));
     if let Some(dir) = local_repository(config) {
         checks.push(space("repository disk", dir));
+        checks.extend(owners::check("repository owner", dir));
         checks.extend(same_disk(config, dir));
     }
     checks

@@ -9,6 +9,7 @@ mod dump;
 mod host;
 mod keys;
 mod libpq;
+mod owners;
 mod readable;
 mod repository;
 mod server;

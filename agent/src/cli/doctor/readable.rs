@@ -12,8 +12,6 @@ const NAME: &str = "data directory";
 const TENANTS_MAX: usize = 200;
 const FOLDERS_MAX: usize = 4;
 const FILES_MAX: usize = 4;
-/// Largest list of users that is read.
-const PASSWD_BYTES_MAX: u64 = 16 << 20;
 
 /// The check of `odoo.data_dir`.
 pub fn data_dir(config: &Config) -> Check {
@@ -112,11 +110,8 @@ fn let_in(filestore: &Path, closed: &Path) -> String {
 
 /// This user's name; its number where it has none.
 fn user() -> String {
-    let uid = rustix::process::geteuid().as_raw().to_string();
-    let passwd = disk::read_text(Path::new("/etc/passwd"), PASSWD_BYTES_MAX).unwrap_or_default();
-    let mut fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let found = fields.find(|f| f.get(2) == Some(&uid.as_str()));
-    found.and_then(|f| f.first().map(|name| (*name).to_owned())).unwrap_or(uid)
+    let uid = rustix::process::geteuid().as_raw();
+    disk::user_name(uid).ok().flatten().unwrap_or_else(|| uid.to_string())
 }
 
 #[cfg(test)]

@@ -3,42 +3,42 @@
 -- name: scheduled actions
 -- needs: ir_cron.active ir_model_data.module ir_model_data.name ir_model_data.model ir_model_data.res_id
 -- why: each may talk to the outside or change data; only Odoo's own clean-up stays, which works on the copy alone as long as the copy has a data directory of its own
-UPDATE ir_cron SET active = false
+UPDATE public.ir_cron SET active = false
 WHERE active IS NOT false AND id NOT IN (
-    SELECT res_id FROM ir_model_data WHERE model = 'ir.cron' AND module = 'base' AND name = 'autovacuum_job');
+    SELECT res_id FROM public.ir_model_data WHERE model = 'ir.cron' AND module = 'base' AND name = 'autovacuum_job');
 
 -- name: queued jobs
 -- needs: queue_job.state
 -- why: a job runner that finds the copy would carry them out
-UPDATE queue_job SET state = 'failed' WHERE state IN ('wait_dependencies', 'pending', 'enqueued', 'started');
+UPDATE public.queue_job SET state = 'failed' WHERE state IN ('wait_dependencies', 'pending', 'enqueued', 'started');
 
 -- name: webhooks that call others
 -- needs: ir_act_server.state ir_act_server.webhook_url
 -- why: a record written in the copy would be reported to another system
-UPDATE ir_act_server SET webhook_url = 'http://webhook.invalid/' WHERE webhook_url NOT LIKE 'http://webhook.invalid/%';
+UPDATE public.ir_act_server SET webhook_url = 'http://webhook.invalid/' WHERE webhook_url NOT LIKE 'http://webhook.invalid/%';
 
 -- name: webhooks that others call
 -- needs: base_automation.active base_automation.trigger
 -- why: the copy knows the secret addresses of production
-UPDATE base_automation SET active = false WHERE trigger = 'on_webhook' AND active IS NOT false;
+UPDATE public.base_automation SET active = false WHERE trigger = 'on_webhook' AND active IS NOT false;
 
 -- name: addresses of webhooks
 -- each: base_automation webhook_uuid
 -- type: text
 -- why: the copy knows the secret addresses of production
-UPDATE base_automation SET {column} = gen_random_uuid()::text WHERE {column} NOT LIKE '';
+UPDATE public.base_automation SET {column} = gen_random_uuid()::text WHERE {column} NOT LIKE '';
 
 -- name: webhook module
 -- needs: webhook.active
 -- why: a record written in the copy would be reported to another system
-UPDATE webhook SET active = false WHERE active IS NOT false;
+UPDATE public.webhook SET active = false WHERE active IS NOT false;
 
 -- name: backups made by the copy
 -- needs: db_backup.folder
 -- why: the copy would write over production's backups
-UPDATE db_backup SET folder = '/nonexistent';
+UPDATE public.db_backup SET folder = '/nonexistent';
 
 -- name: backup log-ins
 -- each: db_backup sftp_password sftp_private_key sftp_user sftp_host
 -- why: the copy would write over production's backups
-UPDATE db_backup SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};
+UPDATE public.db_backup SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};

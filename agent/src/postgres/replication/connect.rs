@@ -11,7 +11,7 @@ use crate::names::wal::{SegmentBytes, SlotName, TimelineId};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::safe_settings as settings;
 use crate::postgres::wire::login::{Purpose, login};
-use crate::postgres::wire::message::{Incoming, Wire};
+use crate::postgres::wire::message::{Incoming, Piece, Wire};
 
 /// A connection that streams nothing yet.
 pub struct Replication {
@@ -109,10 +109,13 @@ impl Replication {
     /// The rows up to ReadyForQuery.
     pub(super) async fn rows(&mut self) -> Result<Rows> {
         let (mut rows, mut broken) = (Rows::new(), false);
-        let answer = self.wire.answer(|row| {
-            match cells(&row) {
-                Some(row) => rows.push(row),
-                None => broken = true,
+        let answer = self.wire.answer(|piece| {
+            match piece {
+                Piece::Row(row) => match cells(&row) {
+                    Some(row) => rows.push(row),
+                    None => broken = true,
+                },
+                Piece::Copy(_) => broken = true,
             }
             Ok(())
         });

@@ -9,8 +9,6 @@ use crate::recovery::FileOwner;
 
 /// The user that packages make for PostgreSQL.
 const USUAL_USER: &str = "postgres";
-/// Largest list of users that is read.
-const PASSWD_BYTES_MAX: u64 = 16 << 20;
 
 /// The owner: whoever we are; where we are root the user that was named, else the owner of the
 /// directory (or of the one above it), else `postgres`. Never root, who cannot run PostgreSQL.
@@ -41,9 +39,6 @@ pub fn owner(data_dir: &Path, named: Option<&str>) -> Result<Option<FileOwner>> 
 }
 
 fn user(name: &str) -> Result<Option<FileOwner>> {
-    let passwd = disk::read_text(Path::new("/etc/passwd"), PASSWD_BYTES_MAX)?;
-    let found =
-        passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|f| f.first() == Some(&name));
-    let number = |field: usize| found.as_ref().and_then(|f| f.get(field)?.parse::<u32>().ok());
-    Ok(number(2).filter(|uid| *uid != 0).zip(number(3)).map(|(uid, gid)| FileOwner { uid, gid }))
+    let found = disk::user_named(name)?.filter(|(uid, _)| *uid != 0);
+    Ok(found.map(|(uid, gid)| FileOwner { uid, gid }))
 }

@@ -26,6 +26,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
+use crate::recovery::instance::apply::file_mode;
 use crate::recovery::instance::delta;
 use crate::recovery::instance::large_files::{Lane, LargeFile, Pieces, each_pack_with_lane};
 use crate::recovery::instance::packs::{PackRead, pack_reads};
@@ -151,7 +152,7 @@ impl Extract<'_> {
 
     fn settle(&self, out: &std::fs::File, path: &Path, file: &File) -> Result<()> {
         let owner = self.owner.map(|owner| (owner.uid, owner.gid));
-        disk::give(out, path, u32::from(file.mode), owner)
+        disk::give(out, path, file_mode(file.mode), owner)
     }
 }
 
@@ -332,7 +333,7 @@ impl Shared<'_> {
         let path = self.extract.wanted.path(file);
         Err(Error::new(Kind::Integrity, format!("{path} is not what its index says"))
             .effect("no server starts on what was restored so far")
-            .next("lifeboat verify --deep; then an older base backup: --snapshot"))
+            .next("lifeboat verify --deep --identity FILE; then an older base backup: --snapshot"))
     }
 
     fn check_all_came(&self) -> Result<()> {
@@ -348,6 +349,6 @@ impl Shared<'_> {
         let names = absent.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
         Err(Error::new(Kind::Integrity, format!("{} files are not in their packs: {names} …", absent.len()))
             .effect("no server starts on what was restored so far")
-            .next("lifeboat verify --deep; then an older base backup: --snapshot"))
+            .next("lifeboat verify --deep --identity FILE; then an older base backup: --snapshot"))
     }
 }

@@ -33,7 +33,7 @@ use crate::archive::seal::Identities;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::TimelineId;
-use crate::names::{ReleaseId, SnapshotId};
+use crate::names::{ReleaseId, SnapshotId, shell_word};
 use crate::recovery::instance::narrow::Only;
 use crate::recovery::instance::target::{Action, Target};
 use crate::repository::snapshots::Trust;
@@ -81,13 +81,16 @@ pub struct Request {
 impl Request {
     /// The command line that asks for this, but for its target.
     fn command(&self) -> String {
+        let word = |path: &std::path::Path| shell_word(&path.display().to_string());
         let mut command = match (&self.only, self.delta) {
-            (Some(Only::Named(tenant)), _) => format!("lifeboat restore --tenant {tenant}"),
-            (_, true) => format!("lifeboat restore --instance-to {} --delta", self.data_dir.display()),
-            _ => format!("lifeboat restore --instance-to {}", self.data_dir.display()),
+            (Some(Only::Named(tenant)), _) => {
+                format!("lifeboat restore --tenant {}", shell_word(tenant.as_str()))
+            }
+            (_, true) => format!("lifeboat restore --instance-to {} --delta", word(&self.data_dir)),
+            _ => format!("lifeboat restore --instance-to {}", word(&self.data_dir)),
         };
         for file in &self.identity_files {
-            command += &format!(" --identity {}", file.display());
+            command += &format!(" --identity {}", word(file));
         }
         command
     }

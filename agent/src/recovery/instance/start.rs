@@ -147,7 +147,7 @@ fn stopped(plan: &InstancePlan, log: &Path) -> Error {
         .effect(format!("the files in {} are whole; recovery ended early", plan.data_dir.display()));
     match end.contains("recovery ended before configured recovery target was reached") {
         true => error
-            .next("there is no commit after the target in the stored WAL: restore --to latest is that state"),
+            .next("there is no commit after the target in the stored WAL: the same restore with --to latest is that state"),
         false => error.next(format!("see {}", log.display())),
     }
 }

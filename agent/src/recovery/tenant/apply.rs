@@ -13,13 +13,17 @@ use crate::error::{Error, Kind, Result};
 use crate::postgres::session::Session;
 use crate::progress::Progress;
 use crate::recovery::apply::{Stage, Stopwatch};
-use crate::recovery::database::{Compared, Fill, Silenced};
-use crate::recovery::filestore::{self, Staging};
+use crate::recovery::database::{Compared, Silenced};
+use crate::recovery::file_owner;
+use crate::recovery::filestore::Staging;
+use crate::recovery::fill::Fill;
 use crate::recovery::instance;
 use crate::recovery::instance::copies::sources;
 use crate::recovery::instance::narrow::Only;
 use crate::recovery::instance::start::Started;
-use crate::recovery::server::check_roles;
+use crate::recovery::noted::Noted;
+use crate::recovery::server::{check_extensions, check_roles};
+use crate::recovery::staging;
 use crate::recovery::tenant::files::Found;
 use crate::recovery::tenant::plan::{Prepared, TenantPlan};
 use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};
@@ -29,7 +33,7 @@ use crate::recovery::tenant::scratch::{self, Scratch};
 const ROUNDS_MAX: u32 = 3;
 /// Where WAL comes by a command of the user's, nothing can be looked up in it.
 const PERHAPS_A_COPY: &str = "perhaps it was made after the base backup as a copy of another database, whose files are not here: \
-     lifeboat restore --instance-to recovers the whole instance";
+     lifeboat restore --instance-to DIR recovers the whole instance";
 
 /// What was restored.
 #[derive(Debug, Serialize)]
@@ -70,11 +74,10 @@ pub async fn apply(
 ) -> Result<Restored> {
     let begun = clock::instant();
     let plan = prepared.plan.clone();
-    if let Some(parent) = plan.work_dir.parent() {
-        disk::create_private_dir(parent)?;
-    }
+    let work = prepared.work.clone();
+    work.prepare()?;
     scratch::clean(config).await?;
-    let lock_path = plan.work_dir.with_extension("lock");
+    let lock_path = work.lock();
     let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
         Error::new(Kind::Busy, format!("another restore of {} runs on this host", plan.database))
             .because(format!("it holds the lock {}", lock_path.display()))
@@ -83,7 +86,7 @@ pub async fn apply(
     let watch = Stopwatch::default();
     let done = restore(config, prepared, progress, cancel, &watch).await;
     // The dump cannot be used again: the next try recovers anew.
-    let cleared = disk::remove_tree(&plan.work_dir);
+    let cleared = work.remove();
     let mut restored = done?;
     cleared?;
     restored.stages = watch.stages();
@@ -98,12 +101,22 @@ async fn restore(
     cancel: &CancellationToken,
     watch: &Stopwatch,
 ) -> Result<Restored> {
-    let Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir } =
-        prepared;
+    let Prepared {
+        plan,
+        base,
+        base_request,
+        request,
+        sources,
+        server_tools,
+        tools,
+        postgres,
+        data_dir,
+        work,
+    } = prepared;
     let recovery = Recovery {
         config,
         tenant: &request.tenant,
-        work_dir: &plan.work_dir,
+        work: &work,
         server_tools: &server_tools,
         tools: &tools,
         progress,
@@ -114,23 +127,26 @@ async fn restore(
     let Recovered { started, baseline, files: names } = recovered;
     let mut session = Session::maintenance(&postgres).await?;
     check_roles(&mut session, request.owner.as_deref(), &baseline).await?;
+    check_extensions(&mut session, &baseline).await?;
     session.close().await;
     let Found { wanted, manifests, missing, warnings: passed_over } =
         watch.time("find files", sources.find(&names)).await?;
     let (files, file_bytes) = (wanted.files().len() as u64, wanted.bytes);
-    progress.set_bytes_total(progress.snapshot().bytes + file_bytes);
+    progress.expect_bytes(file_bytes);
     let fill = Fill {
         database: &plan.database,
         incomplete: &plan.incomplete_database,
         owner: request.owner.as_deref().unwrap_or(&baseline.properties.owner),
         by_owner: request.owner.as_deref(),
         neutralize: plan.neutralize,
+        copy_of: Some(&request.tenant).filter(|tenant| plan.neutralize && **tenant != plan.database),
         base_url: request.base_url.as_deref(),
-        work_dir: &plan.work_dir,
+        work: &work,
         baseline: &baseline,
         postgres: &postgres,
         tools: &tools,
         jobs: config.restore.jobs as u32,
+        loads: plan.loads,
     };
     let stop = cancel.child_token();
     let stage = async {
@@ -154,14 +170,24 @@ async fn restore(
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
             .safe("running the same restore again is safe"));
     }
+    let noted = Noted {
+        state_dir: &config.state_dir,
+        instance: &config.instance,
+        tenant: &request.tenant,
+        database: &plan.database,
+        incomplete: &plan.incomplete_database,
+        filestore: plan.filestore.as_ref(),
+        neutralize: plan.neutralize,
+    };
+    let noted = noted.note(&postgres).await;
     if let Some(files) = &plan.filestore {
-        filestore::publish(files)?;
+        staging::publish(files, file_owner(&files.data_dir)?)?;
     }
     let refused = watch.time("publish", fill.publish()).await?;
     if let Some(files) = &plan.filestore {
-        filestore::settle(files)?;
+        staging::settle(files)?;
     }
-    let warnings = [plan.warnings.clone(), loaded.warnings, passed_over, refused].concat();
+    let warnings = [plan.warnings.clone(), loaded.warnings, passed_over, refused, noted].concat();
     Ok(Restored {
         plan,
         recovered: started,
@@ -187,7 +213,7 @@ async fn recover(
     for _ in 0..ROUNDS_MAX {
         let (repository, facts, reach) = (base.repository.clone(), base.facts()?.clone(), base.reach.take());
         let whole = base.narrowed.as_ref().map(|narrowed| narrowed.whole.clone()).unwrap_or_default();
-        let scratch = Scratch::make(&base.plan.data_dir, recovery.work_dir, base.plan.owner)?;
+        let scratch = Scratch::make(&base.plan.data_dir, recovery.work, base.plan.owner)?;
         let outcome = recovery.run(base).await;
         let gone = scratch.destroy().await;
         let (outcome, fetched_bytes) = outcome.map_err(without_scratch)?;

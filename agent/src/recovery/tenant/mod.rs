@@ -42,6 +42,8 @@ pub struct Request {
     pub neutralize: Option<bool>,
     /// What `web.base.url` of a neutralized copy becomes.
     pub base_url: Option<String>,
+    /// Load the dump with whatever rights the configured role has.
+    pub load_as_superuser: bool,
     /// Whose manifests are believed.
     pub trust: Trust,
     /// What opens the backups.

@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, bytes_text};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::{database_exists, missing_roles};
+use crate::postgres::load::rights::Loads;
 use crate::postgres::server::ServerInfo;
 use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
@@ -23,10 +24,11 @@ use crate::recovery::instance::narrow::{Narrowed, Only};
 use crate::recovery::instance::plan::{self as base, InstancePlan};
 use crate::recovery::instance::start;
 use crate::recovery::instance::target::{Action, Target};
-use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name, work_dir};
+use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name};
 use crate::recovery::server::check_server;
 use crate::recovery::tenant::files::{Sources, arrivals, candidates};
 use crate::recovery::tenant::{Request, scratch};
+use crate::recovery::workplace::{Workplace, workplace};
 
 /// For the estimate only: out of the scratch cluster and into the new database.
 const LOAD_BYTES_PER_SECOND: u64 = 10 << 20;
@@ -54,6 +56,8 @@ pub struct TenantPlan {
     pub incomplete_database: String,
     /// Who will own it; the owner at the target where `None`.
     pub owner: Option<String>,
+    /// As whom the dump is loaded.
+    pub loads: Loads,
     /// The new filestore; its numbers are those of the nearest backup.
     pub filestore: Option<FilestorePlan>,
     /// Where the dump lies meanwhile; removed at the end.
@@ -80,6 +84,7 @@ pub struct Prepared {
     pub(super) tools: Tools,
     pub(super) postgres: PostgresOptions,
     pub(super) data_dir: Option<PathBuf>,
+    pub(super) work: Workplace,
 }
 
 /// Finds the base backup and looks at everything that will be touched.
@@ -98,7 +103,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     };
     let postgres = PostgresOptions::from(&config.postgres);
     let system_identifier = base.facts()?.system_identifier.clone();
-    let Beside { server, current_name, unfinished } =
+    let Beside { server, current_name, unfinished, loads } =
         look_beside(&postgres, &request, &base.plan, narrowed, &system_identifier, &database).await?;
     let tools = Tools::clients(&postgres, server.major).await?;
     let origin = base.repository.origin().await?;
@@ -112,6 +117,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     let unknown = narrowed.oid.is_none();
     let candidates = candidates(&base.repository, &origin, &request.trust, &names, unknown, near).await?;
     let arrivals = arrivals(&base.repository, near).await?;
+    let work = workplace(config, &database)?;
     let (data_dir, filestore) = match candidates.first() {
         None if arrivals.is_empty() => (None, None),
         nearest => {
@@ -124,11 +130,11 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
                 (Some((manifest, facts)), _) => (manifest.id.clone(), facts.files, facts.bytes),
                 (None, first) => (first.cloned().unwrap_or_else(|| base.plan.snapshot.clone()), 0, 0),
             };
-            let plan = filestore_plan(held, 0, &dir, &database, unfinished)?;
+            let plan = filestore_plan(held, 0, &dir, &database, (unfinished, work.staging()))?;
             (Some(dir), Some(plan))
         }
     };
-    let work_dir = work_dir(config, &database);
+    let work_dir = work.dir.clone();
     let neutralize = request.neutralize.unwrap_or(database != request.tenant);
     let plan = TenantPlan {
         in_base: narrowed.oid.is_some(),
@@ -138,10 +144,11 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         server: format!("{}:{} (PostgreSQL {})", postgres.host_text(), postgres.port, server.version),
         incomplete_database: incomplete_name(&database),
         owner: request.owner.clone(),
+        loads,
         work_free_bytes: disk::free_bytes(&work_dir)?,
         estimate_seconds: base.plan.estimate_seconds + 5 + narrowed.own_bytes / LOAD_BYTES_PER_SECOND,
         neutralize,
-        warnings: warnings(&request, &base.plan, narrowed, (&candidates, &arrivals), neutralize),
+        warnings: warnings(&request, &base.plan, narrowed, (&candidates, &arrivals), (neutralize, loads)),
         tenant: request.tenant.clone(),
         scratch: base.plan.clone(),
         database,
@@ -166,7 +173,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         candidates,
         arrivals,
     };
-    Ok(Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir })
+    Ok(Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir, work })
 }
 
 fn base_request(config: &Config, request: &Request) -> instance::Request {
@@ -196,6 +203,7 @@ struct Beside {
     current_name: Option<String>,
     /// Whether an earlier try left an unfinished database.
     unfinished: bool,
+    loads: Loads,
 }
 
 async fn look_beside(
@@ -216,6 +224,7 @@ async fn look_beside(
         return Err(Error::new(Kind::Refused, format!("the target has no role {owner}"))
             .effect("nothing was changed"));
     }
+    let loads = Loads::decide(&mut session, request.load_as_superuser).await?;
     let unfinished = database_exists(&mut session, &incomplete_name(database)).await?;
     let mut current_name = None;
     let same_cluster = server.system_identifier.as_deref() == Some(system_identifier);
@@ -225,7 +234,7 @@ async fn look_beside(
         current_name = rows.first().map(|row| column(row, 0)).transpose()?;
     }
     session.close().await;
-    Ok(Beside { server, current_name, unfinished })
+    Ok(Beside { server, current_name, unfinished, loads })
 }
 
 fn warnings(
@@ -233,7 +242,7 @@ fn warnings(
     plan: &InstancePlan,
     narrowed: &Narrowed,
     (candidates, arrivals): (&[Manifest], &[SnapshotId]),
-    neutralize: bool,
+    (neutralize, loads): (bool, Loads),
 ) -> Vec<String> {
     let mut out = plan.warnings.clone();
     if narrowed.oid.is_none() {
@@ -249,6 +258,7 @@ fn warnings(
             "there is no backup of its filestore, only what the agent stored as it came: older attachments may be missing".into(),
         ),
     }
+    out.extend(loads.warning());
     if !neutralize {
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());
     }

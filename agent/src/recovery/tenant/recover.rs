@@ -2,8 +2,9 @@
 //! names of the files.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,14 +12,14 @@ use crate::archive::manifest::DUMP_PATH;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::TenantName;
-use crate::odoo::attachments::each_attachment_file;
+use crate::names::{TenantName, shell_word};
+use crate::odoo::attachments::{AttachmentFile, each_attachment_file};
 use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::dump::DumpChild;
-use crate::postgres::quote::literal;
 use crate::postgres::session::{Session, column};
 use crate::postgres::snapshot::SnapshotSession;
+use crate::postgres::table::Table;
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::apply::Stopwatch;
@@ -26,6 +27,7 @@ use crate::recovery::instance;
 use crate::recovery::instance::narrow::database;
 use crate::recovery::instance::start::{Started, start_and_wait};
 use crate::recovery::instance::target::Action;
+use crate::recovery::workplace::Workplace;
 
 /// Pages that an error names.
 const PAGES_TOLD_MAX: usize = 5;
@@ -55,7 +57,7 @@ pub enum Outcome {
 pub struct Recovery<'a> {
     pub(super) config: &'a Config,
     pub(super) tenant: &'a TenantName,
-    pub(super) work_dir: &'a Path,
+    pub(super) work: &'a Workplace,
     /// Of the base backup's major version.
     pub(super) server_tools: &'a Tools,
     /// Of the major version that the dump is for.
@@ -85,6 +87,7 @@ impl Recovery<'_> {
             port: started.port,
             user: config.postgres.user.clone(),
             maintenance_database: config.postgres.maintenance_database.clone(),
+            stop: cancel.clone(),
             ..PostgresOptions::default()
         };
         let oid = self.find(&options, had).await?;
@@ -117,7 +120,10 @@ impl Recovery<'_> {
             Error::new(Kind::NotFound, format!("there was no database {} at the target", self.tenant))
                 .because(format!("there were {names}"));
         Err(match all.iter().find(|(oid, _)| Some(*oid) == had) {
-            Some((_, name)) => error.next(format!("it had been renamed: restore --tenant {name}")),
+            Some((_, name)) => error.next(format!(
+                "it had been renamed: the same command with --tenant {}",
+                shell_word(name.as_str())
+            )),
             None => error.next("an earlier target; names are those at the target"),
         })
     }
@@ -136,26 +142,31 @@ impl Recovery<'_> {
         }
         let baseline = Baseline::take(&mut frozen.session).await?;
         let mut files = Vec::new();
-        let table = format!("SELECT to_regclass({}) IS NOT NULL", literal("public.ir_attachment"));
-        if column(&frozen.session.row("look for attachments", table).await?, 0)? {
-            each_attachment_file(&mut frozen.session, |file| {
+        if Table::find(&mut frozen.session, "ir_attachment").await?.is_some() {
+            let keep = |file: AttachmentFile| {
                 files.push(file.store_fname);
                 Ok(())
-            })
-            .await?;
+            };
+            each_attachment_file(&mut frozen.session, || self.unnamed_file(), keep).await?;
         }
         frozen.end().await?;
         Ok((baseline, files))
     }
 
+    /// A file that goes with the process, however that ends.
+    fn unnamed_file(&self) -> Result<File> {
+        let (dir, name) = (self.work.open()?, Path::new("attachments.tmp"));
+        let file = dir.create_new(name);
+        let gone = file.and_then(|file| dir.remove_file(name).map(|()| file));
+        gone.map_err(|e| Error::file("create", &self.work.dir.join(name), e))
+    }
+
     async fn dump_to(&self, options: &PostgresOptions, snapshot_id: &str) -> Result<()> {
-        disk::remove_tree(self.work_dir)?;
-        disk::create_private_dir(self.work_dir)?;
-        let path: PathBuf = self.work_dir.join(DUMP_PATH);
-        if let Some(parent) = path.parent() {
-            disk::create_private_dir(parent)?;
-        }
-        let mut out = tokio::fs::File::from_std(disk::create_new(&path, 0o600)?);
+        self.work.remove()?;
+        let (dir, path) = (self.work.open()?, self.work.dir.join(DUMP_PATH));
+        let parent = Path::new(DUMP_PATH).parent().unwrap_or(Path::new(""));
+        let made = dir.make_dirs(parent, 0o700, None).and_then(|()| dir.create_new(Path::new(DUMP_PATH)));
+        let mut out = tokio::fs::File::from_std(made.map_err(|e| Error::file("create", &path, e))?);
         let mut dump = DumpChild::start(self.tools, options, self.tenant.as_str(), Some(snapshot_id))?;
         let mut stdout = dump.take_stdout()?;
         let copied = async {
@@ -187,7 +198,7 @@ fn check_pages(log: &Path, whole: &BTreeSet<u32>) -> Result<()> {
     let told = bad.iter().take(PAGES_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
     Err(Error::new(Kind::Integrity, "replay met pages that the base backup should have and has not")
         .because(format!("in {told}"))
-        .next("another base backup: --snapshot; lifeboat verify --deep"))
+        .next("another base backup: --snapshot; lifeboat verify --deep --identity FILE"))
 }
 
 /// The file in PostgreSQL's words `page 7 of relation base/16384/2619 is uninitialized` (or `does

@@ -1,0 +1,77 @@
+//! Which databases are no tenants because they are copies, or old states of tenants, that Lifeboat made.
+//!
+//! Never silently: each is named in the report of the backup. Our own record decides
+//! ([`crate::catalog::copies`]). The comment on a database decides only where that name was never backed up as a
+//! tenant: the owner of a database may comment on it, and shall not take a tenant out of the backup with that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::job::Job;
+use crate::catalog::copies::{Copies, is_mark};
+use crate::config::Config;
+use crate::error::Result;
+use crate::names::TenantName;
+use crate::postgres::session::{Session, column};
+use crate::repository::snapshots::{Found, Trust};
+
+/// A database that is no tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub database: String,
+    /// Why.
+    pub why: String,
+}
+
+/// All of them, by name.
+///
+/// # Errors
+/// Where it is not known which they are: nothing is left out then, and nothing is backed up by guess.
+pub async fn left_out(job: &Job, config: &Config) -> Result<BTreeMap<String, String>> {
+    let copies = Copies::read(&config.state_dir, &config.instance)?;
+    let mut session = Session::maintenance(&job.postgres).await?;
+    let sql = "SELECT datname::text, oid::int8, shobj_description(oid, 'pg_database') FROM pg_database";
+    let rows = session.rows("look for copies", sql).await?;
+    session.close().await;
+    let (mut out, mut marked) = (BTreeMap::new(), Vec::new());
+    for row in rows {
+        let (name, oid): (String, i64) = (column(&row, 0)?, column(&row, 1)?);
+        let comment: Option<String> = column(&row, 2)?;
+        match copies.of_database(&name, oid as u32) {
+            Some(record) => drop(out.insert(name, record.why())),
+            None => marked.extend(comment.filter(|text| is_mark(text)).map(|text| (name, text))),
+        }
+    }
+    if !marked.is_empty() {
+        let known = backed_up(job, config).await?;
+        let is_new = |name: &str| known.as_ref().is_some_and(|known| !known.contains(name));
+        for (name, comment) in marked.into_iter().filter(|(name, _)| is_new(name)) {
+            out.insert(name, format!("its comment says {comment:?}, and it was never backed up as a tenant"));
+        }
+    }
+    Ok(out)
+}
+
+/// Every tenant that was ever backed up; `None` where a manifest is not believed, so that it is not known.
+async fn backed_up(job: &Job, config: &Config) -> Result<Option<BTreeSet<String>>> {
+    let Ok(trust) = Trust::keys(&config.signing.trusted_keys) else { return Ok(None) };
+    let mut tenants = BTreeSet::new();
+    for (_, found) in job.repository.all_snapshots(&job.origin, &trust).await? {
+        match found {
+            Ok(Found::Snapshot(manifest)) => tenants.extend(manifest.tenant.map(String::from)),
+            Ok(Found::Unfinished(_)) => {}
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(Some(tenants))
+}
+
+/// What of these names is left out; the others stay.
+pub fn split(names: Vec<TenantName>, out: &BTreeMap<String, String>) -> (Vec<TenantName>, Vec<LeftOut>) {
+    let (copies, tenants): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| out.contains_key(name.as_str()));
+    let told = |name: TenantName| LeftOut { why: out[name.as_str()].clone(), database: name.into() };
+    (tenants, copies.into_iter().map(told).collect())
+}

@@ -1,0 +1,180 @@
+//! Which databases and filestores of this host are copies that Lifeboat made, or the old states of promoted
+//! tenants: no tenants, so no backup takes them and nobody follows their files.
+//!
+//! A record counts only for the very database and the very directory that it was written for: the object
+//! ID, or the directory, must fit as well as the name. So no owner of a database can take his tenant out of
+//! the backup with it, a copy that becomes the tenant is one at once, and a new database under an old name
+//! is one too. Lost with the state directory, copies are backed up again, unless their comment says what they are.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::path::escape;
+use crate::clock::{self, Timestamp};
+use crate::disk;
+use crate::disk::neighbours::DirId;
+use crate::error::{Error, Kind, Result};
+use crate::names::{InstanceName, TenantName};
+
+/// What comments of copies begin with.
+const COPY_MARK: &str = "lifeboat: a neutralized copy of ";
+/// What comments of old states begin with.
+const REPLACED_MARK: &str = "lifeboat: the old state of ";
+/// Largest record that is read.
+const RECORD_BYTES_MAX: u64 = 64 << 10;
+/// More records than this are not read: each is of a restore.
+const RECORDS_MAX: usize = 10_000;
+
+/// What it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyKind {
+    /// A neutralized copy beside its tenant.
+    Copy,
+    /// What a tenant was before `lifeboat promote`.
+    Replaced,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CopyRecord {
+    /// Its name.
+    pub database: TenantName,
+    /// Its object ID.
+    pub oid: u32,
+    /// What it is.
+    pub kind: CopyKind,
+    /// Of which tenant.
+    pub of: TenantName,
+    /// When that was said.
+    pub at: Timestamp,
+    /// Its filestore.
+    pub filestore: Option<DirId>,
+    /// Whether it was neutralized.
+    pub neutralized: bool,
+}
+
+impl CopyRecord {
+    /// The comment that its database gets, for people and for hosts that have no record.
+    pub fn mark(&self) -> String {
+        let (begin, verb) = match self.kind {
+            CopyKind::Copy => (COPY_MARK, "restored"),
+            CopyKind::Replaced => (REPLACED_MARK, "replaced"),
+        };
+        format!("{begin}{}, {verb} {}", self.of, clock::text(self.at))
+    }
+
+    /// The same as a reason, for the report of a backup.
+    pub fn why(&self) -> String {
+        match self.kind {
+            CopyKind::Copy => {
+                format!(
+                    "a neutralized copy of {} made by lifeboat restore on {}",
+                    self.of,
+                    clock::text(self.at)
+                )
+            }
+            CopyKind::Replaced => {
+                format!(
+                    "the old state of {}, replaced by lifeboat promote on {}",
+                    self.of,
+                    clock::text(self.at)
+                )
+            }
+        }
+    }
+}
+
+/// The comment of a copy that is being published.
+pub fn copy_mark(of: &TenantName, at: Timestamp) -> String {
+    format!("{COPY_MARK}{of}, restored {}", clock::text(at))
+}
+
+/// Whether a comment says that the database is one of these. The database's owner may write that, too.
+pub fn is_mark(comment: &str) -> bool {
+    comment.starts_with(COPY_MARK) || comment.starts_with(REPLACED_MARK)
+}
+
+/// All records of an instance on this host.
+#[derive(Clone, Debug, Default)]
+pub struct Copies(Vec<CopyRecord>);
+
+fn dir(state_dir: &Path, instance: &InstanceName) -> PathBuf {
+    state_dir.join(instance.as_str()).join("copies")
+}
+
+impl Copies {
+    /// Reads them; none where there are none.
+    ///
+    /// # Errors
+    /// Where a record cannot be read or is damaged: then it is not known what is a copy.
+    pub fn read(state_dir: &Path, instance: &InstanceName) -> Result<Copies> {
+        let mut records = Vec::new();
+        for entry in disk::read_dir(&dir(state_dir, instance))?.unwrap_or_default().iter().take(RECORDS_MAX) {
+            let path = entry.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue; // staged by a run that was killed
+            }
+            let bytes = disk::read(&path, RECORD_BYTES_MAX)?;
+            records.push(serde_json::from_slice(&bytes).map_err(|e| {
+                Error::new(Kind::Io, format!("{} is no record of a copy", path.display()))
+                    .because(e)
+                    .next("remove that file; the database that it names is backed up as a tenant then")
+            })?);
+        }
+        Ok(Copies(records))
+    }
+
+    /// Writes a record, durably; one of the same name goes.
+    pub fn note(state_dir: &Path, instance: &InstanceName, record: &CopyRecord) -> Result<()> {
+        let dir = dir(state_dir, instance);
+        disk::create_private_dir(&dir)?;
+        let file = dir.join(format!("{}.json", escape(record.database.as_str().as_bytes())));
+        let bytes = serde_json::to_vec_pretty(record)
+            .map_err(|e| Error::new(Kind::Internal, "cannot write the record of a copy").because(e))?;
+        disk::replace_durable(&file, &bytes)?;
+        disk::give_as_above(&dir)?;
+        disk::give_as_above(&file)
+    }
+
+    /// The record of this very database.
+    pub fn of_database(&self, name: &str, oid: u32) -> Option<&CopyRecord> {
+        self.0.iter().find(|record| record.database.as_str() == name && record.oid == oid)
+    }
+
+    /// The record of this very filestore.
+    pub fn of_filestore(&self, name: &str, id: &DirId) -> Option<&CopyRecord> {
+        let fits = |record: &&CopyRecord| record.filestore.as_ref().is_some_and(|its| its.is_surely(id));
+        self.0.iter().filter(|record| record.database.as_str() == name).find(fits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_of_one_database_and_survives_odd_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let instance: InstanceName = "prod".parse().unwrap();
+        assert!(Copies::read(dir.path(), &instance).unwrap().0.is_empty());
+        let record = CopyRecord {
+            database: "it's \"x\".%2F".parse().unwrap(),
+            oid: 17,
+            kind: CopyKind::Copy,
+            of: "shop".parse().unwrap(),
+            at: Timestamp::UNIX_EPOCH,
+            filestore: None,
+            neutralized: true,
+        };
+        Copies::note(dir.path(), &instance, &record).unwrap();
+        Copies::note(dir.path(), &instance, &record).unwrap();
+        let read = Copies::read(dir.path(), &instance).unwrap();
+        assert_eq!(read.of_database("it's \"x\".%2F", 17), Some(&record));
+        assert_eq!(read.of_database("it's \"x\".%2F", 18), None, "a new database under an old name");
+        assert_eq!(read.of_database("shop", 17), None, "a copy that has become the tenant");
+        assert!(is_mark(&record.mark()) && is_mark(&copy_mark(&record.of, record.at)));
+        assert!(!is_mark("production"));
+    }
+}

@@ -1,0 +1,114 @@
+//! What checks of the repository have found broken and no later check has found whole: `lifeboat status` says
+//! so until then. Lost with the state directory, the next check finds it again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{self, Timestamp};
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::names::{InstanceName, SnapshotId};
+
+/// Largest file that is read: some 200 bytes a broken snapshot.
+const BYTES_MAX: u64 = 64 << 20;
+/// How long another check of this host may take to write its own.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+
+/// A snapshot that cannot be restored whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Broken {
+    /// The first object that is to blame.
+    pub object: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// Whether the object is the snapshot's own: what is made later and needs this snapshot is in doubt, too.
+    pub own: bool,
+    /// Whether only a check that decodes everything can see it.
+    pub deep: bool,
+    /// When it was found first.
+    pub since: Timestamp,
+    /// When it was found last: what was there then, the check has judged.
+    pub seen: Timestamp,
+}
+
+/// What is remembered of one repository.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verified {
+    /// The repository's identifier.
+    pub repository: String,
+    /// When the last check ended.
+    pub last: Option<Timestamp>,
+    /// Snapshots that cannot be restored whole.
+    pub broken: BTreeMap<SnapshotId, Broken>,
+    /// WAL that is not as it was stored: how many objects, and the first of them.
+    pub wal: Option<BrokenWal>,
+}
+
+/// WAL that is not as it was stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BrokenWal {
+    /// How many objects.
+    pub objects: u64,
+    /// The first.
+    pub first: String,
+    /// When it was found first.
+    pub since: Timestamp,
+}
+
+fn file(state_dir: &Path, instance: &InstanceName) -> PathBuf {
+    state_dir.join(instance.as_str()).join("verified.json")
+}
+
+impl Verified {
+    /// What is remembered of this repository; nothing where there is nothing, or of another one.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or is damaged.
+    pub fn read(state_dir: &Path, instance: &InstanceName, repository: &str) -> Result<Verified> {
+        let file = file(state_dir, instance);
+        let none = Verified { repository: repository.to_owned(), ..Verified::default() };
+        let bytes = match disk::read(&file, BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == Kind::NotFound => return Ok(none),
+            Err(e) => return Err(e),
+        };
+        let read: Verified = serde_json::from_slice(&bytes).map_err(|e| {
+            Error::new(Kind::Io, format!("{} does not hold what checks have found", file.display()))
+                .because(e)
+                .next("remove that file, then run lifeboat verify: it finds again what is broken")
+        })?;
+        Ok(if read.repository == repository { read } else { none })
+    }
+
+    /// Changes what is remembered, durably; one check at a time. Blocking.
+    pub fn update(
+        state_dir: &Path,
+        instance: &InstanceName,
+        repository: &str,
+        change: impl FnOnce(&mut Verified),
+    ) -> Result<()> {
+        let file = file(state_dir, instance);
+        let lock_file = file.with_extension("lock");
+        disk::create_private_dir(&state_dir.join(instance.as_str()))?;
+        let begun = clock::instant();
+        let _lock = loop {
+            if let Some(lock) = disk::try_lock(&lock_file)? {
+                break lock;
+            }
+            if begun.elapsed() >= LOCK_LIMIT {
+                return Err(Error::new(Kind::Busy, format!("another check holds {}", lock_file.display())));
+            }
+            clock::sleep_blocking(Duration::from_millis(50));
+        };
+        disk::give_as_above(&lock_file)?;
+        let mut verified = Verified::read(state_dir, instance, repository)?;
+        change(&mut verified);
+        let bytes = serde_json::to_vec_pretty(&verified)
+            .map_err(|e| Error::new(Kind::Internal, "cannot write what checks have found").because(e))?;
+        disk::replace_durable(&file, &bytes)?;
+        disk::give_as_above(&file)
+    }
+}

@@ -1,0 +1,140 @@
+//! `lifeboat promote`.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use super::restore::ask;
+use super::{App, Done, commands, print};
+use crate::clock::span_text;
+use crate::error::{Error, Kind, Result};
+use crate::names::{TenantName, shell_word};
+use crate::recovery::promote::Request;
+use crate::recovery::promote::apply::{Promoted, apply};
+use crate::recovery::promote::plan::{PromotePlan, prepare};
+
+/// Make a restored copy the tenant: database and filestore change names together
+///
+/// What the tenant was until then is kept beside it, as NAME.replaced-TIME: closed for connections, left out
+/// of backups, not followed. Nothing is deleted. The plan is printed first, and the tenant's name has to be typed.
+/// Both databases are closed while names change, so that nobody meets a database with another one's files;
+/// it takes seconds. The same command with the names exchanged undoes it, and is printed. Killed at any moment,
+/// the same command goes on.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  lifeboat promote retail_north_live --as retail_north --dry-run      what would happen, who is connected
+  lifeboat promote retail_north_live --as retail_north --disconnect   end Odoo's sessions, then do it
+  lifeboat promote retail_north.replaced-20261128T021500Z --as retail_north
+                                                                      undo it")]
+pub struct Args {
+    /// The database to promote
+    #[arg(value_name = "COPY", allow_hyphen_values = true)]
+    copy: TenantName,
+    /// The tenant that it becomes
+    #[arg(long = "as", value_name = "TENANT", allow_hyphen_values = true)]
+    tenant: TenantName,
+    /// End the sessions of whoever is connected, once both databases are closed
+    #[arg(long)]
+    disconnect: bool,
+    /// Promote a neutralized copy: mail servers, scheduled jobs, providers and credentials must be set up again
+    #[arg(long)]
+    although_neutralized: bool,
+    /// Promote a copy that has no filestore: attachments on disk will be missing
+    #[arg(long)]
+    without_filestore: bool,
+    /// Odoo's data directory, which holds both filestores [default: odoo.data_dir]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// For scripts: the tenant's name, in place of typing it
+    #[arg(long, value_name = "TENANT", allow_hyphen_values = true)]
+    yes_replace: Option<TenantName>,
+    /// Print the plan and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Plans, asks, applies.
+pub async fn run(args: Args, app: &App) -> Result<Done> {
+    let config = app.config()?;
+    let request = Request {
+        copy: args.copy,
+        tenant: args.tenant,
+        data_dir: args.data_dir.map(|dir| std::path::absolute(&dir).unwrap_or(dir)),
+        disconnect: args.disconnect,
+        although_neutralized: args.although_neutralized,
+        without_filestore: args.without_filestore,
+    };
+    let prepared = prepare(&config, request).await?;
+    let plan = &prepared.plan;
+    if args.dry_run {
+        app.print(plan, || plan.to_string())?;
+    } else {
+        print::err(&plan.to_string());
+    }
+    if let Some(first) = plan.refused.first() {
+        let next: Vec<&str> = plan.refused.iter().map(|refusal| refusal.next.as_str()).collect();
+        let error =
+            Error::new(Kind::Refused, first.what.clone()).effect("nothing was changed").next(next.join("\n"));
+        return match args.dry_run && app.json {
+            // The plan says it as well: one document, not two.
+            true => {
+                print::error(&error, false);
+                Ok(Done::Failed(Kind::Refused))
+            }
+            false => Err(error),
+        };
+    }
+    if args.dry_run {
+        return Ok(Done::Complete);
+    }
+    confirm(&plan.tenant, args.yes_replace.as_ref())?;
+    let promoted = apply(prepared, &app.cancel).await?;
+    let mut json = serde_json::to_value(&promoted)
+        .map_err(|e| Error::new(Kind::Internal, "cannot write the result").because(e))?;
+    json["undo"] = undo(&promoted.plan).into();
+    app.print(&json, || text(&promoted))?;
+    Ok(Done::Complete)
+}
+
+/// Has a person type the tenant's name; `given` is what a script said.
+fn confirm(tenant: &TenantName, given: Option<&TenantName>) -> Result<()> {
+    let refused = |what: String| {
+        Error::new(Kind::Refused, what)
+            .effect("nothing was changed")
+            .next(format!("for scripts: --yes-replace {}", shell_word(tenant.as_str())))
+    };
+    let said = match given {
+        Some(given) => given.to_string(),
+        None if !std::io::stdin().is_terminal() => {
+            return Err(refused(format!("nobody typed {tenant}, the tenant that would be replaced")));
+        }
+        None => ask(&format!("Type the name of the tenant ({tenant}): "))?,
+    };
+    match said == tenant.as_str() {
+        true => Ok(()),
+        false => Err(refused(format!("{said:?} is not {tenant}, the tenant that would be replaced"))),
+    }
+}
+
+fn undo(plan: &PromotePlan) -> String {
+    let words: Vec<String> = plan.undo.iter().map(|word| shell_word(word)).collect();
+    let command = commands::runnable(&format!("lifeboat {}", words.join(" ")));
+    plan.undo_more.iter().fold(command, |command, more| format!("{command} && {more}"))
+}
+
+fn text(promoted: &Promoted) -> String {
+    let plan = &promoted.plan;
+    let took = span_text(std::time::Duration::from_secs_f64(promoted.closed_seconds));
+    let mut out = format!("{} is {} now (both were closed for {took})", plan.copy, plan.tenant);
+    if let Some(replaced) = &plan.replaced {
+        out +=
+            &format!("\nwhat it was is kept as {replaced}; drop it when nobody asks any more, not tonight");
+    }
+    for sort in &promoted.disconnected {
+        out += &format!("\nended: {sort}");
+    }
+    for warning in &promoted.warnings {
+        out += &format!("\nwarning: {warning}");
+    }
+    out + &format!("\nundo: {}", undo(plan))
+}

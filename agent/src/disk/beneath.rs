@@ -1,0 +1,350 @@
+//! Directories of others: opened once, and never left.
+//!
+//! What lies below belongs to somebody who is less than we are. At any moment he may exchange a name for a symbolic
+//! link, a FIFO or something else. So nothing there is found by a path from `/`: [`Dir`] is a handle, everything is
+//! opened from it, and on the way the kernel refuses each symbolic link, `..` and mount trick (openat2(2)). Where it
+//! does not know that call, or a filter forbids it, we go component by component with `O_NOFOLLOW`, which is as strict.
+//! A name is looked at and used through the handle that it was opened as, never twice by its path.
+#![allow(clippy::disallowed_methods)] // a part of the door
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io::{Error as IoError, ErrorKind, Result as IoResult};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+
+pub use rustix::fs::FileType;
+
+/// Whether the kernel has said that it has no openat2(2).
+static BY_STEPS: AtomicBool = AtomicBool::new(false);
+/// A handle to stand on; it can neither be read nor listed.
+const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+/// How files of others are opened: no link at the end, no waiting for a FIFO, no terminal that becomes ours.
+const CAREFUL: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+const BENEATH: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+/// A rename somewhere on the way makes the kernel ask for another try.
+const TRIES_MAX: u32 = 16;
+
+/// A directory of somebody else's, open. A clone is the same handle.
+#[derive(Clone, Debug)]
+pub struct Dir {
+    fd: Arc<OwnedFd>,
+    /// For messages only.
+    path: PathBuf,
+    /// Who owns the directory that we began with.
+    owner: (u32, u32),
+    by_steps: bool,
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A name in a directory.
+#[derive(Debug)]
+pub struct Entry {
+    /// As it is.
+    pub name: OsString,
+    /// What it was when it was listed.
+    pub kind: IoResult<FileType>,
+}
+
+impl Dir {
+    /// Opens a directory by a path that is the administrator's as a whole: links on it are followed.
+    pub fn open(path: &Path) -> IoResult<Dir> {
+        let fd = openat(CWD, path, PLACE | OFlags::DIRECTORY, Mode::empty())?;
+        Dir::begin(fd.into(), path.to_owned(), BY_STEPS.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn begin(fd: Arc<OwnedFd>, path: PathBuf, by_steps: bool) -> IoResult<Dir> {
+        let meta = metadata_of(&fd)?;
+        Ok(Dir { fd, path, owner: (meta.uid(), meta.gid()), by_steps })
+    }
+
+    /// Where it was found, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Owner, mode and number of the directory itself.
+    pub fn metadata(&self) -> IoResult<Metadata> {
+        metadata_of(&self.fd)
+    }
+
+    /// A directory below.
+    pub fn dir(&self, relative: &Path) -> IoResult<Dir> {
+        let fd = self.open_at(relative, PLACE | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+        Ok(Dir { fd: fd.into(), path: self.path.join(relative), ..self.clone() })
+    }
+
+    /// A regular file below, for reading. Whatever else lies there is an error, never a wait.
+    ///
+    /// A file that has a further name elsewhere and that the owner of the directory could not read himself is refused:
+    /// he linked it here so that we read it for him.
+    pub fn open_file(&self, relative: &Path) -> IoResult<(File, Metadata)> {
+        let file = match self.open_at(relative, OFlags::RDONLY | CAREFUL, Mode::empty()) {
+            Err(e) if e.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+                return Err(odd("a socket or a device, not a regular file"));
+            }
+            Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                return Err(odd("a symbolic link on the way, which is not followed"));
+            }
+            opened => File::from(opened?),
+        };
+        let meta = self.checked(&file)?;
+        Ok((file, meta))
+    }
+
+    /// Checks a file that was opened here: see [`Dir::open_file`].
+    pub fn checked(&self, file: &File) -> IoResult<Metadata> {
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(odd("not a regular file"));
+        }
+        let (uid, gid) = self.owner;
+        let his =
+            meta.uid() == uid || meta.mode() & 0o004 != 0 || (meta.gid() == gid && meta.mode() & 0o040 != 0);
+        if meta.nlink() > 1 && !his {
+            return Err(odd(&format!(
+                "a hard link to a file of user {} that the owner of the directory cannot read",
+                meta.uid()
+            )));
+        }
+        Ok(meta)
+    }
+
+    /// What lies below under this name, a link itself and not what it leads to; `None` where nothing does.
+    pub fn look(&self, relative: &Path) -> IoResult<Option<Metadata>> {
+        match self.open_at(relative, PLACE | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(fd) => Ok(Some(metadata_of(&fd)?)),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Its entries, unsorted.
+    pub fn entries(&self) -> IoResult<Vec<Entry>> {
+        let mut out = Vec::new();
+        let mut listed = rustix::fs::Dir::new(self.readable()?)?;
+        while let Some(entry) = listed.read() {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                // A file system that does not say it in its lists.
+                FileType::Unknown => self.kind_of(name),
+                kind => Ok(kind),
+            };
+            out.push(Entry { name: name.to_owned(), kind });
+        }
+        Ok(out)
+    }
+
+    fn kind_of(&self, name: &OsStr) -> IoResult<FileType> {
+        let stat = rustix::fs::statat(&self.fd, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(FileType::from_raw_mode(stat.st_mode))
+    }
+
+    /// The same directory, so that it can be listed, synced and given away.
+    pub(super) fn readable(&self) -> IoResult<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(openat(&self.fd, ".", flags, Mode::empty())?)
+    }
+
+    pub(super) fn handle(&self) -> Arc<OwnedFd> {
+        self.fd.clone()
+    }
+
+    pub(super) fn goes_by_steps(&self) -> bool {
+        self.by_steps
+    }
+
+    /// The same directory, as one that we begin with.
+    pub(super) fn begin_at(dir: &Dir) -> IoResult<Dir> {
+        Dir::begin(dir.fd.clone(), dir.path.clone(), dir.by_steps)
+    }
+
+    /// Opens what lies below, and nothing else: the one place where that is done.
+    pub(super) fn open_at(&self, relative: &Path, flags: OFlags, mode: Mode) -> IoResult<OwnedFd> {
+        if relative.as_os_str().is_empty() {
+            return Ok(openat(&self.fd, ".", flags, mode)?);
+        }
+        // The kernel would allow `a/../b`; nobody who means well writes it.
+        if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(odd("a path that does not simply lead down"));
+        }
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if self.by_steps {
+            return self.open_by_steps(relative, flags, mode);
+        }
+        for _ in 0..TRIES_MAX {
+            match openat2(&self.fd, relative, flags, mode, BENEATH) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::NOSYS) => {
+                    BY_STEPS.store(true, Ordering::Relaxed);
+                    return self.open_by_steps(relative, flags, mode);
+                }
+                // What a filter (seccomp) says to a call that it does not know.
+                Err(Errno::PERM) => return self.open_by_steps(relative, flags, mode),
+                done => return Ok(done?),
+            }
+        }
+        Err(Errno::AGAIN.into())
+    }
+
+    fn open_by_steps(&self, relative: &Path, flags: OFlags, mode: Mode) -> IoResult<OwnedFd> {
+        let mut parts = relative.components().map(Component::as_os_str).peekable();
+        let mut at: Option<OwnedFd> = None;
+        while let Some(part) = parts.next() {
+            let here = at.as_ref().map_or_else(|| self.fd.as_fd(), AsFd::as_fd);
+            let step = match parts.peek() {
+                Some(_) => openat(here, part, PLACE | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty()),
+                None => openat(here, part, flags, mode),
+            };
+            at = Some(step?);
+        }
+        at.ok_or_else(|| odd("an empty path"))
+    }
+}
+
+pub(super) fn metadata_of(fd: &OwnedFd) -> IoResult<Metadata> {
+    File::from(fd.try_clone()?).metadata()
+}
+
+pub(super) fn odd(what: &str) -> IoError {
+    IoError::other(what.to_owned())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// A directory opened in both ways.
+    pub(crate) fn both(path: &Path) -> [Dir; 2] {
+        [false, true].map(|by_steps| Dir { by_steps, ..Dir::open(path).unwrap() })
+    }
+
+    #[test]
+    fn nothing_outside_is_ever_opened_and_only_regular_files_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(dir.path().join("secret"), "key").unwrap();
+        fs::write(root.join("a/b/file"), "1").unwrap();
+        symlink("../../secret", root.join("a/out")).unwrap();
+        symlink(dir.path(), root.join("up")).unwrap();
+        symlink("b", root.join("a/inside")).unwrap();
+        rustix::fs::mknodat(CWD, root.join("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+        for dir in both(&root) {
+            let open = |path: &str| {
+                dir.open_file(Path::new(path)).map(|(file, _)| std::io::read_to_string(file).unwrap())
+            };
+            assert_eq!(open("a/b/file").unwrap(), "1");
+            assert_eq!(dir.dir(Path::new("a")).unwrap().open_file(Path::new("b/file")).unwrap().1.len(), 1);
+            let refused = [
+                "a/out",
+                "up/secret",
+                "a/inside/file",
+                "fifo",
+                "socket",
+                "a",
+                "../secret",
+                "a/../../secret",
+                "/etc/passwd",
+                "none",
+            ];
+            for path in refused {
+                let e = open(path).unwrap_err();
+                assert_eq!(e.kind() == ErrorKind::NotFound, path == "none", "{path}: {e}");
+            }
+            assert!(dir.dir(Path::new("up")).is_err() && dir.dir(Path::new("a/inside")).is_err());
+            assert!(dir.look(Path::new("up")).unwrap().unwrap().is_symlink());
+            assert!(dir.look(Path::new("none")).unwrap().is_none());
+            assert!(
+                dir.look(Path::new("up/secret")).is_err()
+                    || dir.look(Path::new("up/secret")).unwrap().is_none()
+            );
+            let mut kinds: Vec<_> =
+                dir.entries().unwrap().into_iter().map(|e| (e.name, e.kind.unwrap())).collect();
+            kinds.sort_by(|a, b| a.0.cmp(&b.0));
+            let expected = [
+                ("a", FileType::Directory),
+                ("fifo", FileType::Fifo),
+                ("socket", FileType::Socket),
+                ("up", FileType::Symlink),
+            ];
+            assert_eq!(kinds, expected.map(|(name, kind)| (OsString::from(name), kind)));
+        }
+    }
+
+    #[test]
+    fn a_hard_link_to_what_the_owner_cannot_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "key").unwrap();
+        let opened = Dir::open(dir.path()).unwrap();
+        fs::hard_link(dir.path().join("file"), dir.path().join("link")).unwrap();
+        let shut = |mode| {
+            fs::set_permissions(dir.path().join("file"), std::os::unix::fs::PermissionsExt::from_mode(mode))
+                .unwrap()
+        };
+        shut(0o600);
+        assert!(opened.open_file(Path::new("link")).is_ok(), "his own");
+        let other = Dir { owner: (4_000_000, 4_000_000), ..opened };
+        assert!(other.open_file(Path::new("link")).unwrap_err().to_string().contains("hard link"));
+        shut(0o644);
+        assert!(other.open_file(Path::new("link")).is_ok(), "he may read it");
+    }
+
+    /// What the swap.py does, against both ways.
+    #[test]
+    fn a_folder_that_is_exchanged_for_a_link_all_the_time_never_gives_what_lies_outside() {
+        use rustix::fs::{RenameFlags, renameat_with};
+        use std::sync::atomic::AtomicBool;
+        let dir = tempfile::tempdir().unwrap();
+        let (root, secret) = (dir.path().join("root"), dir.path().join("secret"));
+        for (place, content) in [(root.join("zy"), "bait"), (secret.clone(), "key")] {
+            fs::create_dir_all(&place).unwrap();
+            fs::write(place.join("file"), content).unwrap();
+        }
+        symlink(&secret, root.join(".s")).unwrap();
+        let (from, to) = (root.join("zy"), root.join(".s"));
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let exchanging = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                renameat_with(CWD, &from, CWD, &to, RenameFlags::EXCHANGE).unwrap();
+                std::thread::yield_now();
+            }
+        });
+        let mut seen = Vec::new();
+        for opened in both(&root) {
+            let (mut read, mut refused, mut wrong) = (0, 0, 0);
+            for _ in 0..20_000 {
+                match opened.open_file(Path::new("zy/file")) {
+                    Ok((file, _)) if std::io::read_to_string(&file).unwrap() == "bait" => read += 1,
+                    Ok(_) => wrong += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+            seen.push((read > 0, refused > 0, wrong));
+        }
+        stop.store(true, Ordering::Relaxed);
+        exchanging.join().unwrap();
+        assert_eq!(seen, [(true, true, 0), (true, true, 0)]);
+    }
+}

@@ -1,0 +1,207 @@
+//! Making, giving away and removing below a directory of others, through its handle.
+//!
+//! Names are made, renamed and removed in an open directory, one component at a time: no path is walked twice, and a
+//! link that somebody puts there is never followed, not even by root. What is made is ours and private (0700, 0600)
+//! until it is given away through the handle that it was made with; so writing as root is as strict here as writing
+//! with its later owner's rights, and nobody can look into it or change it meanwhile.
+#![allow(clippy::disallowed_methods)] // a part of the door
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{ErrorKind, Result as IoResult};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, fchown};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, mkdirat, renameat, syncfs, unlinkat};
+
+use super::beneath::{Dir, odd};
+
+/// Deeper than anything of ours or of PostgreSQL's.
+const DEPTH_MAX: u32 = 128;
+
+/// Which directory it is, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Of the file system.
+    pub device: u64,
+    /// In it.
+    pub inode: u64,
+}
+
+impl Dir {
+    /// Which directory it is.
+    pub fn identity(&self) -> IoResult<Identity> {
+        let meta = self.metadata()?;
+        Ok(Identity { device: meta.dev(), inode: meta.ino() })
+    }
+
+    /// Makes a directory that must not be there yet, private to us; its handle.
+    pub fn make_dir(&self, name: &OsStr) -> IoResult<Dir> {
+        mkdirat(self.as_fd(), single(name)?, Mode::RWXU)?;
+        let made = self.dir(Path::new(name))?;
+        let uid = made.metadata()?.uid();
+        match uid == rustix::process::geteuid().as_raw() {
+            true => Ok(made),
+            false => {
+                Err(odd(&format!("the directory that was made just now was exchanged for one of user {uid}")))
+            }
+        }
+    }
+
+    /// A directory below, made where it is not there, with the ones above it; all of them get mode and owner.
+    pub fn make_dirs(&self, relative: &Path, mode: u32, owner: Option<(u32, u32)>) -> IoResult<()> {
+        let mut at = self.clone();
+        for part in relative.components() {
+            let name = part.as_os_str();
+            at = match at.make_dir(name) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => at.dir(Path::new(name))?,
+                made => made?,
+            };
+            at.give(mode, owner)?;
+        }
+        Ok(())
+    }
+
+    /// Sets mode and, where given, owner of the directory itself.
+    pub fn give(&self, mode: u32, owner: Option<(u32, u32)>) -> IoResult<()> {
+        let dir = File::from(self.readable()?);
+        if let Some((uid, gid)) = owner {
+            fchown(&dir, Some(uid), Some(gid))?;
+        }
+        Ok(fchmod(&dir, Mode::from_raw_mode(mode))?)
+    }
+
+    /// Creates a private file that must not be there yet, for reading and writing.
+    pub fn create_new(&self, relative: &Path) -> IoResult<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        Ok(self.open_at(relative, flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+
+    /// Opens a file for reading and writing, made where it is not there. It has no second name.
+    pub fn open_or_create(&self, relative: &Path) -> IoResult<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK;
+        let file = File::from(self.open_at(relative, flags, Mode::RUSR | Mode::WUSR)?);
+        let meta = file.metadata()?;
+        match meta.is_file() && meta.nlink() == 1 {
+            true => Ok(file),
+            false => Err(odd("not a regular file, or one that has a second name")),
+        }
+    }
+
+    /// Removes what is no directory; fine when it is gone already.
+    pub fn remove_file(&self, relative: &Path) -> IoResult<()> {
+        let (dir, name) = self.split(relative)?;
+        match unlinkat(dir.as_fd(), name, AtFlags::empty()) {
+            Err(rustix::io::Errno::NOENT) => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
+    /// Renames in this directory; replaces an empty directory at the most.
+    pub fn rename(&self, from: &OsStr, to: &OsStr) -> IoResult<()> {
+        Ok(renameat(self.as_fd(), single(from)?, self.as_fd(), single(to)?)?)
+    }
+
+    /// Removes a tree; fine when it is gone already. Never follows a link, never leaves the file system.
+    pub fn remove_tree(&self, name: &OsStr) -> IoResult<()> {
+        let kind = match self.look(Path::new(name))? {
+            None => return Ok(()),
+            Some(meta) => meta,
+        };
+        if !kind.is_dir() {
+            return self.remove_file(Path::new(name));
+        }
+        let device = self.dir(Path::new(name))?.metadata()?.dev();
+        self.remove_below(name, device, 0)
+    }
+
+    fn remove_below(&self, name: &OsStr, device: u64, depth: u32) -> IoResult<()> {
+        let gone_is_fine = |done: IoResult<()>| match done {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            done => done,
+        };
+        let dir = match self.dir(Path::new(name)) {
+            Err(e) => return gone_is_fine(Err(e)),
+            Ok(dir) => dir,
+        };
+        if dir.metadata()?.dev() != device {
+            return Err(odd(&format!("{} is a mount point", dir.path().display())));
+        }
+        if depth == DEPTH_MAX {
+            return Err(odd(&format!("{} lies deeper than {DEPTH_MAX} directories", dir.path().display())));
+        }
+        for entry in dir.entries()? {
+            match entry.kind {
+                Ok(FileType::Directory) => dir.remove_below(&entry.name, device, depth + 1)?,
+                _ => dir.remove_file(Path::new(&entry.name))?,
+            }
+        }
+        gone_is_fine(unlinkat(self.as_fd(), single(name)?, AtFlags::REMOVEDIR).map_err(Into::into))
+    }
+
+    /// Makes its entries durable.
+    pub fn sync(&self) -> IoResult<()> {
+        File::from(self.readable()?).sync_all()
+    }
+
+    /// Syncs every file and directory of its file system (syncfs(2)).
+    pub fn sync_file_system(&self) -> IoResult<()> {
+        Ok(syncfs(self.readable()?)?)
+    }
+
+    fn split<'a>(&self, relative: &'a Path) -> IoResult<(Dir, &'a OsStr)> {
+        let name = relative.file_name().ok_or_else(|| odd("a path without a name"))?;
+        match relative.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => Ok((self.dir(parent)?, name)),
+            _ => Ok((self.clone(), name)),
+        }
+    }
+}
+
+/// A name that leads nowhere else.
+fn single(name: &OsStr) -> IoResult<&OsStr> {
+    let bytes = name.as_encoded_bytes();
+    match bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') {
+        true => Err(odd("a name that is a path")),
+        false => Ok(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::beneath::tests::both;
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_is_made_written_or_removed_behind_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+        fs::create_dir_all(outside.join("sub")).unwrap();
+        fs::write(outside.join("file"), "1").unwrap();
+        fs::create_dir(&root).unwrap();
+        for opened in both(&root) {
+            symlink(&outside, root.join("link")).unwrap();
+            symlink(outside.join("file"), root.join("to-file")).unwrap();
+            let link = Path::new("link");
+            assert!(opened.make_dir(OsStr::new("link")).is_err());
+            assert!(opened.make_dirs(Path::new("link/new"), 0o700, None).is_err());
+            assert!(opened.create_new(&link.join("new")).is_err());
+            assert!(opened.open_or_create(Path::new("to-file")).is_err());
+            assert!(opened.remove_file(&link.join("file")).is_err());
+            assert!(opened.make_dir(OsStr::new("../x")).is_err());
+            opened.make_dirs(Path::new("a/b"), 0o750, None).unwrap();
+            opened.create_new(Path::new("a/b/file")).unwrap();
+            symlink(&outside, root.join("a/link")).unwrap();
+            opened.remove_tree(OsStr::new("a")).unwrap();
+            opened.remove_tree(OsStr::new("a")).unwrap();
+            opened.remove_tree(OsStr::new("link")).unwrap();
+            opened.remove_file(Path::new("to-file")).unwrap();
+            assert_eq!(opened.entries().unwrap().len(), 0);
+            assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "1");
+            assert!(outside.join("sub").is_dir());
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Directories side by side: looked at and renamed by their names within one opened directory.
+//!
+//! The directory that holds them belongs to Odoo's user. It is opened once, and a link is followed
+//! there only where its owner may do no more than we may; so whoever exchanges it meanwhile leads us nowhere else.
+#![allow(clippy::disallowed_methods)] // a part of the door
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, OFlags, RenameFlags, StatxFlags, renameat_with, statx};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind, Result};
+
+/// Which directory it is, whatever its name: it keeps this when it is renamed, and none that is made
+/// later is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirId {
+    device: (u32, u32),
+    inode: u64,
+    /// Nanoseconds since 1970; numbers of inodes are used again.
+    born: Option<i64>,
+}
+
+impl DirId {
+    /// Whether it is certain that both are the same directory, of whatever time.
+    pub fn is_surely(&self, other: &DirId) -> bool {
+        self.born.is_some() && self == other
+    }
+}
+
+/// An opened directory, for what lies directly in it.
+pub struct Neighbours {
+    dir: File,
+    path: PathBuf,
+}
+
+impl Neighbours {
+    /// Opens it; `None` where there is none.
+    ///
+    /// # Errors
+    /// `Filestore` where it is a link that a lesser user could lead elsewhere.
+    pub fn open(path: &Path) -> Result<Option<Neighbours>> {
+        let fail = |e| Error::file("open", path, e);
+        let meta = match fs::symlink_metadata(path) {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(fail(e)),
+        };
+        let mut flags = OFlags::DIRECTORY;
+        if meta.is_symlink() {
+            let us = rustix::process::geteuid();
+            if us.is_root() && meta.uid() != us.as_raw() {
+                let what =
+                    format!("{} is a link that user {} could lead elsewhere", path.display(), meta.uid());
+                return Err(Error::new(Kind::Filestore, what)
+                    .effect("nothing was changed")
+                    .next("run this as that user, or give the link to root: chown -h root"));
+            }
+        } else {
+            flags |= OFlags::NOFOLLOW;
+        }
+        let dir = fs::OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path);
+        Ok(Some(Neighbours { dir: dir.map_err(fail)?, path: path.to_owned() }))
+    }
+
+    /// The directory, or the link, of this name; `None` where there is none.
+    ///
+    /// # Errors
+    /// `Filestore` where something else has this name.
+    pub fn id(&self, name: &str) -> Result<Option<DirId>> {
+        let want = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        let found = match statx(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW, want) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(e) => return Err(Error::file("look at", &self.path.join(name), e.into())),
+        };
+        let kind = FileType::from_raw_mode(found.stx_mode.into());
+        if !matches!(kind, FileType::Directory | FileType::Symlink) {
+            let what = format!("{} is no directory", self.path.join(name).display());
+            return Err(Error::new(Kind::Filestore, what).effect("nothing was changed"));
+        }
+        let born = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
+        let nanoseconds = |at: rustix::fs::StatxTimestamp| at.tv_sec * 1_000_000_000 + i64::from(at.tv_nsec);
+        Ok(Some(DirId {
+            device: (found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+            born: born.then(|| nanoseconds(found.stx_btime)),
+        }))
+    }
+
+    /// Gives one another name, durably, where nothing has that name.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where something has; nothing has changed then.
+    pub fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        let fail = |e: Errno| Error::file(&format!("rename to {to:?}:"), &self.path.join(from), e.into());
+        match renameat_with(&self.dir, from, &self.dir, to, RenameFlags::NOREPLACE) {
+            // NFS and some others do not know the flag; rename(2) replaces no directory that holds something.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if self.id(to)?.is_none() => {
+                rustix::fs::renameat(&self.dir, from, &self.dir, to).map_err(fail)?;
+            }
+            done => done.map_err(fail)?,
+        }
+        self.dir.sync_all().map_err(|e| Error::file("sync directory", &self.path, e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_known_again_by_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let beside = Neighbours::open(dir.path()).unwrap().unwrap();
+        let a = beside.id("a").unwrap().unwrap();
+        assert_ne!(Some(a), beside.id("b").unwrap());
+        assert_eq!(beside.rename_new("a", "b").unwrap_err().kind(), Kind::AlreadyExists);
+        beside.rename_new("a", "it's \"c\".d").unwrap();
+        assert_eq!((beside.id("a").unwrap(), beside.id("it's \"c\".d").unwrap()), (None, Some(a)));
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(beside.id("file").unwrap_err().kind(), Kind::Filestore);
+        assert!(Neighbours::open(&dir.path().join("none")).unwrap().is_none());
+        // Exchanged for a link after it was opened: what was opened counts.
+        let moved = dir.path().with_extension("moved");
+        fs::rename(dir.path(), &moved).unwrap();
+        std::os::unix::fs::symlink("/etc", dir.path()).unwrap();
+        assert!(beside.id("b").unwrap().is_some() && beside.id("passwd").unwrap().is_none());
+        fs::remove_file(dir.path()).unwrap();
+        fs::rename(&moved, dir.path()).unwrap();
+    }
+}

@@ -1,0 +1,100 @@
+//! The tables of a database in numbers. Rows are counted here as they come, since no query may
+//! name a table of somebody else's ([`crate::postgres::look`]); of each row comes its `id` and its
+//! `write_date`, or one short column.
+
+use super::TableFacts;
+use crate::error::Result;
+use crate::postgres::copy_out::{Row, count_lines, each_row};
+use crate::postgres::quote::{ident, qualified};
+use crate::postgres::session::{Session, column};
+
+/// Times that are no time (PostgreSQL's `infinity` and `-infinity`).
+const NO_TIMES: [i64; 2] = [i64::MAX, i64::MIN];
+const DAY_MICROSECONDS: i64 = 86_400_000_000;
+
+/// Ordinary tables and leaf partitions whose rows pg_dump writes: no temporary ones, none that an
+/// extension brings along, and on a standby no unlogged ones, which cannot be read there. With each
+/// come `id` and `write_date` where they are of PostgreSQL's own types, its shortest column of such
+/// a type, and its first column. What is computed cannot be copied.
+const TABLES: &str = "\
+    SELECT n.nspname::text, c.relname::text, \
+      (SELECT true FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'id' AND NOT a.attisdropped \
+        AND a.attgenerated = '' AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)), \
+      (SELECT true FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'write_date' AND NOT a.attisdropped \
+        AND a.attgenerated = '' AND a.atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype)), \
+      (SELECT a.attname::text FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND t.oid < 16384 \
+        AND t.typtype = 'b' AND t.typelem = 0 AND t.typsend <> 0 ORDER BY a.attlen < 0, a.attlen, a.attnum LIMIT 1), \
+      (SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+        AND a.attgenerated = '' ORDER BY a.attnum LIMIT 1) \
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+      AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND NOT pg_is_in_recovery()) \
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid \
+        AND d.deptype = 'e') \
+    ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
+
+pub(super) async fn tables(session: &mut Session) -> Result<Vec<TableFacts>> {
+    let listed = session.rows("list the tables", TABLES).await?;
+    let (mut out, mut latest) = (Vec::with_capacity(listed.len()), Vec::new());
+    for row in &listed {
+        let (schema, name): (String, String) = (column(row, 0)?, column(row, 1)?);
+        let has = |index| column::<Option<bool>>(row, index).map(|has| has == Some(true));
+        let (has_id, has_date) = (has(2)?, has(3)?);
+        let what = format!("count table {schema}.{name}");
+        let table = qualified(&schema, &name);
+        let mut facts = TableFacts { schema, name, rows: 0, max_id: None, max_write_date: None };
+        let mut columns = Vec::new();
+        columns.extend(has_id.then_some("\"id\"".to_owned()));
+        columns.extend(has_date.then_some("\"write_date\"".to_owned()));
+        if columns.is_empty() {
+            columns.extend(column::<Option<String>>(row, 4)?.map(|short| ident(&short)));
+        }
+        if columns.is_empty() {
+            // The types of all its columns are the owner's own: not each of them has a binary form.
+            let first = column::<Option<String>>(row, 5)?.map(|first| format!(" ({})", ident(&first)));
+            let sql = format!("COPY {table}{} TO STDOUT", first.unwrap_or_default());
+            facts.rows = count_lines(session, &what, &sql).await?;
+        } else {
+            let mut written = None;
+            let each = |row: &Row<'_>| {
+                facts.rows += 1;
+                if has_id {
+                    facts.max_id = facts.max_id.max(row.int(0));
+                }
+                if has_date {
+                    written = written.max(row.int(usize::from(has_id)));
+                }
+                Ok(())
+            };
+            let sql = format!("COPY {table} ({}) TO STDOUT (FORMAT binary)", columns.join(", "));
+            each_row(session, &what, &sql, each).await?;
+            latest.extend(written.filter(|at| !NO_TIMES.contains(at)).map(|at| (out.len(), at)));
+        }
+        out.push(facts);
+    }
+    write_dates(session, &mut out, &latest).await?;
+    Ok(out)
+}
+
+/// Fills in the latest times, in microseconds since 2000, as the server writes them.
+async fn write_dates(session: &mut Session, out: &mut [TableFacts], latest: &[(usize, i64)]) -> Result<()> {
+    if latest.is_empty() {
+        return Ok(());
+    }
+    // In whole days and the rest, since products with an interval are computed in floating point.
+    let values = latest.iter().map(|(index, at)| {
+        format!("({index}, {}, {})", at.div_euclid(DAY_MICROSECONDS), at.rem_euclid(DAY_MICROSECONDS))
+    });
+    let sql = format!(
+        "SELECT index::int8, to_char('2000-01-01'::timestamp + '1 day'::interval * days + '1 microsecond'::interval * rest, \
+         'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM (VALUES {}) AS latest(index, days, rest)",
+        values.collect::<Vec<_>>().join(", ")
+    );
+    for row in session.rows("write the latest times", sql).await? {
+        if let Some(facts) = out.get_mut(column::<i64>(&row, 0)?.max(0) as usize) {
+            facts.max_write_date = column(&row, 1)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! A table of somebody else's: what the catalog says it is, and its rows where that is what we
+//! expect. See [`crate::postgres::look`] for why.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Kind, Result};
+use crate::postgres::copy_out::{Row, each_row};
+use crate::postgres::quote::{ident, literal, qualified};
+use crate::postgres::session::{Session, column};
+
+/// PostgreSQL's own types that a column may be of; a domain over one is another type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// text, varchar, char(n) or name.
+    Text,
+    /// int2, int4 or int8.
+    Int,
+}
+
+/// What a relation is called in a sentence, by its `relkind`.
+pub fn kind_text(relkind: &str) -> &'static str {
+    match relkind {
+        "r" => "a table",
+        "p" => "a partitioned table",
+        "v" => "a view",
+        "m" => "a materialized view",
+        "f" => "a foreign table",
+        "S" => "a sequence",
+        "c" => "a composite type",
+        "i" | "I" => "an index",
+        _ => "of an unknown kind",
+    }
+}
+
+/// A table of schema `public` that is what it seems to be.
+pub struct Table {
+    name: String,
+    /// The plain tables that hold its rows (schema, name): itself, its partitions and whatever
+    /// inherits from it.
+    parts: Vec<(String, String)>,
+    columns: HashMap<String, Option<Type>>,
+}
+
+impl Table {
+    /// Looks for `public.name`; `None` where there is nothing of that name.
+    ///
+    /// # Errors
+    /// `Postgres` where it is a view, a foreign table or the like, or where a part of it is; where
+    /// row security would hide rows from us, `Denied`.
+    pub async fn find(session: &mut Session, name: &str) -> Result<Option<Table>> {
+        let what = format!("look at table {name}");
+        let named = literal(name);
+        let parts = session
+            .rows(
+                &what,
+                format!(
+                    "WITH RECURSIVE part(oid) AS ( \
+                       SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                         WHERE n.nspname = 'public' AND c.relname = {named} \
+                       UNION SELECT i.inhrelid FROM pg_inherits i JOIN part ON part.oid = i.inhparent) \
+                     SELECT n.nspname::text, c.relname::text, c.relkind::text, row_security_active(c.oid), \
+                       c.relpersistence::text \
+                     FROM part JOIN pg_class c ON c.oid = part.oid JOIN pg_namespace n ON n.oid = c.relnamespace \
+                     ORDER BY n.nspname = 'public' AND c.relname = {named} DESC, 1, 2"
+                ),
+            )
+            .await?;
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let mut table = Table { name: name.to_owned(), parts: Vec::new(), columns: HashMap::new() };
+        for (at, part) in parts.iter().enumerate() {
+            let (schema, part_name): (String, String) = (column(part, 0)?, column(part, 1)?);
+            let kind: String = column(part, 2)?;
+            let wrong = match (kind.as_str(), at) {
+                ("p", _) => continue, // has no rows of its own
+                ("r", _) if column::<bool>(part, 3)? => {
+                    return Err(hidden(&format!("{schema}.{part_name}"), session));
+                }
+                ("r", _) if column::<String>(part, 4)? == "t" => "a temporary table",
+                ("r", _) => {
+                    table.parts.push((schema, part_name));
+                    continue;
+                }
+                (other, _) => kind_text(other),
+            };
+            let what = match at {
+                0 => format!("{name} is {wrong}, not a table"),
+                _ => format!("a part of table {name}, {schema}.{part_name}, is {wrong}, not a table"),
+            };
+            return Err(not_read(what, session));
+        }
+        table.read_columns(session, &what).await?;
+        Ok(Some(table))
+    }
+
+    /// The same of a table that must be there.
+    pub async fn get(session: &mut Session, name: &str) -> Result<Table> {
+        match Table::find(session, name).await? {
+            Some(table) => Ok(table),
+            None => {
+                let what = format!("there is no table {name} in {}", session.place());
+                Err(Error::new(Kind::Postgres, what).next("is this an Odoo database?"))
+            }
+        }
+    }
+
+    async fn read_columns(&mut self, session: &mut Session, what: &str) -> Result<()> {
+        let sql = format!(
+            "SELECT a.attname::text, a.attgenerated = '', \
+               a.atttypid IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'name'::regtype), \
+               a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) \
+             FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = 'public' AND c.relname = {} AND a.attnum > 0 AND NOT a.attisdropped",
+            literal(&self.name)
+        );
+        for row in session.rows(what, sql).await? {
+            let (plain, text, int): (bool, bool, bool) =
+                (column(&row, 1)?, column(&row, 2)?, column(&row, 3)?);
+            let kind = match (plain, text, int) {
+                (true, true, _) => Some(Type::Text),
+                (true, _, true) => Some(Type::Int),
+                _ => None,
+            };
+            self.columns.insert(column(&row, 0)?, kind);
+        }
+        Ok(())
+    }
+
+    /// Those of `names` that it does not have.
+    pub fn lacks<'n>(&self, names: &[&'n str]) -> Vec<&'n str> {
+        names.iter().copied().filter(|name| !self.columns.contains_key(*name)).collect()
+    }
+
+    /// Gives these columns of every row, in no order.
+    ///
+    /// # Errors
+    /// `Postgres` where a column is missing, computed, or of a type that is not PostgreSQL's own;
+    /// `Denied` where it may not be read. After an error the session is of no more use.
+    pub async fn each(
+        &self,
+        session: &mut Session,
+        columns: &[(&str, Type)],
+        mut each: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        for (column, expected) in columns {
+            match self.columns.get(*column) {
+                Some(Some(kind)) if kind == expected => {}
+                Some(_) => {
+                    let what = format!("column {}.{column} is not of a type that Odoo gives it", self.name);
+                    return Err(not_read(what, session));
+                }
+                None => return Err(not_read(format!("table {} has no column {column}", self.name), session)),
+            }
+        }
+        let list: Vec<String> = columns.iter().map(|(column, _)| ident(column)).collect();
+        for (schema, name) in &self.parts {
+            let sql =
+                format!("COPY {} ({}) TO STDOUT (FORMAT binary)", qualified(schema, name), list.join(", "));
+            each_row(session, &format!("read table {schema}.{name}"), &sql, &mut each).await?;
+        }
+        Ok(())
+    }
+}
+
+fn not_read(what: String, session: &Session) -> Error {
+    Error::new(Kind::Postgres, format!("{what}, in {}", session.place()))
+        .effect("it is not read: that could run what the database's owner wrote, with our rights")
+        .next("ask the owner what it is for; a database that is not Odoo's belongs into odoo.exclude")
+}
+
+fn hidden(table: &str, session: &Session) -> Error {
+    Error::new(Kind::Denied, format!("row security hides rows of table {table} in {}", session.place()))
+        .effect("it is not read: a policy would run what the database's owner wrote, with our rights")
+        .next("let the agent's role pass row security: ALTER ROLE ... BYPASSRLS")
+}

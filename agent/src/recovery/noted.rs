@@ -1,0 +1,73 @@
+//! A neutralized copy beside its tenant is noted before it can be seen, so that no backup takes it for a tenant
+//! and nobody follows its files; see [`crate::catalog::copies`].
+
+use std::path::Path;
+
+use crate::catalog::copies::{Copies, CopyKind, CopyRecord};
+use crate::clock;
+use crate::disk::neighbours::Neighbours;
+use crate::error::Result;
+use crate::names::{InstanceName, TenantName};
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::rename::facts;
+use crate::postgres::session::Session;
+use crate::recovery::place::FilestorePlan;
+
+/// What is about to be published.
+pub(super) struct Noted<'a> {
+    pub(super) state_dir: &'a Path,
+    pub(super) instance: &'a InstanceName,
+    pub(super) tenant: &'a TenantName,
+    pub(super) database: &'a TenantName,
+    /// Its name until then.
+    pub(super) incomplete: &'a str,
+    pub(super) filestore: Option<&'a FilestorePlan>,
+    pub(super) neutralize: bool,
+}
+
+impl Noted<'_> {
+    /// Notes it where it is a neutralized copy under another name; what could not be noted is a warning.
+    /// What is live under another name may be a tenant that moved: it is backed up.
+    pub(super) async fn note(&self, postgres: &PostgresOptions) -> Vec<String> {
+        if self.database == self.tenant {
+            return Vec::new();
+        }
+        if !self.neutralize {
+            return vec![format!(
+                "{} is live: lifeboat backup takes it as a tenant of its own (odoo.exclude leaves it out)",
+                self.database
+            )];
+        }
+        match self.try_note(postgres).await {
+            Ok(()) => Vec::new(),
+            Err(e) => vec![format!(
+                "it was not noted in {} that {} is a copy, only in its comment: {}",
+                self.state_dir.display(),
+                self.database,
+                e.what()
+            )],
+        }
+    }
+
+    async fn try_note(&self, postgres: &PostgresOptions) -> Result<()> {
+        let mut session = Session::maintenance(postgres).await?;
+        let found = facts(&mut session, self.incomplete).await?;
+        session.close().await;
+        let Some(found) = found else { return Ok(()) };
+        // The directory keeps what it is when it gets its final name.
+        let filestore = self.filestore.and_then(|plan| {
+            let name = plan.staging.file_name()?.to_str()?;
+            Neighbours::open(plan.staging.parent()?).ok()??.id(name).ok()?
+        });
+        let record = CopyRecord {
+            database: self.database.clone(),
+            oid: found.oid,
+            kind: CopyKind::Copy,
+            of: self.tenant.clone(),
+            at: clock::now(),
+            filestore,
+            neutralized: true,
+        };
+        Copies::note(self.state_dir, self.instance, &record)
+    }
+}

@@ -1,0 +1,78 @@
+//! What a promotion has begun, on disk before anything is changed: whoever finds it knows what belongs where.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::path::escape;
+use crate::disk;
+use crate::disk::neighbours::DirId;
+use crate::error::{Error, Kind, Result};
+use crate::names::{InstanceName, TenantName};
+use crate::postgres::rename::Facts;
+
+/// Largest journal that is read.
+const BYTES_MAX: u64 = 64 << 10;
+
+/// One of the two, as it was before anything was changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Side {
+    /// Its database.
+    pub database: Option<Facts>,
+    /// Its filestore.
+    pub filestore: Option<DirId>,
+    /// Whether it was neutralized, where that is known.
+    pub neutralized: Option<bool>,
+}
+
+/// A promotion that has begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Journal {
+    /// What is promoted.
+    pub copy: TenantName,
+    /// To what.
+    pub tenant: TenantName,
+    /// The name under which the old state is kept.
+    pub replaced: TenantName,
+    /// The directory that holds both filestores; `None` where there are none.
+    pub filestores: Option<PathBuf>,
+    /// What `copy` was.
+    pub new: Side,
+    /// What `tenant` was.
+    pub old: Side,
+}
+
+/// Where the journal of a tenant lies.
+pub fn file(state_dir: &Path, instance: &InstanceName, tenant: &TenantName) -> PathBuf {
+    let name = format!("{}.json", escape(tenant.as_str().as_bytes()));
+    state_dir.join(instance.as_str()).join("promote").join(name)
+}
+
+impl Journal {
+    /// That of a promotion that was cut short; `None` where none was.
+    pub fn read(file: &Path) -> Result<Option<Journal>> {
+        let bytes = match disk::read(file, BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == Kind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+            Error::new(Kind::Io, format!("{} is no journal of a promotion", file.display()))
+                .because(e)
+                .effect("it is not known what an earlier promotion has done")
+                .next("see which databases are closed (psql --list) and which filestores are there; remove that file then")
+        })
+    }
+
+    /// Writes it, durably.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        if let Some(dir) = file.parent() {
+            disk::create_private_dir(dir)?;
+            disk::give_as_above(dir)?;
+        }
+        let bytes = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::new(Kind::Internal, "cannot write the journal").because(e))?;
+        disk::replace_durable(file, &bytes)?;
+        disk::give_as_above(file)
+    }
+}

@@ -1,0 +1,142 @@
+//! What a check leaves behind for `lifeboat status`: which snapshots cannot be restored whole, until a later
+//! check of the same finds them whole, and what that means for what was stored since.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::archive::manifest::Manifest;
+use crate::catalog::verified::{Broken, BrokenWal, Verified};
+use crate::clock::Timestamp;
+use crate::names::SnapshotId;
+use crate::repository::layout;
+use crate::upkeep::findings::Report;
+
+/// What a check covered.
+#[derive(Clone, Debug, Default)]
+pub struct Covered {
+    /// The snapshots that were looked at.
+    pub chosen: BTreeSet<SnapshotId>,
+    /// Whether that was everything there is, WAL too.
+    pub everything: bool,
+}
+
+/// Changes what is remembered by what a check came to. Nothing is forgotten by a check that did not read
+/// all that it was to read, and nothing that only a deeper one can see.
+pub fn remember(verified: &mut Verified, report: &Report, now: Timestamp) {
+    let snapshots = format!("{}/", layout::snapshots(&report.instance));
+    let wal = format!("{}/", layout::wal(&report.instance));
+    let mut found: BTreeMap<SnapshotId, Broken> = BTreeMap::new();
+    for finding in &report.findings {
+        let home = finding.object.strip_prefix(&snapshots).and_then(|rest| rest.split('/').next());
+        for lost in &finding.lost {
+            let own = home == Some(lost.as_str());
+            let broken = found.entry(lost.clone()).or_insert_with(|| Broken {
+                object: finding.object.clone(),
+                what: finding.what.clone(),
+                own,
+                deep: report.deep,
+                since: now,
+                seen: now,
+            });
+            broken.own |= own;
+        }
+    }
+    let whole_check = report.unasked.is_empty() && report.objects_not_checked == 0 && !report.interrupted;
+    let Covered { chosen, everything } = &report.covered;
+    verified.broken.retain(|id, broken| {
+        let looked = whole_check && (report.deep || !broken.deep) && (*everything || chosen.contains(id));
+        !looked || found.contains_key(id)
+    });
+    for (id, new) in found {
+        let known = verified.broken.entry(id).or_insert_with(|| new.clone());
+        *known =
+            Broken { since: known.since, own: new.own || known.own, deep: known.deep && new.deep, ..new };
+    }
+    let mut bad = report.findings.iter().filter(|finding| finding.object.starts_with(&wal));
+    match bad.next() {
+        Some(first) => {
+            let since = verified.wal.as_ref().map_or(now, |known| known.since);
+            let objects = 1 + bad.count() as u64;
+            verified.wal = Some(BrokenWal { objects, first: first.object.clone(), since });
+        }
+        None if *everything && whole_check => verified.wal = None,
+        None => {}
+    }
+    verified.last = Some(now);
+}
+
+/// Of these snapshots, those that cannot be restored whole by what is remembered: found broken, or in need of
+/// one whose own objects are.
+pub fn broken<'a>(manifests: &'a [Manifest], verified: &Verified) -> BTreeSet<&'a SnapshotId> {
+    let by_id: BTreeMap<&SnapshotId, &Manifest> = manifests.iter().map(|m| (&m.id, m)).collect();
+    let own = |id: &SnapshotId| verified.broken.get(id).is_some_and(|broken| broken.own);
+    let needs = |id: &SnapshotId| by_id.get(id).into_iter().flat_map(|manifest| manifest.needs());
+    let is_broken = |manifest: &&Manifest| {
+        let later = |broken: &Broken| manifest.point > broken.seen;
+        verified.broken.contains_key(&manifest.id)
+            || needs(&manifest.id).flat_map(|id| needs(id).chain([id])).any(|id| {
+                // What the check saw itself it has judged: only what came since is in doubt.
+                own(id) && verified.broken.get(id).is_some_and(later)
+            })
+    };
+    manifests.iter().filter(is_broken).map(|manifest| &manifest.id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> SnapshotId {
+        text.parse().unwrap()
+    }
+
+    fn report(found: bool, deep: bool, objects_not_checked: u64, chosen: &[&str]) -> Report {
+        let (old, new) = ("20261120T000000Z-filestore-00000000", "20261121T000000Z-dump-00000000");
+        let object = format!("instances/prod/snapshots/{old}/packs/000000.tar.zst.age");
+        let finding =
+            crate::upkeep::findings::Finding { object, what: "x".into(), lost: vec![id(old), id(new)] };
+        Report {
+            instance: "prod".parse().unwrap(),
+            repository: String::new(),
+            deep,
+            snapshots: 2,
+            unfinished: Vec::new(),
+            skipped: Vec::new(),
+            objects_checked: 1,
+            bytes_checked: 1,
+            objects_not_checked,
+            files_checked: 0,
+            findings: if found { vec![finding] } else { Vec::new() },
+            unasked: Vec::new(),
+            newest_whole: Vec::new(),
+            interrupted: false,
+            covered: Covered { chosen: chosen.iter().map(|text| id(text)).collect(), everything: false },
+        }
+    }
+
+    #[test]
+    fn only_a_check_of_the_same_that_read_all_of_it_forgets() {
+        let both = ["20261120T000000Z-filestore-00000000", "20261121T000000Z-dump-00000000"];
+        let after = |checks: &[Report]| {
+            let mut verified = Verified::default();
+            checks.iter().for_each(|report| remember(&mut verified, report, Timestamp::UNIX_EPOCH));
+            verified.broken.len()
+        };
+        let bad = || report(true, false, 0, &both);
+        assert_eq!(after(&[bad()]), 2);
+        assert_eq!(after(&[bad(), report(false, false, 0, &both)]), 0);
+        assert_eq!(after(&[bad(), report(false, false, 1, &both)]), 2, "a sample");
+        assert_eq!(after(&[bad(), report(false, false, 0, &both[1..])]), 1, "the dump alone");
+        let deep = report(true, true, 0, &both);
+        assert_eq!(after(&[deep, report(false, false, 0, &both)]), 2, "not as deep");
+        let deep = report(true, true, 0, &both);
+        assert_eq!(after(&[deep, report(false, true, 0, &both)]), 0);
+    }
+
+    #[test]
+    fn whose_own_object_it_is_is_remembered() {
+        let mut verified = Verified::default();
+        let both = ["20261120T000000Z-filestore-00000000", "20261121T000000Z-dump-00000000"];
+        remember(&mut verified, &report(true, false, 0, &both), Timestamp::UNIX_EPOCH);
+        assert_eq!(verified.broken.values().map(|broken| broken.own).collect::<Vec<_>>(), [true, false]);
+    }
+}

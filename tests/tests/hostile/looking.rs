@@ -1,0 +1,112 @@
+//! Every command that looks into a hostile tenant, and what of it the tenant's owner could hook.
+
+use lifeboat_tests::site::Site;
+use lifeboat_tests::{Cluster, small_tenant};
+
+use crate::log::{hookable, mark, sprung};
+use crate::trap::{OWNER, as_owner, cluster, evidence, tenant};
+
+/// Runs `command` and proves that nothing of the tenant's owner ran with our rights.
+fn unharmed(cluster: &Cluster, database: &str, name: &str, command: impl FnOnce()) {
+    let before = mark(cluster);
+    command();
+    assert_eq!(sprung(cluster, before), Vec::<String>::new(), "{name} sprang a trap");
+    assert_eq!(hookable(cluster, before, database), Vec::<String>::new(), "{name} can be hooked");
+}
+
+#[test]
+fn no_command_that_looks_into_a_tenant_runs_what_its_owner_wrote() {
+    let cluster = cluster(&[("wal_level", "replica")]);
+    let site = Site::local(&cluster);
+    tenant(&cluster, &site.data_dir(), "shop");
+    let database = "shop";
+    unharmed(&cluster, database, "doctor", || {
+        site.run(&["doctor"]).run();
+    });
+    unharmed(&cluster, database, "backup", || {
+        let report = site.back_up(&[]);
+        assert!(report.to_string().contains("\"shop\""), "{report}");
+    });
+    for kind in ["dump", "filestore"] {
+        unharmed(&cluster, database, kind, || {
+            site.back_up(&["--kind", kind]);
+        });
+    }
+    // files that a row names and that are gone are asked for again
+    let lost = site.data_dir().join("filestore/shop");
+    let lost = std::fs::read_dir(lost).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_dir_all(lost).unwrap();
+    unharmed(&cluster, database, "backup with files lost", || {
+        site.backup(&[]).run().exits(3).says("files that the databases name are not in the repository");
+    });
+    for command in [&["status"][..], &["list"], &["verify"]] {
+        let before = mark(&cluster);
+        site.run(command).run();
+        assert_eq!(sprung(&cluster, before), Vec::<String>::new(), "{command:?} sprang a trap");
+    }
+    assert!(!evidence(&cluster).exists(), "a program ran with a superuser's rights");
+}
+
+#[test]
+fn a_tenant_that_cannot_be_looked_into_is_named_and_stops_no_other() {
+    let cluster = cluster(&[]);
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "good", 3);
+    tenant(&cluster, &site.data_dir(), "trapped");
+    for (name, trick) in TRICKS {
+        cluster.psql("postgres", &format!("create database {name} template trapped owner {OWNER}"));
+        as_owner(&cluster, name, trick);
+    }
+    let before = mark(&cluster);
+    let doctor = site.run(&["doctor"]).run();
+    let backup = site.backup(&["--json"]).run().exits(3);
+    assert_eq!(sprung(&cluster, before), Vec::<String>::new());
+    let (doctor, said) =
+        (format!("{}{}", doctor.stdout, doctor.stderr), format!("{}{}", backup.stdout, backup.stderr));
+    for ((name, _), word) in TRICKS.iter().zip(WORDS) {
+        assert!(said.contains(word), "{name}: {word:?} is not in {said}");
+        if !name.starts_with("later") {
+            assert!(doctor.contains(word), "{name}: {word:?} is not in {doctor}");
+        }
+    }
+    let list = site.run(&["list"]).run().ok().stdout;
+    assert!(list.contains("good"), "{list}");
+}
+
+/// What takes the place of a table. Those of `later` are seen when the tenant is backed up.
+const TRICKS: [(&str, &str); 6] = [
+    (
+        "view",
+        "alter table ir_module_module rename to hidden; \
+         create view ir_module_module as select public.seen('view of modules'), name, state, latest_version from hidden",
+    ),
+    (
+        "domain",
+        "create table modules (name public.trap_name, state varchar, latest_version varchar); drop table ir_module_module cascade; \
+         alter table modules rename to ir_module_module",
+    ),
+    ("sequence", "drop table ir_module_module cascade; create sequence ir_module_module"),
+    (
+        "later_view",
+        "alter table ir_attachment rename to hidden; \
+         create view ir_attachment as select public.seen('view of attachments'), store_fname, file_size from hidden",
+    ),
+    (
+        "later_stored",
+        "alter table ir_config_parameter rename to hidden; \
+         create materialized view ir_config_parameter as select key, value from hidden",
+    ),
+    (
+        "later_computed",
+        "alter table ir_attachment drop column store_fname; \
+         alter table ir_attachment add column store_fname varchar generated always as (public.planned('store_fname')::varchar) stored",
+    ),
+];
+const WORDS: [&str; 6] = [
+    "ir_module_module is a view, not a table",
+    "column ir_module_module.name is not of a type that Odoo gives it",
+    "ir_module_module is a sequence, not a table",
+    "ir_attachment is a view, not a table",
+    "ir_config_parameter is a materialized view, not a table",
+    "column ir_attachment.store_fname is not of a type that Odoo gives it",
+];

@@ -1,0 +1,83 @@
+//! Copies beside production are no tenants: the next backup names them and leaves them out. A mark that
+//! a tenant's owner puts on his own database takes nothing out of the backup.
+
+use lifeboat_tests::site::Site;
+use lifeboat_tests::{Cluster, small_tenant};
+use serde_json::Value;
+
+use crate::promote::promote;
+use crate::restore;
+
+fn tenants(report: &Value) -> Vec<&str> {
+    report["tenants"].as_array().unwrap().iter().map(|one| one["tenant"].as_str().unwrap()).collect()
+}
+
+fn left_out(report: &Value) -> Vec<&str> {
+    report["left_out"].as_array().unwrap().iter().map(|one| one["database"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn copies_and_old_states_are_named_and_left_out() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 1);
+    site.back_up(&[]);
+    restore(&site, &["--tenant", "shop", "--as", "a 'look'"]).run().ok();
+    let live = restore(&site, &["--tenant", "shop", "--as", "live", "--no-neutralize"]).run().ok();
+    assert!(live.stdout.contains("live is live: lifeboat backup takes it"), "{live}");
+    let report = site.back_up(&[]);
+    assert_eq!((tenants(&report), left_out(&report)), (vec!["live", "shop"], vec!["a 'look'"]));
+    let told = site.backup(&[]).run().ok();
+    assert!(
+        told.stdout.contains("left out: a 'look': a neutralized copy of shop made by lifeboat restore on 2"),
+        "{told}"
+    );
+    assert!(told.stdout.contains("lifeboat backup --tenant 'a '\\''look'\\'''"), "{told}");
+    let status = site.run(&["status", "--json"]).run().ok().json();
+    assert_eq!(tenants(&status), ["live", "shop"]);
+    // Named, it is backed up.
+    assert_eq!(tenants(&site.back_up(&["--tenant", "a 'look'"])), ["a 'look'"]);
+
+    // The old state, opened by somebody who looks at it.
+    let done = promote(&site, "live", "shop", &["--json"]).run().ok().json();
+    let replaced = done["plan"]["replaced"].as_str().unwrap();
+    let report = site.back_up(&[]);
+    assert_eq!((tenants(&report), left_out(&report)), (vec!["shop"], vec!["a 'look'"]));
+    cluster.psql("postgres", &format!("alter database \"{replaced}\" allow_connections true"));
+    let report = site.back_up(&[]);
+    assert_eq!(left_out(&report), ["a 'look'", replaced]);
+
+    // The copy becomes a tenant by a new name, by hand too; a new database under its old name is one.
+    cluster.psql(
+        "postgres",
+        "alter database \"a 'look'\" rename to renamed; comment on database renamed is null",
+    );
+    cluster.psql("postgres", "create database \"a 'look'\" template renamed");
+    let report = site.back_up(&["--kind", "dump"]);
+    assert_eq!((tenants(&report), left_out(&report)), (vec!["a 'look'", "renamed", "shop"], vec![replaced]));
+}
+
+#[test]
+fn a_mark_alone_takes_no_tenant_out_of_the_backup() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 1);
+    site.back_up(&["--kind", "dump"]);
+    restore(&site, &["--tenant", "shop", "--as", "look"]).run().ok();
+    let mark = cluster.psql(
+        "postgres",
+        "select shobj_description(oid, 'pg_database') from pg_database where datname = 'look'",
+    );
+    assert!(mark.starts_with("lifeboat: a neutralized copy of shop, restored 2"), "{mark}");
+    cluster.psql("postgres", &format!("comment on database shop is '{mark}'"));
+    let report = site.back_up(&["--kind", "dump"]);
+    assert_eq!((tenants(&report), left_out(&report)), (vec!["shop"], vec!["look"]));
+    // On a host without the record the comment serves, where the name was never backed up as a tenant.
+    std::fs::remove_dir_all(site.path("lifeboat-state/prod/copies")).unwrap();
+    let report = site.back_up(&["--kind", "dump"]);
+    assert_eq!((tenants(&report), left_out(&report)), (vec!["shop"], vec!["look"]));
+    assert!(
+        report["left_out"][0]["why"].as_str().unwrap().contains("never backed up as a tenant"),
+        "{report}"
+    );
+}
