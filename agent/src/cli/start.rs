@@ -27,6 +27,11 @@ pub fn report_panics() {
         let payload = panic.payload();
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        if STARVED.iter().any(|words| text.contains(words)) {
+            // Who waits for what that thread was to do would wait for ever.
+            print::err(print::error_text(&starved(&text)).trim_end());
+            exit(i32::from(super::wal::exit_code(Kind::Io)));
+        }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let error = Error::new(Kind::Internal, format!("a bug in lifeboat {}", env!("CARGO_PKG_VERSION")))
             .because(format!("{text} ({place})"))
@@ -37,6 +42,20 @@ pub fn report_panics() {
             print::err(&std::backtrace::Backtrace::force_capture().to_string());
         }
     }));
+}
+
+/// What the standard library and tokio say in a panic when no thread can be had.
+const STARVED: [&str; 2] = ["failed to spawn thread", "can't spawn worker thread"];
+
+fn starved(text: &str) -> Error {
+    Error::new(Kind::Io, "the system gives this program no further thread: memory or processes are limited")
+        .because(text.to_owned())
+        .effect("the command stopped; what was stored before is intact")
+        .next(
+            "raise the limit (MemoryMax= and TasksMax= of the unit, the container's, ulimit -v and -u), \
+             or lower backup.workers, wal.workers and restore.workers",
+        )
+        .safe("running again is safe")
 }
 
 /// Runs the command to its end, or until a signal has made it stop.

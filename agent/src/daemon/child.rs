@@ -1,5 +1,6 @@
 //! One run: `lifeboat` as a child, its end awaited with a deadline, its last words kept.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,8 +64,21 @@ pub async fn run(
     // Something that it started and left may hold the pipe for ever.
     let _ = tokio::time::timeout(LISTEN_LIMIT, listener).await;
     let said = String::from_utf8_lossy(&said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+    let why = why.or_else(|| killed(status.signal()));
     let said = why.into_iter().chain([said.trim().to_owned()]).collect::<Vec<_>>().join("\n");
     Ok(Ended { exit_code: status.code(), said: said.trim().to_owned() })
+}
+
+/// What the signal means that ended a run, where we did not send it.
+fn killed(signal: Option<i32>) -> Option<String> {
+    let signal = signal?;
+    let what = match signal {
+        6 => "it could not have the memory that it needed",
+        9 => "most likely it needed more memory than there is",
+        _ => return Some(format!("ended by signal {signal}")),
+    };
+    let mend = "raise MemoryMax= of the unit or the container's limit, or lower backup.workers";
+    Some(format!("ended by signal {signal}: {what}; {mend}"))
 }
 
 async fn stop(child: &mut Child) -> std::io::Result<std::process::ExitStatus> {
@@ -126,6 +140,13 @@ mod tests {
             stopping.cancel();
         });
         assert!(ended.said.starts_with("stopped with the agent"), "{}", ended.said);
+        let killed = shell("echo busy >&2; kill -9 $$", minute, &calm).await;
+        assert_eq!(killed.exit_code, None);
+        assert!(
+            killed.said.contains("lower backup.workers") && killed.said.ends_with("busy"),
+            "{}",
+            killed.said
+        );
         assert!(run(Path::new("/nonexistent"), &[], minute, &calm).await.is_err());
     }
 }
