@@ -35,6 +35,8 @@ pub struct Silenced {
     pub database_uuid: String,
     /// Columns of unknown modules that look like credentials and still hold something.
     pub unknown_secrets: Vec<String>,
+    /// What the copy still reaches outside.
+    pub reaches: Vec<String>,
 }
 
 /// What came of it; the database is whole and still hidden.

@@ -137,6 +137,7 @@ impl Fill<'_> {
                 "{column} of a module that Lifeboat does not know looks like a credential and was left as it is"
             )
         }));
+        warnings.extend(silenced.iter().flat_map(|s| s.reaches.clone()));
         Ok(Loaded {
             compared: Compared { tables: self.baseline.tables.len(), differences },
             silenced,
@@ -176,7 +177,7 @@ impl Fill<'_> {
         }
         let unknown_secrets = neutralize::unknown_secrets(session).await?;
         let applied = done.applied.into_iter().map(|a| (a.name, a.rows)).collect();
-        Ok(Silenced { applied, database_uuid: done.database_uuid, unknown_secrets })
+        Ok(Silenced { applied, database_uuid: done.database_uuid, unknown_secrets, reaches: done.warnings })
     }
 
     /// Gives the database its name. What it says of settings that were refused are warnings.

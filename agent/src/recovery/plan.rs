@@ -185,7 +185,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         fetch_bytes,
         estimate_seconds: 5 + (facts.bytes / LOAD_BYTES_PER_SECOND).max(file_bytes / FILE_BYTES_PER_SECOND),
         neutralize,
-        warnings: warnings(&facts, passed_over, neutralize, loads),
+        warnings: [warnings(&facts, passed_over, neutralize, loads), reaches(&baseline, neutralize)].concat(),
     };
     if let Some(short) = plan.space.iter().find(|s| s.free < s.needed) {
         return Err(Error::new(
@@ -254,4 +254,13 @@ fn warnings(facts: &DumpFacts, passed_over: Vec<String>, neutralize: bool, loads
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());
     }
     out
+}
+
+/// What the database reaches outside, as it was when it was backed up.
+fn reaches(baseline: &Baseline, neutralize: bool) -> Vec<String> {
+    let closed = match neutralize {
+        true => "neutralizing closes what it can and tells the rest",
+        false => "it stays open in the copy",
+    };
+    baseline.reaches.iter().map(|what| format!("the database reaches outside: {what}; {closed}")).collect()
 }

@@ -86,6 +86,7 @@ impl Recovery<'_> {
             port: started.port,
             user: config.postgres.user.clone(),
             maintenance_database: config.postgres.maintenance_database.clone(),
+            stop: cancel.clone(),
             ..PostgresOptions::default()
         };
         let oid = self.find(&options, had).await?;
