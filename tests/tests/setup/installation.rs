@@ -43,12 +43,12 @@ const CLOSED: &str = r"
 setfacl -R -b /var/lib/odoo
 sudo -u lifeboat lifeboat doctor >/tmp/closed || echo exit $?
 cat /tmp/closed
-eval $(sed -n 's/^ *next: as root: //p' /tmp/closed)
+eval $(sed -n 's/^ *next: sudo -u odoo setfacl/sudo -u odoo setfacl/p' /tmp/closed)
 sudo -u lifeboat lifeboat doctor
 find /var/lib/odoo/.local/share/Odoo/filestore/shop -mindepth 1 -exec chmod go= {} +
 sudo -u lifeboat lifeboat doctor >/tmp/closed || echo exit $?
 grep -A1 FAIL /tmp/closed
-eval $(sed -n 's/^ *next: as root: //p' /tmp/closed)
+eval $(sed -n 's/^ *next: sudo -u odoo setfacl/sudo -u odoo setfacl/p' /tmp/closed)
 ";
 
 /// A row, a moment, another row; all of it stored.
@@ -66,7 +66,7 @@ fn runbook(name: &str) -> String {
     let text =
         commands(&format!("runbooks/{name}")).replace("cat > id.txt", "cat /root/password-manager > id.txt");
     // What happened before the page is opened: the database is gone, its files are not.
-    let text = text.replace("mv /var/lib/odoo", "dropdb --force retail_north\nmv /var/lib/odoo");
+    let text = text.replace("sudo -u odoo mv", "dropdb --force retail_north\nsudo -u odoo mv");
     ["2026-11-20T14:03:00Z", "2026-11-20T01:58:00Z"]
         .iter()
         .fold(text, |text, time| text.replace(time, "$(cat /root/moment)"))
@@ -125,7 +125,7 @@ fn a_bare_machine_is_set_up_as_the_page_says_and_the_runbooks_work_on_it() {
     let closed = part(printed, "closed");
     assert_eq!(closed.matches("exit 3").count(), 2, "closed files are failures");
     assert_eq!(closed.matches("FAIL  data directory").count(), 2, "{closed}");
-    assert_eq!(closed.matches("setfacl -m u:lifeboat:x '/var/lib/odoo").count(), 1, "{closed}");
+    assert_eq!(closed.matches("sudo -u odoo setfacl -m u:lifeboat:x '/var/lib/odoo").count(), 1, "{closed}");
     assert!(closed.contains("some files of each may be read"), "{closed}");
 
     let tenant = part(printed, "tenant");
