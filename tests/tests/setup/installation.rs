@@ -43,12 +43,12 @@ const CLOSED: &str = r"
 setfacl -R -b /var/lib/odoo
 sudo -u lifeboat lifeboat doctor >/tmp/closed || echo exit $?
 cat /tmp/closed
-eval $(sed -n 's/^ *next: as root: //p' /tmp/closed)
+eval $(sed -n 's/^ *next: sudo -u odoo setfacl/sudo -u odoo setfacl/p' /tmp/closed)
 sudo -u lifeboat lifeboat doctor
 find /var/lib/odoo/.local/share/Odoo/filestore/shop -mindepth 1 -exec chmod go= {} +
 sudo -u lifeboat lifeboat doctor >/tmp/closed || echo exit $?
 grep -A1 FAIL /tmp/closed
-eval $(sed -n 's/^ *next: as root: //p' /tmp/closed)
+eval $(sed -n 's/^ *next: sudo -u odoo setfacl/sudo -u odoo setfacl/p' /tmp/closed)
 ";
 
 /// A row, a moment, another row; all of it stored.
@@ -65,6 +65,8 @@ for try in $(seq 300); do [ "$(stored)" = f ] || break; sleep 0.1; done
 fn runbook(name: &str) -> String {
     let text =
         commands(&format!("runbooks/{name}")).replace("cat > id.txt", "cat /root/password-manager > id.txt");
+    // What happened before the page is opened: the database is gone, its files are not.
+    let text = text.replace("sudo -u odoo mv", "dropdb --force retail_north\nsudo -u odoo mv");
     ["2026-11-20T14:03:00Z", "2026-11-20T01:58:00Z"]
         .iter()
         .fold(text, |text, time| text.replace(time, "$(cat /root/moment)"))
@@ -86,11 +88,14 @@ fn a_bare_machine_is_set_up_as_the_page_says_and_the_runbooks_work_on_it() {
         &mark("tenant"),
         SELLING,
         &runbook("restore-tenant.md"),
+        &mark("next backup"),
+        "(cd / && sudo -u lifeboat lifeboat backup)\n",
         &mark("after tenant"),
         "psql -XAtc \"SELECT datname FROM pg_database WHERE datname ~ '^retail' ORDER BY datname COLLATE \\\"C\\\"\"\n",
         "psql -XAtc 'TABLE till' $(psql -XAtc \"SELECT datname FROM pg_database WHERE datname ~ '^retail_north_2'\")\n",
         "find /var/lib/odoo/.local/share/Odoo/filestore/retail_north -printf '%u %g\\n' | sort -u\n",
-        "ls -A /run /var/lib/lifeboat-restore | grep -E 'lifeboat-restore|scratch-|[.]restore'\nexit\n",
+        "ls -A /run /var/lib/lifeboat-restore | grep -E 'lifeboat-restore|scratch-|[.]restore'\n",
+        "find /var/lib/lifeboat ! -user lifeboat -o ! -group lifeboat\nexit\n",
         &mark("instance"),
         &runbook("restore-instance.md"),
         &mark("after instance"),
@@ -120,15 +125,29 @@ fn a_bare_machine_is_set_up_as_the_page_says_and_the_runbooks_work_on_it() {
     let closed = part(printed, "closed");
     assert_eq!(closed.matches("exit 3").count(), 2, "closed files are failures");
     assert_eq!(closed.matches("FAIL  data directory").count(), 2, "{closed}");
-    assert_eq!(closed.matches("setfacl -m u:lifeboat:x '/var/lib/odoo").count(), 1, "{closed}");
+    assert_eq!(closed.matches("sudo -u odoo setfacl -m u:lifeboat:x '/var/lib/odoo").count(), 1, "{closed}");
     assert!(closed.contains("some files of each may be read"), "{closed}");
 
-    assert!(part(printed, "tenant").contains("retail_north is back as database retail_north_check"));
+    let tenant = part(printed, "tenant");
+    for done in
+        ["retail_north is back as database retail_north_check", "is back as database retail_north_live"]
+    {
+        assert!(tenant.contains(done), "{done}");
+    }
+    let backup = part(printed, "next backup");
+    let tenants: Vec<_> =
+        backup.lines().filter_map(|line| line.strip_suffix(')')?.split_once("  (")).collect();
+    let tenants: Vec<_> = tenants.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(tenants, ["retail_north", "shop"], "copies that root made are no tenants: {backup}");
     let after: Vec<_> = part(printed, "after tenant").lines().collect();
+    let (replaced, copy) = ("retail_north.replaced-", "retail_north_2");
+    assert!(after[1].starts_with(replaced) && after[2].starts_with(copy), "{after:?}");
     let expected = ["retail_north_check", "before", "odoo odoo", "/var/lib/lifeboat-restore:"];
-    assert_eq!((after[0], &after[3..]), ("retail_north", &expected[..]), "{after:?}");
-    assert!(after[1].starts_with("retail_north.replaced-2"), "the old state is kept: {after:?}");
-    assert!(after[2].starts_with("retail_north_2"), "{after:?}");
+    assert_eq!(
+        (after[0], &after[3..]),
+        ("retail_north", &expected[..]),
+        "what the agent reads is still its own"
+    );
 
     assert_eq!(part(printed, "after instance"), "before\nt\npostgres\n");
 }

@@ -31,18 +31,24 @@ pub fn commands(page: &str) -> String {
             "```" => inside = false,
             line if inside => {
                 let (command, comment) = line.split_once("   #").unwrap_or((line, ""));
-                let asks = command.contains(" restore --") && !command.contains("--dry-run");
-                // `promote` wants the tenant's name typed.
-                let typed = command.split_once(" promote ").filter(|_| !command.contains("--dry-run"));
-                let tenant = typed.and_then(|(_, rest)| rest.split(" --as ").nth(1)?.split(' ').next());
-                let typed = tenant.map_or(String::new(), |tenant| format!(" --yes-replace {tenant}"));
-                script += &format!("{command}{}{typed}  #{comment}\n", if asks { " --yes" } else { "" });
+                script += &format!("{command}{}  #{comment}\n", answer(command));
             }
             _ => {}
         }
     }
     assert!(!inside && !script.is_empty(), "{page}");
     script
+}
+
+/// What a script says in place of the person who is asked.
+fn answer(command: &str) -> String {
+    let replaced = command.split(" --as ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+    match command {
+        dry if dry.contains("--dry-run") => String::new(),
+        restore if restore.contains(" restore --") => " --yes".to_owned(),
+        promote if promote.contains(" promote ") => format!(" --yes-replace {replaced}"),
+        _ => String::new(),
+    }
 }
 
 /// Whether such a machine can be made here; else the skip is told.

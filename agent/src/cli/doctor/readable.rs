@@ -1,5 +1,6 @@
 //! Whether this user may read the filestores, and what would let it: the way to them, then some files of each.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Check;
@@ -22,7 +23,8 @@ pub fn data_dir(config: &Config) -> Check {
     let filestore = dir.join("filestore");
     match disk::read_dir(&filestore) {
         Err(error) if error.kind() == Kind::Denied => {
-            Check::error(NAME, &error.next(let_in(&filestore, &first_closed(&filestore))))
+            let closed = first_closed(&filestore);
+            Check::error(NAME, &error.next(let_in(&filestore, &closed, &owner(&closed))))
         }
         Err(error) => Check::error(NAME, &error),
         Ok(None) => Check::fail(NAME, format!("there is no directory {}", filestore.display()), CORRECT),
@@ -45,7 +47,7 @@ fn tried_some(filestore: &Path, count: usize, closed: Vec<PathBuf>) -> Check {
         Some(path) => Check::fail(
             NAME,
             format!("{} may not be read by {}: its backup would be incomplete", path.display(), user()),
-            let_in(filestore, filestore),
+            let_in(filestore, filestore, &owner(path)),
         ),
     }
 }
@@ -95,17 +97,24 @@ fn first_closed(filestore: &Path) -> PathBuf {
     closed.map(|step| step[0].to_owned()).next().unwrap_or_else(|| filestore.to_owned())
 }
 
-/// The commands that let this user in: through the directories from `closed` on, and into the filestore.
-fn let_in(filestore: &Path, closed: &Path) -> String {
+/// The commands that let this user in: through the directories from `closed` on, and into the filestore. They
+/// run as the owner, not as root: whoever may exchange files there could lead root elsewhere.
+fn let_in(filestore: &Path, closed: &Path, owner: &str) -> String {
     let user = user();
     let word = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
-    let through: Vec<_> =
-        filestore.ancestors().skip(1).filter(|dir| dir.starts_with(closed)).map(word).collect();
+    let through = filestore.ancestors().skip(1).filter(|dir| dir.starts_with(closed));
+    let through: Vec<_> = through.map(word).collect();
     let through = match through.is_empty() {
         true => String::new(),
-        false => format!("setfacl -m u:{user}:x {}; ", through.join(" ")),
+        false => format!("sudo -u {owner} setfacl -m u:{user}:x {}; ", through.join(" ")),
     };
-    format!("as root: {through}setfacl -R -m u:{user}:rX,d:u:{user}:rX {}", word(filestore))
+    format!("{through}sudo -u {owner} setfacl -R -m u:{user}:rX,d:u:{user}:rX {}", word(filestore))
+}
+
+/// Whose it is: a name, or `#` and a number, as sudo takes it.
+fn owner(path: &Path) -> String {
+    let uid = disk::metadata(path).ok().flatten().map_or(0, |meta| meta.uid());
+    disk::user_name(uid).ok().flatten().unwrap_or_else(|| format!("'#{uid}'"))
 }
 
 /// This user's name; its number where it has none.
@@ -123,13 +132,14 @@ mod tests {
         let store = Path::new("/var/lib/o'doo/.local/Odoo/filestore");
         let user = user();
         assert_eq!(
-            let_in(store, Path::new("/var/lib/o'doo/.local")),
+            let_in(store, Path::new("/var/lib/o'doo/.local"), "odoo"),
             format!(
-                "as root: setfacl -m u:{user}:x '/var/lib/o'\\''doo/.local/Odoo' '/var/lib/o'\\''doo/.local'; \
-                 setfacl -R -m u:{user}:rX,d:u:{user}:rX '/var/lib/o'\\''doo/.local/Odoo/filestore'"
+                "sudo -u odoo setfacl -m u:{user}:x '/var/lib/o'\\''doo/.local/Odoo' '/var/lib/o'\\''doo/.local'; \
+                 sudo -u odoo setfacl -R -m u:{user}:rX,d:u:{user}:rX '/var/lib/o'\\''doo/.local/Odoo/filestore'"
             )
         );
-        assert!(!let_in(store, store).contains(":x "));
+        assert!(!let_in(store, store, "odoo").contains(":x "));
+        assert_eq!(owner(Path::new("/proc/1")), "root");
         assert_eq!(first_closed(Path::new("/proc/1/nothing")), Path::new("/proc/1/nothing"));
     }
 }
