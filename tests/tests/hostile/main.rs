@@ -4,5 +4,6 @@
 
 mod log;
 mod looking;
+mod restoring;
 mod silencing;
 mod trap;
