@@ -149,3 +149,23 @@ fn every_module_is_told_in_the_architecture() {
     }
     assert!(missing.is_empty(), "not in docs/architecture.md: {missing:#?}");
 }
+
+#[test]
+fn no_child_inherits_our_environment() {
+    let mut starting = 0;
+    let source = workspace_root().join("agent/src");
+    walk(&source, &mut |path| {
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            return;
+        }
+        let text = fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        if code.contains("Command::new(") {
+            starting += 1;
+            // `Program::start` does it for PostgreSQL's programs.
+            let cleaned = ["environment::clean(", "Program::start("].iter().any(|way| code.contains(way));
+            assert!(cleaned, "{} starts a child in our environment, secrets and all", path.display());
+        }
+    });
+    assert!(starting >= 5, "{starting} files start children");
+}
