@@ -180,6 +180,7 @@ pub async fn ask(session: &mut Session) -> Result<BaseServer> {
 /// # Errors
 /// `Denied` where the role may not ask.
 pub async fn server_files(session: &mut Session) -> Result<ServerFiles> {
+    session.allow(TABLE_WAIT).await?; // it looks at every file
     let sql = "SELECT current_setting('data_directory'), \
         (SELECT sum(pg_database_size(oid))::int8 FROM pg_database)";
     let row = session.row("ask where its files are", sql).await.map_err(|e| {

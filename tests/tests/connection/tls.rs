@@ -130,7 +130,8 @@ fn a_client_certificate_serves_sessions_programs_and_replication_or_none_of_them
         &cluster,
         &authority,
         "server",
-        "hostssl all,replication all 127.0.0.1/32 cert\nhost all all 127.0.0.1/32 reject",
+        "hostssl all,replication postgres 127.0.0.1/32 cert\nhost all postgres 127.0.0.1/32 reject\n\
+         hostssl all all 127.0.0.1/32 scram-sha-256",
     );
     over_tcp(&cluster, &site, "require");
     let (cert, key) = (authority.path("postgres.crt"), authority.path("postgres.key"));

@@ -126,10 +126,9 @@ fn config(options: &PostgresOptions, version_1: Arc<AtomicBool>) -> Result<Clien
     };
     let signer = provider.key_provider.load_private_key(private_key(key)?).map_err(unfit)?;
     let ours = CertifiedKey::new(certificates(cert)?, signer);
-    match ours.keys_match() {
-        Err(e @ rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => return Err(unfit(e)),
-        // of X.509 version 1, say: the server may take what the library does not read
-        Ok(()) | Err(_) => {}
+    // Another error is no reason: the server may take what the library does not read, X.509 version 1 say.
+    if let Err(e @ rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) = ours.keys_match() {
+        return Err(unfit(e));
     }
     Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(ours))))
 }
