@@ -1,6 +1,7 @@
 //! Child processes: run to their end with a deadline, the end of what they said kept, and stopped
 //! in an orderly way when the drill is.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -47,6 +48,16 @@ impl Ended {
         let lines: Vec<&str> = self.stderr.lines().filter(|line| !line.trim().is_empty()).collect();
         lines[lines.len().saturating_sub(12)..].join("\n")
     }
+}
+
+/// A program with nothing of our environment but where programs are and what time it is here.
+pub fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("LC_ALL", "C");
+    for name in ["PATH", "TZ"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    command
 }
 
 /// Starts a child with no input, in a process group of its own: a Ctrl-C at the terminal reaches

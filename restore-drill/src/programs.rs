@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lifeboat::error::{Error, Kind, Result};
-use tokio::process::Command;
 
 use crate::process;
 
@@ -47,7 +46,7 @@ pub async fn find(major: u32, bin_dir: Option<&Path>) -> Result<PathBuf> {
 
 /// The major version of the `postgres` in this directory.
 async fn major_of(dir: &Path) -> Option<u32> {
-    let mut command = Command::new(dir.join("postgres"));
+    let mut command = process::command(&dir.join("postgres"));
     let ended = process::run(command.arg("--version"), VERSION_LIMIT).await.ok()?;
     major_in(&ended.stdout)
 }

@@ -114,8 +114,15 @@ fn failed(verb: &str, source: sqlx::Error) -> Error {
 
 async fn prepare(connection: &mut PgConnection, catalogue: &Catalogue) -> Result<Schema> {
     // Statistics of a fresh restore are poor and compiling plans costs more than it saves here.
-    let settings = "SET search_path = public; SET jit = off; SET client_min_messages = warning;";
-    execute(connection, settings, "set up the session of the checks").await?;
+    // PostgreSQL's own names first, and none of the session's own before the tenant's: a restored
+    // database brings along what its owner made (this session has no more rights than he) and settings
+    // of his. A policy must not hide rows from a check.
+    let settings = format!(
+        "SET search_path = pg_catalog, public, pg_temp; SET row_security = off; SET jit = off; \
+         SET client_min_messages = warning; SET statement_timeout = {};",
+        PREPARE_LIMIT.as_millis()
+    );
+    execute(connection, &settings, "set up the session of the checks").await?;
     for prelude in &catalogue.preludes {
         execute(connection, prelude, "make the helper functions of the checks (prelude.sql)").await?;
     }

@@ -17,7 +17,7 @@ use crate::stages::integrity::Integrity;
 use crate::stages::restore::{self, Order};
 use crate::stages::scratch::{Place, Scratch};
 use crate::stages::{amcheck, blobs, sweep};
-use crate::{programs, say};
+use crate::{programs, say, vault};
 
 /// The name of the restored database: the scratch server holds no other.
 pub(crate) const DATABASE: &str = "drill";
@@ -46,7 +46,7 @@ pub(crate) async fn make(
         }
     }
     let bin_dir = programs::find(snapshot.postgres_major, plan.postgres_bin_dir.as_deref()).await?;
-    let scratch = Scratch::start(dir, &bin_dir).await?;
+    let scratch = Scratch::start(dir, &bin_dir, &vault::secrets(&plan.config)).await?;
     let note = format!("PostgreSQL {} in {}", snapshot.postgres_major, dir.display());
     Ok(((scratch, bin_dir), note))
 }
@@ -72,7 +72,8 @@ pub(crate) async fn look(place: &Place, snapshot: &Snapshot) -> Result<(Integrit
     let mut connection = place.connect(DATABASE).await?;
     let filestore = restore::filestore(&place.data_dir, DATABASE);
     blobs::look(&mut connection, &filestore, &snapshot.missing, &mut found).await?;
-    amcheck::look(&mut connection, &mut found).await?;
+    drop(connection);
+    amcheck::look(place, DATABASE, &mut found).await?;
     let mut note =
         format!("{} of {} files right ({})", found.files_right, found.files, bytes_text(found.bytes));
     if found.missing_known + found.empty_absent > 0 {

@@ -3,7 +3,7 @@
 //! Only manifests are read here. Restoring is left to the program `lifeboat`, which is what the
 //! drill is to prove.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lifeboat::archive::manifest::{Manifest, Origin, SnapshotKind};
 use lifeboat::archive::signature::SigningKey;
@@ -17,6 +17,21 @@ use crate::drill::Chosen;
 use crate::publish::Files;
 use crate::report::NotChecked;
 use crate::snapshot::Snapshot;
+
+/// The files that hold the secrets of a configuration: identities, the signing key, the store's
+/// credentials, PostgreSQL's passwords. None of one that cannot be read: the restore will say so.
+pub fn secrets(config: &Path) -> Vec<PathBuf> {
+    let inputs = Inputs { config: Some(config.to_owned()), ..Inputs::from_process() };
+    let Ok(config) = Config::load(&inputs) else { return Vec::new() };
+    let one = [
+        config.seal.passphrase_file,
+        config.signing.key_file,
+        config.repository.credentials_file,
+        config.postgres.password_file,
+        config.postgres.passfile,
+    ];
+    config.seal.identity_files.into_iter().chain(one.into_iter().flatten()).collect()
+}
 
 /// An opened repository.
 pub struct Vault {

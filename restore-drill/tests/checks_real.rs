@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 async fn load(cluster: &common::Cluster, dump: &Path, name: &str) -> PgConnection {
     let place = cluster.scratch.place();
-    let mut admin = place.connect("postgres").await.unwrap();
+    let mut admin = common::superuser(place, "postgres").await;
     let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C'");
     admin.execute(AssertSqlSafe(create)).await.unwrap();
     let mut restore = Command::new(cluster.bin_dir.join("pg_restore"));
@@ -28,7 +28,7 @@ async fn load(cluster: &common::Cluster, dump: &Path, name: &str) -> PgConnectio
     restore.arg(&place.socket_dir).args(["-p", &PORT.to_string()]).arg(dump);
     let ended = process::run(&mut restore, Duration::from_secs(300)).await.unwrap();
     assert!(ended.is_success(), "{}", ended.last_words());
-    place.connect(name).await.unwrap()
+    common::superuser(place, name).await
 }
 
 fn of<'a>(outcomes: &'a [Outcome], id: &str) -> &'a Outcome {
@@ -66,7 +66,7 @@ async fn healthy_tenants_have_no_hard_violation_and_damage_is_found() {
 
     // The same through the runner, several damages at once and committed.
     let place = cluster.scratch.place();
-    let mut breaker = place.connect("t0").await.unwrap();
+    let mut breaker = common::superuser(place, "t0").await;
     breaker.execute("SET session_replication_role = replica").await.unwrap();
     let broken = [
         "ACC02", "ACC05", "ACC15", "SAL03", "PUR03", "STK08", "POS08", "ATT04", "SEQ02", "SEQ05", "REF03",
@@ -75,7 +75,7 @@ async fn healthy_tenants_have_no_hard_violation_and_damage_is_found() {
     for (id, sql) in damages().into_iter().filter(|(id, _)| broken.contains(&id.as_str())) {
         breaker.execute(AssertSqlSafe(sql)).await.unwrap_or_else(|e| panic!("{id}: {e}"));
     }
-    let mut connection = place.connect("t0").await.unwrap();
+    let mut connection = common::superuser(place, "t0").await;
     let outcomes = run_checks::run(&mut connection, &catalogue, LIMIT).await.unwrap();
     for id in broken {
         let outcome = of(&outcomes, id);
@@ -104,7 +104,7 @@ fn damages() -> Vec<(String, String)> {
 
 /// Damages one thing in a transaction, looks with the check that is to notice it, and rolls back.
 async fn each_damage_fires(cluster: &common::Cluster, database: &str, catalogue: &Catalogue) {
-    let mut connection = cluster.scratch.place().connect(database).await.unwrap();
+    let mut connection = common::superuser(cluster.scratch.place(), database).await;
     for prelude in &catalogue.preludes {
         connection.execute(AssertSqlSafe(prelude.as_str())).await.unwrap();
     }
@@ -132,7 +132,7 @@ async fn count(connection: &mut PgConnection, check: &Check) -> i64 {
 /// Asks PostgreSQL which columns each statement uses and compares with its `requires`: a check on
 /// another Odoo series must be skipped by name there, not fail with an error.
 async fn requirements_are_complete(cluster: &common::Cluster, database: &str, catalogue: &Catalogue) {
-    let mut connection = cluster.scratch.place().connect(database).await.unwrap();
+    let mut connection = common::superuser(cluster.scratch.place(), database).await;
     for prelude in &catalogue.preludes {
         connection.execute(AssertSqlSafe(prelude.as_str())).await.unwrap();
     }

@@ -34,7 +34,7 @@ fn own(files: &[(String, String)]) -> Catalogue {
 async fn every_way_in_which_a_check_can_end() {
     let cluster = common::cluster().await;
     let place = cluster.scratch.place().clone();
-    let mut connection = place.connect("postgres").await.unwrap();
+    let mut connection = common::superuser(&place, "postgres").await;
     connection
         .execute(
             "CREATE TABLE t (id int, label text); INSERT INTO t SELECT n, 'row ' || lpad(n::text, 4, '0') \
@@ -108,7 +108,7 @@ async fn every_way_in_which_a_check_can_end() {
 #[tokio::test]
 async fn a_lost_connection_is_an_error_of_every_check_that_was_left() {
     let cluster = common::cluster().await;
-    let mut connection = cluster.scratch.place().connect("postgres").await.unwrap();
+    let mut connection = common::superuser(cluster.scratch.place(), "postgres").await;
     let end = "SELECT pg_terminate_backend(pg_backend_pid())::text";
     let files = [
         check("CUT01", "hard", "*", "pg_absent", "SELECT 'x'"),

@@ -26,13 +26,14 @@ use tokio_util::sync::CancellationToken;
 const LIFEBOAT: &str = r#"#!/bin/sh
 set -eu
 while [ $# -gt 0 ]; do
-  case "$1" in --as) name=$2; shift;; --data-dir) data=$2; shift;; esac
+  case "$1" in --as) name=$2; shift;; --data-dir) data=$2; shift;; --owner) owner=$2; shift;; esac
   shift
 done
 HOOK
 export PGHOST="$LIFEBOAT_POSTGRES_HOST" PGPORT="$LIFEBOAT_POSTGRES_PORT" PGUSER="$LIFEBOAT_POSTGRES_USER"
 bin="$LIFEBOAT_POSTGRES_BIN_DIR"
-"$bin/createdb" "$name"
+"$bin/createdb" -O "$owner" "$name"
+export PGUSER="$owner"
 "$bin/psql" -qX -v ON_ERROR_STOP=1 -d "$name" <<'SQL'
 CREATE TABLE ir_module_module (name varchar, state varchar, latest_version varchar);
 INSERT INTO ir_module_module VALUES ('base', 'installed', '17.0.1.3');
@@ -228,7 +229,8 @@ async fn real_tenants_pass_and_one_flipped_bit_in_a_file_fails() {
     for dump in dumps {
         let restore = format!(
             "export PGHOST=\"$LIFEBOAT_POSTGRES_HOST\" PGPORT=\"$LIFEBOAT_POSTGRES_PORT\" PGUSER=postgres\n\
-             \"$LIFEBOAT_POSTGRES_BIN_DIR/createdb\" -T template0 \"$name\"\n\
+             \"$LIFEBOAT_POSTGRES_BIN_DIR/createdb\" -T template0 -O \"$owner\" \"$name\"\n\
+             export PGUSER=\"$owner\"\n\
              \"$LIFEBOAT_POSTGRES_BIN_DIR/pg_restore\" --no-owner --exit-on-error -d \"$name\" '{dump}'\n\
              mkdir -p \"$data/filestore/$name\"; zstd -dc '{files}' | tar xf - -C \"$data/filestore/$name\"\n",
             dump = dump.display(),

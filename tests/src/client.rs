@@ -32,6 +32,18 @@ impl Cluster {
         }
     }
 
+    /// [`Cluster::psql`] as another role, which the server has to let in without a password.
+    ///
+    /// # Panics
+    /// On the first error of PostgreSQL.
+    pub fn psql_as(&self, role: &str, database: &str, sql: &str) -> String {
+        let mut psql = self.client("psql");
+        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-U", role, "-f", "-"]);
+        let done = children::finish(psql, sql.as_bytes().to_vec(), CLIENT_LIMIT);
+        assert!(done.status.success(), "psql as {role}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).trim_end_matches('\n').to_owned()
+    }
+
     /// Ends the current WAL segment; the name of the one that ended. A byte before what `pg_switch_wal`
     /// gives: where nothing was written since the last switch that is the first byte of the next segment,
     /// which `pg_walfile_name` names from PostgreSQL 17 on (13 cannot subtract, and does not name it),

@@ -40,6 +40,8 @@ pub struct Options {
     pub segment_mebibytes: Option<u32>,
     /// Lines for postgresql.conf, over the defaults.
     pub settings: Vec<(String, String)>,
+    /// The server's environment, besides what it inherits.
+    pub env: Vec<(String, String)>,
 }
 
 /// A running private PostgreSQL. Stops and removes itself when dropped, on panic too, and dies
@@ -51,6 +53,7 @@ pub struct Cluster {
     pub(crate) port: u16,
     pub(crate) password: Option<String>,
     server: Mutex<Option<Child>>,
+    env: Vec<(String, String)>,
 }
 
 impl Cluster {
@@ -80,6 +83,7 @@ impl Cluster {
             port: 0,
             password: options.password.clone(),
             server: Mutex::new(None),
+            env: options.env.clone(),
         };
         cluster.own(cluster.dir.path());
         cluster.init(&options);
@@ -154,6 +158,7 @@ impl Cluster {
             let mut command = installed::dies_with_us(&self.bin("postgres"));
             command.arg("-D").arg(self.data_dir()).stdin(Stdio::null()).process_group(0);
             command.stdout(log.try_clone().unwrap()).stderr(log);
+            command.envs(self.env.iter().cloned());
             self.runner.apply(&mut command);
             let mut child = children::spawn_lasting(command).unwrap();
             while Instant::now() < deadline {

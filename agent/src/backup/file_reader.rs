@@ -16,6 +16,7 @@ use crate::backup::pace::Pace;
 use crate::clock;
 use crate::disk::beneath::Dir;
 use crate::error::Result;
+use crate::odoo::filestore::plain_mode;
 use crate::repository::pack_worker::{PackWorker, Stored};
 
 /// Odoo writes straight to the final name: what does not fit its name gets this long to fit...
@@ -161,7 +162,8 @@ impl<'a> FileReader<'a> {
                 return Ok(Err(Outcome::DoesNotFit));
             }
             let member = if whole { Member::Whole(path) } else { Member::Extent(path, offset) };
-            let Stored { pack, frame, at } = self.worker.append(member, meta.mode(), meta.mtime(), data)?;
+            let Stored { pack, frame, at } =
+                self.worker.append(member, plain_mode(meta.mode()), meta.mtime(), data)?;
             parts.push(Part { snapshot: self.snapshot, pack, frame, at, offset, bytes: n as u64 });
             offset += n as u64;
         }
@@ -170,7 +172,7 @@ impl<'a> FileReader<'a> {
             sha256: Sha256(sha256.finalize().into()),
             sha1: hex(&sha1.finalize()),
             parts,
-            mode: meta.mode() & 0o7777,
+            mode: plain_mode(meta.mode()),
             mtime_ns: mtime_ns(&meta),
         }))
     }

@@ -25,12 +25,17 @@ pub struct LeftOut {
     pub why: String,
 }
 
-/// All of them, by name.
+/// All of them, by name. What could not be read of the records goes to `notes`.
 ///
 /// # Errors
 /// Where it is not known which they are: nothing is left out then, and nothing is backed up by guess.
-pub async fn left_out(job: &Job, config: &Config) -> Result<BTreeMap<String, String>> {
+pub async fn left_out(
+    job: &Job,
+    config: &Config,
+    notes: &mut Vec<String>,
+) -> Result<BTreeMap<String, String>> {
     let copies = Copies::read(&config.state_dir, &config.instance)?;
+    notes.extend(copies.damaged.iter().cloned());
     let mut session = Session::maintenance(&job.postgres).await?;
     let sql = "SELECT datname::text, oid::int8, shobj_description(oid, 'pg_database') FROM pg_database";
     let rows = session.rows("look for copies", sql).await?;

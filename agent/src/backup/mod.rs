@@ -199,7 +199,7 @@ async fn choose(
     job.progress.stage("looking for tenants".to_owned());
     let Discovery { tenants, unknown, notes, .. } = discover(&job.postgres).await?;
     report.notes.extend(notes);
-    let copies = left_out::left_out(job, config).await?;
+    let copies = left_out::left_out(job, config, &mut report.notes).await?;
     for (name, e) in unknown {
         if let Some(why) = copies.get(&name) {
             report.left_out.push(LeftOut { database: name, why: why.clone() });

@@ -98,32 +98,39 @@ pub fn is_mark(comment: &str) -> bool {
 
 /// All records of an instance on this host.
 #[derive(Clone, Debug, Default)]
-pub struct Copies(Vec<CopyRecord>);
+pub struct Copies {
+    records: Vec<CopyRecord>,
+    /// Records that cannot be read, as sentences: what they name counts as a tenant.
+    pub damaged: Vec<String>,
+}
 
 fn dir(state_dir: &Path, instance: &InstanceName) -> PathBuf {
     state_dir.join(instance.as_str()).join("copies")
 }
 
 impl Copies {
-    /// Reads them; none where there are none.
+    /// Reads them; none where there are none. One that is damaged keeps no tenant from being backed up.
     ///
     /// # Errors
-    /// Where a record cannot be read or is damaged: then it is not known what is a copy.
+    /// Where the directory of records cannot be listed.
     pub fn read(state_dir: &Path, instance: &InstanceName) -> Result<Copies> {
-        let mut records = Vec::new();
+        let mut copies = Copies::default();
         for entry in disk::read_dir(&dir(state_dir, instance))?.unwrap_or_default().iter().take(RECORDS_MAX) {
             let path = entry.path();
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue; // staged by a run that was killed
             }
-            let bytes = disk::read(&path, RECORD_BYTES_MAX)?;
-            records.push(serde_json::from_slice(&bytes).map_err(|e| {
-                Error::new(Kind::Io, format!("{} is no record of a copy", path.display()))
-                    .because(e)
-                    .next("remove that file; the database that it names is backed up as a tenant then")
-            })?);
+            let read = disk::read(&path, RECORD_BYTES_MAX).map_err(|e| e.what().to_owned());
+            let parsed = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|e| e.to_string()));
+            match parsed {
+                Ok(record) => copies.records.push(record),
+                Err(why) => copies.damaged.push(format!(
+                    "{} is no record of a copy, and what it names counts as a tenant: {why}",
+                    path.display()
+                )),
+            }
         }
-        Ok(Copies(records))
+        Ok(copies)
     }
 
     /// Writes a record, durably; one of the same name goes.
@@ -133,20 +140,18 @@ impl Copies {
         let file = dir.join(format!("{}.json", escape(record.database.as_str().as_bytes())));
         let bytes = serde_json::to_vec_pretty(record)
             .map_err(|e| Error::new(Kind::Internal, "cannot write the record of a copy").because(e))?;
-        disk::replace_durable(&file, &bytes)?;
-        disk::give_as_above(&dir)?;
-        disk::give_as_above(&file)
+        disk::replace_durable(&file, &bytes)
     }
 
     /// The record of this very database.
     pub fn of_database(&self, name: &str, oid: u32) -> Option<&CopyRecord> {
-        self.0.iter().find(|record| record.database.as_str() == name && record.oid == oid)
+        self.records.iter().find(|record| record.database.as_str() == name && record.oid == oid)
     }
 
     /// The record of this very filestore.
     pub fn of_filestore(&self, name: &str, id: &DirId) -> Option<&CopyRecord> {
         let fits = |record: &&CopyRecord| record.filestore.as_ref().is_some_and(|its| its.is_surely(id));
-        self.0.iter().filter(|record| record.database.as_str() == name).find(fits)
+        self.records.iter().filter(|record| record.database.as_str() == name).find(fits)
     }
 }
 
@@ -158,7 +163,7 @@ mod tests {
     fn a_record_is_of_one_database_and_survives_odd_names() {
         let dir = tempfile::tempdir().unwrap();
         let instance: InstanceName = "prod".parse().unwrap();
-        assert!(Copies::read(dir.path(), &instance).unwrap().0.is_empty());
+        assert!(Copies::read(dir.path(), &instance).unwrap().records.is_empty());
         let record = CopyRecord {
             database: "it's \"x\".%2F".parse().unwrap(),
             oid: 17,
@@ -174,6 +179,9 @@ mod tests {
         assert_eq!(read.of_database("it's \"x\".%2F", 17), Some(&record));
         assert_eq!(read.of_database("it's \"x\".%2F", 18), None, "a new database under an old name");
         assert_eq!(read.of_database("shop", 17), None, "a copy that has become the tenant");
+        disk::write_new_durable(&dir.path().join("prod/copies/bad.json"), b"{").unwrap();
+        let read = Copies::read(dir.path(), &instance).unwrap();
+        assert_eq!((read.records.len(), read.damaged.len()), (1, 1), "a damaged one hides no other");
         assert!(is_mark(&record.mark()) && is_mark(&copy_mark(&record.of, record.at)));
         assert!(!is_mark("production"));
     }

@@ -103,12 +103,10 @@ impl Verified {
             }
             clock::sleep_blocking(Duration::from_millis(50));
         };
-        disk::give_as_above(&lock_file)?;
         let mut verified = Verified::read(state_dir, instance, repository)?;
         change(&mut verified);
         let bytes = serde_json::to_vec_pretty(&verified)
             .map_err(|e| Error::new(Kind::Internal, "cannot write what checks have found").because(e))?;
-        disk::replace_durable(&file, &bytes)?;
-        disk::give_as_above(&file)
+        disk::replace_durable(&file, &bytes)
     }
 }

@@ -12,7 +12,7 @@ use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::TimelineId;
-use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_word};
+use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path, shell_word};
 use crate::recovery::instance::Request;
 use crate::recovery::instance::apply::{Restored, apply};
 use crate::recovery::instance::aside::Subscription;
@@ -203,7 +203,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         let given = args.yes_production.as_deref();
         confirm_named(&prepared.plan.data_dir, given, "--yes-production", "which would be the real thing")?;
     }
-    let shown = app.progress("restore instance", None);
+    let shown = app.progress("restore instance", Some(prepared.plan.bytes));
     let restored = apply(prepared, &shown.clone(), &app.cancel).await;
     let (restored, started) = match (restored, tools) {
         (Ok(restored), Some(tools)) => {
@@ -311,9 +311,10 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
     }
     match started {
         None => {
-            out += &format!("\nrecovers to {} at its first start: pg_ctl -D {dir} start", plan.target);
+            let word = shell_path(&plan.data_dir);
+            out += &format!("\nrecovers to {} at its first start: pg_ctl -D {word} start", plan.target);
             out += "\nit runs on a configuration of Lifeboat's, on a private socket in that directory; turn it into the real thing: ";
-            out += &format!("lifeboat as-production {dir}");
+            out += &format!("lifeboat as-production {word}");
         }
         Some(started) => {
             let took = span_text(std::time::Duration::from_secs_f64(started.seconds));
@@ -329,8 +330,12 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
             if is_production {
                 return out;
             }
-            out += &format!("\nreach it: psql -h {} -p {}", started.socket_dir.display(), started.port);
-            out += &format!("\nend it: pg_ctl -D {dir} stop; it says more in {}", started.log.display());
+            out += &format!("\nreach it: psql -h {} -p {}", shell_path(&started.socket_dir), started.port);
+            out += &format!(
+                "\nend it: pg_ctl -D {} stop; it says more in {}",
+                shell_path(&plan.data_dir),
+                started.log.display()
+            );
         }
     }
     out

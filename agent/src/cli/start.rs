@@ -48,7 +48,11 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
         instance: global.instance,
         ..Inputs::from_process()
     };
-    super::commands::called_with(&inputs);
+    super::commands::called_with(&match &cli.command {
+        // The rest stands in the file that it writes.
+        Command::Init(_) => Inputs { config: inputs.config.clone(), ..Inputs::default() },
+        _ => inputs.clone(),
+    });
     // The log of a daemon is its screen.
     let is_agent = matches!(cli.command, Command::Agent(_));
     let verbose = global.verbose.saturating_add(is_agent.into());

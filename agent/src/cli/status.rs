@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::commands::runnable;
 use super::list::{TrustArgs, table};
 use super::{App, Done, print};
 use crate::archive::manifest::Manifest;
@@ -62,7 +63,11 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     }
     let now = clock::now();
     let wal = newest_wal(&repository, &manifests).await?;
-    let verified = Verified::read(&config.state_dir, &config.instance, repository.id())?;
+    let read = Verified::read(&config.state_dir, &config.instance, repository.id());
+    let (verified, unknown) = match read {
+        Ok(verified) => (verified, None),
+        Err(e) => (Verified::default(), Some(format!("{}; lifeboat verify finds it again", e.what()))),
+    };
     let broken = remembered::broken(&manifests, &verified);
     let newest = wal.as_ref().map(|(windows, at)| (windows, *at));
     let instance = status::instance(&manifests, newest, &broken, now);
@@ -70,6 +75,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let runs = last_runs(&config).await?;
     let stream = if config.wal.stream { Record::read(&config)? } else { None };
     let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(&config, now));
+    problems.extend(unknown);
     problems.extend(verified.wal.as_ref().map(|wal| {
         let (objects, since) = (wal.objects, clock::text(wal.since));
         format!(
@@ -91,7 +97,8 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "not_believed": bad.collect::<Vec<_>>(),
     });
     app.print(&value, || {
-        let told: String = problems.iter().map(|problem| format!("problem: {problem}\n")).collect();
+        let told: String =
+            problems.iter().map(|problem| format!("problem: {}\n", runnable(problem))).collect();
         text(&repository, &instance, &tenants, &runs) + &told
     })?;
     for (id, e) in &not_believed {

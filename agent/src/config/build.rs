@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::given::wrong;
+use super::given::wrong_so;
 use super::read::Reader;
 use super::{
     Agent, Backup, BaseSource, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules, Seal, Signing,
@@ -25,8 +25,8 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
                 "{name} is not in the environment either, nor is {flag} given"
             ));
         }
-        wrong(format!("{name} is required and is not given in {}", place(file)))
-            .next(format!("write `{example}`, or give {flag}; `lifeboat init` writes a whole file"))
+        let what = format!("{name} is required and is not given in {}", place(file));
+        wrong_so(what, format!("write `{example}`, or give {flag}; `lifeboat init` writes a whole file"))
     };
     Ok(Config {
         file: file.to_owned(),

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Inputs;
-use super::given::{Given, Origin, Value, names_secret, secret_refused, wrong};
+use super::given::{Given, Origin, Value, names_secret, secret_refused, wrong, wrong_so};
 use super::keys::{self, KEYS, SECTIONS};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -38,9 +38,8 @@ pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
             Kind::NotFound => {
                 let what = format!("{who} names {}, and there is no such file", path.display());
                 let init = format!("lifeboat init --config {}", shell_word(&path.display().to_string()));
-                wrong(format!("{what}: lifeboat init writes it"))
-                    .because(error)
-                    .next(format!("correct the path, or {init} writes that file, with new keys"))
+                let next = format!("correct the path, or {init} writes that file, with new keys");
+                wrong_so(format!("{what}: lifeboat init writes it"), next).because(error)
             }
             Kind::Denied => not_ours(&path, error, inputs),
             _ => error.with_kind(Kind::Config).context(format!("read the configuration that {who} names")),
@@ -59,14 +58,14 @@ pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
 
 /// The first words of whoever has configured nothing yet.
 pub fn none(because: &str) -> Error {
-    wrong(format!(
+    let what = format!(
         "there is no configuration: there is neither ./{FILE_NAME} nor {SYSTEM_FILE}; lifeboat init writes one"
-    ))
-    .because(because.to_owned())
-    .next(format!(
+    );
+    let next = format!(
         "lifeboat init writes ./{FILE_NAME} with new keys (for the whole host: sudo lifeboat init --config {SYSTEM_FILE}); \
          then lifeboat doctor"
-    ))
+    );
+    wrong_so(what, next).because(because.to_owned())
 }
 
 /// A configuration that belongs to the service's user: whoever he is, the command runs as him.
@@ -74,18 +73,15 @@ fn not_ours(path: &Path, error: Error, inputs: &Inputs) -> Error {
     let words = inputs.arguments.iter().skip(1).map(|word| shell_word(&word.to_string_lossy()));
     let command = std::iter::once("lifeboat".to_owned()).chain(words).collect::<Vec<_>>().join(" ");
     let user = owner(path).unwrap_or_else(|| "lifeboat".to_owned());
-    wrong(format!("this user may not read the configuration {}: run it as {user}", path.display()))
-        .because(error)
-        .next(format!("sudo -u {} {command}", shell_word(&user)))
+    let what = format!("this user may not read the configuration {}: run it as {user}", path.display());
+    wrong_so(what, format!("sudo -u {} {command}", shell_word(&user))).because(error)
 }
 
 /// Whose the file is, or the directory that keeps us out; `None` where that is root, or not known.
 fn owner(path: &Path) -> Option<String> {
     let meta = path.ancestors().find_map(|above| disk::metadata(above).ok().flatten())?;
     let uid = std::os::unix::fs::MetadataExt::uid(&meta);
-    let accounts = disk::read_text(Path::new("/etc/passwd"), FILE_BYTES_MAX).ok()?;
-    let account = accounts.lines().find(|line| line.split(':').nth(2) == Some(uid.to_string().as_str()))?;
-    account.split(':').next().filter(|_| uid != 0).map(str::to_owned)
+    disk::user_name(uid).ok().flatten().filter(|_| uid != 0)
 }
 
 fn read(path: &Path) -> Result<(PathBuf, String)> {

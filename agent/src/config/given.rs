@@ -128,9 +128,12 @@ impl Given {
 
 /// A configuration error with the next step that all of them share.
 pub fn wrong(what: String) -> Error {
-    Error::new(Kind::Config, what)
-        .effect("nothing was done")
-        .next("correct it, then run `lifeboat doctor`; docs/configuration.md lists every key")
+    wrong_so(what, "correct it, then run `lifeboat doctor`; docs/configuration.md lists every key")
+}
+
+/// A configuration error with a next step of its own.
+pub fn wrong_so(what: String, next: impl Into<String>) -> Error {
+    Error::new(Kind::Config, what).effect("nothing was done").next(next)
 }
 
 /// The refusal of a secret in the configuration; says where it belongs and never repeats it.

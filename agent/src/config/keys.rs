@@ -228,7 +228,7 @@ pub const KEYS: &[Key] = &[
 
     key("restore.workers", Takes::Integer(1, 64), Some("2"), "", "How many packs are read at once."),
     key("restore.work_dir", Takes::Path, None, "\"/var/tmp\"",
-        "Where a dump is unpacked before it is loaded; without it beside the target."),
+        "Where a dump is unpacked before it is loaded; without it in the state directory. Directories in it are made anew and private. It has to be root's or the restoring user's, and nobody else may write there, unless it is sticky as /var/tmp."),
     key("restore.jobs", Takes::Integer(1, 64), Some("2"), "", "How many tables pg_restore loads at once."),
 
     key("agent.listen", Takes::Text, Some("\"127.0.0.1:9345\""), "",

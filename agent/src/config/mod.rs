@@ -30,7 +30,7 @@ pub use build::recipient;
 pub use file::{FILE_NAME, SYSTEM_FILE};
 pub use template::{Setting, template};
 
-use given::{Given, Origin, Value, wrong};
+use given::{Given, Origin, Value, wrong, wrong_so};
 use read::Reader;
 
 /// Everything that the program is told about its surroundings.
@@ -343,8 +343,8 @@ impl Config {
     /// [`Kind::Config`](crate::error::Kind::Config) where none is given.
     pub fn data_dir(&self) -> Result<&Path> {
         self.odoo.data_dir.as_deref().ok_or_else(|| {
-            wrong(format!("odoo.data_dir is not given in {}, and this command needs it", self.place()))
-                .next("write `data_dir = \"...\"` under [odoo]: Odoo's data_dir, the directory that holds filestore/")
+            let what = format!("odoo.data_dir is not given in {}, and this command needs it", self.place());
+            wrong_so(what, "write `data_dir = \"...\"` under [odoo]: Odoo's data_dir, the directory that holds filestore/")
         })
     }
 

@@ -27,16 +27,6 @@ pub fn give(file: &File, path: &Path, mode: u32, owner: Option<(u32, u32)>) -> R
     fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| fail("set the mode of", e))
 }
 
-/// Gives what root has made to whoever owns the directory above it: a service that runs as a lesser user
-/// goes on to work with it. Nothing happens where we are not root.
-pub fn give_as_above(path: &Path) -> Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let (Some(above), true) = (path.parent(), rustix::process::geteuid().is_root()) else { return Ok(()) };
-    let owner = fs::metadata(above).map_err(|e| Error::file("look at", above, e))?;
-    std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()))
-        .map_err(|e| Error::file("give away", path, e))
-}
-
 /// Where the link at `path` leads; `None` where there is no link.
 pub fn read_link(path: &Path) -> Result<Option<PathBuf>> {
     match fs::read_link(path) {

@@ -23,7 +23,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-pub use attributes::{give, give_as_above, make_dir, make_link, mode, read_link, set_attributes};
+pub use attributes::{give, make_dir, make_link, mode, read_link, set_attributes};
 pub use process::{lower_priority, lower_priority_of_thread, may_open};
 pub use secret::{check_secret, read_secret, read_secret_text};
 pub use users::{user_name, user_named};

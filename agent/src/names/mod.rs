@@ -83,6 +83,11 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
+/// A path as a shell reads it back.
+pub fn shell_path(path: &std::path::Path) -> String {
+    shell_word(&path.display().to_string())
+}
+
 fn truncated(text: &str) -> String {
     text.chars().take(100).collect()
 }

@@ -38,7 +38,7 @@ pub struct AttachmentFile {
 /// `each` returns.
 pub async fn each_attachment_file(
     session: &mut Session,
-    scratch: impl FnMut() -> Result<File> + Send,
+    scratch: impl FnMut() -> Result<File>,
     each: impl FnMut(AttachmentFile) -> Result<()>,
 ) -> Result<u64> {
     let table = Table::get(session, TABLE).await?;

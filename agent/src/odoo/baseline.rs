@@ -7,6 +7,7 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::odoo::outside;
 use crate::odoo::tenants::{self, Module};
 use crate::postgres::copy_out::Row;
 use crate::postgres::database::{DatabaseProperties, properties, roles_in_use};
@@ -34,6 +35,9 @@ pub struct Baseline {
     pub properties: DatabaseProperties,
     /// Every table whose rows are in the dump.
     pub tables: Vec<TableFacts>,
+    /// What the database itself reaches outside, a sentence each; not compared, a copy is closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reaches: Vec<String>,
 }
 
 /// A module or an extension and its version.
@@ -80,6 +84,7 @@ impl Baseline {
             roles: roles_in_use(session).await?,
             properties: properties(session).await?,
             tables: counted::tables(session).await?,
+            reaches: outside::reaches(session).await?,
         })
     }
 

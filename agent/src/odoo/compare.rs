@@ -160,6 +160,7 @@ mod tests {
                 settings: Vec::new(),
             },
             tables,
+            reaches: Vec::new(),
         }
     }
 

@@ -79,6 +79,12 @@ pub fn not_there(dir: &Path) -> Error {
         .next("check the configured data directory of Odoo and the tenant's name")
 }
 
+/// Bits of a file's mode that mean something in a filestore: who may read it, and that its owner may write it. Odoo's
+/// user may set any others (setuid, setgid, write for all); they are neither stored nor restored.
+pub fn plain_mode(mode: u32) -> u32 {
+    mode & 0o644 | 0o400
+}
+
 /// Visits everything below `dir` but directories, in byte order of the whole [`WalkEntry::path`],
 /// so that two walks, or a walk and a sorted list, can be merged. The file system is asked for
 /// names and types only. Memory is bounded by the largest directory on each level; what vanishes

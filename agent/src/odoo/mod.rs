@@ -8,6 +8,7 @@ pub mod fence;
 pub mod filestore;
 pub mod neutralize;
 pub mod neutralized;
+pub mod outside;
 pub mod tenants;
 
 pub use attachments::{AttachmentFile, attachments_named_now, each_attachment_file};

@@ -4,15 +4,25 @@
 //! work for every version, for modules whose Odoo is not at hand, and clear what Odoo leaves
 //! (log-ins of mail servers, queued mail). Where the release's own `odoo-bin neutralize` can be
 //! run, run it as well.
+//!
+//! It runs with the rights of the copy's owner and no more, without any of his triggers or rules
+//! ([`quiet`]); what the database itself reaches is closed first ([`crate::odoo::outside`]). What is
+//! no table where one is expected is named, and counts as live.
 
 pub mod catalogue;
+mod quiet;
+mod secrets;
 mod tables;
 
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
-use crate::postgres::quote::{ident, literal};
+use crate::odoo::outside;
+use crate::postgres::look;
+use crate::postgres::quote::literal;
 use crate::postgres::session::{Session, column};
-use tables::Tables;
+use quiet::Quiet;
+pub use secrets::unknown_secrets;
+use tables::{Tables, Unfit};
 
 /// Texts that one check gives at most.
 const FINDINGS_MAX: usize = 20;
@@ -26,6 +36,8 @@ pub struct Neutralized {
     pub skipped: Vec<Skipped>,
     /// The copy's new `database.uuid`.
     pub database_uuid: String,
+    /// What the copy still reaches, or could not be closed: for a person to know.
+    pub warnings: Vec<String>,
 }
 
 /// A statement that was run.
@@ -57,14 +69,45 @@ pub const BASE_URL: &str = "http://localhost:8069";
 /// # Errors
 /// `Postgres` naming the statement that failed; also where the database is not Odoo's.
 pub async fn neutralize(session: &mut Session, base_url: &str) -> Result<Neutralized> {
-    let tables = Tables::read(session).await?;
-    if !tables.has("ir_config_parameter", "key") {
-        return Err(Error::new(
-            Kind::Postgres,
-            format!("there is no table ir_config_parameter in {}", session.place()),
-        )
-        .effect("it was not neutralized; no Odoo may be started on it"));
+    let done = async {
+        session.execute("begin to neutralize", "BEGIN").await?;
+        look::guard(session).await?;
+        let tables = Tables::read(session).await?;
+        if !tables.has("ir_config_parameter", "key") {
+            let what = format!("there is no table ir_config_parameter in {}", session.place());
+            return Err(Error::new(Kind::Postgres, what));
+        }
+        let sealed = outside::seal(session).await?;
+        let quiet = Quiet::begin(session).await?;
+        let mut out = write(session, &tables, base_url).await?;
+        quiet.end(session).await?;
+        out.applied.extend(sealed.closed.into_iter().map(|name| Applied {
+            name,
+            why: "the copy would reach another system".into(),
+            rows: 0,
+        }));
+        out.warnings = sealed.open;
+        out.warnings.extend(
+            outside::reaches(session)
+                .await?
+                .into_iter()
+                .map(|what| format!("the copy reaches outside: {what}")),
+        );
+        session.execute("finish to neutralize", "COMMIT").await?;
+        Ok(out)
+    };
+    match done.await {
+        Ok(out) => Ok(out),
+        Err(e) => {
+            // The first error is the one to tell; without a COMMIT nothing stays.
+            let _ = session.execute("roll back", "ROLLBACK").await;
+            Err(e.effect("nothing was neutralized; no Odoo may be started on this database"))
+        }
     }
+}
+
+/// Runs the catalogue.
+async fn write(session: &mut Session, tables: &Tables, base_url: &str) -> Result<Neutralized> {
     let uuid = random_uuid();
     let fill = |sql: &str| {
         sql.replace("{base_url}", &literal(base_url))
@@ -72,40 +115,34 @@ pub async fn neutralize(session: &mut Session, base_url: &str) -> Result<Neutral
             .replace("{secret}", &literal(&random_uuid()))
     };
     let mut out = Neutralized { database_uuid: uuid.clone(), ..Neutralized::default() };
-    session.execute("begin to neutralize", "BEGIN").await?;
     for statement in catalogue::statements() {
         match tables.plan(&statement) {
-            Err(reason) => out.skipped.push(Skipped { name: statement.name, reason }),
+            Err(Unfit::NotHere(reason) | Unfit::NotUnderstood(reason)) => {
+                out.skipped.push(Skipped { name: statement.name, reason });
+            }
             Ok(all) => {
                 let mut rows = 0;
                 for sql in all {
-                    let what = format!("neutralize {}", statement.name);
-                    rows += match session.execute(&what, fill(&sql)).await {
-                        Ok(rows) => rows,
-                        Err(e) => {
-                            // The first error is the one to tell; without a COMMIT nothing stays.
-                            let _ = session.execute("roll back", "ROLLBACK").await;
-                            return Err(
-                                e.effect("nothing was neutralized; no Odoo may be started on this database")
-                            );
-                        }
-                    };
+                    rows += session.execute(&format!("neutralize {}", statement.name), fill(&sql)).await?;
                 }
                 out.applied.push(Applied { name: statement.name, why: statement.why, rows });
             }
         }
     }
-    session.execute("finish to neutralize", "COMMIT").await?;
     Ok(out)
 }
 
 /// What is still live in a copy, as sentences; empty is what it must be before Odoo starts. The
 /// queries share nothing with the statements that did the work.
 pub async fn still_live(session: &mut Session) -> Result<Vec<String>> {
+    session.execute("begin to check", "BEGIN").await?;
+    look::guard(session).await?;
     let tables = Tables::read(session).await?;
-    let mut out = Vec::new();
-    for check in catalogue::checks() {
-        let Ok(all) = tables.plan(&check) else { continue };
+    let _quiet = Quiet::begin(session).await?; // policies must not hide rows from the checks
+    let (statements, checks) = (catalogue::statements(), catalogue::checks());
+    let mut out = tables.not_understood(statements.iter().chain(&checks));
+    for check in &checks {
+        let Ok(all) = tables.plan(check) else { continue };
         for sql in all {
             let query = sql.trim_end().trim_end_matches(';');
             let limited =
@@ -120,52 +157,8 @@ pub async fn still_live(session: &mut Session) -> Result<Vec<String>> {
             }
         }
     }
+    session.execute("end the check", "ROLLBACK").await?;
     Ok(out)
-}
-
-/// Columns of other modules that sound like credentials and hold something, as
-/// `table.column`: nothing in the catalogue knows them, and a person should look.
-pub async fn unknown_secrets(session: &mut Session) -> Result<Vec<String>> {
-    let tables = Tables::read(session).await?;
-    let mut out = Vec::new();
-    let statements = catalogue::statements();
-    for (table, name) in tables.text_columns() {
-        let handled =
-            statements.iter().filter_map(|s| s.each.as_ref()).any(|(t, c)| t == table && c.contains(name));
-        if handled || !sounds_secret(name) || OWN_SECRETS.iter().any(|own| *own == table) {
-            continue;
-        }
-        let (quoted, place) = (ident(name), ident(table));
-        let sql = format!(
-            "SELECT EXISTS (SELECT FROM public.{place} WHERE coalesce({quoted}, '') NOT IN ('', 'neutralized') \
-             AND {quoted} NOT LIKE 'neutralized-%')"
-        );
-        if column(&session.row(&format!("look at {table}.{name}"), sql).await?, 0)? {
-            out.push(format!("{table}.{name}"));
-        }
-    }
-    Ok(out)
-}
-
-/// Odoo's own credentials for itself, which protect the copy (see identity.sql).
-const OWN_SECRETS: [&str; 5] =
-    ["res_users", "res_users_apikeys", "auth_totp_device", "ir_config_parameter", "auth_totp_wizard"];
-
-fn sounds_secret(column: &str) -> bool {
-    let words = [
-        "password",
-        "passwd",
-        "secret",
-        "api_key",
-        "apikey",
-        "private_key",
-        "client_key",
-        "auth_token",
-        "bearer",
-        "credential",
-        "refresh_token",
-    ];
-    words.iter().any(|word| column.to_ascii_lowercase().contains(word))
 }
 
 /// A random UUID, version 4 (RFC 9562).

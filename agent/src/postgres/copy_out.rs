@@ -46,7 +46,7 @@ pub async fn each_row(
     session: &mut Session,
     what: &str,
     statement: &str,
-    mut each: impl FnMut(&Row<'_>) -> Result<()> + Send,
+    mut each: impl FnMut(&Row<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut reader = Reader::default();
     session.copy_out(what, statement, |data| reader.take(data, &mut each)).await?;
@@ -59,12 +59,11 @@ pub async fn each_row(
 /// Runs a `COPY ... TO STDOUT` in text and counts its rows.
 pub async fn count_lines(session: &mut Session, what: &str, statement: &str) -> Result<u64> {
     let mut lines = 0;
-    session
-        .copy_out(what, statement, |data| {
-            lines += data.iter().filter(|byte| **byte == b'\n').count() as u64; // one in a value is written \n
-            Ok(())
-        })
-        .await?;
+    let count = |data: &[u8]| {
+        lines += data.iter().filter(|byte| **byte == b'\n').count() as u64; // one in a value is written \n
+        Ok(())
+    };
+    session.copy_out(what, statement, count).await?;
     Ok(lines)
 }
 

@@ -3,6 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::postgres::database::{DatabaseProperties, Grant};
 use crate::postgres::quote::{ident, literal};
+use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::Session;
 
 /// Creates the empty database that a restore fills. Until it is published it is a template and
@@ -19,6 +20,7 @@ pub async fn create_restore_database(
     marker: &str,
 ) -> Result<()> {
     let statement = create_statement(name, owner, properties, session.version_num() / 10_000)?;
+    session.allow(TABLE_WAIT).await?; // it may wait for a checkpoint
     if crate::postgres::database::database_exists(session, name).await? {
         return Err(Error::new(Kind::Refused, format!("database {name:?} exists already"))
             .effect("a restore never overwrites")

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::postgres::quote::{ident, literal};
+use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 
 /// What `pg_dump` of one database does not hold and `CREATE DATABASE` needs, with the rights and
@@ -217,6 +218,7 @@ pub async fn drop_database_if_marked(session: &mut Session, name: &str, marker: 
             .effect("it is left as it is")
             .next("look at it; rename or drop it yourself if it is not needed"));
     }
+    session.allow(TABLE_WAIT).await?; // a large one takes its time
     let what = format!("drop the unfinished database {name:?}");
     let name = ident(name);
     // A template cannot be dropped; nobody shall see it open, should we die before it is.

@@ -77,7 +77,9 @@ impl DumpChild {
     /// `Postgres` with pg_dump's own words where it failed, was killed, or does not end.
     pub async fn finish(self) -> Result<DumpEnd> {
         let stderr = self.program.finish(EXIT_WAIT).await.map_err(|e| {
-            e.effect("the dump is not complete and does not count").safe("running again is safe")
+            e.effect("the dump is not complete and does not count")
+                .next("lifeboat doctor tells what the role lacks for a dump, with the grant")
+                .safe("running again is safe")
         })?;
         Ok(DumpEnd { warnings: stderr.warnings() })
     }

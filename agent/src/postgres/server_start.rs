@@ -1,13 +1,14 @@
 //! A server on a data directory of ours: private socket, no network, started and left running. It obeys the
 //! configuration in that directory, which is ours as well; what is said here holds whatever stands there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
 
 use crate::disk;
+use crate::disk::beneath::Dir;
 use crate::environment::{self, Child};
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
@@ -32,15 +33,22 @@ pub struct ServerStart {
     pub owner: Option<(u32, u32)>,
 }
 
+/// Made through its handle, and given away last: nobody can put a link in our way.
+fn make_socket_dir(dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+    let (above, name) = (dir.parent().unwrap_or(dir), dir.file_name().unwrap_or_default());
+    let made = Dir::open(above).and_then(|above| above.make_dir(name));
+    let made = made.map_err(|e| Error::file("create directory", dir, e))?;
+    made.give(0o700, owner).map_err(|e| Error::file("give away", dir, e))
+}
+
 /// Starts it; the directory of its socket, which is new and private. It may not answer yet.
 pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     // Socket paths end at 107 bytes, so it cannot lie beside a data directory anywhere.
     let socket_dir = std::env::temp_dir().join(format!("{SOCKET_DIR_PREFIX}{}", random_hex(6)));
-    disk::create_new_dir(&socket_dir, 0o700)?;
-    disk::make_dir(&socket_dir, 0o700, server.owner)?;
+    make_socket_dir(&socket_dir, server.owner)?;
     let log = disk::open_append(&server.log)?;
     disk::give(&log, &server.log, 0o600, server.owner)?;
-    let quoted = |path: &std::path::Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
+    let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
     // Messages in English: an error of ours may tell which of them it met.
     let options = format!(
         "-c data_directory={} -c listen_addresses= -c unix_socket_directories={} -c port={} -c hot_standby=on \

@@ -2,6 +2,7 @@
 //! program: at once, without a checkpoint, for a data directory that is thrown away; or as an operator
 //! would, for one that is started again.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -65,9 +66,15 @@ async fn stop(data_dir: &Path, signals: &[(Signal, Duration)]) -> Result<()> {
     // The process file went with a server that ended by itself; what it was started with stays.
     let options = read(&data_dir.join("postmaster.opts"))?;
     match socket_dir(&options) {
-        Some(dir) => disk::remove_tree(dir),
-        None => Ok(()),
+        Some(dir) if is_his(dir, data_dir)? => disk::remove_tree(dir),
+        _ => Ok(()),
     }
+}
+
+/// Whether the directory belongs to whom the data directory does: he wrote the file that names it.
+fn is_his(dir: &Path, data_dir: &Path) -> Result<bool> {
+    let uid = |path: &Path| disk::metadata(path).map(|meta| meta.map(|meta| meta.uid()));
+    Ok(uid(dir)? == uid(data_dir)?)
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -141,42 +141,42 @@ impl Session {
     /// there were, or were affected.
     ///
     /// # Errors
-    /// `Interrupted` where the session's owner stops; whatever `each` returns.
+    /// `Interrupted` where the session's owner stops; whatever `each` returns. Then the session is of no more use.
     pub async fn each(
         &mut self,
         what: &str,
         sql: impl Into<String>,
-        mut each: impl FnMut(Row) -> Result<()> + Send,
+        mut each: impl FnMut(Row) -> Result<()>,
     ) -> Result<u64> {
-        let row = |piece| match piece {
+        let pieces = |piece| match piece {
             Piece::Row(row) => each(Row::new(row)),
-            Piece::Copied(_) => Ok(()),
+            Piece::Copy(_) => Ok(()),
         };
-        self.pieces(what, sql.into(), row).await
+        self.pieces(what, sql.into(), pieces).await
     }
 
-    /// Runs one `COPY ... TO STDOUT` and hands on its bytes as they come, cut anywhere.
+    /// Runs a `COPY ... TO STDOUT` and hands on what comes, cut anywhere.
     ///
     /// # Errors
-    /// Those of [`Session::each`].
+    /// As [`Session::each`].
     pub async fn copy_out(
         &mut self,
         what: &str,
-        sql: &str,
-        mut each: impl FnMut(&[u8]) -> Result<()> + Send,
+        sql: impl Into<String>,
+        mut each: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        let bytes = |piece| match piece {
-            Piece::Copied(data) => each(&data),
+        let pieces = |piece| match piece {
             Piece::Row(_) => Ok(()),
+            Piece::Copy(data) => each(&data),
         };
-        self.pieces(what, sql.to_owned(), bytes).await.map(drop)
+        self.pieces(what, sql.into(), pieces).await.map(drop)
     }
 
     async fn pieces(
         &mut self,
         what: &str,
         sql: String,
-        each: impl FnMut(Piece) -> Result<()> + Send,
+        each: impl FnMut(Piece) -> Result<()>,
     ) -> Result<u64> {
         if self.busy {
             let place = &self.place;
@@ -192,7 +192,8 @@ impl Session {
             answer = tokio::time::timeout(wait, self.wire.ask(&sql, each)) => answer,
             () = stop.cancelled() => {
                 self.give_up();
-                return Err(Error::new(Kind::Interrupted, format!("cannot {what} in {}: stopped by a signal", self.place)));
+                let place = &self.place;
+                return Err(Error::new(Kind::Interrupted, format!("cannot {what} in {place}: stopped by a signal")));
             }
         };
         let Ok(answer) = answer else {
@@ -202,7 +203,7 @@ impl Session {
                 .because(format!("no answer within {}", clock::span_text(wait)))
                 .next("see pg_stat_activity and the server's log; is the network whole?"));
         };
-        self.busy = self.wire.is_lost();
+        self.busy = self.wire.is_lost() || self.wire.is_given_up();
         answer.map_err(|e| self.failed(what, e))
     }
 

@@ -141,7 +141,7 @@ impl Table {
         &self,
         session: &mut Session,
         columns: &[(&str, Type)],
-        mut each: impl FnMut(&Row<'_>) -> Result<()> + Send,
+        mut each: impl FnMut(&Row<'_>) -> Result<()>,
     ) -> Result<()> {
         for (column, expected) in columns {
             match self.columns.get(*column) {

@@ -12,9 +12,11 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::recovery::database::{self, Compared, Silenced};
+use crate::recovery::file_owner;
 use crate::recovery::filestore;
 use crate::recovery::noted::Noted;
 use crate::recovery::plan::{Prepared, RestorePlan};
+use crate::recovery::staging;
 
 /// How long one stage took.
 #[derive(Clone, Debug, Serialize)]
@@ -70,10 +72,8 @@ impl Stopwatch {
 pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<Restored> {
     let begun = clock::instant();
     let plan = prepared.plan.clone();
-    if let Some(parent) = plan.work_dir.parent() {
-        disk::create_private_dir(parent)?;
-    }
-    let lock_path = plan.work_dir.with_extension("lock");
+    prepared.work.prepare()?;
+    let lock_path = prepared.work.lock();
     let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
         Error::new(Kind::Busy, format!("another restore of {} runs on this host", plan.database))
             .because(format!("it holds the lock {}", lock_path.display()))
@@ -113,13 +113,13 @@ pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &Cancellatio
     };
     let noted = noted.note(&prepared.postgres).await;
     if let Some(files) = &plan.filestore {
-        filestore::publish(files)?;
+        staging::publish(files, file_owner(&files.data_dir)?)?;
     }
     let refused = watch.time("publish", database::publish(&prepared)).await?;
     if let Some(files) = &plan.filestore {
-        filestore::settle(files)?;
+        staging::settle(files)?;
     }
-    disk::remove_tree(&plan.work_dir)?;
+    prepared.work.remove()?;
     let mut warnings = plan.warnings.clone();
     warnings.extend(loaded.warnings);
     warnings.extend(refused);

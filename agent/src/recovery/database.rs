@@ -8,7 +8,6 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::manifest::DUMP_PATH;
-use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::recovery::apply::Stopwatch;
@@ -35,6 +34,8 @@ pub struct Silenced {
     pub database_uuid: String,
     /// Columns of unknown modules that look like credentials and still hold something.
     pub unknown_secrets: Vec<String>,
+    /// What the copy still reaches outside.
+    pub reaches: Vec<String>,
 }
 
 /// What came of it; the database is whole and still hidden.
@@ -55,7 +56,7 @@ impl Prepared {
             copy_of: Some(&self.plan.tenant)
                 .filter(|tenant| self.plan.neutralize && **tenant != self.plan.database),
             base_url: self.request.base_url.as_deref(),
-            work_dir: &self.plan.work_dir,
+            work: &self.work,
             baseline: &self.baseline,
             postgres: &self.postgres,
             tools: &self.tools,
@@ -83,11 +84,10 @@ pub async fn publish(prepared: &Prepared) -> Result<Vec<String>> {
 
 /// The dump as a file in the work directory; one that is whole from an earlier try is kept.
 async fn spool(prepared: &Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<()> {
-    disk::create_private_dir(&prepared.plan.work_dir)?;
+    let dir = prepared.work.open()?;
     let (repository, dump, identities) =
         (prepared.repository.clone(), prepared.dump.clone(), prepared.identities.clone());
-    let (dir, workers, progress, cancel) =
-        (prepared.plan.work_dir.clone(), prepared.workers, progress.clone(), cancel.clone());
+    let (workers, progress, cancel) = (prepared.workers, progress.clone(), cancel.clone());
     tokio::task::spawn_blocking(move || {
         let runtime = Handle::current();
         let wanted = Wanted::single(&repository, &runtime, &dump, &identities)?;

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,16 +13,17 @@ use sha1::Digest as _;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::digest::Sha256;
+use crate::archive::digest::{Hashing, Sha256};
 use crate::archive::manifest::Manifest;
 use crate::archive::pack;
 use crate::archive::path::unescape;
 use crate::archive::seal::Identities;
 use crate::archive::unpack::MemberHeader;
-use crate::disk;
+use crate::disk::{self, beneath::Dir};
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::odoo::blob;
+use crate::odoo::filestore::plain_mode;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
 use crate::recovery::wanted::{File, Wanted};
@@ -44,8 +45,8 @@ pub struct Extract<'a> {
     pub identities: &'a Identities,
     /// The files.
     pub wanted: &'a Wanted,
-    /// The staging directory: exists, is ours, and may hold files of an earlier try.
-    pub dir: &'a Path,
+    /// The staging directory: ours, and may hold files of an earlier try. Everything is written through it.
+    pub dir: &'a Dir,
     /// Mode of directories made in it.
     pub dir_mode: u32,
     /// Who shall own files and directories.
@@ -102,40 +103,48 @@ fn stop_if_cancelled(cancel: &CancellationToken) -> Result<()> {
 fn keep_good_files(shared: &Shared<'_>) -> Result<()> {
     let extract = shared.extract;
     let mut found = Vec::new();
-    files_below(extract.dir, &PathBuf::new(), &mut found)?;
+    files_below(extract.dir, Path::new(""), &mut found)?;
     for relative in found {
         let escaped = crate::archive::path::escape(relative.as_os_str().as_encoded_bytes());
-        let path = extract.dir.join(&relative);
+        let path = extract.dir.path().join(&relative);
         let place = extract.wanted.find(&escaped);
         let good = match place {
-            Some(place) => {
-                let file = &extract.wanted.files()[place];
-                let meta = disk::metadata(&path)?;
-                meta.is_some_and(|m| m.is_file() && m.len() == file.bytes)
-                    && Sha256::of_file(&path)?.0 == file.sha256
-            }
-            None => false,
+            Some(place) => whole(extract.dir, &relative, &extract.wanted.files()[place])?,
+            None => None,
         };
-        match place {
-            Some(place) if good => {
+        match (place, good) {
+            (Some(place), Some(handle)) => {
                 let file = &extract.wanted.files()[place];
                 shared.left[place].store(0, Ordering::Relaxed);
                 extract.progress.add_bytes(file.bytes);
                 extract.progress.add_files(1);
-                let handle = disk::open(&path)?;
-                disk::set_attributes(&handle, &path, u32::from(file.mode), file.mtime_ns, shared.owner())?;
+                shared.settle(&handle, &path, file)?;
             }
-            _ => disk::remove_file(&path)?,
+            _ => extract.dir.remove_file(&relative).map_err(|e| Error::file("remove", &path, e))?,
         }
         stop_if_cancelled(extract.cancel)?;
     }
     Ok(())
 }
 
-fn files_below(root: &Path, relative: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in disk::read_dir(&root.join(relative))?.unwrap_or_default() {
-        let path = relative.join(entry.file_name());
-        let kind = entry.file_type().map_err(|e| Error::file("look at", &root.join(&path), e))?;
+/// The file, open, where it is what is wanted. One with a second name is somebody else's, too.
+fn whole(dir: &Dir, relative: &Path, file: &File) -> Result<Option<std::fs::File>> {
+    let Ok((mut opened, meta)) = dir.open_file(relative) else { return Ok(None) };
+    if meta.len() != file.bytes || meta.nlink() > 1 {
+        return Ok(None);
+    }
+    let mut hashing = Hashing::new(&mut opened);
+    std::io::copy(&mut hashing, &mut std::io::sink())
+        .map_err(|e| Error::file("read", &dir.path().join(relative), e))?;
+    let (_, digest, _) = hashing.finish();
+    Ok((digest.0 == file.sha256).then_some(opened))
+}
+
+fn files_below(root: &Dir, relative: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = root.dir(relative).and_then(|dir| dir.entries());
+    for entry in entries.map_err(|e| Error::file("list", &root.path().join(relative), e))? {
+        let path = relative.join(&entry.name);
+        let kind = entry.kind.map_err(|e| Error::file("look at", &root.path().join(&path), e))?;
         if kind.is_dir() {
             files_below(root, &path, found)?;
         } else {
@@ -170,6 +179,12 @@ fn check_name(file: &File, path: &str, sha1: [u8; 20]) -> Result<()> {
 impl Shared<'_> {
     fn owner(&self) -> Option<(u32, u32)> {
         self.extract.owner.map(|owner| (owner.uid, owner.gid))
+    }
+
+    /// Its mode, time and owner. Whatever the backup says of its mode, nothing is executable, nothing changes who runs
+    /// it, and nobody but its owner can write to it.
+    fn settle(&self, out: &std::fs::File, path: &Path, file: &File) -> Result<()> {
+        disk::set_attributes(out, path, plain_mode(u32::from(file.mode)), file.mtime_ns, self.owner())
     }
 
     fn read_pack(&self, snapshot: u32, pack: u32, buffer: &mut Vec<u8>) -> Result<()> {
@@ -221,15 +236,15 @@ impl Shared<'_> {
 
     fn write(&self, file: &File, escaped: &str, offset: u64, data: &[u8]) -> Result<()> {
         let relative = PathBuf::from(std::ffi::OsString::from_vec(unescape(escaped)?));
-        let path = self.extract.dir.join(&relative);
+        let path = self.extract.dir.path().join(&relative);
         self.make_parents(&relative)?;
-        let mode = u32::from(file.mode);
+        let failed = |e| Error::file("create", &path, e);
         if file.parts == 1 {
-            let mut out = disk::create_new(&path, 0o600)?;
+            let mut out = self.extract.dir.create_new(&relative).map_err(failed)?;
             out.write_all(data).map_err(|e| Error::file("write", &path, e))?;
-            return disk::set_attributes(&out, &path, mode, file.mtime_ns, self.owner());
+            return self.settle(&out, &path, file);
         }
-        let out = disk::open_or_create(&path)?;
+        let out = self.extract.dir.open_or_create(&relative).map_err(failed)?;
         out.write_all_at(data, offset).map_err(|e| Error::file("write", &path, e))
     }
 
@@ -239,13 +254,10 @@ impl Shared<'_> {
         if dirs.contains(parent) {
             return Ok(());
         }
-        let mut at = PathBuf::new();
-        for part in parent.components() {
-            at.push(part);
-            if dirs.insert(at.clone()) {
-                disk::make_dir(&self.extract.dir.join(&at), self.extract.dir_mode, self.owner())?;
-            }
-        }
+        let Extract { dir, dir_mode, .. } = self.extract;
+        dir.make_dirs(parent, *dir_mode, self.owner())
+            .map_err(|e| Error::file("create directory", &dir.path().join(parent), e))?;
+        dirs.insert(parent.to_owned());
         Ok(())
     }
 
@@ -271,7 +283,7 @@ impl Shared<'_> {
             ),
         )
         .effect("the restore is not whole and was not published")
-        .next("lifeboat verify --deep, then another snapshot"))
+        .next("lifeboat verify --deep --identity FILE, then another snapshot"))
     }
 
     /// Files that came in extents are read once more as a whole.
@@ -280,8 +292,10 @@ impl Shared<'_> {
         for file in wanted.files().iter().filter(|file| file.parts > 1) {
             stop_if_cancelled(self.extract.cancel)?;
             let escaped = wanted.path(file);
-            let path = self.extract.dir.join(PathBuf::from(std::ffi::OsString::from_vec(unescape(escaped)?)));
-            let mut input = disk::open(&path)?;
+            let relative = PathBuf::from(std::ffi::OsString::from_vec(unescape(escaped)?));
+            let path = self.extract.dir.path().join(&relative);
+            let (mut input, _) =
+                self.extract.dir.open_file(&relative).map_err(|e| Error::file("open", &path, e))?;
             let (mut sha256, mut sha1) = (sha2::Sha256::new(), sha1::Sha1::new());
             let blob = blob::is_blob_path(escaped.as_bytes());
             let mut buffer = vec![0; 1 << 20];
@@ -304,7 +318,7 @@ impl Shared<'_> {
             if blob {
                 check_name(file, escaped, sha1.finalize().into())?;
             }
-            disk::set_attributes(&input, &path, u32::from(file.mode), file.mtime_ns, self.owner())?;
+            self.settle(&input, &path, file)?;
             self.extract.progress.add_files(1);
         }
         Ok(())

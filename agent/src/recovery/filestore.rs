@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::manifest::Manifest;
 use crate::archive::seal::Identities;
-use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::progress::Progress;
 use crate::recovery::extract::{Extract, extract};
 use crate::recovery::file_owner;
-use crate::recovery::place::{FilestorePlan, moved_marker};
+use crate::recovery::place::FilestorePlan;
 use crate::recovery::plan::Prepared;
+use crate::recovery::staging;
 use crate::recovery::wanted::Wanted;
 use crate::repository::Repository;
 
@@ -83,23 +83,12 @@ impl Staging<'_> {
         cancel: &CancellationToken,
     ) -> Result<()> {
         let Staging { plan, data_dir, repository, identities, manifests, workers } = self;
-        if plan.take_back && disk::metadata(&plan.staging)?.is_none() {
-            disk::rename_durable(&plan.dir, &plan.staging)?;
-        }
-        disk::remove_file(&moved_marker(&plan.dir))?;
         let owner = file_owner(data_dir)?;
-        let filestores = data_dir.join("filestore");
-        let dir_mode = disk::mode(&filestores)?.unwrap_or(0o700);
-        let owner_pair = owner.map(|o| (o.uid, o.gid));
-        if disk::metadata(&filestores)?.is_none() {
-            disk::create_private_dir(data_dir)?;
-            disk::make_dir(&filestores, dir_mode, owner_pair)?;
-        }
-        disk::make_dir(&plan.staging, dir_mode, owner_pair)?;
         let (repository, identities) = (repository.clone(), identities.clone());
-        let (dir, progress, cancel) = (plan.staging.clone(), progress.clone(), cancel.clone());
+        let (planned, progress, cancel) = (plan.clone(), progress.clone(), cancel.clone());
         tokio::task::spawn_blocking(move || {
             let wanted = read(&manifests)?;
+            let (all, dir) = staging::open(&planned, owner)?;
             extract(&Extract {
                 repository: &repository,
                 runtime: &Handle::current(),
@@ -107,13 +96,13 @@ impl Staging<'_> {
                 identities: &identities,
                 wanted: &wanted,
                 dir: &dir,
-                dir_mode,
+                dir_mode: staging::dir_mode(&all)?,
                 owner,
                 workers,
                 progress: &progress,
                 cancel: &cancel,
             })?;
-            disk::sync_file_system(&dir)
+            dir.sync_file_system().map_err(|e| Error::file("sync", dir.path(), e))
         })
         .await
         .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "fetching the filestore panicked").because(e)))
@@ -122,18 +111,4 @@ impl Staging<'_> {
                 .safe("running the same restore again goes on there")
         })
     }
-}
-
-/// Moves the staged directory to its final place; the marker stays until [`settle`].
-pub fn publish(plan: &FilestorePlan) -> Result<()> {
-    disk::replace_durable(
-        &moved_marker(&plan.dir),
-        b"made by lifeboat restore; its database is not published yet\n",
-    )?;
-    disk::rename_durable(&plan.staging, &plan.dir)
-}
-
-/// The database is published: the directory is final.
-pub fn settle(plan: &FilestorePlan) -> Result<()> {
-    disk::remove_file(&moved_marker(&plan.dir))
 }

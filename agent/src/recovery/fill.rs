@@ -2,7 +2,6 @@
 //! compared with its baseline and neutralized. Whatever runs the tenant's code in it (pg_restore, the
 //! comparison, neutralizing) connects as one and the same role: [`crate::postgres::load`] says which.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -28,6 +27,7 @@ use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::apply::Stopwatch;
 use crate::recovery::database::{Compared, Loaded, Silenced};
+use crate::recovery::workplace::Workplace;
 
 const TELL_EVERY: Duration = Duration::from_millis(500);
 /// Differences that an error names.
@@ -44,7 +44,7 @@ pub(super) struct Fill<'a> {
     /// Whose it is, where it is a neutralized copy under another name.
     pub(super) copy_of: Option<&'a TenantName>,
     pub(super) base_url: Option<&'a str>,
-    pub(super) work_dir: &'a Path,
+    pub(super) work: &'a Workplace,
     pub(super) baseline: &'a Baseline,
     pub(super) postgres: &'a PostgresOptions,
     pub(super) tools: &'a Tools,
@@ -96,7 +96,7 @@ impl Fill<'_> {
     /// pg_restore of all of the dump, with its owners.
     pub(super) fn restore(&self) -> Restore {
         Restore {
-            dump: self.work_dir.join(DUMP_PATH),
+            dump: self.work.dir.join(DUMP_PATH),
             database: self.incomplete.to_owned(),
             jobs: self.jobs,
             no_owner: false,
@@ -125,7 +125,7 @@ impl Fill<'_> {
             let told: Vec<&str> = differences.iter().take(DIFFERENCES_TOLD_MAX).map(String::as_str).collect();
             return Err(Error::new(Kind::Integrity, format!("the restored database differs from its baseline in {} places", differences.len()))
                 .because(told.join("; "))
-                .next("compare by hand, and try another snapshot; lifeboat verify --deep tells whether this one is intact"));
+                .next("compare by hand, and try another snapshot; lifeboat verify --deep --identity FILE tells whether this one is intact"));
         }
         let silenced = match self.neutralize {
             true => Some(watch.time("neutralize", self.silence(&mut session)).await?),
@@ -137,6 +137,7 @@ impl Fill<'_> {
                 "{column} of a module that Lifeboat does not know looks like a credential and was left as it is"
             )
         }));
+        warnings.extend(silenced.iter().flat_map(|s| s.reaches.clone()));
         Ok(Loaded {
             compared: Compared { tables: self.baseline.tables.len(), differences },
             silenced,
@@ -150,7 +151,7 @@ impl Fill<'_> {
         let marker = self.marker();
         // Killed between CREATE DATABASE and its comment, an earlier try left a database without a
         // mark; the file beside the work directory says whose it is.
-        let creating = self.work_dir.with_extension("creating");
+        let creating = self.work.creating();
         if disk::metadata(&creating)?.is_some() {
             adopt(&mut session, self.incomplete, &marker).await?;
         }
@@ -176,7 +177,7 @@ impl Fill<'_> {
         }
         let unknown_secrets = neutralize::unknown_secrets(session).await?;
         let applied = done.applied.into_iter().map(|a| (a.name, a.rows)).collect();
-        Ok(Silenced { applied, database_uuid: done.database_uuid, unknown_secrets })
+        Ok(Silenced { applied, database_uuid: done.database_uuid, unknown_secrets, reaches: done.warnings })
     }
 
     /// Gives the database its name. What it says of settings that were refused are warnings.

@@ -16,9 +16,11 @@ pub mod plan;
 pub mod promote;
 mod server;
 pub mod single;
+mod staging;
 pub mod tenant;
 mod wanted;
 mod workers;
+mod workplace;
 
 use std::path::PathBuf;
 
@@ -75,5 +77,10 @@ fn file_owner(data_dir: &std::path::Path) -> Result<Option<FileOwner>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    Ok(crate::disk::metadata(data_dir)?.map(|meta| FileOwner { uid: meta.uid(), gid: meta.gid() }))
+    let found = crate::disk::beneath::Dir::open(data_dir).and_then(|dir| dir.metadata());
+    match found {
+        Ok(meta) => Ok(Some(FileOwner { uid: meta.uid(), gid: meta.gid() })),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(crate::error::Error::file("look at", data_dir, e)),
+    }
 }

@@ -17,7 +17,7 @@ use crate::recovery::fill::{Fill, Watched};
 
 impl Fill<'_> {
     pub(super) async fn load_by_own_role(&self, watched: Watched<'_>) -> Result<Loaded> {
-        let dump = self.work_dir.join(DUMP_PATH);
+        let dump = self.work.dir.join(DUMP_PATH);
         let entries = tokio::task::spawn_blocking(move || toc::read(&dump))
             .await
             .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading the dump panicked").because(e)))?;
@@ -61,7 +61,7 @@ impl Fill<'_> {
         let divided = estate.insert(divide(&kept, self.owner, self.by_owner, &far)?);
         loader.note_heir(&mut there, &divided.heir).await?;
         there.close().await;
-        let list = self.work_dir.with_extension("list");
+        let list = self.work.list();
         disk::replace_durable(&list, use_list(&sifted.load).as_bytes())?;
         let only = Only { list: list.clone(), entries: sifted.load.len() as u64 };
         let restore = Restore { no_owner: true, only: Some(only), ..self.restore() };

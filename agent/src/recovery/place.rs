@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::archive::digest::Sha256;
-use crate::archive::path::escape;
 use crate::clock::Timestamp;
-use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, TenantName};
+use crate::names::{SnapshotId, TenantName, random_hex};
 use crate::postgres::quote::ident;
+use crate::recovery::workplace::Made;
 
 /// Where the filestore goes.
 #[derive(Clone, Debug, Serialize)]
@@ -29,26 +28,22 @@ pub struct FilestorePlan {
     pub bytes: u64,
     /// Files that the database names and no backup holds.
     pub missing_files: u64,
+    /// Odoo's data directory.
+    #[serde(skip)]
+    pub(super) data_dir: PathBuf,
+    /// Where the staging directory is recorded.
+    #[serde(skip)]
+    pub(super) record: PathBuf,
     /// Whether the directory is that of our own earlier try, killed just before the end.
     #[serde(skip)]
     pub(super) take_back: bool,
-}
-
-/// Where what a restore needs meanwhile lies.
-pub(super) fn work_dirs(config: &Config) -> PathBuf {
-    config.restore.work_dir.clone().unwrap_or_else(|| config.state_dir.join("restore"))
-}
-
-/// Where the dump of a restore lies meanwhile.
-pub(super) fn work_dir(config: &Config, target: &TenantName) -> PathBuf {
-    work_dirs(config).join(format!("{}.restore", escape(target.as_str().as_bytes())))
 }
 
 pub(super) fn exists(what: &str, effect: &str, target: &TenantName) -> Error {
     Error::new(Kind::Refused, format!("{what} exists already"))
         .effect(format!("a restore never overwrites: {effect}"))
         .next(format!(
-            "choose another name with --as (lifeboat promote makes that the tenant, and keeps what is there), or \
+            "choose another name with --as (lifeboat promote NAME --as TENANT makes that the tenant later, and keeps what is there), or \
              rename what is there: ALTER DATABASE {} RENAME TO …",
             ident(target.as_str())
         ))
@@ -82,12 +77,17 @@ pub(super) fn filestore_plan(
     missing_files: u64,
     data_dir: &Path,
     target: &TenantName,
-    incomplete_exists: bool,
+    (incomplete_exists, record): (bool, PathBuf),
 ) -> Result<FilestorePlan> {
     let parent = data_dir.join("filestore");
     let dir = parent.join(target.as_str());
-    let take_back = incomplete_exists && disk::metadata(&moved_marker(&dir))?.is_some();
-    let empty = disk::read_dir(&dir)?.is_none_or(|entries| entries.is_empty());
+    let earlier = Made::read(&record)?.filter(|made| made.path.parent() == Some(&parent));
+    let ours_at = |path: &Path| earlier.as_ref().map_or(Ok(false), |made| made.lies_at(path));
+    let take_back = incomplete_exists && earlier.as_ref().is_some_and(|made| made.moved) && ours_at(&dir)?;
+    let empty = match disk::metadata(&dir)? {
+        None => true,
+        Some(meta) => meta.is_dir() && disk::read_dir(&dir)?.is_none_or(|entries| entries.is_empty()),
+    };
     if !empty && !take_back {
         return Err(exists(
             &format!("{} is not empty and", dir.display()),
@@ -95,23 +95,23 @@ pub(super) fn filestore_plan(
             target,
         ));
     }
+    let known = earlier.as_ref().map_or(Ok(false), |made| made.is_usable_at(&made.path))?;
+    let staging = match earlier {
+        Some(made) if take_back || known => made.path,
+        // Odoo's user can write there: a name that he could guess he could prepare.
+        _ => parent.join(format!("{target}.{}.lifeboat-incomplete", random_hex(8))),
+    };
     Ok(FilestorePlan {
         snapshot,
-        staging: parent.join(format!("{target}.lifeboat-incomplete")),
+        staging,
         dir,
+        data_dir: data_dir.to_owned(),
+        record,
         take_back,
         files,
         bytes,
         missing_files,
     })
-}
-
-/// Says that the directory was moved to its final place by a restore that has not published its
-/// database yet.
-pub(super) fn moved_marker(dir: &Path) -> PathBuf {
-    let mut name = dir.as_os_str().to_owned();
-    name.push(".lifeboat-moved");
-    name.into()
 }
 
 #[cfg(test)]

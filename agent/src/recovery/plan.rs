@@ -21,8 +21,9 @@ use crate::postgres::session::Session;
 use crate::postgres::tools::Tools;
 use crate::recovery::Request;
 use crate::recovery::choose::{Chosen, choose};
-use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name, work_dir};
+use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name};
 use crate::recovery::server::{check_extensions, check_roles, check_server};
+use crate::recovery::workplace::{Workplace, workplace};
 use crate::repository::Repository;
 
 /// For the estimate only: what two cores and one disk do, pg_restore with its indexes included.
@@ -104,6 +105,7 @@ pub struct Prepared {
     pub(super) jobs: u32,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) state_dir: PathBuf,
+    pub(super) work: Workplace,
 }
 
 /// Finds the snapshot, opens its baseline (so a wrong identity shows now) and looks at the target.
@@ -152,16 +154,17 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         }
     }
     manifests.insert(dump.id.clone(), dump.clone());
+    let work = workplace(config, &target)?;
     let missing = facts.filestore.as_ref().map_or(0, |link| link.missing_files);
     let filestore = match (&filestore, &data_dir) {
         (Some(manifest), Some(dir)) => {
             let facts = manifest.filestore_facts()?;
             let held = (manifest.id.clone(), facts.files, facts.bytes);
-            Some(filestore_plan(held, missing, dir, &target, ours)?)
+            Some(filestore_plan(held, missing, dir, &target, (ours, work.staging()))?)
         }
         _ => None,
     };
-    let work_dir = work_dir(config, &target);
+    let work_dir = work.dir.clone();
     let neutralize = request.neutralize.unwrap_or(target != request.tenant);
     let fetch_bytes = manifests.values().map(Manifest::stored_bytes).sum();
     let file_bytes = filestore.as_ref().map_or(0, |f| f.bytes);
@@ -185,7 +188,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         fetch_bytes,
         estimate_seconds: 5 + (facts.bytes / LOAD_BYTES_PER_SECOND).max(file_bytes / FILE_BYTES_PER_SECOND),
         neutralize,
-        warnings: warnings(&facts, passed_over, neutralize, loads),
+        warnings: [warnings(&facts, passed_over, neutralize, loads), reaches(&baseline, neutralize)].concat(),
     };
     if let Some(short) = plan.space.iter().find(|s| s.free < s.needed) {
         return Err(Error::new(
@@ -217,6 +220,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         jobs,
         data_dir,
         state_dir: config.state_dir.clone(),
+        work,
     })
 }
 
@@ -254,4 +258,13 @@ fn warnings(facts: &DumpFacts, passed_over: Vec<String>, neutralize: bool, loads
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());
     }
     out
+}
+
+/// What the database reaches outside, as it was when it was backed up.
+fn reaches(baseline: &Baseline, neutralize: bool) -> Vec<String> {
+    let closed = match neutralize {
+        true => "neutralizing closes what it can and tells the rest",
+        false => "it stays open in the copy",
+    };
+    baseline.reaches.iter().map(|what| format!("the database reaches outside: {what}; {closed}")).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -14,11 +15,13 @@ use crate::archive::path::unescape;
 use crate::archive::seal::Identities;
 use crate::config::Config;
 use crate::disk;
+use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, random_hex};
 use crate::progress::Progress;
 use crate::recovery::extract::{Extract, extract};
 use crate::recovery::wanted::Wanted;
+use crate::recovery::workplace::{check_parent, parent, records};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
@@ -54,11 +57,13 @@ pub async fn write_file(
             }
         }
     }
-    let work = config.restore.work_dir.clone().unwrap_or_else(|| config.state_dir.join("restore"));
-    let dir = work.join(format!("cat-{}", random_hex(8)));
-    disk::create_private_dir(&dir)?;
-    let (path, dir_used, workers, cancel) =
-        (path.to_owned(), dir.clone(), config.restore.workers, cancel.clone());
+    let work = parent(config);
+    disk::create_private_dir(&work)?;
+    check_parent(&work, &records(config), None)?;
+    let dir = work.join(format!("lifeboat-cat-{}", random_hex(8)));
+    let made = Dir::open(&work).and_then(|work| work.make_dir(dir.file_name().unwrap_or_default()));
+    let dir_used = made.map_err(|e| Error::file("create directory", &dir, e))?;
+    let (path, workers, cancel) = (path.to_owned(), config.restore.workers, cancel.clone());
     let identities = Arc::new(identities);
     let written = tokio::task::spawn_blocking(move || {
         let runtime = Handle::current();
@@ -89,8 +94,9 @@ pub async fn write_file(
             cancel: &cancel,
         })?;
         let relative: OsString = OsStringExt::from_vec(unescape(&path)?);
-        let file = dir_used.join(relative);
-        let copied = std::io::copy(&mut disk::open(&file)?, &mut out).and_then(|n| out.flush().map(|()| n));
+        let opened = dir_used.open_file(Path::new(&relative));
+        let (mut file, _) = opened.map_err(|e| Error::file("open", &dir_used.path().join(&relative), e))?;
+        let copied = std::io::copy(&mut file, &mut out).and_then(|n| out.flush().map(|()| n));
         copied.map_err(|e| Error::new(Kind::Io, "cannot write to standard output").because(e))
     })
     .await

@@ -25,8 +25,9 @@ fn lock(expected: &Mutex<Expected>) -> MutexGuard<'_, Expected> {
     expected.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Checks all tasks. Blocking.
-pub fn check(work: &Work, tasks: Vec<Task>, identities: &Identities, workers: usize) {
+/// Checks all tasks. `bytes` is what there is to read, of these and of what comes behind them; files in several
+/// parts are read once more, which the indexes tell: only then is the total known. Blocking.
+pub fn check(work: &Work, tasks: Vec<Task>, identities: &Identities, workers: usize, bytes: u64) {
     let expected = Mutex::new(Expected::default());
     let bad = Mutex::new(HashSet::new());
     let (indexes, rest): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|t| t.object.name == index::NAME);
@@ -34,6 +35,8 @@ pub fn check(work: &Work, tasks: Vec<Task>, identities: &Identities, workers: us
     let progress = work.meter.progress();
     progress.stage("indexes");
     each(work, indexes, workers, |task| work.settle(task, read_index(work, task, identities, &expected)));
+    let again: u64 = lock(&expected).cut.iter().map(|cut| cut.entry.bytes).sum();
+    progress.expect_bytes(bytes + again);
     each(work, others, workers, |task| work.settle(task, read_baseline(work, task, identities)));
     progress.stage("packs");
     each(work, packs, workers, |task| {
@@ -45,8 +48,6 @@ pub fn check(work: &Work, tasks: Vec<Task>, identities: &Identities, workers: us
     });
     progress.stage("files in parts");
     let cut = std::mem::take(&mut lock(&expected).cut);
-    let bytes: u64 = cut.iter().map(|cut| cut.entry.bytes).sum();
-    progress.expect_bytes(bytes);
     let bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
     each(work, cut, workers, |cut| assemble::check(work, cut, identities, &bad));
 }

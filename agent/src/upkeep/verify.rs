@@ -102,7 +102,10 @@ pub async fn run(
     }
     progress.stage(format!("{} objects", tasks.len() + wal.len()));
     let bytes: u64 = tasks.iter().map(|task| task.object.bytes).sum();
-    progress.expect_bytes(bytes + wal.iter().map(|task| task.bytes).sum::<u64>());
+    let bytes = bytes + wal.iter().map(|task| task.bytes).sum::<u64>();
+    if request.identities.is_none() {
+        progress.expect_bytes(bytes); // else there is more, which the indexes tell
+    }
     let wal_opener = request.identities.as_ref().map(|identities| WalOpener {
         origin: origin.clone(),
         identities: identities.clone(),
@@ -127,7 +130,7 @@ pub async fn run(
     let deep = identities.is_some();
     tokio::task::spawn_blocking(move || {
         match identities {
-            Some(identities) => deep::check(&shared, tasks, &identities, workers),
+            Some(identities) => deep::check(&shared, tasks, &identities, workers, bytes),
             None => each(&shared, tasks, workers, |task| shared.check(task)),
         }
         each(&shared, wal, workers, |task| shared.check_wal(task));

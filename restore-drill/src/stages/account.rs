@@ -1,47 +1,97 @@
-//! The account that PostgreSQL's programs run as.
+//! The account that PostgreSQL's programs run as in a scratch place, and all that they are told of us.
+//!
+//! The rule: where the drill is root, nothing in the place runs as an account that can read the identity,
+//! credentials or the signing key; and no child of PostgreSQL's gets a variable of our environment,
+//! which may hold a passphrase or the store's secret key.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
 use tokio::process::Command;
 
 use crate::process;
-use crate::stages::scratch::SUPERUSER;
+
+/// Accounts that exist where PostgreSQL is installed, and everywhere: the first that can read nothing
+/// that is secret runs the server.
+const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
+const ID_LIMIT: Duration = Duration::from_secs(30);
 
 /// The account that the server runs as: PostgreSQL refuses to run as root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Account {
     Own,
     Other { uid: u32, gid: u32 },
 }
 
 impl Account {
-    /// User postgres where we are root, else our own.
-    pub(crate) async fn for_server() -> Result<Account> {
+    /// Where we are root, an account that can read none of `secrets`; else our own.
+    ///
+    /// # Errors
+    /// `Refused` where each can read one.
+    pub(crate) async fn for_server(secrets: &[PathBuf]) -> Result<Account> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Account::Own);
         }
+        let mut why = Vec::new();
+        for name in CANDIDATES {
+            match Account::of(name).await {
+                Ok(account) => match account.reads(secrets)? {
+                    None => return Ok(account),
+                    Some(path) => why.push(format!("{name} can read {}", path.display())),
+                },
+                Err(e) => why.push(format!("{}: {}", e.what(), e.causes().join("; "))),
+            }
+        }
+        Err(Error::new(Kind::Refused, "there is no account for the scratch server, which must not run as root")
+            .because(why.join("; "))
+            .effect("what the tenant's owner wrote runs in that server, so it must not be able to read these files; nothing was restored")
+            .next("give these files to root with mode 600, or run the drill as a user of its own"))
+    }
+
+    /// Every account that a drill of ours may have used.
+    pub(crate) async fn all() -> Vec<u32> {
+        if !rustix::process::geteuid().is_root() {
+            return vec![rustix::process::geteuid().as_raw()];
+        }
+        let mut out = Vec::new();
+        for name in CANDIDATES {
+            if let Ok(Account::Other { uid, .. }) = Account::of(name).await {
+                out.push(uid);
+            }
+        }
+        out
+    }
+
+    async fn of(name: &str) -> Result<Account> {
         let mut numbers = [0u32; 2];
         for (number, flag) in numbers.iter_mut().zip(["-u", "-g"]) {
-            let mut id = Command::new("id");
-            id.args([flag, SUPERUSER]);
-            let ended = process::run(&mut id, Duration::from_secs(30)).await?;
+            let ended = process::run(process::command(Path::new("id")).args([flag, name]), ID_LIMIT).await?;
             *number = ended.stdout.trim().parse().map_err(|_| {
-                let what = format!("there is no user {SUPERUSER} on this machine");
-                Error::new(Kind::Postgres, what)
+                Error::new(Kind::Postgres, format!("there is no user {name} on this machine"))
                     .because(ended.last_words())
-                    .next("install PostgreSQL, or run the drill as another user than root")
             })?;
         }
         Ok(Account::Other { uid: numbers[0], gid: numbers[1] })
     }
 
-    /// Its number.
-    pub(crate) fn uid(&self) -> u32 {
-        match self {
-            Account::Own => rustix::process::geteuid().as_raw(),
-            Account::Other { uid, .. } => *uid,
+    /// The first of these files that it can read, by their modes.
+    fn reads<'a>(&self, files: &'a [PathBuf]) -> Result<Option<&'a PathBuf>> {
+        let Account::Other { uid, gid } = *self else { return Ok(None) };
+        for path in files {
+            let Some(meta) = disk::metadata(path)? else { continue };
+            let bit = match (meta.uid() == uid, meta.gid() == gid) {
+                (true, _) => 0o400,
+                (_, true) => 0o040,
+                _ => 0o004,
+            };
+            if meta.mode() & bit != 0 {
+                return Ok(Some(path));
+            }
         }
+        Ok(None)
     }
 
     /// Gives it a file or directory.
@@ -53,18 +103,49 @@ impl Account {
         }
     }
 
-    /// A command of PostgreSQL's, without what the environment may say about other servers.
+    /// A command of PostgreSQL's, at home in `dir`.
     pub(crate) fn command(&self, program: &Path, dir: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(dir).env("LC_ALL", "C");
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("PG") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = process::command(program);
+        command.current_dir(dir).env("HOME", dir);
         if let Account::Other { uid, gid } = self {
             command.uid(*uid).gid(*gid);
         }
         command
+    }
+}
+
+/// What the system calls us: the name that a server sees at its socket.
+pub(crate) async fn our_name() -> Result<String> {
+    let ended = process::run(process::command(Path::new("id")).arg("-un"), ID_LIMIT).await?;
+    let name = ended.stdout.trim().to_owned();
+    match ended.is_success() && !name.is_empty() {
+        true => Ok(name),
+        false => Err(Error::new(Kind::Postgres, "the system has no name for the user that runs the drill")
+            .because(ended.last_words())
+            .next("add it to /etc/passwd: PostgreSQL needs that")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_that_can_read_a_secret_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("id.txt");
+        disk::write_new_durable(&path, b"AGE-SECRET-KEY-").unwrap();
+        let meta = disk::metadata(&path).unwrap().unwrap();
+        let mode = |mode| std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode));
+        let files = [dir.path().join("absent"), path.clone()];
+        let other = Account::Other { uid: meta.uid() + 1, gid: meta.gid() + 1 };
+        let group = Account::Other { uid: meta.uid() + 1, gid: meta.gid() };
+        mode(0o600).unwrap();
+        assert_eq!(group.reads(&files).unwrap(), None);
+        mode(0o640).unwrap();
+        assert_eq!(group.reads(&files).unwrap(), Some(&path));
+        assert_eq!(other.reads(&files).unwrap(), None);
+        mode(0o644).unwrap();
+        assert_eq!(other.reads(&files).unwrap(), Some(&path));
     }
 }

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::process;
-use crate::stages::scratch::{PORT, Place, SUPERUSER};
+use crate::stages::scratch::{OWNER, PORT, Place, SUPERUSER};
 
 /// A restore that takes longer than this hangs.
 const LIMIT: Duration = Duration::from_secs(7 * 86_400);
@@ -63,7 +63,7 @@ fn command(order: &Order, place: &Place) -> Command {
     command.arg("--config").arg(order.config).arg("restore");
     command.args(["--tenant", order.tenant.as_str(), "--snapshot", order.snapshot.as_str()]);
     command.args(["--as", order.database]).arg("--data-dir").arg(&place.data_dir);
-    command.args(["--owner", SUPERUSER, "--neutralize", "--yes", "--json"]);
+    command.args(["--owner", OWNER, "--neutralize", "--yes", "--json"]);
     // The environment beats the configuration, which names production's server.
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();

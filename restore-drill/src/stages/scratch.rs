@@ -1,5 +1,7 @@
 //! The place a drill restores into: a directory of its own with a private PostgreSQL that listens
-//! on a unix socket alone, in a directory that nobody else may enter.
+//! on a unix socket alone, in a directory that nobody else may enter. What the tenant's owner wrote runs
+//! in it: so the drill works as [`OWNER`], a role without rights, and lets in its superuser for nothing
+//! but making roles, databases and extensions.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -10,14 +12,16 @@ use lifeboat::error::{Error, Kind, Result};
 use lifeboat::{clock, disk};
 use rustix::process::Signal;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 use tokio::process::Child;
 
 use crate::process;
-use crate::stages::account::Account;
+use crate::stages::account::{Account, our_name};
 
-/// The superuser of the private cluster, and the account it runs as where the drill runs as root.
+/// The superuser of the private cluster. Only the user that runs the drill is let in as it.
 pub const SUPERUSER: &str = "postgres";
+/// The role that the restored tenant belongs to, and that looks at it. It has no rights.
+pub const OWNER: &str = "tenant";
 /// Only the number in the socket's name: nothing listens on TCP.
 pub const PORT: u16 = 5432;
 
@@ -38,20 +42,33 @@ pub struct Place {
 }
 
 impl Place {
-    /// A connection to one of its databases, as superuser.
+    /// A connection to one of its databases, as [`OWNER`].
     ///
     /// # Errors
     /// [`Kind::Postgres`] where the server does not answer or has no such database.
     pub async fn connect(&self, database: &str) -> Result<PgConnection> {
+        self.connect_as(OWNER, database).await
+    }
+
+    /// The same as [`SUPERUSER`]: for statements that run nothing of the tenant's.
+    ///
+    /// # Errors
+    /// Those of [`Place::connect`].
+    pub async fn connect_superuser(&self, database: &str) -> Result<PgConnection> {
+        self.connect_as(SUPERUSER, database).await
+    }
+
+    async fn connect_as(&self, role: &str, database: &str) -> Result<PgConnection> {
         let options = PgConnectOptions::new_without_pgpass()
             .socket(&self.socket_dir)
             .port(PORT)
-            .username(SUPERUSER)
+            .username(role)
             .database(database)
             .ssl_mode(PgSslMode::Disable)
             .application_name("restore-drill")
+            .options([("search_path", "pg_catalog")]) // a tenant's operators stand in no way
             .disable_statement_logging();
-        let what = || format!("cannot connect to database {database} of the scratch PostgreSQL");
+        let what = || format!("cannot connect to database {database} of the scratch PostgreSQL as {role}");
         match tokio::time::timeout(CONNECT_LIMIT, options.connect()).await {
             Ok(connected) => connected.map_err(|e| Error::new(Kind::Postgres, what()).because(e)),
             Err(_) => Err(Error::new(Kind::Postgres, what())
@@ -73,9 +90,11 @@ impl Scratch {
     /// Makes the directory `dir`, which must not be there, and starts a PostgreSQL of the
     /// programs in `bin_dir` in it. What is half made when it fails is removed.
     ///
+    /// Where the drill is root, the server runs as an account that can read none of `secrets`.
+    ///
     /// # Errors
     /// Where the directory cannot be made, initdb fails, or the server does not come up.
-    pub async fn start(dir: &Path, bin_dir: &Path) -> Result<Scratch> {
+    pub async fn start(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch> {
         let socket = dir.join("run").join(format!(".s.PGSQL.{PORT}"));
         if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
             let what = format!("the path {} is too long for a unix socket", socket.display());
@@ -84,7 +103,7 @@ impl Scratch {
             );
         }
         disk::create_new_dir(dir, 0o700)?;
-        let made = make(dir, bin_dir).await;
+        let made = make(dir, bin_dir, secrets).await;
         if made.is_err() {
             disk::remove_tree(dir)?;
         }
@@ -115,15 +134,19 @@ impl Scratch {
     }
 }
 
+/// Who is let in: the user that runs the drill, by the socket's own knowledge of him; and, with its
+/// password, the role that `lifeboat restore` makes to load the dump.
+const HBA: &str = "local all postgres,tenant peer map=drill\nlocal all all scram-sha-256\n";
+
 /// Marks a directory that was kept on request.
 pub(crate) const KEEP: &str = "KEEP";
 /// Locked as long as a drill uses the directory.
 pub(crate) const LOCK: &str = "lock";
 
-async fn make(dir: &Path, bin_dir: &Path) -> Result<Scratch> {
+async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch> {
     let lock = disk::try_lock(&dir.join(LOCK))?
         .ok_or_else(|| Error::new(Kind::Busy, format!("another drill uses {}", dir.display())))?;
-    let account = Account::for_server().await?;
+    let account = Account::for_server(secrets).await?;
     let (cluster, run) = (dir.join("pg"), dir.join("run"));
     for made in [&cluster, &run] {
         disk::create_new_dir(made, 0o700)?;
@@ -134,14 +157,28 @@ async fn make(dir: &Path, bin_dir: &Path) -> Result<Scratch> {
     let log_file = disk::create_new(&log, 0o600)?;
 
     let mut initdb = account.command(&bin_dir.join("initdb"), dir);
-    initdb.arg("-D").arg(&cluster).args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8"]);
+    initdb.arg("-D").arg(&cluster).args([
+        "-U",
+        SUPERUSER,
+        "--auth-local=peer",
+        "--auth-host=reject",
+        "-E",
+        "UTF8",
+    ]);
     initdb.args(["--locale=C", "--data-checksums", "--no-instructions"]);
     let ended = process::run(&mut initdb, INITDB_LIMIT).await?;
     if !ended.is_success() {
         let what = format!("initdb failed in {} with {}", cluster.display(), ended.how());
         return Err(Error::new(Kind::Postgres, what)
             .because(ended.last_words())
-            .next(format!("see that user {SUPERUSER} may enter the directories above it")));
+            .next("see that the user that runs the server may enter the directories above it"));
+    }
+    let user = our_name().await?.replace('"', "\"\"");
+    let ident = [SUPERUSER, OWNER].map(|role| format!("drill \"{user}\" {role}\n")).concat();
+    for (name, text) in [("pg_hba.conf", HBA), ("pg_ident.conf", &ident)] {
+        let path = cluster.join(name);
+        disk::replace_durable(&path, text.as_bytes())?;
+        account.own(&path)?;
     }
 
     // Durable like production: turning fsync off would flatter the measured recovery time.
@@ -156,7 +193,11 @@ async fn make(dir: &Path, bin_dir: &Path) -> Result<Scratch> {
     let server = process::spawn(&mut postgres)?;
     let place = Place { socket_dir: run, data_dir: dir.join("data") };
     let mut scratch = Scratch { dir: dir.to_owned(), server, place, _lock: lock };
-    match until_up(&mut scratch).await {
+    let ready = match until_up(&mut scratch).await {
+        Ok(()) => make_owner(&scratch.place).await,
+        Err(e) => Err(e),
+    };
+    match ready {
         Ok(()) => Ok(scratch),
         Err(e) => {
             process::stop(&mut scratch.server, Signal::INT, STOP_LIMIT).await;
@@ -170,6 +211,14 @@ async fn make(dir: &Path, bin_dir: &Path) -> Result<Scratch> {
     }
 }
 
+async fn make_owner(place: &Place) -> Result<()> {
+    let mut superuser = place.connect_superuser("postgres").await?;
+    let sql = format!("CREATE ROLE {OWNER} LOGIN");
+    let made = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut superuser).await;
+    made.map_err(|e| Error::new(Kind::Postgres, "cannot make the role of the restored tenant").because(e))?;
+    Ok(())
+}
+
 async fn until_up(scratch: &mut Scratch) -> Result<()> {
     let begun = clock::instant();
     loop {
@@ -180,7 +229,7 @@ async fn until_up(scratch: &mut Scratch) -> Result<()> {
             };
             return Err(Error::new(Kind::Postgres, format!("the server ended with {how}")));
         }
-        match scratch.place.connect("postgres").await {
+        match scratch.place.connect_superuser("postgres").await {
             Ok(_) => return Ok(()),
             Err(e) if begun.elapsed() > START_LIMIT => return Err(e),
             Err(_) => clock::sleep(Duration::from_millis(100)).await,
@@ -203,10 +252,13 @@ mod tests {
     async fn nothing_is_left_of_a_place_that_could_not_be_made() {
         let parent = open_dir();
         let dir = parent.path().join("d");
-        let error = Scratch::start(&dir, Path::new("/nonexistent")).await.unwrap_err();
+        let error = Scratch::start(&dir, Path::new("/nonexistent"), &[]).await.unwrap_err();
         assert_eq!(error.kind(), Kind::NotFound);
         assert!(!dir.exists());
         let long = parent.path().join("x".repeat(120));
-        assert_eq!(Scratch::start(&long, Path::new("/nonexistent")).await.unwrap_err().kind(), Kind::Config);
+        assert_eq!(
+            Scratch::start(&long, Path::new("/nonexistent"), &[]).await.unwrap_err().kind(),
+            Kind::Config
+        );
     }
 }

@@ -21,11 +21,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// # Errors
 /// Where `parent` cannot be listed.
 pub async fn sweep(parent: &Path, prefix: &str) -> Result<Vec<Result<PathBuf>>> {
-    let owner = Account::for_server().await?.uid();
+    let owners = Account::all().await;
     let mut swept = Vec::new();
     for entry in disk::read_dir(parent)?.unwrap_or_default() {
         let dir = entry.path();
-        let ours = disk::metadata(&dir)?.is_some_and(|meta| meta.is_dir() && meta.uid() == owner);
+        let ours = disk::metadata(&dir)?.is_some_and(|meta| meta.is_dir() && owners.contains(&meta.uid()));
         if ours && entry.file_name().to_string_lossy().starts_with(prefix) {
             swept.extend(sweep_one(&dir).await.map(|done| done.map(|()| dir)));
         }
@@ -97,9 +97,9 @@ mod tests {
         let parent = open_dir();
         let bin_dir = bin_dir().await;
         let at = |name: &str| parent.path().join(name);
-        let killed = Scratch::start(&at("d-killed"), &bin_dir).await.unwrap();
-        let used = Scratch::start(&at("d-used"), &bin_dir).await.unwrap();
-        let kept = Scratch::start(&at("d-kept"), &bin_dir).await.unwrap();
+        let killed = Scratch::start(&at("d-killed"), &bin_dir, &[]).await.unwrap();
+        let used = Scratch::start(&at("d-used"), &bin_dir, &[]).await.unwrap();
+        let kept = Scratch::start(&at("d-kept"), &bin_dir, &[]).await.unwrap();
         kept.tear_down(true).await.unwrap();
 
         // As SIGKILL does: the lock is let go, the server runs on, nobody waits for it.

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use restore_drill::programs;
-use restore_drill::stages::scratch::Scratch;
+use restore_drill::stages::scratch::{Place, Scratch};
+use sqlx::{Executor, PgConnection};
 
 /// A scratch cluster below a directory of its own that user postgres may enter.
 pub struct Cluster {
@@ -20,8 +21,15 @@ pub struct Cluster {
 pub async fn cluster() -> Cluster {
     let bin_dir = newest().await;
     let dir = open_dir();
-    let scratch = Scratch::start(&dir.path().join("s"), &bin_dir).await.unwrap();
+    let scratch = Scratch::start(&dir.path().join("s"), &bin_dir, &[]).await.unwrap();
     Cluster { scratch, bin_dir, _dir: dir }
+}
+
+/// A connection as the superuser, for tests that make things: names are found in `public`.
+pub async fn superuser(place: &Place, database: &str) -> PgConnection {
+    let mut connection = place.connect_superuser(database).await.unwrap();
+    connection.execute("SET search_path = public").await.unwrap();
+    connection
 }
 
 /// Waits until something is so, and fails where it is not in a minute: a test never waits for ever.

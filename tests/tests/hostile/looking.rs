@@ -4,7 +4,7 @@ use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, small_tenant};
 
 use crate::log::{hookable, mark, sprung};
-use crate::trap::{OWNER, as_owner, cluster, tenant};
+use crate::trap::{OWNER, as_owner, cluster, evidence, tenant};
 
 /// Runs `command` and proves that nothing of the tenant's owner ran with our rights.
 fn unharmed(cluster: &Cluster, database: &str, name: &str, command: impl FnOnce()) {
@@ -39,6 +39,12 @@ fn no_command_that_looks_into_a_tenant_runs_what_its_owner_wrote() {
     unharmed(&cluster, database, "backup with files lost", || {
         site.backup(&[]).run().exits(3).says("files that the databases name are not in the repository");
     });
+    for command in [&["status"][..], &["list"], &["verify"]] {
+        let before = mark(&cluster);
+        site.run(command).run();
+        assert_eq!(sprung(&cluster, before), Vec::<String>::new(), "{command:?} sprang a trap");
+    }
+    assert!(!evidence(&cluster).exists(), "a program ran with a superuser's rights");
 }
 
 #[test]

@@ -4,4 +4,5 @@
 
 mod log;
 mod looking;
+mod silencing;
 mod trap;

@@ -1,7 +1,8 @@
 //! A tenant in the shape of Odoo, owned by a role that is no superuser and set every trap that it
 //! may set.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use lifeboat_tests::{Cluster, Options, Tenant, small_tenant};
 
@@ -22,6 +23,11 @@ pub fn cluster(more: &[(&str, &str)]) -> Cluster {
     Cluster::with(Options { settings, ..Options::default() })
 }
 
+/// Where a trap that ran with a superuser's rights leaves a line, on whatever server of this host.
+pub fn evidence(cluster: &Cluster) -> PathBuf {
+    Path::new(&cluster.host()).join("evidence/sprung")
+}
+
 /// The tenant `name` whose owner set his traps.
 pub fn tenant(cluster: &Cluster, data_dir: &Path, name: &str) -> Tenant {
     cluster.psql(
@@ -40,7 +46,10 @@ pub fn tenant(cluster: &Cluster, data_dir: &Path, name: &str) -> Tenant {
              and not exists (select from pg_depend d where d.objid = c.oid and d.deptype in ('a', 'i')) \
              loop execute format('alter sequence %s owner to evil', r.name); end loop; end $$",
     );
-    as_owner(cluster, name, TRAPS);
+    let sprung = evidence(cluster);
+    std::fs::create_dir_all(sprung.parent().unwrap()).unwrap();
+    std::fs::set_permissions(sprung.parent().unwrap(), PermissionsExt::from_mode(0o777)).unwrap();
+    as_owner(cluster, name, &TRAPS.replace("{SPRUNG}", sprung.to_str().unwrap()));
     tenant
 }
 

@@ -72,6 +72,7 @@ async fn the_whole_catalogue_runs_and_leaves_nothing_live() {
             .filter(|(c, _)| *c != "id")
             .map(|(c, kind)| match (c.as_str(), *kind) {
                 ("trigger", _) => "'on_webhook'",
+                ("key", _) => "'some.key'", // one that sounds like a secret would be told
                 ("edi_mode", _) => "'prod'",
                 ("state", _) if table == "payment_provider" || table == "payment_acquirer" => "'enabled'",
                 ("state", _) if table == "snailmail_letter" => "'pending'",

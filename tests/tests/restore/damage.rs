@@ -24,7 +24,12 @@ fn objects(root: &Path) -> Vec<PathBuf> {
 /// Removes what earlier tries fetched and checked: a restore would go on there, and not need the
 /// damaged object at all.
 fn forget(site: &Site) {
-    let _ = std::fs::remove_dir_all(site.data_dir().join("filestore/x.lifeboat-incomplete"));
+    for entry in std::fs::read_dir(site.data_dir().join("filestore")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "lifeboat-incomplete") {
+            std::fs::remove_dir_all(path).unwrap();
+        }
+    }
     let _ = std::fs::remove_dir_all(site.path("lifeboat-state/restore"));
 }
 

@@ -32,7 +32,11 @@ pub fn commands(page: &str) -> String {
             line if inside => {
                 let (command, comment) = line.split_once("   #").unwrap_or((line, ""));
                 let asks = command.contains(" restore --") && !command.contains("--dry-run");
-                script += &format!("{command}{}  #{comment}\n", if asks { " --yes" } else { "" });
+                // `promote` wants the tenant's name typed.
+                let typed = command.split_once(" promote ").filter(|_| !command.contains("--dry-run"));
+                let tenant = typed.and_then(|(_, rest)| rest.split(" --as ").nth(1)?.split(' ').next());
+                let typed = tenant.map_or(String::new(), |tenant| format!(" --yes-replace {tenant}"));
+                script += &format!("{command}{}{typed}  #{comment}\n", if asks { " --yes" } else { "" });
             }
             _ => {}
         }

@@ -60,6 +60,7 @@ fn from_a_stream(major: u32) {
     assert_same("back", &shared.digest("back"), &truth);
     shared.amcheck("back");
     assert_eq!(report["missing_files"], serde_json::json!([]));
+    assert_eq!(report["plan"]["loads"], "own-role");
     assert!(
         report["plan"]["scratch"]["tablespaces"][0]["location"]
             .as_str()

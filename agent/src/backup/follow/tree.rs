@@ -19,7 +19,7 @@ use crate::names::{InstanceName, TenantName};
 use crate::odoo::blob::BlobName;
 use crate::odoo::filestore;
 
-/// How the names end of what a restore is filling.
+/// What the names of directories hold that a restore is filling.
 const STAGING: &str = ".lifeboat-incomplete";
 
 /// Where the filestores lie, and whose are followed.
@@ -131,7 +131,7 @@ impl Tree {
         let name: TenantName = name.parse().ok()?;
         let wanted = self.only.is_empty() || self.only.contains(&name);
         let named = self.only.contains(&name);
-        let staged = name.as_str().ends_with(STAGING) && !named;
+        let staged = name.as_str().contains(STAGING) && !named;
         (wanted && !staged && !self.exclude.contains(&name)).then(|| Arc::new(name))
     }
 

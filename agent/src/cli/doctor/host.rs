@@ -8,7 +8,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::Result;
-use crate::names::{bytes_text, random_hex};
+use crate::names::{bytes_text, random_hex, shell_path};
 
 /// Below this there is no room for an index.
 const FREE_BYTES_LEAST: u64 = 64 << 20;
@@ -66,7 +66,7 @@ fn state_dir(dir: &Path) -> Check {
     if meta.permissions().mode() & 0o077 != 0 {
         let mode = meta.permissions().mode() & 0o777;
         let text = format!("{} is open to others (mode {mode:o}); it lists every file's name", dir.display());
-        return Check::fail(NAME, text, format!("chmod 700 {}", dir.display()));
+        return Check::fail(NAME, text, format!("chmod 700 {}", shell_path(dir)));
     }
     match write_probe(dir) {
         Ok(()) => Check::ok(NAME, format!("{} is private and can be written", dir.display())),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::commands::runnable;
 use super::{App, Done};
 use crate::error::{Error, Kind, Result};
 
@@ -89,12 +90,15 @@ struct Report {
 
 /// Runs every check and prints how each came out.
 pub async fn run(_: Args, app: &App) -> Result<Done> {
-    let checks = tokio::select! {
+    let mut checks = tokio::select! {
         checks = examine(app) => checks,
         () = app.cancel.cancelled() => {
             return Err(Error::new(Kind::Interrupted, "the checks were stopped by a signal"));
         }
     };
+    for next in checks.iter_mut().filter_map(|check| check.next.as_mut()) {
+        *next = runnable(next);
+    }
     let failed = checks.iter().any(|check| check.status == Status::Fail);
     let report = Report { ok: !failed, checks };
     app.print(&report, || text(&report))?;

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::{Check, Status, dump};
 use crate::clock;
 use crate::config::Config;
-use crate::disk;
 use crate::error::Result;
 use crate::names::{TenantName, bytes_text};
+use crate::odoo::filestore as walked;
 use crate::odoo::tenants::{Discovery, discover};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::globals::may_read_passwords;
@@ -175,7 +175,7 @@ async fn tenant_checks(
     let mut checks = dump::checks(options, tools, tenant).await;
     let Some(data_dir) = &config.odoo.data_dir else { return checks };
     let filestore = data_dir.join("filestore").join(Path::new(tenant.as_str()));
-    match disk::metadata(&filestore) {
+    match walked::open(data_dir, tenant.as_str()) {
         Err(error) => checks.push(Check::error(NAME, &error)),
         Ok(Some(_)) => {}
         Ok(None) => checks.push(Check::warn(

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::commands::runnable;
 use super::{App, Done};
 use crate::config::{Config, FILE_NAME, Inputs, Setting};
 use crate::error::{Error, Kind, Result};
-use crate::names::InstanceName;
+use crate::names::{InstanceName, shell_path};
 use crate::{config, disk};
 
 mod choose;
@@ -213,9 +214,10 @@ fn advice(plan: &Plan) -> String {
              nothing: it encrypts to the public key {recipient}\n\
              Where it belongs: in a password manager, printed in a safe, on the restore host (mode 0600).\n\
              Where not: on this host, in the repository, in git, in a ticket, in a mail.\n\
-             Copy it there now, compare the copy, then remove it here: shred -u {file}\n\
+             Copy it there now, compare the copy, then remove it here: shred -u {word}\n\
              Add an escrow recipient, kept by somebody else, to seal.recipients: one lost key is then no lost backup.\n",
             file = identity.file.display(),
+            word = shell_path(&identity.file),
             recipient = identity.recipient,
         )),
         None => text.push_str(&format!(
@@ -227,6 +229,6 @@ fn advice(plan: &Plan) -> String {
     if plan.config.odoo.data_dir.is_none() {
         text.push_str("odoo.data_dir is not set: no data directory was found in the usual places.\n");
     }
-    text.push_str("Next: lifeboat doctor, then lifeboat backup");
+    text.push_str(&runnable("Next: lifeboat doctor, then lifeboat backup"));
     text
 }

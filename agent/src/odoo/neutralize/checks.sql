@@ -115,3 +115,13 @@ SELECT key FROM public.ir_config_parameter WHERE key IN ('web.base.url.freeze', 
 -- why: Odoo would not know that it is a copy
 SELECT 'database.is_neutralized is not set'
 WHERE NOT EXISTS (SELECT FROM public.ir_config_parameter WHERE key = 'database.is_neutralized' AND lower(value) = 'true');
+
+-- name: attachment store
+-- needs: fs_storage.protocol fs_storage.options fs_storage.id
+-- why: production's attachments could be written or deleted
+SELECT 'fs.storage ' || id FROM public.fs_storage WHERE protocol IS DISTINCT FROM 'odoofs' AND coalesce(options, '') <> '';
+
+-- name: place of attachments
+-- needs: ir_config_parameter.key ir_config_parameter.value
+-- why: production's attachments could be written or deleted
+SELECT value FROM public.ir_config_parameter WHERE key = 'ir_attachment.location' AND value NOT IN ('file', 'db');

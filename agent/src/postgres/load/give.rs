@@ -178,8 +178,8 @@ pub async fn give(session: &mut Session, loader: &str, estate: &Estate) -> Resul
     Ok(())
 }
 
-/// Gives all that `loader` owns to `heir`, or drops it where nobody is to have it, and takes every right
-/// of the loader's away: it can be dropped then.
+/// Gives all that `loader` owns to `heir`, to us where nothing was loaded, and takes every right of the
+/// loader's away: it can be dropped then.
 pub(super) async fn settle(session: &mut Session, loader: &str, heir: Option<&str>) -> Result<()> {
     let (what, role) = ("give what was loaded to its owner", ident(loader));
     let public = match session.version_num() {
@@ -200,15 +200,14 @@ pub(super) async fn settle(session: &mut Session, loader: &str, heir: Option<&st
     if row.first().map(|row| column::<String>(row, 0)).transpose()?.as_deref() == Some(loader) {
         session.execute(what, format!("ALTER SCHEMA public OWNER TO {}", ident(&public))).await?;
     }
-    if let Some(heir) = heir {
-        let heir = ident(heir);
-        // One by one: all in one transaction would take more locks than a server has.
-        for row in session.rows(what, owned).await? {
-            let name = qualified(&column::<String>(&row, 0)?, &column::<String>(&row, 1)?);
-            session.execute(what, format!("ALTER TABLE {name} OWNER TO {heir}")).await?;
-        }
-        session.execute(what, format!("REASSIGN OWNED BY {role} TO {heir}")).await?;
+    // Where no heir was noted, nothing was loaded: there are the empty schemas that we made.
+    let heir = heir.map_or("CURRENT_USER".to_owned(), ident);
+    // One by one: all in one transaction would take more locks than a server has.
+    for row in session.rows(what, owned).await? {
+        let name = qualified(&column::<String>(&row, 0)?, &column::<String>(&row, 1)?);
+        session.execute(what, format!("ALTER TABLE {name} OWNER TO {heir}")).await?;
     }
+    session.execute(what, format!("REASSIGN OWNED BY {role} TO {heir}")).await?;
     session.execute(what, format!("DROP OWNED BY {role}")).await.map(drop)
 }
 

@@ -19,7 +19,17 @@ pub async fn ready(session: &mut Session, loader: &str, entries: &[Entry]) -> Re
         make_extension(session, &extension, &role).await?;
     }
     languages(session, entries).await?;
+    // Schemas are made for it: whoever may make some in a database may make trusted extensions, too, whose
+    // scripts a superuser runs.
     let mut sql = vec![format!("ALTER SCHEMA public OWNER TO {role}")];
+    let schemas = entries.iter().filter(|entry| entry.desc == "SCHEMA" && entry.tag != "public");
+    sql.extend(
+        schemas
+            .map(|entry| format!("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {role}", ident(&entry.tag))),
+    );
+    if entries.iter().any(|entry| entry.desc == "PUBLICATION") {
+        sql.push(format!("GRANT CREATE ON DATABASE {} TO {role}", ident(session.database())));
+    }
     let tablespaces: BTreeSet<&str> = entries
         .iter()
         .map(|e| e.tablespace.as_str())

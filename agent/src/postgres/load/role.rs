@@ -72,7 +72,7 @@ impl Loader {
             "CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS \
              CONNECTION LIMIT {} VALID UNTIL {} PASSWORD {}; \
              COMMENT ON ROLE {role} IS {}; \
-             GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {place} TO {role}",
+             GRANT CONNECT, TEMPORARY ON DATABASE {place} TO {role}",
             jobs + SESSIONS_MORE,
             literal(&until),
             literal(&verifier),

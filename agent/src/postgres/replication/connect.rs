@@ -115,7 +115,7 @@ impl Replication {
                     Some(row) => rows.push(row),
                     None => broken = true,
                 },
-                Piece::Copied(_) => broken = true,
+                Piece::Copy(_) => broken = true,
             }
             Ok(())
         });

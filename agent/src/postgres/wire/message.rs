@@ -34,12 +34,12 @@ pub enum Incoming {
     Other(Message),
 }
 
-/// What an answer brings.
+/// A piece of an answer.
 pub enum Piece {
     /// A row.
     Row(DataRowBody),
-    /// A part of what `COPY ... TO STDOUT` sends, cut wherever the server likes.
-    Copied(Bytes),
+    /// What a COPY gives, cut anywhere.
+    Copy(Bytes),
 }
 
 /// A connection, message by message.
@@ -48,12 +48,13 @@ pub struct Wire {
     incoming: BytesMut,
     place: String,
     lost: bool,
+    given_up: bool,
 }
 
 impl Wire {
     /// `place` is for errors: `replication at db1:5432 as odoo`.
     pub fn new(socket: Box<dyn Socket>, place: String) -> Wire {
-        Wire { socket, incoming: BytesMut::with_capacity(READ_BYTES), place, lost: false }
+        Wire { socket, incoming: BytesMut::with_capacity(READ_BYTES), place, lost: false, given_up: false }
     }
 
     /// `replication at db1:5432 as odoo`.
@@ -61,37 +62,43 @@ impl Wire {
         &self.place
     }
 
-    /// Runs one query string (PostgreSQL manual, 55.2.3) and reads its whole answer; `each` gets every piece. The
-    /// number of rows that its statements were about, added up. After an error of the server the connection can
-    /// be used again.
+    /// Runs one query string (PostgreSQL manual, 55.2.3) and reads its whole answer; `each` gets every row, and
+    /// every piece of a COPY. The number of rows that its statements were about, added up. After an error of the
+    /// server the connection can be used again.
     ///
     /// # Errors
-    /// What the server says; whatever `each` returns, once the rest of the answer was read.
-    pub async fn ask(&mut self, sql: &str, each: impl FnMut(Piece) -> Result<()> + Send) -> Result<u64> {
+    /// What the server says; whatever `each` returns: the rest of the answer is not read then, and nothing can be asked
+    /// any more.
+    pub async fn ask(&mut self, sql: &str, each: impl FnMut(Piece) -> Result<()>) -> Result<u64> {
         self.send(|buffer| frontend::query(sql, buffer)).await?;
         self.answer(each).await
     }
 
     /// What [`Wire::ask`] reads, up to ReadyForQuery.
-    pub async fn answer(&mut self, mut each: impl FnMut(Piece) -> Result<()> + Send) -> Result<u64> {
+    pub async fn answer(&mut self, mut each: impl FnMut(Piece) -> Result<()>) -> Result<u64> {
         let (mut count, mut failed) = (0, None);
         loop {
-            match self.next().await {
+            let piece = match self.next().await {
                 Ok(Incoming::Other(Message::ReadyForQuery(_))) => return failed.map_or(Ok(count), Err),
-                Ok(Incoming::Other(Message::DataRow(row))) if failed.is_none() => {
-                    failed = each(Piece::Row(row)).err();
-                }
-                Ok(Incoming::Copy(data)) if failed.is_none() => failed = each(Piece::Copied(data)).err(),
-                Ok(Incoming::Copy(_)) => {}
+                Ok(Incoming::Other(Message::DataRow(row))) => Piece::Row(row),
+                Ok(Incoming::Copy(data)) => Piece::Copy(data),
                 Ok(Incoming::Other(Message::CommandComplete(body))) => {
                     let tag = body.tag().unwrap_or_default();
                     count += tag.rsplit(' ').next().and_then(|rows| rows.parse::<u64>().ok()).unwrap_or(0);
+                    continue;
                 }
-                Ok(Incoming::Other(_)) => {}
+                Ok(Incoming::Other(_)) => continue,
                 Ok(Incoming::CopyBoth) => return Err(self.unexpected()),
                 // an error of the server is followed by ReadyForQuery, a lost connection is not
-                Err(e) if code_of(&e).is_some() && failed.is_none() => failed = Some(e),
+                Err(e) if code_of(&e).is_some() && failed.is_none() => {
+                    failed = Some(e);
+                    continue;
+                }
                 Err(e) => return Err(failed.unwrap_or(e)),
+            };
+            if let Err(e) = each(piece) {
+                self.given_up = true;
+                return Err(e);
             }
         }
     }
@@ -173,6 +180,11 @@ impl Wire {
             Message::CopyData(data) => Incoming::Copy(data.into_bytes()),
             message => Incoming::Other(message),
         }))
+    }
+
+    /// Whether an answer was left unread: nothing more can be asked.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up
     }
 
     /// Whether the connection has ended: nothing more can be asked.

@@ -53,7 +53,8 @@ pub fn of_login(error: Error, options: &PostgresOptions, database: Option<&str>)
     let what = match code_of(&error) {
         // PostgreSQL itself takes what we begin with: who does not is a pooler
         Some(POOLER) => format!("a connection pooler answers, as pgbouncer, not the server: {place}"),
-        _ => format!("cannot connect to {place}{tried}"),
+        Some(_) => format!("cannot connect to {place}{tried}: the server refused"),
+        None => format!("cannot connect to {place}{tried}"),
     };
     let safe = "nothing was changed; running again is safe";
     match said(&error) {

@@ -10,7 +10,8 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CertificateError, ClientConfig, InconsistentKeys, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -107,7 +108,7 @@ fn config(options: &PostgresOptions, version_1: Arc<AtomicBool>) -> Result<Clien
         }
         _ => Arc::new(Anyone(provider.clone())),
     };
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|e| cannot(e.to_string()))?
         .dangerous()
@@ -115,12 +116,22 @@ fn config(options: &PostgresOptions, version_1: Arc<AtomicBool>) -> Result<Clien
     let (Some(cert), Some(key)) = (&options.tls_cert, &options.tls_key) else {
         return Ok(builder.with_no_client_auth());
     };
-    let chain = certificates(cert)?;
-    builder.with_client_auth_cert(chain, private_key(key)?).map_err(|e| {
+    let unfit = |e: rustls::Error| {
         Error::new(Kind::Config, format!("{} and {} cannot be used", cert.display(), key.display()))
             .because(e.to_string())
-            .next("postgres.tls_key_file is the key of the certificate in postgres.tls_cert_file, RSA, ECDSA or Ed25519, without a passphrase")
-    })
+            .next(
+                "postgres.tls_key_file is the key of the certificate in postgres.tls_cert_file, RSA, ECDSA or Ed25519, \
+                 without a passphrase",
+            )
+    };
+    let signer = provider.key_provider.load_private_key(private_key(key)?).map_err(unfit)?;
+    let ours = CertifiedKey::new(certificates(cert)?, signer);
+    match ours.keys_match() {
+        Err(e @ rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => return Err(unfit(e)),
+        // of X.509 version 1, say: the server may take what the library does not read
+        Ok(()) | Err(_) => {}
+    }
+    Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(ours))))
 }
 
 fn roots(options: &PostgresOptions) -> Result<RootCertStore> {

@@ -26,6 +26,15 @@ use crate::recovery::instance::{MARKER_FILE, Marker, Replaces};
 /// Tells PostgreSQL to recover to a target.
 const SIGNAL_FILE: &str = "recovery.signal";
 
+/// PostgreSQL's own rule: a group may look, nobody else, and nothing is setuid or setgid.
+const DIR_MODES: u32 = 0o750;
+const FILE_MODES: u32 = 0o640;
+
+/// The mode of a file, whatever the backup says.
+pub(super) fn file_mode(mode: u16) -> u32 {
+    u32::from(mode) & FILE_MODES | 0o600
+}
+
 /// What was restored.
 #[derive(Debug, Serialize)]
 pub struct Restored {
@@ -50,7 +59,6 @@ pub struct Restored {
 /// restore goes on there.
 pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<Restored> {
     let begun = clock::instant();
-    progress.expect_bytes(prepared.plan.bytes);
     let (progress, cancel) = (progress.clone(), cancel.clone());
     let dir = prepared.plan.making_dir().to_owned();
     let undone = match prepared.plan.replaced {
@@ -119,12 +127,26 @@ impl Prepared {
             disk::sync_file_system(&tablespace.location)?;
         }
         self.write_control(&control)?;
+        self.give_away()?;
         if plan.replaced.is_some() {
             delta::check_stopped(&plan.data_dir)?;
             disk::exchange_durable(dir, &plan.data_dir)?;
         }
         self.settle(&plan.data_dir)?;
         Ok(Done { fetched_bytes, copied_files, copied_bytes })
+    }
+
+    /// Us, where we are root and it will belong to somebody else.
+    fn ours(&self) -> Option<(u32, u32)> {
+        self.owner.map(|_| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()))
+    }
+
+    /// It is whole: from here on it is its owner's.
+    fn give_away(&self) -> Result<()> {
+        let Some(owner) = self.owner_pair() else { return Ok(()) };
+        let tablespaces = self.plan.tablespaces.iter().map(|t| t.location.as_path());
+        let mut roots = [self.plan.making_dir()].into_iter().chain(tablespaces);
+        roots.try_for_each(|root| disk::make_dir(root, 0o700, Some(owner)))
     }
 
     /// It is whole, under its name: what said otherwise goes.
@@ -153,7 +175,7 @@ impl Prepared {
             let path = self.plan.making_dir().join(unescaped(self.wanted.path(file))?);
             let out = disk::open_or_create(&path)?;
             out.set_len(file.bytes).map_err(|e| Error::file("make", &path, e))?;
-            disk::give(&out, &path, u32::from(file.mode), self.owner_pair())?;
+            disk::give(&out, &path, file_mode(file.mode), self.owner_pair())?;
         }
         Ok(())
     }
@@ -177,7 +199,8 @@ impl Prepared {
                 disk::create_private_dir(parent)?;
                 disk::make_dir(parent, 0o700, owner)?;
             }
-            disk::make_dir(root, 0o700, owner)?;
+            // Closed to everybody else, also to its later owner, until it is whole: nobody can put a link in root's way.
+            disk::make_dir(root, 0o700, self.ours())?;
             Marker::write(root, &plan.snapshot, replaces.clone())?;
         }
         let link = |oid: u32| data_dir.join("pg_tblspc").join(oid.to_string());
@@ -190,7 +213,7 @@ impl Prepared {
                         disk::make_link(&tablespace.location, &path, owner)?;
                     }
                 }
-                None => disk::make_dir(&path, directory.mode & 0o777, owner)?,
+                None => disk::make_dir(&path, directory.mode & DIR_MODES | 0o700, owner)?,
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::archive::blake3::Blake3;
 use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::SnapshotId;
+use crate::names::{SnapshotId, shell_path};
 use crate::postgres::control;
 use crate::recovery::instance::Marker;
 
@@ -50,13 +50,9 @@ impl Replaced {
     pub fn undo(&self, dir: &Path) -> String {
         let mut undone = dir.as_os_str().to_owned();
         undone.push(".undone");
-        let [dir, undone, old] = [dir, Path::new(&undone), &self.old_state].map(quoted);
+        let [dir, undone, old] = [dir, Path::new(&undone), &self.old_state].map(shell_path);
         format!("mv -T {dir} {undone} && mv -T {old} {dir}")
     }
-}
-
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
 /// Looks at the old data directory in `dir`; `settings` are those that this restore would write.
@@ -178,7 +174,7 @@ pub fn check_stopped(dir: &Path) -> Result<()> {
             .effect("nothing was replaced")
             .next(format!(
                 "pg_ctl -D {} stop; where no server is alive there and the number is another's, remove that file",
-                dir.display()
+                shell_path(dir)
             ))),
     }
 }

@@ -26,6 +26,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
+use crate::recovery::instance::apply::file_mode;
 use crate::recovery::instance::delta;
 use crate::recovery::instance::large_files::{Lane, LargeFile, Pieces, each_pack_with_lane};
 use crate::recovery::instance::packs::{PackRead, pack_reads};
@@ -151,7 +152,7 @@ impl Extract<'_> {
 
     fn settle(&self, out: &std::fs::File, path: &Path, file: &File) -> Result<()> {
         let owner = self.owner.map(|owner| (owner.uid, owner.gid));
-        disk::give(out, path, u32::from(file.mode), owner)
+        disk::give(out, path, file_mode(file.mode), owner)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::archive::base::CONTROL_FILE;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::shell_path;
 use crate::names::wal::SegmentName;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::control::{self, CONTROL_BYTES};
@@ -303,7 +304,7 @@ fn finish(mut plan: ProductionPlan) -> Result<Production> {
     settle_archive(&plan)?;
     put_back(&plan.data_dir, plan.owner)?;
     let enable = plan.disabled_subscriptions.iter().map(Subscription::enable).collect();
-    let undo = format!("lifeboat as-production --undo {}", plan.data_dir.display());
+    let undo = format!("lifeboat as-production --undo {}", shell_path(&plan.data_dir));
     Ok(Production { plan, enable, undo })
 }
 

@@ -193,12 +193,17 @@ impl Prepared {
 
     /// Puts everything back after an error, and gives the error with what became of it.
     async fn put_back(&self, session: &mut Session, error: Error) -> Error {
+        let (copy, tenant) = (&self.journal.copy, &self.journal.tenant);
+        let mut told = Error::new(error.kind(), format!("{copy} could not be promoted to {tenant}"));
+        if let Some(next) = error.next_text() {
+            told = told.next(next);
+        }
+        let told = told.because(error);
         match self.back(session).await {
-            Ok(()) => error.effect("everything is as it was before"),
+            Ok(()) => told.effect("everything is as it was before"),
             Err(e) => {
                 tracing::warn!("what was begun could not be put back: {e:?}");
-                error
-                    .effect("both databases may still be closed, and a filestore may have its new name")
+                told.effect("both databases may still be closed, and a filestore may have its new name")
                     .safe("running the same command again goes on with it")
             }
         }

@@ -68,11 +68,9 @@ impl Journal {
     pub fn write(&self, file: &Path) -> Result<()> {
         if let Some(dir) = file.parent() {
             disk::create_private_dir(dir)?;
-            disk::give_as_above(dir)?;
         }
         let bytes = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::new(Kind::Internal, "cannot write the journal").because(e))?;
-        disk::replace_durable(file, &bytes)?;
-        disk::give_as_above(file)
+        disk::replace_durable(file, &bytes)
     }
 }

@@ -14,7 +14,8 @@ use crate::postgres::session::Session;
 use crate::progress::Progress;
 use crate::recovery::apply::{Stage, Stopwatch};
 use crate::recovery::database::{Compared, Silenced};
-use crate::recovery::filestore::{self, Staging};
+use crate::recovery::file_owner;
+use crate::recovery::filestore::Staging;
 use crate::recovery::fill::Fill;
 use crate::recovery::instance;
 use crate::recovery::instance::copies::sources;
@@ -22,6 +23,7 @@ use crate::recovery::instance::narrow::Only;
 use crate::recovery::instance::start::Started;
 use crate::recovery::noted::Noted;
 use crate::recovery::server::{check_extensions, check_roles};
+use crate::recovery::staging;
 use crate::recovery::tenant::files::Found;
 use crate::recovery::tenant::plan::{Prepared, TenantPlan};
 use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};
@@ -72,11 +74,10 @@ pub async fn apply(
 ) -> Result<Restored> {
     let begun = clock::instant();
     let plan = prepared.plan.clone();
-    if let Some(parent) = plan.work_dir.parent() {
-        disk::create_private_dir(parent)?;
-    }
+    let work = prepared.work.clone();
+    work.prepare()?;
     scratch::clean(config).await?;
-    let lock_path = plan.work_dir.with_extension("lock");
+    let lock_path = work.lock();
     let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
         Error::new(Kind::Busy, format!("another restore of {} runs on this host", plan.database))
             .because(format!("it holds the lock {}", lock_path.display()))
@@ -85,7 +86,7 @@ pub async fn apply(
     let watch = Stopwatch::default();
     let done = restore(config, prepared, progress, cancel, &watch).await;
     // The dump cannot be used again: the next try recovers anew.
-    let cleared = disk::remove_tree(&plan.work_dir);
+    let cleared = work.remove();
     let mut restored = done?;
     cleared?;
     restored.stages = watch.stages();
@@ -100,12 +101,22 @@ async fn restore(
     cancel: &CancellationToken,
     watch: &Stopwatch,
 ) -> Result<Restored> {
-    let Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir } =
-        prepared;
+    let Prepared {
+        plan,
+        base,
+        base_request,
+        request,
+        sources,
+        server_tools,
+        tools,
+        postgres,
+        data_dir,
+        work,
+    } = prepared;
     let recovery = Recovery {
         config,
         tenant: &request.tenant,
-        work_dir: &plan.work_dir,
+        work: &work,
         server_tools: &server_tools,
         tools: &tools,
         progress,
@@ -121,7 +132,8 @@ async fn restore(
     let Found { wanted, manifests, missing, warnings: passed_over } =
         watch.time("find files", sources.find(&names)).await?;
     let (files, file_bytes) = (wanted.files().len() as u64, wanted.bytes);
-    progress.expect_bytes(file_bytes);
+    // Before, it was not known how many bytes there are: a total that grows would run backwards.
+    progress.expect_bytes(progress.snapshot().bytes + file_bytes);
     let fill = Fill {
         database: &plan.database,
         incomplete: &plan.incomplete_database,
@@ -130,7 +142,7 @@ async fn restore(
         neutralize: plan.neutralize,
         copy_of: Some(&request.tenant).filter(|tenant| plan.neutralize && **tenant != plan.database),
         base_url: request.base_url.as_deref(),
-        work_dir: &plan.work_dir,
+        work: &work,
         baseline: &baseline,
         postgres: &postgres,
         tools: &tools,
@@ -170,11 +182,11 @@ async fn restore(
     };
     let noted = noted.note(&postgres).await;
     if let Some(files) = &plan.filestore {
-        filestore::publish(files)?;
+        staging::publish(files, file_owner(&files.data_dir)?)?;
     }
     let refused = watch.time("publish", fill.publish()).await?;
     if let Some(files) = &plan.filestore {
-        filestore::settle(files)?;
+        staging::settle(files)?;
     }
     let warnings = [plan.warnings.clone(), loaded.warnings, passed_over, refused, noted].concat();
     Ok(Restored {
@@ -202,7 +214,7 @@ async fn recover(
     for _ in 0..ROUNDS_MAX {
         let (repository, facts, reach) = (base.repository.clone(), base.facts()?.clone(), base.reach.take());
         let whole = base.narrowed.as_ref().map(|narrowed| narrowed.whole.clone()).unwrap_or_default();
-        let scratch = Scratch::make(&base.plan.data_dir, recovery.work_dir, base.plan.owner)?;
+        let scratch = Scratch::make(&base.plan.data_dir, recovery.work, base.plan.owner)?;
         let outcome = recovery.run(base).await;
         let gone = scratch.destroy().await;
         let (outcome, fetched_bytes) = outcome.map_err(without_scratch)?;

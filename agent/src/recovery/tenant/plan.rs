@@ -24,10 +24,11 @@ use crate::recovery::instance::narrow::{Narrowed, Only};
 use crate::recovery::instance::plan::{self as base, InstancePlan};
 use crate::recovery::instance::start;
 use crate::recovery::instance::target::{Action, Target};
-use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name, work_dir};
+use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name};
 use crate::recovery::server::check_server;
 use crate::recovery::tenant::files::{Sources, arrivals, candidates};
 use crate::recovery::tenant::{Request, scratch};
+use crate::recovery::workplace::{Workplace, workplace};
 
 /// For the estimate only: out of the scratch cluster and into the new database.
 const LOAD_BYTES_PER_SECOND: u64 = 10 << 20;
@@ -83,6 +84,7 @@ pub struct Prepared {
     pub(super) tools: Tools,
     pub(super) postgres: PostgresOptions,
     pub(super) data_dir: Option<PathBuf>,
+    pub(super) work: Workplace,
 }
 
 /// Finds the base backup and looks at everything that will be touched.
@@ -115,6 +117,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     let unknown = narrowed.oid.is_none();
     let candidates = candidates(&base.repository, &origin, &request.trust, &names, unknown, near).await?;
     let arrivals = arrivals(&base.repository, near).await?;
+    let work = workplace(config, &database)?;
     let (data_dir, filestore) = match candidates.first() {
         None if arrivals.is_empty() => (None, None),
         nearest => {
@@ -127,11 +130,11 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
                 (Some((manifest, facts)), _) => (manifest.id.clone(), facts.files, facts.bytes),
                 (None, first) => (first.cloned().unwrap_or_else(|| base.plan.snapshot.clone()), 0, 0),
             };
-            let plan = filestore_plan(held, 0, &dir, &database, unfinished)?;
+            let plan = filestore_plan(held, 0, &dir, &database, (unfinished, work.staging()))?;
             (Some(dir), Some(plan))
         }
     };
-    let work_dir = work_dir(config, &database);
+    let work_dir = work.dir.clone();
     let neutralize = request.neutralize.unwrap_or(database != request.tenant);
     let plan = TenantPlan {
         in_base: narrowed.oid.is_some(),
@@ -170,7 +173,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         candidates,
         arrivals,
     };
-    Ok(Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir })
+    Ok(Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir, work })
 }
 
 fn base_request(config: &Config, request: &Request) -> instance::Request {

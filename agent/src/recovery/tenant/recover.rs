@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,7 @@ use crate::recovery::instance;
 use crate::recovery::instance::narrow::database;
 use crate::recovery::instance::start::{Started, start_and_wait};
 use crate::recovery::instance::target::Action;
+use crate::recovery::workplace::Workplace;
 
 /// Pages that an error names.
 const PAGES_TOLD_MAX: usize = 5;
@@ -56,7 +57,7 @@ pub enum Outcome {
 pub struct Recovery<'a> {
     pub(super) config: &'a Config,
     pub(super) tenant: &'a TenantName,
-    pub(super) work_dir: &'a Path,
+    pub(super) work: &'a Workplace,
     /// Of the base backup's major version.
     pub(super) server_tools: &'a Tools,
     /// Of the major version that the dump is for.
@@ -86,6 +87,7 @@ impl Recovery<'_> {
             port: started.port,
             user: config.postgres.user.clone(),
             maintenance_database: config.postgres.maintenance_database.clone(),
+            stop: cancel.clone(),
             ..PostgresOptions::default()
         };
         let oid = self.find(&options, had).await?;
@@ -153,20 +155,18 @@ impl Recovery<'_> {
 
     /// A file that goes with the process, however that ends.
     fn unnamed_file(&self) -> Result<File> {
-        let path = self.work_dir.join("attachments.tmp");
-        let file = disk::create_new(&path, 0o600)?;
-        disk::remove_file(&path)?;
-        Ok(file)
+        let (dir, name) = (self.work.open()?, Path::new("attachments.tmp"));
+        let file = dir.create_new(name);
+        let gone = file.and_then(|file| dir.remove_file(name).map(|()| file));
+        gone.map_err(|e| Error::file("create", &self.work.dir.join(name), e))
     }
 
     async fn dump_to(&self, options: &PostgresOptions, snapshot_id: &str) -> Result<()> {
-        disk::remove_tree(self.work_dir)?;
-        disk::create_private_dir(self.work_dir)?;
-        let path: PathBuf = self.work_dir.join(DUMP_PATH);
-        if let Some(parent) = path.parent() {
-            disk::create_private_dir(parent)?;
-        }
-        let mut out = tokio::fs::File::from_std(disk::create_new(&path, 0o600)?);
+        self.work.remove()?;
+        let (dir, path) = (self.work.open()?, self.work.dir.join(DUMP_PATH));
+        let parent = Path::new(DUMP_PATH).parent().unwrap_or(Path::new(""));
+        let made = dir.make_dirs(parent, 0o700, None).and_then(|()| dir.create_new(Path::new(DUMP_PATH)));
+        let mut out = tokio::fs::File::from_std(made.map_err(|e| Error::file("create", &path, e))?);
         let mut dump = DumpChild::start(self.tools, options, self.tenant.as_str(), Some(snapshot_id))?;
         let mut stdout = dump.take_stdout()?;
         let copied = async {

@@ -1,5 +1,8 @@
 //! The scratch directory: where it lies, its record, and its end. Fragments of every tenant come
 //! to lie in it: it is private, and goes whatever happens; that of a killed run goes with the next.
+//!
+//! Its name cannot be guessed, and it is recorded in the state directory only, where nobody else can write: what others
+//! put into a work directory decides nothing.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,12 +11,13 @@ use std::time::Duration;
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
+use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
 use crate::postgres::server_stop::stop_now;
-use crate::recovery::place::work_dirs;
+use crate::recovery::workplace::{Workplace, check_parent, parent, records};
 
-/// Beside the work directories: where the scratch directory of a running restore lies.
+/// In the state directory: where the scratch directory of a running restore lies.
 const RECORD: &str = "scratch";
 /// Root's own directories are closed to the user that runs the server.
 const ROOT_PARENT: &str = "/var/tmp";
@@ -33,11 +37,11 @@ pub struct Scratch {
 
 /// Where the data directory of a new scratch cluster will lie; nothing is there yet.
 pub fn place(config: &Config) -> PathBuf {
-    let parent = match (&config.restore.work_dir, rustix::process::geteuid().is_root()) {
+    let above = match (&config.restore.work_dir, rustix::process::geteuid().is_root()) {
         (None, true) => PathBuf::from(ROOT_PARENT),
-        _ => work_dirs(config),
+        _ => parent(config),
     };
-    parent.join(format!("{NAME_PREFIX}{}", random_hex(8))).join("data")
+    above.join(format!("{NAME_PREFIX}{}", random_hex(8))).join("data")
 }
 
 /// Whether the user that runs the server can get to the scratch directory.
@@ -65,15 +69,16 @@ pub fn check_way(data_dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
 
 impl Scratch {
     /// Makes the directory around `data_dir`; its record is durable before it is there.
-    pub fn make(data_dir: &Path, work_dir: &Path, owner: Option<(u32, u32)>) -> Result<Scratch> {
+    pub fn make(data_dir: &Path, work: &Workplace, owner: Option<(u32, u32)>) -> Result<Scratch> {
         let dir = data_dir.parent().unwrap_or(data_dir).to_owned();
-        let record = work_dir.with_extension(RECORD);
+        let record = work.scratch();
         disk::replace_durable(&record, dir.as_os_str().as_encoded_bytes())?;
-        if let Some(parent) = dir.parent().filter(|parent| !disk::is_dir(parent)) {
-            disk::create_private_dir(parent)?;
-        }
-        disk::create_new_dir(&dir, 0o700)?;
-        disk::make_dir(&dir, 0o700, owner)?;
+        let above = dir.parent().unwrap_or(Path::new("/"));
+        disk::create_private_dir(above)?;
+        check_parent(above, work.records(), owner.map(|(uid, _)| uid))?;
+        let made = Dir::open(above).and_then(|above| above.make_dir(dir.file_name().unwrap_or_default()));
+        made.and_then(|made| made.give(0o700, owner))
+            .map_err(|e| Error::file("create directory", &dir, e))?;
         Ok(Scratch { dir, record })
     }
 
@@ -101,7 +106,7 @@ async fn destroy(dir: &Path) -> Result<()> {
 
 /// Removes what killed runs left: their scratch directories, and their dumps.
 pub async fn clean(config: &Config) -> Result<()> {
-    for entry in disk::read_dir(&work_dirs(config))?.unwrap_or_default() {
+    for entry in disk::read_dir(&records(config))?.unwrap_or_default() {
         let record = entry.path();
         if record.extension().is_none_or(|extension| extension != RECORD) {
             continue;
@@ -117,7 +122,7 @@ pub async fn clean(config: &Config) -> Result<()> {
         if dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NAME_PREFIX)) {
             Scratch { dir, record: record.clone() }.destroy().await?;
         }
-        disk::remove_tree(&record.with_extension("restore"))?;
+        Workplace::remove_recorded(&record)?;
     }
     Ok(())
 }

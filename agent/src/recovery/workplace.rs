@@ -1,0 +1,286 @@
+//! Where a restore keeps what it needs meanwhile: a directory for the dump, and records beside it.
+//!
+//! `restore.work_dir` may be a directory that anybody can write to, as /var/tmp. So there a directory is made anew, with
+//! a name that cannot be guessed, and private; which one it was is recorded in the state directory, which is ours alone.
+//! Nothing is taken as ours for its name: one of an earlier try must be the recorded one, and belong to us.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::path::escape;
+use crate::config::Config;
+use crate::disk;
+use crate::disk::beneath::Dir;
+use crate::disk::making::Identity;
+use crate::error::{Error, Kind, Result};
+use crate::names::{TenantName, random_hex};
+
+/// Largest record that is read.
+const RECORD_BYTES_MAX: u64 = 8192;
+
+/// The place of one restore.
+#[derive(Clone, Debug)]
+pub struct Workplace {
+    /// Where the dump lies; removed at the end.
+    pub dir: PathBuf,
+    /// In the state directory: what is recorded of this restore, by its extension.
+    record: PathBuf,
+}
+
+/// A directory that we made, so that it is known again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Made {
+    pub(super) path: PathBuf,
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    /// Whether it was on its way to its final name.
+    #[serde(default)]
+    pub(super) moved: bool,
+}
+
+impl Made {
+    pub(super) fn new(path: &Path, Identity { device, inode }: Identity) -> Made {
+        Made { path: path.to_owned(), device, inode, moved: false }
+    }
+
+    pub(super) fn is(&self, found: Identity) -> bool {
+        (self.device, self.inode) == (found.device, found.inode)
+    }
+
+    /// Whether what lies at `path` is this directory.
+    pub(super) fn lies_at(&self, path: &Path) -> Result<bool> {
+        let found = disk::metadata(path)?.filter(|meta| meta.is_dir());
+        Ok(found.is_some_and(|meta| self.is(Identity { device: meta.dev(), inode: meta.ino() })))
+    }
+
+    /// The same, and whether we can go on with it: it is our own, or we are root.
+    pub(super) fn is_usable_at(&self, path: &Path) -> Result<bool> {
+        let me = rustix::process::geteuid();
+        let uid = disk::metadata(path)?.map(|meta| meta.uid());
+        Ok(self.lies_at(path)? && (me.is_root() || uid == Some(me.as_raw())))
+    }
+
+    /// What was recorded; `None` where nothing was, or nothing that makes sense.
+    pub(super) fn read(record: &Path) -> Result<Option<Made>> {
+        match disk::read(record, RECORD_BYTES_MAX) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(e) if e.kind() == Kind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub(super) fn write(&self, record: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec(self)
+            .map_err(|e| Error::new(Kind::Internal, "cannot record a directory").because(e))?;
+        if let Some(dir) = record.parent() {
+            disk::create_private_dir(dir)?;
+        }
+        disk::replace_durable(record, &bytes)
+    }
+}
+
+/// Where what restores record lies: in the state directory, wherever they work.
+pub(super) fn records(config: &Config) -> PathBuf {
+    config.state_dir.join("restore")
+}
+
+/// Where work directories are made.
+pub(super) fn parent(config: &Config) -> PathBuf {
+    config.restore.work_dir.clone().unwrap_or_else(|| records(config))
+}
+
+/// The place of a restore as `target`; nothing is made yet.
+pub(super) fn workplace(config: &Config, target: &TenantName) -> Result<Workplace> {
+    let record = records(config).join(format!("{}.restore", escape(target.as_str().as_bytes())));
+    let parent = parent(config);
+    let earlier = Made::read(&record.with_extension("work"))?;
+    let earlier = earlier
+        .filter(|made| made.path.parent() == Some(&parent) && made.lies_at(&made.path).unwrap_or(false));
+    let dir = match earlier {
+        Some(made) => made.path,
+        None => parent.join(format!("lifeboat-restore-{}", random_hex(8))),
+    };
+    Ok(Workplace { dir, record })
+}
+
+impl Workplace {
+    /// The file that is locked while the restore runs.
+    pub(super) fn lock(&self) -> PathBuf {
+        self.record.with_extension("lock")
+    }
+
+    /// Says that the hidden database is being made.
+    pub(super) fn creating(&self) -> PathBuf {
+        self.record.with_extension("creating")
+    }
+
+    /// Which entries of the dump are loaded, for pg_restore.
+    pub(super) fn list(&self) -> PathBuf {
+        self.record.with_extension("list")
+    }
+
+    /// Where the scratch directory is recorded.
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.record.with_extension("scratch")
+    }
+
+    /// Where the staging directory of the filestore is recorded.
+    pub(super) fn staging(&self) -> PathBuf {
+        self.record.with_extension("staging")
+    }
+
+    /// The directory of records.
+    pub(super) fn records(&self) -> &Path {
+        self.record.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Makes the directory of records, so that it can be locked.
+    pub(super) fn prepare(&self) -> Result<()> {
+        disk::create_private_dir(self.records())
+    }
+
+    /// Opens the directory, made where it is not there.
+    ///
+    /// # Errors
+    /// `Refused` where somebody else could put something in its place.
+    pub(super) fn open(&self) -> Result<Dir> {
+        let parent = self.dir.parent().unwrap_or(Path::new("/"));
+        let name = self.dir.file_name().unwrap_or_default();
+        disk::create_private_dir(parent)?;
+        check_parent(parent, self.records(), None)?;
+        let failed = |e| Error::file("make", &self.dir, e);
+        let above = Dir::open(parent).map_err(failed)?;
+        let record = self.record.with_extension("work");
+        if let Ok(dir) = above.dir(Path::new(name)) {
+            let meta = dir.metadata().map_err(failed)?;
+            let recorded = Made::read(&record)?;
+            let known = recorded.is_some_and(|made| dir.identity().is_ok_and(|found| made.is(found)));
+            let owner = above.metadata().map_err(failed)?.uid();
+            if !known || ![rustix::process::geteuid().as_raw(), owner].contains(&meta.uid()) {
+                return Err(not_ours(&self.dir, meta.uid()));
+            }
+            return Ok(dir);
+        }
+        let dir = above.make_dir(name).map_err(failed)?;
+        let meta = above.metadata().map_err(failed)?;
+        if rustix::process::geteuid().is_root() && meta.uid() != 0 {
+            // The service's own place: what a killed run of root's left is the service's to use or remove.
+            dir.give(0o700, Some((meta.uid(), meta.gid()))).map_err(failed)?;
+        }
+        Made::new(&self.dir, dir.identity().map_err(failed)?).write(&record)?;
+        Ok(dir)
+    }
+
+    /// Removes the directory with all that is in it.
+    pub(super) fn remove(&self) -> Result<()> {
+        disk::remove_tree(&self.dir)?;
+        disk::remove_file(&self.record.with_extension("work"))
+    }
+
+    /// Removes what a killed restore left, whose record this is.
+    pub(super) fn remove_recorded(record: &Path) -> Result<()> {
+        let work = record.with_extension("work");
+        if let Some(made) = Made::read(&work)?
+            && made.lies_at(&made.path)?
+        {
+            disk::remove_tree(&made.path)?;
+        }
+        disk::remove_file(&work)
+    }
+}
+
+fn not_ours(dir: &Path, uid: u32) -> Error {
+    Error::new(
+        Kind::Refused,
+        format!(
+            "{} is there already and is not one that Lifeboat made (it belongs to user {uid})",
+            dir.display()
+        ),
+    )
+    .effect("nothing was changed; it was neither used nor removed")
+    .next("look at it, remove it, then run the restore again")
+}
+
+/// Whether nobody can exchange what lies in `parent` but root, us, the service (who owns the directory of `records`) and,
+/// where the place is for a server, the user that runs it.
+///
+/// # Errors
+/// `Refused`, with a mend.
+pub(super) fn check_parent(parent: &Path, records: &Path, server: Option<u32>) -> Result<()> {
+    // A link was made by whoever can write above: that is the administrator.
+    let meta =
+        Dir::open(parent).and_then(|dir| dir.metadata()).map_err(|e| Error::file("look at", parent, e))?;
+    let service = disk::metadata(records)?.map(|meta| meta.uid());
+    let me = Some(rustix::process::geteuid().as_raw());
+    let trusted = [Some(0), me, service, server].contains(&Some(meta.uid()));
+    let sticky = meta.mode() & 0o1000 != 0;
+    let why = match () {
+        () if !trusted => {
+            format!("it belongs to user {}, who is neither root nor the user that restores", meta.uid())
+        }
+        () if meta.mode() & 0o022 != 0 && !sticky => {
+            format!("its mode {:o} lets others rename and remove what lies in it", meta.mode() & 0o7777)
+        }
+        () => return Ok(()),
+    };
+    Err(Error::new(Kind::Refused, format!("{} is no place for a restore to work in", parent.display()))
+        .because(why)
+        .effect("nothing was changed; dumps hold everything in plain text")
+        .next("chmod go-w it, or set restore.work_dir to a directory of your own or to /var/tmp"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn place(dir: &Path) -> Workplace {
+        Workplace { dir: dir.join("work/lifeboat-restore-0"), record: dir.join("state/restore/shop.restore") }
+    }
+
+    fn mode(dir: &Path, mode: u32) {
+        std::fs::set_permissions(dir, PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_an_earlier_try_is_known_by_its_record_and_no_other_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = place(dir.path());
+        place.open().unwrap().create_new(Path::new("dump")).unwrap();
+        assert!(place.open().unwrap().look(Path::new("dump")).unwrap().is_some(), "the earlier one");
+        place.remove().unwrap();
+        assert!(!place.dir.exists());
+        // prepared by somebody: as a directory, and as a link to one
+        disk::create_private_dir(&place.dir).unwrap();
+        assert_eq!(place.open().unwrap_err().kind(), Kind::Refused);
+        let outside = dir.path().join("outside");
+        disk::rename(&place.dir, &outside).unwrap();
+        disk::write_new_durable(&outside.join("file"), b"1").unwrap();
+        symlink(&outside, &place.dir).unwrap();
+        assert!(place.open().is_err());
+        Workplace::remove_recorded(&place.record).unwrap();
+        assert!(outside.join("file").exists());
+    }
+
+    #[test]
+    fn a_parent_where_others_can_exchange_names_is_refused_and_a_sticky_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = place(dir.path());
+        let parent = dir.path().join("work");
+        disk::create_private_dir(&parent).unwrap();
+        mode(&parent, 0o777);
+        let refused = place.open().unwrap_err();
+        assert!(refused.kind() == Kind::Refused && refused.causes()[0].contains("mode 777"), "{refused:?}");
+        mode(&parent, 0o1777);
+        place.open().unwrap();
+        place.remove().unwrap();
+        if std::os::unix::fs::chown(&parent, Some(4_000_000), None).is_err() {
+            println!("SKIPPED a directory of another user: only root can make one");
+            return;
+        }
+        assert!(place.open().unwrap_err().causes()[0].contains("belongs to user 4000000"));
+        check_parent(&parent, place.records(), Some(4_000_000)).unwrap();
+    }
+}
