@@ -311,9 +311,10 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
     }
     match started {
         None => {
-            out += &format!("\nrecovers to {} at its first start: pg_ctl -D {dir} start", plan.target);
+            let word = shell_path(&plan.data_dir);
+            out += &format!("\nrecovers to {} at its first start: pg_ctl -D {word} start", plan.target);
             out += "\nit runs on a configuration of Lifeboat's, on a private socket in that directory; turn it into the real thing: ";
-            out += &format!("lifeboat as-production {dir}");
+            out += &format!("lifeboat as-production {word}");
         }
         Some(started) => {
             let took = span_text(std::time::Duration::from_secs_f64(started.seconds));
@@ -330,7 +331,11 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
                 return out;
             }
             out += &format!("\nreach it: psql -h {} -p {}", shell_path(&started.socket_dir), started.port);
-            out += &format!("\nend it: pg_ctl -D {dir} stop; it says more in {}", started.log.display());
+            out += &format!(
+                "\nend it: pg_ctl -D {} stop; it says more in {}",
+                shell_path(&plan.data_dir),
+                started.log.display()
+            );
         }
     }
     out

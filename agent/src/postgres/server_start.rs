@@ -33,7 +33,7 @@ pub struct ServerStart {
     pub owner: Option<(u32, u32)>,
 }
 
-/// Made and given away through its handle: nobody can put a link in our way.
+/// Made through its handle, and given away last: nobody can put a link in our way.
 fn make_socket_dir(dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     let (above, name) = (dir.parent().unwrap_or(dir), dir.file_name().unwrap_or_default());
     let made = Dir::open(above).and_then(|above| above.make_dir(name));

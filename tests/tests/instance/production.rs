@@ -68,6 +68,11 @@ fn restored_as_production_backed_up_restored_again_nothing_of_the_copy_is_left()
     let enable = report["production"]["enable"].to_string();
     assert!(enable.contains("ALTER SUBSCRIPTION") && enable.contains("'shop'"), "{enable}");
     assert!(!first.data_dir().join("postmaster.pid").exists(), "it is not started");
+    let wal = first.data_dir().join("pg_wal");
+    let older = fs::read_dir(&wal).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    for segment in older.filter(|name| name.starts_with("00000001")) {
+        assert!(wal.join(format!("archive_status/{segment}.done")).exists(), "{segment} would be archived");
+    }
     assert_clean(&first);
 
     // undone: a copy again; then the real thing again, as a step of its own

@@ -29,7 +29,9 @@ pub const IDENT_FILE: &str = "pg_ident.conf";
 pub const NAMES: [&str; 4] = [AUTO_FILE, HBA_FILE, IDENT_FILE, CONF_FILE];
 /// How each file of ours begins.
 pub const HEADER: &str = "# written by lifeboat restore for a copy";
-/// Largest note or beginning that is read.
+/// How those lines began.
+const EARLIER: &str = "# lifeboat restore\n";
+/// Largest note, and largest `postgresql.auto.conf`, that is read.
 const BYTES_MAX: u64 = 1 << 20;
 
 /// A subscription that was disabled.
@@ -138,11 +140,20 @@ pub fn put_aside(
     note.write(dir, owner)
 }
 
+/// `postgresql.auto.conf` without what versions of Lifeboat before this rule appended for a copy, which was
+/// backed up where nobody took it out: an archive that is off, a target of an earlier recovery.
+pub fn without_earlier(text: &str) -> &str {
+    match text.find(EARLIER) {
+        Some(at) if at == 0 || text[..at].ends_with('\n') => &text[..at],
+        _ => text,
+    }
+}
+
 /// Puts production's configuration back and removes ours. May be done again where it was cut short.
 ///
 /// # Errors
 /// `Refused` where the configuration in place is not ours any more.
-pub fn put_back(dir: &Path) -> Result<()> {
+pub fn put_back(dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     let aside = dir.join(ASIDE_DIR);
     let put = Note::read(dir)?.unwrap_or_default().files;
     for name in NAMES {
@@ -154,6 +165,15 @@ pub fn put_back(dir: &Path) -> Result<()> {
             None if name == AUTO_FILE => disk::remove_file(&to)?,
             None if is_ours(&head(&to)?) => disk::remove_file(&to)?,
             None => {}
+        }
+    }
+    let auto = dir.join(AUTO_FILE);
+    if disk::metadata(&auto)?.is_some() {
+        let text = disk::read(&auto, BYTES_MAX)?;
+        let text = String::from_utf8_lossy(&text);
+        let kept = without_earlier(&text);
+        if kept.len() < text.len() {
+            write(&auto, kept, owner)?;
         }
     }
     disk::sync_parent(&dir.join(CONF_FILE))?;
@@ -185,7 +205,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         disk::write_new_durable(&dir.join(CONF_FILE), b"port = 1\n").unwrap();
-        disk::write_new_durable(&dir.join(AUTO_FILE), b"port = 2\n").unwrap();
+        let earlier = b"port = 2\n\n# lifeboat restore\narchive_mode = 'off'\n";
+        disk::write_new_durable(&dir.join(AUTO_FILE), earlier).unwrap();
         let ours = [(CONF_FILE, "port = 3\n".to_owned())];
         for _ in 0..2 {
             put_aside(dir, &ours, false, None).unwrap();
@@ -196,11 +217,14 @@ mod tests {
         // somebody used the copy, and a backup was taken of it: production's is what lies aside
         disk::replace_durable(&dir.join(AUTO_FILE), b"port = 9\n").unwrap();
         put_aside(dir, &ours, true, None).unwrap();
-        assert_eq!(text(&dir.join(ASIDE_DIR), AUTO_FILE), "port = 2\n");
+        assert!(text(&dir.join(ASIDE_DIR), AUTO_FILE).starts_with("port = 2\n"));
         // cut short after the first file, and again
         disk::rename(&dir.join(ASIDE_DIR).join(AUTO_FILE), &dir.join(AUTO_FILE)).unwrap();
-        put_back(dir).unwrap();
-        assert_eq!((text(dir, CONF_FILE), text(dir, AUTO_FILE)), ("port = 1\n".into(), "port = 2\n".into()));
+        put_back(dir, None).unwrap();
+        assert_eq!(
+            (text(dir, CONF_FILE), text(dir, AUTO_FILE)),
+            ("port = 1\n".into(), "port = 2\n\n".into())
+        );
         assert_eq!(disk::read_dir(dir).unwrap().unwrap().len(), 2, "nothing else is there");
     }
 }

@@ -191,7 +191,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         }
     }
     let takeover = match request.as_production {
-        true => Some(takeover(&conf, &data_dir)?),
+        true => Some(takeover(&conf, &data_dir, false)?),
         false => None,
     };
     let fetch_bytes = pack_reads(&wanted, wanted.files().iter(), &manifests)?.iter().map(|p| p.bytes).sum();

@@ -16,6 +16,8 @@ use crate::archive::base::CONTROL_FILE;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::shell_path;
+use crate::names::wal::SegmentName;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::control::{self, CONTROL_BYTES};
 use crate::postgres::server_stop::stop_fast;
@@ -23,6 +25,7 @@ use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::instance::aside::{
     ASIDE_DIR, AUTO_FILE, CONF_FILE, HBA_FILE, NAMES, Note, Subscription, head, is_ours, put_aside, put_back,
+    without_earlier,
 };
 use crate::recovery::instance::conf::{Conf, Files};
 use crate::recovery::instance::proof::Allowed;
@@ -87,7 +90,8 @@ impl Files for Aside<'_> {
             false => self.0.join(path), // includes; and what is back already
         };
         let bytes = disk::read(&place, CONF_BYTES_MAX).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Some(if path == AUTO_FILE { without_earlier(&text).to_owned() } else { text })
     }
 
     fn conf_files(&self, dir: &str) -> Option<Vec<String>> {
@@ -100,11 +104,12 @@ impl Files for Aside<'_> {
     }
 }
 
-/// What a server on `data_dir` does that obeys this configuration.
+/// What a server on `data_dir` does that obeys this configuration; `is_restored` tells that the files are
+/// there already.
 ///
 /// # Errors
 /// `Refused` where it would run on another directory, or would not start.
-pub fn takeover(conf: &Conf, data_dir: &Path) -> Result<Takeover> {
+pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeover> {
     let mend = format!(
         "restore it as a copy, mend the files in {}, then lifeboat as-production {}",
         data_dir.join(ASIDE_DIR).display(),
@@ -131,7 +136,10 @@ pub fn takeover(conf: &Conf, data_dir: &Path) -> Result<Takeover> {
             )));
         }
     }
-    if let Some(absent) = conf.absent_includes.iter().map(String::as_str).find(is_absent) {
+    let includes = conf.absent_includes.iter().map(String::as_str);
+    let mut absent =
+        includes.filter(|path| is_absent(path) || (is_restored && Path::new(path).is_relative()));
+    if let Some(absent) = absent.next() {
         return Err(refused(format!("{absent} is included and is not there: the server would not start")));
     }
     let (mut does, mut warnings) = (Vec::new(), Vec::new());
@@ -152,6 +160,15 @@ pub fn takeover(conf: &Conf, data_dir: &Path) -> Result<Takeover> {
     }
     if let Some(primary) = said("primary_conninfo") {
         does.push(format!("follows nobody, although primary_conninfo is {}", masked(primary)));
+    }
+    let recovers = |name: &str| name.starts_with("recovery_target") || name == "restore_command";
+    if let Some(left) =
+        conf.settings.iter().find(|setting| recovers(&setting.name) && !setting.value.is_empty())
+    {
+        warnings.push(format!(
+            "{} is set, perhaps by an earlier restore: look at archive_mode and synchronous_standby_names too",
+            left.name
+        ));
     }
     for name in ["hba_file", "ident_file", "external_pid_file", "stats_temp_directory", "log_directory"] {
         if let Some(path) = said(name).filter(|path| Path::new(path).is_absolute()) {
@@ -202,7 +219,7 @@ pub fn plan(dir: &Path) -> Result<ProductionPlan> {
         .next(format!("keep yours by removing {}, or remove yours", data_dir.join(ASIDE_DIR).display())));
     }
     let conf = Conf::read(&Aside(&data_dir), &[CONF_FILE, AUTO_FILE]);
-    let mut takeover = takeover(&conf, &data_dir)?;
+    let mut takeover = takeover(&conf, &data_dir, true)?;
     if opens && !puts_back.iter().any(|name| name == CONF_FILE) {
         takeover.does = vec!["obeys the configuration that your configuration management has: it lay outside the data directory".to_owned()];
         takeover.warnings.push("start it with that configuration, and look at its data_directory".to_owned());
@@ -284,28 +301,43 @@ fn finish(mut plan: ProductionPlan) -> Result<Production> {
     if let Some(note) = Note::read(&plan.data_dir)? {
         plan.disabled_subscriptions = note.disabled_subscriptions;
     }
-    archive_history(&plan)?;
-    put_back(&plan.data_dir)?;
+    settle_archive(&plan)?;
+    put_back(&plan.data_dir, plan.owner)?;
     let enable = plan.disabled_subscriptions.iter().map(Subscription::enable).collect();
-    let undo = format!("lifeboat as-production --undo {}", plan.data_dir.display());
+    let undo = format!("lifeboat as-production --undo {}", shell_path(&plan.data_dir));
     Ok(Production { plan, enable, undo })
 }
 
-/// Its timeline began while nothing was archived: an archive without the history of a timeline cannot be
-/// recovered along it. Production's archiver finds it at its first start.
-fn archive_history(plan: &ProductionPlan) -> Result<()> {
+/// Its timeline began while nothing was archived. An archive without the history of a timeline cannot be
+/// recovered along it: production's archiver finds it at its first start. Segments of older timelines are
+/// production's of before: what of the last one lies here is not what production wrote, and is never archived.
+fn settle_archive(plan: &ProductionPlan) -> Result<()> {
     let bytes = disk::read(&plan.data_dir.join(CONTROL_FILE), CONTROL_BYTES as u64)?;
     let Some(control) = control::parse(&bytes) else { return Ok(()) };
-    let name = format!("{:08X}.history", control.timeline.0);
-    let status = plan.data_dir.join("pg_wal/archive_status");
-    let is_there = |path: PathBuf| disk::metadata(&path).map(|meta| meta.is_some());
-    let known =
-        is_there(status.join(format!("{name}.ready")))? || is_there(status.join(format!("{name}.done")))?;
-    if !is_there(plan.data_dir.join("pg_wal").join(&name))? || known {
-        return Ok(());
+    let wal = plan.data_dir.join("pg_wal");
+    let history = format!("{:08X}.history", control.timeline.0);
+    for entry in disk::read_dir(&wal)?.unwrap_or_default() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let is_older = name.parse::<SegmentName>().is_ok_and(|name| name.timeline != control.timeline);
+        if name == history {
+            mark(&wal, &name, "ready", plan.owner)?;
+        } else if is_older {
+            mark(&wal, &name, "done", plan.owner)?;
+        }
     }
-    let ready = status.join(format!("{name}.ready"));
-    disk::give(&disk::create_new(&ready, 0o600)?, &ready, 0o600, plan.owner)
+    Ok(())
+}
+
+/// Says of a file that nothing is said of yet whether it is to be archived.
+fn mark(wal: &Path, name: &str, state: &str, owner: Option<(u32, u32)>) -> Result<()> {
+    let status = |state: &str| wal.join("archive_status").join(format!("{name}.{state}"));
+    for known in ["ready", "done"] {
+        if disk::metadata(&status(known))?.is_some() {
+            return Ok(());
+        }
+    }
+    let path = status(state);
+    disk::give(&disk::create_new(&path, 0o600)?, &path, 0o600, owner)
 }
 
 /// Makes it a copy again: production's configuration goes aside.
@@ -374,11 +406,13 @@ mod tests {
     #[test]
     fn it_never_runs_on_another_directory_and_says_what_it_takes_over() {
         let dir = Path::new("/srv/pg/back");
-        let refused = takeover(&conf(&[("data_directory", "/var/lib/pg")]), dir).unwrap_err();
+        let refused = takeover(&conf(&[("data_directory", "/var/lib/pg")]), dir, false).unwrap_err();
         assert!(refused.what().contains("/var/lib/pg"), "{refused}");
-        assert!(takeover(&conf(&[("hba_file", "/nowhere/pg_hba.conf")]), dir).is_err());
+        assert!(takeover(&conf(&[("hba_file", "/nowhere/pg_hba.conf")]), dir, false).is_err());
         let absent = Conf { absent_includes: vec!["/nowhere/x.conf".into()], ..Conf::default() };
-        assert!(takeover(&absent, dir).is_err());
+        assert!(takeover(&absent, dir, false).is_err());
+        let relative = Conf { absent_includes: vec!["conf.d".into()], ..Conf::default() };
+        assert!(takeover(&relative, dir, false).is_ok() && takeover(&relative, dir, true).is_err());
         let said = takeover(
             &conf(&[
                 ("data_directory", "/srv/pg/back"),
@@ -386,12 +420,15 @@ mod tests {
                 ("archive_command", "push %p"),
                 ("synchronous_standby_names", "b"),
                 ("shared_preload_libraries", "pg_cron"),
+                ("recovery_target_time", "x"),
             ]),
             dir,
+            false,
         )
         .unwrap();
         let text = said.to_string();
-        for part in ["port 5432", "push %p", "standbys b", "pg_cron", "slots"] {
+        for part in ["port 5432", "push %p", "standbys b", "pg_cron", "slots", "recovery_target_time is set"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
     }
