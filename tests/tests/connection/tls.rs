@@ -150,3 +150,22 @@ fn a_client_certificate_serves_sessions_programs_and_replication_or_none_of_them
     fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
     site.backup(&[]).run().exits(4).says("can be read by others");
 }
+
+#[test]
+fn prefer_goes_on_in_the_clear_where_the_server_wants_that_and_require_does_not() {
+    let cluster = Cluster::start_default();
+    let mut site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "acme", 29);
+    let authority = Authority::new();
+    authority.sign("localhost", None);
+    serve(
+        &cluster,
+        &authority,
+        "localhost",
+        "hostnossl all all 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 reject",
+    );
+    over_tcp(&cluster, &site, "prefer");
+    site.back_up(&[]);
+    site.set("LIFEBOAT_POSTGRES_TLS", "require");
+    site.backup(&[]).run().exits(13).says("28000").says("postgres.tls = \"require\"");
+}
