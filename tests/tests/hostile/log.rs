@@ -96,7 +96,7 @@ pub fn hookable(cluster: &Cluster, mark: usize, database: &str) -> Vec<String> {
 }
 
 /// A session of ours sets its path when it connects, which no log shows; it asks for it first of all,
-/// and takes another way where the answer is another one.
+/// and refuses to go on where the answer is another one.
 const ASKED: &str = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('search_path')";
 
 fn is_pg_dump(statements: &[String]) -> bool {
