@@ -13,9 +13,10 @@ use crate::postgres::quote::{ident, literal, qualified};
 use crate::postgres::session::{Session, column};
 
 /// What `ALTER … OWNER TO` exists for, of what a role without rights can make.
-const OWNED: [&str; 19] = [
+const OWNED: [&str; 20] = [
     "AGGREGATE",
     "BLOB",
+    "BLOB METADATA",
     "COLLATION",
     "CONVERSION",
     "DOMAIN",
@@ -102,10 +103,10 @@ pub fn divide(
     }
     let mut kept: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for entry in owned().filter(|entry| entry.owner != out.heir) {
-        let statement = alter_owner(entry)?;
+        let statements = alter_owner(entry)?;
         match far_reaching.contains(&entry.owner) && mixed && entry.desc != "SCHEMA" {
-            true => kept.entry(&entry.owner).or_default().push(statement),
-            false => out.others.push(statement),
+            true => kept.entry(&entry.owner).or_default().extend(statements),
+            false => out.others.extend(statements),
         }
     }
     for (role, statements) in kept {
@@ -118,7 +119,7 @@ pub fn divide(
     }
     for entry in entries.iter().copied().filter(|e| ["ACL", "DEFAULT ACL"].contains(&e.desc.as_str())) {
         if !of_database(entry) {
-            out.rights.push(rights(entry)?);
+            out.rights.extend(rights(entry, entries)?);
         }
     }
     Ok(out)
@@ -137,13 +138,13 @@ fn unreadable(entry: &Entry) -> Error {
     Error::new(Kind::Integrity, format!("the dump's entry of {} {} cannot be read", entry.desc, entry.tag))
 }
 
-fn alter_owner(entry: &Entry) -> Result<String> {
+fn alter_owner(entry: &Entry) -> Result<Vec<String>> {
     let owner = ident(&entry.owner);
     match entry.desc.as_str() {
-        "SCHEMA" => return Ok(format!("ALTER SCHEMA {} OWNER TO {owner}", ident(&entry.tag))),
-        "BLOB" => {
-            let number: u32 = entry.tag.parse().map_err(|_| unreadable(entry))?;
-            return Ok(format!("ALTER LARGE OBJECT {number} OWNER TO {owner}"));
+        "SCHEMA" => return Ok(vec![format!("ALTER SCHEMA {} OWNER TO {owner}", ident(&entry.tag))]),
+        "BLOB" | "BLOB METADATA" => {
+            let each = large_objects(entry)?.into_iter();
+            return Ok(each.map(|n| format!("ALTER LARGE OBJECT {n} OWNER TO {owner}")).collect());
         }
         _ => {}
     }
@@ -151,15 +152,30 @@ fn alter_owner(entry: &Entry) -> Result<String> {
     let one = found.as_deref().and_then(|all| all.first().filter(|_| all.len() == 1));
     let object = one.and_then(|one| one.strip_prefix("DROP ")).filter(|o| o.starts_with(&entry.desc));
     let object = object.ok_or_else(|| unreadable(entry).because(entry.drop.clone()))?;
-    Ok(format!("ALTER {object} OWNER TO {owner}"))
+    Ok(vec![format!("ALTER {object} OWNER TO {owner}")])
 }
 
-fn rights(entry: &Entry) -> Result<String> {
+/// The numbers of the large objects of an entry: one, or from pg_dump 17 on a line each.
+fn large_objects(entry: &Entry) -> Result<Vec<u32>> {
+    let text = if entry.desc == "BLOB" { &entry.tag } else { &entry.definition };
+    text.split_whitespace().map(|number| number.parse().map_err(|_| unreadable(entry))).collect()
+}
+
+/// The statements of an entry, as one text. What is said of the first large object of several is meant of
+/// all of them.
+fn rights(entry: &Entry, entries: &[&Entry]) -> Result<Vec<String>> {
     let all = statements::split(&entry.definition).unwrap_or_default();
     if all.is_empty() || !all.iter().all(|one| RIGHTS.iter().any(|begin| one.starts_with(begin))) {
         return Err(unreadable(entry).because(entry.definition.clone()));
     }
-    Ok(all.join("; "))
+    let all = all.join("; ");
+    if entry.desc == "ACL" && entry.tag.starts_with("LARGE OBJECTS ") {
+        let of = entries.iter().find(|of| of.desc == "BLOB METADATA" && entry.needs.contains(&of.id));
+        let numbers = of.map_or(Ok(Vec::new()), |of| large_objects(of))?;
+        let said = format!(" ON LARGE OBJECT {} ", numbers.first().ok_or_else(|| unreadable(entry))?);
+        return Ok(numbers.iter().map(|n| all.replace(&said, &format!(" ON LARGE OBJECT {n} "))).collect());
+    }
+    Ok(vec![all])
 }
 
 /// Gives all of it to whom it belongs. `session` is ours, in the hidden database; the loader has no
@@ -243,6 +259,21 @@ mod tests {
         // All of it is.
         let estate = divide(&[&f], "postgres", None, &far(&["postgres"])).unwrap();
         assert_eq!((estate.heir.as_str(), estate.others.len(), estate.warnings.len()), ("postgres", 0, 1));
+        // Large objects, as pg_dump 17 writes them.
+        let text = |mut entry: Entry, text: &str, needs: &[i64]| {
+            (entry.definition, entry.needs) = (text.to_owned(), needs.to_vec());
+            entry
+        };
+        let mut objects = text(entry("BLOB METADATA", "7..8", "bi", "-- dummy"), "7\n8\n", &[]);
+        objects.id = 3;
+        let acl = text(
+            entry("ACL", "LARGE OBJECTS 7..8", "bi", ""),
+            "GRANT SELECT ON LARGE OBJECT 7 TO PUBLIC;\n",
+            &[3],
+        );
+        let estate = divide(&[&objects, &acl], "odoo", None, &far(&[])).unwrap();
+        assert_eq!(estate.others.len(), 2);
+        assert_eq!(estate.rights[1], "GRANT SELECT ON LARGE OBJECT 8 TO PUBLIC");
         let estate = divide(&all, "odoo", Some("new"), &far(&["postgres"])).unwrap();
         assert_eq!((estate.heir.as_str(), estate.others.len(), estate.rights.len()), ("new", 0, 0));
     }
