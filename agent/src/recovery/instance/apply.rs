@@ -20,7 +20,7 @@ use crate::recovery::instance::aside::{self, CONF_FILE, HBA_FILE};
 use crate::recovery::instance::delta;
 use crate::recovery::instance::extract::{Extract, Extracted, extract};
 use crate::recovery::instance::plan::{InstancePlan, Prepared};
-use crate::recovery::instance::settings::HBA_TEXT;
+use crate::recovery::instance::settings::{self, HBA_TEXT};
 use crate::recovery::instance::{MARKER_FILE, Marker, Replaces};
 
 /// Tells PostgreSQL to recover to a target.
@@ -228,7 +228,8 @@ impl Prepared {
             setting.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
         };
         let needs = control::parse(control).map(|control| control.needs).unwrap_or_default();
-        let needs = needs.map(|(name, value)| (name, recorded(name).max(value)));
+        let mut needs = needs.map(|(name, value)| (name, recorded(name).max(value))).to_vec();
+        needs.extend(settings::wal_sizes(facts.wal_segment_bytes));
         let conf = self.recovery.conf(&plan.data_dir, &needs, facts.server_major);
         let is_ours = |file: &std::path::Path| Ok::<_, Error>(aside::is_ours(&aside::head(file)?));
         let of_copy = self.wanted.find(&aside::note_path()).is_some()

@@ -29,7 +29,7 @@ use crate::recovery::instance::aside::{
 };
 use crate::recovery::instance::conf::{Conf, Files};
 use crate::recovery::instance::proof::Allowed;
-use crate::recovery::instance::settings::{HBA_TEXT, conf_without_recovery};
+use crate::recovery::instance::settings::{HBA_TEXT, conf_without_recovery, kept};
 use crate::recovery::instance::start::{Server, Started};
 use crate::recovery::instance::switched_off::masked;
 use crate::recovery::instance::target::Action;
@@ -354,7 +354,8 @@ pub fn undo(dir: &Path) -> Result<PathBuf> {
     let version = disk::read_text(&data_dir.join("PG_VERSION"), VERSION_BYTES_MAX)?;
     let meta = disk::metadata(&data_dir)?;
     let owner = meta.filter(|meta| rustix::process::geteuid().is_root() && meta.uid() != 0);
-    let conf = conf_without_recovery(&data_dir, version.trim().parse().unwrap_or(0));
+    let sizes = kept(&Conf::read(&Aside(&data_dir), &[CONF_FILE, AUTO_FILE]));
+    let conf = conf_without_recovery(&data_dir, &sizes, version.trim().parse().unwrap_or(0));
     let ours = [(CONF_FILE, conf), (HBA_FILE, HBA_TEXT.to_owned())];
     put_aside(&data_dir, &ours, false, owner.map(|meta| (meta.uid(), meta.gid())))?;
     Ok(data_dir)

@@ -18,8 +18,9 @@ pub const PORT: u16 = 5432;
 const SOCKET_PATH_MAX: usize = 108;
 /// What a copy keeps of production's configuration: sizes, which reach nothing. Replay of much WAL is slow
 /// without them.
-const KEPT: [&str; 8] = [
+const KEPT: [&str; 9] = [
     "shared_buffers",
+    "min_wal_size",
     "max_wal_size",
     "checkpoint_timeout",
     "wal_buffers",
@@ -107,12 +108,21 @@ const WHAT: &str = "\
 ";
 
 /// The same of a directory that has recovered already.
-pub fn conf_without_recovery(data_dir: &Path, major: u32) -> String {
-    format!("{WHAT}archive_mode = 'off'\n{}", written(&closed(data_dir, &[], major)))
+pub fn conf_without_recovery(data_dir: &Path, kept: &[(String, String)], major: u32) -> String {
+    let mut lines = closed(data_dir, &[], major);
+    lines.extend(kept.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    format!("{WHAT}archive_mode = 'off'\n{}", written(&lines))
+}
+
+/// A server does not start where these are less than two segments of WAL; in MiB, else PostgreSQL's own
+/// defaults.
+pub fn wal_sizes(segment_bytes: u64) -> [(&'static str, u64); 2] {
+    let two = segment_bytes / (512 << 10);
+    [("min_wal_size", two.max(80)), ("max_wal_size", two.max(1024))]
 }
 
 /// What keeps a copy to itself.
-fn closed(data_dir: &Path, preload: &[String], major: u32) -> Vec<(&'static str, String)> {
+fn closed<'a>(data_dir: &Path, preload: &[String], major: u32) -> Vec<(&'a str, String)> {
     let mut lines = vec![
         // Whoever may open the socket is let in, and its owner alone may.
         ("listen_addresses", String::new()),
