@@ -126,7 +126,7 @@ async fn restore(
     let (recovered, base_fetched_bytes) = recover(&recovery, base, base_request).await?;
     let Recovered { started, baseline, files: names } = recovered;
     let mut session = Session::maintenance(&postgres).await?;
-    check_roles(&mut session, request.owner.as_deref(), &baseline).await?;
+    check_roles(&mut session, &postgres, request.owner.as_deref(), &baseline).await?;
     check_extensions(&mut session, &baseline).await?;
     session.close().await;
     let Found { wanted, manifests, missing, warnings: passed_over } =
