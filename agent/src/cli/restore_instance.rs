@@ -181,7 +181,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         identities: identity::identities(&common.identity, config)?,
         identity_files: common.identity,
     };
-    let prepared = prepare(config, request).await?;
+    let prepared = app.looking(prepare(config, request)).await?;
     let tools = match starts {
         true => Some(tools(config, &prepared.plan).await?),
         false => None,

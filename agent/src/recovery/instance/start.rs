@@ -213,7 +213,7 @@ impl Server<'_> {
             owner: self.owner,
         })
         .await?;
-        let options = self.options(&socket_dir);
+        let options = self.options(&socket_dir).stopped_by(self.cancel);
         let begun = clock::instant();
         let mut last = Lsn(0);
         let mut moved = clock::instant();

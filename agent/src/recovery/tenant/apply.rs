@@ -113,6 +113,7 @@ async fn restore(
         data_dir,
         work,
     } = prepared;
+    let postgres = postgres.stopped_by(cancel);
     let recovery = Recovery {
         config,
         tenant: &request.tenant,
@@ -180,7 +181,7 @@ async fn restore(
         filestore: plan.filestore.as_ref(),
         neutralize: plan.neutralize,
     };
-    let noted = noted.note(&postgres).await;
+    let noted = noted.note(&postgres.to_the_end()).await;
     if let Some(files) = &plan.filestore {
         staging::publish(files, file_owner(&files.data_dir)?)?;
     }
