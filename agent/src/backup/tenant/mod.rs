@@ -127,7 +127,7 @@ async fn dump_and_filestore(
         names = Some(spool);
     }
     job.progress.stage(format!("{tenant}: database and filestore"));
-    let (lsn, time, id) = (point.lsn, point.time, point.snapshot_id.clone());
+    let (lsn, time, id) = (point.lsn, point.time, point.exported.clone());
     let filestore = kinds.filestore.then(|| begin(job, SnapshotKind::Filestore));
     let dumping = stops_others(&cancel, async {
         let (dumped, baseline) = tokio::join!(
