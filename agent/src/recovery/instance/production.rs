@@ -310,7 +310,7 @@ fn check_disabled(started: &Started, data_dir: &Path) -> Result<()> {
     Err(Error::new(Kind::Refused, "a subscription could not be disabled, and would begin at once")
         .because(started.proof.not_disabled.join("; "))
         .effect(format!("{} is a copy as before", data_dir.display()))
-        .next("start it, ALTER SUBSCRIPTION … DISABLE or DROP by hand, stop it, then lifeboat as-production"))
+        .next("start it, ALTER SUBSCRIPTION … DISABLE or DROP by hand, stop it, then lifeboat as-production DIR"))
 }
 
 /// Puts production's configuration back where a server was proved, and is stopped.
