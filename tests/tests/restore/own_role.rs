@@ -261,3 +261,22 @@ fn the_role_goes_after_errors_signals_and_kills() {
     again.ok();
     assert_eq!(loaders(&cluster), "", "the same name again drops it at once");
 }
+
+#[test]
+fn a_note_that_somebody_else_wrote_makes_nothing_a_superusers() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+    site.back_up(&[]);
+    cluster.psql(
+        "shop",
+        "create role creator login; create role lifeboat_load_forged; grant lifeboat_load_forged to creator; \
+         comment on role lifeboat_load_forged is '{\"lifeboat_loads\": \"shop\", \"heir\": \"postgres\"}'; \
+         create function public.f() returns void language sql security definer as ''; \
+         alter function public.f() owner to lifeboat_load_forged",
+    );
+    restore(&site, &["--tenant", "shop", "--as", "copy", "--no-neutralize"]).run().ok();
+    let owner = "select pg_get_userbyid(proowner) from pg_proc where proname = 'f'";
+    assert_eq!(cluster.psql("shop", owner), "lifeboat_load_forged");
+    assert_eq!(loaders(&cluster), "lifeboat_load_forged");
+}
