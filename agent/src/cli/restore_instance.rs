@@ -181,7 +181,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         identities: identity::identities(&common.identity, config)?,
         identity_files: common.identity,
     };
-    let prepared = prepare(config, request).await?;
+    let prepared = app.looking(prepare(config, request)).await?;
     let tools = match starts {
         true => Some(tools(config, &prepared.plan).await?),
         false => None,
@@ -216,7 +216,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
     let restored = restored?;
     let started = started.transpose()?;
     let production = match (&started, args.as_production) {
-        (Some(started), true) => Some(production::complete(started, &restored.plan.data_dir).await?),
+        (Some(started), true) => Some(production::complete(config, started, &restored.plan.data_dir).await?),
         _ => None,
     };
     shown.finish();
@@ -312,7 +312,7 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
     match started {
         None => {
             let word = shell_path(&plan.data_dir);
-            out += &format!("\nrecovers to {} at its first start: pg_ctl -D {word} start", plan.target);
+            out += &format!("\nrecovers to {} at its first start: {}", plan.target, restored.start);
             out += "\nit runs on a configuration of Lifeboat's, on a private socket in that directory; turn it into the real thing: ";
             out += &format!("lifeboat as-production {word}");
         }
@@ -330,12 +330,9 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
             if is_production {
                 return out;
             }
-            out += &format!("\nreach it: psql -h {} -p {}", shell_path(&started.socket_dir), started.port);
-            out += &format!(
-                "\nend it: pg_ctl -D {} stop; it says more in {}",
-                shell_path(&plan.data_dir),
-                started.log.display()
-            );
+            out += &format!("\nreach it: {}", started.reach);
+            out += &format!("\nend it: {}", started.end);
+            out += &format!("\nit says more in {}", started.log.display());
         }
     }
     out

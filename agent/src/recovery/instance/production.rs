@@ -20,6 +20,7 @@ use crate::names::shell_path;
 use crate::names::wal::SegmentName;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::control::{self, CONTROL_BYTES};
+use crate::postgres::server_command;
 use crate::postgres::server_stop::stop_fast;
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
@@ -30,7 +31,7 @@ use crate::recovery::instance::aside::{
 use crate::recovery::instance::closed::closed;
 use crate::recovery::instance::conf::{Conf, Files};
 use crate::recovery::instance::proof::Allowed;
-use crate::recovery::instance::settings::{HBA_TEXT, conf_without_recovery, kept};
+use crate::recovery::instance::settings::{HBA_TEXT, PORT, conf_without_recovery, kept};
 use crate::recovery::instance::start::{Server, Started};
 use crate::recovery::instance::switched_off::masked;
 use crate::recovery::instance::target::Action;
@@ -188,7 +189,7 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
 ///
 /// # Errors
 /// `Refused` where it is none, a server runs on it, or its configuration leads elsewhere.
-pub fn plan(dir: &Path) -> Result<ProductionPlan> {
+pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
     let data_dir = dir.canonicalize().map_err(|e| Error::file("find", dir, e))?;
     let shown = data_dir.display();
     let refused = |what: String| Error::new(Kind::Refused, what).effect("nothing was changed");
@@ -205,8 +206,14 @@ pub fn plan(dir: &Path) -> Result<ProductionPlan> {
     let bytes = disk::read(&data_dir.join(CONTROL_FILE), CONTROL_BYTES as u64)?;
     let is_recovering = control::parse(&bytes).is_none_or(|control| control.is_recovering);
     if is_recovering || disk::metadata(&data_dir.join("recovery.signal"))?.is_some() {
+        let pg_ctl = |action| server_command::pg_ctl(config.postgres.bin_dir.as_deref(), &data_dir, action);
+        let host = Some(data_dir.display().to_string()); // whoever starts it finds its socket there
+        let options = PostgresOptions { host, port: PORT, ..PostgresOptions::from(&config.postgres) };
         return Err(refused(format!("{shown} has not recovered to its target")).next(format!(
-            "pg_ctl -D {shown} start; where it is paused and right: SELECT pg_wal_replay_resume(); then pg_ctl -D {shown} stop"
+            "start it: {}; where it is paused and right: {} -c 'SELECT pg_wal_replay_resume()'; once it takes writes, stop it: {}",
+            pg_ctl("start"),
+            server_command::psql(&options),
+            pg_ctl("stop")
         )));
     }
     let puts_back = NAMES.iter().filter(|name| data_dir.join(ASIDE_DIR).join(name).exists());
@@ -290,10 +297,10 @@ pub async fn apply(
 ///
 /// # Errors
 /// As [`plan`] and [`apply`].
-pub async fn complete(started: &Started, data_dir: &Path) -> Result<Production> {
+pub async fn complete(config: &Config, started: &Started, data_dir: &Path) -> Result<Production> {
     stop_fast(data_dir).await?;
     check_disabled(started, data_dir)?;
-    finish(plan(data_dir)?)
+    finish(plan(config, data_dir)?)
 }
 
 fn check_disabled(started: &Started, data_dir: &Path) -> Result<()> {
