@@ -135,7 +135,7 @@ fn owners_and_rights_are_as_they_were_and_a_superusers_are_told() {
     };
     assert_eq!((lacks(&was, &is), lacks(&is, &was)), (Vec::new(), Vec::new()));
     assert_same_database((&cluster, "shop"), (&cluster, "clean"));
-    assert_eq!(clean["warnings"].as_array().unwrap().len(), 1, "that it is live: {clean}");
+    assert_eq!(clean["warnings"].as_array().unwrap().len(), 2, "that it is live, and a tenant: {clean}");
     // What is a superuser's in it goes to the tenant's owner; what only he may make is left out.
     cluster.psql(
         "shop",
