@@ -5,10 +5,12 @@
 //! chose the group. So a secret that Kubernetes mounts for `fsGroup` is fine. Others never: neither read nor write.
 #![allow(clippy::disallowed_methods)] // a part of the door
 
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::{OFlags, fcntl_setfl};
 
 use crate::error::{Error, Kind, Result};
 
@@ -16,6 +18,9 @@ use crate::error::{Error, Kind, Result};
 const NOT_OURS: u32 = 0o077;
 /// What they may not have of root's.
 const NOT_ROOTS: u32 = 0o037;
+
+/// Where a shell shows the pipes that it starts us with.
+const OUR_PIPES: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
 
 /// Reads a secret of at most `bytes_max`, checked on the file that is read: what was put in its place meanwhile
 /// is another one. `what` it is, for errors: `signing key`.
@@ -48,9 +53,19 @@ pub fn check_secret(what: &str, path: &Path) -> Result<()> {
     fits(what, path, &meta, rustix::process::geteuid().as_raw())
 }
 
+/// A pipe that we were started with (`--identity <(age --decrypt ...)`) is as good as a file; a FIFO with a name would
+/// hold us for as long as nobody writes.
 fn open(path: &Path) -> Result<(File, Metadata)> {
-    let file = File::open(path).map_err(|e| Error::file("open", path, e))?;
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path);
+    let file = file.map_err(|e| Error::file("open", path, e))?;
     let meta = file.metadata().map_err(|e| Error::file("look at", path, e))?;
+    if meta.file_type().is_fifo() && !OUR_PIPES.iter().any(|ours| path.starts_with(ours)) {
+        return Err(Error::new(Kind::Config, format!("{} is a FIFO, not a file", path.display()))
+            .effect("reading it could wait for ever")
+            .next("write the secret to a file of mode 0600"));
+    }
+    fcntl_setfl(&file, OFlags::empty()).map_err(|e| Error::file("open", path, e.into()))?;
     Ok((file, meta))
 }
 
@@ -86,6 +101,8 @@ fn fits(what: &str, path: &Path, meta: &Metadata, us: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     /// The error for a file of this owner and mode, as this user sees it; `None` where it is fine.
@@ -146,5 +163,23 @@ mod tests {
         assert!(error.what().starts_with("password file /") && error.what().contains("mode 0644"), "{error}");
         assert!(!format!("{error:?}").contains("s3cret"));
         assert!(check_secret("key", &key).is_err());
+    }
+
+    #[test]
+    fn a_fifo_holds_nobody_up_and_a_pipe_of_ours_is_read_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("key");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(read_secret("key", &fifo, 10).unwrap_err().what().contains("FIFO"));
+        assert!(check_secret("key", &fifo).is_err());
+        let (ours, mut other) = std::io::pipe().unwrap();
+        let path = format!("/dev/fd/{}", ours.as_raw_fd());
+        // It is written while we wait.
+        let reading = std::thread::spawn(move || read_secret("key", Path::new(&path), 100));
+        other.write_all(b"AGE-SECRET").unwrap();
+        other.write_all(b"-KEY-1").unwrap();
+        drop(other);
+        assert_eq!(reading.join().unwrap().unwrap(), b"AGE-SECRET-KEY-1");
     }
 }

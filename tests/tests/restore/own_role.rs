@@ -135,7 +135,7 @@ fn owners_and_rights_are_as_they_were_and_a_superusers_are_told() {
     };
     assert_eq!((lacks(&was, &is), lacks(&is, &was)), (Vec::new(), Vec::new()));
     assert_same_database((&cluster, "shop"), (&cluster, "clean"));
-    assert_eq!(clean["warnings"].as_array().unwrap().len(), 1, "that it is live: {clean}");
+    assert_eq!(clean["warnings"].as_array().unwrap().len(), 2, "that it is live, and a tenant: {clean}");
     // What is a superuser's in it goes to the tenant's owner; what only he may make is left out.
     cluster.psql(
         "shop",
@@ -260,4 +260,23 @@ fn the_role_goes_after_errors_signals_and_kills() {
     let again = restore(&site, &["--tenant", "other", "--as", "killed"]).run();
     again.ok();
     assert_eq!(loaders(&cluster), "", "the same name again drops it at once");
+}
+
+#[test]
+fn a_note_that_somebody_else_wrote_makes_nothing_a_superusers() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+    site.back_up(&[]);
+    cluster.psql(
+        "shop",
+        "create role creator login; create role lifeboat_load_forged; grant lifeboat_load_forged to creator; \
+         comment on role lifeboat_load_forged is '{\"lifeboat_loads\": \"shop\", \"heir\": \"postgres\"}'; \
+         create function public.f() returns void language sql security definer as ''; \
+         alter function public.f() owner to lifeboat_load_forged",
+    );
+    restore(&site, &["--tenant", "shop", "--as", "copy", "--no-neutralize"]).run().ok();
+    let owner = "select pg_get_userbyid(proowner) from pg_proc where proname = 'f'";
+    assert_eq!(cluster.psql("shop", owner), "lifeboat_load_forged");
+    assert_eq!(loaders(&cluster), "lifeboat_load_forged");
 }

@@ -124,12 +124,16 @@ impl Closed {
 /// Removes the roles that killed runs left: those that filled `database`, which nobody else does now, and
 /// those of other databases that nobody uses. What they made goes to the heirs that they noted. Gives a
 /// sentence for each that could not be removed.
+///
+/// A role of ours is a member of nothing, and nobody is a member of it; of one that somebody with CREATEROLE
+/// made, he is. Its note is his, and could name a superuser as the heir of what he wrote: it is left alone.
 pub async fn sweep(ours: &mut Session, options: &PostgresOptions, database: &str) -> Result<Vec<String>> {
     let sql = format!(
         "SELECT r.rolname::text, pg_catalog.shobj_description(r.oid, 'pg_authid'), \
            EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = r.oid) \
            OR coalesce(r.rolvaliduntil > pg_catalog.now() + interval '{VALID_DAYS} days' - interval '{YOUNG_SECONDS} s', false) \
-         FROM pg_catalog.pg_roles r WHERE pg_catalog.starts_with(r.rolname::text, {}) ORDER BY 1",
+         FROM pg_catalog.pg_roles r WHERE pg_catalog.starts_with(r.rolname::text, {}) \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE r.oid IN (m.roleid, m.member)) ORDER BY 1",
         literal(PREFIX)
     );
     let mut left = Vec::new();

@@ -93,6 +93,9 @@ fn may(owner: FileOwner, flag: &str, path: &Path) -> Result<bool> {
 
 /// Whether it needs a passphrase.
 fn is_encrypted(identity: &Path) -> bool {
+    if !disk::metadata(identity).is_ok_and(|meta| meta.is_some_and(|meta| meta.is_file())) {
+        return false; // what is read of a pipe is gone
+    }
     let mut head = [0; 32];
     let read = disk::open(identity).ok().and_then(|mut file| file.read(&mut head).ok()).unwrap_or(0);
     ENCRYPTED.iter().any(|begin| head[..read].starts_with(begin))

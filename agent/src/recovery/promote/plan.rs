@@ -25,6 +25,8 @@ use crate::recovery::promote::journal::{self, Journal, Side};
 const APPLICATION: &str = "lifeboat";
 /// How long the end of one may take.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+/// How long is waited for a second whose name is free.
+const NAME_WAIT: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What will be done; `Display` is what a person is asked to confirm.
@@ -165,10 +167,6 @@ async fn look(
     for (name, facts) in [(copy, Some(&new)), (tenant, old.as_ref())] {
         check(name, facts)?;
     }
-    let replaced = replaced_name(tenant)?;
-    if facts(session, replaced.as_str()).await?.is_some() {
-        return Err(refused(format!("database {replaced} exists already")).next("run it again in a second"));
-    }
     let copies = Copies::read(&config.state_dir, &config.instance)?;
     let data_dir = request.data_dir.as_deref().or(config.odoo.data_dir.as_deref());
     let filestores = data_dir.map(|dir| dir.join("filestore"));
@@ -180,10 +178,16 @@ async fn look(
         Some(beside) => beside.id(name.as_str()),
         None => Ok(None),
     };
-    if id(&replaced)?.is_some() {
-        return Err(
-            refused(format!("a filestore {replaced} exists already")).next("run it again in a second")
-        );
+    let mut replaced = replaced_name(tenant)?;
+    let begun = clock::instant();
+    // The undo may come in the same second.
+    while facts(session, replaced.as_str()).await?.is_some() || id(&replaced)?.is_some() {
+        if begun.elapsed() > NAME_WAIT {
+            return Err(refused(format!("{replaced} exists already"))
+                .next("see who makes such names, then run it again"));
+        }
+        clock::sleep(LOOK_EVERY).await;
+        replaced = replaced_name(tenant)?;
     }
     let neutralized = silent(&copies, postgres, copy, &new).await?;
     if neutralized.is_none() && !request.although_neutralized {
