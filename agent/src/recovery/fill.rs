@@ -119,7 +119,7 @@ impl Fill<'_> {
         let mut warnings = watch.time("pg_restore", run).await?;
         progress.stage(format!("{}: comparing with the baseline", self.database));
         let mut session = Session::connect(options, self.incomplete).await?;
-        let found = watch.time("compare", Baseline::take(&mut session)).await?;
+        let found = watch.time("compare", Baseline::take_as_owner(&mut session)).await?;
         let differences = compare(self.baseline, &found);
         let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
         if !differences.is_empty() {

@@ -76,7 +76,11 @@ async fn examine(config: &Config) -> Vec<Check> {
     session.close().await;
     match discover(&options).await {
         Err(error) => checks.push(Check::error("tenants", &error)),
-        Ok(found) => checks.extend(tenants(config, &options, tools.as_ref(), &found).await),
+        Ok(found) => {
+            let next = "name it in odoo.tenants, with all the others";
+            checks.extend(found.notes.iter().map(|note| Check::warn("tenants", note.clone(), next)));
+            checks.extend(tenants(config, &options, tools.as_ref(), &found).await);
+        }
     }
     checks
 }

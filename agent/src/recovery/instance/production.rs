@@ -28,6 +28,7 @@ use crate::recovery::instance::aside::{
     ASIDE_DIR, AUTO_FILE, CONF_FILE, HBA_FILE, NAMES, Note, Subscription, head, is_ours, put_aside, put_back,
     without_earlier,
 };
+use crate::recovery::instance::closed::closed;
 use crate::recovery::instance::conf::{Conf, Files};
 use crate::recovery::instance::proof::Allowed;
 use crate::recovery::instance::settings::{HBA_TEXT, PORT, conf_without_recovery, kept};
@@ -38,6 +39,9 @@ use crate::recovery::instance::{MARKER_FILE, delta};
 
 /// Largest file of a configuration that is read.
 const CONF_BYTES_MAX: u64 = 4 << 20;
+/// What root goes through where it puts production's configuration back.
+const WAL_DIR: &str = "pg_wal";
+const STATUS_DIR: &str = "pg_wal/archive_status";
 /// Longest `PG_VERSION`.
 const VERSION_BYTES_MAX: u64 = 64;
 
@@ -231,18 +235,24 @@ pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
         takeover.does = vec!["obeys the configuration that your configuration management has: it lay outside the data directory".to_owned()];
         takeover.warnings.push("start it with that configuration, and look at its data_directory".to_owned());
     }
-    let meta = disk::metadata(&data_dir)?;
-    let owner = meta.filter(|meta| rustix::process::geteuid().is_root() && meta.uid() != 0);
+    let owner = owner(&data_dir)?;
     let version = disk::read_text(&data_dir.join("PG_VERSION"), VERSION_BYTES_MAX)?;
     Ok(ProductionPlan {
         opens,
         puts_back,
         takeover,
         disabled_subscriptions: note.disabled_subscriptions,
-        owner: owner.map(|meta| (meta.uid(), meta.gid())),
+        owner,
         major: version.trim().parse().unwrap_or(0),
         data_dir,
     })
+}
+
+/// Who owns it, where we are root. The file's owner: the directory is ours while we work in it.
+fn owner(data_dir: &Path) -> Result<Option<(u32, u32)>> {
+    let meta = disk::metadata(&data_dir.join(CONTROL_FILE))?;
+    let meta = meta.filter(|meta| rustix::process::geteuid().is_root() && meta.uid() != 0);
+    Ok(meta.map(|meta| (meta.uid(), meta.gid())))
 }
 
 /// The programs that open it once more, found before anything is done.
@@ -308,8 +318,10 @@ fn finish(mut plan: ProductionPlan) -> Result<Production> {
     if let Some(note) = Note::read(&plan.data_dir)? {
         plan.disabled_subscriptions = note.disabled_subscriptions;
     }
-    settle_archive(&plan)?;
-    put_back(&plan.data_dir, plan.owner)?;
+    closed(&plan.data_dir, plan.owner, &[ASIDE_DIR, WAL_DIR, STATUS_DIR], || {
+        settle_archive(&plan)?;
+        put_back(&plan.data_dir, plan.owner)
+    })?;
     let enable = plan.disabled_subscriptions.iter().map(Subscription::enable).collect();
     let undo = format!("lifeboat as-production --undo {}", shell_path(&plan.data_dir));
     Ok(Production { plan, enable, undo })
@@ -321,7 +333,7 @@ fn finish(mut plan: ProductionPlan) -> Result<Production> {
 fn settle_archive(plan: &ProductionPlan) -> Result<()> {
     let bytes = disk::read(&plan.data_dir.join(CONTROL_FILE), CONTROL_BYTES as u64)?;
     let Some(control) = control::parse(&bytes) else { return Ok(()) };
-    let wal = plan.data_dir.join("pg_wal");
+    let wal = plan.data_dir.join(WAL_DIR);
     let history = format!("{:08X}.history", control.timeline.0);
     for entry in disk::read_dir(&wal)?.unwrap_or_default() {
         let Ok(name) = entry.file_name().into_string() else { continue };
@@ -359,12 +371,11 @@ pub fn undo(dir: &Path) -> Result<PathBuf> {
             .effect("nothing was changed"));
     }
     let version = disk::read_text(&data_dir.join("PG_VERSION"), VERSION_BYTES_MAX)?;
-    let meta = disk::metadata(&data_dir)?;
-    let owner = meta.filter(|meta| rustix::process::geteuid().is_root() && meta.uid() != 0);
+    let owner = owner(&data_dir)?;
     let sizes = kept(&Conf::read(&Aside(&data_dir), &[CONF_FILE, AUTO_FILE]));
     let conf = conf_without_recovery(&data_dir, &sizes, version.trim().parse().unwrap_or(0));
     let ours = [(CONF_FILE, conf), (HBA_FILE, HBA_TEXT.to_owned())];
-    put_aside(&data_dir, &ours, false, owner.map(|meta| (meta.uid(), meta.gid())))?;
+    closed(&data_dir, owner, &[ASIDE_DIR], || put_aside(&data_dir, &ours, false, owner))?;
     Ok(data_dir)
 }
 
