@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::Acceptance;
+use crate::begin_anew;
 use crate::checks::{self, Severity};
 use crate::drill::{self, Setup};
 use crate::plan::{self, Plan};
@@ -122,7 +123,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let code = match cli.command {
         Command::Checks(arguments) => list(&arguments).map(|()| 0).map_err(|e| (e, USAGE)),
-        Command::Run(arguments) => run(arguments),
+        Command::Run(arguments) => begin_anew::without_libpqs()
+            .map_err(|e| (e, Verdict::CouldNotRun.exit_code()))
+            .and_then(|()| run(arguments)),
     };
     match code {
         Ok(code) => ExitCode::from(code),

@@ -1,6 +1,7 @@
 //! Restore drills: what the program `restore-drill` is made of.
 
 pub mod accept;
+mod begin_anew;
 pub mod check_file;
 pub mod checks;
 pub mod cli;

@@ -137,9 +137,9 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const RESTORE: &str = r#"while [ $# -gt 0 ]; do case "$1" in --as) name=$2;; esac; shift; done
-"$LIFEBOAT_POSTGRES_BIN_DIR/createdb" -h "$LIFEBOAT_POSTGRES_HOST" -p "$LIFEBOAT_POSTGRES_PORT" -U postgres "$name"
-"$LIFEBOAT_POSTGRES_BIN_DIR/psql" -qX -h "$LIFEBOAT_POSTGRES_HOST" -U postgres -d "$name" -c "
+const RESTORE: &str = r#"while [ $# -gt 0 ]; do case "$1" in --as) name=$2;; --owner) owner=$2;; esac; shift; done
+"$LIFEBOAT_POSTGRES_BIN_DIR/createdb" -h "$LIFEBOAT_POSTGRES_HOST" -p "$LIFEBOAT_POSTGRES_PORT" -U postgres -O "$owner" "$name"
+"$LIFEBOAT_POSTGRES_BIN_DIR/psql" -qX -h "$LIFEBOAT_POSTGRES_HOST" -U postgres -d "$name" -c "SET ROLE $owner;
   CREATE TABLE ir_module_module (name varchar, state varchar, latest_version varchar);
   INSERT INTO ir_module_module VALUES ('base', 'installed', '17.0.1.3');
   CREATE TABLE ir_attachment (id int, name varchar, type varchar, file_size int, checksum varchar,
@@ -169,6 +169,37 @@ async fn a_drill_is_told_stored_and_signed() {
     let beside = host.at("reports").join(&report.drill);
     assert_eq!(disk::read(&beside.join("report.json"), 1 << 20).unwrap(), json);
     assert_eq!(host.left(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn what_the_environment_and_the_tenant_set_changes_nothing() {
+    let settings = r#"for setting in "statement_timeout = 1" "default_transaction_read_only = on" "role = tenant" "DateStyle = 'SQL, DMY'"; do
+"$LIFEBOAT_POSTGRES_BIN_DIR/psql" -qX -h "$LIFEBOAT_POSTGRES_HOST" -U postgres -d postgres -c "ALTER DATABASE \"$name\" SET $setting"
+done"#;
+    let found = "env >\"$0.env\"";
+    let host =
+        Host::new(&format!("{found}\n{}", RESTORE.replace("echo ", &format!("{settings}\necho "))), "").await;
+    let given = [
+        ("PGOPTIONS", "-c no_such_setting=1"),
+        ("PGSSLMODE", "nonsense"),
+        ("PGSERVICE", "nowhere"),
+        ("LIFEBOAT_POSTGRES_PASSFILE", "/nowhere"),
+        ("LIFEBOAT_PASSPHRASE", "opens the identity"),
+        ("AWS_REGION", "eu-central-1"),
+        ("VAULT_TOKEN", "a secret of others"),
+        ("LD_PRELOAD", ""),
+    ];
+    let output = host.command(&[]).envs(given).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let found = disk::read_text(&host.at("lifeboat.env"), 1 << 20).unwrap();
+    for name in ["LIFEBOAT_PASSPHRASE", "AWS_REGION", "LIFEBOAT_POSTGRES_HOST", "PATH"] {
+        assert!(found.contains(&format!("{name}=")), "{name} is not in {found}");
+    }
+    for name in
+        ["PGOPTIONS", "PGSSLMODE", "PGSERVICE", "LIFEBOAT_POSTGRES_PASSFILE", "VAULT_TOKEN", "LD_PRELOAD"]
+    {
+        assert!(!found.contains(&format!("{name}=")), "{name} is in {found}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use lifeboat::environment;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::{SnapshotId, TenantName};
 use serde::{Deserialize, Serialize};
@@ -64,10 +65,10 @@ fn command(order: &Order, place: &Place) -> Command {
     command.args(["--tenant", order.tenant.as_str(), "--snapshot", order.snapshot.as_str()]);
     command.args(["--as", order.database]).arg("--data-dir").arg(&place.data_dir);
     command.args(["--owner", OWNER, "--neutralize", "--yes", "--json"]);
+    environment::clean(command.as_std_mut(), environment::Child::LifeboatThatOpens);
     // The environment beats the configuration, which names production's server.
     for (name, _) in std::env::vars_os() {
-        let name_text = name.to_string_lossy();
-        if name_text.starts_with("PG") || name_text.starts_with("LIFEBOAT_POSTGRES_") {
+        if name.to_string_lossy().starts_with("LIFEBOAT_POSTGRES_") {
             command.env_remove(name);
         }
     }

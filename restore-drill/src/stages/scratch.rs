@@ -32,6 +32,21 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 /// Linux cuts the path of a unix socket at 107 bytes.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+/// What every session begins with: settings that came with the tenant's database, which its owner made, change
+/// nothing of it, and his operators stand in no way.
+const SETTINGS: [(&str, &str); 10] = [
+    ("search_path", "pg_catalog"),
+    ("role", "none"),
+    ("statement_timeout", "0"), // each check has its own limit
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_isolation", "read committed"),
+    ("standard_conforming_strings", "on"),
+    ("IntervalStyle", "postgres"),
+    ("client_min_messages", "warning"),
+];
+
 /// Where the restored tenant is: what every later stage needs to know of it.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -66,7 +81,7 @@ impl Place {
             .database(database)
             .ssl_mode(PgSslMode::Disable)
             .application_name("restore-drill")
-            .options([("search_path", "pg_catalog")]) // a tenant's operators stand in no way
+            .options(SETTINGS)
             .disable_statement_logging();
         let what = || format!("cannot connect to database {database} of the scratch PostgreSQL as {role}");
         match tokio::time::timeout(CONNECT_LIMIT, options.connect()).await {

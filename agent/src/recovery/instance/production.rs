@@ -118,7 +118,7 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
     let mend = format!(
         "restore it as a copy, mend the files in {}, then lifeboat as-production {}",
         data_dir.join(ASIDE_DIR).display(),
-        data_dir.display()
+        shell_path(data_dir)
     );
     let refused =
         |what: String| Error::new(Kind::Refused, what).effect("nothing was changed").next(mend.clone());
@@ -310,7 +310,10 @@ fn check_disabled(started: &Started, data_dir: &Path) -> Result<()> {
     Err(Error::new(Kind::Refused, "a subscription could not be disabled, and would begin at once")
         .because(started.proof.not_disabled.join("; "))
         .effect(format!("{} is a copy as before", data_dir.display()))
-        .next("start it, ALTER SUBSCRIPTION … DISABLE or DROP by hand, stop it, then lifeboat as-production DIR"))
+        .next(format!(
+            "start it, ALTER SUBSCRIPTION … DISABLE or DROP by hand, stop it, then lifeboat as-production {}",
+            shell_path(data_dir)
+        )))
 }
 
 /// Puts production's configuration back where a server was proved, and is stopped.
