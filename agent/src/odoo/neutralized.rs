@@ -23,10 +23,10 @@ pub async fn is_neutralized(options: &PostgresOptions, database: &str) -> Result
                  WHERE n.nspname = 'public' AND c.relname = 'ir_config_parameter' AND c.relkind = 'r' \
                  AND a.attname IN ('key', 'value') AND a.atttypid IN (25, 1043)";
     if column::<i64>(&session.row(what, table).await?, 0)? != 2 {
-        return Err(Error::new(Kind::Refused, format!("database {database:?} is not Odoo's"))
-            .because("it has no table ir_config_parameter with texts in it")
+        return Err(Error::new(Kind::Refused, format!("database {database:?} is not an Odoo database"))
+            .because("it has no table ir_config_parameter with text columns")
             .effect("nothing was changed")
-            .next("look with psql at what it is"));
+            .next("check with psql what it is"));
     }
     let says = "SELECT EXISTS (SELECT FROM public.ir_config_parameter \
                 WHERE key::pg_catalog.text OPERATOR(pg_catalog.=) 'database.is_neutralized'::pg_catalog.text \
