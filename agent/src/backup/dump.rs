@@ -18,6 +18,7 @@ use crate::names::TenantName;
 use crate::postgres::dump::DumpChild;
 use crate::postgres::globals::GlobalsDump;
 use crate::postgres::readback::ReadBack;
+use crate::postgres::snapshot::Exported;
 use crate::postgres::tools::Tools;
 use crate::repository::writer::SnapshotWriter;
 
@@ -35,10 +36,10 @@ pub async fn dump(
     tools: &Tools,
     snapshot: &Arc<SnapshotWriter>,
     tenant: &TenantName,
-    snapshot_id: &str,
+    exported: &Exported,
     cancel: &CancellationToken,
 ) -> Result<Dumped> {
-    let mut child = DumpChild::start(tools, &job.postgres, tenant.as_str(), Some(snapshot_id))?;
+    let mut child = DumpChild::start(tools, &job.postgres, tenant.as_str(), Some(exported))?;
     let mut input =
         ChildOutput { runtime: Handle::current(), output: child.take_stdout()?, cancel: cancel.clone() };
     let readback = if job.backup.dump_readback { Some(ReadBack::start(tools)?) } else { None };

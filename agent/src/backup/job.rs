@@ -72,7 +72,7 @@ impl Job {
         let signing = signing_key(config)?;
         let state = StateDir::open(&config.state_dir, &config.instance)?;
         let cancel = cancel.child_token();
-        let postgres = PostgresOptions { stop: cancel.clone(), ..PostgresOptions::from(&config.postgres) };
+        let postgres = PostgresOptions::from(&config.postgres).stopped_by(&cancel);
         let repository = Repository::configured(config).await?;
         let mut session = Session::maintenance(&postgres).await?;
         let server = server_info(&mut session).await?;

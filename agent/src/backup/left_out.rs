@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::job::Job;
 use crate::catalog::copies::{Copies, is_mark};
 use crate::config::Config;
 use crate::error::Result;
 use crate::names::TenantName;
+use crate::postgres::connect::PostgresOptions;
 use crate::postgres::session::{Session, column};
+use crate::repository::Repository;
 use crate::repository::snapshots::{Found, Trust};
 
 /// A database that is no tenant.
@@ -25,18 +26,18 @@ pub struct LeftOut {
     pub why: String,
 }
 
-/// All of them, by name. What could not be read of the records goes to `notes`.
+/// All of them, by name, with the reason. What could not be read of the records goes to `notes`.
 ///
 /// # Errors
 /// Where it is not known which they are: nothing is left out then, and nothing is backed up by guess.
 pub async fn left_out(
-    job: &Job,
+    postgres: &PostgresOptions,
     config: &Config,
     notes: &mut Vec<String>,
 ) -> Result<BTreeMap<String, String>> {
     let copies = Copies::read(&config.state_dir, &config.instance)?;
     notes.extend(copies.damaged.iter().cloned());
-    let mut session = Session::maintenance(&job.postgres).await?;
+    let mut session = Session::maintenance(postgres).await?;
     let sql = "SELECT datname::text, oid::int8, shobj_description(oid, 'pg_database') FROM pg_database";
     let rows = session.rows("look for copies", sql).await?;
     session.close().await;
@@ -50,7 +51,7 @@ pub async fn left_out(
         }
     }
     if !marked.is_empty() {
-        let known = backed_up(job, config).await?;
+        let known = backed_up(config).await?;
         let is_new = |name: &str| known.as_ref().is_some_and(|known| !known.contains(name));
         for (name, comment) in marked.into_iter().filter(|(name, _)| is_new(name)) {
             out.insert(name, format!("its comment says {comment:?}, and it was never backed up as a tenant"));
@@ -60,10 +61,12 @@ pub async fn left_out(
 }
 
 /// Every tenant that was ever backed up; `None` where a manifest is not believed, so that it is not known.
-async fn backed_up(job: &Job, config: &Config) -> Result<Option<BTreeSet<String>>> {
+async fn backed_up(config: &Config) -> Result<Option<BTreeSet<String>>> {
     let Ok(trust) = Trust::keys(&config.signing.trusted_keys) else { return Ok(None) };
+    let repository = Repository::configured(config).await?;
+    let origin = repository.origin().await?;
     let mut tenants = BTreeSet::new();
-    for (_, found) in job.repository.all_snapshots(&job.origin, &trust).await? {
+    for (_, found) in repository.all_snapshots(&origin, &trust).await? {
         match found {
             Ok(Found::Snapshot(manifest)) => tenants.extend(manifest.tenant.map(String::from)),
             Ok(Found::Unfinished(_)) => {}

@@ -27,7 +27,7 @@ use crate::postgres::wire::code_of;
 use crate::progress::Progress;
 use crate::repository::writer::SnapshotWriter;
 use job::{Begun, Job};
-pub use left_out::LeftOut;
+pub use left_out::{LeftOut, left_out};
 pub use tenant::{Kinds, TenantReport};
 
 /// What is asked for.
@@ -199,7 +199,7 @@ async fn choose(
     job.progress.stage("looking for tenants".to_owned());
     let Discovery { tenants, unknown, notes, .. } = discover(&job.postgres).await?;
     report.notes.extend(notes);
-    let copies = left_out::left_out(job, config, &mut report.notes).await?;
+    let copies = left_out::left_out(&job.postgres, config, &mut report.notes).await?;
     for (name, e) in unknown {
         if let Some(why) = copies.get(&name) {
             report.left_out.push(LeftOut { database: name, why: why.clone() });

@@ -46,7 +46,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         return Ok(Done::Complete);
     }
     let config = app.config()?;
-    let plan = production::plan(&args.dir)?;
+    let plan = production::plan(&config, &args.dir)?;
     let tools = production::tools(&config, &plan).await?;
     if args.dry_run {
         app.print(&plan, || plan.to_string())?;

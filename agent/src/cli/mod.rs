@@ -112,14 +112,14 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Restore(args) => restore::run(*args, app).await,
         Command::AsProduction(args) => as_production::run(args, app).await,
         Command::Promote(args) => promote::run(args, app).await,
-        Command::List(args) => list::run(args, app).await,
-        Command::Status(args) => status::run(args, app).await,
+        Command::List(args) => app.looking(list::run(args, app)).await,
+        Command::Status(args) => app.looking(status::run(args, app)).await,
         Command::Verify(args) => verify::run(args, app).await,
-        Command::Show(args) => show::run(args, app).await,
+        Command::Show(args) => app.looking(show::run(args, app)).await,
         Command::Cat(args) => cat::run(args, app).await,
         Command::Agent(args) => agent::run(args, app).await,
         Command::Wal(args) => wal::run(args, app).await,
-        Command::Doctor(args) => doctor::run(args, app).await,
+        Command::Doctor(args) => app.looking(doctor::run(args, app)).await,
         Command::Completions(args) => completions::run(args, app),
         Command::Version(args) => version::run(args, app),
     }
@@ -162,6 +162,21 @@ impl App {
     /// Shows the progress of a job until what is returned is dropped.
     pub fn progress(&self, label: impl Into<String>, bytes_total: Option<u64>) -> Shown {
         Shown::start(self.progress, label, bytes_total)
+    }
+
+    /// Work that only looks: a stop ends it where it is, and what it asked of the server is cancelled there,
+    /// since its sessions are dropped.
+    ///
+    /// # Errors
+    /// `Interrupted` then; else those of the work.
+    pub async fn looking<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.cancel.cancelled() => {
+                Err(Error::new(Kind::Interrupted, "stopped by a signal").safe("nothing was changed"))
+            }
+        }
     }
 
     /// Prints the result: as JSON where that was asked for, else as text.

@@ -64,7 +64,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         although_neutralized: args.although_neutralized,
         without_filestore: args.without_filestore,
     };
-    let prepared = prepare(&config, request).await?;
+    let prepared = app.looking(prepare(&config, request)).await?;
     let plan = &prepared.plan;
     if args.dry_run {
         app.print(plan, || plan.to_string())?;

@@ -150,7 +150,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         load_as_superuser: args.load_as_superuser,
         trust,
     };
-    let prepared = prepare(&config, request, identities).await?;
+    let prepared = app.looking(prepare(&config, request, identities)).await?;
     if args.dry_run {
         app.print(&prepared.plan, || prepared.plan.to_string())?;
         return Ok(Done::Complete);

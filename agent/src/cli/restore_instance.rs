@@ -185,7 +185,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         identities: identity::identities(&common.identity, config)?,
         identity_files: common.identity,
     };
-    let prepared = prepare(config, request).await?;
+    let prepared = app.looking(prepare(config, request)).await?;
     let tools = match starts {
         true => Some(tools(config, &prepared.plan).await?),
         false => None,
@@ -220,7 +220,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
     let restored = restored?;
     let started = started.transpose()?;
     let production = match (&started, args.as_production) {
-        (Some(started), true) => Some(production::complete(started, &restored.plan.data_dir).await?),
+        (Some(started), true) => Some(production::complete(config, started, &restored.plan.data_dir).await?),
         _ => None,
     };
     shown.finish();
@@ -318,9 +318,9 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
     match started {
         None => {
             let word = shell_path(&plan.data_dir);
-            out += &format!("\nrecovers to {} at its first start: pg_ctl -D {word} start", plan.target);
+            out += &format!("\nrecovers to {} at its first start: {}", plan.target, restored.start);
             out += "\nit runs on a configuration that Lifeboat wrote, with a private socket in that \
-                directory; to make it production: ";
+                    directory; to make it production: ";
             out += &format!("lifeboat as-production {word}");
         }
         Some(started) => {
@@ -337,12 +337,9 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
             if is_production {
                 return out;
             }
-            out += &format!("\nreach it: psql -h {} -p {}", shell_path(&started.socket_dir), started.port);
-            out += &format!(
-                "\nstop it: pg_ctl -D {} stop; its log: {}",
-                shell_path(&plan.data_dir),
-                started.log.display()
-            );
+            out += &format!("\nreach it: {}", started.reach);
+            out += &format!("\nstop it: {}", started.end);
+            out += &format!("\nits log: {}", started.log.display());
         }
     }
     out

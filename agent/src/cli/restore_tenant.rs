@@ -15,7 +15,7 @@ const MISSING_TOLD_MAX: usize = 10;
 
 /// Plans, asks, applies.
 pub async fn run(request: Request, yes: bool, dry_run: bool, config: &Config, app: &App) -> Result<Done> {
-    let prepared = prepare(config, request).await?;
+    let prepared = app.looking(prepare(config, request)).await?;
     if dry_run {
         app.print(&prepared.plan, || prepared.plan.to_string())?;
         return Ok(Done::Complete);

@@ -173,7 +173,7 @@ async fn show_status(config: &Config, args: &StatusArgs, app: &App) -> Result<Do
         milliseconds.map(|milliseconds| milliseconds as i64 / 1_000)
     });
     let behind_max = behind_max.transpose()?;
-    let mut status = status(config, args.offline).await?;
+    let mut status = app.looking(status(config, args.offline)).await?;
     let behind = status.server.as_ref().and_then(|server| server.behind_seconds);
     if let (Some(most), Some(behind)) = (behind_max, behind)
         && behind > most

@@ -151,7 +151,7 @@ fn an_error_names_place_key_value_and_what_is_allowed() {
         ("[postgres]\nconnect_timeout = \"5m\"\n", "it takes a duration from \"1s\" to \"10min\"".into()),
         (
             "[postgres]\ntls = \"on\"\n",
-            "it takes one of \"disable\", \"prefer\", \"require\", \"verify-full\"".into(),
+            "it takes one of \"disable\", \"prefer\", \"require\", \"verify-ca\", \"verify-full\"".into(),
         ),
         (
             "[postgres]\ntls_ca_file = \"x\"\n",

@@ -12,6 +12,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::beneath::{Dir, odd};
+
 /// How often a file may come and go while we open it.
 const TRIES_MAX: u32 = 16;
 
@@ -72,10 +74,19 @@ fn keep(made: &File, path: &Path) -> IoResult<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let (above, own) = (fs::metadata(parent)?, made.metadata()?);
+    // Whoever owns the directory could exchange a name on the way while we make something. So it is his only where it
+    // lies in the very directory that says so.
+    let above = Dir::open(parent)?;
+    let (own, name) = (made.metadata()?, path.file_name().unwrap_or_default());
+    let lies_there =
+        above.look(Path::new(name))?.is_some_and(|it| (it.dev(), it.ino()) == (own.dev(), own.ino()));
+    let above = above.metadata()?;
     // Some file systems give every file one owner, whatever is asked for.
     if above.uid() == 0 || (above.uid(), above.gid()) == (own.uid(), own.gid()) {
         return Ok(());
+    }
+    if !lies_there {
+        return Err(odd("made just now, and no longer in its place: somebody exchanged it"));
     }
     fchown(made, Some(above.uid()), Some(above.gid()))
 }
@@ -112,6 +123,27 @@ mod tests {
         chown(at("j"), Some(0), Some(0)).unwrap();
         drop(open_or_create(&at("j")).unwrap());
         assert_eq!(std::fs::metadata(at("j")).unwrap().uid(), 0);
+    }
+
+    #[test]
+    fn what_was_exchanged_while_it_was_made_is_not_given_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (his, roots) = (dir.path().join("his"), dir.path().join("roots"));
+        for made in [&his, &roots] {
+            std::fs::create_dir(made).unwrap();
+        }
+        if chown(&his, Some(4_000_000), Some(4_000_001)).is_err() {
+            println!("SKIPPED what root makes: this is not root");
+            return;
+        }
+        std::fs::create_dir(roots.join("ssh")).unwrap();
+        std::fs::create_dir(his.join("ssh")).unwrap();
+        // what was opened through a link that was there for a moment
+        let opened = std::fs::File::open(roots.join("ssh")).unwrap();
+        assert!(super::keep(&opened, &his.join("ssh")).is_err());
+        assert_eq!(std::fs::metadata(roots.join("ssh")).unwrap().uid(), 0);
+        super::keep(&std::fs::File::open(his.join("ssh")).unwrap(), &his.join("ssh")).unwrap();
+        assert_eq!(std::fs::metadata(his.join("ssh")).unwrap().uid(), 4_000_000);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 
+/// How the names end of databases that a restore is filling.
+pub const INCOMPLETE_SUFFIX: &str = "__lifeboat_incomplete";
+
 macro_rules! text_name {
     ($name:ident, $what:literal, $doc:literal) => {
         #[doc = $doc]

@@ -11,6 +11,7 @@ use crate::odoo::outside;
 use crate::odoo::tenants::{self, Module};
 use crate::postgres::copy_out::Row;
 use crate::postgres::database::{DatabaseProperties, properties, roles_in_use};
+use crate::postgres::look;
 use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 use crate::postgres::table::{Table, Type};
@@ -88,6 +89,25 @@ impl Baseline {
         })
     }
 
+    /// The same of a database that was just loaded, by the role that owns its tables and may not pass row security:
+    /// a table with FORCE ROW LEVEL SECURITY would hide its rows from its owner, too. It is not forced while we
+    /// look, and as it was afterwards: all of it is rolled back.
+    ///
+    /// # Errors
+    /// As [`Baseline::take`].
+    pub async fn take_as_owner(session: &mut Session) -> Result<Baseline> {
+        let what = "look behind row security";
+        session.allow(TABLE_WAIT).await?;
+        session.execute(what, "BEGIN").await?;
+        look::guard(session).await?;
+        for row in session.rows(what, FORCED).await? {
+            session.execute(what, column::<String>(&row, 0)?).await?;
+        }
+        let taken = Baseline::take(session).await?;
+        session.execute(what, "ROLLBACK").await?;
+        Ok(taken)
+    }
+
     /// Reads one as [`crate::archive`] keeps it, of at most 256 MiB.
     ///
     /// # Errors
@@ -108,6 +128,11 @@ impl Baseline {
     }
 }
 
+/// Tables whose policies would run for their owner.
+const FORCED: &str = "\
+    SELECT format('ALTER TABLE ONLY %I.%I NO FORCE ROW LEVEL SECURITY', n.nspname, c.relname) \
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relkind IN ('r', 'p') AND c.relforcerowsecurity AND row_security_active(c.oid) ORDER BY 1";
 const EXTENSIONS: &str =
     "SELECT extname::text, extversion::text FROM pg_extension ORDER BY extname COLLATE \"C\"";
 /// States of `ir_module_module` in which a module's tables are there.

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::error::{Error, Kind, Result};
-use crate::names::TenantName;
+use crate::names::{INCOMPLETE_SUFFIX, TenantName};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::copy_out::Row;
 use crate::postgres::database::database_bytes;
@@ -33,25 +33,35 @@ pub struct Discovery {
     pub unknown: Vec<(String, Error)>,
     /// Databases that are not Odoo's.
     pub others: Vec<String>,
-    /// What else is worth a line: a database that was dropped meanwhile.
+    /// What else is worth a line: a template that is Odoo's, a database that was dropped meanwhile.
     pub notes: Vec<String>,
 }
 
-/// Looks into every database that allows connections and is no template.
+/// Looks into every database that allows connections. A template is no tenant unless odoo.tenants names it, but
+/// it is told: its owner can make it one, and nobody may leave the backups unseen.
 ///
 /// # Errors
 /// Only when the list of databases cannot be had; one database that cannot be looked into is in
 /// [`Discovery::unknown`].
 pub async fn discover(options: &PostgresOptions) -> Result<Discovery> {
     let mut session = Session::maintenance(options).await?;
-    let sql = "SELECT datname::text FROM pg_database WHERE datallowconn AND NOT datistemplate \
-               ORDER BY datname COLLATE \"C\"";
+    let sql = "SELECT datname::text, datistemplate FROM pg_database WHERE datallowconn \
+               AND datname NOT IN ('template0', 'template1') ORDER BY datname COLLATE \"C\"";
     let rows = session.rows("list the databases", sql).await?;
-    let names = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>>>()?;
+    let named = |row| Ok((column(row, 0)?, column(row, 1)?));
+    let names = rows.iter().map(named).collect::<Result<Vec<(String, bool)>>>()?;
     session.close().await;
     let mut found = Discovery::default();
-    for name in names {
+    for (name, is_template) in names {
         match look(options, &name).await {
+            Ok(Some(_)) if is_template && name.ends_with(INCOMPLETE_SUFFIX) => {}
+            Ok(Some(_)) if is_template => found.notes.push(format!(
+                "database {name:?} is Odoo's and a template, so it is not backed up: name it in odoo.tenants if it is a tenant"
+            )),
+            Ok(None) if is_template => {}
+            Err(e) if is_template && e.kind() != Kind::NotFound => found.notes.push(format!(
+                "template database {name:?} cannot be looked into, and is not backed up: {}", e.causes().join("; ")
+            )),
             Ok(Some(tenant)) => found.tenants.push(tenant),
             Ok(None) => found.others.push(name),
             Err(e) if e.kind() == Kind::NotFound => {

@@ -99,6 +99,17 @@ impl Default for PostgresOptions {
 }
 
 impl PostgresOptions {
+    /// The same, with sessions that end what they are at when `stop` says so.
+    pub fn stopped_by(self, stop: &CancellationToken) -> PostgresOptions {
+        PostgresOptions { stop: stop.clone(), ..self }
+    }
+
+    /// The same for what has to be done although we were told to stop: putting back, removing, publishing as
+    /// a whole. Only its time limits end it.
+    pub fn to_the_end(&self) -> PostgresOptions {
+        self.clone().stopped_by(&CancellationToken::new())
+    }
+
     /// The host as it is configured or assumed.
     pub fn host_text(&self) -> &str {
         self.host.as_deref().unwrap_or("/var/run/postgresql")

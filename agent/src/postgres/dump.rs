@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::postgres::child::Program;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::safe_settings::LOCK_WAIT;
+use crate::postgres::snapshot::Exported;
 use crate::postgres::tools::Tools;
 
 /// How long pg_dump may take to exit once its output has ended.
@@ -21,9 +22,14 @@ const SCHEMA_WAIT: Duration = Duration::from_secs(180);
 ///
 /// # Errors
 /// `Postgres` with pg_dump's own words.
-pub async fn try_schema(tools: &Tools, options: &PostgresOptions, database: &str) -> Result<Vec<String>> {
+pub async fn try_schema(
+    tools: &Tools,
+    options: &PostgresOptions,
+    database: &str,
+    encoding: &str,
+) -> Result<Vec<String>> {
     let mut command = options.command(tools, &tools.pg_dump(), database)?;
-    command.args(["--schema-only", "--file=/dev/null"]);
+    command.args(["--schema-only", "--file=/dev/null", "--encoding", encoding]);
     command.arg(format!("--lock-wait-timeout={}", LOCK_WAIT.as_millis()));
     let label = format!("pg_dump --schema-only of {}", options.place(database));
     let stderr = Program::start(command, label, false, false, None)?.finish(SCHEMA_WAIT).await?;
@@ -49,15 +55,15 @@ impl DumpChild {
         tools: &Tools,
         options: &PostgresOptions,
         database: &str,
-        snapshot: Option<&str>,
+        snapshot: Option<&Exported>,
     ) -> Result<DumpChild> {
         // The database is named by PGDATABASE: an argument with `=` in it would be a whole
         // connection string.
         let mut command = options.command(tools, &tools.pg_dump(), database)?;
         command.args(["--format=custom", "--compress=0"]);
         command.arg(format!("--lock-wait-timeout={}", LOCK_WAIT.as_millis()));
-        if let Some(id) = snapshot {
-            command.arg(format!("--snapshot={id}"));
+        if let Some(Exported { id, encoding }) = snapshot {
+            command.args([format!("--snapshot={id}"), format!("--encoding={encoding}")]);
         }
         let label = format!("pg_dump of {}", options.place(database));
         Ok(DumpChild { program: Program::start(command, label, false, true, None)? })

@@ -32,13 +32,16 @@ impl GlobalsDump {
         let label = format!("pg_dumpall of {}", options.place(&options.maintenance_database));
         let asked = async {
             let mut session = Session::maintenance(options).await?;
-            let answer = (may_read_passwords(&mut session).await?, session.database().to_owned());
+            let encoding = "SELECT pg_catalog.current_setting('server_encoding')";
+            let encoding = column(&session.row("ask for the encoding", encoding).await?, 0)?;
+            let from = From { database: session.database().to_owned(), encoding };
+            let answer = (may_read_passwords(&mut session).await?, from);
             session.close().await;
             Ok(answer)
         };
-        let (role_passwords, database) =
+        let (role_passwords, from) =
             asked.await.map_err(|e: Error| e.context(format!("{label} did not start")))?;
-        let (text, mut notes) = run(tools, options, &database, role_passwords).await?;
+        let (text, mut notes) = run(tools, options, &from, role_passwords).await?;
         if !role_passwords {
             let user = &options.user;
             notes.insert(
@@ -53,6 +56,12 @@ impl GlobalsDump {
     }
 }
 
+/// Which database pg_dumpall connects to, and its encoding: not that which a role is set to.
+struct From {
+    database: String,
+    encoding: String,
+}
+
 /// Whether the role reads the password hashes of all roles: a superuser, and whoever is in `pg_read_all_data`.
 pub async fn may_read_passwords(session: &mut Session) -> Result<bool> {
     let sql = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')";
@@ -62,11 +71,11 @@ pub async fn may_read_passwords(session: &mut Session) -> Result<bool> {
 async fn run(
     tools: &Tools,
     options: &PostgresOptions,
-    database: &str,
+    From { database, encoding }: &From,
     passwords: bool,
 ) -> Result<(Vec<u8>, Vec<String>)> {
     let mut command = options.command(tools, &tools.pg_dumpall(), database)?;
-    command.args(["--globals-only", "--database", database]);
+    command.args(["--globals-only", "--database", database, "--encoding", encoding]);
     if !passwords {
         command.arg("--no-role-passwords");
     }

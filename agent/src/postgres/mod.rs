@@ -27,6 +27,7 @@ pub mod restore;
 mod row;
 pub mod safe_settings;
 pub mod server;
+pub mod server_command;
 pub mod server_start;
 pub mod server_stop;
 pub mod session;

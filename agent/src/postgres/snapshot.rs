@@ -8,6 +8,16 @@ use crate::postgres::look::guard;
 use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 
+/// What is exported, for pg_dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// For `--snapshot`.
+    pub id: String,
+    /// The database's own encoding, for `--encoding`: a role's or database's `client_encoding` would have
+    /// pg_dump convert every text, and fail at the first that it cannot.
+    pub encoding: String,
+}
+
 /// A read-only transaction with an exported snapshot: what is asked here and what pg_dump reads
 /// with `--snapshot` is the same state to the row.
 ///
@@ -16,8 +26,8 @@ use crate::postgres::session::{Session, column};
 pub struct SnapshotSession {
     /// The session inside the transaction.
     pub session: Session,
-    /// For `pg_dump --snapshot`.
-    pub snapshot_id: String,
+    /// What pg_dump is told of it.
+    pub exported: Exported,
     /// Where the WAL was when the snapshot was taken: all that is seen lies before it. On a
     /// standby what was replayed.
     pub lsn: Lsn,
@@ -35,7 +45,8 @@ impl SnapshotSession {
         guard(&mut session).await?;
         let sql = "SELECT pg_export_snapshot(), \
                    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text, \
-                   trunc(extract(epoch FROM now()) * 1000000)::bigint";
+                   trunc(extract(epoch FROM now()) * 1000000)::bigint, \
+                   pg_catalog.current_setting('server_encoding')";
         let row = session.row(what, sql).await?;
         let micros: i64 = column(&row, 2)?;
         let time = Timestamp::from_microsecond(micros).map_err(|e| {
@@ -47,7 +58,8 @@ impl SnapshotSession {
         })?;
         let lsn: Option<String> = column(&row, 1)?;
         let lsn = lsn.as_deref().unwrap_or("0/0").parse()?;
-        Ok(SnapshotSession { snapshot_id: column(&row, 0)?, lsn, time, session })
+        let exported = Exported { id: column(&row, 0)?, encoding: column(&row, 3)? };
+        Ok(SnapshotSession { exported, lsn, time, session })
     }
 
     /// Ends the transaction and the session.

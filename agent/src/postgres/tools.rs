@@ -87,10 +87,14 @@ async fn find(
     Err(format!("looked at {}", looked_at.join("; ")))
 }
 
+/// Where Debian and PGDG install the programs of a major.
+pub(super) fn usual_dirs(major: u32) -> [PathBuf; 2] {
+    [format!("/usr/lib/postgresql/{major}/bin").into(), format!("/usr/pgsql-{major}/bin").into()]
+}
+
 fn directories(options: &PostgresOptions, major: u32, programs: &[&str]) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = options.bin_dir.iter().cloned().collect();
-    dirs.push(format!("/usr/lib/postgresql/{major}/bin").into());
-    dirs.push(format!("/usr/pgsql-{major}/bin").into());
+    dirs.extend(usual_dirs(major));
     if let Some(path) = std::env::var_os("PATH") {
         dirs.extend(
             std::env::split_paths(&path)

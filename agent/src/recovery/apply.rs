@@ -69,9 +69,14 @@ impl Stopwatch {
 /// # Errors
 /// Whatever failed; nothing is published then, and what was made is left under names that say
 /// that it is incomplete. Running the same restore again continues where it can.
-pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<Restored> {
+pub async fn apply(
+    mut prepared: Prepared,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Restored> {
     let begun = clock::instant();
     let plan = prepared.plan.clone();
+    prepared.postgres = prepared.postgres.stopped_by(cancel);
     prepared.work.prepare()?;
     let lock_path = prepared.work.lock();
     let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
@@ -111,7 +116,7 @@ pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &Cancellatio
         filestore: plan.filestore.as_ref(),
         neutralize: plan.neutralize,
     };
-    let noted = noted.note(&prepared.postgres).await;
+    let noted = noted.note(&prepared.postgres.to_the_end()).await;
     if let Some(files) = &plan.filestore {
         staging::publish(files, file_owner(&files.data_dir)?)?;
     }

@@ -46,6 +46,7 @@ pub(super) struct Fill<'a> {
     pub(super) base_url: Option<&'a str>,
     pub(super) work: &'a Workplace,
     pub(super) baseline: &'a Baseline,
+    /// Its sessions heed a stop, but those that publish and those that end the role of the load.
     pub(super) postgres: &'a PostgresOptions,
     pub(super) tools: &'a Tools,
     pub(super) jobs: u32,
@@ -118,7 +119,7 @@ impl Fill<'_> {
         let mut warnings = watch.time("pg_restore", run).await?;
         progress.stage(format!("{}: comparing with the baseline", self.database));
         let mut session = Session::connect(options, self.incomplete).await?;
-        let found = watch.time("compare", Baseline::take(&mut session)).await?;
+        let found = watch.time("compare", Baseline::take_as_owner(&mut session)).await?;
         let differences = compare(self.baseline, &found);
         let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
         if !differences.is_empty() {
@@ -182,7 +183,7 @@ impl Fill<'_> {
 
     /// Gives the database its name. What it says of settings that were refused are warnings.
     pub(super) async fn publish(&self) -> Result<Vec<String>> {
-        let mut session = Session::maintenance(self.postgres).await?;
+        let mut session = Session::maintenance(&self.postgres.to_the_end()).await?;
         let properties = &self.baseline.properties;
         let publication = Publication {
             owner: Some(self.owner.to_owned()),

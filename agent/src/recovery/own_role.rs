@@ -23,8 +23,13 @@ impl Fill<'_> {
             .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading the dump panicked").because(e)))?;
         let mut ours = Session::maintenance(self.postgres).await?;
         let left_over = role::sweep(&mut ours, self.postgres, self.incomplete).await?;
-        let loader = Loader::make(&mut ours, self.postgres, self.incomplete, self.jobs).await?;
         ours.close().await;
+        // A stop while the role is made must not leave it behind; what is done with the role heeds it.
+        let to_the_end = self.postgres.to_the_end();
+        let mut ours = Session::maintenance(&to_the_end).await?;
+        let mut loader = Loader::make(&mut ours, &to_the_end, self.incomplete, self.jobs).await?;
+        ours.close().await;
+        loader.options = loader.options.stopped_by(&self.postgres.stop);
         let mut estate = None;
         let done = self.as_loader(&loader, &entries, &mut estate, watched).await;
         let ended = self.end(loader, done.is_ok(), estate.as_ref()).await;
@@ -75,7 +80,8 @@ impl Fill<'_> {
     /// Ends the role; where the load was right, everything has its owner then, and rights are set. Where
     /// it was not, what is there belongs to the heir, so that a person can look at it.
     async fn end(&self, loader: Loader, right: bool, estate: Option<&Estate>) -> Result<String> {
-        let mut ours = Session::maintenance(self.postgres).await?;
+        let to_the_end = self.postgres.to_the_end();
+        let mut ours = Session::maintenance(&to_the_end).await?;
         let closed = loader.close(&mut ours).await?;
         let name = closed.name.clone();
         let given = match estate.filter(|_| right) {
@@ -85,7 +91,7 @@ impl Fill<'_> {
             }
             None => Ok(()),
         };
-        closed.drop(&mut ours, self.postgres, estate.map(|estate| estate.heir.as_str())).await?;
+        closed.drop(&mut ours, &to_the_end, estate.map(|estate| estate.heir.as_str())).await?;
         ours.close().await;
         given.map(|()| name)
     }

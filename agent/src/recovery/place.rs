@@ -9,7 +9,7 @@ use crate::archive::digest::Sha256;
 use crate::clock::Timestamp;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, TenantName, random_hex};
+use crate::names::{INCOMPLETE_SUFFIX, SnapshotId, TenantName, random_hex};
 use crate::postgres::quote::ident;
 use crate::recovery::workplace::Made;
 
@@ -60,16 +60,15 @@ pub(super) fn default_target(tenant: &TenantName, point: Timestamp) -> Result<Te
 
 /// The name of a database that is being made: says so, and is unique to its final name.
 pub(super) fn incomplete_name(target: &TenantName) -> String {
-    const SUFFIX: &str = "__lifeboat_incomplete";
     let mut name = target.as_str().to_owned();
-    if name.len() + SUFFIX.len() > 63 {
+    if name.len() + INCOMPLETE_SUFFIX.len() > 63 {
         let digest = Sha256::of(name.as_bytes()).to_string();
-        while name.len() + 9 + SUFFIX.len() > 63 {
+        while name.len() + 9 + INCOMPLETE_SUFFIX.len() > 63 {
             name.pop();
         }
         name = format!("{name}_{}", &digest[..8]);
     }
-    name + SUFFIX
+    name + INCOMPLETE_SUFFIX
 }
 
 pub(super) fn filestore_plan(

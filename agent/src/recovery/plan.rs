@@ -127,7 +127,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     let server = check_server(&mut session, ("the dump", &of, facts.server_major), &target).await?;
     let tools = Tools::clients(&postgres, server.major).await?;
     let owner = request.owner.clone().unwrap_or_else(|| baseline.properties.owner.clone());
-    check_roles(&mut session, request.owner.as_deref(), &baseline).await?;
+    check_roles(&mut session, &postgres, request.owner.as_deref(), &baseline).await?;
     check_extensions(&mut session, &baseline).await?;
     let loads = Loads::decide(&mut session, request.load_as_superuser).await?;
     let ours = database_exists(&mut session, &incomplete_name(&target)).await?;

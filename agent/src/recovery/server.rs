@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 use crate::odoo::baseline::Baseline;
+use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::{database_exists, missing_roles};
 use crate::postgres::server::{ServerInfo, server_info};
+use crate::postgres::server_command;
 use crate::postgres::session::{Session, column};
 use crate::recovery::place::exists;
 
@@ -68,6 +70,7 @@ pub(super) async fn check_extensions(session: &mut Session, baseline: &Baseline)
 /// Whether the server has the roles that own something, or the one that will own everything.
 pub(super) async fn check_roles(
     session: &mut Session,
+    postgres: &PostgresOptions,
     by_owner: Option<&str>,
     baseline: &Baseline,
 ) -> Result<()> {
@@ -81,8 +84,9 @@ pub(super) async fn check_roles(
     }
     Err(Error::new(Kind::Refused, format!("the target has no role {}", missing.join(", ")))
         .effect("nothing was changed: owners and rights could not be restored")
-        .next(
+        .next(format!(
             "pass --owner ROLE to give everything to one role, or create the roles: lifeboat cat \
-            GLOBALS_SNAPSHOT globals.sql --identity FILE | psql -d postgres",
-        ))
+             GLOBALS_SNAPSHOT globals.sql --identity FILE | {}",
+            server_command::psql(postgres)
+        )))
 }

@@ -99,11 +99,10 @@ impl Unproven {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::StoreOptions;
 
     #[tokio::test]
     async fn large_ones_wait_for_each_other_and_small_ones_do_not() {
-        let store = Store::open("memory://", &StoreOptions::default()).unwrap();
+        let store = Store::memory();
         let large = vec![b'x'; BYTES_AT_ONCE as usize];
         store.put_new("large", large).await.unwrap();
         store.put_new("small", vec![b'y'; 10]).await.unwrap();

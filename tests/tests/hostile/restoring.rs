@@ -7,7 +7,7 @@ use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::{Site, words};
 use rustix::process::geteuid;
 
-use crate::log::{mark, sprung};
+use crate::log::{hookable, mark, sprung};
 use crate::trap::{cluster, evidence, tenant};
 
 /// `lifeboat` as the server's own user: its archive_command adds to what this writes.
@@ -56,5 +56,39 @@ fn a_restore_beside_production_runs_nothing_with_our_rights() {
     for copy in ["copy", "earlier"] {
         let silent = "set search_path = pg_catalog; select count(*) from public.ir_cron where active and id > 0 having count(*) > 1";
         assert_eq!(cluster.psql(copy, silent), "", "{copy} is neutralized");
+        let forced = "set search_path = pg_catalog; select relname::text collate \"C\" from pg_class where relforcerowsecurity order by 1";
+        assert_eq!(
+            cluster.psql(copy, forced),
+            "ir_attachment\ntrap_forced",
+            "{copy}: row security is as it was"
+        );
+        assert_eq!(cluster.psql(copy, "copy public.trap_forced to stdout"), "1\n2");
     }
+}
+
+#[test]
+fn promote_looks_into_a_copy_and_the_tenant_without_running_anything() {
+    let cluster = cluster(&[]);
+    let site = Site::local(&cluster);
+    tenant(&cluster, &site.data_dir(), "shop");
+    tenant(&cluster, &site.data_dir(), "copy");
+    let before = mark(&cluster);
+    for args in [["--dry-run"].as_slice(), &["--yes-replace", "shop", "--although-neutralized"]] {
+        let said = site.run(&["promote", "copy", "--as", "shop"]).args(args.to_vec()).run();
+        println!("{said}");
+    }
+    assert_eq!(sprung(&cluster, before), Vec::<String>::new());
+    assert_eq!(hookable(&cluster, before, "copy"), Vec::<String>::new());
+    assert!(!evidence(&cluster).exists(), "{}", std::fs::read_to_string(evidence(&cluster)).unwrap());
+}
+
+#[test]
+fn a_drill_runs_nothing_with_more_than_the_owners_rights() {
+    let cluster = cluster(&[]);
+    let site = Site::local(&cluster);
+    tenant(&cluster, &site.data_dir(), "shop");
+    site.back_up(&[]);
+    let drill = site.drill("shop", "").run();
+    assert!(!evidence(&cluster).exists(), "{}", std::fs::read_to_string(evidence(&cluster)).unwrap());
+    assert!(words(&drill).contains("hard checks passed"), "it came as far as the checks: {}", words(&drill));
 }

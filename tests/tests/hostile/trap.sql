@@ -96,6 +96,16 @@ CREATE SCHEMA "pg-catalog"; CREATE TABLE "pg-catalog".pg_class (oid integer, rel
 CREATE TABLE public.pg_class (oid integer, relname varchar);
 CREATE TABLE public.pg_roles (rolname varchar, rolsuper boolean);
 
+-- Tables whose rows are hidden from their owner as well: they must neither stop a restore nor be skipped.
+CREATE TABLE public.trap_forced (id integer);
+INSERT INTO public.trap_forced VALUES (1), (2);
+CREATE POLICY trap ON public.trap_forced USING (public.seen('policy') = 0);
+ALTER TABLE public.trap_forced ENABLE ROW LEVEL SECURITY;
+ALTER TABLE public.trap_forced FORCE ROW LEVEL SECURITY;
+CREATE POLICY trap ON public.ir_attachment USING (public.seen('policy of attachments') = 0);
+ALTER TABLE public.ir_attachment ENABLE ROW LEVEL SECURITY;
+ALTER TABLE public.ir_attachment FORCE ROW LEVEL SECURITY;
+
 -- What he may hang on the database.
 DO $$ BEGIN
   EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());

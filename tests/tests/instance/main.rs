@@ -8,6 +8,7 @@ mod copy;
 mod delta;
 mod environment;
 mod outside;
+mod printed;
 mod production;
 mod raised;
 mod targets;

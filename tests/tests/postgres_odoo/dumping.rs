@@ -13,7 +13,7 @@ async fn a_dump_is_what_its_snapshot_saw_and_reads_back() {
     let mut meanwhile = Session::connect(&options, name).await.unwrap();
     meanwhile.execute("delete", "delete from public.res_partner where id > 900").await.unwrap();
     let baseline = Baseline::take(&mut snapshot.session).await.unwrap();
-    let mut child = DumpChild::start(&tools, &options, name, Some(&snapshot.snapshot_id)).unwrap();
+    let mut child = DumpChild::start(&tools, &options, name, Some(&snapshot.exported)).unwrap();
     let mut reader = ReadBack::start(&tools).unwrap();
     let (mut stdout, mut chunk, mut bytes) = (child.take_stdout().unwrap(), vec![0; 60_000], Vec::new());
     loop {

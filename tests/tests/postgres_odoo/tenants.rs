@@ -27,6 +27,7 @@ async fn tenants_are_found_and_what_cannot_be_looked_into_is_said() {
     assert_eq!(found.tenants[0].odoo_version.as_deref(), Some("17.0.1.3"));
     assert!(found.tenants[0].database_bytes > 1_000_000);
     assert_eq!(found.others, ["plain", "postgres"]);
+    assert!(found.notes[0].contains("\"hidden\" is Odoo's and a template"), "{:?}", found.notes);
     let unknown: BTreeMap<&str, Kind> = found.unknown.iter().map(|(n, e)| (n.as_str(), e.kind())).collect();
     assert_eq!(unknown, BTreeMap::from([("closed", Kind::Denied), ("shop/c", Kind::Usage)]));
 }

@@ -46,6 +46,17 @@ fn copies_and_old_states_are_named_and_left_out() {
     cluster.psql("postgres", &format!("alter database \"{replaced}\" allow_connections true"));
     let report = site.back_up(&[]);
     assert_eq!(left_out(&report), ["a 'look'", replaced]);
+    // doctor has the same rule
+    let doctor = site.run(&["doctor", "--json"]).run().json();
+    let checks = doctor["checks"].as_array().unwrap().iter();
+    let told: Vec<&str> = checks
+        .filter(|check| check["name"] == "tenants")
+        .map(|check| check["text"].as_str().unwrap())
+        .collect();
+    assert!(told[0].starts_with("1 found, "), "{told:?}");
+    assert!(told[1].starts_with("left out: \"a 'look'\", a neutralized copy of shop"), "{told:?}");
+    assert!(told[2].starts_with(&format!("left out: {replaced:?}, the old state of shop")), "{told:?}");
+    assert_eq!(told.len(), 3, "{told:?}");
 
     // The copy becomes a tenant by a new name, by hand too; a new database under its old name is one.
     cluster.psql(

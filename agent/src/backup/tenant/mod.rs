@@ -21,7 +21,6 @@ use crate::names::{SnapshotId, TenantName};
 use crate::odoo::attachments::{AttachmentFile, each_attachment_file};
 use crate::odoo::baseline::Baseline;
 use crate::odoo::fence::Fence;
-use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::database_bytes;
 use crate::postgres::snapshot::SnapshotSession;
 use crate::postgres::tools::Tools;
@@ -116,7 +115,7 @@ async fn dump_and_filestore(
     };
     job.progress.stage(format!("{tenant}: database point"));
     let cancel = job.cancel.child_token();
-    let postgres = PostgresOptions { stop: cancel.clone(), ..job.postgres.clone() };
+    let postgres = job.postgres.clone().stopped_by(&cancel);
     let mut point = SnapshotSession::begin(&postgres, tenant.as_str()).await?;
     let mut names = None;
     if kinds.filestore {
@@ -128,7 +127,7 @@ async fn dump_and_filestore(
         names = Some(spool);
     }
     job.progress.stage(format!("{tenant}: database and filestore"));
-    let (lsn, time, id) = (point.lsn, point.time, point.snapshot_id.clone());
+    let (lsn, time, id) = (point.lsn, point.time, point.exported.clone());
     let filestore = kinds.filestore.then(|| begin(job, SnapshotKind::Filestore));
     let dumping = stops_others(&cancel, async {
         let (dumped, baseline) = tokio::join!(

@@ -14,7 +14,7 @@ const NAME: &str = "tenant";
 /// What stands in the way of a dump of one tenant, and of the fence around it; nothing where all is well. Without
 /// `tools` nothing is dumped to try it.
 pub async fn checks(options: &PostgresOptions, tools: Option<&Tools>, tenant: &TenantName) -> Vec<Check> {
-    let (lacks, may_fence) = match look(options, tenant).await {
+    let Seen { lacks, may_fence, encoding } = match look(options, tenant).await {
         Err(error) => return vec![Check::error(NAME, &error)],
         Ok(found) => found,
     };
@@ -30,7 +30,7 @@ pub async fn checks(options: &PostgresOptions, tools: Option<&Tools>, tenant: &T
         ));
     }
     if let (Some(tools), false) = (tools, lacks.iter().any(|lack| lack.fatal)) {
-        match try_schema(tools, options, tenant.as_str()).await {
+        match try_schema(tools, options, tenant.as_str(), &encoding).await {
             Err(error) => checks.push(Check::error(NAME, &error)),
             // what it leaves out for want of privileges was told above, with the grant
             Ok(warnings) if lacks.is_empty() && !warnings.is_empty() => checks.push(Check::warn(
@@ -52,13 +52,22 @@ fn told(lack: &Lack, user: &str, tenant: &TenantName) -> Check {
     }
 }
 
-/// What the role lacks, and whether the fence could be held.
-async fn look(options: &PostgresOptions, tenant: &TenantName) -> Result<(Vec<Lack>, bool)> {
+/// What there is to know of a tenant before a dump is tried.
+struct Seen {
+    /// What the role lacks.
+    lacks: Vec<Lack>,
+    /// Whether the fence could be held.
+    may_fence: bool,
+    /// The database's own.
+    encoding: String,
+}
+
+async fn look(options: &PostgresOptions, tenant: &TenantName) -> Result<Seen> {
     let mut session = Session::connect(options, tenant.as_str()).await?;
     let lacks = lacks(&mut session, &options.user).await?;
     let sql = "SELECT coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('public.ir_attachment'), \
-               'UPDATE, DELETE, TRUNCATE'), false)";
-    let may_fence = column(&session.row("ask for privileges", sql).await?, 0)?;
+               'UPDATE, DELETE, TRUNCATE'), false), pg_catalog.current_setting('server_encoding')";
+    let row = session.row("ask for privileges", sql).await?;
     session.close().await;
-    Ok((lacks, may_fence))
+    Ok(Seen { lacks, may_fence: column(&row, 0)?, encoding: column(&row, 1)? })
 }

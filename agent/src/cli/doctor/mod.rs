@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::commands::runnable;
 use super::{App, Done};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 mod dump;
 mod host;
@@ -90,12 +90,7 @@ struct Report {
 
 /// Runs every check and prints how each came out.
 pub async fn run(_: Args, app: &App) -> Result<Done> {
-    let mut checks = tokio::select! {
-        checks = examine(app) => checks,
-        () = app.cancel.cancelled() => {
-            return Err(Error::new(Kind::Interrupted, "the checks were stopped by a signal"));
-        }
-    };
+    let mut checks = examine(app).await;
     for next in checks.iter_mut().filter_map(|check| check.next.as_mut()) {
         *next = runnable(next);
     }

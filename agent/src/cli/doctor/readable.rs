@@ -1,12 +1,14 @@
 //! Whether this user may read the filestores, and what would let it: the way to them, then some files of each.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Check;
 use crate::config::Config;
 use crate::disk;
-use crate::error::{Kind, Result};
+use crate::disk::beneath::{Dir, Entry, FileType};
+use crate::error::{Error, Kind, Result};
 
 const NAME: &str = "data directory";
 /// Filestores that are tried, folders of each, files of each folder.
@@ -21,21 +23,33 @@ pub fn data_dir(config: &Config) -> Check {
         return Check::warn(NAME, "odoo.data_dir is not set: filestores cannot be backed up", CORRECT);
     };
     let filestore = dir.join("filestore");
-    match disk::read_dir(&filestore) {
+    match look(dir) {
         Err(error) if error.kind() == Kind::Denied => {
             let closed = first_closed(&filestore);
             Check::error(NAME, &error.next(let_in(&filestore, &closed, &owner(&closed))))
         }
         Err(error) => Check::error(NAME, &error),
         Ok(None) => Check::fail(NAME, format!("there is no directory {}", filestore.display()), CORRECT),
-        Ok(Some(entries)) => {
-            let tenants = entries.iter().map(|entry| entry.path()).take(TENANTS_MAX);
-            match tenants.map(|tenant| unreadable(&tenant)).collect::<Result<Vec<_>>>() {
-                Err(error) => Check::error(NAME, &error),
-                Ok(tried) => tried_some(&filestore, entries.len(), tried.into_iter().flatten().collect()),
-            }
+        Ok(Some((count, closed))) => tried_some(&filestore, count, closed),
+    }
+}
+
+/// How many filestores there are, and what of them may not be read. They belong to Odoo's user: all of it through
+/// handles, as the backup will do it.
+fn look(data_dir: &Path) -> Result<Option<(usize, Vec<PathBuf>)>> {
+    let opened = match Dir::open(data_dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|e| Error::file("open", data_dir, e))?,
+    };
+    let Some(filestore) = opened.linked_dir(Path::new("filestore"))? else { return Ok(None) };
+    let tenants = filestore.entries().map_err(|e| Error::file("list", filestore.path(), e))?;
+    let mut closed = Vec::new();
+    for tenant in tenants.iter().filter(|tenant| may_be_dir(tenant)).take(TENANTS_MAX) {
+        if let Some(dir) = filestore.linked_dir(Path::new(&tenant.name))? {
+            closed.extend(unreadable(&dir)?);
         }
     }
+    Ok(Some((tenants.len(), closed)))
 }
 
 fn tried_some(filestore: &Path, count: usize, closed: Vec<PathBuf>) -> Check {
@@ -56,32 +70,25 @@ fn tried_some(filestore: &Path, count: usize, closed: Vec<PathBuf>) -> Check {
 }
 
 /// The first of some files and folders of one filestore that may not be read.
-fn unreadable(tenant: &Path) -> Result<Option<PathBuf>> {
-    if !disk::is_dir(tenant) {
-        return Ok(None); // a file that somebody left there
-    }
-    let mut folders = vec![tenant.to_owned()];
-    let listed = |dir: &Path| match disk::read_dir(dir) {
-        Err(error) if error.kind() == Kind::Denied => Ok(None),
-        listed => Ok(Some(listed?.unwrap_or_default())),
-    };
-    let mut tried = 0;
-    while let Some(dir) = folders.pop() {
-        let Some(entries) = listed(&dir)? else { return Ok(Some(dir)) };
+fn unreadable(tenant: &Dir) -> Result<Option<PathBuf>> {
+    let (mut folders, mut tried) = (vec![(tenant.clone(), true)], 0);
+    while let Some((dir, is_top)) = folders.pop() {
+        let entries = match dir.entries() {
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => return Ok(Some(dir.path().to_owned())),
+            listed => listed.map_err(|e| Error::file("list", dir.path(), e))?,
+        };
         let mut files = 0;
-        for entry in entries {
-            let path = entry.path();
-            match disk::metadata(&path)? {
-                Some(meta) if meta.is_dir() && dir == tenant && tried < FOLDERS_MAX => {
+        for Entry { name, kind } in entries {
+            let name = Path::new(&name);
+            match kind {
+                Ok(FileType::Directory) if is_top && tried < FOLDERS_MAX => {
                     tried += 1;
-                    folders.push(path);
+                    folders.extend(dir.dir(name).ok().map(|folder| (folder, false))); // gone meanwhile
                 }
-                Some(meta) if meta.is_file() && files < FILES_MAX => {
+                Ok(FileType::RegularFile) if files < FILES_MAX => {
                     files += 1;
-                    if disk::open_nofollow(&path)
-                        .is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
-                    {
-                        return Ok(Some(path));
+                    if dir.open_file(name).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied) {
+                        return Ok(Some(dir.path().join(name)));
                     }
                 }
                 _ => {}
@@ -89,6 +96,11 @@ fn unreadable(tenant: &Path) -> Result<Option<PathBuf>> {
         }
     }
     Ok(None)
+}
+
+/// Not a file that somebody left there.
+fn may_be_dir(entry: &Entry) -> bool {
+    matches!(entry.kind, Ok(FileType::Directory | FileType::Symlink))
 }
 
 /// The first directory on the way, from the root, that does not let this user through.

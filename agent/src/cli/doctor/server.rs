@@ -1,8 +1,10 @@
 //! Checks of PostgreSQL and of the tenants in it: connection, tools, privileges, filestores.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Check, Status, dump};
+use crate::backup::left_out;
 use crate::clock;
 use crate::config::Config;
 use crate::error::Result;
@@ -74,7 +76,11 @@ async fn examine(config: &Config) -> Vec<Check> {
     session.close().await;
     match discover(&options).await {
         Err(error) => checks.push(Check::error("tenants", &error)),
-        Ok(found) => checks.extend(tenants(config, &options, tools.as_ref(), &found).await),
+        Ok(found) => {
+            let next = "name it in odoo.tenants, with all the others";
+            checks.extend(found.notes.iter().map(|note| Check::warn("tenants", note.clone(), next)));
+            checks.extend(tenants(config, &options, tools.as_ref(), &found).await);
+        }
     }
     checks
 }
@@ -127,11 +133,21 @@ async fn tenants(
     found: &Discovery,
 ) -> Vec<Check> {
     const NAME: &str = "tenants";
+    let mut notes = Vec::new();
+    // The same rule as that of a backup: what is named in the configuration is taken, whatever it is.
+    let copies = match config.odoo.tenants.is_empty() {
+        true => left_out(options, config, &mut notes).await,
+        false => Ok(BTreeMap::new()),
+    };
+    let (copies, mut checks) = match copies {
+        Ok(copies) => (copies, Vec::new()),
+        Err(error) => (BTreeMap::new(), vec![Check::error(NAME, &error)]),
+    };
+    checks.extend(notes.into_iter().map(|note| Check::warn(NAME, note, "remove that file")));
     let excluded = |name: &str| config.odoo.exclude.iter().any(|tenant| tenant.as_str() == name);
     let named =
         |name: &str| config.odoo.tenants.is_empty() || config.odoo.tenants.iter().any(|t| t.as_str() == name);
-    let ours = |name: &str| named(name) && !excluded(name);
-    let mut checks = Vec::new();
+    let ours = |name: &str| named(name) && !excluded(name) && !copies.contains_key(name);
     for (name, error) in found.unknown.iter().filter(|(name, _)| ours(name)).take(LISTED_MAX) {
         let mut check = Check::error(NAME, error);
         check.text = format!("database {name:?} cannot be looked into, and may be a tenant: {}", check.text);
@@ -154,13 +170,17 @@ async fn tenants(
         checks.extend(problems);
     }
     let count = protected().count();
-    if count == 0 && checks.is_empty() {
+    let copies = copies.iter().filter(|(name, _)| !excluded(name));
+    let copies: Vec<Check> =
+        copies.map(|(name, why)| Check::ok(NAME, format!("left out: {name:?}, {why}"))).collect();
+    if count == 0 && !checks.iter().any(|check| check.status == Status::Fail) {
         let text = format!("none among {} databases", found.others.len() + found.tenants.len());
         checks.push(Check::fail(NAME, text, "check postgres.host, odoo.tenants and odoo.exclude"));
     } else if count > 0 {
         let text = format!("{count} found, {}, {good} without problems", bytes_text(bytes));
         checks.push(Check::ok(NAME, text));
     }
+    checks.extend(copies);
     checks
 }
 

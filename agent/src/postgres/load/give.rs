@@ -45,6 +45,9 @@ const RIGHTS: [&str; 5] = [
     "SET SESSION AUTHORIZATION ",
     "RESET SESSION AUTHORIZATION",
 ];
+/// Entries that switch row security on. They come last: where it is forced on the tables' owner, who is the loader
+/// meanwhile, his rows could neither be checked against their keys nor counted.
+pub(super) const ROW_SECURITY: &str = "ROW SECURITY";
 /// How many objects a warning names.
 const NAMED_MAX: usize = 5;
 
@@ -57,6 +60,8 @@ pub struct Estate {
     others: Vec<String>,
     /// Statements of rights, an entry of the dump each.
     rights: Vec<String>,
+    /// Statements that switch row security on, where it is.
+    row_security: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -73,7 +78,8 @@ pub fn divide(
     by_owner: Option<&str>,
     far_reaching: &BTreeSet<String>,
 ) -> Result<Estate> {
-    let mut out = Estate::default();
+    let of_rows = entries.iter().filter(|entry| entry.desc == ROW_SECURITY).map(|entry| row_security(entry));
+    let mut out = Estate { row_security: of_rows.collect::<Result<_>>()?, ..Estate::default() };
     let superusers = |role: &str| {
         format!(
             "{role} is a superuser here, or can become one: code of the tenant's owner in triggers, index \
@@ -164,6 +170,15 @@ fn large_objects(entry: &Entry) -> Result<Vec<u32>> {
     text.split_whitespace().map(|number| number.parse().map_err(|_| unreadable(entry))).collect()
 }
 
+/// The one statement of an entry that switches row security on.
+fn row_security(entry: &Entry) -> Result<String> {
+    let all = statements::split(&entry.definition).unwrap_or_default();
+    let one = all.first().filter(|one| {
+        all.len() == 1 && one.starts_with("ALTER TABLE ") && one.ends_with(" ENABLE ROW LEVEL SECURITY")
+    });
+    one.map(|one| (*one).to_owned()).ok_or_else(|| unreadable(entry).because(entry.definition.clone()))
+}
+
 /// The statements of an entry, as one text. What is said of the first large object of several is meant of
 /// all of them.
 fn rights(entry: &Entry, entries: &[&Entry]) -> Result<Vec<String>> {
@@ -193,6 +208,9 @@ pub async fn give(session: &mut Session, loader: &str, estate: &Estate) -> Resul
     }
     for statement in &estate.rights {
         session.execute("set rights", statement).await?;
+    }
+    for statement in &estate.row_security {
+        session.execute("switch row security on", statement).await?;
     }
     Ok(())
 }
@@ -290,7 +308,17 @@ mod tests {
         for odd in ["GRANT SELECT ON t TO x; DROP TABLE t;\n", "DO $$ x $$;", "", "SELECT 1;"] {
             assert_eq!(divided(odd).unwrap_err().kind(), Kind::Integrity, "{odd}");
         }
+        let on = |text: &str| Entry { definition: text.to_owned(), ..entry(ROW_SECURITY, "t", "odoo", "") };
+        let divided = |text: &str| divide(&[&on(text)], "odoo", Some("new"), &far(&[]));
+        let fine = "ALTER TABLE public.\"a;b\" ENABLE ROW LEVEL SECURITY;\n";
+        assert_eq!(
+            divided(fine).unwrap().row_security,
+            ["ALTER TABLE public.\"a;b\" ENABLE ROW LEVEL SECURITY"]
+        );
+        for odd in ["DROP TABLE t", "ALTER TABLE t ADD x int; ALTER TABLE t ENABLE ROW LEVEL SECURITY", ""] {
+            assert_eq!(divided(odd).unwrap_err().kind(), Kind::Integrity, "{odd}");
+        }
         let odd = entry("TABLE", "t", "bi", "DROP TABLE t; DROP TABLE u;\n");
-        assert!(divide(&[&odd], "odoo", None, &far(&[])).is_err());
+        assert!(super::divide(&[&odd], "odoo", None, &far(&[])).is_err());
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::sift::{Extension, Made, extensions};
+use super::sift::{Extension, LANGUAGES, Made, extensions};
 use super::toc::Entry;
 use crate::error::Result;
 use crate::postgres::quote::{ident, literal, qualified};
@@ -74,7 +74,8 @@ async fn make_extension(session: &mut Session, extension: &Extension, role: &str
 
 /// Languages of old dumps that are extensions by now.
 async fn languages(session: &mut Session, entries: &[Entry]) -> Result<()> {
-    for entry in entries.iter().filter(|entry| entry.desc == "PROCEDURAL LANGUAGE") {
+    let languages = entries.iter().filter(|entry| entry.desc == "PROCEDURAL LANGUAGE");
+    for entry in languages.filter(|entry| LANGUAGES.contains(&entry.tag.as_str())) {
         let offered = format!(
             "SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = {})",
             literal(&entry.tag)

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::give::ROW_SECURITY;
 use super::statements;
 use super::toc::Entry;
 use crate::error::{Error, Kind, Result};
@@ -28,6 +29,10 @@ const RIGHTS: [&str; 2] = ["ACL", "DEFAULT ACL"];
 const REMARKS: [&str; 4] = ["ACL", "COMMENT", "SECURITY LABEL", "DEFAULT ACL"];
 /// Entries without which rows are missing.
 const ROWS: [&str; 2] = ["TABLE", "TABLE DATA"];
+/// Languages of PostgreSQL's own, which dumps of old databases have without their extensions. No other name is made
+/// an extension of: whoever owns a trusted language may call it as he likes.
+pub(super) const LANGUAGES: [&str; 7] =
+    ["plperl", "plperlu", "plpgsql", "plpython3u", "plpythonu", "pltcl", "pltclu"];
 /// How much of a definition a warning shows.
 const DEFINITION_CHARS_MAX: usize = 600;
 /// How many entries an error names.
@@ -158,7 +163,7 @@ fn is_made(entry: &Entry, made: &Made) -> bool {
         "COMMENT" | "SECURITY LABEL" => {
             ["EXTENSION ", "LANGUAGE ", "PROCEDURAL LANGUAGE "].iter().any(|of| entry.tag.starts_with(of))
         }
-        desc => RIGHTS.contains(&desc),
+        desc => RIGHTS.contains(&desc) || desc == ROW_SECURITY,
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -35,23 +36,47 @@ pub struct CancelKey {
 
 impl CancelKey {
     /// Asks the server to cancel what runs now, as libpq's `PQcancel` does: over a connection of its own, which the
-    /// server takes in the clear, whatever pg_hba.conf says. It blocks for two seconds at most. Nobody answers: that
-    /// it was sent does not say that anything was cancelled, and an error is nothing that the caller could mend.
+    /// server takes in the clear, whatever pg_hba.conf says. It blocks for two seconds at most, also where a server that
+    /// hangs takes no connection at its socket any more. Nobody answers: that it was sent does not say that anything was
+    /// cancelled, and an error is nothing that the caller could mend.
     pub fn send(&self) {
+        let (key, (sent, wait)) = (self.clone(), mpsc::channel());
+        std::thread::spawn(move || sent.send(key.ask()));
+        let why = match wait.recv_timeout(WAIT) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the server took no connection".to_owned(),
+        };
+        tracing::debug!(why, process = self.process, "a query could not be cancelled");
+    }
+
+    fn ask(&self) -> std::io::Result<()> {
         let mut request = BytesMut::new();
         frontend::cancel_request(self.process, self.secret, &mut request);
-        let sent = match &self.peer {
-            Peer::Socket(path) => UnixStream::connect(path).and_then(|mut socket| {
-                socket.set_write_timeout(Some(WAIT))?;
-                socket.write_all(&request)
-            }),
-            Peer::Address(address) => TcpStream::connect_timeout(address, WAIT).and_then(|mut socket| {
-                socket.set_write_timeout(Some(WAIT))?;
-                socket.write_all(&request)
-            }),
-        };
-        if let Err(error) = sent {
-            tracing::debug!(%error, process = self.process, "a query could not be cancelled");
+        match &self.peer {
+            Peer::Socket(path) => UnixStream::connect(path)?.write_all(&request),
+            Peer::Address(address) => TcpStream::connect_timeout(address, WAIT)?.write_all(&request),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_takes_no_connection_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".s.PGSQL.5432");
+        let hanging = tokio::net::UnixSocket::new_stream().unwrap();
+        hanging.bind(&path).unwrap();
+        let _hanging = hanging.listen(1).unwrap();
+        let key = CancelKey { peer: Peer::Socket(path), process: 1, secret: 2 };
+        // Its queue takes some, and the next one has to wait.
+        let sending = || (0..4).map(|_| key.clone()).map(|key| std::thread::spawn(move || key.send()));
+        let all: Vec<_> = sending().collect();
+        let (done, ended) = mpsc::channel();
+        std::thread::spawn(move || done.send(all.into_iter().all(|thread| thread.join().is_ok())));
+        assert!(ended.recv_timeout(WAIT * 4).unwrap());
     }
 }

@@ -7,6 +7,7 @@ use super::message::{code_of, said};
 use crate::error::{Error, Kind};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::quote::ident;
+use crate::postgres::server_command;
 
 /// What to do about an error of a statement; `None` where the server's own words must do.
 pub fn hint(code: &str) -> Option<&'static str> {
@@ -70,7 +71,10 @@ const POOLER: &str = "08P01";
 fn by_code(code: &str, options: &PostgresOptions, database: Option<&str>) -> (Kind, String) {
     let user = ident(&options.user);
     match (code, database) {
-        ("3D000", _) => (Kind::NotFound, "list the databases: psql --list".to_owned()),
+        ("3D000", _) => {
+            let psql = server_command::psql_in(options, "template1"); // always there
+            (Kind::NotFound, format!("list the databases: {psql} --list"))
+        }
         ("42501", Some(database)) => (
             Kind::Denied,
             format!(

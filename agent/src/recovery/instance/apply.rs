@@ -15,6 +15,7 @@ use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::control;
+use crate::postgres::server_command;
 use crate::progress::Progress;
 use crate::recovery::instance::aside::{self, CONF_FILE, HBA_FILE};
 use crate::recovery::instance::delta;
@@ -48,6 +49,8 @@ pub struct Restored {
     pub copied_bytes: u64,
     /// Commands that put the old state back, where one was replaced.
     pub undo: Option<String>,
+    /// The command that starts a server on it.
+    pub start: String,
     /// How long it took.
     pub seconds: f64,
 }
@@ -60,6 +63,7 @@ pub struct Restored {
 pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<Restored> {
     let begun = clock::instant();
     let (progress, cancel) = (progress.clone(), cancel.clone());
+    let bin_dir = prepared.bin_dir.clone();
     let dir = prepared.plan.making_dir().to_owned();
     let undone = match prepared.plan.replaced {
         Some(_) => format!("; {} is as it was", prepared.plan.data_dir.display()),
@@ -78,7 +82,8 @@ pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &Cancellatio
     let undo = plan.replaced.as_ref().map(|replaced| replaced.undo(&plan.data_dir));
     let Done { fetched_bytes, copied_files, copied_bytes } = done;
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(Restored { plan, fetched_bytes, copied_files, copied_bytes, undo, seconds })
+    let start = server_command::pg_ctl(bin_dir.as_deref(), &plan.data_dir, "start");
+    Ok(Restored { plan, fetched_bytes, copied_files, copied_bytes, undo, start, seconds })
 }
 
 /// What it took.

@@ -15,6 +15,7 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, shell_path};
 use crate::postgres::control;
+use crate::postgres::server_command;
 use crate::recovery::instance::Marker;
 
 /// Between the old directory's name and the time of the restore.
@@ -173,8 +174,8 @@ pub fn check_stopped(dir: &Path) -> Result<()> {
             .because(format!("{} names process {}", file.display(), text.lines().next().unwrap_or("unknown")))
             .effect("nothing was replaced")
             .next(format!(
-                "pg_ctl -D {} stop; where no server is alive there and the number is another's, remove that file",
-                shell_path(dir)
+                "{}; where no server is alive there and the number is another's, remove that file",
+                server_command::pg_ctl(None, dir, "stop")
             ))),
     }
 }

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod arrival;
 pub mod aside;
 mod choose;
+mod closed;
 pub mod conf;
 pub mod copies;
 mod delta;

@@ -120,6 +120,7 @@ pub struct Prepared {
     pub(in crate::recovery) narrowed: Option<Narrowed>,
     pub(super) recovery: Recovery,
     pub(super) workers: usize,
+    pub(super) bin_dir: Option<PathBuf>,
     pub(super) owner: Option<FileOwner>,
     /// How far it goes; `None` where WAL comes by a command of the user's.
     pub(in crate::recovery) reach: Option<Reach>,
@@ -261,6 +262,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         narrowed,
         recovery,
         workers,
+        bin_dir: config.postgres.bin_dir.clone(),
         owner,
         reach,
     })

@@ -20,6 +20,7 @@ use crate::names::shell_path;
 use crate::names::wal::SegmentName;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::control::{self, CONTROL_BYTES};
+use crate::postgres::server_command;
 use crate::postgres::server_stop::stop_fast;
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
@@ -27,9 +28,10 @@ use crate::recovery::instance::aside::{
     ASIDE_DIR, AUTO_FILE, CONF_FILE, HBA_FILE, NAMES, Note, Subscription, head, is_ours, put_aside, put_back,
     without_earlier,
 };
+use crate::recovery::instance::closed::closed;
 use crate::recovery::instance::conf::{Conf, Files};
 use crate::recovery::instance::proof::Allowed;
-use crate::recovery::instance::settings::{HBA_TEXT, conf_without_recovery, kept};
+use crate::recovery::instance::settings::{HBA_TEXT, PORT, conf_without_recovery, kept};
 use crate::recovery::instance::start::{Server, Started};
 use crate::recovery::instance::switched_off::masked;
 use crate::recovery::instance::target::Action;
@@ -37,6 +39,9 @@ use crate::recovery::instance::{MARKER_FILE, delta};
 
 /// Largest file of a configuration that is read.
 const CONF_BYTES_MAX: u64 = 4 << 20;
+/// What root goes through where it puts production's configuration back.
+const WAL_DIR: &str = "pg_wal";
+const STATUS_DIR: &str = "pg_wal/archive_status";
 /// Longest `PG_VERSION`.
 const VERSION_BYTES_MAX: u64 = 64;
 
@@ -195,7 +200,7 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
 ///
 /// # Errors
 /// `Refused` where it is none, a server runs on it, or its configuration leads elsewhere.
-pub fn plan(dir: &Path) -> Result<ProductionPlan> {
+pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
     let data_dir = find(dir)?;
     let shown = data_dir.display();
     let refused = |what: String| Error::new(Kind::Refused, what).effect("nothing was changed");
@@ -213,9 +218,15 @@ pub fn plan(dir: &Path) -> Result<ProductionPlan> {
     let bytes = disk::read(&data_dir.join(CONTROL_FILE), CONTROL_BYTES as u64)?;
     let is_recovering = control::parse(&bytes).is_none_or(|control| control.is_recovering);
     if is_recovering || disk::metadata(&data_dir.join("recovery.signal"))?.is_some() {
+        let pg_ctl = |action| server_command::pg_ctl(config.postgres.bin_dir.as_deref(), &data_dir, action);
+        let host = Some(data_dir.display().to_string()); // whoever starts it finds its socket there
+        let options = PostgresOptions { host, port: PORT, ..PostgresOptions::from(&config.postgres) };
         return Err(refused(format!("{shown} has not recovered to its target")).next(format!(
-            "start it: pg_ctl -D {shown} start. If it is paused and the data is right: SELECT \
-            pg_wal_replay_resume(). Then stop it: pg_ctl -D {shown} stop"
+            "start it: {}; if it is paused and right: {} -c 'SELECT pg_wal_replay_resume()'; once it takes \
+             writes, stop it: {}",
+            pg_ctl("start"),
+            server_command::psql(&options),
+            pg_ctl("stop")
         )));
     }
     let puts_back = NAMES.iter().filter(|name| data_dir.join(ASIDE_DIR).join(name).exists());
@@ -242,15 +253,14 @@ pub fn plan(dir: &Path) -> Result<ProductionPlan> {
             .warnings
             .push("start it with that configuration, and check its data_directory first".to_owned());
     }
-    let meta = disk::metadata(&data_dir)?;
-    let owner = meta.filter(|meta| rustix::process::geteuid().is_root() && meta.uid() != 0);
+    let owner = owner(&data_dir)?;
     let version = disk::read_text(&data_dir.join("PG_VERSION"), VERSION_BYTES_MAX)?;
     Ok(ProductionPlan {
         opens,
         puts_back,
         takeover,
         disabled_subscriptions: note.disabled_subscriptions,
-        owner: owner.map(|meta| (meta.uid(), meta.gid())),
+        owner,
         major: version.trim().parse().unwrap_or(0),
         data_dir,
     })
@@ -262,6 +272,13 @@ fn find(dir: &Path) -> Result<PathBuf> {
             .effect("nothing was changed")
             .next("pass the data directory of a restored copy")
     })
+}
+
+/// Who owns it, where we are root. The file's owner: the directory is ours while we work in it.
+fn owner(data_dir: &Path) -> Result<Option<(u32, u32)>> {
+    let meta = disk::metadata(&data_dir.join(CONTROL_FILE))?;
+    let meta = meta.filter(|meta| rustix::process::geteuid().is_root() && meta.uid() != 0);
+    Ok(meta.map(|meta| (meta.uid(), meta.gid())))
 }
 
 /// The programs that open it once more, found before anything is done.
@@ -306,10 +323,10 @@ pub async fn apply(
 ///
 /// # Errors
 /// As [`plan`] and [`apply`].
-pub async fn complete(started: &Started, data_dir: &Path) -> Result<Production> {
+pub async fn complete(config: &Config, started: &Started, data_dir: &Path) -> Result<Production> {
     stop_fast(data_dir).await?;
     check_disabled(started, data_dir)?;
-    finish(plan(data_dir)?)
+    finish(plan(config, data_dir)?)
 }
 
 fn check_disabled(started: &Started, data_dir: &Path) -> Result<()> {
@@ -331,8 +348,10 @@ fn finish(mut plan: ProductionPlan) -> Result<Production> {
     if let Some(note) = Note::read(&plan.data_dir)? {
         plan.disabled_subscriptions = note.disabled_subscriptions;
     }
-    settle_archive(&plan)?;
-    put_back(&plan.data_dir, plan.owner)?;
+    closed(&plan.data_dir, plan.owner, &[ASIDE_DIR, WAL_DIR, STATUS_DIR], || {
+        settle_archive(&plan)?;
+        put_back(&plan.data_dir, plan.owner)
+    })?;
     let enable = plan.disabled_subscriptions.iter().map(Subscription::enable).collect();
     let undo = format!("lifeboat as-production --undo {}", shell_path(&plan.data_dir));
     Ok(Production { plan, enable, undo })
@@ -344,7 +363,7 @@ fn finish(mut plan: ProductionPlan) -> Result<Production> {
 fn settle_archive(plan: &ProductionPlan) -> Result<()> {
     let bytes = disk::read(&plan.data_dir.join(CONTROL_FILE), CONTROL_BYTES as u64)?;
     let Some(control) = control::parse(&bytes) else { return Ok(()) };
-    let wal = plan.data_dir.join("pg_wal");
+    let wal = plan.data_dir.join(WAL_DIR);
     let history = format!("{:08X}.history", control.timeline.0);
     for entry in disk::read_dir(&wal)?.unwrap_or_default() {
         let Ok(name) = entry.file_name().into_string() else { continue };
@@ -382,12 +401,11 @@ pub fn undo(dir: &Path) -> Result<PathBuf> {
             .effect("nothing was changed"));
     }
     let version = disk::read_text(&data_dir.join("PG_VERSION"), VERSION_BYTES_MAX)?;
-    let meta = disk::metadata(&data_dir)?;
-    let owner = meta.filter(|meta| rustix::process::geteuid().is_root() && meta.uid() != 0);
+    let owner = owner(&data_dir)?;
     let sizes = kept(&Conf::read(&Aside(&data_dir), &[CONF_FILE, AUTO_FILE]));
     let conf = conf_without_recovery(&data_dir, &sizes, version.trim().parse().unwrap_or(0));
     let ours = [(CONF_FILE, conf), (HBA_FILE, HBA_TEXT.to_owned())];
-    put_aside(&data_dir, &ours, false, owner.map(|meta| (meta.uid(), meta.gid())))?;
+    closed(&data_dir, owner, &[ASIDE_DIR], || put_aside(&data_dir, &ours, false, owner))?;
     Ok(data_dir)
 }
 

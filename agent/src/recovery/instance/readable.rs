@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::config::{Config, Inputs};
 use crate::disk;
+use crate::environment;
 use crate::error::{Error, Kind, Result};
 use crate::recovery::FileOwner;
 
@@ -83,7 +84,8 @@ pub fn sentence(owner: FileOwner, out_of_reach: &[String]) -> String {
 /// Whether `owner` may, asked as that user and in no group but its own, as the server will be.
 fn may(owner: FileOwner, flag: &str, path: &Path) -> Result<bool> {
     let mut command = Command::new("/usr/bin/test");
-    command.arg(flag).arg(path).env_clear().current_dir("/").uid(owner.uid).gid(owner.gid);
+    command.arg(flag).arg(path).current_dir("/").uid(owner.uid).gid(owner.gid);
+    environment::clean(&mut command, environment::Child::ServerOfAnother);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let status = command.status().map_err(|e| Error::file("run", Path::new("/usr/bin/test"), e))?;
     Ok(status.success())

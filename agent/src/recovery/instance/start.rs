@@ -14,6 +14,7 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::server_command;
 use crate::postgres::server_start::{ServerStart, start};
 use crate::postgres::server_stop::{stop_fast, stop_now};
 use crate::postgres::session::{Session, column};
@@ -49,6 +50,10 @@ pub struct Started {
     pub port: u16,
     /// What it says.
     pub log: PathBuf,
+    /// The command that reaches it.
+    pub reach: String,
+    /// The command that ends it.
+    pub end: String,
     /// Whether it takes writes.
     pub writable: bool,
     /// Where replay ended.
@@ -153,6 +158,8 @@ impl Server<'_> {
                         socket_dir,
                         port: PORT,
                         log: self.log(),
+                        reach: server_command::psql(&options),
+                        end: server_command::pg_ctl(Some(&self.tools.dir), self.data_dir, "stop"),
                         writable: !seen.recovering,
                         replayed_to: seen.place.replayed_to,
                         last_commit: seen.place.last_commit,
@@ -206,7 +213,7 @@ impl Server<'_> {
             owner: self.owner,
         })
         .await?;
-        let options = self.options(&socket_dir);
+        let options = self.options(&socket_dir).stopped_by(self.cancel);
         let begun = clock::instant();
         let mut last = Lsn(0);
         let mut moved = clock::instant();

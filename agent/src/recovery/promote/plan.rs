@@ -16,6 +16,7 @@ use crate::odoo::neutralized::is_neutralized;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::quote::ident;
 use crate::postgres::rename::{Connected, Facts, connected, facts};
+use crate::postgres::server_command;
 use crate::postgres::session::Session;
 use crate::recovery::promote::Request;
 use crate::recovery::promote::journal::{self, Journal, Side};
@@ -154,7 +155,10 @@ async fn look(
     let Some(new) = facts(session, copy.as_str()).await? else {
         return Err(Error::new(Kind::NotFound, format!("there is no database {copy}"))
             .effect("nothing was changed")
-            .next("psql --list shows what there is; lifeboat restore --tenant NAME makes a copy"));
+            .next(format!(
+                "{} --list shows what there is; lifeboat restore --tenant NAME makes a copy",
+                server_command::psql(postgres)
+            )));
     };
     let old = facts(session, tenant.as_str()).await?;
     for (name, facts) in [(copy, Some(&new)), (tenant, old.as_ref())] {
@@ -186,7 +190,11 @@ async fn look(
         return Err(refused(format!(
             "database {copy} is closed, so Lifeboat cannot find out whether it is neutralized"
         ))
-        .next(format!("open it, then run this again: psql -d postgres -c {}", shell_word(&open))));
+        .next(format!(
+            "open it, then run this again: {} -c {}",
+            server_command::psql(postgres),
+            shell_word(&open)
+        )));
     }
     let old_neutralized = match &old {
         // What it was is for the undo; that it could not be looked into keeps nobody from promoting.

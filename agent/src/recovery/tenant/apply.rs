@@ -113,6 +113,7 @@ async fn restore(
         data_dir,
         work,
     } = prepared;
+    let postgres = postgres.stopped_by(cancel);
     let recovery = Recovery {
         config,
         tenant: &request.tenant,
@@ -126,7 +127,7 @@ async fn restore(
     let (recovered, base_fetched_bytes) = recover(&recovery, base, base_request).await?;
     let Recovered { started, baseline, files: names } = recovered;
     let mut session = Session::maintenance(&postgres).await?;
-    check_roles(&mut session, request.owner.as_deref(), &baseline).await?;
+    check_roles(&mut session, &postgres, request.owner.as_deref(), &baseline).await?;
     check_extensions(&mut session, &baseline).await?;
     session.close().await;
     let Found { wanted, manifests, missing, warnings: passed_over } =
@@ -180,7 +181,7 @@ async fn restore(
         filestore: plan.filestore.as_ref(),
         neutralize: plan.neutralize,
     };
-    let noted = noted.note(&postgres).await;
+    let noted = noted.note(&postgres.to_the_end()).await;
     if let Some(files) = &plan.filestore {
         staging::publish(files, file_owner(&files.data_dir)?)?;
     }

@@ -18,7 +18,7 @@ use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::dump::DumpChild;
 use crate::postgres::session::{Session, column};
-use crate::postgres::snapshot::SnapshotSession;
+use crate::postgres::snapshot::{Exported, SnapshotSession};
 use crate::postgres::table::Table;
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
@@ -133,7 +133,7 @@ impl Recovery<'_> {
         let tenant = self.tenant.as_str();
         self.progress.stage(format!("{tenant}: dumping"));
         let mut frozen = SnapshotSession::begin(options, tenant).await?;
-        let dump = self.dump_to(options, &frozen.snapshot_id);
+        let dump = self.dump_to(options, &frozen.exported);
         tokio::select! {
             done = dump => done?,
             () = self.cancel.cancelled() => {
@@ -161,13 +161,13 @@ impl Recovery<'_> {
         gone.map_err(|e| Error::file("create", &self.work.dir.join(name), e))
     }
 
-    async fn dump_to(&self, options: &PostgresOptions, snapshot_id: &str) -> Result<()> {
+    async fn dump_to(&self, options: &PostgresOptions, exported: &Exported) -> Result<()> {
         self.work.remove()?;
         let (dir, path) = (self.work.open()?, self.work.dir.join(DUMP_PATH));
         let parent = Path::new(DUMP_PATH).parent().unwrap_or(Path::new(""));
         let made = dir.make_dirs(parent, 0o700, None).and_then(|()| dir.create_new(Path::new(DUMP_PATH)));
         let mut out = tokio::fs::File::from_std(made.map_err(|e| Error::file("create", &path, e))?);
-        let mut dump = DumpChild::start(self.tools, options, self.tenant.as_str(), Some(snapshot_id))?;
+        let mut dump = DumpChild::start(self.tools, options, self.tenant.as_str(), Some(exported))?;
         let mut stdout = dump.take_stdout()?;
         let copied = async {
             tokio::io::copy(&mut stdout, &mut out).await?;
