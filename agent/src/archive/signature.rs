@@ -102,7 +102,7 @@ impl TrustedKeys {
     pub fn verify(&self, name: &str, message: &[u8], signature: &[u8]) -> Result<()> {
         let (key, parsed) = self.signer(name, signature)?;
         key.verify(NAMESPACE, message, &parsed).map_err(|_| {
-            Error::new(Kind::Signature, format!("the signature of {name} does not fit its bytes"))
+            Error::new(Kind::Signature, format!("the signature of {name} does not match its content"))
         })
     }
 

@@ -88,7 +88,7 @@ impl Report {
                 Err(Error::new(kind, format!("not backed up: {}", names.join(", ")))
                     .effect(format!("their recovery windows end at their last snapshots; {stored} tenants were stored"))
                     .safe("running again is safe")
-                    .next("mend what each error above says, then run lifeboat backup again"))
+                    .next("correct each error above, then run lifeboat backup again"))
             }
         }
     }

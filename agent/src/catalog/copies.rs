@@ -125,7 +125,8 @@ impl Copies {
             match parsed {
                 Ok(record) => copies.records.push(record),
                 Err(why) => copies.damaged.push(format!(
-                    "{} is no record of a copy, and what it names counts as a tenant: {why}",
+                    "{} is not a valid record of a copy, so the database that it names counts as a \
+                    tenant: {why}",
                     path.display()
                 )),
             }

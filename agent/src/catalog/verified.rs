@@ -76,9 +76,12 @@ impl Verified {
             Err(e) => return Err(e),
         };
         let read: Verified = serde_json::from_slice(&bytes).map_err(|e| {
-            Error::new(Kind::Io, format!("{} does not hold what checks have found", file.display()))
-                .because(e)
-                .next("remove that file, then run lifeboat verify: it finds again what is broken")
+            Error::new(
+                Kind::Io,
+                format!("{} is damaged: it should hold the findings of lifeboat verify", file.display()),
+            )
+            .because(e)
+            .next("remove that file, then run lifeboat verify: it finds the damage again")
         })?;
         Ok(if read.repository == repository { read } else { none })
     }
@@ -99,7 +102,10 @@ impl Verified {
                 break lock;
             }
             if begun.elapsed() >= LOCK_LIMIT {
-                return Err(Error::new(Kind::Busy, format!("another check holds {}", lock_file.display())));
+                return Err(Error::new(
+                    Kind::Busy,
+                    format!("another check of the repository holds {}", lock_file.display()),
+                ));
             }
             clock::sleep_blocking(Duration::from_millis(50));
         };

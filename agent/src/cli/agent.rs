@@ -28,16 +28,15 @@ const STREAM_AGAIN: Duration = Duration::from_secs(60);
 /// WAL comes through a replication slot of its own (wal.slot, made when it is not there) and is stored
 /// within about a second, in pieces while a segment grows. The server is told that WAL is flushed only
 /// when the repository holds it, so the slot's name in synchronous_standby_names makes commits wait for
-/// that. What passes by itself (a restart, a store that refuses) is waited out. The role needs REPLICATION.
+/// that. After a restart of the server or a failure of the store it tries again. The role needs REPLICATION.
 ///
-/// New files of the filestores are stored within seconds, in batches of all tenants: what Odoo collects
-/// later stays in the repository, so that a database at any time finds the files that its rows name.
+/// New files of the filestores are stored within seconds, in batches of all tenants. They stay in the
+/// repository when Odoo deletes them later, so a database of any time finds the files that its rows name.
 ///
-/// Each line of [schedule] runs `lifeboat backup` at its times, one run at a time; a run that was
-/// missed is caught up once, one that failed is tried again where that could help, and each is recorded
-/// in the state directory. /metrics (Prometheus), /livez, /readyz and /healthz answer on agent.listen.
-/// SIGTERM stops the run that is going on, which leaves nothing half-made, and ends the agent; systemd is
-/// told when it is ready (Type=notify).
+/// Each line of [schedule] runs `lifeboat backup` at its times, one run at a time. A missed run is done
+/// once afterwards, and a failed run is tried again if that could help; each run is recorded in the state
+/// directory. /metrics (Prometheus), /livez, /readyz and /healthz answer on agent.listen. SIGTERM stops
+/// the current run cleanly and ends the agent; systemd is told when the agent is ready (Type=notify).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -168,7 +167,8 @@ async fn serve(
     };
     if let Some(address) = config.agent.listen.filter(|address| !address.ip().is_loopback()) {
         tracing::info!(
-            "the pages are open to other machines at {address} (agent.listen): who reaches them sees names of tenants and times"
+            "other machines can read the agent's pages at {address} (agent.listen): they show names of \
+            tenants and times"
         );
     }
     Ok(async move {
@@ -198,12 +198,15 @@ fn notes(config: &Config, jobs: &[Job]) -> Vec<String> {
         return Vec::new();
     }
     let restores = match config.wal.stream {
-        true => "WAL is streamed, and without a base backup nothing can be restored from it",
-        false => "files of filestores are stored, and without a dump or a base backup they restore nothing",
+        true => "WAL is streamed, but without a base backup nothing can be restored from it",
+        false => {
+            "files of filestores are stored, but without a dump or a base backup no tenant can be restored"
+        }
     };
     vec![format!(
-        "this agent never backs up a database: [schedule] has none of backup, base and base_full; {restores}. \
-         Set schedule.backup = \"30 1 * * *\" and schedule.base = \"0 2 * * *\", or run `lifeboat backup` by other means"
+        "this agent never backs up a database: schedule.backup, schedule.base and schedule.base_full are \
+        not set; {restores}. Set schedule.backup = \"30 1 * * *\" and schedule.base = \"0 2 * * *\", or \
+        run `lifeboat backup` from cron or a timer"
     )]
 }
 

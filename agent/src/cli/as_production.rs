@@ -7,17 +7,17 @@ use super::{App, Done, print};
 use crate::error::Result;
 use crate::recovery::instance::production::{self, Production};
 
-/// Turn a copy that restore --instance-to made into the real thing
+/// Turn a copy that restore --instance-to made into production
 ///
-/// The copy has recovered and is stopped. It is opened once more on its private socket, subscriptions are
-/// disabled, it is stopped, and production's own configuration takes the place of the copy's. The plan
-/// says what it then listens on, archives to, loads and takes over. It is not started.
+/// The copy must have reached its target and be stopped. This command starts it once more on its private
+/// socket, disables subscriptions, stops it, and puts production's own configuration back. The plan says
+/// where the server will then listen, how it archives and what it loads. It is not started: start it yourself.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  lifeboat as-production /srv/pg/back --dry-run           what it would do as the real thing
-  lifeboat as-production /srv/pg/back                     asks for the directory's name
-  lifeboat as-production /srv/pg/back --undo              a copy again")]
+  lifeboat as-production /srv/pg/back --dry-run           print what it will do in production
+  lifeboat as-production /srv/pg/back                     do it; asks for the directory's name
+  lifeboat as-production /srv/pg/back --undo              make it a copy again")]
 pub struct Args {
     /// The data directory
     #[arg(value_name = "DIR")]
@@ -38,7 +38,10 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     if args.undo {
         let dir = production::undo(&args.dir)?;
         app.print(&serde_json::json!({ "copy": dir }), || {
-            format!("{} is a copy again: it runs on a private socket, and keeps to itself", dir.display())
+            format!(
+                "{} is a copy again: a server on it runs on a private socket and is isolated",
+                dir.display()
+            )
         })?;
         return Ok(Done::Complete);
     }
@@ -51,7 +54,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     }
     print::err(&plan.to_string());
     let given = args.yes_production.as_deref();
-    confirm_named(&plan.data_dir, given, "--yes-production", "which would be the real thing")?;
+    confirm_named(&plan.data_dir, given, "--yes-production", "that becomes production")?;
     let shown = app.progress("as production", None);
     let done = production::apply(&config, plan, &tools, &shown.clone(), &app.cancel).await;
     shown.finish();
@@ -63,13 +66,13 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
 /// What became of it.
 pub fn text(done: &Production) -> String {
     let dir = done.plan.data_dir.display();
-    let mut out = format!("{dir} is the real thing now, and not started: start it as your service does");
+    let mut out = format!("{dir} is production now, but it is not started: start it as your service does");
     out += &format!("\nthen it{}", done.plan.takeover);
     for enable in &done.enable {
         out += &format!(
-            "\nits subscription stays off until you say, once the old server is gone for good: {enable}"
+            "\nits subscription stays disabled. When the old server is gone for good, run: {enable}"
         );
     }
-    out += &format!("\nundo, as long as it was not started: {}", done.undo);
+    out += &format!("\nto undo it before the first start: {}", done.undo);
     out
 }

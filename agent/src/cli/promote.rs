@@ -14,16 +14,16 @@ use crate::recovery::promote::plan::{PromotePlan, prepare};
 
 /// Make a restored copy the tenant: database and filestore change names together
 ///
-/// What the tenant was until then is kept beside it, as NAME.replaced-TIME: closed for connections, left out
-/// of backups, not followed. Nothing is deleted. The plan is printed first, and the tenant's name has to be typed.
-/// Both databases are closed while names change, so that nobody meets a database with another one's files;
-/// it takes seconds. The same command with the names exchanged undoes it, and is printed. Killed at any moment,
-/// the same command goes on.
+/// The old state of the tenant is kept as NAME.replaced-TIME: closed for connections, left out of backups,
+/// not followed. Nothing is deleted. The plan is printed first; type the tenant's name to confirm. Both
+/// databases are closed while their names change, for some seconds, so that no database is open with the
+/// files of another one. To undo it, run the command that is printed at the end: the same with the names
+/// exchanged. If it was killed, run the same command again: it continues.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat promote retail_north_live --as retail_north --dry-run      what would happen, who is connected
-  lifeboat promote retail_north_live --as retail_north --disconnect   end Odoo's sessions, then do it
+  lifeboat promote retail_north_live --as retail_north --disconnect   end Odoo's sessions, then promote
   lifeboat promote retail_north.replaced-20261128T021500Z --as retail_north
                                                                       undo it")]
 pub struct Args {
@@ -33,7 +33,7 @@ pub struct Args {
     /// The tenant that it becomes
     #[arg(long = "as", value_name = "TENANT", allow_hyphen_values = true)]
     tenant: TenantName,
-    /// End the sessions of whoever is connected, once both databases are closed
+    /// End all sessions, after both databases were closed
     #[arg(long)]
     disconnect: bool,
     /// Promote a neutralized copy: mail servers, scheduled jobs, providers and credentials must be set up again
@@ -106,13 +106,13 @@ fn confirm(tenant: &TenantName, given: Option<&TenantName>) -> Result<()> {
     let said = match given {
         Some(given) => given.to_string(),
         None if !std::io::stdin().is_terminal() => {
-            return Err(refused(format!("nobody typed {tenant}, the tenant that would be replaced")));
+            return Err(refused(format!("nobody typed {tenant}, the tenant to replace")));
         }
         None => ask(&format!("Type the name of the tenant ({tenant}): "))?,
     };
     match said == tenant.as_str() {
         true => Ok(()),
-        false => Err(refused(format!("{said:?} is not {tenant}, the tenant that would be replaced"))),
+        false => Err(refused(format!("{said:?} is not {tenant}, the tenant to replace"))),
     }
 }
 
@@ -125,10 +125,11 @@ fn undo(plan: &PromotePlan) -> String {
 fn text(promoted: &Promoted) -> String {
     let plan = &promoted.plan;
     let took = span_text(std::time::Duration::from_secs_f64(promoted.closed_seconds));
-    let mut out = format!("{} is {} now (both were closed for {took})", plan.copy, plan.tenant);
+    let mut out = format!("{} is now {} (both databases were closed for {took})", plan.copy, plan.tenant);
     if let Some(replaced) = &plan.replaced {
-        out +=
-            &format!("\nwhat it was is kept as {replaced}; drop it when nobody asks any more, not tonight");
+        out += &format!(
+            "\nthe old state is kept as {replaced}; drop it when nobody needs it any more, not tonight"
+        );
     }
     for sort in &promoted.disconnected {
         out += &format!("\nended: {sort}");

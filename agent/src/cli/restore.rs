@@ -15,14 +15,14 @@ use crate::recovery::apply::{Restored, apply};
 use crate::recovery::plan::prepare;
 use crate::recovery::{Pick, Request, tenant};
 
-/// Bring a tenant back: its database and its filestore, under a new name
+/// Restore a tenant: its database and its filestore, under a new name
 ///
-/// Prints the plan first and asks. Only new names are made: an existing database or a filestore
-/// that is not empty is never touched. Until everything is whole and compared with what was
-/// recorded at the backup, the database is hidden under a name that says that it is incomplete.
-/// A copy under another name is neutralized (mail, scheduled jobs, payments, deliveries off, its
-/// own database.uuid) before anything can connect; the tenant's own name is the real thing and
-/// is not, unless told otherwise.
+/// Prints the plan first and asks. A restore uses new names only: it never touches an existing database
+/// or a filestore that is not empty. The new database stays hidden, under a name that says that it is
+/// incomplete, until everything is restored and compared with what the backup recorded. A copy under
+/// another name is neutralized before anything can connect: mail, scheduled jobs, payments and deliveries
+/// are off, and it has its own database.uuid. Under the tenant's own name it is not neutralized, unless
+/// you pass --neutralize.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -37,7 +37,7 @@ Examples:
   lifeboat restore --instance-to /var/lib/postgresql/15/main --delta
                                                                       over what is there, which is kept beside it")]
 pub struct Args {
-    /// Whose backup
+    /// The tenant to restore
     #[arg(
         long,
         value_name = "NAME",
@@ -45,10 +45,10 @@ pub struct Args {
         conflicts_with = "instance_to"
     )]
     tenant: Option<TenantName>,
-    /// This dump, or this base backup [default: the newest that serves]
+    /// Use this dump or base backup [default: the newest that can be used]
     #[arg(long, value_name = "ID", conflicts_with = "release")]
     snapshot: Option<SnapshotId>,
-    /// The newest dump that is tied to this release; the newest such base backup, as it was, with --instance-to
+    /// Use the newest dump of this release; with --instance-to, its newest base backup, without later WAL
     #[arg(long, value_name = "ID")]
     release: Option<ReleaseId>,
     /// The new database's name [default: the tenant's and the time of its state]
@@ -60,14 +60,14 @@ pub struct Args {
     /// Give everything to this role [default: the owners recorded in the backup]
     #[arg(long, value_name = "ROLE", conflicts_with = "instance_to")]
     owner: Option<String>,
-    /// Load the dump with all rights of the configured role, where the server lets no other role in: the
-    /// triggers, constraints and index expressions in it then run with them
+    /// Load the dump with all rights of the configured role, if the server accepts no other role: its
+    /// triggers, constraints and index expressions then run with these rights
     #[arg(long, conflicts_with = "instance_to")]
     load_as_superuser: bool,
     /// The age identity that opens the backup; may be given several times [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
-    /// Make the copy silent even under the tenant's own name
+    /// Neutralize even under the tenant's own name
     #[arg(long, conflicts_with_all = ["no_neutralize", "instance_to"])]
     neutralize: bool,
     /// Leave mail, scheduled jobs, payments and deliveries live
@@ -204,7 +204,7 @@ fn text(restored: &Restored) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
     let mut out = format!(
-        "{} is back as database {} ({took}): {} tables are as recorded",
+        "{} is restored as database {} ({took}): {} tables are as recorded",
         plan.tenant, plan.database, restored.baseline.tables
     );
     if let Some(filestore) = &plan.filestore {

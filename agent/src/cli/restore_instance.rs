@@ -29,8 +29,8 @@ pub struct InstanceArgs {
     /// Restore the whole instance, from its base backup and WAL, into this new data directory
     #[arg(long, value_name = "DIR", help_heading = "Whole instance")]
     pub instance_to: Option<PathBuf>,
-    /// DIR holds an old data directory of the same cluster: copy from it what is the same, fetch the
-    /// rest, and put the new one in its place at the end; the old state is kept beside it
+    /// DIR is an old data directory of the same cluster: copy unchanged files from it and fetch the
+    /// rest. At the end the new directory takes its place; the old one is kept beside it
     #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
     delta: bool,
     /// For scripts, with --delta: the name of the directory to replace, in place of typing it
@@ -66,22 +66,22 @@ pub struct InstanceArgs {
         help_heading = "Whole instance"
     )]
     target_action: WantedAction,
-    /// Start PostgreSQL on a private socket and wait until it is there
+    /// Start PostgreSQL on a private socket and wait until recovery is at the target
     #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
     start: bool,
-    /// Who shall own the files, where root restores [default: the directory's owner, else postgres]
+    /// The user who gets the files if root restores [default: the directory's owner, else postgres]
     #[arg(long, value_name = "USER", help_heading = "Point in time")]
     pub os_user: Option<String>,
     /// Fetch WAL by this command instead of lifeboat wal fetch
     #[arg(long, value_name = "COMMAND", help_heading = "Point in time")]
     pub restore_command: Option<String>,
-    /// A library that writes WAL of its own kind, which replay needs; may be given several times. No other is loaded
+    /// A library with its own kind of WAL, which replay needs; may be given several times. No other is loaded
     #[arg(long, value_name = "LIBRARY", value_parser = library, help_heading = "Point in time")]
     pub preload: Vec<String>,
-    /// Leave archiving as the backup has it: for the real thing, never beside production
+    /// Keep production's archiving settings: only if this replaces production, never beside it
     #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
     keep_archiving: bool,
-    /// Make it the real thing: recover it as a copy, stop it, and put production's configuration in place
+    /// Make it production: recover it as a copy, stop it, and put production's configuration back
     #[arg(
         long,
         requires = "instance_to",
@@ -99,7 +99,7 @@ fn library(text: &str) -> std::result::Result<String, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     match !text.is_empty() && text.chars().all(is_plain) {
         true => Ok(text.to_owned()),
-        false => Err("a library's name has letters, digits, _ and - and no path".to_owned()),
+        false => Err("give the name without a path: letters, digits, _ and -".to_owned()),
     }
 }
 
@@ -154,8 +154,12 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         ));
     }
     if args.as_production && action != Action::Promote {
-        return Err(Error::new(Kind::Usage, "--as-production opens it; --target-action would not")
-            .next("look first with --start --target-action pause, then lifeboat as-production DIR"));
+        return Err(Error::new(
+            Kind::Usage,
+            "--as-production opens the server for writing: it cannot be \
+            combined with --target-action pause or shutdown",
+        )
+        .next("look first with --start --target-action pause, then lifeboat as-production DIR"));
     }
     let starts = args.start || args.as_production;
     // A release is a state, not a time since: without more, as it was.
@@ -193,7 +197,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
     print::err(&prepared.plan.to_string());
     match &prepared.plan.replaced {
         Some(_) => {
-            let question = "which would be replaced";
+            let question = "that will be replaced";
             confirm_named(&prepared.plan.data_dir, args.yes_replace.as_deref(), "--yes-replace", question)?;
         }
         None if !common.yes && !args.as_production => confirm()?,
@@ -201,7 +205,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
     }
     if args.as_production {
         let given = args.yes_production.as_deref();
-        confirm_named(&prepared.plan.data_dir, given, "--yes-production", "which would be the real thing")?;
+        confirm_named(&prepared.plan.data_dir, given, "--yes-production", "that becomes production")?;
     }
     let shown = app.progress("restore instance", Some(prepared.plan.bytes));
     let restored = apply(prepared, &shown.clone(), &app.cancel).await;
@@ -244,13 +248,13 @@ pub fn confirm_named(dir: &Path, given: Option<&Path>, flag: &str, what: &str) -
     let said = match given {
         Some(given) => given.canonicalize().unwrap_or_else(|_| given.to_owned()).display().to_string(),
         None if !std::io::stdin().is_terminal() => {
-            return Err(refused(format!("nobody typed {name}, {what}: --yes is not enough")));
+            return Err(refused(format!("nobody typed {name}, the directory {what}: --yes is not enough")));
         }
-        None => ask(&format!("Type the name of the directory, {what} ({name}): "))?,
+        None => ask(&format!("Type the name of the directory {what} ({name}): "))?,
     };
     match said == name {
         true => Ok(()),
-        false => Err(refused(format!("{said:?} is not {name}, {what}"))),
+        false => Err(refused(format!("{said:?} is not {name}, the directory {what}"))),
     }
 }
 
@@ -298,8 +302,10 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
     let (files, size, dir) = (plan.files, bytes_text(plan.bytes), plan.data_dir.display());
-    let mut out =
-        format!("{} is in {dir} ({took}): {files} files, {size}, each checked, all synced", plan.instance);
+    let mut out = format!(
+        "instance {} is restored to {dir} ({took}): {files} files, {size}, each checked, all synced",
+        plan.instance
+    );
     out += &format!("\nfetched {} of the base backup", bytes_text(restored.fetched_bytes));
     if let Some(replaced) = &plan.replaced {
         let (files, size) = (restored.copied_files, bytes_text(restored.copied_bytes));
@@ -313,7 +319,8 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
         None => {
             let word = shell_path(&plan.data_dir);
             out += &format!("\nrecovers to {} at its first start: {}", plan.target, restored.start);
-            out += "\nit runs on a configuration of Lifeboat's, on a private socket in that directory; turn it into the real thing: ";
+            out += "\nit runs on a configuration that Lifeboat wrote, with a private socket in that \
+                    directory; to make it production: ";
             out += &format!("lifeboat as-production {word}");
         }
         Some(started) => {
@@ -324,15 +331,15 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
                 .map_or("no commit since the backup".to_owned(), |t| format!("last commit {t}"));
             out += &format!("\nreplayed to {} ({took}), {last}; the server {state}", started.replayed_to);
             for raised in &started.raised {
-                out += &format!("\nproduction had raised {raised} meanwhile: so it was here");
+                out += &format!("\nproduction raised {raised} after the base backup, so it was raised here");
             }
             out += &proof_text(&started.proof);
             if is_production {
                 return out;
             }
             out += &format!("\nreach it: {}", started.reach);
-            out += &format!("\nend it: {}", started.end);
-            out += &format!("\nit says more in {}", started.log.display());
+            out += &format!("\nstop it: {}", started.end);
+            out += &format!("\nits log: {}", started.log.display());
         }
     }
     out
@@ -341,7 +348,8 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
 /// What the server was asked, and said.
 fn proof_text(proof: &Proof) -> String {
     let mut out = format!(
-        "\nit keeps to itself: it runs on {}, by {}, archive_mode {}, {} of {} subscriptions enabled",
+        "\nit is isolated: data_directory {}, config_file {}, archive_mode {}, {} of {} subscriptions \
+        enabled",
         proof.data_directory,
         proof.config_file,
         proof.archive_mode,
@@ -352,14 +360,15 @@ fn proof_text(proof: &Proof) -> String {
         out += &format!("\ndisabled: subscription {name} in database {database}");
     }
     for subscription in &proof.not_disabled {
-        out +=
-            &format!("\nWARNING: not disabled, and no worker runs for it here: subscription {subscription}");
+        out += &format!(
+            "\nWARNING: not disabled, but no worker runs for it in this copy: subscription {subscription}"
+        );
     }
     for kind in &proof.foreign_processes {
-        out += &format!("\nWARNING: a process of a library that you named runs in it: {kind}");
+        out += &format!("\nWARNING: a process of a --preload library runs in it: {kind}");
     }
     for setting in &proof.settings_in_catalog {
-        out += &format!("\nWARNING: acts when somebody connects: {setting}");
+        out += &format!("\nWARNING: takes effect when you connect: {setting}");
     }
     out
 }

@@ -43,7 +43,8 @@ fn text(restored: &Restored) -> String {
         .last_commit
         .map_or("no commit since the base backup".to_owned(), |time| format!("last commit {time}"));
     let mut out = format!(
-        "{} is back as database {} ({took}): replayed to {}, {last}; {} tables are as they were recovered",
+        "{} is restored as database {} ({took}): replayed to {}, {last}; {} tables are as they were \
+        recovered",
         plan.tenant, plan.database, restored.recovered.replayed_to, restored.baseline.tables
     );
     let fetched = bytes_text(restored.base_fetched_bytes);

@@ -62,9 +62,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             Kind::Usage,
             format!("snapshot {} is of a {}: only a dump has a baseline to open", manifest.id, manifest.kind),
         )
-        .next(
-            "leave --identity away; lifeboat cat SNAPSHOT PATH --identity FILE writes a file of a snapshot",
-        ));
+        .next("omit --identity; lifeboat cat SNAPSHOT PATH --identity FILE writes a file of a snapshot"));
     }
     let identities = Arc::new(identities(&args.identity, &config)?);
     let baseline = repository.baseline(&manifest, &identities).await?;

@@ -48,7 +48,7 @@ pub fn report_panics() {
 const STARVED: [&str; 2] = ["failed to spawn thread", "can't spawn worker thread"];
 
 fn starved(text: &str) -> Error {
-    Error::new(Kind::Io, "the system gives this program no further thread: memory or processes are limited")
+    Error::new(Kind::Io, "the system refused to start a thread: memory or the number of processes is limited")
         .because(text.to_owned())
         .effect("the command stopped; what was stored before is intact")
         .next(

@@ -26,9 +26,10 @@ use crate::wal::stream::Record;
 /// Show how each tenant stands: what would be lost if it were gone now, the worst first
 ///
 /// Needs no identity and no PostgreSQL: it reads what is stored, and this host's record of scheduled
-/// runs. A tenant is known by its snapshots or by odoo.tenants. Exit code 3 where a tenant stands worse
-/// than it should (BROKEN: the last `lifeboat verify` of this host found its newest dump damaged), where WAL has a gap behind the newest base backup, where a manifest is not believed, or where
-/// this host's agent has stopped, stores no WAL, or keeps so much of it on the server that its disk may fill.
+/// runs. A tenant is known by its snapshots or by odoo.tenants. Exit code 3 if a tenant does not
+/// stand ok (BROKEN: the last `lifeboat verify` of this host found its newest dump damaged), if WAL
+/// after the newest base backup has a gap, if a manifest is not trusted, or if this host's agent has
+/// stopped, stores no WAL, or keeps so much WAL on the server that its disk may fill.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -79,7 +80,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     problems.extend(verified.wal.as_ref().map(|wal| {
         let (objects, since) = (wal.objects, clock::text(wal.since));
         format!(
-            "WAL is not as it was stored, {objects} objects since {since}, {} first: lifeboat verify",
+            "WAL objects are damaged: {objects}, found {since}, the first is {}; run lifeboat verify",
             wal.first
         )
     }));

@@ -113,7 +113,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         remember(verified, &report, clock::now());
     });
     if let Err(e) = remembered {
-        tracing::warn!("lifeboat status will not know what was found: {e:?}");
+        tracing::warn!("the findings were not recorded for lifeboat status: {e:?}");
     }
     app.print(&json(&report)?, || text(&report))?;
     // Its text is the end of the report: on standard output a --json reader has it in "verdict".

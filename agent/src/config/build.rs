@@ -22,7 +22,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
     let missing = |name: &str, flag: &str, example: &str| {
         if file.as_os_str().is_empty() {
             return super::file::none(&format!(
-                "{name} is not in the environment either, nor is {flag} given"
+                "{name} is not in the environment either, and {flag} is not given"
             ));
         }
         let what = format!("{name} is required and is not given in {}", place(file));

@@ -59,7 +59,7 @@ pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
 /// The first words of whoever has configured nothing yet.
 pub fn none(because: &str) -> Error {
     let what = format!(
-        "there is no configuration: there is neither ./{FILE_NAME} nor {SYSTEM_FILE}; lifeboat init writes one"
+        "there is no configuration: neither ./{FILE_NAME} nor {SYSTEM_FILE} exists; lifeboat init writes one"
     );
     let next = format!(
         "lifeboat init writes ./{FILE_NAME} with new keys (for the whole host: sudo lifeboat init --config {SYSTEM_FILE}); \

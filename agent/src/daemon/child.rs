@@ -73,8 +73,8 @@ pub async fn run(
 fn killed(signal: Option<i32>) -> Option<String> {
     let signal = signal?;
     let what = match signal {
-        6 => "it could not have the memory that it needed",
-        9 => "most likely it needed more memory than there is",
+        6 => "it got no memory",
+        9 => "most likely it ran out of memory",
         _ => return Some(format!("ended by signal {signal}")),
     };
     let mend = "raise MemoryMax= of the unit or the container's limit, or lower backup.workers";

@@ -114,12 +114,12 @@ fn answer(pages: &Pages, method: &Method, path: &str) -> Response<String> {
         response
     };
     if method != Method::GET && method != Method::HEAD {
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "these pages are only read\n");
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "these pages are read-only\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     let Some(page) = pages(path) else {
-        return plain(StatusCode::NOT_FOUND, "here are /metrics, /livez, /readyz and /healthz\n");
+        return plain(StatusCode::NOT_FOUND, "the pages are /metrics, /livez, /readyz and /healthz\n");
     };
     let status = if page.is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut response = plain(status, &page.text);

@@ -62,7 +62,7 @@ impl Metrics {
         };
         registry.register_with_unit(
             "alive_timestamp",
-            "When the scheduler last turned",
+            "When the scheduler's loop last ran",
             Unit::Seconds,
             alive.clone(),
         );
@@ -94,14 +94,10 @@ impl Metrics {
             Family::clone(&waiting),
         );
         let (ready, scheduled) = (Gauge::default(), Gauge::default());
-        registry.register(
-            "ready",
-            "1 while nothing keeps the agent from its work; see /readyz",
-            ready.clone(),
-        );
+        registry.register("ready", "1 while the agent can do its work: /readyz answers 200", ready.clone());
         registry.register(
             "backups_scheduled",
-            "Schedules of this agent that back databases up; with 0 it never does",
+            "How many schedules of this agent back up databases; 0: it never does",
             scheduled.clone(),
         );
         let last_alive = Mutex::new(None);

@@ -61,7 +61,7 @@ impl Needs {
         let found = self.found();
         let mut lines = found.directories.clone();
         if found.not_looked {
-            lines.push("the data directory was not looked at yet".to_owned());
+            lines.push("the data directory was not checked yet".to_owned());
         }
         let why = found.not_reached_because.as_ref().map_or(String::new(), |why| format!(": {why}"));
         match found.reached.map(|at| clock::instant().saturating_duration_since(at)) {
@@ -82,7 +82,7 @@ impl Needs {
             }
         }
         if problems.is_empty() && !found.directories.is_empty() {
-            tracing::info!("data and state directories are there again");
+            tracing::info!("data and state directories can be used again");
         }
         (found.directories, found.not_looked) = (problems, false);
     }
@@ -116,7 +116,7 @@ async fn directories(config: &Config, state: &StateDir, needs: &Needs) {
                 missed(config, &mut expected, gone).await
             }
             Ok(Err(problems)) => problems,
-            Err(e) => vec![format!("the data directory could not be looked at: {e}")],
+            Err(e) => vec![format!("cannot check the data directory: {e}")],
         };
         needs.looked(problems);
         clock::sleep(DISK_EVERY).await;
@@ -127,7 +127,7 @@ async fn directories(config: &Config, state: &StateDir, needs: &Needs) {
 fn look(data_dir: Option<&Path>, state_dir: &Path) -> Result<BTreeSet<String>, Vec<String>> {
     let mut problems = Vec::new();
     if !disk::is_dir(state_dir) {
-        problems.push(format!("the state directory {} is gone", state_dir.display()));
+        problems.push(format!("the state directory {} is missing", state_dir.display()));
     }
     let mut there = BTreeSet::new();
     if let Some(data_dir) = data_dir {
@@ -171,7 +171,7 @@ async fn missed(config: &Config, expected: &mut BTreeSet<String>, gone: Vec<Stri
                 .map(|name| {
                     let dir = dir.join(name);
                     format!(
-                        "the filestore of {name} is gone and its database is not: {} is missing or empty",
+                        "the filestore of {name} is gone, but its database exists: {} is missing or empty",
                         dir.display()
                     )
                 })
@@ -181,7 +181,7 @@ async fn missed(config: &Config, expected: &mut BTreeSet<String>, gone: Vec<Stri
         Err(_) => "PostgreSQL does not answer".to_owned(),
     };
     let list = gone.join(", ");
-    vec![format!("filestores are gone ({list}), and whether their databases are is not known: {unknown}")]
+    vec![format!("filestores are gone ({list}); it is not known whether their databases exist: {unknown}")]
 }
 
 async fn existing(config: &Config, names: &[String]) -> Result<Vec<String>> {

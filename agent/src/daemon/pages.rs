@@ -38,7 +38,7 @@ fn stuck(quiet: Option<Duration>) -> Option<String> {
     match quiet {
         Some(quiet) if quiet <= QUIET_MAX => None,
         Some(_) => Some("the scheduler is stuck".to_owned()),
-        None => Some("the scheduler has not begun".to_owned()),
+        None => Some("the scheduler has not started yet".to_owned()),
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
         let unwell: Unwell = Arc::new(|| vec!["the bucket is away".to_owned()]);
         let pages = pages(metrics.clone(), unwell, vec!["no schedule".to_owned()]);
         let told = |path| pages(path).map(|page| (page.is_well, page.text));
-        assert_eq!(told("/livez"), Some((false, "the scheduler has not begun\n".to_owned())));
+        assert_eq!(told("/livez"), Some((false, "the scheduler has not started yet\n".to_owned())));
         metrics.alive(clock::now());
         assert_eq!(told("/livez"), Some((true, "ok\n".to_owned())));
         let expected = Some((false, "the bucket is away\nnote: no schedule\n".to_owned()));

@@ -183,7 +183,7 @@ impl Dir {
         }
         // The kernel would allow `a/../b`; nobody who means well writes it.
         if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(odd("a path that does not simply lead down"));
+            return Err(odd("a path that leads out of its directory"));
         }
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if self.by_steps {

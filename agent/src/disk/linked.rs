@@ -94,8 +94,8 @@ fn check(link: &Path, meta: &Metadata) -> Result<()> {
         Kind::Filestore,
         format!("{link} is a symbolic link that belongs to user {}: it is not followed", meta.uid()),
     )
-    .because("whoever can write there could lead Lifeboat to files that he may not read himself")
-    .effect("nothing behind it is backed up")
+    .because("whoever can write there could make Lifeboat read files that he may not read himself")
+    .effect("nothing below it is backed up")
     .next(format!(
         "if you made the link on purpose: chown -h root {link}; or mount the directory there (mount --bind)"
     )))

@@ -43,9 +43,7 @@ impl Dir {
         let uid = made.metadata()?.uid();
         match uid == rustix::process::geteuid().as_raw() {
             true => Ok(made),
-            false => {
-                Err(odd(&format!("the directory that was made just now was exchanged for one of user {uid}")))
-            }
+            false => Err(odd(&format!("the new directory was replaced by one of user {uid}"))),
         }
     }
 
@@ -85,7 +83,7 @@ impl Dir {
         let meta = file.metadata()?;
         match meta.is_file() && meta.nlink() == 1 {
             true => Ok(file),
-            false => Err(odd("not a regular file, or one that has a second name")),
+            false => Err(odd("not a regular file, or one with more than one hard link")),
         }
     }
 

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::names::shell_path;
 
 /// Which directory it is, whatever its name: it keeps this when it is renamed, and none that is made
 /// later is the same.
@@ -53,11 +54,11 @@ impl Neighbours {
         if meta.is_symlink() {
             let us = rustix::process::geteuid();
             if us.is_root() && meta.uid() != us.as_raw() {
-                let what =
-                    format!("{} is a link that user {} could lead elsewhere", path.display(), meta.uid());
-                return Err(Error::new(Kind::Filestore, what)
-                    .effect("nothing was changed")
-                    .next("run this as that user, or give the link to root: chown -h root"));
+                let what = format!("{} is a link that user {} could change", path.display(), meta.uid());
+                return Err(Error::new(Kind::Filestore, what).effect("nothing was changed").next(format!(
+                    "run this as that user, or give the link to root: chown -h root {}",
+                    shell_path(path)
+                )));
             }
         } else {
             flags |= OFlags::NOFOLLOW;

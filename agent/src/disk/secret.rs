@@ -92,7 +92,8 @@ fn fits(what: &str, path: &Path, meta: &Metadata, us: u32) -> Result<()> {
     );
     Err(Error::new(Kind::Config, said.trim_start())
         .because(format!(
-            "the rule, as for PostgreSQL's keys: it belongs to the user who runs this ({us}) and is closed to group \
+            "the rule, as for PostgreSQL's keys: it must belong to the user who runs this ({us}) and be \
+            closed to group \
              and others (0600), or to root and is at most readable by its group (0640, 0440)"
         ))
         .next(mend))

@@ -20,10 +20,10 @@ pub async fn is_neutralized(options: &PostgresOptions, database: &str) -> Result
     look::begin(&mut session).await?;
     let parameters = Table::find(&mut session, PARAMETERS).await?;
     let Some(parameters) = parameters.filter(|table| table.lacks(&["key", "value"]).is_empty()) else {
-        return Err(Error::new(Kind::Refused, format!("database {database:?} is not Odoo's"))
-            .because(format!("it has no table {PARAMETERS} with texts in it"))
+        return Err(Error::new(Kind::Refused, format!("database {database:?} is not an Odoo database"))
+            .because(format!("it has no table {PARAMETERS} with text columns"))
             .effect("nothing was changed")
-            .next("look with psql at what it is"));
+            .next("check with psql what it is"));
     };
     let mut says = false;
     let take = |row: &Row<'_>| {

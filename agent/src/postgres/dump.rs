@@ -84,7 +84,7 @@ impl DumpChild {
     pub async fn finish(self) -> Result<DumpEnd> {
         let stderr = self.program.finish(EXIT_WAIT).await.map_err(|e| {
             e.effect("the dump is not complete and does not count")
-                .next("lifeboat doctor tells what the role lacks for a dump, with the grant")
+                .next("run lifeboat doctor: it names the missing rights, with the grants")
                 .safe("running again is safe")
         })?;
         Ok(DumpEnd { warnings: stderr.warnings() })

@@ -40,13 +40,17 @@ impl GlobalsDump {
             Ok(answer)
         };
         let (role_passwords, from) =
-            asked.await.map_err(|e: Error| e.context(format!("{label} was not begun")))?;
+            asked.await.map_err(|e: Error| e.context(format!("{label} did not start")))?;
         let (text, mut notes) = run(tools, options, &from, role_passwords).await?;
         if !role_passwords {
             let user = &options.user;
-            notes.insert(0, format!(
-                "roles are recorded without their passwords: {user} may not read pg_authid; after a restore they must be set anew"
-            ));
+            notes.insert(
+                0,
+                format!(
+                    "roles are stored without their passwords: {user} may not read pg_authid. After a \
+                restore, set them again"
+                ),
+            );
         }
         Ok(GlobalsDump { text, role_passwords, notes })
     }

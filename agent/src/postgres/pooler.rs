@@ -21,15 +21,16 @@ pub(super) async fn refuse(session: &mut Session, process: Option<i32>) -> Resul
     let (real, path): (i32, String) = (column(&row, 0)?, column(&row, 1)?);
     let why = match process {
         Some(process) if process != real => {
-            format!("it gave {process} as the session's process, and the server's is {real}")
+            format!("it reported process {process} for the session, but the server reports {real}")
         }
-        None => "it gave no number of the session's process".to_owned(),
+        None => "it reported no process number for the session".to_owned(),
         Some(_) if path != search_path() => {
             format!("the settings that the connection began with did not arrive: search_path is {path:?}")
         }
         Some(_) => return column::<i32>(&row, 2).map(|version| u32::try_from(version).unwrap_or(0)),
     };
-    let what = format!("a connection pooler answers, as pgbouncer, not the server: {}", session.place());
+    let what =
+        format!("a connection pooler (such as pgbouncer) answers, not the server: {}", session.place());
     Err(Error::new(Kind::Config, what)
         .because(why)
         .effect("a pooler hands sessions from client to client, so no backup can be made through it")

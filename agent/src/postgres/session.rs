@@ -201,7 +201,7 @@ impl Session {
             let error = Error::new(Kind::Postgres, format!("cannot {what} in {}", self.place));
             return Err(error
                 .because(format!("no answer within {}", clock::span_text(wait)))
-                .next("see pg_stat_activity and the server's log; is the network whole?"));
+                .next("check pg_stat_activity, the server's log and the network"));
         };
         self.busy = self.wire.is_lost() || self.wire.is_given_up();
         answer.map_err(|e| self.failed(what, e))
@@ -218,7 +218,7 @@ impl Session {
             _ => Kind::Postgres,
         };
         let next = match code {
-            None => Some("see whether PostgreSQL is running, then run again"),
+            None => Some("check that PostgreSQL is running, then run again"),
             Some(code) => hint(code),
         };
         let error = Error::new(kind, format!("cannot {what} in {}", self.place));

@@ -165,12 +165,12 @@ impl Table {
 
 fn not_read(what: String, session: &Session) -> Error {
     Error::new(Kind::Postgres, format!("{what}, in {}", session.place()))
-        .effect("it is not read: that could run what the database's owner wrote, with our rights")
-        .next("ask the owner what it is for; a database that is not Odoo's belongs into odoo.exclude")
+        .effect("it is not read: reading it could run code of the database's owner with our rights")
+        .next("ask the owner what it is for; if the database is not Odoo's, add it to odoo.exclude")
 }
 
 fn hidden(table: &str, session: &Session) -> Error {
     Error::new(Kind::Denied, format!("row security hides rows of table {table} in {}", session.place()))
-        .effect("it is not read: a policy would run what the database's owner wrote, with our rights")
-        .next("let the agent's role pass row security: ALTER ROLE ... BYPASSRLS")
+        .effect("it is not read: a policy would run code of the database's owner with our rights")
+        .next("let the agent's role bypass row security: ALTER ROLE … BYPASSRLS")
 }

@@ -68,7 +68,7 @@ impl Stopwatch {
 ///
 /// # Errors
 /// Whatever failed; nothing is published then, and what was made is left under names that say
-/// that it is incomplete. Running the same restore again goes on where it can.
+/// that it is incomplete. Running the same restore again continues where it can.
 pub async fn apply(
     mut prepared: Prepared,
     progress: &Progress,
@@ -105,7 +105,7 @@ pub async fn apply(
     let () = staged;
     if cancel.is_cancelled() {
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
-            .safe("running the same restore again goes on where it can"));
+            .safe("running the same restore again continues where it can"));
     }
     let noted = Noted {
         state_dir: &prepared.state_dir,

@@ -94,7 +94,7 @@ fn stop_if_cancelled(cancel: &CancellationToken) -> Result<()> {
     if cancel.is_cancelled() {
         return Err(Error::new(Kind::Interrupted, "the restore was stopped")
             .effect("what was being made is left under a name that says that it is incomplete")
-            .safe("running the same restore again goes on where it can"));
+            .safe("running the same restore again continues where it can"));
     }
     Ok(())
 }

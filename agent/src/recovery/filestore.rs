@@ -108,7 +108,7 @@ impl Staging<'_> {
         .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "fetching the filestore panicked").because(e)))
         .map_err(|e| {
             e.effect(format!("what was fetched so far is left in {}", plan.staging.display()))
-                .safe("running the same restore again goes on there")
+                .safe("running the same restore again continues there")
         })
     }
 }

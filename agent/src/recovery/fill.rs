@@ -89,7 +89,7 @@ impl Fill<'_> {
             }
         };
         loaded.map_err(|e| {
-            e.effect(format!("what was made so far is left, hidden, as database {}", self.incomplete))
+            e.effect(format!("the incomplete database stays, hidden, as {}", self.incomplete))
                 .safe("running the same restore again replaces it")
         })
     }
@@ -172,7 +172,7 @@ impl Fill<'_> {
         let done = neutralize::neutralize(session, url).await?;
         let live = neutralize::still_live(session).await?;
         if !live.is_empty() {
-            return Err(Error::new(Kind::Integrity, "the copy is not silent after neutralizing it")
+            return Err(Error::new(Kind::Integrity, "the copy is not silent after neutralizing")
                 .because(live.join("; "))
                 .next("do not start Odoo on it; report the module that these belong to"));
         }

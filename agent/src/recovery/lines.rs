@@ -19,11 +19,11 @@ impl std::fmt::Display for RestorePlan {
         )?;
         writeln!(
             f,
-            "  state of    {}; what was done in the {loss} since then is not in it",
+            "  state of    {}; the changes of the {loss} since then will be missing",
             clock::text(self.point)
         )?;
         writeln!(f, "  creates     database {} at {}, owned by {}", self.database, self.server, self.owner)?;
-        writeln!(f, "              (until it is right it is called {})", self.incomplete_database)?;
+        writeln!(f, "              (until it is complete its name is {})", self.incomplete_database)?;
         writeln!(f, "  loads as    {}", self.loads)?;
         if let Some(filestore) = &self.filestore {
             let size = bytes_text(filestore.bytes);

@@ -34,14 +34,15 @@ impl Noted<'_> {
         }
         if !self.neutralize {
             return vec![format!(
-                "{} is live: lifeboat backup takes it as a tenant of its own (odoo.exclude leaves it out)",
+                "{} is live: lifeboat backup stores it as a separate tenant (to leave it out, use \
+                odoo.exclude)",
                 self.database
             )];
         }
         match self.try_note(postgres).await {
             Ok(()) => Vec::new(),
             Err(e) => vec![format!(
-                "it was not noted in {} that {} is a copy, only in its comment: {}",
+                "cannot record in {} that {} is a copy; only its comment says so: {}",
                 self.state_dir.display(),
                 self.database,
                 e.what()

@@ -263,8 +263,8 @@ fn warnings(facts: &DumpFacts, passed_over: Vec<String>, neutralize: bool, loads
 /// What the database reaches outside, as it was when it was backed up.
 fn reaches(baseline: &Baseline, neutralize: bool) -> Vec<String> {
     let closed = match neutralize {
-        true => "neutralizing closes what it can and tells the rest",
-        false => "it stays open in the copy",
+        true => "neutralizing switches off what it can, and warns of the rest",
+        false => "it stays active in the copy",
     };
     baseline.reaches.iter().map(|what| format!("the database reaches outside: {what}; {closed}")).collect()
 }

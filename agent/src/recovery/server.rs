@@ -57,9 +57,14 @@ pub(super) async fn check_extensions(session: &mut Session, baseline: &Baseline)
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Error::new(Kind::Postgres, format!("the target cannot make extension {}", missing.join(", ")))
-        .effect("the tenant's tables and functions need it; nothing was changed")
-        .next("install the packages that bring it on the database server, as in postgresql-contrib, then run again"))
+    Err(Error::new(
+        Kind::Postgres,
+        format!("the target server does not have extension {}", missing.join(", ")),
+    )
+    .effect("the tenant's tables and functions need it; nothing was changed")
+    .next(
+        "install the packages that bring it on the database server, as in postgresql-contrib, then run again",
+    ))
 }
 
 /// Whether the server has the roles that own something, or the one that will own everything.
@@ -80,7 +85,8 @@ pub(super) async fn check_roles(
     Err(Error::new(Kind::Refused, format!("the target has no role {}", missing.join(", ")))
         .effect("nothing was changed: owners and rights could not be restored")
         .next(format!(
-            "pass --owner ROLE to give everything to one role, or make the roles: lifeboat cat GLOBALS_SNAPSHOT globals.sql --identity FILE | {}",
+            "pass --owner ROLE to give everything to one role, or create the roles: lifeboat cat \
+             GLOBALS_SNAPSHOT globals.sql --identity FILE | {}",
             server_command::psql(postgres)
         )))
 }

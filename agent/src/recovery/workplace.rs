@@ -15,7 +15,7 @@ use crate::disk;
 use crate::disk::beneath::Dir;
 use crate::disk::making::Identity;
 use crate::error::{Error, Kind, Result};
-use crate::names::{TenantName, random_hex};
+use crate::names::{TenantName, random_hex, shell_path};
 
 /// Largest record that is read.
 const RECORD_BYTES_MAX: u64 = 8192;
@@ -194,10 +194,7 @@ impl Workplace {
 fn not_ours(dir: &Path, uid: u32) -> Error {
     Error::new(
         Kind::Refused,
-        format!(
-            "{} is there already and is not one that Lifeboat made (it belongs to user {uid})",
-            dir.display()
-        ),
+        format!("{} exists already, and Lifeboat did not make it (it belongs to user {uid})", dir.display()),
     )
     .effect("nothing was changed; it was neither used nor removed")
     .next("look at it, remove it, then run the restore again")
@@ -221,14 +218,20 @@ pub(super) fn check_parent(parent: &Path, records: &Path, server: Option<u32>) -
             format!("it belongs to user {}, who is neither root nor the user that restores", meta.uid())
         }
         () if meta.mode() & 0o022 != 0 && !sticky => {
-            format!("its mode {:o} lets others rename and remove what lies in it", meta.mode() & 0o7777)
+            format!("its mode {:o} lets others rename and remove the files in it", meta.mode() & 0o7777)
         }
         () => return Ok(()),
     };
-    Err(Error::new(Kind::Refused, format!("{} is no place for a restore to work in", parent.display()))
-        .because(why)
-        .effect("nothing was changed; dumps hold everything in plain text")
-        .next("chmod go-w it, or set restore.work_dir to a directory of your own or to /var/tmp"))
+    Err(Error::new(
+        Kind::Refused,
+        format!("{} is not safe as a work directory of a restore", parent.display()),
+    )
+    .because(why)
+    .effect("nothing was changed; a dump there would be readable plain text")
+    .next(format!(
+        "run chmod go-w {}, or set restore.work_dir to a directory of your own or to /var/tmp",
+        shell_path(parent)
+    )))
 }
 
 #[cfg(test)]

@@ -101,8 +101,10 @@ impl Repository {
             return Manifest::parse(id, self.instance(), &bytes);
         };
         let refused = |e: Error| {
-            e.effect("whoever wrote it is not known to be ours: it is not restored and not counted")
-                .next("lifeboat verify; a key that is ours belongs into signing.trusted_keys; --accept-unsigned gives the check up")
+            e.effect("its signer is not trusted: it is not restored and not counted").next(
+                "run lifeboat verify; if the key is yours, add it to signing.trusted_keys; \
+                    --accept-unsigned skips the check",
+            )
         };
         // What nobody signed whom we trust is not read: it may be of any size.
         let signature = match self.store().get(&key(manifest::SIGNATURE_NAME), SIGNATURE_BYTES_MAX).await {

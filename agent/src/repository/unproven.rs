@@ -89,12 +89,10 @@ impl Unproven {
         let mib = UNSIGNED_BYTES_MAX >> 20;
         Err(Error::new(
             Kind::Integrity,
-            format!("{what} is not signed, and unsigned ones of {mib} MiB were read"),
+            format!("{what} is not signed, and {mib} MiB of unsigned ones were read already"),
         )
         .effect("more of them are not kept in memory: anybody could have made them")
-        .next(
-            "name one snapshot where the command takes one; without --accept-unsigned there is no such limit",
-        ))
+        .next("pass one snapshot if the command takes one; without --accept-unsigned there is no such limit"))
     }
 }
 

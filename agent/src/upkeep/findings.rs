@@ -233,7 +233,8 @@ impl Findings {
         let more = self.harmless.into_inner().saturating_sub(HARMLESS_MAX);
         let mut found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
         if more > 0 {
-            let what = format!("{more} more of what no restore needs is wrong, and not named one by one");
+            let what =
+                format!("{more} more objects that no restore needs are wrong; they are not named here");
             found.findings.push(Finding::harmless("…", what));
         }
         found.findings.sort_by(|a, b| (&a.object, &a.what).cmp(&(&b.object, &b.what)));

@@ -45,10 +45,16 @@ impl Account {
                 Err(e) => why.push(format!("{}: {}", e.what(), e.causes().join("; "))),
             }
         }
-        Err(Error::new(Kind::Refused, "there is no account for the scratch server, which must not run as root")
-            .because(why.join("; "))
-            .effect("what the tenant's owner wrote runs in that server, so it must not be able to read these files; nothing was restored")
-            .next("give these files to root with mode 600, or run the drill as a user of its own"))
+        Err(Error::new(
+            Kind::Refused,
+            "there is no account for the scratch server, which must not run as root",
+        )
+        .because(why.join("; "))
+        .effect(
+            "code of the tenant's owner runs in that server, so it must not be able to read these \
+                files; nothing was restored",
+        )
+        .next("give these files to root with mode 600, or run the drill as a user of its own"))
     }
 
     /// Every account that a drill of ours may have used.

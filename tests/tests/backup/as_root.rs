@@ -93,12 +93,15 @@ fn one_run_as_root_does_not_lock_the_service_out() {
     let known = site.known_file("acme");
     chown(&known, Some(0), Some(0)).unwrap();
     let told = service(&dir, &["doctor"]).run();
-    assert!(words(&told).contains("belong to somebody else") && words(&told).contains("known.zst"), "{told}");
+    assert!(
+        words(&told).contains("with another owner than the directory") && words(&told).contains("known.zst"),
+        "{told}"
+    );
     let told = words(&told);
     let mend = told.split("chown ").nth(1).unwrap().split(';').next().unwrap();
     assert!(Command::new("sh").arg("-c").arg(format!("chown {mend}")).status().unwrap().success());
     let mended = service(&dir, &["doctor"]).run();
-    assert!(!words(&mended).contains("belong to somebody else"), "{mended}");
+    assert!(!words(&mended).contains("with another owner than the directory"), "{mended}");
 }
 
 #[test]

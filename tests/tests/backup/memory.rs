@@ -27,7 +27,8 @@ fn a_backup_that_can_have_no_memory_ends_soon_and_the_next_one_is_whole() {
             .limit(LIMIT)
             .run();
         assert!(done.code != Some(0) || mebibytes > 10, "{mebibytes} MiB: {done}");
-        let starved = done.stderr.contains("no further thread") && done.stderr.contains("backup.workers");
+        let starved =
+            done.stderr.contains("refused to start a thread") && done.stderr.contains("backup.workers");
         let allocation = done.stderr.contains("memory allocation of");
         assert!(done.code == Some(0) || starved || allocation, "{mebibytes} MiB: {done}");
         assert!(!done.stderr.contains("a bug in lifeboat"), "{mebibytes} MiB: {done}");

@@ -8,7 +8,7 @@ use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::{Program, skip};
 
 const NOWHERE: &str =
-    "there is neither ./lifeboat.toml nor /etc/lifeboat/lifeboat.toml; lifeboat init writes one";
+    "neither ./lifeboat.toml nor /etc/lifeboat/lifeboat.toml exists; lifeboat init writes one";
 
 #[test]
 fn without_a_configuration_init_is_the_answer() {

@@ -318,7 +318,7 @@ fn a_missing_file_is_named() {
     site.doctor_says(
         "configuration",
         "fail",
-        "there is neither ./lifeboat.toml nor /etc/lifeboat/lifeboat.toml",
+        "neither ./lifeboat.toml nor /etc/lifeboat/lifeboat.toml exists",
     );
     let outcome = site.run(&["doctor", "--config", "absent.toml"]).run().exits(3);
     assert!(outcome.stdout.contains("--config names absent.toml, and there is no such file"), "{outcome}");

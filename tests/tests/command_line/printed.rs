@@ -12,7 +12,7 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 7] = ["restore", "promote", "as-production", "show", "cat", "wal", "completions"];
+const WANT_MORE: [&str; 7] = ["restore", "as-production", "promote", "show", "cat", "wal", "completions"];
 
 /// Whether these words are the name of a command in a sentence, and no command to be run.
 fn is_name(words: &[String]) -> bool {

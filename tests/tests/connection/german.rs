@@ -45,7 +45,7 @@ fn a_german_server_is_backed_up_by_a_role_that_reads_no_passwords() {
     );
     site.edit("user = \"postgres\"", "user = \"odoo\"");
     let outcome = site.backup(&[]).run().ok();
-    assert!(outcome.stdout.contains("recorded without their passwords"), "{outcome}");
+    assert!(outcome.stdout.contains("stored without their passwords"), "{outcome}");
 
     // the hints are those of an English server
     cluster.create_db("closed");

@@ -88,14 +88,17 @@ fn a_pooler_is_refused_by_name_and_keeps_nothing_of_ours() {
             site.edit(&real, &format!("host = \"{}\"", bouncer.dir.path().display()));
             site.edit(&format!("port = {}", cluster.port()), &format!("port = {}", bouncer.port));
             let told = doctor(&site);
-            assert!(told.contains("a connection pooler answers"), "{mode}, {ignore}: {told}");
+            assert!(
+                told.contains("a connection pooler (such as pgbouncer) answers"),
+                "{mode}, {ignore}: {told}"
+            );
             assert!(told.contains("connect to the server itself"), "{mode}, {ignore}: {told}");
             let outcomes = [
                 site.backup(&[]).run().exits(4),
                 site.backup(&["--kind", "base"]).run().exits(4),
                 restore(&site, &["--tenant", "acme", "--as", "copy"]).run().exits(4),
             ];
-            assert_both_say(&outcomes, "a connection pooler answers");
+            assert_both_say(&outcomes, "a connection pooler (such as pgbouncer) answers");
             assert_eq!(bouncer.psql(&cluster, STATE), before, "{mode}, {ignore}: the pool's next client");
             site.edit(&format!("host = \"{}\"", bouncer.dir.path().display()), &real);
             site.edit(&format!("port = {}", bouncer.port), &format!("port = {}", cluster.port()));

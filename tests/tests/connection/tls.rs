@@ -139,7 +139,10 @@ fn a_client_certificate_serves_sessions_programs_and_replication_or_none_of_them
     let with_env = |args: &[&str]| site.run(args).env("PGSSLCERT", &cert).env("PGSSLKEY", &key);
     with_env(&["backup"]).run().exits(13).says("28000");
     let outcome = with_env(&["doctor"]).run().exits(3);
-    assert!(outcome.stdout.contains("PGSSLCERT, PGSSLKEY of libpq is used by no connection"), "{outcome}");
+    assert!(
+        outcome.stdout.contains("PGSSLCERT, PGSSLKEY: set for libpq, but no connection of Lifeboat"),
+        "{outcome}"
+    );
     site.set("LIFEBOAT_POSTGRES_TLS_CERT_FILE", cert.display());
     site.set("LIFEBOAT_POSTGRES_TLS_KEY_FILE", key.display());
     let troubles = super::doctor(&site);

@@ -54,7 +54,7 @@ fn restored(archiving: &Archiving) {
     archiving.archive();
     let copied = Copied::new();
     let plan = archiving.restore_to(copied.data_dir(), &["--dry-run"]).run().ok();
-    assert!(plan.stdout.contains("its configuration lay outside the data directory"), "{plan}");
+    assert!(plan.stdout.contains("production's configuration is outside the data directory"), "{plan}");
     let (copied, _) = archiving.started(&[]);
     assert_eq!(copied.psql("shop", DIGEST), last.ledger);
     // replay refuses with less than the primary had

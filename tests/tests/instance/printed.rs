@@ -48,7 +48,7 @@ fn commands_that_are_printed_for_a_server_run_as_they_stand() {
     let read = format!("PGDATABASE=ignored {} -XAtc \"{DIGEST}\"", psql.replace("-d postgres", "-d shop"));
     assert_eq!(paste(&copied, &read).ok().stdout.trim(), last.ledger);
     assert_eq!(paste(&copied, &format!("{psql} -XAtc 'select 7'")).ok().stdout.trim(), "7");
-    paste(&copied, after(&text, "end it: ")).ok();
+    paste(&copied, after(&text, "stop it: ")).ok();
     assert!(!copied.data_dir().join("postmaster.pid").exists(), "{text}");
 
     // started by hand, looked at, and stopped, as as-production says

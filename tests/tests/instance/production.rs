@@ -82,7 +82,7 @@ fn restored_as_production_backed_up_restored_again_nothing_of_the_copy_is_left()
     as_production(&archiving, &first, &[]).run().exits(16).says("nobody typed");
     as_production(&archiving, &first, &["--yes-production", &dir]).run().ok();
     assert_clean(&first);
-    as_production(&archiving, &first, &["--dry-run"]).run().exits(16).says("is no copy");
+    as_production(&archiving, &first, &["--dry-run"]).run().exits(16).says("is not a copy");
     // killed when all but the last was back: no server is ever opened on production's configuration
     let aside = first.data_dir().join("lifeboat-put-aside");
     fs::create_dir(&aside).unwrap();

@@ -146,7 +146,7 @@ fn a_work_directory_is_ours_by_its_record_and_never_by_its_name() {
     let refused = restore(&site, &ARGS).run();
     assert!(refused.code == Some(16), "{refused}");
     assert!(
-        words(&refused).contains("is no place for a restore to work in")
+        words(&refused).contains("is not safe as a work directory of a restore")
             && words(&refused).contains("chmod go-w"),
         "{refused}"
     );

@@ -114,7 +114,7 @@ fn a_bare_machine_is_set_up_as_the_page_says_and_the_runbooks_work_on_it() {
         );
     }
     assert!(page.contains(" 0 failed") && !page.contains("FAIL"), "doctor has nothing to correct");
-    for back in ["shop is back as database shop_check", "shop is back as database shop_now"] {
+    for back in ["shop is restored as database shop_check", "shop is restored as database shop_now"] {
         assert!(page.contains(back), "{back}");
     }
     for [path, owner, mode] in promised_modes() {
@@ -126,12 +126,13 @@ fn a_bare_machine_is_set_up_as_the_page_says_and_the_runbooks_work_on_it() {
     assert_eq!(closed.matches("exit 3").count(), 2, "closed files are failures");
     assert_eq!(closed.matches("FAIL  data directory").count(), 2, "{closed}");
     assert_eq!(closed.matches("sudo -u odoo setfacl -m u:lifeboat:x '/var/lib/odoo").count(), 1, "{closed}");
-    assert!(closed.contains("some files of each may be read"), "{closed}");
+    assert!(closed.contains("some files of each were tried and can be read"), "{closed}");
 
     let tenant = part(printed, "tenant");
-    for done in
-        ["retail_north is back as database retail_north_check", "is back as database retail_north_live"]
-    {
+    for done in [
+        "retail_north is restored as database retail_north_check",
+        "is restored as database retail_north_live",
+    ] {
         assert!(tenant.contains(done), "{done}");
     }
     let backup = part(printed, "next backup");

@@ -18,7 +18,7 @@ fn readmes_quick_start_works_verbatim() {
     println!("{done}");
     let printed = &done.stdout;
     assert!(printed.contains(" 0 failed") && !printed.contains("FAIL"), "doctor has nothing to correct");
-    assert!(printed.contains("shop is back as database shop_check"));
+    assert!(printed.contains("shop is restored as database shop_check"));
     let end: Vec<_> = printed.lines().rev().take(7).collect();
     let files = ["lifeboat.toml", "lifeboat-state", "lifeboat-signing-key", "lifeboat-repository"];
     assert_eq!((&end[..4], end[4]), (&files[..], "lifeboat-identity.txt"), "all of it in this directory");

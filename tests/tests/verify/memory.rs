@@ -59,7 +59,7 @@ fn large_forgeries_take_no_memory_and_hide_nothing() {
     let listed = in_little_memory(&site, &["list"]);
     assert!(listed.stdout.contains("shop") && listed.signal.is_none(), "{listed}");
     let said = format!("{}{}", listed.stdout, listed.stderr);
-    for words in ["is not signed", "is not in signing.trusted_keys", "does not fit its bytes"] {
+    for words in ["is not signed", "is not in signing.trusted_keys", "does not match its content"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     let verified = in_little_memory(&site, &["verify", "--no-progress"]).exits(10);

@@ -119,7 +119,8 @@ pub async fn run(
     let mut outcome = back_up(job.clone(), &server, &request).await;
     if let Ok(Attempt::Torn(databases)) = &outcome {
         job.progress.note(format!(
-            "database {} was moved to another tablespace meanwhile: all is copied once more",
+            "database {} was moved to another tablespace during the base backup: the base backup starts \
+            again",
             databases.join(", ")
         ));
         outcome = back_up(job.clone(), &server, &request).await;
@@ -175,7 +176,8 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &Request) -> Resul
             }
         }
         None => taken.notes.push(
-            "its WAL could not be looked into: whether a database was moved to another tablespace meanwhile is not known"
+            "cannot read the WAL of this base backup: a database may have been moved to another \
+            tablespace meanwhile"
                 .to_owned(),
         ),
     }

@@ -105,8 +105,11 @@ pub fn refused(databases: &[String]) -> Error {
         databases.join(", ")
     );
     Error::new(Kind::Postgres, what)
-        .effect("recovery from this backup would leave a database that cannot be opened: it is not kept")
-        .next("run it again when no ALTER DATABASE … SET TABLESPACE and no CREATE DATABASE … TEMPLATE runs")
+        .effect("a restore would have a database that cannot be opened, so this base backup was not stored")
+        .next(
+            "run it again while no ALTER DATABASE … SET TABLESPACE and no CREATE DATABASE … TEMPLATE is \
+            running",
+        )
         .safe("running again is safe")
 }
 

@@ -36,7 +36,7 @@ pub async fn checks(options: &PostgresOptions, tools: Option<&Tools>, tenant: &T
             Ok(warnings) if lacks.is_empty() && !warnings.is_empty() => checks.push(Check::warn(
                 NAME,
                 format!("{tenant}: pg_dump warns: {}", warnings.join("; ")),
-                "see whether the dump lacks something for it",
+                "check whether something is missing in the dump because of it",
             )),
             Ok(_) => {}
         }
@@ -48,7 +48,7 @@ fn told(lack: &Lack, user: &str, tenant: &TenantName) -> Check {
     let grant = format!("{} in {tenant}", lack.grant);
     match lack.fatal {
         true => Check::fail(NAME, format!("{tenant}: pg_dump as {user} would fail: {}", lack.what), grant),
-        false => Check::warn(NAME, format!("{tenant}: a dump by {user} is not all: {}", lack.what), grant),
+        false => Check::warn(NAME, format!("{tenant}: a dump by {user} is incomplete: {}", lack.what), grant),
     }
 }
 

@@ -49,12 +49,11 @@ fn ignored(names: impl Iterator<Item = String>, certificate: Option<&Path>) -> O
         return None;
     }
     let next = match keys.is_empty() {
-        true => {
-            "every connection begins with settings of Lifeboat's own; unset it where that confuses".to_owned()
-        }
-        false => format!("set what is meant in the configuration: {}", keys.join(", ")),
+        true => "unset it: Lifeboat sets these settings itself on every connection".to_owned(),
+        false => format!("set this in the configuration instead: {}", keys.join(", ")),
     };
-    let text = format!("{} of libpq is used by no connection here, pg_dump's neither", found.join(", "));
+    let text =
+        format!("{}: set for libpq, but no connection of Lifeboat or its pg_dump uses it", found.join(", "));
     Some(Check::warn("libpq", text, next))
 }
 
@@ -72,7 +71,7 @@ mod tests {
         assert!(check.text.starts_with("PGOPTIONS, PGSSLCERT, PGSSLKEY"), "{}", check.text);
         assert_eq!(
             check.next.as_deref(),
-            Some("set what is meant in the configuration: postgres.tls_cert_file, postgres.tls_key_file")
+            Some("set this in the configuration instead: postgres.tls_cert_file, postgres.tls_key_file")
         );
         let check = found(&[], Some("/root/.postgresql/postgresql.crt")).unwrap();
         assert!(check.text.contains("/root/.postgresql/postgresql.crt"), "{}", check.text);

@@ -140,7 +140,7 @@ fn text(report: &Report) -> String {
     }
     let count = |status| report.checks.iter().filter(|check| check.status == status).count();
     let (ok, warn, fail) = (count(Status::Ok), count(Status::Warn), count(Status::Fail));
-    text.push_str(&format!("{ok} ok, {warn} to know about, {fail} failed"));
+    text.push_str(&format!("{ok} ok, {warn} warnings, {fail} failed"));
     match count(Status::NotChecked) {
         0 => {}
         unknown => text.push_str(&format!(", {unknown} not checked")),

@@ -30,7 +30,7 @@ pub fn check(name: &'static str, dir: &Path) -> Option<Check> {
     let (first, uid, owner) = odd.first()?;
     let who = if *uid == 0 { "root".to_owned() } else { format!("user {uid}") };
     let text = format!(
-        "{} in {} belong to somebody else than the directory that they lie in (user {owner}), the first to {who}: {}",
+        "{} in {} with another owner than the directory (user {owner}); the first belongs to {who}: {}",
         if odd.len() == 1 { "a file".to_owned() } else { format!("{} files", odd.len()) },
         dir.display(),
         first.display()
@@ -63,7 +63,7 @@ mod tests {
         }
         let found = check("x", dir.path()).unwrap();
         let told = format!("{found:?}");
-        assert!(told.contains("a file in") && told.contains("the first to root"), "{told}");
+        assert!(told.contains("a file in") && told.contains("the first belongs to root"), "{told}");
         assert!(told.contains("chown -hR --reference="), "{told}");
     }
 }

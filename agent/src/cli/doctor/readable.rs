@@ -20,7 +20,7 @@ const FILES_MAX: usize = 4;
 pub fn data_dir(config: &Config) -> Check {
     const CORRECT: &str = "set odoo.data_dir to Odoo's data_dir, the directory that holds filestore/";
     let Some(dir) = &config.odoo.data_dir else {
-        return Check::warn(NAME, "odoo.data_dir is not given: filestores cannot be backed up", CORRECT);
+        return Check::warn(NAME, "odoo.data_dir is not set: filestores cannot be backed up", CORRECT);
     };
     let filestore = dir.join("filestore");
     match look(dir) {
@@ -55,12 +55,15 @@ fn look(data_dir: &Path) -> Result<Option<(usize, Vec<PathBuf>)>> {
 fn tried_some(filestore: &Path, count: usize, closed: Vec<PathBuf>) -> Check {
     match closed.first() {
         None => {
-            let text = format!("{}: {count} filestores, some files of each may be read", filestore.display());
+            let text = format!(
+                "{}: {count} filestores; some files of each were tried and can be read",
+                filestore.display()
+            );
             Check::ok(NAME, text)
         }
         Some(path) => Check::fail(
             NAME,
-            format!("{} may not be read by {}: its backup would be incomplete", path.display(), user()),
+            format!("{} cannot be read by {}: its backup would be incomplete", path.display(), user()),
             let_in(filestore, filestore, &owner(path)),
         ),
     }

@@ -96,7 +96,7 @@ fn server(info: &ServerInfo, options: &PostgresOptions, passwords: bool) -> Chec
         (_, true) => Check::ok("postgresql", format!("{place}, superuser")),
         _ => {
             let stored = if passwords { "with the hashes of their passwords" } else { "without passwords" };
-            Check::ok("postgresql", format!("{place}, no superuser: roles are stored {stored}"))
+            Check::ok("postgresql", format!("{place}, not a superuser: roles are stored {stored}"))
         }
     }
 }
@@ -177,7 +177,7 @@ async fn tenants(
         let text = format!("none among {} databases", found.others.len() + found.tenants.len());
         checks.push(Check::fail(NAME, text, "check postgres.host, odoo.tenants and odoo.exclude"));
     } else if count > 0 {
-        let text = format!("{count} found, {}, {good} without a remark", bytes_text(bytes));
+        let text = format!("{count} found, {}, {good} without problems", bytes_text(bytes));
         checks.push(Check::ok(NAME, text));
     }
     checks.extend(copies);

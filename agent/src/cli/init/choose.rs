@@ -110,9 +110,9 @@ pub fn identity(file: PathBuf, if_missing: bool) -> Result<NewIdentity> {
         let text = disk::read_secret_text("identity file", &file, IDENTITY_BYTES_MAX)?;
         let identity = text.lines().find_map(|line| line.trim().parse::<age::x25519::Identity>().ok());
         let identity = identity.ok_or_else(|| {
-            Error::new(Kind::Identity, format!("{} holds no age identity that can be read", file.display()))
+            Error::new(Kind::Identity, format!("{} contains no valid age identity", file.display()))
                 .effect("nothing was written")
-                .next("name its public half with --recipient, or another place with --identity-file")
+                .next("pass its public key with --recipient, or another file with --identity-file")
         })?;
         return Ok(NewIdentity { file, text: None, recipient: identity.to_public().to_string() });
     }

@@ -89,7 +89,7 @@ pub async fn complete(args: &Args, app: &App, config_file: &Path) -> Result<Done
     app.print(&facts, || {
         let from = match with_file {
             true => config_file.display().to_string(),
-            false => format!("the environment alone (no ./{FILE_NAME} is written)"),
+            false => format!("the environment only (./{FILE_NAME} is not written)"),
         };
         format!(
             "instance {}, configured by {from}\nrepository {}: {}\nstate directory {}: {}\n{compared}\nNext: lifeboat doctor",
@@ -105,8 +105,8 @@ pub async fn complete(args: &Args, app: &App, config_file: &Path) -> Result<Done
 
 fn another(what: String) -> Error {
     Error::new(Kind::Conflict, what)
-        .effect("what is there is of another installation, or this command is; nothing was changed")
-        .next("correct the flag or the variable, or name another place with --config")
+        .effect("nothing was changed: the existing setup and this command do not belong together")
+        .next("correct the flag or the variable, or pass another file with --config")
 }
 
 /// Flags and environment must not make another instance or repository of an existing file.
@@ -121,9 +121,7 @@ fn same_as_the_file(inputs: &Inputs, config: &Config) -> Result<()> {
     for (key, there, given) in pairs {
         if there != given {
             let file = file.file.display();
-            return Err(another(format!(
-                "{file} has {key} = {there:?}, and this command is given {given:?}"
-            )));
+            return Err(another(format!("{file} has {key} = {there:?}, but this command has {given:?}")));
         }
     }
     Ok(())
@@ -140,7 +138,7 @@ fn same_as_flags(args: &Args, inputs: &Inputs, config: &Config) -> Result<()> {
     for (flag, given, there) in paths {
         if given.is_some() && given != there {
             let shown = |path: Option<PathBuf>| path.map_or("none".to_owned(), |p| p.display().to_string());
-            let what = format!("{flag} says {}, the configuration {}", shown(given), shown(there));
+            let what = format!("{flag} says {}, but the configuration says {}", shown(given), shown(there));
             return Err(another(what));
         }
     }
@@ -158,7 +156,7 @@ fn same_as_flags(args: &Args, inputs: &Inputs, config: &Config) -> Result<()> {
         with_settings.environment.retain(|(known, _)| known != variable.as_str());
         with_settings.environment.push((variable.into(), value.into()));
         if Config::load(&with_settings)? != *config {
-            return Err(another(format!("--set {given} says otherwise than the configuration")));
+            return Err(another(format!("--set {given} contradicts the configuration")));
         }
     }
     Ok(())
@@ -167,7 +165,7 @@ fn same_as_flags(args: &Args, inputs: &Inputs, config: &Config) -> Result<()> {
 /// The signing key is there, and its public half is trusted; that half.
 fn signing_key(config: &Config) -> Result<String> {
     let Some(file) = &config.signing.key_file else {
-        return Err(Error::new(Kind::Config, "signing.key_file is not given")
+        return Err(Error::new(Kind::Config, "signing.key_file is not set")
             .next("name the file of the signing key; `lifeboat init` on another machine makes one"));
     };
     let key = SigningKey::load(file).map_err(|e| match e.kind() {
@@ -186,7 +184,7 @@ fn signing_key(config: &Config) -> Result<String> {
     trusted.verify("this check", b"init", proof.as_bytes()).map_err(|_| {
         let what = format!("the public half of {} is not in signing.trusted_keys", file.display());
         Error::new(Kind::Config, what)
-            .effect("nothing was made: what this host stored would not be believed, by itself neither")
+            .effect("nothing was made: no host would accept what this host stores, not even this host")
             .next(format!(
                 "set LIFEBOAT_SIGNING_TRUSTED_KEYS='{public}', or signing.trusted_keys in the file"
             ))
@@ -209,12 +207,12 @@ async fn same_cluster(config: &Config, repository: &Repository) -> Result<&'stat
     };
     let Ok(Ok(info)) = tokio::time::timeout(SERVER_WAIT, asked).await else {
         return Ok(
-            "the instance has backups; its server does not answer yet, and was not compared with them",
+            "the instance has backups; its server does not answer yet, so it was not compared with them",
         );
     };
     let Some(system_identifier) = info.system_identifier else {
         return Ok("the instance has backups; the server does not say which cluster it is");
     };
     repository.bind(Some(&system_identifier)).await?; // it is bound: only compared
-    Ok("the instance has backups, and the server is the cluster that they are of")
+    Ok("the instance has backups, and they are of this PostgreSQL cluster")
 }

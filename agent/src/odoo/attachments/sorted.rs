@@ -99,7 +99,7 @@ fn merge(kept: &mut AttachmentFile, other: &AttachmentFile) {
 }
 
 fn failed(e: std::io::Error) -> Error {
-    Error::new(Kind::Io, "a temporary file for the names of attachments does not work").because(e)
+    Error::new(Kind::Io, "cannot use a temporary file for the names of attachments").because(e)
 }
 
 fn put(out: &mut impl Write, file: &AttachmentFile) -> std::io::Result<()> {

@@ -82,7 +82,8 @@ pub fn divide(
     let mut out = Estate { row_security: of_rows.collect::<Result<_>>()?, ..Estate::default() };
     let superusers = |role: &str| {
         format!(
-            "{role} is a superuser here, or can become one: what the tenant's owner put into triggers, index expressions and the like runs with these rights from now on"
+            "{role} is a superuser here, or can become one: code of the tenant's owner in triggers, index \
+            expressions and the like runs with these rights from now on"
         )
     };
     if let Some(owner) = by_owner {
@@ -119,8 +120,10 @@ pub fn divide(
         let first = statements.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join("; ");
         let more = if statements.len() > NAMED_MAX { "; …" } else { "" };
         out.warnings.push(format!(
-            "{} objects of {role}, a superuser here or able to become one, belong to {} now, whose code could have changed them while they were loaded; look at them, then: {first}{more}",
-            statements.len(), out.heir
+            "{} objects of {role} (a superuser here, or able to become one) now belong to {}, whose code \
+            could have changed them during the load. Check them, then run: {first}{more}",
+            statements.len(),
+            out.heir
         ));
     }
     for entry in entries.iter().copied().filter(|e| ["ACL", "DEFAULT ACL"].contains(&e.desc.as_str())) {

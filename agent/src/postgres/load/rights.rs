@@ -43,8 +43,8 @@ impl fmt::Display for Loads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Loads::OwnRole => "a role made for this load, without rights elsewhere, dropped at the end",
-            Loads::ConfiguredRole => "the configured role, which has no rights that matter",
-            Loads::ConfiguredRoleTrusted => "the configured role, as --load-as-superuser says",
+            Loads::ConfiguredRole => "the configured role, which has no dangerous rights",
+            Loads::ConfiguredRoleTrusted => "the configured role with all its rights (--load-as-superuser)",
         })
     }
 }
@@ -53,7 +53,9 @@ impl Loads {
     /// What a person should know of it.
     pub fn warning(self) -> Option<String> {
         (self == Loads::ConfiguredRoleTrusted).then(|| {
-            "the dump is loaded with all rights of the configured role: what the tenant's owner put into triggers, constraints and index expressions runs with them".to_owned()
+            "the dump is loaded with all rights of the configured role: code of the tenant's owner in \
+            triggers, constraints and index expressions runs with them"
+                .to_owned()
         })
     }
 
@@ -76,9 +78,11 @@ impl Loads {
         if reach.is_empty() {
             return Ok(Loads::ConfiguredRole);
         }
-        Err(Error::new(Kind::Refused, format!("role {role} may do too much to load a dump, and too little to make a role for it"))
+        Err(Error::new(Kind::Refused, format!("role {role} has too many rights to load a dump, and too \
+            few to make a role for it"))
             .because(format!("it has or can take the rights of {}", reach.join(", ")))
-            .effect("what the tenant's owner put into triggers and constraints would run with these rights; nothing was changed")
+            .effect("code of the tenant's owner in triggers and constraints would run with these rights; \
+                nothing was changed")
             .next(format!("restore as a role with CREATEDB that is a member of the tenant's owner and of nothing else, or as a superuser; if you trust everybody who could write into this database: --load-as-superuser (then {role} loads it)")))
     }
 }

@@ -225,11 +225,13 @@ async fn not_let_in(ours: &mut Session, options: &PostgresOptions, tried: Vec<Er
         }
     };
     let causes = tried.iter().map(|e| format!("{}: {}", e.what(), e.causes().join("; "))).collect::<Vec<_>>();
-    Error::new(Kind::Refused, "the server does not let in the role that was made to load the dump")
+    Error::new(Kind::Refused, "the role that was made to load the dump cannot connect to the server")
         .because(causes.join("\n"))
         .effect("nothing was loaded: a dump is never loaded with a superuser's rights unless you say so")
         .next(format!(
-            "add this line to pg_hba.conf before others that fit, reload, and run again: host all {roles} {from} scram-sha-256; if you trust everybody who could write into this database: --load-as-superuser"
+            "add this line to pg_hba.conf above other lines that match, reload, and run again: host all \
+            {roles} {from} scram-sha-256; if you trust everybody who could write into this database: \
+            --load-as-superuser"
         ))
-        .safe("the role is gone; running again is safe")
+        .safe("the role was dropped; running again is safe")
 }

@@ -131,10 +131,10 @@ pub fn sift(entries: &[Entry], made: &Made) -> Result<Sifted> {
         let first = rows.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join("; ");
         return Err(Error::new(
             Kind::Refused,
-            format!("{} tables need what only a superuser may make", rows.len()),
+            format!("{} tables need objects that only a superuser may make", rows.len()),
         )
         .because(first)
-        .effect("the dump cannot be loaded by a role without rights; nothing of it was loaded")
+        .effect("a role without rights cannot load this dump; nothing was loaded")
         .next("if you trust everybody who could write into this database: --load-as-superuser"));
     }
     for entry in entries {
@@ -216,7 +216,7 @@ fn left_out(entry: &Entry, why: &str) -> String {
     let what = called(entry);
     match definition.is_empty() {
         true => format!("{what} was not made: {why}"),
-        false => format!("{what} was not made: {why}; look at it, then, as a superuser: {definition}{more}"),
+        false => format!("{what} was not made: {why}. Check it, then run as a superuser: {definition}{more}"),
     }
 }
 

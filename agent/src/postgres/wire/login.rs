@@ -190,9 +190,9 @@ async fn start(
 fn unsupported(method: &str) -> Error {
     Error::new(
         Kind::Config,
-        format!("the server wants authentication by {method}, which Lifeboat does not have"),
+        format!("the server wants authentication by {method}, which Lifeboat does not support"),
     )
-    .next("a line of pg_hba.conf for the agent's role with scram-sha-256, cert or peer")
+    .next("give the agent's role a line in pg_hba.conf with scram-sha-256, cert or peer")
 }
 
 fn refused(e: std::io::Error) -> Error {

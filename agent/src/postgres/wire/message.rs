@@ -105,8 +105,8 @@ impl Wire {
 
     /// An answer that the protocol has not in this place.
     pub fn unexpected(&self) -> Error {
-        Error::new(Kind::Postgres, format!("an answer that was not expected: {}", self.place))
-            .next("is there a proxy between? Connect to the server itself")
+        Error::new(Kind::Postgres, format!("unexpected answer: {}", self.place))
+            .next("if there is a proxy, connect to the server itself")
     }
 
     /// Gives it another place for errors: the login says its own.

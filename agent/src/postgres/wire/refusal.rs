@@ -12,22 +12,23 @@ use crate::postgres::server_command;
 /// What to do about an error of a statement; `None` where the server's own words must do.
 pub fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
-        "55P03" => "another session holds a lock; look at pg_locks, and run again when it is gone",
+        "55P03" => "another session holds a lock: see pg_locks, and run again when it is released",
         "57014" => {
             "the statement took too long, or somebody cancelled it: see pg_stat_activity and the server's log"
         }
         "57P01" | "57P02" | "57P03" => "the server ended the session; see its log, then run again",
-        "57P05" | "25P03" | "25P04" => "the server ended the session for its age; see its log",
+        "57P05" | "25P03" | "25P04" => "the server ended the session because of a time limit; see its log",
         "42501" => {
-            "grant the agent's role what it lacks: deploy/postgresql/roles.sql for dumps, replication-grants.sql for \
+            "grant the missing rights to the agent's role: deploy/postgresql/roles.sql for dumps, \
+            replication-grants.sql for \
              base backups and WAL; lifeboat doctor names the grant"
         }
         "25006" => "the server takes no changes: it is a standby; connect to the primary",
         "40001" | "40P01" => {
-            "another session, or replay on a standby, was in the way: run again; on a standby raise \
+            "it conflicted with another session, or with replay on a standby: run again; on a standby raise \
              max_standby_streaming_delay"
         }
-        "53100" => "make room on the server's disk",
+        "53100" => "free space on the server's disk",
         "53200" => "the server has no memory left: see its log",
         "53300" => "too many connections: raise max_connections, or the CONNECTION LIMIT of database or role",
         "58030" | "58P01" | "XX001" | "XX002" => {
@@ -53,7 +54,7 @@ pub fn of_login(error: Error, options: &PostgresOptions, database: Option<&str>)
     };
     let what = match code_of(&error) {
         // PostgreSQL itself takes what we begin with: who does not is a pooler
-        Some(POOLER) => format!("a connection pooler answers, as pgbouncer, not the server: {place}"),
+        Some(POOLER) => format!("a connection pooler (such as pgbouncer) answers, not the server: {place}"),
         Some(_) => format!("cannot connect to {place}{tried}: the server refused"),
         None => format!("cannot connect to {place}{tried}"),
     };
@@ -84,14 +85,16 @@ fn by_code(code: &str, options: &PostgresOptions, database: Option<&str>) -> (Ki
         ("28000" | "42501", None) => (
             Kind::Postgres,
             format!(
-                "let the agent's role replicate: ALTER ROLE {user} REPLICATION, and a line `replication` in pg_hba.conf"
+                "allow the agent's role to replicate: ALTER ROLE {user} REPLICATION, and add a line for \
+                `replication` to pg_hba.conf"
             ),
         ),
         ("28000", Some(_)) => (
             Kind::Postgres,
             format!(
-                "let the role in: a line of pg_hba.conf that allows {user} this database, or ALTER ROLE {user} LOGIN; a \
-                 database that is kept from everybody, as providers do, belongs in odoo.exclude"
+                "check that role {user} exists and may log in (ALTER ROLE {user} LOGIN), and that a line \
+                of pg_hba.conf allows it this database. If the server wants a client certificate, set \
+                postgres.tls_cert_file. If nobody may connect to the database, add it to odoo.exclude"
             ),
         ),
         ("28P01", _) => (
@@ -103,15 +106,15 @@ fn by_code(code: &str, options: &PostgresOptions, database: Option<&str>) -> (Ki
             Kind::Postgres,
             format!(
                 "raise max_connections, or the limit of the database or role (ALTER DATABASE {} CONNECTION LIMIT -1), or \
-                 run again later; a database that is to stay closed belongs in odoo.exclude",
+                 run again later; if the database is to stay closed, add it to odoo.exclude",
                 ident(database)
             ),
         ),
         ("55000", Some(database)) => (
             Kind::Postgres,
             format!(
-                "the database takes no connections: its DROP was cut short, then DROP DATABASE {}, or it is closed \
-                 (ALLOW_CONNECTIONS); leave it out with odoo.exclude",
+                "the database takes no connections. If its DROP was interrupted: DROP DATABASE {}. If it \
+                is closed (ALLOW_CONNECTIONS), leave it out with odoo.exclude",
                 ident(database)
             ),
         ),
@@ -137,16 +140,20 @@ fn without_code(error: &Error, options: &PostgresOptions) -> String {
     let port = options.port;
     match (kind, options.socket_dir()) {
         (Some(E::PermissionDenied), Some(dir)) => {
-            format!("let the agent's user into {}: it may not use the socket there", dir.display())
+            format!(
+                "the agent's user may not use the socket in {}: give it access to this directory",
+                dir.display()
+            )
         }
         (Some(E::NotFound | E::ConnectionRefused), Some(dir)) => format!(
-            "see whether PostgreSQL is running with its socket in {} and port {port}: postgres.host, postgres.port",
+            "check that PostgreSQL is running with its socket in {} and port {port} (postgres.host, \
+            postgres.port)",
             dir.display()
         ),
         (Some(E::UnexpectedEof | E::ConnectionReset | E::BrokenPipe), _) => {
-            "the connection was closed before it stood: see the server's log".to_owned()
+            "the server closed the connection during the login: see its log".to_owned()
         }
-        _ => "see whether PostgreSQL is running and listens there: postgres.host, postgres.port, firewall"
+        _ => "check that PostgreSQL is running and listens there: postgres.host, postgres.port, firewall"
             .to_owned(),
     }
 }

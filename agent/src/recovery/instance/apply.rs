@@ -77,7 +77,7 @@ pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &Cancellatio
     .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "restoring the instance panicked").because(e)))
     .map_err(|e: Error| {
         e.effect(format!("{} is incomplete, and no server starts on it{undone}", dir.display()))
-            .safe("running the same restore again goes on there")
+            .safe("running the same restore again continues there")
     })?;
     let undo = plan.replaced.as_ref().map(|replaced| replaced.undo(&plan.data_dir));
     let Done { fetched_bytes, copied_files, copied_bytes } = done;

@@ -39,7 +39,7 @@ impl<'a> Goal<'a> {
                 .switched_off
                 .iter()
                 .find(|off| off.name == "shared_preload_libraries")
-                .map_or("none that its configuration names", |off| &off.value),
+                .map_or("no libraries by its configuration", |off| &off.value),
             stops_at: &plan.stops_at,
             consistent_at: plan.base_lsn,
             restore_point: plan.restore_point.as_ref().map(|mark| mark.lsn),

@@ -140,7 +140,7 @@ impl Extract<'_> {
         if self.cancel.is_cancelled() {
             return Err(Error::new(Kind::Interrupted, "the restore was stopped")
                 .effect(format!("{} is incomplete, and no server starts on it", self.dir.display()))
-                .safe("running the same restore again goes on there"));
+                .safe("running the same restore again continues there"));
         }
         Ok(())
     }
@@ -331,7 +331,7 @@ impl Shared<'_> {
             return Ok(());
         }
         let path = self.extract.wanted.path(file);
-        Err(Error::new(Kind::Integrity, format!("{path} is not what its index says"))
+        Err(Error::new(Kind::Integrity, format!("{path} does not match its index"))
             .effect("no server starts on what was restored so far")
             .next("lifeboat verify --deep --identity FILE; then an older base backup: --snapshot"))
     }

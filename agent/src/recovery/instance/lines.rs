@@ -34,7 +34,7 @@ impl InstancePlan {
         }
         if let Some(seconds) = self.loss_seconds {
             let loss = span_text(Duration::from_secs(seconds.max(0) as u64));
-            writeln!(f, "  loss        what was done in the last {loss} is not in it")?;
+            writeln!(f, "  loss        the changes of the last {loss} will be missing")?;
         }
         Ok(())
     }

@@ -100,7 +100,7 @@ fn texts(
         let content = contents.remove(path).unwrap_or_default();
         match Blake3::of(&content) == file.digest {
             true => Ok((path.to_owned(), String::from_utf8_lossy(&content).into_owned())),
-            false => Err(Error::new(Kind::Integrity, format!("{path} is not what its index says"))
+            false => Err(Error::new(Kind::Integrity, format!("{path} does not match its index"))
                 .next("lifeboat verify --deep --identity FILE; then an older base backup: --snapshot")),
         }
     });

@@ -29,7 +29,7 @@ use crate::recovery::instance::production::{Takeover, takeover};
 use crate::recovery::instance::reach::Reach;
 use crate::recovery::instance::settings::{self, Recovery};
 use crate::recovery::instance::switched_off::{SwitchedOff, switched_off};
-use crate::recovery::instance::target::Target;
+use crate::recovery::instance::target::{Action, Target};
 use crate::recovery::instance::wanted::Wanted;
 use crate::recovery::instance::{Request, account, newer_tablespaces, peek, readable};
 use crate::repository::Repository;
@@ -206,9 +206,15 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     warnings.extend(more_warnings(&base.id, &facts, &wanted, replaced.as_ref(), narrowed.is_some()));
     if request.keep_archiving {
         warnings.push(
-            "--keep-archiving: what it writes is archived as production's WAL is. Never beside production"
-                .into(),
+            "--keep-archiving: its WAL is archived as production's is. Never use it beside production".into(),
         );
+    }
+    if recovery.target == Target::Latest && request.action != Action::Promote {
+        warnings.push(format!(
+            "--target-action {} has no effect without an earlier target: at the end of the WAL the server \
+            takes writes",
+            request.action.as_str()
+        ));
     }
     let plan = InstancePlan {
         repository: repository.store().url().to_owned(),
@@ -278,7 +284,11 @@ fn more_warnings(
         return out;
     }
     if wanted.find(CONF_FILE).is_none() {
-        out.push("its configuration lay outside the data directory and is not in the backup: put in place what your configuration management has before it takes over".into());
+        out.push(
+            "production's configuration is outside the data directory and not in the backup: install \
+            it from your configuration management before this server takes over"
+                .into(),
+        );
     }
     if let Some(to) = replaced.and_then(|replaced| replaced.wal_elsewhere.as_ref()) {
         out.push(format!("pg_wal was a link to {}: it becomes a directory", to.display()));

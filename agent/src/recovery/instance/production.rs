@@ -116,7 +116,7 @@ impl Files for Aside<'_> {
 /// `Refused` where it would run on another directory, or would not start.
 pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeover> {
     let mend = format!(
-        "restore it as a copy, mend the files in {}, then lifeboat as-production {}",
+        "restore it as a copy, correct the files in {}, then run lifeboat as-production {}",
         data_dir.join(ASIDE_DIR).display(),
         shell_path(data_dir)
     );
@@ -129,7 +129,8 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
     let said = |name: &str| conf.get(name).filter(|value| !value.is_empty());
     if let Some(elsewhere) = said("data_directory").filter(|path| !is_same(path)) {
         return Err(refused(format!(
-            "production's configuration names another data directory, {elsewhere}: a server on it would run on that one"
+            "production's configuration names another data directory, {elsewhere}: the server would run \
+            on that one"
         )));
     }
     let is_absent =
@@ -137,7 +138,7 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
     for name in ["hba_file", "ident_file"] {
         if let Some(path) = said(name).filter(is_absent) {
             return Err(refused(format!(
-                "production's {name}, {path}, is not there: the server would not start"
+                "production's {name}, {path}, does not exist: the server would not start"
             )));
         }
     }
@@ -145,22 +146,28 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
     let mut absent =
         includes.filter(|path| is_absent(path) || (is_restored && Path::new(path).is_relative()));
     if let Some(absent) = absent.next() {
-        return Err(refused(format!("{absent} is included and is not there: the server would not start")));
+        return Err(refused(format!(
+            "production's configuration includes {absent}, which does not exist: the server would not start"
+        )));
     }
     let (mut does, mut warnings) = (Vec::new(), Vec::new());
     let (addresses, port) =
         (conf.get("listen_addresses").unwrap_or("localhost"), said("port").unwrap_or("5432"));
-    does.push(format!("listens on '{addresses}', port {port}"));
+    does.push(match addresses {
+        "" => format!("listens on its socket only, port {port}"),
+        _ => format!("listens on '{addresses}', port {port}"),
+    });
     if said("archive_mode").is_some_and(|mode| mode != "off" && mode != "false" && mode != "no") {
         let by = said("archive_command").or(said("archive_library"));
-        does.push(format!("archives its WAL: {}", by.unwrap_or("by nothing, so it piles up")));
+        does.push(format!("archives its WAL: {}", by.unwrap_or("no command is set, so WAL piles up")));
     }
     if let Some(libraries) = said("shared_preload_libraries") {
-        does.push(format!("loads {libraries}: their background workers run, scheduled jobs too"));
+        does.push(format!("loads {libraries}: their background workers and scheduled jobs run"));
     }
     if let Some(standbys) = said("synchronous_standby_names") {
         warnings.push(format!(
-            "commits wait for the standbys {standbys}: make them anew, or empty synchronous_standby_names first"
+            "commits wait for the standbys {standbys}: create these again, or empty \
+            synchronous_standby_names first"
         ));
     }
     if let Some(primary) = said("primary_conninfo") {
@@ -171,7 +178,7 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
         conf.settings.iter().find(|setting| recovers(&setting.name) && !setting.value.is_empty())
     {
         warnings.push(format!(
-            "{} is set, perhaps by an earlier restore: look at archive_mode and synchronous_standby_names too",
+            "{} is set, perhaps by an earlier restore: check archive_mode and synchronous_standby_names, too",
             left.name
         ));
     }
@@ -180,8 +187,12 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
             does.push(format!("uses {name} {path}"));
         }
     }
-    does.extend(conf.includes.iter().map(|include| format!("obeys what it includes: {include}")));
-    does.push("has no replication slots: the agent makes its own; those of standbys and subscribers are made by hand".to_owned());
+    does.extend(conf.includes.iter().map(|include| format!("includes {include}")));
+    does.push(
+        "has no replication slots: the agent creates its own; create those of standbys and \
+        subscribers by hand"
+            .to_owned(),
+    );
     Ok(Takeover { does, warnings })
 }
 
@@ -190,17 +201,18 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
 /// # Errors
 /// `Refused` where it is none, a server runs on it, or its configuration leads elsewhere.
 pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
-    let data_dir = dir.canonicalize().map_err(|e| Error::file("find", dir, e))?;
+    let data_dir = find(dir)?;
     let shown = data_dir.display();
     let refused = |what: String| Error::new(Kind::Refused, what).effect("nothing was changed");
     let Some(note) = Note::read(&data_dir)? else {
-        return Err(refused(format!("{shown} is no copy: nothing lies in {ASIDE_DIR}"))
-            .next("it is the real thing already, or was not restored by this version of Lifeboat"));
+        return Err(refused(format!("{shown} is not a copy: {ASIDE_DIR} has nothing of production")).next(
+            "nothing to do if it is production already; this version of Lifeboat did not restore it \
+                as a copy",
+        ));
     };
     if disk::metadata(&data_dir.join(MARKER_FILE))?.is_some() {
-        return Err(
-            refused(format!("{shown} is not restored to its end")).next("the same restore again goes on")
-        );
+        return Err(refused(format!("the restore of {shown} is not complete"))
+            .next("run the same restore again: it continues"));
     }
     delta::check_stopped(&data_dir)?;
     let bytes = disk::read(&data_dir.join(CONTROL_FILE), CONTROL_BYTES as u64)?;
@@ -210,7 +222,8 @@ pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
         let host = Some(data_dir.display().to_string()); // whoever starts it finds its socket there
         let options = PostgresOptions { host, port: PORT, ..PostgresOptions::from(&config.postgres) };
         return Err(refused(format!("{shown} has not recovered to its target")).next(format!(
-            "start it: {}; where it is paused and right: {} -c 'SELECT pg_wal_replay_resume()'; once it takes writes, stop it: {}",
+            "start it: {}; if it is paused and right: {} -c 'SELECT pg_wal_replay_resume()'; once it takes \
+             writes, stop it: {}",
             pg_ctl("start"),
             server_command::psql(&options),
             pg_ctl("stop")
@@ -224,16 +237,21 @@ pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
         && !opens
         && disk::metadata(&data_dir.join(CONF_FILE))?.is_some()
     {
-        return Err(refused(format!(
-            "{CONF_FILE} in {shown} is not the copy's any more: somebody replaced it"
-        ))
-        .next(format!("keep yours by removing {}, or remove yours", data_dir.join(ASIDE_DIR).display())));
+        return Err(refused(format!("somebody replaced the copy's {CONF_FILE} in {shown}")).next(format!(
+            "to keep the new file, remove {}; otherwise remove the new file",
+            data_dir.join(ASIDE_DIR).display()
+        )));
     }
     let conf = Conf::read(&Aside(&data_dir), &[CONF_FILE, AUTO_FILE]);
     let mut takeover = takeover(&conf, &data_dir, true)?;
     if opens && !puts_back.iter().any(|name| name == CONF_FILE) {
-        takeover.does = vec!["obeys the configuration that your configuration management has: it lay outside the data directory".to_owned()];
-        takeover.warnings.push("start it with that configuration, and look at its data_directory".to_owned());
+        takeover.does = vec![
+            "uses the configuration of your configuration management: it was outside the data directory"
+                .to_owned(),
+        ];
+        takeover
+            .warnings
+            .push("start it with that configuration, and check its data_directory first".to_owned());
     }
     let owner = owner(&data_dir)?;
     let version = disk::read_text(&data_dir.join("PG_VERSION"), VERSION_BYTES_MAX)?;
@@ -245,6 +263,14 @@ pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
         owner,
         major: version.trim().parse().unwrap_or(0),
         data_dir,
+    })
+}
+
+fn find(dir: &Path) -> Result<PathBuf> {
+    dir.canonicalize().map_err(|e| {
+        Error::file("find", dir, e)
+            .effect("nothing was changed")
+            .next("pass the data directory of a restored copy")
     })
 }
 
@@ -307,11 +333,12 @@ fn check_disabled(started: &Started, data_dir: &Path) -> Result<()> {
     if started.proof.not_disabled.is_empty() && started.proof.enabled_subscriptions == 0 {
         return Ok(());
     }
-    Err(Error::new(Kind::Refused, "a subscription could not be disabled, and would begin at once")
+    Err(Error::new(Kind::Refused, "a subscription could not be disabled, and would start at once")
         .because(started.proof.not_disabled.join("; "))
         .effect(format!("{} is a copy as before", data_dir.display()))
         .next(format!(
-            "start it, ALTER SUBSCRIPTION … DISABLE or DROP by hand, stop it, then lifeboat as-production {}",
+            "start it, run ALTER SUBSCRIPTION … DISABLE or DROP SUBSCRIPTION, stop it, then run this again: \
+             lifeboat as-production {}",
             shell_path(data_dir)
         )))
 }
@@ -367,7 +394,7 @@ fn mark(wal: &Path, name: &str, state: &str, owner: Option<(u32, u32)>) -> Resul
 /// # Errors
 /// `Refused` where a server runs on it.
 pub fn undo(dir: &Path) -> Result<PathBuf> {
-    let data_dir = dir.canonicalize().map_err(|e| Error::file("find", dir, e))?;
+    let data_dir = find(dir)?;
     delta::check_stopped(&data_dir)?;
     if Note::read(&data_dir)?.is_some() {
         return Err(Error::new(Kind::Refused, format!("{} is a copy already", data_dir.display()))
@@ -391,25 +418,26 @@ impl Display for Takeover {
 
 impl Display for ProductionPlan {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "make {} the real thing", self.data_dir.display())?;
+        writeln!(f, "make {} production", self.data_dir.display())?;
         match self.opens {
-            true => {
-                writeln!(f, "  first       it is opened as a copy once more, and subscriptions are disabled")?
-            }
-            false => writeln!(f, "  goes on     where an earlier try was cut short")?,
+            true => writeln!(
+                f,
+                "  first       it is started once more as a copy, to disable subscriptions, and stopped"
+            )?,
+            false => writeln!(f, "  continues   an earlier run that was interrupted")?,
         }
         writeln!(f, "  puts back   {}", self.puts_back.join(", "))?;
         write!(f, "  THEN, at its next start, it{}", self.takeover)?;
         for subscription in &self.disabled_subscriptions {
             write!(
                 f,
-                "\n  disabled    and stays so: subscription {} in {}",
+                "\n  disabled    (stays disabled) subscription {} in {}",
                 subscription.name, subscription.database
             )?;
         }
         write!(
             f,
-            "\n  WARNING     only one cluster may ever act: production's own server is stopped for good before it starts"
+            "\n  WARNING     stop production's old server for good before you start this one: never run both"
         )
     }
 }

@@ -107,7 +107,7 @@ async fn superuser(session: &mut Session) -> Result<String> {
     let rows = session.rows("look for a superuser", sql).await?;
     let row = rows.first().ok_or_else(|| {
         Error::new(Kind::Postgres, "the restored cluster has no superuser who may log in")
-            .effect("whether the copy keeps to itself cannot be proved")
+            .effect("Lifeboat cannot check that the copy is isolated")
     })?;
     column(row, 0)
 }
@@ -201,13 +201,12 @@ async fn check(proof: &Proof, data_dir: &Path, allowed: Allowed<'_>, session: &m
     wrong.extend(foreign.map(|kind| format!("a process of it is '{kind}'")));
     match wrong.is_empty() {
         true => Ok(()),
-        false => Err(Error::new(
-            Kind::Refused,
-            format!("the server on {} does not keep to itself", data_dir.display()),
-        )
-        .because(wrong.join("; "))
-        .effect("it was stopped at once")
-        .next("report this: a copy's configuration is written by Lifeboat alone")),
+        false => {
+            Err(Error::new(Kind::Refused, format!("the server on {} is not isolated", data_dir.display()))
+                .because(wrong.join("; "))
+                .effect("it was stopped at once")
+                .next("report this: a copy's configuration is written by Lifeboat alone"))
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub fn out_of_reach(config: &Config, identities: &[PathBuf], owner: FileOwner) -
     let url = config.repository.url.as_str();
     needed.extend(url.strip_prefix("file://").or(url.starts_with('/').then_some(url)).map(PathBuf::from));
     let program = std::env::current_exe()
-        .map_err(|e| Error::new(Kind::Internal, "cannot find out where this program lies").because(e))?;
+        .map_err(|e| Error::new(Kind::Internal, "cannot find the path of this program").because(e))?;
     let mut out = Vec::new();
     for (path, flag) in needed
         .iter()
@@ -57,14 +57,14 @@ pub fn out_of_reach(config: &Config, identities: &[PathBuf], owner: FileOwner) -
         && config.seal.passphrase_file.is_none()
         && identities.iter().any(|identity| is_encrypted(identity))
     {
-        out.push(format!("{PASSPHRASE} of root's environment is not handed to it: set seal.passphrase_file"));
+        out.push(format!("it does not get {PASSPHRASE} of root's environment: set seal.passphrase_file"));
     }
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     for (of, name) in SECRETS {
         let has_file = of == "s3" && config.repository.credentials_file.is_some();
         if of == scheme && !has_file && environment.variable(name)?.is_some() {
             out.push(format!(
-                "{name} of root's environment is not handed to it: set repository.credentials_file"
+                "it does not get {name} of root's environment: set repository.credentials_file"
             ));
         }
     }
@@ -74,8 +74,8 @@ pub fn out_of_reach(config: &Config, identities: &[PathBuf], owner: FileOwner) -
 /// What the plan says of it.
 pub fn sentence(owner: FileOwner, out_of_reach: &[String]) -> String {
     format!(
-        "recovery fetches WAL as user {}, who runs the server, and this user cannot: {}. Let it read them \
-         (chown, or group and mode), or restore as that user",
+        "recovery fetches WAL as user {} (the server's user), but: {}. Let this user read the files \
+        (chown, or group and mode), or restore as this user",
         owner.uid,
         out_of_reach.join("; ")
     )

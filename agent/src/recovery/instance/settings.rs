@@ -188,7 +188,7 @@ fn quoted(value: &str) -> String {
 /// `lifeboat wal fetch` with this program, this configuration and these identities.
 pub fn restore_command(config: &Config, identities: &[PathBuf], accept_unsigned: bool) -> Result<String> {
     let program = std::env::current_exe()
-        .map_err(|e| Error::new(Kind::Internal, "cannot find out where this program lies").because(e))?;
+        .map_err(|e| Error::new(Kind::Internal, "cannot find the path of this program").because(e))?;
     let mut words = vec![word(&program)?];
     if !config.file.as_os_str().is_empty() {
         words.extend(["--config".to_owned(), word(&config.file)?]);

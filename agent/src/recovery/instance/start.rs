@@ -131,7 +131,7 @@ impl Server<'_> {
     pub(super) async fn open(&self) -> Result<Started> {
         // The rule of this file: no server is ever started by us on a configuration that is not ours.
         if !is_ours(&head(&self.data_dir.join(CONF_FILE))?) {
-            let what = format!("{CONF_FILE} in {} is not Lifeboat's", self.data_dir.display());
+            let what = format!("{CONF_FILE} in {} was not written by Lifeboat", self.data_dir.display());
             return Err(Error::new(Kind::Refused, what).effect("no server was started on it"));
         }
         let begun = clock::instant();
@@ -140,7 +140,7 @@ impl Server<'_> {
             match self.run().await? {
                 End::Raised(more) => {
                     self.progress
-                        .note(format!("production raised {}: recovery goes on with that", more.join(", ")));
+                        .note(format!("production raised {}: recovery continues with that", more.join(", ")));
                     raised.extend(more);
                 }
                 End::There { socket_dir, seen } => {
@@ -172,7 +172,7 @@ impl Server<'_> {
         }
         Err(Error::new(
             Kind::Postgres,
-            format!("recovery needs {} raised again and again", raised.join(", ")),
+            format!("recovery again and again needs higher values: {}", raised.join(", ")),
         ))
     }
 
@@ -221,7 +221,7 @@ impl Server<'_> {
         loop {
             if self.cancel.is_cancelled() {
                 return Err(Error::new(Kind::Interrupted, "stopped while waiting for recovery")
-                    .effect(format!("the server on {} goes on recovering", self.data_dir.display())));
+                    .effect(format!("the server on {} continues its recovery", self.data_dir.display())));
             }
             if let Ok(mut session) = Session::maintenance(&options).await {
                 let seen = look(&mut session).await;
@@ -252,7 +252,7 @@ impl Server<'_> {
                 None => {}
             }
             if moved.elapsed() > STALL_MAX {
-                return Err(Error::new(Kind::Postgres, format!("recovery does not get on beyond {last}"))
+                return Err(Error::new(Kind::Postgres, format!("recovery makes no progress after {last}"))
                     .because(log_end(&log))
                     .effect("the server is still up")
                     .next(format!("see {}", log.display())));
@@ -276,7 +276,7 @@ impl Server<'_> {
         }
         let mut short = self.goal.as_ref().and_then(|goal| goal.is_short(seen.place));
         if short.is_none() && seen.recovering && self.action != Action::Pause {
-            short = Some("it paused, and nobody told it to".to_owned());
+            short = Some("it paused although no pause was asked for".to_owned());
         }
         match short {
             None => Ok(Some(None)),
@@ -303,12 +303,14 @@ impl Server<'_> {
         // It speaks English: lc_messages of its command line, the environment before that is read.
         if end.contains("recovery ended before configured recovery target was reached") {
             return error.next(
-                "there is no commit after the target in the stored WAL: the same restore with --to latest is that state",
+                "the stored WAL has no commit after the target: run the same restore with --to latest, it \
+                gives that state",
             );
         }
         if end.contains("resource manager with ID") {
             return error.next(format!(
-                "an extension writes WAL of its own kind: name its library, as --preload LIBRARY. Production loads {}",
+                "an extension writes its own kind of WAL: name its library with --preload LIBRARY. \
+                Production loads {}",
                 self.goal.as_ref().map_or("what its configuration says", |goal| goal.libraries)
             ));
         }

@@ -59,7 +59,7 @@ pub async fn apply(prepared: Prepared, cancel: &CancellationToken) -> Result<Pro
     if let Some(record) = prepared.record()
         && let Err(e) = Copies::note(&prepared.state_dir, &prepared.instance, &record)
     {
-        warnings.push(format!("{} could not be noted as an old state: {e:?}", record.database));
+        warnings.push(format!("cannot record {} as an old state: {e:?}", record.database));
     }
     disk::remove_file(&prepared.journal_file)?;
     Ok(Promoted { plan: prepared.plan, disconnected, closed_seconds, warnings })
@@ -153,8 +153,9 @@ impl Prepared {
                 let told: Vec<String> = still.iter().map(ToString::to_string).collect();
                 let error = Error::new(Kind::Refused, "the databases are in use").because(told.join("; "));
                 return Err(match self.plan.disconnect {
-                    true => error
-                        .next("end what does not end by itself: see pg_stat_activity, pg_replication_slots"),
+                    true => {
+                        error.next("end the remaining sessions: see pg_stat_activity, pg_replication_slots")
+                    }
                     false => error.next("stop Odoo for this tenant, or pass --disconnect"),
                 });
             }
@@ -172,7 +173,8 @@ impl Prepared {
                 continue; // by a run that was killed
             }
             if beside.id(from.as_str())? != Some(id) {
-                let what = format!("{} is not the filestore that it was", dir.join(from.as_str()).display());
+                let what =
+                    format!("{} is not the same filestore any more", dir.join(from.as_str()).display());
                 return Err(Error::new(Kind::Filestore, what).because("somebody moved it meanwhile"));
             }
             beside.rename_new(from.as_str(), to.as_str())?;
@@ -202,9 +204,9 @@ impl Prepared {
         match self.back(session).await {
             Ok(()) => told.effect("everything is as it was before"),
             Err(e) => {
-                tracing::warn!("what was begun could not be put back: {e:?}");
+                tracing::warn!("the promotion could not be undone: {e:?}");
                 told.effect("both databases may still be closed, and a filestore may have its new name")
-                    .safe("running the same command again goes on with it")
+                    .safe("run the same command again: it continues")
             }
         }
     }

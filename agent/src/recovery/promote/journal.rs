@@ -57,10 +57,13 @@ impl Journal {
             Err(e) => return Err(e),
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-            Error::new(Kind::Io, format!("{} is no journal of a promotion", file.display()))
+            Error::new(Kind::Io, format!("{} is not a valid journal of a promotion", file.display()))
                 .because(e)
                 .effect("it is not known what an earlier promotion has done")
-                .next("see which databases are closed (psql --list) and which filestores are there; remove that file then")
+                .next(
+                    "check which databases are closed (psql --list) and which filestores exist; then \
+                    remove that file",
+                )
         })
     }
 

@@ -9,7 +9,7 @@ impl Display for PromotePlan {
         let PromotePlan { copy, tenant, .. } = self;
         writeln!(f, "promote {copy} as {tenant} at {}", self.server)?;
         if self.goes_on {
-            writeln!(f, "  goes on     with a promotion that was cut short")?;
+            writeln!(f, "  continues   a promotion that was interrupted")?;
         }
         let kept = |what: &str| match &self.replaced {
             Some(replaced) => format!("{what} {tenant} becomes {replaced}"),
@@ -31,7 +31,7 @@ impl Display for PromotePlan {
         if self.database_is_replaced {
             writeln!(f, "  takes over  rights, settings, limit and comment of database {tenant}")?;
         }
-        writeln!(f, "  closes      both databases for the moment; nobody connects before all is done")?;
+        writeln!(f, "  closes      both databases until the end; nobody can connect meanwhile")?;
         for sort in &self.connected {
             writeln!(f, "  connected   {sort}")?;
         }

@@ -94,9 +94,8 @@ pub struct Prepared {
 pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     let (copy, tenant) = (&request.copy, &request.tenant);
     if copy == tenant {
-        return Err(
-            refused(format!("{copy} is called {tenant} already")).next("name the copy, then the tenant")
-        );
+        return Err(refused(format!("{copy} is called {tenant} already"))
+            .next("pass the copy first, then --as with the tenant"));
     }
     let postgres = PostgresOptions::from(&config.postgres);
     let journal_file = journal::file(&config.state_dir, &config.instance, tenant);
@@ -112,13 +111,13 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     let journal = match begun {
         Some(journal) if journal.copy == *copy => journal,
         Some(journal) => {
-            let what = format!("a promotion of {} as {tenant} was cut short", journal.copy);
+            let what = format!("a promotion of {} as {tenant} was interrupted", journal.copy);
             let finish = format!(
                 "lifeboat promote {} --as {}",
                 shell_word(journal.copy.as_str()),
                 shell_word(tenant.as_str())
             );
-            return Err(refused(what).next(format!("{finish} finishes it")));
+            return Err(refused(what).next(format!("finish it first: {finish}")));
         }
         None => look(config, &request, &mut session, &postgres).await?,
     };
@@ -193,10 +192,10 @@ async fn look(
     if neutralized.is_none() && !request.although_neutralized {
         let open = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", ident(copy.as_str()));
         return Err(refused(format!(
-            "database {copy} is closed, and nobody here knows whether it is neutralized"
+            "database {copy} is closed, so Lifeboat cannot find out whether it is neutralized"
         ))
         .next(format!(
-            "open it, run it again: {} -c {}",
+            "open it, then run this again: {} -c {}",
             server_command::psql(postgres),
             shell_word(&open)
         )));
@@ -233,12 +232,14 @@ fn check(name: &TenantName, facts: Option<&Facts>) -> Result<()> {
     let Some(facts) = facts else { return Ok(()) };
     if facts.is_template {
         let comment = facts.comment.as_deref().unwrap_or("it is a template");
-        return Err(refused(format!("database {name} is no tenant: {comment}"))
-            .next("run the restore that was making it again, to its end"));
+        return Err(refused(format!("database {name} is not a tenant: {comment}"))
+            .next("run the restore that makes it again, so that it is completed"));
     }
     if facts.prepared > 0 {
         let what = format!("{} prepared transactions are open in database {name}", facts.prepared);
-        return Err(refused(what).next("COMMIT PREPARED or ROLLBACK PREPARED each of pg_prepared_xacts"));
+        return Err(
+            refused(what).next("run COMMIT PREPARED or ROLLBACK PREPARED for each row of pg_prepared_xacts")
+        );
     }
     Ok(())
 }
@@ -290,7 +291,10 @@ fn plan(
     if !plan.connected.is_empty() && !request.disconnect {
         let sessions: i64 = plan.connected.iter().map(|sort| sort.sessions).sum();
         refuse(
-            format!("{sessions} sessions are connected to {copy} or {tenant}"),
+            match sessions {
+                1 => format!("1 session is connected to {copy} or {tenant}"),
+                _ => format!("{sessions} sessions are connected to {copy} or {tenant}"),
+            },
             "stop Odoo for this tenant, or pass --disconnect: it closes both databases, then ends the sessions"
                 .to_owned(),
         );
@@ -302,7 +306,7 @@ fn plan(
             ),
             format!(
                 "restore the real thing beside production, then promote that: lifeboat restore --tenant {} --as {} \
-                 --no-neutralize --identity FILE; or pass --although-neutralized and set all of that up again",
+                 --no-neutralize --identity FILE; or pass --although-neutralized and set these up again",
                 shell_word(tenant.as_str()),
                 shell_word(&live_name(tenant))
             ),
@@ -314,7 +318,8 @@ fn plan(
         });
         refuse(
             format!("{copy} has no filestore: {place}"),
-            "pass --data-dir where its filestore lies, or --without-filestore: attachments on disk will be missing"
+            "pass --data-dir with the directory that has its filestore, or --without-filestore: \
+            attachments on disk will be missing"
                 .to_owned(),
         );
     }

@@ -13,7 +13,7 @@ impl std::fmt::Display for TenantPlan {
         base.source_lines(f)?;
         let owner = self.owner.as_deref().unwrap_or("its owner at the target");
         writeln!(f, "  creates     database {} at {}, owned by {owner}", self.database, self.server)?;
-        writeln!(f, "              (until it is right it is called {})", self.incomplete_database)?;
+        writeln!(f, "              (until it is complete its name is {})", self.incomplete_database)?;
         writeln!(f, "  loads as    {}", self.loads)?;
         if let Some(filestore) = &self.filestore {
             let (files, size) = (filestore.files, bytes_text(filestore.bytes));

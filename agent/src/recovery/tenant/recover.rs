@@ -121,7 +121,7 @@ impl Recovery<'_> {
                 .because(format!("there were {names}"));
         Err(match all.iter().find(|(oid, _)| Some(*oid) == had) {
             Some((_, name)) => error.next(format!(
-                "it had been renamed: the same command with --tenant {}",
+                "it was renamed: run the same command with --tenant {}",
                 shell_word(name.as_str())
             )),
             None => error.next("an earlier target; names are those at the target"),
