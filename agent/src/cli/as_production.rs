@@ -1,4 +1,4 @@
-//! `lifeboat as-production`: a restored copy becomes the real thing.
+//! `lifeboat as-production DIR`: a restored copy becomes the real thing.
 
 use std::path::PathBuf;
 

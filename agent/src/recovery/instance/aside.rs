@@ -1,7 +1,7 @@
 //! Production's configuration, put aside: until a person says that it is the real thing, a server on a
 //! restored directory obeys what we wrote and nothing that came with the backup, whoever starts it.
 //!
-//! What came lies in [`ASIDE_DIR`], with a note that says what it is. `lifeboat as-production` puts it
+//! What came lies in [`ASIDE_DIR`], with a note that says what it is. `lifeboat as-production DIR` puts it
 //! back, and removes what we wrote: nothing of the copy is in the next base backup. A base backup that
 //! was taken of a copy holds both; of it, what lies aside is production's.
 
@@ -132,7 +132,7 @@ pub fn put_aside(
         NAMES.iter().filter(|name| disk::metadata(&aside.join(name)).is_ok_and(|meta| meta.is_some()));
     let note = Note {
         what:
-            "production's configuration, put aside by lifeboat restore: lifeboat as-production puts it back"
+            "production's configuration, put aside by lifeboat restore: lifeboat as-production DIR puts it back"
                 .to_owned(),
         files: lies_aside.map(|name| (*name).to_owned()).collect(),
         disabled_subscriptions: Vec::new(),

@@ -104,7 +104,7 @@ impl Recovery {
 /// For whoever reads it.
 const WHAT: &str = "\
 # What it needs to replay WAL and to answer on a private socket; nothing here reaches outside. What came
-# with the backup lies in lifeboat-put-aside: `lifeboat as-production` puts it back.
+# with the backup lies in lifeboat-put-aside: `lifeboat as-production DIR` puts it back.
 ";
 
 /// The same of a directory that has recovered already.
