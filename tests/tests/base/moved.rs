@@ -40,7 +40,10 @@ fn moved(source: &str) {
     wait_until("files are read", || cluster.psql("postgres", begun) != "0");
     cluster.psql("postgres", "alter database shop set tablespace north");
     let done = running.finish().ok();
-    assert!(done.stderr.contains("database shop was moved to another tablespace meanwhile"), "{done}");
+    assert!(
+        done.stderr.contains("database shop was moved to another tablespace during the base backup"),
+        "{done}"
+    );
 
     let copied = Copied::new();
     let place = copied.data_dir().with_file_name("north");

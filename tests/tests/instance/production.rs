@@ -154,7 +154,7 @@ fn what_leads_elsewhere_or_would_not_start_is_refused_with_the_mend() {
     let conf = copied.data_dir().join("lifeboat-put-aside/postgresql.conf");
     let text = fs::read_to_string(&conf).unwrap();
     fs::write(&conf, text.replace("data_directory = '/", "include '/nowhere/x.conf' #")).unwrap();
-    as_production(&archiving, &copied, &["--dry-run"]).run().exits(16).says("/nowhere/x.conf is included");
+    as_production(&archiving, &copied, &["--dry-run"]).run().exits(16).says("includes /nowhere/x.conf");
     fs::write(&conf, "# nothing\n").unwrap();
     as_production(&archiving, &copied, &["--yes-production", &dir]).run().ok();
     assert_clean(&copied);

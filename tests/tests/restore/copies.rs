@@ -24,7 +24,7 @@ fn copies_and_old_states_are_named_and_left_out() {
     site.back_up(&[]);
     restore(&site, &["--tenant", "shop", "--as", "a 'look'"]).run().ok();
     let live = restore(&site, &["--tenant", "shop", "--as", "live", "--no-neutralize"]).run().ok();
-    assert!(live.stdout.contains("live is live: lifeboat backup takes it"), "{live}");
+    assert!(live.stdout.contains("live is live: lifeboat backup stores it"), "{live}");
     let report = site.back_up(&[]);
     assert_eq!((tenants(&report), left_out(&report)), (vec!["live", "shop"], vec!["a 'look'"]));
     let told = site.backup(&[]).run().ok();
