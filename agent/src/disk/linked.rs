@@ -97,7 +97,7 @@ fn check(link: &Path, meta: &Metadata) -> Result<()> {
     .because("whoever can write there could make Lifeboat read files that he may not read himself")
     .effect("nothing below it is backed up")
     .next(format!(
-        "if you made the link on purpose: chown -h root {link}; or mount the directory there (mount --bind)"
+        "if you made the link on purpose: chown -h root '{link}'; or mount the directory there (mount --bind)"
     )))
 }
 

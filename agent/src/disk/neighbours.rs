@@ -13,7 +13,6 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
-use crate::names::shell_path;
 
 /// Which directory it is, whatever its name: it keeps this when it is renamed, and none that is made
 /// later is the same.
@@ -56,8 +55,8 @@ impl Neighbours {
             if us.is_root() && meta.uid() != us.as_raw() {
                 let what = format!("{} is a link that user {} could change", path.display(), meta.uid());
                 return Err(Error::new(Kind::Filestore, what).effect("nothing was changed").next(format!(
-                    "run this as that user, or give the link to root: chown -h root {}",
-                    shell_path(path)
+                    "run this as that user, or give the link to root: chown -h root '{}'",
+                    path.display()
                 )));
             }
         } else {
