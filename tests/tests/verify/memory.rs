@@ -85,6 +85,8 @@ fn any_number_of_foreign_objects_is_counted_and_the_first_are_named() {
     let findings = verified["findings"].as_array().unwrap();
     assert_eq!(findings.len(), 10_001);
     assert!(
-        findings.iter().any(|f| f["what"].as_str().unwrap().starts_with("500 more of what no restore needs"))
+        findings
+            .iter()
+            .any(|f| f["what"].as_str().unwrap().starts_with("500 more objects that no restore needs"))
     );
 }
