@@ -124,7 +124,7 @@ fn renamed_and_new_tenants_are_found_without_page_checksums_too() {
     shared.archive();
 
     // its old name is not that of the moment, and the answer says the new one
-    shared.restore("t1", &["--to-time", &before]).run().exits(5).says("restore --tenant t1_new");
+    shared.restore("t1", &["--to-time", &before]).run().exits(5).says("same command with --tenant t1_new");
     // its files are under the oid that it had: they come in a second round
     let args = ["--to-time", &before, "--as", "t1_back", "--no-neutralize"];
     let report = shared.restore("t1_new", &args).run().ok().json();
