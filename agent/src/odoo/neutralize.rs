@@ -6,7 +6,7 @@
 //! run, run it as well.
 //!
 //! It runs with the rights of the copy's owner and no more, without any of his triggers or rules
-//! ([`quiet`]); what the database itself reaches is closed first ([`crate::odoo::outside`]). What is
+//! (`neutralize/quiet.rs`); what the database itself reaches is closed first ([`crate::odoo::outside`]). What is
 //! no table where one is expected is named, and counts as live.
 
 pub mod catalogue;

@@ -2,7 +2,7 @@
 //! in the server when it is given up.
 //!
 //! Nothing is set on a connection before it is known that no pooler is between us and the server
-//! ([`crate::postgres::pooler`]): what a session sets there would stay for whoever gets it next.
+//! (`postgres/pooler.rs`): what a session sets there would stay for whoever gets it next.
 
 use std::time::Duration;
 
