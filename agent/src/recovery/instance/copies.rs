@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use crate::archive::base::BaseFacts;
 use crate::archive::wal_records::Copied;
 use crate::error::Result;
+use crate::inventory::reach::Reach;
 use crate::names::wal::SegmentBytes;
 use crate::recovery::instance::marks::Way;
-use crate::recovery::instance::reach::Reach;
 use crate::repository::wal::WalReader;
 
 /// The databases that `database` was copied from, by the stored WAL, those aside that were themselves made by it.
