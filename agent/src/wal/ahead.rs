@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::fetch::{list, put_together};
+use super::fetch::{list, partial_bytes, put_together};
 use super::fetched::Fetched;
 use crate::archive::seal::Identities;
 use crate::config::Config;
@@ -115,10 +115,11 @@ async fn one(reader: &WalReader, kept: &Fetched, segment: SegmentName, size: Seg
         if assemble(&names).last().is_none_or(|name| u64::from(name.end) != size.get()) {
             return Ok(None); // it is not whole: whoever asks for it shall look again
         }
-        put_together(reader, file, &names, &mut out).await.map(Some)
+        let written = put_together(reader, file, &names, &mut out).await?;
+        Ok(partial_bytes(&written, &mut out)?.is_none().then_some(()))
     };
     match fetched.await {
-        Ok(Some(_)) => {
+        Ok(Some(())) => {
             drop(out);
             kept.keep(segment, &staged)
         }

@@ -2,9 +2,14 @@
 //!
 //! PostgreSQL takes "not there" for the end of the archive: it ends recovery, or promotes. So that
 //! is said only when the store said so, and never where WAL lies beyond.
+//!
+//! The end of the stored WAL is a segment that is not whole. PostgreSQL refuses an archived file that is shorter than a segment
+//! (`RestoreArchivedFile()`), so it gets zeros behind the last stored byte, where it sees the end. Such a file claims to be
+//! more than it is: whoever archives it again stores the WAL in it as a range (`archive::wal_extent`). What is stored as whole
+//! and is not (older versions of this program took such a file for a segment) is treated as what it holds.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Seek, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +19,8 @@ use super::ahead;
 use super::fetched::Fetched;
 use crate::archive::seal::Identities;
 use crate::archive::wal::{WalName, WalOpener};
-use crate::archive::wal_page::{HEADER_BYTES, SegmentHeader};
+use crate::archive::wal_extent;
+use crate::archive::wal_page::SegmentHeader;
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
@@ -159,7 +165,8 @@ async fn write(
         return put_together(reader, file, &names, out).await.map(|_| Report::Whole);
     };
     let names = match list(reader, file).await? {
-        names if names.is_empty() && is_brought(segment, target) => names,
+        // A base backup brought it, perhaps from before anything was archived: PostgreSQL takes it from there.
+        names if names.is_empty() && super::is_begun_beside(target, segment) => names,
         names if names.is_empty() => after_a_gap(reader, segment).await?,
         names => names,
     };
@@ -171,19 +178,17 @@ async fn write(
         ahead::begin(config, &kept, segment, size);
     }
     let written = put_together(reader, file, &names, out).await?;
+    let Some(bytes) = partial_bytes(&written, out)? else { return Ok(Report::Whole) };
     let size = written.segment_bytes.get();
-    if written.bytes == size {
-        return Ok(Report::Whole);
-    }
     let next = segment.next(written.segment_bytes).map(WalFile::Segment);
     if let Some(next) = next
         && !list(reader, next).await?.is_empty()
     {
-        return Err(Error::new(Kind::Integrity, format!("only {} of {size} bytes of {segment} are stored, and WAL behind it is", written.bytes))
-            .next("lifeboat wal status shows every gap; restore to a time before it, or from a base backup behind it"));
+        return Err(Error::new(Kind::Integrity, format!("{segment} is incomplete ({bytes} of {size} bytes) although later WAL is stored"))
+            .next("lifeboat wal status shows every gap; restore to a time before it, or from a base backup after it"));
     }
     out.set_len(size).map_err(|e| Error::new(Kind::Io, format!("cannot write {segment}")).because(e))?;
-    Ok(Report::Tail(written.bytes))
+    Ok(Report::Tail(bytes))
 }
 
 pub(super) async fn list(reader: &WalReader, file: WalFile) -> Result<Vec<WalName>> {
@@ -191,15 +196,6 @@ pub(super) async fn list(reader: &WalReader, file: WalFile) -> Result<Vec<WalNam
     let names: Vec<WalName> = list.objects.into_iter().map(|object| object.name).collect();
     contradiction(&names)?;
     Ok(names)
-}
-
-/// Whether the segment itself lies in the `pg_wal` that it is wanted for: a base backup brought it, perhaps
-/// from before anything was archived. PostgreSQL takes it from there when it is not in the archive.
-fn is_brought(segment: SegmentName, target: &Path) -> bool {
-    let mut header = [0; HEADER_BYTES];
-    let file = disk::open(&target.with_file_name(segment.to_string())).ok();
-    let read = file.and_then(|mut file| file.read_exact(&mut header).ok());
-    read.is_some() && SegmentHeader::parse(&header).and_then(|header| header.check_name(segment)).is_ok()
 }
 
 /// A missing segment whose successor is there: it may be on its way, else it is a gap.
@@ -299,6 +295,15 @@ async fn try_write(
         step.await.map_err(|e| (*name, e))?;
     }
     Ok(Written { bytes, segment_bytes })
+}
+
+/// How many bytes of a segment that was put together are WAL; `None` where it is whole.
+pub(super) fn partial_bytes(written: &Written, out: &mut File) -> Result<Option<u64>> {
+    if written.bytes < written.segment_bytes.get() {
+        return Ok(Some(written.bytes));
+    }
+    let found = tokio::task::block_in_place(|| wal_extent::partial_bytes(out));
+    Ok(found?.map(u64::from))
 }
 
 fn empty(out: &mut File) -> Result<()> {

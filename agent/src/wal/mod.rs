@@ -11,14 +11,18 @@ pub mod room;
 pub mod status;
 pub mod stream;
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use crate::archive::manifest::Origin;
 use crate::archive::seal::Recipients;
 use crate::archive::signature::SigningKey;
 use crate::archive::wal::WalSealer;
+use crate::archive::wal_page::{HEADER_BYTES, SegmentHeader};
 use crate::config::Config;
+use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::wal::SegmentName;
 use crate::repository::Repository;
 use crate::repository::wal::WalWriter;
 
@@ -47,4 +51,13 @@ fn writer(
 ) -> WalWriter {
     let zstd_level = config.backup.zstd_level;
     WalWriter::new(repository, WalSealer { origin, recipients, signing, zstd_level })
+}
+
+/// Whether the file of `segment` lies beside `path` and its first page is written: one that was only prepared for it has the
+/// header of another.
+fn is_begun_beside(path: &Path, segment: SegmentName) -> bool {
+    let mut header = [0; HEADER_BYTES];
+    let file = disk::open(&path.with_file_name(segment.to_string())).ok();
+    let read = file.and_then(|mut file| file.read_exact(&mut header).ok());
+    read.is_some() && SegmentHeader::parse(&header).and_then(|header| header.check_name(segment)).is_ok()
 }
