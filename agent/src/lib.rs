@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod disk;
 pub mod environment;
 pub mod error;
+pub mod inventory;
 pub mod names;
 pub mod odoo;
 pub mod postgres;

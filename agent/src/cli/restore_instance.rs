@@ -11,6 +11,7 @@ use super::{App, Done, as_production, print};
 use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::{Action, Target, ZonedTime};
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path, shell_word};
 use crate::recovery::instance::Request;
@@ -20,7 +21,6 @@ use crate::recovery::instance::plan::prepare;
 use crate::recovery::instance::production;
 use crate::recovery::instance::proof::Proof;
 use crate::recovery::instance::start::{Started, start_and_wait, tools};
-use crate::recovery::instance::target::{Action, Target, ZonedTime};
 use crate::repository::snapshots::Trust;
 
 /// What goes with `--instance-to`.

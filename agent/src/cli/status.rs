@@ -15,12 +15,12 @@ use crate::clock::{self, Timestamp};
 use crate::config::{Config, units};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::standing::{self, InstanceStatus, Latest, Standing, TenantStatus};
 use crate::names::wal::{SegmentBytes, WalFile};
 use crate::repository::Repository;
 use crate::repository::snapshots::Found;
 use crate::repository::wal::coverage::{TimelineWindows, windows};
 use crate::upkeep::remembered;
-use crate::upkeep::status::{self, InstanceStatus, Latest, Standing, TenantStatus};
 use crate::wal::stream::Record;
 
 /// Show how each tenant stands: what would be lost if it were gone now, the worst first
@@ -71,8 +71,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     };
     let broken = remembered::broken(&manifests, &verified);
     let newest = wal.as_ref().map(|(windows, at)| (windows, *at));
-    let instance = status::instance(&manifests, newest, &broken, now);
-    let tenants = status::tenants(&manifests, &config.odoo.tenants, &instance, &broken, (now, args.max_age));
+    let instance = standing::instance(&manifests, newest, &broken, now);
+    let tenants =
+        standing::tenants(&manifests, &config.odoo.tenants, &instance, &broken, (now, args.max_age));
     let runs = last_runs(&config).await?;
     let stream = if config.wal.stream { Record::read(&config)? } else { None };
     let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(&config, now));

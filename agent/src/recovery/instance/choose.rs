@@ -4,14 +4,14 @@
 use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::wal_records::Mark;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::reach::{Reach, obstacle, reach};
+use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::names::wal::SegmentBytes;
 use crate::recovery::instance::Request;
 use crate::recovery::instance::aim::{Aim, aim, find_restore_point};
 use crate::recovery::instance::marks::Way;
-use crate::recovery::instance::reach::{Reach, obstacle, reach};
 use crate::recovery::instance::stored::{bases, stored_wal, wal_reader};
-use crate::recovery::instance::target::Target;
 use crate::recovery::instance::timeline;
 use crate::repository::Repository;
 use crate::repository::wal::WalReader;

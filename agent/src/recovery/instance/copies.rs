@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use crate::archive::base::BaseFacts;
 use crate::archive::wal_records::Copied;
 use crate::error::Result;
+use crate::inventory::reach::Reach;
 use crate::names::wal::SegmentBytes;
 use crate::recovery::instance::Request;
 use crate::recovery::instance::marks::Way;
-use crate::recovery::instance::reach::Reach;
 use crate::recovery::instance::stored::wal_reader;
 use crate::repository::Repository;
 

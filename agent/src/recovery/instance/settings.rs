@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::{Action, Target};
 use crate::names::wal::TimelineId;
 use crate::recovery::instance::conf::Conf;
-use crate::recovery::instance::target::{Action, Target};
 
 /// Lets in whoever may open the socket, and that is its owner alone.
 pub const HBA_TEXT: &str = "local all all trust\n";

@@ -12,6 +12,7 @@ use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::Action;
 use crate::names::Lsn;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server_command;
@@ -26,7 +27,6 @@ use crate::recovery::instance::plan::InstancePlan;
 use crate::recovery::instance::proof::{Allowed, Proof, prove};
 use crate::recovery::instance::raise::raise;
 use crate::recovery::instance::settings::PORT;
-use crate::recovery::instance::target::Action;
 
 /// How often recovery is looked at.
 const LOOK: Duration = Duration::from_millis(300);

@@ -3,12 +3,12 @@
 
 use crate::archive::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::reach::{Reach, StoredWal, common_end, ends, reach, way};
+use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
 use crate::recovery::instance::Request;
 use crate::recovery::instance::marks::Way;
-use crate::recovery::instance::reach::{Reach, StoredWal, common_end, ends, reach, way};
-use crate::recovery::instance::target::Target;
 
 /// What a person should know of the timeline that is followed; `found` is where the restore point
 /// lies that was asked for.

@@ -12,9 +12,9 @@ mod scratch;
 use std::path::PathBuf;
 
 use crate::archive::seal::Identities;
+use crate::inventory::target::Target;
 use crate::names::wal::TimelineId;
 use crate::names::{SnapshotId, TenantName};
-use crate::recovery::instance::target::Target;
 use crate::repository::snapshots::Trust;
 
 /// What is asked for.

@@ -12,6 +12,7 @@ use crate::archive::manifest::DUMP_PATH;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::Action;
 use crate::names::{TenantName, shell_word};
 use crate::odoo::attachments::{AttachmentFile, each_attachment_file};
 use crate::odoo::baseline::Baseline;
@@ -26,7 +27,6 @@ use crate::recovery::apply::Stopwatch;
 use crate::recovery::instance;
 use crate::recovery::instance::narrow::database;
 use crate::recovery::instance::start::{Started, start_and_wait};
-use crate::recovery::instance::target::Action;
 use crate::recovery::workplace::Workplace;
 
 /// Pages that an error names.

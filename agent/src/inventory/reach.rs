@@ -3,9 +3,9 @@
 use crate::archive::base::BaseFacts;
 use crate::archive::wal_history::Ancestor;
 use crate::clock::Timestamp;
+use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
-use crate::recovery::instance::target::Target;
 use crate::repository::wal::coverage::TimelineWindows;
 
 /// The WAL that is stored.
@@ -160,7 +160,7 @@ pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Tar
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::repository::wal::coverage::LsnRange;
 
