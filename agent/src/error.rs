@@ -167,6 +167,20 @@ impl Error {
         outer
     }
 
+    /// The same error once more, its causes as text: for whoever keeps one and has to give one away.
+    pub fn again(&self) -> Error {
+        let Parts { kind, what, effect, next, safe, .. } = &*self.0;
+        let causes = self.causes();
+        Error(Box::new(Parts {
+            kind: *kind,
+            what: what.clone(),
+            effect: effect.clone(),
+            next: next.clone(),
+            safe: safe.clone(),
+            source: (!causes.is_empty()).then(|| causes.join(": ").into()),
+        }))
+    }
+
     /// The same error under another kind, where the caller knows better.
     pub fn with_kind(mut self, kind: Kind) -> Error {
         self.0.kind = kind;

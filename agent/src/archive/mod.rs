@@ -8,6 +8,7 @@ pub mod compress;
 pub mod digest;
 pub mod drill;
 pub mod index;
+pub mod lineage;
 pub mod manifest;
 pub mod pack;
 pub mod path;

@@ -15,6 +15,7 @@ use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::needs::fetch;
 use crate::inventory::reach::Reach;
 use crate::inventory::target::{Action, Target};
 use crate::names::{Lsn, SnapshotId, bytes_text};
@@ -23,7 +24,7 @@ use crate::recovery::instance::aside::CONF_FILE;
 use crate::recovery::instance::choose::{Chosen, choose};
 use crate::recovery::instance::conf::Conf;
 use crate::recovery::instance::delta::Replaced;
-use crate::recovery::instance::lists::{chain, read_lists};
+use crate::recovery::instance::lists::read_lists;
 use crate::recovery::instance::narrow::Narrowed;
 use crate::recovery::instance::packs::pack_reads;
 use crate::recovery::instance::place::{Places, TablespacePlan, place};
@@ -154,7 +155,8 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     if request.target != Target::Immediate {
         newer_tablespaces::refuse(config, &facts).await?;
     }
-    let manifests = chain(&repository, &origin, &request, &base).await?;
+    let mut manifests = HashMap::new();
+    fetch(&repository, &origin, &request.trust, &base, &mut manifests).await?;
     let identities = Arc::new(request.identities.clone());
     let (mut wanted, layout) = read_lists(&repository, &base, &identities).await?;
     let maintenance = &config.postgres.maintenance_database;

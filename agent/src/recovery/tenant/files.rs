@@ -13,6 +13,7 @@ use crate::archive::path::escape;
 use crate::archive::seal::Identities;
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::needs::fetch;
 use crate::names::{SnapshotId, TenantName};
 use crate::recovery::wanted::Wanted;
 use crate::repository::Repository;
@@ -200,12 +201,7 @@ impl Sources {
         open: &mut BTreeSet<String>,
     ) -> Result<Wanted> {
         let facts = candidate.filestore_facts()?.clone();
-        for id in facts.index_chain.iter().chain(&facts.sources) {
-            if !manifests.contains_key(id) {
-                let manifest = self.repository.manifest(id, &self.origin, &self.trust).await?;
-                manifests.insert(id.clone(), manifest);
-            }
-        }
+        fetch(&self.repository, &self.origin, &self.trust, candidate, manifests).await?;
         let (repository, identities, known) =
             (self.repository.clone(), self.identities.clone(), manifests.clone());
         let mut wanted = tokio::task::spawn_blocking(move || {

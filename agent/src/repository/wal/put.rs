@@ -41,6 +41,10 @@ impl WalWriter {
         WalWriter { sealing: Arc::new(Sealing::at_once(most)), ..self }
     }
 
+    pub(super) fn sealer(&self) -> &WalSealer {
+        &self.sealer
+    }
+
     /// Where it writes.
     pub fn repository(&self) -> &Repository {
         &self.repository
@@ -91,6 +95,9 @@ impl WalWriter {
                 })
             });
             self.put_sealed(sealed.await?).await?;
+        }
+        if let WalFile::History(timeline) = file {
+            self.put_lineage(timeline, content).await?;
         }
         Ok(put)
     }
