@@ -21,7 +21,7 @@ use crate::names::wal::{SegmentBytes, WalFile};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
-use crate::repository::wal::file::{Extent, is_segment};
+use crate::repository::wal::file::Extent;
 
 /// How long one waits for a segment that another process is fetching, and how often one looks.
 const COMING_MAX: Duration = Duration::from_secs(60);
@@ -135,10 +135,7 @@ async fn write(
 ) -> Result<Report> {
     let kept = Fetched::open(config, target);
     // A base backup may have brought it, perhaps from before anything was archived: PostgreSQL takes it from pg_wal.
-    let is_brought = || {
-        let there = disk::open(&target.with_file_name(file.to_string()));
-        matches!(file, WalFile::Segment(segment) if there.is_ok_and(|there| is_segment(segment, there)))
-    };
+    let is_brought = || matches!(file, WalFile::Segment(segment) if super::is_begun_beside(target, segment));
     let names = reader.objects(file, is_brought).await?;
     if names.is_empty() {
         // Most likely the end of a recovery: of the WAL that there is, or, where it looks for a timeline that

@@ -2,6 +2,11 @@
 //!
 //! PostgreSQL takes "not there" for the end of the archive: it ends recovery, or promotes. So that is said only when
 //! the store said so, and never where later WAL is stored.
+//!
+//! The end of the stored WAL is a segment that is not whole. PostgreSQL refuses an archived file that is shorter than a
+//! segment (`RestoreArchivedFile()`), so it gets zeros after the last stored byte, where it sees the end. Such a file
+//! claims to be more than it is: whoever archives it again stores the WAL in it as a range ([`wal_extent`]). What is
+//! stored as whole and is not (older versions of this program took such a file for a segment) is treated as what it holds.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -10,6 +15,7 @@ use std::time::Duration;
 use super::WalReader;
 use super::coverage::{assemble, contradiction, segment_bytes};
 use crate::archive::wal::WalName;
+use crate::archive::wal_extent;
 use crate::archive::wal_page::{HEADER_BYTES, SegmentHeader};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -34,6 +40,17 @@ struct Written {
     bytes: u64,
     /// Of segments; the usual one for other files.
     segment_bytes: SegmentBytes,
+}
+
+impl Written {
+    /// How many bytes of a segment are WAL; `None` where it is whole.
+    fn partial_bytes(&self, out: &mut File) -> Result<Option<u64>> {
+        if self.bytes < self.segment_bytes.get() {
+            return Ok(Some(self.bytes));
+        }
+        let found = tokio::task::block_in_place(|| wal_extent::partial_bytes(out));
+        Ok(found?.map(u64::from))
+    }
 }
 
 impl WalReader {
@@ -63,23 +80,19 @@ impl WalReader {
     pub async fn write(&self, file: WalFile, names: &[WalName], out: &mut File) -> Result<Extent> {
         let written = self.put_together(file, names, out).await?;
         let WalFile::Segment(segment) = file else { return Ok(Extent::Whole) };
+        let Some(bytes) = written.partial_bytes(out)? else { return Ok(Extent::Whole) };
         let size = written.segment_bytes.get();
-        if written.bytes == size {
-            return Ok(Extent::Whole);
-        }
         let next = segment.next(written.segment_bytes).map(WalFile::Segment);
         if let Some(next) = next
             && !self.list(next).await?.is_empty()
         {
-            let what = format!(
-                "only {} of {size} bytes of {segment} are stored, although later WAL is",
-                written.bytes
-            );
+            let what =
+                format!("{segment} is incomplete ({bytes} of {size} bytes) although later WAL is stored");
             return Err(Error::new(Kind::Integrity, what)
                 .next("lifeboat wal status shows every gap; restore to a time before it, or from a later base backup"));
         }
         out.set_len(size).map_err(|e| Error::new(Kind::Io, format!("cannot write {segment}")).because(e))?;
-        Ok(Extent::Tail(written.bytes))
+        Ok(Extent::Tail(bytes))
     }
 
     async fn list(&self, file: WalFile) -> Result<Vec<WalName>> {
