@@ -1,6 +1,6 @@
 //! Lifeboat's library: see `docs/architecture.md` for what lies where.
 //!
-//! Imports run downwards: cli → jobs (backup, recovery, upkeep, wal) → catalog, repository →
+//! Imports run downwards: cli → jobs (backup, recovery, upkeep, wal) → inventory → catalog, repository →
 //! archive, postgres, odoo → store → config → disk, clock, names, progress, error.
 
 pub mod archive;
