@@ -14,9 +14,10 @@ use crate::config::{Config, Inputs, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::bytes_text;
 use crate::repository::wal::Put;
+use crate::repository::wal::file::Extent;
 use crate::wal::ahead::ahead;
 use crate::wal::along::along;
-use crate::wal::fetch::{self, fetch, fetch_kept};
+use crate::wal::fetch::{Report, fetch, fetch_kept};
 use crate::wal::push::{Outcome, is_stored, push};
 use crate::wal::status::{Status, status};
 
@@ -155,9 +156,9 @@ async fn run_fetch(args: FetchArgs, config: &Config, app: &App) -> Result<Done> 
         return Ok(Done::Complete);
     }
     let (what, done) = match fetch(config, identities, &trust, &args.name, &args.path, &app.cancel).await? {
-        fetch::Report::Whole => ("whole".to_owned(), Done::Complete),
-        fetch::Report::Tail(bytes) => (format!("tail of {bytes} bytes"), Done::Complete),
-        fetch::Report::NotThere => ("not there".to_owned(), Done::NotThere),
+        Report::Fetched(Extent::Whole) => ("whole".to_owned(), Done::Complete),
+        Report::Fetched(Extent::Tail(bytes)) => (format!("tail of {bytes} bytes"), Done::Complete),
+        Report::NotThere => ("not there".to_owned(), Done::NotThere),
     };
     fetched(&args.name, &what, app.json)?;
     Ok(done)

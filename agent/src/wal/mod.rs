@@ -11,20 +11,20 @@ pub mod room;
 pub mod status;
 pub mod stream;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::archive::manifest::Origin;
 use crate::archive::seal::Recipients;
 use crate::archive::signature::SigningKey;
 use crate::archive::wal::WalSealer;
-use crate::archive::wal_page::{HEADER_BYTES, SegmentHeader};
+
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::SegmentName;
 use crate::repository::Repository;
 use crate::repository::wal::WalWriter;
+use crate::repository::wal::file::is_segment;
 
 /// The part of the state directory that is WAL's: it has locks of its own, so that a backup and
 /// the archiving of WAL never wait for each other.
@@ -56,8 +56,6 @@ fn writer(
 /// Whether the file of `segment` lies beside `path` and its first page is written: one that was only prepared for it has the
 /// header of another.
 fn is_begun_beside(path: &Path, segment: SegmentName) -> bool {
-    let mut header = [0; HEADER_BYTES];
-    let file = disk::open(&path.with_file_name(segment.to_string())).ok();
-    let read = file.and_then(|mut file| file.read_exact(&mut header).ok());
-    read.is_some() && SegmentHeader::parse(&header).and_then(|header| header.check_name(segment)).is_ok()
+    let file = disk::open(&path.with_file_name(segment.to_string()));
+    file.is_ok_and(|file| is_segment(segment, file))
 }
