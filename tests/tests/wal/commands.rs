@@ -168,7 +168,7 @@ fn pieces_of_a_tail_are_a_segment_with_zeros_behind_them() {
     site_put(&site, &after(&path, 1), 0, &whole[..8192]);
     fetch(&site, name(&path), &back).exits(COULD_NOT_LOOK + 10).says("20000 of 16777216");
     let status = site.run(&["wal", "status", "--offline"]).run().exits(3);
-    assert_eq!(status.stdout.matches("problem: timeline 00000001 lacks").count(), 2, "{status}");
+    assert_eq!(status.stdout.matches("on timeline 00000001 is missing").count(), 2, "{status}");
     // a damaged piece is passed over where a whole segment holds the same
     site_put(&site, name(&path), 0, &whole);
     fetch(&site, name(&path), &back).ok();
