@@ -157,13 +157,18 @@ pub fn undecided(
     if let Some(id) = contradicting(wal, &chosen.reach) {
         return Some(two_histories(id));
     }
+    if timeline.is_some() || *target == Target::Immediate {
+        return None;
+    }
+    let unknown = wal.unknown.iter().map(|unknown| unknown.timeline);
+    if let Some(id) = unknown.filter(|id| *id > chosen.reach.timeline).max() {
+        return Some(format!(
+            "where timeline {id} came from is not known without an identity: an older version stored its history"
+        ));
+    }
     let (siblings, common) = siblings(chosen, wal)?;
-    let before = match target {
-        Target::Immediate => true,
-        Target::Lsn(lsn) => *lsn < common,
-        _ => false,
-    };
-    (timeline.is_none() && !before).then(|| not_the_same(target, &siblings))
+    let before = matches!(target, Target::Lsn(lsn) if *lsn < common);
+    (!before).then(|| not_the_same(target, &siblings))
 }
 
 /// A timeline on the way of which two servers tell different histories.
@@ -194,12 +199,6 @@ pub fn not_the_same(target: &Target, siblings: &[TimelineId]) -> String {
 
 /// What keeps recovery from the end of the stored WAL, in the words of a restore that is refused for it.
 pub fn obstacle_to_latest(newest: &Reached<'_>, wal: &StoredWal) -> Option<String> {
-    let unknown = wal.unknown.iter().map(|unknown| unknown.timeline);
-    if let Some(id) = unknown.filter(|id| *id > newest.reach.timeline).max() {
-        return Some(format!(
-            "where timeline {id} came from is not known without an identity: an older version stored its history"
-        ));
-    }
-    obstacle(newest.facts, newest.base.manifest.point, &newest.reach, &Target::Latest)
-        .or_else(|| undecided(newest, wal, &Target::Latest, None))
+    undecided(newest, wal, &Target::Latest, None)
+        .or_else(|| obstacle(newest.facts, newest.base.manifest.point, &newest.reach, &Target::Latest))
 }
