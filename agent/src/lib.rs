@@ -6,6 +6,7 @@
 pub mod archive;
 pub mod backup;
 pub mod catalog;
+pub mod child;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod names;
 pub mod odoo;
 pub mod postgres;
 pub mod progress;
+pub mod rate_limit;
 pub mod recovery;
 pub mod repository;
 pub mod store;

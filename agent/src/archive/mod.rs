@@ -16,6 +16,7 @@ pub mod seal;
 pub mod signature;
 pub mod unpack;
 pub mod wal;
+pub mod wal_extent;
 pub mod wal_history;
 pub mod wal_page;
 pub mod wal_records;

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::ValueEnum;
 
@@ -208,11 +209,13 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         confirm_named(&prepared.plan.data_dir, given, "--yes-production", "that becomes production")?;
     }
     let shown = app.progress("restore instance", Some(prepared.plan.bytes));
-    let restored = apply(prepared, &shown.clone(), &app.cancel).await;
+    let feed = prepared.feed.clone();
+    let restored = apply(&Arc::new(prepared), &shown.clone(), &app.cancel).await;
     let (restored, started) = match (restored, tools) {
         (Ok(restored), Some(tools)) => {
+            let end = (action, feed.as_ref());
             let started =
-                start_and_wait(config, &restored.plan, &tools, action, &shown.clone(), &app.cancel).await;
+                start_and_wait(config, &restored.plan, &tools, end, &shown.clone(), &app.cancel).await;
             (Ok(restored), Some(started))
         }
         (restored, _) => (restored, None),

@@ -68,7 +68,10 @@ impl Scope {
         let graph = Graph::of(manifests.values());
         let mut scope = Scope { manifests, graph, chosen: BTreeSet::new(), unfinished, listed, stored_at };
         scope.choose(wanted, tenant, &bad)?;
-        if scope.chosen.is_empty() && bad.is_empty() {
+        let everything = wanted.is_empty() && tenant.is_none();
+        let wal = format!("{}/", layout::wal(repository.instance()));
+        let only_wal = everything && scope.listed.keys().any(|key| key.starts_with(&wal));
+        if scope.chosen.is_empty() && bad.is_empty() && !only_wal {
             let whose = tenant.map_or(String::new(), |tenant| format!(" of tenant {tenant}"));
             let (instance, url) = (repository.instance(), repository.store().url());
             return Err(Error::new(
@@ -95,7 +98,7 @@ impl Scope {
             findings.sort(&key, error, lost.into_iter().collect());
         }
         scope.find_gone(repository.instance(), &unread, findings);
-        if wanted.is_empty() && tenant.is_none() {
+        if everything {
             scope.find_foreign(repository, &unread, findings);
             check_lease(repository, findings).await;
         }

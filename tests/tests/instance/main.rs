@@ -11,6 +11,7 @@ mod outside;
 mod printed;
 mod production;
 mod raised;
+mod refused;
 mod targets;
 mod timelines;
 mod to_itself;

@@ -310,6 +310,7 @@ pub async fn apply(
         action: Action::Promote,
         allowed: Allowed::default(),
         scratch: false,
+        restore_command: None,
         progress,
         cancel,
     };

@@ -207,7 +207,7 @@ pub fn restore_command(config: &Config, identities: &[PathBuf], accept_unsigned:
     Ok(format!("{} %f \"%p\"", words.join(" ")))
 }
 
-fn word(path: &Path) -> Result<String> {
+pub(super) fn word(path: &Path) -> Result<String> {
     let text = path.to_str().filter(|text| !text.chars().any(char::is_control)).ok_or_else(|| {
         Error::new(Kind::Config, format!("{} cannot stand in a restore_command", path.display()))
     })?;

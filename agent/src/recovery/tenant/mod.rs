@@ -17,6 +17,8 @@ use crate::names::wal::TimelineId;
 use crate::names::{SnapshotId, TenantName};
 use crate::repository::snapshots::Trust;
 
+pub use scratch::clean;
+
 /// What is asked for.
 #[derive(Clone)]
 pub struct Request {

@@ -77,7 +77,6 @@ pub struct Prepared {
     /// The plan.
     pub plan: TenantPlan,
     pub(super) base: base::Prepared,
-    pub(super) base_request: instance::Request,
     pub(super) request: Request,
     pub(super) sources: Sources,
     pub(super) server_tools: Tools,
@@ -94,8 +93,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         (None, Target::Time(time)) => default_target(&request.tenant, *time)?,
         (None, _) => default_target(&request.tenant, clock::now())?,
     };
-    let base_request = base_request(config, &request);
-    let base = base::prepare(config, base_request.clone()).await?;
+    let base = base::prepare(config, base_request(config, &request)).await?;
     scratch::check_way(&base.plan.data_dir, base.plan.owner)?;
     let server_tools = start::tools(config, &base.plan).await?;
     let Some(narrowed) = &base.narrowed else {
@@ -170,10 +168,11 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         origin,
         trust: request.trust.clone(),
         identities: Arc::new(request.identities.clone()),
+        names,
         candidates,
         arrivals,
     };
-    Ok(Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir, work })
+    Ok(Prepared { plan, base, request, sources, server_tools, tools, postgres, data_dir, work })
 }
 
 fn base_request(config: &Config, request: &Request) -> instance::Request {

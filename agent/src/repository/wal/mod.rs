@@ -5,6 +5,7 @@
 //! pieces of a tail that grew, or both.
 
 pub mod coverage;
+pub mod file;
 mod get;
 mod lineage;
 mod put;
