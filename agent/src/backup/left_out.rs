@@ -11,11 +11,13 @@ use serde::Serialize;
 use crate::catalog::copies::{Copies, is_mark};
 use crate::config::Config;
 use crate::error::Result;
+use crate::inventory::Inventory;
+use crate::inventory::take::Wanted;
 use crate::names::TenantName;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::session::{Session, column};
 use crate::repository::Repository;
-use crate::repository::snapshots::{Found, Trust};
+use crate::repository::snapshots::Trust;
 
 /// A database that is no tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -72,16 +74,11 @@ pub async fn left_out(
 async fn backed_up(config: &Config) -> Result<Option<BTreeSet<String>>> {
     let Ok(trust) = Trust::keys(&config.signing.trusted_keys) else { return Ok(None) };
     let repository = Repository::configured(config).await?;
-    let origin = repository.origin().await?;
-    let mut tenants = BTreeSet::new();
-    for (_, found) in repository.all_snapshots(&origin, &trust).await? {
-        match found {
-            Ok(Found::Snapshot(manifest)) => tenants.extend(manifest.tenant.map(String::from)),
-            Ok(Found::Unfinished(_)) => {}
-            Err(_) => return Ok(None),
-        }
+    let inventory = Inventory::take(&repository, &trust, &Wanted::default()).await?;
+    if inventory.snapshots.iter().any(|(_, look)| look.error().is_some()) {
+        return Ok(None);
     }
-    Ok(Some(tenants))
+    Ok(Some(inventory.believed().filter_map(|one| one.manifest.tenant.clone()).map(String::from).collect()))
 }
 
 /// What of these names is left out; the others stay.

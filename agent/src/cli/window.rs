@@ -12,8 +12,9 @@ use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::inventory::take::Wanted;
+use crate::inventory::target::Target;
 use crate::inventory::window::{self, RecoveryWindow, TenantWindow};
-use crate::inventory::{Inventory, Look};
+use crate::inventory::{Inventory, Look, choice};
 use crate::names::SnapshotId;
 use crate::repository::Repository;
 use crate::upkeep::remembered;
@@ -55,6 +56,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let tenants = window::tenants(&inventory, &config.odoo.tenants, &broken);
     let with_error = |(id, look): &(SnapshotId, Look)| look.error().map(|e| (id.clone(), e.again()));
     let not_counted: Vec<(SnapshotId, Error)> = inventory.snapshots.iter().filter_map(with_error).collect();
+    let latest = choice::plan(&inventory, &Target::Latest, None);
     let next = next(&config);
     let value = json!({
         "instance": inventory.instance,
@@ -62,6 +64,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "now": clock::now(),
         "window": instance.as_ref().ok(),
         "not_known": instance.as_ref().err().map(Error::what),
+        "latest": latest.as_ref().ok(),
         "tenants": tenants,
         "next": next,
         "not_believed": not_counted.iter().map(|(id, e)| json!({ "snapshot": id, "error": e.what() })).collect::<Vec<_>>(),

@@ -167,14 +167,18 @@ fn undecided(
     if let Some(id) = contradicting(wal, &chosen.reach) {
         return Some(two_histories(id));
     }
+    if timeline.is_some() || *target == Target::Immediate {
+        return None;
+    }
+    let unknown = wal.unknown.iter().map(|unknown| unknown.timeline);
+    if let Some(id) = unknown.filter(|id| *id > chosen.reach.timeline).max() {
+        return Some(format!(
+            "where timeline {id} came from is not known without an identity: an older version stored its history"
+        ));
+    }
     let (timelines, common) = rivals(wal, lives, chosen.reach.timeline)?;
-    let before = match target {
-        Target::Immediate => true,
-        Target::Lsn(lsn) => *lsn < common,
-        _ => false,
-    };
-    (timeline.is_none() && !before)
-        .then(|| format!("{}: {}", not_the_same(target, &timelines), lives::text(lives)))
+    let before = matches!(target, Target::Lsn(lsn) if *lsn < common);
+    (!before).then(|| format!("{}: {}", not_the_same(target, &timelines), lives::text(lives)))
 }
 
 /// A timeline on the way of which two servers tell different histories.
@@ -195,12 +199,6 @@ pub fn not_the_same(target: &Target, timelines: &[TimelineId]) -> String {
 
 /// What keeps recovery from the end of the stored WAL, in the words of a restore that is refused for it.
 pub fn obstacle_to_latest(newest: &Reached<'_>, wal: &StoredWal, lives: &[Life]) -> Option<String> {
-    let unknown = wal.unknown.iter().map(|unknown| unknown.timeline);
-    if let Some(id) = unknown.filter(|id| *id > newest.reach.timeline).max() {
-        return Some(format!(
-            "where timeline {id} came from is not known without an identity: an older version stored its history"
-        ));
-    }
-    obstacle(newest.facts, newest.base.manifest.point, &newest.reach, &Target::Latest)
-        .or_else(|| undecided(newest, wal, lives, &Target::Latest, None))
+    undecided(newest, wal, lives, &Target::Latest, None)
+        .or_else(|| obstacle(newest.facts, newest.base.manifest.point, &newest.reach, &Target::Latest))
 }

@@ -38,14 +38,12 @@ fn newest(site: &Site, tenant: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A run under a clock that is so many days ahead.
-fn days_ahead(run: Program, days: i64) -> Program {
+/// A run under a clock that is off by this, as faketime has it.
+fn off_by(run: Program, offset: &str) -> Program {
     let library = ["x86_64", "aarch64"]
         .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1"))
         .into_iter()
         .find(|path| std::path::Path::new(path).exists());
     let library = library.expect("libfaketime is installed");
-    run.env("LD_PRELOAD", library)
-        .env("FAKETIME", format!("{days:+}d"))
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    run.env("LD_PRELOAD", library).env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, small_tenant};
 
-use crate::{days_ahead, newest};
+use crate::{newest, off_by};
 
 /// Fills a segment and goes on in the next one; the path of the one that is full.
 pub fn segment(cluster: &Cluster) -> std::path::PathBuf {
@@ -30,7 +30,7 @@ fn every_command_gives_the_same_answer_in_the_same_words() {
     let site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "shop", 9);
     site.back_up(&["--kind", "base"]);
-    days_ahead(site.backup(&["--tenant", "shop"]), 1100).run().ok();
+    off_by(site.backup(&["--tenant", "shop"]), "+1100d").run().ok();
     let true_one =
         site.back_up(&["--tenant", "shop"])["tenants"][0]["dump"]["id"].as_str().unwrap().to_owned();
     let [one, _not_stored, three] = [0, 1, 2].map(|_| segment(&cluster));
@@ -90,5 +90,10 @@ fn every_command_gives_the_same_answer_in_the_same_words() {
     assert!(status["cluster"]["wal"]["broken"].is_null(), "{status}");
     let restore =
         site.run(&["restore", "--dry-run", "--instance-to"]).arg(&rescued).arg("--identity").arg(&identity);
-    restore.run().ok();
+    let plan = restore.arg("--json").run().ok().json();
+    // What a host without an identity says beforehand is what is restored.
+    for (said, restored) in [("base", "snapshot"), ("chain", "chain"), ("target", "target")] {
+        assert_eq!(window["latest"][said], plan[restored], "{said}: {window} {plan}");
+    }
+    assert_eq!(window["latest"]["reach"]["end"], plan["wal_end"], "{window} {plan}");
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::Check;
 use crate::archive::manifest::SnapshotKind;
 use crate::clock;
@@ -9,7 +11,6 @@ use crate::config::Config;
 use crate::error::Kind;
 use crate::inventory::Inventory;
 use crate::inventory::lives::{self, lives};
-use crate::inventory::pick::MARGIN;
 use crate::inventory::take::{Wanted, Which};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
@@ -20,6 +21,8 @@ const RETRY_DEADLINE_MAX: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 /// Where the probe's object lies for a moment; it stays where this host may not delete.
 const PROBE_PREFIX: &str = "probes";
+/// How far a clock that something keeps right is from another.
+const CLOCK_MARGIN: SignedDuration = SignedDuration::from_mins(1);
 /// What makes a place a repository.
 const MARKER: &str = "lifeboat.json";
 
@@ -66,7 +69,7 @@ async fn clock(store: &Store) -> Option<Check> {
     };
     let ahead = clock::now().duration_since(there);
     let by = clock::span_text(ahead.unsigned_abs());
-    if ahead.abs() <= MARGIN {
+    if ahead.abs() <= CLOCK_MARGIN {
         return Some(Check::ok(NAME, format!("this host's clock and the store's differ by {by}")));
     }
     let side = if ahead.is_positive() { "ahead of" } else { "slower than" };
