@@ -51,8 +51,8 @@ pub struct InstanceArgs {
     /// To the first restore point of this name
     #[arg(long, value_name = "NAME", help_heading = "Point in time")]
     to_restore_point: Option<String>,
-    /// The timeline to follow [default: the newest that descends from the backup's]
-    #[arg(long, value_name = "ID", help_heading = "Point in time")]
+    /// The timeline to follow, 2 or 00000002 [default: the newest that descends from the backup's]
+    #[arg(long, value_name = "ID", value_parser = TimelineId::typed, help_heading = "Point in time")]
     pub timeline: Option<TimelineId>,
     /// Put a tablespace elsewhere: its old directory or its name, and the new directory; may be given several times
     #[arg(long, value_name = "OLD=NEW", requires = "instance_to", help_heading = "Whole instance")]

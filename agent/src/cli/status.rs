@@ -7,6 +7,7 @@ use serde_json::json;
 use super::commands::runnable;
 use super::list::{TrustArgs, table};
 use super::{App, Done, print};
+use crate::catalog::copies::Copies;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
 use crate::catalog::verified::Verified;
@@ -64,8 +65,16 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     };
     let broken = remembered::broken(&inventory, &verified);
     let instance = standing::instance(&inventory, &broken, now)?;
-    let tenants =
+    let mut tenants =
         standing::tenants(&inventory, &config.odoo.tenants, &instance, &broken, (now, args.max_age));
+    let copies = Copies::read(&config.state_dir, &config.instance)?;
+    let mut promoted = Vec::new();
+    tenants.retain(|TenantStatus { tenant, dump, filestore, .. }| {
+        let stored_last = [dump, filestore].into_iter().flatten().map(|latest| latest.point).max();
+        let record = stored_last.and_then(|last| copies.promoted(tenant, last));
+        promoted.extend(record.cloned());
+        record.is_none() || config.odoo.tenants.contains(tenant)
+    });
     let runs = last_runs(&config).await?;
     let stream = if config.wal.stream { Record::read(&config)? } else { None };
     let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(&config, now));
@@ -88,6 +97,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "now": now,
         "cluster": instance,
         "tenants": tenants,
+        "promoted": promoted,
         "verified": { "last": verified.last, "broken": broken, "wal": verified.wal },
         "runs": runs,
         "stream": stream,
@@ -95,8 +105,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "not_believed": bad.collect::<Vec<_>>(),
     });
     app.print(&value, || {
-        let told: String =
-            problems.iter().map(|problem| format!("problem: {}\n", runnable(problem))).collect();
+        let promoted = promoted.iter().map(|record| format!("{} is {}\n", record.database, record.why()));
+        let told = problems.iter().map(|problem| format!("problem: {}\n", runnable(problem)));
+        let told: String = promoted.chain(told).collect();
         text(&repository, &instance, &tenants, &runs) + &told
     })?;
     for (id, e) in &not_believed {

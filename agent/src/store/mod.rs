@@ -24,7 +24,6 @@ mod local_list;
 mod local_write;
 mod open;
 mod options;
-mod pace;
 mod remote;
 mod remote_put;
 mod remote_read;
@@ -43,6 +42,7 @@ use futures::{StreamExt, stream};
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
+use crate::rate_limit::RateLimit;
 
 pub use options::StoreOptions;
 pub use upload::Upload;
@@ -54,7 +54,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     url: String,
     place: Place,
-    pace: pace::Pace,
+    upload_limit: RateLimit,
 }
 
 enum Place {
@@ -123,7 +123,7 @@ impl Store {
     pub async fn put_new(&self, key: &str, data: impl Into<Bytes>) -> Result<()> {
         key::check(key)?;
         let data: Bytes = data.into();
-        self.0.pace.take(data.len()).await;
+        self.0.upload_limit.take(data.len() as u64).await;
         match &self.0.place {
             Place::Local(local) => local.put_new(key, data).await,
             Place::Remote(remote) => remote.put_new(key, data.into()).await,

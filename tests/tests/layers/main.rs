@@ -15,7 +15,7 @@ use lifeboat_tests::program::workspace_root;
 const LAYERS: [&[&str]; 11] = [
     &["error"],
     &["disk", "clock", "environment"],
-    &["names", "progress", "crontab"],
+    &["names", "progress", "crontab", "child", "rate_limit"],
     &["config"],
     &["archive", "postgres", "store"],
     &["odoo"],
@@ -26,8 +26,18 @@ const LAYERS: [&[&str]; 11] = [
     &["main"],
 ];
 /// What the drill may use of the agent: it restores by the shipped program, never by its insides.
-const DRILL_MAY: [&str; 9] =
-    ["error", "disk", "clock", "environment", "names", "config", "archive", "repository", "inventory"];
+const DRILL_MAY: [&str; 10] = [
+    "error",
+    "disk",
+    "clock",
+    "environment",
+    "child",
+    "names",
+    "config",
+    "archive",
+    "repository",
+    "inventory",
+];
 
 /// Their names as the page of the architecture lists them.
 fn top_down() -> impl Iterator<Item = &'static str> {
