@@ -24,6 +24,7 @@ fn between_production_and_a_copy_that_archives_a_person_chooses() {
     let archiving = Archiving::start(None);
     archiving.base();
     let one = archiving.step();
+    archiving.step();
     archiving.archive();
     let copy = archiving_copy(&archiving, &["--to", "latest"]);
     let there = step(&copy);

@@ -96,7 +96,7 @@ fn what_is_not_there_is_told_from_what_could_not_be_looked_for() {
     // a gap is not the end
     fs::write(&back, "").unwrap();
     let before = format!("{:024X}", u128::from_str_radix(name(&path), 16).unwrap() - 1);
-    fetch(&site, &before, &back).exits(COULD_NOT_LOOK + 10).says("behind it is");
+    fetch(&site, &before, &back).exits(COULD_NOT_LOOK + 10).says("although the later");
     assert_eq!(fs::read(&back).unwrap(), b"");
     for (fault, expected) in
         [(on("GET", "list-type").respond(403), 6), (on("GET", "list-type").respond(503), 7)]
