@@ -239,6 +239,7 @@ fn superusers(entry: &Entry, made: &Made) -> Option<String> {
         }
         "CAST" if definition.contains("WITHOUT FUNCTION") || !entry.tag.contains('.') => only(),
         "TRANSFORM" => only(),
+        "USER MAPPING" if definition.contains("password_required 'false'") => only(),
         "SERVER" if !made.wrappers.contains(&wrapper(definition).unwrap_or_default()) => {
             Some("the role that loads may not use its foreign data wrapper".to_owned())
         }
