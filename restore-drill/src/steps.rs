@@ -60,10 +60,13 @@ pub(crate) async fn restore(
 ) -> Result<(restore::Restored, String)> {
     let on_line = |line: &str| say::line(&format!("  | {line}"));
     let restored = restore::run(order, place, cancel, on_line).await?;
-    let note = match &restored.baseline {
+    let mut note = match &restored.baseline {
         Some(baseline) => format!("{} differences to the baseline of the backup", baseline.differences_count),
         None => "restored; it did not say that it compared with the baseline".to_owned(),
     };
+    for view in &restored.not_filled {
+        note.push_str(&format!("; {view}"));
+    }
     Ok((restored, note))
 }
 

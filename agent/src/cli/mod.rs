@@ -27,6 +27,7 @@ pub mod progress;
 mod promote;
 mod restore;
 mod restore_instance;
+mod restore_load;
 mod restore_tenant;
 mod show;
 mod start;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::commands::runnable;
 use super::list::TrustArgs;
 use super::restore_instance::{self, Common, InstanceArgs};
+use super::restore_load::{LoadArgs, done, not_made_text};
 use super::restore_tenant;
 use super::{App, Done, identity, print};
 use crate::clock::span_text;
@@ -60,10 +61,6 @@ pub struct Args {
     /// Give everything to this role [default: the owners recorded in the backup]
     #[arg(long, value_name = "ROLE", conflicts_with = "instance_to")]
     owner: Option<String>,
-    /// Load the dump with all rights of the configured role, if the server accepts no other role: its
-    /// triggers, constraints and index expressions then run with these rights
-    #[arg(long, conflicts_with = "instance_to")]
-    load_as_superuser: bool,
     /// The age identity that opens the backup; may be given several times [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
@@ -82,6 +79,8 @@ pub struct Args {
     /// Print the plan and change nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    load: LoadArgs,
     #[command(flatten)]
     instance: InstanceArgs,
     #[command(flatten)]
@@ -110,6 +109,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         (_, true) => Some(false),
         _ => None,
     };
+    let load = args.load.choices(&args.instance.tablespace_map)?;
     if let Some(target) = args.instance.target() {
         if args.release.is_some() {
             return Err(Error::new(Kind::Usage, "--release is a dump's, and a point in time is none"));
@@ -127,7 +127,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             owner: args.owner,
             neutralize,
             base_url: args.base_url,
-            load_as_superuser: args.load_as_superuser,
+            load,
             trust,
             identities,
             identity_files: args.identity,
@@ -147,7 +147,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         owner: args.owner,
         neutralize,
         base_url: args.base_url,
-        load_as_superuser: args.load_as_superuser,
+        load,
         trust,
     };
     let prepared = app.looking(prepare(&config, request, identities)).await?;
@@ -164,7 +164,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     shown.finish();
     let restored = restored?;
     app.print(&restored, || text(&restored))?;
-    Ok(Done::Complete)
+    Ok(done(&restored.not_made))
 }
 
 /// Asks a person.
@@ -221,6 +221,7 @@ fn text(restored: &Restored) -> String {
         None => out += "\nnot neutralized: it is the real thing",
     }
     out += &to_promote(&plan.tenant, &plan.database, plan.neutralize);
+    out += &not_made_text(&restored.not_made, restored.not_made_file.as_deref());
     for warning in &restored.warnings {
         out += &format!("\nwarning: {warning}");
     }

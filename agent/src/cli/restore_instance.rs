@@ -54,9 +54,10 @@ pub struct InstanceArgs {
     /// The timeline to follow, 2 or 00000002 [default: the newest that descends from the backup's]
     #[arg(long, value_name = "ID", value_parser = TimelineId::typed, help_heading = "Point in time")]
     pub timeline: Option<TimelineId>,
-    /// Put a tablespace elsewhere: its old directory or its name, and the new directory; may be given several times
-    #[arg(long, value_name = "OLD=NEW", requires = "instance_to", help_heading = "Whole instance")]
-    tablespace_map: Vec<String>,
+    /// Put a tablespace elsewhere; may be given several times. Of a tenant: the names of the old tablespace and of one
+    /// of the server. With --instance-to: its old directory or its name, and the new directory
+    #[arg(long, value_name = "OLD=NEW")]
+    pub tablespace_map: Vec<String>,
     /// What the server does at the target
     #[arg(
         long,

@@ -1,6 +1,7 @@
 //! `lifeboat restore --tenant … --to-time …`: one tenant at a point in time.
 
 use super::restore::{confirm, to_promote};
+use super::restore_load::{done, not_made_text};
 use super::{App, Done, print};
 use crate::clock::span_text;
 use crate::config::Config;
@@ -33,7 +34,7 @@ pub async fn run(request: Request, yes: bool, dry_run: bool, config: &Config, ap
     let restored = restored?;
     app.print(&restored, || text(&restored))?;
     Ok(match restored.missing_files.is_empty() {
-        true => Done::Complete,
+        true => done(&restored.not_made),
         false => Done::Incomplete,
     })
 }
@@ -69,6 +70,7 @@ fn text(restored: &Restored) -> String {
         let told = restored.missing_files.iter().take(MISSING_TOLD_MAX).cloned().collect::<Vec<_>>();
         out += &format!("\n{missing} files that its rows name are in no backup: {}", told.join(", "));
     }
+    out += &not_made_text(&restored.not_made, restored.not_made_file.as_deref());
     for warning in &restored.warnings {
         out += &format!("\nwarning: {warning}");
     }

@@ -1,26 +1,24 @@
 //! pg_restore of a dump file into a database that was made for it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result};
 use crate::postgres::child::Program;
 use crate::postgres::connect::PostgresOptions;
+use crate::postgres::load::toc;
+use crate::postgres::restore_failures::{Failure, Failures};
 use crate::postgres::tools::Tools;
 
 /// A bound for a hang, not for work: progress is what tells a slow restore from a stuck one.
 const RESTORE_WAIT: Duration = Duration::from_secs(7 * 86_400);
-const LIST_WAIT: Duration = Duration::from_secs(600);
-const LIST_BYTES_MAX: u64 = 256 << 20;
 const JOBS_MAX: u32 = 64;
 
 /// What to restore, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Restore {
     /// The dump, in pg_dump's custom format.
     pub dump: std::path::PathBuf,
@@ -28,12 +26,25 @@ pub struct Restore {
     pub database: String,
     /// Parallel connections, at least 1.
     pub jobs: u32,
-    /// Leave owners and rights out: all belongs to the role that restores, or to `role`.
+    /// Leave owners out: all belongs to the role that restores, or to `role`.
     pub no_owner: bool,
+    /// Put everything into the database's own tablespace.
+    pub no_tablespaces: bool,
+    /// Go on after an entry that cannot be made.
+    pub goes_on: bool,
     /// `SET ROLE` to this one before anything is created.
     pub role: Option<String>,
     /// Some of the dump's entries; all where `None`.
     pub only: Option<Only>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug)]
+pub enum Ran {
+    /// To the end, with these warnings, and without these entries where it was to go on.
+    Done(Vec<String>, Vec<Failure>),
+    /// To the end, with failures of which it is not clear what they are of: with one job it would be.
+    Unclear,
 }
 
 /// Entries to restore.
@@ -61,8 +72,8 @@ impl RestoreProgress {
 }
 
 impl Restore {
-    /// Runs pg_restore with `--exit-on-error`; the warnings it gave. On cancellation its queries
-    /// are cancelled in the server and all its processes ended.
+    /// Runs pg_restore without rights, which are never its work. On cancellation its queries are cancelled in the
+    /// server and all its processes ended.
     ///
     /// # Errors
     /// `Postgres` with pg_restore's own words; `Interrupted` on cancellation. The database is half
@@ -73,18 +84,22 @@ impl Restore {
         options: &PostgresOptions,
         progress: RestoreProgress,
         cancel: &CancellationToken,
-    ) -> Result<Vec<String>> {
-        let all = match &self.only {
+    ) -> Result<Ran> {
+        let entries = match &self.only {
             Some(only) => only.entries,
-            None => toc_entries(tools, &self.dump).await?,
+            None => toc::read(&self.dump)?.len() as u64,
         };
-        progress.total.store(all, Ordering::Relaxed);
+        progress.total.store(entries, Ordering::Relaxed);
         let mut command = options.command(tools, &tools.pg_restore(), &self.database)?;
         command.arg(PostgresOptions::dbname_flag(&self.database));
-        command.args(["--format=custom", "--exit-on-error", "--verbose"]);
+        command.args(["--format=custom", "--verbose", "--no-privileges"]);
         command.arg(format!("--jobs={}", self.jobs.clamp(1, JOBS_MAX)));
-        if self.no_owner {
-            command.args(["--no-owner", "--no-privileges"]);
+        for (flag, wanted) in [
+            ("--exit-on-error", !self.goes_on),
+            ("--no-owner", self.no_owner),
+            ("--no-tablespaces", self.no_tablespaces),
+        ] {
+            command.args(wanted.then_some(flag));
         }
         if let Some(role) = &self.role {
             command.arg(format!("--role={role}"));
@@ -94,17 +109,25 @@ impl Restore {
         }
         command.arg("--").arg(&self.dump);
         let label = format!("pg_restore into {}", options.place(&self.database));
-        let done = progress.done.clone();
+        let (done, failures) = (progress.done.clone(), Failures::default());
+        let read = failures.clone();
         let on_line = Box::new(move |line: &str| {
             if begins_entry(line) {
                 done.fetch_add(1, Ordering::Relaxed);
             }
+            read.line(line);
         });
         let program = Program::start(command, label.clone(), false, false, Some(on_line))?;
         let half = |e: Error| e.effect(format!("database {:?} is half filled", self.database));
-        let stderr = program.finish_or_cancel(RESTORE_WAIT, cancel).await.map_err(half)?;
+        let ended = program.finish_or_cancel(RESTORE_WAIT, cancel).await;
+        let warnings = match ended {
+            Ok(stderr) => stderr.warnings(),
+            // Its exit code tells of the errors that it passed over, too.
+            Err(e) if self.goes_on && failures.ended() && e.kind() == Kind::Postgres => Vec::new(),
+            Err(e) => return Err(half(e)),
+        };
         progress.done.store(progress.total.load(Ordering::Relaxed), Ordering::Relaxed);
-        Ok(stderr.warnings())
+        Ok(failures.all().map_or(Ran::Unclear, |failed| Ran::Done(warnings, failed)))
     }
 }
 
@@ -113,29 +136,6 @@ fn begins_entry(line: &str) -> bool {
     ["pg_restore: creating ", "pg_restore: processing data for table ", "pg_restore: executing "]
         .iter()
         .any(|begin| line.starts_with(begin))
-}
-
-/// Entries of a dump's table of contents.
-///
-/// # Errors
-/// `Integrity` where the file is not a dump that this pg_restore can read.
-pub async fn toc_entries(tools: &Tools, dump: &Path) -> Result<u64> {
-    let mut command = Command::new(tools.pg_restore());
-    command.args(["--format=custom", "--list", "--"]).arg(dump).env("LC_ALL", "C");
-    let label = format!("pg_restore --list of {}", dump.display());
-    let mut program = Program::start(command, label, false, true, None)?;
-    let mut entries = 0;
-    if let Some(stdout) = program.stdout() {
-        use tokio::io::AsyncReadExt;
-        let mut list = Vec::new();
-        let mut stdout = stdout.take(LIST_BYTES_MAX);
-        if let Ok(Err(e)) = tokio::time::timeout(LIST_WAIT, stdout.read_to_end(&mut list)).await {
-            return Err(Error::new(Kind::Io, "cannot read the output of pg_restore --list").because(e));
-        }
-        entries = list.split(|b| *b == b'\n').filter(|l| l.first().is_some_and(u8::is_ascii_digit)).count();
-    }
-    program.finish(LIST_WAIT).await.map_err(|e| e.with_kind(Kind::Integrity))?;
-    Ok(entries as u64)
 }
 
 #[cfg(test)]

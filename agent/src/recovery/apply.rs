@@ -2,6 +2,8 @@
 //! only when both are whole, the filestore first, so that no database is ever open without its
 //! files.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
@@ -10,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::postgres::load::NotMade;
 use crate::progress::Progress;
 use crate::recovery::database::{self, Compared, Silenced};
 use crate::recovery::file_owner;
@@ -40,8 +43,18 @@ pub struct Restored {
     pub baseline: Compared,
     /// What neutralizing did.
     pub neutralized: Option<Silenced>,
+    /// What of the dump is not in the database.
+    pub not_made: Vec<NotMade>,
+    /// Where that lies as SQL.
+    pub not_made_file: Option<PathBuf>,
     /// What a person should know.
     pub warnings: Vec<String>,
+}
+
+/// Each of them once: what the plan knew is found again.
+pub(super) fn once(warnings: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    warnings.into_iter().filter(|warning| seen.insert(warning.clone())).collect()
 }
 
 /// Times stages that may run beside each other.
@@ -98,7 +111,7 @@ pub async fn apply(
     };
     let rows =
         async { database::load(&prepared, progress, &stop, &watch).await.inspect_err(|_| stop.cancel()) };
-    let (loaded, staged) = match tokio::join!(rows, files) {
+    let ((loaded, seen), staged) = match tokio::join!(rows, files) {
         (Err(a), Err(b)) => return Err(if a.kind() == Kind::Interrupted { b } else { a }),
         (loaded, staged) => (loaded?, staged?),
     };
@@ -117,24 +130,24 @@ pub async fn apply(
         neutralize: plan.neutralize,
     };
     let noted = noted.note(&prepared.postgres.to_the_end()).await;
+    let not_made_file = prepared.work.write_not_made(&loaded.not_made)?;
     if let Some(files) = &plan.filestore {
         staging::publish(files, file_owner(&files.data_dir)?)?;
     }
-    let refused = watch.time("publish", database::publish(&prepared)).await?;
+    let refused = watch.time("publish", database::publish(&prepared, &seen)).await?;
     if let Some(files) = &plan.filestore {
         staging::settle(files)?;
     }
     prepared.work.remove()?;
-    let mut warnings = plan.warnings.clone();
-    warnings.extend(loaded.warnings);
-    warnings.extend(refused);
-    warnings.extend(noted);
+    let warnings = once([plan.warnings.clone(), loaded.warnings, refused, noted].concat());
     Ok(Restored {
         plan,
         stages: watch.stages(),
         seconds: begun.elapsed().as_secs_f64(),
         baseline: loaded.compared,
         neutralized: loaded.silenced,
+        not_made: loaded.not_made,
+        not_made_file,
         warnings,
     })
 }

@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::manifest::DUMP_PATH;
 use crate::error::{Error, Kind, Result};
+use crate::postgres::load::NotMade;
 use crate::progress::Progress;
 use crate::recovery::apply::Stopwatch;
 use crate::recovery::extract::{Extract, extract};
 use crate::recovery::fill::Fill;
 use crate::recovery::plan::Prepared;
+use crate::recovery::server::Seen;
 use crate::recovery::wanted::Wanted;
 
 /// The comparison with the baseline.
@@ -39,10 +41,12 @@ pub struct Silenced {
 }
 
 /// What came of it; the database is whole and still hidden.
-pub struct Loaded {
+pub(super) struct Loaded {
     pub(super) compared: Compared,
     pub(super) silenced: Option<Silenced>,
     pub(super) warnings: Vec<String>,
+    /// What of the dump is not in it.
+    pub(super) not_made: Vec<NotMade>,
 }
 
 impl Prepared {
@@ -62,24 +66,27 @@ impl Prepared {
             tools: &self.tools,
             jobs: self.jobs,
             loads: self.plan.loads,
+            choices: &self.request.load,
         }
     }
 }
 
 /// Fetches, loads, compares, neutralizes.
-pub async fn load(
+pub(super) async fn load(
     prepared: &Prepared,
     progress: &Progress,
     cancel: &CancellationToken,
     watch: &Stopwatch,
-) -> Result<Loaded> {
+) -> Result<(Loaded, Seen)> {
     watch.time("fetch dump", spool(prepared, progress, cancel)).await?;
-    prepared.fill().load(progress, cancel, watch).await
+    let fill = prepared.fill();
+    let seen = fill.look().await?;
+    Ok((fill.load(&seen, progress, cancel, watch).await?, seen))
 }
 
 /// Gives the database its name. What it says of settings that were refused are warnings.
-pub async fn publish(prepared: &Prepared) -> Result<Vec<String>> {
-    prepared.fill().publish().await
+pub(super) async fn publish(prepared: &Prepared, seen: &Seen) -> Result<Vec<String>> {
+    prepared.fill().publish(seen).await
 }
 
 /// The dump as a file in the work directory; one that is whole from an earlier try is kept.

@@ -13,25 +13,25 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 use crate::odoo::baseline::Baseline;
-use crate::odoo::compare::compare;
 use crate::odoo::neutralize;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::create::{Publication, create_restore_database, publish_database};
-use crate::postgres::database::{database_comment, database_exists, drop_database_if_marked};
+use crate::postgres::database::{Grant, database_comment, database_exists, drop_database_if_marked};
+use crate::postgres::leftovers::free;
 use crate::postgres::load::rights::Loads;
+use crate::postgres::load::{Choices, toc};
 use crate::postgres::quote::{ident, literal};
-use crate::postgres::restore::{Restore, RestoreProgress};
+use crate::postgres::restore::RestoreProgress;
 use crate::postgres::session::Session;
 use crate::postgres::settings::apply_settings;
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::apply::Stopwatch;
-use crate::recovery::database::{Compared, Loaded, Silenced};
+use crate::recovery::database::{Loaded, Silenced};
+use crate::recovery::server::{Asking, Seen, look};
 use crate::recovery::workplace::Workplace;
 
 const TELL_EVERY: Duration = Duration::from_millis(500);
-/// Differences that an error names.
-const DIFFERENCES_TOLD_MAX: usize = 5;
 
 /// Everything that filling a new database takes, wherever its dump comes from.
 pub(super) struct Fill<'a> {
@@ -52,6 +52,8 @@ pub(super) struct Fill<'a> {
     pub(super) jobs: u32,
     /// As whom.
     pub(super) loads: Loads,
+    /// What a person decided.
+    pub(super) choices: &'a Choices,
 }
 
 /// What a stage of the load tells and heeds.
@@ -67,83 +69,56 @@ impl Fill<'_> {
         format!("lifeboat: incomplete restore as {}", self.database)
     }
 
+    /// What the dump in the work directory needs, held against the server.
+    ///
+    /// # Errors
+    /// `Refused`, naming what the server lacks.
+    pub(super) async fn look(&self) -> Result<Seen> {
+        let dump = self.work.dir.join(DUMP_PATH);
+        let entries = tokio::task::spawn_blocking(move || toc::read(&dump))
+            .await
+            .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading the dump panicked").because(e)))?;
+        let mut session = Session::maintenance(self.postgres).await?;
+        let asked = Asking {
+            baseline: self.baseline,
+            by_owner: self.by_owner,
+            loads: self.loads,
+            choices: self.choices,
+        };
+        let seen = look(&mut session, entries, &asked).await?;
+        session.close().await;
+        Ok(seen)
+    }
+
     /// Loads the dump that lies in the work directory into the hidden database, compares it with the
     /// baseline, neutralizes it.
     pub(super) async fn load(
         &self,
+        seen: &Seen,
         progress: &Progress,
         cancel: &CancellationToken,
         watch: &Stopwatch,
     ) -> Result<Loaded> {
-        self.create().await?;
         let watched = Watched { progress, cancel, watch };
-        let loaded = match self.loads {
-            Loads::OwnRole => self.load_by_own_role(watched).await,
-            Loads::ConfiguredRole | Loads::ConfiguredRoleTrusted => {
-                let restore = Restore {
-                    no_owner: self.by_owner.is_some(),
-                    role: self.by_owner.filter(|owner| *owner != self.postgres.user).map(str::to_owned),
-                    ..self.restore()
-                };
-                self.load_as(self.postgres, restore, watched).await
+        // The second time only where pg_restore's processes spoke at once of what failed.
+        for jobs in [self.jobs, 1] {
+            self.create().await?;
+            let loaded = match self.loads {
+                Loads::OwnRole => self.load_by_own_role(seen, jobs, watched).await,
+                Loads::ConfiguredRole | Loads::ConfiguredRoleTrusted => {
+                    self.load_by_configured_role(seen, jobs, watched).await
+                }
+            };
+            let loaded = loaded.map_err(|e| {
+                e.effect(format!("the incomplete database stays, hidden, as {}", self.incomplete))
+                    .safe("running the same restore again replaces it")
+            })?;
+            if let Some(mut loaded) = loaded {
+                loaded.warnings.extend(seen.notes.iter().cloned());
+                return Ok(loaded);
             }
-        };
-        loaded.map_err(|e| {
-            e.effect(format!("the incomplete database stays, hidden, as {}", self.incomplete))
-                .safe("running the same restore again replaces it")
-        })
-    }
-
-    /// pg_restore of all of the dump, with its owners.
-    pub(super) fn restore(&self) -> Restore {
-        Restore {
-            dump: self.work.dir.join(DUMP_PATH),
-            database: self.incomplete.to_owned(),
-            jobs: self.jobs,
-            no_owner: false,
-            role: None,
-            only: None,
         }
-    }
-
-    /// Everything that runs the tenant's code, as the role of `options`.
-    pub(super) async fn load_as(
-        &self,
-        options: &PostgresOptions,
-        restore: Restore,
-        Watched { progress, cancel, watch }: Watched<'_>,
-    ) -> Result<Loaded> {
-        let entries = RestoreProgress::default();
-        let run = restore.run(self.tools, options, entries.clone(), cancel);
-        let run = told(progress, self.database.as_str(), &entries, run);
-        let mut warnings = watch.time("pg_restore", run).await?;
-        progress.stage(format!("{}: comparing with the baseline", self.database));
-        let mut session = Session::connect(options, self.incomplete).await?;
-        let found = watch.time("compare", Baseline::take_as_owner(&mut session)).await?;
-        let differences = compare(self.baseline, &found);
-        let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
-        if !differences.is_empty() {
-            let told: Vec<&str> = differences.iter().take(DIFFERENCES_TOLD_MAX).map(String::as_str).collect();
-            return Err(Error::new(Kind::Integrity, format!("the restored database differs from its baseline in {} places", differences.len()))
-                .because(told.join("; "))
-                .next("compare by hand, and try another snapshot; lifeboat verify --deep --identity FILE tells whether this one is intact"));
-        }
-        let silenced = match self.neutralize {
-            true => Some(watch.time("neutralize", self.silence(&mut session)).await?),
-            false => None,
-        };
-        session.close().await;
-        warnings.extend(silenced.iter().flat_map(|s| &s.unknown_secrets).map(|column| {
-            format!(
-                "{column} of a module that Lifeboat does not know looks like a credential and was left as it is"
-            )
-        }));
-        warnings.extend(silenced.iter().flat_map(|s| s.reaches.clone()));
-        Ok(Loaded {
-            compared: Compared { tables: self.baseline.tables.len(), differences },
-            silenced,
-            warnings,
-        })
+        Err(Error::new(Kind::Internal, "pg_restore did not say which entries failed"))
     }
 
     /// The empty hidden database; what an earlier try left of it goes.
@@ -156,6 +131,15 @@ impl Fill<'_> {
         if disk::metadata(&creating)?.is_some() {
             adopt(&mut session, self.incomplete, &marker).await?;
         }
+        if database_comment(&mut session, self.incomplete).await?.as_deref() == Some(&*marker) {
+            free(self.postgres, self.incomplete).await.map_err(|e| {
+                e.effect(format!(
+                    "the unfinished database {:?} of an earlier try cannot be dropped",
+                    self.incomplete
+                ))
+                .next("drop it as a superuser, then run again")
+            })?;
+        }
         drop_database_if_marked(&mut session, self.incomplete, &marker).await?;
         disk::replace_durable(&creating, self.incomplete.as_bytes())?;
         let properties = &self.baseline.properties;
@@ -167,7 +151,7 @@ impl Fill<'_> {
         Ok(())
     }
 
-    async fn silence(&self, session: &mut Session) -> Result<Silenced> {
+    pub(super) async fn silence(&self, session: &mut Session) -> Result<Silenced> {
         let url = self.base_url.unwrap_or("http://localhost:8069");
         let done = neutralize::neutralize(session, url).await?;
         let live = neutralize::still_live(session).await?;
@@ -182,12 +166,17 @@ impl Fill<'_> {
     }
 
     /// Gives the database its name. What it says of settings that were refused are warnings.
-    pub(super) async fn publish(&self) -> Result<Vec<String>> {
+    pub(super) async fn publish(&self, seen: &Seen) -> Result<Vec<String>> {
         let mut session = Session::maintenance(&self.postgres.to_the_end()).await?;
         let properties = &self.baseline.properties;
         let publication = Publication {
             owner: Some(self.owner.to_owned()),
-            grants: properties.grants.clone().filter(|_| self.by_owner.is_none()),
+            grants: properties.grants.clone().filter(|_| self.by_owner.is_none()).map(|grants| {
+                let known = |grant: &Grant| {
+                    grant.role.as_ref().is_none_or(|role| seen.target.roles.contains_key(role))
+                };
+                grants.into_iter().filter(known).collect()
+            }),
             connection_limit: Some(properties.connection_limit),
             comment: self.copy_of.map(|tenant| copy_mark(tenant, clock::now())),
         };
@@ -199,7 +188,7 @@ impl Fill<'_> {
 }
 
 /// Says now and then how far pg_restore is.
-async fn told<T>(
+pub(super) async fn told<T>(
     progress: &Progress,
     database: &str,
     entries: &RestoreProgress,

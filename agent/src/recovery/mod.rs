@@ -4,11 +4,13 @@
 pub mod apply;
 pub mod choose;
 mod database;
+mod dump_list;
 mod extract;
 mod filestore;
 mod fill;
 pub mod instance;
 mod lines;
+mod loading;
 mod noted;
 mod own_role;
 mod place;
@@ -27,6 +29,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 pub use crate::inventory::pick::Pick;
 use crate::names::TenantName;
+use crate::postgres::load::Choices;
 use crate::repository::snapshots::Trust;
 
 /// What is asked for.
@@ -46,8 +49,8 @@ pub struct Request {
     pub neutralize: Option<bool>,
     /// What `web.base.url` of a neutralized copy becomes.
     pub base_url: Option<String>,
-    /// Load the dump with whatever rights the configured role has.
-    pub load_as_superuser: bool,
+    /// What the load may leave out or do otherwise.
+    pub load: Choices,
     /// Whose manifests are believed.
     pub trust: Trust,
 }

@@ -22,8 +22,9 @@ use crate::postgres::session::Session;
 use crate::postgres::tools::Tools;
 use crate::recovery::Request;
 use crate::recovery::choose::{Chosen, choose};
+use crate::recovery::dump_list::dump_list;
 use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name};
-use crate::recovery::server::{check_extensions, check_roles, check_server};
+use crate::recovery::server::{Asking, check_server, look, will_miss};
 use crate::recovery::workplace::{Workplace, workplace};
 use crate::repository::Repository;
 
@@ -128,9 +129,12 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     let server = check_server(&mut session, ("the dump", &of, facts.server_major), &target).await?;
     let tools = Tools::clients(&postgres, server.major).await?;
     let owner = request.owner.clone().unwrap_or_else(|| baseline.properties.owner.clone());
-    check_roles(&mut session, &postgres, request.owner.as_deref(), &baseline).await?;
-    check_extensions(&mut session, &baseline).await?;
-    let loads = Loads::decide(&mut session, request.load_as_superuser).await?;
+    let loads = Loads::decide(&mut session, request.load.as_superuser).await?;
+    let entries = dump_list(&repository, &dump, &identities).await?.unwrap_or_default();
+    let (by_owner, choices) = (request.owner.as_deref(), &request.load);
+    let asked = Asking { baseline: &baseline, by_owner, loads, choices };
+    let seen = look(&mut session, entries, &asked).await?;
+    let missing_parts = will_miss(&seen, &asked)?;
     let ours = database_exists(&mut session, &incomplete_name(&target)).await?;
     session.close().await;
     let data_dir = match &filestore {
@@ -179,8 +183,14 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         fetch_bytes,
         estimate_seconds: 5 + (facts.bytes / LOAD_BYTES_PER_SECOND).max(file_bytes / FILE_BYTES_PER_SECOND),
         neutralize,
-        warnings: [[chosen, warnings(&facts, neutralize, loads)].concat(), reaches(&baseline, neutralize)]
-            .concat(),
+        warnings: [
+            chosen,
+            warnings(&facts, neutralize, loads),
+            seen.notes,
+            missing_parts,
+            reaches(&baseline, neutralize),
+        ]
+        .concat(),
     };
     if let Some(short) = plan.space.iter().find(|s| s.free < s.needed) {
         return Err(Error::new(

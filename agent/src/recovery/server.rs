@@ -5,11 +5,16 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 use crate::odoo::baseline::Baseline;
-use crate::postgres::connect::PostgresOptions;
-use crate::postgres::database::{database_exists, missing_roles};
+use crate::postgres::database::database_exists;
+use crate::postgres::load::Choices;
+use crate::postgres::load::lacks::{Asked, check};
+use crate::postgres::load::needs::Needs;
+use crate::postgres::load::rights::Loads;
+use crate::postgres::load::sift::{Made, Sieve, sift};
+use crate::postgres::load::target::Target;
+use crate::postgres::load::toc::Entry;
 use crate::postgres::server::{ServerInfo, server_info};
-use crate::postgres::server_command;
-use crate::postgres::session::{Session, column};
+use crate::postgres::session::Session;
 use crate::recovery::place::exists;
 
 /// The server, where a database of this name can be made in it out of `what`, which is of the
@@ -44,49 +49,69 @@ pub(super) async fn check_server(
     }
 }
 
-/// Whether the server can make the extensions that the tenant has.
-///
-/// # Errors
-/// `Postgres`, naming those that it cannot.
-pub(super) async fn check_extensions(session: &mut Session, baseline: &Baseline) -> Result<()> {
-    let sql = "SELECT name::text FROM pg_catalog.pg_available_extensions";
-    let rows = session.rows("list the extensions of the server", sql).await?;
-    let known = rows.iter().map(|row| column(row, 0)).collect::<Result<BTreeSet<String>>>()?;
-    let names = baseline.extensions.iter().map(|extension| &extension.name);
-    let missing: Vec<&str> = names.filter(|name| !known.contains(*name)).map(String::as_str).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::Postgres,
-        format!("the target server does not have extension {}", missing.join(", ")),
-    )
-    .effect("the tenant's tables and functions need it; nothing was changed")
-    .next(
-        "install the packages that bring it on the database server, as in postgresql-contrib, then run again",
-    ))
+/// What is held against the server.
+pub(super) struct Asking<'a> {
+    pub(super) baseline: &'a Baseline,
+    pub(super) by_owner: Option<&'a str>,
+    pub(super) loads: Loads,
+    pub(super) choices: &'a Choices,
 }
 
-/// Whether the server has the roles that own something, or the one that will own everything.
-pub(super) async fn check_roles(
-    session: &mut Session,
-    postgres: &PostgresOptions,
-    by_owner: Option<&str>,
-    baseline: &Baseline,
-) -> Result<()> {
-    let wanted = match by_owner {
-        Some(owner) => vec![owner.to_owned()],
-        None => [std::slice::from_ref(&baseline.properties.owner), &baseline.roles].concat(),
-    };
-    let missing = missing_roles(session, &wanted).await?;
-    if missing.is_empty() {
-        return Ok(());
+/// A dump's entries, and the server that takes them.
+pub(super) struct Seen {
+    pub(super) entries: Vec<Entry>,
+    pub(super) target: Target,
+    /// What is restored otherwise than it was.
+    pub(super) notes: Vec<String>,
+}
+
+impl Seen {
+    /// The roles of the server, where policies and mappings of others are left out.
+    pub(super) fn roles_to_skip(
+        &self,
+        by_owner: Option<&str>,
+        choices: &Choices,
+    ) -> Option<BTreeSet<String>> {
+        let skips = by_owner.is_some() || choices.skip_missing_roles;
+        skips.then(|| self.target.roles.keys().cloned().collect())
     }
-    Err(Error::new(Kind::Refused, format!("the target has no role {}", missing.join(", ")))
-        .effect("nothing was changed: owners and rights could not be restored")
-        .next(format!(
-            "pass --owner ROLE to give everything to one role, or create the roles: lifeboat cat \
-             GLOBALS_SNAPSHOT globals.sql --identity FILE | {}",
-            server_command::psql(postgres)
-        )))
+}
+
+/// Holds what the entries and the baseline need against what the server has.
+///
+/// # Errors
+/// `Refused`, naming each thing that the server lacks, and its mend.
+pub(super) async fn look(session: &mut Session, entries: Vec<Entry>, asked: &Asking<'_>) -> Result<Seen> {
+    let Asking { baseline, by_owner, loads, choices } = *asked;
+    let mut needs = Needs::of(&entries);
+    needs.add_database(&baseline.properties);
+    if entries.is_empty() {
+        // The list of an older backup is read with the dump: the baseline knows the most frequent.
+        needs.granted.extend(baseline.roles.iter().cloned());
+        needs.extensions.extend(baseline.extensions.iter().map(|extension| extension.name.clone()));
+    }
+    let target = Target::look(session, &needs, &baseline.properties.encoding).await?;
+    let versions: Vec<_> = baseline.extensions.iter().map(|e| (e.name.clone(), e.version.clone())).collect();
+    let properties = &baseline.properties;
+    let notes = check(&needs, &target, &Asked { properties, versions: &versions, by_owner, loads, choices })?;
+    Ok(Seen { entries, target, notes })
+}
+
+/// What of the dump will not be made, as far as that can be said before.
+///
+/// # Errors
+/// `Refused` where rows would be missing.
+pub(super) fn will_miss(seen: &Seen, asked: &Asking<'_>) -> Result<Vec<String>> {
+    let Asking { by_owner, loads, choices, .. } = *asked;
+    let absent = seen.entries.iter().filter(|entry| entry.desc == "EXTENSION");
+    let absent = absent.filter(|entry| !seen.target.extensions.contains_key(&entry.tag));
+    let made = Made {
+        languages: seen.target.languages(),
+        roles: seen.roles_to_skip(by_owner, choices),
+        absent: absent.map(|e| (e.tag.clone(), "the server does not have it".to_owned())).collect(),
+        ..Made::assumed(&seen.entries)
+    };
+    let trusted = loads == Loads::ConfiguredRoleTrusted;
+    let sifted = sift(&seen.entries, &made, Sieve { trusted, partial: choices.partial })?;
+    Ok(sifted.left_out.iter().map(ToString::to_string).collect())
 }

@@ -16,6 +16,7 @@ use crate::disk::beneath::Dir;
 use crate::disk::making::Identity;
 use crate::error::{Error, Kind, Result};
 use crate::names::{TenantName, random_hex, shell_path};
+use crate::postgres::load::NotMade;
 
 /// Largest record that is read.
 const RECORD_BYTES_MAX: u64 = 8192;
@@ -119,6 +120,22 @@ impl Workplace {
     /// Which entries of the dump are loaded, for pg_restore.
     pub(super) fn list(&self) -> PathBuf {
         self.record.with_extension("list")
+    }
+
+    /// Writes what a restore did not make as SQL, for a person to read and run; where that lies. What an earlier one
+    /// left goes.
+    pub(super) fn write_not_made(&self, not_made: &[NotMade]) -> Result<Option<PathBuf>> {
+        let path = self.record.with_extension("not-made.sql");
+        if not_made.is_empty() {
+            disk::remove_file(&path)?;
+            return Ok(None);
+        }
+        let remark = |text: &str| format!("-- {}\n", text.split_whitespace().collect::<Vec<_>>().join(" "));
+        let each = not_made.iter().map(|left| {
+            [remark(&left.what), remark(&left.why), left.sql.trim_end().to_owned(), "\n\n".into()].concat()
+        });
+        disk::replace_durable(&path, each.collect::<String>().as_bytes())?;
+        Ok(Some(path))
     }
 
     /// Where the scratch directory is recorded.

@@ -42,6 +42,8 @@ pub struct Order<'a> {
 pub struct Restored {
     /// The comparison with the baseline in the manifest; `None` where it says nothing of one.
     pub baseline: Option<Baseline>,
+    /// Materialized views that could not be filled: a drill has no way to other systems.
+    pub not_filled: Vec<String>,
     /// All that it printed with `--json`.
     pub answer: Value,
 }
@@ -64,6 +66,8 @@ fn command(order: &Order, place: &Place) -> Command {
     command.args(["--tenant", order.tenant.as_str(), "--snapshot", order.snapshot.as_str()]);
     command.args(["--as", order.database]).arg("--data-dir").arg(&place.data_dir);
     command.args(["--owner", OWNER, "--neutralize", "--yes", "--json"]);
+    // Of the source's tablespaces there are none here; what cannot be made is a finding, and the rest is looked at.
+    command.args(["--no-tablespaces", "--partial"]);
     environment::clean(command.as_std_mut(), environment::Child::LifeboatThatOpens);
     // The environment beats the configuration, which names production's server.
     for (name, _) in std::env::vars_os() {
@@ -96,12 +100,14 @@ pub async fn run(
     let ended =
         process::run_heard(&mut command, "lifeboat restore", LIMIT, cancel.cancelled(), on_line).await?;
     let answer = answer(&ended.stdout);
-    if ended.is_success() {
+    let incomplete = ended.status.code() == Some(i32::from(Kind::Incomplete.exit_code())) && answer.is_some();
+    if ended.is_success() || incomplete {
         let answer = answer.ok_or_else(|| {
             Error::new(Kind::Internal, "lifeboat restore printed no JSON although it exited with 0")
                 .effect("whether it compared with the baseline is not known")
         })?;
-        return Ok(Restored { baseline: baseline(&answer), answer });
+        let not_filled = not_made(&answer, true);
+        return Ok(Restored { baseline: baseline(&answer), not_filled, answer });
     }
     let what = format!("lifeboat restore ended with {}", ended.how());
     Err(Error::new(kind(ended.status.code()), what).because(ended.last_words()))
@@ -123,15 +129,26 @@ fn answer(stdout: &str) -> Option<Value> {
     parse(stdout).or_else(|| parse(stdout.lines().rev().find(|line| !line.trim().is_empty())?))
 }
 
-/// `{"baseline": {"tables": 481, "differences": ["…"]}}` of the answer. Without the list nothing
+/// What was to be made and was not, as sentences: the content of materialized views, or everything else.
+fn not_made(answer: &Value, derived: bool) -> Vec<String> {
+    let all = answer.get("not_made").and_then(Value::as_array).into_iter().flatten();
+    let is = |left: &Value, field: &str| left.get(field).and_then(Value::as_bool) == Some(true);
+    let text = |left: &Value, field: &str| left.get(field).and_then(Value::as_str).unwrap_or("?").to_owned();
+    all.filter(|left| is(left, "failed") && is(left, "derived") == derived)
+        .map(|left| format!("{} was not made: {}", text(left, "what"), text(left, "why")))
+        .collect()
+}
+
+/// `{"baseline": {"tables": 481, "differences": ["…"]}}` of the answer, and what was not made. Without the list nothing
 /// was compared, which is not the same as no difference.
 fn baseline(answer: &Value) -> Option<Baseline> {
     let differences = answer.pointer("/baseline/differences")?.as_array()?;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let differences: Vec<String> = differences.iter().map(text).chain(not_made(answer, false)).collect();
     Some(Baseline {
         tables: answer.pointer("/baseline/tables").and_then(Value::as_u64),
         differences_count: differences.len() as u64,
-        differences: differences.iter().take(DIFFERENCES_MAX).map(text).collect(),
+        differences: differences.into_iter().take(DIFFERENCES_MAX).collect(),
     })
 }
 
@@ -162,6 +179,12 @@ mod tests {
             of("{\"baseline\": {\"differences\": [\"x\", {\"y\": 1}]}}").unwrap().differences_count,
             2
         );
+        let made = "{\"baseline\": {\"differences\": []}, \"not_made\": [\
+            {\"what\": \"INDEX i\", \"why\": \"no\", \"failed\": true, \"derived\": false}, \
+            {\"what\": \"view\", \"why\": \"far\", \"failed\": true, \"derived\": true}, \
+            {\"what\": \"owner\", \"why\": \"x\", \"failed\": false, \"derived\": false}]}";
+        assert_eq!(of(made).unwrap().differences, ["INDEX i was not made: no"]);
+        assert_eq!(not_made(&serde_json::from_str(made).unwrap(), true), ["view was not made: far"]);
     }
 
     #[test]

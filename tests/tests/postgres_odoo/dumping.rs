@@ -37,8 +37,7 @@ async fn a_dump_is_what_its_snapshot_saw_and_reads_back() {
         database: "copy".into(),
         jobs: 2,
         no_owner: true,
-        role: None,
-        only: None,
+        ..Restore::default()
     };
     let progress = RestoreProgress::default();
     restore.run(&tools, &options, progress.clone(), &CancellationToken::new()).await.unwrap();

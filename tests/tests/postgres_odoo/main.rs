@@ -13,8 +13,8 @@ use lifeboat::postgres::database::{
     database_comment, database_exists, drop_database_if_marked, missing_roles, role_exists,
 };
 use lifeboat::postgres::{
-    DumpChild, GlobalsDump, PostgresOptions, ReadBack, Restore, RestoreProgress, Session, SnapshotSession,
-    Tools, server_info,
+    DumpChild, GlobalsDump, PostgresOptions, Ran, ReadBack, Restore, RestoreProgress, Session,
+    SnapshotSession, Tools, server_info,
 };
 use lifeboat::postgres::{Publication, apply_settings, create_restore_database, publish_database};
 use lifeboat_tests::{Cluster, Options, compare, skip};

@@ -18,8 +18,7 @@ async fn a_restore_that_fails_or_is_cancelled_says_so() {
         database: database.into(),
         jobs,
         no_owner: true,
-        role: None,
-        only: None,
+        ..Restore::default()
     };
     let cancel = CancellationToken::new();
     let error =

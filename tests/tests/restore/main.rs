@@ -2,6 +2,7 @@
 //! local repository and a real S3 server; and on their bad days. A restore that fails publishes
 //! nothing; what it refuses it leaves as it was.
 
+mod again;
 mod copies;
 mod damage;
 mod every_major;
@@ -10,10 +11,13 @@ mod hostile;
 mod hostile_places;
 mod kills;
 mod own_role;
+mod partial;
 mod promote;
 mod promote_kills;
 mod refusals;
+mod restore_role;
 mod round_trip;
+mod target;
 mod terminal;
 
 use lifeboat_tests::site::Site;

@@ -9,10 +9,83 @@
 //! are set afterwards, when nothing of the dump runs any more ([`give`]), by statements that touch
 //! catalogs only.
 
+pub mod divide;
 pub mod give;
+pub mod lacks;
+pub mod needs;
 pub mod ready;
 pub mod rights;
 pub mod role;
 pub mod sift;
 mod statements;
+pub mod target;
 pub mod toc;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+/// Something of a dump that the restored database does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotMade {
+    /// What.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// SQL that makes it, to be read first; empty where it cannot be made by SQL.
+    pub sql: String,
+    /// Whether it was to be made; else it is left out on purpose, and the restore is whole without it.
+    pub failed: bool,
+    /// Whether it is the content of a materialized view: nothing that cannot be computed again.
+    pub derived: bool,
+}
+
+/// How much of its SQL a sentence shows.
+const SQL_CHARS_MAX: usize = 600;
+
+impl fmt::Display for NotMade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} was not made: {}", self.what, self.why)?;
+        if self.failed || self.sql.is_empty() {
+            return Ok(());
+        }
+        let one_line = self.sql.split_whitespace().collect::<Vec<_>>().join(" ");
+        let shown: String = one_line.chars().take(SQL_CHARS_MAX).collect();
+        let more = if shown.len() < one_line.len() { " …" } else { "" };
+        write!(f, ". Check it, then run as a superuser: {shown}{more}")
+    }
+}
+
+/// What a person decided of a load, where the target is not as the source was.
+#[derive(Clone, Debug, Default)]
+pub struct Choices {
+    /// Load the dump with whatever rights the configured role has.
+    pub as_superuser: bool,
+    /// Publish without what cannot be made.
+    pub partial: bool,
+    /// What belonged to another role than the tenant's owner belongs to it again.
+    pub keep_owners: bool,
+    /// Leave out the rights of roles that the target does not have.
+    pub skip_missing_roles: bool,
+    /// Put everything into the database's own tablespace.
+    pub no_tablespaces: bool,
+    /// What takes the place of a tablespace.
+    pub tablespaces: BTreeMap<String, String>,
+}
+
+/// How a restore goes on without what cannot be made, in an error's words.
+pub const PARTIAL: &str = "--partial restores everything else and lists what is missing as SQL";
+
+impl Choices {
+    /// Where what lay in tablespace `old` goes; `None` is the database's own.
+    pub fn tablespace<'a>(&'a self, old: &'a str) -> Option<&'a str> {
+        let new = self.tablespaces.get(old).map_or(old, String::as_str);
+        Some(new).filter(|new| !self.no_tablespaces && *new != "pg_default")
+    }
+
+    /// Whether everything goes into the tablespace that it came from.
+    pub fn maps_nothing(&self) -> bool {
+        !self.no_tablespaces && self.tablespaces.is_empty()
+    }
+}

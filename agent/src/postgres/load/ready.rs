@@ -3,58 +3,129 @@
 
 use std::collections::BTreeSet;
 
+use super::needs::Needs;
 use super::sift::{Extension, LANGUAGES, Made, extensions};
 use super::toc::Entry;
-use crate::error::Result;
+use super::{Choices, PARTIAL};
+use crate::error::{Kind, Result};
 use crate::postgres::quote::{ident, literal, qualified};
 use crate::postgres::session::{Session, column};
 
-/// Makes it ready for `loader`; what is there then. `session` is ours, in the empty database.
+/// For whom, and how.
+#[derive(Clone, Copy)]
+pub struct Ready<'a> {
+    /// The role that will own what is loaded.
+    pub role: &'a str,
+    /// Whether it was made for this load: then it is given what it needs, and nothing else.
+    pub own: bool,
+    /// Whether we become it to make extensions and schemas: then they are its own.
+    pub becomes: bool,
+    /// What a person decided.
+    pub choices: &'a Choices,
+}
+
+/// Makes it ready for a role; what is there then. `session` is ours, in the empty database.
 ///
 /// # Errors
-/// `Postgres` where an extension cannot be made here.
-pub async fn ready(session: &mut Session, loader: &str, entries: &[Entry]) -> Result<Made> {
-    let role = ident(loader);
+/// `Postgres` where an extension cannot be made here, and nobody said that it may be missing.
+pub async fn ready(session: &mut Session, asked: Ready<'_>, entries: &[Entry]) -> Result<Made> {
+    let (what, role) = ("make the database ready for the dump", ident(asked.role));
+    let mut made = Made::default();
+    take_over_collations(session, entries).await?;
+    if asked.becomes {
+        session.execute(what, format!("SET ROLE {role}")).await?;
+    }
     for extension in extensions(entries)? {
-        make_extension(session, &extension, &role).await?;
+        match make_extension(session, &extension, &role).await {
+            Ok(()) => {}
+            Err(e) if asked.choices.partial && matches!(e.kind(), Kind::Postgres | Kind::Denied) => {
+                made.absent.insert(extension.name, e.causes().join("; "));
+            }
+            Err(e) => return Err(e),
+        }
     }
     languages(session, entries).await?;
     // Schemas are made for it: whoever may make some in a database may make trusted extensions, too, whose
     // scripts a superuser runs.
-    let mut sql = vec![format!("ALTER SCHEMA public OWNER TO {role}")];
     let schemas = entries.iter().filter(|entry| entry.desc == "SCHEMA" && entry.tag != "public");
-    sql.extend(
-        schemas
-            .map(|entry| format!("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {role}", ident(&entry.tag))),
+    let mut sql: Vec<String> = schemas
+        .map(|entry| format!("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {role}", ident(&entry.tag)))
+        .collect();
+    if asked.own {
+        allow(session, asked, entries, &mut sql).await?;
+    }
+    of_extensions(session, asked, entries, &mut sql, &mut made).await?;
+    session.execute(what, sql.join("; ")).await?;
+    if asked.becomes {
+        session.execute(what, "RESET ROLE").await?;
+    }
+    let schemas = "SELECT nspname::text FROM pg_catalog.pg_namespace";
+    made.schemas = names(session, schemas).await?;
+    let role = literal(asked.role);
+    let languages = format!(
+        "SELECT lanname::text FROM pg_catalog.pg_language \
+         WHERE pg_catalog.has_language_privilege({role}, oid, 'USAGE') AND (lanpltrusted OR NOT lanispl AND lanname = 'sql')"
     );
+    made.languages = names(session, &languages).await?;
+    let wrappers = format!(
+        "SELECT fdwname::text FROM pg_catalog.pg_foreign_data_wrapper \
+         WHERE pg_catalog.has_foreign_data_wrapper_privilege({role}, oid, 'USAGE')"
+    );
+    made.wrappers = names(session, &wrappers).await?;
+    Ok(made)
+}
+
+/// Lets a role that was made for the load do what its entries take.
+async fn allow(
+    session: &mut Session,
+    asked: Ready<'_>,
+    entries: &[Entry],
+    sql: &mut Vec<String>,
+) -> Result<()> {
+    let role = ident(asked.role);
+    // Before 15 it is the first superuser's, and everybody may make something in it.
+    let ours = "SELECT pg_catalog.pg_has_role(nspowner, 'USAGE') FROM pg_catalog.pg_namespace WHERE nspname = 'public'";
+    if column(&session.row("look at schema public", ours).await?, 0)? {
+        sql.push(format!("ALTER SCHEMA public OWNER TO {role}"));
+    }
     if entries.iter().any(|entry| entry.desc == "PUBLICATION") {
         sql.push(format!("GRANT CREATE ON DATABASE {} TO {role}", ident(session.database())));
     }
-    let tablespaces: BTreeSet<&str> = entries
-        .iter()
-        .map(|e| e.tablespace.as_str())
-        .filter(|t| !t.is_empty() && *t != "pg_default")
-        .collect();
-    sql.extend(tablespaces.into_iter().map(|t| format!("GRANT CREATE ON TABLESPACE {} TO {role}", ident(t))));
+    if asked.choices.maps_nothing() {
+        let tablespaces: BTreeSet<&str> = entries
+            .iter()
+            .map(|e| e.tablespace.as_str())
+            .filter(|t| !t.is_empty() && *t != "pg_default")
+            .collect();
+        sql.extend(
+            tablespaces.into_iter().map(|t| format!("GRANT CREATE ON TABLESPACE {} TO {role}", ident(t))),
+        );
+    }
     if entries.iter().any(|entry| entry.desc == "SERVER") {
-        let wrappers = "SELECT fdwname::text FROM pg_catalog.pg_foreign_data_wrapper";
-        for row in session.rows("list foreign data wrappers", wrappers).await? {
-            let name: String = column(&row, 0)?;
+        let wrappers = "SELECT fdwname::text FROM pg_catalog.pg_foreign_data_wrapper \
+                        WHERE pg_catalog.has_foreign_data_wrapper_privilege(oid, 'USAGE WITH GRANT OPTION')";
+        for name in names(session, wrappers).await? {
             sql.push(format!("GRANT USAGE ON FOREIGN DATA WRAPPER {} TO {role}", ident(&name)));
         }
     }
-    let mut made = Made::default();
-    of_extensions(session, &role, entries, &mut sql, &mut made).await?;
-    session.execute("make the database ready for the dump", sql.join("; ")).await?;
-    let schemas = "SELECT nspname::text FROM pg_catalog.pg_namespace";
-    made.schemas = names(session, schemas).await?;
-    let languages = format!(
-        "SELECT lanname::text FROM pg_catalog.pg_language \
-         WHERE pg_catalog.has_language_privilege({}, oid, 'USAGE') AND (lanpltrusted OR NOT lanispl AND lanname = 'sql')",
-        literal(loader)
-    );
-    made.languages = names(session, &languages).await?;
-    Ok(made)
+    Ok(())
+}
+
+/// Collations that the operating system has, and that this cluster was made before.
+async fn take_over_collations(session: &mut Session, entries: &[Entry]) -> Result<()> {
+    let what = "look for the collations of the dump";
+    let known = names(
+        session,
+        "SELECT collname::text FROM pg_catalog.pg_collation WHERE collencoding IN (-1, (SELECT encoding FROM \
+         pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))",
+    )
+    .await?;
+    let superuser = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user";
+    if Needs::of(entries).collations.is_subset(&known) || !column(&session.row(what, superuser).await?, 0)? {
+        return Ok(());
+    }
+    let sql = "SELECT pg_catalog.pg_import_system_collations('pg_catalog')";
+    session.execute("take over the collations of the operating system", sql).await.map(drop)
 }
 
 async fn make_extension(session: &mut Session, extension: &Extension, role: &str) -> Result<()> {
@@ -66,7 +137,7 @@ async fn make_extension(session: &mut Session, extension: &Extension, role: &str
     let sql = format!("CREATE EXTENSION IF NOT EXISTS {name} WITH SCHEMA {schema}");
     session.execute(&what, sql).await.map(drop).map_err(|e| {
         e.next(format!(
-            "install the package that brings extension {} on the server, then run again",
+            "install the package that brings extension {} on the server, then run again; or {PARTIAL}",
             extension.name
         ))
     })
@@ -91,25 +162,28 @@ async fn languages(session: &mut Session, entries: &[Entry]) -> Result<()> {
 /// Lets the role use what extensions made, and fill those of their tables whose rows are in the dump.
 async fn of_extensions(
     session: &mut Session,
-    role: &str,
+    asked: Ready<'_>,
     entries: &[Entry],
     sql: &mut Vec<String>,
     made: &mut Made,
 ) -> Result<()> {
+    let role = &ident(asked.role);
     let schemas = "SELECT n.nspname::text FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_depend d \
                    ON d.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.objid = n.oid AND d.deptype = 'e'";
-    sql.extend(
-        names(session, schemas)
-            .await?
-            .iter()
-            .map(|s| format!("GRANT USAGE ON SCHEMA {} TO {role}", ident(s))),
-    );
+    let schemas =
+        format!("{schemas} WHERE pg_catalog.has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION')");
+    if asked.own {
+        let names = names(session, &schemas).await?;
+        sql.extend(names.iter().map(|s| format!("GRANT USAGE ON SCHEMA {} TO {role}", ident(s))));
+    }
     let wanted: BTreeSet<(&str, &str)> = entries
         .iter()
         .filter(|entry| ["TABLE DATA", "SEQUENCE SET"].contains(&entry.desc.as_str()))
         .map(|entry| (entry.namespace.as_str(), entry.tag.as_str()))
         .collect();
-    let members = "SELECT n.nspname::text, c.relname::text, c.relkind = 'S', c.relrowsecurity \
+    let members = "SELECT n.nspname::text, c.relname::text, c.relkind = 'S', c.relrowsecurity, \
+                     CASE c.relkind WHEN 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'UPDATE WITH GRANT OPTION') \
+                       ELSE pg_catalog.has_table_privilege(c.oid, 'INSERT WITH GRANT OPTION') END \
                    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
                      AND d.objid = c.oid AND d.deptype = 'e' WHERE c.relkind IN ('r', 'p', 'S')";
@@ -119,10 +193,13 @@ async fn of_extensions(
             continue;
         }
         let of = qualified(&schema, &name);
-        match (column::<bool>(&row, 2)?, column::<bool>(&row, 3)?) {
-            (true, _) => sql.push(format!("GRANT SELECT, UPDATE ON SEQUENCE {of} TO {role}")),
-            (false, false) => sql.push(format!("GRANT SELECT, INSERT ON TABLE {of} TO {role}")),
-            (false, true) => drop(made.closed.insert((schema, name))),
+        let (is_sequence, hidden, ours): (bool, bool, bool) =
+            (column(&row, 2)?, column(&row, 3)?, column(&row, 4)?);
+        match (is_sequence, ours && !hidden, asked.own) {
+            (_, false, _) => drop(made.closed.insert((schema, name))),
+            (true, _, true) => sql.push(format!("GRANT SELECT, UPDATE ON SEQUENCE {of} TO {role}")),
+            (false, _, true) => sql.push(format!("GRANT SELECT, INSERT ON TABLE {of} TO {role}")),
+            (_, _, false) => {}
         }
     }
     Ok(())

@@ -68,10 +68,10 @@ impl Loads {
         if trusted {
             return Ok(Loads::ConfiguredRoleTrusted);
         }
-        let sql = "SELECT rolname::text, rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user";
+        let sql = "SELECT rolname::text, rolsuper OR rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = current_user";
         let row = session.row("look at our role", sql).await?;
-        let (role, superuser): (String, bool) = (column(&row, 0)?, column(&row, 1)?);
-        if superuser {
+        let (role, makes_roles): (String, bool) = (column(&row, 0)?, column(&row, 1)?);
+        if makes_roles {
             return Ok(Loads::OwnRole);
         }
         let reach = reach(session, &role).await?;
@@ -83,7 +83,7 @@ impl Loads {
             .because(format!("it has or can take the rights of {}", reach.join(", ")))
             .effect("code of the tenant's owner in triggers and constraints would run with these rights; \
                 nothing was changed")
-            .next(format!("restore as a role with CREATEDB that is a member of the tenant's owner and of nothing else, or as a superuser; if you trust everybody who could write into this database: --load-as-superuser (then {role} loads it)")))
+            .next(format!("let it make a role for the load: ALTER ROLE {role} CREATEROLE; or restore as a role with CREATEDB that is a member of the tenant's owner and of nothing else, or as a superuser (docs/least-privilege.md); if you trust everybody who could write into this database: --load-as-superuser (then {role} loads it)")))
     }
 }
 

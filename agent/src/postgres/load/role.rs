@@ -78,7 +78,14 @@ impl Loader {
             literal(&verifier),
             literal(&mark)
         );
-        ours.execute(what, sql).await?;
+        let superuser = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user";
+        // Whoever is no superuser has its rights for the time of the load; it never has ours.
+        let member = match (column(&ours.row(what, superuser).await?, 0)?, ours.version_num()) {
+            (true, _) => String::new(),
+            (false, 160_000..) => format!("; GRANT {role} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE"),
+            (false, _) => format!("; GRANT {role} TO CURRENT_USER"),
+        };
+        ours.execute(what, sql + &member).await?;
         let mut as_loader =
             PostgresOptions { user: name.clone(), password: Some(Secret::new(password)), ..options.clone() };
         match enter(&mut as_loader, database).await {
@@ -125,15 +132,19 @@ impl Closed {
 /// those of other databases that nobody uses. What they made goes to the heirs that they noted. Gives a
 /// sentence for each that could not be removed.
 ///
-/// A role of ours is a member of nothing, and nobody is a member of it; of one that somebody with CREATEROLE
-/// made, he is. Its note is his, and could name a superuser as the heir of what he wrote: it is left alone.
+/// A role of ours is a member of nothing, and nobody but us is a member of it; of one that somebody else with
+/// CREATEROLE made, he is. Its note is his, and could name a superuser as the heir of what he wrote: it is left alone.
+/// A superuser makes his without members.
 pub async fn sweep(ours: &mut Session, options: &PostgresOptions, database: &str) -> Result<Vec<String>> {
     let sql = format!(
         "SELECT r.rolname::text, pg_catalog.shobj_description(r.oid, 'pg_authid'), \
            EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = r.oid) \
            OR coalesce(r.rolvaliduntil > pg_catalog.now() + interval '{VALID_DAYS} days' - interval '{YOUNG_SECONDS} s', false) \
-         FROM pg_catalog.pg_roles r WHERE pg_catalog.starts_with(r.rolname::text, {}) \
-           AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE r.oid IN (m.roleid, m.member)) ORDER BY 1",
+         FROM pg_catalog.pg_roles r JOIN pg_catalog.pg_roles us ON us.rolname = current_user \
+         WHERE pg_catalog.starts_with(r.rolname::text, {}) \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE r.oid IN (m.roleid, m.member) \
+             AND NOT (m.roleid = r.oid AND m.member = us.oid AND NOT us.rolsuper)) \
+           AND (us.rolsuper OR pg_catalog.pg_has_role(r.oid, 'MEMBER')) ORDER BY 1",
         literal(PREFIX)
     );
     let mut left = Vec::new();

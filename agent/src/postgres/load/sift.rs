@@ -1,11 +1,12 @@
 //! Which entries of a dump a role without rights loads, which were made for it beforehand, and which
 //! only a superuser could make. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::give::ROW_SECURITY;
-use super::statements;
+use super::divide::ROW_SECURITY;
+use super::needs::named_roles;
 use super::toc::Entry;
+use super::{NotMade, PARTIAL, statements};
 use crate::error::{Error, Kind, Result};
 
 /// What only a superuser may make, whatever its definition says.
@@ -24,7 +25,7 @@ const NEVER: [&str; 12] = [
     "TEXT SEARCH TEMPLATE",
 ];
 /// Rights: set afterwards.
-const RIGHTS: [&str; 2] = ["ACL", "DEFAULT ACL"];
+pub(super) const RIGHTS: [&str; 2] = ["ACL", "DEFAULT ACL"];
 /// What is said of another entry: it goes with that and is no loss of its own.
 const REMARKS: [&str; 4] = ["ACL", "COMMENT", "SECURITY LABEL", "DEFAULT ACL"];
 /// Entries without which rows are missing.
@@ -33,8 +34,9 @@ const ROWS: [&str; 2] = ["TABLE", "TABLE DATA"];
 /// an extension of: whoever owns a trusted language may call it as he likes.
 pub(super) const LANGUAGES: [&str; 7] =
     ["plperl", "plperlu", "plpgsql", "plpython3u", "plpythonu", "pltcl", "pltclu"];
-/// How much of a definition a warning shows.
-const DEFINITION_CHARS_MAX: usize = 600;
+/// The content of materialized views. It is made last of all: to fill one may reach other systems, so the copy is
+/// neutralized first.
+const VIEW_CONTENT: &str = "MATERIALIZED VIEW DATA";
 /// How many entries an error names.
 const NAMED_MAX: usize = 5;
 
@@ -82,6 +84,33 @@ pub struct Made {
     pub languages: BTreeSet<String>,
     /// Tables of extensions whose rows cannot be loaded, as (schema, table).
     pub closed: BTreeSet<(String, String)>,
+    /// Foreign data wrappers that the role may use.
+    pub wrappers: BTreeSet<String>,
+    /// Extensions that could not be made, and why.
+    pub absent: BTreeMap<String, String>,
+    /// Roles that the server has, where policies and mappings of others are left out.
+    pub roles: Option<BTreeSet<String>>,
+}
+
+impl Made {
+    /// What these entries find when everything that they need can be made.
+    pub fn assumed(entries: &[Entry]) -> Made {
+        let of = |desc: &'static str| entries.iter().filter(move |entry| entry.desc == desc);
+        Made {
+            schemas: of("SCHEMA").map(|entry| entry.tag.clone()).collect(),
+            wrappers: of("SERVER").filter_map(|entry| wrapper(&entry.definition)).collect(),
+            ..Made::default()
+        }
+    }
+}
+
+/// How strictly a dump is sifted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sieve {
+    /// The role that loads may make everything.
+    pub trusted: bool,
+    /// Rows may be left out, and are told.
+    pub partial: bool,
 }
 
 /// The dump, sifted.
@@ -89,60 +118,77 @@ pub struct Made {
 pub struct Sifted {
     /// Entries to load, in the dump's order.
     pub load: Vec<i64>,
+    /// Entries to load when the copy is neutralized.
+    pub last: Vec<i64>,
     /// Entries that are not made.
     pub gone: BTreeSet<i64>,
-    /// What is not made, as sentences.
-    pub left_out: Vec<String>,
+    /// What is not made.
+    pub left_out: Vec<NotMade>,
 }
 
 /// Sorts the entries.
 ///
 /// # Errors
 /// `Refused` where rows would be missing, because their tables need what only a superuser may make.
-pub fn sift(entries: &[Entry], made: &Made) -> Result<Sifted> {
-    let extensions: BTreeSet<i64> = entries.iter().filter(|e| e.desc == "EXTENSION").map(|e| e.id).collect();
-    let mut missing: BTreeMap<i64, String> = BTreeMap::new();
-    let mut out = Sifted::default();
+pub fn sift(entries: &[Entry], made: &Made, sieve: Sieve) -> Result<Sifted> {
+    let by_id: HashMap<i64, &Entry> = entries.iter().map(|entry| (entry.id, entry)).collect();
+    let mut missing: BTreeMap<i64, (String, bool)> = BTreeMap::new();
     // A need may stand behind the entry that has it: until nothing more is found missing.
     loop {
         let before = missing.len();
-        for entry in entries.iter().filter(|entry| !extensions.contains(&entry.id)) {
+        for entry in entries {
             if missing.contains_key(&entry.id) {
                 continue;
             }
-            if let Some(why) = superusers(entry, made) {
-                missing.insert(entry.id, why);
-            } else if let Some(need) = entry.needs.iter().find(|need| missing.contains_key(need)) {
-                let needed = entries.iter().find(|e| e.id == *need).map_or(String::new(), called);
-                missing.insert(entry.id, format!("it needs {needed}"));
+            if let Some(why) = made.absent.get(&entry.tag).filter(|_| entry.desc == "EXTENSION") {
+                missing.insert(entry.id, (why.clone(), true));
+            } else if let Some(role) = stranger(entry, made) {
+                missing.insert(entry.id, (format!("the server has no role {role}"), false));
+            } else if let Some(why) = superusers(entry, made).filter(|_| !sieve.trusted) {
+                missing.insert(entry.id, (why, false));
+            } else if entry.desc != "EXTENSION"
+                && let Some((need, failed)) =
+                    entry.needs.iter().find_map(|need| Some((need, missing.get(need)?.1)))
+            {
+                let needed = by_id.get(need).map_or(String::new(), |entry| called(entry));
+                missing.insert(entry.id, (format!("it needs {needed}"), failed));
             }
         }
         if missing.len() == before {
             break;
         }
     }
-    let rows: Vec<String> = entries
+    let rows: Vec<&Entry> = entries
         .iter()
-        .filter(|entry| ROWS.contains(&entry.desc.as_str()))
+        .filter(|entry| ROWS.contains(&entry.desc.as_str()) && missing.contains_key(&entry.id))
         .filter(|entry| !made.closed.contains(&(entry.namespace.clone(), entry.tag.clone())))
-        .filter_map(|entry| Some(format!("{}: {}", called(entry), missing.get(&entry.id)?)))
         .collect();
-    if !rows.is_empty() {
-        let first = rows.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join("; ");
+    if !rows.is_empty() && !sieve.partial {
+        let first =
+            rows.iter().take(NAMED_MAX).map(|entry| format!("{}: {}", called(entry), missing[&entry.id].0));
         return Err(Error::new(
             Kind::Refused,
-            format!("{} tables need objects that only a superuser may make", rows.len()),
+            format!("{} tables need objects that cannot be made here", rows.len()),
         )
-        .because(first)
-        .effect("a role without rights cannot load this dump; nothing was loaded")
-        .next("if you trust everybody who could write into this database: --load-as-superuser"));
+        .because(first.collect::<Vec<_>>().join("; "))
+        .effect("their rows would be missing; nothing was loaded")
+        .next(format!(
+            "if only a superuser may make these objects, and you trust everybody who could write into this \
+             database: --load-as-superuser; otherwise {PARTIAL}"
+        )));
     }
+    let rows: BTreeSet<i64> = rows.into_iter().map(|entry| entry.id).collect();
+    let mut out = Sifted::default();
     for entry in entries {
         let told = !REMARKS.contains(&entry.desc.as_str());
         match missing.get(&entry.id) {
-            Some(why) if told => out.left_out.push(left_out(entry, why)),
+            Some((why, failed)) if told => {
+                let failed = *failed || rows.contains(&entry.id);
+                out.left_out.push(not_made(entry, why.clone(), failed));
+            }
             Some(_) => {}
             None if is_made(entry, made) => {}
+            None if entry.desc == VIEW_CONTENT => out.last.push(entry.id),
             None => out.load.push(entry.id),
         }
     }
@@ -167,6 +213,12 @@ fn is_made(entry: &Entry, made: &Made) -> bool {
     }
 }
 
+/// A role that it is for, and that the server does not have.
+fn stranger(entry: &Entry, made: &Made) -> Option<String> {
+    let roles = made.roles.as_ref()?;
+    named_roles(entry).into_iter().find(|role| !roles.contains(role))
+}
+
 /// Why only a superuser may make it.
 fn superusers(entry: &Entry, made: &Made) -> Option<String> {
     let definition = entry.definition.as_str();
@@ -187,9 +239,15 @@ fn superusers(entry: &Entry, made: &Made) -> Option<String> {
         }
         "CAST" if definition.contains("WITHOUT FUNCTION") || !entry.tag.contains('.') => only(),
         "TRANSFORM" => only(),
+        "USER MAPPING" if definition.contains("password_required 'false'") => only(),
+        "SERVER" if !made.wrappers.contains(&wrapper(definition).unwrap_or_default()) => {
+            Some("the role that loads may not use its foreign data wrapper".to_owned())
+        }
         "PUBLICATION" if definition.contains(" FOR ALL TABLES") => only(),
-        "TABLE DATA" if made.closed.contains(&(entry.namespace.clone(), entry.tag.clone())) => {
-            Some("it is of an extension, which hides its rows".to_owned())
+        "TABLE DATA" | "SEQUENCE SET"
+            if made.closed.contains(&(entry.namespace.clone(), entry.tag.clone())) =>
+        {
+            Some("it is of an extension, whose rows the role that loads may not write".to_owned())
         }
         desc if NEVER.contains(&desc) => only(),
         _ => None,
@@ -202,6 +260,12 @@ fn language(definition: &str) -> Option<String> {
     statements::name(rest).map(|(name, _)| name)
 }
 
+/// The foreign data wrapper of a server, in the words of pg_dump.
+fn wrapper(definition: &str) -> Option<String> {
+    let (first, _) = statements::after(definition, " FOREIGN DATA WRAPPER ")?;
+    statements::name(first).map(|(name, _)| name)
+}
+
 fn called(entry: &Entry) -> String {
     match entry.namespace.as_str() {
         "" => format!("{} {}", entry.desc, entry.tag),
@@ -209,15 +273,15 @@ fn called(entry: &Entry) -> String {
     }
 }
 
-fn left_out(entry: &Entry, why: &str) -> String {
-    let one_line = entry.definition.split_whitespace().collect::<Vec<_>>().join(" ");
-    let definition: String = one_line.chars().take(DEFINITION_CHARS_MAX).collect();
-    let more = if definition.len() < one_line.len() { " …" } else { "" };
-    let what = called(entry);
-    match definition.is_empty() {
-        true => format!("{what} was not made: {why}"),
-        false => format!("{what} was not made: {why}. Check it, then run as a superuser: {definition}{more}"),
-    }
+/// That an entry is not in the database, and what would make it.
+pub fn not_made(entry: &Entry, why: String, failed: bool) -> NotMade {
+    let what = match entry.desc.as_str() {
+        "TABLE DATA" => format!("the rows of table {}.{}", entry.namespace, entry.tag),
+        VIEW_CONTENT => format!("the content of materialized view {}.{}", entry.namespace, entry.tag),
+        _ => called(entry),
+    };
+    let derived = entry.desc == VIEW_CONTENT;
+    NotMade { what, why, sql: entry.definition.trim().to_owned(), failed, derived }
 }
 
 #[cfg(test)]
@@ -270,11 +334,18 @@ mod tests {
                 &[],
             ),
         ];
-        let sifted = sift(&entries, &made()).unwrap();
+        let sifted = sift(&entries, &made(), Sieve::default()).unwrap();
         assert_eq!(sifted.load, [4, 5, 10]);
         assert_eq!(sifted.left_out.len(), 3, "{:?}", sifted.left_out);
-        assert!(sifted.left_out[0].contains("it is in language c"), "{:?}", sifted.left_out);
-        assert!(sifted.left_out[1].starts_with("INDEX public.by_c was not made: it needs FUNCTION public.c"));
+        let told: Vec<String> = sifted.left_out.iter().map(ToString::to_string).collect();
+        assert!(told[0].contains("it is in language c"), "{told:?}");
+        assert!(
+            told[1].starts_with("INDEX public.by_c was not made: it needs FUNCTION public.c"),
+            "{told:?}"
+        );
+        assert!(sifted.left_out.iter().all(|left| !left.failed), "{told:?}");
+        let trusted = sift(&entries, &made(), Sieve { trusted: true, partial: false }).unwrap();
+        assert_eq!((trusted.load, trusted.left_out.len()), (vec![4, 5, 6, 7, 8, 10], 0));
         assert_eq!(use_list(&sifted.load), "4;\n5;\n10;\n");
         assert_eq!(
             extensions(&entries).unwrap(),
@@ -290,8 +361,29 @@ mod tests {
             entry(3, "TABLE DATA", "t", "", &[2]),
             entry(5, "TYPE", "b", base, &[]),
         ];
-        let error = sift(&entries, &made()).unwrap_err();
+        let error = sift(&entries, &made(), Sieve::default()).unwrap_err();
         assert_eq!(error.kind(), Kind::Refused);
         assert!(error.causes()[0].contains("TABLE public.t: it needs TYPE public.b"), "{error}");
+        let partial = sift(&entries, &made(), Sieve { trusted: false, partial: true }).unwrap();
+        let told: Vec<(&str, bool)> = partial.left_out.iter().map(|l| (l.what.as_str(), l.failed)).collect();
+        assert_eq!(
+            told,
+            [("TABLE public.t", true), ("the rows of table public.t", true), ("TYPE public.b", false)]
+        );
+    }
+
+    #[test]
+    fn what_needs_an_extension_that_is_absent_is_told_and_views_are_filled_last() {
+        let entries = [
+            entry(1, "EXTENSION", "postgis", "", &[]),
+            entry(2, "INDEX", "by_place", "CREATE INDEX", &[1]),
+            entry(3, "MATERIALIZED VIEW", "m", "", &[]),
+            entry(4, VIEW_CONTENT, "m", "REFRESH MATERIALIZED VIEW public.m;", &[3]),
+        ];
+        let absent = [("postgis".to_owned(), "the server does not have it".to_owned())].into();
+        let sifted =
+            sift(&entries, &Made { absent, ..made() }, Sieve { trusted: false, partial: true }).unwrap();
+        assert_eq!((sifted.load, sifted.last), (vec![3], vec![4]));
+        assert!(sifted.left_out.iter().all(|left| left.failed) && sifted.left_out.len() == 2);
     }
 }

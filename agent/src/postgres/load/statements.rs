@@ -48,6 +48,83 @@ pub(super) fn name(text: &str) -> Option<(String, &str)> {
     (end > 0).then(|| (text[..end].to_owned(), &text[end..]))
 }
 
+/// The text after the first `word` that is in no name and no string, and after the last one.
+pub(super) fn after<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
+    let (mut quote, mut first, mut last) = (None, None, None);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, _) if text[at..].starts_with(word) => {
+                let rest = &text[at + word.len()..];
+                first = first.or(Some(rest));
+                last = Some(rest);
+            }
+            (None, _) => {}
+        }
+    }
+    first.zip(last)
+}
+
+/// The roles that a statement of rights names: who acts, whose defaults, who gets or loses a right.
+pub(super) fn roles(statement: &str) -> Vec<String> {
+    let named =
+        |rest: &str| name(rest).filter(|_| rest.split(' ').next() != Some("PUBLIC")).map(|(role, _)| role);
+    if let Some(rest) = statement.strip_prefix("SET SESSION AUTHORIZATION ") {
+        return named(rest).into_iter().collect();
+    }
+    let defaults = statement.strip_prefix("ALTER DEFAULT PRIVILEGES FOR ROLE ").and_then(named);
+    let to = after(statement, " TO ").map(|(_, last)| last);
+    let from = after(statement, " FROM ").map(|(_, last)| last);
+    // Of the two the one that stands later is of the right itself.
+    let grantee = match (to, from) {
+        (Some(to), Some(from)) => Some(if to.len() < from.len() { to } else { from }),
+        (to, from) => to.or(from),
+    };
+    defaults.into_iter().chain(grantee.and_then(named)).collect()
+}
+
+/// `name = value, name = 'value'` as pg_dump writes the options of an object; `None` where it is anything else.
+pub(super) fn options(text: &str) -> Option<Vec<(String, String)>> {
+    let mut out = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (key, after) = name(rest)?;
+        rest = after.trim_start().strip_prefix('=')?.trim_start();
+        let value;
+        if let Some(text) = rest.strip_prefix('\'') {
+            let (mut read, mut end, mut chars) = (String::new(), None, text.char_indices().peekable());
+            while let Some((at, c)) = chars.next() {
+                match c {
+                    '\'' if chars.peek().is_some_and(|(_, next)| *next == '\'') => {
+                        chars.next();
+                        read.push('\'');
+                    }
+                    '\'' => {
+                        end = Some(at + 1);
+                        break;
+                    }
+                    '\\' => return None,
+                    c => read.push(c),
+                }
+            }
+            (value, rest) = (read, &text[end?..]);
+        } else {
+            let end = rest.find([',', '\n', ' ']).unwrap_or(rest.len());
+            (value, rest) = (rest[..end].to_owned(), &rest[end..]);
+        }
+        out.push((key.to_lowercase(), value));
+        rest = rest.trim_start();
+        rest = match rest.strip_prefix(',') {
+            Some(more) => more.trim_start(),
+            None if rest.is_empty() => rest,
+            None => return None,
+        };
+    }
+    Some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +141,33 @@ mod tests {
             assert_eq!(split(odd), None, "{odd}");
         }
         assert_eq!(split(" ;; ").unwrap(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn the_roles_of_a_right_are_found_whatever_is_in_names() {
+        for (text, named) in [
+            ("GRANT SELECT ON TABLE public.\"a TO b\" TO \"c;d\" WITH GRANT OPTION", vec!["c;d"]),
+            ("GRANT ALL ON SCHEMA x TO PUBLIC", vec![]),
+            ("REVOKE ALL ON TABLE public.t FROM odoo", vec!["odoo"]),
+            (
+                "ALTER DEFAULT PRIVILEGES FOR ROLE odoo IN SCHEMA public GRANT SELECT ON TABLES TO bi",
+                vec!["odoo", "bi"],
+            ),
+            ("SET SESSION AUTHORIZATION \"re;ader\"", vec!["re;ader"]),
+            ("RESET SESSION AUTHORIZATION", vec![]),
+        ] {
+            assert_eq!(roles(text), named, "{text}");
+        }
+    }
+
+    #[test]
+    fn options_are_read_or_not_at_all() {
+        let read = options("provider = icu, deterministic = false, locale = 'de-u-co-phone''bk'").unwrap();
+        assert_eq!(read[2], ("locale".into(), "de-u-co-phone'bk".into()));
+        assert_eq!(read.len(), 3);
+        for odd in ["a = 'x", "a", "a = 'x' b = 'y'", "a = 'x\\', b = '"] {
+            assert_eq!(options(odd), None, "{odd}");
+        }
     }
 
     #[test]

@@ -43,12 +43,18 @@ pub struct Entry {
 /// # Errors
 /// `Integrity` where it is not a dump in the custom format, or of a pg_dump that is not known.
 pub fn read(dump: &Path) -> Result<Vec<Entry>> {
-    let wrong = |why: &str| {
-        Error::new(Kind::Integrity, format!("cannot read the table of contents of {}", dump.display()))
-            .because(why)
-    };
-    let input = BufReader::new(disk::open(dump)?).take(BYTES_MAX);
-    Reader { input, int_bytes: 4, offset_bytes: 8 }.entries().map_err(|e| wrong(&e))
+    read_from(BufReader::new(disk::open(dump)?), &dump.display().to_string())
+}
+
+/// Reads it from the first bytes of a dump that is called `name`.
+///
+/// # Errors
+/// As [`read`]; also where `input` ends too early.
+pub fn read_from(input: impl Read, name: &str) -> Result<Vec<Entry>> {
+    let reader = Reader { input: input.take(BYTES_MAX), int_bytes: 4, offset_bytes: 8 };
+    reader.entries().map_err(|why| {
+        Error::new(Kind::Integrity, format!("cannot read the table of contents of {name}")).because(why)
+    })
 }
 
 struct Reader<R> {

@@ -2,6 +2,7 @@
 //! restore makes them, published together.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,9 +13,9 @@ use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{TenantName, bytes_text};
-use crate::postgres::session::Session;
+use crate::postgres::load::NotMade;
 use crate::progress::Progress;
-use crate::recovery::apply::{Stage, Stopwatch};
+use crate::recovery::apply::{Stage, Stopwatch, once};
 use crate::recovery::database::{Compared, Silenced};
 use crate::recovery::file_owner;
 use crate::recovery::filestore::Staging;
@@ -24,7 +25,6 @@ use crate::recovery::instance::narrow::Only;
 use crate::recovery::instance::plan::Prepared as Base;
 use crate::recovery::instance::start::Started;
 use crate::recovery::noted::Noted;
-use crate::recovery::server::{check_extensions, check_roles};
 use crate::recovery::staging;
 use crate::recovery::tenant::files::Found;
 use crate::recovery::tenant::plan::{Prepared, TenantPlan};
@@ -60,6 +60,10 @@ pub struct Restored {
     pub baseline: Compared,
     /// What neutralizing did.
     pub neutralized: Option<Silenced>,
+    /// What of the dump is not in the database.
+    pub not_made: Vec<NotMade>,
+    /// Where that lies as SQL.
+    pub not_made_file: Option<PathBuf>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -118,15 +122,6 @@ async fn restore(
     let (recovered, base_fetched_bytes, earlier_names) = recover(&recovery, base).await?;
     let Recovered { started, baseline, files: names, .. } = recovered;
     sources.names.extend(earlier_names);
-    let mut session = Session::maintenance(&postgres).await?;
-    check_roles(&mut session, &postgres, request.owner.as_deref(), &baseline).await?;
-    check_extensions(&mut session, &baseline).await?;
-    session.close().await;
-    let Found { wanted, manifests, missing, warnings: passed_over, .. } =
-        watch.time("find files", sources.find(&names)).await?;
-    let (files, file_bytes) = (wanted.files().len() as u64, wanted.bytes);
-    // Before, it was not known how many bytes there are: a total that grows would run backwards.
-    progress.expect_bytes(progress.snapshot().bytes + file_bytes);
     let fill = Fill {
         database: &plan.database,
         incomplete: &plan.incomplete_database,
@@ -141,7 +136,14 @@ async fn restore(
         tools: &tools,
         jobs: config.restore.jobs as u32,
         loads: plan.loads,
+        choices: &request.load,
     };
+    let seen = fill.look().await?;
+    let Found { wanted, manifests, missing, warnings: passed_over, .. } =
+        watch.time("find files", sources.find(&names)).await?;
+    let (files, file_bytes) = (wanted.files().len() as u64, wanted.bytes);
+    // Before, it was not known how many bytes there are: a total that grows would run backwards.
+    progress.expect_bytes(progress.snapshot().bytes + file_bytes);
     let stop = cancel.child_token();
     let stage = async {
         let staged = match (&plan.filestore, &data_dir) {
@@ -155,7 +157,7 @@ async fn restore(
         };
         staged.inspect_err(|_| stop.cancel())
     };
-    let rows = async { fill.load(progress, &stop, watch).await.inspect_err(|_| stop.cancel()) };
+    let rows = async { fill.load(&seen, progress, &stop, watch).await.inspect_err(|_| stop.cancel()) };
     let loaded = match tokio::join!(rows, stage) {
         (Err(a), Err(b)) => return Err(if a.kind() == Kind::Interrupted { b } else { a }),
         (loaded, staged) => staged.and(loaded)?,
@@ -174,14 +176,15 @@ async fn restore(
         neutralize: plan.neutralize,
     };
     let noted = noted.note(&postgres.to_the_end()).await;
+    let not_made_file = work.write_not_made(&loaded.not_made)?;
     if let Some(files) = &plan.filestore {
         staging::publish(files, file_owner(&files.data_dir)?)?;
     }
-    let refused = watch.time("publish", fill.publish()).await?;
+    let refused = watch.time("publish", fill.publish(&seen)).await?;
     if let Some(files) = &plan.filestore {
         staging::settle(files)?;
     }
-    let warnings = [plan.warnings.clone(), loaded.warnings, passed_over, refused, noted].concat();
+    let warnings = once([plan.warnings.clone(), loaded.warnings, passed_over, refused, noted].concat());
     Ok(Restored {
         plan,
         recovered: started,
@@ -193,6 +196,8 @@ async fn restore(
         seconds: 0.0,
         baseline: loaded.compared,
         neutralized: loaded.silenced,
+        not_made: loaded.not_made,
+        not_made_file,
         warnings,
     })
 }

@@ -15,6 +15,7 @@ use crate::archive::seal::Identities;
 use crate::inventory::target::Target;
 use crate::names::wal::TimelineId;
 use crate::names::{SnapshotId, TenantName};
+use crate::postgres::load::Choices;
 use crate::repository::snapshots::Trust;
 
 pub use scratch::clean;
@@ -46,8 +47,8 @@ pub struct Request {
     pub neutralize: Option<bool>,
     /// What `web.base.url` of a neutralized copy becomes.
     pub base_url: Option<String>,
-    /// Load the dump with whatever rights the configured role has.
-    pub load_as_superuser: bool,
+    /// What the load may leave out or do otherwise.
+    pub load: Choices,
     /// Whose manifests are believed.
     pub trust: Trust,
     /// What opens the backups.

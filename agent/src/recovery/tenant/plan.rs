@@ -226,7 +226,7 @@ async fn look_beside(
         return Err(Error::new(Kind::Refused, format!("the target has no role {owner}"))
             .effect("nothing was changed"));
     }
-    let loads = Loads::decide(&mut session, request.load_as_superuser).await?;
+    let loads = Loads::decide(&mut session, request.load.as_superuser).await?;
     let unfinished = database_exists(&mut session, &incomplete_name(database)).await?;
     let mut current_name = None;
     let same_cluster = server.system_identifier.as_deref() == Some(system_identifier);

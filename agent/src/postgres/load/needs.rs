@@ -1,0 +1,256 @@
+//! What a dump needs of the server that it goes to, from its own table of contents. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::divide::is_owned;
+use super::sift::RIGHTS;
+use super::statements;
+use super::toc::Entry;
+use crate::postgres::database::DatabaseProperties;
+use crate::postgres::quote::{ident, literal};
+
+/// Definitions in which a collation of PostgreSQL's own may be named.
+const COLLATED: [&str; 8] =
+    ["CONSTRAINT", "DOMAIN", "FOREIGN TABLE", "INDEX", "MATERIALIZED VIEW", "TABLE", "TYPE", "VIEW"];
+/// Templates of text search that every server has, and whose files a dictionary may name.
+const TEMPLATES: [&str; 5] = ["ispell", "simple", "snowball", "synonym", "thesaurus"];
+/// Options of a collation.
+const COLLATION_OPTIONS: [&str; 6] =
+    ["deterministic", "lc_collate", "lc_ctype", "locale", "provider", "rules"];
+
+/// What the server must have or be able to make.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Roles that own something in the dump.
+    pub owners: BTreeSet<String>,
+    /// Roles that own a schema.
+    pub schema_owners: BTreeSet<String>,
+    /// Roles that rights name.
+    pub granted: BTreeSet<String>,
+    /// Roles that gave rights which they had themselves.
+    pub grantors: BTreeSet<String>,
+    /// Roles that something else names, and what that is.
+    pub named: BTreeMap<String, String>,
+    /// Tablespaces that objects lie in.
+    pub tablespaces: BTreeSet<String>,
+    /// Extensions.
+    pub extensions: BTreeSet<String>,
+    /// Collations of PostgreSQL's own that definitions name.
+    pub collations: BTreeSet<String>,
+    /// What the server can be asked to make, in a transaction that is undone.
+    pub probes: Vec<Probe>,
+}
+
+/// One thing that depends on the server's operating system or build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// What it is.
+    pub what: String,
+    /// How the server is asked.
+    pub sql: String,
+    /// Whether the answer counts only where the maintenance database has the encoding of the tenant's.
+    pub of_encoding: bool,
+    /// Whether there is no database without it.
+    pub of_database: bool,
+}
+
+impl Needs {
+    /// What the entries of a dump need.
+    pub fn of(entries: &[Entry]) -> Needs {
+        let mut out = Needs::default();
+        for entry in entries {
+            out.add(entry);
+        }
+        out
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        let definition = entry.definition.as_str();
+        let is_role = !entry.owner.is_empty() && !entry.owner.starts_with("pg_");
+        if is_owned(entry) && is_role && !entry.drop.is_empty() {
+            let owners = if entry.desc == "SCHEMA" { &mut self.schema_owners } else { &mut self.owners };
+            owners.insert(entry.owner.clone());
+        }
+        if !entry.tablespace.is_empty() && entry.tablespace != "pg_default" {
+            self.tablespaces.insert(entry.tablespace.clone());
+        }
+        match entry.desc.as_str() {
+            "EXTENSION" => drop(self.extensions.insert(entry.tag.clone())),
+            desc if RIGHTS.contains(&desc) && !entry.tag.starts_with("DATABASE ") => {
+                for statement in statements::split(definition).unwrap_or_default() {
+                    let acts = statement.starts_with("SET SESSION AUTHORIZATION ");
+                    let roles =
+                        statements::roles(statement).into_iter().filter(|role| !role.starts_with("pg_"));
+                    if acts { self.grantors.extend(roles) } else { self.granted.extend(roles) }
+                }
+            }
+            "POLICY" | "USER MAPPING" => {
+                let what = format!("{} {}", entry.desc.to_lowercase(), entry.tag);
+                self.named.extend(named_roles(entry).into_iter().map(|role| (role, what.clone())));
+            }
+            "COLLATION" => self.probes.extend(collation(entry)),
+            "TEXT SEARCH DICTIONARY" => self.probes.extend(dictionary(entry)),
+            desc if COLLATED.contains(&desc) => {
+                for (at, words) in definition.match_indices("COLLATE pg_catalog.") {
+                    let name = statements::name(&definition[at + words.len()..]);
+                    self.collations.extend(name.map(|(name, _)| name));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What the database itself needs: its locale.
+    pub fn add_database(&mut self, properties: &DatabaseProperties) {
+        let mut probe = |what: String, options: String, of_encoding| {
+            let sql = format!("CREATE COLLATION pg_temp.lifeboat_probe ({options})");
+            self.probes.push(Probe { what, sql, of_encoding, of_database: true });
+        };
+        let DatabaseProperties { collate, ctype, locale_provider: provider, .. } = properties;
+        if [collate, ctype].iter().any(|locale| !["C", "POSIX"].contains(&locale.as_str())) {
+            let options =
+                format!("provider = libc, lc_collate = {}, lc_ctype = {}", literal(collate), literal(ctype));
+            probe(format!("the locale {collate} (LC_CTYPE {ctype}) of the database"), options, true);
+        }
+        if let (Some(locale), "icu" | "builtin") = (&properties.locale, provider.as_str()) {
+            let options = format!("provider = {provider}, locale = {}", literal(locale));
+            probe(format!("the {provider} locale {locale} of the database"), options, false);
+        }
+    }
+}
+
+/// The roles that a policy or a user mapping is for.
+pub(super) fn named_roles(entry: &Entry) -> Vec<String> {
+    let definition = entry.definition.trim_start();
+    let mut rest = match entry.desc.as_str() {
+        "POLICY" => {
+            let head = definition.split('(').next().unwrap_or_default();
+            statements::after(head, " TO ").map(|(first, _)| first)
+        }
+        "USER MAPPING" => {
+            let rest = definition.strip_prefix("CREATE USER MAPPING FOR ");
+            rest.filter(|rest| !rest.to_ascii_lowercase().starts_with("public ")) // everybody
+        }
+        _ => None,
+    };
+    let mut out = Vec::new();
+    while let Some((role, more)) = rest.and_then(statements::name) {
+        out.push(role);
+        rest = more.strip_prefix(", ");
+    }
+    out
+}
+
+/// What stands between the outer brackets.
+fn inner(definition: &str) -> Option<&str> {
+    definition.trim_end().strip_suffix(");")?.split_once('(').map(|(_, inner)| inner)
+}
+
+fn collation(entry: &Entry) -> Option<Probe> {
+    let options = statements::options(inner(&entry.definition)?)?;
+    let icu = options.iter().any(|(key, value)| key == "provider" && value == "icu");
+    let wanted = options.iter().filter(|(key, _)| COLLATION_OPTIONS.contains(&key.as_str()));
+    let options: Vec<String> = wanted.map(|(key, value)| format!("{key} = {}", literal(value))).collect();
+    let sql = format!("CREATE COLLATION pg_temp.lifeboat_probe ({})", options.join(", "));
+    let what = format!("collation {}.{}", entry.namespace, entry.tag);
+    Some(Probe { what, sql, of_encoding: !icu, of_database: false })
+}
+
+fn dictionary(entry: &Entry) -> Option<Probe> {
+    let mut options = statements::options(inner(&entry.definition)?.replacen("pg_catalog.", "", 1).as_str())?;
+    let at = options.iter().position(|(key, _)| key == "template")?;
+    let (_, template) = options.remove(at);
+    if !TEMPLATES.contains(&template.as_str()) {
+        return None; // it is of an extension
+    }
+    let options = options.iter().map(|(key, value)| match key.as_str() {
+        "dictionary" => ", dictionary = pg_catalog.simple".to_owned(), // its own may not be here
+        _ => format!(", {} = {}", ident(key), literal(value)),
+    });
+    let sql = format!(
+        "CREATE TEXT SEARCH DICTIONARY pg_temp.lifeboat_probe (TEMPLATE = pg_catalog.{template}{})",
+        options.collect::<String>()
+    );
+    let what = format!("text search dictionary {}.{}", entry.namespace, entry.tag);
+    Some(Probe { what, sql, of_encoding: false, of_database: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(desc: &str, tag: &str, definition: &str) -> Entry {
+        Entry {
+            desc: desc.into(),
+            tag: tag.into(),
+            definition: definition.into(),
+            namespace: "public".into(),
+            owner: "odoo".into(),
+            drop: "DROP".into(),
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn every_kind_of_need_is_found_in_the_words_of_pg_dump() {
+        let mut table = entry(
+            "TABLE",
+            "t",
+            "CREATE TABLE public.t (\n    x text COLLATE pg_catalog.\"fr_FR.utf8\"\n);\n",
+        );
+        table.tablespace = "fast".into();
+        let needs = Needs::of(&[
+            table,
+            entry("EXTENSION", "pg_trgm", ""),
+            entry(
+                "ACL",
+                "TABLE t",
+                "GRANT SELECT ON TABLE public.t TO bi;\nSET SESSION AUTHORIZATION bi;\nGRANT SELECT ON TABLE public.t TO \"x y\";\nRESET SESSION AUTHORIZATION;\n",
+            ),
+            entry("ACL", "DATABASE shop", "GRANT CONNECT ON DATABASE shop TO probe;\n"),
+            entry(
+                "POLICY",
+                "t p",
+                "CREATE POLICY p ON public.t FOR SELECT TO clerk, \"the boss\" USING ((x <> ' TO '::text));\n",
+            ),
+            entry(
+                "USER MAPPING",
+                "USER MAPPING remote SERVER far",
+                "CREATE USER MAPPING FOR remote SERVER far;\n",
+            ),
+            entry(
+                "COLLATION",
+                "de",
+                "CREATE COLLATION public.de (provider = icu, locale = 'de-u-co-phonebk');\n",
+            ),
+            entry(
+                "TEXT SEARCH DICTIONARY",
+                "d",
+                "CREATE TEXT SEARCH DICTIONARY public.d (\n    TEMPLATE = pg_catalog.ispell,\n    dictfile = 'our', afffile = 'our', stopwords = 'x' );\n",
+            ),
+            entry(
+                "TEXT SEARCH DICTIONARY",
+                "u",
+                "CREATE TEXT SEARCH DICTIONARY public.u (\n    TEMPLATE = public.unaccent );\n",
+            ),
+        ]);
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!(needs.owners, set(&["odoo"]));
+        assert_eq!(needs.granted, set(&["bi", "x y"]));
+        assert_eq!(needs.grantors, set(&["bi"]));
+        assert_eq!(
+            needs.named.keys().cloned().collect::<BTreeSet<_>>(),
+            set(&["clerk", "remote", "the boss"])
+        );
+        assert_eq!(needs.tablespaces, set(&["fast"]));
+        assert_eq!(needs.collations, set(&["fr_FR.utf8"]));
+        assert_eq!(
+            needs.probes.iter().map(|probe| probe.sql.as_str()).collect::<Vec<_>>(),
+            [
+                "CREATE COLLATION pg_temp.lifeboat_probe (provider = 'icu', locale = 'de-u-co-phonebk')",
+                "CREATE TEXT SEARCH DICTIONARY pg_temp.lifeboat_probe (TEMPLATE = pg_catalog.ispell, \
+                 \"dictfile\" = 'our', \"afffile\" = 'our', \"stopwords\" = 'x')",
+            ]
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! What the server that a dump goes to has and can make. Asked before anything is fetched, so it changes nothing:
+//! what cannot be read from a catalog is tried in a transaction that is undone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::needs::{Needs, Probe};
+use crate::error::{Kind, Result};
+use crate::postgres::quote::literal;
+use crate::postgres::session::{Session, column};
+
+/// The server, as the role that restores sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// As in `150010`.
+    pub version_num: u32,
+    /// The role.
+    pub us: String,
+    /// Whether it may do anything.
+    pub superuser: bool,
+    /// Whether it may make databases.
+    pub createdb: bool,
+    /// Whether it may make roles.
+    pub createrole: bool,
+    /// Roles, and whether we may give something to each and then act on it.
+    pub roles: BTreeMap<String, bool>,
+    /// Tablespaces.
+    pub tablespaces: BTreeMap<String, Tablespace>,
+    /// Extensions that can be made, and in which version.
+    pub extensions: BTreeMap<String, Offer>,
+    /// Collations that are missing, although the dump names them.
+    pub missing_collations: BTreeSet<String>,
+    /// Probes that failed, and what the server said.
+    pub failed: Vec<(Probe, String)>,
+}
+
+/// A tablespace.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tablespace {
+    /// Whether we may put something there.
+    pub may_use: bool,
+    /// Whether we may let another role do so.
+    pub may_grant: bool,
+}
+
+/// An extension that the server offers.
+#[derive(Clone, Debug, Default)]
+pub struct Offer {
+    /// The version that is made.
+    pub version: String,
+    /// Whether only a superuser makes it.
+    pub superusers: bool,
+}
+
+impl Target {
+    /// Looks. `encoding` is the tenant's.
+    ///
+    /// # Errors
+    /// Those of the session.
+    pub async fn look(session: &mut Session, needs: &Needs, encoding: &str) -> Result<Target> {
+        let what = "look what the server has";
+        let us = "SELECT rolname::text, rolsuper, rolsuper OR rolcreatedb, rolsuper OR rolcreaterole, \
+                  getdatabaseencoding()::text FROM pg_roles WHERE rolname = current_user";
+        let row = session.row(what, us).await?;
+        let mut out = Target {
+            version_num: session.version_num(),
+            us: column(&row, 0)?,
+            superuser: column(&row, 1)?,
+            createdb: column(&row, 2)?,
+            createrole: column(&row, 3)?,
+            ..Target::default()
+        };
+        let same_encoding = column::<String>(&row, 4)? == encoding;
+        // To give an object away is to be able to become its owner; to act on it then is to have his rights.
+        let option = if out.version_num >= 160_000 { "SET" } else { "MEMBER" };
+        let roles = format!(
+            "SELECT rolname::text, pg_has_role(oid, '{option}') AND pg_has_role(oid, 'USAGE') FROM pg_roles"
+        );
+        for row in session.rows(what, roles).await? {
+            out.roles.insert(column(&row, 0)?, column(&row, 1)?);
+        }
+        let tablespaces = "SELECT spcname::text, has_tablespace_privilege(oid, 'CREATE'), \
+                           has_tablespace_privilege(oid, 'CREATE WITH GRANT OPTION') FROM pg_tablespace";
+        for row in session.rows(what, tablespaces).await? {
+            let found = Tablespace { may_use: column(&row, 1)?, may_grant: column(&row, 2)? };
+            out.tablespaces.insert(column(&row, 0)?, found);
+        }
+        let extensions = "SELECT e.name::text, e.default_version::text, coalesce(v.superuser AND NOT v.trusted, false) \
+                          FROM pg_available_extensions e LEFT JOIN pg_available_extension_versions v \
+                          ON v.name = e.name AND v.version = e.default_version";
+        for row in session.rows(what, extensions).await? {
+            let version = column::<Option<String>>(&row, 1)?.unwrap_or_default();
+            out.extensions.insert(column(&row, 0)?, Offer { version, superusers: column(&row, 2)? });
+        }
+        out.look_for_collations(session, needs, encoding).await?;
+        for probe in needs.probes.iter().filter(|probe| same_encoding || !probe.of_encoding) {
+            if let Some(said) = tried(session, &probe.sql).await? {
+                out.failed.push((probe.clone(), said));
+            }
+        }
+        Ok(out)
+    }
+
+    /// Languages that a role without rights may use, once their extensions are made.
+    pub fn languages(&self) -> BTreeSet<String> {
+        let offered = self.extensions.keys().filter(|name| name.starts_with("pl") && !name.ends_with('u'));
+        offered.cloned().chain(["sql".to_owned(), "plpgsql".to_owned()]).collect()
+    }
+
+    /// A collation that only the operating system has counts where we may take it over into the new database.
+    async fn look_for_collations(
+        &mut self,
+        session: &mut Session,
+        needs: &Needs,
+        encoding: &str,
+    ) -> Result<()> {
+        for name in &needs.collations {
+            let has = format!(
+                "SELECT EXISTS (SELECT FROM pg_collation WHERE collnamespace = 'pg_catalog'::regnamespace \
+                 AND collname = {} AND collencoding IN (-1, pg_char_to_encoding({})))",
+                literal(name),
+                literal(encoding)
+            );
+            if column(&session.row("look for a collation", has).await?, 0)? {
+                continue;
+            }
+            let icu = name.strip_suffix("-x-icu");
+            let options = match icu {
+                Some(locale) => format!("provider = icu, locale = {}", literal(locale)),
+                None => format!("provider = libc, locale = {}", literal(name)),
+            };
+            let sql = format!("CREATE COLLATION pg_temp.lifeboat_probe ({options})");
+            if !self.superuser || tried(session, &sql).await?.is_some() {
+                self.missing_collations.insert(name.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the server says against it; `None` where it can be made, or where we may not try.
+async fn tried(session: &mut Session, sql: &str) -> Result<Option<String>> {
+    let what = "try what the server can make";
+    session.execute(what, "BEGIN").await?;
+    let made = session.execute(what, sql).await;
+    session.execute(what, "ROLLBACK").await?;
+    match made {
+        Ok(_) => Ok(None),
+        Err(e) if e.kind() == Kind::Postgres => Ok(Some(e.causes().join("; "))),
+        Err(e) if e.kind() == Kind::Denied => Ok(None),
+        Err(e) => Err(e),
+    }
+}

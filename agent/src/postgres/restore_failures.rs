@@ -1,0 +1,121 @@
+//! What pg_restore says of entries that it could not make, when it goes on after errors.
+//!
+//! With several jobs its processes write to one standard error, a line in several pieces: lines may be mixed. Then it
+//! is not known which entries failed, and that is said ([`Failures::all`]); nothing is guessed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Failures that are kept.
+const FAILURES_MAX: usize = 100_000;
+const PROGRAM: &str = "pg_restore: ";
+
+/// One entry that was not made, or not all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The entry.
+    pub entry: i64,
+    /// What the server said.
+    pub why: String,
+}
+
+/// Reads standard error line by line; shared with who runs the program.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Failures(Arc<Mutex<Read>>);
+
+#[derive(Debug, Default)]
+struct Read {
+    entry: Option<i64>,
+    found: Vec<Failure>,
+    /// How many errors there were in all, once it said so: it says so at its end.
+    ended: Option<usize>,
+    /// Lines of several processes were mixed, or there were too many.
+    unclear: bool,
+}
+
+impl Failures {
+    pub fn line(&self, line: &str) {
+        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(said) = line.strip_prefix(PROGRAM) else {
+            read.unclear |= line.contains(PROGRAM);
+            return;
+        };
+        read.unclear |= said.contains(PROGRAM);
+        if let Some(rest) = said.strip_prefix("from TOC entry ") {
+            read.entry = rest.split(';').next().and_then(|id| id.parse().ok());
+        } else if let Some(why) = said.strip_prefix("error: ") {
+            match (read.entry, read.found.len() < FAILURES_MAX) {
+                (Some(entry), true) => {
+                    let why = why.strip_prefix("could not execute query: ").unwrap_or(why).to_owned();
+                    read.found.push(Failure { entry, why });
+                }
+                _ => read.unclear = true,
+            }
+        } else if let Some(count) = said.strip_prefix("warning: errors ignored on restore: ") {
+            read.ended = count.trim().parse().ok();
+        }
+    }
+
+    /// Whether it came to its end in spite of errors.
+    pub fn ended(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).ended.is_some()
+    }
+
+    /// What failed, each entry once; `None` where that is not clear.
+    pub fn all(&self) -> Option<Vec<Failure>> {
+        let read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.unclear || read.ended.unwrap_or_default() != read.found.len() {
+            return None;
+        }
+        let mut out: Vec<Failure> = Vec::new();
+        for failure in &read.found {
+            if !out.iter().any(|known| known.entry == failure.entry) {
+                out.push(failure.clone());
+            }
+        }
+        Some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lines: &[&str]) -> Failures {
+        let out = Failures::default();
+        lines.iter().for_each(|line| out.line(line));
+        out
+    }
+
+    const FIRST: &str = "pg_restore: from TOC entry 3456; 1259 16400 INDEX partner_plain odoo";
+    const WHY: &str =
+        "pg_restore: error: could not execute query: ERROR:  function unaccent(text) does not exist";
+
+    #[test]
+    fn entries_that_failed_are_known_with_what_the_server_said() {
+        let found = read(&[
+            "pg_restore: creating INDEX \"public.partner_plain\"",
+            "pg_restore: while PROCESSING TOC:",
+            FIRST,
+            WHY,
+            "Command was: CREATE INDEX partner_plain",
+            "pg_restore: error: could not execute query: ERROR:  again",
+            "pg_restore: warning: errors ignored on restore: 2",
+        ]);
+        let why = "ERROR:  function unaccent(text) does not exist".to_owned();
+        assert!(found.ended());
+        assert_eq!(found.all(), Some(vec![Failure { entry: 3456, why }]));
+        assert_eq!(read(&[]).all(), Some(Vec::new()));
+    }
+
+    #[test]
+    fn mixed_lines_are_not_guessed_at() {
+        let end = "pg_restore: warning: errors ignored on restore: 1";
+        assert_eq!(
+            read(&[FIRST, "pg_restore: error: pg_restore: from TOC entry 7; 1 2 INDEX x y", end]).all(),
+            None
+        );
+        assert_eq!(read(&[FIRST, WHY, "pg_restore: warning: errors ignored on restore: 2"]).all(), None);
+        assert_eq!(read(&[WHY, end]).all(), None, "of which entry?");
+        assert!(!read(&[FIRST, WHY]).ended());
+    }
+}
