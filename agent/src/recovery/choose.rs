@@ -12,17 +12,15 @@ use crate::repository::snapshots::Trust;
 /// Manifests fetched at a time.
 const MANIFESTS_AT_ONCE: usize = 16;
 
-/// A dump and the filestore that goes with it.
+/// A snapshot to restore.
 pub struct Chosen {
-    /// The dump.
-    pub dump: Manifest,
-    /// Its filestore, where it has one.
-    pub filestore: Option<Manifest>,
+    /// Its manifest.
+    pub manifest: Manifest,
     /// Snapshots that were passed over and why: a person should know that they are not the newest.
     pub passed_over: Vec<String>,
 }
 
-/// Finds the snapshot.
+/// Finds the snapshot: a dump, or a backup of the filestore.
 ///
 /// # Errors
 /// `NotFound` where none fits; for a snapshot asked for by its ID whatever is wrong with it.
@@ -31,10 +29,10 @@ pub async fn choose(
     origin: &Origin,
     trust: &Trust,
     tenant: &TenantName,
-    pick: &Pick,
+    (kind, pick): (SnapshotKind, &Pick),
 ) -> Result<Chosen> {
     let mut passed_over = Vec::new();
-    let dump = match pick {
+    let manifest = match pick {
         Pick::Snapshot(id) => {
             let manifest =
                 repository.manifest(id, origin, trust).await.map_err(|e| unknown_snapshot(e, id))?;
@@ -43,44 +41,38 @@ pub async fn choose(
                 return Err(Error::new(Kind::Usage, format!("snapshot {id} is of {whose}, not of {tenant}"))
                     .next(format!("lifeboat list --tenant {}", shell_word(tenant.as_str()))));
             }
-            manifest
-                .dump_facts()
-                .map_err(|e| e.next("give the ID of a dump; it brings its filestore with it"))?;
+            if kind == SnapshotKind::Dump {
+                manifest
+                    .dump_facts()
+                    .map_err(|e| e.next("give the ID of a dump; it brings its filestore with it"))?;
+            }
             manifest
         }
         Pick::Latest | Pick::Release(_) => {
-            newest(repository, origin, trust, tenant, pick, &mut passed_over).await?.ok_or_else(|| {
-                let of = match pick {
-                    Pick::Release(release) => format!(" tied to release {release}"),
-                    _ => String::new(),
-                };
-                let mut error = Error::new(
-                    Kind::NotFound,
-                    format!(
-                        "no dump of {tenant}{of} in {} for instance {}",
-                        repository.store().url(),
-                        repository.instance()
-                    ),
-                )
-                .next("lifeboat list shows what there is");
-                if !passed_over.is_empty() {
-                    error = error.because(format!("passed over: {}", passed_over.join("; ")));
-                }
-                error
-            })?
+            newest(repository, origin, trust, tenant, (kind, pick), &mut passed_over).await?.ok_or_else(
+                || {
+                    let of = match pick {
+                        Pick::Release(release) => format!(" tied to release {release}"),
+                        _ => String::new(),
+                    };
+                    let mut error = Error::new(
+                        Kind::NotFound,
+                        format!(
+                            "no {kind} of {tenant}{of} in {} for instance {}",
+                            repository.store().url(),
+                            repository.instance()
+                        ),
+                    )
+                    .next("lifeboat list shows what there is");
+                    if !passed_over.is_empty() {
+                        error = error.because(format!("passed over: {}", passed_over.join("; ")));
+                    }
+                    error
+                },
+            )?
         }
     };
-    let filestore = match dump.dump.as_ref().and_then(|facts| facts.filestore.as_ref()) {
-        None => None,
-        Some(link) => {
-            let manifest = repository.manifest(&link.snapshot, origin, trust).await.map_err(|e| {
-                unknown_snapshot(e, &link.snapshot).context(format!("find the filestore of dump {}", dump.id))
-            })?;
-            manifest.filestore_facts()?;
-            Some(manifest)
-        }
-    };
-    Ok(Chosen { dump, filestore, passed_over })
+    Ok(Chosen { manifest, passed_over })
 }
 
 fn unknown_snapshot(e: Error, id: &SnapshotId) -> Error {
@@ -97,12 +89,12 @@ async fn newest(
     origin: &Origin,
     trust: &Trust,
     tenant: &TenantName,
-    pick: &Pick,
+    (kind, pick): (SnapshotKind, &Pick),
     passed_over: &mut Vec<String>,
 ) -> Result<Option<Manifest>> {
     let (ids, _) = repository.snapshot_ids().await?;
-    let dumps = ids.into_iter().rev().filter(|id| id.as_str().contains(&format!("-{}-", SnapshotKind::Dump)));
-    let mut manifests = stream::iter(dumps)
+    let of_kind = ids.into_iter().rev().filter(|id| id.kind() == kind.as_str());
+    let mut manifests = stream::iter(of_kind)
         .map(|id| async move { (repository.manifest(&id, origin, trust).await, id) })
         .buffered(MANIFESTS_AT_ONCE);
     while let Some((manifest, id)) = manifests.next().await {
@@ -112,7 +104,7 @@ async fn newest(
                     Pick::Release(release) => manifest.release.as_ref() == Some(release),
                     _ => true,
                 };
-                if fits && manifest.kind == SnapshotKind::Dump && manifest.tenant.as_ref() == Some(tenant) {
+                if fits && manifest.kind == kind && manifest.tenant.as_ref() == Some(tenant) {
                     return Ok(Some(manifest));
                 }
             }

@@ -4,11 +4,16 @@
 pub mod apply;
 pub mod choose;
 mod database;
+mod dump_files;
 mod extract;
+pub mod files_only;
 mod filestore;
 mod fill;
+mod find_files;
 pub mod instance;
-mod lines;
+pub mod lines;
+mod linked;
+mod named_files;
 mod noted;
 mod own_role;
 mod place;
@@ -58,6 +63,10 @@ pub struct Request {
     pub base_url: Option<String>,
     /// Load the dump with whatever rights the configured role has.
     pub load_as_superuser: bool,
+    /// Restore the database and no files.
+    pub database_only: bool,
+    /// Publish although files of the filestore can be had from nowhere.
+    pub allow_missing_files: bool,
     /// Whose manifests are believed.
     pub trust: Trust,
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::archive::base::BaseFacts;
-use crate::archive::manifest::{Manifest, SnapshotKind};
+use crate::archive::elsewhere::Elsewhere;
+use crate::archive::manifest::{FilestoreLink, Manifest, SnapshotKind};
 use crate::clock::Timestamp;
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, TenantName};
@@ -58,6 +59,8 @@ pub struct TenantStatus {
     pub filestore: Option<Latest>,
     /// Files that the newest dump names and the repository does not hold.
     pub missing_files: u64,
+    /// What its newest dump names in other storages, which no backup of the filestore holds.
+    pub elsewhere: Vec<Elsewhere>,
     /// States of it that can be restored.
     pub dumps: usize,
     /// Dumps of it that cannot be restored whole, by the last check of each.
@@ -183,7 +186,7 @@ fn one(
     let newest = |kind| of_kind(kind).max_by_key(|manifest| (manifest.point, &manifest.id));
     let dump = newest(SnapshotKind::Dump);
     let link = dump.and_then(|manifest| manifest.dump.as_ref()?.filestore.as_ref());
-    let missing_files = link.map_or(0, |link| link.missing_files);
+    let missing_files = link.map_or(0, FilestoreLink::missing_count);
     // Its files are in the base backup, and its rows in the WAL, whether it has a dump or not.
     let base = instance.base.as_ref().filter(|_| !instance.base_broken);
     let physical = base.map(|base| match &instance.wal {
@@ -207,6 +210,7 @@ fn one(
         dump: dump.map(|manifest| latest(manifest, now)),
         filestore: newest(SnapshotKind::Filestore).map(|manifest| latest(manifest, now)),
         missing_files,
+        elsewhere: link.map(|link| link.elsewhere.clone()).unwrap_or_default(),
         dumps: of_kind(SnapshotKind::Dump).filter(|manifest| !broken.contains(&manifest.id)).count(),
         broken_dumps: of_kind(SnapshotKind::Dump).filter(|manifest| broken.contains(&manifest.id)).count(),
     }

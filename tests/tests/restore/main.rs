@@ -5,6 +5,7 @@
 mod copies;
 mod damage;
 mod every_major;
+mod files;
 mod forged;
 mod hostile;
 mod hostile_places;

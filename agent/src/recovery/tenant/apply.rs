@@ -2,20 +2,24 @@
 //! restore makes them, published together.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::elsewhere::{self, Elsewhere};
+use crate::archive::manifest::MissingFile;
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::TenantName;
 use crate::postgres::session::Session;
 use crate::progress::Progress;
 use crate::recovery::apply::{Stage, Stopwatch};
 use crate::recovery::database::{Compared, Silenced};
 use crate::recovery::file_owner;
-use crate::recovery::filestore::Staging;
+use crate::recovery::filestore::{Staged, Staging};
 use crate::recovery::fill::Fill;
 use crate::recovery::instance;
 use crate::recovery::instance::copies::sources;
@@ -24,7 +28,6 @@ use crate::recovery::instance::start::Started;
 use crate::recovery::noted::Noted;
 use crate::recovery::server::{check_extensions, check_roles};
 use crate::recovery::staging;
-use crate::recovery::tenant::files::Found;
 use crate::recovery::tenant::plan::{Prepared, TenantPlan};
 use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};
 use crate::recovery::tenant::scratch::{self, Scratch};
@@ -48,14 +51,18 @@ pub struct Restored {
     pub files: u64,
     /// Their sizes added up.
     pub file_bytes: u64,
-    /// Files that the rows name and no backup holds.
-    pub missing_files: Vec<String>,
+    /// Files that the rows name and that are not restored, each with the reason.
+    pub missing_files: Vec<MissingFile>,
+    /// How many of these some backup should hold, and does not hold whole: allowed with a flag.
+    pub lost_files: u64,
+    /// Attachments that lie in other storages, which no backup of the filestore holds.
+    pub elsewhere: Vec<Elsewhere>,
     /// Stages in the order in which they ended; some run beside each other.
     pub stages: Vec<Stage>,
     /// All of it.
     pub seconds: f64,
-    /// The comparison with the scratch cluster.
-    pub baseline: Compared,
+    /// The comparison with the scratch cluster; `None` where no database is restored.
+    pub baseline: Option<Compared>,
     /// What neutralizing did.
     pub neutralized: Option<Silenced>,
     /// What a person should know.
@@ -101,18 +108,8 @@ async fn restore(
     cancel: &CancellationToken,
     watch: &Stopwatch,
 ) -> Result<Restored> {
-    let Prepared {
-        plan,
-        base,
-        base_request,
-        request,
-        sources,
-        server_tools,
-        tools,
-        postgres,
-        data_dir,
-        work,
-    } = prepared;
+    let Prepared { plan, base, base_request, request, search, server_tools, tools, postgres, data_dir, work } =
+        prepared;
     let postgres = postgres.stopped_by(cancel);
     let recovery = Recovery {
         config,
@@ -124,17 +121,16 @@ async fn restore(
         cancel,
         watch,
     };
-    let (recovered, base_fetched_bytes) = recover(&recovery, base, base_request).await?;
-    let Recovered { started, baseline, files: names } = recovered;
-    let mut session = Session::maintenance(&postgres).await?;
-    check_roles(&mut session, &postgres, request.owner.as_deref(), &baseline).await?;
-    check_extensions(&mut session, &baseline).await?;
-    session.close().await;
-    let Found { wanted, manifests, missing, warnings: passed_over } =
-        watch.time("find files", sources.find(&names)).await?;
-    let (files, file_bytes) = (wanted.files().len() as u64, wanted.bytes);
-    // Before, it was not known how many bytes there are: a total that grows would run backwards.
-    progress.expect_bytes(progress.snapshot().bytes + file_bytes);
+    let (repository, identities) = (base.repository.clone(), Arc::new(request.identities.clone()));
+    let (recovered, base_fetched_bytes, names) = recover(&recovery, base, base_request).await?;
+    let Recovered { started, baseline, files: named } = recovered;
+    if !plan.filestore_only {
+        let mut session = Session::maintenance(&postgres).await?;
+        check_roles(&mut session, &postgres, request.owner.as_deref(), &baseline).await?;
+        check_extensions(&mut session, &baseline).await?;
+        session.close().await;
+    }
+    let search = search.under(names);
     let fill = Fill {
         database: &plan.database,
         incomplete: &plan.incomplete_database,
@@ -153,68 +149,100 @@ async fn restore(
     let stop = cancel.child_token();
     let stage = async {
         let staged = match (&plan.filestore, &data_dir) {
-            (Some(plan), Some(data_dir)) => {
-                let (repository, identities) = (&sources.repository, &sources.identities);
-                let workers = config.restore.workers;
-                let staging = Staging { plan, data_dir, repository, identities, manifests, workers };
-                watch.time("fetch filestore", staging.run(|_| Ok(wanted), progress, &stop)).await
+            (Some(place), Some(data_dir)) => {
+                let staging = Staging {
+                    plan: place,
+                    data_dir,
+                    repository: &repository,
+                    identities: &identities,
+                    search: &search,
+                    allow_missing: plan.allow_missing_files,
+                    workers: config.restore.workers,
+                    progress,
+                    cancel: &stop,
+                };
+                watch.time("fetch filestore", staging.run_named(named.files)).await
             }
-            _ => Ok(()),
+            // Nothing was backed up, and the plan said so.
+            _ if plan.database_only => Ok(Staged::default()),
+            _ => Ok(Staged::without_any(named.files)),
         };
         staged.inspect_err(|_| stop.cancel())
     };
-    let rows = async { fill.load(progress, &stop, watch).await.inspect_err(|_| stop.cancel()) };
-    let loaded = match tokio::join!(rows, stage) {
+    let rows = async {
+        if plan.filestore_only {
+            return Ok(None);
+        }
+        fill.load(progress, &stop, watch).await.map(Some).inspect_err(|_| stop.cancel())
+    };
+    let (loaded, staged) = match tokio::join!(rows, stage) {
         (Err(a), Err(b)) => return Err(if a.kind() == Kind::Interrupted { b } else { a }),
-        (loaded, staged) => staged.and(loaded)?,
+        (loaded, staged) => staged.and_then(|staged| Ok((loaded?, staged)))?,
     };
     if cancel.is_cancelled() {
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
             .safe("running the same restore again is safe"));
     }
-    let noted = Noted {
-        state_dir: &config.state_dir,
-        instance: &config.instance,
-        tenant: &request.tenant,
-        database: &plan.database,
-        incomplete: &plan.incomplete_database,
-        filestore: plan.filestore.as_ref(),
-        neutralize: plan.neutralize,
-    };
-    let noted = noted.note(&postgres.to_the_end()).await;
+    let mut warnings = plan.warnings.clone();
+    warnings.extend(elsewhere::told(&named.elsewhere));
+    warnings.extend(staged.told.clone());
+    if loaded.is_some() {
+        let noted = Noted {
+            state_dir: &config.state_dir,
+            instance: &config.instance,
+            tenant: &request.tenant,
+            database: &plan.database,
+            incomplete: &plan.incomplete_database,
+            filestore: plan.filestore.as_ref(),
+            neutralize: plan.neutralize,
+        };
+        warnings.extend(noted.note(&postgres.to_the_end()).await);
+    }
     if let Some(files) = &plan.filestore {
         staging::publish(files, file_owner(&files.data_dir)?)?;
     }
-    let refused = watch.time("publish", fill.publish()).await?;
+    if loaded.is_some() {
+        warnings.extend(watch.time("publish", fill.publish()).await?);
+    }
     if let Some(files) = &plan.filestore {
         staging::settle(files)?;
     }
-    let warnings = [plan.warnings.clone(), loaded.warnings, passed_over, refused, noted].concat();
+    let (baseline, neutralized) = match loaded {
+        Some(loaded) => {
+            warnings.extend(loaded.warnings);
+            (Some(loaded.compared), loaded.silenced)
+        }
+        None => (None, None),
+    };
     Ok(Restored {
         plan,
         recovered: started,
         base_fetched_bytes,
-        files,
-        file_bytes,
-        missing_files: missing,
+        files: staged.files,
+        file_bytes: staged.bytes,
+        lost_files: staged.lost.len() as u64,
+        missing_files: staged.missing(),
+        elsewhere: named.elsewhere,
         stages: Vec::new(),
         seconds: 0.0,
-        baseline: loaded.compared,
-        neutralized: loaded.silenced,
+        baseline,
+        neutralized,
         warnings,
     })
 }
 
-/// Everything that needs the scratch cluster, and its end; and the bytes that were fetched for it.
+/// Everything that needs the scratch cluster, and its end; the bytes that were fetched for it; and the names that the
+/// tenant, and what it was copied from, had in the base backup: files of these are its own.
 async fn recover(
     recovery: &Recovery<'_>,
     mut base: instance::plan::Prepared,
     mut request: instance::Request,
-) -> Result<(Recovered, u64)> {
+) -> Result<(Recovered, u64, Vec<TenantName>)> {
     let mut fetched = 0;
     for _ in 0..ROUNDS_MAX {
         let (repository, facts, reach) = (base.repository.clone(), base.facts()?.clone(), base.reach.take());
         let whole = base.narrowed.as_ref().map(|narrowed| narrowed.whole.clone()).unwrap_or_default();
+        let names = names(&base, &request);
         let scratch = Scratch::make(&base.plan.data_dir, recovery.work, base.plan.owner)?;
         let outcome = recovery.run(base).await;
         let gone = scratch.destroy().await;
@@ -223,7 +251,7 @@ async fn recover(
         match outcome {
             Outcome::Dumped(recovered) => {
                 gone?;
-                return Ok((*recovered, fetched));
+                return Ok((*recovered, fetched, names));
             }
             Outcome::Another(oid) => {
                 gone?;
@@ -243,6 +271,15 @@ async fn recover(
         base = instance::plan::prepare(recovery.config, request.clone()).await?;
     }
     Err(Error::new(Kind::Internal, "two databases of the base backup have the tenant's name at the target"))
+}
+
+fn names(base: &instance::plan::Prepared, request: &instance::Request) -> Vec<TenantName> {
+    let oids: BTreeSet<u32> = match &request.only {
+        Some(Only::Oid(oid, sources)) => sources.iter().copied().chain([*oid]).collect(),
+        _ => base.narrowed.iter().filter_map(|narrowed| narrowed.oid).collect(),
+    };
+    let databases = base.layout.databases.iter().filter(|database| oids.contains(&database.oid));
+    databases.filter_map(|database| database.name.parse().ok()).collect()
 }
 
 /// The error without what it says of files that are gone by now.
