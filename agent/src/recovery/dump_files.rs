@@ -161,6 +161,7 @@ pub(super) async fn complete(
     match named(prepared).await {
         Ok(names) => files.staging(prepared, plan, progress, cancel).complete(names, staged).await?,
         Err(e) if staged.unread.is_none() && matches!(e.kind(), Kind::Denied | Kind::Postgres) => {
+            files.staging(prepared, plan, progress, cancel).check(staged)?;
             staged.told.push(format!(
                 "the files that the restored rows name could not be asked for ({}): those of its backup's list are there",
                 e.line()

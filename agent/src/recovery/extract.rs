@@ -196,6 +196,7 @@ impl<'a> Shared<'a> {
         if keep {
             keep_good_files(&self)?;
         }
+        self.make_empty_files()?;
         let packs = still_needed(&self);
         each_pack(self.extract.workers, packs, Vec::new, |(snapshot, pack), buffer| {
             stop_if_cancelled(self.extract.cancel)?;
@@ -214,6 +215,19 @@ impl<'a> Shared<'a> {
         let absent = left.filter(|(_, left)| left.load(Ordering::Relaxed) > 0).map(|(n, _)| n).collect();
         let bad = self.bad.map(|bad| bad.into_inner().unwrap_or_else(PoisonError::into_inner));
         Ok(Came { absent, bad: bad.unwrap_or_default() })
+    }
+
+    /// An empty file needs no pack: the marks of Odoo's collector, in the main.
+    fn make_empty_files(&self) -> Result<()> {
+        let (wanted, nothing) = (self.extract.wanted, Sha256::of(b"").0);
+        let is_empty = |file: &File| file.bytes == 0 && file.sha256 == nothing;
+        for (place, file) in wanted.files().iter().enumerate().filter(|(_, file)| is_empty(file)) {
+            if self.left[place].swap(0, Ordering::Relaxed) > 0 {
+                self.write(file, wanted.path(file), 0, &[])?;
+                self.extract.progress.add_files(1);
+            }
+        }
+        Ok(())
     }
 
     fn owner(&self) -> Option<(u32, u32)> {

@@ -274,6 +274,7 @@ pub async fn apply(
         Error::new(Kind::Integrity, format!("the list of {} cannot be read", plan.snapshot)).because(why)
     })?;
     let staged = watch.time("fetch filestore", staging.run(Ok(list))).await?;
+    staging.check(&staged)?;
     if cancel.is_cancelled() {
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
             .safe("running the same restore again continues where it can"));

@@ -74,10 +74,11 @@ pub(super) struct Staged {
 }
 
 impl Staging<'_> {
-    /// Fetches a list. Files of an earlier try are kept where they are whole and wanted; others go.
+    /// Fetches a list. Files of an earlier try are kept where they are whole and wanted; others go. What could be had
+    /// from nowhere is in the result: whether it may be missing, [`Staging::complete`] or [`Staging::check`] says.
     ///
     /// # Errors
-    /// `Integrity` naming files that can be had from nowhere, where these are not allowed to be missing.
+    /// Where it could not be looked, or not be written.
     pub(super) async fn run(&self, list: std::result::Result<List, String>) -> Result<Staged> {
         let mut staged = Staged::default();
         let list = list.unwrap_or_else(|why| {
@@ -92,7 +93,7 @@ impl Staging<'_> {
     /// earlier try are kept where they are whole and wanted; others go.
     ///
     /// # Errors
-    /// As [`Staging::run`].
+    /// As [`Staging::check`].
     pub(super) async fn run_named(&self, names: Vec<NamedFile>) -> Result<Staged> {
         let empty = escaped(names.iter().filter(|file| file.bytes == Some(0)));
         let mut found = self.search.find(escaped(names.iter()), &Tried::new()).await?;
@@ -103,15 +104,26 @@ impl Staging<'_> {
         self.progress.expect_bytes(self.progress.snapshot().bytes + found.wanted.bytes);
         let list = List { wanted: found.wanted, manifests: found.manifests };
         self.fetch(list, true, &mut staged).await?;
+        self.check(&staged)?;
         Ok(staged)
     }
 
     /// Looks whether each of these, which the restored rows name, lies there, and fetches the others from wherever
-    /// they are. A list that was damaged, or that lacked files when it was made, is made up for here.
+    /// they are. A list that was damaged, or that lacked files when it was made, is made up for here. What a list names
+    /// and no row does is missed by nobody, and only told.
     ///
     /// # Errors
-    /// As [`Staging::run`].
+    /// As [`Staging::check`].
     pub(super) async fn complete(&self, names: Vec<NamedFile>, staged: &mut Staged) -> Result<()> {
+        let named = escaped(names.iter());
+        let lost = staged.lost.len();
+        staged.lost.retain(|file| named.contains(&escape(file.store_fname.as_bytes())));
+        if staged.lost.len() < lost {
+            let count = lost - staged.lost.len();
+            staged
+                .told
+                .push(format!("{count} files that no row names could not be had whole, and are left out"));
+        }
         let (absent, empty) = self.absent(names).await?;
         let known: BTreeSet<String> =
             staged.lost.iter().map(|lost| escape(lost.store_fname.as_bytes())).collect();
@@ -136,7 +148,27 @@ impl Staging<'_> {
                 .told
                 .push(format!("{count} files that the list of its backup lacks are taken from {from}"));
         }
-        self.fetch(list, false, staged).await
+        self.fetch(list, false, staged).await?;
+        self.check(staged)
+    }
+
+    /// Whether what is there may be published.
+    ///
+    /// # Errors
+    /// `Integrity` naming files that can be had whole from nowhere, where these are not allowed to be missing.
+    pub(super) fn check(&self, staged: &Staged) -> Result<()> {
+        match staged.lost.is_empty() || self.allow_missing {
+            true => Ok(()),
+            false => Err(self.left(lost(&staged.lost))),
+        }
+    }
+
+    fn left(&self, e: Error) -> Error {
+        e.effect(format!(
+            "nothing was published; what was fetched so far is left in {}",
+            self.plan.staging.display()
+        ))
+        .safe("running the same restore again continues there")
     }
 
     /// Those that are not there, escaped; and which of them are empty: Odoo reads one that is absent as empty all the
@@ -171,13 +203,8 @@ impl Staging<'_> {
             dir.sync_file_system().map_err(|e| Error::file("sync", dir.path(), e))?;
             Ok(so_far)
         });
-        let left = format!("what was fetched so far is left in {}", self.plan.staging.display());
-        let told = |e: Error| e.effect(left.clone()).safe("running the same restore again continues there");
-        *staged = fetched.await.map_err(told)?;
-        match staged.lost.is_empty() || self.allow_missing {
-            true => Ok(()),
-            false => Err(told(lost(&staged.lost))),
-        }
+        *staged = fetched.await.map_err(|e| self.left(e))?;
+        Ok(())
     }
 }
 

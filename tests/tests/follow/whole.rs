@@ -10,7 +10,7 @@ use lifeboat_tests::filestore::Filestore;
 use lifeboat_tests::site::words;
 use lifeboat_tests::tenant::referenced;
 
-use crate::world::{Repo, World, end};
+use crate::world::{Repo, World, end, wait_for};
 
 fn folder(world: &World, batch: &str) -> PathBuf {
     world.site.stored.join("instances/prod/arrivals").join(&batch[..8]).join(batch)
@@ -66,6 +66,7 @@ fn a_batch_whose_manifest_is_lost_is_missed() {
     let world = World::start(1);
     let agent = world.following(world.agent());
     end(agent);
+    world.lifeboat(&["backup"]).run().ok();
     world.lifeboat(&["verify"]).run().ok();
     let batch = Repo::of(&world.site).batches()[0].id.to_string();
     let folder = folder(&world, &batch);
@@ -82,6 +83,8 @@ fn a_batch_whose_manifest_is_lost_is_missed() {
     // all of it gone; and the agent stores once more what is still there
     fs::remove_dir_all(&folder).unwrap();
     world.lifeboat(&["verify"]).run().exits(10);
-    end(world.following(world.agent()));
-    world.lifeboat(&["verify"]).run().ok();
+    let agent = world.agent().spawn();
+    wait_for("the agent looks what there is", || world.lifeboat(&["verify"]).run().code == Some(0));
+    wait_for("what is still there is stored", || world.lacking().is_empty());
+    end(agent);
 }

@@ -83,7 +83,10 @@ fn what_is_whole_nowhere_is_refused_and_the_rest_comes_when_it_is_asked_for() {
     let early = tenant.upload(&cluster, "early.txt", b"of the first backup alone");
     let first = filestore_of(&site.back_up(&[]));
     let late = tenant.upload(&cluster, "late.txt", b"of the second one");
-    let second = filestore_of(&site.back_up(&[]));
+    let unnamed = tenant.filestore().put(b"no row names this");
+    let report = site.back_up(&[]);
+    let (second, dump) =
+        (filestore_of(&report), report["tenants"][0]["dump"]["id"].as_str().unwrap().to_owned());
     let before = databases(&cluster);
     // the second builds upon the first: only its new file is safe
     let pack = folder(&site, &first).join("packs/000000.tar.zst.age");
@@ -111,7 +114,18 @@ fn what_is_whole_nowhere_is_refused_and_the_rest_comes_when_it_is_asked_for() {
     }
     // and when it is mended, everything comes
     fs::write(&pack, was).unwrap();
-    restore(&site, &["--tenant", "shop", "--as", "y"]).run().ok();
+    // what no row names keeps nothing away
+    let third = tenant.filestore().put(b"nor this");
+    let alone = filestore_of(&site.back_up(&[]));
+    fs::remove_file(folder(&site, &alone).join("packs/000000.tar.zst.age")).unwrap();
+    let report = restore(&site, &["--tenant", "shop", "--as", "z", "--json"]).run().ok().json();
+    assert!(
+        report["warnings"].to_string().contains("1 files that no row names could not be had whole"),
+        "{report}"
+    );
+    let there = Filestore::of(&site.data_dir(), "z").files();
+    assert!(there.contains_key(&unnamed) && !there.contains_key(&third), "{there:?}");
+    restore(&site, &["--tenant", "shop", "--as", "y", "--snapshot", &dump]).run().ok();
     whole(&cluster, &site, "y");
 }
 
