@@ -195,6 +195,7 @@ fn integrity(out: &mut String, report: &Report) -> std::fmt::Result {
         ("missing", found.missing),
         ("missing, as the snapshot says", found.missing_known),
         ("empty and not there, as Odoo does", found.empty_absent),
+        ("in an object store that the backup does not hold: not looked at", found.elsewhere),
         ("wrong size", found.wrong_size),
         ("wrong content", found.wrong_content),
         ("not readable", found.unreadable),

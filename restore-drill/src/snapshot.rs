@@ -1,6 +1,6 @@
 //! The snapshot under test, as its signed manifest describes it.
 
-use lifeboat::archive::manifest::Manifest;
+use lifeboat::archive::manifest::{FilestoreLink, Manifest};
 use lifeboat::clock::Timestamp;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::{InstanceName, ReleaseId, SnapshotId, TenantName};
@@ -60,7 +60,7 @@ impl Snapshot {
             odoo_version: dump.odoo_version.clone(),
             database_bytes: dump.database_bytes,
             filestore: files.map(|link| link.snapshot.clone()),
-            missing_files: files.map_or(0, |link| link.missing_files),
+            missing_files: files.map_or(0, FilestoreLink::missing_count),
             missing: files
                 .iter()
                 .flat_map(|link| &link.missing)

@@ -85,6 +85,9 @@ pub(crate) async fn look(place: &Place, snapshot: &Snapshot) -> Result<(Integrit
         let absent = found.missing_known + found.empty_absent;
         note.push_str(&format!(", {absent} absent as expected"));
     }
+    if found.elsewhere > 0 {
+        note.push_str(&format!(", {} lie in an object store and were not looked at", found.elsewhere));
+    }
     match &found.amcheck_skipped {
         Some(why) => note.push_str(&format!("; amcheck not run: {why}")),
         None => note.push_str(&format!(

@@ -82,8 +82,8 @@ impl Vault {
         };
         let wanted = Wanted { snapshots, ..Wanted::default() };
         let inventory = Inventory::take(&self.repository, &self.trust, &wanted).await?;
-        let chosen = pick::dump(&inventory, tenant, &pick)?;
-        let dump = chosen.dump;
+        let chosen = pick::choose(&inventory, tenant, SnapshotKind::Dump, &pick)?;
+        let dump = chosen.snapshot;
         // Read once more: an inventory does not keep lists of files.
         let origin = self.repository.origin().await?;
         let manifest = self.repository.manifest(&dump.manifest.id, &origin, &self.trust).await?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::blake3::Blake3;
 use crate::archive::digest::{FileDigest, Sha256};
 use crate::error::{Error, Kind, Result};
-use crate::names::SnapshotId;
+use crate::names::{SnapshotId, TenantName};
 
 /// The name of a snapshot's index.
 pub const NAME: &str = "index.zst.age";
@@ -84,6 +84,8 @@ pub struct Entry {
     pub digest: FileDigest,
     /// What was wrong with the file already where it came from; absent for good files.
     pub flaw: Option<String>,
+    /// In arrivals: whose filestores had it. Empty elsewhere, and in batches of older programs, which did not say.
+    pub tenants: Vec<TenantName>,
     /// Ascending by offset, without gaps; an empty file has one part of no bytes.
     pub parts: Vec<Part>,
 }
@@ -101,18 +103,20 @@ struct EntryWritten<'a> {
     blake3: Option<Blake3>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flaw: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tenants: &'a [TenantName],
     parts: &'a [Part],
 }
 
 impl Serialize for Entry {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let Entry { path, bytes, mode, mtime_ns, digest, flaw, parts } = self;
+        let Entry { path, bytes, mode, mtime_ns, digest, flaw, tenants, parts } = self;
         let (sha256, blake3) = match *digest {
             FileDigest::Sha256(digest) => (Some(digest), None),
             FileDigest::Blake3(digest) => (None, Some(digest)),
         };
         let (bytes, mode, mtime_ns) = (*bytes, *mode, *mtime_ns);
-        EntryWritten { path, bytes, mode, mtime_ns, sha256, blake3, flaw: flaw.as_deref(), parts }
+        EntryWritten { path, bytes, mode, mtime_ns, sha256, blake3, flaw: flaw.as_deref(), tenants, parts }
             .serialize(serializer)
     }
 }
@@ -127,6 +131,8 @@ struct EntryRead {
     sha256: Option<Sha256>,
     blake3: Option<Blake3>,
     flaw: Option<String>,
+    #[serde(default)]
+    tenants: Vec<TenantName>,
     parts: Vec<Part>,
 }
 
@@ -134,13 +140,13 @@ impl TryFrom<EntryRead> for Entry {
     type Error = &'static str;
 
     fn try_from(read: EntryRead) -> std::result::Result<Entry, &'static str> {
-        let EntryRead { path, bytes, mode, mtime_ns, flaw, parts, .. } = read;
+        let EntryRead { path, bytes, mode, mtime_ns, flaw, tenants, parts, .. } = read;
         let digest = match (read.sha256, read.blake3) {
             (Some(digest), None) => FileDigest::Sha256(digest),
             (None, Some(digest)) => FileDigest::Blake3(digest),
             _ => return Err("a file has one digest, sha256 or blake3"),
         };
-        Ok(Entry { path, bytes, mode, mtime_ns, digest, flaw, parts })
+        Ok(Entry { path, bytes, mode, mtime_ns, digest, flaw, tenants, parts })
     }
 }
 
@@ -333,6 +339,7 @@ mod tests {
             mtime_ns: 1,
             digest: FileDigest::Sha256(Sha256::of(b"abc")),
             flaw: None,
+            tenants: Vec::new(),
             parts: vec![part],
         }
     }
@@ -341,7 +348,8 @@ mod tests {
     fn lines_round_trip_and_wrong_ones_are_refused() {
         let header = Header::new(true, vec!["20261120T015812Z-filestore-4f3a9c1e".parse().unwrap()]);
         let mut writer = IndexWriter::new(Vec::new(), &header).unwrap();
-        let lines = [Line::File(entry("a")), Line::Removed("b".into())];
+        let shared = Entry { tenants: vec!["shop".parse().unwrap(), "mill".parse().unwrap()], ..entry("c") };
+        let lines = [Line::File(entry("a")), Line::Removed("b".into()), Line::File(shared)];
         for line in &lines {
             writer.write(line).unwrap();
         }
@@ -351,6 +359,7 @@ mod tests {
         assert_eq!(reader.map(Result::unwrap).collect::<Vec<_>>(), lines);
         let text = String::from_utf8(text).unwrap();
         assert!(text.contains(r#"{"path":"b","removed":true}"#), "break-glass relies on this form: {text}");
+        assert_eq!(text.matches("tenants").count(), 1, "only arrivals say whose a file is: {text}");
         for (from, to) in [
             ("\"a\"", "\"../a\""),
             ("[0,1,2", "[1,1,2"),

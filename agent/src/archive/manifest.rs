@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::base::BaseFacts;
 use crate::archive::digest::Sha256;
+use crate::archive::elsewhere::{Elsewhere, other_storage};
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, Lsn, ReleaseId, SnapshotId, TenantName};
@@ -143,8 +144,24 @@ pub struct FilestoreLink {
     /// The first of them (at most 1,000).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingFile>,
+    /// What its rows name in other storages, which is not in `missing_files`. Older programs counted it there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<Elsewhere>,
     /// How the garbage collector was kept out.
     pub fence: String,
+}
+
+impl FilestoreLink {
+    /// How many files are missing; what an older program counted although it lies in another storage is not.
+    pub fn missing_count(&self) -> u64 {
+        let elsewhere = self.missing.iter().filter(|file| other_storage(&file.store_fname).is_some());
+        self.missing_files.saturating_sub(elsewhere.count() as u64)
+    }
+
+    /// Those of them that are named.
+    pub fn missing_named(&self) -> impl Iterator<Item = &MissingFile> {
+        self.missing.iter().filter(|file| other_storage(&file.store_fname).is_none())
+    }
 }
 
 /// One file that a row names and the repository does not hold whole.
@@ -154,6 +171,19 @@ pub struct MissingFile {
     pub store_fname: String,
     /// Why, in a sentence, and whether the source had lost it before.
     pub why: String,
+    /// An earlier backup of this tenant's filestore, or a batch, that holds it: restores look there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_in: Option<SnapshotId>,
+}
+
+impl std::fmt::Display for MissingFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.store_fname, self.why)?;
+        match &self.held_in {
+            Some(id) => write!(f, "; {id} holds it, and a restore takes it from there"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Of a filestore.

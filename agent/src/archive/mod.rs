@@ -7,6 +7,7 @@ pub mod blake3;
 pub mod compress;
 pub mod digest;
 pub mod drill;
+pub mod elsewhere;
 pub mod index;
 pub mod lineage;
 pub mod manifest;

@@ -56,7 +56,7 @@ impl Content {
     fn entry(self, path: &str, flaw: Option<String>) -> Entry {
         let Content { bytes, mode, mtime_ns, sha256, parts, .. } = self;
         let digest = FileDigest::Sha256(sha256);
-        Entry { path: path.to_owned(), bytes, mode, mtime_ns, digest, flaw, parts }
+        Entry { path: path.to_owned(), bytes, mode, mtime_ns, digest, flaw, tenants: Vec::new(), parts }
     }
 }
 
@@ -123,6 +123,34 @@ impl<'a> FileReader<'a> {
         Ok(Ok(content.entry(path, None)))
     }
 
+    /// Reads a file to its end and stores nothing: whether its content has the SHA-1 that is its name.
+    ///
+    /// # Errors
+    /// `Interrupted` only.
+    pub fn compare(
+        &mut self,
+        input: std::io::Result<(File, Metadata)>,
+        shown: &dyn Fn() -> String,
+        sha1: &str,
+    ) -> Result<std::result::Result<(), Outcome>> {
+        let (mut input, meta) = match input {
+            Ok(input) => input,
+            Err(e) => return Ok(Err(Outcome::of(&e, shown))),
+        };
+        let (mut digest, mut left) = (sha1::Sha1::new(), meta.len());
+        while left > 0 {
+            let wanted = left.min(EXTENT_BYTES as u64) as usize;
+            self.pace.take(wanted as u64)?;
+            match fill(&mut input, &mut self.buffer[..wanted]) {
+                Ok(0) => break, // it was cut meanwhile
+                Ok(n) => digest.update(&self.buffer[..n]),
+                Err(e) => return Ok(Err(Outcome::of(&e, shown))),
+            }
+            left -= wanted as u64;
+        }
+        Ok(if hex(&digest.finalize()) == sha1 { Ok(()) } else { Err(Outcome::DoesNotFit) })
+    }
+
     /// `expected`: a SHA-1 that a file of one extent must have to be stored at all.
     fn content(
         &mut self,
@@ -131,10 +159,7 @@ impl<'a> FileReader<'a> {
         path: &str,
         expected: Option<&str>,
     ) -> Result<std::result::Result<Content, Outcome>> {
-        let unreadable = |e: std::io::Error| match e.kind() {
-            ErrorKind::NotFound => Ok(Err(Outcome::Vanished)),
-            _ => Ok(Err(Outcome::Unreadable(format!("{}: {e}", shown())))),
-        };
+        let unreadable = |e: std::io::Error| Ok(Err(Outcome::of(&e, shown)));
         let (mut input, meta) = match input {
             Ok(input) => input,
             Err(e) => return unreadable(e),
@@ -187,6 +212,15 @@ pub enum Outcome {
     Unreadable(String),
     /// Its content is not what its name says, or not yet.
     DoesNotFit,
+}
+
+impl Outcome {
+    fn of(e: &std::io::Error, shown: &dyn Fn() -> String) -> Outcome {
+        match e.kind() {
+            ErrorKind::NotFound => Outcome::Vanished,
+            _ => Outcome::Unreadable(format!("{}: {e}", shown())),
+        }
+    }
 }
 
 fn is_recent(meta: &std::fs::Metadata) -> bool {

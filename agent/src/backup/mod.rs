@@ -90,9 +90,9 @@ impl Report {
             .next("correct each problem above, or run lifeboat backup: with the dump it tells which files a database names")),
             [] => Err(Error::new(
                 Kind::Incomplete,
-                format!("{missing} files that the databases name are not in the repository"),
+                format!("{missing} files that the databases name are missing in the filestores, or damaged there"),
             )
-            .effect("the snapshots exist; restored, those attachments will be empty")
+            .effect("the snapshots exist; a restore takes from older backups what these hold, and the other attachments will be empty")
             .next("lifeboat show SNAPSHOT names the files and why; files that the source had lost must be found there")),
             [first, rest @ ..] => {
                 let kind = if stored == 0 && rest.iter().all(|k| k == first) { *first } else { Kind::Incomplete };

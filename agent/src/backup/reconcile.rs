@@ -140,8 +140,9 @@ mod tests {
         for (path, flaw) in [("aa/1", None), ("bb/2", Some("bad".to_owned())), ("dd/4", None)] {
             let part = Part { snapshot: 0, pack: 0, frame: 0, at: 0, offset: 0, bytes: 0 };
             let digest = FileDigest::Sha256(Sha256::of(b""));
+            let (path, parts) = (path.into(), vec![part]);
             let entry =
-                Entry { path: path.into(), bytes: 0, mode: 0, mtime_ns: 0, digest, flaw, parts: vec![part] };
+                Entry { path, bytes: 0, mode: 0, mtime_ns: 0, digest, flaw, tenants: Vec::new(), parts };
             writer.write(&Line::File(entry)).unwrap();
         }
         let staged = writer.end().unwrap();

@@ -110,6 +110,7 @@ pub fn store(
         mtime_ns: now.as_second().saturating_mul(1_000_000_000),
         digest: FileDigest::Sha256(streamed.sha256),
         flaw: None,
+        tenants: Vec::new(),
         parts,
     };
     let header = Header::new(true, vec![snapshot.id().clone()]);

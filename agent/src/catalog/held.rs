@@ -1,7 +1,7 @@
 //! Which files of filestores the repository holds already: what following asks before it stores one.
 //! SQLite in the state directory; lost with it, files are stored once more and nothing else happens.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ const BUSY_LIMIT: Duration = Duration::from_secs(10);
 const TABLES: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS about (repository TEXT NOT NULL) STRICT",
     "CREATE TABLE IF NOT EXISTS home (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT",
-    // Whose: a tenant's where a backup of it holds the file, nobody's (empty) where a batch of arrivals
-    // does, which serves every tenant.
+    // Whose: of a batch, each tenant that had the file. Nobody's (empty) where an older program stored the batch, which
+    // did not say whose it was and serves every tenant.
     "CREATE TABLE IF NOT EXISTS file (shard TEXT NOT NULL, path TEXT NOT NULL, tenant TEXT NOT NULL, \
      home INTEGER NOT NULL, PRIMARY KEY (shard, path, tenant)) STRICT, WITHOUT ROWID",
 ];
@@ -79,13 +79,8 @@ impl Held {
         Ok(held)
     }
 
-    /// Notes that `home` holds these files; of `tenant` only, or of whomever.
-    pub async fn add(
-        &mut self,
-        tenant: Option<&TenantName>,
-        home: &SnapshotId,
-        paths: &[&str],
-    ) -> Result<()> {
+    /// Notes that `home` holds these files of `tenant`.
+    pub async fn add(&mut self, tenant: &TenantName, home: &SnapshotId, paths: &[&str]) -> Result<()> {
         let list = json(paths)?;
         let failed = |e| wrong(&self.file, e);
         let mut all = self.connection.begin().await.map_err(failed)?;
@@ -99,7 +94,7 @@ impl Held {
              (SELECT number FROM home WHERE id = ?3) FROM json_each(?1)",
         )
         .bind(list)
-        .bind(tenant.map_or("", TenantName::as_str))
+        .bind(tenant.as_str())
         .bind(home.as_str())
         .execute(&mut *all)
         .await
@@ -107,12 +102,62 @@ impl Held {
         all.commit().await.map_err(failed)
     }
 
-    /// Forgets what only snapshots held that are not among `ids` any more.
-    pub async fn keep_only(&mut self, ids: &[SnapshotId]) -> Result<()> {
-        let list = json(&ids.iter().map(SnapshotId::as_str).collect::<Vec<_>>())?;
+    /// Forgets what only snapshots held that are not among `whole` any more, and these themselves where they are not
+    /// even among `listed`. One that is listed and not whole stays known: `lifeboat verify` tells of it.
+    pub async fn keep_only(&mut self, listed: &[SnapshotId], whole: &[SnapshotId]) -> Result<()> {
+        let text = |ids: &[SnapshotId]| json(&ids.iter().map(SnapshotId::as_str).collect::<Vec<_>>());
+        let (listed, whole) = (text(listed)?, text(whole)?);
+        let gone = "DELETE FROM file WHERE home NOT IN \
+                    (SELECT number FROM home WHERE id IN (SELECT value FROM json_each(?1)))";
+        self.execute(sqlx::query(gone).bind(whole)).await?;
         let gone = "DELETE FROM home WHERE id NOT IN (SELECT value FROM json_each(?1))";
-        self.execute(sqlx::query(gone).bind(list)).await?;
-        self.execute(sqlx::query("DELETE FROM file WHERE home NOT IN (SELECT number FROM home)")).await
+        self.execute(sqlx::query(gone).bind(listed)).await
+    }
+
+    /// What is called held, and where: the snapshots and batches that some file was found in. Nothing is made or
+    /// changed; nothing is known where there is no such file, or it speaks of another repository.
+    ///
+    /// # Errors
+    /// `Io` where SQLite cannot open or use it.
+    pub async fn homes(file: &Path, repository: &str) -> Result<BTreeSet<SnapshotId>> {
+        let sql = "SELECT id, id FROM home WHERE EXISTS (SELECT 1 FROM about WHERE repository = ?1)";
+        let homes = Held::asked(file, sqlx::query(sql).bind(repository)).await?;
+        Ok(homes.into_iter().filter_map(|(id, _)| id.parse().ok()).collect())
+    }
+
+    /// Where files of a tenant are held, of `names`; nothing is made or changed, as above.
+    ///
+    /// # Errors
+    /// `Io` where SQLite cannot open or use it.
+    pub async fn of_tenant(
+        file: &Path,
+        repository: &str,
+        tenant: &TenantName,
+        names: &HashSet<String>,
+    ) -> Result<Vec<(String, SnapshotId)>> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let sql = "SELECT f.path, h.id FROM json_each(?1) AS j JOIN file AS f \
+                   ON f.shard = substr(j.value, 1, instr(j.value, '/') - 1) AND f.path = j.value AND f.tenant = ?2 \
+                   JOIN home AS h ON h.number = f.home WHERE EXISTS (SELECT 1 FROM about WHERE repository = ?3)";
+        let query = sqlx::query(sql).bind(json(&names)?).bind(tenant.as_str()).bind(repository);
+        let homes = Held::asked(file, query).await?;
+        Ok(homes.into_iter().filter_map(|(path, id)| Some((path, id.parse().ok()?))).collect())
+    }
+
+    async fn asked<'q>(
+        file: &Path,
+        query: sqlx::query::Query<'q, Sqlite, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<Vec<(String, String)>> {
+        if disk::metadata(file)?.is_none() {
+            return Ok(Vec::new());
+        }
+        let options = SqliteConnectOptions::new().filename(file).busy_timeout(BUSY_LIMIT);
+        let file = file.display().to_string();
+        let failed = |e| wrong(&file, e);
+        let mut connection = options.connect().await.map_err(failed)?;
+        let rows = query.fetch_all(&mut connection).await.map_err(failed)?;
+        let pair = |row: &sqlx::sqlite::SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
+        rows.iter().map(pair).collect::<std::result::Result<_, _>>().map_err(failed)
     }
 
     /// The files of one folder (`3f`) that need not be stored, each with its tenant, or none for all.
@@ -173,19 +218,36 @@ mod tests {
     async fn what_is_held_is_known_until_its_home_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("held.sqlite");
-        let (one, two) = ("shop".parse().unwrap(), "mill".parse().unwrap());
+        let (one, two): (TenantName, TenantName) = ("shop".parse().unwrap(), "mill".parse().unwrap());
         let backup: SnapshotId = "20261120T015812Z-filestore-4f3a9c1e".parse().unwrap();
         let batch: SnapshotId = "20261121T015812Z-arrivals-4f3a9c1e".parse().unwrap();
         let mut held = Held::open(&file, "r1").await.unwrap();
-        held.add(Some(&one), &backup, &[A]).await.unwrap();
-        held.add(None, &batch, &[B]).await.unwrap();
+        held.add(&one, &backup, &[A]).await.unwrap();
+        held.add(&two, &batch, &[B]).await.unwrap();
         let all = held.of(&[A, B]).await.unwrap();
         assert_eq!(all, held.of_shard("3f").await.unwrap());
         assert!(holds(&all, &one, A) && !holds(&all, &two, A), "a backup is one tenant's");
-        assert!(holds(&all, &one, B) && holds(&all, &two, B), "arrivals serve all");
-        held.keep_only(&[backup]).await.unwrap();
+        assert!(holds(&all, &two, B) && !holds(&all, &one, B), "so is what a batch holds of him");
+        let old = "INSERT INTO file SELECT '3f', ?1, '', number FROM home WHERE id = ?2";
+        held.execute(sqlx::query(old).bind(B).bind(batch.as_str())).await.unwrap();
+        let all = held.of(&[A, B]).await.unwrap();
+        assert!(holds(&all, &one, B) && holds(&all, &two, B), "batches of older programs serve all");
+        assert_eq!(Held::homes(&file, "r1").await.unwrap().len(), 2);
+        held.keep_only(&[backup.clone(), batch.clone()], std::slice::from_ref(&backup)).await.unwrap();
+        assert_eq!(
+            Held::homes(&file, "r1").await.unwrap().len(),
+            2,
+            "a batch without a manifest stays known"
+        );
+        assert!(Held::homes(&file, "r2").await.unwrap().is_empty());
         let left = held.of(&[A, B]).await.unwrap();
-        assert!(holds(&left, &one, A) && !holds(&left, &one, B));
+        assert!(holds(&left, &one, A) && !holds(&left, &two, B));
+        let names = [A, B].map(str::to_owned).into();
+        let of_one = Held::of_tenant(&file, "r1", &one, &names).await.unwrap();
+        assert_eq!(of_one, [(A.to_owned(), backup.clone())]);
+        assert!(Held::of_tenant(&file, "r1", &two, &names).await.unwrap().is_empty());
+        held.keep_only(std::slice::from_ref(&backup), std::slice::from_ref(&backup)).await.unwrap();
+        assert_eq!(Held::homes(&file, "r1").await.unwrap(), BTreeSet::from([backup]));
         drop(held);
         let mut other = Held::open(&file, "r2").await.unwrap();
         assert!(other.of(&[A, B]).await.unwrap().is_empty(), "another repository holds nothing");

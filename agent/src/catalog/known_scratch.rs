@@ -190,6 +190,7 @@ mod tests {
             mtime_ns: 0,
             digest: FileDigest::Blake3(Blake3::of(b"")),
             flaw: None,
+            tenants: Vec::new(),
             parts: vec![part; 20_000],
         };
         KnownFile { entry, block_bytes: 8192, blocks: Default::default() }

@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, TenantName, random_hex};
 
 const RUNS_FILE: &str = "runs.sqlite";
+const HELD_FILE: &str = "held.sqlite";
 
 /// The opened, locked directory.
 pub struct StateDir {
@@ -90,6 +91,16 @@ impl StateDir {
         self.dir.join("filestore").join(format!("{name}.known.zst"))
     }
 
+    /// Where it is kept which earlier backups hold files that the source has lost.
+    pub fn lost_file(&self, tenant: &TenantName) -> PathBuf {
+        self.known_file(tenant).with_extension("lost.json")
+    }
+
+    /// What [`StateDir::held_file`] is for a directory that is not opened.
+    pub fn held_file_of(state_dir: &Path, instance: &InstanceName) -> PathBuf {
+        state_dir.join(instance.as_str()).join(HELD_FILE)
+    }
+
     /// The tenants that have one.
     ///
     /// # Errors
@@ -106,7 +117,7 @@ impl StateDir {
 
     /// What the repository holds of the filestores, for who follows them.
     pub fn held_file(&self) -> PathBuf {
-        self.dir.join("held.sqlite")
+        self.dir.join(HELD_FILE)
     }
 
     /// Where the known base backup is kept.

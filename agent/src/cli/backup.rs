@@ -7,7 +7,8 @@ use clap::ValueEnum;
 
 use super::commands::runnable;
 use super::{App, Done, print};
-use crate::archive::manifest::Manifest;
+use crate::archive::elsewhere;
+use crate::archive::manifest::{FilestoreLink, Manifest};
 use crate::backup::{self, Kinds, Report, Request};
 use crate::clock::span_text;
 use crate::config::Config;
@@ -203,8 +204,11 @@ fn text(report: &Report) -> String {
             for warning in &facts.warnings {
                 let _ = writeln!(out, "    pg_dump warned: {warning}");
             }
-            for file in facts.filestore.iter().flat_map(|link| &link.missing).take(20) {
-                let _ = writeln!(out, "    missing: {}: {}", file.store_fname, file.why);
+            for file in facts.filestore.iter().flat_map(FilestoreLink::missing_named).take(20) {
+                let _ = writeln!(out, "    missing: {file}");
+            }
+            for told in facts.filestore.iter().filter_map(|link| elsewhere::told(&link.elsewhere)) {
+                let _ = writeln!(out, "    {told}");
             }
         }
         if let Some((manifest, facts)) =

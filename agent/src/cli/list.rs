@@ -6,7 +6,8 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::{App, Done, print};
-use crate::archive::manifest::{Manifest, SnapshotKind};
+use crate::archive::elsewhere;
+use crate::archive::manifest::{FilestoreLink, Manifest, SnapshotKind};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -181,7 +182,7 @@ fn json_row(row: &Row) -> Value {
 
 fn missing_files(manifest: &Manifest) -> u64 {
     let link = manifest.dump.as_ref().and_then(|dump| dump.filestore.as_ref());
-    link.map_or(0, |link| link.missing_files)
+    link.map_or(0, FilestoreLink::missing_count)
 }
 
 fn notes(one: &Snapshot, lacks: &[SnapshotId]) -> Vec<String> {
@@ -200,6 +201,7 @@ fn notes(one: &Snapshot, lacks: &[SnapshotId]) -> Vec<String> {
         n => notes.push(format!("missing {n} files")),
     }
     if let Some(dump) = &manifest.dump {
+        notes.extend(dump.filestore.as_ref().and_then(|link| elsewhere::told(&link.elsewhere)));
         if dump.filestore.is_none() {
             notes.push("without filestore".to_owned());
         }

@@ -26,6 +26,7 @@ pub mod print;
 pub mod progress;
 mod promote;
 mod restore;
+mod restore_files;
 mod restore_instance;
 mod restore_load;
 mod restore_tenant;

@@ -7,12 +7,15 @@ use super::commands::runnable;
 use super::list::TrustArgs;
 use super::restore_instance::{self, Common, InstanceArgs};
 use super::restore_load::{LoadArgs, done, not_made_text};
-use super::restore_tenant;
 use super::{App, Done, identity, print};
+use super::{restore_files, restore_tenant};
+use crate::archive::manifest::MissingFile;
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
 use crate::names::{ReleaseId, SnapshotId, TenantName, shell_word};
 use crate::recovery::apply::{Restored, apply};
+use crate::recovery::files_only::FilesRequest;
+use crate::recovery::lines::missing_text;
 use crate::recovery::plan::prepare;
 use crate::recovery::{Pick, Request, tenant};
 
@@ -33,6 +36,8 @@ Examples:
   lifeboat restore --tenant retail_north --dry-run                    the plan only
   lifeboat restore --tenant retail_north --to-time 2026-11-20T14:03:00Z
                                                                       as it was then, from base backup and WAL
+  lifeboat restore --tenant retail_north --filestore-only --as retail_check
+                                                                      only its files, for a database that is there
   lifeboat restore --instance-to /srv/pg/back --to-time 2026-11-20T01:58:00Z --start
                                                                       the whole cluster, a moment before
   lifeboat restore --instance-to /var/lib/postgresql/15/main --delta
@@ -73,6 +78,15 @@ pub struct Args {
     /// web.base.url of a neutralized copy [default: http://localhost:8069]
     #[arg(long, value_name = "URL", conflicts_with = "instance_to")]
     base_url: Option<String>,
+    /// Restore the database and no files; --filestore-only brings them later
+    #[arg(long, conflicts_with_all = ["instance_to", "filestore_only", "data_dir", "allow_missing_files"])]
+    database_only: bool,
+    /// Restore the filestore and no database, into the directory of the database that --as names
+    #[arg(long, conflicts_with_all = ["instance_to", "owner", "load_as_superuser", "neutralize", "no_neutralize", "base_url"])]
+    filestore_only: bool,
+    /// Restore the rest if files of the filestore can be had from no backup; each is named, exit code 3
+    #[arg(long, conflicts_with = "instance_to")]
+    allow_missing_files: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -128,6 +142,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             neutralize,
             base_url: args.base_url,
             load,
+            database_only: args.database_only,
+            filestore_only: args.filestore_only,
+            allow_missing_files: args.allow_missing_files,
             trust,
             identities,
             identity_files: args.identity,
@@ -135,19 +152,28 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         return restore_tenant::run(request, args.yes, args.dry_run, &config, app).await;
     }
     args.instance.check_unused()?;
+    if args.filestore_only {
+        let request = FilesRequest {
+            tenant,
+            pick: pick(args.snapshot, args.release),
+            target: args.target,
+            data_dir: args.data_dir,
+            allow_missing_files: args.allow_missing_files,
+            trust,
+        };
+        return restore_files::run(request, (args.yes, args.dry_run), (&config, identities), app).await;
+    }
     let request = Request {
         tenant,
-        pick: match (args.snapshot, args.release) {
-            (Some(id), _) => Pick::Snapshot(id),
-            (None, Some(release)) => Pick::Release(release),
-            (None, None) => Pick::Latest,
-        },
+        pick: pick(args.snapshot, args.release),
         target: args.target,
         data_dir: args.data_dir,
         owner: args.owner,
         neutralize,
         base_url: args.base_url,
         load,
+        database_only: args.database_only,
+        allow_missing_files: args.allow_missing_files,
         trust,
     };
     let prepared = app.looking(prepare(&config, request, identities)).await?;
@@ -164,7 +190,15 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     shown.finish();
     let restored = restored?;
     app.print(&restored, || text(&restored))?;
-    Ok(done(&restored.not_made))
+    Ok(if restored.lost_files == 0 { done(&restored.not_made) } else { Done::Incomplete })
+}
+
+fn pick(snapshot: Option<SnapshotId>, release: Option<ReleaseId>) -> Pick {
+    match (snapshot, release) {
+        (Some(id), _) => Pick::Snapshot(id),
+        (None, Some(release)) => Pick::Release(release),
+        (None, None) => Pick::Latest,
+    }
 }
 
 /// Asks a person.
@@ -200,6 +234,17 @@ pub fn to_promote(tenant: &TenantName, copy: &TenantName, neutralized: bool) -> 
     format!("\nmake it the tenant: {}", runnable(&format!("lifeboat promote {copy} --as {tenant}")))
 }
 
+/// Missing files that are named one by one; `--json` names all.
+const MISSING_TOLD_MAX: usize = 10;
+
+/// What is said of files that are missing.
+pub fn missing_files(missing: &[MissingFile]) -> String {
+    match missing.len() as u64 {
+        0 => String::new(),
+        count => format!("\n{}", missing_text(count, missing.iter().take(MISSING_TOLD_MAX))),
+    }
+}
+
 fn text(restored: &Restored) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
@@ -208,8 +253,14 @@ fn text(restored: &Restored) -> String {
         plan.tenant, plan.database, restored.baseline.tables
     );
     if let Some(filestore) = &plan.filestore {
-        out += &format!("\n{} files in {}, each checked", filestore.files, filestore.dir.display());
+        out += &format!("\n{} files in {}, each checked", restored.files, filestore.dir.display());
     }
+    if plan.database_only {
+        let (tenant, name) = (shell_word(plan.tenant.as_str()), shell_word(plan.database.as_str()));
+        let next = runnable(&format!("lifeboat restore --tenant {tenant} --filestore-only --as {name}"));
+        out += &format!("\nno files are restored, as asked for; later: {next}");
+    }
+    out += &missing_files(&restored.missing_files);
     match &restored.neutralized {
         Some(done) => {
             out += &format!(

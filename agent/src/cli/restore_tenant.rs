@@ -1,6 +1,6 @@
 //! `lifeboat restore --tenant … --to-time …`: one tenant at a point in time.
 
-use super::restore::{confirm, to_promote};
+use super::restore::{confirm, missing_files, to_promote};
 use super::restore_load::{done, not_made_text};
 use super::{App, Done, print};
 use crate::clock::span_text;
@@ -10,9 +10,6 @@ use crate::names::bytes_text;
 use crate::recovery::tenant::apply::{Restored, apply};
 use crate::recovery::tenant::plan::prepare;
 use crate::recovery::tenant::{Request, clean};
-
-/// Missing files that are named one by one; `--json` names all.
-const MISSING_TOLD_MAX: usize = 10;
 
 /// Plans, asks, applies.
 pub async fn run(request: Request, yes: bool, dry_run: bool, config: &Config, app: &App) -> Result<Done> {
@@ -46,11 +43,14 @@ fn text(restored: &Restored) -> String {
         .recovered
         .last_commit
         .map_or("no commit since the base backup".to_owned(), |time| format!("last commit {time}"));
-    let mut out = format!(
-        "{} is restored as database {} ({took}): replayed to {}, {last}; {} tables are as they were \
-        recovered",
-        plan.tenant, plan.database, restored.recovered.replayed_to, restored.baseline.tables
-    );
+    let replayed = format!("replayed to {}, {last}", restored.recovered.replayed_to);
+    let mut out = match &restored.baseline {
+        Some(compared) => format!(
+            "{} is restored as database {} ({took}): {replayed}; {} tables are as they were recovered",
+            plan.tenant, plan.database, compared.tables
+        ),
+        None => format!("the filestore of {} is restored ({took}): {replayed}; no database", plan.tenant),
+    };
     let fetched = bytes_text(restored.base_fetched_bytes);
     out += &format!("\nfetched {fetched} of the base backup; the scratch cluster is gone");
     if let Some(filestore) = &plan.filestore {
@@ -62,15 +62,14 @@ fn text(restored: &Restored) -> String {
             let statements = done.applied.len();
             out += &format!("\nneutralized: {statements} statements, database.uuid {}", done.database_uuid);
         }
+        None if plan.filestore_only => {}
         None => out += "\nnot neutralized: it is the real thing",
     }
-    out += &to_promote(&plan.tenant, &plan.database, plan.neutralize);
-    let missing = restored.missing_files.len();
-    if missing > 0 {
-        let told = restored.missing_files.iter().take(MISSING_TOLD_MAX).cloned().collect::<Vec<_>>();
-        out += &format!("\n{missing} files that its rows name are in no backup: {}", told.join(", "));
+    if !plan.filestore_only {
+        out += &to_promote(&plan.tenant, &plan.database, plan.neutralize);
     }
     out += &not_made_text(&restored.not_made, restored.not_made_file.as_deref());
+    out += &missing_files(&restored.missing_files);
     for warning in &restored.warnings {
         out += &format!("\nwarning: {warning}");
     }

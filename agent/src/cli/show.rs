@@ -9,6 +9,7 @@ use serde_json::json;
 use super::identity::identities;
 use super::list::TrustArgs;
 use super::{App, Done};
+use crate::archive::elsewhere;
 use crate::archive::manifest::{BASELINE, Manifest};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -107,11 +108,14 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
         if let Some(link) = &dump.filestore {
             line("filestore", format!("{}, {} files named by the database", link.snapshot, link.referenced));
             line("fence", link.fence.clone());
-            line("missing", format!("{} files", link.missing_files));
-            for file in link.missing.iter().take(LINES_MAX) {
-                line("", format!("{}: {}", file.store_fname, file.why));
+            line("missing", format!("{} files", link.missing_count()));
+            for file in link.missing_named().take(LINES_MAX) {
+                line("", file.to_string());
             }
-            more(link.missing_files as usize, "files", &mut line);
+            more(link.missing_count() as usize, "files", &mut line);
+            if let Some(told) = elsewhere::told(&link.elsewhere) {
+                line("elsewhere", told);
+            }
         }
     }
     if let Some(facts) = &manifest.filestore {

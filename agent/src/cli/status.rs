@@ -7,6 +7,7 @@ use serde_json::json;
 use super::commands::runnable;
 use super::list::{TrustArgs, table};
 use super::{App, Done, print};
+use crate::archive::elsewhere;
 use crate::catalog::copies::Copies;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
@@ -213,7 +214,13 @@ fn text(
             release.map_or("-".to_owned(), ToString::to_string),
         ]);
     }
-    out + &table(&rows)
+    out += &table(&rows);
+    for tenant in tenants {
+        if let Some(told) = elsewhere::told(&tenant.elsewhere) {
+            out += &format!("{}: {told}\n", tenant.tenant);
+        }
+    }
+    out
 }
 
 fn ago(seconds: u64) -> String {

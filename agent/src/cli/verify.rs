@@ -1,5 +1,6 @@
 //! `lifeboat verify`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -8,9 +9,12 @@ use serde_json::{Value, json};
 use super::identity::identities;
 use super::list::TrustArgs;
 use super::{App, Done};
+use crate::archive::manifest::SnapshotKind;
+use crate::catalog::held::Held;
+use crate::catalog::state::StateDir;
 use crate::catalog::verified::Verified;
 use crate::clock;
-use crate::config::units;
+use crate::config::{Config, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, bytes_text};
 use crate::repository::Repository;
@@ -96,6 +100,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     })?;
     let id = repository.id().to_owned();
     let request = Request {
+        known: known(&config, &id).await,
         snapshots: args.snapshots,
         tenant: args.tenant,
         sample_percent: args.sample,
@@ -125,6 +130,16 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         }
         Err(e) => Err(e),
     }
+}
+
+/// The batches that this host knows of. One without a state directory may check, too.
+async fn known(config: &Config, repository: &str) -> BTreeSet<SnapshotId> {
+    let file = StateDir::held_file_of(&config.state_dir, &config.instance);
+    let homes = Held::homes(&file, repository).await.unwrap_or_else(|e| {
+        tracing::warn!("what this host stored of the filestores is not known: {e:?}");
+        BTreeSet::new()
+    });
+    homes.into_iter().filter(|id| id.kind() == SnapshotKind::Arrivals.as_str()).collect()
 }
 
 fn json(report: &Report) -> Result<Value> {

@@ -228,6 +228,19 @@ impl Error {
         out
     }
 
+    /// What broke and why, in one line.
+    pub fn line(&self) -> String {
+        let mut all = vec![self.what().to_owned()];
+        all.extend(self.causes());
+        all.join(": ")
+    }
+
+    /// Whether it says that what is stored is gone, not right or not for this program, rather than that it could not
+    /// be looked at.
+    pub fn is_damage(&self) -> bool {
+        matches!(self.kind(), Kind::NotFound | Kind::Signature | Kind::Integrity | Kind::Repository)
+    }
+
     /// The error of a reader or writer: one of ours that travelled inside an I/O error comes out
     /// as it was, any other gets `what` before it.
     pub fn carried(kind: Kind, what: impl Into<String>, e: std::io::Error) -> Error {

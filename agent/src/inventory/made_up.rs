@@ -66,6 +66,7 @@ pub fn dump(name: &str, tenant: &str, hour: i64, lsn: u64, filestore: Option<&st
         referenced: 0,
         missing_files: 0,
         missing: Vec::new(),
+        elsewhere: Vec::new(),
         fence: String::new(),
     };
     let facts = DumpFacts {

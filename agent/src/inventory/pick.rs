@@ -139,34 +139,38 @@ pub fn newest<'a>(
     oldest_first(inventory.of_kind(kind, tenant)).pop()
 }
 
-/// A dump that was chosen.
+/// A snapshot that was chosen.
 #[derive(Debug)]
 pub struct Chosen<'a> {
     /// Which.
-    pub dump: &'a Snapshot,
+    pub snapshot: &'a Snapshot,
     /// Snapshots that were passed over and why: a person should know that they may be newer.
     pub passed_over: Vec<(SnapshotId, String)>,
 }
 
-/// The dump of a tenant that fits.
+/// The snapshot of a tenant that fits: a dump, or a backup of the filestore.
 ///
 /// # Errors
 /// `NotFound` where none does; for a snapshot that is named whatever is wrong with it; that of the store where a
 /// manifest could not be read that may be the newest.
-pub fn dump<'a>(inventory: &'a Inventory, tenant: &TenantName, pick: &Pick) -> Result<Chosen<'a>> {
+pub fn choose<'a>(
+    inventory: &'a Inventory,
+    tenant: &TenantName,
+    kind: SnapshotKind,
+    pick: &Pick,
+) -> Result<Chosen<'a>> {
     if let Pick::Snapshot(id) = pick {
-        return named(inventory, tenant, id);
+        return named(inventory, tenant, kind, id);
     }
     let fits = |one: &&Snapshot| match pick {
         Pick::Release(release) => one.manifest.release.as_ref() == Some(release),
         _ => true,
     };
-    let found = oldest_first(inventory.of_kind(SnapshotKind::Dump, Some(tenant)).filter(fits)).pop();
+    let found = oldest_first(inventory.of_kind(kind, Some(tenant)).filter(fits)).pop();
     let found = found.map(|one| one.manifest.id.clone());
     // Whose a snapshot is that is not believed is not known. Its name may say when it was: no more than a hint.
-    let may_be_newer = |id: &SnapshotId| {
-        id.kind() == SnapshotKind::Dump.as_str() && found.as_ref().is_none_or(|found| id > found)
-    };
+    let may_be_newer =
+        |id: &SnapshotId| id.kind() == kind.as_str() && found.as_ref().is_none_or(|found| id > found);
     let mut passed_over = Vec::new();
     for (id, look) in inventory.snapshots.iter().rev().filter(|(id, _)| may_be_newer(id)) {
         match look {
@@ -178,28 +182,34 @@ pub fn dump<'a>(inventory: &'a Inventory, tenant: &TenantName, pick: &Pick) -> R
         }
     }
     match found.and_then(|id| inventory.snapshot(&id)) {
-        Some(dump) => Ok(Chosen { dump, passed_over }),
-        None => Err(none(inventory, tenant, pick, &passed_over)),
+        Some(snapshot) => Ok(Chosen { snapshot, passed_over }),
+        None => Err(none(inventory, tenant, (kind, pick), &passed_over)),
     }
 }
 
-fn named<'a>(inventory: &'a Inventory, tenant: &TenantName, id: &SnapshotId) -> Result<Chosen<'a>> {
-    let dump = inventory.named(id)?;
-    if dump.manifest.tenant.as_ref() != Some(tenant) {
-        let whose = dump.manifest.tenant.as_ref().map_or("the instance".to_owned(), ToString::to_string);
+fn named<'a>(
+    inventory: &'a Inventory,
+    tenant: &TenantName,
+    kind: SnapshotKind,
+    id: &SnapshotId,
+) -> Result<Chosen<'a>> {
+    let snapshot = inventory.named(id)?;
+    if snapshot.manifest.tenant.as_ref() != Some(tenant) {
+        let whose = snapshot.manifest.tenant.as_ref().map_or("the instance".to_owned(), ToString::to_string);
         return Err(Error::new(Kind::Usage, format!("snapshot {id} is of {whose}, not of {tenant}"))
             .next(format!("lifeboat list --tenant {}", shell_word(tenant.as_str()))));
     }
-    dump.manifest
-        .dump_facts()
-        .map_err(|e| e.next("give the ID of a dump; it brings its filestore with it"))?;
-    Ok(Chosen { dump, passed_over: Vec::new() })
+    if kind == SnapshotKind::Dump {
+        let facts = snapshot.manifest.dump_facts();
+        facts.map_err(|e| e.next("give the ID of a dump; it brings its filestore with it"))?;
+    }
+    Ok(Chosen { snapshot, passed_over: Vec::new() })
 }
 
 fn none(
     inventory: &Inventory,
     tenant: &TenantName,
-    pick: &Pick,
+    (kind, pick): (SnapshotKind, &Pick),
     passed_over: &[(SnapshotId, String)],
 ) -> Error {
     let of = match pick {
@@ -207,7 +217,7 @@ fn none(
         _ => String::new(),
     };
     let what =
-        format!("no dump of {tenant}{of} in {} for instance {}", inventory.repository, inventory.instance);
+        format!("no {kind} of {tenant}{of} in {} for instance {}", inventory.repository, inventory.instance);
     let error =
         Error::new(Kind::NotFound, what).next("lifeboat list shows what there is; lifeboat backup makes one");
     match passed_over {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::archive::manifest::SnapshotKind;
+use crate::archive::elsewhere::Elsewhere;
+use crate::archive::manifest::{FilestoreLink, SnapshotKind};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::inventory::choice::{choose, obstacle_to_latest};
@@ -62,6 +63,8 @@ pub struct TenantStatus {
     pub filestore: Option<Latest>,
     /// Files that the newest dump names and the repository does not hold.
     pub missing_files: u64,
+    /// What its newest dump names in other storages, which no backup of the filestore holds.
+    pub elsewhere: Vec<Elsewhere>,
     /// States of it that can be restored.
     pub dumps: usize,
     /// Dumps of it that cannot be restored whole, by the last check of each.
@@ -201,7 +204,7 @@ fn one(
     let newest = |kind| oldest_first(of_kind(kind)).pop();
     let dump = newest(SnapshotKind::Dump);
     let link = dump.and_then(|one| one.manifest.dump.as_ref()?.filestore.as_ref());
-    let missing_files = link.map_or(0, |link| link.missing_files);
+    let missing_files = link.map_or(0, FilestoreLink::missing_count);
     // Its files are in the base backup, and its rows in the WAL, whether it has a dump or not.
     let base = instance.base.as_ref().filter(|_| !instance.base_broken);
     let physical = base.map(|base| match &instance.wal {
@@ -227,6 +230,7 @@ fn one(
         dump: dump.map(|one| latest(one, now)),
         filestore: newest(SnapshotKind::Filestore).map(|one| latest(one, now)),
         missing_files,
+        elsewhere: link.map(|link| link.elsewhere.clone()).unwrap_or_default(),
         dumps,
         broken_dumps,
     }

@@ -9,14 +9,15 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::manifest::MissingFile;
 use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::load::NotMade;
 use crate::progress::Progress;
 use crate::recovery::database::{self, Compared, Silenced};
+use crate::recovery::dump_files;
 use crate::recovery::file_owner;
-use crate::recovery::filestore;
 use crate::recovery::noted::Noted;
 use crate::recovery::plan::{Prepared, RestorePlan};
 use crate::recovery::staging;
@@ -39,6 +40,14 @@ pub struct Restored {
     pub stages: Vec<Stage>,
     /// All of it.
     pub seconds: f64,
+    /// Files that are restored.
+    pub files: u64,
+    /// Their sizes added up.
+    pub file_bytes: u64,
+    /// Files that its rows name and that are not restored whole, each with the reason.
+    pub missing_files: Vec<MissingFile>,
+    /// How many of these were lost since the backup, which had them: allowed with a flag.
+    pub lost_files: u64,
     /// The comparison with what was recorded at the backup.
     pub baseline: Compared,
     /// What neutralizing did.
@@ -101,21 +110,16 @@ pub async fn apply(
     let watch = Stopwatch::default();
     let stop = cancel.child_token();
     let files = async {
-        match &plan.filestore {
-            Some(files) => {
-                watch.time("fetch filestore", filestore::stage(&prepared, files, progress, &stop)).await
-            }
-            None => Ok(()),
-        }
-        .inspect_err(|_| stop.cancel())
+        let staged = watch.time("fetch filestore", dump_files::stage(&prepared, progress, &stop));
+        staged.await.inspect_err(|_| stop.cancel())
     };
     let rows =
         async { database::load(&prepared, progress, &stop, &watch).await.inspect_err(|_| stop.cancel()) };
-    let ((loaded, seen), staged) = match tokio::join!(rows, files) {
+    let ((loaded, seen), mut staged) = match tokio::join!(rows, files) {
         (Err(a), Err(b)) => return Err(if a.kind() == Kind::Interrupted { b } else { a }),
-        (loaded, staged) => (loaded?, staged?),
+        (loaded, staged) => (loaded?, staged?.unwrap_or_default()),
     };
-    let () = staged;
+    watch.time("complete filestore", dump_files::complete(&prepared, &mut staged, progress, cancel)).await?;
     if cancel.is_cancelled() {
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
             .safe("running the same restore again continues where it can"));
@@ -139,9 +143,15 @@ pub async fn apply(
         staging::settle(files)?;
     }
     prepared.work.remove()?;
-    let warnings = once([plan.warnings.clone(), loaded.warnings, refused, noted].concat());
+    let missing_files = staged.missing();
+    let known = plan.filestore.as_ref().map_or(0, |files| files.missing_files);
+    let warnings = once([plan.warnings.clone(), loaded.warnings, staged.told, refused, noted].concat());
     Ok(Restored {
         plan,
+        files: staged.files,
+        file_bytes: staged.bytes,
+        lost_files: (missing_files.len() as u64).saturating_sub(known),
+        missing_files,
         stages: watch.stages(),
         seconds: begun.elapsed().as_secs_f64(),
         baseline: loaded.compared,

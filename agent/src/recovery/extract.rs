@@ -1,7 +1,7 @@
 //! Packs into a staging directory: each pack read once, by whichever worker is free; every file
-//! checked by size and SHA-256 (and SHA-1 where that is its name) before this ends well.
+//! checked by size and SHA-256 (and SHA-1 where that is its name) before it counts as whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -26,7 +26,7 @@ use crate::odoo::blob;
 use crate::odoo::filestore::plain_mode;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
-use crate::recovery::wanted::{File, Wanted};
+use crate::recovery::wanted::{File, Home, Wanted};
 use crate::recovery::workers::each_pack;
 use crate::repository::Repository;
 
@@ -59,11 +59,21 @@ pub struct Extract<'a> {
     pub cancel: &'a CancellationToken,
 }
 
+/// What one pass gave.
+pub struct Came {
+    /// Places in [`Extract::wanted`] of the files that did not come whole; nothing of them is left in the directory.
+    pub absent: Vec<usize>,
+    /// Packs that could not be read to their end, and why.
+    pub bad: Vec<(Home, String)>,
+}
+
 struct Shared<'a> {
     extract: &'a Extract<'a>,
     /// Parts of each file that are still to come.
     left: Vec<AtomicU32>,
     dirs: Mutex<HashSet<PathBuf>>,
+    /// Packs with damage, where that does not end it all.
+    bad: Option<Mutex<Vec<(Home, String)>>>,
 }
 
 /// Extracts everything. Blocking. Nothing is durable until the caller syncs.
@@ -71,23 +81,30 @@ struct Shared<'a> {
 /// # Errors
 /// `Integrity` naming files that did not come whole; what was extracted stays for the next try.
 pub fn extract(extract: &Extract<'_>) -> Result<()> {
-    let wanted = extract.wanted;
-    let left = wanted.files().iter().map(|file| AtomicU32::new(file.parts)).collect();
-    let shared = Shared { extract, left, dirs: Mutex::new(HashSet::new()) };
-    keep_good_files(&shared)?;
-    let mut packs = Vec::new();
-    let open: HashSet<(u32, u32)> = still_needed(&shared);
-    for (snapshot, pack) in wanted.packs() {
-        if open.contains(&(snapshot, pack)) {
-            packs.push((snapshot, pack));
-        }
+    let came = Shared::new(extract, None).run(true)?;
+    match came.absent.is_empty() {
+        true => Ok(()),
+        false => Err(not_whole(extract.wanted, &came.absent)),
     }
-    each_pack(extract.workers, packs, Vec::new, |(snapshot, pack), buffer| {
-        stop_if_cancelled(extract.cancel)?;
-        shared.read_pack(snapshot, pack, buffer)
-    })?;
-    shared.check_all_came()?;
-    shared.check_cut_files()
+}
+
+/// Extracts what can be had: damage of a pack, or its absence, costs its files and no others. With `keep`, files of
+/// an earlier try that are whole are kept and all else in the directory goes; without, it all stays. Blocking.
+///
+/// # Errors
+/// Whatever is no damage: where it could not be looked, or not be written.
+pub fn extract_what_comes(extract: &Extract<'_>, keep: bool) -> Result<Came> {
+    Shared::new(extract, Some(Mutex::default())).run(keep)
+}
+
+fn not_whole(wanted: &Wanted, absent: &[usize]) -> Error {
+    let named = absent.iter().take(NAMED_MAX);
+    let names: Vec<&str> = named.map(|place| wanted.path(&wanted.files()[*place])).collect();
+    let what = format!("{} files did not come whole: {} …", absent.len(), names.join(", "));
+    Error::new(Kind::Integrity, what)
+        .because("the packs that their index names do not hold them, or they are not what the index says")
+        .effect("the restore is not whole and was not published")
+        .next("lifeboat verify --deep --identity FILE, then another snapshot")
 }
 
 fn stop_if_cancelled(cancel: &CancellationToken) -> Result<()> {
@@ -154,13 +171,13 @@ fn files_below(root: &Dir, relative: &Path, found: &mut Vec<PathBuf>) -> Result<
     Ok(())
 }
 
-fn still_needed(shared: &Shared<'_>) -> HashSet<(u32, u32)> {
+/// Packs of what is still to come, sorted.
+fn still_needed(shared: &Shared<'_>) -> BTreeSet<(u32, u32)> {
     let wanted = shared.extract.wanted;
-    let all = wanted.packs();
     if shared.left.iter().all(|left| left.load(Ordering::Relaxed) > 0) {
-        return all.into_iter().collect();
+        return wanted.packs();
     }
-    let mut needed = HashSet::new();
+    let mut needed = BTreeSet::new();
     for (place, file) in wanted.files().iter().enumerate() {
         if shared.left[place].load(Ordering::Relaxed) > 0 {
             needed.extend(wanted.homes(place, file));
@@ -169,14 +186,50 @@ fn still_needed(shared: &Shared<'_>) -> HashSet<(u32, u32)> {
     needed
 }
 
-fn check_name(file: &File, path: &str, sha1: [u8; 20]) -> Result<()> {
-    match blob::misnamed(path, file.flawed, sha1) {
-        Some(what) => Err(Error::new(Kind::Integrity, what)),
-        None => Ok(()),
+impl<'a> Shared<'a> {
+    fn new(extract: &'a Extract<'a>, bad: Option<Mutex<Vec<(Home, String)>>>) -> Shared<'a> {
+        let left = extract.wanted.files().iter().map(|file| AtomicU32::new(file.parts)).collect();
+        Shared { extract, left, dirs: Mutex::default(), bad }
     }
-}
 
-impl Shared<'_> {
+    fn run(self, keep: bool) -> Result<Came> {
+        if keep {
+            keep_good_files(&self)?;
+        }
+        self.make_empty_files()?;
+        let packs = still_needed(&self);
+        each_pack(self.extract.workers, packs, Vec::new, |(snapshot, pack), buffer| {
+            stop_if_cancelled(self.extract.cancel)?;
+            match (self.read_pack(snapshot, pack, buffer), &self.bad) {
+                (Err(e), Some(bad)) if e.is_damage() => {
+                    let id = self.extract.wanted.snapshots.get(snapshot as usize).cloned();
+                    let mut bad = bad.lock().unwrap_or_else(PoisonError::into_inner);
+                    bad.extend(id.map(|id| ((id, pack), e.line())));
+                    Ok(())
+                }
+                (read, _) => read,
+            }
+        })?;
+        self.check_cut_files()?;
+        let left = self.left.iter().enumerate();
+        let absent = left.filter(|(_, left)| left.load(Ordering::Relaxed) > 0).map(|(n, _)| n).collect();
+        let bad = self.bad.map(|bad| bad.into_inner().unwrap_or_else(PoisonError::into_inner));
+        Ok(Came { absent, bad: bad.unwrap_or_default() })
+    }
+
+    /// An empty file needs no pack: the marks of Odoo's collector, in the main.
+    fn make_empty_files(&self) -> Result<()> {
+        let (wanted, nothing) = (self.extract.wanted, Sha256::of(b"").0);
+        let is_empty = |file: &File| file.bytes == 0 && file.sha256 == nothing;
+        for (place, file) in wanted.files().iter().enumerate().filter(|(_, file)| is_empty(file)) {
+            if self.left[place].swap(0, Ordering::Relaxed) > 0 {
+                self.write(file, wanted.path(file), 0, &[])?;
+                self.extract.progress.add_files(1);
+            }
+        }
+        Ok(())
+    }
+
     fn owner(&self) -> Option<(u32, u32)> {
         self.extract.owner.map(|owner| (owner.uid, owner.gid))
     }
@@ -189,11 +242,13 @@ impl Shared<'_> {
 
     fn read_pack(&self, snapshot: u32, pack: u32, buffer: &mut Vec<u8>) -> Result<()> {
         let Extract { repository, runtime, manifests, identities, wanted, cancel, .. } = self.extract;
-        let id = wanted.snapshots.get(snapshot as usize);
-        let manifest = id.and_then(|id| manifests.get(id)).ok_or_else(|| {
+        let id = wanted.snapshots.get(snapshot as usize).ok_or_else(|| {
+            Error::new(Kind::Integrity, "an index names a snapshot that is not in its table")
+        })?;
+        let manifest = manifests.get(id).ok_or_else(|| {
             Error::new(
                 Kind::Integrity,
-                "an index names a snapshot that its manifest does not name as a source",
+                format!("snapshot {id}, which the index names, is not there or not believed"),
             )
         })?;
         let object = manifest.object(&pack::name(pack))?;
@@ -225,9 +280,16 @@ impl Shared<'_> {
             if Sha256::of(buffer).0 != file.sha256 || buffer.len() as u64 != file.bytes {
                 return Ok(());
             }
-            check_name(file, &member.path, sha1::Sha1::digest(buffer.as_slice()).into())?;
+            let sha1 = sha1::Sha1::digest(buffer.as_slice()).into();
+            if let Some(what) = blob::misnamed(&member.path, file.flawed, sha1) {
+                return self.misnamed(what);
+            }
         }
-        self.write(file, &member.path, member.offset, buffer)?;
+        // A directory of ours that is gone is no damage of what is stored.
+        self.write(file, &member.path, member.offset, buffer).map_err(|e| match e.kind() {
+            Kind::NotFound => e.with_kind(Kind::Io),
+            _ => e,
+        })?;
         self.left[place].fetch_sub(1, Ordering::Relaxed);
         self.extract.progress.add_bytes(buffer.len() as u64);
         self.extract.progress.add_files(u64::from(file.parts == 1));
@@ -261,66 +323,59 @@ impl Shared<'_> {
         Ok(())
     }
 
-    fn check_all_came(&self) -> Result<()> {
-        let wanted = self.extract.wanted;
-        let absent: Vec<&File> = wanted
-            .files()
-            .iter()
-            .zip(&self.left)
-            .filter(|(_, left)| left.load(Ordering::Relaxed) > 0)
-            .map(|(file, _)| file)
-            .collect();
-        if absent.is_empty() {
-            return Ok(());
+    fn misnamed(&self, what: String) -> Result<()> {
+        match self.bad {
+            Some(_) => Ok(()), // it is absent, like one that is damaged
+            None => Err(Error::new(Kind::Integrity, what)),
         }
-        let names: Vec<&str> = absent.iter().take(NAMED_MAX).map(|file| wanted.path(file)).collect();
-        Err(Error::new(
-            Kind::Integrity,
-            format!(
-                "{} files are not in the packs that their index names: {} …",
-                absent.len(),
-                names.join(", ")
-            ),
-        )
-        .effect("the restore is not whole and was not published")
-        .next("lifeboat verify --deep --identity FILE, then another snapshot"))
     }
 
-    /// Files that came in extents are read once more as a whole.
+    /// Files that came in extents are read once more as a whole. What is not whole goes: nobody may take it for a file.
     fn check_cut_files(&self) -> Result<()> {
-        let wanted = self.extract.wanted;
-        for file in wanted.files().iter().filter(|file| file.parts > 1) {
-            stop_if_cancelled(self.extract.cancel)?;
+        let Extract { wanted, dir, cancel, .. } = *self.extract;
+        for (place, file) in wanted.files().iter().enumerate().filter(|(_, file)| file.parts > 1) {
+            stop_if_cancelled(cancel)?;
             let escaped = wanted.path(file);
             let relative = PathBuf::from(std::ffi::OsString::from_vec(unescape(escaped)?));
-            let path = self.extract.dir.path().join(&relative);
-            let (mut input, _) =
-                self.extract.dir.open_file(&relative).map_err(|e| Error::file("open", &path, e))?;
-            let (mut sha256, mut sha1) = (sha2::Sha256::new(), sha1::Sha1::new());
-            let blob = blob::is_blob_path(escaped.as_bytes());
-            let mut buffer = vec![0; 1 << 20];
-            let mut bytes = 0;
-            loop {
-                let n = input.read(&mut buffer).map_err(|e| Error::file("read", &path, e))?;
-                if n == 0 {
-                    break;
+            let path = dir.path().join(&relative);
+            let came = self.left[place].load(Ordering::Relaxed) == 0;
+            if came && let Some(opened) = whole_by_name(dir, &relative, escaped, file)? {
+                self.settle(&opened, &path, file)?;
+                self.extract.progress.add_files(1);
+                continue;
+            }
+            self.left[place].store(file.parts, Ordering::Relaxed);
+            match dir.remove_file(&relative) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::file("remove", &path, e));
                 }
-                sha256.update(&buffer[..n]);
-                if blob {
-                    sha1.update(&buffer[..n]);
-                }
-                bytes += n as u64;
+                _ => {}
             }
-            if bytes != file.bytes || <[u8; 32]>::from(sha256.finalize()) != file.sha256 {
-                return Err(Error::new(Kind::Integrity, format!("{escaped} is not what its index says"))
-                    .effect("the restore is not whole and was not published"));
-            }
-            if blob {
-                check_name(file, escaped, sha1.finalize().into())?;
-            }
-            self.settle(&input, &path, file)?;
-            self.extract.progress.add_files(1);
         }
         Ok(())
     }
+}
+
+/// A file that was put together, open, where it is what its index and its name say.
+fn whole_by_name(dir: &Dir, relative: &Path, escaped: &str, file: &File) -> Result<Option<std::fs::File>> {
+    let path = dir.path().join(relative);
+    let (mut input, _) = dir.open_file(relative).map_err(|e| Error::file("open", &path, e))?;
+    let (mut sha256, mut sha1) = (sha2::Sha256::new(), sha1::Sha1::new());
+    let blob = blob::is_blob_path(escaped.as_bytes());
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let n = input.read(&mut buffer).map_err(|e| Error::file("read", &path, e))?;
+        if n == 0 {
+            break;
+        }
+        sha256.update(&buffer[..n]);
+        if blob {
+            sha1.update(&buffer[..n]);
+        }
+        bytes += n as u64;
+    }
+    let right = bytes == file.bytes && <[u8; 32]>::from(sha256.finalize()) == file.sha256;
+    let named = !blob || blob::misnamed(escaped, file.flawed, sha1.finalize().into()).is_none();
+    Ok((right && named).then_some(input))
 }

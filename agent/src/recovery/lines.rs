@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::archive::manifest::MissingFile;
 use crate::clock::{self, span_text};
 use crate::names::bytes_text;
+use crate::recovery::place::FilestorePlan;
 use crate::recovery::plan::RestorePlan;
 
 impl std::fmt::Display for RestorePlan {
@@ -28,6 +30,10 @@ impl std::fmt::Display for RestorePlan {
         if let Some(filestore) = &self.filestore {
             let size = bytes_text(filestore.bytes);
             writeln!(f, "  creates     {} ({} files, {size})", filestore.dir.display(), filestore.files)?;
+            files_lines(f, filestore, &self.missing)?;
+        }
+        if self.database_only {
+            writeln!(f, "  no files    as asked for: --filestore-only --as {} restores them", self.database)?;
         }
         writeln!(
             f,
@@ -51,4 +57,43 @@ impl std::fmt::Display for RestorePlan {
         }
         Ok(())
     }
+}
+
+/// Missing files that a plan names.
+const NAMED_MAX: usize = 5;
+
+/// What is known of the files before they are fetched.
+pub(super) fn files_lines(
+    f: &mut std::fmt::Formatter<'_>,
+    plan: &FilestorePlan,
+    missing: &[MissingFile],
+) -> std::fmt::Result {
+    if plan.from_elsewhere > 0 {
+        let count = plan.from_elsewhere;
+        writeln!(
+            f,
+            "              {count} of the files that this backup lacks are taken from other backups"
+        )?;
+    }
+    if plan.missing_files > 0 {
+        writeln!(f, "  MISSING     {}", missing_text(plan.missing_files, missing.iter().take(NAMED_MAX)))?;
+    }
+    Ok(())
+}
+
+/// So many files that are in no backup, and the first of them.
+pub fn missing_text<'a>(count: u64, named: impl Iterator<Item = &'a MissingFile>) -> String {
+    let mut out = match count {
+        1 => "1 file that the database names is in no backup".to_owned(),
+        n => format!("{n} files that the database names are in no backup"),
+    };
+    let mut told = 0;
+    for file in named {
+        out += &format!("\n              {file}");
+        told += 1;
+    }
+    if count > told {
+        out += &format!("\n              and {} more", count - told);
+    }
+    out
 }

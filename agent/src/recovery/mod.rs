@@ -4,13 +4,18 @@
 pub mod apply;
 pub mod choose;
 mod database;
+mod dump_files;
 mod dump_list;
 mod extract;
+pub mod files_only;
 mod filestore;
 mod fill;
+mod find_files;
 pub mod instance;
-mod lines;
+pub mod lines;
+mod linked;
 mod loading;
+mod named_files;
 mod noted;
 mod own_role;
 mod place;
@@ -51,6 +56,10 @@ pub struct Request {
     pub base_url: Option<String>,
     /// What the load may leave out or do otherwise.
     pub load: Choices,
+    /// Restore the database and no files.
+    pub database_only: bool,
+    /// Publish although files of the filestore can be had from nowhere.
+    pub allow_missing_files: bool,
     /// Whose manifests are believed.
     pub trust: Trust,
 }

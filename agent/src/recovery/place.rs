@@ -26,8 +26,10 @@ pub struct FilestorePlan {
     pub files: u64,
     /// Their sizes added up.
     pub bytes: u64,
-    /// Files that the database names and no backup holds.
+    /// Files that the database names and no backup holds, as far as it is known before they are fetched.
     pub missing_files: u64,
+    /// Files that this backup lacks and another one, or a batch, holds.
+    pub from_elsewhere: u64,
     /// Odoo's data directory.
     #[serde(skip)]
     pub(super) data_dir: PathBuf,
@@ -110,6 +112,7 @@ pub(super) fn filestore_plan(
         files,
         bytes,
         missing_files,
+        from_elsewhere: 0,
     })
 }
 

@@ -1,18 +1,17 @@
 //! The plan of a restore: what comes from where, what will be made, what it takes. Looking only:
 //! everything that can be found out beforehand is refused here, before anything is touched.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::archive::manifest::{DumpFacts, Manifest};
+use crate::archive::elsewhere::{self, Elsewhere};
+use crate::archive::manifest::{DumpFacts, Manifest, MissingFile, SnapshotKind};
 use crate::archive::seal::Identities;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::inventory::needs::fetch;
 use crate::names::{ReleaseId, SnapshotId, TenantName, bytes_text};
 use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
@@ -22,8 +21,9 @@ use crate::postgres::session::Session;
 use crate::postgres::tools::Tools;
 use crate::recovery::Request;
 use crate::recovery::choose::{Chosen, choose};
+use crate::recovery::dump_files::DumpFiles;
 use crate::recovery::dump_list::dump_list;
-use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name};
+use crate::recovery::place::{FilestorePlan, default_target, incomplete_name};
 use crate::recovery::server::{Asking, check_server, look, will_miss};
 use crate::recovery::workplace::{Workplace, workplace};
 use crate::repository::Repository;
@@ -31,7 +31,7 @@ use crate::repository::Repository;
 /// For the estimate only: what two cores and one disk do, pg_restore with its indexes included.
 const LOAD_BYTES_PER_SECOND: u64 = 15 << 20;
 /// Likewise, fetching and unpacking files.
-const FILE_BYTES_PER_SECOND: u64 = 100 << 20;
+pub(super) const FILE_BYTES_PER_SECOND: u64 = 100 << 20;
 
 /// Room that is needed somewhere.
 #[derive(Clone, Debug, Serialize)]
@@ -87,6 +87,14 @@ pub struct RestorePlan {
     pub estimate_seconds: u64,
     /// Whether the copy is made silent.
     pub neutralize: bool,
+    /// Whether no files are restored, as asked for.
+    pub database_only: bool,
+    /// Whether it is published although files can be had from nowhere, as asked for.
+    pub allow_missing_files: bool,
+    /// The first of the files that the backup lacked and no other one holds.
+    pub missing: Vec<MissingFile>,
+    /// Attachments that the backup does not hold because they lie in other storages.
+    pub elsewhere: Vec<Elsewhere>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -100,12 +108,11 @@ pub struct Prepared {
     pub(super) tools: Tools,
     pub(super) baseline: Baseline,
     pub(super) dump: Manifest,
-    pub(super) manifests: HashMap<SnapshotId, Manifest>,
+    pub(super) files: Option<DumpFiles>,
     pub(super) request: Request,
     pub(super) identities: std::sync::Arc<Identities>,
     pub(super) workers: usize,
     pub(super) jobs: u32,
-    pub(super) data_dir: Option<PathBuf>,
     pub(super) state_dir: PathBuf,
     pub(super) work: Workplace,
 }
@@ -115,8 +122,9 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     let identities = std::sync::Arc::new(identities);
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
-    let Chosen { dump, filestore, warnings: chosen } =
-        choose(&repository, &origin, &request.trust, &request.tenant, &request.pick).await?;
+    let pick = (SnapshotKind::Dump, &request.pick);
+    let Chosen { manifest: dump, warnings: chosen } =
+        choose(&repository, &origin, &request.trust, &request.tenant, pick).await?;
     let facts = dump.dump_facts()?.clone();
     let baseline = repository.baseline(&dump, &identities).await?;
     let target = match &request.target {
@@ -137,31 +145,19 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     let missing_parts = will_miss(&seen, &asked)?;
     let ours = database_exists(&mut session, &incomplete_name(&target)).await?;
     session.close().await;
-    let data_dir = match &filestore {
-        None => None,
-        Some(_) => Some(match &request.data_dir {
-            Some(dir) => dir.clone(),
-            None => config.data_dir()?.to_owned(),
-        }),
-    };
-    let mut manifests = HashMap::new();
-    if let Some(manifest) = &filestore {
-        fetch(&repository, &origin, &request.trust, manifest, &mut manifests).await?;
-    }
-    manifests.insert(dump.id.clone(), dump.clone());
     let work = workplace(config, &target)?;
-    let missing = facts.filestore.as_ref().map_or(0, |link| link.missing_files);
-    let filestore = match (&filestore, &data_dir) {
-        (Some(manifest), Some(dir)) => {
-            let facts = manifest.filestore_facts()?;
-            let held = (manifest.id.clone(), facts.files, facts.bytes);
-            Some(filestore_plan(held, missing, dir, &target, (ours, work.staging()))?)
-        }
-        _ => None,
-    };
+    let link = facts.filestore.as_ref().filter(|_| !request.database_only);
+    let (mut files, mut filestore) = (None, None);
+    if let Some(link) = link {
+        let dir = request.data_dir.clone().map_or_else(|| config.data_dir().map(Path::to_owned), Ok)?;
+        let looked =
+            DumpFiles::look(&repository, &origin, &request.trust, (&dump, link), &identities).await?;
+        filestore = Some(looked.plan(&dir, &target, (ours, work.staging()))?);
+        files = Some(looked);
+    }
     let work_dir = work.dir.clone();
     let neutralize = request.neutralize.unwrap_or(target != request.tenant);
-    let fetch_bytes = manifests.values().map(Manifest::stored_bytes).sum();
+    let fetch_bytes = dump.stored_bytes() + files.as_ref().map_or(0, |files| files.linked.stored_bytes());
     let file_bytes = filestore.as_ref().map_or(0, |f| f.bytes);
     let plan = RestorePlan {
         tenant: request.tenant.clone(),
@@ -183,11 +179,16 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         fetch_bytes,
         estimate_seconds: 5 + (facts.bytes / LOAD_BYTES_PER_SECOND).max(file_bytes / FILE_BYTES_PER_SECOND),
         neutralize,
+        database_only: request.database_only,
+        allow_missing_files: request.allow_missing_files,
+        missing: files.as_ref().map(DumpFiles::missing).unwrap_or_default(),
+        elsewhere: facts.filestore.as_ref().map(|link| link.elsewhere.clone()).unwrap_or_default(),
         warnings: [
             chosen,
             warnings(&facts, neutralize, loads),
             seen.notes,
             missing_parts,
+            files.as_ref().map(DumpFiles::warnings).unwrap_or_default(),
             reaches(&baseline, neutralize),
         ]
         .concat(),
@@ -215,12 +216,11 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         tools,
         baseline,
         dump,
-        manifests,
+        files,
         request,
         identities,
         workers,
         jobs,
-        data_dir,
         state_dir: config.state_dir.clone(),
         work,
     })
@@ -244,14 +244,10 @@ fn space(work_dir: &Path, facts: &DumpFacts, filestore: Option<&FilestorePlan>) 
 
 fn warnings(facts: &DumpFacts, neutralize: bool, loads: Loads) -> Vec<String> {
     let mut out = Vec::new();
-    match &facts.filestore {
-        None => out.push("this dump has no filestore: attachments will be missing".into()),
-        Some(link) if link.missing_files > 0 => out.push(format!(
-            "{} files that the database names are in no backup (lifeboat show SNAPSHOT names them)",
-            link.missing_files
-        )),
-        Some(_) => {}
+    if facts.filestore.is_none() {
+        out.push("this dump has no filestore: attachments will be missing".into());
     }
+    out.extend(facts.filestore.as_ref().and_then(|link| elsewhere::told(&link.elsewhere)));
     out.extend(loads.warning());
     if !neutralize {
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());

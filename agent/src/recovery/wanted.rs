@@ -12,6 +12,9 @@ use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::repository::Repository;
 
+/// A pack that bytes of a file lie in: the snapshot, and the pack's number there.
+pub type Home = (SnapshotId, u32);
+
 /// One file.
 #[derive(Clone, Copy, Debug)]
 pub struct File {
@@ -33,7 +36,7 @@ pub struct File {
 }
 
 /// All files to restore.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Wanted {
     /// Snapshots that files lie in.
     pub snapshots: Vec<SnapshotId>,
@@ -95,13 +98,25 @@ impl Wanted {
         manifest: &Manifest,
         identities: &Identities,
     ) -> Result<Wanted> {
+        Wanted::of_index(repository, runtime, manifest, identities, |_| true)
+    }
+
+    /// Reads one index alone, whatever it builds upon, and keeps the files that `take` wants.
+    pub fn of_index(
+        repository: &Repository,
+        runtime: &Handle,
+        manifest: &Manifest,
+        identities: &Identities,
+        take: impl Fn(&Entry) -> bool,
+    ) -> Result<Wanted> {
         let manifests = HashMap::from([(manifest.id.clone(), manifest.clone())]);
+        let complete = manifest.filestore.as_ref().is_none_or(|facts| facts.complete);
         let mut wanted = Wanted::default();
         let mut snapshots = Vec::new();
-        read(repository, runtime, &manifest.id, &manifests, identities, true, &mut snapshots, |line| {
+        read(repository, runtime, &manifest.id, &manifests, identities, complete, &mut snapshots, |line| {
             match line {
-                Line::File(entry) => wanted.add(entry),
-                Line::Removed(_) => Ok(()),
+                Line::File(entry) if take(&entry) => wanted.add(entry),
+                Line::File(_) | Line::Removed(_) => Ok(()),
             }
         })?;
         wanted.snapshots = snapshots;
@@ -149,12 +164,12 @@ impl Wanted {
         self.files.binary_search_by(|file| self.path(file).cmp(path)).ok()
     }
 
-    /// Forgets the files for which `keep` says no.
-    pub fn keep(&mut self, mut keep: impl FnMut(&str, &File) -> bool) -> Result<()> {
+    /// Forgets the files for which `keep`, asked with path and packs, says no.
+    pub fn keep(&mut self, mut keep: impl FnMut(&str, &[Home]) -> bool) -> Result<()> {
         let mut kept = Wanted { snapshots: self.snapshots.clone(), ..Wanted::default() };
         let same: Vec<u32> = (0..self.snapshots.len() as u32).collect();
         for (place, file) in self.files.iter().enumerate() {
-            if keep(self.path(file), file) {
+            if keep(self.path(file), &self.named_homes(place)) {
                 kept.copy(self, place, &same)?;
             }
         }
@@ -162,7 +177,7 @@ impl Wanted {
         Ok(())
     }
 
-    /// The files of all sets, which have none in common.
+    /// The files of all sets; of a path that several have, the first.
     pub fn union(sets: &[Wanted]) -> Result<Wanted> {
         let mut union = Wanted::default();
         let mut renumber = Vec::new();
@@ -172,7 +187,8 @@ impl Wanted {
         }
         let mut all: Vec<(usize, usize)> =
             sets.iter().enumerate().flat_map(|(n, set)| (0..set.files.len()).map(move |f| (n, f))).collect();
-        all.sort_by_key(|(n, file)| sets[*n].path(&sets[*n].files[*file]));
+        all.sort_by_key(|(n, file)| sets[*n].path(&sets[*n].files[*file])); // stable: the first set first
+        all.dedup_by_key(|(n, file)| sets[*n].path(&sets[*n].files[*file]));
         for (n, file) in all {
             union.copy(&sets[n], file, &renumber[n])?;
         }
@@ -217,6 +233,12 @@ impl Wanted {
             Some(homes) => homes.iter().map(|(snapshot, pack, _)| (*snapshot, *pack)).collect(),
             None => vec![file.home],
         }
+    }
+
+    /// The same, each with the snapshot's name.
+    pub fn named_homes(&self, place: usize) -> Vec<Home> {
+        let homes = self.homes(place, &self.files[place]).into_iter();
+        homes.filter_map(|(s, pack)| Some((self.snapshots.get(s as usize)?.clone(), pack))).collect()
     }
 
     /// Every pack that holds something wanted, as (place in `snapshots`, number), sorted.

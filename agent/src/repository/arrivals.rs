@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::archive::manifest::{Origin, SnapshotKind};
+use crate::archive::manifest::{self, Origin, SnapshotKind};
 use crate::error::Result;
 use crate::names::SnapshotId;
 use crate::repository::snapshots::{Found, MANIFESTS_AT_ONCE, Trust};
@@ -32,6 +32,23 @@ impl Repository {
         }
         ids.sort();
         Ok(ids)
+    }
+
+    /// The IDs of all batches and other snapshots that have a manifest, whoever wrote it: one listing of everything.
+    ///
+    /// # Errors
+    /// That of the store.
+    pub async fn whole_ids(&self) -> Result<Vec<SnapshotId>> {
+        let mut whole = Vec::new();
+        for folder in [layout::arrivals(self.instance()), layout::snapshots(self.instance())] {
+            let mut listed = self.store().list(&folder);
+            while let Some(info) = listed.try_next().await? {
+                let folder = info.key.strip_suffix(manifest::NAME).and_then(|key| key.strip_suffix('/'));
+                let id = folder.and_then(|folder| folder.rsplit('/').next()?.parse().ok());
+                whole.extend(id.filter(|id| layout::object(self.instance(), id, manifest::NAME) == info.key));
+            }
+        }
+        Ok(whole)
     }
 
     /// The manifests of batches, each with its own outcome.

@@ -2,11 +2,12 @@
 //! the instance's folder that nobody signed for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use futures::TryStreamExt;
 
 use crate::archive::manifest::{self, Manifest, Origin};
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Snapshot;
 use crate::inventory::needs::Graph;
@@ -18,6 +19,10 @@ use crate::upkeep::origin;
 
 /// Largest lease that is read.
 const LEASE_BYTES_MAX: u64 = 16 << 10;
+
+/// How long a manifest that should follow its signature is waited for, from look to look.
+const CUT_LOOKS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::ZERO];
 
 /// Everything that is to be checked.
 pub struct Scope {
@@ -99,6 +104,7 @@ impl Scope {
         }
         scope.find_gone(repository.instance(), &unread, findings);
         if everything {
+            scope.find_cut(repository, findings).await?;
             scope.find_foreign(repository, &unread, findings);
             check_lease(repository, findings).await;
         }
@@ -163,20 +169,59 @@ impl Scope {
         }
     }
 
-    /// The folders without a manifest. One that is signed was all but finished: a manifest that
-    /// was lost looks like that too.
-    pub fn unfinished_snapshots(&self, instance: &InstanceName) -> Vec<Unfinished> {
-        let what = |id: &SnapshotId| match self.listed.contains_key(&layout::object(
-            instance,
-            id,
-            manifest::SIGNATURE_NAME,
-        )) {
-            true => {
-                "no manifest, but its signature: a backup is running, was cut short in its last step, or the manifest is lost"
+    /// Folders with a signature and no manifest. The one is stored just before the other, so a backup that runs is
+    /// waited for; what stays like that is a snapshot that was lost, or cut short in its last step.
+    async fn find_cut(&mut self, repository: &Repository, findings: &Findings) -> Result<()> {
+        let instance = repository.instance();
+        let key = |id: &SnapshotId, name: &str| layout::object(instance, id, name);
+        let signed = |id: &&SnapshotId| self.listed.contains_key(&key(id, manifest::SIGNATURE_NAME));
+        let mut cut: Vec<SnapshotId> = self.unfinished.iter().filter(signed).cloned().collect();
+        for wait in CUT_LOOKS {
+            let mut still = Vec::new();
+            for id in cut {
+                if repository.store().head(&key(&id, manifest::NAME)).await?.is_none() {
+                    still.push(id);
+                }
             }
-            false => "no manifest: a backup is running, or was cut short",
-        };
-        let unfinished = |id: &SnapshotId| Unfinished { id: id.to_string(), what: what(id).to_owned() };
+            cut = still;
+            if cut.is_empty() {
+                return Ok(());
+            }
+            clock::sleep(wait).await;
+        }
+        for id in cut {
+            self.unfinished.retain(|unfinished| *unfinished != id);
+            if !self.graph.dependents(&id).is_empty() {
+                continue; // told with those that need it
+            }
+            let what = "its signature is there and its manifest is not: the manifest was lost, or the backup was cut \
+                        short in its last step";
+            let object = key(&id, manifest::NAME);
+            findings.add(Finding { object, what: what.to_owned(), lost: vec![id] });
+        }
+        Ok(())
+    }
+
+    /// Batches that were stored, as this host knows, and that do not exist any more.
+    pub fn find_missed(&self, instance: &InstanceName, known: &BTreeSet<SnapshotId>, findings: &Findings) {
+        for id in known.iter().filter(|id| !self.manifests.contains_key(id)) {
+            let key = |name| layout::object(instance, id, name);
+            if [manifest::NAME, manifest::SIGNATURE_NAME]
+                .iter()
+                .any(|name| self.listed.contains_key(&key(name)))
+            {
+                continue; // not believed, or cut: told as that
+            }
+            let object = key(manifest::NAME);
+            let what = "this host stored new files of filestores there, and it is gone: a restore to a time may lack them";
+            findings.add(Finding { object, what: what.to_owned(), lost: vec![id.clone()] });
+        }
+    }
+
+    /// The folders without a manifest.
+    pub fn unfinished_snapshots(&self) -> Vec<Unfinished> {
+        let what = "no manifest: a backup is running, or was cut short";
+        let unfinished = |id: &SnapshotId| Unfinished { id: id.to_string(), what: what.to_owned() };
         self.unfinished.iter().map(unfinished).collect()
     }
 

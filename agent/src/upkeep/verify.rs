@@ -45,6 +45,8 @@ pub struct Request {
     pub workers: usize,
     /// Whose manifests are believed.
     pub trust: Trust,
+    /// Batches that this host knows to have been stored: one that is not there is missed.
+    pub known: BTreeSet<SnapshotId>,
 }
 
 /// One object to be read.
@@ -98,6 +100,7 @@ pub async fn run(
     let (mut drills, mut wal, mut wal_gaps) = (drills::Drills::default(), Vec::new(), Vec::new());
     let everything = snapshots.is_empty() && tenant.is_none();
     if everything {
+        scope.find_missed(repository.instance(), &request.known, &findings);
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
         wal = wal::tasks(repository.instance(), &scope.listed, &findings);
         wal_gaps = wal::missing(&repository, &origin, trust, &scope, &findings).await;
@@ -152,7 +155,7 @@ pub async fn run(
         .ok_or_else(|| Error::new(Kind::Internal, "a thread of the check did not end"))?;
     let Found { findings, unasked, skipped } = work.findings.take();
     let checked = work.checked.into_inner();
-    let unfinished = work.scope.unfinished_snapshots(work.repository.instance());
+    let unfinished = work.scope.unfinished_snapshots();
     let reports = drills.unfinished.into_iter().map(|id| Unfinished {
         id,
         what: "no report.json: the drill is running, was cut short, or its report is lost".to_owned(),

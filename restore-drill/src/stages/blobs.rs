@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use futures::{StreamExt, TryStreamExt};
+use lifeboat::archive::elsewhere::other_storage;
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
 use sha1::{Digest, Sha1};
@@ -86,11 +87,13 @@ enum State {
     WrongSize { bytes: u64, wanted: u64 },
     WrongContent { sha1: String },
     Unreadable(String),
+    Elsewhere,
     BadName,
 }
 
 fn look_at(filestore: &Path, blob: Blob) -> Found {
     let state = match digest_in(&blob.name) {
+        None if other_storage(&blob.name).is_some() => State::Elsewhere,
         None => State::BadName,
         Some(wanted) => match read(&filestore.join(&blob.name)) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => match blob.size {
@@ -151,6 +154,10 @@ fn add(to: &mut Integrity, found: Found) {
             to.empty_absent += 1;
             return;
         }
+        State::Elsewhere => {
+            to.elsewhere += 1;
+            return;
+        }
         State::Missing { known: true } => (&mut to.missing_known, "missing, as the snapshot says".into()),
         State::Missing { known: false } => (&mut to.missing, "missing".into()),
         State::WrongSize { bytes, wanted } => {
@@ -198,15 +205,16 @@ mod tests {
             blob(&format!("dd/dd{}", &HELLO[2..]), 5),
             blob(&format!("dd/dd{}", &HELLO[2..]), 0),
             Blob { known: true, ..blob(&format!("dd/dd{}", &HELLO[2..]), 5) },
+            blob("s3://acme-prod/0a1b", 5),
             blob("../../etc/passwd", 5),
             blob(&format!("ab/{HELLO}"), 5),
         ] {
             add(&mut found, look_at(dir.path(), one));
         }
-        assert_eq!((found.files, found.files_right, found.bytes), (9, 1, 5));
+        assert_eq!((found.files, found.files_right, found.bytes), (10, 1, 5));
         assert_eq!((found.wrong_size, found.wrong_content, found.unreadable), (1, 1, 1));
         assert_eq!((found.missing, found.missing_known, found.empty_absent), (1, 1, 1));
-        assert_eq!((found.bad_names, found.examples.len()), (2, 7));
+        assert_eq!((found.elsewhere, found.bad_names, found.examples.len()), (1, 2, 7));
 
         let link = format!("cc/cd{}", &HELLO[2..]);
         assert!(read(&dir.path().join(link)).is_err(), "links are not followed");

@@ -27,6 +27,9 @@ pub struct Integrity {
     pub wrong_content: u64,
     /// There and not readable, or not a plain file.
     pub unreadable: u64,
+    /// Names in other storages than the filestore, which the backup does not hold: not looked at.
+    #[serde(default)]
+    pub elsewhere: u64,
     /// Names that are not `<2 or 3 hex digits>/<40 hex digits>`; the file is not looked at.
     pub bad_names: u64,
     /// Indexes that amcheck looked at.

@@ -68,7 +68,7 @@ fn files_that_are_lost_damaged_or_unreadable_are_named_and_the_rest_is_stored() 
     assert_eq!(filestore.filestore.as_ref().unwrap().problem_files, reasons.len() as u64 - 1);
 
     // nothing changed: said again, although nothing is read again
-    site.backup(&[]).run().exits(3).says("not in the repository");
+    site.backup(&[]).run().exits(3).says("are missing in the filestores");
     // mended: all is well, and the good content has replaced the damaged one
     fs::write(store.path(damaged), &good).unwrap();
     fs::set_permissions(store.path(shut), PermissionsExt::from_mode(0o644)).unwrap();

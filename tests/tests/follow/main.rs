@@ -8,4 +8,5 @@ mod load;
 mod stored;
 mod times;
 mod watch;
+mod whole;
 mod world;

@@ -28,7 +28,7 @@ fn a_new_file_is_in_the_repository_within_seconds_and_without_a_backup() {
     let batches = Repo::of(&world.site).batches().len() - before;
     assert!((1..=3).contains(&batches), "{batches} batches for 3 files");
 
-    // the same content of another tenant is held already; nothing new is stored
+    // the same content of another tenant is stored for that one, too: its name alone proves nothing
     let count = Repo::of(&world.site).batches().len();
     world.tenants[1].upload(&world.cluster, "same", &[0; 100]);
     // a tenant that comes while it runs, and a folder that nobody had
@@ -39,7 +39,7 @@ fn a_new_file_is_in_the_repository_within_seconds_and_without_a_backup() {
     world.wait_held(&BTreeSet::from([name]));
     let repo = Repo::of(&world.site);
     let files: u64 = repo.batches()[count..].iter().map(|m| m.arrivals.as_ref().unwrap().files).sum();
-    assert!(files <= names.len() as u64 + 1, "{files} stored for {}", names.len());
+    assert!(files <= names.len() as u64 + 2, "{files} stored for {}", names.len());
     end(agent);
     world.verify();
 }

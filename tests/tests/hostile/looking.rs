@@ -37,7 +37,7 @@ fn no_command_that_looks_into_a_tenant_runs_what_its_owner_wrote() {
     let lost = std::fs::read_dir(lost).unwrap().next().unwrap().unwrap().path();
     std::fs::remove_dir_all(lost).unwrap();
     unharmed(&cluster, database, "backup with files lost", || {
-        site.backup(&[]).run().exits(3).says("files that the databases name are not in the repository");
+        site.backup(&[]).run().exits(3).says("files that the databases name are missing in the filestores");
     });
     for command in [&["status"][..], &["list"], &["verify"]] {
         let before = mark(&cluster);

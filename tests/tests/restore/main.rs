@@ -6,6 +6,7 @@ mod again;
 mod copies;
 mod damage;
 mod every_major;
+mod files;
 mod forged;
 mod hostile;
 mod hostile_places;

@@ -31,6 +31,13 @@ fn a_truncated_and_a_dropped_tenant_come_back_as_they_were() {
         let report = done.json();
         shared.assert_is("t1_before", &truth);
         shared.amcheck("t1_before");
+        // the same in two halves
+        let halves = ["--to-time", &before, "--as", "t1_halves"];
+        let done = shared.restore("t1", &halves).args(["--database-only", "--no-neutralize"]).run().ok();
+        assert!(done.json()["plan"]["filestore"].is_null(), "{done}");
+        let done = shared.restore("t1", &halves).arg("--filestore-only").run().ok().json();
+        assert!(done["baseline"].is_null() && done["files"].as_u64() > Some(10), "{done}");
+        shared.assert_is("t1_halves", &truth);
         assert_eq!(report["missing_files"], serde_json::json!([]));
         let plan = &report["plan"];
         let number = |value: &serde_json::Value| value.as_u64().unwrap();

@@ -85,8 +85,17 @@ fn snapshots_that_others_need_are_missed_when_gone_and_checked_with_them() {
     fs::rename(first.join("manifest.json"), &away).unwrap();
     let outcome = verify(&site, &[]).exits(10);
     assert!(outcome.stdout.contains("its manifest is gone, so that it does not count"), "{outcome}");
-    assert!(outcome.stdout.contains("no manifest, but its signature"), "{outcome}");
     fs::rename(&away, first.join("manifest.json")).unwrap();
+    // The newest dump, which nothing else needs.
+    let dump = folders(&site.stored, SnapshotKind::Dump).pop().unwrap();
+    fs::rename(dump.join("manifest.json"), &away).unwrap();
+    let outcome = verify(&site, &[]).exits(10);
+    assert!(outcome.stdout.contains("its signature is there and its manifest is not"), "{outcome}");
+    assert!(
+        outcome.stdout.contains(&format!("snapshot {} cannot be restored whole", id(&dump))),
+        "{outcome}"
+    );
+    fs::rename(&away, dump.join("manifest.json")).unwrap();
 
     verify(&site, &["20200101T000000Z-dump-00000000"]).exits(5).says("there is no snapshot");
     verify(&site, &["--tenant", "nobody"]).exits(5).says("there is no snapshot of tenant nobody");

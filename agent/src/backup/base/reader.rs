@@ -151,6 +151,7 @@ impl<'a> BaseReader<'a> {
             mtime_ns: mtime_ns(&meta),
             digest: FileDigest::Blake3(std::mem::take(&mut packed.digest).finish()),
             flaw: None,
+            tenants: Vec::new(),
             parts: Vec::new(),
         };
         Ok(Some(packed.file(entry, reading.block_bytes)))
@@ -217,6 +218,7 @@ impl<'a> BaseReader<'a> {
             mtime_ns: mtime_ns(&meta),
             digest: FileDigest::Blake3(std::mem::take(&mut packed.digest).finish()),
             flaw: None,
+            tenants: Vec::new(),
             parts: Vec::new(),
         };
         Ok(Some(packed.file(entry, old.block_bytes)))
@@ -303,7 +305,7 @@ impl<'a> BaseReader<'a> {
         let bytes = data.len() as u64;
         let part = Part { snapshot: self.own, pack, frame, at, offset: 0, bytes };
         let (path, digest) = (path.to_owned(), FileDigest::Blake3(Blake3::of(data)));
-        Ok(Entry { path, bytes, mode, mtime_ns, digest, flaw: None, parts: vec![part] })
+        Ok(Entry { path, bytes, mode, mtime_ns, digest, flaw: None, tenants: Vec::new(), parts: vec![part] })
     }
 }
 

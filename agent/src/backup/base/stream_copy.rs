@@ -172,6 +172,7 @@ impl<'a> Files<'a> {
             mtime_ns: file.mtime.saturating_mul(1_000_000_000),
             digest: FileDigest::Blake3(std::mem::take(&mut packed.digest).finish()),
             flaw: None,
+            tenants: Vec::new(),
             parts: Vec::new(),
         };
         let read = packed.file(entry, file.block_bytes());

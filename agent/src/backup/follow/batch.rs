@@ -1,5 +1,6 @@
 //! One batch of files into the repository: a snapshot of its own that needs no other one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use crate::backup::pace::Pace;
 use crate::catalog::held::{Held, holds};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::TenantName;
 use crate::repository::Repository;
 use crate::repository::pack_worker::PackWorker;
 use crate::repository::writer::{PackSettings, SnapshotWriter};
@@ -125,22 +127,24 @@ fn read(storing: &Storing, snapshot: &Arc<SnapshotWriter>, files: &mut [Settled]
         if bytes >= BYTES_MAX {
             break;
         }
-        if entries.last().is_some_and(|last| last.path == name.path) {
-            *fate = Some(Fate::Held); // another tenant's, the same content
-            continue;
-        }
         let sha1 = &name.path[name.path.len() - 40..];
         let shown = || storing.tree.location(name).display().to_string();
         let input = match &seen.opened {
             Some(opened) => storing.tree.again(opened),
             None => storing.tree.open(name),
         };
-        *fate = Some(match reader.read_fitting(input, &shown, &name.path, sha1)? {
-            Ok(entry) => {
+        // One copy serves each tenant that has the content, and no other: the name alone proves nothing, for
+        // whoever knows a digest can make a file or a row of that name.
+        let same = entries.last_mut().filter(|last| last.path == name.path);
+        let read = match same {
+            Some(entry) => reader.compare(input, &shown, sha1)?.map(|()| entry.tenants.push(tenant(name))),
+            None => reader.read_fitting(input, &shown, &name.path, sha1)?.map(|entry| {
                 bytes += entry.bytes;
-                entries.push(entry);
-                Fate::Held
-            }
+                entries.push(Entry { tenants: vec![tenant(name)], ..entry });
+            }),
+        };
+        *fate = Some(match read {
+            Ok(()) => Fate::Held,
             Err(Outcome::Vanished) => Fate::Vanished,
             Err(Outcome::DoesNotFit) => Fate::NotYet,
             Err(Outcome::Unreadable(why)) => Fate::Unreadable(why),
@@ -158,6 +162,10 @@ fn read(storing: &Storing, snapshot: &Arc<SnapshotWriter>, files: &mut [Settled]
     Ok(entries)
 }
 
+fn tenant(name: &Name) -> TenantName {
+    name.tenant.as_ref().clone()
+}
+
 async fn publish(
     storing: &Storing,
     snapshot: &SnapshotWriter,
@@ -171,9 +179,14 @@ async fn publish(
     manifest.plain_bytes = entries.iter().map(|entry| entry.bytes).sum();
     manifest.arrivals = Some(ArrivalFacts { files: entries.len() as u64, bytes: manifest.plain_bytes });
     snapshot.publish(&manifest, &storing.signing).await?;
-    let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+    let mut of: BTreeMap<&TenantName, Vec<&str>> = BTreeMap::new();
+    for entry in entries {
+        entry.tenants.iter().for_each(|tenant| of.entry(tenant).or_default().push(&entry.path));
+    }
     // Only now: what is called held must be.
-    held.add(None, snapshot.id(), &paths).await?;
+    for (tenant, paths) in of {
+        held.add(tenant, snapshot.id(), &paths).await?;
+    }
     tracing::debug!(snapshot = %snapshot.id(), files = entries.len(), bytes = manifest.plain_bytes, "stored as they came");
     Ok(())
 }

@@ -47,7 +47,8 @@ pub async fn open(
     note_backups(&mut held, &tree, state, repository.id()).await?;
     let (mut there, _) = repository.snapshot_ids().await?;
     there.extend(repository.arrival_ids().await?);
-    held.keep_only(&there).await?;
+    // A folder without a manifest holds nothing, whatever lies in it: its files are stored again.
+    held.keep_only(&there, &repository.whole_ids().await?).await?;
     let backup = &config.backup;
     let storing = Storing {
         repository,
@@ -77,7 +78,7 @@ async fn note_backups(held: &mut Held, tree: &Arc<Tree>, state: &StateDir, repos
         let noting = async {
             while let Some((home, paths)) = chunks.recv().await {
                 let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-                held.add(Some(tenant.as_ref()), &home, &paths).await?;
+                held.add(&tenant, &home, &paths).await?;
             }
             Ok(())
         };

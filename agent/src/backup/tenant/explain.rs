@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::files;
+use super::held_in::held_in;
 use crate::archive::manifest::MissingFile;
 use crate::backup::job::Job;
 use crate::backup::reconcile::Missing;
 use crate::error::Result;
 use crate::names::TenantName;
 use crate::odoo::attachments::attachments_named_now;
+use crate::odoo::blob::is_blob_path;
 use crate::postgres::session::Session;
 
 /// A missing file, and why.
@@ -29,6 +31,7 @@ pub(super) async fn explain(job: &Job, tenant: &TenantName, missing: Vec<Missing
     let wanted: HashSet<String> = missing.iter().map(|missing| missing.store_fname.clone()).collect();
     let named_now = attachments_named_now(&mut session, &wanted).await?;
     session.close().await;
+    let homes = held_in(job, tenant, &wanted).await?;
     let mut explained = Vec::new();
     for Missing { store_fname, flaw } in missing {
         let path = crate::archive::path::escape(store_fname.as_bytes());
@@ -39,13 +42,20 @@ pub(super) async fn explain(job: &Job, tenant: &TenantName, missing: Vec<Missing
         let why = match (&flaw, there, row) {
             (Some(flaw), _, _) => format!("stored as it is, but {flaw}"),
             (None, true, _) => "it is on the source's disk and could not be read".to_owned(),
+            (None, false, true) if !is_blob_path(store_fname.as_bytes()) => {
+                "it is no name that Odoo gives, nor one of a known kind of other storage, and there is no such file"
+                    .to_owned()
+            }
             (None, false, true) => {
                 "the source had lost it already: the row is there, the file is not".to_owned()
             }
             (None, false, false) => "it was deleted together with its row during the backup".to_owned(),
         };
         let deleted_meanwhile = flaw.is_none() && !there && !row;
-        explained.push(Explained { file: MissingFile { store_fname, why }, deleted_meanwhile });
+        explained.push(Explained {
+            file: MissingFile { held_in: homes.get(&store_fname).cloned(), store_fname, why },
+            deleted_meanwhile,
+        });
     }
     Ok(explained)
 }

@@ -3,6 +3,7 @@
 
 mod explain;
 mod files;
+mod held_in;
 mod publish;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::elsewhere::Elsewheres;
 use crate::archive::manifest::{FilestoreLink, Manifest, SnapshotKind};
 use crate::backup::dump;
 use crate::backup::job::{Job, on_blocking_thread};
@@ -58,7 +60,7 @@ impl TenantReport {
     /// Files that the dumped database names and the repository does not hold whole.
     pub fn missing_files(&self) -> u64 {
         let link = self.dump.as_ref().and_then(|m| m.dump.as_ref()).and_then(|d| d.filestore.as_ref());
-        link.map_or(0, |link| link.missing_files)
+        link.map_or(0, FilestoreLink::missing_count)
     }
 
     /// What of a filestore that was stored without its database could not be read, or is damaged. With the dump the
@@ -124,11 +126,16 @@ async fn dump_and_filestore(
     let cancel = job.cancel.child_token();
     let postgres = job.postgres.clone().stopped_by(&cancel);
     let mut point = SnapshotSession::begin(&postgres, tenant.as_str()).await?;
-    let mut names = None;
+    let (mut names, mut lies_elsewhere) = (None, Elsewheres::default());
     if kinds.filestore {
         let mut spool = Names::create(job.state.scratch_file("attachments")?)?;
         let scratch = || job.state.unnamed_file();
-        let spool_file = |file: AttachmentFile| spool.add(file.store_fname, file.file_size);
+        let spool_file = |file: AttachmentFile| {
+            match lies_elsewhere.add(&file.store_fname, file.rows, file.file_size.unwrap_or(0)) {
+                true => Ok(()), // no backup of the filestore can hold it
+                false => spool.add(file.store_fname, file.file_size),
+            }
+        };
         each_attachment_file(&mut point.session, scratch, spool_file).await?;
         spool.end()?;
         names = Some(spool);
@@ -181,11 +188,14 @@ async fn dump_and_filestore(
         (Some(filestore), Some(synced)) => Some(publish_filestore(job, tenant, filestore, synced).await?),
         _ => None,
     };
+    let elsewhere = lies_elsewhere.finish();
+    let referenced_elsewhere: u64 = elsewhere.iter().map(|of| of.files).sum();
     let link = published.as_ref().zip(missing).map(|(manifest, (told, count, referenced))| FilestoreLink {
         snapshot: manifest.id.clone(),
-        referenced,
+        referenced: referenced + referenced_elsewhere,
         missing_files: count,
         missing: told,
+        elsewhere,
         fence,
     });
     let facts = dump_facts(job, tools, dumped, &baseline, database_bytes, link);

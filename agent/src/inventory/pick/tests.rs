@@ -92,5 +92,6 @@ fn the_newest_dump_is_picked_and_what_may_be_newer_is_told() {
 }
 
 fn dump_of(all: &Inventory, tenant: &TenantName, pick: &Pick) -> Result<(SnapshotId, usize)> {
-    super::dump(all, tenant, pick).map(|found| (found.dump.manifest.id.clone(), found.passed_over.len()))
+    super::choose(all, tenant, SnapshotKind::Dump, pick)
+        .map(|found| (found.snapshot.manifest.id.clone(), found.passed_over.len()))
 }

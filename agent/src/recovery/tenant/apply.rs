@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::elsewhere::{self, Elsewhere};
+use crate::archive::manifest::MissingFile;
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
@@ -18,7 +20,7 @@ use crate::progress::Progress;
 use crate::recovery::apply::{Stage, Stopwatch, once};
 use crate::recovery::database::{Compared, Silenced};
 use crate::recovery::file_owner;
-use crate::recovery::filestore::Staging;
+use crate::recovery::filestore::{Staged, Staging};
 use crate::recovery::fill::Fill;
 use crate::recovery::instance::copies::sources;
 use crate::recovery::instance::narrow::Only;
@@ -26,7 +28,6 @@ use crate::recovery::instance::plan::Prepared as Base;
 use crate::recovery::instance::start::Started;
 use crate::recovery::noted::Noted;
 use crate::recovery::staging;
-use crate::recovery::tenant::files::Found;
 use crate::recovery::tenant::plan::{Prepared, TenantPlan};
 use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};
 use crate::recovery::tenant::scratch::Scratch;
@@ -50,14 +51,18 @@ pub struct Restored {
     pub files: u64,
     /// Their sizes added up.
     pub file_bytes: u64,
-    /// Files that the rows name and no backup holds.
-    pub missing_files: Vec<String>,
+    /// Files that the rows name and that are not restored, each with the reason.
+    pub missing_files: Vec<MissingFile>,
+    /// How many of these some backup should hold, and does not hold whole: allowed with a flag.
+    pub lost_files: u64,
+    /// Attachments that lie in other storages, which no backup of the filestore holds.
+    pub elsewhere: Vec<Elsewhere>,
     /// Stages in the order in which they ended; some run beside each other.
     pub stages: Vec<Stage>,
     /// All of it.
     pub seconds: f64,
-    /// The comparison with the scratch cluster.
-    pub baseline: Compared,
+    /// The comparison with the scratch cluster; `None` where no database is restored.
+    pub baseline: Option<Compared>,
     /// What neutralizing did.
     pub neutralized: Option<Silenced>,
     /// What of the dump is not in the database.
@@ -106,8 +111,7 @@ async fn restore(
     cancel: &CancellationToken,
     watch: &Stopwatch,
 ) -> Result<Restored> {
-    let Prepared { plan, base, request, mut sources, server_tools, tools, postgres, data_dir, work } =
-        prepared;
+    let Prepared { plan, base, request, search, server_tools, tools, postgres, data_dir, work } = prepared;
     let postgres = postgres.stopped_by(cancel);
     let recovery = Recovery {
         config,
@@ -119,9 +123,10 @@ async fn restore(
         cancel,
         watch,
     };
-    let (recovered, base_fetched_bytes, earlier_names) = recover(&recovery, base).await?;
-    let Recovered { started, baseline, files: names, .. } = recovered;
-    sources.names.extend(earlier_names);
+    let (repository, identities) = (base.repository.clone(), Arc::new(request.identities.clone()));
+    let (recovered, base_fetched_bytes, names) = recover(&recovery, base).await?;
+    let Recovered { started, baseline, files: named, .. } = recovered;
+    let search = search.under(names);
     let fill = Fill {
         database: &plan.database,
         incomplete: &plan.incomplete_database,
@@ -138,74 +143,104 @@ async fn restore(
         loads: plan.loads,
         choices: &request.load,
     };
-    let seen = fill.look().await?;
-    let Found { wanted, manifests, missing, warnings: passed_over, .. } =
-        watch.time("find files", sources.find(&names)).await?;
-    let (files, file_bytes) = (wanted.files().len() as u64, wanted.bytes);
-    // Before, it was not known how many bytes there are: a total that grows would run backwards.
-    progress.expect_bytes(progress.snapshot().bytes + file_bytes);
+    let seen = match plan.filestore_only {
+        true => None,
+        false => Some(fill.look().await?),
+    };
     let stop = cancel.child_token();
     let stage = async {
         let staged = match (&plan.filestore, &data_dir) {
-            (Some(plan), Some(data_dir)) => {
-                let (repository, identities) = (&sources.repository, &sources.identities);
-                let workers = config.restore.workers;
-                let staging = Staging { plan, data_dir, repository, identities, manifests, workers };
-                watch.time("fetch filestore", staging.run(|_| Ok(wanted), progress, &stop)).await
+            (Some(place), Some(data_dir)) => {
+                let staging = Staging {
+                    plan: place,
+                    data_dir,
+                    repository: &repository,
+                    identities: &identities,
+                    search: &search,
+                    allow_missing: plan.allow_missing_files,
+                    workers: config.restore.workers,
+                    progress,
+                    cancel: &stop,
+                };
+                watch.time("fetch filestore", staging.run_named(named.files)).await
             }
-            _ => Ok(()),
+            // Nothing was backed up, and the plan said so.
+            _ if plan.database_only => Ok(Staged::default()),
+            _ => Ok(Staged::without_any(named.files)),
         };
         staged.inspect_err(|_| stop.cancel())
     };
-    let rows = async { fill.load(&seen, progress, &stop, watch).await.inspect_err(|_| stop.cancel()) };
-    let loaded = match tokio::join!(rows, stage) {
+    let rows = async {
+        let Some(seen) = &seen else { return Ok(None) };
+        fill.load(seen, progress, &stop, watch).await.map(Some).inspect_err(|_| stop.cancel())
+    };
+    let (loaded, staged) = match tokio::join!(rows, stage) {
         (Err(a), Err(b)) => return Err(if a.kind() == Kind::Interrupted { b } else { a }),
-        (loaded, staged) => staged.and(loaded)?,
+        (loaded, staged) => staged.and_then(|staged| Ok((loaded?, staged)))?,
     };
     if cancel.is_cancelled() {
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
             .safe("running the same restore again is safe"));
     }
-    let noted = Noted {
-        state_dir: &config.state_dir,
-        instance: &config.instance,
-        tenant: &request.tenant,
-        database: &plan.database,
-        incomplete: &plan.incomplete_database,
-        filestore: plan.filestore.as_ref(),
-        neutralize: plan.neutralize,
-    };
-    let noted = noted.note(&postgres.to_the_end()).await;
-    let not_made_file = work.write_not_made(&loaded.not_made)?;
+    let mut told = Vec::new();
+    if loaded.is_some() {
+        let noted = Noted {
+            state_dir: &config.state_dir,
+            instance: &config.instance,
+            tenant: &request.tenant,
+            database: &plan.database,
+            incomplete: &plan.incomplete_database,
+            filestore: plan.filestore.as_ref(),
+            neutralize: plan.neutralize,
+        };
+        told = noted.note(&postgres.to_the_end()).await;
+    }
+    let not_made = loaded.as_ref().map(|loaded| loaded.not_made.clone()).unwrap_or_default();
+    let not_made_file = work.write_not_made(&not_made)?;
     if let Some(files) = &plan.filestore {
         staging::publish(files, file_owner(&files.data_dir)?)?;
     }
-    let refused = watch.time("publish", fill.publish(&seen)).await?;
+    if let Some(seen) = &seen {
+        told.extend(watch.time("publish", fill.publish(seen)).await?);
+    }
     if let Some(files) = &plan.filestore {
         staging::settle(files)?;
     }
-    let warnings = once([plan.warnings.clone(), loaded.warnings, passed_over, refused, noted].concat());
+    let mut warnings = plan.warnings.clone();
+    warnings.extend(elsewhere::told(&named.elsewhere));
+    warnings.extend(staged.told.iter().cloned());
+    let (baseline, neutralized) = match loaded {
+        Some(loaded) => {
+            warnings.extend(loaded.warnings);
+            (Some(loaded.compared), loaded.silenced)
+        }
+        None => (None, None),
+    };
+    warnings.extend(told);
+    let warnings = once(warnings);
     Ok(Restored {
         plan,
         recovered: started,
         base_fetched_bytes,
-        files,
-        file_bytes,
-        missing_files: missing,
+        files: staged.files,
+        file_bytes: staged.bytes,
+        lost_files: staged.lost.len() as u64,
+        missing_files: staged.missing(),
+        elsewhere: named.elsewhere,
         stages: Vec::new(),
         seconds: 0.0,
-        baseline: loaded.compared,
-        neutralized: loaded.silenced,
-        not_made: loaded.not_made,
+        baseline,
+        neutralized,
+        not_made,
         not_made_file,
         warnings,
     })
 }
 
-/// Everything that needs the scratch cluster, and its end; the bytes that were fetched for it, and what the tenant was
-/// called in the base backup, or whatever it was copied from. Which databases'
-/// files are needed can show only when the WAL was replayed: a further round is a part of the plan that was confirmed,
-/// with the same base backup, the same target and the same WAL. Nothing is chosen anew here.
+/// Everything that needs the scratch cluster, and its end; the bytes that were fetched for it; and the names that the
+/// tenant, or whatever it was copied from, had in the base backup: files of these are its own. Which databases' files
+/// are needed can show only when the WAL was replayed: a further round is a part of the plan that was confirmed, with
+/// the same base backup, the same target and the same WAL. Nothing is chosen anew here.
 async fn recover(recovery: &Recovery<'_>, mut base: Base) -> Result<(Recovered, u64, Vec<TenantName>)> {
     let mut fetched = 0;
     for _ in 0..ROUNDS_MAX {

@@ -11,10 +11,18 @@ impl std::fmt::Display for TenantPlan {
         let base = &self.scratch;
         writeln!(f, "restore {} from {}, at a point in time", self.tenant, base.repository)?;
         base.source_lines(f)?;
-        let owner = self.owner.as_deref().unwrap_or("its owner at the target");
-        writeln!(f, "  creates     database {} at {}, owned by {owner}", self.database, self.server)?;
-        writeln!(f, "              (until it is complete its name is {})", self.incomplete_database)?;
-        writeln!(f, "  loads as    {}", self.loads)?;
+        if !self.filestore_only {
+            let owner = self.owner.as_deref().unwrap_or("its owner at the target");
+            writeln!(f, "  creates     database {} at {}, owned by {owner}", self.database, self.server)?;
+            writeln!(f, "              (until it is complete its name is {})", self.incomplete_database)?;
+            writeln!(f, "  loads as    {}", self.loads)?;
+        }
+        if self.filestore_only {
+            writeln!(f, "  no database as asked for; the files are those of a database {}", self.database)?;
+        }
+        if self.database_only {
+            writeln!(f, "  no files    as asked for")?;
+        }
         if let Some(filestore) = &self.filestore {
             let (files, size) = (filestore.files, bytes_text(filestore.bytes));
             writeln!(
@@ -42,8 +50,17 @@ impl std::fmt::Display for TenantPlan {
         let free = bytes_text(self.work_free_bytes);
         writeln!(f, "  space       up to {own} of {free} free in {}", self.work_dir.display())?;
         writeln!(f, "              the database server's own disk is not checked")?;
+        if self.filestore_only {
+            return self.end(f);
+        }
         let neutralize = if self.neutralize { "yes, before anything else can connect" } else { "no" };
         writeln!(f, "  neutralize  {neutralize}")?;
+        self.end(f)
+    }
+}
+
+impl TenantPlan {
+    fn end(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
         for warning in &self.warnings {
             write!(f, "\n  WARNING     {warning}")?;

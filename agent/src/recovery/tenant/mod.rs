@@ -3,7 +3,6 @@
 //! the files that its rows name. The other tenants notice nothing.
 
 pub mod apply;
-mod files;
 mod lines;
 pub mod plan;
 mod recover;
@@ -49,6 +48,12 @@ pub struct Request {
     pub base_url: Option<String>,
     /// What the load may leave out or do otherwise.
     pub load: Choices,
+    /// Restore the database and no files.
+    pub database_only: bool,
+    /// Restore the files that its rows named then and no database.
+    pub filestore_only: bool,
+    /// Publish although files of the filestore can be had from nowhere.
+    pub allow_missing_files: bool,
     /// Whose manifests are believed.
     pub trust: Trust,
     /// What opens the backups.

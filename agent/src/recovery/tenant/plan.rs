@@ -7,26 +7,25 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::archive::manifest::Manifest;
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::target::{Action, Target};
-use crate::names::{SnapshotId, TenantName, bytes_text};
+use crate::names::{TenantName, bytes_text};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::{database_exists, missing_roles};
 use crate::postgres::load::rights::Loads;
-use crate::postgres::server::ServerInfo;
+use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
+use crate::recovery::find_files::{Places, Search};
 use crate::recovery::instance;
 use crate::recovery::instance::narrow::{Narrowed, Only};
 use crate::recovery::instance::plan::{self as base, InstancePlan};
 use crate::recovery::instance::start;
 use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name};
 use crate::recovery::server::check_server;
-use crate::recovery::tenant::files::{Sources, arrivals, candidates};
 use crate::recovery::tenant::{Request, scratch};
 use crate::recovery::workplace::{Workplace, workplace};
 
@@ -68,6 +67,12 @@ pub struct TenantPlan {
     pub estimate_seconds: u64,
     /// Whether the copy is made silent.
     pub neutralize: bool,
+    /// Whether no files are restored, as asked for.
+    pub database_only: bool,
+    /// Whether no database is restored, as asked for.
+    pub filestore_only: bool,
+    /// Whether it is published although files can be had from nowhere, as asked for.
+    pub allow_missing_files: bool,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -78,7 +83,7 @@ pub struct Prepared {
     pub plan: TenantPlan,
     pub(super) base: base::Prepared,
     pub(super) request: Request,
-    pub(super) sources: Sources,
+    pub(super) search: Search,
     pub(super) server_tools: Tools,
     pub(super) tools: Tools,
     pub(super) postgres: PostgresOptions,
@@ -112,22 +117,25 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         Target::Time(time) => *time,
         _ => base.plan.wal_stored_at.unwrap_or(base.plan.base_point),
     };
-    let unknown = narrowed.oid.is_none();
-    let candidates = candidates(&base.repository, &origin, &request.trust, &names, unknown, near).await?;
-    let arrivals = arrivals(&base.repository, near).await?;
+    let identities = Arc::new(request.identities.clone());
+    let search = Search::new(&base.repository, &origin, &request.trust, &identities, names, near);
+    let places = search.places().await?;
     let work = workplace(config, &database)?;
-    let (data_dir, filestore) = match candidates.first() {
-        None if arrivals.is_empty() => (None, None),
-        nearest => {
+    let no_place = request.data_dir.is_none() && config.data_dir().is_err();
+    let (data_dir, filestore) = match (places.backups.first(), places.batches.first()) {
+        _ if request.database_only => (None, None),
+        // Under another name of the tenant's there may be some, which only replay tells.
+        (None, None) if narrowed.oid.is_some() || no_place => (None, None),
+        (nearest, batch) => {
             let dir = match &request.data_dir {
                 Some(dir) => dir.clone(),
                 None => config.data_dir()?.to_owned(),
             };
-            let facts = nearest.and_then(|manifest| Some((manifest, manifest.filestore.as_ref()?)));
-            let held = match (facts, arrivals.first()) {
-                (Some((manifest, facts)), _) => (manifest.id.clone(), facts.files, facts.bytes),
-                (None, first) => (first.cloned().unwrap_or_else(|| base.plan.snapshot.clone()), 0, 0),
+            let held = match nearest.and_then(|manifest| Some((manifest, manifest.filestore.as_ref()?))) {
+                Some((manifest, facts)) => (manifest.id.clone(), facts.files, facts.bytes),
+                None => (batch.cloned().unwrap_or_else(|| base.plan.snapshot.clone()), 0, 0),
             };
+            let unfinished = unfinished || request.filestore_only;
             let plan = filestore_plan(held, 0, &dir, &database, (unfinished, work.staging()))?;
             (Some(dir), Some(plan))
         }
@@ -146,7 +154,10 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         work_free_bytes: disk::free_bytes(&work_dir)?,
         estimate_seconds: base.plan.estimate_seconds + 5 + narrowed.own_bytes / LOAD_BYTES_PER_SECOND,
         neutralize,
-        warnings: warnings(&request, &base.plan, narrowed, (&candidates, &arrivals), (neutralize, loads)),
+        database_only: request.database_only,
+        filestore_only: request.filestore_only,
+        allow_missing_files: request.allow_missing_files,
+        warnings: warnings(&request, &base.plan, narrowed, places, (neutralize, loads)),
         tenant: request.tenant.clone(),
         scratch: base.plan.clone(),
         database,
@@ -163,16 +174,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
             .effect("nothing was changed")
             .next("free some space, or set restore.work_dir"));
     }
-    let sources = Sources {
-        repository: base.repository.clone(),
-        origin,
-        trust: request.trust.clone(),
-        identities: Arc::new(request.identities.clone()),
-        names,
-        candidates,
-        arrivals,
-    };
-    Ok(Prepared { plan, base, request, sources, server_tools, tools, postgres, data_dir, work })
+    Ok(Prepared { plan, base, request, search, server_tools, tools, postgres, data_dir, work })
 }
 
 fn base_request(config: &Config, request: &Request) -> instance::Request {
@@ -219,7 +221,10 @@ async fn look_beside(
     let mut session = Session::maintenance(postgres).await?;
     let version = plan.server_version.as_str();
     let major = version.split(['.', ' ']).next().and_then(|major| major.parse().ok()).unwrap_or(0);
-    let server = check_server(&mut session, ("the backup", version, major), database).await?;
+    let server = match request.filestore_only {
+        true => server_info(&mut session).await?, // the database may be there already: nothing is made in it
+        false => check_server(&mut session, ("the backup", version, major), database).await?,
+    };
     if let Some(owner) = &request.owner
         && !missing_roles(&mut session, std::slice::from_ref(owner)).await?.is_empty()
     {
@@ -243,7 +248,7 @@ fn warnings(
     request: &Request,
     plan: &InstancePlan,
     narrowed: &Narrowed,
-    (candidates, arrivals): (&[Manifest], &[SnapshotId]),
+    places: &Places,
     (neutralize, loads): (bool, Loads),
 ) -> Vec<String> {
     let mut out = plan.warnings.clone();
@@ -253,7 +258,8 @@ fn warnings(
             request.tenant
         ));
     }
-    match (candidates.is_empty(), arrivals.is_empty()) {
+    match (places.backups.is_empty(), places.batches.is_empty()) {
+        _ if request.database_only => {}
         (false, _) => {}
         (true, true) => out.push("there is no backup of its filestore: attachments will be missing".into()),
         (true, false) => out.push(

@@ -2,7 +2,6 @@
 //! names of the files.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,19 +14,18 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::target::Action;
 use crate::names::{TenantName, shell_word};
-use crate::odoo::attachments::{AttachmentFile, each_attachment_file};
 use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::dump::DumpChild;
 use crate::postgres::session::{Session, column};
 use crate::postgres::snapshot::{Exported, SnapshotSession};
-use crate::postgres::table::Table;
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::apply::Stopwatch;
 use crate::recovery::instance;
 use crate::recovery::instance::narrow::database;
 use crate::recovery::instance::start::{Started, start_and_wait};
+use crate::recovery::named_files::{NamedFiles, named_files};
 use crate::recovery::workplace::Workplace;
 
 /// Pages that an error names.
@@ -42,7 +40,7 @@ pub struct Recovered {
     /// The tenant in numbers.
     pub baseline: Baseline,
     /// The files that its rows name.
-    pub files: Vec<String>,
+    pub files: NamedFiles,
 }
 
 /// How it came out.
@@ -133,7 +131,7 @@ impl Recovery<'_> {
     }
 
     /// Dump, baseline and names of one and the same state.
-    async fn dump(&self, options: &PostgresOptions) -> Result<(Baseline, Vec<String>)> {
+    async fn dump(&self, options: &PostgresOptions) -> Result<(Baseline, NamedFiles)> {
         let tenant = self.tenant.as_str();
         self.progress.stage(format!("{tenant}: dumping"));
         let mut frozen = SnapshotSession::begin(options, tenant).await?;
@@ -145,24 +143,9 @@ impl Recovery<'_> {
             }
         }
         let baseline = Baseline::take(&mut frozen.session).await?;
-        let mut files = Vec::new();
-        if Table::find(&mut frozen.session, "ir_attachment").await?.is_some() {
-            let keep = |file: AttachmentFile| {
-                files.push(file.store_fname);
-                Ok(())
-            };
-            each_attachment_file(&mut frozen.session, || self.unnamed_file(), keep).await?;
-        }
+        let files = named_files(&mut frozen.session, self.work).await?;
         frozen.end().await?;
         Ok((baseline, files))
-    }
-
-    /// A file that goes with the process, however that ends.
-    fn unnamed_file(&self) -> Result<File> {
-        let (dir, name) = (self.work.open()?, Path::new("attachments.tmp"));
-        let file = dir.create_new(name);
-        let gone = file.and_then(|file| dir.remove_file(name).map(|()| file));
-        gone.map_err(|e| Error::file("create", &self.work.dir.join(name), e))
     }
 
     async fn dump_to(&self, options: &PostgresOptions, exported: &Exported) -> Result<()> {

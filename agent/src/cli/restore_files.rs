@@ -1,0 +1,50 @@
+//! `lifeboat restore --tenant … --filestore-only`.
+
+use super::restore::{confirm, missing_files};
+use super::{App, Done, print};
+use crate::archive::seal::Identities;
+use crate::clock::span_text;
+use crate::config::Config;
+use crate::error::Result;
+use crate::names::bytes_text;
+use crate::recovery::files_only::{FilesRequest, FilesRestored, apply, prepare};
+
+/// Plans, asks, applies.
+pub async fn run(
+    request: FilesRequest,
+    (yes, dry_run): (bool, bool),
+    (config, identities): (&Config, Identities),
+    app: &App,
+) -> Result<Done> {
+    let prepared = app.looking(prepare(config, request, identities)).await?;
+    if dry_run {
+        app.print(&prepared.plan, || prepared.plan.to_string())?;
+        return Ok(Done::Complete);
+    }
+    print::err(&prepared.plan.to_string());
+    if !yes {
+        confirm()?;
+    }
+    let shown = app.progress(format!("restore the filestore of {}", prepared.plan.database), None);
+    let restored = apply(prepared, &shown.clone(), &app.cancel).await;
+    shown.finish();
+    let restored = restored?;
+    app.print(&restored, || text(&restored))?;
+    Ok(if restored.lost_files == 0 { Done::Complete } else { Done::Incomplete })
+}
+
+fn text(restored: &FilesRestored) -> String {
+    let plan = &restored.plan;
+    let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
+    let (files, size) = (restored.files, bytes_text(restored.file_bytes));
+    let mut out = format!(
+        "the filestore of {} is restored in {} ({took}): {files} files ({size}), each checked; no database",
+        plan.tenant,
+        plan.filestore.dir.display()
+    );
+    out += &missing_files(&restored.missing_files);
+    for warning in &restored.warnings {
+        out += &format!("\nwarning: {warning}");
+    }
+    out
+}

@@ -1,0 +1,308 @@
+//! The one search for files of a filestore by their names: in every backup of the tenant's filestore, and in
+//! the batches that the agent stored as files came.
+//!
+//! A file is named by the SHA-1 of its content, so any copy serves, wherever it is whole. But a name proves
+//! nothing: whoever knows a digest can write a row that names it. So only what is recorded of this tenant counts:
+//! backups of its own filestore under the names that it is known to have had, and of a batch what came from its
+//! filestore. Batches of older programs do not say whose their files were; what is taken from them is told.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::{StreamExt, stream};
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+use crate::archive::index::Entry;
+use crate::archive::manifest::{Manifest, Origin, SnapshotKind};
+use crate::archive::seal::Identities;
+use crate::clock::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::names::{SnapshotId, TenantName};
+use crate::recovery::wanted::{Home, Wanted};
+use crate::repository::Repository;
+use crate::repository::snapshots::{Found as Listed, Trust};
+
+/// Backups whose chains are asked before the batches.
+const NEAREST: usize = 2;
+/// Lists of batches that are fetched at a time.
+const BATCHES_AT_ONCE: usize = 16;
+
+/// What holds the files.
+#[derive(Default)]
+pub struct Found {
+    /// The files, none of them twice.
+    pub wanted: Wanted,
+    /// Of the snapshots that hold them.
+    pub manifests: HashMap<SnapshotId, Manifest>,
+    /// Names that no backup holds whole, escaped.
+    pub missing: BTreeSet<String>,
+    /// What a person should know: places that could not be used.
+    pub warnings: Vec<String>,
+}
+
+/// Where files lie that did not come whole from there, by escaped path: not looked at again.
+pub type Tried = HashMap<String, HashSet<Home>>;
+
+/// All the places, in the order in which they are asked.
+#[derive(Default)]
+pub struct Places {
+    /// Backups of the tenant's filestore: first those taken after the moment that is wanted, the nearest first, then those
+    /// before it, the newest first. Files come and go, and the nearest differ least.
+    pub backups: Vec<Manifest>,
+    /// Batches of new files, the nearest in time first: a file was stored seconds after it was written.
+    pub batches: Vec<SnapshotId>,
+    /// Snapshots that may be such backups, and are not believed.
+    told: Vec<String>,
+}
+
+/// A search for files of one tenant. Cheap to clone; the repository is asked once what there is, and only when
+/// something is looked for.
+#[derive(Clone)]
+pub struct Search {
+    repository: Repository,
+    origin: Origin,
+    trust: Trust,
+    identities: Arc<Identities>,
+    whose: BTreeSet<TenantName>,
+    near: Timestamp,
+    places: Arc<OnceCell<Places>>,
+}
+
+impl Search {
+    /// One for the files of `whose`, which are names of one and the same tenant, around a moment.
+    pub fn new(
+        repository: &Repository,
+        origin: &Origin,
+        trust: &Trust,
+        identities: &Arc<Identities>,
+        whose: BTreeSet<TenantName>,
+        near: Timestamp,
+    ) -> Search {
+        let (repository, origin, trust) = (repository.clone(), origin.clone(), trust.clone());
+        let (identities, places) = (identities.clone(), Arc::default());
+        Search { repository, origin, trust, identities, whose, near, places }
+    }
+
+    /// The same, for a tenant that is known to have had these names, too.
+    pub fn under(mut self, names: impl IntoIterator<Item = TenantName>) -> Search {
+        self.whose.extend(names);
+        self.places = Arc::default();
+        self
+    }
+
+    /// Where is looked.
+    ///
+    /// # Errors
+    /// Where it could not be asked; a manifest that is not believed is none.
+    pub async fn places(&self) -> Result<&Places> {
+        self.places.get_or_try_init(|| self.survey()).await
+    }
+
+    async fn survey(&self) -> Result<Places> {
+        let mut places = Places::default();
+        for (id, listed) in self.repository.all_snapshots(&self.origin, &self.trust).await? {
+            match listed {
+                Ok(Listed::Snapshot(manifest)) if manifest.filestore.is_some() && self.is_own(&manifest) => {
+                    places.backups.push(*manifest);
+                }
+                Ok(_) => {}
+                Err(e) if id.kind() != SnapshotKind::Filestore.as_str() && e.is_damage() => {}
+                Err(e) => places.told.push(passed_over(&id, e)?),
+            }
+        }
+        places.backups.sort_by_key(|manifest| {
+            let distance = manifest.point.as_microsecond() - self.near.as_microsecond();
+            (distance < 0, distance.abs())
+        });
+        places.batches = near_first(self.repository.arrival_ids().await?, self.near);
+        Ok(places)
+    }
+
+    fn is_own(&self, manifest: &Manifest) -> bool {
+        manifest.tenant.as_ref().is_some_and(|tenant| self.whose.contains(tenant))
+    }
+
+    /// Looks for each of `names`, escaped paths, wherever it was not tried yet.
+    ///
+    /// # Errors
+    /// Where it could not be looked; a damaged backup is passed over and told.
+    pub async fn find(&self, names: BTreeSet<String>, tried: &Tried) -> Result<Found> {
+        let mut open = Arc::new(names);
+        let (mut found, mut sets) = (Found::default(), Vec::new());
+        if open.is_empty() {
+            return Ok(found);
+        }
+        let places = self.places().await?;
+        found.warnings.clone_from(&places.told);
+        // The chains of the two nearest backups have nearly all. What came and went between them is in the batches,
+        // and a list of these costs as much as one of many that a backup is made of.
+        let nearest = places.backups.iter().take(NEAREST).filter_map(|backup| backup.filestore.as_ref());
+        let nearest: HashSet<&SnapshotId> = nearest.flat_map(|facts| &facts.index_chain).collect();
+        let (first, others): (Vec<&Manifest>, Vec<&Manifest>) =
+            places.backups.iter().partition(|backup| nearest.contains(&backup.id));
+        for backup in first {
+            self.look(backup, &mut found, &mut sets, (&mut open, tried)).await?;
+        }
+        self.look_at_batches(&places.batches, &mut found, &mut sets, (&mut open, tried)).await?;
+        for backup in others {
+            self.look(backup, &mut found, &mut sets, (&mut open, tried)).await?;
+        }
+        found.wanted = Wanted::union(&sets)?;
+        found.missing = Arc::unwrap_or_clone(open);
+        Ok(found)
+    }
+
+    /// What the index of one backup names: that alone, so that each index is read once and none is needed for another.
+    async fn look(
+        &self,
+        backup: &Manifest,
+        found: &mut Found,
+        sets: &mut Vec<Wanted>,
+        (open, tried): (&mut Arc<BTreeSet<String>>, &Tried),
+    ) -> Result<()> {
+        if open.is_empty() {
+            return Ok(());
+        }
+        let wanted_now = open.clone();
+        // A file that was damaged before it was backed up may be whole elsewhere.
+        let read = self.read(backup, move |entry| entry.flaw.is_none() && wanted_now.contains(&entry.path));
+        match read.await {
+            Ok(wanted) => self.take(backup, wanted, found, sets, (open, tried)).await,
+            Err(e) => {
+                found.warnings.push(passed_over(&backup.id, e)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Many small lists, several fetched at a time.
+    async fn look_at_batches(
+        &self,
+        batches: &[SnapshotId],
+        found: &mut Found,
+        sets: &mut Vec<Wanted>,
+        (open, tried): (&mut Arc<BTreeSet<String>>, &Tried),
+    ) -> Result<()> {
+        let mut of_nobody = 0;
+        let mut lists = stream::iter(batches)
+            .map(|id| async move { (id, self.batch(id).await) })
+            .buffered(BATCHES_AT_ONCE);
+        while !open.is_empty()
+            && let Some((id, list)) = lists.next().await
+        {
+            match list {
+                Ok((manifest, wanted, says_whose)) => {
+                    let before = open.len();
+                    self.take(&manifest, wanted, found, sets, (&mut *open, tried)).await?;
+                    of_nobody += if says_whose { 0 } else { before - open.len() };
+                }
+                // No manifest: being stored, or given up. Whether one is lost, lifeboat verify tells.
+                Err(e) if e.kind() == Kind::NotFound => {}
+                Err(e) => found.warnings.push(passed_over(id, e)?),
+            }
+        }
+        if of_nobody > 0 {
+            found.warnings.push(format!(
+                "{of_nobody} files come from batches of an older Lifeboat, which do not say whose they were"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The tenant's files of a batch, and whether it says whose each of them is.
+    async fn batch(&self, id: &SnapshotId) -> Result<(Manifest, Wanted, bool)> {
+        let manifest = self.repository.manifest(id, &self.origin, &self.trust).await?;
+        let (whose, says_whose) = (self.whose.clone(), Arc::new(AtomicBool::new(true)));
+        let said = says_whose.clone();
+        let wanted = self.read(&manifest, move |entry| {
+            if entry.tenants.is_empty() {
+                said.store(false, Ordering::Relaxed);
+                return entry.flaw.is_none();
+            }
+            entry.flaw.is_none() && entry.tenants.iter().any(|tenant| whose.contains(tenant))
+        });
+        let wanted = wanted.await?;
+        Ok((manifest, wanted, says_whose.load(Ordering::Relaxed)))
+    }
+
+    async fn read(
+        &self,
+        manifest: &Manifest,
+        take: impl Fn(&Entry) -> bool + Send + 'static,
+    ) -> Result<Wanted> {
+        let (repository, identities, of) =
+            (self.repository.clone(), self.identities.clone(), manifest.clone());
+        tokio::task::spawn_blocking(move || {
+            Wanted::of_index(&repository, &Handle::current(), &of, &identities, take)
+        })
+        .await
+        .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading an index panicked").because(e)))
+    }
+
+    /// Takes what is still open and lies in packs of snapshots that are there, believed and the tenant's own.
+    async fn take(
+        &self,
+        of: &Manifest,
+        mut wanted: Wanted,
+        found: &mut Found,
+        sets: &mut Vec<Wanted>,
+        (open, tried): (&mut Arc<BTreeSet<String>>, &Tried),
+    ) -> Result<()> {
+        let untried = |path: &str, homes: &[Home]| {
+            !homes.is_empty()
+                && open.contains(path)
+                && tried.get(path).is_none_or(|tried| homes.iter().all(|home| !tried.contains(home)))
+        };
+        wanted.keep(untried)?;
+        let needed: BTreeSet<u32> = wanted.packs().into_iter().map(|(snapshot, _)| snapshot).collect();
+        for id in needed.into_iter().filter_map(|place| wanted.snapshots.get(place as usize)) {
+            if *id == of.id {
+                found.manifests.insert(id.clone(), of.clone());
+            } else if !found.manifests.contains_key(id) {
+                match self.repository.manifest(id, &self.origin, &self.trust).await {
+                    Ok(manifest) if self.is_own(&manifest) => {
+                        found.manifests.insert(id.clone(), manifest);
+                    }
+                    Ok(_) => {}
+                    Err(e) => found.warnings.push(passed_over(id, e)?),
+                }
+            }
+        }
+        let open = Arc::make_mut(open);
+        wanted.keep(|path, homes| {
+            homes.iter().all(|(id, _)| found.manifests.contains_key(id)) && open.remove(path)
+        })?;
+        if !wanted.files().is_empty() {
+            sets.push(wanted);
+        }
+        Ok(())
+    }
+}
+
+/// What is said of a place that cannot be used.
+///
+/// # Errors
+/// The error itself where it does not say that what is stored is wrong.
+pub fn passed_over(id: &SnapshotId, e: Error) -> Result<String> {
+    match e.is_damage() {
+        true => Ok(format!("{id} was passed over: {}", e.line())),
+        false => Err(e),
+    }
+}
+
+fn near_first(mut ids: Vec<SnapshotId>, near: Timestamp) -> Vec<SnapshotId> {
+    let split = SnapshotId::new(near, SnapshotKind::Arrivals.as_str());
+    let after = ids.split_off(ids.partition_point(|id| *id < split));
+    // Both lists are sorted by time: of each, the next one, in turn.
+    let (mut before, mut after) = (ids.into_iter().rev(), after.into_iter());
+    let mut near_first = Vec::new();
+    loop {
+        let pair = [after.next(), before.next()];
+        if pair.iter().all(Option::is_none) {
+            return near_first;
+        }
+        near_first.extend(pair.into_iter().flatten());
+    }
+}

@@ -1,0 +1,138 @@
+//! The backup of a filestore that a restore begins with, as far as it can be had. Its list says which files there
+//! were; where that is damaged, the restored rows say it instead, and files are looked for elsewhere.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::archive::manifest::{Manifest, Origin};
+use crate::archive::seal::Identities;
+use crate::error::{Error, Kind, Result};
+use crate::names::SnapshotId;
+use crate::recovery::filestore::List;
+use crate::recovery::wanted::Wanted;
+use crate::repository::Repository;
+use crate::repository::snapshots::Trust;
+
+/// A backup of a filestore, looked at.
+#[derive(Clone)]
+pub struct Linked {
+    /// Which.
+    pub id: SnapshotId,
+    /// The manifests that its list is read by, and those of its packs that are there, its own included; or why the list
+    /// cannot be read.
+    pub chain: std::result::Result<HashMap<SnapshotId, Manifest>, String>,
+    /// Snapshots that hold files of it and are gone or not believed.
+    pub gone: Vec<String>,
+}
+
+impl Linked {
+    /// Looks which of its manifests are there.
+    ///
+    /// # Errors
+    /// Where it could not be looked; what is gone or not believed is part of the answer.
+    pub async fn look(
+        repository: &Repository,
+        origin: &Origin,
+        trust: &Trust,
+        id: &SnapshotId,
+    ) -> Result<Linked> {
+        let mut linked = Linked { id: id.clone(), chain: Ok(HashMap::new()), gone: Vec::new() };
+        let own = match repository.manifest(id, origin, trust).await.and_then(|own| {
+            own.filestore_facts()?;
+            Ok(own)
+        }) {
+            Ok(own) => own,
+            Err(e) if e.is_damage() => {
+                linked.chain = Err(of(id, &e));
+                return Ok(linked);
+            }
+            Err(e) => return Err(e.context(format!("find the filestore {id}"))),
+        };
+        let facts = own.filestore_facts()?.clone();
+        let mut manifests = HashMap::from([(id.clone(), own)]);
+        for needed in facts.index_chain.iter().chain(&facts.sources) {
+            if manifests.contains_key(needed) {
+                continue;
+            }
+            match repository.manifest(needed, origin, trust).await {
+                Ok(manifest) => drop(manifests.insert(needed.clone(), manifest)),
+                Err(e) if e.is_damage() && facts.index_chain.contains(needed) => {
+                    linked.chain = Err(of(needed, &e));
+                    return Ok(linked);
+                }
+                Err(e) if e.is_damage() => linked.gone.push(of(needed, &e)),
+                Err(e) => return Err(e.context(format!("find snapshot {needed}, which holds part of {id}"))),
+            }
+        }
+        linked.chain = Ok(manifests);
+        Ok(linked)
+    }
+
+    /// Its own manifest, where that is there.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.chain.as_ref().ok()?.get(&self.id)
+    }
+
+    /// What a person should know of it before anything is fetched.
+    pub fn warnings(&self) -> Vec<String> {
+        let unread = self.chain.as_ref().err().map(|why| {
+            format!(
+                "the list of {} cannot be read ({why}): the files that the restored rows name are looked for in other backups",
+                self.id
+            )
+        });
+        let gone = self.gone.iter().map(|why| {
+            format!("{why}; it holds files of {}, which are looked for in other backups", self.id)
+        });
+        unread.into_iter().chain(gone).collect()
+    }
+
+    /// Stored bytes of all that it needs.
+    pub fn stored_bytes(&self) -> u64 {
+        self.chain.iter().flatten().map(|(_, manifest)| manifest.stored_bytes()).sum()
+    }
+
+    /// Its list of files; or why that cannot be read.
+    ///
+    /// # Errors
+    /// Where it could not be looked.
+    pub(super) async fn list(
+        &self,
+        repository: &Repository,
+        identities: &Arc<Identities>,
+    ) -> Result<std::result::Result<List, String>> {
+        let manifests = match &self.chain {
+            Ok(manifests) => manifests.clone(),
+            Err(why) => return Ok(Err(why.clone())),
+        };
+        let (repository, identities, id) = (repository.clone(), identities.clone(), self.id.clone());
+        let read = move || {
+            let own = manifests.get(&id).ok_or_else(|| {
+                Error::new(Kind::Integrity, format!("snapshot {id} does not name itself in its chain"))
+            })?;
+            let facts = own.filestore_facts()?;
+            let wanted = Wanted::filestore(&repository, &Handle::current(), facts, &manifests, &identities)?;
+            if wanted.files().len() as u64 != facts.files || wanted.bytes != facts.bytes {
+                let (count, said) = (wanted.files().len(), facts.files);
+                let what = format!("the indexes of {id} give {count} files, its manifest says {said}");
+                return Err(Error::new(Kind::Integrity, what));
+            }
+            Ok(List { wanted, manifests })
+        };
+        let panicked = |e| Err(Error::new(Kind::Internal, "reading an index panicked").because(e));
+        match tokio::task::spawn_blocking(read).await.unwrap_or_else(panicked) {
+            Ok(list) => Ok(Ok(list)),
+            Err(e) if e.is_damage() => Ok(Err(e.line())),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn of(id: &SnapshotId, e: &Error) -> String {
+    match e.kind() {
+        Kind::NotFound => format!("there is no snapshot {id}"),
+        _ => format!("snapshot {id} is not believed: {}", e.line()),
+    }
+}
