@@ -88,6 +88,9 @@ pub struct InstanceStatus {
     pub base_broken: bool,
     /// Pages in it whose checksum is wrong.
     pub bad_pages: u64,
+    /// What it was meant to hold and does not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// The WAL behind it.
     pub wal: Option<WalStatus>,
 }
@@ -107,6 +110,7 @@ pub fn instance(
         base: newest.map(|manifest| latest(manifest, now)),
         base_broken: newest.is_some_and(|manifest| broken_snapshots.contains(&manifest.id)),
         bad_pages: facts.map_or(0, |facts| facts.bad_page_count),
+        left_out: facts.map_or(Vec::new(), |facts| facts.left_out.iter().map(|l| l.what.clone()).collect()),
         wal: wal.and_then(|(windows, stored_at)| {
             let last = windows.ranges.last()?;
             Some(WalStatus {

@@ -100,7 +100,7 @@ impl Display for InstancePlan {
         writeln!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
         write!(f, "  fetches by  {}", self.restore_command)?;
         self.copy_lines(f)?;
-        for warning in &self.warnings {
+        for warning in self.sorts_otherwise.iter().chain(&self.warnings) {
             write!(f, "\n  WARNING     {warning}")?;
         }
         Ok(())

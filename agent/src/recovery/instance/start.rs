@@ -8,11 +8,13 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::base::Database;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
+use crate::postgres::collations;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server_command;
 use crate::postgres::server_start::{ServerStart, start};
@@ -26,7 +28,9 @@ use crate::recovery::instance::plan::InstancePlan;
 use crate::recovery::instance::proof::{Allowed, Proof, prove};
 use crate::recovery::instance::raise::raise;
 use crate::recovery::instance::settings::PORT;
+use crate::recovery::instance::sorting::{Rebuild, rebuild};
 use crate::recovery::instance::target::Action;
+use crate::recovery::instance::tree;
 
 /// How often recovery is looked at.
 const LOOK: Duration = Duration::from_millis(300);
@@ -67,6 +71,8 @@ pub struct Started {
     pub raised: Vec<String>,
     /// That it keeps to itself, as the server says it.
     pub proof: Proof,
+    /// Databases whose indexes are in another order than the server's.
+    pub rebuild: Vec<Rebuild>,
 }
 
 /// A restored directory, to be run.
@@ -80,6 +86,8 @@ pub(super) struct Server<'a> {
     pub(super) action: Action,
     pub(super) allowed: Allowed<'a>,
     pub(super) scratch: bool,
+    /// Its databases, as the backup knows them.
+    pub(super) databases: &'a [Database],
     pub(super) progress: &'a Progress,
     pub(super) cancel: &'a CancellationToken,
 }
@@ -112,6 +120,7 @@ pub async fn start_and_wait(
         action,
         allowed: Allowed { archiving: plan.archives, preload: &plan.preload },
         scratch: plan.is_scratch,
+        databases: &plan.databases,
         progress,
         cancel,
     };
@@ -130,7 +139,7 @@ impl Server<'_> {
     /// Starts it, and again with what it needs; proves that it keeps to itself.
     pub(super) async fn open(&self) -> Result<Started> {
         // The rule of this file: no server is ever started by us on a configuration that is not ours.
-        if !is_ours(&head(&self.data_dir.join(CONF_FILE))?) {
+        if !is_ours(&head(&tree::open(self.data_dir)?, CONF_FILE)?) {
             let what = format!("{CONF_FILE} in {} was not written by Lifeboat", self.data_dir.display());
             return Err(Error::new(Kind::Refused, what).effect("no server was started on it"));
         }
@@ -154,6 +163,10 @@ impl Server<'_> {
                             return Err(e);
                         }
                     };
+                    let rebuild = self.rebuild(&options).await.unwrap_or_else(|e| {
+                        self.progress.note(format!("which indexes to rebuild is not known: {e}"));
+                        Vec::new()
+                    });
                     return Ok(Started {
                         socket_dir,
                         port: PORT,
@@ -166,6 +179,7 @@ impl Server<'_> {
                         seconds,
                         raised,
                         proof,
+                        rebuild,
                     });
                 }
             }
@@ -174,6 +188,17 @@ impl Server<'_> {
             Kind::Postgres,
             format!("recovery again and again needs higher values: {}", raised.join(", ")),
         ))
+    }
+
+    /// What a copy that is thrown away has no use for.
+    async fn rebuild(&self, options: &PostgresOptions) -> Result<Vec<Rebuild>> {
+        if self.scratch {
+            return Ok(Vec::new());
+        }
+        let mut session = Session::maintenance(options).await?;
+        let sorting = collations::ask(&mut session).await?;
+        session.close().await;
+        Ok(rebuild(&sorting, self.databases))
     }
 
     fn log(&self) -> PathBuf {
@@ -197,9 +222,10 @@ impl Server<'_> {
         if proof.disabled_subscriptions.is_empty() {
             return Ok(());
         }
-        let mut note = Note::read(self.data_dir)?.unwrap_or_default();
+        let dir = tree::open(self.data_dir)?;
+        let mut note = Note::read(&dir)?.unwrap_or_default();
         note.disabled_subscriptions.extend(proof.disabled_subscriptions.iter().cloned());
-        note.write(self.data_dir, self.owner)
+        note.write(&dir, self.owner)
     }
 
     async fn run(&self) -> Result<End> {
@@ -243,7 +269,7 @@ impl Server<'_> {
                 Some(_) => seen_running = true,
                 None if seen_running || begun.elapsed() > PID_WAIT => {
                     stop_now(self.data_dir).await?; // what is left of it: the directory of its socket
-                    let raised = raise(self.data_dir, self.owner)?;
+                    let raised = raise(&tree::open(self.data_dir)?, self.owner)?;
                     return match raised.is_empty() {
                         true => Err(self.stopped(&log)),
                         false => Ok(End::Raised(raised)),
@@ -268,7 +294,7 @@ impl Server<'_> {
         }
         // A pause may be that of the target, or one for settings that are too low: never taken for it.
         if seen.recovering {
-            let raised = raise(self.data_dir, self.owner)?;
+            let raised = raise(&tree::open(self.data_dir)?, self.owner)?;
             if !raised.is_empty() {
                 stop_fast(self.data_dir).await?;
                 return Ok(Some(Some(End::Raised(raised))));
