@@ -1,6 +1,6 @@
 //! Which databases are no tenants because they are copies, or old states of tenants, that Lifeboat made.
 //!
-//! Never silently: each is named in the report of the backup. Our own record decides
+//! Never silently: each is named in the report of the backup. So is a database that a restore has not finished. Our own record decides
 //! ([`crate::catalog::copies`]). The comment on a database decides only where that name was never backed up as a
 //! tenant: the owner of a database may comment on it, and shall not take a tenant out of the backup with that.
 
@@ -24,6 +24,14 @@ pub struct LeftOut {
     pub database: String,
     /// Why.
     pub why: String,
+}
+
+impl LeftOut {
+    /// A database that a restore has not finished.
+    pub fn unfinished(database: String) -> LeftOut {
+        let why = "lifeboat restore is filling it, or was killed meanwhile: its name and its flag as a template say so";
+        LeftOut { database, why: why.to_owned() }
+    }
 }
 
 /// All of them, by name, with the reason. What could not be read of the records goes to `notes`.

@@ -7,20 +7,20 @@ use serde_json::json;
 use super::commands::runnable;
 use super::list::{TrustArgs, table};
 use super::{App, Done, print};
-use crate::archive::manifest::Manifest;
+use crate::catalog::copies::Copies;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
 use crate::catalog::verified::Verified;
-use crate::clock::{self, Timestamp};
+use crate::clock;
 use crate::config::{Config, units};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::wal::{SegmentBytes, WalFile};
+use crate::inventory::standing::{self, InstanceStatus, Latest, Standing, TenantStatus};
+use crate::inventory::take::Wanted;
+use crate::inventory::{Inventory, Look, Part, pick};
+use crate::names::SnapshotId;
 use crate::repository::Repository;
-use crate::repository::snapshots::Found;
-use crate::repository::wal::coverage::{TimelineWindows, windows};
 use crate::upkeep::remembered;
-use crate::upkeep::status::{self, InstanceStatus, Latest, Standing, TenantStatus};
 use crate::wal::stream::Record;
 
 /// Show how each tenant stands: what would be lost if it were gone now, the worst first
@@ -53,30 +53,36 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let trust = args.trust.trust(&config)?;
     let repository = Repository::configured(&config).await?;
-    let origin = repository.origin().await?;
-    let (mut manifests, mut not_believed) = (Vec::new(), Vec::new());
-    for (id, found) in repository.all_snapshots(&origin, &trust).await? {
-        match found {
-            Ok(Found::Snapshot(manifest)) => manifests.push(*manifest),
-            Ok(Found::Unfinished(_)) => {}
-            Err(e) => not_believed.push((id, e)),
-        }
-    }
+    let wanted = Wanted { wal: true, ..Wanted::default() };
+    let inventory = Inventory::take(&repository, &trust, &wanted).await?;
+    let with_error = |(id, look): &(SnapshotId, Look)| look.error().map(|e| (id.clone(), e.again()));
+    let not_believed: Vec<(SnapshotId, Error)> = inventory.snapshots.iter().filter_map(with_error).collect();
     let now = clock::now();
-    let wal = newest_wal(&repository, &manifests).await?;
     let read = Verified::read(&config.state_dir, &config.instance, repository.id());
     let (verified, unknown) = match read {
         Ok(verified) => (verified, None),
         Err(e) => (Verified::default(), Some(format!("{}; lifeboat verify finds it again", e.what()))),
     };
-    let broken = remembered::broken(&manifests, &verified);
-    let newest = wal.as_ref().map(|(windows, at)| (windows, *at));
-    let instance = status::instance(&manifests, newest, &broken, now);
-    let tenants = status::tenants(&manifests, &config.odoo.tenants, &instance, &broken, (now, args.max_age));
+    let broken = remembered::broken(&inventory, &verified);
+    let instance = standing::instance(&inventory, &broken, now)?;
+    let mut tenants =
+        standing::tenants(&inventory, &config.odoo.tenants, &instance, &broken, (now, args.max_age));
+    let copies = Copies::read(&config.state_dir, &config.instance)?;
+    let mut promoted = Vec::new();
+    tenants.retain(|TenantStatus { tenant, dump, filestore, .. }| {
+        let stored_last = [dump, filestore].into_iter().flatten().map(|latest| latest.point).max();
+        let record = stored_last.and_then(|last| copies.promoted(tenant, last));
+        promoted.extend(record.cloned());
+        record.is_none() || config.odoo.tenants.contains(tenant)
+    });
     let runs = last_runs(&config).await?;
     let stream = if config.wal.stream { Record::read(&config)? } else { None };
     let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(&config, now));
     problems.extend(unknown);
+    if let Part::CouldNotLook(e) = &inventory.wal {
+        problems.push(format!("what WAL is stored is not known: {}", e.what()));
+    }
+    problems.extend(clock_problem(&inventory));
     problems.extend(verified.wal.as_ref().map(|wal| {
         let (objects, since) = (wal.objects, clock::text(wal.since));
         format!(
@@ -91,6 +97,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "now": now,
         "cluster": instance,
         "tenants": tenants,
+        "promoted": promoted,
         "verified": { "last": verified.last, "broken": broken, "wal": verified.wal },
         "runs": runs,
         "stream": stream,
@@ -98,8 +105,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "not_believed": bad.collect::<Vec<_>>(),
     });
     app.print(&value, || {
-        let told: String =
-            problems.iter().map(|problem| format!("problem: {}\n", runnable(problem))).collect();
+        let promoted = promoted.iter().map(|record| format!("{} is {}\n", record.database, record.why()));
+        let told = problems.iter().map(|problem| format!("problem: {}\n", runnable(problem)));
+        let told: String = promoted.chain(told).collect();
         text(&repository, &instance, &tenants, &runs) + &told
     })?;
     for (id, e) in &not_believed {
@@ -122,24 +130,16 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     Ok(if well { Done::Complete } else { Done::Incomplete })
 }
 
-/// What is stored of the newest timeline, and when its last object was.
-async fn newest_wal(
-    repository: &Repository,
-    manifests: &[Manifest],
-) -> Result<Option<(TimelineWindows, Timestamp)>> {
-    let Some(timeline) = repository.wal_timelines().await?.pop() else { return Ok(None) };
-    let list = repository.wal_of_timeline(timeline).await?;
-    let known = manifests.iter().rev().find_map(|manifest| Some(manifest.base.as_ref()?.wal_segment_bytes));
-    let segment_bytes = match known {
-        Some(bytes) => SegmentBytes::try_from(bytes)?,
-        None => {
-            crate::repository::wal::coverage::segment_bytes(list.objects.iter().map(|object| &object.name))
-        }
-    };
-    let segments = || list.objects.iter().filter(|object| matches!(object.name.file, WalFile::Segment(_)));
-    let stored_at = segments().map(|object| object.stored_at).max();
-    let windows = windows(segments().map(|object| &object.name), segment_bytes).pop();
-    Ok(windows.zip(stored_at))
+/// Snapshots that were written under a clock that was ahead, in a sentence.
+fn clock_problem(inventory: &Inventory) -> Option<String> {
+    let (ahead, _) = pick::clocks(inventory.believed());
+    let last = ahead.first()?;
+    Some(format!(
+        "{} snapshots were written under a clock that was ahead of the store's; the last one stored is {}, {}; correct that host's clock",
+        ahead.len(),
+        last.manifest.id,
+        last.clock_note()?
+    ))
 }
 
 /// The latest run of each scheduled job of this host; none where the agent never ran here.

@@ -175,6 +175,9 @@ fn text(report: &Report) -> String {
     if report.verdict().is_ok() && report.objects_not_checked == 0 && report.skipped.is_empty() {
         out.push_str("all of it is as it was stored\n");
     }
+    if report.snapshots == 0 {
+        out.push_str("no snapshot is stored, and from WAL alone nothing can be restored: lifeboat backup --kind base\n");
+    }
     out
 }
 

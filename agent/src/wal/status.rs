@@ -7,18 +7,22 @@ use serde::Serialize;
 use super::archiver::{Archiver, archiver};
 use super::room::{Advice, Level, Room, room, unlimited};
 use crate::archive::base::BaseFacts;
+use crate::archive::manifest::SnapshotKind;
 use crate::archive::wal::WalName;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::inventory::Inventory;
+use crate::inventory::reach::is_past;
+use crate::inventory::take::{Wanted, Which};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{InstanceName, Lsn};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::replication::{SlotState, slot_state};
 use crate::postgres::session::{Session, column};
 use crate::repository::Repository;
-use crate::repository::snapshots::{Found, Trust};
-use crate::repository::wal::coverage::{LsnRange, TimelineWindows, segment_bytes, windows};
+use crate::repository::snapshots::Trust;
+use crate::repository::wal::coverage::{TimelineWindows, segment_bytes, windows};
 
 /// What is stored, and beside it where the server stands.
 #[derive(Debug, Serialize)]
@@ -210,26 +214,20 @@ impl Status {
     }
 }
 
-/// Whether a base backup begins behind a gap, so that it keeps nobody from the present.
-fn is_past(timeline: TimelineId, gap: &LsnRange, bases: &[BaseFacts]) -> bool {
-    bases.iter().any(|base| base.timeline >= timeline.0 && base.start_lsn >= gap.end)
-}
-
 /// The base backups that are believed; none where they cannot be looked at.
 async fn bases(config: &Config, repository: &Repository) -> Vec<BaseFacts> {
+    let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), ..Wanted::default() };
     let found = async {
         let trust = Trust::keys(&config.signing.trusted_keys)?;
-        repository.all_snapshots(&repository.origin().await?, &trust).await
+        Inventory::take(repository, &trust, &wanted).await
     };
-    let found = found.await.unwrap_or_else(|e| {
-        tracing::info!("base backups cannot be looked at: {e:?}");
-        Vec::new()
-    });
-    let manifest = |found| match found {
-        Ok(Found::Snapshot(manifest)) => manifest.base,
-        _ => None,
-    };
-    found.into_iter().filter_map(|(_, found)| manifest(found)).collect()
+    match found.await {
+        Ok(inventory) => inventory.believed().filter_map(|one| one.manifest.base.clone()).collect(),
+        Err(e) => {
+            tracing::info!("base backups cannot be looked at: {e:?}");
+            Vec::new()
+        }
+    }
 }
 
 async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {

@@ -12,6 +12,7 @@ mod outside;
 mod printed;
 mod production;
 mod raised;
+mod refused;
 mod sorting;
 mod targets;
 mod timelines;

@@ -4,6 +4,7 @@
 mod accidents;
 mod many;
 mod raised;
+mod root_only;
 mod scratch;
 mod shared;
 mod ways;

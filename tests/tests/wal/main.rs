@@ -9,8 +9,11 @@ mod archive;
 mod break_glass;
 mod catch_up;
 mod commands;
+#[path = "../base/copy.rs"]
+mod copy;
 mod kills;
 mod login;
+mod partial;
 mod recovered;
 mod segment_sizes;
 mod streaming;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::Check;
+use crate::clock;
 use crate::config::Config;
+use crate::inventory::pick::MARGIN;
 use crate::repository::Repository;
 use crate::store::{Store, StoreOptions};
 
@@ -40,10 +42,33 @@ pub async fn checks(config: &Config) -> Vec<Check> {
         return vec![Check::error(NAME, &error)];
     }
     let mut checks = vec![Check::ok(NAME, format!("{} can be reached and is initialised", store.url()))];
+    checks.extend(clock(&store).await);
     if config.signing.key_file.is_some() {
         checks.push(overwriting(&store).await);
     }
     checks
+}
+
+/// Our clock against the store's; a directory has none of its own.
+async fn clock(store: &Store) -> Option<Check> {
+    const NAME: &str = "store's clock";
+    let there = match store.now(MARKER).await {
+        Ok(there) => there?,
+        Err(error) => return Some(Check::error(NAME, &error)),
+    };
+    let ahead = clock::now().duration_since(there);
+    let by = clock::span_text(ahead.unsigned_abs());
+    if ahead.abs() <= MARGIN {
+        return Some(Check::ok(NAME, format!("this host's clock and the store's differ by {by}")));
+    }
+    let side = if ahead.is_positive() { "ahead of" } else { "slower than" };
+    Some(Check::warn(
+        NAME,
+        format!(
+            "this host's clock is {by} {side} the store's, which says {there}: times in snapshots are wrong"
+        ),
+        "correct this host's clock (timedatectl, chrony)",
+    ))
 }
 
 /// Whether the store keeps the promise that nothing is overwritten.

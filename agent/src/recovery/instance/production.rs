@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::Action;
 use crate::names::shell_path;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server_stop::stop_fast;
@@ -28,7 +29,6 @@ use crate::recovery::instance::settings::{HBA_TEXT, conf_without_recovery, kept}
 use crate::recovery::instance::settle_archive::settle_archive;
 use crate::recovery::instance::start::{Server, Started};
 use crate::recovery::instance::takeover::Aside;
-use crate::recovery::instance::target::Action;
 use crate::recovery::instance::{delta, tree};
 
 /// What was done.
@@ -72,6 +72,7 @@ pub async fn apply(
         allowed: Allowed::default(),
         scratch: false,
         databases: &[],
+        restore_command: None,
         progress,
         cancel,
     };

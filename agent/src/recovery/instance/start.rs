@@ -12,7 +12,9 @@ use crate::archive::base::Database;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
+use crate::environment::Child;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::Action;
 use crate::names::Lsn;
 use crate::postgres::collations;
 use crate::postgres::connect::PostgresOptions;
@@ -24,12 +26,12 @@ use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::instance::arrival::{Goal, Place};
 use crate::recovery::instance::aside::{CONF_FILE, Note, head, is_ours};
+use crate::recovery::instance::feed::Feed;
 use crate::recovery::instance::plan::InstancePlan;
 use crate::recovery::instance::proof::{Allowed, Proof, prove};
 use crate::recovery::instance::raise::raise;
 use crate::recovery::instance::settings::PORT;
 use crate::recovery::instance::sorting::{Rebuild, rebuild};
-use crate::recovery::instance::target::Action;
 use crate::recovery::instance::tree;
 
 /// How often recovery is looked at.
@@ -88,6 +90,8 @@ pub(super) struct Server<'a> {
     pub(super) scratch: bool,
     /// Its databases, as the backup knows them.
     pub(super) databases: &'a [Database],
+    /// What it is told to run for WAL, whatever its configuration says.
+    pub(super) restore_command: Option<String>,
     pub(super) progress: &'a Progress,
     pub(super) cancel: &'a CancellationToken,
 }
@@ -98,20 +102,20 @@ pub async fn tools(config: &Config, plan: &InstancePlan) -> Result<Tools> {
     Tools::server(&PostgresOptions::from(&config.postgres), major.parse().unwrap_or(0)).await
 }
 
-/// Starts the server and waits for the target.
+/// Starts the server and waits for the target; `feed` fetches its WAL meanwhile, where we do that.
 ///
 /// # Errors
 /// `Postgres` with the end of the server's log where it stopped by itself, or where it is not at the target;
-/// `Refused` where it does not keep to itself.
+/// `Refused` where it does not keep to itself; those of the store.
 pub async fn start_and_wait(
     config: &Config,
     plan: &InstancePlan,
     tools: &Tools,
-    action: Action,
+    (action, feed): (Action, Option<&Feed>),
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Started> {
-    let server = Server {
+    let mut server = Server {
         config,
         data_dir: &plan.data_dir,
         owner: plan.owner,
@@ -121,10 +125,19 @@ pub async fn start_and_wait(
         allowed: Allowed { archiving: plan.archives, preload: &plan.preload },
         scratch: plan.is_scratch,
         databases: &plan.databases,
+        restore_command: None,
         progress,
         cancel,
     };
-    server.open().await
+    let Some(feed) = feed else { return server.open().await };
+    server.restore_command = Some(Feed::command(&plan.data_dir, feed.afterwards.as_deref())?);
+    let spool = feed.spool(&plan.data_dir, plan.owner)?;
+    let started = tokio::select! {
+        started = server.open() => started,
+        // It asked, so it runs: its process can be found.
+        e = feed.serve(&spool) => stop_now(&plan.data_dir).await.and(Err(e)),
+    };
+    spool.remove().and(started)
 }
 
 /// How a run of the server ended.
@@ -237,6 +250,12 @@ impl Server<'_> {
             log: log.clone(),
             port: PORT,
             owner: self.owner,
+            restore_command: self.restore_command.clone(),
+            environment: match (self.scratch && self.restore_command.is_some(), self.owner) {
+                (true, _) => Child::ScratchServer,
+                (false, None) => Child::Server,
+                (false, Some(_)) => Child::ServerOfAnother,
+            },
         })
         .await?;
         let options = self.options(&socket_dir).stopped_by(self.cancel);

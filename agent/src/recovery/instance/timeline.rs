@@ -1,14 +1,14 @@
 //! Which timeline: one that others continue is no question, but of two that both come after the base
 //! backup only a person knows which is right.
 
-use crate::archive::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::choice::{Reached, contradicting, not_the_same, siblings, two_histories};
+use crate::inventory::reach::{Reach, StoredWal, reach, way};
+use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
 use crate::recovery::instance::Request;
 use crate::recovery::instance::marks::Way;
-use crate::recovery::instance::reach::{Reach, StoredWal, common_end, ends, reach, way};
-use crate::recovery::instance::target::Target;
 
 /// What a person should know of the timeline that is followed; `found` is where the restore point
 /// lies that was asked for.
@@ -20,44 +20,37 @@ pub async fn check(
     request: &Request,
     wal: &StoredWal,
     on_way: &Way<'_>,
-    (base, chosen): &(&Manifest, Reach),
+    on: &Reached<'_>,
     found: Option<Lsn>,
 ) -> Result<Vec<String>> {
-    if let Some(id) = chosen.path.iter().map(|(id, _)| *id).find(|id| wal.contradicting.contains(id)) {
-        return Err(Error::new(Kind::Integrity, format!("timeline {id} has two histories that differ"))
+    let Reached { base, facts, reach: chosen } = on;
+    if let Some(id) = contradicting(wal, chosen) {
+        return Err(Error::new(Kind::Integrity, two_histories(id))
             .because(
                 "two servers, one perhaps a clone of the other, were promoted and archived as one instance",
             )
             .effect("which WAL of it belongs together is not known; nothing was changed")
             .next(format!(
                 "--timeline {} ends before it; or move away what the wrong server stored",
-                base.base_facts()?.timeline
+                TimelineId(facts.timeline)
             )));
     }
-    let facts = base.base_facts()?;
-    let ends = ends(facts, wal);
-    let others = ends.iter().filter(|id| **id != chosen.timeline);
-    let common =
-        others.filter_map(|id| way(facts, wal, *id)).map(|path| common_end(&chosen.path, &path)).min();
-    if let (None, Some(common)) = (request.timeline, common)
+    if let (None, Some((ends, common))) = (request.timeline, siblings(on, wal))
         && !is_before(&request.target, common, on_way, found).await?
     {
         let said = |id: &TimelineId| {
             let path = way(facts, wal, *id).unwrap_or_default();
             let left =
                 path.iter().rev().nth(1).map_or(String::new(), |(from, at)| format!(" left {from} at {at},"));
-            let end = reach(facts, base.point, wal, Some(*id)).map(|reach| (reach.end, reach.stored_at));
-            let (end, at) = end.unwrap_or((Lsn(0), base.point));
+            let point = base.manifest.point;
+            let end = reach(facts, point, wal, Some(*id)).map(|reach| (reach.end, reach.stored_at));
+            let (end, at) = end.unwrap_or((Lsn(0), point));
             format!("{id}{left} stored up to {end} of {at}")
         };
-        let names: Vec<String> = ends.iter().map(TimelineId::to_string).collect();
-        return Err(Error::new(
-            Kind::Refused,
-            format!("{} is not the same on timelines {}", request.target, names.join(" and ")),
-        )
-        .because(ends.iter().map(said).collect::<Vec<_>>().join("; "))
-        .effect("nothing was changed")
-        .next(format!("choose one: --timeline {} is the newest", chosen.timeline)));
+        return Err(Error::new(Kind::Refused, not_the_same(&request.target, &ends))
+            .because(ends.iter().map(said).collect::<Vec<_>>().join("; "))
+            .effect("nothing was changed")
+            .next(format!("choose one: --timeline {} is the newest", chosen.timeline)));
     }
     Ok(left_behind(request, wal, on_way, chosen))
 }

@@ -5,7 +5,9 @@
 //! pieces of a tail that grew, or both.
 
 pub mod coverage;
+pub mod file;
 mod get;
+mod lineage;
 mod put;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,7 @@ mod tests;
 use futures::TryStreamExt;
 
 pub use get::WalReader;
+pub use lineage::Lineages;
 pub use put::{Content, Put, Sealed, WalWriter, check_stored};
 
 use crate::archive::wal::WalName;
@@ -37,6 +40,8 @@ pub struct WalObject {
 pub struct WalList {
     /// Sorted by file, then by place in it.
     pub objects: Vec<WalObject>,
+    /// Keys of what tells the ancestors of timelines in clear text.
+    pub lineages: Vec<(TimelineId, String)>,
     /// Keys that are no WAL objects, the first of them: nobody of ours wrote them.
     pub foreign: Vec<String>,
     /// How many more there are.
@@ -78,8 +83,15 @@ impl Repository {
                 Some(name) => {
                     list.objects.push(WalObject { name, bytes: info.bytes, stored_at: info.modified })
                 }
-                None if list.foreign.len() < FOREIGN_MAX => list.foreign.push(info.key),
-                None => list.foreign_more += 1,
+                None => {
+                    let lineage = layout::lineage_of(self.instance(), &info.key);
+                    let lineage = lineage.filter(|_| list.lineages.len() < FOREIGN_MAX);
+                    match lineage {
+                        Some(timeline) => list.lineages.push((timeline, info.key)),
+                        None if list.foreign.len() < FOREIGN_MAX => list.foreign.push(info.key),
+                        None => list.foreign_more += 1,
+                    }
+                }
             }
         }
         list.objects.sort_by_key(|object| object.name);

@@ -1,12 +1,15 @@
 //! How far recovery can go from a base backup: pure planning over what is stored.
 
+use serde::Serialize;
+
 use crate::archive::base::BaseFacts;
+use crate::archive::wal::WalName;
 use crate::archive::wal_history::Ancestor;
 use crate::clock::Timestamp;
+use crate::inventory::target::Target;
 use crate::names::Lsn;
-use crate::names::wal::TimelineId;
-use crate::recovery::instance::target::Target;
-use crate::repository::wal::coverage::TimelineWindows;
+use crate::names::wal::{SegmentBytes, TimelineId};
+use crate::repository::wal::coverage::{LsnRange, TimelineWindows};
 
 /// The WAL that is stored.
 #[derive(Clone, Debug, Default)]
@@ -20,10 +23,24 @@ pub struct StoredWal {
     pub stored: Vec<(TimelineId, Lsn, Timestamp)>,
     /// Timelines that have two histories which differ.
     pub contradicting: Vec<TimelineId>,
+    /// Timelines whose histories only an identity opens, as older versions stored them: where they came from
+    /// is not known without one.
+    pub unknown: Vec<Unknown>,
+    /// Size of a segment, where any WAL is stored.
+    pub segment_bytes: Option<SegmentBytes>,
+}
+
+/// A timeline of which it is not known where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Which.
+    pub timeline: TimelineId,
+    /// Its sealed histories.
+    pub histories: Vec<WalName>,
 }
 
 /// How far it goes from one base backup.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reach {
     /// The timeline to follow.
     pub timeline: TimelineId,
@@ -133,6 +150,11 @@ pub fn reach(
     Some(Reach { timeline, end, stored_at: stored_at.max(point), gap_until, is_contradicted, path })
 }
 
+/// Whether a base backup begins after a gap, so that it keeps nobody from the present.
+pub fn is_past(timeline: TimelineId, gap: &LsnRange, bases: &[BaseFacts]) -> bool {
+    bases.iter().any(|base| base.timeline >= timeline.0 && base.start_lsn >= gap.end)
+}
+
 /// Why a base backup does not serve a target; `None` where it does.
 pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Target) -> Option<String> {
     match target {
@@ -160,9 +182,8 @@ pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Tar
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::repository::wal::coverage::LsnRange;
 
     const SEGMENT: u64 = 16 << 20;
 
