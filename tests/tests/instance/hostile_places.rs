@@ -155,7 +155,7 @@ fn directories_above_that_are_exchanged_for_links_lead_root_nowhere() {
         });
     }
     println!("{exchanged} exchanges, exit codes {codes:?}");
-    assert!(exchanged > 500, "{exchanged}");
+    assert!(exchanged > 100, "{exchanged}");
     for entry in fs::read_dir(&pairs[0].0).unwrap() {
         stop(&scene.cluster, &entry.unwrap().path());
     }
@@ -207,7 +207,7 @@ fn directories_in_an_unfinished_restore_that_are_exchanged_for_links_lead_root_n
         exchanged += while_exchanged(&pairs, n, || drop(scene.restore(&dir, &north, &[]).run()));
         assert_untouched(&scene.elsewhere, &before);
     }
-    assert!(exchanged > 500, "{exchanged}");
+    assert!(exchanged > 100, "{exchanged}");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn an_old_instance_that_is_exchanged_for_a_link_leads_root_nowhere() {
         });
     }
     println!("{exchanged} exchanges, exit codes {codes:?}");
-    assert!(exchanged > 500, "{exchanged}");
+    assert!(exchanged > 100, "{exchanged}");
     assert_untouched(&scene.elsewhere, &before);
     // nobody at it: as ever
     let north = pairs[0].0.join("north-in-the-end");

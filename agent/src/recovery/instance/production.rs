@@ -31,6 +31,9 @@ use crate::recovery::instance::start::{Server, Started};
 use crate::recovery::instance::takeover::Aside;
 use crate::recovery::instance::{delta, tree};
 
+/// In it a server keeps the command line that it was started with.
+const OPTIONS_FILE: &str = "postmaster.opts";
+
 /// What was done.
 #[derive(Clone, Debug, Serialize)]
 pub struct Production {
@@ -114,6 +117,8 @@ fn finish(mut plan: ProductionPlan) -> Result<Production> {
     }
     closed(&dir, plan.owner, |dir| {
         settle_archive(dir, plan.owner)?;
+        // How the copy was started: the next start writes its own.
+        dir.remove_file(Path::new(OPTIONS_FILE)).map_err(|e| Error::file("remove", dir.path(), e))?;
         put_back(dir, plan.owner)
     })?;
     let enable = plan.disabled_subscriptions.iter().map(Subscription::enable).collect();
