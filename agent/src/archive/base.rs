@@ -13,6 +13,8 @@ pub const LABEL_FILE: &str = "backup_label";
 pub const TABLESPACE_MAP_FILE: &str = "tablespace_map";
 /// The sealed [`ClusterLayout`] of a base backup.
 pub const LAYOUT_NAME: &str = "cluster.zst.age";
+/// Things that were left out that a manifest names.
+pub const LEFT_OUT_TOLD_MAX: usize = 1000;
 /// Bad pages that a manifest names one by one.
 pub const BAD_PAGES_TOLD_MAX: usize = 1000;
 
@@ -59,6 +61,34 @@ pub struct BaseFacts {
     /// The first of them (at most 1,000).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bad_pages: Vec<BadPage>,
+    /// What it was meant to hold and does not (the first 1,000): a restore lacks it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+    /// What its indexes need of the operating system; older backups do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_on: Option<MadeOn>,
+}
+
+/// Where a cluster's server ran, as far as the order in its indexes depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeOn {
+    /// What the server was compiled for, as in `x86_64-pc-linux-gnu`.
+    pub platform: String,
+    /// The version of the C library, by which texts are sorted; `None` where the server does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libc: Option<String>,
+    /// The version of ICU's collations; `None` where the server has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icu: Option<String>,
+}
+
+/// Something of the cluster that a base backup does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// `database shop`, `tablespace north`, or the path of a file.
+    pub what: String,
+    /// Why.
+    pub why: String,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -117,6 +147,21 @@ pub struct Database {
     pub tablespace: u32,
     /// Bytes of its files in this backup, in all tablespaces.
     pub bytes: u64,
+    /// How texts are sorted in it; older backups do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collation: Option<Collation>,
+}
+
+/// How a database sorts texts where nothing else is said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collation {
+    /// `c` for the C library, `i` for ICU, `b` for PostgreSQL's own, as in `pg_database`.
+    pub provider: String,
+    /// As in `de_DE.UTF-8`.
+    pub locale: String,
+    /// The version by which the server sorted; `None` where the order never changes, or is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 impl BaseFacts {

@@ -6,6 +6,8 @@
 //! a subtree of it, and its *link* is what the tree above it needs of it.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Seek;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -13,7 +15,6 @@ use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_ro
 use serde::{Deserialize, Serialize};
 
 use crate::archive::digest::{hex, unhex};
-use crate::disk;
 use crate::error::{Error, Kind, Result};
 
 /// What the tree needs to know of a part.
@@ -30,10 +31,11 @@ impl Blake3 {
         Blake3(blake3::hash(data).into())
     }
 
-    /// The digest of a file's content.
-    pub fn of_file(path: &Path) -> Result<Blake3> {
+    /// The digest of an open file's content; `path` is for messages.
+    pub fn of_file(mut file: &File, path: &Path) -> Result<Blake3> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(disk::open(path)?).map_err(|e| Error::file("read", path, e))?;
+        let read = file.rewind().and_then(|()| hasher.update_reader(file).map(drop));
+        read.map_err(|e| Error::file("read", path, e))?;
         Ok(Blake3(hasher.finalize().into()))
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::path::escape;
 use crate::clock::{self, Timestamp};
 use crate::disk;
-use crate::disk::neighbours::DirId;
+use crate::disk::dir_id::DirId;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, TenantName};
 

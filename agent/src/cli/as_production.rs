@@ -6,6 +6,7 @@ use super::restore_instance::confirm_named;
 use super::{App, Done, print};
 use crate::error::Result;
 use crate::recovery::instance::production::{self, Production};
+use crate::recovery::instance::production_plan;
 
 /// Turn a copy that restore --instance-to made into production
 ///
@@ -46,7 +47,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         return Ok(Done::Complete);
     }
     let config = app.config()?;
-    let plan = production::plan(&config, &args.dir)?;
+    let plan = production_plan::plan(&config, &args.dir)?;
     let tools = production::tools(&config, &plan).await?;
     if args.dry_run {
         app.print(&plan, || plan.to_string())?;

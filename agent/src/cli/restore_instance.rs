@@ -21,6 +21,7 @@ use crate::recovery::instance::aside::Subscription;
 use crate::recovery::instance::plan::prepare;
 use crate::recovery::instance::production;
 use crate::recovery::instance::proof::Proof;
+use crate::recovery::instance::sorting::QUERY;
 use crate::recovery::instance::start::{Started, start_and_wait, tools};
 use crate::repository::snapshots::Trust;
 
@@ -235,7 +236,10 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
             .as_ref()
             .map_or(restored.clone(), |done| format!("{restored}\n{}", as_production::text(done)))
     })?;
-    Ok(Done::Complete)
+    Ok(match started.is_some_and(|started| !started.rebuild.is_empty()) {
+        true => Done::Incomplete,
+        false => Done::Complete,
+    })
 }
 
 /// Has a person type the name of a directory; `given` is what a script said, by `flag`.
@@ -321,6 +325,9 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
     }
     match started {
         None => {
+            for warning in &plan.sorts_otherwise {
+                out += &format!("\nWARNING: {warning}");
+            }
             let word = shell_path(&plan.data_dir);
             out += &format!("\nrecovers to {} at its first start: {}", plan.target, restored.start);
             out += "\nit runs on a configuration that Lifeboat wrote, with a private socket in that \
@@ -334,6 +341,17 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
                 .last_commit
                 .map_or("no commit since the backup".to_owned(), |t| format!("last commit {t}"));
             out += &format!("\nreplayed to {} ({took}), {last}; the server {state}", started.replayed_to);
+            for rebuild in &started.rebuild {
+                out += &format!(
+                    "\nREBUILD INDEXES of database {}: {}: {}",
+                    rebuild.database,
+                    rebuild.why,
+                    rebuild.statements.join("; ")
+                );
+            }
+            if !started.rebuild.is_empty() {
+                out += &format!("\nwhat else depends on it, asked in each database: {QUERY}");
+            }
             for raised in &started.raised {
                 out += &format!("\nproduction raised {raised} after the base backup, so it was raised here");
             }

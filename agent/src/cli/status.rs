@@ -116,6 +116,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     }
     let well = tenants.iter().all(|tenant| tenant.standing == Standing::Ok)
         && instance.bad_pages == 0
+        && instance.left_out.is_empty()
         && !instance.base_broken
         && instance.wal.as_ref().is_none_or(|wal| wal.broken.is_none())
         && not_believed.is_empty()
@@ -168,6 +169,9 @@ fn text(
         let mut bad = String::new();
         if instance.bad_pages > 0 {
             bad += &format!("; {} BAD PAGES", instance.bad_pages);
+        }
+        if !instance.left_out.is_empty() {
+            bad += &format!("; LACKS {}", instance.left_out.join(", "));
         }
         if instance.base_broken {
             bad += "; BROKEN, lifeboat verify says where";

@@ -2,29 +2,22 @@
 #![allow(clippy::disallowed_methods)] // a part of the door
 
 use std::fs::{self, File};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Makes a link at `path` that leads to `to`, owned as given.
-pub fn make_link(to: &Path, path: &Path, owner: Option<(u32, u32)>) -> Result<()> {
-    std::os::unix::fs::symlink(to, path).map_err(|e| Error::file("make link", path, e))?;
-    match owner {
-        Some((uid, gid)) => std::os::unix::fs::lchown(path, Some(uid), Some(gid))
-            .map_err(|e| Error::file("give away", path, e)),
-        None => Ok(()),
-    }
-}
-
 /// Sets mode and, where given, owner (user, group) of an open file.
 pub fn give(file: &File, path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+    give_open(file, mode, owner).map_err(|e| Error::file("set owner and mode of", path, e))
+}
+
+pub(super) fn give_open(file: &File, mode: u32, owner: Option<(u32, u32)>) -> std::io::Result<()> {
     use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
-    let fail = |verb: &str, e: rustix::io::Errno| Error::file(verb, path, e.into());
     if let Some((uid, gid)) = owner {
-        fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|e| fail("give away", e))?;
+        fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }
-    fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| fail("set the mode of", e))
+    Ok(fchmod(file, Mode::from_raw_mode(mode))?)
 }
 
 /// Where the link at `path` leads; `None` where there is no link.
@@ -62,19 +55,4 @@ pub fn mode(path: &Path) -> Result<Option<u32>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::file("look at", path, e)),
     }
-}
-
-/// Makes a directory with this mode (whatever the umask) and owner; fine when it is there.
-/// All of it through one handle: a link in its place is refused.
-pub fn make_dir(dir: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
-    match super::owner::create_dir(dir, 0o700) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::file("create directory", dir, e));
-        }
-        _ => {}
-    }
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::DIRECTORY;
-    let made = fs::OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(dir);
-    let made = made.map_err(|e| Error::file("open directory", dir, e))?;
-    give(&made, dir, mode, owner)
 }

@@ -3,14 +3,14 @@
 //! copy.
 #![allow(clippy::disallowed_methods)] // a part of the door
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 
-use crate::disk;
+use super::beneath::Dir;
 use crate::error::{Error, Result};
 
 /// What addresses, offsets and lengths of direct writes are multiples of: no block of a disk is longer.
@@ -24,12 +24,13 @@ pub struct DirectFile {
 }
 
 impl DirectFile {
-    /// Opens a file for reading and writing, creating it with mode 0600 where it is not there.
-    pub fn open_or_create(path: &Path) -> Result<DirectFile> {
-        let cached = disk::open_or_create(path)?;
-        let flags = (OFlags::DIRECT | OFlags::NOFOLLOW).bits() as i32;
-        let direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok();
-        Ok(DirectFile { path: path.to_owned(), cached, direct })
+    /// Opens a file below `dir` for reading and writing, creating it with mode 0600 where it is not there.
+    pub fn open_or_create(dir: &Dir, relative: &Path) -> Result<DirectFile> {
+        let path = dir.path().join(relative);
+        let cached = dir.open_or_create(relative).map_err(|e| Error::file("open", &path, e))?;
+        let direct = dir.open_at(relative, OFlags::WRONLY | OFlags::DIRECT | OFlags::NONBLOCK, Mode::empty());
+        let direct = direct.ok().map(File::from).filter(|direct| is_same(direct, &cached));
+        Ok(DirectFile { path, cached, direct })
     }
 
     /// The file, for everything but writing.
@@ -51,6 +52,12 @@ impl DirectFile {
         }
         self.cached.write_all_at(data, offset).map_err(fail)
     }
+}
+
+/// Whether nobody exchanged the name between the two times that it was opened.
+fn is_same(one: &File, other: &File) -> bool {
+    let number = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+    number(one).is_some_and(|one| number(other) == Some(one))
 }
 
 /// Memory that [`DirectFile`] can write from without a copy.
@@ -93,7 +100,8 @@ mod tests {
         // beside the sources: a file system that a restore may meet, which /tmp need not be
         for dir in [tempfile::tempdir().unwrap(), tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap()] {
             let path = dir.path().join("file");
-            let file = DirectFile::open_or_create(&path).unwrap();
+            let opened = Dir::open(dir.path()).unwrap();
+            let file = DirectFile::open_or_create(&opened, Path::new("file")).unwrap();
             let mut buffer = AlignedBuffer::new(content.len());
             buffer.fill(&mut content.as_slice(), content.len()).unwrap();
             let data = buffer.data();

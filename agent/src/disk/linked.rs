@@ -23,14 +23,29 @@ use crate::error::{Error, Kind, Result};
 const LINKS_MAX: u32 = 40;
 
 impl Dir {
+    /// A directory by its absolute path; `None` where there is none. Links on the way are followed if they are root's or
+    /// our own: so whoever else may rename what lies above it leads us only to what was his already.
+    ///
+    /// # Errors
+    /// `Filestore` for a link of somebody else's.
+    pub fn open_absolute(path: &Path) -> Result<Option<Dir>> {
+        let root = Dir::open(Path::new("/")).map_err(|e| Error::file("open", Path::new("/"), e))?;
+        root.linked_dir(path.strip_prefix("/").unwrap_or(path))
+    }
+
     /// A directory below, where links on the way are followed if they are root's or our own; `None` where there is none.
     ///
     /// # Errors
     /// `Filestore` for a link of somebody else's.
     pub fn linked_dir(&self, relative: &Path) -> Result<Option<Dir>> {
         let shown = self.path().join(relative);
-        match self.dir(relative) {
-            Ok(dir) => return Dir::begin_at(&dir).map(Some).map_err(|e| Error::file("open", &shown, e)),
+        let is_plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        let straight = match is_plain {
+            true => self.dir(relative),
+            false => Err(Errno::LOOP.into()), // `..` is walked below
+        };
+        match straight {
+            Ok(dir) => return dir.begin_here().map(Some).map_err(|e| Error::file("open", &shown, e)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) if is_link_or_file(&e) => {}
             Err(e) => return Err(Error::file("open", &shown, e)),
@@ -95,7 +110,7 @@ fn check(link: &Path, meta: &Metadata) -> Result<()> {
         format!("{link} is a symbolic link that belongs to user {}: it is not followed", meta.uid()),
     )
     .because("whoever can write there could make Lifeboat read files that he may not read himself")
-    .effect("nothing below it is backed up")
+    .effect("nothing below it was read or written")
     .next(format!(
         "if you made the link on purpose: chown -h root '{link}'; or mount the directory there (mount --bind)"
     )))
@@ -126,8 +141,11 @@ mod tests {
             let big = fs::metadata(dir.path().join("disk/big")).unwrap().ino();
             assert_eq!((ino("moved/big"), ino("chain")), (Some(big), Some(big)));
             assert_eq!((ino("none"), ino("moved/none")), (None, None));
+            assert_eq!(ino("plain/../moved/big"), Some(big));
             assert!(opened.linked_dir(Path::new("loop")).is_err());
         }
+        let absolute = |path: &str| Dir::open_absolute(&root.join(path)).unwrap();
+        assert!(absolute("moved/big").is_some() && absolute("none").is_none());
         if lchown(dir.path().join("disk/again"), Some(4_000_000), None).is_err() {
             println!("SKIPPED links of another user: only root can make them");
             return;

@@ -6,34 +6,32 @@
 //! with its later owner's rights, and nobody can look into it or change it meanwhile.
 #![allow(clippy::disallowed_methods)] // a part of the door
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Result as IoResult};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, fchown};
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, mkdirat, renameat, syncfs, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, chownat, mkdirat, readlinkat, renameat,
+    renameat_with, symlinkat, syncfs, unlinkat,
+};
+use rustix::io::Errno;
 
+use super::attributes::give_open;
 use super::beneath::{Dir, odd};
+use super::dir_id::DirId;
 
 /// Deeper than anything of ours or of PostgreSQL's.
 const DEPTH_MAX: u32 = 128;
 
-/// Which directory it is, whatever it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Of the file system.
-    pub device: u64,
-    /// In it.
-    pub inode: u64,
-}
-
 impl Dir {
     /// Which directory it is.
-    pub fn identity(&self) -> IoResult<Identity> {
-        let meta = self.metadata()?;
-        Ok(Identity { device: meta.dev(), inode: meta.ino() })
+    pub fn id(&self) -> IoResult<DirId> {
+        let found = DirId::at(self.as_fd(), Path::new(""))?;
+        Ok(found.ok_or(ErrorKind::NotFound)?.0)
     }
 
     /// Makes a directory that must not be there yet, private to us; its handle.
@@ -51,29 +49,42 @@ impl Dir {
     pub fn make_dirs(&self, relative: &Path, mode: u32, owner: Option<(u32, u32)>) -> IoResult<()> {
         let mut at = self.clone();
         for part in relative.components() {
-            let name = part.as_os_str();
-            at = match at.make_dir(name) {
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => at.dir(Path::new(name))?,
-                made => made?,
-            };
+            at = at.make_or_open(part.as_os_str())?;
             at.give(mode, owner)?;
         }
         Ok(())
     }
 
+    /// A directory below, made where it is not there; it gets mode and owner.
+    pub fn settle_dir(&self, relative: &Path, mode: u32, owner: Option<(u32, u32)>) -> IoResult<Dir> {
+        let (above, name) = self.split(relative)?;
+        let dir = above.make_or_open(name)?;
+        dir.give(mode, owner)?;
+        Ok(dir)
+    }
+
+    /// A directory of this name, made where it is not there.
+    pub fn make_or_open(&self, name: &OsStr) -> IoResult<Dir> {
+        match self.make_dir(name) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => self.dir(Path::new(name)),
+            made => made,
+        }
+    }
+
     /// Sets mode and, where given, owner of the directory itself.
     pub fn give(&self, mode: u32, owner: Option<(u32, u32)>) -> IoResult<()> {
-        let dir = File::from(self.readable()?);
-        if let Some((uid, gid)) = owner {
-            fchown(&dir, Some(uid), Some(gid))?;
-        }
-        Ok(fchmod(&dir, Mode::from_raw_mode(mode))?)
+        give_open(&File::from(self.readable()?), mode, owner)
     }
 
     /// Creates a private file that must not be there yet, for reading and writing.
     pub fn create_new(&self, relative: &Path) -> IoResult<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         Ok(self.open_at(relative, flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+
+    /// Creates an empty private file that must not be there yet, owned as given.
+    pub fn create_owned(&self, relative: &Path, owner: Option<(u32, u32)>) -> IoResult<()> {
+        give_open(&self.create_new(relative)?, 0o600, owner)
     }
 
     /// Opens a file for reading and writing, made where it is not there. It has no second name.
@@ -91,14 +102,50 @@ impl Dir {
     pub fn remove_file(&self, relative: &Path) -> IoResult<()> {
         let (dir, name) = self.split(relative)?;
         match unlinkat(dir.as_fd(), name, AtFlags::empty()) {
-            Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(Errno::NOENT) => Ok(()),
             done => Ok(done?),
         }
     }
 
-    /// Renames in this directory; replaces an empty directory at the most.
+    /// Renames in this directory; replaces a file, or an empty directory.
     pub fn rename(&self, from: &OsStr, to: &OsStr) -> IoResult<()> {
-        Ok(renameat(self.as_fd(), single(from)?, self.as_fd(), single(to)?)?)
+        self.rename_into(from, self, to)
+    }
+
+    /// The same from this directory into another.
+    pub fn rename_into(&self, from: &OsStr, into: &Dir, to: &OsStr) -> IoResult<()> {
+        Ok(renameat(self.as_fd(), single(from)?, into.as_fd(), single(to)?)?)
+    }
+
+    /// Makes two names in this directory change places, durably and at once: at no moment is either of them missing.
+    ///
+    /// # Errors
+    /// Also where the file system cannot do that; nothing has changed then.
+    pub fn exchange(&self, one: &OsStr, other: &OsStr) -> IoResult<()> {
+        let (here, one, other) = (self.as_fd(), single(one)?, single(other)?);
+        renameat_with(here, one, here, other, RenameFlags::EXCHANGE)?;
+        self.sync()
+    }
+
+    /// Makes a link that leads to `to`, owned as given.
+    pub fn make_link(&self, to: &Path, relative: &Path, owner: Option<(u32, u32)>) -> IoResult<()> {
+        let (dir, name) = self.split(relative)?;
+        symlinkat(to, dir.as_fd(), single(name)?)?;
+        if let Some((uid, gid)) = owner {
+            let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+            chownat(dir.as_fd(), name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        Ok(())
+    }
+
+    /// Where the link below leads; `None` where there is no link.
+    pub fn read_link(&self, relative: &Path) -> IoResult<Option<PathBuf>> {
+        let (dir, name) = self.split(relative)?;
+        match readlinkat(dir.as_fd(), name, Vec::new()) {
+            Ok(to) => Ok(Some(OsString::from_vec(to.into_bytes()).into())),
+            Err(Errno::INVAL | Errno::NOENT) => Ok(None), // EINVAL: it is no link
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Removes a tree; fine when it is gone already. Never follows a link, never leaves the file system.
@@ -148,7 +195,7 @@ impl Dir {
         Ok(syncfs(self.readable()?)?)
     }
 
-    fn split<'a>(&self, relative: &'a Path) -> IoResult<(Dir, &'a OsStr)> {
+    pub(super) fn split<'a>(&self, relative: &'a Path) -> IoResult<(Dir, &'a OsStr)> {
         let name = relative.file_name().ok_or_else(|| odd("a path without a name"))?;
         match relative.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => Ok((self.dir(parent)?, name)),
@@ -190,6 +237,10 @@ mod tests {
             assert!(opened.open_or_create(Path::new("to-file")).is_err());
             assert!(opened.remove_file(&link.join("file")).is_err());
             assert!(opened.make_dir(OsStr::new("../x")).is_err());
+            assert!(opened.settle_dir(link, 0o700, None).is_err());
+            assert!(opened.make_link(&outside, &link.join("new"), None).is_err());
+            assert!(opened.read_link(&link.join("file")).is_err());
+            assert_eq!(opened.read_link(link).unwrap(), Some(outside.clone()));
             opened.make_dirs(Path::new("a/b"), 0o750, None).unwrap();
             opened.create_new(Path::new("a/b/file")).unwrap();
             symlink(&outside, root.join("a/link")).unwrap();

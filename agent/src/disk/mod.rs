@@ -7,6 +7,7 @@
 
 mod attributes;
 pub mod beneath;
+pub mod dir_id;
 pub mod direct;
 mod linked;
 pub mod making;
@@ -14,6 +15,7 @@ pub mod neighbours;
 mod owner;
 mod process;
 mod secret;
+mod small;
 mod users;
 pub mod watch;
 
@@ -23,7 +25,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-pub use attributes::{give, make_dir, make_link, mode, read_link, set_attributes};
+pub use attributes::{give, mode, read_link, set_attributes};
 pub use process::{lower_priority, lower_priority_of_thread, may_open};
 pub use secret::{check_secret, read_secret, read_secret_text};
 pub use users::{user_name, user_named};
@@ -69,8 +71,12 @@ pub fn open_append(path: &Path) -> Result<File> {
 
 /// Reads a whole file of at most `bytes_max`.
 pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
+    read_whole(open(path)?, path, bytes_max)
+}
+
+fn read_whole(file: File, path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     let mut data = Vec::new();
-    open(path)?.take(bytes_max + 1).read_to_end(&mut data).map_err(|e| Error::file("read", path, e))?;
+    file.take(bytes_max + 1).read_to_end(&mut data).map_err(|e| Error::file("read", path, e))?;
     if data.len() as u64 > bytes_max {
         return Err(Error::new(Kind::Config, format!("{} is larger than {bytes_max} bytes", path.display())));
     }
@@ -121,18 +127,6 @@ pub fn rename_durable(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes two paths change places, durably and at once: at no moment is either of them missing.
-///
-/// # Errors
-/// Also where the file system cannot do that; nothing has changed then.
-pub fn exchange_durable(one: &Path, other: &Path) -> Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
-        .map_err(|e| Error::file(&format!("exchange with {}:", other.display()), one, e.into()))?;
-    sync_parent(one)?;
-    sync_parent(other)
-}
-
 /// Makes `to`, which is empty, a clone of `from` that shares its blocks; false where the file
 /// system cannot.
 pub fn clone_blocks(from: &File, to: &File) -> bool {
@@ -172,13 +166,6 @@ pub fn sync_parent(path: &Path) -> Result<()> {
         _ => Path::new("."),
     };
     File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::file("sync directory", dir, e))
-}
-
-/// Syncs every file and directory of the file system that holds `path` (syncfs(2)): one call
-/// where a sync a file would take a hundred thousand.
-pub fn sync_file_system(path: &Path) -> Result<()> {
-    let dir = File::open(path).map_err(|e| Error::file("open", path, e))?;
-    rustix::fs::syncfs(&dir).map_err(|e| Error::file("sync the file system of", path, e.into()))
 }
 
 /// Bytes that an ordinary user can still write to the file system that holds `path`, or its

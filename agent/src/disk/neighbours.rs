@@ -8,28 +8,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, OFlags, RenameFlags, StatxFlags, renameat_with, statx};
+use rustix::fs::{FileType, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
+use crate::disk::dir_id::DirId;
 use crate::error::{Error, Kind, Result};
-
-/// Which directory it is, whatever its name: it keeps this when it is renamed, and none that is made
-/// later is the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DirId {
-    device: (u32, u32),
-    inode: u64,
-    /// Nanoseconds since 1970; numbers of inodes are used again.
-    born: Option<i64>,
-}
-
-impl DirId {
-    /// Whether it is certain that both are the same directory, of whatever time.
-    pub fn is_surely(&self, other: &DirId) -> bool {
-        self.born.is_some() && self == other
-    }
-}
 
 /// An opened directory, for what lies directly in it.
 pub struct Neighbours {
@@ -71,24 +54,15 @@ impl Neighbours {
     /// # Errors
     /// `Filestore` where something else has this name.
     pub fn id(&self, name: &str) -> Result<Option<DirId>> {
-        let want = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-        let found = match statx(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW, want) {
-            Ok(found) => found,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(e) => return Err(Error::file("look at", &self.path.join(name), e.into())),
-        };
-        let kind = FileType::from_raw_mode(found.stx_mode.into());
-        if !matches!(kind, FileType::Directory | FileType::Symlink) {
-            let what = format!("{} is no directory", self.path.join(name).display());
-            return Err(Error::new(Kind::Filestore, what).effect("nothing was changed"));
+        match DirId::at(&self.dir, Path::new(name)) {
+            Ok(Some((id, FileType::Directory | FileType::Symlink))) => Ok(Some(id)),
+            Ok(None) => Ok(None),
+            Ok(Some(_)) => {
+                let what = format!("{} is no directory", self.path.join(name).display());
+                Err(Error::new(Kind::Filestore, what).effect("nothing was changed"))
+            }
+            Err(e) => Err(Error::file("look at", &self.path.join(name), e)),
         }
-        let born = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
-        let nanoseconds = |at: rustix::fs::StatxTimestamp| at.tv_sec * 1_000_000_000 + i64::from(at.tv_nsec);
-        Ok(Some(DirId {
-            device: (found.stx_dev_major, found.stx_dev_minor),
-            inode: found.stx_ino,
-            born: born.then(|| nanoseconds(found.stx_btime)),
-        }))
     }
 
     /// Gives one another name, durably, where nothing has that name.

@@ -212,6 +212,8 @@ pub(crate) mod tests {
             unread_bytes: 0,
             bad_page_count: 0,
             bad_pages: Vec::new(),
+            left_out: Vec::new(),
+            made_on: None,
         }
     }
 

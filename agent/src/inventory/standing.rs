@@ -95,6 +95,9 @@ pub struct InstanceStatus {
     pub base_broken: bool,
     /// Pages in it whose checksum is wrong.
     pub bad_pages: u64,
+    /// What it was meant to hold and does not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// The WAL behind it.
     pub wal: Option<WalStatus>,
 }
@@ -121,6 +124,7 @@ pub fn instance(
         base: newest.map(|one| latest(one, now)),
         base_broken: newest.is_some_and(|one| broken.contains(&one.manifest.id)),
         bad_pages: facts.map_or(0, |facts| facts.bad_page_count),
+        left_out: facts.map_or(Vec::new(), |facts| facts.left_out.iter().map(|l| l.what.clone()).collect()),
         wal,
     })
 }

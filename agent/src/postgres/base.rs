@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::{Lsn, random_hex};
+use crate::postgres::collations::{self, Sorting};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::quote::literal;
 use crate::postgres::safe_settings::TABLE_WAIT;
@@ -21,7 +22,7 @@ const REPLAY_SETTINGS: [&str; 5] = [
 ];
 
 /// What the server says that a base backup must know.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct BaseServer {
     /// Size of a WAL segment.
     pub wal_segment_bytes: u64,
@@ -35,10 +36,14 @@ pub struct BaseServer {
     pub settings: Vec<(String, String)>,
     /// OID and name of tablespaces.
     pub tablespaces: Vec<(u32, String)>,
-    /// OID, name and tablespace of databases.
+    /// Those of them that are directories in `pg_tblspc` itself (15 and newer, `allow_in_place_tablespaces`).
+    pub in_place: Vec<u32>,
+    /// OID, name and tablespace of databases; not of one that was half dropped.
     pub databases: Vec<(u32, String, u32)>,
     /// Whether it is a standby.
     pub is_standby: bool,
+    /// What its indexes need of the operating system.
+    pub sorting: Sorting,
 }
 
 /// Where a server's files are.
@@ -151,9 +156,7 @@ pub async fn ask(session: &mut Session) -> Result<BaseServer> {
         block_bytes: number(2)?,
         data_checksums: column(&row, 3)?,
         is_standby: column(&row, 4)?,
-        settings: Vec::new(),
-        tablespaces: Vec::new(),
-        databases: Vec::new(),
+        ..BaseServer::default()
     };
     if server.wal_segment_bytes == 0 || server.segment_blocks == 0 {
         return Err(Error::new(Kind::Postgres, "the server does not say how large its segments are"));
@@ -164,14 +167,23 @@ pub async fn ask(session: &mut Session) -> Result<BaseServer> {
     for row in session.rows("read its settings", sql).await? {
         server.settings.push((column(&row, 0)?, column(&row, 1)?));
     }
-    let sql = "SELECT oid::int8, spcname::text FROM pg_tablespace ORDER BY 1";
+    // Where one lies that is in place is told as a relative path.
+    let in_place = match session.version_num() >= 150_000 {
+        true => "oid >= 16384 AND pg_tablespace_location(oid) NOT LIKE '/%'",
+        false => "false",
+    };
+    let sql = format!("SELECT oid::int8, spcname::text, {in_place} FROM pg_tablespace ORDER BY 1");
     for row in session.rows("list tablespaces", sql).await? {
-        server.tablespaces.push((oid(&row, 0)?, column(&row, 1)?));
+        let oid = oid(&row, 0)?;
+        server.tablespaces.push((oid, column(&row, 1)?));
+        server.in_place.extend(column::<bool>(&row, 2)?.then_some(oid));
     }
-    let sql = "SELECT oid::int8, datname::text, dattablespace::int8 FROM pg_database ORDER BY 1";
+    let sql = "SELECT oid::int8, datname::text, dattablespace::int8 FROM pg_database \
+        WHERE datconnlimit <> -2 ORDER BY 1";
     for row in session.rows("list databases", sql).await? {
         server.databases.push((oid(&row, 0)?, column(&row, 1)?, oid(&row, 2)?));
     }
+    server.sorting = collations::ask(session).await?;
     Ok(server)
 }
 

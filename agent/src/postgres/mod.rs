@@ -5,6 +5,7 @@
 
 pub mod base;
 mod child;
+pub mod collations;
 pub mod connect;
 pub mod control;
 pub mod copy_out;

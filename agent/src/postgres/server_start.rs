@@ -1,6 +1,7 @@
 //! A server on a data directory of ours: private socket, no network, started and left running. It obeys the
 //! configuration in that directory, which is ours as well; what is said here holds whatever stands there.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -45,13 +46,27 @@ fn make_socket_dir(dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     made.give(0o700, owner).map_err(|e| Error::file("give away", dir, e))
 }
 
+/// The file that the server's user appends to; root gives away no file that was anybody else's.
+fn make_log(log: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+    let (above, name) = (log.parent().unwrap_or(log), Path::new(log.file_name().unwrap_or_default()));
+    let gone = || Error::file("open", above, std::io::ErrorKind::NotFound.into());
+    let above = Dir::open_absolute(above)?.ok_or_else(gone)?;
+    let file = above.open_or_create(name).map_err(|e| Error::file("open", log, e))?;
+    let uid = file.metadata().map_err(|e| Error::file("look at", log, e))?.uid();
+    if owner.is_some_and(|(owner, _)| ![owner, rustix::process::geteuid().as_raw()].contains(&uid)) {
+        return Err(Error::new(Kind::Refused, format!("{} belongs to user {uid}", log.display()))
+            .effect("no server was started")
+            .next("look at it, and move it away"));
+    }
+    disk::give(&file, log, 0o600, owner)
+}
+
 /// Starts it; the directory of its socket, which is new and private. It may not answer yet.
 pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     // Socket paths end at 107 bytes, so it cannot lie beside a data directory anywhere.
     let socket_dir = std::env::temp_dir().join(format!("{SOCKET_DIR_PREFIX}{}", random_hex(6)));
     make_socket_dir(&socket_dir, server.owner)?;
-    let log = disk::open_append(&server.log)?;
-    disk::give(&log, &server.log, 0o600, server.owner)?;
+    make_log(&server.log, server.owner)?;
     let quoted_text = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
     let quoted = |path: &Path| quoted_text(&path.display().to_string());
     let restore_command = server.restore_command.as_deref();

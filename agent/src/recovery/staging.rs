@@ -52,8 +52,8 @@ pub(super) fn open(plan: &FilestorePlan, owner: Option<FileOwner>) -> Result<(Di
         return Ok((all, dir));
     }
     let dir = all.make_dir(name).map_err(|e| Error::file("create directory", shown, e))?;
-    let identity = dir.identity().map_err(|e| Error::file("look at", shown, e))?;
-    Made::new(shown, identity).write(&plan.record)?;
+    let id = dir.id().map_err(|e| Error::file("look at", shown, e))?;
+    Made::new(shown, id).write(&plan.record)?;
     Ok((all, dir))
 }
 
@@ -69,7 +69,7 @@ fn make_all(data_dir: &Path, owner: Option<FileOwner>) -> Result<Dir> {
 fn known(all: &Dir, name: &OsStr, made: &Made) -> Result<Dir> {
     let failed = |e| Error::file("open", &all.path().join(name), e);
     let dir = all.dir(Path::new(name)).map_err(failed)?;
-    match made.is(dir.identity().map_err(failed)?) {
+    match made.is(dir.id().map_err(failed)?) {
         true => Ok(dir),
         false => Err(Error::new(
             Kind::Refused,

@@ -7,13 +7,14 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::CWD;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::path::escape;
 use crate::config::Config;
 use crate::disk;
 use crate::disk::beneath::Dir;
-use crate::disk::making::Identity;
+use crate::disk::dir_id::DirId;
 use crate::error::{Error, Kind, Result};
 use crate::names::{TenantName, random_hex, shell_path};
 use crate::postgres::load::NotMade;
@@ -34,26 +35,25 @@ pub struct Workplace {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Made {
     pub(super) path: PathBuf,
-    pub(super) device: u64,
-    pub(super) inode: u64,
+    pub(super) id: DirId,
     /// Whether it was on its way to its final name.
     #[serde(default)]
     pub(super) moved: bool,
 }
 
 impl Made {
-    pub(super) fn new(path: &Path, Identity { device, inode }: Identity) -> Made {
-        Made { path: path.to_owned(), device, inode, moved: false }
+    pub(super) fn new(path: &Path, id: DirId) -> Made {
+        Made { path: path.to_owned(), id, moved: false }
     }
 
-    pub(super) fn is(&self, found: Identity) -> bool {
-        (self.device, self.inode) == (found.device, found.inode)
+    pub(super) fn is(&self, found: DirId) -> bool {
+        self.id == found
     }
 
     /// Whether what lies at `path` is this directory.
     pub(super) fn lies_at(&self, path: &Path) -> Result<bool> {
-        let found = disk::metadata(path)?.filter(|meta| meta.is_dir());
-        Ok(found.is_some_and(|meta| self.is(Identity { device: meta.dev(), inode: meta.ino() })))
+        let found = DirId::at(CWD, path).map_err(|e| Error::file("look at", path, e))?;
+        Ok(found.is_some_and(|(id, _)| self.is(id)))
     }
 
     /// The same, and whether we can go on with it: it is our own, or we are root.
@@ -173,7 +173,7 @@ impl Workplace {
         if let Ok(dir) = above.dir(Path::new(name)) {
             let meta = dir.metadata().map_err(failed)?;
             let recorded = Made::read(&record)?;
-            let known = recorded.is_some_and(|made| dir.identity().is_ok_and(|found| made.is(found)));
+            let known = recorded.is_some_and(|made| dir.id().is_ok_and(|found| made.is(found)));
             let owner = above.metadata().map_err(failed)?.uid();
             if !known || ![rustix::process::geteuid().as_raw(), owner].contains(&meta.uid()) {
                 return Err(not_ours(&self.dir, meta.uid()));
@@ -186,7 +186,7 @@ impl Workplace {
             // The service's own place: what a killed run of root's left is the service's to use or remove.
             dir.give(0o700, Some((meta.uid(), meta.gid()))).map_err(failed)?;
         }
-        Made::new(&self.dir, dir.identity().map_err(failed)?).write(&record)?;
+        Made::new(&self.dir, dir.id().map_err(failed)?).write(&record)?;
         Ok(dir)
     }
 

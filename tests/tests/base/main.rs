@@ -4,6 +4,7 @@
 mod contents;
 mod copy;
 mod full;
+mod held;
 mod moved;
 mod protocol;
 mod quiet;

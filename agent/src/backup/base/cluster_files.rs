@@ -6,20 +6,19 @@ use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::archive::base::CONTROL_FILE;
+use crate::archive::base::{CONTROL_FILE, LeftOut};
 use crate::archive::path::escape;
+use crate::backup::base::relation_files::{is_temporary, relation};
 use crate::backup::file_reader::mtime_ns;
 use crate::disk;
 use crate::error::Result;
-use crate::postgres::summaries::Fork;
 
-/// OID of `pg_default`, whose files are in `base`...
-const DEFAULT_TABLESPACE: u32 = 1663;
-/// ... and of `pg_global`.
-const GLOBAL_TABLESPACE: u32 = 1664;
 /// Directories at the top that are made again empty.
 const EMPTY_DIRS: [&str; 7] =
     ["pg_replslot", "pg_dynshmem", "pg_notify", "pg_serial", "pg_snapshots", "pg_subtrans", "pg_stat_tmp"];
+/// Directories at the top in which nobody but the server has anything.
+const OWN_DIRS: [&str; 8] =
+    ["base", "global", "pg_commit_ts", "pg_logical", "pg_multixact", "pg_tblspc", "pg_twophase", "pg_xact"];
 /// Files at the top that tell of the running server, or of an older backup or restore.
 const SKIPPED_AT_TOP: [&str; 11] = [
     "postmaster.pid",
@@ -68,6 +67,8 @@ pub enum Found {
     File(ClusterFile),
     /// Something that is passed over although no rule says so, in words.
     Odd(String),
+    /// The same, where PostgreSQL keeps nothing but its own: a restore lacks it.
+    Lost(LeftOut),
 }
 
 /// The tablespaces of a data directory, by their links.
@@ -153,7 +154,14 @@ impl ClusterWalk<'_> {
                     }
                     Some(meta) => {
                         let what = if meta.is_symlink() { "a link" } else { "no regular file" };
-                        each(Found::Odd(format!("{} is {what}: passed over", location.display())))?;
+                        let top = path.split('/').next().unwrap_or_default();
+                        each(match place != Place::Top && OWN_DIRS.contains(&top) {
+                            true => Found::Lost(LeftOut {
+                                why: format!("{} is {what}, which is not followed", location.display()),
+                                what: path,
+                            }),
+                            false => Found::Odd(format!("{} is {what}: passed over", location.display())),
+                        })?;
                     }
                     None => {}
                 }
@@ -217,74 +225,12 @@ pub fn is_left_out(path: &str) -> bool {
     SKIPPED_AT_TOP.contains(&path)
 }
 
-/// Of a file of a relation, which segment of it.
-pub fn segment_of(path: &str) -> Option<u32> {
-    let parts: Vec<&str> = path.split('/').collect();
-    match parts.as_slice() {
-        ["global", name] | ["base", _, name] | ["pg_tblspc", _, _, _, name] => {
-            relation(name).map(|relation| relation.segment)
-        }
-        _ => None,
-    }
-}
-
-/// Of a file with pages of a relation, which WAL summaries tell of: the fork, and which segment of
-/// it. Maps of free space and of visibility are none.
-pub fn fork_of(path: &str) -> Option<(Fork, u32)> {
-    let parts: Vec<&str> = path.split('/').collect();
-    let (tablespace, database, name) = match parts.as_slice() {
-        ["global", name] => (GLOBAL_TABLESPACE, 0, name),
-        ["base", database, name] => (DEFAULT_TABLESPACE, database.parse().ok()?, name),
-        ["pg_tblspc", tablespace, _, database, name] => {
-            (tablespace.parse().ok()?, database.parse().ok()?, name)
-        }
-        _ => return None,
-    };
-    let found = relation(name)?;
-    let fork = match found.fork {
-        None => 0,
-        Some("init") => 3,
-        Some(_) => return None,
-    };
-    Some((Fork { tablespace, database, relation: found.node.parse().ok()?, fork }, found.segment))
-}
-
 /// Relations of a directory that have an init fork: recovery makes their other forks anew.
 fn unlogged<'a>(place: Place, names: impl Iterator<Item = &'a str>) -> HashSet<String> {
     if place != Place::Relations {
         return HashSet::new();
     }
     names.filter_map(relation).filter(|r| r.fork == Some("init")).map(|r| r.node.to_owned()).collect()
-}
-
-struct Relation<'a> {
-    node: &'a str,
-    fork: Option<&'a str>,
-    segment: u32,
-}
-
-/// `16384`, `16384.1`, `16384_fsm`, `16384_vm.2`.
-fn relation(name: &str) -> Option<Relation<'_>> {
-    let (name, segment) = match name.split_once('.') {
-        Some((name, segment)) => (name, segment.parse().ok()?),
-        None => (name, 0),
-    };
-    let (node, fork) = match name.split_once('_') {
-        Some((node, fork)) => (node, Some(fork)),
-        None => (name, None),
-    };
-    let fork_fits = fork.is_none_or(|fork| ["fsm", "vm", "init"].contains(&fork));
-    (digits(node) && fork_fits).then_some(Relation { node, fork, segment })
-}
-
-/// `t3_16384`, `t3_16384_fsm`, `t3_16384.1`.
-fn is_temporary(name: &str) -> bool {
-    let rest = name.strip_prefix('t').and_then(|rest| rest.split_once('_'));
-    rest.is_some_and(|(backend, name)| digits(backend) && relation(name).is_some())
-}
-
-fn digits(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -295,35 +241,6 @@ mod tests {
         let file = root.join(path);
         disk::create_private_dir(file.parent().unwrap()).unwrap();
         disk::write_new_durable(&file, b"x").unwrap();
-    }
-
-    #[test]
-    fn segments_are_told_by_the_path() {
-        for (path, segment) in [
-            ("global/1262", Some(0)),
-            ("base/5/16384.3", Some(3)),
-            ("base/5/16384_fsm", Some(0)),
-            ("pg_tblspc/16390/PG_15_202209061/5/17000.1", Some(1)),
-            ("base/5/pg_filenode.map", None),
-            ("base/5", None),
-            ("pg_xact/0000", None),
-            ("1262", None),
-        ] {
-            assert_eq!(segment_of(path), segment, "{path}");
-        }
-        let fork = |tablespace, database, relation, fork| Fork { tablespace, database, relation, fork };
-        for (path, expected) in [
-            ("global/1262", Some((fork(1664, 0, 1262, 0), 0))),
-            ("base/5/16384.3", Some((fork(1663, 5, 16384, 0), 3))),
-            ("base/5/16384_init", Some((fork(1663, 5, 16384, 3), 0))),
-            ("pg_tblspc/16390/PG_17_202406281/5/17000.1", Some((fork(16390, 5, 17000, 0), 1))),
-            ("base/5/16384_fsm", None),
-            ("base/5/16384_vm.1", None),
-            ("base/5/pg_filenode.map", None),
-            ("pg_xact/0000", None),
-        ] {
-            assert_eq!(fork_of(path), expected, "{path}");
-        }
     }
 
     #[test]
@@ -368,15 +285,19 @@ mod tests {
         std::os::unix::fs::symlink(data.join("inside"), data.join("pg_tblspc/11")).unwrap();
         std::os::unix::fs::symlink(dir.path().join("out"), data.join("pg_tblspc/22")).unwrap();
         std::os::unix::fs::symlink("/etc/hosts", data.join("odd")).unwrap();
+        std::os::unix::fs::symlink("/etc", data.join("base/16384")).unwrap();
+        std::os::unix::fs::symlink("/none", data.join("pg_tblspc/33")).unwrap();
+        std::os::unix::fs::symlink("/etc/hosts", data.join("base/5/2000")).unwrap();
         let links = tablespaces(&data).unwrap();
-        assert_eq!(links.iter().map(|l| l.oid).collect::<Vec<_>>(), [11, 22]);
+        assert_eq!(links.iter().map(|l| l.oid).collect::<Vec<_>>(), [11, 22, 33]);
         let walk = ClusterWalk { data_dir: &data, tablespaces: &links, version_dir: "PG_15_1".into() };
-        let (mut files, mut dirs, mut odd) = (Vec::new(), Vec::new(), 0);
+        let (mut files, mut dirs, mut odd, mut lost) = (Vec::new(), Vec::new(), 0, Vec::new());
         walk.run(&mut |found| {
             match found {
                 Found::File(file) => files.push((file.path, file.segment)),
                 Found::Directory(path, _) => dirs.push(path),
                 Found::Odd(_) => odd += 1,
+                Found::Lost(left) => lost.push(left.what),
             }
             Ok(())
         })
@@ -399,6 +320,7 @@ mod tests {
         let files: Vec<_> = files.iter().map(|(path, segment)| (path.as_str(), *segment)).collect();
         assert_eq!(files, expected);
         assert_eq!(odd, 1);
+        assert_eq!(lost, ["base/16384", "base/5/2000", "pg_tblspc/33"]);
         for dir in ["pg_wal", "pg_wal/archive_status", "pg_stat_tmp", "pg_replslot", "pg_tblspc/22/PG_15_1/5"]
         {
             assert!(dirs.iter().any(|d| d == dir), "{dir} is kept: {dirs:?}");

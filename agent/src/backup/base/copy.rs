@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::archive::base::Directory;
-use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, Found, fork_of};
+use crate::archive::base::{Directory, LEFT_OUT_TOLD_MAX};
+use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, Found};
 use crate::backup::base::packed::ReadBase;
 use crate::backup::base::reader::{BaseReader, PageCheck};
+use crate::backup::base::relation_files::fork_of;
 use crate::backup::base::tally::{Copied, Listed, NOTES_MAX, Tally};
 use crate::backup::batches::{self, Maker, Work};
 use crate::backup::pace::Pace;
@@ -129,6 +130,12 @@ fn list(
             Found::File(file) => file,
             Found::Directory(path, mode) => {
                 listed.directories.push(Directory { path, mode });
+                return Ok(());
+            }
+            Found::Lost(what) => {
+                if listed.odd.len() < LEFT_OUT_TOLD_MAX {
+                    listed.odd.push(what);
+                }
                 return Ok(());
             }
             Found::Odd(what) => {

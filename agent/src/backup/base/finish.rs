@@ -1,7 +1,7 @@
 //! What makes a copy a whole base backup: WAL, label and control file, the index, the layout.
 
 use crate::archive::base::{
-    CONTROL_FILE, ClusterLayout, Database, LABEL_FILE, LAYOUT_NAME, TABLESPACE_MAP_FILE,
+    CONTROL_FILE, ClusterLayout, Collation, Database, LABEL_FILE, LAYOUT_NAME, TABLESPACE_MAP_FILE,
 };
 use crate::archive::index::{self, Entry, Header, IndexWriter, Line};
 use crate::archive::wal_records;
@@ -75,15 +75,20 @@ impl Taken {
     }
 
     fn layout(&mut self, context: &Context) -> Result<()> {
-        let sizes = &self.copied.database_bytes;
+        let (sizes, sorting) = (&self.copied.database_bytes, &context.server.sorting);
         let database = |(oid, name, tablespace): &(u32, String, u32)| Database {
             oid: *oid,
             name: name.clone(),
             tablespace: *tablespace,
             bytes: sizes.get(oid).copied().unwrap_or(0),
+            collation: sorting.databases.iter().find(|known| known.oid == *oid).map(|known| Collation {
+                provider: known.provider.clone(),
+                locale: known.locale.clone(),
+                version: known.version.clone(),
+            }),
         };
         let layout = ClusterLayout {
-            directories: std::mem::take(&mut self.copied.directories),
+            directories: self.copied.directories.clone(),
             databases: context.server.databases.iter().map(database).collect(),
             settings: context.server.settings.clone(),
         };

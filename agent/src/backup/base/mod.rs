@@ -13,11 +13,13 @@ mod context;
 mod copy;
 mod files;
 mod finish;
+mod held;
 mod incoming;
 mod moved;
 mod packed;
 mod protocol;
 mod reader;
+mod relation_files;
 mod source;
 mod stream_copy;
 mod tally;
@@ -29,7 +31,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::base::{BaseFacts, Tablespace};
+use crate::archive::base::{BaseFacts, LeftOut, MadeOn, Tablespace};
 use crate::archive::manifest::{Manifest, SnapshotKind};
 use crate::backup::base::context::Context;
 use crate::backup::base::finish::Taken;
@@ -77,9 +79,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// How it went: an error of kind `Incomplete` where bad pages were found.
+    /// How it went: an error of kind `Incomplete` where something was left out, or bad pages were found.
     pub fn verdict(&self) -> Result<()> {
         let facts = self.manifest.base_facts()?;
+        if let [first, ..] = facts.left_out.as_slice() {
+            let named: Vec<&str> = facts.left_out.iter().take(5).map(|left| left.what.as_str()).collect();
+            let what = format!("the base backup lacks {}", named.join(", "));
+            return Err(Error::new(Kind::Incomplete, what)
+                .because(format!("{}: {}", first.what, first.why))
+                .effect("it is stored and says so; a restore of it lacks that, all else is whole")
+                .next("move what lies behind a link back, or make it a tablespace; then run again"));
+        }
         if facts.bad_page_count == 0 {
             return Ok(());
         }
@@ -181,14 +191,23 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &Request) -> Resul
                 .to_owned(),
         ),
     }
-    let manifest = manifest(&context, server, &taken);
+    let left_out = left_out(&context, &taken).await?;
+    let manifest = manifest(&context, server, &taken, left_out);
     context.job.publish(&context.snapshot, &manifest).await?;
     let Taken { copied, notes, read_all_because, .. } = taken;
     on_blocking_thread(move || copied.staged.publish()).await?;
     Ok(Attempt::Whole(Box::new(Outcome { manifest, notes, read_all_because })))
 }
 
-fn manifest(context: &Context, server: &ServerInfo, taken: &Taken) -> Manifest {
+/// What the server has and the copy has not.
+async fn left_out(context: &Context, taken: &Taken) -> Result<Vec<LeftOut>> {
+    let mut session = Session::maintenance(&context.job.postgres).await?;
+    let after = ask(&mut session).await?;
+    session.close().await;
+    Ok(held::left_out(&context.server, &after, &taken.copied.directories, &taken.copied.odd))
+}
+
+fn manifest(context: &Context, server: &ServerInfo, taken: &Taken, left_out: Vec<LeftOut>) -> Manifest {
     let (end, chain) = (&taken.end, taken.chain.clone());
     let mut manifest = context.snapshot.manifest(end.stopped);
     manifest.release = context.job.release.clone();
@@ -201,6 +220,7 @@ fn manifest(context: &Context, server: &ServerInfo, taken: &Taken) -> Manifest {
         name: name(*oid).map_or_else(|| "dropped meanwhile".to_owned(), |(_, name)| name.clone()),
         location: location.clone(),
     };
+    let sorting = &context.server.sorting;
     manifest.base = Some(BaseFacts {
         system_identifier: taken.system_identifier.to_string(),
         server_version: server.version.clone(),
@@ -220,6 +240,12 @@ fn manifest(context: &Context, server: &ServerInfo, taken: &Taken) -> Manifest {
         unread_bytes: taken.copied.unread,
         bad_page_count: taken.copied.bad_page_count,
         bad_pages: taken.copied.bad_pages.clone(),
+        left_out,
+        made_on: Some(MadeOn {
+            platform: sorting.platform.clone(),
+            libc: sorting.libc.clone(),
+            icu: sorting.icu.clone(),
+        }),
     });
     manifest
 }

@@ -45,7 +45,8 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
             "the server would not keep WAL back for this backup, a longer one may fail for it: {why}"
         ));
     }
-    let (start, stream) = replication.base_backup(&context.label(), major).await?;
+    let (start, stream) =
+        replication.base_backup(&context.label(), major, !context.server.in_place.is_empty()).await?;
     job.progress.expect_bytes(start.bytes);
     job.progress.stage("files");
     let incoming = Incoming::new(Handle::current(), stream, job.cancel.clone(), context.pace());
@@ -60,19 +61,23 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
         notes.push("the server found wrong page checksums outside of relations: see its log".to_owned());
     }
     notes.extend(copied.notes.iter().cloned());
+    let tablespace_map = match sent.tablespace_map.is_empty() {
+        true => tablespace_map(&start.tablespaces),
+        false => sent.tablespace_map,
+    };
     let mut taken = Taken {
         copied,
         read_all_because: (chain.ids.len() > 1).then(|| "the server sends everything".to_owned()),
         chain: chain.ids,
         full_because: chain.full_because,
-        tablespaces: start.tablespaces,
+        tablespaces: start.tablespaces.into_iter().filter(is_outside).collect(),
         system_identifier,
         start_lsn: start.start_lsn,
         end: BaseEnd {
             stop_lsn: sent.stop_lsn,
             stopped,
             label: sent.label,
-            tablespace_map: sent.tablespace_map,
+            tablespace_map,
             checkpoint_lsn,
             timeline,
         },
@@ -84,6 +89,18 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
     };
     let used = context.clone();
     on_blocking_thread(move || taken.finish(&used, |_| Ok(wal)).map(|()| taken)).await
+}
+
+/// Whether a tablespace lies outside the data directory: newer servers name those in place by a relative path.
+fn is_outside((_, location): &(u32, String)) -> bool {
+    location.starts_with('/')
+}
+
+/// The file of that name, where the server sent none (PostgreSQL manual, 26.3.4: recovery makes links from it).
+fn tablespace_map(tablespaces: &[(u32, String)]) -> String {
+    let escaped = |path: &str| path.replace('\\', "\\\\").replace('\n', "\\\n").replace('\r', "\\\r");
+    let outside = tablespaces.iter().filter(|tablespace| is_outside(tablespace));
+    outside.map(|(oid, path)| format!("{oid} {}\n", escaped(path))).collect()
 }
 
 /// What came, looked at.

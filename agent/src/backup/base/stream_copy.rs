@@ -7,12 +7,13 @@ use crate::archive::base::{CONTROL_FILE, Directory, LABEL_FILE, TABLESPACE_MAP_F
 use crate::archive::digest::FileDigest;
 use crate::archive::index::Entry;
 use crate::archive::pack::EXTENT_BYTES;
-use crate::backup::base::cluster_files::{is_left_out, segment_of};
+use crate::backup::base::cluster_files::is_left_out;
 use crate::backup::base::context::Context;
 use crate::backup::base::incoming::{Incoming, Next};
 use crate::backup::base::moved::WalWatch;
 use crate::backup::base::packed::Packed;
 use crate::backup::base::reader::{BaseReader, Coming, PageCheck};
+use crate::backup::base::relation_files::segment_of;
 use crate::backup::base::tally::{Listed, NOTES_MAX, Tally};
 use crate::backup::base::tar::{TarKind, TarMember, TarReader};
 use crate::backup::batches::{self, Maker, Work};
@@ -250,6 +251,8 @@ impl Unpacking {
                     let TarMember { path, mode, .. } = member;
                     self.sent.listed.directories.push(Directory { path, mode });
                 }
+                // To tablespaces, whose archives come by themselves.
+                TarKind::Link if member.path.starts_with("pg_tblspc/") => {}
                 TarKind::Link if self.sent.listed.notes.len() < NOTES_MAX => {
                     self.sent.listed.notes.push(format!("{} is a link: passed over", member.path));
                 }

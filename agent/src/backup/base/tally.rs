@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::archive::base::{BAD_PAGES_TOLD_MAX, BadPage, Directory};
+use crate::archive::base::{BAD_PAGES_TOLD_MAX, BadPage, Directory, LeftOut};
 use crate::backup::base::packed::ReadBase;
 use crate::catalog::known_base::StagedKnownBase;
 
@@ -31,6 +31,8 @@ pub struct Copied {
     pub bad_pages: Vec<BadPage>,
     /// What was passed over.
     pub notes: Vec<String>,
+    /// What was passed over and belongs to the cluster, by its path.
+    pub odd: Vec<LeftOut>,
 }
 
 /// Directories, and what was passed over, of a copy that saw everything.
@@ -40,6 +42,8 @@ pub struct Listed {
     pub directories: Vec<Directory>,
     /// In words.
     pub notes: Vec<String>,
+    /// What belongs to the cluster, by its path.
+    pub odd: Vec<LeftOut>,
 }
 
 /// Counts.
@@ -84,6 +88,7 @@ impl Tally {
             bad_page_count: self.bad_page_count,
             bad_pages: self.bad_pages,
             notes: listed.notes,
+            odd: listed.odd,
         }
     }
 }

@@ -69,11 +69,17 @@ impl Replication {
 
     /// Begins a base backup with its WAL, at once: the checkpoint before it does not spread its
     /// writes. The server verifies page checksums: it can read a page again that was being written.
+    /// `in_place` tells that there are tablespaces in `pg_tblspc` itself.
     ///
     /// # Errors
     /// `Postgres`: no WAL sender free, `wal_level` too low, the connection lost.
-    pub async fn base_backup(mut self, label: &str, major: u32) -> Result<(BaseStart, BaseStream)> {
-        let (start, to_come) = within(START_WAIT_MAX, self.begin(&command(label, major))).await?;
+    pub async fn base_backup(
+        mut self,
+        label: &str,
+        major: u32,
+        in_place: bool,
+    ) -> Result<(BaseStart, BaseStream)> {
+        let (start, to_come) = within(START_WAIT_MAX, self.begin(&command(label, major, in_place))).await?;
         let one_copy = major >= 15;
         let to_come = if one_copy { Vec::new() } else { to_come };
         Ok((start, BaseStream { wire: self.wire, one_copy, to_come, begun: !one_copy }))
@@ -90,13 +96,14 @@ impl Replication {
     }
 }
 
-/// The command, as this major version wants it.
-fn command(label: &str, major: u32) -> String {
+/// The command, as this major version wants it. A 15 that sends `tablespace_map` leaves out everything in `pg_tblspc`, and with
+/// it tablespaces in place; newer ones send these as archives of their own.
+fn command(label: &str, major: u32, in_place: bool) -> String {
     let label = literal(label);
+    let map = if major == 15 && in_place { "" } else { "TABLESPACE_MAP, " };
     match major {
         15.. => format!(
-            "BASE_BACKUP (LABEL {label}, PROGRESS, CHECKPOINT 'fast', WAL, WAIT false, TABLESPACE_MAP, \
-             MANIFEST 'no')"
+            "BASE_BACKUP (LABEL {label}, PROGRESS, CHECKPOINT 'fast', WAL, WAIT false, {map}MANIFEST 'no')"
         ),
         _ => format!("BASE_BACKUP LABEL {label} PROGRESS FAST WAL NOWAIT TABLESPACE_MAP"),
     }
@@ -226,9 +233,13 @@ mod tests {
     #[test]
     fn each_major_is_asked_in_its_own_words() {
         let old = "BASE_BACKUP LABEL 'it''s' PROGRESS FAST WAL NOWAIT TABLESPACE_MAP";
-        assert_eq!([13, 14].map(|major| command("it's", major)), [old, old]);
+        assert_eq!([13, 14].map(|major| command("it's", major, false)), [old, old]);
         let new = "BASE_BACKUP (LABEL 'x', PROGRESS, CHECKPOINT 'fast', WAL, WAIT false, TABLESPACE_MAP, MANIFEST 'no')";
-        assert_eq!([15, 18].map(|major| command("x", major)), [new, new]);
+        assert_eq!([15, 18].map(|major| command("x", major, false)), [new, new]);
+        assert_eq!(
+            [15, 18].map(|major| command("x", major, true)),
+            [&new.replace("TABLESPACE_MAP, ", ""), new]
+        );
     }
 
     #[test]

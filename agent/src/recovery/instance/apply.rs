@@ -1,9 +1,7 @@
 //! Applying the plan: directories and links, files, recovery settings, everything synced;
 //! `pg_control` last of all, so that no server starts on less.
 
-use std::io::Write;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,9 +9,9 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::base::CONTROL_FILE;
-use crate::archive::path::unescape;
 use crate::clock;
 use crate::disk;
+use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::control;
 use crate::postgres::server_command;
@@ -21,8 +19,10 @@ use crate::progress::Progress;
 use crate::recovery::instance::aside::{self, CONF_FILE, HBA_FILE};
 use crate::recovery::instance::delta;
 use crate::recovery::instance::extract::{Extract, Extracted, extract};
+use crate::recovery::instance::place::TablespacePlan;
 use crate::recovery::instance::plan::{InstancePlan, Prepared};
 use crate::recovery::instance::settings::{self, HBA_TEXT};
+use crate::recovery::instance::tree::{self, Tree, link_of};
 use crate::recovery::instance::{MARKER_FILE, Marker, Replaces};
 
 /// Tells PostgreSQL to recover to a target.
@@ -105,12 +105,12 @@ impl Prepared {
     fn run(&self, progress: &Progress, cancel: &CancellationToken) -> Result<Done> {
         let plan = &self.plan;
         if plan.replaced.as_ref().is_some_and(|replaced| replaced.is_done) {
-            self.settle(&plan.data_dir)?;
+            settle(&Tree::known(&plan.data_dir, &plan.tablespaces)?)?;
             return Ok(Done::default());
         }
-        let dir = plan.making_dir();
         progress.stage("directories");
-        self.make_directories()?;
+        let old = plan.replaced.as_ref().map(|_| Tree::open(&plan.data_dir)).transpose()?;
+        let tree = self.make_directories()?;
         progress.stage("files");
         let Extracted { control, fetched_bytes, copied_files, copied_bytes } = extract(&Extract {
             repository: &self.repository,
@@ -118,52 +118,52 @@ impl Prepared {
             manifests: &self.manifests,
             identities: &self.identities,
             wanted: &self.wanted,
-            dir,
-            old: plan.replaced.as_ref().map(|_| plan.data_dir.as_path()),
+            tree: &tree,
+            old: old.as_ref(),
             owner: self.owner,
             workers: self.workers,
             progress,
             cancel,
         })?;
         self.check_control(&control)?;
-        self.make_sparse()?;
+        self.make_sparse(&tree)?;
         progress.stage("recovery settings");
-        self.write_settings(&control)?;
+        self.write_settings(&tree, &control)?;
         progress.stage("sync");
-        disk::sync_file_system(dir)?;
-        for tablespace in &plan.tablespaces {
-            disk::sync_file_system(&tablespace.location)?;
+        tree.sync()?;
+        // The file that a server needs to start, durable before it has its name.
+        tree.data.replace_durable(Path::new(CONTROL_FILE), &control, self.owner_pair())?;
+        self.give_away(&tree)?;
+        if let (Some(replaced), Some(old)) = (&plan.replaced, &old) {
+            delta::exchange(replaced, &plan.data_dir, &tree.data, &old.data)?;
         }
-        self.write_control(&control)?;
-        self.give_away()?;
-        if plan.replaced.is_some() {
-            delta::check_stopped(&plan.data_dir)?;
-            disk::exchange_durable(dir, &plan.data_dir)?;
-        }
-        self.settle(&plan.data_dir)?;
+        settle(&tree)?;
+        self.check_place(&tree)?;
         Ok(Done { fetched_bytes, copied_files, copied_bytes })
     }
 
-    /// Us, where we are root and it will belong to somebody else.
-    fn ours(&self) -> Option<(u32, u32)> {
-        self.owner.map(|_| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()))
-    }
-
     /// It is whole: from here on it is its owner's.
-    fn give_away(&self) -> Result<()> {
+    fn give_away(&self, tree: &Tree) -> Result<()> {
         let Some(owner) = self.owner_pair() else { return Ok(()) };
-        let tablespaces = self.plan.tablespaces.iter().map(|t| t.location.as_path());
-        let mut roots = [self.plan.making_dir()].into_iter().chain(tablespaces);
-        roots.try_for_each(|root| disk::make_dir(root, 0o700, Some(owner)))
+        let mut roots = tree.roots();
+        roots.try_for_each(|dir| {
+            dir.give(0o700, Some(owner)).map_err(|e| Error::file("give away", dir.path(), e))
+        })
     }
 
-    /// It is whole, under its name: what said otherwise goes.
-    fn settle(&self, dir: &Path) -> Result<()> {
-        for tablespace in &self.plan.tablespaces {
-            disk::remove_file(&tablespace.location.join(MARKER_FILE))?;
+    /// What was made lies where it was to lie.
+    fn check_place(&self, tree: &Tree) -> Result<()> {
+        let place = &self.plan.data_dir;
+        let id = |dir: &Dir| dir.id().map_err(|e| Error::file("look at", place, e));
+        match id(&tree::open(place)?)? == id(&tree.data)? {
+            true => Ok(()),
+            false => Err(Error::new(
+                Kind::Refused,
+                format!("{} is not the directory that was restored", place.display()),
+            )
+            .because("somebody put another one in its place")
+            .next("see who can write in the directory above it")),
         }
-        disk::remove_file(&dir.join(MARKER_FILE))?;
-        disk::sync_parent(&dir.join(MARKER_FILE))
     }
 
     fn check_control(&self, control: &[u8]) -> Result<()> {
@@ -178,59 +178,46 @@ impl Prepared {
     }
 
     /// The files of other databases: their size, and nothing in them.
-    fn make_sparse(&self) -> Result<()> {
+    fn make_sparse(&self, tree: &Tree) -> Result<()> {
         for file in self.narrowed.iter().flat_map(|narrowed| &narrowed.sparse) {
-            let path = self.plan.making_dir().join(unescaped(self.wanted.path(file))?);
-            let out = disk::open_or_create(&path)?;
-            out.set_len(file.bytes).map_err(|e| Error::file("make", &path, e))?;
-            disk::give(&out, &path, file_mode(file.mode), self.owner_pair())?;
+            let at = tree.at(self.wanted.path(file))?;
+            let out = at.open_or_create()?;
+            out.set_len(file.bytes).map_err(|e| Error::file("make", &at.shown(), e))?;
+            disk::give(&out, &at.shown(), file_mode(file.mode), self.owner_pair())?;
         }
         Ok(())
     }
 
-    fn make_directories(&self) -> Result<()> {
+    fn make_directories(&self) -> Result<Tree> {
         let plan = &self.plan;
         let owner = self.owner_pair();
-        let data_dir = plan.making_dir();
         let mut replaces = None;
         if let Some(replaced) = &plan.replaced {
-            match replaced.goes_on {
-                true => disk::remove_file(&data_dir.join(CONTROL_FILE))?,
-                false => delta::make_beside(replaced)?,
+            if !replaced.goes_on {
+                delta::make_beside(replaced)?;
             }
             let (dir, old_state) = (plan.data_dir.clone(), replaced.old_state.clone());
             replaces = Some(Replaces { dir, old_state, settings: self.recovery.lines() });
         }
-        let tablespaces = plan.tablespaces.iter().map(|t| t.location.as_path());
-        for root in [data_dir].into_iter().chain(tablespaces) {
-            if let Some(parent) = root.parent().filter(|parent| !disk::is_dir(parent)) {
-                disk::create_private_dir(parent)?;
-                disk::make_dir(parent, 0o700, owner)?;
-            }
-            // Closed to everybody else, also to its later owner, until it is whole: nobody can put a link in root's way.
-            disk::make_dir(root, 0o700, self.ours())?;
-            Marker::write(root, &plan.snapshot, replaces.clone())?;
+        let tree = Tree::claim(plan.making_dir(), &plan.tablespaces, owner)?;
+        if plan.replaced.as_ref().is_some_and(|replaced| replaced.goes_on) {
+            tree.at(CONTROL_FILE)?.remove_file()?;
         }
-        let link = |oid: u32| data_dir.join("pg_tblspc").join(oid.to_string());
+        tree.roots().try_for_each(|dir| Marker::write(dir, &plan.snapshot, replaces.clone()))?;
         for directory in &self.layout.directories {
-            let path = data_dir.join(unescaped(&directory.path)?);
-            match plan.tablespaces.iter().find(|t| link(t.oid) == path) {
-                Some(tablespace) => {
-                    if disk::read_link(&path)?.as_ref() != Some(&tablespace.location) {
-                        disk::remove_file(&path)?;
-                        disk::make_link(&tablespace.location, &path, owner)?;
-                    }
-                }
-                None => disk::make_dir(&path, directory.mode & DIR_MODES | 0o700, owner)?,
+            let is_link = |t: &&TablespacePlan| directory.path == link_of(t.oid);
+            let at = tree.at(&directory.path)?;
+            match plan.tablespaces.iter().find(is_link) {
+                Some(tablespace) => at.settle_link(&tablespace.location, owner)?,
+                None => at.settle_dir(directory.mode & DIR_MODES | 0o700, owner)?,
             }
         }
-        Ok(())
+        Ok(tree)
     }
 
     /// Production's configuration goes aside, ours takes its place.
-    fn write_settings(&self, control: &[u8]) -> Result<()> {
-        let (plan, facts) = (&self.plan, self.facts()?);
-        let dir = plan.making_dir();
+    fn write_settings(&self, tree: &Tree, control: &[u8]) -> Result<()> {
+        let (plan, facts, dir) = (&self.plan, self.facts()?, &tree.data);
         let recorded = |name: &str| {
             let setting = self.layout.settings.iter().find(|(known, _)| known == name);
             setting.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
@@ -239,34 +226,23 @@ impl Prepared {
         let mut needs = needs.map(|(name, value)| (name, recorded(name).max(value))).to_vec();
         needs.extend(settings::wal_sizes(facts.wal_segment_bytes));
         let conf = self.recovery.conf(&plan.data_dir, &needs, facts.server_major);
-        let is_ours = |file: &std::path::Path| Ok::<_, Error>(aside::is_ours(&aside::head(file)?));
         let of_copy = self.wanted.find(&aside::note_path()).is_some()
             && self.wanted.find(CONF_FILE).is_some()
-            && is_ours(&dir.join(CONF_FILE))?;
+            && aside::is_ours(&aside::head(dir, CONF_FILE)?);
         let ours = [(CONF_FILE, conf), (HBA_FILE, HBA_TEXT.to_owned())];
         aside::put_aside(dir, &ours, of_copy, self.owner_pair())?;
-        self.append(&dir.join(SIGNAL_FILE), "")
-    }
-
-    fn append(&self, path: &Path, text: &str) -> Result<()> {
-        let mut file = disk::open_append(path)?;
-        file.write_all(text.as_bytes()).map_err(|e| Error::file("write", path, e))?;
-        disk::give(&file, path, 0o600, self.owner_pair())
-    }
-
-    /// The file that a server needs to start, durable before it has its name.
-    fn write_control(&self, control: &[u8]) -> Result<()> {
-        let path = self.plan.making_dir().join(CONTROL_FILE);
-        let staged = disk::staged_path(&path);
-        disk::remove_file(&staged)?;
-        let mut file = disk::create_new(&staged, 0o600)?;
-        file.write_all(control).map_err(|e| Error::file("write", &staged, e))?;
-        disk::give(&file, &staged, 0o600, self.owner_pair())?;
-        disk::publish(file, &staged, &path)
+        dir.replace_durable(Path::new(SIGNAL_FILE), b"", self.owner_pair())
     }
 }
 
-fn unescaped(path: &str) -> Result<PathBuf> {
-    let bytes: std::ffi::OsString = OsStringExt::from_vec(unescape(path)?);
-    Ok(bytes.into())
+/// It is whole, under its name: what said otherwise goes.
+fn settle(tree: &Tree) -> Result<()> {
+    // The data directory comes last: as long as its marker is there, the same command goes on.
+    let mut roots: Vec<&Dir> = tree.roots().collect();
+    roots.reverse();
+    roots.into_iter().try_for_each(|dir| {
+        dir.remove_file(Path::new(MARKER_FILE))
+            .and_then(|()| dir.sync())
+            .map_err(|e| Error::file("remove the marker in", dir.path(), e))
+    })
 }

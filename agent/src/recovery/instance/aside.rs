@@ -5,11 +5,13 @@
 //! back, and removes what we wrote: nothing of the copy is in the next base backup. A base backup that
 //! was taken of a copy holds both; of it, what lies aside is production's.
 
+use std::ffi::OsStr;
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk;
+use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::quote::{ident, literal};
 
@@ -69,11 +71,12 @@ impl Note {
     ///
     /// # Errors
     /// Those of reading it, and `Integrity` where it is none of ours.
-    pub fn read(dir: &Path) -> Result<Option<Note>> {
-        let path = dir.join(ASIDE_DIR).join(NOTE_FILE);
-        match disk::read(&path, BYTES_MAX) {
+    pub fn read(dir: &Dir) -> Result<Option<Note>> {
+        let path = note_path();
+        match dir.read(Path::new(&path), BYTES_MAX) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-                Error::new(Kind::Integrity, format!("{} cannot be read", path.display())).because(e)
+                let shown = dir.path().join(path);
+                Error::new(Kind::Integrity, format!("{} cannot be read", shown.display())).because(e)
             }),
             Err(e) if e.kind() == Kind::NotFound => Ok(None),
             Err(e) => Err(e),
@@ -81,10 +84,10 @@ impl Note {
     }
 
     /// Durable when this returns.
-    pub fn write(&self, dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)
+    pub fn write(&self, dir: &Dir, owner: Option<(u32, u32)>) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::new(Kind::Internal, "cannot write a note").because(e))?;
-        write(&dir.join(ASIDE_DIR).join(NOTE_FILE), &text, owner)
+        dir.replace_durable(Path::new(&note_path()), &text, owner)
     }
 }
 
@@ -99,37 +102,42 @@ pub fn is_ours(text: &[u8]) -> bool {
 }
 
 /// The beginning of a file; nothing where it is not there.
-pub fn head(path: &Path) -> Result<Vec<u8>> {
-    use std::io::Read;
+pub fn head(dir: &Dir, name: &str) -> Result<Vec<u8>> {
+    let failed = |e| Error::file("read", &dir.path().join(name), e);
     let mut out = Vec::new();
-    if disk::metadata(path)?.is_some() {
-        let mut input = disk::open(path)?.take(HEADER.len() as u64);
-        input.read_to_end(&mut out).map_err(|e| Error::file("read", path, e))?;
+    if lies(dir, name)? {
+        let (input, _) = dir.open_file(Path::new(name)).map_err(failed)?;
+        input.take(HEADER.len() as u64).read_to_end(&mut out).map_err(failed)?;
     }
     Ok(out)
 }
 
+fn lies(dir: &Dir, name: &str) -> Result<bool> {
+    let found = dir.look(Path::new(name)).map_err(|e| Error::file("look at", &dir.path().join(name), e))?;
+    Ok(found.is_some())
+}
+
+/// Renames from one directory to the other, durably.
+fn move_file(name: &str, from: &Dir, to: &Dir) -> Result<()> {
+    let moved = from.rename_into(OsStr::new(name), to, OsStr::new(name));
+    let synced = moved.and_then(|()| to.sync()).and_then(|()| from.sync());
+    synced
+        .map_err(|e| Error::file(&format!("rename to {}:", to.path().display()), &from.path().join(name), e))
+}
+
 /// Puts what came with the backup aside, and `ours` (name and text) in its place. `of_copy` says that the
 /// backup was taken of a copy: then what lies aside already is production's. May be done again.
-pub fn put_aside(
-    dir: &Path,
-    ours: &[(&str, String)],
-    of_copy: bool,
-    owner: Option<(u32, u32)>,
-) -> Result<()> {
-    let aside = dir.join(ASIDE_DIR);
-    disk::make_dir(&aside, 0o700, owner)?;
+pub fn put_aside(dir: &Dir, ours: &[(&str, String)], of_copy: bool, owner: Option<(u32, u32)>) -> Result<()> {
+    let aside = dir.settle_dir(Path::new(ASIDE_DIR), 0o700, owner);
+    let aside = aside.map_err(|e| Error::file("create directory", &dir.path().join(ASIDE_DIR), e))?;
     for name in NAMES {
-        let path = dir.join(name);
-        let is_there = disk::metadata(&path)?.is_some();
-        if is_there && !of_copy && !is_ours(&head(&path)?) {
-            disk::rename_durable(&path, &aside.join(name))?;
+        if lies(dir, name)? && !of_copy && !is_ours(&head(dir, name)?) {
+            move_file(name, dir, &aside)?;
         }
         let text = ours.iter().find(|(of, _)| *of == name).map_or("", |(_, text)| text.as_str());
-        write(&path, &format!("{HEADER}\n{text}"), owner)?;
+        dir.replace_durable(Path::new(name), format!("{HEADER}\n{text}").as_bytes(), owner)?;
     }
-    let lies_aside =
-        NAMES.iter().filter(|name| disk::metadata(&aside.join(name)).is_ok_and(|meta| meta.is_some()));
+    let lies_aside = NAMES.iter().filter(|name| lies(&aside, name).unwrap_or(false));
     let note = Note {
         what:
             "production's configuration, put aside by lifeboat restore: lifeboat as-production DIR puts it back"
@@ -153,48 +161,37 @@ pub fn without_earlier(text: &str) -> &str {
 ///
 /// # Errors
 /// `Refused` where the configuration in place is not ours any more.
-pub fn put_back(dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
-    let aside = dir.join(ASIDE_DIR);
+pub fn put_back(dir: &Dir, owner: Option<(u32, u32)>) -> Result<()> {
+    let failed = |e| Error::file("open", &dir.path().join(ASIDE_DIR), e);
+    let aside = dir.dir(Path::new(ASIDE_DIR)).map_err(failed)?;
     let put = Note::read(dir)?.unwrap_or_default().files;
+    let remove = |name: &str| {
+        dir.remove_file(Path::new(name)).map_err(|e| Error::file("remove", &dir.path().join(name), e))
+    };
     for name in NAMES {
-        let (from, to) = (aside.join(name), dir.join(name));
-        match disk::metadata(&from)? {
-            Some(_) => disk::rename_durable(&from, &to)?,
-            None if put.iter().any(|put| put == name) => {} // it is back already
+        match lies(&aside, name)? {
+            true => move_file(name, &aside, dir)?,
+            false if put.iter().any(|put| put == name) => {} // it is back already
             // it lay elsewhere, and did not come with the backup
-            None if name == AUTO_FILE => disk::remove_file(&to)?,
-            None if is_ours(&head(&to)?) => disk::remove_file(&to)?,
-            None => {}
+            false if name == AUTO_FILE || is_ours(&head(dir, name)?) => remove(name)?,
+            false => {}
         }
     }
-    let auto = dir.join(AUTO_FILE);
-    if disk::metadata(&auto)?.is_some() {
-        let text = disk::read(&auto, BYTES_MAX)?;
+    if lies(dir, AUTO_FILE)? {
+        let text = dir.read(Path::new(AUTO_FILE), BYTES_MAX)?;
         let text = String::from_utf8_lossy(&text);
         let kept = without_earlier(&text);
         if kept.len() < text.len() {
-            write(&auto, kept, owner)?;
+            dir.replace_durable(Path::new(AUTO_FILE), kept.as_bytes(), owner)?;
         }
     }
-    disk::sync_parent(&dir.join(CONF_FILE))?;
-    disk::remove_tree(&aside)?;
-    disk::sync_parent(&aside)
-}
-
-/// Durable under its name, its owner's alone.
-pub fn write(path: &Path, text: &str, owner: Option<(u32, u32)>) -> Result<()> {
-    use std::io::Write;
-    let staged = disk::staged_path(path);
-    disk::remove_file(&staged)?;
-    let mut file = disk::create_new(&staged, 0o600)?;
-    file.write_all(text.as_bytes()).map_err(|e| Error::file("write", &staged, e))?;
-    disk::give(&file, &staged, 0o600, owner)?;
-    disk::publish(file, &staged, path)
+    dir.sync().and_then(|()| dir.remove_tree(OsStr::new(ASIDE_DIR))).and_then(|()| dir.sync()).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk;
 
     fn text(dir: &Path, name: &str) -> String {
         disk::read_text(&dir.join(name), 1000).unwrap_or_default()
@@ -203,24 +200,25 @@ mod tests {
     #[test]
     fn what_came_goes_aside_and_comes_back_and_nothing_of_ours_stays() {
         let dir = tempfile::tempdir().unwrap();
+        let opened = Dir::open(dir.path()).unwrap();
         let dir = dir.path();
         disk::write_new_durable(&dir.join(CONF_FILE), b"port = 1\n").unwrap();
         let earlier = b"port = 2\n\n# lifeboat restore\narchive_mode = 'off'\n";
         disk::write_new_durable(&dir.join(AUTO_FILE), earlier).unwrap();
         let ours = [(CONF_FILE, "port = 3\n".to_owned())];
         for _ in 0..2 {
-            put_aside(dir, &ours, false, None).unwrap();
+            put_aside(&opened, &ours, false, None).unwrap();
             assert_eq!(text(dir, CONF_FILE), format!("{HEADER}\nport = 3\n"));
             assert_eq!(text(&dir.join(ASIDE_DIR), CONF_FILE), "port = 1\n");
             assert_eq!(text(dir, AUTO_FILE), format!("{HEADER}\n"));
         }
         // somebody used the copy, and a backup was taken of it: production's is what lies aside
         disk::replace_durable(&dir.join(AUTO_FILE), b"port = 9\n").unwrap();
-        put_aside(dir, &ours, true, None).unwrap();
+        put_aside(&opened, &ours, true, None).unwrap();
         assert!(text(&dir.join(ASIDE_DIR), AUTO_FILE).starts_with("port = 2\n"));
         // cut short after the first file, and again
         disk::rename(&dir.join(ASIDE_DIR).join(AUTO_FILE), &dir.join(AUTO_FILE)).unwrap();
-        put_back(dir, None).unwrap();
+        put_back(&opened, None).unwrap();
         assert_eq!(
             (text(dir, CONF_FILE), text(dir, AUTO_FILE)),
             ("port = 1\n".into(), "port = 2\n\n".into())

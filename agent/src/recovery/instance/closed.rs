@@ -1,47 +1,42 @@
-//! Root works in a restored directory that is another user's: it is closed to him meanwhile, so that he cannot put
-//! a link in root's way.
+//! Root works in a restored directory that is another user's: it is closed to him meanwhile, so that he changes nothing
+//! between two steps of the work, and everything goes through its handle, so that no link of his leads root elsewhere.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
 
-use crate::disk;
-use crate::error::{Error, Kind, Result};
+use crate::disk::beneath::Dir;
+use crate::error::{Error, Result};
+use crate::recovery::instance::tree::ours;
+
+/// Permission bits of a directory.
+const MODES: u32 = 0o7777;
 
 /// Does `work` in `dir`, where nobody else can exchange a name. `owner` has it back afterwards, also after an error;
 /// where he does not, since we were killed, the same command gives it back.
 ///
 /// # Errors
-/// `Refused` where one of `through`, which are directories that the work goes through, is a link.
+/// Those of the work.
 pub(super) fn closed<T>(
-    dir: &Path,
+    dir: &Dir,
     owner: Option<(u32, u32)>,
-    through: &[&str],
-    work: impl FnOnce() -> Result<T>,
+    work: impl FnOnce(&Dir) -> Result<T>,
 ) -> Result<T> {
-    let Some(owner) = owner else { return work() };
-    let us = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let mode = disk::mode(dir)?.unwrap_or(0o700);
-    disk::make_dir(dir, 0o700, Some(us))?;
-    let done = through.iter().try_for_each(|name| check(&dir.join(name))).and_then(|()| work());
-    disk::make_dir(dir, mode, Some(owner))?;
+    let Some(owner) = owner else { return work(dir) };
+    let failed = |e| Error::file("close", dir.path(), e);
+    let mode = dir.metadata().map_err(failed)?.mode() & MODES;
+    dir.give(0o700, ours(Some(owner))).map_err(failed)?;
+    let done = work(dir);
+    dir.give(mode, Some(owner)).map_err(|e| Error::file("give back", dir.path(), e))?;
     done
-}
-
-fn check(path: &Path) -> Result<()> {
-    match disk::metadata(path)? {
-        Some(meta) if !meta.is_dir() => {
-            Err(Error::new(Kind::Refused, format!("{} is no directory", path.display()))
-                .because("a link there could lead root elsewhere")
-                .effect("nothing was changed")
-                .next("run this as the user whom it belongs to"))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{chown, symlink};
+    use std::path::Path;
+
     use super::*;
-    use std::os::unix::fs::{MetadataExt, chown, symlink};
+    use crate::disk;
+    use crate::recovery::instance::aside::{ASIDE_DIR, put_aside};
 
     #[test]
     fn it_is_closed_while_root_works_and_a_link_is_not_gone_through() {
@@ -57,15 +52,19 @@ mod tests {
         }
         let of =
             || std::fs::metadata(&his).map(|meta| (meta.uid(), meta.gid(), meta.mode() & 0o777)).unwrap();
-        closed(&his, Some(owner), &["aside"], || {
+        let opened = Dir::open(&his).unwrap();
+        closed(&opened, Some(owner), |dir| {
             assert_eq!(of(), (0, 0, 0o700));
-            disk::write_new_durable(&his.join("file"), b"1")
+            dir.create_new(Path::new("file")).map(drop).map_err(|e| Error::file("make", dir.path(), e))
         })
         .unwrap();
         assert_eq!(of(), (owner.0, owner.1, 0o700));
-        symlink(&other, his.join("aside")).unwrap();
-        let refused =
-            closed(&his, Some(owner), &["aside"], || -> Result<()> { panic!("went on") }).unwrap_err();
-        assert_eq!((refused.kind(), of()), (Kind::Refused, (owner.0, owner.1, 0o700)));
+        symlink(&other, his.join(ASIDE_DIR)).unwrap();
+        assert!(closed(&opened, Some(owner), |dir| put_aside(dir, &[], false, Some(owner))).is_err());
+        assert_eq!(of(), (owner.0, owner.1, 0o700));
+        assert_eq!(
+            (std::fs::metadata(&other).unwrap().uid(), disk::read_dir(&other).unwrap().unwrap().len()),
+            (0, 0)
+        );
     }
 }

@@ -2,7 +2,10 @@
 //! rest is fetched, all of it into a new directory beside the old one; in the end the two change
 //! places in one step, so that at every moment a whole cluster lies under the name.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, test_kill_process};
@@ -12,11 +15,13 @@ use crate::archive::base::{BaseFacts, CONTROL_FILE};
 use crate::archive::blake3::Blake3;
 use crate::clock;
 use crate::disk;
+use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, shell_path};
 use crate::postgres::control;
 use crate::postgres::server_command;
 use crate::recovery::instance::Marker;
+use crate::recovery::instance::tree::{self, At};
 
 /// Between the old directory's name and the time of the restore.
 const INFIX: &str = ".lifeboat-";
@@ -24,6 +29,8 @@ const INFIX: &str = ".lifeboat-";
 const PROBE: &str = ".probe";
 /// What is read and written at a time.
 const BUFFER_BYTES: u64 = 256 << 10;
+/// Where a server says that it runs.
+const PID_FILE: &str = "postmaster.pid";
 /// Largest `postmaster.pid` or `PG_VERSION` that is read.
 const SMALL_BYTES_MAX: u64 = 64 << 10;
 
@@ -63,29 +70,31 @@ impl Replaced {
 /// earlier restore of something else is unfinished beside it.
 pub fn look(dir: &Path, facts: &BaseFacts, snapshot: &SnapshotId, settings: &str) -> Result<Replaced> {
     let refused = |what: String| Error::new(Kind::Refused, what).effect("nothing was changed");
-    if disk::metadata(dir)?.is_none() {
-        return Err(refused(format!("there is no data directory {} to build upon", dir.display()))
-            .next("leave --delta out: everything is fetched into a new directory"));
-    }
-    check_cluster(dir, facts)?;
-    check_stopped(dir)?;
-    let Some(parent) = dir.parent() else {
-        return Err(refused(format!("{} has no directory above it", dir.display())));
+    let old = match tree::open(dir) {
+        Ok(old) => old,
+        Err(e) if e.kind() == Kind::NotFound => {
+            return Err(refused(format!("there is no data directory {} to build upon", dir.display()))
+                .next("leave --delta out: everything is fetched into a new directory"));
+        }
+        Err(e) => return Err(e),
     };
-    if is_mount_point(dir, parent)? {
+    check_cluster(&old, facts)?;
+    check_stopped(&old)?;
+    let (above, name) = tree::beside(dir)?;
+    if is_mount_point(&old, &above)? {
         let what = format!("{} is a mount point, and cannot change places with another", dir.display());
         return Err(refused(what).next("leave --delta out and restore into a directory below or beside it"));
     }
-    let wal = dir.join("pg_wal");
-    let wal_elsewhere = disk::read_link(&wal)?;
+    let wal_elsewhere =
+        old.read_link(Path::new("pg_wal")).map_err(|e| Error::file("look at pg_wal in", dir, e))?;
     let kept = |old_state, is_done, goes_on| Replaced { old_state, is_done, goes_on, wal_elsewhere };
-    if let Some(Marker { snapshot: of, replaces: Some(said), .. }) = Marker::read(dir)?
+    if let Some(Marker { snapshot: of, replaces: Some(said), .. }) = Marker::read(&old)?
         && (of == *snapshot && said.settings == settings && said.dir == dir)
-        && disk::is_dir(&said.old_state)
+        && tree::open(&said.old_state).is_ok()
     {
         return Ok(kept(said.old_state, true, true));
     }
-    match unfinished(dir, parent)? {
+    match unfinished(name, &above)? {
         None => {
             let mut name = dir.as_os_str().to_owned();
             name.push(INFIX);
@@ -100,34 +109,34 @@ pub fn look(dir: &Path, facts: &BaseFacts, snapshot: &SnapshotId, settings: &str
     }
 }
 
-fn is_mount_point(dir: &Path, parent: &Path) -> Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &Path| disk::metadata(path).map(|meta| meta.map(|meta| meta.dev()));
-    Ok(device(dir)? != device(parent)?)
+fn is_mount_point(dir: &Dir, above: &Dir) -> Result<bool> {
+    let device =
+        |dir: &Dir| dir.metadata().map(|meta| meta.dev()).map_err(|e| Error::file("look at", dir.path(), e));
+    Ok(device(dir)? != device(above)?)
 }
 
-/// The directory beside `dir` in which an earlier try was making the new one, and of what.
-fn unfinished(dir: &Path, parent: &Path) -> Result<Option<(PathBuf, SnapshotId)>> {
-    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned() + INFIX;
-    for entry in disk::read_dir(parent)?.unwrap_or_default() {
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with(&name)
-            && let Some(Marker { snapshot, replaces: Some(said), .. }) = Marker::read(&path)?
-            && said.old_state == path
+/// The directory beside that of this name in which an earlier try was making the new one, and of what.
+fn unfinished(name: &OsStr, above: &Dir) -> Result<Option<(PathBuf, SnapshotId)>> {
+    let name = name.to_string_lossy().into_owned() + INFIX;
+    for entry in above.entries().map_err(|e| Error::file("list", above.path(), e))? {
+        if entry.name.to_string_lossy().starts_with(&name)
+            && let Ok(beside) = above.dir(Path::new(&entry.name))
+            && let Some(Marker { snapshot, replaces: Some(said), .. }) = Marker::read(&beside)?
+            && said.old_state == beside.path()
         {
-            return Ok(Some((path, snapshot)));
+            return Ok(Some((said.old_state, snapshot)));
         }
     }
     Ok(None)
 }
 
-fn check_cluster(dir: &Path, facts: &BaseFacts) -> Result<()> {
+fn check_cluster(dir: &Dir, facts: &BaseFacts) -> Result<()> {
     let refused = |what: String| {
         Error::new(Kind::Refused, what)
             .effect("nothing was changed")
             .next("leave --delta out and restore into a new directory")
     };
-    let bytes = match disk::read(&dir.join(CONTROL_FILE), SMALL_BYTES_MAX) {
+    let bytes = match dir.read(Path::new(CONTROL_FILE), SMALL_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == Kind::NotFound => Vec::new(),
         Err(e) => return Err(e),
@@ -135,21 +144,21 @@ fn check_cluster(dir: &Path, facts: &BaseFacts) -> Result<()> {
     let Some(control) = control::parse(&bytes) else {
         return Err(refused(format!(
             "{} holds no data directory: its {CONTROL_FILE} is absent or damaged",
-            dir.display()
+            dir.path().display()
         )));
     };
     let (found, wanted) = (control.system_identifier.to_string(), &facts.system_identifier);
     if found != *wanted {
         return Err(refused(format!(
             "{} is of another cluster: its system identifier is {found}, that of the backup is {wanted}",
-            dir.display()
+            dir.path().display()
         )));
     }
-    let version = disk::read_text(&dir.join("PG_VERSION"), SMALL_BYTES_MAX)?;
+    let version = dir.read_text(Path::new("PG_VERSION"), SMALL_BYTES_MAX)?;
     if version.trim() != facts.server_major.to_string() {
         return Err(refused(format!(
             "{} is of PostgreSQL {}, the backup of {}",
-            dir.display(),
+            dir.path().display(),
             version.trim(),
             facts.server_major
         )));
@@ -158,9 +167,8 @@ fn check_cluster(dir: &Path, facts: &BaseFacts) -> Result<()> {
 }
 
 /// Refuses where a server runs in `dir`, or where that cannot be ruled out.
-pub fn check_stopped(dir: &Path) -> Result<()> {
-    let file = dir.join("postmaster.pid");
-    let text = match disk::read_text(&file, SMALL_BYTES_MAX) {
+pub fn check_stopped(dir: &Dir) -> Result<()> {
+    let text = match dir.read_text(Path::new(PID_FILE), SMALL_BYTES_MAX) {
         Ok(text) => text,
         Err(e) if e.kind() == Kind::NotFound => return Ok(()),
         Err(e) => return Err(e),
@@ -170,27 +178,27 @@ pub fn check_stopped(dir: &Path) -> Result<()> {
     let runs = |pid: Pid| !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH));
     match pid {
         Some(pid) if !runs(pid) => Ok(()),
-        _ => Err(Error::new(Kind::Refused, format!("a server runs in {}", dir.display()))
-            .because(format!("{} names process {}", file.display(), text.lines().next().unwrap_or("unknown")))
+        _ => Err(Error::new(Kind::Refused, format!("a server runs in {}", dir.path().display()))
+            .because(format!("{PID_FILE} names process {}", text.lines().next().unwrap_or("unknown")))
             .effect("nothing was replaced")
             .next(format!(
                 "{}; where no server is alive there and the number is another's, remove that file",
-                server_command::pg_ctl(None, dir, "stop")
+                server_command::pg_ctl(None, dir.path(), "stop")
             ))),
     }
 }
 
 /// Makes the directory that will change places with the old one, and sees that it can.
 pub fn make_beside(replaced: &Replaced) -> Result<()> {
-    let mut probe = replaced.old_state.as_os_str().to_owned();
+    let (above, name) = tree::beside(&replaced.old_state)?;
+    let mut probe = name.to_owned();
     probe.push(PROBE);
-    let probe = PathBuf::from(probe);
-    disk::create_new_dir(&replaced.old_state, 0o700)?;
-    disk::create_new_dir(&probe, 0o700)?;
-    let exchanged = disk::exchange_durable(&replaced.old_state, &probe);
-    disk::remove_tree(&probe)?;
+    let failed = |e| Error::file("create directory", &replaced.old_state, e);
+    above.make_dir(name).and_then(|_| above.make_dir(&probe)).map_err(failed)?;
+    let exchanged = above.exchange(name, &probe);
+    above.remove_tree(&probe).map_err(failed)?;
     exchanged.map_err(|e| {
-        let _ = disk::remove_tree(&replaced.old_state); // empty; the error that came first is told
+        let _ = above.remove_tree(name); // empty; the error that came first is told
         Error::new(Kind::Refused, "two directories cannot change places in this file system")
             .because(e)
             .effect("nothing was changed")
@@ -198,34 +206,47 @@ pub fn make_beside(replaced: &Replaced) -> Result<()> {
     })
 }
 
+/// The new directory, which `new` is open as, takes the place of the old one, whose state is kept.
+///
+/// # Errors
+/// `Refused` where somebody put another directory in the place of one of the two, or started a server.
+pub fn exchange(replaced: &Replaced, dir: &Path, new: &Dir, old: &Dir) -> Result<()> {
+    check_stopped(old)?;
+    let (above, name) = tree::beside(dir)?;
+    let kept = replaced.old_state.file_name().unwrap_or_default();
+    let failed = |e| Error::file("exchange directories:", dir, e);
+    let lies = |name: &OsStr, dir: &Dir| Ok(above.dir(Path::new(name))?.id()? == dir.id()?);
+    if !lies(kept, new).and_then(|new| Ok(new && lies(name, old)?)).map_err(failed)? {
+        let what =
+            format!("{} or {} is another directory by now", dir.display(), replaced.old_state.display());
+        return Err(Error::new(Kind::Refused, what).because("somebody exchanged them during the restore"));
+    }
+    above.exchange(kept, name).map_err(failed)
+}
+
 /// Copies `from` to `to`, which is new, where it has this size and digest. Blocks are shared where
 /// the file system can.
 ///
 /// # Errors
 /// Where `to` cannot be written; a `from` that cannot be read is as good as another.
-pub fn copy_if_same(from: &Path, to: &Path, bytes: u64, digest: Blake3) -> Result<Option<std::fs::File>> {
-    let Ok(mut source) = disk::open_nofollow(from) else { return Ok(None) };
-    if !source.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == bytes) {
+pub fn copy_if_same(from: &At<'_>, to: &At<'_>, bytes: u64, digest: Blake3) -> Result<Option<File>> {
+    let Ok((mut source, meta)) = from.open() else { return Ok(None) };
+    if meta.len() != bytes {
         return Ok(None);
     }
-    let mut copy = disk::create_new(to, 0o600)?;
+    let mut copy = to.create_new()?;
     let copied = match disk::clone_blocks(&source, &copy) {
-        true => Blake3::of_file(to).ok(),
+        true => Blake3::of_file(&copy, &to.shown()).ok(),
         false => copy_hashed(&mut source, &mut copy, bytes, to)?,
     };
     match copied == Some(digest) {
         true => Ok(Some(copy)),
-        false => disk::remove_file(to).map(|()| None),
+        false => to.remove_file().map(|()| None),
     }
 }
 
 /// The digest of what was copied; `None` where it could not be read.
-fn copy_hashed(
-    source: &mut std::fs::File,
-    copy: &mut std::fs::File,
-    bytes: u64,
-    to: &Path,
-) -> Result<Option<Blake3>> {
+fn copy_hashed(source: &mut File, copy: &mut File, bytes: u64, to: &At<'_>) -> Result<Option<Blake3>> {
     let (mut source, mut hasher) = (source.take(bytes), blake3::Hasher::new());
     let mut buffer = vec![0; bytes.clamp(1, BUFFER_BYTES) as usize];
     loop {
@@ -234,26 +255,29 @@ fn copy_hashed(
             return Ok(Some(Blake3(hasher.finalize().into())));
         }
         hasher.update(&buffer[..n]);
-        copy.write_all(&buffer[..n]).map_err(|e| Error::file("write", to, e))?;
+        copy.write_all(&buffer[..n]).map_err(|e| Error::file("write", &to.shown(), e))?;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recovery::instance::tree::Tree;
 
     #[test]
     fn only_the_same_is_copied() {
         let dir = tempfile::tempdir().unwrap();
-        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
-        disk::write_new_durable(&from, b"content").unwrap();
+        disk::write_new_durable(&dir.path().join("from"), b"content").unwrap();
+        disk::create_new_dir(&dir.path().join("pg_tblspc"), 0o700).unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        let [from, to, none] = ["from", "to", "none"].map(|path| tree.at(path).unwrap());
         let right = Blake3::of(b"content");
         assert!(copy_if_same(&from, &to, 7, Blake3::of(b"CONTENT")).unwrap().is_none());
         assert!(copy_if_same(&from, &to, 8, right).unwrap().is_none());
-        assert!(copy_if_same(&dir.path().join("none"), &to, 7, right).unwrap().is_none());
-        assert!(disk::metadata(&to).unwrap().is_none(), "what is not the same leaves nothing");
+        assert!(copy_if_same(&none, &to, 7, right).unwrap().is_none());
+        assert!(to.look().unwrap().is_none(), "what is not the same leaves nothing");
         assert!(copy_if_same(&from, &to, 7, right).unwrap().is_some());
-        assert_eq!(disk::read(&to, 100).unwrap(), b"content");
+        assert_eq!(disk::read(&dir.path().join("to"), 100).unwrap(), b"content");
     }
 
     #[test]

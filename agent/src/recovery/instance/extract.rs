@@ -3,10 +3,8 @@
 //! come. `pg_control` is kept back.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +15,6 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::base::{CONTROL_FILE, TABLESPACE_MAP_FILE};
 use crate::archive::blake3::Blake3;
 use crate::archive::manifest::Manifest;
-use crate::archive::pack::EXTENT_BYTES;
-use crate::archive::path::unescape;
 use crate::archive::seal::Identities;
 use crate::archive::unpack::MemberHeader;
 use crate::disk;
@@ -30,7 +26,8 @@ use crate::recovery::instance::apply::file_mode;
 use crate::recovery::instance::delta;
 use crate::recovery::instance::large_files::{Lane, LargeFile, Pieces, each_pack_with_lane};
 use crate::recovery::instance::packs::{PackRead, pack_reads};
-use crate::recovery::instance::wanted::{File, Piece, Wanted};
+use crate::recovery::instance::tree::{At, Tree};
+use crate::recovery::instance::wanted::{File, Wanted};
 use crate::recovery::workers::in_parallel;
 use crate::repository::Repository;
 
@@ -49,10 +46,10 @@ pub struct Extract<'a> {
     pub identities: &'a Identities,
     /// The files.
     pub wanted: &'a Wanted,
-    /// The data directory: every directory in it is made, and it may hold files of an earlier try.
-    pub dir: &'a Path,
-    /// An old data directory of the same cluster, whose files are copied where they are the same.
-    pub old: Option<&'a Path>,
+    /// Where they go: every directory is made, and there may be files of an earlier try.
+    pub tree: &'a Tree,
+    /// An old instance of the same cluster, whose files are copied where they are the same.
+    pub old: Option<&'a Tree>,
     /// Who shall own the files.
     pub owner: Option<FileOwner>,
     /// Packs read at once.
@@ -63,13 +60,14 @@ pub struct Extract<'a> {
     pub cancel: &'a CancellationToken,
 }
 
-struct Shared<'a> {
-    extract: &'a Extract<'a>,
+/// What all workers share.
+pub(super) struct Shared<'a> {
+    pub(super) extract: &'a Extract<'a>,
     /// Pieces of each file that are still to come.
-    left: Vec<AtomicU32>,
+    pub(super) left: Vec<AtomicU32>,
     /// Those of many pieces that are being written, by place.
-    large: Mutex<HashMap<usize, Arc<LargeFile>>>,
-    control: Mutex<Option<Vec<u8>>>,
+    pub(super) large: Mutex<HashMap<usize, Arc<LargeFile>>>,
+    pub(super) control: Mutex<Option<Vec<u8>>>,
     fetched_bytes: AtomicU64,
     copied_files: AtomicU64,
     copied_bytes: AtomicU64,
@@ -112,7 +110,7 @@ pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
     // The disk begins to write while packs still come; the caller's sync at the end is what counts.
     let (more_came, signals) = sync_channel(1);
     std::thread::scope(|scope| {
-        scope.spawn(move || signals.into_iter().for_each(|()| drop(disk::sync_file_system(extract.dir))));
+        scope.spawn(move || signals.into_iter().for_each(|()| drop(extract.tree.data.sync_file_system())));
         let written = |pieces: &Pieces| shared.written(pieces);
         let came = each_pack_with_lane(extract.workers, needed, written, |pack, lane| {
             extract.stop_if_cancelled()?;
@@ -139,20 +137,22 @@ impl Extract<'_> {
     fn stop_if_cancelled(&self) -> Result<()> {
         if self.cancel.is_cancelled() {
             return Err(Error::new(Kind::Interrupted, "the restore was stopped")
-                .effect(format!("{} is incomplete, and no server starts on it", self.dir.display()))
+                .effect(format!(
+                    "{} is incomplete, and no server starts on it",
+                    self.tree.data.path().display()
+                ))
                 .safe("running the same restore again continues there"));
         }
         Ok(())
     }
 
-    fn location(&self, file: &File) -> Result<PathBuf> {
-        let relative: std::ffi::OsString = OsStringExt::from_vec(unescape(self.wanted.path(file))?);
-        Ok(self.dir.join(relative))
+    pub(super) fn at(&self, file: &File) -> Result<At<'_>> {
+        self.tree.at(self.wanted.path(file))
     }
 
-    fn settle(&self, out: &std::fs::File, path: &Path, file: &File) -> Result<()> {
+    pub(super) fn settle(&self, out: &std::fs::File, at: &At<'_>, file: &File) -> Result<()> {
         let owner = self.owner.map(|owner| (owner.uid, owner.gid));
-        disk::give(out, path, file_mode(file.mode), owner)
+        disk::give(out, &at.shown(), file_mode(file.mode), owner)
     }
 }
 
@@ -165,19 +165,23 @@ impl Shared<'_> {
         if [CONTROL_FILE, TABLESPACE_MAP_FILE].contains(&name) {
             return Ok(());
         }
-        let path = self.extract.location(file)?;
-        if let Some(meta) = disk::metadata(&path)? {
-            if meta.is_file() && meta.len() == file.bytes && Blake3::of_file(&path)? == file.digest {
-                self.extract.settle(&disk::open(&path)?, &path, file)?;
+        let at = self.extract.at(file)?;
+        if at.look()?.is_some() {
+            // Never one with a second name: what is given away here would be given away there.
+            let earlier = at.open().ok().filter(|(_, meta)| meta.nlink() == 1 && meta.len() == file.bytes);
+            if let Some((earlier, _)) = earlier
+                && Blake3::of_file(&earlier, &at.shown())? == file.digest
+            {
+                self.extract.settle(&earlier, &at, file)?;
                 self.has_come(place, file);
                 return Ok(());
             }
-            disk::remove_file(&path)?;
+            at.remove_file()?;
         }
         let Some(old) = old else { return Ok(()) };
-        let from = old.join(path.strip_prefix(self.extract.dir).unwrap_or(&path));
-        let Some(copy) = delta::copy_if_same(&from, &path, file.bytes, file.digest)? else { return Ok(()) };
-        self.extract.settle(&copy, &path, file)?;
+        let from = old.at(name)?;
+        let Some(copy) = delta::copy_if_same(&from, &at, file.bytes, file.digest)? else { return Ok(()) };
+        self.extract.settle(&copy, &at, file)?;
         self.copied_files.fetch_add(1, Ordering::Relaxed);
         self.copied_bytes.fetch_add(file.bytes, Ordering::Relaxed);
         self.has_come(place, file);
@@ -216,117 +220,7 @@ impl Shared<'_> {
         Ok(())
     }
 
-    fn member(
-        &self,
-        snapshot: u32,
-        pack: u32,
-        member: &MemberHeader,
-        content: &mut dyn Read,
-        lane: &mut Lane,
-    ) -> Result<()> {
-        let wanted = self.extract.wanted;
-        let Some(place) = wanted.find(&member.path) else { return Ok(()) };
-        let file = &wanted.files()[place];
-        if member.path == TABLESPACE_MAP_FILE {
-            self.left[place].store(0, Ordering::Relaxed); // the links are made by us
-            return Ok(());
-        }
-        let pieces = wanted.pieces(file);
-        let end = member.offset.saturating_add(member.bytes);
-        let first = pieces.partition_point(|piece| piece.offset < member.offset);
-        let ours: Vec<_> = pieces[first..]
-            .iter()
-            .take_while(|piece| piece.offset + u64::from(piece.bytes) <= end)
-            .filter(|piece| (piece.snapshot, piece.pack) == (snapshot, pack))
-            .collect();
-        if ours.is_empty() || self.left[place].load(Ordering::Relaxed) == 0 {
-            return Ok(());
-        }
-        let bytes = usize::try_from(member.bytes).unwrap_or(usize::MAX);
-        if bytes > EXTENT_BYTES {
-            return Err(Error::new(
-                Kind::Integrity,
-                format!("{} is a member longer than format 1 allows", member.path),
-            ));
-        }
-        lane.buffer
-            .fill(content, bytes)
-            .map_err(|e| Error::carried(Kind::Integrity, format!("cannot read member {}", member.path), e))?;
-        let range = |piece: &Piece| {
-            let begin = (piece.offset - member.offset) as usize;
-            begin..begin + piece.bytes as usize
-        };
-        if pieces.len() == 1 {
-            return self.whole(place, file, &lane.buffer.data()[range(&pieces[0])]);
-        }
-        if let Some(large) = self.large_file(place, file, snapshot)? {
-            return lane.write(place, large, ours.iter().map(|piece| (range(piece), piece.offset)));
-        }
-        // What an incremental replaced lies between what is older: the digest comes at the end.
-        let path = self.extract.location(file)?;
-        let out = disk::open_or_create(&path)?;
-        for piece in &ours {
-            let data = &lane.buffer.data()[range(piece)];
-            out.write_all_at(data, piece.offset).map_err(|e| Error::file("write", &path, e))?;
-            self.extract.progress.add_bytes(data.len() as u64);
-        }
-        let came = ours.len() as u32;
-        if self.left[place].fetch_sub(came, Ordering::AcqRel) == came {
-            self.check(Blake3::of_file(&path)?, file)?;
-            self.extract.settle(&out, &path, file)?;
-            self.extract.progress.add_files(1);
-        }
-        Ok(())
-    }
-
-    /// The file, where all of it comes from this snapshot in pieces that suit.
-    fn large_file(&self, place: usize, file: &File, snapshot: u32) -> Result<Option<Arc<LargeFile>>> {
-        let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = large.get(&place) {
-            return Ok(Some(known.clone()));
-        }
-        let pieces = self.extract.wanted.pieces(file);
-        let lengths = pieces.iter().map(|piece| (piece.offset, u64::from(piece.bytes)));
-        if pieces.iter().any(|piece| piece.snapshot != snapshot) || !LargeFile::is_for(lengths, file.bytes) {
-            return Ok(None);
-        }
-        let made = Arc::new(LargeFile::create(&self.extract.location(file)?, file.bytes)?);
-        large.insert(place, made.clone());
-        Ok(Some(made))
-    }
-
-    /// Pieces of a large file are written; with its last ones it is checked.
-    fn written(&self, pieces: &Pieces) -> Result<()> {
-        let place = pieces.place;
-        let file = &self.extract.wanted.files()[place];
-        self.extract.progress.add_bytes(pieces.bytes());
-        if self.left[place].fetch_sub(pieces.count(), Ordering::AcqRel) != pieces.count() {
-            return Ok(());
-        }
-        self.check(pieces.file().digest(), file)?;
-        self.extract.settle(pieces.file().file(), &self.extract.location(file)?, file)?;
-        self.extract.progress.add_files(1);
-        self.large.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
-        Ok(())
-    }
-
-    /// A file that came in one piece.
-    fn whole(&self, place: usize, file: &File, data: &[u8]) -> Result<()> {
-        self.check(Blake3::of(data), file)?;
-        self.left[place].store(0, Ordering::Relaxed);
-        self.extract.progress.add_bytes(file.bytes);
-        self.extract.progress.add_files(1);
-        if self.extract.wanted.path(file) == CONTROL_FILE {
-            *self.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(data.to_vec());
-            return Ok(());
-        }
-        let path = self.extract.location(file)?;
-        let mut out = disk::create_new(&path, 0o600)?;
-        out.write_all(data).map_err(|e| Error::file("write", &path, e))?;
-        self.extract.settle(&out, &path, file)
-    }
-
-    fn check(&self, digest: Blake3, file: &File) -> Result<()> {
+    pub(super) fn check(&self, digest: Blake3, file: &File) -> Result<()> {
         if digest == file.digest {
             return Ok(());
         }

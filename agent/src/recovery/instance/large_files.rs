@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::archive::blake3::{self, Blake3, Link};
 use crate::archive::pack::EXTENT_BYTES;
+use crate::disk::beneath::Dir;
 use crate::disk::direct::{AlignedBuffer, DirectFile};
 use crate::error::{Error, Kind, Result};
 use crate::recovery::workers::each_pack;
@@ -24,10 +25,10 @@ pub struct LargeFile {
 }
 
 impl LargeFile {
-    /// The file at `path`, with nothing in it yet of its `bytes`.
-    pub fn create(path: &Path, bytes: u64) -> Result<LargeFile> {
+    /// The file below `dir`, with nothing in it yet of its `bytes`.
+    pub fn create((dir, relative): (&Dir, &Path), bytes: u64) -> Result<LargeFile> {
         let links = vec![Link::default(); bytes.div_ceil(PIECE_BYTES) as usize];
-        Ok(LargeFile { file: DirectFile::open_or_create(path)?, links: Mutex::new(links) })
+        Ok(LargeFile { file: DirectFile::open_or_create(dir, relative)?, links: Mutex::new(links) })
     }
 
     /// Whether a file can come this way: in several pieces that are subtrees of its digest.
@@ -169,6 +170,7 @@ impl Writes {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
@@ -180,8 +182,8 @@ mod tests {
         let bytes = content.len() as u64;
         let offsets: Vec<usize> = (0..content.len()).step_by(EXTENT_BYTES).collect();
         for (n, turn) in [0, 2, 5].into_iter().enumerate() {
-            let path = dir.path().join(n.to_string());
-            let file = Arc::new(LargeFile::create(&path, bytes).unwrap());
+            let place = (&Dir::open(dir.path()).unwrap(), &*PathBuf::from(n.to_string()));
+            let file = Arc::new(LargeFile::create(place, bytes).unwrap());
             let mut order = offsets.clone();
             order.rotate_left(turn);
             order[..4].reverse();
@@ -198,7 +200,7 @@ mod tests {
             .unwrap();
             assert_eq!(counted.into_inner() as usize, offsets.len());
             assert_eq!(file.digest(), Blake3::of(&content));
-            assert_eq!(Blake3::of_file(&path).unwrap(), Blake3::of(&content));
+            assert_eq!(Blake3::of_file(file.file(), place.1).unwrap(), Blake3::of(&content));
         }
     }
 
@@ -215,7 +217,8 @@ mod tests {
     #[test]
     fn what_fails_with_the_very_last_piece_is_not_lost() {
         let dir = tempfile::tempdir().unwrap();
-        let file = Arc::new(LargeFile::create(&dir.path().join("file"), 9 * PIECE_BYTES).unwrap());
+        let place = (&Dir::open(dir.path()).unwrap(), Path::new("file"));
+        let file = Arc::new(LargeFile::create(place, 9 * PIECE_BYTES).unwrap());
         let read = |at: u64, lane: &mut Lane| {
             lane.buffer.fill(&mut [7; 8192].as_slice(), 8192).unwrap();
             lane.write(at as usize, file.clone(), std::iter::once((0..8192, at * PIECE_BYTES)))

@@ -103,7 +103,7 @@ impl Display for InstancePlan {
             false => write!(f, "  fetches by  {}", self.restore_command)?,
         }
         self.copy_lines(f)?;
-        for warning in &self.warnings {
+        for warning in self.sorts_otherwise.iter().chain(&self.warnings) {
             write!(f, "\n  WARNING     {warning}")?;
         }
         Ok(())

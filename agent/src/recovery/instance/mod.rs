@@ -21,18 +21,24 @@ pub mod narrow;
 mod newer_tablespaces;
 mod packs;
 mod peek;
+mod pieces;
 mod place;
 pub mod plan;
 pub mod production;
+pub mod production_plan;
 pub mod proof;
 mod raise;
 mod readable;
 pub mod settings;
+mod settle_archive;
+pub mod sorting;
 mod spool;
 pub mod start;
 mod stored;
 pub mod switched_off;
+pub mod takeover;
 mod timeline;
+mod tree;
 mod wanted;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +46,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::seal::Identities;
-use crate::disk;
+use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::target::{Action, Target};
 use crate::names::wal::TimelineId;
@@ -134,18 +140,18 @@ struct Replaces {
 }
 
 impl Marker {
-    fn read(dir: &Path) -> Result<Option<Marker>> {
-        match disk::read(&dir.join(MARKER_FILE), MARKER_BYTES_MAX) {
+    fn read(dir: &Dir) -> Result<Option<Marker>> {
+        match dir.read(Path::new(MARKER_FILE), MARKER_BYTES_MAX) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(e) if e.kind() == Kind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
     }
 
-    fn write(dir: &Path, snapshot: &SnapshotId, replaces: Option<Replaces>) -> Result<()> {
+    fn write(dir: &Dir, snapshot: &SnapshotId, replaces: Option<Replaces>) -> Result<()> {
         let note = "lifeboat restore is at work here, or was cut short: the same command goes on".to_owned();
         let text = serde_json::to_vec_pretty(&Marker { snapshot: snapshot.clone(), note, replaces })
             .map_err(|e| Error::new(Kind::Internal, "cannot write a marker").because(e))?;
-        disk::replace_durable(&dir.join(MARKER_FILE), &text)
+        dir.replace_durable(Path::new(MARKER_FILE), &text, None)
     }
 }

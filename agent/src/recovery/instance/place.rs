@@ -7,11 +7,10 @@ use serde::Serialize;
 
 use crate::archive::base::{CONTROL_FILE, Tablespace};
 use crate::archive::manifest::Manifest;
-use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::recovery::instance::delta::{self, Replaced};
-use crate::recovery::instance::{Marker, Request};
+use crate::recovery::instance::{Marker, Request, tree};
 
 /// A tablespace and its new place.
 #[derive(Clone, Debug, Serialize)]
@@ -49,7 +48,7 @@ pub fn place(request: &Request, base: &Manifest, settings: &str, scratch: bool) 
     let facts = base.base_facts()?;
     if request.delta {
         // the directory itself, whatever links lead to it: it will change places with another
-        data_dir = data_dir.canonicalize().unwrap_or(data_dir);
+        data_dir = tree::itself(&data_dir)?.unwrap_or(data_dir);
         let replaced = delta::look(&data_dir, facts, &base.id, settings)?;
         let tablespaces = place_tablespaces(base, &request.tablespaces, &data_dir, Some(&replaced))?;
         let goes_on = replaced.goes_on;
@@ -119,8 +118,13 @@ fn scratch_tablespaces(tablespaces: &[Tablespace], data_dir: &Path) -> Vec<Table
 /// # Errors
 /// `Refused` where anything else lies there.
 fn check_place(dir: &Path, snapshot: &SnapshotId, next: impl Fn() -> String) -> Result<bool> {
-    let Some(entries) = disk::read_dir(dir)? else { return Ok(false) };
-    if entries.is_empty() {
+    let opened = match tree::open(dir) {
+        Ok(opened) => opened,
+        Err(e) if e.kind() == Kind::NotFound => return Ok(false),
+        Err(e) => return Err(e.effect("nothing was changed")),
+    };
+    let failed = |e| Error::file("look at", dir, e);
+    if opened.entries().map_err(failed)?.is_empty() {
         return Ok(false);
     }
     let refused = |why: &str| {
@@ -128,9 +132,9 @@ fn check_place(dir: &Path, snapshot: &SnapshotId, next: impl Fn() -> String) -> 
             .effect("a restore never overwrites: it is left as it is")
             .next(next())
     };
-    match Marker::read(dir)? {
+    match Marker::read(&opened)? {
         None => Err(refused("is not empty")),
-        Some(_) if disk::metadata(&dir.join(CONTROL_FILE))?.is_some() => {
+        Some(_) if opened.look(Path::new(CONTROL_FILE)).map_err(failed)?.is_some() => {
             Err(refused("holds a restored instance"))
         }
         Some(marker) if marker.snapshot != *snapshot => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::archive::base::{BaseFacts, ClusterLayout};
+use crate::archive::base::{BaseFacts, ClusterLayout, Database};
 use crate::archive::manifest::Manifest;
 use crate::archive::seal::Identities;
 use crate::archive::wal_records::Mark;
@@ -30,10 +30,11 @@ use crate::recovery::instance::lists::read_lists;
 use crate::recovery::instance::narrow::{Narrowed, Only};
 use crate::recovery::instance::packs::pack_reads;
 use crate::recovery::instance::place::{Places, TablespacePlan, place};
-use crate::recovery::instance::production::{Takeover, takeover};
 use crate::recovery::instance::settings::{self, Recovery};
+use crate::recovery::instance::sorting::{self, Host};
 use crate::recovery::instance::stored::wal_reader;
 use crate::recovery::instance::switched_off::{SwitchedOff, switched_off};
+use crate::recovery::instance::takeover::{Takeover, takeover};
 use crate::recovery::instance::wanted::Wanted;
 use crate::recovery::instance::{Request, account, newer_tablespaces, peek, readable};
 use crate::repository::Repository;
@@ -110,6 +111,11 @@ pub struct InstancePlan {
     pub switched_off: Vec<SwitchedOff>,
     /// What it connects to and takes over in the end, where it is to be the real thing.
     pub takeover: Option<Takeover>,
+    /// Why indexes may be in another order than that of this machine.
+    pub sorts_otherwise: Vec<String>,
+    /// Its databases, as the backup knows them.
+    #[serde(skip)]
+    pub databases: Vec<Database>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -217,6 +223,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         preload: request.preload.clone(),
         kept: settings::kept(&conf),
         scratch: narrowed.is_some(),
+        in_place: has_in_place(&layout, &facts),
     };
     let Places { data_dir, replaced, goes_on, tablespaces } =
         place(&request, &base, &recovery.lines(), narrowed.is_some())?;
@@ -287,6 +294,11 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         is_scratch: narrowed.is_some(),
         switched_off: switched_off(&conf),
         takeover,
+        sorts_otherwise: match narrowed {
+            None => sorting::differs(&facts, &layout, &Host::ask()),
+            Some(_) => Vec::new(), // it is thrown away: a dump is made of it
+        },
+        databases: layout.databases.clone(),
         warnings,
     };
     check_space(&plan, narrowed.is_some())?;
@@ -308,6 +320,13 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     })
 }
 
+/// Whether there are tablespaces in `pg_tblspc` itself: directories where others have links.
+fn has_in_place(layout: &ClusterLayout, facts: &BaseFacts) -> bool {
+    let oids =
+        layout.directories.iter().filter_map(|d| d.path.strip_prefix("pg_tblspc/")?.parse::<u32>().ok());
+    oids.into_iter().any(|oid| facts.tablespaces.iter().all(|known| known.oid != oid))
+}
+
 fn more_warnings(
     id: &SnapshotId,
     facts: &BaseFacts,
@@ -319,6 +338,9 @@ fn more_warnings(
     if facts.bad_page_count > 0 {
         let count = facts.bad_page_count;
         out.push(format!("{count} pages were bad already when it was taken (lifeboat show {id})"));
+    }
+    for left in &facts.left_out {
+        out.push(format!("the base backup lacks {}: {}", left.what, left.why));
     }
     if scratch {
         return out;

@@ -8,10 +8,10 @@
 use std::path::Path;
 
 use crate::archive::base::CONTROL_FILE;
-use crate::disk;
+use crate::disk::beneath::Dir;
 use crate::error::Result;
 use crate::postgres::control::{self, CONTROL_BYTES};
-use crate::recovery::instance::aside::{self, CONF_FILE};
+use crate::recovery::instance::aside::CONF_FILE;
 use crate::recovery::instance::conf::{Conf, Files};
 use crate::recovery::instance::settings::written;
 
@@ -32,17 +32,16 @@ impl Files for Text {
 
 /// Raises what the configuration in `dir` sets lower than its `pg_control` wants; what was raised, as
 /// `max_connections to 120`. Nothing is written where nothing was too low.
-pub fn raise(dir: &Path, owner: Option<(u32, u32)>) -> Result<Vec<String>> {
-    let bytes = disk::read(&dir.join(CONTROL_FILE), CONTROL_BYTES as u64)?;
+pub fn raise(dir: &Dir, owner: Option<(u32, u32)>) -> Result<Vec<String>> {
+    let bytes = dir.read(Path::new(CONTROL_FILE), CONTROL_BYTES as u64)?;
     // Torn just now: the next look reads it whole.
     let Some(control) = control::parse(&bytes) else { return Ok(Vec::new()) };
-    let path = dir.join(CONF_FILE);
-    let text = disk::read_text(&path, CONF_BYTES_MAX)?;
+    let text = dir.read_text(Path::new(CONF_FILE), CONF_BYTES_MAX)?;
     let low = too_low(&Conf::read(&Text(text.clone()), &[CONF_FILE]), &control.needs);
     if !low.is_empty() {
         let lines: Vec<(&str, String)> = low.iter().map(|(name, to)| (*name, to.to_string())).collect();
         let text = format!("{text}# raised meanwhile, by the WAL\n{}", written(&lines));
-        aside::write(&path, &text, owner)?;
+        dir.replace_durable(Path::new(CONF_FILE), text.as_bytes(), owner)?;
     }
     Ok(low.iter().map(|(name, to)| format!("{name} to {to}")).collect())
 }

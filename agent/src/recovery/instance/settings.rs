@@ -51,6 +51,8 @@ pub struct Recovery {
     pub kept: Vec<(String, String)>,
     /// Whether it is thrown away.
     pub scratch: bool,
+    /// Whether it has tablespaces in `pg_tblspc` itself: recovery refuses them without a word of ours.
+    pub in_place: bool,
 }
 
 /// Of a copy that is thrown away: it takes little memory beside production, and does nothing but recover
@@ -93,6 +95,7 @@ impl Recovery {
     pub fn conf(&self, data_dir: &Path, needs: &[(&str, u64)], major: u32) -> String {
         let mut lines = closed(data_dir, &self.preload, major);
         lines.extend(needs.iter().map(|(name, value)| (*name, value.to_string())));
+        lines.extend(self.in_place.then(|| ("allow_in_place_tablespaces", "on".to_owned())));
         match self.scratch {
             true => lines.extend(SCRATCH.map(|(name, value)| (name, value.to_owned()))),
             false => lines.extend(self.kept.iter().map(|(name, value)| (name.as_str(), value.clone()))),
@@ -231,6 +234,7 @@ mod tests {
             preload: vec!["rmgr".into()],
             kept: vec![("shared_buffers".into(), "4GB".into())],
             scratch: false,
+            in_place: true,
         };
         let lines = recovery.conf(Path::new("/srv/a"), &[("max_connections", 120)], 17);
         for line in [
@@ -245,6 +249,7 @@ mod tests {
             "shared_preload_libraries = 'rmgr'",
             "unix_socket_directories = '/srv/a'",
             "event_triggers = 'off'",
+            "allow_in_place_tablespaces = 'on'",
         ] {
             assert!(lines.lines().any(|l| l == line), "{line} in {lines}");
         }

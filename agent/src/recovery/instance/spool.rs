@@ -24,6 +24,7 @@ use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::{SegmentName, WalFile};
 use crate::recovery::instance::settings::word;
+use crate::recovery::instance::tree;
 use crate::repository::wal::file::is_segment;
 
 /// Behind the name of the data directory.
@@ -105,8 +106,7 @@ impl Spool {
     pub fn make(data_dir: &Path, server: Option<(u32, u32)>, otherwise: &str) -> Result<Spool> {
         let path = place(data_dir);
         let failed = |e| Error::file("make", &path, e);
-        let (above, name) = (path.parent().unwrap_or(&path), path.file_name().unwrap_or_default());
-        let above = Dir::open(above).map_err(failed)?;
+        let (above, name) = tree::beside(&path)?;
         let me = rustix::process::geteuid();
         if let Ok(left) = above.dir(Path::new(name)) {
             let is_ours = left.metadata().map_err(failed)?.uid() == me.as_raw()
@@ -198,7 +198,8 @@ impl Spool {
 
     /// Removes all of it.
     pub fn remove(self) -> Result<()> {
-        disk::remove_tree(&self.path)
+        let (above, name) = tree::beside(&self.path)?;
+        above.remove_tree(name).map_err(|e| self.failed(e))
     }
 
     fn create(&self, name: &str) -> Result<File> {
@@ -224,7 +225,7 @@ fn quoted(path: &Path) -> Result<String> {
 /// What lies in `pg_wal` before a server was ever started there. It is the server's user's by now.
 fn brought(data_dir: &Path) -> Result<BTreeSet<SegmentName>> {
     let failed = |e| Error::file("look at", data_dir, e);
-    let pg_wal = Dir::open(data_dir).and_then(|dir| dir.dir(Path::new("pg_wal"))).map_err(failed)?;
+    let pg_wal = tree::open(data_dir)?.dir(Path::new("pg_wal")).map_err(failed)?;
     let entries = pg_wal.some_entries(BROUGHT_MAX).map_err(failed)?;
     let names = entries.iter().filter_map(|entry| entry.name.to_str()?.parse::<SegmentName>().ok());
     let is_whole = |name: &SegmentName| {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::base::Database;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
@@ -15,6 +16,7 @@ use crate::environment::Child;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::target::Action;
 use crate::names::Lsn;
+use crate::postgres::collations;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server_command;
 use crate::postgres::server_start::{ServerStart, start};
@@ -29,6 +31,8 @@ use crate::recovery::instance::plan::InstancePlan;
 use crate::recovery::instance::proof::{Allowed, Proof, prove};
 use crate::recovery::instance::raise::raise;
 use crate::recovery::instance::settings::PORT;
+use crate::recovery::instance::sorting::{Rebuild, rebuild};
+use crate::recovery::instance::tree;
 
 /// How often recovery is looked at.
 const LOOK: Duration = Duration::from_millis(300);
@@ -69,6 +73,8 @@ pub struct Started {
     pub raised: Vec<String>,
     /// That it keeps to itself, as the server says it.
     pub proof: Proof,
+    /// Databases whose indexes are in another order than the server's.
+    pub rebuild: Vec<Rebuild>,
 }
 
 /// A restored directory, to be run.
@@ -82,6 +88,8 @@ pub(super) struct Server<'a> {
     pub(super) action: Action,
     pub(super) allowed: Allowed<'a>,
     pub(super) scratch: bool,
+    /// Its databases, as the backup knows them.
+    pub(super) databases: &'a [Database],
     /// What it is told to run for WAL, whatever its configuration says.
     pub(super) restore_command: Option<String>,
     pub(super) progress: &'a Progress,
@@ -116,6 +124,7 @@ pub async fn start_and_wait(
         action,
         allowed: Allowed { archiving: plan.archives, preload: &plan.preload },
         scratch: plan.is_scratch,
+        databases: &plan.databases,
         restore_command: None,
         progress,
         cancel,
@@ -143,7 +152,7 @@ impl Server<'_> {
     /// Starts it, and again with what it needs; proves that it keeps to itself.
     pub(super) async fn open(&self) -> Result<Started> {
         // The rule of this file: no server is ever started by us on a configuration that is not ours.
-        if !is_ours(&head(&self.data_dir.join(CONF_FILE))?) {
+        if !is_ours(&head(&tree::open(self.data_dir)?, CONF_FILE)?) {
             let what = format!("{CONF_FILE} in {} was not written by Lifeboat", self.data_dir.display());
             return Err(Error::new(Kind::Refused, what).effect("no server was started on it"));
         }
@@ -167,6 +176,10 @@ impl Server<'_> {
                             return Err(e);
                         }
                     };
+                    let rebuild = self.rebuild(&options).await.unwrap_or_else(|e| {
+                        self.progress.note(format!("which indexes to rebuild is not known: {e}"));
+                        Vec::new()
+                    });
                     return Ok(Started {
                         socket_dir,
                         port: PORT,
@@ -179,6 +192,7 @@ impl Server<'_> {
                         seconds,
                         raised,
                         proof,
+                        rebuild,
                     });
                 }
             }
@@ -187,6 +201,17 @@ impl Server<'_> {
             Kind::Postgres,
             format!("recovery again and again needs higher values: {}", raised.join(", ")),
         ))
+    }
+
+    /// What a copy that is thrown away has no use for.
+    async fn rebuild(&self, options: &PostgresOptions) -> Result<Vec<Rebuild>> {
+        if self.scratch {
+            return Ok(Vec::new());
+        }
+        let mut session = Session::maintenance(options).await?;
+        let sorting = collations::ask(&mut session).await?;
+        session.close().await;
+        Ok(rebuild(&sorting, self.databases))
     }
 
     fn log(&self) -> PathBuf {
@@ -210,9 +235,10 @@ impl Server<'_> {
         if proof.disabled_subscriptions.is_empty() {
             return Ok(());
         }
-        let mut note = Note::read(self.data_dir)?.unwrap_or_default();
+        let dir = tree::open(self.data_dir)?;
+        let mut note = Note::read(&dir)?.unwrap_or_default();
         note.disabled_subscriptions.extend(proof.disabled_subscriptions.iter().cloned());
-        note.write(self.data_dir, self.owner)
+        note.write(&dir, self.owner)
     }
 
     async fn run(&self) -> Result<End> {
@@ -262,7 +288,7 @@ impl Server<'_> {
                 Some(_) => seen_running = true,
                 None if seen_running || begun.elapsed() > PID_WAIT => {
                     stop_now(self.data_dir).await?; // what is left of it: the directory of its socket
-                    let raised = raise(self.data_dir, self.owner)?;
+                    let raised = raise(&tree::open(self.data_dir)?, self.owner)?;
                     return match raised.is_empty() {
                         true => Err(self.stopped(&log)),
                         false => Ok(End::Raised(raised)),
@@ -287,7 +313,7 @@ impl Server<'_> {
         }
         // A pause may be that of the target, or one for settings that are too low: never taken for it.
         if seen.recovering {
-            let raised = raise(self.data_dir, self.owner)?;
+            let raised = raise(&tree::open(self.data_dir)?, self.owner)?;
             if !raised.is_empty() {
                 stop_fast(self.data_dir).await?;
                 return Ok(Some(Some(End::Raised(raised))));

@@ -9,7 +9,8 @@ use crate::catalog::copies::{Copies, CopyKind, CopyRecord, is_mark};
 use crate::catalog::state::StateDir;
 use crate::clock;
 use crate::disk;
-use crate::disk::neighbours::{DirId, Neighbours};
+use crate::disk::dir_id::DirId;
+use crate::disk::neighbours::Neighbours;
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 use crate::postgres::rename::{

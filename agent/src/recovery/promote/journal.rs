@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::path::escape;
 use crate::disk;
-use crate::disk::neighbours::DirId;
+use crate::disk::dir_id::DirId;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, TenantName};
 use crate::postgres::rename::Facts;

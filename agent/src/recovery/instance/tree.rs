@@ -1,0 +1,226 @@
+//! The directories of a restored instance, opened once: nothing is read or written there but beneath their handles.
+//!
+//! Whoever owns what lies above them, or may write there, may be less than we are, and we may be root. So a directory is
+//! opened on a way without links of lesser users, made anew under its name or taken where it lies there, and closed to
+//! everybody else until it is whole. From then on no path is walked again: the links of `pg_tblspc`, which a server
+//! needs, are made and never followed.
+
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use crate::archive::path::unescape;
+use crate::disk::beneath::{Dir, FileType};
+use crate::error::{Error, Kind, Result};
+use crate::recovery::instance::place::TablespacePlan;
+
+/// Where a server finds its tablespaces.
+const LINKS_DIR: &str = "pg_tblspc";
+
+/// An instance's directories.
+pub(super) struct Tree {
+    /// The data directory.
+    pub data: Dir,
+    /// Each tablespace that lies outside, with the place of its link below the data directory.
+    tablespaces: Vec<(PathBuf, Dir)>,
+}
+
+/// A place below one of them.
+pub(super) struct At<'a> {
+    dir: &'a Dir,
+    relative: PathBuf,
+}
+
+impl Tree {
+    /// Makes what is not there yet; all of it is ours and closed to everybody else.
+    pub fn claim(data_dir: &Path, tablespaces: &[TablespacePlan], owner: Option<(u32, u32)>) -> Result<Tree> {
+        let data = claim(data_dir, owner)?;
+        let place = |t: &TablespacePlan| Ok((link_of(t.oid).into(), claim(&t.location, owner)?));
+        Ok(Tree { data, tablespaces: tablespaces.iter().map(place).collect::<Result<_>>()? })
+    }
+
+    /// What an earlier try made whole.
+    pub fn known(data_dir: &Path, tablespaces: &[TablespacePlan]) -> Result<Tree> {
+        let data = open(data_dir)?;
+        let place = |t: &TablespacePlan| Ok((link_of(t.oid).into(), open(&t.location)?));
+        Ok(Tree { data, tablespaces: tablespaces.iter().map(place).collect::<Result<_>>()? })
+    }
+
+    /// What lies there already; the tablespaces by its own links, so that this is for reading.
+    pub fn open(data_dir: &Path) -> Result<Tree> {
+        let data = open(data_dir)?;
+        let failed = |e| Error::file("list", &data_dir.join(LINKS_DIR), e);
+        let mut tablespaces = Vec::new();
+        for entry in data.dir(Path::new(LINKS_DIR)).and_then(|links| links.entries()).map_err(failed)? {
+            let link = Path::new(LINKS_DIR).join(&entry.name);
+            if !matches!(entry.kind, Ok(FileType::Symlink)) {
+                continue;
+            }
+            let to = data.read_link(&link).map_err(|e| Error::file("read link", &data_dir.join(&link), e))?;
+            // One that is not there, or behind somebody's link, has nothing that we could use.
+            if let Some(Ok(Some(dir))) = to.map(|to| Dir::open_absolute(&to)) {
+                tablespaces.push((link, dir));
+            }
+        }
+        Ok(Tree { data, tablespaces })
+    }
+
+    /// Every directory of them.
+    pub fn roots(&self) -> impl Iterator<Item = &Dir> {
+        [&self.data].into_iter().chain(self.tablespaces.iter().map(|(_, dir)| dir))
+    }
+
+    /// The place of an escaped path of the backup.
+    pub fn at(&self, path: &str) -> Result<At<'_>> {
+        let path = unescaped(path)?;
+        let outside = self.tablespaces.iter().find_map(|(link, dir)| {
+            path.strip_prefix(link).ok().filter(|rest| !rest.as_os_str().is_empty()).map(|rest| (dir, rest))
+        });
+        Ok(match outside {
+            Some((dir, rest)) => At { dir, relative: rest.to_owned() },
+            None => At { dir: &self.data, relative: path },
+        })
+    }
+
+    /// Makes everything durable, file system by file system.
+    pub fn sync(&self) -> Result<()> {
+        let mut roots = self.roots();
+        roots.try_for_each(|dir| dir.sync_file_system().map_err(|e| Error::file("sync", dir.path(), e)))
+    }
+}
+
+impl At<'_> {
+    /// For messages.
+    pub fn shown(&self) -> PathBuf {
+        self.dir.path().join(&self.relative)
+    }
+
+    /// The directory that it is looked for from, and the way from there.
+    pub fn parts(&self) -> (&Dir, &Path) {
+        (self.dir, &self.relative)
+    }
+
+    /// What lies there.
+    pub fn look(&self) -> Result<Option<Metadata>> {
+        self.dir.look(&self.relative).map_err(|e| Error::file("look at", &self.shown(), e))
+    }
+
+    /// A regular file, for reading.
+    pub fn open(&self) -> Result<(File, Metadata)> {
+        self.dir.open_file(&self.relative).map_err(|e| Error::file("open", &self.shown(), e))
+    }
+
+    /// A private file that must not be there yet.
+    pub fn create_new(&self) -> Result<File> {
+        self.dir.create_new(&self.relative).map_err(|e| Error::file("create", &self.shown(), e))
+    }
+
+    /// A private file, made where it is not there.
+    pub fn open_or_create(&self) -> Result<File> {
+        self.dir.open_or_create(&self.relative).map_err(|e| Error::file("open", &self.shown(), e))
+    }
+
+    /// Removes a file; fine when it is gone already.
+    pub fn remove_file(&self) -> Result<()> {
+        self.dir.remove_file(&self.relative).map_err(|e| Error::file("remove", &self.shown(), e))
+    }
+
+    /// A directory with this mode and owner, made where it is not there.
+    pub fn settle_dir(&self, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+        let made = self.dir.settle_dir(&self.relative, mode, owner);
+        made.map(drop).map_err(|e| Error::file("create directory", &self.shown(), e))
+    }
+
+    /// A link to there, and to nowhere else.
+    pub fn settle_link(&self, to: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+        let settle = || {
+            if self.dir.read_link(&self.relative)?.as_deref() != Some(to) {
+                self.dir.remove_file(&self.relative)?;
+                self.dir.make_link(to, &self.relative, owner)?;
+            }
+            Ok(())
+        };
+        settle().map_err(|e| Error::file("make link", &self.shown(), e))
+    }
+}
+
+/// The link of a tablespace, below the data directory.
+pub(super) fn link_of(oid: u32) -> String {
+    format!("{LINKS_DIR}/{oid}")
+}
+
+/// The path of a directory without the links that lead to it, which are all of nobody less than us; `None` where it is not there.
+pub(super) fn itself(path: &Path) -> Result<Option<PathBuf>> {
+    Ok(open_above(path)?.map(|dir| dir.path().to_owned()))
+}
+
+/// A directory that is there, itself and no link to it; see the head of this file.
+///
+/// # Errors
+/// `NotFound`, and `Refused` where a link of a lesser user lies on the way.
+pub(super) fn open(path: &Path) -> Result<Dir> {
+    let (above, name) = split(path)?;
+    let gone = || Error::file("open", path, std::io::ErrorKind::NotFound.into());
+    let above = open_above(above)?.ok_or_else(gone)?;
+    above
+        .dir(Path::new(name))
+        .and_then(|dir| dir.begin_here())
+        .map_err(|e| Error::file("open directory", path, e))
+}
+
+/// The directory above, in which names change places, and the name of this one in it.
+pub(super) fn beside(path: &Path) -> Result<(Dir, &OsStr)> {
+    let (above, name) = split(path)?;
+    let gone = || Error::file("open", above, std::io::ErrorKind::NotFound.into());
+    Ok((open_above(above)?.ok_or_else(gone)?, name))
+}
+
+/// A directory that is ours and closed: made where it is not there, with those above it, which are `owner`'s.
+fn claim(path: &Path, owner: Option<(u32, u32)>) -> Result<Dir> {
+    let (above, name) = split(path)?;
+    let claim = || {
+        let dir = make_above(above, owner)?.make_or_open(name);
+        let dir = dir.and_then(|dir| dir.give(CLOSED, ours(owner)).and_then(|()| dir.begin_here()));
+        dir.map_err(|e| Error::file("make directory", path, e))
+    };
+    claim()
+}
+
+/// Nobody else comes in.
+const CLOSED: u32 = 0o700;
+
+/// Us, where we are root and it will belong to somebody else.
+pub(super) fn ours(owner: Option<(u32, u32)>) -> Option<(u32, u32)> {
+    owner.map(|_| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()))
+}
+
+fn make_above(path: &Path, owner: Option<(u32, u32)>) -> Result<Dir> {
+    if let Some(dir) = open_above(path)? {
+        return Ok(dir);
+    }
+    let (above, name) = split(path)?;
+    let made = make_above(above, owner)?.make_dir(name);
+    let made = made.and_then(|made| made.give(CLOSED, owner).map(|()| made));
+    made.map_err(|e| Error::file("make directory", path, e))
+}
+
+fn open_above(path: &Path) -> Result<Option<Dir>> {
+    Dir::open_absolute(path).map_err(|e| match e.kind() {
+        Kind::Filestore => e.with_kind(Kind::Refused),
+        _ => e,
+    })
+}
+
+fn split(path: &Path) -> Result<(&Path, &OsStr)> {
+    path.parent().zip(path.file_name()).ok_or_else(|| {
+        Error::new(Kind::Usage, format!("{} is no name of a directory", path.display()))
+            .effect("nothing was changed")
+    })
+}
+
+/// The path that was escaped.
+fn unescaped(path: &str) -> Result<PathBuf> {
+    let bytes: std::ffi::OsString = OsStringExt::from_vec(unescape(path)?);
+    Ok(bytes.into())
+}
