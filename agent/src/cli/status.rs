@@ -120,6 +120,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         && !instance.base_broken
         && instance.wal.as_ref().is_none_or(|wal| wal.broken.is_none())
         && not_believed.is_empty()
+        && runs.iter().all(|run| run.ended.is_none() || run.exit_code == Some(0))
         && problems.is_empty();
     if tenants.is_empty() && instance.base.is_none() {
         return Err(Error::new(
@@ -193,6 +194,7 @@ fn text(
         let how = match (run.ended, run.exit_code) {
             (None, _) => "running".to_owned(),
             (Some(_), Some(0)) => "done".to_owned(),
+            (Some(_), Some(3)) => "INCOMPLETE (exit code 3)".to_owned(),
             (Some(_), Some(code)) => format!("FAILED with exit code {code}"),
             (Some(_), None) => "FAILED: ended by a signal".to_owned(),
         };

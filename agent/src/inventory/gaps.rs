@@ -57,7 +57,7 @@ fn at_switch(wal: &StoredWal, timeline: TimelineId) -> Option<Gap> {
         let end = counts.map(|range| range.end.min(ancestor.until)).max()?;
         Some(((ancestor.timeline, ancestor.until), end))
     })?;
-    (left < end).then(|| Gap { timeline, from: Some(from), range: LsnRange { begin: left, end } })
+    (left < end).then_some(Gap { timeline, from: Some(from), range: LsnRange { begin: left, end } })
 }
 
 #[cfg(test)]

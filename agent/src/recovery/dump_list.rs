@@ -86,14 +86,16 @@ impl Head<'_> {
     fn fetch(&mut self, part: Part) -> Result<()> {
         let Head { repository, runtime, dump, identities, extent, .. } = self;
         let object = dump.object(&pack::name(part.pack))?;
-        (extent.clear(), self.at = 0);
-        let frames = [part.frame..part.frame + 1];
+        extent.clear();
+        self.at = 0;
+        let frame = part.frame..part.frame + 1;
+        let frames = std::slice::from_ref(&frame);
         repository.read_frames(
             runtime,
             &dump.id,
             object,
             identities,
-            &frames,
+            frames,
             |member, content| match member.path == DUMP_PATH && member.offset == part.offset {
                 true => member.read(content, extent),
                 false => Ok(()),

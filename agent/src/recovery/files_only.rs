@@ -113,7 +113,7 @@ enum Source {
     /// The filestore of a dump, which says what it lacks.
     OfDump(Box<DumpFiles>),
     /// A backup of the filestore alone.
-    Alone(Linked, Search),
+    Alone(Box<Linked>, Box<Search>),
 }
 
 /// Finds the backup and looks at the place; nothing is changed.
@@ -145,7 +145,7 @@ pub async fn prepare(config: &Config, request: FilesRequest, identities: Identit
             let linked = Linked::look(&repository, &origin, trust, &manifest.id).await?;
             let whose = BTreeSet::from([tenant.clone()]);
             let search = Search::new(&repository, &origin, trust, &identities, whose, manifest.point);
-            (Source::Alone(linked, search), manifest.id.clone())
+            (Source::Alone(Box::new(linked), Box::new(search)), manifest.id.clone())
         }
     };
     let linked = source.linked();

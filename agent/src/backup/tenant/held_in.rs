@@ -2,7 +2,7 @@
 //! knows by itself: the filestore as the last backup knew it, what following stored, and what it found the last times.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::archive::index::Line;
 use crate::backup::job::{Job, on_blocking_thread};
@@ -50,7 +50,7 @@ pub(super) async fn held_in(job: &Job, tenant: &TenantName, lost: &HashSet<Strin
 }
 
 /// A record that cannot be read tells nothing: it is made anew.
-fn read(record: &PathBuf) -> Homes {
+fn read(record: &Path) -> Homes {
     disk::read(record, RECORD_BYTES_MAX)
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok())

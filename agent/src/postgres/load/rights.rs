@@ -9,24 +9,6 @@ use crate::error::{Error, Kind, Result};
 use crate::postgres::quote::literal;
 use crate::postgres::session::{Session, column};
 
-/// Roles that PostgreSQL comes with and that reach beyond a database's own objects: programs and files
-/// of the server, everybody's data, everybody's sessions.
-const PREDEFINED: [&str; 13] = [
-    "pg_checkpoint",
-    "pg_create_subscription",
-    "pg_execute_server_program",
-    "pg_maintain",
-    "pg_monitor",
-    "pg_read_all_data",
-    "pg_read_all_settings",
-    "pg_read_all_stats",
-    "pg_read_server_files",
-    "pg_signal_backend",
-    "pg_stat_scan_tables",
-    "pg_write_all_data",
-    "pg_write_server_files",
-];
-
 /// As whom a dump is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -118,11 +100,13 @@ pub async fn far_reaching<'a>(
     session.rows("look at the rights of the owners", sql).await?.iter().map(|row| column(row, 0)).collect()
 }
 
-/// Whether role `role` is, or can become, role `p`, and that one reaches far.
+/// Whether role `role` is, or can become, role `p`, and that one reaches far. Of the roles that PostgreSQL comes with
+/// all do (programs and files of the server, everybody's data and sessions; each version adds some), but the one
+/// that stands for the owner of a database; nobody else may name a role so.
 fn reaches_far(role: &str, p: &str) -> String {
-    let predefined = PREDEFINED.map(literal).join(", ");
     format!(
         "pg_catalog.pg_has_role({role}.oid, {p}.oid, 'MEMBER') AND ({p}.rolsuper OR {p}.rolcreaterole \
-         OR {p}.rolreplication OR {p}.rolbypassrls OR {p}.rolname IN ({predefined}))"
+         OR {p}.rolreplication OR {p}.rolbypassrls \
+         OR pg_catalog.starts_with({p}.rolname::text, 'pg_') AND {p}.rolname <> 'pg_database_owner')"
     )
 }

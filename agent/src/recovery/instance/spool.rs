@@ -235,6 +235,7 @@ fn brought(data_dir: &Path) -> Result<BTreeSet<SegmentName>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // what the server does is done with bare hands
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
