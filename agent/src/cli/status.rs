@@ -8,6 +8,7 @@ use super::commands::runnable;
 use super::list::{TrustArgs, table};
 use super::{App, Done, print};
 use crate::archive::manifest::Manifest;
+use crate::archive::wal_name::NameTrust;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
 use crate::catalog::verified::Verified;
@@ -18,7 +19,8 @@ use crate::error::{Error, Kind, Result};
 use crate::names::wal::{SegmentBytes, WalFile};
 use crate::repository::Repository;
 use crate::repository::snapshots::Found;
-use crate::repository::wal::coverage::{TimelineWindows, windows};
+use crate::repository::wal::WalList;
+use crate::repository::wal::coverage::{TimelineWindows, end_stored_at, segment_bytes, windows};
 use crate::upkeep::remembered;
 use crate::upkeep::status::{self, InstanceStatus, Latest, Standing, TenantStatus};
 use crate::wal::stream::Record;
@@ -28,8 +30,8 @@ use crate::wal::stream::Record;
 /// Needs no identity and no PostgreSQL: it reads what is stored, and this host's record of scheduled
 /// runs. A tenant is known by its snapshots or by odoo.tenants. Exit code 3 if a tenant does not
 /// stand ok (BROKEN: the last `lifeboat verify` of this host found its newest dump damaged), if WAL
-/// after the newest base backup has a gap, if a manifest is not trusted, or if this host's agent has
-/// stopped, stores no WAL, or keeps so much WAL on the server that its disk may fill.
+/// after the newest base backup has a gap, if a manifest is not trusted, if objects that nobody we
+/// trust has signed lie among the WAL, or if this host's agent has stopped, stores no WAL, or keeps so much WAL on the server that its disk may fill.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -63,7 +65,8 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         }
     }
     let now = clock::now();
-    let wal = newest_wal(&repository, &manifests).await?;
+    let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), false).await?;
+    let wal = newest_wal(&list, &manifests)?;
     let read = Verified::read(&config.state_dir, &config.instance, repository.id());
     let (verified, unknown) = match read {
         Ok(verified) => (verified, None),
@@ -77,6 +80,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let stream = if config.wal.stream { Record::read(&config)? } else { None };
     let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(&config, now));
     problems.extend(unknown);
+    problems.extend(list.foreign.text().map(|text| format!("{text}; lifeboat verify names all")));
     problems.extend(verified.wal.as_ref().map(|wal| {
         let (objects, since) = (wal.objects, clock::text(wal.since));
         format!(
@@ -121,24 +125,21 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     Ok(if well { Done::Complete } else { Done::Incomplete })
 }
 
-/// What is stored of the newest timeline, and when its last object was.
-async fn newest_wal(
-    repository: &Repository,
-    manifests: &[Manifest],
-) -> Result<Option<(TimelineWindows, Timestamp)>> {
-    let Some(timeline) = repository.wal_timelines().await?.pop() else { return Ok(None) };
-    let list = repository.wal_of_timeline(timeline).await?;
+/// What is stored of the newest timeline, and when its end was.
+fn newest_wal(list: &WalList, manifests: &[Manifest]) -> Result<Option<(TimelineWindows, Timestamp)>> {
+    let names = || list.objects.iter().map(|object| &object.name);
     let known = manifests.iter().rev().find_map(|manifest| Some(manifest.base.as_ref()?.wal_segment_bytes));
-    let segment_bytes = match known {
-        Some(bytes) => SegmentBytes::try_from(bytes)?,
-        None => {
-            crate::repository::wal::coverage::segment_bytes(list.objects.iter().map(|object| &object.name))
-        }
-    };
-    let segments = || list.objects.iter().filter(|object| matches!(object.name.file, WalFile::Segment(_)));
-    let stored_at = segments().map(|object| object.stored_at).max();
-    let windows = windows(segments().map(|object| &object.name), segment_bytes).pop();
-    Ok(windows.zip(stored_at))
+    let size = known.map_or_else(|| Ok(segment_bytes(names())), SegmentBytes::try_from)?;
+    // Where names are signed, the newest timeline is the newest that has one.
+    let is_signed = names().any(|name| name.signature.is_some());
+    let newest = names().filter(|name| name.signature.is_some() == is_signed);
+    let newest = newest.filter_map(|name| match name.file {
+        WalFile::Segment(segment) => Some(segment.timeline),
+        _ => None,
+    });
+    let Some(newest) = newest.max() else { return Ok(None) };
+    let windows = windows(names(), size).into_iter().find(|windows| windows.timeline == newest);
+    Ok(windows.and_then(|windows| end_stored_at(&list.objects, &windows, size).map(|at| (windows, at))))
 }
 
 /// The latest run of each scheduled job of this host; none where the agent never ran here.

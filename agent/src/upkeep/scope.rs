@@ -42,8 +42,21 @@ impl Scope {
         // Listed first: a snapshot that is finished meanwhile then has objects that are not
         // listed, which are read anyway, and never any that seem foreign.
         let prefix = layout::instance_prefix(repository.instance());
-        let listed: HashMap<String, u64> =
-            repository.store().list(&prefix).map_ok(|info| (info.key, info.bytes)).try_collect().await?;
+        let wal = format!("{}/", layout::wal(repository.instance())); // looked at on its own
+        let mut listed: HashMap<String, u64> = HashMap::new();
+        let mut found = repository.store().list(&prefix);
+        while let Some(info) = found.try_next().await? {
+            if info.key.starts_with(&wal) {
+                continue;
+            }
+            // Of snapshots, arrivals and drills each object is looked at on its own.
+            let rest = info.key.strip_prefix(&prefix).unwrap_or_default();
+            let is_own = ["/snapshots/", "/arrivals/", "/drills/"].iter().any(|own| rest.starts_with(own));
+            if let Some(odd) = info.odd.filter(|_| !is_own) {
+                findings.add(Finding::harmless(&info.key, format!("foreign: {odd}")));
+            }
+            listed.insert(info.key, info.bytes);
+        }
         let mut scope =
             Scope { manifests: BTreeMap::new(), chosen: BTreeSet::new(), unfinished: Vec::new(), listed };
         let mut bad = Vec::new();

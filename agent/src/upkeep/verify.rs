@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::manifest::{Manifest, Object, Origin};
 use crate::archive::seal::Identities;
 use crate::archive::wal::WalOpener;
+use crate::archive::wal_name::NameTrust;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
@@ -92,7 +93,7 @@ pub async fn run(
     let everything = snapshots.is_empty() && tenant.is_none();
     if everything {
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
-        wal = wal::tasks(repository.instance(), &scope.listed, &findings);
+        wal = wal::tasks(&repository, &NameTrust::new(&origin, trust.trusted()), &findings).await?;
     }
     let mut tasks = tasks(&scope);
     let all = (tasks.len() + wal.len()) as u64;
@@ -109,10 +110,7 @@ pub async fn run(
     let wal_opener = request.identities.as_ref().map(|identities| WalOpener {
         origin: origin.clone(),
         identities: identities.clone(),
-        trusted: match trust {
-            Trust::Keys(keys) => Some(keys.clone()),
-            Trust::Anyone => None,
-        },
+        trusted: trust.trusted(),
     });
     let work = Arc::new(Work {
         runtime: Handle::current(),

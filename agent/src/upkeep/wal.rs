@@ -1,12 +1,12 @@
-//! WAL against its names: each carries the digest of what is stored, so anyone can check it. With an
-//! identity it is opened, too: content and signature.
-
-use std::collections::HashMap;
+//! WAL against its names: each is signed and carries the digest of what is stored, so anyone can check it. With
+//! an identity it is opened, too: content and signature.
 
 use crate::archive::wal::{HalfDigest, STORED_BYTES_MAX, WalName};
+use crate::archive::wal_name::NameTrust;
 use crate::error::{Error, Kind, Result};
-use crate::names::{InstanceName, random_hex};
-use crate::repository::layout;
+use crate::names::random_hex;
+use crate::repository::wal::{WalList, WalObject};
+use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings};
 use crate::upkeep::verify::Work;
 
@@ -18,23 +18,25 @@ pub struct WalTask {
     pub bytes: u64,
 }
 
-/// Every object of the instance's `wal/`, as `listed`; what is none of ours goes to `findings`.
-pub fn tasks(instance: &InstanceName, listed: &HashMap<String, u64>, findings: &Findings) -> Vec<WalTask> {
-    let folder = format!("{}/", layout::wal(instance));
-    let lease = layout::wal_lease(instance);
-    let mut tasks = Vec::new();
-    for (key, &bytes) in listed.iter().filter(|(key, _)| key.starts_with(&folder) && **key != lease) {
-        // The name is that of the last two parts of the key.
-        let cut = key.rmatch_indices('/').nth(1).map_or(0, |(at, _)| at + 1);
-        match key[cut..].parse::<WalName>() {
-            Ok(name) if layout::wal_object(instance, &name) == *key => {
-                tasks.push(WalTask { key: key.clone(), name, bytes });
-            }
-            _ => findings.add(Finding::harmless(key, "foreign: it is no WAL object")),
-        }
+/// Every object of the instance's WAL that counts; what does not goes to `findings`.
+///
+/// # Errors
+/// Those of the store.
+pub async fn tasks(repository: &Repository, trust: &NameTrust, findings: &Findings) -> Result<Vec<WalTask>> {
+    let WalList { objects, foreign } = repository.wal(trust, true).await?;
+    for (key, why) in foreign.first {
+        findings.add(Finding::harmless(&key, format!("foreign: {why}")));
     }
-    tasks.sort_by_key(|task| task.name);
-    tasks
+    if foreign.more > 0 {
+        let folder = layout::wal(repository.instance());
+        findings.add(Finding::harmless(&folder, format!("foreign: {} more such objects", foreign.more)));
+    }
+    let task = |object: WalObject| WalTask {
+        key: layout::wal_object(repository.instance(), &object.name),
+        name: object.name,
+        bytes: object.bytes,
+    };
+    Ok(objects.into_iter().map(task).collect())
 }
 
 /// So many percent of them, at random.

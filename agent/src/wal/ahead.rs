@@ -115,7 +115,7 @@ async fn one(reader: &WalReader, kept: &Fetched, segment: SegmentName, size: Seg
         if assemble(&names).last().is_none_or(|name| u64::from(name.end) != size.get()) {
             return Ok(None); // it is not whole: whoever asks for it shall look again
         }
-        put_together(reader, file, &names, &mut out).await.map(Some)
+        put_together(reader, file, &names, &mut out).await
     };
     match fetched.await {
         Ok(Some(_)) => {

@@ -23,7 +23,7 @@ use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
-use crate::repository::wal::coverage::{assemble, contradiction, segment_bytes};
+use crate::repository::wal::coverage::{assemble, segment_bytes};
 
 /// Segments may be stored by several at once and so appear out of order: how often a missing one
 /// is looked for again when a later one is there, and how long apart.
@@ -33,6 +33,10 @@ const GAP_WAIT: Duration = Duration::from_millis(500);
 /// How long one waits for a segment that another process is fetching, and how often one looks.
 const COMING_MAX: Duration = Duration::from_secs(60);
 const COMING_WAIT: Duration = Duration::from_millis(2);
+
+/// Objects of one file without a signed name that are opened and found not to be ours, before all others of them
+/// are taken for that, too: whoever can write to the store can make any number.
+const NOT_OURS_MAX: u32 = 100;
 
 /// What was fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,11 +132,7 @@ async fn run(
 pub(super) async fn reader(config: &Config, identities: Identities, trust: &Trust) -> Result<WalReader> {
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
-    let trusted = match trust {
-        Trust::Keys(keys) => Some(keys.clone()),
-        Trust::Anyone => None,
-    };
-    Ok(WalReader::new(repository, WalOpener { origin, identities, trusted }))
+    Ok(WalReader::new(repository, WalOpener { origin, identities, trusted: trust.trusted() }))
 }
 
 async fn write(
@@ -156,28 +156,38 @@ async fn write(
         if names.is_empty() {
             return not_there();
         }
-        return put_together(reader, file, &names, out).await.map(|_| Report::Whole);
+        return match put_together(reader, file, &names, out).await? {
+            Some(_) => Ok(Report::Whole),
+            None => not_there(),
+        };
     };
-    let names = match list(reader, file).await? {
-        names if names.is_empty() && is_brought(segment, target) => names,
-        names if names.is_empty() => after_a_gap(reader, segment).await?,
-        names => names,
+    let mut names = list(reader, file).await?;
+    let written = loop {
+        if names.is_empty() && !is_brought(segment, target) {
+            names = after_a_gap(reader, segment).await?;
+        }
+        if names.is_empty() {
+            return not_there();
+        }
+        let size = segment_bytes(&names);
+        if assemble(&names).last().is_some_and(|name| u64::from(name.end) == size.get()) {
+            ahead::begin(config, &kept, segment, size);
+        }
+        match put_together(reader, file, &names, out).await? {
+            Some(written) => break written,
+            None => {
+                reader.check_end(file).await?;
+                names.clear();
+            }
+        }
     };
-    if names.is_empty() {
-        return not_there();
-    }
-    let size = segment_bytes(&names);
-    if assemble(&names).last().is_some_and(|name| u64::from(name.end) == size.get()) {
-        ahead::begin(config, &kept, segment, size);
-    }
-    let written = put_together(reader, file, &names, out).await?;
     let size = written.segment_bytes.get();
     if written.bytes == size {
         return Ok(Report::Whole);
     }
     let next = segment.next(written.segment_bytes).map(WalFile::Segment);
     if let Some(next) = next
-        && !list(reader, next).await?.is_empty()
+        && reader.is_stored(next).await?
     {
         return Err(Error::new(Kind::Integrity, format!("only {} of {size} bytes of {segment} are stored, and WAL behind it is", written.bytes))
             .next("lifeboat wal status shows every gap; restore to a time before it, or from a base backup behind it"));
@@ -187,10 +197,7 @@ async fn write(
 }
 
 pub(super) async fn list(reader: &WalReader, file: WalFile) -> Result<Vec<WalName>> {
-    let list = reader.repository().wal_of_file(file).await?;
-    let names: Vec<WalName> = list.objects.into_iter().map(|object| object.name).collect();
-    contradiction(&names)?;
-    Ok(names)
+    reader.names(file).await
 }
 
 /// Whether the segment itself lies in the `pg_wal` that it is wanted for: a base backup brought it, perhaps
@@ -211,7 +218,7 @@ async fn after_a_gap(reader: &WalReader, segment: SegmentName) -> Result<Vec<Wal
     successors.dedup();
     let mut behind = None;
     for successor in successors {
-        if !list(reader, WalFile::Segment(successor)).await?.is_empty() {
+        if reader.is_stored(WalFile::Segment(successor)).await? {
             behind = Some(successor);
         }
     }
@@ -234,30 +241,45 @@ pub(super) struct Written {
     segment_bytes: SegmentBytes,
 }
 
-/// Writes a file from its objects, as far as they go. A damaged object is passed over where
-/// others hold the same bytes.
+/// Writes a file from its objects, as far as they go; `None` where none of them is ours. A damaged object is passed
+/// over where others hold the same bytes, and one that is not ours as if it were not there.
 pub(super) async fn put_together(
     reader: &WalReader,
     file: WalFile,
     names: &[WalName],
     out: &mut File,
-) -> Result<Written> {
+) -> Result<Option<Written>> {
     let mut usable = names.to_vec();
-    let all = assemble(&usable).last().map_or(0, |name| name.end);
-    if all == 0 {
-        let what = format!("of {file} only bytes from {} on are stored", names[0].begin);
-        return Err(Error::new(Kind::Integrity, what)
-            .next("lifeboat wal status shows every gap; restore to a time before it"));
-    }
+    let reach = |usable: &[WalName]| assemble(usable).last().map_or(0, |name| name.end);
+    let (mut all, mut not_ours) = (reach(&usable), 0);
     loop {
+        let Some(first) = usable.first() else { return Ok(None) };
+        if all == 0 {
+            if first.signature.is_none() && !reader.counts(first).await? {
+                usable.remove(0);
+                continue;
+            }
+            let what = format!("of {file} only bytes from {} on are stored", first.begin);
+            return Err(Error::new(Kind::Integrity, what)
+                .next("lifeboat wal status shows every gap; restore to a time before it"));
+        }
         empty(out)?;
         let failed = match try_write(reader, file, &assemble(&usable), out).await {
-            Ok(written) => return Ok(written),
+            Ok(written) => return Ok(Some(written)),
             Err((name, e)) => (name, e),
         };
         let (name, error) = failed;
         usable.retain(|usable| *usable != name);
-        let reach = assemble(&usable).last().map_or(0, |name| name.end);
+        if reader.is_foreign(&name, &error).await? {
+            tracing::warn!("{name} is not ours and counts for nothing: {error:?}");
+            not_ours += 1;
+            if not_ours == NOT_OURS_MAX {
+                usable.retain(|name| name.signature.is_some());
+            }
+            all = reach(&usable);
+            continue;
+        }
+        let reach = reach(&usable);
         // gone since it was listed: that is damage, and not the end of the WAL
         let damage = matches!(error.kind(), Kind::Integrity | Kind::Signature | Kind::NotFound);
         if !damage || reach < all {

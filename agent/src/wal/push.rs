@@ -58,7 +58,7 @@ async fn run(config: &Config, path: &Path) -> Result<Put> {
         Some(system) => repository.bind(Some(system)).await?,
         None => repository.origin().await?,
     };
-    super::writer(config, repository, origin, keys).put_file(source.file, source.content).await
+    super::writer(config, repository, origin, keys)?.put_file(source.file, source.content).await
 }
 
 /// A file to be stored, checked to be what its name says.

@@ -1,16 +1,16 @@
 //! `lifeboat wal status`: what can be replayed, what is missing, how far the repository is behind.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::archiver::{Archiver, archiver};
 use super::room::{Advice, Level, Room, room, unlimited};
 use crate::archive::base::BaseFacts;
+use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::archive::wal::WalName;
+use crate::archive::wal_name::NameTrust;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{InstanceName, Lsn};
 use crate::postgres::connect::PostgresOptions;
@@ -18,7 +18,8 @@ use crate::postgres::replication::{SlotState, slot_state};
 use crate::postgres::session::{Session, column};
 use crate::repository::Repository;
 use crate::repository::snapshots::{Found, Trust};
-use crate::repository::wal::coverage::{LsnRange, TimelineWindows, segment_bytes, windows};
+use crate::repository::wal::WalList;
+use crate::repository::wal::coverage::{LsnRange, TimelineWindows, end_stored_at, segment_bytes, windows};
 
 /// What is stored, and beside it where the server stands.
 #[derive(Debug, Serialize)]
@@ -29,10 +30,12 @@ pub struct Status {
     pub at: Timestamp,
     /// Oldest first.
     pub timelines: Vec<Timeline>,
-    /// Keys among the WAL that nobody of ours wrote.
+    /// The first keys among the WAL that do not count: nobody of ours wrote them.
     pub foreign: Vec<String>,
     /// How many more there are.
     pub foreign_more: u64,
+    #[serde(skip)]
+    foreign_text: Option<String>,
     /// Where the server stands; absent where it was not asked.
     pub server: Option<Server>,
     /// Why the server could not be asked.
@@ -50,7 +53,7 @@ pub struct Timeline {
     /// Its windows, gaps and contradictions.
     #[serde(flatten)]
     pub windows: TimelineWindows,
-    /// When its newest object was stored, by the store's clock.
+    /// When its end was stored, by the store's clock.
     pub stored_at: Option<Timestamp>,
 }
 
@@ -89,6 +92,7 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
         timelines: Vec::new(),
         foreign: Vec::new(),
         foreign_more: 0,
+        foreign_text: None,
         server: None,
         server_error: None,
         problems: Vec::new(),
@@ -106,19 +110,19 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
         },
     };
     // Asked before it is listed: what is stored meanwhile makes the distance smaller, never larger.
-    let (mut names, mut newest) = (Vec::<WalName>::new(), BTreeMap::<TimelineId, Timestamp>::new());
-    for timeline in repository.wal_timelines().await? {
-        let list = repository.wal_of_timeline(timeline).await?;
-        status.foreign.extend(list.foreign);
-        status.foreign_more += list.foreign_more;
-        newest.extend(list.objects.iter().map(|object| object.stored_at).max().map(|at| (timeline, at)));
-        names.extend(list.objects.iter().map(|object| object.name));
-    }
+    let list = match names_trust(config, &repository).await? {
+        Some(trust) => repository.wal(&trust, false).await?,
+        None => WalList::default(), // nothing was ever stored
+    };
+    status.foreign_text = list.foreign.text();
+    status.foreign_more = list.foreign.more;
+    status.foreign = list.foreign.first.into_iter().map(|(key, _)| key).collect();
+    let names: Vec<WalName> = list.objects.iter().map(|object| object.name).collect();
     let size = asked.as_ref().map_or_else(|| segment_bytes(&names), |(_, size)| *size);
     let found = windows(&names, size);
     status.timelines = found
         .into_iter()
-        .map(|windows| Timeline { stored_at: newest.get(&windows.timeline).copied(), windows })
+        .map(|windows| Timeline { stored_at: end_stored_at(&list.objects, &windows, size), windows })
         .collect();
     status.server = asked.map(|(server, _)| server);
     status.measure();
@@ -167,11 +171,9 @@ impl Status {
                 )
             }));
         }
-        if !self.foreign.is_empty() {
-            let count = self.foreign.len() as u64 + self.foreign_more;
-            let text = format!("{count} keys among the WAL are not ours, first {}", self.foreign[0]);
-            self.problems.push(text);
-        }
+        self.problems.extend(self.foreign_text.clone().map(|text| {
+            format!("{text}; look who can write there, and keep the public halves of old keys in signing.trusted_keys")
+        }));
         if self.timelines.is_empty() {
             self.problems.push("no WAL is stored".to_owned());
         }
@@ -207,6 +209,21 @@ impl Status {
         }
         let unlimited = server.unlimited.as_ref().filter(|_| config.wal.stream || server.slot.is_some());
         self.warnings.extend(unlimited.map(|advice| format!("{}; {}", advice.what, advice.next)));
+    }
+}
+
+/// Which names count here: those that a trusted key signed, or this host's own. `None` before anything was stored.
+async fn names_trust(config: &Config, repository: &Repository) -> Result<Option<NameTrust>> {
+    let mut trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
+    match config.signing.key_file.as_deref().map(SigningKey::load) {
+        Some(Ok(own)) => trusted = trusted.with(&own),
+        Some(Err(e)) if trusted.is_empty() => return Err(e),
+        _ => {}
+    }
+    match repository.origin().await {
+        Ok(origin) => Ok(Some(NameTrust::new(&origin, Some(trusted)))),
+        Err(e) if e.kind() == Kind::NotFound => Ok(None),
+        Err(e) => Err(e),
     }
 }
 

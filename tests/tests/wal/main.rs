@@ -9,6 +9,7 @@ mod archive;
 mod break_glass;
 mod catch_up;
 mod commands;
+mod foreign;
 mod kills;
 mod login;
 mod recovered;

@@ -64,7 +64,7 @@ pub async fn choose(repository: &Repository, origin: &Origin, request: &Request)
     }
     let segment_bytes = SegmentBytes::try_from(newest.base_facts()?.wal_segment_bytes)?;
     let look = Look { reader: wal_reader(repository, origin, request), segment_bytes };
-    let wal = stored_wal(&look.reader, segment_bytes).await?;
+    let wal = stored_wal(&look.reader, segment_bytes, &mut warnings).await?;
     let (mut reached, mut others, mut obstacles) = (Vec::new(), Vec::new(), Vec::new());
     for base in bases.iter().rev() {
         let facts = base.base_facts()?;

@@ -1,6 +1,6 @@
 //! What there is to recover from: base backups, and the WAL behind them.
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
 use crate::archive::manifest::{Manifest, Origin, SnapshotKind};
 use crate::archive::wal::WalOpener;
@@ -11,7 +11,6 @@ use crate::names::wal::{SegmentBytes, WalFile};
 use crate::recovery::instance::Request;
 use crate::recovery::instance::reach::StoredWal;
 use crate::repository::Repository;
-use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
 use crate::repository::wal::coverage::windows;
 
@@ -59,40 +58,33 @@ pub async fn bases(
 
 /// Who reads the WAL.
 pub fn wal_reader(repository: &Repository, origin: &Origin, request: &Request) -> WalReader {
-    let trusted = match &request.trust {
-        Trust::Keys(keys) => Some(keys.clone()),
-        Trust::Anyone => None,
-    };
+    let trusted = request.trust.trusted();
     let opener = WalOpener { origin: origin.clone(), identities: request.identities.clone(), trusted };
     WalReader::new(repository.clone(), opener)
 }
 
-/// What is stored of every timeline.
-pub async fn stored_wal(reader: &WalReader, segment_bytes: SegmentBytes) -> Result<StoredWal> {
-    let repository = reader.repository();
-    let mut wal = StoredWal::default();
-    for timeline in repository.wal_timelines().await? {
-        let list = repository.wal_of_timeline(timeline).await?;
-        wal.windows.extend(windows(list.objects.iter().map(|object| &object.name), segment_bytes));
-        for object in &list.objects {
-            if let WalFile::Segment(segment) = object.name.file
-                && let Some(begin) = segment.begin(segment_bytes)
-            {
-                wal.stored.push((timeline, Lsn(begin.0 + u64::from(object.name.end)), object.stored_at));
-            }
+/// What is stored of every timeline. What does not count goes to `passed_over`.
+pub async fn stored_wal(
+    reader: &WalReader,
+    segment_bytes: SegmentBytes,
+    passed_over: &mut Vec<String>,
+) -> Result<StoredWal> {
+    let list = reader.list().await?;
+    let windows = windows(list.objects.iter().map(|object| &object.name), segment_bytes);
+    let mut wal = StoredWal { windows, ..StoredWal::default() };
+    for object in &list.objects {
+        if let WalFile::Segment(segment) = object.name.file
+            && let Some(begin) = segment.begin(segment_bytes)
+        {
+            let end = Lsn(begin.0 + u64::from(object.name.end));
+            wal.stored.push((segment.timeline, end, object.stored_at));
         }
     }
-    let histories = repository.wal_histories().await?;
-    let names = histories.objects.iter().map(|object| object.name);
-    let names = names.filter_map(|name| match name.file {
-        WalFile::History(timeline) => Some((timeline, name)),
-        _ => None,
-    });
-    let mut texts = stream::iter(names)
-        .map(|(timeline, name)| async move { reader.get(name).await.map(|text| (timeline, text)) })
-        .buffered(MANIFESTS_AT_ONCE);
-    while let Some((timeline, text)) = texts.try_next().await? {
-        let history = parse_history(timeline, &String::from_utf8_lossy(&text))?;
+    let histories = reader.histories().await?;
+    passed_over.extend(list.foreign.text());
+    passed_over.extend(histories.passed_over);
+    for (timeline, text) in histories.texts {
+        let history = parse_history(timeline, &text)?;
         match wal.histories.iter().find(|(known, _)| *known == timeline) {
             None => wal.histories.push((timeline, history)),
             Some((_, known)) if *known == history => {}
