@@ -161,25 +161,21 @@ async fn write(
             None => not_there(),
         };
     };
-    let mut names = list(reader, file).await?;
-    let written = loop {
-        if names.is_empty() && !is_brought(segment, target) {
-            names = after_a_gap(reader, segment).await?;
-        }
-        if names.is_empty() {
-            return not_there();
-        }
-        let size = segment_bytes(&names);
-        if assemble(&names).last().is_some_and(|name| u64::from(name.end) == size.get()) {
-            ahead::begin(config, &kept, segment, size);
-        }
-        match put_together(reader, file, &names, out).await? {
-            Some(written) => break written,
-            None => {
-                reader.check_end(file).await?;
-                names.clear();
-            }
-        }
+    let names = match list(reader, file).await? {
+        names if names.is_empty() && is_brought(segment, target) => names,
+        names if names.is_empty() => after_a_gap(reader, segment).await?,
+        names => names,
+    };
+    if names.is_empty() {
+        return not_there();
+    }
+    let size = segment_bytes(&names);
+    if assemble(&names).last().is_some_and(|name| u64::from(name.end) == size.get()) {
+        ahead::begin(config, &kept, segment, size);
+    }
+    let Some(written) = put_together(reader, file, &names, out).await? else {
+        reader.check_end(file).await?;
+        return not_there();
     };
     let size = written.segment_bytes.get();
     if written.bytes == size {
