@@ -32,11 +32,12 @@ fn next(cluster: &Cluster, n: u64) -> String {
 fn the_stream_goes_on_where_foreign_objects_lie_and_the_end_is_the_end() {
     let cluster = streaming_cluster();
     let site = Site::local(&cluster);
-    for n in 0..3 {
-        garbage(&site, &next(&cluster, n), 3);
-    }
     let running = agent(&site);
     wait_for("the agent streams", || streams(&cluster));
+    stored(&cluster);
+    for n in 1..4 {
+        garbage(&site, &next(&cluster, n), 3);
+    }
     for _ in 0..3 {
         cluster.psql("postgres", "select pg_logical_emit_message(true, 'x', 'x')");
         cluster.psql("postgres", "select pg_switch_wal()");
