@@ -8,7 +8,7 @@ use lifeboat::archive::digest::{Sha256, hex};
 use lifeboat_tests::compare::walk;
 use lifeboat_tests::site::Site;
 
-use crate::archiving::{Archiving, DIGEST};
+use crate::archiving::{Archiving, DIGEST, hand_over};
 
 const SIGNED_BY_NOBODY: &str =
     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -99,6 +99,7 @@ fn what_nobody_signed_decides_nothing_wherever_it_lies() {
     let stood = a.site.run(&["status", "--json"]).run().json();
     assert_eq!(before["foreign"].as_array().unwrap().len(), 0, "{before}");
     let put = put_everywhere(&a.site);
+    hand_over(&a.site.path("repo"));
 
     // looking: the same WAL as before, and all of it told
     let after = a.site.run(&["wal", "status", "--json"]).run().exits(3).json();

@@ -200,7 +200,8 @@ impl WalReader {
     /// Whether an object that did not open for this reason was never ours. One of ours that is damaged has not the
     /// digest that its name says.
     pub async fn is_foreign(&self, name: &WalName, error: &Error) -> Result<bool> {
-        if name.signature.is_some() || !is_no_proof(error) {
+        let answered = is_no_proof(error) || error.kind() == Kind::Denied;
+        if name.signature.is_some() || !answered {
             return Ok(false);
         }
         if !self.counts(name).await? {
