@@ -16,6 +16,8 @@ pub enum Child {
     LifeboatThatOpens,
     /// A program of PostgreSQL: it finds its connection in what its command sets.
     Program,
+    /// A scratch server: what it needs is copied out of a directory, so it gets nothing of ours, whoever runs it.
+    ScratchServer,
     /// A server as our own user, which may call us to fetch WAL.
     Server,
     /// A server as another user. What needs a secret has to find it in files that this user can read:
@@ -66,6 +68,7 @@ fn may_have(child: Child, name: &OsStr, value: &OsStr) -> bool {
         Child::Lifeboat => user || way || credentials || ours || name.starts_with(LIBPQS),
         Child::LifeboatThatOpens => user || way || credentials || ours || passphrase,
         Child::Program => among(&OF_THE_USER),
+        Child::ScratchServer => false,
         Child::Server => user || way || credentials || ours || passphrase,
         // A proxy's URL may hold a password.
         Child::ServerOfAnother => {
@@ -82,7 +85,7 @@ mod tests {
     #[test]
     fn each_kind_gets_what_it_needs_and_no_secret_that_it_does_not() {
         use Child::*;
-        let all = [Lifeboat, LifeboatThatOpens, Program, Server, ServerOfAnother];
+        let all = [Lifeboat, LifeboatThatOpens, Program, ScratchServer, Server, ServerOfAnother];
         let who = |name: &str| {
             let may = |child: &Child| may_have(*child, OsStr::new(name), OsStr::new("http://u:p@proxy"));
             all.into_iter().filter(may).collect::<Vec<_>>()

@@ -13,4 +13,4 @@ GRANT pg_read_all_data TO lifeboat;
 
 -- Databases from which CONNECT was taken away from PUBLIC need it by name.
 SELECT format('GRANT CONNECT ON DATABASE %I TO lifeboat', datname) FROM pg_database
-WHERE datallowconn AND NOT datistemplate \gexec
+WHERE datname NOT IN ('template0', 'template1') AND datname NOT LIKE '%lifeboat_incomplete' \gexec

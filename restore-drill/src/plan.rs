@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use lifeboat::config::units;
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::{SnapshotId, TenantName};
@@ -221,33 +222,19 @@ impl Source<'_> {
     }
 
     fn bounded(&self, value: Spanned<String>, most: Duration) -> Result<Duration> {
-        match duration(value.as_ref()) {
-            Some(found) if found > Duration::ZERO && found <= most => Ok(found),
+        match units::duration(value.as_ref()).map(Duration::from_millis) {
+            Some(found) if (Duration::from_secs(1)..=most).contains(&found) => Ok(found),
             Some(_) => {
                 let days = most.as_secs() / 86_400;
                 let what = format!("{:?} is not between 1s and {days}d", value.as_ref());
                 Err(self.wrong(value.span().start, &what))
             }
             None => {
-                let what = format!("{:?} is not a duration such as 24h, 30m or 90s", value.as_ref());
+                let what = format!("{:?} is not a duration such as 24h, 30min or 90s", value.as_ref());
                 Err(self.wrong(value.span().start, &what))
             }
         }
     }
-}
-
-/// `90s`, `30m` (or `30min`), `24h`, `7d`.
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let seconds = match unit.trim() {
-        "s" => 1,
-        "m" | "min" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
 }
 
 /// The line of an offset, from 1, and the dotted key that is set there.

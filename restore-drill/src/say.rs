@@ -24,17 +24,5 @@ pub fn answer(text: &str) -> std::io::Result<()> {
 
 /// An error, whole: what broke, its effect, causes, and what to do next.
 pub fn error(error: &Error) {
-    let mut out = std::io::stderr().lock();
-    let _ = writeln!(out, "error[{}]: {}", error.kind().slug(), error.what());
-    let causes = error.causes().join("; ");
-    for (name, text) in [
-        ("effect", error.effect_text()),
-        ("cause", Some(causes.as_str()).filter(|text| !text.is_empty())),
-        ("next", error.next_text()),
-        ("safe", error.safe_text()),
-    ] {
-        if let Some(text) = text {
-            let _ = writeln!(out, "  {:<8}{}", format!("{name}:"), text.replace('\n', "\n          "));
-        }
-    }
+    let _ = write!(std::io::stderr().lock(), "{}", error.text(str::to_owned));
 }

@@ -5,10 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use lifeboat::archive::manifest::{Manifest, Origin, SnapshotKind};
+use lifeboat::archive::manifest::SnapshotKind;
 use lifeboat::archive::signature::SigningKey;
 use lifeboat::config::{Config, Inputs};
-use lifeboat::error::{Error, Kind, Result};
+use lifeboat::error::Result;
+use lifeboat::inventory::Inventory;
+use lifeboat::inventory::pick::{self, Pick};
+use lifeboat::inventory::take::{Wanted, Which};
 use lifeboat::names::{SnapshotId, TenantName};
 use lifeboat::repository::snapshots::Trust;
 use lifeboat::repository::{Repository, layout};
@@ -73,69 +76,29 @@ impl Vault {
     /// tenant or not of a database, [`Kind::Signature`] and [`Kind::Integrity`] where the one named
     /// is not what it should be, and those of the store.
     pub async fn choose(&self, tenant: &TenantName, wanted: Option<&SnapshotId>) -> Result<Chosen> {
+        let (pick, snapshots) = match wanted {
+            Some(id) => (Pick::Snapshot(id.clone()), Which::Ids(vec![id.clone()])),
+            None => (Pick::Latest, Which::Kind(SnapshotKind::Dump)),
+        };
+        let wanted = Wanted { snapshots, ..Wanted::default() };
+        let inventory = Inventory::take(&self.repository, &self.trust, &wanted).await?;
+        let chosen = pick::dump(&inventory, tenant, &pick)?;
+        let dump = chosen.dump;
+        // Read once more: an inventory does not keep lists of files.
         let origin = self.repository.origin().await?;
-        if let Some(id) = wanted {
-            let manifest =
-                self.repository.manifest(id, &origin, &self.trust).await.map_err(|e| match e.kind() {
-                    Kind::NotFound => Error::new(Kind::NotFound, format!("there is no snapshot {id}"))
-                        .because(e)
-                        .next("lifeboat list shows what there is"),
-                    _ => e,
-                })?;
-            if manifest.tenant.as_ref() != Some(tenant) {
-                let whose = manifest.tenant.map_or("the instance".to_owned(), |tenant| tenant.to_string());
-                return Err(Error::new(Kind::Usage, format!("snapshot {id} is of {whose}, not of {tenant}"))
-                    .next("correct tenant or snapshot in the plan"));
-            }
-            let snapshot = Snapshot::of_manifest(&manifest, true)?;
-            return Ok(Chosen { snapshot, passed_over: Vec::new() });
-        }
-        let mut passed_over = Vec::new();
-        match self.newest(tenant, &origin, &mut passed_over).await? {
-            Some(manifest) => Ok(Chosen { snapshot: Snapshot::of_manifest(&manifest, false)?, passed_over }),
-            None => {
-                let refused: Vec<String> =
-                    passed_over.into_iter().map(|item| format!("{}: {}", item.what, item.why)).collect();
-                let error = Error::new(
-                    Kind::NotFound,
-                    format!(
-                        "there is no dump of tenant {tenant} in {} for instance {}",
-                        self.repository.store().url(),
-                        self.repository.instance()
-                    ),
-                )
-                .next("lifeboat list shows what there is; lifeboat backup makes one");
-                Err(if refused.is_empty() { error } else { error.because(refused.join("; ")) })
-            }
-        }
-    }
-
-    async fn newest(
-        &self,
-        tenant: &TenantName,
-        origin: &Origin,
-        passed_over: &mut Vec<NotChecked>,
-    ) -> Result<Option<Manifest>> {
-        let kind = format!("-{}-", SnapshotKind::Dump);
-        let (ids, _) = self.repository.snapshot_ids().await?;
-        for id in ids.into_iter().rev().filter(|id| id.as_str().contains(&kind)) {
-            match self.repository.manifest(&id, origin, &self.trust).await {
-                Ok(manifest)
-                    if manifest.kind == SnapshotKind::Dump && manifest.tenant.as_ref() == Some(tenant) =>
-                {
-                    return Ok(Some(manifest));
-                }
-                Ok(_) => {}
-                Err(e) if e.kind() == Kind::NotFound => {} // not finished: it does not exist
-                // Whose it is cannot be known, so it may have been the newest of this tenant.
-                Err(e) if matches!(e.kind(), Kind::Signature | Kind::Integrity | Kind::Repository) => {
-                    let what = format!("snapshot {id}, which is newer and may be of this tenant");
-                    passed_over.push(NotChecked { what, why: e.what().to_owned() });
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(None)
+        let manifest = self.repository.manifest(&dump.manifest.id, &origin, &self.trust).await?;
+        let passed_over = chosen.passed_over.into_iter().map(|(id, why)| {
+            let what = format!("snapshot {id}, which may be newer and of this tenant");
+            NotChecked { what, why }
+        });
+        let clock = dump
+            .clock_ahead()
+            .and_then(|_| dump.clock_note())
+            .map(|why| NotChecked { what: "the clock of the snapshot's writer".into(), why });
+        Ok(Chosen {
+            snapshot: Snapshot::of_manifest(&manifest, matches!(pick, Pick::Snapshot(_)))?,
+            passed_over: passed_over.chain(clock).collect(),
+        })
     }
 
     /// Writes a report to `instances/<instance>/drills/<drill>/`; its place.

@@ -22,14 +22,7 @@ impl Cluster {
 
     /// [`Cluster::psql`] that returns PostgreSQL's message when a statement fails.
     pub fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
-        let mut psql = self.client("psql");
-        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"]);
-        let done = children::finish(psql, sql.as_bytes().to_vec(), CLIENT_LIMIT);
-        let stdout = String::from_utf8(done.stdout).unwrap();
-        match done.status.success() {
-            true => Ok(stdout.trim_end_matches('\n').to_owned()),
-            false => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
-        }
+        self.try_psql_as(SUPERUSER, database, sql)
     }
 
     /// [`Cluster::psql`] as another role, which the server has to let in without a password.
@@ -37,11 +30,18 @@ impl Cluster {
     /// # Panics
     /// On the first error of PostgreSQL.
     pub fn psql_as(&self, role: &str, database: &str, sql: &str) -> String {
+        self.try_psql_as(role, database, sql).unwrap_or_else(|e| panic!("psql as {role}: {e}\n{sql:.2000}"))
+    }
+
+    /// [`Cluster::psql_as`] that returns PostgreSQL's message when a statement fails.
+    pub fn try_psql_as(&self, role: &str, database: &str, sql: &str) -> Result<String, String> {
         let mut psql = self.client("psql");
         psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-U", role, "-f", "-"]);
         let done = children::finish(psql, sql.as_bytes().to_vec(), CLIENT_LIMIT);
-        assert!(done.status.success(), "psql as {role}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8_lossy(&done.stdout).trim_end_matches('\n').to_owned()
+        match done.status.success() {
+            true => Ok(String::from_utf8(done.stdout).unwrap().trim_end_matches('\n').to_owned()),
+            false => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
+        }
     }
 
     /// Ends the current WAL segment; the name of the one that ended. A byte before what `pg_switch_wal`

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,9 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::children;
+use crate::data_dir;
 use crate::installed::{self, Installed, Runner};
 
-/// How long `initdb` may take.
-const INIT_LIMIT: Duration = Duration::from_secs(120);
 /// How long a server may take until it accepts connections (crash recovery included).
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How long a stop may take before the server is killed.
@@ -100,25 +99,22 @@ impl Cluster {
     }
 
     fn init(&self, options: &Options) {
-        let mut initdb = Command::new(self.bin("initdb"));
-        initdb
-            .args(["-k", "-E", "UTF8", "--no-locale", "--no-sync", "-U", SUPERUSER, "-D"])
-            .arg(self.data_dir());
-        if let Some(size) = options.segment_mebibytes {
-            initdb.arg(format!("--wal-segsize={size}"));
+        if options.password.is_none() && options.segment_mebibytes.is_none() {
+            return data_dir::make(&self.installed, self.runner, &self.data_dir());
         }
+        let mut arguments = Vec::new();
+        arguments.extend(options.segment_mebibytes.map(|size| format!("--wal-segsize={size}")));
         let secret = self.dir.path().join("pw");
         match &options.password {
             Some(password) => {
                 fs::write(&secret, password).unwrap();
                 self.own(&secret);
-                initdb.args(["-A", "scram-sha-256", "--pwfile"]).arg(&secret);
+                let file = format!("--pwfile={}", secret.display());
+                arguments.extend(["-A".to_owned(), "scram-sha-256".to_owned(), file]);
             }
-            None => drop(initdb.args(["-A", "trust"])),
+            None => arguments.extend(["-A".to_owned(), "trust".to_owned()]),
         }
-        self.runner.apply(&mut initdb);
-        let done = children::finish(initdb, Vec::new(), INIT_LIMIT);
-        assert!(done.status.success(), "initdb failed: {}", String::from_utf8_lossy(&done.stderr));
+        data_dir::init(&self.installed, self.runner, &self.data_dir(), &arguments);
         let _ = fs::remove_file(secret);
     }
 
@@ -248,7 +244,7 @@ impl Drop for Cluster {
 }
 
 /// Socket paths end at 107 bytes, and the server's user must reach the place.
-fn short_temp_dir() -> PathBuf {
+pub(crate) fn short_temp_dir() -> PathBuf {
     std::env::var_os("TEST_TMP").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
 }
 

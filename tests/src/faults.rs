@@ -38,6 +38,7 @@ impl Served {
 
 type Pick = Arc<dyn Fn(u64) -> bool + Send + Sync>;
 type Call = Arc<dyn Fn(&Served) + Send + Sync>;
+type Which = Arc<dyn Fn(&Served) -> bool + Send + Sync>;
 
 /// What a fault does.
 #[derive(Clone)]
@@ -65,9 +66,7 @@ pub(crate) enum Action {
 /// One planned fault: for which requests, for which of those, and what happens.
 #[derive(Clone)]
 pub struct Fault {
-    method: String,
-    text: String,
-    pick: Pick,
+    requests: Requests,
     action: Action,
 }
 
@@ -76,15 +75,30 @@ pub struct Fault {
 pub struct Requests {
     method: String,
     text: String,
+    which: Which,
     pick: Pick,
 }
 
 /// Requests of this method (`*`: any) whose decoded path or query contains `text` (`""`: any).
 pub fn on(method: &str, text: &str) -> Requests {
-    Requests { method: method.to_owned(), text: text.to_owned(), pick: Arc::new(|_| true) }
+    Requests {
+        method: method.to_owned(),
+        text: text.to_owned(),
+        which: Arc::new(|_| true),
+        pick: Arc::new(|_| true),
+    }
 }
 
 impl Requests {
+    /// Only those of which the function says so.
+    pub fn only(self, which: impl Fn(&Served) -> bool + Send + Sync + 'static) -> Requests {
+        Requests { which: Arc::new(which), ..self }
+    }
+
+    fn are_meant(&self, served: &Served) -> bool {
+        served.matches(&self.method, &self.text) && (self.which)(served)
+    }
+
     /// Only the `n`th matching request, counted from 1 since the fault was planned.
     pub fn nth(self, n: u64) -> Requests {
         self.pick(move |i| i == n)
@@ -171,13 +185,13 @@ impl Requests {
     }
 
     fn act(self, action: Action) -> Fault {
-        Fault { method: self.method, text: self.text, pick: self.pick, action }
+        Fault { requests: self, action }
     }
 }
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fault({} {:?})", self.method, self.text)
+        write!(f, "Fault({} {:?})", self.requests.method, self.requests.text)
     }
 }
 
@@ -259,9 +273,9 @@ impl Faults {
         let mut state = self.0.lock().unwrap();
         let mut actions = Vec::new();
         for (fault, planned) in &state.faults {
-            if served.matches(&fault.method, &fault.text) {
+            if fault.requests.are_meant(served) {
                 let number = planned.0.matched.fetch_add(1, Ordering::SeqCst) + 1;
-                if (fault.pick)(number) {
+                if (fault.requests.pick)(number) {
                     planned.0.fired.fetch_add(1, Ordering::SeqCst);
                     actions.push(fault.action.clone());
                 }

@@ -11,6 +11,7 @@ pub mod client;
 pub mod cluster;
 pub mod compare;
 pub mod damage;
+mod data_dir;
 pub mod faults;
 pub mod filestore;
 pub mod http;

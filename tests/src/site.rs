@@ -2,6 +2,7 @@
 //! or on S3, and Odoo's data directory.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -136,6 +137,18 @@ impl Site {
             .env("LIFEBOAT_SEAL_IDENTITY_FILES", self.path("lifeboat-identity.txt"))
             .arg("run")
             .arg(plan)
+    }
+
+    /// Puts the identity of `init` under a passphrase, as `age -p` does.
+    pub fn protect_identity(&self, passphrase: &str) {
+        let path = self.path("lifeboat-identity.txt");
+        let plain = fs::read(&path).unwrap();
+        let mut recipient = age::scrypt::Recipient::new(age::secrecy::SecretString::from(passphrase));
+        recipient.set_work_factor(8);
+        let encryptor = age::Encryptor::with_recipients(std::iter::once(&recipient as _)).unwrap();
+        let mut writer = encryptor.wrap_output(Vec::new()).unwrap();
+        writer.write_all(&plain).unwrap();
+        fs::write(&path, writer.finish().unwrap()).unwrap();
     }
 
     /// Changes text of the configuration file.

@@ -308,14 +308,6 @@ impl Manifest {
         })
     }
 
-    /// The other snapshots that it names and cannot be restored without, each perhaps twice.
-    pub fn needs(&self) -> impl Iterator<Item = &SnapshotId> + Clone {
-        let link = self.dump.iter().filter_map(|dump| dump.filestore.as_ref()).map(|link| &link.snapshot);
-        let parts = self.filestore.iter().flat_map(|facts| facts.index_chain.iter().chain(&facts.sources));
-        let chain = self.base.iter().flat_map(|facts| &facts.chain);
-        link.chain(parts).chain(chain).filter(|id| **id != self.id)
-    }
-
     /// Stored size of all objects.
     pub fn stored_bytes(&self) -> u64 {
         self.objects.iter().map(|o| o.bytes).sum()

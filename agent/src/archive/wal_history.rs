@@ -1,12 +1,14 @@
 //! Timeline history files: which timelines a timeline came from, and where it left each
 //! (PostgreSQL `timeline.c`).
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
 
 /// An ancestor of a timeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ancestor {
     /// The ancestor.
     pub timeline: TimelineId,

@@ -30,6 +30,8 @@ pub struct SegmentHeader {
     pub system_identifier: u64,
     /// The cluster's segment size.
     pub segment_bytes: SegmentBytes,
+    /// The size of its WAL pages.
+    pub page_bytes: u32,
 }
 
 impl SegmentHeader {
@@ -59,6 +61,7 @@ impl SegmentHeader {
             begin: u64_at(8),
             system_identifier: u64_at(24),
             segment_bytes: SegmentBytes::try_from(u64::from(u32_at(32)))?,
+            page_bytes: u32_at(36),
         })
     }
 

@@ -1,6 +1,8 @@
 //! What WAL says of time and of places: when transactions ended, and restore points, each with the
 //! position of its record; and which databases were made as copies (PostgreSQL `xlogrecord.h`,
 //! `xlog_internal.h`, `xact.h`, `dbcommands_xlog.h`). Only the first bytes of a record are kept, so memory is bounded whatever the WAL holds.
+//!
+//! A record counts when all of it is there and its checksum (CRC-32C) is right, as for PostgreSQL.
 
 use serde::Serialize;
 
@@ -11,7 +13,7 @@ use crate::names::Lsn;
 use crate::names::wal::SegmentBytes;
 
 /// `XLOG_BLCKSZ` of every packaged server; another size is told, not read.
-const PAGE_BYTES: usize = 8192;
+pub(super) const PAGE_BYTES: usize = 8192;
 const PAGE_HEADER_BYTES: usize = 24;
 const LONG_PAGE_HEADER_BYTES: usize = 40;
 /// `xlp_info`: the page begins with the rest of a record.
@@ -19,6 +21,10 @@ const CONTINUED: u16 = 0x0001;
 /// `xlp_info`: what the page before began will never be finished.
 const OVERWRITES: u16 = 0x0008;
 const RECORD_HEADER_BYTES: usize = 24;
+/// `xl_crc`: the last field of the header, of the data behind the header and then of the header before it.
+const CRC_AT: usize = 20;
+/// `MAXALIGN`: where the next record begins.
+const ALIGNMENT: usize = 8;
 /// `XLogRecordMaxSize` is somewhat less.
 const RECORD_BYTES_MAX: u32 = 1 << 30;
 /// What is kept of a record: its header, headers of its data, and the longest data that is read.
@@ -82,9 +88,14 @@ pub struct WalRecords {
     is_seen: bool,
     /// Its first bytes.
     kept: Vec<u8>,
+    /// Checksum of what came of its data.
+    crc: u32,
     /// Nothing more comes in this segment.
     skips: bool,
+    /// Because a record says so.
+    is_switched: bool,
     last: Option<Lsn>,
+    end: Lsn,
 }
 
 impl WalRecords {
@@ -99,8 +110,11 @@ impl WalRecords {
             begins: at,
             is_seen: false,
             kept,
+            crc: 0,
             skips: false,
+            is_switched: false,
             last: None,
+            end: at,
         }
     }
 
@@ -112,6 +126,27 @@ impl WalRecords {
     /// Where the last whole record begins.
     pub fn last(&self) -> Option<Lsn> {
         self.last
+    }
+
+    /// The byte after the last whole record. Of a record that began before the first byte each page counts by
+    /// itself: a server writes no page of a record before it has copied that page.
+    pub fn end(&self) -> Lsn {
+        self.end
+    }
+
+    /// Whether the segment ended with a record that says so (`XLOG_SWITCH`): nothing comes in the rest of it.
+    pub fn is_switched(&self) -> bool {
+        self.is_switched
+    }
+
+    /// Whether the WAL ended in this segment without such a record: zeros come where a record would begin.
+    pub fn is_over(&self) -> bool {
+        self.skips && !self.is_switched
+    }
+
+    /// Whether a record has begun that is not whole yet.
+    pub fn is_within_record(&self) -> bool {
+        self.open > 0
     }
 
     /// Reads on; what is whole goes to `on`, in order.
@@ -151,9 +186,13 @@ impl WalRecords {
     fn read_page(&mut self, begin: u64, page: &[u8], on: &mut dyn FnMut(Said)) -> Result<()> {
         let bad = |what: &str| Error::new(Kind::Integrity, format!("the WAL page at {} {what}", Lsn(begin)));
         if begin.is_multiple_of(self.segment_bytes.get()) {
-            self.skips = false;
+            (self.skips, self.is_switched) = (false, false);
         }
-        if self.skips || page.len() < PAGE_HEADER_BYTES || page.iter().take(16).all(|byte| *byte == 0) {
+        if self.skips || page.len() < PAGE_HEADER_BYTES {
+            return Ok(());
+        }
+        if page.iter().take(16).all(|byte| *byte == 0) {
+            self.skips = true;
             return Ok(());
         }
         let (magic, info) = (u16_at(page, 0), u16_at(page, 2));
@@ -189,22 +228,50 @@ impl WalRecords {
                     return Err(bad(&format!("has a record of {length} bytes")));
                 }
                 (self.open, self.begins, self.is_seen) = (length, Lsn(begin + at as u64), true);
+                self.crc = 0;
                 self.kept.clear();
             }
             let now = (page.len() - at).min(self.open as usize);
-            let room = KEPT_BYTES - self.kept.len();
-            self.kept.extend_from_slice(&page[at..at + now.min(room)]);
+            self.take(&page[at..at + now]);
             self.open -= now as u32;
             at += now;
             if self.open == 0 {
+                if !self.is_right() {
+                    return Err(bad(&format!(
+                        "has a record with a wrong checksum, which begins at {}",
+                        self.begins
+                    )));
+                }
+                at = at.next_multiple_of(ALIGNMENT);
+                self.end = Lsn(begin + at as u64);
                 self.end_record(on);
-                at = at.next_multiple_of(8);
                 if self.skips {
                     return Ok(());
                 }
+            } else if !self.is_seen {
+                self.end = Lsn(begin + at as u64);
             }
         }
         Ok(())
+    }
+
+    /// More of the current record.
+    fn take(&mut self, bytes: &[u8]) {
+        let header = RECORD_HEADER_BYTES.saturating_sub(self.kept.len()).min(bytes.len());
+        let room = KEPT_BYTES - self.kept.len();
+        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if self.is_seen {
+            self.crc = crc32c::crc32c_append(self.crc, &bytes[header..]);
+        }
+    }
+
+    /// Whether the record that has come to its end has the right checksum; of one that began before us it is not known.
+    fn is_right(&self) -> bool {
+        !self.is_seen
+            || self
+                .kept
+                .get(..CRC_AT)
+                .is_some_and(|header| crc32c::crc32c_append(self.crc, header) == u32_at(&self.kept, CRC_AT))
     }
 
     fn end_record(&mut self, on: &mut dyn FnMut(Said)) {
@@ -214,7 +281,7 @@ impl WalRecords {
         self.last = Some(self.begins);
         let (info, resource) = (self.kept[16], self.kept[17]);
         match resource {
-            RESOURCE_XLOG if info & 0xF0 == XLOG_SWITCH => self.skips = true,
+            RESOURCE_XLOG if info & 0xF0 == XLOG_SWITCH => (self.skips, self.is_switched) = (true, true),
             RESOURCE_XLOG if info & 0xF0 == XLOG_RESTORE_POINT => {
                 if let Some((time, name)) = main_data(&self.kept).and_then(restore_point) {
                     on(Said::Mark(Mark { lsn: self.begins, time, restore_point: Some(name) }));
@@ -274,5 +341,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
+#[cfg(test)]
+pub(in crate::archive) mod made;
 #[cfg(test)]
 mod tests;

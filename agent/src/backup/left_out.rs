@@ -1,6 +1,6 @@
 //! Which databases are no tenants because they are copies, or old states of tenants, that Lifeboat made.
 //!
-//! Never silently: each is named in the report of the backup. Our own record decides
+//! Never silently: each is named in the report of the backup. So is a database that a restore has not finished. Our own record decides
 //! ([`crate::catalog::copies`]). The comment on a database decides only where that name was never backed up as a
 //! tenant: the owner of a database may comment on it, and shall not take a tenant out of the backup with that.
 
@@ -11,11 +11,13 @@ use serde::Serialize;
 use crate::catalog::copies::{Copies, is_mark};
 use crate::config::Config;
 use crate::error::Result;
+use crate::inventory::Inventory;
+use crate::inventory::take::Wanted;
 use crate::names::TenantName;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::session::{Session, column};
 use crate::repository::Repository;
-use crate::repository::snapshots::{Found, Trust};
+use crate::repository::snapshots::Trust;
 
 /// A database that is no tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +26,14 @@ pub struct LeftOut {
     pub database: String,
     /// Why.
     pub why: String,
+}
+
+impl LeftOut {
+    /// A database that a restore has not finished.
+    pub fn unfinished(database: String) -> LeftOut {
+        let why = "lifeboat restore is filling it, or was killed meanwhile: its name and its flag as a template say so";
+        LeftOut { database, why: why.to_owned() }
+    }
 }
 
 /// All of them, by name, with the reason. What could not be read of the records goes to `notes`.
@@ -64,16 +74,11 @@ pub async fn left_out(
 async fn backed_up(config: &Config) -> Result<Option<BTreeSet<String>>> {
     let Ok(trust) = Trust::keys(&config.signing.trusted_keys) else { return Ok(None) };
     let repository = Repository::configured(config).await?;
-    let origin = repository.origin().await?;
-    let mut tenants = BTreeSet::new();
-    for (_, found) in repository.all_snapshots(&origin, &trust).await? {
-        match found {
-            Ok(Found::Snapshot(manifest)) => tenants.extend(manifest.tenant.map(String::from)),
-            Ok(Found::Unfinished(_)) => {}
-            Err(_) => return Ok(None),
-        }
+    let inventory = Inventory::take(&repository, &trust, &Wanted::default()).await?;
+    if inventory.snapshots.iter().any(|(_, look)| look.error().is_some()) {
+        return Ok(None);
     }
-    Ok(Some(tenants))
+    Ok(Some(inventory.believed().filter_map(|one| one.manifest.tenant.clone()).map(String::from).collect()))
 }
 
 /// What of these names is left out; the others stay.

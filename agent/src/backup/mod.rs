@@ -21,7 +21,7 @@ use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, ReleaseId, TenantName};
-use crate::odoo::tenants::{Discovery, discover};
+use crate::odoo::tenants::{Discovery, discover, gone};
 use crate::postgres::tools::Tools;
 use crate::postgres::wire::code_of;
 use crate::progress::Progress;
@@ -56,7 +56,12 @@ pub struct Report {
     pub globals: Option<Manifest>,
     /// What was stored.
     pub tenants: Vec<TenantReport>,
-    /// Databases of Odoo that are no tenants: copies that Lifeboat made.
+    /// Every tenant that this backup was meant to hold: named, or found and neither excluded nor left out. What is not
+    /// stored of it is a failure.
+    pub meant: Vec<String>,
+    /// Databases that are left out because odoo.exclude names them.
+    pub excluded: Vec<String>,
+    /// Databases that are no tenants: copies that Lifeboat made, and restores that have not ended.
     pub left_out: Vec<LeftOut>,
     /// What a person should know although nothing failed.
     pub notes: Vec<String>,
@@ -72,10 +77,17 @@ impl Report {
     /// The one failure's own kind where all failed alike, `Incomplete` where something is stored.
     pub fn verdict(&self) -> Result<()> {
         let missing: u64 = self.tenants.iter().map(TenantReport::missing_files).sum();
+        let unheld: u64 = self.tenants.iter().map(TenantReport::unheld_files).sum();
         let kinds: Vec<Kind> = self.failures.iter().map(|(_, e)| e.kind()).collect();
         let stored = self.tenants.len();
         match kinds.as_slice() {
-            [] if missing == 0 => Ok(()),
+            [] if missing + unheld == 0 => Ok(()),
+            [] if missing == 0 => Err(Error::new(
+                Kind::Incomplete,
+                format!("{unheld} files or directories of filestores are not stored whole"),
+            )
+            .effect("the snapshots exist; whether the databases name these files was not asked")
+            .next("correct each problem above, or run lifeboat backup: with the dump it tells which files a database names")),
             [] => Err(Error::new(
                 Kind::Incomplete,
                 format!("{missing} files that the databases name are not in the repository"),
@@ -89,6 +101,19 @@ impl Report {
                     .effect(format!("their recovery windows end at their last snapshots; {stored} tenants were stored"))
                     .safe("running again is safe")
                     .next("correct each error above, then run lifeboat backup again"))
+            }
+        }
+    }
+}
+
+impl Report {
+    /// A tenant that was meant and is neither stored nor a failure is a failure: what means loss is never passed over.
+    fn hold_against_what_was_meant(&mut self) {
+        for name in &self.meant {
+            let stored = self.tenants.iter().any(|tenant| tenant.tenant.as_str() == name);
+            if !stored && !self.failures.iter().any(|(failed, _)| failed == name) {
+                let e = Error::new(Kind::Internal, "nothing was stored of it, and nothing failed");
+                self.failures.push((name.clone(), e));
             }
         }
     }
@@ -117,6 +142,8 @@ pub async fn run(
         ended: begun,
         globals: None,
         tenants: Vec::new(),
+        meant: Vec::new(),
+        excluded: Vec::new(),
         left_out: Vec::new(),
         notes: Vec::new(),
         failures: Vec::new(),
@@ -132,6 +159,7 @@ pub async fn run(
     }
     outcome?;
     job.stop_if_cancelled()?;
+    report.hold_against_what_was_meant();
     report.ended = clock::now();
     Ok(report)
 }
@@ -160,16 +188,20 @@ async fn all(
         });
         let stopped = job.cancel.is_cancelled().then_some(Kind::Interrupted);
         if let Some(kind) = store_failure.or(stopped) {
-            let left = tenants.len() - n;
-            report.notes.push(format!("{left} tenants were not tried after that: {}", join(&tenants[n..])));
-            let e = Error::new(kind, "not tried, because the one before could not be stored");
-            report.failures.push((join(&tenants[n..]), e));
+            let e = || Error::new(kind, "not tried, because the one before could not be stored");
+            report.failures.extend(tenants[n..].iter().map(|name| (name.to_string(), e())));
             break;
         }
         match tenant::back_up(job, tools, name, request.kinds, &snapshots).await {
             Ok(done) => report.tenants.push(done),
             Err(e) if e.kind() == Kind::NotFound && !wanted_by_name(config, request, name) => {
-                report.notes.push(format!("database {name} was dropped meanwhile: {}", e.what()));
+                match gone(&job.postgres, name.as_str(), e).await {
+                    Ok(note) => {
+                        report.meant.retain(|meant| meant != name.as_str());
+                        report.notes.push(note);
+                    }
+                    Err(e) => report.failures.push((name.to_string(), e)),
+                }
             }
             Err(e) => report.failures.push((name.to_string(), e)),
         }
@@ -194,23 +226,32 @@ async fn choose(
 ) -> Result<Vec<TenantName>> {
     let named = if request.tenants.is_empty() { &config.odoo.tenants } else { &request.tenants };
     if !named.is_empty() {
+        report.meant = named.iter().map(TenantName::to_string).collect();
         return Ok(named.clone());
     }
     job.progress.stage("looking for tenants".to_owned());
-    let Discovery { tenants, unknown, notes, .. } = discover(&job.postgres).await?;
+    let Discovery { tenants, unknown, unfinished, notes, .. } = discover(&job.postgres).await?;
     report.notes.extend(notes);
+    report.left_out.extend(unfinished.into_iter().map(LeftOut::unfinished));
     let copies = left_out::left_out(&job.postgres, config, &mut report.notes).await?;
+    let excluded = |name: &str| config.odoo.exclude.iter().any(|excluded| excluded.as_str() == name);
     for (name, e) in unknown {
         if let Some(why) = copies.get(&name) {
             report.left_out.push(LeftOut { database: name, why: why.clone() });
-        } else if !config.odoo.exclude.iter().any(|excluded| excluded.as_str() == name) {
+        } else if excluded(&name) {
+            report.excluded.push(name);
+        } else {
+            report.meant.push(name.clone());
             report.failures.push((name, e));
         }
     }
-    let names: Vec<TenantName> =
-        tenants.into_iter().map(|t| t.name).filter(|name| !config.odoo.exclude.contains(name)).collect();
+    let names = tenants.into_iter().map(|tenant| tenant.name);
+    let (out, names): (Vec<_>, Vec<_>) = names.partition(|name| excluded(name.as_str()));
+    report.excluded.extend(out.into_iter().map(String::from));
     let (names, copies) = left_out::split(names, &copies);
     report.left_out.extend(copies);
+    report.left_out.sort_by(|a, b| a.database.cmp(&b.database));
+    report.meant.extend(names.iter().map(TenantName::to_string));
     if names.is_empty() && report.failures.is_empty() {
         return Err(Error::new(
             Kind::NotFound,

@@ -34,6 +34,8 @@ pub enum CopyKind {
     Copy,
     /// What a tenant was before `lifeboat promote`.
     Replaced,
+    /// A copy that `lifeboat promote` made the tenant: its old name is nobody's since then.
+    Promoted,
 }
 
 /// One of them.
@@ -59,7 +61,7 @@ impl CopyRecord {
     /// The comment that its database gets, for people and for hosts that have no record.
     pub fn mark(&self) -> String {
         let (begin, verb) = match self.kind {
-            CopyKind::Copy => (COPY_MARK, "restored"),
+            CopyKind::Copy | CopyKind::Promoted => (COPY_MARK, "restored"),
             CopyKind::Replaced => (REPLACED_MARK, "replaced"),
         };
         format!("{begin}{}, {verb} {}", self.of, clock::text(self.at))
@@ -75,6 +77,7 @@ impl CopyRecord {
                     clock::text(self.at)
                 )
             }
+            CopyKind::Promoted => format!("{} since lifeboat promote on {}", self.of, clock::text(self.at)),
             CopyKind::Replaced => {
                 format!(
                     "the old state of {}, replaced by lifeboat promote on {}",
@@ -144,14 +147,24 @@ impl Copies {
         disk::replace_durable(&file, &bytes)
     }
 
-    /// The record of this very database.
+    /// The record of this very database. One that was promoted is a tenant, under whatever name.
     pub fn of_database(&self, name: &str, oid: u32) -> Option<&CopyRecord> {
-        self.records.iter().find(|record| record.database.as_str() == name && record.oid == oid)
+        let mut copies = self.records.iter().filter(|record| record.kind != CopyKind::Promoted);
+        copies.find(|record| record.database.as_str() == name && record.oid == oid)
+    }
+
+    /// The record by which this name is nobody's since a promotion; none where something was stored under it later.
+    pub fn promoted(&self, name: &TenantName, stored_last: Timestamp) -> Option<&CopyRecord> {
+        let mut promoted = self.records.iter().filter(|record| record.kind == CopyKind::Promoted);
+        promoted.find(|record| record.database == *name && record.at > stored_last)
     }
 
     /// The record of this very filestore.
     pub fn of_filestore(&self, name: &str, id: &DirId) -> Option<&CopyRecord> {
-        let fits = |record: &&CopyRecord| record.filestore.as_ref().is_some_and(|its| its.is_surely(id));
+        let fits = |record: &&CopyRecord| {
+            record.kind != CopyKind::Promoted
+                && record.filestore.as_ref().is_some_and(|its| its.is_surely(id))
+        };
         self.records.iter().filter(|record| record.database.as_str() == name).find(fits)
     }
 }
@@ -180,6 +193,14 @@ mod tests {
         assert_eq!(read.of_database("it's \"x\".%2F", 17), Some(&record));
         assert_eq!(read.of_database("it's \"x\".%2F", 18), None, "a new database under an old name");
         assert_eq!(read.of_database("shop", 17), None, "a copy that has become the tenant");
+        assert_eq!(read.promoted(&record.database, Timestamp::MIN), None);
+        let promoted = CopyRecord { kind: CopyKind::Promoted, ..record.clone() };
+        Copies::note(dir.path(), &instance, &promoted).unwrap();
+        let read = Copies::read(dir.path(), &instance).unwrap();
+        assert_eq!(read.of_database("it's \"x\".%2F", 17), None, "it is a tenant");
+        assert_eq!(read.promoted(&record.database, Timestamp::MIN), Some(&promoted));
+        assert_eq!(read.promoted(&record.database, promoted.at), None, "a new tenant under the old name");
+        Copies::note(dir.path(), &instance, &record).unwrap();
         disk::write_new_durable(&dir.path().join("prod/copies/bad.json"), b"{").unwrap();
         let read = Copies::read(dir.path(), &instance).unwrap();
         assert_eq!((read.records.len(), read.damaged.len()), (1, 1), "a damaged one hides no other");

@@ -218,6 +218,9 @@ fn text(report: &Report) -> String {
             }
         }
     }
+    for name in &report.excluded {
+        let _ = writeln!(out, "excluded: {name}: odoo.exclude names it");
+    }
     for copy in &report.left_out {
         let name = shell_word(&copy.database);
         let _ = writeln!(out, "left out: {}: {}", copy.database, copy.why);

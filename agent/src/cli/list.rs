@@ -1,18 +1,21 @@
 //! `lifeboat list`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::{App, Done, print};
 use crate::archive::manifest::{Manifest, SnapshotKind};
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::needs::Graph;
+use crate::inventory::take::Wanted;
+use crate::inventory::{Inventory, Look, Snapshot};
 use crate::names::{ReleaseId, SnapshotId, TenantName, bytes_text};
 use crate::repository::Repository;
-use crate::repository::snapshots::{Found, Trust};
+use crate::repository::snapshots::Trust;
 
 /// List the snapshots of the repository, oldest first
 ///
@@ -90,22 +93,21 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let trust = args.trust.trust(&config)?;
     let repository = Repository::configured(&config).await?;
-    let origin = repository.origin().await?;
-    let all = repository.all_snapshots(&origin, &trust).await?;
-    let lacks = lacks(&all);
+    let inventory = Inventory::take(&repository, &trust, &Wanted::default()).await?;
+    let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
     // Whose a snapshot is that is not believed cannot be known: it is always listed.
-    let shown: Vec<Row> = all
+    let shown: Vec<Row> = in_order(&inventory)
         .into_iter()
-        .zip(lacks)
-        .map(|((id, found), lacks)| Row { id, found, lacks })
-        .filter(|row| match &row.found {
-            Ok(Found::Snapshot(manifest)) => args.wants(manifest),
-            Ok(Found::Unfinished(id)) => args.tenant.is_none() && args.release.is_none() && args.may_be(id),
-            Err(_) => args.may_be(&row.id),
+        .filter(|(id, look)| match look {
+            Look::Believed(one) => args.wants(&one.manifest),
+            Look::Unfinished => args.tenant.is_none() && args.release.is_none() && args.may_be(id),
+            Look::NotBelieved(_) | Look::NotRead(_) => args.may_be(id),
         })
+        .map(|(id, look)| Row { id, look, lacks: look.believed().map_or(Vec::new(), |_| graph.lacks(id)) })
         .collect();
-    let bad: Vec<&Error> = shown.iter().filter_map(|row| row.found.as_ref().err()).collect();
-    let whole = bad.is_empty() && shown.iter().all(|row| row.lacks.is_empty());
+    let bad: Vec<&Error> = shown.iter().filter_map(|row| row.look.error()).collect();
+    let ahead = |row: &Row| row.look.believed().is_some_and(|one| one.clock_ahead().is_some());
+    let whole = bad.is_empty() && shown.iter().all(|row| row.lacks.is_empty() && !ahead(row));
     let done = if whole { Done::Complete } else { Done::Incomplete };
     let value = json!({
         "instance": repository.instance(),
@@ -133,57 +135,46 @@ impl Args {
 }
 
 /// One line of the list.
-struct Row {
-    id: SnapshotId,
-    found: Result<Found>,
+struct Row<'a> {
+    id: &'a SnapshotId,
+    look: &'a Look,
     /// Snapshots that it needs and that do not exist, or are not believed.
     lacks: Vec<SnapshotId>,
 }
 
-/// What each snapshot lacks: a dump its filestore, and what that needs itself.
-fn lacks(all: &[(SnapshotId, Result<Found>)]) -> Vec<Vec<SnapshotId>> {
-    let believed: BTreeMap<&SnapshotId, &Manifest> =
-        all.iter().filter_map(|(id, found)| Some((id, believed_manifest(found)?))).collect();
-    let needs = |of: Option<&Manifest>| -> BTreeSet<SnapshotId> {
-        let direct = of.into_iter().flat_map(Manifest::needs);
-        let further = direct.clone().filter_map(|id| believed.get(id)).flat_map(|m| m.needs());
-        direct.chain(further).filter(|id| !believed.contains_key(id)).cloned().collect()
-    };
-    all.iter().map(|(_, found)| needs(believed_manifest(found)).into_iter().collect()).collect()
-}
-
-fn believed_manifest(found: &Result<Found>) -> Option<&Manifest> {
-    match found {
-        Ok(Found::Snapshot(manifest)) => Some(manifest),
-        _ => None,
+/// All of them, the oldest first: by the store's time of those that are believed. The others stand where their
+/// names put them, which is all that is known of them.
+fn in_order(inventory: &Inventory) -> Vec<(&SnapshotId, &Look)> {
+    let mut all: Vec<(&SnapshotId, &Look)> =
+        inventory.snapshots.iter().map(|(id, look)| (id, look)).collect();
+    let mut last = Timestamp::MIN;
+    let mut keys: BTreeMap<&SnapshotId, Timestamp> = BTreeMap::new();
+    for (id, look) in &all {
+        last = look.believed().map_or(last, Snapshot::time);
+        keys.insert(id, last);
     }
-}
-
-/// How a snapshot stands: a word, and the reason where there is one.
-fn standing(found: &Result<Found>) -> (&'static str, Option<&Error>) {
-    match found {
-        Ok(Found::Snapshot(_)) => ("stored", None),
-        Ok(Found::Unfinished(_)) => ("unfinished", None),
-        Err(e) if matches!(e.kind(), Kind::Denied | Kind::Unreachable | Kind::Io) => ("not read", Some(e)),
-        Err(e) => ("not believed", Some(e)),
-    }
+    all.sort_by_key(|(id, _)| (keys[id], *id));
+    all
 }
 
 fn json_row(row: &Row) -> Value {
-    let Row { id, found, lacks } = row;
-    let (standing, error) = standing(found);
+    let Row { id, look, lacks } = row;
+    let error = look.error();
     let error = error.map(|e| json!({ "kind": e.kind().slug(), "what": e.what(), "causes": e.causes() }));
-    let mut row = json!({ "id": id, "standing": standing, "error": error });
-    if let Ok(Found::Snapshot(manifest)) = found {
+    let mut row = json!({ "id": id, "standing": look.word(), "error": error });
+    if let Some(one) = look.believed() {
+        let manifest = &one.manifest;
         row["kind"] = json!(manifest.kind);
         row["tenant"] = json!(manifest.tenant);
         row["release"] = json!(manifest.release);
         row["point"] = json!(manifest.point);
-        row["stored_bytes"] = json!(manifest.stored_bytes());
+        row["stored_at"] = json!(one.stored_at);
+        row["clock"] = json!(one.clock_note());
+        row["stored_bytes"] = json!(one.stored_bytes);
         row["plain_bytes"] = json!(manifest.plain_bytes);
         row["missing_files"] = json!(missing_files(manifest));
         row["lacks"] = json!(lacks);
-        row["notes"] = json!(notes(manifest, lacks));
+        row["notes"] = json!(notes(one, lacks));
     }
     row
 }
@@ -193,8 +184,9 @@ fn missing_files(manifest: &Manifest) -> u64 {
     link.map_or(0, |link| link.missing_files)
 }
 
-fn notes(manifest: &Manifest, lacks: &[SnapshotId]) -> Vec<String> {
-    let mut notes = Vec::new();
+fn notes(one: &Snapshot, lacks: &[SnapshotId]) -> Vec<String> {
+    let (manifest, mut notes) = (&one.manifest, Vec::new());
+    notes.extend(one.clock_note());
     match lacks {
         [] => {}
         [one] => notes.push(format!("cannot be restored whole without {one}")),
@@ -231,7 +223,7 @@ fn notes(manifest: &Manifest, lacks: &[SnapshotId]) -> Vec<String> {
     notes
 }
 
-fn text(repository: &Repository, shown: &[Row]) -> String {
+fn text(repository: &Repository, shown: &[Row<'_>]) -> String {
     if shown.is_empty() {
         return format!(
             "no snapshot fits in {} for instance {}",
@@ -242,21 +234,21 @@ fn text(repository: &Repository, shown: &[Row]) -> String {
     let mut rows: Vec<[String; 7]> =
         vec![["ID", "KIND", "TENANT", "RELEASE", "POINT (UTC)", "STORED", "NOTES"].map(str::to_owned)];
     let dash = || "-".to_owned();
-    for Row { id, found, lacks } in shown {
-        rows.push(match found {
-            Ok(Found::Snapshot(m)) => [
+    for Row { id, look, lacks } in shown {
+        rows.push(match look.believed() {
+            Some(one) => [
                 id.to_string(),
-                m.kind.to_string(),
-                m.tenant.as_ref().map_or_else(dash, ToString::to_string),
-                m.release.as_ref().map_or_else(dash, ToString::to_string),
-                clock::text(m.point),
-                bytes_text(m.stored_bytes()),
-                notes(m, lacks).join(", "),
+                one.manifest.kind.to_string(),
+                one.manifest.tenant.as_ref().map_or_else(dash, ToString::to_string),
+                one.manifest.release.as_ref().map_or_else(dash, ToString::to_string),
+                clock::text(one.manifest.point),
+                bytes_text(one.stored_bytes),
+                notes(one, lacks).join(", "),
             ],
-            other => {
-                let (word, error) = standing(other);
-                let why = error.map_or(String::new(), |e| format!(": {}", e.what()));
-                [id.to_string(), dash(), dash(), dash(), dash(), dash(), format!("{word}{why}")]
+            None => {
+                let why = look.error().map_or(String::new(), |e| format!(": {}", e.what()));
+                let note = format!("{}{why}", look.word());
+                [id.to_string(), dash(), dash(), dash(), dash(), dash(), note]
             }
         });
     }

@@ -34,6 +34,7 @@ mod status;
 mod verify;
 mod version;
 mod wal;
+mod window;
 
 use progress::{Mode, Shown};
 
@@ -95,6 +96,7 @@ enum Command {
     List(list::Args),
     Show(show::Args),
     Status(status::Args),
+    Window(window::Args),
     Verify(verify::Args),
     Cat(cat::Args),
     Agent(agent::Args),
@@ -114,6 +116,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Promote(args) => promote::run(args, app).await,
         Command::List(args) => app.looking(list::run(args, app)).await,
         Command::Status(args) => app.looking(status::run(args, app)).await,
+        Command::Window(args) => app.looking(window::run(args, app)).await,
         Command::Verify(args) => verify::run(args, app).await,
         Command::Show(args) => app.looking(show::run(args, app)).await,
         Command::Cat(args) => cat::run(args, app).await,

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::ValueEnum;
 
@@ -11,6 +12,7 @@ use super::{App, Done, as_production, print};
 use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::{Action, Target, ZonedTime};
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path, shell_word};
 use crate::recovery::instance::Request;
@@ -20,7 +22,6 @@ use crate::recovery::instance::plan::prepare;
 use crate::recovery::instance::production;
 use crate::recovery::instance::proof::Proof;
 use crate::recovery::instance::start::{Started, start_and_wait, tools};
-use crate::recovery::instance::target::{Action, Target, ZonedTime};
 use crate::repository::snapshots::Trust;
 
 /// What goes with `--instance-to`.
@@ -50,8 +51,8 @@ pub struct InstanceArgs {
     /// To the first restore point of this name
     #[arg(long, value_name = "NAME", help_heading = "Point in time")]
     to_restore_point: Option<String>,
-    /// The timeline to follow [default: the newest that descends from the backup's]
-    #[arg(long, value_name = "ID", help_heading = "Point in time")]
+    /// The timeline to follow, 2 or 00000002 [default: the newest that descends from the backup's]
+    #[arg(long, value_name = "ID", value_parser = TimelineId::typed, help_heading = "Point in time")]
     pub timeline: Option<TimelineId>,
     /// Put a tablespace elsewhere: its old directory or its name, and the new directory; may be given several times
     #[arg(long, value_name = "OLD=NEW", requires = "instance_to", help_heading = "Whole instance")]
@@ -208,11 +209,13 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         confirm_named(&prepared.plan.data_dir, given, "--yes-production", "that becomes production")?;
     }
     let shown = app.progress("restore instance", Some(prepared.plan.bytes));
-    let restored = apply(prepared, &shown.clone(), &app.cancel).await;
+    let feed = prepared.feed.clone();
+    let restored = apply(&Arc::new(prepared), &shown.clone(), &app.cancel).await;
     let (restored, started) = match (restored, tools) {
         (Ok(restored), Some(tools)) => {
+            let end = (action, feed.as_ref());
             let started =
-                start_and_wait(config, &restored.plan, &tools, action, &shown.clone(), &app.cancel).await;
+                start_and_wait(config, &restored.plan, &tools, end, &shown.clone(), &app.cancel).await;
             (Ok(restored), Some(started))
         }
         (restored, _) => (restored, None),

@@ -6,15 +6,18 @@ use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::Result;
 use crate::names::bytes_text;
-use crate::recovery::tenant::Request;
 use crate::recovery::tenant::apply::{Restored, apply};
 use crate::recovery::tenant::plan::prepare;
+use crate::recovery::tenant::{Request, clean};
 
 /// Missing files that are named one by one; `--json` names all.
 const MISSING_TOLD_MAX: usize = 10;
 
 /// Plans, asks, applies.
 pub async fn run(request: Request, yes: bool, dry_run: bool, config: &Config, app: &App) -> Result<Done> {
+    if !dry_run {
+        clean(config).await?;
+    }
     let prepared = app.looking(prepare(config, request)).await?;
     if dry_run {
         app.print(&prepared.plan, || prepared.plan.to_string())?;

@@ -29,7 +29,7 @@ pub fn report_panics() {
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
         if STARVED.iter().any(|words| text.contains(words)) {
             // Who waits for what that thread was to do would wait for ever.
-            print::err(print::error_text(&starved(&text)).trim_end());
+            print::error(&starved(&text), false);
             exit(i32::from(super::wal::exit_code(Kind::Io)));
         }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -37,7 +37,7 @@ pub fn report_panics() {
             .because(format!("{text} ({place})"))
             .effect("the command stopped; what was stored before is intact")
             .next("report it with this text; RUST_BACKTRACE=1 adds where it was");
-        print::err(print::error_text(&error).trim_end());
+        print::error(&error, false);
         if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
             print::err(&std::backtrace::Backtrace::force_capture().to_string());
         }

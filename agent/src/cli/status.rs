@@ -7,22 +7,20 @@ use serde_json::json;
 use super::commands::runnable;
 use super::list::{TrustArgs, table};
 use super::{App, Done, print};
-use crate::archive::manifest::Manifest;
-use crate::archive::wal_name::NameTrust;
+use crate::catalog::copies::Copies;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
 use crate::catalog::verified::Verified;
-use crate::clock::{self, Timestamp};
+use crate::clock;
 use crate::config::{Config, units};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::wal::{SegmentBytes, WalFile};
+use crate::inventory::standing::{self, InstanceStatus, Latest, Standing, TenantStatus};
+use crate::inventory::take::Wanted;
+use crate::inventory::{Inventory, Look, Part, pick};
+use crate::names::SnapshotId;
 use crate::repository::Repository;
-use crate::repository::snapshots::Found;
-use crate::repository::wal::WalList;
-use crate::repository::wal::coverage::{TimelineWindows, end_stored_at, segment_bytes, windows};
 use crate::upkeep::remembered;
-use crate::upkeep::status::{self, InstanceStatus, Latest, Standing, TenantStatus};
 use crate::wal::stream::Record;
 
 /// Show how each tenant stands: what would be lost if it were gone now, the worst first
@@ -55,32 +53,40 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let trust = args.trust.trust(&config)?;
     let repository = Repository::configured(&config).await?;
-    let origin = repository.origin().await?;
-    let (mut manifests, mut not_believed) = (Vec::new(), Vec::new());
-    for (id, found) in repository.all_snapshots(&origin, &trust).await? {
-        match found {
-            Ok(Found::Snapshot(manifest)) => manifests.push(*manifest),
-            Ok(Found::Unfinished(_)) => {}
-            Err(e) => not_believed.push((id, e)),
-        }
-    }
+    let wanted = Wanted { wal: true, ..Wanted::default() };
+    let inventory = Inventory::take(&repository, &trust, &wanted).await?;
+    let with_error = |(id, look): &(SnapshotId, Look)| look.error().map(|e| (id.clone(), e.again()));
+    let not_believed: Vec<(SnapshotId, Error)> = inventory.snapshots.iter().filter_map(with_error).collect();
     let now = clock::now();
-    let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), false).await?;
-    let wal = newest_wal(&list, &manifests)?;
     let read = Verified::read(&config.state_dir, &config.instance, repository.id());
     let (verified, unknown) = match read {
         Ok(verified) => (verified, None),
         Err(e) => (Verified::default(), Some(format!("{}; lifeboat verify finds it again", e.what()))),
     };
-    let broken = remembered::broken(&manifests, &verified);
-    let newest = wal.as_ref().map(|(windows, at)| (windows, *at));
-    let instance = status::instance(&manifests, newest, &broken, now);
-    let tenants = status::tenants(&manifests, &config.odoo.tenants, &instance, &broken, (now, args.max_age));
+    let broken = remembered::broken(&inventory, &verified);
+    let instance = standing::instance(&inventory, &broken, now)?;
+    let mut tenants =
+        standing::tenants(&inventory, &config.odoo.tenants, &instance, &broken, (now, args.max_age));
+    let copies = Copies::read(&config.state_dir, &config.instance)?;
+    let mut promoted = Vec::new();
+    tenants.retain(|TenantStatus { tenant, dump, filestore, .. }| {
+        let stored_last = [dump, filestore].into_iter().flatten().map(|latest| latest.point).max();
+        let record = stored_last.and_then(|last| copies.promoted(tenant, last));
+        promoted.extend(record.cloned());
+        record.is_none() || config.odoo.tenants.contains(tenant)
+    });
     let runs = last_runs(&config).await?;
     let stream = if config.wal.stream { Record::read(&config)? } else { None };
     let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(&config, now));
     problems.extend(unknown);
-    problems.extend(list.foreign.text().map(|text| format!("{text}; lifeboat verify names all")));
+    match &inventory.wal {
+        Part::CouldNotLook(e) => problems.push(format!("what WAL is stored is not known: {}", e.what())),
+        Part::Found(wal) => {
+            problems.extend(wal.foreign.text().map(|text| format!("{text}; lifeboat verify names all")));
+        }
+        Part::NotAsked => {}
+    }
+    problems.extend(clock_problem(&inventory));
     problems.extend(verified.wal.as_ref().map(|wal| {
         let (objects, since) = (wal.objects, clock::text(wal.since));
         format!(
@@ -95,6 +101,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "now": now,
         "cluster": instance,
         "tenants": tenants,
+        "promoted": promoted,
         "verified": { "last": verified.last, "broken": broken, "wal": verified.wal },
         "runs": runs,
         "stream": stream,
@@ -102,8 +109,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "not_believed": bad.collect::<Vec<_>>(),
     });
     app.print(&value, || {
-        let told: String =
-            problems.iter().map(|problem| format!("problem: {}\n", runnable(problem))).collect();
+        let promoted = promoted.iter().map(|record| format!("{} is {}\n", record.database, record.why()));
+        let told = problems.iter().map(|problem| format!("problem: {}\n", runnable(problem)));
+        let told: String = promoted.chain(told).collect();
         text(&repository, &instance, &tenants, &runs) + &told
     })?;
     for (id, e) in &not_believed {
@@ -125,21 +133,16 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     Ok(if well { Done::Complete } else { Done::Incomplete })
 }
 
-/// What is stored of the newest timeline, and when its end was.
-fn newest_wal(list: &WalList, manifests: &[Manifest]) -> Result<Option<(TimelineWindows, Timestamp)>> {
-    let names = || list.objects.iter().map(|object| &object.name);
-    let known = manifests.iter().rev().find_map(|manifest| Some(manifest.base.as_ref()?.wal_segment_bytes));
-    let size = known.map_or_else(|| Ok(segment_bytes(names())), SegmentBytes::try_from)?;
-    // Where names are signed, the newest timeline is the newest that has one.
-    let is_signed = names().any(|name| name.signature.is_some());
-    let newest = names().filter(|name| name.signature.is_some() == is_signed);
-    let newest = newest.filter_map(|name| match name.file {
-        WalFile::Segment(segment) => Some(segment.timeline),
-        _ => None,
-    });
-    let Some(newest) = newest.max() else { return Ok(None) };
-    let windows = windows(names(), size).into_iter().find(|windows| windows.timeline == newest);
-    Ok(windows.and_then(|windows| end_stored_at(&list.objects, &windows, size).map(|at| (windows, at))))
+/// Snapshots that were written under a clock that was ahead, in a sentence.
+fn clock_problem(inventory: &Inventory) -> Option<String> {
+    let (ahead, _) = pick::clocks(inventory.believed());
+    let last = ahead.first()?;
+    Some(format!(
+        "{} snapshots were written under a clock that was ahead of the store's; the last one stored is {}, {}; correct that host's clock",
+        ahead.len(),
+        last.manifest.id,
+        last.clock_note()?
+    ))
 }
 
 /// The latest run of each scheduled job of this host; none where the agent never ran here.

@@ -150,6 +150,7 @@ fn text(report: &Report) -> String {
     });
     let skipped = report.skipped.iter().map(|skipped| format!("{}\n     {}", skipped.object, skipped.why));
     tell(&mut out, "not checked", unasked.chain(skipped));
+    tell(&mut out, "missing", report.wal_gaps.iter().cloned());
     tell(&mut out, "unfinished", report.unfinished.iter().map(|u| format!("{}: {}", u.id, u.what)));
     if report.verdict().is_err() {
         for newest in &report.newest_whole {
@@ -174,6 +175,9 @@ fn text(report: &Report) -> String {
     }
     if report.verdict().is_ok() && report.objects_not_checked == 0 && report.skipped.is_empty() {
         out.push_str("all of it is as it was stored\n");
+    }
+    if report.snapshots == 0 {
+        out.push_str("no snapshot is stored, and from WAL alone nothing can be restored: lifeboat backup --kind base\n");
     }
     out
 }

@@ -14,10 +14,11 @@ use crate::config::{Config, Inputs, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::bytes_text;
 use crate::repository::wal::Put;
+use crate::repository::wal::file::Extent;
 use crate::wal::ahead::ahead;
 use crate::wal::along::along;
-use crate::wal::fetch::{self, fetch, fetch_kept};
-use crate::wal::push::{is_stored, push};
+use crate::wal::fetch::{Report, fetch, fetch_kept};
+use crate::wal::push::{Outcome, is_stored, push};
 use crate::wal::status::{Status, status};
 
 /// What `wal fetch` exits with when the store said that the file is not there: PostgreSQL then
@@ -30,7 +31,7 @@ const COULD_NOT_LOOK: u8 = 180;
 /// Archive and fetch WAL: for archive_command and restore_command
 ///
 /// `push` stores a file durably before it exits 0, and refuses other bytes under a name that is
-/// stored. `fetch` exits 1 only when the store said that the file is not there; anything that kept
+/// stored; of a segment that is still being written it stores what is there, as a range. `fetch` exits 1 only when the store said that the file is not there; anything that kept
 /// it from looking is a code above 180, at which PostgreSQL stops instead of ending recovery early.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
@@ -105,7 +106,7 @@ pub fn run_at_once(args: &Args, inputs: &Inputs, json: bool) -> Result<Option<Do
             if !is_stored(&Config::load(inputs)?, &args.path) {
                 return Ok(None);
             }
-            pushed(args, Put::WasThere, json).map(Some)
+            pushed(args, Outcome { put: Put::WasThere, partial_end: None }, json).map(Some)
         }
         Command::Fetch(args) if !args.ahead => {
             if !fetch_kept(&Config::load(inputs)?, &args.name, &args.path)? {
@@ -118,11 +119,16 @@ pub fn run_at_once(args: &Args, inputs: &Inputs, json: bool) -> Result<Option<Do
     }
 }
 
-fn pushed(args: &PushArgs, put: Put, json: bool) -> Result<Done> {
-    let stored = put == Put::Stored;
-    tracing::info!(path = %args.path.display(), stored, "archived");
+fn pushed(args: &PushArgs, outcome: Outcome, json: bool) -> Result<Done> {
+    let (stored, path, end) = (outcome.put == Put::Stored, args.path.display(), outcome.partial_end);
+    match end {
+        None => tracing::info!(%path, stored, "archived"),
+        Some(end) => tracing::warn!(
+            "{path} is not whole: its WAL up to {end} is stored, as a range; the whole segment is still missing"
+        ),
+    }
     if json {
-        super::print::json(&json!({ "stored": stored }))?;
+        super::print::json(&json!({ "stored": stored, "partial_end": end }))?;
     }
     Ok(Done::Complete)
 }
@@ -135,8 +141,8 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             along(&config, &args.path, &app.cancel).await.map(|()| Done::Complete)
         }
         Command::Push(args) => {
-            let put = push(&config, &args.path, &app.cancel).await?;
-            pushed(&args, put, app.json)
+            let outcome = push(&config, &args.path, &app.cancel).await?;
+            pushed(&args, outcome, app.json)
         }
         Command::Status(args) => show_status(&config, &args, app).await,
         Command::Fetch(args) => run_fetch(args, &config, app).await,
@@ -151,9 +157,9 @@ async fn run_fetch(args: FetchArgs, config: &Config, app: &App) -> Result<Done> 
         return Ok(Done::Complete);
     }
     let (what, done) = match fetch(config, identities, &trust, &args.name, &args.path, &app.cancel).await? {
-        fetch::Report::Whole => ("whole".to_owned(), Done::Complete),
-        fetch::Report::Tail(bytes) => (format!("tail of {bytes} bytes"), Done::Complete),
-        fetch::Report::NotThere => ("not there".to_owned(), Done::NotThere),
+        Report::Fetched(Extent::Whole) => ("whole".to_owned(), Done::Complete),
+        Report::Fetched(Extent::Tail(bytes)) => (format!("tail of {bytes} bytes"), Done::Complete),
+        Report::NotThere => ("not there".to_owned(), Done::NotThere),
     };
     fetched(&args.name, &what, app.json)?;
     Ok(done)

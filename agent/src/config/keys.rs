@@ -171,7 +171,7 @@ pub const KEYS: &[Key] = &[
         "Odoo's data_dir: the directory that holds filestore/."),
     key("odoo.tenants", Takes::List("database names"), Some("[]"), "",
         "The databases to protect; empty: every database that holds ir_module_module."),
-    key("odoo.exclude", Takes::List("database names"), Some("[]"), "", "Databases to leave out."),
+    key("odoo.exclude", Takes::List("database names"), Some("[]"), "", "Databases to leave out. Every other one that is Odoo's, templates too, or that nobody can look into, is stored or makes the backup exit with 3."),
 
     key("seal.recipients", Takes::List("age recipients (\"age1...\") or SSH public keys (\"ssh-ed25519 ...\", \"ssh-rsa ...\")"), Some("[]"), "",
         "Public keys that archives are encrypted to: one for operations and one in escrow, at least."),

@@ -148,7 +148,10 @@ fn an_error_names_place_key_value_and_what_is_allowed() {
             "[backup]\nread_bytes_per_second_max = \"5MB/s\"\n",
             "it takes a rate from \"64KiB/s\" to \"1TiB/s\", or \"unlimited\"".into(),
         ),
-        ("[postgres]\nconnect_timeout = \"5m\"\n", "it takes a duration from \"1s\" to \"10min\"".into()),
+        (
+            "[postgres]\nconnect_timeout = \"5 minutes\"\n",
+            "it takes a duration from \"1s\" to \"10min\"".into(),
+        ),
         (
             "[postgres]\ntls = \"on\"\n",
             "it takes one of \"disable\", \"prefer\", \"require\", \"verify-ca\", \"verify-full\"".into(),

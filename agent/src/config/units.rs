@@ -1,10 +1,11 @@
-//! Sizes, rates and durations as people write them: a whole number and its unit, nothing else.
-//! Decimal units and `m` are refused because they are read differently by different people.
+//! Sizes, rates and durations as people write them: a whole number and its unit, nothing else. The one grammar of
+//! them: configuration, flags and drill plans. Decimal units are refused because people read them differently.
 
 const SIZES: [(&str, u64); 5] =
     [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
-const DURATIONS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1)];
+/// The first that fits is written; `m` is minutes, and only read.
+const DURATIONS: [(&str, u64); 6] =
+    [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1), ("m", 60_000)];
 
 /// Bytes of `64MiB`, `64 MiB`; `None` for anything else.
 pub fn size(text: &str) -> Option<u64> {
@@ -16,7 +17,7 @@ pub fn rate(text: &str) -> Option<u64> {
     size(text.strip_suffix("/s")?)
 }
 
-/// Milliseconds of `30s`, `5min`, `250ms`.
+/// Milliseconds of `30s`, `5min` or `5m`, `24h`, `7d`, `250ms`.
 pub fn duration(text: &str) -> Option<u64> {
     measure(text, &DURATIONS)
 }
@@ -53,12 +54,12 @@ mod tests {
         assert_eq!(size("64MiB"), Some(64 << 20));
         assert_eq!(size("64 MiB"), Some(64 << 20));
         assert_eq!(rate("50MiB/s"), Some(50 << 20));
-        assert_eq!(duration("5min"), Some(300_000));
+        assert_eq!((duration("5min"), duration("5m")), (Some(300_000), Some(300_000)));
         assert_eq!(duration("0s"), Some(0));
         for bad in ["", "64", "MiB", "64MB", "64mib", "-1MiB", "+1MiB", "1.5GiB", "64  MiB", "99999999TiB"] {
             assert_eq!(size(bad), None, "{bad}");
         }
-        for bad in ["5m", "30", "1 hour", "s"] {
+        for bad in ["5M", "30", "1 hour", "s", "1h30m"] {
             assert_eq!(duration(bad), None, "{bad}");
         }
         assert_eq!(rate("50MiB"), None);

@@ -3,24 +3,21 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use rustix::process::Signal;
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use crate::child::{Asked, Stopped, Supervised, Tail};
 use crate::clock;
 use crate::environment;
 use crate::error::{Error, Kind, Result};
 
 /// Kept of what it says: the end of it, where programs say what went wrong.
 const SAID_BYTES_MAX: usize = 4_000;
-/// What the rest of its words get to come, once it has ended.
-const LISTEN_LIMIT: Duration = Duration::from_secs(1);
-/// What it gets to clean up after SIGTERM.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// It cleans up, ends pg_dump, and is killed together with it after this.
+const ASKED: (Asked, Duration) = (Asked::Child(Signal::TERM), Duration::from_secs(60));
 
 /// How a run ended.
 #[derive(Debug)]
@@ -44,29 +41,20 @@ pub async fn run(
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     environment::clean(command.as_std_mut(), environment::Child::Lifeboat);
-    // A group of its own: a Ctrl-C reaches the agent alone, which then stops the run in order.
-    command.process_group(0).kill_on_drop(true);
-    let mut child = command
-        .spawn()
+    let mut child = Supervised::start(&mut command)
         .map_err(|e| Error::new(Kind::Io, format!("cannot start {}", program.display())).because(e))?;
-    let errors = child.stderr.take();
-    let said = Said::default();
-    let listener = tokio::spawn(listen(errors, said.clone()));
-    let (status, why) = tokio::select! {
-        status = child.wait() => (status, None),
-        () = cancel.cancelled() => (stop(&mut child).await, Some("stopped with the agent".to_owned())),
-        () = clock::sleep(limit) => {
-            let why = format!("stopped: it was not done in {} (schedule.deadline)", clock::span_text(limit));
-            (stop(&mut child).await, Some(why))
+    let (stderr, tail) = (child.stderr(), Tail::of(SAID_BYTES_MAX));
+    let end = child.end(limit, cancel.cancelled(), ASKED, tail.listen(stderr, |_| {})).await;
+    let end = end.map_err(|e| Error::new(Kind::Io, "cannot wait for a run").because(e))?;
+    let why = match end.stopped {
+        Some(Stopped::Cancelled) => Some("stopped with the agent".to_owned()),
+        Some(Stopped::TooLate) => {
+            Some(format!("stopped: it was not done in {} (schedule.deadline)", clock::span_text(limit)))
         }
+        None => killed(end.status.signal()),
     };
-    let status = status.map_err(|e| Error::new(Kind::Io, "cannot wait for a run").because(e))?;
-    // Something that it started and left may hold the pipe for ever.
-    let _ = tokio::time::timeout(LISTEN_LIMIT, listener).await;
-    let said = String::from_utf8_lossy(&said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
-    let why = why.or_else(|| killed(status.signal()));
-    let said = why.into_iter().chain([said.trim().to_owned()]).collect::<Vec<_>>().join("\n");
-    Ok(Ended { exit_code: status.code(), said: said.trim().to_owned() })
+    let said = why.into_iter().chain([tail.text().trim().to_owned()]).collect::<Vec<_>>().join("\n");
+    Ok(Ended { exit_code: end.status.code(), said: said.trim().to_owned() })
 }
 
 /// What the signal means that ended a run, where we did not send it.
@@ -79,34 +67,6 @@ fn killed(signal: Option<i32>) -> Option<String> {
     };
     let mend = "raise MemoryMax= of the unit or the container's limit, or lower backup.workers";
     Some(format!("ended by signal {signal}: {what}; {mend}"))
-}
-
-async fn stop(child: &mut Child) -> std::io::Result<std::process::ExitStatus> {
-    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    if let Some(pid) = pid {
-        let _ = kill_process(pid, Signal::TERM); // gone already is fine
-    }
-    if let Ok(status) = tokio::time::timeout(STOP_LIMIT, child.wait()).await {
-        return status;
-    }
-    if let Some(group) = pid {
-        let _ = kill_process_group(group, Signal::KILL); // pg_dump is in it
-    }
-    child.wait().await
-}
-
-/// The end of what a run says, while it says it.
-type Said = Arc<Mutex<Vec<u8>>>;
-
-async fn listen(stream: Option<impl AsyncRead + Unpin>, said: Said) {
-    let Some(mut stream) = stream else { return };
-    let mut piece = vec![0; 4096];
-    while let Ok(count @ 1..) = stream.read(&mut piece).await {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.extend_from_slice(&piece[..count]);
-        let surplus = said.len().saturating_sub(SAID_BYTES_MAX);
-        said.drain(..surplus);
-    }
 }
 
 #[cfg(test)]

@@ -134,9 +134,14 @@ impl Dir {
 
     /// Its entries, unsorted.
     pub fn entries(&self) -> IoResult<Vec<Entry>> {
+        self.some_entries(usize::MAX)
+    }
+
+    /// So many of its entries at most, where somebody else can make any number of them.
+    pub fn some_entries(&self, most: usize) -> IoResult<Vec<Entry>> {
         let mut out = Vec::new();
         let mut listed = rustix::fs::Dir::new(self.readable()?)?;
-        while let Some(entry) = listed.read() {
+        while let Some(entry) = listed.read().filter(|_| out.len() < most) {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name == "." || name == ".." {

@@ -33,6 +33,22 @@ impl fmt::Display for TimelineId {
     }
 }
 
+impl TimelineId {
+    /// As a person writes it: 8 hex digits as in names of files, or a plain number as PostgreSQL's own
+    /// messages and our plans have it.
+    ///
+    /// # Errors
+    /// `Usage`, with both forms.
+    pub fn typed(text: &str) -> Result<TimelineId> {
+        let plain = (1..=7).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        let number = if plain { text.parse().ok() } else { hex8(&text.to_ascii_uppercase()) };
+        number.filter(|id| *id > 0).map(TimelineId).ok_or_else(|| {
+            let text = truncated(text);
+            Error::new(Kind::Usage, format!("{text:?} is not a timeline such as 1 or 00000001"))
+        })
+    }
+}
+
 impl FromStr for TimelineId {
     type Err = Error;
     fn from_str(text: &str) -> Result<TimelineId> {
@@ -274,6 +290,17 @@ mod tests {
         ] {
             assert!(bad.parse::<WalFile>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_timeline_is_typed_as_plans_print_it_or_as_files_are_called() {
+        for (text, number) in [("1", 1), ("00000001", 1), ("10", 10), ("0000000A", 10), ("0000000a", 10)] {
+            assert_eq!(TimelineId::typed(text).unwrap(), TimelineId(number), "{text}");
+        }
+        for bad in ["", "0", "00000000", "-1", "1.0", "A", "0000000G", "000000001"] {
+            assert!(TimelineId::typed(bad).is_err(), "{bad:?}");
+        }
+        assert!("1".parse::<TimelineId>().is_err(), "no folder of a repository is called so");
     }
 
     #[test]

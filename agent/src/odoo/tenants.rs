@@ -22,8 +22,8 @@ pub struct Tenant {
     pub database_bytes: u64,
 }
 
-/// What a look over the cluster found. Every connectable database is in exactly one of tenants,
-/// unknown and others.
+/// What a look over the cluster found. Every database of it but template0 and template1 is in exactly one of tenants,
+/// unknown, unfinished and others, or was dropped meanwhile and has a note.
 #[derive(Debug, Default)]
 pub struct Discovery {
     /// Odoo databases, sorted by name.
@@ -31,46 +31,71 @@ pub struct Discovery {
     /// Databases that could not be looked into, with the reason: each may be a tenant that is
     /// not backed up.
     pub unknown: Vec<(String, Error)>,
+    /// Databases that a restore is filling, or left behind: hidden templates with a name that says so.
+    pub unfinished: Vec<String>,
     /// Databases that are not Odoo's.
     pub others: Vec<String>,
-    /// What else is worth a line: a template that is Odoo's, a database that was dropped meanwhile.
+    /// Databases that were dropped meanwhile, each as a sentence.
     pub notes: Vec<String>,
 }
 
-/// Looks into every database that allows connections. A template is no tenant unless odoo.tenants names it, but
-/// it is told: its owner can make it one, and nobody may leave the backups unseen.
+/// Looks into every database. A template is a tenant like any other, and one that takes no connections may be one: an
+/// owner can make his database either, and no flag takes what is in it out of the backup; odoo.exclude does.
+///
+/// Two are never entered: template0 and template1, PostgreSQL's own, since nobody can create a database while we are
+/// connected to the second. Neither is one that a restore is filling, which could not be renamed then.
 ///
 /// # Errors
 /// Only when the list of databases cannot be had; one database that cannot be looked into is in
 /// [`Discovery::unknown`].
 pub async fn discover(options: &PostgresOptions) -> Result<Discovery> {
-    let mut session = Session::maintenance(options).await?;
-    let sql = "SELECT datname::text, datistemplate FROM pg_database WHERE datallowconn \
-               AND datname NOT IN ('template0', 'template1') ORDER BY datname COLLATE \"C\"";
-    let rows = session.rows("list the databases", sql).await?;
-    let named = |row| Ok((column(row, 0)?, column(row, 1)?));
-    let names = rows.iter().map(named).collect::<Result<Vec<(String, bool)>>>()?;
-    session.close().await;
     let mut found = Discovery::default();
-    for (name, is_template) in names {
+    for (name, is_template) in list(options).await? {
+        if is_template && name.ends_with(INCOMPLETE_SUFFIX) {
+            found.unfinished.push(name);
+            continue;
+        }
         match look(options, &name).await {
-            Ok(Some(_)) if is_template && name.ends_with(INCOMPLETE_SUFFIX) => {}
-            Ok(Some(_)) if is_template => found.notes.push(format!(
-                "database {name:?} is Odoo's and a template, so it is not backed up: name it in odoo.tenants if it is a tenant"
-            )),
-            Ok(None) if is_template => {}
-            Err(e) if is_template && e.kind() != Kind::NotFound => found.notes.push(format!(
-                "template database {name:?} cannot be looked into, and is not backed up: {}", e.causes().join("; ")
-            )),
             Ok(Some(tenant)) => found.tenants.push(tenant),
             Ok(None) => found.others.push(name),
-            Err(e) if e.kind() == Kind::NotFound => {
-                found.notes.push(format!("database {name:?} was dropped while the tenants were listed"));
-            }
+            Err(e) if e.kind() == Kind::NotFound => match gone(options, &name, e).await {
+                Ok(note) => found.notes.push(note),
+                Err(e) => found.unknown.push((name, e)),
+            },
             Err(e) => found.unknown.push((name, e)),
         }
     }
     Ok(found)
+}
+
+/// Every database that may be a tenant, and whether it is a template.
+async fn list(options: &PostgresOptions) -> Result<Vec<(String, bool)>> {
+    let mut session = Session::maintenance(options).await?;
+    let sql = "SELECT datname::text, datistemplate FROM pg_database \
+               WHERE datname NOT IN ('template0', 'template1') ORDER BY datname COLLATE \"C\"";
+    let rows = session.rows("list the databases", sql).await?;
+    session.close().await;
+    rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
+}
+
+/// Says that a database was dropped meanwhile. The server also answers "does not exist" for one whose directory is
+/// gone, so the catalog decides.
+///
+/// # Errors
+/// Where the catalog still lists it: what is in it is not backed up.
+pub async fn gone(options: &PostgresOptions, database: &str, error: Error) -> Result<String> {
+    match list(options).await?.iter().any(|(name, _)| name == database) {
+        false => Ok(format!("database {database} was dropped meanwhile: {}", error.what())),
+        true => Err(Error::new(
+            Kind::Postgres,
+            format!("pg_database lists {database:?}, but nobody can connect to it"),
+        )
+        .because(error)
+        .effect("the database is not backed up; its last backup is all there is of it")
+        .next(
+            "see the server's log and the disk of its tablespace: the directory of the database may be gone",
+        )),
+    }
 }
 
 async fn look(options: &PostgresOptions, database: &str) -> Result<Option<Tenant>> {

@@ -1,16 +1,16 @@
-//! A client program of PostgreSQL as a child: its own process group, its standard error read to
-//! the end with bounds, its end awaited with a deadline, killed when its owner goes.
+//! A client program of PostgreSQL as a child: its connection in its environment, what it says sorted by whether it
+//! tells something, its failure an error that names it.
 
 use std::collections::VecDeque;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use rustix::process::Signal;
+use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::child::{Asked, Stopped, Supervised, Tail, status_text};
 use crate::environment;
 use crate::error::{Error, Kind, Result};
 
@@ -18,20 +18,17 @@ use crate::error::{Error, Kind, Result};
 const TAIL_BYTES_MAX: usize = 64 << 10;
 /// How many lines that tell of an error or a warning are kept from anywhere.
 const TELLING_LINES_MAX: usize = 200;
-/// A longer line is cut.
-const LINE_BYTES_MAX: usize = 4 << 10;
-/// After SIGTERM, pg_restore cancels its queries in the server; then it is killed.
-const TERMINATE_WAIT: Duration = Duration::from_secs(5);
+/// Asked first: pg_restore cancels its queries in the server then.
+const ASKED: (Asked, Duration) = (Asked::Group(Signal::TERM), Duration::from_secs(5));
 
 /// Called with each line of standard error.
 pub(crate) type OnLine = Box<dyn FnMut(&str) + Send>;
 
 /// A running client program.
 pub(crate) struct Program {
-    child: Child,
-    group: Option<Pid>,
+    child: Supervised,
     label: String,
-    stderr: Option<JoinHandle<Stderr>>,
+    stderr: JoinHandle<Stderr>,
 }
 
 /// What a program wrote to standard error, bounded.
@@ -49,38 +46,39 @@ impl Program {
         label: String,
         stdin: bool,
         stdout: bool,
-        on_line: Option<OnLine>,
+        mut on_line: Option<OnLine>,
     ) -> Result<Program> {
         let piped = |yes: bool| if yes { Stdio::piped() } else { Stdio::null() };
         environment::clean(command.as_std_mut(), environment::Child::Program);
-        let mut child = command
-            .stdin(piped(stdin))
-            .stdout(piped(stdout))
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .process_group(0) // Ctrl-C reaches us alone, and we end the children in order
-            .spawn()
-            .map_err(|e| {
-                let program = command.as_std().get_program().to_string_lossy().into_owned();
-                Error::new(Kind::Postgres, format!("cannot start {label}")).because(Error::file(
-                    "run",
-                    program.as_ref(),
-                    e,
-                ))
-            })?;
-        let group = child.id().and_then(|id| Pid::from_raw(id as i32));
-        let stderr = child.stderr.take().map(|pipe| tokio::spawn(read_lines(pipe, on_line)));
-        Ok(Program { child, group, label, stderr })
+        command.stdin(piped(stdin)).stdout(piped(stdout)).stderr(Stdio::piped());
+        let mut child = Supervised::start(&mut command).map_err(|e| {
+            let program = command.as_std().get_program().to_string_lossy().into_owned();
+            let cause = Error::file("run", program.as_ref(), e);
+            Error::new(Kind::Postgres, format!("cannot start {label}")).because(cause)
+        })?;
+        let pipe = child.stderr();
+        let stderr = tokio::spawn(async move {
+            let mut kept = Stderr::default();
+            let each = |line: &str| {
+                if let Some(on_line) = &mut on_line {
+                    on_line(line);
+                }
+                kept.push(line.to_owned());
+            };
+            Tail::of(0).listen(pipe, each).await;
+            kept
+        });
+        Ok(Program { child, label, stderr })
     }
 
     /// The pipe to its standard input; once.
     pub fn stdin(&mut self) -> Option<ChildStdin> {
-        self.child.stdin.take()
+        self.child.stdin()
     }
 
     /// The pipe from its standard output; once.
     pub fn stdout(&mut self) -> Option<ChildStdout> {
-        self.child.stdout.take()
+        self.child.stdout()
     }
 
     /// Waits for its end. Success is exit code 0 and nothing else.
@@ -97,71 +95,35 @@ impl Program {
     /// # Errors
     /// Also `Interrupted`.
     pub async fn finish_or_cancel(mut self, wait: Duration, cancel: &CancellationToken) -> Result<Stderr> {
-        let ended = tokio::select! {
-            biased;
-            () = cancel.cancelled() => None,
-            ended = tokio::time::timeout(wait, self.child.wait()) => Some(ended),
-        };
-        let Some(Ok(status)) = ended else {
-            self.terminate().await;
-            let stderr = self.stderr().await;
-            return Err(match ended {
-                None => Error::new(Kind::Interrupted, format!("{} was stopped", self.label)),
-                Some(_) => {
-                    let seconds = wait.as_secs();
-                    Error::new(Kind::Postgres, format!("{} did not end within {seconds} s", self.label))
-                        .because(stderr.summary())
-                        .safe("it was killed; running again is safe")
-                }
-            });
-        };
-        let status = status
-            .map_err(|e| Error::new(Kind::Postgres, format!("cannot wait for {}", self.label)).because(e))?;
-        let stderr = self.stderr().await;
-        match status.success() {
-            true => Ok(stderr),
-            false => Err(Error::new(Kind::Postgres, format!("{} {}", self.label, status_text(status)))
+        let mut stderr = Stderr::default();
+        let listening = async { stderr = (&mut self.stderr).await.unwrap_or_default() };
+        let end = self.child.end(wait, cancel.cancelled(), ASKED, listening).await;
+        let label = &self.label;
+        let end =
+            end.map_err(|e| Error::new(Kind::Postgres, format!("cannot wait for {label}")).because(e))?;
+        match end.stopped {
+            None if end.status.success() => Ok(stderr),
+            None => Err(Error::new(Kind::Postgres, format!("{label} failed: {}", status_text(end.status)))
                 .because(stderr.summary())),
+            Some(Stopped::Cancelled) => Err(Error::new(Kind::Interrupted, format!("{label} was stopped"))),
+            Some(Stopped::TooLate) => {
+                let seconds = wait.as_secs();
+                Err(Error::new(Kind::Postgres, format!("{label} did not end within {seconds} s"))
+                    .because(stderr.summary())
+                    .safe("it was killed; running again is safe"))
+            }
         }
     }
 
     /// Ends it and its children: asked first, killed after a while.
     pub async fn terminate(&mut self) {
-        self.signal(Signal::TERM);
-        if tokio::time::timeout(TERMINATE_WAIT, self.child.wait()).await.is_err() {
-            self.signal(Signal::KILL);
-            let _ = self.child.wait().await; // killed: there is nothing left to learn
-        }
-    }
-
-    async fn stderr(&mut self) -> Stderr {
-        match self.stderr.take() {
-            // A grandchild may hold the pipe open beyond the program's end: bounded.
-            Some(mut task) => match tokio::time::timeout(TERMINATE_WAIT, &mut task).await {
-                Ok(Ok(stderr)) => stderr,
-                _ => {
-                    task.abort();
-                    Stderr::default()
-                }
-            },
-            None => Stderr::default(),
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        // `id` is None once it was reaped: its number may be another's by then.
-        if let (Some(group), Some(_)) = (self.group, self.child.id()) {
-            let _ = kill_process_group(group, signal); // gone already is fine
-        }
+        let _ = self.child.stop(ASKED.0, ASKED.1).await; // its owner has the error to tell
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        self.signal(Signal::KILL);
-        if let Some(task) = &self.stderr {
-            task.abort();
-        }
+        self.stderr.abort();
     }
 }
 
@@ -220,41 +182,6 @@ fn is_of_server(line: &str) -> bool {
     })
 }
 
-fn status_text(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("failed with exit code {code}"),
-        (None, Some(signal)) => format!("was killed by signal {signal}"),
-        (None, None) => "ended without an exit code".into(),
-    }
-}
-
-async fn read_lines(mut pipe: impl AsyncRead + Unpin, mut on_line: Option<OnLine>) -> Stderr {
-    let (mut kept, mut line, mut chunk) = (Stderr::default(), Vec::new(), vec![0u8; 8 << 10]);
-    let mut end = |line: &mut Vec<u8>, kept: &mut Stderr| {
-        let text = String::from_utf8_lossy(line).trim_end().to_owned();
-        line.clear();
-        if text.is_empty() {
-            return;
-        }
-        if let Some(on_line) = &mut on_line {
-            on_line(&text);
-        }
-        kept.push(text);
-    };
-    while let Ok(got @ 1..) = pipe.read(&mut chunk).await {
-        for &byte in &chunk[..got] {
-            match byte {
-                b'\n' => end(&mut line, &mut kept),
-                _ if line.len() < LINE_BYTES_MAX => line.push(byte),
-                _ => {}
-            }
-        }
-    }
-    end(&mut line, &mut kept);
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,7 +198,7 @@ mod tests {
             .finish(Duration::from_secs(30))
             .await
             .unwrap_err();
-        assert_eq!(error.what(), "the script failed with exit code 3");
+        assert_eq!(error.what(), "the script failed: exit code 3");
         assert_eq!(error.causes(), ["x: error: broke"]);
         let fine =
             shell("echo 'x: warning: odd' >&2; echo note >&2").finish(Duration::from_secs(30)).await.unwrap();
@@ -281,7 +208,7 @@ mod tests {
     #[tokio::test]
     async fn a_signal_and_a_hang_are_failures() {
         let error = shell("kill -9 $$").finish(Duration::from_secs(30)).await.unwrap_err();
-        assert_eq!(error.what(), "the script was killed by signal 9");
+        assert_eq!(error.what(), "the script failed: signal 9");
         let error = shell("sleep 600").finish(Duration::from_millis(100)).await.unwrap_err();
         assert!(error.what().contains("did not end"), "{error}");
     }

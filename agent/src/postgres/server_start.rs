@@ -31,6 +31,10 @@ pub struct ServerStart {
     pub port: u16,
     /// User and group to run as, where we are root.
     pub owner: Option<(u32, u32)>,
+    /// What it runs for WAL, whatever its configuration says.
+    pub restore_command: Option<String>,
+    /// What it finds in its environment, and with it what it runs.
+    pub environment: Child,
 }
 
 /// Made through its handle, and given away last: nobody can put a link in our way.
@@ -48,21 +52,24 @@ pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     make_socket_dir(&socket_dir, server.owner)?;
     let log = disk::open_append(&server.log)?;
     disk::give(&log, &server.log, 0o600, server.owner)?;
-    let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
+    let quoted_text = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let quoted = |path: &Path| quoted_text(&path.display().to_string());
+    let restore_command = server.restore_command.as_deref();
+    let restore_command =
+        restore_command.map(|command| format!(" -c restore_command={}", quoted_text(command)));
     // Messages in English: an error of ours may tell which of them it met.
     let options = format!(
         "-c data_directory={} -c listen_addresses= -c unix_socket_directories={} -c port={} -c hot_standby=on \
-         -c logging_collector=off -c log_destination=stderr -c ssl=off -c lc_messages=C",
+         -c logging_collector=off -c log_destination=stderr -c ssl=off -c lc_messages=C{}",
         quoted(&server.data_dir),
         quoted(&socket_dir),
-        server.port
+        server.port,
+        restore_command.unwrap_or_default()
     );
     let mut command = Command::new(server.tools.dir.join("pg_ctl"));
     command.args(["-W", "-s", "-D"]).arg(&server.data_dir).arg("-l").arg(&server.log).arg("-o").arg(options);
     command.arg("start").current_dir("/").env("LC_ALL", "C");
-    // It calls us for WAL, which needs the store's credentials; another user finds them in files or not at all.
-    let kind = if server.owner.is_some() { Child::ServerOfAnother } else { Child::Server };
-    environment::clean(command.as_std_mut(), kind);
+    environment::clean(command.as_std_mut(), server.environment);
     if let Some((uid, gid)) = server.owner {
         command.uid(uid).gid(gid);
     }

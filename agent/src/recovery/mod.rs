@@ -25,19 +25,9 @@ mod workplace;
 use std::path::PathBuf;
 
 use crate::error::Result;
-use crate::names::{ReleaseId, SnapshotId, TenantName};
+pub use crate::inventory::pick::Pick;
+use crate::names::TenantName;
 use crate::repository::snapshots::Trust;
-
-/// Which snapshot of the tenant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pick {
-    /// The newest dump.
-    Latest,
-    /// This one.
-    Snapshot(SnapshotId),
-    /// The newest dump tied to this release.
-    Release(ReleaseId),
-}
 
 /// What is asked for.
 #[derive(Clone)]

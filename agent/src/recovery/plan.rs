@@ -12,6 +12,7 @@ use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::needs::fetch;
 use crate::names::{ReleaseId, SnapshotId, TenantName, bytes_text};
 use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
@@ -113,7 +114,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     let identities = std::sync::Arc::new(identities);
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
-    let Chosen { dump, filestore, passed_over } =
+    let Chosen { dump, filestore, warnings: chosen } =
         choose(&repository, &origin, &request.trust, &request.tenant, &request.pick).await?;
     let facts = dump.dump_facts()?.clone();
     let baseline = repository.baseline(&dump, &identities).await?;
@@ -141,17 +142,7 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     };
     let mut manifests = HashMap::new();
     if let Some(manifest) = &filestore {
-        let facts = manifest.filestore_facts()?;
-        for id in facts.index_chain.iter().chain(&facts.sources) {
-            if !manifests.contains_key(id) {
-                let found = repository.manifest(id, &origin, &request.trust).await.map_err(|e| {
-                    e.effect(format!("the filestore of {} cannot be restored whole", dump.id))
-                        .next("lifeboat verify; an older dump may have its filestore whole")
-                        .context(format!("find snapshot {id}, which holds part of the filestore"))
-                })?;
-                manifests.insert(id.clone(), found);
-            }
-        }
+        fetch(&repository, &origin, &request.trust, manifest, &mut manifests).await?;
     }
     manifests.insert(dump.id.clone(), dump.clone());
     let work = workplace(config, &target)?;
@@ -188,7 +179,8 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
         fetch_bytes,
         estimate_seconds: 5 + (facts.bytes / LOAD_BYTES_PER_SECOND).max(file_bytes / FILE_BYTES_PER_SECOND),
         neutralize,
-        warnings: [warnings(&facts, passed_over, neutralize, loads), reaches(&baseline, neutralize)].concat(),
+        warnings: [[chosen, warnings(&facts, neutralize, loads)].concat(), reaches(&baseline, neutralize)]
+            .concat(),
     };
     if let Some(short) = plan.space.iter().find(|s| s.free < s.needed) {
         return Err(Error::new(
@@ -240,11 +232,8 @@ fn space(work_dir: &Path, facts: &DumpFacts, filestore: Option<&FilestorePlan>) 
     Ok(out)
 }
 
-fn warnings(facts: &DumpFacts, passed_over: Vec<String>, neutralize: bool, loads: Loads) -> Vec<String> {
-    let mut out: Vec<String> = passed_over
-        .into_iter()
-        .map(|why| format!("a newer snapshot may exist and was passed over: {why}"))
-        .collect();
+fn warnings(facts: &DumpFacts, neutralize: bool, loads: Loads) -> Vec<String> {
+    let mut out = Vec::new();
     match &facts.filestore {
         None => out.push("this dump has no filestore: attachments will be missing".into()),
         Some(link) if link.missing_files > 0 => out.push(format!(

@@ -1,7 +1,8 @@
 //! Where everything lies; docs/format.md tells the same.
 
+use crate::archive::digest::Sha256;
 use crate::archive::manifest::SnapshotKind;
-use crate::archive::wal::WalName;
+use crate::archive::wal::{HalfDigest, WalName};
 use crate::names::wal::{TimelineId, WalFile};
 use crate::names::{InstanceName, SnapshotId};
 
@@ -75,6 +76,23 @@ pub fn wal_timeline(instance: &InstanceName, timeline: TimelineId) -> String {
 /// The folder of all timelines' histories: apart, so that listing them lists nothing else.
 pub fn wal_histories(instance: &InstanceName) -> String {
     format!("instances/{instance}/wal/history")
+}
+
+/// Where a timeline came from, in clear text: beside its history. `stored` is the digest of the object, so that
+/// nobody can take another's place.
+pub fn wal_lineage(instance: &InstanceName, timeline: TimelineId, stored: Sha256) -> String {
+    let half = HalfDigest::from(stored);
+    format!("{}/{timeline}.history/ancestors-{half}.json", wal_histories(instance))
+}
+
+/// The timeline that an object tells the ancestors of; `None` where it is no such object.
+pub fn lineage_of(instance: &InstanceName, key: &str) -> Option<TimelineId> {
+    let rest = key.strip_prefix(&wal_histories(instance))?.strip_prefix('/')?;
+    let (timeline, name) = rest.split_once(".history/")?;
+    let half = name.strip_prefix("ancestors-")?.strip_suffix(".json")?;
+    let is_digest =
+        half.len() == 32 && half.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    timeline.parse().ok().filter(|_| is_digest)
 }
 
 /// The folder of everything that is stored of one file of `pg_wal`.

@@ -1,5 +1,10 @@
 //! The lease: one writer an instance. A file lock in a local repository; elsewhere the one
 //! object that is ever replaced, with If-Match, renewed while the holder lives.
+//!
+//! Whether a lease still counts is decided by the store's clock alone: it counts for its length from the
+//! store's own time of it (`Last-Modified`), held against what that clock says now (`Date`). What its holder
+//! wrote into it is for people. A holder whose clock is years ahead therefore locks nobody out, one whose clock
+//! is slow loses nothing, and neither does a reader's clock decide.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,7 +19,7 @@ use crate::clock::{self, Timestamp};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::repository::{Repository, layout};
-use crate::store::{Store, Version};
+use crate::store::{Replaceable, Store, Version};
 
 /// How long a lease is good for without being renewed.
 const LEASE_SECONDS: i64 = 120;
@@ -31,6 +36,7 @@ struct Content {
     /// For people.
     host: String,
     process: u32,
+    /// By the holder's clock: for programs older than the rule above.
     until: Timestamp,
     released: bool,
 }
@@ -102,18 +108,18 @@ impl Lease {
             return Ok(Lease { held: Held::File { _lock: lock }, watch });
         }
         let mut version = None;
-        if let Some((bytes, seen)) = store.get_versioned(&key, LEASE_BYTES_MAX).await? {
+        if let Some(found) = store.get_versioned(&key, LEASE_BYTES_MAX).await? {
             // A lease that cannot be read protects nobody who could be named: it has run out
             // when nobody has renewed it since.
-            let content: Option<Content> = serde_json::from_slice(&bytes).ok();
+            let content: Option<Content> = serde_json::from_slice(&found.data).ok();
             if let Some(content) = &content
                 && !content.released
                 && content.holder != holder
-                && content.until > clock::now()
+                && let Some(until) = counts_until(&found)
             {
-                return Err(busy(repository, &content.who()));
+                return Err(busy(repository, &content.who(until)));
             }
-            version = Some(seen);
+            version = Some(found.version);
         }
         let content = Content {
             holder: holder.to_owned(),
@@ -172,9 +178,15 @@ fn local_holder(path: &Path) -> String {
     if who.trim().is_empty() { "another process".to_owned() } else { who.trim().to_owned() }
 }
 
+/// Until when a lease counts, by the store's clock; `None` where it has run out.
+fn counts_until(found: &Replaceable) -> Option<Timestamp> {
+    let until = found.modified + jiff::SignedDuration::from_secs(LEASE_SECONDS);
+    (found.now < until).then_some(until)
+}
+
 impl Content {
-    fn who(&self) -> String {
-        format!("{} (process {}), until {}", self.host, self.process, clock::text(self.until))
+    fn who(&self, until: Timestamp) -> String {
+        format!("{} (process {}), until {}", self.host, self.process, clock::text(until))
     }
 }
 
@@ -281,11 +293,12 @@ async fn renew(object: Arc<Object>, watch: Watch, begun: Instant) {
 /// Who has the lease that is not ours any more, for people.
 async fn holder_now(object: &Object, limit: Duration) -> String {
     let read = object.store.get_versioned(&object.key, LEASE_BYTES_MAX);
-    let bytes = match tokio::time::timeout(limit, read).await {
-        Ok(Ok(Some((bytes, _)))) => bytes,
+    let found = match tokio::time::timeout(limit, read).await {
+        Ok(Ok(Some(found))) => found,
         _ => return "another agent".to_owned(),
     };
-    serde_json::from_slice::<Content>(&bytes).map_or_else(|_| "another agent".to_owned(), |c| c.who())
+    let content = serde_json::from_slice::<Content>(&found.data);
+    content.map_or_else(|_| "another agent".to_owned(), |c| c.who(counts_until(&found).unwrap_or(found.now)))
 }
 
 fn busy(repository: &Repository, who: &str) -> Error {

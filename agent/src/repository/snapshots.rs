@@ -11,6 +11,7 @@ use crate::archive::manifest::{self, Manifest, Object, Origin};
 use crate::archive::seal::Identities;
 use crate::archive::signature::{SIGNATURE_BYTES_MAX, TrustedKeys};
 use crate::archive::unpack::{self, MemberHeader};
+use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::odoo::baseline::Baseline;
@@ -86,7 +87,17 @@ impl Repository {
     /// `NotFound` when the snapshot does not exist, `Signature`, `Integrity`, or that of the
     /// store.
     pub async fn manifest(&self, id: &SnapshotId, origin: &Origin, trust: &Trust) -> Result<Manifest> {
-        let parsed = self.signed_manifest(id, trust).await?;
+        self.dated_manifest(id, origin, trust).await.map(|(manifest, _)| manifest)
+    }
+
+    /// The same, and when it was stored, by the store's clock.
+    pub async fn dated_manifest(
+        &self,
+        id: &SnapshotId,
+        origin: &Origin,
+        trust: &Trust,
+    ) -> Result<(Manifest, Timestamp)> {
+        let (parsed, stored_at) = self.signed_manifest(id, trust).await?;
         if parsed.origin != *origin {
             return Err(Error::new(
                 Kind::Integrity,
@@ -95,18 +106,18 @@ impl Repository {
             .effect("it is not restored and not counted")
             .next("lifeboat verify"));
         }
-        Ok(parsed)
+        Ok((parsed, stored_at))
     }
 
     /// One manifest, its signature checked, and not whether it belongs here: see
-    /// [`Repository::manifest`].
-    pub async fn signed_manifest(&self, id: &SnapshotId, trust: &Trust) -> Result<Manifest> {
+    /// [`Repository::dated_manifest`].
+    pub async fn signed_manifest(&self, id: &SnapshotId, trust: &Trust) -> Result<(Manifest, Timestamp)> {
         let key = |name| layout::object(self.instance(), id, name);
         let name = format!("manifest of snapshot {id}");
         let Trust::Keys(keys) = trust else {
             let bytes = self.get_unproven(&key(manifest::NAME), manifest::BYTES_MAX).await?;
             self.unproven.take_unsigned(&name, bytes.len())?;
-            return Manifest::parse(id, self.instance(), &bytes);
+            return Ok((Manifest::parse(id, self.instance(), &bytes)?, bytes.stored_at));
         };
         let refused = |e: Error| {
             e.effect("its signer is not trusted: it is not restored and not counted").next(
@@ -131,7 +142,7 @@ impl Repository {
         };
         let bytes = self.get_unproven(&key(manifest::NAME), manifest::BYTES_MAX).await?;
         keys.verify(&name, &bytes, &signature).map_err(refused)?;
-        Manifest::parse(id, self.instance(), &bytes)
+        Ok((Manifest::parse(id, self.instance(), &bytes)?, bytes.stored_at))
     }
 
     /// The same, where a snapshot that does not exist is an answer.

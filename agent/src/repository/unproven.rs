@@ -13,6 +13,7 @@ use futures::TryStreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::archive::manifest;
+use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
 
@@ -33,6 +34,8 @@ pub(super) struct Unproven {
 /// Such an object; its room is free again when it is dropped.
 pub struct Held {
     bytes: Vec<u8>,
+    /// When it was stored, by the store's clock.
+    pub stored_at: Timestamp,
     _room: OwnedSemaphorePermit,
 }
 
@@ -56,7 +59,8 @@ impl Unproven {
     /// # Errors
     /// `Integrity` where it is larger, before any of it is read; that of the store.
     pub(super) async fn get(&self, store: &Store, key: &str, bytes_max: u64) -> Result<Held> {
-        let (size, mut pieces) = store.get_stream(key).await?;
+        let (info, mut pieces) = store.get_stream(key).await?;
+        let size = info.bytes;
         if size > bytes_max.min(BYTES_AT_ONCE) {
             let url = store.url();
             let what = format!("{key} in {url} has {size} bytes; more than {bytes_max} cannot be right");
@@ -73,7 +77,7 @@ impl Unproven {
         while let Some(piece) = pieces.try_next().await? {
             bytes.extend_from_slice(&piece);
         }
-        Ok(Held { bytes, _room: room })
+        Ok(Held { bytes, stored_at: info.modified, _room: room })
     }
 
     /// Counts what is believed without a signature.

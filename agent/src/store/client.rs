@@ -81,7 +81,12 @@ impl Client {
             Err(elapsed) => Err(HttpError::new(HttpErrorKind::Timeout, elapsed)),
         };
         match &outcome {
-            Ok(response) => fault::note_status(response.status().as_u16()),
+            Ok(response) => {
+                fault::note_status(response.status().as_u16());
+                if let Some(date) = response.headers().get("date").and_then(|date| date.to_str().ok()) {
+                    fault::note_date(date);
+                }
+            }
             Err(e) if e.kind() == HttpErrorKind::Connect => {}
             Err(_) => fault::note_lost(),
         }

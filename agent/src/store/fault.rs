@@ -1,12 +1,12 @@
 //! What went wrong at a remote store: one call with its deadline, its tries and its error.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use object_store::Error as Raw;
 
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::error::{Error, Kind, Result};
 
 tokio::task_local! {
@@ -21,6 +21,8 @@ struct Trace {
     status: AtomicU16,
     /// How many tries ended after the request had left and before an answer came.
     lost: AtomicU32,
+    /// What the store's clock said in its last answer, in seconds since 1970; 0 where it said nothing.
+    date: AtomicI64,
 }
 
 /// The HTTP client says that it begins a try.
@@ -34,6 +36,12 @@ pub(super) fn note_try() {
 /// The HTTP client says what was answered.
 pub(super) fn note_status(status: u16) {
     let _ = TRACE.try_with(|t| t.status.store(status, Relaxed));
+}
+
+/// The HTTP client says what the answer's `Date` was (RFC 9110, 6.6.1).
+pub(super) fn note_date(date: &str) {
+    let Ok(parsed) = jiff::fmt::rfc2822::parse(date) else { return };
+    let _ = TRACE.try_with(|t| t.date.store(parsed.timestamp().as_second(), Relaxed));
 }
 
 /// The HTTP client says that a request may have been carried out although no answer came.
@@ -86,6 +94,12 @@ impl Call {
     /// The last answer's HTTP status; 0 where there was none.
     pub(super) fn status(&self) -> u16 {
         self.trace.status.load(Relaxed)
+    }
+
+    /// What the store's clock said in its last answer.
+    pub(super) fn date(&self) -> Option<Timestamp> {
+        let seconds = self.trace.date.load(Relaxed);
+        Timestamp::from_second(seconds).ok().filter(|_| seconds > 0)
     }
 
     /// An error of ours on this call's object.

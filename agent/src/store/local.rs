@@ -92,10 +92,16 @@ impl Local {
 
     pub(super) async fn get_stream(&self, key: &str) -> Result<Streamed> {
         let (local, key) = (self.clone(), key.to_owned());
-        let (file, bytes, key) = {
+        let (file, found, key) = {
             let local = local.clone();
-            blocking(move || local.open(&key).map(|(file, bytes)| (file, bytes, key))).await?
+            blocking(move || {
+                let (file, bytes) = local.open(&key)?;
+                let meta = file.metadata().map_err(|e| local.error("look at", &key, e))?;
+                Ok((file, ObjectInfo { bytes, ..info(key.clone(), &meta) }, key))
+            })
+            .await?
         };
+        let bytes = found.bytes;
         let state = Some((local, key, file, 0));
         let pieces = stream::unfold(state, move |state| async move {
             let (local, key, file, at) = state.filter(|(.., at)| *at < bytes)?;
@@ -108,7 +114,7 @@ impl Local {
                 Err(e) => Some((Err(e), None)),
             }
         });
-        Ok((bytes, pieces.boxed()))
+        Ok((found, pieces.boxed()))
     }
 
     pub(super) async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {

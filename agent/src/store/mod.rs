@@ -25,7 +25,6 @@ mod local_list;
 mod local_write;
 mod open;
 mod options;
-mod pace;
 mod remote;
 mod remote_put;
 mod remote_read;
@@ -44,6 +43,7 @@ use futures::{StreamExt, stream};
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
+use crate::rate_limit::RateLimit;
 
 pub use options::StoreOptions;
 pub use upload::Upload;
@@ -55,7 +55,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     url: String,
     place: Place,
-    pace: pace::Pace,
+    upload_limit: RateLimit,
 }
 
 enum Place {
@@ -83,8 +83,21 @@ pub struct ObjectInfo {
 #[derive(Clone, Debug)]
 pub struct Version(object_store::UpdateVersion);
 
-/// The size of an object and its content, in order.
-pub type Streamed = (u64, BoxStream<'static, Result<Bytes>>);
+/// What the store tells of an object, and its content in order.
+pub type Streamed = (ObjectInfo, BoxStream<'static, Result<Bytes>>);
+
+/// An object that may be replaced, as it was read. For the lease.
+#[derive(Debug)]
+pub struct Replaceable {
+    /// Its bytes.
+    pub data: Bytes,
+    /// Its state.
+    pub version: Version,
+    /// When it was written, by the store's clock.
+    pub modified: Timestamp,
+    /// What that clock said when this was read; ours where the store does not tell.
+    pub now: Timestamp,
+}
 
 impl Store {
     /// The URL that was opened, without a trailing slash. Holds no secrets.
@@ -113,7 +126,7 @@ impl Store {
     pub async fn put_new(&self, key: &str, data: impl Into<Bytes>) -> Result<()> {
         key::check(key)?;
         let data: Bytes = data.into();
-        self.0.pace.take(data.len()).await;
+        self.0.upload_limit.take(data.len() as u64).await;
         match &self.0.place {
             Place::Local(local) => local.put_new(key, data).await,
             Place::Remote(remote) => remote.put_new(key, data.into()).await,
@@ -144,7 +157,7 @@ impl Store {
         key::check(key)?;
         match &self.0.place {
             Place::Local(local) => local.get(key, bytes_max).await,
-            Place::Remote(remote) => Ok(remote.get(key, bytes_max).await?.0),
+            Place::Remote(remote) => Ok(remote.get(key, bytes_max).await?.data),
         }
     }
 
@@ -163,7 +176,7 @@ impl Store {
         }
     }
 
-    /// The size of an object and its content in order. The stream either gives exactly that many
+    /// What the store tells of an object, and its content in order. The stream either gives exactly that many
     /// bytes or ends with an error; a broken connection is resumed where it broke.
     pub async fn get_stream(&self, key: &str) -> Result<Streamed> {
         key::check(key)?;
@@ -204,11 +217,20 @@ impl Store {
         }
     }
 
+    /// What the store's clock says; `None` where it does not tell, and for a directory, whose clock is ours.
+    pub async fn now(&self, key: &str) -> Result<Option<Timestamp>> {
+        key::check(key)?;
+        match &self.0.place {
+            Place::Local(_) => Ok(None),
+            Place::Remote(remote) => remote.now(key).await,
+        }
+    }
+
     /// Reads an object together with its version; `None` where there is none. For the lease.
     ///
     /// # Errors
     /// Not for local stores, which lock a file instead.
-    pub async fn get_versioned(&self, key: &str, bytes_max: u64) -> Result<Option<(Bytes, Version)>> {
+    pub async fn get_versioned(&self, key: &str, bytes_max: u64) -> Result<Option<Replaceable>> {
         key::check(key)?;
         self.remote("read a version of", key)?.get_versioned(key, bytes_max).await
     }

@@ -13,11 +13,11 @@ use object_store::{BackoffConfig, ObjectStore, RetryConfig, StaticCredentialProv
 use super::address::{Address, Service};
 use super::client::{self, Connector};
 use super::local::Local;
-use super::pace::Pace;
 use super::remote::{Limits, Remote, S3};
 use super::{Inner, Place, Store, StoreOptions, credentials};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::rate_limit::RateLimit;
 
 /// What Amazon asks of every part but the last.
 const AMAZON_PART_BYTES_MIN: usize = 5 << 20;
@@ -71,7 +71,8 @@ impl Store {
     }
 
     fn of(url: String, place: Place, options: &StoreOptions) -> Store {
-        Store(Arc::new(Inner { url, place, pace: Pace::new(options.upload_bytes_per_second_max) }))
+        let upload_limit = RateLimit::new(options.upload_bytes_per_second_max);
+        Store(Arc::new(Inner { url, place, upload_limit }))
     }
 }
 

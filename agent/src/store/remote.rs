@@ -112,6 +112,15 @@ impl Remote {
         }
     }
 
+    /// What the store's clock says, asked by looking at an object, whether it is there or not.
+    pub(super) async fn now(&self, key: &str) -> Result<Option<Timestamp>> {
+        let (path, call) = (self.path(key), self.call("look at", key, 0));
+        match call.run(self.objects.head(&path)).await {
+            Err(e) if e.kind() != Kind::NotFound => Err(e),
+            _ => Ok(call.date()),
+        }
+    }
+
     /// An answer to HEAD has no body, so that a missing bucket looks like a missing object:
     /// asks once whether the bucket is there.
     pub(super) async fn check_bucket(&self) -> Result<()> {

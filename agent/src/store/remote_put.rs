@@ -101,9 +101,10 @@ impl Remote {
             Err(e) => Err(e),
         };
         match found {
-            Ok((content, version)) => {
-                Ok(if same(data, &content) { There::Ours(version) } else { There::Another })
-            }
+            Ok(found) => Ok(match same(data, &found.data) {
+                true => There::Ours(found.version.0),
+                false => There::Another,
+            }),
             Err(e) if e.kind() == Kind::NotFound => Ok(There::Nothing),
             Err(e) if e.kind() == Kind::Integrity => Ok(There::Another),
             Err(e) => Err(e.context(format!("tell whether {key} in {} is what was just stored", self.url))),

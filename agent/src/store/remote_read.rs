@@ -8,12 +8,13 @@ use object_store::{GetOptions, GetRange, GetResult, UpdateVersion};
 
 use super::fault::Call;
 use super::remote::Remote;
-use super::{Streamed, Version, resume};
+use super::{Replaceable, Streamed, Version, resume};
+use crate::clock;
 use crate::error::{Error, Kind, Result};
 
 impl Remote {
-    /// See [`super::Store::get`]; gives the version, too.
-    pub(super) async fn get(&self, key: &str, bytes_max: u64) -> Result<(Bytes, UpdateVersion)> {
+    /// See [`super::Store::get`] and [`super::Store::get_versioned`].
+    pub(super) async fn get(&self, key: &str, bytes_max: u64) -> Result<Replaceable> {
         let call = self.call("read", key, 0);
         let found = self.ask(&call, key, GetOptions::default()).await?;
         if found.meta.size > bytes_max {
@@ -21,13 +22,16 @@ impl Remote {
         }
         let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
         let expected = found.meta.size;
-        Ok((collect(self, key, found, expected).await?, version))
+        let modified = self.info(&found.meta).map_or_else(Default::default, |info| info.modified);
+        let now = call.date().unwrap_or_else(clock::now);
+        let data = collect(self, key, found, expected).await?;
+        Ok(Replaceable { data, version: Version(version), modified, now })
     }
 
     /// See [`super::Store::get_versioned`].
-    pub(super) async fn get_versioned(&self, key: &str, bytes_max: u64) -> Result<Option<(Bytes, Version)>> {
+    pub(super) async fn get_versioned(&self, key: &str, bytes_max: u64) -> Result<Option<Replaceable>> {
         match self.get(key, bytes_max).await {
-            Ok((data, version)) => Ok(Some((data, Version(version)))),
+            Ok(found) => Ok(Some(found)),
             Err(e) if e.kind() == Kind::NotFound => self.check_bucket().await.map(|()| None),
             Err(e) => Err(e),
         }
@@ -55,7 +59,8 @@ impl Remote {
     pub(super) async fn get_stream(&self, key: &str) -> Result<Streamed> {
         let call = self.call("read", key, 0);
         let found = self.ask(&call, key, GetOptions::default()).await?;
-        Ok((found.meta.size, resume::stream(self.clone(), key.to_owned(), found)))
+        let info = self.info(&found.meta).ok_or_else(|| call.fail(Kind::Internal, "it is another object"))?;
+        Ok((info, resume::stream(self.clone(), key.to_owned(), found)))
     }
 
     /// Asks for an object; a 404 that is about the bucket is told apart where the answer says so.

@@ -52,7 +52,7 @@ impl Upload {
     /// and [`Upload::abort`] make sense, and [`Upload::finish`] fails. Not cancel-safe: an
     /// upload whose `write` was dropped halfway must be dropped, too.
     pub async fn write(&mut self, data: Bytes) -> Result<()> {
-        self.store.0.pace.take(data.len()).await;
+        self.store.0.upload_limit.take(data.len() as u64).await;
         self.bytes += data.len() as u64;
         match &mut self.sink {
             Sink::Local(writer) => writer.write(data).await,

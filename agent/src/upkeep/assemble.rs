@@ -49,7 +49,7 @@ pub fn check(work: &Work, cut: &Cut, identities: &Identities, bad: &HashSet<(Sna
         Ok(())
     });
     let key = layout::object(work.repository.instance(), index_of, index::NAME);
-    let found = |error| work.findings.sort(&key, error, work.scope.lost_with(index_of, index::NAME));
+    let found = |error| work.findings.sort(&key, error, work.scope.graph.lost_with(index_of, index::NAME));
     match outcome {
         Ok(()) if digest.finish() != entry.digest => {
             let what = format!("{} put together from its packs is not what the index says", entry.path);

@@ -112,7 +112,8 @@ impl Check<'_> {
 
     /// The digest of a file, which is not kept: whoever can write to the store says how large it is.
     async fn digest(&mut self, key: &str) -> Result<Sha256> {
-        let (size, mut pieces) = self.repository.store().get_stream(key).await?;
+        let (info, mut pieces) = self.repository.store().get_stream(key).await?;
+        let size = info.bytes;
         if size > BYTES_MAX {
             let what = format!("it has {size} bytes; more than {BYTES_MAX} cannot be right");
             return Err(Error::new(Kind::Integrity, what));

@@ -1,22 +1,16 @@
 //! What all reading passes through: counted, kept to a rate, and ended when a person stops it.
 
 use std::io::Read;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
-
-/// Longest sleep before the cancellation is looked at again.
-const NAP_MAX: Duration = Duration::from_millis(100);
+use crate::rate_limit::RateLimit;
 
 /// Shared by all readers of a run.
 pub struct Meter {
-    bytes_per_second: Option<u64>,
-    free_at: Mutex<Instant>,
+    limit: RateLimit,
     progress: Progress,
     cancel: CancellationToken,
 }
@@ -24,7 +18,7 @@ pub struct Meter {
 impl Meter {
     /// `None` is as fast as it goes.
     pub fn new(bytes_per_second: Option<u64>, progress: Progress, cancel: CancellationToken) -> Meter {
-        Meter { bytes_per_second, free_at: Mutex::new(clock::instant()), progress, cancel }
+        Meter { limit: RateLimit::new(bytes_per_second), progress, cancel }
     }
 
     /// Where work is counted.
@@ -41,19 +35,7 @@ impl Meter {
 
     /// Waits alone: for bytes that are read again, and are no progress.
     fn wait_for(&self, bytes: u64) {
-        let Some(rate) = self.bytes_per_second.filter(|rate| *rate > 0) else { return };
-        let due = {
-            let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
-            *free_at = (*free_at).max(clock::instant()) + Duration::from_secs_f64(bytes as f64 / rate as f64);
-            *free_at
-        };
-        loop {
-            let left = due.saturating_duration_since(clock::instant());
-            if left.is_zero() || self.cancel.is_cancelled() {
-                return;
-            }
-            clock::sleep_blocking(left.min(NAP_MAX));
-        }
+        self.limit.take_blocking(bytes, &self.cancel);
     }
 
     /// The error of a run that was stopped.

@@ -10,6 +10,5 @@ pub mod meter;
 pub mod origin;
 pub mod remembered;
 pub mod scope;
-pub mod status;
 pub mod verify;
 pub mod wal;

@@ -28,7 +28,7 @@ pub async fn snapshots(
     let mut signed: Option<Origin> = None;
     let mut lost = Vec::new();
     for (id, _) in all.iter().filter(|(_, found)| found.is_err()) {
-        let Ok(manifest) = repository.signed_manifest(id, trust).await else { continue };
+        let Ok((manifest, _)) = repository.signed_manifest(id, trust).await else { continue };
         if signed.as_ref().is_some_and(|signed| *signed != manifest.origin) {
             return Ok(all);
         }

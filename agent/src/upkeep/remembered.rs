@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::archive::manifest::Manifest;
 use crate::catalog::verified::{Broken, BrokenWal, Verified};
 use crate::clock::Timestamp;
+use crate::inventory::needs::Graph;
+use crate::inventory::{Inventory, Snapshot};
 use crate::names::SnapshotId;
 use crate::repository::layout;
 use crate::upkeep::findings::Report;
@@ -66,19 +67,16 @@ pub fn remember(verified: &mut Verified, report: &Report, now: Timestamp) {
 
 /// Of these snapshots, those that cannot be restored whole by what is remembered: found broken, or in need of
 /// one whose own objects are.
-pub fn broken<'a>(manifests: &'a [Manifest], verified: &Verified) -> BTreeSet<&'a SnapshotId> {
-    let by_id: BTreeMap<&SnapshotId, &Manifest> = manifests.iter().map(|m| (&m.id, m)).collect();
-    let own = |id: &SnapshotId| verified.broken.get(id).is_some_and(|broken| broken.own);
-    let needs = |id: &SnapshotId| by_id.get(id).into_iter().flat_map(|manifest| manifest.needs());
-    let is_broken = |manifest: &&Manifest| {
-        let later = |broken: &Broken| manifest.point > broken.seen;
-        verified.broken.contains_key(&manifest.id)
-            || needs(&manifest.id).flat_map(|id| needs(id).chain([id])).any(|id| {
-                // What the check saw itself it has judged: only what came since is in doubt.
-                own(id) && verified.broken.get(id).is_some_and(later)
-            })
+pub fn broken<'a>(inventory: &'a Inventory, verified: &Verified) -> BTreeSet<&'a SnapshotId> {
+    let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
+    let own = |id: &SnapshotId| verified.broken.get(id).filter(|broken| broken.own);
+    let is_broken = |one: &&Snapshot| {
+        let id = &one.manifest.id;
+        verified.broken.contains_key(id)
+            // What the check saw itself it has judged: only what came since is in doubt.
+            || graph.needs(id).iter().filter_map(own).any(|broken| one.stored_at > broken.seen)
     };
-    manifests.iter().filter(is_broken).map(|manifest| &manifest.id).collect()
+    inventory.believed().filter(is_broken).map(|one| &one.manifest.id).collect()
 }
 
 #[cfg(test)]
@@ -100,6 +98,7 @@ mod tests {
             deep,
             snapshots: 2,
             unfinished: Vec::new(),
+            wal_gaps: Vec::new(),
             skipped: Vec::new(),
             objects_checked: 1,
             bytes_checked: 1,

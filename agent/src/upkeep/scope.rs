@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::TryStreamExt;
 
-use crate::archive::index;
 use crate::archive::manifest::{self, Manifest, Origin};
+use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::Snapshot;
+use crate::inventory::needs::Graph;
 use crate::names::{InstanceName, SnapshotId, TenantName};
 use crate::repository::snapshots::{Found, Trust};
 use crate::repository::{Repository, layout};
@@ -19,14 +21,18 @@ const LEASE_BYTES_MAX: u64 = 16 << 10;
 
 /// Everything that is to be checked.
 pub struct Scope {
-    /// The believed manifests of the whole instance: who needs whom.
+    /// The believed manifests of the whole instance.
     pub manifests: BTreeMap<SnapshotId, Manifest>,
+    /// Who of them needs whom.
+    pub graph: Graph,
     /// Those whose objects are to be checked.
     pub chosen: BTreeSet<SnapshotId>,
     /// Folders without a manifest.
     pub unfinished: Vec<SnapshotId>,
     /// Stored sizes, as listed before the manifests were read.
     pub listed: HashMap<String, u64>,
+    /// When manifests were stored, by the store's clock; likewise.
+    stored_at: HashMap<String, Timestamp>,
 }
 
 impl Scope {
@@ -43,10 +49,11 @@ impl Scope {
         // listed, which are read anyway, and never any that seem foreign.
         let prefix = layout::instance_prefix(repository.instance());
         let wal = format!("{}/", layout::wal(repository.instance())); // looked at on its own
-        let mut listed: HashMap<String, u64> = HashMap::new();
+        let (mut listed, mut stored_at, mut has_wal) = (HashMap::new(), HashMap::new(), false);
         let mut found = repository.store().list(&prefix);
         while let Some(info) = found.try_next().await? {
             if info.key.starts_with(&wal) {
+                has_wal = true;
                 continue;
             }
             // Of snapshots, arrivals and drills each object is looked at on its own.
@@ -55,20 +62,25 @@ impl Scope {
             if let Some(odd) = info.odd.filter(|_| !is_own) {
                 findings.add(Finding::harmless(&info.key, format!("foreign: {odd}")));
             }
+            if info.key.ends_with(manifest::NAME) {
+                stored_at.insert(info.key.clone(), info.modified);
+            }
             listed.insert(info.key, info.bytes);
         }
-        let mut scope =
-            Scope { manifests: BTreeMap::new(), chosen: BTreeSet::new(), unfinished: Vec::new(), listed };
+        let (mut manifests, mut unfinished) = (BTreeMap::new(), Vec::new());
         let mut bad = Vec::new();
         for (id, found) in origin::snapshots(repository, origin, trust, findings).await? {
             match found {
-                Ok(Found::Snapshot(manifest)) => drop(scope.manifests.insert(id, *manifest)),
-                Ok(Found::Unfinished(id)) => scope.unfinished.push(id),
+                Ok(Found::Snapshot(manifest)) => drop(manifests.insert(id, *manifest)),
+                Ok(Found::Unfinished(id)) => unfinished.push(id),
                 Err(e) => bad.push((id, e)),
             }
         }
+        let graph = Graph::of(manifests.values());
+        let mut scope = Scope { manifests, graph, chosen: BTreeSet::new(), unfinished, listed, stored_at };
         scope.choose(wanted, tenant, &bad)?;
-        if scope.chosen.is_empty() && bad.is_empty() {
+        let everything = wanted.is_empty() && tenant.is_none();
+        if scope.chosen.is_empty() && bad.is_empty() && !(everything && has_wal) {
             let whose = tenant.map_or(String::new(), |tenant| format!(" of tenant {tenant}"));
             let (instance, url) = (repository.instance(), repository.store().url());
             return Err(Error::new(
@@ -84,7 +96,7 @@ impl Scope {
             if !wanted.is_empty() && !wanted.contains(&id) && !scope.needed_by_chosen(&id) {
                 continue;
             }
-            let mut lost = scope.dependents(&id, |_, _| true);
+            let mut lost = scope.graph.dependents(&id);
             lost.insert(id.clone());
             let signature = error.kind() == Kind::Signature;
             let key = layout::object(repository.instance(), &id, manifest::NAME);
@@ -95,7 +107,7 @@ impl Scope {
             findings.sort(&key, error, lost.into_iter().collect());
         }
         scope.find_gone(repository.instance(), &unread, findings);
-        if wanted.is_empty() && tenant.is_none() {
+        if everything {
             scope.find_foreign(repository, &unread, findings);
             check_lease(repository, findings).await;
         }
@@ -121,64 +133,29 @@ impl Scope {
         };
         let first: Vec<SnapshotId> = self.manifests.values().filter(fits).map(|m| m.id.clone()).collect();
         for id in first {
-            let needed = self.needs(&id);
+            let needed = self.graph.needs(&id);
             self.chosen.extend(needed.into_iter().filter(|id| self.manifests.contains_key(id)));
         }
         Ok(())
     }
 
-    /// The snapshots that `id` cannot be restored without, itself included, whether there or not.
-    pub fn needs(&self, id: &SnapshotId) -> BTreeSet<SnapshotId> {
-        let direct = |id| self.manifests.get(id).into_iter().flat_map(Manifest::needs);
-        let mut needs = BTreeSet::from([id.clone()]);
-        // A dump names its filestore; that names all that it needs itself.
-        for needed in direct(id) {
-            needs.extend(direct(needed).chain([needed]).cloned());
-        }
-        needs
+    /// A believed snapshot, for its place in time.
+    pub fn snapshot(&self, instance: &InstanceName, id: &SnapshotId) -> Option<Snapshot> {
+        let manifest = self.manifests.get(id)?;
+        let stored_at = self.stored_at.get(&layout::object(instance, id, manifest::NAME));
+        Some(Snapshot::new(manifest.clone(), stored_at.copied().unwrap_or(manifest.ended)))
     }
 
     fn needed_by_chosen(&self, id: &SnapshotId) -> bool {
-        self.chosen.iter().any(|chosen| self.needs(chosen).contains(id))
-    }
-
-    /// Believed snapshots other than `id` that need it in a way that `matters` (asked with the
-    /// snapshot, and the filestore that brings it the need).
-    fn dependents(
-        &self,
-        id: &SnapshotId,
-        matters: impl Fn(&Manifest, &Manifest) -> bool,
-    ) -> BTreeSet<SnapshotId> {
-        let dependent = |manifest: &&Manifest| {
-            let link = manifest.dump.as_ref().and_then(|dump| dump.filestore.as_ref());
-            let filestore = link.and_then(|link| self.manifests.get(&link.snapshot)).unwrap_or(manifest);
-            manifest.id != *id && self.needs(&manifest.id).contains(id) && matters(manifest, filestore)
-        };
-        self.manifests.values().filter(dependent).map(|manifest| manifest.id.clone()).collect()
-    }
-
-    /// The snapshots that cannot be restored whole without object `name` of snapshot `id`.
-    pub fn lost_with(&self, id: &SnapshotId, name: &str) -> Vec<SnapshotId> {
-        let mut lost = self.dependents(id, |manifest, filestore| {
-            if manifest.base.is_some() {
-                return name.starts_with("packs/"); // each has an index of its own
-            }
-            let facts = filestore.filestore.as_ref();
-            facts.is_some_and(|facts| match name == index::NAME {
-                true => facts.index_chain.contains(id),
-                false => facts.sources.contains(id),
-            })
-        });
-        lost.insert(id.clone());
-        lost.into_iter().collect()
+        self.chosen.iter().any(|chosen| self.graph.needs(chosen).contains(id))
     }
 
     /// Chains, sources and links that name a snapshot that is not there at all.
     fn find_gone(&self, instance: &InstanceName, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
         let mut gone: BTreeMap<SnapshotId, Vec<SnapshotId>> = BTreeMap::new();
         for manifest in self.manifests.values() {
-            for needed in self.needs(&manifest.id) {
-                if !self.manifests.contains_key(&needed) && !unread.contains(&needed) {
+            for needed in self.graph.lacks(&manifest.id) {
+                if !unread.contains(&needed) {
                     gone.entry(needed).or_default().push(manifest.id.clone());
                 }
             }

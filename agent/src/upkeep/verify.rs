@@ -8,12 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::manifest::{Manifest, Object, Origin};
+use crate::archive::manifest::{Object, Origin};
 use crate::archive::seal::Identities;
+use crate::archive::signature::TrustedKeys;
 use crate::archive::wal::WalOpener;
 use crate::archive::wal_name::NameTrust;
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, TenantName, random_hex};
+use crate::inventory::Snapshot;
+use crate::inventory::pick::oldest_first;
+use crate::names::{InstanceName, SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
 use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
@@ -66,6 +69,10 @@ pub struct Work {
     pub findings: Findings,
     /// Rate, progress, stop.
     pub meter: Meter,
+    /// Where everything belongs.
+    pub origin: Origin,
+    /// Whose signatures count; `None` where a person gave that check up.
+    pub trusted: Option<TrustedKeys>,
     /// Opens WAL, where everything is decoded.
     pub wal_opener: Option<WalOpener>,
     /// Objects that were read to their end.
@@ -89,11 +96,13 @@ pub async fn run(
     let origin = repository.origin().await?;
     let Request { snapshots, tenant, trust, .. } = &request;
     let scope = survey(&repository, &origin, trust, snapshots, tenant.as_ref(), &findings).await?;
-    let (mut drills, mut wal) = (drills::Drills::default(), Vec::new());
+    let (mut drills, mut wal, mut wal_gaps) = (drills::Drills::default(), Vec::new(), Vec::new());
     let everything = snapshots.is_empty() && tenant.is_none();
     if everything {
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
-        wal = wal::tasks(&repository, &NameTrust::new(&origin, trust.trusted()), &findings).await?;
+        let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
+        wal = wal::tasks(repository.instance(), &list, &findings);
+        wal_gaps = wal::missing(&repository, (&origin, trust), list, &scope, &findings).await;
     }
     let mut tasks = tasks(&scope);
     let all = (tasks.len() + wal.len()) as u64;
@@ -107,16 +116,19 @@ pub async fn run(
     if request.identities.is_none() {
         progress.expect_bytes(bytes); // else there is more, which the indexes tell
     }
+    let trusted = trust.trusted();
     let wal_opener = request.identities.as_ref().map(|identities| WalOpener {
         origin: origin.clone(),
         identities: identities.clone(),
-        trusted: trust.trusted(),
+        trusted: trusted.clone(),
     });
     let work = Arc::new(Work {
         runtime: Handle::current(),
         meter: Meter::new(request.bytes_per_second_max, progress, cancel.clone()),
         scope,
         findings,
+        origin,
+        trusted,
         wal_opener,
         checked: AtomicU64::new(0),
         checked_bytes: AtomicU64::new(0),
@@ -150,7 +162,8 @@ pub async fn run(
         deep,
         snapshots: work.scope.chosen.len() as u64,
         unfinished: unfinished.into_iter().chain(reports).collect(),
-        newest_whole: newest_whole(&work.scope, &findings, &unasked),
+        wal_gaps,
+        newest_whole: newest_whole(work.repository.instance(), &work.scope, &findings, &unasked),
         skipped,
         objects_checked: checked + drills.objects,
         bytes_checked: work.checked_bytes.into_inner() + drills.bytes,
@@ -164,23 +177,26 @@ pub async fn run(
 }
 
 /// The newest dump of each tenant that was checked and that nothing was found against.
-fn newest_whole(scope: &Scope, findings: &[Finding], unasked: &[Unasked]) -> Vec<NewestWhole> {
+fn newest_whole(
+    instance: &InstanceName,
+    scope: &Scope,
+    findings: &[Finding],
+    unasked: &[Unasked],
+) -> Vec<NewestWhole> {
     let doubtful = unasked.iter().flat_map(|unasked| &unasked.doubtful);
     let bad: BTreeSet<&SnapshotId> = findings.iter().flat_map(|f| &f.lost).chain(doubtful).collect();
-    let mut newest: BTreeMap<&TenantName, Option<&Manifest>> = BTreeMap::new();
-    let dumps = scope.chosen.iter().filter_map(|id| scope.manifests.get(id)).filter(|m| m.dump.is_some());
-    for dump in dumps {
-        let Some(tenant) = &dump.tenant else { continue };
-        let best = newest.entry(tenant).or_default();
-        if !bad.contains(&dump.id) && best.is_none_or(|best| best.point < dump.point) {
-            *best = Some(dump);
+    let mut of: BTreeMap<TenantName, Vec<Snapshot>> = BTreeMap::new();
+    for dump in scope.chosen.iter().filter_map(|id| scope.snapshot(instance, id)) {
+        if let (Some(tenant), true) = (dump.manifest.tenant.clone(), dump.manifest.dump.is_some()) {
+            of.entry(tenant).or_default().push(dump);
         }
     }
-    let whole = |(tenant, dump): (&TenantName, Option<&Manifest>)| NewestWhole {
-        tenant: tenant.clone(),
-        snapshot: dump.map(|dump| dump.id.clone()),
+    let whole = |(tenant, mut dumps): (TenantName, Vec<Snapshot>)| {
+        dumps.retain(|dump| !bad.contains(&dump.manifest.id));
+        let snapshot = oldest_first(&dumps).pop().map(|dump| dump.manifest.id.clone());
+        NewestWhole { tenant, snapshot }
     };
-    newest.into_iter().map(whole).collect()
+    of.into_iter().map(whole).collect()
 }
 
 async fn survey(
@@ -251,7 +267,7 @@ impl Work {
     pub fn settle(&self, task: &Task, outcome: Result<()>) {
         let lost = match &outcome {
             Ok(()) => Vec::new(),
-            Err(_) => self.scope.lost_with(&task.snapshot, &task.object.name),
+            Err(_) => self.scope.graph.lost_with(&task.snapshot, &task.object.name),
         };
         self.settle_object(&self.key(task), task.object.bytes, outcome.err(), lost);
     }
@@ -274,7 +290,7 @@ impl Work {
 
     /// Notes something that is wrong inside an object whose bytes are right.
     pub fn wrong(&self, task: &Task, what: String) {
-        let lost = self.scope.lost_with(&task.snapshot, &task.object.name);
+        let lost = self.scope.graph.lost_with(&task.snapshot, &task.object.name);
         self.findings.add(Finding { object: self.key(task), what, lost });
     }
 

@@ -1,42 +1,78 @@
 //! WAL against its names: each is signed and carries the digest of what is stored, so anyone can check it. With
 //! an identity it is opened, too: content and signature.
 
+use crate::archive::lineage;
+use crate::archive::manifest::Origin;
 use crate::archive::wal::{HalfDigest, STORED_BYTES_MAX, WalName};
-use crate::archive::wal_name::NameTrust;
 use crate::error::{Error, Kind, Result};
-use crate::names::random_hex;
-use crate::repository::wal::{WalList, WalObject};
+use crate::inventory::gaps::{Gap, gaps};
+use crate::inventory::take::stored_wal;
+use crate::names::wal::{SegmentBytes, TimelineId};
+use crate::names::{InstanceName, random_hex};
+use crate::repository::snapshots::Trust;
+use crate::repository::wal::WalList;
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings};
+use crate::upkeep::scope::Scope;
 use crate::upkeep::verify::Work;
 
 /// One object to be read.
 pub struct WalTask {
     key: String,
-    name: WalName,
+    what: What,
     /// Its size as listed.
     pub bytes: u64,
 }
 
-/// Every object of the instance's WAL that counts; what does not goes to `findings`.
-///
-/// # Errors
-/// Those of the store.
-pub async fn tasks(repository: &Repository, trust: &NameTrust, findings: &Findings) -> Result<Vec<WalTask>> {
-    let WalList { objects, foreign } = repository.wal(trust, true).await?;
-    for (key, why) in foreign.first {
-        findings.add(Finding::harmless(&key, format!("foreign: {why}")));
+/// What it is by its name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Wal(WalName),
+    /// The ancestors of a timeline, in clear text.
+    Lineage(TimelineId),
+}
+
+/// Every object of the instance's WAL that counts, and every one that tells ancestors; what is none of ours goes
+/// to `findings`.
+pub fn tasks(instance: &InstanceName, list: &WalList, findings: &Findings) -> Vec<WalTask> {
+    let WalList { objects, lineages, foreign } = list;
+    for (key, why) in &foreign.first {
+        findings.add(Finding::harmless(key, format!("foreign: {why}")));
     }
     if foreign.more > 0 {
-        let folder = layout::wal(repository.instance());
-        findings.add(Finding::harmless(&folder, format!("foreign: {} more such objects", foreign.more)));
+        let what = format!("foreign: {} more such objects", foreign.more);
+        findings.add(Finding::harmless(&layout::wal(instance), what));
     }
-    let task = |object: WalObject| WalTask {
-        key: layout::wal_object(repository.instance(), &object.name),
-        name: object.name,
+    let objects = objects.iter().map(|object| WalTask {
+        key: layout::wal_object(instance, &object.name),
+        what: What::Wal(object.name),
         bytes: object.bytes,
-    };
-    Ok(objects.into_iter().map(task).collect())
+    });
+    let lineages = lineages.iter().map(|lineage| WalTask {
+        key: lineage.key.clone(),
+        what: What::Lineage(lineage.timeline),
+        bytes: lineage.bytes,
+    });
+    objects.chain(lineages).collect()
+}
+
+/// What is missing between what is stored, in words. That it cannot be told goes to `findings`.
+pub async fn missing(
+    repository: &Repository,
+    (origin, trust): (&Origin, &Trust),
+    list: WalList,
+    scope: &Scope,
+    findings: &Findings,
+) -> Vec<String> {
+    let mut bases = scope.manifests.values().filter_map(|manifest| manifest.base.as_ref());
+    let size = bases.next().and_then(|base| SegmentBytes::try_from(base.wal_segment_bytes).ok());
+    match repository.lineages(&list.lineages, origin, trust).await {
+        Ok(lineages) => gaps(&stored_wal(list, lineages, size)).iter().map(Gap::text).collect(),
+        Err(e) => {
+            findings.sort(&layout::wal(repository.instance()), e, Vec::new());
+            Vec::new()
+        }
+    }
 }
 
 /// So many percent of them, at random.
@@ -50,7 +86,10 @@ pub fn sample(mut tasks: Vec<WalTask>, percent: f64) -> Vec<WalTask> {
 impl Work {
     /// Fetches one object and compares it with its name. Blocking.
     pub fn check_wal(&self, task: &WalTask) {
-        let outcome = self.look_at_wal(task);
+        let outcome = match task.what {
+            What::Wal(name) => self.look_at_wal(&task.key, name),
+            What::Lineage(timeline) => return self.check_lineage(task, timeline),
+        };
         let error = outcome.err().map(|e| match e.kind() {
             Kind::Integrity | Kind::NotFound | Kind::Signature => {
                 e.context("recovery from base backups before it ends there")
@@ -60,19 +99,37 @@ impl Work {
         self.settle_object(&task.key, task.bytes, error, Vec::new());
     }
 
-    fn look_at_wal(&self, task: &WalTask) -> Result<()> {
-        let stored = self.runtime.block_on(self.repository.store().get(&task.key, STORED_BYTES_MAX))?;
+    fn look_at_wal(&self, key: &str, name: WalName) -> Result<()> {
+        let stored = self.runtime.block_on(self.repository.store().get(key, STORED_BYTES_MAX))?;
         self.meter.passed(stored.len() as u64);
         let digest = HalfDigest::of(&stored);
-        if digest != task.name.stored {
+        if digest != name.stored {
             return Err(Error::new(
                 Kind::Integrity,
-                format!("SHA-256 begins with {digest}, its name says {}", task.name.stored),
+                format!("SHA-256 begins with {digest}, its name says {}", name.stored),
             ));
         }
         match &self.wal_opener {
-            Some(opener) => opener.open(&task.name, &stored).map(drop),
+            Some(opener) => opener.open(&name, &stored).map(drop),
             None => Ok(()),
         }
+    }
+
+    /// Nothing is restored from it; a history that it stands beside can be read with an identity.
+    fn check_lineage(&self, task: &WalTask, timeline: TimelineId) {
+        let look = || {
+            let stored = self.runtime.block_on(self.repository.store().get(&task.key, lineage::BYTES_MAX))?;
+            self.meter.passed(stored.len() as u64);
+            lineage::read(self.trusted.as_ref(), &self.origin, timeline, &stored)
+        };
+        let error = match look() {
+            Err(e) if matches!(e.kind(), Kind::Integrity | Kind::Signature) => {
+                let what = format!("foreign: it tells nothing of timeline {timeline}: {}", e.what());
+                self.findings.add(Finding::harmless(&task.key, what));
+                None
+            }
+            looked => looked.err(),
+        };
+        self.settle_object(&task.key, task.bytes, error, Vec::new());
     }
 }

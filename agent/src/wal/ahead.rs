@@ -10,7 +10,6 @@ use std::os::unix::process::CommandExt;
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::fetch::{list, put_together};
 use super::fetched::Fetched;
 use crate::archive::seal::Identities;
 use crate::config::Config;
@@ -20,7 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
-use crate::repository::wal::coverage::{assemble, segment_bytes};
+use crate::repository::wal::file::Extent;
 
 /// The flag that makes `lifeboat wal fetch` fetch ahead of what it names.
 pub const FLAG: &str = "--ahead";
@@ -84,7 +83,8 @@ pub async fn ahead(
     let fetching = async {
         let segment: SegmentName = name.parse()?;
         let reader = super::fetch::reader(config, identities, trust).await?;
-        let size = segment_bytes(&list(&reader, WalFile::Segment(segment)).await?);
+        let names = reader.objects(WalFile::Segment(segment), || true).await?;
+        let Some(size) = WalReader::looks_whole(&names) else { return Ok(()) };
         let next = behind(config, segment, size);
         kept.retain(&next)?;
         let missing = next.into_iter().filter(|segment| !kept.holds(*segment));
@@ -92,7 +92,7 @@ pub async fn ahead(
             .for_each_concurrent(config.wal.workers, |segment| {
                 let (reader, kept) = (&reader, &kept);
                 async move {
-                    if let Err(e) = one(reader, kept, segment, size).await {
+                    if let Err(e) = one(reader, kept, segment).await {
                         tracing::info!("{segment} was not fetched ahead: {e:?}");
                     }
                 }
@@ -106,19 +106,19 @@ pub async fn ahead(
     }
 }
 
-async fn one(reader: &WalReader, kept: &Fetched, segment: SegmentName, size: SegmentBytes) -> Result<()> {
+async fn one(reader: &WalReader, kept: &Fetched, segment: SegmentName) -> Result<()> {
     let file = WalFile::Segment(segment);
     let staged = kept.staged(segment);
     let mut out = disk::open_or_create(&staged)?;
     let fetched = async {
-        let names = list(reader, file).await?;
-        if assemble(&names).last().is_none_or(|name| u64::from(name.end) != size.get()) {
-            return Ok(None); // it is not whole: whoever asks for it shall look again
+        let names = reader.objects(file, || true).await?;
+        match WalReader::looks_whole(&names) {
+            None => Ok(None), // whoever asks for it shall look again
+            Some(_) => reader.write(file, &names, &mut out).await,
         }
-        put_together(reader, file, &names, &mut out).await
     };
     match fetched.await {
-        Ok(Some(_)) => {
+        Ok(Some(Extent::Whole)) => {
             drop(out);
             kept.keep(segment, &staged)
         }

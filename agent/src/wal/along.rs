@@ -63,12 +63,8 @@ fn spawn(lock: &FileLock) -> Result<()> {
 /// Those that keep it from beginning.
 pub async fn along(config: &Config, path: &Path, cancel: &CancellationToken) -> Result<()> {
     let keys = super::keys(config)?;
-    let first = Source::open(path)?;
-    let (WalFile::Segment(segment), Ok(size)) =
-        (first.file, SegmentBytes::try_from(u64::from(first.content.bytes())))
-    else {
-        return Ok(());
-    };
+    let first = Source::open_beside(path.to_owned()).await?;
+    let Some((segment, size)) = first.segment else { return Ok(()) };
     let repository = Repository::configured(config).await?;
     let origin = repository.bind(first.system_identifier.as_deref()).await?;
     let workers = config.wal.workers;
@@ -141,11 +137,11 @@ impl Along<'_> {
         if self.pushed.holds(file, &path) {
             return Ok(());
         }
-        let source = Source::open(&path)?;
+        let source = Source::open_beside(path.clone()).await?;
         if source.system_identifier != self.system_identifier {
             return Err(Error::new(Kind::Repository, format!("{} is another cluster's", path.display())));
         }
-        self.writer.put_file(file, source.content).await?;
+        source.put(&self.writer).await?;
         self.pushed.remember(file, &path, &stamp)
     }
 }

@@ -11,16 +11,20 @@ pub mod room;
 pub mod status;
 pub mod stream;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::archive::manifest::Origin;
 use crate::archive::seal::Recipients;
 use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::archive::wal::WalSealer;
+
 use crate::config::Config;
+use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::wal::SegmentName;
 use crate::repository::Repository;
 use crate::repository::wal::WalWriter;
+use crate::repository::wal::file::is_segment;
 
 /// The part of the state directory that is WAL's: it has locks of its own, so that a backup and
 /// the archiving of WAL never wait for each other.
@@ -48,4 +52,11 @@ fn writer(
     let zstd_level = config.backup.zstd_level;
     let trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
     Ok(WalWriter::new(repository, WalSealer { origin, recipients, signing, zstd_level }, trusted))
+}
+
+/// Whether the file of `segment` lies beside `path` and its first page is written: one that was only prepared for it has the
+/// header of another.
+fn is_begun_beside(path: &Path, segment: SegmentName) -> bool {
+    let file = disk::open(&path.with_file_name(segment.to_string()));
+    file.is_ok_and(|file| is_segment(segment, file))
 }

@@ -156,10 +156,19 @@ impl Pushed {
 
 /// Whether PostgreSQL wants the file at `path` archived.
 pub fn is_ready(path: &Path) -> bool {
+    has_marker(path, "ready")
+}
+
+/// Whether PostgreSQL wants, or wanted, the file at `path` archived: it has finished it.
+pub fn is_marked(path: &Path) -> bool {
+    has_marker(path, "ready") || has_marker(path, "done")
+}
+
+fn has_marker(path: &Path, extension: &str) -> bool {
     let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return false;
     };
-    let marker = dir.join("archive_status").join(format!("{name}.ready"));
+    let marker = dir.join("archive_status").join(format!("{name}.{extension}"));
     disk::metadata(&marker).is_ok_and(|meta| meta.is_some())
 }
 

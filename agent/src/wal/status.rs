@@ -4,22 +4,27 @@ use serde::Serialize;
 
 use super::archiver::{Archiver, archiver};
 use super::room::{Advice, Level, Room, room, unlimited};
-use crate::archive::base::BaseFacts;
+use crate::archive::manifest::SnapshotKind;
 use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::archive::wal::WalName;
 use crate::archive::wal_name::NameTrust;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::Inventory;
+use crate::inventory::gaps::gaps;
+use crate::inventory::lives::{self, lives};
+use crate::inventory::reach::StoredWal;
+use crate::inventory::take::{Wanted, Which, stored_wal};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{InstanceName, Lsn};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::replication::{SlotState, slot_state};
 use crate::postgres::session::{Session, column};
 use crate::repository::Repository;
-use crate::repository::snapshots::{Found, Trust};
-use crate::repository::wal::WalList;
-use crate::repository::wal::coverage::{LsnRange, TimelineWindows, end_stored_at, segment_bytes, windows};
+use crate::repository::snapshots::Trust;
+use crate::repository::wal::coverage::TimelineWindows;
+use crate::repository::wal::{Lineages, WalList};
 
 /// What is stored, and beside it where the server stands.
 #[derive(Debug, Serialize)]
@@ -34,8 +39,6 @@ pub struct Status {
     pub foreign: Vec<String>,
     /// How many more there are.
     pub foreign_more: u64,
-    #[serde(skip)]
-    foreign_text: Option<String>,
     /// Where the server stands; absent where it was not asked.
     pub server: Option<Server>,
     /// Why the server could not be asked.
@@ -92,7 +95,6 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
         timelines: Vec::new(),
         foreign: Vec::new(),
         foreign_more: 0,
-        foreign_text: None,
         server: None,
         server_error: None,
         problems: Vec::new(),
@@ -110,27 +112,20 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
         },
     };
     // Asked before it is listed: what is stored meanwhile makes the distance smaller, never larger.
-    let list = match names_trust(config, &repository).await? {
-        Some(trust) => repository.wal(&trust, false).await?,
-        None => WalList::default(), // nothing was ever stored
-    };
-    status.foreign_text = list.foreign.text();
-    status.foreign_more = list.foreign.more;
-    status.foreign = list.foreign.first.into_iter().map(|(key, _)| key).collect();
+    let trust = trust(config)?;
+    let (list, lineages) = list(&repository, &trust).await?;
     let names: Vec<WalName> = list.objects.iter().map(|object| object.name).collect();
-    let size = asked.as_ref().map_or_else(|| segment_bytes(&names), |(_, size)| *size);
-    let found = windows(&names, size);
-    status.timelines = found
-        .into_iter()
-        .map(|windows| Timeline { stored_at: end_stored_at(&list.objects, &windows, size), windows })
-        .collect();
+    let wal = stored_wal(list, lineages, asked.as_ref().map(|(_, size)| *size));
+    status.foreign_more = wal.foreign.more;
+    status.foreign = wal.foreign.first.iter().map(|(key, _)| key.clone()).collect();
+    let of_timeline = |windows: &TimelineWindows| Timeline {
+        stored_at: wal.end_of(|id| id == windows.timeline).map(|(_, at)| at),
+        windows: windows.clone(),
+    };
+    status.timelines = wal.windows.iter().map(of_timeline).collect();
     status.server = asked.map(|(server, _)| server);
     status.measure();
-    let bases = match status.timelines.iter().all(|timeline| timeline.windows.gaps.is_empty()) {
-        true => Vec::new(),
-        false => bases(config, &repository).await,
-    };
-    status.judge_stored(&bases);
+    status.judge_stored(&wal, bases(&repository, &trust).await.as_ref());
     status.judge_server(config, &names);
     Ok(status)
 }
@@ -149,21 +144,25 @@ impl Status {
         server.behind_seconds = if behind == 0 { Some(0) } else { since };
     }
 
-    fn judge_stored(&mut self, bases: &[BaseFacts]) {
+    fn judge_stored(&mut self, wal: &StoredWal, bases: Option<&Inventory>) {
+        let bases =
+            || bases.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base.is_some());
+        for gap in gaps(wal) {
+            let text = gap.text();
+            match gap.is_past(bases().filter_map(|one| one.manifest.base.as_ref())) {
+                true => self.warnings.push(format!("{text}; a later base backup begins after it")),
+                false => self.problems.push(format!("{text}; take a base backup, if there is none after it")),
+            }
+        }
+        let lives = lives(wal, bases());
+        if lives.len() > 1 {
+            self.problems.push(format!(
+                "more than one server goes on as this instance: {}; a copy with archiving on? Turn it off there; until production has a new base backup, restores ask for --timeline",
+                lives::text(&lives)
+            ));
+        }
         for Timeline { windows, .. } in &self.timelines {
             let timeline = windows.timeline;
-            for gap in &windows.gaps {
-                let text = format!(
-                    "timeline {timeline} lacks {} to {}: no recovery leads across",
-                    gap.begin, gap.end
-                );
-                match is_past(timeline, gap, bases) {
-                    true => self.warnings.push(format!("{text}; a later base backup begins behind it")),
-                    false => {
-                        self.problems.push(format!("{text}; take a base backup, if there is none behind it"))
-                    }
-                }
-            }
             self.problems.extend(windows.conflicts.iter().map(|range| {
                 format!(
                     "timeline {timeline} has two contents for {} to {}: two servers wrote as one",
@@ -171,7 +170,7 @@ impl Status {
                 )
             }));
         }
-        self.problems.extend(self.foreign_text.clone().map(|text| {
+        self.problems.extend(wal.foreign.text().map(|text| {
             format!("{text}; look who can write there, and keep the public halves of old keys in signing.trusted_keys")
         }));
         if self.timelines.is_empty() {
@@ -212,43 +211,35 @@ impl Status {
     }
 }
 
-/// Which names count here: those that a trusted key signed, or this host's own. `None` before anything was stored.
-async fn names_trust(config: &Config, repository: &Repository) -> Result<Option<NameTrust>> {
+/// Whose signatures count here: those of the trusted keys, and this host's own.
+fn trust(config: &Config) -> Result<Trust> {
     let mut trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
     match config.signing.key_file.as_deref().map(SigningKey::load) {
         Some(Ok(own)) => trusted = trusted.with(&own),
         Some(Err(e)) if trusted.is_empty() => return Err(e),
         _ => {}
     }
-    match repository.origin().await {
-        Ok(origin) => Ok(Some(NameTrust::new(&origin, Some(trusted)))),
-        Err(e) if e.kind() == Kind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
+    Ok(Trust::Keys(trusted))
 }
 
-/// Whether a base backup begins behind a gap, so that it keeps nobody from the present.
-fn is_past(timeline: TimelineId, gap: &LsnRange, bases: &[BaseFacts]) -> bool {
-    bases.iter().any(|base| base.timeline >= timeline.0 && base.start_lsn >= gap.end)
-}
-
-/// The base backups that are believed; none where they cannot be looked at.
-async fn bases(config: &Config, repository: &Repository) -> Vec<BaseFacts> {
-    let found = async {
-        let trust = Trust::keys(&config.signing.trusted_keys)?;
-        repository.all_snapshots(&repository.origin().await?, &trust).await
+/// The WAL that counts, and how its timelines hang together; nothing before anything was stored.
+async fn list(repository: &Repository, trust: &Trust) -> Result<(WalList, Lineages)> {
+    let origin = match repository.origin().await {
+        Ok(origin) => origin,
+        Err(e) if e.kind() == Kind::NotFound => return Ok((WalList::default(), Lineages::default())),
+        Err(e) => return Err(e),
     };
-    let found = found.await.unwrap_or_else(|e| {
-        tracing::info!("base backups cannot be looked at: {e:?}");
-        Vec::new()
-    });
-    let manifest = |found| match found {
-        Ok(Found::Snapshot(manifest)) => manifest.base,
-        _ => None,
-    };
-    found.into_iter().filter_map(|(_, found)| manifest(found)).collect()
+    let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), false).await?;
+    let lineages = repository.lineages(&list.lineages, &origin, trust).await?;
+    Ok((list, lineages))
 }
 
+/// The base backups that are believed; `None` where they cannot be looked at.
+async fn bases(repository: &Repository, trust: &Trust) -> Option<Inventory> {
+    let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), ..Wanted::default() };
+    let found = Inventory::take(repository, trust, &wanted).await;
+    found.inspect_err(|e| tracing::info!("base backups cannot be looked at: {e:?}")).ok()
+}
 async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {
     let mut session = Session::maintenance(&PostgresOptions::from(&config.postgres)).await?;
     let sql = "SELECT (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'), \

@@ -2,7 +2,6 @@
 //! drill proves that program, and shares none of its restoring code.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use lifeboat::environment;
@@ -94,8 +93,8 @@ pub async fn run(
     on_line: impl FnMut(&str),
 ) -> Result<Restored> {
     let mut command = command(order, place);
-    let child = process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
-    let ended = process::wait(child, "lifeboat restore", LIMIT, cancel.cancelled(), on_line).await?;
+    let ended =
+        process::run_heard(&mut command, "lifeboat restore", LIMIT, cancel.cancelled(), on_line).await?;
     let answer = answer(&ended.stdout);
     if ended.is_success() {
         let answer = answer.ok_or_else(|| {
@@ -105,7 +104,7 @@ pub async fn run(
         return Ok(Restored { baseline: baseline(&answer), answer });
     }
     let what = format!("lifeboat restore ended with {}", ended.how());
-    Err(Error::new(kind(ended.code), what).because(ended.last_words()))
+    Err(Error::new(kind(ended.status.code()), what).because(ended.last_words()))
 }
 
 /// Exit codes of `lifeboat` that mean "the archive, or what came out of it, is wrong" rather than

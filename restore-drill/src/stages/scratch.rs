@@ -3,17 +3,16 @@
 //! in it: so the drill works as [`OWNER`], a role without rights, and lets in its superuser for nothing
 //! but making roles, databases and extensions.
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use lifeboat::child::{Asked, Supervised, status_text};
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::{clock, disk};
 use rustix::process::Signal;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
-use tokio::process::Child;
 
 use crate::process;
 use crate::stages::account::{Account, our_name};
@@ -96,7 +95,7 @@ impl Place {
 #[derive(Debug)]
 pub struct Scratch {
     dir: PathBuf,
-    server: Child,
+    server: Supervised,
     place: Place,
     _lock: disk::FileLock,
 }
@@ -127,7 +126,7 @@ impl Scratch {
 
     /// As SIGKILL leaves it: the lock is let go, the server runs on.
     #[cfg(test)]
-    pub(crate) fn abandon(self) -> (Child, Place) {
+    pub(crate) fn abandon(self) -> (Supervised, Place) {
         (self.server, self.place)
     }
 
@@ -141,7 +140,7 @@ impl Scratch {
     /// # Errors
     /// Where the directory cannot be removed: it then still holds restored data.
     pub async fn tear_down(mut self, keep: bool) -> Result<()> {
-        process::stop(&mut self.server, Signal::INT, STOP_LIMIT).await;
+        let _ = self.server.stop(Asked::Child(Signal::INT), STOP_LIMIT).await; // killed at the latest
         if keep {
             return disk::write_new_durable(&self.dir.join(KEEP), b"kept on request; remove it when done\n");
         }
@@ -215,7 +214,7 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
     match ready {
         Ok(()) => Ok(scratch),
         Err(e) => {
-            process::stop(&mut scratch.server, Signal::INT, STOP_LIMIT).await;
+            let _ = scratch.server.stop(Asked::Child(Signal::INT), STOP_LIMIT).await; // killed at the latest
             let said = disk::read_text(&log, 1024 * 1024).unwrap_or_default();
             let last: Vec<&str> = said.lines().rev().take(8).collect();
             Err(e.context("start the scratch PostgreSQL").effect(format!(
@@ -237,11 +236,8 @@ async fn make_owner(place: &Place) -> Result<()> {
 async fn until_up(scratch: &mut Scratch) -> Result<()> {
     let begun = clock::instant();
     loop {
-        if let Ok(Some(status)) = scratch.server.try_wait() {
-            let how = match (status.code(), status.signal()) {
-                (Some(code), _) => format!("exit code {code}"),
-                (None, signal) => format!("signal {}", signal.unwrap_or(0)),
-            };
+        if let Ok(Some(status)) = scratch.server.ended() {
+            let how = status_text(status);
             return Err(Error::new(Kind::Postgres, format!("the server ended with {how}")));
         }
         match scratch.place.connect_superuser("postgres").await {

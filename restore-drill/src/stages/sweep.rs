@@ -75,6 +75,7 @@ async fn stop_orphan(cluster: &Path) {
 mod tests {
     use super::*;
     use crate::stages::scratch::Scratch;
+    use lifeboat::child::Asked;
 
     async fn bin_dir() -> PathBuf {
         for major in (13..=20).rev() {
@@ -105,12 +106,15 @@ mod tests {
         // As SIGKILL does: the lock is let go, the server runs on, nobody waits for it.
         let (mut server, place) = killed.abandon();
         assert!(place.connect("postgres").await.is_ok());
-        let reaper = tokio::spawn(async move { server.wait().await });
+        let reaper = tokio::spawn(async move {
+            let by_us = (Asked::Child(Signal::KILL), Duration::ZERO);
+            server.end(STOP_LIMIT, std::future::pending(), by_us, std::future::ready(())).await
+        });
 
         let swept = sweep(parent.path(), "d-").await.unwrap();
         let removed: Vec<PathBuf> = swept.into_iter().map(|done| done.unwrap()).collect();
         assert_eq!(removed, [at("d-killed")]);
-        reaper.await.unwrap().unwrap();
+        assert_eq!(reaper.await.unwrap().unwrap().stopped, None);
         assert!(used.place().connect("postgres").await.is_ok());
         assert!(at("d-kept").join("pg").exists());
         used.tear_down(false).await.unwrap();

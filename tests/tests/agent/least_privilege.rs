@@ -9,22 +9,22 @@ use lifeboat_tests::{Cluster, installed, skip, small_tenant};
 use rustix::process::Signal;
 
 /// What pg_hba.conf says in all of it.
-const HBA: &str = "local all postgres trust\nlocal all lifeboat trust\n";
-const HBA_REPLICATION: &str = "local replication lifeboat trust\n";
+pub const HBA: &str = "local all postgres trust\nlocal all lifeboat trust\n";
+pub const HBA_REPLICATION: &str = "local replication lifeboat trust\n";
 
 /// Runs an example as a superuser.
-fn grant(cluster: &Cluster, database: &str, file: &str) {
+pub fn grant(cluster: &Cluster, database: &str, file: &str) {
     let file = workspace_root().join("deploy/postgresql").join(file);
     cluster.run("psql", &["-X", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", file.to_str().unwrap()]);
 }
 
-fn hba(cluster: &Cluster, text: &str) {
+pub fn hba(cluster: &Cluster, text: &str) {
     std::fs::write(cluster.data_dir().join("pg_hba.conf"), text).unwrap();
     cluster.psql("postgres", "select pg_reload_conf()");
 }
 
 /// A server with a tenant and the role of roles.sql, and a site that connects as it.
-fn as_lifeboat() -> (Cluster, Site) {
+pub fn as_lifeboat() -> (Cluster, Site) {
     let cluster = Cluster::start_default();
     let mut site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "shop", 5);
@@ -36,7 +36,7 @@ fn as_lifeboat() -> (Cluster, Site) {
 }
 
 /// Before 14 there is no role that reads everything: there one connects as the owner of the tenants.
-fn roles_are_for_this_major() -> bool {
+pub fn roles_are_for_this_major() -> bool {
     let major = installed::find(None).major;
     if major < 14 {
         skip::announce(

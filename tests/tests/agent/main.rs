@@ -5,6 +5,8 @@
 mod environment;
 mod least_privilege;
 mod pages;
+mod policies;
+mod rights;
 mod status;
 
 use std::net::TcpListener;

@@ -32,8 +32,8 @@ fn steal(s3: &S3, site: &Site, prefix: &str, released: bool) {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let store = Store::open(&s3.url(prefix), &options).unwrap();
         let key = "instances/prod/lease";
-        let (_, version) = store.get_versioned(key, 1 << 20).await.unwrap().unwrap();
-        store.replace(key, text.into_bytes(), Some(&version)).await.unwrap();
+        let found = store.get_versioned(key, 1 << 20).await.unwrap().unwrap();
+        store.replace(key, text.into_bytes(), Some(&found.version)).await.unwrap();
     });
 }
 

@@ -14,6 +14,7 @@ mod known;
 mod load;
 mod local_kills;
 mod lost_lease;
+mod meant;
 mod memory;
 mod odd_files;
 mod refused;

@@ -79,6 +79,14 @@ impl Copied {
         assert!(done.code == Some(0), "{done}\n{}", std::fs::read_to_string(log).unwrap_or_default());
     }
 
+    /// Starts it as its own settings say, which put its socket beside it.
+    pub fn start_as_it_is(&self, like: &Cluster) {
+        *self.bin.borrow_mut() = like.bin_dir().to_owned();
+        let program = self.as_postgres("pg_ctl").args(["-w", "-t", "100", "-D"]).arg(&self.data);
+        let done = program.arg("-l").arg(self.data.with_extension("log")).arg("start").run();
+        assert!(done.code == Some(0), "{done}\n{}", self.log());
+    }
+
     /// Tries a start that must fail at once.
     pub fn try_start(&self) -> Outcome {
         self.as_postgres("postgres").arg("-D").arg(&self.data).args(["-c", "port=1"]).run()

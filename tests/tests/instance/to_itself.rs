@@ -155,12 +155,14 @@ fn a_copy_takes_nothing_out_of_productions_subscription() {
 }
 
 #[test]
-fn a_root_restore_tells_in_the_plan_what_the_servers_user_cannot_read() {
+fn a_root_restore_tells_what_the_servers_user_will_need_and_fetches_for_a_server_that_it_starts() {
     if !geteuid().is_root() {
         lifeboat_tests::skip!("only root restores for another user");
     }
     let archiving = Archiving::start(None);
     archiving.base();
+    let earlier = archiving.step();
+    let truth = archiving.step();
     archiving.archive();
     let identity = archiving.site.path("lifeboat-identity.txt");
     let owned = |user: &str| {
@@ -168,12 +170,25 @@ fn a_root_restore_tells_in_the_plan_what_the_servers_user_cannot_read() {
     };
     owned("root");
     let copied = Copied::new();
-    let plan = archiving.restore_to(copied.data_dir(), &["--dry-run"]).run().ok();
-    let said = plan.json()["warnings"].to_string();
-    assert!(said.contains("lifeboat-identity.txt cannot be read"), "{said}");
-    let refused = archiving.restore_to(copied.data_dir(), &["--start"]).run().exits(16);
-    assert!(refused.stderr.contains("lifeboat-identity.txt cannot be read"), "{refused}");
-    assert!(!copied.data_dir().exists());
+    let said = |args: &[&str]| {
+        let plan = archiving.restore_to(copied.data_dir(), &["--dry-run"]).args(args.to_vec()).run().ok();
+        plan.json()["warnings"].to_string().contains("lifeboat-identity.txt cannot be read")
+    };
+    assert!(said(&[]) && said(&["--start", "--target-action", "pause", "--to", "immediate"]));
+    assert!(!said(&["--start"]));
+    // it recovers although its user cannot open anything
+    let (copied, _) = archiving.started(&[]);
+    assert_eq!(copied.psql("shop", DIGEST), truth.ledger);
+    let spool = format!("{}.lifeboat-wal", copied.data_dir().display());
+    assert!(!std::path::Path::new(&spool).exists(), "{spool}");
+    drop(copied);
     owned("postgres");
-    archiving.started(&[]);
+    // one that paused goes on as its own user, when this process has ended
+    let args = ["--to-time", &earlier.time, "--target-action", "pause"];
+    let (copied, report) = archiving.started(&args);
+    assert_eq!(report["started"]["writable"], false);
+    assert_eq!(copied.psql("shop", DIGEST), earlier.ledger);
+    copied.psql("postgres", "select pg_wal_replay_resume()");
+    wait_until("it takes writes", || copied.psql("postgres", "select pg_is_in_recovery()") == "f");
+    assert_eq!(copied.psql("shop", DIGEST), earlier.ledger);
 }

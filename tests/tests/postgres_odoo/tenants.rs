@@ -15,21 +15,29 @@ async fn tenants_are_found_and_what_cannot_be_looked_into_is_said() {
     tenant(&cluster, "closed");
     cluster.create_db("plain");
     tenant(&cluster, "hidden");
+    tenant(&cluster, "shut");
+    cluster.create_db("shop__lifeboat_incomplete");
     cluster.psql(
         "postgres",
         "alter database hidden is_template true; revoke connect on database closed from public;
+        alter database shut allow_connections false;
+        alter database shop__lifeboat_incomplete is_template true allow_connections false;
         create role backup login; grant pg_read_all_data to backup",
     );
     let backup = PostgresOptions { user: "backup".into(), ..options(&cluster) };
     let found = odoo::discover(&backup).await.unwrap();
     let names: Vec<&str> = found.tenants.iter().map(|t| t.name.as_str()).collect();
-    assert_eq!(names, ["shop a", "shop_b"]);
-    assert_eq!(found.tenants[0].odoo_version.as_deref(), Some("17.0.1.3"));
-    assert!(found.tenants[0].database_bytes > 1_000_000);
+    assert_eq!(names, ["hidden", "shop a", "shop_b"], "a template is a tenant like any other");
+    assert_eq!(found.tenants[1].odoo_version.as_deref(), Some("17.0.1.3"));
+    assert!(found.tenants[1].database_bytes > 1_000_000);
     assert_eq!(found.others, ["plain", "postgres"]);
-    assert!(found.notes[0].contains("\"hidden\" is Odoo's and a template"), "{:?}", found.notes);
+    assert_eq!(found.unfinished, ["shop__lifeboat_incomplete"]);
+    assert_eq!(found.notes, [""; 0]);
     let unknown: BTreeMap<&str, Kind> = found.unknown.iter().map(|(n, e)| (n.as_str(), e.kind())).collect();
-    assert_eq!(unknown, BTreeMap::from([("closed", Kind::Denied), ("shop/c", Kind::Usage)]));
+    assert_eq!(
+        unknown,
+        BTreeMap::from([("closed", Kind::Denied), ("shop/c", Kind::Usage), ("shut", Kind::Postgres)])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,11 +38,17 @@ fn copies_and_old_states_are_named_and_left_out() {
     // Named, it is backed up.
     assert_eq!(tenants(&site.back_up(&["--tenant", "a 'look'"])), ["a 'look'"]);
 
-    // The old state, opened by somebody who looks at it.
+    // The old state, closed; then opened by somebody who looks at it.
     let done = promote(&site, "live", "shop", &["--json"]).run().ok().json();
     let replaced = done["plan"]["replaced"].as_str().unwrap();
+    // Its snapshots stay, its old name is nobody's: it is not a tenant that grows old.
+    let status = site.run(&["status", "--json"]).run().ok().json();
+    assert_eq!(tenants(&status), ["shop", "a 'look'"], "backed up by name");
+    assert_eq!(status["promoted"][0]["database"], "live");
+    let told = site.run(&["status"]).run().ok();
+    assert!(told.stdout.contains("live is shop since lifeboat promote on 2"), "{told}");
     let report = site.back_up(&[]);
-    assert_eq!((tenants(&report), left_out(&report)), (vec!["shop"], vec!["a 'look'"]));
+    assert_eq!((tenants(&report), left_out(&report)), (vec!["shop"], vec!["a 'look'", replaced]));
     cluster.psql("postgres", &format!("alter database \"{replaced}\" allow_connections true"));
     let report = site.back_up(&[]);
     assert_eq!(left_out(&report), ["a 'look'", replaced]);

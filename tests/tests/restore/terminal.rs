@@ -1,11 +1,6 @@
 //! A restore by a person at a terminal: asked for the passphrase of the identity, shown the plan,
 //! asked again. And by nobody.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-
-use age::secrecy::SecretString;
 use lifeboat_tests::compare::assert_same_database;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::terminal::AtTerminal;
@@ -15,26 +10,13 @@ use crate::databases;
 
 const PASSPHRASE: &str = "korrekt häst battery";
 
-/// Puts the identity of `init` under a passphrase, as `age -p` does.
-fn protect(site: &Site) {
-    let path = site.path("lifeboat-identity.txt");
-    let plain = fs::read(&path).unwrap();
-    let mut recipient = age::scrypt::Recipient::new(SecretString::from(PASSPHRASE));
-    recipient.set_work_factor(8);
-    let encryptor = age::Encryptor::with_recipients(std::iter::once(&recipient as _)).unwrap();
-    let mut writer = encryptor.wrap_output(Vec::new()).unwrap();
-    writer.write_all(&plain).unwrap();
-    fs::write(&path, writer.finish().unwrap()).unwrap();
-    fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-}
-
 #[test]
 fn a_passphrase_is_asked_for_at_a_terminal_and_missed_where_there_is_none() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "shop", 31);
     site.back_up(&[]);
-    protect(&site);
+    site.protect_identity(PASSPHRASE);
     let before = databases(&cluster);
     let restore = |args: &[&str]| -> Program {
         let common = ["restore", "--tenant", "shop", "--as", "x", "--no-neutralize"];

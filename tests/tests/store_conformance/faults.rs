@@ -110,7 +110,8 @@ async fn a_body_that_is_cut_is_an_error() {
         let error = server.store.get("a", 10_000).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Unreachable, "{answer:?}: {error:?}");
         assert!(error.what().contains("4000 of 9000"), "{error}");
-        let (size, mut pieces) = server.store.get_stream("a").await.unwrap();
+        let (info, mut pieces) = server.store.get_stream("a").await.unwrap();
+        let size = info.bytes;
         assert_eq!(size, 9000);
         let mut came = 0;
         let error = loop {

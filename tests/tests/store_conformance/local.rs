@@ -84,7 +84,8 @@ async fn an_object_cut_behind_our_back_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     store.put_new("x", bytes(1, 3 << 20)).await.unwrap();
-    let (size, mut pieces) = store.get_stream("x").await.unwrap();
+    let (info, mut pieces) = store.get_stream("x").await.unwrap();
+    let size = info.bytes;
     assert_eq!(size, 3 << 20);
     pieces.try_next().await.unwrap().unwrap();
     std::fs::OpenOptions::new().write(true).open(dir.path().join("x")).unwrap().set_len(2_000_000).unwrap();

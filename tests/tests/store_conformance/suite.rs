@@ -33,7 +33,8 @@ pub async fn listed(store: &Store, prefix: &str) -> Result<Vec<ObjectInfo>> {
 }
 
 async fn streamed(store: &Store, key: &str) -> Result<(u64, Bytes)> {
-    let (size, pieces) = store.get_stream(key).await?;
+    let (info, pieces) = store.get_stream(key).await?;
+    let size = info.bytes;
     let data = pieces.try_fold(BytesMut::new(), |mut all, piece| async move {
         all.extend_from_slice(&piece);
         Ok(all)
@@ -183,7 +184,12 @@ pub async fn replacing(store: &Store) {
     conflict(store.replace("i/lease", "two", None).await.unwrap_err());
     let second = store.replace("i/lease", "two", Some(&first)).await.unwrap();
     conflict(store.replace("i/lease", "three", Some(&first)).await.unwrap_err());
-    let (data, read) = store.get_versioned("i/lease", 100).await.unwrap().unwrap();
+    let found = store.get_versioned("i/lease", 100).await.unwrap().unwrap();
+    assert!(
+        (found.now.as_second() - found.modified.as_second()).abs() < 600,
+        "both are the store's own times"
+    );
+    let (data, read) = (found.data, found.version);
     assert_eq!(data, "two");
     store.replace("i/lease", "three", Some(&read)).await.unwrap();
     conflict(store.replace("i/lease", "four", Some(&second)).await.unwrap_err());

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)] // a failing test panics
 
 mod accidents;
+mod confirmed;
 mod many;
 mod raised;
+mod root_only;
 mod scratch;
 mod shared;
 mod ways;

@@ -57,6 +57,60 @@ fn a_scratch_cluster_does_not_outlive_its_restore() {
 }
 
 #[test]
+fn the_same_command_runs_again_wherever_it_was_killed() {
+    let shared = Shared::start();
+    let cluster = &shared.cluster;
+    shared.back_up(&["--kind", "base"]);
+    shared.back_up(&["--kind", "filestore", "--tenant", "t1"]);
+    for _ in 0..3 {
+        write(cluster, "t1");
+        shared.archive();
+    }
+    let truth = shared.state("t1");
+    let place = tempfile::Builder::new().prefix("lbs-").tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let args = ["--to", "latest", "--as", "back", "--no-neutralize"];
+    let command = || shared.restore("t1", &args).env("TMPDIR", place.path());
+    let scratch = || shared.scratches().pop().map(|(_, dir)| dir).unwrap_or_default();
+    let records = || {
+        let entries = std::fs::read_dir(shared.site.path("lifeboat-state/restore")).into_iter().flatten();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.ends_with(".lock")).collect::<Vec<_>>()
+    };
+    let is_made = |name: &str| {
+        cluster.psql("postgres", &format!("select count(*) from pg_database where datname = '{name}'")) == "1"
+    };
+    let moments: [(&str, &dyn Fn() -> bool); 5] = [
+        ("files are fetched", &|| scratch().join("data/base").exists()),
+        ("WAL is fetched", &|| scratch().join("data.lifeboat-wal/copy").exists()),
+        ("the server runs", &|| serves(&scratch().join("data"))),
+        ("it is dumped", &|| records().iter().any(|name| name.ends_with(".work"))),
+        ("it is loaded", &|| is_made("back__lifeboat_incomplete")),
+    ];
+    let mut left = Vec::new();
+    for (what, met) in moments {
+        let mut running = command().spawn();
+        wait_until(what, || {
+            assert!(running.is_running(), "it ended before: {what}: {}", running.stderr_so_far());
+            let earlier = left.contains(&scratch());
+            !earlier && met()
+        });
+        let dir = scratch();
+        running.kill9();
+        println!("killed when {what}: {}", dir.display());
+        left.push(dir);
+    }
+    command().run().ok();
+    shared.assert_is("back", &truth);
+    for dir in left.iter().filter(|dir| !dir.as_os_str().is_empty()) {
+        assert!(!dir.exists() && !serves(dir), "{}", dir.display());
+    }
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "directories of sockets");
+    assert_eq!(records(), [""; 0], "records");
+    assert!(!is_made("back__lifeboat_incomplete"));
+}
+
+#[test]
 fn a_scratch_server_that_dies_leaves_nothing() {
     let shared = Shared::start();
     shared.back_up(&["--kind", "base"]);

@@ -54,3 +54,28 @@ fn what_is_wrong_with_wal_is_named() {
     fs::write(&foreign, "mine").unwrap();
     assert!(found(&site, &[], &foreign).stdout.contains("no WAL object"));
 }
+
+#[test]
+fn a_repository_that_holds_only_wal_is_checked_like_any_other() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    assert!(verify(&site, &[]).code != Some(0), "nothing at all is stored");
+    let name = cluster.psql("postgres", "select pg_walfile_name(pg_current_wal_insert_lsn())");
+    cluster.psql("postgres", "select pg_switch_wal()");
+    let copy = site.path(name.trim());
+    fs::copy(cluster.data_dir().join("pg_wal").join(name.trim()), &copy).unwrap();
+    site.run(&["wal", "push"]).arg(&copy).run().ok();
+    let told = verify(&site, &[]).ok();
+    for said in ["1 object,", "all of it is as it was stored", "no snapshot is stored"] {
+        assert!(told.stdout.contains(said), "{said}: {told}");
+    }
+    verify(&site, &["--deep", "--identity", "lifeboat-identity.txt"]).ok();
+    verify(&site, &["--tenant", "shop"]).exits(5).says("there is no snapshot of tenant shop");
+    let all = objects(&site.stored);
+    let object = those(&all, "/wal/0000")[0];
+    let mut bad = fs::read(object).unwrap();
+    bad[100] ^= 1;
+    fs::set_permissions(object, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fs::write(object, bad).unwrap();
+    found(&site, &[], object);
+}

@@ -9,9 +9,12 @@ mod archive;
 mod break_glass;
 mod catch_up;
 mod commands;
+#[path = "../base/copy.rs"]
+mod copy;
 mod foreign;
 mod kills;
 mod login;
+mod partial;
 mod recovered;
 mod segment_sizes;
 mod streaming;

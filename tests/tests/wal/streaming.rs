@@ -137,7 +137,10 @@ fn a_store_that_fails_is_waited_out() {
     stored(&cluster);
     let before = digest(&cluster, "t");
     running.signal(Signal::TERM);
-    running.finish().ok();
+    let told = running.finish().ok().stderr;
+    let (times, reconnects) =
+        (told.matches("WAL waits in the slot").count(), told.matches("streaming stopped").count());
+    assert_eq!(times, reconnects, "a reconnect is told once: {told}");
     hand_over(&site.path(""));
     recover(&cluster, &base, &restore_command(&site));
     assert_eq!(digest(&cluster, "t"), before);

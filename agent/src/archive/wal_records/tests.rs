@@ -1,66 +1,7 @@
 //! Marks in WAL that is made here, whole, cut and spoiled.
 
+use super::made::{SEGMENT, filler, page_header, record, segment_bytes, switch, wal};
 use super::*;
-
-const SEGMENT: u64 = 1 << 20;
-
-fn segment_bytes() -> SegmentBytes {
-    SegmentBytes::try_from(SEGMENT).unwrap()
-}
-
-/// WAL from the beginning of segment 3 on, and where each record begins.
-fn wal(records: &[Vec<u8>]) -> (Vec<u8>, Vec<Lsn>) {
-    let (mut out, mut begins): (Vec<u8>, Vec<Lsn>) = Default::default();
-    for record in records {
-        let mut rest = record.as_slice();
-        while !rest.is_empty() {
-            if out.len().is_multiple_of(PAGE_BYTES) {
-                page_header(&mut out, (record.len() - rest.len(), rest.len()));
-            }
-            if rest.len() == record.len() {
-                begins.push(Lsn(3 * SEGMENT + out.len() as u64));
-            }
-            let now = rest.len().min(PAGE_BYTES - out.len() % PAGE_BYTES);
-            out.extend_from_slice(&rest[..now]);
-            rest = &rest[now..];
-        }
-        out.resize(out.len().next_multiple_of(8), 0);
-    }
-    (out, begins)
-}
-
-fn page_header(out: &mut Vec<u8>, (before, rest): (usize, usize)) {
-    let is_first = (out.len() as u64).is_multiple_of(SEGMENT);
-    let info = if before > 0 { CONTINUED } else { 0 } | if is_first { LONG_HEADER } else { 0 };
-    let begin = 3 * SEGMENT + out.len() as u64;
-    out.extend_from_slice(&0xD110u16.to_le_bytes());
-    out.extend_from_slice(&info.to_le_bytes());
-    out.extend_from_slice(&1u32.to_le_bytes());
-    out.extend_from_slice(&begin.to_le_bytes());
-    out.extend_from_slice(&(if before > 0 { rest as u32 } else { 0 }).to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
-    if is_first {
-        out.extend_from_slice(&7u64.to_le_bytes());
-        out.extend_from_slice(&(SEGMENT as u32).to_le_bytes());
-        out.extend_from_slice(&(PAGE_BYTES as u32).to_le_bytes());
-    }
-}
-
-fn record(resource: u8, info: u8, data: &[u8]) -> Vec<u8> {
-    let mut out = vec![0; RECORD_HEADER_BYTES];
-    (out[16], out[17]) = (info, resource);
-    match u8::try_from(data.len()) {
-        Ok(length) => out.extend_from_slice(&[255, length]),
-        Err(_) => {
-            out.push(254);
-            out.extend_from_slice(&(data.len() as u32).to_le_bytes());
-        }
-    }
-    out.extend_from_slice(data);
-    let length = out.len() as u32;
-    out[..4].copy_from_slice(&length.to_le_bytes());
-    out
-}
 
 fn commit(second: i64, data: usize) -> Vec<u8> {
     let mut content = (second * 1_000_000 - EPOCH_MICROS).to_le_bytes().to_vec();
@@ -104,7 +45,6 @@ fn at(second: i64) -> Timestamp {
 
 #[test]
 fn ends_of_transactions_and_restore_points_are_found_across_pages_and_pieces() {
-    let filler = |bytes| record(10, 0, &vec![1; bytes]);
     let records =
         [filler(8_050), commit(1_000, 0), named(1_001, "before r2"), filler(30_000), commit(1_002, 400)];
     let (wal, begins) = wal(&records);
@@ -144,7 +84,7 @@ fn databases_that_were_copied_by_files_are_found_and_dropped_ones_are_not() {
 
 #[test]
 fn after_a_switch_the_next_segment_counts_again() {
-    let (mut wal, _) = wal(&[commit(1, 0), record(RESOURCE_XLOG, XLOG_SWITCH, b"")]);
+    let (mut wal, _) = wal(&[commit(1, 0), switch()]);
     let stale = commit(2, 0);
     wal.extend_from_slice(&stale);
     wal.resize(SEGMENT as usize, 0);
@@ -169,6 +109,8 @@ fn what_is_no_wal_is_refused_and_nothing_panics() {
     assert!(broken(length, &[7, 0, 0, 0]).is_err(), "a record shorter than its header");
     assert!(broken(length, &[0, 0, 0, 0xFF]).is_err(), "a record longer than any");
     assert!(broken(PAGE_BYTES + 16, &[1]).is_err(), "the rest of another record");
+    assert!(broken(length + 100, &[7]).is_err(), "checksum of the data");
+    assert!(broken(length + 5, &[7]).is_err(), "checksum of the header");
     for byte in 0..wal.len().min(9_000) {
         for value in [0, 1, 0x7F, 0xFF] {
             let _ = broken(byte, &[value]);

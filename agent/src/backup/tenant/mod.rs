@@ -60,6 +60,13 @@ impl TenantReport {
         let link = self.dump.as_ref().and_then(|m| m.dump.as_ref()).and_then(|d| d.filestore.as_ref());
         link.map_or(0, |link| link.missing_files)
     }
+
+    /// What of a filestore that was stored without its database could not be read, or is damaged. With the dump the
+    /// database says what was meant, and `missing_files` counts it; here everything that is on disk was.
+    pub fn unheld_files(&self) -> u64 {
+        let facts = self.filestore.as_ref().and_then(|m| m.filestore.as_ref());
+        facts.filter(|_| self.dump.is_none()).map_or(0, |facts| facts.problem_files)
+    }
 }
 
 /// Backs up one tenant. `snapshots` are the repository's, sorted.

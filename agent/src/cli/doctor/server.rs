@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Check, Status, dump};
-use crate::backup::left_out;
+use crate::backup::{LeftOut, left_out};
 use crate::clock;
 use crate::config::Config;
 use crate::error::Result;
@@ -77,8 +77,7 @@ async fn examine(config: &Config) -> Vec<Check> {
     match discover(&options).await {
         Err(error) => checks.push(Check::error("tenants", &error)),
         Ok(found) => {
-            let next = "name it in odoo.tenants, with all the others";
-            checks.extend(found.notes.iter().map(|note| Check::warn("tenants", note.clone(), next)));
+            checks.extend(found.notes.iter().map(|note| Check::ok("tenants", note.clone())));
             checks.extend(tenants(config, &options, tools.as_ref(), &found).await);
         }
     }
@@ -171,8 +170,11 @@ async fn tenants(
     }
     let count = protected().count();
     let copies = copies.iter().filter(|(name, _)| !excluded(name));
-    let copies: Vec<Check> =
-        copies.map(|(name, why)| Check::ok(NAME, format!("left out: {name:?}, {why}"))).collect();
+    let copies = copies.map(|(name, why)| Check::ok(NAME, format!("left out: {name:?}, {why}")));
+    let unfinished = found.unfinished.iter().map(|name| LeftOut::unfinished(name.clone()));
+    let unfinished =
+        unfinished.map(|LeftOut { database, why }| Check::ok(NAME, format!("left out: {database:?}, {why}")));
+    let copies: Vec<Check> = copies.chain(unfinished).collect();
     if count == 0 && !checks.iter().any(|check| check.status == Status::Fail) {
         let text = format!("none among {} databases", found.others.len() + found.tenants.len());
         checks.push(Check::fail(NAME, text, "check postgres.host, odoo.tenants and odoo.exclude"));

@@ -5,9 +5,9 @@
 use crate::archive::base::BaseFacts;
 use crate::archive::wal_records::Mark;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::recovery::instance::marks::{Tail, Way};
-use crate::recovery::instance::target::Target;
 
 /// Restore points that an error names.
 const NAMED_MAX: usize = 10;
@@ -107,7 +107,7 @@ pub fn find_restore_point(points: &[Mark], name: &str, begin: Lsn) -> Result<(Ma
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::recovery::instance::reach::tests::facts;
+    use crate::inventory::reach::tests::facts;
 
     fn mark(lsn: u64, second: i64, name: Option<&str>) -> Mark {
         let time = Timestamp::from_second(second).unwrap();

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -60,22 +61,24 @@ pub struct Restored {
 /// # Errors
 /// Whatever failed; the directory says that it is incomplete, no server starts on it, and the same
 /// restore goes on there.
-pub async fn apply(prepared: Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<Restored> {
+pub async fn apply(
+    prepared: &Arc<Prepared>,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Restored> {
     let begun = clock::instant();
-    let (progress, cancel) = (progress.clone(), cancel.clone());
+    let (of, progress, cancel) = (prepared.clone(), progress.clone(), cancel.clone());
     let bin_dir = prepared.bin_dir.clone();
     let dir = prepared.plan.making_dir().to_owned();
     let undone = match prepared.plan.replaced {
         Some(_) => format!("; {} is as it was", prepared.plan.data_dir.display()),
         None => String::new(),
     };
-    let (plan, done) = tokio::task::spawn_blocking(move || {
-        let done = prepared.run(&progress, &cancel)?;
-        Ok((prepared.plan, done))
-    })
-    .await
-    .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "restoring the instance panicked").because(e)))
-    .map_err(|e: Error| {
+    let done = tokio::task::spawn_blocking(move || of.run(&progress, &cancel))
+        .await
+        .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "restoring the instance panicked").because(e)));
+    let plan = prepared.plan.clone();
+    let done = done.map_err(|e: Error| {
         e.effect(format!("{} is incomplete, and no server starts on it{undone}", dir.display()))
             .safe("running the same restore again continues there")
     })?;

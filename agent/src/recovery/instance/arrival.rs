@@ -2,9 +2,9 @@
 //! too, and then what it holds is the state of an earlier moment.
 
 use crate::clock::Timestamp;
+use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::recovery::instance::plan::InstancePlan;
-use crate::recovery::instance::target::Target;
 
 /// Where a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

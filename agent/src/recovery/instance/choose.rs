@@ -1,17 +1,21 @@
 //! Choosing a base backup for a target: the newest from which it can be reached. What cannot be
 //! reached is refused here, with the nearest that can.
 
-use crate::archive::manifest::{Manifest, Origin};
+use crate::archive::manifest::{Manifest, Origin, SnapshotKind};
 use crate::archive::wal_records::Mark;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::choice::{self, Bases, Choice, Reached};
+use crate::inventory::lives::lives;
+use crate::inventory::reach::Reach;
+use crate::inventory::take::{Wanted, Which};
+use crate::inventory::target::Target;
+use crate::inventory::{Inventory, Snapshot};
 use crate::names::Lsn;
 use crate::names::wal::SegmentBytes;
 use crate::recovery::instance::Request;
 use crate::recovery::instance::aim::{Aim, aim, find_restore_point};
 use crate::recovery::instance::marks::Way;
-use crate::recovery::instance::reach::{Reach, obstacle, reach};
-use crate::recovery::instance::stored::{bases, stored_wal, wal_reader};
-use crate::recovery::instance::target::Target;
+use crate::recovery::instance::stored::{stored_wal, wal_reader};
 use crate::recovery::instance::timeline;
 use crate::repository::Repository;
 use crate::repository::wal::WalReader;
@@ -30,9 +34,6 @@ pub struct Chosen {
     pub warnings: Vec<String>,
 }
 
-/// A base backup and how far it goes.
-type Reached<'a> = (&'a Manifest, Reach);
-
 /// Who looks into stored WAL.
 struct Look {
     reader: WalReader,
@@ -40,14 +41,14 @@ struct Look {
 }
 
 impl Look {
-    fn way<'a>(&'a self, (base, reach): &'a Reached<'_>) -> Result<Way<'a>> {
-        Ok(Way {
+    fn way<'a>(&'a self, on: &'a Reached<'_>) -> Way<'a> {
+        Way {
             reader: &self.reader,
-            path: &reach.path,
-            begin: base.base_facts()?.start_lsn,
-            end: reach.end,
+            path: &on.reach.path,
+            begin: on.facts.start_lsn,
+            end: on.reach.end,
             segment_bytes: self.segment_bytes,
-        })
+        }
     }
 }
 
@@ -56,31 +57,29 @@ impl Look {
 /// # Errors
 /// `NotFound` where there is none, `Refused` where none leads to the target.
 pub async fn choose(repository: &Repository, origin: &Origin, request: &Request) -> Result<Chosen> {
-    let mut warnings = Vec::new();
-    let bases = bases(repository, origin, request, &mut warnings).await?;
+    let snapshots = match &request.snapshot {
+        Some(id) => Which::Ids(vec![id.clone()]),
+        None => Which::Kind(SnapshotKind::Base),
+    };
+    let wanted = Wanted { snapshots, ..Wanted::default() };
+    let inventory = Inventory::take(repository, &request.trust, &wanted).await?;
+    let Bases { bases, passed_over: mut warnings } =
+        choice::bases(&inventory, request.snapshot.as_ref(), request.release.as_ref())?;
     let Some(newest) = bases.last() else { return Err(no_base(repository, request, &warnings)) };
     if request.restore_command.is_some() {
-        return by_own_command(request, &bases, warnings);
+        return by_own_command(repository, origin, request, &bases, warnings).await;
     }
-    let segment_bytes = SegmentBytes::try_from(newest.base_facts()?.wal_segment_bytes)?;
+    let segment_bytes = SegmentBytes::try_from(newest.manifest.base_facts()?.wal_segment_bytes)?;
     let look = Look { reader: wal_reader(repository, origin, request), segment_bytes };
-    let wal = stored_wal(&look.reader, segment_bytes, &mut warnings).await?;
-    let (mut reached, mut others, mut obstacles) = (Vec::new(), Vec::new(), Vec::new());
-    for base in bases.iter().rev() {
-        let facts = base.base_facts()?;
-        let Some(reach) = reach(facts, base.point, &wal, request.timeline) else {
-            obstacles.push(said(base, "its timeline does not lead to the one that was asked for"));
-            continue;
-        };
-        match obstacle(facts, base.point, &reach, &request.target) {
-            Some(why) => {
-                obstacles.push(said(base, &why));
-                others.push((base, reach));
-            }
-            None => reached.push((base, reach)),
-        }
-    }
+    let trusted = (origin, &request.trust);
+    let wal = stored_wal(&look.reader, trusted, segment_bytes, &mut warnings).await?;
+    let lives = lives(&wal, inventory.of_kind(SnapshotKind::Base, None));
+    let Choice { mut reached, others, obstacles } =
+        choice::choose(&bases, &wal, &lives, &request.target, request.timeline)?;
     if reached.is_empty() {
+        if let Some(first) = others.first() {
+            timeline::ask(request, &wal, &lives, &look.way(first), first, None).await?;
+        }
         let nearest = nearest(request, &bases, &others, &look).await?;
         return Err(unreachable(request, obstacles).next(nearest));
     }
@@ -94,16 +93,16 @@ pub async fn choose(repository: &Repository, origin: &Origin, request: &Request)
         }
         wanted => {
             let chosen = reached.swap_remove(0);
-            let Aim { target: aimed, note } =
-                aim(&look.way(&chosen)?, chosen.0.base_facts()?, wanted).await?;
+            let Aim { target: aimed, note } = aim(&look.way(&chosen), chosen.facts, wanted).await?;
             warnings.extend(note);
             target = aimed;
             chosen
         }
     };
     let found = restore_point.as_ref().map(|mark| mark.lsn);
-    warnings.extend(timeline::check(request, &wal, &look.way(&chosen)?, &chosen, found).await?);
-    let (base, reach) = chosen;
+    warnings.extend(timeline::check(request, &wal, &lives, &look.way(&chosen), &chosen, found).await?);
+    let Reached { base, reach, .. } = chosen;
+    warnings.extend(base.clock_note().map(|note| format!("base backup {} was {note}", base.manifest.id)));
     if let Some(gap) = reach.gap_until {
         warnings.push(format!(
             "WAL from {} to {gap} is not stored: what came after it is out of reach",
@@ -116,7 +115,8 @@ pub async fn choose(repository: &Repository, origin: &Origin, request: &Request)
             "WAL at {end} is stored twice, with different content: what comes there is out of reach"
         ));
     }
-    Ok(Chosen { base: base.clone(), reach: Some(reach), target, restore_point, warnings })
+    let base = repository.manifest(&base.manifest.id, origin, &request.trust).await?;
+    Ok(Chosen { base, reach: Some(reach), target, restore_point, warnings })
 }
 
 /// The newest base backup before a restore point, and the restore point; the oldest one where WAL
@@ -129,11 +129,11 @@ async fn with_restore_point<'a>(
     // Base backups behind a gap go further than those before it: each stretch of WAL is read once.
     let (mut points, mut begin) = (Vec::new(), None);
     for (place, one) in reached.iter().enumerate().rev() {
-        if place + 1 < reached.len() && reached[place + 1].1.end == one.1.end {
+        if place + 1 < reached.len() && reached[place + 1].reach.end == one.reach.end {
             continue;
         }
-        begin = begin.or(Some(one.0.base_facts()?.stop_lsn));
-        match look.way(one)?.restore_points().await {
+        begin = begin.or(Some(one.facts.stop_lsn));
+        match look.way(one).restore_points().await {
             Ok(found) => points.extend(found),
             Err(e) if e.kind() == Kind::Integrity => {
                 let note = format!("whether there is a restore point {name} is not known: {}", e.what());
@@ -145,9 +145,7 @@ async fn with_restore_point<'a>(
         }
     }
     let (found, note) = find_restore_point(&points, name, begin.unwrap_or(Lsn(0)))?;
-    let before = |(base, reach): &Reached<'_>| {
-        base.base_facts().is_ok_and(|facts| facts.stop_lsn <= found.lsn) && reach.end > found.lsn
-    };
+    let before = |one: &Reached<'_>| one.facts.stop_lsn <= found.lsn && one.reach.end > found.lsn;
     match reached.into_iter().find(before) {
         Some(chosen) => Ok((chosen, Some(found), note)),
         None => Err(Error::new(Kind::Refused, format!("restore point {name} cannot be reached"))
@@ -157,17 +155,20 @@ async fn with_restore_point<'a>(
 }
 
 /// The choice where WAL comes by a command of the user's.
-fn by_own_command(request: &Request, bases: &[Manifest], mut warnings: Vec<String>) -> Result<Chosen> {
+async fn by_own_command(
+    repository: &Repository,
+    origin: &Origin,
+    request: &Request,
+    bases: &[&Snapshot],
+    mut warnings: Vec<String>,
+) -> Result<Chosen> {
     warnings.push("WAL comes by --restore-command: whether it reaches the target is not known".into());
-    let before = |base: &&Manifest| match &request.target {
-        Target::Lsn(lsn) => base.base.as_ref().is_some_and(|facts| facts.stop_lsn <= *lsn),
-        Target::Time(time) => base.point <= *time,
-        _ => true,
-    };
-    let fits = bases.iter().rev().find(before).ok_or_else(|| {
-        unreachable(request, bases.iter().map(|base| said(base, "it is consistent only later")).collect())
+    let fits = bases.iter().rev().find(|base| is_before(&request.target, base)).ok_or_else(|| {
+        let later = |base: &&Snapshot| format!("{}: it is consistent only later", base.manifest.id);
+        unreachable(request, bases.iter().map(later).collect())
     })?;
-    let (base, target) = (fits.clone(), request.target.clone());
+    let base = repository.manifest(&fits.manifest.id, origin, &request.trust).await?;
+    let target = request.target.clone();
     Ok(Chosen { base, reach: None, target, restore_point: None, warnings })
 }
 
@@ -191,8 +192,13 @@ fn no_base(repository: &Repository, request: &Request, warnings: &[String]) -> E
     }
 }
 
-fn said(base: &Manifest, why: &str) -> String {
-    format!("{}: {why}", base.id)
+/// Whether the base backup is consistent before the target.
+fn is_before(target: &Target, base: &Snapshot) -> bool {
+    match target {
+        Target::Time(time) => base.manifest.point <= *time,
+        Target::Lsn(lsn) => base.manifest.base.as_ref().is_some_and(|facts| facts.stop_lsn <= *lsn),
+        _ => true,
+    }
 }
 
 fn unreachable(request: &Request, obstacles: Vec<String>) -> Error {
@@ -204,39 +210,35 @@ fn unreachable(request: &Request, obstacles: Vec<String>) -> Error {
 /// The nearest target that can be reached, as a command.
 async fn nearest(
     request: &Request,
-    bases: &[Manifest],
+    bases: &[&Snapshot],
     others: &[Reached<'_>],
     look: &Look,
 ) -> Result<String> {
     let command = request.command();
     if let Some(oldest) = bases.first() {
         match &request.target {
-            Target::Time(time) if *time < oldest.point => {
-                let point = oldest.point;
+            Target::Time(time) if *time < oldest.manifest.point => {
+                let point = oldest.manifest.point;
                 return Ok(format!("the earliest moment is {point}: {command} --to-time {point}"));
             }
-            Target::Lsn(lsn) if *lsn < oldest.base_facts()?.stop_lsn => {
-                let stop = oldest.base_facts()?.stop_lsn;
+            Target::Lsn(lsn) if *lsn < oldest.manifest.base_facts()?.stop_lsn => {
+                let stop = oldest.manifest.base_facts()?.stop_lsn;
                 return Ok(format!("the earliest position is {stop}: {command} --to-lsn {stop}"));
             }
             _ => {}
         }
     }
-    let is_before = |base: &Manifest| match &request.target {
-        Target::Time(time) => base.point <= *time,
-        Target::Lsn(lsn) => base.base.as_ref().is_some_and(|facts| facts.stop_lsn <= *lsn),
-        _ => true,
-    };
-    let furthest = others.iter().filter(|(base, _)| is_before(base)).max_by_key(|(_, reach)| reach.end);
+    let before = others.iter().filter(|one| is_before(&request.target, one.base));
+    let furthest = before.max_by_key(|one| one.reach.end);
     let Some(furthest) = furthest else { return Ok("lifeboat wal status shows the windows".to_owned()) };
-    Ok(match look.way(furthest)?.tail().await?.latest {
+    Ok(match look.way(furthest).tail().await?.latest {
         Some(last) => {
             let time = last.time;
             format!("the last commit before that which is stored is of {time}: {command} --to-time {time}")
         }
         None => format!(
             "nothing was committed after {} as far as it is stored: {command} --snapshot {} --to immediate",
-            furthest.0.point, furthest.0.id
+            furthest.base.manifest.point, furthest.base.manifest.id
         ),
     })
 }

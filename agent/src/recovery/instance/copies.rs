@@ -6,12 +6,10 @@ use std::collections::BTreeSet;
 use crate::archive::base::BaseFacts;
 use crate::archive::wal_records::Copied;
 use crate::error::Result;
+use crate::inventory::reach::Reach;
 use crate::names::wal::SegmentBytes;
-use crate::recovery::instance::Request;
 use crate::recovery::instance::marks::Way;
-use crate::recovery::instance::reach::Reach;
-use crate::recovery::instance::stored::wal_reader;
-use crate::repository::Repository;
+use crate::repository::wal::WalReader;
 
 /// The databases that `database` was copied from, by the stored WAL, those aside that were themselves made by it.
 /// Reads all WAL behind the base backup.
@@ -19,14 +17,12 @@ use crate::repository::Repository;
 /// # Errors
 /// Those of the store.
 pub async fn sources(
-    repository: &Repository,
-    request: &Request,
+    reader: &WalReader,
     (facts, reach): (&BaseFacts, &Reach),
     database: u32,
 ) -> Result<BTreeSet<u32>> {
-    let reader = wal_reader(repository, &repository.origin().await?, request);
     let way = Way {
-        reader: &reader,
+        reader,
         path: &reach.path,
         begin: facts.start_lsn,
         end: reach.end,

@@ -98,7 +98,10 @@ impl Display for InstancePlan {
         let both = if self.replaced.is_some() { ", beside what is there" } else { "" };
         writeln!(f, "  space       {size} of {free} free in {}{both}", self.data_dir.display())?;
         writeln!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
-        write!(f, "  fetches by  {}", self.restore_command)?;
+        match self.is_fed {
+            true => write!(f, "  fetches by  this process; its configuration says {}", self.restore_command)?,
+            false => write!(f, "  fetches by  {}", self.restore_command)?,
+        }
         self.copy_lines(f)?;
         for warning in &self.warnings {
             write!(f, "\n  WARNING     {warning}")?;

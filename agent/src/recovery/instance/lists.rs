@@ -1,37 +1,15 @@
-//! What a base backup is made of, read: the manifests of its chain, its index, its layout.
+//! What a base backup is made of, read: its index and its layout.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
 use crate::archive::base::{ClusterLayout, LAYOUT_NAME};
-use crate::archive::manifest::{Manifest, Origin};
+use crate::archive::manifest::Manifest;
 use crate::archive::seal::Identities;
 use crate::error::{Error, Kind, Result};
-use crate::names::SnapshotId;
-use crate::recovery::instance::Request;
 use crate::recovery::instance::wanted::Wanted;
 use crate::repository::Repository;
-
-/// The manifests of the chain.
-pub async fn chain(
-    repository: &Repository,
-    origin: &Origin,
-    request: &Request,
-    base: &Manifest,
-) -> Result<HashMap<SnapshotId, Manifest>> {
-    let mut manifests = HashMap::new();
-    for id in &base.base_facts()?.chain {
-        let found = repository.manifest(id, origin, &request.trust).await.map_err(|e| {
-            e.effect(format!("base backup {} cannot be restored without it", base.id))
-                .next("lifeboat verify; another base backup: --snapshot")
-                .context(format!("find snapshot {id} of its chain"))
-        })?;
-        manifests.insert(id.clone(), found);
-    }
-    Ok(manifests)
-}
 
 /// Index and layout; a wrong identity shows here.
 pub async fn read_lists(

@@ -12,6 +12,7 @@ pub mod conf;
 pub mod copies;
 mod delta;
 mod extract;
+pub mod feed;
 mod large_files;
 mod lines;
 mod lists;
@@ -25,13 +26,12 @@ pub mod plan;
 pub mod production;
 pub mod proof;
 mod raise;
-mod reach;
 mod readable;
 pub mod settings;
+mod spool;
 pub mod start;
 mod stored;
 pub mod switched_off;
-pub mod target;
 mod timeline;
 mod wanted;
 
@@ -42,10 +42,10 @@ use serde::{Deserialize, Serialize};
 use crate::archive::seal::Identities;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::{Action, Target};
 use crate::names::wal::TimelineId;
 use crate::names::{ReleaseId, SnapshotId, shell_word};
 use crate::recovery::instance::narrow::Only;
-use crate::recovery::instance::target::{Action, Target};
 use crate::repository::snapshots::Trust;
 
 /// In a directory that is being restored: what it will be. Gone when it is.

@@ -15,21 +15,25 @@ use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::needs::fetch;
+use crate::inventory::reach::Reach;
+use crate::inventory::target::{Action, Target};
+use crate::names::wal::SegmentBytes;
 use crate::names::{Lsn, SnapshotId, bytes_text};
 use crate::recovery::FileOwner;
 use crate::recovery::instance::aside::CONF_FILE;
 use crate::recovery::instance::choose::{Chosen, choose};
 use crate::recovery::instance::conf::Conf;
 use crate::recovery::instance::delta::Replaced;
-use crate::recovery::instance::lists::{chain, read_lists};
-use crate::recovery::instance::narrow::Narrowed;
+use crate::recovery::instance::feed::Feed;
+use crate::recovery::instance::lists::read_lists;
+use crate::recovery::instance::narrow::{Narrowed, Only};
 use crate::recovery::instance::packs::pack_reads;
 use crate::recovery::instance::place::{Places, TablespacePlan, place};
 use crate::recovery::instance::production::{Takeover, takeover};
-use crate::recovery::instance::reach::Reach;
 use crate::recovery::instance::settings::{self, Recovery};
+use crate::recovery::instance::stored::wal_reader;
 use crate::recovery::instance::switched_off::{SwitchedOff, switched_off};
-use crate::recovery::instance::target::{Action, Target};
 use crate::recovery::instance::wanted::Wanted;
 use crate::recovery::instance::{Request, account, newer_tablespaces, peek, readable};
 use crate::repository::Repository;
@@ -92,8 +96,10 @@ pub struct InstancePlan {
     pub free_bytes: u64,
     /// A rough estimate.
     pub estimate_seconds: u64,
-    /// `restore_command`.
+    /// `restore_command` of its configuration.
     pub restore_command: String,
+    /// Whether we start it and fetch WAL for it meanwhile.
+    pub is_fed: bool,
     /// Whether WAL is archived, as production does it.
     pub archives: bool,
     /// Libraries without which its WAL cannot be replayed.
@@ -124,6 +130,8 @@ pub struct Prepared {
     pub(super) owner: Option<FileOwner>,
     /// How far it goes; `None` where WAL comes by a command of the user's.
     pub(in crate::recovery) reach: Option<Reach>,
+    /// Who fetches WAL for the server, where we start it and it has no command of the user's.
+    pub feed: Option<Feed>,
 }
 
 impl InstancePlan {
@@ -134,6 +142,23 @@ impl InstancePlan {
 }
 
 impl Prepared {
+    /// The same plan with other databases: base backup, target and WAL stay as they were confirmed.
+    ///
+    /// # Errors
+    /// `NoSpace` where there is too little for them.
+    pub(in crate::recovery) fn narrow_again(&mut self, only: &Only, maintenance: &str) -> Result<()> {
+        if let Some(narrowed) = self.narrowed.take() {
+            self.wanted.put_back(narrowed.sparse);
+        }
+        self.narrowed = Some(only.narrow(&mut self.wanted, &self.layout, maintenance));
+        let reads = pack_reads(&self.wanted, self.wanted.files().iter(), &self.manifests)?;
+        let plan = &mut self.plan;
+        plan.fetch_bytes = reads.iter().map(|pack| pack.bytes).sum();
+        (plan.files, plan.bytes) = (self.wanted.files().len() as u64, self.wanted.bytes);
+        plan.free_bytes = disk::free_bytes(&plan.data_dir)?;
+        check_space(plan, true)
+    }
+
     /// The base backup's own facts.
     pub fn facts(&self) -> Result<&BaseFacts> {
         let manifest = self.manifests.get(&self.plan.snapshot);
@@ -154,15 +179,31 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     if request.target != Target::Immediate {
         newer_tablespaces::refuse(config, &facts).await?;
     }
-    let manifests = chain(&repository, &origin, &request, &base).await?;
+    let mut manifests = HashMap::new();
+    fetch(&repository, &origin, &request.trust, &base, &mut manifests).await?;
     let identities = Arc::new(request.identities.clone());
     let (mut wanted, layout) = read_lists(&repository, &base, &identities).await?;
     let maintenance = &config.postgres.maintenance_database;
     let narrowed = request.only.as_ref().map(|only| only.narrow(&mut wanted, &layout, maintenance));
-    let restore_command = match &request.restore_command {
-        Some(command) => command.clone(),
-        None => settings::restore_command(config, &request.identity_files, request.accepts_unsigned())?,
+    let fetches = request.restore_command.is_none();
+    let restore_command = match (&request.restore_command, &narrowed) {
+        (Some(command), _) => command.clone(),
+        (None, Some(_)) => Feed::command(&request.data_dir, None)?,
+        (None, None) => {
+            settings::restore_command(config, &request.identity_files, request.accepts_unsigned())?
+        }
     };
+    let feed = (fetches && request.starts)
+        .then(|| {
+            Ok::<_, Error>(Feed {
+                reader: wal_reader(&repository, &origin, &request),
+                segment_bytes: SegmentBytes::try_from(facts.wal_segment_bytes)?,
+                batch: config.wal.batch,
+                workers: config.wal.workers,
+                afterwards: narrowed.is_none().then(|| restore_command.clone()),
+            })
+        })
+        .transpose()?;
     let conf = match narrowed {
         None => peek::production(&repository, &wanted, &manifests, &identities).await?,
         Some(_) => Conf::default(), // nobody is ever told of a scratch cluster's
@@ -180,15 +221,12 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     let Places { data_dir, replaced, goes_on, tablespaces } =
         place(&request, &base, &recovery.lines(), narrowed.is_some())?;
     let owner = account::owner(&data_dir, request.os_user.as_deref())?;
-    if let Some(owner) = owner.filter(|_| request.restore_command.is_none()) {
+    // Where we start it, we fetch WAL for it until it is where it was to go.
+    let fetches_later = !request.starts || request.action == Action::Pause;
+    if let Some(owner) = owner.filter(|_| fetches && fetches_later) {
         let out_of_reach = readable::out_of_reach(config, &request.identity_files, owner)?;
-        match (out_of_reach.is_empty(), request.starts) {
-            (true, _) => {}
-            (false, false) => warnings.push(readable::sentence(owner, &out_of_reach)),
-            (false, true) => {
-                return Err(Error::new(Kind::Refused, readable::sentence(owner, &out_of_reach))
-                    .effect("nothing was changed"));
-            }
+        if !out_of_reach.is_empty() {
+            warnings.push(readable::sentence(owner, request.starts, &out_of_reach));
         }
     }
     let takeover = match request.as_production {
@@ -243,6 +281,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         wal_bytes,
         estimate_seconds: 5 + wanted.bytes / FILE_BYTES_PER_SECOND + wal_bytes / WAL_BYTES_PER_SECOND,
         restore_command,
+        is_fed: feed.is_some(),
         archives: request.keep_archiving,
         preload: request.preload,
         is_scratch: narrowed.is_some(),
@@ -265,6 +304,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         bin_dir: config.postgres.bin_dir.clone(),
         owner,
         reach,
+        feed,
     })
 }
 

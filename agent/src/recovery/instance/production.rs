@@ -16,6 +16,7 @@ use crate::archive::base::CONTROL_FILE;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::Action;
 use crate::names::shell_path;
 use crate::names::wal::SegmentName;
 use crate::postgres::connect::PostgresOptions;
@@ -34,7 +35,6 @@ use crate::recovery::instance::proof::Allowed;
 use crate::recovery::instance::settings::{HBA_TEXT, PORT, conf_without_recovery, kept};
 use crate::recovery::instance::start::{Server, Started};
 use crate::recovery::instance::switched_off::masked;
-use crate::recovery::instance::target::Action;
 use crate::recovery::instance::{MARKER_FILE, delta};
 
 /// Largest file of a configuration that is read.
@@ -310,6 +310,7 @@ pub async fn apply(
         action: Action::Promote,
         allowed: Allowed::default(),
         scratch: false,
+        restore_command: None,
         progress,
         cancel,
     };

@@ -1,5 +1,5 @@
-//! Root restores, and another user runs the server: its `restore_command` runs as that user, long after the
-//! plan. What it cannot read is told in the plan, by trying as that user.
+//! Root restores, and another user will run the server, who recovers when we have ended: `restore_command` runs as
+//! that user then. What this user cannot read is told in the plan, by trying as that user.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -71,11 +71,15 @@ pub fn out_of_reach(config: &Config, identities: &[PathBuf], owner: FileOwner) -
     Ok(out)
 }
 
-/// What the plan says of it.
-pub fn sentence(owner: FileOwner, out_of_reach: &[String]) -> String {
+/// What the plan says of it; `pauses` tells that recovery only continues after a pause.
+pub fn sentence(owner: FileOwner, pauses: bool, out_of_reach: &[String]) -> String {
+    let (when, or) = match pauses {
+        true => ("when it is resumed, recovery fetches", "restore without --target-action pause"),
+        false => ("recovery fetches", "pass --start: then this process fetches it"),
+    };
     format!(
-        "recovery fetches WAL as user {} (the server's user), but: {}. Let this user read the files \
-        (chown, or group and mode), or restore as this user",
+        "{when} WAL as user {} (the server's user), but: {}. Let this user read the files (chown, or group and \
+        mode), or {or}",
         owner.uid,
         out_of_reach.join("; ")
     )

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::{Action, Target};
 use crate::names::wal::TimelineId;
 use crate::recovery::instance::conf::Conf;
-use crate::recovery::instance::target::{Action, Target};
 
 /// Lets in whoever may open the socket, and that is its owner alone.
 pub const HBA_TEXT: &str = "local all all trust\n";
@@ -207,7 +207,7 @@ pub fn restore_command(config: &Config, identities: &[PathBuf], accept_unsigned:
     Ok(format!("{} %f \"%p\"", words.join(" ")))
 }
 
-fn word(path: &Path) -> Result<String> {
+pub(super) fn word(path: &Path) -> Result<String> {
     let text = path.to_str().filter(|text| !text.chars().any(char::is_control)).ok_or_else(|| {
         Error::new(Kind::Config, format!("{} cannot stand in a restore_command", path.display()))
     })?;

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
+use crate::environment::Child;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::Action;
 use crate::names::Lsn;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server_command;
@@ -22,11 +24,11 @@ use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::instance::arrival::{Goal, Place};
 use crate::recovery::instance::aside::{CONF_FILE, Note, head, is_ours};
+use crate::recovery::instance::feed::Feed;
 use crate::recovery::instance::plan::InstancePlan;
 use crate::recovery::instance::proof::{Allowed, Proof, prove};
 use crate::recovery::instance::raise::raise;
 use crate::recovery::instance::settings::PORT;
-use crate::recovery::instance::target::Action;
 
 /// How often recovery is looked at.
 const LOOK: Duration = Duration::from_millis(300);
@@ -80,6 +82,8 @@ pub(super) struct Server<'a> {
     pub(super) action: Action,
     pub(super) allowed: Allowed<'a>,
     pub(super) scratch: bool,
+    /// What it is told to run for WAL, whatever its configuration says.
+    pub(super) restore_command: Option<String>,
     pub(super) progress: &'a Progress,
     pub(super) cancel: &'a CancellationToken,
 }
@@ -90,20 +94,20 @@ pub async fn tools(config: &Config, plan: &InstancePlan) -> Result<Tools> {
     Tools::server(&PostgresOptions::from(&config.postgres), major.parse().unwrap_or(0)).await
 }
 
-/// Starts the server and waits for the target.
+/// Starts the server and waits for the target; `feed` fetches its WAL meanwhile, where we do that.
 ///
 /// # Errors
 /// `Postgres` with the end of the server's log where it stopped by itself, or where it is not at the target;
-/// `Refused` where it does not keep to itself.
+/// `Refused` where it does not keep to itself; those of the store.
 pub async fn start_and_wait(
     config: &Config,
     plan: &InstancePlan,
     tools: &Tools,
-    action: Action,
+    (action, feed): (Action, Option<&Feed>),
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Started> {
-    let server = Server {
+    let mut server = Server {
         config,
         data_dir: &plan.data_dir,
         owner: plan.owner,
@@ -112,10 +116,19 @@ pub async fn start_and_wait(
         action,
         allowed: Allowed { archiving: plan.archives, preload: &plan.preload },
         scratch: plan.is_scratch,
+        restore_command: None,
         progress,
         cancel,
     };
-    server.open().await
+    let Some(feed) = feed else { return server.open().await };
+    server.restore_command = Some(Feed::command(&plan.data_dir, feed.afterwards.as_deref())?);
+    let spool = feed.spool(&plan.data_dir, plan.owner)?;
+    let started = tokio::select! {
+        started = server.open() => started,
+        // It asked, so it runs: its process can be found.
+        e = feed.serve(&spool) => stop_now(&plan.data_dir).await.and(Err(e)),
+    };
+    spool.remove().and(started)
 }
 
 /// How a run of the server ended.
@@ -211,6 +224,12 @@ impl Server<'_> {
             log: log.clone(),
             port: PORT,
             owner: self.owner,
+            restore_command: self.restore_command.clone(),
+            environment: match (self.scratch && self.restore_command.is_some(), self.owner) {
+                (true, _) => Child::ScratchServer,
+                (false, None) => Child::Server,
+                (false, Some(_)) => Child::ServerOfAnother,
+            },
         })
         .await?;
         let options = self.options(&socket_dir).stopped_by(self.cancel);

@@ -128,6 +128,15 @@ impl Wanted {
         taken
     }
 
+    /// Puts files back that were taken out.
+    pub fn put_back(&mut self, files: Vec<File>) {
+        self.bytes += files.iter().map(|file| file.bytes).sum::<u64>();
+        self.files.extend(files);
+        let paths = &self.paths;
+        let path = |file: &File| &paths[file.path.0 as usize..][..usize::from(file.path.1)];
+        self.files.sort_by(|a, b| path(a).cmp(path(b)));
+    }
+
     /// All files, sorted by escaped path.
     pub fn files(&self) -> &[File] {
         &self.files

@@ -56,10 +56,10 @@ pub async fn apply(prepared: Prepared, cancel: &CancellationToken) -> Result<Pro
     let closed_seconds = begun.elapsed().as_secs_f64();
     session.close().await;
     let mut warnings = prepared.plan.warnings.clone();
-    if let Some(record) = prepared.record()
-        && let Err(e) = Copies::note(&prepared.state_dir, &prepared.instance, &record)
-    {
-        warnings.push(format!("cannot record {} as an old state: {e:?}", record.database));
+    for record in prepared.record().into_iter().chain(prepared.promoted()) {
+        if let Err(e) = Copies::note(&prepared.state_dir, &prepared.instance, &record) {
+            warnings.push(format!("cannot record what {} is now: {e:?}", record.database));
+        }
     }
     disk::remove_file(&prepared.journal_file)?;
     Ok(Promoted { plan: prepared.plan, disconnected, closed_seconds, warnings })
@@ -224,6 +224,19 @@ impl Prepared {
         let names: Vec<&str> = [new, old].into_iter().flatten().collect();
         allow_connections(session, &names, true).await?;
         disk::remove_file(&self.journal_file)
+    }
+
+    /// What the copy's old name is from now on.
+    fn promoted(&self) -> Option<CopyRecord> {
+        Some(CopyRecord {
+            database: self.journal.copy.clone(),
+            oid: self.journal.new.database.as_ref()?.oid,
+            kind: CopyKind::Promoted,
+            of: self.journal.tenant.clone(),
+            at: clock::now(),
+            filestore: self.journal.new.filestore,
+            neutralized: false,
+        })
     }
 
     /// What the replaced database is from now on.

@@ -2,6 +2,7 @@
 //! restore makes them, published together.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::{TenantName, bytes_text};
 use crate::postgres::session::Session;
 use crate::progress::Progress;
 use crate::recovery::apply::{Stage, Stopwatch};
@@ -17,9 +19,9 @@ use crate::recovery::database::{Compared, Silenced};
 use crate::recovery::file_owner;
 use crate::recovery::filestore::Staging;
 use crate::recovery::fill::Fill;
-use crate::recovery::instance;
 use crate::recovery::instance::copies::sources;
 use crate::recovery::instance::narrow::Only;
+use crate::recovery::instance::plan::Prepared as Base;
 use crate::recovery::instance::start::Started;
 use crate::recovery::noted::Noted;
 use crate::recovery::server::{check_extensions, check_roles};
@@ -27,7 +29,7 @@ use crate::recovery::staging;
 use crate::recovery::tenant::files::Found;
 use crate::recovery::tenant::plan::{Prepared, TenantPlan};
 use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};
-use crate::recovery::tenant::scratch::{self, Scratch};
+use crate::recovery::tenant::scratch::Scratch;
 
 /// Another database of the name is looked for once, and so is what it was copied from.
 const ROUNDS_MAX: u32 = 3;
@@ -76,7 +78,6 @@ pub async fn apply(
     let plan = prepared.plan.clone();
     let work = prepared.work.clone();
     work.prepare()?;
-    scratch::clean(config).await?;
     let lock_path = work.lock();
     let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
         Error::new(Kind::Busy, format!("another restore of {} runs on this host", plan.database))
@@ -101,18 +102,8 @@ async fn restore(
     cancel: &CancellationToken,
     watch: &Stopwatch,
 ) -> Result<Restored> {
-    let Prepared {
-        plan,
-        base,
-        base_request,
-        request,
-        sources,
-        server_tools,
-        tools,
-        postgres,
-        data_dir,
-        work,
-    } = prepared;
+    let Prepared { plan, base, request, mut sources, server_tools, tools, postgres, data_dir, work } =
+        prepared;
     let postgres = postgres.stopped_by(cancel);
     let recovery = Recovery {
         config,
@@ -124,13 +115,14 @@ async fn restore(
         cancel,
         watch,
     };
-    let (recovered, base_fetched_bytes) = recover(&recovery, base, base_request).await?;
-    let Recovered { started, baseline, files: names } = recovered;
+    let (recovered, base_fetched_bytes, earlier_names) = recover(&recovery, base).await?;
+    let Recovered { started, baseline, files: names, .. } = recovered;
+    sources.names.extend(earlier_names);
     let mut session = Session::maintenance(&postgres).await?;
     check_roles(&mut session, &postgres, request.owner.as_deref(), &baseline).await?;
     check_extensions(&mut session, &baseline).await?;
     session.close().await;
-    let Found { wanted, manifests, missing, warnings: passed_over } =
+    let Found { wanted, manifests, missing, warnings: passed_over, .. } =
         watch.time("find files", sources.find(&names)).await?;
     let (files, file_bytes) = (wanted.files().len() as u64, wanted.bytes);
     // Before, it was not known how many bytes there are: a total that grows would run backwards.
@@ -205,44 +197,55 @@ async fn restore(
     })
 }
 
-/// Everything that needs the scratch cluster, and its end; and the bytes that were fetched for it.
-async fn recover(
-    recovery: &Recovery<'_>,
-    mut base: instance::plan::Prepared,
-    mut request: instance::Request,
-) -> Result<(Recovered, u64)> {
+/// Everything that needs the scratch cluster, and its end; the bytes that were fetched for it, and what the tenant was
+/// called in the base backup, or whatever it was copied from. Which databases'
+/// files are needed can show only when the WAL was replayed: a further round is a part of the plan that was confirmed,
+/// with the same base backup, the same target and the same WAL. Nothing is chosen anew here.
+async fn recover(recovery: &Recovery<'_>, mut base: Base) -> Result<(Recovered, u64, Vec<TenantName>)> {
     let mut fetched = 0;
     for _ in 0..ROUNDS_MAX {
-        let (repository, facts, reach) = (base.repository.clone(), base.facts()?.clone(), base.reach.take());
         let whole = base.narrowed.as_ref().map(|narrowed| narrowed.whole.clone()).unwrap_or_default();
         let scratch = Scratch::make(&base.plan.data_dir, recovery.work, base.plan.owner)?;
-        let outcome = recovery.run(base).await;
+        let prepared = Arc::new(base);
+        let outcome = recovery.run(&prepared).await;
         let gone = scratch.destroy().await;
         let (outcome, fetched_bytes) = outcome.map_err(without_scratch)?;
+        gone?;
         fetched += fetched_bytes;
-        match outcome {
+        base = Arc::into_inner(prepared)
+            .ok_or_else(|| Error::new(Kind::Internal, "the base backup is still being restored"))?;
+        let only = match outcome {
             Outcome::Dumped(recovered) => {
-                gone?;
-                return Ok((*recovered, fetched));
+                let names = names_in(&base, recovered.oid, &whole);
+                return Ok((*recovered, fetched, names));
             }
-            Outcome::Another(oid) => {
-                gone?;
-                request.only = Some(Only::Oid(oid, BTreeSet::new()));
-            }
+            Outcome::Another(oid) => Only::Oid(oid, BTreeSet::new()),
             Outcome::Unreadable(oid, error) => {
-                gone?;
-                let Some(reach) = &reach else { return Err(without_scratch(error.next(PERHAPS_A_COPY))) };
+                let (Some(reach), Some(feed)) = (&base.reach, &base.feed) else {
+                    return Err(without_scratch(error.next(PERHAPS_A_COPY)));
+                };
                 recovery.progress.stage("looking for what it was copied from");
-                let sources = sources(&repository, &request, (&facts, reach), oid).await?;
+                let sources = sources(&feed.reader, (base.facts()?, reach), oid).await?;
                 if sources.is_subset(&whole) {
                     return Err(without_scratch(error));
                 }
-                request.only = Some(Only::Oid(oid, sources));
+                Only::Oid(oid, sources)
             }
-        }
-        base = instance::plan::prepare(recovery.config, request.clone()).await?;
+        };
+        base.narrow_again(&only, &recovery.config.postgres.maintenance_database)?;
+        let (own, fetch) = (bytes_text(base.plan.bytes), bytes_text(base.plan.fetch_bytes));
+        let what = format!("the second round of the plan: {own} of files, {fetch} to fetch");
+        recovery.progress.note(what);
     }
     Err(Error::new(Kind::Internal, "two databases of the base backup have the tenant's name at the target"))
+}
+
+/// What a database was called in the base backup; where it is not there, those that it was copied from.
+fn names_in(base: &Base, oid: u32, copied_from: &BTreeSet<u32>) -> Vec<TenantName> {
+    let databases = &base.layout.databases;
+    let is_there = databases.iter().any(|database| database.oid == oid);
+    let is_it = |found: u32| if is_there { found == oid } else { copied_from.contains(&found) };
+    databases.iter().filter(|database| is_it(database.oid)).filter_map(|d| d.name.parse().ok()).collect()
 }
 
 /// The error without what it says of files that are gone by now.

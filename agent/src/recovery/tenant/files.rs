@@ -2,7 +2,7 @@
 //! the filestore holds it, or from what the agent stored as it came. Names are digests of content, so
 //! any file of that name serves.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -13,6 +13,7 @@ use crate::archive::path::escape;
 use crate::archive::seal::Identities;
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::needs::fetch;
 use crate::names::{SnapshotId, TenantName};
 use crate::recovery::wanted::Wanted;
 use crate::repository::Repository;
@@ -32,7 +33,9 @@ pub struct Found {
     pub manifests: HashMap<SnapshotId, Manifest>,
     /// Names that no backup holds whole.
     pub missing: Vec<String>,
-    /// Backups that could not be looked at.
+    /// How many files only the backups of another tenant hold.
+    others: BTreeMap<TenantName, usize>,
+    /// What a person should know.
     pub warnings: Vec<String>,
 }
 
@@ -43,6 +46,8 @@ pub struct Sources {
     pub(super) origin: Origin,
     pub(super) trust: Trust,
     pub(super) identities: Arc<Identities>,
+    /// Names that the tenant is known to have had, and of those that it was copied from.
+    pub(super) names: BTreeSet<TenantName>,
     /// Backups of the filestore, in the order in which they are asked.
     pub(super) candidates: Vec<Manifest>,
     /// Batches of new files, whosever they are, in the order in which they are asked.
@@ -108,6 +113,17 @@ impl Found {
     }
 }
 
+/// Whoever owns a tenant can name any file in its rows by its digest: where another tenant's backup gave one, a person
+/// decides whether that was right.
+fn others_text(others: &BTreeMap<TenantName, usize>) -> impl Iterator<Item = String> {
+    others.iter().map(|(tenant, files)| {
+        format!(
+            "{files} of the files are only in backups of the tenant {tenant}: they belong here only if this tenant \
+            was copied or renamed from {tenant}"
+        )
+    })
+}
+
 impl Sources {
     /// Looks for each of `names`, a list of `ir_attachment.store_fname`.
     ///
@@ -123,6 +139,7 @@ impl Sources {
         self.look_at_all(nearest, &mut found, &mut sets, &mut open).await?;
         self.look_at_arrivals(&mut found, &mut sets, &mut open).await?;
         self.look_at_all(others, &mut found, &mut sets, &mut open).await?;
+        found.warnings.extend(others_text(&found.others));
         found.wanted = Wanted::union(&sets)?;
         found.missing = open.into_iter().collect();
         Ok(found)
@@ -140,7 +157,13 @@ impl Sources {
                 break;
             }
             match self.look(candidate, &mut found.manifests, open).await {
-                Ok(set) => sets.push(set),
+                Ok(set) => {
+                    let other = candidate.tenant.as_ref().filter(|tenant| !self.names.contains(tenant));
+                    if let Some(other) = other.filter(|_| !set.files().is_empty()) {
+                        *found.others.entry(other.clone()).or_default() += set.files().len();
+                    }
+                    sets.push(set);
+                }
                 Err(e) => found.pass_over(&candidate.id, e)?,
             }
         }
@@ -200,12 +223,7 @@ impl Sources {
         open: &mut BTreeSet<String>,
     ) -> Result<Wanted> {
         let facts = candidate.filestore_facts()?.clone();
-        for id in facts.index_chain.iter().chain(&facts.sources) {
-            if !manifests.contains_key(id) {
-                let manifest = self.repository.manifest(id, &self.origin, &self.trust).await?;
-                manifests.insert(id.clone(), manifest);
-            }
-        }
+        fetch(&self.repository, &self.origin, &self.trust, candidate, manifests).await?;
         let (repository, identities, known) =
             (self.repository.clone(), self.identities.clone(), manifests.clone());
         let mut wanted = tokio::task::spawn_blocking(move || {

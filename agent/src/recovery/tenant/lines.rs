@@ -30,6 +30,11 @@ impl std::fmt::Display for TenantPlan {
             f,
             "  restores    {own} of its own and {shared} that all share; {out} of other databases are left out"
         )?;
+        writeln!(
+            f,
+            "              (a second round restores up to {out} more, if this database was renamed, or copied file by \
+            file from another one, after the base backup)"
+        )?;
         let (fetch, wal) = (bytes_text(base.fetch_bytes), bytes_text(base.wal_bytes));
         writeln!(f, "  fetches     {fetch} of the base backup, WAL of about {wal}, and the filestore")?;
         let (size, free) = (bytes_text(base.bytes + base.wal_bytes), bytes_text(base.free_bytes));

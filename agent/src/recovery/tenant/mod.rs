@@ -12,10 +12,12 @@ mod scratch;
 use std::path::PathBuf;
 
 use crate::archive::seal::Identities;
+use crate::inventory::target::Target;
 use crate::names::wal::TimelineId;
 use crate::names::{SnapshotId, TenantName};
-use crate::recovery::instance::target::Target;
 use crate::repository::snapshots::Trust;
+
+pub use scratch::clean;
 
 /// What is asked for.
 #[derive(Clone)]

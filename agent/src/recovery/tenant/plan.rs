@@ -12,6 +12,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::{Action, Target};
 use crate::names::{SnapshotId, TenantName, bytes_text};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::{database_exists, missing_roles};
@@ -23,7 +24,6 @@ use crate::recovery::instance;
 use crate::recovery::instance::narrow::{Narrowed, Only};
 use crate::recovery::instance::plan::{self as base, InstancePlan};
 use crate::recovery::instance::start;
-use crate::recovery::instance::target::{Action, Target};
 use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name};
 use crate::recovery::server::check_server;
 use crate::recovery::tenant::files::{Sources, arrivals, candidates};
@@ -77,7 +77,6 @@ pub struct Prepared {
     /// The plan.
     pub plan: TenantPlan,
     pub(super) base: base::Prepared,
-    pub(super) base_request: instance::Request,
     pub(super) request: Request,
     pub(super) sources: Sources,
     pub(super) server_tools: Tools,
@@ -94,8 +93,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         (None, Target::Time(time)) => default_target(&request.tenant, *time)?,
         (None, _) => default_target(&request.tenant, clock::now())?,
     };
-    let base_request = base_request(config, &request);
-    let base = base::prepare(config, base_request.clone()).await?;
+    let base = base::prepare(config, base_request(config, &request)).await?;
     scratch::check_way(&base.plan.data_dir, base.plan.owner)?;
     let server_tools = start::tools(config, &base.plan).await?;
     let Some(narrowed) = &base.narrowed else {
@@ -170,10 +168,11 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
         origin,
         trust: request.trust.clone(),
         identities: Arc::new(request.identities.clone()),
+        names,
         candidates,
         arrivals,
     };
-    Ok(Prepared { plan, base, base_request, request, sources, server_tools, tools, postgres, data_dir, work })
+    Ok(Prepared { plan, base, request, sources, server_tools, tools, postgres, data_dir, work })
 }
 
 fn base_request(config: &Config, request: &Request) -> instance::Request {

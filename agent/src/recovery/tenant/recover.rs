@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +13,7 @@ use crate::archive::manifest::DUMP_PATH;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::target::Action;
 use crate::names::{TenantName, shell_word};
 use crate::odoo::attachments::{AttachmentFile, each_attachment_file};
 use crate::odoo::baseline::Baseline;
@@ -26,7 +28,6 @@ use crate::recovery::apply::Stopwatch;
 use crate::recovery::instance;
 use crate::recovery::instance::narrow::database;
 use crate::recovery::instance::start::{Started, start_and_wait};
-use crate::recovery::instance::target::Action;
 use crate::recovery::workplace::Workplace;
 
 /// Pages that an error names.
@@ -34,6 +35,8 @@ const PAGES_TOLD_MAX: usize = 5;
 
 /// What the scratch cluster gave.
 pub struct Recovered {
+    /// Of the database.
+    pub oid: u32,
     /// Where replay ended.
     pub started: Started,
     /// The tenant in numbers.
@@ -69,7 +72,7 @@ pub struct Recovery<'a> {
 
 impl Recovery<'_> {
     /// Restores the files, recovers, dumps; and the bytes that were fetched of the base backup.
-    pub async fn run(&self, prepared: instance::plan::Prepared) -> Result<(Outcome, u64)> {
+    pub async fn run(&self, prepared: &Arc<instance::plan::Prepared>) -> Result<(Outcome, u64)> {
         let Recovery { config, progress, cancel, watch, .. } = *self;
         let Some(narrowed) = &prepared.narrowed else {
             return Err(Error::new(Kind::Internal, "a scratch cluster with every database"));
@@ -79,7 +82,8 @@ impl Recovery<'_> {
         let restored = instance::apply::apply(prepared, progress, cancel);
         let instance::apply::Restored { plan, fetched_bytes, .. } =
             watch.time("fetch base backup", restored).await?;
-        let started = start_and_wait(config, &plan, self.server_tools, Action::Promote, progress, cancel);
+        let end = (Action::Promote, prepared.feed.as_ref());
+        let started = start_and_wait(config, &plan, self.server_tools, end, progress, cancel);
         let started = watch.time("recover", started).await?;
         check_pages(&started.log, &whole)?;
         let options = PostgresOptions {
@@ -96,7 +100,7 @@ impl Recovery<'_> {
         }
         match watch.time("dump", self.dump(&options)).await {
             Ok((baseline, files)) => {
-                Ok((Outcome::Dumped(Box::new(Recovered { started, baseline, files })), fetched_bytes))
+                Ok((Outcome::Dumped(Box::new(Recovered { oid, started, baseline, files })), fetched_bytes))
             }
             Err(e) if e.kind() == Kind::Postgres => Ok((Outcome::Unreadable(oid, e), fetched_bytes)),
             Err(e) => Err(e),

@@ -104,7 +104,8 @@ async fn destroy(dir: &Path) -> Result<()> {
     disk::remove_tree(dir)
 }
 
-/// Removes what killed runs left: their scratch directories, and their dumps.
+/// Removes what killed runs left: their servers, scratch directories with the spool in them, and dumps. Before a plan,
+/// which would count their room as taken.
 pub async fn clean(config: &Config) -> Result<()> {
     for entry in disk::read_dir(&records(config))?.unwrap_or_default() {
         let record = entry.path();

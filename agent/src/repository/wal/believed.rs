@@ -154,7 +154,7 @@ const UNSIGNED: &str = "its name is not signed, although names were signed befor
 
 /// What counts of everything that the instance has.
 pub(super) fn count(listed: Listed, key: impl Fn(&WalObject) -> String) -> WalList {
-    let Listed { mut signed, unsigned, mut foreign } = listed;
+    let Listed { mut signed, unsigned, lineages, mut foreign } = listed;
     signed.sort_by_key(|object| object.name);
     let boundary = Boundary::of(&signed);
     let mut older = Vec::new();
@@ -171,7 +171,7 @@ pub(super) fn count(listed: Listed, key: impl Fn(&WalObject) -> String) -> WalLi
     let mut objects = signed;
     objects.extend(older);
     objects.sort_by_key(|object| object.name);
-    WalList { objects, foreign }
+    WalList { objects, lineages, foreign }
 }
 
 impl Foreign {

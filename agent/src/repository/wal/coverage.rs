@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::archive::wal::WalName;
-use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
-use crate::repository::wal::WalObject;
 
 /// A stretch of WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -72,22 +70,6 @@ fn of_timeline(timeline: TimelineId, mut parts: Vec<(LsnRange, &WalName)>) -> Ti
     }
     let gaps = ranges.windows(2).map(|pair| LsnRange { begin: pair[0].end, end: pair[1].begin }).collect();
     TimelineWindows { timeline, ranges, gaps, conflicts }
-}
-
-/// When the end of a timeline's last window was stored: not when something before it was, later.
-pub fn end_stored_at(
-    objects: &[WalObject],
-    windows: &TimelineWindows,
-    segment_bytes: SegmentBytes,
-) -> Option<Timestamp> {
-    let end = windows.ranges.last()?.end;
-    let reaches = |object: &&WalObject| match object.name.file {
-        WalFile::Segment(segment) if segment.timeline == windows.timeline => {
-            segment.begin(segment_bytes).is_some_and(|begin| begin.0 + u64::from(object.name.end) == end.0)
-        }
-        _ => false,
-    };
-    objects.iter().filter(reaches).map(|object| object.stored_at).min()
 }
 
 /// The fewest objects that give a segment from its first byte on, in order, as far as they go.

@@ -1,11 +1,10 @@
-//! Fetching WAL: every object checked, whole files put together; and which objects are ours, for whoever can open
-//! them.
+//! Fetching WAL: every object checked; and which objects are ours, for whoever can open them.
 //!
 //! A name without a signature is a claim here, and its content is the proof: where it does not open as ours, it is
 //! foreign, unless it counts by its age ([`super::believed`]) and its bytes are not those of its name: then it is
 //! damaged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::OnceCell;
@@ -91,7 +90,8 @@ impl WalReader {
     /// # Errors
     /// `Integrity` where two that are ours contradict each other; those of [`WalReader::check_end`].
     pub async fn names(&self, file: WalFile) -> Result<Vec<WalName>> {
-        let Listed { signed, mut unsigned, foreign } = self.repository.wal_of_file(file, &self.trust).await?;
+        let Listed { signed, mut unsigned, foreign, .. } =
+            self.repository.wal_of_file(file, &self.trust).await?;
         if signed.is_empty() && unsigned.is_empty() && foreign.count() > 0 {
             self.check_end(file).await?;
         }
@@ -127,7 +127,7 @@ impl WalReader {
 
     async fn survey(&self) -> Result<&Survey> {
         let survey = self.all.get_or_try_init(async || {
-            let WalList { objects, foreign } = self.repository.wal(&self.trust, false).await?;
+            let WalList { objects, foreign, .. } = self.repository.wal(&self.trust, false).await?;
             let mut newest: BTreeMap<TimelineId, SegmentName> = BTreeMap::new();
             for object in &objects {
                 if let WalFile::Segment(segment) = object.name.file {
@@ -218,11 +218,11 @@ impl WalReader {
         }
     }
 
-    /// Every timeline's history.
+    /// Every timeline's history, but of those in `told`: where these came from is known.
     ///
     /// # Errors
     /// Where one that counts cannot be read, and no other of its timeline can.
-    pub async fn histories(&self) -> Result<Histories> {
+    pub async fn histories(&self, told: &BTreeSet<TimelineId>) -> Result<Histories> {
         let Listed { signed, mut unsigned, .. } = self.repository.wal_histories(&self.trust).await?;
         unsigned.sort_by_key(|claim| claim.stored_at);
         let mut found = Histories::default();
@@ -231,6 +231,9 @@ impl WalReader {
         for object in signed.into_iter().chain(unsigned) {
             let name = object.name;
             let WalFile::History(timeline) = name.file else { continue };
+            if told.contains(&timeline) {
+                continue;
+            }
             let is_known = found.texts.iter().any(|(known, _)| *known == timeline);
             if name.signature.is_none() && is_known && !self.trust.is_given_up() {
                 continue;

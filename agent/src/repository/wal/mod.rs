@@ -6,7 +6,9 @@
 
 mod believed;
 pub mod coverage;
+pub mod file;
 mod get;
+mod lineage;
 mod put;
 #[cfg(test)]
 mod tests;
@@ -16,13 +18,14 @@ mod tests_foreign;
 use futures::TryStreamExt;
 
 pub use get::{Histories, WalReader};
+pub use lineage::Lineages;
 pub use put::{Content, Put, Sealed, Stored, WalWriter, check_stored};
 
 use crate::archive::wal::{STORED_BYTES_MAX, WalName};
 use crate::archive::wal_name::NameTrust;
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::names::wal::WalFile;
+use crate::names::wal::{TimelineId, WalFile};
 use crate::repository::{Repository, layout};
 use crate::store::ObjectInfo;
 use believed::{Judging, SPARE_CHECKS, count};
@@ -43,8 +46,21 @@ pub struct WalObject {
 pub struct WalList {
     /// Sorted by file, then by place in it.
     pub objects: Vec<WalObject>,
+    /// What tells the ancestors of timelines in clear text, believed or not.
+    pub lineages: Vec<LineageObject>,
     /// What lies among it and decides nothing.
     pub foreign: Foreign,
+}
+
+/// An object that tells the ancestors of a timeline in clear text, as a listing tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineageObject {
+    /// Which timeline.
+    pub timeline: TimelineId,
+    /// Where it lies.
+    pub key: String,
+    /// Stored size.
+    pub bytes: u64,
 }
 
 /// One file's objects, or a folder's, as far as one listing tells.
@@ -54,6 +70,8 @@ pub struct Listed {
     pub signed: Vec<WalObject>,
     /// Whose names have no signature: from before names were signed, or anybody's.
     pub unsigned: Vec<WalObject>,
+    /// What tells the ancestors of timelines.
+    pub lineages: Vec<LineageObject>,
     /// What decides nothing.
     pub foreign: Foreign,
 }
@@ -123,6 +141,11 @@ impl Repository {
         };
         let mut found = self.store().list(prefix);
         while let Some(info) = found.try_next().await? {
+            let lineage = layout::lineage_of(self.instance(), &info.key).filter(|_| info.odd.is_none());
+            if let Some(timeline) = lineage.filter(|_| listed.lineages.len() < FOREIGN_MAX) {
+                listed.lineages.push(LineageObject { timeline, key: info.key, bytes: info.bytes });
+                continue;
+            }
             match self.wal_object(&info) {
                 _ if info.key == lease => {}
                 Err(why) => listed.foreign.add(info.key, why),

@@ -12,6 +12,7 @@ use crate::archive::wal::{CONTENT_BYTES_MAX, HalfDigest, Scratch, WalName, WalSe
 use crate::archive::wal_name::NameTrust;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::WalFile;
+use crate::repository::wal::coverage::assemble;
 use crate::repository::{Repository, layout};
 
 /// What came of storing.
@@ -46,6 +47,10 @@ impl WalWriter {
         WalWriter { sealing: Arc::new(Sealing::at_once(most)), ..self }
     }
 
+    pub(super) fn sealer(&self) -> &WalSealer {
+        &self.sealer
+    }
+
     /// Where it writes.
     pub fn repository(&self) -> &Repository {
         &self.repository
@@ -67,6 +72,29 @@ impl WalWriter {
         let there = self.stored(file).await?.names;
         let looked = content.clone();
         let missing = blocking(move || missing(file, looked.as_ref(), &there)).await?;
+        self.put_ranges(file, content, missing).await
+    }
+
+    /// Stores the first bytes of a file, up to `upto`, durably when this returns: there will be more of it, or what
+    /// comes there is of no meaning. What is there already is compared as far as the content goes; where something longer
+    /// holds these bytes, there is nothing to store: without a key nobody can compare the two.
+    ///
+    /// # Errors
+    /// As [`WalWriter::put_file`].
+    pub async fn put_beginning(&self, file: WalFile, content: Arc<dyn Content>, upto: u32) -> Result<Put> {
+        let there = self.stored(file).await?.names;
+        let looked = content.clone();
+        let missing = move || missing_of_beginning(file, looked.as_ref(), upto, &there);
+        let missing = blocking(missing).await?;
+        self.put_ranges(file, content, missing).await
+    }
+
+    async fn put_ranges(
+        &self,
+        file: WalFile,
+        content: Arc<dyn Content>,
+        missing: Vec<Range<u32>>,
+    ) -> Result<Put> {
         let put = if missing.is_empty() { Put::WasThere } else { Put::Stored };
         for range in missing {
             let (sealer, content, sealing) = (self.sealer.clone(), content.clone(), self.sealing.clone());
@@ -79,13 +107,17 @@ impl WalWriter {
             });
             self.put_sealed(sealed.await?).await?;
         }
+        if let WalFile::History(timeline) = file {
+            self.put_lineage(timeline, content).await?;
+        }
         Ok(put)
     }
 
     /// What is stored of a file, durably: whoever stored it may have been killed before he made sure of that. Names
     /// without a signature are from before names were signed, or anybody's: they are no reason not to store.
     pub async fn stored(&self, file: WalFile) -> Result<Stored> {
-        let Listed { signed, unsigned, mut foreign } = self.repository.wal_of_file(file, &self.trust).await?;
+        let Listed { signed, unsigned, mut foreign, .. } =
+            self.repository.wal_of_file(file, &self.trust).await?;
         let key = |object: &WalObject| layout::wal_object(self.repository.instance(), &object.name);
         for object in &unsigned {
             foreign.add(key(object), "its name is not signed");
@@ -200,21 +232,45 @@ pub fn check_stored(file: WalFile, begin: u32, content: &[u8], there: &[WalName]
 
 /// The ranges that are still to be stored of a file with this content.
 fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Vec<Range<u32>>> {
-    let mut piece = Vec::new();
-    for name in there {
-        let fits = name.end <= content.bytes();
-        if fits {
-            content.range(name.begin..name.end, &mut piece)?;
-        }
-        if !fits || HalfDigest::of(&piece) != name.plain {
-            return Err(conflict(file, name));
-        }
-    }
     let length = content.bytes();
+    if let Some(longer) = there.iter().find(|name| name.end > length) {
+        return Err(conflict(file, longer));
+    }
+    compare(file, content, there)?;
     let starts = (0..length).step_by(CONTENT_BYTES_MAX);
     let ranges = starts.map(|begin| begin..length.min(begin + CONTENT_BYTES_MAX as u32));
     let is_there = |range: &Range<u32>| there.iter().any(|name| (name.begin..name.end) == *range);
     Ok(ranges.filter(|range| !is_there(range)).collect())
+}
+
+/// The same of its beginning: what is there counts, however it was cut.
+fn missing_of_beginning(
+    file: WalFile,
+    content: &dyn Content,
+    upto: u32,
+    there: &[WalName],
+) -> Result<Vec<Range<u32>>> {
+    compare(file, content, there)?;
+    let mut begin = assemble(there).last().map_or(0, |name| name.end);
+    let mut ranges = Vec::new();
+    while begin < upto {
+        let end = upto.min((begin + 1).next_multiple_of(CONTENT_BYTES_MAX as u32));
+        ranges.push(begin..end);
+        begin = end;
+    }
+    Ok(ranges)
+}
+
+/// Compares the content with what is there of it.
+fn compare(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<()> {
+    let mut piece = Vec::new();
+    for name in there.iter().filter(|name| name.end <= content.bytes()) {
+        content.range(name.begin..name.end, &mut piece)?;
+        if HalfDigest::of(&piece) != name.plain {
+            return Err(conflict(file, name));
+        }
+    }
+    Ok(())
 }
 
 /// The error of other bytes under the same name.

@@ -1,17 +1,21 @@
 //! WAL over a store: what is listed, stored, refused and read back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use age::secrecy::ExposeSecret;
 
 use super::coverage::{LsnRange, assemble, segment_bytes, windows};
 use super::*;
+use crate::archive::digest::Sha256;
 use crate::archive::seal::{Identities, Recipients};
 use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::archive::wal::{CONTENT_BYTES_MAX, HalfDigest, WalOpener, WalSealer};
+use crate::archive::wal_history::Ancestor;
 use crate::error::Kind;
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, TimelineId};
+use crate::repository::snapshots::Trust;
 use crate::store::{Store, StoreOptions};
 
 pub(super) struct Place {
@@ -112,7 +116,38 @@ async fn listings_know_each_kind_of_file_and_what_is_foreign() {
     expected.sort_by_key(|name| file(name));
     assert_eq!(found, expected);
     assert_eq!(list.foreign.first, [(stray, "it is no WAL object")]);
-    assert_eq!(reader.histories().await.unwrap().texts, [(TimelineId(2), "content".to_owned())]);
+    assert_eq!(
+        reader.histories(&BTreeSet::new()).await.unwrap().texts,
+        [(TimelineId(2), "content".to_owned())]
+    );
+}
+
+#[tokio::test]
+async fn where_a_timeline_came_from_is_told_without_an_identity() {
+    let Place { writer, reader, _dir, .. } = place().await;
+    let (repository, origin) = (reader.repository(), reader.repository().origin().await.unwrap());
+    let text = bytes::Bytes::from_static(b"1\t0/3000110\tno recovery target specified\n");
+    for _ in 0..2 {
+        writer.put_file(file("00000002.history"), Arc::new(text.clone())).await.unwrap();
+    }
+    writer.put_file(file("00000003.history"), Arc::new(bytes::Bytes::from_static(b"none"))).await.unwrap();
+    let list = reader.list().await.unwrap();
+    assert_eq!((list.lineages.len(), list.foreign.count()), (1, 0), "{list:?}");
+    let keys = TrustedKeys::parse([writer.sealer().signing.public_text().unwrap().as_str()]).unwrap();
+    let trust = Trust::Keys(keys);
+    // Anybody can put one beside it.
+    let stranger = SigningKey::generate("stranger").unwrap();
+    let forged = crate::archive::lineage::sign(&stranger, &origin, TimelineId(2), b"1\t0/28\tx\n").unwrap();
+    let key = layout::wal_lineage(repository.instance(), TimelineId(2), Sha256::of(&forged));
+    repository.store().put_new(&key, forged).await.unwrap();
+    let listed = reader.list().await.unwrap().lineages;
+    assert_eq!(listed.len(), 2);
+    let lineages = repository.lineages(&listed, &origin, &trust).await.unwrap();
+    let parent = Ancestor { timeline: TimelineId(1), until: Lsn(0x300_0110) };
+    assert_eq!(lineages.known.into_iter().collect::<Vec<_>>(), [(TimelineId(2), vec![parent])]);
+    assert!(lineages.contradicting.is_empty());
+    let anyone = repository.lineages(&listed, &origin, &Trust::Anyone).await.unwrap();
+    assert_eq!(anyone.contradicting, [TimelineId(2)]);
 }
 
 fn name(file: &str, begin: u32, end: u32, plain: &[u8]) -> WalName {

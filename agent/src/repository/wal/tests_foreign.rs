@@ -1,5 +1,6 @@
 //! Objects among the WAL that nobody of ours signed, and those that older programs stored.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::tests::{FIRST, Place, file, place};
@@ -72,7 +73,7 @@ async fn what_nobody_signed_decides_nothing_beside_what_is_signed_and_alone() {
         let signed: Vec<_> = names.iter().filter(|name| name.signature.is_some()).collect();
         assert_eq!(reader.get(*signed[0]).await.unwrap(), content);
         if name.ends_with("history") {
-            let histories = reader.histories().await.unwrap();
+            let histories = reader.histories(&BTreeSet::new()).await.unwrap();
             assert_eq!(histories.texts.len(), 1, "{histories:?}");
         }
     }
@@ -84,7 +85,7 @@ async fn one_foreign_history_refuses_nothing() {
     let content = bytes::Bytes::from(vec![5; 100]);
     place.writer.put_file(file(FIRST), Arc::new(content)).await.unwrap();
     foreign_objects(&place, "00000007.history").await;
-    let histories = place.reader.histories().await.unwrap();
+    let histories = place.reader.histories(&BTreeSet::new()).await.unwrap();
     assert!(histories.texts.is_empty());
     assert_eq!(histories.passed_over.len(), 3, "{histories:?}");
 }

@@ -70,7 +70,6 @@ pub async fn run(
         }
         let wait = clock::span_text(backoff);
         tracing::warn!("streaming stopped, and begins again in {wait}; WAL waits in the slot: {error:?}");
-        agent.progress.note(format!("{}; WAL waits in the slot; again in {wait}", error.what()));
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),
             () = clock::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MAX),
@@ -201,7 +200,6 @@ impl Agent<'_> {
                 "WAL from {end} to {begin} is not stored: no recovery leads across; take a base backup now"
             );
             tracing::warn!("{text}");
-            self.progress.note(text);
         }
         Ok(())
     }

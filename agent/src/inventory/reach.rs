@@ -1,11 +1,17 @@
 //! How far recovery can go from a base backup: pure planning over what is stored.
 
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
 use crate::archive::base::BaseFacts;
+use crate::archive::wal::WalName;
 use crate::archive::wal_history::Ancestor;
 use crate::clock::Timestamp;
+use crate::inventory::target::Target;
 use crate::names::Lsn;
-use crate::names::wal::TimelineId;
-use crate::recovery::instance::target::Target;
+use crate::names::wal::{SegmentBytes, TimelineId};
+use crate::repository::wal::Foreign;
 use crate::repository::wal::coverage::TimelineWindows;
 
 /// The WAL that is stored.
@@ -18,12 +24,53 @@ pub struct StoredWal {
     /// Until when WAL was stored, by timeline: end of an object, and the store's time of it;
     /// ascending.
     pub stored: Vec<(TimelineId, Lsn, Timestamp)>,
+    /// When the history of each timeline was first stored, by the store's clock.
+    pub begun: Vec<(TimelineId, Timestamp)>,
     /// Timelines that have two histories which differ.
     pub contradicting: Vec<TimelineId>,
+    /// Timelines whose histories only an identity opens, as older versions stored them: where they came from
+    /// is not known without one.
+    pub unknown: Vec<Unknown>,
+    /// Size of a segment, where any WAL is stored.
+    pub segment_bytes: Option<SegmentBytes>,
+    /// Timelines that have a segment whose name is signed; none where no name is.
+    pub signed: BTreeSet<TimelineId>,
+    /// What lies among the WAL and decides nothing.
+    pub foreign: Foreign,
+}
+
+impl StoredWal {
+    /// The newest timeline of which WAL is stored. Where names are signed, it is the newest that has one.
+    pub fn newest(&self) -> Option<TimelineId> {
+        let all = self.windows.iter().map(|windows| windows.timeline);
+        self.signed.last().copied().or_else(|| all.max())
+    }
+
+    /// When the end of these timelines was stored, and that end: not when something before it was, later.
+    pub fn end_of(&self, followed: impl Fn(TimelineId) -> bool) -> Option<(Lsn, Timestamp)> {
+        let windows = self.windows.iter().filter(|windows| followed(windows.timeline));
+        let end = windows.filter_map(|windows| windows.ranges.last()).map(|range| range.end).max()?;
+        let reaches = self.stored.iter().filter(|(id, to, _)| followed(*id) && *to >= end);
+        reaches.map(|(.., at)| *at).min().map(|at| (end, at))
+    }
+
+    /// When the history of a timeline was first stored: it had begun by then.
+    pub fn begun_at(&self, timeline: TimelineId) -> Option<Timestamp> {
+        self.begun.iter().filter(|(id, _)| *id == timeline).map(|(_, at)| *at).min()
+    }
+}
+
+/// A timeline of which it is not known where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Which.
+    pub timeline: TimelineId,
+    /// Its sealed histories.
+    pub histories: Vec<WalName>,
 }
 
 /// How far it goes from one base backup.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reach {
     /// The timeline to follow.
     pub timeline: TimelineId,
@@ -160,7 +207,7 @@ pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Tar
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::repository::wal::coverage::LsnRange;
 

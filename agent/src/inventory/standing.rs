@@ -1,17 +1,21 @@
-//! How the instance and each tenant stand: what would be lost if they were gone now. A decision over
-//! manifests and over which WAL is stored.
+//! How the instance and each tenant stand: what would be lost if they were gone now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::archive::base::BaseFacts;
-use crate::archive::manifest::{Manifest, SnapshotKind};
+use crate::archive::manifest::SnapshotKind;
 use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::inventory::choice::{choose, obstacle_to_latest};
+use crate::inventory::lives::{Life, lives};
+use crate::inventory::pick::{newest, oldest_first};
+use crate::inventory::reach::StoredWal;
+use crate::inventory::target::Target;
+use crate::inventory::{Inventory, Snapshot};
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, TenantName};
-use crate::repository::wal::coverage::TimelineWindows;
 
 /// The newest snapshot of a kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -67,7 +71,7 @@ pub struct TenantStatus {
 /// WAL that continues a base backup.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WalStatus {
-    /// The newest timeline that is stored.
+    /// The timeline that is followed.
     pub timeline: TimelineId,
     /// The byte after its last that is stored.
     pub end: Lsn,
@@ -92,68 +96,79 @@ pub struct InstanceStatus {
     pub wal: Option<WalStatus>,
 }
 
-/// How the whole cluster stands. `wal` is what is stored of the newest timeline, and when its last
-/// object was.
+/// How the whole cluster stands. Snapshots in `broken` were found damaged by the last check.
+///
+/// # Errors
+/// Where a base backup is none.
 pub fn instance(
-    manifests: &[Manifest],
-    wal: Option<(&TimelineWindows, Timestamp)>,
-    broken_snapshots: &BTreeSet<&SnapshotId>,
+    inventory: &Inventory,
+    broken: &BTreeSet<&SnapshotId>,
     now: Timestamp,
-) -> InstanceStatus {
-    let bases = manifests.iter().filter(|manifest| manifest.kind == SnapshotKind::Base);
-    let newest = bases.max_by_key(|manifest| (manifest.point, &manifest.id));
-    let facts = newest.and_then(|manifest| manifest.base.as_ref());
-    InstanceStatus {
-        base: newest.map(|manifest| latest(manifest, now)),
-        base_broken: newest.is_some_and(|manifest| broken_snapshots.contains(&manifest.id)),
+) -> Result<InstanceStatus> {
+    let newest = newest(inventory, SnapshotKind::Base, None);
+    let facts = newest.and_then(|one| one.manifest.base.as_ref());
+    let wal = match inventory.wal.found() {
+        Some(wal) => {
+            let lives = lives(wal, inventory.of_kind(SnapshotKind::Base, None));
+            wal_status(newest, wal, &lives, now)?
+        }
+        None => None,
+    };
+    Ok(InstanceStatus {
+        base: newest.map(|one| latest(one, now)),
+        base_broken: newest.is_some_and(|one| broken.contains(&one.manifest.id)),
         bad_pages: facts.map_or(0, |facts| facts.bad_page_count),
-        wal: wal.and_then(|(windows, stored_at)| {
-            let last = windows.ranges.last()?;
-            Some(WalStatus {
-                timeline: windows.timeline,
-                end: last.end,
-                stored_at,
-                age_seconds: age(stored_at, now),
-                broken: facts.and_then(|facts| broken(facts, windows)),
-            })
-        }),
-    }
+        wal,
+    })
 }
 
-/// A backup holds its own WAL up to the end of the segment that it ends in.
-fn broken(facts: &BaseFacts, windows: &TimelineWindows) -> Option<String> {
-    if windows.timeline.0 != facts.timeline {
-        return Some(format!(
-            "the newest base backup is of timeline {}: lifeboat restore --instance-to DIR --dry-run tells whether it leads there",
-            TimelineId(facts.timeline)
-        ));
-    }
-    let segment = facts.wal_segment_bytes.max(1);
-    let covered = match facts.from_standby {
-        true => facts.stop_lsn,
-        false => Lsn(facts.stop_lsn.0.div_ceil(segment).saturating_mul(segment)),
+/// The WAL that continues the newest base backup; without one, of the newest timeline.
+fn wal_status(
+    newest: Option<&Snapshot>,
+    wal: &StoredWal,
+    lives: &[Life],
+    now: Timestamp,
+) -> Result<Option<WalStatus>> {
+    let reached = match newest {
+        Some(base) => choose(&[base], wal, lives, &Target::Immediate, None)?.reached.pop(),
+        None => None,
     };
-    let last = windows.ranges.last()?;
-    (last.begin > covered && last.end > covered)
-        .then(|| format!("WAL from {covered} to {} is not stored", last.begin))
+    let timeline = match &reached {
+        Some(reached) => Some(reached.reach.timeline),
+        None => wal.newest(),
+    };
+    let Some(timeline) = timeline else { return Ok(None) };
+    let broken = reached.as_ref().and_then(|reached| obstacle_to_latest(reached, wal, lives));
+    // What is stored of the timeline itself; nothing yet right after a promotion.
+    let followed = |id: TimelineId| match &reached {
+        Some(reached) => reached.reach.path.iter().any(|(known, _)| *known == id),
+        None => id == timeline,
+    };
+    Ok(wal.end_of(followed).map(|(end, stored_at)| WalStatus {
+        timeline,
+        end,
+        stored_at,
+        age_seconds: age(stored_at, now),
+        broken,
+    }))
 }
 
 /// Every tenant that has a snapshot or is `expected`, the worst first.
 pub fn tenants(
-    manifests: &[Manifest],
+    inventory: &Inventory,
     expected: &[TenantName],
     instance: &InstanceStatus,
     broken: &BTreeSet<&SnapshotId>,
     (now, age_max): (Timestamp, Duration),
 ) -> Vec<TenantStatus> {
-    let mut of: BTreeMap<&TenantName, Vec<&Manifest>> =
+    let mut of: BTreeMap<&TenantName, Vec<&Snapshot>> =
         expected.iter().map(|tenant| (tenant, Vec::new())).collect();
-    for manifest in manifests {
-        if let Some(tenant) = &manifest.tenant {
-            of.entry(tenant).or_default().push(manifest);
+    for one in inventory.believed() {
+        if let Some(tenant) = &one.manifest.tenant {
+            of.entry(tenant).or_default().push(one);
         }
     }
-    let one = |(tenant, manifests): (_, Vec<_>)| one(tenant, &manifests, instance, broken, (now, age_max));
+    let one = |(tenant, snapshots): (_, Vec<_>)| one(tenant, &snapshots, instance, broken, (now, age_max));
     let mut all: Vec<TenantStatus> = of.into_iter().map(one).collect();
     all.sort_by_key(|status| (status.standing, std::cmp::Reverse(status.rpo_seconds)));
     all
@@ -163,26 +178,26 @@ fn age(of: Timestamp, now: Timestamp) -> u64 {
     u64::try_from(now.duration_since(of).as_secs()).unwrap_or(0)
 }
 
-fn latest(manifest: &Manifest, now: Timestamp) -> Latest {
+fn latest(one: &Snapshot, now: Timestamp) -> Latest {
     Latest {
-        snapshot: manifest.id.clone(),
-        point: manifest.point,
-        age_seconds: age(manifest.point, now),
-        release: manifest.release.clone(),
+        snapshot: one.manifest.id.clone(),
+        point: one.manifest.point,
+        age_seconds: age(one.time(), now),
+        release: one.manifest.release.clone(),
     }
 }
 
 fn one(
     tenant: &TenantName,
-    manifests: &[&Manifest],
+    snapshots: &[&Snapshot],
     instance: &InstanceStatus,
     broken: &BTreeSet<&SnapshotId>,
     (now, age_max): (Timestamp, Duration),
 ) -> TenantStatus {
-    let of_kind = |kind| manifests.iter().filter(move |manifest| manifest.kind == kind);
-    let newest = |kind| of_kind(kind).max_by_key(|manifest| (manifest.point, &manifest.id));
+    let of_kind = |kind| snapshots.iter().copied().filter(move |one| one.manifest.kind == kind);
+    let newest = |kind| oldest_first(of_kind(kind)).pop();
     let dump = newest(SnapshotKind::Dump);
-    let link = dump.and_then(|manifest| manifest.dump.as_ref()?.filestore.as_ref());
+    let link = dump.and_then(|one| one.manifest.dump.as_ref()?.filestore.as_ref());
     let missing_files = link.map_or(0, |link| link.missing_files);
     // Its files are in the base backup, and its rows in the WAL, whether it has a dump or not.
     let base = instance.base.as_ref().filter(|_| !instance.base_broken);
@@ -190,11 +205,13 @@ fn one(
         Some(wal) if wal.broken.is_none() => wal.age_seconds.min(base.age_seconds),
         _ => base.age_seconds,
     });
-    let whole = of_kind(SnapshotKind::Dump).filter(|manifest| !broken.contains(&manifest.id));
-    let dump_age = whole.map(|manifest| manifest.point).max().map(|point| age(point, now));
+    let (bad, whole): (Vec<&Snapshot>, Vec<&Snapshot>) =
+        of_kind(SnapshotKind::Dump).partition(|one| broken.contains(&one.manifest.id));
+    let (broken_dumps, dumps) = (bad.len(), whole.len());
+    let dump_age = oldest_first(whole).pop().map(|one| age(one.time(), now));
     let rpo_seconds = dump_age.into_iter().chain(physical).min();
     let standing = match rpo_seconds {
-        _ if dump.is_some_and(|dump| broken.contains(&dump.id)) => Standing::Broken,
+        _ if dump.is_some_and(|dump| broken.contains(&dump.manifest.id)) => Standing::Broken,
         None => Standing::Never,
         Some(age) if age > age_max.as_secs() => Standing::Late,
         Some(_) if missing_files > 0 => Standing::Incomplete,
@@ -204,10 +221,10 @@ fn one(
         tenant: tenant.clone(),
         standing,
         rpo_seconds,
-        dump: dump.map(|manifest| latest(manifest, now)),
-        filestore: newest(SnapshotKind::Filestore).map(|manifest| latest(manifest, now)),
+        dump: dump.map(|one| latest(one, now)),
+        filestore: newest(SnapshotKind::Filestore).map(|one| latest(one, now)),
         missing_files,
-        dumps: of_kind(SnapshotKind::Dump).filter(|manifest| !broken.contains(&manifest.id)).count(),
-        broken_dumps: of_kind(SnapshotKind::Dump).filter(|manifest| broken.contains(&manifest.id)).count(),
+        dumps,
+        broken_dumps,
     }
 }

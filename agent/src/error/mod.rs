@@ -5,6 +5,8 @@
 //! parts whatever the module. Build one where the values are known, add the effect and the next
 //! step where they are known, and print it once, at the top (`cli::print`).
 
+mod text;
+
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -165,6 +167,20 @@ impl Error {
         outer.0.safe = self.0.safe.clone();
         outer.0.source = Some(Box::new(self));
         outer
+    }
+
+    /// The same error once more, its causes as text: for whoever keeps one and has to give one away.
+    pub fn again(&self) -> Error {
+        let Parts { kind, what, effect, next, safe, .. } = &*self.0;
+        let causes = self.causes();
+        Error(Box::new(Parts {
+            kind: *kind,
+            what: what.clone(),
+            effect: effect.clone(),
+            next: next.clone(),
+            safe: safe.clone(),
+            source: (!causes.is_empty()).then(|| causes.join(": ").into()),
+        }))
     }
 
     /// The same error under another kind, where the caller knows better.

@@ -1,0 +1,152 @@
+//! `lifeboat window`.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::list::{TrustArgs, table};
+use super::{App, Done, print};
+use crate::catalog::verified::Verified;
+use crate::clock::{self, Timestamp};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::inventory::take::Wanted;
+use crate::inventory::target::Target;
+use crate::inventory::window::{self, RecoveryWindow, TenantWindow};
+use crate::inventory::{Inventory, Look, choice};
+use crate::names::SnapshotId;
+use crate::repository::Repository;
+use crate::upkeep::remembered;
+
+/// Show from when to when the instance and each tenant can be restored, with the holes and why
+///
+/// Needs no identity and no PostgreSQL. Any second of the instance's window can be restored, for the whole
+/// instance or for one tenant; a tenant's dumps restore the moments that they were taken at. Exit code 3 if a hole
+/// lasts until now, if a dump cannot be restored whole, or if something could not be read.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  lifeboat window
+  lifeboat window --json | jq '.window.holes'")]
+pub struct Args {
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+/// What will change it next.
+#[derive(Serialize)]
+struct Event {
+    /// Its key in the configuration.
+    schedule: &'static str,
+    /// The moment that it is due.
+    due: Timestamp,
+}
+
+/// Shows it.
+pub async fn run(args: Args, app: &App) -> Result<Done> {
+    let config = app.config()?;
+    let trust = args.trust.trust(&config)?;
+    let repository = Repository::configured(&config).await?;
+    let wanted = Wanted { wal: true, ..Wanted::default() };
+    let inventory = Inventory::take(&repository, &trust, &wanted).await?;
+    let verified = Verified::read(&config.state_dir, &config.instance, repository.id()).unwrap_or_default();
+    let broken = remembered::broken(&inventory, &verified);
+    let instance = window::instance(&inventory, &broken);
+    let tenants = window::tenants(&inventory, &config.odoo.tenants, &broken);
+    let with_error = |(id, look): &(SnapshotId, Look)| look.error().map(|e| (id.clone(), e.again()));
+    let not_counted: Vec<(SnapshotId, Error)> = inventory.snapshots.iter().filter_map(with_error).collect();
+    let latest = choice::plan(&inventory, &Target::Latest, None);
+    let next = next(&config);
+    let value = json!({
+        "instance": inventory.instance,
+        "repository": inventory.repository,
+        "now": clock::now(),
+        "window": instance.as_ref().ok(),
+        "not_known": instance.as_ref().err().map(Error::what),
+        "latest": latest.as_ref().ok(),
+        "tenants": tenants,
+        "next": next,
+        "not_believed": not_counted.iter().map(|(id, e)| json!({ "snapshot": id, "error": e.what() })).collect::<Vec<_>>(),
+    });
+    app.print(&value, || text(&inventory, instance.as_ref(), &tenants, &next))?;
+    for (id, e) in &not_counted {
+        print::err(&format!("not counted: {id}: {}", e.what()));
+    }
+    let lasts = |window: &RecoveryWindow| window.holes.iter().any(|hole| hole.to.is_none());
+    let well = instance.is_ok_and(|window| !lasts(&window))
+        && tenants.iter().all(|tenant| tenant.not_whole.is_empty())
+        && not_counted.is_empty();
+    Ok(if well { Done::Complete } else { Done::Incomplete })
+}
+
+/// The next run of each schedule, the nearest first.
+fn next(config: &Config) -> Vec<Event> {
+    let schedule = &config.schedule;
+    let all = [
+        ("schedule.backup", &schedule.backup),
+        ("schedule.filestore", &schedule.filestore),
+        ("schedule.base", &schedule.base),
+        ("schedule.base_full", &schedule.base_full),
+    ];
+    let due = |(name, one): (&'static str, &Option<crate::crontab::Schedule>)| {
+        Some(Event { schedule: name, due: one.as_ref()?.next_after(clock::now())? })
+    };
+    let mut events: Vec<Event> = all.into_iter().filter_map(due).collect();
+    events.sort_by_key(|event| event.due);
+    events
+}
+
+fn text(
+    inventory: &Inventory,
+    instance: std::result::Result<&RecoveryWindow, &Error>,
+    tenants: &[TenantWindow],
+    next: &[Event],
+) -> String {
+    let mut out = format!("instance {} in {}\n", inventory.instance, inventory.repository);
+    match instance {
+        Err(e) => out += &format!("any second   not known: {}\n", e.what()),
+        Ok(window) if window.spans.is_empty() => {
+            out += "any second   none: there is no base backup that can be restored\n";
+        }
+        Ok(window) => {
+            for span in &window.spans {
+                out += &format!(
+                    "any second   {} to {} ({} to {}, timeline {}, from {})\n",
+                    clock::text(span.from),
+                    clock::text(span.to),
+                    span.from_lsn,
+                    span.to_lsn,
+                    span.timeline.0,
+                    span.base
+                );
+            }
+            for hole in &window.holes {
+                let to = hole.to.map_or("now".to_owned(), clock::text);
+                out += &format!("HOLE         {} to {to}: {}\n", clock::text(hole.from), hole.why);
+            }
+        }
+    }
+    for event in next {
+        out += &format!("next         {} ({})\n", clock::text(event.due), event.schedule);
+    }
+    if next.is_empty() {
+        out += "next         nothing is scheduled\n";
+    }
+    let head = ["TENANT", "DUMPS", "FIRST", "LAST"];
+    let mut rows = vec![head.map(str::to_owned)];
+    let when = |time: Option<&Timestamp>| time.map_or("-".to_owned(), |time| clock::text(*time));
+    let mut bad: BTreeSet<String> = BTreeSet::new();
+    for tenant in tenants {
+        rows.push([
+            tenant.tenant.to_string(),
+            tenant.dumps.len().to_string(),
+            when(tenant.dumps.first()),
+            when(tenant.dumps.last()),
+        ]);
+        bad.extend(
+            tenant.not_whole.iter().map(|one| format!("NOT WHOLE    {}: {}\n", one.snapshot, one.why)),
+        );
+    }
+    out + &bad.into_iter().collect::<String>() + &table(&rows)
+}

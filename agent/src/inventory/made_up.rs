@@ -1,0 +1,143 @@
+//! Made-up snapshots, for the tests of what follows from an inventory.
+
+use crate::archive::base::BaseFacts;
+use crate::archive::digest::Sha256;
+use crate::archive::manifest::{
+    DumpFacts, FORMAT, FilestoreFacts, FilestoreLink, Manifest, Origin, SnapshotKind,
+};
+use crate::clock::Timestamp;
+use crate::inventory::{Inventory, Look, Part, Snapshot};
+use crate::names::{Lsn, SnapshotId};
+
+/// Size of a segment.
+pub const SEGMENT: u64 = 16 << 20;
+const BEGIN: i64 = 1_795_000_000;
+
+/// A moment, so many hours after the beginning.
+pub fn at(hour: i64) -> Timestamp {
+    Timestamp::from_second(BEGIN + hour * 3_600).unwrap()
+}
+
+/// The ID of a short name such as `d1`; what it begins with is its kind.
+pub fn id(name: &str) -> SnapshotId {
+    let kind = match &name[..1] {
+        "f" => "filestore",
+        "b" => "base",
+        _ => "dump",
+    };
+    let digest: String = name.bytes().map(|b| format!("{b:02x}")).collect();
+    format!("20261120T000000Z-{kind}-{digest:0<8.8}").parse().unwrap()
+}
+
+fn manifest(name: &str, kind: SnapshotKind, hour: i64) -> Manifest {
+    let digest = Sha256::of(b"meta");
+    Manifest {
+        format: FORMAT,
+        origin: Origin {
+            repository: "r".into(),
+            repository_sha256: digest,
+            instance: "prod".parse().unwrap(),
+            instance_sha256: digest,
+        },
+        id: id(name),
+        kind,
+        tenant: None,
+        release: None,
+        begun: at(hour),
+        point: at(hour),
+        ended: at(hour),
+        lsn: None,
+        parent: None,
+        recipients: Vec::new(),
+        plain_bytes: 0,
+        objects: Vec::new(),
+        dump: None,
+        filestore: None,
+        base: None,
+        arrivals: None,
+        written_by: "test".into(),
+    }
+}
+
+/// A dump at this hour and position.
+pub fn dump(name: &str, tenant: &str, hour: i64, lsn: u64, filestore: Option<&str>) -> Manifest {
+    let link = |name| FilestoreLink {
+        snapshot: id(name),
+        referenced: 0,
+        missing_files: 0,
+        missing: Vec::new(),
+        fence: String::new(),
+    };
+    let facts = DumpFacts {
+        server_major: 15,
+        pg_dump: String::new(),
+        odoo_version: None,
+        bytes: 0,
+        sha256: Sha256::of(b""),
+        read_back: true,
+        database_bytes: 0,
+        owner: "odoo".into(),
+        warnings: Vec::new(),
+        filestore: filestore.map(link),
+    };
+    let lsn = Some(Lsn(lsn * SEGMENT));
+    Manifest {
+        tenant: Some(tenant.parse().unwrap()),
+        lsn,
+        dump: Some(facts),
+        ..manifest(name, SnapshotKind::Dump, hour)
+    }
+}
+
+/// A filestore.
+pub fn filestore(name: &str, tenant: &str, index_chain: &[&str], sources: &[&str]) -> Manifest {
+    let ids = |names: &[&str]| names.iter().map(|name| id(name)).collect();
+    let facts = FilestoreFacts {
+        complete: index_chain.len() == 1,
+        index_chain: ids(index_chain),
+        sources: ids(sources),
+        files: 0,
+        bytes: 0,
+        new_files: 0,
+        full_because: None,
+        problems: Vec::new(),
+        problem_files: 0,
+    };
+    let tenant = Some(tenant.parse().unwrap());
+    Manifest { tenant, filestore: Some(facts), ..manifest(name, SnapshotKind::Filestore, 0) }
+}
+
+/// A base backup that stopped at this hour, in the middle of this segment.
+pub fn base(name: &str, timeline: u32, segment: u64, chain: &[&str]) -> Manifest {
+    let stop_lsn = Lsn(segment * SEGMENT + 300);
+    let facts = BaseFacts {
+        timeline,
+        start_lsn: Lsn(segment * SEGMENT + 40),
+        checkpoint_lsn: Lsn(segment * SEGMENT + 96),
+        stop_lsn,
+        chain: chain.iter().map(|name| id(name)).collect(),
+        ..crate::inventory::reach::tests::facts()
+    };
+    let made = manifest(name, SnapshotKind::Base, segment as i64);
+    Manifest { lsn: Some(stop_lsn), base: Some(facts), ..made }
+}
+
+/// Stored at this hour by the store's clock.
+pub fn stored(manifest: Manifest, hour: i64) -> Snapshot {
+    Snapshot::new(manifest, at(hour))
+}
+
+/// An inventory of these.
+pub fn inventory(snapshots: impl IntoIterator<Item = Snapshot>) -> Inventory {
+    let look = |one: Snapshot| (one.manifest.id.clone(), Look::Believed(Box::new(one)));
+    let mut snapshots: Vec<_> = snapshots.into_iter().map(look).collect();
+    snapshots.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Inventory {
+        instance: "prod".parse().unwrap(),
+        repository: "memory:".into(),
+        snapshots,
+        arrivals: Part::NotAsked,
+        wal: Part::NotAsked,
+        drills: Part::NotAsked,
+    }
+}

@@ -1,0 +1,196 @@
+//! What is stored, read once, and what follows from it: pure answers that every command shares.
+//!
+//! [`Inventory::take`] asks the repository, without an identity and without a server. Everything beside it in
+//! here takes what it brought and asks nobody: [`needs`] (who needs whom), [`pick`] (what is the newest, and the
+//! rule about clocks), [`reach`] and [`target`] (how far recovery goes), [`choice`] (which backup serves a
+//! target), [`window`] (what can be restored, with its holes), [`standing`] (what would be lost now). A restore,
+//! `status`, `list`, `window`, `verify` and the drill say the same because one function answers.
+
+pub mod choice;
+pub mod gaps;
+pub mod lives;
+#[cfg(test)]
+pub(crate) mod made_up;
+pub mod needs;
+pub mod pick;
+pub mod reach;
+pub mod standing;
+pub mod take;
+pub mod target;
+pub mod window;
+
+use crate::archive::manifest::{Manifest, SnapshotKind};
+use crate::clock::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::inventory::reach::StoredWal;
+use crate::names::{InstanceName, SnapshotId, TenantName};
+
+/// A snapshot that is believed.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Its manifest without the list of objects and without lists of files: those of years are kept in memory.
+    pub manifest: Manifest,
+    /// Size of its objects.
+    pub stored_bytes: u64,
+    /// When its manifest was stored, by the store's clock.
+    pub stored_at: Timestamp,
+}
+
+impl Snapshot {
+    /// Keeps of a manifest what answers are made of.
+    pub fn new(mut manifest: Manifest, stored_at: Timestamp) -> Snapshot {
+        let stored_bytes = manifest.stored_bytes();
+        manifest.objects = Vec::new();
+        if let Some(link) = manifest.dump.as_mut().and_then(|dump| dump.filestore.as_mut()) {
+            link.missing = Vec::new();
+        }
+        if let Some(filestore) = &mut manifest.filestore {
+            filestore.problems = Vec::new();
+        }
+        if let Some(base) = &mut manifest.base {
+            base.bad_pages = Vec::new();
+        }
+        Snapshot { manifest, stored_bytes, stored_at }
+    }
+}
+
+/// What became of looking at a snapshot.
+#[derive(Debug)]
+pub enum Look {
+    /// It exists, and its manifest is believed.
+    Believed(Box<Snapshot>),
+    /// No manifest: a backup is running, or one was cut short.
+    Unfinished,
+    /// There is a manifest, and it is not believed: unsigned, damaged, of another place.
+    NotBelieved(Error),
+    /// It could not be looked at: nothing is known of it.
+    NotRead(Error),
+}
+
+impl Look {
+    /// The snapshot, where it is believed.
+    pub fn believed(&self) -> Option<&Snapshot> {
+        match self {
+            Look::Believed(snapshot) => Some(snapshot),
+            _ => None,
+        }
+    }
+
+    /// Why it is not believed, or could not be read.
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Look::NotBelieved(e) | Look::NotRead(e) => Some(e),
+            _ => None,
+        }
+    }
+
+    /// The word for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Look::Believed(_) => "stored",
+            Look::Unfinished => "unfinished",
+            Look::NotBelieved(_) => "not believed",
+            Look::NotRead(_) => "not read",
+        }
+    }
+
+    fn failed(error: Error) -> Look {
+        match error.kind() {
+            Kind::NotFound => Look::Unfinished,
+            Kind::Signature | Kind::Integrity | Kind::Repository => Look::NotBelieved(error),
+            _ => Look::NotRead(error),
+        }
+    }
+}
+
+/// A part of an inventory.
+#[derive(Debug, Default)]
+pub enum Part<T> {
+    /// It was not asked for.
+    #[default]
+    NotAsked,
+    /// What there is.
+    Found(T),
+    /// It could not be looked at: nothing is known of it.
+    CouldNotLook(Error),
+}
+
+impl<T> Part<T> {
+    /// What was found.
+    pub fn found(&self) -> Option<&T> {
+        match self {
+            Part::Found(found) => Some(found),
+            _ => None,
+        }
+    }
+}
+
+/// What is stored of an instance.
+#[derive(Debug)]
+pub struct Inventory {
+    /// Whose.
+    pub instance: InstanceName,
+    /// Where.
+    pub repository: String,
+    /// The snapshots that were asked for, by ID, which is no order of time.
+    pub snapshots: Vec<(SnapshotId, Look)>,
+    /// The batches of new files, by ID, finished or not.
+    pub arrivals: Part<Vec<SnapshotId>>,
+    /// The WAL.
+    pub wal: Part<StoredWal>,
+    /// The restore drills that have a report or part of one.
+    pub drills: Part<Vec<String>>,
+}
+
+impl Inventory {
+    /// The snapshots that are believed.
+    pub fn believed(&self) -> impl Iterator<Item = &Snapshot> + Clone {
+        self.snapshots.iter().filter_map(|(_, look)| look.believed())
+    }
+
+    /// The believed ones of a kind; of all tenants where none is named.
+    pub fn of_kind<'a>(
+        &'a self,
+        kind: SnapshotKind,
+        tenant: Option<&'a TenantName>,
+    ) -> impl Iterator<Item = &'a Snapshot> + Clone {
+        let fits = move |manifest: &Manifest| {
+            manifest.kind == kind && tenant.is_none_or(|tenant| manifest.tenant.as_ref() == Some(tenant))
+        };
+        self.believed().filter(move |snapshot| fits(&snapshot.manifest))
+    }
+
+    /// The WAL, for whoever cannot do without.
+    ///
+    /// # Errors
+    /// That of the store, where it could not be looked at.
+    pub fn wal(&self) -> Result<&StoredWal> {
+        match &self.wal {
+            Part::Found(wal) => Ok(wal),
+            Part::CouldNotLook(e) => Err(e.again()),
+            Part::NotAsked => Err(Error::new(Kind::Internal, "the inventory was taken without WAL")),
+        }
+    }
+
+    /// The snapshot of this name, for whoever cannot do without.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none, else what is wrong with it.
+    pub fn named(&self, id: &SnapshotId) -> Result<&Snapshot> {
+        let at = self.snapshots.binary_search_by(|(known, _)| known.cmp(id)).ok();
+        match at.map(|at| &self.snapshots[at].1) {
+            Some(Look::Believed(snapshot)) => Ok(snapshot),
+            Some(Look::NotBelieved(e) | Look::NotRead(e)) => Err(e.again()),
+            Some(Look::Unfinished) | None => {
+                Err(Error::new(Kind::NotFound, format!("there is no snapshot {id}"))
+                    .next("lifeboat list shows what there is"))
+            }
+        }
+    }
+
+    /// A believed snapshot by its name.
+    pub fn snapshot(&self, id: &SnapshotId) -> Option<&Snapshot> {
+        let at = self.snapshots.binary_search_by(|(known, _)| known.cmp(id)).ok()?;
+        self.snapshots[at].1.believed()
+    }
+}

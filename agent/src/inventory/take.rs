@@ -1,0 +1,173 @@
+//! Taking an inventory: what the repository is asked for, and how much at once.
+//!
+//! Requests: two a snapshot that is asked for, a listing of all WAL, a listing a day of arrivals.
+//! Memory: some 2 KiB a snapshot, 300 bytes a WAL object while they are listed, 40 bytes after that.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, stream};
+
+use crate::archive::manifest::{Origin, SnapshotKind};
+use crate::archive::wal_name::NameTrust;
+use crate::error::Result;
+use crate::inventory::reach::{StoredWal, Unknown};
+use crate::inventory::{Inventory, Look, Part, Snapshot};
+use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
+use crate::names::{Lsn, SnapshotId};
+use crate::repository::snapshots::Trust;
+use crate::repository::wal::coverage::{segment_bytes, windows};
+use crate::repository::wal::{Lineages, WalList, WalObject};
+use crate::repository::{Repository, layout};
+
+/// Manifests fetched at a time: small ones, and what is not yet believed of them is bounded in all
+/// ([`crate::repository::unproven`]).
+const MANIFESTS_AT_ONCE: usize = 32;
+
+/// Which snapshots are read.
+#[derive(Clone, Debug, Default)]
+pub enum Which {
+    /// All but arrivals.
+    #[default]
+    All,
+    /// Those whose names say that they are of this kind.
+    Kind(SnapshotKind),
+    /// These.
+    Ids(Vec<SnapshotId>),
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Snapshots.
+    pub snapshots: Which,
+    /// The list of arrivals.
+    pub arrivals: bool,
+    /// WAL and timelines.
+    pub wal: bool,
+    /// The list of drills.
+    pub drills: bool,
+}
+
+impl Inventory {
+    /// Reads what is stored. Of what could not be looked at the inventory says so; an error only where not even
+    /// the list of snapshots is known.
+    ///
+    /// # Errors
+    /// Those of the store; `NotFound` before the instance's first backup.
+    pub async fn take(repository: &Repository, trust: &Trust, wanted: &Wanted) -> Result<Inventory> {
+        let origin = repository.origin().await?;
+        let ids = match &wanted.snapshots {
+            Which::Ids(ids) => ids.clone(),
+            Which::All => repository.snapshot_ids().await?.0,
+            Which::Kind(kind) => {
+                let (ids, _) = repository.snapshot_ids().await?;
+                ids.into_iter().filter(|id| id.kind() == kind.as_str()).collect()
+            }
+        };
+        let mut snapshots: Vec<(SnapshotId, Look)> = stream::iter(ids)
+            .map(|id| {
+                let origin = &origin;
+                async move {
+                    let look = match repository.dated_manifest(&id, origin, trust).await {
+                        Ok((manifest, stored_at)) => {
+                            Look::Believed(Box::new(Snapshot::new(manifest, stored_at)))
+                        }
+                        Err(e) => Look::failed(e),
+                    };
+                    (id, look)
+                }
+            })
+            .buffered(MANIFESTS_AT_ONCE)
+            .collect()
+            .await;
+        snapshots.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut inventory = Inventory {
+            instance: repository.instance().clone(),
+            repository: repository.store().url().to_owned(),
+            snapshots,
+            arrivals: Part::NotAsked,
+            wal: Part::NotAsked,
+            drills: Part::NotAsked,
+        };
+        if wanted.arrivals {
+            inventory.arrivals = repository.arrival_ids().await.into();
+        }
+        if wanted.wal {
+            let known = inventory.believed().find_map(|s| Some(s.manifest.base.as_ref()?.wal_segment_bytes));
+            let known = known.and_then(|bytes| SegmentBytes::try_from(bytes).ok());
+            inventory.wal = take_wal(repository, &origin, trust, known).await.into();
+        }
+        if wanted.drills {
+            let folder = layout::drills(repository.instance());
+            inventory.drills = repository.store().list_dirs(&folder).await.into();
+        }
+        Ok(inventory)
+    }
+}
+
+impl<T> From<Result<T>> for Part<T> {
+    fn from(looked: Result<T>) -> Part<T> {
+        match looked {
+            Ok(found) => Part::Found(found),
+            Err(e) => Part::CouldNotLook(e),
+        }
+    }
+}
+
+/// The WAL that counts ([`Repository::wal`]), and what it tells of every timeline.
+///
+/// # Errors
+/// Those of the store.
+async fn take_wal(
+    repository: &Repository,
+    origin: &Origin,
+    trust: &Trust,
+    known_segment: Option<SegmentBytes>,
+) -> Result<StoredWal> {
+    let list = repository.wal(&NameTrust::new(origin, trust.trusted()), false).await?;
+    let lineages = repository.lineages(&list.lineages, origin, trust).await?;
+    Ok(stored_wal(list, lineages, known_segment))
+}
+
+/// What a listing tells of every timeline. `known_segment` is what a base backup says; the listing shows it where
+/// there is none. Where a history with a signed name is stored, one without decides nothing.
+pub fn stored_wal(list: WalList, lineages: Lineages, known_segment: Option<SegmentBytes>) -> StoredWal {
+    let names = || list.objects.iter().map(|object| &object.name);
+    let size = known_segment.unwrap_or_else(|| segment_bytes(names()));
+    let mut wal = StoredWal {
+        windows: windows(names(), size),
+        segment_bytes: (!list.objects.is_empty()).then_some(size),
+        contradicting: lineages.contradicting,
+        foreign: list.foreign,
+        ..StoredWal::default()
+    };
+    wal.histories.extend(lineages.known);
+    let mut histories: BTreeMap<TimelineId, Vec<WalObject>> = BTreeMap::new();
+    for object in &list.objects {
+        match object.name.file {
+            WalFile::Segment(segment) => {
+                if let Some(begin) = segment.begin(size) {
+                    let end = Lsn(begin.0 + u64::from(object.name.end));
+                    wal.stored.push((segment.timeline, end, object.stored_at));
+                }
+                wal.signed.extend(object.name.signature.map(|_| segment.timeline));
+            }
+            WalFile::History(timeline) => histories.entry(timeline).or_default().push(*object),
+            WalFile::Partial(_) | WalFile::Backup(..) => {}
+        }
+    }
+    for (timeline, mut objects) in histories {
+        if objects.iter().any(|object| object.name.signature.is_some()) {
+            objects.retain(|object| object.name.signature.is_some());
+        }
+        wal.begun.extend(objects.iter().map(|object| (timeline, object.stored_at)));
+        // One history, and its ancestors in clear text: nothing is left to be read with an identity.
+        let is_known = wal.histories.iter().any(|(known, _)| *known == timeline);
+        let is_one = objects.iter().all(|object| object.name.plain == objects[0].name.plain);
+        if !is_known || !is_one {
+            let histories = objects.iter().map(|object| object.name).collect();
+            wal.unknown.push(Unknown { timeline, histories });
+        }
+    }
+    wal
+}

@@ -1,0 +1,225 @@
+//! A WAL file as PostgreSQL wants it, put together out of its objects.
+//!
+//! PostgreSQL takes "not there" for the end of the archive: it ends recovery, or promotes. So that is said only when
+//! the store said so, and never where later WAL is stored.
+//!
+//! The end of the stored WAL is a segment that is not whole. PostgreSQL refuses an archived file that is shorter than a
+//! segment (`RestoreArchivedFile()`), so it gets zeros after the last stored byte, where it sees the end. Such a file
+//! claims to be more than it is: whoever archives it again stores the WAL in it as a range ([`wal_extent`]). What is
+//! stored as whole and is not (older versions of this program took such a file for a segment) is treated as what it holds.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::time::Duration;
+
+use super::WalReader;
+use super::coverage::{assemble, segment_bytes};
+use crate::archive::wal::WalName;
+use crate::archive::wal_extent;
+use crate::archive::wal_page::{HEADER_BYTES, SegmentHeader};
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
+
+/// Segments may be stored by several at once and so appear out of order: how often a missing one
+/// is looked for again when a later one is there, and how long apart.
+const GAP_TRIES: u32 = 10;
+const GAP_WAIT: Duration = Duration::from_millis(500);
+
+/// Objects of one file without a signed name that are opened and found not to be ours, before all others of them
+/// are taken for that, too: whoever can write to the store can make any number.
+const NOT_OURS_MAX: u32 = 100;
+
+/// How much of a file was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The whole file.
+    Whole,
+    /// The end of its timeline: so many bytes of WAL, and zeros after them.
+    Tail(u64),
+}
+
+/// Of a file that was put together.
+struct Written {
+    bytes: u64,
+    /// Of segments; the usual one for other files.
+    segment_bytes: SegmentBytes,
+}
+
+impl Written {
+    /// How many bytes of a segment are WAL; `None` where it is whole.
+    fn partial_bytes(&self, out: &mut File) -> Result<Option<u64>> {
+        if self.bytes < self.segment_bytes.get() {
+            return Ok(Some(self.bytes));
+        }
+        let found = tokio::task::block_in_place(|| wal_extent::partial_bytes(out));
+        Ok(found?.map(u64::from))
+    }
+}
+
+impl WalReader {
+    /// The objects of a file; none where the store says that there is no such file, and no later one. `is_brought`
+    /// tells that the server has this segment from its base backup: it needs no archive then.
+    ///
+    /// # Errors
+    /// `Integrity` for a gap, and where objects contradict each other; `Signature` where no WAL at all counts; those
+    /// of the store.
+    pub async fn objects(&self, file: WalFile, is_brought: impl Fn() -> bool) -> Result<Vec<WalName>> {
+        let names = self.names(file).await?;
+        match file {
+            WalFile::Segment(segment) if names.is_empty() && !is_brought() => self.after_a_gap(segment).await,
+            _ => Ok(names),
+        }
+    }
+
+    /// The size of a segment whose objects seem to be all there, by their names; [`WalReader::write`] knows better.
+    pub fn looks_whole(names: &[WalName]) -> Option<SegmentBytes> {
+        let size = segment_bytes(names);
+        assemble(names).last().is_some_and(|name| u64::from(name.end) == size.get()).then_some(size)
+    }
+
+    /// Writes a file from its objects, all of it checked. A tail is filled up with zeros. `None` where none of
+    /// them is ours, and that is the end of the stored WAL: then the file is not there.
+    ///
+    /// # Errors
+    /// `Integrity` where a part is missing and later WAL is stored, or where it is damaged.
+    pub async fn write(&self, file: WalFile, names: &[WalName], out: &mut File) -> Result<Option<Extent>> {
+        let Some(written) = self.put_together(file, names, out).await? else {
+            self.check_end(file).await?;
+            return Ok(None);
+        };
+        let WalFile::Segment(segment) = file else { return Ok(Some(Extent::Whole)) };
+        let Some(bytes) = written.partial_bytes(out)? else { return Ok(Some(Extent::Whole)) };
+        let size = written.segment_bytes.get();
+        let next = segment.next(written.segment_bytes).map(WalFile::Segment);
+        if let Some(next) = next
+            && self.is_stored(next).await?
+        {
+            let what =
+                format!("{segment} is incomplete ({bytes} of {size} bytes) although later WAL is stored");
+            return Err(Error::new(Kind::Integrity, what)
+                .next("lifeboat wal status shows every gap; restore to a time before it, or from a later base backup"));
+        }
+        out.set_len(size).map_err(|e| Error::new(Kind::Io, format!("cannot write {segment}")).because(e))?;
+        Ok(Some(Extent::Tail(bytes)))
+    }
+
+    /// A missing segment whose successor is there: it may be on its way, else it is a gap.
+    async fn after_a_gap(&self, segment: SegmentName) -> Result<Vec<WalName>> {
+        // Without a segment the size is not known: any size's successor counts.
+        let sizes = (20..=30).filter_map(|shift| SegmentBytes::try_from(1 << shift).ok());
+        let mut successors: Vec<SegmentName> = sizes.filter_map(|size| segment.next(size)).collect();
+        successors.sort();
+        successors.dedup();
+        let mut later = None;
+        for successor in successors {
+            if self.is_stored(WalFile::Segment(successor)).await? {
+                later = Some(successor);
+            }
+        }
+        let Some(later) = later else { return Ok(Vec::new()) };
+        for _ in 0..GAP_TRIES {
+            let names = self.names(WalFile::Segment(segment)).await?;
+            if !names.is_empty() {
+                return Ok(names);
+            }
+            clock::sleep(GAP_WAIT).await;
+        }
+        Err(Error::new(Kind::Integrity, format!("{segment} is not stored, although the later {later} is")).next(
+            "lifeboat wal status shows every gap; restore to a time before it, or from a later base backup",
+        ))
+    }
+
+    /// Writes a file from its objects, as far as they go; `None` where none of them is ours. A damaged object is
+    /// passed over where others hold the same bytes, and one that is not ours as if it were not there.
+    async fn put_together(
+        &self,
+        file: WalFile,
+        names: &[WalName],
+        out: &mut File,
+    ) -> Result<Option<Written>> {
+        let mut usable = names.to_vec();
+        let reach = |usable: &[WalName]| assemble(usable).last().map_or(0, |name| name.end);
+        let (mut all, mut not_ours) = (reach(&usable), 0);
+        loop {
+            let Some(first) = usable.first() else { return Ok(None) };
+            if all == 0 {
+                if first.signature.is_none() && !self.counts(first).await? {
+                    usable.remove(0);
+                    continue;
+                }
+                let what = format!("of {file} only bytes from {} on are stored", first.begin);
+                return Err(Error::new(Kind::Integrity, what)
+                    .next("lifeboat wal status shows every gap; restore to a time before it"));
+            }
+            empty(out)?;
+            let (name, error) = match self.try_write(file, &assemble(&usable), out).await {
+                Ok(written) => return Ok(Some(written)),
+                Err(failed) => failed,
+            };
+            usable.retain(|usable| *usable != name);
+            if self.is_foreign(&name, &error).await? {
+                tracing::warn!("{name} is not ours and counts for nothing: {error:?}");
+                not_ours += 1;
+                if not_ours == NOT_OURS_MAX {
+                    usable.retain(|name| name.signature.is_some());
+                }
+                all = reach(&usable);
+                continue;
+            }
+            // gone since it was listed: that is damage, and not the end of the WAL
+            let damage = matches!(error.kind(), Kind::Integrity | Kind::Signature | Kind::NotFound);
+            if !damage || reach(&usable) < all {
+                return Err(if error.kind() == Kind::NotFound {
+                    error.with_kind(Kind::Integrity)
+                } else {
+                    error
+                });
+            }
+            tracing::warn!("{name} is damaged, and its bytes are taken from other objects: {error:?}");
+        }
+    }
+
+    async fn try_write(
+        &self,
+        file: WalFile,
+        names: &[WalName],
+        out: &mut File,
+    ) -> Result<Written, (WalName, Error)> {
+        let mut bytes = 0;
+        let mut segment_bytes = SegmentBytes::USUAL;
+        for name in names {
+            let at = bytes;
+            let step = async {
+                let content = self.get(*name).await?;
+                if at == 0
+                    && let WalFile::Segment(segment) = file
+                {
+                    let header = SegmentHeader::parse(&content)?;
+                    header.check_name(segment)?;
+                    segment_bytes = header.segment_bytes;
+                }
+                let new = &content[(at - u64::from(name.begin)) as usize..];
+                tokio::task::block_in_place(|| out.write_all(new))
+                    .map_err(|e| Error::new(Kind::Io, format!("cannot write {file}")).because(e))?;
+                bytes += new.len() as u64;
+                Ok(())
+            };
+            step.await.map_err(|e| (*name, e))?;
+        }
+        Ok(Written { bytes, segment_bytes })
+    }
+}
+
+/// Whether this is the segment of that name, by its header.
+pub fn is_segment(segment: SegmentName, mut file: impl Read) -> bool {
+    let mut header = [0; HEADER_BYTES];
+    let read = file.read_exact(&mut header);
+    read.is_ok() && SegmentHeader::parse(&header).and_then(|header| header.check_name(segment)).is_ok()
+}
+
+fn empty(out: &mut File) -> Result<()> {
+    out.set_len(0)
+        .and_then(|()| out.rewind())
+        .map_err(|e| Error::new(Kind::Io, "cannot empty a file that is being fetched").because(e))
+}

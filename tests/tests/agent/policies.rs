@@ -1,0 +1,117 @@
+//! The policies of deploy/s3 allow what a host does, and nothing else is asked of the store: each request is held
+//! against the policy as it stands in the file, and refused (403) where no statement of it allows it.
+
+use lifeboat_tests::faults::{self, Planned, Served};
+use lifeboat_tests::program::workspace_root;
+use lifeboat_tests::s3::BUCKET;
+use lifeboat_tests::site::Site;
+use lifeboat_tests::{Cluster, S3, small_tenant};
+use serde_json::Value;
+
+/// One word or a list of them.
+fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(one) => vec![one],
+        value => value.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect(),
+    }
+}
+
+/// `*` stands for anything, as in IAM.
+fn like(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((begin, rest)) => text.strip_prefix(begin).is_some_and(|text| {
+            (0..=text.len()).filter(|n| text.is_char_boundary(*n)).any(|n| like(rest, &text[n..]))
+        }),
+    }
+}
+
+/// A parameter of the query.
+fn parameter(served: &Served, name: &str) -> Option<String> {
+    let pairs = served.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let value = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next()?;
+    Some(value.replace("%2F", "/").replace("%2f", "/"))
+}
+
+/// What S3 calls a request, and the resource that it is asked of.
+fn action(served: &Served) -> (&'static str, String) {
+    let name = served.path.trim_start_matches('/');
+    let resource = format!("arn:aws:s3:::{}", name.trim_end_matches('/'));
+    let of_bucket = !name.trim_end_matches('/').contains('/');
+    let has = |name| parameter(served, name).is_some();
+    let action = match (served.method.as_str(), of_bucket) {
+        ("GET", true) if has("uploads") => "s3:ListBucketMultipartUploads",
+        ("GET" | "HEAD", true) => "s3:ListBucket",
+        ("GET", false) if has("uploadId") => "s3:ListMultipartUploadParts",
+        ("GET" | "HEAD", false) => "s3:GetObject",
+        ("PUT" | "POST", false) => "s3:PutObject",
+        ("DELETE", false) if has("uploadId") => "s3:AbortMultipartUpload",
+        ("DELETE", false) | ("POST", true) => "s3:DeleteObject",
+        other => panic!("no action is known for {other:?}: {served:?}"),
+    };
+    (action, resource)
+}
+
+fn allows(policy: &Value, served: &Served) -> bool {
+    let (action, resource) = action(served);
+    policy["Statement"].as_array().unwrap().iter().any(|statement| {
+        assert_eq!(statement["Effect"], "Allow");
+        let condition = &statement["Condition"]["StringLike"]["s3:prefix"];
+        let prefix = parameter(served, "prefix").unwrap_or_default();
+        texts(&statement["Action"]).contains(&action)
+            && texts(&statement["Resource"]).iter().any(|pattern| like(pattern, &resource))
+            && (condition.is_null() || texts(condition).iter().any(|pattern| like(pattern, &prefix)))
+    })
+}
+
+/// From now on the store does what this file allows.
+fn obey(s3: &S3, file: &str) -> Planned {
+    let file = workspace_root().join("deploy/s3").join(file);
+    let text = std::fs::read_to_string(file).unwrap().replace("acme-dr", BUCKET);
+    let policy: Value = serde_json::from_str(&text).unwrap();
+    s3.faults().clear();
+    s3.faults().clear_log();
+    s3.plan(faults::on("*", "").only(move |served| !allows(&policy, served)).respond(403))
+}
+
+fn refused(s3: &S3) -> Vec<String> {
+    let log = s3.faults().log().into_iter().filter(|served| served.status == Some(403));
+    log.map(|served| format!("{} {}", served.method, served.target())).collect()
+}
+
+#[test]
+fn each_policy_allows_what_its_host_does_and_nothing_that_the_page_rules_out() {
+    let (cluster, s3) = (Cluster::start_default(), S3::start());
+    let site = Site::s3(&cluster, &s3, "odoo");
+    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+
+    let denied = obey(&s3, "agent-policy.json");
+    site.back_up(&[]);
+    site.back_up(&["--kind", "base"]);
+    site.run(&["list"]).run().ok();
+    site.run(&["status"]).run().ok();
+    site.run(&["verify"]).run().ok();
+    assert_eq!(denied.fired(), 0, "{:?}", refused(&s3));
+    let doctor = site.run(&["doctor", "--json"]).run().json();
+    let fails = doctor["checks"].as_array().unwrap().iter().filter(|check| check["status"] == "fail");
+    assert_eq!(fails.count(), 0, "{doctor}");
+    let probe = refused(&s3);
+    assert!(
+        !probe.is_empty() && probe.iter().all(|one| one.starts_with("DELETE ") || one.ends_with("?delete")),
+        "{probe:?}"
+    );
+    let before = s3.keys("odoo");
+
+    let denied = obey(&s3, "restore-policy.json");
+    let identity = ["--identity", "lifeboat-identity.txt"];
+    site.run(&["list"]).run().ok();
+    site.run(&["restore", "--yes", "--tenant", "shop", "--as", "copy"]).args(identity).run().ok();
+    site.drill("shop", "").run().ok();
+    assert_eq!(denied.fired(), 0, "{:?}", refused(&s3));
+    let added: Vec<String> = s3.keys("odoo").into_iter().filter(|key| !before.contains(key)).collect();
+    assert!(added.iter().any(|key| key.contains("/drills/")), "{added:?}");
+    site.backup(&[]).run().exits(6);
+    assert!(denied.fired() > 0);
+    let now: Vec<String> = s3.keys("odoo").into_iter().filter(|key| !key.contains("/drills/")).collect();
+    assert_eq!(now, before, "a restore host stores the reports of its drills and nothing else");
+}

@@ -1,0 +1,49 @@
+//! What is stored, asked in every way that there is: the answers are the same, whatever lies there and
+//! whatever a writer's clock said.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and changes what a stranger would
+
+mod clocks;
+mod lineage;
+mod words;
+
+use lifeboat_tests::Program;
+use lifeboat_tests::site::Site;
+use serde_json::Value;
+
+/// What each command says is the newest dump of a tenant.
+fn newest(site: &Site, tenant: &str) -> Vec<(&'static str, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let json = |args: &[&str]| site.run(args).arg("--json").run().json();
+    let status = json(&["status"]);
+    let of = |list: &Value| {
+        let all = list.as_array().unwrap();
+        all.iter().find(|one| one["tenant"] == tenant).unwrap().clone()
+    };
+    let list = json(&["list", "--tenant", tenant, "--kind", "dump"]);
+    let listed = list["snapshots"].as_array().unwrap().clone();
+    let listed: Vec<Value> = listed.into_iter().filter(|one| one["standing"] == "stored").collect();
+    let identity = site.path("lifeboat-identity.txt").display().to_string();
+    let restore =
+        json(&["restore", "--tenant", tenant, "--as", "newest_copy", "--identity", &identity, "--dry-run"]);
+    let verify = json(&["verify"]);
+    let whole = verify["newest_whole"].as_array().unwrap();
+    let whole = whole.iter().find(|one| one["tenant"] == tenant).unwrap();
+    let drill = site.drill(tenant, "").arg("--json").run().json();
+    vec![
+        ("status", text(&of(&status["tenants"])["dump"]["snapshot"])),
+        ("list", text(&listed.last().unwrap()["id"])),
+        ("restore", text(&restore["snapshot"])),
+        ("verify", text(&whole["snapshot"])),
+        ("drill", text(&drill["snapshot"]["id"])),
+    ]
+}
+
+/// A run under a clock that is off by this, as faketime has it.
+fn off_by(run: Program, offset: &str) -> Program {
+    let library = ["x86_64", "aarch64"]
+        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1"))
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists());
+    let library = library.expect("libfaketime is installed");
+    run.env("LD_PRELOAD", library).env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+}
