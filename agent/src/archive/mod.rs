@@ -19,5 +19,6 @@ pub mod unpack;
 pub mod wal;
 pub mod wal_extent;
 pub mod wal_history;
+pub mod wal_name;
 pub mod wal_page;
 pub mod wal_records;

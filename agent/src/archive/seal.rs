@@ -165,7 +165,14 @@ impl Identities {
 }
 
 fn damaged(name: &str, e: age::DecryptError) -> Error {
-    Error::new(Kind::Integrity, format!("{name} is not an intact age file")).because(e.to_string())
+    // Not in age's own words: it looks for their translations in files, and panics where it may not read them.
+    let why = match e {
+        age::DecryptError::Io(e) => e.to_string(),
+        age::DecryptError::UnknownFormat => "no version of the age format that is known".to_owned(),
+        age::DecryptError::InvalidHeader | age::DecryptError::InvalidMac => "its header is wrong".to_owned(),
+        _ => "it cannot be decrypted".to_owned(),
+    };
+    Error::new(Kind::Integrity, format!("{name} is not an intact age file")).because(why)
 }
 
 type Keys = Vec<Box<dyn age::Identity + Send + Sync>>;

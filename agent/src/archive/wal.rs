@@ -1,110 +1,25 @@
 //! WAL objects: a file of `pg_wal`, or a range of one, each its own signed archive. There is no
-//! manifest: digests are in the name, and the signature is inside, behind the data, where
-//! `zstd -d` passes over it.
+//! manifest: digests are in the name, which is signed too ([`super::wal_name`]), and the signature over
+//! the content is inside, behind the data, where `zstd -d` passes over it.
 
-use std::fmt;
 use std::io::{Read, Write};
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::archive::compress::Compressor;
-use crate::archive::digest::{Sha256, hex, unhex};
+use crate::archive::digest::Sha256;
 use crate::archive::manifest::{FORMAT, Origin};
 use crate::archive::seal::{Identities, Recipients};
 use crate::archive::signature::{SIGNATURE_BYTES_MAX, SigningKey, TrustedKeys};
+use crate::archive::wal_name::NameTrust;
+pub use crate::archive::wal_name::{CONTENT_BYTES_MAX, HalfDigest, WalName};
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::WalFile;
 
-/// The most content that one object holds; a longer segment is several objects. So each goes up
-/// in one create-only request, and memory is bounded whatever `wal_segment_size` is.
-pub const CONTENT_BYTES_MAX: usize = 16 << 20;
 /// The most that [`CONTENT_BYTES_MAX`] can become when it is stored.
 pub const STORED_BYTES_MAX: u64 = CONTENT_BYTES_MAX as u64 + (1 << 20);
 /// zstd's first skippable frame (RFC 8878, 3.1.2).
 const SKIPPABLE: u32 = 0x184D_2A50;
-/// What every name ends with.
-const SUFFIX: &str = ".zst.age";
-
-/// The first half of a SHA-256, as names carry it: 32 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HalfDigest([u8; 16]);
-
-impl HalfDigest {
-    /// That of `data`.
-    pub fn of(data: &[u8]) -> HalfDigest {
-        HalfDigest::from(Sha256::of(data))
-    }
-}
-
-impl From<Sha256> for HalfDigest {
-    fn from(whole: Sha256) -> HalfDigest {
-        let mut half = [0; 16];
-        half.copy_from_slice(&whole.0[..16]);
-        HalfDigest(half)
-    }
-}
-
-impl fmt::Display for HalfDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
-    }
-}
-
-impl fmt::Debug for HalfDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The name of a WAL object: `<file>/<begin>-<end>-<plain>-<stored>.zst.age`. Sorts by file, then
-/// by place in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WalName {
-    /// The file.
-    pub file: WalFile,
-    /// First byte in the file.
-    pub begin: u32,
-    /// The byte after the last.
-    pub end: u32,
-    /// Digest of the content: tells whether other bytes are the same, without a key.
-    pub plain: HalfDigest,
-    /// Digest of the stored object: tells whether it is whole, without a key.
-    pub stored: HalfDigest,
-}
-
-impl fmt::Display for WalName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WalName { file, begin, end, plain, stored } = self;
-        write!(f, "{file}/{begin:08x}-{end:08x}-{plain}-{stored}{SUFFIX}")
-    }
-}
-
-impl FromStr for WalName {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<WalName> {
-        parse(text).filter(|name| name.to_string() == text).ok_or_else(|| {
-            Error::new(Kind::Integrity, format!("{text:.300?} is not the name of a WAL object"))
-        })
-    }
-}
-
-fn parse(text: &str) -> Option<WalName> {
-    let (file, rest) = text.split_once('/')?;
-    let mut parts = rest.strip_suffix(SUFFIX)?.split('-');
-    let mut part = || parts.next();
-    let number = |text: &str| u32::from_str_radix(text, 16).ok();
-    let (begin, end) = (number(part()?)?, number(part()?)?);
-    let (plain, stored) = (HalfDigest(unhex(part()?)?), HalfDigest(unhex(part()?)?));
-    let length = end.checked_sub(begin)? as usize;
-    (part().is_none() && (1..=CONTENT_BYTES_MAX).contains(&length)).then_some(WalName {
-        file: file.parse().ok()?,
-        begin,
-        end,
-        plain,
-        stored,
-    })
-}
 
 /// What is signed: one line of JSON, with its line end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,9 +103,9 @@ impl WalSealer {
         let mut sealed = self.recipients.seal(Vec::with_capacity(plain.len() + 4096))?;
         sealed.write_all(plain).map_err(failed)?;
         let stored = sealed.finish().map_err(failed)?;
-        let name =
-            WalName { file, begin, end, plain: HalfDigest::from(sha256), stored: HalfDigest::of(&stored) };
-        Ok((name, stored))
+        let (plain, stored_digest) = (HalfDigest::from(sha256), HalfDigest::of(&stored));
+        let unsigned = WalName { file, begin, end, plain, stored: stored_digest, signature: None };
+        Ok((unsigned.sign(&self.origin, &self.signing)?, stored))
     }
 }
 
@@ -212,6 +127,11 @@ pub struct WalOpener {
 }
 
 impl WalOpener {
+    /// Which names are true where it reads.
+    pub fn name_trust(&self) -> NameTrust {
+        NameTrust::new(&self.origin, self.trusted.clone())
+    }
+
     /// The content of a stored object, all of it checked: stored digest, seal, length, digest of
     /// the content, and that it was signed as exactly this range of this file, here. Holds up to
     /// three times the content in memory.
@@ -299,6 +219,8 @@ fn split(plain: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr;
+
     use super::*;
     use age::secrecy::ExposeSecret;
     use tempfile::TempDir;
@@ -404,6 +326,7 @@ mod tests {
             ("-01000000-", "-01000001-"),
             (".zst.age", ".age"),
             ("/", "//"),
+            (".zst.age", "0.zst.age"),
             (".zst.age", "-00.zst.age"),
             ("00000003/", "00000003.part/"),
         ] {

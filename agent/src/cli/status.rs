@@ -29,8 +29,8 @@ use crate::wal::stream::Record;
 /// Needs no identity and no PostgreSQL: it reads what is stored, and this host's record of scheduled
 /// runs. A tenant is known by its snapshots or by odoo.tenants. Exit code 3 if a tenant does not
 /// stand ok (BROKEN: the last `lifeboat verify` of this host found its newest dump damaged), if WAL
-/// after the newest base backup has a gap, if a manifest is not trusted, or if this host's agent has
-/// stopped, stores no WAL, or keeps so much WAL on the server that its disk may fill.
+/// after the newest base backup has a gap, if a manifest is not trusted, if objects that nobody we
+/// trust has signed lie among the WAL, or if this host's agent has stopped, stores no WAL, or keeps so much WAL on the server that its disk may fill.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -80,8 +80,12 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let stream = if config.wal.stream { Record::read(&config)? } else { None };
     let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(&config, now));
     problems.extend(unknown);
-    if let Part::CouldNotLook(e) = &inventory.wal {
-        problems.push(format!("what WAL is stored is not known: {}", e.what()));
+    match &inventory.wal {
+        Part::CouldNotLook(e) => problems.push(format!("what WAL is stored is not known: {}", e.what())),
+        Part::Found(wal) => {
+            problems.extend(wal.foreign.text().map(|text| format!("{text}; lifeboat verify names all")));
+        }
+        Part::NotAsked => {}
     }
     problems.extend(clock_problem(&inventory));
     problems.extend(verified.wal.as_ref().map(|wal| {

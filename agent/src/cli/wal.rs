@@ -84,7 +84,8 @@ struct FetchArgs {
 
 /// Show what WAL is stored, gaps, and how far it is behind the server
 ///
-/// Exit code 3 when a person must look: a gap that no base backup has left behind, WAL of two servers, a slot
+/// Exit code 3 when a person must look: a gap that no base backup has left behind, WAL of two servers,
+/// objects that nobody we trust has signed, a slot
 /// that keeps more than wal.slot_warn_percent of what it may, or is lost, nobody who streams, an
 /// archive_command that fails, a server that cannot be asked, or more behind than --behind-max.
 #[derive(clap::Args, Debug)]

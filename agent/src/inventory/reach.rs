@@ -1,5 +1,7 @@
 //! How far recovery can go from a base backup: pure planning over what is stored.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::archive::base::BaseFacts;
@@ -9,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, TimelineId};
+use crate::repository::wal::Foreign;
 use crate::repository::wal::coverage::TimelineWindows;
 
 /// The WAL that is stored.
@@ -30,9 +33,27 @@ pub struct StoredWal {
     pub unknown: Vec<Unknown>,
     /// Size of a segment, where any WAL is stored.
     pub segment_bytes: Option<SegmentBytes>,
+    /// Timelines that have a segment whose name is signed; none where no name is.
+    pub signed: BTreeSet<TimelineId>,
+    /// What lies among the WAL and decides nothing.
+    pub foreign: Foreign,
 }
 
 impl StoredWal {
+    /// The newest timeline of which WAL is stored. Where names are signed, it is the newest that has one.
+    pub fn newest(&self) -> Option<TimelineId> {
+        let all = self.windows.iter().map(|windows| windows.timeline);
+        self.signed.last().copied().or_else(|| all.max())
+    }
+
+    /// When the end of these timelines was stored, and that end: not when something before it was, later.
+    pub fn end_of(&self, followed: impl Fn(TimelineId) -> bool) -> Option<(Lsn, Timestamp)> {
+        let windows = self.windows.iter().filter(|windows| followed(windows.timeline));
+        let end = windows.filter_map(|windows| windows.ranges.last()).map(|range| range.end).max()?;
+        let reaches = self.stored.iter().filter(|(id, to, _)| followed(*id) && *to >= end);
+        reaches.map(|(.., at)| *at).min().map(|at| (end, at))
+    }
+
     /// When the history of a timeline was first stored: it had begun by then.
     pub fn begun_at(&self, timeline: TimelineId) -> Option<Timestamp> {
         self.begun.iter().filter(|(id, _)| *id == timeline).map(|(_, at)| *at).min()

@@ -142,7 +142,7 @@ fn wal_status(
     };
     let timeline = match &reached {
         Some(reached) => Some(reached.reach.timeline),
-        None => wal.windows.iter().map(|windows| windows.timeline).max(),
+        None => wal.newest(),
     };
     let Some(timeline) = timeline else { return Ok(None) };
     let broken = reached.as_ref().and_then(|reached| obstacle_to_latest(reached, wal, lives));
@@ -151,10 +151,7 @@ fn wal_status(
         Some(reached) => reached.reach.path.iter().any(|(known, _)| *known == id),
         None => id == timeline,
     };
-    let windows = wal.windows.iter().filter(|windows| followed(windows.timeline));
-    let end = windows.filter_map(|windows| windows.ranges.last()).map(|range| range.end).max();
-    let stored_at = wal.stored.iter().filter(|(id, ..)| followed(*id)).map(|(.., at)| *at).max();
-    Ok(end.zip(stored_at).map(|(end, stored_at)| WalStatus {
+    Ok(wal.end_of(followed).map(|(end, stored_at)| WalStatus {
         timeline,
         end,
         stored_at,

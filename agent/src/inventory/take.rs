@@ -1,18 +1,22 @@
 //! Taking an inventory: what the repository is asked for, and how much at once.
 //!
-//! Requests: two a snapshot that is asked for, a listing a timeline of WAL, a listing a day of arrivals.
-//! Memory: some 2 KiB a snapshot, 200 bytes a WAL object while its timeline is read, 40 bytes after that.
+//! Requests: two a snapshot that is asked for, a listing of all WAL, a listing a day of arrivals.
+//! Memory: some 2 KiB a snapshot, 300 bytes a WAL object while they are listed, 40 bytes after that.
+
+use std::collections::BTreeMap;
 
 use futures::{StreamExt, stream};
 
 use crate::archive::manifest::{Origin, SnapshotKind};
+use crate::archive::wal_name::NameTrust;
 use crate::error::Result;
 use crate::inventory::reach::{StoredWal, Unknown};
 use crate::inventory::{Inventory, Look, Part, Snapshot};
-use crate::names::wal::{SegmentBytes, WalFile};
+use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{Lsn, SnapshotId};
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::coverage::{segment_bytes, windows};
+use crate::repository::wal::{Lineages, WalList, WalObject};
 use crate::repository::{Repository, layout};
 
 /// Manifests fetched at a time: small ones, and what is not yet believed of them is bounded in all
@@ -110,51 +114,60 @@ impl<T> From<Result<T>> for Part<T> {
     }
 }
 
-/// What is stored of every timeline. `segment_bytes` is what a base backup says; the listing shows it where
-/// there is none.
+/// The WAL that counts ([`Repository::wal`]), and what it tells of every timeline.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn take_wal(
+async fn take_wal(
     repository: &Repository,
     origin: &Origin,
     trust: &Trust,
     known_segment: Option<SegmentBytes>,
 ) -> Result<StoredWal> {
-    let mut wal = StoredWal::default();
-    for timeline in repository.wal_timelines().await? {
-        let list = repository.wal_of_timeline(timeline).await?;
-        let names = || list.objects.iter().map(|object| &object.name);
-        let size = known_segment.unwrap_or_else(|| segment_bytes(names()));
-        wal.segment_bytes = Some(size);
-        wal.windows.extend(windows(names(), size));
-        for object in &list.objects {
-            if let WalFile::Segment(segment) = object.name.file
-                && let Some(begin) = segment.begin(size)
-            {
-                wal.stored.push((timeline, Lsn(begin.0 + u64::from(object.name.end)), object.stored_at));
-            }
-        }
-    }
-    let histories = repository.wal_histories().await?;
-    let lineages = repository.lineages(&histories, origin, trust).await?;
-    for object in &histories.objects {
-        let WalFile::History(timeline) = object.name.file else { continue };
-        wal.begun.push((timeline, object.stored_at));
-        match wal.unknown.iter_mut().find(|unknown| unknown.timeline == timeline) {
-            Some(unknown) => unknown.histories.push(object.name),
-            None => wal.unknown.push(Unknown { timeline, histories: vec![object.name] }),
-        }
-    }
-    wal.histories.extend(lineages.known);
-    wal.contradicting = lineages.contradicting;
-    // One history, and its ancestors in clear text: nothing is left to be read with an identity.
-    let is_known = |unknown: &Unknown| {
-        let first = unknown.histories.first().map(|name| name.plain);
-        wal.histories.iter().any(|(known, _)| *known == unknown.timeline)
-            && unknown.histories.iter().all(|name| Some(name.plain) == first)
+    let list = repository.wal(&NameTrust::new(origin, trust.trusted()), false).await?;
+    let lineages = repository.lineages(&list.lineages, origin, trust).await?;
+    Ok(stored_wal(list, lineages, known_segment))
+}
+
+/// What a listing tells of every timeline. `known_segment` is what a base backup says; the listing shows it where
+/// there is none. Where a history with a signed name is stored, one without decides nothing.
+pub fn stored_wal(list: WalList, lineages: Lineages, known_segment: Option<SegmentBytes>) -> StoredWal {
+    let names = || list.objects.iter().map(|object| &object.name);
+    let size = known_segment.unwrap_or_else(|| segment_bytes(names()));
+    let mut wal = StoredWal {
+        windows: windows(names(), size),
+        segment_bytes: (!list.objects.is_empty()).then_some(size),
+        contradicting: lineages.contradicting,
+        foreign: list.foreign,
+        ..StoredWal::default()
     };
-    let unknown: Vec<Unknown> = wal.unknown.iter().filter(|one| !is_known(one)).cloned().collect();
-    wal.unknown = unknown;
-    Ok(wal)
+    wal.histories.extend(lineages.known);
+    let mut histories: BTreeMap<TimelineId, Vec<WalObject>> = BTreeMap::new();
+    for object in &list.objects {
+        match object.name.file {
+            WalFile::Segment(segment) => {
+                if let Some(begin) = segment.begin(size) {
+                    let end = Lsn(begin.0 + u64::from(object.name.end));
+                    wal.stored.push((segment.timeline, end, object.stored_at));
+                }
+                wal.signed.extend(object.name.signature.map(|_| segment.timeline));
+            }
+            WalFile::History(timeline) => histories.entry(timeline).or_default().push(*object),
+            WalFile::Partial(_) | WalFile::Backup(..) => {}
+        }
+    }
+    for (timeline, mut objects) in histories {
+        if objects.iter().any(|object| object.name.signature.is_some()) {
+            objects.retain(|object| object.name.signature.is_some());
+        }
+        wal.begun.extend(objects.iter().map(|object| (timeline, object.stored_at)));
+        // One history, and its ancestors in clear text: nothing is left to be read with an identity.
+        let is_known = wal.histories.iter().any(|(known, _)| *known == timeline);
+        let is_one = objects.iter().all(|object| object.name.plain == objects[0].name.plain);
+        if !is_known || !is_one {
+            let histories = objects.iter().map(|object| object.name).collect();
+            wal.unknown.push(Unknown { timeline, histories });
+        }
+    }
+    wal
 }

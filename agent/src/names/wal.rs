@@ -117,6 +117,11 @@ impl SegmentName {
         }
     }
 
+    /// Where it lies among the segments of all timelines, whatever the segment size.
+    pub fn place(self) -> (u32, u32) {
+        (self.log, self.part)
+    }
+
     /// Its first byte; `None` where no cluster with this segment size has a segment so named.
     pub fn begin(self, size: SegmentBytes) -> Option<Lsn> {
         let part = u64::from(self.part);
@@ -168,6 +173,14 @@ impl WalFile {
         match self {
             WalFile::Segment(name) | WalFile::Partial(name) | WalFile::Backup(name, _) => name.timeline,
             WalFile::History(timeline) => timeline,
+        }
+    }
+
+    /// The segment that it is or is about; a history is about none.
+    pub fn segment(self) -> Option<SegmentName> {
+        match self {
+            WalFile::Segment(name) | WalFile::Partial(name) | WalFile::Backup(name, _) => Some(name),
+            WalFile::History(_) => None,
         }
     }
 }

@@ -98,6 +98,11 @@ impl Lease {
             if let Some(dir) = path.parent() {
                 disk::create_private_dir(dir)?;
             }
+            if disk::metadata(&path)?.is_some_and(|meta| !meta.is_file()) {
+                let what =
+                    format!("{} is no file: something else lies where the lease belongs", path.display());
+                return Err(Error::new(Kind::Integrity, what).next("look who made it, and remove it"));
+            }
             let lock = disk::try_lock(&path)?.ok_or_else(|| busy(repository, &local_holder(&path)))?;
             tell_local_holder(&path)?;
             return Ok(Lease { held: Held::File { _lock: lock }, watch });

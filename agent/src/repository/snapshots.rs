@@ -45,6 +45,14 @@ impl Trust {
         }
         Ok(Trust::Keys(keys))
     }
+
+    /// The keys; `None` where anyone is believed.
+    pub fn trusted(&self) -> Option<TrustedKeys> {
+        match self {
+            Trust::Keys(keys) => Some(keys.clone()),
+            Trust::Anyone => None,
+        }
+    }
 }
 
 /// A snapshot whose data may be there, and that does not exist: it has no manifest.

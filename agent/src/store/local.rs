@@ -3,10 +3,10 @@
 //! All file work happens on blocking threads.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{File, FileType};
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -119,9 +119,9 @@ impl Local {
 
     pub(super) async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         let (local, key) = (self.clone(), key.to_owned());
-        blocking(move || match std::fs::metadata(local.path(&key)) {
-            Ok(meta) if meta.is_file() => Ok(Some(info(key, &meta))),
-            Ok(_) => Ok(None),
+        blocking(move || match std::fs::symlink_metadata(local.path(&key)) {
+            Ok(meta) if meta.is_dir() => Ok(None),
+            Ok(meta) => Ok(Some(info(key, &meta))),
             Err(e) => match local.error("look at", &key, e) {
                 e if e.kind() == Kind::NotFound => Ok(None),
                 e => Err(e),
@@ -142,14 +142,27 @@ impl Local {
         }
     }
 
-    fn open(&self, key: &str) -> Result<(File, u64)> {
+    pub(super) fn open(&self, key: &str) -> Result<(File, u64)> {
         let path = self.path(key);
-        let file = disk::open(&path).map_err(|e| self.explain("read", key, e))?;
-        let meta = file.metadata().map_err(|e| self.error("read", key, e))?;
-        if !meta.is_file() {
-            return Err(self.error("read", key, ErrorKind::NotFound.into()));
-        }
+        let failed = |e| self.error("read", key, e);
+        // Looked at before it is opened, and again afterwards: opening a device may do something by itself.
+        self.check_kind(key, std::fs::symlink_metadata(&path).map_err(failed)?.file_type())?;
+        let file = disk::open_nofollow(&path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        self.check_kind(key, meta.file_type())?;
         Ok((file, meta.len()))
+    }
+
+    fn check_kind(&self, key: &str, kind: FileType) -> Result<()> {
+        if let Some(odd) = odd(kind) {
+            let what = format!("{key} in {} cannot be read: {odd}", self.root.display());
+            return Err(Error::new(Kind::Integrity, what)
+                .next("look who made it; lifeboat verify names every object that is damaged"));
+        }
+        match kind.is_dir() {
+            true => Err(self.error("read", key, ErrorKind::NotFound.into())),
+            false => Ok(()),
+        }
     }
 
     fn read(&self, file: &File, key: &str, range: Range<u64>) -> Result<Bytes> {
@@ -213,7 +226,21 @@ impl Read for At<'_> {
 
 pub(super) fn info(key: String, meta: &std::fs::Metadata) -> ObjectInfo {
     let modified = meta.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-    ObjectInfo { key, bytes: meta.len(), modified: modified.unwrap_or_default(), etag: None }
+    let odd = odd(meta.file_type());
+    let bytes = if odd.is_none() { meta.len() } else { 0 };
+    ObjectInfo { key, bytes, modified: modified.unwrap_or_default(), etag: None, odd }
+}
+
+/// What this is, where it is no regular file: it may block, never end, or lead elsewhere, so nothing of it is read.
+/// Directories are no objects, as in a bucket.
+fn odd(kind: FileType) -> Option<&'static str> {
+    Some(match kind {
+        _ if kind.is_file() || kind.is_dir() => return None,
+        _ if kind.is_symlink() => "it is a symbolic link, and no object",
+        _ if kind.is_fifo() => "it is a FIFO, and no object",
+        _ if kind.is_socket() => "it is a socket, and no object",
+        _ => "it is a device, and no object",
+    })
 }
 
 /// An object that is larger than what was asked for can be.

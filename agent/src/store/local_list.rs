@@ -1,8 +1,9 @@
 //! Listing a directory that is a store.
 
-use std::collections::VecDeque;
-use std::fs::FileType;
+use std::collections::{HashSet, VecDeque};
+use std::fs::Metadata;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,19 +14,23 @@ use super::local::{Local, blocking, info};
 use super::{ObjectInfo, key};
 use crate::clock::{self, Timestamp};
 use crate::disk;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 
-/// Deeper than any key of ours; a link that leads back up ends here.
+/// Deeper than any key of ours.
 const DEPTH_MAX: usize = 24;
+
+/// Directories that links led to, by device and number: each is read once, so that links which lead back up end.
+type Linked = HashSet<(u64, u64)>;
 
 struct Walk {
     local: Local,
     /// Directories still to read.
     dirs: Vec<String>,
     found: VecDeque<ObjectInfo>,
+    linked: Linked,
 }
 
-/// What one directory holds, by key; links are followed.
+/// What one directory holds, by key; links to directories are followed.
 #[derive(Default)]
 struct Entries {
     files: Vec<ObjectInfo>,
@@ -36,7 +41,8 @@ struct Entries {
 impl Local {
     /// See [`super::Store::list`]. Reads one directory at a time.
     pub(super) fn list(&self, prefix: String) -> BoxStream<'static, Result<ObjectInfo>> {
-        let walk = Walk { local: self.clone(), dirs: vec![prefix], found: VecDeque::new() };
+        let walk =
+            Walk { local: self.clone(), dirs: vec![prefix], found: VecDeque::new(), linked: Linked::new() };
         stream::unfold(Some(walk), |walk| async {
             let mut walk = walk?;
             loop {
@@ -44,9 +50,10 @@ impl Local {
                     return Some((Ok(found), Some(walk)));
                 }
                 let dir = walk.dirs.pop()?;
-                let local = walk.local.clone();
-                match blocking(move || local.entries(&dir)).await {
-                    Ok(entries) => {
+                let (local, mut linked) = (walk.local.clone(), std::mem::take(&mut walk.linked));
+                match blocking(move || Ok((local.entries(&dir, &mut linked)?, linked))).await {
+                    Ok((entries, linked)) => {
+                        walk.linked = linked;
                         walk.found.extend(entries.files);
                         walk.dirs.extend(entries.dirs.into_iter().rev());
                     }
@@ -60,7 +67,7 @@ impl Local {
     pub(super) async fn list_dirs(&self, prefix: &str) -> Result<Vec<String>> {
         let (local, prefix) = (self.clone(), prefix.to_owned());
         blocking(move || {
-            let dirs = local.entries(&prefix)?.dirs.into_iter();
+            let dirs = local.entries(&prefix, &mut Linked::new())?.dirs.into_iter();
             Ok(dirs.filter_map(|dir| key::below(&prefix, &dir).map(str::to_owned)).collect())
         })
         .await
@@ -71,9 +78,9 @@ impl Local {
         let (local, prefix) = (self.clone(), prefix.to_owned());
         blocking(move || {
             let mut removed = 0;
-            let mut dirs = vec![prefix];
+            let (mut dirs, mut linked) = (vec![prefix], Linked::new());
             while let Some(dir) = dirs.pop() {
-                let entries = local.entries(&dir)?;
+                let entries = local.entries(&dir, &mut linked)?;
                 for staged in entries.staged.iter().filter(|staged| is_so_old(&local.path(staged), age_min)) {
                     match disk::remove_file(&local.path(staged)) {
                         Ok(()) => removed += 1,
@@ -90,22 +97,23 @@ impl Local {
         .await
     }
 
-    fn entries(&self, dir: &str) -> Result<Entries> {
+    fn entries(&self, dir: &str, linked: &mut Linked) -> Result<Entries> {
         let path = self.path(dir);
         let mut out = Entries::default();
         let listed = match disk::read_dir(&path) {
             Ok(Some(listed)) => listed,
-            // Empty where the directory is not there, an error where the repository is not.
+            // Empty where the directory is not there or a file is in its place, as in a bucket; an error where the
+            // repository is not there.
             Ok(None) => match self.error("list", dir, ErrorKind::NotFound.into()) {
                 e if e.kind() == Kind::NotFound => return Ok(out),
                 e => return Err(e),
             },
-            Err(e) => return Err(self.explain("list", dir, e)),
+            Err(e) => match self.explain("list", dir, e) {
+                e if e.kind() == Kind::NotFound => return Ok(out),
+                e => return Err(e),
+            },
         };
-        if dir.split('/').count() > DEPTH_MAX {
-            let what = format!("{dir} in {} is deeper than {DEPTH_MAX} directories", self.root().display());
-            return Err(Error::new(Kind::Integrity, what).next("look for a link that leads back up"));
-        }
+        let is_deepest = dir.split('/').count() >= DEPTH_MAX;
         for entry in listed {
             let name = entry.file_name();
             // Not UTF-8: shown with marks, so that it can be reported as foreign.
@@ -115,16 +123,21 @@ impl Local {
                 out.staged.push(key);
                 continue;
             }
-            let meta = match std::fs::metadata(entry.path()) {
+            let meta = match std::fs::symlink_metadata(entry.path()) {
                 Ok(meta) => meta,
-                // Gone meanwhile, or a link to nothing.
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) if e.kind() == ErrorKind::NotFound => continue, // gone meanwhile
                 Err(e) => return Err(self.error("list", &key, e)),
             };
-            match kind(meta.file_type()) {
-                Some(true) => out.dirs.push(key),
-                Some(false) => out.files.push(info(key, &meta)),
-                None => {}
+            let target = meta.is_symlink().then(|| std::fs::metadata(entry.path()).ok()).flatten();
+            let target = target.filter(Metadata::is_dir);
+            let is_new = target.as_ref().is_none_or(|target| linked.insert((target.dev(), target.ino())));
+            match meta.is_dir() || target.is_some() {
+                true if is_new && !is_deepest => out.dirs.push(key),
+                true if is_deepest => {
+                    let odd = Some("it is a directory deeper than any of Lifeboat's");
+                    out.files.push(ObjectInfo { odd, ..info(key, &meta) });
+                }
+                _ => out.files.push(info(key, &meta)),
             }
         }
         out.dirs.sort();
@@ -142,11 +155,6 @@ fn is_so_old(path: &Path, age_min: Duration) -> bool {
     let modified = disk::metadata(path).ok().flatten().and_then(|meta| meta.modified().ok());
     let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
     modified.is_some_and(|at| clock::now().duration_since(at).as_secs() > age_min.as_secs() as i64)
-}
-
-/// Whether it is a directory; `None` for sockets and the like.
-fn kind(kind: FileType) -> Option<bool> {
-    (kind.is_dir() || kind.is_file()).then(|| kind.is_dir())
 }
 
 /// Whether this is a file that was never published.

@@ -124,7 +124,7 @@ pub(super) fn put_new(local: Local, key: String, data: &[u8]) -> Result<()> {
 pub(super) fn make_durable(local: &Local, key: &str) -> Result<()> {
     let explain = |e| local.explain("sync", key, e);
     let path = local.path(key);
-    let file = disk::open(&path).map_err(explain)?;
+    let (file, _) = local.open(key)?;
     file.sync_all().map_err(|e| explain(Error::file("sync", &path, e)))?;
     disk::sync_parent(&path).map_err(explain)?;
     let dirs: Vec<PathBuf> =

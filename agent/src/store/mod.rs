@@ -7,7 +7,8 @@
 //! - Nothing is overwritten, except through [`Store::replace`].
 //! - [`Kind::NotFound`] (and `None`) means that the store said so; a refusal is
 //!   [`Kind::Denied`], silence is [`Kind::Unreachable`].
-//! - Every call ends: each request has a timeout, each call a deadline.
+//! - Every call ends: each request has a timeout, each call a deadline. In a directory only regular files are
+//!   opened; what else lies there is listed as odd, and reading it is [`Kind::Integrity`].
 //! - Errors name the key and the URL.
 //!
 //! Local directories are written by this module itself, not by `object_store`'s file system: that
@@ -74,6 +75,8 @@ pub struct ObjectInfo {
     pub modified: Timestamp,
     /// The store's entity tag; `None` for local files.
     pub etag: Option<String>,
+    /// What lies there in place of an object, such as a FIFO: [`Store::get`] refuses it.
+    pub odd: Option<&'static str>,
 }
 
 /// Which state of an object was read or written; only for [`Store::replace`].

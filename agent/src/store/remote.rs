@@ -91,6 +91,7 @@ impl Remote {
             bytes: meta.size,
             modified: Timestamp::from_microsecond(meta.last_modified.timestamp_micros()).unwrap_or_default(),
             etag: meta.e_tag.clone(),
+            odd: None,
         })
     }
 

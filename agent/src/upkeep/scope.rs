@@ -53,9 +53,20 @@ impl Scope {
         // Listed first: a snapshot that is finished meanwhile then has objects that are not
         // listed, which are read anyway, and never any that seem foreign.
         let prefix = layout::instance_prefix(repository.instance());
-        let (mut listed, mut stored_at) = (HashMap::new(), HashMap::new());
+        let wal = format!("{}/", layout::wal(repository.instance())); // looked at on its own
+        let (mut listed, mut stored_at, mut has_wal) = (HashMap::new(), HashMap::new(), false);
         let mut found = repository.store().list(&prefix);
         while let Some(info) = found.try_next().await? {
+            if info.key.starts_with(&wal) {
+                has_wal = true;
+                continue;
+            }
+            // Of snapshots, arrivals and drills each object is looked at on its own.
+            let rest = info.key.strip_prefix(&prefix).unwrap_or_default();
+            let is_own = ["/snapshots/", "/arrivals/", "/drills/"].iter().any(|own| rest.starts_with(own));
+            if let Some(odd) = info.odd.filter(|_| !is_own) {
+                findings.add(Finding::harmless(&info.key, format!("foreign: {odd}")));
+            }
             if info.key.ends_with(manifest::NAME) {
                 stored_at.insert(info.key.clone(), info.modified);
             }
@@ -74,9 +85,7 @@ impl Scope {
         let mut scope = Scope { manifests, graph, chosen: BTreeSet::new(), unfinished, listed, stored_at };
         scope.choose(wanted, tenant, &bad)?;
         let everything = wanted.is_empty() && tenant.is_none();
-        let wal = format!("{}/", layout::wal(repository.instance()));
-        let only_wal = everything && scope.listed.keys().any(|key| key.starts_with(&wal));
-        if scope.chosen.is_empty() && bad.is_empty() && !only_wal {
+        if scope.chosen.is_empty() && bad.is_empty() && !(everything && has_wal) {
             let whose = tenant.map_or(String::new(), |tenant| format!(" of tenant {tenant}"));
             let (instance, url) = (repository.instance(), repository.store().url());
             return Err(Error::new(

@@ -12,6 +12,7 @@ use crate::archive::manifest::{Object, Origin};
 use crate::archive::seal::Identities;
 use crate::archive::signature::TrustedKeys;
 use crate::archive::wal::WalOpener;
+use crate::archive::wal_name::NameTrust;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Snapshot;
 use crate::inventory::pick::oldest_first;
@@ -102,8 +103,9 @@ pub async fn run(
     if everything {
         scope.find_missed(repository.instance(), &request.known, &findings);
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
-        wal = wal::tasks(repository.instance(), &scope.listed, &findings);
-        wal_gaps = wal::missing(&repository, &origin, trust, &scope, &findings).await;
+        let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
+        wal = wal::tasks(repository.instance(), &list, &findings);
+        wal_gaps = wal::missing(&repository, (&origin, trust), list, &scope, &findings).await;
     }
     let mut tasks = tasks(&scope);
     let all = (tasks.len() + wal.len()) as u64;
@@ -117,10 +119,7 @@ pub async fn run(
     if request.identities.is_none() {
         progress.expect_bytes(bytes); // else there is more, which the indexes tell
     }
-    let trusted = match trust {
-        Trust::Keys(keys) => Some(keys.clone()),
-        Trust::Anyone => None,
-    };
+    let trusted = trust.trusted();
     let wal_opener = request.identities.as_ref().map(|identities| WalOpener {
         origin: origin.clone(),
         identities: identities.clone(),

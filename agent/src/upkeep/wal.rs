@@ -1,17 +1,16 @@
-//! WAL against its names: each carries the digest of what is stored, so anyone can check it. With an
-//! identity it is opened, too: content and signature.
-
-use std::collections::HashMap;
+//! WAL against its names: each is signed and carries the digest of what is stored, so anyone can check it. With
+//! an identity it is opened, too: content and signature.
 
 use crate::archive::lineage;
 use crate::archive::manifest::Origin;
 use crate::archive::wal::{HalfDigest, STORED_BYTES_MAX, WalName};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::gaps::{Gap, gaps};
-use crate::inventory::take::take_wal;
+use crate::inventory::take::stored_wal;
 use crate::names::wal::{SegmentBytes, TimelineId};
 use crate::names::{InstanceName, random_hex};
 use crate::repository::snapshots::Trust;
+use crate::repository::wal::WalList;
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings};
 use crate::upkeep::scope::Scope;
@@ -33,37 +32,42 @@ enum What {
     Lineage(TimelineId),
 }
 
-/// Every object of the instance's `wal/`, as `listed`; what is none of ours goes to `findings`.
-pub fn tasks(instance: &InstanceName, listed: &HashMap<String, u64>, findings: &Findings) -> Vec<WalTask> {
-    let folder = format!("{}/", layout::wal(instance));
-    let lease = layout::wal_lease(instance);
-    let mut tasks = Vec::new();
-    for (key, &bytes) in listed.iter().filter(|(key, _)| key.starts_with(&folder) && **key != lease) {
-        // The name is that of the last two parts of the key.
-        let cut = key.rmatch_indices('/').nth(1).map_or(0, |(at, _)| at + 1);
-        let name = key[cut..].parse::<WalName>().ok();
-        let name = name.filter(|name| layout::wal_object(instance, name) == *key).map(What::Wal);
-        match name.or_else(|| layout::lineage_of(instance, key).map(What::Lineage)) {
-            Some(what) => tasks.push(WalTask { key: key.clone(), what, bytes }),
-            None => findings.add(Finding::harmless(key, "foreign: it is no WAL object")),
-        }
+/// Every object of the instance's WAL that counts, and every one that tells ancestors; what is none of ours goes
+/// to `findings`.
+pub fn tasks(instance: &InstanceName, list: &WalList, findings: &Findings) -> Vec<WalTask> {
+    let WalList { objects, lineages, foreign } = list;
+    for (key, why) in &foreign.first {
+        findings.add(Finding::harmless(key, format!("foreign: {why}")));
     }
-    tasks.sort_by_key(|task| task.what);
-    tasks
+    if foreign.more > 0 {
+        let what = format!("foreign: {} more such objects", foreign.more);
+        findings.add(Finding::harmless(&layout::wal(instance), what));
+    }
+    let objects = objects.iter().map(|object| WalTask {
+        key: layout::wal_object(instance, &object.name),
+        what: What::Wal(object.name),
+        bytes: object.bytes,
+    });
+    let lineages = lineages.iter().map(|lineage| WalTask {
+        key: lineage.key.clone(),
+        what: What::Lineage(lineage.timeline),
+        bytes: lineage.bytes,
+    });
+    objects.chain(lineages).collect()
 }
 
 /// What is missing between what is stored, in words. That it cannot be told goes to `findings`.
 pub async fn missing(
     repository: &Repository,
-    origin: &Origin,
-    trust: &Trust,
+    (origin, trust): (&Origin, &Trust),
+    list: WalList,
     scope: &Scope,
     findings: &Findings,
 ) -> Vec<String> {
     let mut bases = scope.manifests.values().filter_map(|manifest| manifest.base.as_ref());
     let size = bases.next().and_then(|base| SegmentBytes::try_from(base.wal_segment_bytes).ok());
-    match take_wal(repository, origin, trust, size).await {
-        Ok(wal) => gaps(&wal).iter().map(Gap::text).collect(),
+    match repository.lineages(&list.lineages, origin, trust).await {
+        Ok(lineages) => gaps(&stored_wal(list, lineages, size)).iter().map(Gap::text).collect(),
         Err(e) => {
             findings.sort(&layout::wal(repository.instance()), e, Vec::new());
             Vec::new()

@@ -114,7 +114,7 @@ async fn one(reader: &WalReader, kept: &Fetched, segment: SegmentName) -> Result
         let names = reader.objects(file, || true).await?;
         match WalReader::looks_whole(&names) {
             None => Ok(None), // whoever asks for it shall look again
-            Some(_) => reader.write(file, &names, &mut out).await.map(Some),
+            Some(_) => reader.write(file, &names, &mut out).await,
         }
     };
     match fetched.await {

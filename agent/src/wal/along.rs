@@ -68,7 +68,7 @@ pub async fn along(config: &Config, path: &Path, cancel: &CancellationToken) -> 
     let repository = Repository::configured(config).await?;
     let origin = repository.bind(first.system_identifier.as_deref()).await?;
     let workers = config.wal.workers;
-    let writer = super::writer(config, repository, origin, keys).sealing_at_once(workers);
+    let writer = super::writer(config, repository, origin, keys)?.sealing_at_once(workers);
     let pushed = Pushed::open(config);
     pushed.clean_up()?;
     let work = Along { writer, pushed, path, system_identifier: first.system_identifier, size };

@@ -119,11 +119,7 @@ async fn run(
 pub(super) async fn reader(config: &Config, identities: Identities, trust: &Trust) -> Result<WalReader> {
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
-    let trusted = match trust {
-        Trust::Keys(keys) => Some(keys.clone()),
-        Trust::Anyone => None,
-    };
-    Ok(WalReader::new(repository, WalOpener { origin, identities, trusted }))
+    Ok(WalReader::new(repository, WalOpener { origin, identities, trusted: trust.trusted() }))
 }
 
 async fn write(
@@ -137,18 +133,24 @@ async fn write(
     // A base backup may have brought it, perhaps from before anything was archived: PostgreSQL takes it from pg_wal.
     let is_brought = || matches!(file, WalFile::Segment(segment) if super::is_begun_beside(target, segment));
     let names = reader.objects(file, is_brought).await?;
-    if names.is_empty() {
-        // Most likely the end of a recovery: of the WAL that there is, or, where it looks for a timeline that
-        // nobody has, at its target.
+    // Most likely the end of a recovery: of the WAL that there is, or, where it looks for a timeline that
+    // nobody has, at its target.
+    let not_there = || {
         if let Err(e) = kept.clean_up() {
             tracing::info!("what was fetched ahead stays: {e:?}");
         }
-        return Ok(Report::NotThere);
+        Ok(Report::NotThere)
+    };
+    if names.is_empty() {
+        return not_there();
     }
     if let WalFile::Segment(segment) = file
         && let Some(size) = WalReader::looks_whole(&names)
     {
         ahead::begin(config, &kept, segment, size);
     }
-    reader.write(file, &names, out).await.map(Report::Fetched)
+    match reader.write(file, &names, out).await? {
+        Some(extent) => Ok(Report::Fetched(extent)),
+        None => not_there(),
+    }
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::manifest::Origin;
 use crate::archive::seal::Recipients;
-use crate::archive::signature::SigningKey;
+use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::archive::wal::WalSealer;
 
 use crate::config::Config;
@@ -48,9 +48,10 @@ fn writer(
     repository: Repository,
     origin: Origin,
     (recipients, signing): (Recipients, SigningKey),
-) -> WalWriter {
+) -> Result<WalWriter> {
     let zstd_level = config.backup.zstd_level;
-    WalWriter::new(repository, WalSealer { origin, recipients, signing, zstd_level })
+    let trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
+    Ok(WalWriter::new(repository, WalSealer { origin, recipients, signing, zstd_level }, trusted))
 }
 
 /// Whether the file of `segment` lies beside `path` and its first page is written: one that was only prepared for it has the

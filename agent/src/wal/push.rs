@@ -72,7 +72,7 @@ async fn run(config: &Config, path: &Path) -> Result<Outcome> {
         Some(system) => repository.bind(Some(system)).await?,
         None => repository.origin().await?,
     };
-    source.put(&super::writer(config, repository, origin, keys)).await
+    source.put(&super::writer(config, repository, origin, keys)?).await
 }
 
 /// A file to be stored, checked to be what its name says.

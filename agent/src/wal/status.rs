@@ -1,21 +1,21 @@
 //! `lifeboat wal status`: what can be replayed, what is missing, how far the repository is behind.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::archiver::{Archiver, archiver};
 use super::room::{Advice, Level, Room, room, unlimited};
 use crate::archive::manifest::SnapshotKind;
+use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::archive::wal::WalName;
+use crate::archive::wal_name::NameTrust;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::inventory::Inventory;
 use crate::inventory::gaps::gaps;
 use crate::inventory::lives::{self, lives};
 use crate::inventory::reach::StoredWal;
-use crate::inventory::take::{Wanted, Which};
+use crate::inventory::take::{Wanted, Which, stored_wal};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{InstanceName, Lsn};
 use crate::postgres::connect::PostgresOptions;
@@ -23,7 +23,8 @@ use crate::postgres::replication::{SlotState, slot_state};
 use crate::postgres::session::{Session, column};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
-use crate::repository::wal::coverage::{TimelineWindows, segment_bytes, windows};
+use crate::repository::wal::coverage::TimelineWindows;
+use crate::repository::wal::{Lineages, WalList};
 
 /// What is stored, and beside it where the server stands.
 #[derive(Debug, Serialize)]
@@ -34,7 +35,7 @@ pub struct Status {
     pub at: Timestamp,
     /// Oldest first.
     pub timelines: Vec<Timeline>,
-    /// Keys among the WAL that nobody of ours wrote.
+    /// The first keys among the WAL that do not count: nobody of ours wrote them.
     pub foreign: Vec<String>,
     /// How many more there are.
     pub foreign_more: u64,
@@ -55,7 +56,7 @@ pub struct Timeline {
     /// Its windows, gaps and contradictions.
     #[serde(flatten)]
     pub windows: TimelineWindows,
-    /// When its newest object was stored, by the store's clock.
+    /// When its end was stored, by the store's clock.
     pub stored_at: Option<Timestamp>,
 }
 
@@ -111,24 +112,20 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
         },
     };
     // Asked before it is listed: what is stored meanwhile makes the distance smaller, never larger.
-    let (mut names, mut newest) = (Vec::<WalName>::new(), BTreeMap::<TimelineId, Timestamp>::new());
-    for timeline in repository.wal_timelines().await? {
-        let list = repository.wal_of_timeline(timeline).await?;
-        status.foreign.extend(list.foreign);
-        status.foreign_more += list.foreign_more;
-        newest.extend(list.objects.iter().map(|object| object.stored_at).max().map(|at| (timeline, at)));
-        names.extend(list.objects.iter().map(|object| object.name));
-    }
-    let size = asked.as_ref().map_or_else(|| segment_bytes(&names), |(_, size)| *size);
-    let found = windows(&names, size);
-    status.timelines = found
-        .into_iter()
-        .map(|windows| Timeline { stored_at: newest.get(&windows.timeline).copied(), windows })
-        .collect();
+    let trust = trust(config)?;
+    let (list, lineages) = list(&repository, &trust).await?;
+    let names: Vec<WalName> = list.objects.iter().map(|object| object.name).collect();
+    let wal = stored_wal(list, lineages, asked.as_ref().map(|(_, size)| *size));
+    status.foreign_more = wal.foreign.more;
+    status.foreign = wal.foreign.first.iter().map(|(key, _)| key.clone()).collect();
+    let of_timeline = |windows: &TimelineWindows| Timeline {
+        stored_at: wal.end_of(|id| id == windows.timeline).map(|(_, at)| at),
+        windows: windows.clone(),
+    };
+    status.timelines = wal.windows.iter().map(of_timeline).collect();
     status.server = asked.map(|(server, _)| server);
     status.measure();
-    let inventory = inventory(config, &repository).await;
-    status.judge_stored(inventory.as_ref());
+    status.judge_stored(&wal, bases(&repository, &trust).await.as_ref());
     status.judge_server(config, &names);
     Ok(status)
 }
@@ -147,22 +144,17 @@ impl Status {
         server.behind_seconds = if behind == 0 { Some(0) } else { since };
     }
 
-    fn judge_stored(&mut self, inventory: Option<&Inventory>) {
-        let wal =
-            inventory.and_then(|inventory| inventory.wal.found().cloned()).unwrap_or_else(|| StoredWal {
-                windows: self.timelines.iter().map(|timeline| timeline.windows.clone()).collect(),
-                ..StoredWal::default()
-            });
+    fn judge_stored(&mut self, wal: &StoredWal, bases: Option<&Inventory>) {
         let bases =
-            || inventory.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base.is_some());
-        for gap in gaps(&wal) {
+            || bases.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base.is_some());
+        for gap in gaps(wal) {
             let text = gap.text();
             match gap.is_past(bases().filter_map(|one| one.manifest.base.as_ref())) {
                 true => self.warnings.push(format!("{text}; a later base backup begins after it")),
                 false => self.problems.push(format!("{text}; take a base backup, if there is none after it")),
             }
         }
-        let lives = lives(&wal, bases());
+        let lives = lives(wal, bases());
         if lives.len() > 1 {
             self.problems.push(format!(
                 "more than one server goes on as this instance: {}; a copy with archiving on? Turn it off there; until production has a new base backup, restores ask for --timeline",
@@ -178,11 +170,9 @@ impl Status {
                 )
             }));
         }
-        if !self.foreign.is_empty() {
-            let count = self.foreign.len() as u64 + self.foreign_more;
-            let text = format!("{count} keys among the WAL are not ours, first {}", self.foreign[0]);
-            self.problems.push(text);
-        }
+        self.problems.extend(wal.foreign.text().map(|text| {
+            format!("{text}; look who can write there, and keep the public halves of old keys in signing.trusted_keys")
+        }));
         if self.timelines.is_empty() {
             self.problems.push("no WAL is stored".to_owned());
         }
@@ -221,17 +211,35 @@ impl Status {
     }
 }
 
-/// Base backups that are believed, and how timelines hang together; `None` where that cannot be looked at.
-async fn inventory(config: &Config, repository: &Repository) -> Option<Inventory> {
-    let snapshots = Which::Kind(SnapshotKind::Base);
-    let wanted = Wanted { snapshots, wal: true, ..Wanted::default() };
-    let found = async {
-        let trust = Trust::keys(&config.signing.trusted_keys)?;
-        Inventory::take(repository, &trust, &wanted).await
-    };
-    found.await.inspect_err(|e| tracing::info!("base backups cannot be looked at: {e:?}")).ok()
+/// Whose signatures count here: those of the trusted keys, and this host's own.
+fn trust(config: &Config) -> Result<Trust> {
+    let mut trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
+    match config.signing.key_file.as_deref().map(SigningKey::load) {
+        Some(Ok(own)) => trusted = trusted.with(&own),
+        Some(Err(e)) if trusted.is_empty() => return Err(e),
+        _ => {}
+    }
+    Ok(Trust::Keys(trusted))
 }
 
+/// The WAL that counts, and how its timelines hang together; nothing before anything was stored.
+async fn list(repository: &Repository, trust: &Trust) -> Result<(WalList, Lineages)> {
+    let origin = match repository.origin().await {
+        Ok(origin) => origin,
+        Err(e) if e.kind() == Kind::NotFound => return Ok((WalList::default(), Lineages::default())),
+        Err(e) => return Err(e),
+    };
+    let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), false).await?;
+    let lineages = repository.lineages(&list.lineages, &origin, trust).await?;
+    Ok((list, lineages))
+}
+
+/// The base backups that are believed; `None` where they cannot be looked at.
+async fn bases(repository: &Repository, trust: &Trust) -> Option<Inventory> {
+    let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), ..Wanted::default() };
+    let found = Inventory::take(repository, trust, &wanted).await;
+    found.inspect_err(|e| tracing::info!("base backups cannot be looked at: {e:?}")).ok()
+}
 async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {
     let mut session = Session::maintenance(&PostgresOptions::from(&config.postgres)).await?;
     let sql = "SELECT (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'), \

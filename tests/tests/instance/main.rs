@@ -7,6 +7,7 @@ mod archiving;
 mod copy;
 mod delta;
 mod environment;
+mod foreign_wal;
 mod hostile_places;
 mod lives;
 mod outside;

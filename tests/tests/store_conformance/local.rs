@@ -92,3 +92,45 @@ async fn an_object_cut_behind_our_back_is_an_error() {
     let error = pieces.try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Integrity, "{error:?}");
 }
+
+#[tokio::test]
+async fn what_is_no_file_is_listed_as_odd_and_never_read() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.put_new("i/a", "x").await.unwrap();
+    let path = |name: &str| dir.path().join("i").join(name);
+    assert!(std::process::Command::new("mkfifo").arg(path("fifo")).status().unwrap().success());
+    drop(std::os::unix::net::UnixListener::bind(path("socket")).unwrap());
+    symlink(path("a"), path("link")).unwrap();
+    symlink(path("none"), path("dangling")).unwrap();
+    symlink("/dev/zero", path("device")).unwrap();
+    for name in ["fifo", "socket", "link", "dangling", "device"] {
+        let key = format!("i/{name}");
+        let bad = |kind: Kind| assert_eq!(kind, Kind::Integrity, "{name}");
+        bad(store.get(&key, 9).await.unwrap_err().kind());
+        bad(store.get_range(&key, 0..1).await.unwrap_err().kind());
+        bad(store.get_stream(&key).await.err().unwrap().kind());
+        bad(store.make_durable(vec![key.clone()]).await.unwrap_err().kind());
+        assert!(store.head(&key).await.unwrap().unwrap().odd.is_some());
+        assert_eq!(store.put_new(&key, "x").await.unwrap_err().kind(), Kind::AlreadyExists);
+    }
+    // directories may be links, but each is read once, and none deeper than any of ours
+    symlink(dir.path().join("i"), path("up")).unwrap();
+    symlink("..", path("up2")).unwrap();
+    std::fs::create_dir_all(path(&"d/".repeat(40))).unwrap();
+    store.put_new("elsewhere/x", "x").await.unwrap();
+    let moved = tempfile::tempdir().unwrap();
+    std::fs::rename(dir.path().join("elsewhere"), moved.path().join("e")).unwrap();
+    symlink(moved.path().join("e"), dir.path().join("elsewhere")).unwrap();
+    let all = listed(&store, "").await.unwrap();
+    assert!(all.len() < 60, "{}", all.len());
+    let plain: Vec<&str> =
+        all.iter().filter(|info| info.odd.is_none()).map(|info| info.key.as_str()).collect();
+    assert!(plain.contains(&"i/a") && plain.contains(&"elsewhere/x"), "{plain:?}");
+    let odd: Vec<&str> = all.iter().filter_map(|info| info.odd).collect();
+    for word in ["FIFO", "socket", "symbolic link", "deeper"] {
+        assert!(odd.iter().any(|odd| odd.contains(word)), "{word}: {odd:?}");
+    }
+    assert!(listed(&store, "i/a").await.unwrap().is_empty(), "a file holds nothing, as in a bucket");
+}

@@ -7,6 +7,7 @@ mod drills;
 mod forge;
 mod forged;
 mod memory;
+mod odd;
 mod place;
 mod progress;
 mod reach;

@@ -142,7 +142,13 @@ fn damage_and_contradiction_are_refused_and_the_target_stays_as_it_was() {
     fs::write(&object, &whole).unwrap();
     let parts: Vec<&str> = name(&object).splitn(4, '-').collect();
     let other = format!("{}-{}-{}-{}", parts[0], parts[1], "0".repeat(32), parts[3]);
-    fs::copy(&object, folder.join(other)).unwrap();
+    let other = folder.join(other);
+    fs::copy(&object, &other).unwrap();
+    fetch(&site, name(&path), &site.path("beside")).ok(); // nobody signed that name: it decides nothing
+    fs::remove_file(other).unwrap();
+    let mut content = fs::read(&path).unwrap();
+    content[9000] ^= 1;
+    site_put(&site, name(&path), 0, &content);
     refused("two truths");
 }
 
@@ -178,7 +184,7 @@ fn pieces_of_a_tail_are_a_segment_with_zeros_behind_them() {
 /// Stores one piece as the agent would.
 fn site_put(site: &Site, file: &str, begin: u32, content: &[u8]) {
     use lifeboat::archive::seal::Recipients;
-    use lifeboat::archive::signature::SigningKey;
+    use lifeboat::archive::signature::{SigningKey, TrustedKeys};
     use lifeboat::archive::wal::WalSealer;
     use lifeboat::config::{Config, Inputs};
     use lifeboat::repository::Repository;
@@ -194,7 +200,7 @@ fn site_put(site: &Site, file: &str, begin: u32, content: &[u8]) {
             signing: SigningKey::load(config.signing.key_file.as_deref().unwrap()).unwrap(),
             zstd_level: 3,
         };
-        let writer = WalWriter::new(repository, sealer);
+        let writer = WalWriter::new(repository, sealer, TrustedKeys::default());
         writer.put_range(file.parse().unwrap(), begin, content.to_vec().into()).await.unwrap();
     });
 }

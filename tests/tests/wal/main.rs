@@ -11,6 +11,7 @@ mod catch_up;
 mod commands;
 #[path = "../base/copy.rs"]
 mod copy;
+mod foreign;
 mod kills;
 mod login;
 mod partial;

@@ -9,13 +9,13 @@ use crate::inventory::lives::lives;
 use crate::inventory::reach::Reach;
 use crate::inventory::take::{Wanted, Which};
 use crate::inventory::target::Target;
-use crate::inventory::{Inventory, Part, Snapshot};
+use crate::inventory::{Inventory, Snapshot};
 use crate::names::Lsn;
 use crate::names::wal::SegmentBytes;
 use crate::recovery::instance::Request;
 use crate::recovery::instance::aim::{Aim, aim, find_restore_point};
 use crate::recovery::instance::marks::Way;
-use crate::recovery::instance::stored::{open_histories, wal_reader};
+use crate::recovery::instance::stored::{stored_wal, wal_reader};
 use crate::recovery::instance::timeline;
 use crate::repository::Repository;
 use crate::repository::wal::WalReader;
@@ -61,21 +61,18 @@ pub async fn choose(repository: &Repository, origin: &Origin, request: &Request)
         Some(id) => Which::Ids(vec![id.clone()]),
         None => Which::Kind(SnapshotKind::Base),
     };
-    let wal = request.restore_command.is_none();
-    let wanted = Wanted { snapshots, wal, ..Wanted::default() };
-    let mut inventory = Inventory::take(repository, &request.trust, &wanted).await?;
-    let wal = std::mem::take(&mut inventory.wal);
+    let wanted = Wanted { snapshots, ..Wanted::default() };
+    let inventory = Inventory::take(repository, &request.trust, &wanted).await?;
     let Bases { bases, passed_over: mut warnings } =
         choice::bases(&inventory, request.snapshot.as_ref(), request.release.as_ref())?;
     let Some(newest) = bases.last() else { return Err(no_base(repository, request, &warnings)) };
-    let mut wal = match wal {
-        Part::NotAsked => return by_own_command(repository, origin, request, &bases, warnings).await,
-        Part::Found(wal) => wal,
-        Part::CouldNotLook(e) => return Err(e),
-    };
+    if request.restore_command.is_some() {
+        return by_own_command(repository, origin, request, &bases, warnings).await;
+    }
     let segment_bytes = SegmentBytes::try_from(newest.manifest.base_facts()?.wal_segment_bytes)?;
     let look = Look { reader: wal_reader(repository, origin, request), segment_bytes };
-    open_histories(&look.reader, &mut wal).await?;
+    let trusted = (origin, &request.trust);
+    let wal = stored_wal(&look.reader, trusted, segment_bytes, &mut warnings).await?;
     let lives = lives(&wal, inventory.of_kind(SnapshotKind::Base, None));
     let Choice { mut reached, others, obstacles } =
         choice::choose(&bases, &wal, &lives, &request.target, request.timeline)?;

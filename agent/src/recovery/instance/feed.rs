@@ -117,11 +117,11 @@ impl Feed {
                 return Ok(false);
             }
             let mut out = spool.stage(file)?;
-            let extent = self.reader.write(file, &names, &mut out).await?;
-            if is_ahead && extent != Extent::Whole {
-                return Ok(false);
+            match self.reader.write(file, &names, &mut out).await? {
+                None => Ok(false),
+                Some(Extent::Tail(_)) if is_ahead => Ok(false),
+                Some(_) => spool.publish(file).map(|()| true),
             }
-            spool.publish(file).map(|()| true)
         };
         (file, is_ahead, fetch.await)
     }

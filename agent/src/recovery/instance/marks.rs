@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, SegmentName, TimelineId, WalFile};
 use crate::repository::wal::WalReader;
-use crate::repository::wal::coverage::{assemble, contradiction};
+use crate::repository::wal::coverage::assemble;
 
 /// Objects that are fetched at once, each of at most 16 MiB.
 const OBJECTS_AT_ONCE: usize = 2;
@@ -156,10 +156,7 @@ impl Way<'_> {
         // where the newer timeline's file is not complete, PostgreSQL takes what there is of the older
         for (timeline, until) in self.path[..=newest].iter().rev().filter(|(_, until)| *until > begin) {
             let file = WalFile::Segment(SegmentName::holding(*timeline, begin, self.segment_bytes));
-            let list = self.reader.repository().wal_of_file(file).await?;
-            let names: Vec<WalName> = list.objects.iter().map(|object| object.name).collect();
-            contradiction(&names)?;
-            let names = assemble(&names);
+            let names = assemble(&self.reader.names(file).await?);
             if !names.is_empty() {
                 tracing::info!("looking into WAL at {begin}, timeline {timeline} up to {until}");
                 return Ok((begin, names));

@@ -1,48 +1,55 @@
 //! The WAL that is stored, with the histories that only an identity opens.
 
-use futures::{StreamExt, TryStreamExt, stream};
+use std::collections::BTreeSet;
 
 use crate::archive::manifest::Origin;
 use crate::archive::wal::WalOpener;
 use crate::archive::wal_history::parse_history;
 use crate::error::Result;
 use crate::inventory::reach::StoredWal;
+use crate::inventory::take;
+use crate::names::wal::{SegmentBytes, TimelineId};
 use crate::recovery::instance::Request;
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
 
-/// Histories fetched at a time.
-const HISTORIES_AT_ONCE: usize = 16;
-
 /// Who reads the WAL.
 pub fn wal_reader(repository: &Repository, origin: &Origin, request: &Request) -> WalReader {
-    let trusted = match &request.trust {
-        Trust::Keys(keys) => Some(keys.clone()),
-        Trust::Anyone => None,
-    };
+    let trusted = request.trust.trusted();
     let opener = WalOpener { origin: origin.clone(), identities: request.identities.clone(), trusted };
     WalReader::new(repository.clone(), opener)
 }
 
-/// Opens the histories that an inventory could not read.
+/// What is stored of every timeline, and where each came from: the reader has an identity, so content decides where
+/// names alone do not, and the histories are opened that tell nothing in clear text. What does not count goes
+/// to `passed_over`.
 ///
 /// # Errors
 /// Those of the store, `Identity`, `Signature`, and `Integrity` of a history that is none.
-pub async fn open_histories(reader: &WalReader, wal: &mut StoredWal) -> Result<()> {
+pub async fn stored_wal(
+    reader: &WalReader,
+    (origin, trust): (&Origin, &Trust),
+    segment_bytes: SegmentBytes,
+    passed_over: &mut Vec<String>,
+) -> Result<StoredWal> {
+    let list = reader.list().await?;
+    let lineages = reader.repository().lineages(&list.lineages, origin, trust).await?;
+    let mut wal = take::stored_wal(list, lineages, Some(segment_bytes));
     let unknown = std::mem::take(&mut wal.unknown);
-    let names =
-        unknown.into_iter().flat_map(|one| one.histories.into_iter().map(move |name| (one.timeline, name)));
-    let mut texts = stream::iter(names)
-        .map(|(timeline, name)| async move { reader.get(name).await.map(|text| (timeline, text)) })
-        .buffered(HISTORIES_AT_ONCE);
-    while let Some((timeline, text)) = texts.try_next().await? {
-        let history = parse_history(timeline, &String::from_utf8_lossy(&text))?;
+    let is_unknown = |timeline| unknown.iter().any(|one| one.timeline == timeline);
+    let told = wal.histories.iter().map(|(timeline, _)| *timeline);
+    let told: BTreeSet<TimelineId> = told.filter(|timeline| !is_unknown(*timeline)).collect();
+    let histories = reader.histories(&told).await?;
+    passed_over.extend(wal.foreign.text());
+    passed_over.extend(histories.passed_over);
+    for (timeline, text) in histories.texts {
+        let history = parse_history(timeline, &text)?;
         match wal.histories.iter().find(|(known, _)| *known == timeline) {
             None => wal.histories.push((timeline, history)),
             Some((_, known)) if *known == history => {}
             Some(_) => wal.contradicting.push(timeline),
         }
     }
-    Ok(())
+    Ok(wal)
 }

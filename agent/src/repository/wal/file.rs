@@ -13,7 +13,7 @@ use std::io::{Read, Seek, Write};
 use std::time::Duration;
 
 use super::WalReader;
-use super::coverage::{assemble, contradiction, segment_bytes};
+use super::coverage::{assemble, segment_bytes};
 use crate::archive::wal::WalName;
 use crate::archive::wal_extent;
 use crate::archive::wal_page::{HEADER_BYTES, SegmentHeader};
@@ -25,6 +25,10 @@ use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
 /// is looked for again when a later one is there, and how long apart.
 const GAP_TRIES: u32 = 10;
 const GAP_WAIT: Duration = Duration::from_millis(500);
+
+/// Objects of one file without a signed name that are opened and found not to be ours, before all others of them
+/// are taken for that, too: whoever can write to the store can make any number.
+const NOT_OURS_MAX: u32 = 100;
 
 /// How much of a file was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +62,10 @@ impl WalReader {
     /// tells that the server has this segment from its base backup: it needs no archive then.
     ///
     /// # Errors
-    /// `Integrity` for a gap, and where objects contradict each other; those of the store.
+    /// `Integrity` for a gap, and where objects contradict each other; `Signature` where no WAL at all counts; those
+    /// of the store.
     pub async fn objects(&self, file: WalFile, is_brought: impl Fn() -> bool) -> Result<Vec<WalName>> {
-        let names = self.list(file).await?;
+        let names = self.names(file).await?;
         match file {
             WalFile::Segment(segment) if names.is_empty() && !is_brought() => self.after_a_gap(segment).await,
             _ => Ok(names),
@@ -73,18 +78,22 @@ impl WalReader {
         assemble(names).last().is_some_and(|name| u64::from(name.end) == size.get()).then_some(size)
     }
 
-    /// Writes a file from its objects, all of it checked. A tail is filled up with zeros.
+    /// Writes a file from its objects, all of it checked. A tail is filled up with zeros. `None` where none of
+    /// them is ours, and that is the end of the stored WAL: then the file is not there.
     ///
     /// # Errors
     /// `Integrity` where a part is missing and later WAL is stored, or where it is damaged.
-    pub async fn write(&self, file: WalFile, names: &[WalName], out: &mut File) -> Result<Extent> {
-        let written = self.put_together(file, names, out).await?;
-        let WalFile::Segment(segment) = file else { return Ok(Extent::Whole) };
-        let Some(bytes) = written.partial_bytes(out)? else { return Ok(Extent::Whole) };
+    pub async fn write(&self, file: WalFile, names: &[WalName], out: &mut File) -> Result<Option<Extent>> {
+        let Some(written) = self.put_together(file, names, out).await? else {
+            self.check_end(file).await?;
+            return Ok(None);
+        };
+        let WalFile::Segment(segment) = file else { return Ok(Some(Extent::Whole)) };
+        let Some(bytes) = written.partial_bytes(out)? else { return Ok(Some(Extent::Whole)) };
         let size = written.segment_bytes.get();
         let next = segment.next(written.segment_bytes).map(WalFile::Segment);
         if let Some(next) = next
-            && !self.list(next).await?.is_empty()
+            && self.is_stored(next).await?
         {
             let what =
                 format!("{segment} is incomplete ({bytes} of {size} bytes) although later WAL is stored");
@@ -92,14 +101,7 @@ impl WalReader {
                 .next("lifeboat wal status shows every gap; restore to a time before it, or from a later base backup"));
         }
         out.set_len(size).map_err(|e| Error::new(Kind::Io, format!("cannot write {segment}")).because(e))?;
-        Ok(Extent::Tail(bytes))
-    }
-
-    async fn list(&self, file: WalFile) -> Result<Vec<WalName>> {
-        let list = self.repository().wal_of_file(file).await?;
-        let names: Vec<WalName> = list.objects.into_iter().map(|object| object.name).collect();
-        contradiction(&names)?;
-        Ok(names)
+        Ok(Some(Extent::Tail(bytes)))
     }
 
     /// A missing segment whose successor is there: it may be on its way, else it is a gap.
@@ -111,13 +113,13 @@ impl WalReader {
         successors.dedup();
         let mut later = None;
         for successor in successors {
-            if !self.list(WalFile::Segment(successor)).await?.is_empty() {
+            if self.is_stored(WalFile::Segment(successor)).await? {
                 later = Some(successor);
             }
         }
         let Some(later) = later else { return Ok(Vec::new()) };
         for _ in 0..GAP_TRIES {
-            let names = self.list(WalFile::Segment(segment)).await?;
+            let names = self.names(WalFile::Segment(segment)).await?;
             if !names.is_empty() {
                 return Ok(names);
             }
@@ -128,30 +130,46 @@ impl WalReader {
         ))
     }
 
-    /// Writes a file from its objects, as far as they go. A damaged object is passed over where
-    /// others hold the same bytes.
-    async fn put_together(&self, file: WalFile, names: &[WalName], out: &mut File) -> Result<Written> {
+    /// Writes a file from its objects, as far as they go; `None` where none of them is ours. A damaged object is
+    /// passed over where others hold the same bytes, and one that is not ours as if it were not there.
+    async fn put_together(
+        &self,
+        file: WalFile,
+        names: &[WalName],
+        out: &mut File,
+    ) -> Result<Option<Written>> {
         let mut usable = names.to_vec();
-        let all = assemble(&usable).last().map_or(0, |name| name.end);
-        if all == 0 {
-            let begin = names.first().map_or(0, |name| name.begin);
-            return Err(Error::new(
-                Kind::Integrity,
-                format!("of {file} only bytes from {begin} on are stored"),
-            )
-            .next("lifeboat wal status shows every gap; restore to a time before it"));
-        }
+        let reach = |usable: &[WalName]| assemble(usable).last().map_or(0, |name| name.end);
+        let (mut all, mut not_ours) = (reach(&usable), 0);
         loop {
+            let Some(first) = usable.first() else { return Ok(None) };
+            if all == 0 {
+                if first.signature.is_none() && !self.counts(first).await? {
+                    usable.remove(0);
+                    continue;
+                }
+                let what = format!("of {file} only bytes from {} on are stored", first.begin);
+                return Err(Error::new(Kind::Integrity, what)
+                    .next("lifeboat wal status shows every gap; restore to a time before it"));
+            }
             empty(out)?;
             let (name, error) = match self.try_write(file, &assemble(&usable), out).await {
-                Ok(written) => return Ok(written),
+                Ok(written) => return Ok(Some(written)),
                 Err(failed) => failed,
             };
             usable.retain(|usable| *usable != name);
-            let reach = assemble(&usable).last().map_or(0, |name| name.end);
+            if self.is_foreign(&name, &error).await? {
+                tracing::warn!("{name} is not ours and counts for nothing: {error:?}");
+                not_ours += 1;
+                if not_ours == NOT_OURS_MAX {
+                    usable.retain(|name| name.signature.is_some());
+                }
+                all = reach(&usable);
+                continue;
+            }
             // gone since it was listed: that is damage, and not the end of the WAL
             let damage = matches!(error.kind(), Kind::Integrity | Kind::Signature | Kind::NotFound);
-            if !damage || reach < all {
+            if !damage || reach(&usable) < all {
                 return Err(if error.kind() == Kind::NotFound {
                     error.with_kind(Kind::Integrity)
                 } else {

@@ -11,7 +11,7 @@ use crate::error::{Kind, Result};
 use crate::names::wal::TimelineId;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::put::blocking;
-use crate::repository::wal::{Content, WalList, WalWriter};
+use crate::repository::wal::{Content, LineageObject, WalWriter};
 use crate::repository::{Repository, layout};
 
 /// Objects of one timeline that are read: whoever can write to the store can make any number.
@@ -27,19 +27,24 @@ pub struct Lineages {
 }
 
 impl Repository {
-    /// Where each timeline came from, by what lies beside the histories in `listed`. Objects that are not
+    /// Where each timeline came from, by what lies beside their histories. Objects that are not
     /// believed tell nothing; a timeline of which none is believed is missing.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn lineages(&self, listed: &WalList, origin: &Origin, trust: &Trust) -> Result<Lineages> {
+    pub async fn lineages(
+        &self,
+        listed: &[LineageObject],
+        origin: &Origin,
+        trust: &Trust,
+    ) -> Result<Lineages> {
         let trusted = match trust {
             Trust::Keys(keys) => Some(keys),
             Trust::Anyone => None,
         };
         let mut lineages = Lineages::default();
         let mut tried: BTreeMap<TimelineId, usize> = BTreeMap::new();
-        for (timeline, key) in &listed.lineages {
+        for LineageObject { timeline, key, .. } in listed {
             let tries = tried.entry(*timeline).or_default();
             *tries += 1;
             if *tries > CANDIDATES_MAX {

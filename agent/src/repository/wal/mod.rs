@@ -2,8 +2,9 @@
 //!
 //! Everything of one file of `pg_wal` lies in a folder of its own as one or more objects, each a
 //! range of the file. A segment is whole when they cover it: one object of all of it, or the
-//! pieces of a tail that grew, or both.
+//! pieces of a tail that grew, or both. Which names count is in [`believed`]: nothing else lists WAL.
 
+mod believed;
 pub mod coverage;
 pub mod file;
 mod get;
@@ -11,18 +12,23 @@ mod lineage;
 mod put;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_foreign;
 
 use futures::TryStreamExt;
 
-pub use get::WalReader;
+pub use get::{Histories, WalReader};
 pub use lineage::Lineages;
-pub use put::{Content, Put, Sealed, WalWriter, check_stored};
+pub use put::{Content, Put, Sealed, Stored, WalWriter, check_stored};
 
-use crate::archive::wal::WalName;
+use crate::archive::wal::{STORED_BYTES_MAX, WalName};
+use crate::archive::wal_name::NameTrust;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::names::wal::{TimelineId, WalFile};
 use crate::repository::{Repository, layout};
+use crate::store::ObjectInfo;
+use believed::{Judging, SPARE_CHECKS, count};
 
 /// A stored WAL object, as a listing tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,66 +41,141 @@ pub struct WalObject {
     pub stored_at: Timestamp,
 }
 
-/// What a listing of WAL found.
+/// The WAL of an instance: what counts, and what does not.
 #[derive(Clone, Debug, Default)]
 pub struct WalList {
     /// Sorted by file, then by place in it.
     pub objects: Vec<WalObject>,
-    /// Keys of what tells the ancestors of timelines in clear text.
-    pub lineages: Vec<(TimelineId, String)>,
-    /// Keys that are no WAL objects, the first of them: nobody of ours wrote them.
-    pub foreign: Vec<String>,
-    /// How many more there are.
-    pub foreign_more: u64,
+    /// What tells the ancestors of timelines in clear text, believed or not.
+    pub lineages: Vec<LineageObject>,
+    /// What lies among it and decides nothing.
+    pub foreign: Foreign,
+}
+
+/// An object that tells the ancestors of a timeline in clear text, as a listing tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineageObject {
+    /// Which timeline.
+    pub timeline: TimelineId,
+    /// Where it lies.
+    pub key: String,
+    /// Stored size.
+    pub bytes: u64,
+}
+
+/// One file's objects, or a folder's, as far as one listing tells.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// Whose names a trusted key signed for this place; all, where a person gave that check up.
+    pub signed: Vec<WalObject>,
+    /// Whose names have no signature: from before names were signed, or anybody's.
+    pub unsigned: Vec<WalObject>,
+    /// What tells the ancestors of timelines.
+    pub lineages: Vec<LineageObject>,
+    /// What decides nothing.
+    pub foreign: Foreign,
 }
 
 /// Foreign keys that are kept of a listing: whoever can write to the store can make any number.
 const FOREIGN_MAX: usize = 1_000;
 
-impl Repository {
-    /// The timelines of which something is stored, oldest first.
-    pub async fn wal_timelines(&self) -> Result<Vec<TimelineId>> {
-        let names = self.store().list_dirs(&layout::wal(self.instance())).await?;
-        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+/// Objects among the WAL that decide nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Foreign {
+    /// The first of them: key, and why it does not count.
+    pub first: Vec<(String, &'static str)>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+impl Foreign {
+    /// How many.
+    pub fn count(&self) -> u64 {
+        self.first.len() as u64 + self.more
     }
 
-    /// Everything of one timeline but its history; some 200 B of memory an object.
-    pub async fn wal_of_timeline(&self, timeline: TimelineId) -> Result<WalList> {
-        self.list_wal(&layout::wal_timeline(self.instance(), timeline)).await
+    /// All of it in a sentence; `None` where there is nothing.
+    pub fn text(&self) -> Option<String> {
+        let (key, why) = self.first.first()?;
+        Some(match self.count() {
+            1 => format!("1 object among the WAL is foreign and does not count: {key}: {why}"),
+            n => format!("{n} objects among the WAL are foreign and do not count, the first is {key}: {why}"),
+        })
+    }
+
+    fn add(&mut self, key: String, why: &'static str) {
+        match self.first.len() < FOREIGN_MAX {
+            true => self.first.push((key, why)),
+            false => self.more += 1,
+        }
+    }
+}
+
+impl Repository {
+    /// All WAL of the instance that counts; some 300 B of memory an object. Of what lies within other objects only
+    /// a part may be listed, unless `every` object is asked for.
+    pub async fn wal(&self, trust: &NameTrust, every: bool) -> Result<WalList> {
+        let spare_checks = if every { u64::MAX } else { SPARE_CHECKS };
+        let listed = self.list_wal(&layout::wal(self.instance()), trust, spare_checks).await?;
+        Ok(count(listed, |object| layout::wal_object(self.instance(), &object.name)))
     }
 
     /// All history files.
-    pub async fn wal_histories(&self) -> Result<WalList> {
-        self.list_wal(&layout::wal_histories(self.instance())).await
+    pub async fn wal_histories(&self, trust: &NameTrust) -> Result<Listed> {
+        self.list_wal(&layout::wal_histories(self.instance()), trust, SPARE_CHECKS).await
     }
 
     /// Everything of one file: one request.
-    pub async fn wal_of_file(&self, file: WalFile) -> Result<WalList> {
-        self.list_wal(&layout::wal_file(self.instance(), file)).await
+    pub async fn wal_of_file(&self, file: WalFile, trust: &NameTrust) -> Result<Listed> {
+        self.list_wal(&layout::wal_file(self.instance(), file), trust, SPARE_CHECKS).await
     }
 
-    async fn list_wal(&self, prefix: &str) -> Result<WalList> {
-        let mut list = WalList::default();
+    async fn list_wal(&self, prefix: &str, trust: &NameTrust, spare_checks: u64) -> Result<Listed> {
+        let lease = layout::wal_lease(self.instance());
+        let mut listed = Listed::default();
+        let mut judging = Judging::new(trust, spare_checks);
+        let refuse = |foreign: &mut Foreign, objects: Vec<WalObject>| {
+            for object in objects {
+                foreign.add(layout::wal_object(self.instance(), &object.name), Foreign::REFUSED);
+            }
+        };
         let mut found = self.store().list(prefix);
         while let Some(info) = found.try_next().await? {
-            let folder = info.key.rsplitn(3, '/').nth(2).unwrap_or_default();
-            let name = info.key.get(folder.len() + 1..).and_then(|rest| rest.parse::<WalName>().ok());
-            match name.filter(|name| layout::wal_object(self.instance(), name) == info.key) {
-                Some(name) => {
-                    list.objects.push(WalObject { name, bytes: info.bytes, stored_at: info.modified })
-                }
-                None => {
-                    let lineage = layout::lineage_of(self.instance(), &info.key);
-                    let lineage = lineage.filter(|_| list.lineages.len() < FOREIGN_MAX);
-                    match lineage {
-                        Some(timeline) => list.lineages.push((timeline, info.key)),
-                        None if list.foreign.len() < FOREIGN_MAX => list.foreign.push(info.key),
-                        None => list.foreign_more += 1,
-                    }
-                }
+            let lineage = layout::lineage_of(self.instance(), &info.key).filter(|_| info.odd.is_none());
+            if let Some(timeline) = lineage.filter(|_| listed.lineages.len() < FOREIGN_MAX) {
+                listed.lineages.push(LineageObject { timeline, key: info.key, bytes: info.bytes });
+                continue;
             }
+            match self.wal_object(&info) {
+                _ if info.key == lease => {}
+                Err(why) => listed.foreign.add(info.key, why),
+                Ok(object) if trust.is_given_up() => listed.signed.push(object),
+                Ok(object) if object.name.signature.is_none() => listed.unsigned.push(object),
+                Ok(object) => judging.add(object).await?,
+            }
+            refuse(&mut listed.foreign, judging.take_refused());
         }
-        list.objects.sort_by_key(|object| object.name);
-        Ok(list)
+        let (signed, refused) = judging.finish().await?;
+        listed.signed.extend(signed);
+        refuse(&mut listed.foreign, refused);
+        listed.signed.sort_by_key(|object| object.name);
+        listed.unsigned.sort_by_key(|object| object.name);
+        listed.foreign.first.sort();
+        Ok(listed)
+    }
+
+    /// What a key claims to be; why it is nothing of ours.
+    fn wal_object(&self, info: &ObjectInfo) -> Result<WalObject, &'static str> {
+        let folder = info.key.rsplitn(3, '/').nth(2).unwrap_or_default();
+        let name = info.key.get(folder.len() + 1..).and_then(|rest| rest.parse::<WalName>().ok());
+        let name = name.filter(|name| layout::wal_object(self.instance(), name) == info.key);
+        let name = name.ok_or("it is no WAL object")?;
+        if let Some(odd) = info.odd {
+            return Err(odd);
+        }
+        if info.bytes == 0 || info.bytes > STORED_BYTES_MAX {
+            return Err("no WAL object has this size");
+        }
+        Ok(WalObject { name, bytes: info.bytes, stored_at: info.modified })
     }
 }

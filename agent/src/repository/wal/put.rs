@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use super::{Foreign, Listed, WalObject};
+use crate::archive::signature::TrustedKeys;
 use crate::archive::wal::{CONTENT_BYTES_MAX, HalfDigest, Scratch, WalName, WalSealer};
+use crate::archive::wal_name::NameTrust;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::WalFile;
 use crate::repository::wal::coverage::assemble;
@@ -26,14 +29,17 @@ pub enum Put {
 pub struct WalWriter {
     repository: Repository,
     sealer: Arc<WalSealer>,
+    trust: NameTrust,
     sealing: Arc<Sealing>,
 }
 
 impl WalWriter {
-    /// A writer; the sealer's origin is that of `repository` ([`Repository::bind`]).
-    pub fn new(repository: Repository, sealer: WalSealer) -> WalWriter {
+    /// A writer; the sealer's origin is that of `repository` ([`Repository::bind`]). What it finds stored counts
+    /// where the sealer's key or one of `trusted` signed its name.
+    pub fn new(repository: Repository, sealer: WalSealer, trusted: TrustedKeys) -> WalWriter {
         let sealing = Arc::new(Sealing::at_once(Semaphore::MAX_PERMITS));
-        WalWriter { repository, sealer: Arc::new(sealer), sealing }
+        let trust = NameTrust::new(&sealer.origin, Some(trusted.with(&sealer.signing)));
+        WalWriter { repository, sealer: Arc::new(sealer), trust, sealing }
     }
 
     /// Of the files that are stored at once only so many are read and sealed at once; the others are on their way.
@@ -50,6 +56,11 @@ impl WalWriter {
         &self.repository
     }
 
+    /// Which names count for it.
+    pub fn trust(&self) -> &NameTrust {
+        &self.trust
+    }
+
     /// Stores a whole file, durably when this returns: as one object, or as several of
     /// [`CONTENT_BYTES_MAX`] each. Idempotent; what is there already is compared by the digests in
     /// its names, pieces of a growing tail included.
@@ -58,7 +69,7 @@ impl WalWriter {
     /// `AlreadyExists` where other bytes are stored as the same file: two clusters, or one and
     /// its clone, write as one instance.
     pub async fn put_file(&self, file: WalFile, content: Arc<dyn Content>) -> Result<Put> {
-        let there = self.stored(file).await?;
+        let there = self.stored(file).await?.names;
         let looked = content.clone();
         let missing = blocking(move || missing(file, looked.as_ref(), &there)).await?;
         self.put_ranges(file, content, missing).await
@@ -71,7 +82,7 @@ impl WalWriter {
     /// # Errors
     /// As [`WalWriter::put_file`].
     pub async fn put_beginning(&self, file: WalFile, content: Arc<dyn Content>, upto: u32) -> Result<Put> {
-        let there = self.stored(file).await?;
+        let there = self.stored(file).await?.names;
         let looked = content.clone();
         let missing = move || missing_of_beginning(file, looked.as_ref(), upto, &there);
         let missing = blocking(missing).await?;
@@ -102,13 +113,17 @@ impl WalWriter {
         Ok(put)
     }
 
-    /// What is stored of a file, durably: whoever stored it may have been killed before he made sure of that.
-    pub async fn stored(&self, file: WalFile) -> Result<Vec<WalName>> {
-        let there = self.repository.wal_of_file(file).await?.objects;
-        let names: Vec<WalName> = there.into_iter().map(|object| object.name).collect();
-        let key = |name| layout::wal_object(self.repository.instance(), name);
-        self.repository.store().make_durable(names.iter().map(key).collect()).await?;
-        Ok(names)
+    /// What is stored of a file, durably: whoever stored it may have been killed before he made sure of that. Names
+    /// without a signature are from before names were signed, or anybody's: they are no reason not to store.
+    pub async fn stored(&self, file: WalFile) -> Result<Stored> {
+        let Listed { signed, unsigned, mut foreign, .. } =
+            self.repository.wal_of_file(file, &self.trust).await?;
+        let key = |object: &WalObject| layout::wal_object(self.repository.instance(), &object.name);
+        for object in &unsigned {
+            foreign.add(key(object), "its name is not signed");
+        }
+        self.repository.store().make_durable(signed.iter().map(key).collect()).await?;
+        Ok(Stored { names: signed.into_iter().map(|object| object.name).collect(), foreign })
     }
 
     /// Stores a range of a file without looking what is there: for whoever knows, holding the
@@ -132,6 +147,14 @@ impl WalWriter {
         self.repository.store().put_new(&key, stored).await?;
         Ok(name)
     }
+}
+
+/// What a writer finds of a file.
+pub struct Stored {
+    /// What counts, sorted by place.
+    pub names: Vec<WalName>,
+    /// What does not.
+    pub foreign: Foreign,
 }
 
 /// How many files are read and sealed at once, and the memory that this takes, which is used again.
@@ -168,8 +191,8 @@ impl Sealing {
 
 /// An object that is ready to be stored.
 pub struct Sealed {
-    name: WalName,
-    stored: Vec<u8>,
+    pub(super) name: WalName,
+    pub(super) stored: Vec<u8>,
 }
 
 /// A file that is being stored, read range by range, so that a long one need not be in memory.

@@ -1,5 +1,6 @@
 //! WAL over a store: what is listed, stored, refused and read back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use age::secrecy::ExposeSecret;
@@ -13,17 +14,18 @@ use crate::archive::wal::{CONTENT_BYTES_MAX, HalfDigest, WalOpener, WalSealer};
 use crate::archive::wal_history::Ancestor;
 use crate::error::Kind;
 use crate::names::Lsn;
-use crate::names::wal::SegmentBytes;
+use crate::names::wal::{SegmentBytes, TimelineId};
 use crate::repository::snapshots::Trust;
 use crate::store::{Store, StoreOptions};
 
-struct Place {
-    writer: WalWriter,
-    reader: WalReader,
+pub(super) struct Place {
+    pub(super) writer: WalWriter,
+    pub(super) reader: WalReader,
+    pub(super) identities: Identities,
     _dir: tempfile::TempDir,
 }
 
-async fn place() -> Place {
+pub(super) async fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
     crate::disk::create_private_dir(&dir.path().join("repo")).unwrap();
     let store = Store::open(dir.path().join("repo").to_str().unwrap(), &StoreOptions::default()).unwrap();
@@ -34,33 +36,34 @@ async fn place() -> Place {
     let identity = dir.path().join("id");
     crate::disk::write_new_durable(&identity, key.to_string().expose_secret().as_bytes()).unwrap();
     let signing = SigningKey::generate("test").unwrap();
+    let identities = Identities::load(&[identity], &|_| None).unwrap();
     let opener = WalOpener {
         origin: origin.clone(),
-        identities: Identities::load(&[identity], &|_| None).unwrap(),
+        identities: identities.clone(),
         trusted: Some(TrustedKeys::parse([signing.public_text().unwrap().as_str()]).unwrap()),
     };
     let recipients = Recipients::parse([key.to_public().to_string().as_str()]).unwrap();
     let sealer = WalSealer { origin, recipients, signing, zstd_level: 1 };
-    let writer = WalWriter::new(repository.clone(), sealer);
-    Place { writer, reader: WalReader::new(repository, opener), _dir: dir }
+    let writer = WalWriter::new(repository.clone(), sealer, TrustedKeys::default());
+    Place { writer, reader: WalReader::new(repository, opener), identities, _dir: dir }
 }
 
-fn file(name: &str) -> WalFile {
+pub(super) fn file(name: &str) -> WalFile {
     name.parse().unwrap()
 }
 
-const FIRST: &str = "000000010000000000000001";
+pub(super) const FIRST: &str = "000000010000000000000001";
 
 #[tokio::test]
 async fn the_same_bytes_are_stored_once_and_others_are_refused() {
-    let Place { writer, reader, _dir } = place().await;
+    let Place { writer, reader, _dir, .. } = place().await;
     let content = bytes::Bytes::from(vec![5; 1 << 20]);
     writer.put_range(file(FIRST), 0, content.slice(..8192)).await.unwrap();
     writer.put_range(file(FIRST), 8192, content.slice(8192..9000)).await.unwrap();
     assert_eq!(writer.put_file(file(FIRST), Arc::new(content.clone())).await.unwrap(), Put::Stored);
     assert_eq!(writer.put_file(file(FIRST), Arc::new(content.clone())).await.unwrap(), Put::WasThere);
-    let list = reader.repository().wal_of_file(file(FIRST)).await.unwrap();
-    assert_eq!(list.objects.len(), 3);
+    let names = reader.names(file(FIRST)).await.unwrap();
+    assert_eq!(names.len(), 3);
     for at in [0, 8500, (1 << 20) - 1] {
         let mut other = content.to_vec();
         other[at] = 6;
@@ -69,21 +72,19 @@ async fn the_same_bytes_are_stored_once_and_others_are_refused() {
     }
     let error = writer.put_file(file(FIRST), Arc::new(content.slice(..8192))).await.unwrap_err();
     assert_eq!(error.kind(), Kind::AlreadyExists, "shorter than what is stored");
-    assert_eq!(reader.get(list.objects[1].name).await.unwrap(), content);
-    let whole = assemble(&list.objects.iter().map(|o| o.name).collect::<Vec<_>>());
-    assert_eq!(whole, [list.objects[1].name]);
+    assert_eq!(reader.get(names[1]).await.unwrap(), content);
+    assert_eq!(assemble(&names), [names[1]]);
 }
 
 #[tokio::test]
 async fn a_long_segment_is_several_objects_and_what_is_missing_of_it_is_stored_later() {
-    let Place { writer, reader, _dir } = place().await;
+    let Place { writer, reader, _dir, .. } = place().await;
     let content: Vec<u8> = (0..(40u32 << 20)).map(|n| (n >> 13) as u8).collect();
     let content = bytes::Bytes::from(content);
     let second = CONTENT_BYTES_MAX..2 * CONTENT_BYTES_MAX;
     writer.put_range(file(FIRST), second.start as u32, content.slice(second)).await.unwrap();
     assert_eq!(writer.put_file(file(FIRST), Arc::new(content.clone())).await.unwrap(), Put::Stored);
-    let list = reader.repository().wal_of_file(file(FIRST)).await.unwrap().objects;
-    let chosen = assemble(&list.iter().map(|o| o.name).collect::<Vec<_>>());
+    let chosen = assemble(&reader.names(file(FIRST)).await.unwrap());
     assert_eq!(chosen.len(), 3);
     let mut read = Vec::new();
     for name in chosen {
@@ -94,41 +95,44 @@ async fn a_long_segment_is_several_objects_and_what_is_missing_of_it_is_stored_l
 
 #[tokio::test]
 async fn listings_know_each_kind_of_file_and_what_is_foreign() {
-    let Place { writer, reader, _dir } = place().await;
+    let Place { writer, reader, _dir, .. } = place().await;
     let repository = reader.repository();
-    assert!(repository.wal_timelines().await.unwrap().is_empty());
-    for name in [
-        "000000020000000000000001",
-        "000000010000000000000002.partial",
-        "000000010000000000000001.00000028.backup",
-        "00000002.history",
+    assert!(reader.list().await.unwrap().objects.is_empty());
+    let files = [
         FIRST,
-    ] {
+        "000000010000000000000001.00000028.backup",
+        "000000010000000000000002.partial",
+        "000000020000000000000001",
+        "00000002.history",
+    ];
+    for name in files {
         writer.put_file(file(name), Arc::new(bytes::Bytes::from_static(b"content"))).await.unwrap();
     }
     let stray = format!("instances/prod/wal/00000001/{FIRST}/stray");
     repository.store().put_new(&stray, &b"x"[..]).await.unwrap();
-    assert_eq!(repository.wal_timelines().await.unwrap(), [TimelineId(1), TimelineId(2)]);
-    let first = repository.wal_of_timeline(TimelineId(1)).await.unwrap();
-    let files: Vec<String> = first.objects.iter().map(|o| o.name.file.to_string()).collect();
-    assert_eq!(files.len(), 3, "{files:?}");
-    assert_eq!(first.foreign, [stray]);
-    let histories = repository.wal_histories().await.unwrap();
-    assert_eq!(histories.objects[0].name.file, file("00000002.history"));
-    assert_eq!(reader.get(histories.objects[0].name).await.unwrap(), b"content");
+    let list = reader.list().await.unwrap();
+    let found: Vec<String> = list.objects.iter().map(|o| o.name.file.to_string()).collect();
+    let mut expected = files;
+    expected.sort_by_key(|name| file(name));
+    assert_eq!(found, expected);
+    assert_eq!(list.foreign.first, [(stray, "it is no WAL object")]);
+    assert_eq!(
+        reader.histories(&BTreeSet::new()).await.unwrap().texts,
+        [(TimelineId(2), "content".to_owned())]
+    );
 }
 
 #[tokio::test]
 async fn where_a_timeline_came_from_is_told_without_an_identity() {
-    let Place { writer, reader, _dir } = place().await;
+    let Place { writer, reader, _dir, .. } = place().await;
     let (repository, origin) = (reader.repository(), reader.repository().origin().await.unwrap());
     let text = bytes::Bytes::from_static(b"1\t0/3000110\tno recovery target specified\n");
     for _ in 0..2 {
         writer.put_file(file("00000002.history"), Arc::new(text.clone())).await.unwrap();
     }
     writer.put_file(file("00000003.history"), Arc::new(bytes::Bytes::from_static(b"none"))).await.unwrap();
-    let listed = repository.wal_histories().await.unwrap();
-    assert_eq!((listed.lineages.len(), listed.foreign.len()), (1, 0), "{listed:?}");
+    let list = reader.list().await.unwrap();
+    assert_eq!((list.lineages.len(), list.foreign.count()), (1, 0), "{list:?}");
     let keys = TrustedKeys::parse([writer.sealer().signing.public_text().unwrap().as_str()]).unwrap();
     let trust = Trust::Keys(keys);
     // Anybody can put one beside it.
@@ -136,8 +140,8 @@ async fn where_a_timeline_came_from_is_told_without_an_identity() {
     let forged = crate::archive::lineage::sign(&stranger, &origin, TimelineId(2), b"1\t0/28\tx\n").unwrap();
     let key = layout::wal_lineage(repository.instance(), TimelineId(2), Sha256::of(&forged));
     repository.store().put_new(&key, forged).await.unwrap();
-    let listed = repository.wal_histories().await.unwrap();
-    assert_eq!(listed.lineages.len(), 2);
+    let listed = reader.list().await.unwrap().lineages;
+    assert_eq!(listed.len(), 2);
     let lineages = repository.lineages(&listed, &origin, &trust).await.unwrap();
     let parent = Ancestor { timeline: TimelineId(1), until: Lsn(0x300_0110) };
     assert_eq!(lineages.known.into_iter().collect::<Vec<_>>(), [(TimelineId(2), vec![parent])]);
@@ -148,7 +152,7 @@ async fn where_a_timeline_came_from_is_told_without_an_identity() {
 
 fn name(file: &str, begin: u32, end: u32, plain: &[u8]) -> WalName {
     let (plain, stored) = (HalfDigest::of(plain), HalfDigest::of(&begin.to_le_bytes()));
-    WalName { file: file.parse().unwrap(), begin, end, plain, stored }
+    WalName { file: file.parse().unwrap(), begin, end, plain, stored, signature: None }
 }
 
 #[test]

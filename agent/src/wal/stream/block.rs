@@ -173,7 +173,14 @@ mod tests {
 
     fn name(block: &Block, begin: usize, end: usize, content: &Bytes) -> WalName {
         let plain = HalfDigest::of(&content[begin..end]);
-        WalName { file: block.file, begin: begin as u32, end: end as u32, plain, stored: plain }
+        WalName {
+            file: block.file,
+            begin: begin as u32,
+            end: end as u32,
+            plain,
+            stored: plain,
+            signature: None,
+        }
     }
 
     #[test]

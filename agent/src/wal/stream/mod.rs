@@ -111,7 +111,7 @@ impl Agent<'_> {
         let mut replication = Replication::connect(&options, slot.as_str()).await?;
         let system = replication.system().await?;
         let origin = repository.bind(Some(&system.identifier)).await?;
-        let writer = super::writer(self.config, repository.clone(), origin, super::keys(self.config)?);
+        let writer = super::writer(self.config, repository.clone(), origin, super::keys(self.config)?)?;
         let mut place = self.place(&options, &mut replication, &system, &writer).await?;
         loop {
             let (timeline, lsn) = place;
@@ -162,7 +162,7 @@ impl Agent<'_> {
             state = slot_state(&mut session, slot).await?;
             self.progress.note(format!("replication slot {slot} was made"));
             let from = state.as_ref().and_then(|state| state.restart).unwrap_or(system.flushed);
-            self.warn_of_gap(writer.repository(), system, from).await?;
+            self.warn_of_gap(writer, system, from).await?;
         }
         session.close().await;
         let lsn = match &state {
@@ -189,11 +189,11 @@ impl Agent<'_> {
     }
 
     /// A new slot begins now: WAL that was written since the repository's end is not in it.
-    async fn warn_of_gap(&self, repository: &Repository, system: &System, from: Lsn) -> Result<()> {
-        let list = repository.wal_of_timeline(system.timeline).await?;
-        let names: Vec<_> = list.objects.iter().map(|object| object.name).collect();
-        let stored = windows(&names, system.segment_bytes);
-        let end = stored.first().and_then(|timeline| timeline.ranges.last()).map(|range| range.end);
+    async fn warn_of_gap(&self, writer: &WalWriter, system: &System, from: Lsn) -> Result<()> {
+        let list = writer.repository().wal(writer.trust(), false).await?;
+        let stored = windows(list.objects.iter().map(|object| &object.name), system.segment_bytes);
+        let own = stored.iter().find(|stored| stored.timeline == system.timeline);
+        let end = own.and_then(|timeline| timeline.ranges.last()).map(|range| range.end);
         let begin = Lsn(from.0 - from.0 % system.segment_bytes.get());
         if let Some(end) = end.filter(|end| *end < begin) {
             let text = format!(

@@ -66,6 +66,7 @@ struct Numbers {
     alarm: Family<OfAlarm, Gauge>,
     connections: Counter,
     uploads: Counter,
+    foreign: Counter,
     uploaded: Counter,
     failures: Family<OfKind, Counter>,
 }
@@ -137,6 +138,8 @@ impl Observed {
             numbers.connections.clone(),
         );
         registry.register("wal_uploads", "Objects stored since the agent began", numbers.uploads.clone());
+        let help = "Objects that lay among the WAL without a good signature, where it was stored";
+        registry.register("wal_foreign_objects", help, numbers.foreign.clone());
         let help = "WAL in them, before compression";
         registry.register_with_unit("wal_uploaded", help, Unit::Bytes, numbers.uploaded.clone());
         registry.register("wal_failures", "Streams that failed, by kind of error", numbers.failures.clone());
@@ -170,6 +173,11 @@ impl Observed {
     pub(super) fn uploaded(&self, bytes: u64) {
         self.numbers().uploads.inc();
         self.numbers().uploaded.inc_by(bytes);
+    }
+
+    /// So many objects lie where WAL is to be stored that nobody signed.
+    pub(super) fn found_foreign(&self, count: u64) {
+        self.numbers().foreign.inc_by(count);
     }
 
     /// The server has written up to here.

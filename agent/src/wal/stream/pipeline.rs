@@ -16,13 +16,13 @@ use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, TimelineId};
 use crate::progress::Progress;
-use crate::repository::wal::{Sealed, WalWriter};
+use crate::repository::wal::{Sealed, Stored, WalWriter};
 
 /// Blocks in memory: one uploaded, one sealed, one received.
 const BLOCKS_MAX: usize = 3;
 
 enum Done {
-    Looked(Vec<WalName>),
+    Looked(Stored),
     Sealed(Sealed),
     Stored(WalName),
     /// A block that was in pieces, as one object.
@@ -252,7 +252,13 @@ impl Pipeline {
         let Some(lane) = lane else { return Ok(()) };
         lane.busy = false;
         match done {
-            Done::Looked(names) => lane.block.found(names),
+            Done::Looked(stored) => {
+                if let Some(text) = stored.foreign.text() {
+                    tracing::warn!("{text}; lifeboat verify names all such objects");
+                    self.observed.found_foreign(stored.foreign.count());
+                }
+                lane.block.found(stored.names);
+            }
             Done::Sealed(sealed) => lane.sealed = Some(sealed),
             Done::Stored(name) => {
                 uploaded(&name);
