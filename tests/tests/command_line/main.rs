@@ -238,7 +238,7 @@ fn an_error_of_the_file_names_file_line_key_value_and_what_is_allowed() {
             "[backup]\npack_bytes = \"64MB\"\n",
             "backup.pack_bytes = \"64MB\": it takes a size from \"1MiB\" to \"1GiB\"",
         ),
-        ("[postgres]\nconnect_timeout = \"5m\"\n", "it takes a duration from \"1s\" to \"10min\""),
+        ("[postgres]\nconnect_timeout = \"11m\"\n", "it takes a duration from \"1s\" to \"10min\""),
         ("[postgres]\npassword = \"hunter2\"\n", "lifeboat.toml:4: postgres.password holds a secret"),
         ("[backup\n", "lifeboat.toml:3: this is not TOML"),
     ];
