@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use crate::Program;
 use crate::children::{self, Gathering};
 
-/// How long a program may take until it says what is waited for, and to its end.
+/// How long a program may take until it says what is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long it may take to its end, a restore with all that belongs to it.
+const END_LIMIT: Duration = Duration::from_secs(240);
 /// How long the last words may take through the terminal.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -59,8 +61,8 @@ impl AtTerminal {
     /// Waits for its end: the exit code, and all that was on the screen.
     #[track_caller]
     pub fn finish(mut self) -> (Option<i32>, String) {
-        let Some(status) = children::wait(&mut self.child, LIMIT) else {
-            panic!("it still runs after {LIMIT:?}: {}", self.screen());
+        let Some(status) = children::wait(&mut self.child, END_LIMIT) else {
+            panic!("it still runs after {END_LIMIT:?}: {}", self.screen());
         };
         let _ = self.screen.all(LAST_WORDS);
         (status.code(), self.screen())

@@ -150,6 +150,7 @@ fn text(report: &Report) -> String {
     });
     let skipped = report.skipped.iter().map(|skipped| format!("{}\n     {}", skipped.object, skipped.why));
     tell(&mut out, "not checked", unasked.chain(skipped));
+    tell(&mut out, "missing", report.wal_gaps.iter().cloned());
     tell(&mut out, "unfinished", report.unfinished.iter().map(|u| format!("{}: {}", u.id, u.what)));
     if report.verdict().is_err() {
         for newest in &report.newest_whole {

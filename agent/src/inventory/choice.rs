@@ -6,12 +6,13 @@ use serde::Serialize;
 use crate::archive::base::BaseFacts;
 use crate::archive::manifest::SnapshotKind;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::lives::{self, Life, rivals};
 use crate::inventory::pick::oldest_first;
-use crate::inventory::reach::{Reach, StoredWal, common_end, ends, obstacle, reach, way};
+use crate::inventory::reach::{Reach, StoredWal, obstacle, reach, way};
 use crate::inventory::target::Target;
 use crate::inventory::{Inventory, Look, Snapshot};
 use crate::names::wal::TimelineId;
-use crate::names::{Lsn, ReleaseId, SnapshotId};
+use crate::names::{ReleaseId, SnapshotId};
 
 /// A base backup and how far it goes.
 #[derive(Clone, Debug)]
@@ -86,21 +87,28 @@ pub fn bases<'a>(
     Ok(Bases { bases, passed_over })
 }
 
-/// Tries each of `bases`, which come the oldest first.
+/// Tries each of `bases`, which come the oldest first. Without a `timeline` the one life that goes on is followed, where
+/// there is only one; else the newest timeline, and whoever asked has to look at the others ([`rivals`]).
 ///
 /// # Errors
 /// Where one of them is no base backup.
 pub fn choose<'a>(
     bases: &[&'a Snapshot],
     wal: &StoredWal,
+    lives: &[Life],
     target: &Target,
     timeline: Option<TimelineId>,
 ) -> Result<Choice<'a>> {
     let mut choice = Choice::default();
+    let only = match lives {
+        [life] => Some(life.timeline),
+        _ => None,
+    };
     for base in bases.iter().rev() {
         let facts = base.manifest.base_facts()?;
         let (id, point) = (&base.manifest.id, base.manifest.point);
-        let Some(reach) = reach(facts, point, wal, timeline) else {
+        let only = only.filter(|id| way(facts, wal, *id).is_some());
+        let Some(reach) = reach(facts, point, wal, timeline.or(only)) else {
             let why = "its timeline does not lead to the one that was asked for";
             choice.obstacles.push(format!("{id}: {why}"));
             continue;
@@ -130,13 +138,14 @@ pub fn plan(inventory: &Inventory, target: &Target, timeline: Option<TimelineId>
         return Err(Error::new(Kind::NotFound, format!("no base backup {place}")));
     }
     let wal = inventory.wal()?;
-    let mut choice = choose(&bases, wal, target, timeline)?;
+    let lives = lives::lives(wal, inventory.of_kind(SnapshotKind::Base, None));
+    let mut choice = choose(&bases, wal, &lives, target, timeline)?;
     if choice.reached.is_empty() {
         return Err(Error::new(Kind::Refused, format!("{target} cannot be reached"))
             .because(choice.obstacles.join("; ")));
     }
     let chosen = choice.reached.swap_remove(0);
-    if let Some(why) = undecided(&chosen, wal, target, timeline) {
+    if let Some(why) = undecided(&chosen, wal, &lives, target, timeline) {
         return Err(Error::new(Kind::Refused, why));
     }
     Ok(InstanceChoice {
@@ -148,9 +157,10 @@ pub fn plan(inventory: &Inventory, target: &Target, timeline: Option<TimelineId>
 }
 
 /// Why only a person, or whoever opens WAL, can tell whether this way is the right one; `None` where it is.
-pub fn undecided(
+fn undecided(
     chosen: &Reached<'_>,
     wal: &StoredWal,
+    lives: &[Life],
     target: &Target,
     timeline: Option<TimelineId>,
 ) -> Option<String> {
@@ -166,9 +176,9 @@ pub fn undecided(
             "where timeline {id} came from is not known without an identity: an older version stored its history"
         ));
     }
-    let (siblings, common) = siblings(chosen, wal)?;
+    let (timelines, common) = rivals(wal, lives, chosen.reach.timeline)?;
     let before = matches!(target, Target::Lsn(lsn) if *lsn < common);
-    (!before).then(|| not_the_same(target, &siblings))
+    (!before).then(|| format!("{}: {}", not_the_same(target, &timelines), lives::text(lives)))
 }
 
 /// A timeline on the way of which two servers tell different histories.
@@ -181,24 +191,14 @@ pub fn two_histories(id: TimelineId) -> String {
     format!("timeline {id} has two histories that differ")
 }
 
-/// The timelines that all come after the base backup and do not continue each other, and up to where they are
-/// the same; `None` where there is only one.
-pub fn siblings(chosen: &Reached<'_>, wal: &StoredWal) -> Option<(Vec<TimelineId>, Lsn)> {
-    let ends = ends(chosen.facts, wal);
-    let others = ends.iter().filter(|id| **id != chosen.reach.timeline);
-    let ways = others.filter_map(|id| way(chosen.facts, wal, *id));
-    let common = ways.map(|path| common_end(&chosen.reach.path, &path)).min()?;
-    Some((ends, common))
-}
-
 /// What is said of a target that lies on more than one timeline.
-pub fn not_the_same(target: &Target, siblings: &[TimelineId]) -> String {
-    let names: Vec<String> = siblings.iter().map(TimelineId::to_string).collect();
+pub fn not_the_same(target: &Target, timelines: &[TimelineId]) -> String {
+    let names: Vec<String> = timelines.iter().map(TimelineId::to_string).collect();
     format!("{target} is not the same on timelines {}", names.join(" and "))
 }
 
 /// What keeps recovery from the end of the stored WAL, in the words of a restore that is refused for it.
-pub fn obstacle_to_latest(newest: &Reached<'_>, wal: &StoredWal) -> Option<String> {
-    undecided(newest, wal, &Target::Latest, None)
+pub fn obstacle_to_latest(newest: &Reached<'_>, wal: &StoredWal, lives: &[Life]) -> Option<String> {
+    undecided(newest, wal, lives, &Target::Latest, None)
         .or_else(|| obstacle(newest.facts, newest.base.manifest.point, &newest.reach, &Target::Latest))
 }

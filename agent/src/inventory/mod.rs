@@ -7,6 +7,8 @@
 //! `status`, `list`, `window`, `verify` and the drill say the same because one function answers.
 
 pub mod choice;
+pub mod gaps;
+pub mod lives;
 #[cfg(test)]
 pub(crate) mod made_up;
 pub mod needs;

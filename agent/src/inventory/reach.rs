@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, TimelineId};
-use crate::repository::wal::coverage::{LsnRange, TimelineWindows};
+use crate::repository::wal::coverage::TimelineWindows;
 
 /// The WAL that is stored.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub struct StoredWal {
     /// Until when WAL was stored, by timeline: end of an object, and the store's time of it;
     /// ascending.
     pub stored: Vec<(TimelineId, Lsn, Timestamp)>,
+    /// When the history of each timeline was first stored, by the store's clock.
+    pub begun: Vec<(TimelineId, Timestamp)>,
     /// Timelines that have two histories which differ.
     pub contradicting: Vec<TimelineId>,
     /// Timelines whose histories only an identity opens, as older versions stored them: where they came from
@@ -28,6 +30,13 @@ pub struct StoredWal {
     pub unknown: Vec<Unknown>,
     /// Size of a segment, where any WAL is stored.
     pub segment_bytes: Option<SegmentBytes>,
+}
+
+impl StoredWal {
+    /// When the history of a timeline was first stored: it had begun by then.
+    pub fn begun_at(&self, timeline: TimelineId) -> Option<Timestamp> {
+        self.begun.iter().filter(|(id, _)| *id == timeline).map(|(_, at)| *at).min()
+    }
 }
 
 /// A timeline of which it is not known where it came from.
@@ -150,11 +159,6 @@ pub fn reach(
     Some(Reach { timeline, end, stored_at: stored_at.max(point), gap_until, is_contradicted, path })
 }
 
-/// Whether a base backup begins after a gap, so that it keeps nobody from the present.
-pub fn is_past(timeline: TimelineId, gap: &LsnRange, bases: &[BaseFacts]) -> bool {
-    bases.iter().any(|base| base.timeline >= timeline.0 && base.start_lsn >= gap.end)
-}
-
 /// Why a base backup does not serve a target; `None` where it does.
 pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Target) -> Option<String> {
     match target {
@@ -184,6 +188,7 @@ pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Tar
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::repository::wal::coverage::LsnRange;
 
     const SEGMENT: u64 = 16 << 20;
 

@@ -9,6 +9,7 @@ use crate::archive::manifest::SnapshotKind;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::inventory::choice::{choose, obstacle_to_latest};
+use crate::inventory::lives::{Life, lives};
 use crate::inventory::pick::{newest, oldest_first};
 use crate::inventory::reach::StoredWal;
 use crate::inventory::target::Target;
@@ -107,7 +108,10 @@ pub fn instance(
     let newest = newest(inventory, SnapshotKind::Base, None);
     let facts = newest.and_then(|one| one.manifest.base.as_ref());
     let wal = match inventory.wal.found() {
-        Some(wal) => wal_status(newest, wal, now)?,
+        Some(wal) => {
+            let lives = lives(wal, inventory.of_kind(SnapshotKind::Base, None));
+            wal_status(newest, wal, &lives, now)?
+        }
         None => None,
     };
     Ok(InstanceStatus {
@@ -119,9 +123,14 @@ pub fn instance(
 }
 
 /// The WAL that continues the newest base backup; without one, of the newest timeline.
-fn wal_status(newest: Option<&Snapshot>, wal: &StoredWal, now: Timestamp) -> Result<Option<WalStatus>> {
+fn wal_status(
+    newest: Option<&Snapshot>,
+    wal: &StoredWal,
+    lives: &[Life],
+    now: Timestamp,
+) -> Result<Option<WalStatus>> {
     let reached = match newest {
-        Some(base) => choose(&[base], wal, &Target::Immediate, None)?.reached.pop(),
+        Some(base) => choose(&[base], wal, lives, &Target::Immediate, None)?.reached.pop(),
         None => None,
     };
     let timeline = match &reached {
@@ -129,7 +138,7 @@ fn wal_status(newest: Option<&Snapshot>, wal: &StoredWal, now: Timestamp) -> Res
         None => wal.windows.iter().map(|windows| windows.timeline).max(),
     };
     let Some(timeline) = timeline else { return Ok(None) };
-    let broken = reached.as_ref().and_then(|reached| obstacle_to_latest(reached, wal));
+    let broken = reached.as_ref().and_then(|reached| obstacle_to_latest(reached, wal, lives));
     // What is stored of the timeline itself; nothing yet right after a promotion.
     let followed = |id: TimelineId| match &reached {
         Some(reached) => reached.reach.path.iter().any(|(known, _)| *known == id),

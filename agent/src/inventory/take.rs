@@ -140,6 +140,7 @@ pub async fn take_wal(
     let lineages = repository.lineages(&histories, origin, trust).await?;
     for object in &histories.objects {
         let WalFile::History(timeline) = object.name.file else { continue };
+        wal.begun.push((timeline, object.stored_at));
         match wal.unknown.iter_mut().find(|unknown| unknown.timeline == timeline) {
             Some(unknown) => unknown.histories.push(object.name),
             None => wal.unknown.push(Unknown { timeline, histories: vec![object.name] }),

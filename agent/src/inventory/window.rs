@@ -11,6 +11,7 @@ use crate::archive::manifest::SnapshotKind;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::inventory::choice::{Reached, bases, choose, obstacle_to_latest};
+use crate::inventory::lives::lives;
 use crate::inventory::needs::Graph;
 use crate::inventory::pick::oldest_first;
 use crate::inventory::target::Target;
@@ -86,7 +87,8 @@ pub fn instance(inventory: &Inventory, broken: &BTreeSet<&SnapshotId>) -> Result
         |one: &&Snapshot| !broken.contains(&one.manifest.id) && graph.lacks(&one.manifest.id).is_empty();
     let bases: Vec<&Snapshot> = bases(inventory, None, None)?.bases.into_iter().filter(whole).collect();
     // Any target that every base backup serves: what is asked is how far each goes.
-    let mut reached = choose(&bases, wal, &Target::Immediate, None)?.reached;
+    let lives = lives(wal, inventory.of_kind(SnapshotKind::Base, None));
+    let mut reached = choose(&bases, wal, &lives, &Target::Immediate, None)?.reached;
     reached.reverse();
     let mut window = RecoveryWindow::default();
     for one in &reached {
@@ -104,7 +106,7 @@ pub fn instance(inventory: &Inventory, broken: &BTreeSet<&SnapshotId>) -> Result
         }
     }
     if let Some((last, span)) = reached.last().zip(window.spans.last())
-        && let Some(why) = obstacle_to_latest(last, wal)
+        && let Some(why) = obstacle_to_latest(last, wal, &lives)
     {
         window.holes.push(Hole { from: span.to, to: None, why });
     }

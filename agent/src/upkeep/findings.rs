@@ -98,6 +98,9 @@ pub struct Report {
     pub snapshots: u64,
     /// Snapshots without a manifest, drills without a report.
     pub unfinished: Vec<Unfinished>,
+    /// WAL that is missing although later WAL is stored. It was never stored, so this is no finding: a base backup
+    /// after it may have left it behind.
+    pub wal_gaps: Vec<String>,
     /// What was left out, by name.
     pub skipped: Vec<Skipped>,
     /// Objects whose bytes were all read and compared.

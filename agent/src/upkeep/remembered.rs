@@ -98,6 +98,7 @@ mod tests {
             deep,
             snapshots: 2,
             unfinished: Vec::new(),
+            wal_gaps: Vec::new(),
             skipped: Vec::new(),
             objects_checked: 1,
             bytes_checked: 1,

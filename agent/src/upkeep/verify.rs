@@ -95,11 +95,12 @@ pub async fn run(
     let origin = repository.origin().await?;
     let Request { snapshots, tenant, trust, .. } = &request;
     let scope = survey(&repository, &origin, trust, snapshots, tenant.as_ref(), &findings).await?;
-    let (mut drills, mut wal) = (drills::Drills::default(), Vec::new());
+    let (mut drills, mut wal, mut wal_gaps) = (drills::Drills::default(), Vec::new(), Vec::new());
     let everything = snapshots.is_empty() && tenant.is_none();
     if everything {
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
         wal = wal::tasks(repository.instance(), &scope.listed, &findings);
+        wal_gaps = wal::missing(&repository, &origin, trust, &scope, &findings).await;
     }
     let mut tasks = tasks(&scope);
     let all = (tasks.len() + wal.len()) as u64;
@@ -162,6 +163,7 @@ pub async fn run(
         deep,
         snapshots: work.scope.chosen.len() as u64,
         unfinished: unfinished.into_iter().chain(reports).collect(),
+        wal_gaps,
         newest_whole: newest_whole(work.repository.instance(), &work.scope, &findings, &unasked),
         skipped,
         objects_checked: checked + drills.objects,

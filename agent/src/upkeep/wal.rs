@@ -4,12 +4,17 @@
 use std::collections::HashMap;
 
 use crate::archive::lineage;
+use crate::archive::manifest::Origin;
 use crate::archive::wal::{HalfDigest, STORED_BYTES_MAX, WalName};
 use crate::error::{Error, Kind, Result};
-use crate::names::wal::TimelineId;
+use crate::inventory::gaps::{Gap, gaps};
+use crate::inventory::take::take_wal;
+use crate::names::wal::{SegmentBytes, TimelineId};
 use crate::names::{InstanceName, random_hex};
-use crate::repository::layout;
+use crate::repository::snapshots::Trust;
+use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings};
+use crate::upkeep::scope::Scope;
 use crate::upkeep::verify::Work;
 
 /// One object to be read.
@@ -45,6 +50,25 @@ pub fn tasks(instance: &InstanceName, listed: &HashMap<String, u64>, findings: &
     }
     tasks.sort_by_key(|task| task.what);
     tasks
+}
+
+/// What is missing between what is stored, in words. That it cannot be told goes to `findings`.
+pub async fn missing(
+    repository: &Repository,
+    origin: &Origin,
+    trust: &Trust,
+    scope: &Scope,
+    findings: &Findings,
+) -> Vec<String> {
+    let mut bases = scope.manifests.values().filter_map(|manifest| manifest.base.as_ref());
+    let size = bases.next().and_then(|base| SegmentBytes::try_from(base.wal_segment_bytes).ok());
+    match take_wal(repository, origin, trust, size).await {
+        Ok(wal) => gaps(&wal).iter().map(Gap::text).collect(),
+        Err(e) => {
+            findings.sort(&layout::wal(repository.instance()), e, Vec::new());
+            Vec::new()
+        }
+    }
 }
 
 /// So many percent of them, at random.

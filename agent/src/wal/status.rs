@@ -6,14 +6,15 @@ use serde::Serialize;
 
 use super::archiver::{Archiver, archiver};
 use super::room::{Advice, Level, Room, room, unlimited};
-use crate::archive::base::BaseFacts;
 use crate::archive::manifest::SnapshotKind;
 use crate::archive::wal::WalName;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::inventory::Inventory;
-use crate::inventory::reach::is_past;
+use crate::inventory::gaps::gaps;
+use crate::inventory::lives::{self, lives};
+use crate::inventory::reach::StoredWal;
 use crate::inventory::take::{Wanted, Which};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{InstanceName, Lsn};
@@ -126,11 +127,8 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
         .collect();
     status.server = asked.map(|(server, _)| server);
     status.measure();
-    let bases = match status.timelines.iter().all(|timeline| timeline.windows.gaps.is_empty()) {
-        true => Vec::new(),
-        false => bases(config, &repository).await,
-    };
-    status.judge_stored(&bases);
+    let inventory = inventory(config, &repository).await;
+    status.judge_stored(inventory.as_ref());
     status.judge_server(config, &names);
     Ok(status)
 }
@@ -149,21 +147,30 @@ impl Status {
         server.behind_seconds = if behind == 0 { Some(0) } else { since };
     }
 
-    fn judge_stored(&mut self, bases: &[BaseFacts]) {
+    fn judge_stored(&mut self, inventory: Option<&Inventory>) {
+        let wal =
+            inventory.and_then(|inventory| inventory.wal.found().cloned()).unwrap_or_else(|| StoredWal {
+                windows: self.timelines.iter().map(|timeline| timeline.windows.clone()).collect(),
+                ..StoredWal::default()
+            });
+        let bases =
+            || inventory.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base.is_some());
+        for gap in gaps(&wal) {
+            let text = gap.text();
+            match gap.is_past(bases().filter_map(|one| one.manifest.base.as_ref())) {
+                true => self.warnings.push(format!("{text}; a later base backup begins after it")),
+                false => self.problems.push(format!("{text}; take a base backup, if there is none after it")),
+            }
+        }
+        let lives = lives(&wal, bases());
+        if lives.len() > 1 {
+            self.problems.push(format!(
+                "more than one server goes on as this instance: {}; a copy with archiving on? Turn it off there; until production has a new base backup, restores ask for --timeline",
+                lives::text(&lives)
+            ));
+        }
         for Timeline { windows, .. } in &self.timelines {
             let timeline = windows.timeline;
-            for gap in &windows.gaps {
-                let text = format!(
-                    "timeline {timeline} lacks {} to {}: no recovery leads across",
-                    gap.begin, gap.end
-                );
-                match is_past(timeline, gap, bases) {
-                    true => self.warnings.push(format!("{text}; a later base backup begins behind it")),
-                    false => {
-                        self.problems.push(format!("{text}; take a base backup, if there is none behind it"))
-                    }
-                }
-            }
             self.problems.extend(windows.conflicts.iter().map(|range| {
                 format!(
                     "timeline {timeline} has two contents for {} to {}: two servers wrote as one",
@@ -214,20 +221,15 @@ impl Status {
     }
 }
 
-/// The base backups that are believed; none where they cannot be looked at.
-async fn bases(config: &Config, repository: &Repository) -> Vec<BaseFacts> {
-    let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), ..Wanted::default() };
+/// Base backups that are believed, and how timelines hang together; `None` where that cannot be looked at.
+async fn inventory(config: &Config, repository: &Repository) -> Option<Inventory> {
+    let snapshots = Which::Kind(SnapshotKind::Base);
+    let wanted = Wanted { snapshots, wal: true, ..Wanted::default() };
     let found = async {
         let trust = Trust::keys(&config.signing.trusted_keys)?;
         Inventory::take(repository, &trust, &wanted).await
     };
-    match found.await {
-        Ok(inventory) => inventory.believed().filter_map(|one| one.manifest.base.clone()).collect(),
-        Err(e) => {
-            tracing::info!("base backups cannot be looked at: {e:?}");
-            Vec::new()
-        }
-    }
+    found.await.inspect_err(|e| tracing::info!("base backups cannot be looked at: {e:?}")).ok()
 }
 
 async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {

@@ -7,6 +7,7 @@ mod archiving;
 mod copy;
 mod delta;
 mod environment;
+mod lives;
 mod outside;
 mod printed;
 mod production;

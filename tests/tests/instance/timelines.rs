@@ -11,7 +11,7 @@ use crate::archiving::{Archiving, DIGEST, LIMIT, Truth, as_server, hand_over, wa
 use crate::copy::Copied;
 
 /// Starts a server on a directory, archiving as its settings say; its socket is in `copied`'s place.
-fn start(archiving: &Archiving, copied: &Copied) {
+pub fn start(archiving: &Archiving, copied: &Copied) {
     let dir = copied.data_dir();
     let own = dir.parent().unwrap();
     let options =
@@ -24,7 +24,7 @@ fn start(archiving: &Archiving, copied: &Copied) {
 }
 
 /// One more transaction there, and what there is after it.
-fn step(server: &Copied) -> Truth {
+pub fn step(server: &Copied) -> Truth {
     server.psql("shop", "insert into ledger (filler) select md5(g::text) from generate_series(1, 20) g");
     let row = server.psql("shop", "select pg_current_wal_insert_lsn() || '|' || to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
     let (lsn, time) = row.split_once('|').unwrap();
@@ -32,7 +32,7 @@ fn step(server: &Copied) -> Truth {
     Truth { lsn: lsn.to_owned(), time: time.to_owned(), ledger: server.psql("shop", DIGEST) }
 }
 
-fn archive(server: &Copied) {
+pub fn archive(server: &Copied) {
     // Something was written before, so this is in the segment that ends.
     let segment = server.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
     let sql = format!("select coalesce(last_archived_wal, '') >= '{segment}' from pg_stat_archiver");
@@ -40,7 +40,7 @@ fn archive(server: &Copied) {
 }
 
 /// A standby of the cluster that has all of it, promoted when the cluster had ended.
-fn promoted_standby(archiving: &Archiving) -> Copied {
+pub fn promoted_standby(archiving: &Archiving) -> Copied {
     let cluster = &archiving.cluster;
     let standby = Copied::new();
     let data = standby.data_dir().to_str().unwrap().to_owned();
@@ -54,7 +54,7 @@ fn promoted_standby(archiving: &Archiving) -> Copied {
     standby
 }
 
-fn restored_is(archiving: &Archiving, args: &[&str], ledger: &str) -> Value {
+pub fn restored_is(archiving: &Archiving, args: &[&str], ledger: &str) -> Value {
     let (copied, report) = archiving.started(args);
     assert_eq!(copied.psql("shop", DIGEST), ledger, "{args:?}");
     copied.amcheck("shop");
@@ -125,33 +125,6 @@ fn a_promotion_is_followed_and_of_two_timelines_a_person_chooses() {
     archiving.restore_to(copied.data_dir(), &["--timeline", "00000002", "--dry-run"]).run().ok();
 }
 
-#[test]
-fn wal_behind_a_promotion_is_not_silently_left_out() {
-    let archiving = Archiving::start(None);
-    archiving.base();
-    let one = archiving.step();
-    archiving.archive();
-    // the primary went on, and nobody knew
-    let aside = Copied::new();
-    archiving.restore_to(aside.data_dir(), &["--to-lsn", &one.lsn, "--keep-archiving"]).run().ok();
-    start(&archiving, &aside);
-    wait_until("it is open", || aside.psql("postgres", "select pg_is_in_recovery()") == "f");
-    let there = step(&aside);
-    archive(&aside);
-    aside.stop();
-    for _ in 0..2 {
-        archiving.step();
-        archiving.archive();
-    }
-    let here = archiving.step();
-    archiving.archive();
-    let copied = Copied::new();
-    let plan = archiving.restore_to(copied.data_dir(), &["--dry-run"]).run().ok();
-    assert!(plan.stdout.contains("--timeline 00000001 leads there"), "{plan}");
-    restored_is(&archiving, &[], &there.ledger);
-    restored_is(&archiving, &["--timeline", "00000001"], &here.ledger);
-}
-
 /// Archives a file that no server made.
 fn push(archiving: &Archiving, name: &str, content: &str) {
     let dir = archiving.site.path("pg_wal");
@@ -161,7 +134,7 @@ fn push(archiving: &Archiving, name: &str, content: &str) {
     run_push(archiving, &dir.join(name));
 }
 
-fn run_push(archiving: &Archiving, path: &Path) {
+pub fn run_push(archiving: &Archiving, path: &Path) {
     let program: Program = as_server(&bin_dir().join("lifeboat")).limit(LIMIT);
     program.arg("--config").arg(archiving.site.config()).args(["wal", "push"]).arg(path).run().ok();
 }

@@ -96,7 +96,7 @@ fn what_is_not_there_is_told_from_what_could_not_be_looked_for() {
     // a gap is not the end
     fs::write(&back, "").unwrap();
     let before = format!("{:024X}", u128::from_str_radix(name(&path), 16).unwrap() - 1);
-    fetch(&site, &before, &back).exits(COULD_NOT_LOOK + 10).says("behind it is");
+    fetch(&site, &before, &back).exits(COULD_NOT_LOOK + 10).says("although the later");
     assert_eq!(fs::read(&back).unwrap(), b"");
     for (fault, expected) in
         [(on("GET", "list-type").respond(403), 6), (on("GET", "list-type").respond(503), 7)]
@@ -168,7 +168,7 @@ fn pieces_of_a_tail_are_a_segment_with_zeros_behind_them() {
     site_put(&site, &after(&path, 1), 0, &whole[..8192]);
     fetch(&site, name(&path), &back).exits(COULD_NOT_LOOK + 10).says("20000 of 16777216");
     let status = site.run(&["wal", "status", "--offline"]).run().exits(3);
-    assert_eq!(status.stdout.matches("problem: timeline 00000001 lacks").count(), 2, "{status}");
+    assert_eq!(status.stdout.matches("on timeline 00000001 is missing").count(), 2, "{status}");
     // a damaged piece is passed over where a whole segment holds the same
     site_put(&site, name(&path), 0, &whole);
     fetch(&site, name(&path), &back).ok();

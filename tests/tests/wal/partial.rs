@@ -92,7 +92,7 @@ fn a_segment_that_grows_is_a_range_and_the_stream_and_the_whole_one_complete_it(
     set(&cluster, "synchronous_standby_names", "");
     rows(&cluster, 300_000);
     stored(&cluster);
-    assert!(objects(&site, folder).iter().any(|name| name.starts_with(FULL)));
+    wait_for("it is one object as well", || objects(&site, folder).iter().any(|name| name.starts_with(FULL)));
     assert_eq!(site.run(&["--json", "wal", "push"]).arg(&early).run().ok().json()["stored"], false);
     let whole = site.run(&["--json", "wal", "push"]).arg(&growing).run().ok().json();
     assert_eq!((whole["stored"].as_bool(), whole["partial_end"].as_str()), (Some(false), None));

@@ -5,9 +5,15 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::{Check, Status};
+use crate::archive::manifest::SnapshotKind;
 use crate::clock;
 use crate::config::Config;
+use crate::error::Kind;
+use crate::inventory::Inventory;
+use crate::inventory::lives::{self, lives};
+use crate::inventory::take::{Wanted, Which};
 use crate::repository::Repository;
+use crate::repository::snapshots::Trust;
 use crate::store::{Store, StoreOptions};
 
 /// A person waits for the answer, so fewer and shorter tries than a backup makes.
@@ -44,14 +50,16 @@ pub async fn checks(config: &Config) -> Vec<Check> {
         let text = format!("{} can be reached and is not initialised: it holds no {MARKER}", store.url());
         return vec![Check::fail(NAME, text, "correct repository.url, or create one with lifeboat init")];
     }
-    if let Err(error) = Repository::open(store.clone(), config.instance.clone()).await {
-        return vec![Check::error(NAME, &error)];
-    }
+    let repository = match Repository::open(store.clone(), config.instance.clone()).await {
+        Ok(repository) => repository,
+        Err(error) => return vec![Check::error(NAME, &error)],
+    };
     let mut checks = vec![Check::ok(NAME, format!("{} can be reached and is initialised", store.url()))];
     checks.extend(clock(&store).await);
     if config.signing.key_file.is_some() {
         checks.push(overwriting(&store).await);
     }
+    checks.extend(one_life(config, &repository).await);
     checks
 }
 
@@ -75,6 +83,30 @@ async fn clock(store: &Store) -> Option<Check> {
         ),
         "correct this host's clock (timedatectl, chrony)",
     ))
+}
+
+/// Whether one server goes on as this instance, or a copy beside it.
+async fn one_life(config: &Config, repository: &Repository) -> Option<Check> {
+    const NAME: &str = "one server";
+    let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), wal: true, ..Wanted::default() };
+    let looked = async {
+        let trust = Trust::keys(&config.signing.trusted_keys)?;
+        let inventory = Inventory::take(repository, &trust, &wanted).await?;
+        inventory.wal().map(|wal| lives(wal, inventory.of_kind(SnapshotKind::Base, None)))
+    };
+    match looked.await {
+        Ok(lives) if lives.len() > 1 => Some(Check::fail(
+            NAME,
+            format!("more than one server goes on as this instance: {}", lives::text(&lives)),
+            "a copy with archiving on? Turn it off there; then lifeboat backup --kind base on production",
+        )),
+        Ok(lives) => {
+            let life = lives.first()?;
+            Some(Check::ok(NAME, format!("WAL of one server is stored, on timeline {}", life.timeline)))
+        }
+        Err(error) if error.kind() == Kind::NotFound => None, // before the first backup
+        Err(error) => Some(Check::not_checked(NAME, error.what())),
+    }
 }
 
 /// Whether the store keeps the promise that nothing is overwritten.

@@ -5,6 +5,7 @@ use crate::archive::manifest::{Manifest, Origin, SnapshotKind};
 use crate::archive::wal_records::Mark;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::choice::{self, Bases, Choice, Reached};
+use crate::inventory::lives::lives;
 use crate::inventory::reach::Reach;
 use crate::inventory::take::{Wanted, Which};
 use crate::inventory::target::Target;
@@ -75,9 +76,13 @@ pub async fn choose(repository: &Repository, origin: &Origin, request: &Request)
     let segment_bytes = SegmentBytes::try_from(newest.manifest.base_facts()?.wal_segment_bytes)?;
     let look = Look { reader: wal_reader(repository, origin, request), segment_bytes };
     open_histories(&look.reader, &mut wal).await?;
+    let lives = lives(&wal, inventory.of_kind(SnapshotKind::Base, None));
     let Choice { mut reached, others, obstacles } =
-        choice::choose(&bases, &wal, &request.target, request.timeline)?;
+        choice::choose(&bases, &wal, &lives, &request.target, request.timeline)?;
     if reached.is_empty() {
+        if let Some(first) = others.first() {
+            timeline::ask(request, &wal, &lives, &look.way(first), first, None).await?;
+        }
         let nearest = nearest(request, &bases, &others, &look).await?;
         return Err(unreachable(request, obstacles).next(nearest));
     }
@@ -98,7 +103,7 @@ pub async fn choose(repository: &Repository, origin: &Origin, request: &Request)
         }
     };
     let found = restore_point.as_ref().map(|mark| mark.lsn);
-    warnings.extend(timeline::check(request, &wal, &look.way(&chosen), &chosen, found).await?);
+    warnings.extend(timeline::check(request, &wal, &lives, &look.way(&chosen), &chosen, found).await?);
     let Reached { base, reach, .. } = chosen;
     warnings.extend(base.clock_note().map(|note| format!("base backup {} was {note}", base.manifest.id)));
     if let Some(gap) = reach.gap_until {

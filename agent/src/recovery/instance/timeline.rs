@@ -2,8 +2,9 @@
 //! backup only a person knows which is right.
 
 use crate::error::{Error, Kind, Result};
-use crate::inventory::choice::{Reached, contradicting, not_the_same, siblings, two_histories};
-use crate::inventory::reach::{Reach, StoredWal, reach, way};
+use crate::inventory::choice::{Reached, contradicting, not_the_same, two_histories};
+use crate::inventory::lives::{self, Life, rivals};
+use crate::inventory::reach::{Reach, StoredWal};
 use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
@@ -19,11 +20,12 @@ use crate::recovery::instance::marks::Way;
 pub async fn check(
     request: &Request,
     wal: &StoredWal,
+    lives: &[Life],
     on_way: &Way<'_>,
     on: &Reached<'_>,
     found: Option<Lsn>,
 ) -> Result<Vec<String>> {
-    let Reached { base, facts, reach: chosen } = on;
+    let Reached { facts, reach: chosen, .. } = on;
     if let Some(id) = contradicting(wal, chosen) {
         return Err(Error::new(Kind::Integrity, two_histories(id))
             .because(
@@ -35,24 +37,35 @@ pub async fn check(
                 TimelineId(facts.timeline)
             )));
     }
-    if let (None, Some((ends, common))) = (request.timeline, siblings(on, wal))
-        && !is_before(&request.target, common, on_way, found).await?
-    {
-        let said = |id: &TimelineId| {
-            let path = way(facts, wal, *id).unwrap_or_default();
-            let left =
-                path.iter().rev().nth(1).map_or(String::new(), |(from, at)| format!(" left {from} at {at},"));
-            let point = base.manifest.point;
-            let end = reach(facts, point, wal, Some(*id)).map(|reach| (reach.end, reach.stored_at));
-            let (end, at) = end.unwrap_or((Lsn(0), point));
-            format!("{id}{left} stored up to {end} of {at}")
-        };
-        return Err(Error::new(Kind::Refused, not_the_same(&request.target, &ends))
-            .because(ends.iter().map(said).collect::<Vec<_>>().join("; "))
-            .effect("nothing was changed")
-            .next(format!("choose one: --timeline {} is the newest", chosen.timeline)));
+    ask(request, wal, lives, on_way, on, found).await?;
+    Ok(left_behind(request, wal, chosen))
+}
+
+/// Refuses to choose between lives of the cluster that are not the same at the target.
+///
+/// # Errors
+/// `Refused`, with until when each goes.
+pub async fn ask(
+    request: &Request,
+    wal: &StoredWal,
+    lives: &[Life],
+    on_way: &Way<'_>,
+    on: &Reached<'_>,
+    found: Option<Lsn>,
+) -> Result<()> {
+    let (None, Some((timelines, common))) = (request.timeline, rivals(wal, lives, on.reach.timeline)) else {
+        return Ok(());
+    };
+    if is_before(&request.target, common, on_way, found).await? {
+        return Ok(());
     }
-    Ok(left_behind(request, wal, on_way, chosen))
+    let newest = timelines.last().copied().unwrap_or(on.reach.timeline);
+    Err(Error::new(Kind::Refused, not_the_same(&request.target, &timelines))
+        .because(format!("two servers went on from one point and stored their WAL here: {}", lives::text(lives)))
+        .effect("nothing was changed")
+        .next(format!(
+            "find out which of them production is, and choose it: --timeline {newest} is the newest, which a forgotten copy is as well; then stop the other's archiving"
+        )))
 }
 
 /// Whether the target lies where the ways are still the same.
@@ -69,15 +82,14 @@ async fn is_before(target: &Target, common: Lsn, on_way: &Way<'_>, found: Option
     })
 }
 
-/// Timelines on the way that were written on behind where the next one left them.
-fn left_behind(request: &Request, wal: &StoredWal, on_way: &Way<'_>, chosen: &Reach) -> Vec<String> {
-    let size = on_way.segment_bytes.get();
+/// Timelines on the way that had been written on when the next one left them: what a failover or a recovery to an
+/// earlier point loses.
+fn left_behind(request: &Request, wal: &StoredWal, chosen: &Reach) -> Vec<String> {
     let longer = chosen.path.iter().filter(|(_, until)| until.0 != u64::MAX).filter_map(|(id, until)| {
         let windows = wal.windows.iter().filter(|w| w.timeline == *id);
         let end = windows.flat_map(|w| &w.ranges).map(|range| range.end).max()?;
-        // the segment in which it was left is often stored to its end
-        (request.timeline.is_none() && end.0 > until.0.div_ceil(size) * size).then(|| {
-            format!("timeline {id} is stored up to {end}, and was left at {until}: what was done on it behind that is not in this; --timeline {id} leads there")
+        (request.timeline.is_none() && end > *until).then(|| {
+            format!("this restore leaves timeline {id} at {until}; later changes on it (stored up to {end}) will be missing; --timeline {id} leads to them")
         })
     });
     longer.collect()

@@ -1,0 +1,109 @@
+//! WAL that is missing although later WAL is stored: within a timeline, and where one took over from another.
+
+use crate::archive::base::BaseFacts;
+use crate::inventory::reach::StoredWal;
+use crate::names::Lsn;
+use crate::names::wal::TimelineId;
+use crate::repository::wal::coverage::LsnRange;
+
+/// A stretch that no recovery leads across.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Whose WAL comes after it.
+    pub timeline: TimelineId,
+    /// The timeline that it took over from, and where, where the gap lies at that place.
+    pub from: Option<(TimelineId, Lsn)>,
+    /// What is missing.
+    pub range: LsnRange,
+}
+
+impl Gap {
+    /// What a person is told.
+    pub fn text(&self) -> String {
+        let LsnRange { begin, end } = self.range;
+        let place = match self.from {
+            Some((from, at)) => format!(" (timeline {} left {from} at {at})", self.timeline),
+            None => format!(" on timeline {}", self.timeline),
+        };
+        format!("WAL from {begin} to {end}{place} is missing: no recovery leads across")
+    }
+
+    /// Whether a base backup begins after it, so that it keeps nobody from the present.
+    pub fn is_past<'a>(&self, mut bases: impl Iterator<Item = &'a BaseFacts>) -> bool {
+        bases.any(|base| base.timeline >= self.timeline.0 && base.start_lsn >= self.range.end)
+    }
+}
+
+/// Every gap, by timeline and place.
+pub fn gaps(wal: &StoredWal) -> Vec<Gap> {
+    let mut all = Vec::new();
+    for windows in &wal.windows {
+        let timeline = windows.timeline;
+        all.extend(at_switch(wal, timeline));
+        all.extend(windows.gaps.iter().map(|range| Gap { timeline, from: None, range: *range }));
+    }
+    all
+}
+
+/// What is missing between the WAL of the timeline that this one left and its own. Its own begins with the segment in
+/// which it left the other, and holds what came before in that.
+fn at_switch(wal: &StoredWal, timeline: TimelineId) -> Option<Gap> {
+    let (_, ancestors) = wal.histories.iter().find(|(id, _)| *id == timeline)?;
+    let ranges = |id| wal.windows.iter().filter(move |w| w.timeline == id).flat_map(|w| &w.ranges);
+    let end = ranges(timeline).next()?.begin;
+    // The last of the older timelines of which anything is stored that counts.
+    let (from, left) = ancestors.iter().rev().find_map(|ancestor| {
+        let counts = ranges(ancestor.timeline).filter(|range| range.begin < ancestor.until);
+        let end = counts.map(|range| range.end.min(ancestor.until)).max()?;
+        Some(((ancestor.timeline, ancestor.until), end))
+    })?;
+    (left < end).then(|| Gap { timeline, from: Some(from), range: LsnRange { begin: left, end } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::wal_history::Ancestor;
+    use crate::inventory::made_up::SEGMENT;
+    use crate::repository::wal::coverage::TimelineWindows;
+
+    fn lsn(segments: u64) -> Lsn {
+        Lsn(segments * SEGMENT)
+    }
+
+    fn wal(one: &[(u64, u64)], two: &[(u64, u64)]) -> StoredWal {
+        let windows = |timeline: u32, ranges: &[(u64, u64)]| {
+            let range = |(begin, end): &(u64, u64)| LsnRange { begin: lsn(*begin), end: lsn(*end) };
+            let ranges: Vec<LsnRange> = ranges.iter().map(range).collect();
+            let pairs = ranges.windows(2).map(|pair| LsnRange { begin: pair[0].end, end: pair[1].begin });
+            let gaps = pairs.collect();
+            TimelineWindows { timeline: TimelineId(timeline), ranges, gaps, conflicts: Vec::new() }
+        };
+        let until = Lsn(6 * SEGMENT + 1_000);
+        StoredWal {
+            windows: vec![windows(1, one), windows(2, two)],
+            histories: vec![(TimelineId(2), vec![Ancestor { timeline: TimelineId(1), until }])],
+            ..StoredWal::default()
+        }
+    }
+
+    #[test]
+    fn gaps_lie_within_timelines_and_between_them() {
+        let found = |one: &[(u64, u64)], two: &[(u64, u64)]| -> Vec<(u64, u64)> {
+            let all = gaps(&wal(one, two));
+            all.iter().map(|gap| (gap.range.begin.0 / SEGMENT, gap.range.end.0 / SEGMENT)).collect()
+        };
+        assert_eq!(found(&[(1, 6)], &[(6, 9)]), []);
+        assert_eq!(found(&[(1, 8)], &[(6, 9)]), [], "it was left before its end");
+        assert_eq!(found(&[(1, 4)], &[(6, 9)]), [(4, 6)]);
+        assert_eq!(found(&[(1, 2), (3, 6)], &[(6, 7), (8, 9)]), [(2, 3), (7, 8)]);
+        assert_eq!(found(&[(1, 9)], &[(7, 9)]), [(6, 7)], "the first segment of the new one");
+        assert_eq!(found(&[], &[(6, 9)]), [], "nothing to lead from");
+        let all = gaps(&wal(&[(1, 4)], &[(6, 9)]));
+        assert!(
+            all[0].text().contains("(timeline 00000002 left 00000001 at 0/60003E8)"),
+            "{}",
+            all[0].text()
+        );
+    }
+}
