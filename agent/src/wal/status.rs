@@ -144,20 +144,20 @@ impl Status {
         server.behind_seconds = if behind == 0 { Some(0) } else { since };
     }
 
-    fn judge_stored(&mut self, wal: &StoredWal, bases: Option<&Inventory>) {
+    fn judge_stored(&mut self, wal: &StoredWal, all: Option<&Inventory>) {
         let bases =
-            || bases.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base.is_some());
+            || all.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base.is_some());
         for gap in gaps(wal) {
             let text = gap.text();
             match gap.is_past(bases().filter_map(|one| one.manifest.base.as_ref())) {
                 true => self.warnings.push(format!("{text}; a later base backup begins after it")),
-                false => self.problems.push(format!("{text}; take a base backup, if there is none after it")),
+                false => self.problems.push(format!("{text}; take a base backup if there is none after it")),
             }
         }
         let lives = lives(wal, bases());
         if lives.len() > 1 {
             self.problems.push(format!(
-                "more than one server goes on as this instance: {}; a copy with archiving on? Turn it off there; until production has a new base backup, restores ask for --timeline",
+                "more than one server stores WAL as this instance: {}; if one of them is a copy, turn off archiving there, then take a base backup of production; until then restores ask for --timeline",
                 lives::text(&lives)
             ));
         }
@@ -171,7 +171,7 @@ impl Status {
             }));
         }
         self.problems.extend(wal.foreign.text().map(|text| {
-            format!("{text}; look who can write there, and keep the public halves of old keys in signing.trusted_keys")
+            format!("{text}; find out who can write there; if a signing key was replaced, keep the public half of the old one in signing.trusted_keys")
         }));
         if self.timelines.is_empty() {
             self.problems.push("no WAL is stored".to_owned());
@@ -240,6 +240,7 @@ async fn bases(repository: &Repository, trust: &Trust) -> Option<Inventory> {
     let found = Inventory::take(repository, trust, &wanted).await;
     found.inspect_err(|e| tracing::info!("base backups cannot be looked at: {e:?}")).ok()
 }
+
 async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {
     let mut session = Session::maintenance(&PostgresOptions::from(&config.postgres)).await?;
     let sql = "SELECT (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'), \
