@@ -100,3 +100,19 @@ fn every_command_gives_the_same_answer_in_the_same_words() {
     }
     assert_eq!(window["latest"]["reach"]["end"], plan["wal_end"], "{window} {plan}");
 }
+
+#[test]
+fn wal_that_is_missing_right_after_a_base_backup_is_told_by_wal_status_too() {
+    let cluster = Cluster::start_default();
+    cluster.psql("postgres", "alter system set wal_keep_size = '1GB'");
+    cluster.psql("postgres", "select pg_reload_conf()");
+    let site = Site::local(&cluster);
+    site.back_up(&["--kind", "base"]);
+    let [_not_stored, two] = [0, 1].map(|_| segment(&cluster));
+    push(&site, &two);
+    let window = site.run(&["window", "--json"]).run().exits(3).json();
+    let hole = window["window"]["holes"][0]["why"].as_str().unwrap();
+    assert!(hole.contains(" is missing: recovery stops at "), "{hole}");
+    let wal = site.run(&["wal", "status"]).run().exits(3);
+    assert!(wal.stdout.contains(&format!("problem: {hole}")), "{hole}: {wal}");
+}
