@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::Check;
+use super::{Check, Status};
 use crate::archive::manifest::SnapshotKind;
 use crate::clock;
 use crate::config::Config;
@@ -40,7 +40,10 @@ pub async fn checks(config: &Config) -> Vec<Check> {
         Err(error) => return vec![Check::error(NAME, &error)],
     };
     let marker = match store.head(MARKER).await {
-        Err(error) => return vec![Check::error(NAME, &error)],
+        Err(error) => {
+            let clock = clock(&store).await.filter(|check| check.status == Status::Warn);
+            return [Check::error(NAME, &error)].into_iter().chain(clock).collect();
+        }
         Ok(marker) => marker,
     };
     if marker.is_none() {
