@@ -168,7 +168,7 @@ fn damaged(name: &str, e: age::DecryptError) -> Error {
     // Not in age's own words: it looks for their translations in files, and panics where it may not read them.
     let why = match e {
         age::DecryptError::Io(e) => e.to_string(),
-        age::DecryptError::UnknownFormat => "no version of the age format that is known".to_owned(),
+        age::DecryptError::UnknownFormat => "its version of the age format is not known".to_owned(),
         age::DecryptError::InvalidHeader | age::DecryptError::InvalidMac => "its header is wrong".to_owned(),
         _ => "it cannot be decrypted".to_owned(),
     };

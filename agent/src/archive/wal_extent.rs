@@ -57,7 +57,9 @@ pub fn extent(mut file: impl Read) -> Result<Extent> {
     }
     let SegmentHeader { begin, segment_bytes, page_bytes, .. } = SegmentHeader::parse(&page[..HEADER_BYTES])?;
     if page_bytes as usize != PAGE_BYTES {
-        let what = format!("its WAL pages have {page_bytes} bytes; only {PAGE_BYTES} are known here");
+        let what = format!(
+            "its WAL pages have {page_bytes} bytes; this version of Lifeboat reads only pages of {PAGE_BYTES} bytes"
+        );
         return Err(Error::new(Kind::Integrity, what));
     }
     let mut records = WalRecords::new(Lsn(begin), segment_bytes);

@@ -31,7 +31,7 @@ pub struct LeftOut {
 impl LeftOut {
     /// A database that a restore has not finished.
     pub fn unfinished(database: String) -> LeftOut {
-        let why = "lifeboat restore is filling it, or was killed meanwhile: its name and its flag as a template say so";
+        let why = "it is an unfinished restore of Lifeboat's, still running or killed";
         LeftOut { database, why: why.to_owned() }
     }
 }

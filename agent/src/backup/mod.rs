@@ -86,13 +86,13 @@ impl Report {
                 Kind::Incomplete,
                 format!("{unheld} files or directories of filestores are not stored whole"),
             )
-            .effect("the snapshots exist; whether the databases name these files was not asked")
-            .next("correct each problem above, or run lifeboat backup: with the dump it tells which files a database names")),
+            .effect("the snapshots exist; whether the databases name these files was not checked")
+            .next("correct each problem above, or run lifeboat backup: with a dump it can tell which files the database names")),
             [] => Err(Error::new(
                 Kind::Incomplete,
                 format!("{missing} files that the databases name are missing in the filestores, or damaged there"),
             )
-            .effect("the snapshots exist; a restore takes from older backups what these hold, and the other attachments will be empty")
+            .effect("the snapshots exist; a restore takes these files from older backups that hold them; the other attachments will be empty")
             .next("lifeboat show SNAPSHOT names the files and why; files that the source had lost must be found there")),
             [first, rest @ ..] => {
                 let kind = if stored == 0 && rest.iter().all(|k| k == first) { *first } else { Kind::Incomplete };

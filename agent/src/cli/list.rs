@@ -22,8 +22,9 @@ use crate::repository::snapshots::Trust;
 ///
 /// Needs no identity: it reads the signed manifests. A snapshot whose manifest is not believed
 /// (unsigned, signed by an unknown key, damaged, of another repository) is listed too, with the
-/// reason, and hides no other; exit code 3 then, and where a snapshot is gone that others need. "unfinished" is a folder without a manifest: a
-/// backup is running, or one was cut short.
+/// reason, and hides no other; exit code 3 then, and if a snapshot is missing that others need. "unfinished"
+/// is a folder without a manifest: a backup is running or was cut short, or the manifest was lost (lifeboat
+/// verify shows which).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -223,7 +224,7 @@ fn notes(one: &Snapshot, lacks: &[SnapshotId]) -> Vec<String> {
         }
         if !base.left_out.is_empty() {
             notes.push(format!(
-                "lacks {}",
+                "missing: {}",
                 base.left_out.iter().map(|l| l.what.as_str()).collect::<Vec<_>>().join(", ")
             ));
         }
@@ -234,7 +235,7 @@ fn notes(one: &Snapshot, lacks: &[SnapshotId]) -> Vec<String> {
 fn text(repository: &Repository, shown: &[Row<'_>]) -> String {
     if shown.is_empty() {
         return format!(
-            "no snapshot fits in {} for instance {}",
+            "no such snapshot in {} for instance {}",
             repository.store().url(),
             repository.instance()
         );
@@ -255,7 +256,10 @@ fn text(repository: &Repository, shown: &[Row<'_>]) -> String {
             ],
             None => {
                 let why = look.error().map_or(String::new(), |e| format!(": {}", e.what()));
-                let note = format!("{}{why}", look.word());
+                let note = match look {
+                    Look::Unfinished => "unfinished, or its manifest is lost: lifeboat verify".to_owned(),
+                    _ => format!("{}{why}", look.word()),
+                };
                 [id.to_string(), dash(), dash(), dash(), dash(), dash(), note]
             }
         });

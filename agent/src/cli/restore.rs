@@ -78,13 +78,13 @@ pub struct Args {
     /// web.base.url of a neutralized copy [default: http://localhost:8069]
     #[arg(long, value_name = "URL", conflicts_with = "instance_to")]
     base_url: Option<String>,
-    /// Restore the database and no files; --filestore-only brings them later
+    /// Restore the database and no files; --filestore-only restores them later
     #[arg(long, conflicts_with_all = ["instance_to", "filestore_only", "data_dir", "allow_missing_files"])]
     database_only: bool,
     /// Restore the filestore and no database, into the directory of the database that --as names
     #[arg(long, conflicts_with_all = ["instance_to", "owner", "load_as_superuser", "neutralize", "no_neutralize", "base_url"])]
     filestore_only: bool,
-    /// Restore the rest if files of the filestore can be had from no backup; each is named, exit code 3
+    /// If no backup holds some of the files, restore everything else and name each missing file (exit code 3)
     #[arg(long, conflicts_with = "instance_to")]
     allow_missing_files: bool,
     /// Do not ask
@@ -126,7 +126,10 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let load = args.load.choices(&args.instance.tablespace_map)?;
     if let Some(target) = args.instance.target() {
         if args.release.is_some() {
-            return Err(Error::new(Kind::Usage, "--release is a dump's, and a point in time is none"));
+            return Err(Error::new(
+                Kind::Usage,
+                "--release selects a dump; it cannot be combined with --to, --to-time, --to-lsn or --to-restore-point",
+            ));
         }
         let request = tenant::Request {
             tenant,
@@ -258,7 +261,7 @@ fn text(restored: &Restored) -> String {
     if plan.database_only {
         let (tenant, name) = (shell_word(plan.tenant.as_str()), shell_word(plan.database.as_str()));
         let next = runnable(&format!("lifeboat restore --tenant {tenant} --filestore-only --as {name}"));
-        out += &format!("\nno files are restored, as asked for; later: {next}");
+        out += &format!("\nno files are restored, as asked for; to restore them later: {next}");
     }
     out += &missing_files(&restored.missing_files);
     match &restored.neutralized {

@@ -55,8 +55,8 @@ pub struct InstanceArgs {
     /// The timeline to follow, 2 or 00000002 [default: the newest that descends from the backup's]
     #[arg(long, value_name = "ID", value_parser = TimelineId::typed, help_heading = "Point in time")]
     pub timeline: Option<TimelineId>,
-    /// Put a tablespace elsewhere; may be given several times. Of a tenant: the names of the old tablespace and of one
-    /// of the server. With --instance-to: its old directory or its name, and the new directory
+    /// Put a tablespace elsewhere; may be given several times. With --tenant: the name of the old tablespace, and of one
+    /// that the server has. With --instance-to: the old directory or name, and the new directory
     #[arg(long, value_name = "OLD=NEW")]
     pub tablespace_map: Vec<String>,
     /// What the server does at the target
@@ -350,7 +350,7 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
                 );
             }
             if !started.rebuild.is_empty() {
-                out += &format!("\nwhat else depends on it, asked in each database: {QUERY}");
+                out += &format!("\nto find what else depends on this order, run in each database: {QUERY}");
             }
             for raised in &started.raised {
                 out += &format!("\nproduction raised {raised} after the base backup, so it was raised here");

@@ -10,7 +10,7 @@ const NOT_MADE_TOLD_MAX: usize = 10;
 /// How the dump is loaded.
 #[derive(clap::Args, Debug)]
 pub struct LoadArgs {
-    /// Restore everything that can be restored; what cannot be made is named and listed as SQL (exit code 3)
+    /// Restore everything that can be restored; the rest is named, and kept as SQL to run later (exit code 3)
     #[arg(long, conflicts_with = "instance_to", help_heading = "Loading")]
     partial: bool,
     /// Put everything into the database's own tablespace
@@ -66,7 +66,7 @@ pub fn not_made_text(not_made: &[NotMade], file: Option<&std::path::Path>) -> St
         out += &format!("\nNOT MADE: and {} more", failed.len() - NOT_MADE_TOLD_MAX);
     }
     if let Some(file) = file {
-        out += &format!("\nas SQL, to read and run later: {}", shell_path(file));
+        out += &format!("\nstatements that were not run, to check and run later: {}", shell_path(file));
     }
     out
 }

@@ -29,8 +29,8 @@ use crate::wal::stream::Record;
 /// Needs no identity and no PostgreSQL: it reads what is stored, and this host's record of scheduled
 /// runs. A tenant is known by its snapshots or by odoo.tenants. Exit code 3 if a tenant does not
 /// stand ok (BROKEN: the last `lifeboat verify` of this host found its newest dump damaged), if WAL
-/// after the newest base backup has a gap, if a manifest is not trusted, if objects that nobody we
-/// trust has signed lie among the WAL, or if this host's agent has stopped, stores no WAL, or keeps so much WAL on the server that its disk may fill.
+/// after the newest base backup has a gap, if a manifest is not trusted, if objects without a trusted
+/// signature lie among the WAL, or if this host's agent has stopped, stores no WAL, or keeps so much WAL on the server that its disk may fill.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -141,7 +141,7 @@ fn clock_problem(inventory: &Inventory) -> Option<String> {
     let (ahead, _) = pick::clocks(inventory.believed());
     let last = ahead.first()?;
     Some(format!(
-        "{} snapshots were written under a clock that was ahead of the store's; the last one stored is {}, {}; correct that host's clock",
+        "{} snapshots were written while their host's clock was ahead of the store's; the last of them is {}, {}; correct that host's clock",
         ahead.len(),
         last.manifest.id,
         last.clock_note()?
@@ -176,7 +176,7 @@ fn text(
             bad += &format!("; {} BAD PAGES", instance.bad_pages);
         }
         if !instance.left_out.is_empty() {
-            bad += &format!("; LACKS {}", instance.left_out.join(", "));
+            bad += &format!("; MISSING IN IT: {}", instance.left_out.join(", "));
         }
         if instance.base_broken {
             bad += "; BROKEN, lifeboat verify says where";

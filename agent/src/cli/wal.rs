@@ -31,8 +31,9 @@ const COULD_NOT_LOOK: u8 = 180;
 /// Archive and fetch WAL: for archive_command and restore_command
 ///
 /// `push` stores a file durably before it exits 0, and refuses other bytes under a name that is
-/// stored; of a segment that is still being written it stores what is there, as a range. `fetch` exits 1 only when the store said that the file is not there; anything that kept
-/// it from looking is a code above 180, at which PostgreSQL stops instead of ending recovery early.
+/// stored. Of a segment that is still being written it stores the WAL so far, says up to where, and exits 0.
+/// `fetch` exits 1 only when the store said that the file does not exist. If it could not ask, it exits with a
+/// code above 180: PostgreSQL then stops instead of ending recovery early.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples, as settings of PostgreSQL:
@@ -53,6 +54,11 @@ enum Command {
 }
 
 /// Store a WAL file: archive_command = 'lifeboat wal push %p'
+///
+/// Exit code 0 means that the file is stored durably. It is safe to push a file again: equal content is stored once,
+/// other content is refused (exit code 17). Of a segment that is still being written the WAL so far is stored, and
+/// a message says up to where: push it again when the server has finished it. A finished segment with damaged
+/// records is not stored (exit code 10).
 #[derive(clap::Args, Debug)]
 struct PushArgs {
     /// The file in pg_wal: PostgreSQL's %p
@@ -84,8 +90,8 @@ struct FetchArgs {
 
 /// Show what WAL is stored, gaps, and how far it is behind the server
 ///
-/// Exit code 3 when a person must look: a gap that no base backup has left behind, WAL of two servers,
-/// objects that nobody we trust has signed, a slot
+/// Exit code 3 when a person must look: a gap that no later base backup follows, WAL of two servers,
+/// objects without a trusted signature, a slot
 /// that keeps more than wal.slot_warn_percent of what it may, or is lost, nobody who streams, an
 /// archive_command that fails, a server that cannot be asked, or more behind than --behind-max.
 #[derive(clap::Args, Debug)]
@@ -124,7 +130,7 @@ fn pushed(args: &PushArgs, outcome: Outcome, json: bool) -> Result<Done> {
     match end {
         None => tracing::info!(%path, stored, "archived"),
         Some(end) => tracing::warn!(
-            "{path} is not whole: its WAL up to {end} is stored, as a range; the whole segment is still missing"
+            "{path} is not whole: its WAL up to {end} is stored; push it again when the server has finished it"
         ),
     }
     if json {

@@ -19,11 +19,12 @@ use crate::names::SnapshotId;
 use crate::repository::Repository;
 use crate::upkeep::remembered;
 
-/// Show from when to when the instance and each tenant can be restored, with the holes and why
+/// Show from when to when the instance and each tenant can be restored, every hole, and its cause
 ///
-/// Needs no identity and no PostgreSQL. Any second of the instance's window can be restored, for the whole
-/// instance or for one tenant; a tenant's dumps restore the moments that they were taken at. Exit code 3 if a hole
-/// lasts until now, if a dump cannot be restored whole, or if something could not be read.
+/// Needs no identity and no PostgreSQL. "any second" lines come from base backups and WAL: any second in them can
+/// be restored, for the whole instance or for one tenant (lifeboat restore --to-time). Each dump of a tenant restores
+/// the moment at which it was taken. Exit code 3 if a hole lasts until now, if a dump cannot be restored completely,
+/// or if something could not be read.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -112,7 +113,7 @@ fn text(
         Ok(window) => {
             for span in &window.spans {
                 out += &format!(
-                    "any second   {} to {} ({} to {}, timeline {}, from {})\n",
+                    "any second   {} to {} ({} to {}, timeline {}, base backup {})\n",
                     clock::text(span.from),
                     clock::text(span.to),
                     span.from_lsn,
@@ -128,10 +129,10 @@ fn text(
         }
     }
     for event in next {
-        out += &format!("next         {} ({})\n", clock::text(event.due), event.schedule);
+        out += &format!("next run     {} ({})\n", clock::text(event.due), event.schedule);
     }
     if next.is_empty() {
-        out += "next         nothing is scheduled\n";
+        out += "next run     nothing is scheduled\n";
     }
     let head = ["TENANT", "DUMPS", "FIRST", "LAST"];
     let mut rows = vec![head.map(str::to_owned)];
@@ -145,7 +146,7 @@ fn text(
             when(tenant.dumps.last()),
         ]);
         bad.extend(
-            tenant.not_whole.iter().map(|one| format!("NOT WHOLE    {}: {}\n", one.snapshot, one.why)),
+            tenant.not_whole.iter().map(|one| format!("INCOMPLETE   {}: {}\n", one.snapshot, one.why)),
         );
     }
     out + &bad.into_iter().collect::<String>() + &table(&rows)

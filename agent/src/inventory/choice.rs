@@ -76,7 +76,7 @@ pub fn bases<'a>(
     for (id, look) in inventory.snapshots.iter().filter(|(id, _)| id.kind() == SnapshotKind::Base.as_str()) {
         match look {
             Look::NotBelieved(e) => {
-                passed_over.push(format!("a base backup was passed over: {id}: {}", e.what()));
+                passed_over.push(format!("base backup {id} was skipped: {}", e.what()));
             }
             Look::NotRead(e) => return Err(e.again().context(format!("look at base backup {id}"))),
             Look::Believed(_) | Look::Unfinished => {}
@@ -109,7 +109,7 @@ pub fn choose<'a>(
         let (id, point) = (&base.manifest.id, base.manifest.point);
         let only = only.filter(|id| way(facts, wal, *id).is_some());
         let Some(reach) = reach(facts, point, wal, timeline.or(only)) else {
-            let why = "its timeline does not lead to the one that was asked for";
+            let why = "the timeline that was asked for does not descend from its timeline";
             choice.obstacles.push(format!("{id}: {why}"));
             continue;
         };
@@ -173,7 +173,7 @@ fn undecided(
     let unknown = wal.unknown.iter().map(|unknown| unknown.timeline);
     if let Some(id) = unknown.filter(|id| *id > chosen.reach.timeline).max() {
         return Some(format!(
-            "where timeline {id} came from is not known without an identity: an older version stored its history"
+            "where timeline {id} began is not known without an identity: an older version of Lifeboat stored its history"
         ));
     }
     let (timelines, common) = rivals(wal, lives, chosen.reach.timeline)?;
@@ -188,13 +188,13 @@ pub fn contradicting(wal: &StoredWal, reach: &Reach) -> Option<TimelineId> {
 
 /// What is said of such a one.
 pub fn two_histories(id: TimelineId) -> String {
-    format!("timeline {id} has two histories that differ")
+    format!("two different histories of timeline {id} are stored")
 }
 
 /// What is said of a target that lies on more than one timeline.
 pub fn not_the_same(target: &Target, timelines: &[TimelineId]) -> String {
     let names: Vec<String> = timelines.iter().map(TimelineId::to_string).collect();
-    format!("{target} is not the same on timelines {}", names.join(" and "))
+    format!("{target} differs between timelines {}", names.join(" and "))
 }
 
 /// What keeps recovery from the end of the stored WAL, in the words of a restore that is refused for it.

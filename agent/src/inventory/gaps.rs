@@ -25,7 +25,7 @@ impl Gap {
             Some((from, at)) => format!(" (timeline {} left {from} at {at})", self.timeline),
             None => format!(" on timeline {}", self.timeline),
         };
-        format!("WAL from {begin} to {end}{place} is missing: no recovery leads across")
+        format!("WAL from {begin} to {end}{place} is missing: recovery stops at {begin}")
     }
 
     /// Whether a base backup begins after it, so that it keeps nobody from the present.

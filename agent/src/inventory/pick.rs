@@ -65,7 +65,7 @@ impl Snapshot {
         if let Some(ahead) = self.clock_ahead() {
             let (ahead, at) = (span(ahead), self.stored_at);
             return Some(format!(
-                "written under a clock that was {ahead} ahead of the store's, which stored it at {at}"
+                "written while its host's clock was {ahead} ahead of the store's, which stored it at {at}"
             ));
         }
         let (later, at) = (span(self.stored_later()?), self.stored_at);
@@ -218,13 +218,13 @@ fn none(
     };
     let what =
         format!("no {kind} of {tenant}{of} in {} for instance {}", inventory.repository, inventory.instance);
-    let error =
-        Error::new(Kind::NotFound, what).next("lifeboat list shows what there is; lifeboat backup makes one");
+    let error = Error::new(Kind::NotFound, what)
+        .next("lifeboat list shows what is stored; lifeboat verify shows what is damaged or lost");
     match passed_over {
         [] => error,
         some => {
             let some: Vec<String> = some.iter().map(|(id, why)| format!("{id}: {why}")).collect();
-            error.because(format!("passed over: {}", some.join("; ")))
+            error.because(format!("skipped: {}", some.join("; ")))
         }
     }
 }

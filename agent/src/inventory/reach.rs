@@ -191,10 +191,8 @@ pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Tar
             Some(format!("WAL at {} is stored twice, with different content", reach.end))
         }
         Target::Latest => reach.gap_until.map(|gap| {
-            format!(
-                "WAL from {} to {gap} is not stored, only what lies before that can be reached",
-                reach.end
-            )
+            let end = reach.end;
+            format!("WAL from {end} to {gap} is missing: recovery stops at {end}")
         }),
         Target::Immediate | Target::RestorePoint(_) => None,
         Target::Lsn(lsn) if *lsn < facts.stop_lsn => {

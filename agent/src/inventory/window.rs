@@ -125,7 +125,10 @@ fn span(one: &Reached<'_>) -> Span {
 }
 
 fn why(before: &Span) -> String {
-    format!("no WAL after {} of timeline {} is stored that leads on", before.to_lsn, before.timeline)
+    format!(
+        "recovery stops at {} of timeline {}: the WAL after it is missing",
+        before.to_lsn, before.timeline
+    )
 }
 
 /// The window of each tenant that has a dump or is `expected`, by name.
@@ -147,8 +150,8 @@ pub fn tenants(
         for dump in oldest_first(dumps) {
             let id = &dump.manifest.id;
             let why = match graph.lacks(id).first() {
-                Some(missing) => Some(format!("it cannot be restored whole without {missing}")),
-                None if broken.contains(id) => Some("the last check found it damaged".to_owned()),
+                Some(missing) => Some(format!("it cannot be restored completely without {missing}")),
+                None if broken.contains(id) => Some("the last lifeboat verify found it damaged".to_owned()),
                 None => None,
             };
             match why {

@@ -85,15 +85,15 @@ async fn list(options: &PostgresOptions) -> Result<Vec<(String, bool)>> {
 /// Where the catalog still lists it: what is in it is not backed up.
 pub async fn gone(options: &PostgresOptions, database: &str, error: Error) -> Result<String> {
     match list(options).await?.iter().any(|(name, _)| name == database) {
-        false => Ok(format!("database {database} was dropped meanwhile: {}", error.what())),
+        false => Ok(format!("database {database} was dropped during the backup: {}", error.what())),
         true => Err(Error::new(
             Kind::Postgres,
             format!("pg_database lists {database:?}, but nobody can connect to it"),
         )
         .because(error)
-        .effect("the database is not backed up; its last backup is all there is of it")
+        .effect("the database is not backed up; only its earlier backups exist")
         .next(
-            "see the server's log and the disk of its tablespace: the directory of the database may be gone",
+            "check the server's log and the disk of its tablespace: the directory of the database may be gone",
         )),
     }
 }

@@ -37,7 +37,7 @@ pub async fn choose(
     let chosen = pick::choose(&inventory, tenant, kind, pick)?;
     let passed_over = chosen.passed_over.iter();
     let mut warnings: Vec<String> = passed_over
-        .map(|(id, why)| format!("a newer snapshot may exist and was passed over: {id}: {why}"))
+        .map(|(id, why)| format!("snapshot {id}, which may be newer, was skipped: {why}"))
         .collect();
     let id = &chosen.snapshot.manifest.id;
     warnings.extend(chosen.snapshot.clock_note().map(|note| format!("snapshot {id} was {note}")));

@@ -100,10 +100,10 @@ pub fn extract_what_comes(extract: &Extract<'_>, keep: bool) -> Result<Came> {
 fn not_whole(wanted: &Wanted, absent: &[usize]) -> Error {
     let named = absent.iter().take(NAMED_MAX);
     let names: Vec<&str> = named.map(|place| wanted.path(&wanted.files()[*place])).collect();
-    let what = format!("{} files did not come whole: {} …", absent.len(), names.join(", "));
+    let what = format!("{} files are missing or damaged: {} …", absent.len(), names.join(", "));
     Error::new(Kind::Integrity, what)
-        .because("the packs that their index names do not hold them, or they are not what the index says")
-        .effect("the restore is not whole and was not published")
+        .because("the packs do not hold them, or hold other content than the index says")
+        .effect("the restore is incomplete and was not published")
         .next("lifeboat verify --deep --identity FILE, then another snapshot")
 }
 

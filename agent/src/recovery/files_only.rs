@@ -303,7 +303,7 @@ impl std::fmt::Display for FilesPlan {
         writeln!(f, "  state of    {}", clock::text(self.point))?;
         let size = bytes_text(files.bytes);
         writeln!(f, "  creates     {} ({} files, {size})", files.dir.display(), files.files)?;
-        writeln!(f, "              it is that of a database {}, which is not touched", self.database)?;
+        writeln!(f, "              for database {}, which is not touched", self.database)?;
         files_lines(f, files, &self.missing)?;
         writeln!(f, "  fetches     at most {}", bytes_text(self.fetch_bytes))?;
         let seconds = 2 + files.bytes / crate::recovery::plan::FILE_BYTES_PER_SECOND;

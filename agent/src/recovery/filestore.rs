@@ -120,9 +120,9 @@ impl Staging<'_> {
         staged.lost.retain(|file| named.contains(&escape(file.store_fname.as_bytes())));
         if staged.lost.len() < lost {
             let count = lost - staged.lost.len();
-            staged
-                .told
-                .push(format!("{count} files that no row names could not be had whole, and are left out"));
+            staged.told.push(format!(
+                "{count} files that no row names are left out: no backup holds them undamaged"
+            ));
         }
         let (absent, empty) = self.absent(names).await?;
         let known: BTreeSet<String> =
@@ -144,9 +144,9 @@ impl Staging<'_> {
         let count = list.wanted.files().len();
         if count > 0 {
             let from = from(&list.wanted);
-            staged
-                .told
-                .push(format!("{count} files that the list of its backup lacks are taken from {from}"));
+            staged.told.push(format!(
+                "{count} files that are missing in the list of the backup are taken from {from}"
+            ));
         }
         self.fetch(list, false, staged).await?;
         self.check(staged)
@@ -228,7 +228,7 @@ impl Staged {
 fn lost(files: &[MissingFile]) -> Error {
     let names: Vec<&str> = files.iter().take(NAMED_MAX).map(|file| file.store_fname.as_str()).collect();
     let more = if files.len() > NAMED_MAX { " …" } else { "" };
-    let what = format!("{} files can be had whole from no backup: {}{more}", files.len(), names.join(", "));
+    let what = format!("no backup holds {} files undamaged: {}{more}", files.len(), names.join(", "));
     let why: BTreeSet<&str> = files.iter().take(NAMED_MAX).map(|file| file.why.as_str()).collect();
     Error::new(Kind::Integrity, what).because(why.into_iter().collect::<Vec<_>>().join("; ")).next(
         "the same command with --allow-missing-files restores everything else and names each missing file; \
@@ -324,7 +324,9 @@ impl Pass {
             }
             let count = found.wanted.files().len();
             let from = from(&found.wanted);
-            staged.told.push(format!("{count} files that did not come whole are taken from {from}"));
+            staged
+                .told
+                .push(format!("{count} files that were missing or damaged there are taken from {from}"));
             self.progress.expect_bytes(self.progress.snapshot().bytes + found.wanted.bytes);
             list = List { wanted: found.wanted, manifests: found.manifests };
         }
@@ -340,7 +342,7 @@ fn why_lost(tried: Option<&HashSet<Home>>, bad: &HashMap<Home, String>) -> Strin
             false => format!("{} of {} does not hold what its index says", pack::name(home.1), home.0),
         })
         .collect();
-    format!("{}, and no other backup of this tenant holds it whole", told.join(", "))
+    format!("{}, and no other backup of this tenant holds it undamaged", told.join(", "))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

@@ -205,7 +205,7 @@ impl Search {
         }
         if of_nobody > 0 {
             found.warnings.push(format!(
-                "{of_nobody} files come from batches of an older Lifeboat, which do not say whose they were"
+                "{of_nobody} files come from batches of an older version of Lifeboat, which do not say which tenant they belong to"
             ));
         }
         Ok(())
@@ -287,7 +287,7 @@ impl Search {
 /// The error itself where it does not say that what is stored is wrong.
 pub fn passed_over(id: &SnapshotId, e: Error) -> Result<String> {
     match e.is_damage() {
-        true => Ok(format!("{id} was passed over: {}", e.line())),
+        true => Ok(format!("{id} was skipped: {}", e.line())),
         false => Err(e),
     }
 }

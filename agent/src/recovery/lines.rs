@@ -72,7 +72,7 @@ pub(super) fn files_lines(
         let count = plan.from_elsewhere;
         writeln!(
             f,
-            "              {count} of the files that this backup lacks are taken from other backups"
+            "              {count} files that are missing in this backup are taken from other backups"
         )?;
     }
     if plan.missing_files > 0 {

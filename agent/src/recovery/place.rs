@@ -41,14 +41,15 @@ pub struct FilestorePlan {
     pub(super) take_back: bool,
 }
 
-pub(super) fn exists(what: &str, effect: &str, target: &TenantName) -> Error {
-    Error::new(Kind::Refused, format!("{what} exists already"))
-        .effect(format!("a restore never overwrites: {effect}"))
-        .next(format!(
-            "choose another name with --as (lifeboat promote NAME --as TENANT makes that the tenant later, and keeps what is there), or \
-             rename what is there: ALTER DATABASE {} RENAME TO …",
-            ident(target.as_str())
-        ))
+pub(super) fn name_taken(database: &TenantName) -> Error {
+    let rename = format!("rename the existing one: ALTER DATABASE {} RENAME TO …", ident(database.as_str()));
+    exists(&format!("database {database} exists already"), "it is left as it is", &rename)
+}
+
+fn exists(what: &str, effect: &str, rename: &str) -> Error {
+    Error::new(Kind::Refused, what).effect(format!("a restore never overwrites: {effect}")).next(format!(
+        "choose another name with --as (lifeboat promote NAME --as TENANT makes that the tenant later, and keeps what is there), or {rename}"
+    ))
 }
 
 pub(super) fn default_target(tenant: &TenantName, point: Timestamp) -> Result<TenantName> {
@@ -90,11 +91,8 @@ pub(super) fn filestore_plan(
         Some(meta) => meta.is_dir() && disk::read_dir(&dir)?.is_none_or(|entries| entries.is_empty()),
     };
     if !empty && !take_back {
-        return Err(exists(
-            &format!("{} is not empty and", dir.display()),
-            "the files there are left as they are",
-            target,
-        ));
+        let what = format!("{} exists already and is not empty", dir.display());
+        return Err(exists(&what, "the files there are left as they are", "move that directory away"));
     }
     let known = earlier.as_ref().map_or(Ok(false), |made| made.is_usable_at(&made.path))?;
     let staging = match earlier {

@@ -15,7 +15,7 @@ use crate::postgres::load::target::Target;
 use crate::postgres::load::toc::Entry;
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::Session;
-use crate::recovery::place::exists;
+use crate::recovery::place::name_taken;
 
 /// The server, where a database of this name can be made in it out of `what`, which is of the
 /// version and major version given.
@@ -44,7 +44,7 @@ pub(super) async fn check_server(
         .next("restore into a cluster of the same or a newer major version"));
     }
     match database_exists(session, database.as_str()).await? {
-        true => Err(exists(&format!("database {database}"), "it is left as it is", database)),
+        true => Err(name_taken(database)),
         false => Ok(server),
     }
 }

@@ -75,7 +75,7 @@ fn known(all: &Dir, name: &OsStr, made: &Made) -> Result<Dir> {
             Kind::Refused,
             format!("{} is not the directory that Lifeboat made", dir.path().display()),
         )
-        .because("somebody put another one in its place")
+        .because("another directory was put in its place")
         .effect("nothing in it was touched, and nothing was published")
         .next("see who can write there, remove it, then run the restore again")),
     }

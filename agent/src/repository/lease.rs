@@ -100,8 +100,8 @@ impl Lease {
             }
             if disk::metadata(&path)?.is_some_and(|meta| !meta.is_file()) {
                 let what =
-                    format!("{} is no file: something else lies where the lease belongs", path.display());
-                return Err(Error::new(Kind::Integrity, what).next("look who made it, and remove it"));
+                    format!("{} is not a regular file: the lease belongs in its place", path.display());
+                return Err(Error::new(Kind::Integrity, what).next("find out who made it, and remove it"));
             }
             let lock = disk::try_lock(&path)?.ok_or_else(|| busy(repository, &local_holder(&path)))?;
             tell_local_holder(&path)?;

@@ -157,7 +157,7 @@ impl Local {
         if let Some(odd) = odd(kind) {
             let what = format!("{key} in {} cannot be read: {odd}", self.root.display());
             return Err(Error::new(Kind::Integrity, what)
-                .next("look who made it; lifeboat verify names every object that is damaged"));
+                .next("find out who made it; lifeboat verify names every damaged object"));
         }
         match kind.is_dir() {
             true => Err(self.error("read", key, ErrorKind::NotFound.into())),
@@ -236,10 +236,10 @@ pub(super) fn info(key: String, meta: &std::fs::Metadata) -> ObjectInfo {
 fn odd(kind: FileType) -> Option<&'static str> {
     Some(match kind {
         _ if kind.is_file() || kind.is_dir() => return None,
-        _ if kind.is_symlink() => "it is a symbolic link, and no object",
-        _ if kind.is_fifo() => "it is a FIFO, and no object",
-        _ if kind.is_socket() => "it is a socket, and no object",
-        _ => "it is a device, and no object",
+        _ if kind.is_symlink() => "it is a symbolic link, not an object",
+        _ if kind.is_fifo() => "it is a FIFO, not an object",
+        _ if kind.is_socket() => "it is a socket, not an object",
+        _ => "it is a device, not an object",
     })
 }
 

@@ -143,7 +143,9 @@ impl Report {
             let what = if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") };
             return Err(Error::new(Kind::Integrity, format!("{what} not as stored in {place}"))
                 .effect(effect)
-                .next("runbooks/damaged-repository.md: what is still whole, and how the rest may come back")
+                .next(
+                    "runbooks/damaged-repository.md: what can still be restored, and how to repair the rest",
+                )
                 .safe("nothing was changed"));
         }
         if let Some(first) = self.unasked.first() {

@@ -203,7 +203,7 @@ impl Scope {
             if !self.graph.dependents(&id).is_empty() {
                 continue; // told with those that need it
             }
-            let what = "its signature is there and its manifest is not: the manifest was lost, or the backup was cut \
+            let what = "its signature is stored and its manifest is not: the manifest was lost, or the backup was cut \
                         short in its last step";
             let object = key(&id, manifest::NAME);
             findings.add(Finding { object, what: what.to_owned(), lost: vec![id] });
@@ -222,7 +222,7 @@ impl Scope {
                 continue; // not believed, or cut: told as that
             }
             let object = key(manifest::NAME);
-            let what = "this host stored new files of filestores there, and it is gone: a restore to a time may lack them";
+            let what = "this host stored a batch of new files of filestores there, and it is gone: a restore to a point in time may lack them";
             findings.add(Finding { object, what: what.to_owned(), lost: vec![id.clone()] });
         }
     }

@@ -84,7 +84,7 @@ pub async fn fetch(
         biased;
         () = cancel.cancelled() => Err(Error::new(Kind::Interrupted, format!("stopped while fetching {name}"))),
         done = run(config, identities, trust, name, target) => done.map_err(|e| {
-            e.effect("recovery cannot go on past this file; it is not known to be the end of the WAL")
+            e.effect("recovery cannot continue without this file; whether the WAL ends here is not known")
                 .safe("running again is safe")
         }),
     }

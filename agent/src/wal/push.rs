@@ -170,7 +170,7 @@ impl OnDisk {
         checked.map_err(|e| {
             e.context(format!("{} is not the WAL segment that its name says", self.path.display()))
                 .effect("it was not stored; PostgreSQL keeps it")
-                .next("look whether something else writes into pg_wal; a file that is damaged needs a new base backup behind it")
+                .next("check whether another program writes into pg_wal; if the file is damaged, take a base backup now")
         })
     }
 
@@ -198,8 +198,8 @@ impl OnDisk {
                 let (path, at) = (self.path.display(), partial.end);
                 Err(Error::new(Kind::Integrity, format!("{path} is damaged: its records end at {at}"))
                     .because("the server has finished this segment, and its last record should be at its end")
-                    .effect(format!("recovery cannot go on past {at}; the file was not stored, PostgreSQL keeps it and tries again"))
-                    .next(format!("take a base backup now: lifeboat backup --kind base. Then rename archive_status/{name}.ready in pg_wal to {name}.done, so that archiving goes on")))
+                    .effect(format!("recovery stops at {at}; the file was not stored, PostgreSQL keeps it and tries again"))
+                    .next(format!("take a base backup now: lifeboat backup --kind base. Then rename archive_status/{name}.ready in pg_wal to {name}.done: PostgreSQL then archives the next segment")))
             }
         }
     }

@@ -12,10 +12,12 @@ use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Inventory;
-use crate::inventory::gaps::gaps;
+use crate::inventory::gaps::{Gap, gaps};
 use crate::inventory::lives::{self, lives};
-use crate::inventory::reach::StoredWal;
+use crate::inventory::pick::newest;
+use crate::inventory::reach::{StoredWal, obstacle, reach};
 use crate::inventory::take::{Wanted, Which, stored_wal};
+use crate::inventory::target::Target;
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{InstanceName, Lsn};
 use crate::postgres::connect::PostgresOptions;
@@ -144,20 +146,22 @@ impl Status {
         server.behind_seconds = if behind == 0 { Some(0) } else { since };
     }
 
-    fn judge_stored(&mut self, wal: &StoredWal, bases: Option<&Inventory>) {
+    fn judge_stored(&mut self, wal: &StoredWal, all: Option<&Inventory>) {
         let bases =
-            || bases.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base.is_some());
-        for gap in gaps(wal) {
+            || all.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base.is_some());
+        let gaps = gaps(wal);
+        self.problems.extend(all.and_then(|all| after_newest(all, wal, &gaps)));
+        for gap in gaps {
             let text = gap.text();
             match gap.is_past(bases().filter_map(|one| one.manifest.base.as_ref())) {
                 true => self.warnings.push(format!("{text}; a later base backup begins after it")),
-                false => self.problems.push(format!("{text}; take a base backup, if there is none after it")),
+                false => self.problems.push(format!("{text}; take a base backup if there is none after it")),
             }
         }
         let lives = lives(wal, bases());
         if lives.len() > 1 {
             self.problems.push(format!(
-                "more than one server goes on as this instance: {}; a copy with archiving on? Turn it off there; until production has a new base backup, restores ask for --timeline",
+                "more than one server stores WAL as this instance: {}; if one of them is a copy, turn off archiving there, then take a base backup of production; until then restores ask for --timeline",
                 lives::text(&lives)
             ));
         }
@@ -171,7 +175,7 @@ impl Status {
             }));
         }
         self.problems.extend(wal.foreign.text().map(|text| {
-            format!("{text}; look who can write there, and keep the public halves of old keys in signing.trusted_keys")
+            format!("{text}; find out who can write there; if a signing key was replaced, keep the public half of the old one in signing.trusted_keys")
         }));
         if self.timelines.is_empty() {
             self.problems.push("no WAL is stored".to_owned());
@@ -240,6 +244,17 @@ async fn bases(repository: &Repository, trust: &Trust) -> Option<Inventory> {
     let found = Inventory::take(repository, trust, &wanted).await;
     found.inspect_err(|e| tracing::info!("base backups cannot be looked at: {e:?}")).ok()
 }
+
+/// What is missing between the newest base backup and the first WAL after it, where no gap between stored WAL says so.
+fn after_newest(bases: &Inventory, wal: &StoredWal, gaps: &[Gap]) -> Option<String> {
+    let base = &newest(bases, SnapshotKind::Base, None)?.manifest;
+    let facts = base.base.as_ref()?;
+    let reach = reach(facts, base.point, wal, None)?;
+    let known = gaps.iter().any(|gap| gap.range.begin <= reach.end && reach.end < gap.range.end);
+    let why = obstacle(facts, base.point, &reach, &Target::Latest)?;
+    (reach.gap_until.is_some() && !known).then(|| format!("{why}; take a base backup now"))
+}
+
 async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {
     let mut session = Session::maintenance(&PostgresOptions::from(&config.postgres)).await?;
     let sql = "SELECT (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'), \

@@ -70,14 +70,17 @@ fn a_database_and_a_table_behind_links_are_told_as_loss() {
             _ => vec!["database far".to_owned()],
         };
         assert_eq!(left, expected, "{way}: {outcome}");
-        assert!(words(&outcome).contains("the base backup lacks database far"), "{outcome}");
+        assert!(words(&outcome).contains("missing in the base backup: database far"), "{outcome}");
         let status = site.run(&["status"]).run();
-        assert!(status.code != Some(0) && status.stdout.contains("LACKS database far"), "{status}");
+        assert!(status.code != Some(0) && status.stdout.contains("MISSING IN IT: database far"), "{status}");
         let list = site.run(&["list"]).run().ok();
         assert!(list.stdout.contains("lacks database far"), "{list}");
         let copied = Copied::new();
         let plan = restore(&site, &copied, &["--dry-run"]).run().ok();
-        assert!(plan.json()["warnings"].to_string().contains("the base backup lacks database far"), "{plan}");
+        assert!(
+            plan.json()["warnings"].to_string().contains("missing in the base backup: database far"),
+            "{plan}"
+        );
     }
 }
 

@@ -199,9 +199,9 @@ fn what_cannot_be_reached_is_refused_before_anything_is_touched() {
     let wal = archiving.site.path("repo/instances/prod/wal/00000001");
     std::fs::rename(wal.join(&next), &away).unwrap();
     refused(&["--to-lsn", &later.lsn], &["WAL is stored up to"]);
-    refused(&[], &["is not stored, only what lies before that can be reached"]);
+    refused(&[], &["is missing: recovery stops at "]);
     let plan = archiving.restore(&copied, &["--to-lsn", &inside.lsn, "--dry-run"]).run().ok();
-    assert!(plan.stdout.contains("is not stored: what came after it is out of reach"), "{plan}");
+    assert!(plan.stdout.contains("is missing: recovery stops at "), "{plan}");
     assert!(!copied.data_dir().exists(), "{gap}");
     std::fs::rename(&away, wal.join(&next)).unwrap();
     // a place that is taken

@@ -38,7 +38,7 @@ fn between_production_and_a_copy_that_archives_a_person_chooses() {
     for args in [&["--to", "latest"][..], &["--to-time", &here.time], &["--to-lsn", &here.lsn]] {
         let refused = plan(args).exits(16);
         for said in [
-            "is not the same on timelines 00000001 and 00000002",
+            "differs between timelines 00000001 and 00000002",
             "timeline 00000001 is stored up to",
             "timeline 00000002, which left 00000001 at",
             "--timeline 00000002 is the newest, which a forgotten copy is as well",
@@ -50,11 +50,11 @@ fn between_production_and_a_copy_that_archives_a_person_chooses() {
     plan(&["--to-lsn", &one.lsn]).ok();
     plan(&["--to-time", &one.time]).ok();
     let told = archiving.site.run(&["wal", "status", "--offline"]).run().exits(3);
-    assert!(told.stdout.contains("problem: more than one server goes on as this instance"), "{told}");
+    assert!(told.stdout.contains("problem: more than one server stores WAL as this instance"), "{told}");
     let told = archiving.site.run(&["status"]).run().exits(3);
-    assert!(told.stdout.contains("is not the same on timelines 00000001 and 00000002"), "{told}");
+    assert!(told.stdout.contains("differs between timelines 00000001 and 00000002"), "{told}");
     let told = archiving.site.run(&["doctor"]).run().exits(3);
-    assert!(told.stdout.contains("more than one server goes on as this instance"), "{told}");
+    assert!(told.stdout.contains("more than one server stores WAL as this instance"), "{told}");
     restored_is(&archiving, &["--timeline", "00000001"], &here.ledger);
     restored_is(&archiving, &["--timeline", "00000002"], &there.ledger);
 

@@ -100,7 +100,7 @@ fn a_position_behind_the_last_record_is_the_end() {
     // in the zeros that fill the segment up
     let beyond = Lsn(last.lsn.parse::<Lsn>().unwrap().0 + 100_000).to_string();
     let said = restored_is(&archiving, &["--to-lsn", &beyond], &last.ledger);
-    assert!(said.contains("the last record that is stored begins at"), "{said}");
+    assert!(said.contains("the last stored record begins at"), "{said}");
 }
 
 #[test]

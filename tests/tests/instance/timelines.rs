@@ -98,7 +98,7 @@ fn a_promotion_is_followed_and_of_two_timelines_a_person_chooses() {
     for args in [&["--to", "latest"][..], &["--to-time", &other.time], &["--to-lsn", &other.lsn]] {
         let refused = archiving.restore_to(copied.data_dir(), args).run().exits(16);
         for said in [
-            "is not the same on timelines 00000002 and 00000003",
+            "differs between timelines 00000002 and 00000003",
             "--timeline 00000003 is the newest",
             "left 00000001 at",
         ] {

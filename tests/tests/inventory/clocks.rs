@@ -33,7 +33,7 @@ fn the_newest_dump_is_the_newest_whatever_the_writers_clock_said() {
             let list = list.exits(3);
             assert!(list.stdout.contains("ahead of the store's"), "{list}");
             let status = status.exits(3);
-            assert!(status.stdout.contains("under a clock that was ahead of the store's"), "{status}");
+            assert!(status.stdout.contains("while their host's clock was ahead of the store's"), "{status}");
         } else {
             let list = list.ok();
             assert!(list.stdout.contains("a slow clock, or a copied repository"), "{list}");

@@ -42,7 +42,7 @@ fn where_recovery_goes_after_a_promotion_is_told_without_an_identity() {
     fs::remove_file(&lineage[0]).unwrap();
     let status = site.run(&["status"]).run().exits(3);
     assert!(
-        status.stdout.contains("where timeline 00000002 came from is not known without an identity"),
+        status.stdout.contains("where timeline 00000002 began is not known without an identity"),
         "{status}"
     );
     assert!(!status.stdout.contains("--dry-run"), "{status}");

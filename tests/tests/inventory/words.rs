@@ -57,7 +57,7 @@ fn every_command_gives_the_same_answer_in_the_same_words() {
     assert_eq!(status["tenants"][0]["dump"]["point"], point(&true_one));
 
     let hole = status["cluster"]["wal"]["broken"].as_str().unwrap().to_owned();
-    assert!(hole.starts_with("WAL from ") && hole.contains(" is not stored"), "{hole}");
+    assert!(hole.starts_with("WAL from ") && hole.contains(" is missing: recovery stops at "), "{hole}");
     assert_eq!(window["window"]["holes"][0]["why"], *hole);
     assert!(window["window"]["holes"][0]["to"].is_null(), "it lasts until now: {window}");
     let identity = site.path("lifeboat-identity.txt");
@@ -76,7 +76,10 @@ fn every_command_gives_the_same_answer_in_the_same_words() {
     }
     let passed_over = site.run(&["restore", "--tenant", "shop", "--as", "copy", "--dry-run", "--identity"]);
     let passed_over = passed_over.arg(&identity).run().ok();
-    assert!(words(&passed_over).contains(&format!("was passed over: {forged}")), "{passed_over}");
+    assert!(
+        words(&passed_over).contains(&format!("{forged}, which may be newer, was skipped: ")),
+        "{passed_over}"
+    );
 
     // A base backup after the hole: it is past, for all of them.
     site.back_up(&["--kind", "base"]);
@@ -96,4 +99,20 @@ fn every_command_gives_the_same_answer_in_the_same_words() {
         assert_eq!(window["latest"][said], plan[restored], "{said}: {window} {plan}");
     }
     assert_eq!(window["latest"]["reach"]["end"], plan["wal_end"], "{window} {plan}");
+}
+
+#[test]
+fn wal_that_is_missing_right_after_a_base_backup_is_told_by_wal_status_too() {
+    let cluster = Cluster::start_default();
+    cluster.psql("postgres", "alter system set wal_keep_size = '1GB'");
+    cluster.psql("postgres", "select pg_reload_conf()");
+    let site = Site::local(&cluster);
+    site.back_up(&["--kind", "base"]);
+    let [_not_stored, two] = [0, 1].map(|_| segment(&cluster));
+    push(&site, &two);
+    let window = site.run(&["window", "--json"]).run().exits(3).json();
+    let hole = window["window"]["holes"][0]["why"].as_str().unwrap();
+    assert!(hole.contains(" is missing: recovery stops at "), "{hole}");
+    let wal = site.run(&["wal", "status"]).run().exits(3);
+    assert!(wal.stdout.contains(&format!("problem: {hole}")), "{hole}: {wal}");
 }

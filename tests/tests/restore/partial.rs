@@ -33,7 +33,7 @@ fn one_object_does_not_keep_everything_else_away() {
     let before = databases(&cluster);
     let args = ["--tenant", "shop", "--as", "copy", "--no-neutralize"];
     let strict = restore(&site, &args).run().exits(13);
-    assert!(words(&strict).contains("--partial restores everything else"), "{strict}");
+    assert!(words(&strict).contains("add --partial to restore everything else"), "{strict}");
     assert_nothing_published(&cluster, &site, &before, "copy", &strict);
     let told = restore(&site, &args).args(["--partial", "--json"]).run().exits(3).json();
     let failed: Vec<&str> = told["not_made"]

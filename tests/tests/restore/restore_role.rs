@@ -142,7 +142,7 @@ fn what_a_role_that_is_no_superuser_cannot_do_is_told_with_its_mend() {
     for said in [
         "ALTER ROLE \"plain\" CREATEDB",
         "GRANT \"odoo\" TO \"plain\"",
-        "role plain may not make extension pg_stat_statements",
+        "role plain may not create extension pg_stat_statements",
     ] {
         assert!(words(&told).contains(said), "{said}: {told}");
     }

@@ -90,7 +90,7 @@ fn snapshots_that_others_need_are_missed_when_gone_and_checked_with_them() {
     let dump = folders(&site.stored, SnapshotKind::Dump).pop().unwrap();
     fs::rename(dump.join("manifest.json"), &away).unwrap();
     let outcome = verify(&site, &[]).exits(10);
-    assert!(outcome.stdout.contains("its signature is there and its manifest is not"), "{outcome}");
+    assert!(outcome.stdout.contains("its signature is stored and its manifest is not"), "{outcome}");
     assert!(
         outcome.stdout.contains(&format!("snapshot {} cannot be restored whole", id(&dump))),
         "{outcome}"

@@ -160,7 +160,7 @@ impl ClusterWalk<'_> {
                                 why: format!("{} is {what}, which is not followed", location.display()),
                                 what: path,
                             }),
-                            false => Found::Odd(format!("{} is {what}: passed over", location.display())),
+                            false => Found::Odd(format!("{} is {what}: skipped", location.display())),
                         })?;
                     }
                     None => {}

@@ -84,11 +84,11 @@ impl Report {
         let facts = self.manifest.base_facts()?;
         if let [first, ..] = facts.left_out.as_slice() {
             let named: Vec<&str> = facts.left_out.iter().take(5).map(|left| left.what.as_str()).collect();
-            let what = format!("the base backup lacks {}", named.join(", "));
+            let what = format!("missing in the base backup: {}", named.join(", "));
             return Err(Error::new(Kind::Incomplete, what)
                 .because(format!("{}: {}", first.what, first.why))
-                .effect("it is stored and says so; a restore of it lacks that, all else is whole")
-                .next("move what lies behind a link back, or make it a tablespace; then run again"));
+                .effect("the backup is stored, and its manifest names what is missing; everything else can be restored")
+                .next("move data that a symbolic link points to back into the data directory, or make it a tablespace; then run again"));
         }
         if facts.bad_page_count == 0 {
             return Ok(());

@@ -254,7 +254,7 @@ impl Unpacking {
                 // To tablespaces, whose archives come by themselves.
                 TarKind::Link if member.path.starts_with("pg_tblspc/") => {}
                 TarKind::Link if self.sent.listed.notes.len() < NOTES_MAX => {
-                    self.sent.listed.notes.push(format!("{} is a link: passed over", member.path));
+                    self.sent.listed.notes.push(format!("{} is a link: skipped", member.path));
                 }
                 TarKind::Link => {}
             }

@@ -95,7 +95,7 @@ fn decide(dir: &Dir, entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
     match &entry.kind {
         WalkKind::File => {}
         WalkKind::Skipped(what) => {
-            return Ok(Item::Problem { text: format!("{}: a {what}, passed over", entry.path), removes });
+            return Ok(Item::Problem { text: format!("{}: a {what}, skipped", entry.path), removes });
         }
         WalkKind::Unreadable(e) => return Ok(Item::Problem { text: format!("{e:?}"), removes }),
     }

@@ -43,7 +43,7 @@ pub(super) async fn explain(job: &Job, tenant: &TenantName, missing: Vec<Missing
             (Some(flaw), _, _) => format!("stored as it is, but {flaw}"),
             (None, true, _) => "it is on the source's disk and could not be read".to_owned(),
             (None, false, true) if !is_blob_path(store_fname.as_bytes()) => {
-                "it is no name that Odoo gives, nor one of a known kind of other storage, and there is no such file"
+                "there is no such file, and the name is neither one of Odoo's nor one of a known object store"
                     .to_owned()
             }
             (None, false, true) => {

@@ -97,8 +97,8 @@ async fn one_life(config: &Config, repository: &Repository) -> Option<Check> {
     match looked.await {
         Ok(lives) if lives.len() > 1 => Some(Check::fail(
             NAME,
-            format!("more than one server goes on as this instance: {}", lives::text(&lives)),
-            "a copy with archiving on? Turn it off there; then lifeboat backup --kind base on production",
+            format!("more than one server stores WAL as this instance: {}", lives::text(&lives)),
+            "if one of them is a copy, turn off archiving there; then on production: lifeboat backup --kind base",
         )),
         Ok(lives) => {
             let life = lives.first()?;

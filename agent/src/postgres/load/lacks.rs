@@ -52,22 +52,23 @@ pub fn check(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Result<Vec<St
     let (soft, hard): (Vec<Lack>, Vec<Lack>) =
         lacks.into_iter().partition(|l| l.soft && asked.choices.partial);
     if hard.is_empty() {
-        notes.extend(
-            soft.iter().map(|lack| format!("{}; what needs it will not be made ({})", lack.what, lack.mend)),
-        );
+        notes.extend(soft.iter().map(|lack| {
+            format!("{}: what needs it will not be restored (to restore it: {})", lack.what, lack.mend)
+        }));
         return Ok(notes);
     }
     let told = hard.iter().take(TOLD_MAX).map(|lack| format!("{}: {}", lack.what, lack.mend));
     let more =
         if hard.len() > TOLD_MAX { format!("\nand {} more", hard.len() - TOLD_MAX) } else { String::new() };
     let things = if hard.len() == 1 { "something".to_owned() } else { format!("{} things", hard.len()) };
-    let mut error = Error::new(Kind::Refused, format!("the server lacks {things} that this tenant needs"))
-        .because(told.collect::<Vec<_>>().join("\n") + &more)
-        .effect("nothing was changed")
-        .safe("running again is safe");
+    let mut error =
+        Error::new(Kind::Refused, format!("this tenant needs {things} that the server does not have"))
+            .because(told.collect::<Vec<_>>().join("\n") + &more)
+            .effect("nothing was changed")
+            .safe("running again is safe");
     error = match hard.iter().all(|lack| lack.soft) {
-        true => error.next(format!("mend it as told above, then run again; or {PARTIAL}")),
-        false => error.next("mend it as told above, then run again"),
+        true => error.next(format!("correct each point above, then run again; or {PARTIAL}")),
+        false => error.next("correct each point above, then run again"),
     };
     Err(error)
 }
@@ -79,7 +80,7 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
     if !target.createdb {
         lack(
             false,
-            format!("role {} may not make databases", target.us),
+            format!("role {} may not create databases", target.us),
             format!("ALTER ROLE {us} CREATEDB"),
         );
     }
@@ -91,11 +92,11 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
     for old in &needs.tablespaces {
         let Some(new) = asked.choices.tablespace(old) else { continue };
         let mend = format!(
-            "--tablespace-map {old}=OTHER, or --no-tablespaces, or make it: CREATE TABLESPACE {} LOCATION …",
+            "--tablespace-map {old}=OTHER, or --no-tablespaces, or create it: CREATE TABLESPACE {} LOCATION 'DIRECTORY'",
             ident(new)
         );
         match target.tablespaces.get(new) {
-            None => lack(false, format!("the target has no tablespace {new}"), mend),
+            None => lack(false, format!("the server has no tablespace {new}"), mend),
             Some(found) => {
                 let by_own_role = asked.loads == Loads::OwnRole && asked.choices.maps_nothing();
                 let fine = found.may_use && (!by_own_role || found.may_grant);
@@ -115,13 +116,14 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
         match target.extensions.get(name) {
             None => lack(
                 true,
-                format!("the target server does not have extension {name}"),
-                "install the package that brings it on the database server, as postgresql-contrib".into(),
+                format!("the server does not have extension {name}"),
+                "install the package that contains it (such as postgresql-contrib) on the database server"
+                    .into(),
             ),
             // Managed servers let some of their roles make more than PostgreSQL itself would.
             Some(offer) if offer.superusers && !target.superuser && !target.createrole => lack(
                 true,
-                format!("role {} may not make extension {name}", target.us),
+                format!("role {} may not create extension {name}", target.us),
                 "restore as a superuser".into(),
             ),
             Some(_) => {}
@@ -130,15 +132,15 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
     for name in &target.missing_collations {
         lack(
             true,
-            format!("the target has no collation {name}"),
+            format!("the server has no collation {name}"),
             "install the locale on the database server, then as a superuser in template1 and postgres: \
              SELECT pg_import_system_collations('pg_catalog')"
                 .into(),
         );
     }
     for (probe, said) in &target.failed {
-        let mend = "install what it needs on the database server (a locale, a build with ICU, a file in tsearch_data)";
-        lack(!probe.of_database, format!("the target cannot make {}: {said}", probe.what), mend.into());
+        let mend = "install on the database server what it needs: a locale, a build with ICU, or a file in tsearch_data";
+        lack(!probe.of_database, format!("the server cannot create {}: {said}", probe.what), mend.into());
     }
     out
 }
@@ -152,7 +154,11 @@ fn roles(needs: &Needs, target: &Target, asked: &Asked<'_>, lack: &mut impl FnMu
         told.insert(owner);
         let other =
             if asked.by_owner.is_none() { ", or --owner ROLE to give everything to one role" } else { "" };
-        lack(false, format!("the target has no role {owner}, who will own everything"), make(owner) + other);
+        lack(
+            false,
+            format!("the server has no role {owner}, which will own everything"),
+            make(owner) + other,
+        );
     } else if !target.roles[owner] {
         told.insert(owner);
         lack(false, format!("role {} cannot give anything to {owner}", target.us), member(target, owner));
@@ -161,7 +167,7 @@ fn roles(needs: &Needs, target: &Target, asked: &Asked<'_>, lack: &mut impl FnMu
         let skipped = asked.by_owner.is_some() || asked.choices.skip_missing_roles;
         if missing(role) && !skipped && told.insert(role) {
             let mend = make(role) + ", or --skip-grants-of-missing-roles";
-            lack(true, format!("the target has no role {role}, which {what} names"), mend);
+            lack(true, format!("the server has no role {role}, which {what} names"), mend);
         }
     }
     if asked.by_owner.is_some() {
@@ -178,7 +184,7 @@ fn roles(needs: &Needs, target: &Target, asked: &Asked<'_>, lack: &mut impl FnMu
         }
         lack(
             false,
-            format!("the target has no role {role} ({why})"),
+            format!("the server has no role {role} ({why})"),
             format!(
                 "{}, or --skip-grants-of-missing-roles, or --owner ROLE to give everything to one role; all roles \
                  are in the snapshot of kind globals: lifeboat cat SNAPSHOT globals.sql",
@@ -209,7 +215,7 @@ fn notes(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<String> {
             && *was != offer.version
         {
             out.push(format!(
-                "extension {name} was {was}; the server makes it in its own version {}",
+                "extension {name} was version {was}; the server installs its own version {}",
                 offer.version
             ));
         }

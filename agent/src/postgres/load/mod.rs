@@ -75,7 +75,7 @@ pub struct Choices {
 }
 
 /// How a restore goes on without what cannot be made, in an error's words.
-pub const PARTIAL: &str = "--partial restores everything else and lists what is missing as SQL";
+pub const PARTIAL: &str = "add --partial to restore everything else and list what is missing as SQL";
 
 impl Choices {
     /// Where what lay in tablespace `old` goes; `None` is the database's own.

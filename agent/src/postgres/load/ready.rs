@@ -137,7 +137,7 @@ async fn make_extension(session: &mut Session, extension: &Extension, role: &str
     let sql = format!("CREATE EXTENSION IF NOT EXISTS {name} WITH SCHEMA {schema}");
     session.execute(&what, sql).await.map(drop).map_err(|e| {
         e.next(format!(
-            "install the package that brings extension {} on the server, then run again; or {PARTIAL}",
+            "install the package that contains extension {} on the database server, then run again; or {PARTIAL}",
             extension.name
         ))
     })

@@ -33,7 +33,7 @@ pub async fn aim(way: &Way<'_>, facts: &BaseFacts, target: &Target) -> Result<Ai
         Ok(tail) => Ok(aim_in(&tail, facts, target)),
         Err(e) if e.kind() == Kind::Integrity => Ok(Aim {
             target: target.clone(),
-            note: Some(format!("whether anything comes behind the target is not known: {}", e.what())),
+            note: Some(format!("whether any WAL comes after the target is not known: {}", e.what())),
         }),
         Err(e) => Err(e),
     }
@@ -48,18 +48,18 @@ fn aim_in(tail: &Tail, facts: &BaseFacts, target: &Target) -> Aim {
         Target::Time(time) if tail.latest.as_ref().is_some_and(|latest| latest.time > *time) => (None, None),
         Target::Time(_) => match &tail.last {
             Some(last) => (Some(at(Some(last.lsn))), Some(format!(
-                "nothing was committed after {} in the WAL that is stored: recovery ends behind that commit, at {}; what was committed later, before the time that you named, would be missing",
+                "nothing was committed after {} in the WAL that is stored: recovery ends after that commit, at {}; commits between it and the time that you named would be missing",
                 last.time, last.lsn
             ))),
             None if tail.is_all => (
                 Some(Target::Immediate),
-                Some("nothing was committed after the base backup in the WAL that is stored: it is the state of that".to_owned()),
+                Some("nothing was committed after the base backup in the WAL that is stored: the result is the state of the base backup".to_owned()),
             ),
             None => (None, Some("whether anything was committed after that time is not known".to_owned())),
         },
         Target::Lsn(lsn) if tail.last_record.is_some_and(|last| last < *lsn) => (
             Some(at(tail.last_record)),
-            tail.last_record.map(|last| format!("the last record that is stored begins at {last}: recovery ends behind it")),
+            tail.last_record.map(|last| format!("the last stored record begins at {last}: recovery ends after it")),
         ),
         _ => (None, None),
     };
@@ -83,20 +83,20 @@ pub fn find_restore_point(points: &[Mark], name: &str, begin: Lsn) -> Result<(Ma
         }
         let because = match (known.is_empty(), points.iter().any(|mark| called(&mark))) {
             (_, true) => {
-                "the only one of that name lies before the first base backup is consistent".to_owned()
+                "it is older than the earliest point at which a base backup is consistent".to_owned()
             }
-            (true, _) => "the stored WAL has none".to_owned(),
-            _ => format!("there are: {}", known.join(", ")),
+            (true, _) => "the stored WAL has no restore points".to_owned(),
+            _ => format!("the stored WAL has these: {}", known.join(", ")),
         };
-        return Err(Error::new(Kind::Refused, format!("there is no restore point {name} to be reached"))
+        return Err(Error::new(Kind::Refused, format!("restore point {name} cannot be reached"))
             .because(because)
             .effect("nothing was changed")
-            .next("one of those; or --to-time, --to-lsn"));
+            .next("use one of those names, or --to-time or --to-lsn"));
     };
     let later: Vec<String> = same.map(|mark| format!("{} of {}", mark.lsn, mark.time)).collect();
     let note = (!later.is_empty()).then(|| {
         format!(
-            "{} restore points are called {name}: this is the first, at {} of {}; --to-lsn leads to a later one: {}",
+            "{} restore points are called {name}: this is the first, at {} of {}; choose a later one with --to-lsn: {}",
             later.len() + 1, first.lsn, first.time, later.join(", ")
         )
     });

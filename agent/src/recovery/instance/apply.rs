@@ -161,8 +161,8 @@ impl Prepared {
                 Kind::Refused,
                 format!("{} is not the directory that was restored", place.display()),
             )
-            .because("somebody put another one in its place")
-            .next("see who can write in the directory above it")),
+            .because("another directory was put in its place")
+            .next("find out who can write to the directory above it")),
         }
     }
 

@@ -104,16 +104,13 @@ pub async fn choose(repository: &Repository, origin: &Origin, request: &Request)
     let Reached { base, reach, .. } = chosen;
     warnings.extend(base.clock_note().map(|note| format!("base backup {} was {note}", base.manifest.id)));
     if let Some(gap) = reach.gap_until {
-        warnings.push(format!(
-            "WAL from {} to {gap} is not stored: what came after it is out of reach",
-            reach.end
-        ));
+        let end = reach.end;
+        warnings.push(format!("WAL from {end} to {gap} is missing: recovery stops at {end}"));
     }
     if reach.is_contradicted {
         let end = reach.end;
-        warnings.push(format!(
-            "WAL at {end} is stored twice, with different content: what comes there is out of reach"
-        ));
+        warnings
+            .push(format!("WAL at {end} is stored twice, with different content: recovery stops at {end}"));
     }
     let base = repository.manifest(&base.manifest.id, origin, &request.trust).await?;
     Ok(Chosen { base, reach: Some(reach), target, restore_point, warnings })
@@ -234,10 +231,10 @@ async fn nearest(
     Ok(match look.way(furthest).tail().await?.latest {
         Some(last) => {
             let time = last.time;
-            format!("the last commit before that which is stored is of {time}: {command} --to-time {time}")
+            format!("the last stored commit before it is of {time}: {command} --to-time {time}")
         }
         None => format!(
-            "nothing was committed after {} as far as it is stored: {command} --snapshot {} --to immediate",
+            "the stored WAL has no commit after {}: {command} --snapshot {} --to immediate",
             furthest.base.manifest.point, furthest.base.manifest.id
         ),
     })

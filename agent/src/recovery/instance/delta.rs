@@ -219,7 +219,7 @@ pub fn exchange(replaced: &Replaced, dir: &Path, new: &Dir, old: &Dir) -> Result
     if !lies(kept, new).and_then(|new| Ok(new && lies(name, old)?)).map_err(failed)? {
         let what =
             format!("{} or {} is another directory by now", dir.display(), replaced.old_state.display());
-        return Err(Error::new(Kind::Refused, what).because("somebody exchanged them during the restore"));
+        return Err(Error::new(Kind::Refused, what).because("they were exchanged during the restore"));
     }
     above.exchange(kept, name).map_err(failed)
 }

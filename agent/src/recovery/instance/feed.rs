@@ -67,7 +67,7 @@ impl Feed {
     /// Answers requests until something keeps an answer from being known: why.
     pub async fn serve(&self, spool: &Spool) -> Error {
         let Err(e) = self.answer(spool).await;
-        e.effect("recovery cannot continue without this file; it is not known to be the end of the WAL")
+        e.effect("recovery cannot continue without this file; whether the WAL ends here is not known")
             .safe("running the same restore again is safe")
     }
 

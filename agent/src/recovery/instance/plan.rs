@@ -340,7 +340,7 @@ fn more_warnings(
         out.push(format!("{count} pages were bad already when it was taken (lifeboat show {id})"));
     }
     for left in &facts.left_out {
-        out.push(format!("the base backup lacks {}: {}", left.what, left.why));
+        out.push(format!("missing in the base backup: {}: {}", left.what, left.why));
     }
     if scratch {
         return out;

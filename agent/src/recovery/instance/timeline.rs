@@ -61,10 +61,10 @@ pub async fn ask(
     }
     let newest = timelines.last().copied().unwrap_or(on.reach.timeline);
     Err(Error::new(Kind::Refused, not_the_same(&request.target, &timelines))
-        .because(format!("two servers went on from one point and stored their WAL here: {}", lives::text(lives)))
+        .because(format!("two servers continued from the same point, and both store WAL here: {}", lives::text(lives)))
         .effect("nothing was changed")
         .next(format!(
-            "find out which of them production is, and choose it: --timeline {newest} is the newest, which a forgotten copy is as well; then stop the other's archiving"
+            "find out which of them is production, and name its timeline: --timeline ID (the newest, {newest}, may be a copy); then stop archiving on the other server"
         )))
 }
 
@@ -89,7 +89,7 @@ fn left_behind(request: &Request, wal: &StoredWal, chosen: &Reach) -> Vec<String
         let windows = wal.windows.iter().filter(|w| w.timeline == *id);
         let end = windows.flat_map(|w| &w.ranges).map(|range| range.end).max()?;
         (request.timeline.is_none() && end > *until).then(|| {
-            format!("this restore leaves timeline {id} at {until}; later changes on it (stored up to {end}) will be missing; --timeline {id} leads to them")
+            format!("this restore leaves timeline {id} at {until}; later changes on it (stored up to {end}) will be missing; --timeline {id} restores them")
         })
     });
     longer.collect()

@@ -214,7 +214,7 @@ fn open_above(path: &Path) -> Result<Option<Dir>> {
 
 fn split(path: &Path) -> Result<(&Path, &OsStr)> {
     path.parent().zip(path.file_name()).ok_or_else(|| {
-        Error::new(Kind::Usage, format!("{} is no name of a directory", path.display()))
+        Error::new(Kind::Usage, format!("{} is not the name of a directory", path.display()))
             .effect("nothing was changed")
     })
 }

@@ -18,7 +18,7 @@ impl std::fmt::Display for TenantPlan {
             writeln!(f, "  loads as    {}", self.loads)?;
         }
         if self.filestore_only {
-            writeln!(f, "  no database as asked for; the files are those of a database {}", self.database)?;
+            writeln!(f, "  no database as asked for: only the files of a database {}", self.database)?;
         }
         if self.database_only {
             writeln!(f, "  no files    as asked for")?;

@@ -98,7 +98,7 @@ impl WalReader {
             let what =
                 format!("{segment} is incomplete ({bytes} of {size} bytes) although later WAL is stored");
             return Err(Error::new(Kind::Integrity, what)
-                .next("lifeboat wal status shows every gap; restore to a time before it, or from a later base backup"));
+                .next("lifeboat wal status shows every gap; restore to a time before this one, or from a base backup that was made after it"));
         }
         out.set_len(size).map_err(|e| Error::new(Kind::Io, format!("cannot write {segment}")).because(e))?;
         Ok(Some(Extent::Tail(bytes)))
@@ -126,7 +126,7 @@ impl WalReader {
             clock::sleep(GAP_WAIT).await;
         }
         Err(Error::new(Kind::Integrity, format!("{segment} is not stored, although the later {later} is")).next(
-            "lifeboat wal status shows every gap; restore to a time before it, or from a later base backup",
+            "lifeboat wal status shows every gap; restore to a time before this one, or from a base backup that was made after it",
         ))
     }
 
@@ -150,7 +150,7 @@ impl WalReader {
                 }
                 let what = format!("of {file} only bytes from {} on are stored", first.begin);
                 return Err(Error::new(Kind::Integrity, what)
-                    .next("lifeboat wal status shows every gap; restore to a time before it"));
+                    .next("lifeboat wal status shows every gap; restore to a time before this one"));
             }
             empty(out)?;
             let (name, error) = match self.try_write(file, &assemble(&usable), out).await {
@@ -159,7 +159,7 @@ impl WalReader {
             };
             usable.retain(|usable| *usable != name);
             if self.is_foreign(&name, &error).await? {
-                tracing::warn!("{name} is not ours and counts for nothing: {error:?}");
+                tracing::warn!("{name} is foreign and is ignored: {error:?}");
                 not_ours += 1;
                 if not_ours == NOT_OURS_MAX {
                     usable.retain(|name| name.signature.is_some());

@@ -149,17 +149,17 @@ impl WalReader {
     pub async fn check_end(&self, file: WalFile) -> Result<()> {
         let Survey { newest, foreign, .. } = self.survey().await?;
         if newest.is_empty() {
-            return Err(Error::new(Kind::Signature, "no WAL that is stored counts")
+            return Err(Error::new(Kind::Signature, "no stored WAL is signed with a trusted key")
                 .because(foreign.text().unwrap_or_default())
                 .next("add the public half of the key that signed it to signing.trusted_keys"));
         }
         match (file, newest.get(&file.timeline())) {
             (WalFile::Segment(segment), Some(newest)) if *newest > segment => Err(Error::new(
                 Kind::Integrity,
-                format!("nothing that counts is stored of {segment}, although {newest} is stored"),
+                format!("{segment} is not stored with a trusted signature, although the later {newest} is"),
             )
             .because(foreign.text().unwrap_or_default())
-            .next("if a key was rotated, add the public half of the old one to signing.trusted_keys, too; else restore to a time before")),
+            .next("if a signing key was replaced, add the public half of the old one to signing.trusted_keys, too; otherwise restore to an earlier time")),
             _ => Ok(()),
         }
     }
@@ -189,7 +189,7 @@ impl WalReader {
         match self.get(claim.name).await {
             Ok(_) => Ok(false),
             Err(e) if self.is_foreign(&claim.name, &e).await? => {
-                tracing::warn!("{} is not ours and counts for nothing: {e:?}", claim.name);
+                tracing::warn!("{} is foreign and is ignored: {e:?}", claim.name);
                 Ok(true)
             }
             Err(e) if is_no_proof(&e) => Ok(false), // damaged: it stays, and contradicts
@@ -245,7 +245,7 @@ impl WalReader {
             match self.get(name).await {
                 Ok(text) => found.texts.push((timeline, String::from_utf8_lossy(&text).into_owned())),
                 Err(e) if self.is_foreign(&name, &e).await? => {
-                    found.passed_over.push(format!("{name} is not ours and was passed over: {}", e.what()));
+                    found.passed_over.push(format!("{name} is foreign and was skipped: {}", e.what()));
                 }
                 Err(e) if is_no_proof(&e) => damaged.push((timeline, e)),
                 Err(e) => return Err(e),

@@ -98,8 +98,8 @@ impl Foreign {
     pub fn text(&self) -> Option<String> {
         let (key, why) = self.first.first()?;
         Some(match self.count() {
-            1 => format!("1 object among the WAL is foreign and does not count: {key}: {why}"),
-            n => format!("{n} objects among the WAL are foreign and do not count, the first is {key}: {why}"),
+            1 => format!("1 object among the WAL is foreign and is ignored: {key}: {why}"),
+            n => format!("{n} objects among the WAL are foreign and are ignored; the first is {key}: {why}"),
         })
     }
 

@@ -197,7 +197,7 @@ impl Agent<'_> {
         let begin = Lsn(from.0 - from.0 % system.segment_bytes.get());
         if let Some(end) = end.filter(|end| *end < begin) {
             let text = format!(
-                "WAL from {end} to {begin} is not stored: no recovery leads across; take a base backup now"
+                "WAL from {end} to {begin} is missing: recovery stops at {end}; take a base backup now"
             );
             tracing::warn!("{text}");
         }
