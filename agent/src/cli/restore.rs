@@ -86,6 +86,9 @@ pub struct Args {
     /// If no backup holds some of the files, restore everything else and name each missing file (exit code 3)
     #[arg(long, conflicts_with = "instance_to")]
     allow_missing_files: bool,
+    /// Also take files from backups of this tenant, which the restored one was copied from; may be repeated
+    #[arg(long, value_name = "TENANT", conflicts_with_all = ["instance_to", "database_only"])]
+    files_of: Vec<TenantName>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -147,6 +150,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             database_only: args.database_only,
             filestore_only: args.filestore_only,
             allow_missing_files: args.allow_missing_files,
+            files_of: args.files_of,
             trust,
             identities,
             identity_files: args.identity,
@@ -161,6 +165,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             target: args.target,
             data_dir: args.data_dir,
             allow_missing_files: args.allow_missing_files,
+            files_of: args.files_of,
             trust,
         };
         return restore_files::run(request, (args.yes, args.dry_run), (&config, identities), app).await;
@@ -176,6 +181,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         load,
         database_only: args.database_only,
         allow_missing_files: args.allow_missing_files,
+        files_of: args.files_of,
         trust,
     };
     let prepared = app.looking(prepare(&config, request, identities)).await?;

@@ -150,8 +150,14 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     let (mut files, mut filestore) = (None, None);
     if let Some(link) = link {
         let dir = request.data_dir.clone().map_or_else(|| config.data_dir().map(Path::to_owned), Ok)?;
-        let looked =
-            DumpFiles::look(&repository, &origin, &request.trust, (&dump, link), &identities).await?;
+        let looked = DumpFiles::look(
+            &repository,
+            &origin,
+            &request.trust,
+            (&dump, link, &request.files_of),
+            &identities,
+        )
+        .await?;
         filestore = Some(looked.plan(&dir, &target, (ours, work.staging()))?);
         files = Some(looked);
     }

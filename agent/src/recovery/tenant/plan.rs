@@ -112,7 +112,8 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     let origin = base.repository.origin().await?;
     let was = base.layout.databases.iter().find(|d| Some(d.oid) == narrowed.oid).map(|d| d.name.clone());
     let other_names = was.into_iter().chain(current_name).filter_map(|name| name.parse().ok());
-    let names: BTreeSet<TenantName> = other_names.chain([request.tenant.clone()]).collect();
+    let own = other_names.chain([request.tenant.clone()]);
+    let names: BTreeSet<TenantName> = own.chain(request.files_of.iter().cloned()).collect();
     let near = match &request.target {
         Target::Time(time) => *time,
         _ => base.plan.wal_stored_at.unwrap_or(base.plan.base_point),
