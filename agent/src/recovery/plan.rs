@@ -253,7 +253,7 @@ fn warnings(facts: &DumpFacts, neutralize: bool, loads: Loads) -> Vec<String> {
     if facts.filestore.is_none() {
         out.push("this dump has no filestore: attachments will be missing".into());
     }
-    out.extend(facts.filestore.as_ref().and_then(|link| elsewhere::told(&link.elsewhere)));
+    out.extend(facts.filestore.as_ref().and_then(|link| elsewhere::shared(&link.elsewhere)));
     out.extend(loads.warning());
     if !neutralize {
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());

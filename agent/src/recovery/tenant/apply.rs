@@ -208,7 +208,7 @@ async fn restore(
         staging::settle(files)?;
     }
     let mut warnings = plan.warnings.clone();
-    warnings.extend(elsewhere::told(&named.elsewhere));
+    warnings.extend(elsewhere::shared(&named.elsewhere));
     warnings.extend(staged.told.iter().cloned());
     let (baseline, neutralized) = match loaded {
         Some(loaded) => {
