@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lifeboat::error::{Error, Kind, Result};
 
-use crate::checks::{Check, Requirement, Severity};
+use crate::check::{Check, Requirement, Severity};
 use crate::series::Versions;
 
 const KEYS: [&str; 7] = ["id", "area", "severity", "title", "versions", "requires", "reason"];

@@ -12,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept::Acceptance;
 use crate::begin_anew;
-use crate::checks::{self, Severity};
-use crate::drill::{self, Setup};
+use crate::check::{Check, Severity};
+use crate::checks;
+use crate::drill;
 use crate::plan::{self, Plan};
 use crate::publish::{self, Files};
 use crate::say;
+use crate::setup::Setup;
 use crate::vault::Vault;
 use crate::verdict::Verdict;
 
@@ -269,7 +271,7 @@ fn list(arguments: &Checks) -> Result<()> {
     say::answer(&text).map_err(|e| Error::new(Kind::Io, "cannot write to standard output").because(e))
 }
 
-fn as_json(check: &checks::Check) -> serde_json::Value {
+fn as_json(check: &Check) -> serde_json::Value {
     json!({
         "id": check.id,
         "area": check.area,

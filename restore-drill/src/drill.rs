@@ -1,7 +1,7 @@
 //! A drill from beginning to end: the stages in order, each timed, the place torn down whatever
 //! happened, and a report at the end in every case.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lifeboat::clock::{self, Timestamp};
@@ -10,36 +10,14 @@ use lifeboat::names::random_hex;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::checks::Catalogue;
-use crate::plan::Plan;
-use crate::report::{self, NotChecked, Report, Stage, StageStatus, Summary};
+use crate::report::{self, Report, Stage, StageStatus, Summary};
 use crate::run_checks::{Outcome, Status};
-use crate::snapshot::Snapshot;
+use crate::setup::{Chosen, Setup};
 use crate::stages::integrity::Integrity;
 use crate::stages::restore::{Baseline, Order};
 use crate::stages::scratch::Scratch;
 use crate::verdict::{self, Facts, Measure, StageError, Verdict};
 use crate::{say, steps};
-
-/// What a drill is run with, all of it checked.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The plan.
-    pub plan: Plan,
-    /// The checks.
-    pub catalogue: Catalogue,
-    /// The program `lifeboat`.
-    pub program: PathBuf,
-}
-
-/// The snapshot to restore, and what was odd about finding it.
-#[derive(Clone, Debug)]
-pub struct Chosen {
-    /// The snapshot.
-    pub snapshot: Snapshot,
-    /// Snapshots that could not be considered, and why.
-    pub passed_over: Vec<NotChecked>,
-}
 
 /// Runs a drill. `chosen` finds the snapshot; it is timed like the rest. Cancelled, it stops where
 /// it is, tears the place down and reports.

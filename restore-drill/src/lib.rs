@@ -2,6 +2,7 @@
 
 pub mod accept;
 mod begin_anew;
+pub mod check;
 pub mod check_file;
 pub mod checks;
 pub mod cli;
@@ -16,6 +17,7 @@ pub mod run_checks;
 pub mod say;
 pub mod schema;
 pub mod series;
+pub mod setup;
 pub mod snapshot;
 pub mod stages;
 mod steps;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use lifeboat::clock;
 use lifeboat::names::bytes_text;
 
-use crate::checks::Severity;
+use crate::check::Severity;
 use crate::report::{Report, StageStatus, Tally};
 use crate::run_checks::{Outcome, Status};
 use crate::verdict::{Measure, Verdict, span};

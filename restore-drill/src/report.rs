@@ -7,7 +7,7 @@ use lifeboat::names::TenantName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::checks::Severity;
+use crate::check::Severity;
 use crate::run_checks::{Outcome, Status};
 use crate::snapshot::Snapshot;
 use crate::stages::integrity::Integrity;

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, Row, SqlSafeStr, Statement, TypeInfo};
 
 use crate::accept::Acceptance;
-use crate::checks::{Catalogue, Check, Severity};
+use crate::check::{Check, Severity};
+use crate::checks::Catalogue;
 use crate::schema::Schema;
 
 /// Violations shown of each check, first in the order of their text.

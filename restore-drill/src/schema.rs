@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lifeboat::error::{Error, Kind, Result};
 use sqlx::PgConnection;
 
-use crate::checks::Check;
+use crate::check::Check;
 use crate::series::Series;
 
 /// What exists in the database, to decide which checks apply.

@@ -9,10 +9,10 @@ use sqlx::{AssertSqlSafe, Connection};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::Acceptance;
-use crate::drill::{Chosen, Setup};
 use crate::plan::Plan;
 use crate::report::Summary;
 use crate::run_checks::{self, Outcome, Status};
+use crate::setup::{Chosen, Setup};
 use crate::snapshot::Snapshot;
 use crate::stages::integrity::Integrity;
 use crate::stages::restore::{self, Order};

@@ -16,9 +16,9 @@ use lifeboat::names::{SnapshotId, TenantName};
 use lifeboat::repository::snapshots::Trust;
 use lifeboat::repository::{Repository, layout};
 
-use crate::drill::Chosen;
 use crate::publish::Files;
 use crate::report::NotChecked;
+use crate::setup::Chosen;
 use crate::snapshot::Snapshot;
 
 /// The files that hold the secrets of a configuration: identities, the signing key, the store's

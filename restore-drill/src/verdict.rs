@@ -5,7 +5,7 @@ use std::time::Duration;
 use lifeboat::clock;
 use serde::{Deserialize, Serialize};
 
-use crate::checks::Severity;
+use crate::check::Severity;
 use crate::run_checks::{Outcome, Status};
 use crate::stages::integrity::Integrity;
 use crate::stages::restore::Baseline;

@@ -9,7 +9,8 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use restore_drill::checks::{self, Catalogue, Check, Severity};
+use restore_drill::check::{Check, Severity};
+use restore_drill::checks::{self, Catalogue};
 use restore_drill::process;
 use restore_drill::run_checks::{self, Outcome, Status};
 use restore_drill::stages::scratch::PORT;

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use serde::{Deserialize, Serialize};
 
-use crate::archive::digest::{hex, unhex};
+use crate::archive::hex::{hex, unhex};
 use crate::error::{Error, Kind, Result};
 
 /// What the tree needs to know of a part.

@@ -8,6 +8,7 @@ pub mod compress;
 pub mod digest;
 pub mod drill;
 pub mod elsewhere;
+pub mod hex;
 pub mod index;
 pub mod lineage;
 pub mod manifest;

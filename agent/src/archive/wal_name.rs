@@ -21,7 +21,8 @@ use std::str::FromStr;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
-use crate::archive::digest::{Sha256, hex, unhex};
+use crate::archive::digest::Sha256;
+use crate::archive::hex::{hex, unhex};
 use crate::archive::manifest::Origin;
 use crate::archive::signature::{BARE_BYTES, SigningKey, TrustedKeys};
 use crate::error::{Error, Kind, Result};

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use sha1::Digest as _;
 
-use crate::archive::digest::{FileDigest, Sha256, hex};
+use crate::archive::digest::{FileDigest, Sha256};
+use crate::archive::hex::hex;
 use crate::archive::index::{Entry, Part};
 use crate::archive::pack::{EXTENT_BYTES, Member};
 use crate::backup::pace::Pace;

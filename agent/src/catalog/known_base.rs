@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::blake3::Link;
-use crate::archive::digest::{hex, unhex};
+use crate::archive::hex::{hex, unhex};
 use crate::archive::index::Entry;
 use crate::disk;
 use crate::error::{Error, Kind, Result};

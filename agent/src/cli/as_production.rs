@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::restore_instance::confirm_named;
+use super::confirm::confirm_named;
 use super::{App, Done, print};
 use crate::error::Result;
 use crate::recovery::instance::production::{self, Production};

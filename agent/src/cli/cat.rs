@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::list::TrustArgs;
+use super::trust::TrustArgs;
 use super::{App, Done, identity};
 use crate::error::Result;
 use crate::names::SnapshotId;

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use super::table::table;
+use super::trust::TrustArgs;
 use super::{App, Done, print};
 use crate::archive::elsewhere;
 use crate::archive::manifest::{FilestoreLink, Manifest, SnapshotKind};
 use crate::clock::{self, Timestamp};
-use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::needs::Graph;
 use crate::inventory::take::Wanted;
 use crate::inventory::{Inventory, Look, Snapshot};
 use crate::names::{ReleaseId, SnapshotId, TenantName, bytes_text};
 use crate::repository::Repository;
-use crate::repository::snapshots::Trust;
 
 /// List the snapshots of the repository, oldest first
 ///
@@ -43,28 +43,6 @@ pub struct Args {
     kind: Option<WantedKind>,
     #[command(flatten)]
     trust: TrustArgs,
-}
-
-/// The flag of every command that reads manifests.
-#[derive(clap::Args, Debug, Clone, Copy)]
-pub struct TrustArgs {
-    /// Believe manifests that nobody we trust has signed: whoever can write to the repository can
-    /// then make a snapshot up. Damage is still found, forgery is not
-    #[arg(long)]
-    accept_unsigned: bool,
-}
-
-impl TrustArgs {
-    /// Whose manifests are believed.
-    ///
-    /// # Errors
-    /// `Config` where no key is trusted and the check was not given up.
-    pub fn trust(self, config: &Config) -> Result<Trust> {
-        if self.accept_unsigned {
-            return Ok(Trust::Anyone);
-        }
-        Trust::keys(&config.signing.trusted_keys)
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -265,33 +243,4 @@ fn text(repository: &Repository, shown: &[Row<'_>]) -> String {
         });
     }
     table(&rows)
-}
-
-/// Columns as wide as their widest cell; the last one as it comes.
-pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut out = String::new();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        out.push_str(cells.join("  ").trim_end());
-        out.push('\n');
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_line_up_whatever_is_in_them() {
-        let rows = [["a".into(), "b".into()], ["état".into(), "c".into()]];
-        assert_eq!(table::<2>(&rows), "a     b\nétat  c\n");
-    }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use tracing_subscriber::EnvFilter;
 
-use super::progress;
+use super::bar;
 use crate::error::{Error, Kind, Result};
 
 /// Starts logging. `filter` is `LIFEBOAT_LOG`, which beats `-v`.
@@ -37,7 +37,7 @@ struct AboveBar;
 
 impl Write for AboveBar {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        progress::above_bar(|| std::io::stderr().lock().write(data))
+        bar::above_bar(|| std::io::stderr().lock().write(data))
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -5,8 +5,8 @@ use std::io::Write;
 use serde::Serialize;
 use serde_json::json;
 
+use super::bar::above_bar;
 use super::commands::runnable;
-use super::progress;
 use crate::error::{Error, Kind, Result};
 
 /// Writes a result to standard output. That nobody reads it any more (`| head`) is no error.
@@ -31,7 +31,7 @@ pub fn json(value: &impl Serialize) -> Result<()> {
 
 /// Writes a line for people to standard error, above the progress bar where there is one.
 pub fn err(line: &str) {
-    progress::above_bar(|| {
+    above_bar(|| {
         // nobody is left to be told that standard error is closed
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     });

@@ -2,13 +2,14 @@
 //! elsewhere. A thread does it, so that a busy runtime cannot make it stall.
 
 use std::ops::Deref;
+use std::sync::PoisonError;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::bar::BAR;
 use super::print;
 use crate::clock;
 use crate::names::bytes_text;
@@ -16,9 +17,6 @@ use crate::progress::{Progress, Snapshot};
 
 const BAR_EVERY: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(10);
-
-/// The bar that is on the screen, if one is; what else is printed goes above it.
-static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,15 +87,6 @@ impl Drop for Shown {
             drop(stop);
             let _ = thread.join(); // its panic was reported, and the job is none the worse for it
         }
-    }
-}
-
-/// Runs `print` with the bar out of its way.
-pub fn above_bar<T>(print: impl FnOnce() -> T) -> T {
-    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    match bar {
-        Some(bar) => bar.suspend(print),
-        None => print(),
     }
 }
 

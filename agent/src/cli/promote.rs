@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use super::restore::ask;
+use super::confirm::ask;
 use super::{App, Done, commands, print};
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};

@@ -1,21 +1,20 @@
 //! `lifeboat restore`.
 
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use super::commands::runnable;
-use super::list::TrustArgs;
+use super::confirm::confirm;
 use super::restore_instance::{self, Common, InstanceArgs};
 use super::restore_load::{LoadArgs, done, not_made_text};
+use super::restore_text::{missing_files, to_promote};
+use super::trust::TrustArgs;
 use super::{App, Done, identity, print};
 use super::{restore_files, restore_tenant};
-use crate::archive::manifest::MissingFile;
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
 use crate::names::{ReleaseId, SnapshotId, TenantName, shell_word};
 use crate::recovery::apply::{Restored, apply};
 use crate::recovery::files_only::FilesRequest;
-use crate::recovery::lines::missing_text;
 use crate::recovery::plan::prepare;
 use crate::recovery::{Pick, Request, tenant};
 
@@ -201,50 +200,6 @@ fn pick(snapshot: Option<SnapshotId>, release: Option<ReleaseId>) -> Pick {
         (Some(id), _) => Pick::Snapshot(id),
         (None, Some(release)) => Pick::Release(release),
         (None, None) => Pick::Latest,
-    }
-}
-
-/// Asks a person.
-///
-/// # Errors
-/// `Refused` where nobody says yes.
-pub fn confirm() -> Result<()> {
-    let refused = |what: &str| Error::new(Kind::Refused, what).effect("nothing was changed");
-    if !std::io::stdin().is_terminal() {
-        return Err(refused("the plan was not confirmed: standard input is no terminal").next("pass --yes"));
-    }
-    match ask("Do this? [y/N] ")?.as_str() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(refused("the plan was not confirmed")),
-    }
-}
-
-/// What a person answers.
-pub fn ask(question: &str) -> Result<String> {
-    let _ = write!(std::io::stderr(), "{question}");
-    let mut answer = String::new();
-    let refused = |e| Error::new(Kind::Refused, "the plan was not confirmed").because(e);
-    std::io::stdin().read_line(&mut answer).map_err(|e| refused(e).effect("nothing was changed"))?;
-    Ok(answer.trim().to_owned())
-}
-
-/// How a copy that is not neutralized becomes the tenant.
-pub fn to_promote(tenant: &TenantName, copy: &TenantName, neutralized: bool) -> String {
-    if neutralized || tenant == copy {
-        return String::new();
-    }
-    let [copy, tenant] = [copy, tenant].map(|name| shell_word(name.as_str()));
-    format!("\nmake it the tenant: {}", runnable(&format!("lifeboat promote {copy} --as {tenant}")))
-}
-
-/// Missing files that are named one by one; `--json` names all.
-const MISSING_TOLD_MAX: usize = 10;
-
-/// What is said of files that are missing.
-pub fn missing_files(missing: &[MissingFile]) -> String {
-    match missing.len() as u64 {
-        0 => String::new(),
-        count => format!("\n{}", missing_text(count, missing.iter().take(MISSING_TOLD_MAX))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `lifeboat restore --tenant … --filestore-only`.
 
-use super::restore::{confirm, missing_files};
+use super::confirm::confirm;
+use super::restore_text::missing_files;
 use super::{App, Done, print};
 use crate::archive::seal::Identities;
 use crate::clock::span_text;

@@ -1,20 +1,19 @@
 //! `lifeboat restore --instance-to`: a whole instance, to a point in time.
 
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueEnum;
 
+use super::confirm::{confirm, confirm_named};
 use super::identity;
-use super::restore::{ask, confirm};
 use super::{App, Done, as_production, print};
 use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::target::{Action, Target, ZonedTime};
 use crate::names::wal::TimelineId;
-use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path, shell_word};
+use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path};
 use crate::recovery::instance::Request;
 use crate::recovery::instance::apply::{Restored, apply};
 use crate::recovery::instance::aside::Subscription;
@@ -240,30 +239,6 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         true => Done::Incomplete,
         false => Done::Complete,
     })
-}
-
-/// Has a person type the name of a directory; `given` is what a script said, by `flag`.
-///
-/// # Errors
-/// `Refused` where it is not that name.
-pub fn confirm_named(dir: &Path, given: Option<&Path>, flag: &str, what: &str) -> Result<()> {
-    let name = dir.display().to_string();
-    let refused = |what: String| {
-        Error::new(Kind::Refused, what)
-            .effect("nothing was changed")
-            .next(format!("for scripts: {flag} {}", shell_word(&name)))
-    };
-    let said = match given {
-        Some(given) => given.canonicalize().unwrap_or_else(|_| given.to_owned()).display().to_string(),
-        None if !std::io::stdin().is_terminal() => {
-            return Err(refused(format!("nobody typed {name}, the directory {what}: --yes is not enough")));
-        }
-        None => ask(&format!("Type the name of the directory {what} ({name}): "))?,
-    };
-    match said == name {
-        true => Ok(()),
-        false => Err(refused(format!("{said:?} is not {name}, the directory {what}"))),
-    }
 }
 
 impl InstanceArgs {

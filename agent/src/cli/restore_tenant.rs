@@ -1,7 +1,8 @@
 //! `lifeboat restore --tenant … --to-time …`: one tenant at a point in time.
 
-use super::restore::{confirm, missing_files, to_promote};
+use super::confirm::confirm;
 use super::restore_load::{done, not_made_text};
+use super::restore_text::{missing_files, to_promote};
 use super::{App, Done, print};
 use crate::clock::span_text;
 use crate::config::Config;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::identity::identities;
-use super::list::TrustArgs;
+use super::trust::TrustArgs;
 use super::{App, Done};
 use crate::archive::elsewhere;
 use crate::archive::manifest::{BASELINE, Manifest};

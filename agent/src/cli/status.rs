@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::commands::runnable;
-use super::list::{TrustArgs, table};
+use super::table::table;
+use super::trust::TrustArgs;
 use super::{App, Done, print};
 use crate::archive::elsewhere;
 use crate::catalog::copies::Copies;

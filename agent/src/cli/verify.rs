@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::identity::identities;
-use super::list::TrustArgs;
+use super::trust::TrustArgs;
 use super::{App, Done};
 use crate::archive::manifest::SnapshotKind;
 use crate::catalog::held::Held;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::list::TrustArgs;
+use super::trust::TrustArgs;
 use super::{App, Done, identity};
 use crate::clock;
 use crate::config::{Config, Inputs, units};
@@ -18,7 +18,8 @@ use crate::repository::wal::file::Extent;
 use crate::wal::ahead::ahead;
 use crate::wal::along::along;
 use crate::wal::fetch::{Report, fetch, fetch_kept};
-use crate::wal::push::{Outcome, is_stored, push};
+use crate::wal::push::{is_stored, push};
+use crate::wal::source::Outcome;
 use crate::wal::status::{Status, status};
 
 /// What `wal fetch` exits with when the store said that the file is not there: PostgreSQL then

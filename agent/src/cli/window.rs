@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::json;
 
-use super::list::{TrustArgs, table};
+use super::table::table;
+use super::trust::TrustArgs;
 use super::{App, Done, print};
 use crate::catalog::verified::Verified;
 use crate::clock::{self, Timestamp};

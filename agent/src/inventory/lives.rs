@@ -87,7 +87,9 @@ fn is_life(wal: &StoredWal, timeline: TimelineId) -> bool {
     });
     children.all(|(child, until)| {
         let begun = wal.begun_at(child);
-        let after = |at: Timestamp| begun.is_some_and(|begun| at > begun);
+        // Of what is only known to be older than names were signed, it is not known whether it came after that.
+        let is_known = |at: Timestamp| wal.signed_since != Some(at);
+        let after = |at: Timestamp| is_known(at) && begun.is_some_and(|begun| at > begun);
         wal.stored.iter().any(|(id, end, at)| *id == timeline && *end > until && after(*at))
     })
 }
@@ -156,6 +158,8 @@ mod tests {
         );
         assert!(both[1].text().contains("which left 00000001 at"), "{}", text(&both));
         assert_eq!(rivals(&planned, &lives(&planned, [].iter()), TimelineId(2)), None);
+        let older = StoredWal { signed_since: Some(at(12)), ..copied };
+        assert_eq!(of(&older, &[]), [2], "all that is known is that it is older than names were signed");
         let only_history = wal(&[(1, 4 * SEGMENT, 9)]);
         assert_eq!(of(&only_history, &[]), [2]);
     }

@@ -35,6 +35,9 @@ pub struct StoredWal {
     pub segment_bytes: Option<SegmentBytes>,
     /// Timelines that have a segment whose name is signed; none where no name is.
     pub signed: BTreeSet<TimelineId>,
+    /// When the first object with a signed name was stored. One without that counts is older, whatever the store
+    /// says of it (a copy of a repository loses the times): it has this time at most.
+    pub signed_since: Option<Timestamp>,
     /// What lies among the WAL and decides nothing.
     pub foreign: Foreign,
 }

@@ -142,13 +142,19 @@ pub fn stored_wal(list: WalList, lineages: Lineages, known_segment: Option<Segme
         ..StoredWal::default()
     };
     wal.histories.extend(lineages.known);
+    let signed = list.objects.iter().filter(|object| object.name.signature.is_some());
+    wal.signed_since = signed.map(|object| object.stored_at).min();
+    let at = |object: &WalObject| match wal.signed_since {
+        Some(since) if object.name.signature.is_none() => object.stored_at.min(since),
+        _ => object.stored_at,
+    };
     let mut histories: BTreeMap<TimelineId, Vec<WalObject>> = BTreeMap::new();
     for object in &list.objects {
         match object.name.file {
             WalFile::Segment(segment) => {
                 if let Some(begin) = segment.begin(size) {
                     let end = Lsn(begin.0 + u64::from(object.name.end));
-                    wal.stored.push((segment.timeline, end, object.stored_at));
+                    wal.stored.push((segment.timeline, end, at(object)));
                 }
                 wal.signed.extend(object.name.signature.map(|_| segment.timeline));
             }
@@ -160,7 +166,7 @@ pub fn stored_wal(list: WalList, lineages: Lineages, known_segment: Option<Segme
         if objects.iter().any(|object| object.name.signature.is_some()) {
             objects.retain(|object| object.name.signature.is_some());
         }
-        wal.begun.extend(objects.iter().map(|object| (timeline, object.stored_at)));
+        wal.begun.extend(objects.iter().map(|object| (timeline, at(object))));
         // One history, and its ancestors in clear text: nothing is left to be read with an identity.
         let is_known = wal.histories.iter().any(|(known, _)| *known == timeline);
         let is_one = objects.iter().all(|object| object.name.plain == objects[0].name.plain);
@@ -170,4 +176,46 @@ pub fn stored_wal(list: WalList, lineages: Lineages, known_segment: Option<Segme
         }
     }
     wal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::inventory::made_up::at;
+    use crate::repository::wal::WalObject;
+
+    fn object(file: &str, plain: char, is_signed: bool, stored_at: Timestamp) -> WalObject {
+        let digest = |c: char| String::from_iter([c; 32]);
+        let signature = if is_signed { format!("-{}", "A".repeat(86)) } else { String::new() };
+        let name = format!("{file}/00000000-01000000-{}-{}{signature}.zst.age", digest(plain), digest('0'));
+        WalObject { name: name.parse().unwrap(), bytes: 300, stored_at }
+    }
+
+    #[test]
+    fn what_is_not_signed_decides_no_history_no_newest_timeline_and_no_time() {
+        let list = WalList {
+            objects: vec![
+                object("000000010000000000000001", 'a', false, at(30)),
+                object("000000010000000000000002", 'a', true, at(20)),
+                object("000000090000000000000001", 'a', false, at(10)),
+                object("00000002.history", 'a', false, at(5)),
+                object("00000002.history", 'b', true, at(21)),
+                object("00000003.history", 'a', false, at(6)),
+            ],
+            ..WalList::default()
+        };
+        let wal = stored_wal(list.clone(), Lineages::default(), None);
+        assert_eq!(wal.newest(), Some(TimelineId(1)));
+        assert_eq!(wal.stored.iter().map(|(.., at)| *at).collect::<Vec<_>>(), [at(20), at(20), at(10)]);
+        assert_eq!(wal.begun, [(TimelineId(2), at(21)), (TimelineId(3), at(6))]);
+        let unknown: Vec<_> = wal.unknown.iter().map(|one| (one.timeline.0, one.histories.len())).collect();
+        assert_eq!(unknown, [(2, 1), (3, 1)]);
+        // before names were signed, all of it counts as it is told
+        let mut old = list;
+        old.objects.retain(|object| object.name.signature.is_none());
+        let wal = stored_wal(old, Lineages::default(), None);
+        assert_eq!(wal.newest(), Some(TimelineId(9)));
+        assert_eq!(wal.stored[0].2, at(30));
+    }
 }

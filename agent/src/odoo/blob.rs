@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::archive::digest::hex;
+use crate::archive::hex::hex;
 use crate::error::{Error, Kind, Result};
 
 /// `ab/abcdef...` (40 hex digits of SHA-1 below a folder of the first two), or with the folder of

@@ -10,8 +10,24 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::postgres::password::Secret;
 use crate::postgres::quote::conninfo_database;
+
+/// A password that lies nowhere but in memory.
+#[derive(Clone)]
+pub struct Secret(pub(super) String);
+
+impl Secret {
+    /// Keeps it.
+    pub fn new(password: String) -> Secret {
+        Secret(password)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a password")
+    }
+}
 
 /// How far the connection is encrypted and the server is checked: libpq's `sslmode`. On a Unix
 /// socket it is always [`Tls::Disable`].

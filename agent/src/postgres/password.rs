@@ -9,29 +9,12 @@ use crate::postgres::connect::PostgresOptions;
 
 const PASSWORD_FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// A password that lies nowhere but in memory.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps it.
-    pub fn new(password: String) -> Secret {
-        Secret(password)
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a password")
-    }
-}
-
 /// The password for this database, or `None` where none is needed or known. Looked for in this
 /// order: `password`, `password_file`, `passfile`, `PGPASSWORD`, `PGPASSFILE`, `~/.pgpass`; what is
 /// configured must exist, what is not may be absent.
 pub fn find(options: &PostgresOptions, database: &str) -> Result<Option<String>> {
-    if let Some(Secret(password)) = &options.password {
-        return Ok(Some(password.clone()));
+    if let Some(secret) = &options.password {
+        return Ok(Some(secret.0.clone()));
     }
     if let Some(path) = &options.password_file {
         let text = disk::read_secret_text("password file", path, PASSWORD_FILE_BYTES_MAX)

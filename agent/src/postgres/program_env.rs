@@ -4,28 +4,19 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use crate::environment;
 use crate::error::Result;
 use crate::postgres::connect::{PostgresOptions, Tls};
 use crate::postgres::password;
 use crate::postgres::safe_settings;
-use crate::postgres::tools::Tools;
+use crate::postgres::tools::{Tools, clean_command};
 
 /// A path that cannot exist, for what is not configured: libpq looks below `~/.postgresql` where it is told nothing.
 const NOWHERE: &str = "/dev/null/none";
 
-/// A program of PostgreSQL that connects to nothing, in an environment that is clean.
-pub(crate) fn program(path: &Path) -> Command {
-    let mut command = Command::new(path);
-    environment::clean(command.as_std_mut(), environment::Child::Program);
-    command.env("LC_ALL", "C"); // what it says itself can be told apart; what the server says cannot
-    command
-}
-
 impl PostgresOptions {
     /// A client program with [`PostgresOptions::child_env`].
     pub(crate) fn command(&self, tools: &Tools, path: &Path, database: &str) -> Result<Command> {
-        let mut command = program(path);
+        let mut command = clean_command(path);
         command.envs(self.child_env(tools.major, database)?).arg("--no-password");
         Ok(command)
     }

@@ -8,8 +8,8 @@ use tokio::process::ChildStdin;
 
 use crate::error::{Error, Kind, Result};
 use crate::postgres::child::Program;
-use crate::postgres::program_env::program;
 use crate::postgres::tools::Tools;
+use crate::postgres::tools::clean_command;
 
 /// pg_restore has at most a pipe's worth left to read when its input ends.
 const EXIT_WAIT: Duration = Duration::from_secs(120);
@@ -28,7 +28,7 @@ pub struct ReadBack {
 impl ReadBack {
     /// Starts the reader.
     pub fn start(tools: &Tools) -> Result<ReadBack> {
-        let mut command = program(&tools.pg_restore());
+        let mut command = clean_command(&tools.pg_restore());
         command.args(["--format=custom", "--file=/dev/null"]);
         let mut program =
             Program::start(command, "pg_restore, reading the dump back,".into(), true, false, None)?;

@@ -57,7 +57,8 @@ impl Session {
             place: options.place(database),
             database: database.to_owned(),
         };
-        session.version_num = pooler::refuse(&mut session, process).await?;
+        let row = session.row("look who answers", pooler::QUESTION).await?;
+        session.version_num = pooler::refuse(&row, process, &session.place)?;
         session.limit = QUESTION_WAIT;
         let newer = safe_settings::since(session.version_num / 10_000);
         let newer: Vec<String> = newer

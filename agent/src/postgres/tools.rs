@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::process::Command;
+
+use crate::environment;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::connect::PostgresOptions;
-use crate::postgres::program_env::program as clean;
 
 const VERSION_WAIT: Duration = Duration::from_secs(20);
 /// What dumps and brings dumps back.
@@ -114,7 +116,7 @@ async fn look(dir: &Path, programs: &[&str]) -> std::result::Result<(u32, String
         if !path.exists() {
             return Err(format!("no {program}"));
         }
-        let run = clean(&path).arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
+        let run = clean_command(&path).arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
         let output = tokio::time::timeout(VERSION_WAIT, run)
             .await
             .map_err(|_| format!("{program} --version does not end"))?
@@ -135,6 +137,14 @@ fn major_of(text: &str) -> Option<u32> {
     let version = text.split_once("(PostgreSQL) ")?.1;
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
+}
+
+/// A program of PostgreSQL that connects to nothing, in an environment that is clean.
+pub(crate) fn clean_command(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    environment::clean(command.as_std_mut(), environment::Child::Program);
+    command.env("LC_ALL", "C"); // what it says itself can be told apart; what the server says cannot
+    command
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -15,21 +14,14 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::load::NotMade;
 use crate::progress::Progress;
-use crate::recovery::database::{self, Compared, Silenced};
-use crate::recovery::dump_files;
+use crate::recovery::database;
 use crate::recovery::file_owner;
+use crate::recovery::loaded::{Compared, Silenced};
 use crate::recovery::noted::Noted;
 use crate::recovery::plan::{Prepared, RestorePlan};
+use crate::recovery::stage_files;
 use crate::recovery::staging;
-
-/// How long one stage took.
-#[derive(Clone, Debug, Serialize)]
-pub struct Stage {
-    /// What.
-    pub name: &'static str,
-    /// How long.
-    pub seconds: f64,
-}
+use crate::recovery::stopwatch::{Stage, Stopwatch};
 
 /// What was restored.
 #[derive(Debug, Serialize)]
@@ -66,26 +58,6 @@ pub(super) fn once(warnings: Vec<String>) -> Vec<String> {
     warnings.into_iter().filter(|warning| seen.insert(warning.clone())).collect()
 }
 
-/// Times stages that may run beside each other.
-#[derive(Default)]
-pub struct Stopwatch(Mutex<Vec<Stage>>);
-
-impl Stopwatch {
-    /// Runs `work` and notes how long it took.
-    pub async fn time<T>(&self, name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let begun = clock::instant();
-        let done = work.await;
-        let stage = Stage { name, seconds: begun.elapsed().as_secs_f64() };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(stage);
-        done
-    }
-
-    /// What was noted.
-    pub fn stages(self) -> Vec<Stage> {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Restores what was planned.
 ///
 /// # Errors
@@ -110,7 +82,7 @@ pub async fn apply(
     let watch = Stopwatch::default();
     let stop = cancel.child_token();
     let files = async {
-        let staged = watch.time("fetch filestore", dump_files::stage(&prepared, progress, &stop));
+        let staged = watch.time("fetch filestore", stage_files::stage(&prepared, progress, &stop));
         staged.await.inspect_err(|_| stop.cancel())
     };
     let rows =
@@ -119,7 +91,7 @@ pub async fn apply(
         (Err(a), Err(b)) => return Err(if a.kind() == Kind::Interrupted { b } else { a }),
         (loaded, staged) => (loaded?, staged?.unwrap_or_default()),
     };
-    watch.time("complete filestore", dump_files::complete(&prepared, &mut staged, progress, cancel)).await?;
+    watch.time("complete filestore", stage_files::complete(&prepared, &mut staged, progress, cancel)).await?;
     if cancel.is_cancelled() {
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
             .safe("running the same restore again continues where it can"));

@@ -3,51 +3,19 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::manifest::DUMP_PATH;
 use crate::error::{Error, Kind, Result};
-use crate::postgres::load::NotMade;
 use crate::progress::Progress;
-use crate::recovery::apply::Stopwatch;
 use crate::recovery::extract::{Extract, extract};
 use crate::recovery::fill::Fill;
+use crate::recovery::loaded::Loaded;
 use crate::recovery::plan::Prepared;
 use crate::recovery::server::Seen;
+use crate::recovery::stopwatch::Stopwatch;
 use crate::recovery::wanted::Wanted;
-
-/// The comparison with the baseline.
-#[derive(Debug, Clone, Serialize)]
-pub struct Compared {
-    /// Tables compared.
-    pub tables: usize,
-    /// Sentences; empty in a restore that succeeded.
-    pub differences: Vec<String>,
-}
-
-/// What neutralizing did.
-#[derive(Debug, Clone, Serialize)]
-pub struct Silenced {
-    /// Statement and rows changed.
-    pub applied: Vec<(String, u64)>,
-    /// The copy's own `database.uuid`.
-    pub database_uuid: String,
-    /// Columns of unknown modules that look like credentials and still hold something.
-    pub unknown_secrets: Vec<String>,
-    /// What the copy still reaches outside.
-    pub reaches: Vec<String>,
-}
-
-/// What came of it; the database is whole and still hidden.
-pub(super) struct Loaded {
-    pub(super) compared: Compared,
-    pub(super) silenced: Option<Silenced>,
-    pub(super) warnings: Vec<String>,
-    /// What of the dump is not in it.
-    pub(super) not_made: Vec<NotMade>,
-}
 
 impl Prepared {
     fn fill(&self) -> Fill<'_> {

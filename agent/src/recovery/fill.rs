@@ -26,9 +26,9 @@ use crate::postgres::session::Session;
 use crate::postgres::settings::apply_settings;
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
-use crate::recovery::apply::Stopwatch;
-use crate::recovery::database::{Loaded, Silenced};
+use crate::recovery::loaded::{Loaded, Silenced};
 use crate::recovery::server::{Asking, Seen, look};
+use crate::recovery::stopwatch::Stopwatch;
 use crate::recovery::workplace::Workplace;
 
 const TELL_EVERY: Duration = Duration::from_millis(500);

@@ -19,8 +19,8 @@ use crate::postgres::load::{Choices, NotMade, PARTIAL};
 use crate::postgres::restore::{Only, Ran, Restore, RestoreProgress};
 use crate::postgres::restore_failures::Failure;
 use crate::postgres::session::Session;
-use crate::recovery::database::{Compared, Loaded};
 use crate::recovery::fill::{Fill, Watched, told};
+use crate::recovery::loaded::{Compared, Loaded};
 use crate::recovery::server::Seen;
 
 /// Differences that an error names.

@@ -7,8 +7,8 @@ use crate::postgres::load::divide::Estate;
 use crate::postgres::load::give::{Giver, give};
 use crate::postgres::load::role::{self, Loader};
 use crate::postgres::session::Session;
-use crate::recovery::database::Loaded;
 use crate::recovery::fill::{Fill, Watched};
+use crate::recovery::loaded::Loaded;
 use crate::recovery::loading::Who;
 use crate::recovery::server::Seen;
 

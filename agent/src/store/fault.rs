@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use object_store::Error as Raw;
 
 use crate::clock::{self, Timestamp};
 use crate::error::{Error, Kind, Result};
+
+/// Stores take what was signed at most this long ago, or ahead.
+const SKEW_MAX: SignedDuration = SignedDuration::from_mins(15);
 
 tokio::task_local! {
     // How the HTTP client, far below object_store, tells the call about each try.
@@ -123,10 +127,17 @@ impl Call {
             t if t.contains("169.254.169.254") => {
                 error.next("no credentials were found: set credentials_file, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
             }
-            t if t.contains("RequestTimeTooSkewed") => error.next("set this machine's clock, then run again"),
+            t if t.contains("RequestTimeTooSkewed") || (kind == Kind::Denied && self.is_skewed()) => {
+                error.next("set this machine's clock, then run again")
+            }
             _ => error,
         };
         self.hint(error.because(raw))
+    }
+
+    /// Whether the store's clock is so far from ours that it refuses what we sign: the answer to HEAD has no words.
+    fn is_skewed(&self) -> bool {
+        self.date().is_some_and(|date| clock::now().duration_since(date).abs() > SKEW_MAX)
     }
 
     fn kind(&self, raw: &Raw, text: &str) -> Kind {

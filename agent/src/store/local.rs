@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use super::local_write::{self, Writer, put_new};
 use super::{ObjectInfo, Streamed, key};
 use crate::clock::Timestamp;
 use crate::disk;
@@ -42,28 +41,6 @@ impl Local {
 
     pub(super) fn path(&self, key: &str) -> PathBuf {
         if key.is_empty() { self.root.to_path_buf() } else { self.root.join(key) }
-    }
-
-    pub(super) async fn writer(&self, key: &str) -> Result<Writer> {
-        let (local, key) = (self.clone(), key.to_owned());
-        blocking(move || Writer::begin(local, key)).await
-    }
-
-    pub(super) async fn put_new(&self, key: &str, data: Bytes) -> Result<()> {
-        let (local, name, stored) = (self.clone(), key.to_owned(), data.clone());
-        match blocking(move || put_new(local, name, &stored)).await {
-            // As remote stores do it: the same bytes again are no error.
-            Err(e) if e.kind() == Kind::AlreadyExists => match self.get(key, data.len() as u64).await {
-                Ok(there) if there == data => Ok(()),
-                _ => Err(e),
-            },
-            outcome => outcome,
-        }
-    }
-
-    pub(super) async fn make_durable(&self, keys: Vec<String>) -> Result<()> {
-        let local = self.clone();
-        blocking(move || keys.iter().try_for_each(|key| local_write::make_durable(&local, key))).await
     }
 
     pub(super) async fn get(&self, key: &str, bytes_max: u64) -> Result<Bytes> {

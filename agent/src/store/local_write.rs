@@ -113,7 +113,7 @@ impl Writer {
 }
 
 /// Writes and publishes what is all there. Blocking.
-pub(super) fn put_new(local: Local, key: String, data: &[u8]) -> Result<()> {
+fn put_new(local: Local, key: String, data: &[u8]) -> Result<()> {
     let (staged, mut file) = Staged::begin(local, key)?;
     file.write_all(data)
         .map_err(|e| staged.local.explain("store", &staged.key, Error::file("write", &staged.path, e)))?;
@@ -121,7 +121,7 @@ pub(super) fn put_new(local: Local, key: String, data: &[u8]) -> Result<()> {
 }
 
 /// Syncs an object that is there, and the entries that lead to it. Blocking.
-pub(super) fn make_durable(local: &Local, key: &str) -> Result<()> {
+fn make_durable(local: &Local, key: &str) -> Result<()> {
     let explain = |e| local.explain("sync", key, e);
     let path = local.path(key);
     let (file, _) = local.open(key)?;
@@ -197,6 +197,28 @@ impl Drop for Staged {
 }
 
 impl Local {
+    pub(super) async fn writer(&self, key: &str) -> Result<Writer> {
+        let (local, key) = (self.clone(), key.to_owned());
+        blocking(move || Writer::begin(local, key)).await
+    }
+
+    pub(super) async fn put_new(&self, key: &str, data: Bytes) -> Result<()> {
+        let (local, name, stored) = (self.clone(), key.to_owned(), data.clone());
+        match blocking(move || put_new(local, name, &stored)).await {
+            // As remote stores do it: the same bytes again are no error.
+            Err(e) if e.kind() == Kind::AlreadyExists => match self.get(key, data.len() as u64).await {
+                Ok(there) if there == data => Ok(()),
+                _ => Err(e),
+            },
+            outcome => outcome,
+        }
+    }
+
+    pub(super) async fn make_durable(&self, keys: Vec<String>) -> Result<()> {
+        let local = self.clone();
+        blocking(move || keys.iter().try_for_each(|key| make_durable(&local, key))).await
+    }
+
     /// Creates the directories from the root down to `dir`, with mode 0700; those whose entries have yet to be
     /// synced, from the root on.
     fn make_dir(&self, dir: &Path) -> Result<Vec<PathBuf>> {

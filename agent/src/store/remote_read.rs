@@ -10,7 +10,7 @@ use super::fault::Call;
 use super::remote::Remote;
 use super::{Replaceable, Streamed, Version, resume};
 use crate::clock;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 
 impl Remote {
     /// See [`super::Store::get`] and [`super::Store::get_versioned`].
@@ -87,10 +87,4 @@ async fn collect(remote: &Remote, key: &str, found: GetResult, expected: u64) ->
         data.extend_from_slice(&piece);
     }
     Ok(data.freeze())
-}
-
-/// An object whose body is not what its answer announced.
-pub(super) fn cut(key: &str, url: &str, got: u64, expected: u64) -> Error {
-    Error::new(Kind::Unreachable, format!("{key} in {url} broke off after {got} of {expected} bytes"))
-        .next("run again; if it stays, lifeboat verify tells whether the object is whole")
 }

@@ -11,7 +11,6 @@ use futures::{StreamExt, stream};
 use object_store::{GetOptions, GetRange, GetResult};
 
 use super::remote::Remote;
-use super::remote_read::cut;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 
@@ -121,4 +120,10 @@ impl Body {
     fn cut(&self) -> Error {
         cut(&self.key, &self.remote.url, self.at - self.start, self.end - self.start)
     }
+}
+
+/// An object whose body is not what its answer announced.
+fn cut(key: &str, url: &str, got: u64, expected: u64) -> Error {
+    Error::new(Kind::Unreachable, format!("{key} in {url} broke off after {got} of {expected} bytes"))
+        .next("run again; if it stays, lifeboat verify tells whether the object is whole")
 }

@@ -18,7 +18,7 @@ use crate::odoo::blob;
 use crate::repository::layout;
 use crate::upkeep::expected::Cut;
 use crate::upkeep::meter::Metered;
-use crate::upkeep::verify::Work;
+use crate::upkeep::work::Work;
 
 /// Extents of one pack that wait for their turn; a pack holds one more while it waits.
 const EXTENTS_WAITING_MAX: usize = 1;

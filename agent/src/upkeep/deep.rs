@@ -19,7 +19,7 @@ use crate::odoo::blob;
 use crate::upkeep::assemble;
 use crate::upkeep::expected::Expected;
 use crate::upkeep::meter::Metered;
-use crate::upkeep::verify::{Task, Work, each};
+use crate::upkeep::work::{Task, Work, each};
 
 fn lock(expected: &Mutex<Expected>) -> MutexGuard<'_, Expected> {
     expected.lock().unwrap_or_else(PoisonError::into_inner)

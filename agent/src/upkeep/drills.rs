@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings};
-use crate::upkeep::verify::UNREACHABLE_MAX;
+use crate::upkeep::work::UNREACHABLE_MAX;
 
 /// Drills that are looked at at once.
 const DRILLS_AT_ONCE: usize = 8;

@@ -1,5 +1,6 @@
 //! What a check found: each thing once, by name, with what it means for the person who restores.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +8,6 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, SnapshotId, TenantName};
-use crate::upkeep::remembered::Covered;
 
 /// Findings and errors of one object that are told one by one; beyond, a count.
 const SNAPSHOTS_NAMED_MAX: usize = 5;
@@ -85,6 +85,15 @@ pub struct Unfinished {
     pub what: String,
 }
 
+/// What a check covered.
+#[derive(Clone, Debug, Default)]
+pub struct Covered {
+    /// The snapshots that were looked at.
+    pub chosen: BTreeSet<SnapshotId>,
+    /// Whether that was everything there is, WAL too.
+    pub everything: bool,
+}
+
 /// What a check came to.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -133,7 +142,7 @@ impl Report {
     pub fn verdict(&self) -> Result<()> {
         let place = format!("instance {} in {}", self.instance, self.repository);
         if !self.findings.is_empty() {
-            let lost: std::collections::BTreeSet<_> = self.findings.iter().flat_map(|f| &f.lost).collect();
+            let lost: BTreeSet<_> = self.findings.iter().flat_map(|f| &f.lost).collect();
             let effect = match lost.len() {
                 0 => "every snapshot that was checked can still be restored".to_owned(),
                 1 => "1 snapshot cannot be restored whole".to_owned(),

@@ -12,3 +12,4 @@ pub mod remembered;
 pub mod scope;
 pub mod verify;
 pub mod wal;
+mod work;

@@ -9,16 +9,7 @@ use crate::inventory::needs::Graph;
 use crate::inventory::{Inventory, Snapshot};
 use crate::names::SnapshotId;
 use crate::repository::layout;
-use crate::upkeep::findings::Report;
-
-/// What a check covered.
-#[derive(Clone, Debug, Default)]
-pub struct Covered {
-    /// The snapshots that were looked at.
-    pub chosen: BTreeSet<SnapshotId>,
-    /// Whether that was everything there is, WAL too.
-    pub everything: bool,
-}
+use crate::upkeep::findings::{Covered, Report};
 
 /// Changes what is remembered by what a check came to. Nothing is forgotten by a check that did not read
 /// all that it was to read, and nothing that only a deeper one can see.

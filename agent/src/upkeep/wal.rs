@@ -14,7 +14,7 @@ use crate::repository::wal::WalList;
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings};
 use crate::upkeep::scope::Scope;
-use crate::upkeep::verify::Work;
+use crate::upkeep::work::Work;
 
 /// One object to be read.
 pub struct WalTask {

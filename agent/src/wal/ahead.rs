@@ -82,7 +82,7 @@ pub async fn ahead(
     let Some(_lock) = kept.lock()? else { return Ok(()) };
     let fetching = async {
         let segment: SegmentName = name.parse()?;
-        let reader = super::fetch::reader(config, identities, trust).await?;
+        let reader = super::reader::reader(config, identities, trust).await?;
         let names = reader.objects(WalFile::Segment(segment), || true).await?;
         let Some(size) = WalReader::looks_whole(&names) else { return Ok(()) };
         let next = behind(config, segment, size);

@@ -11,8 +11,8 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
-use super::push::Source;
 use super::pushed::{Pushed, Stamp, is_ready};
+use super::source::Source;
 use crate::clock;
 use crate::config::Config;
 use crate::disk::FileLock;

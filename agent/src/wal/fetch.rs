@@ -11,14 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::ahead;
 use super::fetched::Fetched;
+use super::reader::reader;
 use crate::archive::seal::Identities;
-use crate::archive::wal::WalOpener;
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::{SegmentBytes, WalFile};
-use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
 use crate::repository::wal::file::Extent;
@@ -113,13 +112,6 @@ async fn run(
             Err(e)
         }
     }
-}
-
-/// Who reads the configured repository's WAL.
-pub(super) async fn reader(config: &Config, identities: Identities, trust: &Trust) -> Result<WalReader> {
-    let repository = Repository::configured(config).await?;
-    let origin = repository.origin().await?;
-    Ok(WalReader::new(repository, WalOpener { origin, identities, trusted: trust.trusted() }))
 }
 
 async fn write(

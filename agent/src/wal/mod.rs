@@ -7,7 +7,9 @@ pub mod fetch;
 mod fetched;
 pub mod push;
 mod pushed;
+mod reader;
 pub mod room;
+pub mod source;
 pub mod status;
 pub mod stream;
 

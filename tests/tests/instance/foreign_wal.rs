@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lifeboat::archive::digest::{Sha256, hex};
+use lifeboat::archive::digest::Sha256;
+use lifeboat::archive::hex::hex;
 use lifeboat_tests::compare::walk;
 use lifeboat_tests::site::Site;
 

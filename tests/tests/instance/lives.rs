@@ -97,7 +97,7 @@ fn wal_that_is_missing_where_timelines_part_is_told_by_everybody() {
     let one = archiving.step();
     archiving.archive();
     archiving.step();
-    let lost = archiving.cluster.psql("postgres", "select pg_walfile_name(pg_current_wal_lsn())");
+    let lost = archiving.cluster.psql("postgres", "select pg_walfile_name(pg_current_wal_insert_lsn())");
     archiving.archive();
     let standby = promoted_standby(&archiving);
     step(&standby);

@@ -46,18 +46,11 @@ fn a_passphrase_in_roots_environment_does_not_reach_another_users_server() {
         |more: &[&str]| archiving.restore_to(copied.data_dir(), more).env("LIFEBOAT_PASSPHRASE", "korrekt");
     let plan = restore(&["--dry-run"]).run().ok();
     assert!(plan.stdout.contains(told), "{plan}");
-    restore(&["--start"]).run().exits(16).says(told);
-    assert!(!copied.data_dir().exists(), "nothing was made");
-    // as the error says
-    let file = archiving.site.path("passphrase");
-    std::fs::write(&file, "korrekt\n").unwrap();
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    archiving
-        .site
-        .edit("# passphrase_file = ", &format!("passphrase_file = {:?} # ", file.display().to_string()));
-    lifeboat_tests::installed::hand_over(&archiving.site.path(""));
-    let done = archiving.restore_to(copied.data_dir(), &["--start"]).run();
-    assert!(done.code == Some(0), "{done}\n{}", copied.log());
+    // Started by us it needs none: this process fetches the WAL.
+    let done = restore(&["--start"]).run().ok();
+    let pid = std::fs::read_to_string(copied.data_dir().join("postmaster.pid")).unwrap();
+    let environment = std::fs::read(format!("/proc/{}/environ", pid.lines().next().unwrap())).unwrap();
+    assert!(!String::from_utf8_lossy(&environment).contains("korrekt"), "the server got the passphrase");
     copied.started(&archiving.cluster, done.json()["started"]["socket_dir"].as_str().unwrap());
     assert_eq!(copied.psql("shop", "select count(*) from ledger"), "0");
 }

@@ -1,6 +1,7 @@
 //! Imports run one way, downwards (docs/architecture.md): read from the sources themselves.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and reads sources as a person does
 
+mod circles;
 mod files;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,9 +1,9 @@
 //! What is on disk beside what is known, name by name: what stays, what is to be read, what went.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::read::Done;
+use super::item::{Handled, Item};
 use crate::archive::index::{Entry, Line};
 use crate::backup::batches::Maker;
 use crate::backup::file_reader::mtime_ns;
@@ -18,17 +18,9 @@ const BATCH_FILES: usize = 128;
 /// Known files cost nothing, so more of them go together.
 const BATCH_ITEMS: usize = 2048;
 
-/// What is to be done with a name.
-pub(super) enum Item {
-    Keep(Entry),
-    Read { relative: PathBuf, path: String, sha1: Option<String>, replaces: bool },
-    Removed(String),
-    Problem { text: String, removes: Option<String> },
-}
-
 /// Walks the directory and the known files side by side.
 pub(super) fn merge(
-    maker: Maker<Vec<Item>, Result<Vec<Done>>>,
+    maker: Maker<Vec<Item>, Result<Vec<Handled>>>,
     (place, dir): (&Path, Option<&Dir>),
     known: Option<KnownReader>,
     renumber: &[Option<u32>],
@@ -116,7 +108,7 @@ fn decide(dir: &Dir, entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
 }
 
 struct Batch {
-    maker: Maker<Vec<Item>, Result<Vec<Done>>>,
+    maker: Maker<Vec<Item>, Result<Vec<Handled>>>,
     items: Vec<Item>,
     reads: usize,
     gone: bool,

@@ -4,6 +4,7 @@
 //! One thread walks and merges, N workers read and pack, and this one writes both indexes in
 //! order: the snapshot's, and the next known filestore.
 
+mod item;
 mod merge;
 mod read;
 mod tally;
@@ -22,8 +23,9 @@ use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::progress::Progress;
 use crate::repository::writer::SnapshotWriter;
-use merge::{Item, merge};
-use read::{Done, pack};
+use item::{Handled, Item};
+use merge::merge;
+use read::pack;
 use tally::Tally;
 
 /// What to sync, and upon what.
@@ -90,7 +92,7 @@ pub fn sync(snapshot: &Arc<SnapshotWriter>, sync: Sync<'_>) -> std::result::Resu
     let own = base.table.len() as u32 - 1;
     let header = Header::new(base.complete, base.table.clone());
     let known_broke = AtomicBool::new(false);
-    let (maker, work, results) = batches::channel::<Vec<Item>, Result<Vec<Done>>>();
+    let (maker, work, results) = batches::channel::<Vec<Item>, Result<Vec<Handled>>>();
     let outcome = std::thread::scope(|scope| -> Result<Tally> {
         let merge = scope
             .spawn(|| merge(maker, (sync.place, sync.dir), known, &base.renumber, &known_broke, sync.pace));

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::merge::Item;
-use crate::archive::index::Entry;
+use super::item::{Handled, Item};
 use crate::backup::batches::Work;
 use crate::backup::file_reader::{FileReader, ReadFile};
 use crate::backup::pace::Pace;
@@ -13,18 +12,9 @@ use crate::progress::Progress;
 use crate::repository::pack_worker::PackWorker;
 use crate::repository::writer::SnapshotWriter;
 
-/// What became of a name.
-pub(super) enum Done {
-    Keep(Entry),
-    New(Entry),
-    Removed(String),
-    Nothing,
-    Problem { text: String, removes: Option<String> },
-}
-
 /// One worker: reads the new files of its batches into its own packs.
 pub(super) fn pack(
-    work: Work<Vec<Item>, Result<Vec<Done>>>,
+    work: Work<Vec<Item>, Result<Vec<Handled>>>,
     snapshot: Arc<SnapshotWriter>,
     (dir, own): (Option<&Dir>, u32),
     pace: &Pace,
@@ -50,14 +40,14 @@ fn read_item(
     dir: Option<&Dir>,
     item: Item,
     progress: &Progress,
-) -> Result<Done> {
+) -> Result<Handled> {
     Ok(match item {
         Item::Keep(entry) => {
             progress.add_files(1);
-            Done::Keep(entry)
+            Handled::Keep(entry)
         }
-        Item::Removed(path) => Done::Removed(path),
-        Item::Problem { text, removes } => Done::Problem { text, removes },
+        Item::Removed(path) => Handled::Removed(path),
+        Item::Problem { text, removes } => Handled::Problem { text, removes },
         Item::Read { relative, path, sha1, replaces } => {
             let read = match dir {
                 Some(dir) => reader.read(dir, &relative, &path, sha1.as_deref())?,
@@ -67,11 +57,11 @@ fn read_item(
                 ReadFile::Stored(entry) => {
                     progress.add_files(1);
                     progress.add_bytes(entry.bytes);
-                    Done::New(entry)
+                    Handled::New(entry)
                 }
-                ReadFile::Vanished if replaces => Done::Removed(path),
-                ReadFile::Vanished => Done::Nothing,
-                ReadFile::Unreadable(text) => Done::Problem { text, removes: replaces.then_some(path) },
+                ReadFile::Vanished if replaces => Handled::Removed(path),
+                ReadFile::Vanished => Handled::Nothing,
+                ReadFile::Unreadable(text) => Handled::Problem { text, removes: replaces.then_some(path) },
             }
         }
     })

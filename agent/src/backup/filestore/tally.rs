@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::read::Done;
+use super::item::Handled;
 use super::{Base, Synced};
 use crate::archive::index::{self, Header, IndexWriter, Line};
 use crate::archive::manifest::FilestoreFacts;
@@ -46,17 +46,17 @@ impl<'a> Tally<'a> {
         })
     }
 
-    pub(super) fn add(&mut self, batch: Vec<Done>, complete: bool) -> Result<()> {
+    pub(super) fn add(&mut self, batch: Vec<Handled>, complete: bool) -> Result<()> {
         for done in batch {
             let (entry, new) = match done {
-                Done::Keep(entry) => (entry, false),
-                Done::New(entry) => (entry, true),
-                Done::Removed(path) => {
+                Handled::Keep(entry) => (entry, false),
+                Handled::New(entry) => (entry, true),
+                Handled::Removed(path) => {
                     self.removed(path, complete)?;
                     continue;
                 }
-                Done::Nothing => continue,
-                Done::Problem { text, removes } => {
+                Handled::Nothing => continue,
+                Handled::Problem { text, removes } => {
                     self.problem(text);
                     if let Some(path) = removes {
                         self.removed(path, complete)?;

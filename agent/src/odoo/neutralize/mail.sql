@@ -31,9 +31,14 @@ VALUES ('Neutralized copy: no mail leaves', 'mail.invalid', 9, 'none', 0, true);
 UPDATE public.mail_template SET mail_server_id = NULL WHERE mail_server_id IS NOT NULL;
 
 -- name: incoming mail servers
--- needs: fetchmail_server.active fetchmail_server.state
+-- needs: fetchmail_server.active
 -- why: the copy would fetch, and delete, mail that production waits for
-UPDATE public.fetchmail_server SET active = false, state = 'draft' WHERE active IS NOT false OR state IS DISTINCT FROM 'draft';
+UPDATE public.fetchmail_server SET active = false WHERE active IS NOT false;
+
+-- name: state of incoming mail servers
+-- needs: fetchmail_server.state
+-- why: the copy would fetch, and delete, mail that production waits for
+UPDATE public.fetchmail_server SET state = 'draft' WHERE state IS DISTINCT FROM 'draft';
 
 -- name: incoming mail log-ins
 -- each: fetchmail_server server user password google_gmail_authorization_code google_gmail_refresh_token google_gmail_access_token microsoft_outlook_authorization_code microsoft_outlook_refresh_token microsoft_outlook_access_token

@@ -13,7 +13,7 @@ WHERE active IS NOT false AND id NOT IN (
 UPDATE public.queue_job SET state = 'failed' WHERE state IN ('wait_dependencies', 'pending', 'enqueued', 'started');
 
 -- name: webhooks that call others
--- needs: ir_act_server.state ir_act_server.webhook_url
+-- needs: ir_act_server.webhook_url
 -- why: a record written in the copy would be reported to another system
 UPDATE public.ir_act_server SET webhook_url = 'http://webhook.invalid/' WHERE webhook_url NOT LIKE 'http://webhook.invalid/%';
 

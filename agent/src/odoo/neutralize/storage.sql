@@ -1,10 +1,16 @@
 -- Where attachments lie beside the filestore.
 
 -- name: attachment stores
--- needs: fs_storage.protocol fs_storage.options fs_storage.directory_path
+-- needs: fs_storage.protocol
+-- each: fs_storage options
 -- why: the copy would write into, and its collector delete from, production's store
-UPDATE public.fs_storage SET options = NULL, directory_path = 'neutralized'
-WHERE protocol IS DISTINCT FROM 'odoofs' AND (options IS NOT NULL OR directory_path IS DISTINCT FROM 'neutralized');
+UPDATE public.fs_storage SET {column} = {empty} WHERE protocol IS DISTINCT FROM 'odoofs' AND {column} IS DISTINCT FROM {empty};
+
+-- name: directories of attachment stores
+-- needs: fs_storage.protocol fs_storage.directory_path
+-- why: the copy would write into, and its collector delete from, production's store
+UPDATE public.fs_storage SET directory_path = 'neutralized'
+WHERE protocol IS DISTINCT FROM 'odoofs' AND directory_path IS DISTINCT FROM 'neutralized';
 
 -- name: use of attachment stores
 -- each: fs_storage eval_options_from_env use_as_default_for_attachments autovacuum_gc

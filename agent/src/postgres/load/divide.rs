@@ -6,37 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::entries::{ROW_SECURITY, is_owned};
 use super::target::Target;
 use super::toc::Entry;
 use super::{Choices, NotMade, statements};
 use crate::error::{Error, Kind, Result};
 use crate::postgres::quote::{ident, qualified};
 
-/// What `ALTER … OWNER TO` exists for, of what a role without rights can make.
-const OWNED: [&str; 20] = [
-    "AGGREGATE",
-    "BLOB",
-    "BLOB METADATA",
-    "COLLATION",
-    "CONVERSION",
-    "DOMAIN",
-    "FOREIGN TABLE",
-    "FUNCTION",
-    "MATERIALIZED VIEW",
-    "OPERATOR",
-    "PROCEDURE",
-    "PUBLICATION",
-    "SCHEMA",
-    "SEQUENCE",
-    "SERVER",
-    "STATISTICS",
-    "TABLE",
-    "TEXT SEARCH CONFIGURATION",
-    "TEXT SEARCH DICTIONARY",
-    "TYPE",
-];
-/// A view's is `VIEW`, and the list above would not be sorted with it: looked up beside it.
-const VIEW: &str = "VIEW";
 /// How a statement of rights begins.
 const RIGHTS: [&str; 5] = [
     "GRANT ",
@@ -45,9 +21,6 @@ const RIGHTS: [&str; 5] = [
     "SET SESSION AUTHORIZATION ",
     "RESET SESSION AUTHORIZATION",
 ];
-/// Entries that switch row security on. They come last: where it is forced on the tables' owner, who is the loader
-/// meanwhile, his rows could neither be checked against their keys nor counted.
-pub(super) const ROW_SECURITY: &str = "ROW SECURITY";
 /// How many objects a warning names.
 const NAMED_MAX: usize = 5;
 
@@ -188,10 +161,6 @@ pub fn divide(entries: &[&Entry], parties: Parties<'_>) -> Result<Estate> {
 /// Rights on the database are not of the dump's content; it restores them only when it makes the database.
 fn of_database(entry: &Entry) -> bool {
     entry.desc == "ACL" && entry.tag.starts_with("DATABASE ")
-}
-
-pub(super) fn is_owned(entry: &Entry) -> bool {
-    entry.desc == VIEW || OWNED.contains(&entry.desc.as_str())
 }
 
 fn unreadable(entry: &Entry) -> Error {

@@ -10,6 +10,7 @@
 //! catalogs only.
 
 pub mod divide;
+mod entries;
 pub mod give;
 pub mod lacks;
 pub mod needs;

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::divide::is_owned;
-use super::sift::RIGHTS;
+use super::entries::{RIGHTS, is_owned, named_roles};
 use super::statements;
 use super::toc::Entry;
 use crate::postgres::database::DatabaseProperties;
@@ -117,28 +116,6 @@ impl Needs {
             probe(format!("the {provider} locale {locale} of the database"), options, false);
         }
     }
-}
-
-/// The roles that a policy or a user mapping is for.
-pub(super) fn named_roles(entry: &Entry) -> Vec<String> {
-    let definition = entry.definition.trim_start();
-    let mut rest = match entry.desc.as_str() {
-        "POLICY" => {
-            let head = definition.split('(').next().unwrap_or_default();
-            statements::after(head, " TO ").map(|(first, _)| first)
-        }
-        "USER MAPPING" => {
-            let rest = definition.strip_prefix("CREATE USER MAPPING FOR ");
-            rest.filter(|rest| !rest.to_ascii_lowercase().starts_with("public ")) // everybody
-        }
-        _ => None,
-    };
-    let mut out = Vec::new();
-    while let Some((role, more)) = rest.and_then(statements::name) {
-        out.push(role);
-        rest = more.strip_prefix(", ");
-    }
-    out
 }
 
 /// What stands between the outer brackets.

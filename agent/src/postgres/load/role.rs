@@ -9,9 +9,9 @@ use super::give;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
+use crate::postgres::connect::Secret;
 use crate::postgres::connect::{PostgresOptions, Tls};
 use crate::postgres::database::database_exists;
-use crate::postgres::password::Secret;
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::{Session, column};
 

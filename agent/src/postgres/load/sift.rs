@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::divide::ROW_SECURITY;
-use super::needs::named_roles;
+use super::entries::{RIGHTS, ROW_SECURITY, named_roles};
 use super::toc::Entry;
 use super::{NotMade, PARTIAL, statements};
 use crate::error::{Error, Kind, Result};
@@ -24,8 +23,6 @@ const NEVER: [&str; 12] = [
     "TEXT SEARCH PARSER",
     "TEXT SEARCH TEMPLATE",
 ];
-/// Rights: set afterwards.
-pub(super) const RIGHTS: [&str; 2] = ["ACL", "DEFAULT ACL"];
 /// What is said of another entry: it goes with that and is no loss of its own.
 const REMARKS: [&str; 4] = ["ACL", "COMMENT", "SECURITY LABEL", "DEFAULT ACL"];
 /// Entries without which rows are missing.

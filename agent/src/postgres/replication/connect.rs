@@ -4,14 +4,13 @@ use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::DataRowBody;
 use postgres_protocol::message::frontend;
 
-use super::stream::Streaming;
 use crate::error::{Error, Result};
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, SlotName, TimelineId};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::safe_settings as settings;
 use crate::postgres::wire::login::{Purpose, login};
-use crate::postgres::wire::message::{Incoming, Piece, Wire};
+use crate::postgres::wire::message::{Piece, Wire};
 
 /// A connection that streams nothing yet.
 pub struct Replication {
@@ -81,20 +80,6 @@ impl Replication {
         text.ok_or_else(|| self.unexpected())
     }
 
-    /// Streams from `begin` on, out of `timeline`, through the slot.
-    ///
-    /// # Errors
-    /// `Postgres`; SQLSTATE 58P01 where that WAL is gone, 55000 where the slot is lost, 55006
-    /// where somebody else uses it.
-    pub async fn stream(mut self, slot: &SlotName, begin: Lsn, timeline: TimelineId) -> Result<Streaming> {
-        let sql = format!("START_REPLICATION SLOT \"{slot}\" PHYSICAL {begin} TIMELINE {}", timeline.0);
-        self.wire.send(|buffer| frontend::query(&sql, buffer)).await?;
-        match self.wire.next().await? {
-            Incoming::CopyBoth => Ok(Streaming::new(self.wire)),
-            _ => Err(self.unexpected()),
-        }
-    }
-
     /// A connection that has ended its stream.
     pub(super) fn after_stream(wire: Wire) -> Replication {
         Replication { wire }
@@ -123,7 +108,7 @@ impl Replication {
         if broken { Err(self.unexpected()) } else { Ok(rows) }
     }
 
-    fn unexpected(&self) -> Error {
+    pub(super) fn unexpected(&self) -> Error {
         self.wire.unexpected()
     }
 }

@@ -8,7 +8,7 @@ use super::connect::Replication;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
-use crate::names::wal::TimelineId;
+use crate::names::wal::{SlotName, TimelineId};
 use crate::postgres::wire::message::{Incoming, Wire};
 
 /// Seconds from 1970 to 2000, where PostgreSQL's time begins.
@@ -42,11 +42,23 @@ pub struct Streaming {
     wire: Wire,
 }
 
-impl Streaming {
-    pub(super) fn new(wire: Wire) -> Streaming {
-        Streaming { wire }
+impl Replication {
+    /// Streams from `begin` on, out of `timeline`, through the slot.
+    ///
+    /// # Errors
+    /// `Postgres`; SQLSTATE 58P01 where that WAL is gone, 55000 where the slot is lost, 55006
+    /// where somebody else uses it.
+    pub async fn stream(mut self, slot: &SlotName, begin: Lsn, timeline: TimelineId) -> Result<Streaming> {
+        let sql = format!("START_REPLICATION SLOT \"{slot}\" PHYSICAL {begin} TIMELINE {}", timeline.0);
+        self.wire.send(|buffer| frontend::query(&sql, buffer)).await?;
+        match self.wire.next().await? {
+            Incoming::CopyBoth => Ok(Streaming { wire: self.wire }),
+            _ => Err(self.unexpected()),
+        }
     }
+}
 
+impl Streaming {
     /// The next message. Cancel-safe.
     pub async fn next(&mut self) -> Result<WalMessage> {
         match self.wire.next().await? {

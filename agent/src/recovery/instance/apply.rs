@@ -19,10 +19,10 @@ use crate::progress::Progress;
 use crate::recovery::instance::aside::{self, CONF_FILE, HBA_FILE};
 use crate::recovery::instance::delta;
 use crate::recovery::instance::extract::{Extract, Extracted, extract};
-use crate::recovery::instance::place::TablespacePlan;
 use crate::recovery::instance::plan::{InstancePlan, Prepared};
 use crate::recovery::instance::settings::{self, HBA_TEXT};
 use crate::recovery::instance::tree::{self, Tree, link_of};
+use crate::recovery::instance::tree::{TablespacePlan, file_mode};
 use crate::recovery::instance::{MARKER_FILE, Marker, Replaces};
 
 /// Tells PostgreSQL to recover to a target.
@@ -30,12 +30,6 @@ const SIGNAL_FILE: &str = "recovery.signal";
 
 /// PostgreSQL's own rule: a group may look, nobody else, and nothing is setuid or setgid.
 const DIR_MODES: u32 = 0o750;
-const FILE_MODES: u32 = 0o640;
-
-/// The mode of a file, whatever the backup says.
-pub(super) fn file_mode(mode: u16) -> u32 {
-    u32::from(mode) & FILE_MODES | 0o600
-}
 
 /// What was restored.
 #[derive(Debug, Serialize)]

@@ -3,27 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::archive::base::{CONTROL_FILE, Tablespace};
 use crate::archive::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::recovery::instance::delta::{self, Replaced};
-use crate::recovery::instance::{Marker, Request, tree};
-
-/// A tablespace and its new place.
-#[derive(Clone, Debug, Serialize)]
-pub struct TablespacePlan {
-    /// OID.
-    pub oid: u32,
-    /// Name.
-    pub name: String,
-    /// Where it lay.
-    pub was: String,
-    /// Where it will lie; absent or empty now.
-    pub location: PathBuf,
-}
+use crate::recovery::instance::tree::{self, TablespacePlan};
+use crate::recovery::instance::{Marker, Request};
 
 /// All places.
 pub struct Places {

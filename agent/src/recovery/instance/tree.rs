@@ -10,13 +10,28 @@ use std::fs::{File, Metadata};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::archive::path::unescape;
 use crate::disk::beneath::{Dir, FileType};
 use crate::error::{Error, Kind, Result};
-use crate::recovery::instance::place::TablespacePlan;
 
 /// Where a server finds its tablespaces.
+const FILE_MODES: u32 = 0o640;
 const LINKS_DIR: &str = "pg_tblspc";
+
+/// A tablespace and its new place.
+#[derive(Clone, Debug, Serialize)]
+pub struct TablespacePlan {
+    /// OID.
+    pub oid: u32,
+    /// Name.
+    pub name: String,
+    /// Where it lay.
+    pub was: String,
+    /// Where it will lie; absent or empty now.
+    pub location: PathBuf,
+}
 
 /// An instance's directories.
 pub(super) struct Tree {
@@ -223,4 +238,9 @@ fn split(path: &Path) -> Result<(&Path, &OsStr)> {
 fn unescaped(path: &str) -> Result<PathBuf> {
     let bytes: std::ffi::OsString = OsStringExt::from_vec(unescape(path)?);
     Ok(bytes.into())
+}
+
+/// The mode of a file, whatever the backup says.
+pub(super) fn file_mode(mode: u16) -> u32 {
+    u32::from(mode) & FILE_MODES | 0o600
 }

@@ -21,11 +21,11 @@ use crate::postgres::session::{Session, column};
 use crate::postgres::snapshot::{Exported, SnapshotSession};
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
-use crate::recovery::apply::Stopwatch;
 use crate::recovery::instance;
 use crate::recovery::instance::narrow::database;
 use crate::recovery::instance::start::{Started, start_and_wait};
 use crate::recovery::named_files::{NamedFiles, named_files};
+use crate::recovery::stopwatch::Stopwatch;
 use crate::recovery::workplace::Workplace;
 
 /// Pages that an error names.
