@@ -59,7 +59,7 @@ impl Recipients {
         }
         if recipients.is_empty() {
             return Err(Error::new(Kind::Config, "no recipient is configured")
-                .effect("nothing can be sealed, so nothing is backed up")
+                .effect("nothing can be encrypted, so nothing is backed up")
                 .next("set seal.recipients or seal.recipients_file in the configuration"));
         }
         Ok(Recipients(recipients))
@@ -157,7 +157,7 @@ impl Identities {
                 let files: Vec<_> = self.files.iter().map(|f| f.display().to_string()).collect();
                 Error::new(Kind::Identity, format!("no identity in {} opens {name}", files.join(", ")))
                     .effect("nothing was read or changed")
-                    .next("lifeboat show SNAPSHOT names the recipients it was sealed to; find the identity of one of them")
+                    .next("lifeboat show SNAPSHOT names the recipients that it is encrypted to; find the identity of one of them")
             }
             e => damaged(name, e),
         })

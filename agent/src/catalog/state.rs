@@ -26,7 +26,7 @@ impl StateDir {
     pub fn open(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
         StateDir::locked(state_dir, instance, "lock", || {
             Error::new(Kind::Busy, format!("another lifeboat works on instance {instance} on this host"))
-                .effect("nothing was stored by this run; the other one goes on")
+                .effect("nothing was stored by this run; the other one continues")
                 .safe("running again later is safe")
                 .next("wait for it to end; ps -C lifeboat shows it")
         })

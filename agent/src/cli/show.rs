@@ -96,7 +96,7 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
         ),
     );
     for recipient in &manifest.recipients {
-        line("sealed to", recipient.clone());
+        line("encrypted to", recipient.clone());
     }
     if let Some(dump) = &manifest.dump {
         line("odoo", dump.odoo_version.clone().unwrap_or_else(|| "unknown".into()));
@@ -160,7 +160,10 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
     match baseline {
         Some(baseline) => tell_baseline(baseline, &mut line),
         None if manifest.dump.is_some() => {
-            line("baseline", format!("sealed ({BASELINE}): --identity FILE shows modules and rows by table"));
+            line(
+                "baseline",
+                format!("encrypted ({BASELINE}): --identity FILE shows modules and rows by table"),
+            );
         }
         None => {}
     }

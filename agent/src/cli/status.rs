@@ -117,7 +117,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         text(&repository, &instance, &tenants, &runs) + &told
     })?;
     for (id, e) in &not_believed {
-        print::err(&format!("not counted: {id}: {}", e.what()));
+        print::err(&format!("ignored: {id}: {}", e.what()));
     }
     let well = tenants.iter().all(|tenant| tenant.standing == Standing::Ok)
         && instance.bad_pages == 0

@@ -73,7 +73,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     });
     app.print(&value, || text(&inventory, instance.as_ref(), &tenants, &next))?;
     for (id, e) in &not_counted {
-        print::err(&format!("not counted: {id}: {}", e.what()));
+        print::err(&format!("ignored: {id}: {}", e.what()));
     }
     let lasts = |window: &RecoveryWindow| window.holes.iter().any(|hole| hole.to.is_none());
     let well = instance.is_ok_and(|window| !lasts(&window))

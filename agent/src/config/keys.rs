@@ -131,7 +131,7 @@ pub const KEYS: &[Key] = &[
         "The address of an S3-compatible server; without it the cloud's own."),
     key("repository.region", Takes::Text, None, "\"eu-central-1\"", "The region of the bucket."),
     key("repository.allow_http", Takes::Flag, Some("false"), "",
-        "Allow an endpoint without TLS. Archives are sealed anyway, but names and credentials' signatures are seen."),
+        "Allow an endpoint without TLS. Archives are encrypted anyway, but names and credentials' signatures can be read."),
     key("repository.virtual_hosted", Takes::Flag, Some("false"), "",
         "Address the bucket as bucket.host instead of host/bucket."),
     key("repository.credentials_file", Takes::Path, None, "\"/etc/lifeboat/credentials\"",

@@ -201,7 +201,7 @@ fn named<'a>(
     }
     if kind == SnapshotKind::Dump {
         let facts = snapshot.manifest.dump_facts();
-        facts.map_err(|e| e.next("give the ID of a dump; it brings its filestore with it"))?;
+        facts.map_err(|e| e.next("give the ID of a dump; its filestore is restored with it"))?;
     }
     Ok(Chosen { snapshot, passed_over: Vec::new() })
 }

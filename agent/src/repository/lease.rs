@@ -306,7 +306,7 @@ fn busy(repository: &Repository, who: &str) -> Error {
         Kind::Busy,
         format!("instance {} in {} is held by {who}", repository.instance(), repository.store().url()),
     )
-    .effect("nothing was stored by this run; the other one goes on")
+    .effect("nothing was stored by this run; the other one continues")
     .safe("running again later is safe")
     .next("wait for the other agent to end; a killed one's lease runs out within two minutes")
 }

@@ -40,7 +40,7 @@ impl Trust {
         let keys = TrustedKeys::parse(lines.iter().map(String::as_str))?;
         if keys.is_empty() {
             return Err(Error::new(Kind::Config, "signing.trusted_keys is empty")
-                .effect("a forged snapshot could not be told from a real one, so none is believed")
+                .effect("a forged snapshot could not be distinguished from a real one, so none is believed")
                 .next("put the public half of the signing key there, or give that check up with --accept-unsigned"));
         }
         Ok(Trust::Keys(keys))
@@ -103,7 +103,7 @@ impl Repository {
                 Kind::Integrity,
                 format!("the manifest of snapshot {id} was written for another repository, or lifeboat.json or instance.json was altered"),
             )
-            .effect("it is not restored and not counted")
+            .effect("it is ignored, and cannot be restored")
             .next("lifeboat verify"));
         }
         Ok((parsed, stored_at))
@@ -120,7 +120,7 @@ impl Repository {
             return Ok((Manifest::parse(id, self.instance(), &bytes)?, bytes.stored_at));
         };
         let refused = |e: Error| {
-            e.effect("its signer is not trusted: it is not restored and not counted").next(
+            e.effect("its signer is not trusted: it is ignored, and cannot be restored").next(
                 "run lifeboat verify; if the key is yours, add it to signing.trusted_keys; \
                     --accept-unsigned skips the check",
             )

@@ -169,7 +169,7 @@ impl Scope {
         for (id, lost) in gone {
             if lost.iter().any(|lost| self.chosen.contains(lost)) {
                 let what = match self.unfinished.contains(&id) {
-                    true => "its manifest is gone, so that it does not count, and others need it",
+                    true => "its manifest is missing, so it cannot be used, and other snapshots need it",
                     false => "this snapshot is gone, and others need it",
                 };
                 let object = layout::snapshot(instance, &id);

@@ -41,7 +41,7 @@ fn between_production_and_a_copy_that_archives_a_person_chooses() {
             "differs between timelines 00000001 and 00000002",
             "timeline 00000001 is stored up to",
             "timeline 00000002, which left 00000001 at",
-            "--timeline 00000002 is the newest, which a forgotten copy is as well",
+            "name its timeline: --timeline ID (the newest, 00000002, may be a copy)",
         ] {
             assert!(refused.stderr.contains(said), "{said}: {refused}");
         }
@@ -114,12 +114,12 @@ fn wal_that_is_missing_where_timelines_part_is_told_by_everybody() {
     }
     let unused = Copied::new();
     let plan = |args: &[&str]| archiving.restore_to(unused.data_dir(), args).arg("--dry-run").run();
-    plan(&["--to", "latest"]).exits(16).says("is not stored");
-    assert!(plan(&["--to-lsn", &one.lsn]).ok().stdout.contains("is not stored"));
+    plan(&["--to", "latest"]).exits(16).says("is missing: recovery stops at");
+    assert!(plan(&["--to-lsn", &one.lsn]).ok().stdout.contains("is missing: recovery stops at"));
     let told = archiving.site.run(&["wal", "status", "--offline"]).run().exits(3);
     assert!(told.stdout.contains("(timeline 00000002 left 00000001 at"), "{told}");
     let told = archiving.site.run(&["status"]).run().exits(3);
-    assert!(told.stdout.contains("is not stored"), "{told}");
+    assert!(told.stdout.contains("is missing: recovery stops at"), "{told}");
     let told = archiving.site.run(&["verify", "--no-progress"]).run().ok();
     assert!(told.stdout.contains("missing: WAL from"), "{told}");
 }

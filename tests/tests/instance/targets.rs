@@ -67,7 +67,10 @@ fn edges(major: u32) {
     let copied = Copied::new();
     let refused = |args: &[&str]| archiving.restore_to(copied.data_dir(), args).run().exits(16);
     let nope = refused(&["--to-restore-point", "release 8"]);
-    assert!(nope.stderr.contains("there are: release 7 (2") && nope.stderr.contains("inside ("), "{nope}");
+    assert!(
+        nope.stderr.contains("the stored WAL has these: release 7 (2") && nope.stderr.contains("inside ("),
+        "{nope}"
+    );
     let late = refused(&["--to-time", "2100-01-01T00:00:00Z"]);
     assert!(
         proposed(&late, "--to-time")

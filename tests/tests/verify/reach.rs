@@ -84,7 +84,7 @@ fn snapshots_that_others_need_are_missed_when_gone_and_checked_with_them() {
     fs::rename(&away, first).unwrap();
     fs::rename(first.join("manifest.json"), &away).unwrap();
     let outcome = verify(&site, &[]).exits(10);
-    assert!(outcome.stdout.contains("its manifest is gone, so that it does not count"), "{outcome}");
+    assert!(outcome.stdout.contains("its manifest is missing, so it cannot be used"), "{outcome}");
     fs::rename(&away, first.join("manifest.json")).unwrap();
     // The newest dump, which nothing else needs.
     let dump = folders(&site.stored, SnapshotKind::Dump).pop().unwrap();

@@ -123,7 +123,7 @@ impl<S: FnMut() -> Result<Option<Bytes>>> TarReader<S> {
     fn end(&mut self) -> Result<Option<TarMember>> {
         while self.more()? {
             if self.chunk.iter().any(|byte| *byte != 0) {
-                return Err(damaged("something follows behind its end"));
+                return Err(damaged("something follows after its end"));
             }
             self.chunk.clear();
         }

@@ -75,7 +75,7 @@ async fn clock(store: &Store) -> Option<Check> {
     if ahead.abs() <= CLOCK_MARGIN {
         return Some(Check::ok(NAME, format!("this host's clock and the store's differ by {by}")));
     }
-    let side = if ahead.is_positive() { "ahead of" } else { "slower than" };
+    let side = if ahead.is_positive() { "ahead of" } else { "behind" };
     Some(Check::warn(
         NAME,
         format!(

@@ -104,7 +104,7 @@ pub fn look(dir: &Path, facts: &BaseFacts, snapshot: &SnapshotId, settings: &str
         Some((old_state, of)) if of == *snapshot => Ok(kept(old_state, false, true)),
         Some((left, of)) => Err(refused(format!("{} holds an unfinished restore of {of}", left.display()))
             .next(format!(
-                "--snapshot {of} goes on with it; or remove that directory, which is nothing but it"
+                "continue it with --snapshot {of}; or remove that directory, which holds nothing else"
             ))),
     }
 }

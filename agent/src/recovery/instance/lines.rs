@@ -63,17 +63,17 @@ impl Display for InstancePlan {
         let size = bytes_text(self.bytes);
         match &self.replaced {
             None => {
-                let goes_on = if self.goes_on { "goes on in" } else { "creates" };
+                let goes_on = if self.goes_on { "continues" } else { "creates" };
                 writeln!(f, "  {goes_on:<11} {} ({} files, {size})", self.data_dir.display(), self.files)?;
             }
             Some(replaced) => {
                 let (dir, old) = (self.data_dir.display(), replaced.old_state.display());
                 writeln!(f, "  REPLACES    {dir} ({} files, {size})", self.files)?;
                 writeln!(f, "  keeps       its state of now in {old}")?;
-                let goes_on = if self.goes_on { "goes on" } else { "begins" };
+                let goes_on = if self.goes_on { "continues" } else { "begins" };
                 writeln!(
                     f,
-                    "              ({goes_on}: the new one is made there; at the end they change places)"
+                    "              ({goes_on}: the new one is made there; at the end the two directories are exchanged)"
                 )?;
             }
         }

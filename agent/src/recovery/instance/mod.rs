@@ -149,7 +149,8 @@ impl Marker {
     }
 
     fn write(dir: &Dir, snapshot: &SnapshotId, replaces: Option<Replaces>) -> Result<()> {
-        let note = "lifeboat restore is at work here, or was cut short: the same command goes on".to_owned();
+        let note =
+            "lifeboat restore is running here, or was cut short: the same command continues".to_owned();
         let text = serde_json::to_vec_pretty(&Marker { snapshot: snapshot.clone(), note, replaces })
             .map_err(|e| Error::new(Kind::Internal, "cannot write a marker").because(e))?;
         dir.replace_durable(Path::new(MARKER_FILE), &text, None)

@@ -62,7 +62,7 @@ pub fn differs(facts: &BaseFacts, layout: &ClusterLayout, host: &Host) -> Vec<St
     let arch = made_on.platform.split('-').next().unwrap_or_default();
     if !arch.is_empty() && arch != host.arch {
         out.push(format!(
-            "production's server was built for {arch}, this machine is {}: some indexes are written otherwise there. \
+            "production's server was built for {arch}, this machine is {}: some indexes are stored differently there. \
              Run REINDEX DATABASE in each database before anybody uses it",
             host.arch
         ));
@@ -73,12 +73,12 @@ pub fn differs(facts: &BaseFacts, layout: &ClusterLayout, host: &Host) -> Vec<St
     };
     match (&made_on.libc, &host.libc) {
         (Some(then), Some(now)) if then != now => out.push(format!(
-            "production sorted texts by C library {then}, this machine has {now}: run REINDEX DATABASE {} before \
-             anybody uses it; in other databases, indexes over columns with a collation of their own",
+            "production sorted text by C library {then}, this machine has {now}: run REINDEX DATABASE {} before \
+             anybody uses it; in other databases, rebuild indexes on columns that have a collation of their own",
             in_databases(&by("c"))
         )),
         (Some(then), None) if !by("c").is_empty() => out.push(format!(
-            "production sorted texts by C library {then}; which one this machine has is not known. If it is another, \
+            "production sorted text by C library {then}; the version of this machine is not known. If it differs, \
              run REINDEX DATABASE {} before anybody uses it",
             in_databases(&by("c"))
         )),
@@ -86,7 +86,7 @@ pub fn differs(facts: &BaseFacts, layout: &ClusterLayout, host: &Host) -> Vec<St
     }
     if let (Some(icu), [_, ..]) = (&made_on.icu, by("i").as_slice()) {
         out.push(format!(
-            "texts are sorted by ICU {icu} {}: whether this machine has the same, a server says (--start compares)",
+            "text is sorted by ICU {icu} {}; only a server can tell whether this machine has the same version (--start compares)",
             in_databases(&by("i"))
         ));
     }
@@ -120,7 +120,7 @@ pub fn rebuild(now: &Sorting, then: &[Database]) -> Vec<Rebuild> {
         }
         Some(Rebuild {
             why: format!(
-                "its indexes are in the order of {library} {written} ({}), this server sorts by {actual}",
+                "its indexes are sorted by {library} {written} ({}), this server sorts by {actual}",
                 database.locale
             ),
             statements,

@@ -12,7 +12,7 @@ impl std::fmt::Display for TenantPlan {
         writeln!(f, "restore {} from {}, at a point in time", self.tenant, base.repository)?;
         base.source_lines(f)?;
         if !self.filestore_only {
-            let owner = self.owner.as_deref().unwrap_or("its owner at the target");
+            let owner = self.owner.as_deref().unwrap_or("the owner that it had at that moment");
             writeln!(f, "  creates     database {} at {}, owned by {owner}", self.database, self.server)?;
             writeln!(f, "              (until it is complete its name is {})", self.incomplete_database)?;
             writeln!(f, "  loads as    {}", self.loads)?;

@@ -261,7 +261,7 @@ impl Observed {
             return None;
         }
         let stored =
-            facts.stored.map_or("no WAL was".to_owned(), |(lsn, _)| format!("no WAL behind {lsn} was"));
+            facts.stored.map_or("no WAL was".to_owned(), |(lsn, _)| format!("no WAL after {lsn} was"));
         let why = facts.problem.as_ref().map_or(String::new(), |problem| format!(": {problem}"));
         Some(format!("{stored} stored for {}{why}", clock::span_text(quiet)))
     }
