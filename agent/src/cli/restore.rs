@@ -13,10 +13,10 @@ use super::{restore_files, restore_tenant};
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
 use crate::names::{ReleaseId, SnapshotId, TenantName, shell_word};
-use crate::recovery::apply::{Restored, apply};
+use crate::recovery::apply::{DumpRestored, apply};
 use crate::recovery::files_only::FilesRequest;
 use crate::recovery::plan::prepare;
-use crate::recovery::{Pick, Request, tenant};
+use crate::recovery::{Pick, RestoreRequest, tenant};
 
 /// Restore a tenant: its database and its filestore, under a new name
 ///
@@ -133,7 +133,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
                 "--release selects a dump; it cannot be combined with --to, --to-time, --to-lsn or --to-restore-point",
             ));
         }
-        let request = tenant::Request {
+        let request = tenant::TenantRequest {
             tenant,
             target,
             snapshot: args.snapshot,
@@ -170,7 +170,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         };
         return restore_files::run(request, (args.yes, args.dry_run), (&config, identities), app).await;
     }
-    let request = Request {
+    let request = RestoreRequest {
         tenant,
         pick: pick(args.snapshot, args.release),
         target: args.target,
@@ -209,7 +209,7 @@ fn pick(snapshot: Option<SnapshotId>, release: Option<ReleaseId>) -> Pick {
     }
 }
 
-fn text(restored: &Restored) -> String {
+fn text(restored: &DumpRestored) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
     let mut out = format!(

@@ -14,8 +14,8 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::target::{Action, Target, ZonedTime};
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path};
-use crate::recovery::instance::Request;
-use crate::recovery::instance::apply::{Restored, apply};
+use crate::recovery::instance::InstanceRequest;
+use crate::recovery::instance::apply::{InstanceRestored, apply};
 use crate::recovery::instance::aside::Subscription;
 use crate::recovery::instance::plan::prepare;
 use crate::recovery::instance::production;
@@ -167,7 +167,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
     // A release is a state, not a time since: without more, as it was.
     let otherwise = if common.release.is_some() { Target::Immediate } else { Target::Latest };
     let target = args.target().unwrap_or(otherwise);
-    let request = Request {
+    let request = InstanceRequest {
         data_dir,
         delta: args.delta,
         target,
@@ -281,7 +281,7 @@ fn mapping(text: &str) -> Result<(String, PathBuf)> {
     Ok((old.trim_end_matches('/').to_owned(), PathBuf::from(new)))
 }
 
-fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> String {
+fn text(restored: &InstanceRestored, started: Option<&Started>, is_production: bool) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
     let (files, size, dir) = (plan.files, bytes_text(plan.bytes), plan.data_dir.display());

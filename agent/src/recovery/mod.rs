@@ -42,7 +42,7 @@ use crate::repository::snapshots::Trust;
 
 /// What is asked for.
 #[derive(Clone)]
-pub struct Request {
+pub struct RestoreRequest {
     /// Whose.
     pub tenant: TenantName,
     /// Which.

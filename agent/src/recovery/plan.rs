@@ -19,7 +19,7 @@ use crate::postgres::database::database_exists;
 use crate::postgres::load::rights::Loads;
 use crate::postgres::session::Session;
 use crate::postgres::tools::Tools;
-use crate::recovery::Request;
+use crate::recovery::RestoreRequest;
 use crate::recovery::choose::{Chosen, choose};
 use crate::recovery::dump_files::DumpFiles;
 use crate::recovery::dump_list::dump_list;
@@ -109,7 +109,7 @@ pub struct Prepared {
     pub(super) baseline: Baseline,
     pub(super) dump: Manifest,
     pub(super) files: Option<DumpFiles>,
-    pub(super) request: Request,
+    pub(super) request: RestoreRequest,
     pub(super) identities: std::sync::Arc<Identities>,
     pub(super) workers: usize,
     pub(super) jobs: u32,
@@ -118,7 +118,7 @@ pub struct Prepared {
 }
 
 /// Finds the snapshot, opens its baseline (so a wrong identity shows now) and looks at the target.
-pub async fn prepare(config: &Config, request: Request, identities: Identities) -> Result<Prepared> {
+pub async fn prepare(config: &Config, request: RestoreRequest, identities: Identities) -> Result<Prepared> {
     let identities = std::sync::Arc::new(identities);
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;

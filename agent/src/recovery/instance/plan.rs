@@ -37,7 +37,7 @@ use crate::recovery::instance::switched_off::{SwitchedOff, switched_off};
 use crate::recovery::instance::takeover::{Takeover, takeover};
 use crate::recovery::instance::tree::TablespacePlan;
 use crate::recovery::instance::wanted::Wanted;
-use crate::recovery::instance::{Request, account, newer_tablespaces, peek, readable};
+use crate::recovery::instance::{InstanceRequest, account, newer_tablespaces, peek, readable};
 use crate::repository::Repository;
 
 /// For the estimate only.
@@ -177,7 +177,7 @@ impl Prepared {
 }
 
 /// Finds the backup, reads its index (so a wrong identity shows now), and looks at the target.
-pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
+pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepared> {
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
     let Chosen { base, reach, target, restore_point, mut warnings } =

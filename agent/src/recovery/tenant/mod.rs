@@ -21,7 +21,7 @@ pub use scratch::clean;
 
 /// What is asked for.
 #[derive(Clone)]
-pub struct Request {
+pub struct TenantRequest {
     /// Whose, by its name at the target.
     pub tenant: TenantName,
     /// Where recovery ends.
