@@ -78,6 +78,10 @@ fn a_database_and_a_table_behind_links_are_told_as_loss() {
         let copied = Copied::new();
         let plan = restore(&site, &copied, &["--dry-run"]).run().ok();
         assert!(plan.json()["warnings"].to_string().contains("the base backup lacks database far"), "{plan}");
+        // who restores with --yes reads the exit code
+        let args = ["restore", "--yes", "--to", "immediate", "--identity", "lifeboat-identity.txt"];
+        let done = site.run(&args).arg("--instance-to").arg(copied.data_dir()).run().exits(3);
+        assert!(done.stdout.contains("LACKS database far: "), "{done}");
     }
 }
 
