@@ -235,7 +235,8 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
             .as_ref()
             .map_or(restored.clone(), |done| format!("{restored}\n{}", as_production::text(done)))
     })?;
-    Ok(match started.is_some_and(|started| !started.rebuild.is_empty()) {
+    let rebuilds = started.is_some_and(|started| !started.rebuild.is_empty());
+    Ok(match rebuilds || !restored.plan.lacks.is_empty() {
         true => Done::Incomplete,
         false => Done::Complete,
     })
@@ -290,6 +291,9 @@ fn text(restored: &InstanceRestored, started: Option<&Started>, is_production: b
         plan.instance
     );
     out += &format!("\nfetched {} of the base backup", bytes_text(restored.fetched_bytes));
+    for lack in &plan.lacks {
+        out += &format!("\nLACKS {lack}");
+    }
     if let Some(replaced) = &plan.replaced {
         let (files, size) = (restored.copied_files, bytes_text(restored.copied_bytes));
         out += &format!("; {files} files, {size}, came out of the old data directory");

@@ -117,6 +117,8 @@ pub struct InstancePlan {
     /// Its databases, as the backup knows them.
     #[serde(skip)]
     pub databases: Vec<Database>,
+    /// What the base backup was meant to hold and does not: the restored cluster lacks it.
+    pub lacks: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -300,6 +302,7 @@ pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepar
             Some(_) => Vec::new(), // it is thrown away: a dump is made of it
         },
         databases: layout.databases.clone(),
+        lacks: facts.left_out.iter().map(|left| format!("{}: {}", left.what, left.why)).collect(),
         warnings,
     };
     check_space(&plan, narrowed.is_some())?;
