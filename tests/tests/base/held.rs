@@ -74,7 +74,7 @@ fn a_database_and_a_table_behind_links_are_told_as_loss() {
         let status = site.run(&["status"]).run();
         assert!(status.code != Some(0) && status.stdout.contains("MISSING IN IT: database far"), "{status}");
         let list = site.run(&["list"]).run().ok();
-        assert!(list.stdout.contains("lacks database far"), "{list}");
+        assert!(list.stdout.contains("missing: database far"), "{list}");
         let copied = Copied::new();
         let plan = restore(&site, &copied, &["--dry-run"]).run().ok();
         assert!(
