@@ -166,13 +166,15 @@ impl Identities {
 
 fn damaged(name: &str, e: age::DecryptError) -> Error {
     // Not in age's own words: it looks for their translations in files, and panics where it may not read them.
+    let what = format!("{name} is not an intact age file");
     let why = match e {
-        age::DecryptError::Io(e) => e.to_string(),
+        // It may be the store that failed, and not the file.
+        age::DecryptError::Io(e) => return Error::carried(Kind::Integrity, what, e),
         age::DecryptError::UnknownFormat => "its version of the age format is not known".to_owned(),
         age::DecryptError::InvalidHeader | age::DecryptError::InvalidMac => "its header is wrong".to_owned(),
         _ => "it cannot be decrypted".to_owned(),
     };
-    Error::new(Kind::Integrity, format!("{name} is not an intact age file")).because(why)
+    Error::new(Kind::Integrity, what).because(why)
 }
 
 type Keys = Vec<Box<dyn age::Identity + Send + Sync>>;
