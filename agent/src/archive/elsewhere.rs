@@ -73,6 +73,15 @@ pub fn told(all: &[Elsewhere]) -> Option<String> {
     })
 }
 
+/// The same of a database that is restored: a copy's collector would delete production's objects.
+pub fn shared(all: &[Elsewhere]) -> Option<String> {
+    let told = told(all)?;
+    Some(format!(
+        "{told}. The restored database names the same objects: unless it replaces production, its Odoo must not be \
+         able to write there"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

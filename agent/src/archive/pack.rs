@@ -31,7 +31,7 @@ pub enum Member<'a> {
 
 impl Member<'_> {
     /// The member's name in the tar.
-    pub fn tar_name(&self) -> String {
+    fn tar_name(&self) -> String {
         match self {
             Member::Whole(path) => format!("files/{path}"),
             Member::Extent(path, offset) => format!("extents/{path}/{offset:020}"),

@@ -32,7 +32,7 @@ pub use tenant::{Kinds, TenantReport};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct BackupRequest {
     /// These only; all of the configuration (or all that are discovered) where empty.
     pub tenants: Vec<TenantName>,
     /// What of each.
@@ -126,7 +126,7 @@ impl Report {
 /// What kept it from beginning, or a stop by signal; failures of single tenants are in the report.
 pub async fn run(
     config: &Config,
-    request: Request,
+    request: BackupRequest,
     progress: Progress,
     cancel: CancellationToken,
 ) -> Result<Report> {
@@ -168,7 +168,7 @@ async fn all(
     job: &Job,
     tools: &Tools,
     config: &Config,
-    request: &Request,
+    request: &BackupRequest,
     report: &mut Report,
 ) -> Result<()> {
     let tenants = choose(job, config, request, report).await?;
@@ -213,7 +213,7 @@ fn join(names: &[TenantName]) -> String {
     names.iter().map(TenantName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn wanted_by_name(config: &Config, request: &Request, name: &TenantName) -> bool {
+fn wanted_by_name(config: &Config, request: &BackupRequest, name: &TenantName) -> bool {
     request.tenants.contains(name) || config.odoo.tenants.contains(name)
 }
 
@@ -221,7 +221,7 @@ fn wanted_by_name(config: &Config, request: &Request, name: &TenantName) -> bool
 async fn choose(
     job: &Job,
     config: &Config,
-    request: &Request,
+    request: &BackupRequest,
     report: &mut Report,
 ) -> Result<Vec<TenantName>> {
     let named = if request.tenants.is_empty() { &config.odoo.tenants } else { &request.tenants };

@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 const KEPT: i64 = 1_000;
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 /// What an entry of a run that never ended says: the agent was killed, or the machine.
-pub const CUT_SHORT: &str = "the agent ended before the run did";
+const CUT_SHORT: &str = "the agent ended before the run did";
 
 /// One run of a job.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]

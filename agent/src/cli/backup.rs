@@ -9,7 +9,7 @@ use super::commands::runnable;
 use super::{App, Done, print};
 use crate::archive::elsewhere;
 use crate::archive::manifest::{FilestoreLink, Manifest};
-use crate::backup::{self, Kinds, Report, Request};
+use crate::backup::{self, BackupRequest, Kinds, Report};
 use crate::clock::span_text;
 use crate::config::Config;
 use crate::disk;
@@ -80,11 +80,11 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         disk::lower_priority();
     }
     if wants(WantedKind::Base) {
-        return base(&config, backup::base::Request { full: args.full, release }, app).await;
+        return base(&config, backup::base::BaseRequest { full: args.full, release }, app).await;
     }
     let kinds =
         Kinds { dump: both || wants(WantedKind::Dump), filestore: both || wants(WantedKind::Filestore) };
-    let request = Request { tenants: args.tenant, kinds, release };
+    let request = BackupRequest { tenants: args.tenant, kinds, release };
     let shown = app.progress("backup", None);
     let report = backup::run(&config, request, shown.clone(), app.cancel.clone()).await;
     shown.finish();
@@ -109,7 +109,7 @@ fn ended(failed: Option<Error>) -> Done {
     }
 }
 
-async fn base(config: &Config, request: backup::base::Request, app: &App) -> Result<Done> {
+async fn base(config: &Config, request: backup::base::BaseRequest, app: &App) -> Result<Done> {
     let shown = app.progress("base backup", None);
     let report = backup::base::run(config, request, shown.clone(), app.cancel.clone()).await;
     shown.finish();

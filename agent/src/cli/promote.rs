@@ -8,7 +8,7 @@ use super::{App, Done, commands, print};
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
 use crate::names::{TenantName, shell_word};
-use crate::recovery::promote::Request;
+use crate::recovery::promote::PromoteRequest;
 use crate::recovery::promote::apply::{Promoted, apply};
 use crate::recovery::promote::plan::{PromotePlan, prepare};
 
@@ -56,7 +56,7 @@ pub struct Args {
 /// Plans, asks, applies.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
-    let request = Request {
+    let request = PromoteRequest {
         copy: args.copy,
         tenant: args.tenant,
         data_dir: args.data_dir.map(|dir| std::path::absolute(&dir).unwrap_or(dir)),

@@ -13,10 +13,10 @@ use super::{restore_files, restore_tenant};
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
 use crate::names::{ReleaseId, SnapshotId, TenantName, shell_word};
-use crate::recovery::apply::{Restored, apply};
+use crate::recovery::apply::{DumpRestored, apply};
 use crate::recovery::files_only::FilesRequest;
 use crate::recovery::plan::prepare;
-use crate::recovery::{Pick, Request, tenant};
+use crate::recovery::{Pick, RestoreRequest, tenant};
 
 /// Restore a tenant: its database and its filestore, under a new name
 ///
@@ -86,6 +86,9 @@ pub struct Args {
     /// If no backup holds some of the files, restore everything else and name each missing file (exit code 3)
     #[arg(long, conflicts_with = "instance_to")]
     allow_missing_files: bool,
+    /// Also take files from backups of this tenant, which the restored one was copied from; may be repeated
+    #[arg(long, value_name = "TENANT", conflicts_with_all = ["instance_to", "database_only"])]
+    files_of: Vec<TenantName>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -130,7 +133,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
                 "--release selects a dump; it cannot be combined with --to, --to-time, --to-lsn or --to-restore-point",
             ));
         }
-        let request = tenant::Request {
+        let request = tenant::TenantRequest {
             tenant,
             target,
             snapshot: args.snapshot,
@@ -147,6 +150,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             database_only: args.database_only,
             filestore_only: args.filestore_only,
             allow_missing_files: args.allow_missing_files,
+            files_of: args.files_of,
             trust,
             identities,
             identity_files: args.identity,
@@ -161,11 +165,12 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             target: args.target,
             data_dir: args.data_dir,
             allow_missing_files: args.allow_missing_files,
+            files_of: args.files_of,
             trust,
         };
         return restore_files::run(request, (args.yes, args.dry_run), (&config, identities), app).await;
     }
-    let request = Request {
+    let request = RestoreRequest {
         tenant,
         pick: pick(args.snapshot, args.release),
         target: args.target,
@@ -176,6 +181,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         load,
         database_only: args.database_only,
         allow_missing_files: args.allow_missing_files,
+        files_of: args.files_of,
         trust,
     };
     let prepared = app.looking(prepare(&config, request, identities)).await?;
@@ -203,7 +209,7 @@ fn pick(snapshot: Option<SnapshotId>, release: Option<ReleaseId>) -> Pick {
     }
 }
 
-fn text(restored: &Restored) -> String {
+fn text(restored: &DumpRestored) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
     let mut out = format!(

@@ -14,8 +14,8 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::target::{Action, Target, ZonedTime};
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path};
-use crate::recovery::instance::Request;
-use crate::recovery::instance::apply::{Restored, apply};
+use crate::recovery::instance::InstanceRequest;
+use crate::recovery::instance::apply::{InstanceRestored, apply};
 use crate::recovery::instance::aside::Subscription;
 use crate::recovery::instance::plan::prepare;
 use crate::recovery::instance::production;
@@ -167,7 +167,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
     // A release is a state, not a time since: without more, as it was.
     let otherwise = if common.release.is_some() { Target::Immediate } else { Target::Latest };
     let target = args.target().unwrap_or(otherwise);
-    let request = Request {
+    let request = InstanceRequest {
         data_dir,
         delta: args.delta,
         target,
@@ -235,7 +235,8 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
             .as_ref()
             .map_or(restored.clone(), |done| format!("{restored}\n{}", as_production::text(done)))
     })?;
-    Ok(match started.is_some_and(|started| !started.rebuild.is_empty()) {
+    let rebuilds = started.is_some_and(|started| !started.rebuild.is_empty());
+    Ok(match rebuilds || !restored.plan.lacks.is_empty() {
         true => Done::Incomplete,
         false => Done::Complete,
     })
@@ -281,7 +282,7 @@ fn mapping(text: &str) -> Result<(String, PathBuf)> {
     Ok((old.trim_end_matches('/').to_owned(), PathBuf::from(new)))
 }
 
-fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> String {
+fn text(restored: &InstanceRestored, started: Option<&Started>, is_production: bool) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
     let (files, size, dir) = (plan.files, bytes_text(plan.bytes), plan.data_dir.display());
@@ -290,6 +291,9 @@ fn text(restored: &Restored, started: Option<&Started>, is_production: bool) -> 
         plan.instance
     );
     out += &format!("\nfetched {} of the base backup", bytes_text(restored.fetched_bytes));
+    for lack in &plan.lacks {
+        out += &format!("\nLACKS {lack}");
+    }
     if let Some(replaced) = &plan.replaced {
         let (files, size) = (restored.copied_files, bytes_text(restored.copied_bytes));
         out += &format!("; {files} files, {size}, came out of the old data directory");

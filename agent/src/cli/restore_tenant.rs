@@ -8,12 +8,18 @@ use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::Result;
 use crate::names::bytes_text;
-use crate::recovery::tenant::apply::{Restored, apply};
+use crate::recovery::tenant::apply::{TenantRestored, apply};
 use crate::recovery::tenant::plan::prepare;
-use crate::recovery::tenant::{Request, clean};
+use crate::recovery::tenant::{TenantRequest, clean};
 
 /// Plans, asks, applies.
-pub async fn run(request: Request, yes: bool, dry_run: bool, config: &Config, app: &App) -> Result<Done> {
+pub async fn run(
+    request: TenantRequest,
+    yes: bool,
+    dry_run: bool,
+    config: &Config,
+    app: &App,
+) -> Result<Done> {
     if !dry_run {
         clean(config).await?;
     }
@@ -37,7 +43,7 @@ pub async fn run(request: Request, yes: bool, dry_run: bool, config: &Config, ap
     })
 }
 
-fn text(restored: &Restored) -> String {
+fn text(restored: &TenantRestored) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
     let last = restored

@@ -21,6 +21,9 @@ pub fn to_promote(tenant: &TenantName, copy: &TenantName, neutralized: bool) -> 
 pub fn missing_files(missing: &[MissingFile]) -> String {
     match missing.len() as u64 {
         0 => String::new(),
-        count => format!("\n{}", missing_text(count, missing.iter().take(MISSING_TOLD_MAX))),
+        count => format!(
+            "\n{}\n              if it was copied from another tenant, restore it again with --files-of THAT-TENANT",
+            missing_text(count, missing.iter().take(MISSING_TOLD_MAX))
+        ),
     }
 }

@@ -20,7 +20,7 @@ use crate::names::{SnapshotId, TenantName, bytes_text};
 use crate::repository::Repository;
 use crate::upkeep::findings::Report;
 use crate::upkeep::remembered::remember;
-use crate::upkeep::verify::{self, Request};
+use crate::upkeep::verify::{self, VerifyRequest};
 
 /// Of each sort, what is told one by one.
 const NAMED_MAX: usize = 25;
@@ -99,7 +99,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         _ => e,
     })?;
     let id = repository.id().to_owned();
-    let request = Request {
+    let request = VerifyRequest {
         known: known(&config, &id).await,
         snapshots: args.snapshots,
         tenant: args.tenant,

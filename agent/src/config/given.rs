@@ -81,7 +81,7 @@ impl Value {
 }
 
 /// Whether a text is, or contains, a private key.
-pub fn looks_secret(text: &str) -> bool {
+fn looks_secret(text: &str) -> bool {
     let upper = text.to_ascii_uppercase();
     upper.contains("AGE-SECRET-KEY-") || upper.contains("PRIVATE KEY-----")
 }

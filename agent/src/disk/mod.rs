@@ -118,7 +118,7 @@ pub fn publish(file: File, staged: &Path, path: &Path) -> Result<()> {
 }
 
 /// Renames and syncs both directories. Replaces a file at `to`; a directory only when empty.
-pub fn rename_durable(from: &Path, to: &Path) -> Result<()> {
+fn rename_durable(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|e| Error::file(&format!("rename to {}:", to.display()), from, e))?;
     sync_parent(to)?;
     if from.parent() != to.parent() {

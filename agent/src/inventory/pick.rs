@@ -47,7 +47,7 @@ impl Snapshot {
 
     /// How much later than its writer says it was stored, where that is beyond [`MARGIN`]: the writer's clock was
     /// slow, or the repository was copied.
-    pub fn stored_later(&self) -> Option<SignedDuration> {
+    fn stored_later(&self) -> Option<SignedDuration> {
         Some(self.stored_at.duration_since(self.manifest.ended)).filter(|later| *later > MARGIN)
     }
 

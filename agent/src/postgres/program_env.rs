@@ -23,7 +23,7 @@ impl PostgresOptions {
 
     /// The libpq environment of a client program for this database, of the server's major. It holds
     /// the password, so it belongs into a child's environment and nowhere else.
-    pub fn child_env(&self, major: u32, database: &str) -> Result<Vec<(String, String)>> {
+    fn child_env(&self, major: u32, database: &str) -> Result<Vec<(String, String)>> {
         let text = |path: Option<&Path>| path.unwrap_or(Path::new(NOWHERE)).to_string_lossy().into_owned();
         let seconds = self.connect_timeout.as_secs().max(2); // libpq takes no less
         let mut env = vec![

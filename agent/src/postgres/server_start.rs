@@ -1,6 +1,7 @@
 //! A server on a data directory of ours: private socket, no network, started and left running. It obeys the
 //! configuration in that directory, which is ours as well; what is said here holds whatever stands there.
 
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -46,6 +47,20 @@ fn make_socket_dir(dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     made.give(0o700, owner).map_err(|e| Error::file("give away", dir, e))
 }
 
+/// Says in the data directory which directory is made for the socket, before it is made: who removes what a killed
+/// run left looks there ([`crate::postgres::server_stop`]). A server writes its own line there once it runs.
+fn note_socket_dir(data_dir: &Path, socket_dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+    let path = data_dir.join("postmaster.opts");
+    let gone = || Error::file("open", data_dir, std::io::ErrorKind::NotFound.into());
+    let dir = Dir::open_absolute(data_dir)?.ok_or_else(gone)?;
+    let mut file =
+        dir.open_or_create(Path::new("postmaster.opts")).map_err(|e| Error::file("open", &path, e))?;
+    let text = format!("\"unix_socket_directories={}\"\n", socket_dir.display());
+    let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
+    written.map_err(|e| Error::file("write", &path, e))?;
+    disk::give(&file, &path, 0o600, owner)
+}
+
 /// The file that the server's user appends to; root gives away no file that was anybody else's.
 fn make_log(log: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     let (above, name) = (log.parent().unwrap_or(log), Path::new(log.file_name().unwrap_or_default()));
@@ -65,6 +80,7 @@ fn make_log(log: &Path, owner: Option<(u32, u32)>) -> Result<()> {
 pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     // Socket paths end at 107 bytes, so it cannot lie beside a data directory anywhere.
     let socket_dir = std::env::temp_dir().join(format!("{SOCKET_DIR_PREFIX}{}", random_hex(6)));
+    note_socket_dir(&server.data_dir, &socket_dir, server.owner)?;
     make_socket_dir(&socket_dir, server.owner)?;
     make_log(&server.log, server.owner)?;
     let quoted_text = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));

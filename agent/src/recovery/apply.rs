@@ -25,7 +25,7 @@ use crate::recovery::stopwatch::{Stage, Stopwatch};
 
 /// What was restored.
 #[derive(Debug, Serialize)]
-pub struct Restored {
+pub struct DumpRestored {
     /// The plan that was applied.
     pub plan: RestorePlan,
     /// Stages in the order in which they ended; some run beside each other.
@@ -67,7 +67,7 @@ pub async fn apply(
     mut prepared: Prepared,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Restored> {
+) -> Result<DumpRestored> {
     let begun = clock::instant();
     let plan = prepared.plan.clone();
     prepared.postgres = prepared.postgres.stopped_by(cancel);
@@ -118,7 +118,7 @@ pub async fn apply(
     let missing_files = staged.missing();
     let known = plan.filestore.as_ref().map_or(0, |files| files.missing_files);
     let warnings = once([plan.warnings.clone(), loaded.warnings, staged.told, refused, noted].concat());
-    Ok(Restored {
+    Ok(DumpRestored {
         plan,
         files: staged.files,
         file_bytes: staged.bytes,

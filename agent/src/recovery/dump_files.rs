@@ -37,11 +37,11 @@ impl DumpFiles {
         repository: &Repository,
         origin: &Origin,
         trust: &Trust,
-        (dump, link): (&Manifest, &FilestoreLink),
+        (dump, link, files_of): (&Manifest, &FilestoreLink, &[TenantName]),
         identities: &Arc<Identities>,
     ) -> Result<DumpFiles> {
         let linked = Linked::look(repository, origin, trust, &link.snapshot).await?;
-        let whose: BTreeSet<TenantName> = dump.tenant.iter().cloned().collect();
+        let whose: BTreeSet<TenantName> = dump.tenant.iter().chain(files_of).cloned().collect();
         let search = Search::new(repository, origin, trust, identities, whose, dump.point);
         let names = link.missing_named().map(|file| escape(file.store_fname.as_bytes())).collect();
         let found = search.find(names, &Tried::new()).await?;

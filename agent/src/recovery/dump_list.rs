@@ -60,11 +60,14 @@ pub(super) async fn dump_list(
             parts: parts.into(),
             extent: Vec::new(),
             at: 0,
+            failed: None,
         };
         let mut input = BufReader::new(head.take(BYTES_MAX));
-        match toc::read_from(&mut input, &format!("dump {}", dump.id)) {
-            Err(_) if input.get_ref().limit() == 0 => Ok(None),
-            read => read.map(Some),
+        let read = toc::read_from(&mut input, &format!("dump {}", dump.id));
+        match (read, input.get_mut().get_mut().failed.take()) {
+            (Err(_), Some(e)) => Err(e), // of the store, or damage: not what a dump holds
+            (Err(_), None) if input.get_ref().limit() == 0 => Ok(None),
+            (read, _) => read.map(Some),
         }
     })
     .await
@@ -80,6 +83,8 @@ struct Head<'a> {
     parts: VecDeque<Part>,
     extent: Vec<u8>,
     at: usize,
+    /// Why the next bytes could not be had.
+    failed: Option<Error>,
 }
 
 impl Head<'_> {
@@ -114,7 +119,10 @@ impl Read for Head<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         while self.at == self.extent.len() {
             let Some(part) = self.parts.pop_front() else { return Ok(0) };
-            self.fetch(part).map_err(std::io::Error::other)?;
+            if let Err(e) = self.fetch(part) {
+                self.failed = Some(e);
+                return Err(std::io::ErrorKind::Other.into());
+            }
         }
         let n = buffer.len().min(self.extent.len() - self.at);
         buffer[..n].copy_from_slice(&self.extent[self.at..self.at + n]);

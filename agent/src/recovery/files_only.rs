@@ -1,6 +1,5 @@
 //! A filestore without its database: into a new directory of the name that its database has, or will have.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +41,8 @@ pub struct FilesRequest {
     pub data_dir: Option<PathBuf>,
     /// Publish although files can be had from nowhere.
     pub allow_missing_files: bool,
+    /// Tenants whose backups may give files as well: what it was copied from, as a person says.
+    pub files_of: Vec<TenantName>,
     /// Whose manifests are believed.
     pub trust: Trust,
 }
@@ -137,13 +138,20 @@ pub async fn prepare(config: &Config, request: FilesRequest, identities: Identit
                 Error::new(Kind::NotFound, format!("dump {} has no filestore", manifest.id))
                     .next("lifeboat list shows the backups of filestores: --snapshot ID takes one of them")
             })?;
-            let files = DumpFiles::look(&repository, &origin, trust, (&manifest, link), &identities).await?;
+            let files = DumpFiles::look(
+                &repository,
+                &origin,
+                trust,
+                (&manifest, link, &request.files_of),
+                &identities,
+            )
+            .await?;
             (Source::OfDump(Box::new(files)), link.snapshot.clone())
         }
         None => {
             manifest.filestore_facts()?;
             let linked = Linked::look(&repository, &origin, trust, &manifest.id).await?;
-            let whose = BTreeSet::from([tenant.clone()]);
+            let whose = request.files_of.iter().chain([tenant]).cloned().collect();
             let search = Search::new(&repository, &origin, trust, &identities, whose, manifest.point);
             (Source::Alone(Box::new(linked), Box::new(search)), manifest.id.clone())
         }

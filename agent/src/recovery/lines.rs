@@ -84,8 +84,8 @@ pub(super) fn files_lines(
 /// So many files that are in no backup, and the first of them.
 pub fn missing_text<'a>(count: u64, named: impl Iterator<Item = &'a MissingFile>) -> String {
     let mut out = match count {
-        1 => "1 file that the database names is in no backup".to_owned(),
-        n => format!("{n} files that the database names are in no backup"),
+        1 => "1 file that the database names is in no backup of this tenant".to_owned(),
+        n => format!("{n} files that the database names are in no backup of this tenant"),
     };
     let mut told = 0;
     for file in named {

@@ -42,7 +42,7 @@ use crate::repository::snapshots::Trust;
 
 /// What is asked for.
 #[derive(Clone)]
-pub struct Request {
+pub struct RestoreRequest {
     /// Whose.
     pub tenant: TenantName,
     /// Which.
@@ -63,6 +63,8 @@ pub struct Request {
     pub database_only: bool,
     /// Publish although files of the filestore can be had from nowhere.
     pub allow_missing_files: bool,
+    /// Tenants whose backups may give files as well: what it was copied from, as a person says.
+    pub files_of: Vec<TenantName>,
     /// Whose manifests are believed.
     pub trust: Trust,
 }

@@ -19,7 +19,7 @@ use crate::postgres::database::database_exists;
 use crate::postgres::load::rights::Loads;
 use crate::postgres::session::Session;
 use crate::postgres::tools::Tools;
-use crate::recovery::Request;
+use crate::recovery::RestoreRequest;
 use crate::recovery::choose::{Chosen, choose};
 use crate::recovery::dump_files::DumpFiles;
 use crate::recovery::dump_list::dump_list;
@@ -109,7 +109,7 @@ pub struct Prepared {
     pub(super) baseline: Baseline,
     pub(super) dump: Manifest,
     pub(super) files: Option<DumpFiles>,
-    pub(super) request: Request,
+    pub(super) request: RestoreRequest,
     pub(super) identities: std::sync::Arc<Identities>,
     pub(super) workers: usize,
     pub(super) jobs: u32,
@@ -118,7 +118,7 @@ pub struct Prepared {
 }
 
 /// Finds the snapshot, opens its baseline (so a wrong identity shows now) and looks at the target.
-pub async fn prepare(config: &Config, request: Request, identities: Identities) -> Result<Prepared> {
+pub async fn prepare(config: &Config, request: RestoreRequest, identities: Identities) -> Result<Prepared> {
     let identities = std::sync::Arc::new(identities);
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
@@ -150,8 +150,14 @@ pub async fn prepare(config: &Config, request: Request, identities: Identities) 
     let (mut files, mut filestore) = (None, None);
     if let Some(link) = link {
         let dir = request.data_dir.clone().map_or_else(|| config.data_dir().map(Path::to_owned), Ok)?;
-        let looked =
-            DumpFiles::look(&repository, &origin, &request.trust, (&dump, link), &identities).await?;
+        let looked = DumpFiles::look(
+            &repository,
+            &origin,
+            &request.trust,
+            (&dump, link, &request.files_of),
+            &identities,
+        )
+        .await?;
         filestore = Some(looked.plan(&dir, &target, (ours, work.staging()))?);
         files = Some(looked);
     }
@@ -247,7 +253,7 @@ fn warnings(facts: &DumpFacts, neutralize: bool, loads: Loads) -> Vec<String> {
     if facts.filestore.is_none() {
         out.push("this dump has no filestore: attachments will be missing".into());
     }
-    out.extend(facts.filestore.as_ref().and_then(|link| elsewhere::told(&link.elsewhere)));
+    out.extend(facts.filestore.as_ref().and_then(|link| elsewhere::shared(&link.elsewhere)));
     out.extend(loads.warning());
     if !neutralize {
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());

@@ -69,7 +69,7 @@ pub fn wal(instance: &InstanceName) -> String {
 }
 
 /// The folder of a timeline's WAL, but for its history.
-pub fn wal_timeline(instance: &InstanceName, timeline: TimelineId) -> String {
+fn wal_timeline(instance: &InstanceName, timeline: TimelineId) -> String {
     format!("instances/{instance}/wal/{timeline}")
 }
 

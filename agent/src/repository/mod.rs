@@ -9,6 +9,7 @@ pub mod lease;
 pub mod pack_worker;
 pub mod ranges;
 pub mod reader;
+pub mod record;
 pub mod snapshots;
 pub mod unproven;
 pub mod upload_sink;

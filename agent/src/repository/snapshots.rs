@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::archive::digest::Hashing;
 use crate::archive::manifest::{self, Manifest, Object, Origin};
 use crate::archive::seal::Identities;
-use crate::archive::signature::{SIGNATURE_BYTES_MAX, TrustedKeys};
+use crate::archive::signature::TrustedKeys;
 use crate::archive::unpack::{self, MemberHeader};
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
@@ -17,6 +17,7 @@ use crate::names::SnapshotId;
 use crate::odoo::baseline::Baseline;
 use crate::repository::ranges::{Announced, RangeReader};
 use crate::repository::reader::ObjectReader;
+use crate::repository::record::Record;
 use crate::repository::{Repository, layout};
 
 /// Manifests fetched at a time.
@@ -112,37 +113,39 @@ impl Repository {
     /// One manifest, its signature checked, and not whether it belongs here: see
     /// [`Repository::dated_manifest`].
     pub async fn signed_manifest(&self, id: &SnapshotId, trust: &Trust) -> Result<(Manifest, Timestamp)> {
-        let key = |name| layout::object(self.instance(), id, name);
         let name = format!("manifest of snapshot {id}");
+        let record = self.manifest_record(id, &name);
         let Trust::Keys(keys) = trust else {
-            let bytes = self.get_unproven(&key(manifest::NAME), manifest::BYTES_MAX).await?;
+            let bytes = self.get_unproven(&record.key, record.bytes_max).await?;
             self.unproven.take_unsigned(&name, bytes.len())?;
             return Ok((Manifest::parse(id, self.instance(), &bytes)?, bytes.stored_at));
         };
-        let refused = |e: Error| {
-            e.effect("its signer is not trusted: it is ignored, and cannot be restored").next(
-                "run lifeboat verify; if the key is yours, add it to signing.trusted_keys; \
+        let signed = match record.read(self, keys).await {
+            Ok(Some(signed)) => Ok(signed.record),
+            Ok(None) => Err(Error::new(Kind::Signature, format!("snapshot {id} is not signed"))),
+            Err(e) => Err(e),
+        };
+        let bytes = signed.map_err(|e| match e.kind() {
+            Kind::Signature => {
+                e.effect("its signer is not trusted: it is ignored, and cannot be restored").next(
+                    "run lifeboat verify; if the key is yours, add it to signing.trusted_keys; \
                     --accept-unsigned skips the check",
-            )
-        };
-        // What nobody signed whom we trust is not read: it may be of any size.
-        let signature = match self.store().get(&key(manifest::SIGNATURE_NAME), SIGNATURE_BYTES_MAX).await {
-            Ok(signature) => keys.recognise(&name, &signature).map(|()| signature),
-            Err(e) if e.kind() == Kind::NotFound => {
-                Err(Error::new(Kind::Signature, format!("snapshot {id} is not signed")).because(e))
+                )
             }
-            Err(e) => return Err(e),
-        };
-        let signature = match signature {
-            Ok(signature) => signature,
-            Err(e) => {
-                self.store().get_range(&key(manifest::NAME), 0..1).await?; // none: it does not exist
-                return Err(refused(e));
-            }
-        };
-        let bytes = self.get_unproven(&key(manifest::NAME), manifest::BYTES_MAX).await?;
-        keys.verify(&name, &bytes, &signature).map_err(refused)?;
+            _ => e,
+        })?;
         Ok((Manifest::parse(id, self.instance(), &bytes)?, bytes.stored_at))
+    }
+
+    /// Where the manifest of a snapshot lies.
+    pub(super) fn manifest_record<'a>(&self, id: &SnapshotId, name: &'a str) -> Record<'a> {
+        let key = |name| layout::object(self.instance(), id, name);
+        Record {
+            name,
+            key: key(manifest::NAME),
+            signature_key: key(manifest::SIGNATURE_NAME),
+            bytes_max: manifest::BYTES_MAX,
+        }
     }
 
     /// The same, where a snapshot that does not exist is an answer.

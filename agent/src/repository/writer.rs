@@ -159,11 +159,8 @@ impl SnapshotWriter {
         if parsed != *manifest {
             return Err(Error::new(Kind::Internal, "a manifest does not read back as it was written"));
         }
-        let signature = key.sign(&bytes)?;
-        let store = self.repository.store();
-        let name = |name| layout::object(self.repository.instance(), &self.id, name);
-        store.put_new(&name(manifest::SIGNATURE_NAME), signature.into_bytes()).await?;
-        store.put_new(&name(manifest::NAME), bytes).await
+        let record = self.repository.manifest_record(&self.id, manifest::NAME);
+        record.write(self.repository.store(), bytes, key).await
     }
 }
 

@@ -54,11 +54,11 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     url: String,
-    place: Place,
+    place: Backend,
     upload_limit: RateLimit,
 }
 
-enum Place {
+enum Backend {
     Local(local::Local),
     Remote(remote::Remote),
 }
@@ -113,8 +113,8 @@ impl Store {
     /// The directory, where it is one; for the lock file and for free space.
     pub fn local_root(&self) -> Option<&Path> {
         match &self.0.place {
-            Place::Local(local) => Some(local.root()),
-            Place::Remote(_) => None,
+            Backend::Local(local) => Some(local.root()),
+            Backend::Remote(_) => None,
         }
     }
 
@@ -128,8 +128,8 @@ impl Store {
         let data: Bytes = data.into();
         self.0.upload_limit.take(data.len() as u64).await;
         match &self.0.place {
-            Place::Local(local) => local.put_new(key, data).await,
-            Place::Remote(remote) => remote.put_new(key, data.into()).await,
+            Backend::Local(local) => local.put_new(key, data).await,
+            Backend::Remote(remote) => remote.put_new(key, data.into()).await,
         }
     }
 
@@ -138,8 +138,8 @@ impl Store {
     pub async fn make_durable(&self, keys: Vec<String>) -> Result<()> {
         keys.iter().try_for_each(|key| key::check(key))?;
         match &self.0.place {
-            Place::Local(local) => local.make_durable(keys).await,
-            Place::Remote(_) => Ok(()),
+            Backend::Local(local) => local.make_durable(keys).await,
+            Backend::Remote(_) => Ok(()),
         }
     }
 
@@ -156,8 +156,8 @@ impl Store {
     pub async fn get(&self, key: &str, bytes_max: u64) -> Result<Bytes> {
         key::check(key)?;
         match &self.0.place {
-            Place::Local(local) => local.get(key, bytes_max).await,
-            Place::Remote(remote) => Ok(remote.get(key, bytes_max).await?.data),
+            Backend::Local(local) => local.get(key, bytes_max).await,
+            Backend::Remote(remote) => Ok(remote.get(key, bytes_max).await?.data),
         }
     }
 
@@ -171,8 +171,8 @@ impl Store {
             return Ok(Bytes::new());
         }
         match &self.0.place {
-            Place::Local(local) => local.get_range(key, range).await,
-            Place::Remote(remote) => remote.get_range(key, range).await,
+            Backend::Local(local) => local.get_range(key, range).await,
+            Backend::Remote(remote) => remote.get_range(key, range).await,
         }
     }
 
@@ -181,8 +181,8 @@ impl Store {
     pub async fn get_stream(&self, key: &str) -> Result<Streamed> {
         key::check(key)?;
         match &self.0.place {
-            Place::Local(local) => local.get_stream(key).await,
-            Place::Remote(remote) => remote.get_stream(key).await,
+            Backend::Local(local) => local.get_stream(key).await,
+            Backend::Remote(remote) => remote.get_stream(key).await,
         }
     }
 
@@ -190,8 +190,8 @@ impl Store {
     pub async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         key::check(key)?;
         match &self.0.place {
-            Place::Local(local) => local.head(key).await,
-            Place::Remote(remote) => remote.head(key).await,
+            Backend::Local(local) => local.head(key).await,
+            Backend::Remote(remote) => remote.head(key).await,
         }
     }
 
@@ -203,8 +203,8 @@ impl Store {
             Err(e) => return stream::iter([Err(e)]).boxed(),
         };
         match &self.0.place {
-            Place::Local(local) => local.list(prefix),
-            Place::Remote(remote) => remote.list(prefix),
+            Backend::Local(local) => local.list(prefix),
+            Backend::Remote(remote) => remote.list(prefix),
         }
     }
 
@@ -212,8 +212,8 @@ impl Store {
     pub async fn list_dirs(&self, prefix: &str) -> Result<Vec<String>> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
-            Place::Local(local) => local.list_dirs(prefix).await,
-            Place::Remote(remote) => remote.list_dirs(prefix).await,
+            Backend::Local(local) => local.list_dirs(prefix).await,
+            Backend::Remote(remote) => remote.list_dirs(prefix).await,
         }
     }
 
@@ -221,8 +221,8 @@ impl Store {
     pub async fn now(&self, key: &str) -> Result<Option<Timestamp>> {
         key::check(key)?;
         match &self.0.place {
-            Place::Local(_) => Ok(None),
-            Place::Remote(remote) => remote.now(key).await,
+            Backend::Local(_) => Ok(None),
+            Backend::Remote(remote) => remote.now(key).await,
         }
     }
 
@@ -256,8 +256,8 @@ impl Store {
     pub async fn probe_conditional_put(&self, prefix: &str) -> Result<bool> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
-            Place::Local(local) => local.probe(prefix).await,
-            Place::Remote(remote) => remote.probe(prefix).await,
+            Backend::Local(local) => local.probe(prefix).await,
+            Backend::Remote(remote) => remote.probe(prefix).await,
         }
     }
 
@@ -268,8 +268,8 @@ impl Store {
     pub async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
-            Place::Local(local) => local.clean_leftovers(prefix, Duration::ZERO).await,
-            Place::Remote(remote) => remote.clean_leftovers(prefix).await,
+            Backend::Local(local) => local.clean_leftovers(prefix, Duration::ZERO).await,
+            Backend::Remote(remote) => remote.clean_leftovers(prefix).await,
         }
     }
 
@@ -278,15 +278,15 @@ impl Store {
     pub async fn clean_old_leftovers(&self, prefix: &str, age_min: Duration) -> Result<u64> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
-            Place::Local(local) => local.clean_leftovers(prefix, age_min).await,
-            Place::Remote(_) => Ok(0),
+            Backend::Local(local) => local.clean_leftovers(prefix, age_min).await,
+            Backend::Remote(_) => Ok(0),
         }
     }
 
     fn remote(&self, verb: &str, key: &str) -> Result<&remote::Remote> {
         match &self.0.place {
-            Place::Remote(remote) => Ok(remote),
-            Place::Local(_) => Err(Error::new(
+            Backend::Remote(remote) => Ok(remote),
+            Backend::Local(_) => Err(Error::new(
                 Kind::Internal,
                 format!("cannot {verb} {key} in {}: a directory is locked by a file instead", self.url()),
             )),

@@ -14,7 +14,7 @@ use super::address::{Address, Service};
 use super::client::{self, Connector};
 use super::local::Local;
 use super::remote::{Limits, Remote, S3};
-use super::{Inner, Place, Store, StoreOptions, credentials};
+use super::{Backend, Inner, Store, StoreOptions, credentials};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::rate_limit::RateLimit;
@@ -37,10 +37,10 @@ impl Store {
         let place = match address {
             Address::Local(dir) => {
                 check_root(&dir)?;
-                Place::Local(Local::new(dir))
+                Backend::Local(Local::new(dir))
             }
             Address::Bucket { service, bucket, prefix } => {
-                Place::Remote(open_bucket(service, &bucket, prefix, &shown, options)?)
+                Backend::Remote(open_bucket(service, &bucket, prefix, &shown, options)?)
             }
         };
         Ok(Store::of(shown, place, options))
@@ -56,7 +56,7 @@ impl Store {
         let url = "memory:".to_owned();
         let objects: Objects = Arc::new(InMemory::new());
         let remote = Remote::new(objects, String::new(), &url, Limits::of(options), None);
-        Store::of(url, Place::Remote(remote), options)
+        Store::of(url, Backend::Remote(remote), options)
     }
 
     /// Creates the directory of a local repository with mode 0700, durably; fine when it is
@@ -70,7 +70,7 @@ impl Store {
         fresh.into_iter().try_for_each(disk::sync_parent)
     }
 
-    fn of(url: String, place: Place, options: &StoreOptions) -> Store {
+    fn of(url: String, place: Backend, options: &StoreOptions) -> Store {
         let upload_limit = RateLimit::new(options.upload_bytes_per_second_max);
         Store(Arc::new(Inner { url, place, upload_limit }))
     }

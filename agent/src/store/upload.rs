@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use super::local_write::Writer;
 use super::remote::Remote;
-use super::{Place, Store};
+use super::{Backend, Store};
 use crate::error::{Error, Kind, Result};
 
 /// Parts that are on their way at once; with the one being filled, three are in memory.
@@ -37,8 +37,8 @@ enum Sink {
 impl Upload {
     pub(super) async fn begin(store: Store, key: &str) -> Result<Upload> {
         let sink = match &store.0.place {
-            Place::Local(local) => Sink::Local(local.writer(key).await?),
-            Place::Remote(remote) => Sink::Remote(Parts::new(remote.clone(), key.to_owned())),
+            Backend::Local(local) => Sink::Local(local.writer(key).await?),
+            Backend::Remote(remote) => Sink::Remote(Parts::new(remote.clone(), key.to_owned())),
         };
         Ok(Upload { store, key: key.to_owned(), bytes: 0, sink })
     }

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::digest::{Hashing, Sha256};
 use crate::archive::drill::{BYTES_MAX, Envelope, JSON, SIGNATURE, Stored};
-use crate::archive::signature::SIGNATURE_BYTES_MAX;
 use crate::error::{Error, Kind, Result};
+use crate::repository::record::{Record, Signed};
 use crate::repository::snapshots::Trust;
+use crate::repository::unproven::Held;
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings};
 use crate::upkeep::work::UNREACHABLE_MAX;
@@ -103,13 +104,6 @@ impl Check<'_> {
         self.findings.sort(key, error, Vec::new());
     }
 
-    async fn get(&mut self, key: &str, bytes_max: u64) -> Result<bytes::Bytes> {
-        let data = self.repository.store().get(key, bytes_max).await?;
-        self.seen.objects += 1;
-        self.seen.bytes += data.len() as u64;
-        Ok(data)
-    }
-
     /// The digest of a file, which is not kept: whoever can write to the store says how large it is.
     async fn digest(&mut self, key: &str) -> Result<Sha256> {
         let (info, mut pieces) = self.repository.store().get_stream(key).await?;
@@ -130,10 +124,7 @@ impl Check<'_> {
     /// The report itself; what it says of the files beside it, where it says so.
     async fn report(&mut self) -> Result<Option<Stored>> {
         let bad = |what: String| Error::new(Kind::Integrity, what);
-        let json = self.repository.get_unproven(&self.key(JSON), BYTES_MAX).await?;
-        self.seen.objects += 1;
-        self.seen.bytes += json.len() as u64;
-        let signed = self.signed(&json).await?;
+        let (json, signed) = self.json().await?;
         let Envelope { drill, stored } = serde_json::from_slice(&json)
             .map_err(|e| bad("it is not the report of a drill".to_owned()).because(e))?;
         if drill != self.name {
@@ -166,16 +157,35 @@ impl Check<'_> {
         Ok(stored)
     }
 
-    /// Whether there is a good signature; none at all is no error here.
-    async fn signed(&mut self, json: &[u8]) -> Result<bool> {
-        let Trust::Keys(keys) = self.trust else { return Ok(false) };
-        match self.get(&self.key(SIGNATURE), SIGNATURE_BYTES_MAX).await {
-            Ok(signature) => keys.verify(JSON, json, &signature).map(|()| true).map_err(|e| {
-                Error::new(e.kind(), format!("not believed; see {SIGNATURE} too: {}", e.what()))
-            }),
-            Err(e) if e.kind() == Kind::NotFound => Ok(false),
-            Err(e) => Err(e),
-        }
+    /// The bytes of `report.json`, and whether there is a good signature; none at all is no error here.
+    async fn json(&mut self) -> Result<(Held, bool)> {
+        let record = Record {
+            name: JSON,
+            key: self.key(JSON),
+            signature_key: self.key(SIGNATURE),
+            bytes_max: BYTES_MAX,
+        };
+        let signed = match self.trust {
+            Trust::Keys(keys) => record.read(self.repository, keys).await.map_err(|e| match e.kind() {
+                Kind::Signature => {
+                    Error::new(e.kind(), format!("not believed; see {SIGNATURE} too: {}", e.what()))
+                }
+                _ => e,
+            })?,
+            Trust::Anyone => None,
+        };
+        let is_signed = signed.is_some();
+        let json = match signed {
+            Some(Signed { record, signature_bytes }) => {
+                self.seen.objects += 1;
+                self.seen.bytes += signature_bytes;
+                record
+            }
+            None => self.repository.get_unproven(&record.key, BYTES_MAX).await?,
+        };
+        self.seen.objects += 1;
+        self.seen.bytes += json.len() as u64;
+        Ok((json, is_signed))
     }
 
     /// Everything beside the report: as it says, and nothing else.

@@ -26,7 +26,7 @@ use crate::upkeep::work::{Task, Work, each};
 use crate::upkeep::{deep, drills, wal};
 
 /// What is asked for.
-pub struct Request {
+pub struct VerifyRequest {
     /// Only these and what they need; all where empty.
     pub snapshots: Vec<SnapshotId>,
     /// Only this tenant's, and what they need.
@@ -48,14 +48,14 @@ pub struct Request {
 /// Checks. An error only where nothing could be checked at all; see [`Report::verdict`].
 pub async fn run(
     repository: Repository,
-    request: Request,
+    request: VerifyRequest,
     progress: Progress,
     cancel: CancellationToken,
 ) -> Result<Report> {
     progress.stage("manifests");
     let findings = Findings::default();
     let origin = repository.origin().await?;
-    let Request { snapshots, tenant, trust, .. } = &request;
+    let VerifyRequest { snapshots, tenant, trust, .. } = &request;
     let scope = survey(&repository, &origin, trust, snapshots, tenant.as_ref(), &findings).await?;
     let (mut drills, mut wal, mut wal_gaps) = (drills::Drills::default(), Vec::new(), Vec::new());
     let everything = snapshots.is_empty() && tenant.is_none();

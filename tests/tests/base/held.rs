@@ -81,6 +81,10 @@ fn a_database_and_a_table_behind_links_are_told_as_loss() {
             plan.json()["warnings"].to_string().contains("missing in the base backup: database far"),
             "{plan}"
         );
+        // who restores with --yes reads the exit code
+        let args = ["restore", "--yes", "--to", "immediate", "--identity", "lifeboat-identity.txt"];
+        let done = site.run(&args).arg("--instance-to").arg(copied.data_dir()).run().exits(3);
+        assert!(done.stdout.contains("LACKS database far: "), "{done}");
     }
 }
 

@@ -264,8 +264,10 @@ fn what_lies_in_an_object_store_is_told_and_drowns_no_file_that_is_lost() {
     let status = site.run(&["status"]).run();
     assert!(status.stdout.contains(told) && !status.stdout.contains("MISSING"), "{status}");
     let plan = restore(&site, &["--tenant", "shop", "--as", "x", "--dry-run"]).run().ok();
-    assert!(plan.stdout.contains(told), "{plan}");
+    let shared = format!("{told}. The restored database names the same objects");
+    assert!(plan.stdout.contains(&shared), "{plan}");
     let report = restore(&site, &["--tenant", "shop", "--as", "x", "--json"]).run().ok().json();
+    assert!(report["warnings"].to_string().contains(&shared), "{report}");
     assert_eq!(report["missing_files"], serde_json::json!([]));
     assert_eq!(
         report["plan"]["elsewhere"][0],

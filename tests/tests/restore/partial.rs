@@ -148,3 +148,34 @@ fn without_an_extension_the_rest_is_there() {
     let rows = "select count(*), sum(hashtext(t::text)) from res_partner t";
     assert_eq!(cluster.psql("shop", rows), cluster.psql("copy", rows));
 }
+
+#[test]
+fn what_the_tenants_sql_keeps_secret_is_in_the_private_file_alone() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 64);
+    cluster.psql(
+        "shop",
+        "create extension postgres_fdw; \
+         create server far foreign data wrapper postgres_fdw options (host '192.0.2.1'); \
+         create user mapping for public server far options (user 'prod', password 'hush-1', password_required 'false'); \
+         create subscription s connection 'host=192.0.2.1 password=hush-2' publication p with (connect = false)",
+    );
+    site.back_up(&[]);
+    let args = ["--tenant", "shop", "--as", "copy"];
+    let plan = restore(&site, &args).arg("--dry-run").run().ok();
+    let shown = restore(&site, &args).run().ok();
+    let json = restore(&site, &["--tenant", "shop", "--as", "again"]).arg("--json").run().ok();
+    for outcome in [&plan, &shown, &json] {
+        let said = words(outcome);
+        assert!(said.contains("SUBSCRIPTION s was not made"), "{outcome}");
+        assert!(
+            said.contains("USER MAPPING public SERVER far was not made") && !said.contains("MAPPING USER"),
+            "{outcome}"
+        );
+        assert!(!said.contains("hush"), "{outcome}");
+    }
+    assert!(words(&shown).contains("as SQL, to read and run later: /"), "{shown}");
+    let file = std::fs::read_to_string(json.json()["not_made_file"].as_str().unwrap()).unwrap();
+    assert!(file.contains("password 'hush-1'") && file.contains("password=hush-2"), "{file}");
+}

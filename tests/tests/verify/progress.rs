@@ -7,7 +7,7 @@ use lifeboat::config::{Config, Inputs};
 use lifeboat::progress::Progress;
 use lifeboat::repository::Repository;
 use lifeboat::repository::snapshots::Trust;
-use lifeboat::upkeep::verify::{self, Request};
+use lifeboat::upkeep::verify::{self, VerifyRequest};
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, small_tenant};
 
@@ -28,7 +28,7 @@ fn a_check_counts_what_it_expects_and_no_more() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for deep in [false, true] {
         let identity = site.path("lifeboat-identity.txt");
-        let request = Request {
+        let request = VerifyRequest {
             known: Default::default(),
             snapshots: Vec::new(),
             tenant: None,

@@ -96,7 +96,7 @@ pub struct ClusterWalk<'a> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum DirLevel {
     Top,
     /// `base`, or a version's directory in a tablespace: holds databases.
     Databases,
@@ -115,14 +115,14 @@ impl ClusterWalk<'_> {
     /// # Errors
     /// A directory that cannot be read, and those of `each`.
     pub fn run(&self, each: &mut dyn FnMut(Found) -> Result<()>) -> Result<()> {
-        self.directory(self.data_dir, "", Place::Top, each)
+        self.directory(self.data_dir, "", DirLevel::Top, each)
     }
 
     fn directory(
         &self,
         dir: &Path,
         prefix: &str,
-        place: Place,
+        place: DirLevel,
         each: &mut dyn FnMut(Found) -> Result<()>,
     ) -> Result<()> {
         // Sorted as whole paths are: a directory's name counts with the slash behind it.
@@ -132,7 +132,7 @@ impl ClusterWalk<'_> {
             let Ok(kind) = entry.file_type() else { continue }; // it is gone
             // Links lead to tablespaces, and from the top to directories that a person put elsewhere.
             let link = kind.is_symlink()
-                && (place == Place::Tablespaces || place == Place::Top)
+                && (place == DirLevel::Tablespaces || place == DirLevel::Top)
                 && disk::is_dir(&entry.path());
             let slash = if kind.is_dir() || link { "/" } else { "" };
             names.push((escape(name.as_bytes()) + slash, name));
@@ -148,14 +148,14 @@ impl ClusterWalk<'_> {
                 match disk::metadata(&location)? {
                     Some(meta) if meta.is_file() => {
                         let segment =
-                            relation(&escaped).filter(|_| place == Place::Relations).map(|r| r.segment);
+                            relation(&escaped).filter(|_| place == DirLevel::Relations).map(|r| r.segment);
                         let (bytes, mtime_ns) = (meta.len(), mtime_ns(&meta));
                         each(Found::File(ClusterFile { path, location, bytes, mtime_ns, segment }))?;
                     }
                     Some(meta) => {
                         let what = if meta.is_symlink() { "a link" } else { "no regular file" };
                         let top = path.split('/').next().unwrap_or_default();
-                        each(match place != Place::Top && OWN_DIRS.contains(&top) {
+                        each(match place != DirLevel::Top && OWN_DIRS.contains(&top) {
                             true => Found::Lost(LeftOut {
                                 why: format!("{} is {what}, which is not followed", location.display()),
                                 what: path,
@@ -175,13 +175,13 @@ impl ClusterWalk<'_> {
         dir: &Path,
         path: &str,
         name: &str,
-        place: Place,
+        place: DirLevel,
         each: &mut dyn FnMut(Found) -> Result<()>,
     ) -> Result<()> {
-        if name.starts_with("pgsql_tmp") || (place == Place::Tablespace && name != self.version_dir) {
+        if name.starts_with("pgsql_tmp") || (place == DirLevel::Tablespace && name != self.version_dir) {
             return Ok(());
         }
-        if place == Place::Other || place == Place::Top {
+        if place == DirLevel::Other || place == DirLevel::Top {
             // A tablespace inside the data directory comes by way of its link.
             let inside = self.tablespaces.iter().any(|link| link.location == dir);
             if inside {
@@ -191,27 +191,27 @@ impl ClusterWalk<'_> {
         let Some(mode) = disk::mode(dir)? else { return Ok(()) };
         each(Found::Directory(path.to_owned(), mode))?;
         let next = match (place, name) {
-            (Place::Top, "pg_wal") => {
+            (DirLevel::Top, "pg_wal") => {
                 return each(Found::Directory(format!("{path}/archive_status"), mode));
             }
-            (Place::Top, name) if EMPTY_DIRS.contains(&name) => return Ok(()),
-            (Place::Top, "base") | (Place::Tablespace, _) => Place::Databases,
-            (Place::Top, "global") | (Place::Databases, _) => Place::Relations,
-            (Place::Top, "pg_tblspc") => Place::Tablespaces,
-            (Place::Tablespaces, _) => Place::Tablespace,
-            _ => Place::Other,
+            (DirLevel::Top, name) if EMPTY_DIRS.contains(&name) => return Ok(()),
+            (DirLevel::Top, "base") | (DirLevel::Tablespace, _) => DirLevel::Databases,
+            (DirLevel::Top, "global") | (DirLevel::Databases, _) => DirLevel::Relations,
+            (DirLevel::Top, "pg_tblspc") => DirLevel::Tablespaces,
+            (DirLevel::Tablespaces, _) => DirLevel::Tablespace,
+            _ => DirLevel::Other,
         };
         self.directory(dir, &format!("{path}/"), next, each)
     }
 }
 
-fn skipped(path: &str, name: &str, place: Place, unlogged: &HashSet<String>) -> bool {
+fn skipped(path: &str, name: &str, place: DirLevel, unlogged: &HashSet<String>) -> bool {
     if path == CONTROL_FILE || name.starts_with("pgsql_tmp") || name.starts_with("pg_internal.init") {
         return true;
     }
     match place {
-        Place::Top => SKIPPED_AT_TOP.contains(&name),
-        Place::Relations => match relation(name) {
+        DirLevel::Top => SKIPPED_AT_TOP.contains(&name),
+        DirLevel::Relations => match relation(name) {
             Some(relation) => relation.fork != Some("init") && unlogged.contains(relation.node),
             None => is_temporary(name),
         },
@@ -226,8 +226,8 @@ pub fn is_left_out(path: &str) -> bool {
 }
 
 /// Relations of a directory that have an init fork: recovery makes their other forks anew.
-fn unlogged<'a>(place: Place, names: impl Iterator<Item = &'a str>) -> HashSet<String> {
-    if place != Place::Relations {
+fn unlogged<'a>(place: DirLevel, names: impl Iterator<Item = &'a str>) -> HashSet<String> {
+    if place != DirLevel::Relations {
         return HashSet::new();
     }
     names.filter_map(relation).filter(|r| r.fork == Some("init")).map(|r| r.node.to_owned()).collect()

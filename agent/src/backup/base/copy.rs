@@ -58,13 +58,13 @@ pub enum Failure {
 }
 
 type Batch = Vec<(ClusterFile, Option<KnownFile>)>;
-type Done = Result<Vec<ReadBase>>;
+type ReadBatch = Result<Vec<ReadBase>>;
 
 /// Runs the copy. Blocking, on a blocking thread of the runtime.
 pub fn copy(snapshot: &Arc<SnapshotWriter>, copy: Copy<'_>) -> std::result::Result<Copied, Failure> {
     let own = copy.known.chain.len() as u32 - 1;
     let known_broke = AtomicBool::new(false);
-    let (maker, work, results) = batches::channel::<Batch, Done>();
+    let (maker, work, results) = batches::channel::<Batch, ReadBatch>();
     let (walk, old, pace, pages, progress) = (&copy.walk, copy.old, copy.pace, copy.pages, copy.progress);
     let written_since = copy.written;
     let outcome = std::thread::scope(|scope| -> Result<Copied> {
@@ -107,7 +107,7 @@ pub fn copy(snapshot: &Arc<SnapshotWriter>, copy: Copy<'_>) -> std::result::Resu
 }
 
 fn list(
-    maker: Maker<Batch, Done>,
+    maker: Maker<Batch, ReadBatch>,
     walk: &ClusterWalk<'_>,
     old: Option<KnownBaseReader>,
     known_broke: &AtomicBool,
@@ -190,7 +190,7 @@ fn touched<'w>(file: &ClusterFile, known: &KnownFile, written: &'w Written) -> T
 
 /// One worker: reads the files of its batches into its own packs.
 fn pack(
-    work: Work<Batch, Done>,
+    work: Work<Batch, ReadBatch>,
     snapshot: Arc<SnapshotWriter>,
     own: u32,
     written: Option<&Written>,
@@ -215,7 +215,7 @@ fn pack(
             progress.add_files(1);
             Ok(read)
         });
-        let result: Done = read.filter_map(Result::transpose).collect();
+        let result: ReadBatch = read.filter_map(Result::transpose).collect();
         let failed = result.is_err();
         if done.send(result).is_err() || failed {
             return Ok(()); // the writer has the error, or is gone with one of its own

@@ -53,7 +53,7 @@ const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct BaseRequest {
     /// Whether all is stored anew, although a parent is known.
     pub full: bool,
     /// The release that it is tied to.
@@ -112,7 +112,7 @@ impl Report {
 /// Whatever kept it from being whole; there is no snapshot then.
 pub async fn run(
     config: &Config,
-    request: Request,
+    request: BaseRequest,
     progress: Progress,
     cancel: CancellationToken,
 ) -> Result<Report> {
@@ -164,7 +164,7 @@ enum Attempt {
     Torn(Vec<String>),
 }
 
-async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &Request) -> Result<Attempt> {
+async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &BaseRequest) -> Result<Attempt> {
     let (snapshots, _) = job.repository.snapshot_ids().await?;
     let kind = SnapshotKind::Base;
     let snapshot =

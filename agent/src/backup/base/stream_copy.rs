@@ -98,14 +98,14 @@ struct Piece {
 }
 
 /// A piece that is packed.
-struct Done {
+struct PackedFile {
     file: Arc<Coming>,
     packed: Packed,
     last: bool,
 }
 
 type Batch = Vec<Piece>;
-type Results = Result<Vec<Done>>;
+type Results = Result<Vec<PackedFile>>;
 
 impl<'a> StreamCopy<'a> {
     /// Takes everything. Blocking, on a blocking thread of the runtime.
@@ -159,7 +159,7 @@ impl<'a> Files<'a> {
         Files { current: Packed::default(), tally: Tally::default(), sorter, wal: Vec::new() }
     }
 
-    fn add(&mut self, done: Done) -> Result<()> {
+    fn add(&mut self, done: PackedFile) -> Result<()> {
         self.current.append(done.packed);
         if !done.last {
             return Ok(());
@@ -196,7 +196,7 @@ fn pack(work: Work<Batch, Results>, context: &Context, own: u32, pages: Option<P
             let packed = reader.piece(&file, offset, &data)?;
             progress.add_bytes(data.len() as u64);
             progress.add_files(u64::from(last));
-            Ok(Done { file, packed, last })
+            Ok(PackedFile { file, packed, last })
         });
         let result: Results = packed.collect();
         let failed = result.is_err();

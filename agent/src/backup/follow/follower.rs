@@ -48,12 +48,12 @@ pub enum Over {
     LookAgain,
 }
 
-enum Done {
+enum FollowResult {
     Scanned(Box<Result<Scan>>, Duration),
     Stored(Vec<Settled>, Result<()>),
 }
 
-type Job = AbortOnDropHandle<(Held, Done)>;
+type Job = AbortOnDropHandle<(Held, FollowResult)>;
 
 /// Follows, with one opened repository.
 pub struct Follower<'a> {
@@ -175,7 +175,7 @@ impl<'a> Follower<'a> {
             self.batch_at = now + self.interval;
             return Some(AbortOnDropHandle::new(tokio::spawn(async move {
                 let (files, outcome) = batch::store(storing, &mut held, files).await;
-                (held, Done::Stored(files, outcome))
+                (held, FollowResult::Stored(files, outcome))
             })));
         }
         if self.scan_at > now {
@@ -186,14 +186,14 @@ impl<'a> Follower<'a> {
         let mut held = self.held.take()?;
         Some(AbortOnDropHandle::new(tokio::spawn(async move {
             let scan = scan::scan(&mut held, &tree, &adder).await;
-            (held, Done::Scanned(Box::new(scan), now.elapsed()))
+            (held, FollowResult::Scanned(Box::new(scan), now.elapsed()))
         })))
     }
 
-    fn settle(&mut self, done: Done) -> Result<()> {
+    fn settle(&mut self, done: FollowResult) -> Result<()> {
         match done {
-            Done::Scanned(scan, took) => self.scanned((*scan)?, took),
-            Done::Stored(files, outcome) => self.stored(files, outcome),
+            FollowResult::Scanned(scan, took) => self.scanned((*scan)?, took),
+            FollowResult::Stored(files, outcome) => self.stored(files, outcome),
         }
         Ok(())
     }

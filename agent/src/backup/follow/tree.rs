@@ -43,7 +43,7 @@ pub struct Name {
 
 /// What a watched directory is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum WatchedDir {
     /// `filestore/`.
     Root,
     /// `filestore/<tenant>`.
@@ -58,7 +58,7 @@ pub struct Survey {
     /// Each tenant's folders.
     pub tenants: BTreeMap<Arc<TenantName>, BTreeSet<String>>,
     /// What is watched, by its number.
-    pub places: HashMap<i32, Place>,
+    pub places: HashMap<i32, WatchedDir>,
     /// How many directories are not watched, for the kernel's limit.
     pub unwatched: u64,
     /// What could not be looked at.
@@ -159,7 +159,7 @@ impl Tree {
     /// Blocking.
     pub fn survey(&self, adder: &Adder) -> Survey {
         let mut survey = Survey::default();
-        let names = survey.names(adder, self.open_all(), Place::Root);
+        let names = survey.names(adder, self.open_all(), WatchedDir::Root);
         // Where that is not known, all are followed: it costs room and loses nothing.
         let copies = self.copies(&names).unwrap_or_else(|e| {
             survey.problems.push(e);
@@ -176,11 +176,13 @@ impl Tree {
             }
         }
         for (tenant, dir) in tenants {
-            let names = survey.names(adder, Ok(Some(dir)), Place::Tenant(tenant.clone()));
+            let names = survey.names(adder, Ok(Some(dir)), WatchedDir::Tenant(tenant.clone()));
             let shards: BTreeSet<String> = names.into_iter().filter(|name| is_shard(name)).collect();
             for shard in &shards {
                 match self.open_dir(&tenant, shard) {
-                    Ok(Some(dir)) => survey.watch(adder, &dir, Place::Shard(tenant.clone(), shard.clone())),
+                    Ok(Some(dir)) => {
+                        survey.watch(adder, &dir, WatchedDir::Shard(tenant.clone(), shard.clone()))
+                    }
                     Ok(None) => {}
                     Err(e) => survey.problems.push(e),
                 }
@@ -213,7 +215,7 @@ fn names_in(dir: &Dir) -> Result<Vec<String>> {
 }
 
 impl Survey {
-    fn watch(&mut self, adder: &Adder, dir: &Dir, place: Place) {
+    fn watch(&mut self, adder: &Adder, dir: &Dir, place: WatchedDir) {
         match adder.add(dir) {
             Ok(Added::Watched(number)) => drop(self.places.insert(number, place)),
             Ok(Added::LimitReached) => self.unwatched += 1,
@@ -222,7 +224,7 @@ impl Survey {
     }
 
     /// Watches a directory, and then lists it.
-    fn names(&mut self, adder: &Adder, dir: Result<Option<Dir>>, place: Place) -> Vec<String> {
+    fn names(&mut self, adder: &Adder, dir: Result<Option<Dir>>, place: WatchedDir) -> Vec<String> {
         let names = dir.and_then(|dir| {
             let Some(dir) = dir else { return Ok(Vec::new()) };
             self.watch(adder, &dir, place);

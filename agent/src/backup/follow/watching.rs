@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::tree::{Name, Place, Tree, blob_in, is_shard};
+use super::tree::{Name, Tree, WatchedDir, blob_in, is_shard};
 use crate::disk::watch::{Added, Adder, Event, Watcher};
 use crate::error::Result;
 use crate::names::TenantName;
@@ -30,7 +30,7 @@ pub enum Heard {
 /// The watched directories.
 pub struct Watching {
     watcher: Watcher,
-    places: HashMap<i32, Place>,
+    places: HashMap<i32, WatchedDir>,
     unplaced: Vec<Event>,
 }
 
@@ -51,7 +51,7 @@ impl Watching {
     }
 
     /// A scan says what it has watched; the events that came before it did.
-    pub fn placed(&mut self, places: HashMap<i32, Place>) -> Vec<Event> {
+    pub fn placed(&mut self, places: HashMap<i32, WatchedDir>) -> Vec<Event> {
         self.places.extend(places);
         std::mem::take(&mut self.unplaced)
     }
@@ -74,14 +74,14 @@ impl Watching {
             return Heard::Nothing;
         };
         match (place, event) {
-            (Place::Shard(tenant, shard), Event::File(_, name)) => {
+            (WatchedDir::Shard(tenant, shard), Event::File(_, name)) => {
                 blob_in(&tenant, &shard, &name).map_or(Heard::Nothing, Heard::Written)
             }
-            (Place::Tenant(tenant), Event::DirCame(_, name)) if is_shard(&name) => {
+            (WatchedDir::Tenant(tenant), Event::DirCame(_, name)) if is_shard(&name) => {
                 self.folder_came(tree, &tenant, name)
             }
-            (Place::Root, Event::DirCame(_, name)) if tree.tenant(&name).is_some() => Heard::Anything,
-            (Place::Root, Event::DirWent(_, name)) => {
+            (WatchedDir::Root, Event::DirCame(_, name)) if tree.tenant(&name).is_some() => Heard::Anything,
+            (WatchedDir::Root, Event::DirWent(_, name)) => {
                 self.forget(&name);
                 Heard::Went(name)
             }
@@ -102,7 +102,7 @@ impl Watching {
         };
         match self.watcher.adder().add(&dir) {
             Ok(Added::Watched(number)) => {
-                self.places.insert(number, Place::Shard(tenant.clone(), shard.clone()));
+                self.places.insert(number, WatchedDir::Shard(tenant.clone(), shard.clone()));
             }
             Ok(Added::LimitReached) | Err(_) => return Heard::Anything, // the scan tells of it
         }
@@ -114,8 +114,8 @@ impl Watching {
         let adder = self.adder();
         self.places.retain(|number, place| {
             let stays = match place {
-                Place::Root => true,
-                Place::Tenant(of) | Place::Shard(of, _) => of.as_str() != tenant,
+                WatchedDir::Root => true,
+                WatchedDir::Tenant(of) | WatchedDir::Shard(of, _) => of.as_str() != tenant,
             };
             if !stays {
                 adder.remove(*number);

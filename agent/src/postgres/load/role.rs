@@ -16,7 +16,7 @@ use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::{Session, column};
 
 /// How every such role is called; docs/least-privilege.md and pg_hba.conf know it.
-pub const PREFIX: &str = "lifeboat_load_";
+const PREFIX: &str = "lifeboat_load_";
 /// Connections beside those of pg_restore: the one that shows that somebody is at work, and ours.
 const SESSIONS_MORE: u32 = 4;
 /// The password ends then, should nobody drop the role: longer than pg_restore may take.

@@ -265,6 +265,7 @@ fn wrapper(definition: &str) -> Option<String> {
 
 fn called(entry: &Entry) -> String {
     match entry.namespace.as_str() {
+        "" if entry.tag.starts_with(&format!("{} ", entry.desc)) => entry.tag.clone(), // of a user mapping
         "" => format!("{} {}", entry.desc, entry.tag),
         schema => format!("{} {schema}.{}", entry.desc, entry.tag),
     }

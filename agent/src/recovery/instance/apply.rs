@@ -33,7 +33,7 @@ const DIR_MODES: u32 = 0o750;
 
 /// What was restored.
 #[derive(Debug, Serialize)]
-pub struct Restored {
+pub struct InstanceRestored {
     /// The plan that was applied.
     pub plan: InstancePlan,
     /// Stored bytes that were fetched.
@@ -59,7 +59,7 @@ pub async fn apply(
     prepared: &Arc<Prepared>,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Restored> {
+) -> Result<InstanceRestored> {
     let begun = clock::instant();
     let (of, progress, cancel) = (prepared.clone(), progress.clone(), cancel.clone());
     let bin_dir = prepared.bin_dir.clone();
@@ -77,15 +77,15 @@ pub async fn apply(
             .safe("running the same restore again continues there")
     })?;
     let undo = plan.replaced.as_ref().map(|replaced| replaced.undo(&plan.data_dir));
-    let Done { fetched_bytes, copied_files, copied_bytes } = done;
+    let Extraction { fetched_bytes, copied_files, copied_bytes } = done;
     let seconds = begun.elapsed().as_secs_f64();
     let start = server_command::pg_ctl(bin_dir.as_deref(), &plan.data_dir, "start");
-    Ok(Restored { plan, fetched_bytes, copied_files, copied_bytes, undo, start, seconds })
+    Ok(InstanceRestored { plan, fetched_bytes, copied_files, copied_bytes, undo, start, seconds })
 }
 
 /// What it took.
 #[derive(Default)]
-struct Done {
+struct Extraction {
     fetched_bytes: u64,
     copied_files: u64,
     copied_bytes: u64,
@@ -96,11 +96,11 @@ impl Prepared {
         self.owner.map(|owner| (owner.uid, owner.gid))
     }
 
-    fn run(&self, progress: &Progress, cancel: &CancellationToken) -> Result<Done> {
+    fn run(&self, progress: &Progress, cancel: &CancellationToken) -> Result<Extraction> {
         let plan = &self.plan;
         if plan.replaced.as_ref().is_some_and(|replaced| replaced.is_done) {
             settle(&Tree::known(&plan.data_dir, &plan.tablespaces)?)?;
-            return Ok(Done::default());
+            return Ok(Extraction::default());
         }
         progress.stage("directories");
         let old = plan.replaced.as_ref().map(|_| Tree::open(&plan.data_dir)).transpose()?;
@@ -133,7 +133,7 @@ impl Prepared {
         }
         settle(&tree)?;
         self.check_place(&tree)?;
-        Ok(Done { fetched_bytes, copied_files, copied_bytes })
+        Ok(Extraction { fetched_bytes, copied_files, copied_bytes })
     }
 
     /// It is whole: from here on it is its owner's.

@@ -8,7 +8,7 @@ use crate::recovery::instance::plan::InstancePlan;
 
 /// Where a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Reached {
     /// Behind the last record that was replayed.
     pub replayed_to: Lsn,
     /// The last commit that was replayed.
@@ -47,8 +47,8 @@ impl<'a> Goal<'a> {
     }
 
     /// Why this place is not the target; `None` where it is.
-    pub fn is_short(&self, place: Place) -> Option<String> {
-        let Place { replayed_to, last_commit } = place;
+    pub fn is_short(&self, place: Reached) -> Option<String> {
+        let Reached { replayed_to, last_commit } = place;
         let before = |lsn: Lsn| Some(format!("it replayed up to {replayed_to}, and the target is at {lsn}"));
         match self.stops_at {
             _ if replayed_to < self.consistent_at => before(self.consistent_at),
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_place_before_the_target_is_told_with_both_positions() {
-        let at = |lsn| Place { replayed_to: Lsn(lsn), last_commit: Timestamp::from_second(50).ok() };
+        let at = |lsn| Reached { replayed_to: Lsn(lsn), last_commit: Timestamp::from_second(50).ok() };
         let (early, late) = (Timestamp::from_second(49).unwrap(), Timestamp::from_second(50).unwrap());
         for (target, place, is_short) in [
             (Target::Lsn(Lsn(200)), at(200), true),

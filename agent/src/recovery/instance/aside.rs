@@ -30,7 +30,7 @@ pub const IDENT_FILE: &str = "pg_ident.conf";
 /// All that a server obeys by its place.
 pub const NAMES: [&str; 4] = [AUTO_FILE, HBA_FILE, IDENT_FILE, CONF_FILE];
 /// How each file of ours begins.
-pub const HEADER: &str = "# written by lifeboat restore for a copy";
+const HEADER: &str = "# written by lifeboat restore for a copy";
 /// How those lines began.
 const EARLIER: &str = "# lifeboat restore\n";
 /// Largest note, and largest `postgresql.auto.conf`, that is read.

@@ -12,7 +12,7 @@ use crate::inventory::target::Target;
 use crate::inventory::{Inventory, Snapshot};
 use crate::names::Lsn;
 use crate::names::wal::SegmentBytes;
-use crate::recovery::instance::Request;
+use crate::recovery::instance::InstanceRequest;
 use crate::recovery::instance::aim::{Aim, aim, find_restore_point};
 use crate::recovery::instance::marks::Way;
 use crate::recovery::instance::stored::{stored_wal, wal_reader};
@@ -56,7 +56,7 @@ impl Look {
 ///
 /// # Errors
 /// `NotFound` where there is none, `Refused` where none leads to the target.
-pub async fn choose(repository: &Repository, origin: &Origin, request: &Request) -> Result<Chosen> {
+pub async fn choose(repository: &Repository, origin: &Origin, request: &InstanceRequest) -> Result<Chosen> {
     let snapshots = match &request.snapshot {
         Some(id) => Which::Ids(vec![id.clone()]),
         None => Which::Kind(SnapshotKind::Base),
@@ -155,7 +155,7 @@ async fn with_restore_point<'a>(
 async fn by_own_command(
     repository: &Repository,
     origin: &Origin,
-    request: &Request,
+    request: &InstanceRequest,
     bases: &[&Snapshot],
     mut warnings: Vec<String>,
 ) -> Result<Chosen> {
@@ -169,7 +169,7 @@ async fn by_own_command(
     Ok(Chosen { base, reach: None, target, restore_point: None, warnings })
 }
 
-fn no_base(repository: &Repository, request: &Request, warnings: &[String]) -> Error {
+fn no_base(repository: &Repository, request: &InstanceRequest, warnings: &[String]) -> Error {
     let place = format!("in {} for instance {}", repository.store().url(), repository.instance());
     let error = match &request.release {
         Some(release) => Error::new(
@@ -198,7 +198,7 @@ fn is_before(target: &Target, base: &Snapshot) -> bool {
     }
 }
 
-fn unreachable(request: &Request, obstacles: Vec<String>) -> Error {
+fn unreachable(request: &InstanceRequest, obstacles: Vec<String>) -> Error {
     Error::new(Kind::Refused, format!("{} cannot be reached", request.target))
         .because(obstacles.join("; "))
         .effect("nothing was changed")
@@ -206,7 +206,7 @@ fn unreachable(request: &Request, obstacles: Vec<String>) -> Error {
 
 /// The nearest target that can be reached, as a command.
 async fn nearest(
-    request: &Request,
+    request: &InstanceRequest,
     bases: &[&Snapshot],
     others: &[Reached<'_>],
     look: &Look,

@@ -61,7 +61,7 @@ const MARKER_BYTES_MAX: u64 = 64 << 10;
 
 /// What is asked for.
 #[derive(Clone)]
-pub struct Request {
+pub struct InstanceRequest {
     /// The new data directory.
     pub data_dir: PathBuf,
     /// Whether an old one of the same cluster lies there, to build upon and to replace.
@@ -100,7 +100,7 @@ pub struct Request {
     pub identity_files: Vec<PathBuf>,
 }
 
-impl Request {
+impl InstanceRequest {
     /// The command line that asks for this, but for its target.
     fn command(&self) -> String {
         let word = |path: &std::path::Path| shell_word(&path.display().to_string());

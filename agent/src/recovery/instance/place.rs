@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::recovery::instance::delta::{self, Replaced};
 use crate::recovery::instance::tree::{self, TablespacePlan};
-use crate::recovery::instance::{Marker, Request};
+use crate::recovery::instance::{InstanceRequest, Marker};
 
 /// All places.
 pub struct Places {
@@ -28,7 +28,7 @@ pub struct Places {
 ///
 /// # Errors
 /// `Refused` where something lies that is not to be touched.
-pub fn place(request: &Request, base: &Manifest, settings: &str, scratch: bool) -> Result<Places> {
+pub fn place(request: &InstanceRequest, base: &Manifest, settings: &str, scratch: bool) -> Result<Places> {
     let asked = &request.data_dir;
     let mut data_dir = std::path::absolute(asked).map_err(|e| Error::file("find", asked, e))?;
     let facts = base.base_facts()?;

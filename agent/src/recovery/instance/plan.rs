@@ -37,7 +37,7 @@ use crate::recovery::instance::switched_off::{SwitchedOff, switched_off};
 use crate::recovery::instance::takeover::{Takeover, takeover};
 use crate::recovery::instance::tree::TablespacePlan;
 use crate::recovery::instance::wanted::Wanted;
-use crate::recovery::instance::{Request, account, newer_tablespaces, peek, readable};
+use crate::recovery::instance::{InstanceRequest, account, newer_tablespaces, peek, readable};
 use crate::repository::Repository;
 
 /// For the estimate only.
@@ -117,6 +117,8 @@ pub struct InstancePlan {
     /// Its databases, as the backup knows them.
     #[serde(skip)]
     pub databases: Vec<Database>,
+    /// What the base backup was meant to hold and does not: the restored cluster lacks it.
+    pub lacks: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -177,7 +179,7 @@ impl Prepared {
 }
 
 /// Finds the backup, reads its index (so a wrong identity shows now), and looks at the target.
-pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
+pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepared> {
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
     let Chosen { base, reach, target, restore_point, mut warnings } =
@@ -300,6 +302,7 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
             Some(_) => Vec::new(), // it is thrown away: a dump is made of it
         },
         databases: layout.databases.clone(),
+        lacks: facts.left_out.iter().map(|left| format!("{}: {}", left.what, left.why)).collect(),
         warnings,
     };
     check_space(&plan, narrowed.is_some())?;

@@ -24,7 +24,7 @@ use crate::postgres::server_stop::{stop_fast, stop_now};
 use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
-use crate::recovery::instance::arrival::{Goal, Place};
+use crate::recovery::instance::arrival::{Goal, Reached};
 use crate::recovery::instance::aside::{CONF_FILE, Note, head, is_ours};
 use crate::recovery::instance::feed::Feed;
 use crate::recovery::instance::plan::InstancePlan;
@@ -373,7 +373,7 @@ fn log_end(log: &Path) -> String {
 struct Seen {
     recovering: bool,
     paused: bool,
-    place: Place,
+    place: Reached,
 }
 
 async fn look(session: &mut Session) -> Result<Seen> {
@@ -394,7 +394,7 @@ async fn look(session: &mut Session) -> Result<Seen> {
     Ok(Seen {
         recovering,
         paused: column(&row, 1)?,
-        place: Place {
+        place: Reached {
             replayed_to: column::<Option<String>>(&row, 0)?.unwrap_or_else(|| "0/0".to_owned()).parse()?,
             last_commit: micros.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
         },

@@ -9,13 +9,13 @@ use crate::error::Result;
 use crate::inventory::reach::StoredWal;
 use crate::inventory::take;
 use crate::names::wal::{SegmentBytes, TimelineId};
-use crate::recovery::instance::Request;
+use crate::recovery::instance::InstanceRequest;
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
 
 /// Who reads the WAL.
-pub fn wal_reader(repository: &Repository, origin: &Origin, request: &Request) -> WalReader {
+pub fn wal_reader(repository: &Repository, origin: &Origin, request: &InstanceRequest) -> WalReader {
     let trusted = request.trust.trusted();
     let opener = WalOpener { origin: origin.clone(), identities: request.identities.clone(), trusted };
     WalReader::new(repository.clone(), opener)

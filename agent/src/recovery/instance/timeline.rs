@@ -8,7 +8,7 @@ use crate::inventory::reach::{Reach, StoredWal};
 use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
-use crate::recovery::instance::Request;
+use crate::recovery::instance::InstanceRequest;
 use crate::recovery::instance::marks::Way;
 
 /// What a person should know of the timeline that is followed; `found` is where the restore point
@@ -18,7 +18,7 @@ use crate::recovery::instance::marks::Way;
 /// `Refused` where another timeline reaches the target as well, and it is not the same there;
 /// `Integrity` where two servers claim the same timeline.
 pub async fn check(
-    request: &Request,
+    request: &InstanceRequest,
     wal: &StoredWal,
     lives: &[Life],
     on_way: &Way<'_>,
@@ -46,7 +46,7 @@ pub async fn check(
 /// # Errors
 /// `Refused`, with until when each goes.
 pub async fn ask(
-    request: &Request,
+    request: &InstanceRequest,
     wal: &StoredWal,
     lives: &[Life],
     on_way: &Way<'_>,
@@ -84,7 +84,7 @@ async fn is_before(target: &Target, common: Lsn, on_way: &Way<'_>, found: Option
 
 /// Timelines on the way that had been written on when the next one left them: what a failover or a recovery to an
 /// earlier point loses.
-fn left_behind(request: &Request, wal: &StoredWal, chosen: &Reach) -> Vec<String> {
+fn left_behind(request: &InstanceRequest, wal: &StoredWal, chosen: &Reach) -> Vec<String> {
     let longer = chosen.path.iter().filter(|(_, until)| until.0 != u64::MAX).filter_map(|(id, until)| {
         let windows = wal.windows.iter().filter(|w| w.timeline == *id);
         let end = windows.flat_map(|w| &w.ranges).map(|range| range.end).max()?;

@@ -17,7 +17,7 @@ use crate::names::TenantName;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct PromoteRequest {
     /// The copy.
     pub copy: TenantName,
     /// What it becomes.

@@ -18,7 +18,7 @@ use crate::postgres::quote::ident;
 use crate::postgres::rename::{Connected, Facts, connected, facts};
 use crate::postgres::server_command;
 use crate::postgres::session::Session;
-use crate::recovery::promote::Request;
+use crate::recovery::promote::PromoteRequest;
 use crate::recovery::promote::journal::{self, Journal, Side};
 
 /// What our own sessions call themselves.
@@ -91,7 +91,7 @@ pub struct Prepared {
 /// # Errors
 /// Where there is nothing to promote, or an earlier promotion of another copy is unfinished. What can be
 /// allowed is no error: it stands in the plan.
-pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
+pub async fn prepare(config: &Config, request: PromoteRequest) -> Result<Prepared> {
     let (copy, tenant) = (&request.copy, &request.tenant);
     if copy == tenant {
         return Err(refused(format!("{copy} is called {tenant} already"))
@@ -149,7 +149,7 @@ fn refused(what: String) -> Error {
 
 async fn look(
     config: &Config,
-    request: &Request,
+    request: &PromoteRequest,
     session: &mut Session,
     postgres: &PostgresOptions,
 ) -> Result<Journal> {
@@ -259,7 +259,7 @@ fn replaced_name(tenant: &TenantName) -> Result<TenantName> {
 }
 
 fn plan(
-    request: &Request,
+    request: &PromoteRequest,
     journal: &Journal,
     connected: Vec<Connected>,
     server: String,
@@ -352,7 +352,7 @@ fn live_name(tenant: &TenantName) -> String {
 
 /// The same command with the names exchanged: the old state becomes the tenant again. Where there was
 /// none, the tenant becomes the copy again.
-fn undo(request: &Request, journal: &Journal) -> Vec<String> {
+fn undo(request: &PromoteRequest, journal: &Journal) -> Vec<String> {
     let Journal { copy, tenant, replaced, new, old, .. } = journal;
     let (from, to, side) = match &old.database {
         Some(_) => (replaced, tenant, old),

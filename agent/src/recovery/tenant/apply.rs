@@ -41,7 +41,7 @@ const PERHAPS_A_COPY: &str = "perhaps it was made after the base backup as a cop
 
 /// What was restored.
 #[derive(Debug, Serialize)]
-pub struct Restored {
+pub struct TenantRestored {
     /// The plan that was applied.
     pub plan: TenantPlan,
     /// Where replay ended, and the last commit before that.
@@ -83,7 +83,7 @@ pub async fn apply(
     prepared: Prepared,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Restored> {
+) -> Result<TenantRestored> {
     let begun = clock::instant();
     let plan = prepared.plan.clone();
     let work = prepared.work.clone();
@@ -111,7 +111,7 @@ async fn restore(
     progress: &Progress,
     cancel: &CancellationToken,
     watch: &Stopwatch,
-) -> Result<Restored> {
+) -> Result<TenantRestored> {
     let Prepared { plan, base, request, search, server_tools, tools, postgres, data_dir, work } = prepared;
     let postgres = postgres.stopped_by(cancel);
     let recovery = Recovery {
@@ -208,7 +208,7 @@ async fn restore(
         staging::settle(files)?;
     }
     let mut warnings = plan.warnings.clone();
-    warnings.extend(elsewhere::told(&named.elsewhere));
+    warnings.extend(elsewhere::shared(&named.elsewhere));
     warnings.extend(staged.told.iter().cloned());
     let (baseline, neutralized) = match loaded {
         Some(loaded) => {
@@ -219,7 +219,7 @@ async fn restore(
     };
     warnings.extend(told);
     let warnings = once(warnings);
-    Ok(Restored {
+    Ok(TenantRestored {
         plan,
         recovered: started,
         base_fetched_bytes,

@@ -21,7 +21,7 @@ pub use scratch::clean;
 
 /// What is asked for.
 #[derive(Clone)]
-pub struct Request {
+pub struct TenantRequest {
     /// Whose, by its name at the target.
     pub tenant: TenantName,
     /// Where recovery ends.
@@ -54,6 +54,8 @@ pub struct Request {
     pub filestore_only: bool,
     /// Publish although files of the filestore can be had from nowhere.
     pub allow_missing_files: bool,
+    /// Tenants whose backups may give files as well: what it was copied from, as a person says.
+    pub files_of: Vec<TenantName>,
     /// Whose manifests are believed.
     pub trust: Trust,
     /// What opens the backups.

@@ -26,7 +26,7 @@ use crate::recovery::instance::plan::{self as base, InstancePlan};
 use crate::recovery::instance::start;
 use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name};
 use crate::recovery::server::check_server;
-use crate::recovery::tenant::{Request, scratch};
+use crate::recovery::tenant::{TenantRequest, scratch};
 use crate::recovery::workplace::{Workplace, workplace};
 
 /// For the estimate only: out of the scratch cluster and into the new database.
@@ -82,7 +82,7 @@ pub struct Prepared {
     /// The plan.
     pub plan: TenantPlan,
     pub(super) base: base::Prepared,
-    pub(super) request: Request,
+    pub(super) request: TenantRequest,
     pub(super) search: Search,
     pub(super) server_tools: Tools,
     pub(super) tools: Tools,
@@ -92,7 +92,7 @@ pub struct Prepared {
 }
 
 /// Finds the base backup and looks at everything that will be touched.
-pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
+pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared> {
     let database = match (&request.name, &request.target) {
         (Some(name), _) => name.clone(),
         (None, Target::Time(time)) => default_target(&request.tenant, *time)?,
@@ -112,7 +112,8 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     let origin = base.repository.origin().await?;
     let was = base.layout.databases.iter().find(|d| Some(d.oid) == narrowed.oid).map(|d| d.name.clone());
     let other_names = was.into_iter().chain(current_name).filter_map(|name| name.parse().ok());
-    let names: BTreeSet<TenantName> = other_names.chain([request.tenant.clone()]).collect();
+    let own = other_names.chain([request.tenant.clone()]);
+    let names: BTreeSet<TenantName> = own.chain(request.files_of.iter().cloned()).collect();
     let near = match &request.target {
         Target::Time(time) => *time,
         _ => base.plan.wal_stored_at.unwrap_or(base.plan.base_point),
@@ -177,8 +178,8 @@ pub async fn prepare(config: &Config, request: Request) -> Result<Prepared> {
     Ok(Prepared { plan, base, request, search, server_tools, tools, postgres, data_dir, work })
 }
 
-fn base_request(config: &Config, request: &Request) -> instance::Request {
-    instance::Request {
+fn base_request(config: &Config, request: &TenantRequest) -> instance::InstanceRequest {
+    instance::InstanceRequest {
         data_dir: scratch::place(config),
         delta: false,
         target: request.target.clone(),
@@ -212,7 +213,7 @@ struct Beside {
 
 async fn look_beside(
     postgres: &PostgresOptions,
-    request: &Request,
+    request: &TenantRequest,
     plan: &InstancePlan,
     narrowed: &Narrowed,
     system_identifier: &str,
@@ -245,7 +246,7 @@ async fn look_beside(
 }
 
 fn warnings(
-    request: &Request,
+    request: &TenantRequest,
     plan: &InstancePlan,
     narrowed: &Narrowed,
     places: &Places,

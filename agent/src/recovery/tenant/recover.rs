@@ -78,7 +78,7 @@ impl Recovery<'_> {
         let (had, whole) = (narrowed.oid, narrowed.whole.clone());
         let in_base: BTreeSet<u32> = prepared.layout.databases.iter().map(|d| d.oid).collect();
         let restored = instance::apply::apply(prepared, progress, cancel);
-        let instance::apply::Restored { plan, fetched_bytes, .. } =
+        let instance::apply::InstanceRestored { plan, fetched_bytes, .. } =
             watch.time("fetch base backup", restored).await?;
         let end = (Action::Promote, prepared.feed.as_ref());
         let started = start_and_wait(config, &plan, self.server_tools, end, progress, cancel);

@@ -21,7 +21,7 @@ use crate::repository::wal::{Sealed, Stored, WalWriter};
 /// Blocks in memory: one uploaded, one sealed, one received.
 const BLOCKS_MAX: usize = 3;
 
-enum Done {
+enum JobResult {
     Looked(Stored),
     Sealed(Sealed),
     Stored(WalName),
@@ -50,7 +50,7 @@ pub struct Pipeline {
     /// Received already, and of the next block.
     pending: Bytes,
     /// What is under way, by the block that it is for. Ends with this.
-    jobs: JoinSet<(Lsn, Result<Done>)>,
+    jobs: JoinSet<(Lsn, Result<JobResult>)>,
     /// Whether a block in pieces is being stored as one.
     whole: bool,
     piece_begun: Option<Instant>,
@@ -159,7 +159,10 @@ impl Pipeline {
             self.whole = true;
             let writer = self.writer.clone();
             self.jobs.spawn(async move {
-                (Lsn(0), Ok(Done::Whole(writer.put_range(whole.file, whole.offset, whole.content).await)))
+                (
+                    Lsn(0),
+                    Ok(JobResult::Whole(writer.put_range(whole.file, whole.offset, whole.content).await)),
+                )
             });
         }
     }
@@ -177,7 +180,8 @@ impl Pipeline {
         if lane.sealed.is_some() {
             if let Some(sealed) = lane.sealed.take_if(|_| durable_before) {
                 lane.busy = true;
-                self.jobs.spawn(async move { (begin, writer.put_sealed(sealed).await.map(Done::Stored)) });
+                self.jobs
+                    .spawn(async move { (begin, writer.put_sealed(sealed).await.map(JobResult::Stored)) });
             }
             return Ok(());
         }
@@ -187,13 +191,13 @@ impl Pipeline {
         match lane.block.work()? {
             Work::Nothing => return Ok(()),
             Work::Look => {
-                self.jobs.spawn(async move { (begin, writer.stored(file).await.map(Done::Looked)) });
+                self.jobs.spawn(async move { (begin, writer.stored(file).await.map(JobResult::Looked)) });
             }
             Work::Store(offset, content) => {
                 self.piece_begun = Some(clock::instant());
                 self.progress.add_bytes(content.len() as u64);
                 self.jobs.spawn(async move {
-                    (begin, writer.seal_range(file, offset, content).await.map(Done::Sealed))
+                    (begin, writer.seal_range(file, offset, content).await.map(JobResult::Sealed))
                 });
             }
         }
@@ -239,7 +243,7 @@ impl Pipeline {
         let uploaded = |name: &WalName| self.observed.uploaded(u64::from(name.end - name.begin));
         let lane = self.lanes.iter_mut().find(|lane| lane.block.begin == begin);
         let done = match done? {
-            Done::Whole(result) => {
+            JobResult::Whole(result) => {
                 self.whole = false;
                 match result {
                     Ok(name) => uploaded(&name),
@@ -252,19 +256,19 @@ impl Pipeline {
         let Some(lane) = lane else { return Ok(()) };
         lane.busy = false;
         match done {
-            Done::Looked(stored) => {
+            JobResult::Looked(stored) => {
                 if let Some(text) = stored.foreign.text() {
                     tracing::warn!("{text}; lifeboat verify names all such objects");
                     self.observed.found_foreign(stored.foreign.count());
                 }
                 lane.block.found(stored.names);
             }
-            Done::Sealed(sealed) => lane.sealed = Some(sealed),
-            Done::Stored(name) => {
+            JobResult::Sealed(sealed) => lane.sealed = Some(sealed),
+            JobResult::Stored(name) => {
                 uploaded(&name);
                 lane.block.stored(name.end);
             }
-            Done::Whole(_) => {}
+            JobResult::Whole(_) => {}
         }
         Ok(())
     }
