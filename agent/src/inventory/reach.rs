@@ -269,7 +269,7 @@ pub(crate) mod tests {
         assert_eq!(obstacle(Target::Lsn(Lsn(5 * SEGMENT - 1))), None);
         assert!(obstacle(Target::Time(at(49))).is_some() && obstacle(Target::Time(at(201))).is_some());
         assert_eq!(obstacle(Target::Time(at(150))), None);
-        assert!(obstacle(Target::Latest).unwrap().contains("is not stored"));
+        assert!(obstacle(Target::Latest).unwrap().contains("is missing: recovery stops at"));
         assert_eq!(obstacle(Target::Immediate), None);
     }
 

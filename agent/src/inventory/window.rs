@@ -207,7 +207,7 @@ mod tests {
         all.wal = Part::Found(wal(&[(3, 5), (6, 12), (13, 14)]));
         let window = instance(&all, &BTreeSet::new()).unwrap();
         assert_eq!(window.holes.last().unwrap().to, None, "{window:?}");
-        assert!(window.holes.last().unwrap().why.contains("is not stored"));
+        assert!(window.holes.last().unwrap().why.contains("is missing: recovery stops at"));
     }
 
     #[test]

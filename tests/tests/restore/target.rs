@@ -107,7 +107,7 @@ fn an_extension_comes_in_the_servers_own_version() {
     let args = ["--tenant", "shop", "--as", "copy", "--no-neutralize"];
     let plan = restore(&site, &args).arg("--dry-run").run().ok();
     assert!(
-        words(&plan).contains("extension pg_trgm was 1.5; the server makes it in its own version 1.6"),
+        words(&plan).contains("extension pg_trgm was version 1.5; the server installs its own version 1.6"),
         "{plan}"
     );
     restore(&site, &args).run().ok();

@@ -326,8 +326,11 @@ mod tests {
         let (said, notes) = told(&needs, &target(), &flags, None);
         assert_eq!(said, "");
         let notes = notes.join("\n");
-        assert!(notes.contains("pg_trgm was 1.5; the server makes it in its own version 1.6"), "{notes}");
-        assert!(notes.contains("extension postgis; what needs it will not be made"), "{notes}");
+        assert!(
+            notes.contains("pg_trgm was version 1.5; the server installs its own version 1.6"),
+            "{notes}"
+        );
+        assert!(notes.contains("extension postgis: what needs it will not be restored"), "{notes}");
         assert!(notes.contains("objects of bi will belong to the tenant's owner"), "{notes}");
         // With one owner for everything rights are left out, policies of roles that are not here, too.
         let none = Choices { no_tablespaces: true, ..Choices::default() };

@@ -143,7 +143,9 @@ mod tests {
         assert!(note.unwrap().contains("2 restore points are called a"));
         assert_eq!(find_restore_point(&points, "a", Lsn(11)).unwrap(), (points[2].clone(), None));
         let error = find_restore_point(&points, "c", Lsn(0)).unwrap_err();
-        assert!(error.causes().join(" ").contains("there are: a (1970-01-01T00:00:03Z, 0/1E), b"));
+        assert!(
+            error.causes().join(" ").contains("the stored WAL has these: a (1970-01-01T00:00:03Z, 0/1E), b")
+        );
         assert!(find_restore_point(&points, "b", Lsn(21)).is_err());
     }
 }

@@ -306,7 +306,7 @@ mod tests {
         clock::sleep_blocking(Duration::from_millis(5));
         observed.disconnected(Some(&Error::new(Kind::Denied, "refused")));
         let told = observed.stalled(Duration::from_millis(1)).unwrap();
-        assert!(told.contains("behind 0/64") && told.ends_with("refused"), "{told}");
+        assert!(told.contains("after 0/64") && told.ends_with("refused"), "{told}");
         assert_eq!(observed.stalled(Duration::from_secs(60)), None);
         observed.stored(Lsn(160));
         clock::sleep_blocking(Duration::from_millis(5));
