@@ -228,7 +228,11 @@ impl Staged {
 fn lost(files: &[MissingFile]) -> Error {
     let names: Vec<&str> = files.iter().take(NAMED_MAX).map(|file| file.store_fname.as_str()).collect();
     let more = if files.len() > NAMED_MAX { " …" } else { "" };
-    let what = format!("no backup holds {} files undamaged: {}{more}", files.len(), names.join(", "));
+    let count = match files.len() {
+        1 => "1 file".to_owned(),
+        n => format!("{n} files"),
+    };
+    let what = format!("no backup holds {count} undamaged: {}{more}", names.join(", "));
     let why: BTreeSet<&str> = files.iter().take(NAMED_MAX).map(|file| file.why.as_str()).collect();
     Error::new(Kind::Integrity, what).because(why.into_iter().collect::<Vec<_>>().join("; ")).next(
         "the same command with --allow-missing-files restores everything else and names each missing file; \

@@ -70,10 +70,7 @@ pub(super) fn files_lines(
 ) -> std::fmt::Result {
     if plan.from_elsewhere > 0 {
         let count = plan.from_elsewhere;
-        writeln!(
-            f,
-            "              {count} files that are missing in this backup are taken from other backups"
-        )?;
+        writeln!(f, "              {count} that this backup lacks are taken from other backups")?;
     }
     if plan.missing_files > 0 {
         writeln!(f, "  MISSING     {}", missing_text(plan.missing_files, missing.iter().take(NAMED_MAX)))?;

@@ -153,7 +153,7 @@ fn resolve(all: &BTreeMap<Module, Named>, from: &Module, path: &[String]) -> Opt
     }
     rest = &rest[1..];
     loop {
-        let next = rest.first().map(|word| [module.as_slice(), &[word.clone()]].concat());
+        let next = rest.first().map(|word| [module.as_slice(), std::slice::from_ref(word)].concat());
         let Some(next) = next.filter(|next| all.contains_key(next)) else { break };
         (module, rest) = (next, &rest[1..]);
     }

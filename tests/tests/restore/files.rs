@@ -94,7 +94,7 @@ fn what_is_whole_nowhere_is_refused_and_the_rest_comes_when_it_is_asked_for() {
     fs::remove_file(&pack).unwrap();
     let args = ["--tenant", "shop", "--as", "x"];
     let refused = restore(&site, &args).run().exits(10).says("--allow-missing-files");
-    assert!(words(&refused).contains("files undamaged: "), "{refused}");
+    assert!(words(&refused).contains(" undamaged: "), "{refused}");
     assert_nothing_published(&cluster, &site, &before, "x", &refused);
     // the same command again, and killed: nothing else happens
     restore(&site, &args).run().exits(10);

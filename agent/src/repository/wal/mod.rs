@@ -13,6 +13,7 @@ mod put;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // what is no file of ours is made with bare hands
 mod tests_foreign;
 
 use futures::TryStreamExt;
