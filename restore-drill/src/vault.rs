@@ -48,7 +48,7 @@ impl Vault {
     /// configuration has one.
     ///
     /// # Errors
-    /// [`Kind::Config`] where the configuration is wrong, those of the repository where it cannot
+    /// `Config` where the configuration is wrong, those of the repository where it cannot
     /// be reached.
     pub async fn open(config: &Path) -> Result<Vault> {
         let inputs = Inputs { config: Some(config.to_owned()), ..Inputs::from_process() };
@@ -72,8 +72,8 @@ impl Vault {
     /// believed. Those that are newer and not believed are told, not hidden.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] where there is none, [`Kind::Usage`] where the one named is of another
-    /// tenant or not of a database, [`Kind::Signature`] and [`Kind::Integrity`] where the one named
+    /// `NotFound` where there is none, `Usage` where the one named is of another
+    /// tenant or not of a database, `Signature` and `Integrity` where the one named
     /// is not what it should be, and those of the store.
     pub async fn choose(&self, tenant: &TenantName, wanted: Option<&SnapshotId>) -> Result<Chosen> {
         let (pick, snapshots) = match wanted {

@@ -33,7 +33,7 @@ const HANG_MAX: Duration = Duration::from_secs(3600);
 ///
 /// Limits of the server (s3s-fs 0.14): no versions and no locks; multipart uploads cannot be listed
 /// (see [`S3::open_uploads`]); keys of more than 127 bytes fail in a multipart upload, as it keeps side files
-/// named after them (see [`Front::landed`]); an upload whose checksum is wrong is refused but stays stored.
+/// named after them (see `Front::landed`); an upload whose checksum is wrong is refused but stays stored.
 pub struct S3 {
     dir: TempDir,
     address: SocketAddr,

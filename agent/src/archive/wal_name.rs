@@ -10,7 +10,7 @@
 //! <file>/<begin>-<end>-<plain>-<stored>
 //! ```
 //!
-//! `lifeboat.json` holds the repository's ID and `instance.json` the system identifier. [`NAMESPACE`] is of names
+//! `lifeboat.json` holds the repository's ID and `instance.json` the system identifier. `NAMESPACE` is of names
 //! alone: no signature over anything else counts here, and none of these counts elsewhere.
 //!
 //! Names that older programs made have no signature. What they are worth is decided where WAL is listed

@@ -1,7 +1,7 @@
 //! What pg_restore says of entries that it could not make, when it goes on after errors.
 //!
 //! With several jobs its processes write to one standard error, a line in several pieces: lines may be mixed. Then it
-//! is not known which entries failed, and that is said ([`Failures::all`]); nothing is guessed.
+//! is not known which entries failed, and that is said (`Failures::all`); nothing is guessed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

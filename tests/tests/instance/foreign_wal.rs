@@ -51,7 +51,7 @@ fn put_everywhere(site: &Site) -> Vec<PathBuf> {
             put.push(garbage(folder, range, &random(), Some(SIGNED_BY_NOBODY)));
         }
     }
-    let last = folders.iter().filter(|folder| folder.parent().unwrap().ends_with("00000001")).next_back();
+    let last = folders.iter().rfind(|folder| folder.parent().unwrap().ends_with("00000001"));
     let last = last.unwrap().file_name().unwrap().to_str().unwrap();
     let number = u64::from_str_radix(&last[8..24], 16).unwrap();
     let future = |n: u64| format!("00000001{:016X}", number + n);

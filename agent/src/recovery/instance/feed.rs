@@ -1,5 +1,5 @@
 //! Feeding a server that recovers: this process fetches the WAL that the server asks for, and some ahead, into a
-//! spool ([`crate::recovery::instance::spool`]). What was replayed is removed, so that little of the disk is taken.
+//! spool (`spool.rs`). What was replayed is removed, so that little of the disk is taken.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

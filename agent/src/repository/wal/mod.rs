@@ -2,7 +2,7 @@
 //!
 //! Everything of one file of `pg_wal` lies in a folder of its own as one or more objects, each a
 //! range of the file. A segment is whole when they cover it: one object of all of it, or the
-//! pieces of a tail that grew, or both. Which names count is in [`believed`]: nothing else lists WAL.
+//! pieces of a tail that grew, or both. Which names count is in `believed.rs`: nothing else lists WAL.
 
 mod believed;
 pub mod coverage;
