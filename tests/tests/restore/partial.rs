@@ -175,7 +175,7 @@ fn what_the_tenants_sql_keeps_secret_is_in_the_private_file_alone() {
         );
         assert!(!said.contains("hush"), "{outcome}");
     }
-    assert!(words(&shown).contains("as SQL, to read and run later: /"), "{shown}");
+    assert!(words(&shown).contains("statements that were not run, to check and run later: /"), "{shown}");
     let file = std::fs::read_to_string(json.json()["not_made_file"].as_str().unwrap()).unwrap();
     assert!(file.contains("password 'hush-1'") && file.contains("password=hush-2"), "{file}");
 }
