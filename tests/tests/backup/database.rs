@@ -48,7 +48,7 @@ fn a_dump_cut_by_the_server_never_counts_and_other_tenants_are_stored() {
     let own_words = ["terminating connection", "server closed the connection"];
     assert!(own_words.iter().any(|said| outcome.stderr.contains(said)), "{outcome}");
     let notes = report["notes"].to_string();
-    assert!(notes.contains("zeta was dropped meanwhile"), "{notes}");
+    assert!(notes.contains("zeta was dropped during the backup"), "{notes}");
     let stored: Vec<_> = report["tenants"].as_array().unwrap().iter().map(|t| &t["tenant"]).collect();
     assert_eq!(stored, ["beta"]);
     let archive = Archive::of(&site);
