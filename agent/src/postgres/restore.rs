@@ -120,14 +120,17 @@ impl Restore {
         let program = Program::start(command, label.clone(), false, false, Some(on_line))?;
         let half = |e: Error| e.effect(format!("database {:?} is half filled", self.database));
         let ended = program.finish_or_cancel(RESTORE_WAIT, cancel).await;
-        let warnings = match ended {
-            Ok(stderr) => stderr.warnings(),
+        let ran = match ended {
+            // Without an error, whether its processes mixed their lines or not.
+            Ok(stderr) => Ran::Done(stderr.warnings(), Vec::new()),
             // Its exit code tells of the errors that it passed over, too.
-            Err(e) if self.goes_on && failures.ended() && e.kind() == Kind::Postgres => Vec::new(),
+            Err(e) if self.goes_on && failures.ended() && e.kind() == Kind::Postgres => {
+                failures.all().map_or(Ran::Unclear, |failed| Ran::Done(Vec::new(), failed))
+            }
             Err(e) => return Err(half(e)),
         };
         progress.done.store(progress.total.load(Ordering::Relaxed), Ordering::Relaxed);
-        Ok(failures.all().map_or(Ran::Unclear, |failed| Ran::Done(warnings, failed)))
+        Ok(ran)
     }
 }
 
