@@ -143,7 +143,8 @@ fn a_bare_machine_is_set_up_as_the_page_says_and_the_runbooks_work_on_it() {
     let after: Vec<_> = part(printed, "after tenant").lines().collect();
     let (replaced, copy) = ("retail_north.replaced-", "retail_north_2");
     assert!(after[1].starts_with(replaced) && after[2].starts_with(copy), "{after:?}");
-    let expected = ["retail_north_check", "before", "odoo odoo", "/var/lib/lifeboat-restore:"];
+    let expected =
+        ["retail_north_check", "retail_north_parts", "before", "odoo odoo", "/var/lib/lifeboat-restore:"];
     assert_eq!(
         (after[0], &after[3..]),
         ("retail_north", &expected[..]),
