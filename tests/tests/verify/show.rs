@@ -21,7 +21,7 @@ fn the_baseline_is_shown_to_whoever_holds_the_identity() {
     let with = ["--identity", "lifeboat-identity.txt"];
 
     let sealed = show(&[&dump]).ok();
-    assert!(sealed.stdout.contains("sealed (baseline.zst.age): --identity FILE shows"), "{sealed}");
+    assert!(sealed.stdout.contains("encrypted (baseline.zst.age): --identity FILE shows"), "{sealed}");
     assert!(!sealed.stdout.contains("table "), "{sealed}");
     assert!(show(&[&dump, "--json"]).ok().json().get("baseline").is_none());
 
