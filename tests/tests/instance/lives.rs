@@ -15,7 +15,8 @@ fn archiving_copy(archiving: &Archiving, target: &[&str]) -> Copied {
 
 /// Stores what there is of the segment that production is writing.
 fn push_current(archiving: &Archiving) {
-    let name = archiving.cluster.psql("postgres", "select pg_walfile_name(pg_current_wal_lsn())");
+    archiving.cluster.psql("postgres", "checkpoint"); // all of it is in the file
+    let name = archiving.cluster.psql("postgres", "select pg_walfile_name(pg_current_wal_insert_lsn())");
     run_push(archiving, &archiving.cluster.data_dir().join("pg_wal").join(name));
 }
 
