@@ -12,15 +12,13 @@ use crate::archive::elsewhere;
 use crate::catalog::copies::Copies;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
-use crate::catalog::verified::Verified;
 use crate::clock;
 use crate::config::{Config, units};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::standing::{self, InstanceStatus, Latest, Standing, TenantStatus};
 use crate::inventory::take::Wanted;
-use crate::inventory::{Inventory, Look, Part, pick};
-use crate::names::SnapshotId;
+use crate::inventory::{Inventory, Part, pick};
 use crate::repository::Repository;
 use crate::upkeep::remembered;
 use crate::wal::stream::Record;
@@ -57,14 +55,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let repository = Repository::configured(&config).await?;
     let wanted = Wanted { wal: true, ..Wanted::default() };
     let inventory = Inventory::take(&repository, &trust, &wanted).await?;
-    let with_error = |(id, look): &(SnapshotId, Look)| look.error().map(|e| (id.clone(), e.again()));
-    let not_believed: Vec<(SnapshotId, Error)> = inventory.snapshots.iter().filter_map(with_error).collect();
+    let not_believed = inventory.not_believed();
     let now = clock::now();
-    let read = Verified::read(&config.state_dir, &config.instance, repository.id());
-    let (verified, unknown) = match read {
-        Ok(verified) => (verified, None),
-        Err(e) => (Verified::default(), Some(format!("{}; lifeboat verify finds it again", e.what()))),
-    };
+    let (verified, unknown) = remembered::recall(&config, &repository);
     let broken = remembered::broken(&inventory, &verified);
     let instance = standing::instance(&inventory, &broken, now)?;
     let mut tenants =

@@ -8,15 +8,13 @@ use serde_json::json;
 use super::table::table;
 use super::trust::TrustArgs;
 use super::{App, Done, print};
-use crate::catalog::verified::Verified;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::inventory::take::Wanted;
 use crate::inventory::target::Target;
 use crate::inventory::window::{self, RecoveryWindow, TenantWindow};
-use crate::inventory::{Inventory, Look, choice};
-use crate::names::SnapshotId;
+use crate::inventory::{Inventory, choice};
 use crate::repository::Repository;
 use crate::upkeep::remembered;
 
@@ -52,12 +50,11 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let repository = Repository::configured(&config).await?;
     let wanted = Wanted { wal: true, ..Wanted::default() };
     let inventory = Inventory::take(&repository, &trust, &wanted).await?;
-    let verified = Verified::read(&config.state_dir, &config.instance, repository.id()).unwrap_or_default();
+    let (verified, unknown) = remembered::recall(&config, &repository);
     let broken = remembered::broken(&inventory, &verified);
     let instance = window::instance(&inventory, &broken);
     let tenants = window::tenants(&inventory, &config.odoo.tenants, &broken);
-    let with_error = |(id, look): &(SnapshotId, Look)| look.error().map(|e| (id.clone(), e.again()));
-    let not_counted: Vec<(SnapshotId, Error)> = inventory.snapshots.iter().filter_map(with_error).collect();
+    let not_believed = inventory.not_believed();
     let latest = choice::plan(&inventory, &Target::Latest, None);
     let next = next(&config);
     let value = json!({
@@ -69,16 +66,21 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "latest": latest.as_ref().ok(),
         "tenants": tenants,
         "next": next,
-        "not_believed": not_counted.iter().map(|(id, e)| json!({ "snapshot": id, "error": e.what() })).collect::<Vec<_>>(),
+        "problems": unknown.iter().collect::<Vec<_>>(),
+        "not_believed": not_believed.iter().map(|(id, e)| json!({ "snapshot": id, "error": e.what() })).collect::<Vec<_>>(),
     });
     app.print(&value, || text(&inventory, instance.as_ref(), &tenants, &next))?;
-    for (id, e) in &not_counted {
+    if let Some(problem) = &unknown {
+        print::err(&format!("problem: {problem}"));
+    }
+    for (id, e) in &not_believed {
         print::err(&format!("ignored: {id}: {}", e.what()));
     }
     let lasts = |window: &RecoveryWindow| window.holes.iter().any(|hole| hole.to.is_none());
     let well = instance.is_ok_and(|window| !lasts(&window))
         && tenants.iter().all(|tenant| tenant.not_whole.is_empty())
-        && not_counted.is_empty();
+        && not_believed.is_empty()
+        && unknown.is_none();
     Ok(if well { Done::Complete } else { Done::Incomplete })
 }
 

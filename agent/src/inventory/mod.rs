@@ -148,6 +148,12 @@ impl Inventory {
         self.snapshots.iter().filter_map(|(_, look)| look.believed())
     }
 
+    /// Those that are not believed, or could not be read, with the reason.
+    pub fn not_believed(&self) -> Vec<(SnapshotId, Error)> {
+        let with_error = |(id, look): &(SnapshotId, Look)| look.error().map(|e| (id.clone(), e.again()));
+        self.snapshots.iter().filter_map(with_error).collect()
+    }
+
     /// The believed ones of a kind; of all tenants where none is named.
     pub fn of_kind<'a>(
         &'a self,

@@ -5,11 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::verified::{Broken, BrokenWal, Verified};
 use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::inventory::needs::Graph;
 use crate::inventory::{Inventory, Snapshot};
 use crate::names::SnapshotId;
-use crate::repository::layout;
+use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Covered, Report};
+
+/// What the checks of this host have found; where that cannot be read it is not known, and the sentence says so.
+pub fn recall(config: &Config, repository: &Repository) -> (Verified, Option<String>) {
+    match Verified::read(&config.state_dir, &config.instance, repository.id()) {
+        Ok(verified) => (verified, None),
+        Err(e) => (Verified::default(), Some(format!("{}; lifeboat verify finds it again", e.what()))),
+    }
+}
 
 /// Changes what is remembered by what a check came to. Nothing is forgotten by a check that did not read
 /// all that it was to read, and nothing that only a deeper one can see.

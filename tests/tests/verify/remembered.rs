@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lifeboat::archive::manifest::SnapshotKind;
 use lifeboat_tests::damage::flip_bit;
-use lifeboat_tests::site::Site;
+use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, small_tenant};
 use serde_json::Value;
 
@@ -60,6 +60,14 @@ fn status_says_what_the_last_check_found() {
     assert_eq!(standing(&site, "shop", 3)["standing"], "broken");
     verify(&site, &["--tenant", "shop"]).ok();
     assert_eq!(standing(&site, "shop", 0)["standing"], "ok");
+    // What was found before is not known: that is no "ok", whoever asks.
+    std::fs::write(site.path("lifeboat-state/prod/verified.json"), "{").unwrap();
+    for command in ["status", "window"] {
+        let asked = site.run(&[command]).run().exits(3);
+        assert!(words(&asked).contains("is damaged: it should hold the findings"), "{asked}");
+        let told = site.run(&[command, "--json"]).run().exits(3).json();
+        assert_eq!(told["problems"].as_array().unwrap().len(), 1, "{told}");
+    }
 }
 
 #[test]
