@@ -56,17 +56,6 @@ pub async fn each_row(
     }
 }
 
-/// Runs a `COPY ... TO STDOUT` in text and counts its rows.
-pub async fn count_lines(session: &mut Session, what: &str, statement: &str) -> Result<u64> {
-    let mut lines = 0;
-    let count = |data: &[u8]| {
-        lines += data.iter().filter(|byte| **byte == b'\n').count() as u64; // one in a value is written \n
-        Ok(())
-    };
-    session.copy_out(what, statement, count).await?;
-    Ok(lines)
-}
-
 fn damaged(why: &str) -> Error {
     Error::new(Kind::Postgres, "the server's answer to COPY is not what PostgreSQL documents").because(why)
 }

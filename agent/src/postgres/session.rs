@@ -156,7 +156,7 @@ impl Session {
         self.pieces(what, sql.into(), pieces).await
     }
 
-    /// Runs a `COPY ... TO STDOUT` and hands on what comes, cut anywhere.
+    /// Runs a `COPY ... TO STDOUT` and hands on what comes, cut anywhere; how many rows the server says it were.
     ///
     /// # Errors
     /// As [`Session::each`].
@@ -165,12 +165,12 @@ impl Session {
         what: &str,
         sql: impl Into<String>,
         mut each: impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let pieces = |piece| match piece {
             Piece::Row(_) => Ok(()),
             Piece::Copy(data) => each(&data),
         };
-        self.pieces(what, sql.into(), pieces).await.map(drop)
+        self.pieces(what, sql.into(), pieces).await
     }
 
     async fn pieces(

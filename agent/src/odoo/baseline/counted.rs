@@ -1,10 +1,10 @@
-//! The tables of a database in numbers. Rows are counted here as they come, since no query may
-//! name a table of somebody else's ([`crate::postgres::look`]); of each row comes its `id` and its
-//! `write_date`, or one short column.
+//! The tables of a database in numbers. Every row comes over the connection, since no query may
+//! name a table of somebody else's ([`crate::postgres::look`]): its `id` and its `write_date`, or
+//! one short column.
 
 use super::TableFacts;
 use crate::error::Result;
-use crate::postgres::copy_out::{Row, count_lines, each_row};
+use crate::postgres::copy_out::{Row, each_row};
 use crate::postgres::quote::{ident, qualified};
 use crate::postgres::session::{Session, column};
 
@@ -14,19 +14,19 @@ const DAY_MICROSECONDS: i64 = 86_400_000_000;
 
 /// Ordinary tables and leaf partitions whose rows pg_dump writes: no temporary ones, none that an
 /// extension brings along, and on a standby no unlogged ones, which cannot be read there. With each
-/// come `id` and `write_date` where they are of PostgreSQL's own types, its shortest column of such
-/// a type, and its first column. What is computed cannot be copied.
+/// come `id` and `write_date` where they are of PostgreSQL's own types, and its shortest column of
+/// such a type, or else its first one. What is computed cannot be copied.
 const TABLES: &str = "\
     SELECT n.nspname::text, c.relname::text, \
       (SELECT true FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'id' AND NOT a.attisdropped \
         AND a.attgenerated = '' AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)), \
       (SELECT true FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'write_date' AND NOT a.attisdropped \
         AND a.attgenerated = '' AND a.atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype)), \
-      (SELECT a.attname::text FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+      coalesce((SELECT a.attname::text FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND t.oid < 16384 \
-        AND t.typtype = 'b' AND t.typelem = 0 AND t.typsend <> 0 ORDER BY a.attlen < 0, a.attlen, a.attnum LIMIT 1), \
+        AND t.typtype = 'b' AND t.typelem = 0 ORDER BY a.attlen < 0, a.attlen, a.attnum LIMIT 1), \
       (SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
-        AND a.attgenerated = '' ORDER BY a.attnum LIMIT 1) \
+        AND a.attgenerated = '' ORDER BY a.attnum LIMIT 1)) \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
       AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND NOT pg_is_in_recovery()) \
@@ -48,13 +48,10 @@ pub(super) async fn tables(session: &mut Session) -> Result<Vec<TableFacts>> {
         columns.extend(has_id.then_some("\"id\"".to_owned()));
         columns.extend(has_date.then_some("\"write_date\"".to_owned()));
         if columns.is_empty() {
-            columns.extend(column::<Option<String>>(row, 4)?.map(|short| ident(&short)));
-        }
-        if columns.is_empty() {
-            // The types of all its columns are the owner's own: not each of them has a binary form.
-            let first = column::<Option<String>>(row, 5)?.map(|first| format!(" ({})", ident(&first)));
-            let sql = format!("COPY {table}{} TO STDOUT", first.unwrap_or_default());
-            facts.rows = count_lines(session, &what, &sql).await?;
+            // As text: not each of the owner's own types has a binary form. The server counts.
+            let one = column::<Option<String>>(row, 4)?.map(|one| format!(" ({})", ident(&one)));
+            let sql = format!("COPY {table}{} TO STDOUT", one.unwrap_or_default());
+            facts.rows = session.copy_out(&what, sql, |_| Ok(())).await?;
         } else {
             let mut written = None;
             let each = |row: &Row<'_>| {
