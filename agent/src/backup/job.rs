@@ -3,6 +3,7 @@
 use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::seal::Recipients;
 use crate::archive::signature::SigningKey;
+use crate::backup::last_step::LastSteps;
 use crate::catalog::state::StateDir;
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
@@ -27,6 +28,8 @@ pub struct Job {
     pub recipients: Recipients,
     /// Who signs.
     pub signing: SigningKey,
+    /// What makes snapshots exist.
+    pub last_steps: LastSteps,
     /// The locked state directory.
     pub state: StateDir,
     /// The server.
@@ -94,7 +97,13 @@ impl Job {
         if leftovers > 0 {
             progress.note(format!("{leftovers} unfinished uploads of an earlier run were removed"));
         }
+        let last_steps = LastSteps::of(&state)?;
+        for id in last_steps.finish(&repository, &origin, &signing).await? {
+            progress
+                .note(format!("snapshot {id} of an earlier run, which ended in its last step, exists now"));
+        }
         let job = Job {
+            last_steps,
             repository,
             origin,
             recipients,
@@ -120,7 +129,7 @@ impl Job {
     /// Makes a snapshot exist, unless the run was stopped or has lost its lease.
     pub async fn publish(&self, snapshot: &SnapshotWriter, manifest: &Manifest) -> Result<()> {
         self.stop_if_cancelled()?;
-        self.lease.while_held(snapshot.publish(manifest, &self.signing)).await
+        self.lease.while_held(self.last_steps.publish(snapshot, manifest, &self.signing)).await
     }
 
     /// How packs are made.

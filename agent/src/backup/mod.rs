@@ -7,6 +7,7 @@ mod file_reader;
 mod filestore;
 pub mod follow;
 mod job;
+mod last_step;
 mod left_out;
 mod pace;
 mod reconcile;

@@ -15,6 +15,7 @@ const HELD_FILE: &str = "held.sqlite";
 pub struct StateDir {
     dir: PathBuf,
     holder: String,
+    last_steps: &'static str,
     _lock: disk::FileLock,
 }
 
@@ -24,7 +25,7 @@ impl StateDir {
     /// # Errors
     /// `Busy` while another process of this host works on the instance.
     pub fn open(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
-        StateDir::locked(state_dir, instance, "lock", || {
+        StateDir::locked(state_dir, instance, ["lock", "last-steps"], || {
             Error::new(Kind::Busy, format!("another lifeboat works on instance {instance} on this host"))
                 .effect("nothing was stored by this run; the other one continues")
                 .safe("running again later is safe")
@@ -37,7 +38,7 @@ impl StateDir {
     /// # Errors
     /// `Busy` while another agent of this host works on the instance.
     pub fn open_for_agent(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
-        StateDir::locked(state_dir, instance, "agent.lock", || {
+        StateDir::locked(state_dir, instance, ["agent.lock", "agent-last-steps"], || {
             Error::new(Kind::Busy, format!("another agent works on instance {instance} on this host"))
                 .next("systemctl status lifeboat-agent, or ps -C lifeboat, shows it")
         })
@@ -46,7 +47,7 @@ impl StateDir {
     fn locked(
         state_dir: &Path,
         instance: &InstanceName,
-        lock: &str,
+        [lock, last_steps]: [&'static str; 2],
         busy: impl FnOnce() -> Error,
     ) -> Result<StateDir> {
         let dir = state_dir.join(instance.as_str());
@@ -61,13 +62,20 @@ impl StateDir {
             Err(e) if e.kind() == Kind::NotFound => Self::new_holder(&holder_file)?,
             Err(e) => return Err(e),
         };
-        Ok(StateDir { dir, holder, _lock: lock })
+        Ok(StateDir { dir, holder, last_steps, _lock: lock })
     }
 
     fn new_holder(file: &Path) -> Result<String> {
         let holder = random_hex(16);
         disk::replace_durable(file, holder.as_bytes())?;
         Ok(holder)
+    }
+
+    /// Where manifests are kept while they are being stored; the agent, which runs beside backups, has its own place.
+    pub fn last_steps_dir(&self) -> Result<PathBuf> {
+        let dir = self.dir.join(self.last_steps);
+        disk::create_private_dir(&dir)?;
+        Ok(dir)
     }
 
     /// Random id of this directory, for the repository's lease.

@@ -43,6 +43,28 @@ impl Record<'_> {
         store.put_new(&self.key, bytes).await
     }
 
+    /// What a [`Record::write`] of `bytes` that was cut short still has to do: stores the record where its signature
+    /// is stored and nothing else is; false where nothing was to be done.
+    ///
+    /// # Errors
+    /// `Signature` where the stored signature is not of a key of `trusted` or not of `bytes`; that of the store.
+    pub async fn finish(
+        &self,
+        repository: &Repository,
+        bytes: Vec<u8>,
+        trusted: &TrustedKeys,
+    ) -> Result<bool> {
+        let Some(signature) = self.signature(repository).await? else { return Ok(false) };
+        if repository.store().head(&self.key).await?.is_some() {
+            return Ok(false);
+        }
+        trusted.verify(self.name, &bytes, &signature)?;
+        match repository.store().put_new(&self.key, bytes).await {
+            Err(e) if e.kind() == Kind::AlreadyExists => Ok(false),
+            stored => stored.map(|()| true),
+        }
+    }
+
     /// The record; `None` where it is there and has no signature.
     ///
     /// # Errors

@@ -137,6 +137,21 @@ impl Repository {
         Ok((Manifest::parse(id, self.instance(), &bytes)?, bytes.stored_at))
     }
 
+    /// Makes a snapshot exist whose writing was cut short between its signature and its manifest; false where it
+    /// exists, or nothing of its last step was done.
+    ///
+    /// # Errors
+    /// `Signature` where the signature is not of these bytes; that of the store.
+    pub async fn finish_snapshot(
+        &self,
+        id: &SnapshotId,
+        manifest: Vec<u8>,
+        trusted: &TrustedKeys,
+    ) -> Result<bool> {
+        let name = format!("manifest of snapshot {id}");
+        self.manifest_record(id, &name).finish(self, manifest, trusted).await
+    }
+
     /// Where the manifest of a snapshot lies.
     pub(super) fn manifest_record<'a>(&self, id: &SnapshotId, name: &'a str) -> Record<'a> {
         let key = |name| layout::object(self.instance(), id, name);

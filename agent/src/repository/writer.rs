@@ -151,16 +151,20 @@ impl SnapshotWriter {
         }
     }
 
-    /// Signs the manifest and makes the snapshot exist. What is published is parsed again first,
-    /// by the same rules as on restore.
-    pub async fn publish(&self, manifest: &Manifest, key: &SigningKey) -> Result<()> {
+    /// The manifest as it will be stored: parsed again first, by the same rules as on restore.
+    pub fn manifest_bytes(&self, manifest: &Manifest) -> Result<Vec<u8>> {
         let bytes = manifest.to_bytes()?;
         let parsed = Manifest::parse(&self.id, self.repository.instance(), &bytes)?;
         if parsed != *manifest {
             return Err(Error::new(Kind::Internal, "a manifest does not read back as it was written"));
         }
+        Ok(bytes)
+    }
+
+    /// Signs the manifest and makes the snapshot exist.
+    pub async fn publish(&self, manifest_bytes: Vec<u8>, key: &SigningKey) -> Result<()> {
         let record = self.repository.manifest_record(&self.id, manifest::NAME);
-        record.write(self.repository.store(), bytes, key).await
+        record.write(self.repository.store(), manifest_bytes, key).await
     }
 }
 

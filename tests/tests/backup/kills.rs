@@ -26,6 +26,12 @@ fn objects(s3: &S3) -> BTreeMap<String, String> {
     keys.map(|key| (key.clone(), lifeboat_tests::compare::sha256(&s3.object(&key)))).collect()
 }
 
+/// Whether there is a signature without its manifest.
+fn is_cut_in_its_last_step(objects: &BTreeMap<String, String>) -> bool {
+    let signed = objects.keys().filter_map(|key| key.strip_suffix(".sig"));
+    signed.into_iter().any(|manifest| !objects.contains_key(manifest))
+}
+
 #[test]
 fn killed_at_any_request_nothing_is_lost_and_the_next_run_is_complete() {
     let cluster = Cluster::start_default();
@@ -51,6 +57,7 @@ fn killed_at_any_request_nothing_is_lost_and_the_next_run_is_complete() {
             others.swap_remove(random.below(others.len() as u64) as usize);
         }
     }
+    let mut untold = true;
     for (text, n, landed) in both(MANIFESTS, "/manifest.json").chain(others) {
         println!("kill -9 at upload {n} of {text:?}, landed: {landed}");
         tenant.upload(&cluster, "x", format!("{text} {n} {landed}").repeat(30_000).as_bytes());
@@ -76,9 +83,21 @@ fn killed_at_any_request_nothing_is_lost_and_the_next_run_is_complete() {
         let after = objects(&s3);
         assert!(before.iter().all(|(key, sha256)| after.get(key) == Some(sha256)), "something was altered");
         drop(Archive::of(&site)); // every snapshot there is is whole
-        site.back_up(&[]);
+        let in_last_step = is_cut_in_its_last_step(&after);
+        if in_last_step && std::mem::take(&mut untold) {
+            let told = site.run(&["verify"]).run().exits(10);
+            assert!(
+                told.stdout.contains("cut short in its last step, which the next backup on its host does"),
+                "{told}"
+            );
+        }
+        let next = site.backup(&[]).run().ok();
+        let said = next.stderr.contains("which ended in its last step, exists now");
+        assert_eq!(said, in_last_step, "{next}");
+        site.run(&["verify"]).run().ok();
         assert_eq!(s3.open_uploads(), 0);
     }
+    assert!(!untold, "none was killed in its last step");
     // known files are never read again: had a killed run spoilt one, it would still be missing
     assert_complete(&Archive::of(&site), &cluster, &tenant);
 }

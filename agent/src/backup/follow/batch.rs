@@ -12,6 +12,7 @@ use crate::archive::manifest::{ArrivalFacts, Origin, SnapshotKind};
 use crate::archive::seal::Recipients;
 use crate::archive::signature::SigningKey;
 use crate::backup::file_reader::{FileReader, Outcome};
+use crate::backup::last_step::LastSteps;
 use crate::backup::pace::Pace;
 use crate::catalog::held::{Held, holds};
 use crate::disk;
@@ -34,6 +35,8 @@ pub struct Storing {
     pub origin: Origin,
     /// Who will be able to open them.
     pub recipients: Recipients,
+    /// What makes batches exist.
+    pub last_steps: LastSteps,
     /// Who signs.
     pub signing: SigningKey,
     /// How packs are made.
@@ -178,7 +181,7 @@ async fn publish(
     let mut manifest = snapshot.manifest(snapshot.begun());
     manifest.plain_bytes = entries.iter().map(|entry| entry.bytes).sum();
     manifest.arrivals = Some(ArrivalFacts { files: entries.len() as u64, bytes: manifest.plain_bytes });
-    snapshot.publish(&manifest, &storing.signing).await?;
+    storing.last_steps.publish(snapshot, &manifest, &storing.signing).await?;
     let mut of: BTreeMap<&TenantName, Vec<&str>> = BTreeMap::new();
     for entry in entries {
         entry.tenants.iter().for_each(|tenant| of.entry(tenant).or_default().push(&entry.path));

@@ -11,6 +11,7 @@ use super::tree::Tree;
 use crate::archive::index::Line;
 use crate::archive::seal::Recipients;
 use crate::backup::job::{on_blocking_thread, signing_key};
+use crate::backup::last_step::LastSteps;
 use crate::catalog::held::Held;
 use crate::catalog::known;
 use crate::catalog::state::StateDir;
@@ -43,6 +44,10 @@ pub async fn open(
     session.close().await;
     let origin = repository.bind(server.system_identifier.as_deref()).await?;
     repository.store().clean_leftovers(&layout::arrivals(repository.instance())).await?;
+    let last_steps = LastSteps::of(state)?;
+    for id in last_steps.finish(&repository, &origin, &signing).await? {
+        tracing::info!("batch {id} of an earlier run, which ended in its last step, exists now");
+    }
     let mut held = Held::open(&state.held_file(), repository.id()).await?;
     note_backups(&mut held, &tree, state, repository.id()).await?;
     let (mut there, _) = repository.snapshot_ids().await?;
@@ -54,6 +59,7 @@ pub async fn open(
         repository,
         origin,
         recipients,
+        last_steps,
         signing,
         packs: PackSettings { zstd_level: backup.zstd_level, pack_bytes: backup.pack_bytes },
         tree,
