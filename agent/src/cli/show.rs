@@ -66,7 +66,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         .next("omit --identity; lifeboat cat SNAPSHOT PATH --identity FILE writes a file of a snapshot"));
     }
     let identities = Arc::new(identities(&args.identity, &config)?);
-    let baseline = repository.baseline(&manifest, &identities).await?;
+    let baseline = repository.sealed(&manifest, BASELINE, &identities, |input| Baseline::read(input)).await?;
     let mut value = serde_json::to_value(&manifest)
         .map_err(|e| Error::new(Kind::Internal, "cannot write the manifest").because(e))?;
     value["baseline"] = json!(baseline);

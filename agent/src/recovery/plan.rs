@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::archive::elsewhere::{self, Elsewhere};
-use crate::archive::manifest::{DumpFacts, Manifest, MissingFile, SnapshotKind};
+use crate::archive::manifest::{BASELINE, DumpFacts, Manifest, MissingFile, SnapshotKind};
 use crate::archive::seal::Identities;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
@@ -126,7 +126,7 @@ pub async fn prepare(config: &Config, request: RestoreRequest, identities: Ident
     let Chosen { manifest: dump, warnings: chosen } =
         choose(&repository, &origin, &request.trust, &request.tenant, pick).await?;
     let facts = dump.dump_facts()?.clone();
-    let baseline = repository.baseline(&dump, &identities).await?;
+    let baseline = repository.sealed(&dump, BASELINE, &identities, |input| Baseline::read(input)).await?;
     let target = match &request.target {
         Some(target) => target.clone(),
         None => default_target(&request.tenant, dump.point)?,

@@ -14,7 +14,6 @@ use crate::archive::unpack::{self, MemberHeader};
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
-use crate::odoo::baseline::Baseline;
 use crate::repository::ranges::{Announced, RangeReader};
 use crate::repository::reader::ObjectReader;
 use crate::repository::record::Record;
@@ -242,19 +241,24 @@ impl Repository {
             .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))
     }
 
-    /// The sealed baseline of a dump.
+    /// The same on a thread of its own, for whoever waits for it: the sealed text of this name in a snapshot.
     ///
     /// # Errors
-    /// `Identity` where none opens it, `Integrity`, or that of the store.
-    pub async fn baseline(&self, dump: &Manifest, identities: &Arc<Identities>) -> Result<Baseline> {
-        let object = dump.object(manifest::BASELINE)?.clone();
-        let (repository, id, identities) = (self.clone(), dump.id.clone(), identities.clone());
+    /// `Identity` where none opens it, `Integrity`, that of the store, or of `read`.
+    pub async fn sealed<T: Send + 'static>(
+        &self,
+        manifest: &Manifest,
+        name: &str,
+        identities: &Arc<Identities>,
+        read: impl FnOnce(&mut dyn BufRead) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let object = manifest.object(name)?.clone();
+        let (repository, id, identities) = (self.clone(), manifest.id.clone(), identities.clone());
         tokio::task::spawn_blocking(move || {
-            repository
-                .read_sealed(&Handle::current(), &id, &object, &identities, |input| Baseline::read(input))
+            repository.read_sealed(&Handle::current(), &id, &object, &identities, read)
         })
         .await
-        .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading the baseline panicked").because(e)))
+        .unwrap_or_else(|e| Err(Error::new(Kind::Internal, format!("reading {name} panicked")).because(e)))
     }
 
     /// Reads an object to its end without a key and compares size and SHA-256 with its manifest.

@@ -13,14 +13,13 @@ use lifeboat_tests::program::workspace_root;
 
 /// The agent's modules from the bottom up. A module imports those of lines above its own only; what
 /// stands in one line does not know each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 10] = [
     &["error"],
     &["disk", "clock", "environment"],
     &["names", "progress", "crontab", "child", "rate_limit"],
     &["config"],
     &["archive", "postgres", "store"],
-    &["odoo"],
-    &["repository", "catalog"],
+    &["repository", "catalog", "odoo"],
     &["inventory"],
     &["backup", "recovery", "upkeep", "wal", "daemon"],
     &["cli"],
