@@ -13,7 +13,7 @@ use lifeboat_tests::program::workspace_root;
 
 /// The agent's modules from the bottom up. A module imports those of lines above its own only; what
 /// stands in one line does not know each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 14] = [
     &["error"],
     &["disk", "clock", "environment"],
     &["names", "progress", "crontab", "child", "rate_limit"],
@@ -22,7 +22,10 @@ const LAYERS: [&[&str]; 11] = [
     &["odoo"],
     &["repository", "catalog"],
     &["inventory"],
-    &["backup", "recovery", "upkeep", "wal", "daemon"],
+    &["status"],
+    &["backup", "recovery", "upkeep", "wal", "daemon", "setup"],
+    &["doctor"],
+    &["agent"],
     &["cli"],
     &["main"],
 ];
