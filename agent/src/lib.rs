@@ -1,8 +1,9 @@
 //! Lifeboat's library: see `docs/architecture.md` for what lies where.
 //!
-//! Imports run downwards: cli → jobs (backup, recovery, upkeep, wal) → inventory → catalog, repository →
-//! archive, postgres, odoo → store → config → disk, clock, names, progress, error.
+//! Imports run downwards: cli → agent → doctor → jobs (backup, recovery, setup, upkeep, wal, daemon) → status →
+//! inventory → catalog, repository → odoo → archive, postgres, store → config → names, progress → disk, clock → error.
 
+pub mod agent;
 pub mod archive;
 pub mod backup;
 pub mod catalog;
@@ -13,6 +14,7 @@ pub mod config;
 pub mod crontab;
 pub mod daemon;
 pub mod disk;
+pub mod doctor;
 pub mod environment;
 pub mod error;
 pub mod inventory;
@@ -23,6 +25,8 @@ pub mod progress;
 pub mod rate_limit;
 pub mod recovery;
 pub mod repository;
+pub mod setup;
+pub mod status;
 pub mod store;
 pub mod upkeep;
 pub mod wal;

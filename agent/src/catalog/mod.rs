@@ -8,4 +8,5 @@ pub mod known_base;
 pub mod known_scratch;
 pub mod runs;
 pub mod state;
+pub mod stream;
 pub mod verified;

@@ -93,6 +93,12 @@ impl StateDir {
         state_dir.join(instance.as_str()).join(RUNS_FILE)
     }
 
+    /// The part of a directory that is not opened that is WAL's: it has locks of its own, so that a backup and
+    /// the archiving of WAL never wait for each other.
+    pub fn wal_dir_of(state_dir: &Path, instance: &InstanceName) -> PathBuf {
+        state_dir.join(instance.as_str()).join("wal")
+    }
+
     /// Where the known filestore of a tenant is kept.
     pub fn known_file(&self, tenant: &TenantName) -> PathBuf {
         let name = crate::archive::path::escape(tenant.as_str().as_bytes());

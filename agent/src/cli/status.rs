@@ -2,26 +2,16 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::commands::runnable;
 use super::table::table;
 use super::trust::TrustArgs;
 use super::{App, Done, print};
 use crate::archive::elsewhere;
-use crate::catalog::copies::Copies;
-use crate::catalog::runs::{Run, Runs};
-use crate::catalog::state::StateDir;
 use crate::clock;
-use crate::config::{Config, units};
-use crate::disk;
+use crate::config::units;
 use crate::error::{Error, Kind, Result};
-use crate::inventory::standing::{self, InstanceStatus, Latest, Standing, TenantStatus};
-use crate::inventory::take::Wanted;
-use crate::inventory::{Inventory, Part, pick};
-use crate::repository::Repository;
-use crate::upkeep::remembered;
-use crate::wal::stream::Record;
+use crate::inventory::standing::{Latest, Standing};
+use crate::status::Status;
 
 /// Show how each tenant stands: what would be lost if it were gone now, the worst first
 ///
@@ -51,119 +41,21 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Shows it.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
-    let trust = args.trust.trust(&config)?;
-    let repository = Repository::configured(&config).await?;
-    let wanted = Wanted { wal: true, ..Wanted::default() };
-    let inventory = Inventory::take(&repository, &trust, &wanted).await?;
-    let not_believed = inventory.not_believed();
-    let now = clock::now();
-    let (verified, unknown) = remembered::recall(&config, &repository);
-    let broken = remembered::broken(&inventory, &verified);
-    let instance = standing::instance(&inventory, &broken, now)?;
-    let mut tenants =
-        standing::tenants(&inventory, &config.odoo.tenants, &instance, &broken, (now, args.max_age));
-    let copies = Copies::read(&config.state_dir, &config.instance)?;
-    let mut promoted = Vec::new();
-    tenants.retain(|TenantStatus { tenant, dump, filestore, .. }| {
-        let stored_last = [dump, filestore].into_iter().flatten().map(|latest| latest.point).max();
-        let record = stored_last.and_then(|last| copies.promoted(tenant, last));
-        promoted.extend(record.cloned());
-        record.is_none() || config.odoo.tenants.contains(tenant)
-    });
-    let runs = last_runs(&config).await?;
-    let stream = if config.wal.stream { Record::read(&config)? } else { None };
-    let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(&config, now));
-    problems.extend(unknown);
-    match &inventory.wal {
-        Part::CouldNotLook(e) => problems.push(format!("what WAL is stored is not known: {}", e.what())),
-        Part::Found(wal) => {
-            problems.extend(wal.foreign.text().map(|text| format!("{text}; lifeboat verify names all")));
-        }
-        Part::NotAsked => {}
+    let status = Status::take(&config, &args.trust.trust(&config)?, args.max_age).await?;
+    app.print(&status, || text(&status))?;
+    for ignored in &status.not_believed {
+        print::err(&format!("ignored: {}: {}", ignored.snapshot, ignored.error));
     }
-    problems.extend(clock_problem(&inventory));
-    problems.extend(verified.wal.as_ref().map(|wal| {
-        let (objects, since) = (wal.objects, clock::text(wal.since));
-        format!(
-            "WAL objects are damaged: {objects}, found {since}, the first is {}; run lifeboat verify",
-            wal.first
-        )
-    }));
-    let bad = not_believed.iter().map(|(id, e)| json!({ "snapshot": id, "error": e.what() }));
-    let value = json!({
-        "instance": repository.instance(),
-        "repository": repository.store().url(),
-        "now": now,
-        "cluster": instance,
-        "tenants": tenants,
-        "promoted": promoted,
-        "verified": { "last": verified.last, "broken": broken, "wal": verified.wal },
-        "runs": runs,
-        "stream": stream,
-        "problems": problems,
-        "not_believed": bad.collect::<Vec<_>>(),
-    });
-    app.print(&value, || {
-        let promoted = promoted.iter().map(|record| format!("{} is {}\n", record.database, record.why()));
-        let told = problems.iter().map(|problem| format!("problem: {}\n", runnable(problem)));
-        let told: String = promoted.chain(told).collect();
-        text(&repository, &instance, &tenants, &runs) + &told
-    })?;
-    for (id, e) in &not_believed {
-        print::err(&format!("ignored: {id}: {}", e.what()));
+    if status.is_empty() {
+        let what = format!("nothing is stored for instance {}", status.instance);
+        return Err(Error::new(Kind::NotFound, what).next("lifeboat backup"));
     }
-    let well = tenants.iter().all(|tenant| tenant.standing == Standing::Ok)
-        && instance.bad_pages == 0
-        && instance.left_out.is_empty()
-        && !instance.base_broken
-        && instance.wal.as_ref().is_none_or(|wal| wal.broken.is_none())
-        && not_believed.is_empty()
-        && runs.iter().all(|run| run.ended.is_none() || run.exit_code == Some(0))
-        && problems.is_empty();
-    if tenants.is_empty() && instance.base.is_none() {
-        return Err(Error::new(
-            Kind::NotFound,
-            format!("nothing is stored for instance {}", repository.instance()),
-        )
-        .next("lifeboat backup"));
-    }
-    Ok(if well { Done::Complete } else { Done::Incomplete })
+    Ok(if status.is_well() { Done::Complete } else { Done::Incomplete })
 }
 
-/// Snapshots that were written under a clock that was ahead, in a sentence.
-fn clock_problem(inventory: &Inventory) -> Option<String> {
-    let (ahead, _) = pick::clocks(inventory.believed());
-    let last = ahead.first()?;
-    Some(format!(
-        "{} snapshots were written while their host's clock was ahead of the store's; the last of them is {}, {}; correct that host's clock",
-        ahead.len(),
-        last.manifest.id,
-        last.clock_note()?
-    ))
-}
-
-/// The latest run of each scheduled job of this host; none where the agent never ran here.
-async fn last_runs(config: &Config) -> Result<Vec<Run>> {
-    let file = StateDir::runs_file_of(&config.state_dir, &config.instance);
-    if disk::metadata(&file)?.is_none() {
-        return Ok(Vec::new());
-    }
-    let mut runs = Runs::open(&file).await?;
-    let mut all = Vec::new();
-    for job in runs.jobs().await? {
-        all.extend(runs.latest(&job, 1).await?);
-    }
-    runs.close().await?;
-    Ok(all)
-}
-
-fn text(
-    repository: &Repository,
-    instance: &InstanceStatus,
-    tenants: &[TenantStatus],
-    runs: &[Run],
-) -> String {
-    let mut out = format!("instance {} in {}\n", repository.instance(), repository.store().url());
+fn text(status: &Status) -> String {
+    let instance = &status.cluster;
+    let mut out = format!("instance {} in {}\n", status.instance, status.repository);
     if let Some(base) = &instance.base {
         let mut bad = String::new();
         if instance.bad_pages > 0 {
@@ -188,7 +80,7 @@ fn text(
             out += &format!("             BROKEN: {why}\n");
         }
     }
-    for run in runs {
+    for run in &status.runs {
         let how = match (run.ended, run.exit_code) {
             (None, _) => "running".to_owned(),
             (Some(_), Some(0)) => "done".to_owned(),
@@ -201,7 +93,7 @@ fn text(
     let head = ["TENANT", "STANDS", "LOST IF GONE NOW", "LAST DUMP", "LAST FILESTORE", "RELEASE"];
     let mut rows = vec![head.map(str::to_owned)];
     let when = |latest: &Option<Latest>| latest.as_ref().map_or("-".to_owned(), |l| clock::text(l.point));
-    for tenant in tenants {
+    for tenant in &status.tenants {
         let release = tenant.dump.as_ref().and_then(|dump| dump.release.as_ref());
         rows.push([
             tenant.tenant.to_string(),
@@ -219,10 +111,16 @@ fn text(
         ]);
     }
     out += &table(&rows);
-    for tenant in tenants {
+    for tenant in &status.tenants {
         if let Some(told) = elsewhere::told(&tenant.elsewhere) {
             out += &format!("{}: {told}\n", tenant.tenant);
         }
+    }
+    for record in &status.promoted {
+        out += &format!("{} is {}\n", record.database, record.why());
+    }
+    for problem in &status.problems {
+        out += &format!("problem: {}\n", runnable(problem));
     }
     out
 }

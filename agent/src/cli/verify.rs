@@ -16,7 +16,7 @@ use crate::catalog::verified::Verified;
 use crate::clock;
 use crate::config::{Config, units};
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, TenantName, bytes_text};
+use crate::names::{SnapshotId, TenantName, bytes_text, counted};
 use crate::repository::Repository;
 use crate::upkeep::findings::Report;
 use crate::upkeep::remembered::remember;
@@ -176,16 +176,16 @@ fn text(report: &Report) -> String {
     let _ = write!(
         out,
         "{}: {}, {}, read and compared",
-        count(report.snapshots, "snapshot"),
-        count(report.objects_checked, "object"),
+        counted(report.snapshots, "snapshot"),
+        counted(report.objects_checked, "object"),
         bytes_text(report.bytes_checked)
     );
     if report.deep {
-        let _ = write!(out, "; {} decoded and compared", count(report.files_checked, "file"));
+        let _ = write!(out, "; {} decoded and compared", counted(report.files_checked, "file"));
     }
     out.push('\n');
     if report.objects_not_checked > 0 {
-        let objects = count(report.objects_not_checked, "object");
+        let objects = counted(report.objects_not_checked, "object");
         let _ = writeln!(out, "not checked: {objects} of the snapshots");
     }
     if report.verdict().is_ok() && report.objects_not_checked == 0 && report.skipped.is_empty() {
@@ -209,8 +209,4 @@ fn tell(out: &mut String, word: &str, lines: impl Iterator<Item = String>) {
     if more > 0 {
         let _ = writeln!(out, "{word}: {more} more (--json lists them)");
     }
-}
-
-fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

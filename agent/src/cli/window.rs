@@ -16,7 +16,7 @@ use crate::inventory::target::Target;
 use crate::inventory::window::{self, RecoveryWindow, TenantWindow};
 use crate::inventory::{Inventory, choice};
 use crate::repository::Repository;
-use crate::upkeep::remembered;
+use crate::status::remembered;
 
 /// Show from when to when the instance and each tenant can be restored, every hole, and its cause
 ///

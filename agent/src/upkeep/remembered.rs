@@ -1,24 +1,13 @@
-//! What a check leaves behind for `lifeboat status`: which snapshots cannot be restored whole, until a later
-//! check of the same finds them whole, and what that means for what was stored since.
+//! What a check records for `lifeboat status`: which snapshots cannot be restored whole, until a later check of the
+//! same snapshots finds them whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::catalog::verified::{Broken, BrokenWal, Verified};
 use crate::clock::Timestamp;
-use crate::config::Config;
-use crate::inventory::needs::Graph;
-use crate::inventory::{Inventory, Snapshot};
 use crate::names::SnapshotId;
-use crate::repository::{Repository, layout};
+use crate::repository::layout;
 use crate::upkeep::findings::{Covered, Report};
-
-/// What the checks of this host have found; where that cannot be read it is not known, and the sentence says so.
-pub fn recall(config: &Config, repository: &Repository) -> (Verified, Option<String>) {
-    match Verified::read(&config.state_dir, &config.instance, repository.id()) {
-        Ok(verified) => (verified, None),
-        Err(e) => (Verified::default(), Some(format!("{}; lifeboat verify finds it again", e.what()))),
-    }
-}
 
 /// Changes what is remembered by what a check came to. Nothing is forgotten by a check that did not read
 /// all that it was to read, and nothing that only a deeper one can see.
@@ -63,20 +52,6 @@ pub fn remember(verified: &mut Verified, report: &Report, now: Timestamp) {
         None => {}
     }
     verified.last = Some(now);
-}
-
-/// Of these snapshots, those that cannot be restored whole by what is remembered: found broken, or in need of
-/// one whose own objects are.
-pub fn broken<'a>(inventory: &'a Inventory, verified: &Verified) -> BTreeSet<&'a SnapshotId> {
-    let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
-    let own = |id: &SnapshotId| verified.broken.get(id).filter(|broken| broken.own);
-    let is_broken = |one: &&Snapshot| {
-        let id = &one.manifest.id;
-        verified.broken.contains_key(id)
-            // What the check saw itself it has judged: only what came since is in doubt.
-            || graph.needs(id).iter().filter_map(own).any(|broken| one.stored_at > broken.seen)
-    };
-    inventory.believed().filter(is_broken).map(|one| &one.manifest.id).collect()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::archive::manifest::Origin;
 use crate::archive::seal::Recipients;
 use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::archive::wal::WalSealer;
-
+use crate::catalog::state::StateDir;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -28,10 +28,8 @@ use crate::repository::Repository;
 use crate::repository::wal::WalWriter;
 use crate::repository::wal::file::is_segment;
 
-/// The part of the state directory that is WAL's: it has locks of its own, so that a backup and
-/// the archiving of WAL never wait for each other.
 fn state_dir(config: &Config) -> PathBuf {
-    config.state_dir.join(config.instance.as_str()).join("wal")
+    StateDir::wal_dir_of(&config.state_dir, &config.instance)
 }
 
 /// Who seals and signs by this configuration.

@@ -1,6 +1,7 @@
 //! The command line: arguments in; standard output, standard error and exit code out.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and touches files as a user does
 
+mod called;
 mod first_words;
 mod pod;
 mod printed;

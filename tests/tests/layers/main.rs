@@ -13,7 +13,7 @@ use lifeboat_tests::program::workspace_root;
 
 /// The agent's modules from the bottom up. A module imports those of lines above its own only; what
 /// stands in one line does not know each other.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 13] = [
     &["error"],
     &["disk", "clock", "environment"],
     &["names", "progress", "crontab", "child", "rate_limit"],
@@ -21,7 +21,10 @@ const LAYERS: [&[&str]; 10] = [
     &["archive", "postgres", "store"],
     &["repository", "catalog", "odoo"],
     &["inventory"],
-    &["backup", "recovery", "upkeep", "wal", "daemon"],
+    &["status"],
+    &["backup", "recovery", "upkeep", "wal", "daemon", "setup"],
+    &["doctor"],
+    &["agent"],
     &["cli"],
     &["main"],
 ];

@@ -160,7 +160,7 @@ fn the_page_explains_every_line_of_doctor() {
     let mut names = BTreeSet::new();
     let words = ["ok", "warn", "fail", "error", "not_checked"].map(|word| format!("Check::{word}(\""));
     let words = words.iter().map(String::as_str).chain(["NAME: &str = \"", "space(\""]);
-    for source in fs::read_dir(workspace_root().join("agent/src/cli/doctor")).unwrap() {
+    for source in fs::read_dir(workspace_root().join("agent/src/doctor")).unwrap() {
         let text = fs::read_to_string(source.unwrap().path()).unwrap();
         for before in words.clone() {
             names.extend(

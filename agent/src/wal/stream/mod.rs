@@ -30,7 +30,7 @@ use crate::repository::wal::coverage::windows;
 use feed::{Ended, Feed};
 pub use observed::Observed;
 use pipeline::Pipeline;
-pub use watch::{Record, watch};
+pub use watch::watch;
 
 /// How long we wait before we connect again: doubled each time nothing was gained.
 const BACKOFF_MIN: Duration = Duration::from_millis(250);

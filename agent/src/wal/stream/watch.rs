@@ -1,74 +1,22 @@
 //! Looks at the stream and at its slot from beside it, also while nothing streams; raises alarms before the
 //! slot fills the server's disk, and leaves a record for `lifeboat status`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::observed::{Observed, SLOT, STALLED};
-use crate::clock::{self, Timestamp};
+use crate::catalog::stream::{EVERY, StreamRecord};
+use crate::clock;
 use crate::config::Config;
-use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::Lsn;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::replication::slot_state;
 use crate::postgres::session::Session;
 use crate::wal::room::{Level, RUNBOOK, room};
 
-/// How often it looks.
-const EVERY: Duration = Duration::from_secs(5);
 /// How long one look may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
-const RECORD_BYTES_MAX: u64 = 64 << 10;
-
-/// What the agent of this host saw last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// When it looked.
-    pub at: Timestamp,
-    /// Up to where WAL is stored; none where that agent has stored nothing yet.
-    pub stored: Option<Lsn>,
-    /// When that was.
-    pub stored_at: Option<Timestamp>,
-    /// What a person must look at, in sentences.
-    pub problems: Vec<String>,
-}
-
-impl Record {
-    /// The record of this host; none where no agent has streamed here.
-    pub fn read(config: &Config) -> Result<Option<Record>> {
-        let file = file(config);
-        if disk::metadata(&file)?.is_none() {
-            return Ok(None);
-        }
-        let text = disk::read_text(&file, RECORD_BYTES_MAX)?;
-        serde_json::from_str(&text).map(Some).map_err(|e| {
-            Error::new(Kind::Io, format!("{} cannot be read", file.display()))
-                .because(e)
-                .next("remove it: the agent writes it anew")
-        })
-    }
-
-    /// Everything that a person must look at: what it says, and that it is old.
-    pub fn problems(&self, config: &Config, now: Timestamp) -> Vec<String> {
-        let quiet = Duration::try_from(now.duration_since(self.at)).unwrap_or_default();
-        if quiet <= config.wal.stall_max + EVERY {
-            return self.problems.clone();
-        }
-        let text = format!(
-            "nothing was heard of lifeboat agent on this host since {}: WAL is not streamed",
-            clock::text(self.at)
-        );
-        vec![text]
-    }
-}
-
-fn file(config: &Config) -> PathBuf {
-    crate::wal::state_dir(config).join("stream.json")
-}
 
 /// Looks until `cancel` is.
 pub async fn watch(config: &Config, observed: &Observed, cancel: &CancellationToken) {
@@ -107,13 +55,13 @@ impl Watch<'_> {
         self.tell_stalled(stalled.as_deref());
         let problems = stalled.into_iter().chain(self.slot_text.clone()).collect();
         let stored = self.observed.last_stored();
-        let record = Record {
+        let record = StreamRecord {
             at: clock::now(),
             stored: stored.map(|(lsn, _)| lsn),
             stored_at: stored.map(|(_, at)| at),
             problems,
         };
-        if let Err(e) = write(self.config, &record) {
+        if let Err(e) = record.write(self.config) {
             tracing::warn!("lifeboat status will not know how the stream is: {e:?}");
         }
     }
@@ -159,11 +107,4 @@ impl Watch<'_> {
         self.stalled = level;
         self.observed.alarm(STALLED, level);
     }
-}
-
-fn write(config: &Config, record: &Record) -> Result<()> {
-    let text = serde_json::to_vec_pretty(record)
-        .map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))?;
-    disk::create_private_dir(&crate::wal::state_dir(config))?;
-    disk::replace_durable(&file(config), &text)
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::Check;
 use crate::archive::seal::{Identities, Recipients};
 use crate::archive::signature::SigningKey;
-use crate::cli::init::IDENTITY_FILE;
 use crate::config::Config;
 use crate::disk;
+use crate::setup::IDENTITY_FILE;
 
 /// Every check of keys.
 pub fn checks(config: &Config) -> Vec<Check> {

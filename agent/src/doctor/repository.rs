@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Check, Status};
+use super::{Check, Outcome};
 use crate::archive::manifest::SnapshotKind;
 use crate::clock;
 use crate::config::Config;
@@ -41,7 +41,7 @@ pub async fn checks(config: &Config) -> Vec<Check> {
     };
     let marker = match store.head(MARKER).await {
         Err(error) => {
-            let clock = clock(&store).await.filter(|check| check.status == Status::Warn);
+            let clock = clock(&store).await.filter(|check| check.status == Outcome::Warn);
             return [Check::error(NAME, &error)].into_iter().chain(clock).collect();
         }
         Ok(marker) => marker,
@@ -79,7 +79,8 @@ async fn clock(store: &Store) -> Option<Check> {
     Some(Check::warn(
         NAME,
         format!(
-            "this host's clock is {by} {side} the store's, which says {there}: times in snapshots are wrong"
+            "this host's clock is {by} {side} the store's, which says {}: times in snapshots are wrong",
+            clock::text(there)
         ),
         "correct this host's clock (timedatectl, chrony)",
     ))

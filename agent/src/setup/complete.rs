@@ -4,15 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::json;
+use serde::Serialize;
 
-use super::{Args, choose, write};
+use super::{SetupRequest, choose, write};
 use crate::archive::seal::Recipients;
 use crate::archive::signature::{SigningKey, TrustedKeys};
-use crate::cli::{App, Done};
-use crate::config::{Config, FILE_NAME, Inputs, keys};
+use crate::config::{Config, Inputs, keys};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::InstanceName;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server::server_info;
 use crate::postgres::session::Session;
@@ -29,10 +29,41 @@ const GIVEN: [&[&str]; 4] = [
     &["LIFEBOAT_SIGNING_KEY_FILE"],
 ];
 
+/// A configured instance: what there is of it now.
+#[derive(Debug, Serialize)]
+pub struct CompletedSetup {
+    /// The configuration; none where the environment alone gives it.
+    pub config: Option<PathBuf>,
+    /// Whose.
+    pub instance: InstanceName,
+    /// Where archives are stored.
+    pub repository: String,
+    /// What the repository calls itself.
+    pub repository_id: String,
+    /// Whether it was made now.
+    pub made_repository: bool,
+    /// The state directory.
+    pub state_dir: PathBuf,
+    /// Whether it was made now.
+    pub made_state_dir: bool,
+    /// Odoo's data directory.
+    pub data_dir: Option<PathBuf>,
+    /// No identity is made here.
+    pub identity: Option<PathBuf>,
+    /// Whom archives are encrypted to.
+    pub recipients: Vec<String>,
+    /// The file of the signing key.
+    pub signing_key: Option<PathBuf>,
+    /// Its public half.
+    pub trusted_key: String,
+    /// Whether the server is the one whose backups are stored, in a sentence.
+    pub compared: &'static str,
+}
+
 /// Whether there is a configuration to complete: a file that is accepted, or one in the environment alone.
-pub fn is_there(args: &Args, inputs: &Inputs, config_file: &Path) -> Result<bool> {
+pub fn is_there(request: &SetupRequest, inputs: &Inputs, config_file: &Path) -> Result<bool> {
     if disk::metadata(config_file)?.is_some() {
-        return Ok(args.if_missing);
+        return Ok(request.if_missing);
     }
     if inputs.config.is_some() || inputs.variable("LIFEBOAT_CONFIG")?.is_some() {
         return Ok(false);
@@ -49,13 +80,13 @@ pub fn is_there(args: &Args, inputs: &Inputs, config_file: &Path) -> Result<bool
     Ok(true)
 }
 
-/// Makes what is missing, and says what there is.
+/// Makes what is missing, and gives what there is.
 ///
 /// # Errors
 /// `Conflict` where what is there is another one: nothing was changed then.
-pub async fn complete(args: &Args, app: &App, config_file: &Path) -> Result<Done> {
+pub async fn complete(request: &SetupRequest, inputs: &Inputs, config_file: &Path) -> Result<CompletedSetup> {
     let with_file = disk::metadata(config_file)?.is_some();
-    let mut inputs = app.inputs.clone();
+    let mut inputs = inputs.clone();
     if with_file {
         inputs.config = Some(config_file.to_owned());
     }
@@ -63,7 +94,7 @@ pub async fn complete(args: &Args, app: &App, config_file: &Path) -> Result<Done
     if with_file {
         same_as_the_file(&inputs, &config)?;
     }
-    same_as_flags(args, &inputs, &config)?;
+    same_as_flags(request, &inputs, &config)?;
     let trusted_key = signing_key(&config)?;
     let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
     let recipients: Vec<String> = recipients.texts().map(str::to_owned).collect();
@@ -71,36 +102,21 @@ pub async fn complete(args: &Args, app: &App, config_file: &Path) -> Result<Done
     disk::create_private_dir(&config.state_dir)?;
     let (repository, made_repository) = write::repository(&config).await?;
     let compared = same_cluster(&config, &repository).await?;
-    let facts = json!({
-        "config": with_file.then_some(config_file),
-        "instance": config.instance,
-        "repository": config.repository.url,
-        "repository_id": repository.id(),
-        "made_repository": made_repository,
-        "state_dir": config.state_dir,
-        "made_state_dir": made_state_dir,
-        "data_dir": config.odoo.data_dir,
-        "identity": null,
-        "recipients": recipients,
-        "signing_key": config.signing.key_file,
-        "trusted_key": trusted_key,
-    });
-    let made = |made: bool| if made { "made" } else { "there already, the same" };
-    app.print(&facts, || {
-        let from = match with_file {
-            true => config_file.display().to_string(),
-            false => format!("the environment only (./{FILE_NAME} is not written)"),
-        };
-        format!(
-            "instance {}, configured by {from}\nrepository {}: {}\nstate directory {}: {}\n{compared}\nNext: lifeboat doctor",
-            config.instance,
-            config.repository.url,
-            made(made_repository),
-            config.state_dir.display(),
-            made(made_state_dir),
-        )
-    })?;
-    Ok(Done::Complete)
+    Ok(CompletedSetup {
+        config: with_file.then(|| config_file.to_owned()),
+        instance: config.instance,
+        repository: config.repository.url,
+        repository_id: repository.id().to_owned(),
+        made_repository,
+        state_dir: config.state_dir,
+        made_state_dir,
+        data_dir: config.odoo.data_dir,
+        identity: None,
+        recipients,
+        signing_key: config.signing.key_file,
+        trusted_key,
+        compared,
+    })
 }
 
 fn another(what: String) -> Error {
@@ -128,12 +144,12 @@ fn same_as_the_file(inputs: &Inputs, config: &Config) -> Result<()> {
 }
 
 /// What this command's own flags say must stand in the configuration.
-fn same_as_flags(args: &Args, inputs: &Inputs, config: &Config) -> Result<()> {
+fn same_as_flags(request: &SetupRequest, inputs: &Inputs, config: &Config) -> Result<()> {
     let path = |path: &Option<PathBuf>| path.as_deref().map(super::absolute).transpose();
     let paths = [
-        ("--data-dir", path(&args.data_dir)?, config.odoo.data_dir.clone()),
-        ("--state-dir", path(&args.state_dir)?, Some(config.state_dir.clone())),
-        ("--signing-key", path(&args.signing_key)?, config.signing.key_file.clone()),
+        ("--data-dir", path(&request.data_dir)?, config.odoo.data_dir.clone()),
+        ("--state-dir", path(&request.state_dir)?, Some(config.state_dir.clone())),
+        ("--signing-key", path(&request.signing_key)?, config.signing.key_file.clone()),
     ];
     for (flag, given, there) in paths {
         if given.is_some() && given != there {
@@ -143,13 +159,13 @@ fn same_as_flags(args: &Args, inputs: &Inputs, config: &Config) -> Result<()> {
         }
     }
     let there = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
-    for recipient in &args.recipients {
+    for recipient in &request.recipients {
         if !there.texts().any(|text| text == recipient) {
             return Err(another(format!("--recipient {recipient} is not in the configuration")));
         }
     }
     let mut with_settings = inputs.clone();
-    for given in &args.settings {
+    for given in &request.settings {
         choose::set(&mut Vec::new(), given)?;
         let (name, value) = given.split_once('=').unwrap_or_default();
         let variable = keys::find(name).map(keys::Key::variable).unwrap_or_default();

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
-use super::{Check, Status, dump};
+use super::{Check, Outcome, dump};
 use crate::backup::{LeftOut, left_out};
 use crate::clock;
 use crate::config::Config;
@@ -19,7 +20,9 @@ use crate::postgres::tools::Tools;
 use crate::wal::room::unlimited;
 
 /// Beyond this, times of two machines in one report mislead.
-const CLOCK_SECONDS_APART_MAX: f64 = 5.0;
+const CLOCK_APART_MAX: Duration = Duration::from_secs(5);
+/// The check of the server's clock.
+const CLOCK_NAME: &str = "server clock";
 /// Reasons that are listed one by one.
 const LISTED_MAX: usize = 20;
 
@@ -28,8 +31,8 @@ const LISTED_MAX: usize = 20;
 pub async fn checks(config: &Config) -> Vec<Check> {
     let mut checks = examine(config).await;
     if config.signing.key_file.is_none() {
-        for check in checks.iter_mut().filter(|check| check.status == Status::Fail) {
-            check.status = Status::Warn;
+        for check in checks.iter_mut().filter(|check| check.status == Outcome::Fail) {
+            check.status = Outcome::Warn;
         }
     }
     checks
@@ -101,28 +104,26 @@ fn server(info: &ServerInfo, options: &PostgresOptions, passwords: bool) -> Chec
 }
 
 async fn clocks(session: &mut Session) -> Check {
-    const NAME: &str = "server clock";
     let sql = "SELECT extract(epoch FROM clock_timestamp())::float8";
     let read: Result<f64> = match session.row("read the server's clock", sql).await {
         Ok(row) => column(&row, 0),
         Err(error) => Err(error),
     };
-    let here = clock::now().as_microsecond() as f64 / 1e6;
     match read {
-        Err(error) => Check::error(NAME, &error),
-        Ok(there) if (here - there).abs() <= CLOCK_SECONDS_APART_MAX => {
-            Check::ok(NAME, "it agrees with this host's")
-        }
-        Ok(there) => Check::warn(
-            NAME,
-            format!(
-                "it is {:.0} s {} this host's",
-                (there - here).abs(),
-                if there > here { "ahead of" } else { "behind" }
-            ),
-            "let NTP keep both",
-        ),
+        Err(error) => Check::error(CLOCK_NAME, &error),
+        Ok(there) => compared(there, clock::now().as_microsecond() as f64 / 1e6),
     }
+}
+
+/// Two clocks that were read at the same time, in seconds since 1970.
+fn compared(there: f64, here: f64) -> Check {
+    let apart = Duration::try_from_secs_f64((there - here).abs()).unwrap_or(Duration::MAX);
+    if apart <= CLOCK_APART_MAX {
+        return Check::ok(CLOCK_NAME, "it agrees with this host's");
+    }
+    let side = if there > here { "ahead of" } else { "behind" };
+    let text = format!("it is {} {side} this host's", clock::span_text(apart));
+    Check::warn(CLOCK_NAME, text, "let NTP keep both")
 }
 
 async fn tenants(
@@ -175,7 +176,7 @@ async fn tenants(
     let unfinished =
         unfinished.map(|LeftOut { database, why }| Check::ok(NAME, format!("left out: {database:?}, {why}")));
     let copies: Vec<Check> = copies.chain(unfinished).collect();
-    if count == 0 && !checks.iter().any(|check| check.status == Status::Fail) {
+    if count == 0 && !checks.iter().any(|check| check.status == Outcome::Fail) {
         let text = format!("none among {} databases", found.others.len() + found.tenants.len());
         checks.push(Check::fail(NAME, text, "check postgres.host, odoo.tenants and odoo.exclude"));
     } else if count > 0 {
@@ -207,4 +208,17 @@ async fn tenant_checks(
         )),
     }
     checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_of_two_clocks_is_a_span_for_people() {
+        let text = |there: f64| compared(there, 1e9).text;
+        assert_eq!(text(1e9 + 4.0), "it agrees with this host's");
+        assert_eq!(text(1e9 + 94_608_000.0), "it is 1095 d 0 h ahead of this host's");
+        assert_eq!(text(1e9 - 63.0), "it is 63 s behind this host's");
+    }
 }

@@ -1,0 +1,197 @@
+//! The agent as a whole: WAL is streamed, filestores are followed, schedules are kept and pages answer, side by side in
+//! one process, until it is asked to stop.
+
+mod jobs;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::backup::follow::{self, Followed};
+use crate::catalog::runs::Runs;
+use crate::catalog::state::StateDir;
+use crate::clock;
+use crate::config::Config;
+use crate::daemon::due::Rules;
+use crate::daemon::metrics::{self, Metrics};
+use crate::daemon::needs::{self, Needs};
+use crate::daemon::{self, Daemon, http, pages};
+use crate::error::{Error, Kind, Result};
+use crate::progress::Progress;
+use crate::wal::stream::{self, Observed};
+
+/// How long after a failure that does not pass by itself streaming is tried again.
+const STREAM_AGAIN: Duration = Duration::from_secs(60);
+
+/// How the agent calls its runs, and whom it tells.
+pub struct Calls<'a> {
+    /// What each run of `lifeboat` is called with before its command, so that it reads the agent's configuration.
+    pub arguments: Vec<String>,
+    /// Where the stream of WAL reports how far it is.
+    pub progress: Progress,
+    /// Told of what keeps WAL from streaming while schedules go on.
+    pub tell: &'a dyn Fn(&Error),
+}
+
+/// Runs until `cancel` is.
+///
+/// # Errors
+/// `Config` where there is nothing to do, `Busy` beside another agent of this host and instance; then what ended one of
+/// its parts, which ends the others in order.
+pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) -> Result<()> {
+    let jobs = jobs::jobs(config, &calls.arguments);
+    let follows = config.agent.follow_filestore && config.odoo.data_dir.is_some();
+    if jobs.is_empty() && !config.wal.stream && !follows {
+        let what = "the agent has nothing to do: [schedule] has no line, wal.stream is false, and no filestore is followed";
+        return Err(Error::new(Kind::Config, what).next(
+            "write schedule.backup = \"30 1 * * *\", for instance; `lifeboat backup` runs one at once",
+        ));
+    }
+    let scheduled = !jobs.is_empty();
+    let notes = jobs::notes(config, &jobs);
+    for note in &notes {
+        tracing::warn!("{note}");
+    }
+    let state = StateDir::open_for_agent(&config.state_dir, &config.instance)?;
+    let mut page = metrics::page();
+    let observed = if config.wal.stream { Observed::on(&mut page) } else { Observed::default() };
+    let metrics = Arc::new(Metrics::on(page));
+    metrics.scheduled(jobs.iter().filter(|job| jobs::backs_up(job)).count());
+    let mut runs = Runs::open(&state.runs_file()).await?;
+    for job in &jobs {
+        if let Some(ended) = runs.latest_good(job.name).await?.and_then(|run| run.ended) {
+            metrics.succeeded(job.name, ended);
+        }
+    }
+    let program = program()?;
+    let schedule = &config.schedule;
+    let daemon = Daemon {
+        program,
+        jobs,
+        rules: Rules {
+            jitter_max: schedule.jitter_max,
+            retries_max: schedule.retries_max,
+            retry_delay: schedule.retry_delay,
+        },
+        deadline: schedule.deadline,
+        salt: state.holder().to_owned(),
+        runs,
+        metrics: metrics.clone(),
+    };
+    let stop = cancel.child_token();
+    let needs = Needs::default();
+    let unwell = unwell(config, &observed, &needs);
+    let pages = serve(config, pages::pages(metrics.clone(), unwell, notes), stop.clone()).await?;
+    tell_systemd(sd_notify::NotifyState::Ready);
+    tracing::info!(instance = %config.instance, "the agent is ready");
+    let streaming = async {
+        if !config.wal.stream {
+            stop.cancelled().await;
+            return Ok(());
+        }
+        let streamed =
+            with_the_others(&stop, stream_wal(config, state.holder(), scheduled, &calls, &observed, &stop));
+        tokio::join!(streamed, stream::watch(config, &observed, &stop)).0
+    };
+    let following = async {
+        if !follows {
+            stop.cancelled().await;
+            return Ok(());
+        }
+        let tell = |tenants: &[Followed]| {
+            metrics.followed(tenants.iter().map(|one| (one.tenant.as_str(), one.until, one.waiting)));
+        };
+        follow::run(config, &state, tell, &stop).await
+    };
+    let (scheduled, (), (), streamed, followed) = tokio::join!(
+        with_the_others(&stop, daemon::run(daemon, stop.clone())),
+        pages,
+        needs::watch(config, &state, &needs, &stop),
+        with_the_others(&stop, streaming),
+        with_the_others(&stop, following),
+    );
+    tell_systemd(sd_notify::NotifyState::Stopping);
+    streamed.and(followed).and(scheduled)?;
+    tracing::info!("the agent has ended");
+    Ok(())
+}
+
+/// Streams WAL until it is stopped. Beside schedules, what keeps it from streaming is told again and
+/// again and ends nothing: a lost slot must not keep backups from running.
+async fn stream_wal(
+    config: &Config,
+    holder: &str,
+    scheduled: bool,
+    calls: &Calls<'_>,
+    observed: &Observed,
+    stop: &CancellationToken,
+) -> Result<()> {
+    loop {
+        match stream::run(config, holder, calls.progress.clone(), observed, stop).await {
+            Err(e) if scheduled => (calls.tell)(&e),
+            done => return done,
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = clock::sleep(STREAM_AGAIN) => {}
+        }
+    }
+}
+
+/// Whichever part ends first, with an error, ends the others in order.
+async fn with_the_others(stop: &CancellationToken, part: impl Future<Output = Result<()>>) -> Result<()> {
+    let done = part.await;
+    stop.cancel();
+    done
+}
+
+/// The pages, answering until they are stopped; nothing where they are off.
+async fn serve(
+    config: &Config,
+    pages: http::Pages,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = ()>> {
+    let listener = match config.agent.listen {
+        Some(address) => Some(http::listen(address).await?),
+        None => None,
+    };
+    if let Some(address) = config.agent.listen.filter(|address| !address.ip().is_loopback()) {
+        tracing::info!(
+            "other machines can read the agent's pages at {address} (agent.listen): they show names of \
+            tenants and times"
+        );
+    }
+    Ok(async move {
+        match listener {
+            Some(listener) => http::serve(listener, pages, stop).await,
+            None => stop.cancelled().await,
+        }
+    })
+}
+
+/// What `/readyz` asks beside the scheduler.
+fn unwell(config: &Config, observed: &Observed, needs: &Needs) -> pages::Unwell {
+    let (stream, most) = (config.wal.stream, config.wal.stall_max);
+    let (observed, needs) = (observed.clone(), needs.clone());
+    Arc::new(move || {
+        let stalled = if stream { observed.stalled(most) } else { None };
+        stalled.into_iter().chain(needs.missing()).collect()
+    })
+}
+
+/// This very program, also after an upgrade has replaced its file.
+fn program() -> Result<PathBuf> {
+    let program = std::env::current_exe()
+        .map_err(|e| Error::new(Kind::Io, "cannot tell where this program lies").because(e))?;
+    // Linux says "/usr/bin/lifeboat (deleted)" once the file was replaced: the new one is meant.
+    let text = program.to_string_lossy();
+    Ok(text.strip_suffix(" (deleted)").map_or(program.clone(), PathBuf::from))
+}
+
+fn tell_systemd(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}

@@ -1,0 +1,124 @@
+//! `lifeboat init`.
+
+use std::path::PathBuf;
+
+use super::commands::runnable;
+use super::{App, Done};
+use crate::config::FILE_NAME;
+use crate::error::Result;
+use crate::names::{counted, shell_path};
+use crate::setup::{self, CompletedSetup, NewSetup, Setup, SetupRequest};
+
+/// Write a commented lifeboat.toml and new keys for this host
+///
+/// Creates the configuration (--config, or ./lifeboat.toml), an age identity that opens every
+/// archive, an Ed25519 key that signs them, and the state directory. Nothing that exists is
+/// overwritten: everything is looked at before anything is written. The identity belongs on
+/// another machine, and the last lines printed say where.
+///
+/// Where the environment gives LIFEBOAT_INSTANCE, LIFEBOAT_REPOSITORY_URL, LIFEBOAT_SEAL_RECIPIENTS and
+/// LIFEBOAT_SIGNING_KEY_FILE, as in a pod, no file is written: the keys are those that are mounted, and the
+/// repository and the state directory are made. With --if-missing it may be repeated: what is there and
+/// the same is fine, what is another instance's or repository's is refused.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  lifeboat init --instance production --repository s3://acme-backups/odoo --data-dir /var/lib/odoo
+  lifeboat init --config /etc/lifeboat/lifeboat.toml --repository /mnt/nas/odoo \\
+      --recipient age1... --recipient age1...
+  lifeboat init --if-missing                          in an init container, configured by LIFEBOAT_* alone
+  lifeboat init --set postgres.host=/var/run/postgresql --set postgres.user=odoo --set backup.workers=4")]
+pub struct Args {
+    /// Odoo's data_dir, the directory that holds filestore/ [default: the usual place, if it is there]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the agent keeps its index [default: beside the configuration, or /var/lib/lifeboat]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Encrypt to this recipient (age1... or an SSH public key) instead of making an identity;
+    /// repeat it, for operations and for escrow
+    #[arg(long = "recipient", value_name = "RECIPIENT")]
+    recipients: Vec<String>,
+    /// Where the new identity is written [default: lifeboat-identity.txt beside the configuration]
+    #[arg(long, value_name = "FILE", conflicts_with = "recipients")]
+    identity_file: Option<PathBuf>,
+    /// Where the new signing key is written [default: lifeboat-signing-key beside the configuration]
+    #[arg(long, value_name = "FILE")]
+    signing_key: Option<PathBuf>,
+    /// Set another key of the configuration, as in --set postgres.port=5433
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Make what is missing, and accept what is there where it is the same: for a start that is repeated, as in an
+    /// init container
+    #[arg(long)]
+    if_missing: bool,
+}
+
+/// Makes it, and says what to do with the keys.
+pub async fn run(args: Args, app: &App) -> Result<Done> {
+    let request = SetupRequest {
+        data_dir: args.data_dir,
+        state_dir: args.state_dir,
+        recipients: args.recipients,
+        identity_file: args.identity_file,
+        signing_key: args.signing_key,
+        settings: args.settings,
+        if_missing: args.if_missing,
+    };
+    let setup = setup::run(&request, &app.inputs).await?;
+    app.print(&setup, || match &setup {
+        Setup::Written(new) => advice(new),
+        Setup::Completed(completed) => summary(completed),
+    })?;
+    Ok(Done::Complete)
+}
+
+fn advice(new: &NewSetup) -> String {
+    let mut text = format!(
+        "{}\n    the configuration of instance {}: every key with its default and a line of explanation\n\
+         {}\n    signs what this host stores; it stays here, readable by the agent's user alone\n",
+        new.config.display(),
+        new.instance,
+        new.signing_key.display(),
+    );
+    match new.identity.as_ref().zip(new.identity_recipient.as_ref()) {
+        Some((file, recipient)) => text.push_str(&format!(
+            "{file}\n    the identity: the key to every archive\n\n\
+             Without the identity nothing can be restored; with it everything can be read. This host needs it for\n\
+             nothing: it encrypts to the public key {recipient}\n\
+             Where it belongs: in a password manager, printed in a safe, on the restore host (mode 0600).\n\
+             Where not: on this host, in the repository, in git, in a ticket, in a mail.\n\
+             Copy it there now, compare the copy, then remove it here: shred -u {word}\n\
+             Add an escrow recipient, kept by somebody else, to seal.recipients: one lost key is then no lost backup.\n",
+            file = file.display(),
+            word = shell_path(file),
+        )),
+        None => text.push_str(&format!(
+            "\nArchives are encrypted to {}; make sure that the identities are kept off this host.\n",
+            counted(new.recipients.len() as u64, "given recipient")
+        )),
+    }
+    text.push_str(&format!("The public key that restore hosts must trust: {}\n", new.trusted_key));
+    if new.data_dir.is_none() {
+        text.push_str("odoo.data_dir is not set: no data directory was found in the usual places.\n");
+    }
+    text.push_str(&runnable("Next: lifeboat doctor, then lifeboat backup"));
+    text
+}
+
+fn summary(completed: &CompletedSetup) -> String {
+    let from = match &completed.config {
+        Some(file) => file.display().to_string(),
+        None => format!("the environment only (./{FILE_NAME} is not written)"),
+    };
+    let made = |made: bool| if made { "made" } else { "there already, the same" };
+    format!(
+        "instance {}, configured by {from}\nrepository {}: {}\nstate directory {}: {}\n{}\nNext: lifeboat doctor",
+        completed.instance,
+        completed.repository,
+        made(completed.made_repository),
+        completed.state_dir.display(),
+        made(completed.made_state_dir),
+        completed.compared,
+    )
+}

@@ -1,0 +1,198 @@
+//! How everything stands, in one value: what is stored, and what this host knows of its own backups. For the
+//! command, a page or a gate alike; it needs no identity and no PostgreSQL.
+
+pub mod remembered;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::catalog::copies::{Copies, CopyRecord};
+use crate::catalog::runs::{Run, Runs};
+use crate::catalog::state::StateDir;
+use crate::catalog::stream::StreamRecord;
+use crate::catalog::verified::{BrokenWal, Verified};
+use crate::clock::{self, Timestamp};
+use crate::config::Config;
+use crate::disk;
+use crate::error::Result;
+use crate::inventory::standing::{self, InstanceStatus, Standing, TenantStatus};
+use crate::inventory::take::Wanted;
+use crate::inventory::{Inventory, Part, pick};
+use crate::names::{InstanceName, SnapshotId, counted};
+use crate::repository::Repository;
+use crate::repository::snapshots::Trust;
+
+/// How the instance, its tenants and this host's jobs stand.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Whose.
+    pub instance: InstanceName,
+    /// Where it is stored.
+    pub repository: String,
+    /// When it was looked at.
+    pub now: Timestamp,
+    /// The whole cluster.
+    pub cluster: InstanceStatus,
+    /// Each tenant, the worst first.
+    pub tenants: Vec<TenantStatus>,
+    /// Old names of copies that became tenants: nothing is stored under them any more.
+    pub promoted: Vec<CopyRecord>,
+    /// What the checks of this host found.
+    pub verified: Checked,
+    /// The latest run of each scheduled job of this host.
+    pub runs: Vec<Run>,
+    /// What the agent of this host saw last of its stream of WAL.
+    pub stream: Option<StreamRecord>,
+    /// What a person must look at, in sentences.
+    pub problems: Vec<String>,
+    /// Snapshots whose manifests are not believed or could not be read.
+    pub not_believed: Vec<NotBelieved>,
+}
+
+/// What the checks of this host found.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    /// When the last one ended.
+    pub last: Option<Timestamp>,
+    /// Snapshots that cannot be restored whole.
+    pub broken: BTreeSet<SnapshotId>,
+    /// WAL that is damaged.
+    pub wal: Option<BrokenWal>,
+}
+
+/// A snapshot that counts for nothing here.
+#[derive(Debug, Serialize)]
+pub struct NotBelieved {
+    /// Which.
+    pub snapshot: SnapshotId,
+    /// Why.
+    pub error: String,
+}
+
+impl Status {
+    /// Looks. A tenant whose newest restorable state is older than `age_max` is late.
+    ///
+    /// # Errors
+    /// Where the repository or the state directory cannot be read; not where a part of it cannot, which is a problem
+    /// that the status names.
+    pub async fn take(config: &Config, trust: &Trust, age_max: Duration) -> Result<Status> {
+        let repository = Repository::configured(config).await?;
+        let wanted = Wanted { wal: true, ..Wanted::default() };
+        let inventory = Inventory::take(&repository, trust, &wanted).await?;
+        let now = clock::now();
+        let (verified, unknown) = remembered::recall(config, &repository);
+        let broken = remembered::broken(&inventory, &verified);
+        let cluster = standing::instance(&inventory, &broken, now)?;
+        let mut tenants =
+            standing::tenants(&inventory, &config.odoo.tenants, &cluster, &broken, (now, age_max));
+        let promoted = take_promoted(config, &mut tenants)?;
+        let stream = if config.wal.stream { StreamRecord::read(config)? } else { None };
+        let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(config, now));
+        problems.extend(unknown);
+        problems.extend(stored_problems(&inventory, &verified));
+        let not_believed = inventory.not_believed().into_iter();
+        Ok(Status {
+            instance: repository.instance().clone(),
+            repository: repository.store().url().to_owned(),
+            now,
+            cluster,
+            tenants,
+            promoted,
+            verified: Checked {
+                last: verified.last,
+                broken: broken.into_iter().cloned().collect(),
+                wal: verified.wal,
+            },
+            runs: last_runs(config).await?,
+            stream,
+            problems,
+            not_believed: not_believed
+                .map(|(snapshot, e)| NotBelieved { snapshot, error: e.what().to_owned() })
+                .collect(),
+        })
+    }
+
+    /// Whether nobody has to look at anything.
+    pub fn is_well(&self) -> bool {
+        self.tenants.iter().all(|tenant| tenant.standing == Standing::Ok)
+            && self.cluster.bad_pages == 0
+            && self.cluster.left_out.is_empty()
+            && !self.cluster.base_broken
+            && self.cluster.wal.as_ref().is_none_or(|wal| wal.broken.is_none())
+            && self.not_believed.is_empty()
+            && self.runs.iter().all(|run| run.ended.is_none() || run.exit_code == Some(0))
+            && self.problems.is_empty()
+    }
+
+    /// Whether nothing is stored of the instance and no tenant of it is expected.
+    pub fn is_empty(&self) -> bool {
+        self.tenants.is_empty() && self.cluster.base.is_none()
+    }
+}
+
+/// Takes the old names of promoted copies out of the tenants; those that are expected by name stay.
+fn take_promoted(config: &Config, tenants: &mut Vec<TenantStatus>) -> Result<Vec<CopyRecord>> {
+    let copies = Copies::read(&config.state_dir, &config.instance)?;
+    let mut promoted = Vec::new();
+    tenants.retain(|TenantStatus { tenant, dump, filestore, .. }| {
+        let stored_last = [dump, filestore].into_iter().flatten().map(|latest| latest.point).max();
+        let record = stored_last.and_then(|last| copies.promoted(tenant, last));
+        promoted.extend(record.cloned());
+        record.is_none() || config.odoo.tenants.contains(tenant)
+    });
+    Ok(promoted)
+}
+
+/// What is wrong with what is stored as a whole, in sentences.
+fn stored_problems(inventory: &Inventory, verified: &Verified) -> Vec<String> {
+    let mut problems = Vec::new();
+    match &inventory.wal {
+        Part::CouldNotLook(e) => problems.push(format!("what WAL is stored is not known: {}", e.what())),
+        Part::Found(wal) => {
+            problems.extend(wal.foreign.text().map(|text| format!("{text}; lifeboat verify names all")));
+        }
+        Part::NotAsked => {}
+    }
+    problems.extend(clock_problem(inventory));
+    problems.extend(verified.wal.as_ref().map(|wal| {
+        let (objects, since) = (wal.objects, clock::text(wal.since));
+        format!(
+            "WAL objects are damaged: {objects}, found {since}, the first is {}; run lifeboat verify",
+            wal.first
+        )
+    }));
+    problems
+}
+
+/// Snapshots that were written under a clock that was ahead, in a sentence.
+fn clock_problem(inventory: &Inventory) -> Option<String> {
+    let (ahead, _) = pick::clocks(inventory.believed());
+    let last = ahead.first()?;
+    let (were, the_last) = match ahead.len() {
+        1 => ("was", "it is"),
+        _ => ("were", "the last of them is"),
+    };
+    Some(format!(
+        "{} {were} written while their host's clock was ahead of the store's; {the_last} {}, {}; correct that host's clock",
+        counted(ahead.len() as u64, "snapshot"),
+        last.manifest.id,
+        last.clock_note()?
+    ))
+}
+
+/// The latest run of each scheduled job of this host; none where the agent never ran here.
+async fn last_runs(config: &Config) -> Result<Vec<Run>> {
+    let file = StateDir::runs_file_of(&config.state_dir, &config.instance);
+    if disk::metadata(&file)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut runs = Runs::open(&file).await?;
+    let mut all = Vec::new();
+    for job in runs.jobs().await? {
+        all.extend(runs.latest(&job, 1).await?);
+    }
+    runs.close().await?;
+    Ok(all)
+}

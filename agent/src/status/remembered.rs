@@ -1,0 +1,32 @@
+//! Which snapshots the checks of this host have found damaged, and which others cannot be restored because of that.
+
+use std::collections::BTreeSet;
+
+use crate::catalog::verified::Verified;
+use crate::config::Config;
+use crate::inventory::needs::Graph;
+use crate::inventory::{Inventory, Snapshot};
+use crate::names::SnapshotId;
+use crate::repository::Repository;
+
+/// What the checks of this host have found; where that cannot be read it is not known, and the sentence says so.
+pub fn recall(config: &Config, repository: &Repository) -> (Verified, Option<String>) {
+    match Verified::read(&config.state_dir, &config.instance, repository.id()) {
+        Ok(verified) => (verified, None),
+        Err(e) => (Verified::default(), Some(format!("{}; lifeboat verify finds it again", e.what()))),
+    }
+}
+
+/// Of these snapshots, those that cannot be restored whole by what is remembered: found broken, or in need of
+/// one whose own objects are.
+pub fn broken<'a>(inventory: &'a Inventory, verified: &Verified) -> BTreeSet<&'a SnapshotId> {
+    let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
+    let own = |id: &SnapshotId| verified.broken.get(id).filter(|broken| broken.own);
+    let is_broken = |one: &&Snapshot| {
+        let id = &one.manifest.id;
+        verified.broken.contains_key(id)
+            // What the check saw itself it has judged: only what came since is in doubt.
+            || graph.needs(id).iter().filter_map(own).any(|broken| one.stored_at > broken.seen)
+    };
+    inventory.believed().filter(is_broken).map(|one| &one.manifest.id).collect()
+}
