@@ -9,6 +9,7 @@ mod moved;
 mod protocol;
 mod quiet;
 mod restore;
+mod slot;
 mod standby;
 mod storm;
 mod summaries;

@@ -20,6 +20,7 @@ mod packed;
 mod protocol;
 mod reader;
 mod relation_files;
+mod slot;
 mod source;
 mod stream_copy;
 mod tally;
@@ -172,11 +173,16 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &BaseRequest) -> R
     let mut session = Session::maintenance(&job.postgres).await?;
     let source = source::choose(&job, &mut session).await?;
     let cluster = ask(&mut session).await?;
+    let kept = slot::ask(&mut session).await?;
     session.close().await;
     let context = Arc::new(Context { job, snapshot, server: cluster, full: request.full, snapshots });
-    let mut taken = match source {
-        Source::Files(place) => files::take(&context, place).await?,
-        Source::Protocol { why } => protocol::take(&context, server.major, why).await?,
+    let taken = match source {
+        Source::Files(place) => files::take(&context, place).await,
+        Source::Protocol { why } => protocol::take(&context, server.major, why).await,
+    };
+    let mut taken = match taken {
+        Ok(taken) => taken,
+        Err(e) => return Err(slot::explained(&context, kept, e).await),
     };
     match &taken.copies {
         Some(copies) => {

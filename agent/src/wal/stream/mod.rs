@@ -235,6 +235,6 @@ fn lost_slot(error: Error, slot: &str) -> Error {
 fn lost_slot_error(slot: &str) -> Error {
     Error::new(Kind::Incomplete, format!("replication slot {slot} is lost: the server has removed WAL that is not stored"))
         .effect("the recovery window ends at the last WAL that is stored; nothing since then can be recovered from this repository")
-        .next(format!("SELECT pg_drop_replication_slot('{slot}'), start the agent again, and take a base backup at once: runbooks/wal-slot.md"))
+        .next(format!("SELECT pg_drop_replication_slot('{slot}'), raise max_slot_wal_keep_size, start the agent again, and take a base backup at once: runbooks/wal-slot.md"))
         .safe("nothing stored was touched")
 }
