@@ -12,11 +12,13 @@ use super::{App, Done, identity, print};
 use super::{restore_files, restore_tenant};
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::plan::{Asked, DumpAsked, PointAsked};
 use crate::names::{ReleaseId, SnapshotId, TenantName, shell_word};
 use crate::recovery::apply::{DumpRestored, apply};
 use crate::recovery::files_only::FilesRequest;
 use crate::recovery::plan::prepare;
-use crate::recovery::{Pick, RestoreRequest, tenant};
+use crate::recovery::{Pick, RestoreRequest, stored, tenant};
+use crate::repository::Repository;
 
 /// Restore a tenant: its database and its filestore, under a new name
 ///
@@ -33,6 +35,8 @@ Examples:
   lifeboat restore --tenant retail_north --release 2026.11.20 --as retail_check --yes
   lifeboat restore --tenant retail_north --as retail_north            the real thing, after a loss
   lifeboat restore --tenant retail_north --dry-run                    the plan only
+  lifeboat restore --tenant retail_north --dry-run --stored-only
+                                                                      the same without an identity or a server
   lifeboat restore --tenant retail_north --to-time 2026-11-20T14:03:00Z
                                                                       as it was then, from base backup and WAL
   lifeboat restore --tenant retail_north --filestore-only --as retail_check
@@ -95,6 +99,10 @@ pub struct Args {
     /// Print the plan and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// With --dry-run: from what it is restored and how much is read, by what is stored alone. Needs no identity, and
+    /// looks at no server and no directory
+    #[arg(long, requires = "dry_run", conflicts_with = "filestore_only")]
+    stored_only: bool,
     #[command(flatten)]
     load: LoadArgs,
     #[command(flatten)]
@@ -107,6 +115,12 @@ pub struct Args {
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let trust = args.trust.trust(&config)?;
+    if args.stored_only {
+        let repository = Repository::configured(&config).await?;
+        let plan = app.looking(stored::plan(&repository, &trust, &asked(args)?)).await?;
+        app.print(&plan, || plan.to_string())?;
+        return Ok(Done::Complete);
+    }
     let Some(tenant) = args.tenant else {
         let (yes, dry_run) = (args.yes, args.dry_run);
         let common = Common {
@@ -128,10 +142,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let load = args.load.choices(&args.instance.tablespace_map)?;
     if let Some(target) = args.instance.target() {
         if args.release.is_some() {
-            return Err(Error::new(
-                Kind::Usage,
-                "--release selects a dump; it cannot be combined with --to, --to-time, --to-lsn or --to-restore-point",
-            ));
+            return Err(release_is_of_a_dump());
         }
         let request = tenant::TenantRequest {
             tenant,
@@ -171,15 +182,17 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         return restore_files::run(request, (args.yes, args.dry_run), (&config, identities), app).await;
     }
     let request = RestoreRequest {
-        tenant,
-        pick: pick(args.snapshot, args.release),
+        asked: DumpAsked {
+            tenant,
+            pick: pick(args.snapshot, args.release),
+            database_only: args.database_only,
+        },
         target: args.target,
         data_dir: args.data_dir,
         owner: args.owner,
         neutralize,
         base_url: args.base_url,
         load,
-        database_only: args.database_only,
         allow_missing_files: args.allow_missing_files,
         files_of: args.files_of,
         trust,
@@ -201,6 +214,32 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     Ok(if restored.lost_files == 0 { done(&restored.not_made) } else { Done::Incomplete })
 }
 
+fn release_is_of_a_dump() -> Error {
+    Error::new(
+        Kind::Usage,
+        "--release selects a dump; it cannot be combined with --to, --to-time, --to-lsn or --to-restore-point",
+    )
+}
+
+/// From what it is to be restored.
+fn asked(args: Args) -> Result<Asked> {
+    let Some(tenant) = args.tenant else {
+        return Ok(Asked::Point(args.instance.asked(args.snapshot, args.release)));
+    };
+    match args.instance.target() {
+        Some(_) if args.release.is_some() => Err(release_is_of_a_dump()),
+        Some(_) => {
+            let asked = args.instance.asked(args.snapshot, None);
+            Ok(Asked::Point(PointAsked { tenant: Some(tenant), ..asked }))
+        }
+        None => {
+            args.instance.check_unused()?;
+            let pick = pick(args.snapshot, args.release);
+            Ok(Asked::Dump(DumpAsked { tenant, pick, database_only: args.database_only }))
+        }
+    }
+}
+
 fn pick(snapshot: Option<SnapshotId>, release: Option<ReleaseId>) -> Pick {
     match (snapshot, release) {
         (Some(id), _) => Pick::Snapshot(id),
@@ -214,13 +253,13 @@ fn text(restored: &DumpRestored) -> String {
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
     let mut out = format!(
         "{} is restored as database {} ({took}): {} tables are as recorded",
-        plan.tenant, plan.database, restored.baseline.tables
+        plan.source.tenant, plan.database, restored.baseline.tables
     );
     if let Some(filestore) = &plan.filestore {
         out += &format!("\n{} files in {}, each checked", restored.files, filestore.dir.display());
     }
     if plan.database_only {
-        let (tenant, name) = (shell_word(plan.tenant.as_str()), shell_word(plan.database.as_str()));
+        let (tenant, name) = (shell_word(plan.source.tenant.as_str()), shell_word(plan.database.as_str()));
         let next = runnable(&format!("lifeboat restore --tenant {tenant} --filestore-only --as {name}"));
         out += &format!("\nno files are restored, as asked for; to restore them later: {next}");
     }
@@ -235,7 +274,7 @@ fn text(restored: &DumpRestored) -> String {
         }
         None => out += "\nnot neutralized: it is the real thing",
     }
-    out += &to_promote(&plan.tenant, &plan.database, plan.neutralize);
+    out += &to_promote(&plan.source.tenant, &plan.database, plan.neutralize);
     out += &not_made_text(&restored.not_made, restored.not_made_file.as_deref());
     for warning in &restored.warnings {
         out += &format!("\nwarning: {warning}");

@@ -11,6 +11,7 @@ use super::{App, Done, as_production, print};
 use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::plan::PointAsked;
 use crate::inventory::target::{Action, Target, ZonedTime};
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path};
@@ -164,18 +165,12 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         .next("look first with --start --target-action pause, then lifeboat as-production DIR"));
     }
     let starts = args.start || args.as_production;
-    // A release is a state, not a time since: without more, as it was.
-    let otherwise = if common.release.is_some() { Target::Immediate } else { Target::Latest };
-    let target = args.target().unwrap_or(otherwise);
     let request = InstanceRequest {
         data_dir,
         delta: args.delta,
-        target,
+        asked: args.asked(common.snapshot, common.release),
         action,
         only: None,
-        timeline: args.timeline,
-        snapshot: common.snapshot,
-        release: common.release,
         tablespaces: args.tablespace_map.iter().map(|text| mapping(text)).collect::<Result<_>>()?,
         restore_command: args.restore_command,
         keep_archiving: args.keep_archiving,
@@ -236,7 +231,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
             .map_or(restored.clone(), |done| format!("{restored}\n{}", as_production::text(done)))
     })?;
     let rebuilds = started.is_some_and(|started| !started.rebuild.is_empty());
-    Ok(match rebuilds || !restored.plan.lacks.is_empty() {
+    Ok(match rebuilds || !restored.plan.source.lacks.is_empty() {
         true => Done::Incomplete,
         false => Done::Complete,
     })
@@ -252,6 +247,19 @@ impl InstanceArgs {
             (Some(End::Immediate), ..) => Some(Target::Immediate),
             (Some(End::Latest), ..) => Some(Target::Latest),
             (None, None, None, None) => None,
+        }
+    }
+
+    /// From what, and where recovery ends; of the whole instance.
+    pub fn asked(&self, snapshot: Option<SnapshotId>, release: Option<ReleaseId>) -> PointAsked {
+        // A release is a state, not a time since: without more, as it was.
+        let otherwise = if release.is_some() { Target::Immediate } else { Target::Latest };
+        PointAsked {
+            timeline: self.timeline,
+            snapshot,
+            release,
+            own_command: self.restore_command.is_some(),
+            ..PointAsked::instance(self.target().unwrap_or(otherwise))
         }
     }
 
@@ -288,10 +296,10 @@ fn text(restored: &InstanceRestored, started: Option<&Started>, is_production: b
     let (files, size, dir) = (plan.files, bytes_text(plan.bytes), plan.data_dir.display());
     let mut out = format!(
         "instance {} is restored to {dir} ({took}): {files} files, {size}, each checked, all synced",
-        plan.instance
+        plan.source.instance
     );
     out += &format!("\nfetched {} of the base backup", bytes_text(restored.fetched_bytes));
-    for lack in &plan.lacks {
+    for lack in &plan.source.lacks {
         out += &format!("\nLACKS {lack}");
     }
     if let Some(replaced) = &plan.replaced {
@@ -308,7 +316,7 @@ fn text(restored: &InstanceRestored, started: Option<&Started>, is_production: b
                 out += &format!("\nWARNING: {warning}");
             }
             let word = shell_path(&plan.data_dir);
-            out += &format!("\nrecovers to {} at its first start: {}", plan.target, restored.start);
+            out += &format!("\nrecovers to {} at its first start: {}", plan.source.target, restored.start);
             out += "\nit runs on a configuration that Lifeboat wrote, with a private socket in that \
                     directory; to make it production: ";
             out += &format!("lifeboat as-production {word}");

@@ -11,10 +11,12 @@ use super::{App, Done, print};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::inventory::Inventory;
+use crate::inventory::plan::{PointAsked, PointPlan};
 use crate::inventory::take::Wanted;
 use crate::inventory::target::Target;
 use crate::inventory::window::{self, RecoveryWindow, TenantWindow};
-use crate::inventory::{Inventory, choice};
+use crate::names::bytes_text;
 use crate::repository::Repository;
 use crate::status::remembered;
 
@@ -23,7 +25,9 @@ use crate::status::remembered;
 /// Needs no identity and no PostgreSQL. "any second" lines come from base backups and WAL: any second in them can
 /// be restored, for the whole instance or for one tenant (lifeboat restore --to-time). Each dump of a tenant restores
 /// the moment at which it was taken. Exit code 3 if a hole lasts until now, if a dump cannot be restored completely,
-/// or if something could not be read.
+/// or if something could not be read. FETCHES AT MOST is what a restore of the tenant's newest dump reads of the
+/// repository; "to its end" says the same of a restore of the instance. lifeboat restore --dry-run --stored-only tells
+/// it for any other target.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -53,23 +57,25 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let (verified, unknown) = remembered::recall(&config, &repository);
     let broken = remembered::broken(&inventory, &verified);
     let instance = window::instance(&inventory, &broken);
-    let tenants = window::tenants(&inventory, &config.odoo.tenants, &broken);
+    let now = clock::now();
+    let tenants = window::tenants(&inventory, &config.odoo.tenants, &broken, now);
     let not_believed = inventory.not_believed();
-    let latest = choice::plan(&inventory, &Target::Latest, None);
+    let latest = PointPlan::new(&inventory, &PointAsked::instance(Target::Latest), now);
     let next = next(&config);
     let value = json!({
         "instance": inventory.instance,
         "repository": inventory.repository,
-        "now": clock::now(),
+        "now": now,
         "window": instance.as_ref().ok(),
         "not_known": instance.as_ref().err().map(Error::what),
         "latest": latest.as_ref().ok(),
+        "latest_not_known": latest.as_ref().err().map(Error::what),
         "tenants": tenants,
         "next": next,
         "problems": unknown.iter().collect::<Vec<_>>(),
         "not_believed": not_believed.iter().map(|(id, e)| json!({ "snapshot": id, "error": e.what() })).collect::<Vec<_>>(),
     });
-    app.print(&value, || text(&inventory, instance.as_ref(), &tenants, &next))?;
+    app.print(&value, || text(&inventory, instance.as_ref(), latest.as_ref().ok(), &tenants, &next))?;
     if let Some(problem) = &unknown {
         print::err(&format!("problem: {problem}"));
     }
@@ -104,6 +110,7 @@ fn next(config: &Config) -> Vec<Event> {
 fn text(
     inventory: &Inventory,
     instance: std::result::Result<&RecoveryWindow, &Error>,
+    latest: Option<&PointPlan>,
     tenants: &[TenantWindow],
     next: &[Event],
 ) -> String {
@@ -131,13 +138,16 @@ fn text(
             }
         }
     }
+    if let Some(latest) = latest {
+        out += &format!("to its end   from {}: fetches {}\n", latest.snapshot, latest.reads());
+    }
     for event in next {
         out += &format!("next run     {} ({})\n", clock::text(event.due), event.schedule);
     }
     if next.is_empty() {
         out += "next run     nothing is scheduled\n";
     }
-    let head = ["TENANT", "DUMPS", "FIRST", "LAST"];
+    let head = ["TENANT", "DUMPS", "FIRST", "LAST", "FETCHES AT MOST"];
     let mut rows = vec![head.map(str::to_owned)];
     let when = |time: Option<&Timestamp>| time.map_or("-".to_owned(), |time| clock::text(*time));
     let mut bad: BTreeSet<String> = BTreeSet::new();
@@ -147,6 +157,7 @@ fn text(
             tenant.dumps.len().to_string(),
             when(tenant.dumps.first()),
             when(tenant.dumps.last()),
+            tenant.restore.as_ref().map_or("-".to_owned(), |plan| bytes_text(plan.fetch_bytes)),
         ]);
         bad.extend(
             tenant.not_whole.iter().map(|one| format!("INCOMPLETE   {}: {}\n", one.snapshot, one.why)),

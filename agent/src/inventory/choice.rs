@@ -1,12 +1,10 @@
 //! Which base backup serves a target, and why others do not: the choice of every restore to a point in time,
 //! and of whoever says beforehand what it would be.
 
-use serde::Serialize;
-
 use crate::archive::base::BaseFacts;
 use crate::archive::manifest::SnapshotKind;
-use crate::error::{Error, Kind, Result};
-use crate::inventory::lives::{self, Life, rivals};
+use crate::error::Result;
+use crate::inventory::lives::Life;
 use crate::inventory::pick::oldest_first;
 use crate::inventory::reach::{Reach, StoredWal, obstacle, reach, way};
 use crate::inventory::target::Target;
@@ -45,19 +43,6 @@ pub struct Bases<'a> {
     pub passed_over: Vec<String>,
 }
 
-/// What a restore of the instance begins with: a value that can be kept, printed and signed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct InstanceChoice {
-    /// The base backup.
-    pub base: SnapshotId,
-    /// Whose packs are read.
-    pub chain: Vec<SnapshotId>,
-    /// Where recovery is to end.
-    pub target: Target,
-    /// The WAL that leads there, and how far it goes.
-    pub reach: Reach,
-}
-
 /// The base backups of an inventory; the one that is named, or those of a release.
 ///
 /// # Errors
@@ -88,7 +73,8 @@ pub fn bases<'a>(
 }
 
 /// Tries each of `bases`, which come the oldest first. Without a `timeline` the one life that goes on is followed, where
-/// there is only one; else the newest timeline, and whoever asked has to look at the others ([`rivals`]).
+/// there is only one; else the newest timeline, and whoever asked has to look at the others
+/// ([`crate::inventory::decide`]).
 ///
 /// # Errors
 /// Where one of them is no base backup.
@@ -126,79 +112,11 @@ pub fn choose<'a>(
     Ok(choice)
 }
 
-/// The choice for a target as far as it can be made without looking into WAL.
-///
-/// # Errors
-/// `NotFound` where there is no base backup, `Refused` where none leads there, that of the store where WAL could
-/// not be looked at.
-pub fn plan(inventory: &Inventory, target: &Target, timeline: Option<TimelineId>) -> Result<InstanceChoice> {
-    let Bases { bases, .. } = bases(inventory, None, None)?;
-    if bases.is_empty() {
-        let place = format!("in {} for instance {}", inventory.repository, inventory.instance);
-        return Err(Error::new(Kind::NotFound, format!("no base backup {place}")));
+/// Whether a base backup is consistent before the target.
+pub fn is_before(target: &Target, base: &Snapshot) -> bool {
+    match target {
+        Target::Time(time) => base.manifest.point <= *time,
+        Target::Lsn(lsn) => base.manifest.base.as_ref().is_some_and(|facts| facts.stop_lsn <= *lsn),
+        _ => true,
     }
-    let wal = inventory.wal()?;
-    let lives = lives::lives(wal, inventory.of_kind(SnapshotKind::Base, None));
-    let mut choice = choose(&bases, wal, &lives, target, timeline)?;
-    if choice.reached.is_empty() {
-        return Err(Error::new(Kind::Refused, format!("{target} cannot be reached"))
-            .because(choice.obstacles.join("; ")));
-    }
-    let chosen = choice.reached.swap_remove(0);
-    if let Some(why) = undecided(&chosen, wal, &lives, target, timeline) {
-        return Err(Error::new(Kind::Refused, why));
-    }
-    Ok(InstanceChoice {
-        base: chosen.base.manifest.id.clone(),
-        chain: chosen.facts.chain.clone(),
-        target: target.clone(),
-        reach: chosen.reach,
-    })
-}
-
-/// Why only a person, or whoever opens WAL, can tell whether this way is the right one; `None` where it is.
-fn undecided(
-    chosen: &Reached<'_>,
-    wal: &StoredWal,
-    lives: &[Life],
-    target: &Target,
-    timeline: Option<TimelineId>,
-) -> Option<String> {
-    if let Some(id) = contradicting(wal, &chosen.reach) {
-        return Some(two_histories(id));
-    }
-    if timeline.is_some() || *target == Target::Immediate {
-        return None;
-    }
-    let unknown = wal.unknown.iter().map(|unknown| unknown.timeline);
-    if let Some(id) = unknown.filter(|id| *id > chosen.reach.timeline).max() {
-        return Some(format!(
-            "where timeline {id} began is not known without an identity: an older version of Lifeboat stored its history"
-        ));
-    }
-    let (timelines, common) = rivals(wal, lives, chosen.reach.timeline)?;
-    let before = matches!(target, Target::Lsn(lsn) if *lsn < common);
-    (!before).then(|| format!("{}: {}", not_the_same(target, &timelines), lives::text(lives)))
-}
-
-/// A timeline on the way of which two servers tell different histories.
-pub fn contradicting(wal: &StoredWal, reach: &Reach) -> Option<TimelineId> {
-    reach.path.iter().map(|(id, _)| *id).find(|id| wal.contradicting.contains(id))
-}
-
-/// What is said of such a one.
-pub fn two_histories(id: TimelineId) -> String {
-    format!("two different histories of timeline {id} are stored")
-}
-
-/// What is said of a target that lies on more than one timeline.
-pub fn not_the_same(target: &Target, timelines: &[TimelineId]) -> String {
-    let names: Vec<String> = timelines.iter().map(TimelineId::to_string).collect();
-    format!("{target} differs between timelines {}", names.join(" and "))
-}
-
-/// What keeps recovery from the end of the stored WAL, in the words of a restore that is refused for it.
-pub fn obstacle_to_latest(newest: &Reached<'_>, wal: &StoredWal, lives: &[Life]) -> Option<String> {
-    undecided(newest, wal, lives, &Target::Latest, None)
-        .or_else(|| obstacle(newest.facts, newest.base.manifest.point, &newest.reach, &Target::Latest))
 }

@@ -6,8 +6,11 @@ use crate::archive::manifest::{
     DumpFacts, FORMAT, FilestoreFacts, FilestoreLink, Manifest, Origin, SnapshotKind,
 };
 use crate::clock::Timestamp;
+use crate::inventory::reach::StoredWal;
 use crate::inventory::{Inventory, Look, Part, Snapshot};
+use crate::names::wal::TimelineId;
 use crate::names::{Lsn, SnapshotId};
+use crate::repository::wal::coverage::{LsnRange, TimelineWindows};
 
 /// Size of a segment.
 pub const SEGMENT: u64 = 16 << 20;
@@ -140,5 +143,22 @@ pub fn inventory(snapshots: impl IntoIterator<Item = Snapshot>) -> Inventory {
         arrivals: Part::NotAsked,
         wal: Part::NotAsked,
         drills: Part::NotAsked,
+    }
+}
+
+/// WAL of timeline 1 in these segments, each stored in the hour of its number.
+pub fn wal(ranges: &[(u64, u64)]) -> StoredWal {
+    let range = |(begin, end): &(u64, u64)| LsnRange { begin: Lsn(begin * SEGMENT), end: Lsn(end * SEGMENT) };
+    let ranges: Vec<LsnRange> = ranges.iter().map(range).collect();
+    let stored = |range: &LsnRange| (TimelineId(1), range.end, at((range.end.0 / SEGMENT) as i64));
+    StoredWal {
+        stored: ranges.iter().map(stored).collect(),
+        windows: vec![TimelineWindows {
+            timeline: TimelineId(1),
+            ranges,
+            gaps: Vec::new(),
+            conflicts: Vec::new(),
+        }],
+        ..StoredWal::default()
     }
 }

@@ -3,16 +3,19 @@
 //! [`Inventory::take`] asks the repository, without an identity and without a server. Everything beside it in
 //! here takes what it brought and asks nobody: [`needs`] (who needs whom), [`pick`] (what is the newest, and the
 //! rule about clocks), [`reach`] and [`target`] (how far recovery goes), [`choice`] (which backup serves a
-//! target), [`window`] (what can be restored, with its holes), [`standing`] (what would be lost now). A restore,
+//! target), [`decide`] (whether that is the right way), [`plan`] (from what a restore is made, and how much is
+//! read), [`window`] (what can be restored, with its holes), [`standing`] (what would be lost now). A restore,
 //! `status`, `list`, `window`, `verify` and the drill say the same because one function answers.
 
 pub mod choice;
+pub mod decide;
 pub mod gaps;
 pub mod lives;
 #[cfg(test)]
 pub(crate) mod made_up;
 pub mod needs;
 pub mod pick;
+pub mod plan;
 pub mod reach;
 pub mod standing;
 pub mod take;

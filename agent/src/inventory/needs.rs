@@ -112,18 +112,21 @@ pub async fn fetch(
     let needed: Vec<SnapshotId> = needed.collect();
     let found: Vec<(SnapshotId, Manifest)> = stream::iter(needed)
         .map(|id| async move {
-            let found = repository.manifest(&id, origin, trust).await.map_err(|e| {
-                e.effect(format!("{} {} cannot be restored whole without it", of.kind, of.id))
-                    .next("lifeboat verify; lifeboat list shows snapshots that lack nothing")
-                    .context(format!("find snapshot {id}, which holds part of {}", of.id))
-            })?;
-            Ok::<_, Error>((id, found))
+            let found = repository.manifest(&id, origin, trust).await;
+            Ok::<_, Error>((id.clone(), found.map_err(|e| cannot_without(e, of, &id))?))
         })
         .buffered(MANIFESTS_AT_ONCE)
         .try_collect()
         .await?;
     known.extend(found);
     Ok(())
+}
+
+/// What is wrong with `needed`, which `of` cannot be restored whole without.
+pub fn cannot_without(e: Error, of: &Manifest, needed: &SnapshotId) -> Error {
+    e.effect(format!("{} {} cannot be restored whole without it", of.kind, of.id))
+        .next("lifeboat verify; lifeboat list shows snapshots that lack nothing")
+        .context(format!("find snapshot {needed}, which holds part of {}", of.id))
 }
 
 #[cfg(test)]

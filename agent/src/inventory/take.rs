@@ -10,6 +10,8 @@ use futures::{StreamExt, stream};
 use crate::archive::manifest::{Origin, SnapshotKind};
 use crate::archive::wal_name::NameTrust;
 use crate::error::Result;
+use crate::inventory::needs::Graph;
+use crate::inventory::pick::Pick;
 use crate::inventory::reach::{StoredWal, Unknown};
 use crate::inventory::{Inventory, Look, Part, Snapshot};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
@@ -33,6 +35,21 @@ pub enum Which {
     Kind(SnapshotKind),
     /// These.
     Ids(Vec<SnapshotId>),
+}
+
+impl Which {
+    /// The base backups, or the one that is named.
+    pub fn bases(named: Option<&SnapshotId>) -> Which {
+        named.map_or(Which::Kind(SnapshotKind::Base), |id| Which::Ids(vec![id.clone()]))
+    }
+
+    /// What has to be read for a choice of this kind.
+    pub fn picked(kind: SnapshotKind, pick: &Pick) -> Which {
+        match pick {
+            Pick::Snapshot(id) => Which::Ids(vec![id.clone()]),
+            Pick::Latest | Pick::Release(_) => Which::Kind(kind),
+        }
+    }
 }
 
 /// What is asked for.
@@ -64,22 +81,7 @@ impl Inventory {
                 ids.into_iter().filter(|id| id.kind() == kind.as_str()).collect()
             }
         };
-        let mut snapshots: Vec<(SnapshotId, Look)> = stream::iter(ids)
-            .map(|id| {
-                let origin = &origin;
-                async move {
-                    let look = match repository.dated_manifest(&id, origin, trust).await {
-                        Ok((manifest, stored_at)) => {
-                            Look::Believed(Box::new(Snapshot::new(manifest, stored_at)))
-                        }
-                        Err(e) => Look::failed(e),
-                    };
-                    (id, look)
-                }
-            })
-            .buffered(MANIFESTS_AT_ONCE)
-            .collect()
-            .await;
+        let mut snapshots = looks(repository, &origin, trust, ids).await;
         snapshots.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut inventory = Inventory {
             instance: repository.instance().clone(),
@@ -103,6 +105,46 @@ impl Inventory {
         }
         Ok(inventory)
     }
+
+    /// Reads what a snapshot cannot be restored whole without, as far as it was not read yet.
+    ///
+    /// # Errors
+    /// Those of the store, where not even its place can be looked at.
+    pub async fn read_needs(
+        &mut self,
+        repository: &Repository,
+        trust: &Trust,
+        of: &SnapshotId,
+    ) -> Result<()> {
+        let origin = repository.origin().await?;
+        // A dump names its filestore; that names the rest.
+        for _ in 0..2 {
+            let needs = Graph::of(self.believed().map(|one| &one.manifest)).needs(of);
+            let is_new =
+                |id: &SnapshotId| self.snapshots.binary_search_by(|(known, _)| known.cmp(id)).is_err();
+            let ids = needs.into_iter().filter(is_new).collect();
+            self.snapshots.extend(looks(repository, &origin, trust, ids).await);
+            self.snapshots.sort_by(|(a, _), (b, _)| a.cmp(b));
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of looking at each.
+async fn looks(
+    repository: &Repository,
+    origin: &Origin,
+    trust: &Trust,
+    ids: Vec<SnapshotId>,
+) -> Vec<(SnapshotId, Look)> {
+    let look = |id: SnapshotId| async move {
+        let look = match repository.dated_manifest(&id, origin, trust).await {
+            Ok((manifest, stored_at)) => Look::Believed(Box::new(Snapshot::new(manifest, stored_at))),
+            Err(e) => Look::failed(e),
+        };
+        (id, look)
+    };
+    stream::iter(ids).map(look).buffered(MANIFESTS_AT_ONCE).collect().await
 }
 
 impl<T> From<Result<T>> for Part<T> {

@@ -10,10 +10,12 @@ use serde::Serialize;
 use crate::archive::manifest::SnapshotKind;
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::inventory::choice::{Reached, bases, choose, obstacle_to_latest};
+use crate::inventory::choice::{Reached, bases, choose};
+use crate::inventory::decide::obstacle_to_latest;
 use crate::inventory::lives::lives;
 use crate::inventory::needs::Graph;
 use crate::inventory::pick::oldest_first;
+use crate::inventory::plan::{DumpAsked, DumpPlan};
 use crate::inventory::target::Target;
 use crate::inventory::{Inventory, Snapshot};
 use crate::names::wal::TimelineId;
@@ -57,7 +59,7 @@ pub struct RecoveryWindow {
 }
 
 /// What can be restored of one tenant: any second of the instance's window, and the moments of its dumps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TenantWindow {
     /// Whose.
     pub tenant: TenantName,
@@ -65,6 +67,10 @@ pub struct TenantWindow {
     pub dumps: Vec<Timestamp>,
     /// Dumps that cannot be restored whole, and why.
     pub not_whole: Vec<NotWhole>,
+    /// From what it is restored, where nothing else is asked for: its newest dump.
+    pub restore: Option<DumpPlan>,
+    /// Why there is no such plan.
+    pub restore_not_known: Option<String>,
 }
 
 /// A dump that cannot be restored whole.
@@ -136,6 +142,7 @@ pub fn tenants(
     inventory: &Inventory,
     expected: &[TenantName],
     broken: &BTreeSet<&SnapshotId>,
+    now: Timestamp,
 ) -> Vec<TenantWindow> {
     let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
     let mut of: BTreeMap<&TenantName, Vec<&Snapshot>> =
@@ -146,7 +153,14 @@ pub fn tenants(
         }
     }
     let one = |(tenant, dumps): (&TenantName, Vec<&Snapshot>)| {
-        let mut window = TenantWindow { tenant: tenant.clone(), dumps: Vec::new(), not_whole: Vec::new() };
+        let plan = DumpPlan::new(inventory, &DumpAsked::newest(tenant), now);
+        let mut window = TenantWindow {
+            tenant: tenant.clone(),
+            dumps: Vec::new(),
+            not_whole: Vec::new(),
+            restore_not_known: plan.as_ref().err().map(|e| e.what().to_owned()),
+            restore: plan.ok(),
+        };
         for dump in oldest_first(dumps) {
             let id = &dump.manifest.id;
             let why = match graph.lacks(id).first() {
@@ -168,26 +182,7 @@ pub fn tenants(
 mod tests {
     use super::*;
     use crate::inventory::Part;
-    use crate::inventory::made_up::{SEGMENT, at, base, dump, id, inventory, stored};
-    use crate::inventory::reach::StoredWal;
-    use crate::repository::wal::coverage::{LsnRange, TimelineWindows};
-
-    fn wal(ranges: &[(u64, u64)]) -> StoredWal {
-        let range =
-            |(begin, end): &(u64, u64)| LsnRange { begin: Lsn(begin * SEGMENT), end: Lsn(end * SEGMENT) };
-        let ranges: Vec<LsnRange> = ranges.iter().map(range).collect();
-        let stored = |range: &LsnRange| (TimelineId(1), range.end, at((range.end.0 / SEGMENT) as i64));
-        StoredWal {
-            stored: ranges.iter().map(stored).collect(),
-            windows: vec![TimelineWindows {
-                timeline: TimelineId(1),
-                ranges,
-                gaps: Vec::new(),
-                conflicts: Vec::new(),
-            }],
-            ..StoredWal::default()
-        }
-    }
+    use crate::inventory::made_up::{at, base, dump, id, inventory, stored, wal};
 
     #[test]
     fn a_gap_is_a_hole_until_the_next_base_backup() {
@@ -226,8 +221,9 @@ mod tests {
             stored(dump("d3", "shop", 3, 3, None), 3),
         ]);
         let broken = id("d3");
-        let found = tenants(&all, &["books".parse().unwrap()], &BTreeSet::from([&broken]));
-        assert_eq!(found[0].dumps, []);
+        let found = tenants(&all, &["books".parse().unwrap()], &BTreeSet::from([&broken]), at(4));
+        assert_eq!((&found[0].dumps, &found[0].restore), (&vec![], &None));
+        assert_eq!(found[1].restore.as_ref().unwrap().snapshot, id("d3"), "the newest, as restore takes it");
         assert_eq!(found[1].dumps, [at(1)]);
         let not_whole: Vec<_> = found[1].not_whole.iter().map(|one| one.snapshot.clone()).collect();
         assert_eq!(not_whole, [id("d2"), id("d3")]);

@@ -78,7 +78,7 @@ pub async fn apply(
             .because(format!("it holds the lock {}", lock_path.display()))
             .next("wait for it to end")
     })?;
-    progress.expect_bytes(plan.dump_bytes + plan.filestore.as_ref().map_or(0, |f| f.bytes));
+    progress.expect_bytes(plan.source.dump_bytes + plan.filestore.as_ref().map_or(0, |f| f.bytes));
     let watch = Stopwatch::default();
     let stop = cancel.child_token();
     let files = async {
@@ -99,7 +99,7 @@ pub async fn apply(
     let noted = Noted {
         state_dir: &prepared.state_dir,
         instance: prepared.repository.instance(),
-        tenant: &plan.tenant,
+        tenant: &plan.source.tenant,
         database: &plan.database,
         incomplete: &plan.incomplete_database,
         filestore: plan.filestore.as_ref(),
@@ -117,7 +117,8 @@ pub async fn apply(
     prepared.work.remove()?;
     let missing_files = staged.missing();
     let known = plan.filestore.as_ref().map_or(0, |files| files.missing_files);
-    let warnings = once([plan.warnings.clone(), loaded.warnings, staged.told, refused, noted].concat());
+    let warnings =
+        once([plan.source.warnings.clone(), loaded.warnings, staged.told, refused, noted].concat());
     Ok(DumpRestored {
         plan,
         files: staged.files,

@@ -28,11 +28,7 @@ pub async fn choose(
     tenant: &TenantName,
     (kind, pick): (SnapshotKind, &Pick),
 ) -> Result<Chosen> {
-    let snapshots = match pick {
-        Pick::Snapshot(id) => Which::Ids(vec![id.clone()]),
-        Pick::Latest | Pick::Release(_) => Which::Kind(kind),
-    };
-    let wanted = Wanted { snapshots, ..Wanted::default() };
+    let wanted = Wanted { snapshots: Which::picked(kind, pick), ..Wanted::default() };
     let inventory = Inventory::take(repository, trust, &wanted).await?;
     let chosen = pick::choose(&inventory, tenant, kind, pick)?;
     let passed_over = chosen.passed_over.iter();

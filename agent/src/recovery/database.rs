@@ -25,7 +25,7 @@ impl Prepared {
             owner: &self.plan.owner,
             by_owner: self.request.owner.as_deref(),
             neutralize: self.plan.neutralize,
-            copy_of: Some(&self.plan.tenant)
+            copy_of: Some(&self.plan.source.tenant)
                 .filter(|tenant| self.plan.neutralize && **tenant != self.plan.database),
             base_url: self.request.base_url.as_deref(),
             work: &self.work,

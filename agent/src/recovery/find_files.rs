@@ -19,10 +19,12 @@ use crate::archive::manifest::{Manifest, Origin, SnapshotKind};
 use crate::archive::seal::Identities;
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::take::{self, Which};
+use crate::inventory::{Inventory, Look};
 use crate::names::{SnapshotId, TenantName};
 use crate::recovery::wanted::{Home, Wanted};
 use crate::repository::Repository;
-use crate::repository::snapshots::{Found as Listed, Trust};
+use crate::repository::snapshots::Trust;
 
 /// Backups whose chains are asked before the batches.
 const NEAREST: usize = 2;
@@ -49,7 +51,8 @@ pub type Tried = HashMap<String, HashSet<Home>>;
 #[derive(Default)]
 pub struct Places {
     /// Backups of the tenant's filestore: first those taken after the moment that is wanted, the nearest first, then those
-    /// before it, the newest first. Files come and go, and the nearest differ least.
+    /// before it, the newest first. Files come and go, and the nearest differ least. As the inventory has them: without
+    /// their objects.
     pub backups: Vec<Manifest>,
     /// Batches of new files, the nearest in time first: a file was stored seconds after it was written.
     pub batches: Vec<SnapshotId>,
@@ -102,14 +105,14 @@ impl Search {
 
     async fn survey(&self) -> Result<Places> {
         let mut places = Places::default();
-        for (id, listed) in self.repository.all_snapshots(&self.origin, &self.trust).await? {
-            match listed {
-                Ok(Listed::Snapshot(manifest)) if manifest.filestore.is_some() && self.is_own(&manifest) => {
-                    places.backups.push(*manifest);
+        let wanted = take::Wanted { snapshots: Which::Kind(SnapshotKind::Filestore), ..Default::default() };
+        for (id, look) in Inventory::take(&self.repository, &self.trust, &wanted).await?.snapshots {
+            match look {
+                Look::Believed(one) if one.manifest.filestore.is_some() && self.is_own(&one.manifest) => {
+                    places.backups.push(one.manifest);
                 }
-                Ok(_) => {}
-                Err(e) if id.kind() != SnapshotKind::Filestore.as_str() && e.is_damage() => {}
-                Err(e) => places.told.push(passed_over(&id, e)?),
+                Look::Believed(_) | Look::Unfinished => {}
+                Look::NotBelieved(e) | Look::NotRead(e) => places.told.push(passed_over(&id, e)?),
             }
         }
         places.backups.sort_by_key(|manifest| {
@@ -165,11 +168,18 @@ impl Search {
         if open.is_empty() {
             return Ok(());
         }
+        let backup = match self.repository.manifest(&backup.id, &self.origin, &self.trust).await {
+            Ok(whole) => whole,
+            Err(e) => {
+                found.warnings.push(passed_over(&backup.id, e)?);
+                return Ok(());
+            }
+        };
         let wanted_now = open.clone();
         // A file that was damaged before it was backed up may be whole elsewhere.
-        let read = self.read(backup, move |entry| entry.flaw.is_none() && wanted_now.contains(&entry.path));
+        let read = self.read(&backup, move |entry| entry.flaw.is_none() && wanted_now.contains(&entry.path));
         match read.await {
-            Ok(wanted) => self.take(backup, wanted, found, sets, (open, tried)).await,
+            Ok(wanted) => self.take(&backup, wanted, found, sets, (open, tried)).await,
             Err(e) => {
                 found.warnings.push(passed_over(&backup.id, e)?);
                 Ok(())

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::seal::Identities;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::plan::{list_unread, pack_gone, why};
 use crate::names::SnapshotId;
 use crate::recovery::filestore::List;
 use crate::recovery::wanted::Wanted;
@@ -45,7 +46,7 @@ impl Linked {
         }) {
             Ok(own) => own,
             Err(e) if e.is_damage() => {
-                linked.chain = Err(of(id, &e));
+                linked.chain = Err(why(id, &e));
                 return Ok(linked);
             }
             Err(e) => return Err(e.context(format!("find the filestore {id}"))),
@@ -59,10 +60,10 @@ impl Linked {
             match repository.manifest(needed, origin, trust).await {
                 Ok(manifest) => drop(manifests.insert(needed.clone(), manifest)),
                 Err(e) if e.is_damage() && facts.index_chain.contains(needed) => {
-                    linked.chain = Err(of(needed, &e));
+                    linked.chain = Err(why(needed, &e));
                     return Ok(linked);
                 }
-                Err(e) if e.is_damage() => linked.gone.push(of(needed, &e)),
+                Err(e) if e.is_damage() => linked.gone.push(why(needed, &e)),
                 Err(e) => return Err(e.context(format!("find snapshot {needed}, which holds part of {id}"))),
             }
         }
@@ -77,15 +78,8 @@ impl Linked {
 
     /// What a person should know of it before anything is fetched.
     pub fn warnings(&self) -> Vec<String> {
-        let unread = self.chain.as_ref().err().map(|why| {
-            format!(
-                "the list of {} cannot be read ({why}): the files that the restored rows name are looked for in other backups",
-                self.id
-            )
-        });
-        let gone = self.gone.iter().map(|why| {
-            format!("{why}; it holds files of {}, which are looked for in other backups", self.id)
-        });
+        let unread = self.chain.as_ref().err().map(|why| list_unread(&self.id, why));
+        let gone = self.gone.iter().map(|why| pack_gone(&self.id, why));
         unread.into_iter().chain(gone).collect()
     }
 
@@ -127,12 +121,5 @@ impl Linked {
             Err(e) if e.is_damage() => Ok(Err(e.line())),
             Err(e) => Err(e),
         }
-    }
-}
-
-fn of(id: &SnapshotId, e: &Error) -> String {
-    match e.kind() {
-        Kind::NotFound => format!("there is no snapshot {id}"),
-        _ => format!("snapshot {id} is not believed: {}", e.line()),
     }
 }

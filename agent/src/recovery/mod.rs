@@ -27,6 +27,7 @@ pub mod single;
 mod stage_files;
 mod staging;
 pub mod stopwatch;
+pub mod stored;
 pub mod tenant;
 mod wanted;
 mod workers;
@@ -36,6 +37,7 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 pub use crate::inventory::pick::Pick;
+use crate::inventory::plan::DumpAsked;
 use crate::names::TenantName;
 use crate::postgres::load::Choices;
 use crate::repository::snapshots::Trust;
@@ -43,10 +45,8 @@ use crate::repository::snapshots::Trust;
 /// What is asked for.
 #[derive(Clone)]
 pub struct RestoreRequest {
-    /// Whose.
-    pub tenant: TenantName,
-    /// Which.
-    pub pick: Pick,
+    /// From what.
+    pub asked: DumpAsked,
     /// The new database; a name made of the tenant's and the point's time where `None`.
     pub target: Option<TenantName>,
     /// Odoo's data directory that the filestore goes into; no filestore where `None`.
@@ -59,8 +59,6 @@ pub struct RestoreRequest {
     pub base_url: Option<String>,
     /// What the load may leave out or do otherwise.
     pub load: Choices,
-    /// Restore the database and no files.
-    pub database_only: bool,
     /// Publish although files of the filestore can be had from nowhere.
     pub allow_missing_files: bool,
     /// Tenants whose backups may give files as well: what it was copied from, as a person says.

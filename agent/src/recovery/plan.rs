@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::archive::elsewhere::{self, Elsewhere};
-use crate::archive::manifest::{BASELINE, DumpFacts, Manifest, MissingFile, SnapshotKind};
+use crate::archive::manifest::{BASELINE, DumpFacts, Manifest, MissingFile};
 use crate::archive::seal::Identities;
-use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::{ReleaseId, SnapshotId, TenantName, bytes_text};
+use crate::inventory::plan::DumpPlan;
+use crate::names::{TenantName, bytes_text};
 use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::database_exists;
@@ -20,11 +19,11 @@ use crate::postgres::load::rights::Loads;
 use crate::postgres::session::Session;
 use crate::postgres::tools::Tools;
 use crate::recovery::RestoreRequest;
-use crate::recovery::choose::{Chosen, choose};
 use crate::recovery::dump_files::DumpFiles;
 use crate::recovery::dump_list::dump_list;
 use crate::recovery::place::{FilestorePlan, default_target, incomplete_name};
 use crate::recovery::server::{Asking, check_server, look, will_miss};
+use crate::recovery::stored;
 use crate::recovery::workplace::{Workplace, workplace};
 use crate::repository::Repository;
 
@@ -49,20 +48,9 @@ pub struct Space {
 /// What will be done; `Display` is what a person is asked to confirm.
 #[derive(Clone, Debug, Serialize)]
 pub struct RestorePlan {
-    /// Whose.
-    pub tenant: TenantName,
-    /// The repository.
-    pub repository: String,
-    /// The dump.
-    pub snapshot: SnapshotId,
-    /// The moment whose state comes back, UTC.
-    pub point: Timestamp,
-    /// How long ago that is: what was done since is not in it.
-    pub loss_seconds: i64,
-    /// The release it is tied to.
-    pub release: Option<ReleaseId>,
-    /// Odoo's version.
-    pub odoo_version: Option<String>,
+    /// From what: the plan that was bound to this host. Its warnings are all that there are.
+    #[serde(flatten)]
+    pub source: DumpPlan,
     /// The server that it goes to.
     pub server: String,
     /// The new database.
@@ -77,10 +65,6 @@ pub struct RestorePlan {
     pub filestore: Option<FilestorePlan>,
     /// Where the dump is unpacked meanwhile; removed at the end.
     pub work_dir: PathBuf,
-    /// Size of the dump.
-    pub dump_bytes: u64,
-    /// Bytes that are fetched from the repository, at most.
-    pub fetch_bytes: u64,
     /// Room that is needed, where it could be found out.
     pub space: Vec<Space>,
     /// A rough estimate.
@@ -93,10 +77,6 @@ pub struct RestorePlan {
     pub allow_missing_files: bool,
     /// The first of the files that the backup lacked and no other one holds.
     pub missing: Vec<MissingFile>,
-    /// Attachments that the backup does not hold because they lie in other storages.
-    pub elsewhere: Vec<Elsewhere>,
-    /// What a person should know.
-    pub warnings: Vec<String>,
 }
 
 /// A plan and all that was found out on the way.
@@ -117,19 +97,30 @@ pub struct Prepared {
     pub(super) work: Workplace,
 }
 
-/// Finds the snapshot, opens its baseline (so a wrong identity shows now) and looks at the target.
+/// Plans over what is stored, and binds the plan to this host.
 pub async fn prepare(config: &Config, request: RestoreRequest, identities: Identities) -> Result<Prepared> {
-    let identities = std::sync::Arc::new(identities);
     let repository = Repository::configured(config).await?;
+    let source = stored::dump(&repository, &request.trust, &request.asked).await?;
+    bind(config, repository, source, request, identities).await
+}
+
+/// Opens the dump's baseline (so a wrong identity shows now) and looks at the server and the directories. From what is
+/// restored stays as it was planned.
+async fn bind(
+    config: &Config,
+    repository: Repository,
+    mut source: DumpPlan,
+    request: RestoreRequest,
+    identities: Identities,
+) -> Result<Prepared> {
+    let identities = std::sync::Arc::new(identities);
     let origin = repository.origin().await?;
-    let pick = (SnapshotKind::Dump, &request.pick);
-    let Chosen { manifest: dump, warnings: chosen } =
-        choose(&repository, &origin, &request.trust, &request.tenant, pick).await?;
+    let dump = repository.manifest(&source.snapshot, &origin, &request.trust).await?;
     let facts = dump.dump_facts()?.clone();
     let baseline = repository.sealed(&dump, BASELINE, &identities, |input| Baseline::read(input)).await?;
     let target = match &request.target {
         Some(target) => target.clone(),
-        None => default_target(&request.tenant, dump.point)?,
+        None => default_target(&source.tenant, dump.point)?,
     };
     let postgres = PostgresOptions::from(&config.postgres);
     let mut session = Session::maintenance(&postgres).await?;
@@ -146,7 +137,7 @@ pub async fn prepare(config: &Config, request: RestoreRequest, identities: Ident
     let ours = database_exists(&mut session, &incomplete_name(&target)).await?;
     session.close().await;
     let work = workplace(config, &target)?;
-    let link = facts.filestore.as_ref().filter(|_| !request.database_only);
+    let link = facts.filestore.as_ref().filter(|_| !request.asked.database_only);
     let (mut files, mut filestore) = (None, None);
     if let Some(link) = link {
         let dir = request.data_dir.clone().map_or_else(|| config.data_dir().map(Path::to_owned), Ok)?;
@@ -162,17 +153,19 @@ pub async fn prepare(config: &Config, request: RestoreRequest, identities: Ident
         files = Some(looked);
     }
     let work_dir = work.dir.clone();
-    let neutralize = request.neutralize.unwrap_or(target != request.tenant);
-    let fetch_bytes = dump.stored_bytes() + files.as_ref().map_or(0, |files| files.linked.stored_bytes());
+    let neutralize = request.neutralize.unwrap_or(target != source.tenant);
     let file_bytes = filestore.as_ref().map_or(0, |f| f.bytes);
+    source.warnings.extend(warnings(neutralize, loads));
+    source.warnings.extend(seen.notes.into_iter().chain(missing_parts));
+    // What is gone of its files the plan has said; more may be gone since.
+    let of_files = files.as_ref().map(DumpFiles::warnings).unwrap_or_default();
+    for warning in of_files {
+        if !source.warnings.contains(&warning) {
+            source.warnings.push(warning);
+        }
+    }
+    source.warnings.extend(reaches(&baseline, neutralize));
     let plan = RestorePlan {
-        tenant: request.tenant.clone(),
-        repository: repository.store().url().to_owned(),
-        snapshot: dump.id.clone(),
-        point: dump.point,
-        loss_seconds: clock::now().as_second() - dump.point.as_second(),
-        release: dump.release.clone(),
-        odoo_version: facts.odoo_version.clone(),
         server: format!("{}:{} (PostgreSQL {})", postgres.host_text(), postgres.port, server.version),
         incomplete_database: incomplete_name(&target),
         database: target,
@@ -181,23 +174,12 @@ pub async fn prepare(config: &Config, request: RestoreRequest, identities: Ident
         space: space(&work_dir, &facts, filestore.as_ref())?,
         filestore,
         work_dir,
-        dump_bytes: facts.bytes,
-        fetch_bytes,
         estimate_seconds: 5 + (facts.bytes / LOAD_BYTES_PER_SECOND).max(file_bytes / FILE_BYTES_PER_SECOND),
         neutralize,
-        database_only: request.database_only,
+        database_only: request.asked.database_only,
         allow_missing_files: request.allow_missing_files,
         missing: files.as_ref().map(DumpFiles::missing).unwrap_or_default(),
-        elsewhere: facts.filestore.as_ref().map(|link| link.elsewhere.clone()).unwrap_or_default(),
-        warnings: [
-            chosen,
-            warnings(&facts, neutralize, loads),
-            seen.notes,
-            missing_parts,
-            files.as_ref().map(DumpFiles::warnings).unwrap_or_default(),
-            reaches(&baseline, neutralize),
-        ]
-        .concat(),
+        source,
     };
     if let Some(short) = plan.space.iter().find(|s| s.free < s.needed) {
         return Err(Error::new(
@@ -248,12 +230,8 @@ fn space(work_dir: &Path, facts: &DumpFacts, filestore: Option<&FilestorePlan>) 
     Ok(out)
 }
 
-fn warnings(facts: &DumpFacts, neutralize: bool, loads: Loads) -> Vec<String> {
+fn warnings(neutralize: bool, loads: Loads) -> Vec<String> {
     let mut out = Vec::new();
-    if facts.filestore.is_none() {
-        out.push("this dump has no filestore: attachments will be missing".into());
-    }
-    out.extend(facts.filestore.as_ref().and_then(|link| elsewhere::shared(&link.elsewhere)));
     out.extend(loads.warning());
     if !neutralize {
         out.push("NOT neutralized: mail, scheduled jobs, payments and deliveries are live as soon as an Odoo opens it".into());

@@ -4,6 +4,7 @@
 
 mod clocks;
 mod lineage;
+mod plans;
 mod words;
 
 use lifeboat_tests::Program;
@@ -25,6 +26,8 @@ fn newest(site: &Site, tenant: &str) -> Vec<(&'static str, String)> {
     let identity = site.path("lifeboat-identity.txt").display().to_string();
     let restore =
         json(&["restore", "--tenant", tenant, "--as", "newest_copy", "--identity", &identity, "--dry-run"]);
+    let window = json(&["window"]);
+    let plan = json(&["restore", "--tenant", tenant, "--dry-run", "--stored-only"]);
     let verify = json(&["verify"]);
     let whole = verify["newest_whole"].as_array().unwrap();
     let whole = whole.iter().find(|one| one["tenant"] == tenant).unwrap();
@@ -33,6 +36,8 @@ fn newest(site: &Site, tenant: &str) -> Vec<(&'static str, String)> {
         ("status", text(&of(&status["tenants"])["dump"]["snapshot"])),
         ("list", text(&listed.last().unwrap()["id"])),
         ("restore", text(&restore["snapshot"])),
+        ("window", text(&of(&window["tenants"])["restore"]["snapshot"])),
+        ("plan", text(&plan["snapshot"])),
         ("verify", text(&whole["snapshot"])),
         ("drill", text(&drill["snapshot"]["id"])),
     ]

@@ -197,7 +197,7 @@ impl Prepared {
         if plan.replaced.as_ref().is_some_and(|replaced| replaced.goes_on) {
             tree.at(CONTROL_FILE)?.remove_file()?;
         }
-        tree.roots().try_for_each(|dir| Marker::write(dir, &plan.snapshot, replaces.clone()))?;
+        tree.roots().try_for_each(|dir| Marker::write(dir, &plan.source.snapshot, replaces.clone()))?;
         for directory in &self.layout.directories {
             let is_link = |t: &&TablespacePlan| directory.path == link_of(t.oid);
             let at = tree.at(&directory.path)?;

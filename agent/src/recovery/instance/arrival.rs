@@ -34,15 +34,15 @@ impl<'a> Goal<'a> {
     /// That of a plan.
     pub fn of(plan: &'a InstancePlan) -> Goal<'a> {
         Goal {
-            asked: &plan.target,
+            asked: &plan.source.target,
             libraries: plan
                 .switched_off
                 .iter()
                 .find(|off| off.name == "shared_preload_libraries")
                 .map_or("no libraries by its configuration", |off| &off.value),
             stops_at: &plan.stops_at,
-            consistent_at: plan.base_lsn,
-            restore_point: plan.restore_point.as_ref().map(|mark| mark.lsn),
+            consistent_at: plan.source.base_lsn,
+            restore_point: plan.source.restore_point.as_ref().map(|mark| mark.lsn),
         }
     }
 

@@ -3,42 +3,9 @@
 use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
-use crate::clock::{self, span_text};
+use crate::clock::span_text;
 use crate::names::bytes_text;
 use crate::recovery::instance::plan::InstancePlan;
-
-impl InstancePlan {
-    /// From what, to where, and what is lost: as every restore from a base backup says it.
-    pub fn source_lines(&self, f: &mut Formatter<'_>) -> Result {
-        let links = self.chain.len();
-        writeln!(
-            f,
-            "  source      {}, PostgreSQL {}, {links} in its chain",
-            self.snapshot, self.server_version
-        )?;
-        writeln!(f, "              consistent at {}, {}", self.base_lsn, clock::text(self.base_point))?;
-        writeln!(f, "  target      {}", self.target)?;
-        if let Some(mark) = &self.restore_point {
-            writeln!(f, "              at {}, made at {}", mark.lsn, clock::text(mark.time))?;
-        }
-        match (self.wal_end, self.wal_stored_at, self.timeline) {
-            (Some(end), Some(at), Some(timeline)) => writeln!(
-                f,
-                "  WAL         stored without gap up to {end} on timeline {timeline}, the last of it at {}",
-                clock::text(at)
-            )?,
-            _ => writeln!(
-                f,
-                "  WAL         by a restore_command of your own: how far it goes is not known here"
-            )?,
-        }
-        if let Some(seconds) = self.loss_seconds {
-            let loss = span_text(Duration::from_secs(seconds.max(0) as u64));
-            writeln!(f, "  loss        the changes of the last {loss} will be missing")?;
-        }
-        Ok(())
-    }
-}
 
 impl InstancePlan {
     /// What a server on it obeys, and what it will be in the end.
@@ -58,8 +25,8 @@ impl InstancePlan {
 
 impl Display for InstancePlan {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        writeln!(f, "restore instance {} from {}", self.instance, self.repository)?;
-        self.source_lines(f)?;
+        writeln!(f, "restore instance {} from {}", self.source.instance, self.source.repository)?;
+        self.source.source_lines(f)?;
         let size = bytes_text(self.bytes);
         match &self.replaced {
             None => {
@@ -86,7 +53,7 @@ impl Display for InstancePlan {
                 tablespace.was
             )?;
         }
-        let (fetch, wal) = (bytes_text(self.fetch_bytes), bytes_text(self.wal_bytes));
+        let (fetch, wal) = (bytes_text(self.fetch_bytes), bytes_text(self.source.wal_bytes));
         match self.replaced {
             None => writeln!(f, "  fetches     {fetch}, and WAL of about {wal}")?,
             Some(_) => writeln!(
@@ -103,7 +70,7 @@ impl Display for InstancePlan {
             false => write!(f, "  fetches by  {}", self.restore_command)?,
         }
         self.copy_lines(f)?;
-        for warning in self.sorts_otherwise.iter().chain(&self.warnings) {
+        for warning in self.sorts_otherwise.iter().chain(&self.source.warnings) {
             write!(f, "\n  WARNING     {warning}")?;
         }
         Ok(())

@@ -37,7 +37,6 @@ pub mod start;
 mod stored;
 pub mod switched_off;
 pub mod takeover;
-mod timeline;
 mod tree;
 mod wanted;
 
@@ -48,9 +47,9 @@ use serde::{Deserialize, Serialize};
 use crate::archive::seal::Identities;
 use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
-use crate::inventory::target::{Action, Target};
-use crate::names::wal::TimelineId;
-use crate::names::{ReleaseId, SnapshotId, shell_word};
+use crate::inventory::plan::PointAsked;
+use crate::inventory::target::Action;
+use crate::names::{SnapshotId, shell_word};
 use crate::recovery::instance::narrow::Only;
 use crate::repository::snapshots::Trust;
 
@@ -66,18 +65,12 @@ pub struct InstanceRequest {
     pub data_dir: PathBuf,
     /// Whether an old one of the same cluster lies there, to build upon and to replace.
     pub delta: bool,
-    /// Where recovery ends.
-    pub target: Target,
+    /// From what, and where recovery ends.
+    pub asked: PointAsked,
     /// What happens there.
     pub action: Action,
     /// One database, into a scratch directory: settings are those of a copy that is thrown away.
     pub only: Option<Only>,
-    /// The timeline to follow; the newest where `None`.
-    pub timeline: Option<TimelineId>,
-    /// This base backup only.
-    pub snapshot: Option<SnapshotId>,
-    /// Base backups that are tied to this release only.
-    pub release: Option<ReleaseId>,
     /// Old place (or name) of tablespaces, and their new ones.
     pub tablespaces: Vec<(String, PathBuf)>,
     /// In place of `lifeboat wal fetch`.

@@ -8,18 +8,16 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::archive::base::{BaseFacts, ClusterLayout, Database};
-use crate::archive::manifest::Manifest;
+use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::seal::Identities;
-use crate::archive::wal_records::Mark;
-use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::needs::fetch;
-use crate::inventory::reach::Reach;
+use crate::inventory::plan::PointPlan;
 use crate::inventory::target::{Action, Target};
 use crate::names::wal::SegmentBytes;
-use crate::names::{Lsn, SnapshotId, bytes_text};
+use crate::names::{SnapshotId, bytes_text};
 use crate::recovery::FileOwner;
 use crate::recovery::instance::aside::CONF_FILE;
 use crate::recovery::instance::choose::{Chosen, choose};
@@ -48,34 +46,11 @@ const WAL_BYTES_PER_SECOND: u64 = 50 << 20;
 /// What will be done; `Display` is what a person is asked to confirm.
 #[derive(Clone, Debug, Serialize)]
 pub struct InstancePlan {
-    /// The repository.
-    pub repository: String,
-    /// The instance.
-    pub instance: String,
-    /// The base backup.
-    pub snapshot: SnapshotId,
-    /// Whose packs are read.
-    pub chain: Vec<SnapshotId>,
-    /// When it was consistent.
-    pub base_point: Timestamp,
-    /// Where it was consistent.
-    pub base_lsn: Lsn,
-    /// PostgreSQL's version.
-    pub server_version: String,
-    /// Where recovery ends.
-    pub target: Target,
+    /// From what: the plan that was bound to this host. Its warnings are all that there are.
+    #[serde(flatten)]
+    pub source: PointPlan,
     /// What PostgreSQL is told: the last commit that is stored where nothing comes behind the target.
     pub stops_at: Target,
-    /// The restore point that was asked for, where it was found in the stored WAL.
-    pub restore_point: Option<Mark>,
-    /// How far the stored WAL goes; `None` where it is not ours to know.
-    pub wal_end: Option<Lsn>,
-    /// When the last of that was stored.
-    pub wal_stored_at: Option<Timestamp>,
-    /// The timeline that is followed.
-    pub timeline: Option<u32>,
-    /// What was done in these seconds is not in it, at least: since the target, or the last WAL.
-    pub loss_seconds: Option<i64>,
     /// The new data directory.
     pub data_dir: PathBuf,
     /// The old one, where one is replaced.
@@ -92,8 +67,6 @@ pub struct InstancePlan {
     pub bytes: u64,
     /// Bytes that are fetched from the repository for them.
     pub fetch_bytes: u64,
-    /// WAL to replay.
-    pub wal_bytes: u64,
     /// Bytes that are free at the data directory.
     pub free_bytes: u64,
     /// A rough estimate.
@@ -117,10 +90,6 @@ pub struct InstancePlan {
     /// Its databases, as the backup knows them.
     #[serde(skip)]
     pub databases: Vec<Database>,
-    /// What the base backup was meant to hold and does not: the restored cluster lacks it.
-    pub lacks: Vec<String>,
-    /// What a person should know.
-    pub warnings: Vec<String>,
 }
 
 /// A plan and all that was found out on the way.
@@ -137,8 +106,6 @@ pub struct Prepared {
     pub(super) workers: usize,
     pub(super) bin_dir: Option<PathBuf>,
     pub(super) owner: Option<FileOwner>,
-    /// How far it goes; `None` where WAL comes by a command of the user's.
-    pub(in crate::recovery) reach: Option<Reach>,
     /// Who fetches WAL for the server, where we start it and it has no command of the user's.
     pub feed: Option<Feed>,
 }
@@ -170,7 +137,7 @@ impl Prepared {
 
     /// The base backup's own facts.
     pub fn facts(&self) -> Result<&BaseFacts> {
-        let manifest = self.manifests.get(&self.plan.snapshot);
+        let manifest = self.manifests.get(&self.plan.source.snapshot);
         manifest.map_or_else(
             || Err(Error::new(Kind::Integrity, "a base backup that does not name itself in its chain")),
             Manifest::base_facts,
@@ -178,18 +145,28 @@ impl Prepared {
     }
 }
 
-/// Finds the backup, reads its index (so a wrong identity shows now), and looks at the target.
+/// Plans over what is stored, and binds the plan to this host.
 pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepared> {
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
-    let Chosen { base, reach, target, restore_point, mut warnings } =
-        choose(&repository, &origin, &request).await?;
+    let chosen = choose(&repository, &origin, &request).await?;
+    bind(config, (repository, &origin), chosen, request).await
+}
+
+/// Reads the index (so a wrong identity shows now), and looks at the directories. From what is restored stays as it was
+/// planned.
+async fn bind(
+    config: &Config,
+    (repository, origin): (Repository, &Origin),
+    Chosen { plan: mut source, base, target }: Chosen,
+    request: InstanceRequest,
+) -> Result<Prepared> {
     let facts = base.base_facts()?.clone();
-    if request.target != Target::Immediate {
+    if source.target != Target::Immediate {
         newer_tablespaces::refuse(config, &facts).await?;
     }
     let mut manifests = HashMap::new();
-    fetch(&repository, &origin, &request.trust, &base, &mut manifests).await?;
+    fetch(&repository, origin, &request.trust, &base, &mut manifests).await?;
     let identities = Arc::new(request.identities.clone());
     let (mut wanted, layout) = read_lists(&repository, &base, &identities).await?;
     let maintenance = &config.postgres.maintenance_database;
@@ -205,7 +182,7 @@ pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepar
     let feed = (fetches && request.starts)
         .then(|| {
             Ok::<_, Error>(Feed {
-                reader: wal_reader(&repository, &origin, &request),
+                reader: wal_reader(&repository, origin, &request),
                 segment_bytes: SegmentBytes::try_from(facts.wal_segment_bytes)?,
                 batch: config.wal.batch,
                 workers: config.wal.workers,
@@ -220,7 +197,7 @@ pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepar
     let recovery = Recovery {
         target,
         action: request.action,
-        timeline: reach.as_ref().map(|reach| reach.timeline),
+        timeline: source.reach.as_ref().map(|reach| reach.timeline),
         restore_command: restore_command.clone(),
         archiving: request.keep_archiving.then(|| settings::archiving(&conf)),
         preload: request.preload.clone(),
@@ -236,7 +213,7 @@ pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepar
     if let Some(owner) = owner.filter(|_| fetches && fetches_later) {
         let out_of_reach = readable::out_of_reach(config, &request.identity_files, owner)?;
         if !out_of_reach.is_empty() {
-            warnings.push(readable::sentence(owner, request.starts, &out_of_reach));
+            source.warnings.push(readable::sentence(owner, request.starts, &out_of_reach));
         }
     }
     let takeover = match request.as_production {
@@ -244,14 +221,10 @@ pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepar
         false => None,
     };
     let fetch_bytes = pack_reads(&wanted, wanted.files().iter(), &manifests)?.iter().map(|p| p.bytes).sum();
-    let replay_to = match &recovery.target {
-        Target::Immediate => facts.stop_lsn,
-        _ if restore_point.is_some() => restore_point.as_ref().map_or(facts.stop_lsn, |mark| mark.lsn),
-        Target::Lsn(lsn) => *lsn,
-        _ => reach.as_ref().map_or(facts.stop_lsn, |reach| reach.end),
-    };
-    let wal_bytes = replay_to.0.saturating_sub(facts.start_lsn.0);
-    warnings.extend(more_warnings(&base.id, &facts, &wanted, replaced.as_ref(), narrowed.is_some()));
+    let warnings = &mut source.warnings;
+    if narrowed.is_none() {
+        warnings.extend(copy_warnings(&wanted, replaced.as_ref()));
+    }
     if request.keep_archiving {
         warnings.push(
             "--keep-archiving: its WAL is archived as production's is. Never use it beside production".into(),
@@ -265,19 +238,6 @@ pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepar
         ));
     }
     let plan = InstancePlan {
-        repository: repository.store().url().to_owned(),
-        instance: repository.instance().to_string(),
-        snapshot: base.id.clone(),
-        chain: facts.chain.clone(),
-        base_point: base.point,
-        base_lsn: facts.stop_lsn,
-        server_version: facts.server_version.clone(),
-        wal_end: reach.as_ref().map(|reach| reach.end),
-        wal_stored_at: reach.as_ref().map(|reach| reach.stored_at),
-        timeline: reach.as_ref().map(|reach| reach.timeline.0),
-        loss_seconds: loss_seconds(&request.target, base.point, reach.as_ref(), restore_point.as_ref()),
-        restore_point,
-        target: request.target,
         stops_at: recovery.target.clone(),
         free_bytes: disk::free_bytes(&data_dir)?,
         data_dir,
@@ -288,8 +248,7 @@ pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepar
         files: wanted.files().len() as u64,
         bytes: wanted.bytes,
         fetch_bytes,
-        wal_bytes,
-        estimate_seconds: 5 + wanted.bytes / FILE_BYTES_PER_SECOND + wal_bytes / WAL_BYTES_PER_SECOND,
+        estimate_seconds: 5 + wanted.bytes / FILE_BYTES_PER_SECOND + source.wal_bytes / WAL_BYTES_PER_SECOND,
         restore_command,
         is_fed: feed.is_some(),
         archives: request.keep_archiving,
@@ -302,8 +261,7 @@ pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepar
             Some(_) => Vec::new(), // it is thrown away: a dump is made of it
         },
         databases: layout.databases.clone(),
-        lacks: facts.left_out.iter().map(|left| format!("{}: {}", left.what, left.why)).collect(),
-        warnings,
+        source,
     };
     check_space(&plan, narrowed.is_some())?;
     let workers = config.restore.workers;
@@ -319,7 +277,6 @@ pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepar
         workers,
         bin_dir: config.postgres.bin_dir.clone(),
         owner,
-        reach,
         feed,
     })
 }
@@ -331,24 +288,9 @@ fn has_in_place(layout: &ClusterLayout, facts: &BaseFacts) -> bool {
     oids.into_iter().any(|oid| facts.tablespaces.iter().all(|known| known.oid != oid))
 }
 
-fn more_warnings(
-    id: &SnapshotId,
-    facts: &BaseFacts,
-    wanted: &Wanted,
-    replaced: Option<&Replaced>,
-    scratch: bool,
-) -> Vec<String> {
+/// What a person should know of a copy that stays.
+fn copy_warnings(wanted: &Wanted, replaced: Option<&Replaced>) -> Vec<String> {
     let mut out = Vec::new();
-    if facts.bad_page_count > 0 {
-        let count = facts.bad_page_count;
-        out.push(format!("{count} pages were bad already when it was taken (lifeboat show {id})"));
-    }
-    for left in &facts.left_out {
-        out.push(format!("missing in the base backup: {}: {}", left.what, left.why));
-    }
-    if scratch {
-        return out;
-    }
     if wanted.find(CONF_FILE).is_none() {
         out.push(
             "production's configuration is outside the data directory and not in the backup: install \
@@ -363,26 +305,9 @@ fn more_warnings(
     out
 }
 
-/// What is not in it, in seconds before now.
-fn loss_seconds(
-    target: &Target,
-    base_point: Timestamp,
-    reach: Option<&Reach>,
-    restore_point: Option<&Mark>,
-) -> Option<i64> {
-    let last = match target {
-        Target::Immediate => Some(base_point),
-        Target::Time(time) => Some(*time),
-        Target::Latest => reach.map(|reach| reach.stored_at),
-        Target::RestorePoint(_) => restore_point.map(|mark| mark.time),
-        Target::Lsn(_) => None,
-    };
-    last.map(|last| clock::now().as_second() - last.as_second())
-}
-
 fn check_space(plan: &InstancePlan, scratch: bool) -> Result<()> {
     // Blocks are filled up to 4 KiB, on average by half; replay fills what was left empty.
-    let needed = plan.bytes + plan.files * 2048 + if scratch { plan.wal_bytes } else { 0 };
+    let needed = plan.bytes + plan.files * 2048 + if scratch { plan.source.wal_bytes } else { 0 };
     if plan.free_bytes >= needed || plan.goes_on {
         return Ok(());
     }

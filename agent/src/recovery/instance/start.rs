@@ -98,7 +98,7 @@ pub(super) struct Server<'a> {
 
 /// The programs that are needed, found before anything is restored.
 pub async fn tools(config: &Config, plan: &InstancePlan) -> Result<Tools> {
-    let major = plan.server_version.chars().take_while(char::is_ascii_digit).collect::<String>();
+    let major = plan.source.server_version.chars().take_while(char::is_ascii_digit).collect::<String>();
     Tools::server(&PostgresOptions::from(&config.postgres), major.parse().unwrap_or(0)).await
 }
 

@@ -22,7 +22,7 @@ pub fn wal_reader(repository: &Repository, origin: &Origin, request: &InstanceRe
 }
 
 /// What is stored of every timeline, and where each came from: the reader has an identity, so content decides where
-/// names alone do not, and the histories are opened that tell nothing in clear text. What does not count goes
+/// names alone do not, and the histories are opened that tell nothing in clear text. Histories that do not count go
 /// to `passed_over`.
 ///
 /// # Errors
@@ -41,7 +41,6 @@ pub async fn stored_wal(
     let told = wal.histories.iter().map(|(timeline, _)| *timeline);
     let told: BTreeSet<TimelineId> = told.filter(|timeline| !is_unknown(*timeline)).collect();
     let histories = reader.histories(&told).await?;
-    passed_over.extend(wal.foreign.text());
     passed_over.extend(histories.passed_over);
     for (timeline, text) in histories.texts {
         let history = parse_history(timeline, &text)?;

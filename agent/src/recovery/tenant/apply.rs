@@ -262,7 +262,7 @@ async fn recover(recovery: &Recovery<'_>, mut base: Base) -> Result<(Recovered, 
             }
             Outcome::Another(oid) => Only::Oid(oid, BTreeSet::new()),
             Outcome::Unreadable(oid, error) => {
-                let (Some(reach), Some(feed)) = (&base.reach, &base.feed) else {
+                let (Some(reach), Some(feed)) = (&base.plan.source.reach, &base.feed) else {
                     return Err(without_scratch(error.next(PERHAPS_A_COPY)));
                 };
                 recovery.progress.stage("looking for what it was copied from");

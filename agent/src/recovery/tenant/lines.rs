@@ -9,8 +9,8 @@ use crate::recovery::tenant::plan::TenantPlan;
 impl std::fmt::Display for TenantPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let base = &self.scratch;
-        writeln!(f, "restore {} from {}, at a point in time", self.tenant, base.repository)?;
-        base.source_lines(f)?;
+        writeln!(f, "restore {} from {}, at a point in time", self.tenant, base.source.repository)?;
+        base.source.source_lines(f)?;
         if !self.filestore_only {
             let owner = self.owner.as_deref().unwrap_or("the owner that it had at that moment");
             writeln!(f, "  creates     database {} at {}, owned by {owner}", self.database, self.server)?;
@@ -43,9 +43,9 @@ impl std::fmt::Display for TenantPlan {
             "              (a second round restores up to {out} more, if this database was renamed, or copied file by \
             file from another one, after the base backup)"
         )?;
-        let (fetch, wal) = (bytes_text(base.fetch_bytes), bytes_text(base.wal_bytes));
+        let (fetch, wal) = (bytes_text(base.fetch_bytes), bytes_text(base.source.wal_bytes));
         writeln!(f, "  fetches     {fetch} of the base backup, WAL of about {wal}, and the filestore")?;
-        let (size, free) = (bytes_text(base.bytes + base.wal_bytes), bytes_text(base.free_bytes));
+        let (size, free) = (bytes_text(base.bytes + base.source.wal_bytes), bytes_text(base.free_bytes));
         writeln!(f, "  space       {size} of {free} free in {}", base.data_dir.display())?;
         let free = bytes_text(self.work_free_bytes);
         writeln!(f, "  space       up to {own} of {free} free in {}", self.work_dir.display())?;

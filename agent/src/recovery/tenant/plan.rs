@@ -11,6 +11,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::plan::PointAsked;
 use crate::inventory::target::{Action, Target};
 use crate::names::{TenantName, bytes_text};
 use crate::postgres::connect::PostgresOptions;
@@ -116,7 +117,7 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
     let names: BTreeSet<TenantName> = own.chain(request.files_of.iter().cloned()).collect();
     let near = match &request.target {
         Target::Time(time) => *time,
-        _ => base.plan.wal_stored_at.unwrap_or(base.plan.base_point),
+        _ => base.plan.source.wal_stored_at.unwrap_or(base.plan.source.base_point),
     };
     let identities = Arc::new(request.identities.clone());
     let search = Search::new(&base.repository, &origin, &request.trust, &identities, names, near);
@@ -134,7 +135,7 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
             };
             let held = match nearest.and_then(|manifest| Some((manifest, manifest.filestore.as_ref()?))) {
                 Some((manifest, facts)) => (manifest.id.clone(), facts.files, facts.bytes),
-                None => (batch.cloned().unwrap_or_else(|| base.plan.snapshot.clone()), 0, 0),
+                None => (batch.cloned().unwrap_or_else(|| base.plan.source.snapshot.clone()), 0, 0),
             };
             let unfinished = unfinished || request.filestore_only;
             let plan = filestore_plan(held, 0, &dir, &database, (unfinished, work.staging()))?;
@@ -182,12 +183,16 @@ fn base_request(config: &Config, request: &TenantRequest) -> instance::InstanceR
     instance::InstanceRequest {
         data_dir: scratch::place(config),
         delta: false,
-        target: request.target.clone(),
+        asked: PointAsked {
+            tenant: Some(request.tenant.clone()),
+            target: request.target.clone(),
+            timeline: request.timeline,
+            snapshot: request.snapshot.clone(),
+            release: None,
+            own_command: request.restore_command.is_some(),
+        },
         action: Action::Promote,
         only: Some(Only::Named(request.tenant.clone())),
-        timeline: request.timeline,
-        snapshot: request.snapshot.clone(),
-        release: None,
         tablespaces: Vec::new(),
         restore_command: request.restore_command.clone(),
         keep_archiving: false,
@@ -220,7 +225,7 @@ async fn look_beside(
     database: &TenantName,
 ) -> Result<Beside> {
     let mut session = Session::maintenance(postgres).await?;
-    let version = plan.server_version.as_str();
+    let version = plan.source.server_version.as_str();
     let major = version.split(['.', ' ']).next().and_then(|major| major.parse().ok()).unwrap_or(0);
     let server = match request.filestore_only {
         true => server_info(&mut session).await?, // the database may be there already: nothing is made in it
@@ -252,7 +257,7 @@ fn warnings(
     places: &Places,
     (neutralize, loads): (bool, Loads),
 ) -> Vec<String> {
-    let mut out = plan.warnings.clone();
+    let mut out = plan.source.warnings.clone();
     if narrowed.oid.is_none() {
         out.push(format!(
             "the base backup has no database {}: made later, it comes from WAL; renamed later, or copied from another, these files are fetched in a second round",
