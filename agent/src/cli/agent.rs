@@ -85,6 +85,7 @@ pub async fn run(_: Args, app: &App) -> Result<Done> {
         deadline: schedule.deadline,
         salt: state.holder().to_owned(),
         runs,
+        doubt_file: state.doubt_file(),
         metrics: metrics.clone(),
     };
     let stop = app.cancel.child_token();

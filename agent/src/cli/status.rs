@@ -10,6 +10,7 @@ use super::trust::TrustArgs;
 use super::{App, Done, print};
 use crate::archive::elsewhere;
 use crate::catalog::copies::Copies;
+use crate::catalog::doubt::Doubt;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
 use crate::clock;
@@ -82,6 +83,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         Part::NotAsked => {}
     }
     problems.extend(clock_problem(&inventory));
+    problems.extend(doubt_problem(&config));
     problems.extend(verified.wal.as_ref().map(|wal| {
         let (objects, since) = (wal.objects, clock::text(wal.since));
         format!(
@@ -128,6 +130,20 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         .next("lifeboat backup"));
     }
     Ok(if well { Done::Complete } else { Done::Incomplete })
+}
+
+/// A file that was not as its times said, in a sentence.
+fn doubt_problem(config: &Config) -> Option<String> {
+    match Doubt::read(&StateDir::doubt_file_of(&config.state_dir, &config.instance)) {
+        Ok(doubt) => doubt.map(|doubt| {
+            format!(
+                "{}: incremental base backups before that may hold an older content of it; look for errors of that \
+                disk, then run lifeboat backup --kind base --full",
+                doubt.text()
+            )
+        }),
+        Err(e) => Some(format!("whether base backups trust the times of files is not known: {}", e.what())),
+    }
 }
 
 /// Snapshots that were written under a clock that was ahead, in a sentence.

@@ -12,3 +12,4 @@ mod restore;
 mod standby;
 mod storm;
 mod summaries;
+mod times;
