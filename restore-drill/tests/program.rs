@@ -92,7 +92,7 @@ impl Host {
             warnings: Vec::new(),
             filestore: None,
         });
-        writer.publish(&manifest, &self.key).await.unwrap();
+        writer.publish(writer.manifest_bytes(&manifest).unwrap(), &self.key).await.unwrap();
     }
 
     fn command(&self, more: &[&str]) -> Command {

@@ -63,6 +63,19 @@ impl Program {
         self
     }
 
+    /// Lets it run under a clock that is off by this, as faketime has it; the kernel's clock stays as it is.
+    ///
+    /// # Panics
+    /// Where libfaketime is not installed.
+    pub fn off_by(self, offset: &str) -> Program {
+        let library = ["x86_64", "aarch64"]
+            .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1"))
+            .into_iter()
+            .find(|path| std::path::Path::new(path).exists());
+        let library = library.expect("libfaketime is installed");
+        self.env("LD_PRELOAD", library).env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    }
+
     /// Sets variables, such as those of `Cluster::env` and `S3::env`.
     pub fn envs<N: Into<OsString>, V: Into<OsString>>(
         mut self,

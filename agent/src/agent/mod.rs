@@ -78,6 +78,7 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         deadline: schedule.deadline,
         salt: state.holder().to_owned(),
         runs,
+        doubt_file: state.doubt_file(),
         metrics: metrics.clone(),
     };
     let stop = cancel.child_token();

@@ -5,9 +5,10 @@
 //! One zstd stream: a JSON line of [`KnownBase`], then one of [`KnownFile`] a file, sorted by path.
 //! Replaced as a whole, after the snapshot that it tells of exists.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,20 @@ pub struct KnownBase {
     /// Where the newest began: what was not written since is as it holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begin: Option<Begin>,
+    /// And when, where files were read: what has older times was not written since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clocks: Option<Clocks>,
+}
+
+/// One moment by the clocks of a kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clocks {
+    /// Which start of the machine it is.
+    pub boot: String,
+    /// How long ago that was, in milliseconds: nobody sets this clock.
+    pub uptime_ms: i64,
+    /// The time, in nanoseconds since 1970: files have theirs from this clock.
+    pub time_ns: i64,
 }
 
 /// Where a base backup began.
@@ -63,6 +78,27 @@ pub struct KnownFile {
     pub block_bytes: u32,
     /// The link of each block.
     pub blocks: Links,
+    /// Which file it was, before it was read; none where a server sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+}
+
+/// Which file it is, and when it was changed last: content, owner or mode. Size and modification time are in the entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The device that it lies on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// Its ctime, in nanoseconds since 1970: the kernel sets it, and nobody else can.
+    pub ctime_ns: i64,
+}
+
+impl From<&Metadata> for Seen {
+    fn from(meta: &Metadata) -> Seen {
+        let ctime_ns = meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec());
+        Seen { device: meta.dev(), inode: meta.ino(), ctime_ns }
+    }
 }
 
 /// Links of blocks; in JSON one behind the other.
@@ -228,9 +264,22 @@ pub struct StagedKnownBase {
 }
 
 impl StagedKnownBase {
-    /// Reads it again.
-    pub fn read(&self) -> Result<KnownBaseReader> {
-        open(&self.staged)?.ok_or_else(|| damaged(&self.staged.display().to_string(), "it is gone".into()))
+    /// Its entries, read again.
+    pub fn entries(&self) -> Result<impl Iterator<Item = Result<Entry>>> {
+        /// What an index needs of a file.
+        #[derive(Deserialize)]
+        struct OfIndex {
+            entry: Entry,
+        }
+        let gone = || damaged(&self.staged.display().to_string(), "it is gone".into());
+        let KnownBaseReader { name, mut input, .. } = open(&self.staged)?.ok_or_else(gone)?;
+        Ok(std::iter::from_fn(move || {
+            let line = read_line(&name, &mut input).transpose()?;
+            Some(line.and_then(|line| {
+                let file = serde_json::from_slice::<OfIndex>(&line);
+                file.map(|file| file.entry).map_err(|e| damaged(&name, e.to_string()))
+            }))
+        }))
     }
 
     /// Makes it the known base backup, durably. Call it when the snapshot exists.

@@ -193,7 +193,7 @@ mod tests {
             tenants: Vec::new(),
             parts: vec![part; 20_000],
         };
-        KnownFile { entry, block_bytes: 8192, blocks: Default::default() }
+        KnownFile { entry, block_bytes: 8192, blocks: Default::default(), seen: None }
     }
 
     #[test]
@@ -206,6 +206,7 @@ mod tests {
             system_identifier: "7".to_owned(),
             chain: vec!["20261120T015812Z-base-4f3a9c1e".parse().unwrap()],
             begin: None,
+            clocks: None,
         };
         let mut sorter = KnownSorter::new(&state);
         let order: Vec<u32> = (0..60).map(|n| n * 37 % 60).collect();

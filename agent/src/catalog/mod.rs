@@ -2,6 +2,7 @@
 //! then reads everything again and says so.
 
 pub mod copies;
+pub mod doubt;
 pub mod held;
 pub mod known;
 pub mod known_base;

@@ -10,6 +10,7 @@ use crate::names::{InstanceName, TenantName, random_hex};
 
 const RUNS_FILE: &str = "runs.sqlite";
 const HELD_FILE: &str = "held.sqlite";
+const DOUBT_FILE: &str = "base.doubt.json";
 
 /// The opened, locked directory.
 pub struct StateDir {
@@ -137,6 +138,16 @@ impl StateDir {
     /// Where the known base backup is kept.
     pub fn known_base_file(&self) -> PathBuf {
         self.dir.join("base.known.zst")
+    }
+
+    /// Where it is kept why base backups do not trust the times of files.
+    pub fn doubt_file(&self) -> PathBuf {
+        self.dir.join(DOUBT_FILE)
+    }
+
+    /// The same of a directory that is not opened.
+    pub fn doubt_file_of(state_dir: &Path, instance: &InstanceName) -> PathBuf {
+        state_dir.join(instance.as_str()).join(DOUBT_FILE)
     }
 
     /// A private file for something that need not outlive this run; a former one is removed.

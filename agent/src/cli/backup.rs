@@ -130,8 +130,26 @@ fn base_text(report: &backup::base::Report) -> String {
         let (all, stored) = (bytes_text(facts.bytes), bytes_text(manifest.stored_bytes()));
         line(&mut out, manifest, &format!("{kind}: {} files, {all}, {stored} stored", facts.files));
         if report.unread_bytes > 0 {
-            let (read, unread) = (bytes_text(report.read_bytes), bytes_text(report.unread_bytes));
-            let _ = writeln!(out, "    {read} read; {unread} are unchanged by the server's WAL summaries");
+            let (read, by_times) = (bytes_text(report.read_bytes), bytes_text(report.trusted_bytes));
+            let by_summaries = bytes_text(report.unread_bytes - report.trusted_bytes);
+            let of = match (report.trusted_bytes, report.unread_bytes - report.trusted_bytes) {
+                (_, 0) => format!("{by_times} are unchanged by their times"),
+                (0, _) => format!("{by_summaries} are unchanged by the server's WAL summaries"),
+                _ => format!(
+                    "{by_times} are unchanged by their times, {by_summaries} by the server's WAL summaries"
+                ),
+            };
+            let _ = writeln!(out, "    {read} read; {of}");
+        }
+        if report.compared_bytes > 0 {
+            let compared = bytes_text(report.compared_bytes);
+            let _ = writeln!(
+                out,
+                "    of what is unchanged by its times, {compared} were read all the same: they are"
+            );
+        }
+        if let Some(why) = &report.times_not_trusted_because {
+            let _ = writeln!(out, "    the times of files were not trusted: {why}");
         }
         if let Some(why) = &report.read_all_because {
             let _ = writeln!(out, "    everything was read: {why}");

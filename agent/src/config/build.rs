@@ -7,8 +7,8 @@ use std::path::Path;
 use super::given::wrong_so;
 use super::read::Reader;
 use super::{
-    Agent, Backup, BaseSource, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules, Seal, Signing,
-    Tls, Wal, place,
+    Agent, Backup, BaseSource, BaseTrust, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules,
+    Seal, Signing, Tls, Wal, place,
 };
 use crate::crontab::{self, Schedule};
 use crate::error::Result;
@@ -170,6 +170,10 @@ fn backup(read: &Reader<'_>) -> Result<Backup> {
             "files" => BaseSource::Files,
             "protocol" => BaseSource::Protocol,
             _ => BaseSource::Auto,
+        },
+        base_trust: match read.word("backup.base_trust")?.as_str() {
+            "content" => BaseTrust::Content,
+            _ => BaseTrust::Times,
         },
     })
 }

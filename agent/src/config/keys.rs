@@ -210,6 +210,8 @@ pub const KEYS: &[Key] = &[
         "How many base backups may build upon each other, the full one counted; 1: every one is full."),
     key("backup.base_source", Takes::OneOf(&["auto", "files", "protocol"]), Some("\"auto\""), "",
         "Where base backups come from: the data directory beside its server (files), the server over the replication protocol (protocol), or the first where it can be read here (auto)."),
+    key("backup.base_trust", Takes::OneOf(&["times", "content"]), Some("\"times\""), "",
+        "How incremental base backups tell that a file has not changed: by its size, inode, mtime and ctime (times; a hundredth of what is skipped is read and compared all the same), or by reading it (content). Full ones read everything."),
 
     key("wal.stream", Takes::Flag, Some("true"), "",
         "Whether `lifeboat agent` streams WAL, through a replication slot that keeps what is not stored yet."),

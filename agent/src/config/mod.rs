@@ -195,6 +195,17 @@ pub struct Backup {
     pub base_chain_max: u32,
     /// Where base backups come from.
     pub base_source: BaseSource,
+    /// By what base backups tell that a file did not change.
+    pub base_trust: BaseTrust,
+}
+
+/// By what base backups tell that a file did not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaseTrust {
+    /// By its times; the rule is in `backup/base/times.rs`.
+    Times,
+    /// By its content.
+    Content,
 }
 
 /// Where base backups come from.

@@ -39,6 +39,7 @@ pub struct Metrics {
     last_alive: Mutex<Option<Instant>>,
     ready: Gauge,
     scheduled: Gauge,
+    doubted: Gauge,
     next: Seconds,
     began: Seconds,
     good: Seconds,
@@ -100,10 +101,17 @@ impl Metrics {
             "How many schedules of this agent back up databases; 0: it never does",
             scheduled.clone(),
         );
+        let doubted = Gauge::default();
+        registry.register(
+            "base_backup_times_doubted",
+            "1 after a file had changed although its times had not, until a full base backup: lifeboat status names it",
+            doubted.clone(),
+        );
         let last_alive = Mutex::new(None);
         Metrics {
             ready,
             scheduled,
+            doubted,
             followed,
             waiting,
             tenants: Mutex::default(),
@@ -150,6 +158,11 @@ impl Metrics {
     /// How many schedules back databases up.
     pub fn scheduled(&self, count: usize) {
         self.scheduled.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Whether base backups do not trust the times of files, because one was not as they said.
+    pub fn doubted(&self, doubted: bool) {
+        self.doubted.set(doubted.into());
     }
 
     /// A job runs next at this moment.

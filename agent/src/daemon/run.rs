@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::child;
 use super::due::{self, Job, LastRun, Next, Rules};
 use super::metrics::Metrics;
+use crate::catalog::doubt::Doubt;
 use crate::catalog::runs::{Run, Runs};
 use crate::clock::{self, Timestamp};
 use crate::error::{Kind, Result};
@@ -31,6 +32,8 @@ pub struct Daemon {
     pub salt: String,
     /// Where runs are recorded.
     pub runs: Runs,
+    /// Where it is kept why base backups do not trust the times of files.
+    pub doubt_file: PathBuf,
     /// What monitoring is told.
     pub metrics: Arc<Metrics>,
 }
@@ -41,6 +44,7 @@ pub struct Daemon {
 /// Where runs cannot be recorded any more.
 pub async fn run(mut daemon: Daemon, cancel: CancellationToken) -> Result<()> {
     daemon.runs.close_cut_short(clock::now()).await?;
+    daemon.tell_doubt();
     while !cancel.is_cancelled() {
         let now = clock::now();
         let next = daemon.first_due(now).await?;
@@ -96,6 +100,7 @@ impl Daemon {
         self.runs.end(id, ended, code, &said).await?;
         let took = Duration::try_from(ended.duration_since(began)).unwrap_or_default();
         self.metrics.ended(job.name, ended, took, code);
+        self.tell_doubt();
         let how = code.map_or("ended by a signal".to_owned(), |code| format!("exit code {code}"));
         match code {
             Some(0) => tracing::info!(job = job.name, "done in {}", clock::span_text(took)),
@@ -106,6 +111,11 @@ impl Daemon {
 }
 
 impl Daemon {
+    fn tell_doubt(&self) {
+        // A record that cannot be read is a doubt as well: no times are trusted then.
+        self.metrics.doubted(!matches!(Doubt::read(&self.doubt_file), Ok(None)));
+    }
+
     /// What a run comes to; the scheduler is seen to turn meanwhile.
     async fn turning<T>(&self, run: impl Future<Output = T>) -> T {
         let mut run = std::pin::pin!(run);

@@ -7,8 +7,10 @@
 
 mod attributes;
 pub mod beneath;
+mod boot;
 pub mod dir_id;
 pub mod direct;
+mod file_system;
 mod linked;
 pub mod making;
 pub mod neighbours;
@@ -26,6 +28,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 pub use attributes::{give, mode, read_link, set_attributes};
+pub use boot::{boot_id, uptime};
+pub use file_system::{has_kernel_times, is_remote};
 pub use process::{lower_priority, lower_priority_of_thread, may_open};
 pub use secret::{check_secret, read_secret, read_secret_text};
 pub use users::{user_name, user_named};
@@ -253,23 +257,6 @@ pub fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
 /// Whether a directory lies at `path`, or a link to one.
 pub fn is_dir(path: &Path) -> bool {
     path.is_dir()
-}
-
-/// Whether `path` lies on a file system that other machines write to as well: the kernel tells nothing
-/// of what these do there. The numbers are those of statfs(2).
-pub fn is_remote(path: &Path) -> bool {
-    const REMOTE: [u64; 9] = [
-        0x6969,      // NFS
-        0xff53_4d42, // CIFS
-        0xfe53_4d42, // SMB2
-        0x517b,      // SMB
-        0x00c3_6400, // Ceph
-        0x6573_5546, // FUSE: GlusterFS, s3fs and the like
-        0x0bd0_0bd0, // Lustre
-        0x0102_1997, // 9P
-        0x0116_1970, // GFS2
-    ];
-    rustix::fs::statfs(path).is_ok_and(|stat| REMOTE.contains(&(stat.f_type as u64 & 0xffff_ffff)))
 }
 
 #[cfg(test)]

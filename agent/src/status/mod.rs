@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::catalog::copies::{Copies, CopyRecord};
+use crate::catalog::doubt::Doubt;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
 use crate::catalog::stream::StreamRecord;
@@ -92,6 +93,7 @@ impl Status {
         let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(config, now));
         problems.extend(unknown);
         problems.extend(stored_problems(&inventory, &verified));
+        problems.extend(doubt_problem(config));
         let not_believed = inventory.not_believed().into_iter();
         Ok(Status {
             instance: repository.instance().clone(),
@@ -164,6 +166,20 @@ fn stored_problems(inventory: &Inventory, verified: &Verified) -> Vec<String> {
         )
     }));
     problems
+}
+
+/// A file that was not as its times said, in a sentence.
+fn doubt_problem(config: &Config) -> Option<String> {
+    match Doubt::read(&StateDir::doubt_file_of(&config.state_dir, &config.instance)) {
+        Ok(doubt) => doubt.map(|doubt| {
+            format!(
+                "{}: incremental base backups before that may hold an older content of it; look for errors of that \
+                 disk, then run lifeboat backup --kind base --full",
+                doubt.text()
+            )
+        }),
+        Err(e) => Some(format!("whether base backups trust the times of files is not known: {}", e.what())),
+    }
 }
 
 /// Snapshots that were written under a clock that was ahead, in a sentence.

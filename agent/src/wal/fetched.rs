@@ -131,11 +131,10 @@ impl Fetched {
 
 /// What a complete file is, as its name tells it.
 fn state(path: &Path) -> Result<String> {
-    const BOOT: &str = "/proc/sys/kernel/random/boot_id";
     let missing = || Error::new(Kind::NotFound, format!("{} is gone", path.display()));
     let meta = disk::metadata(path)?.ok_or_else(missing)?;
-    let boot = disk::read_text(Path::new(BOOT), 100)?;
-    Ok(format!("{}-{}.{:09}-{}", meta.size(), meta.mtime(), meta.mtime_nsec(), boot.trim()))
+    let boot = disk::boot_id()?;
+    Ok(format!("{}-{}.{:09}-{}", meta.size(), meta.mtime(), meta.mtime_nsec(), boot))
 }
 
 fn is_recent(path: &Path) -> bool {

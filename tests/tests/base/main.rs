@@ -13,3 +13,4 @@ mod slot;
 mod standby;
 mod storm;
 mod summaries;
+mod times;

@@ -27,6 +27,13 @@ fn summarizing(major: u32) -> Cluster {
     Cluster::with(Options { major: Some(major), settings, ..Options::default() })
 }
 
+/// Times of files are not trusted, so that it is the summaries by which a file is not read.
+fn by_content(cluster: &Cluster) -> Site {
+    let mut site = Site::local(cluster);
+    site.set("LIFEBOAT_BACKUP_BASE_TRUST", "content");
+    site
+}
+
 fn table(cluster: &Cluster, database: &str, name: &str, rows: u32) {
     let sql = format!(
         "create table {name} (id int primary key, v text); insert into {name} \
@@ -99,7 +106,7 @@ fn what_no_summary_names_is_not_read_and_the_rest_is_right() {
             table(&cluster, "shop", name, rows);
         }
         table(&cluster, "mover", "moved", 1_000);
-        let site = Site::local(&cluster);
+        let site = by_content(&cluster);
         let full = site.back_up(&["--kind", "base"]);
         assert_eq!((bytes(&full, "unread_bytes"), &full["read_all_because"]), (0, &Value::Null));
         let unchanged = site.back_up(&["--kind", "base"]);
@@ -166,7 +173,7 @@ fn without_whole_summaries_everything_is_read_and_it_is_said() {
     let cluster = summarizing(major);
     cluster.create_db("shop");
     table(&cluster, "shop", "steady", 20_000);
-    let site = Site::local(&cluster);
+    let site = by_content(&cluster);
     site.back_up(&["--kind", "base"]);
     // one that is gone
     cluster.psql("shop", "update steady set v = 'a' where id = 1; checkpoint; update steady set v = 'b' where id = 2; checkpoint");
@@ -218,7 +225,7 @@ fn what_was_written_past_wal_is_read() {
     // without checksums in its pages
     checksums("--disable");
     cluster.psql("shop", "update steady set v = md5(v); checkpoint");
-    let site = Site::local(&cluster);
+    let site = by_content(&cluster);
     let without = site.back_up(&["--kind", "base"]);
     assert_eq!(without["manifest"]["base"]["data_checksums"], false);
     checksums("--enable");

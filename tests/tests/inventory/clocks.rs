@@ -7,7 +7,7 @@ use lifeboat::store::{Store, StoreOptions};
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, S3, small_tenant};
 
-use crate::{newest, off_by};
+use crate::newest;
 
 #[test]
 fn the_newest_dump_is_the_newest_whatever_the_writers_clock_said() {
@@ -18,7 +18,7 @@ fn the_newest_dump_is_the_newest_whatever_the_writers_clock_said() {
         let back_up =
             || site.back_up(&["--tenant", "shop"])["tenants"][0]["dump"]["id"].as_str().unwrap().to_owned();
         let dated = || {
-            let run = off_by(site.backup(&["--tenant", "shop", "--json"]), &format!("{days:+}d"));
+            let run = site.backup(&["--tenant", "shop", "--json"]).off_by(&format!("{days:+}d"));
             run.run().ok().json()["tenants"][0]["dump"]["id"].as_str().unwrap().to_owned()
         };
         // ahead: an older one seems newer; behind: the newest seems old
@@ -78,10 +78,10 @@ fn a_lease_counts_by_the_stores_clock_alone() {
     }
     // A reader's own clock takes no lease away either. (S3 refuses requests that are 15 minutes off.)
     take(&s3, &site, "2001-01-01T00:00:00Z");
-    off_by(site.backup(&["--tenant", "shop"]), "+10m").run().exits(15).says("is held by elsewhere");
-    let doctor = off_by(site.run(&["doctor"]), "+10m").run();
+    site.backup(&["--tenant", "shop"]).off_by("+10m").run().exits(15).says("is held by elsewhere");
+    let doctor = site.run(&["doctor"]).off_by("+10m").run();
     assert!(doctor.stdout.contains("ahead of the store's, which says"), "{doctor}");
     // Refused, and told why.
-    let doctor = off_by(site.run(&["doctor"]), "+1100d").run().exits(3);
+    let doctor = site.run(&["doctor"]).off_by("+1100d").run().exits(3);
     assert!(doctor.stdout.contains("ahead of the store's, which says"), "{doctor}");
 }

@@ -7,7 +7,6 @@ mod lineage;
 mod plans;
 mod words;
 
-use lifeboat_tests::Program;
 use lifeboat_tests::site::Site;
 use serde_json::Value;
 
@@ -41,14 +40,4 @@ fn newest(site: &Site, tenant: &str) -> Vec<(&'static str, String)> {
         ("verify", text(&whole["snapshot"])),
         ("drill", text(&drill["snapshot"]["id"])),
     ]
-}
-
-/// A run under a clock that is off by this, as faketime has it.
-fn off_by(run: Program, offset: &str) -> Program {
-    let library = ["x86_64", "aarch64"]
-        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1"))
-        .into_iter()
-        .find(|path| std::path::Path::new(path).exists());
-    let library = library.expect("libfaketime is installed");
-    run.env("LD_PRELOAD", library).env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
 }

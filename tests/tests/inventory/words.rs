@@ -7,8 +7,8 @@ use std::path::Path;
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, small_tenant};
 
+use crate::newest;
 use crate::plans::assert_is_bound;
-use crate::{newest, off_by};
 
 /// Fills a segment and goes on in the next one; the path of the one that is full.
 pub fn segment(cluster: &Cluster) -> std::path::PathBuf {
@@ -31,7 +31,7 @@ fn every_command_gives_the_same_answer_in_the_same_words() {
     let site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "shop", 9);
     site.back_up(&["--kind", "base"]);
-    off_by(site.backup(&["--tenant", "shop"]), "+1100d").run().ok();
+    site.backup(&["--tenant", "shop"]).off_by("+1100d").run().ok();
     let true_one =
         site.back_up(&["--tenant", "shop"])["tenants"][0]["dump"]["id"].as_str().unwrap().to_owned();
     let [one, _not_stored, three] = [0, 1, 2].map(|_| segment(&cluster));

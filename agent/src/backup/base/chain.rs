@@ -1,7 +1,7 @@
 //! Which base backups the next one builds upon, or why upon none.
 
 use crate::backup::base::context::Context;
-use crate::catalog::known_base::{self, Begin, KnownBase, KnownBaseReader};
+use crate::catalog::known_base::{self, Begin, Clocks, KnownBase, KnownBaseReader};
 use crate::names::SnapshotId;
 
 /// The chain that a base backup ends.
@@ -32,13 +32,20 @@ impl Chain {
     }
 
     /// The first line of the next known base backup.
-    pub fn known(&self, context: &Context, system_identifier: u64, begin: Begin) -> KnownBase {
+    pub fn known(
+        &self,
+        context: &Context,
+        system_identifier: u64,
+        begin: Begin,
+        clocks: Option<Clocks>,
+    ) -> KnownBase {
         KnownBase {
             known_base: known_base::VERSION,
             repository: context.job.repository.id().to_owned(),
             system_identifier: system_identifier.to_string(),
             chain: self.ids.clone(),
             begin: Some(begin),
+            clocks,
         }
     }
 

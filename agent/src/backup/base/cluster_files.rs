@@ -10,6 +10,7 @@ use crate::archive::base::{CONTROL_FILE, LeftOut};
 use crate::archive::path::escape;
 use crate::backup::base::relation_files::{is_temporary, relation};
 use crate::backup::file_reader::mtime_ns;
+use crate::catalog::known_base::Seen;
 use crate::disk;
 use crate::error::Result;
 
@@ -45,6 +46,8 @@ pub struct ClusterFile {
     pub bytes: u64,
     /// Modification time in nanoseconds since 1970.
     pub mtime_ns: i64,
+    /// Which file it is.
+    pub seen: Seen,
     /// For files of relations, which segment of one: their pages have checksums.
     pub segment: Option<u32>,
 }
@@ -149,8 +152,8 @@ impl ClusterWalk<'_> {
                     Some(meta) if meta.is_file() => {
                         let segment =
                             relation(&escaped).filter(|_| place == DirLevel::Relations).map(|r| r.segment);
-                        let (bytes, mtime_ns) = (meta.len(), mtime_ns(&meta));
-                        each(Found::File(ClusterFile { path, location, bytes, mtime_ns, segment }))?;
+                        let (bytes, mtime_ns, seen) = (meta.len(), mtime_ns(&meta), Seen::from(&meta));
+                        each(Found::File(ClusterFile { path, location, bytes, mtime_ns, seen, segment }))?;
                     }
                     Some(meta) => {
                         let what = if meta.is_symlink() { "a link" } else { "no regular file" };

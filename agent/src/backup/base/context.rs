@@ -1,6 +1,6 @@
 //! What both ways to a base backup work with.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::backup::base::reader::PageCheck;
 use crate::backup::job::Job;
@@ -22,6 +22,8 @@ pub struct Context {
     pub full: bool,
     /// What the repository holds, sorted.
     pub snapshots: Vec<SnapshotId>,
+    /// A file that is not as its times say: set once it was found, which ends the copy.
+    pub not_as_its_times: OnceLock<String>,
 }
 
 impl Context {

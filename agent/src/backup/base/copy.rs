@@ -1,19 +1,22 @@
 //! The copy between start and stop: one thread walks the data directory beside the known base
 //! backup, N workers read and pack, and this one writes the next known base backup in order.
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::archive::base::{Directory, LEFT_OUT_TOLD_MAX};
 use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, Found};
 use crate::backup::base::packed::ReadBase;
-use crate::backup::base::reader::{BaseReader, PageCheck};
+use crate::backup::base::reader::{BaseReader, Compared, PageCheck};
 use crate::backup::base::relation_files::fork_of;
 use crate::backup::base::tally::{Copied, Listed, NOTES_MAX, Tally};
+use crate::backup::base::times::Times;
 use crate::backup::batches::{self, Maker, Work};
 use crate::backup::pace::Pace;
 use crate::catalog::known_base::{KnownBase, KnownBaseReader, KnownBaseWriter, KnownFile};
+use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::page::PAGE_BYTES;
 use crate::postgres::summaries::{CHUNK_BYTES, Touched, Written};
@@ -39,6 +42,10 @@ pub struct Copy<'a> {
     pub known: &'a KnownBase,
     /// What was written since the chain's last backup, where that is known: nothing else is read.
     pub written: Option<&'a Written>,
+    /// Trust in the times of files, where there is.
+    pub times: Option<Times>,
+    /// Gets the path of a file that is not as its times say.
+    pub not_as_its_times: &'a OnceLock<String>,
     /// How pages are checked, where they can be.
     pub pages: Option<PageCheck>,
     /// Reading and packing threads.
@@ -65,14 +72,20 @@ pub fn copy(snapshot: &Arc<SnapshotWriter>, copy: Copy<'_>) -> std::result::Resu
     let own = copy.known.chain.len() as u32 - 1;
     let known_broke = AtomicBool::new(false);
     let (maker, work, results) = batches::channel::<Batch, ReadBatch>();
-    let (walk, old, pace, pages, progress) = (&copy.walk, copy.old, copy.pace, copy.pages, copy.progress);
-    let written_since = copy.written;
+    let (walk, old, pace) = (&copy.walk, copy.old, copy.pace);
+    let (pages, progress, times) = (copy.pages, copy.progress, copy.times);
+    let (written_since, not_as_its_times) = (copy.written, copy.not_as_its_times);
     let outcome = std::thread::scope(|scope| -> Result<Copied> {
         let walker = scope.spawn(|| list(maker, walk, old, &known_broke, pace));
         let workers: Vec<_> = (0..copy.workers.max(1))
             .map(|_| {
                 let (work, snapshot) = (work.clone(), snapshot.clone());
-                scope.spawn(move || pack(work, snapshot, own, written_since, pages, pace, progress))
+                scope.spawn(move || {
+                    let reader = BaseReader::new(PackWorker::new(snapshot)?, pace, own, pages);
+                    let disks = HashSet::new();
+                    Packing { reader, written: written_since, times, disks, not_as_its_times }
+                        .run(work, progress)
+                })
             })
             .collect();
         drop(work);
@@ -189,37 +202,70 @@ fn touched<'w>(file: &ClusterFile, known: &KnownFile, written: &'w Written) -> T
 }
 
 /// One worker: reads the files of its batches into its own packs.
-fn pack(
-    work: Work<Batch, ReadBatch>,
-    snapshot: Arc<SnapshotWriter>,
-    own: u32,
-    written: Option<&Written>,
-    pages: Option<PageCheck>,
-    pace: &Pace,
-    progress: &Progress,
-) -> Result<()> {
-    let mut reader = BaseReader::new(PackWorker::new(snapshot)?, pace, own, pages);
-    while let Some((files, done)) = work.take() {
-        let read = files.iter().map(|(file, known)| {
-            let before =
-                known.as_ref().zip(written).map(|(known, written)| (known, touched(file, known, written)));
-            let read = match before {
-                Some((known, Touched::Nothing)) => Some(ReadBase::unread(known.clone())),
-                Some((known, Touched::Chunks(chunks))) => match reader.read_chunks(file, known, chunks)? {
-                    None => reader.read(file, Some(known))?,
-                    read => read,
-                },
-                _ => reader.read(file, known.as_ref())?,
-            };
-            progress.add_bytes(read.as_ref().map_or(0, |read| read.known.entry.bytes));
-            progress.add_files(1);
-            Ok(read)
-        });
-        let result: ReadBatch = read.filter_map(Result::transpose).collect();
-        let failed = result.is_err();
-        if done.send(result).is_err() || failed {
-            return Ok(()); // the writer has the error, or is gone with one of its own
+struct Packing<'a> {
+    reader: BaseReader<'a>,
+    written: Option<&'a Written>,
+    times: Option<Times>,
+    /// Devices with file systems whose times can be trusted.
+    disks: HashSet<u64>,
+    not_as_its_times: &'a OnceLock<String>,
+}
+
+impl Packing<'_> {
+    fn run(mut self, work: Work<Batch, ReadBatch>, progress: &Progress) -> Result<()> {
+        while let Some((files, done)) = work.take() {
+            let read = files.into_iter().map(|(file, known)| {
+                let read = self.file(&file, known)?;
+                progress.add_bytes(read.as_ref().map_or(0, |read| read.known.entry.bytes));
+                progress.add_files(1);
+                Ok(read)
+            });
+            let result: ReadBatch = read.filter_map(Result::transpose).collect();
+            let failed = result.is_err();
+            if done.send(result).is_err() || failed {
+                return Ok(()); // the writer has the error, or is gone with one of its own
+            }
         }
+        self.reader.finish()
     }
-    reader.finish()
+
+    /// Reads what of the file has to be read; `None` where it is gone.
+    fn file(&mut self, file: &ClusterFile, known: Option<KnownFile>) -> Result<Option<ReadBase>> {
+        let Some(known) = known else { return self.reader.read(file, None) };
+        if let Some(times) = self.times.filter(|times| times.hold(file, &known))
+            && self.has_kernel_times(file)
+        {
+            match self.reader.compare(file, &known, times.sample(file))? {
+                Compared::Same(bytes) => return Ok(Some(ReadBase::trusted(known, bytes))),
+                Compared::Written => {}
+                Compared::Differs => {
+                    let what = format!("{} is not as its times say", file.location.display());
+                    let _ = self.not_as_its_times.set(file.path.clone()); // the first one is enough
+                    return Err(Error::new(Kind::Incomplete, what));
+                }
+            }
+        }
+        match self.written.map_or(Touched::Anything, |written| touched(file, &known, written)) {
+            Touched::Nothing => return Ok(Some(ReadBase::unread(known))),
+            Touched::Chunks(chunks) => {
+                if let Some(read) = self.reader.read_chunks(file, &known, chunks)? {
+                    return Ok(Some(read));
+                }
+            }
+            Touched::Anything => {}
+        }
+        self.reader.read(file, Some(&known))
+    }
+
+    fn has_kernel_times(&mut self, file: &ClusterFile) -> bool {
+        let device = file.seen.device;
+        if self.disks.contains(&device) {
+            return true;
+        }
+        let has = disk::has_kernel_times(&file.location);
+        if has {
+            self.disks.insert(device);
+        }
+        has
+    }
 }

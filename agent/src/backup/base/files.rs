@@ -17,8 +17,9 @@ use crate::backup::base::finish::Taken;
 use crate::backup::base::moved::WalWatch;
 use crate::backup::base::reader::BaseReader;
 use crate::backup::base::tally::Copied;
+use crate::backup::base::times::{self, Times};
 use crate::backup::job::on_blocking_thread;
-use crate::catalog::known_base::Begin;
+use crate::catalog::known_base::{Begin, Clocks, Seen};
 use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -48,13 +49,10 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
     let start_lsn = session.start_lsn;
     let (used, data_dir) = (context.clone(), place.data_directory.clone());
     let ready = on_blocking_thread(move || prepare(&used, &data_dir, start_lsn)).await?;
-    let (written, read_all_because) = match written_since(context, &ready).await {
-        Some(Ok(written)) => (Some(written), None),
-        Some(Err(why)) => (None, Some(why)),
-        None => (None, None),
-    };
+    let (times, times_not_trusted_because) = known_or_why(ready.times.clone());
+    let (written, no_summaries_because) = known_or_why(written_since(context, &ready).await);
     let (used, data_dir) = (context.clone(), place.data_directory.clone());
-    let seen = on_blocking_thread(move || copy(&used, &data_dir, ready, written.as_ref())).await?;
+    let seen = on_blocking_thread(move || copy(&used, &data_dir, ready, (times, written.as_ref()))).await?;
     job.progress.stage("stop");
     let end = session.stop().await?;
     let mut notes = seen.copied.notes.clone();
@@ -67,7 +65,8 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
         copied: seen.copied,
         chain: seen.chain.ids,
         full_because: seen.chain.full_because,
-        read_all_because,
+        read_all_because: no_summaries_because.filter(|_| times.is_none()),
+        times_not_trusted_because,
         tablespaces: locations(&seen.links)?,
         system_identifier: seen.control.0.system_identifier,
         start_lsn,
@@ -92,11 +91,21 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
     Ok(taken)
 }
 
+/// What is known, or why it is not.
+fn known_or_why<T>(known: Option<std::result::Result<T, String>>) -> (Option<T>, Option<String>) {
+    known.map_or((None, None), |known| match known {
+        Ok(known) => (Some(known), None),
+        Err(why) => (None, Some(why)),
+    })
+}
+
 /// What is known before the copy.
 struct Ready {
     control: ControlFile,
     chain: Chain,
     begin: Begin,
+    clocks: Option<Clocks>,
+    times: Option<std::result::Result<Times, String>>,
 }
 
 /// Looks whose files these are, and what they are compared with.
@@ -112,11 +121,11 @@ fn prepare(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Ready> 
             .next("run lifeboat on the server's own host, or set backup.base_source = \"protocol\""));
     }
     let chain = Chain::open(context, first.system_identifier);
-    Ok(Ready {
-        control: first,
-        chain,
-        begin: Begin { start_lsn, timeline: first.timeline, data_checksums: context.server.data_checksums },
-    })
+    let begin = Begin { start_lsn, timeline: first.timeline, data_checksums: context.server.data_checksums };
+    let clocks = times::clocks();
+    let parent = chain.old.as_ref().map(|old| &old.known);
+    let times = times::trusted(context, parent, begin, clocks.as_ref());
+    Ok(Ready { control: first, chain, begin, clocks, times })
 }
 
 /// What was written since the parent, or why that is not known; `None` for a full backup, or where the
@@ -152,7 +161,7 @@ async fn written_since(context: &Context, ready: &Ready) -> Option<std::result::
 }
 
 /// What the copy saw.
-struct Seen {
+struct CopySeen {
     copied: Copied,
     chain: Chain,
     links: Vec<TablespaceLink>,
@@ -161,8 +170,13 @@ struct Seen {
 }
 
 /// Everything between start and stop.
-fn copy(context: &Context, data_dir: &Path, ready: Ready, written: Option<&Written>) -> Result<Seen> {
-    let Ready { control: first, mut chain, begin } = ready;
+fn copy(
+    context: &Context,
+    data_dir: &Path,
+    ready: Ready,
+    (times, written): (Option<Times>, Option<&Written>),
+) -> Result<CopySeen> {
+    let Ready { control: first, mut chain, begin, clocks, .. } = ready;
     let links = cluster_files::tablespaces(data_dir)?;
     let known_file = context.job.state.known_base_file();
     let major = disk::read_text(&data_dir.join("PG_VERSION"), PAGE_BYTES as u64)?;
@@ -174,8 +188,10 @@ fn copy(context: &Context, data_dir: &Path, ready: Ready, written: Option<&Writt
                 walk: ClusterWalk { data_dir, tablespaces: &links, version_dir: version_dir.clone() },
                 old: chain.old.take(),
                 known_file: &known_file,
-                known: &chain.known(context, first.system_identifier, begin),
+                known: &chain.known(context, first.system_identifier, begin, clocks.clone()),
                 written,
+                times,
+                not_as_its_times: &context.not_as_its_times,
                 pages: context.pages(begin.start_lsn),
                 workers: context.job.backup.workers,
                 pace: &context.pace(),
@@ -197,7 +213,7 @@ fn copy(context: &Context, data_dir: &Path, ready: Ready, written: Option<&Writt
             "the data directory became another cluster's during the backup",
         ));
     }
-    Ok(Seen { copied, chain, links, control })
+    Ok(CopySeen { copied, chain, links, control })
 }
 
 /// `pg_control`, whole: the server writes it in one piece, but may be at it just now. Where the
@@ -228,7 +244,8 @@ pub fn control(identifier: Option<&str>, data_dir: &Path) -> Result<(ControlFile
 fn wal(context: &Context, data_dir: &Path, reader: &mut BaseReader<'_>, segment: &str) -> Result<Entry> {
     let location = data_dir.join("pg_wal").join(segment);
     let bytes = context.server.wal_segment_bytes;
-    let file = ClusterFile { path: format!("pg_wal/{segment}"), location, bytes, mtime_ns: 0, segment: None };
+    let (path, seen) = (format!("pg_wal/{segment}"), Seen::default());
+    let file = ClusterFile { path, location, bytes, mtime_ns: 0, seen, segment: None };
     match reader.read(&file, None)? {
         Some(read) if read.known.entry.bytes == bytes => Ok(read.known.entry),
         _ => Err(Error::new(Kind::Postgres, format!("{} is no longer there", file.location.display()))

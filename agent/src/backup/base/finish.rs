@@ -24,6 +24,8 @@ pub struct Taken {
     pub full_because: Option<String>,
     /// Why an incremental one read everything, where that is so.
     pub read_all_because: Option<String>,
+    /// Why the times of files were not trusted, where they should be.
+    pub times_not_trusted_because: Option<String>,
     /// OID and directory of tablespaces.
     pub tablespaces: Vec<(u32, String)>,
     /// The cluster's.
@@ -105,8 +107,8 @@ fn merge(
     write: &mut dyn FnMut(Entry) -> Result<()>,
 ) -> Result<()> {
     let mut extra = extra.into_iter().peekable();
-    for file in staged.read()? {
-        let entry = file?.entry;
+    for entry in staged.entries()? {
+        let entry = entry?;
         while let Some(before) = extra.next_if(|extra| extra.path < entry.path) {
             write(before)?;
         }

@@ -25,8 +25,9 @@ mod source;
 mod stream_copy;
 mod tally;
 mod tar;
+mod times;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -38,6 +39,7 @@ use crate::backup::base::context::Context;
 use crate::backup::base::finish::Taken;
 use crate::backup::base::source::Source;
 use crate::backup::job::{Begun, Job, on_blocking_thread};
+use crate::catalog::doubt::Doubt;
 use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -70,8 +72,18 @@ pub struct Report {
     pub seconds: f64,
     /// What was read of the cluster.
     pub read_bytes: u64,
-    /// What was not, because the server's WAL summaries say that it is as it was.
+    /// What was not, because the server's WAL summaries or the times of files say that it is as it was.
     pub unread_bytes: u64,
+    /// What of that the times of files say.
+    pub trusted_bytes: u64,
+    /// What they say, and was read all the same and compared.
+    pub compared_bytes: u64,
+    /// Why they were not trusted, where they should be (`backup.base_trust`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times_not_trusted_because: Option<String>,
+    /// A file that was not as its times said: then this backup read everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// Why an incremental one read everything, where that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_all_because: Option<String>,
@@ -92,7 +104,7 @@ impl Report {
                 .next("move data that a symbolic link points to back into the data directory, or make it a tablespace; then run again"));
         }
         if facts.bad_page_count == 0 {
-            return Ok(());
+            return self.doubt.as_ref().map_or(Ok(()), |doubt| Err(doubted(doubt)));
         }
         let first: Vec<String> =
             facts.bad_pages.iter().take(5).map(|bad| format!("{} block {}", bad.path, bad.block)).collect();
@@ -105,6 +117,19 @@ impl Report {
         )
         .next("pg_amcheck names the tables; restore them from a backup before the damage"))
     }
+}
+
+fn doubted(doubt: &Doubt) -> Error {
+    Error::new(Kind::Incomplete, doubt.text())
+        .effect(
+            "this base backup is whole: it read every file. Incremental ones before it, back to the last full \
+            one, may hold an older content of files that they did not read",
+        )
+        .next(
+            "look for errors of that disk in the kernel's log (a disk that returns wrong bytes looks like this, \
+            too), then run lifeboat backup --kind base --full: until then every file is read. If the file system \
+            keeps no right times, set backup.base_trust = \"content\"",
+        )
 }
 
 /// Takes a base backup.
@@ -127,42 +152,44 @@ pub async fn run(
             .note(format!("{removed} unfinished files of WAL, of processes that were killed, were removed"));
     }
     let job = Arc::new(job);
-    let mut outcome = back_up(job.clone(), &server, &request).await;
-    if let Ok(Attempt::Torn(databases)) = &outcome {
-        job.progress.note(format!(
-            "database {} was moved to another tablespace during the base backup: the base backup starts \
-            again",
-            databases.join(", ")
-        ));
-        outcome = back_up(job.clone(), &server, &request).await;
-    }
-    let outcome = outcome.and_then(|attempt| match attempt {
-        Attempt::Whole(outcome) => Ok(*outcome),
-        Attempt::Torn(databases) => Err(moved::refused(&databases)),
-    });
+    let (mut was_torn, mut doubt) = (false, None);
+    let outcome = loop {
+        match back_up(job.clone(), &server, &request).await {
+            Ok(Attempt::Whole(outcome)) => break Ok(*outcome),
+            Ok(Attempt::Torn(databases)) if was_torn => break Err(moved::refused(&databases)),
+            Ok(Attempt::Torn(databases)) => {
+                was_torn = true;
+                job.progress.note(format!(
+                    "database {} was moved to another tablespace during the base backup: the base backup starts \
+                    again",
+                    databases.join(", ")
+                ));
+            }
+            // It is remembered, so that no times are trusted in the next attempt.
+            Ok(Attempt::Doubted(found)) => {
+                job.progress
+                    .note(format!("{}: the base backup starts again and reads every file", found.text()));
+                doubt = Some(found);
+            }
+            Err(e) => break Err(e),
+        }
+    };
     lease.release().await;
     if let (Err(_), Some(e)) = (&outcome, job.lease.error()) {
         return Err(e);
     }
-    let Outcome { manifest, notes, read_all_because } = outcome?;
-    let facts = manifest.base_facts()?;
-    let (unread_bytes, read_bytes) = (facts.unread_bytes, facts.bytes - facts.unread_bytes);
-    let seconds = begun.elapsed().as_secs_f64();
-    Ok(Report { manifest, seconds, read_bytes, unread_bytes, read_all_because, notes })
-}
-
-struct Outcome {
-    manifest: Manifest,
-    notes: Vec<String>,
-    read_all_because: Option<String>,
+    let report = outcome?;
+    Ok(Report { seconds: begun.elapsed().as_secs_f64(), doubt, ..report })
 }
 
 /// How a copy of everything ended.
 enum Attempt {
     /// It is stored.
-    Whole(Box<Outcome>),
+    Whole(Box<Report>),
     /// It lacks files of these databases, and is not.
     Torn(Vec<String>),
+    /// It trusted the times of files, and this one was not as they said.
+    Doubted(Doubt),
 }
 
 async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &BaseRequest) -> Result<Attempt> {
@@ -175,11 +202,21 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &BaseRequest) -> R
     let cluster = ask(&mut session).await?;
     let kept = slot::ask(&mut session).await?;
     session.close().await;
-    let context = Arc::new(Context { job, snapshot, server: cluster, full: request.full, snapshots });
+    let context = Arc::new(Context {
+        job,
+        snapshot,
+        server: cluster,
+        full: request.full,
+        snapshots,
+        not_as_its_times: OnceLock::new(),
+    });
     let taken = match source {
         Source::Files(place) => files::take(&context, place).await,
         Source::Protocol { why } => protocol::take(&context, server.major, why).await,
     };
+    if let Some(path) = context.not_as_its_times.get() {
+        return Ok(Attempt::Doubted(times::doubt(&context, path)?));
+    }
     let mut taken = match taken {
         Ok(taken) => taken,
         Err(e) => return Err(slot::explained(&context, kept, e).await),
@@ -200,9 +237,27 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &BaseRequest) -> R
     let left_out = left_out(&context, &taken).await?;
     let manifest = manifest(&context, server, &taken, left_out);
     context.job.publish(&context.snapshot, &manifest).await?;
-    let Taken { copied, notes, read_all_because, .. } = taken;
-    on_blocking_thread(move || copied.staged.publish()).await?;
-    Ok(Attempt::Whole(Box::new(Outcome { manifest, notes, read_all_because })))
+    let Taken { copied, chain, notes, read_all_because, times_not_trusted_because, .. } = taken;
+    let (trusted_bytes, compared_bytes) = (copied.trusted, copied.compared);
+    let facts = manifest.base_facts()?;
+    let (unread_bytes, read_bytes) = (facts.unread_bytes, facts.bytes - facts.unread_bytes);
+    on_blocking_thread(move || {
+        copied.staged.publish()?;
+        if chain.len() == 1 { times::no_doubt(&context) } else { Ok(()) }
+    })
+    .await?;
+    Ok(Attempt::Whole(Box::new(Report {
+        manifest,
+        seconds: 0.0, // whoever looked at the clock knows
+        read_bytes,
+        unread_bytes,
+        trusted_bytes,
+        compared_bytes,
+        read_all_because,
+        times_not_trusted_because,
+        doubt: None,
+        notes,
+    })))
 }
 
 /// What the server has and the copy has not.

@@ -3,7 +3,7 @@
 use crate::archive::blake3::{InOrder, Link};
 use crate::archive::index::{Entry, Part};
 use crate::archive::pack::Member;
-use crate::catalog::known_base::{BLOCK_BYTES, KnownFile, Links};
+use crate::catalog::known_base::{BLOCK_BYTES, KnownFile, Links, Seen};
 use crate::error::Result;
 use crate::repository::pack_worker::{PackWorker, Stored};
 
@@ -16,6 +16,10 @@ pub struct ReadBase {
     pub known: KnownFile,
     /// Bytes that were not read: they are as the chain holds them.
     pub unread: u64,
+    /// Those of them that are so by the times of the file.
+    pub trusted: u64,
+    /// Bytes that are so by the times of the file, and were read and compared.
+    pub compared: u64,
     /// Pages that are bad, counted from the start of the relation.
     pub bad: Vec<u32>,
     /// Bytes that were stored.
@@ -26,7 +30,13 @@ impl ReadBase {
     /// A file that is as the chain holds it.
     pub fn unread(known: KnownFile) -> ReadBase {
         let unread = known.entry.bytes;
-        ReadBase { known, unread, bad: Vec::new(), stored: 0 }
+        ReadBase { known, unread, trusted: 0, compared: 0, bad: Vec::new(), stored: 0 }
+    }
+
+    /// The same by its times; so much of it was compared.
+    pub fn trusted(known: KnownFile, compared: u64) -> ReadBase {
+        let trusted = known.entry.bytes - compared;
+        ReadBase { trusted, unread: trusted, compared, ..ReadBase::unread(known) }
     }
 }
 
@@ -57,14 +67,16 @@ impl Packed {
         self.bad.extend(next.bad);
     }
 
-    /// All of a file: `entry` without its parts, and what became of it.
-    pub fn file(self, entry: Entry, block_bytes: u32) -> ReadBase {
+    /// All of a file: `entry` without its parts, which file it was, and what became of it.
+    pub fn file(self, entry: Entry, block_bytes: u32, seen: Option<Seen>) -> ReadBase {
         let flaw = (!self.bad.is_empty())
             .then(|| format!("{} pages with a wrong checksum: the source is damaged", self.bad.len()));
         let entry = Entry { flaw, parts: self.parts, ..entry };
         ReadBase {
-            known: KnownFile { entry, block_bytes, blocks: self.blocks },
+            known: KnownFile { entry, block_bytes, blocks: self.blocks, seen },
             unread: self.unread,
+            trusted: 0,
+            compared: 0,
             bad: self.bad,
             stored: self.stored,
         }

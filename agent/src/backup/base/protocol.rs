@@ -67,6 +67,7 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
     };
     let mut taken = Taken {
         copied,
+        times_not_trusted_because: None,
         read_all_because: (chain.ids.len() > 1).then(|| "the server sends everything".to_owned()),
         chain: chain.ids,
         full_because: chain.full_because,
@@ -157,7 +158,7 @@ fn receive(
         timeline: TimelineId(timeline),
         data_checksums: context.server.data_checksums,
     };
-    let known = chain.known(context, identifier, begin);
+    let known = chain.known(context, identifier, begin, None);
     let staged = sorter.finish(&context.job.state.known_base_file(), &known)?;
     let copied = tally.finish(sent.listed.clone(), staged);
     Ok(Received { sent, copied, chain, wal, system_identifier: identifier, checkpoint_lsn, timeline })

@@ -16,7 +16,7 @@ use crate::backup::base::cluster_files::ClusterFile;
 use crate::backup::base::packed::{Packed, ReadBase, Reading, block_bytes, extent};
 use crate::backup::file_reader::{fill, mtime_ns};
 use crate::backup::pace::Pace;
-use crate::catalog::known_base::{BLOCK_BYTES, KnownFile};
+use crate::catalog::known_base::{BLOCK_BYTES, KnownFile, Seen};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::names::Lsn;
@@ -77,6 +77,16 @@ impl Coming {
     pub fn block_bytes(&self) -> u32 {
         self.old.as_ref().map_or_else(|| block_bytes(self.bytes), |old| old.block_bytes)
     }
+}
+
+/// What became of comparing a file that is as the chain holds it, by its times.
+pub enum Compared {
+    /// So many bytes were read, and they are.
+    Same(u64),
+    /// They are not, and its times still say so.
+    Differs,
+    /// It was written or removed just now, so its times say nothing.
+    Written,
 }
 
 impl<'a> BaseReader<'a> {
@@ -154,7 +164,7 @@ impl<'a> BaseReader<'a> {
             tenants: Vec::new(),
             parts: Vec::new(),
         };
-        Ok(Some(packed.file(entry, reading.block_bytes)))
+        Ok(Some(packed.file(entry, reading.block_bytes, Some(Seen::from(&meta)))))
     }
 
     /// Reads of a file that is not shorter than the chain holds it only what is new behind its end, and the chunks that
@@ -221,7 +231,7 @@ impl<'a> BaseReader<'a> {
             tenants: Vec::new(),
             parts: Vec::new(),
         };
-        Ok(Some(packed.file(entry, old.block_bytes)))
+        Ok(Some(packed.file(entry, old.block_bytes, Some(Seen::from(&meta)))))
     }
 
     /// A piece of at most an extent, from `offset` on; the pieces of a file begin at multiples of an
@@ -249,6 +259,43 @@ impl<'a> BaseReader<'a> {
         Ok(packed)
     }
 
+    /// Reads these pieces of a file that is as the chain holds it, by its times, and compares; they begin at multiples
+    /// of an extent.
+    pub fn compare(
+        &mut self,
+        file: &ClusterFile,
+        old: &KnownFile,
+        pieces: impl Iterator<Item = Range<u64>>,
+    ) -> Result<Compared> {
+        let failed = |e| unreadable(file, e);
+        let (mut input, mut compared) = (None, 0);
+        for piece in pieces {
+            let input = match &input {
+                Some(input) => input,
+                None => match disk::open_nofollow(&file.location) {
+                    Ok(opened) => input.insert(opened),
+                    Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Compared::Written),
+                    Err(e) => return Err(failed(e)),
+                },
+            };
+            let bytes = piece.end - piece.start;
+            self.pace.take(bytes)?;
+            let data = &mut self.buffer[..bytes as usize];
+            let is_whole = match input.read_exact_at(data, piece.start) {
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => false,
+                read => read.map(|()| true).map_err(failed)?,
+            };
+            let first = (piece.start / u64::from(old.block_bytes)) as usize;
+            if !is_whole || !old.blocks.have(first, &block_links(data, piece.start, old.block_bytes)) {
+                let now = input.metadata().map_err(failed)?;
+                let is_same = Seen::from(&now) == file.seen && mtime_ns(&now) == file.mtime_ns;
+                return Ok(if is_same { Compared::Differs } else { Compared::Written });
+            }
+            compared += bytes;
+        }
+        Ok(Compared::Same(compared))
+    }
+
     /// Compares a file with what the chain holds: `None` as soon as something differs; nothing was
     /// stored then.
     fn unchanged(
@@ -274,7 +321,7 @@ impl<'a> BaseReader<'a> {
         let entry = Entry { mode: meta.mode() & 0o7777, mtime_ns: mtime_ns(meta), ..old.entry.clone() };
         let (blocks, parts) = (old.blocks.clone(), old.entry.parts.clone());
         let packed = Packed { blocks, parts, bad, ..Packed::default() };
-        Ok(Some(packed.file(entry, old.block_bytes)))
+        Ok(Some(packed.file(entry, old.block_bytes, Some(Seen::from(meta)))))
     }
 
     /// Reads into this range of the buffer, which begins at `offset` of the file, and checks the

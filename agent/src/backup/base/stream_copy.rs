@@ -176,7 +176,7 @@ impl<'a> Files<'a> {
             tenants: Vec::new(),
             parts: Vec::new(),
         };
-        let read = packed.file(entry, file.block_bytes());
+        let read = packed.file(entry, file.block_bytes(), None);
         if file.path.starts_with(WAL_DIR) {
             self.wal.push(read.known.entry);
             return Ok(());

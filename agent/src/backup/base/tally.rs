@@ -23,8 +23,12 @@ pub struct Copied {
     pub bytes: u64,
     /// What was stored of them.
     pub stored: u64,
-    /// What of them was not read: WAL summaries say that it is as it was.
+    /// What of them was not read: WAL summaries or times say that it is as it was.
     pub unread: u64,
+    /// What of that is so by times.
+    pub trusted: u64,
+    /// What is so by times, and was read and compared.
+    pub compared: u64,
     /// Bad pages.
     pub bad_page_count: u64,
     /// The first of them.
@@ -54,6 +58,8 @@ pub struct Tally {
     bytes: u64,
     stored: u64,
     unread: u64,
+    trusted: u64,
+    compared: u64,
     bad_page_count: u64,
     bad_pages: Vec<BadPage>,
 }
@@ -66,6 +72,8 @@ impl Tally {
         self.bytes += entry.bytes;
         self.stored += read.stored;
         self.unread += read.unread;
+        self.trusted += read.trusted;
+        self.compared += read.compared;
         if let Some(oid) = database(&entry.path) {
             *self.database_bytes.entry(oid).or_default() += entry.bytes;
         }
@@ -85,6 +93,8 @@ impl Tally {
             bytes: self.bytes,
             stored: self.stored,
             unread: self.unread,
+            trusted: self.trusted,
+            compared: self.compared,
             bad_page_count: self.bad_page_count,
             bad_pages: self.bad_pages,
             notes: listed.notes,

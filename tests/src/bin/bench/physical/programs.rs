@@ -18,6 +18,10 @@ pub trait Contender {
     fn begin(&mut self, server: &Server);
     /// A base backup: full, or what changed since the last one.
     fn backup(&self, server: &Server, full: bool) -> Cost;
+    /// The same where the times of files are not trusted, for whoever does that otherwise.
+    fn backup_by_content(&self) -> Option<Cost> {
+        None
+    }
     /// The newest backup into a new directory, complete and durable, ready to recover.
     fn restore(&self, to: &Path, source: &Path) -> Cost;
     /// The shell command that archives `%p`.
@@ -125,6 +129,12 @@ impl Contender for Lifeboat {
             command.arg("--full");
         }
         cost(&command, &self.dir)
+    }
+
+    fn backup_by_content(&self) -> Option<Cost> {
+        let mut command = self.command(&["backup", "--kind", "base", "--json"]);
+        command.env("LIFEBOAT_BACKUP_BASE_TRUST", "content");
+        Some(cost(&command, &self.dir))
     }
 
     fn restore(&self, to: &Path, _source: &Path) -> Cost {
