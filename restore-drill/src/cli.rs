@@ -16,7 +16,7 @@ use crate::check::{Check, Severity};
 use crate::checks;
 use crate::drill;
 use crate::plan::{self, Plan};
-use crate::publish::{self, Files};
+use crate::publish::Files;
 use crate::say;
 use crate::setup::Setup;
 use crate::vault::Vault;
@@ -170,8 +170,7 @@ async fn drill(setup: &Setup, report_dir: Option<&Path>, json: bool) -> Result<u
     let files = Files::of(&mut report, vault.map(Vault::repository), vault.and_then(Vault::key))?;
     let stored = store(&report.drill, &files, vault, report_dir).await;
     if json {
-        let bytes = publish::json(&report)?;
-        let text = String::from_utf8_lossy(&bytes);
+        let text = String::from_utf8_lossy(&files.json);
         say::answer(&text).map_err(|e| Error::new(Kind::Io, "cannot write to standard output").because(e))?;
     }
     match stored {
@@ -189,7 +188,12 @@ async fn drill(setup: &Setup, report_dir: Option<&Path>, json: bool) -> Result<u
 }
 
 /// Tries every place, then tells of the first that failed.
-async fn store(drill: &str, files: &Files, vault: Option<&Vault>, report_dir: Option<&Path>) -> Result<()> {
+async fn store(
+    drill: &str,
+    files: &Files<'_>,
+    vault: Option<&Vault>,
+    report_dir: Option<&Path>,
+) -> Result<()> {
     let mut first = Ok(());
     if let Some(dir) = report_dir {
         match files.write_to(dir, drill) {
@@ -205,7 +209,7 @@ async fn store(drill: &str, files: &Files, vault: Option<&Vault>, report_dir: Op
         Some(vault) => match vault.publish(drill, files).await {
             Ok(place) => {
                 let signed =
-                    if vault.key().is_some() { "signed" } else { "not signed: signing.key_file is not set" };
+                    if files.key.is_some() { "signed" } else { "not signed: signing.key_file is not set" };
                 say::line(&format!("report: {place} ({signed})"));
             }
             Err(e) => first = first.and(Err(e.effect("the report of this drill is not in the repository"))),

@@ -10,7 +10,6 @@ pub mod drill;
 pub mod markdown;
 pub mod plan;
 pub mod process;
-pub mod programs;
 pub mod publish;
 pub mod report;
 pub mod run_checks;

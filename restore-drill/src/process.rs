@@ -5,8 +5,8 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use lifeboat::child::{Asked, Stopped, Supervised, Tail, status_text};
-use lifeboat::clock;
 use lifeboat::error::{Error, Kind, Result};
+use lifeboat::{clock, environment};
 use rustix::process::Signal;
 use tokio::process::Command;
 
@@ -44,13 +44,10 @@ impl Ended {
     }
 }
 
-/// A program with nothing of our environment but where programs are and what time it is here.
+/// A program in the environment of a scratch server: nothing of ours but where programs are and what time it is.
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("LC_ALL", "C");
-    for name in ["PATH", "TZ"] {
-        command.envs(std::env::var_os(name).map(|value| (name, value)));
-    }
+    environment::clean(command.env("LC_ALL", "C").as_std_mut(), environment::Child::ScratchServer);
     command
 }
 

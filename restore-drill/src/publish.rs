@@ -14,44 +14,43 @@ use lifeboat::repository::Repository;
 use crate::markdown;
 use crate::report::Report;
 
-/// A report as files, in the order in which they are written: `report.json` last, so that a report
-/// is whole where that is.
-#[derive(Clone, Debug)]
-pub struct Files {
-    /// Names and contents.
-    pub files: Vec<(&'static str, Vec<u8>)>,
+/// A report as files: the one for people, and `report.json`, which names it by its digest. That
+/// one is what is signed and is written last, so that a report is whole where it is.
+pub struct Files<'a> {
+    /// `report.md`.
+    pub markdown: Vec<u8>,
+    /// `report.json`.
+    pub json: Vec<u8>,
+    /// Who signs it.
+    pub key: Option<&'a SigningKey>,
 }
 
-impl Files {
-    /// Renders a report, notes in it what goes with it and where it belongs, and signs it where
-    /// there is a key: the signature covers the report for people through its digest.
+impl<'a> Files<'a> {
+    /// Renders a report, and notes in it what goes with it and where it belongs.
     ///
     /// # Errors
-    /// [`Kind::Internal`] where it cannot be written as JSON or signed.
+    /// [`Kind::Internal`] where it cannot be written as JSON.
     pub fn of(
         report: &mut Report,
         repository: Option<&Repository>,
-        key: Option<&SigningKey>,
-    ) -> Result<Files> {
-        let mut files = vec![(MARKDOWN, markdown::render(report).into_bytes())];
-        let object = |(name, data): &(&str, Vec<u8>)| Object {
-            name: (*name).to_owned(),
-            bytes: data.len() as u64,
-            sha256: Sha256::of(data),
-            frames: Vec::new(),
-        };
+        key: Option<&'a SigningKey>,
+    ) -> Result<Files<'a>> {
+        let markdown = markdown::render(report).into_bytes();
         report.stored = Some(Stored {
             repository: repository.map(|repository| repository.id().to_owned()),
             instance: repository.map(|repository| repository.instance().clone()),
             signed: key.is_some(),
-            files: files.iter().map(object).collect(),
+            files: vec![Object {
+                name: MARKDOWN.to_owned(),
+                bytes: markdown.len() as u64,
+                sha256: Sha256::of(&markdown),
+                frames: Vec::new(),
+            }],
         });
-        let json = json(report)?;
-        if let Some(key) = key {
-            files.push((SIGNATURE, key.sign(&json)?.into_bytes()));
-        }
-        files.push((JSON, json));
-        Ok(Files { files })
+        let mut json = serde_json::to_vec_pretty(report)
+            .map_err(|e| Error::new(Kind::Internal, "cannot write the report as JSON").because(e))?;
+        json.push(b'\n');
+        Ok(Files { markdown, json, key })
     }
 
     /// Writes them to `<parent>/<drill>/`, durably and private to this account; that directory.
@@ -61,20 +60,11 @@ impl Files {
     pub fn write_to(&self, parent: &Path, drill: &str) -> Result<PathBuf> {
         let dir = parent.join(drill);
         disk::create_private_dir(&dir)?;
-        for (name, data) in &self.files {
-            disk::write_new_durable(&dir.join(name), data)?;
+        disk::write_new_durable(&dir.join(MARKDOWN), &self.markdown)?;
+        if let Some(key) = self.key {
+            disk::write_new_durable(&dir.join(SIGNATURE), key.sign(&self.json)?.as_bytes())?;
         }
+        disk::write_new_durable(&dir.join(JSON), &self.json)?;
         Ok(dir)
     }
-}
-
-/// A report as the bytes of `report.json`.
-///
-/// # Errors
-/// [`Kind::Internal`].
-pub fn json(report: &Report) -> Result<Vec<u8>> {
-    let mut json = serde_json::to_vec_pretty(report)
-        .map_err(|e| Error::new(Kind::Internal, "cannot write the report as JSON").because(e))?;
-    json.push(b'\n');
-    Ok(json)
 }

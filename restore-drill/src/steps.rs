@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use lifeboat::clock::{self, Timestamp};
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::bytes_text;
+use lifeboat::postgres::{PostgresOptions, Tools};
 use sqlx::{AssertSqlSafe, Connection};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ use crate::stages::integrity::Integrity;
 use crate::stages::restore::{self, Order};
 use crate::stages::scratch::{Place, Scratch};
 use crate::stages::{amcheck, blobs, sweep};
-use crate::{programs, say, vault};
+use crate::{say, vault};
 
 /// The name of the restored database: the scratch server holds no other.
 pub(crate) const DATABASE: &str = "drill";
@@ -46,10 +47,12 @@ pub(crate) async fn make(
             Err(e) => say::line(&format!("  what a killed drill left is still there: {}", one_line(&e))),
         }
     }
-    let bin_dir = programs::find(snapshot.postgres_major, plan.postgres_bin_dir.as_deref()).await?;
-    let scratch = Scratch::start(dir, &bin_dir, &vault::secrets(&plan.config)).await?;
+    let where_to_look =
+        PostgresOptions { bin_dir: plan.postgres_bin_dir.clone(), ..PostgresOptions::default() };
+    let tools = Tools::server(&where_to_look, snapshot.postgres_major).await?;
+    let scratch = Scratch::start(dir, &tools.dir, &vault::secrets(&plan.config)).await?;
     let note = format!("PostgreSQL {} in {}", snapshot.postgres_major, dir.display());
-    Ok(((scratch, bin_dir), note))
+    Ok(((scratch, tools.dir), note))
 }
 
 /// Restores into the place.

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lifeboat::archive::drill::MARKDOWN;
 use lifeboat::archive::manifest::SnapshotKind;
 use lifeboat::archive::signature::SigningKey;
 use lifeboat::config::{Config, Inputs};
@@ -105,12 +106,15 @@ impl Vault {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn publish(&self, drill: &str, files: &Files) -> Result<String> {
-        for (name, data) in &files.files {
-            let key = layout::drill(self.repository.instance(), drill, name);
-            self.repository.store().put_new(&key, data.clone()).await?;
+    pub async fn publish(&self, drill: &str, files: &Files<'_>) -> Result<String> {
+        let (instance, store) = (self.repository.instance(), self.repository.store());
+        store.put_new(&layout::drill(instance, drill, MARKDOWN), files.markdown.clone()).await?;
+        let record = self.repository.drill_record(drill);
+        match files.key {
+            Some(key) => record.write(store, files.json.clone(), key).await?,
+            None => store.put_new(&record.key, files.json.clone()).await?,
         }
-        let key = layout::drill(self.repository.instance(), drill, "");
-        Ok(format!("{}/{}", self.repository.store().url(), key.trim_end_matches('/')))
+        let key = layout::drill(instance, drill, "");
+        Ok(format!("{}/{}", store.url(), key.trim_end_matches('/')))
     }
 }

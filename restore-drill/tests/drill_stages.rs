@@ -89,7 +89,7 @@ async fn snapshot(point: Timestamp) -> Chosen {
         point,
         ended: point,
         by_choice: false,
-        postgres_major: common::newest_major().await,
+        postgres_major: common::newest().await.major,
         odoo_version: Some("17.0.1.3".into()),
         database_bytes: 1,
         filestore: Some(SnapshotId::new(point, "filestore")),

@@ -81,7 +81,7 @@ impl Host {
         let mut manifest = writer.manifest(clock::now());
         manifest.tenant = Some("shop".parse().unwrap());
         manifest.dump = Some(DumpFacts {
-            server_major: common::newest_major().await,
+            server_major: common::newest().await.major,
             pg_dump: "pg_dump".into(),
             odoo_version: Some("17.0.1.3".into()),
             bytes: 0,

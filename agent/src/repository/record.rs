@@ -6,10 +6,11 @@
 
 use bytes::Bytes;
 
+use crate::archive::drill;
 use crate::archive::signature::{SIGNATURE_BYTES_MAX, SigningKey, TrustedKeys};
 use crate::error::{Kind, Result};
-use crate::repository::Repository;
 use crate::repository::unproven::Held;
+use crate::repository::{Repository, layout};
 use crate::store::Store;
 
 /// Where a record lies.
@@ -30,6 +31,19 @@ pub struct Signed {
     pub record: Held,
     /// The size of its signature.
     pub signature_bytes: u64,
+}
+
+impl Repository {
+    /// Where the report of a drill lies.
+    pub fn drill_record(&self, drill: &str) -> Record<'static> {
+        let key = |name| layout::drill(self.instance(), drill, name);
+        Record {
+            name: drill::JSON,
+            key: key(drill::JSON),
+            signature_key: key(drill::SIGNATURE),
+            bytes_max: drill::BYTES_MAX,
+        }
+    }
 }
 
 impl Record<'_> {

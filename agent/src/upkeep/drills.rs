@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::digest::{Hashing, Sha256};
 use crate::archive::drill::{BYTES_MAX, Envelope, JSON, SIGNATURE, Stored};
 use crate::error::{Error, Kind, Result};
-use crate::repository::record::{Record, Signed};
+use crate::repository::record::Signed;
 use crate::repository::snapshots::Trust;
 use crate::repository::unproven::Held;
 use crate::repository::{Repository, layout};
@@ -159,12 +159,7 @@ impl Check<'_> {
 
     /// The bytes of `report.json`, and whether there is a good signature; none at all is no error here.
     async fn json(&mut self) -> Result<(Held, bool)> {
-        let record = Record {
-            name: JSON,
-            key: self.key(JSON),
-            signature_key: self.key(SIGNATURE),
-            bytes_max: BYTES_MAX,
-        };
+        let record = self.repository.drill_record(self.name);
         let signed = match self.trust {
             Trust::Keys(keys) => record.read(self.repository, keys).await.map_err(|e| match e.kind() {
                 Kind::Signature => {

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lifeboat::disk;
+use lifeboat::disk::{self, user_named};
 use lifeboat::error::{Error, Kind, Result};
 use tokio::process::Command;
 
@@ -31,13 +31,13 @@ impl Account {
     ///
     /// # Errors
     /// `Refused` where each can read one.
-    pub(crate) async fn for_server(secrets: &[PathBuf]) -> Result<Account> {
+    pub(crate) fn for_server(secrets: &[PathBuf]) -> Result<Account> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Account::Own);
         }
         let mut why = Vec::new();
         for name in CANDIDATES {
-            match Account::of(name).await {
+            match Account::of(name) {
                 Ok(account) => match account.reads(secrets)? {
                     None => return Ok(account),
                     Some(path) => why.push(format!("{name} can read {}", path.display())),
@@ -58,29 +58,23 @@ impl Account {
     }
 
     /// Every account that a drill of ours may have used.
-    pub(crate) async fn all() -> Vec<u32> {
+    pub(crate) fn all() -> Vec<u32> {
         if !rustix::process::geteuid().is_root() {
             return vec![rustix::process::geteuid().as_raw()];
         }
         let mut out = Vec::new();
         for name in CANDIDATES {
-            if let Ok(Account::Other { uid, .. }) = Account::of(name).await {
+            if let Ok(Account::Other { uid, .. }) = Account::of(name) {
                 out.push(uid);
             }
         }
         out
     }
 
-    async fn of(name: &str) -> Result<Account> {
-        let mut numbers = [0u32; 2];
-        for (number, flag) in numbers.iter_mut().zip(["-u", "-g"]) {
-            let ended = process::run(process::command(Path::new("id")).args([flag, name]), ID_LIMIT).await?;
-            *number = ended.stdout.trim().parse().map_err(|_| {
-                Error::new(Kind::Postgres, format!("there is no user {name} on this machine"))
-                    .because(ended.last_words())
-            })?;
-        }
-        Ok(Account::Other { uid: numbers[0], gid: numbers[1] })
+    fn of(name: &str) -> Result<Account> {
+        let (uid, gid) = user_named(name)?
+            .ok_or_else(|| Error::new(Kind::NotFound, format!("there is no user {name} on this machine")))?;
+        Ok(Account::Other { uid, gid })
     }
 
     /// The first of these files that it can read, by their modes.

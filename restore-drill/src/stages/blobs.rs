@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use futures::{StreamExt, TryStreamExt};
 use lifeboat::archive::elsewhere::other_storage;
+use lifeboat::archive::hex::hex;
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
+use lifeboat::odoo::BlobName;
 use sha1::{Digest, Sha1};
 use sqlx::{Executor, PgConnection, Row};
 use tokio::task::spawn_blocking;
@@ -92,7 +94,7 @@ enum State {
 }
 
 fn look_at(filestore: &Path, blob: Blob) -> Found {
-    let state = match digest_in(&blob.name) {
+    let state = match BlobName::parse(blob.name.as_bytes()) {
         None if other_storage(&blob.name).is_some() => State::Elsewhere,
         None => State::BadName,
         Some(wanted) => match read(&filestore.join(&blob.name)) {
@@ -103,7 +105,7 @@ fn look_at(filestore: &Path, blob: Blob) -> Found {
             Err(e) => State::Unreadable(e.to_string()),
             Ok((bytes, sha1)) => match blob.size.filter(|wanted| *wanted != bytes) {
                 Some(wanted) => State::WrongSize { bytes, wanted },
-                None if sha1 != wanted => State::WrongContent { sha1 },
+                None if sha1 != wanted.sha1() => State::WrongContent { sha1: hex(&sha1) },
                 None => State::Right { bytes },
             },
         },
@@ -111,17 +113,7 @@ fn look_at(filestore: &Path, blob: Blob) -> Found {
     Found { name: blob.name, state }
 }
 
-/// The SHA-1 in `ab/abcdef…`; `None` where the name has another form, as one that would leave the
-/// filestore has.
-fn digest_in(name: &str) -> Option<&str> {
-    let (folder, digest) = name.split_once('/')?;
-    let hex = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let fine =
-        (2..=3).contains(&folder.len()) && digest.len() == 40 && hex(digest) && digest.starts_with(folder);
-    fine.then_some(digest)
-}
-
-fn read(path: &Path) -> std::io::Result<(u64, String)> {
+fn read(path: &Path) -> std::io::Result<(u64, [u8; 20])> {
     let mut file = disk::open_nofollow(path)?;
     if !file.metadata()?.is_file() {
         return Err(std::io::Error::other("not a plain file"));
@@ -138,8 +130,7 @@ fn read(path: &Path) -> std::io::Result<(u64, String)> {
             }
         }
     }
-    let digest = hasher.finalize();
-    Ok((bytes, digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok((bytes, hasher.finalize().into()))
 }
 
 fn add(to: &mut Integrity, found: Found) {

@@ -160,7 +160,7 @@ pub(crate) const LOCK: &str = "lock";
 async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch> {
     let lock = disk::try_lock(&dir.join(LOCK))?
         .ok_or_else(|| Error::new(Kind::Busy, format!("another drill uses {}", dir.display())))?;
-    let account = Account::for_server(secrets).await?;
+    let account = Account::for_server(secrets)?;
     let (cluster, run) = (dir.join("pg"), dir.join("run"));
     for made in [&cluster, &run] {
         disk::create_new_dir(made, 0o700)?;

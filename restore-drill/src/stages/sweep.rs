@@ -2,17 +2,13 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use lifeboat::disk;
 use lifeboat::error::Result;
-use lifeboat::{clock, disk};
-use rustix::process::Signal;
+use lifeboat::postgres::server_stop;
 
 use crate::stages::account::Account;
 use crate::stages::scratch::{KEEP, LOCK};
-
-/// What an orphaned server gets to end.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Removes what drills that were killed left below `parent`: their servers are stopped and their
 /// directories, which hold restored data, removed. Those kept on request, those in use and those of
@@ -21,7 +17,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// # Errors
 /// Where `parent` cannot be listed.
 pub async fn sweep(parent: &Path, prefix: &str) -> Result<Vec<Result<PathBuf>>> {
-    let owners = Account::all().await;
+    let owners = Account::all();
     let mut swept = Vec::new();
     for entry in disk::read_dir(parent)?.unwrap_or_default() {
         let dir = entry.path();
@@ -45,42 +41,29 @@ async fn sweep_one(dir: &Path) -> Option<Result<()>> {
         Err(e) => Some(Err(e)),
         Ok(None) => None,
         Ok(Some(_held)) => {
-            stop_orphan(&dir.join("pg")).await;
-            Some(disk::remove_tree(dir))
+            let stopped = server_stop::stop_now(&dir.join("pg")).await;
+            Some(stopped.and_then(|()| disk::remove_tree(dir)))
         }
-    }
-}
-
-/// Stops the server of a cluster directory whose drill is gone. The process is asked only when its
-/// command line names this very directory: numbers of ended processes are given out again.
-async fn stop_orphan(cluster: &Path) {
-    let Ok(file) = disk::read_text(&cluster.join("postmaster.pid"), 4096) else { return };
-    let Some(raw) = file.lines().next().and_then(|line| line.trim().parse::<i32>().ok()) else { return };
-    let Some(pid) = rustix::process::Pid::from_raw(raw) else { return };
-    let is_it = || {
-        let line = disk::read(&PathBuf::from(format!("/proc/{raw}/cmdline")), 64 * 1024).unwrap_or_default();
-        let wanted = cluster.as_os_str().as_encoded_bytes();
-        line.split(|byte| *byte == 0).any(|argument| argument == wanted)
-    };
-    let begun = clock::instant();
-    if is_it() {
-        let _ = rustix::process::kill_process(pid, Signal::QUIT);
-    }
-    while is_it() && begun.elapsed() < STOP_LIMIT {
-        clock::sleep(Duration::from_millis(100)).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use lifeboat::child::Asked;
+    use lifeboat::postgres::{PostgresOptions, Tools};
+    use rustix::process::Signal;
+
     use super::*;
     use crate::stages::scratch::Scratch;
-    use lifeboat::child::Asked;
+
+    const STOP_LIMIT: Duration = Duration::from_secs(60);
 
     async fn bin_dir() -> PathBuf {
         for major in (13..=20).rev() {
-            if let Ok(dir) = crate::programs::find(major, None).await {
-                return dir;
+            if let Ok(tools) = Tools::server(&PostgresOptions::default(), major).await {
+                return tools.dir;
             }
         }
         panic!("no PostgreSQL server is installed: apt-get install postgresql");

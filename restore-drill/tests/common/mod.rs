@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use restore_drill::programs;
+use lifeboat::postgres::{PostgresOptions, Tools};
 use restore_drill::stages::scratch::{Place, Scratch};
 use sqlx::{Executor, PgConnection};
 
@@ -19,7 +19,7 @@ pub struct Cluster {
 /// Starts one of the newest PostgreSQL that is installed; panics where none is, since a test that
 /// cannot run must not look as if it had passed.
 pub async fn cluster() -> Cluster {
-    let bin_dir = newest().await;
+    let bin_dir = newest().await.dir;
     let dir = open_dir();
     let scratch = Scratch::start(&dir.path().join("s"), &bin_dir, &[]).await.unwrap();
     Cluster { scratch, bin_dir, _dir: dir }
@@ -50,15 +50,10 @@ pub fn open_dir() -> tempfile::TempDir {
 }
 
 /// The programs of the newest PostgreSQL that is installed.
-pub async fn newest() -> PathBuf {
-    programs::find(newest_major().await, None).await.unwrap()
-}
-
-/// Its major version.
-pub async fn newest_major() -> u32 {
+pub async fn newest() -> Tools {
     for major in (13..=20).rev() {
-        if programs::find(major, None).await.is_ok() {
-            return major;
+        if let Ok(tools) = Tools::server(&PostgresOptions::default(), major).await {
+            return tools;
         }
     }
     panic!("no PostgreSQL server is installed: apt-get install postgresql");

@@ -29,7 +29,7 @@ const LAYERS: [&[&str]; 13] = [
     &["main"],
 ];
 /// What the drill may use of the agent: it restores by the shipped program, never by its insides.
-const DRILL_MAY: [&str; 10] = [
+const DRILL_MAY: [&str; 12] = [
     "error",
     "disk",
     "clock",
@@ -40,6 +40,8 @@ const DRILL_MAY: [&str; 10] = [
     "archive",
     "repository",
     "inventory",
+    "postgres",
+    "odoo",
 ];
 
 /// Their names as the page of the architecture lists them.
