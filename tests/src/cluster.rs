@@ -1,6 +1,8 @@
 //! A private PostgreSQL: own directory, own socket, own port, gone when dropped.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, Permissions};
+use std::hash::{BuildHasher, Hasher};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -14,12 +16,16 @@ use tempfile::TempDir;
 
 use crate::children;
 use crate::data_dir;
+use crate::filestore::Seeded;
 use crate::installed::{self, Installed, Runner};
+use crate::place;
 
 /// How long a server may take until it accepts connections (crash recovery included).
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_secs(120);
 /// How long a stop may take before the server is killed.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Below those that Linux takes for connections (`ip_local_port_range`).
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
 /// How many ports are tried when somebody else takes the one that was free.
 const PORT_TRIES: u32 = 5;
 
@@ -73,7 +79,8 @@ impl Cluster {
     pub fn with(options: Options) -> Cluster {
         let installed = installed::find(options.major);
         let runner = Runner::find();
-        let dir = tempfile::Builder::new().prefix("lbt-").tempdir_in(short_temp_dir()).unwrap();
+        let above = if options.durable { place::on_disk() } else { place::ours() };
+        let dir = tempfile::Builder::new().prefix("server-").tempdir_in(above).unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let mut cluster = Cluster {
             dir,
@@ -243,12 +250,11 @@ impl Drop for Cluster {
     }
 }
 
-/// Socket paths end at 107 bytes, and the server's user must reach the place.
-pub(crate) fn short_temp_dir() -> PathBuf {
-    std::env::var_os("TEST_TMP").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
-}
-
-/// A port that nobody listened on a moment ago.
+/// A port that nobody listened on a moment ago: one that the kernel gives to nobody who did not ask for it, so
+/// that a server that stops finds it again when it starts.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).unwrap().port()
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut random = Seeded::new(RandomState::new().build_hasher().finish());
+    let ports = std::iter::repeat_with(|| PORTS.start + random.below(PORTS.len() as u64) as u16);
+    ports.take(PORTS.len()).find(is_free).expect("no port is free")
 }

@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 use crate::children;
-use crate::cluster::short_temp_dir;
 use crate::installed::{Installed, Runner};
+use crate::place;
 use crate::program::bin_dir;
 
 /// How long `initdb`, or a copy, may take.
@@ -61,7 +61,7 @@ fn kept(installed: &Installed, runner: Runner) -> PathBuf {
     if kept.exists() {
         return kept;
     }
-    let own = TempDir::with_prefix_in("lbt-", short_temp_dir()).unwrap();
+    let own = place::new_dir("initdb-");
     if let Runner::Other { uid, gid } = runner {
         std::os::unix::fs::chown(own.path(), Some(uid), Some(gid)).unwrap();
     }

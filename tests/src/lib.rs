@@ -17,6 +17,7 @@ pub mod filestore;
 pub mod http;
 pub mod installed;
 pub mod outcome;
+pub mod place;
 pub mod program;
 pub mod real;
 pub mod s3;

@@ -11,11 +11,12 @@ use rustix::process::Signal;
 
 use crate::children::{self, Gathering};
 use crate::outcome::Outcome;
+use crate::place;
 
 /// How long a program may run unless a test says otherwise.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(240);
 /// How long the output of a program that has ended may still come.
-const ORPHANS_LIMIT: Duration = Duration::from_millis(500);
+const ORPHANS_LIMIT: Duration = Duration::from_secs(2);
 
 /// A command line of ours, to be run in a clean environment: nothing is inherited but PATH, the
 /// temporary directory and the coverage file; no `LIFEBOAT_*`, `PG*`, `AWS_*`, no home.
@@ -32,12 +33,12 @@ pub struct Program {
 impl Program {
     /// The program `lifeboat`.
     pub fn lifeboat() -> Program {
-        Program::at(built("lifeboat", &["agent"]))
+        Program::at(built("lifeboat", &["agent"])).env("TMPDIR", place::ours())
     }
 
     /// The program `restore-drill`.
     pub fn restore_drill() -> Program {
-        Program::at(built("restore-drill", &["agent", "restore-drill"]))
+        Program::at(built("restore-drill", &["agent", "restore-drill"])).env("TMPDIR", place::ours())
     }
 
     /// Any other program, run under the same rules.

@@ -45,7 +45,7 @@ pub struct S3 {
 impl S3 {
     /// A server on a free port of 127.0.0.1.
     pub fn start() -> S3 {
-        let dir = tempfile::Builder::new().prefix("lbs3-").tempdir().unwrap();
+        let dir = crate::place::new_dir("s3-");
         std::fs::create_dir(dir.path().join(BUCKET)).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(dir.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::filestore::make_dir;
+use crate::place;
 use crate::{Cluster, Outcome, Program, S3};
 use tempfile::TempDir;
 
@@ -58,7 +59,7 @@ impl Site {
     }
 
     fn empty(cluster: &Cluster) -> Site {
-        let dir = tempfile::Builder::new().prefix("lbb-").tempdir().unwrap();
+        let dir = place::new_dir("site-");
         make_dir(&dir.path().join("odoo/filestore"));
         Site { dir, env: Vec::new(), stored: PathBuf::new(), bin_dir: cluster.bin_dir().to_owned() }
     }

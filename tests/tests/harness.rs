@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
+use lifeboat_tests::children::HANGS;
 use lifeboat_tests::compare::{self, assert_same_database, assert_same_tree, database_digest, tree_digest};
 use lifeboat_tests::faults::on;
 use lifeboat_tests::small_disk::SmallDisk;
 use lifeboat_tests::{
-    Cluster, Options, Program, S3, available_majors, children, damage, load_real, real_tenants, skip,
+    Cluster, Options, Program, S3, available_majors, children, damage, load_real, place, real_tenants, skip,
     small_tenant,
 };
 use object_store::aws::{AmazonS3, AmazonS3Builder};
@@ -422,8 +423,13 @@ fn real_tenants_load_where_the_machine_has_them() {
 }
 
 #[test]
-fn a_cluster_dies_with_a_killed_test() {
+fn a_cluster_dies_with_a_killed_test_and_its_files_with_the_next_program() {
     const VICTIM: &str = "TEST_VICTIM";
+    const NEXT: &str = "TEST_NEXT";
+    if std::env::var_os(NEXT).is_some() {
+        assert!(place::ours().is_dir());
+        return;
+    }
     if std::env::var_os(VICTIM).is_some() {
         // this is the test that is killed: it never drops its cluster
         let cluster = Cluster::start_default();
@@ -434,9 +440,14 @@ fn a_cluster_dies_with_a_killed_test() {
     if !std::path::Path::new("/usr/bin/setpriv").exists() {
         skip!("no setpriv on this machine");
     }
-    let args = ["--exact", "a_cluster_dies_with_a_killed_test", "--nocapture"];
-    let running = Program::at(std::env::current_exe().unwrap()).args(args).env(VICTIM, "1").spawn();
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let args =
+        ["--exact", "a_cluster_dies_with_a_killed_test_and_its_files_with_the_next_program", "--nocapture"];
+    let again = |what: &str| {
+        let program = Program::at(std::env::current_exe().unwrap()).args(args);
+        program.env("TEST_TMP", place::ours()).env(what, "1")
+    };
+    let running = again(VICTIM).spawn();
+    let deadline = std::time::Instant::now() + HANGS;
     let line = loop {
         let said = running.stdout_so_far();
         match said.lines().find_map(|line| line.split_once("pid ")) {
@@ -445,13 +456,23 @@ fn a_cluster_dies_with_a_killed_test() {
         }
         std::thread::sleep(children::POLL);
     };
-    running.kill9();
     let (pid, dir) = line.trim_end_matches(" .").split_once(" dir ").unwrap();
+    // What it leaves the next program removes: not while it lives, however old it is.
+    let left = std::path::Path::new(dir).parent().unwrap();
+    let next_program = || {
+        let a_while_ago = std::time::SystemTime::now() - Duration::from_secs(600);
+        std::fs::File::open(left).unwrap().set_modified(a_while_ago).unwrap();
+        again(NEXT).run().ok();
+    };
+    next_program();
+    assert!(std::path::Path::new(dir).exists());
+    running.kill9();
     while std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty()) {
         assert!(std::time::Instant::now() < deadline, "PostgreSQL {pid} outlived its test");
         std::thread::sleep(children::POLL);
     }
-    std::fs::remove_dir_all(dir).unwrap(); // nobody is left to do it
+    next_program();
+    assert!(!left.exists(), "{}", left.display());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! pg_restore, and databases made for a restore.
 
+use lifeboat_tests::children::HANGS;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,7 +44,7 @@ async fn a_restore_that_fails_or_is_cancelled_says_so() {
     let left = "select count(*) from pg_stat_activity where datname = 'copy' and pid <> pg_backend_pid()";
     let waited = Instant::now();
     while cluster.psql("copy", left) != "0" {
-        assert!(waited.elapsed() < Duration::from_secs(10), "workers are left");
+        assert!(waited.elapsed() < HANGS, "workers are left");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     std::fs::write(file.path(), &bytes[..bytes.len() / 2]).unwrap();

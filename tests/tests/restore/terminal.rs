@@ -1,6 +1,7 @@
 //! A restore by a person at a terminal: asked for the passphrase of the identity, shown the plan,
 //! asked again. And by nobody.
 
+use lifeboat_tests::children::HANGS;
 use lifeboat_tests::compare::assert_same_database;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::terminal::AtTerminal;
@@ -28,7 +29,7 @@ fn a_passphrase_is_asked_for_at_a_terminal_and_missed_where_there_is_none() {
     let alone = restore(&["--yes"]).without_terminal().run().exits(12);
     let alone =
         alone.says("needs a passphrase, and there is no terminal to ask at").says("seal.passphrase_file");
-    assert!(alone.took.as_secs() < 10, "{alone}");
+    assert!(alone.took < HANGS, "{alone}");
     // a pipe is no terminal: the environment is the way for scripts
     restore(&["--dry-run"]).without_terminal().env("LIFEBOAT_PASSPHRASE", PASSPHRASE).run().ok();
     restore(&["--dry-run"]).without_terminal().env("LIFEBOAT_PASSPHRASE", "wrong").run().exits(12);
