@@ -33,8 +33,14 @@ const OF_THE_USER: [&str; 4] = ["HOME", "USER", "LOGNAME", "SHELL"];
 const WAY_TO_THE_STORE: [&str; 6] =
     ["SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
 /// What in it is no secret.
-const PLACE_OF_THE_STORE: [&str; 4] =
-    ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"];
+const PLACE_OF_THE_STORE: [&str; 6] = [
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AZURE_STORAGE_ACCOUNT",
+    "AZURE_STORAGE_ACCOUNT_NAME",
+];
 /// The credentials of clouds, and where a machine or a pod asks for its own.
 const CREDENTIALS: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
 const CREDENTIALS_BY_NAME: [&str; 4] = ["IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_ENDPOINT", "MSI_SECRET"];

@@ -1,10 +1,11 @@
 //! What the end-to-end tests, the demo and the benchmarks stand on: private PostgreSQL clusters, a
-//! real S3 server with faults, the built programs, Odoo-shaped tenants, and comparisons.
+//! real S3 server with faults, emulators of Azure and Google, the built programs, Odoo-shaped tenants, and comparisons.
 //!
 //! Everything here belongs to the test that made it: own directories, own ports, gone when dropped,
 //! on panic too. What cannot be set up is a panic that says why; what the machine does not have is
 //! a counted skip ([`skip!`]).
 
+pub mod azurite;
 mod bodies;
 pub mod children;
 pub mod client;
@@ -12,6 +13,8 @@ pub mod cluster;
 pub mod compare;
 pub mod damage;
 mod data_dir;
+mod emulator;
+pub mod fake_gcs;
 pub mod faults;
 pub mod filestore;
 pub mod http;
@@ -27,7 +30,9 @@ pub mod small_disk;
 pub mod tenant;
 pub mod terminal;
 
+pub use azurite::Azurite;
 pub use cluster::{Cluster, Options};
+pub use fake_gcs::FakeGcs;
 pub use installed::available_majors;
 pub use outcome::Outcome;
 pub use program::{Program, Running};

@@ -283,7 +283,7 @@ fn error_answer(status: u16, method: &Method, resource: &str) -> Response<Body> 
 }
 
 /// Undoes percent-encoding; what is no valid escape stays as it is.
-fn decode(path: &str) -> String {
+pub(crate) fn decode(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let [first, tail @ ..] = rest {

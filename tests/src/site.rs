@@ -58,6 +58,13 @@ impl Site {
         site
     }
 
+    /// A repository elsewhere, reached with these settings (`repository.endpoint=...`).
+    pub fn remote(cluster: &Cluster, url: &str, settings: &[String]) -> Site {
+        let site = Site::empty(cluster);
+        site.init(cluster, url, settings);
+        site
+    }
+
     fn empty(cluster: &Cluster) -> Site {
         let dir = place::new_dir("site-");
         make_dir(&dir.path().join("odoo/filestore"));

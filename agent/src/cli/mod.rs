@@ -73,7 +73,7 @@ struct Global {
     /// The configuration file [default: $LIFEBOAT_CONFIG, ./lifeboat.toml, /etc/lifeboat/lifeboat.toml]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     config: Option<PathBuf>,
-    /// The repository, in place of repository.url: a directory or s3://bucket/prefix
+    /// The repository, in place of repository.url: a directory, or s3://, az:// or gs://bucket/prefix
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     repository: Option<String>,
     /// The instance, in place of the configuration's

@@ -89,7 +89,17 @@ fn looks_secret(text: &str) -> bool {
 /// Whether a key of this name would hold a secret itself rather than name the file that does.
 pub fn names_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let secret = ["password", "passphrase", "passwd", "secret", "token", "access_key", "private_key"];
+    let secret = [
+        "password",
+        "passphrase",
+        "passwd",
+        "secret",
+        "token",
+        "access_key",
+        "private_key",
+        "account_key",
+        "connection_string",
+    ];
     secret.iter().any(|word| name.contains(word)) && !name.ends_with("_file")
 }
 
@@ -146,8 +156,8 @@ pub fn secret_refused(place: &str, name: &str) -> Error {
             "write the passphrase alone into a file of mode 0600 and name that file in seal.passphrase_file"
         }
         _ if name.starts_with("repository") => {
-            "write the access keys into a file of mode 0600 and name that file in \
-             repository.credentials_file, or give them in the environment (AWS_ACCESS_KEY_ID, ...)"
+            "write the access key, token or connection string into a file of mode 0600 and name that file in \
+             repository.credentials_file, or give it in the environment (docs/repositories.md)"
         }
         _ => {
             "write the key into a file of mode 0600 and name that file in seal.identity_files \

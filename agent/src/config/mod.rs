@@ -69,7 +69,7 @@ pub struct Config {
 pub struct Repository {
     /// An absolute directory, or a URL with one of the schemes file, s3, az, gs.
     pub url: String,
-    /// Address of an S3-compatible server.
+    /// Address of the server, in place of the cloud's own.
     pub endpoint: Option<String>,
     /// Region of the bucket.
     pub region: Option<String>,

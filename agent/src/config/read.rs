@@ -171,7 +171,8 @@ impl<'g> Reader<'g> {
             let path = path_of(text, key, &given)?;
             return path.into_os_string().into_string().map(Some).map_err(|_| given.refused(key));
         };
-        if rest.split('/').next().unwrap_or_default().contains('@') {
+        // A password before the @, or the token of a URL with a signature (SAS).
+        if rest.split('/').next().unwrap_or_default().contains('@') || rest.contains('?') {
             return Err(super::given::secret_refused(&given.origin.of(name), name));
         }
         if !schemes.contains(&scheme) || rest.is_empty() {

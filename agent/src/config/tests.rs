@@ -239,6 +239,12 @@ fn a_secret_is_refused_and_never_repeated() {
         refusal(MINIMAL, &[("LIFEBOAT_POSTGRES_PASSWORD", "hunter2")])
             .contains("LIFEBOAT_POSTGRES_PASSWORD holds")
     );
-    let url = refusal("instance = 'a'\nrepository.url = 's3://key:hunter2@bucket/x'\n", &[]);
-    assert!(!url.contains("hunter2"), "{url}");
+    for url in ["s3://key:hunter2@bucket/x", "https://acme.blob.core.windows.net/box?sv=1&sig=hunter2"] {
+        for key in ["url", "endpoint"] {
+            let text = format!("instance = 'a'\nrepository.url = 's3://b'\nrepository.{key} = '{url}'\n");
+            let text = text.replacen("repository.url = 's3://b'\n", "", usize::from(key == "url"));
+            let said = refusal(&text, &[]);
+            assert!(said.contains("holds a secret") && !said.contains("hunter2"), "{said}");
+        }
+    }
 }

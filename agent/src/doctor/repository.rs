@@ -118,7 +118,7 @@ async fn overwriting(store: &Store) -> Check {
         Ok(false) => Check::fail(
             NAME,
             format!(
-                "{} overwrites objects although it was asked not to (If-None-Match is ignored)",
+                "{} overwrites objects although it was asked not to (it ignores conditions on writes)",
                 store.url()
             ),
             "use a server that honours conditional writes: two writers could destroy each other's archives",

@@ -67,7 +67,7 @@ impl Repository {
     /// honours create-only writes at all. Its id is the result.
     ///
     /// # Errors
-    /// `AlreadyExists` where there is one, `Repository` where the store ignores If-None-Match.
+    /// `AlreadyExists` where there is one, `Repository` where the store ignores conditions on writes.
     pub async fn init(store: &Store) -> Result<String> {
         if store.head(layout::META).await?.is_some() {
             return Err(Error::new(
@@ -83,10 +83,10 @@ impl Repository {
         if !store.probe_conditional_put("probe").await? {
             return Err(Error::new(
                 Kind::Repository,
-                format!("{} ignores If-None-Match: objects could be overwritten", store.url()),
+                format!("{} ignores conditions on writes: objects could be overwritten", store.url()),
             )
             .effect("the promise that nothing stored is ever rewritten cannot be kept there")
-            .next("use a store with conditional writes (AWS S3, MinIO, Ceph, R2, Azure, GCS) or a local directory"));
+            .next("use a store with conditional writes (AWS S3, MinIO, Ceph, R2, Azure, Google) or a local directory"));
         }
         let meta = Meta { format: FORMAT, id: random_hex(16), created: clock::now() };
         store.put_new(layout::META, to_json(&meta)?).await?;

@@ -1,4 +1,4 @@
-//! Reads a repository's URL.
+//! Reads a repository's URL, and checks the address of a server.
 
 use std::path::PathBuf;
 
@@ -36,8 +36,8 @@ impl Address {
             "gs" => Service::Google,
             _ => return Err(wrong(url, "the scheme is none of s3, az, gs and file")),
         };
-        if rest.contains('@') {
-            // Not shown: what stands before the @ may be a password.
+        if rest.contains(['@', '?']) {
+            // Not shown: what stands before the @ may be a password, what follows the ? a token.
             return Err(Error::new(Kind::Config, format!("a {scheme}:// URL holds credentials"))
                 .next("put them into a file with mode 0600 and name it as credentials_file"));
         }
@@ -45,7 +45,10 @@ impl Address {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let name = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         if bucket.is_empty() || bucket.len() > 255 || !bucket.bytes().all(name) {
-            return Err(wrong(url, "the bucket's name is empty or has a character that no bucket can have"));
+            return Err(wrong(
+                url,
+                "the name of the bucket or container is empty or has a character that none can have",
+            ));
         }
         if !prefix.is_empty()
             && let Some(why) = key::fault(prefix)
@@ -68,6 +71,23 @@ impl Address {
                 key::join(&format!("{scheme}://{bucket}"), prefix)
             }
         }
+    }
+}
+
+/// Refuses an endpoint without TLS where that was not allowed, and one that is none.
+pub(super) fn check_endpoint(url: &str, endpoint: &str, allow_http: bool) -> Result<()> {
+    let wrong = |why: String| Error::new(Kind::Config, format!("cannot open {url}: {why}"));
+    if endpoint.contains(['?', '@', '#']) {
+        // Not shown: it may hold a token.
+        return Err(wrong("its endpoint holds more than https://HOST:PORT/PATH".to_owned())
+            .next("put keys and tokens into a file of mode 0600 and name it as credentials_file"));
+    }
+    match endpoint.split_once("://") {
+        Some(("https", _)) => Ok(()),
+        Some(("http", _)) if allow_http => Ok(()),
+        Some(("http", _)) => Err(wrong(format!("endpoint {endpoint} has no TLS"))
+            .next("use https, or set allow_http = true in a network that you trust")),
+        _ => Err(wrong(format!("endpoint {endpoint} begins with neither https:// nor http://"))),
     }
 }
 
@@ -113,7 +133,9 @@ mod tests {
 
     #[test]
     fn credentials_in_a_url_are_refused_and_not_shown() {
-        let error = Address::parse("s3://key:hunter2@bucket/x").unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("hunter2"));
+        for url in ["s3://key:hunter2@bucket/x", "az://box/x?sv=1&sig=hunter2"] {
+            let error = Address::parse(url).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"));
+        }
     }
 }

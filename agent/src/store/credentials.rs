@@ -8,76 +8,73 @@ use crate::error::{Error, Kind, Result};
 
 /// What errors call it.
 const WHAT: &str = "credentials file";
+/// The largest file of credentials.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// What a name may begin with, as in the files and variables of the clouds' own tools.
+const PREFIXES: [&str; 2] = ["aws_", "azure_storage_"];
 
-/// Keys to a store. Debug shows no secret.
-#[derive(Default, PartialEq, Eq)]
+/// What such a file gives. Debug shows no secret.
 pub(super) struct Credentials {
-    /// S3's access key, or Azure's account name.
-    pub(super) id: String,
-    /// The secret that belongs to it.
-    pub(super) secret: String,
-    /// S3's session token, for temporary credentials.
-    pub(super) token: Option<String>,
+    file: String,
+    found: Vec<(&'static str, String)>,
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credentials({}, ***)", self.id)
+        let names: Vec<&str> = self.found.iter().map(|(name, _)| *name).collect();
+        write!(f, "Credentials({}: {})", self.file, names.join(", "))
     }
 }
 
-/// Refuses a file that others can read or change.
-pub(super) fn check_private(path: &Path) -> Result<()> {
-    disk::check_secret(WHAT, path).map_err(|e| e.with_kind(Kind::Config))
+/// The whole text of a private file; one that others can read or change is refused.
+pub(super) fn read_text(path: &Path) -> Result<String> {
+    disk::read_secret_text(WHAT, path, FILE_BYTES_MAX).map_err(|e| e.with_kind(Kind::Config))
 }
 
-/// Reads the file. Names are those of the AWS tools, with or without `aws_` before them, and
-/// `account_name`, `account_key` for Azure.
-pub(super) fn read(path: &Path) -> Result<Credentials> {
-    let text = disk::read_secret_text(WHAT, path, FILE_BYTES_MAX).map_err(|e| e.with_kind(Kind::Config))?;
-    parse(&text, &path.display().to_string())
-}
+impl Credentials {
+    /// Reads the file, which may hold these names, with or without the prefix of the cloud's tools.
+    pub(super) fn read(path: &Path, names: &[&'static str]) -> Result<Credentials> {
+        Credentials::parse(&read_text(path)?, &path.display().to_string(), names)
+    }
 
-fn parse(text: &str, file: &str) -> Result<Credentials> {
-    let mut found = Credentials::default();
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
-        // A section's name and comments: files of the AWS tools have them.
-        if line.is_empty() || line.starts_with(['#', ';', '[']) {
-            continue;
-        }
-        // The line itself is never shown: it may be a secret.
-        let wrong =
-            |why: &str| Error::new(Kind::Config, format!("credentials file {file}, line {number}: {why}"));
-        let (name, value) = line.split_once('=').ok_or_else(|| wrong("is not of the form name = value"))?;
-        let value = value.trim().trim_matches('"').to_owned();
-        if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(wrong("the value is empty or has a character that no key has"));
-        }
-        let name = name.trim().to_ascii_lowercase();
-        let slot = match name.strip_prefix("aws_").unwrap_or(&name) {
-            "access_key_id" | "account_name" => &mut found.id,
-            "secret_access_key" | "account_key" => &mut found.secret,
-            "session_token" => found.token.get_or_insert_default(),
-            _ => {
-                return Err(wrong(
-                    "the name is none of access_key_id, secret_access_key, session_token, account_name and account_key",
-                ));
+    fn parse(text: &str, file: &str, names: &[&'static str]) -> Result<Credentials> {
+        let mut found: Vec<(&'static str, String)> = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            // A section's name and comments: files of the AWS tools have them.
+            if line.is_empty() || line.starts_with(['#', ';', '[']) {
+                continue;
             }
-        };
-        if !slot.is_empty() {
-            return Err(wrong("this was given before"));
+            // The line itself is never shown: it may be a secret.
+            let wrong = |why: &str| Error::new(Kind::Config, format!("{WHAT} {file}, line {number}: {why}"));
+            let (name, value) =
+                line.split_once('=').ok_or_else(|| wrong("is not of the form name = value"))?;
+            let value = value.trim().trim_matches('"').to_owned();
+            if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(wrong("the value is empty or has a character that no key has"));
+            }
+            let name = name.trim().to_ascii_lowercase();
+            let bare = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
+            let Some(name) = names.iter().find(|known| **known == bare) else {
+                return Err(wrong(&format!("the name is none of {}", names.join(", "))));
+            };
+            if found.iter().any(|(known, _)| known == name) {
+                return Err(wrong("this was given before"));
+            }
+            found.push((name, value));
         }
-        *slot = value;
+        Ok(Credentials { file: file.to_owned(), found })
     }
-    if found.id.is_empty() || found.secret.is_empty() {
-        return Err(Error::new(
-            Kind::Config,
-            format!("credentials file {file} lacks access_key_id or secret_access_key"),
-        ));
+
+    /// The value of this name.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        self.found.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
     }
-    Ok(found)
+
+    /// The refusal of a file in which something is missing or wrong.
+    pub(super) fn wrong(&self, why: &str) -> Error {
+        Error::new(Kind::Config, format!("{WHAT} {}: {why}", self.file))
+    }
 }
 
 #[cfg(test)]
@@ -86,15 +83,22 @@ mod tests {
 
     use super::*;
 
+    const NAMES: &[&str] = &["access_key_id", "secret_access_key", "sas_token"];
+
+    fn parse(text: &str) -> Result<Credentials> {
+        Credentials::parse(text, "/etc/keys", NAMES)
+    }
+
     #[test]
-    fn reads_what_the_aws_tools_write() {
+    fn reads_what_the_clouds_tools_write() {
         let found = parse(
-            "[default]\naws_access_key_id = A\n# x\nsecret_access_key=\"s/+=\"\nsession_token = t\n",
-            "f",
+            "[default]\naws_access_key_id = A\n# x\nsecret_access_key=\"s/+=\"\nAZURE_STORAGE_SAS_TOKEN=?sv=1&sig=x\n",
         );
         let found = found.unwrap();
-        assert_eq!((found.id.as_str(), found.secret.as_str()), ("A", "s/+="));
-        assert_eq!(found.token.as_deref(), Some("t"));
+        let get = |name| found.get(name);
+        assert_eq!(get("access_key_id").as_deref(), Some("A"));
+        assert_eq!(get("secret_access_key").as_deref(), Some("s/+="));
+        assert_eq!(get("sas_token").as_deref(), Some("?sv=1&sig=x"));
         assert!(!format!("{found:?}").contains("s/+="));
     }
 
@@ -103,17 +107,17 @@ mod tests {
         for bad in
             ["hunter2", "access_key_id = a\naccess_key_id = hunter2", "secret = hunter2", "access_key_id="]
         {
-            let error = parse(bad, "/etc/keys").unwrap_err();
+            let error = parse(bad).unwrap_err();
             assert!(error.what().contains("/etc/keys, line "), "{error}");
             assert!(!error.what().contains("hunter2"), "{error}");
         }
-        assert!(parse("access_key_id = a\n", "f").is_err());
     }
 
     #[test]
     fn an_open_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys");
+        let read = |path: &Path| Credentials::read(path, NAMES);
         disk::write_new_durable(&path, b"access_key_id = a\nsecret_access_key = b\n").unwrap();
         assert!(read(&path).is_ok());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();

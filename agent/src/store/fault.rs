@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use object_store::Error as Raw;
 
+use super::words::Words;
 use crate::clock::{self, Timestamp};
 use crate::error::{Error, Kind, Result};
 
@@ -55,7 +56,7 @@ pub(super) fn note_lost() {
 
 /// One call to a remote store.
 pub(super) struct Call {
-    url: Arc<str>,
+    words: Arc<Words>,
     verb: &'static str,
     key: String,
     limit: Duration,
@@ -65,9 +66,9 @@ pub(super) struct Call {
 
 impl Call {
     /// A call that ends after `limit`, whatever the server does.
-    pub(super) fn new(url: &Arc<str>, verb: &'static str, key: &str, limit: Duration) -> Call {
+    pub(super) fn new(words: &Arc<Words>, verb: &'static str, key: &str, limit: Duration) -> Call {
         Call {
-            url: url.clone(),
+            words: words.clone(),
             verb,
             key: key.to_owned(),
             limit,
@@ -116,16 +117,18 @@ impl Call {
         let text = raw.to_string();
         let kind = self.kind(&raw, &text);
         let what = match kind {
-            Kind::NotFound => format!("{} is not in {}", self.key, self.url),
-            Kind::AlreadyExists => format!("{} is in {} already, with other content", self.key, self.url),
-            Kind::Conflict => format!("{} in {} was replaced by another writer", self.key, self.url),
-            Kind::Repository => format!("{}: there is no such bucket", self.failed()),
+            Kind::NotFound => format!("{} is not in {}", self.key, self.words.url),
+            Kind::AlreadyExists => {
+                format!("{} is in {} already, with other content", self.key, self.words.url)
+            }
+            Kind::Conflict => format!("{} in {} was replaced by another writer", self.key, self.words.url),
+            Kind::Repository => format!("{}: {} is not there", self.failed(), self.words.place),
             _ => self.failed(),
         };
         let error = Error::new(kind, what);
         let error = match text.as_str() {
-            t if t.contains("169.254.169.254") => {
-                error.next("no credentials were found: set credentials_file, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+            t if t.contains("169.254.169.254") || t.contains("metadata.google.internal") => {
+                error.next(format!("no credentials were found: set {}", self.words.credentials))
             }
             t if t.contains("RequestTimeTooSkewed") || (kind == Kind::Denied && self.is_skewed()) => {
                 error.next("set this machine's clock, then run again")
@@ -177,19 +180,20 @@ impl Call {
         let plural = if tries == 1 { "try" } else { "tries" };
         let span = clock::span_text(self.elapsed());
         match tries {
-            0 => format!("cannot {} {object}{}", self.verb, self.url),
-            _ => format!("cannot {} {object}{} ({status}; {tries} {plural} in {span})", self.verb, self.url),
+            0 => format!("cannot {} {object}{}", self.verb, self.words.url),
+            _ => format!(
+                "cannot {} {object}{} ({status}; {tries} {plural} in {span})",
+                self.verb, self.words.url
+            ),
         }
     }
 
     fn hint(&self, error: Error) -> Error {
         let next = match error.kind() {
-            Kind::Denied => {
-                "check the credentials, and that they may read, write and list this bucket and prefix"
-            }
+            Kind::Denied => return error.next(self.words.denied()),
+            Kind::Repository => return error.next(self.words.missing()),
             Kind::Unreachable => "check that the endpoint can be reached from here, then run again",
             Kind::NoSpace => "make room in the store or raise its quota, then run again",
-            Kind::Repository => "create the bucket or correct the URL, then run lifeboat init",
             Kind::Config => {
                 "check the repository's URL, endpoint, region and credentials; lifeboat doctor tries each"
             }
@@ -226,7 +230,13 @@ mod tests {
     use super::*;
 
     fn call() -> Call {
-        Call::new(&Arc::from("s3://b/p"), "store", "k/x", Duration::from_secs(9))
+        let words = Words {
+            url: "s3://b/p".to_owned(),
+            place: "the bucket b".to_owned(),
+            credentials: "AWS_ACCESS_KEY_ID",
+            expire: None,
+        };
+        Call::new(&Arc::new(words), "store", "k/x", Duration::from_secs(9))
     }
 
     fn generic(text: &str) -> Raw {

@@ -41,7 +41,7 @@ impl Remote {
         match self.abort_uploads(s3, prefix).await {
             // 501: servers that have multipart uploads and cannot list them.
             Err(e) if matches!(e.kind(), Kind::Denied | Kind::Config) => {
-                tracing::warn!(store = %self.url, prefix, error = ?e, "unfinished uploads were not looked for");
+                tracing::warn!(store = %self.words.url, prefix, error = ?e, "unfinished uploads were not looked for");
                 Ok(0)
             }
             outcome => outcome,

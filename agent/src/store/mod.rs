@@ -15,9 +15,12 @@
 //! one overwrites on large uploads and leaves file modes to the umask.
 
 mod address;
+mod azure;
 mod client;
+mod connection_string;
 mod credentials;
 mod fault;
+mod google;
 mod key;
 mod leftovers;
 mod local;
@@ -30,6 +33,7 @@ mod remote_put;
 mod remote_read;
 mod resume;
 mod upload;
+mod words;
 
 use std::fmt;
 use std::ops::Range;
@@ -262,7 +266,8 @@ impl Store {
     }
 
     /// Removes what uploads that never finished left below `prefix`, and counts it: multipart
-    /// uploads on S3, staged files locally. Azure and Google drop theirs by themselves. Only
+    /// uploads on S3, staged files locally. Azure drops blocks that nobody committed after a week; in Google's
+    /// store a rule of the bucket has to (docs/repositories.md). Only
     /// for the holder of the lease: it would end an upload that is running. A store that does
     /// not let us look is left as it is, with a warning.
     pub async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {

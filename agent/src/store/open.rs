@@ -4,23 +4,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use object_store::aws::{AmazonS3Builder, AwsCredential, S3ConditionalPut};
-use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::HttpConnector;
-use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::memory::InMemory;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig, StaticCredentialProvider};
 
-use super::address::{Address, Service};
+use super::address::{Address, Service, check_endpoint};
 use super::client::{self, Connector};
+use super::credentials::Credentials;
 use super::local::Local;
 use super::remote::{Limits, Remote, S3};
-use super::{Backend, Inner, Store, StoreOptions, credentials};
+use super::words::Words;
+use super::{Backend, Inner, Store, StoreOptions, azure, google};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::rate_limit::RateLimit;
 
 /// What Amazon asks of every part but the last.
 const AMAZON_PART_BYTES_MIN: usize = 5 << 20;
+
+/// What a credentials file for S3 holds.
+const S3_NAMES: &[&str] = &["access_key_id", "secret_access_key", "session_token"];
 
 type Objects = Arc<dyn ObjectStore>;
 
@@ -55,7 +58,13 @@ impl Store {
     pub fn memory_with(options: &StoreOptions) -> Store {
         let url = "memory:".to_owned();
         let objects: Objects = Arc::new(InMemory::new());
-        let remote = Remote::new(objects, String::new(), &url, Limits::of(options), None);
+        let words = Words {
+            url: url.clone(),
+            place: "the store in memory".to_owned(),
+            credentials: "nothing: it needs none",
+            expire: None,
+        };
+        let remote = Remote::new(objects, String::new(), words, Limits::of(options), None);
         Store::of(url, Backend::Remote(remote), options)
     }
 
@@ -104,7 +113,7 @@ fn open_bucket(
             .because(e)
             .next("check endpoint, region and credentials in the configuration and the environment")
     };
-    let (objects, s3): (Objects, Option<S3>) = match service {
+    let (objects, words, s3): (Objects, Words, Option<S3>) = match service {
         Service::S3 => {
             let store = s3(bucket, options)?
                 .with_http_connector(connector.clone())
@@ -112,34 +121,26 @@ fn open_bucket(
                 .build()
                 .map_err(wrong)?;
             let http = connector.connect(&client).map_err(wrong)?;
-            (Arc::new(store.clone()), Some(S3 { signer: store, http }))
+            let words = Words {
+                url: url.to_owned(),
+                place: format!("the bucket {bucket}"),
+                credentials: "repository.credentials_file, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                expire: None,
+            };
+            (Arc::new(store.clone()), words, Some(S3 { signer: store, http }))
         }
         Service::Azure => {
-            let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket);
-            if let Some(path) = &options.credentials_file {
-                let found = credentials::read(path)?;
-                builder = builder.with_account(found.id).with_access_key(found.secret);
-            }
-            if let Some(endpoint) = &options.endpoint {
-                builder = builder.with_endpoint(endpoint.clone());
-            }
+            let (builder, words) = azure::builder(bucket, options, url)?;
             let builder = builder.with_retry(retry(options)).with_http_connector(connector);
-            (Arc::new(builder.with_client_options(client).build().map_err(wrong)?), None)
+            (Arc::new(builder.with_client_options(client).build().map_err(wrong)?), words, None)
         }
         Service::Google => {
-            let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
-            if let Some(path) = &options.credentials_file {
-                credentials::check_private(path)?;
-                builder = builder.with_service_account_path(path.display().to_string());
-            }
-            if let Some(endpoint) = &options.endpoint {
-                builder = builder.with_base_url(endpoint);
-            }
+            let (builder, words) = google::builder(bucket, options, url)?;
             let builder = builder.with_retry(retry(options)).with_http_connector(connector);
-            (Arc::new(builder.with_client_options(client).build().map_err(wrong)?), None)
+            (Arc::new(builder.with_client_options(client).build().map_err(wrong)?), words, None)
         }
     };
-    Ok(Remote::new(objects, prefix, url, Limits::of(options), s3))
+    Ok(Remote::new(objects, prefix, words, Limits::of(options), s3))
 }
 
 fn s3(bucket: &str, options: &StoreOptions) -> Result<AmazonS3Builder> {
@@ -160,12 +161,15 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<AmazonS3Builder> {
         builder = builder.with_region(region);
     }
     if let Some(path) = &options.credentials_file {
-        let found = credentials::read(path)?;
+        let file = Credentials::read(path, S3_NAMES)?;
+        let (id, secret) = (file.get("access_key_id"), file.get("secret_access_key"));
+        let (key_id, secret_key) =
+            id.zip(secret).ok_or_else(|| file.wrong("it lacks access_key_id or secret_access_key"))?;
         // A provider rather than single keys: a token of the environment belongs to other keys.
         builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(AwsCredential {
-            key_id: found.id,
-            secret_key: found.secret,
-            token: found.token,
+            key_id,
+            secret_key,
+            token: file.get("session_token"),
         })));
     }
     Ok(builder)
@@ -174,18 +178,11 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<AmazonS3Builder> {
 fn check(service: Service, url: &str, options: &StoreOptions) -> Result<()> {
     let wrong = |why: String| Err(Error::new(Kind::Config, format!("cannot open {url}: {why}")));
     match &options.endpoint {
-        Some(endpoint) if endpoint.starts_with("http://") && !options.allow_http => {
-            return wrong(format!("endpoint {endpoint} has no TLS")).map_err(|e: Error| {
-                e.next("use https, or set allow_http = true in a network that you trust")
-            });
-        }
-        Some(endpoint) if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") => {
-            return wrong(format!("endpoint {endpoint} begins with neither https:// nor http://"));
-        }
+        Some(endpoint) => check_endpoint(url, endpoint, options.allow_http)?,
         None if service == Service::S3 && options.part_bytes < AMAZON_PART_BYTES_MIN => {
             return wrong(format!("part_bytes is {}; S3 takes no parts below 5 MiB", options.part_bytes));
         }
-        _ => {}
+        None => {}
     }
     match options.part_bytes {
         0 => wrong("part_bytes is 0".to_owned()),

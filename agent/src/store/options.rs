@@ -7,9 +7,10 @@ use std::time::Duration;
 /// the machine; a local directory heeds only the rate limit.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Where an S3-compatible server listens, as in `https://minio.acme.example:9000`.
+    /// Where the server listens, as in `https://minio.acme.example:9000`; for Azure with the account, as in
+    /// `https://acme.blob.core.windows.net` or `http://127.0.0.1:10000/acme`.
     pub endpoint: Option<String>,
-    /// The bucket's region; `us-east-1` where neither this nor the environment tells.
+    /// The bucket's region, for S3; `us-east-1` where neither this nor the environment tells.
     pub region: Option<String>,
     /// Allows an endpoint without TLS.
     pub allow_http: bool,

@@ -14,6 +14,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::client::upload_time;
 use super::fault::Call;
+use super::words::Words;
 use super::{ObjectInfo, StoreOptions, key};
 use crate::clock::Timestamp;
 use crate::error::{Kind, Result};
@@ -51,7 +52,7 @@ pub(super) struct S3 {
 pub(super) struct Remote {
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) prefix: String,
-    pub(super) url: Arc<str>,
+    pub(super) words: Arc<Words>,
     pub(super) limits: Limits,
     pub(super) s3: Option<S3>,
     /// Whether the bucket has answered with something that only an existing one has.
@@ -62,11 +63,11 @@ impl Remote {
     pub(super) fn new(
         objects: Arc<dyn ObjectStore>,
         prefix: String,
-        url: &str,
+        words: Words,
         limits: Limits,
         s3: Option<S3>,
     ) -> Remote {
-        Remote { objects, prefix, url: Arc::from(url), limits, s3, seen: Arc::default() }
+        Remote { objects, prefix, words: Arc::new(words), limits, s3, seen: Arc::default() }
     }
 
     /// A call on this key that sends about so many bytes.
@@ -75,7 +76,7 @@ impl Remote {
         // timeout; and each try may have to send all bytes again.
         let tries = 2 + u32::from(bytes > 0);
         let limit = self.limits.retry_deadline + tries * (self.limits.request_timeout + upload_time(bytes));
-        Call::new(&self.url, verb, key, limit)
+        Call::new(&self.words, verb, key, limit)
     }
 
     /// The key within the bucket.
@@ -188,6 +189,6 @@ impl Remote {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Remote({})", self.url)
+        write!(f, "Remote({})", self.words.url)
     }
 }

@@ -79,6 +79,17 @@ impl Remote {
                     There::Nothing if matches!(mode, PutMode::Create) => {}
                     There::Nothing => return Err(error),
                 },
+                // Whoever may create and not overwrite (a SAS with c and without w, Google's objectCreator) is
+                // told 403 where something lies, before any condition is looked at.
+                Kind::Denied if matches!(mode, PutMode::Create) => {
+                    return match self.what_is_there(key, &data).await {
+                        Ok(There::Ours(version)) => Ok(version),
+                        Ok(There::Another) => {
+                            Err(call.fail(Kind::AlreadyExists, "something else lies there already"))
+                        }
+                        _ => Err(error),
+                    };
+                }
                 // object_store does not repeat what may have been carried out; here it is safe.
                 Kind::Unreachable if call.lost() > lost_before => {}
                 _ => return Err(error),
@@ -107,7 +118,9 @@ impl Remote {
             }),
             Err(e) if e.kind() == Kind::NotFound => Ok(There::Nothing),
             Err(e) if e.kind() == Kind::Integrity => Ok(There::Another),
-            Err(e) => Err(e.context(format!("tell whether {key} in {} is what was just stored", self.url))),
+            Err(e) => {
+                Err(e.context(format!("tell whether {key} in {} is what was just stored", self.words.url)))
+            }
         }
     }
 }

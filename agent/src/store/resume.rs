@@ -82,7 +82,8 @@ impl Body {
     fn took(&mut self, piece: Bytes) -> Result<Bytes> {
         self.at += piece.len() as u64;
         if self.at > self.end {
-            let what = format!("{} in {}: the server sent more than it announced", self.key, self.remote.url);
+            let what =
+                format!("{} in {}: the server sent more than it announced", self.key, self.remote.words.url);
             return Err(Error::new(Kind::Integrity, what));
         }
         if self.at >= self.settled_at {
@@ -118,7 +119,7 @@ impl Body {
     }
 
     fn cut(&self) -> Error {
-        cut(&self.key, &self.remote.url, self.at - self.start, self.end - self.start)
+        cut(&self.key, &self.remote.words.url, self.at - self.start, self.end - self.start)
     }
 }
 

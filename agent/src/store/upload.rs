@@ -147,7 +147,7 @@ impl Parts {
     async fn send(&mut self, part: PutPayload) -> Result<()> {
         if self.sent >= PARTS_MAX {
             let bytes = self.remote.limits.part_bytes;
-            let what = format!("{} in {} has more than {PARTS_MAX} parts", self.key, self.remote.url);
+            let what = format!("{} in {} has more than {PARTS_MAX} parts", self.key, self.remote.words.url);
             return Err(Error::new(Kind::Config, what).next(format!("raise part_bytes, now {bytes}")));
         }
         let multipart = match &mut self.multipart {
@@ -171,7 +171,8 @@ impl Parts {
 
     async fn finish(mut self, bytes: u64) -> Result<()> {
         if self.failed {
-            let what = format!("cannot finish {} in {}: an earlier part failed", self.key, self.remote.url);
+            let what =
+                format!("cannot finish {} in {}: an earlier part failed", self.key, self.remote.words.url);
             return Err(Error::new(Kind::Internal, what));
         }
         let last: PutPayload = self.buffer.drain(..).collect();

@@ -1,10 +1,12 @@
-//! What every store promises, tried on memory, on a directory and on a real S3 server; and how
-//! the remote ones bear a server that misbehaves.
+//! What every store promises, tried on memory, on a directory, on a real S3 server and on emulators of Azure and
+//! Google; and how the remote ones bear a server that misbehaves.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test may; that is how it fails
 
+mod azure;
 mod broken;
 mod content;
 mod faults;
+mod google;
 mod local;
 mod s3;
 mod suite;

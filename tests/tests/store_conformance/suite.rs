@@ -136,6 +136,11 @@ async fn missing(store: &Store) {
 }
 
 async fn listing(store: &Store) {
+    // Every character that a key may have, for whoever signs or encodes them.
+    let odd = "odd/A-Z_a.z+1:2@3=4";
+    store.put_new(odd, "odd").await.unwrap();
+    assert_eq!(store.get(odd, 10).await.unwrap(), "odd");
+    assert_eq!(listed(store, "odd").await.unwrap()[0].key, odd);
     for key in ["l/b/1", "l/a/x/2", "l/a/3", "l/top", "l/ab/4", "lx/5"] {
         store.put_new(key, key).await.unwrap();
     }

@@ -18,12 +18,16 @@ const PASSPHRASE: &str = "LIFEBOAT_PASSPHRASE";
 const ENCRYPTED: [&[u8]; 2] = [b"age-encryption.org/", b"-----BEGIN AGE ENCRYPTED"];
 /// Secrets of stores, by the repository's scheme: a server of another user gets none of them
 /// ([`crate::environment::Child::ServerOfAnother`]).
-const SECRETS: [(&str, &str); 5] = [
+const SECRETS: [(&str, &str); 9] = [
     ("s3", "AWS_SECRET_ACCESS_KEY"),
     ("az", "AZURE_STORAGE_ACCOUNT_KEY"),
     ("az", "AZURE_STORAGE_ACCESS_KEY"),
+    ("az", "AZURE_STORAGE_KEY"),
+    ("az", "AZURE_STORAGE_SAS_TOKEN"),
+    ("az", "AZURE_STORAGE_CONNECTION_STRING"),
     ("az", "AZURE_CLIENT_SECRET"),
     ("gs", "GOOGLE_SERVICE_ACCOUNT_KEY"),
+    ("gs", "GOOGLE_APPLICATION_CREDENTIALS"),
 ];
 
 /// What `restore_command` would need and `owner` cannot have, each with what to do about it.
@@ -61,7 +65,7 @@ pub fn out_of_reach(config: &Config, identities: &[PathBuf], owner: FileOwner) -
     }
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     for (of, name) in SECRETS {
-        let has_file = of == "s3" && config.repository.credentials_file.is_some();
+        let has_file = config.repository.credentials_file.is_some();
         if of == scheme && !has_file && environment.variable(name)?.is_some() {
             out.push(format!(
                 "it does not get {name} of root's environment: set repository.credentials_file"
