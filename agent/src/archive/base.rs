@@ -15,6 +15,8 @@ pub const TABLESPACE_MAP_FILE: &str = "tablespace_map";
 pub const LAYOUT_NAME: &str = "cluster.zst.age";
 /// Things that were left out that a manifest names.
 pub const LEFT_OUT_TOLD_MAX: usize = 1000;
+/// And that a line names.
+const MISSING_NAMED_MAX: usize = 5;
 /// Bad pages that a manifest names one by one.
 pub const BAD_PAGES_TOLD_MAX: usize = 1000;
 
@@ -168,5 +170,16 @@ impl BaseFacts {
     /// Whether no other snapshot is needed.
     pub fn is_full(&self) -> bool {
         self.chain.len() == 1
+    }
+
+    /// What it was meant to hold and does not, the first few by name; `None` where it holds all.
+    pub fn missing(&self) -> Option<String> {
+        let named: Vec<&str> =
+            self.left_out.iter().take(MISSING_NAMED_MAX).map(|left| left.what.as_str()).collect();
+        match self.left_out.len().saturating_sub(named.len()) {
+            _ if named.is_empty() => None,
+            0 => Some(named.join(", ")),
+            more => Some(format!("{} and {more} more", named.join(", "))),
+        }
     }
 }

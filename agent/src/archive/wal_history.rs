@@ -31,11 +31,17 @@ pub fn parse_history(timeline: TimelineId, text: &str) -> Result<Vec<Ancestor>> 
             rises && found.timeline < timeline
         });
         ancestors.push(ancestor.ok_or_else(|| {
-            Error::new(Kind::Integrity, format!("{timeline}.history has a line that is wrong: {line:.200?}"))
+            Error::new(
+                Kind::Integrity,
+                format!("{}.history has a line that is wrong: {line:.200?}", timeline.in_names()),
+            )
         })?);
     }
     if ancestors.is_empty() {
-        return Err(Error::new(Kind::Integrity, format!("{timeline}.history names no ancestor")));
+        return Err(Error::new(
+            Kind::Integrity,
+            format!("{}.history names no ancestor", timeline.in_names()),
+        ));
     }
     Ok(ancestors)
 }

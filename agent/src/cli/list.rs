@@ -200,12 +200,7 @@ fn notes(one: &Snapshot, lacks: &[SnapshotId]) -> Vec<String> {
         if base.bad_page_count > 0 {
             notes.push(format!("{} bad pages", base.bad_page_count));
         }
-        if !base.left_out.is_empty() {
-            notes.push(format!(
-                "missing: {}",
-                base.left_out.iter().map(|l| l.what.as_str()).collect::<Vec<_>>().join(", ")
-            ));
-        }
+        notes.extend(base.missing().map(|what| format!("missing: {what}")));
     }
     notes
 }

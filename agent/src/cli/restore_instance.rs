@@ -52,7 +52,7 @@ pub struct InstanceArgs {
     /// To the first restore point of this name
     #[arg(long, value_name = "NAME", help_heading = "Point in time")]
     to_restore_point: Option<String>,
-    /// The timeline to follow, 2 or 00000002 [default: the newest that descends from the backup's]
+    /// The timeline to follow, as 2 or 00000002 [default: the newest that descends from the backup's]
     #[arg(long, value_name = "ID", value_parser = TimelineId::typed, help_heading = "Point in time")]
     pub timeline: Option<TimelineId>,
     /// Put a tablespace elsewhere; may be given several times. With --tenant: the name of the old tablespace, and of one

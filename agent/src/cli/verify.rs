@@ -32,7 +32,8 @@ const NAMED_MAX: usize = 25;
 /// others need and that are gone, and reports of drills that are not what was signed. Needs no
 /// identity. With --deep and an identity every file is decoded and compared too. Nothing is
 /// written into the repository; what is broken is remembered on this host for `lifeboat status`. Exit code 10: something is damaged (runbooks/damaged-repository.md); 6, 7 or 12:
-/// something could not be looked at, so nothing is known of it; 5: there is nothing to check.
+/// something could not be looked at, so nothing is known of it; 5: there is nothing to check; 3: all of it is as it was
+/// stored, and something is missing in it, or objects are called as ours that no trusted key signed.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -165,9 +166,15 @@ fn text(report: &Report) -> String {
     });
     let skipped = report.skipped.iter().map(|skipped| format!("{}\n     {}", skipped.object, skipped.why));
     tell(&mut out, "not checked", unasked.chain(skipped));
-    tell(&mut out, "missing", report.wal_gaps.iter().cloned());
+    let foreign = report.foreign.iter().map(|foreign| format!("{}\n     {}", foreign.object, foreign.why));
+    tell(&mut out, "foreign", foreign);
+    if report.foreign_more > 0 {
+        let _ = writeln!(out, "foreign: {} more, which nobody names", report.foreign_more);
+    }
+    tell(&mut out, "warning", report.warnings.iter().cloned());
+    tell(&mut out, "problem", report.problems.iter().cloned());
     tell(&mut out, "unfinished", report.unfinished.iter().map(|u| format!("{}: {}", u.id, u.what)));
-    if report.verdict().is_err() {
+    if report.verdict().is_err_and(|e| e.kind() != Kind::Incomplete) {
         for newest in &report.newest_whole {
             let what = newest.snapshot.as_ref().map_or("none", SnapshotId::as_str);
             let _ = writeln!(out, "newest dump of {} that nothing was found against: {what}", newest.tenant);

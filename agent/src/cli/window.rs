@@ -128,7 +128,7 @@ fn text(
                     clock::text(span.to),
                     span.from_lsn,
                     span.to_lsn,
-                    span.timeline.0,
+                    span.timeline,
                     span.base
                 );
             }

@@ -1,25 +1,29 @@
 //! WAL that is missing although later WAL is stored: within a timeline, and where one took over from another.
 
 use crate::archive::base::BaseFacts;
-use crate::inventory::reach::StoredWal;
+use crate::archive::manifest::SnapshotKind;
+use crate::inventory::Snapshot;
+use crate::inventory::pick::oldest_first;
+use crate::inventory::reach::{StoredWal, obstacle, reach};
+use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
 use crate::repository::wal::coverage::LsnRange;
 
 /// A stretch that no recovery leads across.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
+struct Gap {
     /// Whose WAL comes after it.
-    pub timeline: TimelineId,
+    timeline: TimelineId,
     /// The timeline that it took over from, and where, where the gap lies at that place.
-    pub from: Option<(TimelineId, Lsn)>,
+    from: Option<(TimelineId, Lsn)>,
     /// What is missing.
-    pub range: LsnRange,
+    range: LsnRange,
 }
 
 impl Gap {
     /// What a person is told.
-    pub fn text(&self) -> String {
+    fn text(&self) -> String {
         let LsnRange { begin, end } = self.range;
         let place = match self.from {
             Some((from, at)) => format!(" (timeline {} left {from} at {at})", self.timeline),
@@ -29,13 +33,49 @@ impl Gap {
     }
 
     /// Whether a base backup begins after it, so that it keeps nobody from the present.
-    pub fn is_past<'a>(&self, mut bases: impl Iterator<Item = &'a BaseFacts>) -> bool {
+    fn is_past<'a>(&self, mut bases: impl Iterator<Item = &'a BaseFacts>) -> bool {
         bases.any(|base| base.timeline >= self.timeline.0 && base.start_lsn >= self.range.end)
     }
 }
 
+/// What is missing, in sentences.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// What keeps from the present: a person must act.
+    pub problems: Vec<String>,
+    /// What something newer has left behind.
+    pub warnings: Vec<String>,
+}
+
+/// Everything that is missing of the WAL, judged by the base backups among these: what `wal status` and `verify` say.
+pub fn missing<'a>(wal: &StoredWal, snapshots: impl Iterator<Item = &'a Snapshot> + Clone) -> Missing {
+    let bases = snapshots.filter(|one| one.manifest.kind == SnapshotKind::Base);
+    let gaps = gaps(wal);
+    let mut missing = Missing::default();
+    let newest = oldest_first(bases.clone()).pop();
+    missing.problems.extend(newest.and_then(|newest| after(newest, wal, &gaps)));
+    for gap in gaps {
+        let text = gap.text();
+        match gap.is_past(bases.clone().filter_map(|one| one.manifest.base.as_ref())) {
+            true => missing.warnings.push(format!("{text}; a later base backup begins after it")),
+            false => missing.problems.push(format!("{text}; take a base backup if there is none after it")),
+        }
+    }
+    missing
+}
+
+/// What is missing between the newest base backup and the first WAL after it, where no gap between stored WAL says so.
+fn after(newest: &Snapshot, wal: &StoredWal, gaps: &[Gap]) -> Option<String> {
+    let base = &newest.manifest;
+    let facts = base.base.as_ref()?;
+    let reach = reach(facts, base.point, wal, None)?;
+    let known = gaps.iter().any(|gap| gap.range.begin <= reach.end && reach.end < gap.range.end);
+    let why = obstacle(facts, base.point, &reach, &Target::Latest)?;
+    (reach.gap_until.is_some() && !known).then(|| format!("{why}; take a base backup now"))
+}
+
 /// Every gap, by timeline and place.
-pub fn gaps(wal: &StoredWal) -> Vec<Gap> {
+fn gaps(wal: &StoredWal) -> Vec<Gap> {
     let mut all = Vec::new();
     for windows in &wal.windows {
         let timeline = windows.timeline;
@@ -100,10 +140,6 @@ mod tests {
         assert_eq!(found(&[(1, 9)], &[(7, 9)]), [(6, 7)], "the first segment of the new one");
         assert_eq!(found(&[], &[(6, 9)]), [], "nothing to lead from");
         let all = gaps(&wal(&[(1, 4)], &[(6, 9)]));
-        assert!(
-            all[0].text().contains("(timeline 00000002 left 00000001 at 0/60003E8)"),
-            "{}",
-            all[0].text()
-        );
+        assert!(all[0].text().contains("(timeline 2 left 1 at 0/60003E8)"), "{}", all[0].text());
     }
 }

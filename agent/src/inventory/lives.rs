@@ -156,7 +156,7 @@ mod tests {
             rivals(&copied, &both, TimelineId(2)),
             Some((vec![TimelineId(1), TimelineId(2)], Lsn(UNTIL)))
         );
-        assert!(both[1].text().contains("which left 00000001 at"), "{}", text(&both));
+        assert!(both[1].text().contains("which left 1 at"), "{}", text(&both));
         assert_eq!(rivals(&planned, &lives(&planned, [].iter()), TimelineId(2)), None);
         let older = StoredWal { signed_since: Some(at(12)), ..copied };
         assert_eq!(of(&older, &[]), [2], "all that is known is that it is older than names were signed");

@@ -140,9 +140,7 @@ pub fn inventory(snapshots: impl IntoIterator<Item = Snapshot>) -> Inventory {
         instance: "prod".parse().unwrap(),
         repository: "memory:".into(),
         snapshots,
-        arrivals: Part::NotAsked,
         wal: Part::NotAsked,
-        drills: Part::NotAsked,
     }
 }
 

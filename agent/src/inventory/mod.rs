@@ -137,12 +137,8 @@ pub struct Inventory {
     pub repository: String,
     /// The snapshots that were asked for, by ID, which is no order of time.
     pub snapshots: Vec<(SnapshotId, Look)>,
-    /// The batches of new files, by ID, finished or not.
-    pub arrivals: Part<Vec<SnapshotId>>,
     /// The WAL.
     pub wal: Part<StoredWal>,
-    /// The restore drills that have a report or part of one.
-    pub drills: Part<Vec<String>>,
 }
 
 impl Inventory {

@@ -1,6 +1,6 @@
 //! Taking an inventory: what the repository is asked for, and how much at once.
 //!
-//! Requests: two a snapshot that is asked for, a listing of all WAL, a listing a day of arrivals.
+//! Requests: two a snapshot that is asked for, and a listing of all WAL.
 //! Memory: some 2 KiB a snapshot, 300 bytes a WAL object while they are listed, 40 bytes after that.
 
 use std::collections::BTreeMap;
@@ -16,10 +16,10 @@ use crate::inventory::reach::{StoredWal, Unknown};
 use crate::inventory::{Inventory, Look, Part, Snapshot};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{Lsn, SnapshotId};
+use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::coverage::{segment_bytes, windows};
 use crate::repository::wal::{Lineages, WalList, WalObject};
-use crate::repository::{Repository, layout};
 
 /// Manifests fetched at a time: small ones, and what is not yet believed of them is bounded in all
 /// ([`crate::repository::unproven`]).
@@ -57,12 +57,8 @@ impl Which {
 pub struct Wanted {
     /// Snapshots.
     pub snapshots: Which,
-    /// The list of arrivals.
-    pub arrivals: bool,
     /// WAL and timelines.
     pub wal: bool,
-    /// The list of drills.
-    pub drills: bool,
 }
 
 impl Inventory {
@@ -87,21 +83,12 @@ impl Inventory {
             instance: repository.instance().clone(),
             repository: repository.store().url().to_owned(),
             snapshots,
-            arrivals: Part::NotAsked,
             wal: Part::NotAsked,
-            drills: Part::NotAsked,
         };
-        if wanted.arrivals {
-            inventory.arrivals = repository.arrival_ids().await.into();
-        }
         if wanted.wal {
             let known = inventory.believed().find_map(|s| Some(s.manifest.base.as_ref()?.wal_segment_bytes));
             let known = known.and_then(|bytes| SegmentBytes::try_from(bytes).ok());
             inventory.wal = take_wal(repository, &origin, trust, known).await.into();
-        }
-        if wanted.drills {
-            let folder = layout::drills(repository.instance());
-            inventory.drills = repository.store().list_dirs(&folder).await.into();
         }
         Ok(inventory)
     }

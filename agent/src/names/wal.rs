@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{Lsn, truncated};
 use crate::error::{Error, Kind, Result};
 
-/// A timeline, written as 8 upper-case hex digits; 0 is none.
+/// A timeline; 0 is none. People see a plain number, as in PostgreSQL's own messages and settings; names of
+/// files and objects, and JSON, have 8 upper-case hex digits ([`TimelineId::in_names`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TimelineId(pub u32);
@@ -23,19 +24,23 @@ impl TryFrom<String> for TimelineId {
 
 impl From<TimelineId> for String {
     fn from(timeline: TimelineId) -> String {
-        timeline.to_string()
+        timeline.in_names()
     }
 }
 
 impl fmt::Display for TimelineId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08X}", self.0)
+        self.0.fmt(f)
     }
 }
 
 impl TimelineId {
-    /// As a person writes it: 8 hex digits as in names of files, or a plain number as PostgreSQL's own
-    /// messages and our plans have it.
+    /// As names of files have it.
+    pub fn in_names(self) -> String {
+        format!("{:08X}", self.0)
+    }
+
+    /// As a person writes it: 8 hex digits as in names of files, or a plain number as it is shown.
     ///
     /// # Errors
     /// `Usage`, with both forms.
@@ -138,7 +143,7 @@ impl SegmentName {
 
 impl fmt::Display for SegmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{:08X}{:08X}", self.timeline, self.log, self.part)
+        write!(f, "{:08X}{:08X}{:08X}", self.timeline.0, self.log, self.part)
     }
 }
 
@@ -191,7 +196,7 @@ impl fmt::Display for WalFile {
             WalFile::Segment(name) => name.fmt(f),
             WalFile::Partial(name) => write!(f, "{name}.partial"),
             WalFile::Backup(name, offset) => write!(f, "{name}.{offset:08X}.backup"),
-            WalFile::History(timeline) => write!(f, "{timeline}.history"),
+            WalFile::History(timeline) => write!(f, "{}.history", timeline.in_names()),
         }
     }
 }
@@ -301,6 +306,11 @@ mod tests {
             assert!(TimelineId::typed(bad).is_err(), "{bad:?}");
         }
         assert!("1".parse::<TimelineId>().is_err(), "no folder of a repository is called so");
+        let ten = TimelineId(10);
+        assert_eq!(
+            (ten.to_string(), ten.in_names(), String::from(ten)),
+            ("10".into(), "0000000A".into(), "0000000A".into())
+        );
     }
 
     #[test]

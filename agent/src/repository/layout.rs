@@ -70,7 +70,7 @@ pub fn wal(instance: &InstanceName) -> String {
 
 /// The folder of a timeline's WAL, but for its history.
 fn wal_timeline(instance: &InstanceName, timeline: TimelineId) -> String {
-    format!("instances/{instance}/wal/{timeline}")
+    format!("instances/{instance}/wal/{}", timeline.in_names())
 }
 
 /// The folder of all timelines' histories: apart, so that listing them lists nothing else.
@@ -82,7 +82,7 @@ pub fn wal_histories(instance: &InstanceName) -> String {
 /// nobody can take another's place.
 pub fn wal_lineage(instance: &InstanceName, timeline: TimelineId, stored: Sha256) -> String {
     let half = HalfDigest::from(stored);
-    format!("{}/{timeline}.history/ancestors-{half}.json", wal_histories(instance))
+    format!("{}/{}/ancestors-{half}.json", wal_histories(instance), WalFile::History(timeline))
 }
 
 /// The timeline that an object tells the ancestors of; `None` where it is no such object.

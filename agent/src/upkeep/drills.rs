@@ -14,7 +14,7 @@ use crate::repository::record::Signed;
 use crate::repository::snapshots::Trust;
 use crate::repository::unproven::Held;
 use crate::repository::{Repository, layout};
-use crate::upkeep::findings::{Finding, Findings};
+use crate::upkeep::findings::Findings;
 use crate::upkeep::work::UNREACHABLE_MAX;
 
 /// Drills that are looked at at once.
@@ -56,7 +56,7 @@ pub async fn check(
     for key in listed.keys() {
         match key.strip_prefix(&folder).map(|rest| rest.split_once('/')) {
             Some(Some((drill, name))) => drop(drills.entry(drill).or_default().insert(name)),
-            Some(None) => findings.add(Finding::harmless(key, "foreign: it lies beside the drills")),
+            Some(None) => findings.add_foreign(key, "it lies beside the drills", false),
             None => {}
         }
     }
@@ -199,8 +199,8 @@ impl Check<'_> {
         let known =
             |name: &str| [JSON, SIGNATURE].contains(&name) || stored.files.iter().any(|f| f.name == name);
         for name in self.listed.iter().filter(|name| !known(name)) {
-            let what = format!("foreign: {JSON} of its drill does not name it");
-            self.findings.add(Finding::harmless(&self.key(name), what));
+            let why = format!("{JSON} of its drill does not name it");
+            self.findings.add_foreign(&self.key(name), why, false);
         }
     }
 }

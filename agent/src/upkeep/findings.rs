@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, SnapshotId, TenantName};
+use crate::upkeep::foreign::{ForeignObject, ForeignObjects};
 
 /// Findings and errors of one object that are told one by one; beyond, a count.
 const SNAPSHOTS_NAMED_MAX: usize = 5;
@@ -107,9 +108,15 @@ pub struct Report {
     pub snapshots: u64,
     /// Snapshots without a manifest, drills without a report.
     pub unfinished: Vec<Unfinished>,
-    /// WAL that is missing although later WAL is stored. It was never stored, so this is no finding: a base backup
-    /// after it may have left it behind.
-    pub wal_gaps: Vec<String>,
+    /// What is missing although all that is stored is as it was, and what a person must look at ([`super::lacking`],
+    /// [`super::foreign`], WAL that is missing).
+    pub problems: Vec<String>,
+    /// The same where something newer has left it behind.
+    pub warnings: Vec<String>,
+    /// Objects that none of ours wrote.
+    pub foreign: Vec<ForeignObject>,
+    /// How many more there are.
+    pub foreign_more: u64,
     /// What was left out, by name.
     pub skipped: Vec<Skipped>,
     /// Objects whose bytes were all read and compared.
@@ -138,7 +145,7 @@ impl Report {
     /// `Ok` where everything that was to be checked was read and is right.
     ///
     /// # Errors
-    /// `Integrity` for findings; else what kept it from looking; else `Interrupted`.
+    /// `Integrity` for findings; else what kept it from looking; else `Interrupted`; else `Incomplete` for problems.
     pub fn verdict(&self) -> Result<()> {
         let place = format!("instance {} in {}", self.instance, self.repository);
         if !self.findings.is_empty() {
@@ -179,6 +186,16 @@ impl Report {
                 .effect(format!("{} objects were not checked", self.objects_not_checked))
                 .safe("running again is safe: nothing is written"));
         }
+        if let [first, ..] = self.problems.as_slice() {
+            let what = match self.problems.len() {
+                1 => format!("a problem in {place}: {first}"),
+                n => format!("{n} problems in {place}; the first: {first}"),
+            };
+            return Err(Error::new(Kind::Incomplete, what)
+                .effect("what was checked is as it was stored; what is missing in it, no restore brings back")
+                .next("runbooks/damaged-repository.md: what each of these lines means")
+                .safe("nothing was changed"));
+        }
         Ok(())
     }
 }
@@ -192,6 +209,8 @@ pub struct Found {
     pub unasked: Vec<Unasked>,
     /// What was left out.
     pub skipped: Vec<Skipped>,
+    /// What none of ours wrote.
+    pub foreign: ForeignObjects,
 }
 
 /// Where workers put what they find.
@@ -231,6 +250,16 @@ impl Findings {
             }
         };
         self.add(Finding { object: object.to_owned(), what, lost });
+    }
+
+    /// Notes an object that none of ours wrote; a `claim` is called as one of ours.
+    pub fn add_foreign(&self, object: &str, why: impl Into<String>, claim: bool) {
+        self.lock().foreign.add(object, why.into(), claim);
+    }
+
+    /// Notes so many more of them that nobody named.
+    pub fn add_foreign_unnamed(&self, count: u64, claim: bool) {
+        self.lock().foreign.add_unnamed(count, claim);
     }
 
     /// Notes something that was left out.

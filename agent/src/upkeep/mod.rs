@@ -6,6 +6,8 @@ pub mod deep;
 pub mod drills;
 pub mod expected;
 pub mod findings;
+pub mod foreign;
+mod lacking;
 pub mod meter;
 pub mod origin;
 pub mod remembered;

@@ -65,7 +65,7 @@ impl Scope {
             let rest = info.key.strip_prefix(&prefix).unwrap_or_default();
             let is_own = ["/snapshots/", "/arrivals/", "/drills/"].iter().any(|own| rest.starts_with(own));
             if let Some(odd) = info.odd.filter(|_| !is_own) {
-                findings.add(Finding::harmless(&info.key, format!("foreign: {odd}")));
+                findings.add_foreign(&info.key, odd, false);
             }
             if info.key.ends_with(manifest::NAME) {
                 stored_at.insert(info.key.clone(), info.modified);
@@ -248,30 +248,28 @@ impl Scope {
                 Some((_, rest)) => Some(rest),
                 None => key.strip_prefix(&snapshots),
             };
-            let what = match inner.map(|rest| rest.split_once('/')) {
+            let why = match inner.map(|rest| rest.split_once('/')) {
                 None => match rest.split('/').next().unwrap_or_default() {
                     "instance.json" | "lease" | "drills" | "releases" | "wal" => continue,
                     name if name.starts_with("probe") => continue,
-                    _ => "foreign: nothing of Lifeboat's is called so",
+                    _ => "nothing of Lifeboat's is called so",
                 },
-                Some(None) => "foreign: it lies beside the snapshots",
+                Some(None) => "it lies beside the snapshots",
                 Some(Some((folder, name))) => match folder.parse::<SnapshotId>() {
-                    Err(_) => "foreign: it is in no snapshot's folder",
+                    Err(_) => "it is in no snapshot's folder",
                     // A snapshot lies in one place only.
-                    Ok(id) if layout::object(instance, &id, name) != **key => {
-                        "foreign: it is in no snapshot's folder"
-                    }
+                    Ok(id) if layout::object(instance, &id, name) != **key => "it is in no snapshot's folder",
                     Ok(id) if unread.contains(&id) || self.unfinished.contains(&id) => continue,
                     Ok(id) => match self.manifests.get(&id) {
                         // It came after the manifests were read.
                         None => continue,
                         Some(_) if name == manifest::NAME || name == manifest::SIGNATURE_NAME => continue,
                         Some(manifest) if manifest.objects.iter().any(|o| o.name == name) => continue,
-                        Some(_) => "foreign: the snapshot's manifest does not name it",
+                        Some(_) => "the snapshot's manifest does not name it",
                     },
                 },
             };
-            findings.add(Finding::harmless(key, what));
+            findings.add_foreign(key, why, false);
         }
     }
 }

@@ -14,12 +14,14 @@ use crate::archive::wal::WalOpener;
 use crate::archive::wal_name::NameTrust;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Snapshot;
+use crate::inventory::gaps::Missing;
 use crate::inventory::pick::oldest_first;
 use crate::names::{InstanceName, SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
 use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Covered, Finding, Findings, Found, NewestWhole, Report, Unasked, Unfinished};
+use crate::upkeep::lacking::lacking;
 use crate::upkeep::meter::Meter;
 use crate::upkeep::scope::Scope;
 use crate::upkeep::work::{Task, Work, each};
@@ -57,14 +59,21 @@ pub async fn run(
     let origin = repository.origin().await?;
     let VerifyRequest { snapshots, tenant, trust, .. } = &request;
     let scope = survey(&repository, &origin, trust, snapshots, tenant.as_ref(), &findings).await?;
-    let (mut drills, mut wal, mut wal_gaps) = (drills::Drills::default(), Vec::new(), Vec::new());
+    let (mut drills, mut wal) = (drills::Drills::default(), Vec::new());
+    let snapshots_of = |ids: &mut dyn Iterator<Item = &SnapshotId>| -> Vec<Snapshot> {
+        ids.filter_map(|id| scope.snapshot(repository.instance(), id)).collect()
+    };
+    let Missing { mut problems, mut warnings } = lacking(&snapshots_of(&mut scope.chosen.iter()));
     let everything = snapshots.is_empty() && tenant.is_none();
     if everything {
         scope.find_missed(repository.instance(), &request.known, &findings);
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
         let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
         wal = wal::tasks(repository.instance(), &list, &findings);
-        wal_gaps = wal::missing(&repository, (&origin, trust), list, &scope, &findings).await;
+        let all = snapshots_of(&mut scope.manifests.keys());
+        let gaps = wal::look_for_gaps(&repository, (&origin, trust), list, &all, &findings).await;
+        problems.extend(gaps.problems);
+        warnings.extend(gaps.warnings);
     }
     let mut tasks = tasks(&scope);
     let all = (tasks.len() + wal.len()) as u64;
@@ -111,7 +120,9 @@ pub async fn run(
     .map_err(|e| Error::new(Kind::Internal, "a thread of the check panicked").because(e))?;
     let work = Arc::into_inner(work)
         .ok_or_else(|| Error::new(Kind::Internal, "a thread of the check did not end"))?;
-    let Found { findings, unasked, skipped } = work.findings.take();
+    let Found { findings, unasked, skipped, foreign } = work.findings.take();
+    problems.extend(foreign.problem());
+    let (foreign, foreign_more) = foreign.into_named();
     let checked = work.checked.into_inner();
     let unfinished = work.scope.unfinished_snapshots();
     let reports = drills.unfinished.into_iter().map(|id| Unfinished {
@@ -124,7 +135,10 @@ pub async fn run(
         deep,
         snapshots: work.scope.chosen.len() as u64,
         unfinished: unfinished.into_iter().chain(reports).collect(),
-        wal_gaps,
+        problems,
+        warnings,
+        foreign,
+        foreign_more,
         newest_whole: newest_whole(work.repository.instance(), &work.scope, &findings, &unasked),
         skipped,
         objects_checked: checked + drills.objects,

@@ -5,15 +5,15 @@ use crate::archive::lineage;
 use crate::archive::manifest::Origin;
 use crate::archive::wal::{HalfDigest, STORED_BYTES_MAX, WalName};
 use crate::error::{Error, Kind, Result};
-use crate::inventory::gaps::{Gap, gaps};
+use crate::inventory::Snapshot;
+use crate::inventory::gaps::{Missing, missing};
 use crate::inventory::take::stored_wal;
 use crate::names::wal::{SegmentBytes, TimelineId};
 use crate::names::{InstanceName, random_hex};
 use crate::repository::snapshots::Trust;
-use crate::repository::wal::WalList;
+use crate::repository::wal::{Foreign, WalList};
 use crate::repository::{Repository, layout};
-use crate::upkeep::findings::{Finding, Findings};
-use crate::upkeep::scope::Scope;
+use crate::upkeep::findings::Findings;
 use crate::upkeep::work::Work;
 
 /// One object to be read.
@@ -36,13 +36,11 @@ enum What {
 /// to `findings`.
 pub fn tasks(instance: &InstanceName, list: &WalList, findings: &Findings) -> Vec<WalTask> {
     let WalList { objects, lineages, foreign } = list;
+    let is_claim = |why: &str| Foreign::CLAIMS.contains(&why);
     for (key, why) in &foreign.first {
-        findings.add(Finding::harmless(key, format!("foreign: {why}")));
+        findings.add_foreign(key, *why, is_claim(why));
     }
-    if foreign.more > 0 {
-        let what = format!("foreign: {} more such objects", foreign.more);
-        findings.add(Finding::harmless(&layout::wal(instance), what));
-    }
+    findings.add_foreign_unnamed(foreign.more, foreign.first.iter().any(|(_, why)| is_claim(why)));
     let objects = objects.iter().map(|object| WalTask {
         key: layout::wal_object(instance, &object.name),
         what: What::Wal(object.name),
@@ -56,21 +54,21 @@ pub fn tasks(instance: &InstanceName, list: &WalList, findings: &Findings) -> Ve
     objects.chain(lineages).collect()
 }
 
-/// What is missing between what is stored, in words. That it cannot be told goes to `findings`.
-pub async fn missing(
+/// What is missing between what is stored. That it cannot be told goes to `findings`.
+pub async fn look_for_gaps(
     repository: &Repository,
     (origin, trust): (&Origin, &Trust),
     list: WalList,
-    scope: &Scope,
+    snapshots: &[Snapshot],
     findings: &Findings,
-) -> Vec<String> {
-    let mut bases = scope.manifests.values().filter_map(|manifest| manifest.base.as_ref());
+) -> Missing {
+    let mut bases = snapshots.iter().filter_map(|one| one.manifest.base.as_ref());
     let size = bases.next().and_then(|base| SegmentBytes::try_from(base.wal_segment_bytes).ok());
     match repository.lineages(&list.lineages, origin, trust).await {
-        Ok(lineages) => gaps(&stored_wal(list, lineages, size)).iter().map(Gap::text).collect(),
+        Ok(lineages) => missing(&stored_wal(list, lineages, size), snapshots.iter()),
         Err(e) => {
             findings.sort(&layout::wal(repository.instance()), e, Vec::new());
-            Vec::new()
+            Missing::default()
         }
     }
 }
@@ -124,8 +122,8 @@ impl Work {
         };
         let error = match look() {
             Err(e) if matches!(e.kind(), Kind::Integrity | Kind::Signature) => {
-                let what = format!("foreign: it tells nothing of timeline {timeline}: {}", e.what());
-                self.findings.add(Finding::harmless(&task.key, what));
+                let why = format!("it tells nothing of timeline {timeline}: {}", e.what());
+                self.findings.add_foreign(&task.key, why, true);
                 None
             }
             looked => looked.err(),

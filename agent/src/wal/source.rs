@@ -56,7 +56,17 @@ impl Source {
         let file: WalFile = name.parse().map_err(|e: Error| {
             e.next("archive_command = 'lifeboat wal push %p': %p is the path of a file in pg_wal")
         })?;
-        let opened = disk::open(path)?;
+        let opened = disk::open(path).map_err(|e| {
+            let next = match e.kind() {
+                Kind::NotFound => {
+                    "check the path: archive_command = 'lifeboat wal push %p' is run in the data directory, and %p \
+                    begins there. A segment that is no longer in pg_wal cannot be stored any more: lifeboat wal \
+                    status shows what is missing"
+                }
+                _ => "run it as the user of the server, who may read pg_wal",
+            };
+            e.effect("nothing was stored").next(next).safe("running again is safe")
+        })?;
         let bytes = opened.metadata().map_err(|e| Error::file("look at", path, e))?.len();
         let mut content = OnDisk { file: opened, path: path.to_owned(), bytes: bytes.min(1 << 31) as u32 };
         let (mut partial, mut segment) = (None, None);

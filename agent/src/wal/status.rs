@@ -12,12 +12,10 @@ use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Inventory;
-use crate::inventory::gaps::{Gap, gaps};
+use crate::inventory::gaps::missing;
 use crate::inventory::lives::{self, lives};
-use crate::inventory::pick::newest;
-use crate::inventory::reach::{StoredWal, obstacle, reach};
+use crate::inventory::reach::StoredWal;
 use crate::inventory::take::{Wanted, Which, stored_wal};
-use crate::inventory::target::Target;
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{InstanceName, Lsn};
 use crate::postgres::connect::PostgresOptions;
@@ -149,15 +147,9 @@ impl Status {
     fn judge_stored(&mut self, wal: &StoredWal, all: Option<&Inventory>) {
         let bases =
             || all.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base.is_some());
-        let gaps = gaps(wal);
-        self.problems.extend(all.and_then(|all| after_newest(all, wal, &gaps)));
-        for gap in gaps {
-            let text = gap.text();
-            match gap.is_past(bases().filter_map(|one| one.manifest.base.as_ref())) {
-                true => self.warnings.push(format!("{text}; a later base backup begins after it")),
-                false => self.problems.push(format!("{text}; take a base backup if there is none after it")),
-            }
-        }
+        let missing = missing(wal, bases());
+        self.problems.extend(missing.problems);
+        self.warnings.extend(missing.warnings);
         let lives = lives(wal, bases());
         if lives.len() > 1 {
             self.problems.push(format!(
@@ -243,16 +235,6 @@ async fn bases(repository: &Repository, trust: &Trust) -> Option<Inventory> {
     let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), ..Wanted::default() };
     let found = Inventory::take(repository, trust, &wanted).await;
     found.inspect_err(|e| tracing::info!("base backups cannot be looked at: {e:?}")).ok()
-}
-
-/// What is missing between the newest base backup and the first WAL after it, where no gap between stored WAL says so.
-fn after_newest(bases: &Inventory, wal: &StoredWal, gaps: &[Gap]) -> Option<String> {
-    let base = &newest(bases, SnapshotKind::Base, None)?.manifest;
-    let facts = base.base.as_ref()?;
-    let reach = reach(facts, base.point, wal, None)?;
-    let known = gaps.iter().any(|gap| gap.range.begin <= reach.end && reach.end < gap.range.end);
-    let why = obstacle(facts, base.point, &reach, &Target::Latest)?;
-    (reach.gap_until.is_some() && !known).then(|| format!("{why}; take a base backup now"))
 }
 
 async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {

@@ -8,7 +8,7 @@ use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, Options, Outcome, Program};
 use serde_json::Value;
 
-use crate::contents::{index, text};
+use crate::contents::{bases, index, text};
 use crate::copy::Copied;
 
 const WAYS: [&str; 2] = ["files", "protocol"];
@@ -75,6 +75,9 @@ fn a_database_and_a_table_behind_links_are_told_as_loss() {
         assert!(status.code != Some(0) && status.stdout.contains("MISSING IN IT: database far"), "{status}");
         let list = site.run(&["list"]).run().ok();
         assert!(list.stdout.contains("missing: database far"), "{list}");
+        let missing = format!("problem: missing in base backup {}: {}", bases(&site)[0], expected.join(", "));
+        let verify = site.run(&["verify"]).run().exits(3);
+        assert!(verify.stdout.contains(&missing), "{missing}: {verify}");
         let copied = Copied::new();
         let plan = restore(&site, &copied, &["--dry-run"]).run().ok();
         assert!(

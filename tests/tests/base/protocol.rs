@@ -194,6 +194,8 @@ fn a_flipped_page_is_named_and_the_backup_kept() {
     assert_eq!(facts["bad_pages"][6], serde_json::json!({ "path": path, "block": 900 }));
     assert!(words(&outcome).contains(&format!("{path} block 7")), "{outcome}");
     let id = bases(&site).pop().unwrap();
+    let verify = site.run(&["verify"]).run().exits(3);
+    assert!(verify.stdout.contains(&format!("problem: base backup {id} has 7 bad pages")), "{verify}");
     assert!(index(&site, &id)[&path]["flaw"].as_str().unwrap().contains("7 pages"));
 }
 

@@ -97,11 +97,7 @@ fn a_promotion_is_followed_and_of_two_timelines_a_person_chooses() {
     let copied = Copied::new();
     for args in [&["--to", "latest"][..], &["--to-time", &other.time], &["--to-lsn", &other.lsn]] {
         let refused = archiving.restore_to(copied.data_dir(), args).run().exits(16);
-        for said in [
-            "differs between timelines 00000002 and 00000003",
-            "the newest, 00000003, may be a copy",
-            "left 00000001 at",
-        ] {
+        for said in ["differs between timelines 2 and 3", "the newest, 3, may be a copy", "left 1 at"] {
             assert!(refused.stderr.contains(said), "{said}: {refused}");
         }
     }
@@ -121,10 +117,7 @@ fn a_promotion_is_followed_and_of_two_timelines_a_person_chooses() {
         std::fs::rename(entry.path(), histories.join(entry.file_name())).unwrap();
     }
     let two_truths = archiving.restore_to(copied.data_dir(), &["--timeline", "00000003"]).run().exits(10);
-    assert!(
-        two_truths.stderr.contains("two different histories of timeline 00000003 are stored"),
-        "{two_truths}"
-    );
+    assert!(two_truths.stderr.contains("two different histories of timeline 3 are stored"), "{two_truths}");
     archiving.restore_to(copied.data_dir(), &["--timeline", "00000002", "--dry-run"]).run().ok();
 }
 

@@ -71,6 +71,14 @@ fn every_command_gives_the_same_answer_in_the_same_words() {
     let to = to.split(' ').next().unwrap();
     let wal = site.run(&["wal", "status"]).run().exits(3);
     assert!(wal.stdout.contains(from) && wal.stdout.contains(to), "{from} to {to}: {wal}");
+    let told = |text: &str, word: &str| -> Vec<String> {
+        let of_wal = |line: &&str| line.starts_with(&format!("{word}: WAL from "));
+        text.lines().filter(of_wal).map(str::to_owned).collect()
+    };
+    // the same lines; that a manifest is not believed is worse, and decides the exit code
+    let verify = site.run(&["verify"]).run().exits(10);
+    assert_eq!(told(&verify.stdout, "problem"), told(&wal.stdout, "problem"), "{verify} {wal}");
+    assert!(!told(&wal.stdout, "problem").is_empty(), "{wal}");
 
     for (what, outcome) in [("list", site.run(&["list"]).run()), ("status", site.run(&["status"]).run())] {
         assert!(words(&outcome).contains(forged), "{what} tells what is not believed: {outcome}");

@@ -6,7 +6,7 @@ use lifeboat_tests::damage::{cut, flip_bit, swap};
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, small_tenant};
 
-use crate::{found, objects, those, verify};
+use crate::{foreign, found, objects, those, verify};
 
 /// One flipped bit at the beginning, in the middle and at the end.
 fn flip_everywhere(site: &Site, object: &Path) {
@@ -93,10 +93,10 @@ fn what_is_cut_gone_exchanged_or_foreign_is_found_and_named() {
         folder.with_file_name("stray"),
         site.stored.join("instances/prod/stray"),
     ];
-    for foreign in places {
-        std::fs::write(&foreign, b"x").unwrap();
-        found(&site, &[], &foreign);
-        std::fs::remove_file(&foreign).unwrap();
+    for place in places {
+        std::fs::write(&place, b"x").unwrap();
+        foreign(&site, &[], &place, 0);
+        std::fs::remove_file(&place).unwrap();
     }
     let signature = those(&all, "manifest.json.sig")[0];
     let whole = std::fs::read(signature).unwrap();

@@ -42,6 +42,16 @@ pub fn verify(site: &Site, args: &[&str]) -> Outcome {
     site.run(&["verify", "--no-progress"]).args(args.to_vec()).run()
 }
 
+/// Verify must name the object as foreign, without any loss, and end with this code.
+#[track_caller]
+pub fn foreign(site: &Site, args: &[&str], object: &Path, code: i32) -> Outcome {
+    let outcome = verify(site, args).exits(code);
+    let key = object.strip_prefix(&site.stored).unwrap().to_string_lossy().into_owned();
+    assert!(outcome.stdout.contains(&format!("foreign: {key}\n")), "{key} is not named: {outcome}");
+    assert!(!outcome.stdout.contains("bad: "), "nothing is lost by it: {outcome}");
+    outcome
+}
+
 /// Verify must end with 10 and name the object as bad.
 #[track_caller]
 pub fn found(site: &Site, args: &[&str], object: &Path) -> Outcome {

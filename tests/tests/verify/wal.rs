@@ -5,7 +5,7 @@ use std::fs;
 use lifeboat_tests::Cluster;
 use lifeboat_tests::site::Site;
 
-use crate::{found, objects, those, verify};
+use crate::{foreign, found, objects, those, verify};
 
 #[test]
 fn what_is_wrong_with_wal_is_named() {
@@ -46,13 +46,21 @@ fn what_is_wrong_with_wal_is_named() {
     let moved = object.to_string_lossy().replace(name.trim(), "0000000100000000000000F0");
     fs::create_dir_all(std::path::Path::new(&moved).parent().unwrap()).unwrap();
     fs::copy(object, &moved).unwrap();
-    found(&site, &[], std::path::Path::new(&moved));
-    found(&site, &deep, std::path::Path::new(&moved));
+    let told = foreign(&site, &[], std::path::Path::new(&moved), 3);
+    assert!(
+        told.stdout.contains("problem: 1 object is called as ours and not signed with a trusted key"),
+        "{told}"
+    );
+    foreign(&site, &deep, std::path::Path::new(&moved), 3);
     fs::remove_file(&moved).unwrap();
 
-    let foreign = object.with_file_name("note.txt");
-    fs::write(&foreign, "mine").unwrap();
-    assert!(found(&site, &[], &foreign).stdout.contains("no WAL object"));
+    let note = object.with_file_name("note.txt");
+    fs::write(&note, "mine").unwrap();
+    let told = foreign(&site, &[], &note, 0);
+    assert!(told.stdout.contains("no WAL object") && told.stdout.contains("all of it"), "{told}");
+    // what is ours and damaged is damage whatever lies beside it
+    write(&bad);
+    found(&site, &[], object);
 }
 
 #[test]

@@ -95,9 +95,8 @@ impl Report {
     /// How it went: an error of kind `Incomplete` where something was left out, or bad pages were found.
     pub fn verdict(&self) -> Result<()> {
         let facts = self.manifest.base_facts()?;
-        if let [first, ..] = facts.left_out.as_slice() {
-            let named: Vec<&str> = facts.left_out.iter().take(5).map(|left| left.what.as_str()).collect();
-            let what = format!("missing in the base backup: {}", named.join(", "));
+        if let (Some(missing), [first, ..]) = (facts.missing(), facts.left_out.as_slice()) {
+            let what = format!("missing in the base backup: {missing}");
             return Err(Error::new(Kind::Incomplete, what)
                 .because(format!("{}: {}", first.what, first.why))
                 .effect("the backup is stored, and its manifest names what is missing; everything else can be restored")

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::archive::base::CONTROL_FILE;
 use crate::disk::beneath::Dir;
 use crate::error::{Error, Result};
-use crate::names::wal::SegmentName;
+use crate::names::wal::{SegmentName, WalFile};
 use crate::postgres::control::{self, CONTROL_BYTES};
 
 /// Where WAL lies.
@@ -23,7 +23,7 @@ pub(super) fn settle_archive(dir: &Dir, owner: Option<(u32, u32)>) -> Result<()>
     let failed = |e| Error::file("open", &dir.path().join(WAL_DIR), e);
     let wal = dir.dir(Path::new(WAL_DIR)).map_err(failed)?;
     let status = wal.dir(Path::new(STATUS_DIR)).map_err(failed)?;
-    let history = format!("{:08X}.history", control.timeline.0);
+    let history = WalFile::History(control.timeline).to_string();
     for entry in wal.entries().map_err(failed)? {
         let Ok(name) = entry.name.into_string() else { continue };
         let is_older = name.parse::<SegmentName>().is_ok_and(|name| name.timeline != control.timeline);

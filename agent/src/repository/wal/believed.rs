@@ -177,4 +177,7 @@ pub(super) fn count(listed: Listed, key: impl Fn(&WalObject) -> String) -> WalLi
 impl Foreign {
     /// What is not signed by a trusted key, or not for this place.
     pub(super) const REFUSED: &'static str = "no key of signing.trusted_keys signed this name for this place";
+
+    /// Why objects that are called as ours do not count; all others are not even called so.
+    pub const CLAIMS: [&'static str; 2] = [Foreign::REFUSED, UNSIGNED];
 }

@@ -1,0 +1,72 @@
+//! Objects that none of ours wrote, by all that a check can tell.
+//!
+//! **The rule.** Nothing foreign decides anything, so nothing that is stored is lost by it: it is named, and it is no
+//! damage (never exit code 10). There are two sorts:
+//! - A *stray* belongs to nothing: no object of ours is called so, lies there, or is such a thing (a FIFO, a link).
+//!   It is named, and that is all.
+//! - A *claim* is called as one of ours, and no trusted key signed it. Somebody made it up, or the key that signed it
+//!   is missing in `signing.trusted_keys`: then it was ours, and does not count. Only a person can tell: exit code 3,
+//!   as `wal status` and `status` have it.
+
+use serde::Serialize;
+
+/// Foreign objects that are named: whoever can write to the repository can make any number.
+const NAMED_MAX: usize = 10_000;
+
+/// A foreign object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ForeignObject {
+    /// Its key.
+    pub object: String,
+    /// Why it is none of ours.
+    pub why: String,
+    /// Whether it is called as one of ours.
+    pub claim: bool,
+}
+
+/// Those that were found.
+#[derive(Debug, Default)]
+pub struct ForeignObjects {
+    named: Vec<ForeignObject>,
+    more: u64,
+    claims: u64,
+}
+
+impl ForeignObjects {
+    /// Notes one.
+    pub fn add(&mut self, object: &str, why: String, claim: bool) {
+        self.claims += u64::from(claim);
+        match self.named.len() < NAMED_MAX {
+            true => self.named.push(ForeignObject { object: object.to_owned(), why, claim }),
+            false => self.more += 1,
+        }
+    }
+
+    /// Notes so many more that nobody named.
+    pub fn add_unnamed(&mut self, count: u64, claim: bool) {
+        self.more += count;
+        self.claims += if claim { count } else { 0 };
+    }
+
+    /// Those that are named, by key, and how many more there are.
+    pub fn into_named(mut self) -> (Vec<ForeignObject>, u64) {
+        self.named.sort();
+        (self.named, self.more)
+    }
+
+    /// What a person must look at.
+    pub fn problem(&self) -> Option<String> {
+        let first = self.named.iter().find(|object| object.claim).map(|object| object.object.as_str());
+        (self.claims > 0).then(|| {
+            let (count, them) = match self.claims {
+                1 => ("1 object is".to_owned(), "it"),
+                n => (format!("{n} objects are"), "them"),
+            };
+            let first = first.map_or(String::new(), |first| format!(", the first is {first}"));
+            format!(
+                "{count} called as ours and not signed with a trusted key{first}; find out who wrote {them}; if a \
+                signing key was replaced, add the public half of the old one to signing.trusted_keys"
+            )
+        })
+    }
+}
