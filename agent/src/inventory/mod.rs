@@ -1,11 +1,25 @@
 //! What is stored, read once, and what follows from it: pure answers that every command shares.
 //!
-//! [`Inventory::take`] asks the repository, without an identity and without a server. Everything beside it in
-//! here takes what it brought and asks nobody: [`needs`] (who needs whom), [`pick`] (what is the newest, and the
-//! rule about clocks), [`reach`] and [`target`] (how far recovery goes), [`choice`] (which backup serves a
-//! target), [`decide`] (whether that is the right way), [`plan`] (from what a restore is made, and how much is
-//! read), [`window`] (what can be restored, with its holes), [`standing`] (what would be lost now). A restore,
-//! `status`, `list`, `window`, `verify` and the drill say the same because one function answers.
+//! [`Inventory::take`] asks the repository, without an identity and without a server. Say in a [`take::Wanted`] which
+//! parts you need. Everything beside it in here takes what it brought and asks nobody, but for [`needs::fetch`], which
+//! reads whole manifests. A restore, `status`, `list`, `window`, `verify` and the drill say the same because one
+//! function answers:
+//!
+//! | question | function |
+//! |---|---|
+//! | What is stored, and what of it is believed? | [`Inventory::of_kind`], [`Inventory::named`], [`Look`] |
+//! | Which dump or filestore does a restore take? | [`pick::choose`]; the newest: [`pick::newest`] |
+//! | Which snapshots does this one need, and what is lost with it? | [`needs::Graph`] |
+//! | Which base backup serves a time, a position or the latest state? | [`choice::plan`] |
+//! | Is that the right way, and from what is a restore made? | [`decide`], [`plan`] |
+//! | How far does recovery go from a base backup? | [`reach::reach`]; why not to a target: [`reach::obstacle`] |
+//! | Where is WAL missing? | [`gaps::gaps`] |
+//! | Do two servers write into this instance? | [`lives::lives`] |
+//! | From when to when can it be restored? | [`window::instance`], [`window::tenants`] |
+//! | What would be lost now? | [`standing::instance`], [`standing::tenants`] |
+//!
+//! Order of time is never that of names or of a writer's clock: the rule stands at the head of [`pick`]. What could
+//! not be looked at is not what is missing: [`Look::NotRead`], [`Part::CouldNotLook`].
 
 pub mod choice;
 pub mod decide;
