@@ -13,7 +13,7 @@
 //! | Which base backup serves a time, a position or the latest state? | [`choice::plan`] |
 //! | Is that the right way, and from what is a restore made? | [`decide`], [`plan`] |
 //! | How far does recovery go from a base backup? | [`reach::reach`]; why not to a target: [`reach::obstacle`] |
-//! | Where is WAL missing? | [`gaps::gaps`] |
+//! | Where is WAL missing? | [`gaps::missing`] |
 //! | Do two servers write into this instance? | [`lives::lives`] |
 //! | From when to when can it be restored? | [`window::instance`], [`window::tenants`] |
 //! | What would be lost now? | [`standing::instance`], [`standing::tenants`] |

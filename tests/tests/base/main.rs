@@ -3,6 +3,7 @@
 
 mod contents;
 mod copy;
+mod damaged_wal;
 mod full;
 mod held;
 mod moved;

@@ -72,7 +72,7 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
         start_lsn,
         end,
         control: seen.control.1,
-        copies: None,
+        copies: Vec::new(),
         extra_files: 0,
         extra_bytes: 0,
         notes,
@@ -260,11 +260,11 @@ fn copies(
     data_dir: &Path,
     segments: &[String],
     (start, stop): (Lsn, Lsn),
-) -> Result<Option<Vec<CopiedDatabase>>> {
+) -> Result<Vec<CopiedDatabase>> {
     let mut watch = WalWatch::new(context.server.wal_segment_bytes);
     let mut buffer = vec![0; WAL_READ_BYTES];
     for segment in segments {
-        let Ok(name) = segment.parse::<SegmentName>() else { return Ok(None) };
+        let name = segment.parse::<SegmentName>()?;
         let path = data_dir.join("pg_wal").join(segment);
         let mut input = disk::open(&path)?;
         let mut offset = 0;
@@ -277,7 +277,7 @@ fn copies(
             offset += n as u64;
         }
     }
-    Ok(watch.between(start, stop))
+    watch.between(start, stop)
 }
 
 fn locations(links: &[TablespaceLink]) -> Result<Vec<(u32, String)>> {

@@ -36,8 +36,8 @@ pub struct Taken {
     pub end: BaseEnd,
     /// `pg_control`, as it was after everything else.
     pub control: Vec<u8>,
-    /// Databases that were made by copying files meanwhile; `None` where the WAL could not be read.
-    pub copies: Option<Vec<wal_records::Copied>>,
+    /// Databases that were made by copying files meanwhile.
+    pub copies: Vec<wal_records::Copied>,
     /// Files that only this backup has, its WAL above all.
     pub extra_files: u64,
     /// Their sizes added up.

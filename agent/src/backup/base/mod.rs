@@ -216,22 +216,13 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &BaseRequest) -> R
     if let Some(path) = context.not_as_its_times.get() {
         return Ok(Attempt::Doubted(times::doubt(&context, path)?));
     }
-    let mut taken = match taken {
+    let taken = match taken {
         Ok(taken) => taken,
         Err(e) => return Err(slot::explained(&context, kept, e).await),
     };
-    match &taken.copies {
-        Some(copies) => {
-            let torn = moved::torn(&context, copies).await?;
-            if !torn.is_empty() {
-                return Ok(Attempt::Torn(torn));
-            }
-        }
-        None => taken.notes.push(
-            "cannot read the WAL of this base backup: a database may have been moved to another \
-            tablespace meanwhile"
-                .to_owned(),
-        ),
+    let torn = moved::torn(&context, &taken.copies).await?;
+    if !torn.is_empty() {
+        return Ok(Attempt::Torn(torn));
     }
     let left_out = left_out(&context, &taken).await?;
     let manifest = manifest(&context, server, &taken, left_out);

@@ -5,6 +5,10 @@
 //!
 //! The backup looks into the WAL that it holds, from its start to its stop. What it finds makes it take
 //! everything once more.
+//!
+//! **WAL that cannot be read to the stop is no WAL**: replay stops where we do, before the copy is consistent, and
+//! PostgreSQL refuses to start from it. It is damaged, or has pages of a size that neither `wal push` nor we can
+//! read. Then nothing is stored.
 
 use std::collections::BTreeSet;
 
@@ -54,10 +58,13 @@ impl WalWatch {
         }
     }
 
-    /// What was copied from `start` to `stop`; `None` where not all of that could be read.
-    pub fn between(self, start: Lsn, stop: Lsn) -> Option<Vec<Copied>> {
-        let WalWatch { reader, mut copied, ends_at, .. } = self;
-        let mut reader = reader?;
+    /// What was copied from `start` to `stop`.
+    ///
+    /// # Errors
+    /// `Integrity` where not all of that could be read.
+    pub fn between(self, start: Lsn, stop: Lsn) -> Result<Vec<Copied>> {
+        let WalWatch { segment_bytes, reader, mut copied, ends_at } = self;
+        let mut reader = reader.ok_or_else(|| unreadable(start, start, stop))?;
         if ends_at.is_none() {
             let mut on = |said| {
                 if let Said::Copied(found) = said {
@@ -66,10 +73,27 @@ impl WalWatch {
             };
             let _ = reader.finish(&mut on); // behind the end of what was written
         }
-        let is_read = reader.at() >= stop || reader.last().is_some_and(|last| last >= stop);
+        // Not how far bytes came, but how far records did; after the record of a switch nothing comes in its segment.
+        let end = match (reader.is_switched(), segment_bytes) {
+            (true, Some(size)) => Lsn(reader.end().0.next_multiple_of(size.get())),
+            _ => reader.end(),
+        };
+        if end < stop {
+            return Err(unreadable(end, start, stop));
+        }
         copied.retain(|copied| (start..stop).contains(&copied.lsn));
-        is_read.then_some(copied)
+        Ok(copied)
     }
+}
+
+fn unreadable(end: Lsn, start: Lsn, stop: Lsn) -> Error {
+    let what = format!(
+        "the WAL of this base backup cannot be read to its end: {start} to {stop} is needed, and its records end at {end}"
+    );
+    Error::new(Kind::Integrity, what)
+        .effect("recovery from it would stop before it is consistent, so this base backup was not stored")
+        .next("run it again. If it happens again, look at the disk and the memory of the server: pg_waldump shows where its own WAL is damaged, and only a base backup that begins after that place can be restored")
+        .safe("running again is safe")
 }
 
 /// Of what was copied, the databases whose files this backup cannot be sure of, by name.

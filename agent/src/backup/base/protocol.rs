@@ -83,7 +83,7 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
             timeline,
         },
         control: sent.control,
-        copies: sent.wal.between(start.start_lsn, sent.stop_lsn),
+        copies: sent.wal.between(start.start_lsn, sent.stop_lsn)?,
         extra_files: 0,
         extra_bytes: 0,
         notes,
