@@ -18,7 +18,7 @@ use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path};
 use crate::recovery::instance::InstanceRequest;
 use crate::recovery::instance::apply::{InstanceRestored, apply};
 use crate::recovery::instance::aside::Subscription;
-use crate::recovery::instance::plan::prepare;
+use crate::recovery::instance::bind::prepare;
 use crate::recovery::instance::production;
 use crate::recovery::instance::proof::Proof;
 use crate::recovery::instance::sorting::QUERY;

@@ -5,6 +5,7 @@
 //! and looks at the server and the directories. It may refuse; it never chooses another snapshot, target or timeline.
 
 mod dump;
+mod found;
 mod lines;
 mod point;
 #[cfg(test)]
@@ -13,7 +14,8 @@ mod tests;
 use serde::Serialize;
 
 pub use dump::{DumpAsked, DumpPlan, HeldFiles, list_unread, pack_gone, why};
-pub use point::{Found, PointAsked, PointPlan};
+pub use found::Found;
+pub use point::{PointAsked, PointPlan};
 
 use crate::clock::Timestamp;
 use crate::error::Result;

@@ -25,9 +25,10 @@ use crate::recovery::instance::closed::closed;
 use crate::recovery::instance::conf::Conf;
 use crate::recovery::instance::production_plan::{ProductionPlan, find, major, owner, plan};
 use crate::recovery::instance::proof::Allowed;
+use crate::recovery::instance::run::Server;
 use crate::recovery::instance::settings::{HBA_TEXT, conf_without_recovery, kept};
 use crate::recovery::instance::settle_archive::settle_archive;
-use crate::recovery::instance::start::{Server, Started};
+use crate::recovery::instance::start::Started;
 use crate::recovery::instance::takeover::Aside;
 use crate::recovery::instance::{delta, tree};
 

@@ -99,7 +99,7 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
         (None, Target::Time(time)) => default_target(&request.tenant, *time)?,
         (None, _) => default_target(&request.tenant, clock::now())?,
     };
-    let base = base::prepare(config, base_request(config, &request)).await?;
+    let base = instance::bind::prepare(config, base_request(config, &request)).await?;
     scratch::check_way(&base.plan.data_dir, base.plan.owner)?;
     let server_tools = start::tools(config, &base.plan).await?;
     let Some(narrowed) = &base.narrowed else {
