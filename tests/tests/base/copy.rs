@@ -24,7 +24,7 @@ pub struct Copied {
 impl Copied {
     /// Nothing yet: `data_dir` does not exist.
     pub fn new() -> Copied {
-        let dir = tempfile::Builder::new().prefix("lbc-").tempdir_in("/tmp").unwrap();
+        let dir = tempfile::Builder::new().prefix("lbc-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let socket = RefCell::new(dir.path().to_owned());
         Copied { data: dir.path().join("data"), dir, bin: Default::default(), socket }

@@ -196,7 +196,7 @@ fn a_killed_one_leaves_no_snapshot_and_no_backup_mode() {
 #[test]
 fn tablespaces_are_copied_once_wherever_they_lie() {
     let cluster = Cluster::with(Options::default());
-    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     let inside = cluster.data_dir().join("odd_place");
     for dir in [outside.path(), &inside] {
         std::fs::create_dir_all(dir).unwrap();

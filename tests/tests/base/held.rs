@@ -52,7 +52,8 @@ fn a_database_and_a_table_behind_links_are_told_as_loss() {
     let whole = site_of(&cluster, "files").back_up(&["--kind", "base"]);
     assert!(whole["manifest"]["base"].get("left_out").is_none(), "{whole}");
 
-    let elsewhere = tempfile::Builder::new().prefix("lbte-").tempdir_in("/tmp").unwrap();
+    let elsewhere =
+        tempfile::Builder::new().prefix("lbte-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     Program::at("/bin/chown".into()).arg("postgres:postgres").arg(elsewhere.path()).run();
     cluster.stop();
     behind_a_link(&cluster.data_dir().join(format!("base/{oid}")), elsewhere.path());
@@ -97,7 +98,8 @@ fn a_tablespace_in_place_is_backed_up_in_both_ways_and_comes_back() {
         println!("PostgreSQL {major}");
         let settings = vec![("allow_in_place_tablespaces".to_owned(), "on".to_owned())];
         let cluster = Cluster::with(Options { major: Some(major), settings, ..Options::default() });
-        let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+        let outside =
+            tempfile::Builder::new().prefix("lbts-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
         Program::at("/bin/chown".into()).arg("postgres:postgres").arg(outside.path()).run();
         cluster.psql("postgres", &format!("create tablespace north location '{}'", outside.path().display()));
         cluster.psql("postgres", "create tablespace here location ''");

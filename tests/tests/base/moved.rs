@@ -21,7 +21,7 @@ fn a_database_that_is_moved_meanwhile_is_whole_in_the_backup_both_ways() {
 fn moved(source: &str) {
     let archiving = Archiving::start();
     let cluster = &archiving.cluster;
-    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     hand_over(outside.path());
     cluster.psql("postgres", &format!("create tablespace north location '{}'", outside.path().display()));
     // read late: base/1, base/16385, base/4, base/5 is the order

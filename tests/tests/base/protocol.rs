@@ -103,7 +103,7 @@ fn every_major_sends_a_consistent_copy_under_load() {
 fn both_ways_see_the_same_files_and_share_one_chain() {
     let cluster = Cluster::start_default();
     ledger(&cluster, "shop");
-    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     let inside = cluster.data_dir().join("odd_place");
     std::fs::create_dir(&inside).unwrap();
     for (name, dir) in [("north", outside.path()), ("south", inside.as_path())] {
@@ -144,7 +144,10 @@ fn both_ways_see_the_same_files_and_share_one_chain() {
     assert!(own(&last) > 8 << 10 && own(&last) < 4 << 20, "{}", own(&last));
     let truth = cluster.psql("shop", &digest("big"));
     site.run(&["verify", "--deep", "--identity", "lifeboat-identity.txt"]).run().ok();
-    let (copied, to) = (Copied::new(), tempfile::Builder::new().prefix("lbtt-").tempdir_in("/tmp").unwrap());
+    let (copied, to) = (
+        Copied::new(),
+        tempfile::Builder::new().prefix("lbtt-").tempdir_in(lifeboat_tests::place::ours()).unwrap(),
+    );
     let map = |from: &std::path::Path, to: &str| format!("{}={to}", from.display());
     let to = |name: &str| to.path().join(name).display().to_string();
     let restore =

@@ -264,7 +264,7 @@ fn a_flipped_pack_is_refused_and_a_killed_restore_goes_on() {
 fn tablespaces_go_where_they_are_sent() {
     let archiving = Archiving::start();
     let cluster = &archiving.cluster;
-    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     Program::at("/bin/chown".into()).arg("postgres:postgres").arg(outside.path()).run();
     cluster.psql("postgres", &format!("create tablespace north location '{}'", outside.path().display()));
     cluster.psql("postgres", "create table far tablespace north as select generate_series(1, 1000) n");
@@ -274,7 +274,7 @@ fn tablespaces_go_where_they_are_sent() {
     let copied = Copied::new();
     archiving.restore(&copied, &[]).run().exits(16).says("--tablespace-map");
     assert!(!copied.data_dir().exists());
-    let to = tempfile::Builder::new().prefix("lbtt-").tempdir_in("/tmp").unwrap();
+    let to = tempfile::Builder::new().prefix("lbtt-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     let map = format!("{}={}", outside.path().display(), to.path().join("north").display());
     archiving.restore(&copied, &["--tablespace-map", "elsewhere=/x"]).run().exits(2);
     let (copied, _) = archiving.started(&["--tablespace-map", &map]);
@@ -286,7 +286,7 @@ fn tablespaces_go_where_they_are_sent() {
     assert_eq!(cluster.psql("postgres", "select count(*) from far"), "1010");
 
     // Replay would make this one again, in the directory of the running server.
-    let later = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+    let later = tempfile::Builder::new().prefix("lbts-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     Program::at("/bin/chown".into()).arg("postgres:postgres").arg(later.path()).run();
     cluster.psql("postgres", &format!("create tablespace later location '{}'", later.path().display()));
     archiving.archive();

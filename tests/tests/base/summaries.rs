@@ -114,7 +114,8 @@ fn what_no_summary_names_is_not_read_and_the_rest_is_right() {
         assert!(read < ALWAYS_BYTES_MAX && unread > 40 << 20, "{read} read, {unread} not");
         assert_eq!(unchanged["manifest"]["base"]["unread_bytes"], unread);
 
-        let tablespace = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+        let tablespace =
+            tempfile::Builder::new().prefix("lbts-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
         Program::at("/bin/chown".into()).arg("postgres:postgres").arg(tablespace.path()).run();
         let size = |name: &str| {
             cluster

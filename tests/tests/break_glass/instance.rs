@@ -55,7 +55,8 @@ struct Production {
 impl Production {
     fn start(major: Option<u32>) -> Production {
         let cluster = Cluster::with(Options { major, ..Options::default() });
-        let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+        let outside =
+            tempfile::Builder::new().prefix("lbts-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
         hand_over(outside.path());
         cluster.psql("postgres", &format!("create tablespace north location '{}'", outside.path().display()));
         cluster.psql("postgres", "create database shop");
@@ -130,7 +131,7 @@ struct Rescued<'a> {
 
 impl<'a> Rescued<'a> {
     fn new(site: &'a Site, bin: &'a Path) -> Rescued<'a> {
-        let dir = tempfile::Builder::new().prefix("lbr-").tempdir_in("/tmp").unwrap();
+        let dir = tempfile::Builder::new().prefix("lbr-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
         Rescued { site, bin, dir }
     }

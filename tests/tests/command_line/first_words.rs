@@ -69,7 +69,7 @@ fn whoever_may_not_read_it_is_told_who_may() {
     let accounts = fs::read_to_string("/etc/passwd").unwrap();
     let line = accounts.lines().find(|line| line.starts_with("postgres:")).unwrap();
     let uid: u32 = line.split(':').nth(2).unwrap().parse().unwrap();
-    let dir = tempfile::Builder::new().prefix("lbf-").tempdir_in("/tmp").unwrap();
+    let dir = tempfile::Builder::new().prefix("lbf-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let etc = dir.path().join("etc");
     fs::create_dir(&etc).unwrap();

@@ -7,7 +7,7 @@ use lifeboat_tests::{Cluster, Options, skip, small_tenant};
 
 /// A locale made for this test alone, where its sources are here.
 fn german() -> Result<tempfile::TempDir, String> {
-    let dir = tempfile::Builder::new().prefix("lbl-").tempdir_in("/tmp").unwrap();
+    let dir = tempfile::Builder::new().prefix("lbl-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     let to = dir.path().join("de_DE.UTF-8");
     let made = Command::new("localedef").args(["-i", "de_DE", "-f", "UTF-8"]).arg(&to).output();
     match made {

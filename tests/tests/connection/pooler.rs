@@ -27,7 +27,7 @@ fn program() -> Option<PathBuf> {
 
 impl Bouncer {
     fn start(program: &Path, cluster: &Cluster, mode: &str, ignore: &str) -> Bouncer {
-        let dir = tempfile::Builder::new().prefix("lbp-").tempdir_in("/tmp").unwrap();
+        let dir = tempfile::Builder::new().prefix("lbp-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
         let at = dir.path().display();
         let port = free_port();
         let ini = format!(

@@ -16,7 +16,7 @@ struct Authority {
 
 impl Authority {
     fn new() -> Authority {
-        let dir = tempfile::Builder::new().prefix("lbc-").tempdir_in("/tmp").unwrap();
+        let dir = tempfile::Builder::new().prefix("lbc-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
         let made = Authority { dir };
         made.openssl("req -new -x509 -days 30 -nodes -subj /CN=authority -keyout ca.key -out ca.crt");
         made

@@ -52,7 +52,7 @@ struct Place {
 
 impl Place {
     fn with(golden: &Golden) -> Place {
-        let dir = tempfile::Builder::new().prefix("lbg-").tempdir_in("/tmp").unwrap();
+        let dir = tempfile::Builder::new().prefix("lbg-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
         let place = Place { dir };
         Program::at("/bin/cp".into())
             .arg("-r")
@@ -187,7 +187,7 @@ fn make_base() {
     fs::create_dir(&to).unwrap();
     let cluster = Cluster::with(Options { segment_mebibytes: Some(1), ..Options::default() });
     assert_eq!(cluster.major(), 15, "the runbook's test says so");
-    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     hand_over(outside.path());
     for sql in [
         "update pg_database set datistemplate = false",

@@ -172,7 +172,7 @@ fn another_cluster_another_version_and_a_running_server_are_refused() {
 fn tablespaces_get_a_place_beside_the_old_ones() {
     let archiving = Archiving::start(None);
     let cluster = &archiving.cluster;
-    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     let north = outside.path().join("north");
     std::fs::create_dir(&north).unwrap();
     hand_over(outside.path());

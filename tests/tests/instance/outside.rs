@@ -9,7 +9,7 @@ use crate::copy::Copied;
 
 /// Moves the configuration out and starts the server with it, as Debian's `pg_ctlcluster` does.
 fn move_out(cluster: &Cluster) -> tempfile::TempDir {
-    let etc = tempfile::Builder::new().prefix("lbe-").tempdir_in("/tmp").unwrap();
+    let etc = tempfile::Builder::new().prefix("lbe-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     cluster.stop();
     let data = cluster.data_dir();
     for name in ["postgresql.conf", "pg_hba.conf", "pg_ident.conf"] {

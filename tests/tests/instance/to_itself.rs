@@ -41,7 +41,7 @@ fn nothing_of_productions_configuration_is_obeyed_on_any_major() {
 fn not_obeyed(major: u32) {
     let archiving = Archiving::start(Some(major));
     let cluster = &archiving.cluster;
-    let outside = tempfile::Builder::new().prefix("lbo-").tempdir_in("/tmp").unwrap();
+    let outside = tempfile::Builder::new().prefix("lbo-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     hand_over(outside.path());
     let trap = outside.path().join("trap");
     let (production, trap_text) = (cluster.data_dir(), trap.display());

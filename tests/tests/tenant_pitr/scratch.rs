@@ -67,7 +67,7 @@ fn the_same_command_runs_again_wherever_it_was_killed() {
         shared.archive();
     }
     let truth = shared.state("t1");
-    let place = tempfile::Builder::new().prefix("lbs-").tempdir_in("/tmp").unwrap();
+    let place = tempfile::Builder::new().prefix("lbs-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     std::fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     let args = ["--to", "latest", "--as", "back", "--no-neutralize"];
     let command = || shared.restore("t1", &args).env("TMPDIR", place.path());
@@ -117,7 +117,7 @@ fn a_scratch_server_that_dies_leaves_nothing() {
     write(&shared.cluster, "t1");
     shared.archive();
     // sockets lie in the directory for temporary files
-    let place = tempfile::Builder::new().prefix("lbs-").tempdir_in("/tmp").unwrap();
+    let place = tempfile::Builder::new().prefix("lbs-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     std::fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     let sockets = || std::fs::read_dir(place.path()).unwrap().count();
     // recovery fails on its own: the server ends, and takes its postmaster.pid with it

@@ -25,7 +25,7 @@ fn from_a_stream(major: u32) {
     let site = Site::s3(&cluster, &s3, "k");
     let tenants: Vec<_> =
         (1..=2).map(|n| small_tenant(&cluster, &site.data_dir(), &format!("t{n}"), n)).collect();
-    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in("/tmp").unwrap();
+    let outside = tempfile::Builder::new().prefix("lbts-").tempdir_in(lifeboat_tests::place::ours()).unwrap();
     hand_over(outside.path());
     hand_over(&site.path(""));
     cluster.psql("postgres", &format!("create tablespace north location '{}'", outside.path().display()));
