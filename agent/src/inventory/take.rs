@@ -93,7 +93,7 @@ impl Inventory {
             inventory.arrivals = repository.arrival_ids().await.into();
         }
         if wanted.wal {
-            let known = inventory.believed().find_map(|s| Some(s.manifest.base.as_ref()?.wal_segment_bytes));
+            let known = inventory.believed().find_map(|s| Some(s.manifest.base()?.wal_segment_bytes));
             let known = known.and_then(|bytes| SegmentBytes::try_from(bytes).ok());
             inventory.wal = take_wal(repository, &origin, trust, known).await.into();
         }

@@ -104,7 +104,9 @@ impl Search {
         let mut places = Places::default();
         for (id, listed) in self.repository.all_snapshots(&self.origin, &self.trust).await? {
             match listed {
-                Ok(Listed::Snapshot(manifest)) if manifest.filestore.is_some() && self.is_own(&manifest) => {
+                Ok(Listed::Snapshot(manifest))
+                    if manifest.filestore().is_some() && self.is_own(&manifest) =>
+                {
                     places.backups.push(*manifest);
                 }
                 Ok(_) => {}
@@ -138,7 +140,7 @@ impl Search {
         found.warnings.clone_from(&places.told);
         // The chains of the two nearest backups have nearly all. What came and went between them is in the batches,
         // and a list of these costs as much as one of many that a backup is made of.
-        let nearest = places.backups.iter().take(NEAREST).filter_map(|backup| backup.filestore.as_ref());
+        let nearest = places.backups.iter().take(NEAREST).filter_map(|backup| backup.filestore());
         let nearest: HashSet<&SnapshotId> = nearest.flat_map(|facts| &facts.index_chain).collect();
         let (first, others): (Vec<&Manifest>, Vec<&Manifest>) =
             places.backups.iter().partition(|backup| nearest.contains(&backup.id));

@@ -64,7 +64,7 @@ pub async fn missing(
     scope: &Scope,
     findings: &Findings,
 ) -> Vec<String> {
-    let mut bases = scope.manifests.values().filter_map(|manifest| manifest.base.as_ref());
+    let mut bases = scope.manifests.values().filter_map(|manifest| manifest.base());
     let size = bases.next().and_then(|base| SegmentBytes::try_from(base.wal_segment_bytes).ok());
     match repository.lineages(&list.lineages, origin, trust).await {
         Ok(lineages) => gaps(&stored_wal(list, lineages, size)).iter().map(Gap::text).collect(),

@@ -148,12 +148,12 @@ impl Status {
 
     fn judge_stored(&mut self, wal: &StoredWal, all: Option<&Inventory>) {
         let bases =
-            || all.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base.is_some());
+            || all.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base().is_some());
         let gaps = gaps(wal);
         self.problems.extend(all.and_then(|all| after_newest(all, wal, &gaps)));
         for gap in gaps {
             let text = gap.text();
-            match gap.is_past(bases().filter_map(|one| one.manifest.base.as_ref())) {
+            match gap.is_past(bases().filter_map(|one| one.manifest.base())) {
                 true => self.warnings.push(format!("{text}; a later base backup begins after it")),
                 false => self.problems.push(format!("{text}; take a base backup if there is none after it")),
             }
@@ -248,7 +248,7 @@ async fn bases(repository: &Repository, trust: &Trust) -> Option<Inventory> {
 /// What is missing between the newest base backup and the first WAL after it, where no gap between stored WAL says so.
 fn after_newest(bases: &Inventory, wal: &StoredWal, gaps: &[Gap]) -> Option<String> {
     let base = &newest(bases, SnapshotKind::Base, None)?.manifest;
-    let facts = base.base.as_ref()?;
+    let facts = base.base()?;
     let reach = reach(facts, base.point, wal, None)?;
     let known = gaps.iter().any(|gap| gap.range.begin <= reach.end && reach.end < gap.range.end);
     let why = obstacle(facts, base.point, &reach, &Target::Latest)?;

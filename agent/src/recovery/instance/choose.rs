@@ -193,7 +193,7 @@ fn no_base(repository: &Repository, request: &InstanceRequest, warnings: &[Strin
 fn is_before(target: &Target, base: &Snapshot) -> bool {
     match target {
         Target::Time(time) => base.manifest.point <= *time,
-        Target::Lsn(lsn) => base.manifest.base.as_ref().is_some_and(|facts| facts.stop_lsn <= *lsn),
+        Target::Lsn(lsn) => base.manifest.base().is_some_and(|facts| facts.stop_lsn <= *lsn),
         _ => true,
     }
 }
