@@ -10,7 +10,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use lifeboat::archive::digest::Sha256;
-use lifeboat::archive::manifest::{DumpFacts, SnapshotKind};
+use lifeboat::archive::manifest::{DumpFacts, Facts, SnapshotKind};
 use lifeboat::archive::seal::Recipients;
 use lifeboat::archive::signature::{SigningKey, TrustedKeys};
 use lifeboat::repository::Repository;
@@ -78,9 +78,7 @@ impl Host {
         let recipients = Recipients::parse([self.key.public_text().unwrap().as_str()]).unwrap();
         let settings = PackSettings { zstd_level: 3, pack_bytes: 1 << 20 };
         let writer = SnapshotWriter::begin(&repository, &origin, &recipients, settings, SnapshotKind::Dump);
-        let mut manifest = writer.manifest(clock::now());
-        manifest.tenant = Some("shop".parse().unwrap());
-        manifest.dump = Some(DumpFacts {
+        let facts = DumpFacts {
             server_major: common::newest().await.major,
             pg_dump: "pg_dump".into(),
             odoo_version: Some("17.0.1.3".into()),
@@ -91,7 +89,9 @@ impl Host {
             owner: "odoo".into(),
             warnings: Vec::new(),
             filestore: None,
-        });
+        };
+        let mut manifest = writer.manifest(clock::now(), Facts::Dump(facts));
+        manifest.tenant = Some("shop".parse().unwrap());
         writer.publish(writer.manifest_bytes(&manifest).unwrap(), &self.key).await.unwrap();
     }
 

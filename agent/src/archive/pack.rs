@@ -41,7 +41,7 @@ impl Member<'_> {
 
 /// Where a member's content begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FramePlace {
     /// Frame of the pack, counted from 0.
     pub frame: u32,
     /// Byte in the decompressed frame.
@@ -84,7 +84,7 @@ impl Frames {
         mtime: i64,
         data: &[u8],
         take: &mut dyn FnMut(&mut Vec<u8>) -> Result<()>,
-    ) -> Result<Place> {
+    ) -> Result<FramePlace> {
         assert!(data.len() <= EXTENT_BYTES, "a member is at most one extent");
         let name = member.tar_name();
         let padding = data.len().next_multiple_of(TAR_BLOCK) - data.len();
@@ -104,7 +104,7 @@ impl Frames {
         let short = if name.len() > 100 { "long" } else { name.as_str() };
         let header = header(short, tar::EntryType::Regular, mode & 0o7777, mtime, data.len())?;
         self.frame.extend_from_slice(header.as_bytes());
-        let place = Place { frame: self.ended, at: self.frame.len() as u64 };
+        let place = FramePlace { frame: self.ended, at: self.frame.len() as u64 };
         self.frame.extend_from_slice(data);
         self.frame.resize(self.frame.len() + padding, 0);
         self.plain_bytes += (self.frame.len() - before) as u64;

@@ -17,7 +17,7 @@ mod tenant;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::manifest::{Manifest, SnapshotKind};
+use crate::archive::manifest::{Facts, Manifest, SnapshotKind};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -273,7 +273,7 @@ async fn globals(job: &Job, tools: &Tools, report: &mut Report) -> Result<Manife
         SnapshotWriter::begin(&job.repository, &job.origin, &job.recipients, job.pack_settings(), kind);
     let (streamed, notes) = dump::globals(job, tools, &snapshot).await?;
     report.notes.extend(notes);
-    let mut manifest = snapshot.manifest(snapshot.begun());
+    let mut manifest = snapshot.manifest(snapshot.begun(), Facts::Globals);
     manifest.release = job.release.clone();
     manifest.plain_bytes = streamed.bytes;
     job.publish(&snapshot, &manifest).await?;

@@ -122,7 +122,7 @@ fn base_text(report: &backup::base::Report) -> String {
     let manifest = &report.manifest;
     let took = span_text(std::time::Duration::from_secs_f64(report.seconds));
     let mut out = format!("instance {}  ({took})\n", manifest.origin.instance);
-    if let Some(facts) = &manifest.base {
+    if let Some(facts) = manifest.base() {
         let kind = match facts.chain.len() {
             1 => "full".to_owned(),
             n => format!("number {n} of its chain"),
@@ -203,7 +203,7 @@ fn json(report: &Report, failed: Option<&Error>) -> Result<serde_json::Value> {
 }
 
 fn line(out: &mut String, manifest: &Manifest, what: &str) {
-    let _ = writeln!(out, "  {:<9} {}  {what}", manifest.kind.as_str(), manifest.id);
+    let _ = writeln!(out, "  {:<9} {}  {what}", manifest.kind().as_str(), manifest.id);
 }
 
 fn text(report: &Report) -> String {
@@ -216,7 +216,7 @@ fn text(report: &Report) -> String {
     for tenant in &report.tenants {
         let took = span_text(std::time::Duration::from_secs_f64(tenant.seconds));
         let _ = writeln!(out, "{}  ({took})", tenant.tenant);
-        if let Some((manifest, facts)) = tenant.dump.as_ref().and_then(|m| m.dump.as_ref().map(|f| (m, f))) {
+        if let Some((manifest, facts)) = tenant.dump.as_ref().and_then(|m| m.dump().map(|f| (m, f))) {
             let stored = bytes_text(manifest.stored_bytes());
             line(&mut out, manifest, &format!("{} dumped, {stored} stored", bytes_text(facts.bytes)));
             for warning in &facts.warnings {
@@ -229,8 +229,7 @@ fn text(report: &Report) -> String {
                 let _ = writeln!(out, "    {told}");
             }
         }
-        if let Some((manifest, facts)) =
-            tenant.filestore.as_ref().and_then(|m| m.filestore.as_ref().map(|f| (m, f)))
+        if let Some((manifest, facts)) = tenant.filestore.as_ref().and_then(|m| m.filestore().map(|f| (m, f)))
         {
             let stored = bytes_text(manifest.stored_bytes());
             let what = format!("{} files, {} new, {stored} stored", facts.files, facts.new_files);

@@ -106,7 +106,7 @@ impl Args {
     fn wants(&self, manifest: &Manifest) -> bool {
         self.tenant.as_ref().is_none_or(|t| manifest.tenant.as_ref() == Some(t))
             && self.release.as_ref().is_none_or(|r| manifest.release.as_ref() == Some(r))
-            && self.kind.is_none_or(|k| manifest.kind == k.kind())
+            && self.kind.is_none_or(|k| manifest.kind() == k.kind())
     }
 
     fn may_be(&self, id: &SnapshotId) -> bool {
@@ -144,7 +144,7 @@ fn json_row(row: &Row) -> Value {
     let mut row = json!({ "id": id, "standing": look.word(), "error": error });
     if let Some(one) = look.believed() {
         let manifest = &one.manifest;
-        row["kind"] = json!(manifest.kind);
+        row["kind"] = json!(manifest.kind());
         row["tenant"] = json!(manifest.tenant);
         row["release"] = json!(manifest.release);
         row["point"] = json!(manifest.point);
@@ -160,7 +160,7 @@ fn json_row(row: &Row) -> Value {
 }
 
 fn missing_files(manifest: &Manifest) -> u64 {
-    let link = manifest.dump.as_ref().and_then(|dump| dump.filestore.as_ref());
+    let link = manifest.link();
     link.map_or(0, FilestoreLink::missing_count)
 }
 
@@ -179,7 +179,7 @@ fn notes(one: &Snapshot, lacks: &[SnapshotId]) -> Vec<String> {
         1 => notes.push("missing 1 file".to_owned()),
         n => notes.push(format!("missing {n} files")),
     }
-    if let Some(dump) = &manifest.dump {
+    if let Some(dump) = manifest.dump() {
         notes.extend(dump.filestore.as_ref().and_then(|link| elsewhere::told(&link.elsewhere)));
         if dump.filestore.is_none() {
             notes.push("without filestore".to_owned());
@@ -188,13 +188,13 @@ fn notes(one: &Snapshot, lacks: &[SnapshotId]) -> Vec<String> {
             notes.push("not read back".to_owned());
         }
     }
-    if let Some(filestore) = &manifest.filestore {
+    if let Some(filestore) = manifest.filestore() {
         notes.push(format!("{} files, {} new", filestore.files, filestore.new_files));
         if filestore.problem_files > 0 {
             notes.push(format!("{} with problems", filestore.problem_files));
         }
     }
-    if let Some(base) = &manifest.base {
+    if let Some(base) = manifest.base() {
         let kind = if base.is_full() { "full" } else { "incremental" };
         notes.push(format!("{kind}, timeline {}, from {} on", base.timeline, base.stop_lsn));
         if base.bad_page_count > 0 {
@@ -220,7 +220,7 @@ fn text(repository: &Repository, shown: &[Row<'_>]) -> String {
         rows.push(match look.believed() {
             Some(one) => [
                 id.to_string(),
-                one.manifest.kind.to_string(),
+                one.manifest.kind().to_string(),
                 one.manifest.tenant.as_ref().map_or_else(dash, ToString::to_string),
                 one.manifest.release.as_ref().map_or_else(dash, ToString::to_string),
                 clock::text(one.manifest.point),

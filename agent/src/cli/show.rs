@@ -58,10 +58,14 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         app.print(&manifest, || text(&manifest, None))?;
         return Ok(Done::Complete);
     }
-    if manifest.dump.is_none() {
+    if manifest.dump().is_none() {
         return Err(Error::new(
             Kind::Usage,
-            format!("snapshot {} is of a {}: only a dump has a baseline to open", manifest.id, manifest.kind),
+            format!(
+                "snapshot {} is of a {}: only a dump has a baseline to open",
+                manifest.id,
+                manifest.kind()
+            ),
         )
         .next("omit --identity; lifeboat cat SNAPSHOT PATH --identity FILE writes a file of a snapshot"));
     }
@@ -75,7 +79,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
 }
 
 fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
-    let mut out = format!("snapshot   {}\nkind       {}\n", manifest.id, manifest.kind);
+    let mut out = format!("snapshot   {}\nkind       {}\n", manifest.id, manifest.kind());
     let mut line = |name: &str, value: String| {
         let _ = writeln!(out, "{name:<10} {value}");
     };
@@ -98,7 +102,7 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
     for recipient in &manifest.recipients {
         line("encrypted to", recipient.clone());
     }
-    if let Some(dump) = &manifest.dump {
+    if let Some(dump) = manifest.dump() {
         line("odoo", dump.odoo_version.clone().unwrap_or_else(|| "unknown".into()));
         line("dump", format!("{}, {}, owner {}", bytes_text(dump.bytes), dump.pg_dump, dump.owner));
         line("read back", if dump.read_back { "by pg_restore, to its end" } else { "no" }.into());
@@ -118,7 +122,7 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
             }
         }
     }
-    if let Some(facts) = &manifest.filestore {
+    if let Some(facts) = manifest.filestore() {
         line("files", format!("{} ({}), {} new", facts.files, bytes_text(facts.bytes), facts.new_files));
         line(
             "chain",
@@ -132,7 +136,7 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
         }
         more(facts.problem_files as usize, "problems", &mut line);
     }
-    if let Some(facts) = &manifest.base {
+    if let Some(facts) = manifest.base() {
         line("cluster", format!("{}, PostgreSQL {}", facts.system_identifier, facts.server_version));
         line("files", format!("{} ({})", facts.files, bytes_text(facts.bytes)));
         line("wal", format!("{} to {} on timeline {}", facts.start_lsn, facts.stop_lsn, facts.timeline));
@@ -159,7 +163,7 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
     line("written by", manifest.written_by.clone());
     match baseline {
         Some(baseline) => tell_baseline(baseline, &mut line),
-        None if manifest.dump.is_some() => {
+        None if manifest.dump().is_some() => {
             line(
                 "baseline",
                 format!("encrypted ({BASELINE}): --identity FILE shows modules and rows by table"),

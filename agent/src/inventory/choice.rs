@@ -116,7 +116,7 @@ pub fn choose<'a>(
 pub fn is_before(target: &Target, base: &Snapshot) -> bool {
     match target {
         Target::Time(time) => base.manifest.point <= *time,
-        Target::Lsn(lsn) => base.manifest.base.as_ref().is_some_and(|facts| facts.stop_lsn <= *lsn),
+        Target::Lsn(lsn) => base.manifest.base().is_some_and(|facts| facts.stop_lsn <= *lsn),
         _ => true,
     }
 }

@@ -49,14 +49,14 @@ pub struct Missing {
 
 /// Everything that is missing of the WAL, judged by the base backups among these: what `wal status` and `verify` say.
 pub fn missing<'a>(wal: &StoredWal, snapshots: impl Iterator<Item = &'a Snapshot> + Clone) -> Missing {
-    let bases = snapshots.filter(|one| one.manifest.kind == SnapshotKind::Base);
+    let bases = snapshots.filter(|one| one.manifest.kind() == SnapshotKind::Base);
     let gaps = gaps(wal);
     let mut missing = Missing::default();
     let newest = oldest_first(bases.clone()).pop();
     missing.problems.extend(newest.and_then(|newest| after(newest, wal, &gaps)));
     for gap in gaps {
         let text = gap.text();
-        match gap.is_past(bases.clone().filter_map(|one| one.manifest.base.as_ref())) {
+        match gap.is_past(bases.clone().filter_map(|one| one.manifest.base())) {
             true => missing.warnings.push(format!("{text}; a later base backup begins after it")),
             false => missing.problems.push(format!("{text}; take a base backup if there is none after it")),
         }
@@ -67,7 +67,7 @@ pub fn missing<'a>(wal: &StoredWal, snapshots: impl Iterator<Item = &'a Snapshot
 /// What is missing between the newest base backup and the first WAL after it, where no gap between stored WAL says so.
 fn after(newest: &Snapshot, wal: &StoredWal, gaps: &[Gap]) -> Option<String> {
     let base = &newest.manifest;
-    let facts = base.base.as_ref()?;
+    let facts = base.base()?;
     let reach = reach(facts, base.point, wal, None)?;
     let known = gaps.iter().any(|gap| gap.range.begin <= reach.end && reach.end < gap.range.end);
     let why = obstacle(facts, base.point, &reach, &Target::Latest)?;

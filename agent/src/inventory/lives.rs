@@ -96,7 +96,7 @@ fn is_life(wal: &StoredWal, timeline: TimelineId) -> bool {
 
 fn is_over<'a>(life: &Life, mut bases: impl Iterator<Item = &'a Snapshot>) -> bool {
     bases.any(|base| {
-        let facts = base.manifest.base.as_ref().filter(|_| base.stored_at > life.stored_at);
+        let facts = base.manifest.base().filter(|_| base.stored_at > life.stored_at);
         facts.is_some_and(|facts| {
             let is_on = |(id, until): &(TimelineId, Lsn)| id.0 == facts.timeline && facts.stop_lsn <= *until;
             !life.path.iter().any(is_on)

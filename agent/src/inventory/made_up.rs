@@ -3,7 +3,7 @@
 use crate::archive::base::BaseFacts;
 use crate::archive::digest::Sha256;
 use crate::archive::manifest::{
-    DumpFacts, FORMAT, FilestoreFacts, FilestoreLink, Manifest, Origin, SnapshotKind,
+    ArrivalFacts, DumpFacts, FORMAT, Facts, FilestoreFacts, FilestoreLink, Manifest, Origin, SnapshotKind,
 };
 use crate::clock::Timestamp;
 use crate::inventory::reach::StoredWal;
@@ -32,7 +32,7 @@ pub fn id(name: &str) -> SnapshotId {
     format!("20261120T000000Z-{kind}-{digest:0<8.8}").parse().unwrap()
 }
 
-fn manifest(name: &str, kind: SnapshotKind, hour: i64) -> Manifest {
+fn manifest(name: &str, facts: Facts, hour: i64) -> Manifest {
     let digest = Sha256::of(b"meta");
     Manifest {
         format: FORMAT,
@@ -43,7 +43,6 @@ fn manifest(name: &str, kind: SnapshotKind, hour: i64) -> Manifest {
             instance_sha256: digest,
         },
         id: id(name),
-        kind,
         tenant: None,
         release: None,
         begun: at(hour),
@@ -54,10 +53,7 @@ fn manifest(name: &str, kind: SnapshotKind, hour: i64) -> Manifest {
         recipients: Vec::new(),
         plain_bytes: 0,
         objects: Vec::new(),
-        dump: None,
-        filestore: None,
-        base: None,
-        arrivals: None,
+        facts,
         written_by: "test".into(),
     }
 }
@@ -85,12 +81,7 @@ pub fn dump(name: &str, tenant: &str, hour: i64, lsn: u64, filestore: Option<&st
         filestore: filestore.map(link),
     };
     let lsn = Some(Lsn(lsn * SEGMENT));
-    Manifest {
-        tenant: Some(tenant.parse().unwrap()),
-        lsn,
-        dump: Some(facts),
-        ..manifest(name, SnapshotKind::Dump, hour)
-    }
+    Manifest { tenant: Some(tenant.parse().unwrap()), lsn, ..manifest(name, Facts::Dump(facts), hour) }
 }
 
 /// A filestore.
@@ -108,7 +99,7 @@ pub fn filestore(name: &str, tenant: &str, index_chain: &[&str], sources: &[&str
         problem_files: 0,
     };
     let tenant = Some(tenant.parse().unwrap());
-    Manifest { tenant, filestore: Some(facts), ..manifest(name, SnapshotKind::Filestore, 0) }
+    Manifest { tenant, ..manifest(name, Facts::Filestore(facts), 0) }
 }
 
 /// A base backup that stopped at this hour, in the middle of this segment.
@@ -122,8 +113,7 @@ pub fn base(name: &str, timeline: u32, segment: u64, chain: &[&str]) -> Manifest
         chain: chain.iter().map(|name| id(name)).collect(),
         ..crate::inventory::reach::tests::facts()
     };
-    let made = manifest(name, SnapshotKind::Base, segment as i64);
-    Manifest { lsn: Some(stop_lsn), base: Some(facts), ..made }
+    Manifest { lsn: Some(stop_lsn), ..manifest(name, Facts::Base(facts), segment as i64) }
 }
 
 /// Stored at this hour by the store's clock.
@@ -158,5 +148,42 @@ pub fn wal(ranges: &[(u64, u64)]) -> StoredWal {
             conflicts: Vec::new(),
         }],
         ..StoredWal::default()
+    }
+}
+
+#[test]
+fn exactly_the_facts_of_the_kind_are_stored_and_read() {
+    let all = [
+        dump("d1", "retail", 1, 1, None),
+        filestore("f1", "retail", &["f1"], &["f1"]),
+        base("b1", 1, 1, &["b1"]),
+        Manifest { facts: Facts::Globals, ..dump("d1", "retail", 1, 1, None) },
+        Manifest {
+            facts: Facts::Arrivals(ArrivalFacts { files: 1, bytes: 1 }),
+            ..dump("d1", "retail", 1, 1, None)
+        },
+    ];
+    let parse = |of: &Manifest, value: &serde_json::Value| {
+        let bytes = serde_json::to_vec(value).unwrap();
+        Manifest::parse(&of.id, &of.origin.instance, &bytes)
+    };
+    let with_facts = ["dump", "filestore", "base", "arrivals"];
+    for manifest in &all {
+        let value = serde_json::to_value(manifest).unwrap();
+        let names: Vec<&str> = with_facts.into_iter().filter(|name| value.get(name).is_some()).collect();
+        let own = manifest.kind().as_str();
+        let expected = if manifest.kind() == SnapshotKind::Globals { vec![] } else { vec![own] };
+        assert_eq!((value["kind"].as_str(), names), (Some(own), expected));
+        assert_eq!(parse(manifest, &value).unwrap(), *manifest);
+        // One more, or none: of what it is would not be clear.
+        for other in all.iter().filter(|other| other.kind() != manifest.kind()) {
+            let kind = other.kind().as_str();
+            let (mut two, mut none) = (value.clone(), value.clone());
+            none["kind"] = kind.into();
+            assert!(parse(manifest, &none).unwrap_err().what().ends_with("lacks the facts of its kind"));
+            let Some(facts) = serde_json::to_value(other).unwrap().get(kind).cloned() else { continue };
+            two[kind] = facts;
+            assert!(parse(manifest, &two).unwrap_err().what().ends_with("lacks the facts of its kind"));
+        }
     }
 }

@@ -36,7 +36,7 @@ pub mod take;
 pub mod target;
 pub mod window;
 
-use crate::archive::manifest::{Manifest, SnapshotKind};
+use crate::archive::manifest::{Facts, Manifest, SnapshotKind};
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::reach::StoredWal;
@@ -58,14 +58,11 @@ impl Snapshot {
     pub fn new(mut manifest: Manifest, stored_at: Timestamp) -> Snapshot {
         let stored_bytes = manifest.stored_bytes();
         manifest.objects = Vec::new();
-        if let Some(link) = manifest.dump.as_mut().and_then(|dump| dump.filestore.as_mut()) {
-            link.missing = Vec::new();
-        }
-        if let Some(filestore) = &mut manifest.filestore {
-            filestore.problems = Vec::new();
-        }
-        if let Some(base) = &mut manifest.base {
-            base.bad_pages = Vec::new();
+        match &mut manifest.facts {
+            Facts::Dump(dump) => dump.filestore.iter_mut().for_each(|link| link.missing = Vec::new()),
+            Facts::Filestore(filestore) => filestore.problems = Vec::new(),
+            Facts::Base(base) => base.bad_pages = Vec::new(),
+            Facts::Globals | Facts::Arrivals(_) => {}
         }
         Snapshot { manifest, stored_bytes, stored_at }
     }
@@ -174,7 +171,7 @@ impl Inventory {
         tenant: Option<&'a TenantName>,
     ) -> impl Iterator<Item = &'a Snapshot> + Clone {
         let fits = move |manifest: &Manifest| {
-            manifest.kind == kind && tenant.is_none_or(|tenant| manifest.tenant.as_ref() == Some(tenant))
+            manifest.kind() == kind && tenant.is_none_or(|tenant| manifest.tenant.as_ref() == Some(tenant))
         };
         self.believed().filter(move |snapshot| fits(&snapshot.manifest))
     }

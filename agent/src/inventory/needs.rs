@@ -38,14 +38,14 @@ impl Graph {
     pub fn of<'a>(manifests: impl IntoIterator<Item = &'a Manifest>) -> Graph {
         let mut graph = Graph::default();
         for manifest in manifests {
-            let link = manifest.dump.as_ref().and_then(|dump| dump.filestore.as_ref());
+            let link = manifest.link();
             let mut direct =
                 Direct { filestore: link.map(|link| link.snapshot.clone()), ..Direct::default() };
-            if let Some(filestore) = &manifest.filestore {
+            if let Some(filestore) = manifest.filestore() {
                 direct.indexes = filestore.index_chain.clone();
                 direct.packs = filestore.sources.clone();
             }
-            if let Some(base) = &manifest.base {
+            if let Some(base) = manifest.base() {
                 direct.packs = base.chain.clone(); // each has an index of its own
             }
             graph.0.insert(manifest.id.clone(), direct);
@@ -124,7 +124,7 @@ pub async fn fetch(
 
 /// What is wrong with `needed`, which `of` cannot be restored whole without.
 pub fn cannot_without(e: Error, of: &Manifest, needed: &SnapshotId) -> Error {
-    e.effect(format!("{} {} cannot be restored whole without it", of.kind, of.id))
+    e.effect(format!("{} {} cannot be restored whole without it", of.kind(), of.id))
         .next("lifeboat verify; lifeboat list shows snapshots that lack nothing")
         .context(format!("find snapshot {needed}, which holds part of {}", of.id))
 }

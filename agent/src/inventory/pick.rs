@@ -80,10 +80,10 @@ fn span(duration: SignedDuration) -> String {
 /// Snapshots of one kind, and of one tenant where they have one, the oldest first.
 pub fn oldest_first<'a>(snapshots: impl IntoIterator<Item = &'a Snapshot>) -> Vec<&'a Snapshot> {
     let mut all: Vec<&Snapshot> = snapshots.into_iter().collect();
-    let is = |kind| all.iter().all(|one| one.manifest.kind == kind);
+    let is = |kind| all.iter().all(|one| one.manifest.kind() == kind);
     if is(SnapshotKind::Base) {
         all.sort_by_key(|one| {
-            let timeline = one.manifest.base.as_ref().map(|facts| facts.timeline);
+            let timeline = one.manifest.base().map(|facts| facts.timeline);
             (timeline, one.manifest.lsn, one.manifest.point, &one.manifest.id)
         });
     } else if is(SnapshotKind::Dump) && all.iter().all(|one| position(one) > Lsn(0)) {

@@ -113,7 +113,7 @@ pub fn instance(
     now: Timestamp,
 ) -> Result<InstanceStatus> {
     let newest = newest(inventory, SnapshotKind::Base, None);
-    let facts = newest.and_then(|one| one.manifest.base.as_ref());
+    let facts = newest.and_then(|one| one.manifest.base());
     let wal = match inventory.wal.found() {
         Some(wal) => {
             let lives = lives(wal, inventory.of_kind(SnapshotKind::Base, None));
@@ -202,10 +202,10 @@ fn one(
     broken: &BTreeSet<&SnapshotId>,
     (now, age_max): (Timestamp, Duration),
 ) -> TenantStatus {
-    let of_kind = |kind| snapshots.iter().copied().filter(move |one| one.manifest.kind == kind);
+    let of_kind = |kind| snapshots.iter().copied().filter(move |one| one.manifest.kind() == kind);
     let newest = |kind| oldest_first(of_kind(kind)).pop();
     let dump = newest(SnapshotKind::Dump);
-    let link = dump.and_then(|one| one.manifest.dump.as_ref()?.filestore.as_ref());
+    let link = dump.and_then(|one| one.manifest.link());
     let missing_files = link.map_or(0, FilestoreLink::missing_count);
     // Its files are in the base backup, and its rows in the WAL, whether it has a dump or not.
     let base = instance.base.as_ref().filter(|_| !instance.base_broken);

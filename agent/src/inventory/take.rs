@@ -86,7 +86,7 @@ impl Inventory {
             wal: Part::NotAsked,
         };
         if wanted.wal {
-            let known = inventory.believed().find_map(|s| Some(s.manifest.base.as_ref()?.wal_segment_bytes));
+            let known = inventory.believed().find_map(|s| Some(s.manifest.base()?.wal_segment_bytes));
             let known = known.and_then(|bytes| SegmentBytes::try_from(bytes).ok());
             inventory.wal = take_wal(repository, &origin, trust, known).await.into();
         }

@@ -172,11 +172,6 @@ pub async fn database_bytes(session: &mut Session) -> Result<u64> {
     Ok(bytes.max(0) as u64)
 }
 
-/// Whether the cluster has a role of this name.
-pub async fn role_exists(session: &mut Session, name: &str) -> Result<bool> {
-    Ok(missing_roles(session, &[name.to_owned()]).await?.is_empty())
-}
-
 /// Those of `roles` that the cluster does not have, in their order.
 pub async fn missing_roles(session: &mut Session, roles: &[String]) -> Result<Vec<String>> {
     let rows = session.rows("list the roles", "SELECT rolname::text FROM pg_roles").await?;

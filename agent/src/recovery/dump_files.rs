@@ -55,7 +55,7 @@ impl DumpFiles {
         target: &TenantName,
         incomplete: (bool, PathBuf),
     ) -> Result<FilestorePlan> {
-        let facts = self.linked.manifest().and_then(|manifest| manifest.filestore.as_ref());
+        let facts = self.linked.manifest().and_then(|manifest| manifest.filestore());
         let held = (self.linked.id.clone(), facts.map_or(0, |f| f.files), facts.map_or(0, |f| f.bytes));
         let from_elsewhere = self.found.wanted.files().len() as u64;
         let missing = self.link.missing_count().saturating_sub(from_elsewhere);

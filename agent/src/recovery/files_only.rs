@@ -132,7 +132,7 @@ pub async fn prepare(config: &Config, request: FilesRequest, identities: Identit
     };
     let Chosen { manifest, warnings } =
         choose(&repository, &origin, trust, tenant, (kind, &request.pick)).await?;
-    let (source, id) = match &manifest.dump {
+    let (source, id) = match manifest.dump() {
         Some(dump) => {
             let link = dump.filestore.as_ref().ok_or_else(|| {
                 Error::new(Kind::NotFound, format!("dump {} has no filestore", manifest.id))
@@ -178,12 +178,12 @@ pub async fn prepare(config: &Config, request: FilesRequest, identities: Identit
             filestore_plan(held, 0, &data_dir, &database, incomplete)?
         }
     };
-    let link = manifest.dump.as_ref().and_then(|dump| dump.filestore.as_ref());
+    let link = manifest.link();
     let elsewhere = link.map(|link| link.elsewhere.clone()).unwrap_or_default();
     let plan = FilesPlan {
         repository: repository.store().url().to_owned(),
         snapshot: id,
-        dump: manifest.dump.is_some().then(|| manifest.id.clone()),
+        dump: manifest.dump().is_some().then(|| manifest.id.clone()),
         point: linked.manifest().map_or(manifest.point, |own| own.point),
         fetch_bytes: linked.stored_bytes(),
         free_bytes: disk::free_bytes(&filestore.staging)?,

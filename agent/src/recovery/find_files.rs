@@ -108,7 +108,7 @@ impl Search {
         let wanted = take::Wanted { snapshots: Which::Kind(SnapshotKind::Filestore), ..Default::default() };
         for (id, look) in Inventory::take(&self.repository, &self.trust, &wanted).await?.snapshots {
             match look {
-                Look::Believed(one) if one.manifest.filestore.is_some() && self.is_own(&one.manifest) => {
+                Look::Believed(one) if one.manifest.filestore().is_some() && self.is_own(&one.manifest) => {
                     places.backups.push(one.manifest);
                 }
                 Look::Believed(_) | Look::Unfinished => {}
@@ -141,7 +141,7 @@ impl Search {
         found.warnings.clone_from(&places.told);
         // The chains of the two nearest backups have nearly all. What came and went between them is in the batches,
         // and a list of these costs as much as one of many that a backup is made of.
-        let nearest = places.backups.iter().take(NEAREST).filter_map(|backup| backup.filestore.as_ref());
+        let nearest = places.backups.iter().take(NEAREST).filter_map(|backup| backup.filestore());
         let nearest: HashSet<&SnapshotId> = nearest.flat_map(|facts| &facts.index_chain).collect();
         let (first, others): (Vec<&Manifest>, Vec<&Manifest>) =
             places.backups.iter().partition(|backup| nearest.contains(&backup.id));

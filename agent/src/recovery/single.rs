@@ -42,7 +42,7 @@ pub async fn write_file(
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
     let manifest = repository.manifest(id, &origin, trust).await?;
-    if manifest.kind == SnapshotKind::Base {
+    if manifest.kind() == SnapshotKind::Base {
         return Err(Error::new(
             Kind::Usage,
             format!("{id} is a base backup: its files are of use together only"),
@@ -50,7 +50,7 @@ pub async fn write_file(
         .next("lifeboat restore --instance-to DIR --to immediate restores all of them"));
     }
     let mut manifests = HashMap::from([(id.clone(), manifest.clone())]);
-    if let Some(facts) = &manifest.filestore {
+    if let Some(facts) = manifest.filestore() {
         for needed in facts.index_chain.iter().chain(&facts.sources) {
             if !manifests.contains_key(needed) {
                 manifests.insert(needed.clone(), repository.manifest(needed, &origin, trust).await?);
@@ -67,7 +67,7 @@ pub async fn write_file(
     let identities = Arc::new(identities);
     let written = tokio::task::spawn_blocking(move || {
         let runtime = Handle::current();
-        let mut wanted = match manifest.kind {
+        let mut wanted = match manifest.kind() {
             SnapshotKind::Filestore => {
                 let facts = manifest.filestore_facts()?;
                 Wanted::filestore(&repository, &runtime, facts, &manifests, &identities)?

@@ -110,7 +110,7 @@ impl Wanted {
         take: impl Fn(&Entry) -> bool,
     ) -> Result<Wanted> {
         let manifests = HashMap::from([(manifest.id.clone(), manifest.clone())]);
-        let complete = manifest.filestore.as_ref().is_none_or(|facts| facts.complete);
+        let complete = manifest.filestore().is_none_or(|facts| facts.complete);
         let mut wanted = Wanted::default();
         let mut snapshots = Vec::new();
         read(repository, runtime, &manifest.id, &manifests, identities, complete, &mut snapshots, |line| {

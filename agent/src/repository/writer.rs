@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 
 use crate::archive::digest::Hashing;
-use crate::archive::manifest::{self, FORMAT, Manifest, Object, Origin, SnapshotKind};
+use crate::archive::manifest::{self, FORMAT, Facts, Manifest, Object, Origin, SnapshotKind};
 use crate::archive::pack::PackBuilder;
 use crate::archive::seal::{Recipients, Sealed};
 use crate::archive::signature::SigningKey;
@@ -35,7 +35,6 @@ pub struct SnapshotWriter {
     recipients: Recipients,
     settings: PackSettings,
     id: SnapshotId,
-    kind: SnapshotKind,
     begun: Timestamp,
     next_pack: AtomicU32,
     objects: Mutex<Vec<Object>>,
@@ -58,7 +57,6 @@ impl SnapshotWriter {
             recipients: recipients.clone(),
             settings,
             id: SnapshotId::new(begun, kind.as_str()),
-            kind,
             begun,
             next_pack: AtomicU32::new(0),
             objects: Mutex::new(Vec::new()),
@@ -125,14 +123,13 @@ impl SnapshotWriter {
     }
 
     /// A manifest with everything filled in that the writer knows; the rest is the caller's.
-    pub fn manifest(&self, point: Timestamp) -> Manifest {
+    pub fn manifest(&self, point: Timestamp, facts: Facts) -> Manifest {
         let mut objects = self.objects.lock().unwrap_or_else(|e| e.into_inner()).clone();
         objects.sort_by(|a, b| a.name.cmp(&b.name));
         Manifest {
             format: FORMAT,
             origin: self.origin.clone(),
             id: self.id.clone(),
-            kind: self.kind,
             tenant: None,
             release: None,
             begun: self.begun,
@@ -143,16 +140,16 @@ impl SnapshotWriter {
             recipients: self.recipients.texts().map(str::to_owned).collect(),
             plain_bytes: 0,
             objects,
-            dump: None,
-            filestore: None,
-            base: None,
-            arrivals: None,
+            facts,
             written_by: format!("lifeboat {}", env!("CARGO_PKG_VERSION")),
         }
     }
 
     /// The manifest as it will be stored: parsed again first, by the same rules as on restore.
     pub fn manifest_bytes(&self, manifest: &Manifest) -> Result<Vec<u8>> {
+        if manifest.kind().as_str() != self.id.kind() {
+            return Err(Error::new(Kind::Internal, "a manifest is of another kind than its snapshot"));
+        }
         let bytes = manifest.to_bytes()?;
         let parsed = Manifest::parse(&self.id, self.repository.instance(), &bytes)?;
         if parsed != *manifest {

@@ -78,8 +78,8 @@ fn read_baseline(work: &Work, task: &Task, identities: &Identities) -> Result<()
 /// Reads an index whole and notes what the packs must hold.
 fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mutex<Expected>) -> Result<()> {
     let manifest = work.scope.manifests.get(&task.snapshot);
-    let facts = manifest.and_then(|manifest| manifest.filestore.as_ref());
-    let base = manifest.and_then(|manifest| manifest.base.as_ref());
+    let facts = manifest.and_then(|manifest| manifest.filestore());
+    let base = manifest.and_then(|manifest| manifest.base());
     let complete = facts.is_none_or(|facts| facts.complete);
     let mut named = HashSet::new();
     let mut dump = None;
@@ -93,7 +93,7 @@ fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mute
             work.meter.stop_if_cancelled()?;
             let Line::File(entry) = line? else { continue };
             named.extend(entry.parts.iter().map(|part| part.snapshot));
-            if manifest.is_some_and(|m| m.dump.is_some()) {
+            if manifest.is_some_and(|m| m.dump().is_some()) {
                 dump = Some((entry.bytes, entry.digest));
             }
             match base {
@@ -113,7 +113,7 @@ fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mute
         }
         Ok(())
     })?;
-    match manifest.and_then(|manifest| manifest.dump.as_ref()) {
+    match manifest.and_then(|manifest| manifest.dump()) {
         Some(facts) if dump != Some((facts.bytes, FileDigest::Sha256(facts.sha256))) => {
             Err(Error::new(Kind::Integrity, "the index tells of another dump than the manifest does"))
         }

@@ -14,9 +14,9 @@ use crate::names::TenantName;
 /// What is told of these snapshots.
 pub fn lacking(snapshots: &[Snapshot]) -> Missing {
     let mut groups: BTreeMap<(&str, Option<&TenantName>), Vec<&Snapshot>> = BTreeMap::new();
-    let asked = |one: &&Snapshot| matches!(one.manifest.kind, SnapshotKind::Base | SnapshotKind::Dump);
+    let asked = |one: &&Snapshot| matches!(one.manifest.kind(), SnapshotKind::Base | SnapshotKind::Dump);
     for one in snapshots.iter().filter(asked) {
-        groups.entry((one.manifest.kind.as_str(), one.manifest.tenant.as_ref())).or_default().push(one);
+        groups.entry((one.manifest.kind().as_str(), one.manifest.tenant.as_ref())).or_default().push(one);
     }
     let mut found = Missing::default();
     for group in groups.into_values() {
@@ -32,14 +32,14 @@ pub fn lacking(snapshots: &[Snapshot]) -> Missing {
 
 fn texts(one: &Snapshot) -> impl Iterator<Item = String> {
     let id = &one.manifest.id;
-    let base = one.manifest.base.as_ref();
+    let base = one.manifest.base();
     let left_out =
         base.and_then(|facts| facts.missing()).map(|what| format!("missing in base backup {id}: {what}"));
     let bad_pages = base.map_or(0, |facts| facts.bad_page_count);
     let bad_pages = (bad_pages > 0).then(|| {
         format!("base backup {id} has {bad_pages} bad pages: they were damaged in the database itself (lifeboat show {id})")
     });
-    let link = one.manifest.dump.as_ref().and_then(|dump| dump.filestore.as_ref());
+    let link = one.manifest.dump().and_then(|dump| dump.filestore.as_ref());
     let files = match link.map_or(0, FilestoreLink::missing_count) {
         0 => None,
         1 => Some(format!("missing in dump {id}: 1 file (lifeboat show {id})")),

@@ -163,7 +163,7 @@ fn newest_whole(
     let bad: BTreeSet<&SnapshotId> = findings.iter().flat_map(|f| &f.lost).chain(doubtful).collect();
     let mut of: BTreeMap<TenantName, Vec<Snapshot>> = BTreeMap::new();
     for dump in scope.chosen.iter().filter_map(|id| scope.snapshot(instance, id)) {
-        if let (Some(tenant), true) = (dump.manifest.tenant.clone(), dump.manifest.dump.is_some()) {
+        if let (Some(tenant), true) = (dump.manifest.tenant.clone(), dump.manifest.dump().is_some()) {
             of.entry(tenant).or_default().push(dump);
         }
     }

@@ -62,7 +62,7 @@ pub async fn look_for_gaps(
     snapshots: &[Snapshot],
     findings: &Findings,
 ) -> Missing {
-    let mut bases = snapshots.iter().filter_map(|one| one.manifest.base.as_ref());
+    let mut bases = snapshots.iter().filter_map(|one| one.manifest.base());
     let size = bases.next().and_then(|base| SegmentBytes::try_from(base.wal_segment_bytes).ok());
     match repository.lineages(&list.lineages, origin, trust).await {
         Ok(lineages) => missing(&stored_wal(list, lineages, size), snapshots.iter()),

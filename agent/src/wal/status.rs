@@ -146,7 +146,7 @@ impl Status {
 
     fn judge_stored(&mut self, wal: &StoredWal, all: Option<&Inventory>) {
         let bases =
-            || all.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base.is_some());
+            || all.into_iter().flat_map(Inventory::believed).filter(|one| one.manifest.base().is_some());
         let missing = missing(wal, bases());
         self.problems.extend(missing.problems);
         self.warnings.extend(missing.warnings);

@@ -84,7 +84,7 @@ impl Archive {
 
     /// The newest snapshot of a kind, of a tenant where there is one.
     pub fn newest(&self, kind: SnapshotKind, tenant: Option<&str>) -> &Manifest {
-        let fits = |m: &&Manifest| m.kind == kind && m.tenant.as_ref().map(|t| t.as_str()) == tenant;
+        let fits = |m: &&Manifest| m.kind() == kind && m.tenant.as_ref().map(|t| t.as_str()) == tenant;
         let mut all: Vec<&Manifest> = self.manifests.values().filter(fits).collect();
         all.sort_by_key(|manifest| manifest.begun);
         all.pop().unwrap_or_else(|| panic!("no {kind} of {tenant:?}"))
@@ -94,7 +94,7 @@ impl Archive {
     /// name their snapshot by ID.
     pub fn files(&self, manifest: &Manifest) -> BTreeMap<String, (Entry, Vec<SnapshotId>)> {
         let mut files = BTreeMap::new();
-        for (place, id) in manifest.filestore.as_ref().unwrap().index_chain.iter().enumerate() {
+        for (place, id) in manifest.filestore().unwrap().index_chain.iter().enumerate() {
             let object = self.manifests[id].object(index::NAME).unwrap();
             self.repository
                 .read_sealed(self.runtime.handle(), id, object, &self.identities, |input| {
@@ -167,7 +167,7 @@ impl Archive {
         }
         let whole: Vec<u8> = extents.into_values().flatten().collect();
         assert_eq!(whole.len() as u64, manifest.plain_bytes);
-        if let Some(facts) = &manifest.dump {
+        if let Some(facts) = manifest.dump() {
             assert_eq!(Sha256::of(&whole), facts.sha256);
         }
         whole

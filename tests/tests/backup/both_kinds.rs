@@ -43,7 +43,7 @@ pub fn assert_complete(archive: &Archive, cluster: &Cluster, tenant: &Tenant) {
     let differ: Vec<_> = disk.iter().filter(|(name, content)| stored.get(*name) != Some(content)).collect();
     assert!(differ.is_empty() && stored.len() == disk.len(), "{:?}", differ.iter().map(|d| d.0));
     let dump = archive.newest(SnapshotKind::Dump, Some(&tenant.name));
-    let link = dump.dump.as_ref().unwrap().filestore.as_ref().unwrap();
+    let link = dump.link().unwrap();
     assert_eq!((&link.snapshot, link.missing_files), (&filestore.id, 0));
     let named = named_by_dump(cluster, &archive.stream(dump));
     assert!(named.len() > 100);
@@ -59,7 +59,7 @@ fn first_and_second(site: &Site, cluster: &Cluster) {
     let globals = archive.newest(SnapshotKind::Globals, None);
     let text = String::from_utf8(archive.stream(globals)).unwrap();
     assert!(text.contains("CREATE ROLE"), "{text}");
-    let dump = archive.newest(SnapshotKind::Dump, Some("acme")).dump.clone().unwrap();
+    let dump = archive.newest(SnapshotKind::Dump, Some("acme")).dump().cloned().unwrap();
     assert_eq!((dump.server_major, dump.read_back, dump.owner.as_str()), (cluster.major(), true, "postgres"));
     assert!(dump.odoo_version.is_some());
     assert_eq!(dump.filestore.unwrap().fence.split(" (").next(), Some("held until done"));

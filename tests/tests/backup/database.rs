@@ -199,7 +199,7 @@ fn a_pg_dump_that_lies_or_fails_is_found_out() {
         site.backup(&["--tenant", "acme"]).run().exits(code).says(said);
         let archive = Archive::of(&site);
         let new = archive.ids().into_iter().filter(|id| !before.contains(id));
-        let kinds: Vec<_> = new.map(|id| archive.manifest(&id).kind).collect();
+        let kinds: Vec<_> = new.map(|id| archive.manifest(&id).kind()).collect();
         assert!(kinds.iter().all(|kind| *kind == SnapshotKind::Globals), "{body}: {kinds:?}");
     }
     // warnings of a dump that is whole are kept

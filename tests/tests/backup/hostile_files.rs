@@ -22,8 +22,10 @@ const FILES: usize = 300;
 fn stored(site: &Site) -> Vec<(String, Vec<u8>)> {
     let archive = Archive::of(site);
     let all = archive.ids();
-    let of =
-        all.iter().map(|id| archive.manifest(id)).filter(|manifest| manifest.kind == SnapshotKind::Filestore);
+    let of = all
+        .iter()
+        .map(|id| archive.manifest(id))
+        .filter(|manifest| manifest.kind() == SnapshotKind::Filestore);
     of.flat_map(|manifest| archive.contents(manifest)).collect()
 }
 

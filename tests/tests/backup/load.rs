@@ -101,7 +101,7 @@ fn under_load_every_file_that_the_dump_names_is_stored() {
     assert_eq!(dumps.len(), 4);
     for id in dumps {
         let dump = archive.manifest(&id);
-        let link = dump.dump.as_ref().unwrap().filestore.as_ref().unwrap();
+        let link = dump.link().unwrap();
         let stored = archive.contents(archive.manifest(&link.snapshot));
         for name in named_by_dump(&cluster, &archive.stream(dump)) {
             let content =
@@ -151,6 +151,6 @@ fn memory_stays_below_its_bound_with_many_files() {
     println!("peak {} MiB in {:?}", peak >> 20, outcome.took);
     assert!(peak > 1 << 20 && peak < MEMORY_MAX, "{} MiB", peak >> 20);
     let archive = Archive::of(&site);
-    let facts = archive.newest(SnapshotKind::Filestore, Some("many")).filestore.clone().unwrap();
+    let facts = archive.newest(SnapshotKind::Filestore, Some("many")).filestore().cloned().unwrap();
     assert_eq!((facts.files, facts.problem_files), (20_002, 0));
 }

@@ -16,7 +16,7 @@ use crate::archive::Archive;
 use lifeboat_tests::site::{Site, words};
 
 fn missing(manifest: &Manifest) -> Vec<(String, String)> {
-    let link = manifest.dump.as_ref().unwrap().filestore.as_ref().unwrap();
+    let link = manifest.link().unwrap();
     assert_eq!(link.missing_files, link.missing.len() as u64);
     link.missing.iter().map(|m| (m.store_fname.clone(), m.why.clone())).collect()
 }
@@ -65,7 +65,7 @@ fn files_that_are_lost_damaged_or_unreadable_are_named_and_the_rest_is_stored() 
     assert_eq!(contents.get(damaged), Some(&damaged_content), "damaged content is stored as it is");
     assert!(!contents.contains_key(lost) && !contents.contains_key(fifo) && !contents.contains_key(link));
     assert!(archive.files(filestore)[damaged].0.flaw.is_some());
-    assert_eq!(filestore.filestore.as_ref().unwrap().problem_files, reasons.len() as u64 - 1);
+    assert_eq!(filestore.filestore().unwrap().problem_files, reasons.len() as u64 - 1);
 
     // nothing changed: said again, although nothing is read again
     site.backup(&[]).run().exits(3).says("are missing in the filestores");

@@ -25,7 +25,7 @@ fn a_copy_is_not_followed_until_it_is_the_tenant() {
     let repo = Repo::of(&world.site);
     let held = repo.held();
     assert!(!held.contains(&of_copy) && !held.contains(&staged), "copies are followed");
-    let stored: u64 = repo.batches()[before..].iter().map(|m| m.arrivals.as_ref().unwrap().files).sum();
+    let stored: u64 = repo.batches()[before..].iter().map(|m| m.arrivals().unwrap().files).sum();
     assert!(stored <= names.len() as u64, "{stored} files were stored for {} new ones", names.len());
 
     let promote =

@@ -39,7 +39,7 @@ fn a_new_file_is_in_the_repository_within_seconds_and_without_a_backup() {
     let name = t3.upload(&world.cluster, "newer", b"of the new tenant");
     world.wait_held(&BTreeSet::from([name]));
     let repo = Repo::of(&world.site);
-    let files: u64 = repo.batches()[count..].iter().map(|m| m.arrivals.as_ref().unwrap().files).sum();
+    let files: u64 = repo.batches()[count..].iter().map(|m| m.arrivals().unwrap().files).sum();
     assert!(files <= names.len() as u64 + 2, "{files} stored for {}", names.len());
     end(agent);
     world.verify();
@@ -120,7 +120,7 @@ fn backups_run_beside_it_and_what_they_hold_is_not_stored_again() {
     }
     wait_for("the batches hold them, too", || {
         let repo = Repo::of(&world.site);
-        let batches: u64 = repo.batches().iter().map(|m| m.arrivals.as_ref().unwrap().files).sum();
+        let batches: u64 = repo.batches().iter().map(|m| m.arrivals().unwrap().files).sum();
         batches as usize == uploaded.len()
     });
     let repo = Repo::of(&world.site);

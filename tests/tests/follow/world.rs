@@ -214,14 +214,14 @@ impl Repo {
             }
         });
         let files = [SnapshotKind::Filestore, SnapshotKind::Arrivals];
-        let manifests = believed.filter(|manifest| files.contains(&manifest.kind)).collect();
+        let manifests = believed.filter(|manifest| files.contains(&manifest.kind())).collect();
         let identity: PathBuf = site.path("lifeboat-identity.txt");
         Repo { runtime, repository, identities: Identities::load(&[identity], &|_| None).unwrap(), manifests }
     }
 
     /// The batches of new files.
     pub fn batches(&self) -> Vec<&Manifest> {
-        self.manifests.iter().filter(|manifest| manifest.kind == SnapshotKind::Arrivals).collect()
+        self.manifests.iter().filter(|manifest| manifest.kind() == SnapshotKind::Arrivals).collect()
     }
 
     /// Every name that some snapshot holds whole.

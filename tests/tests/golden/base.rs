@@ -212,7 +212,7 @@ fn make_base() {
     keep_keys(&site.path(""), &to);
     let identity = site.path("lifeboat-identity.txt");
     let golden = Golden { identity, dir: to.clone(), _private: tempfile::tempdir().unwrap() };
-    let bases = golden.manifests().into_iter().filter(|manifest| manifest.kind == SnapshotKind::Base);
+    let bases = golden.manifests().into_iter().filter(|manifest| manifest.kind() == SnapshotKind::Base);
     let mut text = String::new();
     for id in bases.map(|manifest| manifest.id.to_string()) {
         for (path, looks) in Place::with(&golden).by_the_runbook(&golden, &id) {

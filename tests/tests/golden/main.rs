@@ -75,6 +75,7 @@ impl Golden {
             let signature = fs::read(dir.path().join("manifest.json.sig")).unwrap();
             trusted.verify(id.as_str(), &bytes, &signature).unwrap();
             let manifest = Manifest::parse(&id, &instance, &bytes).unwrap();
+            assert!(manifest.to_bytes().unwrap() == bytes, "{id} is not written as it was read");
             assert_eq!(origin, [manifest.origin.repository_sha256, manifest.origin.instance_sha256]);
             manifest
         };
@@ -127,7 +128,7 @@ impl Golden {
         let mut text = String::new();
         for manifest in &manifests {
             let own = vec![manifest.id.clone()];
-            let chain = manifest.filestore.as_ref().map_or(&own, |facts| &facts.index_chain);
+            let chain = manifest.filestore().map_or(&own, |facts| &facts.index_chain);
             let mut files: BTreeMap<String, (Header, Entry)> = BTreeMap::new();
             for id in chain {
                 let (header, lines) = self.index(find(id));
@@ -148,7 +149,7 @@ impl Golden {
                 let (id, mode) = (&manifest.id, entry.mode);
                 writeln!(text, "{id} {} {} {mode:o} {path}", Sha256::of(&data), data.len()).unwrap();
             }
-            if manifest.kind == SnapshotKind::Dump {
+            if manifest.kind() == SnapshotKind::Dump {
                 let object = manifest.object("baseline.zst.age").unwrap();
                 let input = self.object(&manifest.id, &object.name);
                 let baseline = read_sealed(object, input, &self.identities(), |text| {

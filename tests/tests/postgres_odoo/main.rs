@@ -10,7 +10,7 @@ use lifeboat::error::Kind;
 use lifeboat::odoo::neutralize::{BASE_URL, catalogue};
 use lifeboat::odoo::{self, Baseline, Fence, Released};
 use lifeboat::postgres::database::{
-    database_comment, database_exists, drop_database_if_marked, missing_roles, role_exists,
+    database_comment, database_exists, drop_database_if_marked, missing_roles,
 };
 use lifeboat::postgres::{
     DumpChild, GlobalsDump, PostgresOptions, Ran, ReadBack, Restore, RestoreProgress, Session,

@@ -35,8 +35,11 @@ impl Forge {
 
     /// The snapshot in this folder.
     pub fn at(site: &Site, folder: &Path) -> Forge {
-        let manifest: Manifest =
-            serde_json::from_slice(&fs::read(folder.join(manifest::NAME)).unwrap()).unwrap();
+        let name =
+            |above: usize| folder.ancestors().nth(above).unwrap().file_name().unwrap().to_str().unwrap();
+        let (id, instance) = (name(0).parse().unwrap(), name(2).parse().unwrap());
+        let bytes = fs::read(folder.join(manifest::NAME)).unwrap();
+        let manifest = Manifest::parse(&id, &instance, &bytes).unwrap();
         Forge {
             folder: folder.to_owned(),
             key: SigningKey::load(&site.path("lifeboat-signing-key")).unwrap(),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use lifeboat::archive::digest::{FileDigest, Sha256};
-use lifeboat::archive::manifest::{self, SnapshotKind};
+use lifeboat::archive::manifest::{self, Facts, SnapshotKind};
 use lifeboat::archive::signature::SigningKey;
 use lifeboat_tests::filestore::Seeded;
 use lifeboat_tests::site::Site;
@@ -93,7 +93,8 @@ fn content_that_is_not_what_the_index_says_is_found_under_a_right_hash_and_signa
     says(&verify(&site, DEEP).exits(10), "dump.pgc");
     forge.undo();
     let mut forge = Forge::newest(&site, SnapshotKind::Dump);
-    forge.manifest.dump.as_mut().unwrap().sha256 = Sha256::of(b"another");
+    let Facts::Dump(facts) = &mut forge.manifest.facts else { panic!("a dump") };
+    facts.sha256 = Sha256::of(b"another");
     says(&only_deep_finds(&site, forge, "index.zst.age"), "another dump than the manifest does");
     let mut forge = Forge::newest(&site, SnapshotKind::Dump);
     forge.seal("baseline.zst.age", b"{}");

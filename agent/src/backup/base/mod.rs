@@ -34,7 +34,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::base::{BaseFacts, LeftOut, MadeOn, Tablespace};
-use crate::archive::manifest::{Manifest, SnapshotKind};
+use crate::archive::manifest::{Facts, Manifest, SnapshotKind};
 use crate::backup::base::context::Context;
 use crate::backup::base::finish::Taken;
 use crate::backup::base::source::Source;
@@ -260,11 +260,7 @@ async fn left_out(context: &Context, taken: &Taken) -> Result<Vec<LeftOut>> {
 
 fn manifest(context: &Context, server: &ServerInfo, taken: &Taken, left_out: Vec<LeftOut>) -> Manifest {
     let (end, chain) = (&taken.end, taken.chain.clone());
-    let mut manifest = context.snapshot.manifest(end.stopped);
-    manifest.release = context.job.release.clone();
-    manifest.lsn = Some(end.stop_lsn);
-    manifest.plain_bytes = taken.copied.stored + taken.extra_bytes;
-    manifest.parent = chain.len().checked_sub(2).map(|parent| chain[parent].clone());
+    let parent = chain.len().checked_sub(2).map(|parent| chain[parent].clone());
     let name = |oid| context.server.tablespaces.iter().find(|(known, _)| *known == oid);
     let tablespace = |(oid, location): &(u32, String)| Tablespace {
         oid: *oid,
@@ -272,7 +268,7 @@ fn manifest(context: &Context, server: &ServerInfo, taken: &Taken, left_out: Vec
         location: location.clone(),
     };
     let sorting = &context.server.sorting;
-    manifest.base = Some(BaseFacts {
+    let facts = BaseFacts {
         system_identifier: taken.system_identifier.to_string(),
         server_version: server.version.clone(),
         server_major: server.major,
@@ -297,6 +293,11 @@ fn manifest(context: &Context, server: &ServerInfo, taken: &Taken, left_out: Vec
             libc: sorting.libc.clone(),
             icu: sorting.icu.clone(),
         }),
-    });
+    };
+    let mut manifest = context.snapshot.manifest(end.stopped, Facts::Base(facts));
+    manifest.release = context.job.release.clone();
+    manifest.lsn = Some(end.stop_lsn);
+    manifest.plain_bytes = taken.copied.stored + taken.extra_bytes;
+    manifest.parent = parent;
     manifest
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::tree::{Name, Tree};
 use super::waiting::Seen;
 use crate::archive::index::{self, Entry, Header, IndexWriter, Line};
-use crate::archive::manifest::{ArrivalFacts, Origin, SnapshotKind};
+use crate::archive::manifest::{ArrivalFacts, Facts, Origin, SnapshotKind};
 use crate::archive::seal::Recipients;
 use crate::archive::signature::SigningKey;
 use crate::backup::file_reader::{FileReader, Outcome};
@@ -178,9 +178,10 @@ async fn publish(
     if entries.is_empty() {
         return Ok(());
     }
-    let mut manifest = snapshot.manifest(snapshot.begun());
-    manifest.plain_bytes = entries.iter().map(|entry| entry.bytes).sum();
-    manifest.arrivals = Some(ArrivalFacts { files: entries.len() as u64, bytes: manifest.plain_bytes });
+    let bytes = entries.iter().map(|entry| entry.bytes).sum();
+    let facts = Facts::Arrivals(ArrivalFacts { files: entries.len() as u64, bytes });
+    let mut manifest = snapshot.manifest(snapshot.begun(), facts);
+    manifest.plain_bytes = bytes;
     storing.last_steps.publish(snapshot, &manifest, &storing.signing).await?;
     let mut of: BTreeMap<&TenantName, Vec<&str>> = BTreeMap::new();
     for entry in entries {

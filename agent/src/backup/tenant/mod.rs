@@ -59,14 +59,14 @@ pub struct TenantReport {
 impl TenantReport {
     /// Files that the dumped database names and the repository does not hold whole.
     pub fn missing_files(&self) -> u64 {
-        let link = self.dump.as_ref().and_then(|m| m.dump.as_ref()).and_then(|d| d.filestore.as_ref());
+        let link = self.dump.as_ref().and_then(|m| m.link());
         link.map_or(0, FilestoreLink::missing_count)
     }
 
     /// What of a filestore that was stored without its database could not be read, or is damaged. With the dump the
     /// database says what was meant, and `missing_files` counts it; here everything that is on disk was.
     pub fn unheld_files(&self) -> u64 {
-        let facts = self.filestore.as_ref().and_then(|m| m.filestore.as_ref());
+        let facts = self.filestore.as_ref().and_then(|m| m.filestore());
         facts.filter(|_| self.dump.is_none()).map_or(0, |facts| facts.problem_files)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::archive::manifest::{BASELINE, DumpFacts, FilestoreLink, Manifest};
+use crate::archive::manifest::{BASELINE, DumpFacts, Facts, FilestoreLink, Manifest};
 use crate::backup::dump::Dumped;
 use crate::backup::filestore::Synced;
 use crate::backup::job::{Job, on_blocking_thread};
@@ -20,12 +20,11 @@ pub(super) async fn publish_filestore(
     snapshot: &Arc<SnapshotWriter>,
     synced: Synced,
 ) -> Result<Manifest> {
-    let mut manifest = snapshot.manifest(snapshot.begun());
+    let mut manifest = snapshot.manifest(snapshot.begun(), Facts::Filestore(synced.facts));
     manifest.tenant = Some(tenant.clone());
     manifest.release = job.release.clone();
     manifest.parent = synced.parent;
     manifest.plain_bytes = synced.plain_bytes;
-    manifest.filestore = Some(synced.facts);
     job.publish(snapshot, &manifest).await?;
     // Only now: a known filestore must never speak of a snapshot that does not exist.
     synced.staged.publish(&synced.known)?;
@@ -69,12 +68,12 @@ pub(super) async fn publish_dump(
         .map_err(|e| Error::new(Kind::Internal, "cannot write the baseline").because(e))?;
     let writer = snapshot.clone();
     on_blocking_thread(move || writer.put_sealed(BASELINE, &text)).await?;
-    let mut manifest = snapshot.manifest(time);
+    let plain_bytes = facts.bytes;
+    let mut manifest = snapshot.manifest(time, Facts::Dump(facts));
     manifest.tenant = Some(tenant.clone());
     manifest.release = job.release.clone();
     manifest.lsn = Some(lsn);
-    manifest.plain_bytes = facts.bytes;
-    manifest.dump = Some(facts);
+    manifest.plain_bytes = plain_bytes;
     job.publish(snapshot, &manifest).await?;
     Ok(manifest)
 }

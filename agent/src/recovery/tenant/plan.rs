@@ -133,7 +133,7 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
                 Some(dir) => dir.clone(),
                 None => config.data_dir()?.to_owned(),
             };
-            let held = match nearest.and_then(|manifest| Some((manifest, manifest.filestore.as_ref()?))) {
+            let held = match nearest.and_then(|manifest| Some((manifest, manifest.filestore()?))) {
                 Some((manifest, facts)) => (manifest.id.clone(), facts.files, facts.bytes),
                 None => (batch.cloned().unwrap_or_else(|| base.plan.source.snapshot.clone()), 0, 0),
             };

@@ -126,13 +126,13 @@ fn judge(
 /// Where signed names begin, in time and in the WAL.
 struct Boundary {
     stored_at: Timestamp,
-    place: Option<Place>,
+    place: Option<WalPlace>,
 }
 
 /// A segment's place, whatever its timeline, and a byte in it.
-type Place = ((u32, u32), u32);
+type WalPlace = ((u32, u32), u32);
 
-fn place(object: &WalObject) -> Option<Place> {
+fn place(object: &WalObject) -> Option<WalPlace> {
     object.name.file.segment().map(|segment| (segment.place(), object.name.begin))
 }
 

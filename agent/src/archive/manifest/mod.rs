@@ -2,11 +2,15 @@
 //! so that anyone can check what is stored without a key. A snapshot exists when its manifest
 //! does; its bytes are signed as they are.
 
+mod facts;
+mod stored;
+
 use serde::{Deserialize, Serialize};
 
-use crate::archive::base::BaseFacts;
+pub use facts::{ArrivalFacts, DumpFacts, Facts, FilestoreFacts, FilestoreLink, MissingFile};
+
 use crate::archive::digest::Sha256;
-use crate::archive::elsewhere::{Elsewhere, other_storage};
+use crate::archive::manifest::stored::StoredManifest;
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, Lsn, ReleaseId, SnapshotId, TenantName};
@@ -93,6 +97,9 @@ impl Object {
     }
 }
 
+/// What is wrong with a manifest that has other facts than its kind wants, several or none.
+const WITHOUT_FACTS: &str = "lacks the facts of its kind";
+
 /// Which repository and instance this belongs to: a manifest copied elsewhere is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
@@ -106,124 +113,8 @@ pub struct Origin {
     pub instance_sha256: Sha256,
 }
 
-/// Of a dump.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DumpFacts {
-    /// PostgreSQL's major version; pg_restore must be of the same or a newer one.
-    pub server_major: u32,
-    /// As in `pg_dump (PostgreSQL) 15.10`.
-    pub pg_dump: String,
-    /// Odoo's version, where `base` is installed.
-    pub odoo_version: Option<String>,
-    /// Size of the dump (custom format, uncompressed).
-    pub bytes: u64,
-    /// Digest of the dump.
-    pub sha256: Sha256,
-    /// Whether `pg_restore` read it to its end before this was signed.
-    pub read_back: bool,
-    /// Database size when dumped, for plans.
-    pub database_bytes: u64,
-    /// Role that owns the database.
-    pub owner: String,
-    /// What pg_dump printed although it succeeded.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
-    /// The filestore that goes with it; absent when only the database was asked for.
-    pub filestore: Option<FilestoreLink>,
-}
-
-/// The filestore snapshot of a dump, and what of it is not there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FilestoreLink {
-    /// The filestore snapshot, taken after the database's point.
-    pub snapshot: SnapshotId,
-    /// Distinct `store_fname` in the dumped database.
-    pub referenced: u64,
-    /// Files that the database references and the repository does not hold whole.
-    pub missing_files: u64,
-    /// The first of them (at most 1,000).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub missing: Vec<MissingFile>,
-    /// What its rows name in other storages, which is not in `missing_files`. Older programs counted it there.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub elsewhere: Vec<Elsewhere>,
-    /// How the garbage collector was kept out.
-    pub fence: String,
-}
-
-impl FilestoreLink {
-    /// How many files are missing; what an older program counted although it lies in another storage is not.
-    pub fn missing_count(&self) -> u64 {
-        let elsewhere = self.missing.iter().filter(|file| other_storage(&file.store_fname).is_some());
-        self.missing_files.saturating_sub(elsewhere.count() as u64)
-    }
-
-    /// Those of them that are named.
-    pub fn missing_named(&self) -> impl Iterator<Item = &MissingFile> {
-        self.missing.iter().filter(|file| other_storage(&file.store_fname).is_none())
-    }
-}
-
-/// One file that a row names and the repository does not hold whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MissingFile {
-    /// `ir_attachment.store_fname`.
-    pub store_fname: String,
-    /// Why, in a sentence, and whether the source had lost it before.
-    pub why: String,
-    /// An earlier backup of this tenant's filestore, or a batch, that holds it: restores look there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_in: Option<SnapshotId>,
-}
-
-impl std::fmt::Display for MissingFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.store_fname, self.why)?;
-        match &self.held_in {
-            Some(id) => write!(f, "; {id} holds it, and a restore takes it from there"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Of a filestore.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FilestoreFacts {
-    /// Whether the index holds all files or the difference to the parent.
-    pub complete: bool,
-    /// Snapshots whose indexes, in this order, give the list of files: a complete one first, this
-    /// one last.
-    pub index_chain: Vec<SnapshotId>,
-    /// Snapshots whose packs hold content of the list, oldest first.
-    pub sources: Vec<SnapshotId>,
-    /// Files in the list.
-    pub files: u64,
-    /// Their sizes added up.
-    pub bytes: u64,
-    /// Files that this snapshot added.
-    pub new_files: u64,
-    /// Why the filestore was read in full, where it was and a parent could be expected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub full_because: Option<String>,
-    /// Files that could not be read or are not what their name says (at most 1,000 are told).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<String>,
-    /// How many problems there were.
-    #[serde(default)]
-    pub problem_files: u64,
-}
-
-/// Of files that were stored as they came: the index names no snapshot but its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ArrivalFacts {
-    /// Files in the index.
-    pub files: u64,
-    /// Their sizes added up.
-    pub bytes: u64,
-}
-
 /// The envelope.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// Version of the archive format.
     pub format: u32,
@@ -231,8 +122,6 @@ pub struct Manifest {
     pub origin: Origin,
     /// The snapshot's own name, as in its key.
     pub id: SnapshotId,
-    /// What it is of.
-    pub kind: SnapshotKind,
     /// Whose, for dumps and filestores.
     pub tenant: Option<TenantName>,
     /// The release it is tied to.
@@ -254,18 +143,8 @@ pub struct Manifest {
     pub plain_bytes: u64,
     /// Everything stored for it but manifest and signature, sorted by name.
     pub objects: Vec<Object>,
-    /// For dumps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dump: Option<DumpFacts>,
-    /// For filestores.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub filestore: Option<FilestoreFacts>,
-    /// For base backups.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<BaseFacts>,
-    /// For arrivals.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub arrivals: Option<ArrivalFacts>,
+    /// What it is of, and what there is to say of just that.
+    pub facts: Facts,
     /// Version of the program that wrote it.
     pub written_by: String,
 }
@@ -296,8 +175,9 @@ impl Manifest {
             )
             .next("use a Lifeboat at least as new as the one that wrote it"));
         }
-        let manifest: Manifest =
+        let stored: StoredManifest<'_> =
             serde_json::from_slice(bytes).map_err(|e| bad("cannot be read".into()).because(e))?;
+        let manifest = stored.into_manifest().ok_or_else(|| bad(WITHOUT_FACTS.into()))?;
         if manifest.id != *id {
             return Err(bad(format!("belongs to snapshot {}", manifest.id)));
         }
@@ -316,17 +196,13 @@ impl Manifest {
         if !names_fit || !manifest.objects.is_sorted_by(|a, b| a.name < b.name) {
             return Err(bad("names objects in a way that is not allowed".into()));
         }
-        let facts_fit = match manifest.kind {
-            SnapshotKind::Dump => manifest.dump.is_some() && manifest.tenant.is_some(),
-            SnapshotKind::Filestore => manifest.filestore.is_some() && manifest.tenant.is_some(),
-            SnapshotKind::Globals => true,
-            SnapshotKind::Arrivals => manifest.arrivals.is_some(),
-            SnapshotKind::Base => {
-                manifest.base.as_ref().is_some_and(|facts| facts.chain.last() == Some(&manifest.id))
-            }
+        let facts_fit = match &manifest.facts {
+            Facts::Dump(_) | Facts::Filestore(_) => manifest.tenant.is_some(),
+            Facts::Globals | Facts::Arrivals(_) => true,
+            Facts::Base(facts) => facts.chain.last() == Some(&manifest.id),
         };
         if !facts_fit {
-            return Err(bad("lacks the facts of its kind".into()));
+            return Err(bad(WITHOUT_FACTS.into()));
         }
         Ok(manifest)
     }
@@ -346,24 +222,5 @@ impl Manifest {
     /// The packs, in order.
     pub fn packs(&self) -> impl Iterator<Item = &Object> {
         self.objects.iter().filter(|o| o.name.starts_with("packs/"))
-    }
-
-    /// The dump's facts; an error for another kind.
-    pub fn dump_facts(&self) -> Result<&DumpFacts> {
-        self.dump.as_ref().ok_or_else(|| self.wrong_kind("dump"))
-    }
-
-    /// The filestore's facts; an error for another kind.
-    pub fn filestore_facts(&self) -> Result<&FilestoreFacts> {
-        self.filestore.as_ref().ok_or_else(|| self.wrong_kind("filestore"))
-    }
-
-    /// The base backup's facts; an error for another kind.
-    pub fn base_facts(&self) -> Result<&BaseFacts> {
-        self.base.as_ref().ok_or_else(|| self.wrong_kind("base"))
-    }
-
-    fn wrong_kind(&self, wanted: &str) -> Error {
-        Error::new(Kind::Usage, format!("snapshot {} is a {}, not a {wanted}", self.id, self.kind))
     }
 }
