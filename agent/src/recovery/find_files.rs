@@ -19,7 +19,7 @@ use crate::archive::manifest::{Manifest, Origin, SnapshotKind};
 use crate::archive::seal::Identities;
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, TenantName};
+use crate::names::{SnapshotId, TenantName, counted};
 use crate::recovery::wanted::{Home, Wanted};
 use crate::repository::Repository;
 use crate::repository::snapshots::{Found as Listed, Trust};
@@ -53,6 +53,8 @@ pub struct Places {
     pub backups: Vec<Manifest>,
     /// Batches of new files, the nearest in time first: a file was stored seconds after it was written.
     pub batches: Vec<SnapshotId>,
+    /// The tenant's dump that was taken nearest to the moment.
+    pub dump: Option<Manifest>,
     /// Snapshots that may be such backups, and are not believed.
     told: Vec<String>,
 }
@@ -106,6 +108,12 @@ impl Search {
             match listed {
                 Ok(Listed::Snapshot(manifest)) if manifest.filestore.is_some() && self.is_own(&manifest) => {
                     places.backups.push(*manifest);
+                }
+                Ok(Listed::Snapshot(manifest)) if manifest.dump.is_some() && self.is_own(&manifest) => {
+                    let distance = |of: &Manifest| of.point.duration_since(self.near).abs();
+                    if places.dump.as_ref().is_none_or(|known| distance(&manifest) < distance(known)) {
+                        places.dump = Some(*manifest);
+                    }
                 }
                 Ok(_) => {}
                 Err(e) if id.kind() != SnapshotKind::Filestore.as_str() && e.is_damage() => {}
@@ -204,8 +212,9 @@ impl Search {
             }
         }
         if of_nobody > 0 {
+            let files = counted(of_nobody, "file");
             found.warnings.push(format!(
-                "{of_nobody} files come from batches of an older version of Lifeboat, which do not say which tenant they belong to"
+                "taken from batches of an older version of Lifeboat, which do not say to which tenant a file belongs: {files}"
             ));
         }
         Ok(())

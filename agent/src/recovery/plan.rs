@@ -24,7 +24,7 @@ use crate::recovery::choose::{Chosen, choose};
 use crate::recovery::dump_files::DumpFiles;
 use crate::recovery::dump_list::dump_list;
 use crate::recovery::place::{FilestorePlan, default_target, incomplete_name};
-use crate::recovery::server::{Asking, check_server, look, will_miss};
+use crate::recovery::server::{Asking, check_server, look, own_tablespace, will_miss};
 use crate::recovery::workplace::{Workplace, workplace};
 use crate::repository::Repository;
 
@@ -69,6 +69,9 @@ pub struct RestorePlan {
     pub database: TenantName,
     /// Its name until everything is right.
     pub incomplete_database: String,
+    /// The tablespace that it will lie in, where that is not the server's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tablespace: Option<String>,
     /// Who will own it.
     pub owner: String,
     /// As whom the dump is loaded.
@@ -95,6 +98,8 @@ pub struct RestorePlan {
     pub missing: Vec<MissingFile>,
     /// Attachments that the backup does not hold because they lie in other storages.
     pub elsewhere: Vec<Elsewhere>,
+    /// What will be otherwise than it was; when it is done, what came of it is told.
+    pub foreseen: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -176,6 +181,7 @@ pub async fn prepare(config: &Config, request: RestoreRequest, identities: Ident
         server: format!("{}:{} (PostgreSQL {})", postgres.host_text(), postgres.port, server.version),
         incomplete_database: incomplete_name(&target),
         database: target,
+        tablespace: own_tablespace(&baseline, &request.load),
         owner,
         loads,
         space: space(&work_dir, &facts, filestore.as_ref())?,
@@ -189,6 +195,7 @@ pub async fn prepare(config: &Config, request: RestoreRequest, identities: Ident
         allow_missing_files: request.allow_missing_files,
         missing: files.as_ref().map(DumpFiles::missing).unwrap_or_default(),
         elsewhere: facts.filestore.as_ref().map(|link| link.elsewhere.clone()).unwrap_or_default(),
+        foreseen: seen.foreseen,
         warnings: [
             chosen,
             warnings(&facts, neutralize, loads),
