@@ -77,7 +77,7 @@ mod tests {
             typed.again(&[Without::Value("--to-time"), Without::Value("--to")], "--to-lsn 0/1"),
             "lifeboat restore --json --tenant shop --as=x --data-dir '/a b' --dry-run --to-lsn 0/1"
         );
-        let less = [Without::Value("--as"), Without::Flag("--dry-run"), Without::Flag("--to-time")];
+        let less = [Without::Value("--as"), Without::Flag("--dry-run")];
         assert_eq!(
             typed.again(&less, ""),
             "lifeboat restore --json --tenant shop --to-time 2026 --data-dir '/a b'"
