@@ -5,6 +5,7 @@ use std::io::Write;
 use tracing_subscriber::EnvFilter;
 
 use super::bar;
+use crate::error::shown::printable_lines;
 use crate::error::{Error, Kind, Result};
 
 /// Starts logging. `filter` is `LIFEBOAT_LOG`, which beats `-v`.
@@ -37,7 +38,8 @@ struct AboveBar;
 
 impl Write for AboveBar {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        bar::above_bar(|| std::io::stderr().lock().write(data))
+        let text = printable_lines(&String::from_utf8_lossy(data));
+        bar::above_bar(|| std::io::stderr().lock().write_all(text.as_bytes())).map(|()| data.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

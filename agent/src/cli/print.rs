@@ -7,11 +7,13 @@ use serde_json::json;
 
 use super::bar::above_bar;
 use super::commands::runnable;
+use crate::error::shown::{is_control, printable_lines};
 use crate::error::{Error, Kind, Result};
 
 /// Writes a result to standard output. That nobody reads it any more (`| head`) is no error.
 pub fn out(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
+    let text = printable_lines(text);
     let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let written = write!(stdout, "{text}{newline}").and_then(|()| stdout.flush());
     match written {
@@ -26,11 +28,17 @@ pub fn out(text: &str) -> Result<()> {
 pub fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|e| Error::new(Kind::Internal, "cannot write the result as JSON").because(e))?;
-    out(&text)
+    // JSON escapes what ASCII has of these; of the others nothing reaches a terminal, either.
+    let escape = |c: char| match is_control(c) && c != '\n' {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    out(&text.chars().map(escape).collect::<String>())
 }
 
 /// Writes a line for people to standard error, above the progress bar where there is one.
 pub fn err(line: &str) {
+    let line = printable_lines(line);
     above_bar(|| {
         // nobody is left to be told that standard error is closed
         let _ = writeln!(std::io::stderr().lock(), "{line}");

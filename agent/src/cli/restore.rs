@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use super::commands::runnable;
 use super::confirm::confirm;
 use super::restore_instance::{self, Common, InstanceArgs};
 use super::restore_load::{LoadArgs, done, not_made_text};
-use super::restore_text::{missing_files, to_promote};
+use super::restore_text::{later, missing_files, tables, to_promote};
 use super::trust::TrustArgs;
 use super::{App, Done, identity, print};
 use super::{restore_files, restore_tenant};
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::plan::{Asked, DumpAsked, PointAsked};
-use crate::names::{ReleaseId, SnapshotId, TenantName, shell_word};
+use crate::names::typed::Typed;
+use crate::names::{ReleaseId, SnapshotId, TenantName, counted};
 use crate::recovery::apply::{DumpRestored, apply};
 use crate::recovery::files_only::FilesRequest;
 use crate::recovery::plan::prepare;
@@ -114,6 +114,7 @@ pub struct Args {
 /// Plans, asks, applies.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
+    let typed = Typed::of(&app.inputs.arguments);
     let trust = args.trust.trust(&config)?;
     if args.stored_only {
         let repository = Repository::configured(&config).await?;
@@ -165,6 +166,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             trust,
             identities,
             identity_files: args.identity,
+            typed,
         };
         return restore_tenant::run(request, args.yes, args.dry_run, &config, app).await;
     }
@@ -210,7 +212,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let restored = apply(prepared, &shown.clone(), &app.cancel).await;
     shown.finish();
     let restored = restored?;
-    app.print(&restored, || text(&restored))?;
+    app.print(&restored, || text(&restored, &typed))?;
     Ok(if restored.lost_files == 0 { done(&restored.not_made) } else { Done::Incomplete })
 }
 
@@ -248,27 +250,28 @@ fn pick(snapshot: Option<SnapshotId>, release: Option<ReleaseId>) -> Pick {
     }
 }
 
-fn text(restored: &DumpRestored) -> String {
+fn text(restored: &DumpRestored, typed: &Typed) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
     let mut out = format!(
-        "{} is restored as database {} ({took}): {} tables are as recorded",
-        plan.source.tenant, plan.database, restored.baseline.tables
+        "{} is restored as database {} ({took}): {} as recorded",
+        plan.source.tenant,
+        plan.database,
+        tables(restored.baseline.tables)
     );
     if let Some(filestore) = &plan.filestore {
-        out += &format!("\n{} files in {}, each checked", restored.files, filestore.dir.display());
+        let files = counted(restored.files, "file");
+        out += &format!("\n{files} in {}, each checked", filestore.dir.display());
     }
     if plan.database_only {
-        let (tenant, name) = (shell_word(plan.source.tenant.as_str()), shell_word(plan.database.as_str()));
-        let next = runnable(&format!("lifeboat restore --tenant {tenant} --filestore-only --as {name}"));
-        out += &format!("\nno files are restored, as asked for; to restore them later: {next}");
+        out += &later(typed, &format!("--snapshot {} ", plan.source.snapshot), &plan.database);
     }
     out += &missing_files(&restored.missing_files);
     match &restored.neutralized {
         Some(done) => {
             out += &format!(
-                "\nneutralized: {} statements, database.uuid {}",
-                done.applied.len(),
+                "\nneutralized: {}, database.uuid {}",
+                counted(done.applied.len(), "statement"),
                 done.database_uuid
             )
         }

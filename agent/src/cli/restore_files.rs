@@ -7,7 +7,7 @@ use crate::archive::seal::Identities;
 use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::Result;
-use crate::names::bytes_text;
+use crate::names::{bytes_text, counted};
 use crate::recovery::files_only::{FilesRequest, FilesRestored, apply, prepare};
 
 /// Plans, asks, applies.
@@ -37,9 +37,9 @@ pub async fn run(
 fn text(restored: &FilesRestored) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
-    let (files, size) = (restored.files, bytes_text(restored.file_bytes));
+    let (files, size) = (counted(restored.files, "file"), bytes_text(restored.file_bytes));
     let mut out = format!(
-        "the filestore of {} is restored in {} ({took}): {files} files ({size}), each checked; no database",
+        "the filestore of {} is restored in {} ({took}): {files} ({size}), each checked; no database",
         plan.tenant,
         plan.filestore.dir.display()
     );

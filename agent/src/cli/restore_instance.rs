@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::plan::PointAsked;
 use crate::inventory::target::{Action, Target, ZonedTime};
+use crate::names::typed::Typed;
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path};
 use crate::recovery::instance::InstanceRequest;
@@ -181,6 +182,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         trust: common.trust,
         identities: identity::identities(&common.identity, config)?,
         identity_files: common.identity,
+        typed: Typed::of(&app.inputs.arguments),
     };
     let prepared = app.looking(prepare(config, request)).await?;
     let tools = match starts {

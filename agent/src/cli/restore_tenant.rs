@@ -2,12 +2,13 @@
 
 use super::confirm::confirm;
 use super::restore_load::{done, not_made_text};
-use super::restore_text::{missing_files, to_promote};
+use super::restore_text::{later, missing_files, tables, to_promote};
 use super::{App, Done, print};
 use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::Result;
-use crate::names::bytes_text;
+use crate::names::typed::Typed;
+use crate::names::{bytes_text, counted};
 use crate::recovery::tenant::apply::{TenantRestored, apply};
 use crate::recovery::tenant::plan::prepare;
 use crate::recovery::tenant::{TenantRequest, clean};
@@ -23,6 +24,7 @@ pub async fn run(
     if !dry_run {
         clean(config).await?;
     }
+    let typed = request.typed.clone();
     let prepared = app.looking(prepare(config, request)).await?;
     if dry_run {
         app.print(&prepared.plan, || prepared.plan.to_string())?;
@@ -36,14 +38,14 @@ pub async fn run(
     let restored = apply(config, prepared, &shown.clone(), &app.cancel).await;
     shown.finish();
     let restored = restored?;
-    app.print(&restored, || text(&restored))?;
+    app.print(&restored, || text(&restored, &typed))?;
     Ok(match restored.missing_files.is_empty() {
         true => done(&restored.not_made),
         false => Done::Incomplete,
     })
 }
 
-fn text(restored: &TenantRestored) -> String {
+fn text(restored: &TenantRestored, typed: &Typed) -> String {
     let plan = &restored.plan;
     let took = span_text(std::time::Duration::from_secs_f64(restored.seconds));
     let last = restored
@@ -53,21 +55,26 @@ fn text(restored: &TenantRestored) -> String {
     let replayed = format!("replayed to {}, {last}", restored.recovered.replayed_to);
     let mut out = match &restored.baseline {
         Some(compared) => format!(
-            "{} is restored as database {} ({took}): {replayed}; {} tables are as they were recovered",
-            plan.tenant, plan.database, compared.tables
+            "{} is restored as database {} ({took}): {replayed}; {} as recovered",
+            plan.tenant,
+            plan.database,
+            tables(compared.tables)
         ),
         None => format!("the filestore of {} is restored ({took}): {replayed}; no database", plan.tenant),
     };
     let fetched = bytes_text(restored.base_fetched_bytes);
     out += &format!("\nfetched {fetched} of the base backup; the scratch cluster is gone");
     if let Some(filestore) = &plan.filestore {
-        let (files, size) = (restored.files, bytes_text(restored.file_bytes));
-        out += &format!("\n{files} files ({size}) in {}, each checked", filestore.dir.display());
+        let (files, size) = (counted(restored.files, "file"), bytes_text(restored.file_bytes));
+        out += &format!("\n{files} ({size}) in {}, each checked", filestore.dir.display());
+    }
+    if plan.database_only {
+        out += &later(typed, &format!("--snapshot {} ", plan.scratch.source.snapshot), &plan.database);
     }
     match &restored.neutralized {
         Some(done) => {
-            let statements = done.applied.len();
-            out += &format!("\nneutralized: {statements} statements, database.uuid {}", done.database_uuid);
+            let statements = counted(done.applied.len(), "statement");
+            out += &format!("\nneutralized: {statements}, database.uuid {}", done.database_uuid);
         }
         None if plan.filestore_only => {}
         None => out += "\nnot neutralized: it is the real thing",

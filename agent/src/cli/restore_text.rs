@@ -2,7 +2,8 @@
 
 use super::commands::runnable;
 use crate::archive::manifest::MissingFile;
-use crate::names::{TenantName, shell_word};
+use crate::names::typed::{Typed, Without};
+use crate::names::{TenantName, counted, shell_word};
 use crate::recovery::lines::missing_text;
 
 /// Missing files that are named one by one; `--json` names all.
@@ -26,4 +27,19 @@ pub fn missing_files(missing: &[MissingFile]) -> String {
             missing_text(count, missing.iter().take(MISSING_TOLD_MAX))
         ),
     }
+}
+
+/// How the files of a database are restored that were left out.
+pub fn later(typed: &Typed, pinned: &str, database: &TenantName) -> String {
+    let values = ["--as", "--snapshot", "--release", "--owner", "--base-url"].map(Without::Value);
+    let flags =
+        ["--database-only", "--load-as-superuser", "--neutralize", "--no-neutralize"].map(Without::Flag);
+    let more = format!("{pinned}--filestore-only --as {}", shell_word(database.as_str()));
+    let next = runnable(&typed.again(&[values.as_slice(), flags.as_slice()].concat(), &more));
+    format!("\nno files are restored, as asked for; to restore them later: {next}")
+}
+
+/// So many tables, and the verb.
+pub fn tables(count: usize) -> String {
+    format!("{} {}", counted(count, "table"), if count == 1 { "is" } else { "are" })
 }

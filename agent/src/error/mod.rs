@@ -5,6 +5,7 @@
 //! parts whatever the module. Build one where the values are known, add the effect and the next
 //! step where they are known, and print it once, at the top (`cli::print`).
 
+pub mod shown;
 mod text;
 
 use std::error::Error as StdError;

@@ -1,6 +1,7 @@
 //! An error as a person reads it at 3 a.m.: the one form of it, for both programs.
 
 use super::Error;
+use super::shown::printable;
 
 impl Error {
     /// Its five parts, those that there are: what, effect, causes, next, safe. `runnable` turns the commands in the
@@ -25,11 +26,11 @@ impl Error {
 /// Keeps the shape of the message whatever a server or a file name put into it: further lines are
 /// indented, and control characters cannot reach the terminal.
 fn lines(text: &str, indent: &str) -> String {
-    let clean = |line: &str| -> String {
-        let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
-        line.trim_end().chars().map(escape).collect()
-    };
-    text.trim_end().lines().map(clean).collect::<Vec<_>>().join(&format!("\n{indent}"))
+    text.trim_end()
+        .lines()
+        .map(|line| printable(line.trim_end()))
+        .collect::<Vec<_>>()
+        .join(&format!("\n{indent}"))
 }
 
 #[cfg(test)]

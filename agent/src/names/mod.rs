@@ -1,5 +1,6 @@
 //! The words with rules: names and identifiers as types that cannot hold a wrong value.
 
+pub mod typed;
 pub mod wal;
 
 use std::fmt;
@@ -76,6 +77,12 @@ text_name!(
     "snapshot ID",
     "`<UTC second>-<kind>-<8 hex digits>`, as in `20261120T015812Z-dump-4f3a9c1e`: sorts by time, part of keys."
 );
+
+/// So many of something: `1 file`, `7 files`. `one` is the word for one of them; its plural takes an s.
+pub fn counted(count: impl TryInto<u64>, one: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
 
 /// A word as a shell reads it back: quoted where it has to be.
 pub fn shell_word(text: &str) -> String {
@@ -217,11 +224,6 @@ pub fn bytes_text(bytes: u64) -> String {
         unit += 1;
     }
     format!("{value:.1} {}", UNITS[unit])
-}
-
-/// A number of things for people: `1 snapshot`, `2 snapshots`.
-pub fn counted(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

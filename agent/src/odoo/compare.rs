@@ -158,6 +158,7 @@ mod tests {
                 locale_provider: "libc".into(),
                 locale: None,
                 icu_rules: None,
+                tablespace: None,
                 owner: "odoo".into(),
                 connection_limit: -1,
                 grants: None,

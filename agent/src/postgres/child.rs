@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::child::{Asked, Stopped, Supervised, Tail, status_text};
 use crate::environment;
+use crate::error::shown::foreign;
 use crate::error::{Error, Kind, Result};
 
 /// How much of the end of standard error is kept.
@@ -144,18 +145,21 @@ impl Stderr {
 
     /// The lines that say "warning" or "error" of a program that succeeded.
     pub fn warnings(self) -> Vec<String> {
-        self.telling
+        self.telling.iter().map(|line| foreign(line)).collect()
     }
 
     /// The lines to print as the cause of a failure: the telling ones, or else the last ones.
     pub fn summary(&self) -> String {
         let lines: Vec<&str> = match self.telling.is_empty() {
             false => self.telling.iter().map(String::as_str).take(8).collect(),
-            true => self.tail.iter().rev().take(4).rev().map(String::as_str).collect(),
+            true => {
+                let told: Vec<&str> = self.tail.iter().map(String::as_str).filter(|l| !quotes(l)).collect();
+                told[told.len().saturating_sub(4)..].to_vec()
+            }
         };
         match lines.is_empty() {
             true => "it said nothing".into(),
-            false => lines.join("; "),
+            false => lines.into_iter().map(foreign).collect::<Vec<_>>().join("; "),
         }
     }
 }
@@ -171,7 +175,18 @@ fn is_telling(line: &str) -> bool {
         "pg_restore: finished ",
     ];
     let by_program = marks.iter().any(|mark| line.contains(mark));
-    (by_program || is_of_server(line)) && !progress.iter().any(|begin| line.starts_with(begin))
+    (by_program || is_of_server(line))
+        && !quotes(line)
+        && !progress.iter().any(|begin| line.starts_with(begin))
+}
+
+/// Whether a line repeats what the server was told: rows (DETAIL), source code of functions (QUERY, CONTEXT), statements. libpq
+/// puts these words before it, in the program's language, which is ours. They are a tenant's, and are not repeated: who
+/// may read them finds them in the server's log.
+pub(super) fn quotes(line: &str) -> bool {
+    ["DETAIL:  ", "CONTEXT:  ", "QUERY:  ", "STATEMENT:  ", "INTERNAL QUERY:  ", "Command was: "]
+        .iter()
+        .any(|word| line.starts_with(word))
 }
 
 /// Whether a line is a message of the server as libpq prints it: its severity, which is one word in every language, a
@@ -227,6 +242,10 @@ mod tests {
             "pg_restore: creating TABLE \"public.x: error: y\"",
             "pg_restore: processing data for table \"public.WARNING:  x\"",
             "a note: of two words",
+            "QUERY:  SELECT secret FROM hr_payslip",
+            "CONTEXT:  PL/pgSQL function public.f() line 3 at RAISE",
+            "DETAIL:  Key (iban)=(DE02) already exists.",
+            "Command was: CREATE INDEX x ON y (z: error: w)",
         ] {
             assert!(!is_telling(line), "{line}");
         }

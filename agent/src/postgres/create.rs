@@ -88,6 +88,9 @@ pub fn create_statement(
     if let Some(rules) = rules {
         sql.push_str(&format!(" ICU_RULES {}", literal(rules)));
     }
+    if let Some(tablespace) = &properties.tablespace {
+        sql.push_str(&format!(" TABLESPACE {}", ident(tablespace)));
+    }
     if let Some(owner) = owner {
         sql.push_str(&format!(" OWNER {}", ident(owner)));
     }
@@ -193,6 +196,7 @@ mod tests {
             locale_provider: provider.into(),
             locale: locale.map(str::to_owned),
             icu_rules: None,
+            tablespace: None,
             owner: "odoo".into(),
             connection_limit: -1,
             grants: None,
@@ -208,6 +212,8 @@ mod tests {
             "CREATE DATABASE \"a\"\"b\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'fr_FR.UTF-8' OWNER \"odoo\" IS_TEMPLATE true"
         );
         assert!(create_statement("a", None, &libc, 15).unwrap().contains(" LOCALE_PROVIDER libc "));
+        let placed = DatabaseProperties { tablespace: Some("north".into()), ..libc };
+        assert!(create_statement("a", None, &placed, 15).unwrap().contains(" TABLESPACE \"north\" "));
         let mut icu = properties("icu", Some("de-AT"));
         assert!(
             create_statement("a", None, &icu, 15).unwrap().contains("LOCALE_PROVIDER icu ICU_LOCALE 'de-AT'")

@@ -24,6 +24,9 @@ pub struct DatabaseProperties {
     pub locale: Option<String>,
     /// Tailoring rules of `icu` (16 and newer).
     pub icu_rules: Option<String>,
+    /// The tablespace that it lies in, where that is not `pg_default`; backups of older programs do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tablespace: Option<String>,
     /// The owning role.
     pub owner: String,
     /// -1 is unlimited.
@@ -73,7 +76,8 @@ pub async fn properties(session: &mut Session) -> Result<DatabaseProperties> {
             what,
             format!(
                 "SELECT pg_encoding_to_char(d.encoding)::text, d.datcollate::text, d.datctype::text, {provider}, \
-                 {locale}, {rules}, pg_get_userbyid(d.datdba)::text, d.datconnlimit, d.datacl IS NOT NULL \
+                 {locale}, {rules}, pg_get_userbyid(d.datdba)::text, d.datconnlimit, d.datacl IS NOT NULL, \
+                 (SELECT t.spcname::text FROM pg_tablespace t WHERE t.oid = d.dattablespace AND t.spcname <> 'pg_default') \
                  FROM pg_database d WHERE d.datname = current_database()"
             ),
         )
@@ -94,6 +98,7 @@ pub async fn properties(session: &mut Session) -> Result<DatabaseProperties> {
         },
         locale: column(&row, 4)?,
         icu_rules: column(&row, 5)?,
+        tablespace: column(&row, 9)?,
         owner: column(&row, 6)?,
         connection_limit: column(&row, 7)?,
         grants,

@@ -5,6 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::error::shown::foreign;
+
 /// Failures that are kept.
 const FAILURES_MAX: usize = 100_000;
 const PROGRAM: &str = "pg_restore: ";
@@ -45,7 +47,8 @@ impl Failures {
         } else if let Some(why) = said.strip_prefix("error: ") {
             match (read.entry, read.found.len() < FAILURES_MAX) {
                 (Some(entry), true) => {
-                    let why = why.strip_prefix("could not execute query: ").unwrap_or(why).to_owned();
+                    let why = why.strip_prefix("could not execute query: ").unwrap_or(why);
+                    let why = foreign(why);
                     read.found.push(Failure { entry, why });
                 }
                 _ => read.unclear = true,

@@ -21,7 +21,7 @@ use crate::archive::seal::Identities;
 use crate::archive::unpack::MemberHeader;
 use crate::disk::{self, beneath::Dir};
 use crate::error::{Error, Kind, Result};
-use crate::names::SnapshotId;
+use crate::names::{SnapshotId, counted};
 use crate::odoo::blob;
 use crate::odoo::filestore::plain_mode;
 use crate::progress::Progress;
@@ -100,7 +100,7 @@ pub fn extract_what_comes(extract: &Extract<'_>, keep: bool) -> Result<Came> {
 fn not_whole(wanted: &Wanted, absent: &[usize]) -> Error {
     let named = absent.iter().take(NAMED_MAX);
     let names: Vec<&str> = named.map(|place| wanted.path(&wanted.files()[*place])).collect();
-    let what = format!("{} files are missing or damaged: {} …", absent.len(), names.join(", "));
+    let what = format!("{} missing or damaged: {} …", counted(absent.len(), "file"), names.join(", "));
     Error::new(Kind::Integrity, what)
         .because("the packs do not hold them, or hold other content than the index says")
         .effect("the restore is incomplete and was not published")

@@ -14,7 +14,7 @@ use crate::clock::{self, Timestamp, span_text};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, TenantName, bytes_text};
+use crate::names::{SnapshotId, TenantName, bytes_text, counted};
 use crate::progress::Progress;
 use crate::recovery::choose::{Chosen, choose};
 use crate::recovery::dump_files::DumpFiles;
@@ -310,7 +310,7 @@ impl std::fmt::Display for FilesPlan {
         writeln!(f, "  source      {}{dump}", self.snapshot)?;
         writeln!(f, "  state of    {}", clock::text(self.point))?;
         let size = bytes_text(files.bytes);
-        writeln!(f, "  creates     {} ({} files, {size})", files.dir.display(), files.files)?;
+        writeln!(f, "  creates     {} ({}, {size})", files.dir.display(), counted(files.files, "file"))?;
         writeln!(f, "              for database {}, which is not touched", self.database)?;
         files_lines(f, files, &self.missing)?;
         writeln!(f, "  fetches     at most {}", bytes_text(self.fetch_bytes))?;

@@ -15,7 +15,7 @@ use crate::archive::path::{escape, unescape};
 use crate::archive::seal::Identities;
 use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
-use crate::names::SnapshotId;
+use crate::names::{SnapshotId, counted};
 use crate::progress::Progress;
 use crate::recovery::extract::{Came, Extract, extract_what_comes};
 use crate::recovery::find_files::{Search, Tried};
@@ -119,10 +119,8 @@ impl Staging<'_> {
         let lost = staged.lost.len();
         staged.lost.retain(|file| named.contains(&escape(file.store_fname.as_bytes())));
         if staged.lost.len() < lost {
-            let count = lost - staged.lost.len();
-            staged.told.push(format!(
-                "{count} files that no row names are left out: no backup holds them undamaged"
-            ));
+            let files = counted(lost - staged.lost.len(), "file");
+            staged.told.push(format!("left out: {files} that no row names and no backup holds undamaged"));
         }
         let (absent, empty) = self.absent(names).await?;
         let known: BTreeSet<String> =
@@ -144,9 +142,8 @@ impl Staging<'_> {
         let count = list.wanted.files().len();
         if count > 0 {
             let from = from(&list.wanted);
-            staged.told.push(format!(
-                "{count} files that are missing in the list of the backup are taken from {from}"
-            ));
+            let files = counted(count, "file");
+            staged.told.push(format!("taken from {from}: {files} missing in the list of the backup"));
         }
         self.fetch(list, false, staged).await?;
         self.check(staged)
@@ -326,11 +323,9 @@ impl Pass {
             if found.wanted.files().is_empty() {
                 return Ok(());
             }
-            let count = found.wanted.files().len();
+            let files = counted(found.wanted.files().len(), "file");
             let from = from(&found.wanted);
-            staged
-                .told
-                .push(format!("{count} files that were missing or damaged there are taken from {from}"));
+            staged.told.push(format!("taken from {from}: {files} missing or damaged there"));
             self.progress.expect_bytes(self.progress.snapshot().bytes + found.wanted.bytes);
             list = List { wanted: found.wanted, manifests: found.manifests };
         }

@@ -16,8 +16,11 @@ use crate::odoo::baseline::Baseline;
 use crate::odoo::neutralize;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::create::{Publication, create_restore_database, publish_database};
-use crate::postgres::database::{Grant, database_comment, database_exists, drop_database_if_marked};
+use crate::postgres::database::{
+    DatabaseProperties, Grant, Setting, database_comment, database_exists, drop_database_if_marked,
+};
 use crate::postgres::leftovers::free;
+use crate::postgres::load::needs::loaded_by;
 use crate::postgres::load::rights::Loads;
 use crate::postgres::load::{Choices, toc};
 use crate::postgres::quote::{ident, literal};
@@ -27,7 +30,7 @@ use crate::postgres::settings::apply_settings;
 use crate::postgres::tools::Tools;
 use crate::progress::Progress;
 use crate::recovery::loaded::{Loaded, Silenced};
-use crate::recovery::server::{Asking, Seen, look};
+use crate::recovery::server::{Asking, Seen, look, own_tablespace};
 use crate::recovery::stopwatch::Stopwatch;
 use crate::recovery::workplace::Workplace;
 
@@ -143,6 +146,8 @@ impl Fill<'_> {
         drop_database_if_marked(&mut session, self.incomplete, &marker).await?;
         disk::replace_durable(&creating, self.incomplete.as_bytes())?;
         let properties = &self.baseline.properties;
+        let tablespace = own_tablespace(self.baseline, self.choices);
+        let properties = &DatabaseProperties { tablespace, ..properties.clone() };
         // While it is loaded it is ours, where another role loads it: its owner gets it when it is published.
         let owner = Some(self.owner).filter(|_| self.loads != Loads::OwnRole);
         create_restore_database(&mut session, self.incomplete, owner, properties, &marker).await?;
@@ -181,7 +186,15 @@ impl Fill<'_> {
             comment: self.copy_of.map(|tenant| copy_mark(tenant, clock::now())),
         };
         publish_database(&mut session, self.incomplete, self.database.as_str(), &publication).await?;
-        let refused = apply_settings(&mut session, self.database.as_str(), &properties.settings).await;
+        // A session that is to load a library that is not there cannot begin: asked for only with --partial.
+        let (lost, settings): (Vec<Setting>, Vec<Setting>) =
+            properties.settings.iter().cloned().partition(|setting| {
+                loaded_by(setting).iter().any(|library| seen.not_loaded.contains(library))
+            });
+        let mut refused = apply_settings(&mut session, self.database.as_str(), &settings).await;
+        refused.extend(lost.into_iter().map(|Setting { name, value, .. }| {
+            format!("the setting {name} = {value} is left out: the server does not have the library")
+        }));
         session.close().await;
         Ok(refused)
     }
@@ -201,7 +214,7 @@ pub(super) async fn told<T>(
             done = &mut work => return done,
             () = clock::sleep(TELL_EVERY) => {
                 let (begun, all) = entries.read();
-                progress.stage(format!("{database}: pg_restore, {begun} of {all} entries"));
+                progress.stage(format!("{database}: pg_restore, entry {begun} of {all}"));
             }
         }
     }

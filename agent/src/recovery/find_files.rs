@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::take::{self, Which};
 use crate::inventory::{Inventory, Look};
-use crate::names::{SnapshotId, TenantName};
+use crate::names::{SnapshotId, TenantName, counted};
 use crate::recovery::wanted::{Home, Wanted};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
@@ -214,8 +214,9 @@ impl Search {
             }
         }
         if of_nobody > 0 {
+            let files = counted(of_nobody, "file");
             found.warnings.push(format!(
-                "{of_nobody} files come from batches of an older version of Lifeboat, which do not say which tenant they belong to"
+                "taken from batches of an older version of Lifeboat, which do not say to which tenant a file belongs: {files}"
             ));
         }
         Ok(())

@@ -4,19 +4,29 @@ use std::time::Duration;
 
 use crate::archive::manifest::MissingFile;
 use crate::clock::span_text;
-use crate::names::bytes_text;
+use crate::names::{bytes_text, counted};
 use crate::recovery::place::FilestorePlan;
 use crate::recovery::plan::RestorePlan;
 
 impl std::fmt::Display for RestorePlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.source.source_lines(f)?;
-        writeln!(f, "  creates     database {} at {}, owned by {}", self.database, self.server, self.owner)?;
+        let place = self.tablespace.as_ref().map_or(String::new(), |name| format!(", in tablespace {name}"));
+        writeln!(
+            f,
+            "  creates     database {} at {}, owned by {}{place}",
+            self.database, self.server, self.owner
+        )?;
         writeln!(f, "              (until it is complete its name is {})", self.incomplete_database)?;
         writeln!(f, "  loads as    {}", self.loads)?;
         if let Some(filestore) = &self.filestore {
             let size = bytes_text(filestore.bytes);
-            writeln!(f, "  creates     {} ({} files, {size})", filestore.dir.display(), filestore.files)?;
+            writeln!(
+                f,
+                "  creates     {} ({}, {size})",
+                filestore.dir.display(),
+                counted(filestore.files, "file")
+            )?;
             files_lines(f, filestore, &self.missing)?;
         }
         if self.database_only {
@@ -34,7 +44,7 @@ impl std::fmt::Display for RestorePlan {
             if self.neutralize { "yes, before anything else can connect" } else { "no" }
         )?;
         write!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
-        for warning in &self.source.warnings {
+        for warning in self.foreseen.iter().chain(&self.source.warnings) {
             write!(f, "\n  WARNING     {warning}")?;
         }
         Ok(())
@@ -52,7 +62,8 @@ pub(super) fn files_lines(
 ) -> std::fmt::Result {
     if plan.from_elsewhere > 0 {
         let count = plan.from_elsewhere;
-        writeln!(f, "              {count} that this backup lacks are taken from other backups")?;
+        let files = counted(count, "file");
+        writeln!(f, "              of these, from other backups, since this one lacks them: {files}")?;
     }
     if plan.missing_files > 0 {
         writeln!(f, "  MISSING     {}", missing_text(plan.missing_files, missing.iter().take(NAMED_MAX)))?;

@@ -10,7 +10,7 @@ use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::seal::Identities;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::plan::{list_unread, pack_gone, why};
-use crate::names::SnapshotId;
+use crate::names::{SnapshotId, counted};
 use crate::recovery::filestore::List;
 use crate::recovery::wanted::Wanted;
 use crate::repository::Repository;
@@ -109,8 +109,8 @@ impl Linked {
             let facts = own.filestore_facts()?;
             let wanted = Wanted::filestore(&repository, &Handle::current(), facts, &manifests, &identities)?;
             if wanted.files().len() as u64 != facts.files || wanted.bytes != facts.bytes {
-                let (count, said) = (wanted.files().len(), facts.files);
-                let what = format!("the indexes of {id} give {count} files, its manifest says {said}");
+                let (count, said) = (counted(wanted.files().len(), "file"), facts.files);
+                let what = format!("the indexes of {id} give {count}, its manifest says {said}");
                 return Err(Error::new(Kind::Integrity, what));
             }
             Ok(List { wanted, manifests })

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::archive::manifest::DUMP_PATH;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+use crate::names::counted;
 use crate::odoo::baseline::Baseline;
 use crate::odoo::compare::{Difference, compare};
 use crate::postgres::connect::PostgresOptions;
@@ -61,6 +62,7 @@ impl Fill<'_> {
             far_reaching: &far,
             target: &seen.target,
             choices: &choices,
+            own_tablespace: choices.own_tablespace(&self.baseline.properties),
         };
         let heir = divide(&entries.iter().collect::<Vec<_>>(), parties)?.heir;
         let other =
@@ -159,7 +161,7 @@ impl Fill<'_> {
         match failed.first() {
             Some(first) if !self.neutralize && !self.choices.partial => Err(Error::new(
                 Kind::Postgres,
-                format!("{} materialized views could not be filled", failed.len()),
+                format!("{} could not be filled", counted(failed.len(), "materialized view")),
             )
             .because(first.why.clone())
             .next(PARTIAL)),
@@ -179,7 +181,7 @@ impl Fill<'_> {
             differences.iter().filter(|d| !expected(d)).map(ToString::to_string).collect();
         if !differences.is_empty() {
             let told: Vec<&str> = differences.iter().take(DIFFERENCES_TOLD_MAX).map(String::as_str).collect();
-            return Err(Error::new(Kind::Integrity, format!("the restored database differs from its baseline in {} places", differences.len()))
+            return Err(Error::new(Kind::Integrity, format!("the restored database differs from its baseline in {}", counted(differences.len(), "place")))
                 .because(told.join("; "))
                 .next("compare by hand, and try another snapshot; lifeboat verify --deep --identity FILE tells whether this one is intact"));
         }

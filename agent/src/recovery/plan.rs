@@ -22,7 +22,7 @@ use crate::recovery::RestoreRequest;
 use crate::recovery::dump_files::DumpFiles;
 use crate::recovery::dump_list::dump_list;
 use crate::recovery::place::{FilestorePlan, default_target, incomplete_name};
-use crate::recovery::server::{Asking, check_server, look, will_miss};
+use crate::recovery::server::{Asking, check_server, look, own_tablespace, will_miss};
 use crate::recovery::stored;
 use crate::recovery::workplace::{Workplace, workplace};
 use crate::repository::Repository;
@@ -57,6 +57,9 @@ pub struct RestorePlan {
     pub database: TenantName,
     /// Its name until everything is right.
     pub incomplete_database: String,
+    /// The tablespace that it will lie in, where that is not the server's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tablespace: Option<String>,
     /// Who will own it.
     pub owner: String,
     /// As whom the dump is loaded.
@@ -77,6 +80,8 @@ pub struct RestorePlan {
     pub allow_missing_files: bool,
     /// The first of the files that the backup lacked and no other one holds.
     pub missing: Vec<MissingFile>,
+    /// What will be otherwise than it was; when it is done, what came of it is told.
+    pub foreseen: Vec<String>,
 }
 
 /// A plan and all that was found out on the way.
@@ -169,6 +174,7 @@ async fn bind(
         server: format!("{}:{} (PostgreSQL {})", postgres.host_text(), postgres.port, server.version),
         incomplete_database: incomplete_name(&target),
         database: target,
+        tablespace: own_tablespace(&baseline, &request.load),
         owner,
         loads,
         space: space(&work_dir, &facts, filestore.as_ref())?,
@@ -179,6 +185,7 @@ async fn bind(
         database_only: request.asked.database_only,
         allow_missing_files: request.allow_missing_files,
         missing: files.as_ref().map(DumpFiles::missing).unwrap_or_default(),
+        foreseen: seen.foreseen,
         source,
     };
     if let Some(short) = plan.space.iter().find(|s| s.free < s.needed) {

@@ -6,13 +6,15 @@ use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 use crate::odoo::baseline::Baseline;
 use crate::postgres::database::database_exists;
-use crate::postgres::load::Choices;
-use crate::postgres::load::lacks::{Asked, check};
+use crate::postgres::load::lack::Asked;
+use crate::postgres::load::lacks::check;
 use crate::postgres::load::needs::Needs;
 use crate::postgres::load::rights::Loads;
+use crate::postgres::load::roles::given_away;
 use crate::postgres::load::sift::{Made, Sieve, sift};
 use crate::postgres::load::target::Target;
 use crate::postgres::load::toc::Entry;
+use crate::postgres::load::{Choices, DEFAULT_TABLESPACE};
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::Session;
 use crate::recovery::place::name_taken;
@@ -63,6 +65,12 @@ pub(super) struct Seen {
     pub(super) target: Target,
     /// What is restored otherwise than it was.
     pub(super) notes: Vec<String>,
+    /// What will come of owners, as far as it is known before the load, which tells what came of it.
+    pub(super) foreseen: Vec<String>,
+    /// Access methods that the server does not have.
+    no_access_method: BTreeSet<String>,
+    /// Libraries that sessions of the database would load, and that the server does not have.
+    pub(super) not_loaded: BTreeSet<String>,
 }
 
 impl Seen {
@@ -93,8 +101,20 @@ pub(super) async fn look(session: &mut Session, entries: Vec<Entry>, asked: &Ask
     let target = Target::look(session, &needs, &baseline.properties.encoding).await?;
     let versions: Vec<_> = baseline.extensions.iter().map(|e| (e.name.clone(), e.version.clone())).collect();
     let properties = &baseline.properties;
-    let notes = check(&needs, &target, &Asked { properties, versions: &versions, by_owner, loads, choices })?;
-    Ok(Seen { entries, target, notes })
+    let asked = Asked { properties, versions: &versions, by_owner, loads, choices };
+    let notes = check(&needs, &target, &asked)?;
+    let foreseen = given_away(&needs, &target, &asked);
+    let methods = needs.access_methods.into_keys().filter(|method| !target.access_methods.contains(method));
+    let no_access_method = methods.collect();
+    let not_loaded =
+        needs.loaded.into_keys().filter(|name| target.missing_libraries.contains(name)).collect();
+    Ok(Seen { entries, target, notes, foreseen, no_access_method, not_loaded })
+}
+
+/// Where the new database will lie, where that is not the server's default.
+pub(super) fn own_tablespace(baseline: &Baseline, choices: &Choices) -> Option<String> {
+    let own = choices.own_tablespace(&baseline.properties);
+    Some(own.to_owned()).filter(|own| own != DEFAULT_TABLESPACE)
 }
 
 /// What of the dump will not be made, as far as that can be said before.
@@ -108,6 +128,7 @@ pub(super) fn will_miss(seen: &Seen, asked: &Asking<'_>) -> Result<Vec<String>> 
     let made = Made {
         languages: seen.target.languages(),
         roles: seen.roles_to_skip(by_owner, choices),
+        no_access_method: seen.no_access_method.clone(),
         absent: absent.map(|e| (e.tag.clone(), "the server does not have it".to_owned())).collect(),
         ..Made::assumed(&seen.entries)
     };

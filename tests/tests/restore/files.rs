@@ -119,7 +119,7 @@ fn what_is_whole_nowhere_is_refused_and_the_rest_comes_when_it_is_asked_for() {
     let alone = filestore_of(&site.back_up(&[]));
     fs::remove_file(folder(&site, &alone).join("packs/000000.tar.zst.age")).unwrap();
     let report = restore(&site, &["--tenant", "shop", "--as", "z", "--json"]).run().ok().json();
-    assert!(report["warnings"].to_string().contains("1 files that no row names are left out"), "{report}");
+    assert!(report["warnings"].to_string().contains("left out: 1 file that no row names"), "{report}");
     let there = Filestore::of(&site.data_dir(), "z").files();
     assert!(there.contains_key(&unnamed) && !there.contains_key(&third), "{there:?}");
     restore(&site, &["--tenant", "shop", "--as", "y", "--snapshot", &dump]).run().ok();

@@ -20,6 +20,7 @@ mod restore_role;
 mod round_trip;
 mod target;
 mod terminal;
+mod words;
 
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Outcome, Program};

@@ -169,7 +169,7 @@ fn owners_and_rights_are_as_they_were_and_a_superusers_are_told() {
     assert_eq!(cluster.psql("told", &owner("powerful")), "odoo");
     // So does what is a third role's: code of the tenant could have changed it. Its schema holds no code.
     assert_eq!(cluster.psql("told", &owner("f")), "odoo");
-    assert!(warnings.contains("objects of bi now belong to odoo"), "{warnings}");
+    assert!(warnings.contains("odoo now owns 4 objects of bi:"), "{warnings}");
     let schema = "select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'bi'";
     assert_eq!(cluster.psql("told", schema), "bi");
     let file = fs::read_to_string(told["not_made_file"].as_str().unwrap()).unwrap();

@@ -114,7 +114,7 @@ fn a_copy_asks_no_other_server_and_is_there_without_what_it_would_have_said() {
     cluster.psql("postgres", "drop database remote");
     let real = ["--tenant", "shop", "--as", "real", "--no-neutralize"];
     let refused = restore(&site, &real).run().exits(13);
-    assert!(words(&refused).contains("1 materialized views could not be filled"), "{refused}");
+    assert!(words(&refused).contains("1 materialized view could not be filled"), "{refused}");
     restore(&site, &real).arg("--partial").run().exits(3);
 }
 

@@ -56,10 +56,10 @@ fn everything_that_the_server_lacks_is_told_at_once_by_the_plan() {
         &target,
         &args,
         &[
-            "role probe (it has rights on the database): CREATE ROLE \"probe\"",
-            "role bi (it owns something)",
-            "role reader (it has rights)",
-            "role clerk, which policy placed p names",
+            // one sentence, then the names
+            "the server has no roles bi (it owns something), probe (it has rights on the database), reader (it has rights): \
+             CREATE ROLE \"bi\"; CREATE ROLE \"probe\"; CREATE ROLE \"reader\", or --skip-grants",
+            "role clerk (policy placed p names it)",
             "tablespace fast: --tablespace-map fast=OTHER, or --no-tablespaces",
             "--skip-grants-of-missing-roles",
             "--owner ROLE",
@@ -69,6 +69,16 @@ fn everything_that_the_server_lacks_is_told_at_once_by_the_plan() {
     let skips = [&args[..], &["--skip-grants-of-missing-roles"]].concat();
     let outcome = refused(&site, &target, &skips, &["tablespace fast"]);
     assert!(!words(&outcome).contains("role bi"), "{outcome}");
+    // A role that is not here can be given nothing back, and what became of its objects is told once.
+    let shown =
+        into(&site, &target, &["--tenant", "shop", "--as", "shown", "--skip-grants-of-missing-roles"]);
+    let shown = shown.args(["--no-tablespaces", "--no-neutralize"]).run().ok();
+    assert!(!words(&shown).contains("--keep-owners"), "{shown}");
+    assert_eq!(shown.stdout.matches(" of bi").count(), 1, "{shown}");
+    assert!(
+        words(&shown).contains("postgres now owns 1 object of bi (roles that the server does not have):"),
+        "{shown}"
+    );
     let both = [&skips[..], &["--no-tablespaces", "--json"]].concat();
     let done = into(&site, &target, &both).run().ok().json();
     let left = done["not_made"].to_string();
@@ -92,6 +102,107 @@ fn everything_that_the_server_lacks_is_told_at_once_by_the_plan() {
     assert_same_database((&cluster, "shop"), (&target, "shop3"));
     // A drill has none of all that, and passes.
     drill(&site, "shop", "").run().ok();
+}
+
+#[test]
+fn a_database_comes_back_into_its_own_tablespace() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 54);
+    let tablespace = |cluster: &Cluster, name: &str| {
+        let place = cluster.data_dir().join(name);
+        std::fs::create_dir(&place).unwrap();
+        lifeboat_tests::installed::hand_over(&place);
+        cluster.psql("postgres", &format!("create tablespace {name} location '{}'", place.display()));
+    };
+    tablespace(&cluster, "north");
+    cluster.psql("postgres", "alter database shop set tablespace north");
+    cluster.psql("shop", "create table public.placed (id int) tablespace pg_default");
+    site.back_up(&[]);
+    let lies = |cluster: &Cluster, name: &str| {
+        let of = format!(
+            "select spcname from pg_database d join pg_tablespace t on t.oid = dattablespace where datname = '{name}'"
+        );
+        cluster.psql("postgres", &of)
+    };
+    let placed = "select coalesce(spcname, 'its own') from pg_class c left join pg_tablespace t on t.oid = reltablespace \
+                  where relname = 'placed'";
+    let args = ["--tenant", "shop", "--as", "copy", "--no-neutralize"];
+    let plan = restore(&site, &args).arg("--dry-run").run().ok();
+    assert!(words(&plan).contains("owned by postgres, in tablespace north"), "{plan}");
+    restore(&site, &args).run().ok();
+    assert_eq!((lies(&cluster, "copy"), cluster.psql("copy", placed)), ("north".into(), "pg_default".into()));
+    assert_same_database((&cluster, "shop"), (&cluster, "copy"));
+
+    // Where the server has none of that name it is as with every other tablespace.
+    let target = Cluster::start_default();
+    refused(
+        &site,
+        &target,
+        &args,
+        &[
+            "the server has no tablespace north: --tablespace-map north=OTHER, or --no-tablespaces, or create it",
+        ],
+    );
+    let none = ["--tenant", "shop", "--as", "none", "--no-neutralize", "--no-tablespaces"];
+    into(&site, &target, &none).run().ok();
+    assert_eq!((lies(&target, "none"), target.psql("none", placed)), ("pg_default".into(), "its own".into()));
+    tablespace(&target, "south");
+    let mapped = ["--tenant", "shop", "--as", "mapped", "--no-neutralize", "--tablespace-map", "north=south"];
+    let done = into(&site, &target, &mapped).run().ok();
+    assert!(!words(&done).contains("has no effect"), "{done}");
+    assert_eq!(
+        (lies(&target, "mapped"), target.psql("mapped", placed)),
+        ("south".into(), "pg_default".into())
+    );
+}
+
+/// As on a server that is not PostgreSQL's own build: what a dump of it names, and nothing in the dump makes.
+#[test]
+fn libraries_and_access_methods_of_no_extension_are_held_against_the_server() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    small_tenant(&cluster, &site.data_dir(), "shop", 55);
+    cluster.psql(
+        "shop",
+        "create access method ours type table handler heap_tableam_handler; \
+         create table public.kept (id int) using ours; insert into public.kept values (1); \
+         update pg_class set relam = 9000 where relam = (select oid from pg_am where amname = 'ours'); \
+         delete from pg_depend where refclassid = 'pg_am'::regclass; update pg_am set oid = 9000 where amname = 'ours'; \
+         create function public.of_c() returns trigger language c as '$libdir/tcn', 'triggered_change_notification'; \
+         update pg_proc set probin = '$libdir/nosuchlib' where proname = 'of_c'; \
+         create role clerk login; alter role clerk in database shop set session_preload_libraries = 'nosuchplugin'",
+    );
+    site.back_up(&["--kind", "dump"]);
+    let args = ["--tenant", "shop", "--as", "copy", "--no-neutralize"];
+    let outcome = refused(
+        &site,
+        &cluster,
+        &args,
+        &[
+            "the server does not have access method ours, which table public.kept uses",
+            "library nosuchplugin, which the database's setting session_preload_libraries names",
+            "--partial",
+        ],
+    );
+    assert!(!words(&outcome).contains("nosuchlib"), "a function in C is left out anyway: {outcome}");
+    let trusted = [&args[..], &["--load-as-superuser"]].concat();
+    refused(&site, &cluster, &trusted, &["library $libdir/nosuchlib, which function public.of_c() is in"]);
+    let done = restore(&site, &args).args(["--partial", "--json"]).run().exits(3).json();
+    let failed = done["not_made"].as_array().unwrap().iter().filter(|left| left["failed"] == true);
+    let failed: Vec<&str> = failed.map(|left| left["what"].as_str().unwrap()).collect();
+    assert_eq!(failed, ["TABLE public.kept", "the rows of table public.kept"], "{done}");
+    let warnings = done["warnings"].to_string();
+    for said in [
+        "does not have library $libdir/nosuchlib: install it before you run the SQL of function public.of_c()",
+        "the setting session_preload_libraries = nosuchplugin is left out",
+    ] {
+        assert!(warnings.contains(said), "{said}: {warnings}");
+    }
+    let settings =
+        "select count(*) from pg_db_role_setting where array_to_string(setconfig, ' ') ~ 'nosuchplugin'";
+    assert_eq!(cluster.psql("postgres", settings), "1", "the tenant's own alone");
+    assert_same_rows(&cluster);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a failing test panics
 
 mod accidents;
+mod as_of;
 mod confirmed;
 mod many;
 mod raised;

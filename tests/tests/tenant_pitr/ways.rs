@@ -73,6 +73,8 @@ fn from_a_stream(major: u32) {
     shared.amcheck("back");
     assert_eq!(report["missing_files"], serde_json::json!([]));
     assert_eq!(report["plan"]["loads"], "own-role");
+    let lies = "select spcname from pg_database d join pg_tablespace t on t.oid = dattablespace where datname = 'back'";
+    assert_eq!(cluster.psql("postgres", lies), "north");
     assert!(
         report["plan"]["scratch"]["tablespaces"][0]["location"]
             .as_str()

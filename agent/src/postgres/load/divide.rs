@@ -10,7 +10,9 @@ use super::entries::{ROW_SECURITY, is_owned};
 use super::target::Target;
 use super::toc::Entry;
 use super::{Choices, NotMade, statements};
+use crate::error::shown::foreign;
 use crate::error::{Error, Kind, Result};
+use crate::names::counted;
 use crate::postgres::quote::{ident, qualified};
 
 /// How a statement of rights begins.
@@ -56,6 +58,8 @@ pub struct Parties<'a> {
     pub target: &'a Target,
     /// What a person decided.
     pub choices: &'a Choices,
+    /// The tablespace that the new database lies in.
+    pub own_tablespace: &'a str,
 }
 
 /// Divides what a dump holds.
@@ -63,11 +67,13 @@ pub struct Parties<'a> {
 /// # Errors
 /// `Integrity` where an entry is not as pg_dump writes it.
 pub fn divide(entries: &[&Entry], parties: Parties<'_>) -> Result<Estate> {
-    let Parties { database_owner, by_owner, far_reaching, target, choices } = parties;
+    let Parties { database_owner, by_owner, far_reaching, target, choices, own_tablespace } = parties;
     let of_rows = entries.iter().filter(|entry| entry.desc == ROW_SECURITY).map(|entry| row_security(entry));
     let mut out = Estate { row_security: of_rows.collect::<Result<_>>()?, ..Estate::default() };
     if !choices.maps_nothing() {
-        let moved = entries.iter().filter_map(|entry| Some((entry, choices.tablespace(&entry.tablespace)?)));
+        let moved = entries
+            .iter()
+            .filter_map(|entry| Some((entry, choices.tablespace(&entry.tablespace, own_tablespace)?)));
         let moved = moved.filter(|(entry, _)| !entry.tablespace.is_empty());
         out.moves = moved.map(|(entry, to)| move_statement(entry, to)).collect::<Result<_>>()?;
     }
@@ -112,22 +118,19 @@ pub fn divide(entries: &[&Entry], parties: Parties<'_>) -> Result<Estate> {
             false => kept.entry(&entry.owner).or_default().extend(statements),
         }
     }
-    for (role, statements) in kept {
-        let first = statements.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join("; ");
-        let more = if statements.len() > NAMED_MAX { "; …" } else { "" };
-        let (who, other) = match (far_reaching.contains(role), target.roles.contains_key(role)) {
-            (true, _) => (format!("{role} (a superuser here, or able to become one)"), ""),
-            (_, false) => (format!("{role} (a role that the server does not have)"), ""),
-            (_, true) => (role.to_owned(), "; --keep-owners trusts it"),
+    let mut warned: BTreeMap<Kept, Vec<(&str, &Vec<String>)>> = BTreeMap::new();
+    for (role, statements) in &kept {
+        let kind = match (far_reaching.contains(*role), target.roles.contains_key(*role)) {
+            (true, _) => Kept::FarReaching,
+            (_, false) => Kept::Missing,
+            (_, true) => Kept::Trustable,
         };
-        out.warnings.push(format!(
-            "{} objects of {who} now belong to {}, whose code could have changed them during the load{other}. \
-            Check them, then run: {first}{more}",
-            statements.len(),
-            out.heir
-        ));
+        warned.entry(kind).or_default().push((role, statements));
+    }
+    out.warnings.extend(warned.into_iter().map(|(kind, of)| kind.warning(&of, &out.heir)));
+    for (role, statements) in kept {
         out.left.push(NotMade {
-            what: format!("{role} as the owner of {} objects", statements.len()),
+            what: format!("{role} as the owner of {}", counted(statements.len(), "object")),
             why: "the tenant's code could have changed them during the load".to_owned(),
             sql: statements.iter().map(|statement| format!("{statement};\n")).collect(),
             failed: false,
@@ -158,6 +161,45 @@ pub fn divide(entries: &[&Entry], parties: Parties<'_>) -> Result<Estate> {
     Ok(out)
 }
 
+/// Why something stays with the heir.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kept {
+    /// Nobody said that the heir's code is trusted.
+    Trustable,
+    /// Its owner may do too much.
+    FarReaching,
+    /// There is no such role.
+    Missing,
+}
+
+impl Kept {
+    /// One sentence for all roles of a kind.
+    fn warning(self, of: &[(&str, &Vec<String>)], heir: &str) -> String {
+        let count = |(role, statements): &(&str, &Vec<String>)| {
+            format!("{} of {role}", counted(statements.len(), "object"))
+        };
+        let who: Vec<String> = of.iter().take(NAMED_MAX).map(count).collect();
+        let others = of.len().saturating_sub(NAMED_MAX);
+        let others =
+            if others > 0 { format!(", and of {}", counted(others, "more role")) } else { String::new() };
+        let all: Vec<&str> =
+            of.iter().flat_map(|(_, statements)| statements.iter().map(String::as_str)).collect();
+        let first = all.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join("; ");
+        let more = if all.len() > NAMED_MAX { "; …" } else { "" };
+        let kind = match self {
+            Kept::Trustable => "",
+            Kept::FarReaching => " (superusers here, or able to become one)",
+            Kept::Missing => " (roles that the server does not have)",
+        };
+        let flag = if self == Kept::Trustable { ", or restore with --keep-owners" } else { "" };
+        format!(
+            "{heir} now owns {}{others}{kind}: the tenant's code could have changed them during the load. \
+            Check them, then run: {first}{more}{flag}",
+            who.join(", ")
+        )
+    }
+}
+
 /// Rights on the database are not of the dump's content; it restores them only when it makes the database.
 fn of_database(entry: &Entry) -> bool {
     entry.desc == "ACL" && entry.tag.starts_with("DATABASE ")
@@ -178,7 +220,7 @@ fn alter_owner(entry: &Entry) -> Result<Vec<String>> {
         _ => {}
     }
     let object = dropped(entry).filter(|object| object.starts_with(&entry.desc));
-    let object = object.ok_or_else(|| unreadable(entry).because(entry.drop.clone()))?;
+    let object = object.ok_or_else(|| unreadable(entry).because(foreign(&entry.drop)))?;
     Ok(vec![format!("ALTER {object} OWNER TO {owner}")])
 }
 
@@ -198,7 +240,7 @@ fn move_statement(entry: &Entry, to: &str) -> Result<String> {
         }
         _ => dropped(entry).map(str::to_owned),
     };
-    let object = object.ok_or_else(|| unreadable(entry).because(entry.drop.clone()))?;
+    let object = object.ok_or_else(|| unreadable(entry).because(foreign(&entry.drop)))?;
     Ok(format!("ALTER {object} SET TABLESPACE {}", ident(to)))
 }
 
@@ -214,7 +256,7 @@ fn row_security(entry: &Entry) -> Result<String> {
     let one = all.first().filter(|one| {
         all.len() == 1 && one.starts_with("ALTER TABLE ") && one.ends_with(" ENABLE ROW LEVEL SECURITY")
     });
-    one.map(|one| (*one).to_owned()).ok_or_else(|| unreadable(entry).because(entry.definition.clone()))
+    one.map(|one| (*one).to_owned()).ok_or_else(|| unreadable(entry).because(foreign(&entry.definition)))
 }
 
 /// The statements of an entry, as one text. What is said of the first large object of several is meant of
@@ -222,7 +264,7 @@ fn row_security(entry: &Entry) -> Result<String> {
 fn rights(entry: &Entry, entries: &[&Entry]) -> Result<Vec<String>> {
     let all = statements::split(&entry.definition).unwrap_or_default();
     if all.is_empty() || !all.iter().all(|one| RIGHTS.iter().any(|begin| one.starts_with(begin))) {
-        return Err(unreadable(entry).because(entry.definition.clone()));
+        return Err(unreadable(entry).because(foreign(&entry.definition)));
     }
     let all = all.join("; ");
     if entry.desc == "ACL" && entry.tag.starts_with("LARGE OBJECTS ") {
@@ -256,7 +298,11 @@ mod tests {
     ) -> Result<Estate> {
         let roles = ["odoo", "bi", "postgres", "new", "pg_database_owner"];
         let target = Target { roles: roles.map(|role| (role.to_owned(), true)).into(), ..Target::default() };
-        divide(entries, Parties { database_owner, by_owner, far_reaching, target: &target, choices })
+        let own_tablespace = "pg_default";
+        divide(
+            entries,
+            Parties { database_owner, by_owner, far_reaching, target: &target, choices, own_tablespace },
+        )
     }
 
     fn divide_keeping(
@@ -288,7 +334,8 @@ mod tests {
             assert!(left.contains(sql), "{sql}: {left}");
         }
         assert!(
-            estate.warnings.iter().any(|w| w.contains("--keep-owners trusts it")),
+            estate.warnings.iter().any(|w| w.starts_with("odoo now owns 1 object of bi:")
+                && w.contains("restore with --keep-owners")),
             "{:?}",
             estate.warnings
         );

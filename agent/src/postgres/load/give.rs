@@ -3,6 +3,7 @@
 
 use super::divide::Estate;
 use super::{NotMade, PARTIAL};
+use crate::error::shown::foreign;
 use crate::error::{Kind, Result};
 use crate::postgres::quote::{ident, literal, qualified};
 use crate::postgres::safe_settings::TABLE_WAIT;
@@ -66,7 +67,13 @@ async fn run(
             Err(e) if partial && matches!(e.kind(), Kind::Postgres | Kind::Denied) => {
                 session.execute("go on", "RESET ROLE").await?; // fails where the session is lost
                 let (why, sql) = (e.causes().join("; "), format!("{statement};"));
-                left.push(NotMade { what: statement.clone(), why, sql, failed: true, derived: false });
+                left.push(NotMade {
+                    what: foreign(statement),
+                    why: foreign(&why),
+                    sql,
+                    failed: true,
+                    derived: false,
+                });
             }
             Err(e) => return Err(e.next(PARTIAL)),
         }

@@ -1,46 +1,19 @@
 //! What a dump needs held against what the server has: known before anything is fetched. Pure.
 
-use std::collections::BTreeSet;
-
-use serde::Serialize;
-
+use super::lack::{Asked, Lack};
 use super::needs::Needs;
 use super::rights::Loads;
+use super::roles::roles;
 use super::target::Target;
-use super::{Choices, PARTIAL};
+use super::{DEFAULT_TABLESPACE, PARTIAL};
 use crate::error::{Error, Kind, Result};
 use crate::postgres::create::create_statement;
-use crate::postgres::database::DatabaseProperties;
 use crate::postgres::quote::{ident, literal};
 
 /// Lacks that an error tells.
 const TOLD_MAX: usize = 20;
-
-/// Something that the server lacks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Lack {
-    /// What, in a sentence without a full stop.
-    pub what: String,
-    /// What mends it.
-    pub mend: String,
-    /// Whether everything else can be restored without it.
-    #[serde(skip)]
-    pub soft: bool,
-}
-
-/// What is asked.
-pub struct Asked<'a> {
-    /// The database as it was.
-    pub properties: &'a DatabaseProperties,
-    /// Its extensions with their versions.
-    pub versions: &'a [(String, Option<String>)],
-    /// The role that gets everything, where one was named.
-    pub by_owner: Option<&'a str>,
-    /// As whom the dump is loaded.
-    pub loads: Loads,
-    /// What a person decided.
-    pub choices: &'a Choices,
-}
+/// Extensions whose libraries refuse to be loaded later than at the server's start. Their libraries are called as they.
+const PRELOADED: [&str; 5] = ["citus", "pg_cron", "pgaudit", "pglogical", "timescaledb"];
 
 /// What a person has to know: what is restored otherwise than it was.
 ///
@@ -60,7 +33,10 @@ pub fn check(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Result<Vec<St
     let told = hard.iter().take(TOLD_MAX).map(|lack| format!("{}: {}", lack.what, lack.mend));
     let more =
         if hard.len() > TOLD_MAX { format!("\nand {} more", hard.len() - TOLD_MAX) } else { String::new() };
-    let things = if hard.len() == 1 { "something".to_owned() } else { format!("{} things", hard.len()) };
+    let things = match hard.len() {
+        1 => "something".to_owned(),
+        n => format!("{n} things"),
+    };
     let mut error =
         Error::new(Kind::Refused, format!("this tenant needs {things} that the server does not have"))
             .because(told.collect::<Vec<_>>().join("\n") + &more)
@@ -88,9 +64,13 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
         let mend = e.next_text().unwrap_or("restore into another server").to_owned();
         lack(false, e.what().to_owned(), mend);
     }
-    roles(needs, target, asked, &mut lack);
-    for old in &needs.tablespaces {
-        let Some(new) = asked.choices.tablespace(old) else { continue };
+    out.extend(roles(needs, target, asked));
+    let mut lack = |soft: bool, what: String, mend: String| out.push(Lack { what, mend, soft });
+    let own = asked.choices.own_tablespace(asked.properties);
+    let moved =
+        needs.tablespaces.iter().filter_map(|old| Some((old.as_str(), asked.choices.tablespace(old, own)?)));
+    let of_database = asked.properties.tablespace.as_deref().filter(|_| own != DEFAULT_TABLESPACE);
+    for (old, new) in of_database.map(|old| (old, own)).into_iter().chain(moved) {
         let mend = format!(
             "--tablespace-map {old}=OTHER, or --no-tablespaces, or create it: CREATE TABLESPACE {} LOCATION 'DIRECTORY'",
             ident(new)
@@ -98,7 +78,7 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
         match target.tablespaces.get(new) {
             None => lack(false, format!("the server has no tablespace {new}"), mend),
             Some(found) => {
-                let by_own_role = asked.loads == Loads::OwnRole && asked.choices.maps_nothing();
+                let by_own_role = new != own && asked.loads == Loads::OwnRole && asked.choices.maps_nothing();
                 let fine = found.may_use && (!by_own_role || found.may_grant);
                 if !fine {
                     let option = if by_own_role { " WITH GRANT OPTION" } else { "" };
@@ -126,9 +106,19 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
                 format!("role {} may not create extension {name}", target.us),
                 "restore as a superuser".into(),
             ),
-            Some(_) => {}
+            Some(_) => preloaded(name, target, &mut lack),
         }
     }
+    for (method, table) in
+        needs.access_methods.iter().filter(|(method, _)| !target.access_methods.contains(*method))
+    {
+        lack(
+            true,
+            format!("the server does not have access method {method}, which {table} uses"),
+            "restore into a server of the same kind as the source's, which has it".into(),
+        );
+    }
+    libraries(needs, target, asked, &mut lack);
     for name in &target.missing_collations {
         lack(
             true,
@@ -145,67 +135,40 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
     out
 }
 
-fn roles(needs: &Needs, target: &Target, asked: &Asked<'_>, lack: &mut impl FnMut(bool, String, String)) {
-    let missing = |role: &str| !target.roles.contains_key(role);
-    let make = |role: &str| format!("CREATE ROLE {}", ident(role));
-    let owner = asked.by_owner.unwrap_or(&asked.properties.owner);
-    let mut told = BTreeSet::new();
-    if missing(owner) {
-        told.insert(owner);
-        let other =
-            if asked.by_owner.is_none() { ", or --owner ROLE to give everything to one role" } else { "" };
+/// An extension that cannot be made unless the server loads its library when it starts.
+fn preloaded(name: &str, target: &Target, lack: &mut impl FnMut(bool, String, String)) {
+    let loads =
+        |preloaded: &String| preloaded.split(',').any(|library| library.trim().trim_matches('"') == name);
+    if PRELOADED.contains(&name) && target.preloaded.as_ref().is_some_and(|preloaded| !loads(preloaded)) {
         lack(
-            false,
-            format!("the server has no role {owner}, which will own everything"),
-            make(owner) + other,
+            true,
+            format!("the server does not load the library of extension {name} when it starts"),
+            format!("add {name} to shared_preload_libraries of the server, and restart it"),
         );
-    } else if !target.roles[owner] {
-        told.insert(owner);
-        lack(false, format!("role {} cannot give anything to {owner}", target.us), member(target, owner));
-    }
-    for (role, what) in &needs.named {
-        let skipped = asked.by_owner.is_some() || asked.choices.skip_missing_roles;
-        if missing(role) && !skipped && told.insert(role) {
-            let mend = make(role) + ", or --skip-grants-of-missing-roles";
-            lack(true, format!("the server has no role {role}, which {what} names"), mend);
-        }
-    }
-    if asked.by_owner.is_some() {
-        return;
-    }
-    let of_database = asked.properties.grants.iter().flatten().filter_map(|grant| grant.role.as_ref());
-    let of_database: BTreeSet<&String> = of_database.filter(|role| !role.starts_with("pg_")).collect();
-    let owners = needs.owners.iter().chain(&needs.schema_owners).map(|role| (role, "it owns something"));
-    let granted = needs.granted.iter().chain(&needs.grantors).map(|role| (role, "it has rights"));
-    let granted = granted.chain(of_database.into_iter().map(|role| (role, "it has rights on the database")));
-    for (role, why) in owners.chain(granted) {
-        if !missing(role) || asked.choices.skip_missing_roles || !told.insert(role) {
-            continue;
-        }
-        lack(
-            false,
-            format!("the server has no role {role} ({why})"),
-            format!(
-                "{}, or --skip-grants-of-missing-roles, or --owner ROLE to give everything to one role; all roles \
-                 are in the snapshot of kind globals: lifeboat cat SNAPSHOT globals.sql",
-                make(role)
-            ),
-        );
-    }
-    if target.superuser {
-        return;
-    }
-    let kept = needs.owners.iter().filter(|_| asked.choices.keep_owners);
-    for role in kept.chain(&needs.grantors) {
-        if target.roles.get(role) == Some(&false) && told.insert(role) {
-            lack(false, format!("role {} cannot act for {role}", target.us), member(target, role));
-        }
     }
 }
 
-fn member(target: &Target, role: &str) -> String {
-    let options = if target.version_num >= 160_000 { " WITH INHERIT TRUE, SET TRUE" } else { "" };
-    format!("GRANT {} TO {}{options}, or restore as a superuser", ident(role), ident(&target.us))
+/// Libraries that are of no extension. Functions in C are left out anyway, unless a superuser loads them.
+fn libraries(needs: &Needs, target: &Target, asked: &Asked<'_>, lack: &mut impl FnMut(bool, String, String)) {
+    let missing = |library: &String| target.missing_libraries.contains(library);
+    let trusted = asked.loads == Loads::ConfiguredRoleTrusted;
+    for (library, function) in needs.libraries.iter().filter(|(library, _)| trusted && missing(library)) {
+        lack(
+            true,
+            format!("the server does not have library {library}, which {function} is in"),
+            "install it on the database server, where the source has it".into(),
+        );
+    }
+    for (library, setting) in needs.loaded.iter().filter(|(library, _)| missing(library)) {
+        lack(
+            true,
+            format!(
+                "the server does not have library {library}, which the database's setting {setting} names: nobody \
+                 could connect to the database"
+            ),
+            "install it on the database server".into(),
+        );
+    }
 }
 
 fn notes(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<String> {
@@ -220,18 +183,18 @@ fn notes(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<String> {
             ));
         }
     }
-    if asked.loads != Loads::ConfiguredRoleTrusted && asked.by_owner.is_none() && !asked.choices.keep_owners {
-        let others: Vec<&str> =
-            needs.owners.iter().filter(|role| **role != asked.properties.owner).map(String::as_str).collect();
-        if !others.is_empty() {
-            out.push(format!(
-                "objects of {} will belong to the tenant's owner, whose code could change them during the load; \
-                 --keep-owners gives them back",
-                others.join(", ")
-            ));
-        }
+    if asked.loads != Loads::ConfiguredRoleTrusted {
+        let missing =
+            needs.libraries.iter().filter(|(library, _)| target.missing_libraries.contains(*library));
+        out.extend(missing.map(|(library, function)| {
+            format!(
+                "the server does not have library {library}: install it before you run the SQL of {function}"
+            )
+        }));
     }
-    let unused = asked.choices.tablespaces.keys().filter(|old| !needs.tablespaces.contains(*old));
+    let lies =
+        |old: &String| needs.tablespaces.contains(old) || asked.properties.tablespace.as_ref() == Some(old);
+    let unused = asked.choices.tablespaces.keys().filter(|old| !lies(old));
     out.extend(unused.map(|old| {
         format!("nothing lies in tablespace {}: its --tablespace-map has no effect", literal(old))
     }));
@@ -240,8 +203,12 @@ fn notes(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::Choices;
+    use super::super::roles::given_away;
     use super::*;
-    use crate::postgres::database::Grant;
+    use crate::postgres::database::{DatabaseProperties, Grant};
     use crate::postgres::load::target::{Offer, Tablespace};
 
     fn properties() -> DatabaseProperties {
@@ -253,6 +220,7 @@ mod tests {
             locale_provider: "libc".into(),
             locale: None,
             icu_rules: None,
+            tablespace: None,
             owner: "odoo".into(),
             connection_limit: -1,
             grants: Some(vec![grant]),
@@ -303,18 +271,18 @@ mod tests {
         };
         let (said, _) = told(&needs, &target(), &Choices::default(), None);
         for lack in [
-            "role bi (it owns",
-            "role reader",
-            "role probe",
+            "the server has no roles bi (it owns something), probe (it has rights on the database), reader (it has rights): ",
             "tablespace fast",
             "extension postgis",
-            "role clerk",
+            "role clerk (policy t p names it)",
         ] {
             assert!(said.contains(lack), "{lack}: {said}");
         }
-        for mend in
-            ["CREATE ROLE \"probe\", or --skip-grants", "--tablespace-map fast=OTHER", "install the package"]
-        {
+        for mend in [
+            "CREATE ROLE \"bi\"; CREATE ROLE \"probe\"; CREATE ROLE \"reader\", or --skip-grants",
+            "--tablespace-map fast=OTHER",
+            "install the package",
+        ] {
             assert!(said.contains(mend), "{mend}: {said}");
         }
         let flags = Choices {
@@ -331,11 +299,61 @@ mod tests {
             "{notes}"
         );
         assert!(notes.contains("extension postgis: what needs it will not be restored"), "{notes}");
-        assert!(notes.contains("objects of bi will belong to the tenant's owner"), "{notes}");
+        let asked = Asked {
+            properties: &properties(),
+            versions: &[],
+            by_owner: None,
+            loads: Loads::OwnRole,
+            choices: &flags,
+        };
+        let away = given_away(&needs, &target(), &asked);
+        assert_eq!(
+            away,
+            ["objects of roles that the server does not have will belong to the tenant's owner: bi"]
+        );
+        let mut here = target();
+        here.roles.insert("bi".into(), true);
+        let away = given_away(&needs, &here, &asked);
+        assert!(away.len() == 1 && away[0].contains("--keep-owners gives them back"), "{away:?}");
         // With one owner for everything rights are left out, policies of roles that are not here, too.
         let none = Choices { no_tablespaces: true, ..Choices::default() };
         let (said, _) = told(&needs, &target(), &none, Some("odoo"));
         assert!(!said.contains("reader") && !said.contains("probe") && !said.contains("clerk"), "{said}");
+    }
+
+    /// What is of no extension: known by its name alone.
+    #[test]
+    fn libraries_and_access_methods_are_told_and_can_be_done_without() {
+        let one = |name: &str, what: &str| [(name.to_owned(), what.to_owned())].into();
+        let needs = Needs {
+            extensions: ["citus".to_owned(), "pg_trgm".to_owned()].into(),
+            access_methods: one("columnar", "table public.t"),
+            libraries: one("$libdir/ours", "function public.f()"),
+            loaded: one("auto_explain", "session_preload_libraries"),
+            ..Needs::default()
+        };
+        let mut target = Target { preloaded: Some("auto_explain, pg_cron".into()), ..target() };
+        target.roles.insert("probe".into(), true);
+        target.extensions.insert("citus".into(), Offer::default());
+        target.missing_libraries = needs.libraries.keys().chain(needs.loaded.keys()).cloned().collect();
+        let (said, _) = told(&needs, &target, &Choices::default(), None);
+        for lack in [
+            "access method columnar, which table public.t uses",
+            "library auto_explain, which the database's setting session_preload_libraries names",
+            "add citus to shared_preload_libraries",
+        ] {
+            assert!(said.contains(lack), "{lack}: {said}");
+        }
+        assert!(!said.contains("$libdir/ours"), "a function in C is left out anyway: {said}");
+        let (said, notes) = told(&needs, &target, &Choices { partial: true, ..Choices::default() }, None);
+        assert_eq!(said, "");
+        assert!(
+            notes.join("\n").contains("install it before you run the SQL of function public.f()"),
+            "{notes:?}"
+        );
+        target.preloaded = None;
+        let (said, _) = told(&needs, &target, &Choices::default(), None);
+        assert!(!said.contains("citus"), "whether it is loaded is not known: {said}");
     }
 
     #[test]

@@ -12,11 +12,13 @@
 pub mod divide;
 mod entries;
 pub mod give;
+pub mod lack;
 pub mod lacks;
 pub mod needs;
 pub mod ready;
 pub mod rights;
 pub mod role;
+pub mod roles;
 pub mod sift;
 mod statements;
 pub mod target;
@@ -26,6 +28,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+
+use crate::postgres::database::DatabaseProperties;
+
+/// Where a database lies unless somebody says otherwise.
+pub const DEFAULT_TABLESPACE: &str = "pg_default";
 
 /// Something of a dump that the restored database does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -75,10 +82,21 @@ pub struct Choices {
 pub const PARTIAL: &str = "add --partial to restore everything else and list what is missing as SQL";
 
 impl Choices {
-    /// Where what lay in tablespace `old` goes; `None` is the database's own.
-    pub fn tablespace<'a>(&'a self, old: &'a str) -> Option<&'a str> {
-        let new = self.tablespaces.get(old).map_or(old, String::as_str);
-        Some(new).filter(|new| !self.no_tablespaces && *new != "pg_default")
+    /// Where what lay in tablespace `old` goes; `None` is the database's `own`.
+    pub fn tablespace<'a>(&'a self, old: &'a str, own: &str) -> Option<&'a str> {
+        Some(self.mapped(old)).filter(|new| !self.no_tablespaces && *new != own)
+    }
+
+    /// The tablespace that the database itself goes to.
+    pub fn own_tablespace<'a>(&'a self, properties: &'a DatabaseProperties) -> &'a str {
+        match &properties.tablespace {
+            Some(old) if !self.no_tablespaces => self.mapped(old),
+            _ => DEFAULT_TABLESPACE,
+        }
+    }
+
+    fn mapped<'a>(&'a self, old: &'a str) -> &'a str {
+        self.tablespaces.get(old).map_or(old, String::as_str)
     }
 
     /// Whether everything goes into the tablespace that it came from.

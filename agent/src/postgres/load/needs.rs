@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entries::{RIGHTS, is_owned, named_roles};
 use super::statements;
 use super::toc::Entry;
-use crate::postgres::database::DatabaseProperties;
+use crate::postgres::database::{DatabaseProperties, Setting};
 use crate::postgres::quote::{ident, literal};
 
 /// Definitions in which a collation of PostgreSQL's own may be named.
@@ -36,6 +36,12 @@ pub struct Needs {
     pub extensions: BTreeSet<String>,
     /// Collations of PostgreSQL's own that definitions name.
     pub collations: BTreeSet<String>,
+    /// Access methods of tables that nothing in the dump makes, and a table of each.
+    pub access_methods: BTreeMap<String, String>,
+    /// Libraries of functions in C, and a function of each: none of an extension is in a dump.
+    pub libraries: BTreeMap<String, String>,
+    /// Libraries that sessions of the database load, and the setting that names each.
+    pub loaded: BTreeMap<String, String>,
     /// What the server can be asked to make, in a transaction that is undone.
     pub probes: Vec<Probe>,
 }
@@ -60,6 +66,14 @@ impl Needs {
         for entry in entries {
             out.add(entry);
         }
+        let makers =
+            entries.iter().filter(|entry| ["EXTENSION", "ACCESS METHOD"].contains(&entry.desc.as_str()));
+        let makers: BTreeSet<i64> = makers.map(|entry| entry.id).collect();
+        let own = entries.iter().filter(|entry| !["", "heap"].contains(&entry.access_method.as_str()));
+        for entry in own.filter(|entry| !entry.needs.iter().any(|need| makers.contains(need))) {
+            let table = format!("table {}.{}", entry.namespace, entry.tag);
+            out.access_methods.entry(entry.access_method.clone()).or_insert(table);
+        }
         out
     }
 
@@ -70,7 +84,7 @@ impl Needs {
             let owners = if entry.desc == "SCHEMA" { &mut self.schema_owners } else { &mut self.owners };
             owners.insert(entry.owner.clone());
         }
-        if !entry.tablespace.is_empty() && entry.tablespace != "pg_default" {
+        if !entry.tablespace.is_empty() {
             self.tablespaces.insert(entry.tablespace.clone());
         }
         match entry.desc.as_str() {
@@ -87,6 +101,10 @@ impl Needs {
                 let what = format!("{} {}", entry.desc.to_lowercase(), entry.tag);
                 self.named.extend(named_roles(entry).into_iter().map(|role| (role, what.clone())));
             }
+            "FUNCTION" | "PROCEDURE" => {
+                let what = || format!("{} {}.{}", entry.desc.to_lowercase(), entry.namespace, entry.tag);
+                self.libraries.extend(statements::library(definition).map(|library| (library, what())));
+            }
             "COLLATION" => self.probes.extend(collation(entry)),
             "TEXT SEARCH DICTIONARY" => self.probes.extend(dictionary(entry)),
             desc if COLLATED.contains(&desc) => {
@@ -99,8 +117,12 @@ impl Needs {
         }
     }
 
-    /// What the database itself needs: its locale.
+    /// What the database itself needs: its locale, and what its sessions load.
     pub fn add_database(&mut self, properties: &DatabaseProperties) {
+        for setting in &properties.settings {
+            let libraries = loaded_by(setting).into_iter();
+            self.loaded.extend(libraries.map(|library| (library, setting.name.clone())));
+        }
         let mut probe = |what: String, options: String, of_encoding| {
             let sql = format!("CREATE COLLATION pg_temp.lifeboat_probe ({options})");
             self.probes.push(Probe { what, sql, of_encoding, of_database: true });
@@ -116,6 +138,28 @@ impl Needs {
             probe(format!("the {provider} locale {locale} of the database"), options, false);
         }
     }
+}
+
+/// The libraries that a setting has each session load, as PostgreSQL looks for them.
+pub fn loaded_by(setting: &Setting) -> Vec<String> {
+    let plugins = match setting.name.as_str() {
+        "session_preload_libraries" => false,
+        "local_preload_libraries" => true,
+        _ => return Vec::new(),
+    };
+    let names =
+        setting.value.split(',').map(|name| name.trim().trim_matches('"')).filter(|name| !name.is_empty());
+    names
+        .map(
+            |name| {
+                if plugins && !name.contains('/') {
+                    format!("$libdir/plugins/{name}")
+                } else {
+                    name.to_owned()
+                }
+            },
+        )
+        .collect()
 }
 
 /// What stands between the outer brackets.

@@ -72,6 +72,9 @@ pub async fn ready(session: &mut Session, asked: Ready<'_>, entries: &[Entry]) -
          WHERE pg_catalog.has_foreign_data_wrapper_privilege({role}, oid, 'USAGE')"
     );
     made.wrappers = names(session, &wrappers).await?;
+    let methods = names(session, "SELECT amname::text FROM pg_catalog.pg_am").await?;
+    let used = Needs::of(entries).access_methods.into_keys();
+    made.no_access_method = used.filter(|method| !methods.contains(method)).collect();
     Ok(made)
 }
 
@@ -92,11 +95,11 @@ async fn allow(
         sql.push(format!("GRANT CREATE ON DATABASE {} TO {role}", ident(session.database())));
     }
     if asked.choices.maps_nothing() {
-        let tablespaces: BTreeSet<&str> = entries
-            .iter()
-            .map(|e| e.tablespace.as_str())
-            .filter(|t| !t.is_empty() && *t != "pg_default")
-            .collect();
+        let own = "SELECT spcname::text FROM pg_catalog.pg_tablespace t JOIN pg_catalog.pg_database d \
+                   ON d.dattablespace = t.oid WHERE d.datname = pg_catalog.current_database()";
+        let own: String = column(&session.row("look where the database lies", own).await?, 0)?;
+        let tablespaces: BTreeSet<&str> =
+            entries.iter().map(|e| e.tablespace.as_str()).filter(|t| !t.is_empty() && *t != own).collect();
         sql.extend(
             tablespaces.into_iter().map(|t| format!("GRANT CREATE ON TABLESPACE {} TO {role}", ident(t))),
         );

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::entries::{RIGHTS, ROW_SECURITY, named_roles};
 use super::toc::Entry;
 use super::{NotMade, PARTIAL, statements};
+use crate::error::shown::foreign;
 use crate::error::{Error, Kind, Result};
+use crate::names::counted;
 
 /// What only a superuser may make, whatever its definition says.
 const NEVER: [&str; 12] = [
@@ -58,7 +60,7 @@ pub fn extensions(entries: &[Entry]) -> Result<Vec<Extension>> {
                 Kind::Integrity,
                 format!("the dump's entry of extension {:?} cannot be read", entry.tag),
             )
-            .because(entry.definition.clone())
+            .because(foreign(&entry.definition))
         })
     })
     .collect()
@@ -85,6 +87,8 @@ pub struct Made {
     pub wrappers: BTreeSet<String>,
     /// Extensions that could not be made, and why.
     pub absent: BTreeMap<String, String>,
+    /// Access methods that tables of the dump use, and that are not there.
+    pub no_access_method: BTreeSet<String>,
     /// Roles that the server has, where policies and mappings of others are left out.
     pub roles: Option<BTreeSet<String>>,
 }
@@ -139,6 +143,9 @@ pub fn sift(entries: &[Entry], made: &Made, sieve: Sieve) -> Result<Sifted> {
             }
             if let Some(why) = made.absent.get(&entry.tag).filter(|_| entry.desc == "EXTENSION") {
                 missing.insert(entry.id, (why.clone(), true));
+            } else if made.no_access_method.contains(&entry.access_method) {
+                let why = format!("the server does not have access method {}", entry.access_method);
+                missing.insert(entry.id, (why, true));
             } else if let Some(role) = stranger(entry, made) {
                 missing.insert(entry.id, (format!("the server has no role {role}"), false));
             } else if let Some(why) = superusers(entry, made).filter(|_| !sieve.trusted) {
@@ -165,7 +172,7 @@ pub fn sift(entries: &[Entry], made: &Made, sieve: Sieve) -> Result<Sifted> {
             rows.iter().take(NAMED_MAX).map(|entry| format!("{}: {}", called(entry), missing[&entry.id].0));
         return Err(Error::new(
             Kind::Refused,
-            format!("{} tables need objects that cannot be made here", rows.len()),
+            format!("what cannot be made here is needed by {}", counted(rows.len(), "table")),
         )
         .because(first.collect::<Vec<_>>().join("; "))
         .effect("their rows would be missing; nothing was loaded")
@@ -279,7 +286,13 @@ pub fn not_made(entry: &Entry, why: String, failed: bool) -> NotMade {
         _ => called(entry),
     };
     let derived = entry.desc == VIEW_CONTENT;
-    NotMade { what, why, sql: entry.definition.trim().to_owned(), failed, derived }
+    NotMade {
+        what: foreign(&what),
+        why: foreign(&why),
+        sql: entry.definition.trim().to_owned(),
+        failed,
+        derived,
+    }
 }
 
 #[cfg(test)]

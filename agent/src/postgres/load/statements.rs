@@ -85,6 +85,20 @@ pub(super) fn roles(statement: &str) -> Vec<String> {
     defaults.into_iter().chain(grantee.and_then(named)).collect()
 }
 
+/// The library of a function in C, in the words of pg_dump.
+pub(super) fn library(definition: &str) -> Option<String> {
+    let (language, rest) = name(definition.split_once("\n    LANGUAGE ")?.1)?;
+    let rest = Some(rest).filter(|_| language == "c")?;
+    let text = rest.split_once("\n    AS '")?.1;
+    let mut parts = text.split('\'');
+    // A quote within is written twice: an empty part stands between the two.
+    let mut library = parts.next()?.to_owned();
+    while let Some("") = parts.next() {
+        library = library + "'" + parts.next()?;
+    }
+    Some(library)
+}
+
 /// `name = value, name = 'value'` as pg_dump writes the options of an object; `None` where it is anything else.
 pub(super) fn options(text: &str) -> Option<Vec<(String, String)>> {
     let mut out = Vec::new();

@@ -27,6 +27,12 @@ pub struct Target {
     pub tablespaces: BTreeMap<String, Tablespace>,
     /// Extensions that can be made, and in which version.
     pub extensions: BTreeMap<String, Offer>,
+    /// Access methods that every database of it has.
+    pub access_methods: BTreeSet<String>,
+    /// Libraries that it has not, of those that are needed; none where we may not look.
+    pub missing_libraries: BTreeSet<String>,
+    /// What it loads when it starts; `None` where we may not see it.
+    pub preloaded: Option<String>,
     /// Collations that are missing, although the dump names them.
     pub missing_collations: BTreeSet<String>,
     /// Probes that failed, and what the server said.
@@ -91,6 +97,15 @@ impl Target {
             let version = column::<Option<String>>(&row, 1)?.unwrap_or_default();
             out.extensions.insert(column(&row, 0)?, Offer { version, superusers: column(&row, 2)? });
         }
+        let methods = "SELECT amname::text FROM pg_am WHERE oid < 16384";
+        for row in session.rows(what, methods).await? {
+            out.access_methods.insert(column(&row, 0)?);
+        }
+        let preloaded = "SELECT setting::text FROM pg_settings WHERE name = 'shared_preload_libraries'";
+        out.preloaded = session.rows(what, preloaded).await?.first().map(|row| column(row, 0)).transpose()?;
+        if out.superuser {
+            out.look_for_libraries(session, needs).await?;
+        }
         out.look_for_collations(session, needs, encoding).await?;
         for probe in needs.probes.iter().filter(|probe| same_encoding || !probe.of_encoding) {
             if let Some(said) = tried(session, &probe.sql).await? {
@@ -104,6 +119,35 @@ impl Target {
     pub fn languages(&self) -> BTreeSet<String> {
         let offered = self.extensions.keys().filter(|name| name.starts_with("pl") && !name.ends_with('u'));
         offered.cloned().chain(["sql".to_owned(), "plpgsql".to_owned()]).collect()
+    }
+
+    /// Whether there is a file of that name, wherever PostgreSQL looks for it. Nothing of it runs.
+    async fn look_for_libraries(&mut self, session: &mut Session, needs: &Needs) -> Result<()> {
+        let wanted: BTreeSet<&String> = needs.libraries.keys().chain(needs.loaded.keys()).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let what = "look for libraries of the server";
+        let sql = "SELECT (SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'), current_setting('dynamic_library_path')";
+        let row = session.row(what, sql).await?;
+        let (dir, path): (String, String) = (column(&row, 0)?, column(&row, 1)?);
+        for library in wanted {
+            let files = files_of(library, &dir, &path);
+            let files: Vec<String> = files.iter().map(|file| literal(file)).collect();
+            let sql = format!(
+                "SELECT coalesce(bool_or((pg_stat_file(file, true)).size IS NOT NULL), false) FROM unnest(ARRAY[{}]) file",
+                files.join(", ")
+            );
+            let there = match session.row(what, sql).await {
+                Ok(row) => column(&row, 0)?,
+                Err(e) if e.kind() == Kind::Postgres => false, // its user cannot even look there
+                Err(e) => return Err(e),
+            };
+            if !there {
+                self.missing_libraries.insert(library.clone());
+            }
+        }
+        Ok(())
     }
 
     /// A collation that only the operating system has counts where we may take it over into the new database.
@@ -137,6 +181,19 @@ impl Target {
     }
 }
 
+/// The files that PostgreSQL would load for a library, with `$libdir` and its search path.
+fn files_of(library: &str, dir: &str, path: &str) -> Vec<String> {
+    let places: Vec<String> = match library.contains('/') {
+        true => vec![library.to_owned()],
+        false => path.split(':').map(|place| format!("{place}/{library}")).collect(),
+    };
+    let places = places.into_iter().map(|place| match place.strip_prefix("$libdir") {
+        Some(rest) => format!("{dir}{rest}"),
+        None => place,
+    });
+    places.flat_map(|place| ["", ".so", ".dylib"].map(|suffix| format!("{place}{suffix}"))).collect()
+}
+
 /// What the server says against it; `None` where it can be made, or where we may not try.
 async fn tried(session: &mut Session, sql: &str) -> Result<Option<String>> {
     let what = "try what the server can make";
@@ -148,5 +205,18 @@ async fn tried(session: &mut Session, sql: &str) -> Result<Option<String>> {
         Err(e) if e.kind() == Kind::Postgres => Ok(Some(e.causes().join("; "))),
         Err(e) if e.kind() == Kind::Denied => Ok(None),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_is_looked_for_where_postgresql_looks_for_it() {
+        let files = |library| files_of(library, "/usr/lib/pg", "/opt/ours:$libdir");
+        assert_eq!(files("$libdir/plugins/x")[1], "/usr/lib/pg/plugins/x.so");
+        assert_eq!(files("/srv/y.so")[0], "/srv/y.so");
+        assert_eq!((files("z")[1].as_str(), files("z")[4].as_str()), ("/opt/ours/z.so", "/usr/lib/pg/z.so"));
     }
 }

@@ -30,6 +30,8 @@ pub struct Entry {
     pub owner: String,
     /// The tablespace that it lies in, where it is not the database's.
     pub tablespace: String,
+    /// How its rows are kept, as in `heap`; empty where it has none.
+    pub access_method: String,
     /// The SQL that makes it.
     pub definition: String,
     /// The SQL that drops it, which names it in full.
@@ -90,7 +92,7 @@ impl<R: Read> Reader<R> {
         }
         let count = self.int()?;
         if !(0..=ENTRIES_MAX).contains(&count) {
-            return Err(format!("it says that it has {count} entries"));
+            return Err(format!("its number of entries is {count}"));
         }
         (0..count).map(|_| self.entry(minor)).collect()
     }
@@ -105,7 +107,7 @@ impl<R: Read> Reader<R> {
         let (definition, drop) = (self.text()?, self.text()?);
         self.text()?; // COPY
         let (namespace, tablespace) = (self.text()?, self.text()?);
-        self.text()?; // its table access method
+        let access_method = self.text()?;
         if minor >= 16 {
             self.int()?; // its kind of relation
         }
@@ -119,7 +121,7 @@ impl<R: Read> Reader<R> {
         for _ in 0..self.offset_bytes {
             self.bytes::<1>()?;
         }
-        Ok(Entry { id, desc, namespace, tag, owner, tablespace, definition, drop, needs })
+        Ok(Entry { id, desc, namespace, tag, owner, tablespace, access_method, definition, drop, needs })
     }
 
     fn bytes<const N: usize>(&mut self) -> Read1<[u8; N]> {
@@ -213,6 +215,7 @@ mod tests {
             let bytes = dump(minor, &[(7, "TABLE", "a b", &[]), (9, "TABLE DATA", "a b", &["7", "3"])]);
             let found = entries(&bytes).unwrap();
             assert_eq!((found[0].id, found[0].tag.as_str(), found[0].owner.as_str()), (7, "a b", "odoo"));
+            assert_eq!(found[0].access_method, "heap");
             assert_eq!((found[1].desc.as_str(), found[1].needs.as_slice()), ("TABLE DATA", &[7, 3][..]));
             assert!(entries(&bytes[..bytes.len() - 1]).is_err());
         }

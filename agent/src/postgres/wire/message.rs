@@ -9,6 +9,7 @@ use postgres_protocol::message::backend::{self, DataRowBody, ErrorFields, Messag
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::error::shown::foreign;
 use crate::error::{Error, Kind, Result};
 
 /// The longest message that is read: WAL comes in pieces of at most 128 KiB.
@@ -203,11 +204,14 @@ impl Wire {
             let value = String::from_utf8_lossy(field.value_bytes());
             match field.type_() {
                 b'C' => code = value.into_owned(),
-                b'M' => text.insert_str(0, &value),
-                b'D' | b'H' => text.push_str(&format!("; {value}")),
+                b'M' => text.insert_str(0, &foreign(&value)),
+                // Of a constraint (class 23) it repeats a row.
+                b'D' if code.starts_with("23") => {}
+                b'D' | b'H' => text.push_str(&format!("; {}", foreign(&value))),
                 _ => {}
             }
         }
+        // Its words may be a tenant's: those of a function of his, or of a row.
         let said = ServerError { code, text };
         Error::new(Kind::Postgres, format!("the server refused: {}", self.place)).because(said)
     }

@@ -149,16 +149,19 @@ async fn nearest(
     others: &[Reached<'_>],
     look: &Look,
 ) -> Result<String> {
-    let command = request.command();
+    let again = |target: String| request.command(&target);
     if let Some(oldest) = bases.first() {
         match &request.asked.target {
             Target::Time(time) if *time < oldest.manifest.point => {
                 let point = oldest.manifest.point;
-                return Ok(format!("the earliest moment is {point}: {command} --to-time {point}"));
+                return Ok(format!(
+                    "the earliest moment is {point}: {}",
+                    again(format!("--to-time {point}"))
+                ));
             }
             Target::Lsn(lsn) if *lsn < oldest.manifest.base_facts()?.stop_lsn => {
                 let stop = oldest.manifest.base_facts()?.stop_lsn;
-                return Ok(format!("the earliest position is {stop}: {command} --to-lsn {stop}"));
+                return Ok(format!("the earliest position is {stop}: {}", again(format!("--to-lsn {stop}"))));
             }
             _ => {}
         }
@@ -169,11 +172,12 @@ async fn nearest(
     Ok(match look.way(furthest).tail().await?.latest {
         Some(last) => {
             let time = last.time;
-            format!("the last stored commit before it is of {time}: {command} --to-time {time}")
+            format!("the last stored commit before it is of {time}: {}", again(format!("--to-time {time}")))
         }
         None => format!(
-            "the stored WAL has no commit after {}: {command} --snapshot {} --to immediate",
-            furthest.base.manifest.point, furthest.base.manifest.id
+            "the stored WAL has no commit after {}: {}",
+            furthest.base.manifest.point,
+            again(format!("--snapshot {} --to immediate", furthest.base.manifest.id))
         ),
     })
 }

@@ -51,7 +51,8 @@ use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::plan::PointAsked;
 use crate::inventory::target::Action;
-use crate::names::{SnapshotId, shell_word};
+use crate::names::SnapshotId;
+use crate::names::typed::{Typed, Without};
 use crate::recovery::instance::narrow::Only;
 use crate::repository::snapshots::Trust;
 
@@ -93,23 +94,19 @@ pub struct InstanceRequest {
     pub identities: Identities,
     /// Where they were read from, for `wal fetch`; the configuration's where empty.
     pub identity_files: Vec<PathBuf>,
+    /// What a person typed.
+    pub typed: Typed,
 }
 
 impl InstanceRequest {
-    /// The command line that asks for this, but for its target.
-    fn command(&self) -> String {
-        let word = |path: &std::path::Path| shell_word(&path.display().to_string());
-        let mut command = match (&self.only, self.delta) {
-            (Some(Only::Named(tenant)), _) => {
-                format!("lifeboat restore --tenant {}", shell_word(tenant.as_str()))
-            }
-            (_, true) => format!("lifeboat restore --instance-to {} --delta", word(&self.data_dir)),
-            _ => format!("lifeboat restore --instance-to {}", word(&self.data_dir)),
-        };
-        for file in &self.identity_files {
-            command += &format!(" --identity {}", word(file));
+    /// The command that asked for this, for another target.
+    fn command(&self, target: &str) -> String {
+        let targets = ["--to", "--to-time", "--to-lsn", "--to-restore-point"].map(Without::Value);
+        let (base, all) = (Without::Value("--snapshot"), &targets[..]);
+        match target.starts_with("--snapshot ") {
+            true => self.typed.again(&[all, &[base]].concat(), target),
+            false => self.typed.again(all, target),
         }
-        command
     }
 
     fn accepts_unsigned(&self) -> bool {

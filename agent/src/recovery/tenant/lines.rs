@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::span_text;
-use crate::names::bytes_text;
+use crate::names::{bytes_text, counted};
 use crate::recovery::tenant::plan::TenantPlan;
 
 impl std::fmt::Display for TenantPlan {
@@ -13,7 +13,14 @@ impl std::fmt::Display for TenantPlan {
         base.source.source_lines(f)?;
         if !self.filestore_only {
             let owner = self.owner.as_deref().unwrap_or("the owner that it had at that moment");
-            writeln!(f, "  creates     database {} at {}, owned by {owner}", self.database, self.server)?;
+            let place = self.as_of.as_ref().and_then(|as_of| as_of.tablespace.as_ref());
+            let place =
+                place.map_or(String::new(), |name| format!(", in tablespace {name} unless it was moved"));
+            writeln!(
+                f,
+                "  creates     database {} at {}, owned by {owner}{place}",
+                self.database, self.server
+            )?;
             writeln!(f, "              (until it is complete its name is {})", self.incomplete_database)?;
             writeln!(f, "  loads as    {}", self.loads)?;
         }
@@ -24,11 +31,12 @@ impl std::fmt::Display for TenantPlan {
             writeln!(f, "  no files    as asked for")?;
         }
         if let Some(filestore) = &self.filestore {
-            let (files, size) = (filestore.files, bytes_text(filestore.bytes));
+            let size = bytes_text(filestore.bytes);
             writeln!(
                 f,
-                "  creates     {}: the files that its rows name (the nearest backup has {files}, {size})",
-                filestore.dir.display()
+                "  creates     {}: the files that its rows name (the nearest backup has {}, {size})",
+                filestore.dir.display(),
+                counted(filestore.files, "file")
             )?;
         }
         writeln!(f, "  scratch     {}, private and removed at the end", base.data_dir.display())?;
@@ -62,7 +70,7 @@ impl std::fmt::Display for TenantPlan {
 impl TenantPlan {
     fn end(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
-        for warning in &self.warnings {
+        for warning in self.as_of.iter().flat_map(|as_of| &as_of.foreseen).chain(&self.warnings) {
             write!(f, "\n  WARNING     {warning}")?;
         }
         Ok(())

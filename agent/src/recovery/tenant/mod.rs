@@ -3,6 +3,7 @@
 //! the files that its rows name. The other tenants notice nothing.
 
 pub mod apply;
+mod as_of;
 mod lines;
 pub mod plan;
 mod recover;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use crate::archive::seal::Identities;
 use crate::inventory::target::Target;
+use crate::names::typed::Typed;
 use crate::names::wal::TimelineId;
 use crate::names::{SnapshotId, TenantName};
 use crate::postgres::load::Choices;
@@ -62,4 +64,6 @@ pub struct TenantRequest {
     pub identities: Identities,
     /// Where they were read from, for `wal fetch`; the configuration's where empty.
     pub identity_files: Vec<PathBuf>,
+    /// What a person typed.
+    pub typed: Typed,
 }

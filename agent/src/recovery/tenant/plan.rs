@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::inventory::plan::PointAsked;
+use crate::inventory::plan::{PointAsked, PointPlan};
 use crate::inventory::target::{Action, Target};
 use crate::names::{TenantName, bytes_text};
 use crate::postgres::connect::PostgresOptions;
@@ -27,6 +27,7 @@ use crate::recovery::instance::plan::{self as base, InstancePlan};
 use crate::recovery::instance::start;
 use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, incomplete_name};
 use crate::recovery::server::check_server;
+use crate::recovery::tenant::as_of::{AsOf, as_of, nearest_dump};
 use crate::recovery::tenant::{TenantRequest, scratch};
 use crate::recovery::workplace::{Workplace, workplace};
 
@@ -74,6 +75,8 @@ pub struct TenantPlan {
     pub filestore_only: bool,
     /// Whether it is published although files can be had from nowhere, as asked for.
     pub allow_missing_files: bool,
+    /// What the server lacks, as far as a dump tells it.
+    pub as_of: Option<AsOf>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -94,12 +97,12 @@ pub struct Prepared {
 
 /// Finds the base backup and looks at everything that will be touched.
 pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared> {
-    let database = match (&request.name, &request.target) {
-        (Some(name), _) => name.clone(),
-        (None, Target::Time(time)) => default_target(&request.tenant, *time)?,
-        (None, _) => default_target(&request.tenant, clock::now())?,
-    };
     let base = instance::bind::prepare(config, base_request(config, &request)).await?;
+    let state_of = state_of(&request.target, &base.plan.source);
+    let database = match &request.name {
+        Some(name) => name.clone(),
+        None => default_target(&request.tenant, state_of.unwrap_or_else(clock::now))?,
+    };
     scratch::check_way(&base.plan.data_dir, base.plan.owner)?;
     let server_tools = start::tools(config, &base.plan).await?;
     let Some(narrowed) = &base.narrowed else {
@@ -115,13 +118,29 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
     let other_names = was.into_iter().chain(current_name).filter_map(|name| name.parse().ok());
     let own = other_names.chain([request.tenant.clone()]);
     let names: BTreeSet<TenantName> = own.chain(request.files_of.iter().cloned()).collect();
-    let near = match &request.target {
-        Target::Time(time) => *time,
-        _ => base.plan.source.wal_stored_at.unwrap_or(base.plan.source.base_point),
-    };
+    let source = &base.plan.source;
+    let near = state_of.or(source.wal_stored_at).unwrap_or(source.base_point);
     let identities = Arc::new(request.identities.clone());
-    let search = Search::new(&base.repository, &origin, &request.trust, &identities, names, near);
+    let search = Search::new(&base.repository, &origin, &request.trust, &identities, names.clone(), near);
     let places = search.places().await?;
+    let dump = match request.filestore_only {
+        true => None,
+        false => nearest_dump((&base.repository, &origin, &request.trust), &names, near).await?,
+    };
+    let guessed = match dump {
+        Some(dump) => {
+            let mut session = Session::maintenance(&postgres).await?;
+            let from = (&base.repository, &identities);
+            let guessed = as_of(from, &mut session, &dump, (&request, loads)).await?;
+            session.close().await;
+            guessed.map(Some)
+        }
+        None if !request.filestore_only => {
+            Err("no dump of this tenant is stored: what the server lacks is known only after recovery"
+                .to_owned())
+        }
+        _ => Ok(None),
+    };
     let work = workplace(config, &database)?;
     let no_place = request.data_dir.is_none() && config.data_dir().is_err();
     let (data_dir, filestore) = match (places.backups.first(), places.batches.first()) {
@@ -159,7 +178,11 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
         database_only: request.database_only,
         filestore_only: request.filestore_only,
         allow_missing_files: request.allow_missing_files,
-        warnings: warnings(&request, &base.plan, narrowed, places, (neutralize, loads)),
+        warnings: {
+            let own = warnings(&request, &base.plan, narrowed, places, (neutralize, loads));
+            own.into_iter().chain(guessed.as_ref().err().cloned()).collect()
+        },
+        as_of: guessed.ok().flatten(),
         tenant: request.tenant.clone(),
         scratch: base.plan.clone(),
         database,
@@ -177,6 +200,17 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
             .next("free some space, or set restore.work_dir"));
     }
     Ok(Prepared { plan, base, request, search, server_tools, tools, postgres, data_dir, work })
+}
+
+/// The time of the state that is wanted, as far as it is known before recovery.
+fn state_of(target: &Target, plan: &PointPlan) -> Option<Timestamp> {
+    match target {
+        Target::Time(time) => Some(*time),
+        Target::Immediate => Some(plan.base_point),
+        Target::Latest => plan.wal_stored_at,
+        Target::RestorePoint(_) => plan.restore_point.as_ref().map(|mark| mark.time),
+        Target::Lsn(_) => None,
+    }
 }
 
 fn base_request(config: &Config, request: &TenantRequest) -> instance::InstanceRequest {
@@ -203,6 +237,7 @@ fn base_request(config: &Config, request: &TenantRequest) -> instance::InstanceR
         trust: request.trust.clone(),
         identities: request.identities.clone(),
         identity_files: request.identity_files.clone(),
+        typed: request.typed.clone(),
     }
 }
 

@@ -1,0 +1,51 @@
+//! Text that others wrote, on our screen and in our reports: escaped, and bounded.
+//!
+//! A server's message, the name of an object and a file's name may hold anything that a tenant put there. So no control
+//! character of it reaches a terminal, no line of it passes for one of ours, and no more than a bounded part is repeated.
+
+/// Characters of a foreign text that are shown.
+pub const SHOWN_CHARS_MAX: usize = 300;
+
+/// One line of ours, whatever is in it: control characters, and those that turn the direction of text, are escaped.
+pub fn printable(line: &str) -> String {
+    let escape = |c: char| if is_control(c) { c.escape_unicode().collect() } else { c.to_string() };
+    line.chars().map(escape).collect()
+}
+
+/// A text of several lines of ours, each [`printable`].
+pub fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// What somebody else wrote, as a part of a line of ours: escaped, and at most [`SHOWN_CHARS_MAX`] characters of it.
+pub fn foreign(text: &str) -> String {
+    let text = text.trim();
+    let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    let more = if shown.len() < text.len() { "…" } else { "" };
+    printable(&shown) + more
+}
+
+/// Control characters, but a tab; those that change the direction or hide what is written (Unicode's bidirectional controls and
+/// zero-width characters), and its line separators.
+pub fn is_control(c: char) -> bool {
+    let hides =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    c.is_control() && c != '\t' || hides
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_foreign_reaches_the_terminal_or_passes_for_a_line_of_ours() {
+        assert_eq!(
+            foreign("a\u{1b}[2J\nerror: forged\r\u{9b}7"),
+            "a\\u{1b}[2J\\u{a}error: forged\\u{d}\\u{9b}7"
+        );
+        assert_eq!(foreign("\u{202e}txt.exe"), "\\u{202e}txt.exe");
+        assert_eq!(foreign("Ünïcode is \"shown\"\n"), "Ünïcode is \"shown\"");
+        assert_eq!(foreign(&"x".repeat(10_000)).chars().count(), SHOWN_CHARS_MAX + 1);
+        assert_eq!(printable_lines("one\ntwo\t\u{7}"), "one\ntwo\t\\u{7}");
+    }
+}
