@@ -89,7 +89,7 @@ async fn clock(store: &Store) -> Option<Check> {
 /// Whether one server goes on as this instance, or a copy beside it.
 async fn one_life(config: &Config, repository: &Repository) -> Option<Check> {
     const NAME: &str = "one server";
-    let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), wal: true, ..Wanted::default() };
+    let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), wal: true };
     let looked = async {
         let trust = Trust::keys(&config.signing.trusted_keys)?;
         let inventory = Inventory::take(repository, &trust, &wanted).await?;

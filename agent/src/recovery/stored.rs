@@ -46,8 +46,7 @@ pub async fn bases(
     wal: bool,
 ) -> Result<Inventory> {
     let snapshots = Which::bases(asked.snapshot.as_ref());
-    let mut inventory =
-        Inventory::take(repository, trust, &Wanted { snapshots, wal, ..Wanted::default() }).await?;
+    let mut inventory = Inventory::take(repository, trust, &Wanted { snapshots, wal }).await?;
     if let Some(id) = &asked.snapshot {
         inventory.read_needs(repository, trust, id).await?;
     }

@@ -52,13 +52,14 @@ fn texts(one: &Snapshot) -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
     use crate::archive::base::LeftOut;
+    use crate::archive::manifest::Facts;
     use crate::inventory::made_up::{base, stored};
 
     #[test]
     fn what_the_newest_lacks_is_a_problem_and_what_an_older_one_lacks_a_warning() {
         let lacks = |id: &str, at: i64, is_lacking: bool| {
             let mut manifest = base(id, 1, at as u64, &[id]);
-            if let (Some(facts), true) = (&mut manifest.base, is_lacking) {
+            if let (Facts::Base(facts), true) = (&mut manifest.facts, is_lacking) {
                 facts.left_out.push(LeftOut { what: "database far".into(), why: "a link".into() });
             }
             stored(manifest, at)
