@@ -5,13 +5,13 @@
 
 pub mod agent;
 pub mod archive;
-pub mod backup;
-pub mod catalog;
+mod backup;
+mod catalog;
 pub mod child;
-pub mod cli;
+mod cli;
 pub mod clock;
 pub mod config;
-pub mod crontab;
+mod crontab;
 pub mod daemon;
 pub mod disk;
 pub mod doctor;
@@ -22,11 +22,13 @@ pub mod names;
 pub mod odoo;
 pub mod postgres;
 pub mod progress;
-pub mod rate_limit;
-pub mod recovery;
+mod rate_limit;
+mod recovery;
 pub mod repository;
 pub mod setup;
 pub mod status;
 pub mod store;
 pub mod upkeep;
 pub mod wal;
+
+pub use cli::main;

@@ -155,8 +155,6 @@ pub struct App {
     pub inputs: Inputs,
     /// Whether the result is printed as JSON.
     pub json: bool,
-    /// Whether standard error is for errors only.
-    pub quiet: bool,
     /// How progress is shown.
     pub progress: Mode,
     /// Cancelled by the first SIGINT or SIGTERM.

@@ -94,7 +94,6 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
         let app = App {
             inputs,
             json: global.json,
-            quiet: global.quiet,
             progress: Mode::choose(global.quiet, global.no_progress, std::io::stderr().is_terminal()),
             cancel: cancel.clone(),
         };

@@ -235,7 +235,7 @@ mod tests {
         refused(begin, after(-5_000, -5_000), "clock was set"); // a machine that was put back
         refused(begin, Clocks { boot: "b".to_owned(), ..after(day, day) }, "was started");
         refused(Begin { start_lsn: Lsn(499), ..begin }, after(day, day), "0/1F4 on timeline");
-        refused(Begin { timeline: TimelineId(4), ..begin }, after(day, day), "timeline 00000004");
+        refused(Begin { timeline: TimelineId(4), ..begin }, after(day, day), "timeline 4");
         refused(Begin { data_checksums: false, ..begin }, after(day, day), "checksums");
         assert!(super::follows((Some(begin), None), (begin, Some(&then))).is_err());
         assert!(super::follows((Some(begin), Some(&then)), (begin, None)).is_err());
