@@ -10,7 +10,7 @@
 //! | What is stored, and what of it is believed? | [`Inventory::of_kind`], [`Inventory::named`], [`Look`] |
 //! | Which dump or filestore does a restore take? | [`pick::choose`]; the newest: [`pick::newest`] |
 //! | Which snapshots does this one need, and what is lost with it? | [`needs::Graph`] |
-//! | Which base backup serves a time, a position or the latest state? | [`choice::plan`] |
+//! | Which base backup serves a time, a position or the latest state? | [`choice::choose`] |
 //! | Is that the right way, and from what is a restore made? | [`decide`], [`plan`] |
 //! | How far does recovery go from a base backup? | [`reach::reach`]; why not to a target: [`reach::obstacle`] |
 //! | Where is WAL missing? | [`gaps::missing`] |

@@ -108,8 +108,8 @@ pub struct Report {
     pub snapshots: u64,
     /// Snapshots without a manifest, drills without a report.
     pub unfinished: Vec<Unfinished>,
-    /// What is missing although all that is stored is as it was, and what a person must look at ([`super::lacking`],
-    /// [`super::foreign`], WAL that is missing).
+    /// What is missing although all that is stored is as it was, and what a person must look at (what snapshots lack,
+    /// foreign objects, WAL that is missing).
     pub problems: Vec<String>,
     /// The same where something newer has left it behind.
     pub warnings: Vec<String>,
