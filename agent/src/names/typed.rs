@@ -10,6 +10,9 @@ use super::shell_word;
 /// Flags that go into every printed command, where it is printed.
 const OF_PLACE: [&str; 3] = ["--config", "--repository", "--instance"];
 
+/// Answers the question of the command that was typed, and of no other.
+const YES: &str = "--yes";
+
 /// A flag that is left out of the command.
 #[derive(Clone, Copy, Debug)]
 pub enum Without {
@@ -29,6 +32,7 @@ impl Typed {
         let words: Vec<String> =
             arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         let mut words = without(&words, &OF_PLACE.map(Without::Value));
+        words.retain(|word| word != YES); // whoever runs another command is asked again
         if let Some(at) = words.iter().position(|word| !word.starts_with('-')) {
             words[..=at].rotate_right(1);
         }
@@ -66,7 +70,7 @@ mod tests {
 
     #[test]
     fn all_that_was_typed_is_there_again_but_for_what_is_changed() {
-        let line = "lifeboat --json --config /a.toml restore --tenant shop --as=x --to-time 2026 --data-dir|/a b|--dry-run";
+        let line = "lifeboat --json --config /a.toml restore --yes --tenant shop --as=x --to-time 2026 --data-dir|/a b|--dry-run";
         let words: Vec<OsString> = line
             .split('|')
             .flat_map(|part| if part.starts_with('/') { vec![part] } else { part.split(' ').collect() })

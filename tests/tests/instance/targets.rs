@@ -78,10 +78,12 @@ fn edges(major: u32) {
             .starts_with(commit.trim_end_matches('Z').trim_end_matches('0')),
         "{commit}: {late}"
     );
-    assert!(
-        late.stderr.contains(&format!("lifeboat restore --instance-to {}", copied.data_dir().display())),
-        "{late}"
+    // the command that was typed, but for the target and the answer to its question
+    let again = format!(
+        "lifeboat restore --json --identity lifeboat-identity.txt --instance-to {} --to-time",
+        copied.data_dir().display()
     );
+    assert!(late.stderr.contains(&again), "{late}");
     let soon = refused(&["--to-time", &early.time]);
     let soonest = proposed(&soon, "--to-time");
     assert!(soonest > early.time && soonest < first.time, "{soon}");

@@ -93,7 +93,6 @@ fn a_copy_without_a_name_is_called_by_the_time_of_its_state_and_commands_keep_wh
         .run()
         .exits(16);
     for said in [
-        "--yes",
         "--identity lifeboat-identity.txt",
         "--tenant t1",
         "--as 'an '\\''old'\\'' one' --dry-run --database-only --to-time 2",
