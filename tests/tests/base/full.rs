@@ -124,10 +124,14 @@ fn incrementals_store_what_changed_and_any_of_them_is_whole() {
     std::fs::remove_file(&state).unwrap();
     let lost = site.back_up(&["--kind", "base"]);
     assert!(lost["manifest"]["base"]["full_because"].as_str().unwrap().contains("state directory"));
-    let bytes = std::fs::metadata(&state).unwrap().len();
-    damage::flip_bit(&state, bytes * 4);
-    let damaged = site.back_up(&["--kind", "base"]);
-    assert!(damaged["manifest"]["base"]["full_because"].as_str().unwrap().contains("damaged"));
+    // in the middle; in the checksum at its end, which all of it is held against
+    for place in [0.5, 1.0] {
+        let bytes = std::fs::metadata(&state).unwrap().len() as f64;
+        damage::flip_bit(&state, (bytes * 8.0 * place) as u64 - 1);
+        let damaged = site.back_up(&["--kind", "base"]);
+        let because = &damaged["manifest"]["base"]["full_because"];
+        assert!(because.as_str().is_some_and(|why| why.contains("damaged")), "at {place}: {because}");
+    }
     let asked = site.back_up(&["--kind", "base", "--full"]);
     assert_eq!(
         (chain(&asked), asked["manifest"]["base"]["full_because"].as_str()),

@@ -170,6 +170,8 @@ fn list(
         }
         Ok(())
     })?;
+    // Its checksum stands at its end: what was read of it is believed only when that was reached.
+    old.try_for_each(|known| known.map(drop))?;
     send(&mut batch)?;
     Ok(listed)
 }
