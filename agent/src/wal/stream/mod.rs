@@ -141,7 +141,8 @@ impl Agent<'_> {
                     format!("timeline {timeline} ended and the server names no next one"),
                 )
             })?;
-            self.progress.note(format!("timeline {timeline} ends at {}; {} follows", place.1, place.0));
+            self.progress
+                .note(format!("timeline {timeline} ends at {}; timeline {} follows", place.1, place.0));
             store_history(&mut replication, &writer, place.0).await?;
         }
     }
