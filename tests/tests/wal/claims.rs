@@ -1,5 +1,5 @@
 //! Segments that are stored as whole and are not: older versions took a file that `wal fetch` had filled up with zeros
-//! for a segment. They stop neither the stream, nor commits that wait for it, nor a push.
+//! for a segment. They stop neither the stream, nor commits that wait for it, nor a push, nor recovery.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use crate::commands::{fetch, name, push};
 use crate::partial::{FULL, current, objects, rows};
-use crate::recovered::wait_for;
+use crate::recovered::{base_copy, digest, hand_over, recover, restore_command, wait_for};
 use crate::streaming::{agent, set, stored, streaming_cluster, streams};
 
 /// The segment that is being written, and the one of it that an older version stored as whole: as far as the agent had
@@ -40,6 +40,7 @@ fn the_stream_goes_on_beside_a_segment_that_is_called_whole_and_is_not() {
     let cluster = streaming_cluster();
     let site = Site::local(&cluster);
     cluster.psql("postgres", "create table t (n int, filler text)");
+    let base = base_copy(&cluster, "base");
     let (growing, filled, _) = claimed(&cluster, &site);
     let segment = name(&growing);
     store(&site, segment, 0, &filled);
@@ -70,6 +71,39 @@ fn the_stream_goes_on_beside_a_segment_that_is_called_whole_and_is_not() {
     assert_eq!(whole(), 1);
     running.signal(Signal::TERM);
     running.finish().ok();
+
+    // whoever has the identity takes what goes further
+    let back = site.path("back");
+    fetch(&site, segment, &back).ok();
+    assert!(fs::read(&back).unwrap() == fs::read(&growing).unwrap());
+    let before = digest(&cluster, "t");
+    hand_over(&site.path(""));
+    recover(&cluster, &base, &restore_command(&site));
+    assert_eq!(digest(&cluster, "t"), before, "{}", cluster.log());
+}
+
+#[test]
+fn what_goes_further_must_agree_with_what_is_called_whole() {
+    let cluster = streaming_cluster();
+    let site = Site::local(&cluster);
+    cluster.psql("postgres", "create table t (n int, filler text)");
+    let (growing, mut filled, _) = claimed(&cluster, &site);
+    rows(&cluster, 300);
+    push(&site, &growing).ok();
+    // in a page's header, where no checksum is: as good a segment, and another one
+    filled[8192 + 20] ^= 1;
+    let wrong = store(&site, name(&growing), 0, &filled);
+    let wrong = wrong.file_name().unwrap().to_str().unwrap();
+    let pieces = objects(&site, name(&growing));
+    let is_first = |name: &&String| name.starts_with("00000000-") && !name.starts_with(FULL);
+    let piece = pieces.iter().find(is_first).unwrap();
+    let told = fetch(&site, name(&growing), &site.path("back"));
+    assert!(told.code.is_some_and(|code| code > 1), "{told}");
+    let told = told.says("is stored twice, with different content").says(wrong);
+    told.says(piece);
+    // nobody who has no identity can store all of it: that a part is wrong can be proven only by opening it
+    cluster.psql("postgres", "select pg_switch_wal()");
+    push(&site, &growing).exits(17).says("with other content");
 }
 
 #[test]

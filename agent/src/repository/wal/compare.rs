@@ -143,7 +143,7 @@ fn known_end(content: &dyn Content, upto: u32, name: &WalName, there: &[WalName]
 }
 
 /// Whether an object is one of those that a file of so many bytes is stored as, when it is stored whole.
-fn is_block(name: &WalName, bytes: u32) -> bool {
+pub(super) fn is_block(name: &WalName, bytes: u32) -> bool {
     name.begin.is_multiple_of(CONTENT_BYTES_MAX as u32)
         && name.end == bytes.min(name.begin.saturating_add(CONTENT_BYTES_MAX as u32))
 }

@@ -5,6 +5,7 @@
 //! pieces of a tail that grew, or both. Which names count is in `believed.rs`: nothing else lists WAL.
 
 mod believed;
+mod claims;
 mod compare;
 pub mod coverage;
 pub mod file;
