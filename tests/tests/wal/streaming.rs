@@ -114,7 +114,7 @@ fn a_promotion_is_followed_and_the_history_is_there() {
     assert!(site.path("repo/instances/prod/wal/history/00000002.history").is_dir());
     let before = digest(&cluster, "t");
     running.signal(Signal::TERM);
-    running.finish().ok().says("00000002 follows");
+    running.finish().ok().says("; 2 follows");
     hand_over(&site.path(""));
     recover(&cluster, &again, &restore_command(&site));
     assert_eq!(digest(&cluster, "t"), before, "{}", cluster.log());
