@@ -29,6 +29,7 @@ pub mod skip;
 pub mod small_disk;
 pub mod tenant;
 pub mod terminal;
+pub mod wal_object;
 
 pub use azurite::Azurite;
 pub use cluster::{Cluster, Options};

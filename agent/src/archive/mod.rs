@@ -19,6 +19,7 @@ pub mod signature;
 pub mod unpack;
 pub mod wal;
 pub mod wal_extent;
+pub mod wal_filled;
 pub mod wal_history;
 pub mod wal_name;
 pub mod wal_page;

@@ -128,14 +128,19 @@ pub fn run_at_once(args: &Args, inputs: &Inputs, json: bool) -> Result<Option<Do
 
 fn pushed(args: &PushArgs, outcome: Outcome, json: bool) -> Result<Done> {
     let (stored, path, end) = (outcome.put == Put::Stored, args.path.display(), outcome.partial_end);
+    let compared = outcome.put != Put::NotCompared;
     match end {
         None => tracing::info!(%path, stored, "archived"),
+        Some(_) if !compared => tracing::warn!(
+            "{path} is not whole, and more of this segment is stored already; it was not compared with that, which needs an \
+             identity: lifeboat verify --deep checks what is stored"
+        ),
         Some(end) => tracing::warn!(
             "{path} is not whole: its WAL up to {end} is stored; push it again when the server has finished it"
         ),
     }
     if json {
-        super::print::json(&json!({ "stored": stored, "partial_end": end }))?;
+        super::print::json(&json!({ "stored": stored, "partial_end": end, "compared": compared }))?;
     }
     Ok(Done::Complete)
 }

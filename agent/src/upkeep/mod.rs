@@ -10,6 +10,7 @@ pub mod foreign;
 mod lacking;
 pub mod meter;
 pub mod origin;
+mod partial;
 pub mod remembered;
 pub mod scope;
 pub mod verify;

@@ -2,8 +2,8 @@
 //! with one, everything is decoded too ([`super::deep`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::inventory::pick::oldest_first;
 use crate::names::{InstanceName, SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
 use crate::repository::snapshots::Trust;
+use crate::repository::wal::WalReader;
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Covered, Finding, Findings, Found, NewestWhole, Report, Unasked, Unfinished};
 use crate::upkeep::lacking::lacking;
@@ -88,10 +89,9 @@ pub async fn run(
         progress.expect_bytes(bytes); // else there is more, which the indexes tell
     }
     let trusted = trust.trusted();
-    let wal_opener = request.identities.as_ref().map(|identities| WalOpener {
-        origin: origin.clone(),
-        identities: identities.clone(),
-        trusted: trusted.clone(),
+    let wal_reader = request.identities.as_ref().map(|identities| {
+        let (origin, identities, trusted) = (origin.clone(), identities.clone(), trusted.clone());
+        WalReader::new(repository.clone(), WalOpener { origin, identities, trusted })
     });
     let work = Arc::new(Work {
         runtime: Handle::current(),
@@ -100,7 +100,8 @@ pub async fn run(
         findings,
         origin,
         trusted,
-        wal_opener,
+        wal_reader,
+        partial: Mutex::default(),
         checked: AtomicU64::new(0),
         checked_bytes: AtomicU64::new(0),
         files: AtomicU64::new(0),
@@ -109,15 +110,18 @@ pub async fn run(
     });
     let (shared, workers, identities) = (work.clone(), request.workers, request.identities);
     let deep = identities.is_some();
-    tokio::task::spawn_blocking(move || {
+    let partial = tokio::task::spawn_blocking(move || {
         match identities {
             Some(identities) => deep::check(&shared, tasks, &identities, workers, bytes),
             None => each(&shared, tasks, workers, |task| shared.check(task)),
         }
         each(&shared, wal, workers, |task| shared.check_wal(task));
+        shared.judge_partial()
     })
     .await
     .map_err(|e| Error::new(Kind::Internal, "a thread of the check panicked").because(e))?;
+    problems.extend(partial.problems);
+    warnings.extend(partial.warnings);
     let work = Arc::into_inner(work)
         .ok_or_else(|| Error::new(Kind::Internal, "a thread of the check did not end"))?;
     let Found { findings, unasked, skipped, foreign } = work.findings.take();

@@ -107,10 +107,10 @@ impl Work {
                 format!("SHA-256 begins with {digest}, its name says {}", name.stored),
             ));
         }
-        match &self.wal_opener {
-            Some(opener) => opener.open(&name, &stored).map(drop),
-            None => Ok(()),
+        if let Some(reader) = &self.wal_reader {
+            self.note_partial(name, &reader.open(&name, &stored)?);
         }
+        Ok(())
     }
 
     /// Nothing is restored from it; a history that it stands beside can be read with an identity.

@@ -7,9 +7,10 @@ use tokio::runtime::Handle;
 
 use crate::archive::manifest::{Object, Origin};
 use crate::archive::signature::TrustedKeys;
-use crate::archive::wal::WalOpener;
+use crate::archive::wal::WalName;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
+use crate::repository::wal::WalReader;
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings};
 use crate::upkeep::meter::Meter;
@@ -26,6 +27,14 @@ pub struct Task {
     pub snapshot: SnapshotId,
     /// Which.
     pub object: Object,
+}
+
+/// An object that is called like a whole segment, and is not one.
+pub struct Partial {
+    /// Its name.
+    pub name: WalName,
+    /// How many bytes of it are WAL, and how many there should be.
+    pub holds: (u32, usize),
 }
 
 /// What workers share.
@@ -45,7 +54,9 @@ pub struct Work {
     /// Whose signatures count; `None` where a person gave that check up.
     pub trusted: Option<TrustedKeys>,
     /// Opens WAL, where everything is decoded.
-    pub wal_opener: Option<WalOpener>,
+    pub wal_reader: Option<WalReader>,
+    /// Segments that are stored as whole and are not.
+    pub partial: Mutex<Vec<Partial>>,
     /// Objects that were read to their end.
     pub checked: AtomicU64,
     /// Their bytes.

@@ -4,6 +4,7 @@ use std::fs;
 
 use lifeboat_tests::Cluster;
 use lifeboat_tests::site::Site;
+use lifeboat_tests::wal_object::store;
 
 use crate::{foreign, found, objects, those, verify};
 
@@ -86,4 +87,38 @@ fn a_repository_that_holds_only_wal_is_checked_like_any_other() {
     fs::set_permissions(object, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     fs::write(object, bad).unwrap();
     found(&site, &[], object);
+}
+
+#[test]
+fn a_segment_that_is_called_whole_and_is_not_is_a_problem_until_other_objects_hold_the_rest() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    cluster.psql("postgres", "create table t as select generate_series(1, 1000) as n");
+    let name = cluster.psql("postgres", "select pg_walfile_name(pg_current_wal_insert_lsn())");
+    let (segment, copy) = (name.trim(), site.path(name.trim()));
+    let push = || {
+        fs::copy(cluster.data_dir().join("pg_wal").join(segment), &copy).unwrap();
+        site.run(&["wal", "push"]).arg(&copy).run().ok()
+    };
+    push();
+    let (filled, identity) = (site.path("filled"), ["--identity", "lifeboat-identity.txt"]);
+    site.run(&["wal", "fetch", segment]).arg(&filled).args(identity).run().ok();
+    let object = store(&site, segment, 0, &fs::read(&filled).unwrap());
+    let key = object.strip_prefix(&site.stored).unwrap().to_str().unwrap();
+    let deep = ["--deep", "--identity", "lifeboat-identity.txt"];
+    let told = |outcome: lifeboat_tests::Outcome, kind: &str| {
+        let line = outcome.stdout.lines().find(|line| line.starts_with(kind) && line.contains(key));
+        let line = line.unwrap_or_else(|| panic!("no {kind} of {key}: {outcome}")).to_owned();
+        assert!(line.contains("is stored as a whole segment"), "{line}");
+        line
+    };
+    verify(&site, &[]).ok();
+    assert!(told(verify(&site, &deep).exits(3), "problem: ").contains("recovery stops at byte"));
+    // a segment that ends with a switch is whole
+    cluster.psql("postgres", "select pg_switch_wal()");
+    push();
+    assert!(told(verify(&site, &deep).ok(), "warning: ").contains("other objects hold the rest"));
+    fs::remove_file(&object).unwrap();
+    let whole = verify(&site, &deep).ok();
+    assert!(!whole.stdout.contains("is stored as a whole segment"), "{whole}");
 }

@@ -8,6 +8,7 @@ mod along;
 mod archive;
 mod break_glass;
 mod catch_up;
+mod claims;
 mod commands;
 #[path = "../base/copy.rs"]
 mod copy;

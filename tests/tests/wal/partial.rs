@@ -14,16 +14,16 @@ use crate::copy::Copied;
 use crate::recovered::{base_copy, digest, hand_over, recover, restore_command, shell_command, wait_for};
 use crate::streaming::{agent, set, stored, streaming_cluster, streams};
 
-const FULL: &str = "00000000-01000000-";
+pub const FULL: &str = "00000000-01000000-";
 
 /// The segment that is being written, in `pg_wal`.
-fn current(cluster: &Cluster) -> PathBuf {
+pub fn current(cluster: &Cluster) -> PathBuf {
     let name = cluster.psql("postgres", "select pg_walfile_name(pg_current_wal_lsn())");
     cluster.data_dir().join("pg_wal").join(name)
 }
 
 /// The objects of a segment of timeline 1.
-fn objects(site: &Site, segment: &str) -> Vec<String> {
+pub fn objects(site: &Site, segment: &str) -> Vec<String> {
     let entries = fs::read_dir(site.path("repo/instances/prod/wal/00000001").join(segment));
     let names = entries.into_iter().flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.ends_with(".age")).collect()
@@ -34,7 +34,7 @@ fn stop(running: lifeboat_tests::Running) {
     running.finish().ok();
 }
 
-fn rows(cluster: &Cluster, count: u32) {
+pub fn rows(cluster: &Cluster, count: u32) {
     let sql = format!("insert into t select g, md5(g::text) from generate_series(1, {count}) g");
     cluster.psql("postgres", &sql);
 }

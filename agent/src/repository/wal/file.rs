@@ -6,13 +6,15 @@
 //! The end of the stored WAL is a segment that is not whole. PostgreSQL refuses an archived file that is shorter than a
 //! segment (`RestoreArchivedFile()`), so it gets zeros after the last stored byte, where it sees the end. Such a file
 //! claims to be more than it is: whoever archives it again stores the WAL in it as a range ([`wal_extent`]). What is
-//! stored as whole and is not (older versions of this program took such a file for a segment) is treated as what it holds.
+//! stored as whole and is not (older versions of this program took such a file for a segment) is treated as what it holds:
+//! other objects that go further are taken instead, where they agree with it as far as it goes.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::time::Duration;
 
 use super::WalReader;
+use super::claims::Claims;
 use super::coverage::{assemble, segment_bytes};
 use crate::archive::wal::WalName;
 use crate::archive::wal_extent;
@@ -44,16 +46,14 @@ struct Written {
     bytes: u64,
     /// Of segments; the usual one for other files.
     segment_bytes: SegmentBytes,
+    /// Of a segment that is not whole: how many bytes of it are WAL.
+    partial_bytes: Option<u64>,
 }
 
 impl Written {
-    /// How many bytes of a segment are WAL; `None` where it is whole.
-    fn partial_bytes(&self, out: &mut File) -> Result<Option<u64>> {
-        if self.bytes < self.segment_bytes.get() {
-            return Ok(Some(self.bytes));
-        }
-        let found = tokio::task::block_in_place(|| wal_extent::partial_bytes(out));
-        Ok(found?.map(u64::from))
+    /// Of a segment that is stored as a whole one and is not: how many bytes of it are WAL.
+    fn holds_less(&self) -> Option<u64> {
+        self.partial_bytes.filter(|_| self.bytes == self.segment_bytes.get())
     }
 }
 
@@ -89,7 +89,7 @@ impl WalReader {
             return Ok(None);
         };
         let WalFile::Segment(segment) = file else { return Ok(Some(Extent::Whole)) };
-        let Some(bytes) = written.partial_bytes(out)? else { return Ok(Some(Extent::Whole)) };
+        let Some(bytes) = written.partial_bytes else { return Ok(Some(Extent::Whole)) };
         let size = written.segment_bytes.get();
         let next = segment.next(written.segment_bytes).map(WalFile::Segment);
         if let Some(next) = next
@@ -131,7 +131,8 @@ impl WalReader {
     }
 
     /// Writes a file from its objects, as far as they go; `None` where none of them is ours. A damaged object is
-    /// passed over where others hold the same bytes, and one that is not ours as if it were not there.
+    /// passed over where others hold the same bytes, and one that is not ours as if it were not there. So is one that
+    /// is stored as whole and is not, where others go further and agree with it.
     async fn put_together(
         &self,
         file: WalFile,
@@ -141,6 +142,7 @@ impl WalReader {
         let mut usable = names.to_vec();
         let reach = |usable: &[WalName]| assemble(usable).last().map_or(0, |name| name.end);
         let (mut all, mut not_ours) = (reach(&usable), 0);
+        let mut passed: Vec<Claims> = Vec::new();
         loop {
             let Some(first) = usable.first() else { return Ok(None) };
             if all == 0 {
@@ -154,7 +156,17 @@ impl WalReader {
             }
             empty(out)?;
             let (name, error) = match self.try_write(file, &assemble(&usable), out).await {
-                Ok(written) => return Ok(Some(written)),
+                Ok(written) => {
+                    let claims = Claims::among(&usable, written.segment_bytes, written.holds_less());
+                    usable.retain(|name| !claims.names.contains(name));
+                    if claims.names.is_empty() || u64::from(reach(&usable)) <= claims.upto {
+                        self.check_agreement(&passed, names, out).await?;
+                        return Ok(Some(written));
+                    }
+                    all = reach(&usable);
+                    passed.push(claims);
+                    continue;
+                }
                 Err(failed) => failed,
             };
             usable.retain(|usable| *usable != name);
@@ -207,7 +219,14 @@ impl WalReader {
             };
             step.await.map_err(|e| (*name, e))?;
         }
-        Ok(Written { bytes, segment_bytes })
+        let partial_bytes = match file {
+            WalFile::Segment(_) if bytes < segment_bytes.get() => Some(bytes),
+            WalFile::Segment(_) => tokio::task::block_in_place(|| wal_extent::partial_bytes(out))
+                .map_err(|e| (names[0], e))?
+                .map(u64::from),
+            _ => None,
+        };
+        Ok(Written { bytes, segment_bytes, partial_bytes })
     }
 }
 

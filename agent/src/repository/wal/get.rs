@@ -73,6 +73,14 @@ impl WalReader {
         blocking(move || opener.open(&name, &stored)).await
     }
 
+    /// The same of bytes that somebody has fetched.
+    ///
+    /// # Errors
+    /// As [`WalReader::get`], but for those of the store.
+    pub fn open(&self, name: &WalName, stored: &[u8]) -> Result<Vec<u8>> {
+        self.opener.open(name, stored)
+    }
+
     /// All WAL that counts. Where names without a signature contradict each other, their content decides.
     pub async fn list(&self) -> Result<WalList> {
         let mut list = self.repository.wal(&self.trust, false).await?;

@@ -5,6 +5,8 @@
 //! pieces of a tail that grew, or both. Which names count is in `believed.rs`: nothing else lists WAL.
 
 mod believed;
+mod claims;
+mod compare;
 pub mod coverage;
 pub mod file;
 mod get;
@@ -18,9 +20,10 @@ mod tests_foreign;
 
 use futures::TryStreamExt;
 
+pub use compare::{Content, check_stored};
 pub use get::{Histories, WalReader};
 pub use lineage::Lineages;
-pub use put::{Content, Put, Sealed, Stored, WalWriter, check_stored};
+pub use put::{Put, Sealed, Stored, WalWriter};
 
 use crate::archive::wal::{STORED_BYTES_MAX, WalName};
 use crate::archive::wal_name::NameTrust;

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use super::compare::{Content, missing, missing_of_beginning};
 use super::{Foreign, Listed, WalObject};
 use crate::archive::signature::TrustedKeys;
-use crate::archive::wal::{CONTENT_BYTES_MAX, HalfDigest, Scratch, WalName, WalSealer};
+use crate::archive::wal::{Scratch, WalName, WalSealer};
 use crate::archive::wal_name::NameTrust;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::WalFile;
-use crate::repository::wal::coverage::assemble;
 use crate::repository::{Repository, layout};
 
 /// What came of storing.
@@ -22,6 +22,8 @@ pub enum Put {
     Stored,
     /// The same bytes were there already.
     WasThere,
+    /// More of the file was there already. Without a key nobody can compare the two.
+    NotCompared,
 }
 
 /// Writes WAL of one instance. Cheap to clone.
@@ -77,16 +79,17 @@ impl WalWriter {
 
     /// Stores the first bytes of a file, up to `upto`, durably when this returns: there will be more of it, or what
     /// comes there is of no meaning. What is there already is compared as far as the content goes; where something longer
-    /// holds these bytes, there is nothing to store: without a key nobody can compare the two.
+    /// holds these bytes, there is nothing to store, unless its digest proves that it holds only a beginning of them.
     ///
     /// # Errors
     /// As [`WalWriter::put_file`].
     pub async fn put_beginning(&self, file: WalFile, content: Arc<dyn Content>, upto: u32) -> Result<Put> {
         let there = self.stored(file).await?.names;
         let looked = content.clone();
-        let missing = move || missing_of_beginning(file, looked.as_ref(), upto, &there);
-        let missing = blocking(missing).await?;
-        self.put_ranges(file, content, missing).await
+        match blocking(move || missing_of_beginning(file, looked.as_ref(), upto, &there)).await? {
+            Some(missing) => self.put_ranges(file, content, missing).await,
+            None => Ok(Put::NotCompared),
+        }
     }
 
     async fn put_ranges(
@@ -193,96 +196,6 @@ impl Sealing {
 pub struct Sealed {
     pub(super) name: WalName,
     pub(super) stored: Vec<u8>,
-}
-
-/// A file that is being stored, read range by range, so that a long one need not be in memory.
-/// Blocking.
-pub trait Content: Send + Sync {
-    /// Its size.
-    fn bytes(&self) -> u32;
-    /// Bytes of it in place of what is in `into`; `range` lies within.
-    fn range(&self, range: Range<u32>, into: &mut Vec<u8>) -> Result<()>;
-}
-
-impl Content for Bytes {
-    fn bytes(&self) -> u32 {
-        self.len() as u32
-    }
-    fn range(&self, range: Range<u32>, into: &mut Vec<u8>) -> Result<()> {
-        into.clear();
-        into.extend_from_slice(&self[range.start as usize..range.end as usize]);
-        Ok(())
-    }
-}
-
-/// Checks stored objects of `file` against its bytes from `begin` on, as far as those go.
-///
-/// # Errors
-/// `AlreadyExists` where one of them holds other bytes.
-pub fn check_stored(file: WalFile, begin: u32, content: &[u8], there: &[WalName]) -> Result<()> {
-    for name in there {
-        let at = name.begin.checked_sub(begin).map(|at| at as usize);
-        let same = at.and_then(|at| content.get(at..at + (name.end - name.begin) as usize));
-        if same.is_some_and(|same| HalfDigest::of(same) != name.plain) {
-            return Err(conflict(file, name));
-        }
-    }
-    Ok(())
-}
-
-/// The ranges that are still to be stored of a file with this content.
-fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Vec<Range<u32>>> {
-    let length = content.bytes();
-    if let Some(longer) = there.iter().find(|name| name.end > length) {
-        return Err(conflict(file, longer));
-    }
-    compare(file, content, there)?;
-    let starts = (0..length).step_by(CONTENT_BYTES_MAX);
-    let ranges = starts.map(|begin| begin..length.min(begin + CONTENT_BYTES_MAX as u32));
-    let is_there = |range: &Range<u32>| there.iter().any(|name| (name.begin..name.end) == *range);
-    Ok(ranges.filter(|range| !is_there(range)).collect())
-}
-
-/// The same of its beginning: what is there counts, however it was cut.
-fn missing_of_beginning(
-    file: WalFile,
-    content: &dyn Content,
-    upto: u32,
-    there: &[WalName],
-) -> Result<Vec<Range<u32>>> {
-    compare(file, content, there)?;
-    let mut begin = assemble(there).last().map_or(0, |name| name.end);
-    let mut ranges = Vec::new();
-    while begin < upto {
-        let end = upto.min((begin + 1).next_multiple_of(CONTENT_BYTES_MAX as u32));
-        ranges.push(begin..end);
-        begin = end;
-    }
-    Ok(ranges)
-}
-
-/// Compares the content with what is there of it.
-fn compare(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<()> {
-    let mut piece = Vec::new();
-    for name in there.iter().filter(|name| name.end <= content.bytes()) {
-        content.range(name.begin..name.end, &mut piece)?;
-        if HalfDigest::of(&piece) != name.plain {
-            return Err(conflict(file, name));
-        }
-    }
-    Ok(())
-}
-
-/// The error of other bytes under the same name.
-fn conflict(file: WalFile, there: &WalName) -> Error {
-    Error::new(
-        Kind::AlreadyExists,
-        format!("bytes {} to {} of {file} are stored already, with other content", there.begin, there.end),
-    )
-    .because(format!("what is stored has SHA-256 {}…", there.plain))
-    .effect("this file was not stored; what is stored was not touched, and its recovery window ends where the two part")
-    .next("two servers write as one instance: a clone or a restored copy with archiving on? Turn it off there, or give it an instance name of its own")
-    .safe("running again is safe and will fail alike")
 }
 
 /// Hashing and sealing, off the async threads.

@@ -36,6 +36,9 @@ pub struct Block {
     there: Option<Vec<WalName>>,
     stored: usize,
     pieces: bool,
+    /// Whether an object is there that is called like all of it and holds less. All of it is then stored beside that
+    /// object, in pieces: of two objects of the same range only one can be true.
+    beside: bool,
 }
 
 impl Block {
@@ -52,6 +55,7 @@ impl Block {
             there: None,
             stored: 0,
             pieces: false,
+            beside: false,
         }
     }
 
@@ -98,31 +102,49 @@ impl Block {
     /// What to do now, where nothing that this gave is under way. What was stored earlier is compared
     /// first, and counts as durable then. A complete block of which nothing is stored is given away whole.
     ///
+    /// An object of all of it cannot be compared before all of it is received. Where the rest `is_coming`, that is
+    /// waited for. Otherwise the server is not as far as the object's name says: commits may wait, so that pieces are
+    /// stored beside it.
+    ///
     /// # Errors
     /// `AlreadyExists` where the repository holds other bytes.
-    pub fn work(&mut self) -> Result<Work> {
+    pub fn work(&mut self, is_coming: bool) -> Result<Work> {
         let Some(there) = &self.there else { return Ok(Work::Look) };
         if !there.is_empty() && self.stored < self.received {
-            let from_start: Vec<WalName> = there
-                .iter()
-                .map(|name| WalName { begin: name.begin - self.offset, end: name.end - self.offset, ..*name })
-                .collect();
-            let covered = assemble(&from_start).last().map_or(0, |name| name.end as usize);
-            if self.received < covered {
+            let is_complete = self.is_complete();
+            let is_whole = |name: &WalName| (name.end - name.begin) as usize == self.size;
+            if !is_complete && is_coming && there.iter().any(is_whole) {
+                return Ok(Work::Nothing);
+            }
+            let (offset, beside) = (self.offset, self.beside);
+            let covered = |beside: bool| {
+                let counts = there.iter().filter(|name| (is_complete && !beside) || !is_whole(name));
+                let from_start: Vec<WalName> = counts
+                    .map(|name| WalName { begin: name.begin - offset, end: name.end - offset, ..*name })
+                    .collect();
+                assemble(&from_start).last().map_or(0, |name| name.end as usize)
+            };
+            if self.received < covered(beside) {
                 return Ok(Work::Nothing);
             }
             // once at what it covers, and once at the end: there may be more beyond a hole
-            if self.stored < covered || self.is_complete() {
-                check_stored(self.file, self.offset, &self.data, there)?;
+            let is_due = self.stored < covered(beside) || (is_complete && !beside);
+            let beside = match is_due {
+                true => beside | check_stored(self.file, offset, &self.data, there)?.is_some(),
+                false => beside,
+            };
+            if self.stored < covered(beside) {
+                self.pieces = beside || !there.iter().any(is_whole);
+                self.stored = covered(beside);
             }
-            if self.stored < covered {
-                self.stored = covered;
-                self.pieces = !there.iter().any(|name| (name.end - name.begin) as usize == self.size);
-            }
+            self.beside = beside;
         }
         let begin = self.offset + self.stored as u32;
         match (self.stored, self.is_complete()) {
             (stored, _) if stored == self.received => Ok(Work::Nothing),
+            (0, true) if self.beside => {
+                Ok(Work::Store(begin, Bytes::copy_from_slice(&self.data[..self.size / 2])))
+            }
             (0, true) => Ok(Work::Store(begin, std::mem::take(&mut self.data).into())),
             (stored, _) => Ok(Work::Store(begin, Bytes::copy_from_slice(&self.data[stored..]))),
         }
@@ -135,9 +157,13 @@ impl Block {
     }
 
     /// What is to be stored as one object of a complete and durable block, because so far it is there
-    /// in pieces.
+    /// in pieces; not beside another object of its range.
     pub fn whole(self) -> Option<Whole> {
-        self.pieces.then(|| Whole { file: self.file, offset: self.offset, content: self.data.into() })
+        (self.pieces && !self.beside).then(|| Whole {
+            file: self.file,
+            offset: self.offset,
+            content: self.data.into(),
+        })
     }
 }
 
@@ -186,17 +212,17 @@ mod tests {
     #[test]
     fn a_tail_is_stored_in_pieces_and_then_as_one() {
         let mut block = block();
-        assert_eq!(block.work().unwrap(), Work::Look);
+        assert_eq!(block.work(false).unwrap(), Work::Look);
         block.found(Vec::new());
-        assert_eq!(block.work().unwrap(), Work::Nothing);
+        assert_eq!(block.work(false).unwrap(), Work::Nothing);
         assert!(block.append(wal().slice(..100)).is_empty());
-        assert_eq!(block.work().unwrap(), Work::Store(0, wal().slice(..100)));
+        assert_eq!(block.work(false).unwrap(), Work::Store(0, wal().slice(..100)));
         assert!(block.append(wal().slice(100..200)).is_empty());
         block.stored(100);
         assert_eq!((block.durable(), block.received()), (Lsn(3 * SIZE + 100), Lsn(3 * SIZE + 200)));
         let rest = block.append([&wal()[200..], b"next"].concat().into());
         assert_eq!(rest, &b"next"[..]);
-        assert_eq!(block.work().unwrap(), Work::Store(100, wal().slice(100..)));
+        assert_eq!(block.work(false).unwrap(), Work::Store(100, wal().slice(100..)));
         block.stored(SIZE as u32);
         assert!(block.is_complete() && block.is_durable());
         assert_eq!(block.end(), Lsn(4 * SIZE));
@@ -208,9 +234,9 @@ mod tests {
         let mut block = block();
         block.found(Vec::new());
         drop(block.append(wal()));
-        assert_eq!(block.work().unwrap(), Work::Store(0, wal()));
+        assert_eq!(block.work(false).unwrap(), Work::Store(0, wal()));
         block.stored(SIZE as u32);
-        assert_eq!((block.work().unwrap(), block.durable()), (Work::Nothing, Lsn(4 * SIZE)));
+        assert_eq!((block.work(false).unwrap(), block.durable()), (Work::Nothing, Lsn(4 * SIZE)));
         assert!(block.whole().is_none());
     }
 
@@ -220,26 +246,75 @@ mod tests {
         let there = vec![name(&block, 0, 100, &wal()), name(&block, 100, 300, &wal())];
         block.found(there.clone());
         drop(block.append(wal().slice(..299)));
-        assert_eq!(block.work().unwrap(), Work::Nothing);
+        assert_eq!(block.work(false).unwrap(), Work::Nothing);
         assert_eq!(block.durable(), Lsn(3 * SIZE));
         drop(block.append(wal().slice(299..310)));
-        assert_eq!(block.work().unwrap(), Work::Store(300, wal().slice(300..310)));
+        assert_eq!(block.work(false).unwrap(), Work::Store(300, wal().slice(300..310)));
         assert_eq!(block.durable(), Lsn(3 * SIZE + 300));
         let mut other = self::block();
         other.found(there);
         let mut wrong = wal().to_vec();
         wrong[150] ^= 1;
         drop(other.append(wrong.into()));
-        assert_eq!(other.work().unwrap_err().kind(), Kind::AlreadyExists);
+        assert_eq!(other.work(false).unwrap_err().kind(), Kind::AlreadyExists);
         // a piece beyond a hole is compared when the block is complete
         let mut holed = self::block();
         holed.found(vec![name(&holed, 500, 600, &wal())]);
         let mut wrong = wal().to_vec();
         wrong[550] ^= 1;
         drop(holed.append(Bytes::from(wrong.clone()).slice(..400)));
-        assert!(matches!(holed.work().unwrap(), Work::Store(0, _)));
+        assert!(matches!(holed.work(false).unwrap(), Work::Store(0, _)));
         holed.stored(400);
         drop(holed.append(Bytes::from(wrong).slice(400..)));
-        assert_eq!(holed.work().unwrap_err().kind(), Kind::AlreadyExists);
+        assert_eq!(holed.work(false).unwrap_err().kind(), Kind::AlreadyExists);
+    }
+
+    /// The object of all of the block that holds it up to `end`, and zeros.
+    fn filled(block: &Block, end: usize) -> WalName {
+        let mut filled = wal().to_vec();
+        filled[end..].fill(0);
+        name(block, 0, SIZE as usize, &filled.into())
+    }
+
+    #[test]
+    fn beside_an_object_that_holds_less_than_its_name_says_all_is_stored_in_pieces() {
+        let mut block = block();
+        block.found(vec![name(&block, 0, 300, &wal()), filled(&block, 300)]);
+        drop(block.append(wal().slice(..299)));
+        assert_eq!(block.work(false).unwrap(), Work::Nothing, "the piece is longer");
+        drop(block.append(wal().slice(299..500)));
+        assert_eq!(block.work(true).unwrap(), Work::Nothing, "the rest is coming, and may be the same");
+        assert_eq!(block.work(false).unwrap(), Work::Store(300, wal().slice(300..500)));
+        block.stored(500);
+        drop(block.append(wal().slice(500..)));
+        assert_eq!(block.work(true).unwrap(), Work::Store(500, wal().slice(500..)));
+        block.stored(SIZE as u32);
+        assert!(block.is_durable() && block.whole().is_none());
+        // what came at once: never an object of the same range
+        let mut block = self::block();
+        block.found(vec![filled(&block, 0)]);
+        drop(block.append(wal()));
+        let Work::Store(0, first) = block.work(true).unwrap() else { panic!("nothing is stored") };
+        assert!(first.len() < SIZE as usize);
+        block.stored(first.len() as u32);
+        let rest = wal().slice(first.len()..);
+        assert_eq!(block.work(true).unwrap(), Work::Store(first.len() as u32, rest));
+        // another agent had stored all of it beside
+        let mut block = self::block();
+        let end = SIZE as usize;
+        let pieces = [name(&block, 0, 900, &wal()), name(&block, 900, end, &wal())];
+        block.found([&pieces[..], &[filled(&block, 77)]].concat());
+        drop(block.append(wal()));
+        assert_eq!(block.work(true).unwrap(), Work::Nothing);
+        assert!(block.is_durable() && block.whole().is_none());
+        // the same bytes, and other ones
+        let mut block = self::block();
+        block.found(vec![name(&block, 0, end, &wal())]);
+        drop(block.append(wal()));
+        assert_eq!((block.work(true).unwrap(), block.is_durable()), (Work::Nothing, true));
+        let mut block = self::block();
+        block.found(vec![name(&block, 0, end, &wal().slice(..).iter().map(|n| n ^ 1).collect())]);
+        drop(block.append(wal()));
+        assert_eq!(block.work(true).unwrap_err().kind(), Kind::AlreadyExists);
     }
 }

@@ -172,6 +172,7 @@ impl Pipeline {
         let durable_before =
             self.lanes.iter().take(at).all(|lane| lane.block.is_complete() && lane.block.is_durable());
         let wait = self.wait(at, hurry) > Duration::ZERO;
+        let server = self.server;
         let lane = &mut self.lanes[at];
         if lane.busy {
             return Ok(());
@@ -188,7 +189,8 @@ impl Pipeline {
         if wait || !(durable_before || lane.block.is_complete()) {
             return Ok(());
         }
-        match lane.block.work()? {
+        let is_coming = !hurry && server >= lane.block.end();
+        match lane.block.work(is_coming)? {
             Work::Nothing => return Ok(()),
             Work::Look => {
                 self.jobs.spawn(async move { (begin, writer.stored(file).await.map(JobResult::Looked)) });

@@ -1,0 +1,174 @@
+//! What is still to be stored of a file, beside what is there: compared by the digests in its names, without a key.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::coverage::assemble;
+use crate::archive::wal::{CONTENT_BYTES_MAX, HalfDigest, WalName};
+use crate::archive::wal_filled::filled_from;
+use crate::error::{Error, Kind, Result};
+use crate::names::wal::WalFile;
+
+/// A file that is being stored, read range by range, so that a long one need not be in memory.
+/// Blocking.
+pub trait Content: Send + Sync {
+    /// Its size.
+    fn bytes(&self) -> u32;
+    /// Bytes of it in place of what is in `into`; `range` lies within.
+    fn range(&self, range: Range<u32>, into: &mut Vec<u8>) -> Result<()>;
+}
+
+impl Content for Bytes {
+    fn bytes(&self) -> u32 {
+        self.len() as u32
+    }
+    fn range(&self, range: Range<u32>, into: &mut Vec<u8>) -> Result<()> {
+        into.clear();
+        into.extend_from_slice(&self[range.start as usize..range.end as usize]);
+        Ok(())
+    }
+}
+
+/// Checks stored objects of `file` against its bytes from `begin` on, as far as those go. Gives a byte at which these
+/// can be cut in two to be stored, where an object is called like all of them and holds only their beginning.
+///
+/// # Errors
+/// `AlreadyExists` where one of them holds other bytes.
+pub fn check_stored(file: WalFile, begin: u32, content: &[u8], there: &[WalName]) -> Result<Option<u32>> {
+    let mut cut = None;
+    for name in there {
+        let at = name.begin.checked_sub(begin).map(|at| at as usize);
+        let same = at.and_then(|at| content.get(at..at + (name.end - name.begin) as usize));
+        if same.is_some_and(|same| HalfDigest::of(same) != name.plain) {
+            let is_whole = same.is_some_and(|same| same.len() == content.len());
+            let found = is_whole.then(|| cut_of(name, content, there)).flatten();
+            cut = Some(found.ok_or_else(|| conflict(file, name))?);
+        }
+    }
+    Ok(cut)
+}
+
+/// Where to cut `content` to store it beside an object of the same range that holds only its beginning, and zeros (older
+/// versions stored a segment that was not whole like that): where the zeros begin, which the digest proves. Where
+/// other objects hold all of the range already, nothing needs a proof.
+fn cut_of(name: &WalName, content: &[u8], there: &[WalName]) -> Option<u32> {
+    let within = there.iter().filter(|other| {
+        other.begin >= name.begin && other.end <= name.end && other.end - other.begin < name.end - name.begin
+    });
+    let pieces: Vec<WalName> = within
+        .map(|other| WalName { begin: other.begin - name.begin, end: other.end - name.begin, ..*other })
+        .collect();
+    if let [first, .., last] = assemble(&pieces).as_slice()
+        && last.end as usize == content.len()
+    {
+        return Some(name.begin + first.end);
+    }
+    let ends = pieces.iter().map(|piece| piece.end as usize).chain([0]);
+    let cut = filled_from(content, name.plain, ends)?;
+    tracing::warn!("{name} holds {cut} bytes of WAL, and zeros; the rest is stored beside it");
+    Some(name.begin + if cut == 0 { content.len() / 2 } else { cut } as u32)
+}
+
+/// The ranges that are still to be stored of a file with this content.
+pub(super) fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Vec<Range<u32>>> {
+    let length = content.bytes();
+    if let Some(longer) = there.iter().find(|name| name.end > length) {
+        return Err(conflict(file, longer));
+    }
+    let cuts = compare(file, content, there)?;
+    let starts = (0..length).step_by(CONTENT_BYTES_MAX);
+    let ranges = starts.map(|begin| begin..length.min(begin + CONTENT_BYTES_MAX as u32));
+    let ranges = ranges.flat_map(|range| match cuts.iter().find(|cut| range.contains(cut)) {
+        Some(cut) => vec![range.start..*cut, *cut..range.end],
+        None => vec![range],
+    });
+    let is_there = |range: &Range<u32>| there.iter().any(|name| (name.begin..name.end) == *range);
+    Ok(ranges.filter(|range| !is_there(range)).collect())
+}
+
+/// The same of its beginning: what is there counts, however it was cut. `None` where something longer is there, and
+/// nothing tells whether it is the same.
+pub(super) fn missing_of_beginning(
+    file: WalFile,
+    content: &dyn Content,
+    upto: u32,
+    there: &[WalName],
+) -> Result<Option<Vec<Range<u32>>>> {
+    let (mut known, longer): (Vec<WalName>, Vec<WalName>) = there.iter().partition(|name| name.end <= upto);
+    let cuts = compare(file, content, &known)?;
+    let is_cut = |name: &WalName| cuts.iter().any(|cut| (name.begin..name.end).contains(cut));
+    known.retain(|name| !(is_block(name, content.bytes()) && is_cut(name)));
+    let mut begin = assemble(&known).last().map_or(0, |name| name.end);
+    for name in longer {
+        let is_in_file = name.end <= content.bytes();
+        if !is_in_file && (name.begin > begin || begin >= upto) {
+            continue;
+        }
+        match known_end(content, upto, &name, there)? {
+            Some(end) if end >= upto => return Ok(Some(Vec::new())),
+            Some(_) => {}
+            None if is_in_file => return Err(conflict(file, &name)),
+            None => return Ok(None),
+        }
+    }
+    let mut ranges = Vec::new();
+    while begin < upto {
+        let end = upto.min((begin + 1).next_multiple_of(CONTENT_BYTES_MAX as u32));
+        ranges.push(begin..end);
+        begin = end;
+    }
+    Ok(Some(ranges))
+}
+
+/// How far an object that goes on after `upto` holds the content, where its digest proves it: it holds the same bytes as
+/// the file, or a beginning of its WAL, and zeros.
+fn known_end(content: &dyn Content, upto: u32, name: &WalName, there: &[WalName]) -> Result<Option<u32>> {
+    let mut piece = Vec::new();
+    content.range(name.begin..name.end.min(content.bytes()), &mut piece)?;
+    if HalfDigest::of(&piece) == name.plain {
+        return Ok(Some(upto));
+    }
+    if name.begin >= upto {
+        return Ok(None);
+    }
+    piece.truncate((upto - name.begin) as usize);
+    piece.resize((name.end - name.begin) as usize, 0);
+    if HalfDigest::of(&piece) == name.plain {
+        return Ok(Some(upto));
+    }
+    let ends = there.iter().filter(|other| (name.begin..upto).contains(&other.end));
+    let ends = ends.map(|other| (other.end - name.begin) as usize).chain([0]);
+    Ok(filled_from(&piece, name.plain, ends).map(|end| name.begin + end as u32))
+}
+
+/// Whether an object is one of those that a file of so many bytes is stored as, when it is stored whole.
+pub(super) fn is_block(name: &WalName, bytes: u32) -> bool {
+    name.begin.is_multiple_of(CONTENT_BYTES_MAX as u32)
+        && name.end == bytes.min(name.begin.saturating_add(CONTENT_BYTES_MAX as u32))
+}
+
+/// Compares the content with what is there of it; gives where to cut it, as [`check_stored`] does.
+fn compare(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Vec<u32>> {
+    let (mut piece, mut cuts) = (Vec::new(), Vec::new());
+    for name in there.iter().filter(|name| name.end <= content.bytes()) {
+        content.range(name.begin..name.end, &mut piece)?;
+        if HalfDigest::of(&piece) != name.plain {
+            let cut = is_block(name, content.bytes()).then(|| cut_of(name, &piece, there)).flatten();
+            cuts.push(cut.ok_or_else(|| conflict(file, name))?);
+        }
+    }
+    Ok(cuts)
+}
+
+/// The error of other bytes under the same name.
+fn conflict(file: WalFile, there: &WalName) -> Error {
+    Error::new(
+        Kind::AlreadyExists,
+        format!("bytes {} to {} of {file} are stored already, with other content", there.begin, there.end),
+    )
+    .because(format!("what is stored has SHA-256 {}…", there.plain))
+    .effect("this file was not stored; what is stored was not touched, and its recovery window ends where the two part")
+    .next("two servers write as one instance: a clone or a restored copy with archiving on? Turn it off there, or give it an instance name of its own. An older version may also have stored a segment that was not whole: lifeboat verify --deep names it; move that object away")
+    .safe("running again is safe and will fail alike")
+}
