@@ -133,7 +133,7 @@ fn pushed(args: &PushArgs, outcome: Outcome, json: bool) -> Result<Done> {
         None => tracing::info!(%path, stored, "archived"),
         Some(_) if !compared => tracing::warn!(
             "{path} is not whole, and more of this segment is stored already; it was not compared with that, which needs an \
-             identity: lifeboat verify --deep checks what is stored"
+             identity: lifeboat verify --deep --identity FILE checks what is stored"
         ),
         Some(end) => tracing::warn!(
             "{path} is not whole: its WAL up to {end} is stored; push it again when the server has finished it"

@@ -169,6 +169,6 @@ fn conflict(file: WalFile, there: &WalName) -> Error {
     )
     .because(format!("what is stored has SHA-256 {}…", there.plain))
     .effect("this file was not stored; what is stored was not touched, and its recovery window ends where the two part")
-    .next("two servers write as one instance: a clone or a restored copy with archiving on? Turn it off there, or give it an instance name of its own. An older version may also have stored a segment that was not whole: lifeboat verify --deep names it; move that object away")
+    .next("two servers write as one instance: a clone or a restored copy with archiving on? Turn it off there, or give it an instance name of its own. An older version may also have stored a segment that was not whole: lifeboat verify --deep --identity FILE names it; move that object away")
     .safe("running again is safe and will fail alike")
 }
