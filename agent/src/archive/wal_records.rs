@@ -155,6 +155,14 @@ impl WalRecords {
     /// `Integrity` where it is no WAL, or of pages of another size.
     pub fn feed(&mut self, mut bytes: &[u8], on: &mut dyn FnMut(Said)) -> Result<()> {
         while !bytes.is_empty() {
+            // pages that come whole are read where they lie
+            if let (true, Some((page, rest))) = (self.page.is_empty(), bytes.split_at_checked(PAGE_BYTES)) {
+                let begin = self.at.0;
+                self.at = Lsn(begin + PAGE_BYTES as u64);
+                self.read_page(begin, page, on)?;
+                bytes = rest;
+                continue;
+            }
             let (now, rest) = bytes.split_at(bytes.len().min(PAGE_BYTES - self.page.len()));
             self.page.extend_from_slice(now);
             self.at = Lsn(self.at.0 + now.len() as u64);
