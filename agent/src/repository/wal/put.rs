@@ -64,8 +64,8 @@ impl WalWriter {
     }
 
     /// Stores a whole file, durably when this returns: as one object, or as several of
-    /// [`CONTENT_BYTES_MAX`] each. Idempotent; what is there already is compared by the digests in
-    /// its names, pieces of a growing tail included.
+    /// [`CONTENT_BYTES_MAX`](crate::archive::wal::CONTENT_BYTES_MAX) each. Idempotent; what is there already is
+    /// compared by the digests in its names, pieces of a growing tail included.
     ///
     /// # Errors
     /// `AlreadyExists` where other bytes are stored as the same file: two clusters, or one and
