@@ -8,6 +8,8 @@ use lifeboat_tests::compare::walk;
 use lifeboat_tests::program::workspace_root;
 
 const PAGE: &str = "docs/architecture.md";
+/// How wide Markdown is at most.
+const COLUMNS: usize = 100;
 
 /// The first paragraph of a file's own comment, without its full stop.
 fn sentence(path: &Path) -> String {
@@ -38,9 +40,22 @@ fn list(source: &Path, top: &[&str]) -> String {
     for (name, says) in files {
         let depth = name.trim_end_matches('/').matches('/').count().min(1);
         let shown = if depth == 0 { &name } else { &name[name.find('/').unwrap() + 1..] };
-        lines += &format!("{}- `{shown}`: {says}\n", "  ".repeat(depth));
+        lines += &item(&"  ".repeat(depth), &format!("`{shown}`: {says}"));
     }
     lines
+}
+
+/// One item of a list, wrapped as all of our Markdown is.
+fn item(indent: &str, text: &str) -> String {
+    let (mut out, mut line) = (String::new(), format!("{indent}-"));
+    for word in text.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            out += &format!("{line}\n");
+            line = format!("{indent} ");
+        }
+        line += &format!(" {word}");
+    }
+    out + &line + "\n"
 }
 
 #[test]
@@ -65,6 +80,6 @@ fn the_page_of_the_architecture_lists_every_file() {
     let differs = page.lines().zip(now.lines()).find(|(a, b)| a != b);
     assert!(
         page == now,
-        "{PAGE} is behind the sources, first at {differs:?}: UPDATE=1 cargo test -p lifeboat-tests --test layers"
+        "{PAGE} is not what the sources say, first at {differs:?}: UPDATE=1 cargo test -p lifeboat-tests --test layers"
     );
 }
