@@ -39,7 +39,8 @@ impl LastSteps {
         Ok(())
     }
 
-    /// Does the last step of snapshots whose run was cut short in it; their IDs. What does not fit is told and left.
+    /// Stores the manifests of snapshots whose run was cut short in its last step; their IDs. A manifest that cannot be
+    /// read, or does not fit the signature, is a warning and stops no backup.
     pub async fn finish(
         &self,
         repository: &Repository,
@@ -54,15 +55,17 @@ impl LastSteps {
                 remove(&entry.path()); // half a file of a run that was killed while it wrote it
                 continue;
             };
-            let bytes = disk::read(&entry.path(), manifest::BYTES_MAX)?;
-            match Manifest::parse(&id, repository.instance(), &bytes) {
-                Ok(manifest) if manifest.origin != *origin => continue, // of a repository that was configured before
-                Ok(_) => {}
+            let read = disk::read(&entry.path(), manifest::BYTES_MAX).and_then(|bytes| {
+                Manifest::parse(&id, repository.instance(), &bytes).map(|manifest| (manifest, bytes))
+            });
+            let bytes = match read {
+                Ok((manifest, _)) if manifest.origin != *origin => continue, // of another repository
+                Ok((_, bytes)) => bytes,
                 Err(e) => {
-                    tracing::warn!("what is kept of the last step of snapshot {id} cannot be read: {e:?}");
+                    tracing::warn!("the manifest that is kept of snapshot {id} cannot be read: {e:?}");
                     continue;
                 }
-            }
+            };
             match repository.finish_snapshot(&id, bytes, &trusted).await {
                 Ok(done) => finished.extend(done.then_some(id)),
                 Err(e) if e.kind() == crate::error::Kind::Signature => {

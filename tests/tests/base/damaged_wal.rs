@@ -3,7 +3,7 @@
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, damage};
 
-use crate::full::wait_until;
+use crate::full::begin_slowly;
 
 #[test]
 fn a_base_backup_whose_wal_is_damaged_is_not_stored_both_ways() {
@@ -12,17 +12,7 @@ fn a_base_backup_whose_wal_is_damaged_is_not_stored_both_ways() {
         let cluster = Cluster::start_default();
         cluster.psql("postgres", "create table t (n int, filler text)");
         let mut site = Site::local(&cluster);
-        site.set("LIFEBOAT_BACKUP_BASE_SOURCE", source);
-        let backup =
-            site.backup(&["--kind", "base"]).env("LIFEBOAT_BACKUP_READ_BYTES_PER_SECOND_MAX", "4MiB/s");
-        let running = backup.spawn();
-        let begun = match source {
-            "files" => {
-                "select count(*) from pg_stat_activity where query like 'SELECT pg_%backup%' and state = 'idle'"
-            }
-            _ => "select count(*) from pg_stat_progress_basebackup where phase like 'streaming%'",
-        };
-        wait_until("files are read", || cluster.psql("postgres", begun) != "0");
+        let running = begin_slowly(&cluster, &mut site, source);
         let at =
             "select file_name || ' ' || file_offset from pg_walfile_name_offset(pg_current_wal_insert_lsn())";
         let at = cluster.psql("postgres", at);

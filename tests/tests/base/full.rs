@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lifeboat_tests::damage;
 use lifeboat_tests::site::{Site, words};
-use lifeboat_tests::{Cluster, Options, Program};
+use lifeboat_tests::{Cluster, Options, Program, Running};
 
 use crate::contents::{bases, check_pages, index, lay_out, manifest, snapshots, text};
 use crate::copy::Copied;
@@ -228,6 +228,21 @@ fn tablespaces_are_copied_once_wherever_they_lie() {
     assert!(map.contains("pg_tblspc/"));
     assert!(listed.contains_key("tablespace_map") && listed.contains_key("backup_label"));
     assert_eq!(manifest(&site, id)["base"]["tablespaces"][0]["location"], outside.path().to_str().unwrap());
+}
+
+/// Begins a slow base backup and waits until it reads files.
+pub fn begin_slowly(cluster: &Cluster, site: &mut Site, source: &str) -> Running {
+    site.set("LIFEBOAT_BACKUP_BASE_SOURCE", source);
+    let slow = ("LIFEBOAT_BACKUP_READ_BYTES_PER_SECOND_MAX", "4MiB/s");
+    let running = site.backup(&["--kind", "base"]).env(slow.0, slow.1).spawn();
+    let begun = match source {
+        "files" => {
+            "select count(*) from pg_stat_activity where query like 'SELECT pg_%backup%' and state = 'idle'"
+        }
+        _ => "select count(*) from pg_stat_progress_basebackup where phase like 'streaming%'",
+    };
+    wait_until("files are read", || cluster.psql("postgres", begun) != "0");
+    running
 }
 
 /// Waits for something, not for ever.

@@ -3,7 +3,7 @@
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, Options};
 
-use crate::full::wait_until;
+use crate::full::{begin_slowly, wait_until};
 
 #[test]
 fn a_base_backup_whose_slot_is_lost_says_so_and_what_to_set() {
@@ -13,17 +13,7 @@ fn a_base_backup_whose_slot_is_lost_says_so_and_what_to_set() {
     for source in ["files", "protocol"] {
         println!("{source}");
         let mut site = Site::local(&cluster);
-        site.set("LIFEBOAT_BACKUP_BASE_SOURCE", source);
-        let backup =
-            site.backup(&["--kind", "base"]).env("LIFEBOAT_BACKUP_READ_BYTES_PER_SECOND_MAX", "4MiB/s");
-        let running = backup.spawn();
-        let begun = match source {
-            "files" => {
-                "select count(*) from pg_stat_activity where query like 'SELECT pg_%backup%' and state = 'idle'"
-            }
-            _ => "select count(*) from pg_stat_progress_basebackup where phase like 'streaming%'",
-        };
-        wait_until("files are read", || cluster.psql("postgres", begun) != "0");
+        let running = begin_slowly(&cluster, &mut site, source);
         let sql = "select count(pg_logical_emit_message(false, 'x', repeat(md5(i::text), 16384))) from generate_series(1, 120) i";
         cluster.psql("postgres", sql);
         cluster.psql("postgres", "checkpoint");
