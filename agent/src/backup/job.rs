@@ -99,8 +99,9 @@ impl Job {
         }
         let last_steps = LastSteps::of(&state)?;
         for id in last_steps.finish(&repository, &origin, &signing).await? {
-            progress
-                .note(format!("snapshot {id} of an earlier run, which ended in its last step, exists now"));
+            progress.note(format!(
+                "snapshot {id} is complete now: an earlier run ended before it stored the manifest"
+            ));
         }
         let job = Job {
             last_steps,

@@ -69,7 +69,7 @@ impl LastSteps {
             match repository.finish_snapshot(&id, bytes, &trusted).await {
                 Ok(done) => finished.extend(done.then_some(id)),
                 Err(e) if e.kind() == crate::error::Kind::Signature => {
-                    tracing::warn!("the last step of snapshot {id} was cut short and cannot be done: {e:?}");
+                    tracing::warn!("snapshot {id} of an earlier run cannot be completed: {e:?}");
                 }
                 Err(e) => return Err(e),
             }

@@ -133,20 +133,21 @@ fn base_text(report: &backup::base::Report) -> String {
             let (read, by_times) = (bytes_text(report.read_bytes), bytes_text(report.trusted_bytes));
             let by_summaries = bytes_text(report.unread_bytes - report.trusted_bytes);
             let of = match (report.trusted_bytes, report.unread_bytes - report.trusted_bytes) {
-                (_, 0) => format!("{by_times} are unchanged by their times"),
-                (0, _) => format!("{by_summaries} are unchanged by the server's WAL summaries"),
+                (_, 0) => {
+                    format!("{by_times} were not read: size, inode and times of the files are as before")
+                }
+                (0, _) => format!(
+                    "{by_summaries} were not read: the server's WAL summaries say that they are unchanged"
+                ),
                 _ => format!(
-                    "{by_times} are unchanged by their times, {by_summaries} by the server's WAL summaries"
+                    "{by_times} were not read because size, inode and times of the files are as before, {by_summaries} because the server's WAL summaries say that they are unchanged"
                 ),
             };
             let _ = writeln!(out, "    {read} read; {of}");
         }
         if report.compared_bytes > 0 {
             let compared = bytes_text(report.compared_bytes);
-            let _ = writeln!(
-                out,
-                "    of what is unchanged by its times, {compared} were read all the same: they are"
-            );
+            let _ = writeln!(out, "    {compared} of these files were read as a sample: unchanged");
         }
         if let Some(why) = &report.times_not_trusted_because {
             let _ = writeln!(out, "    the times of files were not trusted: {why}");

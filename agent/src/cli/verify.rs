@@ -169,7 +169,7 @@ fn text(report: &Report) -> String {
     let foreign = report.foreign.iter().map(|foreign| format!("{}\n     {}", foreign.object, foreign.why));
     tell(&mut out, "foreign", foreign);
     if report.foreign_more > 0 {
-        let _ = writeln!(out, "foreign: {} more, which nobody names", report.foreign_more);
+        let _ = writeln!(out, "foreign: {} more that are not listed here", report.foreign_more);
     }
     tell(&mut out, "warning", report.warnings.iter().cloned());
     tell(&mut out, "problem", report.problems.iter().cloned());

@@ -203,8 +203,8 @@ impl Scope {
             if !self.graph.dependents(&id).is_empty() {
                 continue; // told with those that need it
             }
-            let what = "its signature is stored and its manifest is not: the backup was cut short in its last step, \
-                        which the next backup on its host does, or the manifest was lost";
+            let what = "its signature is stored and its manifest is not: the manifest was lost, or the backup was \
+                        killed before it stored it (then the next backup on that host stores it)";
             let object = key(&id, manifest::NAME);
             findings.add(Finding { object, what: what.to_owned(), lost: vec![id] });
         }

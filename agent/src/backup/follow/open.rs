@@ -46,7 +46,7 @@ pub async fn open(
     repository.store().clean_leftovers(&layout::arrivals(repository.instance())).await?;
     let last_steps = LastSteps::of(state)?;
     for id in last_steps.finish(&repository, &origin, &signing).await? {
-        tracing::info!("batch {id} of an earlier run, which ended in its last step, exists now");
+        tracing::info!("batch {id} is complete now: an earlier run ended before it stored the manifest");
     }
     let mut held = Held::open(&state.held_file(), repository.id()).await?;
     note_backups(&mut held, &tree, state, repository.id()).await?;

@@ -93,7 +93,10 @@ impl Display for Plan {
             }
         };
         writeln!(f, "  fetches     {reads}")?;
-        write!(f, "  not looked  at an identity, a server and directories: --dry-run alone does")?;
+        write!(
+            f,
+            "  not checked identity, server and directories: --dry-run without --stored-only checks them"
+        )?;
         for warning in warnings {
             write!(f, "\n  WARNING     {warning}")?;
         }
