@@ -57,7 +57,7 @@ impl FromStr for Blake3 {
     fn from_str(text: &str) -> Result<Blake3> {
         unhex(text)
             .map(Blake3)
-            .ok_or_else(|| Error::new(Kind::Integrity, format!("{:.80?} is not a BLAKE3", text)))
+            .ok_or_else(|| Error::new(Kind::Integrity, format!("{:.80?} is not a BLAKE3 digest", text)))
     }
 }
 

@@ -51,7 +51,7 @@ impl FromStr for Sha256 {
     fn from_str(text: &str) -> Result<Sha256> {
         unhex(text)
             .map(Sha256)
-            .ok_or_else(|| Error::new(Kind::Integrity, format!("{:.80?} is not a SHA-256", text)))
+            .ok_or_else(|| Error::new(Kind::Integrity, format!("{:.80?} is not a SHA-256 digest", text)))
     }
 }
 
@@ -101,7 +101,7 @@ impl FileDigest {
     pub fn sha256(&self) -> Result<Sha256> {
         match self {
             FileDigest::Sha256(digest) => Ok(*digest),
-            FileDigest::Blake3(_) => Err(Error::new(Kind::Integrity, "the index gives no SHA-256 of a file")),
+            FileDigest::Blake3(_) => Err(Error::new(Kind::Integrity, "the index has no SHA-256 for a file")),
         }
     }
 
@@ -112,7 +112,7 @@ impl FileDigest {
     pub fn blake3(&self) -> Result<Blake3> {
         match self {
             FileDigest::Blake3(digest) => Ok(*digest),
-            FileDigest::Sha256(_) => Err(Error::new(Kind::Integrity, "the index gives no BLAKE3 of a file")),
+            FileDigest::Sha256(_) => Err(Error::new(Kind::Integrity, "the index has no BLAKE3 for a file")),
         }
     }
 }

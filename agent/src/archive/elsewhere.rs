@@ -67,9 +67,12 @@ pub fn told(all: &[Elsewhere]) -> Option<String> {
     let count: u64 = all.iter().map(|of| of.attachments).sum();
     let by_storage: Vec<String> =
         all.iter().map(|of| format!("{} ({})", of.storage, of.attachments)).collect();
-    let lie = if count == 1 { "attachment lies" } else { "attachments lie" };
+    let are = if count == 1 { "attachment is" } else { "attachments are" };
     (count > 0).then(|| {
-        format!("{count} {lie} in an object store that this backup does not hold: {}", by_storage.join(", "))
+        format!(
+            "{count} {are} in an object store, which this backup does not contain: {}",
+            by_storage.join(", ")
+        )
     })
 }
 
@@ -77,8 +80,8 @@ pub fn told(all: &[Elsewhere]) -> Option<String> {
 pub fn shared(all: &[Elsewhere]) -> Option<String> {
     let told = told(all)?;
     Some(format!(
-        "{told}. The restored database names the same objects: unless it replaces production, its Odoo must not be \
-         able to write there"
+        "{told}. The restored database names the same objects: unless it replaces production, do not let its \
+         Odoo write there"
     ))
 }
 
@@ -116,7 +119,8 @@ mod tests {
         assert!(all.add("docs://x", 5, 7));
         let all = all.finish();
         assert_eq!((all[0].files, all[0].bytes, all[1].attachments), (30, 300, 5));
-        let text = "35 attachments lie in an object store that this backup does not hold: s3 (30), docs (5)";
+        let text =
+            "35 attachments are in an object store, which this backup does not contain: s3 (30), docs (5)";
         assert_eq!(told(&all).as_deref(), Some(text));
         assert_eq!(told(&[]), None);
         let mut flood = Elsewheres::default();

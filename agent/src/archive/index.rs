@@ -278,7 +278,7 @@ impl<R: BufRead> IndexReader<R> {
             .read_until(b'\n', &mut self.line)
             .map_err(|e| Error::carried(Kind::Integrity, format!("cannot read index {}", self.name), e))?;
         if n > 0 && self.line.pop() != Some(b'\n') {
-            return Err(self.bad("it does not end"));
+            return Err(self.bad("it is too long or has no end"));
         }
         Ok(n > 0)
     }
@@ -295,7 +295,7 @@ impl<R: BufRead> IndexReader<R> {
                 let known = (part.snapshot as usize) < self.header.snapshots.len();
                 let next = end.checked_add(part.bytes);
                 if !known || part.offset != end || next.is_none() {
-                    return Err(self.bad("its parts do not follow each other"));
+                    return Err(self.bad("its parts are not contiguous, or are in an unknown snapshot"));
                 }
                 end = next.unwrap_or(end);
             }

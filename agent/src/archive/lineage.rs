@@ -69,7 +69,10 @@ pub fn read(
         .map_err(|e| Error::new(Kind::Integrity, format!("{name} cannot be read")).because(e))?;
     if said.format != FORMAT || said.origin != *origin || said.file != WalFile::History(timeline).to_string()
     {
-        let what = format!("{name}: the signature is for {}, in another place or another format", said.file);
+        let what = format!(
+            "{name}: the signature is for {}, for another repository or instance, or in another format",
+            said.file
+        );
         return Err(Error::new(Kind::Signature, what));
     }
     Ok(said.ancestors)

@@ -42,9 +42,9 @@ impl Recipients {
                 continue;
             }
             if line.contains("SECRET") || line.contains("PRIVATE") {
-                return Err(Error::new(Kind::Config, "a secret key stands where a recipient belongs")
+                return Err(Error::new(Kind::Config, "a secret key was given as a recipient")
                     .effect("the production host must not hold identities; nothing was done")
-                    .next("age-keygen -y IDENTITY prints the recipient that belongs there; move the identity off this host"));
+                    .next("use the recipient that age-keygen -y IDENTITY prints; move the identity off this host"));
             }
             let recipient = if line.starts_with("ssh-") {
                 age::ssh::Recipient::from_str(line).map(Recipient::Ssh).map_err(|e| format!("{e:?}"))
@@ -59,7 +59,7 @@ impl Recipients {
         }
         if recipients.is_empty() {
             return Err(Error::new(Kind::Config, "no recipient is configured")
-                .effect("nothing can be encrypted, so nothing is backed up")
+                .effect("nothing can be encrypted, so nothing was backed up")
                 .next("set seal.recipients or seal.recipients_file in the configuration"));
         }
         Ok(Recipients(recipients))
@@ -84,9 +84,9 @@ impl Recipients {
             Recipient::Ssh(r) => r as &dyn age::Recipient,
         });
         age::Encryptor::with_recipients(all)
-            .map_err(|e| Error::new(Kind::Config, "the recipients do not go together").because(e))?
+            .map_err(|e| Error::new(Kind::Config, "these recipients cannot be combined").because(e))?
             .wrap_output(output)
-            .map_err(|e| Error::carried(Kind::Io, "cannot begin a sealed object", e))
+            .map_err(|e| Error::carried(Kind::Io, "cannot begin an encrypted object", e))
     }
 }
 
@@ -145,9 +145,9 @@ impl Identities {
     /// `Identity` when none of ours opens it, `Integrity` when it is not an age file.
     pub fn open<R: Read>(&self, name: &str, input: R) -> Result<Opened<BufReader<R>>> {
         if self.keys.is_empty() {
-            return Err(Error::new(Kind::Identity, format!("no identity is given to open {name}"))
+            return Err(Error::new(Kind::Identity, format!("{name} is encrypted and no identity was given"))
                 .effect("nothing was read or changed")
-                .next("pass the identity file with --identity FILE (see runbooks/restore-tenant.md: where the identity is kept)"));
+                .next("pass the identity file with --identity FILE (runbooks/restore-tenant.md says where it is kept)"));
         }
         let input = BufReader::with_capacity(128 << 10, input);
         let ours = self.keys.iter().map(|key| key.as_ref() as &dyn age::Identity);
@@ -155,9 +155,9 @@ impl Identities {
         decryptor.decrypt(ours).map_err(|e| match e {
             age::DecryptError::NoMatchingKeys => {
                 let files: Vec<_> = self.files.iter().map(|f| f.display().to_string()).collect();
-                Error::new(Kind::Identity, format!("no identity in {} opens {name}", files.join(", ")))
+                Error::new(Kind::Identity, format!("no identity in {} can decrypt {name}", files.join(", ")))
                     .effect("nothing was read or changed")
-                    .next("lifeboat show SNAPSHOT names the recipients that it is encrypted to; find the identity of one of them")
+                    .next("find the identity of one of its recipients: lifeboat show SNAPSHOT lists them")
             }
             e => damaged(name, e),
         })
@@ -170,7 +170,7 @@ fn damaged(name: &str, e: age::DecryptError) -> Error {
     let why = match e {
         // It may be the store that failed, and not the file.
         age::DecryptError::Io(e) => return Error::carried(Kind::Integrity, what, e),
-        age::DecryptError::UnknownFormat => "its version of the age format is not known".to_owned(),
+        age::DecryptError::UnknownFormat => "its version of the age format is unknown".to_owned(),
         age::DecryptError::InvalidHeader | age::DecryptError::InvalidMac => "its header is wrong".to_owned(),
         _ => "it cannot be decrypted".to_owned(),
     };
@@ -182,8 +182,7 @@ type Keys = Vec<Box<dyn age::Identity + Send + Sync>>;
 fn load_file(file: &Path, passphrase: &dyn Fn(&Path) -> Option<String>) -> Result<Keys> {
     let data = disk::read_secret("identity file", file, KEY_FILE_BYTES_MAX)?;
     let bad = |why: String| {
-        Error::new(Kind::Identity, format!("{} is not an identity file that can be used", file.display()))
-            .because(why)
+        Error::new(Kind::Identity, format!("{} is not a usable identity file", file.display())).because(why)
     };
     let ask = || Passphrase(passphrase(file).map(SecretString::from));
     if data.starts_with(b"-----BEGIN") && !data.starts_with(b"-----BEGIN AGE") {
@@ -213,7 +212,7 @@ fn load_file(file: &Path, passphrase: &dyn Fn(&Path) -> Option<String>) -> Resul
         let mut plain = Vec::new();
         age::Decryptor::new(armored)
             .and_then(|d| d.decrypt(std::iter::once(&secret as &dyn age::Identity)))
-            .map_err(|e| bad(format!("the passphrase does not open it ({e})")))?
+            .map_err(|e| bad(format!("the passphrase is wrong ({e})")))?
             .take(KEY_FILE_BYTES_MAX)
             .read_to_end(&mut plain)
             .map_err(|e| bad(e.to_string()))?;
@@ -228,7 +227,7 @@ fn native(data: impl BufRead) -> Result<Keys, String> {
         .into_identities()
         .map_err(|e| e.to_string())?;
     if keys.is_empty() {
-        return Err("it holds no identity".into());
+        return Err("it contains no identity".into());
     }
     Ok(keys)
 }

@@ -42,7 +42,7 @@ impl SigningKey {
                 Kind::Config,
                 format!("{} must be an Ed25519 key without a passphrase", path.display()),
             )
-            .next("ssh-keygen -t ed25519 -N '' makes one; only the agent's user may read it"));
+            .next("make one with ssh-keygen -t ed25519 -N '', readable only by the agent's user"));
         }
         Ok(SigningKey(key))
     }
@@ -78,7 +78,7 @@ impl SigningKey {
         let bytes = signed.map(|signature| signature.signature_bytes().try_into());
         match bytes {
             Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(_)) => Err(Error::new(Kind::Internal, "a signature has not 64 bytes")),
+            Ok(Err(_)) => Err(Error::new(Kind::Internal, "a signature does not have 64 bytes")),
             Err(e) => Err(Error::new(Kind::Internal, "cannot sign").because(e)),
         }
     }

@@ -73,10 +73,10 @@ impl WalSealer {
     ) -> Result<(WalName, Vec<u8>)> {
         let end = u32::try_from(content.len()).ok().and_then(|length| begin.checked_add(length));
         let Some(end) = end.filter(|_| (1..=CONTENT_BYTES_MAX).contains(&content.len())) else {
-            let what = format!("{} bytes of {file} at {begin} are no WAL object", content.len());
+            let what = format!("{} bytes of {file} at {begin} cannot be a WAL object", content.len());
             return Err(Error::new(Kind::Internal, what));
         };
-        let failed = |e| Error::carried(Kind::Internal, format!("cannot seal {file}"), e);
+        let failed = |e| Error::carried(Kind::Internal, format!("cannot encrypt {file}"), e);
         let sha256 = Sha256::of(content);
         let statement = Statement {
             format: FORMAT,
@@ -142,7 +142,7 @@ impl WalOpener {
         self.check(name, stored).map_err(|e| {
             e.context(format!("open WAL object {name}"))
                 .effect("WAL from here on cannot be replayed from this object")
-                .next("lifeboat wal status; another copy of the repository may hold it whole")
+                .next("run lifeboat wal status; another copy of the repository may have it intact")
         })
     }
 
@@ -151,7 +151,7 @@ impl WalOpener {
         let found = HalfDigest::of(stored);
         if found != name.stored {
             return Err(bad(format!(
-                "the stored bytes have SHA-256 {found}…, their name says {}",
+                "the stored bytes have SHA-256 {found}…, but the name says {}",
                 name.stored
             )));
         }
@@ -159,9 +159,9 @@ impl WalOpener {
         self.identities
             .open(&name.to_string(), stored)?
             .read_to_end(&mut plain)
-            .map_err(|e| Error::carried(Kind::Integrity, "the seal is broken", e))?;
+            .map_err(|e| Error::carried(Kind::Integrity, "it cannot be decrypted", e))?;
         let (data, note) = split(&plain)
-            .ok_or_else(|| bad("it is not one zstd frame and one skippable frame behind it".to_owned()))?;
+            .ok_or_else(|| bad("it is not one zstd frame followed by one skippable frame".to_owned()))?;
         let length = (name.end - name.begin) as usize;
         let content = zstd::bulk::decompress(data, length)
             .map_err(|e| bad("it cannot be decompressed".to_owned()).because(e))?;
@@ -169,7 +169,7 @@ impl WalOpener {
         if content.len() != length || HalfDigest::from(sha256) != name.plain {
             let got = content.len();
             return Err(bad(format!(
-                "it holds {got} bytes with SHA-256 {sha256}, which its name does not say"
+                "it contains {got} bytes with SHA-256 {sha256}; its name says otherwise"
             )));
         }
         self.check_note(name, sha256, note)?;
@@ -195,7 +195,7 @@ impl WalOpener {
         };
         if said != expected {
             let what = format!(
-                "it was signed as bytes {} to {} of {} of instance {} in repository {} with SHA-256 {}, which it is not here",
+                "it was signed for another place or content: bytes {} to {} of {} of instance {} in repository {} with SHA-256 {}",
                 said.begin, said.end, said.file, said.origin.instance, said.origin.repository, said.sha256
             );
             return Err(Error::new(Kind::Signature, what));

@@ -33,7 +33,7 @@ pub fn parse_history(timeline: TimelineId, text: &str) -> Result<Vec<Ancestor>> 
         ancestors.push(ancestor.ok_or_else(|| {
             Error::new(
                 Kind::Integrity,
-                format!("{}.history has a line that is wrong: {line:.200?}", timeline.in_names()),
+                format!("{}.history has an invalid line: {line:.200?}", timeline.in_names()),
             )
         })?);
     }

@@ -50,7 +50,7 @@ impl SegmentHeader {
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
         let magic = u16_at(0);
         let Some((_, major)) = MAGICS.iter().find(|(known, _)| *known == magic) else {
-            return Err(bad(format!("page magic {magic:04X} is not that of PostgreSQL 13 to 18")));
+            return Err(bad(format!("page magic {magic:04X} is not one of PostgreSQL 13 to 18")));
         };
         if u16_at(2) & LONG_HEADER == 0 {
             return Err(bad("its first page has no long header".to_owned()));
@@ -73,9 +73,12 @@ impl SegmentHeader {
         let begin = name.begin(self.segment_bytes).map(|lsn| lsn.0);
         let what = if begin != Some(self.begin) {
             let size = self.segment_bytes.get();
-            format!("{name} begins at {:X} by its header, with segments of {size} bytes", self.begin)
+            format!(
+                "the header of {name} says that it begins at {:X} and that segments have {size} bytes",
+                self.begin
+            )
         } else if self.timeline > name.timeline || self.timeline.0 == 0 {
-            format!("{name} begins on timeline {} by its header", self.timeline)
+            format!("the header of {name} says that it is of timeline {}", self.timeline)
         } else {
             return Ok(());
         };

@@ -205,7 +205,7 @@ impl WalRecords {
         }
         let (magic, info) = (u16_at(page, 0), u16_at(page, 2));
         if !is_known_magic(magic) || u64_at(page, 8) != begin {
-            return Err(bad("has a header that is none"));
+            return Err(bad("has an invalid header"));
         }
         let mut at = PAGE_HEADER_BYTES;
         if info & LONG_HEADER != 0 {
@@ -213,7 +213,7 @@ impl WalRecords {
                 return Ok(());
             }
             if u32_at(page, 36) as usize != PAGE_BYTES {
-                return Err(bad("is of another size than 8192 bytes"));
+                return Err(bad("does not have 8192 bytes"));
             }
             at = LONG_PAGE_HEADER_BYTES;
         }
@@ -223,7 +223,7 @@ impl WalRecords {
             (self.open, self.is_seen) = (u32_at(page, 16), false);
             self.kept.clear();
         } else if self.open != u32_at(page, 16) {
-            return Err(bad("goes on with another record"));
+            return Err(bad("continues with another record"));
         }
         while at < page.len() {
             if self.open == 0 {
@@ -246,7 +246,7 @@ impl WalRecords {
             if self.open == 0 {
                 if !self.is_right() {
                     return Err(bad(&format!(
-                        "has a record with a wrong checksum, which begins at {}",
+                        "ends a record with a wrong checksum that begins at {}",
                         self.begins
                     )));
                 }

@@ -100,8 +100,8 @@ impl Lease {
             }
             if disk::metadata(&path)?.is_some_and(|meta| !meta.is_file()) {
                 let what =
-                    format!("{} is not a regular file: the lease belongs in its place", path.display());
-                return Err(Error::new(Kind::Integrity, what).next("find out who made it, and remove it"));
+                    format!("{} is not a regular file, but the lease must be stored there", path.display());
+                return Err(Error::new(Kind::Integrity, what).next("find out who made it and remove it"));
             }
             let lock = disk::try_lock(&path)?.ok_or_else(|| busy(repository, &local_holder(&path)))?;
             tell_local_holder(&path)?;
@@ -132,7 +132,7 @@ impl Lease {
         let (version, until) =
             put(store, &key, &content, version.as_ref()).await.map_err(|e| match e.kind() {
                 Kind::Conflict | Kind::AlreadyExists => {
-                    busy(repository, "another agent that took it just now")
+                    busy(repository, "another agent, which has just taken it")
                 }
                 _ => e,
             })?;
@@ -159,7 +159,7 @@ impl Lease {
         let content = Content { released: true, ..object.content.clone() };
         let version = object.version.lock().await;
         if let Err(e) = put(&object.store, &object.key, &content, Some(&version)).await {
-            tracing::warn!("the lease {} was not given back: {e:?}", object.key);
+            tracing::warn!("the lease {} could not be released and expires by itself: {e:?}", object.key);
         }
     }
 }
@@ -206,7 +206,7 @@ impl Watch {
         if until.is_some_and(|until| clock::now() >= until) {
             self.lose(
                 Kind::Unreachable,
-                "it ran out before it was renewed: did this machine sleep?".to_owned(),
+                "it expired before it was renewed: was this machine suspended?".to_owned(),
             );
         }
         tokio::select! {
@@ -227,7 +227,7 @@ impl Watch {
     }
 
     fn lose(&self, kind: Kind, why: String) {
-        tracing::error!("the lease is lost: {why}");
+        tracing::error!("the lease was lost: {why}");
         let _ = self.0.why.set((kind, why)); // the first reason counts
         self.0.lost.cancel();
     }
@@ -236,11 +236,11 @@ impl Watch {
 fn lost_error(kind: Kind, why: &str) -> Error {
     Error::new(kind, "the lease on the instance was lost during the run")
         .because(why.to_owned())
-        .effect("the run stopped: what had no manifest yet does not exist, what had one is whole")
+        .effect("the run stopped: snapshots that had a manifest are complete, the others do not exist")
         .safe("running again is safe")
         .next(match kind {
-            Kind::Busy => "look who else backs up this instance, and stop one of the two",
-            _ => "look why the repository could not be reached (lifeboat doctor), then run again",
+            Kind::Busy => "find out which other agent backs up this instance and stop one of the two",
+            _ => "find out why the repository could not be reached (lifeboat doctor), then run again",
         })
 }
 
@@ -304,9 +304,9 @@ async fn holder_now(object: &Object, limit: Duration) -> String {
 fn busy(repository: &Repository, who: &str) -> Error {
     Error::new(
         Kind::Busy,
-        format!("instance {} in {} is held by {who}", repository.instance(), repository.store().url()),
+        format!("instance {} in {} is locked by {who}", repository.instance(), repository.store().url()),
     )
     .effect("nothing was stored by this run; the other one continues")
     .safe("running again later is safe")
-    .next("wait for the other agent to end; a killed one's lease runs out within two minutes")
+    .next("wait for the other agent to end; the lease of a killed one expires within two minutes")
 }

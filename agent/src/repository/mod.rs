@@ -31,8 +31,8 @@ use unproven::{Held, Unproven};
 const META_BYTES_MAX: u64 = 64 << 10;
 
 const NOTHING_BELIEVED: &str =
-    "no snapshot is believed or made until it is back as it was: their signatures cover it";
-const PUT_BACK: &str = "runbooks/damaged-repository.md: it never changes, so any copy of it will do";
+    "no snapshot can be used or made until it is put back unchanged: their signatures cover it";
+const PUT_BACK: &str = "put it back from any copy (it never changes): runbooks/damaged-repository.md";
 
 /// `lifeboat.json`: written once, when the repository is made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl Repository {
         if store.head(layout::META).await?.is_some() {
             return Err(Error::new(
                 Kind::AlreadyExists,
-                format!("{} is a Lifeboat repository already", store.url()),
+                format!("{} is already a Lifeboat repository", store.url()),
             )
             .safe("nothing was changed")
             .next("use it as it is, or choose another URL"));
@@ -85,7 +85,7 @@ impl Repository {
                 Kind::Repository,
                 format!("{} ignores conditions on writes: objects could be overwritten", store.url()),
             )
-            .effect("the promise that nothing stored is ever rewritten cannot be kept there")
+            .effect("nothing was changed: Lifeboat cannot promise there that stored objects are never overwritten")
             .next("use a store with conditional writes (AWS S3, MinIO, Ceph, R2, Azure, Google) or a local directory"));
         }
         let meta = Meta { format: FORMAT, id: random_hex(16), created: clock::now() };
@@ -108,7 +108,7 @@ impl Repository {
                 let what = format!("{} is not a Lifeboat repository", store.url());
                 return Err(Error::new(Kind::Repository, what)
                     .because(e)
-                    .next("check repository.url; lifeboat init makes a new one"));
+                    .next("check repository.url, or create a repository with lifeboat init"));
             }
             Err(e) => return Err(e.context(format!("open repository {}", store.url()))),
         };
@@ -175,16 +175,17 @@ impl Repository {
             Err(e) if e.kind() == Kind::NotFound => {
                 // A new one would have other bytes: no snapshot would ever be believed again.
                 if !self.store.list_dirs(&layout::snapshots(&self.instance)).await?.is_empty() {
-                    let what = format!("{key} is missing in {}, and there are snapshots", self.store.url());
+                    let what =
+                        format!("{key} is missing in {} although there are snapshots", self.store.url());
                     return Err(Error::new(Kind::Integrity, what)
                         .because(e)
                         .effect(NOTHING_BELIEVED)
                         .next(PUT_BACK));
                 }
-                let what = format!("{} holds nothing of instance {}", self.store.url(), self.instance);
-                return Err(Error::new(Kind::NotFound, what)
-                    .because(e)
-                    .next("check instance in the configuration; lifeboat backup makes the first snapshot"));
+                let what = format!("{} has no backup of instance {}", self.store.url(), self.instance);
+                return Err(Error::new(Kind::NotFound, what).because(e).next(
+                    "check instance in the configuration, or make the first snapshot with lifeboat backup",
+                ));
             }
             Err(e) => return Err(e),
         };
@@ -234,17 +235,17 @@ impl Repository {
         {
             return Err(Error::new(
                 Kind::Repository,
-                format!("instance {} is the cluster with system identifier {known}; this server is {here}", self.instance),
+                format!("instance {} is the cluster with system identifier {known}, but this server has {here}", self.instance),
             )
             .effect("nothing was stored: the backups of two clusters must not be mixed under one name")
-            .next("check postgres.host and postgres.port; a new cluster wants a new instance name in the configuration"));
+            .next("check postgres.host and postgres.port; give a new cluster a new instance name in the configuration"));
         }
         Ok(origin)
     }
 }
 
 fn meta_lost(store: &Store) -> Error {
-    let what = format!("lifeboat.json is missing in {}, and there are instances", store.url());
+    let what = format!("lifeboat.json is missing in {} although there are instances", store.url());
     Error::new(Kind::Repository, what).effect(NOTHING_BELIEVED).next(PUT_BACK)
 }
 

@@ -77,7 +77,7 @@ impl Read for RangeReader {
         }
         let mut piece = self.held.1.slice((self.at - self.held.0) as usize..);
         if piece.is_empty() {
-            let what = format!("{} ended early", self.key);
+            let what = format!("{} ended too early", self.key);
             return Err(std::io::Error::other(Error::new(Kind::Integrity, what)));
         }
         let n = buffer.len().min(piece.len());

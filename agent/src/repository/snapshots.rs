@@ -40,8 +40,8 @@ impl Trust {
         let keys = TrustedKeys::parse(lines.iter().map(String::as_str))?;
         if keys.is_empty() {
             return Err(Error::new(Kind::Config, "signing.trusted_keys is empty")
-                .effect("a forged snapshot could not be distinguished from a real one, so none is believed")
-                .next("put the public half of the signing key there, or give that check up with --accept-unsigned"));
+                .effect("a forged snapshot could not be told from a real one, so every snapshot is refused")
+                .next("put the public half of the signing key there; --accept-unsigned skips the check"));
         }
         Ok(Trust::Keys(keys))
     }
@@ -103,8 +103,8 @@ impl Repository {
                 Kind::Integrity,
                 format!("the manifest of snapshot {id} was written for another repository, or lifeboat.json or instance.json was altered"),
             )
-            .effect("it is ignored, and cannot be restored")
-            .next("lifeboat verify"));
+            .effect("it is ignored and cannot be restored")
+            .next("run lifeboat verify"));
         }
         Ok((parsed, stored_at))
     }
@@ -126,7 +126,7 @@ impl Repository {
         };
         let bytes = signed.map_err(|e| match e.kind() {
             Kind::Signature => {
-                e.effect("its signer is not trusted: it is ignored, and cannot be restored").next(
+                e.effect("its signer is not trusted: it is ignored and cannot be restored").next(
                     "run lifeboat verify; if the key is yours, add it to signing.trusted_keys; \
                     --accept-unsigned skips the check",
                 )

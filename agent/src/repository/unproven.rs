@@ -63,9 +63,9 @@ impl Unproven {
         let size = info.bytes;
         if size > bytes_max.min(BYTES_AT_ONCE) {
             let url = store.url();
-            let what = format!("{key} in {url} has {size} bytes; more than {bytes_max} cannot be right");
+            let what = format!("{key} in {url} has {size} bytes; at most {bytes_max} are allowed");
             return Err(
-                Error::new(Kind::Integrity, what).next("lifeboat verify names every object that is damaged")
+                Error::new(Kind::Integrity, what).next("run lifeboat verify: it lists every damaged object")
             );
         }
         let units = u32::try_from(size.div_ceil(UNIT)).unwrap_or(u32::MAX);
@@ -93,10 +93,10 @@ impl Unproven {
         let mib = UNSIGNED_BYTES_MAX >> 20;
         Err(Error::new(
             Kind::Integrity,
-            format!("{what} is not signed, and {mib} MiB of unsigned ones were read already"),
+            format!("{what} is not signed, and {mib} MiB of unsigned objects were already read"),
         )
-        .effect("more of them are not kept in memory: anybody could have made them")
-        .next("pass one snapshot if the command takes one; without --accept-unsigned there is no such limit"))
+        .effect("no more of them are read: anybody could have made them")
+        .next("name one snapshot if the command takes one, or run without --accept-unsigned: then there is no such limit"))
     }
 }
 

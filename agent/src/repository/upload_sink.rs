@@ -49,7 +49,7 @@ impl UploadSink {
         let ended = self.upload.take().map(|upload| self.runtime.block_on(upload));
         let why = match ended {
             Some(Ok(Err(e))) => e,
-            _ => Error::new(Kind::Internal, format!("the upload of {} ended early", self.key)),
+            _ => Error::new(Kind::Internal, format!("the upload of {} was stopped", self.key)),
         };
         Err(std::io::Error::other(why))
     }
@@ -74,7 +74,7 @@ async fn upload(store: Store, key: String, mut pieces: mpsc::Receiver<Bytes>) ->
         upload.write(piece).await?;
     }
     let _ = upload.abort().await; // logged below; nothing became visible
-    Err(Error::new(Kind::Interrupted, format!("the upload of {key} was given up")))
+    Err(Error::new(Kind::Interrupted, format!("the upload of {key} was abandoned")))
 }
 
 impl Write for UploadSink {
@@ -104,13 +104,13 @@ impl Finishing {
     /// Waits until the object is durable, and checks that as many bytes arrived as were written.
     pub fn wait(self, bytes: u64) -> Result<()> {
         let Some(upload) = self.upload else {
-            return Err(Error::new(Kind::Internal, format!("the upload of {} ended early", self.key)));
+            return Err(Error::new(Kind::Internal, format!("the upload of {} was stopped", self.key)));
         };
         let stored = self.runtime.block_on(upload).map_err(|e| {
-            Error::new(Kind::Internal, format!("the upload of {} ended badly", self.key)).because(e)
+            Error::new(Kind::Internal, format!("the upload of {} failed", self.key)).because(e)
         })??;
         if stored != bytes {
-            let what = format!("{}: {bytes} bytes were written and {stored} stored", self.key);
+            let what = format!("{}: {bytes} bytes were written but {stored} were stored", self.key);
             return Err(Error::new(Kind::Internal, what));
         }
         Ok(())

@@ -148,7 +148,7 @@ impl SnapshotWriter {
     /// The manifest as it will be stored: parsed again first, by the same rules as on restore.
     pub fn manifest_bytes(&self, manifest: &Manifest) -> Result<Vec<u8>> {
         if manifest.kind().as_str() != self.id.kind() {
-            return Err(Error::new(Kind::Internal, "a manifest is of another kind than its snapshot"));
+            return Err(Error::new(Kind::Internal, "the manifest and its snapshot are of different kinds"));
         }
         let bytes = manifest.to_bytes()?;
         let parsed = Manifest::parse(&self.id, self.repository.instance(), &bytes)?;
@@ -175,7 +175,7 @@ pub struct SealedWriter<'a> {
 impl SealedWriter<'_> {
     /// Ends the stream and waits until the object is durable.
     pub fn finish(self) -> Result<()> {
-        let failed = |e| Error::carried(Kind::Io, "cannot end a sealed object", e);
+        let failed = |e| Error::carried(Kind::Io, "cannot finish an encrypted object", e);
         let sealed = self.zstd.finish().map_err(failed)?;
         let (sink, sha256, bytes) = sealed.finish().map_err(failed)?.finish();
         sink.end()?.wait(bytes)?;

@@ -102,7 +102,7 @@ fn one_agent_at_a_time_and_a_killed_one_stands_in_nobody_s_way() {
     remote.backup(&[]).run().exits(15).says("another lifeboat works on instance prod");
     // another host, that is another state directory: the lease
     let outcome = remote.backup(&[]).env("LIFEBOAT_STATE_DIR", remote.path("other").to_str().unwrap());
-    let refused = outcome.run().exits(15).says("is held by");
+    let refused = outcome.run().exits(15).says("is locked by");
     assert!(refused.stderr.contains(&first.pid().to_string()), "{refused}");
     first.finish().ok();
     // given back: another host may at once
@@ -116,7 +116,7 @@ fn one_agent_at_a_time_and_a_killed_one_stands_in_nobody_s_way() {
     assert_eq!(killed.signal, Some(9));
     s3.faults().clear();
     let outcome = remote.backup(&[]).env("LIFEBOAT_STATE_DIR", remote.path("other").to_str().unwrap());
-    outcome.run().exits(15).says("is held by");
+    outcome.run().exits(15).says("is locked by");
     remote.backup(&[]).run().ok();
     Archive::of(&remote);
 

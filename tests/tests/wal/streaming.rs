@@ -159,7 +159,7 @@ fn another_cluster_another_agent_and_a_lost_slot_are_told() {
     second
         .run()
         .exits(15)
-        .says(&format!("is held by {}", host_name()))
+        .says(&format!("is locked by {}", host_name()))
         .says(&format!("(process {})", running.pid()));
     running.signal(Signal::TERM);
     running.finish().ok();

@@ -96,7 +96,7 @@ impl Manifest {
     }
 
     fn wrong_kind(&self, wanted: &str) -> Error {
-        Error::new(Kind::Usage, format!("snapshot {} is a {}, not a {wanted}", self.id, self.kind()))
+        Error::new(Kind::Usage, format!("snapshot {} is of kind {}, not {wanted}", self.id, self.kind()))
     }
 }
 
@@ -174,7 +174,7 @@ impl std::fmt::Display for MissingFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.store_fname, self.why)?;
         match &self.held_in {
-            Some(id) => write!(f, "; {id} holds it, and a restore takes it from there"),
+            Some(id) => write!(f, "; a restore takes it from {id}"),
             None => Ok(()),
         }
     }

@@ -83,22 +83,22 @@ impl Object {
     /// Compares what was read with what was promised.
     pub fn check(&self, bytes: u64, sha256: Sha256) -> Result<()> {
         let differ = if bytes < self.bytes {
-            format!("{} is cut short: {bytes} of {} bytes", self.name, self.bytes)
+            format!("{} is truncated: {bytes} of {} bytes", self.name, self.bytes)
         } else if bytes > self.bytes {
             format!("{} is longer than the {} bytes that were stored", self.name, self.bytes)
         } else if sha256 != self.sha256 {
-            format!("{} has SHA-256 {sha256}, its manifest says {}", self.name, self.sha256)
+            format!("{} has SHA-256 {sha256}, but its manifest says {}", self.name, self.sha256)
         } else {
             return Ok(());
         };
         Err(Error::new(Kind::Integrity, differ)
-            .effect("this snapshot cannot be restored whole from this repository")
-            .next("lifeboat verify; then lifeboat list for another snapshot, or a copy of the repository"))
+            .effect("this snapshot cannot be restored completely from this repository")
+            .next("run lifeboat verify; then choose another snapshot with lifeboat list, or use a copy of the repository"))
     }
 }
 
 /// What is wrong with a manifest that has other facts than its kind wants, several or none.
-const WITHOUT_FACTS: &str = "lacks the facts of its kind";
+const WITHOUT_FACTS: &str = "does not have exactly the facts of its kind";
 
 /// Which repository and instance this belongs to: a manifest copied elsewhere is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,7 +194,7 @@ impl Manifest {
                 })
         });
         if !names_fit || !manifest.objects.is_sorted_by(|a, b| a.name < b.name) {
-            return Err(bad("names objects in a way that is not allowed".into()));
+            return Err(bad("has object names that are not allowed, or not in order".into()));
         }
         let facts_fit = match &manifest.facts {
             Facts::Dump(_) | Facts::Filestore(_) => manifest.tenant.is_some(),
@@ -210,7 +210,7 @@ impl Manifest {
     /// The object of this name.
     pub fn object(&self, name: &str) -> Result<&Object> {
         self.objects.iter().find(|o| o.name == name).ok_or_else(|| {
-            Error::new(Kind::Integrity, format!("the manifest of snapshot {} names no {name}", self.id))
+            Error::new(Kind::Integrity, format!("the manifest of snapshot {} has no object {name}", self.id))
         })
     }
 

@@ -75,7 +75,7 @@ impl Judging {
     async fn settle_one(&mut self) -> Result<()> {
         let Some(done) = self.threads.join_next().await else { return Ok(()) };
         let (signed, refused) = done
-            .map_err(|e| Error::new(Kind::Internal, "a thread that checks names ended early").because(e))?;
+            .map_err(|e| Error::new(Kind::Internal, "a thread that checks names was stopped").because(e))?;
         self.signed.extend(signed);
         self.refused.extend(refused);
         Ok(())
@@ -150,7 +150,7 @@ impl Boundary {
 }
 
 /// Why a name without a signature does not count.
-const UNSIGNED: &str = "its name is not signed, although names were signed before it was stored";
+const UNSIGNED: &str = "its name is not signed, although Lifeboat already signed names when it was stored";
 
 /// What counts of everything that the instance has.
 pub(super) fn count(listed: Listed, key: impl Fn(&WalObject) -> String) -> WalList {

@@ -50,7 +50,7 @@ impl WalReader {
                 .map_err(|e| Error::new(Kind::Io, "cannot read a WAL segment").because(e))?;
                 let Some(at) = content.iter().zip(&own).position(|(one, other)| one != other) else {
                     tracing::warn!(
-                        "{claim} holds WAL only up to byte {upto}; other objects hold more, and were taken"
+                        "{claim} has WAL only up to byte {upto}; other objects have more and were used"
                     );
                     continue;
                 };
@@ -58,10 +58,10 @@ impl WalReader {
                 let others = names.iter().filter(|name| !passed.iter().any(|one| one.names.contains(name)));
                 let other =
                     others.filter(|name| (name.begin..name.end).contains(&at)).map(WalName::to_string).next();
-                let what = format!("byte {at} of {} is stored twice, with different content", claim.file);
+                let what = format!("byte {at} of {} is stored twice with different content", claim.file);
                 return Err(Error::new(Kind::Integrity, what)
                     .because(format!("{claim} and {}", other.unwrap_or_default()))
-                    .next("two servers wrote as one instance; move the wrong object away, and give the other server an instance name of its own"));
+                    .next("two servers stored WAL as one instance: move the wrong object away, and give the other server its own instance name"));
             }
         }
         Ok(())

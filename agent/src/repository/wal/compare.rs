@@ -66,7 +66,7 @@ fn cut_of(name: &WalName, content: &[u8], there: &[WalName]) -> Option<u32> {
     }
     let ends = pieces.iter().map(|piece| piece.end as usize).chain([0]);
     let cut = filled_from(content, name.plain, ends)?;
-    tracing::warn!("{name} holds {cut} bytes of WAL, and zeros; the rest is stored beside it");
+    tracing::warn!("{name} has {cut} bytes of WAL followed by zeros; the rest is stored as another object");
     Some(name.begin + if cut == 0 { content.len() / 2 } else { cut } as u32)
 }
 
@@ -165,10 +165,10 @@ fn compare(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Ve
 fn conflict(file: WalFile, there: &WalName) -> Error {
     Error::new(
         Kind::AlreadyExists,
-        format!("bytes {} to {} of {file} are stored already, with other content", there.begin, there.end),
+        format!("bytes {} to {} of {file} are already stored with other content", there.begin, there.end),
     )
-    .because(format!("what is stored has SHA-256 {}…", there.plain))
-    .effect("this file was not stored; what is stored was not touched, and its recovery window ends where the two part")
-    .next("two servers write as one instance: a clone or a restored copy with archiving on? Turn it off there, or give it an instance name of its own. An older version may also have stored a segment that was not whole: lifeboat verify --deep --identity FILE names it; move that object away")
-    .safe("running again is safe and will fail alike")
+    .because(format!("the stored bytes have SHA-256 {}…", there.plain))
+    .effect("this file was not stored; the stored WAL was not changed, and its recovery window ends where the two differ")
+    .next("check whether two servers store WAL as one instance, such as a clone or a restored copy with archiving on: turn it off there, or give it its own instance name. An older version may also have stored an incomplete segment: run lifeboat verify --deep --identity FILE and move the object that it lists away")
+    .safe("running again is safe but fails in the same way")
 }

@@ -109,10 +109,10 @@ pub fn contradiction(names: &[WalName]) -> Result<()> {
         if same && pair[0].plain != pair[1].plain {
             return Err(Error::new(
                 Kind::Integrity,
-                format!("bytes {} to {} of {} are stored twice, with different content", pair[0].begin, pair[0].end, pair[0].file),
+                format!("bytes {} to {} of {} are stored twice with different content", pair[0].begin, pair[0].end, pair[0].file),
             )
             .because(format!("{} and {}", pair[0], pair[1]))
-            .next("two servers wrote as one instance; move the wrong object away, and give the other server an instance name of its own"));
+            .next("two servers stored WAL as one instance: move the wrong object away, and give the other server its own instance name"));
         }
     }
     Ok(())

@@ -98,7 +98,7 @@ impl WalReader {
             let what =
                 format!("{segment} is incomplete ({bytes} of {size} bytes) although later WAL is stored");
             return Err(Error::new(Kind::Integrity, what)
-                .next("lifeboat wal status shows every gap; restore to a time before this one, or from a base backup that was made after it"));
+                .next("find the gaps with lifeboat wal status; restore to an earlier time, or from a base backup that was made after the gap"));
         }
         out.set_len(size).map_err(|e| Error::new(Kind::Io, format!("cannot write {segment}")).because(e))?;
         Ok(Some(Extent::Tail(bytes)))
@@ -125,8 +125,8 @@ impl WalReader {
             }
             clock::sleep(GAP_WAIT).await;
         }
-        Err(Error::new(Kind::Integrity, format!("{segment} is not stored, although the later {later} is")).next(
-            "lifeboat wal status shows every gap; restore to a time before this one, or from a base backup that was made after it",
+        Err(Error::new(Kind::Integrity, format!("{segment} is not stored although the later {later} is")).next(
+            "find the gaps with lifeboat wal status; restore to an earlier time, or from a base backup that was made after the gap",
         ))
     }
 
@@ -150,9 +150,10 @@ impl WalReader {
                     usable.remove(0);
                     continue;
                 }
-                let what = format!("of {file} only bytes from {} on are stored", first.begin);
+                let what =
+                    format!("the beginning of {file} is not stored: only the bytes from {} are", first.begin);
                 return Err(Error::new(Kind::Integrity, what)
-                    .next("lifeboat wal status shows every gap; restore to a time before this one"));
+                    .next("find the gaps with lifeboat wal status; restore to an earlier time"));
             }
             empty(out)?;
             let (name, error) = match self.try_write(file, &assemble(&usable), out).await {
@@ -171,7 +172,7 @@ impl WalReader {
             };
             usable.retain(|usable| *usable != name);
             if self.is_foreign(&name, &error).await? {
-                tracing::warn!("{name} is foreign and is ignored: {error:?}");
+                tracing::warn!("{name} is foreign and was ignored: {error:?}");
                 not_ours += 1;
                 if not_ours == NOT_OURS_MAX {
                     usable.retain(|name| name.signature.is_some());
@@ -188,7 +189,7 @@ impl WalReader {
                     error
                 });
             }
-            tracing::warn!("{name} is damaged, and its bytes are taken from other objects: {error:?}");
+            tracing::warn!("{name} is damaged; its bytes are read from other objects: {error:?}");
         }
     }
 

@@ -164,10 +164,10 @@ impl WalReader {
         match (file, newest.get(&file.timeline())) {
             (WalFile::Segment(segment), Some(newest)) if *newest > segment => Err(Error::new(
                 Kind::Integrity,
-                format!("{segment} is not stored with a trusted signature, although the later {newest} is"),
+                format!("{segment} is not stored with a trusted signature although the later {newest} is"),
             )
             .because(foreign.text().unwrap_or_default())
-            .next("if a signing key was replaced, add the public half of the old one to signing.trusted_keys, too; otherwise restore to an earlier time")),
+            .next("if a signing key was replaced, add the public half of the old one to signing.trusted_keys as well; otherwise restore to an earlier time")),
             _ => Ok(()),
         }
     }
@@ -197,7 +197,7 @@ impl WalReader {
         match self.get(claim.name).await {
             Ok(_) => Ok(false),
             Err(e) if self.is_foreign(&claim.name, &e).await? => {
-                tracing::warn!("{} is foreign and is ignored: {e:?}", claim.name);
+                tracing::warn!("{} is foreign and was ignored: {e:?}", claim.name);
                 Ok(true)
             }
             Err(e) if is_no_proof(&e) => Ok(false), // damaged: it stays, and contradicts
@@ -253,7 +253,7 @@ impl WalReader {
             match self.get(name).await {
                 Ok(text) => found.texts.push((timeline, String::from_utf8_lossy(&text).into_owned())),
                 Err(e) if self.is_foreign(&name, &e).await? => {
-                    found.passed_over.push(format!("{name} is foreign and was skipped: {}", e.what()));
+                    found.passed_over.push(format!("{name} is foreign and was ignored: {}", e.what()));
                 }
                 Err(e) if is_no_proof(&e) => damaged.push((timeline, e)),
                 Err(e) => return Err(e),

@@ -60,7 +60,7 @@ impl Repository {
                     Some(known) if *known != ancestors => lineages.contradicting.push(*timeline),
                     _ => drop(lineages.known.insert(*timeline, ancestors)),
                 },
-                Err(e) => tracing::debug!("{key} is not believed: {e:?}"),
+                Err(e) => tracing::debug!("{key} was ignored: {e:?}"),
             }
         }
         Ok(lineages)

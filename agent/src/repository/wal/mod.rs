@@ -173,12 +173,12 @@ impl Repository {
         let folder = info.key.rsplitn(3, '/').nth(2).unwrap_or_default();
         let name = info.key.get(folder.len() + 1..).and_then(|rest| rest.parse::<WalName>().ok());
         let name = name.filter(|name| layout::wal_object(self.instance(), name) == info.key);
-        let name = name.ok_or("it is no WAL object")?;
+        let name = name.ok_or("it is not a WAL object")?;
         if let Some(odd) = info.odd {
             return Err(odd);
         }
         if info.bytes == 0 || info.bytes > STORED_BYTES_MAX {
-            return Err("no WAL object has this size");
+            return Err("a WAL object cannot have this size");
         }
         Ok(WalObject { name, bytes: info.bytes, stored_at: info.modified })
     }
