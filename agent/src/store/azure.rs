@@ -58,7 +58,7 @@ pub(super) fn builder(
         account.get_or_insert(named);
         builder = builder.with_endpoint(endpoint.to_owned());
     }
-    let account = account.ok_or_else(|| no_account(url, "no storage account is named"))?;
+    let account = account.ok_or_else(|| no_account(url, "no storage account is given"))?;
     // Looked at here: object_store's own error quotes what it cannot read.
     if let Some(key) = builder.get_config_value(&AzureConfigKey::AccessKey)
         && Base64::decode_vec(&key).is_err()
@@ -81,7 +81,7 @@ pub(super) fn builder(
 
 fn no_account(url: &str, why: &str) -> Error {
     Error::new(Kind::Config, format!("cannot open {url}: {why}")).next(
-        "set account_name in repository.credentials_file, the variable AZURE_STORAGE_ACCOUNT, or \
+        "set account_name in repository.credentials_file, or the variable AZURE_STORAGE_ACCOUNT, or \
          repository.endpoint = \"https://ACCOUNT.blob.core.windows.net\"",
     )
 }
@@ -93,7 +93,9 @@ fn in_file(file: &Credentials) -> Result<Account> {
         Some(text) if name.is_none() && key.is_none() && sas.is_none() => {
             connection_string::parse(&text).map_err(|why| file.wrong(&why))
         }
-        Some(_) => Err(file.wrong("connection_string holds account and key; it stands alone")),
+        Some(_) => {
+            Err(file.wrong("connection_string already contains account and key: remove the other names"))
+        }
     }
 }
 
@@ -107,7 +109,7 @@ fn of_account(found: Account, wrong: impl Fn(&str) -> Error) -> Result<Microsoft
         }
         (None, Some(sas)) => builder.with_config(AzureConfigKey::SasKey, sas),
         (None, None) => return Err(wrong("it has neither an account key nor a SAS token")),
-        (Some(_), Some(_)) => return Err(wrong("it has an account key and a SAS token; leave one out")),
+        (Some(_), Some(_)) => return Err(wrong("it has an account key and a SAS token; remove one of them")),
     };
     let builder = match found.name {
         Some(name) => builder.with_account(name),

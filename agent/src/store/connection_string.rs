@@ -40,7 +40,7 @@ pub(super) fn parse(text: &str) -> Result<Account, String> {
         }
         let (name, value) = pair.split_once('=').ok_or_else(|| wrong("is not of the form Name=value"))?;
         if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(wrong("is empty or has a character that no such value has"));
+            return Err(wrong("is empty or has a character that is not allowed"));
         }
         let slot = match name.trim().to_ascii_lowercase().as_str() {
             "accountname" => &mut found.name,
@@ -52,12 +52,16 @@ pub(super) fn parse(text: &str) -> Result<Account, String> {
             // Other services of the account, and copies of it in another region.
             other if other.ends_with("endpoint") => continue,
             "usedevelopmentstorage" => {
-                return Err(wrong("stands for the emulator; write BlobEndpoint, AccountName and AccountKey"));
+                return Err(wrong(
+                    "means the emulator; write BlobEndpoint, AccountName and AccountKey instead",
+                ));
             }
-            _ => return Err(wrong("has a name that no connection string of a storage account has")),
+            _ => {
+                return Err(wrong("has a name that is unknown in the connection string of a storage account"));
+            }
         };
         if slot.replace(value.to_owned()).is_some() {
-            return Err(wrong("was given before"));
+            return Err(wrong("was already given"));
         }
     }
     if found.endpoint.is_none()

@@ -48,18 +48,18 @@ impl Credentials {
             // The line itself is never shown: it may be a secret.
             let wrong = |why: &str| Error::new(Kind::Config, format!("{WHAT} {file}, line {number}: {why}"));
             let (name, value) =
-                line.split_once('=').ok_or_else(|| wrong("is not of the form name = value"))?;
+                line.split_once('=').ok_or_else(|| wrong("the line must have the form name = value"))?;
             let value = value.trim().trim_matches('"').to_owned();
             if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic()) {
-                return Err(wrong("the value is empty or has a character that no key has"));
+                return Err(wrong("the value is empty or has a character that is not allowed"));
             }
             let name = name.trim().to_ascii_lowercase();
             let bare = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
             let Some(name) = names.iter().find(|known| **known == bare) else {
-                return Err(wrong(&format!("the name is none of {}", names.join(", "))));
+                return Err(wrong(&format!("the name must be one of {}", names.join(", "))));
             };
             if found.iter().any(|(known, _)| known == name) {
-                return Err(wrong("this was given before"));
+                return Err(wrong("this name was already given"));
             }
             found.push((name, value));
         }

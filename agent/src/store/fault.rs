@@ -119,10 +119,10 @@ impl Call {
         let what = match kind {
             Kind::NotFound => format!("{} is not in {}", self.key, self.words.url),
             Kind::AlreadyExists => {
-                format!("{} is in {} already, with other content", self.key, self.words.url)
+                format!("{} is already in {} with other content", self.key, self.words.url)
             }
             Kind::Conflict => format!("{} in {} was replaced by another writer", self.key, self.words.url),
-            Kind::Repository => format!("{}: {} is not there", self.failed(), self.words.place),
+            Kind::Repository => format!("{}: {} does not exist", self.failed(), self.words.place),
             _ => self.failed(),
         };
         let error = Error::new(kind, what);
@@ -174,7 +174,7 @@ impl Call {
         let object = if self.key.is_empty() { String::new() } else { format!("{} in ", self.key) };
         let status = match self.status() {
             0 => "no answer".to_owned(),
-            status @ 200..=299 => format!("HTTP {status}, but no use"),
+            status @ 200..=299 => format!("HTTP {status}, but an unusable answer"),
             status => format!("HTTP {status}"),
         };
         let plural = if tries == 1 { "try" } else { "tries" };
@@ -192,21 +192,23 @@ impl Call {
         let next = match error.kind() {
             Kind::Denied => return error.next(self.words.denied()),
             Kind::Repository => return error.next(self.words.missing()),
-            Kind::Unreachable => "check that the endpoint can be reached from here, then run again",
+            Kind::Unreachable => "check that the endpoint can be reached from this host, then run again",
             Kind::NoSpace => "make room in the store or raise its quota, then run again",
             Kind::Config => {
                 "check the repository's URL, endpoint, region and credentials; lifeboat doctor tries each"
             }
-            Kind::NotFound => "lifeboat verify names every object that is missing",
-            Kind::AlreadyExists => "look at that object: this agent never wrote it; nothing was overwritten",
+            Kind::NotFound => "run lifeboat verify: it lists every missing object",
+            Kind::AlreadyExists => {
+                "look at that object: this agent did not write it, and nothing was overwritten"
+            }
             Kind::Conflict => "let the other agent finish, then run again",
-            Kind::Integrity => "lifeboat verify names every object that is damaged",
+            Kind::Integrity => "run lifeboat verify: it lists every damaged object",
             _ => return error,
         };
         let error = error.next(next);
         match error.kind() {
             Kind::Unreachable | Kind::NoSpace => {
-                error.safe("objects appear whole or not at all, so running again is safe")
+                error.safe("objects appear completely or not at all, so running again is safe")
             }
             _ => error,
         }

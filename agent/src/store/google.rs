@@ -34,7 +34,7 @@ pub(super) fn builder(
             let text = credentials::read_text(path)?;
             let wrong = |why: &str| {
                 Error::new(Kind::Config, format!("credentials file {}: {why}", path.display())).next(
-                    "name the JSON key of a service account, as gcloud iam service-accounts keys create writes it",
+                    "use the JSON key of a service account, as gcloud iam service-accounts keys create writes it",
                 )
             };
             let shape: Shape = serde_json::from_str(&text)
@@ -47,11 +47,11 @@ pub(super) fn builder(
                         || shape.private_key_id.is_none()
                         || shape.client_email.is_none()
                     {
-                        return Err(wrong("it lacks private_key, private_key_id or client_email"));
+                        return Err(wrong("private_key, private_key_id or client_email is missing"));
                     }
                     builder.with_service_account_key(text)
                 }
-                Some(_) => return Err(wrong("it is of a type that cannot be used: service_account can")),
+                Some(_) => return Err(wrong("its type cannot be used; use service_account")),
             }
         }
     };

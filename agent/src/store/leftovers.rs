@@ -41,7 +41,7 @@ impl Remote {
         match self.abort_uploads(s3, prefix).await {
             // 501: servers that have multipart uploads and cannot list them.
             Err(e) if matches!(e.kind(), Kind::Denied | Kind::Config) => {
-                tracing::warn!(store = %self.words.url, prefix, error = ?e, "unfinished uploads were not looked for");
+                tracing::warn!(store = %self.words.url, prefix, error = ?e, "unfinished uploads could not be listed");
                 Ok(0)
             }
             outcome => outcome,
@@ -171,7 +171,7 @@ fn parse(body: &[u8]) -> Result<Page, String> {
                 }
                 tags.pop();
             }
-            Event::Eof if !tags.is_empty() => return Err("the answer is cut short".to_owned()),
+            Event::Eof if !tags.is_empty() => return Err("the answer is truncated".to_owned()),
             Event::Eof => break,
             _ => {}
         }

@@ -134,7 +134,7 @@ impl Local {
         if let Some(odd) = odd(kind) {
             let what = format!("{key} in {} cannot be read: {odd}", self.root.display());
             return Err(Error::new(Kind::Integrity, what)
-                .next("find out who made it; lifeboat verify names every damaged object"));
+                .next("find out who made it; run lifeboat verify: it lists every damaged object"));
         }
         match kind.is_dir() {
             true => Err(self.error("read", key, ErrorKind::NotFound.into())),
@@ -155,7 +155,7 @@ impl Local {
     fn short(&self, key: &str, bytes: u64, end: u64) -> Error {
         let root = self.root.display();
         let what = format!("{key} in {root} ends at byte {bytes}, before byte {end}");
-        Error::new(Kind::Integrity, what).next("lifeboat verify names every object that is damaged")
+        Error::new(Kind::Integrity, what).next("run lifeboat verify: it lists every damaged object")
     }
 
     /// An error of the file system on an object.
@@ -169,18 +169,20 @@ impl Local {
         if is_not_a_directory(&error) || error.kind() == Kind::NotFound {
             // Without this, a repository that is not mounted would look like an empty one.
             if !self.root.is_dir() {
-                return Error::new(Kind::Repository, format!("repository {root} is not there any more"))
+                return Error::new(Kind::Repository, format!("repository {root} no longer exists"))
                     .because(error)
-                    .next("mount what should lie there, then run again");
+                    .next("mount the file system that belongs there, then run again");
             }
             return Error::new(Kind::NotFound, format!("{key} is not in {root}"))
                 .because(error)
-                .next("lifeboat verify names every object that is missing");
+                .next("run lifeboat verify: it lists every missing object");
         }
         let next = match error.kind() {
             Kind::Denied => "check owner and mode of the repository's directories",
             Kind::NoSpace => "make room on that file system or raise the quota, then run again",
-            Kind::AlreadyExists => "look at that object: this agent never wrote it; nothing was overwritten",
+            Kind::AlreadyExists => {
+                "look at that object: this agent did not write it, and nothing was overwritten"
+            }
             _ => "check the file system and the kernel's log",
         };
         error.context(format!("cannot {verb} {key} in {root}")).next(next)
@@ -222,11 +224,8 @@ fn odd(kind: FileType) -> Option<&'static str> {
 
 /// An object that is larger than what was asked for can be.
 pub(super) fn too_large(key: &str, url: &str, bytes: u64, bytes_max: u64) -> Error {
-    Error::new(
-        Kind::Integrity,
-        format!("{key} in {url} has {bytes} bytes; more than {bytes_max} cannot be right"),
-    )
-    .next("lifeboat verify names every object that is damaged")
+    Error::new(Kind::Integrity, format!("{key} in {url} has {bytes} bytes; at most {bytes_max} are allowed"))
+        .next("run lifeboat verify: it lists every damaged object")
 }
 
 fn is_not_a_directory(error: &Error) -> bool {
@@ -240,6 +239,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(e) => Err(Error::new(Kind::Internal, "a file task ended early").because(e)),
+        Err(e) => Err(Error::new(Kind::Internal, "a file task was stopped").because(e)),
     }
 }

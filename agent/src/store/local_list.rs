@@ -85,7 +85,7 @@ impl Local {
                     match disk::remove_file(&local.path(staged)) {
                         Ok(()) => removed += 1,
                         Err(e) if e.kind() == Kind::Denied => {
-                            tracing::warn!(error = ?e, "an unfinished file was not removed");
+                            tracing::warn!(error = ?e, "an unfinished file could not be removed");
                         }
                         Err(e) => return Err(local.explain("remove", staged, e)),
                     }
@@ -134,7 +134,7 @@ impl Local {
             match meta.is_dir() || target.is_some() {
                 true if is_new && !is_deepest => out.dirs.push(key),
                 true if is_deepest => {
-                    let odd = Some("it is a directory deeper than any of Lifeboat's");
+                    let odd = Some("it is a directory deeper than any that Lifeboat makes");
                     out.files.push(ObjectInfo { odd, ..info(key, &meta) });
                 }
                 _ => out.files.push(info(key, &meta)),

@@ -101,7 +101,7 @@ impl Writer {
             Hand::Idle(file) => Ok(file),
             Hand::Writing(write) => match write.await {
                 Ok(done) => done,
-                Err(e) => Err(Error::new(Kind::Internal, "a file task ended early").because(e)),
+                Err(e) => Err(Error::new(Kind::Internal, "a file task was stopped").because(e)),
             },
             Hand::Gone => {
                 let (key, root) = (&self.staged.key, self.staged.local.root().display());
@@ -164,9 +164,9 @@ impl Staged {
                 let root = self.local.root().display();
                 Error::new(
                     Kind::AlreadyExists,
-                    format!("{} is in {root} already, with other content", self.key),
+                    format!("{} is already in {root} with other content", self.key),
                 )
-                .next("look at that object: this agent never wrote it; nothing was overwritten")
+                .next("look at that object: this agent did not write it, and nothing was overwritten")
             }
             _ => explain(Error::file("rename", &self.path, e)),
         });
@@ -191,7 +191,7 @@ impl Drop for Staged {
         if !self.published
             && let Err(e) = disk::remove_file(&self.path)
         {
-            tracing::debug!(error = ?e, "a staged file stays behind");
+            tracing::debug!(error = ?e, "a temporary file could not be removed");
         }
     }
 }

@@ -293,7 +293,10 @@ impl Store {
             Backend::Remote(remote) => Ok(remote),
             Backend::Local(_) => Err(Error::new(
                 Kind::Internal,
-                format!("cannot {verb} {key} in {}: a directory is locked by a file instead", self.url()),
+                format!(
+                    "cannot {verb} {key} in {}: only a bucket has versions; a directory is locked by a file",
+                    self.url()
+                ),
             )),
         }
     }

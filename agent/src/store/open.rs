@@ -88,12 +88,12 @@ impl Store {
 fn check_root(dir: &Path) -> Result<()> {
     let missing = |why: &str| {
         Error::new(Kind::Repository, format!("repository {} {why}", dir.display()))
-            .next("mount what should lie there, correct the path, or create a repository with lifeboat init")
+            .next("mount the file system that belongs there, correct the path, or create a repository with lifeboat init")
     };
     match std::fs::metadata(dir) {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(missing("is not a directory")),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing("is not there")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing("does not exist")),
         Err(e) => Err(Error::file("open repository", dir, e)),
     }
 }
@@ -164,7 +164,7 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<AmazonS3Builder> {
         let file = Credentials::read(path, S3_NAMES)?;
         let (id, secret) = (file.get("access_key_id"), file.get("secret_access_key"));
         let (key_id, secret_key) =
-            id.zip(secret).ok_or_else(|| file.wrong("it lacks access_key_id or secret_access_key"))?;
+            id.zip(secret).ok_or_else(|| file.wrong("access_key_id or secret_access_key is missing"))?;
         // A provider rather than single keys: a token of the environment belongs to other keys.
         builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(AwsCredential {
             key_id,
@@ -180,7 +180,7 @@ fn check(service: Service, url: &str, options: &StoreOptions) -> Result<()> {
     match &options.endpoint {
         Some(endpoint) => check_endpoint(url, endpoint, options.allow_http)?,
         None if service == Service::S3 && options.part_bytes < AMAZON_PART_BYTES_MIN => {
-            return wrong(format!("part_bytes is {}; S3 takes no parts below 5 MiB", options.part_bytes));
+            return wrong(format!("part_bytes is {}; S3 needs parts of at least 5 MiB", options.part_bytes));
         }
         None => {}
     }

@@ -177,7 +177,7 @@ impl Remote {
         let second = self.put_new(&name, "2".into()).await;
         let removed = self.call("remove", &name, 0).run(self.objects.delete(&path)).await;
         if let Err(e) = removed {
-            tracing::debug!(key = name, error = ?e, "the probe's object stays behind");
+            tracing::debug!(key = name, error = ?e, "the object of the probe could not be removed");
         }
         match second {
             Ok(()) => Ok(false),

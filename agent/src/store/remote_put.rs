@@ -85,7 +85,7 @@ impl Remote {
                     return match self.what_is_there(key, &data).await {
                         Ok(There::Ours(version)) => Ok(version),
                         Ok(There::Another) => {
-                            Err(call.fail(Kind::AlreadyExists, "something else lies there already"))
+                            Err(call.fail(Kind::AlreadyExists, "another object is already stored there"))
                         }
                         _ => Err(error),
                     };
@@ -119,7 +119,7 @@ impl Remote {
             Err(e) if e.kind() == Kind::NotFound => Ok(There::Nothing),
             Err(e) if e.kind() == Kind::Integrity => Ok(There::Another),
             Err(e) => {
-                Err(e.context(format!("tell whether {key} in {} is what was just stored", self.words.url)))
+                Err(e.context(format!("check whether {key} in {} is what was just stored", self.words.url)))
             }
         }
     }

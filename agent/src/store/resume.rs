@@ -125,6 +125,9 @@ impl Body {
 
 /// An object whose body is not what its answer announced.
 fn cut(key: &str, url: &str, got: u64, expected: u64) -> Error {
-    Error::new(Kind::Unreachable, format!("{key} in {url} broke off after {got} of {expected} bytes"))
-        .next("run again; if it stays, lifeboat verify tells whether the object is whole")
+    Error::new(
+        Kind::Unreachable,
+        format!("the connection broke after {got} of {expected} bytes of {key} in {url}"),
+    )
+    .next("run again; if it fails again, run lifeboat verify: it checks whether the object is complete")
 }

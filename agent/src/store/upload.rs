@@ -148,7 +148,7 @@ impl Parts {
         if self.sent >= PARTS_MAX {
             let bytes = self.remote.limits.part_bytes;
             let what = format!("{} in {} has more than {PARTS_MAX} parts", self.key, self.remote.words.url);
-            return Err(Error::new(Kind::Config, what).next(format!("raise part_bytes, now {bytes}")));
+            return Err(Error::new(Kind::Config, what).next(format!("raise part_bytes (now {bytes})")));
         }
         let multipart = match &mut self.multipart {
             Some(multipart) => multipart,
@@ -190,7 +190,7 @@ impl Parts {
     async fn complete(&mut self, bytes: u64) -> Result<()> {
         let call = self.remote.call("store", &self.key, 0);
         if self.remote.head(&self.key).await?.is_some() {
-            return Err(call.fail(Kind::AlreadyExists, "something lies there already"));
+            return Err(call.fail(Kind::AlreadyExists, "an object is already stored there"));
         }
         let Some(multipart) = &mut self.multipart else { return Ok(()) };
         let error = match call.run(multipart.complete()).await {
@@ -218,7 +218,7 @@ impl Parts {
         match self.multipart.take() {
             None => Ok(()),
             Some(mut multipart) => {
-                let call = self.remote.call("give up", &self.key, 0);
+                let call = self.remote.call("abandon", &self.key, 0);
                 call.run(multipart.abort()).await
             }
         }
@@ -231,10 +231,10 @@ impl Drop for Parts {
         self.in_flight.abort_all();
         // Outside a runtime, or when it ends first, `clean_leftovers` does it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let call = self.remote.call("give up", &self.key, 0);
+        let call = self.remote.call("abandon", &self.key, 0);
         runtime.spawn(async move {
             if let Err(e) = call.run(multipart.abort()).await {
-                tracing::debug!(error = ?e, "an unfinished upload stays behind");
+                tracing::debug!(error = ?e, "an unfinished upload could not be removed");
             }
         });
     }
@@ -244,6 +244,6 @@ fn arrived(joined: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result
     match joined {
         None => Ok(()),
         Some(Ok(done)) => done,
-        Some(Err(e)) => Err(Error::new(Kind::Internal, "a part's task ended early").because(e)),
+        Some(Err(e)) => Err(Error::new(Kind::Internal, "the upload of a part was stopped").because(e)),
     }
 }

@@ -20,9 +20,9 @@ impl Words {
     pub(super) fn denied(&self) -> String {
         match self.expire {
             Some(end) if end <= clock::now() => {
-                format!("the SAS token expired at {end}: put a new one in its place")
+                format!("the SAS token expired at {end}: replace it by a new one")
             }
-            _ => format!("check the credentials, and that they may read, write and list {}", self.place),
+            _ => format!("check the credentials and that they may read, write and list {}", self.place),
         }
     }
 

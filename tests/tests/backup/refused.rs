@@ -54,7 +54,7 @@ fn wrong_configuration_and_keys_are_named_and_nothing_is_stored() {
     // the repository: not there, not initialised, of a newer format
     let nowhere = site.path("nowhere");
     let elsewhere = site.backup(&["--repository", nowhere.to_str().unwrap()]);
-    elsewhere.run().exits(9).says("is not there");
+    elsewhere.run().exits(9).says("does not exist");
     assert!(!nowhere.exists(), "a backup makes no repository by itself");
     fs::create_dir(&nowhere).unwrap();
     elsewhere.run().exits(9).says("not a Lifeboat repository");
