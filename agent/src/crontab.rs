@@ -37,7 +37,8 @@ pub fn zone(name: &str) -> Result<TimeZone, String> {
     if let Some(zone) = system_zone(name) {
         return Ok(zone);
     }
-    TimeZone::get(name).map_err(|_| "it takes the name of a time zone, such as \"Europe/Berlin\"".to_owned())
+    TimeZone::get(name)
+        .map_err(|_| "it must be the name of a time zone, such as \"Europe/Berlin\"".to_owned())
 }
 
 /// The zone of exactly this name in the system's database. jiff lists all of that first, which took half of the time
@@ -57,14 +58,14 @@ impl Schedule {
     /// Reads a line such as `30 1 * * 1-5`, or says why not.
     pub fn parse(text: &str, zone: TimeZone) -> Result<Schedule, String> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser
-            .parse(text)
-            .map_err(|e| format!("is no crontab line (minute hour day-of-month month day-of-week): {e}"))?;
+        let cron = parser.parse(text).map_err(|e| {
+            format!("is not a crontab line (minute hour day-of-month month day-of-week): {e}")
+        })?;
         let schedule = Schedule { text: text.to_owned(), cron, zone };
         // 30 February is well-formed and never comes.
         match schedule.next_after(Timestamp::UNIX_EPOCH) {
             Some(_) => Ok(schedule),
-            None => Err("is a crontab line that is never due".to_owned()),
+            None => Err("is a crontab line that never comes due".to_owned()),
         }
     }
 

@@ -128,8 +128,8 @@ impl Copies {
             match parsed {
                 Ok(record) => copies.records.push(record),
                 Err(why) => copies.damaged.push(format!(
-                    "{} is not a valid record of a copy, so the database that it names counts as a \
-                    tenant: {why}",
+                    "{} is not a valid record of a copy, so the database that it names is backed up as a \
+                     tenant: {why}",
                     path.display()
                 )),
             }

@@ -42,16 +42,17 @@ impl Doubt {
             read => read?,
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-            Error::new(Kind::Io, format!("{} is damaged", file.display()))
-                .because(e)
-                .effect("base backups read every file until a full one: lifeboat backup --kind base --full")
+            Error::new(Kind::Io, format!("{} is damaged", file.display())).because(e).effect(
+                "base backups read every file until a full one is made: lifeboat backup --kind base --full",
+            )
         })
     }
 
     /// Keeps it in this file, durably.
     pub fn keep(&self, file: &Path) -> Result<()> {
-        let bytes = serde_json::to_vec(self)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write what was found").because(e))?;
+        let bytes = serde_json::to_vec(self).map_err(|e| {
+            Error::new(Kind::Internal, "cannot write the record of what was found").because(e)
+        })?;
         disk::replace_durable(file, &bytes)
     }
 }

@@ -39,7 +39,7 @@ impl Held {
             Ok(held) => Ok(held),
             // Damaged: it can be had again, and nothing depends on it.
             Err(e) => {
-                tracing::warn!("{} is made anew: {e:?}", file.display());
+                tracing::warn!("{} cannot be used and is created again: {e:?}", file.display());
                 for tail in ["", "-wal", "-shm"] {
                     let mut name = file.as_os_str().to_owned();
                     name.push(tail);
@@ -202,9 +202,9 @@ fn json(texts: &[&str]) -> Result<String> {
 }
 
 fn wrong(file: &str, e: sqlx::Error) -> Error {
-    Error::new(Kind::Io, format!("cannot use {file}")).because(e).effect(
-        "what the repository holds of the filestores is not known, so nothing new is stored as it comes",
-    )
+    Error::new(Kind::Io, format!("cannot use {file}"))
+        .because(e)
+        .effect("it is not known which files the repository holds, so new files are not stored as they come")
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub fn open(path: &Path) -> Result<Option<KnownReader>> {
     input.read_line(&mut line).map_err(|e| bad(e.to_string()))?;
     let known: Known = serde_json::from_str(&line).map_err(|e| bad(e.to_string()))?;
     if known.known != 1 || known.chain.last() != Some(&known.snapshot) {
-        return Err(bad("its first line makes no sense".into()));
+        return Err(bad("its first line is invalid".into()));
     }
     Ok(Some(KnownReader { known, index: IndexReader::new(&name, input)? }))
 }
@@ -113,7 +113,7 @@ impl StagedKnown {
     /// Makes it the known filestore, durably. Call it when the snapshot exists.
     pub fn publish(self, known: &Known) -> Result<()> {
         let mut line = serde_json::to_vec(known)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write the known filestore").because(e))?;
+            .map_err(|e| Error::new(Kind::Internal, "cannot write the record of the filestore").because(e))?;
         line.push(b'\n');
         let whole = disk::staged_path(&self.staged);
         disk::remove_file(&whole)?;

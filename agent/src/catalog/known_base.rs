@@ -145,7 +145,7 @@ impl TryFrom<String> for Links {
         let (links, rest) = text.as_bytes().as_chunks::<{ 2 * size_of::<Link>() }>();
         let link = |text: &[u8; 64]| std::str::from_utf8(text).ok().and_then(unhex);
         let links: Option<Vec<Link>> = links.iter().map(link).collect();
-        links.filter(|_| rest.is_empty()).map(Links).ok_or("not the links of blocks")
+        links.filter(|_| rest.is_empty()).map(Links).ok_or("not the digests of blocks")
     }
 }
 
@@ -173,11 +173,14 @@ pub fn open(path: &Path) -> Result<Option<KnownBaseReader>> {
     let known: KnownBase = serde_json::from_slice(&line).map_err(|e| damaged(&name, e.to_string()))?;
     if known.known_base != VERSION {
         let written = known.known_base;
-        return Err(Error::new(Kind::Integrity, format!("{name} is of another version of lifeboat"))
-            .because(format!("its version is {written}, this program writes and reads {VERSION}")));
+        return Err(Error::new(
+            Kind::Integrity,
+            format!("{name} was written by another version of lifeboat"),
+        )
+        .because(format!("its version is {written}; this program writes and reads {VERSION}")));
     }
     if known.chain.is_empty() {
-        return Err(damaged(&name, "its first line makes no sense".into()));
+        return Err(damaged(&name, "its first line is invalid".into()));
     }
     Ok(Some(KnownBaseReader { known, name, input }))
 }
@@ -191,7 +194,7 @@ fn read_line(name: &str, input: &mut impl BufRead) -> Result<Option<Vec<u8>>> {
     let n =
         input.take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(|e| damaged(name, e.to_string()))?;
     if n > 0 && line.pop() != Some(b'\n') {
-        return Err(damaged(name, "a line does not end".into()));
+        return Err(damaged(name, "a line has no end".into()));
     }
     Ok((n > 0).then_some(line))
 }
@@ -210,7 +213,7 @@ impl Iterator for KnownBaseReader {
                 && file.block_bytes.is_power_of_two()
             {
                 true => Ok(file),
-                false => Err(damaged(&self.name, format!("{} lies in no known snapshot", file.entry.path))),
+                false => Err(damaged(&self.name, format!("{} is in an unknown snapshot", file.entry.path))),
             }
         }))
     }
@@ -242,8 +245,9 @@ impl KnownBaseWriter {
     }
 
     fn line(&mut self, value: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(value)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write the known base backup").because(e))?;
+        let mut line = serde_json::to_vec(value).map_err(|e| {
+            Error::new(Kind::Internal, "cannot write the record of the base backup").because(e)
+        })?;
         line.push(b'\n');
         self.out.write_all(&line).map_err(|e| Error::file("write", &self.staged, e))
     }
@@ -271,7 +275,7 @@ impl StagedKnownBase {
         struct OfIndex {
             entry: Entry,
         }
-        let gone = || damaged(&self.staged.display().to_string(), "it is gone".into());
+        let gone = || damaged(&self.staged.display().to_string(), "it no longer exists".into());
         let KnownBaseReader { name, mut input, .. } = open(&self.staged)?.ok_or_else(gone)?;
         Ok(std::iter::from_fn(move || {
             let line = read_line(&name, &mut input).transpose()?;

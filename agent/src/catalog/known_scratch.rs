@@ -18,13 +18,13 @@ const SORT_BYTES_MAX: usize = 16 << 20;
 const ENTRY_BYTES_MAX: u32 = 64 << 20;
 
 fn failed(e: std::io::Error) -> Error {
-    Error::new(Kind::Io, "a temporary file of the state directory does not work").because(e)
+    Error::new(Kind::Io, "cannot read or write a temporary file in the state directory").because(e)
 }
 
 /// An entry: its length in four bytes, and JSON.
 fn put(out: &mut impl Write, file: &KnownFile) -> Result<u64> {
     let json = serde_json::to_vec(file)
-        .map_err(|e| Error::new(Kind::Internal, "cannot write a known file").because(e))?;
+        .map_err(|e| Error::new(Kind::Internal, "cannot write the record of a file").because(e))?;
     out.write_all(&(json.len() as u32).to_le_bytes()).and_then(|()| out.write_all(&json)).map_err(failed)?;
     Ok(4 + json.len() as u64)
 }
@@ -132,7 +132,7 @@ impl<'a> KnownSorter<'a> {
             let first = heads.min_by(|a, b| a.path().cmp(&b.path()));
             let Some(file) = first.map(Run::take).transpose()?.flatten() else { return out.end() };
             if file.entry.path == last {
-                return Err(Error::new(Kind::Integrity, format!("{last} came twice")));
+                return Err(Error::new(Kind::Integrity, format!("{last} is listed twice")));
             }
             out.write(&file)?;
             last = file.entry.path;

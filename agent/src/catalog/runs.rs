@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 const KEPT: i64 = 1_000;
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 /// What an entry of a run that never ended says: the agent was killed, or the machine.
-const CUT_SHORT: &str = "the agent ended before the run did";
+const CUT_SHORT: &str = "the agent ended before this run was finished";
 
 /// One run of a job.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -191,7 +191,7 @@ fn wrong(file: &str, e: sqlx::Error) -> Error {
     Error::new(Kind::Io, format!("cannot use the catalog of runs {file}"))
         .because(e)
         .effect("scheduled runs cannot be recorded")
-        .next("see to the disk; the file may be removed: only the history of runs is in it")
+        .next("check the disk; you may remove the file: it holds only the history of runs")
 }
 
 #[cfg(test)]

@@ -27,10 +27,10 @@ impl StateDir {
     /// `Busy` while another process of this host works on the instance.
     pub fn open(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
         StateDir::locked(state_dir, instance, ["lock", "last-steps"], || {
-            Error::new(Kind::Busy, format!("another lifeboat works on instance {instance} on this host"))
+            Error::new(Kind::Busy, format!("another lifeboat is working on instance {instance} on this host"))
                 .effect("nothing was stored by this run; the other one continues")
                 .safe("running again later is safe")
-                .next("wait for it to end; ps -C lifeboat shows it")
+                .next("wait for it to end; find it with ps -C lifeboat")
         })
     }
 
@@ -40,8 +40,11 @@ impl StateDir {
     /// `Busy` while another agent of this host works on the instance.
     pub fn open_for_agent(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
         StateDir::locked(state_dir, instance, ["agent.lock", "agent-last-steps"], || {
-            Error::new(Kind::Busy, format!("another agent works on instance {instance} on this host"))
-                .next("systemctl status lifeboat-agent, or ps -C lifeboat, shows it")
+            Error::new(
+                Kind::Busy,
+                format!("another lifeboat agent is running for instance {instance} on this host"),
+            )
+            .next("find it with systemctl status lifeboat-agent or ps -C lifeboat")
         })
     }
 

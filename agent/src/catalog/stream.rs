@@ -40,7 +40,7 @@ impl StreamRecord {
         serde_json::from_str(&text).map(Some).map_err(|e| {
             Error::new(Kind::Io, format!("{} cannot be read", file.display()))
                 .because(e)
-                .next("remove it: the agent writes it anew")
+                .next("remove it: the agent writes a new one")
         })
     }
 
@@ -59,7 +59,7 @@ impl StreamRecord {
             return self.problems.clone();
         }
         let text = format!(
-            "nothing was heard of lifeboat agent on this host since {}: WAL is not streamed",
+            "lifeboat agent has not reported on this host since {}: WAL is not streamed",
             clock::text(self.at)
         );
         vec![text]

@@ -78,7 +78,7 @@ impl Verified {
         let read: Verified = serde_json::from_slice(&bytes).map_err(|e| {
             Error::new(
                 Kind::Io,
-                format!("{} is damaged: it should hold the findings of lifeboat verify", file.display()),
+                format!("{} is damaged: it should contain the findings of lifeboat verify", file.display()),
             )
             .because(e)
             .next("remove that file, then run lifeboat verify: it finds the damage again")
@@ -104,15 +104,16 @@ impl Verified {
             if begun.elapsed() >= LOCK_LIMIT {
                 return Err(Error::new(
                     Kind::Busy,
-                    format!("another check of the repository holds {}", lock_file.display()),
+                    format!("another lifeboat verify is running: it holds {}", lock_file.display()),
                 ));
             }
             clock::sleep_blocking(Duration::from_millis(50));
         };
         let mut verified = Verified::read(state_dir, instance, repository)?;
         change(&mut verified);
-        let bytes = serde_json::to_vec_pretty(&verified)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write what checks have found").because(e))?;
+        let bytes = serde_json::to_vec_pretty(&verified).map_err(|e| {
+            Error::new(Kind::Internal, "cannot write the findings of lifeboat verify").because(e)
+        })?;
         disk::replace_durable(&file, &bytes)
     }
 }

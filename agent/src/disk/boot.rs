@@ -18,7 +18,7 @@ pub fn uptime() -> Result<Duration> {
     let text = read_text(path, 100)?;
     let seconds = text.split_whitespace().next().and_then(|word| word.parse().ok());
     seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(|| {
-        Error::new(Kind::Io, format!("{} does not tell the uptime", path.display())).because(text)
+        Error::new(Kind::Io, format!("{} does not contain the uptime", path.display())).because(text)
     })
 }
 

@@ -107,12 +107,12 @@ fn check(link: &Path, meta: &Metadata) -> Result<()> {
     let link = link.display();
     Err(Error::new(
         Kind::Filestore,
-        format!("{link} is a symbolic link that belongs to user {}: it is not followed", meta.uid()),
+        format!("{link} is a symbolic link that belongs to user {} and is not followed", meta.uid()),
     )
-    .because("whoever can write there could make Lifeboat read files that he may not read himself")
+    .because("whoever can write there could make Lifeboat read files that they may not read themselves")
     .effect("nothing below it was read or written")
     .next(format!(
-        "if you made the link on purpose: chown -h root '{link}'; or mount the directory there (mount --bind)"
+        "if the link is yours, run chown -h root '{link}', or mount the directory there (mount --bind)"
     )))
 }
 

@@ -41,7 +41,7 @@ impl Dir {
         let uid = made.metadata()?.uid();
         match uid == rustix::process::geteuid().as_raw() {
             true => Ok(made),
-            false => Err(odd(&format!("the new directory was replaced by one of user {uid}"))),
+            false => Err(odd(&format!("the new directory was replaced by a directory of user {uid}"))),
         }
     }
 
@@ -174,7 +174,7 @@ impl Dir {
             return Err(odd(&format!("{} is a mount point", dir.path().display())));
         }
         if depth == DEPTH_MAX {
-            return Err(odd(&format!("{} lies deeper than {DEPTH_MAX} directories", dir.path().display())));
+            return Err(odd(&format!("{} is more than {DEPTH_MAX} directories deep", dir.path().display())));
         }
         for entry in dir.entries()? {
             match entry.kind {

@@ -199,7 +199,8 @@ impl FileLock {
     /// The lock as the standard input of a child, which then holds it as well: until both have ended.
     pub fn hand_on(&self) -> Result<std::process::Stdio> {
         let file = self.file.try_clone();
-        file.map(Into::into).map_err(|e| Error::new(Kind::Io, "cannot hand a lock on").because(e))
+        file.map(Into::into)
+            .map_err(|e| Error::new(Kind::Io, "cannot pass a lock to another process").because(e))
     }
 }
 

@@ -58,7 +58,7 @@ impl Neighbours {
             Ok(Some((id, FileType::Directory | FileType::Symlink))) => Ok(Some(id)),
             Ok(None) => Ok(None),
             Ok(Some(_)) => {
-                let what = format!("{} is no directory", self.path.join(name).display());
+                let what = format!("{} is not a directory", self.path.join(name).display());
                 Err(Error::new(Kind::Filestore, what).effect("nothing was changed"))
             }
             Err(e) => Err(Error::file("look at", &self.path.join(name), e)),

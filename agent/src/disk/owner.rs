@@ -86,7 +86,7 @@ fn keep(made: &File, path: &Path) -> IoResult<()> {
         return Ok(());
     }
     if !lies_there {
-        return Err(odd("made just now, and no longer in its place: somebody exchanged it"));
+        return Err(odd("replaced by somebody right after Lifeboat made it"));
     }
     fchown(made, Some(above.uid()), Some(above.gid()))
 }

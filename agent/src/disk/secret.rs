@@ -62,8 +62,8 @@ fn open(path: &Path) -> Result<(File, Metadata)> {
     let meta = file.metadata().map_err(|e| Error::file("look at", path, e))?;
     if meta.file_type().is_fifo() && !OUR_PIPES.iter().any(|ours| path.starts_with(ours)) {
         return Err(Error::new(Kind::Config, format!("{} is a FIFO, not a file", path.display()))
-            .effect("reading it could wait for ever")
-            .next("write the secret to a file of mode 0600"));
+            .effect("reading it could block forever")
+            .next("write the secret to a file with mode 0600"));
     }
     fcntl_setfl(&file, OFlags::empty()).map_err(|e| Error::file("open", path, e.into()))?;
     Ok((file, meta))
@@ -92,9 +92,9 @@ fn fits(what: &str, path: &Path, meta: &Metadata, us: u32) -> Result<()> {
     );
     Err(Error::new(Kind::Config, said.trim_start())
         .because(format!(
-            "the rule, as for PostgreSQL's keys: it must belong to the user who runs this ({us}) and be \
-            closed to group \
-             and others (0600), or to root and is at most readable by its group (0640, 0440)"
+            "secrets need the same permissions as PostgreSQL's keys: owned by the user who runs this ({us}) and \
+             closed to group and others (0600), or owned by root and at most readable by its group \
+             (0640, 0440)"
         ))
         .next(mend))
 }

@@ -134,7 +134,8 @@ fn read_all(fd: &OwnedFd, end: i32, sender: &mpsc::Sender<Result<Vec<Event>>>) {
             Ok(event) => events.extend(event),
             Err(Errno::INTR) => continue,
             Err(e) => {
-                let e = Error::new(Kind::Io, "cannot read what changed").because(std::io::Error::from(e));
+                let e =
+                    Error::new(Kind::Io, "cannot read file system events").because(std::io::Error::from(e));
                 let _ = sender.blocking_send(Err(e)); // nobody listens: fine
                 return;
             }

@@ -143,7 +143,7 @@ impl SnapshotId {
             && text.as_bytes()[8] == b'T'
             && text.as_bytes()[15] == b'Z'
             && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "TZ-".contains(c));
-        (!fine).then_some("is not of the form <UTC second>-<kind>-<8 hex digits>")
+        (!fine).then_some("does not have the form <UTC second>-<kind>-<8 hex digits>")
     }
 
     /// A new identifier for a snapshot of this kind begun at this time. The hex digits are the

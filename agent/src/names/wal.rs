@@ -90,7 +90,7 @@ impl TryFrom<u64> for SegmentBytes {
         }
         Err(Error::new(
             Kind::Integrity,
-            format!("{bytes} is no WAL segment size (a power of two from 1 MiB to 1 GiB)"),
+            format!("{bytes} is not a WAL segment size (a power of two from 1 MiB to 1 GiB)"),
         ))
     }
 }
@@ -205,8 +205,9 @@ impl FromStr for WalFile {
     type Err = Error;
     fn from_str(text: &str) -> Result<WalFile> {
         parse_file(text).ok_or_else(|| {
-            Error::new(Kind::Usage, format!("{:?} is not a WAL file of PostgreSQL", truncated(text)))
-                .because("it is none of SEGMENT, SEGMENT.partial, SEGMENT.OFFSET.backup, TIMELINE.history")
+            Error::new(Kind::Usage, format!("{:?} is not a WAL file of PostgreSQL", truncated(text))).because(
+                "a WAL file is called SEGMENT, SEGMENT.partial, SEGMENT.OFFSET.backup or TIMELINE.history",
+            )
         })
     }
 }
@@ -258,7 +259,10 @@ impl FromStr for SlotName {
         if (1..=63).contains(&text.len()) && text.bytes().all(allowed) {
             return Ok(SlotName(text.to_owned()));
         }
-        Err(Error::new(Kind::Usage, format!("{:?} is no name of a replication slot", truncated(text))))
+        Err(Error::new(
+            Kind::Usage,
+            format!("{:?} is not a valid name of a replication slot", truncated(text)),
+        ))
     }
 }
 

@@ -99,7 +99,7 @@ fn one_agent_at_a_time_and_a_killed_one_stands_in_nobody_s_way() {
     let first = remote.backup(&[]).spawn();
     held.wait_fired();
     // the same host: the state directory is locked
-    remote.backup(&[]).run().exits(15).says("another lifeboat works on instance prod");
+    remote.backup(&[]).run().exits(15).says("another lifeboat is working on instance prod");
     // another host, that is another state directory: the lease
     let outcome = remote.backup(&[]).env("LIFEBOAT_STATE_DIR", remote.path("other").to_str().unwrap());
     let refused = outcome.run().exits(15).says("is locked by");

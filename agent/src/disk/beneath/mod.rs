@@ -97,7 +97,7 @@ impl Dir {
                 return Err(odd("a socket or a device, not a regular file"));
             }
             Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-                return Err(odd("a symbolic link on the way, which is not followed"));
+                return Err(odd("a symbolic link in its path, which is not followed"));
             }
             opened => File::from(opened?),
         };
