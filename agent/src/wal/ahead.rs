@@ -45,12 +45,12 @@ pub fn begin(config: &Config, kept: &Fetched, segment: SegmentName, size: Segmen
         }
     });
     if let Err(e) = begun {
-        tracing::info!("nothing is fetched ahead: {e:?}");
+        tracing::info!("the next segments are not fetched ahead: {e:?}");
     }
 }
 
 fn spawn() -> Result<()> {
-    let failed = |e| Error::new(Kind::Io, "cannot start a process that fetches ahead").because(e);
+    let failed = |e| Error::new(Kind::Io, "cannot start the process that fetches ahead").because(e);
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args(std::env::args_os().skip(1)).arg(FLAG);
     environment::clean(&mut command, environment::Child::LifeboatThatOpens);

@@ -41,13 +41,16 @@ pub fn begin(config: &Config, path: &Path, segment: SegmentName, size: SegmentBy
     }
     let begun = Pushed::open(config).lock(segment).and_then(|lock| lock.map_or(Ok(()), |lock| spawn(&lock)));
     if let Err(e) = begun {
-        tracing::info!("nothing is stored along: {e:?}");
+        tracing::info!("the next segments are not stored ahead of archive_command: {e:?}");
     }
 }
 
 /// The lock goes with the process as its standard input: there is no moment at which nobody holds it.
 fn spawn(lock: &FileLock) -> Result<()> {
-    let failed = |e| Error::new(Kind::Io, "cannot start a process that stores along").because(e);
+    let failed = |e| {
+        Error::new(Kind::Io, "cannot start the process that stores segments ahead of archive_command")
+            .because(e)
+    };
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args(std::env::args_os().skip(1)).arg(FLAG);
     environment::clean(&mut command, environment::Child::Lifeboat);
@@ -112,7 +115,7 @@ impl Along<'_> {
             match under_way.next().await {
                 Some((segment, Ok(()))) => noted.push(segment),
                 Some((segment, Err(e))) => {
-                    tracing::info!("{segment} was not stored along: {e:?}");
+                    tracing::info!("{segment} was not stored ahead of archive_command: {e:?}");
                     failed = true;
                 }
                 // All that may be stored ahead is: more, when PostgreSQL has come for it.
@@ -139,7 +142,10 @@ impl Along<'_> {
         }
         let source = Source::open_beside(path.clone()).await?;
         if source.system_identifier != self.system_identifier {
-            return Err(Error::new(Kind::Repository, format!("{} is another cluster's", path.display())));
+            return Err(Error::new(
+                Kind::Repository,
+                format!("{} belongs to another cluster", path.display()),
+            ));
         }
         source.put(&self.writer).await?;
         self.pushed.remember(file, &path, &stamp)

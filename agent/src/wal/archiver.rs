@@ -22,7 +22,7 @@ impl Archiver {
         let archived = self.last_archived.as_ref().map(|(_, at)| *at);
         if let Some((file, at)) = self.last_failed.as_ref().filter(|(_, at)| Some(*at) > archived) {
             return Some(format!(
-                "archive_command fails, last {} with {file}: the server's log says why; WAL piles up in pg_wal",
+                "archive_command fails (last failure {}, file {file}) and WAL piles up in pg_wal: see the server's log",
                 crate::clock::text(*at)
             ));
         }
@@ -40,7 +40,7 @@ pub async fn archiver(session: &mut Session) -> Result<Option<Archiver>> {
                       AND (current_setting('archive_command') <> '' OR coalesce(current_setting('archive_library', true), '') <> ''), \
                last_archived_wal, (extract(epoch FROM last_archived_time) * 1000000)::bigint, \
                last_failed_wal, (extract(epoch FROM last_failed_time) * 1000000)::bigint FROM pg_stat_archiver";
-    let row = session.row("ask how archiving goes", sql).await?;
+    let row = session.row("ask for the state of archiving", sql).await?;
     if !column::<bool>(&row, 0)? {
         return Ok(None);
     }

@@ -53,7 +53,7 @@ pub fn fetch_kept(config: &Config, name: &str, target: &Path) -> Result<bool> {
             Ok(false) => return Ok(false),
             // a state directory of another user, say
             Err(e) => {
-                tracing::info!("what was fetched ahead cannot be used: {e:?}");
+                tracing::info!("segments that were fetched ahead cannot be used: {e:?}");
                 return Ok(false);
             }
         }
@@ -83,7 +83,7 @@ pub async fn fetch(
         biased;
         () = cancel.cancelled() => Err(Error::new(Kind::Interrupted, format!("stopped while fetching {name}"))),
         done = run(config, identities, trust, name, target) => done.map_err(|e| {
-            e.effect("recovery cannot continue without this file; whether the WAL ends here is not known")
+            e.effect("recovery cannot continue without this file; it is not known whether the WAL ends here")
                 .safe("running again is safe")
         }),
     }
@@ -129,7 +129,7 @@ async fn write(
     // nobody has, at its target.
     let not_there = || {
         if let Err(e) = kept.clean_up() {
-            tracing::info!("what was fetched ahead stays: {e:?}");
+            tracing::info!("segments that were fetched ahead could not be removed: {e:?}");
         }
         Ok(Report::NotThere)
     };

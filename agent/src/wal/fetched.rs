@@ -131,7 +131,7 @@ impl Fetched {
 
 /// What a complete file is, as its name tells it.
 fn state(path: &Path) -> Result<String> {
-    let missing = || Error::new(Kind::NotFound, format!("{} is gone", path.display()));
+    let missing = || Error::new(Kind::NotFound, format!("{} no longer exists", path.display()));
     let meta = disk::metadata(path)?.ok_or_else(missing)?;
     let boot = disk::boot_id()?;
     Ok(format!("{}-{}.{:09}-{}", meta.size(), meta.mtime(), meta.mtime_nsec(), boot))

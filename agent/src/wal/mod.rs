@@ -37,8 +37,8 @@ fn keys(config: &Config) -> Result<(Recipients, SigningKey)> {
     let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
     let file = config.signing.key_file.as_deref().ok_or_else(|| {
         Error::new(Kind::Config, "signing.key_file is not set")
-            .effect("unsigned WAL would be refused by every restore, so none is stored")
-            .next("lifeboat init makes a key, or ssh-keygen -t ed25519 -N ''")
+            .effect("nothing was stored: every restore would refuse unsigned WAL")
+            .next("make a key with lifeboat init, or with ssh-keygen -t ed25519 -N ''")
     })?;
     Ok((recipients, SigningKey::load(file)?))
 }

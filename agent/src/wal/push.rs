@@ -35,7 +35,7 @@ pub async fn push(config: &Config, path: &Path, cancel: &CancellationToken) -> R
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Error::new(Kind::Interrupted, format!("stopped while storing {}", path.display()))
-            .effect("it may be stored or not; PostgreSQL keeps it and will try again")),
+            .effect("the file may or may not be stored; PostgreSQL keeps it and will try again")),
         done = run(config, path) => done,
     }
 }

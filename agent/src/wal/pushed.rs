@@ -77,7 +77,7 @@ impl Pushed {
             let is_coming = self.is_coming(file, path);
             if self.holds(file, path) {
                 if let Err(e) = disk::remove_file(&self.note(file)) {
-                    tracing::info!("{file} stays noted as stored: {e:?}");
+                    tracing::info!("the note that {file} is stored could not be removed: {e:?}");
                 }
                 return true;
             }

@@ -73,20 +73,20 @@ impl Room {
     /// What a person is told of it, in a sentence.
     pub fn text(&self, slot: &SlotName) -> String {
         if self.level == Level::Lost {
-            return format!("slot {slot} is lost: the server removed WAL that was not stored; {RUNBOOK}");
+            return format!("slot {slot} is lost: the server removed WAL that was not stored; see {RUNBOOK}");
         }
-        let kept = format!("slot {slot} keeps back {} of WAL", bytes_text(self.kept_bytes));
+        let kept = format!("slot {slot} keeps {} of WAL on the server", bytes_text(self.kept_bytes));
         let by_limit = self.safe_bytes.is_some_and(|safe| self.free_bytes.is_none_or(|free| safe <= free));
         match (self.used_percent, self.safe_bytes, self.free_bytes) {
             (Some(used), Some(safe), _) if by_limit => format!(
-                "{kept}, {used} % of what max_slot_wal_keep_size lets it: {} more, and it is lost",
+                "{kept}, {used} % of what max_slot_wal_keep_size allows: after {} more the slot is lost",
                 bytes_text(safe)
             ),
             (Some(used), _, Some(free)) => format!(
-                "{kept}, {used} % of what it can before pg_wal's disk is full: {} are free there",
+                "{kept}, {used} % of what fits on the disk of pg_wal: {} are free there",
                 bytes_text(free)
             ),
-            _ => format!("{kept}; how much more there is room for cannot be seen from here"),
+            _ => format!("{kept}; the free space for more cannot be seen from here"),
         }
     }
 
@@ -109,9 +109,11 @@ pub struct Advice {
 fn advice(slot: &SlotName, disk_bytes: Option<u64>) -> Advice {
     let next = match disk_bytes.map(|bytes| (bytes / 2) >> 30) {
         Some(gib @ 1..) => {
-            format!("ALTER SYSTEM SET max_slot_wal_keep_size = '{gib}GB' (half of what is free there)")
+            format!(
+                "ALTER SYSTEM SET max_slot_wal_keep_size = '{gib}GB' (half of the space that WAL can use there)"
+            )
         }
-        _ => "set max_slot_wal_keep_size to half of what is free on pg_wal's disk".to_owned(),
+        _ => "set max_slot_wal_keep_size to half of the free space on the disk of pg_wal".to_owned(),
     };
     let what = format!(
         "max_slot_wal_keep_size is unlimited: while the agent or the repository is down, slot {slot} can fill the server's disk"
@@ -212,7 +214,7 @@ mod tests {
         assert!(room.text(&name).contains("60 % of what max_slot_wal_keep_size"), "{}", room.text(&name));
         assert_eq!(room.unlimited(&name), None);
         let room = Room::of(&slot(60 * MIB, None, "extended"), None, Some(4 << 30), 50);
-        assert!(room.text(&name).contains("before pg_wal's disk is full"), "{}", room.text(&name));
+        assert!(room.text(&name).contains("of what fits on the disk of pg_wal"), "{}", room.text(&name));
         assert!(room.unlimited(&name).unwrap().next.contains("'2GB'"), "{:?}", room.unlimited(&name));
     }
 }

@@ -54,16 +54,16 @@ impl Source {
     fn open(path: &Path) -> Result<Source> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let file: WalFile = name.parse().map_err(|e: Error| {
-            e.next("archive_command = 'lifeboat wal push %p': %p is the path of a file in pg_wal")
+            e.next("set archive_command = 'lifeboat wal push %p': %p is the path of a file in pg_wal")
         })?;
         let opened = disk::open(path).map_err(|e| {
             let next = match e.kind() {
                 Kind::NotFound => {
-                    "check the path: archive_command = 'lifeboat wal push %p' is run in the data directory, and %p \
-                    begins there. A segment that is no longer in pg_wal cannot be stored any more: lifeboat wal \
-                    status shows what is missing"
+                    "check the path: PostgreSQL runs archive_command = 'lifeboat wal push %p' in the data directory, \
+                     and %p is relative to it. A segment that is no longer in pg_wal cannot be stored any more: \
+                     lifeboat wal status shows what is missing"
                 }
-                _ => "run it as the user of the server, who may read pg_wal",
+                _ => "run it as the server's user, who may read pg_wal",
             };
             e.effect("nothing was stored").next(next).safe("running again is safe")
         })?;
@@ -80,7 +80,10 @@ impl Source {
                 Some(header.system_identifier.to_string())
             }
             WalFile::History(_) | WalFile::Backup(..) if bytes == 0 || bytes > TEXT_BYTES_MAX => {
-                let what = format!("{} has {bytes} bytes, which no such file has", path.display());
+                let what = format!(
+                    "{} has {bytes} bytes: a file of this kind is neither empty nor so large",
+                    path.display()
+                );
                 return Err(
                     Error::new(Kind::Integrity, what).effect("it was not stored; PostgreSQL keeps it")
                 );
@@ -124,13 +127,13 @@ impl OnDisk {
             header.check_name(name)?;
             if bytes != header.segment_bytes.get() {
                 let size = header.segment_bytes.get();
-                let what = format!("it has {bytes} bytes, a segment of its cluster has {size}");
+                let what = format!("it has {bytes} bytes, but the segments of its cluster have {size}");
                 return Err(Error::new(Kind::Integrity, what));
             }
             Ok(header)
         });
         checked.map_err(|e| {
-            e.context(format!("{} is not the WAL segment that its name says", self.path.display()))
+            e.context(format!("{} does not hold the WAL segment of that name", self.path.display()))
                 .effect("it was not stored; PostgreSQL keeps it")
                 .next("check whether another program writes into pg_wal; if the file is damaged, take a base backup now")
         })
@@ -158,9 +161,9 @@ impl OnDisk {
             }
             End::Nothing | End::Broken => {
                 let (path, at) = (self.path.display(), partial.end);
-                Err(Error::new(Kind::Integrity, format!("{path} is damaged: its records end at {at}"))
-                    .because("the server has finished this segment, and its last record should be at its end")
-                    .effect(format!("recovery stops at {at}; the file was not stored, PostgreSQL keeps it and tries again"))
+                Err(Error::new(Kind::Integrity, format!("{path} is damaged: its WAL records end at {at}"))
+                    .because("the server has finished this segment, so its records should reach its end")
+                    .effect(format!("recovery stops at {at}; the file was not stored; PostgreSQL keeps it and tries again"))
                     .next(format!("take a base backup now: lifeboat backup --kind base. Then rename archive_status/{name}.ready in pg_wal to {name}.done: PostgreSQL then archives the next segment")))
             }
         }
@@ -180,7 +183,7 @@ impl Content for OnDisk {
             .and_then(|_| file.take(range.len() as u64).read_to_end(into))
             .map_err(|e| Error::file("read", &self.path, e))?;
         if into.len() < range.len() {
-            let what = format!("{} became shorter while it was read", self.path.display());
+            let what = format!("{} was truncated while it was read", self.path.display());
             return Err(Error::new(Kind::Integrity, what).effect("it was not stored; PostgreSQL keeps it"));
         }
         Ok(())

@@ -105,7 +105,7 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
         false => match ask(config).await {
             Ok(asked) => Some(asked),
             Err(e) => {
-                status.problems.push(format!("the server could not be asked: {}", e.what()));
+                status.problems.push(format!("the server cannot be queried: {}", e.what()));
                 status.server_error = Some(e);
                 None
             }
@@ -153,7 +153,7 @@ impl Status {
         let lives = lives(wal, bases());
         if lives.len() > 1 {
             self.problems.push(format!(
-                "more than one server stores WAL as this instance: {}; if one of them is a copy, turn off archiving there, then take a base backup of production; until then restores ask for --timeline",
+                "more than one server stores WAL as this instance: {}; if one of them is a copy, turn off archiving there, then take a base backup of production; until then restores need --timeline",
                 lives::text(&lives)
             ));
         }
@@ -161,7 +161,7 @@ impl Status {
             let timeline = windows.timeline;
             self.problems.extend(windows.conflicts.iter().map(|range| {
                 format!(
-                    "timeline {timeline} has two contents for {} to {}: two servers wrote as one",
+                    "timeline {timeline} is stored twice with different content from {} to {}: two servers stored WAL as this instance",
                     range.begin, range.end
                 )
             }));
@@ -177,20 +177,21 @@ impl Status {
     fn judge_server(&mut self, config: &Config, names: &[WalName]) {
         let Some(server) = &self.server else { return };
         if server.behind_bytes.is_none() && !self.timelines.is_empty() {
-            self.problems.push(format!("nothing of the server's timeline {} is stored", server.timeline));
+            self.problems
+                .push(format!("no WAL of timeline {}, on which the server is, is stored", server.timeline));
         }
         let name = &config.wal.slot;
         match (&server.slot, &server.archiver) {
             (Some(slot), _) if config.wal.stream && !slot.active => {
-                self.problems.push(format!("nobody streams through slot {name}: is lifeboat agent running?"));
+                self.problems.push(format!("nothing streams through slot {name}: is lifeboat agent running?"));
             }
             (None, Some(_)) if config.wal.stream => self.warnings.push(format!(
-                "WAL comes by archive_command alone, a whole segment at a time: lifeboat agent, which would store it within seconds, has not run (there is no slot {name}); wal.stream = false says that it is not meant to"
+                "WAL arrives only by archive_command, one whole segment at a time: lifeboat agent, which stores it within seconds, has never run (there is no slot {name}); start it, or set wal.stream = false if you do not want it"
             )),
             (None, None) if config.wal.stream => {
                 self.problems.push(format!("there is no slot {name}: has lifeboat agent run?"));
             }
-            (None, None) => self.problems.push("nothing archives WAL: wal.stream is false, and archive_command is not set".to_owned()),
+            (None, None) => self.problems.push("nothing archives WAL: wal.stream is false and archive_command is not set".to_owned()),
             _ => {}
         }
         let is_stored = |file: WalFile| {
@@ -234,7 +235,7 @@ async fn list(repository: &Repository, trust: &Trust) -> Result<(WalList, Lineag
 async fn bases(repository: &Repository, trust: &Trust) -> Option<Inventory> {
     let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), ..Wanted::default() };
     let found = Inventory::take(repository, trust, &wanted).await;
-    found.inspect_err(|e| tracing::info!("base backups cannot be looked at: {e:?}")).ok()
+    found.inspect_err(|e| tracing::info!("the base backups cannot be read: {e:?}")).ok()
 }
 
 async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {
@@ -243,7 +244,7 @@ async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {
                CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END::text, \
                CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(upper(to_hex(timeline_id)), 8, '0') FROM pg_control_checkpoint()) \
                     ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
-    let row = session.row("ask where the WAL stands", sql).await?;
+    let row = session.row("ask for the WAL position", sql).await?;
     let size = SegmentBytes::try_from(u64::try_from(column::<i64>(&row, 0)?).unwrap_or(0))?;
     let slot = slot_state(&mut session, &config.wal.slot).await?;
     let room = match &slot {

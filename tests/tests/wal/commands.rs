@@ -74,7 +74,7 @@ fn a_segment_goes_in_once_and_comes_back_and_nothing_else_takes_its_name() {
     push(&site, &renamed).exits(10).says("page magic");
     push(&site, &path.with_file_name("postgresql.conf")).exits(USAGE);
     let gone = push(&site, &path.with_file_name("00000002.history")).exits(5);
-    gone.says("effect: nothing was stored").says("check the path: archive_command");
+    gone.says("effect: nothing was stored").says("check the path: PostgreSQL runs archive_command");
     assert_eq!(stored(), 1);
 }
 

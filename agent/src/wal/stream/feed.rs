@@ -108,7 +108,8 @@ impl Feed {
             WalMessage::Wal { begin, end, wal } => {
                 let due = self.pipeline.received();
                 if begin != due {
-                    let what = format!("the server sent WAL from {begin} where {due} was due");
+                    let what =
+                        format!("the server sent WAL from {begin}, but the next expected position is {due}");
                     return Err(Error::new(Kind::Postgres, what));
                 }
                 self.pipeline.append(wal, end);
@@ -141,7 +142,7 @@ impl Feed {
         }
         let silent = now - self.heard;
         if silent > SILENCE_MAX {
-            let what = format!("the server said nothing for {}", clock::span_text(silent));
+            let what = format!("the server sent nothing for {}", clock::span_text(silent));
             return Err(Error::new(Kind::Postgres, what));
         }
         if now - self.reported >= REPORT_EVERY {

@@ -69,7 +69,7 @@ pub async fn run(
             backoff = BACKOFF_MIN;
         }
         let wait = clock::span_text(backoff);
-        tracing::warn!("streaming stopped, and begins again in {wait}; WAL waits in the slot: {error:?}");
+        tracing::warn!("streaming stopped and starts again in {wait}; the slot keeps the WAL: {error:?}");
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),
             () = clock::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MAX),
@@ -138,7 +138,7 @@ impl Agent<'_> {
             place = next.ok_or_else(|| {
                 Error::new(
                     Kind::Postgres,
-                    format!("timeline {timeline} ended and the server names no next one"),
+                    format!("timeline {timeline} ended but the server names no next timeline"),
                 )
             })?;
             self.progress
@@ -161,15 +161,15 @@ impl Agent<'_> {
         if state.is_none() {
             replication.create_slot(slot).await?;
             state = slot_state(&mut session, slot).await?;
-            self.progress.note(format!("replication slot {slot} was made"));
+            self.progress.note(format!("created replication slot {slot}"));
             let from = state.as_ref().and_then(|state| state.restart).unwrap_or(system.flushed);
             self.warn_of_gap(writer, system, from).await?;
         }
         session.close().await;
         let lsn = match &state {
             Some(state) if !state.physical => {
-                return Err(Error::new(Kind::Config, format!("replication slot {slot} is a logical one"))
-                    .next("give the agent a slot of its own: wal.slot"));
+                return Err(Error::new(Kind::Config, format!("replication slot {slot} is a logical slot"))
+                    .next("set wal.slot to a name that no other slot has: the agent creates its own"));
             }
             Some(state) if state.status.as_deref() == Some("lost") => {
                 return Err(lost_slot_error(slot.as_str()));
@@ -234,8 +234,8 @@ fn lost_slot(error: Error, slot: &str) -> Error {
 }
 
 fn lost_slot_error(slot: &str) -> Error {
-    Error::new(Kind::Incomplete, format!("replication slot {slot} is lost: the server has removed WAL that is not stored"))
-        .effect("the recovery window ends at the last WAL that is stored; nothing since then can be recovered from this repository")
-        .next(format!("SELECT pg_drop_replication_slot('{slot}'), raise max_slot_wal_keep_size, start the agent again, and take a base backup at once: runbooks/wal-slot.md"))
-        .safe("nothing stored was touched")
+    Error::new(Kind::Incomplete, format!("replication slot {slot} is lost: the server removed WAL that was not stored"))
+        .effect("the recovery window ends with the last stored WAL; later changes cannot be recovered from this repository")
+        .next(format!("SELECT pg_drop_replication_slot('{slot}'), raise max_slot_wal_keep_size, start the agent again and take a base backup now: runbooks/wal-slot.md"))
+        .safe("nothing that is stored was changed")
 }

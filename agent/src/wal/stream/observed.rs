@@ -100,17 +100,21 @@ impl Observed {
             ("wal_stored_lsn", "Position up to which WAL is stored", &numbers.stored_lsn),
             (
                 "wal_server_lsn",
-                "Position up to which the server was seen to have written",
+                "Position up to which the server had written when last asked",
                 &numbers.server_lsn,
             ),
-            ("wal_lag", "WAL that the server has and the repository has not", &numbers.lag),
-            ("wal_slot_restart_lsn", "Position from which on the slot keeps WAL", &numbers.slot_restart),
+            ("wal_lag", "WAL that the server has written and the repository does not hold yet", &numbers.lag),
+            ("wal_slot_restart_lsn", "Position from which the slot keeps WAL", &numbers.slot_restart),
             ("wal_slot_kept", "WAL that the slot keeps on the server's disk", &numbers.slot_kept),
-            ("wal_slot_safe", "WAL that can be written until the slot may be lost", &numbers.slot_safe),
+            (
+                "wal_slot_safe",
+                "WAL that can still be written before the slot may be lost",
+                &numbers.slot_safe,
+            ),
             ("wal_slot_limit", "max_slot_wal_keep_size; absent where it is unlimited", &numbers.slot_limit),
             (
                 "wal_disk_free",
-                "Free on the file system of pg_wal; absent where it cannot be seen",
+                "Free space on the file system of pg_wal; absent where it cannot be seen",
                 &numbers.disk_free,
             ),
         ];
@@ -118,9 +122,13 @@ impl Observed {
             registry.register_with_unit(name, help, Unit::Bytes, metric.clone());
         }
         let seconds = [
-            ("wal_stored_timestamp", "When WAL was stored last", &numbers.stored_at),
-            ("wal_server_timestamp", "When the server was last heard of", &numbers.server_at),
-            ("wal_complete_timestamp", "When last all that the server had was stored", &numbers.complete_at),
+            ("wal_stored_timestamp", "When WAL was last stored", &numbers.stored_at),
+            ("wal_server_timestamp", "When the server was last heard from", &numbers.server_at),
+            (
+                "wal_complete_timestamp",
+                "When everything that the server had written was last stored",
+                &numbers.complete_at,
+            ),
             ("wal_slot_timestamp", "When the slot was last looked at", &numbers.slot_at),
         ];
         for (name, help, metric) in seconds {
@@ -134,13 +142,13 @@ impl Observed {
         registry.register("wal_alarm", help, numbers.alarm.clone());
         registry.register(
             "wal_connections",
-            "Streams begun since the agent began",
+            "Streams started since the agent started",
             numbers.connections.clone(),
         );
-        registry.register("wal_uploads", "Objects stored since the agent began", numbers.uploads.clone());
-        let help = "Objects that lay among the WAL without a good signature, where it was stored";
+        registry.register("wal_uploads", "Objects stored since the agent started", numbers.uploads.clone());
+        let help = "Objects without a valid signature that were found among the stored WAL";
         registry.register("wal_foreign_objects", help, numbers.foreign.clone());
-        let help = "WAL in them, before compression";
+        let help = "WAL in these objects, before compression";
         registry.register_with_unit("wal_uploaded", help, Unit::Bytes, numbers.uploaded.clone());
         registry.register("wal_failures", "Streams that failed, by kind of error", numbers.failures.clone());
         observed

@@ -241,7 +241,7 @@ impl Pipeline {
     /// Those of the store.
     pub async fn settle_one(&mut self) -> Result<()> {
         let Some(done) = self.jobs.join_next().await else { return std::future::pending().await };
-        let (begin, done) = done.map_err(|e| Error::new(Kind::Internal, "a task ended early").because(e))?;
+        let (begin, done) = done.map_err(|e| Error::new(Kind::Internal, "a task was stopped").because(e))?;
         let uploaded = |name: &WalName| self.observed.uploaded(u64::from(name.end - name.begin));
         let lane = self.lanes.iter_mut().find(|lane| lane.block.begin == begin);
         let done = match done? {
@@ -249,7 +249,7 @@ impl Pipeline {
                 self.whole = false;
                 match result {
                     Ok(name) => uploaded(&name),
-                    Err(e) => tracing::warn!("a segment is stored in pieces only: {e:?}"),
+                    Err(e) => tracing::warn!("a segment is stored only in pieces: {e:?}"),
                 }
                 return Ok(());
             }
@@ -260,7 +260,7 @@ impl Pipeline {
         match done {
             JobResult::Looked(stored) => {
                 if let Some(text) = stored.foreign.text() {
-                    tracing::warn!("{text}; lifeboat verify names all such objects");
+                    tracing::warn!("{text}; lifeboat verify lists all such objects");
                     self.observed.found_foreign(stored.foreign.count());
                 }
                 lane.block.found(stored.names);
