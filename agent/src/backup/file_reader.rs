@@ -90,7 +90,7 @@ impl<'a> FileReader<'a> {
             };
             let flaw = sha1.filter(|name| **name != content.sha1).map(|_| {
                 format!(
-                    "the content has SHA-1 {}, which is not its name: the source is damaged",
+                    "the SHA-1 of the content is {}, not the one in its name: the file is damaged at its source",
                     content.sha1
                 )
             });

@@ -95,7 +95,7 @@ impl Job {
         // Of snapshots only: the agent may be storing WAL and arrivals beside us.
         let leftovers = repository.store().clean_leftovers(&layout::snapshots(&config.instance)).await?;
         if leftovers > 0 {
-            progress.note(format!("{leftovers} unfinished uploads of an earlier run were removed"));
+            progress.note(format!("removed {leftovers} unfinished uploads of earlier runs"));
         }
         let last_steps = LastSteps::of(&state)?;
         for id in last_steps.finish(&repository, &origin, &signing).await? {
@@ -146,8 +146,8 @@ impl Job {
 pub fn signing_key(config: &Config) -> Result<SigningKey> {
     let file = config.signing.key_file.as_deref().ok_or_else(|| {
         Error::new(Kind::Config, "signing.key_file is not set")
-            .effect("an unsigned snapshot would be refused by every restore, so none is made")
-            .next("lifeboat init makes a key, or ssh-keygen -t ed25519 -N ''")
+            .effect("nothing was stored: every restore would refuse an unsigned snapshot")
+            .next("make a key with lifeboat init, or with ssh-keygen -t ed25519 -N ''")
     })?;
     SigningKey::load(file)
 }

@@ -31,7 +31,7 @@ pub struct LeftOut {
 impl LeftOut {
     /// A database that a restore has not finished.
     pub fn unfinished(database: String) -> LeftOut {
-        let why = "it is an unfinished restore of Lifeboat's, still running or killed";
+        let why = "it is an unfinished restore made by Lifeboat: still running, or killed";
         LeftOut { database, why: why.to_owned() }
     }
 }
@@ -64,7 +64,7 @@ pub async fn left_out(
         let known = backed_up(config).await?;
         let is_new = |name: &str| known.as_ref().is_some_and(|known| !known.contains(name));
         for (name, comment) in marked.into_iter().filter(|(name, _)| is_new(name)) {
-            out.insert(name, format!("its comment says {comment:?}, and it was never backed up as a tenant"));
+            out.insert(name, format!("its comment is {comment:?} and it was never backed up as a tenant"));
         }
     }
     Ok(out)

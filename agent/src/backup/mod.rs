@@ -85,21 +85,21 @@ impl Report {
             [] if missing + unheld == 0 => Ok(()),
             [] if missing == 0 => Err(Error::new(
                 Kind::Incomplete,
-                format!("{unheld} files or directories of filestores are not stored whole"),
+                format!("{unheld} files or directories of filestores are missing in the backup, or damaged"),
             )
-            .effect("the snapshots exist; whether the databases name these files was not checked")
-            .next("correct each problem above, or run lifeboat backup: with a dump it can tell which files the database names")),
+            .effect("the snapshots are stored; whether the databases need these files was not checked")
+            .next("correct each problem above, or run lifeboat backup: with a dump it checks which files the database names")),
             [] => Err(Error::new(
                 Kind::Incomplete,
-                format!("{missing} files that the databases name are missing in the filestores, or damaged there"),
+                format!("{missing} files that the databases name are missing or damaged in the filestores"),
             )
-            .effect("the snapshots exist; a restore takes these files from older backups that hold them; the other attachments will be empty")
-            .next("lifeboat show SNAPSHOT names the files and why; files that the source had lost must be found there")),
+            .effect("the snapshots are stored; a restore takes these files from older backups that hold them; the other attachments will be empty")
+            .next("lifeboat show SNAPSHOT lists the files and why; look for files that the source had lost in older copies of the source")),
             [first, rest @ ..] => {
                 let kind = if stored == 0 && rest.iter().all(|k| k == first) { *first } else { Kind::Incomplete };
                 let names: Vec<&str> = self.failures.iter().map(|(name, _)| name.as_str()).collect();
                 Err(Error::new(kind, format!("not backed up: {}", names.join(", ")))
-                    .effect(format!("their recovery windows end at their last snapshots; {stored} tenants were stored"))
+                    .effect(format!("their recovery windows end at their last snapshots; {stored} other tenants were stored"))
                     .safe("running again is safe")
                     .next("correct each error above, then run lifeboat backup again"))
             }
@@ -113,7 +113,7 @@ impl Report {
         for name in &self.meant {
             let stored = self.tenants.iter().any(|tenant| tenant.tenant.as_str() == name);
             if !stored && !self.failures.iter().any(|(failed, _)| failed == name) {
-                let e = Error::new(Kind::Internal, "nothing was stored of it, and nothing failed");
+                let e = Error::new(Kind::Internal, "nothing was stored of it although nothing failed");
                 self.failures.push((name.clone(), e));
             }
         }
@@ -155,7 +155,9 @@ pub async fn run(
         let stored: Vec<TenantName> = report.tenants.iter().map(|done| done.tenant.clone()).collect();
         return Err(match stored.is_empty() {
             true => e,
-            false => e.context(format!("the backup stopped early; stored before that: {}", join(&stored))),
+            false => {
+                e.context(format!("the backup was stopped; tenants stored before that: {}", join(&stored)))
+            }
         });
     }
     outcome?;
@@ -189,7 +191,7 @@ async fn all(
         });
         let stopped = job.cancel.is_cancelled().then_some(Kind::Interrupted);
         if let Some(kind) = store_failure.or(stopped) {
-            let e = || Error::new(kind, "not tried, because the one before could not be stored");
+            let e = || Error::new(kind, "not tried: the tenant before it could not be stored");
             report.failures.extend(tenants[n..].iter().map(|name| (name.to_string(), e())));
             break;
         }
@@ -256,10 +258,10 @@ async fn choose(
     if names.is_empty() && report.failures.is_empty() {
         return Err(Error::new(
             Kind::NotFound,
-            format!("no Odoo database at {}:{}", job.postgres.host_text(), job.postgres.port),
+            format!("there is no Odoo database to back up at {}:{}", job.postgres.host_text(), job.postgres.port),
         )
         .because(
-            "no database has a table ir_module_module, or all are excluded, or copies that Lifeboat made",
+            "no database has a table ir_module_module, or all that have one are excluded or are copies made by Lifeboat",
         )
         .effect("nothing was backed up")
         .next("check postgres.host and postgres.port, or name the databases in odoo.tenants"));

@@ -35,6 +35,6 @@ impl Pace {
 /// The error of a cancelled run.
 pub fn stopped() -> Error {
     Error::new(Kind::Interrupted, "the backup was stopped")
-        .effect("the snapshot under way does not exist; what was stored before is untouched")
+        .effect("the snapshot that was being made is not stored; earlier ones are untouched")
         .safe("running again is safe")
 }

@@ -156,11 +156,11 @@ impl ClusterWalk<'_> {
                         each(Found::File(ClusterFile { path, location, bytes, mtime_ns, seen, segment }))?;
                     }
                     Some(meta) => {
-                        let what = if meta.is_symlink() { "a link" } else { "no regular file" };
+                        let what = if meta.is_symlink() { "a link" } else { "not a regular file" };
                         let top = path.split('/').next().unwrap_or_default();
                         each(match place != DirLevel::Top && OWN_DIRS.contains(&top) {
                             true => Found::Lost(LeftOut {
-                                why: format!("{} is {what}, which is not followed", location.display()),
+                                why: format!("{} is {what}: not backed up", location.display()),
                                 what: path,
                             }),
                             false => Found::Odd(format!("{} is {what}: skipped", location.display())),

@@ -135,7 +135,7 @@ fn list(
     let (mut batch, mut batch_bytes) = (Batch::new(), 0);
     let send = |batch: &mut Batch| match batch.is_empty() || maker.send(std::mem::take(batch)) {
         true => Ok(()),
-        false => Err(Error::new(Kind::Interrupted, "the base backup ended early")),
+        false => Err(Error::new(Kind::Interrupted, "the base backup was stopped")),
     };
     walk.run(&mut |found| {
         pace.stop_if_cancelled()?;
@@ -241,7 +241,10 @@ impl Packing<'_> {
                 Compared::Same(bytes) => return Ok(Some(ReadBase::trusted(known, bytes))),
                 Compared::Written => {}
                 Compared::Differs => {
-                    let what = format!("{} is not as its times say", file.location.display());
+                    let what = format!(
+                        "the content of {} changed although its times did not",
+                        file.location.display()
+                    );
                     let _ = self.not_as_its_times.set(file.path.clone()); // the first one is enough
                     return Err(Error::new(Kind::Incomplete, what));
                 }

@@ -57,7 +57,7 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
     let end = session.stop().await?;
     let mut notes = seen.copied.notes.clone();
     notes.extend(session.no_slot.as_ref().map(|why| {
-        format!("the server would not keep WAL back for this backup, a longer one may fail for it: {why}")
+        format!("the server gave no replication slot, so a long base backup can fail because its WAL is removed: {why}")
     }));
     let segments = wal_segments(end.timeline, start_lsn, end.stop_lsn, context.server.wal_segment_bytes);
     job.progress.stage("WAL");
@@ -113,10 +113,12 @@ fn prepare(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Ready> 
     let (first, _) = control(context.job.system_identifier.as_deref(), data_dir)?;
     if first.redo < start_lsn {
         let last = first.redo;
-        let what =
-            format!("{} is not the server's own: its last checkpoint is at {last}", data_dir.display());
+        let what = format!(
+            "{} is not the data directory of this server: its last checkpoint is at {last}",
+            data_dir.display()
+        );
         return Err(Error::new(Kind::Postgres, what)
-            .because(format!("the server made one at {start_lsn} just now"))
+            .because(format!("the server has just made a checkpoint at {start_lsn}"))
             .effect("nothing was stored")
             .next("run lifeboat on the server's own host, or set backup.base_source = \"protocol\""));
     }
@@ -135,14 +137,16 @@ async fn written_since(context: &Context, ready: &Ready) -> Option<std::result::
     let parent = parent?;
     let Begin { start_lsn, timeline, data_checksums } = ready.begin;
     if parent.timeline != timeline {
-        let why = format!("the parent is of timeline {}, the server on {timeline}", parent.timeline);
+        let why =
+            format!("the last base backup is of timeline {}, the server is on {timeline}", parent.timeline);
         return Some(Err(why));
     }
     if parent.data_checksums != data_checksums {
-        return Some(Err("page checksums were switched since the parent".to_owned()));
+        return Some(Err("page checksums were switched on or off since the last base backup".to_owned()));
     }
     if parent.start_lsn > start_lsn {
-        let why = format!("the parent began at {}, the server is at {start_lsn}", parent.start_lsn);
+        let why =
+            format!("the last base backup began at {}, the server is only at {start_lsn}", parent.start_lsn);
         return Some(Err(why));
     }
     context.job.progress.stage("WAL summaries");
@@ -210,7 +214,7 @@ fn copy(
     if control.0.system_identifier != first.system_identifier {
         return Err(Error::new(
             Kind::Postgres,
-            "the data directory became another cluster's during the backup",
+            "the data directory was replaced by another cluster's during the backup",
         ));
     }
     Ok(CopySeen { copied, chain, links, control })
@@ -224,12 +228,15 @@ pub fn control(identifier: Option<&str>, data_dir: &Path) -> Result<(ControlFile
                      or set backup.base_source = \"protocol\"";
     for _ in 0..CONTROL_TRIES {
         let bytes = disk::read(&path, control::CONTROL_BYTES as u64)
-            .map_err(|e| e.effect("there is no base backup without it").next(elsewhere))?;
+            .map_err(|e| e.effect("no base backup was stored").next(elsewhere))?;
         if let Some(read) = control::parse(&bytes) {
             return match identifier {
                 Some(known) if known != read.system_identifier.to_string() => {
                     let found = read.system_identifier;
-                    let what = format!("{} is the cluster {found}, the server is {known}", path.display());
+                    let what = format!(
+                        "{} belongs to the cluster with system identifier {found}; the server's is {known}",
+                        path.display()
+                    );
                     Err(Error::new(Kind::Postgres, what).effect("nothing was stored").next(elsewhere))
                 }
                 _ => Ok((read, bytes)),
@@ -238,7 +245,7 @@ pub fn control(identifier: Option<&str>, data_dir: &Path) -> Result<(ControlFile
         clock::sleep_blocking(CONTROL_PAUSE);
     }
     Err(Error::new(Kind::Postgres, format!("{} is damaged: its checksum is wrong", path.display()))
-        .effect("the server could not start from it: there is no backup"))
+        .effect("a server could not start from it, so no base backup was stored"))
 }
 
 fn wal(context: &Context, data_dir: &Path, reader: &mut BaseReader<'_>, segment: &str) -> Result<Entry> {
@@ -248,9 +255,9 @@ fn wal(context: &Context, data_dir: &Path, reader: &mut BaseReader<'_>, segment:
     let file = ClusterFile { path, location, bytes, mtime_ns: 0, seen, segment: None };
     match reader.read(&file, None)? {
         Some(read) if read.known.entry.bytes == bytes => Ok(read.known.entry),
-        _ => Err(Error::new(Kind::Postgres, format!("{} is no longer there", file.location.display()))
-            .effect("replay would need it: there is no backup")
-            .next("raise wal_keep_size, or give the agent's role REPLICATION and the server a free slot (max_replication_slots); then run again")),
+        _ => Err(Error::new(Kind::Postgres, format!("{} was removed before it was read", file.location.display()))
+            .effect("recovery would need it, so no base backup was stored")
+            .next("give the agent's role REPLICATION and the server a free slot (max_replication_slots), or raise wal_keep_size; then run again")),
     }
 }
 
@@ -284,7 +291,7 @@ fn locations(links: &[TablespaceLink]) -> Result<Vec<(u32, String)>> {
     let text = |link: &TablespaceLink| match link.location.to_str() {
         Some(text) => Ok((link.oid, text.to_owned())),
         None => {
-            let what = format!("the tablespace at {} has no UTF-8 name", link.location.display());
+            let what = format!("the path of the tablespace at {} is not UTF-8", link.location.display());
             Err(Error::new(Kind::Postgres, what))
         }
     };

@@ -76,7 +76,7 @@ impl Incoming {
         });
         message.map_err(|e| match e.effect_text() {
             Some(_) => e,
-            None => e.effect("there is no backup").safe("running again is safe"),
+            None => e.effect("no base backup was stored").safe("running again is safe"),
         })
     }
 }

@@ -111,23 +111,21 @@ impl Report {
             Kind::Incomplete,
             format!("{} pages have a wrong checksum: {}", facts.bad_page_count, first.join(", ")),
         )
-        .effect(
-            "the backup is stored and says so; what stood in those pages is damaged in the database itself",
-        )
-        .next("pg_amcheck names the tables; restore them from a backup before the damage"))
+        .effect("the backup is stored and lists these pages; they are damaged in the database itself")
+        .next("find the tables with pg_amcheck; restore them from a backup that is older than the damage"))
     }
 }
 
 fn doubted(doubt: &Doubt) -> Error {
     Error::new(Kind::Incomplete, doubt.text())
         .effect(
-            "this base backup is whole: it read every file. Incremental ones before it, back to the last full \
-            one, may hold an older content of files that they did not read",
+            "this base backup is correct: it read every file. The incremental ones before it, back to the last \
+             full one, may hold an older content of files that they did not read",
         )
         .next(
-            "look for errors of that disk in the kernel's log (a disk that returns wrong bytes looks like this, \
-            too), then run lifeboat backup --kind base --full: until then every file is read. If the file system \
-            keeps no right times, set backup.base_trust = \"content\"",
+            "look for errors of that disk in the kernel's log (a failing disk can look like this), then run \
+             lifeboat backup --kind base --full: until then every file is read. If the file system does not \
+             keep times reliably, set backup.base_trust = \"content\"",
         )
 }
 
@@ -147,8 +145,7 @@ pub async fn run(
     let wal = layout::wal(&config.instance);
     let removed = job.repository.store().clean_old_leftovers(&wal, LEFTOVER_AGE).await?;
     if removed > 0 {
-        job.progress
-            .note(format!("{removed} unfinished files of WAL, of processes that were killed, were removed"));
+        job.progress.note(format!("removed {removed} unfinished WAL files of processes that were killed"));
     }
     let job = Arc::new(job);
     let (mut was_torn, mut doubt) = (false, None);
@@ -159,15 +156,15 @@ pub async fn run(
             Ok(Attempt::Torn(databases)) => {
                 was_torn = true;
                 job.progress.note(format!(
-                    "database {} was moved to another tablespace during the base backup: the base backup starts \
-                    again",
+                    "database {} was moved to another tablespace during the base backup: starting the base backup \
+                     again",
                     databases.join(", ")
                 ));
             }
             // It is remembered, so that no times are trusted in the next attempt.
             Ok(Attempt::Doubted(found)) => {
                 job.progress
-                    .note(format!("{}: the base backup starts again and reads every file", found.text()));
+                    .note(format!("{}: starting the base backup again and reading every file", found.text()));
                 doubt = Some(found);
             }
             Err(e) => break Err(e),
@@ -264,7 +261,7 @@ fn manifest(context: &Context, server: &ServerInfo, taken: &Taken, left_out: Vec
     let name = |oid| context.server.tablespaces.iter().find(|(known, _)| *known == oid);
     let tablespace = |(oid, location): &(u32, String)| Tablespace {
         oid: *oid,
-        name: name(*oid).map_or_else(|| "dropped meanwhile".to_owned(), |(_, name)| name.clone()),
+        name: name(*oid).map_or_else(|| "dropped during the backup".to_owned(), |(_, name)| name.clone()),
         location: location.clone(),
     };
     let sorting = &context.server.sorting;

@@ -88,11 +88,11 @@ impl WalWatch {
 
 fn unreadable(end: Lsn, start: Lsn, stop: Lsn) -> Error {
     let what = format!(
-        "the WAL of this base backup cannot be read to its end: {start} to {stop} is needed, and its records end at {end}"
+        "the WAL of this base backup is damaged: {start} to {stop} is needed, but it can be read only up to {end}"
     );
     Error::new(Kind::Integrity, what)
-        .effect("recovery from it would stop before it is consistent, so this base backup was not stored")
-        .next("run it again. If it happens again, look at the disk and the memory of the server: pg_waldump shows where its own WAL is damaged, and only a base backup that begins after that place can be restored")
+        .effect("recovery would stop before the database is consistent, so this base backup was not stored")
+        .next("run it again. If it fails again, check the disk and the memory of the server: pg_waldump shows where its own WAL is damaged; only a base backup that begins after that place can be restored")
         .safe("running again is safe")
 }
 
@@ -124,15 +124,15 @@ fn without_source(copied: &[Copied], now: &[(u32, String)]) -> Vec<String> {
 /// It happened again.
 pub fn refused(databases: &[String]) -> Error {
     let what = format!(
-        "while the base backup ran, and again when it was repeated, database {} was moved to another tablespace, \
-         or what it was copied from was dropped",
+        "database {} was moved to another tablespace, or the database it was copied from was dropped, while \
+         the base backup ran and again when it was repeated",
         databases.join(", ")
     );
     Error::new(Kind::Postgres, what)
-        .effect("a restore would have a database that cannot be opened, so this base backup was not stored")
+        .effect("the restored database could not be opened, so this base backup was not stored")
         .next(
-            "run it again while no ALTER DATABASE … SET TABLESPACE and no CREATE DATABASE … TEMPLATE is \
-            running",
+            "run it again when no ALTER DATABASE … SET TABLESPACE and no CREATE DATABASE … TEMPLATE is \
+             running",
         )
         .safe("running again is safe")
 }

@@ -69,8 +69,9 @@ impl Packed {
 
     /// All of a file: `entry` without its parts, which file it was, and what became of it.
     pub fn file(self, entry: Entry, block_bytes: u32, seen: Option<Seen>) -> ReadBase {
-        let flaw = (!self.bad.is_empty())
-            .then(|| format!("{} pages with a wrong checksum: the source is damaged", self.bad.len()));
+        let flaw = (!self.bad.is_empty()).then(|| {
+            format!("{} pages with a wrong checksum: damaged in the database itself", self.bad.len())
+        });
         let entry = Entry { flaw, parts: self.parts, ..entry };
         ReadBase {
             known: KnownFile { entry, block_bytes, blocks: self.blocks, seen },

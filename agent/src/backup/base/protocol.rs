@@ -31,18 +31,20 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
     job.progress.stage("waiting for a checkpoint");
     let replication = Replication::connect(&job.postgres, "lifeboat").await;
     let mut replication = replication.map_err(|e| match &why {
-        Some(why) => e.effect(format!("there is no backup: its files cannot be read either ({why})")),
+        Some(why) => {
+            e.effect(format!("no base backup was stored: the files cannot be read here either ({why})"))
+        }
         None => e,
     })?;
     let system = replication.system().await?;
     let mut notes: Vec<String> = why
-        .map(|why| format!("the server sent its files, because they cannot be read here: {why}"))
+        .map(|why| format!("the server sent its files because they cannot be read here: {why}"))
         .into_iter()
         .collect();
     if let Err(e) = replication.temporary_slot(&format!("lifeboat_base_{}", random_hex(6))).await {
         let why = e.causes().join("; ");
         notes.push(format!(
-            "the server would not keep WAL back for this backup, a longer one may fail for it: {why}"
+            "the server gave no replication slot, so a long base backup can fail because its WAL is removed: {why}"
         ));
     }
     let (start, stream) =
@@ -58,7 +60,9 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
     session.close().await;
     let Received { sent, copied, chain, wal, system_identifier, checkpoint_lsn, timeline } = received;
     if sent.corrupted && copied.bad_page_count == 0 {
-        notes.push("the server found wrong page checksums outside of relations: see its log".to_owned());
+        notes.push(
+            "the server found wrong page checksums outside of tables and indexes: see its log".to_owned(),
+        );
     }
     notes.extend(copied.notes.iter().cloned());
     let tablespace_map = match sent.tablespace_map.is_empty() {
@@ -68,7 +72,8 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
     let mut taken = Taken {
         copied,
         times_not_trusted_because: None,
-        read_all_because: (chain.ids.len() > 1).then(|| "the server sends everything".to_owned()),
+        read_all_because: (chain.ids.len() > 1)
+            .then(|| "over the replication protocol the server sends every file".to_owned()),
         chain: chain.ids,
         full_because: chain.full_because,
         tablespaces: start.tablespaces.into_iter().filter(is_outside).collect(),
@@ -123,7 +128,7 @@ fn receive(
     system_identifier: &str,
 ) -> Result<Received> {
     let identifier: u64 = system_identifier.parse().map_err(|e| {
-        Error::new(Kind::Postgres, format!("{system_identifier} is no system identifier")).because(e)
+        Error::new(Kind::Postgres, format!("{system_identifier} is not a system identifier")).because(e)
     })?;
     let mut chain = Chain::open(context, identifier);
     let old = match chain.old.take().map(|old| KnownLookup::new(&context.job.state, old)).transpose() {
@@ -136,8 +141,8 @@ fn receive(
     let copy = StreamCopy { context, old, own: chain.own(), pages: context.pages(start.start_lsn) };
     let Copy { sent, tally, sorter, mut wal } = copy.run(incoming)?;
     let incomplete = |what: &str| {
-        Error::new(Kind::Postgres, format!("the server sent no whole base backup: {what}"))
-            .effect("there is no backup")
+        Error::new(Kind::Postgres, format!("the base backup that the server sent is incomplete: {what}"))
+            .effect("no base backup was stored")
             .safe("running again is safe")
     };
     let (checkpoint_lsn, timeline) = read_label(&sent.label)?;

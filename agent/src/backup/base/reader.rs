@@ -357,7 +357,7 @@ impl<'a> BaseReader<'a> {
 }
 
 fn unreadable(file: &ClusterFile, e: std::io::Error) -> Error {
-    Error::file("read", &file.location, e).effect("there is no backup without it")
+    Error::file("read", &file.location, e).effect("no base backup was stored")
 }
 
 /// Whether it may pay to compare first and hash only what differs: a long file that differs has to be

@@ -79,12 +79,12 @@ fn exceeded(before: &WalKept, now: &WalKept) -> Option<(u64, u64)> {
 fn refused(kept: u64, limit: u64) -> Error {
     let (kept, limit) = (bytes_text(kept), bytes_text(limit));
     let what = format!(
-        "the server ended the base backup: {kept} of WAL were written while it ran, and \
-        max_slot_wal_keep_size lets its slot keep only {limit}"
+        "the server ended the base backup: {kept} of WAL were written while it ran, but \
+         max_slot_wal_keep_size lets its slot keep only {limit}"
     );
     Error::new(Kind::Postgres, what)
-        .effect("there is no backup")
-        .next("raise max_slot_wal_keep_size (ALTER SYSTEM, then SELECT pg_reload_conf()) above what is written during a base backup, and run again: runbooks/wal-slot.md")
+        .effect("no base backup was stored")
+        .next("raise max_slot_wal_keep_size above the WAL that is written during a base backup (ALTER SYSTEM, then SELECT pg_reload_conf()) and run again: runbooks/wal-slot.md")
         .safe("running again is safe")
 }
 

@@ -313,7 +313,7 @@ impl Unpacking {
         self.batch_bytes = 0;
         match self.batch.is_empty() || self.maker.send(std::mem::take(&mut self.batch)) {
             true => Ok(()),
-            false => Err(Error::new(Kind::Interrupted, "the base backup ended early")),
+            false => Err(Error::new(Kind::Interrupted, "the base backup was stopped")),
         }
     }
 }
@@ -325,7 +325,7 @@ where
 {
     if member.bytes > bytes_max {
         let what = format!("the server sent {} of {} bytes", member.path, member.bytes);
-        return Err(Error::new(Kind::Postgres, what).effect("there is no backup"));
+        return Err(Error::new(Kind::Postgres, what).effect("no base backup was stored"));
     }
     let mut data = vec![0; member.bytes as usize];
     tar.read(&mut data)?;

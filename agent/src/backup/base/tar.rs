@@ -123,7 +123,7 @@ impl<S: FnMut() -> Result<Option<Bytes>>> TarReader<S> {
     fn end(&mut self) -> Result<Option<TarMember>> {
         while self.more()? {
             if self.chunk.iter().any(|byte| *byte != 0) {
-                return Err(damaged("something follows after its end"));
+                return Err(damaged("there are bytes after its end"));
             }
             self.chunk.clear();
         }
@@ -132,10 +132,13 @@ impl<S: FnMut() -> Result<Option<Bytes>>> TarReader<S> {
 }
 
 fn damaged(why: &str) -> Error {
-    Error::new(Kind::Integrity, "the server sent a tar archive that is no cluster's, or not whole")
-        .because(why.to_owned())
-        .effect("there is no backup")
-        .safe("running again is safe")
+    Error::new(
+        Kind::Integrity,
+        "the server sent a tar archive that is incomplete or is not of a PostgreSQL cluster",
+    )
+    .because(why.to_owned())
+    .effect("no base backup was stored")
+    .safe("running again is safe")
 }
 
 fn parse(header: &[u8; BLOCK]) -> Result<TarMember> {
@@ -163,7 +166,8 @@ fn parse(header: &[u8; BLOCK]) -> Result<TarMember> {
         other => return Err(damaged(&format!("{path} is of type {other:#x}"))),
     };
     let field = |at: std::ops::Range<usize>| {
-        number(&header[at]).ok_or_else(|| damaged(&format!("the header of {path} holds no numbers")))
+        number(&header[at])
+            .ok_or_else(|| damaged(&format!("the header of {path} has a field that is not a number")))
     };
     Ok(TarMember {
         kind,

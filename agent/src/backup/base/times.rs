@@ -79,25 +79,25 @@ fn follows(
 ) -> std::result::Result<Times, String> {
     let (Some(before), Some(then)) = (before, then) else {
         return Err(
-            "the last base backup did not note when it began (it was sent by the server, or made by an \
-                    older lifeboat)"
+            "the last base backup did not record when it began (the server sent its files, or an older lifeboat \
+             made it)"
                 .to_owned(),
         );
     };
-    let now = now.ok_or("the kernel does not tell its uptime in /proc")?;
+    let now = now.ok_or("the uptime cannot be read in /proc")?;
     if before.timeline != begin.timeline || before.start_lsn > begin.start_lsn {
         let Begin { start_lsn, timeline, .. } = before;
         return Err(format!(
-            "the server is at {} on timeline {}, and the last base backup began at {start_lsn} on timeline \
+            "the server is at {} on timeline {}, but the last base backup began at {start_lsn} on timeline \
              {timeline}",
             begin.start_lsn, begin.timeline
         ));
     }
     if before.data_checksums != begin.data_checksums {
-        return Err("page checksums were switched since the last base backup".to_owned());
+        return Err("page checksums were switched on or off since the last base backup".to_owned());
     }
     if then.boot != now.boot {
-        return Err("the machine was started since the last base backup".to_owned());
+        return Err("the machine was restarted since the last base backup".to_owned());
     }
     let (passed, by_clock) = (now.uptime_ms - then.uptime_ms, (now.time_ns - then.time_ns) / 1_000_000);
     if passed < 0
@@ -105,7 +105,7 @@ fn follows(
         || passed.abs_diff(by_clock) > CLOCK_OFF_MAX_MS + passed.unsigned_abs() / 1000
     {
         return Err(format!(
-            "the clock was set since the last base backup: {} s have passed, {} s by the clock",
+            "the clock was set since the last base backup: {} s have passed, but the clock moved by {} s",
             passed / 1000,
             by_clock / 1000
         ));

@@ -35,14 +35,17 @@ pub(super) fn merge(
                         renumber.get(part.snapshot as usize).copied().flatten().ok_or_else(|| {
                             Error::new(
                                 Kind::Integrity,
-                                format!("known file {} lies in no known snapshot", entry.path),
+                                format!(
+                                    "the record names {} without the snapshot that stores it",
+                                    entry.path
+                                ),
                             )
                         })?;
                 }
                 Ok(entry)
             }
             Line::Removed(path) => {
-                Err(Error::new(Kind::Integrity, format!("the known filestore holds a removed file: {path}")))
+                Err(Error::new(Kind::Integrity, format!("the record lists a removed file: {path}")))
             }
         });
         entry.inspect_err(|_| known_broke.store(true, Ordering::Relaxed))
@@ -69,7 +72,7 @@ pub(super) fn merge(
         }
         batch.add(decide(dir, entry, old)?);
         if batch.gone {
-            return Err(Error::new(Kind::Interrupted, "the filestore sync ended early"));
+            return Err(Error::new(Kind::Interrupted, "the backup of the filestore was stopped"));
         }
         Ok(())
     })?;

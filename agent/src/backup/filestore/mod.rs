@@ -130,7 +130,7 @@ pub fn sync(snapshot: &Arc<SnapshotWriter>, sync: Sync<'_>) -> std::result::Resu
 }
 
 fn panicked() -> Error {
-    Error::new(Kind::Internal, "a thread of the filestore sync panicked")
+    Error::new(Kind::Internal, "a thread of the filestore backup panicked")
 }
 
 fn begin(
@@ -179,17 +179,20 @@ pub fn open_known(
 ) -> std::result::Result<KnownReader, Option<String>> {
     match known::open(file) {
         Ok(None) if snapshots.iter().any(|id| id.as_str().contains("-filestore-")) => {
-            Err(Some("this host's state directory knows nothing of this tenant".into()))
+            Err(Some("the state directory of this host has no record of this tenant".into()))
         }
         Ok(None) => Err(None),
         Err(e) => Err(Some(format!("{e:?}"))),
-        Ok(Some(reader)) if reader.known.repository != repository_id => {
-            Err(Some(format!("the state directory speaks of repository {}", reader.known.repository)))
-        }
+        Ok(Some(reader)) if reader.known.repository != repository_id => Err(Some(format!(
+            "the record in the state directory is of another repository ({})",
+            reader.known.repository
+        ))),
         Ok(Some(reader)) => {
             let needed = reader.known.chain.iter().chain(&reader.known.sources);
             match needed.into_iter().find(|id| snapshots.binary_search(id).is_err()) {
-                Some(gone) => Err(Some(format!("snapshot {gone}, which it builds upon, is no longer there"))),
+                Some(gone) => Err(Some(format!(
+                    "snapshot {gone}, which an incremental backup would need, is no longer stored"
+                ))),
                 None => Ok(reader),
             }
         }

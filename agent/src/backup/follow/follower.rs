@@ -132,7 +132,7 @@ impl<'a> Follower<'a> {
                 }
                 done = async { match &mut job { Some(job) => job.await, None => std::future::pending().await } } => {
                     job = None;
-                    let (held, done) = done.map_err(|e| Error::new(Kind::Internal, "following panicked").because(e))?;
+                    let (held, done) = done.map_err(|e| Error::new(Kind::Internal, "the thread that follows filestores panicked").because(e))?;
                     self.held = Some(held);
                     self.settle(done)?;
                 }
@@ -201,7 +201,7 @@ impl<'a> Follower<'a> {
     fn scanned(&mut self, scan: Scan, took: Duration) {
         let Scan { begun, survey, missing, more } = scan;
         for problem in &survey.problems {
-            tracing::warn!("a filestore cannot be followed as a whole: {problem:?}");
+            tracing::warn!("a filestore is watched only in part: {problem:?}");
         }
         let unplaced = self.watching.placed(survey.places);
         self.tenants = survey.tenants.into_keys().collect();
@@ -243,7 +243,7 @@ impl<'a> Follower<'a> {
             let unreadable = match fate {
                 Some(Fate::Held) => continue,
                 Some(Fate::Vanished) => {
-                    tracing::debug!("{} of {} was collected before it was stored", name.path, name.tenant);
+                    tracing::debug!("{} of {} was deleted before it was stored", name.path, name.tenant);
                     continue;
                 }
                 None => {
@@ -251,10 +251,14 @@ impl<'a> Follower<'a> {
                     continue;
                 }
                 Some(Fate::NotYet) if self.waiting.try_again(name.clone(), seen, now) => continue,
-                Some(Fate::NotYet) => "its content is not what its name says".to_owned(),
+                Some(Fate::NotYet) => "the SHA-1 of its content is not the one in its name".to_owned(),
                 Some(Fate::Unreadable(why)) => why,
             };
-            tracing::warn!("{} of {} is not stored: {unreadable}", name.path, name.tenant);
+            tracing::warn!(
+                "{} of {} was not stored as it came; the next backup will try: {unreadable}",
+                name.path,
+                name.tenant
+            );
             if let Some(looks) = self.looks(&name)() {
                 self.waiting.note_odd(name, looks);
             }
@@ -265,13 +269,15 @@ impl<'a> Follower<'a> {
         }
         match outcome {
             Ok(()) if self.backoff > BACKOFF_MIN => {
-                tracing::info!("new files are stored again; {} wait", self.waiting.count());
+                tracing::info!("new files are stored again; {} are waiting", self.waiting.count());
                 self.backoff = BACKOFF_MIN;
             }
             Ok(()) => {}
             Err(e) => {
                 let (wait, count) = (clock::span_text(self.backoff), self.waiting.count());
-                tracing::warn!("{count} new files wait, tried again in {wait}: {e:?}");
+                tracing::warn!(
+                    "{count} new files are waiting and could not be stored; trying again in {wait}: {e:?}"
+                );
                 self.batch_at = now + self.backoff;
                 self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
             }
@@ -309,7 +315,7 @@ impl<'a> Follower<'a> {
             Heard::Came(names) => names.into_iter().for_each(|name| self.see(name, true)),
             Heard::Anything => self.scan_soon(),
             Heard::TooMuch => {
-                tracing::info!("too many files came at once to be told of: scanning");
+                tracing::info!("too many files came at once to watch each of them: scanning");
                 self.all_watched = false;
                 self.scan_soon();
             }

@@ -67,7 +67,7 @@ pub async fn run(
             Err(_) if cancel.is_cancelled() => break,
             Err(e) => {
                 let wait = clock::span_text(backoff);
-                tracing::warn!("new files are not stored as they come; tried again in {wait}: {e:?}");
+                tracing::warn!("new files are not stored as they come; trying again in {wait}: {e:?}");
                 tokio::select! {
                     () = cancel.cancelled() => break,
                     () = clock::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MAX),

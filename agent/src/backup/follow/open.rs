@@ -98,7 +98,7 @@ async fn note_backups(held: &mut Held, tree: &Arc<Tree>, state: &StateDir, repos
 }
 
 fn told_damaged(tenant: &TenantName, e: &crate::error::Error) {
-    tracing::warn!("what backups hold of {tenant} is not known, so its files are stored once more: {e:?}");
+    tracing::warn!("the record of the files of {tenant} cannot be read, so they are stored once more: {e:?}");
 }
 
 fn read_known(file: PathBuf, repository: &str, sender: &mpsc::Sender<Chunk>) -> Result<()> {

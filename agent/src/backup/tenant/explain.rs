@@ -40,14 +40,14 @@ pub(super) async fn explain(job: &Job, tenant: &TenantName, missing: Vec<Missing
             && dir.as_ref().is_some_and(|dir| !matches!(dir.look(Path::new(&store_fname)), Ok(None)));
         let row = named_now.contains(&store_fname);
         let why = match (&flaw, there, row) {
-            (Some(flaw), _, _) => format!("stored as it is, but {flaw}"),
-            (None, true, _) => "it is on the source's disk and could not be read".to_owned(),
+            (Some(flaw), _, _) => format!("stored as found, but {flaw}"),
+            (None, true, _) => "it is on the source's disk but could not be read".to_owned(),
             (None, false, true) if !is_blob_path(store_fname.as_bytes()) => {
-                "there is no such file, and the name is neither one of Odoo's nor one of a known object store"
+                "there is no such file; the name has neither Odoo's form nor that of a known object store"
                     .to_owned()
             }
             (None, false, true) => {
-                "the source had lost it already: the row is there, the file is not".to_owned()
+                "the source had already lost it: the database has the row, the disk has no file".to_owned()
             }
             (None, false, false) => "it was deleted together with its row during the backup".to_owned(),
         };

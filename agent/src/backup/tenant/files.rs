@@ -64,8 +64,8 @@ pub(super) fn open(job: &Job, tenant: &TenantName) -> Result<(PathBuf, Option<Di
     let place = data_dir.join("filestore");
     if walked::open_all(data_dir)?.is_none() {
         return Err(Error::new(Kind::Filestore, format!("{} does not exist", place.display()))
-            .effect(format!("the filestore of {tenant} is not backed up"))
-            .next("odoo.data_dir must be Odoo's data_dir, the directory that holds filestore/"));
+            .effect(format!("the filestore of {tenant} was not backed up"))
+            .next("set odoo.data_dir to Odoo's data_dir, the directory that holds filestore/"));
     }
     Ok((place.join(tenant.as_str()), walked::open(data_dir, tenant.as_str())?))
 }

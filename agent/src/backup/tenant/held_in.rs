@@ -77,7 +77,7 @@ async fn last_known(job: &Job, tenant: &TenantName, lost: &HashSet<String>) -> H
         Ok(homes)
     });
     read.await.unwrap_or_else(|e| {
-        tracing::debug!("what the last backup of {tenant} knew cannot be read: {e:?}");
+        tracing::debug!("the record of the last backup of {tenant} cannot be read: {e:?}");
         Homes::new()
     })
 }

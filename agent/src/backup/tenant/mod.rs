@@ -88,7 +88,7 @@ pub async fn back_up(
                 break report;
             }
             job.progress.note(format!(
-                "{tenant}: files named by the database were deleted during the backup; taking a fresh point"
+                "{tenant}: files named by the database were deleted during the backup; starting again from a new database snapshot"
             ));
         }
     } else {
@@ -159,7 +159,7 @@ async fn dump_and_filestore(
         };
         let fence = match fence {
             Some(fence) => fence.release().await.to_string(),
-            None => "not asked for".to_owned(),
+            None => "not requested".to_owned(),
         };
         Ok((synced, fence))
     });
