@@ -31,12 +31,12 @@ use job::{Begun, Job};
 pub use left_out::{LeftOut, left_out};
 pub use tenant::{Kinds, TenantReport};
 
-/// What is asked for.
+/// A request for a backup.
 #[derive(Clone, Debug)]
 pub struct BackupRequest {
-    /// These only; all of the configuration (or all that are discovered) where empty.
+    /// Only these tenants; where empty, those of the configuration (or all that are discovered).
     pub tenants: Vec<TenantName>,
-    /// What of each.
+    /// What to back up of each.
     pub kinds: Kinds,
     /// The release that every snapshot of this run is tied to.
     pub release: Option<ReleaseId>,
@@ -45,37 +45,37 @@ pub struct BackupRequest {
 /// What was done.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Whose.
+    /// The instance.
     pub instance: InstanceName,
-    /// Tied to which release.
+    /// The release that the snapshots are tied to.
     pub release: Option<ReleaseId>,
     /// UTC.
     pub begun: Timestamp,
     /// UTC.
     pub ended: Timestamp,
-    /// Roles and tablespaces, where dumps were asked for.
+    /// Roles and tablespaces, where dumps were requested.
     pub globals: Option<Manifest>,
     /// What was stored.
     pub tenants: Vec<TenantReport>,
-    /// Every tenant that this backup was meant to hold: named, or found and neither excluded nor left out. What is not
-    /// stored of it is a failure.
+    /// Every tenant that this backup was meant to store: named, or found and neither excluded nor left out. A
+    /// tenant of these that is not stored is a failure.
     pub meant: Vec<String>,
     /// Databases that are left out because odoo.exclude names them.
     pub excluded: Vec<String>,
-    /// Databases that are no tenants: copies that Lifeboat made, and restores that have not ended.
+    /// Databases that are not tenants: copies that Lifeboat made, and restores that are not finished.
     pub left_out: Vec<LeftOut>,
     /// What a person should know although nothing failed.
     pub notes: Vec<String>,
-    /// What failed; the others are stored all the same.
+    /// What failed; the other tenants are stored all the same.
     #[serde(skip)]
     pub failures: Vec<(String, Error)>,
 }
 
 impl Report {
-    /// How the run as a whole went: the error decides the exit code.
+    /// The result of the whole run: the error decides the exit code.
     ///
     /// # Errors
-    /// The one failure's own kind where all failed alike, `Incomplete` where something is stored.
+    /// The kind of the failures where all are of one kind, `Incomplete` where something is stored.
     pub fn verdict(&self) -> Result<()> {
         let missing: u64 = self.tenants.iter().map(TenantReport::missing_files).sum();
         let unheld: u64 = self.tenants.iter().map(TenantReport::unheld_files).sum();
@@ -108,7 +108,8 @@ impl Report {
 }
 
 impl Report {
-    /// A tenant that was meant and is neither stored nor a failure is a failure: what means loss is never passed over.
+    /// A tenant that was meant and is neither stored nor a failure becomes a failure: a loss is always
+    /// reported.
     fn hold_against_what_was_meant(&mut self) {
         for name in &self.meant {
             let stored = self.tenants.iter().any(|tenant| tenant.tenant.as_str() == name);
@@ -120,11 +121,11 @@ impl Report {
     }
 }
 
-/// Runs a backup: takes locks and lease, then globals, then each tenant. One tenant's failure
-/// does not stop the others, unless it is the store's: then the rest would fail alike.
+/// Runs a backup: takes locks and lease, then backs up globals, then each tenant. One tenant's failure does
+/// not stop the others, unless the store failed: then the rest would fail in the same way.
 ///
 /// # Errors
-/// What kept it from beginning, or a stop by signal; failures of single tenants are in the report.
+/// What prevented it from starting, or a stop by signal; failures of single tenants are in the report.
 pub async fn run(
     config: &Config,
     request: BackupRequest,
@@ -183,8 +184,8 @@ async fn all(
         }
     }
     for (n, name) in tenants.iter().enumerate() {
-        // The kind goes on to those that were not tried, so that the exit code tells it.
-        // What PostgreSQL refused is one tenant's own: its owner must not be able to stop the others.
+        // Tenants that were not tried get the same kind, so that the exit code shows it. What PostgreSQL
+        // refused concerns one tenant only: its owner must not be able to stop the others.
         let failures = report.failures.iter().filter(|(_, e)| code_of(e).is_none());
         let store_failure = failures.map(|(_, e)| e.kind()).find(|kind| {
             matches!(kind, Kind::Unreachable | Kind::NoSpace | Kind::Denied | Kind::Interrupted)

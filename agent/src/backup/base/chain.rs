@@ -1,4 +1,4 @@
-//! Which base backups the next one builds upon, or why upon none.
+//! Which base backups the next one builds upon, or why it is a full one.
 
 use crate::backup::base::context::Context;
 use crate::catalog::known_base::{self, Begin, Clocks, KnownBase, KnownBaseReader};
@@ -10,7 +10,7 @@ pub struct Chain {
     pub old: Option<KnownBaseReader>,
     /// The full backup first, this one last.
     pub ids: Vec<SnapshotId>,
-    /// Why all is stored anew, where a parent could be expected.
+    /// Why this is a full backup although a parent was expected.
     pub full_because: Option<String>,
 }
 
@@ -55,7 +55,7 @@ impl Chain {
     }
 }
 
-/// What the state directory knows; or why everything is stored anew (`None`: the first time).
+/// The record in the state directory; or why this is a full backup (`None`: the first one).
 fn parent(context: &Context, system_identifier: &str) -> Result<KnownBaseReader, Option<String>> {
     if context.full {
         return Err(Some("a full backup was requested".to_owned()));

@@ -1,5 +1,5 @@
-//! The files of a data directory that belong into a base backup, and those that do not: the rules
-//! of PostgreSQL's own `basebackup.c`. In the order of their escaped paths, with no more than one
+//! The files of a data directory that a base backup copies, and those that it skips: the rules of
+//! PostgreSQL's own `basebackup.c`. The walk is in the order of escaped paths. It keeps no more than one
 //! directory's names in memory on each level.
 
 use std::collections::HashSet;
@@ -14,13 +14,13 @@ use crate::catalog::known_base::Seen;
 use crate::disk;
 use crate::error::Result;
 
-/// Directories at the top that are made again empty.
+/// Directories at the top that the backup stores empty.
 const EMPTY_DIRS: [&str; 7] =
     ["pg_replslot", "pg_dynshmem", "pg_notify", "pg_serial", "pg_snapshots", "pg_subtrans", "pg_stat_tmp"];
-/// Directories at the top in which nobody but the server has anything.
+/// Directories at the top in which only the server has files.
 const OWN_DIRS: [&str; 8] =
     ["base", "global", "pg_commit_ts", "pg_logical", "pg_multixact", "pg_tblspc", "pg_twophase", "pg_xact"];
-/// Files at the top that tell of the running server, or of an older backup or restore.
+/// Files at the top that belong to the running server, or to an older backup or restore.
 const SKIPPED_AT_TOP: [&str; 11] = [
     "postmaster.pid",
     "postmaster.opts",
@@ -42,7 +42,7 @@ pub struct ClusterFile {
     pub path: String,
     /// Where it lies.
     pub location: PathBuf,
-    /// Its size now: it is read no further.
+    /// Its size at the time of the walk: no more is read.
     pub bytes: u64,
     /// Modification time in nanoseconds since 1970.
     pub mtime_ns: i64,
@@ -52,7 +52,7 @@ pub struct ClusterFile {
     pub segment: Option<u32>,
 }
 
-/// A directory outside, with a link to it in `pg_tblspc`.
+/// A directory outside of the data directory, with a link to it in `pg_tblspc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TablespaceLink {
     /// OID: the link's name.
@@ -61,16 +61,16 @@ pub struct TablespaceLink {
     pub location: PathBuf,
 }
 
-/// What a walk comes by.
+/// What a walk finds.
 #[derive(Debug)]
 pub enum Found {
-    /// A directory, before what is in it: escaped path and permission bits.
+    /// A directory, before its content: escaped path and permission bits.
     Directory(String, u32),
     /// A file.
     File(ClusterFile),
-    /// Something that is passed over although no rule says so, in words.
+    /// Something that is skipped although no rule says so, in words.
     Odd(String),
-    /// The same, where PostgreSQL keeps nothing but its own: a restore lacks it.
+    /// The same, in a place where only PostgreSQL has files: a restore will lack it.
     Lost(LeftOut),
 }
 
@@ -94,7 +94,7 @@ pub struct ClusterWalk<'a> {
     pub data_dir: &'a Path,
     /// Its tablespaces.
     pub tablespaces: &'a [TablespaceLink],
-    /// `PG_15_202209061`: what of a tablespace is this cluster's.
+    /// `PG_15_202209061`: the directory of this cluster in a tablespace.
     pub version_dir: String,
 }
 
@@ -113,7 +113,7 @@ enum DirLevel {
 }
 
 impl ClusterWalk<'_> {
-    /// Goes over everything there is now; what goes away meanwhile is passed over.
+    /// Visits everything that exists now; what disappears during the walk is skipped.
     ///
     /// # Errors
     /// A directory that cannot be read, and those of `each`.
@@ -128,7 +128,7 @@ impl ClusterWalk<'_> {
         place: DirLevel,
         each: &mut dyn FnMut(Found) -> Result<()>,
     ) -> Result<()> {
-        // Sorted as whole paths are: a directory's name counts with the slash behind it.
+        // Sorted as whole paths are: a directory's name counts with a slash at its end.
         let mut names = Vec::new();
         for entry in disk::read_dir(dir)?.unwrap_or_default() {
             let name = entry.file_name();
@@ -222,13 +222,13 @@ fn skipped(path: &str, name: &str, place: DirLevel, unlogged: &HashSet<String>) 
     }
 }
 
-/// Whether a file that the server sends is none for a backup: what tells of a running server or of
-/// an older restore. It leaves out everything else by itself.
+/// Whether the backup leaves out a file that the server sends: files of a running server or of an older
+/// restore. The server itself leaves out everything else.
 pub fn is_left_out(path: &str) -> bool {
     SKIPPED_AT_TOP.contains(&path)
 }
 
-/// Relations of a directory that have an init fork: recovery makes their other forks anew.
+/// Relations of a directory that have an init fork: recovery creates their other forks again.
 fn unlogged<'a>(place: DirLevel, names: impl Iterator<Item = &'a str>) -> HashSet<String> {
     if place != DirLevel::Relations {
         return HashSet::new();

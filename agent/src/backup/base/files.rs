@@ -1,4 +1,4 @@
-//! A base backup beside the server: its data directory is read by us, between `pg_backup_start` and
+//! A base backup on the server's host: we read its data directory, between `pg_backup_start` and
 //! `pg_backup_stop` of one session.
 
 use std::io::Read;
@@ -31,15 +31,15 @@ use crate::postgres::page::PAGE_BYTES;
 use crate::postgres::session::Session;
 use crate::postgres::summaries::{self, Written};
 
-/// Tries of reading `pg_control` between two of the server's writes of it.
+/// How often `pg_control` is read again when the server was writing it.
 const CONTROL_TRIES: u32 = 20;
 /// And the time between them.
 const CONTROL_PAUSE: Duration = Duration::from_millis(50);
 
-/// Read of WAL at once.
+/// How much WAL is read at once.
 const WAL_READ_BYTES: usize = 1 << 20;
 
-/// Takes all of it, up to the layout.
+/// Does the whole backup, up to the layout.
 pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
     let job = &context.job;
     job.progress.stage("waiting for a checkpoint");
@@ -108,7 +108,7 @@ struct Ready {
     times: Option<std::result::Result<Times, String>>,
 }
 
-/// Looks whose files these are, and what they are compared with.
+/// Checks whose data directory this is, and finds what to compare with.
 fn prepare(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Ready> {
     let (first, _) = control(context.job.system_identifier.as_deref(), data_dir)?;
     if first.redo < start_lsn {
@@ -130,8 +130,8 @@ fn prepare(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Ready> 
     Ok(Ready { control: first, chain, begin, clocks, times })
 }
 
-/// What was written since the parent, or why that is not known; `None` for a full backup, or where the
-/// parent is of an older lifeboat.
+/// What was written since the parent, or why that is not known; `None` for a full backup, or where an older
+/// lifeboat made the parent.
 async fn written_since(context: &Context, ready: &Ready) -> Option<std::result::Result<Written, String>> {
     let parent = ready.chain.old.as_ref().and_then(|old| old.known.begin);
     let parent = parent?;
@@ -157,7 +157,7 @@ async fn written_since(context: &Context, ready: &Ready) -> Option<std::result::
         session.close().await;
         written
     };
-    // Whatever keeps them from us: to read everything is always right.
+    // Whatever the reason is that there are none: reading everything is always right.
     let written =
         asked.await.unwrap_or_else(|e| Err([vec![e.what().to_owned()], e.causes()].concat().join(": ")));
     context.job.progress.stage("files");
@@ -220,8 +220,8 @@ fn copy(
     Ok(CopySeen { copied, chain, links, control })
 }
 
-/// `pg_control`, whole: the server writes it in one piece, but may be at it just now. Where the
-/// server told its `identifier`, it must be that one's.
+/// `pg_control`, complete: the server writes it in one piece, but may be writing it right now. Where the
+/// server reported its `identifier`, the file must have that one.
 pub fn control(identifier: Option<&str>, data_dir: &Path) -> Result<(ControlFile, Vec<u8>)> {
     let path = data_dir.join(CONTROL_FILE);
     let elsewhere = "run lifeboat on the server's own host, as a user who may read the data directory, \
@@ -261,7 +261,7 @@ fn wal(context: &Context, data_dir: &Path, reader: &mut BaseReader<'_>, segment:
     }
 }
 
-/// What the WAL of the backup says of databases that were copied; the slot still keeps it.
+/// Databases that were copied, as the WAL of the backup says; the slot still keeps that WAL.
 fn copies(
     context: &Context,
     data_dir: &Path,

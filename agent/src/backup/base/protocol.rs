@@ -1,5 +1,5 @@
-//! A base backup that the server sends, over the replication protocol: no file of it is opened
-//! here, and the role needs REPLICATION and nothing else.
+//! A base backup that the server sends over the replication protocol: Lifeboat opens none of its files, and
+//! the role needs only REPLICATION.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use crate::postgres::control;
 use crate::postgres::replication::{BaseStart, Replication};
 use crate::postgres::session::Session;
 
-/// Takes all of it, up to the layout. `why` tells why the files are not read, where that has to be
-/// told.
+/// Does the whole backup, up to the layout. `why` says why the files are not read instead, where a person
+/// should know it.
 pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Result<Taken> {
     let job = &context.job;
     job.progress.stage("waiting for a checkpoint");
@@ -54,7 +54,7 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
     let incoming = Incoming::new(Handle::current(), stream, job.cancel.clone(), context.pace());
     let (used, begun) = (context.clone(), start.clone());
     let received = on_blocking_thread(move || receive(&used, incoming, &begun, &system.identifier)).await?;
-    // By the server's clock, once it has stopped: nothing earlier can be recovered from this backup.
+    // By the server's clock, after the stop: nothing earlier can be recovered from this backup.
     let mut session = Session::maintenance(&job.postgres).await?;
     let stopped = server_time(&mut session).await?;
     session.close().await;
@@ -97,19 +97,21 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
     on_blocking_thread(move || taken.finish(&used, |_| Ok(wal)).map(|()| taken)).await
 }
 
-/// Whether a tablespace lies outside the data directory: newer servers name those in place by a relative path.
+/// Whether a tablespace is outside of the data directory: newer servers give a relative path for those inside
+/// it.
 fn is_outside((_, location): &(u32, String)) -> bool {
     location.starts_with('/')
 }
 
-/// The file of that name, where the server sent none (PostgreSQL manual, 26.3.4: recovery makes links from it).
+/// The `tablespace_map`, where the server sent none (PostgreSQL manual, 26.3.4: recovery makes links from
+/// it).
 fn tablespace_map(tablespaces: &[(u32, String)]) -> String {
     let escaped = |path: &str| path.replace('\\', "\\\\").replace('\n', "\\\n").replace('\r', "\\\r");
     let outside = tablespaces.iter().filter(|tablespace| is_outside(tablespace));
     outside.map(|(oid, path)| format!("{oid} {}\n", escaped(path))).collect()
 }
 
-/// What came, looked at.
+/// What was received, and checked.
 struct Received {
     sent: Sent,
     copied: Copied,
@@ -120,7 +122,7 @@ struct Received {
     timeline: u32,
 }
 
-/// Takes in all that the server sends.
+/// Receives all that the server sends.
 fn receive(
     context: &Context,
     incoming: Incoming,

@@ -1,5 +1,5 @@
-//! The loop: what happened is heard, what waits is stored, and now and then everything is scanned. One
-//! scan or one batch at a time, and meanwhile it goes on to listen.
+//! The loop: it receives events, stores the files that wait, and scans everything now and then. It runs one
+//! scan or one batch at a time, and receives events meanwhile.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,25 +22,25 @@ use crate::disk::watch::Event;
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 
-/// What comes shortly after the first goes with it.
+/// Files that arrive within this time after the first go into the same batch.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Between two scans, whatever happens.
+/// The least time between two scans.
 const SCANS_APART: Duration = Duration::from_secs(1);
-/// Where not everything is watched: so long at least, ...
+/// Where not everything is watched: at least so long, ...
 const UNWATCHED_SCANS_APART: Duration = Duration::from_secs(10);
 /// ... and so many times as long as a scan takes: 5 % of one core at the most.
 const UNWATCHED_SCAN_SHARE: u32 = 20;
-/// How often we say how it stands.
+/// How often the state is reported.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 /// After a batch that failed: doubled each time.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// How long what the repository holds is believed without looking.
+/// How long the list of what the repository holds is used without reading it again.
 const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
-/// What a batch under way gets to end when it is stopped.
+/// How long a batch in progress may take to end when it is stopped.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Why it ended.
+/// Why the loop ended.
 pub enum Over {
     /// It was stopped.
     Stopped,
@@ -55,7 +55,7 @@ enum FollowResult {
 
 type Job = AbortOnDropHandle<(Held, FollowResult)>;
 
-/// Follows, with one opened repository.
+/// Follows the filestores with one opened repository.
 pub struct Follower<'a> {
     storing: Arc<Storing>,
     watching: Watching,
@@ -63,7 +63,7 @@ pub struct Follower<'a> {
     tenants: Vec<Arc<TenantName>>,
     /// What is being stored: how many of each tenant, and since when they wait.
     on_their_way: HashMap<Arc<TenantName>, (u64, Timestamp)>,
-    /// What the repository holds; whoever works has it.
+    /// What the repository holds; the work in progress has it.
     held: Option<Held>,
     interval: Duration,
     scan_interval: Duration,
@@ -71,17 +71,17 @@ pub struct Follower<'a> {
     scan_at: Instant,
     batch_at: Instant,
     backoff: Duration,
-    /// When the last scan began, that saw everything.
+    /// When the last scan began that saw everything.
     scanned: Option<Timestamp>,
     /// Whether every directory is watched, and nothing was missed since.
     all_watched: bool,
-    /// What was told of the watch last: directories that are not watched.
+    /// How many directories were not watched, as last reported.
     told_unwatched: u64,
     told_at: Instant,
 }
 
 impl<'a> Follower<'a> {
-    /// One that has seen nothing yet.
+    /// One that has not scanned yet.
     pub fn new(
         config: &Config,
         (storing, held): (Arc<Storing>, Held),
@@ -107,10 +107,10 @@ impl<'a> Follower<'a> {
         })
     }
 
-    /// Runs until it is over.
+    /// Runs until it is stopped, or has to look again.
     ///
     /// # Errors
-    /// What a scan or the watch failed with; failures of the store are waited out here.
+    /// The error of a scan or of the watch; failures of the store are retried here.
     pub async fn run(mut self, tell: impl Fn(&[Followed]), cancel: &CancellationToken) -> Result<Over> {
         let begun = clock::instant();
         let mut job: Option<Job> = None;
@@ -124,7 +124,7 @@ impl<'a> Follower<'a> {
             let nap = self.nap(job.is_some());
             tokio::select! {
                 () = cancel.cancelled() => {
-                    // It reads no further file, and what it has handed over is better stored than not.
+                    // It reads no further file, and it is better to store what it has packed.
                     if let Some(job) = job {
                         let _ = tokio::time::timeout(STOP_LIMIT, job).await; // stopped either way
                     }
@@ -167,7 +167,7 @@ impl<'a> Follower<'a> {
 
     fn next_job(&mut self) -> Option<Job> {
         let now = clock::instant();
-        // What waits goes first, but for the first scan of all: it adds the watches.
+        // Files that wait go first, except before the first scan: that one adds the watches.
         if self.scanned.is_some() && self.batch_due().is_some_and(|due| due <= now) {
             self.on_their_way = self.waiting.by_tenant();
             let files = self.waiting.take(now, batch::FILES_MAX);
@@ -265,7 +265,7 @@ impl<'a> Follower<'a> {
         }
         if self.waiting.full && self.waiting.count() < waiting::FILES_MAX / 2 {
             self.waiting.full = false;
-            self.scan_soon(); // it finds those for which there was no room
+            self.scan_soon(); // finds the files for which there was no room
         }
         match outcome {
             Ok(()) if self.backoff > BACKOFF_MIN => {
@@ -293,7 +293,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// A file that may be new. `told`: the watch told of it, just now.
+    /// Handles a file that may be new. `told`: an event of the watch reported it just now.
     fn see(&mut self, name: Name, told: bool) {
         let looks = self.looks(&name);
         if self.waiting.is_odd(&name, looks) {
@@ -326,7 +326,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// How each tenant stands; nobody before the first scan.
+    /// The state of each tenant; empty before the first scan.
     fn standing(&self) -> Vec<Followed> {
         let Some(scanned) = self.scanned.filter(|at| *at > Timestamp::UNIX_EPOCH) else { return Vec::new() };
         let waiting = self.waiting.by_tenant();
@@ -340,5 +340,5 @@ impl<'a> Follower<'a> {
     }
 }
 
-/// So that the bounds fit each other.
+/// The bounds must be consistent.
 const _: () = assert!(batch::FILES_MAX < waiting::FILES_MAX);
