@@ -1,4 +1,5 @@
-//! What the server says of its own archiving, `archive_command`: whether it does any, and how that goes.
+//! What the server reports about its own archiving with `archive_command`: whether it is on, and whether it
+//! works.
 
 use serde::Serialize;
 
@@ -7,17 +8,17 @@ use crate::error::Result;
 use crate::names::wal::WalFile;
 use crate::postgres::session::{Session, column};
 
-/// Archiving as `pg_stat_archiver` tells it.
+/// The state of archiving in `pg_stat_archiver`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Archiver {
     /// The last file that was archived, and when.
     pub last_archived: Option<(String, Timestamp)>,
-    /// The last file that could not be, and when.
+    /// The last file that could not be archived, and when.
     pub last_failed: Option<(String, Timestamp)>,
 }
 
 impl Archiver {
-    /// What a person must look at. `is_stored` tells whether the repository holds a file.
+    /// What a person must look at. `is_stored` says whether the repository holds a file.
     pub fn problem(&self, is_stored: impl Fn(WalFile) -> bool) -> Option<String> {
         let archived = self.last_archived.as_ref().map(|(_, at)| *at);
         if let Some((file, at)) = self.last_failed.as_ref().filter(|(_, at)| Some(*at) > archived) {

@@ -1,4 +1,4 @@
-//! A WAL file to be stored: read as a whole, and checked to be what its name says.
+//! A WAL file to be stored: read completely, and checked against its name.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -18,34 +18,34 @@ use crate::repository::wal::{Content, Put, WalWriter};
 /// The largest history or backup file that is stored; real ones have a few lines.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Whether the repository had it already.
+    /// Whether the repository already had it.
     pub put: Put,
-    /// Of a segment that is not whole: where the WAL in it ends.
+    /// For an incomplete segment: where the WAL in it ends.
     pub partial_end: Option<Lsn>,
 }
 
-/// A file to be stored, checked to be what its name says.
+/// A file to be stored, checked against its name.
 pub(super) struct Source {
     pub file: WalFile,
-    /// Which segment, and how long its cluster's are; `None` for other files.
+    /// Which segment, and the segment size of its cluster; `None` for other files.
     pub segment: Option<(SegmentName, SegmentBytes)>,
-    /// Whose it is, where that can be known.
+    /// The cluster that it belongs to, where that can be known.
     pub system_identifier: Option<String>,
     content: Arc<dyn Content>,
     partial: Option<Partial>,
 }
 
-/// Of a segment that is not whole: how many bytes of it are WAL, and where they end.
+/// For an incomplete segment: how many bytes of it are WAL, and where they end.
 struct Partial {
     upto: u32,
     end: Lsn,
 }
 
 impl Source {
-    /// [`Source::open`], off the async threads: all of a segment is read.
+    /// [`Source::open`], off the async threads: it reads all of a segment.
     pub async fn open_beside(path: PathBuf) -> Result<Source> {
         let opened = tokio::task::spawn_blocking(move || Source::open(&path)).await;
         opened.unwrap_or_else(|e| Err(Error::new(Kind::Internal, "a blocking task panicked").because(e)))
@@ -104,8 +104,8 @@ impl Source {
     }
 }
 
-/// The system identifier in `global/pg_control` of the cluster whose `pg_wal` holds `path`: its
-/// first eight bytes.
+/// The system identifier in `global/pg_control` of the cluster whose `pg_wal` contains `path`: its first
+/// eight bytes.
 fn control_file(path: &Path) -> Option<String> {
     let data_dir = path.parent()?.join("..");
     let bytes = disk::read(&data_dir.join("global/pg_control"), 64 << 10).ok()?;
@@ -139,10 +139,10 @@ impl OnDisk {
         })
     }
 
-    /// Whether it is not whole. Where nothing comes behind its WAL, that much is all that it says.
+    /// Whether it is incomplete. Where no later WAL follows, it is stored only up to the end of its WAL.
     ///
     /// # Errors
-    /// `Integrity` where the server has finished it, and it ends too early all the same.
+    /// `Integrity` where the server has finished it although it ends too early.
     fn partial(&mut self, name: SegmentName, header: &SegmentHeader) -> Result<Option<Partial>> {
         let mut file = &self.file;
         file.rewind().map_err(|e| Error::file("read", &self.path, e))?;

@@ -26,27 +26,27 @@ use crate::repository::snapshots::Trust;
 use crate::repository::wal::coverage::TimelineWindows;
 use crate::repository::wal::{Lineages, WalList};
 
-/// What is stored, and beside it where the server stands.
+/// What is stored, compared with the position of the server.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// Whose.
+    /// The instance.
     pub instance: InstanceName,
-    /// When it was looked.
+    /// The time of this report.
     pub at: Timestamp,
     /// Oldest first.
     pub timelines: Vec<Timeline>,
-    /// The first keys among the WAL that do not count: nobody of ours wrote them.
+    /// The first keys among the WAL that are ignored: Lifeboat did not write them.
     pub foreign: Vec<String>,
     /// How many more there are.
     pub foreign_more: u64,
-    /// Where the server stands; absent where it was not asked.
+    /// The position of the server; absent where it was not asked.
     pub server: Option<Server>,
-    /// Why the server could not be asked.
+    /// Why the server could not be queried.
     #[serde(skip)]
     pub server_error: Option<Error>,
     /// What a person must look at.
     pub problems: Vec<String>,
-    /// What is worth knowing, and no emergency.
+    /// What is worth knowing but no emergency.
     pub warnings: Vec<String>,
 }
 
@@ -67,26 +67,27 @@ pub struct Server {
     pub timeline: TimelineId,
     /// How far it has flushed.
     pub flushed: Lsn,
-    /// WAL that is not stored: what would be lost with the server now. Absent where nothing of its
+    /// WAL that is not stored and would be lost if the server were lost now. Absent where nothing of its
     /// timeline is stored.
     pub behind_bytes: Option<u64>,
-    /// Since when, at most: seconds since something was stored; 0 where nothing is missing.
+    /// Seconds since something was last stored, as the most that it can be behind; 0 where nothing is
+    /// missing.
     pub behind_seconds: Option<i64>,
     /// The agent's slot; absent where there is none.
     pub slot: Option<SlotState>,
-    /// How much of what it may keep that slot keeps.
+    /// How much that slot keeps, of what it may keep.
     pub room: Option<Room>,
-    /// The server's own archiving; absent where it does none.
+    /// The server's own archiving; absent where it is off.
     pub archiver: Option<Archiver>,
     /// The advice where slots keep WAL without a limit.
     #[serde(skip)]
     unlimited: Option<Advice>,
 }
 
-/// Looks into the repository, and asks the server unless `offline`.
+/// Reads the repository, and queries the server unless `offline`.
 ///
 /// # Errors
-/// Those of the store. A server that cannot be asked is in the report.
+/// Those of the store. A server that cannot be queried is in the report.
 pub async fn status(config: &Config, offline: bool) -> Result<Status> {
     let repository = Repository::configured(config).await?;
     let mut status = Status {
@@ -111,7 +112,7 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
             }
         },
     };
-    // Asked before it is listed: what is stored meanwhile makes the distance smaller, never larger.
+    // The server is queried before the list: what is stored meanwhile makes the lag smaller, never larger.
     let trust = trust(config)?;
     let (list, lineages) = list(&repository, &trust).await?;
     let names: Vec<WalName> = list.objects.iter().map(|object| object.name).collect();
@@ -197,7 +198,7 @@ impl Status {
         let is_stored = |file: WalFile| {
             names.iter().any(|name| name.file == file) || !matches!(file, WalFile::Segment(_))
         };
-        // Beside the stream another tool may archive elsewhere: that is none of our business.
+        // Where WAL is streamed, another tool may archive elsewhere: that is not our business.
         let archiver = server.archiver.as_ref().filter(|_| server.slot.is_none());
         self.problems.extend(archiver.and_then(|archiver| archiver.problem(is_stored)));
         if let Some(room) = server.room.as_ref().filter(|room| room.level > Level::Fine) {
@@ -208,7 +209,7 @@ impl Status {
     }
 }
 
-/// Whose signatures count here: those of the trusted keys, and this host's own.
+/// Whose signatures count here: the trusted keys, and this host's own.
 fn trust(config: &Config) -> Result<Trust> {
     let mut trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
     match config.signing.key_file.as_deref().map(SigningKey::load) {
@@ -219,7 +220,7 @@ fn trust(config: &Config) -> Result<Trust> {
     Ok(Trust::Keys(trusted))
 }
 
-/// The WAL that counts, and how its timelines hang together; nothing before anything was stored.
+/// The WAL that counts, and how its timelines are related; empty before anything was stored.
 async fn list(repository: &Repository, trust: &Trust) -> Result<(WalList, Lineages)> {
     let origin = match repository.origin().await {
         Ok(origin) => origin,
@@ -231,7 +232,7 @@ async fn list(repository: &Repository, trust: &Trust) -> Result<(WalList, Lineag
     Ok((list, lineages))
 }
 
-/// The base backups that are believed; `None` where they cannot be looked at.
+/// The base backups with trusted manifests; `None` where they cannot be read.
 async fn bases(repository: &Repository, trust: &Trust) -> Option<Inventory> {
     let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), ..Wanted::default() };
     let found = Inventory::take(repository, trust, &wanted).await;

@@ -1,5 +1,4 @@
-//! `lifeboat agent`: streams WAL from a slot of its own into the repository, for as long as it
-//! runs.
+//! `lifeboat agent`: streams WAL through its own slot into the repository, as long as it runs.
 
 mod block;
 mod feed;
@@ -32,18 +31,18 @@ pub use observed::Observed;
 use pipeline::Pipeline;
 pub use watch::watch;
 
-/// How long we wait before we connect again: doubled each time nothing was gained.
+/// The wait before a new connection: doubled each time the last one achieved nothing.
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// A connection that held for this long was a good one.
+/// A connection that lasted this long was a good one.
 const GOOD_AFTER: Duration = Duration::from_secs(60);
 
-/// Streams until `cancel`: then it ends well. What can pass by itself (the server restarts, the
-/// store refuses for an hour) is waited out: WAL waits in the slot. `holder` names the state
+/// Streams until `cancel`, and then returns without an error. Errors that can pass by themselves (the server
+/// restarts, the store refuses for an hour) are retried: the slot keeps the WAL. `holder` names the state
 /// directory whose lock the caller holds.
 ///
 /// # Errors
-/// What does not pass by itself: a wrong cluster, a lost slot, other WAL under our name, another
+/// Errors that do not pass by themselves: a wrong cluster, a lost slot, other WAL under our name, another
 /// agent.
 pub async fn run(
     config: &Config,
@@ -52,7 +51,7 @@ pub async fn run(
     observed: &Observed,
     cancel: &CancellationToken,
 ) -> Result<()> {
-    super::keys(config)?; // so that a wrong one shows at once
+    super::keys(config)?; // so that a wrong key is reported at once
     let agent = Agent { config, holder, progress, observed };
     let mut backoff = BACKOFF_MIN;
     loop {
@@ -85,7 +84,7 @@ struct Agent<'a> {
 }
 
 impl Agent<'_> {
-    /// One connection under one lease: while the store does not answer, the lease runs out too.
+    /// One connection under one lease: while the store does not answer, the lease expires as well.
     async fn leased(&self, cancel: &CancellationToken) -> Result<()> {
         let repository = Repository::configured(self.config).await?;
         let lease = Lease::take_for_wal(&repository, self.holder).await?;
@@ -104,7 +103,7 @@ impl Agent<'_> {
         }
     }
 
-    /// One connection, over all timelines that it leads through.
+    /// One connection, over all timelines that it passes.
     async fn connected(&self, repository: &Repository, cancel: &CancellationToken) -> Result<()> {
         let options = PostgresOptions::from(&self.config.postgres);
         let slot = &self.config.wal.slot;
@@ -147,7 +146,7 @@ impl Agent<'_> {
         }
     }
 
-    /// Where to stream from: the slot's oldest WAL, on the timeline that it is of.
+    /// Where to stream from: the slot's oldest WAL, on the timeline of that WAL.
     async fn place(
         &self,
         options: &PostgresOptions,
@@ -189,7 +188,8 @@ impl Agent<'_> {
         Ok((timeline, lsn))
     }
 
-    /// A new slot begins now: WAL that was written since the repository's end is not in it.
+    /// A new slot begins now: WAL that was written between the end of the repository's WAL and now is not in
+    /// it.
     async fn warn_of_gap(&self, writer: &WalWriter, system: &System, from: Lsn) -> Result<()> {
         let list = writer.repository().wal(writer.trust(), false).await?;
         let stored = windows(list.objects.iter().map(|object| &object.name), system.segment_bytes);

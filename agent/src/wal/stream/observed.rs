@@ -1,5 +1,5 @@
-//! What the stream is seen to do: numbers for `/metrics`, and whether it is well. Positions are bytes and
-//! moments are timestamps, so that a stopped agent cannot look young.
+//! What the stream does: numbers for `/metrics`, and whether it works. Positions are bytes and moments are
+//! timestamps, so that a stopped agent cannot look current.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,12 +32,12 @@ struct OfAlarm {
     alarm: &'static str,
 }
 
-/// Families without labels: a number that nobody knows yet is not on the page.
+/// Families without labels: a number that is not known yet is not on the page.
 type Nothing = [(&'static str, &'static str); 0];
 type Bytes = Family<Nothing, Gauge<u64, AtomicU64>>;
 type Seconds = Family<Nothing, Gauge<f64, AtomicU64>>;
 
-/// A handle on all of it; cheap to clone.
+/// A handle; cheap to clone.
 #[derive(Clone)]
 pub struct Observed(Arc<Inner>);
 
@@ -71,9 +71,9 @@ struct Numbers {
     failures: Family<OfKind, Counter>,
 }
 
-/// What is remembered between two moments.
+/// What is kept between two calls.
 struct Facts {
-    /// When something was stored last, or nothing was left to be: since the beginning, at least.
+    /// When something was last stored, or nothing was left to store; at the earliest the start.
     progress: Instant,
     stored: Option<(Lsn, Timestamp)>,
     server: Option<Lsn>,
@@ -92,7 +92,7 @@ fn seconds(time: Timestamp) -> f64 {
 }
 
 impl Observed {
-    /// One whose numbers are on the page of `registry`.
+    /// One whose numbers are in `registry`.
     pub fn on(registry: &mut Registry) -> Observed {
         let observed = Observed::default();
         let numbers = &observed.0.numbers;
@@ -162,13 +162,13 @@ impl Observed {
         &self.0.numbers
     }
 
-    /// A stream began.
+    /// A stream started.
     pub(super) fn connected(&self) {
         self.numbers().connections.inc();
         self.numbers().streaming.set(1);
     }
 
-    /// It ended, with an error or in order.
+    /// A stream ended, with or without an error.
     pub(super) fn disconnected(&self, error: Option<&Error>) {
         self.numbers().streaming.set(0);
         if let Some(error) = error {
@@ -177,13 +177,13 @@ impl Observed {
         }
     }
 
-    /// An object was stored that holds so many bytes of WAL.
+    /// An object with so many bytes of WAL was stored.
     pub(super) fn uploaded(&self, bytes: u64) {
         self.numbers().uploads.inc();
         self.numbers().uploaded.inc_by(bytes);
     }
 
-    /// So many objects lie where WAL is to be stored that nobody signed.
+    /// So many objects without a valid signature were found where WAL is stored.
     pub(super) fn found_foreign(&self, count: u64) {
         self.numbers().foreign.inc_by(count);
     }
@@ -206,7 +206,7 @@ impl Observed {
         self.compare(&mut facts);
     }
 
-    /// A stream begins at this position: what is before is stored.
+    /// A stream begins at this position: everything before it is stored.
     pub(super) fn begins_at(&self, lsn: Lsn) {
         let mut facts = self.facts();
         let (stored, at) = facts.stored.unwrap_or((lsn, clock::now()));
@@ -224,7 +224,7 @@ impl Observed {
         }
     }
 
-    /// The slot was looked at.
+    /// The state of the slot was read.
     pub(super) fn slot(&self, slot: &SlotState, room: &Room) {
         let numbers = self.numbers();
         let known = |metric: &Bytes, value: Option<u64>| match value {
@@ -245,23 +245,23 @@ impl Observed {
         self.server_at(slot.server);
     }
 
-    /// Whether the server lets commits wait for us, as last looked.
+    /// Whether the server lets commits wait for us, as of the last check.
     pub(super) fn is_waited_for(&self) -> bool {
         self.numbers().waited_for.get() != 0
     }
 
-    /// An alarm rises or falls: `slot` or `stalled`.
+    /// Sets the level of an alarm: `slot` or `stalled`.
     pub(super) fn alarm(&self, alarm: &'static str, level: Level) {
         self.numbers().alarm.get_or_create(&OfAlarm { alarm }).set(level as i64);
     }
 
-    /// What is stored, and when that was.
+    /// What was stored last, and when.
     pub(super) fn last_stored(&self) -> Option<(Lsn, Timestamp)> {
         self.facts().stored
     }
 
-    /// Why the stream is not well: nothing was stored for longer than `most` although there may be
-    /// something to store. `None` while it is.
+    /// Why the stream does not work: nothing was stored for longer than `most` although there may be
+    /// something to store. `None` while it works.
     pub fn stalled(&self, most: Duration) -> Option<String> {
         let facts = self.facts();
         let quiet = clock::instant().saturating_duration_since(facts.progress);

@@ -1,5 +1,5 @@
-//! Looks at the stream and at its slot from beside it, also while nothing streams; raises alarms before the
-//! slot fills the server's disk, and leaves a record for `lifeboat status`.
+//! Watches the stream and its slot, also while nothing streams; raises alarms before the slot fills the
+//! server's disk, and writes a record for `lifeboat status`.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::postgres::replication::slot_state;
 use crate::postgres::session::Session;
 use crate::wal::room::{Level, RUNBOOK, room};
 
-/// How long one look may take.
+/// How long one check may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
-/// Looks until `cancel` is.
+/// Checks until `cancel`.
 pub async fn watch(config: &Config, observed: &Observed, cancel: &CancellationToken) {
     let mut watch =
         Watch { config, observed, session: None, slot: Level::Fine, stalled: Level::Fine, slot_text: None };
@@ -40,7 +40,7 @@ struct Watch<'a> {
     session: Option<Session>,
     slot: Level,
     stalled: Level,
-    /// What is wrong with the slot, as of the last time that it could be looked at.
+    /// What is wrong with the slot, as of the last successful check.
     slot_text: Option<String>,
 }
 
