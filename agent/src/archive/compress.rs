@@ -1,4 +1,4 @@
-//! zstd for what is at hand as a whole: a frame of a pack, a piece of WAL.
+//! zstd for data that is complete in memory: a frame of a pack, a piece of WAL.
 
 use zstd::zstd_safe::CParameter;
 
@@ -6,13 +6,13 @@ use crate::error::{Error, Kind, Result};
 
 /// zstd's level by default.
 const FITTED_LEVEL: i32 = 3;
-/// At that level, a window and tables that fit into a core's own cache (512 KiB is common) in place of 2 MiB and
-/// 768 KiB: a fifth less time on pages of PostgreSQL, and what is stored differs by 2 % at most, either way
-/// (docs/benchmarks.md). Whoever asks for another level gets all of zstd's own choice.
+/// At that level, a window and tables that fit into a core's own cache (512 KiB is common) instead of 2 MiB
+/// and 768 KiB: a fifth less time on pages of PostgreSQL, and the stored size differs by 2 % at most, either
+/// way (docs/benchmarks.md). Another level uses zstd's own choice.
 const FITTED: [CParameter; 3] =
     [CParameter::WindowLog(19), CParameter::HashLog(15), CParameter::ChainLog(15)];
 
-/// Compresses frames; one a worker, used again (9 % less CPU than a new stream).
+/// Compresses frames; one per worker, reused (9 % less CPU than a new stream).
 pub struct Compressor(zstd::bulk::Compressor<'static>);
 
 impl Compressor {
@@ -27,7 +27,7 @@ impl Compressor {
         Ok(Compressor(inner))
     }
 
-    /// Compresses `data` as one frame into `out`, replacing what it held.
+    /// Compresses `data` as one frame into `out`, replacing its content.
     pub fn frame(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
         out.clear();
         out.reserve(zstd::zstd_safe::compress_bound(data.len()));

@@ -1,4 +1,4 @@
-//! age: recipients seal, identities open. Whoever backs up holds recipients only.
+//! Encryption with age: recipients encrypt, identities decrypt. A host that backs up has only recipients.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use crate::error::{Error, Kind, Result};
 /// Largest identity or recipients file that is read.
 const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What a writer that seals is: finish it, or the object is cut short.
+/// A writer that encrypts: finish it, or the object is truncated.
 pub type Sealed<W> = age::stream::StreamWriter<W>;
-/// What a reader that opens is; seekable where its input is.
+/// A reader that decrypts; seekable where its input is.
 pub type Opened<R> = age::stream::StreamReader<R>;
 
 #[derive(Clone)]
@@ -23,17 +23,16 @@ enum Recipient {
     Ssh(age::ssh::Recipient),
 }
 
-/// Everyone who will be able to open what is sealed; never empty.
+/// Everyone who can decrypt what is written; never empty.
 #[derive(Clone)]
 pub struct Recipients(Vec<(String, Recipient)>);
 
 impl Recipients {
-    /// Reads `age1…` and `ssh-ed25519 …`/`ssh-rsa …` lines; blank lines and `#` comments are
-    /// passed over.
+    /// Reads `age1…` and `ssh-ed25519 …`/`ssh-rsa …` lines; blank lines and `#` comments are skipped.
     ///
     /// # Errors
-    /// `Config` naming the line that is not a recipient, or when there is none at all. A secret
-    /// key given by mistake is refused without being repeated.
+    /// `Config` naming the line that is not a recipient, or when there is no recipient at all. A secret key
+    /// given by mistake is refused without being repeated.
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Recipients> {
         let mut recipients = Vec::new();
         for line in lines {
@@ -65,7 +64,7 @@ impl Recipients {
         Ok(Recipients(recipients))
     }
 
-    /// The recipients of a configuration: those listed and those of the file, both.
+    /// The recipients of a configuration: those listed and those of the file.
     pub fn load(listed: &[String], file: Option<&Path>) -> Result<Recipients> {
         let text = file.map(|f| disk::read_text(f, KEY_FILE_BYTES_MAX)).transpose()?.unwrap_or_default();
         Recipients::parse(listed.iter().map(String::as_str).chain(text.lines()))
@@ -76,8 +75,8 @@ impl Recipients {
         self.0.iter().map(|(text, _)| text.as_str())
     }
 
-    /// A writer that seals to all recipients. [`Sealed::finish`] is a must; after an error the
-    /// object is to be abandoned, never retried from the middle.
+    /// A writer that encrypts to all recipients. [`Sealed::finish`] must be called; after an error, abandon
+    /// the object and never continue in the middle.
     pub fn seal<W: Write>(&self, output: W) -> Result<Sealed<W>> {
         let all = self.0.iter().map(|(_, recipient)| match recipient {
             Recipient::Age(r) => r as &dyn age::Recipient,
@@ -90,7 +89,7 @@ impl Recipients {
     }
 }
 
-/// The secret halves; held on restore and drill hosts only.
+/// The secret keys; only restore and drill hosts have them.
 #[derive(Clone)]
 pub struct Identities {
     keys: std::sync::Arc<Vec<Box<dyn age::Identity + Send + Sync>>>,
@@ -114,8 +113,8 @@ impl age::Callbacks for Passphrase {
 }
 
 impl Identities {
-    /// Reads age identity files, passphrase-protected age files (binary or armored) and ssh
-    /// private keys. `passphrase` is asked at most once a file, and only for one that needs it.
+    /// Reads age identity files, passphrase-protected age files (binary or armored) and ssh private keys.
+    /// `passphrase` is asked at most once per file, and only for a file that needs it.
     ///
     /// # Errors
     /// `Identity` naming the file: absent, open to others, malformed, or a wrong passphrase.
@@ -133,16 +132,16 @@ impl Identities {
         Ok(Identities { keys: keys.into(), files: files.to_vec() })
     }
 
-    /// Whether there is nothing to open anything with.
+    /// Whether there is no identity.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// A reader of what was sealed in `input`. What it gives before its end is not yet checked:
-    /// read to the end before anything is published. `name` is the object's, for errors.
+    /// A reader that decrypts `input`. Its output is not checked before its end: read to the end before you
+    /// publish anything. `name` is the object's, for errors.
     ///
     /// # Errors
-    /// `Identity` when none of ours opens it, `Integrity` when it is not an age file.
+    /// `Identity` when none of ours decrypts it, `Integrity` when it is not an age file.
     pub fn open<R: Read>(&self, name: &str, input: R) -> Result<Opened<BufReader<R>>> {
         if self.keys.is_empty() {
             return Err(Error::new(Kind::Identity, format!("{name} is encrypted and no identity was given"))
@@ -165,10 +164,10 @@ impl Identities {
 }
 
 fn damaged(name: &str, e: age::DecryptError) -> Error {
-    // Not in age's own words: it looks for their translations in files, and panics where it may not read them.
+    // Not in age's own words: it looks for translations in files, and panics where it may not read them.
     let what = format!("{name} is not an intact age file");
     let why = match e {
-        // It may be the store that failed, and not the file.
+        // It may be the store that failed, not the file.
         age::DecryptError::Io(e) => return Error::carried(Kind::Integrity, what, e),
         age::DecryptError::UnknownFormat => "its version of the age format is unknown".to_owned(),
         age::DecryptError::InvalidHeader | age::DecryptError::InvalidMac => "its header is wrong".to_owned(),
@@ -190,7 +189,7 @@ fn load_file(file: &Path, passphrase: &dyn Fn(&Path) -> Option<String>) -> Resul
             .map_err(|e| bad(e.to_string()))?;
         return Ok(vec![match key {
             age::ssh::Identity::Unencrypted(_) => Box::new(key),
-            // Without callbacks that answer, an encrypted key would silently match nothing.
+            // Without callbacks that answer, an encrypted key would match nothing, without an error.
             age::ssh::Identity::Encrypted(key) => {
                 let Passphrase(Some(secret)) = ask() else {
                     return Err(bad("it needs a passphrase and none was given".into()));

@@ -1,10 +1,10 @@
-//! The header of a WAL segment's first page: whose it is, and which segment
-//! (PostgreSQL `xlog_internal.h`, `XLogLongPageHeaderData`).
+//! The header of a WAL segment's first page: which cluster it belongs to, and which segment it is (PostgreSQL
+//! `xlog_internal.h`, `XLogLongPageHeaderData`).
 
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::{SegmentBytes, SegmentName, TimelineId};
 
-/// How much of a segment [`SegmentHeader::parse`] wants to see.
+/// How many bytes of a segment [`SegmentHeader::parse`] needs.
 pub const HEADER_BYTES: usize = 40;
 /// `xlp_info`: the header is the long one, as on the first page of every segment.
 pub(super) const LONG_HEADER: u16 = 0x0002;
@@ -12,12 +12,12 @@ pub(super) const LONG_HEADER: u16 = 0x0002;
 const MAGICS: [(u16, u32); 6] =
     [(0xD106, 13), (0xD10D, 14), (0xD110, 15), (0xD113, 16), (0xD116, 17), (0xD118, 18)];
 
-/// Whether a page with this `xlp_magic` is of a version that is known here.
+/// Whether this `xlp_magic` belongs to a known version.
 pub(super) fn is_known_magic(magic: u16) -> bool {
     MAGICS.iter().any(|(known, _)| *known == magic)
 }
 
-/// What a segment says of itself.
+/// What a segment says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     /// Major version of the server that wrote it.
@@ -39,7 +39,7 @@ impl SegmentHeader {
     /// write it.
     ///
     /// # Errors
-    /// `Integrity` where it is none, or of a version that is not known here.
+    /// `Integrity` where it is not a header, or of an unknown version.
     pub fn parse(segment: &[u8]) -> Result<SegmentHeader> {
         let bad = |what: String| Error::new(Kind::Integrity, what);
         let Some(header) = segment.first_chunk::<HEADER_BYTES>() else {
@@ -68,7 +68,7 @@ impl SegmentHeader {
     /// Checks that this is the header of the segment of this name.
     ///
     /// # Errors
-    /// `Integrity` telling what differs: a file under a wrong name would be replayed as another.
+    /// `Integrity` saying what differs: a file under a wrong name would be replayed as another.
     pub fn check_name(&self, name: SegmentName) -> Result<()> {
         let begin = name.begin(self.segment_bytes).map(|lsn| lsn.0);
         let what = if begin != Some(self.begin) {

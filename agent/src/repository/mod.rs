@@ -1,7 +1,7 @@
-//! What the store holds: the layout of keys, snapshots written and read whole, the lease.
+//! What the store holds: the layout of keys, snapshots written and read as a whole, the leases.
 //!
-//! Data first, the manifest that names it last, create-only: a crash may leave garbage, never a
-//! lie. Objects are never rewritten but for the lease.
+//! Data first, the manifest that lists it last, all create-only: a crash may leave garbage, but never a wrong
+//! snapshot. Objects are never replaced, except for the two leases of an instance.
 
 pub mod arrivals;
 pub mod layout;
@@ -34,7 +34,7 @@ const NOTHING_BELIEVED: &str =
     "no snapshot can be used or made until it is put back unchanged: their signatures cover it";
 const PUT_BACK: &str = "put it back from any copy (it never changes): runbooks/damaged-repository.md";
 
-/// `lifeboat.json`: written once, when the repository is made.
+/// `lifeboat.json`: written once, when the repository is created.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Meta {
     format: u32,
@@ -46,8 +46,8 @@ struct Meta {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct InstanceMeta {
     instance: InstanceName,
-    /// PostgreSQL's system identifier, as text (JSON numbers do not hold 64 bits everywhere);
-    /// absent where the agent's role may not ask for it.
+    /// PostgreSQL's system identifier, as text (JSON numbers do not hold 64 bits everywhere); absent where
+    /// the agent's role may not read it.
     system_identifier: Option<String>,
     created: Timestamp,
 }
@@ -63,11 +63,11 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Makes the repository: writes `lifeboat.json`, create-only, after probing that the store
-    /// honours create-only writes at all. Its id is the result.
+    /// Creates the repository: writes `lifeboat.json`, create-only, after checking that the store honours
+    /// create-only writes. Returns its ID.
     ///
     /// # Errors
-    /// `AlreadyExists` where there is one, `Repository` where the store ignores conditions on writes.
+    /// `AlreadyExists` where there already is one, `Repository` where the store ignores conditions on writes.
     pub async fn init(store: &Store) -> Result<String> {
         if store.head(layout::META).await?.is_some() {
             return Err(Error::new(
@@ -97,7 +97,7 @@ impl Repository {
     ///
     /// # Errors
     /// `Repository` when it is not initialised or of a newer format; `Denied` or `Unreachable`
-    /// when that could not be found out.
+    /// when that is not known.
     pub async fn open(store: Store, instance: InstanceName) -> Result<Repository> {
         let bytes = match store.get(layout::META, META_BYTES_MAX).await {
             Ok(bytes) => bytes,
@@ -136,13 +136,13 @@ impl Repository {
         Repository::open(Store::open(&config.repository.url, &options)?, config.instance.clone()).await
     }
 
-    /// The door below.
+    /// The store.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Reads a whole object of at most `bytes_max` (64 MiB) of which it is not known yet who wrote it: see
-    /// [`unproven`]. Hold one at a time.
+    /// Reads a whole object of at most `bytes_max` (64 MiB) whose writer is not known yet: see [`unproven`].
+    /// Hold one at a time.
     ///
     /// # Errors
     /// `Integrity` where it is larger; that of the store.
@@ -150,17 +150,17 @@ impl Repository {
         self.unproven.get(&self.store, key, bytes_max).await
     }
 
-    /// Whose part this is.
+    /// The instance.
     pub fn instance(&self) -> &InstanceName {
         &self.instance
     }
 
-    /// The repository's id: 32 hex digits.
+    /// The repository's ID: 32 hex digits.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What manifests of this instance must say of their origin.
+    /// The origin that manifests of this instance must have.
     ///
     /// # Errors
     /// `NotFound` before the instance's first backup.
@@ -173,7 +173,7 @@ impl Repository {
         let bytes = match self.store.get(&key, META_BYTES_MAX).await {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == Kind::NotFound => {
-                // A new one would have other bytes: no snapshot would ever be believed again.
+                // A new one would have other bytes: no snapshot could be trusted again.
                 if !self.store.list_dirs(&layout::snapshots(&self.instance)).await?.is_empty() {
                     let what =
                         format!("{key} is missing in {} although there are snapshots", self.store.url());
@@ -223,7 +223,7 @@ impl Repository {
                     created: clock::now(),
                 };
                 match self.store.put_new(&layout::instance_meta(&self.instance), to_json(&meta)?).await {
-                    // A push of WAL and a first backup may both find nothing: the faster one counts.
+                    // A push of WAL and a first backup may both find nothing: the one that writes first wins.
                     Err(e) if matches!(e.kind(), Kind::AlreadyExists | Kind::Conflict) => {}
                     done => done?,
                 }

@@ -1,5 +1,5 @@
-//! From a blocking thread into the store: a `Write` whose bytes are uploaded on the runtime,
-//! behind a bounded channel.
+//! Uploads from a blocking thread: a `Write` whose bytes are uploaded on the runtime, through a bounded
+//! channel.
 
 use std::io::Write;
 
@@ -18,8 +18,8 @@ const PIECES_WAITING_MAX: usize = 4;
 
 type Upload = AbortOnDropHandle<Result<u64>>;
 
-/// One object on its way. Write errors carry the store's own error (`Error::carried`). Dropped
-/// before [`UploadSink::end`], the upload is given up and nothing appears.
+/// One object that is being uploaded. Write errors contain the store's own error (`Error::carried`). Dropped
+/// before [`UploadSink::end`], the upload is aborted and nothing appears.
 pub struct UploadSink {
     key: String,
     piece: BytesMut,
@@ -54,11 +54,11 @@ impl UploadSink {
         Err(std::io::Error::other(why))
     }
 
-    /// Hands over what is left. The object is there when [`Finishing::wait`] has said so.
+    /// Sends the rest. The object exists when [`Finishing::wait`] returns `Ok`.
     pub fn end(mut self) -> Result<Finishing> {
         let rest = self.piece.split().freeze();
         let sent = if rest.is_empty() { Ok(()) } else { self.send(rest) };
-        // An empty piece is the end mark: a dropped sender alone must not make an object.
+        // An empty piece marks the end: a dropped sender alone must not make an object.
         sent.and_then(|()| self.send(Bytes::new()))
             .map_err(|e| Error::carried(Kind::Io, format!("cannot store {}", self.key), e))?;
         Ok(Finishing { key: self.key, upload: self.upload, runtime: self.runtime })
@@ -93,7 +93,7 @@ impl Write for UploadSink {
     }
 }
 
-/// An object whose bytes are all handed over.
+/// An object whose bytes are all sent.
 pub struct Finishing {
     key: String,
     upload: Option<Upload>,

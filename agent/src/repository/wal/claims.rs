@@ -1,5 +1,5 @@
-//! Objects that are stored as a whole segment and hold less: others that go further are taken instead of them, where
-//! they agree with them as far as these go.
+//! Objects that are stored as a whole segment and contain less: other objects that go further are used
+//! instead, where they agree with them as far as these go.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -10,15 +10,15 @@ use crate::archive::wal::WalName;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::SegmentBytes;
 
-/// Objects that hold less than their names say, and how many bytes of the file are WAL with them.
+/// Objects that contain less than their names say, and how many bytes of the file are WAL with them.
 pub(super) struct Claims {
     pub(super) names: Vec<WalName>,
     pub(super) upto: u64,
 }
 
 impl Claims {
-    /// Those among the objects of a segment that make it look whole where it `holds_less`: those that are stored as parts
-    /// of a whole one, and go on after the end of its WAL.
+    /// The objects of a segment that make it look whole where it `holds_less`: those that are stored as parts
+    /// of a whole one, and continue after the end of its WAL.
     pub(super) fn among(names: &[WalName], size: SegmentBytes, holds_less: Option<u64>) -> Claims {
         let upto = holds_less.unwrap_or(size.get());
         let goes_on = |name: &&WalName| u64::from(name.end) > upto && is_block(name, size.get() as u32);
@@ -27,10 +27,10 @@ impl Claims {
 }
 
 impl WalReader {
-    /// Compares what was written with objects that were passed over, as far as these hold WAL.
+    /// Compares what was written with objects that were skipped, as far as these contain WAL.
     ///
     /// # Errors
-    /// `Integrity` naming two objects that hold different bytes of the same place.
+    /// `Integrity` naming two objects with different bytes for the same place.
     pub(super) async fn check_agreement(
         &self,
         passed: &[Claims],

@@ -1,4 +1,5 @@
-//! What is still to be stored of a file, beside what is there: compared by the digests in its names, without a key.
+//! What must still be stored of a file, given what is already stored: compared by the digests in its names,
+//! without a key.
 
 use std::ops::Range;
 
@@ -15,7 +16,7 @@ use crate::names::wal::WalFile;
 pub trait Content: Send + Sync {
     /// Its size.
     fn bytes(&self) -> u32;
-    /// Bytes of it in place of what is in `into`; `range` lies within.
+    /// Replaces the content of `into` by these bytes; `range` is within the file.
     fn range(&self, range: Range<u32>, into: &mut Vec<u8>) -> Result<()>;
 }
 
@@ -30,11 +31,12 @@ impl Content for Bytes {
     }
 }
 
-/// Checks stored objects of `file` against its bytes from `begin` on, as far as those go. Gives a byte at which these
-/// can be cut in two to be stored, where an object is called like all of them and holds only their beginning.
+/// Checks stored objects of `file` against its bytes from `begin` on, as far as those go. Returns a byte at
+/// which these bytes can be cut in two to be stored, where an object has the name for all of them and
+/// contains only their beginning.
 ///
 /// # Errors
-/// `AlreadyExists` where one of them holds other bytes.
+/// `AlreadyExists` where one of them contains other bytes.
 pub fn check_stored(file: WalFile, begin: u32, content: &[u8], there: &[WalName]) -> Result<Option<u32>> {
     let mut cut = None;
     for name in there {
@@ -49,9 +51,9 @@ pub fn check_stored(file: WalFile, begin: u32, content: &[u8], there: &[WalName]
     Ok(cut)
 }
 
-/// Where to cut `content` to store it beside an object of the same range that holds only its beginning, and zeros (older
-/// versions stored a segment that was not whole like that): where the zeros begin, which the digest proves. Where
-/// other objects hold all of the range already, nothing needs a proof.
+/// Where to cut `content` to store it in addition to an object of the same range that contains only its
+/// beginning, and zeros (older versions stored an incomplete segment like that): where the zeros begin, which
+/// the digest proves. Where other objects already have all of the range, no proof is needed.
 fn cut_of(name: &WalName, content: &[u8], there: &[WalName]) -> Option<u32> {
     let within = there.iter().filter(|other| {
         other.begin >= name.begin && other.end <= name.end && other.end - other.begin < name.end - name.begin
@@ -70,7 +72,7 @@ fn cut_of(name: &WalName, content: &[u8], there: &[WalName]) -> Option<u32> {
     Some(name.begin + if cut == 0 { content.len() / 2 } else { cut } as u32)
 }
 
-/// The ranges that are still to be stored of a file with this content.
+/// The ranges that must still be stored of a file with this content.
 pub(super) fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Vec<Range<u32>>> {
     let length = content.bytes();
     if let Some(longer) = there.iter().find(|name| name.end > length) {
@@ -87,8 +89,8 @@ pub(super) fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -
     Ok(ranges.filter(|range| !is_there(range)).collect())
 }
 
-/// The same of its beginning: what is there counts, however it was cut. `None` where something longer is there, and
-/// nothing tells whether it is the same.
+/// The same for its beginning: what is stored counts, however it was cut. `None` where something longer is
+/// stored and nothing shows whether it is the same.
 pub(super) fn missing_of_beginning(
     file: WalFile,
     content: &dyn Content,
@@ -121,8 +123,8 @@ pub(super) fn missing_of_beginning(
     Ok(Some(ranges))
 }
 
-/// How far an object that goes on after `upto` holds the content, where its digest proves it: it holds the same bytes as
-/// the file, or a beginning of its WAL, and zeros.
+/// How far an object that continues after `upto` contains the content, where its digest proves it: it has the
+/// same bytes as the file, or a beginning of its WAL, and zeros.
 fn known_end(content: &dyn Content, upto: u32, name: &WalName, there: &[WalName]) -> Result<Option<u32>> {
     let mut piece = Vec::new();
     content.range(name.begin..name.end.min(content.bytes()), &mut piece)?;
@@ -142,13 +144,13 @@ fn known_end(content: &dyn Content, upto: u32, name: &WalName, there: &[WalName]
     Ok(filled_from(&piece, name.plain, ends).map(|end| name.begin + end as u32))
 }
 
-/// Whether an object is one of those that a file of so many bytes is stored as, when it is stored whole.
+/// Whether an object is one of those in which a whole file of so many bytes is stored.
 pub(super) fn is_block(name: &WalName, bytes: u32) -> bool {
     name.begin.is_multiple_of(CONTENT_BYTES_MAX as u32)
         && name.end == bytes.min(name.begin.saturating_add(CONTENT_BYTES_MAX as u32))
 }
 
-/// Compares the content with what is there of it; gives where to cut it, as [`check_stored`] does.
+/// Compares the content with what is stored of it; returns where to cut it, as [`check_stored`] does.
 fn compare(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Vec<u32>> {
     let (mut piece, mut cuts) = (Vec::new(), Vec::new());
     for name in there.iter().filter(|name| name.end <= content.bytes()) {
@@ -161,7 +163,7 @@ fn compare(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Ve
     Ok(cuts)
 }
 
-/// The error of other bytes under the same name.
+/// The error for other bytes under the same name.
 fn conflict(file: WalFile, there: &WalName) -> Error {
     Error::new(
         Kind::AlreadyExists,
