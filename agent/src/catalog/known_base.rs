@@ -1,9 +1,9 @@
-//! The known base backup: every file of the last one, where its bytes lie, and what its blocks
-//! hashed to. It lets the next one store only blocks that changed, on a host that cannot read its
-//! own backups.
+//! The known base backup: every file of the last one, where its bytes are stored, and the digests of its
+//! blocks. So the next one can store only the blocks that changed, on a host that cannot read its own
+//! backups.
 //!
-//! One zstd stream: a JSON line of [`KnownBase`], then one of [`KnownFile`] a file, sorted by path.
-//! Replaced as a whole, after the snapshot that it tells of exists.
+//! One zstd stream: a JSON line of [`KnownBase`], then one line of [`KnownFile`] per file, sorted by path.
+//! Replaced as a whole, after the snapshot that it describes exists.
 
 use std::fs::{File, Metadata};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -23,7 +23,7 @@ use crate::names::{Lsn, SnapshotId};
 
 /// Longest line that is read: a file of some 100 GB.
 const LINE_BYTES_MAX: u64 = 64 << 20;
-/// Version of this file. Files of older ones had SHA-256.
+/// Version of this file. Older versions had SHA-256.
 pub const VERSION: u32 = 3;
 /// How long a block may be: a power of two, one page at least.
 pub const BLOCK_BYTES: RangeInclusive<u32> = 8 << 10..=64 << 10;
@@ -37,12 +37,12 @@ pub struct KnownBase {
     pub repository: String,
     /// The cluster.
     pub system_identifier: String,
-    /// The full backup first, the newest last; parts of files count in it.
+    /// The full backup first, the newest last; parts of files refer to it.
     pub chain: Vec<SnapshotId>,
-    /// Where the newest began: what was not written since is as it holds it.
+    /// Where the newest began: what was not written since is unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begin: Option<Begin>,
-    /// And when, where files were read: what has older times was not written since.
+    /// And when, where files were read: a file with older times was not written since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clocks: Option<Clocks>,
 }
@@ -50,11 +50,11 @@ pub struct KnownBase {
 /// One moment by the clocks of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clocks {
-    /// Which start of the machine it is.
+    /// Which boot of the machine it is.
     pub boot: String,
-    /// How long ago that was, in milliseconds: nobody sets this clock.
+    /// How long ago that was, in milliseconds: nobody can set this clock.
     pub uptime_ms: i64,
-    /// The time, in nanoseconds since 1970: files have theirs from this clock.
+    /// The time, in nanoseconds since 1970: files get their times from this clock.
     pub time_ns: i64,
 }
 
@@ -63,9 +63,9 @@ pub struct Clocks {
 pub struct Begin {
     /// The position of its checkpoint's redo.
     pub start_lsn: Lsn,
-    /// On this timeline.
+    /// The timeline.
     pub timeline: TimelineId,
-    /// Whether pages had checksums: to switch them is not in WAL.
+    /// Whether pages had checksums: WAL does not record that they are switched.
     pub data_checksums: bool,
 }
 
@@ -78,15 +78,16 @@ pub struct KnownFile {
     pub block_bytes: u32,
     /// The link of each block.
     pub blocks: Links,
-    /// Which file it was, before it was read; none where a server sent it.
+    /// Which file it was, before it was read; `None` where a server sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Seen>,
 }
 
-/// Which file it is, and when it was changed last: content, owner or mode. Size and modification time are in the entry.
+/// Which file it is, and when its content, owner or mode last changed. Size and modification time are in the
+/// entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// The device that it lies on.
+    /// The device that it is on.
     pub device: u64,
     /// Its number there.
     pub inode: u64,
@@ -101,28 +102,28 @@ impl From<&Metadata> for Seen {
     }
 }
 
-/// Links of blocks; in JSON one behind the other.
+/// Links of blocks; in JSON one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Links(Vec<Link>);
 
 impl Links {
-    /// These.
+    /// The links of a file.
     pub fn of(links: &[Link]) -> Links {
         Links(links.to_vec())
     }
 
-    /// Adds those of what follows.
+    /// Adds the links that follow.
     pub fn append(&mut self, mut next: Links) {
         self.0.append(&mut next.0);
     }
 
-    /// How much they take.
+    /// Their size in bytes.
     pub fn bytes(&self) -> usize {
         self.0.len() * size_of::<Link>()
     }
 
-    /// Whether these are those of the blocks from `number` on.
+    /// Whether these are the links of the blocks from `number` on.
     pub fn have(&self, number: usize, links: &[Link]) -> bool {
         self.0.get(number..).is_some_and(|rest| rest.starts_with(links))
     }
@@ -149,9 +150,9 @@ impl TryFrom<String> for Links {
     }
 }
 
-/// The known base backup, opened; files come in order.
+/// The opened known base backup; files are in order.
 pub struct KnownBaseReader {
-    /// What it is of.
+    /// The base backup that it describes.
     pub known: KnownBase,
     name: String,
     input: BufReader<zstd::Decoder<'static, BufReader<File>>>,
@@ -160,7 +161,7 @@ pub struct KnownBaseReader {
 /// Opens the file; `None` where there is none.
 ///
 /// # Errors
-/// `Integrity` when it is damaged: the caller does without it.
+/// `Integrity` when it is damaged: the caller continues without it.
 pub fn open(path: &Path) -> Result<Option<KnownBaseReader>> {
     let file = match disk::open(path) {
         Err(e) if e.kind() == Kind::NotFound => return Ok(None),
@@ -219,7 +220,7 @@ impl Iterator for KnownBaseReader {
     }
 }
 
-/// Writes the next one beside the old, which stays until it is published.
+/// Writes the next one beside the old one, which stays until it is published.
 pub struct KnownBaseWriter {
     path: PathBuf,
     staged: PathBuf,
@@ -239,7 +240,7 @@ impl KnownBaseWriter {
         Ok(writer)
     }
 
-    /// Adds a file; they come sorted.
+    /// Adds a file; files are added in order.
     pub fn write(&mut self, file: &KnownFile) -> Result<()> {
         self.line(file)
     }
@@ -270,7 +271,7 @@ pub struct StagedKnownBase {
 impl StagedKnownBase {
     /// Its entries, read again.
     pub fn entries(&self) -> Result<impl Iterator<Item = Result<Entry>>> {
-        /// What an index needs of a file.
+        /// The fields of a file that an index needs.
         #[derive(Deserialize)]
         struct OfIndex {
             entry: Entry,

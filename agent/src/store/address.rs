@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::key;
 use crate::error::{Error, Kind, Result};
 
-/// Where a repository lies.
+/// Where a repository is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Address {
     /// A directory, absolute.
@@ -14,7 +14,7 @@ pub(super) enum Address {
     Bucket { service: Service, bucket: String, prefix: String },
 }
 
-/// Who keeps a bucket.
+/// The service of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     S3,
@@ -37,7 +37,7 @@ impl Address {
             _ => return Err(wrong(url, "the scheme must be s3, az, gs or file")),
         };
         if rest.contains(['@', '?']) {
-            // Not shown: what stands before the @ may be a password, what follows the ? a token.
+            // Not shown: what is before the @ may be a password, what follows the ? a token.
             return Err(Error::new(Kind::Config, format!("a {scheme}:// URL contains credentials"))
                 .next("put them into a file with mode 0600 and set credentials_file to its path"));
         }
@@ -74,7 +74,7 @@ impl Address {
     }
 }
 
-/// Refuses an endpoint without TLS where that was not allowed, and one that is none.
+/// Refuses an endpoint without TLS where that was not allowed, and one that is invalid.
 pub(super) fn check_endpoint(url: &str, endpoint: &str, allow_http: bool) -> Result<()> {
     let wrong = |why: String| Error::new(Kind::Config, format!("cannot open {url}: {why}"));
     if endpoint.contains(['?', '@', '#']) {

@@ -1,8 +1,8 @@
 //! Azure: which storage account, with which key, at which address.
 //!
-//! All of them come from one place, so that keys of two accounts never mix: the credentials file; else the
-//! variable `AZURE_STORAGE_CONNECTION_STRING`; else the other variables of the Azure tools, up to the identity of
-//! a pod or machine. The endpoint of the configuration wins over theirs.
+//! All of them come from one source, so that keys of two accounts never mix: the credentials file; else the
+//! variable `AZURE_STORAGE_CONNECTION_STRING`; else the other variables of the Azure tools, up to the
+//! identity of a pod or machine. The endpoint of the configuration overrides theirs.
 
 use std::net::IpAddr;
 
@@ -19,13 +19,13 @@ use crate::error::{Error, Kind, Result};
 
 const NAMES: &[&str] = &["account_name", "account_key", "sas_token", "connection_string"];
 const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";
-/// Variables of Azure's command line that object_store does not know.
+/// Variables of Azure's command line tool that object_store does not know.
 const MORE_VARIABLES: [(&str, AzureConfigKey); 2] = [
     ("AZURE_STORAGE_ACCOUNT", AzureConfigKey::AccountName),
     ("AZURE_STORAGE_KEY", AzureConfigKey::AccessKey),
 ];
 
-/// What opens the container, and how errors speak of it.
+/// The credentials for the container, and its names in errors.
 pub(super) fn builder(
     container: &str,
     options: &StoreOptions,
@@ -59,7 +59,7 @@ pub(super) fn builder(
         builder = builder.with_endpoint(endpoint.to_owned());
     }
     let account = account.ok_or_else(|| no_account(url, "no storage account is given"))?;
-    // Looked at here: object_store's own error quotes what it cannot read.
+    // Checked here: object_store's own error quotes the key that it cannot read.
     if let Some(key) = builder.get_config_value(&AzureConfigKey::AccessKey)
         && Base64::decode_vec(&key).is_err()
     {
@@ -99,7 +99,7 @@ fn in_file(file: &Credentials) -> Result<Account> {
     }
 }
 
-/// A builder that knows this account and nothing of the environment.
+/// A builder that uses this account and nothing of the environment.
 fn of_account(found: Account, wrong: impl Fn(&str) -> Error) -> Result<MicrosoftAzureBuilder> {
     let builder = MicrosoftAzureBuilder::new();
     let builder = match (found.key, found.sas) {
@@ -126,7 +126,7 @@ fn is_sas(token: &str) -> bool {
     pairs.iter().all(Option::is_some) && pairs.iter().flatten().any(|(name, _)| *name == "sig")
 }
 
-/// When a token ends (`se`), where it says that as a time.
+/// When a token expires (`se`), where it contains a time.
 fn expiry(token: &str) -> Option<Timestamp> {
     let end = token.trim_start_matches('?').split('&').find_map(|pair| pair.strip_prefix("se="))?;
     end.replace("%3A", ":").replace("%3a", ":").parse().ok()

@@ -1,16 +1,17 @@
 //! Reads a connection string of an Azure storage account: `Name=value` pairs, separated by semicolons.
 //!
-//! Its errors never show a part of it: any part may be a key.
+//! Its errors never quote a part of it: any part may be a key.
 
 use std::fmt;
 
-/// The longest that is read, and how many pairs it may have; Azure's own have some 400 bytes and 6 pairs.
+/// The longest one that is read, and how many pairs it may have; Azure's own have about 400 bytes and 6
+/// pairs.
 const BYTES_MAX: usize = 8 * 1024;
 const PAIRS_MAX: usize = 32;
 /// Azure's public cloud.
 const SUFFIX: &str = "core.windows.net";
 
-/// An account with what opens its blobs. Debug shows no secret.
+/// An account with the credentials for its blobs. Debug shows no secret.
 #[derive(Default)]
 pub(super) struct Account {
     pub(super) name: Option<String>,
@@ -25,7 +26,7 @@ impl fmt::Debug for Account {
     }
 }
 
-/// Reads it; the error says why it is none.
+/// Reads it; the error says why it is invalid.
 pub(super) fn parse(text: &str) -> Result<Account, String> {
     if text.len() > BYTES_MAX {
         return Err(format!("the connection string is longer than {BYTES_MAX} bytes"));
@@ -57,7 +58,9 @@ pub(super) fn parse(text: &str) -> Result<Account, String> {
                 ));
             }
             _ => {
-                return Err(wrong("has a name that is unknown in the connection string of a storage account"));
+                return Err(wrong(
+                    "has a name that is unknown in the connection string of a storage account",
+                ));
             }
         };
         if slot.replace(value.to_owned()).is_some() {

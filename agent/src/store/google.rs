@@ -1,8 +1,8 @@
-//! Google Cloud Storage: with whose credentials.
+//! Google Cloud Storage: which credentials are used.
 //!
-//! With a credentials file nothing of the environment is used. Without one: the variables of Google's tools
-//! (`GOOGLE_APPLICATION_CREDENTIALS` and others), the application default credentials of the user, the service
-//! account of the machine or pod.
+//! With a credentials file, nothing of the environment is used. Without one: the variables of Google's tools
+//! (`GOOGLE_APPLICATION_CREDENTIALS` and others), the application default credentials of the user, the
+//! service account of the machine or pod.
 
 use object_store::gcp::GoogleCloudStorageBuilder;
 use serde::Deserialize;
@@ -11,8 +11,8 @@ use super::words::Words;
 use super::{StoreOptions, credentials};
 use crate::error::{Error, Kind, Result};
 
-/// What tells the kinds of files apart. Fields of the wrong type are left to be refused here: errors of JSON
-/// quote what they found.
+/// The fields that distinguish the kinds of files. Fields of the wrong type are refused here: errors of JSON
+/// quote the text that they found.
 #[derive(Deserialize)]
 struct Shape {
     #[serde(rename = "type")]
@@ -22,7 +22,7 @@ struct Shape {
     client_email: Option<String>,
 }
 
-/// What opens the bucket, and how errors speak of it.
+/// The credentials for the bucket, and its names in errors.
 pub(super) fn builder(
     bucket: &str,
     options: &StoreOptions,

@@ -1,4 +1,4 @@
-//! A directory as a store: reading, and what is shared. Writing is in [`super::local_write`].
+//! A directory as a store: reading, and what reading and writing share. Writing is in [`super::local_write`].
 //!
 //! All file work happens on blocking threads.
 
@@ -19,10 +19,10 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
 
-/// What one piece of a stream holds.
+/// The size of one piece of a stream.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// A directory that holds a repository.
+/// A directory with a repository.
 #[derive(Clone, Debug)]
 pub(super) struct Local {
     root: Arc<Path>,
@@ -122,7 +122,7 @@ impl Local {
     pub(super) fn open(&self, key: &str) -> Result<(File, u64)> {
         let path = self.path(key);
         let failed = |e| self.error("read", key, e);
-        // Looked at before it is opened, and again afterwards: opening a device may do something by itself.
+        // Checked before it is opened, and again afterwards: opening a device may have an effect.
         self.check_kind(key, std::fs::symlink_metadata(&path).map_err(failed)?.file_type())?;
         let file = disk::open_nofollow(&path).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
@@ -158,12 +158,12 @@ impl Local {
         Error::new(Kind::Integrity, what).next("run lifeboat verify: it lists every damaged object")
     }
 
-    /// An error of the file system on an object.
+    /// A file system error on an object.
     pub(super) fn error(&self, verb: &str, key: &str, source: std::io::Error) -> Error {
         self.explain(verb, key, Error::file(verb, &self.path(key), source))
     }
 
-    /// Puts key and store before an error on the object's file.
+    /// Adds key and store to an error on the object's file.
     pub(super) fn explain(&self, verb: &str, key: &str, error: Error) -> Error {
         let root = self.root.display();
         if is_not_a_directory(&error) || error.kind() == Kind::NotFound {
@@ -189,7 +189,7 @@ impl Local {
     }
 }
 
-/// Reads a file from a position on, without moving it.
+/// Reads a file from a position, without moving the file's own position.
 struct At<'a> {
     file: &'a File,
     at: u64,
@@ -210,8 +210,8 @@ pub(super) fn info(key: String, meta: &std::fs::Metadata) -> ObjectInfo {
     ObjectInfo { key, bytes, modified: modified.unwrap_or_default(), etag: None, odd }
 }
 
-/// What this is, where it is no regular file: it may block, never end, or lead elsewhere, so nothing of it is read.
-/// Directories are no objects, as in a bucket.
+/// What this is, where it is not a regular file: it may block, never end, or lead elsewhere, so it is never
+/// read. Directories are not objects, as in a bucket.
 fn odd(kind: FileType) -> Option<&'static str> {
     Some(match kind {
         _ if kind.is_file() || kind.is_dir() => return None,
@@ -222,7 +222,7 @@ fn odd(kind: FileType) -> Option<&'static str> {
     })
 }
 
-/// An object that is larger than what was asked for can be.
+/// The error for an object that is larger than allowed.
 pub(super) fn too_large(key: &str, url: &str, bytes: u64, bytes_max: u64) -> Error {
     Error::new(Kind::Integrity, format!("{key} in {url} has {bytes} bytes; at most {bytes_max} are allowed"))
         .next("run lifeboat verify: it lists every damaged object")

@@ -1,5 +1,4 @@
-//! Storing in a bucket: create-only and conditional puts, and what to make of an answer that
-//! never came.
+//! Stores objects in a bucket: create-only and conditional puts, and what to do when an answer was lost.
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::error::{Kind, Result};
 const BACKOFF: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
-/// What lies where a put was refused.
+/// What exists where a put was refused.
 enum There {
     Ours(UpdateVersion),
     Another,
@@ -60,8 +59,8 @@ impl Remote {
         Ok(UpdateVersion { e_tag: stored.e_tag, version: stored.version })
     }
 
-    /// Puts until it is known what became of it. A condition that fails may have been failed by
-    /// our own earlier attempt, whose answer was lost; so what lies there is read and compared.
+    /// Puts until the result is known. A condition that fails may have failed because of our own earlier try,
+    /// whose answer was lost; so the existing object is read and compared.
     async fn put(&self, key: &str, data: PutPayload, mode: PutMode) -> Result<UpdateVersion> {
         let call = self.call("store", key, data.content_length() as u64);
         let mut backoff = BACKOFF;
@@ -79,8 +78,8 @@ impl Remote {
                     There::Nothing if matches!(mode, PutMode::Create) => {}
                     There::Nothing => return Err(error),
                 },
-                // Whoever may create and not overwrite (a SAS with c and without w, Google's objectCreator) is
-                // told 403 where something lies, before any condition is looked at.
+                // A client that may create but not overwrite (a SAS with c and without w, Google's
+                // objectCreator) gets 403 where the object exists, before any condition is checked.
                 Kind::Denied if matches!(mode, PutMode::Create) => {
                     return match self.what_is_there(key, &data).await {
                         Ok(There::Ours(version)) => Ok(version),
@@ -90,7 +89,7 @@ impl Remote {
                         _ => Err(error),
                     };
                 }
-                // object_store does not repeat what may have been carried out; here it is safe.
+                // object_store does not repeat a request that may have been carried out; here it is safe.
                 Kind::Unreachable if call.lost() > lost_before => {}
                 _ => return Err(error),
             }
