@@ -80,13 +80,13 @@ pub struct KnownFile {
     pub blocks: Links,
     /// Which file it was, before it was read; `None` where a server sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<Seen>,
+    pub seen: Option<FileIdentity>,
 }
 
 /// Which file it is, and when its content, owner or mode last changed. Size and modification time are in the
 /// entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct FileIdentity {
     /// The device that it is on.
     pub device: u64,
     /// Its number there.
@@ -95,10 +95,10 @@ pub struct Seen {
     pub ctime_ns: i64,
 }
 
-impl From<&Metadata> for Seen {
-    fn from(meta: &Metadata) -> Seen {
+impl From<&Metadata> for FileIdentity {
+    fn from(meta: &Metadata) -> FileIdentity {
         let ctime_ns = meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec());
-        Seen { device: meta.dev(), inode: meta.ino(), ctime_ns }
+        FileIdentity { device: meta.dev(), inode: meta.ino(), ctime_ns }
     }
 }
 

@@ -47,9 +47,9 @@ pub enum Event {
     /// A file was closed after writing, or was renamed to this name.
     File(i32, String),
     /// A directory was created or moved here.
-    DirCame(i32, String),
+    DirCreated(i32, String),
     /// A directory was removed or moved away.
-    DirWent(i32, String),
+    DirRemoved(i32, String),
     /// The number belongs to no directory any more.
     Unwatched(i32),
     /// The kernel dropped events: anything may have happened.
@@ -159,8 +159,8 @@ fn read(event: &inotify::Event<'_>) -> Option<Event> {
     let name = OsStr::from_bytes(event.file_name()?.to_bytes()).to_str()?.to_owned();
     let came = flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
     match flags.contains(ReadFlags::ISDIR) {
-        true if came => Some(Event::DirCame(event.wd(), name)),
-        true => Some(Event::DirWent(event.wd(), name)),
+        true if came => Some(Event::DirCreated(event.wd(), name)),
+        true => Some(Event::DirRemoved(event.wd(), name)),
         false if flags.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO) => {
             Some(Event::File(event.wd(), name))
         }
@@ -188,7 +188,7 @@ mod tests {
         fs::remove_dir(dir.path().join("d")).unwrap();
         fs::remove_dir(dir.path()).unwrap();
         let file = |name: &str| Event::File(number, name.to_owned());
-        let (came, went) = (Event::DirCame(number, "d".into()), Event::DirWent(number, "d".into()));
+        let (came, went) = (Event::DirCreated(number, "d".into()), Event::DirRemoved(number, "d".into()));
         let expected = [file("a"), came, file("b"), went, Event::Unwatched(number)];
         let mut seen = Vec::new();
         while seen.len() < expected.len() {

@@ -45,11 +45,11 @@ struct Content {
 /// The right to write, held until [`Lease::release`], or until two minutes after the process has ended (a
 /// lock in a local repository: until the process has ended).
 pub struct Lease {
-    held: Held,
+    lock: Lock,
     watch: Watch,
 }
 
-enum Held {
+enum Lock {
     File { _lock: disk::FileLock },
     Object { object: Arc<Object>, renew: AbortOnDropHandle<()> },
 }
@@ -106,7 +106,7 @@ impl Lease {
             }
             let lock = disk::try_lock(&path)?.ok_or_else(|| busy(repository, &local_holder(&path)))?;
             tell_local_holder(&path)?;
-            return Ok(Lease { held: Held::File { _lock: lock }, watch });
+            return Ok(Lease { lock: Lock::File { _lock: lock }, watch });
         }
         let mut version = None;
         if let Some(found) = store.get_versioned(&key, LEASE_BYTES_MAX).await? {
@@ -141,7 +141,7 @@ impl Lease {
         let version = tokio::sync::Mutex::new(version);
         let object = Arc::new(Object { store: store.clone(), key, content, version });
         let renew = tokio::spawn(renew(object.clone(), watch.clone(), begun));
-        Ok(Lease { held: Held::Object { object, renew: AbortOnDropHandle::new(renew) }, watch })
+        Ok(Lease { lock: Lock::Object { object, renew: AbortOnDropHandle::new(renew) }, watch })
     }
 
     /// For code that writes while it is held.
@@ -152,7 +152,7 @@ impl Lease {
     /// Releases the lease, so that the next one need not wait; not a lost one. A failure is only logged: the
     /// lease expires by itself.
     pub async fn release(self) {
-        let Held::Object { object, renew } = self.held else { return };
+        let Lock::Object { object, renew } = self.lock else { return };
         drop(renew);
         if self.watch.error().is_some() {
             return;

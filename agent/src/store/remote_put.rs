@@ -14,7 +14,7 @@ const BACKOFF: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// What exists where a put was refused.
-enum There {
+enum Existing {
     Ours(UpdateVersion),
     Another,
     Nothing,
@@ -71,19 +71,19 @@ impl Remote {
                 Err(e) => e,
             };
             match error.kind() {
-                Kind::AlreadyExists | Kind::Conflict => match self.what_is_there(key, &data).await? {
-                    There::Ours(version) => return Ok(version),
-                    There::Another => return Err(error),
+                Kind::AlreadyExists | Kind::Conflict => match self.existing(key, &data).await? {
+                    Existing::Ours(version) => return Ok(version),
+                    Existing::Another => return Err(error),
                     // Two creations at the same moment can both be refused (S3 answers 409).
-                    There::Nothing if matches!(mode, PutMode::Create) => {}
-                    There::Nothing => return Err(error),
+                    Existing::Nothing if matches!(mode, PutMode::Create) => {}
+                    Existing::Nothing => return Err(error),
                 },
                 // A client that may create but not overwrite (a SAS with c and without w, Google's
                 // objectCreator) gets 403 where the object exists, before any condition is checked.
                 Kind::Denied if matches!(mode, PutMode::Create) => {
-                    return match self.what_is_there(key, &data).await {
-                        Ok(There::Ours(version)) => Ok(version),
-                        Ok(There::Another) => {
+                    return match self.existing(key, &data).await {
+                        Ok(Existing::Ours(version)) => Ok(version),
+                        Ok(Existing::Another) => {
                             Err(call.fail(Kind::AlreadyExists, "another object is already stored there"))
                         }
                         _ => Err(error),
@@ -102,21 +102,21 @@ impl Remote {
         unreachable!("the loop above has no end")
     }
 
-    async fn what_is_there(&self, key: &str, data: &PutPayload) -> Result<There> {
+    async fn existing(&self, key: &str, data: &PutPayload) -> Result<Existing> {
         let expected = data.content_length() as u64;
         let path = self.path(key);
         let found = match self.call("read", key, 0).run(self.objects.head(&path)).await {
-            Ok(meta) if meta.size != expected => return Ok(There::Another),
+            Ok(meta) if meta.size != expected => return Ok(Existing::Another),
             Ok(_) => self.get(key, expected).await,
             Err(e) => Err(e),
         };
         match found {
             Ok(found) => Ok(match same(data, &found.data) {
-                true => There::Ours(found.version.0),
-                false => There::Another,
+                true => Existing::Ours(found.version.0),
+                false => Existing::Another,
             }),
-            Err(e) if e.kind() == Kind::NotFound => Ok(There::Nothing),
-            Err(e) if e.kind() == Kind::Integrity => Ok(There::Another),
+            Err(e) if e.kind() == Kind::NotFound => Ok(Existing::Nothing),
+            Err(e) if e.kind() == Kind::Integrity => Ok(Existing::Another),
             Err(e) => {
                 Err(e.context(format!("check whether {key} in {} is what was just stored", self.words.url)))
             }

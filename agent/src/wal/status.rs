@@ -187,7 +187,7 @@ impl Status {
                 self.problems.push(format!("nothing streams through slot {name}: is lifeboat agent running?"));
             }
             (None, Some(_)) if config.wal.stream => self.warnings.push(format!(
-                "WAL arrives only by archive_command, one whole segment at a time: lifeboat agent, which stores it within seconds, has never run (there is no slot {name}); start it, or set wal.stream = false if you do not want it"
+                "WAL arrives only by archive_command, one whole segment at a time: lifeboat agent, which stores it within seconds, has not run (there is no slot {name}); start it, or set wal.stream = false if you do not want it"
             )),
             (None, None) if config.wal.stream => {
                 self.problems.push(format!("there is no slot {name}: has lifeboat agent run?"));

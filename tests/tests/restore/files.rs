@@ -283,7 +283,7 @@ fn what_lies_in_an_object_store_is_told_and_drowns_no_file_that_is_lost() {
     let done = site.backup(&[]).run().exits(3).says("2 files");
     assert!(done.stdout.contains(&format!("missing: {lost}: the source had already lost it")), "{done}");
     assert!(
-        done.stdout.contains("missing: somewhere/else: there is no such file, and the name is neither"),
+        done.stdout.contains("missing: somewhere/else: there is no such file; the name has neither"),
         "{done}"
     );
     let status = site.run(&["status"]).run();

@@ -193,7 +193,7 @@ fn a_site_with_archive_command_alone_is_told_how_that_goes() {
     archive_by(&cluster, &shell_command(&site, "push %p"));
     archived(&cluster);
     let status = site.run(&["wal", "status"]).run().ok();
-    assert!(status.stdout.contains("warning: WAL comes by archive_command alone"), "{status}");
+    assert!(status.stdout.contains("warning: WAL arrives only by archive_command"), "{status}");
     assert!(status.stdout.contains("last archived 0000000100000000000000"), "{status}");
     let quiet = site.run(&["wal", "status"]).env("LIFEBOAT_WAL_STREAM", "false").run().ok();
     assert!(!quiet.stdout.contains("warning"), "{quiet}");

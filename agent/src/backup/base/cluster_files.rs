@@ -10,7 +10,7 @@ use crate::archive::base::{CONTROL_FILE, LeftOut};
 use crate::archive::path::escape;
 use crate::backup::base::relation_files::{is_temporary, relation};
 use crate::backup::file_reader::mtime_ns;
-use crate::catalog::known_base::Seen;
+use crate::catalog::known_base::FileIdentity;
 use crate::disk;
 use crate::error::Result;
 
@@ -47,7 +47,7 @@ pub struct ClusterFile {
     /// Modification time in nanoseconds since 1970.
     pub mtime_ns: i64,
     /// Which file it is.
-    pub seen: Seen,
+    pub seen: FileIdentity,
     /// For files of relations, which segment of one: their pages have checksums.
     pub segment: Option<u32>,
 }
@@ -63,7 +63,7 @@ pub struct TablespaceLink {
 
 /// What a walk finds.
 #[derive(Debug)]
-pub enum Found {
+pub enum WalkItem {
     /// A directory, before its content: escaped path and permission bits.
     Directory(String, u32),
     /// A file.
@@ -117,7 +117,7 @@ impl ClusterWalk<'_> {
     ///
     /// # Errors
     /// A directory that cannot be read, and those of `each`.
-    pub fn run(&self, each: &mut dyn FnMut(Found) -> Result<()>) -> Result<()> {
+    pub fn run(&self, each: &mut dyn FnMut(WalkItem) -> Result<()>) -> Result<()> {
         self.directory(self.data_dir, "", DirLevel::Top, each)
     }
 
@@ -126,7 +126,7 @@ impl ClusterWalk<'_> {
         dir: &Path,
         prefix: &str,
         place: DirLevel,
-        each: &mut dyn FnMut(Found) -> Result<()>,
+        each: &mut dyn FnMut(WalkItem) -> Result<()>,
     ) -> Result<()> {
         // Sorted as whole paths are: a directory's name counts with a slash at its end.
         let mut names = Vec::new();
@@ -152,18 +152,19 @@ impl ClusterWalk<'_> {
                     Some(meta) if meta.is_file() => {
                         let segment =
                             relation(&escaped).filter(|_| place == DirLevel::Relations).map(|r| r.segment);
-                        let (bytes, mtime_ns, seen) = (meta.len(), mtime_ns(&meta), Seen::from(&meta));
-                        each(Found::File(ClusterFile { path, location, bytes, mtime_ns, seen, segment }))?;
+                        let (bytes, mtime_ns, seen) =
+                            (meta.len(), mtime_ns(&meta), FileIdentity::from(&meta));
+                        each(WalkItem::File(ClusterFile { path, location, bytes, mtime_ns, seen, segment }))?;
                     }
                     Some(meta) => {
                         let what = if meta.is_symlink() { "a link" } else { "not a regular file" };
                         let top = path.split('/').next().unwrap_or_default();
                         each(match place != DirLevel::Top && OWN_DIRS.contains(&top) {
-                            true => Found::Lost(LeftOut {
+                            true => WalkItem::Lost(LeftOut {
                                 why: format!("{} is {what}: not backed up", location.display()),
                                 what: path,
                             }),
-                            false => Found::Odd(format!("{} is {what}: skipped", location.display())),
+                            false => WalkItem::Odd(format!("{} is {what}: skipped", location.display())),
                         })?;
                     }
                     None => {}
@@ -179,7 +180,7 @@ impl ClusterWalk<'_> {
         path: &str,
         name: &str,
         place: DirLevel,
-        each: &mut dyn FnMut(Found) -> Result<()>,
+        each: &mut dyn FnMut(WalkItem) -> Result<()>,
     ) -> Result<()> {
         if name.starts_with("pgsql_tmp") || (place == DirLevel::Tablespace && name != self.version_dir) {
             return Ok(());
@@ -192,10 +193,10 @@ impl ClusterWalk<'_> {
             }
         }
         let Some(mode) = disk::mode(dir)? else { return Ok(()) };
-        each(Found::Directory(path.to_owned(), mode))?;
+        each(WalkItem::Directory(path.to_owned(), mode))?;
         let next = match (place, name) {
             (DirLevel::Top, "pg_wal") => {
-                return each(Found::Directory(format!("{path}/archive_status"), mode));
+                return each(WalkItem::Directory(format!("{path}/archive_status"), mode));
             }
             (DirLevel::Top, name) if EMPTY_DIRS.contains(&name) => return Ok(()),
             (DirLevel::Top, "base") | (DirLevel::Tablespace, _) => DirLevel::Databases,
@@ -297,10 +298,10 @@ mod tests {
         let (mut files, mut dirs, mut odd, mut lost) = (Vec::new(), Vec::new(), 0, Vec::new());
         walk.run(&mut |found| {
             match found {
-                Found::File(file) => files.push((file.path, file.segment)),
-                Found::Directory(path, _) => dirs.push(path),
-                Found::Odd(_) => odd += 1,
-                Found::Lost(left) => lost.push(left.what),
+                WalkItem::File(file) => files.push((file.path, file.segment)),
+                WalkItem::Directory(path, _) => dirs.push(path),
+                WalkItem::Odd(_) => odd += 1,
+                WalkItem::Lost(left) => lost.push(left.what),
             }
             Ok(())
         })

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::archive::base::{Directory, LEFT_OUT_TOLD_MAX};
-use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, Found};
+use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, WalkItem};
 use crate::backup::base::packed::ReadBase;
 use crate::backup::base::reader::{BaseReader, Compared, PageCheck};
 use crate::backup::base::relation_files::fork_of;
@@ -140,18 +140,18 @@ fn list(
     walk.run(&mut |found| {
         pace.stop_if_cancelled()?;
         let file = match found {
-            Found::File(file) => file,
-            Found::Directory(path, mode) => {
+            WalkItem::File(file) => file,
+            WalkItem::Directory(path, mode) => {
                 listed.directories.push(Directory { path, mode });
                 return Ok(());
             }
-            Found::Lost(what) => {
+            WalkItem::Lost(what) => {
                 if listed.odd.len() < LEFT_OUT_TOLD_MAX {
                     listed.odd.push(what);
                 }
                 return Ok(());
             }
-            Found::Odd(what) => {
+            WalkItem::Odd(what) => {
                 if listed.notes.len() < NOTES_MAX {
                     listed.notes.push(what);
                 }

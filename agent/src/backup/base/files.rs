@@ -19,7 +19,7 @@ use crate::backup::base::reader::BaseReader;
 use crate::backup::base::tally::Copied;
 use crate::backup::base::times::{self, Times};
 use crate::backup::job::on_blocking_thread;
-use crate::catalog::known_base::{Begin, Clocks, Seen};
+use crate::catalog::known_base::{Begin, Clocks, FileIdentity};
 use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -251,7 +251,7 @@ pub fn control(identifier: Option<&str>, data_dir: &Path) -> Result<(ControlFile
 fn wal(context: &Context, data_dir: &Path, reader: &mut BaseReader<'_>, segment: &str) -> Result<Entry> {
     let location = data_dir.join("pg_wal").join(segment);
     let bytes = context.server.wal_segment_bytes;
-    let (path, seen) = (format!("pg_wal/{segment}"), Seen::default());
+    let (path, seen) = (format!("pg_wal/{segment}"), FileIdentity::default());
     let file = ClusterFile { path, location, bytes, mtime_ns: 0, seen, segment: None };
     match reader.read(&file, None)? {
         Some(read) if read.known.entry.bytes == bytes => Ok(read.known.entry),

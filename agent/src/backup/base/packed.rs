@@ -4,7 +4,7 @@
 use crate::archive::blake3::{InOrder, Link};
 use crate::archive::index::{Entry, Part};
 use crate::archive::pack::Member;
-use crate::catalog::known_base::{BLOCK_BYTES, KnownFile, Links, Seen};
+use crate::catalog::known_base::{BLOCK_BYTES, FileIdentity, KnownFile, Links};
 use crate::error::Result;
 use crate::repository::pack_worker::{PackWorker, Stored};
 
@@ -69,7 +69,7 @@ impl Packed {
     }
 
     /// A whole file: `entry` without its parts, which file it was, and what was done.
-    pub fn file(self, entry: Entry, block_bytes: u32, seen: Option<Seen>) -> ReadBase {
+    pub fn file(self, entry: Entry, block_bytes: u32, seen: Option<FileIdentity>) -> ReadBase {
         let flaw = (!self.bad.is_empty()).then(|| {
             format!("{} pages with a wrong checksum: damaged in the database itself", self.bad.len())
         });

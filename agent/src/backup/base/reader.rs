@@ -16,7 +16,7 @@ use crate::backup::base::cluster_files::ClusterFile;
 use crate::backup::base::packed::{Packed, ReadBase, Reading, block_bytes, extent};
 use crate::backup::file_reader::{fill, mtime_ns};
 use crate::backup::pace::Pace;
-use crate::catalog::known_base::{BLOCK_BYTES, KnownFile, Seen};
+use crate::catalog::known_base::{BLOCK_BYTES, FileIdentity, KnownFile};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::names::Lsn;
@@ -164,7 +164,7 @@ impl<'a> BaseReader<'a> {
             tenants: Vec::new(),
             parts: Vec::new(),
         };
-        Ok(Some(packed.file(entry, reading.block_bytes, Some(Seen::from(&meta)))))
+        Ok(Some(packed.file(entry, reading.block_bytes, Some(FileIdentity::from(&meta)))))
     }
 
     /// Of a file that is not shorter than the chain holds it, reads only what is new at its end and the
@@ -231,7 +231,7 @@ impl<'a> BaseReader<'a> {
             tenants: Vec::new(),
             parts: Vec::new(),
         };
-        Ok(Some(packed.file(entry, old.block_bytes, Some(Seen::from(&meta)))))
+        Ok(Some(packed.file(entry, old.block_bytes, Some(FileIdentity::from(&meta)))))
     }
 
     /// Packs a piece of at most an extent, from `offset` on. The pieces of a file begin at multiples of an
@@ -288,7 +288,7 @@ impl<'a> BaseReader<'a> {
             let first = (piece.start / u64::from(old.block_bytes)) as usize;
             if !is_whole || !old.blocks.have(first, &block_links(data, piece.start, old.block_bytes)) {
                 let now = input.metadata().map_err(failed)?;
-                let is_same = Seen::from(&now) == file.seen && mtime_ns(&now) == file.mtime_ns;
+                let is_same = FileIdentity::from(&now) == file.seen && mtime_ns(&now) == file.mtime_ns;
                 return Ok(if is_same { Compared::Differs } else { Compared::Written });
             }
             compared += bytes;
@@ -321,7 +321,7 @@ impl<'a> BaseReader<'a> {
         let entry = Entry { mode: meta.mode() & 0o7777, mtime_ns: mtime_ns(meta), ..old.entry.clone() };
         let (blocks, parts) = (old.blocks.clone(), old.entry.parts.clone());
         let packed = Packed { blocks, parts, bad, ..Packed::default() };
-        Ok(Some(packed.file(entry, old.block_bytes, Some(Seen::from(meta)))))
+        Ok(Some(packed.file(entry, old.block_bytes, Some(FileIdentity::from(meta)))))
     }
 
     /// Reads into this range of the buffer, which begins at `offset` of the file, and checks the pages; how

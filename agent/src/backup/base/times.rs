@@ -158,7 +158,7 @@ mod tests {
     use crate::archive::blake3::Blake3;
     use crate::archive::digest::FileDigest;
     use crate::archive::index::Entry;
-    use crate::catalog::known_base::Seen;
+    use crate::catalog::known_base::FileIdentity;
     use crate::names::Lsn;
     use crate::names::wal::TimelineId;
 
@@ -166,7 +166,7 @@ mod tests {
     const OLD_NS: i64 = BEGUN_NS - GRAIN_NS - 1;
 
     fn file() -> (ClusterFile, KnownFile) {
-        let seen = Seen { device: 2049, inode: 77, ctime_ns: OLD_NS };
+        let seen = FileIdentity { device: 2049, inode: 77, ctime_ns: OLD_NS };
         let entry = Entry {
             path: "base/5/16384".to_owned(),
             bytes: 1 << 30,

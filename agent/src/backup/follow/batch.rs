@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::tree::{Name, Tree};
-use super::waiting::Seen;
+use super::waiting::WaitingFile;
 use crate::archive::index::{self, Entry, Header, IndexWriter, Line};
 use crate::archive::manifest::{ArrivalFacts, Facts, Origin, SnapshotKind};
 use crate::archive::seal::Recipients;
@@ -65,14 +65,14 @@ pub enum Fate {
 }
 
 /// A file with what was done; `None` where it must wait longer.
-pub type Settled = (Name, Seen, Option<Fate>);
+pub type Settled = (Name, WaitingFile, Option<Fate>);
 
 /// Stores `files`, sorted by name. All of them are returned; after an error, those that are not held wait
 /// longer.
 pub async fn store(
     storing: Arc<Storing>,
     held: &mut Held,
-    files: Vec<(Name, Seen)>,
+    files: Vec<(Name, WaitingFile)>,
 ) -> (Vec<Settled>, Result<()>) {
     let mut files: Vec<Settled> = files.into_iter().map(|(name, seen)| (name, seen, None)).collect();
     let paths: Vec<&str> = files.iter().map(|(name, ..)| name.path.as_str()).collect();

@@ -13,7 +13,7 @@ use super::batch::{self, Fate, Settled, Storing};
 use super::scan::{self, Scan};
 use super::tree::Name;
 use super::waiting::{self, Waiting};
-use super::watching::{Heard, Watching};
+use super::watching::{Change, Watching};
 use crate::catalog::held::Held;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
@@ -41,7 +41,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why the loop ended.
-pub enum Over {
+pub enum FollowEnd {
     /// It was stopped.
     Stopped,
     /// It is time to ask the repository again what it holds.
@@ -111,13 +111,13 @@ impl<'a> Follower<'a> {
     ///
     /// # Errors
     /// The error of a scan or of the watch; failures of the store are retried here.
-    pub async fn run(mut self, tell: impl Fn(&[Followed]), cancel: &CancellationToken) -> Result<Over> {
+    pub async fn run(mut self, tell: impl Fn(&[Followed]), cancel: &CancellationToken) -> Result<FollowEnd> {
         let begun = clock::instant();
         let mut job: Option<Job> = None;
         loop {
             if job.is_none() {
                 if begun.elapsed() >= LOOK_AGAIN {
-                    return Ok(Over::LookAgain);
+                    return Ok(FollowEnd::LookAgain);
                 }
                 job = self.next_job();
             }
@@ -128,7 +128,7 @@ impl<'a> Follower<'a> {
                     if let Some(job) = job {
                         let _ = tokio::time::timeout(STOP_LIMIT, job).await; // stopped either way
                     }
-                    return Ok(Over::Stopped);
+                    return Ok(FollowEnd::Stopped);
                 }
                 done = async { match &mut job { Some(job) => job.await, None => std::future::pending().await } } => {
                     job = None;
@@ -310,16 +310,16 @@ impl<'a> Follower<'a> {
 
     fn hear(&mut self, event: Event, working: bool) {
         match self.watching.hear(event, working, &self.storing.tree) {
-            Heard::Nothing => {}
-            Heard::Written(name) => self.see(name, true),
-            Heard::Came(names) => names.into_iter().for_each(|name| self.see(name, true)),
-            Heard::Anything => self.scan_soon(),
-            Heard::TooMuch => {
+            Change::Nothing => {}
+            Change::Written(name) => self.see(name, true),
+            Change::FolderCreated(names) => names.into_iter().for_each(|name| self.see(name, true)),
+            Change::Unclear => self.scan_soon(),
+            Change::Overflow => {
                 tracing::info!("too many files came at once to watch each of them: scanning");
                 self.all_watched = false;
                 self.scan_soon();
             }
-            Heard::Went(tenant) => {
+            Change::TenantRemoved(tenant) => {
                 self.tenants.retain(|known| known.as_str() != tenant);
                 self.scan_soon();
             }

@@ -23,7 +23,7 @@ use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::Result;
 use crate::names::TenantName;
-use follower::{Follower, Over};
+use follower::{FollowEnd, Follower};
 use waiting::Waiting;
 
 /// The wait before a new start: doubled each time.
@@ -62,8 +62,8 @@ pub async fn run(
             Err(e) => Err(e),
         };
         match over {
-            Ok(Over::Stopped) => break,
-            Ok(Over::LookAgain) => backoff = BACKOFF_MIN,
+            Ok(FollowEnd::Stopped) => break,
+            Ok(FollowEnd::LookAgain) => backoff = BACKOFF_MIN,
             Err(_) if cancel.is_cancelled() => break,
             Err(e) => {
                 let wait = clock::span_text(backoff);

@@ -156,8 +156,7 @@ impl Tree {
         }
     }
 
-    /// Watches every directory and then lists it: a file that arrives meanwhile is reported, or listed, or
-    /// both. Blocking.
+    /// Watches every directory and then lists it: no file that arrives meanwhile is missed. Blocking.
     pub fn survey(&self, adder: &Adder) -> Survey {
         let mut survey = Survey::default();
         let names = survey.names(adder, self.open_all(), WatchedDir::Root);

@@ -30,7 +30,7 @@ const ODD_MAX: usize = 10_000;
 
 /// What is known of a file that waits.
 #[derive(Debug)]
-pub struct Seen {
+pub struct WaitingFile {
     /// When it was first seen.
     pub since: Timestamp,
     /// It is not read before this.
@@ -42,7 +42,7 @@ pub struct Seen {
 
 /// Everything that waits.
 pub struct Waiting {
-    files: BTreeMap<Name, Seen>,
+    files: BTreeMap<Name, WaitingFile>,
     open: usize,
     open_max: usize,
     /// Size and time of files that never matched their names: they are read again when these change.
@@ -78,7 +78,7 @@ impl Waiting {
             self.full = true;
             return;
         }
-        let new = || Seen { since: now.0, due: now.1, tries: 0, opened: None };
+        let new = || WaitingFile { since: now.0, due: now.1, tries: 0, opened: None };
         let seen = self.files.entry(name).or_insert_with(new);
         let room = if told { self.open_max } else { self.open_max / 2 };
         if seen.opened.is_none() && self.open < room {
@@ -113,7 +113,7 @@ impl Waiting {
     }
 
     /// Takes up to `most` files that are due, sorted by name.
-    pub fn take(&mut self, now: Instant, most: usize) -> Vec<(Name, Seen)> {
+    pub fn take(&mut self, now: Instant, most: usize) -> Vec<(Name, WaitingFile)> {
         let due = self.files.iter().filter(|(_, seen)| seen.due <= now).take(most);
         let names: Vec<Name> = due.map(|(name, _)| name.clone()).collect();
         let taken: Vec<_> = names.into_iter().filter_map(|name| self.files.remove_entry(&name)).collect();
@@ -122,18 +122,18 @@ impl Waiting {
     }
 
     /// Puts a file back whose batch failed.
-    pub fn put_back(&mut self, name: Name, seen: Seen) {
+    pub fn put_back(&mut self, name: Name, seen: WaitingFile) {
         self.open += usize::from(seen.opened.is_some());
         self.files.insert(name, seen);
     }
 
     /// Puts a file back whose content does not match its name: it may still be written. `false` after so many
     /// tries that it will not match.
-    pub fn try_again(&mut self, name: Name, seen: Seen, now: Instant) -> bool {
+    pub fn try_again(&mut self, name: Name, seen: WaitingFile, now: Instant) -> bool {
         let tries = seen.tries + 1;
         if tries <= TRIES_MAX {
             let due = now + AGAIN_MIN.saturating_mul(1 << tries.min(10)).min(AGAIN_MAX);
-            self.files.insert(name, Seen { due, tries, opened: None, ..seen });
+            self.files.insert(name, WaitingFile { due, tries, opened: None, ..seen });
         }
         tries <= TRIES_MAX
     }

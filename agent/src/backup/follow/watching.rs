@@ -12,19 +12,19 @@ use crate::names::TenantName;
 const UNPLACED_MAX: usize = 10_000;
 
 /// What an event means.
-pub enum Heard {
+pub enum Change {
     /// Nothing that matters, or not yet.
     Nothing,
     /// This file was closed after writing, or was renamed to this name.
     Written(Name),
     /// These files were in a folder that appeared.
-    Came(Vec<Name>),
+    FolderCreated(Vec<Name>),
     /// Something that needs a scan.
-    Anything,
+    Unclear,
     /// The kernel dropped events.
-    TooMuch,
+    Overflow,
     /// A tenant's directory was removed or renamed.
-    Went(String),
+    TenantRemoved(String),
 }
 
 /// The watched directories.
@@ -57,56 +57,56 @@ impl Watching {
     }
 
     /// What an event means. `scanning`: a scan may be adding watches. This may read a directory.
-    pub fn hear(&mut self, event: Event, scanning: bool, tree: &Tree) -> Heard {
+    pub fn hear(&mut self, event: Event, scanning: bool, tree: &Tree) -> Change {
         let number = match &event {
-            Event::Overflow => return Heard::TooMuch,
+            Event::Overflow => return Change::Overflow,
             Event::File(number, _)
-            | Event::DirCame(number, _)
-            | Event::DirWent(number, _)
+            | Event::DirCreated(number, _)
+            | Event::DirRemoved(number, _)
             | Event::Unwatched(number) => *number,
         };
         let Some(place) = self.places.get(&number).cloned() else {
             match scanning {
-                true if self.unplaced.len() >= UNPLACED_MAX => return Heard::Anything,
+                true if self.unplaced.len() >= UNPLACED_MAX => return Change::Unclear,
                 true => self.unplaced.push(event),
                 false => {} // an event of a directory that is no longer watched
             }
-            return Heard::Nothing;
+            return Change::Nothing;
         };
         match (place, event) {
             (WatchedDir::Shard(tenant, shard), Event::File(_, name)) => {
-                blob_in(&tenant, &shard, &name).map_or(Heard::Nothing, Heard::Written)
+                blob_in(&tenant, &shard, &name).map_or(Change::Nothing, Change::Written)
             }
-            (WatchedDir::Tenant(tenant), Event::DirCame(_, name)) if is_shard(&name) => {
+            (WatchedDir::Tenant(tenant), Event::DirCreated(_, name)) if is_shard(&name) => {
                 self.folder_came(tree, &tenant, name)
             }
-            (WatchedDir::Root, Event::DirCame(_, name)) if tree.tenant(&name).is_some() => Heard::Anything,
-            (WatchedDir::Root, Event::DirWent(_, name)) => {
+            (WatchedDir::Root, Event::DirCreated(_, name)) if tree.tenant(&name).is_some() => Change::Unclear,
+            (WatchedDir::Root, Event::DirRemoved(_, name)) => {
                 self.forget(&name);
-                Heard::Went(name)
+                Change::TenantRemoved(name)
             }
             (_, Event::Unwatched(number)) => {
                 self.places.remove(&number);
-                Heard::Nothing
+                Change::Nothing
             }
-            _ => Heard::Nothing,
+            _ => Change::Nothing,
         }
     }
 
     /// Watches it, and then lists what is already in it.
-    fn folder_came(&mut self, tree: &Tree, tenant: &Arc<TenantName>, shard: String) -> Heard {
+    fn folder_came(&mut self, tree: &Tree, tenant: &Arc<TenantName>, shard: String) -> Change {
         let dir = match tree.open_dir(tenant, &shard) {
             Ok(Some(dir)) => dir,
-            Ok(None) => return Heard::Nothing,
-            Err(_) => return Heard::Anything, // the scan reports it
+            Ok(None) => return Change::Nothing,
+            Err(_) => return Change::Unclear, // the scan reports it
         };
         match self.watcher.adder().add(&dir) {
             Ok(Added::Watched(number)) => {
                 self.places.insert(number, WatchedDir::Shard(tenant.clone(), shard.clone()));
             }
-            Ok(Added::LimitReached) | Err(_) => return Heard::Anything, // the scan reports it
+            Ok(Added::LimitReached) | Err(_) => return Change::Unclear, // the scan reports it
         }
-        tree.files(tenant, &shard).map_or(Heard::Anything, Heard::Came)
+        tree.files(tenant, &shard).map_or(Change::Unclear, Change::FolderCreated)
     }
 
     /// Its watches would report the wrong name.
