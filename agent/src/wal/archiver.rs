@@ -68,7 +68,10 @@ mod tests {
         assert_eq!(archiver(None, None).problem(here), None);
         assert_eq!(archiver(event(FILE, 20), event(FILE, 10)).problem(here), None, "it failed once");
         assert!(
-            archiver(event(FILE, 10), event("x", 20)).problem(here).unwrap().contains("fails, last 1970")
+            archiver(event(FILE, 10), event("x", 20))
+                .problem(here)
+                .unwrap()
+                .contains("fails (last failure 1970")
         );
         assert!(archiver(None, event("x", 20)).problem(here).is_some());
         let elsewhere = archiver(event("000000010000000200000004", 20), None).problem(here).unwrap();

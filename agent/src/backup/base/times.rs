@@ -236,7 +236,7 @@ mod tests {
         refused(begin, after(day, day - 100_000), "clock was set");
         refused(begin, after(5_000, -1), "clock was set");
         refused(begin, after(-5_000, -5_000), "clock was set"); // a machine that was restored to an earlier state
-        refused(begin, Clocks { boot: "b".to_owned(), ..after(day, day) }, "was started");
+        refused(begin, Clocks { boot: "b".to_owned(), ..after(day, day) }, "was restarted");
         refused(Begin { start_lsn: Lsn(499), ..begin }, after(day, day), "0/1F4 on timeline");
         refused(Begin { timeline: TimelineId(4), ..begin }, after(day, day), "timeline 4");
         refused(Begin { data_checksums: false, ..begin }, after(day, day), "checksums");
