@@ -141,7 +141,7 @@ impl Supervised {
     }
 
     fn ask(&self, asked: Asked) {
-        // `id` is None once it was waited for: another process may have its number by then.
+        // There is no `id` once it was waited for: another process may have its number by then.
         if let (Some(pid), Some(_)) = (self.group, self.child.id()) {
             let _ = match asked {
                 Asked::Child(signal) => kill_process(pid, signal),

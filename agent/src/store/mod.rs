@@ -239,9 +239,9 @@ impl Store {
         self.remote("read a version of", key)?.get_versioned(key, bytes_max).await
     }
 
-    /// Replaces the object of this version, or creates it where `expected` is `None`. For leases: only they
-    /// are ever replaced. Atomic; after a lost answer the object is read back, so two writers must never
-    /// write the same bytes.
+    /// Replaces the object of this version, or creates it where there is no `expected` version. For leases:
+    /// only they are ever replaced. Atomic; after a lost answer the object is read back, so two writers must
+    /// never write the same bytes.
     ///
     /// # Errors
     /// [`Kind::Conflict`] where another writer has replaced the object; not for local stores.

@@ -70,8 +70,7 @@ pub struct Server {
     /// WAL that is not stored and would be lost if the server were lost now. Absent where nothing of its
     /// timeline is stored.
     pub behind_bytes: Option<u64>,
-    /// Seconds since something was last stored, as the most that it can be behind; 0 where nothing is
-    /// missing.
+    /// Seconds since something was last stored: it is behind by at most that; 0 where nothing is missing.
     pub behind_seconds: Option<i64>,
     /// The agent's slot; absent where there is none.
     pub slot: Option<SlotState>,

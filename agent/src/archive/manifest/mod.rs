@@ -135,7 +135,7 @@ pub struct Manifest {
     pub ended: Timestamp,
     /// WAL position at the point, for dumps and base backups.
     pub lsn: Option<Lsn>,
-    /// The snapshot that an index builds upon.
+    /// The snapshot that an index builds on.
     pub parent: Option<SnapshotId>,
     /// Public keys that it is encrypted to.
     pub recipients: Vec<String>,

@@ -1,4 +1,4 @@
-//! Which base backups the next one builds upon, or why it is a full one.
+//! Which base backups the next one builds on, or why it is a full one.
 
 use crate::backup::base::context::Context;
 use crate::catalog::known_base::{self, Begin, Clocks, KnownBase, KnownBaseReader};
@@ -15,7 +15,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// The chain to build upon.
+    /// The chain to build on.
     pub fn open(context: &Context, system_identifier: u64) -> Chain {
         match parent(context, &system_identifier.to_string()) {
             Ok(old) => {

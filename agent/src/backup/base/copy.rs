@@ -30,7 +30,7 @@ const BATCH_FILES: usize = 128;
 const BATCH_BYTES: u64 = 16 << 20;
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// What to copy, and the chain that it builds upon.
+/// What to copy, and the chain that it builds on.
 pub struct Copy<'a> {
     /// What there is.
     pub walk: ClusterWalk<'a>,

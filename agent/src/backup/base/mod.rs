@@ -1,7 +1,7 @@
 //! Base backups: the files of a whole cluster, full, or only the blocks that changed since the parent. There
 //! are two sources: Lifeboat reads the files of the running server between `pg_backup_start` and
 //! `pg_backup_stop` (`files`), or the server sends them over the replication protocol (`protocol`). The
-//! result is the same, so one can build upon the other.
+//! result is the same, so one can build on the other.
 //!
 //! Order: slot and start; the files; `pg_control`; stop; the WAL that replay needs; the index; the manifest.
 //! A backup that is interrupted leaves no manifest, and no server in backup mode: backup mode ends with the

@@ -28,7 +28,7 @@ use merge::merge;
 use read::pack;
 use tally::Tally;
 
-/// What to back up, and what it builds upon.
+/// What to back up, and what it builds on.
 pub struct Sync<'a> {
     /// `data_dir/filestore/<tenant>`, for messages.
     pub place: &'a Path,

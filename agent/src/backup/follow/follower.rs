@@ -28,7 +28,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 const SCANS_APART: Duration = Duration::from_secs(1);
 /// Where not everything is watched: at least so long, ...
 const UNWATCHED_SCANS_APART: Duration = Duration::from_secs(10);
-/// ... and so many times as long as a scan takes: 5 % of one core at the most.
+/// ... and so many times as long as a scan takes: 5 % of one core at most.
 const UNWATCHED_SCAN_SHARE: u32 = 20;
 /// How often the state is reported.
 const TELL_EVERY: Duration = Duration::from_secs(2);
