@@ -1,8 +1,8 @@
-//! Child processes: each leads a process group of its own, its end is awaited with a deadline, what it says is read to
-//! the end with bounds, and it is killed with its own children when its owner goes.
+//! Child processes: each leads its own process group, must end before a deadline, has its output read to the
+//! end with limits, and is killed with its own children when its owner is dropped.
 //!
-//! A group of its own, so that a Ctrl-C at the terminal reaches us alone: we stop the children, in order. What a child
-//! finds in its environment is [`crate::environment`]'s.
+//! A separate group, so that Ctrl-C at the terminal reaches only us: we stop the children, in order. The
+//! environment of a child is set in [`crate::environment`].
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -18,7 +18,8 @@ use tokio::time::timeout;
 
 use crate::clock;
 
-/// What the rest of its words get to come once it has ended: something that it started may hold the pipe for ever.
+/// How long the rest of its output may take once it has ended: a process that it started may hold the pipe
+/// for ever.
 const LISTEN_LIMIT: Duration = Duration::from_secs(5);
 /// A longer line is cut.
 const LINE_BYTES_MAX: usize = 4 << 10;
@@ -30,12 +31,12 @@ pub struct Supervised {
     group: Option<Pid>,
 }
 
-/// Who is asked to stop. Whoever is not done after that is killed, and the whole group with it.
+/// Who is asked to stop. After the patience the whole group is killed.
 #[derive(Clone, Copy, Debug)]
 pub enum Asked {
-    /// The child alone: it ends its own children in order.
+    /// Only the child: it ends its own children in order.
     Child(Signal),
-    /// Everybody in its group.
+    /// Every process in its group.
     Group(Signal),
 }
 
@@ -44,16 +45,16 @@ pub enum Asked {
 pub struct End {
     /// Its exit code or signal.
     pub status: ExitStatus,
-    /// Why we stopped it, where we did.
+    /// Why we stopped it, if we did.
     pub stopped: Option<Stopped>,
 }
 
 /// Why a child was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// Because its owner was.
+    /// Its owner was cancelled.
     Cancelled,
-    /// Because it was not done in time.
+    /// It was not done in time.
     TooLate,
 }
 
@@ -61,7 +62,7 @@ impl Supervised {
     /// Starts it, with the streams and the environment of `command`.
     ///
     /// # Errors
-    /// Of the system, where the program cannot be run.
+    /// Those of the system, where the program cannot be run.
     pub fn start(command: &mut Command) -> io::Result<Supervised> {
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
@@ -83,19 +84,20 @@ impl Supervised {
         self.child.stderr.take()
     }
 
-    /// How it ended, where it has.
+    /// Its exit status, if it has ended.
     ///
     /// # Errors
-    /// Of the system.
+    /// Those of the system.
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
-    /// Waits for its end while `listening` reads what it says. Past `limit`, or when `cancelled` resolves, it is
-    /// asked to stop, and killed when it has not after `patience`. Dropped meanwhile, it leaves nothing behind.
+    /// Waits for its end while `listening` reads its output. After `limit`, or when `cancelled` resolves, it
+    /// is asked to stop, and killed when it has not ended after `patience`. Dropped meanwhile, it leaves
+    /// nothing running.
     ///
     /// # Errors
-    /// Of the system, where it cannot be waited for.
+    /// Those of the system, where it cannot be waited for.
     pub async fn end(
         &mut self,
         limit: Duration,
@@ -120,7 +122,7 @@ impl Supervised {
             }
         };
         if !heard {
-            let _ = timeout(LISTEN_LIMIT, listening).await; // what has not come by then never does
+            let _ = timeout(LISTEN_LIMIT, listening).await; // output after that is lost
         }
         end
     }
@@ -128,7 +130,7 @@ impl Supervised {
     /// Asks it to end, and kills it with its group where it has not after `patience`.
     ///
     /// # Errors
-    /// Of the system, where it cannot be waited for.
+    /// Those of the system, where it cannot be waited for.
     pub async fn stop(&mut self, asked: Asked, patience: Duration) -> io::Result<ExitStatus> {
         self.ask(asked);
         if let Ok(status) = timeout(patience, self.child.wait()).await {
@@ -139,12 +141,12 @@ impl Supervised {
     }
 
     fn ask(&self, asked: Asked) {
-        // `id` is None once it was waited for: its number may be another's by then.
+        // There is no `id` once it was waited for: another process may have its number by then.
         if let (Some(pid), Some(_)) = (self.group, self.child.id()) {
             let _ = match asked {
                 Asked::Child(signal) => kill_process(pid, signal),
                 Asked::Group(signal) => kill_process_group(pid, signal),
-            }; // gone already is fine
+            }; // an error means that it has already ended
         }
     }
 }
@@ -164,7 +166,7 @@ pub fn status_text(status: ExitStatus) -> String {
     }
 }
 
-/// The last bytes of what a stream said. It can be read while somebody listens.
+/// The last bytes of a stream. They can be read while `listen` runs.
 #[derive(Clone, Debug)]
 pub struct Tail {
     said: Arc<Mutex<Vec<u8>>>,
@@ -172,7 +174,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Keeps so much.
+    /// Keeps at most so many bytes.
     pub fn of(bytes_max: usize) -> Tail {
         Tail { said: Arc::default(), bytes_max }
     }
@@ -182,10 +184,10 @@ impl Tail {
         String::from_utf8_lossy(&self.said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    /// Reads the stream to its end. `on_line` is told each line that is not empty, as it comes.
+    /// Reads the stream to its end. `on_line` is called for each line that is not empty, as it arrives.
     pub async fn listen(&self, stream: Option<impl AsyncRead + Unpin>, mut on_line: impl FnMut(&str)) {
         let Some(mut stream) = stream else { return };
-        let (mut line, mut piece) = (Vec::new(), vec![0u8; 16 << 10]); // on the heap: futures are moved about
+        let (mut line, mut piece) = (Vec::new(), vec![0u8; 16 << 10]); // on the heap: futures are moved
         let mut tell = |line: &mut Vec<u8>| {
             let text = String::from_utf8_lossy(line).trim_end().to_owned();
             line.clear();

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 /// A point in time, UTC.
 pub use jiff::Timestamp;
 
-/// Since when time runs faster here, and how much.
+/// Since when time passes faster in this process, and by what factor.
 static FASTER: OnceLock<(Timestamp, Instant, u32)> = OnceLock::new();
 
-/// Makes time in this process pass so many times as fast from now on, for all that goes through this door: for
-/// tests of what takes hours. The first call counts.
+/// Makes time in this process pass so many times as fast from now on, for everything that uses this door: for
+/// tests of work that takes hours. Only the first call counts.
 #[allow(clippy::disallowed_methods)] // this is the door
 pub fn run_faster(times: u32) {
     FASTER.get_or_init(|| (Timestamp::now(), Instant::now(), times.max(1)));
@@ -35,7 +35,7 @@ pub fn instant() -> Instant {
     }
 }
 
-/// How long a real wait is for one of this length.
+/// The real time to wait for a wait of this length.
 fn real(duration: Duration) -> Duration {
     FASTER.get().map_or(duration, |(_, _, times)| duration / *times)
 }
@@ -52,7 +52,7 @@ pub fn sleep_blocking(duration: Duration) {
     std::thread::sleep(real(duration));
 }
 
-/// `2026-11-20T01:58:12Z`: how times are written everywhere, whole seconds and the zone.
+/// `2026-11-20T01:58:12Z`: the form of all times, with whole seconds and the zone.
 pub fn text(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -1,8 +1,8 @@
 //! When something is due: a crontab line of five fields, in a time zone.
 //!
-//! Days and names as cron knows them (0 and 7 are Sunday; day of month and day of week together mean
-//! either). A time that the clocks skip in spring is due once they have gone forward; one that they
-//! repeat in autumn is due once.
+//! Days and names are as in cron (0 and 7 are Sunday; with both day of month and day of week, either
+//! matches). A time that the clocks skip in spring is due right after the change; one that they repeat in
+//! autumn is due once.
 
 use std::path::Path;
 
@@ -13,12 +13,12 @@ use jiff::tz::TimeZone;
 use crate::clock::Timestamp;
 use crate::disk;
 
-/// Where zones lie on every system that has them.
+/// Where the time zones are on every system that has them.
 const SYSTEM_ZONES: &str = "/usr/share/zoneinfo";
-/// The longest of them has 4 KB.
+/// The longest file has 4 KB.
 const ZONE_BYTES_MAX: u64 = 64 << 10;
 
-/// A crontab line and the zone that its hours are told in.
+/// A crontab line and the time zone of its hours.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     text: String,
@@ -37,11 +37,12 @@ pub fn zone(name: &str) -> Result<TimeZone, String> {
     if let Some(zone) = system_zone(name) {
         return Ok(zone);
     }
-    TimeZone::get(name).map_err(|_| "it takes the name of a time zone, such as \"Europe/Berlin\"".to_owned())
+    TimeZone::get(name)
+        .map_err(|_| "it must be the name of a time zone, such as \"Europe/Berlin\"".to_owned())
 }
 
-/// The zone of exactly this name in the system's database. jiff lists all of that first, which took half of the time
-/// of a `wal push` that has nothing to do.
+/// The zone of exactly this name in the system's database. jiff would first list the whole database, which
+/// took half of the time of a `wal push` that has nothing to do.
 fn system_zone(name: &str) -> Option<TimeZone> {
     let plain = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b))
@@ -54,17 +55,17 @@ fn system_zone(name: &str) -> Option<TimeZone> {
 }
 
 impl Schedule {
-    /// Reads a line such as `30 1 * * 1-5`, or says why not.
+    /// Reads a line such as `30 1 * * 1-5`; the error says why it is wrong.
     pub fn parse(text: &str, zone: TimeZone) -> Result<Schedule, String> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser
-            .parse(text)
-            .map_err(|e| format!("is no crontab line (minute hour day-of-month month day-of-week): {e}"))?;
+        let cron = parser.parse(text).map_err(|e| {
+            format!("is not a crontab line (minute hour day-of-month month day-of-week): {e}")
+        })?;
         let schedule = Schedule { text: text.to_owned(), cron, zone };
-        // 30 February is well-formed and never comes.
+        // 30 February is well-formed but never comes.
         match schedule.next_after(Timestamp::UNIX_EPOCH) {
             Some(_) => Ok(schedule),
-            None => Err("is a crontab line that is never due".to_owned()),
+            None => Err("is a crontab line that never comes due".to_owned()),
         }
     }
 
@@ -73,7 +74,7 @@ impl Schedule {
         &self.text
     }
 
-    /// The first moment after `time` at which it is due; `None` where it is never again.
+    /// The first moment after `time` at which it is due; `None` where there is none.
     pub fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
         let start = time.to_zoned(self.zone.clone());
         self.cron.find_next_occurrence(&start, false).ok().map(|found| found.timestamp())

@@ -1,38 +1,39 @@
-//! What a child finds in its environment: made anew for each kind of child, from what that kind needs.
+//! The environment of a child process: built for each kind of child, from what that kind needs.
 //!
-//! Our own may hold keys of the store and the passphrase of an identity, and everybody who runs as a child's
-//! user, or runs code in it, can read a child's. So nothing is inherited: a child gets what is listed here for its
-//! kind, and what its command sets by name.
+//! Our own environment may contain keys of the store and the passphrase of an identity, and everybody who
+//! runs as a child's user, or runs code in it, can read the child's. So nothing is inherited: a child gets
+//! the variables listed here for its kind, and those that its command sets by name.
 
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
-/// What kind of child it is.
+/// The kind of child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Child {
-    /// This program, for work that opens nothing: scheduled backups, WAL that is pushed.
+    /// This program, for work that decrypts nothing: scheduled backups, WAL that is pushed.
     Lifeboat,
-    /// This program, where it opens what is stored: WAL that is fetched ahead.
+    /// This program, where it decrypts: WAL that is fetched ahead.
     LifeboatThatOpens,
-    /// A program of PostgreSQL: it finds its connection in what its command sets.
+    /// A program of PostgreSQL: its command sets the variables of its connection.
     Program,
-    /// A scratch server: what it needs is copied out of a directory, so it gets nothing of ours, whoever runs it.
+    /// A scratch server: it gets nothing of our environment, whoever runs it; its commands copy what they
+    /// need out of a directory.
     ScratchServer,
     /// A server as our own user, which may call us to fetch WAL.
     Server,
-    /// A server as another user. What needs a secret has to find it in files that this user can read:
-    /// code of tenants may run there.
+    /// A server as another user. Secrets that it needs must be in files that this user can read: code of
+    /// tenants may run there.
     ServerOfAnother,
 }
 
-/// Where programs and room are, which language and zone.
+/// Where programs and temporary files are; language and time zone.
 const EVERYBODYS: [&str; 6] = ["PATH", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH"];
-/// Whose it is: files of a user lie below his home.
+/// The user: files of a user are below the home directory.
 const OF_THE_USER: [&str; 4] = ["HOME", "USER", "LOGNAME", "SHELL"];
 /// How the store is reached.
 const WAY_TO_THE_STORE: [&str; 6] =
     ["SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
-/// What in it is no secret.
+/// The part of it that is not secret.
 const PLACE_OF_THE_STORE: [&str; 6] = [
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
@@ -41,17 +42,17 @@ const PLACE_OF_THE_STORE: [&str; 6] = [
     "AZURE_STORAGE_ACCOUNT",
     "AZURE_STORAGE_ACCOUNT_NAME",
 ];
-/// The credentials of clouds, and where a machine or a pod asks for its own.
+/// The credentials of clouds, and where a machine or a pod gets its own.
 const CREDENTIALS: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
 const CREDENTIALS_BY_NAME: [&str; 4] = ["IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_ENDPOINT", "MSI_SECRET"];
-/// Our own: the configuration holds no secret, so only one of them does.
+/// Our own variables: the configuration contains no secret, so only one of them does.
 const OURS: &str = "LIFEBOAT_";
 const PASSPHRASE: &str = "LIFEBOAT_PASSPHRASE";
-/// libpq's: passwords, where no file is configured.
+/// Those of libpq: passwords, where no file is configured.
 const LIBPQS: &str = "PG";
 const DEBUGGING: [&str; 2] = ["RUST_BACKTRACE", "LLVM_PROFILE_FILE"];
 
-/// Gives the command the environment of this kind; what it sets by name stays and wins.
+/// Gives the command the environment of this kind; variables that it sets by name are kept.
 pub fn clean(command: &mut Command, child: Child) {
     let set: Vec<(OsString, OsString)> =
         command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
@@ -76,7 +77,7 @@ fn may_have(child: Child, name: &OsStr, value: &OsStr) -> bool {
         Child::Program => among(&OF_THE_USER),
         Child::ScratchServer => false,
         Child::Server => user || way || credentials || ours || passphrase,
-        // A proxy's URL may hold a password.
+        // A proxy's URL may contain a password.
         Child::ServerOfAnother => {
             let holds_password = value.as_encoded_bytes().contains(&b'@');
             ours || among(&PLACE_OF_THE_STORE) || (way && !holds_password)

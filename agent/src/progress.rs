@@ -1,20 +1,20 @@
-//! How far a job is. Jobs add to a [`Progress`]; whoever shows it reads a [`Snapshot`]. The jobs
-//! know nothing of terminals, and adding costs an atomic each, so they may add per block.
+//! How far a job is. Jobs add to a [`Progress`]; the code that shows it reads a [`Snapshot`]. Jobs know
+//! nothing of terminals, and adding costs one atomic operation, so they may add per block.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Notes that nobody has taken yet; beyond this the oldest are dropped.
+/// Notes that nobody has read yet; beyond this the oldest are dropped.
 const NOTES_MAX: usize = 1_000;
 
-/// A handle that a job reports on: cheap to clone, and to be shared among threads.
+/// A handle on which a job reports: cheap to clone, and shared among threads.
 #[derive(Clone, Debug)]
 pub struct Progress(Arc<State>);
 
 #[derive(Debug)]
 struct State {
     label: String,
-    /// 0 while nobody knows it.
+    /// 0 while it is not known.
     bytes_total: AtomicU64,
     bytes: AtomicU64,
     files: AtomicU64,
@@ -27,17 +27,17 @@ struct Words {
     notes: std::collections::VecDeque<String>,
 }
 
-/// What a [`Progress`] held at one moment.
+/// The state of a [`Progress`] at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The job: `backup retail_north`.
     pub label: String,
-    /// What it is doing; empty while it said nothing.
+    /// What it is doing; empty before it reported anything.
     pub stage: String,
     /// Bytes done.
     pub bytes: u64,
-    /// Bytes there are to do, where known. An estimate that turned out too small is no knowledge: then
-    /// there is none, rather than more than all of it.
+    /// Bytes to do in total, where known. `None` where an estimate turned out too small, rather than more
+    /// than all of it.
     pub bytes_total: Option<u64>,
     /// Files done.
     pub files: u64,
@@ -55,13 +55,13 @@ impl Progress {
         }))
     }
 
-    /// A handle that nobody looks at.
+    /// A handle that nobody reads.
     pub fn unseen() -> Progress {
         Progress::new("", None)
     }
 
-    /// Says that there are so many more bytes to do than was said so far. A job that comes in parts says it
-    /// of each, so that what was done of one is never taken for the next.
+    /// Adds to the bytes to do. A job in parts calls it for each part, so that bytes done of one part are
+    /// never counted for the next.
     pub fn expect_bytes(&self, bytes: u64) {
         self.0.bytes_total.fetch_add(bytes, Relaxed);
     }

@@ -1,4 +1,5 @@
-//! A rate limit, shared by all who send or read: uploads of a store, what a backup reads, what a check reads.
+//! A rate limit, shared by all senders or readers: uploads of a store, what a backup reads, what a check
+//! reads.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 
-/// Longest sleep before the cancellation is looked at again.
+/// Longest sleep before the cancellation is checked again.
 const NAP_MAX: Duration = Duration::from_millis(100);
-/// Idle time is saved up to this: short pauses of a reader cost it nothing.
+/// Idle time is saved up to this much: short pauses of a reader cost it nothing.
 const BURST: Duration = Duration::from_millis(250);
 
-/// Spreads bytes over time: each taker books the next free span and waits until it begins.
+/// Spreads bytes over time: each caller books the next free span and waits until it begins.
 #[derive(Debug)]
 pub struct RateLimit {
     bytes_per_second: Option<u64>,
@@ -20,7 +21,7 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// A limit; `None` or zero is none.
+    /// A limit; `None` or zero means no limit.
     pub fn new(bytes_per_second: Option<u64>) -> RateLimit {
         let bytes_per_second = bytes_per_second.filter(|rate| *rate > 0);
         RateLimit { bytes_per_second, free_from: Mutex::new(clock::instant()) }

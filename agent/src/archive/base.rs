@@ -1,4 +1,4 @@
-//! Base backups of a whole cluster: what their manifests tell openly, and what lies sealed beside
+//! Base backups of a whole cluster: what their manifests say in clear text, and the encrypted layout beside
 //! the packs. Everything else is as in other snapshots: packs, and an index that is always complete.
 
 use serde::{Deserialize, Serialize};
@@ -7,20 +7,20 @@ use crate::names::{Lsn, SnapshotId};
 
 /// Written last on restore: a directory without it does not start.
 pub const CONTROL_FILE: &str = "global/pg_control";
-/// PostgreSQL's word on where recovery begins.
+/// PostgreSQL's file that says where recovery begins.
 pub const LABEL_FILE: &str = "backup_label";
-/// Where tablespaces lay; a restore makes the links itself.
+/// Where tablespaces were; a restore makes the links itself.
 pub const TABLESPACE_MAP_FILE: &str = "tablespace_map";
-/// The sealed [`ClusterLayout`] of a base backup.
+/// The encrypted [`ClusterLayout`] of a base backup.
 pub const LAYOUT_NAME: &str = "cluster.zst.age";
-/// Things that were left out that a manifest names.
+/// How many left-out things a manifest lists.
 pub const LEFT_OUT_TOLD_MAX: usize = 1000;
-/// And that a line names.
+/// How many of them a message lists.
 const MISSING_NAMED_MAX: usize = 5;
-/// Bad pages that a manifest names one by one.
+/// How many bad pages a manifest lists one by one.
 pub const BAD_PAGES_TOLD_MAX: usize = 1000;
 
-/// Of a base backup.
+/// The facts of a base backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseFacts {
     /// PostgreSQL's identity of the cluster, as text: JSON numbers do not hold 64 bits everywhere.
@@ -45,17 +45,18 @@ pub struct BaseFacts {
     pub data_checksums: bool,
     /// Directories outside the data directory.
     pub tablespaces: Vec<Tablespace>,
-    /// The full backup first, this one last: their packs, laid over each other in this order, are
-    /// all content. The index names the same snapshots.
+    /// The full backup first, this one last: the files are in their packs. The index names the same
+    /// snapshots.
     pub chain: Vec<SnapshotId>,
-    /// Why all was read anew, where a parent could be expected.
+    /// Why this is a full backup although a parent was expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_because: Option<String>,
     /// Files of the index.
     pub files: u64,
     /// Their sizes added up.
     pub bytes: u64,
-    /// What of them was not read: the server's WAL summaries say that it is as the parent holds it.
+    /// How many bytes were not read, because the server's WAL summaries or the times of files say that they
+    /// are unchanged.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unread_bytes: u64,
     /// Pages whose checksum was wrong.
@@ -63,10 +64,10 @@ pub struct BaseFacts {
     /// The first of them (at most 1,000).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bad_pages: Vec<BadPage>,
-    /// What it was meant to hold and does not (the first 1,000): a restore lacks it.
+    /// What it should contain and does not (the first 1,000): a restore will lack it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
-    /// What its indexes need of the operating system; older backups do not say.
+    /// What its indexes require of the operating system; older backups do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_on: Option<MadeOn>,
 }
@@ -76,7 +77,7 @@ pub struct BaseFacts {
 pub struct MadeOn {
     /// What the server was compiled for, as in `x86_64-pc-linux-gnu`.
     pub platform: String,
-    /// The version of the C library, by which texts are sorted; `None` where the server does not say it.
+    /// The version of the C library, which sorts text; `None` where the server does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub libc: Option<String>,
     /// The version of ICU's collations; `None` where the server has none.
@@ -84,7 +85,7 @@ pub struct MadeOn {
     pub icu: Option<String>,
 }
 
-/// Something of the cluster that a base backup does not hold.
+/// Something of the cluster that a base backup lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// `database shop`, `tablespace north`, or the path of a file.
@@ -104,7 +105,7 @@ pub struct Tablespace {
     pub oid: u32,
     /// Name.
     pub name: String,
-    /// The directory where it lay.
+    /// The directory where it was.
     pub location: String,
 }
 
@@ -117,15 +118,14 @@ pub struct BadPage {
     pub block: u32,
 }
 
-/// What a restore needs to know beside the files; sealed, because names say something.
+/// What a restore needs beside the files; encrypted, because names can be confidential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterLayout {
     /// Every directory, parents first.
     pub directories: Vec<Directory>,
     /// The databases, and which directory each one is.
     pub databases: Vec<Database>,
-    /// Settings that a server must have at least as large in order to replay, as PostgreSQL writes
-    /// them.
+    /// Settings that must be at least as large on a server that replays it, as PostgreSQL writes them.
     pub settings: Vec<(String, String)>,
 }
 
@@ -145,23 +145,23 @@ pub struct Database {
     pub oid: u32,
     /// Name.
     pub name: String,
-    /// OID of the tablespace that is its own.
+    /// OID of its default tablespace.
     pub tablespace: u32,
     /// Bytes of its files in this backup, in all tablespaces.
     pub bytes: u64,
-    /// How texts are sorted in it; older backups do not say.
+    /// How it sorts text; older backups do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collation: Option<Collation>,
 }
 
-/// How a database sorts texts where nothing else is said.
+/// How a database sorts text by default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collation {
     /// `c` for the C library, `i` for ICU, `b` for PostgreSQL's own, as in `pg_database`.
     pub provider: String,
     /// As in `de_DE.UTF-8`.
     pub locale: String,
-    /// The version by which the server sorted; `None` where the order never changes, or is not known.
+    /// The version with which the server sorted; `None` where the order never changes, or is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }
@@ -172,7 +172,7 @@ impl BaseFacts {
         self.chain.len() == 1
     }
 
-    /// What it was meant to hold and does not, the first few by name; `None` where it holds all.
+    /// What it should contain and does not, the first few by name; `None` where nothing is missing.
     pub fn missing(&self) -> Option<String> {
         let named: Vec<&str> =
             self.left_out.iter().take(MISSING_NAMED_MAX).map(|left| left.what.as_str()).collect();

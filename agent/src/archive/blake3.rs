@@ -1,9 +1,9 @@
-//! BLAKE3 of a file, put together from digests of its parts: these can be taken in any order and by
-//! several threads, and the same digests tell which blocks changed. What comes out is the BLAKE3 of the
-//! whole content, as `b3sum` computes it.
+//! Computes the BLAKE3 of a file from digests of its parts. These can be computed in any order and by several
+//! threads, and the same digests show which blocks changed. The result is the BLAKE3 of the whole content, as
+//! `b3sum` computes it.
 //!
 //! BLAKE3 is a tree over chunks of 1 KiB. A part that begins at a multiple of its length, a power of two, is
-//! a subtree of it, and its *link* is what the tree above it needs of it.
+//! a subtree of it; its *link* is what the tree above it needs.
 
 use std::fmt;
 use std::fs::File;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::hex::{hex, unhex};
 use crate::error::{Error, Kind, Result};
 
-/// What the tree needs to know of a part.
+/// What the tree needs of a part.
 pub type Link = blake3::hazmat::ChainingValue;
 
 /// A BLAKE3, written as 64 lower-case hex digits.
@@ -57,7 +57,7 @@ impl FromStr for Blake3 {
     fn from_str(text: &str) -> Result<Blake3> {
         unhex(text)
             .map(Blake3)
-            .ok_or_else(|| Error::new(Kind::Integrity, format!("{:.80?} is not a BLAKE3", text)))
+            .ok_or_else(|| Error::new(Kind::Integrity, format!("{:.80?} is not a BLAKE3 digest", text)))
     }
 }
 
@@ -74,7 +74,7 @@ impl From<Blake3> for String {
     }
 }
 
-/// The link of a part of a file that has other parts, too: `data` lies at `offset`, and is no longer than the
+/// The link of a part of a file that has other parts, too: `data` is at `offset`, and is no longer than the
 /// power of two of which `offset` is a multiple.
 pub fn link(data: &[u8], offset: u64) -> Link {
     let mut hasher = blake3::Hasher::new();
@@ -82,8 +82,8 @@ pub fn link(data: &[u8], offset: u64) -> Link {
     hasher.finalize_non_root()
 }
 
-/// The links of the blocks of `data`, which lies at `offset` and is longer than a block unless the file ends with it.
-/// A file that is not longer than a block has its digest in place of a link.
+/// The links of the blocks of `data`, which is at `offset` and is longer than a block unless the file ends
+/// with it. A file that is not longer than a block has its digest instead of a link.
 pub fn block_links(data: &[u8], offset: u64, block_bytes: u32) -> Vec<Link> {
     if offset == 0 && !data.is_empty() && data.len() <= block_bytes as usize {
         return vec![Blake3::of(data).0];
@@ -92,13 +92,13 @@ pub fn block_links(data: &[u8], offset: u64, block_bytes: u32) -> Vec<Link> {
     data.chunks(block_bytes as usize).zip(offsets).map(|(block, offset)| link(block, offset)).collect()
 }
 
-/// The digest of a file from the links of its parts, two at least, all but the last of one length.
+/// The digest of a file from the links of its parts: at least two, all but the last of one length.
 pub fn whole(links: &[Link]) -> Blake3 {
     let (left, right) = halves(links);
     Blake3(merge_subtrees_root(&subtree(left), &subtree(right), Mode::Hash).into())
 }
 
-/// One link from those of parts that lie side by side, one at least, all but the last of one length.
+/// One link from those of adjacent parts: at least one, all but the last of one length.
 fn subtree(links: &[Link]) -> Link {
     match links {
         [one] => *one,
@@ -109,7 +109,7 @@ fn subtree(links: &[Link]) -> Link {
     }
 }
 
-/// The left side is as many as the largest power of two that leaves something for the right one.
+/// The left side has the largest power of two that leaves something for the right one.
 fn halves(links: &[Link]) -> (&[Link], &[Link]) {
     assert!(links.len() > 1, "a tree has two sides");
     links.split_at(links.len().next_power_of_two() / 2)
@@ -130,7 +130,7 @@ impl InOrder {
         InOrder { extents: Vec::new(), last: blocks }
     }
 
-    /// Adds what lies behind it.
+    /// Adds the part that follows it.
     pub fn append(&mut self, next: InOrder) {
         if next.last.is_empty() {
             return; // an empty file
@@ -173,7 +173,7 @@ mod tests {
             for block in [8, 16] {
                 let mut digest = InOrder::default();
                 for (extent, offset) in content.chunks(EXTENT).zip((0..).step_by(EXTENT)) {
-                    // as it is read: slice by slice
+                    // as a reader does: slice by slice
                     let slices = extent.chunks(EXTENT / 2).zip((offset..).step_by(EXTENT / 2));
                     let blocks = slices.flat_map(|(data, offset)| block_links(data, offset, block << 10));
                     digest.append(InOrder::of(blocks.collect()));

@@ -1,4 +1,4 @@
-//! zstd for what is at hand as a whole: a frame of a pack, a piece of WAL.
+//! zstd for data that is complete in memory: a frame of a pack, a piece of WAL.
 
 use zstd::zstd_safe::{CParameter, Strategy};
 
@@ -25,7 +25,7 @@ pub enum Content {
     Pages,
 }
 
-/// Compresses frames; one a worker, used again (9 % less CPU than a new stream).
+/// Compresses frames; one per worker, reused (9 % less CPU than a new stream).
 pub struct Compressor(zstd::bulk::Compressor<'static>);
 
 impl Compressor {
@@ -41,7 +41,7 @@ impl Compressor {
         Ok(Compressor(inner))
     }
 
-    /// Compresses `data` as one frame into `out`, replacing what it held.
+    /// Compresses `data` as one frame into `out`, replacing its content.
     pub fn frame(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
         out.clear();
         out.reserve(zstd::zstd_safe::compress_bound(data.len()));

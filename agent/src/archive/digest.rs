@@ -51,7 +51,7 @@ impl FromStr for Sha256 {
     fn from_str(text: &str) -> Result<Sha256> {
         unhex(text)
             .map(Sha256)
-            .ok_or_else(|| Error::new(Kind::Integrity, format!("{:.80?} is not a SHA-256", text)))
+            .ok_or_else(|| Error::new(Kind::Integrity, format!("{:.80?} is not a SHA-256 digest", text)))
     }
 }
 
@@ -71,14 +71,14 @@ impl From<Sha256> for String {
 /// The digest of a file's content: BLAKE3 for files of a cluster, SHA-256 for everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileDigest {
-    /// Of what people know by it: blobs, dumps.
+    /// For what people know by its SHA-256: blobs, dumps.
     Sha256(Sha256),
-    /// Of what is large and changes block by block.
+    /// For what is large and changes block by block.
     Blake3(Blake3),
 }
 
 impl FileDigest {
-    /// Whether it is that of `data`.
+    /// Whether it is the digest of `data`.
     pub fn is_of(&self, data: &[u8]) -> bool {
         match self {
             FileDigest::Sha256(digest) => *digest == Sha256::of(data),
@@ -86,7 +86,7 @@ impl FileDigest {
         }
     }
 
-    /// What computes one of the same kind.
+    /// A hasher of the same kind.
     pub fn hasher(&self) -> FileHasher {
         match self {
             FileDigest::Sha256(_) => FileHasher::Sha256(sha2::Sha256::new()),
@@ -94,25 +94,25 @@ impl FileDigest {
         }
     }
 
-    /// Of a file that is no part of a cluster.
+    /// The digest of a file that is not part of a cluster.
     ///
     /// # Errors
     /// `Integrity` where it is a BLAKE3.
     pub fn sha256(&self) -> Result<Sha256> {
         match self {
             FileDigest::Sha256(digest) => Ok(*digest),
-            FileDigest::Blake3(_) => Err(Error::new(Kind::Integrity, "the index gives no SHA-256 of a file")),
+            FileDigest::Blake3(_) => Err(Error::new(Kind::Integrity, "the index has no SHA-256 for a file")),
         }
     }
 
-    /// Of a file of a cluster.
+    /// The digest of a file of a cluster.
     ///
     /// # Errors
     /// `Integrity` where it is a SHA-256.
     pub fn blake3(&self) -> Result<Blake3> {
         match self {
             FileDigest::Blake3(digest) => Ok(*digest),
-            FileDigest::Sha256(_) => Err(Error::new(Kind::Integrity, "the index gives no BLAKE3 of a file")),
+            FileDigest::Sha256(_) => Err(Error::new(Kind::Integrity, "the index has no BLAKE3 for a file")),
         }
     }
 }
@@ -126,7 +126,7 @@ pub enum FileHasher {
 }
 
 impl FileHasher {
-    /// Takes what comes next.
+    /// Adds data.
     pub fn update(&mut self, data: &[u8]) {
         match self {
             FileHasher::Sha256(hasher) => hasher.update(data),
@@ -134,7 +134,7 @@ impl FileHasher {
         }
     }
 
-    /// The digest of all of it.
+    /// The digest of everything added.
     pub fn finish(self) -> FileDigest {
         match self {
             FileHasher::Sha256(hasher) => FileDigest::Sha256(Sha256(hasher.finalize().into())),
@@ -143,7 +143,7 @@ impl FileHasher {
     }
 }
 
-/// Passes bytes through and remembers their SHA-256 and count.
+/// Passes bytes through and computes their SHA-256 and count.
 pub struct Hashing<T> {
     inner: T,
     hasher: sha2::Sha256,
@@ -156,7 +156,7 @@ impl<T> Hashing<T> {
         Hashing { inner, hasher: sha2::Sha256::new(), bytes: 0 }
     }
 
-    /// What passed so far.
+    /// How many bytes passed so far.
     pub fn passed(&self) -> u64 {
         self.bytes
     }

@@ -1,13 +1,13 @@
-//! Attachments that lie in another storage than the filestore, by what their `store_fname` says: no backup of the
-//! filestore can hold them, so they are counted apart from files that are missing.
+//! Attachments in another storage than the filestore, according to their `store_fname`: no backup of the
+//! filestore can contain them, so they are not counted as missing files.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Storages that are told by name: a tenant's rows may name any number.
+/// Storages that are listed by name: a tenant's rows may name any number.
 const STORAGES_MAX: usize = 50;
-/// What the rest of them is counted as.
+/// The name under which the others are counted.
 const MORE: &str = "others";
 /// Longest name of a storage.
 const CODE_BYTES_MAX: usize = 64;
@@ -15,18 +15,19 @@ const CODE_BYTES_MAX: usize = 64;
 /// Attachments in one other storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elsewhere {
-    /// What stands before `://`: a scheme as `s3`, or the code of a storage of OCA's fs_attachment.
+    /// The part before `://`: a scheme such as `s3`, or the code of a storage of OCA's fs_attachment.
     pub storage: String,
-    /// Rows that name something there.
+    /// Rows that name something in it.
     pub attachments: u64,
     /// Different names.
     pub files: u64,
-    /// What the rows say of their sizes, added up.
+    /// Their sizes according to the rows, added up.
     pub bytes: u64,
 }
 
-/// The storage that a `store_fname` names: `s3` of `s3://bucket/key` (attachment_s3, attachment_azure and their like), `docs`
-/// of `docs://key` (fs_attachment, which names its storages by their code). `None` for all others.
+/// The storage that a `store_fname` names: `s3` of `s3://bucket/key` (attachment_s3, attachment_azure and
+/// similar modules), `docs` of `docs://key` (fs_attachment, which names its storages by their code). `None`
+/// for all others.
 pub fn other_storage(store_fname: &str) -> Option<&str> {
     let (code, key) = store_fname.split_once("://")?;
     let fits = |c: char| c.is_alphanumeric() || "._+-".contains(c);
@@ -34,12 +35,12 @@ pub fn other_storage(store_fname: &str) -> Option<&str> {
     (is_code && !key.is_empty()).then_some(code)
 }
 
-/// Counts what lies elsewhere.
+/// Counts attachments in other storages.
 #[derive(Default)]
 pub struct Elsewheres(BTreeMap<String, Elsewhere>);
 
 impl Elsewheres {
-    /// Counts a name, each of them once; whether it is one of another storage.
+    /// Counts a name, each of them once; returns whether it is in another storage.
     pub fn add(&mut self, store_fname: &str, rows: u64, bytes: u64) -> bool {
         let Some(code) = other_storage(store_fname) else { return false };
         let code = match self.0.contains_key(code) || self.0.len() < STORAGES_MAX {
@@ -62,23 +63,26 @@ impl Elsewheres {
     }
 }
 
-/// One sentence about them; `None` where there are none. The same words wherever a person reads of it.
+/// One sentence about them; `None` where there are none. The same words in every report.
 pub fn told(all: &[Elsewhere]) -> Option<String> {
     let count: u64 = all.iter().map(|of| of.attachments).sum();
     let by_storage: Vec<String> =
         all.iter().map(|of| format!("{} ({})", of.storage, of.attachments)).collect();
-    let lie = if count == 1 { "attachment lies" } else { "attachments lie" };
+    let are = if count == 1 { "attachment is" } else { "attachments are" };
     (count > 0).then(|| {
-        format!("{count} {lie} in an object store that this backup does not hold: {}", by_storage.join(", "))
+        format!(
+            "{count} {are} in an object store, which this backup does not contain: {}",
+            by_storage.join(", ")
+        )
     })
 }
 
-/// The same of a database that is restored: a copy's collector would delete production's objects.
+/// The same for a database that is restored: a copy's garbage collector would delete production's objects.
 pub fn shared(all: &[Elsewhere]) -> Option<String> {
     let told = told(all)?;
     Some(format!(
-        "{told}. The restored database names the same objects: unless it replaces production, its Odoo must not be \
-         able to write there"
+        "{told}. The restored database names the same objects: unless it replaces production, do not let its \
+         Odoo write there"
     ))
 }
 
@@ -116,7 +120,8 @@ mod tests {
         assert!(all.add("docs://x", 5, 7));
         let all = all.finish();
         assert_eq!((all[0].files, all[0].bytes, all[1].attachments), (30, 300, 5));
-        let text = "35 attachments lie in an object store that this backup does not hold: s3 (30), docs (5)";
+        let text =
+            "35 attachments are in an object store, which this backup does not contain: s3 (30), docs (5)";
         assert_eq!(told(&all).as_deref(), Some(text));
         assert_eq!(told(&[]), None);
         let mut flood = Elsewheres::default();

@@ -1,8 +1,7 @@
-//! Indexes: one JSON line a file, sorted by escaped path, telling where each byte lies.
+//! Indexes: one JSON line per file, sorted by escaped path, which says where each byte is stored.
 //!
-//! The first line is the header with the table of snapshots that the others count in. The lines
-//! of a *complete* index are all the files there are; those of any other are what came and went
-//! since its parent.
+//! The first line is the header with the table of snapshots that the other lines refer to. The lines of a
+//! *complete* index are all files; those of any other index are the files added and removed since its parent.
 
 use std::io::{BufRead, Write};
 
@@ -25,7 +24,7 @@ const VERSION: u32 = 1;
 pub struct Header {
     /// Version of the index format: 1.
     pub lifeboat_index: u32,
-    /// Whether the lines are all files, or the difference to the parent snapshot.
+    /// Whether the lines are all files, or the difference from the parent snapshot.
     pub complete: bool,
     /// Snapshots whose packs are named, oldest first; parts count in this table from 0.
     pub snapshots: Vec<SnapshotId>,
@@ -38,7 +37,7 @@ impl Header {
     }
 }
 
-/// Where some bytes of a file lie: `[snapshot, pack, frame, at, offset, bytes]` in JSON.
+/// Where some bytes of a file are stored: `[snapshot, pack, frame, at, offset, bytes]` in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(u32, u32, u32, u64, u64, u64)", into = "(u32, u32, u32, u64, u64, u64)")]
 pub struct Part {
@@ -82,15 +81,16 @@ pub struct Entry {
     pub mtime_ns: i64,
     /// Digest of the content.
     pub digest: FileDigest,
-    /// What was wrong with the file already where it came from; absent for good files.
+    /// What was already wrong with the file at its source; absent for good files.
     pub flaw: Option<String>,
-    /// In arrivals: whose filestores had it. Empty elsewhere, and in batches of older programs, which did not say.
+    /// In arrivals: the tenants whose filestores had it. Empty in other snapshots, and in batches of older
+    /// programs, which did not record it.
     pub tenants: Vec<TenantName>,
     /// Ascending by offset, without gaps; an empty file has one part of no bytes.
     pub parts: Vec<Part>,
 }
 
-/// [`Entry`] as it is written.
+/// The written form of [`Entry`].
 #[derive(Serialize)]
 struct EntryWritten<'a> {
     path: &'a str,
@@ -121,7 +121,7 @@ impl Serialize for Entry {
     }
 }
 
-/// [`Entry`] as it is read.
+/// The read form of [`Entry`].
 #[derive(Deserialize)]
 struct EntryRead {
     path: String,
@@ -153,9 +153,9 @@ impl TryFrom<EntryRead> for Entry {
 /// One line after the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// The file is there, as told.
+    /// The file exists.
     File(Entry),
-    /// The file of the parent is no longer there.
+    /// The file of the parent no longer exists.
     Removed(String),
 }
 
@@ -175,7 +175,7 @@ struct Removed {
     removed: bool,
 }
 
-/// Writes an index; the caller flushes and closes what is below.
+/// Writes an index; the caller flushes and closes the writer below.
 pub struct IndexWriter<W: Write> {
     out: W,
     last: Option<String>,
@@ -222,7 +222,7 @@ fn write_line(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
     out.write_all(&line).map_err(|e| Error::carried(Kind::Io, "cannot write an index", e))
 }
 
-/// Reads an index line by line, each checked; memory is bounded by one line.
+/// Reads an index line by line and checks each; memory is limited to one line.
 pub struct IndexReader<R: BufRead> {
     name: String,
     input: R,
@@ -278,7 +278,7 @@ impl<R: BufRead> IndexReader<R> {
             .read_until(b'\n', &mut self.line)
             .map_err(|e| Error::carried(Kind::Integrity, format!("cannot read index {}", self.name), e))?;
         if n > 0 && self.line.pop() != Some(b'\n') {
-            return Err(self.bad("it does not end"));
+            return Err(self.bad("it is too long or has no end"));
         }
         Ok(n > 0)
     }
@@ -295,7 +295,7 @@ impl<R: BufRead> IndexReader<R> {
                 let known = (part.snapshot as usize) < self.header.snapshots.len();
                 let next = end.checked_add(part.bytes);
                 if !known || part.offset != end || next.is_none() {
-                    return Err(self.bad("its parts do not follow each other"));
+                    return Err(self.bad("its parts are not contiguous, or are in an unknown snapshot"));
                 }
                 end = next.unwrap_or(end);
             }

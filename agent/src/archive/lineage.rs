@@ -1,5 +1,5 @@
-//! What of a timeline's history planning needs, in clear text and signed: where each timeline came from
-//! can be told without an identity. The history file itself stays sealed beside it.
+//! The part of a timeline's history that planning needs, in clear text and signed: so it is known without an
+//! identity where each timeline came from. The history file itself is stored encrypted.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,17 +19,17 @@ struct Statement {
     format: u32,
     origin: Origin,
     file: String,
-    /// Of the history file.
+    /// Digest of the history file.
     sha256: Sha256,
     /// Oldest first.
     ancestors: Vec<Ancestor>,
 }
 
-/// The object of the history file of `timeline`, whose text is `text`: the statement, and behind it its
+/// The object for the history file of `timeline`, whose text is `text`: the statement, followed by its
 /// signature.
 ///
 /// # Errors
-/// `Integrity` where it is no history file.
+/// `Integrity` where it is not a history file.
 pub fn sign(signing: &SigningKey, origin: &Origin, timeline: TimelineId, text: &[u8]) -> Result<Vec<u8>> {
     let statement = Statement {
         format: FORMAT,
@@ -46,10 +46,10 @@ pub fn sign(signing: &SigningKey, origin: &Origin, timeline: TimelineId, text: &
     Ok(line)
 }
 
-/// The ancestors of `timeline` by such an object. With `trusted` none, whoever wrote it is believed.
+/// The ancestors of `timeline` according to such an object. With `trusted` `None`, every writer is trusted.
 ///
 /// # Errors
-/// `Signature` where nobody who is trusted signed it as that timeline's, here; `Integrity`.
+/// `Signature` where no trusted key signed it for that timeline, repository and instance; `Integrity`.
 pub fn read(
     trusted: Option<&TrustedKeys>,
     origin: &Origin,
@@ -69,7 +69,10 @@ pub fn read(
         .map_err(|e| Error::new(Kind::Integrity, format!("{name} cannot be read")).because(e))?;
     if said.format != FORMAT || said.origin != *origin || said.file != WalFile::History(timeline).to_string()
     {
-        let what = format!("{name}: the signature is for {}, in another place or another format", said.file);
+        let what = format!(
+            "{name}: the signature is for {}, for another repository or instance, or in another format",
+            said.file
+        );
         return Err(Error::new(Kind::Signature, what));
     }
     Ok(said.ancestors)

@@ -1,6 +1,6 @@
-//! The open archive format, version 1: what the bytes of each object mean. No I/O of its own:
-//! readers and writers are handed in. Written down in docs/format.md; golden files of each
-//! version are committed and must decode for ever.
+//! The open archive format, version 1: what the bytes of each object mean. No I/O of its own: the caller
+//! passes readers and writers. docs/format.md describes it; golden files of each version are committed and
+//! must always decode.
 
 pub mod base;
 pub mod blake3;

@@ -1,6 +1,6 @@
-//! Packs: tar members, gathered into zstd frames of some 4 MiB that end at member boundaries,
-//! sealed with age, hashed as stored. [`Frames`] gathers and [`PackBuilder`] does the rest, so that
-//! each can have a thread of its own; nothing larger than a frame is held.
+//! Packs: tar members, gathered into zstd frames of some 4 MiB that end at member boundaries, encrypted with
+//! age and hashed as stored. [`Frames`] gathers and [`PackBuilder`] does the rest, so that each can have its
+//! own thread; nothing larger than a frame is kept in memory.
 
 use std::io::Write;
 
@@ -50,13 +50,13 @@ pub struct FramePlace {
 
 /// What a finished pack is.
 pub struct PackEnd<W> {
-    /// The writer that took the stored bytes; not flushed.
+    /// The writer that received the stored bytes; not flushed.
     pub sink: W,
     /// Stored size.
     pub bytes: u64,
     /// Digest of the stored bytes.
     pub sha256: Sha256,
-    /// Where each frame begins in the zstd stream (that is, after age is taken off).
+    /// Where each frame begins in the zstd stream (that is, after decryption).
     pub frames: Vec<u64>,
 }
 
@@ -74,9 +74,8 @@ impl Frames {
         self.plain_bytes
     }
 
-    /// Adds one member: at most [`EXTENT_BYTES`] of content, with the mode and modification time
-    /// (seconds) of its file. `take` is given each frame that is complete, in order, and leaves an
-    /// empty buffer for the next one.
+    /// Adds one member: at most [`EXTENT_BYTES`] of content, with the mode and modification time (seconds) of
+    /// its file. `take` gets each complete frame, in order, and leaves an empty buffer for the next one.
     pub fn append(
         &mut self,
         member: Member<'_>,
@@ -130,7 +129,7 @@ impl Frames {
     }
 }
 
-/// Compresses and seals the frames of one pack.
+/// Compresses and encrypts the frames of one pack.
 pub struct PackBuilder<W: Write> {
     out: Sealed<Hashing<W>>,
     compressed: Vec<u8>,
@@ -139,7 +138,7 @@ pub struct PackBuilder<W: Write> {
 }
 
 impl<W: Write> PackBuilder<W> {
-    /// Begins a pack that is sealed to `recipients` and stored into `sink`.
+    /// Begins a pack that is encrypted to `recipients` and stored into `sink`.
     pub fn new(recipients: &Recipients, sink: W) -> Result<PackBuilder<W>> {
         Ok(PackBuilder {
             out: recipients.seal(Hashing::new(sink))?,
@@ -157,7 +156,7 @@ impl<W: Write> PackBuilder<W> {
         self.out.write_all(&self.compressed).map_err(write_failed)
     }
 
-    /// Ends the seal.
+    /// Ends the encryption.
     pub fn finish(self) -> Result<PackEnd<W>> {
         let (sink, sha256, bytes) = self.out.finish().map_err(write_failed)?.finish();
         Ok(PackEnd { sink, bytes, sha256, frames: self.frames })

@@ -1,14 +1,13 @@
-//! Paths as the archive writes them: text that a shell, JSON and tar all take as it is, and
-//! that can never leave the directory it is restored into.
+//! Paths as the archive writes them: text that is the same in a shell, JSON and tar, and that can never lead
+//! out of the directory it is restored into.
 
 use crate::error::{Error, Kind, Result};
 
 /// Longest escaped path that is read from an archive.
 const PATH_BYTES_MAX: usize = 4096;
 
-/// Writes the bytes of a relative path as text: UTF-8 stays as it is, but for control
-/// characters, `%`, `"`, `\` and every byte that is not UTF-8, which become `%XX`. Reversible
-/// ([`unescape`]).
+/// Writes the bytes of a relative path as text: UTF-8 is kept, except for control characters, `%`, `"` and
+/// `\`; these, and every byte that is not UTF-8, become `%XX`. Reversible ([`unescape`]).
 pub fn escape(path: &[u8]) -> String {
     let mut out = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
@@ -31,8 +30,8 @@ pub fn escape(path: &[u8]) -> String {
     out
 }
 
-/// The bytes of a path written by [`escape`], refused unless it is relative, without empty,
-/// `.` or `..` components and without NUL: joined to a directory it stays inside.
+/// The bytes of a path written by [`escape`], refused unless it is relative, without empty, `.` or `..`
+/// components and without NUL: joined to a directory it stays inside.
 pub fn unescape(text: &str) -> Result<Vec<u8>> {
     let refuse = |why: &str| {
         let shown: String = text.chars().take(200).collect();

@@ -1,4 +1,4 @@
-//! age: recipients seal, identities open. Whoever backs up holds recipients only.
+//! Encryption with age: recipients encrypt, identities decrypt. A host that backs up has only recipients.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use crate::error::{Error, Kind, Result};
 /// Largest identity or recipients file that is read.
 const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What a writer that seals is: finish it, or the object is cut short.
+/// A writer that encrypts: finish it, or the object is truncated.
 pub type Sealed<W> = age::stream::StreamWriter<W>;
-/// What a reader that opens is; seekable where its input is.
+/// A reader that decrypts; seekable where its input is.
 pub type Opened<R> = age::stream::StreamReader<R>;
 
 #[derive(Clone)]
@@ -23,17 +23,16 @@ enum Recipient {
     Ssh(age::ssh::Recipient),
 }
 
-/// Everyone who will be able to open what is sealed; never empty.
+/// Everyone who can decrypt what is written; never empty.
 #[derive(Clone)]
 pub struct Recipients(Vec<(String, Recipient)>);
 
 impl Recipients {
-    /// Reads `age1…` and `ssh-ed25519 …`/`ssh-rsa …` lines; blank lines and `#` comments are
-    /// passed over.
+    /// Reads `age1…` and `ssh-ed25519 …`/`ssh-rsa …` lines; blank lines and `#` comments are skipped.
     ///
     /// # Errors
-    /// `Config` naming the line that is not a recipient, or when there is none at all. A secret
-    /// key given by mistake is refused without being repeated.
+    /// `Config` naming the line that is not a recipient, or when there is no recipient at all. A secret key
+    /// given by mistake is refused without being repeated.
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Recipients> {
         let mut recipients = Vec::new();
         for line in lines {
@@ -42,9 +41,9 @@ impl Recipients {
                 continue;
             }
             if line.contains("SECRET") || line.contains("PRIVATE") {
-                return Err(Error::new(Kind::Config, "a secret key stands where a recipient belongs")
+                return Err(Error::new(Kind::Config, "a secret key was given as a recipient")
                     .effect("the production host must not hold identities; nothing was done")
-                    .next("age-keygen -y IDENTITY prints the recipient that belongs there; move the identity off this host"));
+                    .next("use the recipient that age-keygen -y IDENTITY prints; move the identity off this host"));
             }
             let recipient = if line.starts_with("ssh-") {
                 age::ssh::Recipient::from_str(line).map(Recipient::Ssh).map_err(|e| format!("{e:?}"))
@@ -59,13 +58,13 @@ impl Recipients {
         }
         if recipients.is_empty() {
             return Err(Error::new(Kind::Config, "no recipient is configured")
-                .effect("nothing can be encrypted, so nothing is backed up")
+                .effect("nothing can be encrypted, so nothing was backed up")
                 .next("set seal.recipients or seal.recipients_file in the configuration"));
         }
         Ok(Recipients(recipients))
     }
 
-    /// The recipients of a configuration: those listed and those of the file, both.
+    /// The recipients of a configuration: those listed and those of the file.
     pub fn load(listed: &[String], file: Option<&Path>) -> Result<Recipients> {
         let text = file.map(|f| disk::read_text(f, KEY_FILE_BYTES_MAX)).transpose()?.unwrap_or_default();
         Recipients::parse(listed.iter().map(String::as_str).chain(text.lines()))
@@ -76,21 +75,21 @@ impl Recipients {
         self.0.iter().map(|(text, _)| text.as_str())
     }
 
-    /// A writer that seals to all recipients. [`Sealed::finish`] is a must; after an error the
-    /// object is to be abandoned, never retried from the middle.
+    /// A writer that encrypts to all recipients. [`Sealed::finish`] must be called; after an error, abandon
+    /// the object and never continue in the middle.
     pub fn seal<W: Write>(&self, output: W) -> Result<Sealed<W>> {
         let all = self.0.iter().map(|(_, recipient)| match recipient {
             Recipient::Age(r) => r as &dyn age::Recipient,
             Recipient::Ssh(r) => r as &dyn age::Recipient,
         });
         age::Encryptor::with_recipients(all)
-            .map_err(|e| Error::new(Kind::Config, "the recipients do not go together").because(e))?
+            .map_err(|e| Error::new(Kind::Config, "these recipients cannot be combined").because(e))?
             .wrap_output(output)
-            .map_err(|e| Error::carried(Kind::Io, "cannot begin a sealed object", e))
+            .map_err(|e| Error::carried(Kind::Io, "cannot begin an encrypted object", e))
     }
 }
 
-/// The secret halves; held on restore and drill hosts only.
+/// The secret keys; only restore and drill hosts have them.
 #[derive(Clone)]
 pub struct Identities {
     keys: std::sync::Arc<Vec<Box<dyn age::Identity + Send + Sync>>>,
@@ -114,8 +113,8 @@ impl age::Callbacks for Passphrase {
 }
 
 impl Identities {
-    /// Reads age identity files, passphrase-protected age files (binary or armored) and ssh
-    /// private keys. `passphrase` is asked at most once a file, and only for one that needs it.
+    /// Reads age identity files, passphrase-protected age files (binary or armored) and ssh private keys.
+    /// `passphrase` is asked at most once per file, and only for a file that needs it.
     ///
     /// # Errors
     /// `Identity` naming the file: absent, open to others, malformed, or a wrong passphrase.
@@ -133,21 +132,21 @@ impl Identities {
         Ok(Identities { keys: keys.into(), files: files.to_vec() })
     }
 
-    /// Whether there is nothing to open anything with.
+    /// Whether there is no identity.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// A reader of what was sealed in `input`. What it gives before its end is not yet checked:
-    /// read to the end before anything is published. `name` is the object's, for errors.
+    /// A reader that decrypts `input`. Its output is not checked before its end: read to the end before you
+    /// publish anything. `name` is the object's, for errors.
     ///
     /// # Errors
-    /// `Identity` when none of ours opens it, `Integrity` when it is not an age file.
+    /// `Identity` when none of ours decrypts it, `Integrity` when it is not an age file.
     pub fn open<R: Read>(&self, name: &str, input: R) -> Result<Opened<BufReader<R>>> {
         if self.keys.is_empty() {
-            return Err(Error::new(Kind::Identity, format!("no identity is given to open {name}"))
+            return Err(Error::new(Kind::Identity, format!("{name} is encrypted and no identity was given"))
                 .effect("nothing was read or changed")
-                .next("pass the identity file with --identity FILE (see runbooks/restore-tenant.md: where the identity is kept)"));
+                .next("pass the identity file with --identity FILE (runbooks/restore-tenant.md says where it is kept)"));
         }
         let input = BufReader::with_capacity(128 << 10, input);
         let ours = self.keys.iter().map(|key| key.as_ref() as &dyn age::Identity);
@@ -155,9 +154,9 @@ impl Identities {
         decryptor.decrypt(ours).map_err(|e| match e {
             age::DecryptError::NoMatchingKeys => {
                 let files: Vec<_> = self.files.iter().map(|f| f.display().to_string()).collect();
-                Error::new(Kind::Identity, format!("no identity in {} opens {name}", files.join(", ")))
+                Error::new(Kind::Identity, format!("no identity in {} can decrypt {name}", files.join(", ")))
                     .effect("nothing was read or changed")
-                    .next("lifeboat show SNAPSHOT names the recipients that it is encrypted to; find the identity of one of them")
+                    .next("find the identity of one of its recipients: lifeboat show SNAPSHOT lists them")
             }
             e => damaged(name, e),
         })
@@ -165,12 +164,12 @@ impl Identities {
 }
 
 fn damaged(name: &str, e: age::DecryptError) -> Error {
-    // Not in age's own words: it looks for their translations in files, and panics where it may not read them.
+    // Not in age's own words: it looks for translations in files, and panics where it may not read them.
     let what = format!("{name} is not an intact age file");
     let why = match e {
-        // It may be the store that failed, and not the file.
+        // It may be the store that failed, not the file.
         age::DecryptError::Io(e) => return Error::carried(Kind::Integrity, what, e),
-        age::DecryptError::UnknownFormat => "its version of the age format is not known".to_owned(),
+        age::DecryptError::UnknownFormat => "its version of the age format is unknown".to_owned(),
         age::DecryptError::InvalidHeader | age::DecryptError::InvalidMac => "its header is wrong".to_owned(),
         _ => "it cannot be decrypted".to_owned(),
     };
@@ -182,8 +181,7 @@ type Keys = Vec<Box<dyn age::Identity + Send + Sync>>;
 fn load_file(file: &Path, passphrase: &dyn Fn(&Path) -> Option<String>) -> Result<Keys> {
     let data = disk::read_secret("identity file", file, KEY_FILE_BYTES_MAX)?;
     let bad = |why: String| {
-        Error::new(Kind::Identity, format!("{} is not an identity file that can be used", file.display()))
-            .because(why)
+        Error::new(Kind::Identity, format!("{} is not a usable identity file", file.display())).because(why)
     };
     let ask = || Passphrase(passphrase(file).map(SecretString::from));
     if data.starts_with(b"-----BEGIN") && !data.starts_with(b"-----BEGIN AGE") {
@@ -191,7 +189,7 @@ fn load_file(file: &Path, passphrase: &dyn Fn(&Path) -> Option<String>) -> Resul
             .map_err(|e| bad(e.to_string()))?;
         return Ok(vec![match key {
             age::ssh::Identity::Unencrypted(_) => Box::new(key),
-            // Without callbacks that answer, an encrypted key would silently match nothing.
+            // Without callbacks that answer, an encrypted key would match nothing, without an error.
             age::ssh::Identity::Encrypted(key) => {
                 let Passphrase(Some(secret)) = ask() else {
                     return Err(bad("it needs a passphrase and none was given".into()));
@@ -213,7 +211,7 @@ fn load_file(file: &Path, passphrase: &dyn Fn(&Path) -> Option<String>) -> Resul
         let mut plain = Vec::new();
         age::Decryptor::new(armored)
             .and_then(|d| d.decrypt(std::iter::once(&secret as &dyn age::Identity)))
-            .map_err(|e| bad(format!("the passphrase does not open it ({e})")))?
+            .map_err(|e| bad(format!("the passphrase is wrong ({e})")))?
             .take(KEY_FILE_BYTES_MAX)
             .read_to_end(&mut plain)
             .map_err(|e| bad(e.to_string()))?;
@@ -228,7 +226,7 @@ fn native(data: impl BufRead) -> Result<Keys, String> {
         .into_identities()
         .map_err(|e| e.to_string())?;
     if keys.is_empty() {
-        return Err("it holds no identity".into());
+        return Err("it contains no identity".into());
     }
     Ok(keys)
 }

@@ -7,19 +7,19 @@ use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, Signature, 
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
-/// What a signature is for; `ssh-keygen -Y verify -n` wants the same word.
+/// The purpose of a signature; `ssh-keygen -Y verify -n` needs the same word.
 pub const NAMESPACE: &str = "lifeboat";
 const KEY_BYTES_MAX: u64 = 64 << 10;
-/// What an Ed25519 signature has.
+/// Length of an Ed25519 signature.
 pub const BARE_BYTES: usize = 64;
 /// Largest signature that is read.
 pub const SIGNATURE_BYTES_MAX: u64 = 16 << 10;
 
-/// The agent's private signing key; debug output shows the public half only.
+/// The agent's private signing key; debug output shows only the public half.
 pub struct SigningKey(PrivateKey);
 
 impl SigningKey {
-    /// Makes a new key; `comment` says whose it is.
+    /// Makes a new key; `comment` says whom it belongs to.
     pub fn generate(comment: &str) -> Result<SigningKey> {
         let mut seed = [0u8; 32];
         getrandom::fill(&mut seed).map_err(|e| {
@@ -42,7 +42,7 @@ impl SigningKey {
                 Kind::Config,
                 format!("{} must be an Ed25519 key without a passphrase", path.display()),
             )
-            .next("ssh-keygen -t ed25519 -N '' makes one; only the agent's user may read it"));
+            .next("make one with ssh-keygen -t ed25519 -N '', readable only by the agent's user"));
         }
         Ok(SigningKey(key))
     }
@@ -55,7 +55,7 @@ impl SigningKey {
             .map_err(|e| Error::new(Kind::Internal, "cannot write the signing key").because(e))
     }
 
-    /// The public half, `ssh-ed25519 AAAA… comment`: what `signing.trusted_keys` holds.
+    /// The public half, `ssh-ed25519 AAAA… comment`, as in `signing.trusted_keys`.
     pub fn public_text(&self) -> Result<String> {
         self.0
             .public_key()
@@ -72,19 +72,19 @@ impl SigningKey {
     }
 
     /// The 64 bytes of an OpenSSH signature over `message` without its envelope, for a name; docs/format.md
-    /// shows how `ssh-keygen` checks it. `namespace` keeps it apart from signatures over other things.
+    /// shows how `ssh-keygen` checks it. `namespace` separates it from signatures over other things.
     pub fn sign_bare(&self, namespace: &str, message: &[u8]) -> Result<[u8; BARE_BYTES]> {
         let signed = self.0.sign(namespace, HashAlg::Sha512, message);
         let bytes = signed.map(|signature| signature.signature_bytes().try_into());
         match bytes {
             Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(_)) => Err(Error::new(Kind::Internal, "a signature has not 64 bytes")),
+            Ok(Err(_)) => Err(Error::new(Kind::Internal, "a signature does not have 64 bytes")),
             Err(e) => Err(Error::new(Kind::Internal, "cannot sign").because(e)),
         }
     }
 }
 
-/// Whose signatures count.
+/// The keys whose signatures count.
 #[derive(Clone, Default)]
 pub struct TrustedKeys(Vec<PublicKey>);
 
@@ -103,7 +103,7 @@ impl TrustedKeys {
         Ok(TrustedKeys(keys.collect::<Result<_>>()?))
     }
 
-    /// These keys and that of `own`, whose signatures its holder believes whatever is configured.
+    /// These keys and that of `own`, whose holder always trusts its signatures.
     pub fn with(mut self, own: &SigningKey) -> TrustedKeys {
         if !self.0.iter().any(|key| key.key_data() == own.0.public_key().key_data()) {
             self.0.push(own.0.public_key().clone());
@@ -111,8 +111,8 @@ impl TrustedKeys {
         self
     }
 
-    /// Whether one of the keys made this bare signature over `message`; see [`SigningKey::sign_bare`]. Some
-    /// 50 µs a key.
+    /// Whether one of the keys made this bare signature over `message`; see [`SigningKey::sign_bare`]. About
+    /// 50 µs per key.
     pub fn signed_bare(&self, namespace: &str, message: &[u8], signature: &[u8; BARE_BYTES]) -> bool {
         let Ok(signature) = Signature::new(Algorithm::Ed25519, signature.as_slice()) else { return false };
         self.0.iter().any(|key| {
@@ -121,7 +121,7 @@ impl TrustedKeys {
         })
     }
 
-    /// Whether nobody is trusted.
+    /// Whether no key is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -129,7 +129,7 @@ impl TrustedKeys {
     /// Checks an armored signature over `message`. `name` is the signed object's, for errors.
     ///
     /// # Errors
-    /// `Signature`: malformed, over other bytes, or by a key that is not trusted (named by its
+    /// `Signature`: malformed, over other bytes, or by a key that is not trusted (the error has its
     /// fingerprint).
     pub fn verify(&self, name: &str, message: &[u8], signature: &[u8]) -> Result<()> {
         let (key, parsed) = self.signer(name, signature)?;
@@ -138,8 +138,8 @@ impl TrustedKeys {
         })
     }
 
-    /// Whether a signature claims to be of a key that is trusted: nothing is proved yet, and what it is of need
-    /// not be read where it does not.
+    /// Whether a signature claims to be by a trusted key. This proves nothing yet, but where it does not, the
+    /// signed object need not be read.
     ///
     /// # Errors
     /// `Signature`, as [`TrustedKeys::verify`].

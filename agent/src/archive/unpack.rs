@@ -1,4 +1,4 @@
-//! Reading packs and sealed texts back, with the stored bytes checked against their manifest.
+//! Reads packs and encrypted texts, and checks the stored bytes against their manifest.
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -13,13 +13,13 @@ use crate::error::{Error, Kind, Result};
 /// The largest zstd window that is accepted (128 MiB): a forged frame cannot ask for more.
 const WINDOW_LOG_MAX: u32 = 27;
 
-/// A member as its tar header tells it, checked: the path is escaped text that unescapes to a
-/// plain relative path.
+/// A member as its tar header describes it, checked: the path is escaped text that unescapes to a plain
+/// relative path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberHeader {
     /// Escaped path of the file.
     pub path: String,
-    /// Where the content belongs; 0 for whole files.
+    /// Where the content belongs in the file; 0 for whole files.
     pub offset: u64,
     /// Whether this is the whole file.
     pub whole: bool,
@@ -44,10 +44,10 @@ impl MemberHeader {
         Ok(MemberHeader { path: path.to_owned(), offset, whole, bytes })
     }
 
-    /// Reads the content of this member, which format 1 bounds, replacing what `out` held.
+    /// Reads the content of this member, whose size format 1 limits, replacing the content of `out`.
     ///
     /// # Errors
-    /// `Integrity` where it is larger; what reading it returned.
+    /// `Integrity` where it is larger; errors of reading it.
     pub fn read(&self, content: &mut dyn Read, out: &mut Vec<u8>) -> Result<()> {
         if self.bytes > EXTENT_BYTES as u64 {
             let what = format!("member {} has {} bytes, more than format 1 allows", self.path, self.bytes);
@@ -62,14 +62,13 @@ impl MemberHeader {
     }
 }
 
-/// Reads a pack to its end and hands out each member in order; the callback may leave content
-/// unread. `Ok` means that size and SHA-256 of the stored bytes are as the manifest says, the
-/// seal is whole and every member was well-formed; until then nothing that was handed out is
-/// to be published.
+/// Reads a pack to its end and passes each member to the callback in order; the callback may leave content
+/// unread. `Ok` means that size and SHA-256 of the stored bytes match the manifest, the encryption is intact
+/// and every member was well-formed. Before that, publish nothing of what was passed.
 ///
 /// # Errors
-/// `Integrity` when the stored bytes are not the manifest's (whatever else went wrong on the
-/// way), `Identity`, what the callback returned, or what reading `input` returned.
+/// `Integrity` when the stored bytes do not match the manifest (whatever else went wrong on the way),
+/// `Identity`, errors of the callback, and those of reading `input`.
 pub fn read_pack(
     object: &Object,
     input: impl Read,
@@ -85,10 +84,10 @@ pub fn read_pack(
     })
 }
 
-/// Reads only these frames of a pack, `frames` being runs of their numbers, and hands out their
-/// members like [`read_pack`]. `will_read` is told how many stored bytes are read behind each seek.
-/// The stored bytes as a whole are *not* compared with the manifest: whoever calls this compares
-/// what comes out with digests that were signed.
+/// Reads only these frames of a pack, `frames` being runs of their numbers, and passes their members like
+/// [`read_pack`]. `will_read` gets the number of stored bytes that are read after each seek. The stored bytes
+/// as a whole are *not* compared with the manifest: the caller must compare the output with digests that were
+/// signed.
 ///
 /// # Errors
 /// `Integrity` where the object has no such frame or cannot be decoded; otherwise as [`read_pack`].
@@ -116,7 +115,7 @@ pub fn read_frames<R: Read + Seek>(
     Ok(())
 }
 
-/// What `bytes` from `begin` on take in an age file: whole chunks of 64 KiB, each with its tag.
+/// How much `bytes` from `begin` on occupy in an age file: whole chunks of 64 KiB, each with its tag.
 pub fn sealed_bytes(begin: u64, bytes: u64) -> u64 {
     const CHUNK: u64 = 64 << 10;
     (begin.saturating_add(bytes).div_ceil(CHUNK) - begin / CHUNK) * (CHUNK + 16)
@@ -144,8 +143,8 @@ fn each_member<R: Read>(
     Ok(())
 }
 
-/// Reads a sealed stream (an index, a baseline) through `read`, to its end, with the same
-/// guarantees as [`read_pack`].
+/// Reads an encrypted stream (an index, a baseline) through `read`, to its end, with the same guarantees as
+/// [`read_pack`].
 pub fn read_sealed<T>(
     object: &Object,
     input: impl Read,
@@ -176,9 +175,9 @@ fn broken(name: &str, e: std::io::Error) -> Error {
     Error::carried(Kind::Integrity, format!("{name} cannot be decoded"), e)
 }
 
-/// Runs `decode` over the hashed input, then decides by the stored bytes: if they are not the
-/// manifest's, that is the error, whatever decoding said: a damaged header looks like a wrong
-/// identity. Where the store did not hand the bytes out, there is nothing to compare.
+/// Runs `decode` over the hashed input, then decides by the stored bytes: if they do not match the manifest,
+/// that is the error, whatever decoding reported: a damaged header looks like a wrong identity. Where the
+/// store did not deliver the bytes, there is nothing to compare.
 fn checked<R: Read, T>(
     object: &Object,
     input: R,

@@ -1,6 +1,6 @@
-//! WAL objects: a file of `pg_wal`, or a range of one, each its own signed archive. There is no
-//! manifest: digests are in the name, which is signed too ([`super::wal_name`]), and the signature over
-//! the content is inside, behind the data, where `zstd -d` passes over it.
+//! WAL objects: a file of `pg_wal`, or a range of one, each a signed archive of its own. There is no
+//! manifest: digests are in the name, which is signed too ([`super::wal_name`]). The signature over the
+//! content is inside, after the data, where `zstd -d` skips it.
 
 use std::io::{Read, Write};
 
@@ -16,7 +16,7 @@ pub use crate::archive::wal_name::{CONTENT_BYTES_MAX, HalfDigest, WalName};
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::WalFile;
 
-/// The most that [`CONTENT_BYTES_MAX`] can become when it is stored.
+/// The largest stored size of [`CONTENT_BYTES_MAX`].
 pub const STORED_BYTES_MAX: u64 = CONTENT_BYTES_MAX as u64 + (1 << 20);
 /// zstd's first skippable frame (RFC 8878, 3.1.2).
 const SKIPPABLE: u32 = 0x184D_2A50;
@@ -41,11 +41,11 @@ impl Statement {
     }
 }
 
-/// Who writes WAL objects: for whom they are sealed, who signs, where they belong.
+/// Makes WAL objects: for which recipients, signed by which key, for which repository and instance.
 pub struct WalSealer {
-    /// Where they belong.
+    /// The repository and instance.
     pub origin: Origin,
-    /// Who will be able to open them.
+    /// Who can decrypt them.
     pub recipients: Recipients,
     /// Who signs.
     pub signing: SigningKey,
@@ -54,8 +54,7 @@ pub struct WalSealer {
 }
 
 impl WalSealer {
-    /// The object of the bytes of `file` from `begin` on, and its name. CPU work of some 100 ms
-    /// for a segment.
+    /// The object with the bytes of `file` from `begin` on, and its name. About 100 ms of CPU for a segment.
     ///
     /// # Errors
     /// `Internal` where `content` is empty or larger than [`CONTENT_BYTES_MAX`].
@@ -63,7 +62,7 @@ impl WalSealer {
         self.seal_with(&mut Scratch::default(), file, begin, content)
     }
 
-    /// [`WalSealer::seal`] with memory that is used again: fresh memory costs as much time as hashing does.
+    /// [`WalSealer::seal`] with reused memory: new memory costs as much time as hashing.
     pub fn seal_with(
         &self,
         scratch: &mut Scratch,
@@ -73,10 +72,10 @@ impl WalSealer {
     ) -> Result<(WalName, Vec<u8>)> {
         let end = u32::try_from(content.len()).ok().and_then(|length| begin.checked_add(length));
         let Some(end) = end.filter(|_| (1..=CONTENT_BYTES_MAX).contains(&content.len())) else {
-            let what = format!("{} bytes of {file} at {begin} are no WAL object", content.len());
+            let what = format!("{} bytes of {file} at {begin} cannot be a WAL object", content.len());
             return Err(Error::new(Kind::Internal, what));
         };
-        let failed = |e| Error::carried(Kind::Internal, format!("cannot seal {file}"), e);
+        let failed = |e| Error::carried(Kind::Internal, format!("cannot encrypt {file}"), e);
         let sha256 = Sha256::of(content);
         let statement = Statement {
             format: FORMAT,
@@ -109,32 +108,32 @@ impl WalSealer {
     }
 }
 
-/// What sealing needs besides the content, to be used again by the same sealer.
+/// The memory that sealing needs, reused by the same sealer.
 #[derive(Default)]
 pub struct Scratch {
     zstd: Option<Compressor>,
     plain: Vec<u8>,
 }
 
-/// Who reads WAL objects.
+/// Reads WAL objects.
 pub struct WalOpener {
-    /// Where they must belong.
+    /// The repository and instance that they must belong to.
     pub origin: Origin,
-    /// What opens them.
+    /// The identities that decrypt them.
     pub identities: Identities,
-    /// Whose signatures count; `None` where a person gave that check up.
+    /// Whose signatures count; `None` where a person turned that check off.
     pub trusted: Option<TrustedKeys>,
 }
 
 impl WalOpener {
-    /// Which names are true where it reads.
+    /// Which names count where it reads.
     pub fn name_trust(&self) -> NameTrust {
         NameTrust::new(&self.origin, self.trusted.clone())
     }
 
-    /// The content of a stored object, all of it checked: stored digest, seal, length, digest of
-    /// the content, and that it was signed as exactly this range of this file, here. Holds up to
-    /// three times the content in memory.
+    /// The content of a stored object, completely checked: digest of the stored bytes, encryption, length,
+    /// digest of the content, and that it was signed as exactly this range of this file, for this repository
+    /// and instance. Keeps up to three times the content in memory.
     ///
     /// # Errors
     /// `Integrity`, `Identity`, `Signature`; running again does not help.
@@ -142,7 +141,7 @@ impl WalOpener {
         self.check(name, stored).map_err(|e| {
             e.context(format!("open WAL object {name}"))
                 .effect("WAL from here on cannot be replayed from this object")
-                .next("lifeboat wal status; another copy of the repository may hold it whole")
+                .next("run lifeboat wal status; another copy of the repository may have it intact")
         })
     }
 
@@ -151,7 +150,7 @@ impl WalOpener {
         let found = HalfDigest::of(stored);
         if found != name.stored {
             return Err(bad(format!(
-                "the stored bytes have SHA-256 {found}…, their name says {}",
+                "the stored bytes have SHA-256 {found}…, but the name says {}",
                 name.stored
             )));
         }
@@ -159,9 +158,9 @@ impl WalOpener {
         self.identities
             .open(&name.to_string(), stored)?
             .read_to_end(&mut plain)
-            .map_err(|e| Error::carried(Kind::Integrity, "the seal is broken", e))?;
+            .map_err(|e| Error::carried(Kind::Integrity, "it cannot be decrypted", e))?;
         let (data, note) = split(&plain)
-            .ok_or_else(|| bad("it is not one zstd frame and one skippable frame behind it".to_owned()))?;
+            .ok_or_else(|| bad("it is not one zstd frame followed by one skippable frame".to_owned()))?;
         let length = (name.end - name.begin) as usize;
         let content = zstd::bulk::decompress(data, length)
             .map_err(|e| bad("it cannot be decompressed".to_owned()).because(e))?;
@@ -169,7 +168,7 @@ impl WalOpener {
         if content.len() != length || HalfDigest::from(sha256) != name.plain {
             let got = content.len();
             return Err(bad(format!(
-                "it holds {got} bytes with SHA-256 {sha256}, which its name does not say"
+                "it contains {got} bytes with SHA-256 {sha256}; its name says otherwise"
             )));
         }
         self.check_note(name, sha256, note)?;
@@ -195,7 +194,7 @@ impl WalOpener {
         };
         if said != expected {
             let what = format!(
-                "it was signed as bytes {} to {} of {} of instance {} in repository {} with SHA-256 {}, which it is not here",
+                "it was signed for another place or content: bytes {} to {} of {} of instance {} in repository {} with SHA-256 {}",
                 said.begin, said.end, said.file, said.origin.instance, said.origin.repository, said.sha256
             );
             return Err(Error::new(Kind::Signature, what));
@@ -204,8 +203,7 @@ impl WalOpener {
     }
 }
 
-/// The data frame, and what the skippable frame behind it holds; `None` where there is anything
-/// else.
+/// The data frame, and the content of the skippable frame after it; `None` where there is anything else.
 fn split(plain: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = zstd::zstd_safe::find_frame_compressed_size(plain).ok()?;
     let (data, rest) = plain.split_at_checked(at)?;
@@ -270,7 +268,7 @@ mod tests {
         assert_eq!(keys.opener.open(&name, &stored).unwrap(), content());
         assert_eq!(name.to_string().parse::<WalName>().unwrap(), name);
         assert_eq!((name.begin, name.end), (8192, 28192));
-        // even where the name is made to fit the damage
+        // even where the name is changed to match the damage
         let refused = |bytes: &[u8], what: &str| {
             let error = keys.opener.open(&name, bytes).unwrap_err();
             assert_eq!(error.kind(), Kind::Integrity, "{what}");
@@ -306,7 +304,7 @@ mod tests {
         elsewhere.trusted = keys.opener.trusted.clone();
         elsewhere.origin.instance = "test".parse().unwrap();
         assert_eq!(kind(&elsewhere, name), Kind::Signature);
-        elsewhere.trusted = None; // the place counts even where anyone is trusted
+        elsewhere.trusted = None; // the place is checked even where every signer is trusted
         assert_eq!(kind(&elsewhere, name), Kind::Signature);
         elsewhere.origin = keys.opener.origin.clone();
         assert_eq!(elsewhere.open(&name, &stored).unwrap(), content());

@@ -1,21 +1,24 @@
-//! How far a segment's file holds WAL: the one place that decides whether it is whole.
+//! How far a segment's file contains WAL: the one place that decides whether it is complete.
 //!
-//! **The rule.** A file of `pg_wal` has the size of a segment from its first byte on, so its size says nothing. It is
-//! *whole* only when its content says so: every page has the header of its place, every record is all there with the right checksum, and
-//! the records go on to the last byte, or end with the record of a switch (`XLOG_SWITCH`; what lies behind that is of no
-//! meaning). Everything else holds WAL up to the end of its last whole record and is *partial*: a segment that is still being
-//! written (zeros behind its end, or the pages of the older segment whose file was used again, or of what a crash cut
-//! off), one that `wal fetch` filled up with zeros, the last one before a crash.
-//! What is partial is stored as a range of the segment, never as all of it.
+//! **The rule.** A file of `pg_wal` has the size of a segment from its first byte on, so its size says
+//! nothing. It is *whole* only when its content says so: every page has the header of its place, every record
+//! is complete with the right checksum, and the records continue to the last byte, or end with the record of
+//! a switch (`XLOG_SWITCH`; what comes after that has no meaning). Every other file contains WAL up to the
+//! end of its last complete record and is *partial*: a segment that is still being written (after its end
+//! come zeros, or pages of the older segment whose file was reused, or the rest after a crash), one that `wal
+//! fetch` filled up with zeros, the last one before a crash. A partial file is stored as a range of the
+//! segment, never as all of it.
 //!
 //! A segment of a new timeline begins with pages of the older one: they have the same places, and count.
 //!
-//! The last record of a whole segment may go on in the next one ([`End::Crossing`]). Then the file alone cannot tell
-//! whether that record's bytes were all written when it was read: the server must say that it has finished the
-//! segment, by the marker of its archiver or by having begun the next one. Without that the segment is whole up to that record.
+//! The last record of a whole segment may continue in the next one ([`End::Crossing`]). Then the file alone
+//! does not show whether that record was completely written when it was read: the server must say that it has
+//! finished the segment, by the marker of its archiver or by having begun the next one. Without that, the
+//! segment is whole up to that record.
 //!
-//! Records that end where they should not, by a wrong checksum or among pages that are right ([`End::Broken`]), are the end of
-//! a segment that is being written, after a crash perhaps. In one that the server has finished they are damage.
+//! Records that end too early, with a wrong checksum or before pages that are right ([`End::Broken`]), are
+//! the end of a segment that is being written, perhaps after a crash. In a segment that the server has
+//! finished they are damage.
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 
@@ -29,27 +32,27 @@ use crate::names::Lsn;
 pub enum End {
     /// With the segment, or with the record of a switch.
     Whole,
-    /// With a record that goes on in the next segment.
+    /// With a record that continues in the next segment.
     Crossing,
-    /// With nothing behind it: zeros, or pages of another place.
+    /// Nothing follows it: zeros, or pages of another place.
     Nothing,
-    /// With a record that is wrong, or before pages that are right.
+    /// With a wrong record, or before pages that are right.
     Broken,
 }
 
-/// How far a segment's file holds WAL.
+/// How far a segment's file contains WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// The byte in the file after the last whole record.
+    /// The byte in the file after the last complete record.
     pub upto: u32,
-    /// What comes there.
+    /// What follows it.
     pub end: End,
 }
 
-/// Looks at a segment's file from its first byte on; CPU work of some 10 ms.
+/// Reads a segment's file from its first byte; about 10 ms of CPU.
 ///
 /// # Errors
-/// `Integrity` where it does not begin as a segment, or has pages of a size that is not known here; those of reading.
+/// `Integrity` where it does not begin as a segment, or has pages of an unknown size; errors of reading.
 pub fn extent(mut file: impl Read) -> Result<Extent> {
     let mut page = vec![0; PAGE_BYTES];
     if !read_page(&mut file, &mut page)? {
@@ -85,8 +88,8 @@ pub fn extent(mut file: impl Read) -> Result<Extent> {
     Ok(Extent { upto: (records.end().0 - begin) as u32, end: end.unwrap_or_else(at_end) })
 }
 
-/// How many bytes of WAL are in a file that has the size of its segment; `None` where it is whole. The last page alone
-/// tells it of most files: where it is right, what comes before is not looked at.
+/// How many bytes of WAL are in a file that has the size of its segment; `None` where it is whole. For most
+/// files the last page alone shows it: where it is right, the pages before it are not read.
 ///
 /// # Errors
 /// As [`extent`].
@@ -106,7 +109,7 @@ pub fn partial_bytes(mut file: impl Read + Seek) -> Result<Option<u32>> {
     Ok((!matches!(end, End::Whole | End::Crossing)).then_some(upto))
 }
 
-/// Where a page says that it belongs; 0 for one of zeros, `None` where it is no page of WAL.
+/// The place that a page claims; 0 for a page of zeros, `None` where it is not a page of WAL.
 fn place(page: &[u8]) -> Option<u64> {
     let (magic, place) = (page.first_chunk::<2>()?, page.get(8..16)?.first_chunk::<8>()?);
     let (magic, place) = (u16::from_le_bytes(*magic), u64::from_le_bytes(*place));
@@ -137,7 +140,7 @@ mod tests {
         (found.upto, found.end)
     }
 
-    /// Records of 3,000 bytes from the first byte of the segment to behind its last, and where each begins there.
+    /// Records of 3,000 bytes from the first byte of the segment to beyond its last, and where each begins.
     fn full() -> (Vec<u8>, Vec<u32>) {
         let (all, begins) = wal(&vec![filler(3_000); 360]);
         assert!(all.len() > SEGMENT as usize);
@@ -151,7 +154,7 @@ mod tests {
         assert_eq!(of(&all[..SEGMENT as usize]), (*last, End::Crossing));
         let (switched, _) = wal(&[filler(20_000), switch()]);
         assert_eq!(of(&segment_of(switched.clone())), (switched.len() as u32, End::Whole));
-        // what was in the file before may lie behind it
+        // older content of the file may follow it
         let old = [switched.as_slice(), &all[switched.len()..SEGMENT as usize]].concat();
         assert_eq!(of(&old).1, End::Whole);
     }
@@ -164,7 +167,7 @@ mod tests {
         assert_eq!(of(&cut(third)), (third as u32, End::Nothing), "between two records");
         assert_eq!(of(&cut(third - 1_000)).0, begins[2], "within a record");
         assert_eq!(of(&cut(16 * PAGE_BYTES)).1, End::Nothing, "where a page ends");
-        // a file that was used again: pages of an older place behind the end
+        // a reused file: pages of an older place after the end
         let mut old = all[..SEGMENT as usize].to_vec();
         for page in old.chunks_mut(PAGE_BYTES).skip(4) {
             page[8..16].copy_from_slice(&(1_000 * SEGMENT).to_le_bytes());
@@ -172,7 +175,7 @@ mod tests {
         let found = of(&old);
         assert_eq!(found.1, End::Nothing);
         assert!(found.0 <= 4 * PAGE_BYTES as u32 && found.0 as usize > 4 * PAGE_BYTES - 3_100, "{found:?}");
-        // pages that a crash left behind the end
+        // pages that a crash left after the end
         let mut stale = all[..SEGMENT as usize].to_vec();
         stale[third..PAGE_BYTES * (third / PAGE_BYTES + 1)].fill(0);
         assert_eq!(of(&stale), (third as u32, End::Broken));

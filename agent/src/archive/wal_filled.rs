@@ -1,17 +1,19 @@
-//! Whether an object that cannot be opened here holds the beginning of known WAL, and zeros after it: a segment that
-//! was not whole, stored as a whole one by an older version. The digest in its name proves it, without a key.
+//! Whether an object that cannot be decrypted here contains the beginning of known WAL, and zeros after it: a
+//! segment that was incomplete and was stored as a whole one by an older version. The digest in its name
+//! proves it, without a key.
 
 use sha2::Digest as _;
 
 use super::digest::Sha256;
 use super::wal::HalfDigest;
 
-/// The most zeros that are hashed for one answer: some seconds.
+/// The most zeros that are hashed for one answer: a few seconds.
 const ZEROS_MAX: usize = 4 << 30;
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// Where the zeros begin: the one of `ends` up to which `content` has the digest, with zeros from there to its length.
-/// `None` where none is found; that proves nothing. CPU work of milliseconds for each end.
+/// Where the zeros begin: the one of `ends` for which `content` up to there, followed by zeros to its length,
+/// has the digest. `None` where there is no such end; that proves nothing. Some milliseconds of CPU for each
+/// end.
 pub fn filled_from(
     content: &[u8],
     digest: HalfDigest,
@@ -30,7 +32,7 @@ pub fn filled_from(
         })
         .collect();
     let mut hashed = 0;
-    // the last first: they cost least
+    // the last one first: it costs least
     let affordable = states.into_iter().rev().take_while(|(end, _)| {
         hashed += content.len() - end;
         hashed <= ZEROS_MAX

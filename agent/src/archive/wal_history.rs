@@ -1,5 +1,5 @@
-//! Timeline history files: which timelines a timeline came from, and where it left each
-//! (PostgreSQL `timeline.c`).
+//! Timeline history files: which timelines a timeline came from, and where each one was left (PostgreSQL
+//! `timeline.c`).
 
 use serde::{Deserialize, Serialize};
 
@@ -12,15 +12,15 @@ use crate::names::wal::TimelineId;
 pub struct Ancestor {
     /// The ancestor.
     pub timeline: TimelineId,
-    /// Its WAL counts up to here, exclusive; from here on that of the next ancestor does, or of
-    /// the timeline itself.
+    /// Its WAL counts up to here, exclusive; from here on the WAL of the next ancestor counts, or of the
+    /// timeline itself.
     pub until: Lsn,
 }
 
 /// The ancestors of `timeline`, oldest first, from the text of its history file.
 ///
 /// # Errors
-/// `Integrity` naming the line that is none, or that does not rise.
+/// `Integrity` naming the line that is invalid, or not in ascending order.
 pub fn parse_history(timeline: TimelineId, text: &str) -> Result<Vec<Ancestor>> {
     let mut ancestors: Vec<Ancestor> = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -33,7 +33,7 @@ pub fn parse_history(timeline: TimelineId, text: &str) -> Result<Vec<Ancestor>> 
         ancestors.push(ancestor.ok_or_else(|| {
             Error::new(
                 Kind::Integrity,
-                format!("{}.history has a line that is wrong: {line:.200?}", timeline.in_names()),
+                format!("{}.history has an invalid line: {line:.200?}", timeline.in_names()),
             )
         })?);
     }

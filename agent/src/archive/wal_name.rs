@@ -1,8 +1,8 @@
-//! The name of a WAL object: which bytes it holds, and the signature that makes this true.
+//! The name of a WAL object: which bytes it contains, and the signature that proves it.
 //!
-//! A listing alone, with the public keys that are trusted, tells which WAL is stored: nobody who can write to
-//! the store can make a name up, nor move an object to another file, instance or repository. Signed are three
-//! lines, of which `sha256sum` prints the first two:
+//! A listing alone, with the public keys that are trusted, shows which WAL is stored: nobody who can write to
+//! the store can invent a name, or move an object to another file, instance or repository. Three lines are
+//! signed; `sha256sum` prints the first two:
 //!
 //! ```text
 //! <SHA-256 of lifeboat.json>  lifeboat.json
@@ -10,10 +10,10 @@
 //! <file>/<begin>-<end>-<plain>-<stored>
 //! ```
 //!
-//! `lifeboat.json` holds the repository's ID and `instance.json` the system identifier. `NAMESPACE` is of names
-//! alone: no signature over anything else counts here, and none of these counts elsewhere.
+//! `lifeboat.json` contains the repository's ID and `instance.json` the system identifier. `NAMESPACE` is
+//! used only for names: no signature over anything else counts here, and none of these counts elsewhere.
 //!
-//! Names that older programs made have no signature. What they are worth is decided where WAL is listed
+//! Names made by older programs have no signature. Whether they count is decided where WAL is listed
 //! (`repository::wal`).
 
 use std::fmt;
@@ -28,22 +28,22 @@ use crate::archive::signature::{BARE_BYTES, SigningKey, TrustedKeys};
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::WalFile;
 
-/// The most content that one object holds; a longer segment is several objects. So each goes up
-/// in one create-only request, and memory is bounded whatever `wal_segment_size` is.
+/// The most content in one object; a longer segment is stored as several objects. So each is uploaded in one
+/// create-only request, and memory is limited whatever `wal_segment_size` is.
 pub const CONTENT_BYTES_MAX: usize = 16 << 20;
-/// What these signatures are for.
+/// The purpose of these signatures.
 const NAMESPACE: &str = "lifeboat-wal";
 /// What every name ends with.
 const SUFFIX: &str = ".zst.age";
 /// Characters of a signature: base64url without padding.
 const SIGNATURE_CHARS: usize = 86;
 
-/// The first half of a SHA-256, as names carry it: 32 hex digits.
+/// The first half of a SHA-256, as in names: 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HalfDigest([u8; 16]);
 
 impl HalfDigest {
-    /// That of `data`.
+    /// The digest of `data`.
     pub fn of(data: &[u8]) -> HalfDigest {
         HalfDigest::from(Sha256::of(data))
     }
@@ -104,11 +104,11 @@ pub struct WalName {
     pub begin: u32,
     /// The byte after the last.
     pub end: u32,
-    /// Digest of the content: tells whether other bytes are the same, without a key.
+    /// Digest of the content: shows without a key whether other bytes are the same.
     pub plain: HalfDigest,
-    /// Digest of the stored object: tells whether it is whole, without a key.
+    /// Digest of the stored object: shows without a key whether it is intact.
     pub stored: HalfDigest,
-    /// What makes all this true; older programs made names without it.
+    /// The signature that proves all this; names of older programs have none.
     pub signature: Option<NameSignature>,
 }
 
@@ -133,7 +133,7 @@ impl FromStr for WalName {
 
 fn parse(text: &str) -> Option<WalName> {
     let (file, rest) = text.split_once('/')?;
-    // at most five: a signature may hold the separator, too
+    // at most five: a signature may contain the separator, too
     let mut parts = rest.strip_suffix(SUFFIX)?.splitn(5, '-');
     let mut part = || parts.next();
     let number = |text: &str| u32::from_str_radix(text, 16).ok();
@@ -156,7 +156,7 @@ fn parse(text: &str) -> Option<WalName> {
 }
 
 impl WalName {
-    /// What it says, without the signature.
+    /// The claim: the name without the signature.
     fn write_claim(&self, out: &mut impl fmt::Write) -> fmt::Result {
         let WalName { file, begin, end, plain, stored, .. } = self;
         write!(out, "{file}/{begin:08x}-{end:08x}-{plain}-{stored}")
@@ -168,12 +168,12 @@ impl WalName {
         Ok(WalName { signature: Some(NameSignature(signature)), ..self })
     }
 
-    /// Whether all bytes of it are bytes of `other`'s range, too.
+    /// Whether all its bytes are within the range of `other`.
     pub fn lies_within(&self, other: &WalName) -> bool {
         self.file == other.file && self.begin >= other.begin && self.end <= other.end
     }
 
-    /// Whether one of the two must be wrong: the same bytes with other content.
+    /// Whether one of the two must be wrong: the same range with different content.
     pub fn contradicts(&self, other: &WalName) -> bool {
         (self.file, self.begin, self.end) == (other.file, other.begin, other.end) && self.plain != other.plain
     }
@@ -193,7 +193,7 @@ fn statement(place: &str, name: &WalName) -> String {
     text
 }
 
-/// Which names are true in one place.
+/// Which names count in one place.
 #[derive(Clone)]
 pub struct NameTrust {
     place: String,
@@ -201,7 +201,8 @@ pub struct NameTrust {
 }
 
 impl NameTrust {
-    /// Names of this place that one of the keys signed; every name where a person gave the check up (`None`).
+    /// Names of this place that one of the keys signed; every name where a person turned the check off
+    /// (`None`).
     pub fn new(origin: &Origin, trusted: Option<TrustedKeys>) -> NameTrust {
         NameTrust { place: place(origin), trusted }
     }
@@ -211,7 +212,7 @@ impl NameTrust {
         self.trusted.is_none()
     }
 
-    /// Whether a trusted key signed this name for this place. Some 50 µs a key.
+    /// Whether a trusted key signed this name for this place. About 50 µs per key.
     pub fn is_signed(&self, name: &WalName) -> bool {
         let Some(NameSignature(signature)) = &name.signature else { return false };
         let message = statement(&self.place, name);
@@ -247,7 +248,7 @@ mod tests {
     #[test]
     fn a_signed_name_reads_back_and_is_a_fine_file_name() {
         let key = SigningKey::generate("test").unwrap();
-        // many, so that signatures with every character come by
+        // many, so that every character occurs in a signature
         for (at, file) in FILES.iter().cycle().take(200).enumerate() {
             let signed = WalName { end: at as u32 + 1, ..name(file) }.sign(&origin(), &key).unwrap();
             let text = signed.to_string();

@@ -1,10 +1,10 @@
-//! The header of a WAL segment's first page: whose it is, and which segment
-//! (PostgreSQL `xlog_internal.h`, `XLogLongPageHeaderData`).
+//! The header of a WAL segment's first page: which cluster it belongs to, and which segment it is (PostgreSQL
+//! `xlog_internal.h`, `XLogLongPageHeaderData`).
 
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::{SegmentBytes, SegmentName, TimelineId};
 
-/// How much of a segment [`SegmentHeader::parse`] wants to see.
+/// How many bytes of a segment [`SegmentHeader::parse`] needs.
 pub const HEADER_BYTES: usize = 40;
 /// `xlp_info`: the header is the long one, as on the first page of every segment.
 pub(super) const LONG_HEADER: u16 = 0x0002;
@@ -12,12 +12,12 @@ pub(super) const LONG_HEADER: u16 = 0x0002;
 const MAGICS: [(u16, u32); 6] =
     [(0xD106, 13), (0xD10D, 14), (0xD110, 15), (0xD113, 16), (0xD116, 17), (0xD118, 18)];
 
-/// Whether a page with this `xlp_magic` is of a version that is known here.
+/// Whether this `xlp_magic` belongs to a known version.
 pub(super) fn is_known_magic(magic: u16) -> bool {
     MAGICS.iter().any(|(known, _)| *known == magic)
 }
 
-/// What a segment says of itself.
+/// What a segment says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     /// Major version of the server that wrote it.
@@ -39,7 +39,7 @@ impl SegmentHeader {
     /// write it.
     ///
     /// # Errors
-    /// `Integrity` where it is none, or of a version that is not known here.
+    /// `Integrity` where it is not a header, or of an unknown version.
     pub fn parse(segment: &[u8]) -> Result<SegmentHeader> {
         let bad = |what: String| Error::new(Kind::Integrity, what);
         let Some(header) = segment.first_chunk::<HEADER_BYTES>() else {
@@ -50,7 +50,7 @@ impl SegmentHeader {
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
         let magic = u16_at(0);
         let Some((_, major)) = MAGICS.iter().find(|(known, _)| *known == magic) else {
-            return Err(bad(format!("page magic {magic:04X} is not that of PostgreSQL 13 to 18")));
+            return Err(bad(format!("page magic {magic:04X} is not one of PostgreSQL 13 to 18")));
         };
         if u16_at(2) & LONG_HEADER == 0 {
             return Err(bad("its first page has no long header".to_owned()));
@@ -68,14 +68,17 @@ impl SegmentHeader {
     /// Checks that this is the header of the segment of this name.
     ///
     /// # Errors
-    /// `Integrity` telling what differs: a file under a wrong name would be replayed as another.
+    /// `Integrity` saying what differs: a file under a wrong name would be replayed as another.
     pub fn check_name(&self, name: SegmentName) -> Result<()> {
         let begin = name.begin(self.segment_bytes).map(|lsn| lsn.0);
         let what = if begin != Some(self.begin) {
             let size = self.segment_bytes.get();
-            format!("{name} begins at {:X} by its header, with segments of {size} bytes", self.begin)
+            format!(
+                "the header of {name} says that it begins at {:X} and that segments have {size} bytes",
+                self.begin
+            )
         } else if self.timeline > name.timeline || self.timeline.0 == 0 {
-            format!("{name} begins on timeline {} by its header", self.timeline)
+            format!("the header of {name} says that it is of timeline {}", self.timeline)
         } else {
             return Ok(());
         };

@@ -1,8 +1,9 @@
-//! What WAL says of time and of places: when transactions ended, and restore points, each with the
-//! position of its record; and which databases were made as copies (PostgreSQL `xlogrecord.h`,
-//! `xlog_internal.h`, `xact.h`, `dbcommands_xlog.h`). Only the first bytes of a record are kept, so memory is bounded whatever the WAL holds.
+//! Reads times and places from WAL: when transactions ended, and restore points, each with the position of
+//! its record; and which databases were created as copies (PostgreSQL `xlogrecord.h`, `xlog_internal.h`,
+//! `xact.h`, `dbcommands_xlog.h`). Only the first bytes of a record are kept, so memory is limited whatever
+//! the WAL contains.
 //!
-//! A record counts when all of it is there and its checksum (CRC-32C) is right, as for PostgreSQL.
+//! A record counts when it is complete and its checksum (CRC-32C) is right, as in PostgreSQL.
 
 use serde::Serialize;
 
@@ -12,20 +13,20 @@ use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::names::wal::SegmentBytes;
 
-/// `XLOG_BLCKSZ` of every packaged server; another size is told, not read.
+/// `XLOG_BLCKSZ` of every packaged server; another size is reported, not read.
 pub(super) const PAGE_BYTES: usize = 8192;
 const PAGE_HEADER_BYTES: usize = 24;
 const LONG_PAGE_HEADER_BYTES: usize = 40;
 /// `xlp_info`: the page begins with the rest of a record.
 const CONTINUED: u16 = 0x0001;
-/// `xlp_info`: what the page before began will never be finished.
+/// `xlp_info`: the record that the previous page began will never be finished.
 const OVERWRITES: u16 = 0x0008;
 const RECORD_HEADER_BYTES: usize = 24;
-/// `xl_crc`: the last field of the header, of the data behind the header and then of the header before it.
+/// `xl_crc`: the last field of the header; covers the data after the header, then the header before it.
 const CRC_AT: usize = 20;
 /// `MAXALIGN`: where the next record begins.
 const ALIGNMENT: usize = 8;
-/// `XLogRecordMaxSize` is somewhat less.
+/// `XLogRecordMaxSize` is slightly smaller.
 const RECORD_BYTES_MAX: u32 = 1 << 30;
 /// What is kept of a record: its header, headers of its data, and the longest data that is read.
 const KEPT_BYTES: usize = 128;
@@ -43,18 +44,18 @@ const XACT_ENDS: [u8; 4] = [0x00, 0x20, 0x30, 0x40];
 /// 2000-01-01T00:00:00Z, which PostgreSQL counts from, in microseconds since 1970.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
-/// A record that is of interest.
+/// A record with a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mark {
     /// Where the record begins.
     pub lsn: Lsn,
-    /// What it says of the time, by the clock of the server.
+    /// Its time, by the clock of the server.
     pub time: Timestamp,
     /// The name of a restore point; `None` for the end of a transaction.
     pub restore_point: Option<String>,
 }
 
-/// A database that was made by copying the files of another: replay copies them again.
+/// A database that was created by copying the files of another: replay copies them again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Copied {
     /// Where the record begins.
@@ -68,29 +69,29 @@ pub struct Copied {
 /// What a record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// When.
+    /// A time.
     Mark(Mark),
     /// A copy.
     Copied(Copied),
 }
 
-/// Reads WAL from the beginning of a segment on, piece by piece.
+/// Reads WAL from the beginning of a segment, piece by piece.
 pub struct WalRecords {
     segment_bytes: SegmentBytes,
-    /// Position behind the last byte of `page`.
+    /// Position after the last byte of `page`.
     at: Lsn,
-    /// A page that has not come to its end.
+    /// A page that is not complete yet.
     page: Vec<u8>,
-    /// Bytes of the current record that are still to come.
+    /// Bytes of the current record that are still missing.
     open: u32,
     begins: Lsn,
     /// Whether its beginning was seen.
     is_seen: bool,
     /// Its first bytes.
     kept: Vec<u8>,
-    /// Checksum of what came of its data.
+    /// Checksum of its data so far.
     crc: u32,
-    /// Nothing more comes in this segment.
+    /// Nothing more follows in this segment.
     skips: bool,
     /// Because a record says so.
     is_switched: bool,
@@ -118,44 +119,46 @@ impl WalRecords {
         }
     }
 
-    /// Where the next byte belongs.
+    /// The position of the next byte.
     pub fn at(&self) -> Lsn {
         self.at
     }
 
-    /// Where the last whole record begins.
+    /// Where the last complete record begins.
     pub fn last(&self) -> Option<Lsn> {
         self.last
     }
 
-    /// The byte after the last whole record. Of a record that began before the first byte each page counts by
-    /// itself: a server writes no page of a record before it has copied that page.
+    /// The byte after the last complete record. A record that began before the first byte counts page by
+    /// page: a server writes no page of a record before it has copied that page.
     pub fn end(&self) -> Lsn {
         self.end
     }
 
-    /// Whether the segment ended with a record that says so (`XLOG_SWITCH`): nothing comes in the rest of it.
+    /// Whether the segment ended with a record that says so (`XLOG_SWITCH`): nothing follows in the rest of
+    /// it.
     pub fn is_switched(&self) -> bool {
         self.is_switched
     }
 
-    /// Whether the WAL ended in this segment without such a record: zeros come where a record would begin.
+    /// Whether the WAL ended in this segment without such a record: there are zeros where a record would
+    /// begin.
     pub fn is_over(&self) -> bool {
         self.skips && !self.is_switched
     }
 
-    /// Whether a record has begun that is not whole yet.
+    /// Whether a record has begun that is not complete yet.
     pub fn is_within_record(&self) -> bool {
         self.open > 0
     }
 
-    /// Reads on; what is whole goes to `on`, in order.
+    /// Reads more WAL; complete records are passed to `on`, in order.
     ///
     /// # Errors
-    /// `Integrity` where it is no WAL, or of pages of another size.
+    /// `Integrity` where it is not WAL, or has pages of another size.
     pub fn feed(&mut self, mut bytes: &[u8], on: &mut dyn FnMut(Said)) -> Result<()> {
         while !bytes.is_empty() {
-            // pages that come whole are read where they lie
+            // complete pages are read where they are
             if let (true, Some((page, rest))) = (self.page.is_empty(), bytes.split_at_checked(PAGE_BYTES)) {
                 let begin = self.at.0;
                 self.at = Lsn(begin + PAGE_BYTES as u64);
@@ -174,7 +177,7 @@ impl WalRecords {
         Ok(())
     }
 
-    /// The end of what there is: looks at the page that was begun.
+    /// The end of the input: reads the page that was begun.
     ///
     /// # Errors
     /// As [`WalRecords::feed`].
@@ -205,7 +208,7 @@ impl WalRecords {
         }
         let (magic, info) = (u16_at(page, 0), u16_at(page, 2));
         if !is_known_magic(magic) || u64_at(page, 8) != begin {
-            return Err(bad("has a header that is none"));
+            return Err(bad("has an invalid header"));
         }
         let mut at = PAGE_HEADER_BYTES;
         if info & LONG_HEADER != 0 {
@@ -213,7 +216,7 @@ impl WalRecords {
                 return Ok(());
             }
             if u32_at(page, 36) as usize != PAGE_BYTES {
-                return Err(bad("is of another size than 8192 bytes"));
+                return Err(bad("does not have 8192 bytes"));
             }
             at = LONG_PAGE_HEADER_BYTES;
         }
@@ -223,7 +226,7 @@ impl WalRecords {
             (self.open, self.is_seen) = (u32_at(page, 16), false);
             self.kept.clear();
         } else if self.open != u32_at(page, 16) {
-            return Err(bad("goes on with another record"));
+            return Err(bad("continues with another record"));
         }
         while at < page.len() {
             if self.open == 0 {
@@ -246,7 +249,7 @@ impl WalRecords {
             if self.open == 0 {
                 if !self.is_right() {
                     return Err(bad(&format!(
-                        "has a record with a wrong checksum, which begins at {}",
+                        "ends a record with a wrong checksum that begins at {}",
                         self.begins
                     )));
                 }
@@ -273,7 +276,8 @@ impl WalRecords {
         }
     }
 
-    /// Whether the record that has come to its end has the right checksum; of one that began before us it is not known.
+    /// Whether the record that has just ended has the right checksum; for one that began before the first
+    /// byte it is not known.
     fn is_right(&self) -> bool {
         !self.is_seen
             || self
@@ -312,7 +316,7 @@ impl WalRecords {
     }
 }
 
-/// The data of a record that refers to no page: behind the headers that say how long it is.
+/// The data of a record that refers to no page: after the headers that give its length.
 fn main_data(record: &[u8]) -> Option<&[u8]> {
     let mut at = RECORD_HEADER_BYTES;
     loop {

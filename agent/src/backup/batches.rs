@@ -4,7 +4,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
-/// Batches under way; bounds memory and how far a slow one lets the others run ahead.
+/// Batches in progress; limits memory and how far a slow batch lets the others run ahead.
 const BATCHES_MAX: usize = 48;
 
 type Slot<T> = Receiver<T>;
@@ -36,7 +36,7 @@ pub fn bounded<B, T>(waiting_max: usize) -> (Maker<B, T>, Work<B, T>, Results<T>
 }
 
 impl<B, T> Maker<B, T> {
-    /// Hands out a batch; `false` when nobody wants it any more.
+    /// Sends a batch; `false` when nobody takes results any more.
     pub fn send(&self, batch: B) -> bool {
         let (done, slot) = sync_channel(1);
         self.order.send(slot).is_ok() && self.work.send((batch, done)).is_ok()

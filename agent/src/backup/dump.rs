@@ -1,6 +1,6 @@
-//! `pg_dump` of one database, streamed into packs without a temporary file, and read back by
-//! PostgreSQL's own reader on the way. Three things must be right before it counts: the end of
-//! the stream, pg_dump's exit code with its standard error, and the reader's verdict.
+//! `pg_dump` of one database, streamed into packs without a temporary file, and read back by PostgreSQL's own
+//! reader on the way. Three things must be right before it counts: the end of the stream, pg_dump's exit code
+//! with its standard error, and the result of that reader.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -22,11 +22,11 @@ use crate::postgres::snapshot::Exported;
 use crate::postgres::tools::Tools;
 use crate::repository::writer::SnapshotWriter;
 
-/// A dump that is whole, in packs; nothing is published yet.
+/// A complete dump, in packs; nothing is published yet.
 pub struct Dumped {
     /// Size and digest.
     pub streamed: Streamed,
-    /// What pg_dump said although it succeeded.
+    /// What pg_dump printed although it succeeded.
     pub warnings: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ pub async fn dump(
     let mut tee = Tee { runtime: Handle::current(), readback };
     let pace = Pace::new(job.backup.read_bytes_per_second_max, cancel.clone());
     let (writer, progress) = (snapshot.clone(), job.progress.clone());
-    // Half of the workers: the filestore sync runs beside it, and pg_dump takes a core itself.
+    // Half of the workers: the filestore is read at the same time, and pg_dump itself needs a core.
     let workers = (job.backup.workers / 2).max(1);
     let stored = on_blocking_thread(move || {
         stream::store(&writer, DUMP_PATH, &mut input, &mut tee, workers, &pace, &progress).map(|s| (s, tee))

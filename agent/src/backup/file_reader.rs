@@ -1,5 +1,5 @@
-//! One file of a filestore into packs: read once, hashed on the way, checked against the name
-//! that Odoo gave it.
+//! Reads one file of a filestore into packs: once, hashed on the way, checked against the name that Odoo gave
+//! it.
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
@@ -20,16 +20,17 @@ use crate::error::Result;
 use crate::odoo::filestore::plain_mode;
 use crate::repository::pack_worker::{PackWorker, Stored};
 
-/// Odoo writes straight to the final name: what does not fit its name gets this long to fit...
+/// Odoo writes straight to the final name: a file whose content does not match its name is read again after
+/// this...
 const SECOND_LOOK: Duration = Duration::from_millis(250);
-/// ... where it was written to this recently.
+/// ... where it was written so recently.
 const STILL_WRITTEN: Duration = Duration::from_secs(60);
 
 /// What reading a file gave.
 pub enum ReadFile {
-    /// It is in the packs; parts count in the table at `snapshot`.
+    /// It is in the packs; `snapshot` is the place of this snapshot in the index's table.
     Stored(Entry),
-    /// It went away before it was opened.
+    /// It was deleted before it was opened.
     Vanished,
     /// It could not be read, and why.
     Unreadable(String),
@@ -39,7 +40,7 @@ pub enum ReadFile {
 pub struct FileReader<'a> {
     worker: &'a mut PackWorker,
     pace: &'a Pace,
-    /// Place of the snapshot being written in the index's table.
+    /// Place of the snapshot that is being written in the index's table.
     snapshot: u32,
     buffer: Vec<u8>,
 }
@@ -90,7 +91,7 @@ impl<'a> FileReader<'a> {
             };
             let flaw = sha1.filter(|name| **name != content.sha1).map(|_| {
                 format!(
-                    "the content has SHA-1 {}, which is not its name: the source is damaged",
+                    "the SHA-1 of the content is {}, not the one in its name: the file is damaged at its source",
                     content.sha1
                 )
             });
@@ -103,9 +104,9 @@ impl<'a> FileReader<'a> {
         }
     }
 
-    /// The same for a file that counts only when its content has the SHA-1 that is its name: what does
-    /// not fit is told, and what was stored of it is in no index. Where it was opened earlier, it is read
-    /// although it may have gone.
+    /// The same for a file that counts only when its content has the SHA-1 that is its name. A file that does
+    /// not match is reported, and what was stored of it is in no index. A file that was opened earlier is
+    /// read although it may have been deleted since.
     ///
     /// # Errors
     /// Those of the store only.
@@ -124,8 +125,7 @@ impl<'a> FileReader<'a> {
         Ok(Ok(content.entry(path, None)))
     }
 
-    /// Reads a file to its end and stores nothing: whether its content has the SHA-1 that is its name.
-    ///
+    /// Reads a file to its end and stores nothing: checks that its content has the SHA-1 that is its name.
     /// # Errors
     /// `Interrupted` only.
     pub fn compare(
@@ -143,7 +143,7 @@ impl<'a> FileReader<'a> {
             let wanted = left.min(EXTENT_BYTES as u64) as usize;
             self.pace.take(wanted as u64)?;
             match fill(&mut input, &mut self.buffer[..wanted]) {
-                Ok(0) => break, // it was cut meanwhile
+                Ok(0) => break, // it was truncated meanwhile
                 Ok(n) => digest.update(&self.buffer[..n]),
                 Err(e) => return Ok(Err(Outcome::of(&e, shown))),
             }
@@ -170,7 +170,7 @@ impl<'a> FileReader<'a> {
         let mut sha1 = sha1::Sha1::new();
         let mut parts = Vec::new();
         let mut offset = 0;
-        // As long as it was when it was opened: a file that grows meanwhile ends here.
+        // As long as it was when it was opened: of a file that grows meanwhile, no more is read.
         while offset < meta.len() || parts.is_empty() {
             let wanted = (meta.len() - offset).min(EXTENT_BYTES as u64) as usize;
             self.pace.take(wanted as u64)?;
@@ -179,7 +179,7 @@ impl<'a> FileReader<'a> {
                 Err(e) => return unreadable(e),
             };
             if n == 0 && !parts.is_empty() {
-                break; // it was cut meanwhile
+                break; // it was truncated meanwhile
             }
             let data = &self.buffer[..n];
             sha256.update(data);
@@ -207,11 +207,11 @@ impl<'a> FileReader<'a> {
 /// Why a file was not stored.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It went away before it was opened.
+    /// It was deleted before it was opened.
     Vanished,
     /// It could not be read, and why.
     Unreadable(String),
-    /// Its content is not what its name says, or not yet.
+    /// The SHA-1 of its content is not the one in its name, or not yet.
     DoesNotFit,
 }
 

@@ -1,4 +1,4 @@
-//! What a backup run works with: everything opened and checked once.
+//! What a backup run needs: everything opened and checked once.
 
 use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::seal::Recipients;
@@ -20,15 +20,15 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// A run in progress.
 pub struct Job {
-    /// Where it goes.
+    /// The repository.
     pub repository: Repository,
-    /// What manifests say of where they belong.
+    /// What manifests say about repository and instance.
     pub origin: Origin,
-    /// Who will be able to open it.
+    /// Who can decrypt it.
     pub recipients: Recipients,
     /// Who signs.
     pub signing: SigningKey,
-    /// What makes snapshots exist.
+    /// Publishes snapshots.
     pub last_steps: LastSteps,
     /// The locked state directory.
     pub state: StateDir,
@@ -42,7 +42,7 @@ pub struct Job {
     pub release: Option<ReleaseId>,
     /// The cluster's identity, where the server told it.
     pub system_identifier: Option<String>,
-    /// What is shown to people.
+    /// What a person sees.
     pub progress: Progress,
     /// Ends the run.
     pub cancel: CancellationToken,
@@ -63,7 +63,7 @@ pub struct Begun {
 }
 
 impl Job {
-    /// Opens and checks everything, takes lock and lease.
+    /// Opens and checks everything, and takes lock and lease.
     pub async fn begin(
         config: &Config,
         filestores: bool,
@@ -92,10 +92,10 @@ impl Job {
             false => None,
         };
         let origin = repository.bind(server.system_identifier.as_deref()).await?;
-        // Of snapshots only: the agent may be storing WAL and arrivals beside us.
+        // Only those of snapshots: the agent may be storing WAL and arrivals at the same time.
         let leftovers = repository.store().clean_leftovers(&layout::snapshots(&config.instance)).await?;
         if leftovers > 0 {
-            progress.note(format!("{leftovers} unfinished uploads of an earlier run were removed"));
+            progress.note(format!("removed {leftovers} unfinished uploads of earlier runs"));
         }
         let last_steps = LastSteps::of(&state)?;
         for id in last_steps.finish(&repository, &origin, &signing).await? {
@@ -127,7 +127,7 @@ impl Job {
         crate::backup::pace::Pace::new(None, self.cancel.clone()).stop_if_cancelled()
     }
 
-    /// Makes a snapshot exist, unless the run was stopped or has lost its lease.
+    /// Publishes a snapshot, unless the run was stopped or has lost its lease.
     pub async fn publish(&self, snapshot: &SnapshotWriter, manifest: &Manifest) -> Result<()> {
         self.stop_if_cancelled()?;
         self.lease.while_held(self.last_steps.publish(snapshot, manifest, &self.signing)).await
@@ -142,12 +142,12 @@ impl Job {
 /// Who signs.
 ///
 /// # Errors
-/// `Config` where nobody does.
+/// `Config` where no signing key is set.
 pub fn signing_key(config: &Config) -> Result<SigningKey> {
     let file = config.signing.key_file.as_deref().ok_or_else(|| {
         Error::new(Kind::Config, "signing.key_file is not set")
-            .effect("an unsigned snapshot would be refused by every restore, so none is made")
-            .next("lifeboat init makes a key, or ssh-keygen -t ed25519 -N ''")
+            .effect("nothing was stored: every restore would refuse an unsigned snapshot")
+            .next("make a key with lifeboat init, or with ssh-keygen -t ed25519 -N ''")
     })?;
     SigningKey::load(file)
 }

@@ -1,6 +1,6 @@
-//! The last step of a snapshot: its signature is stored, then the manifest that makes it exist. A run that is killed
-//! between the two leaves a snapshot that is whole and does not exist, and looks like one whose manifest was lost. So
-//! the manifest is kept in the state directory first, and the next run stores what is missing.
+//! The last step of a snapshot: its signature is stored, then the manifest that makes it exist. A run that is
+//! killed between the two leaves a complete snapshot without a manifest, which looks like one whose manifest
+//! was lost. So the manifest is first kept in the state directory, and the next run stores it.
 
 use std::path::PathBuf;
 
@@ -19,12 +19,12 @@ pub struct LastSteps {
 }
 
 impl LastSteps {
-    /// Of a run that holds this state directory.
+    /// The last steps of a run that has locked this state directory.
     pub fn of(state: &StateDir) -> Result<LastSteps> {
         Ok(LastSteps { dir: state.last_steps_dir()? })
     }
 
-    /// Makes the snapshot exist.
+    /// Publishes the snapshot.
     pub async fn publish(
         &self,
         snapshot: &SnapshotWriter,
@@ -39,8 +39,8 @@ impl LastSteps {
         Ok(())
     }
 
-    /// Stores the manifests of snapshots whose run was cut short in its last step; their IDs. A manifest that cannot be
-    /// read, or does not fit the signature, is a warning and stops no backup.
+    /// Stores the manifests of snapshots whose run was killed in its last step; returns their IDs. A manifest
+    /// that cannot be read, or does not match the signature, is only logged.
     pub async fn finish(
         &self,
         repository: &Repository,
@@ -79,7 +79,7 @@ impl LastSteps {
     }
 }
 
-/// One that stays is looked at again by the next run, and is nothing that a run should fail for.
+/// A file that cannot be removed is looked at again by the next run; a run must not fail because of it.
 fn remove(kept: &std::path::Path) {
     if let Err(e) = disk::remove_file(kept) {
         tracing::warn!("{e:?}");

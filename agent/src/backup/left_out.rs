@@ -1,8 +1,9 @@
-//! Which databases are no tenants because they are copies, or old states of tenants, that Lifeboat made.
+//! Which databases are not tenants because they are copies, or old states of tenants, that Lifeboat made.
 //!
-//! Never silently: each is named in the report of the backup. So is a database that a restore has not finished. Our own record decides
-//! ([`crate::catalog::copies`]). The comment on a database decides only where that name was never backed up as a
-//! tenant: the owner of a database may comment on it, and shall not take a tenant out of the backup with that.
+//! The report of the backup lists each of them, and each database that a restore has not finished. Our own
+//! record decides ([`crate::catalog::copies`]). The comment on a database decides only where that name was
+//! never backed up as a tenant: the owner of a database can set its comment, and must not be able to take a
+//! tenant out of the backup with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ use crate::postgres::session::{Session, column};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
-/// A database that is no tenant.
+/// A database that is not a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// Its name.
@@ -31,15 +32,15 @@ pub struct LeftOut {
 impl LeftOut {
     /// A database that a restore has not finished.
     pub fn unfinished(database: String) -> LeftOut {
-        let why = "it is an unfinished restore of Lifeboat's, still running or killed";
+        let why = "it is an unfinished restore made by Lifeboat: still running, or killed";
         LeftOut { database, why: why.to_owned() }
     }
 }
 
-/// All of them, by name, with the reason. What could not be read of the records goes to `notes`.
+/// All of them, by name, with the reason. Records that cannot be read are reported in `notes`.
 ///
 /// # Errors
-/// Where it is not known which they are: nothing is left out then, and nothing is backed up by guess.
+/// Where it is not known which they are: then nothing is left out, and nothing is backed up.
 pub async fn left_out(
     postgres: &PostgresOptions,
     config: &Config,
@@ -64,13 +65,13 @@ pub async fn left_out(
         let known = backed_up(config).await?;
         let is_new = |name: &str| known.as_ref().is_some_and(|known| !known.contains(name));
         for (name, comment) in marked.into_iter().filter(|(name, _)| is_new(name)) {
-            out.insert(name, format!("its comment says {comment:?}, and it was never backed up as a tenant"));
+            out.insert(name, format!("its comment is {comment:?} and it was never backed up as a tenant"));
         }
     }
     Ok(out)
 }
 
-/// Every tenant that was ever backed up; `None` where a manifest is not believed, so that it is not known.
+/// Every tenant that was ever backed up; `None` where a manifest cannot be trusted, so that it is not known.
 async fn backed_up(config: &Config) -> Result<Option<BTreeSet<String>>> {
     let Ok(trust) = Trust::keys(&config.signing.trusted_keys) else { return Ok(None) };
     let repository = Repository::configured(config).await?;
@@ -81,7 +82,7 @@ async fn backed_up(config: &Config) -> Result<Option<BTreeSet<String>>> {
     Ok(Some(inventory.believed().filter_map(|one| one.manifest.tenant.clone()).map(String::from).collect()))
 }
 
-/// What of these names is left out; the others stay.
+/// Splits these names into tenants and those that are left out.
 pub fn split(names: Vec<TenantName>, out: &BTreeMap<String, String>) -> (Vec<TenantName>, Vec<LeftOut>) {
     let (copies, tenants): (Vec<_>, Vec<_>) =
         names.into_iter().partition(|name| out.contains_key(name.as_str()));

@@ -31,12 +31,12 @@ use job::{Begun, Job};
 pub use left_out::{LeftOut, left_out};
 pub use tenant::{Kinds, TenantReport};
 
-/// What is asked for.
+/// A request for a backup.
 #[derive(Clone, Debug)]
 pub struct BackupRequest {
-    /// These only; all of the configuration (or all that are discovered) where empty.
+    /// Only these tenants; where empty, those of the configuration (or all that are discovered).
     pub tenants: Vec<TenantName>,
-    /// What of each.
+    /// What to back up of each.
     pub kinds: Kinds,
     /// The release that every snapshot of this run is tied to.
     pub release: Option<ReleaseId>,
@@ -45,37 +45,37 @@ pub struct BackupRequest {
 /// What was done.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Whose.
+    /// The instance.
     pub instance: InstanceName,
-    /// Tied to which release.
+    /// The release that the snapshots are tied to.
     pub release: Option<ReleaseId>,
     /// UTC.
     pub begun: Timestamp,
     /// UTC.
     pub ended: Timestamp,
-    /// Roles and tablespaces, where dumps were asked for.
+    /// Roles and tablespaces, where dumps were requested.
     pub globals: Option<Manifest>,
     /// What was stored.
     pub tenants: Vec<TenantReport>,
-    /// Every tenant that this backup was meant to hold: named, or found and neither excluded nor left out. What is not
-    /// stored of it is a failure.
+    /// Every tenant that this backup was meant to store: named, or found and neither excluded nor left out. A
+    /// tenant of these that is not stored is a failure.
     pub meant: Vec<String>,
     /// Databases that are left out because odoo.exclude names them.
     pub excluded: Vec<String>,
-    /// Databases that are no tenants: copies that Lifeboat made, and restores that have not ended.
+    /// Databases that are not tenants: copies that Lifeboat made, and restores that are not finished.
     pub left_out: Vec<LeftOut>,
     /// What a person should know although nothing failed.
     pub notes: Vec<String>,
-    /// What failed; the others are stored all the same.
+    /// What failed; the other tenants are stored all the same.
     #[serde(skip)]
     pub failures: Vec<(String, Error)>,
 }
 
 impl Report {
-    /// How the run as a whole went: the error decides the exit code.
+    /// The result of the whole run: the error decides the exit code.
     ///
     /// # Errors
-    /// The one failure's own kind where all failed alike, `Incomplete` where something is stored.
+    /// The kind of the failures where all are of one kind, `Incomplete` where something is stored.
     pub fn verdict(&self) -> Result<()> {
         let missing: u64 = self.tenants.iter().map(TenantReport::missing_files).sum();
         let unheld: u64 = self.tenants.iter().map(TenantReport::unheld_files).sum();
@@ -85,21 +85,21 @@ impl Report {
             [] if missing + unheld == 0 => Ok(()),
             [] if missing == 0 => Err(Error::new(
                 Kind::Incomplete,
-                format!("{unheld} files or directories of filestores are not stored whole"),
+                format!("{unheld} files or directories of filestores are missing in the backup, or damaged"),
             )
-            .effect("the snapshots exist; whether the databases name these files was not checked")
-            .next("correct each problem above, or run lifeboat backup: with a dump it can tell which files the database names")),
+            .effect("the snapshots are stored; whether the databases need these files was not checked")
+            .next("correct each problem above, or run lifeboat backup: with a dump it checks which files the database names")),
             [] => Err(Error::new(
                 Kind::Incomplete,
-                format!("{missing} files that the databases name are missing in the filestores, or damaged there"),
+                format!("{missing} files that the databases name are missing or damaged in the filestores"),
             )
-            .effect("the snapshots exist; a restore takes these files from older backups that hold them; the other attachments will be empty")
-            .next("lifeboat show SNAPSHOT names the files and why; files that the source had lost must be found there")),
+            .effect("the snapshots are stored; a restore takes these files from older backups that hold them; the other attachments will be empty")
+            .next("lifeboat show SNAPSHOT lists the files and why; look for files that the source had lost in older copies of the source")),
             [first, rest @ ..] => {
                 let kind = if stored == 0 && rest.iter().all(|k| k == first) { *first } else { Kind::Incomplete };
                 let names: Vec<&str> = self.failures.iter().map(|(name, _)| name.as_str()).collect();
                 Err(Error::new(kind, format!("not backed up: {}", names.join(", ")))
-                    .effect(format!("their recovery windows end at their last snapshots; {stored} tenants were stored"))
+                    .effect(format!("their recovery windows end at their last snapshots; {stored} other tenants were stored"))
                     .safe("running again is safe")
                     .next("correct each error above, then run lifeboat backup again"))
             }
@@ -108,23 +108,24 @@ impl Report {
 }
 
 impl Report {
-    /// A tenant that was meant and is neither stored nor a failure is a failure: what means loss is never passed over.
+    /// A tenant that was meant and is neither stored nor a failure becomes a failure: a loss is always
+    /// reported.
     fn hold_against_what_was_meant(&mut self) {
         for name in &self.meant {
             let stored = self.tenants.iter().any(|tenant| tenant.tenant.as_str() == name);
             if !stored && !self.failures.iter().any(|(failed, _)| failed == name) {
-                let e = Error::new(Kind::Internal, "nothing was stored of it, and nothing failed");
+                let e = Error::new(Kind::Internal, "nothing was stored of it although nothing failed");
                 self.failures.push((name.clone(), e));
             }
         }
     }
 }
 
-/// Runs a backup: takes locks and lease, then globals, then each tenant. One tenant's failure
-/// does not stop the others, unless it is the store's: then the rest would fail alike.
+/// Runs a backup: takes locks and lease, then backs up globals, then each tenant. One tenant's failure does
+/// not stop the others, unless the store failed: then the rest would fail in the same way.
 ///
 /// # Errors
-/// What kept it from beginning, or a stop by signal; failures of single tenants are in the report.
+/// What prevented it from starting, or a stop by signal; failures of single tenants are in the report.
 pub async fn run(
     config: &Config,
     request: BackupRequest,
@@ -155,7 +156,9 @@ pub async fn run(
         let stored: Vec<TenantName> = report.tenants.iter().map(|done| done.tenant.clone()).collect();
         return Err(match stored.is_empty() {
             true => e,
-            false => e.context(format!("the backup stopped early; stored before that: {}", join(&stored))),
+            false => {
+                e.context(format!("the backup was stopped; tenants stored before that: {}", join(&stored)))
+            }
         });
     }
     outcome?;
@@ -181,15 +184,15 @@ async fn all(
         }
     }
     for (n, name) in tenants.iter().enumerate() {
-        // The kind goes on to those that were not tried, so that the exit code tells it.
-        // What PostgreSQL refused is one tenant's own: its owner must not be able to stop the others.
+        // Tenants that were not tried get the same kind, so that the exit code shows it. What PostgreSQL
+        // refused concerns one tenant only: its owner must not be able to stop the others.
         let failures = report.failures.iter().filter(|(_, e)| code_of(e).is_none());
         let store_failure = failures.map(|(_, e)| e.kind()).find(|kind| {
             matches!(kind, Kind::Unreachable | Kind::NoSpace | Kind::Denied | Kind::Interrupted)
         });
         let stopped = job.cancel.is_cancelled().then_some(Kind::Interrupted);
         if let Some(kind) = store_failure.or(stopped) {
-            let e = || Error::new(kind, "not tried, because the one before could not be stored");
+            let e = || Error::new(kind, "not tried: the tenant before it could not be stored");
             report.failures.extend(tenants[n..].iter().map(|name| (name.to_string(), e())));
             break;
         }
@@ -256,10 +259,10 @@ async fn choose(
     if names.is_empty() && report.failures.is_empty() {
         return Err(Error::new(
             Kind::NotFound,
-            format!("no Odoo database at {}:{}", job.postgres.host_text(), job.postgres.port),
+            format!("there is no Odoo database to back up at {}:{}", job.postgres.host_text(), job.postgres.port),
         )
         .because(
-            "no database has a table ir_module_module, or all are excluded, or copies that Lifeboat made",
+            "no database has a table ir_module_module, or all that have one are excluded or are copies made by Lifeboat",
         )
         .effect("nothing was backed up")
         .next("check postgres.host and postgres.port, or name the databases in odoo.tenants"));

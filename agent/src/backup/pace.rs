@@ -1,18 +1,18 @@
-//! A bound on how fast production is read: many threads share one.
+//! Limits how fast production is read: many threads share one limit.
 
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result};
 use crate::rate_limit::RateLimit;
 
-/// Shared by all readers of a run; also where they notice that they should stop.
+/// Shared by all readers of a run; readers also notice here that they should stop.
 pub struct Pace {
     limit: RateLimit,
     cancel: CancellationToken,
 }
 
 impl Pace {
-    /// `None` is as fast as it goes.
+    /// `None` means without a limit.
     pub fn new(bytes_per_second: Option<u64>, cancel: CancellationToken) -> Pace {
         Pace { limit: RateLimit::new(bytes_per_second), cancel }
     }
@@ -35,6 +35,6 @@ impl Pace {
 /// The error of a cancelled run.
 pub fn stopped() -> Error {
     Error::new(Kind::Interrupted, "the backup was stopped")
-        .effect("the snapshot under way does not exist; what was stored before is untouched")
+        .effect("the snapshot that was being made is not stored; earlier ones are untouched")
         .safe("running again is safe")
 }

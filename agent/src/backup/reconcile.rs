@@ -1,5 +1,5 @@
-//! Does the repository hold every file that the dumped database names? The names come sorted
-//! from the database, the files sorted from the next known filestore: one merge tells.
+//! Checks whether the repository holds every file that the dumped database names. The names come sorted from
+//! the database, the files sorted from the next known filestore: one merge compares them.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -12,10 +12,10 @@ use crate::archive::path::escape;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
-/// Names of missing files that are kept one by one.
+/// Names of missing files that are listed one by one.
 pub const MISSING_TOLD_MAX: usize = 1000;
 
-/// The names that the database held at its point, one JSON line each, in a private file.
+/// The names in the database at its point, one JSON line each, in a private file.
 pub struct Names {
     path: PathBuf,
     out: Option<BufWriter<File>>,
@@ -29,7 +29,7 @@ struct Name {
 }
 
 impl Names {
-    /// Begins the file.
+    /// Creates the file.
     pub fn create(path: PathBuf) -> Result<Names> {
         let out = BufWriter::new(disk::create_new(&path, 0o600)?);
         Ok(Names { path, out: Some(out), count: 0 })
@@ -68,17 +68,17 @@ impl Drop for Names {
     }
 }
 
-/// A file that is named and not held whole.
+/// A file that the database names and the repository does not hold, or only damaged.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Missing {
     /// As the database names it.
     pub store_fname: String,
-    /// What is wrong with what is held; `None` where nothing is held.
+    /// What is wrong with the stored file; `None` where none is stored.
     pub flaw: Option<String>,
 }
 
-/// Compares; the first missing ones and how many there are. Blocking. `index` is a zstd stream
-/// of a complete index. An empty file may be absent: Odoo reads it as empty all the same.
+/// Compares; returns the first missing files and how many there are. Blocking. `index` is a zstd stream of a
+/// complete index. An empty file may be absent: Odoo reads it as empty all the same.
 pub fn missing(names: &Names, index: &Path) -> Result<(Vec<Missing>, u64)> {
     let bad = |e: std::io::Error| Error::file("read", index, e);
     let decoder = zstd::Decoder::new(disk::open(index)?).map_err(bad)?;

@@ -1,5 +1,5 @@
-//! One stream of unknown length (a dump) into packs: cut into extents as it comes, each packed by
-//! whichever worker is free.
+//! Stores one stream of unknown length (a dump) in packs: cut into extents as it arrives, each packed by any
+//! free worker.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::repository::writer::SnapshotWriter;
 /// Extents that wait for a worker.
 const EXTENTS_WAITING_MAX: usize = 2;
 
-/// What went through.
+/// Size and digest of what was stored.
 pub struct Streamed {
     /// Size.
     pub bytes: u64,
@@ -29,11 +29,11 @@ pub struct Streamed {
     pub sha256: Sha256,
 }
 
-/// Stores all that `input` gives as the file `path`, and an index that names it. What `tee`
-/// takes on the way is the same bytes; an error of it is an error of the whole. Blocking.
+/// Stores all that `input` gives as the file `path`, and an index that names it. `tee` gets the same bytes;
+/// an error of `tee` is an error of the whole. Blocking.
 ///
-/// `Ok` says only that the stream ended: whether it was whole is for the caller to find out
-/// before the manifest is published.
+/// `Ok` says only that the stream ended: the caller must check that it was complete before the manifest is
+/// published.
 pub fn store(
     snapshot: &Arc<SnapshotWriter>,
     path: &str,
@@ -85,7 +85,7 @@ pub fn store(
                     .map_err(|e| Error::carried(Kind::Io, format!("cannot pass on {path}"), e))?;
                 let (offset, last) = (bytes, data.len() < EXTENT_BYTES);
                 bytes += data.len() as u64;
-                // A worker that failed has taken the receiver's place in telling why.
+                // Where a worker failed, its own error is reported instead.
                 if sender.send((offset, data)).is_err() || last {
                     return Ok(());
                 }

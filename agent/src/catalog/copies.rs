@@ -1,10 +1,11 @@
 //! Which databases and filestores of this host are copies that Lifeboat made, or the old states of promoted
-//! tenants: no tenants, so no backup takes them and nobody follows their files.
+//! tenants. They are not tenants: no backup includes them, and their filestores are not followed.
 //!
-//! A record counts only for the very database and the very directory that it was written for: the object
-//! ID, or the directory, must fit as well as the name. So no owner of a database can take his tenant out of
-//! the backup with it, a copy that becomes the tenant is one at once, and a new database under an old name
-//! is one too. Lost with the state directory, copies are backed up again, unless their comment says what they are.
+//! A record counts only for the database and the directory that it was written for: the object ID, or the
+//! directory, must match as well as the name. So no owner of a database can take a tenant out of the backup
+//! with it; a copy that becomes the tenant is backed up at once, and so is a new database under an old name.
+//! If the records are lost with the state directory, copies are backed up again, unless their comments say
+//! what they are.
 
 use std::path::{Path, PathBuf};
 
@@ -23,33 +24,33 @@ const COPY_MARK: &str = "lifeboat: a neutralized copy of ";
 const REPLACED_MARK: &str = "lifeboat: the old state of ";
 /// Largest record that is read.
 const RECORD_BYTES_MAX: u64 = 64 << 10;
-/// More records than this are not read: each is of a restore.
+/// Most records that are read: each is of a restore.
 const RECORDS_MAX: usize = 10_000;
 
-/// What it is.
+/// The kind of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CopyKind {
-    /// A neutralized copy beside its tenant.
+    /// A neutralized copy of a tenant.
     Copy,
-    /// What a tenant was before `lifeboat promote`.
+    /// The state of a tenant before `lifeboat promote`.
     Replaced,
-    /// A copy that `lifeboat promote` made the tenant: its old name is nobody's since then.
+    /// A copy that `lifeboat promote` made the tenant: its old name is free since then.
     Promoted,
 }
 
-/// One of them.
+/// One copy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CopyRecord {
     /// Its name.
     pub database: TenantName,
     /// Its object ID.
     pub oid: u32,
-    /// What it is.
+    /// Its kind.
     pub kind: CopyKind,
-    /// Of which tenant.
+    /// The tenant that it was made from.
     pub of: TenantName,
-    /// When that was said.
+    /// When the record was written.
     pub at: Timestamp,
     /// Its filestore.
     pub filestore: Option<DirId>,
@@ -58,7 +59,7 @@ pub struct CopyRecord {
 }
 
 impl CopyRecord {
-    /// The comment that its database gets, for people and for hosts that have no record.
+    /// The comment on its database, for people and for hosts without a record.
     pub fn mark(&self) -> String {
         let (begin, verb) = match self.kind {
             CopyKind::Copy | CopyKind::Promoted => (COPY_MARK, "restored"),
@@ -94,7 +95,7 @@ pub fn copy_mark(of: &TenantName, at: Timestamp) -> String {
     format!("{COPY_MARK}{of}, restored {}", clock::text(at))
 }
 
-/// Whether a comment says that the database is one of these. The database's owner may write that, too.
+/// Whether a comment says that the database is a copy. The database's owner can write that, too.
 pub fn is_mark(comment: &str) -> bool {
     comment.starts_with(COPY_MARK) || comment.starts_with(REPLACED_MARK)
 }
@@ -103,7 +104,7 @@ pub fn is_mark(comment: &str) -> bool {
 #[derive(Clone, Debug, Default)]
 pub struct Copies {
     records: Vec<CopyRecord>,
-    /// Records that cannot be read, as sentences: what they name counts as a tenant.
+    /// Records that cannot be read, as sentences: the databases that they name count as tenants.
     pub damaged: Vec<String>,
 }
 
@@ -112,7 +113,7 @@ fn dir(state_dir: &Path, instance: &InstanceName) -> PathBuf {
 }
 
 impl Copies {
-    /// Reads them; none where there are none. One that is damaged keeps no tenant from being backed up.
+    /// Reads all records. A damaged record keeps no tenant from being backed up.
     ///
     /// # Errors
     /// Where the directory of records cannot be listed.
@@ -121,15 +122,15 @@ impl Copies {
         for entry in disk::read_dir(&dir(state_dir, instance))?.unwrap_or_default().iter().take(RECORDS_MAX) {
             let path = entry.path();
             if path.extension().is_none_or(|extension| extension != "json") {
-                continue; // staged by a run that was killed
+                continue; // an unfinished file of a run that was killed
             }
             let read = disk::read(&path, RECORD_BYTES_MAX).map_err(|e| e.what().to_owned());
             let parsed = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|e| e.to_string()));
             match parsed {
                 Ok(record) => copies.records.push(record),
                 Err(why) => copies.damaged.push(format!(
-                    "{} is not a valid record of a copy, so the database that it names counts as a \
-                    tenant: {why}",
+                    "{} is not a valid record of a copy, so the database that it names is backed up as a \
+                     tenant: {why}",
                     path.display()
                 )),
             }
@@ -137,7 +138,7 @@ impl Copies {
         Ok(copies)
     }
 
-    /// Writes a record, durably; one of the same name goes.
+    /// Writes a record, durably; it replaces one of the same name.
     pub fn note(state_dir: &Path, instance: &InstanceName, record: &CopyRecord) -> Result<()> {
         let dir = dir(state_dir, instance);
         disk::create_private_dir(&dir)?;
@@ -147,19 +148,20 @@ impl Copies {
         disk::replace_durable(&file, &bytes)
     }
 
-    /// The record of this very database. One that was promoted is a tenant, under whatever name.
+    /// The record of this database. A promoted one is a tenant, under whatever name.
     pub fn of_database(&self, name: &str, oid: u32) -> Option<&CopyRecord> {
         let mut copies = self.records.iter().filter(|record| record.kind != CopyKind::Promoted);
         copies.find(|record| record.database.as_str() == name && record.oid == oid)
     }
 
-    /// The record by which this name is nobody's since a promotion; none where something was stored under it later.
+    /// The record that says that this name is free since a promotion; `None` where something was stored under
+    /// it later.
     pub fn promoted(&self, name: &TenantName, stored_last: Timestamp) -> Option<&CopyRecord> {
         let mut promoted = self.records.iter().filter(|record| record.kind == CopyKind::Promoted);
         promoted.find(|record| record.database == *name && record.at > stored_last)
     }
 
-    /// The record of this very filestore.
+    /// The record of this filestore.
     pub fn of_filestore(&self, name: &str, id: &DirId) -> Option<&CopyRecord> {
         let fits = |record: &&CopyRecord| {
             record.kind != CopyKind::Promoted

@@ -1,6 +1,6 @@
-//! A file whose content had changed although its size, inode and times had not: from then on base backups read
-//! every file again, until a full one. Lost with the state directory, as the known base backup is: the next one is
-//! full then.
+//! Records a file whose content had changed although its size, inode and times had not: from then on base
+//! backups read every file again, until a full one. If it is lost with the state directory, so is the known
+//! base backup, and the next one is full.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub struct Doubt {
 }
 
 impl Doubt {
-    /// In a sentence.
+    /// One sentence about it.
     pub fn text(&self) -> String {
         let Doubt { path, found } = self;
         format!(
@@ -32,7 +32,7 @@ impl Doubt {
         )
     }
 
-    /// What is kept in this file; `None` where nothing is.
+    /// The record in this file; `None` where there is none.
     ///
     /// # Errors
     /// Where it cannot be read or is damaged.
@@ -42,16 +42,17 @@ impl Doubt {
             read => read?,
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-            Error::new(Kind::Io, format!("{} is damaged", file.display()))
-                .because(e)
-                .effect("base backups read every file until a full one: lifeboat backup --kind base --full")
+            Error::new(Kind::Io, format!("{} is damaged", file.display())).because(e).effect(
+                "base backups read every file until a full one is made: lifeboat backup --kind base --full",
+            )
         })
     }
 
-    /// Keeps it in this file, durably.
+    /// Writes the record to this file, durably.
     pub fn keep(&self, file: &Path) -> Result<()> {
-        let bytes = serde_json::to_vec(self)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write what was found").because(e))?;
+        let bytes = serde_json::to_vec(self).map_err(|e| {
+            Error::new(Kind::Internal, "cannot write the record of what was found").because(e)
+        })?;
         disk::replace_durable(file, &bytes)
     }
 }

@@ -1,5 +1,5 @@
-//! Which files of filestores the repository holds already: what following asks before it stores one.
-//! SQLite in the state directory; lost with it, files are stored once more and nothing else happens.
+//! Which files of filestores the repository already holds: following checks this before it stores one. SQLite
+//! in the state directory; if it is lost, files are stored once more and nothing else happens.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -17,29 +17,29 @@ const BUSY_LIMIT: Duration = Duration::from_secs(10);
 const TABLES: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS about (repository TEXT NOT NULL) STRICT",
     "CREATE TABLE IF NOT EXISTS home (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT",
-    // Whose: of a batch, each tenant that had the file. Nobody's (empty) where an older program stored the batch, which
-    // did not say whose it was and serves every tenant.
+    // For a batch, each tenant that had the file. Empty where an older program stored the batch: it did not
+    // record the tenant, and the file counts for every tenant.
     "CREATE TABLE IF NOT EXISTS file (shard TEXT NOT NULL, path TEXT NOT NULL, tenant TEXT NOT NULL, \
      home INTEGER NOT NULL, PRIMARY KEY (shard, path, tenant)) STRICT, WITHOUT ROWID",
 ];
 
-/// The opened catalog of what one repository holds.
+/// The opened catalog of one repository.
 pub struct Held {
     connection: SqliteConnection,
     file: String,
 }
 
 impl Held {
-    /// Opens the file, made where it is not there, and emptied where it speaks of another repository.
+    /// Opens the file; creates it where it does not exist, and empties it where it is of another repository.
     ///
     /// # Errors
     /// `Io` where SQLite cannot open or use it.
     pub async fn open(file: &Path, repository: &str) -> Result<Held> {
         match Held::opened(file, repository).await {
             Ok(held) => Ok(held),
-            // Damaged: it can be had again, and nothing depends on it.
+            // Damaged: it can be rebuilt, and nothing depends on it.
             Err(e) => {
-                tracing::warn!("{} is made anew: {e:?}", file.display());
+                tracing::warn!("{} cannot be used and is created again: {e:?}", file.display());
                 for tail in ["", "-wal", "-shm"] {
                     let mut name = file.as_os_str().to_owned();
                     name.push(tail);
@@ -52,7 +52,7 @@ impl Held {
 
     async fn opened(file: &Path, repository: &str) -> Result<Held> {
         drop(disk::open_or_create(file)?); // SQLite gives its other files the owner of this one
-        // A page that a power cut takes costs a second copy of some files: not worth a sync each time.
+        // If a power cut loses a page, some files are stored twice: not worth a sync each time.
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -79,7 +79,7 @@ impl Held {
         Ok(held)
     }
 
-    /// Notes that `home` holds these files of `tenant`.
+    /// Records that `home` holds these files of `tenant`.
     pub async fn add(&mut self, tenant: &TenantName, home: &SnapshotId, paths: &[&str]) -> Result<()> {
         let list = json(paths)?;
         let failed = |e| wrong(&self.file, e);
@@ -102,8 +102,9 @@ impl Held {
         all.commit().await.map_err(failed)
     }
 
-    /// Forgets what only snapshots held that are not among `whole` any more, and these themselves where they are not
-    /// even among `listed`. One that is listed and not whole stays known: `lifeboat verify` tells of it.
+    /// Removes files that only snapshots hold that are no longer in `whole`, and these snapshots where they
+    /// are not even in `listed`. A snapshot that is listed but not whole is kept: `lifeboat verify` reports
+    /// it.
     pub async fn keep_only(&mut self, listed: &[SnapshotId], whole: &[SnapshotId]) -> Result<()> {
         let text = |ids: &[SnapshotId]| json(&ids.iter().map(SnapshotId::as_str).collect::<Vec<_>>());
         let (listed, whole) = (text(listed)?, text(whole)?);
@@ -114,8 +115,8 @@ impl Held {
         self.execute(sqlx::query(gone).bind(listed)).await
     }
 
-    /// What is called held, and where: the snapshots and batches that some file was found in. Nothing is made or
-    /// changed; nothing is known where there is no such file, or it speaks of another repository.
+    /// The snapshots and batches in which some file was found. Nothing is created or changed; empty where
+    /// there is no such file, or it is of another repository.
     ///
     /// # Errors
     /// `Io` where SQLite cannot open or use it.
@@ -125,7 +126,7 @@ impl Held {
         Ok(homes.into_iter().filter_map(|(id, _)| id.parse().ok()).collect())
     }
 
-    /// Where files of a tenant are held, of `names`; nothing is made or changed, as above.
+    /// Where the files `names` of a tenant are held; nothing is created or changed, as above.
     ///
     /// # Errors
     /// `Io` where SQLite cannot open or use it.
@@ -160,13 +161,14 @@ impl Held {
         rows.iter().map(pair).collect::<std::result::Result<_, _>>().map_err(failed)
     }
 
-    /// The files of one folder (`3f`) that need not be stored, each with its tenant, or none for all.
+    /// The files of one folder (`3f`) that need not be stored, each with its tenant, or an empty one for all
+    /// tenants.
     pub async fn of_shard(&mut self, shard: &str) -> Result<HashSet<(String, String)>> {
         let query = sqlx::query("SELECT tenant, path FROM file WHERE shard = ?1").bind(shard);
         self.pairs(query).await
     }
 
-    /// Those of `paths` that need not be stored, each with its tenant, or none for all.
+    /// Those of `paths` that need not be stored, each with its tenant, or an empty one for all tenants.
     pub async fn of(&mut self, paths: &[&str]) -> Result<HashSet<(String, String)>> {
         let sql = "SELECT f.tenant, f.path FROM json_each(?1) AS j JOIN file AS f \
                    ON f.shard = substr(j.value, 1, instr(j.value, '/') - 1) AND f.path = j.value";
@@ -191,7 +193,7 @@ impl Held {
     }
 }
 
-/// Whether such an answer says that a tenant's file is held.
+/// Whether such an answer contains a tenant's file.
 pub fn holds(held: &HashSet<(String, String)>, tenant: &TenantName, path: &str) -> bool {
     let of = |tenant: &str| held.contains(&(tenant.to_owned(), path.to_owned()));
     of("") || of(tenant.as_str())
@@ -202,9 +204,9 @@ fn json(texts: &[&str]) -> Result<String> {
 }
 
 fn wrong(file: &str, e: sqlx::Error) -> Error {
-    Error::new(Kind::Io, format!("cannot use {file}")).because(e).effect(
-        "what the repository holds of the filestores is not known, so nothing new is stored as it comes",
-    )
+    Error::new(Kind::Io, format!("cannot use {file}"))
+        .because(e)
+        .effect("it is not known which files the repository holds, so new files are not stored as they come")
 }
 
 #[cfg(test)]

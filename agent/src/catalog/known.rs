@@ -1,8 +1,8 @@
-//! The known filestore: which files of a tenant the repository holds already, and where. It lets
-//! a backup pass over them by name, on a host that cannot read its own backups.
+//! The known filestore: which files of a tenant the repository already holds, and where. So a backup can skip
+//! them by name, on a host that cannot read its own backups.
 //!
-//! One zstd stream: a JSON line of [`Known`], then a complete index (`archive::index`).
-//! Replaced as a whole, after the snapshot that it tells of exists.
+//! One zstd stream: a JSON line of [`Known`], then a complete index (`archive::index`). Replaced as a whole,
+//! after the snapshot that it describes exists.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -32,9 +32,9 @@ pub struct Known {
 
 type Input = BufReader<zstd::Decoder<'static, BufReader<File>>>;
 
-/// The known filestore, opened; its lines come in order.
+/// The opened known filestore; its lines are in order.
 pub struct KnownReader {
-    /// What it is based on.
+    /// The snapshots that it is based on.
     pub known: Known,
     /// The files.
     pub index: IndexReader<Input>,
@@ -43,7 +43,7 @@ pub struct KnownReader {
 /// Opens the file; `None` where there is none.
 ///
 /// # Errors
-/// `Integrity` when it is damaged: the caller does without it.
+/// `Integrity` when it is damaged: the caller continues without it.
 pub fn open(path: &Path) -> Result<Option<KnownReader>> {
     let file = match disk::open(path) {
         Err(e) if e.kind() == Kind::NotFound => return Ok(None),
@@ -57,15 +57,15 @@ pub fn open(path: &Path) -> Result<Option<KnownReader>> {
     input.read_line(&mut line).map_err(|e| bad(e.to_string()))?;
     let known: Known = serde_json::from_str(&line).map_err(|e| bad(e.to_string()))?;
     if known.known != 1 || known.chain.last() != Some(&known.snapshot) {
-        return Err(bad("its first line makes no sense".into()));
+        return Err(bad("its first line is invalid".into()));
     }
     Ok(Some(KnownReader { known, index: IndexReader::new(&name, input)? }))
 }
 
-/// Writes the next one beside the old, which stays until [`StagedKnown::publish`].
+/// Writes the next one beside the old one, which stays until [`StagedKnown::publish`].
 ///
-/// What it is based on is known only at the end, and stands at the beginning; so the lines are
-/// staged without it and the zstd frame of the first line is written before theirs.
+/// The first line is known only at the end; so the other lines are staged without it, and its zstd frame is
+/// written before theirs.
 pub struct KnownWriter {
     path: PathBuf,
     staged: PathBuf,
@@ -89,7 +89,7 @@ impl KnownWriter {
         self.index.write(line)
     }
 
-    /// Ends the lines; they are not valid yet.
+    /// Ends the lines; they do not count yet.
     pub fn end(self) -> Result<StagedKnown> {
         let failed = |e| Error::file("write", &self.staged, e);
         let out = self.index.into_inner().finish().map_err(failed)?;
@@ -98,14 +98,14 @@ impl KnownWriter {
     }
 }
 
-/// The next known filestore, complete but for its first line.
+/// The next known filestore, complete except for its first line.
 pub struct StagedKnown {
     path: PathBuf,
     staged: PathBuf,
 }
 
 impl StagedKnown {
-    /// Where the lines lie meanwhile: a zstd stream of an index.
+    /// The file of the staged lines: a zstd stream of an index.
     pub fn staged(&self) -> &Path {
         &self.staged
     }
@@ -113,13 +113,13 @@ impl StagedKnown {
     /// Makes it the known filestore, durably. Call it when the snapshot exists.
     pub fn publish(self, known: &Known) -> Result<()> {
         let mut line = serde_json::to_vec(known)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write the known filestore").because(e))?;
+            .map_err(|e| Error::new(Kind::Internal, "cannot write the record of the filestore").because(e))?;
         line.push(b'\n');
         let whole = disk::staged_path(&self.staged);
         disk::remove_file(&whole)?;
         let mut out = disk::create_new(&whole, 0o600)?;
         let failed = |e| Error::file("write", &whole, e);
-        // zstd frames one after the other are one stream; each has its own checksum.
+        // Consecutive zstd frames are one stream; each has its own checksum.
         let mut first = zstd::Encoder::new(&mut out, 1).map_err(failed)?;
         first.include_checksum(true).map_err(failed)?;
         first.write_all(&line).map_err(failed)?;

@@ -1,9 +1,9 @@
-//! The known base backup: every file of the last one, where its bytes lie, and what its blocks
-//! hashed to. It lets the next one store only blocks that changed, on a host that cannot read its
-//! own backups.
+//! The known base backup: every file of the last one, where its bytes are stored, and the digests of its
+//! blocks. So the next one can store only the blocks that changed, on a host that cannot read its own
+//! backups.
 //!
-//! One zstd stream: a JSON line of [`KnownBase`], then one of [`KnownFile`] a file, sorted by path.
-//! Replaced as a whole, after the snapshot that it tells of exists.
+//! One zstd stream: a JSON line of [`KnownBase`], then one line of [`KnownFile`] per file, sorted by path.
+//! Replaced as a whole, after the snapshot that it describes exists.
 
 use std::fs::{File, Metadata};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -23,7 +23,7 @@ use crate::names::{Lsn, SnapshotId};
 
 /// Longest line that is read: a file of some 100 GB.
 const LINE_BYTES_MAX: u64 = 64 << 20;
-/// Version of this file. Files of older ones had SHA-256.
+/// Version of this file. Older versions had SHA-256.
 pub const VERSION: u32 = 3;
 /// How long a block may be: a power of two, one page at least.
 pub const BLOCK_BYTES: RangeInclusive<u32> = 8 << 10..=64 << 10;
@@ -37,12 +37,12 @@ pub struct KnownBase {
     pub repository: String,
     /// The cluster.
     pub system_identifier: String,
-    /// The full backup first, the newest last; parts of files count in it.
+    /// The full backup first, the newest last; parts of files refer to it.
     pub chain: Vec<SnapshotId>,
-    /// Where the newest began: what was not written since is as it holds it.
+    /// Where the newest began: what was not written since is unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begin: Option<Begin>,
-    /// And when, where files were read: what has older times was not written since.
+    /// And when, where files were read: a file with older times was not written since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clocks: Option<Clocks>,
 }
@@ -50,11 +50,11 @@ pub struct KnownBase {
 /// One moment by the clocks of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clocks {
-    /// Which start of the machine it is.
+    /// Which boot of the machine it is.
     pub boot: String,
-    /// How long ago that was, in milliseconds: nobody sets this clock.
+    /// How long ago that was, in milliseconds: nobody can set this clock.
     pub uptime_ms: i64,
-    /// The time, in nanoseconds since 1970: files have theirs from this clock.
+    /// The time, in nanoseconds since 1970: files get their times from this clock.
     pub time_ns: i64,
 }
 
@@ -63,9 +63,9 @@ pub struct Clocks {
 pub struct Begin {
     /// The position of its checkpoint's redo.
     pub start_lsn: Lsn,
-    /// On this timeline.
+    /// The timeline.
     pub timeline: TimelineId,
-    /// Whether pages had checksums: to switch them is not in WAL.
+    /// Whether pages had checksums: WAL does not record that they are switched.
     pub data_checksums: bool,
 }
 
@@ -78,15 +78,16 @@ pub struct KnownFile {
     pub block_bytes: u32,
     /// The link of each block.
     pub blocks: Links,
-    /// Which file it was, before it was read; none where a server sent it.
+    /// Which file it was, before it was read; `None` where a server sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<Seen>,
+    pub seen: Option<FileIdentity>,
 }
 
-/// Which file it is, and when it was changed last: content, owner or mode. Size and modification time are in the entry.
+/// Which file it is, and when its content, owner or mode last changed. Size and modification time are in the
+/// entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
-    /// The device that it lies on.
+pub struct FileIdentity {
+    /// The device that it is on.
     pub device: u64,
     /// Its number there.
     pub inode: u64,
@@ -94,35 +95,35 @@ pub struct Seen {
     pub ctime_ns: i64,
 }
 
-impl From<&Metadata> for Seen {
-    fn from(meta: &Metadata) -> Seen {
+impl From<&Metadata> for FileIdentity {
+    fn from(meta: &Metadata) -> FileIdentity {
         let ctime_ns = meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec());
-        Seen { device: meta.dev(), inode: meta.ino(), ctime_ns }
+        FileIdentity { device: meta.dev(), inode: meta.ino(), ctime_ns }
     }
 }
 
-/// Links of blocks; in JSON one behind the other.
+/// Links of blocks; in JSON one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Links(Vec<Link>);
 
 impl Links {
-    /// These.
+    /// The links of a file.
     pub fn of(links: &[Link]) -> Links {
         Links(links.to_vec())
     }
 
-    /// Adds those of what follows.
+    /// Adds the links that follow.
     pub fn append(&mut self, mut next: Links) {
         self.0.append(&mut next.0);
     }
 
-    /// How much they take.
+    /// Their size in bytes.
     pub fn bytes(&self) -> usize {
         self.0.len() * size_of::<Link>()
     }
 
-    /// Whether these are those of the blocks from `number` on.
+    /// Whether these are the links of the blocks from `number` on.
     pub fn have(&self, number: usize, links: &[Link]) -> bool {
         self.0.get(number..).is_some_and(|rest| rest.starts_with(links))
     }
@@ -145,13 +146,13 @@ impl TryFrom<String> for Links {
         let (links, rest) = text.as_bytes().as_chunks::<{ 2 * size_of::<Link>() }>();
         let link = |text: &[u8; 64]| std::str::from_utf8(text).ok().and_then(unhex);
         let links: Option<Vec<Link>> = links.iter().map(link).collect();
-        links.filter(|_| rest.is_empty()).map(Links).ok_or("not the links of blocks")
+        links.filter(|_| rest.is_empty()).map(Links).ok_or("not the digests of blocks")
     }
 }
 
-/// The known base backup, opened; files come in order.
+/// The opened known base backup; files are in order.
 pub struct KnownBaseReader {
-    /// What it is of.
+    /// The base backup that it describes.
     pub known: KnownBase,
     name: String,
     input: BufReader<zstd::Decoder<'static, BufReader<File>>>,
@@ -160,7 +161,7 @@ pub struct KnownBaseReader {
 /// Opens the file; `None` where there is none.
 ///
 /// # Errors
-/// `Integrity` when it is damaged: the caller does without it.
+/// `Integrity` when it is damaged: the caller continues without it.
 pub fn open(path: &Path) -> Result<Option<KnownBaseReader>> {
     let file = match disk::open(path) {
         Err(e) if e.kind() == Kind::NotFound => return Ok(None),
@@ -173,11 +174,14 @@ pub fn open(path: &Path) -> Result<Option<KnownBaseReader>> {
     let known: KnownBase = serde_json::from_slice(&line).map_err(|e| damaged(&name, e.to_string()))?;
     if known.known_base != VERSION {
         let written = known.known_base;
-        return Err(Error::new(Kind::Integrity, format!("{name} is of another version of lifeboat"))
-            .because(format!("its version is {written}, this program writes and reads {VERSION}")));
+        return Err(Error::new(
+            Kind::Integrity,
+            format!("{name} was written by another version of lifeboat"),
+        )
+        .because(format!("its version is {written}; this program writes and reads {VERSION}")));
     }
     if known.chain.is_empty() {
-        return Err(damaged(&name, "its first line makes no sense".into()));
+        return Err(damaged(&name, "its first line is invalid".into()));
     }
     Ok(Some(KnownBaseReader { known, name, input }))
 }
@@ -191,7 +195,7 @@ fn read_line(name: &str, input: &mut impl BufRead) -> Result<Option<Vec<u8>>> {
     let n =
         input.take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(|e| damaged(name, e.to_string()))?;
     if n > 0 && line.pop() != Some(b'\n') {
-        return Err(damaged(name, "a line does not end".into()));
+        return Err(damaged(name, "a line has no end".into()));
     }
     Ok((n > 0).then_some(line))
 }
@@ -210,13 +214,13 @@ impl Iterator for KnownBaseReader {
                 && file.block_bytes.is_power_of_two()
             {
                 true => Ok(file),
-                false => Err(damaged(&self.name, format!("{} lies in no known snapshot", file.entry.path))),
+                false => Err(damaged(&self.name, format!("{} is in an unknown snapshot", file.entry.path))),
             }
         }))
     }
 }
 
-/// Writes the next one beside the old, which stays until it is published.
+/// Writes the next one beside the old one, which stays until it is published.
 pub struct KnownBaseWriter {
     path: PathBuf,
     staged: PathBuf,
@@ -236,14 +240,15 @@ impl KnownBaseWriter {
         Ok(writer)
     }
 
-    /// Adds a file; they come sorted.
+    /// Adds a file; files are added in order.
     pub fn write(&mut self, file: &KnownFile) -> Result<()> {
         self.line(file)
     }
 
     fn line(&mut self, value: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(value)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write the known base backup").because(e))?;
+        let mut line = serde_json::to_vec(value).map_err(|e| {
+            Error::new(Kind::Internal, "cannot write the record of the base backup").because(e)
+        })?;
         line.push(b'\n');
         self.out.write_all(&line).map_err(|e| Error::file("write", &self.staged, e))
     }
@@ -266,12 +271,12 @@ pub struct StagedKnownBase {
 impl StagedKnownBase {
     /// Its entries, read again.
     pub fn entries(&self) -> Result<impl Iterator<Item = Result<Entry>>> {
-        /// What an index needs of a file.
+        /// The fields of a file that an index needs.
         #[derive(Deserialize)]
         struct OfIndex {
             entry: Entry,
         }
-        let gone = || damaged(&self.staged.display().to_string(), "it is gone".into());
+        let gone = || damaged(&self.staged.display().to_string(), "it no longer exists".into());
         let KnownBaseReader { name, mut input, .. } = open(&self.staged)?.ok_or_else(gone)?;
         Ok(std::iter::from_fn(move || {
             let line = read_line(&name, &mut input).transpose()?;

@@ -1,5 +1,5 @@
-//! The known base backup for files that come in any order, as a server sends them: looked up by
-//! path, and the next one brought into order, in files without names and little memory.
+//! The known base backup for files that come in any order, as a server sends them: looks files up by path,
+//! and sorts the next one, in files without names and with little memory.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::File;
@@ -18,26 +18,26 @@ const SORT_BYTES_MAX: usize = 16 << 20;
 const ENTRY_BYTES_MAX: u32 = 64 << 20;
 
 fn failed(e: std::io::Error) -> Error {
-    Error::new(Kind::Io, "a temporary file of the state directory does not work").because(e)
+    Error::new(Kind::Io, "cannot read or write a temporary file in the state directory").because(e)
 }
 
 /// An entry: its length in four bytes, and JSON.
 fn put(out: &mut impl Write, file: &KnownFile) -> Result<u64> {
     let json = serde_json::to_vec(file)
-        .map_err(|e| Error::new(Kind::Internal, "cannot write a known file").because(e))?;
+        .map_err(|e| Error::new(Kind::Internal, "cannot write the record of a file").because(e))?;
     out.write_all(&(json.len() as u32).to_le_bytes()).and_then(|()| out.write_all(&json)).map_err(failed)?;
     Ok(4 + json.len() as u64)
 }
 
-/// The known base backup, to be asked for any path. Memory: 16 bytes a file.
+/// The known base backup, for look-ups by path. Memory: 16 bytes per file.
 pub struct KnownLookup {
     entries: File,
-    /// Hash of the path and where the entry lies, ascending.
+    /// Hash of the path and where the entry is, ascending.
     places: Vec<(u64, u64)>,
 }
 
 impl KnownLookup {
-    /// Takes over everything.
+    /// Reads all entries.
     ///
     /// # Errors
     /// `Integrity` where the known base backup is damaged.
@@ -82,7 +82,7 @@ fn hash(path: &str) -> u64 {
     hasher.finish()
 }
 
-/// Brings known files into order. Memory: 16 MiB, and a buffer for every 16 MiB that came.
+/// Sorts known files. Memory: 16 MiB, and a buffer for every 16 MiB of input.
 pub struct KnownSorter<'a> {
     state: &'a StateDir,
     files: Vec<KnownFile>,
@@ -92,7 +92,7 @@ pub struct KnownSorter<'a> {
 }
 
 impl<'a> KnownSorter<'a> {
-    /// Nothing yet.
+    /// An empty one.
     pub fn new(state: &'a StateDir) -> KnownSorter<'a> {
         KnownSorter { state, files: Vec::new(), bytes: 0, runs: Vec::new() }
     }
@@ -121,7 +121,7 @@ impl<'a> KnownSorter<'a> {
     /// All of them in order, as the next known base backup.
     ///
     /// # Errors
-    /// `Integrity` where a path came twice.
+    /// `Integrity` where a path is listed twice.
     pub fn finish(mut self, path: &Path, known: &KnownBase) -> Result<StagedKnownBase> {
         self.end_run()?;
         let mut runs: Vec<Run> = self.runs.into_iter().map(Run::new).collect::<Result<_>>()?;
@@ -132,7 +132,7 @@ impl<'a> KnownSorter<'a> {
             let first = heads.min_by(|a, b| a.path().cmp(&b.path()));
             let Some(file) = first.map(Run::take).transpose()?.flatten() else { return out.end() };
             if file.entry.path == last {
-                return Err(Error::new(Kind::Integrity, format!("{last} came twice")));
+                return Err(Error::new(Kind::Integrity, format!("{last} is listed twice")));
             }
             out.write(&file)?;
             last = file.entry.path;
@@ -157,7 +157,7 @@ impl Run {
         self.head.as_ref().map(|file| file.entry.path.as_str())
     }
 
-    /// Gives the head and reads the next one.
+    /// Returns the head and reads the next entry.
     fn take(&mut self) -> Result<Option<KnownFile>> {
         let mut length = Vec::new();
         Read::by_ref(&mut self.input).take(4).read_to_end(&mut length).map_err(failed)?;

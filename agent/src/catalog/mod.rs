@@ -1,5 +1,5 @@
-//! What this host knows by itself: the state directory. All of it can be lost: the next backup
-//! then reads everything again and says so.
+//! What this host records for itself: the state directory. All of it may be lost: the next backup then reads
+//! everything again and says so.
 
 pub mod copies;
 pub mod doubt;

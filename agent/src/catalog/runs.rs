@@ -1,5 +1,5 @@
-//! A record of each scheduled run: SQLite in the state directory. Lost with it, nothing is lost but
-//! history: the schedules go on from the day.
+//! A record of each scheduled run: SQLite in the state directory. If it is lost, only history is lost: the
+//! schedules continue from that day.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::clock::Timestamp;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
-/// Runs that are kept of each job.
+/// Runs that are kept per job.
 const KEPT: i64 = 1_000;
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
-/// What an entry of a run that never ended says: the agent was killed, or the machine.
-const CUT_SHORT: &str = "the agent ended before the run did";
+/// The text for a run that never ended: the agent or the machine was stopped.
+const CUT_SHORT: &str = "the agent ended before this run was finished";
 
 /// One run of a job.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -34,7 +34,7 @@ pub struct Run {
     pub ended: Option<Timestamp>,
     /// The exit code of `lifeboat`; `None` while it runs, and where a signal ended it.
     pub exit_code: Option<i32>,
-    /// What it said last.
+    /// Its last line of output.
     pub said: String,
 }
 
@@ -45,7 +45,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Opens the file, made where it is not there; entries of runs that never ended are closed.
+    /// Opens the file; creates it where it does not exist.
     ///
     /// # Errors
     /// `Io` where SQLite cannot open or use the file.
@@ -76,13 +76,13 @@ impl Runs {
         Ok(runs)
     }
 
-    /// Closes entries of runs that have no end: for the one process that runs jobs, when it begins.
+    /// Closes entries of runs that have no end: for the one process that runs jobs, when it starts.
     pub async fn close_cut_short(&mut self, now: Timestamp) -> Result<()> {
         let values = [Value::Time(now), Value::Text(CUT_SHORT)];
         self.execute("UPDATE run SET ended = ?1, said = ?2 WHERE ended IS NULL", &values).await
     }
 
-    /// Since when a job is known with this schedule: from now on, where either is new.
+    /// Since when a job is known with this schedule: from now on, where job or schedule is new.
     pub async fn known_since(&mut self, job: &str, schedule: &str, now: Timestamp) -> Result<Timestamp> {
         let values = [Value::Text(job), Value::Text(schedule), Value::Time(now)];
         self.execute(
@@ -96,7 +96,7 @@ impl Runs {
         time(&row, "known_since").map_err(|e| wrong(&self.file, e))
     }
 
-    /// Notes that a run begins; its number.
+    /// Records that a run begins; returns its number.
     pub async fn begin(&mut self, job: &str, due: Timestamp, attempt: u32, now: Timestamp) -> Result<i64> {
         let values = [Value::Text(job), Value::Time(due), Value::Number(attempt.into()), Value::Time(now)];
         self.execute("INSERT INTO run (job, due, attempt, began, said) VALUES (?1, ?2, ?3, ?4, '')", &values)
@@ -111,7 +111,7 @@ impl Runs {
         Ok(id)
     }
 
-    /// Notes how it ended.
+    /// Records how a run ended.
     pub async fn end(&mut self, id: i64, now: Timestamp, exit_code: Option<i32>, said: &str) -> Result<()> {
         let code = exit_code.map_or(Value::Nothing, |code| Value::Number(code.into()));
         let values = [Value::Number(id), Value::Time(now), code, Value::Text(said)];
@@ -142,7 +142,7 @@ impl Runs {
         row.and_then(|row| row.as_ref().map(run).transpose()).map_err(|e| wrong(&self.file, e))
     }
 
-    /// Closes the file in order.
+    /// Closes the file.
     pub async fn close(self) -> Result<()> {
         self.connection.close().await.map_err(|e| wrong(&self.file, e))
     }
@@ -191,7 +191,7 @@ fn wrong(file: &str, e: sqlx::Error) -> Error {
     Error::new(Kind::Io, format!("cannot use the catalog of runs {file}"))
         .because(e)
         .effect("scheduled runs cannot be recorded")
-        .next("see to the disk; the file may be removed: only the history of runs is in it")
+        .next("check the disk; you may remove the file: it holds only the history of runs")
 }
 
 #[cfg(test)]

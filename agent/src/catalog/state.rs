@@ -27,21 +27,24 @@ impl StateDir {
     /// `Busy` while another process of this host works on the instance.
     pub fn open(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
         StateDir::locked(state_dir, instance, ["lock", "last-steps"], || {
-            Error::new(Kind::Busy, format!("another lifeboat works on instance {instance} on this host"))
+            Error::new(Kind::Busy, format!("another lifeboat is working on instance {instance} on this host"))
                 .effect("nothing was stored by this run; the other one continues")
                 .safe("running again later is safe")
-                .next("wait for it to end; ps -C lifeboat shows it")
+                .next("wait for it to end; find it with ps -C lifeboat")
         })
     }
 
-    /// The same for `lifeboat agent`, with a lock of its own: backups run beside it.
+    /// The same for `lifeboat agent`, with a lock of its own: backups can run at the same time.
     ///
     /// # Errors
     /// `Busy` while another agent of this host works on the instance.
     pub fn open_for_agent(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
         StateDir::locked(state_dir, instance, ["agent.lock", "agent-last-steps"], || {
-            Error::new(Kind::Busy, format!("another agent works on instance {instance} on this host"))
-                .next("systemctl status lifeboat-agent, or ps -C lifeboat, shows it")
+            Error::new(
+                Kind::Busy,
+                format!("another lifeboat agent is running for instance {instance} on this host"),
+            )
+            .next("find it with systemctl status lifeboat-agent or ps -C lifeboat")
         })
     }
 
@@ -72,14 +75,15 @@ impl StateDir {
         Ok(holder)
     }
 
-    /// Where manifests are kept while they are being stored; the agent, which runs beside backups, has its own place.
+    /// Where manifests are kept while they are being stored; the agent, which runs at the same time as
+    /// backups, has its own place.
     pub fn last_steps_dir(&self) -> Result<PathBuf> {
         let dir = self.dir.join(self.last_steps);
         disk::create_private_dir(&dir)?;
         Ok(dir)
     }
 
-    /// Random id of this directory, for the repository's lease.
+    /// Random ID of this directory, for the repository's lease.
     pub fn holder(&self) -> &str {
         &self.holder
     }
@@ -94,8 +98,8 @@ impl StateDir {
         state_dir.join(instance.as_str()).join(RUNS_FILE)
     }
 
-    /// The part of a directory that is not opened that is WAL's: it has locks of its own, so that a backup and
-    /// the archiving of WAL never wait for each other.
+    /// The part of a directory that is not opened that belongs to WAL: it has its own locks, so that a backup
+    /// and the archiving of WAL never wait for each other.
     pub fn wal_dir_of(state_dir: &Path, instance: &InstanceName) -> PathBuf {
         state_dir.join(instance.as_str()).join("wal")
     }
@@ -106,7 +110,7 @@ impl StateDir {
         self.dir.join("filestore").join(format!("{name}.known.zst"))
     }
 
-    /// Where it is kept which earlier backups hold files that the source has lost.
+    /// The file that records which earlier backups hold files that the source has lost.
     pub fn lost_file(&self, tenant: &TenantName) -> PathBuf {
         self.known_file(tenant).with_extension("lost.json")
     }
@@ -116,7 +120,7 @@ impl StateDir {
         state_dir.join(instance.as_str()).join(HELD_FILE)
     }
 
-    /// The tenants that have one.
+    /// The tenants that have a known filestore.
     ///
     /// # Errors
     /// Where the directory cannot be listed.
@@ -130,7 +134,7 @@ impl StateDir {
         Ok(names.filter_map(tenant).collect())
     }
 
-    /// What the repository holds of the filestores, for who follows them.
+    /// The catalog of what the repository holds of the filestores, for following.
     pub fn held_file(&self) -> PathBuf {
         self.dir.join(HELD_FILE)
     }
@@ -140,7 +144,7 @@ impl StateDir {
         self.dir.join("base.known.zst")
     }
 
-    /// Where it is kept why base backups do not trust the times of files.
+    /// The file that records why base backups do not trust the times of files.
     pub fn doubt_file(&self) -> PathBuf {
         self.dir.join(DOUBT_FILE)
     }
@@ -150,14 +154,14 @@ impl StateDir {
         state_dir.join(instance.as_str()).join(DOUBT_FILE)
     }
 
-    /// A private file for something that need not outlive this run; a former one is removed.
+    /// A private file for data that need not outlive this run; an earlier one is removed.
     pub fn scratch_file(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.join(format!("{name}.tmp"));
         disk::remove_file(&path)?;
         Ok(path)
     }
 
-    /// A private file that has no name: it goes with the process, however that ends.
+    /// A private file without a name: it disappears with the process, however that ends.
     pub fn unnamed_file(&self) -> Result<File> {
         let path = self.scratch_file("unnamed")?;
         let file = disk::create_new(&path, 0o600)?;

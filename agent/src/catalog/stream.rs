@@ -1,4 +1,4 @@
-//! What the agent of this host saw last of its stream of WAL: its record for `lifeboat status`.
+//! The last state of the agent's WAL stream on this host: its record for `lifeboat status`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,25 +12,25 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 
-/// How often the agent looks, and writes its record.
+/// How often the agent checks, and writes its record.
 pub const EVERY: Duration = Duration::from_secs(5);
 const RECORD_BYTES_MAX: u64 = 64 << 10;
 
-/// What the agent of this host saw last.
+/// The last state that the agent of this host recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamRecord {
-    /// When it looked.
+    /// When it was recorded.
     pub at: Timestamp,
-    /// Up to where WAL is stored; none where that agent has stored nothing yet.
+    /// Up to where WAL is stored; `None` where that agent has stored nothing yet.
     pub stored: Option<Lsn>,
-    /// When that was.
+    /// When that WAL was stored.
     pub stored_at: Option<Timestamp>,
     /// What a person must look at, in sentences.
     pub problems: Vec<String>,
 }
 
 impl StreamRecord {
-    /// The record of this host; none where no agent has streamed here.
+    /// The record of this host; `None` where no agent has streamed here.
     pub fn read(config: &Config) -> Result<Option<StreamRecord>> {
         let file = file(config);
         if disk::metadata(&file)?.is_none() {
@@ -40,11 +40,11 @@ impl StreamRecord {
         serde_json::from_str(&text).map(Some).map_err(|e| {
             Error::new(Kind::Io, format!("{} cannot be read", file.display()))
                 .because(e)
-                .next("remove it: the agent writes it anew")
+                .next("remove it: the agent writes a new one")
         })
     }
 
-    /// Puts it in place of the one before.
+    /// Writes it in place of the previous one.
     pub fn write(&self, config: &Config) -> Result<()> {
         let text = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))?;
@@ -52,14 +52,14 @@ impl StreamRecord {
         disk::replace_durable(&file(config), &text)
     }
 
-    /// Everything that a person must look at: what it says, and that it is old.
+    /// Everything that a person must look at: its problems, or that the record is old.
     pub fn problems(&self, config: &Config, now: Timestamp) -> Vec<String> {
         let quiet = Duration::try_from(now.duration_since(self.at)).unwrap_or_default();
         if quiet <= config.wal.stall_max + EVERY {
             return self.problems.clone();
         }
         let text = format!(
-            "nothing was heard of lifeboat agent on this host since {}: WAL is not streamed",
+            "lifeboat agent has not reported on this host since {}: WAL is not streamed",
             clock::text(self.at)
         );
         vec![text]

@@ -1,5 +1,5 @@
-//! What checks of the repository have found broken and no later check has found whole: `lifeboat status` says
-//! so until then. Lost with the state directory, the next check finds it again.
+//! Damage that checks of the repository have found and no later check has found repaired: `lifeboat status`
+//! reports it until then. If it is lost with the state directory, the next check finds it again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,49 +12,50 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, SnapshotId};
 
-/// Largest file that is read: some 200 bytes a broken snapshot.
+/// Largest file that is read: about 200 bytes per broken snapshot.
 const BYTES_MAX: u64 = 64 << 20;
-/// How long another check of this host may take to write its own.
+/// How long another check of this host may take to write its findings.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
-/// A snapshot that cannot be restored whole.
+/// A snapshot that cannot be restored completely.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Broken {
-    /// The first object that is to blame.
+    /// The first object that is the cause.
     pub object: String,
     /// What is wrong with it.
     pub what: String,
-    /// Whether the object is the snapshot's own: what is made later and needs this snapshot is in doubt, too.
+    /// Whether the object belongs to the snapshot itself: then later snapshots that need this one are in
+    /// doubt, too.
     pub own: bool,
     /// Whether only a check that decodes everything can see it.
     pub deep: bool,
-    /// When it was found first.
+    /// When it was first found.
     pub since: Timestamp,
-    /// When it was found last: what was there then, the check has judged.
+    /// When it was last found: the check has judged everything that was stored then.
     pub seen: Timestamp,
 }
 
-/// What is remembered of one repository.
+/// The findings of one repository.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verified {
     /// The repository's identifier.
     pub repository: String,
     /// When the last check ended.
     pub last: Option<Timestamp>,
-    /// Snapshots that cannot be restored whole.
+    /// Snapshots that cannot be restored completely.
     pub broken: BTreeMap<SnapshotId, Broken>,
-    /// WAL that is not as it was stored: how many objects, and the first of them.
+    /// WAL that has changed since it was stored: how many objects, and the first of them.
     pub wal: Option<BrokenWal>,
 }
 
-/// WAL that is not as it was stored.
+/// WAL that has changed since it was stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BrokenWal {
     /// How many objects.
     pub objects: u64,
     /// The first.
     pub first: String,
-    /// When it was found first.
+    /// When it was first found.
     pub since: Timestamp,
 }
 
@@ -63,7 +64,7 @@ fn file(state_dir: &Path, instance: &InstanceName) -> PathBuf {
 }
 
 impl Verified {
-    /// What is remembered of this repository; nothing where there is nothing, or of another one.
+    /// The findings of this repository; empty where there are none, or those of another repository.
     ///
     /// # Errors
     /// Where the file cannot be read or is damaged.
@@ -78,7 +79,7 @@ impl Verified {
         let read: Verified = serde_json::from_slice(&bytes).map_err(|e| {
             Error::new(
                 Kind::Io,
-                format!("{} is damaged: it should hold the findings of lifeboat verify", file.display()),
+                format!("{} is damaged: it should contain the findings of lifeboat verify", file.display()),
             )
             .because(e)
             .next("remove that file, then run lifeboat verify: it finds the damage again")
@@ -86,7 +87,7 @@ impl Verified {
         Ok(if read.repository == repository { read } else { none })
     }
 
-    /// Changes what is remembered, durably; one check at a time. Blocking.
+    /// Changes the findings, durably; one check at a time. Blocking.
     pub fn update(
         state_dir: &Path,
         instance: &InstanceName,
@@ -104,15 +105,16 @@ impl Verified {
             if begun.elapsed() >= LOCK_LIMIT {
                 return Err(Error::new(
                     Kind::Busy,
-                    format!("another check of the repository holds {}", lock_file.display()),
+                    format!("another lifeboat verify is running: it holds {}", lock_file.display()),
                 ));
             }
             clock::sleep_blocking(Duration::from_millis(50));
         };
         let mut verified = Verified::read(state_dir, instance, repository)?;
         change(&mut verified);
-        let bytes = serde_json::to_vec_pretty(&verified)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write what checks have found").because(e))?;
+        let bytes = serde_json::to_vec_pretty(&verified).map_err(|e| {
+            Error::new(Kind::Internal, "cannot write the findings of lifeboat verify").because(e)
+        })?;
         disk::replace_durable(&file, &bytes)
     }
 }

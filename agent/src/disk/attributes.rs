@@ -20,11 +20,11 @@ pub(super) fn give_open(file: &File, mode: u32, owner: Option<(u32, u32)>) -> st
     Ok(fchmod(file, Mode::from_raw_mode(mode))?)
 }
 
-/// Where the link at `path` leads; `None` where there is no link.
+/// The target of the link at `path`; `None` where there is no link.
 pub fn read_link(path: &Path) -> Result<Option<PathBuf>> {
     match fs::read_link(path) {
         Ok(to) => Ok(Some(to)),
-        // EINVAL is how the system says that it is no link.
+        // EINVAL means that it is not a link.
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput) => {
             Ok(None)
         }
@@ -48,7 +48,7 @@ pub fn set_attributes(
         .map_err(|e| Error::file("set the time of", path, e.into()))
 }
 
-/// The permission bits of what lies at `path` (links are followed); `None` where nothing does.
+/// The permission bits of the file at `path` (links are followed); `None` where there is none.
 pub fn mode(path: &Path) -> Result<Option<u32>> {
     match fs::metadata(path) {
         Ok(meta) => Ok(Some(meta.permissions().mode() & 0o7777)),

@@ -1,4 +1,4 @@
-//! Which start of the machine this is, and how long ago it was: clocks that nobody sets.
+//! Which boot of the machine this is, and how long ago it was: clocks that nobody can set.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use crate::disk::read_text;
 use crate::error::{Error, Kind, Result};
 
-/// Another one after each start of the kernel.
+/// A new one after each start of the kernel.
 pub fn boot_id() -> Result<String> {
     Ok(read_text(Path::new("/proc/sys/kernel/random/boot_id"), 100)?.trim().to_owned())
 }
 
-/// How long the kernel has been running, to a hundredth of a second; time in which the machine slept counts.
-/// Setting the clock does not change it.
+/// How long the kernel has been running, to a hundredth of a second, including time in which the machine was
+/// suspended. Setting the clock does not change it.
 pub fn uptime() -> Result<Duration> {
     let path = Path::new("/proc/uptime");
     let text = read_text(path, 100)?;
     let seconds = text.split_whitespace().next().and_then(|word| word.parse().ok());
     seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(|| {
-        Error::new(Kind::Io, format!("{} does not tell the uptime", path.display())).because(text)
+        Error::new(Kind::Io, format!("{} does not contain the uptime", path.display())).because(text)
     })
 }
 

@@ -1,4 +1,4 @@
-//! Which directory it is, whatever it is called: how one that we made or looked at is known again.
+//! The identity of a directory, whatever its name: how one that we made or looked at is recognized.
 
 use std::io::Result as IoResult;
 use std::os::fd::AsFd;
@@ -8,24 +8,24 @@ use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-/// Device, number and birth of a directory: it keeps them when it is renamed, and none that is made
-/// later is the same.
+/// Device, inode and birth time of a directory: it keeps them when it is renamed, and no later directory has
+/// the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirId {
     device: (u32, u32),
     inode: u64,
-    /// Nanoseconds since 1970; numbers of inodes are used again.
+    /// Nanoseconds since 1970; inode numbers are reused.
     born: Option<i64>,
 }
 
 impl DirId {
-    /// Whether it is certain that both are the same directory, of whatever time.
+    /// Whether both are certainly the same directory.
     pub fn is_surely(&self, other: &DirId) -> bool {
         self.born.is_some() && self == other
     }
 
-    /// What lies at a path below `dir`, a link itself and not what it leads to, and of which type it is; `None` where nothing
-    /// does. An empty path is `dir` itself.
+    /// The identity and type of a path below `dir`, of a link itself and not of its target; `None` where it
+    /// does not exist. An empty path is `dir` itself.
     pub fn at(dir: impl AsFd, path: &Path) -> IoResult<Option<(DirId, FileType)>> {
         let want = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
         let found = match statx(dir, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH, want) {

@@ -1,6 +1,5 @@
-//! Files written past the page cache: what a restore writes is not read again soon, and in the cache
-//! it would push out what others on the machine need. The bytes go to the disk at once, without a
-//! copy.
+//! Files written past the page cache: data that a restore writes is not read again soon, and in the cache it
+//! would displace data that other programs need. The bytes go to the disk at once, without a copy.
 #![allow(clippy::disallowed_methods)] // a part of the door
 
 use std::fs::File;
@@ -13,10 +12,10 @@ use rustix::fs::{Mode, OFlags};
 use super::beneath::Dir;
 use crate::error::{Error, Result};
 
-/// What addresses, offsets and lengths of direct writes are multiples of: no block of a disk is longer.
+/// Addresses, offsets and lengths of direct writes are multiples of this: no disk has longer blocks.
 const ALIGNMENT: usize = 4096;
 
-/// A file whose aligned writes go past the page cache, where its file system can do that.
+/// A file whose aligned writes bypass the page cache, where its file system supports that.
 pub struct DirectFile {
     path: PathBuf,
     cached: File,
@@ -24,7 +23,7 @@ pub struct DirectFile {
 }
 
 impl DirectFile {
-    /// Opens a file below `dir` for reading and writing, creating it with mode 0600 where it is not there.
+    /// Opens a file below `dir` for reading and writing; creates it with mode 0600 where it does not exist.
     pub fn open_or_create(dir: &Dir, relative: &Path) -> Result<DirectFile> {
         let path = dir.path().join(relative);
         let cached = dir.open_or_create(relative).map_err(|e| Error::file("open", &path, e))?;
@@ -45,7 +44,7 @@ impl DirectFile {
             [data.as_ptr() as usize, data.len(), offset as usize].iter().all(|n| n % ALIGNMENT == 0);
         if let Some(direct) = self.direct.as_ref().filter(|_| aligned) {
             match direct.write_all_at(data, offset) {
-                // A file system that wants another alignment.
+                // A file system that needs another alignment.
                 Err(e) if e.kind() == ErrorKind::InvalidInput => {}
                 written => return written.map_err(fail),
             }
@@ -54,7 +53,7 @@ impl DirectFile {
     }
 }
 
-/// Whether nobody exchanged the name between the two times that it was opened.
+/// Whether the name was the same file both times that it was opened.
 fn is_same(one: &File, other: &File) -> bool {
     let number = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
     number(one).is_some_and(|one| number(other) == Some(one))
@@ -68,14 +67,14 @@ pub struct AlignedBuffer {
 }
 
 impl AlignedBuffer {
-    /// Room for `capacity` bytes.
+    /// A buffer for `capacity` bytes.
     pub fn new(capacity: usize) -> AlignedBuffer {
         let memory = vec![0; capacity + ALIGNMENT];
         let begin = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
         AlignedBuffer { memory, begin, bytes: 0 }
     }
 
-    /// Reads exactly `bytes`, which are at most its capacity, in place of what it held.
+    /// Reads exactly `bytes`, at most its capacity, and replaces its content.
     pub fn fill(&mut self, input: &mut dyn Read, bytes: usize) -> std::io::Result<()> {
         self.bytes = 0;
         let place = self.memory.get_mut(self.begin..self.begin + bytes).ok_or(ErrorKind::OutOfMemory)?;
@@ -84,7 +83,7 @@ impl AlignedBuffer {
         Ok(())
     }
 
-    /// What it holds.
+    /// Its content.
     pub fn data(&self) -> &[u8] {
         &self.memory[self.begin..self.begin + self.bytes]
     }
@@ -97,7 +96,7 @@ mod tests {
     #[test]
     fn aligned_and_odd_writes_make_one_file() {
         let content: Vec<u8> = (0..3 * ALIGNMENT + 700).map(|n| (n % 251) as u8).collect();
-        // beside the sources: a file system that a restore may meet, which /tmp need not be
+        // beside the sources: a file system as a restore may find it, which /tmp may not be
         for dir in [tempfile::tempdir().unwrap(), tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap()] {
             let path = dir.path().join("file");
             let opened = Dir::open(dir.path()).unwrap();

@@ -1,9 +1,9 @@
-//! What kind of file system a path lies on. The numbers are those of statfs(2).
+//! The type of a path's file system. The numbers are those of statfs(2).
 
 use std::path::Path;
 
-/// Whether `path` lies on a file system that other machines write to as well: the kernel tells nothing
-/// of what these do there.
+/// Whether `path` is on a file system that other machines write to as well: the kernel does not report what
+/// they do there.
 pub fn is_remote(path: &Path) -> bool {
     const REMOTE: [u64; 9] = [
         0x6969,      // NFS
@@ -11,7 +11,7 @@ pub fn is_remote(path: &Path) -> bool {
         0xfe53_4d42, // SMB2
         0x517b,      // SMB
         0x00c3_6400, // Ceph
-        0x6573_5546, // FUSE: GlusterFS, s3fs and the like
+        0x6573_5546, // FUSE: GlusterFS, s3fs and others
         0x0bd0_0bd0, // Lustre
         0x0102_1997, // 9P
         0x0116_1970, // GFS2
@@ -19,8 +19,8 @@ pub fn is_remote(path: &Path) -> bool {
     is_among(path, &REMOTE)
 }
 
-/// Whether it lies on one whose times this kernel alone sets, at each write and by its own clock. Those that
-/// are not known here are none.
+/// Whether it is on a file system whose times only this kernel sets, at each write and by its own clock.
+/// Unknown file systems do not count.
 pub fn has_kernel_times(path: &Path) -> bool {
     const LOCAL: [u64; 9] = [
         0xef53,      // ext2, ext3, ext4

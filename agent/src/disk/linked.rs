@@ -1,7 +1,9 @@
-//! Links that an administrator made below a directory of others, as when a filestore was moved to a larger disk.
+//! Links that an administrator made below a directory of others, for example when a filestore was moved to a
+//! larger disk.
 //!
-//! A link is followed only where nobody less than we are can have made it: it belongs to root, or to the user we run
-//! as, and has no second name. Each link on the way is checked so, also where a link leads to further links.
+//! A link is followed only where nobody with fewer rights than ours can have made it: it belongs to root, or
+//! to our user, and has no second name. Each link on the way is checked like this, also where a link leads to
+//! further links.
 #![allow(clippy::disallowed_methods)] // a part of the door
 
 use std::collections::VecDeque;
@@ -19,24 +21,26 @@ use rustix::io::Errno;
 use super::beneath::{Dir, metadata_of};
 use crate::error::{Error, Kind, Result};
 
-/// As the kernel's own limit.
+/// The same as the kernel's own limit.
 const LINKS_MAX: u32 = 40;
 
 impl Dir {
-    /// A directory by its absolute path; `None` where there is none. Links on the way are followed if they are root's or
-    /// our own: so whoever else may rename what lies above it leads us only to what was his already.
+    /// Opens a directory by its absolute path; `None` where there is none. Links on the way are followed if
+    /// they belong to root or to us: so whoever else may rename parts of the path can lead us only to their
+    /// own files.
     ///
     /// # Errors
-    /// `Filestore` for a link of somebody else's.
+    /// `Filestore` for a link of somebody else.
     pub fn open_absolute(path: &Path) -> Result<Option<Dir>> {
         let root = Dir::open(Path::new("/")).map_err(|e| Error::file("open", Path::new("/"), e))?;
         root.linked_dir(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// A directory below, where links on the way are followed if they are root's or our own; `None` where there is none.
+    /// A directory below, where links on the way are followed if they belong to root or to us; `None` where
+    /// there is none.
     ///
     /// # Errors
-    /// `Filestore` for a link of somebody else's.
+    /// `Filestore` for a link of somebody else.
     pub fn linked_dir(&self, relative: &Path) -> Result<Option<Dir>> {
         let shown = self.path().join(relative);
         let is_plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
@@ -107,12 +111,12 @@ fn check(link: &Path, meta: &Metadata) -> Result<()> {
     let link = link.display();
     Err(Error::new(
         Kind::Filestore,
-        format!("{link} is a symbolic link that belongs to user {}: it is not followed", meta.uid()),
+        format!("{link} is a symbolic link that belongs to user {} and is not followed", meta.uid()),
     )
-    .because("whoever can write there could make Lifeboat read files that he may not read himself")
+    .because("whoever can write there could make Lifeboat read files that they may not read themselves")
     .effect("nothing below it was read or written")
     .next(format!(
-        "if you made the link on purpose: chown -h root '{link}'; or mount the directory there (mount --bind)"
+        "if the link is yours, run chown -h root '{link}', or mount the directory there (mount --bind)"
     )))
 }
 

@@ -1,9 +1,10 @@
-//! Making, giving away and removing below a directory of others, through its handle.
+//! Creates, gives away and removes files below a directory of others, through its handle.
 //!
-//! Names are made, renamed and removed in an open directory, one component at a time: no path is walked twice, and a
-//! link that somebody puts there is never followed, not even by root. What is made is ours and private (0700, 0600)
-//! until it is given away through the handle that it was made with; so writing as root is as strict here as writing
-//! with its later owner's rights, and nobody can look into it or change it meanwhile.
+//! Names are created, renamed and removed in an open directory, one component at a time: no path is walked
+//! twice, and a link that somebody puts there is never followed, not even by root. A new file is ours and
+//! private (0700, 0600) until it is given away through the handle that it was created with. So writing as
+//! root is as strict as writing with the rights of the later owner, and nobody can read or change the file
+//! meanwhile.
 #![allow(clippy::disallowed_methods)] // a part of the door
 
 use std::ffi::{OsStr, OsString};
@@ -24,28 +25,28 @@ use super::attributes::give_open;
 use super::beneath::{Dir, odd};
 use super::dir_id::DirId;
 
-/// Deeper than anything of ours or of PostgreSQL's.
+/// Deeper than any directory of ours or of PostgreSQL.
 const DEPTH_MAX: u32 = 128;
 
 impl Dir {
-    /// Which directory it is.
+    /// The identity of the directory.
     pub fn id(&self) -> IoResult<DirId> {
         let found = DirId::at(self.as_fd(), Path::new(""))?;
         Ok(found.ok_or(ErrorKind::NotFound)?.0)
     }
 
-    /// Makes a directory that must not be there yet, private to us; its handle.
+    /// Creates a directory that must not exist yet, private to us; returns its handle.
     pub fn make_dir(&self, name: &OsStr) -> IoResult<Dir> {
         mkdirat(self.as_fd(), single(name)?, Mode::RWXU)?;
         let made = self.dir(Path::new(name))?;
         let uid = made.metadata()?.uid();
         match uid == rustix::process::geteuid().as_raw() {
             true => Ok(made),
-            false => Err(odd(&format!("the new directory was replaced by one of user {uid}"))),
+            false => Err(odd(&format!("the new directory was replaced by a directory of user {uid}"))),
         }
     }
 
-    /// A directory below, made where it is not there, with the ones above it; all of them get mode and owner.
+    /// A directory below, created where it does not exist, with its parents; all of them get mode and owner.
     pub fn make_dirs(&self, relative: &Path, mode: u32, owner: Option<(u32, u32)>) -> IoResult<()> {
         let mut at = self.clone();
         for part in relative.components() {
@@ -55,7 +56,7 @@ impl Dir {
         Ok(())
     }
 
-    /// A directory below, made where it is not there; it gets mode and owner.
+    /// A directory below, created where it does not exist; it gets mode and owner.
     pub fn settle_dir(&self, relative: &Path, mode: u32, owner: Option<(u32, u32)>) -> IoResult<Dir> {
         let (above, name) = self.split(relative)?;
         let dir = above.make_or_open(name)?;
@@ -63,7 +64,7 @@ impl Dir {
         Ok(dir)
     }
 
-    /// A directory of this name, made where it is not there.
+    /// A directory of this name, created where it does not exist.
     pub fn make_or_open(&self, name: &OsStr) -> IoResult<Dir> {
         match self.make_dir(name) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => self.dir(Path::new(name)),
@@ -76,18 +77,19 @@ impl Dir {
         give_open(&File::from(self.readable()?), mode, owner)
     }
 
-    /// Creates a private file that must not be there yet, for reading and writing.
+    /// Creates a private file that must not exist yet, for reading and writing.
     pub fn create_new(&self, relative: &Path) -> IoResult<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         Ok(self.open_at(relative, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
-    /// Creates an empty private file that must not be there yet, owned as given.
+    /// Creates an empty private file that must not exist yet, with this owner.
     pub fn create_owned(&self, relative: &Path, owner: Option<(u32, u32)>) -> IoResult<()> {
         give_open(&self.create_new(relative)?, 0o600, owner)
     }
 
-    /// Opens a file for reading and writing, made where it is not there. It has no second name.
+    /// Opens a file for reading and writing; creates it where it does not exist. It must not have a second
+    /// name.
     pub fn open_or_create(&self, relative: &Path) -> IoResult<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK;
         let file = File::from(self.open_at(relative, flags, Mode::RUSR | Mode::WUSR)?);
@@ -98,7 +100,7 @@ impl Dir {
         }
     }
 
-    /// Removes what is no directory; fine when it is gone already.
+    /// Removes anything except a directory; no error where it does not exist.
     pub fn remove_file(&self, relative: &Path) -> IoResult<()> {
         let (dir, name) = self.split(relative)?;
         match unlinkat(dir.as_fd(), name, AtFlags::empty()) {
@@ -112,22 +114,22 @@ impl Dir {
         self.rename_into(from, self, to)
     }
 
-    /// The same from this directory into another.
+    /// Renames from this directory into another.
     pub fn rename_into(&self, from: &OsStr, into: &Dir, to: &OsStr) -> IoResult<()> {
         Ok(renameat(self.as_fd(), single(from)?, into.as_fd(), single(to)?)?)
     }
 
-    /// Makes two names in this directory change places, durably and at once: at no moment is either of them missing.
+    /// Exchanges two names in this directory, durably and in one step: neither of them is ever missing.
     ///
     /// # Errors
-    /// Also where the file system cannot do that; nothing has changed then.
+    /// Also where the file system cannot do that; then nothing has changed.
     pub fn exchange(&self, one: &OsStr, other: &OsStr) -> IoResult<()> {
         let (here, one, other) = (self.as_fd(), single(one)?, single(other)?);
         renameat_with(here, one, here, other, RenameFlags::EXCHANGE)?;
         self.sync()
     }
 
-    /// Makes a link that leads to `to`, owned as given.
+    /// Makes a link to `to`, with this owner.
     pub fn make_link(&self, to: &Path, relative: &Path, owner: Option<(u32, u32)>) -> IoResult<()> {
         let (dir, name) = self.split(relative)?;
         symlinkat(to, dir.as_fd(), single(name)?)?;
@@ -138,17 +140,17 @@ impl Dir {
         Ok(())
     }
 
-    /// Where the link below leads; `None` where there is no link.
+    /// The target of the link below; `None` where there is no link.
     pub fn read_link(&self, relative: &Path) -> IoResult<Option<PathBuf>> {
         let (dir, name) = self.split(relative)?;
         match readlinkat(dir.as_fd(), name, Vec::new()) {
             Ok(to) => Ok(Some(OsString::from_vec(to.into_bytes()).into())),
-            Err(Errno::INVAL | Errno::NOENT) => Ok(None), // EINVAL: it is no link
+            Err(Errno::INVAL | Errno::NOENT) => Ok(None), // EINVAL: not a link
             Err(e) => Err(e.into()),
         }
     }
 
-    /// Removes a tree; fine when it is gone already. Never follows a link, never leaves the file system.
+    /// Removes a tree; no error where it does not exist. Never follows a link, never leaves the file system.
     pub fn remove_tree(&self, name: &OsStr) -> IoResult<()> {
         let kind = match self.look(Path::new(name))? {
             None => return Ok(()),
@@ -174,7 +176,7 @@ impl Dir {
             return Err(odd(&format!("{} is a mount point", dir.path().display())));
         }
         if depth == DEPTH_MAX {
-            return Err(odd(&format!("{} lies deeper than {DEPTH_MAX} directories", dir.path().display())));
+            return Err(odd(&format!("{} is more than {DEPTH_MAX} directories deep", dir.path().display())));
         }
         for entry in dir.entries()? {
             match entry.kind {
@@ -204,7 +206,7 @@ impl Dir {
     }
 }
 
-/// A name that leads nowhere else.
+/// A name that cannot lead elsewhere.
 fn single(name: &OsStr) -> IoResult<&OsStr> {
     let bytes = name.as_encoded_bytes();
     match bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') {

@@ -1,8 +1,8 @@
 //! The door to local files: nothing else opens, writes, renames or locks one.
 //!
-//! Every error names its path. What is written here is private (directories 0700, files 0600)
-//! unless a caller says otherwise, belongs to whoever owns the directory (see `owner.rs`), and durable where the name says so: the file is synced, then
-//! renamed, then its directory is synced.
+//! Every error names its path. New files are private (directories 0700, files 0600) unless a caller says
+//! otherwise, and belong to the owner of the directory (see `owner.rs`). Functions named durable sync the
+//! file, rename it, and sync its directory.
 #![allow(clippy::disallowed_methods)] // this is the door
 
 mod attributes;
@@ -34,12 +34,12 @@ pub use process::{lower_priority, lower_priority_of_thread, may_open};
 pub use secret::{check_secret, read_secret, read_secret_text};
 pub use users::{user_name, user_named};
 
-/// Creates `dir` and its parents with mode 0700; fine when it is there.
+/// Creates `dir` and its parents with mode 0700; no error where it exists.
 pub fn create_private_dir(dir: &Path) -> Result<()> {
     owner::create_dirs(dir, 0o700).map_err(|e| Error::file("create directory", dir, e))
 }
 
-/// Creates one directory that must not be there yet.
+/// Creates one directory that must not exist yet.
 pub fn create_new_dir(dir: &Path, mode: u32) -> Result<()> {
     owner::create_dir(dir, mode).map_err(|e| Error::file("create directory", dir, e))
 }
@@ -55,19 +55,19 @@ pub fn open_nofollow(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
 }
 
-/// Creates a file that must not be there yet, for reading and writing.
+/// Creates a file that must not exist yet, for reading and writing.
 pub fn create_new(path: &Path, mode: u32) -> Result<File> {
     let how = OpenOptions::new().read(true).write(true).clone();
     owner::create_new(path, &how, mode).map_err(|e| Error::file("create", path, e))
 }
 
-/// Opens a file for reading and writing, creating it with mode 0600 where it is not there.
+/// Opens a file for reading and writing; creates it with mode 0600 where it does not exist.
 pub fn open_or_create(path: &Path) -> Result<File> {
     let how = OpenOptions::new().read(true).write(true).clone();
     owner::open_or_create(path, &how, 0o600).map_err(|e| Error::file("open", path, e))
 }
 
-/// Opens a file for writing at its end, creating it with mode 0600 where it is not there.
+/// Opens a file for writing at its end; creates it with mode 0600 where it does not exist.
 pub fn open_append(path: &Path) -> Result<File> {
     let how = OpenOptions::new().append(true).clone();
     owner::open_or_create(path, &how, 0o600).map_err(|e| Error::file("open", path, e))
@@ -93,17 +93,17 @@ pub fn read_text(path: &Path, bytes_max: u64) -> Result<String> {
         .map_err(|_| Error::new(Kind::Config, format!("{} is not UTF-8", path.display())))
 }
 
-/// Creates a new private file with this content, durably. Fails where it is there already.
+/// Creates a new private file with this content, durably. Fails where it exists.
 pub fn write_new_durable(path: &Path, data: &[u8]) -> Result<()> {
     let mut file = create_new(path, 0o600)?;
     file.write_all(data).and_then(|()| file.sync_all()).map_err(|e| {
-        let _ = fs::remove_file(path); // half a file would look like a whole one
+        let _ = fs::remove_file(path); // half a file would look complete
         Error::file("write", path, e)
     })?;
     sync_parent(path)
 }
 
-/// Replaces a private file by this content: after a crash it is the old one or the new one.
+/// Replaces the content of a private file: after a crash it is the old one or the new one.
 pub fn replace_durable(path: &Path, data: &[u8]) -> Result<()> {
     let staged = staged_path(path);
     let how = OpenOptions::new().write(true).clone();
@@ -131,18 +131,17 @@ fn rename_durable(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes `to`, which is empty, a clone of `from` that shares its blocks; false where the file
-/// system cannot.
+/// Makes `to`, which is empty, a clone of `from` that shares its blocks; false where the file system cannot.
 pub fn clone_blocks(from: &File, to: &File) -> bool {
     rustix::fs::ioctl_ficlone(to, from).is_ok()
 }
 
-/// Renames without making it durable, for what can be had again. Replaces a file at `to`.
+/// Renames without making it durable, for files that can be made again. Replaces a file at `to`.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|e| Error::file(&format!("rename to {}:", to.display()), from, e))
 }
 
-/// Renames where nothing lies at `to`; `AlreadyExists` where something does. Not durable by itself.
+/// Renames where `to` does not exist; `AlreadyExists` where it does. Not durable by itself.
 pub fn rename_new(from: &Path, to: &Path) -> std::io::Result<()> {
     use rustix::fs::{CWD, RenameFlags};
     use rustix::io::Errno;
@@ -156,14 +155,14 @@ pub fn rename_new(from: &Path, to: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Where a file is staged before [`publish`]: beside it, with `.new` behind its name.
+/// Where a file is staged before [`publish`]: beside it, with `.new` at the end of its name.
 pub fn staged_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     PathBuf::from(name)
 }
 
-/// Syncs the directory that holds `path`.
+/// Syncs the directory that contains `path`.
 pub fn sync_parent(path: &Path) -> Result<()> {
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -172,8 +171,8 @@ pub fn sync_parent(path: &Path) -> Result<()> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::file("sync directory", dir, e))
 }
 
-/// Bytes that an ordinary user can still write to the file system that holds `path`, or its
-/// nearest existing parent.
+/// Bytes that an ordinary user can still write to the file system of `path`, or of its nearest existing
+/// parent.
 pub fn free_bytes(path: &Path) -> Result<u64> {
     let mut at = path;
     while !at.exists() {
@@ -189,7 +188,7 @@ pub fn free_bytes(path: &Path) -> Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// An exclusive lock on a file, held until dropped or until the process ends, however it ends.
+/// An exclusive lock on a file, held until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
@@ -199,12 +198,13 @@ impl FileLock {
     /// The lock as the standard input of a child, which then holds it as well: until both have ended.
     pub fn hand_on(&self) -> Result<std::process::Stdio> {
         let file = self.file.try_clone();
-        file.map(Into::into).map_err(|e| Error::new(Kind::Io, "cannot hand a lock on").because(e))
+        file.map(Into::into)
+            .map_err(|e| Error::new(Kind::Io, "cannot pass a lock to another process").because(e))
     }
 }
 
-/// Takes the lock without waiting; `None` where another process holds it. The file is created
-/// when absent and never removed.
+/// Takes the lock without waiting; `None` where another process holds it. The file is created where it does
+/// not exist, and never removed.
 pub fn try_lock(path: &Path) -> Result<Option<FileLock>> {
     let file = open_or_create(path)?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -214,7 +214,7 @@ pub fn try_lock(path: &Path) -> Result<Option<FileLock>> {
     }
 }
 
-/// Removes a file; fine when it is gone already.
+/// Removes a file; no error where it does not exist.
 pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", path, e)),
@@ -222,7 +222,8 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a directory tree of ours; fine when it is gone already. Never follows links, never leaves the file system.
+/// Removes one of our directory trees; no error where it does not exist. Never follows links, never leaves
+/// the file system.
 pub fn remove_tree(path: &Path) -> Result<()> {
     let Some(name) = path.file_name() else {
         return Err(Error::file("remove", path, std::io::ErrorKind::InvalidInput.into()));
@@ -245,7 +246,7 @@ pub fn read_dir(dir: &Path) -> Result<Option<Vec<fs::DirEntry>>> {
     }
 }
 
-/// What lies at `path` itself (links are not followed); `None` where nothing does.
+/// Metadata of `path` itself (links are not followed); `None` where it does not exist.
 pub fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(meta) => Ok(Some(meta)),
@@ -254,7 +255,7 @@ pub fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
     }
 }
 
-/// Whether a directory lies at `path`, or a link to one.
+/// Whether `path` is a directory, or a link to one.
 pub fn is_dir(path: &Path) -> bool {
     path.is_dir()
 }

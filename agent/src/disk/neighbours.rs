@@ -1,7 +1,7 @@
-//! Directories side by side: looked at and renamed by their names within one opened directory.
+//! Directories in one directory: checked and renamed by their names within the opened parent.
 //!
-//! The directory that holds them belongs to Odoo's user. It is opened once, and a link is followed
-//! there only where its owner may do no more than we may; so whoever exchanges it meanwhile leads us nowhere else.
+//! The parent belongs to Odoo's user. It is opened once, and a link to it is followed only where its owner
+//! has no more rights than we have; so whoever exchanges it meanwhile cannot lead us elsewhere.
 #![allow(clippy::disallowed_methods)] // a part of the door
 
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use crate::disk::dir_id::DirId;
 use crate::error::{Error, Kind, Result};
 
-/// An opened directory, for what lies directly in it.
+/// An opened directory, for the names directly in it.
 pub struct Neighbours {
     dir: File,
     path: PathBuf,
@@ -24,7 +24,7 @@ impl Neighbours {
     /// Opens it; `None` where there is none.
     ///
     /// # Errors
-    /// `Filestore` where it is a link that a lesser user could lead elsewhere.
+    /// `Filestore` where it is a link that a user with fewer rights could change.
     pub fn open(path: &Path) -> Result<Option<Neighbours>> {
         let fail = |e| Error::file("open", path, e);
         let meta = match fs::symlink_metadata(path) {
@@ -52,27 +52,27 @@ impl Neighbours {
     /// The directory, or the link, of this name; `None` where there is none.
     ///
     /// # Errors
-    /// `Filestore` where something else has this name.
+    /// `Filestore` where this name is something else.
     pub fn id(&self, name: &str) -> Result<Option<DirId>> {
         match DirId::at(&self.dir, Path::new(name)) {
             Ok(Some((id, FileType::Directory | FileType::Symlink))) => Ok(Some(id)),
             Ok(None) => Ok(None),
             Ok(Some(_)) => {
-                let what = format!("{} is no directory", self.path.join(name).display());
+                let what = format!("{} is not a directory", self.path.join(name).display());
                 Err(Error::new(Kind::Filestore, what).effect("nothing was changed"))
             }
             Err(e) => Err(Error::file("look at", &self.path.join(name), e)),
         }
     }
 
-    /// Gives one another name, durably, where nothing has that name.
+    /// Renames one of them, durably, where the new name does not exist.
     ///
     /// # Errors
-    /// `AlreadyExists` where something has; nothing has changed then.
+    /// `AlreadyExists` where it does; then nothing has changed.
     pub fn rename_new(&self, from: &str, to: &str) -> Result<()> {
         let fail = |e: Errno| Error::file(&format!("rename to {to:?}:"), &self.path.join(from), e.into());
         match renameat_with(&self.dir, from, &self.dir, to, RenameFlags::NOREPLACE) {
-            // NFS and some others do not know the flag; rename(2) replaces no directory that holds something.
+            // NFS and some others do not know the flag; rename(2) replaces no directory that is not empty.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if self.id(to)?.is_none() => {
                 rustix::fs::renameat(&self.dir, from, &self.dir, to).map_err(fail)?;
             }
@@ -101,7 +101,7 @@ mod tests {
         fs::write(dir.path().join("file"), "").unwrap();
         assert_eq!(beside.id("file").unwrap_err().kind(), Kind::Filestore);
         assert!(Neighbours::open(&dir.path().join("none")).unwrap().is_none());
-        // Exchanged for a link after it was opened: what was opened counts.
+        // Exchanged for a link after it was opened: the opened directory counts.
         let moved = dir.path().with_extension("moved");
         fs::rename(dir.path(), &moved).unwrap();
         std::os::unix::fs::symlink("/etc", dir.path()).unwrap();

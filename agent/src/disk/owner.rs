@@ -1,8 +1,9 @@
-//! Whose the files are that root makes: his who owns the directory that they lie in.
+//! Who owns the files that root creates: the owner of their directory.
 //!
-//! One command that was run as root by hand must not lock the service out. State directory and local repository belong
-//! to the user whom the service runs as, and so does what root makes in them. It is given away through the handle that
-//! it was made with, so that nobody can put something else in its place. Where the directory is root's, nothing changes.
+//! One command run as root by hand must not lock the service out. State directory and local repository belong
+//! to the user of the service, and so does what root creates in them. It is given away through the handle
+//! that it was created with, so that nobody can put something else in its place. Where the directory belongs
+//! to root, nothing changes.
 #![allow(clippy::disallowed_methods)] // a part of the door
 
 use std::fs::{self, File, OpenOptions};
@@ -14,10 +15,10 @@ use rustix::fs::OFlags;
 
 use super::beneath::{Dir, odd};
 
-/// How often a file may come and go while we open it.
+/// How often a file may appear and disappear while we open it.
 const TRIES_MAX: u32 = 16;
 
-/// Opens a file as `how` says, made with `mode` where it is not there; never what a link leads to.
+/// Opens a file according to `how`, created with `mode` where it does not exist; never the target of a link.
 pub(super) fn open_or_create(path: &Path, how: &OpenOptions, mode: u32) -> IoResult<File> {
     for _ in 0..TRIES_MAX {
         match how.clone().custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path) {
@@ -25,21 +26,21 @@ pub(super) fn open_or_create(path: &Path, how: &OpenOptions, mode: u32) -> IoRes
             opened => return opened,
         }
         match create_new(path, how, mode) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {} // somebody made it just now
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {} // somebody has just created it
             made => return made,
         }
     }
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Creates a file that must not be there yet, and opens it as `how` says.
+/// Creates a file that must not exist yet, and opens it according to `how`.
 pub(super) fn create_new(path: &Path, how: &OpenOptions, mode: u32) -> IoResult<File> {
     let file = how.clone().create_new(true).mode(mode).open(path)?;
     keep(&file, path)?;
     Ok(file)
 }
 
-/// Creates one directory that must not be there yet.
+/// Creates one directory that must not exist yet.
 pub(super) fn create_dir(dir: &Path, mode: u32) -> IoResult<()> {
     fs::DirBuilder::new().mode(mode).create(dir)?;
     if !rustix::process::geteuid().is_root() {
@@ -49,7 +50,7 @@ pub(super) fn create_dir(dir: &Path, mode: u32) -> IoResult<()> {
     keep(&OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(dir)?, dir)
 }
 
-/// Creates a directory and those above it; fine when it is there.
+/// Creates a directory and its parents; no error where it exists.
 pub(super) fn create_dirs(dir: &Path, mode: u32) -> IoResult<()> {
     match create_dir(dir, mode) {
         Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -74,19 +75,19 @@ fn keep(made: &File, path: &Path) -> IoResult<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    // Whoever owns the directory could exchange a name on the way while we make something. So it is his only where it
-    // lies in the very directory that says so.
+    // The owner of the directory could exchange a name on the way while we create something. So they get it
+    // only where it is in the very directory that belongs to them.
     let above = Dir::open(parent)?;
     let (own, name) = (made.metadata()?, path.file_name().unwrap_or_default());
     let lies_there =
         above.look(Path::new(name))?.is_some_and(|it| (it.dev(), it.ino()) == (own.dev(), own.ino()));
     let above = above.metadata()?;
-    // Some file systems give every file one owner, whatever is asked for.
+    // Some file systems give every file one owner, whatever is requested.
     if above.uid() == 0 || (above.uid(), above.gid()) == (own.uid(), own.gid()) {
         return Ok(());
     }
     if !lies_there {
-        return Err(odd("made just now, and no longer in its place: somebody exchanged it"));
+        return Err(odd("replaced by somebody right after Lifeboat made it"));
     }
     fchown(made, Some(above.uid()), Some(above.gid()))
 }
@@ -117,7 +118,7 @@ mod tests {
             let meta = std::fs::metadata(at(name)).unwrap();
             assert_eq!((meta.uid(), meta.gid()), (4_000_000, 4_000_001), "{name}");
         }
-        // what was there already keeps its owner
+        // an existing file keeps its owner
         chown(at("j"), Some(0), Some(0)).unwrap();
         drop(open_or_create(&at("j")).unwrap());
         assert_eq!(std::fs::metadata(at("j")).unwrap().uid(), 0);
@@ -136,7 +137,7 @@ mod tests {
         }
         std::fs::create_dir(roots.join("ssh")).unwrap();
         std::fs::create_dir(his.join("ssh")).unwrap();
-        // what was opened through a link that was there for a moment
+        // opened through a link that existed for a moment
         let opened = std::fs::File::open(roots.join("ssh")).unwrap();
         assert!(super::keep(&opened, &his.join("ssh")).is_err());
         assert_eq!(std::fs::metadata(roots.join("ssh")).unwrap().uid(), 0);

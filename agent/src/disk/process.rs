@@ -1,14 +1,14 @@
-//! What this process may take of the machine: its priority, and how many files it may have open.
+//! What this process may use of the machine: its priority, and how many files it may have open.
 #![allow(clippy::disallowed_methods)] // a part of the door
 
 use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Lowers the CPU priority of this process and its children, and with it (as no I/O class is
-/// set) its I/O priority. Refused is fine: it is a courtesy to production.
+/// Lowers the CPU priority of this process and its children, and with it (as no I/O class is set) its I/O
+/// priority. A refusal is ignored: this is only a courtesy to production.
 ///
-/// Linux gives each thread its own, which those that it makes inherit; some run already.
+/// On Linux each thread has its own priority, which new threads inherit; some threads already run.
 pub fn lower_priority() {
     use rustix::process::{Pid, getpriority_process, setpriority_process};
     let Ok(now) = getpriority_process(None) else { return };
@@ -22,13 +22,14 @@ pub fn lower_priority() {
     }
 }
 
-/// Lowers that of the calling thread and of those that it will make, in a process that has others.
+/// Lowers the priority of the calling thread and of threads that it will create, in a process with other
+/// threads.
 pub fn lower_priority_of_thread() {
-    let _ = rustix::process::nice(10); // on Linux a thread's
+    let _ = rustix::process::nice(10); // on Linux only of this thread
 }
 
-/// How many files this process may have open: `wanted`, or what the system allows it at the most. Programs
-/// that it starts inherit the limit and none of the files.
+/// How many files this process may have open, at most `wanted`: raises the limit as far as the system allows.
+/// Programs that it starts inherit the limit and none of the files.
 pub fn may_open(wanted: u64) -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let now = limit.current.unwrap_or(u64::MAX);

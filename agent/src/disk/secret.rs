@@ -1,8 +1,9 @@
-//! Files that hold secrets: who may be able to read one, the same rule for every key, password and passphrase.
+//! Files with secrets: who may be able to read one; the same rule for every key, password and passphrase.
 //!
-//! The rule is PostgreSQL's own for private keys (manual, 19.9.2; libpq's `fe-secure-openssl.c`): a file of ours is
-//! closed to group and others (0600); one of root may be read by its group, too (0640, 0440), since root
-//! chose the group. So a secret that Kubernetes mounts for `fsGroup` is fine. Others never: neither read nor write.
+//! The rule is PostgreSQL's own for private keys (manual, 19.9.2; libpq's `fe-secure-openssl.c`): a file of
+//! ours is closed to group and others (0600); a file of root may be readable by its group (0640, 0440),
+//! because root chose the group. So a secret that Kubernetes mounts for `fsGroup` is accepted. Others may
+//! never read or write it.
 #![allow(clippy::disallowed_methods)] // a part of the door
 
 use std::fs::{File, Metadata, OpenOptions};
@@ -14,19 +15,20 @@ use rustix::fs::{OFlags, fcntl_setfl};
 
 use crate::error::{Error, Kind, Result};
 
-/// What group and others may not have of a file that is not root's.
+/// Rights that group and others must not have to a file that does not belong to root.
 const NOT_OURS: u32 = 0o077;
-/// What they may not have of root's.
+/// Rights that they must not have to a file of root.
 const NOT_ROOTS: u32 = 0o037;
 
-/// Where a shell shows the pipes that it starts us with.
+/// Where a shell puts the pipes that it passes to us.
 const OUR_PIPES: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
 
-/// Reads a secret of at most `bytes_max`, checked on the file that is read: what was put in its place meanwhile
-/// is another one. `what` it is, for errors: `signing key`.
+/// Reads a secret of at most `bytes_max`, checked on the file that is read, so that it cannot be exchanged in
+/// between. `what` it is, for errors: `signing key`.
 ///
 /// # Errors
-/// `Config` where others could read it, with owner, mode, the rule and the mend; that of the file otherwise.
+/// `Config` where others could read it, with owner, mode, the rule and the command that corrects it;
+/// otherwise that of the file.
 pub fn read_secret(what: &str, path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     let (file, meta) = open(path)?;
     fits(what, path, &meta, rustix::process::geteuid().as_raw())?;
@@ -53,8 +55,8 @@ pub fn check_secret(what: &str, path: &Path) -> Result<()> {
     fits(what, path, &meta, rustix::process::geteuid().as_raw())
 }
 
-/// A pipe that we were started with (`--identity <(age --decrypt ...)`) is as good as a file; a FIFO with a name would
-/// hold us for as long as nobody writes.
+/// A pipe passed to us (`--identity <(age --decrypt ...)`) is accepted like a file; a FIFO with a name would
+/// block as long as nobody writes.
 fn open(path: &Path) -> Result<(File, Metadata)> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path);
@@ -62,8 +64,8 @@ fn open(path: &Path) -> Result<(File, Metadata)> {
     let meta = file.metadata().map_err(|e| Error::file("look at", path, e))?;
     if meta.file_type().is_fifo() && !OUR_PIPES.iter().any(|ours| path.starts_with(ours)) {
         return Err(Error::new(Kind::Config, format!("{} is a FIFO, not a file", path.display()))
-            .effect("reading it could wait for ever")
-            .next("write the secret to a file of mode 0600"));
+            .effect("reading it could block forever")
+            .next("write the secret to a file with mode 0600"));
     }
     fcntl_setfl(&file, OFlags::empty()).map_err(|e| Error::file("open", path, e.into()))?;
     Ok((file, meta))
@@ -76,7 +78,7 @@ fn fits(what: &str, path: &Path, meta: &Metadata, us: u32) -> Result<()> {
         0 if mode & NOT_ROOTS != 0 && us == 0 => Some(format!("chmod 600 {path}")),
         0 if mode & NOT_ROOTS != 0 => Some(format!("chmod 640 {path}")),
         0 => None,
-        // Root, who may read everything, may use the key of the user whose work this is.
+        // Root, who may read everything, may use the key of the user for whom it works.
         owner if owner != us && us != 0 => Some(format!("chown {us} {path} && chmod 600 {path}")),
         _ if mode & NOT_OURS != 0 => Some(format!("chmod 600 {path}")),
         _ => None,
@@ -92,9 +94,9 @@ fn fits(what: &str, path: &Path, meta: &Metadata, us: u32) -> Result<()> {
     );
     Err(Error::new(Kind::Config, said.trim_start())
         .because(format!(
-            "the rule, as for PostgreSQL's keys: it must belong to the user who runs this ({us}) and be \
-            closed to group \
-             and others (0600), or to root and is at most readable by its group (0640, 0440)"
+            "secrets need the same permissions as PostgreSQL's keys: owned by the user who runs this ({us}) and \
+             closed to group and others (0600), or owned by root and at most readable by its group \
+             (0640, 0440)"
         ))
         .next(mend))
 }
@@ -106,7 +108,7 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
-    /// The error for a file of this owner and mode, as this user sees it; `None` where it is fine.
+    /// The error for a file of this owner and mode, as this user sees it; `None` where it is accepted.
     fn told(dir: &Path, owner: u32, mode: u32, us: u32) -> Option<String> {
         let path = dir.join("secret");
         let _ = std::fs::remove_file(&path);
@@ -124,7 +126,7 @@ mod tests {
         if me != 0 {
             assert_eq!(told(dir.path(), me, 0o600, me), None);
             assert!(told(dir.path(), me, 0o640, me).is_some());
-            return; // the rest needs root, who may give files away
+            return; // the rest needs root, which may change owners
         }
         for us in [0, 1000] {
             for fine in [0o600, 0o400, 0o640, 0o440] {

@@ -1,4 +1,4 @@
-//! Small files below a directory of others: read as a whole, and replaced as a whole.
+//! Small files below a directory of others: read and replaced as a whole.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,7 +12,7 @@ impl Dir {
     /// Reads a regular file of at most `bytes_max`.
     ///
     /// # Errors
-    /// `NotFound` where there is none; also where a link or something else lies there.
+    /// `NotFound` where there is none; an error also where it is a link or something else.
     pub fn read(&self, relative: &Path, bytes_max: u64) -> Result<Vec<u8>> {
         let shown = self.path().join(relative);
         let (file, _) = self.open_file(relative).map_err(|e| Error::file("open", &shown, e))?;
@@ -28,7 +28,8 @@ impl Dir {
         String::from_utf8(self.read(relative, bytes_max)?).map_err(not_text)
     }
 
-    /// Replaces a file by this content, private and owned as given: after a crash it is the old one or the new one.
+    /// Replaces the content of a file, private and with this owner: after a crash it is the old one or the
+    /// new one.
     pub fn replace_durable(&self, relative: &Path, data: &[u8], owner: Option<(u32, u32)>) -> Result<()> {
         let shown = self.path().join(relative);
         let write = || {

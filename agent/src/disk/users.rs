@@ -7,7 +7,7 @@ use crate::error::Result;
 /// Largest list that is read.
 const PASSWD_BYTES_MAX: u64 = 16 << 20;
 
-/// User and group number of a user; `None` where there is none of this name.
+/// User and group number of a user; `None` where there is no user of this name.
 pub fn user_named(name: &str) -> Result<Option<(u32, u32)>> {
     let found = |fields: &[&str]| {
         let number = |field: usize| fields.get(field)?.parse().ok();

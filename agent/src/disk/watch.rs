@@ -1,4 +1,4 @@
-//! What changes in directories, told by the kernel (inotify(7)).
+//! Reports changes in directories, as the kernel sees them (inotify(7)).
 
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
@@ -14,53 +14,53 @@ use tokio::sync::mpsc;
 use super::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 
-/// Some 250 events at a time.
+/// About 250 events at a time.
 const BUFFER_BYTES: usize = 16 << 10;
-/// Buffers that nobody has looked at yet. Behind them the kernel's own queue fills, then overflows.
+/// Buffers that nobody has read yet. When they are full, the kernel's own queue fills, and then overflows.
 const BUFFERS_WAITING_MAX: usize = 16;
 
-/// Says which directories are watched, from any thread.
+/// Adds directories to the watch, from any thread.
 #[derive(Clone)]
 pub struct Adder(Arc<OwnedFd>);
 
 /// Watches directories, each by a number.
 pub struct Watcher {
     adder: Adder,
-    /// A watch that never tells anything but that it was removed: it ends the thread.
+    /// A watch that reports nothing except its own removal: that ends the thread.
     end: i32,
     events: mpsc::Receiver<Result<Vec<Event>>>,
     reader: Option<JoinHandle<()>>,
 }
 
-/// How it went with one directory.
+/// The result for one directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
-    /// It is watched, under this number; the same one when it is asked for again.
+    /// It is watched, under this number; the same one when it is added again.
     Watched(i32),
     /// The kernel watches no more of them for this user (fs.inotify.max_user_watches).
     LimitReached,
 }
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A file was closed after writing, or came under this name.
+    /// A file was closed after writing, or was renamed to this name.
     File(i32, String),
-    /// A directory came.
-    DirCame(i32, String),
-    /// A directory went.
-    DirWent(i32, String),
-    /// The number is of no directory any more.
+    /// A directory was created or moved here.
+    DirCreated(i32, String),
+    /// A directory was removed or moved away.
+    DirRemoved(i32, String),
+    /// The number belongs to no directory any more.
     Unwatched(i32),
-    /// There was too much to tell: anything may have happened.
+    /// The kernel dropped events: anything may have happened.
     Overflow,
 }
 
 impl Watcher {
-    /// A watcher of nothing yet.
+    /// A watcher without directories.
     ///
     /// # Errors
-    /// `Io` where the kernel gives none (fs.inotify.max_user_instances).
+    /// `Io` where the kernel allows no more (fs.inotify.max_user_instances).
     pub fn new() -> Result<Watcher> {
         let failed = |e: std::io::Error| Error::new(Kind::Io, "cannot watch directories").because(e);
         let fd = Arc::new(inotify::init(CreateFlags::CLOEXEC).map_err(|e| failed(e.into()))?);
@@ -72,15 +72,15 @@ impl Watcher {
         Ok(Watcher { adder: Adder(fd), end, events, reader: Some(reader) })
     }
 
-    /// What adds directories.
+    /// The handle that adds directories.
     pub fn adder(&self) -> &Adder {
         &self.adder
     }
 
-    /// Waits for something to happen. Cancel-safe.
+    /// Waits for events. Cancel-safe.
     ///
     /// # Errors
-    /// Where the kernel tells nothing any more.
+    /// Where the kernel reports nothing any more.
     pub async fn events(&mut self) -> Result<Vec<Event>> {
         let gone = || Err(Error::new(Kind::Internal, "the thread that watches directories ended"));
         self.events.recv().await.unwrap_or_else(gone)
@@ -88,7 +88,7 @@ impl Watcher {
 }
 
 impl Adder {
-    /// Watches `dir`, not what lies below it. By its handle: a path may lead elsewhere by now.
+    /// Watches `dir`, but not its subdirectories. By its handle: a path may lead elsewhere by now.
     ///
     /// # Errors
     /// `Denied` or `Io`, naming it.
@@ -107,9 +107,9 @@ impl Adder {
         }
     }
 
-    /// Watches it no longer.
+    /// Stops watching it.
     pub fn remove(&self, number: i32) {
-        let _ = inotify::remove_watch(&self.0, number); // gone already is fine
+        let _ = inotify::remove_watch(&self.0, number); // an error means that it is already removed
     }
 }
 
@@ -118,12 +118,12 @@ impl Drop for Watcher {
         self.events.close();
         self.adder.remove(self.end);
         if let Some(reader) = self.reader.take() {
-            let _ = reader.join(); // a panic of it was told
+            let _ = reader.join(); // a panic of it was already reported
         }
     }
 }
 
-/// Reads until nobody listens.
+/// Reads until nobody takes the events.
 fn read_all(fd: &OwnedFd, end: i32, sender: &mpsc::Sender<Result<Vec<Event>>>) {
     let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
     let mut reader = inotify::Reader::new(fd, &mut buffer);
@@ -134,8 +134,9 @@ fn read_all(fd: &OwnedFd, end: i32, sender: &mpsc::Sender<Result<Vec<Event>>>) {
             Ok(event) => events.extend(event),
             Err(Errno::INTR) => continue,
             Err(e) => {
-                let e = Error::new(Kind::Io, "cannot read what changed").because(std::io::Error::from(e));
-                let _ = sender.blocking_send(Err(e)); // nobody listens: fine
+                let e =
+                    Error::new(Kind::Io, "cannot read file system events").because(std::io::Error::from(e));
+                let _ = sender.blocking_send(Err(e)); // that nobody takes it is no error
                 return;
             }
         }
@@ -154,21 +155,21 @@ fn read(event: &inotify::Event<'_>) -> Option<Event> {
     if flags.contains(ReadFlags::IGNORED) {
         return Some(Event::Unwatched(event.wd()));
     }
-    // A name that is not UTF-8 is none of Odoo's.
+    // A name that is not UTF-8 is not one of Odoo's.
     let name = OsStr::from_bytes(event.file_name()?.to_bytes()).to_str()?.to_owned();
     let came = flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
     match flags.contains(ReadFlags::ISDIR) {
-        true if came => Some(Event::DirCame(event.wd(), name)),
-        true => Some(Event::DirWent(event.wd(), name)),
+        true if came => Some(Event::DirCreated(event.wd(), name)),
+        true => Some(Event::DirRemoved(event.wd(), name)),
         false if flags.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO) => {
             Some(Event::File(event.wd(), name))
         }
-        false => None, // one that is still written, or went
+        false => None, // a file that is still being written, or was removed
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods)] // files are made with bare hands
+#[allow(clippy::disallowed_methods)] // the test creates files directly
 mod tests {
     use super::*;
     use std::fs;
@@ -187,7 +188,7 @@ mod tests {
         fs::remove_dir(dir.path().join("d")).unwrap();
         fs::remove_dir(dir.path()).unwrap();
         let file = |name: &str| Event::File(number, name.to_owned());
-        let (came, went) = (Event::DirCame(number, "d".into()), Event::DirWent(number, "d".into()));
+        let (came, went) = (Event::DirCreated(number, "d".into()), Event::DirRemoved(number, "d".into()));
         let expected = [file("a"), came, file("b"), went, Event::Unwatched(number)];
         let mut seen = Vec::new();
         while seen.len() < expected.len() {

@@ -1,9 +1,9 @@
-//! What went wrong, said once: the error of every module, its kinds, and their exit codes.
+//! Errors: the one type for every module, its kinds, and their exit codes.
 //!
-//! One struct with a [`Kind`] rather than an enum a module: callers branch on the kind alone
-//! (is it missing, or could we not look?), while the words on the screen want the same five
-//! parts whatever the module. Build one where the values are known, add the effect and the next
-//! step where they are known, and print it once, at the top (`cli::print`).
+//! One struct with a [`Kind`] rather than an enum per module: callers branch only on the kind (is it missing,
+//! or could we not look?), and the screen shows the same five parts for every module. Create an error where
+//! the values are known, add the effect and the next step where they are known, and print it once, at the top
+//! (`cli::print`).
 
 pub mod shown;
 mod text;
@@ -20,13 +20,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Kind {
     /// The configuration, an environment variable or a plan file is wrong.
     Config,
-    /// An argument makes no sense together with the others or with what exists.
+    /// An argument does not fit the others or what exists.
     Usage,
     /// The store answered that there is no such object; never used for "could not look".
     NotFound,
-    /// An object or file that must be new is there already, with other content.
+    /// An object or file that must be new already exists, with other content.
     AlreadyExists,
-    /// A conditional replacement lost against another writer.
+    /// A conditional replacement failed because another writer was faster.
     Conflict,
     /// The store or the file system refused us (403, EACCES).
     Denied,
@@ -36,11 +36,11 @@ pub enum Kind {
     NoSpace,
     /// The repository is missing, not initialised, or written by a newer format.
     Repository,
-    /// Bytes are not what was signed or stored: flipped, cut, swapped, foreign.
+    /// Bytes differ from what was signed or stored: flipped, truncated, exchanged, foreign.
     Integrity,
     /// A signature is missing, wrong, or from a key that is not trusted.
     Signature,
-    /// No identity opens the archive, or the identity cannot be read.
+    /// No identity decrypts the archive, or the identity cannot be read.
     Identity,
     /// PostgreSQL is down, refuses us, or one of its programs failed.
     Postgres,
@@ -50,7 +50,7 @@ pub enum Kind {
     Busy,
     /// What a restore would create exists, or the person did not confirm.
     Refused,
-    /// The work was done, and something in it is missing or differs; details were printed.
+    /// The work was done, but something in it is missing or differs; details were printed.
     Incomplete,
     /// The work was stopped by a signal.
     Interrupted,
@@ -116,8 +116,7 @@ impl Kind {
 
 type Source = Box<dyn StdError + Send + Sync + 'static>;
 
-/// One failure. `Display` gives the first line only; the cause chain is walked once, by the
-/// printer.
+/// One failure. `Display` gives only the first line; the printer walks the cause chain, once.
 pub struct Error(Box<Parts>);
 
 struct Parts {
@@ -135,13 +134,13 @@ impl Error {
         Error(Box::new(Parts { kind, what: what.into(), effect: None, next: None, safe: None, source: None }))
     }
 
-    /// The error underneath; its text is not to be repeated in `what`.
+    /// The error underneath; do not repeat its text in `what`.
     pub fn because(mut self, source: impl Into<Source>) -> Error {
         self.0.source = Some(source.into());
         self
     }
 
-    /// What this does to the recovery window or to the thing at hand. The innermost one wins.
+    /// What this means for the recovery window or for the current work. The innermost one wins.
     pub fn effect(mut self, text: impl Into<String>) -> Error {
         self.0.effect.get_or_insert(text.into());
         self
@@ -170,7 +169,7 @@ impl Error {
         outer
     }
 
-    /// The same error once more, its causes as text: for whoever keeps one and has to give one away.
+    /// A copy of this error, its causes as text: for a caller that keeps one and returns one.
     pub fn again(&self) -> Error {
         let Parts { kind, what, effect, next, safe, .. } = &*self.0;
         let causes = self.causes();
@@ -215,7 +214,7 @@ impl Error {
         self.0.safe.as_deref()
     }
 
-    /// The texts of the causes, outermost first, without repetitions of what was said already.
+    /// The texts of the causes, outermost first, without repeating earlier ones.
     pub fn causes(&self) -> Vec<String> {
         let mut out: Vec<String> = Vec::new();
         let mut next = self.source();
@@ -236,14 +235,14 @@ impl Error {
         all.join(": ")
     }
 
-    /// Whether it says that what is stored is gone, not right or not for this program, rather than that it could not
-    /// be looked at.
+    /// Whether it means that stored data is missing, wrong or not for this program, rather than that it could
+    /// not be read.
     pub fn is_damage(&self) -> bool {
         matches!(self.kind(), Kind::NotFound | Kind::Signature | Kind::Integrity | Kind::Repository)
     }
 
-    /// The error of a reader or writer: one of ours that travelled inside an I/O error comes out
-    /// as it was, any other gets `what` before it.
+    /// The error of a reader or writer: one of ours that travelled inside an I/O error is returned unchanged,
+    /// any other gets `what` in front.
     pub fn carried(kind: Kind, what: impl Into<String>, e: std::io::Error) -> Error {
         if !e.get_ref().is_some_and(|inner| inner.is::<Error>()) {
             return Error::new(kind, what).because(e);
@@ -254,7 +253,7 @@ impl Error {
         }
     }
 
-    /// An error of the file system on `path`, of the kind that its errno says.
+    /// A file system error on `path`, with the kind of its errno.
     pub fn file(verb: &str, path: &std::path::Path, source: std::io::Error) -> Error {
         use std::io::ErrorKind as E;
         let kind = match source.kind() {

@@ -1,12 +1,14 @@
-//! Text that others wrote, on our screen and in our reports: escaped, and bounded.
+//! Text that others wrote, on our screen and in our reports: escaped, and limited.
 //!
-//! A server's message, the name of an object and a file's name may hold anything that a tenant put there. So no control
-//! character of it reaches a terminal, no line of it passes for one of ours, and no more than a bounded part is repeated.
+//! A server's message, the name of an object and a file's name may contain anything that a tenant put there.
+//! So none of its control characters reaches a terminal, none of its lines can look like one of ours, and
+//! only a limited part is repeated.
 
 /// Characters of a foreign text that are shown.
 pub const SHOWN_CHARS_MAX: usize = 300;
 
-/// One line of ours, whatever is in it: control characters, and those that turn the direction of text, are escaped.
+/// One line of ours, whatever it contains: control characters, and those that change the direction of text,
+/// are escaped.
 pub fn printable(line: &str) -> String {
     let escape = |c: char| if is_control(c) { c.escape_unicode().collect() } else { c.to_string() };
     line.chars().map(escape).collect()
@@ -17,7 +19,7 @@ pub fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// What somebody else wrote, as a part of a line of ours: escaped, and at most [`SHOWN_CHARS_MAX`] characters of it.
+/// Text of others within a line of ours: escaped, and at most [`SHOWN_CHARS_MAX`] characters of it.
 pub fn foreign(text: &str) -> String {
     let text = text.trim();
     let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
@@ -25,8 +27,8 @@ pub fn foreign(text: &str) -> String {
     printable(&shown) + more
 }
 
-/// Control characters, but a tab; those that change the direction or hide what is written (Unicode's bidirectional controls and
-/// zero-width characters), and its line separators.
+/// Control characters except a tab; characters that change the direction or hide text (Unicode's
+/// bidirectional controls and zero-width characters), and Unicode's line separators.
 pub fn is_control(c: char) -> bool {
     let hides =
         matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');

@@ -1,11 +1,11 @@
-//! An error as a person reads it at 3 a.m.: the one form of it, for both programs.
+//! An error as a person reads it at 3 a.m.: the same form in both programs.
 
 use super::Error;
 use super::shown::printable;
 
 impl Error {
-    /// Its five parts, those that there are: what, effect, causes, next, safe. `runnable` turns the commands in the
-    /// next step into ones that run as they stand.
+    /// Those of its five parts that exist: what, effect, causes, next, safe. `runnable` completes the
+    /// commands in the next step so that they run as printed.
     pub fn text(&self, runnable: impl Fn(&str) -> String) -> String {
         let mut text = format!("error[{}]: {}\n", self.kind().slug(), lines(self.what(), "  "));
         let mut part = |name: &str, said: &str| {
@@ -23,8 +23,8 @@ impl Error {
     }
 }
 
-/// Keeps the shape of the message whatever a server or a file name put into it: further lines are
-/// indented, and control characters cannot reach the terminal.
+/// Keeps the shape of the message whatever a server or a file name put into it: further lines are indented,
+/// and control characters cannot reach the terminal.
 fn lines(text: &str, indent: &str) -> String {
     text.trim_end()
         .lines()

@@ -180,10 +180,20 @@ fn exactly_the_facts_of_the_kind_are_stored_and_read() {
             let kind = other.kind().as_str();
             let (mut two, mut none) = (value.clone(), value.clone());
             none["kind"] = kind.into();
-            assert!(parse(manifest, &none).unwrap_err().what().ends_with("lacks the facts of its kind"));
+            assert!(
+                parse(manifest, &none)
+                    .unwrap_err()
+                    .what()
+                    .ends_with("does not have exactly the facts of its kind")
+            );
             let Some(facts) = serde_json::to_value(other).unwrap().get(kind).cloned() else { continue };
             two[kind] = facts;
-            assert!(parse(manifest, &two).unwrap_err().what().ends_with("lacks the facts of its kind"));
+            assert!(
+                parse(manifest, &two)
+                    .unwrap_err()
+                    .what()
+                    .ends_with("does not have exactly the facts of its kind")
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The words with rules: names and identifiers as types that cannot hold a wrong value.
+//! Names and identifiers as types that cannot contain a wrong value.
 
 pub mod typed;
 pub mod wal;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 
-/// How the names end of databases that a restore is filling.
+/// The end of the names of databases that a restore is filling.
 pub const INCOMPLETE_SUFFIX: &str = "__lifeboat_incomplete";
 
 macro_rules! text_name {
@@ -78,13 +78,13 @@ text_name!(
     "`<UTC second>-<kind>-<8 hex digits>`, as in `20261120T015812Z-dump-4f3a9c1e`: sorts by time, part of keys."
 );
 
-/// So many of something: `1 file`, `7 files`. `one` is the word for one of them; its plural takes an s.
+/// A count with its noun: `1 file`, `7 files`. `one` is the singular; the plural takes an s.
 pub fn counted(count: impl TryInto<u64>, one: &str) -> String {
     let count = count.try_into().unwrap_or(u64::MAX);
     format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A word as a shell reads it back: quoted where it has to be.
+/// A word for a shell: quoted where needed.
 pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
@@ -93,7 +93,7 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
-/// A path as a shell reads it back.
+/// A path for a shell.
 pub fn shell_path(path: &std::path::Path) -> String {
     shell_word(&path.display().to_string())
 }
@@ -143,19 +143,18 @@ impl SnapshotId {
             && text.as_bytes()[8] == b'T'
             && text.as_bytes()[15] == b'Z'
             && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "TZ-".contains(c));
-        (!fine).then_some("is not of the form <UTC second>-<kind>-<8 hex digits>")
+        (!fine).then_some("does not have the form <UTC second>-<kind>-<8 hex digits>")
     }
 
-    /// A new identifier for a snapshot of this kind begun at this time. The hex digits are the
-    /// microseconds (5) and 12 random bits (3), so that IDs of one kind sort by time within a
-    /// second, too.
+    /// A new identifier for a snapshot of this kind begun at this time. The hex digits are the microseconds
+    /// (5) and 12 random bits (3), so that IDs of one kind sort by time within a second, too.
     pub fn new(begun: Timestamp, kind: &str) -> SnapshotId {
         let time = begun.strftime("%Y%m%dT%H%M%SZ");
         let micros = begun.as_microsecond().rem_euclid(1_000_000);
         SnapshotId(format!("{time}-{kind}-{micros:05x}{}", &random_hex(2)[..3]))
     }
 
-    /// What it says that it is of, `dump` for instance. Its manifest decides.
+    /// The kind in the ID, for instance `dump`. The manifest decides.
     pub fn kind(&self) -> &str {
         self.0[17..].rsplit_once('-').map_or("", |(kind, _)| kind)
     }
@@ -173,7 +172,7 @@ pub fn random_hex(bytes: usize) -> String {
     raw.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// A position in the WAL; 0 is none.
+/// A position in the WAL; 0 means none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Lsn(pub u64);

@@ -1,24 +1,24 @@
-//! The command of this run as a person typed it, to be printed again with some of its flags changed.
+//! The command of this run as a person typed it, to be printed again with some flags changed.
 //!
-//! A command that is printed to be run next repeats everything that was typed and still holds: it is made here, and not
-//! put together from what a request happens to know.
+//! A command that we print for the next step repeats everything that was typed and still applies: it is built
+//! here, and not from what a request happens to contain.
 
 use std::ffi::OsString;
 
 use super::shell_word;
 
-/// Flags that go into every printed command, where it is printed.
+/// Flags that are added to every printed command when it is printed.
 const OF_PLACE: [&str; 3] = ["--config", "--repository", "--instance"];
 
-/// Answers the question of the command that was typed, and of no other.
+/// Answers only the question of the command that was typed.
 const YES: &str = "--yes";
 
 /// A flag that is left out of the command.
 #[derive(Clone, Copy, Debug)]
 pub enum Without {
-    /// One that stands alone.
+    /// A flag without a value.
     Flag(&'static str),
-    /// One with a value, every time that it is there.
+    /// A flag with a value, wherever it occurs.
     Value(&'static str),
 }
 
@@ -27,12 +27,13 @@ pub enum Without {
 pub struct Typed(Vec<String>);
 
 impl Typed {
-    /// Out of the whole command line. The flags that say where this run works are left out: see `cli/commands.rs`.
+    /// From the whole command line. The flags that say where this run works are left out: see
+    /// `cli/commands.rs`.
     pub fn of(arguments: &[OsString]) -> Typed {
         let words: Vec<String> =
             arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         let mut words = without(&words, &OF_PLACE.map(Without::Value));
-        words.retain(|word| word != YES); // whoever runs another command is asked again
+        words.retain(|word| word != YES); // another command asks again
         if let Some(at) = words.iter().position(|word| !word.starts_with('-')) {
             words[..=at].rotate_right(1);
         }

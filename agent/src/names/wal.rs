@@ -1,5 +1,4 @@
-//! The names that PostgreSQL gives to WAL: timelines, segments, and the other files of `pg_wal`
-//! that are archived.
+//! PostgreSQL's names for WAL: timelines, segments, and the other files of `pg_wal` that are archived.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{Lsn, truncated};
 use crate::error::{Error, Kind, Result};
 
-/// A timeline; 0 is none. People see a plain number, as in PostgreSQL's own messages and settings; names of
-/// files and objects, and JSON, have 8 upper-case hex digits ([`TimelineId::in_names`]).
+/// A timeline; 0 means none. People see a plain number, as in PostgreSQL's own messages and settings; names
+/// of files and objects, and JSON, have 8 upper-case hex digits ([`TimelineId::in_names`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TimelineId(pub u32);
@@ -35,12 +34,12 @@ impl fmt::Display for TimelineId {
 }
 
 impl TimelineId {
-    /// As names of files have it.
+    /// As in names of files.
     pub fn in_names(self) -> String {
         format!("{:08X}", self.0)
     }
 
-    /// As a person writes it: 8 hex digits as in names of files, or a plain number as it is shown.
+    /// As a person writes it: 8 hex digits as in names of files, or a plain number.
     ///
     /// # Errors
     /// `Usage`, with both forms.
@@ -69,7 +68,7 @@ impl FromStr for TimelineId {
 pub struct SegmentBytes(u64);
 
 impl SegmentBytes {
-    /// What `initdb` takes unless it is told otherwise.
+    /// The default of `initdb`.
     pub const USUAL: SegmentBytes = SegmentBytes(16 << 20);
 
     /// The size in bytes.
@@ -90,7 +89,7 @@ impl TryFrom<u64> for SegmentBytes {
         }
         Err(Error::new(
             Kind::Integrity,
-            format!("{bytes} is no WAL segment size (a power of two from 1 MiB to 1 GiB)"),
+            format!("{bytes} is not a WAL segment size (a power of two from 1 MiB to 1 GiB)"),
         ))
     }
 }
@@ -105,14 +104,14 @@ impl From<SegmentBytes> for u64 {
 /// timeline, then by position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentName {
-    /// The timeline whose file it is; its first pages may still be of an older one.
+    /// The timeline of the file; its first pages may still be of an older one.
     pub timeline: TimelineId,
     log: u32,
     part: u32,
 }
 
 impl SegmentName {
-    /// The segment of this timeline that holds the byte at `lsn`.
+    /// The segment of this timeline that contains the byte at `lsn`.
     pub fn holding(timeline: TimelineId, lsn: Lsn, size: SegmentBytes) -> SegmentName {
         let number = lsn.0 / size.0;
         SegmentName {
@@ -122,19 +121,18 @@ impl SegmentName {
         }
     }
 
-    /// Where it lies among the segments of all timelines, whatever the segment size.
+    /// Its place among the segments of all timelines, whatever the segment size.
     pub fn place(self) -> (u32, u32) {
         (self.log, self.part)
     }
 
-    /// Its first byte; `None` where no cluster with this segment size has a segment so named.
+    /// Its first byte; `None` where no cluster with this segment size has a segment of this name.
     pub fn begin(self, size: SegmentBytes) -> Option<Lsn> {
         let part = u64::from(self.part);
         (part < size.per_log()).then(|| Lsn((u64::from(self.log) << 32) + part * size.0))
     }
 
-    /// The one after it on the same timeline; `None` as for [`SegmentName::begin`], and at the end
-    /// of all numbers.
+    /// The next one on the same timeline; `None` as for [`SegmentName::begin`], and after the last number.
     pub fn next(self, size: SegmentBytes) -> Option<SegmentName> {
         let end = self.begin(size)?.0.checked_add(size.0)?;
         Some(SegmentName::holding(self.timeline, Lsn(end), size))
@@ -159,14 +157,14 @@ impl FromStr for SegmentName {
     }
 }
 
-/// A file of `pg_wal` that PostgreSQL hands to archive_command (manual, 26.3.1).
+/// A file of `pg_wal` that PostgreSQL passes to archive_command (manual, 26.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WalFile {
     /// A segment.
     Segment(SegmentName),
     /// `<segment>.partial`: the last, unfinished segment of a timeline that a promotion ended.
     Partial(SegmentName),
-    /// `<segment>.<offset>.backup`: what a base backup that began there was; for people.
+    /// `<segment>.<offset>.backup`: describes a base backup that began there; for people.
     Backup(SegmentName, u32),
     /// `<timeline>.history`: where the timeline and its ancestors began.
     History(TimelineId),
@@ -181,7 +179,7 @@ impl WalFile {
         }
     }
 
-    /// The segment that it is or is about; a history is about none.
+    /// The segment that it is or belongs to; `None` for a history.
     pub fn segment(self) -> Option<SegmentName> {
         match self {
             WalFile::Segment(name) | WalFile::Partial(name) | WalFile::Backup(name, _) => Some(name),
@@ -205,8 +203,9 @@ impl FromStr for WalFile {
     type Err = Error;
     fn from_str(text: &str) -> Result<WalFile> {
         parse_file(text).ok_or_else(|| {
-            Error::new(Kind::Usage, format!("{:?} is not a WAL file of PostgreSQL", truncated(text)))
-                .because("it is none of SEGMENT, SEGMENT.partial, SEGMENT.OFFSET.backup, TIMELINE.history")
+            Error::new(Kind::Usage, format!("{:?} is not a WAL file of PostgreSQL", truncated(text))).because(
+                "a WAL file is called SEGMENT, SEGMENT.partial, SEGMENT.OFFSET.backup or TIMELINE.history",
+            )
         })
     }
 }
@@ -233,7 +232,7 @@ fn parse_segment(text: &str) -> Option<SegmentName> {
 pub struct SlotName(String);
 
 impl SlotName {
-    /// The name as text, which needs no quoting.
+    /// The name as text; it needs no quoting.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -258,7 +257,10 @@ impl FromStr for SlotName {
         if (1..=63).contains(&text.len()) && text.bytes().all(allowed) {
             return Ok(SlotName(text.to_owned()));
         }
-        Err(Error::new(Kind::Usage, format!("{:?} is no name of a replication slot", truncated(text))))
+        Err(Error::new(
+            Kind::Usage,
+            format!("{:?} is not a valid name of a replication slot", truncated(text)),
+        ))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files of filestores as they came: which batches of them there are, and their manifests.
+//! Batches of files that were stored as they came: which ones exist, and their manifests.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::repository::snapshots::{Found, MANIFESTS_AT_ONCE, Trust};
 use crate::repository::{Repository, layout};
 
 impl Repository {
-    /// The IDs of all batches, oldest first, finished or not: one listing a day of them.
+    /// The IDs of all batches, oldest first, finished or not: one listing per day of them.
     ///
     /// # Errors
     /// That of the store.
@@ -23,7 +23,7 @@ impl Repository {
         for day in days {
             let names = self.store().list_dirs(&format!("{folder}/{day}")).await?;
             let parsed = names.iter().filter_map(|name| name.parse().ok());
-            // Only where it is looked for by its name.
+            // Only where a lookup by name would find it.
             ids.extend(
                 parsed.filter(|id: &SnapshotId| {
                     id.kind() == SnapshotKind::Arrivals.as_str() && id.day() == day
@@ -34,7 +34,8 @@ impl Repository {
         Ok(ids)
     }
 
-    /// The IDs of all batches and other snapshots that have a manifest, whoever wrote it: one listing of everything.
+    /// The IDs of all batches and other snapshots that have a manifest, whoever wrote it: one listing of
+    /// everything.
     ///
     /// # Errors
     /// That of the store.
@@ -51,7 +52,7 @@ impl Repository {
         Ok(whole)
     }
 
-    /// The manifests of batches, each with its own outcome.
+    /// The manifests of batches, each with its own result.
     pub async fn arrivals(
         &self,
         ids: &[SnapshotId],

@@ -1,4 +1,4 @@
-//! Where everything lies; docs/format.md tells the same.
+//! The keys of all objects; docs/format.md describes the same.
 
 use crate::archive::digest::Sha256;
 use crate::archive::manifest::SnapshotKind;
@@ -6,7 +6,7 @@ use crate::archive::wal::{HalfDigest, WalName};
 use crate::names::wal::{TimelineId, WalFile};
 use crate::names::{InstanceName, SnapshotId};
 
-/// The repository's own description.
+/// The repository's description of itself.
 pub const META: &str = "lifeboat.json";
 
 /// Everything of an instance.
@@ -19,7 +19,7 @@ pub fn instance_meta(instance: &InstanceName) -> String {
     format!("instances/{instance}/instance.json")
 }
 
-/// Who writes, until when.
+/// Who may write, until when.
 pub fn lease(instance: &InstanceName) -> String {
     format!("instances/{instance}/lease")
 }
@@ -29,13 +29,13 @@ pub fn snapshots(instance: &InstanceName) -> String {
     format!("instances/{instance}/snapshots")
 }
 
-/// The folder of everything that was stored as it came, a folder a day.
+/// The folder of everything that was stored as it came, with one folder per day.
 pub fn arrivals(instance: &InstanceName) -> String {
     format!("instances/{instance}/arrivals")
 }
 
-/// The folder of a snapshot. Arrivals are apart: there are thousands of them, and whoever looks for
-/// a backup need not list them.
+/// The folder of a snapshot. Arrivals are separate: there are thousands of them, and a search for a backup
+/// need not list them.
 pub fn snapshot(instance: &InstanceName, id: &SnapshotId) -> String {
     match id.kind() == SnapshotKind::Arrivals.as_str() {
         true => format!("{}/{}/{id}", arrivals(instance), id.day()),
@@ -58,7 +58,7 @@ pub fn drill(instance: &InstanceName, drill: &str, name: &str) -> String {
     format!("instances/{instance}/drills/{drill}/{name}")
 }
 
-/// Who streams WAL, until when.
+/// Who may stream WAL, until when.
 pub fn wal_lease(instance: &InstanceName) -> String {
     format!("instances/{instance}/wal/lease")
 }
@@ -68,24 +68,24 @@ pub fn wal(instance: &InstanceName) -> String {
     format!("instances/{instance}/wal")
 }
 
-/// The folder of a timeline's WAL, but for its history.
+/// The folder of a timeline's WAL, without its history.
 fn wal_timeline(instance: &InstanceName, timeline: TimelineId) -> String {
     format!("instances/{instance}/wal/{}", timeline.in_names())
 }
 
-/// The folder of all timelines' histories: apart, so that listing them lists nothing else.
+/// The folder of all timelines' histories: separate, so that listing them lists nothing else.
 pub fn wal_histories(instance: &InstanceName) -> String {
     format!("instances/{instance}/wal/history")
 }
 
-/// Where a timeline came from, in clear text: beside its history. `stored` is the digest of the object, so that
-/// nobody can take another's place.
+/// Where a timeline came from, in clear text, beside its history. `stored` is the digest of the object, so
+/// that nobody can put another object in its place.
 pub fn wal_lineage(instance: &InstanceName, timeline: TimelineId, stored: Sha256) -> String {
     let half = HalfDigest::from(stored);
     format!("{}/{}/ancestors-{half}.json", wal_histories(instance), WalFile::History(timeline))
 }
 
-/// The timeline that an object tells the ancestors of; `None` where it is no such object.
+/// The timeline whose ancestors an object lists; `None` where it is not such an object.
 pub fn lineage_of(instance: &InstanceName, key: &str) -> Option<TimelineId> {
     let rest = key.strip_prefix(&wal_histories(instance))?.strip_prefix('/')?;
     let (timeline, name) = rest.split_once(".history/")?;

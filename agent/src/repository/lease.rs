@@ -1,10 +1,11 @@
-//! The lease: one writer an instance. A file lock in a local repository; elsewhere the one
-//! object that is ever replaced, with If-Match, renewed while the holder lives.
+//! The lease: one writer per instance, and one that streams its WAL. In a local repository it is a file lock;
+//! elsewhere it is an object, replaced with If-Match and renewed while its holder lives. Leases are the only
+//! objects that are ever replaced.
 //!
-//! Whether a lease still counts is decided by the store's clock alone: it counts for its length from the
-//! store's own time of it (`Last-Modified`), held against what that clock says now (`Date`). What its holder
-//! wrote into it is for people. A holder whose clock is years ahead therefore locks nobody out, one whose clock
-//! is slow loses nothing, and neither does a reader's clock decide.
+//! Only the store's clock decides whether a lease still counts: it counts for its length from the time of the
+//! object (`Last-Modified`), compared with the store's current time (`Date`). What its holder wrote into it
+//! is for people. So a holder whose clock is years ahead locks nobody out, one whose clock is slow loses
+//! nothing, and the clock of a reader does not matter.
 
 use std::io::Write;
 use std::path::Path;
@@ -21,17 +22,17 @@ use crate::error::{Error, Kind, Result};
 use crate::repository::{Repository, layout};
 use crate::store::{Replaceable, Store, Version};
 
-/// How long a lease is good for without being renewed.
+/// How long a lease counts without being renewed.
 const LEASE_SECONDS: i64 = 120;
-/// How often it is renewed: three tries fit before it runs out.
+/// How often it is renewed: three tries are possible before it expires.
 const RENEW_EVERY: Duration = Duration::from_secs(30);
-/// So long before it runs out it is given up: what is on its way then must not land afterwards.
+/// It is given up this long before it expires: a request in progress must not take effect afterwards.
 const MARGIN: Duration = Duration::from_secs(10);
 const LEASE_BYTES_MAX: u64 = 16 << 10;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Content {
-    /// Random id of the holder's state directory: its file lock tells that a former run is dead.
+    /// Random ID of the holder's state directory: its file lock shows that an earlier run is dead.
     holder: String,
     /// For people.
     host: String,
@@ -41,14 +42,14 @@ struct Content {
     released: bool,
 }
 
-/// The right to write, held until [`Lease::release`] or for two minutes after the process
-/// is gone (a lock in a local repository: until the process is gone).
+/// The right to write, held until [`Lease::release`], or until two minutes after the process has ended (a
+/// lock in a local repository: until the process has ended).
 pub struct Lease {
-    held: Held,
+    lock: Lock,
     watch: Watch,
 }
 
-enum Held {
+enum Lock {
     File { _lock: disk::FileLock },
     Object { object: Arc<Object>, renew: AbortOnDropHandle<()> },
 }
@@ -61,7 +62,7 @@ struct Object {
     version: tokio::sync::Mutex<Version>,
 }
 
-/// What a writer asks before it makes anything exist: is the lease still ours?
+/// What a writer checks before it publishes anything: is the lease still ours?
 #[derive(Clone, Default)]
 pub struct Watch(Arc<Watched>);
 
@@ -70,14 +71,14 @@ struct Watched {
     lost: CancellationToken,
     /// How it was lost: kind and sentence.
     why: OnceLock<(Kind, String)>,
-    /// By the wall clock, which others judge by, and which goes on while a machine sleeps; none
-    /// for a file lock.
+    /// By the wall clock, which others use and which continues while a machine sleeps; `None` for a file
+    /// lock.
     until: Mutex<Option<Timestamp>>,
 }
 
 impl Lease {
-    /// Takes the lease. `holder` names the state directory whose lock the caller holds, so that
-    /// a lease left behind by its own killed predecessor is taken over at once.
+    /// Takes the lease. `holder` names the state directory whose lock the caller holds, so that a lease of a
+    /// killed run of its own is taken over at once.
     ///
     /// # Errors
     /// `Busy` naming who holds it and until when.
@@ -85,7 +86,7 @@ impl Lease {
         Lease::take_at(repository, holder, layout::lease(repository.instance())).await
     }
 
-    /// The right to stream WAL: apart from that to back up, since the one is held for months.
+    /// The right to stream WAL: separate from the right to back up, because it is held for months.
     pub async fn take_for_wal(repository: &Repository, holder: &str) -> Result<Lease> {
         Lease::take_at(repository, holder, layout::wal_lease(repository.instance())).await
     }
@@ -100,17 +101,17 @@ impl Lease {
             }
             if disk::metadata(&path)?.is_some_and(|meta| !meta.is_file()) {
                 let what =
-                    format!("{} is not a regular file: the lease belongs in its place", path.display());
-                return Err(Error::new(Kind::Integrity, what).next("find out who made it, and remove it"));
+                    format!("{} is not a regular file, but the lease must be stored there", path.display());
+                return Err(Error::new(Kind::Integrity, what).next("find out who made it and remove it"));
             }
             let lock = disk::try_lock(&path)?.ok_or_else(|| busy(repository, &local_holder(&path)))?;
             tell_local_holder(&path)?;
-            return Ok(Lease { held: Held::File { _lock: lock }, watch });
+            return Ok(Lease { lock: Lock::File { _lock: lock }, watch });
         }
         let mut version = None;
         if let Some(found) = store.get_versioned(&key, LEASE_BYTES_MAX).await? {
-            // A lease that cannot be read protects nobody who could be named: it has run out
-            // when nobody has renewed it since.
+            // A lease that cannot be read names no holder to protect: it has expired when nobody has renewed
+            // it since.
             let content: Option<Content> = serde_json::from_slice(&found.data).ok();
             if let Some(content) = &content
                 && !content.released
@@ -132,7 +133,7 @@ impl Lease {
         let (version, until) =
             put(store, &key, &content, version.as_ref()).await.map_err(|e| match e.kind() {
                 Kind::Conflict | Kind::AlreadyExists => {
-                    busy(repository, "another agent that took it just now")
+                    busy(repository, "another agent, which has just taken it")
                 }
                 _ => e,
             })?;
@@ -140,18 +141,18 @@ impl Lease {
         let version = tokio::sync::Mutex::new(version);
         let object = Arc::new(Object { store: store.clone(), key, content, version });
         let renew = tokio::spawn(renew(object.clone(), watch.clone(), begun));
-        Ok(Lease { held: Held::Object { object, renew: AbortOnDropHandle::new(renew) }, watch })
+        Ok(Lease { lock: Lock::Object { object, renew: AbortOnDropHandle::new(renew) }, watch })
     }
 
-    /// For those who write while it is held.
+    /// For code that writes while it is held.
     pub fn watch(&self) -> Watch {
         self.watch.clone()
     }
 
-    /// Gives the lease back, so that the next one need not wait; not one that was lost. A failure
-    /// is logged only: the lease runs out by itself.
+    /// Releases the lease, so that the next one need not wait; not a lost one. A failure is only logged: the
+    /// lease expires by itself.
     pub async fn release(self) {
-        let Held::Object { object, renew } = self.held else { return };
+        let Lock::Object { object, renew } = self.lock else { return };
         drop(renew);
         if self.watch.error().is_some() {
             return;
@@ -159,12 +160,12 @@ impl Lease {
         let content = Content { released: true, ..object.content.clone() };
         let version = object.version.lock().await;
         if let Err(e) = put(&object.store, &object.key, &content, Some(&version)).await {
-            tracing::warn!("the lease {} was not given back: {e:?}", object.key);
+            tracing::warn!("the lease {} could not be released and expires by itself: {e:?}", object.key);
         }
     }
 }
 
-/// Writes into the lock file who holds it, for people: the lock itself is what counts.
+/// Writes the holder into the lock file, for people: only the lock itself counts.
 fn tell_local_holder(path: &Path) -> Result<()> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let who = format!("{host} (process {})\n", std::process::id());
@@ -178,7 +179,7 @@ fn local_holder(path: &Path) -> String {
     if who.trim().is_empty() { "another process".to_owned() } else { who.trim().to_owned() }
 }
 
-/// Until when a lease counts, by the store's clock; `None` where it has run out.
+/// Until when a lease counts, by the store's clock; `None` where it has expired.
 fn counts_until(found: &Replaceable) -> Option<Timestamp> {
     let until = found.modified + jiff::SignedDuration::from_secs(LEASE_SECONDS);
     (found.now < until).then_some(until)
@@ -191,22 +192,22 @@ impl Content {
 }
 
 impl Watch {
-    /// Cancelled when the lease was taken by someone else, or is about to run out unrenewed.
+    /// Cancelled when the lease was taken by someone else, or is about to expire.
     pub fn lost(&self) -> &CancellationToken {
         &self.0.lost
     }
 
-    /// Does what makes a snapshot exist, while the lease is held and no longer.
+    /// Does work that publishes something, only while the lease is held.
     ///
     /// # Errors
-    /// [`Watch::error`], and those of the work. Where it was lost in the middle, the object that
-    /// was on its way may have landed, whole.
+    /// [`Watch::error`], and those of the work. Where it was lost in the middle, the object that was being
+    /// stored may exist, complete.
     pub async fn while_held<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let until = *self.0.until.lock().unwrap_or_else(|e| e.into_inner());
         if until.is_some_and(|until| clock::now() >= until) {
             self.lose(
                 Kind::Unreachable,
-                "it ran out before it was renewed: did this machine sleep?".to_owned(),
+                "it expired before it was renewed: was this machine suspended?".to_owned(),
             );
         }
         tokio::select! {
@@ -216,8 +217,7 @@ impl Watch {
         }
     }
 
-    /// That the lease was lost: `Busy` naming who has it, `Unreachable` where it could not be
-    /// renewed.
+    /// The error of a lost lease: `Busy` naming who has it, `Unreachable` where it could not be renewed.
     pub fn error(&self) -> Option<Error> {
         self.0.why.get().map(|(kind, why)| lost_error(*kind, why))
     }
@@ -227,7 +227,7 @@ impl Watch {
     }
 
     fn lose(&self, kind: Kind, why: String) {
-        tracing::error!("the lease is lost: {why}");
+        tracing::error!("the lease was lost: {why}");
         let _ = self.0.why.set((kind, why)); // the first reason counts
         self.0.lost.cancel();
     }
@@ -236,15 +236,15 @@ impl Watch {
 fn lost_error(kind: Kind, why: &str) -> Error {
     Error::new(kind, "the lease on the instance was lost during the run")
         .because(why.to_owned())
-        .effect("the run stopped: what had no manifest yet does not exist, what had one is whole")
+        .effect("the run stopped: snapshots that had a manifest are complete, the others do not exist")
         .safe("running again is safe")
         .next(match kind {
-            Kind::Busy => "look who else backs up this instance, and stop one of the two",
-            _ => "look why the repository could not be reached (lifeboat doctor), then run again",
+            Kind::Busy => "find out which other agent backs up this instance and stop one of the two",
+            _ => "find out why the repository could not be reached (lifeboat doctor), then run again",
         })
 }
 
-/// Writes the lease; its version, and until when it is good.
+/// Writes the lease; returns its version, and until when it counts.
 async fn put(
     store: &Store,
     key: &str,
@@ -256,7 +256,7 @@ async fn put(
     Ok((store.replace(key, super::to_json(&content)?, expected).await?, until))
 }
 
-/// Renews the lease that was asked for at `begun`, until it is lost.
+/// Renews the lease that was requested at `begun`, until it is lost.
 async fn renew(object: Arc<Object>, watch: Watch, begun: Instant) {
     let good_for = Duration::from_secs(LEASE_SECONDS as u64) - MARGIN;
     let mut give_up = begun + good_for;
@@ -269,7 +269,7 @@ async fn renew(object: Arc<Object>, watch: Watch, begun: Instant) {
         if left.is_zero() {
             return watch.lose(Kind::Unreachable, failed);
         }
-        // A request that is tried again for minutes must not outlive what it renews.
+        // A request that is repeated for minutes must not outlive the lease.
         let put = put(&object.store, &object.key, &object.content, Some(&version));
         match tokio::time::timeout(left, put).await {
             Ok(Ok((next, until))) => {
@@ -285,12 +285,12 @@ async fn renew(object: Arc<Object>, watch: Watch, begun: Instant) {
                 tracing::warn!("the lease {} could not be renewed, trying again: {e:?}", object.key);
                 failed = format!("it could not be renewed in time: {}", e.what());
             }
-            Err(_) => {} // told at the top of the loop
+            Err(_) => {} // reported at the top of the loop
         }
     }
 }
 
-/// Who has the lease that is not ours any more, for people.
+/// Who has the lease now that it is no longer ours, for people.
 async fn holder_now(object: &Object, limit: Duration) -> String {
     let read = object.store.get_versioned(&object.key, LEASE_BYTES_MAX);
     let found = match tokio::time::timeout(limit, read).await {
@@ -304,9 +304,9 @@ async fn holder_now(object: &Object, limit: Duration) -> String {
 fn busy(repository: &Repository, who: &str) -> Error {
     Error::new(
         Kind::Busy,
-        format!("instance {} in {} is held by {who}", repository.instance(), repository.store().url()),
+        format!("instance {} in {} is locked by {who}", repository.instance(), repository.store().url()),
     )
     .effect("nothing was stored by this run; the other one continues")
     .safe("running again later is safe")
-    .next("wait for the other agent to end; a killed one's lease runs out within two minutes")
+    .next("wait for the other agent to end; the lease of a killed one expires within two minutes")
 }

@@ -1,7 +1,7 @@
-//! What the store holds: the layout of keys, snapshots written and read whole, the lease.
+//! What the store holds: the layout of keys, snapshots written and read as a whole, the leases.
 //!
-//! Data first, the manifest that names it last, create-only: a crash may leave garbage, never a
-//! lie. Objects are never rewritten but for the lease.
+//! Data first, the manifest that lists it last, all create-only: a crash may leave garbage, but never a wrong
+//! snapshot. Objects are never replaced, except for the two leases of an instance.
 
 pub mod arrivals;
 pub mod layout;
@@ -31,10 +31,10 @@ use unproven::{Held, Unproven};
 const META_BYTES_MAX: u64 = 64 << 10;
 
 const NOTHING_BELIEVED: &str =
-    "no snapshot is believed or made until it is back as it was: their signatures cover it";
-const PUT_BACK: &str = "runbooks/damaged-repository.md: it never changes, so any copy of it will do";
+    "no snapshot can be used or made until it is put back unchanged: their signatures cover it";
+const PUT_BACK: &str = "put it back from any copy (it never changes): runbooks/damaged-repository.md";
 
-/// `lifeboat.json`: written once, when the repository is made.
+/// `lifeboat.json`: written once, when the repository is created.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Meta {
     format: u32,
@@ -46,8 +46,8 @@ struct Meta {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct InstanceMeta {
     instance: InstanceName,
-    /// PostgreSQL's system identifier, as text (JSON numbers do not hold 64 bits everywhere);
-    /// absent where the agent's role may not ask for it.
+    /// PostgreSQL's system identifier, as text (JSON numbers do not hold 64 bits everywhere); absent where
+    /// the agent's role may not read it.
     system_identifier: Option<String>,
     created: Timestamp,
 }
@@ -63,16 +63,16 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Makes the repository: writes `lifeboat.json`, create-only, after probing that the store
-    /// honours create-only writes at all. Its id is the result.
+    /// Creates the repository: writes `lifeboat.json`, create-only, after checking that the store honours
+    /// create-only writes. Returns its ID.
     ///
     /// # Errors
-    /// `AlreadyExists` where there is one, `Repository` where the store ignores conditions on writes.
+    /// `AlreadyExists` where there already is one, `Repository` where the store ignores conditions on writes.
     pub async fn init(store: &Store) -> Result<String> {
         if store.head(layout::META).await?.is_some() {
             return Err(Error::new(
                 Kind::AlreadyExists,
-                format!("{} is a Lifeboat repository already", store.url()),
+                format!("{} is already a Lifeboat repository", store.url()),
             )
             .safe("nothing was changed")
             .next("use it as it is, or choose another URL"));
@@ -85,7 +85,7 @@ impl Repository {
                 Kind::Repository,
                 format!("{} ignores conditions on writes: objects could be overwritten", store.url()),
             )
-            .effect("the promise that nothing stored is ever rewritten cannot be kept there")
+            .effect("nothing was changed: Lifeboat cannot promise there that stored objects are never overwritten")
             .next("use a store with conditional writes (AWS S3, MinIO, Ceph, R2, Azure, Google) or a local directory"));
         }
         let meta = Meta { format: FORMAT, id: random_hex(16), created: clock::now() };
@@ -97,7 +97,7 @@ impl Repository {
     ///
     /// # Errors
     /// `Repository` when it is not initialised or of a newer format; `Denied` or `Unreachable`
-    /// when that could not be found out.
+    /// when that is not known.
     pub async fn open(store: Store, instance: InstanceName) -> Result<Repository> {
         let bytes = match store.get(layout::META, META_BYTES_MAX).await {
             Ok(bytes) => bytes,
@@ -108,7 +108,7 @@ impl Repository {
                 let what = format!("{} is not a Lifeboat repository", store.url());
                 return Err(Error::new(Kind::Repository, what)
                     .because(e)
-                    .next("check repository.url; lifeboat init makes a new one"));
+                    .next("check repository.url, or create a repository with lifeboat init"));
             }
             Err(e) => return Err(e.context(format!("open repository {}", store.url()))),
         };
@@ -136,13 +136,13 @@ impl Repository {
         Repository::open(Store::open(&config.repository.url, &options)?, config.instance.clone()).await
     }
 
-    /// The door below.
+    /// The store.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Reads a whole object of at most `bytes_max` (64 MiB) of which it is not known yet who wrote it: see
-    /// [`unproven`]. Hold one at a time.
+    /// Reads a whole object of at most `bytes_max` (64 MiB) whose writer is not known yet: see [`unproven`].
+    /// Hold one at a time.
     ///
     /// # Errors
     /// `Integrity` where it is larger; that of the store.
@@ -150,17 +150,17 @@ impl Repository {
         self.unproven.get(&self.store, key, bytes_max).await
     }
 
-    /// Whose part this is.
+    /// The instance.
     pub fn instance(&self) -> &InstanceName {
         &self.instance
     }
 
-    /// The repository's id: 32 hex digits.
+    /// The repository's ID: 32 hex digits.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What manifests of this instance must say of their origin.
+    /// The origin that manifests of this instance must have.
     ///
     /// # Errors
     /// `NotFound` before the instance's first backup.
@@ -173,18 +173,19 @@ impl Repository {
         let bytes = match self.store.get(&key, META_BYTES_MAX).await {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == Kind::NotFound => {
-                // A new one would have other bytes: no snapshot would ever be believed again.
+                // A new one would have other bytes: no snapshot could be trusted again.
                 if !self.store.list_dirs(&layout::snapshots(&self.instance)).await?.is_empty() {
-                    let what = format!("{key} is missing in {}, and there are snapshots", self.store.url());
+                    let what =
+                        format!("{key} is missing in {} although there are snapshots", self.store.url());
                     return Err(Error::new(Kind::Integrity, what)
                         .because(e)
                         .effect(NOTHING_BELIEVED)
                         .next(PUT_BACK));
                 }
-                let what = format!("{} holds nothing of instance {}", self.store.url(), self.instance);
-                return Err(Error::new(Kind::NotFound, what)
-                    .because(e)
-                    .next("check instance in the configuration; lifeboat backup makes the first snapshot"));
+                let what = format!("{} has no backup of instance {}", self.store.url(), self.instance);
+                return Err(Error::new(Kind::NotFound, what).because(e).next(
+                    "check instance in the configuration, or make the first snapshot with lifeboat backup",
+                ));
             }
             Err(e) => return Err(e),
         };
@@ -222,7 +223,7 @@ impl Repository {
                     created: clock::now(),
                 };
                 match self.store.put_new(&layout::instance_meta(&self.instance), to_json(&meta)?).await {
-                    // A push of WAL and a first backup may both find nothing: the faster one counts.
+                    // A push of WAL and a first backup may both find nothing: the one that writes first wins.
                     Err(e) if matches!(e.kind(), Kind::AlreadyExists | Kind::Conflict) => {}
                     done => done?,
                 }
@@ -234,17 +235,17 @@ impl Repository {
         {
             return Err(Error::new(
                 Kind::Repository,
-                format!("instance {} is the cluster with system identifier {known}; this server is {here}", self.instance),
+                format!("instance {} is the cluster with system identifier {known}, but this server has {here}", self.instance),
             )
             .effect("nothing was stored: the backups of two clusters must not be mixed under one name")
-            .next("check postgres.host and postgres.port; a new cluster wants a new instance name in the configuration"));
+            .next("check postgres.host and postgres.port; give a new cluster a new instance name in the configuration"));
         }
         Ok(origin)
     }
 }
 
 fn meta_lost(store: &Store) -> Error {
-    let what = format!("lifeboat.json is missing in {}, and there are instances", store.url());
+    let what = format!("lifeboat.json is missing in {} although there are instances", store.url());
     Error::new(Kind::Repository, what).effect(NOTHING_BELIEVED).next(PUT_BACK)
 }
 

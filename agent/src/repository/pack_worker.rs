@@ -1,7 +1,7 @@
-//! One worker's pipeline: members in, packs out. Gathering runs on the caller's thread, beside
-//! reading and hashing; compression, sealing and hashing as stored on a second one; the upload on
-//! the runtime. So a single long file keeps two cores busy, and the next pack fills while the last
-//! bytes of the one before are on their way.
+//! One worker's pipeline: members in, packs out. Gathering runs on the caller's thread, together with reading
+//! and hashing; compression, encryption and hashing of the stored bytes on a second thread; the upload on the
+//! runtime. So a single long file keeps two cores busy, and the next pack fills while the last bytes of the
+//! previous one are uploaded.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,7 +17,7 @@ use crate::repository::writer::SnapshotWriter;
 /// Frames that wait for compression: one, while one is compressed and one is gathered.
 const FRAMES_WAITING_MAX: usize = 1;
 
-/// Where a member went.
+/// Where a member was stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored {
     /// Pack of the snapshot.
@@ -28,14 +28,14 @@ pub struct Stored {
     pub at: u64,
 }
 
-/// Fills packs of one snapshot, one after the other. Blocking: use it on a blocking thread of
-/// the runtime. Dropped without [`PackWorker::finish`], what is under way is given up.
+/// Fills packs of one snapshot, one after the other. Blocking: use it on a blocking thread of the runtime.
+/// Dropped without [`PackWorker::finish`], it aborts its uploads.
 pub struct PackWorker {
     snapshot: Arc<SnapshotWriter>,
     open: Option<u32>,
     frames: Frames,
     work: Option<SyncSender<Work>>,
-    /// Buffers that were compressed, to be filled again.
+    /// Buffers that were compressed and can be filled again.
     emptied: Receiver<Vec<u8>>,
     compressing: Option<JoinHandle<Result<()>>>,
 }
@@ -43,7 +43,7 @@ pub struct PackWorker {
 enum Work {
     /// One more frame of the pack of this number.
     Frame(u32, Vec<u8>),
-    /// It was its last.
+    /// That was its last frame.
     PackEnds,
     /// There are no more packs.
     Finish,
@@ -101,7 +101,7 @@ impl PackWorker {
         self.join()
     }
 
-    /// What ended the other thread, where that was the reason.
+    /// The error of the other thread, where that was the reason.
     fn why(&mut self, e: Error) -> Error {
         self.join().err().unwrap_or(e)
     }
@@ -115,7 +115,7 @@ impl PackWorker {
 
 impl Drop for PackWorker {
     fn drop(&mut self) {
-        let _ = self.join(); // given up: nobody wants to know how it went
+        let _ = self.join(); // aborted: the result does not matter
     }
 }
 
@@ -134,7 +134,7 @@ fn send(work: &Option<SyncSender<Work>>, what: Work) -> Result<()> {
     work.as_ref().ok_or_else(ended)?.send(what).map_err(|_| ended())
 }
 
-/// The other thread's half.
+/// The half on the other thread.
 struct Packs {
     zstd: Compressor,
     snapshot: Arc<SnapshotWriter>,
@@ -160,7 +160,7 @@ impl Packs {
                 Work::Finish => return self.settle(),
             }
         }
-        Ok(()) // given up
+        Ok(()) // aborted
     }
 
     fn end_pack(&mut self) -> Result<()> {

@@ -1,5 +1,5 @@
-//! Parts of a stored object for a blocking thread: `Read` and `Seek`, fetching little more than
-//! what was announced.
+//! Reads parts of a stored object on a blocking thread: `Read` and `Seek`, fetching little more than was
+//! announced.
 
 use std::cell::Cell;
 use std::io::{Read, Seek, SeekFrom};
@@ -13,11 +13,11 @@ use crate::store::Store;
 
 /// The most that one request fetches.
 const REQUEST_BYTES_MAX: u64 = 4 << 20;
-/// The least: the header of a sealed object is shorter.
+/// The least: the header of an encrypted object is shorter.
 const REQUEST_BYTES_MIN: u64 = 16 << 10;
 
-/// How many bytes will be read from where the reader is sought to, and how many were fetched;
-/// shared with the reader, which something else may own.
+/// How many bytes will be read after a seek, and how many were fetched; shared with the reader, which may
+/// have another owner.
 #[derive(Clone, Default)]
 pub struct Announced {
     ahead: Rc<Cell<u64>>,
@@ -25,7 +25,7 @@ pub struct Announced {
 }
 
 impl Announced {
-    /// So many bytes will be read next.
+    /// Announces that so many bytes will be read next.
     pub fn will_read(&self, bytes: u64) {
         self.ahead.set(bytes);
     }
@@ -36,7 +36,7 @@ impl Announced {
     }
 }
 
-/// An object of known length, fetched where it is read.
+/// An object of known length, of which only the parts that are read are fetched.
 pub struct RangeReader {
     store: Store,
     runtime: Handle,
@@ -77,7 +77,7 @@ impl Read for RangeReader {
         }
         let mut piece = self.held.1.slice((self.at - self.held.0) as usize..);
         if piece.is_empty() {
-            let what = format!("{} ended early", self.key);
+            let what = format!("{} ended too early", self.key);
             return Err(std::io::Error::other(Error::new(Kind::Integrity, what)));
         }
         let n = buffer.len().min(piece.len());

@@ -1,4 +1,4 @@
-//! Out of the store into a blocking thread: a `Read` over an object's stream.
+//! Reads a stored object on a blocking thread: a `Read` over its stream.
 
 use std::io::Read;
 
@@ -14,8 +14,8 @@ use crate::store::Store;
 /// Pieces fetched ahead; the store gives pieces of some 8 KiB to 1 MiB.
 const PIECES_AHEAD_MAX: usize = 8;
 
-/// An object being fetched. Read errors carry the store's own error, and once failed it fails
-/// for ever. Use it on a blocking thread.
+/// An object that is being fetched. Read errors contain the store's own error; after an error, every read
+/// fails. Use it on a blocking thread.
 pub struct ObjectReader {
     key: String,
     pieces: mpsc::Receiver<Result<Bytes>>,
@@ -33,7 +33,7 @@ impl ObjectReader {
             let mut stream = match store.get_stream(&wanted).await {
                 Ok((_, stream)) => stream,
                 Err(e) => {
-                    let _ = sender.send(Err(e)).await; // nobody waits any more: fine
+                    let _ = sender.send(Err(e)).await; // that nobody waits any more is no error
                     return;
                 }
             };

@@ -1,8 +1,8 @@
-//! One signed record: a small object that counts when its signature, beside it, is of a key that is trusted.
+//! One signed record: a small object that counts when the signature beside it is by a trusted key.
 //!
-//! The signature is stored first, then, create-only, the record: whoever sees the record can see its signature.
-//! Read back, the signature comes first as well: what nobody signed whom we trust is not read, as it may be of any
-//! size.
+//! The signature is stored first, then, create-only, the record: whoever sees the record can see its
+//! signature. On reading, the signature comes first as well: a record that no trusted key signed is not read,
+//! because it may have any size.
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use crate::repository::unproven::Held;
 use crate::repository::{Repository, layout};
 use crate::store::Store;
 
-/// Where a record lies.
+/// Where a record is stored.
 pub struct Record<'a> {
     /// What it is called in errors.
     pub name: &'a str,
@@ -34,7 +34,7 @@ pub struct Signed {
 }
 
 impl Repository {
-    /// Where the report of a drill lies.
+    /// Where the report of a drill is stored.
     pub fn drill_record(&self, drill: &str) -> Record<'static> {
         let key = |name| layout::drill(self.instance(), drill, name);
         Record {
@@ -50,18 +50,19 @@ impl Record<'_> {
     /// Signs `bytes` and stores both.
     ///
     /// # Errors
-    /// `AlreadyExists` where another record or signature is there; that of the store.
+    /// `AlreadyExists` where there is another record or signature; that of the store.
     pub async fn write(&self, store: &Store, bytes: Vec<u8>, signing: &SigningKey) -> Result<()> {
         let signature = signing.sign(&bytes)?;
         store.put_new(&self.signature_key, signature.into_bytes()).await?;
         store.put_new(&self.key, bytes).await
     }
 
-    /// What a [`Record::write`] of `bytes` that was cut short still has to do: stores the record where its signature
-    /// is stored and nothing else is; false where nothing was to be done.
+    /// Finishes a [`Record::write`] of `bytes` that was interrupted: stores the record where only its
+    /// signature is stored; false where nothing was to do.
     ///
     /// # Errors
-    /// `Signature` where the stored signature is not of a key of `trusted` or not of `bytes`; that of the store.
+    /// `Signature` where the stored signature is not by a key of `trusted` or not over `bytes`; that of the
+    /// store.
     pub async fn finish(
         &self,
         repository: &Repository,
@@ -79,16 +80,17 @@ impl Record<'_> {
         }
     }
 
-    /// The record; `None` where it is there and has no signature.
+    /// The record; `None` where it exists but has no signature.
     ///
     /// # Errors
-    /// `NotFound` where there is no record, whatever its signature; `Signature` where the signature is not of a key
-    /// of `trusted` or not of this record; `Integrity` where one of them is too large; that of the store.
+    /// `NotFound` where there is no record, whatever its signature; `Signature` where the signature is not by
+    /// a key of `trusted` or not over this record; `Integrity` where one of them is too large; that of the
+    /// store.
     pub async fn read(&self, repository: &Repository, trusted: &TrustedKeys) -> Result<Option<Signed>> {
         let mut signature = self.signature(repository).await?;
         if signature.is_none() {
             self.exists(repository).await?;
-            signature = self.signature(repository).await?; // both may have come since the first look
+            signature = self.signature(repository).await?; // both may have been stored since the first try
         }
         let Some(signature) = signature else { return Ok(None) };
         if let Err(e) = trusted.recognise(self.name, &signature) {
@@ -147,13 +149,13 @@ mod tests {
         assert_eq!(kind("strange").await, Kind::Signature);
         record("large").write(&store, vec![0; 101], &keys[0]).await.unwrap();
         assert_eq!(kind("large").await, Kind::Integrity);
-        // a signature alone is no record, whoever made it
+        // a signature alone is not a record, whoever made it
         for (name, key) in [("ours", &keys[0]), ("theirs", &keys[1])] {
             let signature = key.sign(b"text").unwrap();
             store.put_new(&format!("instances/prod/{name}.sig"), signature.into_bytes()).await.unwrap();
             assert_eq!(kind(name).await, Kind::NotFound);
         }
-        // one that is of other bytes
+        // a signature over other bytes
         store.put_new("instances/prod/ours", b"Text".to_vec()).await.unwrap();
         assert_eq!(kind("ours").await, Kind::Signature);
     }

@@ -1,4 +1,4 @@
-//! Which snapshots there are, and their objects read back, checked.
+//! Which snapshots exist; reads and checks their objects.
 
 use std::io::{BufRead, Read};
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use crate::repository::{Repository, layout};
 /// Manifests fetched at a time.
 pub(super) const MANIFESTS_AT_ONCE: usize = 16;
 
-/// Whose manifests are believed.
+/// Whose manifests are trusted.
 #[derive(Clone)]
 pub enum Trust {
     /// Signed by one of these keys.
     Keys(TrustedKeys),
-    /// Anyone who can write to the store. A person gave this up with a flag.
+    /// Anyone who can write to the store. A person turned the check off with a flag.
     Anyone,
 }
 
@@ -35,18 +35,18 @@ impl Trust {
     /// The keys of a configuration.
     ///
     /// # Errors
-    /// `Config` when there are none: then nothing could be told from a forgery.
+    /// `Config` when there are none: then a forgery could not be recognized.
     pub fn keys(lines: &[String]) -> Result<Trust> {
         let keys = TrustedKeys::parse(lines.iter().map(String::as_str))?;
         if keys.is_empty() {
             return Err(Error::new(Kind::Config, "signing.trusted_keys is empty")
-                .effect("a forged snapshot could not be distinguished from a real one, so none is believed")
-                .next("put the public half of the signing key there, or give that check up with --accept-unsigned"));
+                .effect("a forged snapshot could not be told from a real one, so every snapshot is refused")
+                .next("put the public half of the signing key there; --accept-unsigned skips the check"));
         }
         Ok(Trust::Keys(keys))
     }
 
-    /// The keys; `None` where anyone is believed.
+    /// The keys; `None` where anyone is trusted.
     pub fn trusted(&self) -> Option<TrustedKeys> {
         match self {
             Trust::Keys(keys) => Some(keys.clone()),
@@ -55,18 +55,18 @@ impl Trust {
     }
 }
 
-/// A snapshot whose data may be there, and that does not exist: it has no manifest.
+/// What is found under the ID of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// It exists and its manifest is believed.
+    /// It exists and its manifest is trusted.
     Snapshot(Box<Manifest>),
-    /// No manifest: a backup is running, or one was cut short.
+    /// No manifest: a backup is running, or one was interrupted. Its data does not count.
     Unfinished(SnapshotId),
 }
 
 impl Repository {
-    /// The IDs of everything below `snapshots/`, oldest first, finished or not. Names that are
-    /// not snapshot IDs come as text.
+    /// The IDs of everything below `snapshots/`, oldest first, finished or not. Names that are not snapshot
+    /// IDs are returned as text.
     pub async fn snapshot_ids(&self) -> Result<(Vec<SnapshotId>, Vec<String>)> {
         let names = self.store().list_dirs(&layout::snapshots(self.instance())).await?;
         let mut ids = Vec::new();
@@ -103,13 +103,13 @@ impl Repository {
                 Kind::Integrity,
                 format!("the manifest of snapshot {id} was written for another repository, or lifeboat.json or instance.json was altered"),
             )
-            .effect("it is ignored, and cannot be restored")
-            .next("lifeboat verify"));
+            .effect("it is ignored and cannot be restored")
+            .next("run lifeboat verify"));
         }
         Ok((parsed, stored_at))
     }
 
-    /// One manifest, its signature checked, and not whether it belongs here: see
+    /// One manifest with its signature checked, but not whether it belongs here: see
     /// [`Repository::dated_manifest`].
     pub async fn signed_manifest(&self, id: &SnapshotId, trust: &Trust) -> Result<(Manifest, Timestamp)> {
         let name = format!("manifest of snapshot {id}");
@@ -126,7 +126,7 @@ impl Repository {
         };
         let bytes = signed.map_err(|e| match e.kind() {
             Kind::Signature => {
-                e.effect("its signer is not trusted: it is ignored, and cannot be restored").next(
+                e.effect("its signer is not trusted: it is ignored and cannot be restored").next(
                     "run lifeboat verify; if the key is yours, add it to signing.trusted_keys; \
                     --accept-unsigned skips the check",
                 )
@@ -136,11 +136,11 @@ impl Repository {
         Ok((Manifest::parse(id, self.instance(), &bytes)?, bytes.stored_at))
     }
 
-    /// Makes a snapshot exist whose writing was cut short between its signature and its manifest; false where it
-    /// exists, or nothing of its last step was done.
+    /// Publishes a snapshot whose run was killed between its signature and its manifest; false where it
+    /// already exists, or nothing of its last step was done.
     ///
     /// # Errors
-    /// `Signature` where the signature is not of these bytes; that of the store.
+    /// `Signature` where the signature is not over these bytes; that of the store.
     pub async fn finish_snapshot(
         &self,
         id: &SnapshotId,
@@ -151,7 +151,7 @@ impl Repository {
         self.manifest_record(id, &name).finish(self, manifest, trusted).await
     }
 
-    /// Where the manifest of a snapshot lies.
+    /// Where the manifest of a snapshot is stored.
     pub(super) fn manifest_record<'a>(&self, id: &SnapshotId, name: &'a str) -> Record<'a> {
         let key = |name| layout::object(self.instance(), id, name);
         Record {
@@ -162,7 +162,7 @@ impl Repository {
         }
     }
 
-    /// The same, where a snapshot that does not exist is an answer.
+    /// The same, where a snapshot that does not exist is no error.
     pub(super) async fn found(&self, id: &SnapshotId, origin: &Origin, trust: &Trust) -> Result<Found> {
         match self.manifest(id, origin, trust).await {
             Ok(manifest) => Ok(Found::Snapshot(Box::new(manifest))),
@@ -171,7 +171,8 @@ impl Repository {
         }
     }
 
-    /// Every snapshot but arrivals, oldest first, each with its own outcome: one bad manifest hides no other.
+    /// Every snapshot except arrivals, oldest first, each with its own result: one bad manifest hides no
+    /// other.
     pub async fn all_snapshots(
         &self,
         origin: &Origin,
@@ -208,8 +209,8 @@ impl Repository {
             .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))
     }
 
-    /// Reads some frames of a pack; see [`unpack::read_frames`]. Gives the stored bytes that were
-    /// fetched for them. Blocking.
+    /// Reads some frames of a pack; see [`unpack::read_frames`]. Returns how many stored bytes were fetched
+    /// for them. Blocking.
     pub fn read_frames(
         &self,
         runtime: &Handle,
@@ -227,7 +228,7 @@ impl Repository {
         Ok(announced.fetched())
     }
 
-    /// Reads a sealed text; see [`unpack::read_sealed`]. Blocking.
+    /// Reads an encrypted text; see [`unpack::read_sealed`]. Blocking.
     pub fn read_sealed<T>(
         &self,
         runtime: &Handle,
@@ -241,10 +242,10 @@ impl Repository {
             .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))
     }
 
-    /// The same on a thread of its own, for whoever waits for it: the sealed text of this name in a snapshot.
+    /// The same on its own thread: the encrypted text of this name in a snapshot.
     ///
     /// # Errors
-    /// `Identity` where none opens it, `Integrity`, that of the store, or of `read`.
+    /// `Identity` where none decrypts it, `Integrity`, that of the store, or of `read`.
     pub async fn sealed<T: Send + 'static>(
         &self,
         manifest: &Manifest,
@@ -261,8 +262,8 @@ impl Repository {
         .unwrap_or_else(|e| Err(Error::new(Kind::Internal, format!("reading {name} panicked")).because(e)))
     }
 
-    /// Reads an object to its end without a key and compares size and SHA-256 with its manifest.
-    /// `on_bytes` is told of every piece. Blocking.
+    /// Reads an object to its end without a key and compares size and SHA-256 with its manifest. `on_bytes`
+    /// is called for every piece. Blocking.
     pub fn check_object(
         &self,
         runtime: &Handle,

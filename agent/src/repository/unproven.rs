@@ -1,9 +1,11 @@
-//! Objects read whole before it is known who wrote them: bounded in all, however many are read at once.
+//! Reads whole objects before it is known who wrote them: their total memory is limited, however many are
+//! read at once.
 //!
-//! Whoever can write to the store can put large objects under names of ours. What is kept in memory before its
-//! signature was checked takes [`BYTES_AT_ONCE`] together: small ones are read side by side, of large ones the
-//! next waits until the one before it was checked and dropped. A signature (16 KiB) is read first, and who is
-//! not trusted is not read at all. What nobody has to sign, since a person said so, is bounded in its sum.
+//! Whoever can write to the store can put large objects under our names. All objects in memory whose
+//! signatures are not checked yet share [`BYTES_AT_ONCE`]: small ones are read at the same time; a large one
+//! waits until the one before it was checked and dropped. A signature (16 KiB) is read first, and an object
+//! of an untrusted signer is not read at all. Where a person turned the check off, the sum of unsigned
+//! objects is limited.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -17,11 +19,11 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
 
-/// What is read and not yet checked, at the most: one of the largest that can be right.
+/// The most bytes that are read and not yet checked: one object of the largest valid size.
 pub const BYTES_AT_ONCE: u64 = manifest::BYTES_MAX;
-/// Unsigned manifests that are taken as they are, in all: some twenty thousand of the usual size.
+/// Unsigned manifests that are accepted, in total: some twenty thousand of the usual size.
 const UNSIGNED_BYTES_MAX: u64 = 128 << 20;
-/// What a permit stands for.
+/// Bytes per permit.
 const UNIT: u64 = 1 << 10;
 
 /// The room for such objects; clones share it.
@@ -63,16 +65,16 @@ impl Unproven {
         let size = info.bytes;
         if size > bytes_max.min(BYTES_AT_ONCE) {
             let url = store.url();
-            let what = format!("{key} in {url} has {size} bytes; more than {bytes_max} cannot be right");
+            let what = format!("{key} in {url} has {size} bytes; at most {bytes_max} are allowed");
             return Err(
-                Error::new(Kind::Integrity, what).next("lifeboat verify names every object that is damaged")
+                Error::new(Kind::Integrity, what).next("run lifeboat verify: it lists every damaged object")
             );
         }
         let units = u32::try_from(size.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let room = self.room.clone().acquire_many_owned(units).await;
         let room =
             room.map_err(|e| Error::new(Kind::Internal, "the room for objects is closed").because(e))?;
-        // Reserved as it comes, not as the server announces.
+        // Allocated as it arrives, not as the server announces.
         let mut bytes = Vec::new();
         while let Some(piece) = pieces.try_next().await? {
             bytes.extend_from_slice(&piece);
@@ -80,10 +82,10 @@ impl Unproven {
         Ok(Held { bytes, stored_at: info.modified, _room: room })
     }
 
-    /// Counts what is believed without a signature.
+    /// Counts what is accepted without a signature.
     ///
     /// # Errors
-    /// `Integrity` where it is too much in all.
+    /// `Integrity` where the sum is too large.
     pub(super) fn take_unsigned(&self, what: &str, bytes: usize) -> Result<()> {
         let before = self.unsigned.fetch_add(bytes as u64, Ordering::Relaxed);
         if before + bytes as u64 <= UNSIGNED_BYTES_MAX {
@@ -93,10 +95,10 @@ impl Unproven {
         let mib = UNSIGNED_BYTES_MAX >> 20;
         Err(Error::new(
             Kind::Integrity,
-            format!("{what} is not signed, and {mib} MiB of unsigned ones were read already"),
+            format!("{what} is not signed, and {mib} MiB of unsigned objects were already read"),
         )
-        .effect("more of them are not kept in memory: anybody could have made them")
-        .next("pass one snapshot if the command takes one; without --accept-unsigned there is no such limit"))
+        .effect("no more of them are read: anybody could have made them")
+        .next("name one snapshot if the command takes one, or run without --accept-unsigned: then there is no such limit"))
     }
 }
 

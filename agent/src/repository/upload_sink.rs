@@ -1,5 +1,5 @@
-//! From a blocking thread into the store: a `Write` whose bytes are uploaded on the runtime,
-//! behind a bounded channel.
+//! Uploads from a blocking thread: a `Write` whose bytes are uploaded on the runtime, through a bounded
+//! channel.
 
 use std::io::Write;
 
@@ -18,8 +18,8 @@ const PIECES_WAITING_MAX: usize = 4;
 
 type Upload = AbortOnDropHandle<Result<u64>>;
 
-/// One object on its way. Write errors carry the store's own error (`Error::carried`). Dropped
-/// before [`UploadSink::end`], the upload is given up and nothing appears.
+/// One object that is being uploaded. Write errors contain the store's own error (`Error::carried`). Dropped
+/// before [`UploadSink::end`], the upload is aborted and nothing appears.
 pub struct UploadSink {
     key: String,
     piece: BytesMut,
@@ -49,16 +49,16 @@ impl UploadSink {
         let ended = self.upload.take().map(|upload| self.runtime.block_on(upload));
         let why = match ended {
             Some(Ok(Err(e))) => e,
-            _ => Error::new(Kind::Internal, format!("the upload of {} ended early", self.key)),
+            _ => Error::new(Kind::Internal, format!("the upload of {} was stopped", self.key)),
         };
         Err(std::io::Error::other(why))
     }
 
-    /// Hands over what is left. The object is there when [`Finishing::wait`] has said so.
+    /// Sends the rest. The object exists when [`Finishing::wait`] returns `Ok`.
     pub fn end(mut self) -> Result<Finishing> {
         let rest = self.piece.split().freeze();
         let sent = if rest.is_empty() { Ok(()) } else { self.send(rest) };
-        // An empty piece is the end mark: a dropped sender alone must not make an object.
+        // An empty piece marks the end: a dropped sender alone must not make an object.
         sent.and_then(|()| self.send(Bytes::new()))
             .map_err(|e| Error::carried(Kind::Io, format!("cannot store {}", self.key), e))?;
         Ok(Finishing { key: self.key, upload: self.upload, runtime: self.runtime })
@@ -74,7 +74,7 @@ async fn upload(store: Store, key: String, mut pieces: mpsc::Receiver<Bytes>) ->
         upload.write(piece).await?;
     }
     let _ = upload.abort().await; // logged below; nothing became visible
-    Err(Error::new(Kind::Interrupted, format!("the upload of {key} was given up")))
+    Err(Error::new(Kind::Interrupted, format!("the upload of {key} was abandoned")))
 }
 
 impl Write for UploadSink {
@@ -93,7 +93,7 @@ impl Write for UploadSink {
     }
 }
 
-/// An object whose bytes are all handed over.
+/// An object whose bytes are all sent.
 pub struct Finishing {
     key: String,
     upload: Option<Upload>,
@@ -104,13 +104,13 @@ impl Finishing {
     /// Waits until the object is durable, and checks that as many bytes arrived as were written.
     pub fn wait(self, bytes: u64) -> Result<()> {
         let Some(upload) = self.upload else {
-            return Err(Error::new(Kind::Internal, format!("the upload of {} ended early", self.key)));
+            return Err(Error::new(Kind::Internal, format!("the upload of {} was stopped", self.key)));
         };
         let stored = self.runtime.block_on(upload).map_err(|e| {
-            Error::new(Kind::Internal, format!("the upload of {} ended badly", self.key)).because(e)
+            Error::new(Kind::Internal, format!("the upload of {} failed", self.key)).because(e)
         })??;
         if stored != bytes {
-            let what = format!("{}: {bytes} bytes were written and {stored} stored", self.key);
+            let what = format!("{}: {bytes} bytes were written but {stored} were stored", self.key);
             return Err(Error::new(Kind::Internal, what));
         }
         Ok(())

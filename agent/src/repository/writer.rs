@@ -1,5 +1,5 @@
-//! Writing a snapshot: packs and sealed texts first, in any order; then its signature; then,
-//! create-only, the manifest that makes it exist.
+//! Writes a snapshot: packs and encrypted texts first, in any order; then its signature; then, create-only,
+//! the manifest that makes it exist.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,8 +28,8 @@ pub struct PackSettings {
     pub pack_bytes: u64,
 }
 
-/// A snapshot being written. Dropped before [`SnapshotWriter::publish`], it never exists; what
-/// was stored of it is garbage that no manifest names.
+/// A snapshot that is being written. Dropped before [`SnapshotWriter::publish`], it never exists; what was
+/// stored of it is garbage that no manifest lists.
 pub struct SnapshotWriter {
     repository: Repository,
     origin: Origin,
@@ -77,7 +77,7 @@ impl SnapshotWriter {
         self.begun
     }
 
-    /// Where it is written.
+    /// The repository that it is written to.
     pub fn repository(&self) -> &Repository {
         &self.repository
     }
@@ -102,7 +102,7 @@ impl SnapshotWriter {
         PackBuilder::new(&self.recipients, self.sink(&crate::archive::pack::name(number)))
     }
 
-    /// Notes an object that is durable.
+    /// Records an object that is durable.
     pub fn add_object(&self, object: Object) {
         self.objects.lock().unwrap_or_else(|e| e.into_inner()).push(object);
     }
@@ -112,7 +112,7 @@ impl SnapshotWriter {
         UploadSink::new(self.repository.store(), &self.runtime, key)
     }
 
-    /// A stream of text that is compressed, sealed and stored under `name`. Blocking, like
+    /// A stream of text that is compressed, encrypted and stored under `name`. Blocking, like
     /// [`SealedWriter::finish`].
     pub fn sealed_writer(&self, name: &str) -> Result<SealedWriter<'_>> {
         let sealed = self.recipients.seal(Hashing::new(self.sink(name)))?;
@@ -123,14 +123,14 @@ impl SnapshotWriter {
         Ok(SealedWriter { snapshot: self, name: name.to_owned(), zstd })
     }
 
-    /// [`SnapshotWriter::sealed_writer`] for what is at hand. Blocking.
+    /// [`SnapshotWriter::sealed_writer`] for data in memory. Blocking.
     pub fn put_sealed(&self, name: &str, data: &[u8]) -> Result<()> {
         let mut writer = self.sealed_writer(name)?;
         writer.write_all(data).map_err(|e| Error::carried(Kind::Io, format!("cannot store {name}"), e))?;
         writer.finish()
     }
 
-    /// A manifest with everything filled in that the writer knows; the rest is the caller's.
+    /// A manifest with everything filled in that the writer knows; the caller adds the rest.
     pub fn manifest(&self, point: Timestamp, facts: Facts) -> Manifest {
         let mut objects = self.objects.lock().unwrap_or_else(|e| e.into_inner()).clone();
         objects.sort_by(|a, b| a.name.cmp(&b.name));
@@ -153,10 +153,10 @@ impl SnapshotWriter {
         }
     }
 
-    /// The manifest as it will be stored: parsed again first, by the same rules as on restore.
+    /// The manifest as it will be stored: first parsed by the same rules as on restore.
     pub fn manifest_bytes(&self, manifest: &Manifest) -> Result<Vec<u8>> {
         if manifest.kind().as_str() != self.id.kind() {
-            return Err(Error::new(Kind::Internal, "a manifest is of another kind than its snapshot"));
+            return Err(Error::new(Kind::Internal, "the manifest and its snapshot are of different kinds"));
         }
         let bytes = manifest.to_bytes()?;
         let parsed = Manifest::parse(&self.id, self.repository.instance(), &bytes)?;
@@ -166,7 +166,7 @@ impl SnapshotWriter {
         Ok(bytes)
     }
 
-    /// Signs the manifest and makes the snapshot exist.
+    /// Signs the manifest and publishes the snapshot.
     pub async fn publish(&self, manifest_bytes: Vec<u8>, key: &SigningKey) -> Result<()> {
         let record = self.repository.manifest_record(&self.id, manifest::NAME);
         record.write(self.repository.store(), manifest_bytes, key).await
@@ -183,7 +183,7 @@ pub struct SealedWriter<'a> {
 impl SealedWriter<'_> {
     /// Ends the stream and waits until the object is durable.
     pub fn finish(self) -> Result<()> {
-        let failed = |e| Error::carried(Kind::Io, "cannot end a sealed object", e);
+        let failed = |e| Error::carried(Kind::Io, "cannot finish an encrypted object", e);
         let sealed = self.zstd.finish().map_err(failed)?;
         let (sink, sha256, bytes) = sealed.finish().map_err(failed)?.finish();
         sink.end()?.wait(bytes)?;

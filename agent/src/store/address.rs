@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::key;
 use crate::error::{Error, Kind, Result};
 
-/// Where a repository lies.
+/// Where a repository is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Address {
     /// A directory, absolute.
@@ -14,7 +14,7 @@ pub(super) enum Address {
     Bucket { service: Service, bucket: String, prefix: String },
 }
 
-/// Who keeps a bucket.
+/// The service of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     S3,
@@ -34,12 +34,12 @@ impl Address {
             "s3" => Service::S3,
             "az" => Service::Azure,
             "gs" => Service::Google,
-            _ => return Err(wrong(url, "the scheme is none of s3, az, gs and file")),
+            _ => return Err(wrong(url, "the scheme must be s3, az, gs or file")),
         };
         if rest.contains(['@', '?']) {
-            // Not shown: what stands before the @ may be a password, what follows the ? a token.
-            return Err(Error::new(Kind::Config, format!("a {scheme}:// URL holds credentials"))
-                .next("put them into a file with mode 0600 and name it as credentials_file"));
+            // Not shown: what is before the @ may be a password, what follows the ? a token.
+            return Err(Error::new(Kind::Config, format!("a {scheme}:// URL contains credentials"))
+                .next("put them into a file with mode 0600 and set credentials_file to its path"));
         }
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
@@ -47,13 +47,13 @@ impl Address {
         if bucket.is_empty() || bucket.len() > 255 || !bucket.bytes().all(name) {
             return Err(wrong(
                 url,
-                "the name of the bucket or container is empty or has a character that none can have",
+                "the name of the bucket or container is empty or has a character that is not allowed",
             ));
         }
         if !prefix.is_empty()
             && let Some(why) = key::fault(prefix)
         {
-            return Err(wrong(url, &format!("of its prefix, {why}")));
+            return Err(wrong(url, &format!("its prefix is wrong: {why}")));
         }
         Ok(Address::Bucket { service, bucket: bucket.to_owned(), prefix: prefix.to_owned() })
     }
@@ -74,20 +74,20 @@ impl Address {
     }
 }
 
-/// Refuses an endpoint without TLS where that was not allowed, and one that is none.
+/// Refuses an endpoint without TLS where that was not allowed, and one that is invalid.
 pub(super) fn check_endpoint(url: &str, endpoint: &str, allow_http: bool) -> Result<()> {
     let wrong = |why: String| Error::new(Kind::Config, format!("cannot open {url}: {why}"));
     if endpoint.contains(['?', '@', '#']) {
         // Not shown: it may hold a token.
-        return Err(wrong("its endpoint holds more than https://HOST:PORT/PATH".to_owned())
-            .next("put keys and tokens into a file of mode 0600 and name it as credentials_file"));
+        return Err(wrong("its endpoint contains more than https://HOST:PORT/PATH".to_owned())
+            .next("put keys and tokens into a file with mode 0600 and set credentials_file to its path"));
     }
     match endpoint.split_once("://") {
         Some(("https", _)) => Ok(()),
         Some(("http", _)) if allow_http => Ok(()),
         Some(("http", _)) => Err(wrong(format!("endpoint {endpoint} has no TLS"))
             .next("use https, or set allow_http = true in a network that you trust")),
-        _ => Err(wrong(format!("endpoint {endpoint} begins with neither https:// nor http://"))),
+        _ => Err(wrong(format!("endpoint {endpoint} must begin with https:// or http://"))),
     }
 }
 
@@ -96,10 +96,10 @@ fn local(url: &str, path: &str) -> Result<Address> {
         return Err(wrong(url, "it is empty"));
     }
     if url != path && !path.starts_with('/') {
-        return Err(wrong(url, "a file URL has three slashes and an absolute path"));
+        return Err(wrong(url, "a file URL needs three slashes and an absolute path"));
     }
     // Absolute, so that a later change of the working directory does not move the repository.
-    let path = std::path::absolute(path).map_err(|e| wrong(url, "it is no path").because(e))?;
+    let path = std::path::absolute(path).map_err(|e| wrong(url, "it is not a path").because(e))?;
     Ok(Address::Local(path.components().collect()))
 }
 

@@ -1,8 +1,8 @@
 //! Azure: which storage account, with which key, at which address.
 //!
-//! All of them come from one place, so that keys of two accounts never mix: the credentials file; else the
-//! variable `AZURE_STORAGE_CONNECTION_STRING`; else the other variables of the Azure tools, up to the identity of
-//! a pod or machine. The endpoint of the configuration wins over theirs.
+//! All of them come from one source, so that keys of two accounts never mix: the credentials file; else the
+//! variable `AZURE_STORAGE_CONNECTION_STRING`; else the other variables of the Azure tools, up to the
+//! identity of a pod or machine. The endpoint of the configuration overrides theirs.
 
 use std::net::IpAddr;
 
@@ -19,13 +19,13 @@ use crate::error::{Error, Kind, Result};
 
 const NAMES: &[&str] = &["account_name", "account_key", "sas_token", "connection_string"];
 const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";
-/// Variables of Azure's command line that object_store does not know.
+/// Variables of Azure's command line tool that object_store does not know.
 const MORE_VARIABLES: [(&str, AzureConfigKey); 2] = [
     ("AZURE_STORAGE_ACCOUNT", AzureConfigKey::AccountName),
     ("AZURE_STORAGE_KEY", AzureConfigKey::AccessKey),
 ];
 
-/// What opens the container, and how errors speak of it.
+/// The credentials for the container, and its names in errors.
 pub(super) fn builder(
     container: &str,
     options: &StoreOptions,
@@ -58,8 +58,8 @@ pub(super) fn builder(
         account.get_or_insert(named);
         builder = builder.with_endpoint(endpoint.to_owned());
     }
-    let account = account.ok_or_else(|| no_account(url, "no storage account is named"))?;
-    // Looked at here: object_store's own error quotes what it cannot read.
+    let account = account.ok_or_else(|| no_account(url, "no storage account is given"))?;
+    // Checked here: object_store's own error quotes the key that it cannot read.
     if let Some(key) = builder.get_config_value(&AzureConfigKey::AccessKey)
         && Base64::decode_vec(&key).is_err()
     {
@@ -81,7 +81,7 @@ pub(super) fn builder(
 
 fn no_account(url: &str, why: &str) -> Error {
     Error::new(Kind::Config, format!("cannot open {url}: {why}")).next(
-        "set account_name in repository.credentials_file, the variable AZURE_STORAGE_ACCOUNT, or \
+        "set account_name in repository.credentials_file, or the variable AZURE_STORAGE_ACCOUNT, or \
          repository.endpoint = \"https://ACCOUNT.blob.core.windows.net\"",
     )
 }
@@ -93,11 +93,13 @@ fn in_file(file: &Credentials) -> Result<Account> {
         Some(text) if name.is_none() && key.is_none() && sas.is_none() => {
             connection_string::parse(&text).map_err(|why| file.wrong(&why))
         }
-        Some(_) => Err(file.wrong("connection_string holds account and key; it stands alone")),
+        Some(_) => {
+            Err(file.wrong("connection_string already contains account and key: remove the other names"))
+        }
     }
 }
 
-/// A builder that knows this account and nothing of the environment.
+/// A builder that uses this account and nothing of the environment.
 fn of_account(found: Account, wrong: impl Fn(&str) -> Error) -> Result<MicrosoftAzureBuilder> {
     let builder = MicrosoftAzureBuilder::new();
     let builder = match (found.key, found.sas) {
@@ -107,7 +109,7 @@ fn of_account(found: Account, wrong: impl Fn(&str) -> Error) -> Result<Microsoft
         }
         (None, Some(sas)) => builder.with_config(AzureConfigKey::SasKey, sas),
         (None, None) => return Err(wrong("it has neither an account key nor a SAS token")),
-        (Some(_), Some(_)) => return Err(wrong("it has an account key and a SAS token; leave one out")),
+        (Some(_), Some(_)) => return Err(wrong("it has an account key and a SAS token; remove one of them")),
     };
     let builder = match found.name {
         Some(name) => builder.with_account(name),
@@ -124,7 +126,7 @@ fn is_sas(token: &str) -> bool {
     pairs.iter().all(Option::is_some) && pairs.iter().flatten().any(|(name, _)| *name == "sig")
 }
 
-/// When a token ends (`se`), where it says that as a time.
+/// When a token expires (`se`), where it contains a time.
 fn expiry(token: &str) -> Option<Timestamp> {
     let end = token.trim_start_matches('?').split('&').find_map(|pair| pair.strip_prefix("se="))?;
     end.replace("%3A", ":").replace("%3a", ":").parse().ok()

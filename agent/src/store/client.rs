@@ -1,5 +1,5 @@
-//! The HTTP client below every remote store: timeouts that suit long uploads and long
-//! downloads, and a count of the tries.
+//! The HTTP client below every remote store: timeouts that suit long uploads and downloads, and a count of
+//! the tries.
 
 use std::pin::Pin;
 use std::sync::Once;
@@ -14,20 +14,20 @@ use object_store::client::{
 use super::fault;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The slowest upload that is not taken for a hanging server.
+/// The slowest upload that does not count as a hanging server.
 const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
 /// Request bodies from this size on count as uploads.
 const UPLOAD_BYTES: usize = 256 * 1024;
 
 static PROVIDER: Once = Once::new();
 
-/// How long these bytes may take on their way up.
+/// How long the upload of these bytes may take.
 pub(super) fn upload_time(bytes: u64) -> Duration {
     Duration::from_secs(bytes / UPLOAD_BYTES_PER_SECOND_MIN)
 }
 
-/// The options for a store's builder. object_store's own request timeout is off: it would end
-/// every download that takes longer as a whole.
+/// The options for a store's builder. object_store's own request timeout is off: it would end every download
+/// that takes longer in total.
 pub(super) fn options(allow_http: bool, request_timeout: Duration) -> ClientOptions {
     ClientOptions::new()
         .with_allow_http(allow_http)
@@ -56,7 +56,7 @@ impl HttpConnector for Connector {
         let connect = |options: &ClientOptions| ReqwestConnector::default().connect(options);
         Ok(HttpClient::new(Client {
             plain: connect(&options.clone().with_read_timeout(self.request_timeout))?,
-            // reqwest's read timeout begins with the request, so it would count the upload.
+            // reqwest's read timeout begins with the request, so it would include the upload.
             upload: connect(options)?,
             request_timeout: self.request_timeout,
         }))
@@ -95,7 +95,7 @@ impl Client {
 }
 
 impl HttpService for Client {
-    // Written out because the trait's macro is not a dependency of ours.
+    // Written out because the trait's macro is not one of our dependencies.
     fn call<'a, 'r>(
         &'a self,
         request: HttpRequest,

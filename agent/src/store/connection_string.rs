@@ -1,16 +1,17 @@
 //! Reads a connection string of an Azure storage account: `Name=value` pairs, separated by semicolons.
 //!
-//! Its errors never show a part of it: any part may be a key.
+//! Its errors never quote a part of it: any part may be a key.
 
 use std::fmt;
 
-/// The longest that is read, and how many pairs it may have; Azure's own have some 400 bytes and 6 pairs.
+/// The longest one that is read, and how many pairs it may have; Azure's own have about 400 bytes and 6
+/// pairs.
 const BYTES_MAX: usize = 8 * 1024;
 const PAIRS_MAX: usize = 32;
 /// Azure's public cloud.
 const SUFFIX: &str = "core.windows.net";
 
-/// An account with what opens its blobs. Debug shows no secret.
+/// An account with the credentials for its blobs. Debug shows no secret.
 #[derive(Default)]
 pub(super) struct Account {
     pub(super) name: Option<String>,
@@ -25,7 +26,7 @@ impl fmt::Debug for Account {
     }
 }
 
-/// Reads it; the error says why it is none.
+/// Reads it; the error says why it is invalid.
 pub(super) fn parse(text: &str) -> Result<Account, String> {
     if text.len() > BYTES_MAX {
         return Err(format!("the connection string is longer than {BYTES_MAX} bytes"));
@@ -40,7 +41,7 @@ pub(super) fn parse(text: &str) -> Result<Account, String> {
         }
         let (name, value) = pair.split_once('=').ok_or_else(|| wrong("is not of the form Name=value"))?;
         if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(wrong("is empty or has a character that no such value has"));
+            return Err(wrong("is empty or has a character that is not allowed"));
         }
         let slot = match name.trim().to_ascii_lowercase().as_str() {
             "accountname" => &mut found.name,
@@ -52,12 +53,18 @@ pub(super) fn parse(text: &str) -> Result<Account, String> {
             // Other services of the account, and copies of it in another region.
             other if other.ends_with("endpoint") => continue,
             "usedevelopmentstorage" => {
-                return Err(wrong("stands for the emulator; write BlobEndpoint, AccountName and AccountKey"));
+                return Err(wrong(
+                    "means the emulator; write BlobEndpoint, AccountName and AccountKey instead",
+                ));
             }
-            _ => return Err(wrong("has a name that no connection string of a storage account has")),
+            _ => {
+                return Err(wrong(
+                    "has a name that is unknown in the connection string of a storage account",
+                ));
+            }
         };
         if slot.replace(value.to_owned()).is_some() {
-            return Err(wrong("was given before"));
+            return Err(wrong("was already given"));
         }
     }
     if found.endpoint.is_none()

@@ -6,14 +6,14 @@ use std::path::Path;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
-/// What errors call it.
+/// Its name in errors.
 const WHAT: &str = "credentials file";
 /// The largest file of credentials.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
-/// What a name may begin with, as in the files and variables of the clouds' own tools.
+/// Prefixes that a name may have, as in the files and variables of the clouds' own tools.
 const PREFIXES: [&str; 2] = ["aws_", "azure_storage_"];
 
-/// What such a file gives. Debug shows no secret.
+/// The content of such a file. Debug shows no secret.
 pub(super) struct Credentials {
     file: String,
     found: Vec<(&'static str, String)>,
@@ -32,7 +32,7 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
 }
 
 impl Credentials {
-    /// Reads the file, which may hold these names, with or without the prefix of the cloud's tools.
+    /// Reads the file, which may contain these names, with or without the prefix of the cloud's tools.
     pub(super) fn read(path: &Path, names: &[&'static str]) -> Result<Credentials> {
         Credentials::parse(&read_text(path)?, &path.display().to_string(), names)
     }
@@ -41,25 +41,25 @@ impl Credentials {
         let mut found: Vec<(&'static str, String)> = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
-            // A section's name and comments: files of the AWS tools have them.
+            // Section names and comments: files of the AWS tools have them.
             if line.is_empty() || line.starts_with(['#', ';', '[']) {
                 continue;
             }
             // The line itself is never shown: it may be a secret.
             let wrong = |why: &str| Error::new(Kind::Config, format!("{WHAT} {file}, line {number}: {why}"));
             let (name, value) =
-                line.split_once('=').ok_or_else(|| wrong("is not of the form name = value"))?;
+                line.split_once('=').ok_or_else(|| wrong("the line must have the form name = value"))?;
             let value = value.trim().trim_matches('"').to_owned();
             if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic()) {
-                return Err(wrong("the value is empty or has a character that no key has"));
+                return Err(wrong("the value is empty or has a character that is not allowed"));
             }
             let name = name.trim().to_ascii_lowercase();
             let bare = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
             let Some(name) = names.iter().find(|known| **known == bare) else {
-                return Err(wrong(&format!("the name is none of {}", names.join(", "))));
+                return Err(wrong(&format!("the name must be one of {}", names.join(", "))));
             };
             if found.iter().any(|(known, _)| known == name) {
-                return Err(wrong("this was given before"));
+                return Err(wrong("this name was already given"));
             }
             found.push((name, value));
         }
@@ -71,7 +71,7 @@ impl Credentials {
         self.found.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
     }
 
-    /// The refusal of a file in which something is missing or wrong.
+    /// The error for a file in which something is missing or wrong.
     pub(super) fn wrong(&self, why: &str) -> Error {
         Error::new(Kind::Config, format!("{WHAT} {}: {why}", self.file))
     }

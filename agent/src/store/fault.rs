@@ -1,4 +1,4 @@
-//! What went wrong at a remote store: one call with its deadline, its tries and its error.
+//! One call to a remote store, with its deadline, its tries and its error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, Ordering::Relaxed};
@@ -11,11 +11,11 @@ use super::words::Words;
 use crate::clock::{self, Timestamp};
 use crate::error::{Error, Kind, Result};
 
-/// Stores take what was signed at most this long ago, or ahead.
+/// Stores accept requests that were signed at most this long ago, or ahead.
 const SKEW_MAX: SignedDuration = SignedDuration::from_mins(15);
 
 tokio::task_local! {
-    // How the HTTP client, far below object_store, tells the call about each try.
+    // The HTTP client, far below object_store, reports each try to the call through this.
     static TRACE: Arc<Trace>;
 }
 
@@ -24,13 +24,13 @@ struct Trace {
     tries: AtomicU32,
     /// The last answer's status; 0 where the last try got none.
     status: AtomicU16,
-    /// How many tries ended after the request had left and before an answer came.
+    /// How many tries ended after the request was sent and before an answer arrived.
     lost: AtomicU32,
-    /// What the store's clock said in its last answer, in seconds since 1970; 0 where it said nothing.
+    /// The store's clock in its last answer, in seconds since 1970; 0 where it gave none.
     date: AtomicI64,
 }
 
-/// The HTTP client says that it begins a try.
+/// The HTTP client begins a try.
 pub(super) fn note_try() {
     let _ = TRACE.try_with(|t| {
         t.tries.fetch_add(1, Relaxed);
@@ -38,18 +38,18 @@ pub(super) fn note_try() {
     });
 }
 
-/// The HTTP client says what was answered.
+/// The HTTP client received an answer.
 pub(super) fn note_status(status: u16) {
     let _ = TRACE.try_with(|t| t.status.store(status, Relaxed));
 }
 
-/// The HTTP client says what the answer's `Date` was (RFC 9110, 6.6.1).
+/// The HTTP client received an answer with this `Date` (RFC 9110, 6.6.1).
 pub(super) fn note_date(date: &str) {
     let Ok(parsed) = jiff::fmt::rfc2822::parse(date) else { return };
     let _ = TRACE.try_with(|t| t.date.store(parsed.timestamp().as_second(), Relaxed));
 }
 
-/// The HTTP client says that a request may have been carried out although no answer came.
+/// A request may have been carried out although no answer arrived.
 pub(super) fn note_lost() {
     let _ = TRACE.try_with(|t| t.lost.fetch_add(1, Relaxed));
 }
@@ -77,7 +77,7 @@ impl Call {
         }
     }
 
-    /// Does the work, or a part of it, within what is left of the limit.
+    /// Does the work, or a part of it, within the rest of the limit.
     pub(super) async fn run<T>(&self, work: impl Future<Output = object_store::Result<T>>) -> Result<T> {
         let left = self.limit.saturating_sub(self.elapsed());
         match tokio::time::timeout(left, TRACE.scope(self.trace.clone(), work)).await {
@@ -86,12 +86,12 @@ impl Call {
         }
     }
 
-    /// Since the call began.
+    /// Time since the call began.
     pub(super) fn elapsed(&self) -> Duration {
         clock::instant() - self.began
     }
 
-    /// How many tries may have been carried out without our knowing.
+    /// How many tries may have been carried out without an answer.
     pub(super) fn lost(&self) -> u32 {
         self.trace.lost.load(Relaxed)
     }
@@ -101,7 +101,7 @@ impl Call {
         self.trace.status.load(Relaxed)
     }
 
-    /// What the store's clock said in its last answer.
+    /// The store's clock in its last answer.
     pub(super) fn date(&self) -> Option<Timestamp> {
         let seconds = self.trace.date.load(Relaxed);
         Timestamp::from_second(seconds).ok().filter(|_| seconds > 0)
@@ -119,10 +119,10 @@ impl Call {
         let what = match kind {
             Kind::NotFound => format!("{} is not in {}", self.key, self.words.url),
             Kind::AlreadyExists => {
-                format!("{} is in {} already, with other content", self.key, self.words.url)
+                format!("{} is already in {} with other content", self.key, self.words.url)
             }
             Kind::Conflict => format!("{} in {} was replaced by another writer", self.key, self.words.url),
-            Kind::Repository => format!("{}: {} is not there", self.failed(), self.words.place),
+            Kind::Repository => format!("{}: {} does not exist", self.failed(), self.words.place),
             _ => self.failed(),
         };
         let error = Error::new(kind, what);
@@ -138,7 +138,8 @@ impl Call {
         self.hint(error.because(raw))
     }
 
-    /// Whether the store's clock is so far from ours that it refuses what we sign: the answer to HEAD has no words.
+    /// Whether the store's clock is so far from ours that it refuses our signatures: an answer to HEAD
+    /// contains no text.
     fn is_skewed(&self) -> bool {
         self.date().is_some_and(|date| clock::now().duration_since(date).abs() > SKEW_MAX)
     }
@@ -159,7 +160,7 @@ impl Call {
             (_, 507) => Kind::NoSpace,
             (_, 416) => Kind::Integrity,
             (_, 400) if says(&["ExpiredToken", "InvalidToken"]) => Kind::Denied,
-            // Amazon's odd way to say that the upload was too slow.
+            // Amazon's code for an upload that was too slow.
             (_, 400) if says(&["RequestTimeout"]) => Kind::Unreachable,
             // A wrong region or endpoint.
             (_, 300..=400) => Kind::Config,
@@ -174,7 +175,7 @@ impl Call {
         let object = if self.key.is_empty() { String::new() } else { format!("{} in ", self.key) };
         let status = match self.status() {
             0 => "no answer".to_owned(),
-            status @ 200..=299 => format!("HTTP {status}, but no use"),
+            status @ 200..=299 => format!("HTTP {status}, but an unusable answer"),
             status => format!("HTTP {status}"),
         };
         let plural = if tries == 1 { "try" } else { "tries" };
@@ -192,21 +193,23 @@ impl Call {
         let next = match error.kind() {
             Kind::Denied => return error.next(self.words.denied()),
             Kind::Repository => return error.next(self.words.missing()),
-            Kind::Unreachable => "check that the endpoint can be reached from here, then run again",
+            Kind::Unreachable => "check that the endpoint can be reached from this host, then run again",
             Kind::NoSpace => "make room in the store or raise its quota, then run again",
             Kind::Config => {
                 "check the repository's URL, endpoint, region and credentials; lifeboat doctor tries each"
             }
-            Kind::NotFound => "lifeboat verify names every object that is missing",
-            Kind::AlreadyExists => "look at that object: this agent never wrote it; nothing was overwritten",
+            Kind::NotFound => "run lifeboat verify: it lists every missing object",
+            Kind::AlreadyExists => {
+                "look at that object: this agent did not write it, and nothing was overwritten"
+            }
             Kind::Conflict => "let the other agent finish, then run again",
-            Kind::Integrity => "lifeboat verify names every object that is damaged",
+            Kind::Integrity => "run lifeboat verify: it lists every damaged object",
             _ => return error,
         };
         let error = error.next(next);
         match error.kind() {
             Kind::Unreachable | Kind::NoSpace => {
-                error.safe("objects appear whole or not at all, so running again is safe")
+                error.safe("objects appear completely or not at all, so running again is safe")
             }
             _ => error,
         }

@@ -1,8 +1,8 @@
-//! Google Cloud Storage: with whose credentials.
+//! Google Cloud Storage: which credentials are used.
 //!
-//! With a credentials file nothing of the environment is used. Without one: the variables of Google's tools
-//! (`GOOGLE_APPLICATION_CREDENTIALS` and others), the application default credentials of the user, the service
-//! account of the machine or pod.
+//! With a credentials file, nothing of the environment is used. Without one: the variables of Google's tools
+//! (`GOOGLE_APPLICATION_CREDENTIALS` and others), the application default credentials of the user, the
+//! service account of the machine or pod.
 
 use object_store::gcp::GoogleCloudStorageBuilder;
 use serde::Deserialize;
@@ -11,8 +11,8 @@ use super::words::Words;
 use super::{StoreOptions, credentials};
 use crate::error::{Error, Kind, Result};
 
-/// What tells the kinds of files apart. Fields of the wrong type are left to be refused here: errors of JSON
-/// quote what they found.
+/// The fields that distinguish the kinds of files. Fields of the wrong type are refused here: errors of JSON
+/// quote the text that they found.
 #[derive(Deserialize)]
 struct Shape {
     #[serde(rename = "type")]
@@ -22,7 +22,7 @@ struct Shape {
     client_email: Option<String>,
 }
 
-/// What opens the bucket, and how errors speak of it.
+/// The credentials for the bucket, and its names in errors.
 pub(super) fn builder(
     bucket: &str,
     options: &StoreOptions,
@@ -34,7 +34,7 @@ pub(super) fn builder(
             let text = credentials::read_text(path)?;
             let wrong = |why: &str| {
                 Error::new(Kind::Config, format!("credentials file {}: {why}", path.display())).next(
-                    "name the JSON key of a service account, as gcloud iam service-accounts keys create writes it",
+                    "use the JSON key of a service account, as gcloud iam service-accounts keys create writes it",
                 )
             };
             let shape: Shape = serde_json::from_str(&text)
@@ -47,11 +47,11 @@ pub(super) fn builder(
                         || shape.private_key_id.is_none()
                         || shape.client_email.is_none()
                     {
-                        return Err(wrong("it lacks private_key, private_key_id or client_email"));
+                        return Err(wrong("private_key, private_key_id or client_email is missing"));
                     }
                     builder.with_service_account_key(text)
                 }
-                Some(_) => return Err(wrong("it is of a type that cannot be used: service_account can")),
+                Some(_) => return Err(wrong("its type cannot be used; use service_account")),
             }
         }
     };

@@ -1,13 +1,13 @@
-//! Which keys there can be: names that are safe in a URL and in any file system alike.
+//! Which keys are valid: names that are safe in a URL and in any file system.
 
 use crate::error::{Error, Kind, Result};
 
-/// S3's own limit, of which the store's prefix takes its share.
+/// S3's own limit, minus room for the store's prefix.
 const KEY_BYTES_MAX: usize = 900;
-/// What a file name may have, less what a staged file adds to it.
+/// The longest file name, minus what a staged file adds to it.
 const SEGMENT_BYTES_MAX: usize = 240;
 
-/// Refuses a key that could leave its place or that some store would take for another one.
+/// Refuses a key that could lead elsewhere or that a store could take for another one.
 pub(super) fn check(key: &str) -> Result<()> {
     match fault(key) {
         None => Ok(()),
@@ -27,7 +27,7 @@ pub(super) fn prefix(text: &str) -> Result<&str> {
     Ok(text)
 }
 
-/// Why this is no key.
+/// Why this is not a valid key.
 pub(super) fn fault(key: &str) -> Option<&'static str> {
     if key.is_empty() {
         return Some("it is empty");
@@ -58,7 +58,7 @@ pub(super) fn join(prefix: &str, key: &str) -> String {
     }
 }
 
-/// What is below `prefix`: `b/c` of `a/b/c` and `a`.
+/// The part below `prefix`: `b/c` of `a/b/c` and `a`.
 pub(super) fn below<'a>(prefix: &str, key: &'a str) -> Option<&'a str> {
     let rest = match prefix {
         "" => key,

@@ -1,4 +1,4 @@
-//! Aborting the multipart uploads that nobody will finish: S3 keeps, and bills, their parts.
+//! Aborts multipart uploads that nobody will finish: S3 keeps, and bills, their parts.
 //!
 //! Two requests that `object_store` does not know (Amazon S3 API: ListMultipartUploads,
 //! AbortMultipartUpload), as presigned URLs.
@@ -39,9 +39,9 @@ impl Remote {
     pub(super) async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
         let Some(s3) = &self.s3 else { return Ok(0) };
         match self.abort_uploads(s3, prefix).await {
-            // 501: servers that have multipart uploads and cannot list them.
+            // 501: servers that have multipart uploads but cannot list them.
             Err(e) if matches!(e.kind(), Kind::Denied | Kind::Config) => {
-                tracing::warn!(store = %self.words.url, prefix, error = ?e, "unfinished uploads were not looked for");
+                tracing::warn!(store = %self.words.url, prefix, error = ?e, "unfinished uploads could not be listed");
                 Ok(0)
             }
             outcome => outcome,
@@ -65,7 +65,7 @@ impl Remote {
             let body = request(s3, &call, Method::GET, &Path::default(), query).await?;
             let page = parse(&body).map_err(|why| call.fail(Kind::Unreachable, &why))?;
             for (key, id) in page.uploads {
-                // Not left to the server alone: some ignore the prefix.
+                // Checked here as well: some servers ignore the prefix.
                 if key::below(&whole, &key).is_none() {
                     continue;
                 }
@@ -73,7 +73,7 @@ impl Remote {
                 let path = Path::parse(&key).map_err(|e| call.fail(Kind::Unreachable, &e.to_string()))?;
                 match request(s3, &call, Method::DELETE, &path, [("uploadId", id.as_str())]).await {
                     Ok(_) => aborted += 1,
-                    Err(e) if e.kind() == Kind::NotFound => {} // finished or gone meanwhile
+                    Err(e) if e.kind() == Kind::NotFound => {} // finished or aborted meanwhile
                     Err(e) => return Err(e),
                 }
             }
@@ -86,7 +86,7 @@ impl Remote {
     }
 }
 
-/// Sends one request, a few times where the server does not answer; gives the body.
+/// Sends one request, a few times where the server does not answer; returns the body.
 async fn request<'a>(
     s3: &S3,
     call: &Call,
@@ -136,7 +136,7 @@ async fn send(
     }
     let text: String = String::from_utf8_lossy(&body).chars().take(2_000).collect();
     let source = format!("HTTP {status}: {text}").into();
-    // An upload's 404 is NoSuchUpload; a bucket's is told apart by its text.
+    // An upload's 404 is NoSuchUpload; a bucket's is recognized by its text.
     Err(match status.as_u16() {
         404 => object_store::Error::NotFound { path: path.to_string(), source },
         _ => generic(source),
@@ -171,7 +171,7 @@ fn parse(body: &[u8]) -> Result<Page, String> {
                 }
                 tags.pop();
             }
-            Event::Eof if !tags.is_empty() => return Err("the answer is cut short".to_owned()),
+            Event::Eof if !tags.is_empty() => return Err("the answer is truncated".to_owned()),
             Event::Eof => break,
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! A directory as a store: reading, and what is shared. Writing is in [`super::local_write`].
+//! A directory as a store: reading, and what reading and writing share. Writing is in [`super::local_write`].
 //!
 //! All file work happens on blocking threads.
 
@@ -19,10 +19,10 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
 
-/// What one piece of a stream holds.
+/// The size of one piece of a stream.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// A directory that holds a repository.
+/// A directory with a repository.
 #[derive(Clone, Debug)]
 pub(super) struct Local {
     root: Arc<Path>,
@@ -122,7 +122,7 @@ impl Local {
     pub(super) fn open(&self, key: &str) -> Result<(File, u64)> {
         let path = self.path(key);
         let failed = |e| self.error("read", key, e);
-        // Looked at before it is opened, and again afterwards: opening a device may do something by itself.
+        // Checked before it is opened, and again afterwards: opening a device may have an effect.
         self.check_kind(key, std::fs::symlink_metadata(&path).map_err(failed)?.file_type())?;
         let file = disk::open_nofollow(&path).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
@@ -134,7 +134,7 @@ impl Local {
         if let Some(odd) = odd(kind) {
             let what = format!("{key} in {} cannot be read: {odd}", self.root.display());
             return Err(Error::new(Kind::Integrity, what)
-                .next("find out who made it; lifeboat verify names every damaged object"));
+                .next("find out who made it; run lifeboat verify: it lists every damaged object"));
         }
         match kind.is_dir() {
             true => Err(self.error("read", key, ErrorKind::NotFound.into())),
@@ -155,39 +155,41 @@ impl Local {
     fn short(&self, key: &str, bytes: u64, end: u64) -> Error {
         let root = self.root.display();
         let what = format!("{key} in {root} ends at byte {bytes}, before byte {end}");
-        Error::new(Kind::Integrity, what).next("lifeboat verify names every object that is damaged")
+        Error::new(Kind::Integrity, what).next("run lifeboat verify: it lists every damaged object")
     }
 
-    /// An error of the file system on an object.
+    /// A file system error on an object.
     pub(super) fn error(&self, verb: &str, key: &str, source: std::io::Error) -> Error {
         self.explain(verb, key, Error::file(verb, &self.path(key), source))
     }
 
-    /// Puts key and store before an error on the object's file.
+    /// Adds key and store to an error on the object's file.
     pub(super) fn explain(&self, verb: &str, key: &str, error: Error) -> Error {
         let root = self.root.display();
         if is_not_a_directory(&error) || error.kind() == Kind::NotFound {
             // Without this, a repository that is not mounted would look like an empty one.
             if !self.root.is_dir() {
-                return Error::new(Kind::Repository, format!("repository {root} is not there any more"))
+                return Error::new(Kind::Repository, format!("repository {root} no longer exists"))
                     .because(error)
-                    .next("mount what should lie there, then run again");
+                    .next("mount the file system that belongs there, then run again");
             }
             return Error::new(Kind::NotFound, format!("{key} is not in {root}"))
                 .because(error)
-                .next("lifeboat verify names every object that is missing");
+                .next("run lifeboat verify: it lists every missing object");
         }
         let next = match error.kind() {
             Kind::Denied => "check owner and mode of the repository's directories",
             Kind::NoSpace => "make room on that file system or raise the quota, then run again",
-            Kind::AlreadyExists => "look at that object: this agent never wrote it; nothing was overwritten",
+            Kind::AlreadyExists => {
+                "look at that object: this agent did not write it, and nothing was overwritten"
+            }
             _ => "check the file system and the kernel's log",
         };
         error.context(format!("cannot {verb} {key} in {root}")).next(next)
     }
 }
 
-/// Reads a file from a position on, without moving it.
+/// Reads a file from a position, without moving the file's own position.
 struct At<'a> {
     file: &'a File,
     at: u64,
@@ -208,8 +210,8 @@ pub(super) fn info(key: String, meta: &std::fs::Metadata) -> ObjectInfo {
     ObjectInfo { key, bytes, modified: modified.unwrap_or_default(), etag: None, odd }
 }
 
-/// What this is, where it is no regular file: it may block, never end, or lead elsewhere, so nothing of it is read.
-/// Directories are no objects, as in a bucket.
+/// What this is, where it is not a regular file: it may block, never end, or lead elsewhere, so it is never
+/// read. Directories are not objects, as in a bucket.
 fn odd(kind: FileType) -> Option<&'static str> {
     Some(match kind {
         _ if kind.is_file() || kind.is_dir() => return None,
@@ -220,13 +222,10 @@ fn odd(kind: FileType) -> Option<&'static str> {
     })
 }
 
-/// An object that is larger than what was asked for can be.
+/// The error for an object that is larger than allowed.
 pub(super) fn too_large(key: &str, url: &str, bytes: u64, bytes_max: u64) -> Error {
-    Error::new(
-        Kind::Integrity,
-        format!("{key} in {url} has {bytes} bytes; more than {bytes_max} cannot be right"),
-    )
-    .next("lifeboat verify names every object that is damaged")
+    Error::new(Kind::Integrity, format!("{key} in {url} has {bytes} bytes; at most {bytes_max} are allowed"))
+        .next("run lifeboat verify: it lists every damaged object")
 }
 
 fn is_not_a_directory(error: &Error) -> bool {
@@ -240,6 +239,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(e) => Err(Error::new(Kind::Internal, "a file task ended early").because(e)),
+        Err(e) => Err(Error::new(Kind::Internal, "a file task was stopped").because(e)),
     }
 }

@@ -1,4 +1,4 @@
-//! Listing a directory that is a store.
+//! Lists a directory that is a store.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::Metadata;
@@ -16,10 +16,11 @@ use crate::clock::{self, Timestamp};
 use crate::disk;
 use crate::error::{Kind, Result};
 
-/// Deeper than any key of ours.
+/// Deeper than any of our keys.
 const DEPTH_MAX: usize = 24;
 
-/// Directories that links led to, by device and number: each is read once, so that links which lead back up end.
+/// Directories that links led to, by device and inode: each is read once, so that links that lead back up
+/// end.
 type Linked = HashSet<(u64, u64)>;
 
 struct Walk {
@@ -30,7 +31,7 @@ struct Walk {
     linked: Linked,
 }
 
-/// What one directory holds, by key; links to directories are followed.
+/// The content of one directory, by key; links to directories are followed.
 #[derive(Default)]
 struct Entries {
     files: Vec<ObjectInfo>,
@@ -73,7 +74,7 @@ impl Local {
         .await
     }
 
-    /// Removes staged files that are so old; see [`super::Store::clean_leftovers`].
+    /// Removes staged files that are older than `age_min`; see [`super::Store::clean_leftovers`].
     pub(super) async fn clean_leftovers(&self, prefix: &str, age_min: Duration) -> Result<u64> {
         let (local, prefix) = (self.clone(), prefix.to_owned());
         blocking(move || {
@@ -85,7 +86,7 @@ impl Local {
                     match disk::remove_file(&local.path(staged)) {
                         Ok(()) => removed += 1,
                         Err(e) if e.kind() == Kind::Denied => {
-                            tracing::warn!(error = ?e, "an unfinished file was not removed");
+                            tracing::warn!(error = ?e, "an unfinished file could not be removed");
                         }
                         Err(e) => return Err(local.explain("remove", staged, e)),
                     }
@@ -102,8 +103,8 @@ impl Local {
         let mut out = Entries::default();
         let listed = match disk::read_dir(&path) {
             Ok(Some(listed)) => listed,
-            // Empty where the directory is not there or a file is in its place, as in a bucket; an error where the
-            // repository is not there.
+            // Empty where the directory does not exist or is a file, as in a bucket; an error where the
+            // repository does not exist.
             Ok(None) => match self.error("list", dir, ErrorKind::NotFound.into()) {
                 e if e.kind() == Kind::NotFound => return Ok(out),
                 e => return Err(e),
@@ -116,7 +117,7 @@ impl Local {
         let is_deepest = dir.split('/').count() >= DEPTH_MAX;
         for entry in listed {
             let name = entry.file_name();
-            // Not UTF-8: shown with marks, so that it can be reported as foreign.
+            // Not UTF-8: shown with replacement characters, so that it can be reported as foreign.
             let name = name.to_string_lossy();
             let key = key::join(dir, &name);
             if is_staged(&name) {
@@ -125,7 +126,7 @@ impl Local {
             }
             let meta = match std::fs::symlink_metadata(entry.path()) {
                 Ok(meta) => meta,
-                Err(e) if e.kind() == ErrorKind::NotFound => continue, // gone meanwhile
+                Err(e) if e.kind() == ErrorKind::NotFound => continue, // removed meanwhile
                 Err(e) => return Err(self.error("list", &key, e)),
             };
             let target = meta.is_symlink().then(|| std::fs::metadata(entry.path()).ok()).flatten();
@@ -134,7 +135,7 @@ impl Local {
             match meta.is_dir() || target.is_some() {
                 true if is_new && !is_deepest => out.dirs.push(key),
                 true if is_deepest => {
-                    let odd = Some("it is a directory deeper than any of Lifeboat's");
+                    let odd = Some("it is a directory deeper than any that Lifeboat makes");
                     out.files.push(ObjectInfo { odd, ..info(key, &meta) });
                 }
                 _ => out.files.push(info(key, &meta)),
@@ -147,7 +148,7 @@ impl Local {
     }
 }
 
-/// Whether it was last written so long ago; not where its time cannot be read, or lies ahead.
+/// Whether it was last written so long ago; false where its time cannot be read, or is in the future.
 fn is_so_old(path: &Path, age_min: Duration) -> bool {
     if age_min.is_zero() {
         return true;

@@ -1,7 +1,7 @@
-//! Writing objects into a directory: private, durable, and never over another one.
+//! Writes objects into a directory: private, durable, and never over an existing one.
 //!
-//! An object is written as `name#<number>` beside its final name (a name that no key can have),
-//! synced, and renamed in a way that fails where something lies there.
+//! An object is written as `name#<number>` beside its final name (a name that no key can have), synced, and
+//! renamed in a way that fails where the name exists.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -17,18 +17,18 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
 
-/// What is gathered before a blocking thread writes it.
+/// How much is collected before a blocking thread writes it.
 const GATHER_BYTES: usize = 1 << 20;
-/// Directories that are remembered as durable; beyond, all are forgotten and synced again.
+/// Directories that are remembered as durable; beyond that, all are forgotten and synced again.
 const DURABLE_DIRS_MAX: usize = 10_000;
 
-/// An object being written; removed when dropped before [`Writer::finish`].
+/// An object that is being written; removed when dropped before [`Writer::finish`].
 #[derive(Debug)]
 pub(super) struct Writer {
     staged: Staged,
     gathered: Vec<Bytes>,
     bytes: usize,
-    /// The file, or the write that has it.
+    /// The file, or the write that uses it.
     file: Hand,
 }
 
@@ -46,7 +46,7 @@ struct Staged {
     local: Local,
     key: String,
     path: PathBuf,
-    /// Directories above it that are to be durable when it is.
+    /// Directories above it that must be durable when it is.
     made: Vec<PathBuf>,
     published: bool,
 }
@@ -57,7 +57,7 @@ impl Writer {
         Ok(Writer { staged, gathered: Vec::new(), bytes: 0, file: Hand::Idle(file) })
     }
 
-    /// Appends. One write runs while the next is gathered.
+    /// Appends. One write runs while the next data is collected.
     pub(super) async fn write(&mut self, data: Bytes) -> Result<()> {
         self.bytes += data.len();
         self.gathered.push(data);
@@ -78,7 +78,7 @@ impl Writer {
 
     /// Removes what was written.
     pub(super) fn abort(mut self) -> Result<()> {
-        self.staged.published = true; // so that the drop leaves it alone
+        self.staged.published = true; // so that dropping it does not remove it
         disk::remove_file(&self.staged.path)
     }
 
@@ -101,7 +101,7 @@ impl Writer {
             Hand::Idle(file) => Ok(file),
             Hand::Writing(write) => match write.await {
                 Ok(done) => done,
-                Err(e) => Err(Error::new(Kind::Internal, "a file task ended early").because(e)),
+                Err(e) => Err(Error::new(Kind::Internal, "a file task was stopped").because(e)),
             },
             Hand::Gone => {
                 let (key, root) = (&self.staged.key, self.staged.local.root().display());
@@ -112,7 +112,7 @@ impl Writer {
     }
 }
 
-/// Writes and publishes what is all there. Blocking.
+/// Writes and publishes data that is complete. Blocking.
 fn put_new(local: Local, key: String, data: &[u8]) -> Result<()> {
     let (staged, mut file) = Staged::begin(local, key)?;
     file.write_all(data)
@@ -120,7 +120,7 @@ fn put_new(local: Local, key: String, data: &[u8]) -> Result<()> {
     staged.publish(file)
 }
 
-/// Syncs an object that is there, and the entries that lead to it. Blocking.
+/// Syncs an existing object, and the directory entries above it. Blocking.
 fn make_durable(local: &Local, key: &str) -> Result<()> {
     let explain = |e| local.explain("sync", key, e);
     let path = local.path(key);
@@ -156,7 +156,7 @@ impl Staged {
     fn publish(mut self, file: File) -> Result<()> {
         let target = self.local.path(&self.key);
         let explain = |e| self.local.explain("store", &self.key, e);
-        // Also closes: network file systems may report a full disk as late as here.
+        // Also closes: network file systems may report a full disk only here.
         file.sync_all().map_err(|e| explain(Error::file("sync", &self.path, e)))?;
         drop(file);
         let renamed = disk::rename_new(&self.path, &target).map_err(|e| match e.kind() {
@@ -164,18 +164,19 @@ impl Staged {
                 let root = self.local.root().display();
                 Error::new(
                     Kind::AlreadyExists,
-                    format!("{} is in {root} already, with other content", self.key),
+                    format!("{} is already in {root} with other content", self.key),
                 )
-                .next("look at that object: this agent never wrote it; nothing was overwritten")
+                .next("look at that object: this agent did not write it, and nothing was overwritten")
             }
             _ => explain(Error::file("rename", &self.path, e)),
         });
-        // The same bytes that are there already count as stored: whoever put them there may have been killed before
-        // they were durable.
+        // An object with the same bytes counts as stored: the process that wrote it may have been killed
+        // before it was durable.
         if renamed.as_ref().is_err_and(|e| e.kind() != Kind::AlreadyExists) {
             return renamed;
         }
-        // From the inside outwards, and after the object: mostly one commit of the file system makes all durable.
+        // From the inside outwards, and after the object: usually one commit of the file system makes all
+        // durable.
         disk::sync_parent(&target).map_err(explain)?;
         for dir in self.made.iter().rev() {
             disk::sync_parent(dir).map_err(explain)?;
@@ -191,7 +192,7 @@ impl Drop for Staged {
         if !self.published
             && let Err(e) = disk::remove_file(&self.path)
         {
-            tracing::debug!(error = ?e, "a staged file stays behind");
+            tracing::debug!(error = ?e, "a temporary file could not be removed");
         }
     }
 }
@@ -205,7 +206,7 @@ impl Local {
     pub(super) async fn put_new(&self, key: &str, data: Bytes) -> Result<()> {
         let (local, name, stored) = (self.clone(), key.to_owned(), data.clone());
         match blocking(move || put_new(local, name, &stored)).await {
-            // As remote stores do it: the same bytes again are no error.
+            // As remote stores do: storing the same bytes again is not an error.
             Err(e) if e.kind() == Kind::AlreadyExists => match self.get(key, data.len() as u64).await {
                 Ok(there) if there == data => Ok(()),
                 _ => Err(e),
@@ -219,8 +220,8 @@ impl Local {
         blocking(move || keys.iter().try_for_each(|key| make_durable(&local, key))).await
     }
 
-    /// Creates the directories from the root down to `dir`, with mode 0700; those whose entries have yet to be
-    /// synced, from the root on.
+    /// Creates the directories from the root down to `dir`, with mode 0700; returns those whose entries must
+    /// still be synced, from the root on.
     fn make_dir(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         let durable = self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner);
         if durable.contains(dir) && dir.is_dir() {
@@ -229,7 +230,7 @@ impl Local {
         let below = dir.strip_prefix(self.root()).unwrap_or(Path::new(""));
         let mut at = self.root().to_path_buf();
         if !at.is_dir() {
-            // Never made here: it may be a mount point.
+            // Never created here: it may be a mount point.
             return Err(Error::file("find directory", &at, std::io::ErrorKind::NotFound.into()));
         }
         let mut made = Vec::new();
@@ -239,7 +240,7 @@ impl Local {
                 Err(e) if e.kind() != Kind::AlreadyExists => return Err(e),
                 _ => {}
             }
-            // Also where another process made it, which may not have synced it yet.
+            // Also where another process created it, which may not have synced it yet.
             if !durable.contains(&at) {
                 made.push(at.clone());
             }

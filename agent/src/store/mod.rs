@@ -1,18 +1,18 @@
-//! The door to object storage: nothing else talks to a bucket or writes into a repository.
+//! The door to object storage: nothing else accesses a bucket or writes into a repository.
 //!
-//! A [`Store`] is one repository's place: a directory or a bucket and prefix. Keys are relative
-//! (`instances/acme/lease`). What holds for every kind of place, and is tested on each:
+//! A [`Store`] is the place of one repository: a directory or a bucket and prefix. Keys are relative
+//! (`instances/acme/lease`). These guarantees are the same for every kind of place, and are tested on each:
 //!
-//! - Objects appear whole or not at all, and are durable when the call returns.
+//! - Objects appear completely or not at all, and are durable when the call returns.
 //! - Nothing is overwritten, except through [`Store::replace`].
-//! - [`Kind::NotFound`] (and `None`) means that the store said so; a refusal is
-//!   [`Kind::Denied`], silence is [`Kind::Unreachable`].
+//! - [`Kind::NotFound`] (and `None`) means that the store said so; a refusal is [`Kind::Denied`], no answer
+//!   is [`Kind::Unreachable`].
 //! - Every call ends: each request has a timeout, each call a deadline. In a directory only regular files are
-//!   opened; what else lies there is listed as odd, and reading it is [`Kind::Integrity`].
+//!   opened; anything else is listed as odd, and reading it is [`Kind::Integrity`].
 //! - Errors name the key and the URL.
 //!
-//! Local directories are written by this module itself, not by `object_store`'s file system: that
-//! one overwrites on large uploads and leaves file modes to the umask.
+//! This module writes local directories itself, not with `object_store`'s file system, which overwrites on
+//! large uploads and leaves file modes to the umask.
 
 mod address;
 mod azure;
@@ -52,7 +52,7 @@ use crate::rate_limit::RateLimit;
 pub use options::StoreOptions;
 pub use upload::Upload;
 
-/// One repository's place. Clones are cheap and share connections and the rate limit.
+/// The place of one repository. Clones are cheap and share connections and the rate limit.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
@@ -67,7 +67,7 @@ enum Backend {
     Remote(remote::Remote),
 }
 
-/// What a listing tells about one object.
+/// One object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectInfo {
     /// The key, relative to the store's URL. Listings also give keys that this agent would not
@@ -79,7 +79,7 @@ pub struct ObjectInfo {
     pub modified: Timestamp,
     /// The store's entity tag; `None` for local files.
     pub etag: Option<String>,
-    /// What lies there in place of an object, such as a FIFO: [`Store::get`] refuses it.
+    /// What has this name instead of an object, such as a FIFO: [`Store::get`] refuses it.
     pub odd: Option<&'static str>,
 }
 
@@ -87,10 +87,10 @@ pub struct ObjectInfo {
 #[derive(Clone, Debug)]
 pub struct Version(object_store::UpdateVersion);
 
-/// What the store tells of an object, and its content in order.
+/// Facts about an object, and its content in order.
 pub type Streamed = (ObjectInfo, BoxStream<'static, Result<Bytes>>);
 
-/// An object that may be replaced, as it was read. For the lease.
+/// An object that may be replaced, as it was read. For leases.
 #[derive(Debug)]
 pub struct Replaceable {
     /// Its bytes.
@@ -99,12 +99,12 @@ pub struct Replaceable {
     pub version: Version,
     /// When it was written, by the store's clock.
     pub modified: Timestamp,
-    /// What that clock said when this was read; ours where the store does not tell.
+    /// The time of that clock when this was read; our time where the store does not give it.
     pub now: Timestamp,
 }
 
 impl Store {
-    /// The URL that was opened, without a trailing slash. Holds no secrets.
+    /// The URL that was opened, without a trailing slash. Contains no secrets.
     pub fn url(&self) -> &str {
         &self.0.url
     }
@@ -114,7 +114,7 @@ impl Store {
         self.local_root().is_some()
     }
 
-    /// The directory, where it is one; for the lock file and for free space.
+    /// The directory, for a local store; for the lock file and for free space.
     pub fn local_root(&self) -> Option<&Path> {
         match &self.0.place {
             Backend::Local(local) => Some(local.root()),
@@ -122,11 +122,11 @@ impl Store {
         }
     }
 
-    /// Stores a new object in one piece. Idempotent: the same bytes under the same key succeed
-    /// again, which is also how an answer that got lost is told from another writer's object.
+    /// Stores a new object in one piece. Idempotent: the same bytes under the same key succeed again; so
+    /// after a lost answer, our own object is not taken for another writer's.
     ///
     /// # Errors
-    /// [`Kind::AlreadyExists`] where other bytes lie there.
+    /// [`Kind::AlreadyExists`] where the object exists with other bytes.
     pub async fn put_new(&self, key: &str, data: impl Into<Bytes>) -> Result<()> {
         key::check(key)?;
         let data: Bytes = data.into();
@@ -137,8 +137,8 @@ impl Store {
         }
     }
 
-    /// Makes sure that objects are durable which a listing showed: whoever wrote them may have been killed in between.
-    /// A bucket shows none that are not.
+    /// Makes objects durable that a listing showed: the process that wrote them may have been killed before
+    /// they were. A bucket lists only durable objects.
     pub async fn make_durable(&self, keys: Vec<String>) -> Result<()> {
         keys.iter().try_for_each(|key| key::check(key))?;
         match &self.0.place {
@@ -165,7 +165,7 @@ impl Store {
         }
     }
 
-    /// Reads exactly these bytes; an empty range asks nobody.
+    /// Reads exactly these bytes; an empty range sends no request.
     ///
     /// # Errors
     /// [`Kind::Integrity`] where the object ends before the range does.
@@ -180,8 +180,8 @@ impl Store {
         }
     }
 
-    /// What the store tells of an object, and its content in order. The stream either gives exactly that many
-    /// bytes or ends with an error; a broken connection is resumed where it broke.
+    /// Facts about an object, and its content in order. The stream either gives exactly that many bytes or
+    /// ends with an error; a broken connection is resumed where it broke.
     pub async fn get_stream(&self, key: &str) -> Result<Streamed> {
         key::check(key)?;
         match &self.0.place {
@@ -190,7 +190,7 @@ impl Store {
         }
     }
 
-    /// What lies at `key`; `None` only where the store said that nothing does.
+    /// Facts about the object at `key`; `None` only where the store said that there is none.
     pub async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         key::check(key)?;
         match &self.0.place {
@@ -221,7 +221,7 @@ impl Store {
         }
     }
 
-    /// What the store's clock says; `None` where it does not tell, and for a directory, whose clock is ours.
+    /// The store's clock; `None` where it does not give it, and for a directory, whose clock is ours.
     pub async fn now(&self, key: &str) -> Result<Option<Timestamp>> {
         key::check(key)?;
         match &self.0.place {
@@ -230,7 +230,7 @@ impl Store {
         }
     }
 
-    /// Reads an object together with its version; `None` where there is none. For the lease.
+    /// Reads an object together with its version; `None` where there is none. For leases.
     ///
     /// # Errors
     /// Not for local stores, which lock a file instead.
@@ -239,12 +239,12 @@ impl Store {
         self.remote("read a version of", key)?.get_versioned(key, bytes_max).await
     }
 
-    /// Replaces the object of this version, or creates it where `expected` is `None`. For the
-    /// lease: the only object that is ever replaced. Atomic; a lost answer is resolved by
-    /// reading back, so two writers must never write the same bytes.
+    /// Replaces the object of this version, or creates it where there is no `expected` version. For leases:
+    /// only they are ever replaced. Atomic; after a lost answer the object is read back, so two writers must
+    /// never write the same bytes.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] where the object is another one by now; not for local stores.
+    /// [`Kind::Conflict`] where another writer has replaced the object; not for local stores.
     pub async fn replace(
         &self,
         key: &str,
@@ -255,8 +255,8 @@ impl Store {
         self.remote("replace", key)?.replace(key, data.into(), expected).await
     }
 
-    /// Whether the store refuses to overwrite when asked to: writes twice to a new key below
-    /// `prefix`. Leaves one tiny object behind where deleting is denied.
+    /// Whether the store refuses to overwrite when asked to: writes twice to a new key below `prefix`. One
+    /// tiny object remains where deleting is denied.
     pub async fn probe_conditional_put(&self, prefix: &str) -> Result<bool> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
@@ -265,11 +265,10 @@ impl Store {
         }
     }
 
-    /// Removes what uploads that never finished left below `prefix`, and counts it: multipart
-    /// uploads on S3, staged files locally. Azure drops blocks that nobody committed after a week; in Google's
-    /// store a rule of the bucket has to (docs/repositories.md). Only
-    /// for the holder of the lease: it would end an upload that is running. A store that does
-    /// not let us look is left as it is, with a warning.
+    /// Removes the remains of unfinished uploads below `prefix`, and counts them: multipart uploads on S3,
+    /// staged files locally. Azure itself drops uncommitted blocks after a week; Google's store needs a rule
+    /// of the bucket (docs/repositories.md). Only for the holder of the lease: it would abort a running
+    /// upload. Where the store refuses the listing, only a warning is logged.
     pub async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
@@ -278,8 +277,8 @@ impl Store {
         }
     }
 
-    /// The same where others may be storing just now: only what is older than `age_min`. Locally; elsewhere there is
-    /// nothing to remove of objects that are one request each, as those of WAL are.
+    /// The same where others may be storing at the same time: only remains older than `age_min`. For local
+    /// stores; on other stores, objects stored with one request each, such as WAL, leave nothing.
     pub async fn clean_old_leftovers(&self, prefix: &str, age_min: Duration) -> Result<u64> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
@@ -293,7 +292,10 @@ impl Store {
             Backend::Remote(remote) => Ok(remote),
             Backend::Local(_) => Err(Error::new(
                 Kind::Internal,
-                format!("cannot {verb} {key} in {}: a directory is locked by a file instead", self.url()),
+                format!(
+                    "cannot {verb} {key} in {}: only a bucket has versions; a directory is locked by a file",
+                    self.url()
+                ),
             )),
         }
     }

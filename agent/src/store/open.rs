@@ -19,21 +19,21 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::rate_limit::RateLimit;
 
-/// What Amazon asks of every part but the last.
+/// Amazon's minimum for every part except the last.
 const AMAZON_PART_BYTES_MIN: usize = 5 << 20;
 
-/// What a credentials file for S3 holds.
+/// The names in a credentials file for S3.
 const S3_NAMES: &[&str] = &["access_key_id", "secret_access_key", "session_token"];
 
 type Objects = Arc<dyn ObjectStore>;
 
 impl Store {
-    /// Opens `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`, `file:///dir`
-    /// or a plain path. A bucket is not asked for anything yet.
+    /// Opens `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`, `file:///dir` or a plain
+    /// path. Sends no request to a bucket yet.
     ///
     /// # Errors
-    /// [`Kind::Config`] for a wrong URL or wrong options, [`Kind::Repository`] where a
-    /// directory is not there.
+    /// [`Kind::Config`] for a wrong URL or wrong options, [`Kind::Repository`] where a directory does not
+    /// exist.
     pub fn open(url: &str, options: &StoreOptions) -> Result<Store> {
         let address = Address::parse(url)?;
         let shown = address.url();
@@ -68,8 +68,8 @@ impl Store {
         Store::of(url, Backend::Remote(remote), options)
     }
 
-    /// Creates the directory of a local repository with mode 0700, durably; fine when it is
-    /// there, and nothing to do for a bucket.
+    /// Creates the directory of a local repository with mode 0700, durably; no error where it exists, and
+    /// nothing to do for a bucket.
     pub fn create_local_root(url: &str) -> Result<()> {
         let Address::Local(dir) = Address::parse(url)? else { return Ok(()) };
         let mut fresh: Vec<&Path> =
@@ -88,12 +88,12 @@ impl Store {
 fn check_root(dir: &Path) -> Result<()> {
     let missing = |why: &str| {
         Error::new(Kind::Repository, format!("repository {} {why}", dir.display()))
-            .next("mount what should lie there, correct the path, or create a repository with lifeboat init")
+            .next("mount the file system that belongs there, correct the path, or create a repository with lifeboat init")
     };
     match std::fs::metadata(dir) {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(missing("is not a directory")),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing("is not there")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing("does not exist")),
         Err(e) => Err(Error::file("open repository", dir, e)),
     }
 }
@@ -152,7 +152,7 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<AmazonS3Builder> {
     if let Some(endpoint) = &options.endpoint {
         let endpoint = endpoint.trim_end_matches('/');
         builder = builder.with_endpoint(match endpoint.split_once("://") {
-            // object_store expects the bucket to be in the endpoint then.
+            // object_store then expects the bucket in the endpoint.
             Some((scheme, host)) if options.virtual_hosted => format!("{scheme}://{bucket}.{host}"),
             _ => endpoint.to_owned(),
         });
@@ -164,8 +164,8 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<AmazonS3Builder> {
         let file = Credentials::read(path, S3_NAMES)?;
         let (id, secret) = (file.get("access_key_id"), file.get("secret_access_key"));
         let (key_id, secret_key) =
-            id.zip(secret).ok_or_else(|| file.wrong("it lacks access_key_id or secret_access_key"))?;
-        // A provider rather than single keys: a token of the environment belongs to other keys.
+            id.zip(secret).ok_or_else(|| file.wrong("access_key_id or secret_access_key is missing"))?;
+        // A provider rather than single keys: a session token in the environment belongs to other keys.
         builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(AwsCredential {
             key_id,
             secret_key,
@@ -180,7 +180,7 @@ fn check(service: Service, url: &str, options: &StoreOptions) -> Result<()> {
     match &options.endpoint {
         Some(endpoint) => check_endpoint(url, endpoint, options.allow_http)?,
         None if service == Service::S3 && options.part_bytes < AMAZON_PART_BYTES_MIN => {
-            return wrong(format!("part_bytes is {}; S3 takes no parts below 5 MiB", options.part_bytes));
+            return wrong(format!("part_bytes is {}; S3 needs parts of at least 5 MiB", options.part_bytes));
         }
         None => {}
     }

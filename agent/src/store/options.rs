@@ -3,30 +3,30 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How a store is reached. The defaults suit AWS with credentials from the environment or from
-/// the machine; a local directory heeds only the rate limit.
+/// How a store is reached. The defaults suit AWS with credentials from the environment or from the machine; a
+/// local directory uses only the rate limit.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Where the server listens, as in `https://minio.acme.example:9000`; for Azure with the account, as in
+    /// The address of the server, as in `https://minio.acme.example:9000`; for Azure with the account, as in
     /// `https://acme.blob.core.windows.net` or `http://127.0.0.1:10000/acme`.
     pub endpoint: Option<String>,
-    /// The bucket's region, for S3; `us-east-1` where neither this nor the environment tells.
+    /// The bucket's region, for S3; `us-east-1` where neither this nor the environment gives one.
     pub region: Option<String>,
     /// Allows an endpoint without TLS.
     pub allow_http: bool,
     /// Puts the bucket into the host name instead of the path.
     pub virtual_hosted: bool,
-    /// For S3 and Azure lines `name = value` (docs/configuration.md), for Google a service account's
-    /// JSON. Must be readable by its owner alone.
+    /// For S3 and Azure lines `name = value` (docs/configuration.md), for Google a service account's JSON.
+    /// Must be readable only by its owner.
     pub credentials_file: Option<PathBuf>,
-    /// The longest silence of the server during one request. An upload has, on top, the time
-    /// that its bytes take at 64 KiB a second.
+    /// The longest silence of the server during one request. An upload may also take the time for its bytes
+    /// at 64 KiB per second.
     pub request_timeout: Duration,
     /// How long a failed request is tried again.
     pub retry_deadline: Duration,
-    /// How often, at most.
+    /// The most tries.
     pub retries_max: usize,
-    /// The average rate of what this process uploads; bursts of one part are possible.
+    /// The average upload rate of this process; bursts of one part are possible.
     pub upload_bytes_per_second_max: Option<u64>,
     /// The size of the parts of large uploads. An object has at most 10,000 parts; a running
     /// upload holds three of them in memory.
@@ -63,7 +63,8 @@ impl From<&crate::config::Config> for StoreOptions {
             retry_deadline: repository.retry_deadline,
             retries_max: repository.retries_max,
             upload_bytes_per_second_max: config.backup.upload_bytes_per_second_max,
-            // Three parts an upload, two uploads a worker, three workers: 144 MiB at the most.
+            // Three parts per upload, two uploads per worker, and by default three workers (two of the
+            // filestore, one of the dump): at most 144 MiB.
             part_bytes: 8 << 20,
         }
     }

@@ -1,4 +1,4 @@
-//! A bucket, or the store in memory, through `object_store`: what all its operations share.
+//! A bucket, or the store in memory, through `object_store`: what all operations share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::error::{Kind, Result};
 use crate::names::random_hex;
 
-/// The bounds of every call.
+/// The limits of every call.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) request_timeout: Duration,
@@ -40,7 +40,7 @@ impl Limits {
     }
 }
 
-/// What only S3 needs: its own signed requests, for what object_store does not know.
+/// Only for S3: our own signed requests, for what object_store does not support.
 #[derive(Clone)]
 pub(super) struct S3 {
     pub(super) signer: AmazonS3,
@@ -55,7 +55,7 @@ pub(super) struct Remote {
     pub(super) words: Arc<Words>,
     pub(super) limits: Limits,
     pub(super) s3: Option<S3>,
-    /// Whether the bucket has answered with something that only an existing one has.
+    /// Whether the bucket has given an answer that only an existing bucket gives.
     seen: Arc<AtomicBool>,
 }
 
@@ -72,8 +72,8 @@ impl Remote {
 
     /// A call on this key that sends about so many bytes.
     pub(super) fn call(&self, verb: &'static str, key: &str, bytes: u64) -> Call {
-        // object_store looks at the deadline before it begins a try, which may then take a whole
-        // timeout; and each try may have to send all bytes again.
+        // object_store checks the deadline before it begins a try, which may then take a whole timeout; and
+        // each try may have to send all bytes again.
         let tries = 2 + u32::from(bytes > 0);
         let limit = self.limits.retry_deadline + tries * (self.limits.request_timeout + upload_time(bytes));
         Call::new(&self.words, verb, key, limit)
@@ -81,11 +81,11 @@ impl Remote {
 
     /// The key within the bucket.
     pub(super) fn path(&self, key: &str) -> Path {
-        // Keys and prefixes were checked, so that nothing is there to be encoded.
+        // Keys and prefixes were checked, so there is nothing to encode.
         Path::from(key::join(&self.prefix, key))
     }
 
-    /// What object_store tells, in our words; `None` for what is not below our prefix.
+    /// object_store's metadata as ours; `None` for an object that is not below our prefix.
     pub(super) fn info(&self, meta: &ObjectMeta) -> Option<ObjectInfo> {
         Some(ObjectInfo {
             key: key::below(&self.prefix, meta.location.as_ref())?.to_owned(),
@@ -100,7 +100,7 @@ impl Remote {
         self.seen.store(true, Relaxed);
     }
 
-    /// The size and version of an object; `None` only where the bucket is there and it is not.
+    /// The size and version of an object; `None` only where the bucket exists and the object does not.
     pub(super) async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         let path = self.path(key);
         match self.call("look at", key, 0).run(self.objects.head(&path)).await {
@@ -113,8 +113,8 @@ impl Remote {
         }
     }
 
-    /// What the store's clock says, asked by looking at an object. A refusal tells it as well: a clock that is
-    /// far off may be why.
+    /// The store's clock, from a HEAD request for an object. A refusal contains it as well: a wrong clock may
+    /// be the reason.
     pub(super) async fn now(&self, key: &str) -> Result<Option<Timestamp>> {
         let (path, call) = (self.path(key), self.call("look at", key, 0));
         match call.run(self.objects.head(&path)).await {
@@ -123,8 +123,8 @@ impl Remote {
         }
     }
 
-    /// An answer to HEAD has no body, so that a missing bucket looks like a missing object:
-    /// asks once whether the bucket is there.
+    /// An answer to HEAD has no body, so a missing bucket looks like a missing object: asks once whether the
+    /// bucket exists.
     pub(super) async fn check_bucket(&self) -> Result<()> {
         if !self.seen.load(Relaxed) {
             let call = self.call("list", "", 0);
@@ -145,13 +145,13 @@ impl Remote {
                 return None;
             }
             loop {
-                // A call of its own for each item: each may have to fetch a page.
+                // A separate call for each item: each may have to fetch a page.
                 let call = remote.call("list", &prefix, 0);
                 match call.run(async { listing.next().await.transpose() }).await {
                     Ok(None) => return None,
                     Ok(Some(meta)) => match remote.info(&meta) {
                         Some(info) => return Some((Ok(info), (remote, prefix, listing, false))),
-                        None => continue, // the mark that some tools leave for a folder
+                        None => continue, // the marker of a folder, which some tools create
                     },
                     Err(e) => return Some((Err(e), (remote, prefix, listing, true))),
                 }
@@ -177,7 +177,7 @@ impl Remote {
         let second = self.put_new(&name, "2".into()).await;
         let removed = self.call("remove", &name, 0).run(self.objects.delete(&path)).await;
         if let Err(e) = removed {
-            tracing::debug!(key = name, error = ?e, "the probe's object stays behind");
+            tracing::debug!(key = name, error = ?e, "the object of the probe could not be removed");
         }
         match second {
             Ok(()) => Ok(false),

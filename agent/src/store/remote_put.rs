@@ -1,5 +1,4 @@
-//! Storing in a bucket: create-only and conditional puts, and what to make of an answer that
-//! never came.
+//! Stores objects in a bucket: create-only and conditional puts, and what to do when an answer was lost.
 
 use std::time::Duration;
 
@@ -14,8 +13,8 @@ use crate::error::{Kind, Result};
 const BACKOFF: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
-/// What lies where a put was refused.
-enum There {
+/// What exists where a put was refused.
+enum Existing {
     Ours(UpdateVersion),
     Another,
     Nothing,
@@ -60,8 +59,8 @@ impl Remote {
         Ok(UpdateVersion { e_tag: stored.e_tag, version: stored.version })
     }
 
-    /// Puts until it is known what became of it. A condition that fails may have been failed by
-    /// our own earlier attempt, whose answer was lost; so what lies there is read and compared.
+    /// Puts until the result is known. A condition that fails may have failed because of our own earlier try,
+    /// whose answer was lost; so the existing object is read and compared.
     async fn put(&self, key: &str, data: PutPayload, mode: PutMode) -> Result<UpdateVersion> {
         let call = self.call("store", key, data.content_length() as u64);
         let mut backoff = BACKOFF;
@@ -72,25 +71,25 @@ impl Remote {
                 Err(e) => e,
             };
             match error.kind() {
-                Kind::AlreadyExists | Kind::Conflict => match self.what_is_there(key, &data).await? {
-                    There::Ours(version) => return Ok(version),
-                    There::Another => return Err(error),
+                Kind::AlreadyExists | Kind::Conflict => match self.existing(key, &data).await? {
+                    Existing::Ours(version) => return Ok(version),
+                    Existing::Another => return Err(error),
                     // Two creations at the same moment can both be refused (S3 answers 409).
-                    There::Nothing if matches!(mode, PutMode::Create) => {}
-                    There::Nothing => return Err(error),
+                    Existing::Nothing if matches!(mode, PutMode::Create) => {}
+                    Existing::Nothing => return Err(error),
                 },
-                // Whoever may create and not overwrite (a SAS with c and without w, Google's objectCreator) is
-                // told 403 where something lies, before any condition is looked at.
+                // A client that may create but not overwrite (a SAS with c and without w, Google's
+                // objectCreator) gets 403 where the object exists, before any condition is checked.
                 Kind::Denied if matches!(mode, PutMode::Create) => {
-                    return match self.what_is_there(key, &data).await {
-                        Ok(There::Ours(version)) => Ok(version),
-                        Ok(There::Another) => {
-                            Err(call.fail(Kind::AlreadyExists, "something else lies there already"))
+                    return match self.existing(key, &data).await {
+                        Ok(Existing::Ours(version)) => Ok(version),
+                        Ok(Existing::Another) => {
+                            Err(call.fail(Kind::AlreadyExists, "another object is already stored there"))
                         }
                         _ => Err(error),
                     };
                 }
-                // object_store does not repeat what may have been carried out; here it is safe.
+                // object_store does not repeat a request that may have been carried out; here it is safe.
                 Kind::Unreachable if call.lost() > lost_before => {}
                 _ => return Err(error),
             }
@@ -103,23 +102,23 @@ impl Remote {
         unreachable!("the loop above has no end")
     }
 
-    async fn what_is_there(&self, key: &str, data: &PutPayload) -> Result<There> {
+    async fn existing(&self, key: &str, data: &PutPayload) -> Result<Existing> {
         let expected = data.content_length() as u64;
         let path = self.path(key);
         let found = match self.call("read", key, 0).run(self.objects.head(&path)).await {
-            Ok(meta) if meta.size != expected => return Ok(There::Another),
+            Ok(meta) if meta.size != expected => return Ok(Existing::Another),
             Ok(_) => self.get(key, expected).await,
             Err(e) => Err(e),
         };
         match found {
             Ok(found) => Ok(match same(data, &found.data) {
-                true => There::Ours(found.version.0),
-                false => There::Another,
+                true => Existing::Ours(found.version.0),
+                false => Existing::Another,
             }),
-            Err(e) if e.kind() == Kind::NotFound => Ok(There::Nothing),
-            Err(e) if e.kind() == Kind::Integrity => Ok(There::Another),
+            Err(e) if e.kind() == Kind::NotFound => Ok(Existing::Nothing),
+            Err(e) if e.kind() == Kind::Integrity => Ok(Existing::Another),
             Err(e) => {
-                Err(e.context(format!("tell whether {key} in {} is what was just stored", self.words.url)))
+                Err(e.context(format!("check whether {key} in {} is what was just stored", self.words.url)))
             }
         }
     }

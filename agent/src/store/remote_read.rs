@@ -1,4 +1,4 @@
-//! Reading from a bucket.
+//! Reads from a bucket.
 
 use std::ops::Range;
 
@@ -65,7 +65,7 @@ impl Remote {
         Ok((info, resume::stream(self.clone(), key.to_owned(), found)))
     }
 
-    /// Asks for an object; a 404 that is about the bucket is told apart where the answer says so.
+    /// Requests an object; a 404 for the bucket is recognized where the answer says so.
     pub(super) async fn ask(&self, call: &Call, key: &str, options: GetOptions) -> Result<GetResult> {
         let path = self.path(key);
         let found = call.run(self.objects.get_opts(&path, options)).await?;
@@ -74,8 +74,8 @@ impl Remote {
     }
 }
 
-/// Reads a body that must have exactly `expected` bytes; a body's silence is bounded by the
-/// HTTP client, and each piece by a call of its own.
+/// Reads a body that must have exactly `expected` bytes; the HTTP client limits the silence, and each piece
+/// has its own call.
 async fn collect(remote: &Remote, key: &str, found: GetResult, expected: u64) -> Result<Bytes> {
     let mut body = resume::stream(remote.clone(), key.to_owned(), found);
     let Some(first) = body.try_next().await? else { return Ok(Bytes::new()) };
@@ -83,7 +83,7 @@ async fn collect(remote: &Remote, key: &str, found: GetResult, expected: u64) ->
         body.try_next().await?;
         return Ok(first);
     }
-    // Reserved as it comes, not as the server announces.
+    // Allocated as it arrives, not as the server announces.
     let mut data = BytesMut::from(first.as_ref());
     while let Some(piece) = body.try_next().await? {
         data.extend_from_slice(&piece);

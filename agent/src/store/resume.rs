@@ -1,7 +1,7 @@
-//! Reading a body to its end over connections that break: asks again from where it broke.
+//! Reads a body to its end over connections that break: continues where it broke.
 //!
-//! object_store resumes, too, but counts tries and time over the whole body; a dump that takes
-//! an hour to read would not survive its second interruption.
+//! object_store resumes, too, but counts tries and time over the whole body; a dump that takes an hour to
+//! read would fail at its second interruption.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::remote::Remote;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 
-/// So often in a row a connection may break before this much came.
+/// A connection may break so often in a row before this much arrived.
 const BREAKS_MAX: u32 = 5;
 const PROGRESS_BYTES: u64 = 1 << 20;
 const BACKOFF: Duration = Duration::from_millis(200);
@@ -28,7 +28,7 @@ struct Body {
     at: u64,
     end: u64,
     breaks: u32,
-    /// Where `breaks` begins anew.
+    /// Where `breaks` is counted from zero again.
     settled_at: u64,
     ended: bool,
 }
@@ -70,7 +70,7 @@ impl Body {
             let problem = match call.run(async { self.pieces.next().await.transpose() }).await {
                 Ok(Some(piece)) if piece.is_empty() => continue,
                 Ok(Some(piece)) => return self.took(piece).map(Some),
-                // Also when the connection broke right behind the last byte.
+                // Also when the connection broke right after the last byte.
                 _ if self.at == self.end => return Ok(None),
                 Ok(None) => self.cut(),
                 Err(e) => self.cut().because(e),
@@ -95,7 +95,7 @@ impl Body {
 
     async fn reopen(&mut self, problem: Error) -> Result<()> {
         self.breaks += 1;
-        // Without a tag nobody knows whether the rest belongs to the same object.
+        // Without a tag it is not known whether the rest belongs to the same object.
         if self.breaks > BREAKS_MAX.min(self.remote.limits.retries_max as u32) || self.etag.is_none() {
             return Err(problem);
         }
@@ -108,7 +108,7 @@ impl Body {
         };
         let call = self.remote.call("read", &self.key, 0);
         let found = self.remote.ask(&call, &self.key, options).await.map_err(|e| {
-            let kind = e.kind(); // denied or gone meanwhile, for all we know
+            let kind = e.kind(); // denied or removed meanwhile
             self.cut().because(e).with_kind(kind)
         })?;
         if found.range != (self.at..self.end) || found.meta.e_tag != self.etag {
@@ -123,8 +123,11 @@ impl Body {
     }
 }
 
-/// An object whose body is not what its answer announced.
+/// The error for a body that ended before its announced length.
 fn cut(key: &str, url: &str, got: u64, expected: u64) -> Error {
-    Error::new(Kind::Unreachable, format!("{key} in {url} broke off after {got} of {expected} bytes"))
-        .next("run again; if it stays, lifeboat verify tells whether the object is whole")
+    Error::new(
+        Kind::Unreachable,
+        format!("the connection broke after {got} of {expected} bytes of {key} in {url}"),
+    )
+    .next("run again; if it fails again, run lifeboat verify: it checks whether the object is complete")
 }

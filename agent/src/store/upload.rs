@@ -1,4 +1,4 @@
-//! Storing an object whose size is not known yet, with bounded memory.
+//! Stores an object of unknown size, with limited memory.
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
@@ -9,17 +9,17 @@ use super::remote::Remote;
 use super::{Backend, Store};
 use crate::error::{Error, Kind, Result};
 
-/// Parts that are on their way at once; with the one being filled, three are in memory.
+/// Parts that are uploaded at once; with the one being filled, three are in memory.
 const PARTS_IN_FLIGHT: usize = 2;
 /// S3's limit.
 const PARTS_MAX: u64 = 10_000;
 
-/// An object being written. It appears whole when [`Upload::finish`] succeeds; dropped before
-/// that, it never appears, and what was sent is removed as far as the store can be reached.
+/// An object that is being written. It appears completely when [`Upload::finish`] succeeds; dropped before
+/// that, it never appears, and what was sent is removed if the store can be reached.
 ///
-/// Remote objects up to one part go up as one create-only put. Larger ones are looked for right
-/// before they are completed, since object stores have no create-only completion: names that
-/// must not collide between writers must be unique (snapshot IDs are) or held under a lease.
+/// On remote stores, an object of up to one part is uploaded with one create-only put. For a larger one, the
+/// key is checked right before completion, because object stores have no create-only completion: names that
+/// must not collide between writers must be unique (snapshot IDs are) or protected by a lease.
 #[derive(Debug)]
 pub struct Upload {
     store: Store,
@@ -48,9 +48,9 @@ impl Upload {
         &self.key
     }
 
-    /// Appends; waits while the rate limit or the store is behind. After an error only dropping
-    /// and [`Upload::abort`] make sense, and [`Upload::finish`] fails. Not cancel-safe: an
-    /// upload whose `write` was dropped halfway must be dropped, too.
+    /// Appends; waits while the rate limit or the store cannot keep up. After an error only drop it or call
+    /// [`Upload::abort`]; [`Upload::finish`] fails. Not cancel-safe: an upload whose `write` was dropped
+    /// halfway must be dropped, too.
     pub async fn write(&mut self, data: Bytes) -> Result<()> {
         self.store.0.upload_limit.take(data.len() as u64).await;
         self.bytes += data.len() as u64;
@@ -60,10 +60,10 @@ impl Upload {
         }
     }
 
-    /// Makes the object appear, durably, and gives its size.
+    /// Publishes the object, durably, and returns its size.
     ///
     /// # Errors
-    /// [`Kind::AlreadyExists`] where something lies there; it stays as it is.
+    /// [`Kind::AlreadyExists`] where the object exists; it is not changed.
     pub async fn finish(self) -> Result<u64> {
         match self.sink {
             Sink::Local(writer) => writer.finish().await?,
@@ -72,7 +72,7 @@ impl Upload {
         Ok(self.bytes)
     }
 
-    /// Gives up and removes what was sent; dropping does the same without telling how it went.
+    /// Aborts and removes what was sent; dropping does the same without a result.
     pub async fn abort(self) -> Result<()> {
         match self.sink {
             Sink::Local(writer) => writer.abort(),
@@ -148,7 +148,7 @@ impl Parts {
         if self.sent >= PARTS_MAX {
             let bytes = self.remote.limits.part_bytes;
             let what = format!("{} in {} has more than {PARTS_MAX} parts", self.key, self.remote.words.url);
-            return Err(Error::new(Kind::Config, what).next(format!("raise part_bytes, now {bytes}")));
+            return Err(Error::new(Kind::Config, what).next(format!("raise part_bytes (now {bytes})")));
         }
         let multipart = match &mut self.multipart {
             Some(multipart) => multipart,
@@ -190,7 +190,7 @@ impl Parts {
     async fn complete(&mut self, bytes: u64) -> Result<()> {
         let call = self.remote.call("store", &self.key, 0);
         if self.remote.head(&self.key).await?.is_some() {
-            return Err(call.fail(Kind::AlreadyExists, "something lies there already"));
+            return Err(call.fail(Kind::AlreadyExists, "an object is already stored there"));
         }
         let Some(multipart) = &mut self.multipart else { return Ok(()) };
         let error = match call.run(multipart.complete()).await {
@@ -200,14 +200,14 @@ impl Parts {
             }
             Err(e) => e,
         };
-        // A retry of a completion whose answer was lost finds the upload gone ("no such upload");
-        // there was nothing a moment ago, so an object of this size is ours.
+        // A retry of a completion whose answer was lost gets "no such upload"; the object did not exist a
+        // moment ago, so an object of this size is ours.
         match self.remote.head(&self.key).await {
             Ok(Some(found)) if found.bytes == bytes => {
                 self.multipart = None;
                 Ok(())
             }
-            // Whatever the store called it: an object that was not made is not "not found".
+            // Whatever the store called it: an object that could not be created is not "not found".
             _ if error.kind() == Kind::NotFound => Err(error.with_kind(Kind::Unreachable)),
             _ => Err(error),
         }
@@ -218,7 +218,7 @@ impl Parts {
         match self.multipart.take() {
             None => Ok(()),
             Some(mut multipart) => {
-                let call = self.remote.call("give up", &self.key, 0);
+                let call = self.remote.call("abandon", &self.key, 0);
                 call.run(multipart.abort()).await
             }
         }
@@ -229,12 +229,12 @@ impl Drop for Parts {
     fn drop(&mut self) {
         let Some(mut multipart) = self.multipart.take() else { return };
         self.in_flight.abort_all();
-        // Outside a runtime, or when it ends first, `clean_leftovers` does it.
+        // Outside a runtime, or when the runtime ends first, `clean_leftovers` does it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let call = self.remote.call("give up", &self.key, 0);
+        let call = self.remote.call("abandon", &self.key, 0);
         runtime.spawn(async move {
             if let Err(e) = call.run(multipart.abort()).await {
-                tracing::debug!(error = ?e, "an unfinished upload stays behind");
+                tracing::debug!(error = ?e, "an unfinished upload could not be removed");
             }
         });
     }
@@ -244,6 +244,6 @@ fn arrived(joined: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result
     match joined {
         None => Ok(()),
         Some(Ok(done)) => done,
-        Some(Err(e)) => Err(Error::new(Kind::Internal, "a part's task ended early").because(e)),
+        Some(Err(e)) => Err(Error::new(Kind::Internal, "the upload of a part was stopped").because(e)),
     }
 }

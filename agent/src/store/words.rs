@@ -1,17 +1,18 @@
-//! How errors speak of a repository's place: a bucket in S3 and Google, a container of a storage account in Azure.
+//! How errors name the place of a repository: a bucket in S3 and Google, a container of a storage account in
+//! Azure.
 
 use crate::clock::{self, Timestamp};
 
-/// A place's names.
+/// The names of a place.
 #[derive(Debug)]
 pub(super) struct Words {
     /// The URL, without a trailing slash and without secrets.
     pub(super) url: String,
-    /// What it is there, as "the bucket acme".
+    /// The place in the service's words, as in "the bucket acme".
     pub(super) place: String,
-    /// What gives credentials, where none were found.
+    /// Where credentials can be set, for the error when none were found.
     pub(super) credentials: &'static str,
-    /// When the credentials expire, where they tell.
+    /// When the credentials expire, where they say so.
     pub(super) expire: Option<Timestamp>,
 }
 
@@ -20,13 +21,13 @@ impl Words {
     pub(super) fn denied(&self) -> String {
         match self.expire {
             Some(end) if end <= clock::now() => {
-                format!("the SAS token expired at {end}: put a new one in its place")
+                format!("the SAS token expired at {end}: replace it by a new one")
             }
-            _ => format!("check the credentials, and that they may read, write and list {}", self.place),
+            _ => format!("check the credentials and that they may read, write and list {}", self.place),
         }
     }
 
-    /// What to do where the place is not there.
+    /// What to do where the place does not exist.
     pub(super) fn missing(&self) -> String {
         format!("create {} or correct the URL, then run lifeboat init", self.place)
     }

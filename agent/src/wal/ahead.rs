@@ -1,5 +1,6 @@
-//! Fetching ahead: while PostgreSQL replays a segment, a process of its own fetches those behind it, so that its
-//! next calls find them. It outlives the call that began it, ends by itself, and there is one a place.
+//! Fetching ahead: while PostgreSQL replays a segment, a separate process fetches the next ones, so that
+//! PostgreSQL's next calls find them. The process outlives the call that started it and ends by itself; there
+//! is one per target directory.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -21,22 +22,23 @@ use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
 use crate::repository::wal::file::Extent;
 
-/// The flag that makes `lifeboat wal fetch` fetch ahead of what it names.
+/// The flag that makes `lifeboat wal fetch` fetch the segments after the one that it names.
 pub const FLAG: &str = "--ahead";
-/// What is fetched ahead takes at most so much of the disk, however large segments are.
+/// Most disk space for segments that are fetched ahead, however large segments are.
 const KEPT_BYTES_MAX: u64 = 1 << 30;
 /// How long such a process may live.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Begins to fetch what comes behind `segment`, where too little of it is there, by this very command line
-/// with [`FLAG`]. That it cannot is no error: everything is fetched when it is asked for.
+/// Starts to fetch the segments after `segment`, where too few of them are kept, with this command line and
+/// [`FLAG`]. A failure is only logged: every segment is fetched when PostgreSQL asks for it.
 pub fn begin(config: &Config, kept: &Fetched, segment: SegmentName, size: SegmentBytes) {
-    let next = behind(config, segment, size);
+    let next = following(config, segment, size);
     let there = next.iter().take_while(|segment| kept.holds(**segment)).count();
     if next.is_empty() || there * 2 >= next.len() {
         return;
     }
-    // Somebody is at it already where the lock is taken; he looks for it again himself.
+    // Where the lock is taken, another process is fetching; it checks again by itself which segments come
+    // next.
     let begun = kept.lock().and_then(|lock| match lock {
         None => Ok(()),
         Some(lock) => {
@@ -45,28 +47,28 @@ pub fn begin(config: &Config, kept: &Fetched, segment: SegmentName, size: Segmen
         }
     });
     if let Err(e) = begun {
-        tracing::info!("nothing is fetched ahead: {e:?}");
+        tracing::info!("the next segments are not fetched ahead: {e:?}");
     }
 }
 
 fn spawn() -> Result<()> {
-    let failed = |e| Error::new(Kind::Io, "cannot start a process that fetches ahead").because(e);
+    let failed = |e| Error::new(Kind::Io, "cannot start the process that fetches ahead").because(e);
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args(std::env::args_os().skip(1)).arg(FLAG);
     environment::clean(&mut command, environment::Child::LifeboatThatOpens);
-    // PostgreSQL waits for whoever holds its pipes, and signals the group of what it runs.
+    // PostgreSQL waits until its pipes are closed, and signals the process group of the command.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     command.spawn().map(drop).map_err(failed)
 }
 
-/// The segments behind this one that are worth having.
-fn behind(config: &Config, segment: SegmentName, size: SegmentBytes) -> Vec<SegmentName> {
+/// The segments after this one that should be kept.
+fn following(config: &Config, segment: SegmentName, size: SegmentBytes) -> Vec<SegmentName> {
     let most = (KEPT_BYTES_MAX / size.get()).clamp(1, config.wal.batch as u64) as usize;
     let most = if config.wal.batch > 1 { most } else { 0 };
     std::iter::successors(segment.next(size), |segment| segment.next(size)).take(most).collect()
 }
 
-/// Fetches the segments behind `name`, those that are whole; nothing where another process does.
+/// Fetches the complete ones of the segments after `name`; does nothing where another process fetches them.
 ///
 /// # Errors
 /// Those of the store before anything is fetched; afterwards they are logged.
@@ -85,7 +87,7 @@ pub async fn ahead(
         let reader = super::reader::reader(config, identities, trust).await?;
         let names = reader.objects(WalFile::Segment(segment), || true).await?;
         let Some(size) = WalReader::looks_whole(&names) else { return Ok(()) };
-        let next = behind(config, segment, size);
+        let next = following(config, segment, size);
         kept.retain(&next)?;
         let missing = next.into_iter().filter(|segment| !kept.holds(*segment));
         stream::iter(missing)
@@ -113,7 +115,7 @@ async fn one(reader: &WalReader, kept: &Fetched, segment: SegmentName) -> Result
     let fetched = async {
         let names = reader.objects(file, || true).await?;
         match WalReader::looks_whole(&names) {
-            None => Ok(None), // whoever asks for it shall look again
+            None => Ok(None), // PostgreSQL's own call looks again
             Some(_) => reader.write(file, &names, &mut out).await,
         }
     };

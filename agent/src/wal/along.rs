@@ -1,6 +1,6 @@
-//! Storing along: while PostgreSQL asks for one segment after the other, a process of its own stores those that are
-//! ready behind it, so that its next calls find them stored. It outlives the call that began it, ends by itself, and
-//! there is one a repository.
+//! Storing ahead: while PostgreSQL asks for one segment after the other, a separate process stores the next
+//! ones that are ready, so that PostgreSQL's next calls find them stored. The process outlives the call that
+//! started it and ends by itself; there is one per repository.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -22,18 +22,18 @@ use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
 use crate::repository::Repository;
 use crate::repository::wal::WalWriter;
 
-/// The flag that makes `lifeboat wal push` store what is ready behind the file that it names.
+/// The flag that makes `lifeboat wal push` store the files that are ready after the one that it names.
 pub const FLAG: &str = "--along";
-/// For how long such a process begins to store files.
+/// How long such a process starts to store files.
 const LIMIT: Duration = Duration::from_secs(600);
-/// How long it waits for PostgreSQL to come for what is stored, and how often it looks.
+/// How long it waits until PostgreSQL asks for the stored files, and how often it checks.
 const IDLE_MAX: Duration = Duration::from_secs(2);
 const IDLE_WAIT: Duration = Duration::from_millis(10);
-/// Files that are written and synced while others are read and sealed.
+/// Files that are written and synced while others are read and encrypted.
 const STORING: usize = 2;
 
-/// Begins to store what is ready behind the segment at `path`, where anything is, by this very command line with
-/// [`FLAG`]. That it cannot is no error: everything is stored when it is asked for.
+/// Starts to store the files that are ready after the segment at `path`, if there are any, with this command
+/// line and [`FLAG`]. A failure is only logged: every file is stored when PostgreSQL asks for it.
 pub fn begin(config: &Config, path: &Path, segment: SegmentName, size: SegmentBytes) {
     let next = segment.next(size).map(|next| path.with_file_name(next.to_string()));
     if config.wal.batch < 2 || !next.is_some_and(|next| is_ready(&next)) {
@@ -41,26 +41,29 @@ pub fn begin(config: &Config, path: &Path, segment: SegmentName, size: SegmentBy
     }
     let begun = Pushed::open(config).lock(segment).and_then(|lock| lock.map_or(Ok(()), |lock| spawn(&lock)));
     if let Err(e) = begun {
-        tracing::info!("nothing is stored along: {e:?}");
+        tracing::info!("the next segments are not stored ahead of archive_command: {e:?}");
     }
 }
 
-/// The lock goes with the process as its standard input: there is no moment at which nobody holds it.
+/// The process inherits the lock as its standard input: so the lock is held all the time.
 fn spawn(lock: &FileLock) -> Result<()> {
-    let failed = |e| Error::new(Kind::Io, "cannot start a process that stores along").because(e);
+    let failed = |e| {
+        Error::new(Kind::Io, "cannot start the process that stores segments ahead of archive_command")
+            .because(e)
+    };
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args(std::env::args_os().skip(1)).arg(FLAG);
     environment::clean(&mut command, environment::Child::Lifeboat);
-    // PostgreSQL waits for whoever holds its pipes, and signals the group of what it runs.
+    // PostgreSQL waits until its pipes are closed, and signals the process group of the command.
     command.stdin(lock.hand_on()?).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     command.spawn().map(drop).map_err(failed)
 }
 
-/// Stores the segments behind the one at `path`, for as long as the next one is ready; the first that cannot be
-/// stored ends it, and PostgreSQL's own call for that one says why.
+/// Stores the segments after the one at `path`, as long as the next one is ready. The first one that cannot
+/// be stored ends it; PostgreSQL's own call for that one reports why.
 ///
 /// # Errors
-/// Those that keep it from beginning.
+/// Those that prevent it from starting.
 pub async fn along(config: &Config, path: &Path, cancel: &CancellationToken) -> Result<()> {
     let keys = super::keys(config)?;
     let first = Source::open_beside(path.to_owned()).await?;
@@ -88,12 +91,13 @@ struct Along<'a> {
 }
 
 impl Along<'_> {
-    /// At most `at_once` under way, and with these at most `batch` that PostgreSQL has not come for.
-    async fn run(&self, behind: SegmentName, at_once: usize, batch: usize) {
+    /// Stores at most `at_once` files at the same time, and at most `batch` that PostgreSQL has not asked for
+    /// yet.
+    async fn run(&self, after: SegmentName, at_once: usize, batch: usize) {
         let (begun, mut moved) = (clock::instant(), clock::instant());
         let mut under_way = FuturesUnordered::new();
         let mut noted: Vec<SegmentName> = Vec::new();
-        let (mut last, mut failed) = (behind, false);
+        let (mut last, mut failed) = (after, false);
         loop {
             let waiting = noted.len();
             noted.retain(|segment| self.pushed.is_noted(WalFile::Segment(*segment)));
@@ -112,10 +116,11 @@ impl Along<'_> {
             match under_way.next().await {
                 Some((segment, Ok(()))) => noted.push(segment),
                 Some((segment, Err(e))) => {
-                    tracing::info!("{segment} was not stored along: {e:?}");
+                    tracing::info!("{segment} was not stored ahead of archive_command: {e:?}");
                     failed = true;
                 }
-                // All that may be stored ahead is: more, when PostgreSQL has come for it.
+                // As many are stored ahead as allowed: the next ones follow when PostgreSQL has asked for
+                // these.
                 None if !failed && noted.len() >= batch && moved.elapsed() < IDLE_MAX => {
                     clock::sleep(IDLE_WAIT).await;
                 }
@@ -124,7 +129,7 @@ impl Along<'_> {
         }
     }
 
-    /// The next segment, where it is ready and does not change any more.
+    /// The next segment, where it is ready and no longer changes.
     fn next(&self, last: SegmentName) -> Option<(SegmentName, Stamp)> {
         let next = last.next(self.size)?;
         let path = self.path.with_file_name(next.to_string());
@@ -139,7 +144,10 @@ impl Along<'_> {
         }
         let source = Source::open_beside(path.clone()).await?;
         if source.system_identifier != self.system_identifier {
-            return Err(Error::new(Kind::Repository, format!("{} is another cluster's", path.display())));
+            return Err(Error::new(
+                Kind::Repository,
+                format!("{} belongs to another cluster", path.display()),
+            ));
         }
         source.put(&self.writer).await?;
         self.pushed.remember(file, &path, &stamp)

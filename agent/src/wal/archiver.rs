@@ -1,4 +1,5 @@
-//! What the server says of its own archiving, `archive_command`: whether it does any, and how that goes.
+//! What the server reports about its own archiving with `archive_command`: whether it is on, and whether it
+//! works.
 
 use serde::Serialize;
 
@@ -7,22 +8,22 @@ use crate::error::Result;
 use crate::names::wal::WalFile;
 use crate::postgres::session::{Session, column};
 
-/// Archiving as `pg_stat_archiver` tells it.
+/// The state of archiving in `pg_stat_archiver`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Archiver {
     /// The last file that was archived, and when.
     pub last_archived: Option<(String, Timestamp)>,
-    /// The last file that could not be, and when.
+    /// The last file that could not be archived, and when.
     pub last_failed: Option<(String, Timestamp)>,
 }
 
 impl Archiver {
-    /// What a person must look at. `is_stored` tells whether the repository holds a file.
+    /// What a person must look at. `is_stored` says whether the repository holds a file.
     pub fn problem(&self, is_stored: impl Fn(WalFile) -> bool) -> Option<String> {
         let archived = self.last_archived.as_ref().map(|(_, at)| *at);
         if let Some((file, at)) = self.last_failed.as_ref().filter(|(_, at)| Some(*at) > archived) {
             return Some(format!(
-                "archive_command fails, last {} with {file}: the server's log says why; WAL piles up in pg_wal",
+                "archive_command fails (last failure {}, file {file}) and WAL piles up in pg_wal: see the server's log",
                 crate::clock::text(*at)
             ));
         }
@@ -40,7 +41,7 @@ pub async fn archiver(session: &mut Session) -> Result<Option<Archiver>> {
                       AND (current_setting('archive_command') <> '' OR coalesce(current_setting('archive_library', true), '') <> ''), \
                last_archived_wal, (extract(epoch FROM last_archived_time) * 1000000)::bigint, \
                last_failed_wal, (extract(epoch FROM last_failed_time) * 1000000)::bigint FROM pg_stat_archiver";
-    let row = session.row("ask how archiving goes", sql).await?;
+    let row = session.row("ask for the state of archiving", sql).await?;
     if !column::<bool>(&row, 0)? {
         return Ok(None);
     }
@@ -67,7 +68,10 @@ mod tests {
         assert_eq!(archiver(None, None).problem(here), None);
         assert_eq!(archiver(event(FILE, 20), event(FILE, 10)).problem(here), None, "it failed once");
         assert!(
-            archiver(event(FILE, 10), event("x", 20)).problem(here).unwrap().contains("fails, last 1970")
+            archiver(event(FILE, 10), event("x", 20))
+                .problem(here)
+                .unwrap()
+                .contains("fails (last failure 1970")
         );
         assert!(archiver(None, event("x", 20)).problem(here).is_some());
         let elsewhere = archiver(event("000000010000000200000004", 20), None).problem(here).unwrap();

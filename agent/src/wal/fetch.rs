@@ -1,7 +1,7 @@
-//! `restore_command`: a WAL file out of the repository to where PostgreSQL wants it.
+//! `restore_command`: copies a WAL file from the repository to where PostgreSQL wants it.
 //!
-//! PostgreSQL takes "not there" for the end of the archive: it ends recovery, or promotes. So that
-//! is said only when the store said so, and never where WAL lies beyond.
+//! For PostgreSQL, "not there" means the end of the archive: it ends recovery, or promotes. So this is
+//! reported only when the store said so, and never where later WAL is stored.
 
 use std::fs::File;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
 use crate::repository::wal::file::Extent;
 
-/// How long one waits for a segment that another process is fetching, and how often one looks.
+/// How long a call waits for a segment that another process is fetching, and how often it checks.
 const COMING_MAX: Duration = Duration::from_secs(60);
 const COMING_WAIT: Duration = Duration::from_millis(2);
 
@@ -35,25 +35,26 @@ pub enum Report {
     NotThere,
 }
 
-/// Moves the file called `name` to `target` out of what was fetched ahead; `false` where it is not there. Asks
-/// neither the store nor for any key, and waits for a process that is fetching it. Blocking.
+/// Moves the file called `name` to `target` where it was fetched ahead; `false` where it was not. Needs
+/// neither the store nor a key, and waits for a process that is fetching it. Blocking.
 ///
 /// # Errors
-/// Where the name is none. What goes wrong with what was fetched ahead is logged: the store has it all the same.
+/// Where the name is not that of a WAL file. Problems with files that were fetched ahead are only logged: the
+/// store has them all the same.
 pub fn fetch_kept(config: &Config, name: &str, target: &Path) -> Result<bool> {
     let WalFile::Segment(segment) = name.parse()? else { return Ok(false) };
     let kept = Fetched::open(config, target);
     let deadline = clock::instant() + COMING_MAX;
     loop {
-        // Looked at before it is taken: it may arrive in between.
+        // Checked before it is taken: it may arrive in between.
         let is_coming = kept.is_coming(segment);
         match kept.take(segment, target) {
             Ok(true) => break,
             Ok(false) if is_coming && clock::instant() < deadline => clock::sleep_blocking(COMING_WAIT),
             Ok(false) => return Ok(false),
-            // a state directory of another user, say
+            // such as a state directory of another user
             Err(e) => {
-                tracing::info!("what was fetched ahead cannot be used: {e:?}");
+                tracing::info!("segments that were fetched ahead cannot be used: {e:?}");
                 return Ok(false);
             }
         }
@@ -65,12 +66,11 @@ pub fn fetch_kept(config: &Config, name: &str, target: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Fetches the file called `name` to `target`: it appears whole or not at all, and only after all of it
-/// was checked. Begins to fetch what comes behind it.
+/// Fetches the file called `name` to `target`: it appears completely or not at all, and only after all of it
+/// was checked. Starts to fetch the next ones.
 ///
 /// # Errors
-/// Whatever keeps the answer from being known, `Integrity` for a gap: none of them means "not
-/// there".
+/// Whatever prevents an answer, and `Integrity` for a gap: none of them means "not there".
 pub async fn fetch(
     config: &Config,
     identities: Identities,
@@ -83,7 +83,7 @@ pub async fn fetch(
         biased;
         () = cancel.cancelled() => Err(Error::new(Kind::Interrupted, format!("stopped while fetching {name}"))),
         done = run(config, identities, trust, name, target) => done.map_err(|e| {
-            e.effect("recovery cannot continue without this file; whether the WAL ends here is not known")
+            e.effect("recovery cannot continue without this file; it is not known whether the WAL ends here")
                 .safe("running again is safe")
         }),
     }
@@ -103,12 +103,13 @@ async fn run(
     let fetched = write(config, &reader, file, target, &mut out).await;
     match fetched {
         Ok(Report::NotThere) => disk::remove_file(&staged).map(|()| Report::NotThere),
-        // Not synced: PostgreSQL renames each file that it is brought into place by durable_rename() (in
-        // KeepFileRestoredFromArchive(), before it reads a record of it), which syncs the content first and file
-        // and directory again. So after a crash the file is whole under its own name, or asked for once more.
+        // Not synced: PostgreSQL renames each restored file into place with durable_rename() (in
+        // KeepFileRestoredFromArchive(), before it reads a record of it), which syncs the content first, and
+        // then file and directory. So after a crash the file is complete under its own name, or PostgreSQL
+        // asks for it again.
         Ok(report) => disk::rename(&staged, target).map(|()| report),
         Err(e) => {
-            let _ = disk::remove_file(&staged); // the error that came first is the one to tell
+            let _ = disk::remove_file(&staged); // the first error is the one to report
             Err(e)
         }
     }
@@ -122,14 +123,16 @@ async fn write(
     out: &mut File,
 ) -> Result<Report> {
     let kept = Fetched::open(config, target);
-    // A base backup may have brought it, perhaps from before anything was archived: PostgreSQL takes it from pg_wal.
-    let is_brought = || matches!(file, WalFile::Segment(segment) if super::is_begun_beside(target, segment));
-    let names = reader.objects(file, is_brought).await?;
-    // Most likely the end of a recovery: of the WAL that there is, or, where it looks for a timeline that
-    // nobody has, at its target.
+    // A base backup may contain it, perhaps from before anything was archived: PostgreSQL takes it from
+    // pg_wal.
+    let is_in_pg_wal =
+        || matches!(file, WalFile::Segment(segment) if super::is_begun_beside(target, segment));
+    let names = reader.objects(file, is_in_pg_wal).await?;
+    // Most likely the end of a recovery: of the stored WAL, or, where PostgreSQL looks for a timeline that
+    // does not exist, at its target.
     let not_there = || {
         if let Err(e) = kept.clean_up() {
-            tracing::info!("what was fetched ahead stays: {e:?}");
+            tracing::info!("segments that were fetched ahead could not be removed: {e:?}");
         }
         Ok(Report::NotThere)
     };

@@ -1,5 +1,6 @@
-//! Segments that were fetched ahead, until PostgreSQL asks for them: a directory for each place that they are
-//! fetched to, so that two clusters do not take from each other. Bounded; all of it can be lost.
+//! Keeps segments that were fetched ahead until PostgreSQL asks for them. Each target directory has a
+//! directory of its own, so that two clusters do not take each other's segments. Its size is limited, and all
+//! of it may be lost.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,20 +13,21 @@ use crate::disk::{self, FileLock};
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::SegmentName;
 
-/// What is older is not used: that recovery is over.
+/// Older segments are not used: that recovery is over.
 const AGE_MAX: Duration = Duration::from_secs(3600);
 /// Its name among the segments.
 const LOCK: &str = "lock";
 
-/// Whole segments, checked when they were fetched, each in a file named `<segment>-<size>-<time>-<boot>`: what it was
-/// when it was complete, and since which start of this machine, for nothing here is synced. A file that is otherwise now
-/// is not used. Those that are being fetched are called `<segment>.<process>.new`.
+/// Complete segments, checked when they were fetched, each in a file named `<segment>-<size>-<time>-<boot>`:
+/// the state of the file when it was complete, and the boot of this machine, because nothing here is synced.
+/// A file whose state differs now is not used. Segments that are being fetched are called
+/// `<segment>.<process>.new`.
 pub struct Fetched {
     dir: PathBuf,
 }
 
 impl Fetched {
-    /// Those of one repository, instance and directory of the target.
+    /// The segments of one repository, instance and target directory.
     pub fn open(config: &Config, target: &Path) -> Fetched {
         let target = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
         let place = target.parent().unwrap_or(&target).display().to_string();
@@ -40,7 +42,7 @@ impl Fetched {
         disk::try_lock(&self.dir.join(LOCK))
     }
 
-    /// Where a segment is put together before [`Fetched::keep`].
+    /// Where a segment is assembled before [`Fetched::keep`].
     pub fn staged(&self, segment: SegmentName) -> PathBuf {
         self.dir.join(format!("{segment}.{}.new", std::process::id()))
     }
@@ -51,7 +53,7 @@ impl Fetched {
         disk::rename(staged, &self.dir.join(format!("{segment}-{state}")))
     }
 
-    /// Moves a kept segment to `target`, where there is one and it is still what it was.
+    /// Moves a kept segment to `target`, where there is one and it is unchanged.
     pub fn take(&self, segment: SegmentName, target: &Path) -> Result<bool> {
         let Some((path, was)) = self.find(segment)? else { return Ok(false) };
         if state(&path).ok().as_ref() != Some(&was) {
@@ -84,7 +86,7 @@ impl Fetched {
             .unwrap_or_default()
             .iter()
             .any(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)));
-        // That of a killed process lies there without anybody who holds the lock.
+        // The file of a killed process exists although nobody holds the lock.
         staged && self.lock().is_ok_and(|lock| lock.is_none())
     }
 
@@ -97,8 +99,8 @@ impl Fetched {
         }))
     }
 
-    /// Removes all but these and the lock, which the caller holds: what a recovery that is over, or a killed
-    /// process, left behind.
+    /// Removes all but these and the lock, which the caller holds: what an earlier recovery or a killed
+    /// process left.
     pub fn retain(&self, wanted: &[SegmentName]) -> Result<()> {
         for entry in disk::read_dir(&self.dir)?.unwrap_or_default() {
             let name = entry.file_name();
@@ -110,8 +112,8 @@ impl Fetched {
         Ok(())
     }
 
-    /// Removes everything that nobody uses: this place's, where nobody fetches ahead, and whatever other places
-    /// were left with long ago.
+    /// Removes everything that nobody uses: in this directory, where nobody fetches ahead, and old files in
+    /// the others.
     pub fn clean_up(&self) -> Result<()> {
         if let Some(_lock) = self.lock()? {
             self.retain(&[])?;
@@ -129,9 +131,9 @@ impl Fetched {
     }
 }
 
-/// What a complete file is, as its name tells it.
+/// The state of a complete file, as its name contains it.
 fn state(path: &Path) -> Result<String> {
-    let missing = || Error::new(Kind::NotFound, format!("{} is gone", path.display()));
+    let missing = || Error::new(Kind::NotFound, format!("{} no longer exists", path.display()));
     let meta = disk::metadata(path)?.ok_or_else(missing)?;
     let boot = disk::boot_id()?;
     Ok(format!("{}-{}.{:09}-{}", meta.size(), meta.mtime(), meta.mtime_nsec(), boot))

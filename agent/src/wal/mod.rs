@@ -1,4 +1,4 @@
-//! WAL into the repository and back: archive_command, restore_command, the stream.
+//! Stores WAL and fetches it: archive_command, restore_command, the stream.
 
 pub mod ahead;
 pub mod along;
@@ -32,13 +32,13 @@ fn state_dir(config: &Config) -> PathBuf {
     StateDir::wal_dir_of(&config.state_dir, &config.instance)
 }
 
-/// Who seals and signs by this configuration.
+/// The recipients and the signing key of this configuration.
 fn keys(config: &Config) -> Result<(Recipients, SigningKey)> {
     let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
     let file = config.signing.key_file.as_deref().ok_or_else(|| {
         Error::new(Kind::Config, "signing.key_file is not set")
-            .effect("unsigned WAL would be refused by every restore, so none is stored")
-            .next("lifeboat init makes a key, or ssh-keygen -t ed25519 -N ''")
+            .effect("nothing was stored: every restore would refuse unsigned WAL")
+            .next("make a key with lifeboat init, or with ssh-keygen -t ed25519 -N ''")
     })?;
     Ok((recipients, SigningKey::load(file)?))
 }
@@ -54,8 +54,8 @@ fn writer(
     Ok(WalWriter::new(repository, WalSealer { origin, recipients, signing, zstd_level }, trusted))
 }
 
-/// Whether the file of `segment` lies beside `path` and its first page is written: one that was only prepared for it has the
-/// header of another.
+/// Whether the file of `segment` is in the directory of `path` and its first page is written: a file that was
+/// only prepared for it has the header of another segment.
 fn is_begun_beside(path: &Path, segment: SegmentName) -> bool {
     let file = disk::open(&path.with_file_name(segment.to_string()));
     file.is_ok_and(|file| is_segment(segment, file))

@@ -1,12 +1,14 @@
-//! `archive_command`: a WAL file into the repository, checked before it is stored.
+//! `archive_command`: stores a WAL file in the repository, after checking it.
 //!
-//! PostgreSQL calls once a file and waits. Where more files are ready behind it, a process is left that stores them
-//! (`along`), and the state directory remembers which (`pushed`).
+//! PostgreSQL calls it once per file and waits. Where the next files are ready, the call leaves a process
+//! that stores them (`along`), and the state directory records which (`pushed`).
 //!
-//! A segment that is not whole (`archive::wal_extent` has the rule) is stored as far as it holds WAL, as a range, and the
-//! call succeeds: all WAL in the file is durable then, and an `archive_command` that failed for ever would hold up all that comes after it. PostgreSQL
-//! asks again for one that grows (a standby with `archive_mode = always`), and the whole one completes what is stored. One that
-//! the server has finished and that ends too early is damaged: it is refused, as PostgreSQL would end recovery there without a word.
+//! An incomplete segment (the rule is in `archive::wal_extent`) is stored as a range, as far as it contains
+//! WAL, and the call succeeds: all WAL in the file is durable then, and an `archive_command` that always
+//! failed would stop all later WAL. PostgreSQL asks again for a segment that grows (a standby with
+//! `archive_mode = always`), and the complete one completes what is stored. A segment that the server has
+//! finished and that ends too early is damaged and is refused: PostgreSQL would end recovery there without an
+//! error.
 
 use std::path::Path;
 
@@ -19,23 +21,23 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::repository::Repository;
 
-/// Whether the WAL file at `path` is known to be durable in the repository: asks neither the store nor for any key,
-/// and waits for a process that is storing it. Blocking. `false` where only [`push`] can tell.
+/// Whether the WAL file at `path` is known to be durable in the repository. Needs neither the store nor a
+/// key, and waits for a process that is storing it. Blocking. `false` where only [`push`] can find out.
 pub fn is_stored(config: &Config, path: &Path) -> bool {
     Pushed::open(config).take(path)
 }
 
-/// Stores the WAL file at `path`: all the WAL in it is durable in the repository when this succeeds; idempotent. Begins
-/// to store what is ready behind it.
+/// Stores the WAL file at `path`: when this succeeds, all the WAL in it is durable in the repository;
+/// idempotent. Starts to store the next files that are ready.
 ///
 /// # Errors
-/// `Integrity` where the file is not what its name says, `Repository` where it is another
-/// cluster's, `AlreadyExists` where other bytes are stored under its name, and those of the store.
+/// `Integrity` where the file does not match its name, `Repository` where it is of another cluster,
+/// `AlreadyExists` where other bytes are stored under its name, and those of the store.
 pub async fn push(config: &Config, path: &Path, cancel: &CancellationToken) -> Result<Outcome> {
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Error::new(Kind::Interrupted, format!("stopped while storing {}", path.display()))
-            .effect("it may be stored or not; PostgreSQL keeps it and will try again")),
+            .effect("the file may or may not be stored; PostgreSQL keeps it and will try again")),
         done = run(config, path) => done,
     }
 }

@@ -1,5 +1,5 @@
-//! Which files were stored before PostgreSQL asked for them, so that its own call for each need ask neither the
-//! store nor for any key. All of it can be lost: the repository then tells the same.
+//! Records which files were stored before PostgreSQL asked for them, so that its own call for each needs
+//! neither the store nor a key. All of it may be lost: the repository then gives the same answer.
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -13,26 +13,26 @@ use crate::disk::{self, FileLock};
 use crate::error::{Error, Result};
 use crate::names::wal::{SegmentName, WalFile};
 
-/// A file that changed this recently may change again without its times telling: the clocks of file systems
-/// are that coarse.
+/// A file that changed this recently may change again without a change of its times: the clocks of file
+/// systems are so coarse.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
-/// An older note is not believed: much can happen to a repository.
+/// An older note is ignored: the repository may have changed since.
 const AGE_MAX: Duration = Duration::from_secs(3600);
-/// How long one waits for a file that another process is storing, and how often one looks.
+/// How long a call waits for a file that another process is storing, and how often it checks.
 const COMING_MAX: Duration = Duration::from_secs(60);
 const COMING_WAIT: Duration = Duration::from_millis(2);
 /// Longest note that is read.
 const NOTE_BYTES_MAX: u64 = 200;
-/// Its name among the notes; it holds the name of the segment behind which its holder stores.
+/// The name of the lock among the notes; it contains the name of the segment after which its holder stores.
 const LOCK: &str = "lock";
 
-/// Which file it was, down to its last change: device, number, size, and the two times that tell of changes.
-/// Whoever writes into a file changes the second of them, and cannot set it.
+/// The identity of a file, down to its last change: device, inode, size, mtime and ctime. Whoever writes into
+/// a file changes ctime, and cannot set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp(String);
 
 impl Stamp {
-    /// The stamp of a file that has not changed for a while; `None` of one that has.
+    /// The stamp of a file that has not changed for a while; `None` for a file that has.
     pub fn of(path: &Path) -> Result<Option<Stamp>> {
         let Some(meta) = disk::metadata(path)? else { return Ok(None) };
         let changed = Timestamp::from_second(meta.ctime()).unwrap_or(Timestamp::MAX);
@@ -47,37 +47,37 @@ impl Stamp {
             meta.ctime(),
             meta.ctime_nsec()
         );
-        // whole seconds were compared
+        // the times were compared in whole seconds
         Ok((meta.is_file() && since > SETTLED_AFTER + Duration::from_secs(1)).then_some(Stamp(text)))
     }
 }
 
-/// One small file for each, named as the WAL file, holding the stamp of what was stored.
+/// One small note for each file, named like the WAL file, with the stamp of what was stored.
 pub struct Pushed {
     dir: PathBuf,
 }
 
 impl Pushed {
-    /// That of one repository and instance: what is stored in one is not stored in another.
+    /// The notes of one repository and instance: a file stored in one is not stored in another.
     pub fn open(config: &Config) -> Pushed {
         let key = format!("{}\n{:?}\n{}", config.repository.url, config.repository.endpoint, config.instance);
         let name = Sha256::of(key.as_bytes()).to_string();
         Pushed { dir: super::state_dir(config).join("pushed").join(&name[..16]) }
     }
 
-    /// Whether the file at `path` is stored already, and forgets it then; waits for a process that is at it.
-    /// Blocking.
+    /// Whether the file at `path` is already stored; removes the note. Waits for a process that is storing
+    /// it. Blocking.
     pub fn take(&self, path: &Path) -> bool {
         let Some(file) = path.file_name().and_then(|name| name.to_str()?.parse::<WalFile>().ok()) else {
             return false;
         };
         let deadline = clock::instant() + COMING_MAX;
         loop {
-            // Looked at before the note: it may be written in between.
+            // Checked before the note: it may be written in between.
             let is_coming = self.is_coming(file, path);
             if self.holds(file, path) {
                 if let Err(e) = disk::remove_file(&self.note(file)) {
-                    tracing::info!("{file} stays noted as stored: {e:?}");
+                    tracing::info!("the note that {file} is stored could not be removed: {e:?}");
                 }
                 return true;
             }
@@ -98,13 +98,13 @@ impl Pushed {
         told.is_some_and(|told| Stamp::of(path).ok().flatten().is_some_and(|stamp| stamp.0 == told))
     }
 
-    /// Whether there is a note of it, which nobody has taken yet.
+    /// Whether there is a note of it that was not taken yet.
     pub fn is_noted(&self, file: WalFile) -> bool {
         disk::metadata(&self.note(file)).is_ok_and(|meta| meta.is_some())
     }
 
-    /// Remembers that the file that had this stamp before it was read is durable in the repository; not where
-    /// it changed meanwhile. The note itself is not made durable: losing it costs a look.
+    /// Records that the file that had this stamp before it was read is durable in the repository, unless it
+    /// changed meanwhile. The note itself is not made durable: without it, the store is asked.
     pub fn remember(&self, file: WalFile, path: &Path, stamp: &Stamp) -> Result<()> {
         if Stamp::of(path)?.as_ref() != Some(stamp) {
             return Ok(());
@@ -117,7 +117,7 @@ impl Pushed {
         disk::rename(&staged, &note)
     }
 
-    /// The right to store what is ready behind `segment`; `None` while another process does.
+    /// The right to store the files after `segment`; `None` while another process has it.
     pub fn lock(&self, segment: SegmentName) -> Result<Option<FileLock>> {
         disk::create_private_dir(&self.dir)?;
         let path = self.dir.join(LOCK);
@@ -127,7 +127,8 @@ impl Pushed {
         Ok(Some(lock))
     }
 
-    /// Whether another process will store this file or end: it is ready, and behind what that process began at.
+    /// Whether another process will store this file or end: it is ready, and comes after the segment at which
+    /// that process began.
     fn is_coming(&self, file: WalFile, path: &Path) -> bool {
         let lock = self.dir.join(LOCK);
         let begun = disk::read_text(&lock, NOTE_BYTES_MAX).ok().and_then(|name| name.parse().ok());
@@ -138,7 +139,7 @@ impl Pushed {
             && disk::try_lock(&lock).is_ok_and(|lock| lock.is_none())
     }
 
-    /// Removes the notes that are not believed any more. The caller holds the lock.
+    /// Removes the notes that are too old. The caller holds the lock.
     pub fn clean_up(&self) -> Result<()> {
         for entry in disk::read_dir(&self.dir)?.unwrap_or_default() {
             let old = disk::metadata(&entry.path())?.is_some_and(|meta| !is_recent(&meta));
@@ -159,7 +160,7 @@ pub fn is_ready(path: &Path) -> bool {
     has_marker(path, "ready")
 }
 
-/// Whether PostgreSQL wants, or wanted, the file at `path` archived: it has finished it.
+/// Whether PostgreSQL wants, or wanted, the file at `path` archived: the server has finished it.
 pub fn is_marked(path: &Path) -> bool {
     has_marker(path, "ready") || has_marker(path, "done")
 }
@@ -201,7 +202,7 @@ mod tests {
         assert!(!pushed.holds(file, &path), "it changed while it was stored");
         pushed.remember(file, &path, &stamp).unwrap();
         assert!(pushed.holds(file, &path));
-        // other bytes of the same length, with the times that a program can set put back
+        // other bytes of the same length, with mtime set back as a program can
         let before = disk::metadata(&path).unwrap().unwrap().mtime();
         let written = disk::open_or_create(&path).unwrap();
         (&written).write_all(b"law").unwrap();

@@ -1,4 +1,4 @@
-//! Who reads the configured repository's WAL.
+//! The reader of the configured repository's WAL.
 
 use crate::archive::seal::Identities;
 use crate::archive::wal::WalOpener;
@@ -8,7 +8,7 @@ use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
 
-/// Who reads the configured repository's WAL.
+/// The reader of the configured repository's WAL.
 pub(super) async fn reader(config: &Config, identities: Identities, trust: &Trust) -> Result<WalReader> {
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;

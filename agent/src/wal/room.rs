@@ -1,5 +1,5 @@
-//! How much WAL the agent's slot keeps back, and how much more it may before the slot is lost or
-//! the server's disk is full: a decision over numbers, and the questions that give them.
+//! How much WAL the agent's slot keeps on the server, and how much more it may keep before the slot is lost
+//! or the server's disk is full: a decision over numbers, and the queries that give them.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::postgres::control;
 use crate::postgres::replication::SlotState;
 use crate::postgres::session::{Session, column};
 
-/// What the runbook for all of it is called.
+/// The runbook for all of it.
 pub const RUNBOOK: &str = "runbooks/wal-slot.md";
 
 /// From good to bad.
@@ -30,26 +30,26 @@ pub enum Level {
     Lost,
 }
 
-/// What a slot keeps back, and what it may.
+/// How much a slot keeps, and how much it may keep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Room {
     /// WAL that the server keeps for it.
     pub kept_bytes: u64,
-    /// WAL that can be written until the slot may be lost; none where it keeps without a limit.
+    /// WAL that can be written before the slot may be lost; `None` where there is no limit.
     pub safe_bytes: Option<u64>,
-    /// Free on the file system of `pg_wal`; none where that cannot be seen from here.
+    /// Free space on the file system of `pg_wal`; `None` where that cannot be seen from here.
     pub free_bytes: Option<u64>,
-    /// `max_slot_wal_keep_size`; none where it is unlimited.
+    /// `max_slot_wal_keep_size`; `None` where it is unlimited.
     pub limit_bytes: Option<u64>,
-    /// How much of what it may keep it keeps, by whichever ends first; none where neither is known.
+    /// Percentage of what it may keep, by the limit that is reached first; `None` where neither is known.
     pub used_percent: Option<u8>,
-    /// What that means.
+    /// How bad that is.
     pub level: Level,
 }
 
 impl Room {
-    /// Judges what the server says. From `warn_percent` on it is a warning, from halfway between
-    /// that and everything on it is critical.
+    /// Judges what the server reports. From `warn_percent` on it is a warning; from halfway between that and
+    /// 100 it is critical.
     pub fn of(slot: &SlotState, limit_bytes: Option<u64>, free_bytes: Option<u64>, warn_percent: u8) -> Room {
         let kept_bytes = slot.kept_bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
         // Negative once the slot is about to be lost.
@@ -70,23 +70,23 @@ impl Room {
         Room { kept_bytes, safe_bytes, free_bytes, limit_bytes, used_percent, level }
     }
 
-    /// What a person is told of it, in a sentence.
+    /// One sentence about it for a person.
     pub fn text(&self, slot: &SlotName) -> String {
         if self.level == Level::Lost {
-            return format!("slot {slot} is lost: the server removed WAL that was not stored; {RUNBOOK}");
+            return format!("slot {slot} is lost: the server removed WAL that was not stored; see {RUNBOOK}");
         }
-        let kept = format!("slot {slot} keeps back {} of WAL", bytes_text(self.kept_bytes));
+        let kept = format!("slot {slot} keeps {} of WAL on the server", bytes_text(self.kept_bytes));
         let by_limit = self.safe_bytes.is_some_and(|safe| self.free_bytes.is_none_or(|free| safe <= free));
         match (self.used_percent, self.safe_bytes, self.free_bytes) {
             (Some(used), Some(safe), _) if by_limit => format!(
-                "{kept}, {used} % of what max_slot_wal_keep_size lets it: {} more, and it is lost",
+                "{kept}, {used} % of what max_slot_wal_keep_size allows: after {} more the slot is lost",
                 bytes_text(safe)
             ),
             (Some(used), _, Some(free)) => format!(
-                "{kept}, {used} % of what it can before pg_wal's disk is full: {} are free there",
+                "{kept}, {used} % of what fits on the disk of pg_wal: {} are free there",
                 bytes_text(free)
             ),
-            _ => format!("{kept}; how much more there is room for cannot be seen from here"),
+            _ => format!("{kept}; the free space for more cannot be seen from here"),
         }
     }
 
@@ -96,7 +96,7 @@ impl Room {
     }
 }
 
-/// Of a server whose slots keep WAL without a limit.
+/// Advice for a server whose slots keep WAL without a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
     /// What can happen.
@@ -105,13 +105,15 @@ pub struct Advice {
     pub next: String,
 }
 
-/// `disk_bytes` is what WAL may take on its disk.
+/// `disk_bytes` is the space that WAL can use on its disk.
 fn advice(slot: &SlotName, disk_bytes: Option<u64>) -> Advice {
     let next = match disk_bytes.map(|bytes| (bytes / 2) >> 30) {
         Some(gib @ 1..) => {
-            format!("ALTER SYSTEM SET max_slot_wal_keep_size = '{gib}GB' (half of what is free there)")
+            format!(
+                "ALTER SYSTEM SET max_slot_wal_keep_size = '{gib}GB' (half of the space that WAL can use there)"
+            )
         }
-        _ => "set max_slot_wal_keep_size to half of what is free on pg_wal's disk".to_owned(),
+        _ => "set max_slot_wal_keep_size to half of the free space on the disk of pg_wal".to_owned(),
     };
     let what = format!(
         "max_slot_wal_keep_size is unlimited: while the agent or the repository is down, slot {slot} can fill the server's disk"
@@ -119,13 +121,13 @@ fn advice(slot: &SlotName, disk_bytes: Option<u64>) -> Advice {
     Advice { what, next }
 }
 
-/// Asks the server, and looks at its disk where that is this host's.
+/// Asks the server, and looks at its disk where it is on this host.
 pub async fn room(session: &mut Session, slot: &SlotState, warn_percent: u8) -> Result<Room> {
     let (limit_bytes, free_bytes) = limits(session).await?;
     Ok(Room::of(slot, limit_bytes, free_bytes, warn_percent))
 }
 
-/// The advice of [`Room::unlimited`] before there is any slot; `None` where there is a limit.
+/// The advice of [`Room::unlimited`] before there is a slot; `None` where there is a limit.
 pub async fn unlimited(session: &mut Session, slot: &SlotName) -> Result<Option<Advice>> {
     let (limit_bytes, free_bytes) = limits(session).await?;
     Ok(limit_bytes.is_none().then(|| advice(slot, free_bytes)))
@@ -133,7 +135,7 @@ pub async fn unlimited(session: &mut Session, slot: &SlotName) -> Result<Option<
 
 /// `max_slot_wal_keep_size`, and the free space of `pg_wal`'s file system.
 async fn limits(session: &mut Session) -> Result<(Option<u64>, Option<u64>)> {
-    // data_directory is shown to pg_read_all_settings only
+    // only pg_read_all_settings sees data_directory
     let sql = "SELECT (SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size'), \
                (SELECT setting FROM pg_settings WHERE name = 'data_directory'), \
                (SELECT system_identifier::text FROM pg_control_system())";
@@ -144,8 +146,8 @@ async fn limits(session: &mut Session) -> Result<(Option<u64>, Option<u64>)> {
     Ok((limit, directory.and_then(|directory| free_beside(Path::new(&directory), &system))))
 }
 
-/// Free on the file system of this cluster's `pg_wal`; `None` where the directory is not this host's, or
-/// closed to us.
+/// Free space on the file system of this cluster's `pg_wal`; `None` where the directory is not on this host,
+/// or closed to us.
 fn free_beside(data_directory: &Path, system_identifier: &str) -> Option<u64> {
     let file = disk::read(&data_directory.join("global/pg_control"), 64 << 10).ok()?;
     let ours = control::parse(&file)?.system_identifier.to_string() == system_identifier;
@@ -212,7 +214,7 @@ mod tests {
         assert!(room.text(&name).contains("60 % of what max_slot_wal_keep_size"), "{}", room.text(&name));
         assert_eq!(room.unlimited(&name), None);
         let room = Room::of(&slot(60 * MIB, None, "extended"), None, Some(4 << 30), 50);
-        assert!(room.text(&name).contains("before pg_wal's disk is full"), "{}", room.text(&name));
+        assert!(room.text(&name).contains("of what fits on the disk of pg_wal"), "{}", room.text(&name));
         assert!(room.unlimited(&name).unwrap().next.contains("'2GB'"), "{:?}", room.unlimited(&name));
     }
 }

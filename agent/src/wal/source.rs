@@ -1,5 +1,5 @@
-//! A WAL file to be stored. Its header is checked to be what its name says when it is opened; all of it is checked
-//! where it is read to be stored, so that a segment is read once.
+//! A WAL file to be stored. Its header is checked against its name when it is opened. All of it is checked when
+//! it is read to be stored, so that a segment is read once.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -19,21 +19,21 @@ use crate::repository::wal::{Beginning, Content, Put, WalWriter};
 /// The largest history or backup file that is stored; real ones have a few lines.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Whether the repository had it already.
+    /// Whether the repository already had it.
     pub put: Put,
-    /// Of a segment that is not whole: where the WAL in it ends.
+    /// For an incomplete segment: where the WAL in it ends.
     pub partial_end: Option<Lsn>,
 }
 
-/// A file to be stored, checked to be what its name says.
+/// A file to be stored, checked against its name.
 pub(super) struct Source {
     pub file: WalFile,
     /// Which segment; `None` for other files.
     pub segment: Option<Segment>,
-    /// Whose it is, where that can be known.
+    /// The cluster that it belongs to, where that can be known.
     pub system_identifier: Option<String>,
     content: Arc<OnDisk>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Source {
 #[derive(Clone, Copy)]
 pub(super) struct Segment {
     pub name: SegmentName,
-    /// How long its cluster's segments are.
+    /// The segment size of its cluster.
     pub bytes: SegmentBytes,
     /// Its first byte.
     begin: Lsn,
@@ -64,16 +64,16 @@ impl Source {
     fn open(path: &Path) -> Result<Source> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let file: WalFile = name.parse().map_err(|e: Error| {
-            e.next("archive_command = 'lifeboat wal push %p': %p is the path of a file in pg_wal")
+            e.next("set archive_command = 'lifeboat wal push %p': %p is the path of a file in pg_wal")
         })?;
         let opened = disk::open(path).map_err(|e| {
             let next = match e.kind() {
                 Kind::NotFound => {
-                    "check the path: archive_command = 'lifeboat wal push %p' is run in the data directory, and %p \
-                    begins there. A segment that is no longer in pg_wal cannot be stored any more: lifeboat wal \
-                    status shows what is missing"
+                    "check the path: PostgreSQL runs archive_command = 'lifeboat wal push %p' in the data directory, \
+                     and %p is relative to it. A segment that is no longer in pg_wal cannot be stored any more: \
+                     lifeboat wal status shows what is missing"
                 }
-                _ => "run it as the user of the server, who may read pg_wal",
+                _ => "run it as the server's user, who may read pg_wal",
             };
             e.effect("nothing was stored").next(next).safe("running again is safe")
         })?;
@@ -89,7 +89,10 @@ impl Source {
                 Some(header.system_identifier.to_string())
             }
             WalFile::History(_) | WalFile::Backup(..) if bytes == 0 || bytes > TEXT_BYTES_MAX => {
-                let what = format!("{} has {bytes} bytes, which no such file has", path.display());
+                let what = format!(
+                    "{} has {bytes} bytes: a file of this kind is neither empty nor so large",
+                    path.display()
+                );
                 return Err(
                     Error::new(Kind::Integrity, what).effect("it was not stored; PostgreSQL keeps it")
                 );
@@ -115,8 +118,8 @@ impl Source {
     }
 }
 
-/// The system identifier in `global/pg_control` of the cluster whose `pg_wal` holds `path`: its
-/// first eight bytes.
+/// The system identifier in `global/pg_control` of the cluster whose `pg_wal` contains `path`: its first
+/// eight bytes.
 fn control_file(path: &Path) -> Option<String> {
     let data_dir = path.parent()?.join("..");
     let bytes = disk::read(&data_dir.join("global/pg_control"), 64 << 10).ok()?;
@@ -138,22 +141,23 @@ impl OnDisk {
             header.check_name(name)?;
             if bytes != header.segment_bytes.get() {
                 let size = header.segment_bytes.get();
-                let what = format!("it has {bytes} bytes, a segment of its cluster has {size}");
+                let what = format!("it has {bytes} bytes, but the segments of its cluster have {size}");
                 return Err(Error::new(Kind::Integrity, what));
             }
             Ok(header)
         });
         checked.map_err(|e| {
-            e.context(format!("{} is not the WAL segment that its name says", self.path.display()))
+            e.context(format!("{} does not hold the WAL segment of that name", self.path.display()))
                 .effect("it was not stored; PostgreSQL keeps it")
                 .next("check whether another program writes into pg_wal; if the file is damaged, take a base backup now")
         })
     }
 
-    /// What of a segment is to be stored, where it is not whole.
+    /// How much of a segment is to be stored, where it is incomplete. Where no later WAL follows, it is stored
+    /// only up to the end of its WAL.
     ///
     /// # Errors
-    /// `Integrity` where the server has finished it, and it ends too early all the same.
+    /// `Integrity` where the server has finished it although it ends too early.
     fn beginning(&self, segment: Segment, extent: Result<Extent>) -> Result<Option<Beginning>> {
         let Extent { upto, end } =
             extent.map_err(|e| e.context(format!("{} was not stored", self.path.display())))?;
@@ -168,9 +172,9 @@ impl OnDisk {
             End::Nothing if !is_next_begun() => Ok(Some(Beginning { upto, of: upto })),
             End::Nothing | End::Broken => {
                 let (path, at, name) = (self.path.display(), segment.lsn(upto), segment.name);
-                Err(Error::new(Kind::Integrity, format!("{path} is damaged: its records end at {at}"))
-                    .because("the server has finished this segment, and its last record should be at its end")
-                    .effect(format!("recovery stops at {at}; the file was not stored, PostgreSQL keeps it and tries again"))
+                Err(Error::new(Kind::Integrity, format!("{path} is damaged: its WAL records end at {at}"))
+                    .because("the server has finished this segment, so its records should reach its end")
+                    .effect(format!("recovery stops at {at}; the file was not stored; PostgreSQL keeps it and tries again"))
                     .next(format!("take a base backup now: lifeboat backup --kind base. Then rename archive_status/{name}.ready in pg_wal to {name}.done: PostgreSQL then archives the next segment")))
             }
         }
@@ -190,7 +194,7 @@ impl Content for OnDisk {
             .and_then(|_| file.take(range.len() as u64).read_to_end(into))
             .map_err(|e| Error::file("read", &self.path, e))?;
         if into.len() < range.len() {
-            let what = format!("{} became shorter while it was read", self.path.display());
+            let what = format!("{} was truncated while it was read", self.path.display());
             return Err(Error::new(Kind::Integrity, what).effect("it was not stored; PostgreSQL keeps it"));
         }
         Ok(())

@@ -26,27 +26,27 @@ use crate::repository::snapshots::Trust;
 use crate::repository::wal::coverage::TimelineWindows;
 use crate::repository::wal::{Lineages, WalList};
 
-/// What is stored, and beside it where the server stands.
+/// What is stored, compared with the position of the server.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// Whose.
+    /// The instance.
     pub instance: InstanceName,
-    /// When it was looked.
+    /// The time of this report.
     pub at: Timestamp,
     /// Oldest first.
     pub timelines: Vec<Timeline>,
-    /// The first keys among the WAL that do not count: nobody of ours wrote them.
+    /// The first keys among the WAL that are ignored: Lifeboat did not write them.
     pub foreign: Vec<String>,
     /// How many more there are.
     pub foreign_more: u64,
-    /// Where the server stands; absent where it was not asked.
+    /// The position of the server; absent where it was not asked.
     pub server: Option<Server>,
-    /// Why the server could not be asked.
+    /// Why the server could not be queried.
     #[serde(skip)]
     pub server_error: Option<Error>,
     /// What a person must look at.
     pub problems: Vec<String>,
-    /// What is worth knowing, and no emergency.
+    /// What is worth knowing but no emergency.
     pub warnings: Vec<String>,
 }
 
@@ -67,26 +67,26 @@ pub struct Server {
     pub timeline: TimelineId,
     /// How far it has flushed.
     pub flushed: Lsn,
-    /// WAL that is not stored: what would be lost with the server now. Absent where nothing of its
+    /// WAL that is not stored and would be lost if the server were lost now. Absent where nothing of its
     /// timeline is stored.
     pub behind_bytes: Option<u64>,
-    /// Since when, at most: seconds since something was stored; 0 where nothing is missing.
+    /// Seconds since something was last stored: it is behind by at most that; 0 where nothing is missing.
     pub behind_seconds: Option<i64>,
     /// The agent's slot; absent where there is none.
     pub slot: Option<SlotState>,
-    /// How much of what it may keep that slot keeps.
+    /// How much that slot keeps, of what it may keep.
     pub room: Option<Room>,
-    /// The server's own archiving; absent where it does none.
+    /// The server's own archiving; absent where it is off.
     pub archiver: Option<Archiver>,
     /// The advice where slots keep WAL without a limit.
     #[serde(skip)]
     unlimited: Option<Advice>,
 }
 
-/// Looks into the repository, and asks the server unless `offline`.
+/// Reads the repository, and queries the server unless `offline`.
 ///
 /// # Errors
-/// Those of the store. A server that cannot be asked is in the report.
+/// Those of the store. A server that cannot be queried is in the report.
 pub async fn status(config: &Config, offline: bool) -> Result<Status> {
     let repository = Repository::configured(config).await?;
     let mut status = Status {
@@ -105,13 +105,13 @@ pub async fn status(config: &Config, offline: bool) -> Result<Status> {
         false => match ask(config).await {
             Ok(asked) => Some(asked),
             Err(e) => {
-                status.problems.push(format!("the server could not be asked: {}", e.what()));
+                status.problems.push(format!("the server cannot be queried: {}", e.what()));
                 status.server_error = Some(e);
                 None
             }
         },
     };
-    // Asked before it is listed: what is stored meanwhile makes the distance smaller, never larger.
+    // The server is queried before the list: what is stored meanwhile makes the lag smaller, never larger.
     let trust = trust(config)?;
     let (list, lineages) = list(&repository, &trust).await?;
     let names: Vec<WalName> = list.objects.iter().map(|object| object.name).collect();
@@ -153,7 +153,7 @@ impl Status {
         let lives = lives(wal, bases());
         if lives.len() > 1 {
             self.problems.push(format!(
-                "more than one server stores WAL as this instance: {}; if one of them is a copy, turn off archiving there, then take a base backup of production; until then restores ask for --timeline",
+                "more than one server stores WAL as this instance: {}; if one of them is a copy, turn off archiving there, then take a base backup of production; until then restores need --timeline",
                 lives::text(&lives)
             ));
         }
@@ -161,7 +161,7 @@ impl Status {
             let timeline = windows.timeline;
             self.problems.extend(windows.conflicts.iter().map(|range| {
                 format!(
-                    "timeline {timeline} has two contents for {} to {}: two servers wrote as one",
+                    "timeline {timeline} is stored twice with different content from {} to {}: two servers stored WAL as this instance",
                     range.begin, range.end
                 )
             }));
@@ -177,26 +177,27 @@ impl Status {
     fn judge_server(&mut self, config: &Config, names: &[WalName]) {
         let Some(server) = &self.server else { return };
         if server.behind_bytes.is_none() && !self.timelines.is_empty() {
-            self.problems.push(format!("nothing of the server's timeline {} is stored", server.timeline));
+            self.problems
+                .push(format!("no WAL of timeline {}, on which the server is, is stored", server.timeline));
         }
         let name = &config.wal.slot;
         match (&server.slot, &server.archiver) {
             (Some(slot), _) if config.wal.stream && !slot.active => {
-                self.problems.push(format!("nobody streams through slot {name}: is lifeboat agent running?"));
+                self.problems.push(format!("nothing streams through slot {name}: is lifeboat agent running?"));
             }
             (None, Some(_)) if config.wal.stream => self.warnings.push(format!(
-                "WAL comes by archive_command alone, a whole segment at a time: lifeboat agent, which would store it within seconds, has not run (there is no slot {name}); wal.stream = false says that it is not meant to"
+                "WAL arrives only by archive_command, one whole segment at a time: lifeboat agent, which stores it within seconds, has not run (there is no slot {name}); start it, or set wal.stream = false if you do not want it"
             )),
             (None, None) if config.wal.stream => {
                 self.problems.push(format!("there is no slot {name}: has lifeboat agent run?"));
             }
-            (None, None) => self.problems.push("nothing archives WAL: wal.stream is false, and archive_command is not set".to_owned()),
+            (None, None) => self.problems.push("nothing archives WAL: wal.stream is false and archive_command is not set".to_owned()),
             _ => {}
         }
         let is_stored = |file: WalFile| {
             names.iter().any(|name| name.file == file) || !matches!(file, WalFile::Segment(_))
         };
-        // Beside the stream another tool may archive elsewhere: that is none of our business.
+        // Where WAL is streamed, another tool may archive elsewhere: that is not our business.
         let archiver = server.archiver.as_ref().filter(|_| server.slot.is_none());
         self.problems.extend(archiver.and_then(|archiver| archiver.problem(is_stored)));
         if let Some(room) = server.room.as_ref().filter(|room| room.level > Level::Fine) {
@@ -207,7 +208,7 @@ impl Status {
     }
 }
 
-/// Whose signatures count here: those of the trusted keys, and this host's own.
+/// Whose signatures count here: the trusted keys, and this host's own.
 fn trust(config: &Config) -> Result<Trust> {
     let mut trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
     match config.signing.key_file.as_deref().map(SigningKey::load) {
@@ -218,7 +219,7 @@ fn trust(config: &Config) -> Result<Trust> {
     Ok(Trust::Keys(trusted))
 }
 
-/// The WAL that counts, and how its timelines hang together; nothing before anything was stored.
+/// The WAL that counts, and how its timelines are related; empty before anything was stored.
 async fn list(repository: &Repository, trust: &Trust) -> Result<(WalList, Lineages)> {
     let origin = match repository.origin().await {
         Ok(origin) => origin,
@@ -230,11 +231,11 @@ async fn list(repository: &Repository, trust: &Trust) -> Result<(WalList, Lineag
     Ok((list, lineages))
 }
 
-/// The base backups that are believed; `None` where they cannot be looked at.
+/// The base backups with trusted manifests; `None` where they cannot be read.
 async fn bases(repository: &Repository, trust: &Trust) -> Option<Inventory> {
     let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), ..Wanted::default() };
     let found = Inventory::take(repository, trust, &wanted).await;
-    found.inspect_err(|e| tracing::info!("base backups cannot be looked at: {e:?}")).ok()
+    found.inspect_err(|e| tracing::info!("the base backups cannot be read: {e:?}")).ok()
 }
 
 async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {
@@ -243,7 +244,7 @@ async fn ask(config: &Config) -> Result<(Server, SegmentBytes)> {
                CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END::text, \
                CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(upper(to_hex(timeline_id)), 8, '0') FROM pg_control_checkpoint()) \
                     ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
-    let row = session.row("ask where the WAL stands", sql).await?;
+    let row = session.row("ask for the WAL position", sql).await?;
     let size = SegmentBytes::try_from(u64::try_from(column::<i64>(&row, 0)?).unwrap_or(0))?;
     let slot = slot_state(&mut session, &config.wal.slot).await?;
     let room = match &slot {

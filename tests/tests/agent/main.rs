@@ -63,7 +63,10 @@ fn it_runs_what_is_due_tells_it_and_ends_on_sigterm() {
     let length = systemd.recv(&mut message).unwrap();
     assert_eq!(&message[..length], b"READY=1\n");
 
-    site.run(&["agent"]).run().exits(15).says("another agent works on instance prod on this host");
+    site.run(&["agent"])
+        .run()
+        .exits(15)
+        .says("another lifeboat agent is running for instance prod on this host");
     let page = until_told(&address, "lifeboat_job_success_timestamp_seconds{job=\"backup\"}", &agent);
     assert!(page.contains("lifeboat_job_exit_code{job=\"backup\"} 0"), "{page}");
     assert_eq!(get(&address, "/healthz").unwrap(), ("HTTP/1.1 200 OK".to_owned(), "ok\n".to_owned()));

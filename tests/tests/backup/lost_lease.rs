@@ -73,7 +73,7 @@ fn a_run_that_loses_its_lease_stops_before_it_publishes() {
     assert!(outcome.stderr.contains("taken by elsewhere (process 4711)"), "{outcome}");
     assert!(outcome.took < Duration::from_secs(100), "it did not wait for the answer: {outcome}");
     assert_eq!(dumps_and_filestores(&taken), 0, "roles and tablespaces were stored before");
-    taken.backup(&["--tenant", "acme"]).run().exits(15).says("is held by elsewhere");
+    taken.backup(&["--tenant", "acme"]).run().exits(15).says("is locked by elsewhere");
     steal(&s3, &taken, "taken", true);
     taken.back_up(&["--tenant", "acme"]);
     assert_complete(&Archive::of(&taken), &cluster, &tenant);

@@ -71,7 +71,7 @@ fn a_filestore_alone_that_is_not_stored_whole_is_no_success() {
     std::os::unix::fs::symlink("/etc/passwd", folder.join("ff".repeat(20))).unwrap();
     let outcome = site.backup(&["--kind", "filestore"]).run().exits(3);
     assert!(outcome.stdout.contains("a symbolic link, skipped"), "{outcome}");
-    outcome.says("1 files or directories of filestores are not stored whole");
+    outcome.says("1 files or directories of filestores are missing in the backup, or damaged");
     // with the dump, the database says what was meant: it names no such file
     let whole = site.backup(&[]).run().ok();
     assert!(whole.stdout.contains("a symbolic link, skipped"), "{whole}");

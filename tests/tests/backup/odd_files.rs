@@ -53,8 +53,8 @@ fn files_that_are_lost_damaged_or_unreadable_are_named_and_the_rest_is_stored() 
     let archive = Archive::of(&site);
     let reasons = missing(archive.newest(SnapshotKind::Dump, Some("acme")));
     let why = |name: &String| reasons.iter().find(|(n, _)| n == name).map(|(_, why)| why.as_str()).unwrap();
-    assert!(why(lost).contains("the source had lost it already"), "{reasons:?}");
-    assert!(why(damaged).contains("which is not its name"), "{reasons:?}");
+    assert!(why(lost).contains("the source had already lost it"), "{reasons:?}");
+    assert!(why(damaged).contains("not the one in its name"), "{reasons:?}");
     assert!(
         why(fifo).contains("could not be read") && why(link).contains("could not be read"),
         "{reasons:?}"
@@ -68,7 +68,7 @@ fn files_that_are_lost_damaged_or_unreadable_are_named_and_the_rest_is_stored() 
     assert_eq!(filestore.filestore().unwrap().problem_files, reasons.len() as u64 - 1);
 
     // nothing changed: said again, although nothing is read again
-    site.backup(&[]).run().exits(3).says("are missing in the filestores");
+    site.backup(&[]).run().exits(3).says("are missing or damaged in the filestores");
     // mended: all is well, and the good content has replaced the damaged one
     fs::write(store.path(damaged), &good).unwrap();
     fs::set_permissions(store.path(shut), PermissionsExt::from_mode(0o644)).unwrap();

@@ -54,7 +54,7 @@ fn wrong_configuration_and_keys_are_named_and_nothing_is_stored() {
     // the repository: not there, not initialised, of a newer format
     let nowhere = site.path("nowhere");
     let elsewhere = site.backup(&["--repository", nowhere.to_str().unwrap()]);
-    elsewhere.run().exits(9).says("is not there");
+    elsewhere.run().exits(9).says("does not exist");
     assert!(!nowhere.exists(), "a backup makes no repository by itself");
     fs::create_dir(&nowhere).unwrap();
     elsewhere.run().exits(9).says("not a Lifeboat repository");
@@ -99,10 +99,10 @@ fn one_agent_at_a_time_and_a_killed_one_stands_in_nobody_s_way() {
     let first = remote.backup(&[]).spawn();
     held.wait_fired();
     // the same host: the state directory is locked
-    remote.backup(&[]).run().exits(15).says("another lifeboat works on instance prod");
+    remote.backup(&[]).run().exits(15).says("another lifeboat is working on instance prod");
     // another host, that is another state directory: the lease
     let outcome = remote.backup(&[]).env("LIFEBOAT_STATE_DIR", remote.path("other").to_str().unwrap());
-    let refused = outcome.run().exits(15).says("is held by");
+    let refused = outcome.run().exits(15).says("is locked by");
     assert!(refused.stderr.contains(&first.pid().to_string()), "{refused}");
     first.finish().ok();
     // given back: another host may at once
@@ -116,7 +116,7 @@ fn one_agent_at_a_time_and_a_killed_one_stands_in_nobody_s_way() {
     assert_eq!(killed.signal, Some(9));
     s3.faults().clear();
     let outcome = remote.backup(&[]).env("LIFEBOAT_STATE_DIR", remote.path("other").to_str().unwrap());
-    outcome.run().exits(15).says("is held by");
+    outcome.run().exits(15).says("is locked by");
     remote.backup(&[]).run().ok();
     Archive::of(&remote);
 

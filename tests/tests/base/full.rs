@@ -135,7 +135,7 @@ fn incrementals_store_what_changed_and_any_of_them_is_whole() {
     let asked = site.back_up(&["--kind", "base", "--full"]);
     assert_eq!(
         (chain(&asked), asked["manifest"]["base"]["full_because"].as_str()),
-        (1, Some("it was asked for"))
+        (1, Some("a full backup was requested"))
     );
     site.run(&["verify"]).run().ok();
     let deep = ["verify", "--deep", "--identity", "lifeboat-identity.txt"];

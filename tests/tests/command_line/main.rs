@@ -436,7 +436,7 @@ fn doctor_looks_at_the_repository() {
 
     let elsewhere = site.path("elsewhere");
     let local = |name: &str| site.doctor(name, &[("LIFEBOAT_REPOSITORY_URL", elsewhere.to_str().unwrap())]);
-    assert!(local("repository")[0].1.contains("is not there -> "));
+    assert!(local("repository")[0].1.contains("does not exist -> "));
     fs::create_dir(&elsewhere).unwrap();
     assert!(local("repository")[0].1.contains("is not initialised"));
     fs::write(elsewhere.join("lifeboat.json"), "{}").unwrap();

@@ -64,7 +64,7 @@ fn what_comes_while_the_store_fails_waits_and_is_told() {
     // it is not in the repository when it is collected, and comes there all the same
     world.delete_and_collect(t1, &gone);
     assert_eq!(told("lifeboat_filestore_followed_timestamp_seconds"), Some(until), "it stands still");
-    assert!(agent.stderr_so_far().contains("new files wait"), "{}", agent.stderr_so_far());
+    assert!(agent.stderr_so_far().contains("new files are waiting"), "{}", agent.stderr_so_far());
     s3.faults().clear();
     world.wait_held(&BTreeSet::from([first, gone]));
     wait_for("nothing waits", || told("lifeboat_filestore_waiting_files") == Some(0.0));
@@ -87,7 +87,7 @@ fn thousands_that_are_collected_while_the_store_fails_come_there_all_the_same() 
     s3.plan(on("PUT", "arrivals").respond(503));
     // one more than a batch takes, so some are only waiting
     let names: BTreeSet<String> = (0..3_000).map(|n| filestore.add(format!("file {n}").as_bytes())).collect();
-    wait_for("a batch has failed", || agent.stderr_so_far().contains("new files wait"));
+    wait_for("a batch has failed", || agent.stderr_so_far().contains("new files are waiting"));
     std::thread::sleep(Duration::from_secs(2)); // what the kernel told last is heard
     names.iter().for_each(|name| std::fs::remove_file(filestore.path(name)).unwrap());
     s3.faults().clear();

@@ -38,7 +38,10 @@ fn no_command_that_looks_into_a_tenant_runs_what_its_owner_wrote() {
     lost.sort(); // file systems list in any order, and what lies in the checklist is no row's
     lost.iter().take(5).for_each(|folder| std::fs::remove_dir_all(folder).unwrap());
     unharmed(&cluster, database, "backup with files lost", || {
-        site.backup(&[]).run().exits(3).says("files that the databases name are missing in the filestores");
+        site.backup(&[])
+            .run()
+            .exits(3)
+            .says("files that the databases name are missing or damaged in the filestores");
     });
     for command in [&["status"][..], &["list"], &["verify"]] {
         let before = mark(&cluster);

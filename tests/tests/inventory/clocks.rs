@@ -69,7 +69,7 @@ fn a_lease_counts_by_the_stores_clock_alone() {
     site.back_up(&["--tenant", "shop"]);
     for until in ["2999-01-01T00:00:00Z", "2001-01-01T00:00:00Z"] {
         take(&s3, &site, until);
-        let busy = site.backup(&["--tenant", "shop"]).run().exits(15).says("is held by elsewhere");
+        let busy = site.backup(&["--tenant", "shop"]).run().exits(15).says("is locked by elsewhere");
         assert!(!busy.stderr.contains(&until[..4]), "the store says until when: {busy}");
         // nobody has renewed it for three minutes
         let lease = std::fs::File::options().write(true).open(s3.object("clocks/instances/prod/lease"));
@@ -78,7 +78,7 @@ fn a_lease_counts_by_the_stores_clock_alone() {
     }
     // A reader's own clock takes no lease away either. (S3 refuses requests that are 15 minutes off.)
     take(&s3, &site, "2001-01-01T00:00:00Z");
-    site.backup(&["--tenant", "shop"]).off_by("+10m").run().exits(15).says("is held by elsewhere");
+    site.backup(&["--tenant", "shop"]).off_by("+10m").run().exits(15).says("is locked by elsewhere");
     let doctor = site.run(&["doctor"]).off_by("+10m").run();
     assert!(doctor.stdout.contains("ahead of the store's, which says"), "{doctor}");
     // Refused, and told why.

@@ -153,7 +153,7 @@ fn a_file_that_the_source_lost_comes_from_an_older_backup_of_the_same_tenant_alo
         assert!(of(&of_mill)["held_in"].is_null(), "{missing:?}");
         let dump = report["tenants"][0]["dump"]["id"].as_str().unwrap();
         let shown = site.run(&["show", dump]).run().ok().stdout;
-        assert!(shown.contains(&format!("{home} holds it, and a restore takes it from there")), "{shown}");
+        assert!(shown.contains(&format!("; a restore takes it from {home}")), "{shown}");
     }
     let plan = restore(&site, &["--tenant", "shop", "--as", "x", "--dry-run", "--json"]).run().ok().json();
     assert_eq!(
@@ -256,7 +256,8 @@ fn what_lies_in_an_object_store_is_told_and_drowns_no_file_that_is_lost() {
     let rows = "insert into ir_attachment (name, type, store_fname, file_size, public)";
     cluster.psql("shop", &format!("{rows} select 'big' || i, 'binary', 's3://acme-prod/' || md5(i::text), 1000, false from generate_series(1, 1200) i"));
     cluster.psql("shop", &format!("{rows} select 'f' || i, 'binary', 'docs://' || md5((i % 5)::text), 10, false from generate_series(1, 10) i"));
-    let told = "1210 attachments lie in an object store that this backup does not hold: s3 (1200), docs (10)";
+    let told =
+        "1210 attachments are in an object store, which this backup does not contain: s3 (1200), docs (10)";
     let done = site.backup(&[]).run().ok();
     assert!(done.stdout.contains(told) && !done.stdout.contains("missing"), "{done}");
     let json = site.run(&["list", "--json"]).run().ok().json();
@@ -280,9 +281,9 @@ fn what_lies_in_an_object_store_is_told_and_drowns_no_file_that_is_lost() {
     fs::remove_file(shop.filestore().path(&lost)).unwrap();
     cluster.psql("shop", &format!("{rows} values ('odd', 'binary', 'somewhere/else', 5, false)"));
     let done = site.backup(&[]).run().exits(3).says("2 files");
-    assert!(done.stdout.contains(&format!("missing: {lost}: the source had lost it")), "{done}");
+    assert!(done.stdout.contains(&format!("missing: {lost}: the source had already lost it")), "{done}");
     assert!(
-        done.stdout.contains("missing: somewhere/else: there is no such file, and the name is neither"),
+        done.stdout.contains("missing: somewhere/else: there is no such file; the name has neither"),
         "{done}"
     );
     let status = site.run(&["status"]).run();

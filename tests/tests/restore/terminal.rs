@@ -39,7 +39,7 @@ fn a_passphrase_is_asked_for_at_a_terminal_and_missed_where_there_is_none() {
     wrong.answer(question, "korrekt hast\n");
     let (code, screen) = wrong.finish();
     assert_eq!(code, Some(12), "{screen}");
-    assert!(screen.contains("the passphrase does not open it"), "{screen}");
+    assert!(screen.contains("the passphrase is wrong"), "{screen}");
     // given up
     let mut given_up = AtTerminal::start(restore(&[]));
     given_up.answer(question, "korrekt\u{3}");

@@ -153,7 +153,7 @@ async fn errors_of_azure_name_container_and_account_and_no_secret() {
     let bare = refused(|options| options.endpoint = Some("http://127.0.0.1:10000".into()), &with_key());
     assert!(bare.contains("write http://127.0.0.1:10000/acme"), "{bare}");
     let none = refused(|options| options.endpoint = None, "sas_token = sv=1&sig=hunter2\n");
-    assert!(none.contains("no storage account is named") && none.contains("AZURE_STORAGE_ACCOUNT"), "{none}");
+    assert!(none.contains("no storage account is given") && none.contains("AZURE_STORAGE_ACCOUNT"), "{none}");
     refused(|_| (), "account_name = acme\naccount_key = hunter2!\n");
     refused(|_| (), "account_name = acme\nconnection_string = AccountKey=hunter2\n");
     refused(|_| (), "connection_string = AccountName=acme;hunter2\n");

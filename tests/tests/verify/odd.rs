@@ -113,5 +113,5 @@ fn nothing_hangs_and_everything_odd_is_named() {
     let lease = site.stored.join("instances/prod/lease");
     fs::remove_file(&lease).unwrap();
     put("FIFO", &lease);
-    site.backup(&["--kind", "dump"]).limit(LIMIT).run().exits(10).says("the lease belongs in its place");
+    site.backup(&["--kind", "dump"]).limit(LIMIT).run().exits(10).says("the lease must be stored there");
 }

@@ -64,7 +64,7 @@ fn status_says_what_the_last_check_found() {
     std::fs::write(site.path("lifeboat-state/prod/verified.json"), "{").unwrap();
     for command in ["status", "window"] {
         let asked = site.run(&[command]).run().exits(3);
-        assert!(words(&asked).contains("is damaged: it should hold the findings"), "{asked}");
+        assert!(words(&asked).contains("is damaged: it should contain the findings"), "{asked}");
         let told = site.run(&[command, "--json"]).run().exits(3).json();
         assert_eq!(told["problems"].as_array().unwrap().len(), 1, "{told}");
     }

@@ -58,7 +58,7 @@ fn what_is_wrong_with_wal_is_named() {
     let note = object.with_file_name("note.txt");
     fs::write(&note, "mine").unwrap();
     let told = foreign(&site, &[], &note, 0);
-    assert!(told.stdout.contains("no WAL object") && told.stdout.contains("all of it"), "{told}");
+    assert!(told.stdout.contains("not a WAL object") && told.stdout.contains("all of it"), "{told}");
     // what is ours and damaged is damage whatever lies beside it
     write(&bad);
     found(&site, &[], object);

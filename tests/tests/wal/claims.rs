@@ -99,7 +99,7 @@ fn what_goes_further_must_agree_with_what_is_called_whole() {
     let piece = pieces.iter().find(is_first).unwrap();
     let told = fetch(&site, name(&growing), &site.path("back"));
     assert!(told.code.is_some_and(|code| code > 1), "{told}");
-    let told = told.says("is stored twice, with different content").says(wrong);
+    let told = told.says("is stored twice with different content").says(wrong);
     told.says(piece);
     // nobody who has no identity can store all of it: that a part is wrong can be proven only by opening it
     cluster.psql("postgres", "select pg_switch_wal()");

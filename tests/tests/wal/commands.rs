@@ -62,7 +62,7 @@ fn a_segment_goes_in_once_and_comes_back_and_nothing_else_takes_its_name() {
     // another name, another cluster, cut, no segment at all
     let renamed = path.with_file_name(after(&path, 1));
     fs::write(&renamed, &other).unwrap();
-    push(&site, &renamed).exits(10).says("by its header");
+    push(&site, &renamed).exits(10).says("the header of");
     other[8..16]
         .copy_from_slice(&(u64::from_str_radix(&name(&renamed)[16..], 16).unwrap() << 24).to_le_bytes());
     fs::write(&renamed, &other[..1 << 20]).unwrap();
@@ -74,7 +74,7 @@ fn a_segment_goes_in_once_and_comes_back_and_nothing_else_takes_its_name() {
     push(&site, &renamed).exits(10).says("page magic");
     push(&site, &path.with_file_name("postgresql.conf")).exits(USAGE);
     let gone = push(&site, &path.with_file_name("00000002.history")).exits(5);
-    gone.says("effect: nothing was stored").says("check the path: archive_command");
+    gone.says("effect: nothing was stored").says("check the path: PostgreSQL runs archive_command");
     assert_eq!(stored(), 1);
 }
 

@@ -171,7 +171,7 @@ fn the_server_says_when_a_full_segment_is_finished_and_damage_in_it_is_refused()
     // being written, for all that can be known: what is before the damage is stored
     push(&site, &second).ok().says("is not whole");
     fs::copy(&next, second.with_file_name(name(&next))).unwrap();
-    push(&site, &second).exits(10).says("is damaged: its records end at").says("take a base backup now");
+    push(&site, &second).exits(10).says("is damaged: its WAL records end at").says("take a base backup now");
     // a file that was used again: the rest of an older segment behind the end
     let mut used_again = whole.clone();
     used_again[8 << 20..].copy_from_slice(&fs::read(&alone).unwrap()[8 << 20..]);

@@ -131,7 +131,7 @@ fn a_store_that_fails_is_waited_out() {
     cluster.psql("postgres", "create table t as select 1 as id");
     let planned = s3.plan(on("PUT", "/wal/0").respond(503));
     cluster.psql("postgres", "insert into t select generate_series(1, 100000)");
-    wait_for("it gave up once", || running.stderr_so_far().contains("WAL waits in the slot"));
+    wait_for("it gave up once", || running.stderr_so_far().contains("the slot keeps the WAL"));
     assert!(planned.fired() > 0 && running.is_running());
     s3.faults().clear();
     wait_for("it streams again", || streams(&cluster));
@@ -140,7 +140,7 @@ fn a_store_that_fails_is_waited_out() {
     running.signal(Signal::TERM);
     let told = running.finish().ok().stderr;
     let (times, reconnects) =
-        (told.matches("WAL waits in the slot").count(), told.matches("streaming stopped").count());
+        (told.matches("the slot keeps the WAL").count(), told.matches("streaming stopped").count());
     assert_eq!(times, reconnects, "a reconnect is told once: {told}");
     hand_over(&site.path(""));
     recover(&cluster, &base, &restore_command(&site));
@@ -159,7 +159,7 @@ fn another_cluster_another_agent_and_a_lost_slot_are_told() {
     second
         .run()
         .exits(15)
-        .says(&format!("is held by {}", host_name()))
+        .says(&format!("is locked by {}", host_name()))
         .says(&format!("(process {})", running.pid()));
     running.signal(Signal::TERM);
     running.finish().ok();

@@ -1,4 +1,4 @@
-//! What a manifest says of its own kind of snapshot, and of no other.
+//! What a manifest says only for its own kind of snapshot.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,20 +12,20 @@ use crate::names::SnapshotId;
 /// The facts of each kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Facts {
-    /// Of a dump.
+    /// Facts of a dump.
     Dump(DumpFacts),
-    /// Of a filestore.
+    /// Facts of a filestore.
     Filestore(FilestoreFacts),
-    /// Roles and tablespaces: there is nothing more to say.
+    /// Roles and tablespaces: no further facts.
     Globals,
-    /// Of a base backup.
+    /// Facts of a base backup.
     Base(BaseFacts),
-    /// Of files that were stored as they came.
+    /// Facts of files that were stored as they came.
     Arrivals(ArrivalFacts),
 }
 
 impl Facts {
-    /// Of what.
+    /// The kind of snapshot.
     pub fn kind(&self) -> SnapshotKind {
         match self {
             Facts::Dump(_) => SnapshotKind::Dump,
@@ -38,7 +38,7 @@ impl Facts {
 }
 
 impl Manifest {
-    /// What it is of.
+    /// The kind of snapshot.
     pub fn kind(&self) -> SnapshotKind {
         self.facts.kind()
     }
@@ -90,17 +90,17 @@ impl Manifest {
         self.base().ok_or_else(|| self.wrong_kind("base"))
     }
 
-    /// The filestore that goes with a dump.
+    /// The filestore that belongs to a dump.
     pub fn link(&self) -> Option<&FilestoreLink> {
         self.dump()?.filestore.as_ref()
     }
 
     fn wrong_kind(&self, wanted: &str) -> Error {
-        Error::new(Kind::Usage, format!("snapshot {} is a {}, not a {wanted}", self.id, self.kind()))
+        Error::new(Kind::Usage, format!("snapshot {} is of kind {}, not {wanted}", self.id, self.kind()))
     }
 }
 
-/// Of a dump.
+/// The facts of a dump.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DumpFacts {
     /// PostgreSQL's major version; pg_restore must be of the same or a newer one.
@@ -122,50 +122,50 @@ pub struct DumpFacts {
     /// What pg_dump printed although it succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The filestore that goes with it; absent when only the database was asked for.
+    /// The filestore that belongs to it; absent when only the database was requested.
     pub filestore: Option<FilestoreLink>,
 }
 
-/// The filestore snapshot of a dump, and what of it is not there.
+/// The filestore snapshot of a dump, and which files it lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilestoreLink {
     /// The filestore snapshot, taken after the database's point.
     pub snapshot: SnapshotId,
     /// Distinct `store_fname` in the dumped database.
     pub referenced: u64,
-    /// Files that the database references and the repository does not hold whole.
+    /// Files that the database references and the repository does not hold, or only damaged.
     pub missing_files: u64,
     /// The first of them (at most 1,000).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingFile>,
-    /// What its rows name in other storages, which is not in `missing_files`. Older programs counted it there.
+    /// What its rows name in other storages; not in `missing_files`. Older programs counted it there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<Elsewhere>,
-    /// How the garbage collector was kept out.
+    /// How Odoo's garbage collector was kept from deleting files.
     pub fence: String,
 }
 
 impl FilestoreLink {
-    /// How many files are missing; what an older program counted although it lies in another storage is not.
+    /// How many files are missing, without those in another storage that an older program counted.
     pub fn missing_count(&self) -> u64 {
         let elsewhere = self.missing.iter().filter(|file| other_storage(&file.store_fname).is_some());
         self.missing_files.saturating_sub(elsewhere.count() as u64)
     }
 
-    /// Those of them that are named.
+    /// Those of them that are listed.
     pub fn missing_named(&self) -> impl Iterator<Item = &MissingFile> {
         self.missing.iter().filter(|file| other_storage(&file.store_fname).is_none())
     }
 }
 
-/// One file that a row names and the repository does not hold whole.
+/// One file that a row names and the repository does not hold, or only damaged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingFile {
     /// `ir_attachment.store_fname`.
     pub store_fname: String,
     /// Why, in a sentence, and whether the source had lost it before.
     pub why: String,
-    /// An earlier backup of this tenant's filestore, or a batch, that holds it: restores look there.
+    /// An earlier backup of this tenant's filestore, or a batch, that has it: restores look there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_in: Option<SnapshotId>,
 }
@@ -174,21 +174,20 @@ impl std::fmt::Display for MissingFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.store_fname, self.why)?;
         match &self.held_in {
-            Some(id) => write!(f, "; {id} holds it, and a restore takes it from there"),
+            Some(id) => write!(f, "; a restore takes it from {id}"),
             None => Ok(()),
         }
     }
 }
 
-/// Of a filestore.
+/// The facts of a filestore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilestoreFacts {
-    /// Whether the index holds all files or the difference to the parent.
+    /// Whether the index lists all files or the difference from the parent.
     pub complete: bool,
-    /// Snapshots whose indexes, in this order, give the list of files: a complete one first, this
-    /// one last.
+    /// Snapshots whose indexes, in this order, give the list of files: a complete one first, this one last.
     pub index_chain: Vec<SnapshotId>,
-    /// Snapshots whose packs hold content of the list, oldest first.
+    /// Snapshots whose packs contain files of the list, oldest first.
     pub sources: Vec<SnapshotId>,
     /// Files in the list.
     pub files: u64,
@@ -196,10 +195,10 @@ pub struct FilestoreFacts {
     pub bytes: u64,
     /// Files that this snapshot added.
     pub new_files: u64,
-    /// Why the filestore was read in full, where it was and a parent could be expected.
+    /// Why the filestore was read in full although a parent was expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_because: Option<String>,
-    /// Files that could not be read or are not what their name says (at most 1,000 are told).
+    /// Files that could not be read or do not match their names (at most 1,000 are listed).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
     /// How many problems there were.
@@ -207,7 +206,7 @@ pub struct FilestoreFacts {
     pub problem_files: u64,
 }
 
-/// Of files that were stored as they came: the index names no snapshot but its own.
+/// The facts of files that were stored as they came: the index names only this snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArrivalFacts {
     /// Files in the index.

@@ -1,6 +1,6 @@
-//! Manifests: the signed envelope of a snapshot. It names every object with size and SHA-256,
-//! so that anyone can check what is stored without a key. A snapshot exists when its manifest
-//! does; its bytes are signed as they are.
+//! Manifests: the signed envelope of a snapshot. It lists every object with size and SHA-256, so that anyone
+//! can check what is stored without a key. A snapshot exists when its manifest exists; its bytes are signed
+//! as stored.
 
 mod facts;
 mod stored;
@@ -19,7 +19,7 @@ use crate::names::{InstanceName, Lsn, ReleaseId, SnapshotId, TenantName};
 pub const NAME: &str = "manifest.json";
 /// The name of its signature, stored just before it.
 pub const SIGNATURE_NAME: &str = "manifest.json.sig";
-/// The name of a dump's sealed baseline.
+/// The name of a dump's encrypted baseline.
 pub const BASELINE: &str = "baseline.zst.age";
 /// The file of a dump's archive: what pg_restore reads.
 pub const DUMP_PATH: &str = "dump.pgc";
@@ -30,7 +30,7 @@ pub const BYTES_MAX: u64 = 64 << 20;
 /// The version of the archive format that this program writes and the newest that it reads.
 pub const FORMAT: u32 = 1;
 
-/// What a snapshot is of.
+/// What a snapshot contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SnapshotKind {
@@ -74,33 +74,33 @@ pub struct Object {
     pub bytes: u64,
     /// Digest of the stored bytes.
     pub sha256: Sha256,
-    /// For packs: where each zstd frame begins once age is taken off.
+    /// For packs: where each zstd frame begins after decryption.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frames: Vec<u64>,
 }
 
 impl Object {
-    /// Compares what was read with what was promised.
+    /// Compares what was read with the manifest.
     pub fn check(&self, bytes: u64, sha256: Sha256) -> Result<()> {
         let differ = if bytes < self.bytes {
-            format!("{} is cut short: {bytes} of {} bytes", self.name, self.bytes)
+            format!("{} is truncated: {bytes} of {} bytes", self.name, self.bytes)
         } else if bytes > self.bytes {
             format!("{} is longer than the {} bytes that were stored", self.name, self.bytes)
         } else if sha256 != self.sha256 {
-            format!("{} has SHA-256 {sha256}, its manifest says {}", self.name, self.sha256)
+            format!("{} has SHA-256 {sha256}, but its manifest says {}", self.name, self.sha256)
         } else {
             return Ok(());
         };
         Err(Error::new(Kind::Integrity, differ)
-            .effect("this snapshot cannot be restored whole from this repository")
-            .next("lifeboat verify; then lifeboat list for another snapshot, or a copy of the repository"))
+            .effect("this snapshot cannot be restored completely from this repository")
+            .next("run lifeboat verify; then choose another snapshot with lifeboat list, or use a copy of the repository"))
     }
 }
 
 /// What is wrong with a manifest that has other facts than its kind wants, several or none.
-const WITHOUT_FACTS: &str = "lacks the facts of its kind";
+const WITHOUT_FACTS: &str = "does not have exactly the facts of its kind";
 
-/// Which repository and instance this belongs to: a manifest copied elsewhere is refused.
+/// Which repository and instance this belongs to: a manifest copied to another place is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The repository's id.
@@ -118,32 +118,32 @@ pub struct Origin {
 pub struct Manifest {
     /// Version of the archive format.
     pub format: u32,
-    /// Where it belongs.
+    /// The repository and instance that it belongs to.
     pub origin: Origin,
     /// The snapshot's own name, as in its key.
     pub id: SnapshotId,
-    /// Whose, for dumps and filestores.
+    /// The tenant, for dumps and filestores.
     pub tenant: Option<TenantName>,
     /// The release it is tied to.
     pub release: Option<ReleaseId>,
     /// When work began, UTC.
     pub begun: Timestamp,
-    /// The moment whose state it holds, UTC: for a dump that of its database snapshot, for a
-    /// filestore when the walk began (files that came during it may be there too).
+    /// The moment whose state it contains, UTC: for a dump that of its database snapshot, for a filestore the
+    /// beginning of the walk (files that arrived during it may be included).
     pub point: Timestamp,
     /// When the last object was stored, UTC.
     pub ended: Timestamp,
     /// WAL position at the point, for dumps and base backups.
     pub lsn: Option<Lsn>,
-    /// The snapshot that an index builds upon.
+    /// The snapshot that an index builds on.
     pub parent: Option<SnapshotId>,
-    /// Public keys that it is sealed to.
+    /// Public keys that it is encrypted to.
     pub recipients: Vec<String>,
     /// Bytes of the content before compression.
     pub plain_bytes: u64,
-    /// Everything stored for it but manifest and signature, sorted by name.
+    /// All its stored objects except manifest and signature, sorted by name.
     pub objects: Vec<Object>,
-    /// What it is of, and what there is to say of just that.
+    /// Its kind, and the facts of that kind.
     pub facts: Facts,
     /// Version of the program that wrote it.
     pub written_by: String,
@@ -158,8 +158,8 @@ impl Manifest {
         Ok(bytes)
     }
 
-    /// Reads a manifest whose signature was checked (or waived), and checks that it is the one
-    /// of snapshot `id` of this instance: a swapped one is refused.
+    /// Reads a manifest whose signature was checked (or waived), and checks that it is the one of snapshot
+    /// `id` of this instance: another one in its place is refused.
     pub fn parse(id: &SnapshotId, instance: &InstanceName, bytes: &[u8]) -> Result<Manifest> {
         #[derive(Deserialize)]
         struct Format {
@@ -194,7 +194,7 @@ impl Manifest {
                 })
         });
         if !names_fit || !manifest.objects.is_sorted_by(|a, b| a.name < b.name) {
-            return Err(bad("names objects in a way that is not allowed".into()));
+            return Err(bad("has object names that are not allowed, or not in order".into()));
         }
         let facts_fit = match &manifest.facts {
             Facts::Dump(_) | Facts::Filestore(_) => manifest.tenant.is_some(),
@@ -210,7 +210,7 @@ impl Manifest {
     /// The object of this name.
     pub fn object(&self, name: &str) -> Result<&Object> {
         self.objects.iter().find(|o| o.name == name).ok_or_else(|| {
-            Error::new(Kind::Integrity, format!("the manifest of snapshot {} names no {name}", self.id))
+            Error::new(Kind::Integrity, format!("the manifest of snapshot {} has no object {name}", self.id))
         })
     }
 

@@ -1,4 +1,5 @@
-//! The JSON form of a manifest (docs/format.md): its kind is a word, and the facts stand under the name of the kind.
+//! The JSON form of a manifest (docs/format.md): its kind is a word, and its facts are a field named after
+//! the kind.
 
 use std::borrow::Cow;
 
@@ -72,7 +73,7 @@ impl<'a> From<&'a Manifest> for StoredManifest<'a> {
 }
 
 impl StoredManifest<'_> {
-    /// The manifest; `None` where it has not exactly the facts of its kind.
+    /// The manifest; `None` where it does not have exactly the facts of its kind.
     pub(super) fn into_manifest(self) -> Option<Manifest> {
         let facts = match (self.kind, self.dump, self.filestore, self.base, self.arrivals) {
             (SnapshotKind::Dump, Some(facts), None, None, None) => Facts::Dump(facts.into_owned()),

@@ -1,4 +1,4 @@
-//! WAL that is made here, for tests.
+//! Makes WAL for tests.
 
 use super::*;
 
@@ -64,7 +64,7 @@ pub fn record(resource: u8, info: u8, data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A record of somebody else's with so many bytes of data.
+/// A record of another resource manager with so many bytes of data.
 pub fn filler(bytes: usize) -> Vec<u8> {
     record(10, 0, &vec![1; bytes])
 }

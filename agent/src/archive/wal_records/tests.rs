@@ -1,4 +1,4 @@
-//! Marks in WAL that is made here, whole, cut and spoiled.
+//! Reads marks from made WAL: complete, truncated and damaged.
 
 use super::made::{SEGMENT, filler, page_header, record, segment_bytes, switch, wal};
 use super::*;
@@ -57,11 +57,11 @@ fn ends_of_transactions_and_restore_points_are_found_across_pages_and_pieces() {
         let (marks, last) = read(&wal, step).unwrap();
         assert_eq!((marks.as_slice(), last), (&expected[..], Some(begins[4])), "{step}");
     }
-    // the last one is not whole: it does not count
+    // the last one is incomplete: it does not count
     let cut = (begins[4].0 - 3 * SEGMENT) as usize + 100;
     let (marks, last) = read(&wal[..cut], 4_000).unwrap();
     assert_eq!((marks.len(), last), (2, Some(begins[3])));
-    // a beginning in the middle of a record: the rest of it is passed over
+    // the beginning is in the middle of a record: the rest of that one is skipped
     let mut reader = WalRecords::new(Lsn(3 * SEGMENT + PAGE_BYTES as u64), segment_bytes());
     let mut all = Vec::new();
     reader.feed(&wal[PAGE_BYTES..], &mut |said| all.push(said)).unwrap();
@@ -76,7 +76,7 @@ fn databases_that_were_copied_by_files_are_found_and_dropped_ones_are_not() {
         commit(1, 0),
         record(RESOURCE_DATABASE, DATABASE_COPY, &made(&[16_500, 1663, 16_384, 1663])),
         record(RESOURCE_DATABASE, 0x20, &made(&[16_384, 1, 1663, 0])),
-        record(RESOURCE_DATABASE, DATABASE_COPY, &made(&[16_500, 1663])), // none that we know
+        record(RESOURCE_DATABASE, DATABASE_COPY, &made(&[16_500, 1663])), // not one that we read
     ]);
     let copied = Said::Copied(Copied { lsn: begins[1], database: 16_500, from: 16_384 });
     assert_eq!(read_all(&wal, 50).unwrap().0[1..], [copied]);

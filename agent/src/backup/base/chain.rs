@@ -1,4 +1,4 @@
-//! Which base backups the next one builds upon, or why upon none.
+//! Which base backups the next one builds on, or why it is a full one.
 
 use crate::backup::base::context::Context;
 use crate::catalog::known_base::{self, Begin, Clocks, KnownBase, KnownBaseReader};
@@ -10,12 +10,12 @@ pub struct Chain {
     pub old: Option<KnownBaseReader>,
     /// The full backup first, this one last.
     pub ids: Vec<SnapshotId>,
-    /// Why all is stored anew, where a parent could be expected.
+    /// Why this is a full backup although a parent was expected.
     pub full_because: Option<String>,
 }
 
 impl Chain {
-    /// The chain to build upon.
+    /// The chain to build on.
     pub fn open(context: &Context, system_identifier: u64) -> Chain {
         match parent(context, &system_identifier.to_string()) {
             Ok(old) => {
@@ -55,32 +55,44 @@ impl Chain {
     }
 }
 
-/// What the state directory knows; or why everything is stored anew (`None`: the first time).
+/// The record in the state directory; or why this is a full backup (`None`: the first one).
 fn parent(context: &Context, system_identifier: &str) -> Result<KnownBaseReader, Option<String>> {
     if context.full {
-        return Err(Some("it was asked for".to_owned()));
+        return Err(Some("a full backup was requested".to_owned()));
     }
     let reader = match known_base::open(&context.job.state.known_base_file()) {
         Ok(Some(reader)) => reader,
         Ok(None) => {
             let any = context.snapshots.iter().any(|id| id.as_str().contains("-base-"));
-            return Err(any.then(|| "this host's state directory knows nothing of the last one".into()));
+            return Err(
+                any.then(|| "the state directory of this host has no record of the last base backup".into())
+            );
         }
         Err(e) => return Err(Some(format!("{e:?}"))),
     };
     let known = &reader.known;
     if known.repository != context.job.repository.id() {
-        return Err(Some(format!("the state directory speaks of repository {}", known.repository)));
+        return Err(Some(format!(
+            "the record in the state directory is of another repository ({})",
+            known.repository
+        )));
     }
     if known.system_identifier != system_identifier {
-        return Err(Some(format!("the state directory speaks of cluster {}", known.system_identifier)));
+        return Err(Some(format!(
+            "the record in the state directory is of another cluster ({})",
+            known.system_identifier
+        )));
     }
     if let Some(gone) = known.chain.iter().find(|id| context.snapshots.binary_search(id).is_err()) {
-        return Err(Some(format!("snapshot {gone}, which it would build upon, is no longer there")));
+        return Err(Some(format!(
+            "snapshot {gone}, which an incremental backup would need, is no longer stored"
+        )));
     }
     if known.chain.len() as u32 >= context.job.backup.base_chain_max {
         let length = known.chain.len();
-        return Err(Some(format!("the chain has {length} snapshots (backup.base_chain_max)")));
+        return Err(Some(format!(
+            "the chain has {length} snapshots, the most that backup.base_chain_max allows"
+        )));
     }
     Ok(reader)
 }

@@ -1,5 +1,5 @@
-//! The files of a data directory that belong into a base backup, and those that do not: the rules
-//! of PostgreSQL's own `basebackup.c`. In the order of their escaped paths, with no more than one
+//! The files of a data directory that a base backup copies, and those that it skips: the rules of
+//! PostgreSQL's own `basebackup.c`. The walk is in the order of escaped paths. It keeps no more than one
 //! directory's names in memory on each level.
 
 use std::collections::HashSet;
@@ -10,17 +10,17 @@ use crate::archive::base::{CONTROL_FILE, LeftOut};
 use crate::archive::path::escape;
 use crate::backup::base::relation_files::{is_temporary, relation};
 use crate::backup::file_reader::mtime_ns;
-use crate::catalog::known_base::Seen;
+use crate::catalog::known_base::FileIdentity;
 use crate::disk;
 use crate::error::Result;
 
-/// Directories at the top that are made again empty.
+/// Directories at the top that the backup stores empty.
 const EMPTY_DIRS: [&str; 7] =
     ["pg_replslot", "pg_dynshmem", "pg_notify", "pg_serial", "pg_snapshots", "pg_subtrans", "pg_stat_tmp"];
-/// Directories at the top in which nobody but the server has anything.
+/// Directories at the top in which only the server has files.
 const OWN_DIRS: [&str; 8] =
     ["base", "global", "pg_commit_ts", "pg_logical", "pg_multixact", "pg_tblspc", "pg_twophase", "pg_xact"];
-/// Files at the top that tell of the running server, or of an older backup or restore.
+/// Files at the top that belong to the running server, or to an older backup or restore.
 const SKIPPED_AT_TOP: [&str; 11] = [
     "postmaster.pid",
     "postmaster.opts",
@@ -42,17 +42,17 @@ pub struct ClusterFile {
     pub path: String,
     /// Where it lies.
     pub location: PathBuf,
-    /// Its size now: it is read no further.
+    /// Its size at the time of the walk: no more is read.
     pub bytes: u64,
     /// Modification time in nanoseconds since 1970.
     pub mtime_ns: i64,
     /// Which file it is.
-    pub seen: Seen,
+    pub seen: FileIdentity,
     /// For files of relations, which segment of one: their pages have checksums.
     pub segment: Option<u32>,
 }
 
-/// A directory outside, with a link to it in `pg_tblspc`.
+/// A directory outside of the data directory, with a link to it in `pg_tblspc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TablespaceLink {
     /// OID: the link's name.
@@ -61,16 +61,16 @@ pub struct TablespaceLink {
     pub location: PathBuf,
 }
 
-/// What a walk comes by.
+/// What a walk finds.
 #[derive(Debug)]
-pub enum Found {
-    /// A directory, before what is in it: escaped path and permission bits.
+pub enum WalkItem {
+    /// A directory, before its content: escaped path and permission bits.
     Directory(String, u32),
     /// A file.
     File(ClusterFile),
-    /// Something that is passed over although no rule says so, in words.
+    /// Something that is skipped although no rule says so, in words.
     Odd(String),
-    /// The same, where PostgreSQL keeps nothing but its own: a restore lacks it.
+    /// The same, in a place where only PostgreSQL has files: a restore will lack it.
     Lost(LeftOut),
 }
 
@@ -94,7 +94,7 @@ pub struct ClusterWalk<'a> {
     pub data_dir: &'a Path,
     /// Its tablespaces.
     pub tablespaces: &'a [TablespaceLink],
-    /// `PG_15_202209061`: what of a tablespace is this cluster's.
+    /// `PG_15_202209061`: the directory of this cluster in a tablespace.
     pub version_dir: String,
 }
 
@@ -113,11 +113,11 @@ enum DirLevel {
 }
 
 impl ClusterWalk<'_> {
-    /// Goes over everything there is now; what goes away meanwhile is passed over.
+    /// Visits everything that exists now; what disappears during the walk is skipped.
     ///
     /// # Errors
     /// A directory that cannot be read, and those of `each`.
-    pub fn run(&self, each: &mut dyn FnMut(Found) -> Result<()>) -> Result<()> {
+    pub fn run(&self, each: &mut dyn FnMut(WalkItem) -> Result<()>) -> Result<()> {
         self.directory(self.data_dir, "", DirLevel::Top, each)
     }
 
@@ -126,9 +126,9 @@ impl ClusterWalk<'_> {
         dir: &Path,
         prefix: &str,
         place: DirLevel,
-        each: &mut dyn FnMut(Found) -> Result<()>,
+        each: &mut dyn FnMut(WalkItem) -> Result<()>,
     ) -> Result<()> {
-        // Sorted as whole paths are: a directory's name counts with the slash behind it.
+        // Sorted as whole paths are: a directory's name counts with a slash at its end.
         let mut names = Vec::new();
         for entry in disk::read_dir(dir)?.unwrap_or_default() {
             let name = entry.file_name();
@@ -152,18 +152,19 @@ impl ClusterWalk<'_> {
                     Some(meta) if meta.is_file() => {
                         let segment =
                             relation(&escaped).filter(|_| place == DirLevel::Relations).map(|r| r.segment);
-                        let (bytes, mtime_ns, seen) = (meta.len(), mtime_ns(&meta), Seen::from(&meta));
-                        each(Found::File(ClusterFile { path, location, bytes, mtime_ns, seen, segment }))?;
+                        let (bytes, mtime_ns, seen) =
+                            (meta.len(), mtime_ns(&meta), FileIdentity::from(&meta));
+                        each(WalkItem::File(ClusterFile { path, location, bytes, mtime_ns, seen, segment }))?;
                     }
                     Some(meta) => {
-                        let what = if meta.is_symlink() { "a link" } else { "no regular file" };
+                        let what = if meta.is_symlink() { "a link" } else { "not a regular file" };
                         let top = path.split('/').next().unwrap_or_default();
                         each(match place != DirLevel::Top && OWN_DIRS.contains(&top) {
-                            true => Found::Lost(LeftOut {
-                                why: format!("{} is {what}, which is not followed", location.display()),
+                            true => WalkItem::Lost(LeftOut {
+                                why: format!("{} is {what}: not backed up", location.display()),
                                 what: path,
                             }),
-                            false => Found::Odd(format!("{} is {what}: skipped", location.display())),
+                            false => WalkItem::Odd(format!("{} is {what}: skipped", location.display())),
                         })?;
                     }
                     None => {}
@@ -179,7 +180,7 @@ impl ClusterWalk<'_> {
         path: &str,
         name: &str,
         place: DirLevel,
-        each: &mut dyn FnMut(Found) -> Result<()>,
+        each: &mut dyn FnMut(WalkItem) -> Result<()>,
     ) -> Result<()> {
         if name.starts_with("pgsql_tmp") || (place == DirLevel::Tablespace && name != self.version_dir) {
             return Ok(());
@@ -192,10 +193,10 @@ impl ClusterWalk<'_> {
             }
         }
         let Some(mode) = disk::mode(dir)? else { return Ok(()) };
-        each(Found::Directory(path.to_owned(), mode))?;
+        each(WalkItem::Directory(path.to_owned(), mode))?;
         let next = match (place, name) {
             (DirLevel::Top, "pg_wal") => {
-                return each(Found::Directory(format!("{path}/archive_status"), mode));
+                return each(WalkItem::Directory(format!("{path}/archive_status"), mode));
             }
             (DirLevel::Top, name) if EMPTY_DIRS.contains(&name) => return Ok(()),
             (DirLevel::Top, "base") | (DirLevel::Tablespace, _) => DirLevel::Databases,
@@ -222,13 +223,13 @@ fn skipped(path: &str, name: &str, place: DirLevel, unlogged: &HashSet<String>) 
     }
 }
 
-/// Whether a file that the server sends is none for a backup: what tells of a running server or of
-/// an older restore. It leaves out everything else by itself.
+/// Whether the backup leaves out a file that the server sends: files of a running server or of an older
+/// restore. The server itself leaves out everything else.
 pub fn is_left_out(path: &str) -> bool {
     SKIPPED_AT_TOP.contains(&path)
 }
 
-/// Relations of a directory that have an init fork: recovery makes their other forks anew.
+/// Relations of a directory that have an init fork: recovery creates their other forks again.
 fn unlogged<'a>(place: DirLevel, names: impl Iterator<Item = &'a str>) -> HashSet<String> {
     if place != DirLevel::Relations {
         return HashSet::new();
@@ -297,10 +298,10 @@ mod tests {
         let (mut files, mut dirs, mut odd, mut lost) = (Vec::new(), Vec::new(), 0, Vec::new());
         walk.run(&mut |found| {
             match found {
-                Found::File(file) => files.push((file.path, file.segment)),
-                Found::Directory(path, _) => dirs.push(path),
-                Found::Odd(_) => odd += 1,
-                Found::Lost(left) => lost.push(left.what),
+                WalkItem::File(file) => files.push((file.path, file.segment)),
+                WalkItem::Directory(path, _) => dirs.push(path),
+                WalkItem::Odd(_) => odd += 1,
+                WalkItem::Lost(left) => lost.push(left.what),
             }
             Ok(())
         })

@@ -1,4 +1,4 @@
-//! What both ways to a base backup work with.
+//! What both kinds of base backup need: files and protocol.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,11 +18,11 @@ pub struct Context {
     pub snapshot: Arc<SnapshotWriter>,
     /// What the server said.
     pub server: BaseServer,
-    /// Whether all is stored anew, although a parent is known.
+    /// Whether a full backup was requested, although a parent is known.
     pub full: bool,
     /// What the repository holds, sorted.
     pub snapshots: Vec<SnapshotId>,
-    /// A file that is not as its times say: set once it was found, which ends the copy.
+    /// A file whose content changed although its times did not: set once it is found, which ends the copy.
     pub not_as_its_times: OnceLock<String>,
 }
 

@@ -1,5 +1,5 @@
-//! The copy between start and stop: one thread walks the data directory beside the known base
-//! backup, N workers read and pack, and this one writes the next known base backup in order.
+//! The copy between start and stop: one thread walks the data directory and the known base backup side by
+//! side, N workers read and pack, and the calling thread writes the next known base backup in order.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::archive::base::{Directory, LEFT_OUT_TOLD_MAX};
-use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, Found};
+use crate::backup::base::cluster_files::{ClusterFile, ClusterWalk, WalkItem};
 use crate::backup::base::packed::ReadBase;
 use crate::backup::base::reader::{BaseReader, Compared, PageCheck};
 use crate::backup::base::relation_files::fork_of;
@@ -30,7 +30,7 @@ const BATCH_FILES: usize = 128;
 const BATCH_BYTES: u64 = 16 << 20;
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// What to copy, and upon what.
+/// What to copy, and the chain that it builds on.
 pub struct Copy<'a> {
     /// What there is.
     pub walk: ClusterWalk<'a>,
@@ -40,11 +40,11 @@ pub struct Copy<'a> {
     pub known_file: &'a Path,
     /// Its first line.
     pub known: &'a KnownBase,
-    /// What was written since the chain's last backup, where that is known: nothing else is read.
+    /// What was written since the chain's last backup, where that is known: only that is read.
     pub written: Option<&'a Written>,
-    /// Trust in the times of files, where there is.
+    /// Trust in the times of files, where they are trusted.
     pub times: Option<Times>,
-    /// Gets the path of a file that is not as its times say.
+    /// Gets the path of a file whose content changed although its times did not.
     pub not_as_its_times: &'a OnceLock<String>,
     /// How pages are checked, where they can be.
     pub pages: Option<PageCheck>,
@@ -58,7 +58,7 @@ pub struct Copy<'a> {
 
 /// Why a copy ended without a result.
 pub enum Failure {
-    /// The known base backup broke in the middle: try again without it.
+    /// The known base backup is damaged: try again without it.
     KnownDamaged(Error),
     /// Anything else.
     Other(Error),
@@ -135,23 +135,23 @@ fn list(
     let (mut batch, mut batch_bytes) = (Batch::new(), 0);
     let send = |batch: &mut Batch| match batch.is_empty() || maker.send(std::mem::take(batch)) {
         true => Ok(()),
-        false => Err(Error::new(Kind::Interrupted, "the base backup ended early")),
+        false => Err(Error::new(Kind::Interrupted, "the base backup was stopped")),
     };
     walk.run(&mut |found| {
         pace.stop_if_cancelled()?;
         let file = match found {
-            Found::File(file) => file,
-            Found::Directory(path, mode) => {
+            WalkItem::File(file) => file,
+            WalkItem::Directory(path, mode) => {
                 listed.directories.push(Directory { path, mode });
                 return Ok(());
             }
-            Found::Lost(what) => {
+            WalkItem::Lost(what) => {
                 if listed.odd.len() < LEFT_OUT_TOLD_MAX {
                     listed.odd.push(what);
                 }
                 return Ok(());
             }
-            Found::Odd(what) => {
+            WalkItem::Odd(what) => {
                 if listed.notes.len() < NOTES_MAX {
                     listed.notes.push(what);
                 }
@@ -170,28 +170,30 @@ fn list(
         }
         Ok(())
     })?;
-    // Its checksum stands at its end: what was read of it is believed only when that was reached.
+    // Its checksum is at its end: what was read of it can be trusted only when the end was reached.
     old.try_for_each(|known| known.map(drop))?;
     send(&mut batch)?;
     Ok(listed)
 }
 
-/// What of a file may be other than the chain holds it. Summaries alone would say so, but for what was written past WAL
-/// (a copy put there by hand): that leaves a mark in size or time, which tells something only where WAL wrote nothing.
+/// Which parts of a file may differ from what the chain holds. Summaries alone would say so, except for what
+/// was written past WAL (a copy put there by hand): that changes size or time, and this is a sign only where
+/// WAL wrote nothing.
 fn touched<'w>(file: &ClusterFile, known: &KnownFile, written: &'w Written) -> Touched<'w> {
     let entry = &known.entry;
     let Some((fork, segment)) = fork_of(&file.path) else { return Touched::Anything };
     let several_blocks = entry.bytes > u64::from(known.block_bytes);
     let pages = file.bytes.is_multiple_of(PAGE_BYTES as u64) && entry.bytes.is_multiple_of(PAGE_BYTES as u64);
     if entry.flaw.is_some() || !pages || entry.bytes == 0 {
-        return Touched::Anything; // bad pages are to be named again
+        return Touched::Anything; // bad pages must be listed again
     }
     // A server sends whole seconds.
     let same_time = entry.mtime_ns == file.mtime_ns
         || (entry.mtime_ns % SECOND_NS == 0 && entry.mtime_ns / SECOND_NS == file.mtime_ns / SECOND_NS);
     match written.touched(fork, segment) {
         Touched::Nothing if entry.bytes == file.bytes && same_time => Touched::Nothing,
-        // Nothing is won where most of it is read; what grew without a gap has all that is new behind its end.
+        // No gain where most of it is read anyway; a file that grew without a gap has everything new at its
+        // end.
         Touched::Chunks(chunks)
             if several_blocks
                 && entry.bytes <= file.bytes
@@ -208,7 +210,7 @@ struct Packing<'a> {
     reader: BaseReader<'a>,
     written: Option<&'a Written>,
     times: Option<Times>,
-    /// Devices with file systems whose times can be trusted.
+    /// Devices of file systems whose times can be trusted.
     disks: HashSet<u64>,
     not_as_its_times: &'a OnceLock<String>,
 }
@@ -231,7 +233,7 @@ impl Packing<'_> {
         self.reader.finish()
     }
 
-    /// Reads what of the file has to be read; `None` where it is gone.
+    /// Reads those parts of the file that must be read; `None` where it no longer exists.
     fn file(&mut self, file: &ClusterFile, known: Option<KnownFile>) -> Result<Option<ReadBase>> {
         let Some(known) = known else { return self.reader.read(file, None) };
         if let Some(times) = self.times.filter(|times| times.hold(file, &known))
@@ -241,7 +243,10 @@ impl Packing<'_> {
                 Compared::Same(bytes) => return Ok(Some(ReadBase::trusted(known, bytes))),
                 Compared::Written => {}
                 Compared::Differs => {
-                    let what = format!("{} is not as its times say", file.location.display());
+                    let what = format!(
+                        "the content of {} changed although its times did not",
+                        file.location.display()
+                    );
                     let _ = self.not_as_its_times.set(file.path.clone()); // the first one is enough
                     return Err(Error::new(Kind::Incomplete, what));
                 }

@@ -1,4 +1,4 @@
-//! A base backup beside the server: its data directory is read by us, between `pg_backup_start` and
+//! A base backup on the server's host: we read its data directory, between `pg_backup_start` and
 //! `pg_backup_stop` of one session.
 
 use std::io::Read;
@@ -19,7 +19,7 @@ use crate::backup::base::reader::BaseReader;
 use crate::backup::base::tally::Copied;
 use crate::backup::base::times::{self, Times};
 use crate::backup::job::on_blocking_thread;
-use crate::catalog::known_base::{Begin, Clocks, Seen};
+use crate::catalog::known_base::{Begin, Clocks, FileIdentity};
 use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -31,15 +31,15 @@ use crate::postgres::page::PAGE_BYTES;
 use crate::postgres::session::Session;
 use crate::postgres::summaries::{self, Written};
 
-/// Tries of reading `pg_control` between two of the server's writes of it.
+/// How often `pg_control` is read again when the server was writing it.
 const CONTROL_TRIES: u32 = 20;
 /// And the time between them.
 const CONTROL_PAUSE: Duration = Duration::from_millis(50);
 
-/// Read of WAL at once.
+/// How much WAL is read at once.
 const WAL_READ_BYTES: usize = 1 << 20;
 
-/// Takes all of it, up to the layout.
+/// Does the whole backup, up to the layout.
 pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
     let job = &context.job;
     job.progress.stage("waiting for a checkpoint");
@@ -57,7 +57,7 @@ pub async fn take(context: &Arc<Context>, place: ServerFiles) -> Result<Taken> {
     let end = session.stop().await?;
     let mut notes = seen.copied.notes.clone();
     notes.extend(session.no_slot.as_ref().map(|why| {
-        format!("the server would not keep WAL back for this backup, a longer one may fail for it: {why}")
+        format!("the server gave no replication slot, so a long base backup can fail because its WAL is removed: {why}")
     }));
     let segments = wal_segments(end.timeline, start_lsn, end.stop_lsn, context.server.wal_segment_bytes);
     job.progress.stage("WAL");
@@ -108,15 +108,17 @@ struct Ready {
     times: Option<std::result::Result<Times, String>>,
 }
 
-/// Looks whose files these are, and what they are compared with.
+/// Checks whose data directory this is, and finds what to compare with.
 fn prepare(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Ready> {
     let (first, _) = control(context.job.system_identifier.as_deref(), data_dir)?;
     if first.redo < start_lsn {
         let last = first.redo;
-        let what =
-            format!("{} is not the server's own: its last checkpoint is at {last}", data_dir.display());
+        let what = format!(
+            "{} is not the data directory of this server: its last checkpoint is at {last}",
+            data_dir.display()
+        );
         return Err(Error::new(Kind::Postgres, what)
-            .because(format!("the server made one at {start_lsn} just now"))
+            .because(format!("the server has just made a checkpoint at {start_lsn}"))
             .effect("nothing was stored")
             .next("run lifeboat on the server's own host, or set backup.base_source = \"protocol\""));
     }
@@ -128,21 +130,23 @@ fn prepare(context: &Context, data_dir: &Path, start_lsn: Lsn) -> Result<Ready> 
     Ok(Ready { control: first, chain, begin, clocks, times })
 }
 
-/// What was written since the parent, or why that is not known; `None` for a full backup, or where the
-/// parent is of an older lifeboat.
+/// What was written since the parent, or why that is not known; `None` for a full backup, or where an older
+/// lifeboat made the parent.
 async fn written_since(context: &Context, ready: &Ready) -> Option<std::result::Result<Written, String>> {
     let parent = ready.chain.old.as_ref().and_then(|old| old.known.begin);
     let parent = parent?;
     let Begin { start_lsn, timeline, data_checksums } = ready.begin;
     if parent.timeline != timeline {
-        let why = format!("the parent is of timeline {}, the server on {timeline}", parent.timeline);
+        let why =
+            format!("the last base backup is of timeline {}, the server is on {timeline}", parent.timeline);
         return Some(Err(why));
     }
     if parent.data_checksums != data_checksums {
-        return Some(Err("page checksums were switched since the parent".to_owned()));
+        return Some(Err("page checksums were switched on or off since the last base backup".to_owned()));
     }
     if parent.start_lsn > start_lsn {
-        let why = format!("the parent began at {}, the server is at {start_lsn}", parent.start_lsn);
+        let why =
+            format!("the last base backup began at {}, the server is only at {start_lsn}", parent.start_lsn);
         return Some(Err(why));
     }
     context.job.progress.stage("WAL summaries");
@@ -153,7 +157,7 @@ async fn written_since(context: &Context, ready: &Ready) -> Option<std::result::
         session.close().await;
         written
     };
-    // Whatever keeps them from us: to read everything is always right.
+    // Whatever the reason is that there are none: reading everything is always right.
     let written =
         asked.await.unwrap_or_else(|e| Err([vec![e.what().to_owned()], e.causes()].concat().join(": ")));
     context.job.progress.stage("files");
@@ -210,26 +214,29 @@ fn copy(
     if control.0.system_identifier != first.system_identifier {
         return Err(Error::new(
             Kind::Postgres,
-            "the data directory became another cluster's during the backup",
+            "the data directory was replaced by another cluster's during the backup",
         ));
     }
     Ok(CopySeen { copied, chain, links, control })
 }
 
-/// `pg_control`, whole: the server writes it in one piece, but may be at it just now. Where the
-/// server told its `identifier`, it must be that one's.
+/// `pg_control`, complete: the server writes it in one piece, but may be writing it right now. Where the
+/// server reported its `identifier`, the file must have that one.
 pub fn control(identifier: Option<&str>, data_dir: &Path) -> Result<(ControlFile, Vec<u8>)> {
     let path = data_dir.join(CONTROL_FILE);
     let elsewhere = "run lifeboat on the server's own host, as a user who may read the data directory, \
                      or set backup.base_source = \"protocol\"";
     for _ in 0..CONTROL_TRIES {
         let bytes = disk::read(&path, control::CONTROL_BYTES as u64)
-            .map_err(|e| e.effect("there is no base backup without it").next(elsewhere))?;
+            .map_err(|e| e.effect("no base backup was stored").next(elsewhere))?;
         if let Some(read) = control::parse(&bytes) {
             return match identifier {
                 Some(known) if known != read.system_identifier.to_string() => {
                     let found = read.system_identifier;
-                    let what = format!("{} is the cluster {found}, the server is {known}", path.display());
+                    let what = format!(
+                        "{} belongs to the cluster with system identifier {found}; the server's is {known}",
+                        path.display()
+                    );
                     Err(Error::new(Kind::Postgres, what).effect("nothing was stored").next(elsewhere))
                 }
                 _ => Ok((read, bytes)),
@@ -238,23 +245,23 @@ pub fn control(identifier: Option<&str>, data_dir: &Path) -> Result<(ControlFile
         clock::sleep_blocking(CONTROL_PAUSE);
     }
     Err(Error::new(Kind::Postgres, format!("{} is damaged: its checksum is wrong", path.display()))
-        .effect("the server could not start from it: there is no backup"))
+        .effect("a server could not start from it, so no base backup was stored"))
 }
 
 fn wal(context: &Context, data_dir: &Path, reader: &mut BaseReader<'_>, segment: &str) -> Result<Entry> {
     let location = data_dir.join("pg_wal").join(segment);
     let bytes = context.server.wal_segment_bytes;
-    let (path, seen) = (format!("pg_wal/{segment}"), Seen::default());
+    let (path, seen) = (format!("pg_wal/{segment}"), FileIdentity::default());
     let file = ClusterFile { path, location, bytes, mtime_ns: 0, seen, segment: None };
     match reader.read(&file, None)? {
         Some(read) if read.known.entry.bytes == bytes => Ok(read.known.entry),
-        _ => Err(Error::new(Kind::Postgres, format!("{} is no longer there", file.location.display()))
-            .effect("replay would need it: there is no backup")
-            .next("raise wal_keep_size, or give the agent's role REPLICATION and the server a free slot (max_replication_slots); then run again")),
+        _ => Err(Error::new(Kind::Postgres, format!("{} was removed before it was read", file.location.display()))
+            .effect("recovery would need it, so no base backup was stored")
+            .next("give the agent's role REPLICATION and the server a free slot (max_replication_slots), or raise wal_keep_size; then run again")),
     }
 }
 
-/// What the WAL of the backup says of databases that were copied; the slot still keeps it.
+/// Databases that were copied, as the WAL of the backup says; the slot still keeps that WAL.
 fn copies(
     context: &Context,
     data_dir: &Path,
@@ -284,7 +291,7 @@ fn locations(links: &[TablespaceLink]) -> Result<Vec<(u32, String)>> {
     let text = |link: &TablespaceLink| match link.location.to_str() {
         Some(text) => Ok((link.oid, text.to_owned())),
         None => {
-            let what = format!("the tablespace at {} has no UTF-8 name", link.location.display());
+            let what = format!("the path of the tablespace at {} is not UTF-8", link.location.display());
             Err(Error::new(Kind::Postgres, what))
         }
     };

@@ -1,4 +1,4 @@
-//! What makes a copy a whole base backup: WAL, label and control file, the index, the layout.
+//! What makes a copy a complete base backup: WAL, label and control file, the index, the layout.
 
 use crate::archive::base::{
     CONTROL_FILE, ClusterLayout, Collation, Database, LABEL_FILE, LAYOUT_NAME, TABLESPACE_MAP_FILE,
@@ -14,17 +14,17 @@ use crate::names::{Lsn, SnapshotId};
 use crate::postgres::base::BaseEnd;
 use crate::repository::pack_worker::PackWorker;
 
-/// A base backup, all but its manifest.
+/// A base backup without its manifest.
 pub struct Taken {
     /// The files.
     pub copied: Copied,
     /// The full backup first, this one last.
     pub chain: Vec<SnapshotId>,
-    /// Why all was stored anew, where a parent could be expected.
+    /// Why this is a full backup although a parent was expected.
     pub full_because: Option<String>,
     /// Why an incremental one read everything, where that is so.
     pub read_all_because: Option<String>,
-    /// Why the times of files were not trusted, where they should be.
+    /// Why the times of files were not trusted although the configuration says so.
     pub times_not_trusted_because: Option<String>,
     /// OID and directory of tablespaces.
     pub tablespaces: Vec<(u32, String)>,
@@ -32,11 +32,11 @@ pub struct Taken {
     pub system_identifier: u64,
     /// Where replay begins.
     pub start_lsn: Lsn,
-    /// What the server said in the end.
+    /// What the server reported at the end.
     pub end: BaseEnd,
     /// `pg_control`, as it was after everything else.
     pub control: Vec<u8>,
-    /// Databases that were made by copying files meanwhile.
+    /// Databases that were created by copying files during the backup.
     pub copies: Vec<wal_records::Copied>,
     /// Files that only this backup has, its WAL above all.
     pub extra_files: u64,
@@ -47,7 +47,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Stores what only this backup has; `wal` gives the segments from start to stop. Blocking.
+    /// Stores the files that only this backup has; `wal` gives the segments from start to stop. Blocking.
     pub fn finish(
         &mut self,
         context: &Context,

@@ -1,6 +1,7 @@
-//! What a base backup was meant to hold, held against what it holds. PostgreSQL knows its databases and tablespaces; a copy
-//! that lacks one of them starts all the same, and fails when that one is opened. So whatever means loss is told in the
-//! manifest, and the backup ends with the exit code of an incomplete one.
+//! Compares what a base backup contains with what it should contain. PostgreSQL knows its databases and
+//! tablespaces; a copy that lacks one of them starts all the same, and fails when that one is opened. So
+//! whatever means loss is listed in the manifest, and the backup ends with the exit code of an incomplete
+//! one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +10,11 @@ use crate::postgres::base::BaseServer;
 
 /// OID of `pg_default`, whose databases are in `base`...
 const DEFAULT_TABLESPACE: u32 = 1663;
-/// ... and of `pg_global`, which holds none.
+/// ... and of `pg_global`, which has no databases.
 const GLOBAL_TABLESPACE: u32 = 1664;
 
-/// What is missing, by what the server has had all the time: `before` the copy and `after` it. `odd` are paths that were
-/// passed over, each with the reason.
+/// What is missing, compared with what the server had all the time: `before` the copy and `after` it. `odd`
+/// are paths that were skipped, each with the reason.
 pub fn left_out(
     before: &BaseServer,
     after: &BaseServer,
@@ -37,7 +38,7 @@ pub fn left_out(
     }
     for (oid, name, tablespace) in &before.databases {
         let Some((_, _, now)) = after.databases.iter().find(|(now, ..)| now == oid) else { continue };
-        // One that was moved meanwhile is whole in one of the two: see `moved`.
+        // A database that was moved during the copy is complete in one of the two: see `moved`.
         let places = [tablespace, now].map(|tablespace| place(*tablespace, *oid, &held));
         if places.iter().all(|path| !held.contains(path.as_str())) {
             miss(format!("database {name}"), &places[1]);
@@ -53,7 +54,7 @@ fn place(tablespace: u32, database: u32, held: &BTreeSet<&str>) -> String {
     if tablespace == DEFAULT_TABLESPACE {
         return format!("base/{database}");
     }
-    // Below it is a directory of the server's version, the only one that is copied.
+    // Below it is a directory of the server's version; only that one is copied.
     let above = format!("pg_tblspc/{tablespace}/");
     let version = held.range(above.as_str()..).next().and_then(|path| path.strip_prefix(&above));
     let version = version.and_then(|rest| rest.split('/').next()).unwrap_or("PG_*");

@@ -1,4 +1,5 @@
-//! What a server sends of a base backup, on a blocking thread: paced, and ended when the run is.
+//! Reads what a server sends of a base backup, on a blocking thread: at the configured pace, until the run
+//! ends.
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -28,17 +29,17 @@ pub struct Incoming {
     stream: BaseStream,
     cancel: CancellationToken,
     pace: Pace,
-    /// What came behind an archive.
+    /// A message that came after an archive.
     pending: Option<BaseMessage>,
 }
 
 impl Incoming {
-    /// Reads `stream` no faster than `pace` allows: the server waits while nobody takes its bytes.
+    /// Reads `stream` no faster than `pace` allows: the server waits while nobody reads.
     pub fn new(runtime: Handle, stream: BaseStream, cancel: CancellationToken, pace: Pace) -> Incoming {
         Incoming { runtime, stream, cancel, pace, pending: None }
     }
 
-    /// What comes next; what is left of an archive is passed over.
+    /// What comes next; the unread rest of an archive is skipped.
     pub fn next(&mut self) -> Result<Next> {
         while self.data()?.is_some() {}
         Ok(match self.message()? {
@@ -76,7 +77,7 @@ impl Incoming {
         });
         message.map_err(|e| match e.effect_text() {
             Some(_) => e,
-            None => e.effect("there is no backup").safe("running again is safe"),
+            None => e.effect("no base backup was stored").safe("running again is safe"),
         })
     }
 }

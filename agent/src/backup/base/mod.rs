@@ -1,10 +1,10 @@
-//! Base backups: the files of a whole cluster, full, or only the blocks that changed since the parent.
-//! Two ways in: read beside the running server between `pg_backup_start` and `pg_backup_stop`
-//! (`files`), or sent by the server over the replication protocol (`protocol`). What comes out is
-//! the same, so that one may build upon the other.
+//! Base backups: the files of a whole cluster, full, or only the blocks that changed since the parent. There
+//! are two sources: Lifeboat reads the files of the running server between `pg_backup_start` and
+//! `pg_backup_stop` (`files`), or the server sends them over the replication protocol (`protocol`). The
+//! result is the same, so one can build on the other.
 //!
-//! Order: slot and start; the files; `pg_control`; stop; the WAL that replay needs; the index; the
-//! manifest. A backup that is cut short leaves no manifest, and no backup mode: that goes with the
+//! Order: slot and start; the files; `pg_control`; stop; the WAL that replay needs; the index; the manifest.
+//! A backup that is interrupted leaves no manifest, and no server in backup mode: backup mode ends with the
 //! session.
 
 mod chain;
@@ -51,13 +51,13 @@ use crate::progress::Progress;
 use crate::repository::layout;
 use crate::repository::writer::SnapshotWriter;
 
-/// Nobody takes so long to store an object of WAL: what is older was left by a process that was killed.
+/// No process takes so long to store a WAL object: an older file was left by one that was killed.
 const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// What is asked for.
+/// A request for a base backup.
 #[derive(Clone, Debug)]
 pub struct BaseRequest {
-    /// Whether all is stored anew, although a parent is known.
+    /// Whether to make a full backup although a parent is known.
     pub full: bool,
     /// The release that it is tied to.
     pub release: Option<ReleaseId>,
@@ -70,21 +70,22 @@ pub struct Report {
     pub manifest: Manifest,
     /// From begin to end.
     pub seconds: f64,
-    /// What was read of the cluster.
+    /// How many bytes of the cluster were read.
     pub read_bytes: u64,
-    /// What was not, because the server's WAL summaries or the times of files say that it is as it was.
+    /// How many were not, because the server's WAL summaries or the times of files say that they are
+    /// unchanged.
     pub unread_bytes: u64,
-    /// What of that the times of files say.
+    /// How many of these were not read because of the times of files.
     pub trusted_bytes: u64,
-    /// What they say, and was read all the same and compared.
+    /// How many bytes of such files were read as a sample and compared.
     pub compared_bytes: u64,
-    /// Why they were not trusted, where they should be (`backup.base_trust`).
+    /// Why the times were not trusted although `backup.base_trust` says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times_not_trusted_because: Option<String>,
-    /// A file that was not as its times said: then this backup read everything.
+    /// A file whose content changed although its times did not: then this backup read everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub doubt: Option<Doubt>,
-    /// Why an incremental one read everything, where that is so.
+    /// Why an incremental one read everything, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_all_because: Option<String>,
     /// What a person should know although nothing failed.
@@ -92,7 +93,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// How it went: an error of kind `Incomplete` where something was left out, or bad pages were found.
+    /// The result: an error of kind `Incomplete` where something was left out, or bad pages were found.
     pub fn verdict(&self) -> Result<()> {
         let facts = self.manifest.base_facts()?;
         if let (Some(missing), [first, ..]) = (facts.missing(), facts.left_out.as_slice()) {
@@ -111,30 +112,28 @@ impl Report {
             Kind::Incomplete,
             format!("{} pages have a wrong checksum: {}", facts.bad_page_count, first.join(", ")),
         )
-        .effect(
-            "the backup is stored and says so; what stood in those pages is damaged in the database itself",
-        )
-        .next("pg_amcheck names the tables; restore them from a backup before the damage"))
+        .effect("the backup is stored and lists these pages; they are damaged in the database itself")
+        .next("find the tables with pg_amcheck; restore them from a backup that is older than the damage"))
     }
 }
 
 fn doubted(doubt: &Doubt) -> Error {
     Error::new(Kind::Incomplete, doubt.text())
         .effect(
-            "this base backup is whole: it read every file. Incremental ones before it, back to the last full \
-            one, may hold an older content of files that they did not read",
+            "this base backup is correct: it read every file. The incremental ones before it, back to the last \
+             full one, may hold an older content of files that they did not read",
         )
         .next(
-            "look for errors of that disk in the kernel's log (a disk that returns wrong bytes looks like this, \
-            too), then run lifeboat backup --kind base --full: until then every file is read. If the file system \
-            keeps no right times, set backup.base_trust = \"content\"",
+            "look for errors of that disk in the kernel's log (a failing disk can look like this), then run \
+             lifeboat backup --kind base --full: until then every file is read. If the file system does not \
+             keep times reliably, set backup.base_trust = \"content\"",
         )
 }
 
 /// Takes a base backup.
 ///
 /// # Errors
-/// Whatever kept it from being whole; there is no snapshot then.
+/// Whatever made it incomplete; there is no snapshot then.
 pub async fn run(
     config: &Config,
     request: BaseRequest,
@@ -147,8 +146,7 @@ pub async fn run(
     let wal = layout::wal(&config.instance);
     let removed = job.repository.store().clean_old_leftovers(&wal, LEFTOVER_AGE).await?;
     if removed > 0 {
-        job.progress
-            .note(format!("{removed} unfinished files of WAL, of processes that were killed, were removed"));
+        job.progress.note(format!("removed {removed} unfinished WAL files of processes that were killed"));
     }
     let job = Arc::new(job);
     let (mut was_torn, mut doubt) = (false, None);
@@ -159,15 +157,15 @@ pub async fn run(
             Ok(Attempt::Torn(databases)) => {
                 was_torn = true;
                 job.progress.note(format!(
-                    "database {} was moved to another tablespace during the base backup: the base backup starts \
-                    again",
+                    "database {} was moved to another tablespace during the base backup: starting the base backup \
+                     again",
                     databases.join(", ")
                 ));
             }
-            // It is remembered, so that no times are trusted in the next attempt.
+            // It is recorded, so that the next attempt trusts no times.
             Ok(Attempt::Doubted(found)) => {
                 job.progress
-                    .note(format!("{}: the base backup starts again and reads every file", found.text()));
+                    .note(format!("{}: starting the base backup again and reading every file", found.text()));
                 doubt = Some(found);
             }
             Err(e) => break Err(e),
@@ -185,9 +183,9 @@ pub async fn run(
 enum Attempt {
     /// It is stored.
     Whole(Box<Report>),
-    /// It lacks files of these databases, and is not.
+    /// Files of these databases are missing, so it is not stored.
     Torn(Vec<String>),
-    /// It trusted the times of files, and this one was not as they said.
+    /// It trusted the times of files, and the content of this one had changed although they had not.
     Doubted(Doubt),
 }
 
@@ -250,7 +248,7 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &BaseRequest) -> R
     })))
 }
 
-/// What the server has and the copy has not.
+/// What the server has and the copy lacks.
 async fn left_out(context: &Context, taken: &Taken) -> Result<Vec<LeftOut>> {
     let mut session = Session::maintenance(&context.job.postgres).await?;
     let after = ask(&mut session).await?;
@@ -264,7 +262,7 @@ fn manifest(context: &Context, server: &ServerInfo, taken: &Taken, left_out: Vec
     let name = |oid| context.server.tablespaces.iter().find(|(known, _)| *known == oid);
     let tablespace = |(oid, location): &(u32, String)| Tablespace {
         oid: *oid,
-        name: name(*oid).map_or_else(|| "dropped meanwhile".to_owned(), |(_, name)| name.clone()),
+        name: name(*oid).map_or_else(|| "dropped during the backup".to_owned(), |(_, name)| name.clone()),
         location: location.clone(),
     };
     let sorting = &context.server.sorting;

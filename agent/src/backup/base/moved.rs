@@ -1,14 +1,14 @@
-//! Databases whose files a base backup cannot have, although nothing failed: `ALTER DATABASE … SET TABLESPACE`
-//! copies them to another directory and removes the old one while files are read, and replay copies them
-//! again, from a directory that is no longer there. PostgreSQL's own base backups have this as well; nobody is
-//! told before that database is opened.
+//! Databases whose files a base backup cannot have, although nothing failed. `ALTER DATABASE … SET
+//! TABLESPACE` copies a database to another directory and removes the old one while files are read. Replay
+//! copies it again, from a directory that no longer exists. PostgreSQL's own base backups have the same
+//! problem; nobody notices before that database is opened.
 //!
-//! The backup looks into the WAL that it holds, from its start to its stop. What it finds makes it take
-//! everything once more.
+//! So the backup reads the WAL that it contains, from its start to its stop. When it finds such a database,
+//! it starts again.
 //!
-//! **WAL that cannot be read to the stop is no WAL**: replay stops where we do, before the copy is consistent, and
-//! PostgreSQL refuses to start from it. It is damaged, or has pages of a size that neither `wal push` nor we can
-//! read. Then nothing is stored.
+//! **WAL that cannot be read up to the stop is useless**: replay stops where we do, before the copy is
+//! consistent, and PostgreSQL refuses to start from it. The WAL is damaged, or has pages of a size that
+//! neither `wal push` nor this code can read. Then nothing is stored.
 
 use std::collections::BTreeSet;
 
@@ -19,17 +19,18 @@ use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, SegmentName};
 use crate::postgres::session::{Session, column};
 
-/// What the WAL of a backup says, read as it comes.
+/// What the WAL of a backup says, read as it arrives.
 pub struct WalWatch {
     segment_bytes: Option<SegmentBytes>,
     reader: Option<WalRecords>,
     copied: Vec<Copied>,
-    /// Behind this nothing could be read: behind the end of what was written lies what was there before.
+    /// Nothing after this position could be read: after the end of what was written, a segment holds older
+    /// bytes.
     ends_at: Option<Lsn>,
 }
 
 impl WalWatch {
-    /// Nothing read yet; segments are of this size.
+    /// Nothing read yet; segments have this size.
     pub fn new(segment_bytes: u64) -> WalWatch {
         let segment_bytes = SegmentBytes::try_from(segment_bytes).ok();
         WalWatch { segment_bytes, reader: None, copied: Vec::new(), ends_at: None }
@@ -71,9 +72,9 @@ impl WalWatch {
                     copied.push(found);
                 }
             };
-            let _ = reader.finish(&mut on); // behind the end of what was written
+            let _ = reader.finish(&mut on); // after the end of what was written
         }
-        // Not how far bytes came, but how far records did; after the record of a switch nothing comes in its segment.
+        // Counts how far records came, not bytes; after the record of a switch nothing follows in its segment.
         let end = match (reader.is_switched(), segment_bytes) {
             (true, Some(size)) => Lsn(reader.end().0.next_multiple_of(size.get())),
             _ => reader.end(),
@@ -88,15 +89,15 @@ impl WalWatch {
 
 fn unreadable(end: Lsn, start: Lsn, stop: Lsn) -> Error {
     let what = format!(
-        "the WAL of this base backup cannot be read to its end: {start} to {stop} is needed, and its records end at {end}"
+        "the WAL of this base backup is damaged: {start} to {stop} is needed, but it can be read only up to {end}"
     );
     Error::new(Kind::Integrity, what)
-        .effect("recovery from it would stop before it is consistent, so this base backup was not stored")
-        .next("run it again. If it happens again, look at the disk and the memory of the server: pg_waldump shows where its own WAL is damaged, and only a base backup that begins after that place can be restored")
+        .effect("recovery would stop before the database is consistent, so this base backup was not stored")
+        .next("run it again. If it fails again, check the disk and the memory of the server: pg_waldump shows where its own WAL is damaged; only a base backup that begins after that place can be restored")
         .safe("running again is safe")
 }
 
-/// Of what was copied, the databases whose files this backup cannot be sure of, by name.
+/// Which of the copied databases this backup may have lost files of, by name.
 ///
 /// # Errors
 /// Those of the server.
@@ -112,27 +113,27 @@ pub async fn torn(context: &Context, copied: &[Copied]) -> Result<Vec<String>> {
     Ok(without_source(copied, &now.collect::<Result<Vec<_>>>()?))
 }
 
-/// A copy whose source is still there can be made again by replay. One that replaced its source (a database
-/// that was moved), and one whose source was dropped, cannot.
+/// A copy whose source still exists can be repeated by replay. One that replaced its source (a database that
+/// was moved), and one whose source was dropped, cannot.
 fn without_source(copied: &[Copied], now: &[(u32, String)]) -> Vec<String> {
     let name = |oid: u32| now.iter().find(|(known, _)| *known == oid).map(|(_, name)| name);
     let lost = copied.iter().filter(|copy| copy.database == copy.from || name(copy.from).is_none());
-    // One that is gone as well is not missed.
+    // A database that was dropped as well is not missing.
     lost.filter_map(|copy| name(copy.database).cloned()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// It happened again.
+/// The error when it happens again.
 pub fn refused(databases: &[String]) -> Error {
     let what = format!(
-        "while the base backup ran, and again when it was repeated, database {} was moved to another tablespace, \
-         or what it was copied from was dropped",
+        "database {} was moved to another tablespace, or the database it was copied from was dropped, while \
+         the base backup ran and again when it was repeated",
         databases.join(", ")
     );
     Error::new(Kind::Postgres, what)
-        .effect("a restore would have a database that cannot be opened, so this base backup was not stored")
+        .effect("the restored database could not be opened, so this base backup was not stored")
         .next(
-            "run it again while no ALTER DATABASE … SET TABLESPACE and no CREATE DATABASE … TEMPLATE is \
-            running",
+            "run it again when no ALTER DATABASE … SET TABLESPACE and no CREATE DATABASE … TEMPLATE is \
+             running",
         )
         .safe("running again is safe")
 }

@@ -1,24 +1,25 @@
-//! Where the bytes of a cluster's file go: runs of blocks that the chain holds are named, the others stored.
+//! Where the bytes of a cluster's file are stored: runs of blocks that the chain holds are referenced, the
+//! others are stored.
 
 use crate::archive::blake3::{InOrder, Link};
 use crate::archive::index::{Entry, Part};
 use crate::archive::pack::Member;
-use crate::catalog::known_base::{BLOCK_BYTES, KnownFile, Links, Seen};
+use crate::catalog::known_base::{BLOCK_BYTES, FileIdentity, KnownFile, Links};
 use crate::error::Result;
 use crate::repository::pack_worker::{PackWorker, Stored};
 
-/// A file has about this many blocks before they become longer.
+/// A file is divided into at most about this many blocks; larger files have longer blocks.
 const BLOCKS_GOAL: u64 = 1024;
 
 /// A file that was read.
 pub struct ReadBase {
     /// For the index and for the next backup.
     pub known: KnownFile,
-    /// Bytes that were not read: they are as the chain holds them.
+    /// Bytes that were not read because the chain holds them unchanged.
     pub unread: u64,
-    /// Those of them that are so by the times of the file.
+    /// How many of these are unchanged according to the times of the file.
     pub trusted: u64,
-    /// Bytes that are so by the times of the file, and were read and compared.
+    /// Bytes that are unchanged according to the times of the file, and were read and compared.
     pub compared: u64,
     /// Pages that are bad, counted from the start of the relation.
     pub bad: Vec<u32>,
@@ -27,20 +28,20 @@ pub struct ReadBase {
 }
 
 impl ReadBase {
-    /// A file that is as the chain holds it.
+    /// A file that is unchanged since the chain's last backup.
     pub fn unread(known: KnownFile) -> ReadBase {
         let unread = known.entry.bytes;
         ReadBase { known, unread, trusted: 0, compared: 0, bad: Vec::new(), stored: 0 }
     }
 
-    /// The same by its times; so much of it was compared.
+    /// The same according to its times; `compared` bytes of it were compared.
     pub fn trusted(known: KnownFile, compared: u64) -> ReadBase {
         let trusted = known.entry.bytes - compared;
         ReadBase { trusted, unread: trusted, compared, ..ReadBase::unread(known) }
     }
 }
 
-/// Where the bytes of a file, or of a piece of one, went.
+/// Where the bytes of a file, or of a piece of one, are stored.
 #[derive(Default)]
 pub struct Packed {
     /// Of all of it.
@@ -58,7 +59,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Adds what lies behind it.
+    /// Adds the piece that follows it.
     pub fn append(&mut self, next: Packed) {
         self.digest.append(next.digest);
         self.blocks.append(next.blocks);
@@ -67,10 +68,11 @@ impl Packed {
         self.bad.extend(next.bad);
     }
 
-    /// All of a file: `entry` without its parts, which file it was, and what became of it.
-    pub fn file(self, entry: Entry, block_bytes: u32, seen: Option<Seen>) -> ReadBase {
-        let flaw = (!self.bad.is_empty())
-            .then(|| format!("{} pages with a wrong checksum: the source is damaged", self.bad.len()));
+    /// A whole file: `entry` without its parts, which file it was, and what was done.
+    pub fn file(self, entry: Entry, block_bytes: u32, seen: Option<FileIdentity>) -> ReadBase {
+        let flaw = (!self.bad.is_empty()).then(|| {
+            format!("{} pages with a wrong checksum: damaged in the database itself", self.bad.len())
+        });
         let entry = Entry { flaw, parts: self.parts, ..entry };
         ReadBase {
             known: KnownFile { entry, block_bytes, blocks: self.blocks, seen },
@@ -83,7 +85,7 @@ impl Packed {
     }
 }
 
-/// A file on its way.
+/// A file that is being read.
 pub(super) struct Reading<'k> {
     pub path: &'k str,
     pub whole: bool,
@@ -93,8 +95,8 @@ pub(super) struct Reading<'k> {
     pub block_bytes: u32,
 }
 
-/// Packs `data`, which lies in the file at `offset` and whose blocks have these links: runs of blocks that the chain holds are named, the
-/// others stored.
+/// Packs `data`, which is in the file at `offset` and whose blocks have these links: runs of blocks that the
+/// chain holds are referenced, the others are stored.
 pub(super) fn extent(
     worker: &mut PackWorker,
     own: u32,
@@ -141,7 +143,7 @@ pub(super) fn extent(
     Ok(())
 }
 
-/// How long the blocks of a file are that the chain does not hold.
+/// The block length of a file that the chain does not hold.
 pub(super) fn block_bytes(file_bytes: u64) -> u32 {
     let mut block = *BLOCK_BYTES.start();
     while block < *BLOCK_BYTES.end() && file_bytes / u64::from(block) > BLOCKS_GOAL {
@@ -150,7 +152,7 @@ pub(super) fn block_bytes(file_bytes: u64) -> u32 {
     block
 }
 
-/// What of these parts lies in `from..to`.
+/// The pieces of these parts that are within `from..to`.
 fn pieces(parts: &[Part], from: u64, to: u64) -> impl Iterator<Item = Part> {
     let first = parts.partition_point(|part| part.offset + part.bytes <= from && part.bytes > 0);
     parts[first..].iter().take_while(move |part| part.offset < to || to == from).map(move |part| {
@@ -160,7 +162,7 @@ fn pieces(parts: &[Part], from: u64, to: u64) -> impl Iterator<Item = Part> {
     })
 }
 
-/// Adds a part, as one with the last where they lie side by side.
+/// Adds a part, and merges it with the last one where they are adjacent.
 fn join(parts: &mut Vec<Part>, part: Part) {
     match parts.last_mut() {
         Some(last)

@@ -1,5 +1,5 @@
-//! A base backup that the server sends, over the replication protocol: no file of it is opened
-//! here, and the role needs REPLICATION and nothing else.
+//! A base backup that the server sends over the replication protocol: Lifeboat opens none of its files, and
+//! the role needs only REPLICATION.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,25 +24,27 @@ use crate::postgres::control;
 use crate::postgres::replication::{BaseStart, Replication};
 use crate::postgres::session::Session;
 
-/// Takes all of it, up to the layout. `why` tells why the files are not read, where that has to be
-/// told.
+/// Does the whole backup, up to the layout. `why` says why the files are not read instead, where a person
+/// should know it.
 pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Result<Taken> {
     let job = &context.job;
     job.progress.stage("waiting for a checkpoint");
     let replication = Replication::connect(&job.postgres, "lifeboat").await;
     let mut replication = replication.map_err(|e| match &why {
-        Some(why) => e.effect(format!("there is no backup: its files cannot be read either ({why})")),
+        Some(why) => {
+            e.effect(format!("no base backup was stored: the files cannot be read here either ({why})"))
+        }
         None => e,
     })?;
     let system = replication.system().await?;
     let mut notes: Vec<String> = why
-        .map(|why| format!("the server sent its files, because they cannot be read here: {why}"))
+        .map(|why| format!("the server sent its files because they cannot be read here: {why}"))
         .into_iter()
         .collect();
     if let Err(e) = replication.temporary_slot(&format!("lifeboat_base_{}", random_hex(6))).await {
         let why = e.causes().join("; ");
         notes.push(format!(
-            "the server would not keep WAL back for this backup, a longer one may fail for it: {why}"
+            "the server gave no replication slot, so a long base backup can fail because its WAL is removed: {why}"
         ));
     }
     let (start, stream) =
@@ -52,13 +54,15 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
     let incoming = Incoming::new(Handle::current(), stream, job.cancel.clone(), context.pace());
     let (used, begun) = (context.clone(), start.clone());
     let received = on_blocking_thread(move || receive(&used, incoming, &begun, &system.identifier)).await?;
-    // By the server's clock, once it has stopped: nothing earlier can be recovered from this backup.
+    // By the server's clock, after the stop: nothing earlier can be recovered from this backup.
     let mut session = Session::maintenance(&job.postgres).await?;
     let stopped = server_time(&mut session).await?;
     session.close().await;
     let Received { sent, copied, chain, wal, system_identifier, checkpoint_lsn, timeline } = received;
     if sent.corrupted && copied.bad_page_count == 0 {
-        notes.push("the server found wrong page checksums outside of relations: see its log".to_owned());
+        notes.push(
+            "the server found wrong page checksums outside of tables and indexes: see its log".to_owned(),
+        );
     }
     notes.extend(copied.notes.iter().cloned());
     let tablespace_map = match sent.tablespace_map.is_empty() {
@@ -68,7 +72,8 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
     let mut taken = Taken {
         copied,
         times_not_trusted_because: None,
-        read_all_because: (chain.ids.len() > 1).then(|| "the server sends everything".to_owned()),
+        read_all_because: (chain.ids.len() > 1)
+            .then(|| "over the replication protocol the server sends every file".to_owned()),
         chain: chain.ids,
         full_because: chain.full_because,
         tablespaces: start.tablespaces.into_iter().filter(is_outside).collect(),
@@ -92,19 +97,21 @@ pub async fn take(context: &Arc<Context>, major: u32, why: Option<String>) -> Re
     on_blocking_thread(move || taken.finish(&used, |_| Ok(wal)).map(|()| taken)).await
 }
 
-/// Whether a tablespace lies outside the data directory: newer servers name those in place by a relative path.
+/// Whether a tablespace is outside of the data directory: newer servers give a relative path for those inside
+/// it.
 fn is_outside((_, location): &(u32, String)) -> bool {
     location.starts_with('/')
 }
 
-/// The file of that name, where the server sent none (PostgreSQL manual, 26.3.4: recovery makes links from it).
+/// The `tablespace_map`, where the server sent none (PostgreSQL manual, 26.3.4: recovery makes links from
+/// it).
 fn tablespace_map(tablespaces: &[(u32, String)]) -> String {
     let escaped = |path: &str| path.replace('\\', "\\\\").replace('\n', "\\\n").replace('\r', "\\\r");
     let outside = tablespaces.iter().filter(|tablespace| is_outside(tablespace));
     outside.map(|(oid, path)| format!("{oid} {}\n", escaped(path))).collect()
 }
 
-/// What came, looked at.
+/// What was received, and checked.
 struct Received {
     sent: Sent,
     copied: Copied,
@@ -115,7 +122,7 @@ struct Received {
     timeline: u32,
 }
 
-/// Takes in all that the server sends.
+/// Receives all that the server sends.
 fn receive(
     context: &Context,
     incoming: Incoming,
@@ -123,7 +130,7 @@ fn receive(
     system_identifier: &str,
 ) -> Result<Received> {
     let identifier: u64 = system_identifier.parse().map_err(|e| {
-        Error::new(Kind::Postgres, format!("{system_identifier} is no system identifier")).because(e)
+        Error::new(Kind::Postgres, format!("{system_identifier} is not a system identifier")).because(e)
     })?;
     let mut chain = Chain::open(context, identifier);
     let old = match chain.old.take().map(|old| KnownLookup::new(&context.job.state, old)).transpose() {
@@ -136,8 +143,8 @@ fn receive(
     let copy = StreamCopy { context, old, own: chain.own(), pages: context.pages(start.start_lsn) };
     let Copy { sent, tally, sorter, mut wal } = copy.run(incoming)?;
     let incomplete = |what: &str| {
-        Error::new(Kind::Postgres, format!("the server sent no whole base backup: {what}"))
-            .effect("there is no backup")
+        Error::new(Kind::Postgres, format!("the base backup that the server sent is incomplete: {what}"))
+            .effect("no base backup was stored")
             .safe("running again is safe")
     };
     let (checkpoint_lsn, timeline) = read_label(&sent.label)?;

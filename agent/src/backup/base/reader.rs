@@ -1,6 +1,6 @@
-//! One file of a cluster into packs: read once up to its listed size, hashed block by block, its pages
-//! checked on the way; only blocks that the chain does not hold are stored. The digest of the file is put
-//! together from those of its blocks.
+//! Reads one file of a cluster into packs: once, up to its listed size, hashed block by block, with its pages
+//! checked on the way. Only blocks that the chain does not hold are stored. The digest of the file is
+//! computed from those of its blocks.
 
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
@@ -16,7 +16,7 @@ use crate::backup::base::cluster_files::ClusterFile;
 use crate::backup::base::packed::{Packed, ReadBase, Reading, block_bytes, extent};
 use crate::backup::file_reader::{fill, mtime_ns};
 use crate::backup::pace::Pace;
-use crate::catalog::known_base::{BLOCK_BYTES, KnownFile, Seen};
+use crate::catalog::known_base::{BLOCK_BYTES, FileIdentity, KnownFile};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::names::Lsn;
@@ -24,7 +24,8 @@ use crate::postgres::page::{self, PAGE_BYTES, PageState};
 use crate::postgres::summaries::CHUNK_BYTES;
 use crate::repository::pack_worker::{PackWorker, Stored};
 
-/// Read, checked and hashed at once, while it is in the processor's cache; blocks divide it.
+/// Bytes that are read, checked and hashed together, while they are in the processor's cache; a multiple of
+/// the block length.
 const SLICE_BYTES: usize = 256 << 10;
 const _: () = assert!(*BLOCK_BYTES.end() as u64 <= CHUNK_BYTES, "a block lies in one chunk");
 const _: () =
@@ -33,7 +34,7 @@ const _: () =
 /// How pages are checked.
 #[derive(Clone, Copy, Debug)]
 pub struct PageCheck {
-    /// Younger pages are written anew by replay.
+    /// Replay overwrites pages newer than this.
     pub start_lsn: Lsn,
     /// Pages in a segment of a relation.
     pub segment_blocks: u32,
@@ -56,7 +57,7 @@ pub struct BaseReader<'a> {
     buffer: Vec<u8>,
 }
 
-/// A file whose content comes piece by piece.
+/// A file whose content arrives piece by piece.
 pub struct Coming {
     /// Escaped path.
     pub path: String,
@@ -79,13 +80,13 @@ impl Coming {
     }
 }
 
-/// What became of comparing a file that is as the chain holds it, by its times.
+/// The result of comparing a file that is unchanged according to its times.
 pub enum Compared {
-    /// So many bytes were read, and they are.
+    /// So many bytes were read, and they are unchanged.
     Same(u64),
-    /// They are not, and its times still say so.
+    /// They have changed, although its times still have not.
     Differs,
-    /// It was written or removed just now, so its times say nothing.
+    /// It was written or removed just now, so its times prove nothing.
     Written,
 }
 
@@ -100,11 +101,10 @@ impl<'a> BaseReader<'a> {
         self.worker.finish()
     }
 
-    /// Reads a file; `None` where it is gone. `old` is what the chain holds under its path.
+    /// Reads a file; `None` where it no longer exists. `old` is what the chain holds under its path.
     ///
     /// # Errors
-    /// Those of the store, and of a file that is there and cannot be read: without it there is no
-    /// backup.
+    /// Those of the store, and of a file that exists and cannot be read: without it there is no backup.
     pub fn read(&mut self, file: &ClusterFile, old: Option<&KnownFile>) -> Result<Option<ReadBase>> {
         let failed = |e| unreadable(file, e);
         let mut input = match disk::open_nofollow(&file.location) {
@@ -129,8 +129,8 @@ impl<'a> BaseReader<'a> {
         };
         let mut packed = Packed::default();
         let mut offset = 0;
-        // As long as it was when it was listed: WAL has what was added since. What was cut since is
-        // shorter now, and WAL has that, too.
+        // As long as it was when it was listed: WAL has what was added since. A file that was truncated since
+        // is shorter now, and WAL has that as well.
         while offset < file.bytes || packed.parts.is_empty() {
             let wanted = (file.bytes - offset).min(EXTENT_BYTES as u64) as usize;
             self.pace.take(wanted as u64)?;
@@ -164,11 +164,11 @@ impl<'a> BaseReader<'a> {
             tenants: Vec::new(),
             parts: Vec::new(),
         };
-        Ok(Some(packed.file(entry, reading.block_bytes, Some(Seen::from(&meta)))))
+        Ok(Some(packed.file(entry, reading.block_bytes, Some(FileIdentity::from(&meta)))))
     }
 
-    /// Reads of a file that is not shorter than the chain holds it only what is new behind its end, and the chunks that
-    /// were written since; `None` where it is gone, or was cut meanwhile.
+    /// Of a file that is not shorter than the chain holds it, reads only what is new at its end and the
+    /// chunks that were written since; `None` where it no longer exists, or was truncated meanwhile.
     pub fn read_chunks(
         &mut self,
         file: &ClusterFile,
@@ -217,7 +217,7 @@ impl<'a> BaseReader<'a> {
                 }
                 links.push(link(data, offset));
             }
-            // What was not read is as it was, so nobody looks at it in the buffer.
+            // Chunks that were not read are unchanged, so their part of the buffer is not used.
             let data = &self.buffer[..(end - start) as usize];
             extent(&mut self.worker, self.own, &reading, start, data, links, &mut packed)?;
         }
@@ -231,10 +231,10 @@ impl<'a> BaseReader<'a> {
             tenants: Vec::new(),
             parts: Vec::new(),
         };
-        Ok(Some(packed.file(entry, old.block_bytes, Some(Seen::from(&meta)))))
+        Ok(Some(packed.file(entry, old.block_bytes, Some(FileIdentity::from(&meta)))))
     }
 
-    /// A piece of at most an extent, from `offset` on; the pieces of a file begin at multiples of an
+    /// Packs a piece of at most an extent, from `offset` on. The pieces of a file begin at multiples of an
     /// extent, and a file without content is one piece.
     pub fn piece(&mut self, file: &Coming, offset: u64, data: &[u8]) -> Result<Packed> {
         let reading = Reading {
@@ -259,8 +259,8 @@ impl<'a> BaseReader<'a> {
         Ok(packed)
     }
 
-    /// Reads these pieces of a file that is as the chain holds it, by its times, and compares; they begin at multiples
-    /// of an extent.
+    /// Reads these pieces of a file that is unchanged according to its times, and compares them; they begin
+    /// at multiples of an extent.
     pub fn compare(
         &mut self,
         file: &ClusterFile,
@@ -288,7 +288,7 @@ impl<'a> BaseReader<'a> {
             let first = (piece.start / u64::from(old.block_bytes)) as usize;
             if !is_whole || !old.blocks.have(first, &block_links(data, piece.start, old.block_bytes)) {
                 let now = input.metadata().map_err(failed)?;
-                let is_same = Seen::from(&now) == file.seen && mtime_ns(&now) == file.mtime_ns;
+                let is_same = FileIdentity::from(&now) == file.seen && mtime_ns(&now) == file.mtime_ns;
                 return Ok(if is_same { Compared::Differs } else { Compared::Written });
             }
             compared += bytes;
@@ -296,8 +296,8 @@ impl<'a> BaseReader<'a> {
         Ok(Compared::Same(compared))
     }
 
-    /// Compares a file with what the chain holds: `None` as soon as something differs; nothing was
-    /// stored then.
+    /// Compares a file with what the chain holds: `None` as soon as something differs; then nothing was
+    /// stored.
     fn unchanged(
         &mut self,
         input: &mut File,
@@ -321,11 +321,11 @@ impl<'a> BaseReader<'a> {
         let entry = Entry { mode: meta.mode() & 0o7777, mtime_ns: mtime_ns(meta), ..old.entry.clone() };
         let (blocks, parts) = (old.blocks.clone(), old.entry.parts.clone());
         let packed = Packed { blocks, parts, bad, ..Packed::default() };
-        Ok(Some(packed.file(entry, old.block_bytes, Some(Seen::from(meta)))))
+        Ok(Some(packed.file(entry, old.block_bytes, Some(FileIdentity::from(meta)))))
     }
 
-    /// Reads into this range of the buffer, which begins at `offset` of the file, and checks the
-    /// pages that came; how many bytes there were.
+    /// Reads into this range of the buffer, which begins at `offset` of the file, and checks the pages; how
+    /// many bytes were read.
     fn slice(
         &mut self,
         input: &mut File,
@@ -357,16 +357,16 @@ impl<'a> BaseReader<'a> {
 }
 
 fn unreadable(file: &ClusterFile, e: std::io::Error) -> Error {
-    Error::file("read", &file.location, e).effect("there is no backup without it")
+    Error::file("read", &file.location, e).effect("no base backup was stored")
 }
 
-/// Whether it may pay to compare first and hash only what differs: a long file that differs has to be
-/// read twice then, so its times are asked. They decide about time only.
+/// Whether it may be faster to compare first and hash only what differs. A long file that differs is then
+/// read twice, so this depends on its times. They decide only about speed.
 fn worth_comparing(old: &KnownFile, meta: &Metadata) -> bool {
     old.entry.bytes <= EXTENT_BYTES as u64 || old.entry.mtime_ns == mtime_ns(meta)
 }
 
-/// Checks whole pages; a bad one is read once more, for it may have been written just then.
+/// Checks whole pages; a bad one is read once more, because the server may have been writing it.
 fn check_pages(input: &File, data: &mut [u8], offset: u64, first: u32, start: Lsn, bad: &mut Vec<u32>) {
     for (i, page) in data.chunks_exact_mut(PAGE_BYTES).enumerate() {
         let block = first.wrapping_add(i as u32);
@@ -377,7 +377,7 @@ fn check_pages(input: &File, data: &mut [u8], offset: u64, first: u32, start: Ls
         let read = input.read_exact_at(&mut again, offset + (i * PAGE_BYTES) as u64);
         match read.is_ok() && page::look(&again, block, start.0) != PageState::Bad {
             true => page.copy_from_slice(&again),
-            // It cannot be read a second time where it was cut off meanwhile: then WAL knows of it.
+            // It cannot be read again where it was truncated meanwhile: WAL has that.
             false if read.is_err() => {}
             false => bad.push(block),
         }

@@ -6,7 +6,7 @@ use crate::postgres::summaries::Fork;
 const DEFAULT_TABLESPACE: u32 = 1663;
 /// ... and of `pg_global`.
 const GLOBAL_TABLESPACE: u32 = 1664;
-/// Of a file of a relation, which segment of it.
+/// Which segment of a relation this file is, if it is one.
 pub fn segment_of(path: &str) -> Option<u32> {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
@@ -17,8 +17,8 @@ pub fn segment_of(path: &str) -> Option<u32> {
     }
 }
 
-/// Of a file with pages of a relation, which WAL summaries tell of: the fork, and which segment of
-/// it. Maps of free space and of visibility are none.
+/// Of a file with pages of a relation that WAL summaries cover: the fork, and which segment of it. Free space
+/// maps and visibility maps are not covered.
 pub fn fork_of(path: &str) -> Option<(Fork, u32)> {
     let parts: Vec<&str> = path.split('/').collect();
     let (tablespace, database, name) = match parts.as_slice() {

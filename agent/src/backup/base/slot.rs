@@ -1,6 +1,6 @@
-//! The slot of a base backup keeps WAL back while files are read. Where that becomes more than
-//! `max_slot_wal_keep_size`, the server ends the session that holds the slot, and with it the base backup:
-//! the session's own error ("terminated") says nothing of it.
+//! The slot of a base backup keeps WAL on the server while files are read. Where that becomes more than
+//! `max_slot_wal_keep_size`, the server ends the session that holds the slot, and with it the base backup.
+//! The session's own error ("terminated") does not say why.
 
 use crate::backup::base::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -11,15 +11,15 @@ use crate::postgres::session::{Session, column};
 /// What the server says to a session that it ends (admin_shutdown).
 const ENDED: &str = "57P01";
 
-/// Where the server's WAL is, and how much of it slots may keep.
+/// Where the server's WAL is, and how much of it a slot may keep.
 #[derive(Clone, Copy, Debug)]
 pub struct WalKept {
-    /// A new slot keeps WAL from here on.
+    /// A new slot keeps WAL from this position.
     redo: Lsn,
     /// The server's end.
     end: Lsn,
     segment_bytes: u64,
-    /// `max_slot_wal_keep_size`; none where there is no limit.
+    /// `max_slot_wal_keep_size`; `None` where there is no limit.
     limit_bytes: Option<u64>,
 }
 
@@ -47,7 +47,7 @@ pub async fn ask(session: &mut Session) -> Result<WalKept> {
     })
 }
 
-/// The error of a base backup that began at `before`: told as what it is where the limit ended it.
+/// The error of a base backup that began at `before`, explained where the limit ended it.
 pub async fn explained(context: &Context, before: WalKept, error: Error) -> Error {
     if error.kind() != Kind::Postgres || !matches!(code_of(&error), None | Some(ENDED)) {
         return error;
@@ -68,7 +68,8 @@ pub async fn explained(context: &Context, before: WalKept, error: Error) -> Erro
     }
 }
 
-/// What a slot made at `before` would keep now, and the limit, where that is exceeded. The server counts segments.
+/// What a slot created at `before` would keep now, and the limit, where that is exceeded. The server counts
+/// segments.
 fn exceeded(before: &WalKept, now: &WalKept) -> Option<(u64, u64)> {
     let segment = |lsn: Lsn| lsn.0 / now.segment_bytes;
     let limit = now.limit_bytes?;
@@ -79,12 +80,12 @@ fn exceeded(before: &WalKept, now: &WalKept) -> Option<(u64, u64)> {
 fn refused(kept: u64, limit: u64) -> Error {
     let (kept, limit) = (bytes_text(kept), bytes_text(limit));
     let what = format!(
-        "the server ended the base backup: {kept} of WAL were written while it ran, and \
-        max_slot_wal_keep_size lets its slot keep only {limit}"
+        "the server ended the base backup: {kept} of WAL were written while it ran, but \
+         max_slot_wal_keep_size lets its slot keep only {limit}"
     );
     Error::new(Kind::Postgres, what)
-        .effect("there is no backup")
-        .next("raise max_slot_wal_keep_size (ALTER SYSTEM, then SELECT pg_reload_conf()) above what is written during a base backup, and run again: runbooks/wal-slot.md")
+        .effect("no base backup was stored")
+        .next("raise max_slot_wal_keep_size above the WAL that is written during a base backup (ALTER SYSTEM, then SELECT pg_reload_conf()) and run again: runbooks/wal-slot.md")
         .safe("running again is safe")
 }
 

@@ -13,12 +13,12 @@ pub enum Source {
     Files(ServerFiles),
     /// The server sends them.
     Protocol {
-        /// Why not the files, where that was not said by the configuration.
+        /// Why the files are not read, unless the configuration says so.
         why: Option<String>,
     },
 }
 
-/// As configured; with `auto`, the files wherever they can be had.
+/// As configured; with `auto`, the files where they can be read.
 pub async fn choose(job: &Job, session: &mut Session) -> Result<Source> {
     match job.backup.base_source {
         BaseSource::Files => Ok(Source::Files(server_files(session).await?)),
@@ -30,7 +30,7 @@ pub async fn choose(job: &Job, session: &mut Session) -> Result<Source> {
     }
 }
 
-/// The files, where everything is as it must be for reading them.
+/// The files, where everything is as it must be to read them.
 async fn readable(job: &Job, session: &mut Session) -> Result<ServerFiles> {
     let files = server_files(session).await?;
     may_start(session).await?;

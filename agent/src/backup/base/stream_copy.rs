@@ -1,5 +1,5 @@
-//! The copy of what a server sends: one thread takes the archives apart, N workers hash and pack,
-//! and this one puts the pieces of files together again and their list into order.
+//! Copies what a server sends: one thread takes the archives apart, N workers hash and pack, and the calling
+//! thread puts the pieces of files together again and sorts the list.
 
 use std::sync::Arc;
 
@@ -28,9 +28,9 @@ use crate::repository::pack_worker::PackWorker;
 pub const WAL_DIR: &str = "pg_wal/";
 /// Pieces a batch, at most; and an extent of content.
 const BATCH_PIECES: usize = 128;
-/// Batches that wait, beside the one in the hand of each worker.
+/// Batches that wait, beside the one that each worker has.
 const BATCHES_WAITING_MAX: usize = 2;
-/// Longest `tablespace_map` (and `backup_label`) that is taken.
+/// Longest `tablespace_map` (and `backup_label`) that is accepted.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// What to do with what is sent.
@@ -45,9 +45,9 @@ pub struct StreamCopy<'a> {
     pub pages: Option<PageCheck>,
 }
 
-/// What became of it.
+/// The result of the copy.
 pub struct Copy<'a> {
-    /// What was kept as it is.
+    /// What is kept as it was sent.
     pub sent: Sent,
     /// Counts of the files.
     pub tally: Tally,
@@ -57,7 +57,7 @@ pub struct Copy<'a> {
     pub wal: Vec<Entry>,
 }
 
-/// What of a base backup is no file for the packs.
+/// The parts of a base backup that are not stored as files in packs.
 pub struct Sent {
     /// `backup_label`.
     pub label: String,
@@ -71,7 +71,7 @@ pub struct Sent {
     pub stop_lsn: Lsn,
     /// Whether the server found pages with wrong checksums.
     pub corrupted: bool,
-    /// What its WAL says of databases that were copied.
+    /// Databases that were copied, as the WAL says.
     pub wal: WalWatch,
 }
 
@@ -108,7 +108,7 @@ type Batch = Vec<Piece>;
 type Results = Result<Vec<PackedFile>>;
 
 impl<'a> StreamCopy<'a> {
-    /// Takes everything. Blocking, on a blocking thread of the runtime.
+    /// Receives everything. Blocking, on a blocking thread of the runtime.
     pub fn run(self, incoming: Incoming) -> Result<Copy<'a>> {
         let workers = self.context.job.backup.workers.max(1);
         let (maker, work, results) = batches::bounded::<Batch, Results>(BATCHES_WAITING_MAX);
@@ -145,7 +145,7 @@ impl<'a> StreamCopy<'a> {
     }
 }
 
-/// Files that are put together again.
+/// Files whose pieces are put together again.
 struct Files<'a> {
     current: Packed,
     tally: Tally,
@@ -251,7 +251,7 @@ impl Unpacking {
                     let TarMember { path, mode, .. } = member;
                     self.sent.listed.directories.push(Directory { path, mode });
                 }
-                // To tablespaces, whose archives come by themselves.
+                // Links to tablespaces; these come as archives of their own.
                 TarKind::Link if member.path.starts_with("pg_tblspc/") => {}
                 TarKind::Link if self.sent.listed.notes.len() < NOTES_MAX => {
                     self.sent.listed.notes.push(format!("{} is a link: skipped", member.path));
@@ -313,7 +313,7 @@ impl Unpacking {
         self.batch_bytes = 0;
         match self.batch.is_empty() || self.maker.send(std::mem::take(&mut self.batch)) {
             true => Ok(()),
-            false => Err(Error::new(Kind::Interrupted, "the base backup ended early")),
+            false => Err(Error::new(Kind::Interrupted, "the base backup was stopped")),
         }
     }
 }
@@ -325,7 +325,7 @@ where
 {
     if member.bytes > bytes_max {
         let what = format!("the server sent {} of {} bytes", member.path, member.bytes);
-        return Err(Error::new(Kind::Postgres, what).effect("there is no backup"));
+        return Err(Error::new(Kind::Postgres, what).effect("no base backup was stored"));
     }
     let mut data = vec![0; member.bytes as usize];
     tar.read(&mut data)?;

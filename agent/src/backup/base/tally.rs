@@ -1,4 +1,4 @@
-//! What a copy amounts to, counted file by file.
+//! Counts a copy, file by file.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use crate::archive::base::{BAD_PAGES_TOLD_MAX, BadPage, Directory, LeftOut};
 use crate::backup::base::packed::ReadBase;
 use crate::catalog::known_base::StagedKnownBase;
 
-/// Things passed over that are told.
+/// How many skipped things are listed.
 pub const NOTES_MAX: usize = 20;
 
 /// What was copied.
 pub struct Copied {
-    /// The files, by path, with where they lie.
+    /// The files, by path, with where they are stored.
     pub staged: StagedKnownBase,
     /// Every directory, parents first.
     pub directories: Vec<Directory>,
@@ -21,25 +21,25 @@ pub struct Copied {
     pub files: u64,
     /// Their sizes added up.
     pub bytes: u64,
-    /// What was stored of them.
+    /// Bytes of them that were stored.
     pub stored: u64,
-    /// What of them was not read: WAL summaries or times say that it is as it was.
+    /// Bytes that were not read: WAL summaries or times say that they are unchanged.
     pub unread: u64,
-    /// What of that is so by times.
+    /// Bytes of these that are unchanged according to times.
     pub trusted: u64,
-    /// What is so by times, and was read and compared.
+    /// Bytes that are unchanged according to times, and were read and compared.
     pub compared: u64,
     /// Bad pages.
     pub bad_page_count: u64,
     /// The first of them.
     pub bad_pages: Vec<BadPage>,
-    /// What was passed over.
+    /// What was skipped.
     pub notes: Vec<String>,
-    /// What was passed over and belongs to the cluster, by its path.
+    /// What was skipped although it belongs to the cluster, by its path.
     pub odd: Vec<LeftOut>,
 }
 
-/// Directories, and what was passed over, of a copy that saw everything.
+/// Directories and skipped things of a complete copy.
 #[derive(Clone, Default)]
 pub struct Listed {
     /// Parents first.

@@ -1,4 +1,4 @@
-//! A tar archive as it comes over a connection: member by member, with no more of it in memory than
+//! Reads a tar archive as it arrives over a connection: member by member, with no more of it in memory than
 //! is asked for. PostgreSQL writes plain ustar headers; everything else is refused by name.
 
 use bytes::{Buf, Bytes};
@@ -23,7 +23,7 @@ pub enum TarKind {
 /// The head of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TarMember {
-    /// Escaped, relative, and nothing that leads out of a directory.
+    /// Escaped and relative; it cannot lead out of a directory.
     pub path: String,
     /// What it is.
     pub kind: TarKind,
@@ -39,9 +39,9 @@ pub struct TarMember {
 pub struct TarReader<S> {
     source: S,
     chunk: Bytes,
-    /// Content of the member that was not read yet.
+    /// Content of the member that is not read yet.
     left: u64,
-    /// Padding behind it.
+    /// Padding after it.
     padding: u64,
 }
 
@@ -51,11 +51,11 @@ impl<S: FnMut() -> Result<Option<Bytes>>> TarReader<S> {
         TarReader { source, chunk: Bytes::new(), left: 0, padding: 0 }
     }
 
-    /// The next member; what was not read of the last one is passed over. `None` at the end: two
-    /// empty blocks, or, from servers before 15, nothing more.
+    /// The next member; the unread rest of the last one is skipped. `None` at the end: two empty blocks, or,
+    /// from servers before 15, nothing more.
     ///
     /// # Errors
-    /// `Integrity` for an archive that is cut short or damaged, or holds what no cluster has.
+    /// `Integrity` for an archive that is truncated or damaged, or contains something that no cluster has.
     pub fn next(&mut self) -> Result<Option<TarMember>> {
         self.pass(self.left.saturating_add(self.padding))?;
         (self.left, self.padding) = (0, 0);
@@ -109,7 +109,7 @@ impl<S: FnMut() -> Result<Option<Bytes>>> TarReader<S> {
         Ok(())
     }
 
-    /// Whether there is something in the chunk, or comes.
+    /// Whether the chunk has more bytes, or another chunk comes.
     fn more(&mut self) -> Result<bool> {
         while self.chunk.is_empty() {
             match (self.source)()? {
@@ -123,7 +123,7 @@ impl<S: FnMut() -> Result<Option<Bytes>>> TarReader<S> {
     fn end(&mut self) -> Result<Option<TarMember>> {
         while self.more()? {
             if self.chunk.iter().any(|byte| *byte != 0) {
-                return Err(damaged("something follows after its end"));
+                return Err(damaged("there are bytes after its end"));
             }
             self.chunk.clear();
         }
@@ -132,10 +132,13 @@ impl<S: FnMut() -> Result<Option<Bytes>>> TarReader<S> {
 }
 
 fn damaged(why: &str) -> Error {
-    Error::new(Kind::Integrity, "the server sent a tar archive that is no cluster's, or not whole")
-        .because(why.to_owned())
-        .effect("there is no backup")
-        .safe("running again is safe")
+    Error::new(
+        Kind::Integrity,
+        "the server sent a tar archive that is incomplete or is not of a PostgreSQL cluster",
+    )
+    .because(why.to_owned())
+    .effect("no base backup was stored")
+    .safe("running again is safe")
 }
 
 fn parse(header: &[u8; BLOCK]) -> Result<TarMember> {
@@ -151,7 +154,7 @@ fn parse(header: &[u8; BLOCK]) -> Result<TarMember> {
     }
     path.extend(text(&header[..100]));
     if path.last() == Some(&b'/') {
-        path.pop(); // directories and links have one behind their names
+        path.pop(); // the names of directories and links end with one
     }
     // PostgreSQL writes `./pg_wal/archive_status`, and everything else without the dot.
     let path = escape(path.strip_prefix(b"./").unwrap_or(&path));
@@ -163,7 +166,8 @@ fn parse(header: &[u8; BLOCK]) -> Result<TarMember> {
         other => return Err(damaged(&format!("{path} is of type {other:#x}"))),
     };
     let field = |at: std::ops::Range<usize>| {
-        number(&header[at]).ok_or_else(|| damaged(&format!("the header of {path} holds no numbers")))
+        number(&header[at])
+            .ok_or_else(|| damaged(&format!("the header of {path} has a field that is not a number")))
     };
     Ok(TarMember {
         kind,
@@ -174,7 +178,7 @@ fn parse(header: &[u8; BLOCK]) -> Result<TarMember> {
     })
 }
 
-/// A number in octal digits, or, where it is too large for them, in base 256 behind a set bit.
+/// A number in octal digits, or, where it is too large for them, in base 256 after a set bit.
 fn number(field: &[u8]) -> Option<u64> {
     let (first, rest) = field.split_first()?;
     if *first & 0x80 != 0 {
@@ -259,7 +263,7 @@ mod tests {
         }
         let mut reader = reader(archive, 333);
         let paths: Vec<_> = std::iter::from_fn(|| reader.next().unwrap()).map(|m| m.path).collect();
-        assert_eq!(paths.len(), 4, "content that nobody reads is passed over");
+        assert_eq!(paths.len(), 4, "content that nobody reads is skipped");
         let mut large = [0; 12];
         (large[0], large[7]) = (0x80, 2);
         let member = parse(&header("large", b'0', &large)).unwrap();
@@ -276,10 +280,10 @@ mod tests {
         let mut flipped = whole.clone();
         flipped[3] ^= 1;
         assert!(all(flipped, 100).is_err());
-        let mut behind = whole.clone();
-        behind.resize(behind.len() + 1024, 0);
-        behind.extend(file("late", b"x"));
-        assert!(all(behind, 100).is_err());
+        let mut longer = whole.clone();
+        longer.resize(longer.len() + 1024, 0);
+        longer.extend(file("late", b"x"));
+        assert!(all(longer, 100).is_err());
         for path in ["/etc/passwd", "../x", "base/../../x", "base//x", "././x"] {
             assert!(all(file(path, b"x"), 100).is_err(), "{path}");
         }

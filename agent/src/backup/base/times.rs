@@ -1,20 +1,22 @@
 //! Which files need not be read, because nobody has written to them since the last base backup
-//! (`backup.base_trust = "times"`). The rule, and why it holds (docs/decisions/base-trust.md):
+//! (`backup.base_trust = "times"`). The rule, and why it is safe (docs/decisions/base-trust.md):
 //!
-//! **A file** is as the chain holds it when device, inode, size, mtime and ctime are those that it had when it was
-//! read, and both times were older than that backup's beginning by more than [`GRAIN_NS`]. For the kernel sets ctime,
-//! from its clock, before each write; nobody can set it otherwise. What was written since has a ctime of since.
+//! **A file is unchanged** when its device, inode, size, mtime and ctime are those that it had when it was
+//! last read, and both times were older than the beginning of that backup by more than [`GRAIN_NS`]. The
+//! kernel sets ctime from its clock before each write, and nobody can set it in another way. So a file that
+//! was written since has a newer ctime.
 //!
-//! **It holds only** where the clock never went back, so no file is trusted
-//! 1. unless the same kernel ran all the time, and its clock went as its uptime did ([`Clocks`]);
-//! 2. unless it lies on a file system whose times this kernel sets, in parts of a second: not on a network,
-//!    not where seconds are all there is;
+//! **This is true only** where the clock never went back, so a file is not trusted
+//! 1. unless the same kernel ran all the time, and its clock advanced as its uptime did ([`Clocks`]);
+//! 2. unless it is on a file system whose times this kernel sets, in fractions of a second: not on a network,
+//!    not where times are whole seconds;
 //! 3. after the server changed its timeline, went back, or switched page checksums;
-//! 4. where it had bad pages: they are named again;
-//! 5. from the moment on when one was found that was not as its times said ([`Doubt`]), until a full base backup.
+//! 4. where it had bad pages: they must be listed again;
+//! 5. after a file was found whose content changed although its times did not ([`Doubt`]), until a full base
+//!    backup.
 //!
-//! To find such a one, a share ([`SAMPLE_OF`]) of what is not read is read all the same and compared, each time
-//! another. A full base backup reads everything.
+//! To find such a file, every backup reads a share ([`SAMPLE_OF`]) of what it could skip and compares it,
+//! each time another share. A full base backup reads everything.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
@@ -29,13 +31,14 @@ use crate::config::BaseTrust;
 use crate::disk;
 use crate::error::Result;
 
-/// Files get their times from a clock that ticks each 1 to 10 ms: within a tick a second write leaves no mark.
+/// Files get their times from a clock that ticks every 1 to 10 ms: a second write within a tick leaves no
+/// mark.
 const GRAIN_NS: i64 = 2 * SECOND_NS;
-/// By how much the clock may differ from the uptime: this, and a thousandth of the time between, for clocks are
-/// kept right by running them faster or slower.
+/// By how much the clock may differ from the uptime: this, and a thousandth of the time between, because
+/// clocks are corrected by running them faster or slower.
 const CLOCK_OFF_MAX_MS: u64 = 2_000;
-/// One piece in so many is read and compared. It counts by hours, and is a prime: backups each hour, day or week
-/// come by every piece once in so many backups.
+/// One piece in so many is read and compared. Which one depends on the hour, and the number is a prime: so
+/// backups every hour, day or week read every piece once in so many backups.
 const SAMPLE_OF: u64 = 101;
 const SECOND_NS: i64 = 1_000_000_000;
 const HOUR_NS: i64 = 3600 * SECOND_NS;
@@ -45,19 +48,19 @@ const HOUR_NS: i64 = 3600 * SECOND_NS;
 pub struct Times {
     /// When the last base backup began.
     begun_ns: i64,
-    /// Which pieces are read all the same.
+    /// Which pieces are read as a sample.
     round: u64,
 }
 
-/// This moment; `None` where the kernel does not tell.
+/// This moment; `None` where the kernel does not say.
 pub fn clocks() -> Option<Clocks> {
     let (boot, uptime) = (disk::boot_id().ok()?, disk::uptime().ok()?);
     let time_ns = i64::try_from(clock::now().as_nanosecond()).ok()?;
     Some(Clocks { boot, uptime_ms: i64::try_from(uptime.as_millis()).ok()?, time_ns })
 }
 
-/// Whether times are trusted in this backup, or why not; `None` where nobody wants that: by configuration, and
-/// in a full one.
+/// Whether times are trusted in this backup, or why not; `None` where they are not wanted: by configuration,
+/// and in a full one.
 pub fn trusted(
     context: &Context,
     parent: Option<&KnownBase>,
@@ -72,32 +75,32 @@ pub fn trusted(
     })
 }
 
-/// Whether one moment follows the other on one server and by one clock, which never went back between.
+/// Whether one moment follows the other on one server and by one clock, which never went back in between.
 fn follows(
     (before, then): (Option<Begin>, Option<&Clocks>),
     (begin, now): (Begin, Option<&Clocks>),
 ) -> std::result::Result<Times, String> {
     let (Some(before), Some(then)) = (before, then) else {
         return Err(
-            "the last base backup did not note when it began (it was sent by the server, or made by an \
-                    older lifeboat)"
+            "the last base backup did not record when it began (the server sent its files, or an older lifeboat \
+             made it)"
                 .to_owned(),
         );
     };
-    let now = now.ok_or("the kernel does not tell its uptime in /proc")?;
+    let now = now.ok_or("the uptime cannot be read in /proc")?;
     if before.timeline != begin.timeline || before.start_lsn > begin.start_lsn {
         let Begin { start_lsn, timeline, .. } = before;
         return Err(format!(
-            "the server is at {} on timeline {}, and the last base backup began at {start_lsn} on timeline \
+            "the server is at {} on timeline {}, but the last base backup began at {start_lsn} on timeline \
              {timeline}",
             begin.start_lsn, begin.timeline
         ));
     }
     if before.data_checksums != begin.data_checksums {
-        return Err("page checksums were switched since the last base backup".to_owned());
+        return Err("page checksums were switched on or off since the last base backup".to_owned());
     }
     if then.boot != now.boot {
-        return Err("the machine was started since the last base backup".to_owned());
+        return Err("the machine was restarted since the last base backup".to_owned());
     }
     let (passed, by_clock) = (now.uptime_ms - then.uptime_ms, (now.time_ns - then.time_ns) / 1_000_000);
     if passed < 0
@@ -105,7 +108,7 @@ fn follows(
         || passed.abs_diff(by_clock) > CLOCK_OFF_MAX_MS + passed.unsigned_abs() / 1000
     {
         return Err(format!(
-            "the clock was set since the last base backup: {} s have passed, {} s by the clock",
+            "the clock was set since the last base backup: {} s have passed, but the clock moved by {} s",
             passed / 1000,
             by_clock / 1000
         ));
@@ -114,7 +117,7 @@ fn follows(
 }
 
 impl Times {
-    /// Whether the file is as the chain holds it, by its times.
+    /// Whether the file is unchanged since the chain's last backup, according to its times.
     pub fn hold(&self, file: &ClusterFile, known: &KnownFile) -> bool {
         let entry = &known.entry;
         let is_same = known.seen == Some(file.seen)
@@ -125,7 +128,7 @@ impl Times {
         is_same && is_old(file.mtime_ns) && is_old(file.seen.ctime_ns) && in_parts_of_a_second
     }
 
-    /// What of such a file is read all the same.
+    /// The ranges of such a file that are read as a sample.
     pub fn sample(&self, file: &ClusterFile) -> impl Iterator<Item = Range<u64>> + use<> {
         let mut hasher = DefaultHasher::new();
         file.path.hash(&mut hasher);
@@ -137,14 +140,14 @@ impl Times {
     }
 }
 
-/// Remembers that a file was not as its times said.
+/// Records that the content of a file changed although its times did not.
 pub fn doubt(context: &Context, path: &str) -> Result<Doubt> {
     let doubt = Doubt { path: path.to_owned(), found: clock::now() };
     doubt.keep(&context.job.state.doubt_file())?;
     Ok(doubt)
 }
 
-/// After a full base backup nothing is in doubt.
+/// Clears that record after a full base backup.
 pub fn no_doubt(context: &Context) -> Result<()> {
     disk::remove_file(&context.job.state.doubt_file())
 }
@@ -155,7 +158,7 @@ mod tests {
     use crate::archive::blake3::Blake3;
     use crate::archive::digest::FileDigest;
     use crate::archive::index::Entry;
-    use crate::catalog::known_base::Seen;
+    use crate::catalog::known_base::FileIdentity;
     use crate::names::Lsn;
     use crate::names::wal::TimelineId;
 
@@ -163,7 +166,7 @@ mod tests {
     const OLD_NS: i64 = BEGUN_NS - GRAIN_NS - 1;
 
     fn file() -> (ClusterFile, KnownFile) {
-        let seen = Seen { device: 2049, inode: 77, ctime_ns: OLD_NS };
+        let seen = FileIdentity { device: 2049, inode: 77, ctime_ns: OLD_NS };
         let entry = Entry {
             path: "base/5/16384".to_owned(),
             bytes: 1 << 30,
@@ -232,8 +235,8 @@ mod tests {
         refused(begin, after(day, day + 100_000), "clock was set");
         refused(begin, after(day, day - 100_000), "clock was set");
         refused(begin, after(5_000, -1), "clock was set");
-        refused(begin, after(-5_000, -5_000), "clock was set"); // a machine that was put back
-        refused(begin, Clocks { boot: "b".to_owned(), ..after(day, day) }, "was started");
+        refused(begin, after(-5_000, -5_000), "clock was set"); // a machine that was restored to an earlier state
+        refused(begin, Clocks { boot: "b".to_owned(), ..after(day, day) }, "was restarted");
         refused(Begin { start_lsn: Lsn(499), ..begin }, after(day, day), "0/1F4 on timeline");
         refused(Begin { timeline: TimelineId(4), ..begin }, after(day, day), "timeline 4");
         refused(Begin { data_checksums: false, ..begin }, after(day, day), "checksums");

@@ -1,10 +1,10 @@
-//! A name in the filestore: what is to be done with it, and what became of it.
+//! A name in the filestore: what to do with it, and what was done.
 
 use std::path::PathBuf;
 
 use crate::archive::index::Entry;
 
-/// What is to be done with a name.
+/// What to do with a name.
 pub(super) enum Item {
     Keep(Entry),
     Read { relative: PathBuf, path: String, sha1: Option<String>, replaces: bool },
@@ -12,7 +12,7 @@ pub(super) enum Item {
     Problem { text: String, removes: Option<String> },
 }
 
-/// What became of a name.
+/// What was done with a name.
 pub(super) enum Handled {
     Keep(Entry),
     New(Entry),

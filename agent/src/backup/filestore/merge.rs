@@ -1,4 +1,5 @@
-//! What is on disk beside what is known, name by name: what stays, what is to be read, what went.
+//! Compares what is on disk with what is known, name by name: what stays, what must be read, what was
+//! removed.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,21 +36,24 @@ pub(super) fn merge(
                         renumber.get(part.snapshot as usize).copied().flatten().ok_or_else(|| {
                             Error::new(
                                 Kind::Integrity,
-                                format!("known file {} lies in no known snapshot", entry.path),
+                                format!(
+                                    "the record names {} without the snapshot that stores it",
+                                    entry.path
+                                ),
                             )
                         })?;
                 }
                 Ok(entry)
             }
             Line::Removed(path) => {
-                Err(Error::new(Kind::Integrity, format!("the known filestore holds a removed file: {path}")))
+                Err(Error::new(Kind::Integrity, format!("the record lists a removed file: {path}")))
             }
         });
         entry.inspect_err(|_| known_broke.store(true, Ordering::Relaxed))
     });
     let mut next_known = known.next().transpose()?;
-    // Odoo makes the directory with the first file: a tenant that keeps its attachments in the
-    // database has none. Where files are known, one that is not there is an error of the walk.
+    // Odoo makes the directory with the first file: a tenant that keeps its attachments in the database has
+    // none. Where files are known, a missing directory is an error of the walk.
     let Some(dir) = dir else {
         return match next_known {
             None => Ok(()),
@@ -69,7 +73,7 @@ pub(super) fn merge(
         }
         batch.add(decide(dir, entry, old)?);
         if batch.gone {
-            return Err(Error::new(Kind::Interrupted, "the filestore sync ended early"));
+            return Err(Error::new(Kind::Interrupted, "the backup of the filestore was stopped"));
         }
         Ok(())
     })?;
@@ -81,7 +85,7 @@ pub(super) fn merge(
     Ok(())
 }
 
-/// A known blob is its name; everything else is known by size and modification time.
+/// A known blob is identified by its name; everything else by size and modification time.
 fn decide(dir: &Dir, entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
     let removes = old.as_ref().map(|old| old.path.clone());
     match &entry.kind {
@@ -100,7 +104,7 @@ fn decide(dir: &Dir, entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
             Ok(Some(meta)) if meta.len() == old.bytes && mtime_ns(&meta) == old.mtime_ns => {
                 return Ok(Item::Keep(old));
             }
-            _ => {} // reading tells what is wrong with it
+            _ => {} // reading it reports what is wrong
         }
     }
     let sha1 = entry.blob.map(|blob| blob.sha1_hex());

@@ -1,8 +1,8 @@
-//! The filestore of one tenant, incremental for ever: what is on disk is merged by name with
-//! what the repository is known to hold; only new names are read.
+//! Backs up the filestore of one tenant, always incrementally: what is on disk is merged by name with what
+//! the repository is known to hold; only new names are read.
 //!
-//! One thread walks and merges, N workers read and pack, and this one writes both indexes in
-//! order: the snapshot's, and the next known filestore.
+//! One thread walks and merges, N workers read and pack, and the calling thread writes both indexes in order:
+//! the snapshot's, and the next known filestore.
 
 mod item;
 mod merge;
@@ -28,15 +28,15 @@ use merge::merge;
 use read::pack;
 use tally::Tally;
 
-/// What to sync, and upon what.
+/// What to back up, and what it builds on.
 pub struct Sync<'a> {
     /// `data_dir/filestore/<tenant>`, for messages.
     pub place: &'a Path,
-    /// The same, opened; `None` where it is not there.
+    /// The same, opened; `None` where it does not exist.
     pub dir: Option<&'a Dir>,
     /// Where the known filestore is kept.
     pub known_file: &'a Path,
-    /// The known filestore, already checked to fit the repository; or why there is none.
+    /// The known filestore, already checked to match the repository; or why there is none.
     pub known: std::result::Result<KnownReader, Option<String>>,
     /// Reading and packing threads.
     pub workers: usize,
@@ -48,7 +48,7 @@ pub struct Sync<'a> {
     pub progress: &'a Progress,
 }
 
-/// What came of it; nothing is published yet.
+/// The result; nothing is published yet.
 pub struct Synced {
     /// For the manifest.
     pub facts: FilestoreFacts,
@@ -62,9 +62,9 @@ pub struct Synced {
     pub plain_bytes: u64,
 }
 
-/// Why a sync ended without a result.
+/// Why it ended without a result.
 pub enum Failure {
-    /// The known filestore broke in the middle: try again without it.
+    /// The known filestore is damaged: try again without it.
     KnownDamaged(Error),
     /// Anything else.
     Other(Error),
@@ -76,7 +76,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// How entries of the parent are taken over: which of its sources are still named, and where.
+/// How entries of the parent are taken over: which of its sources are still referenced, and where.
 struct Base {
     table: Vec<SnapshotId>,
     renumber: Vec<Option<u32>>,
@@ -130,7 +130,7 @@ pub fn sync(snapshot: &Arc<SnapshotWriter>, sync: Sync<'_>) -> std::result::Resu
 }
 
 fn panicked() -> Error {
-    Error::new(Kind::Internal, "a thread of the filestore sync panicked")
+    Error::new(Kind::Internal, "a thread of the filestore backup panicked")
 }
 
 fn begin(
@@ -170,8 +170,8 @@ fn begin(
     }
 }
 
-/// Opens the known filestore and checks that it speaks of this repository and of snapshots that
-/// are still there; otherwise tells why the filestore is read in full (`None`: the first time).
+/// Opens the known filestore and checks that it is of this repository and of snapshots that still exist;
+/// otherwise says why the filestore is read in full (`None`: the first time).
 pub fn open_known(
     file: &Path,
     repository_id: &str,
@@ -179,17 +179,20 @@ pub fn open_known(
 ) -> std::result::Result<KnownReader, Option<String>> {
     match known::open(file) {
         Ok(None) if snapshots.iter().any(|id| id.as_str().contains("-filestore-")) => {
-            Err(Some("this host's state directory knows nothing of this tenant".into()))
+            Err(Some("the state directory of this host has no record of this tenant".into()))
         }
         Ok(None) => Err(None),
         Err(e) => Err(Some(format!("{e:?}"))),
-        Ok(Some(reader)) if reader.known.repository != repository_id => {
-            Err(Some(format!("the state directory speaks of repository {}", reader.known.repository)))
-        }
+        Ok(Some(reader)) if reader.known.repository != repository_id => Err(Some(format!(
+            "the record in the state directory is of another repository ({})",
+            reader.known.repository
+        ))),
         Ok(Some(reader)) => {
             let needed = reader.known.chain.iter().chain(&reader.known.sources);
             match needed.into_iter().find(|id| snapshots.binary_search(id).is_err()) {
-                Some(gone) => Err(Some(format!("snapshot {gone}, which it builds upon, is no longer there"))),
+                Some(gone) => Err(Some(format!(
+                    "snapshot {gone}, which an incremental backup would need, is no longer stored"
+                ))),
                 None => Ok(reader),
             }
         }

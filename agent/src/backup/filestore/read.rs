@@ -51,7 +51,7 @@ fn read_item(
         Item::Read { relative, path, sha1, replaces } => {
             let read = match dir {
                 Some(dir) => reader.read(dir, &relative, &path, sha1.as_deref())?,
-                None => ReadFile::Vanished, // nothing is found where there is no directory
+                None => ReadFile::Vanished, // without a directory there is no file
             };
             match read {
                 ReadFile::Stored(entry) => {

@@ -1,4 +1,4 @@
-//! Both indexes, written in order, and what they hold, counted.
+//! Writes both indexes in order, and counts what they contain.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::names::SnapshotId;
 use crate::repository::writer::{SealedWriter, SnapshotWriter};
 
-/// Problems that are told one by one.
+/// Problems that are listed one by one.
 const PROBLEMS_TOLD_MAX: usize = 1000;
 
 /// Writes both indexes and counts.

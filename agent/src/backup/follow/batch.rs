@@ -1,4 +1,4 @@
-//! One batch of files into the repository: a snapshot of its own that needs no other one.
+//! Stores one batch of files: a snapshot of its own that needs no other one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::tree::{Name, Tree};
-use super::waiting::Seen;
+use super::waiting::WaitingFile;
 use crate::archive::index::{self, Entry, Header, IndexWriter, Line};
 use crate::archive::manifest::{ArrivalFacts, Facts, Origin, SnapshotKind};
 use crate::archive::seal::Recipients;
@@ -31,11 +31,11 @@ const BYTES_MAX: u64 = 64 << 20;
 pub struct Storing {
     /// Where they go.
     pub repository: Repository,
-    /// What manifests say of where they belong.
+    /// What manifests say about repository and instance.
     pub origin: Origin,
-    /// Who will be able to open them.
+    /// Who can decrypt them.
     pub recipients: Recipients,
-    /// What makes batches exist.
+    /// Publishes batches.
     pub last_steps: LastSteps,
     /// Who signs.
     pub signing: SigningKey,
@@ -45,33 +45,34 @@ pub struct Storing {
     pub tree: Arc<Tree>,
     /// How fast they are read.
     pub bytes_per_second_max: Option<u64>,
-    /// Whether production goes first.
+    /// Whether production has priority.
     pub low_priority: bool,
-    /// Ends it.
+    /// Stops it.
     pub cancel: CancellationToken,
 }
 
-/// What became of a file.
+/// What was done with a file.
 #[derive(Debug)]
 pub enum Fate {
     /// The repository holds it, as of this batch or since before.
     Held,
-    /// It was collected before it could be read.
+    /// It was deleted before it could be read.
     Vanished,
-    /// Its content is not what its name says: it may still be written.
+    /// The SHA-1 of its content is not the one in its name: it may still be written.
     NotYet,
     /// It cannot be read, and why.
     Unreadable(String),
 }
 
-/// A file with what became of it; `None` where it is to wait on.
-pub type Settled = (Name, Seen, Option<Fate>);
+/// A file with what was done; `None` where it must wait longer.
+pub type Settled = (Name, WaitingFile, Option<Fate>);
 
-/// Stores `files`, sorted by name. They all come back; after an error, those that are not held wait on.
+/// Stores `files`, sorted by name. All of them are returned; after an error, those that are not held wait
+/// longer.
 pub async fn store(
     storing: Arc<Storing>,
     held: &mut Held,
-    files: Vec<(Name, Seen)>,
+    files: Vec<(Name, WaitingFile)>,
 ) -> (Vec<Settled>, Result<()>) {
     let mut files: Vec<Settled> = files.into_iter().map(|(name, seen)| (name, seen, None)).collect();
     let paths: Vec<&str> = files.iter().map(|(name, ..)| name.path.as_str()).collect();
@@ -93,7 +94,7 @@ pub async fn store(
     };
     match stored {
         Ok(()) => (files, Ok(())),
-        // Nothing of this batch exists: what it had read waits on, still open where it was.
+        // Nothing of this batch exists: the files that it had read wait longer, still open where they were.
         Err(e) => (files.into_iter().map(|(name, seen, _)| (name, seen, None)).collect(), Err(e)),
     }
 }
@@ -106,7 +107,7 @@ async fn on_own_thread<T: Send + 'static>(
     let (sender, done) = tokio::sync::oneshot::channel();
     let spawned = std::thread::Builder::new().name("follow".to_owned()).spawn(move || {
         let outcome = work(&mut files);
-        let _ = sender.send((files, outcome)); // nobody waits any more: fine
+        let _ = sender.send((files, outcome)); // that nobody waits any more is no error
     });
     let failed = |e: Error| (Vec::new(), Err(e));
     match spawned {
@@ -117,7 +118,7 @@ async fn on_own_thread<T: Send + 'static>(
     }
 }
 
-/// Reads and packs. Blocking. Where nothing was stored, nothing will exist.
+/// Reads and packs. Blocking. Where no file was stored, there will be no snapshot.
 fn read(storing: &Storing, snapshot: &Arc<SnapshotWriter>, files: &mut [Settled]) -> Result<Vec<Entry>> {
     if storing.low_priority {
         disk::lower_priority_of_thread();
@@ -136,8 +137,8 @@ fn read(storing: &Storing, snapshot: &Arc<SnapshotWriter>, files: &mut [Settled]
             Some(opened) => storing.tree.again(opened),
             None => storing.tree.open(name),
         };
-        // One copy serves each tenant that has the content, and no other: the name alone proves nothing, for
-        // whoever knows a digest can make a file or a row of that name.
+        // One copy serves each tenant that has the content, and no other tenant: the name alone proves
+        // nothing, because whoever knows a digest can make a file or a row of that name.
         let same = entries.last_mut().filter(|last| last.path == name.path);
         let read = match same {
             Some(entry) => reader.compare(input, &shown, sha1)?.map(|()| entry.tenants.push(tenant(name))),
@@ -187,7 +188,7 @@ async fn publish(
     for entry in entries {
         entry.tenants.iter().for_each(|tenant| of.entry(tenant).or_default().push(&entry.path));
     }
-    // Only now: what is called held must be.
+    // Only now: what is recorded as held must be stored.
     for (tenant, paths) in of {
         held.add(tenant, snapshot.id(), &paths).await?;
     }

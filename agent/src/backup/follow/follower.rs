@@ -1,5 +1,5 @@
-//! The loop: what happened is heard, what waits is stored, and now and then everything is scanned. One
-//! scan or one batch at a time, and meanwhile it goes on to listen.
+//! The loop: it receives events, stores the files that wait, and scans everything now and then. It runs one
+//! scan or one batch at a time, and receives events meanwhile.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::batch::{self, Fate, Settled, Storing};
 use super::scan::{self, Scan};
 use super::tree::Name;
 use super::waiting::{self, Waiting};
-use super::watching::{Heard, Watching};
+use super::watching::{Change, Watching};
 use crate::catalog::held::Held;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
@@ -22,26 +22,26 @@ use crate::disk::watch::Event;
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 
-/// What comes shortly after the first goes with it.
+/// Files that arrive within this time after the first go into the same batch.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Between two scans, whatever happens.
+/// The least time between two scans.
 const SCANS_APART: Duration = Duration::from_secs(1);
-/// Where not everything is watched: so long at least, ...
+/// Where not everything is watched: at least so long, ...
 const UNWATCHED_SCANS_APART: Duration = Duration::from_secs(10);
-/// ... and so many times as long as a scan takes: 5 % of one core at the most.
+/// ... and so many times as long as a scan takes: 5 % of one core at most.
 const UNWATCHED_SCAN_SHARE: u32 = 20;
-/// How often we say how it stands.
+/// How often the state is reported.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 /// After a batch that failed: doubled each time.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// How long what the repository holds is believed without looking.
+/// How long the list of what the repository holds is used without reading it again.
 const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
-/// What a batch under way gets to end when it is stopped.
+/// How long a batch in progress may take to end when it is stopped.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Why it ended.
-pub enum Over {
+/// Why the loop ended.
+pub enum FollowEnd {
     /// It was stopped.
     Stopped,
     /// It is time to ask the repository again what it holds.
@@ -55,7 +55,7 @@ enum FollowResult {
 
 type Job = AbortOnDropHandle<(Held, FollowResult)>;
 
-/// Follows, with one opened repository.
+/// Follows the filestores with one opened repository.
 pub struct Follower<'a> {
     storing: Arc<Storing>,
     watching: Watching,
@@ -63,7 +63,7 @@ pub struct Follower<'a> {
     tenants: Vec<Arc<TenantName>>,
     /// What is being stored: how many of each tenant, and since when they wait.
     on_their_way: HashMap<Arc<TenantName>, (u64, Timestamp)>,
-    /// What the repository holds; whoever works has it.
+    /// What the repository holds; the work in progress has it.
     held: Option<Held>,
     interval: Duration,
     scan_interval: Duration,
@@ -71,17 +71,17 @@ pub struct Follower<'a> {
     scan_at: Instant,
     batch_at: Instant,
     backoff: Duration,
-    /// When the last scan began, that saw everything.
+    /// When the last scan began that saw everything.
     scanned: Option<Timestamp>,
     /// Whether every directory is watched, and nothing was missed since.
     all_watched: bool,
-    /// What was told of the watch last: directories that are not watched.
+    /// How many directories were not watched, as last reported.
     told_unwatched: u64,
     told_at: Instant,
 }
 
 impl<'a> Follower<'a> {
-    /// One that has seen nothing yet.
+    /// One that has not scanned yet.
     pub fn new(
         config: &Config,
         (storing, held): (Arc<Storing>, Held),
@@ -107,32 +107,32 @@ impl<'a> Follower<'a> {
         })
     }
 
-    /// Runs until it is over.
+    /// Runs until it is stopped, or has to look again.
     ///
     /// # Errors
-    /// What a scan or the watch failed with; failures of the store are waited out here.
-    pub async fn run(mut self, tell: impl Fn(&[Followed]), cancel: &CancellationToken) -> Result<Over> {
+    /// The error of a scan or of the watch; failures of the store are retried here.
+    pub async fn run(mut self, tell: impl Fn(&[Followed]), cancel: &CancellationToken) -> Result<FollowEnd> {
         let begun = clock::instant();
         let mut job: Option<Job> = None;
         loop {
             if job.is_none() {
                 if begun.elapsed() >= LOOK_AGAIN {
-                    return Ok(Over::LookAgain);
+                    return Ok(FollowEnd::LookAgain);
                 }
                 job = self.next_job();
             }
             let nap = self.nap(job.is_some());
             tokio::select! {
                 () = cancel.cancelled() => {
-                    // It reads no further file, and what it has handed over is better stored than not.
+                    // It reads no further file, and it is better to store what it has packed.
                     if let Some(job) = job {
                         let _ = tokio::time::timeout(STOP_LIMIT, job).await; // stopped either way
                     }
-                    return Ok(Over::Stopped);
+                    return Ok(FollowEnd::Stopped);
                 }
                 done = async { match &mut job { Some(job) => job.await, None => std::future::pending().await } } => {
                     job = None;
-                    let (held, done) = done.map_err(|e| Error::new(Kind::Internal, "following panicked").because(e))?;
+                    let (held, done) = done.map_err(|e| Error::new(Kind::Internal, "the thread that follows filestores panicked").because(e))?;
                     self.held = Some(held);
                     self.settle(done)?;
                 }
@@ -167,7 +167,7 @@ impl<'a> Follower<'a> {
 
     fn next_job(&mut self) -> Option<Job> {
         let now = clock::instant();
-        // What waits goes first, but for the first scan of all: it adds the watches.
+        // Files that wait go first, except before the first scan: that one adds the watches.
         if self.scanned.is_some() && self.batch_due().is_some_and(|due| due <= now) {
             self.on_their_way = self.waiting.by_tenant();
             let files = self.waiting.take(now, batch::FILES_MAX);
@@ -201,7 +201,7 @@ impl<'a> Follower<'a> {
     fn scanned(&mut self, scan: Scan, took: Duration) {
         let Scan { begun, survey, missing, more } = scan;
         for problem in &survey.problems {
-            tracing::warn!("a filestore cannot be followed as a whole: {problem:?}");
+            tracing::warn!("a filestore is watched only in part: {problem:?}");
         }
         let unplaced = self.watching.placed(survey.places);
         self.tenants = survey.tenants.into_keys().collect();
@@ -243,7 +243,7 @@ impl<'a> Follower<'a> {
             let unreadable = match fate {
                 Some(Fate::Held) => continue,
                 Some(Fate::Vanished) => {
-                    tracing::debug!("{} of {} was collected before it was stored", name.path, name.tenant);
+                    tracing::debug!("{} of {} was deleted before it was stored", name.path, name.tenant);
                     continue;
                 }
                 None => {
@@ -251,27 +251,33 @@ impl<'a> Follower<'a> {
                     continue;
                 }
                 Some(Fate::NotYet) if self.waiting.try_again(name.clone(), seen, now) => continue,
-                Some(Fate::NotYet) => "its content is not what its name says".to_owned(),
+                Some(Fate::NotYet) => "the SHA-1 of its content is not the one in its name".to_owned(),
                 Some(Fate::Unreadable(why)) => why,
             };
-            tracing::warn!("{} of {} is not stored: {unreadable}", name.path, name.tenant);
+            tracing::warn!(
+                "{} of {} was not stored as it came; the next backup will try: {unreadable}",
+                name.path,
+                name.tenant
+            );
             if let Some(looks) = self.looks(&name)() {
                 self.waiting.note_odd(name, looks);
             }
         }
         if self.waiting.full && self.waiting.count() < waiting::FILES_MAX / 2 {
             self.waiting.full = false;
-            self.scan_soon(); // it finds those for which there was no room
+            self.scan_soon(); // finds the files for which there was no room
         }
         match outcome {
             Ok(()) if self.backoff > BACKOFF_MIN => {
-                tracing::info!("new files are stored again; {} wait", self.waiting.count());
+                tracing::info!("new files are stored again; {} are waiting", self.waiting.count());
                 self.backoff = BACKOFF_MIN;
             }
             Ok(()) => {}
             Err(e) => {
                 let (wait, count) = (clock::span_text(self.backoff), self.waiting.count());
-                tracing::warn!("{count} new files wait, tried again in {wait}: {e:?}");
+                tracing::warn!(
+                    "{count} new files are waiting and could not be stored; trying again in {wait}: {e:?}"
+                );
                 self.batch_at = now + self.backoff;
                 self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
             }
@@ -287,7 +293,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// A file that may be new. `told`: the watch told of it, just now.
+    /// Handles a file that may be new. `told`: an event of the watch reported it just now.
     fn see(&mut self, name: Name, told: bool) {
         let looks = self.looks(&name);
         if self.waiting.is_odd(&name, looks) {
@@ -304,23 +310,23 @@ impl<'a> Follower<'a> {
 
     fn hear(&mut self, event: Event, working: bool) {
         match self.watching.hear(event, working, &self.storing.tree) {
-            Heard::Nothing => {}
-            Heard::Written(name) => self.see(name, true),
-            Heard::Came(names) => names.into_iter().for_each(|name| self.see(name, true)),
-            Heard::Anything => self.scan_soon(),
-            Heard::TooMuch => {
-                tracing::info!("too many files came at once to be told of: scanning");
+            Change::Nothing => {}
+            Change::Written(name) => self.see(name, true),
+            Change::FolderCreated(names) => names.into_iter().for_each(|name| self.see(name, true)),
+            Change::Unclear => self.scan_soon(),
+            Change::Overflow => {
+                tracing::info!("too many files came at once to watch each of them: scanning");
                 self.all_watched = false;
                 self.scan_soon();
             }
-            Heard::Went(tenant) => {
+            Change::TenantRemoved(tenant) => {
                 self.tenants.retain(|known| known.as_str() != tenant);
                 self.scan_soon();
             }
         }
     }
 
-    /// How each tenant stands; nobody before the first scan.
+    /// The state of each tenant; empty before the first scan.
     fn standing(&self) -> Vec<Followed> {
         let Some(scanned) = self.scanned.filter(|at| *at > Timestamp::UNIX_EPOCH) else { return Vec::new() };
         let waiting = self.waiting.by_tenant();
@@ -334,5 +340,5 @@ impl<'a> Follower<'a> {
     }
 }
 
-/// So that the bounds fit each other.
+/// The bounds must be consistent.
 const _: () = assert!(batch::FILES_MAX < waiting::FILES_MAX);

@@ -1,10 +1,10 @@
-//! Following: while the agent runs, each new file of a filestore is in the repository within seconds,
-//! so that no collection of Odoo's and no accident takes what a recovered database names.
+//! Following: while the agent runs, each new file of a filestore is in the repository within seconds, so that
+//! neither Odoo's garbage collection nor an accident can take a file that a recovered database names.
 //!
-//! The kernel tells of new files, a scan now and then finds what it did not tell; what waits is stored
-//! in batches ([`SnapshotKind::Arrivals`](crate::archive::manifest::SnapshotKind)) that need no other
-//! snapshot and that no other one needs, as WAL is to a base backup. So following and `lifeboat backup`
-//! share no lock, no lease and no list; see docs/decisions/arrivals.md.
+//! The kernel reports new files, and a scan now and then finds what it did not report. Files that wait are
+//! stored in batches ([`SnapshotKind::Arrivals`](crate::archive::manifest::SnapshotKind)). A batch needs no
+//! other snapshot, and no other one needs it, as with WAL and a base backup. So following and `lifeboat
+//! backup` share no lock, no lease and no list; see docs/decisions/arrivals.md.
 
 mod batch;
 mod follower;
@@ -23,27 +23,27 @@ use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::Result;
 use crate::names::TenantName;
-use follower::{Follower, Over};
+use follower::{FollowEnd, Follower};
 use waiting::Waiting;
 
-/// How long we wait before we begin again: doubled each time.
+/// The wait before a new start: doubled each time.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// How one tenant's filestore stands.
+/// The state of one tenant's filestore.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Followed {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantName,
-    /// Every file that was there at this moment is in the repository.
+    /// Every file that existed at this moment is in the repository.
     pub until: Timestamp,
     /// Files that wait to be stored.
     pub waiting: u64,
 }
 
-/// Follows every filestore until `cancel`: then it ends well. Whatever else keeps it from that (the
-/// store, the server that it asks who it is, a key) is told and tried again. `tell` is called every few
-/// seconds with how each tenant stands.
+/// Follows every filestore until `cancel`, and then returns without an error. Whatever else prevents it (the
+/// store, the server whose identity it asks for, a key) is logged and tried again. `tell` is called every few
+/// seconds with the state of each tenant.
 ///
 /// # Errors
 /// `Config` where `odoo.data_dir` is not set.
@@ -62,12 +62,12 @@ pub async fn run(
             Err(e) => Err(e),
         };
         match over {
-            Ok(Over::Stopped) => break,
-            Ok(Over::LookAgain) => backoff = BACKOFF_MIN,
+            Ok(FollowEnd::Stopped) => break,
+            Ok(FollowEnd::LookAgain) => backoff = BACKOFF_MIN,
             Err(_) if cancel.is_cancelled() => break,
             Err(e) => {
                 let wait = clock::span_text(backoff);
-                tracing::warn!("new files are not stored as they come; tried again in {wait}: {e:?}");
+                tracing::warn!("new files are not stored as they come; trying again in {wait}: {e:?}");
                 tokio::select! {
                     () = cancel.cancelled() => break,
                     () = clock::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MAX),

@@ -1,4 +1,4 @@
-//! What following begins with: the repository, and what it holds already.
+//! What following starts from: the repository, and the files that it already holds.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ use crate::repository::{Repository, layout};
 /// Files that are noted at a time.
 const NOTED_AT_ONCE: usize = 2_000;
 
-/// Opens and checks everything; asks the repository which snapshots there are, and the state directory
-/// what backups of the filestores hold.
+/// Opens and checks everything; asks the repository which snapshots exist, and the state directory which
+/// files the backups of the filestores hold.
 pub async fn open(
     config: &Config,
     state: &StateDir,
@@ -52,7 +52,7 @@ pub async fn open(
     note_backups(&mut held, &tree, state, repository.id()).await?;
     let (mut there, _) = repository.snapshot_ids().await?;
     there.extend(repository.arrival_ids().await?);
-    // A folder without a manifest holds nothing, whatever lies in it: its files are stored again.
+    // A folder without a manifest does not count, whatever is in it: its files are stored again.
     held.keep_only(&there, &repository.whole_ids().await?).await?;
     let backup = &config.backup;
     let storing = Storing {
@@ -73,7 +73,7 @@ pub async fn open(
 /// Files of one snapshot.
 type Chunk = (SnapshotId, Vec<String>);
 
-/// Notes what the backups of the tenants hold: it need not be stored again.
+/// Records the files that the backups of the tenants hold: they need not be stored again.
 async fn note_backups(held: &mut Held, tree: &Arc<Tree>, state: &StateDir, repository: &str) -> Result<()> {
     let shared = tree.clone();
     let names = on_blocking_thread(move || shared.names()).await?;
@@ -98,7 +98,7 @@ async fn note_backups(held: &mut Held, tree: &Arc<Tree>, state: &StateDir, repos
 }
 
 fn told_damaged(tenant: &TenantName, e: &crate::error::Error) {
-    tracing::warn!("what backups hold of {tenant} is not known, so its files are stored once more: {e:?}");
+    tracing::warn!("the record of the files of {tenant} cannot be read, so they are stored once more: {e:?}");
 }
 
 fn read_known(file: PathBuf, repository: &str, sender: &mpsc::Sender<Chunk>) -> Result<()> {

@@ -1,5 +1,5 @@
-//! The scan: names on disk against names that are held, folder by folder over all tenants. It finds
-//! what was written before the watch began, where there is none, and what it was not told.
+//! The scan: compares the names on disk with those that are held, folder by folder over all tenants. It finds
+//! what was written before the watch began, where there is no watch, and what the kernel did not report.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::error::Result;
 
 /// What a scan found.
 pub struct Scan {
-    /// When it began: what lay there then was seen.
+    /// When it began: it saw every file that existed then.
     pub begun: Timestamp,
-    /// Tenants, watches, what could not be looked at.
+    /// Tenants, watches, and what could not be read.
     pub survey: Survey,
     /// Files that are not held.
     pub missing: Vec<Name>,
@@ -27,7 +27,7 @@ pub struct Scan {
 /// Scans. Memory: the names of one folder of all tenants, and of what is missing.
 ///
 /// # Errors
-/// Where what is held is not known.
+/// Where it is not known which files are held.
 pub async fn scan(held: &mut Held, tree: &Arc<Tree>, adder: &Adder) -> Result<Scan> {
     let begun = clock::now();
     let (shared, adder) = (tree.clone(), adder.clone());

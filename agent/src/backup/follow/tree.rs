@@ -1,7 +1,8 @@
-//! The filestores on disk, as following sees them: tenants, their folders of two or three digits, and
-//! the files in these whose names are digests.
+//! The filestores on disk, as following sees them: tenants, their folders of two or three digits, and the
+//! files in these whose names are digests.
 //!
-//! They belong to Odoo's user: everything is opened from a handle, and nothing outside is (see [`Dir`]).
+//! They belong to Odoo's user: everything is opened relative to a handle, and nothing outside of it (see
+//! [`Dir`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{File, Metadata};
@@ -19,10 +20,10 @@ use crate::names::{InstanceName, TenantName};
 use crate::odoo::blob::BlobName;
 use crate::odoo::filestore;
 
-/// What the names of directories hold that a restore is filling.
+/// Part of the names of directories that a restore is filling.
 const STAGING: &str = ".lifeboat-incomplete";
 
-/// Where the filestores lie, and whose are followed.
+/// Where the filestores are, and which of them are followed.
 pub struct Tree {
     data_dir: PathBuf,
     root: PathBuf,
@@ -32,12 +33,12 @@ pub struct Tree {
     instance: InstanceName,
 }
 
-/// A file by its name: the same name is the same content, whosever it is.
+/// A file by its name: the same name is the same content, for every tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     /// As in `store_fname`: `3f/3fab…`.
     pub path: String,
-    /// Whose.
+    /// The tenant.
     pub tenant: Arc<TenantName>,
 }
 
@@ -52,21 +53,21 @@ pub enum WatchedDir {
     Shard(Arc<TenantName>, String),
 }
 
-/// Everything that is to be listed and watched.
+/// Everything that must be listed and watched.
 #[derive(Default)]
 pub struct Survey {
     /// Each tenant's folders.
     pub tenants: BTreeMap<Arc<TenantName>, BTreeSet<String>>,
     /// What is watched, by its number.
     pub places: HashMap<i32, WatchedDir>,
-    /// How many directories are not watched, for the kernel's limit.
+    /// How many directories are not watched because of the kernel's limit.
     pub unwatched: u64,
-    /// What could not be looked at.
+    /// What could not be read.
     pub problems: Vec<Error>,
 }
 
 impl Tree {
-    /// That of a configuration.
+    /// The tree of a configuration.
     ///
     /// # Errors
     /// `Config` where `odoo.data_dir` is not set.
@@ -97,7 +98,7 @@ impl Tree {
         filestore::open_all(&self.data_dir)
     }
 
-    /// A folder of a tenant's; his whole filestore where `below` is empty.
+    /// A folder of a tenant; the whole filestore where `below` is empty.
     pub fn open_dir(&self, tenant: &TenantName, below: &str) -> Result<Option<Dir>> {
         let Some(dir) = filestore::open(&self.data_dir, tenant.as_str())? else { return Ok(None) };
         match dir.dir(Path::new(below)) {
@@ -106,7 +107,7 @@ impl Tree {
         }
     }
 
-    /// A file, open; not where it is anything else than a regular file.
+    /// Opens a file; an error where it is not a regular file.
     pub fn open(&self, name: &Name) -> std::io::Result<(File, Metadata)> {
         let dir = filestore::open(&self.data_dir, name.tenant.as_str()).map_err(std::io::Error::other)?;
         dir.ok_or(ErrorKind::NotFound)?.open_file(Path::new(&name.path))
@@ -120,7 +121,7 @@ impl Tree {
         Ok((again, meta))
     }
 
-    /// What lies there under the name of a file now.
+    /// What has the name of this file now.
     pub fn look(&self, name: &Name) -> Option<Metadata> {
         let dir = filestore::open(&self.data_dir, name.tenant.as_str()).ok()??;
         dir.look(Path::new(&name.path)).ok()?
@@ -135,8 +136,8 @@ impl Tree {
         (wanted && !staged && !self.exclude.contains(&name)).then(|| Arc::new(name))
     }
 
-    /// Of these names, those of copies and of old states that Lifeboat made: they hold what the repository
-    /// holds already. What is named in odoo.tenants is followed whatever it is.
+    /// Which of these names are copies and old states that Lifeboat made: the repository already holds their
+    /// files. A name in odoo.tenants is always followed.
     fn copies(&self, names: &[String]) -> Result<BTreeSet<String>> {
         let copies = Copies::read(&self.state_dir, &self.instance)?;
         let Some(beside) = Neighbours::open(&self.root)? else { return Ok(BTreeSet::new()) };
@@ -155,12 +156,11 @@ impl Tree {
         }
     }
 
-    /// Watches every directory, and then lists them: what comes meanwhile is told, or listed, or both.
-    /// Blocking.
+    /// Watches every directory and then lists it: no file that arrives meanwhile is missed. Blocking.
     pub fn survey(&self, adder: &Adder) -> Survey {
         let mut survey = Survey::default();
         let names = survey.names(adder, self.open_all(), WatchedDir::Root);
-        // Where that is not known, all are followed: it costs room and loses nothing.
+        // Where the copies are not known, all are followed: this costs space and loses nothing.
         let copies = self.copies(&names).unwrap_or_else(|e| {
             survey.problems.push(e);
             BTreeSet::new()
@@ -171,7 +171,7 @@ impl Tree {
             match self.open_dir(&tenant, "") {
                 Ok(Some(dir)) => tenants.push((tenant, dir)),
                 Ok(None) => {}
-                Err(_) if self.is_file(&name) => {} // beside the filestores: nobody's
+                Err(_) if self.is_file(&name) => {} // a file beside the filestores, not a tenant
                 Err(e) => survey.problems.push(e),
             }
         }
@@ -242,7 +242,7 @@ pub fn is_shard(name: &str) -> bool {
     matches!(name.len(), 2 | 3) && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The file that is called so in this folder, where that is a digest.
+/// The file of this name in this folder, where the name is a digest.
 pub fn blob_in(tenant: &Arc<TenantName>, shard: &str, name: &str) -> Option<Name> {
     let path = format!("{shard}/{name}");
     BlobName::parse(path.as_bytes())?;

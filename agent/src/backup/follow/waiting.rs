@@ -11,48 +11,48 @@ use crate::names::TenantName;
 
 use super::tree::Name;
 
-/// More are not remembered one by one: a scan finds them.
+/// More files are not remembered one by one: a scan finds them.
 pub const FILES_MAX: usize = 100_000;
-/// Files that are held open, at the most: what Odoo collects before it is stored can be read all the same.
+/// Most files that are held open: a file that Odoo deletes before it is stored can still be read.
 const OPEN_MAX: u64 = 16_384;
-/// Open files that all the rest of the agent may need.
+/// Open files that the rest of the agent may need.
 const OPEN_BESIDE: u64 = 512;
-/// Held open however few the system allows.
+/// Held open even if the system allows fewer.
 const OPEN_MIN: u64 = 128;
-/// A file whose content is not yet what its name says is read again after this...
+/// A file whose content does not match its name yet is read again after this...
 const AGAIN_MIN: Duration = Duration::from_millis(250);
 /// ... doubled each time up to this...
 const AGAIN_MAX: Duration = Duration::from_secs(30);
-/// ... and so often, which is some five minutes. Afterwards only when it has changed.
+/// ... and so many times, which is about five minutes. After that it is read only when it has changed.
 const TRIES_MAX: u32 = 16;
-/// Odd files that are remembered; of more, the rest is read at each scan.
+/// Files with wrong content that are remembered; further ones are read at each scan.
 const ODD_MAX: usize = 10_000;
 
-/// What is known of one that waits.
+/// What is known of a file that waits.
 #[derive(Debug)]
-pub struct Seen {
+pub struct WaitingFile {
     /// When it was first seen.
     pub since: Timestamp,
-    /// Not before.
+    /// It is not read before this.
     due: Instant,
     tries: u32,
-    /// Open since it was seen, where there was room.
+    /// Open since it was first seen, where there was room.
     pub opened: Option<File>,
 }
 
 /// Everything that waits.
 pub struct Waiting {
-    files: BTreeMap<Name, Seen>,
+    files: BTreeMap<Name, WaitingFile>,
     open: usize,
     open_max: usize,
-    /// Of files that never fitted, size and time: they are read again when these are others.
+    /// Size and time of files that never matched their names: they are read again when these change.
     odd: HashMap<Name, (u64, i64)>,
-    /// Whether some were not taken in for want of room.
+    /// Whether some were not added because there was no room.
     pub full: bool,
 }
 
 impl Waiting {
-    /// Nothing yet; as many open files as the system allows this process.
+    /// An empty list; with as many open files as the system allows this process.
     pub fn new() -> Waiting {
         let open_max = disk::may_open(OPEN_MAX + OPEN_BESIDE).saturating_sub(OPEN_BESIDE).max(OPEN_MIN);
         tracing::debug!(open_max, "new files are held open while they wait");
@@ -65,8 +65,8 @@ impl Waiting {
         }
     }
 
-    /// One that was seen. `open` is asked where there is room for an open file: half of it is only for
-    /// what comes just now (`told`), not for what a scan finds.
+    /// Adds a file that was seen. `open` is called where there is room for an open file: half of it is
+    /// reserved for files that were just reported (`told`), not for those that a scan finds.
     pub fn add(
         &mut self,
         name: Name,
@@ -78,7 +78,7 @@ impl Waiting {
             self.full = true;
             return;
         }
-        let new = || Seen { since: now.0, due: now.1, tries: 0, opened: None };
+        let new = || WaitingFile { since: now.0, due: now.1, tries: 0, opened: None };
         let seen = self.files.entry(name).or_insert_with(new);
         let room = if told { self.open_max } else { self.open_max / 2 };
         if seen.opened.is_none() && self.open < room {
@@ -102,7 +102,7 @@ impl Waiting {
         self.files.values().map(|seen| seen.due).min()
     }
 
-    /// How many of each tenant, and since when the first.
+    /// How many files of each tenant wait, and since when the first.
     pub fn by_tenant(&self) -> HashMap<Arc<TenantName>, (u64, Timestamp)> {
         let mut of: HashMap<Arc<TenantName>, (u64, Timestamp)> = HashMap::new();
         for (name, seen) in &self.files {
@@ -112,8 +112,8 @@ impl Waiting {
         of
     }
 
-    /// Takes up to `most` that are due, sorted by name.
-    pub fn take(&mut self, now: Instant, most: usize) -> Vec<(Name, Seen)> {
+    /// Takes up to `most` files that are due, sorted by name.
+    pub fn take(&mut self, now: Instant, most: usize) -> Vec<(Name, WaitingFile)> {
         let due = self.files.iter().filter(|(_, seen)| seen.due <= now).take(most);
         let names: Vec<Name> = due.map(|(name, _)| name.clone()).collect();
         let taken: Vec<_> = names.into_iter().filter_map(|name| self.files.remove_entry(&name)).collect();
@@ -121,31 +121,31 @@ impl Waiting {
         taken
     }
 
-    /// Puts back one that could not be stored, for no fault of its own.
-    pub fn put_back(&mut self, name: Name, seen: Seen) {
+    /// Puts a file back whose batch failed.
+    pub fn put_back(&mut self, name: Name, seen: WaitingFile) {
         self.open += usize::from(seen.opened.is_some());
         self.files.insert(name, seen);
     }
 
-    /// Puts back one whose content is not what its name says: it may still be written. `false` after
-    /// so many times that it will not be.
-    pub fn try_again(&mut self, name: Name, seen: Seen, now: Instant) -> bool {
+    /// Puts a file back whose content does not match its name: it may still be written. `false` after so many
+    /// tries that it will not match.
+    pub fn try_again(&mut self, name: Name, seen: WaitingFile, now: Instant) -> bool {
         let tries = seen.tries + 1;
         if tries <= TRIES_MAX {
             let due = now + AGAIN_MIN.saturating_mul(1 << tries.min(10)).min(AGAIN_MAX);
-            self.files.insert(name, Seen { due, tries, opened: None, ..seen });
+            self.files.insert(name, WaitingFile { due, tries, opened: None, ..seen });
         }
         tries <= TRIES_MAX
     }
 
-    /// Remembers one that cannot be stored as it is.
+    /// Remembers a file that cannot be stored as it is.
     pub fn note_odd(&mut self, name: Name, looks: (u64, i64)) {
         if self.odd.len() < ODD_MAX {
             self.odd.insert(name, looks);
         }
     }
 
-    /// Whether one that cannot be stored is still as it was. `looks` is asked where it is such a one.
+    /// Whether this is a file that cannot be stored, unchanged since. `looks` is called only for such a file.
     pub fn is_odd(&mut self, name: &Name, looks: impl FnOnce() -> Option<(u64, i64)>) -> bool {
         let Some(known) = self.odd.get(name) else { return false };
         let same = looks().as_ref() == Some(known);

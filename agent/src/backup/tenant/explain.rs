@@ -1,4 +1,4 @@
-//! Why files that the database names are not held.
+//! Explains why files that the database names are not stored.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::postgres::session::Session;
 /// A missing file, and why.
 pub(super) struct Explained {
     pub(super) file: MissingFile,
-    /// A fresh point would not name it.
+    /// A new point would not name it any more.
     pub(super) deleted_meanwhile: bool,
 }
 
@@ -35,19 +35,19 @@ pub(super) async fn explain(job: &Job, tenant: &TenantName, missing: Vec<Missing
     let mut explained = Vec::new();
     for Missing { store_fname, flaw } in missing {
         let path = crate::archive::path::escape(store_fname.as_bytes());
-        // What cannot be looked at is there, in a way that nobody can read.
+        // A file that cannot be looked at exists, but nobody can read it.
         let there = crate::archive::path::unescape(&path).is_ok()
             && dir.as_ref().is_some_and(|dir| !matches!(dir.look(Path::new(&store_fname)), Ok(None)));
         let row = named_now.contains(&store_fname);
         let why = match (&flaw, there, row) {
-            (Some(flaw), _, _) => format!("stored as it is, but {flaw}"),
-            (None, true, _) => "it is on the source's disk and could not be read".to_owned(),
+            (Some(flaw), _, _) => format!("stored as found, but {flaw}"),
+            (None, true, _) => "it is on the source's disk but could not be read".to_owned(),
             (None, false, true) if !is_blob_path(store_fname.as_bytes()) => {
-                "there is no such file, and the name is neither one of Odoo's nor one of a known object store"
+                "there is no such file; the name has neither Odoo's form nor that of a known object store"
                     .to_owned()
             }
             (None, false, true) => {
-                "the source had lost it already: the row is there, the file is not".to_owned()
+                "the source had already lost it: the database has the row, the disk has no file".to_owned()
             }
             (None, false, false) => "it was deleted together with its row during the backup".to_owned(),
         };

@@ -1,4 +1,4 @@
-//! The filestore's half: where it lies, and its sync.
+//! The filestore of a tenant: where it is, and its backup.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::names::{SnapshotId, TenantName};
 use crate::odoo::filestore as walked;
 use crate::repository::writer::SnapshotWriter;
 
-/// Syncs the filestore; nothing is published yet.
+/// Backs up the filestore; nothing is published yet.
 pub(super) async fn sync(
     job: &Job,
     tenant: &TenantName,
@@ -55,8 +55,8 @@ pub(super) async fn sync(
     .await
 }
 
-/// Where the filestore is to be, and its handle. A tenant without any attachment may have no directory; a data
-/// directory without `filestore` is a wrong path, and an empty backup of it would be a lie.
+/// Where the filestore should be, and its handle. A tenant without attachments may have no directory. A data
+/// directory without `filestore` is a wrong path, and an empty backup of it would be wrong.
 pub(super) fn open(job: &Job, tenant: &TenantName) -> Result<(PathBuf, Option<Dir>)> {
     let data_dir = job.data_dir.as_ref().ok_or_else(|| {
         Error::new(Kind::Config, "odoo.data_dir is not set").next("set it, or back up with --kind dump")
@@ -64,8 +64,8 @@ pub(super) fn open(job: &Job, tenant: &TenantName) -> Result<(PathBuf, Option<Di
     let place = data_dir.join("filestore");
     if walked::open_all(data_dir)?.is_none() {
         return Err(Error::new(Kind::Filestore, format!("{} does not exist", place.display()))
-            .effect(format!("the filestore of {tenant} is not backed up"))
-            .next("odoo.data_dir must be Odoo's data_dir, the directory that holds filestore/"));
+            .effect(format!("the filestore of {tenant} was not backed up"))
+            .next("set odoo.data_dir to Odoo's data_dir, the directory that holds filestore/"));
     }
     Ok((place.join(tenant.as_str()), walked::open(data_dir, tenant.as_str())?))
 }

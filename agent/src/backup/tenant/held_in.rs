@@ -1,5 +1,6 @@
-//! Files that the source has lost and an earlier backup holds. This host cannot read its backups, so it asks what it
-//! knows by itself: the filestore as the last backup knew it, what following stored, and what it found the last times.
+//! Files that the source has lost and an earlier backup holds. This host cannot decrypt its backups, so it
+//! uses what it has recorded: the filestore at the last backup, what following stored, and what this module
+//! found before.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -13,16 +14,16 @@ use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName};
 use crate::repository::layout;
 
-/// Largest record that is read: as many names as a manifest tells of.
+/// Largest record that is read: as many names as a manifest lists.
 const RECORD_BYTES_MAX: u64 = 1 << 20;
 
 type Homes = BTreeMap<String, SnapshotId>;
 
-/// Which snapshot of this tenant, or batch with files of it, holds each of `lost`, where that is known and it is still
-/// there. It is recorded for the next backup, which knows a filestore without them.
+/// Which snapshot of this tenant, or batch with files of it, holds each of `lost`, where that is known and it
+/// still exists. The answer is recorded for the next backup, whose record of the filestore lacks these files.
 ///
 /// # Errors
-/// Where the repository could not be asked; what this host does not know any more is not found.
+/// Where the repository could not be asked; files that this host has no record of are not found.
 pub(super) async fn held_in(job: &Job, tenant: &TenantName, lost: &HashSet<String>) -> Result<Homes> {
     let record = job.state.lost_file(tenant);
     let mut homes = read(&record);
@@ -49,7 +50,7 @@ pub(super) async fn held_in(job: &Job, tenant: &TenantName, lost: &HashSet<Strin
     Ok(homes)
 }
 
-/// A record that cannot be read tells nothing: it is made anew.
+/// A record that cannot be read counts as empty and is written again.
 fn read(record: &Path) -> Homes {
     disk::read(record, RECORD_BYTES_MAX)
         .ok()
@@ -57,7 +58,7 @@ fn read(record: &Path) -> Homes {
         .unwrap_or_default()
 }
 
-/// From the filestore as the last backup knew it; the next one is not published yet.
+/// From the record of the filestore at the last backup; the next one is not published yet.
 async fn last_known(job: &Job, tenant: &TenantName, lost: &HashSet<String>) -> Homes {
     let (file, repository, lost) =
         (job.state.known_file(tenant), job.repository.id().to_owned(), lost.clone());
@@ -77,7 +78,7 @@ async fn last_known(job: &Job, tenant: &TenantName, lost: &HashSet<String>) -> H
         Ok(homes)
     });
     read.await.unwrap_or_else(|e| {
-        tracing::debug!("what the last backup of {tenant} knew cannot be read: {e:?}");
+        tracing::debug!("the record of the last backup of {tenant} cannot be read: {e:?}");
         Homes::new()
     })
 }

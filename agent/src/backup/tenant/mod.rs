@@ -1,4 +1,4 @@
-//! One tenant: the database's point first, the filestore after it, both at once from there on;
+//! Backs up one tenant: first the database's point, then the filestore, both at the same time from there on;
 //! then the reconciliation; then the manifests, the filestore's before the dump's that names it.
 
 mod explain;
@@ -31,10 +31,10 @@ use explain::explain;
 use files::sync;
 use publish::{dump_facts, publish_dump, publish_filestore};
 
-/// A point whose files were deleted meanwhile is taken anew this often.
+/// How many points are tried where files were deleted meanwhile.
 const POINTS_MAX: u32 = 3;
 
-/// What of a tenant is backed up.
+/// What to back up of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kinds {
     /// The database.
@@ -43,28 +43,29 @@ pub struct Kinds {
     pub filestore: bool,
 }
 
-/// What was stored for a tenant.
+/// What was stored of a tenant.
 #[derive(Debug, Serialize)]
 pub struct TenantReport {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantName,
-    /// The dump, where asked for.
+    /// The dump, where requested.
     pub dump: Option<Manifest>,
-    /// The filestore, where asked for.
+    /// The filestore, where requested.
     pub filestore: Option<Manifest>,
     /// How long it took.
     pub seconds: f64,
 }
 
 impl TenantReport {
-    /// Files that the dumped database names and the repository does not hold whole.
+    /// Files that the dumped database names and the repository does not hold, or only damaged.
     pub fn missing_files(&self) -> u64 {
         let link = self.dump.as_ref().and_then(|m| m.link());
         link.map_or(0, FilestoreLink::missing_count)
     }
 
-    /// What of a filestore that was stored without its database could not be read, or is damaged. With the dump the
-    /// database says what was meant, and `missing_files` counts it; here everything that is on disk was.
+    /// Files of a filestore backed up without its database that could not be read, or are damaged. With a
+    /// dump, the database says which files it needs, and `missing_files` counts them; here every file on disk
+    /// counts.
     pub fn unheld_files(&self) -> u64 {
         let facts = self.filestore.as_ref().and_then(|m| m.filestore());
         facts.filter(|_| self.dump.is_none()).map_or(0, |facts| facts.problem_files)
@@ -88,7 +89,7 @@ pub async fn back_up(
                 break report;
             }
             job.progress.note(format!(
-                "{tenant}: files named by the database were deleted during the backup; taking a fresh point"
+                "{tenant}: files named by the database were deleted during the backup; starting again from a new database snapshot"
             ));
         }
     } else {
@@ -105,7 +106,7 @@ fn begin(job: &Job, kind: SnapshotKind) -> Arc<SnapshotWriter> {
     SnapshotWriter::begin(&job.repository, &job.origin, &job.recipients, job.pack_settings(), kind)
 }
 
-/// `None` where a fresh point is worth taking.
+/// `None` where a new point should be tried.
 async fn dump_and_filestore(
     job: &Job,
     tools: &Tools,
@@ -159,7 +160,7 @@ async fn dump_and_filestore(
         };
         let fence = match fence {
             Some(fence) => fence.release().await.to_string(),
-            None => "not asked for".to_owned(),
+            None => "not requested".to_owned(),
         };
         Ok((synced, fence))
     });
@@ -209,12 +210,12 @@ async fn baseline(point: &mut SnapshotSession) -> Result<(Baseline, u64)> {
     Ok((baseline, bytes))
 }
 
-/// Makes what runs beside it stop when it fails.
+/// Stops the work that runs beside it when it fails.
 async fn stops_others<T>(cancel: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
     work.await.inspect_err(|_| cancel.cancel())
 }
 
-/// Of two that ran beside each other, the error that made the other stop.
+/// Of two that ran at the same time, the error that stopped the other.
 fn first_reason<A, B>(a: Result<A>, b: Result<B>) -> Result<(A, B)> {
     match (a, b) {
         (Ok(a), Ok(b)) => Ok((a, b)),

@@ -1,4 +1,4 @@
-//! The manifests: what makes a tenant's snapshots exist.
+//! Publishes the manifests that make a tenant's snapshots exist.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::odoo::baseline::Baseline;
 use crate::postgres::tools::Tools;
 use crate::repository::writer::SnapshotWriter;
 
-/// The filestore's, and then the known filestore.
+/// Publishes the filestore, and then the known filestore.
 pub(super) async fn publish_filestore(
     job: &Job,
     tenant: &TenantName,
@@ -26,7 +26,7 @@ pub(super) async fn publish_filestore(
     manifest.parent = synced.parent;
     manifest.plain_bytes = synced.plain_bytes;
     job.publish(snapshot, &manifest).await?;
-    // Only now: a known filestore must never speak of a snapshot that does not exist.
+    // Only now: a known filestore must never name a snapshot that does not exist.
     synced.staged.publish(&synced.known)?;
     Ok(manifest)
 }
@@ -54,7 +54,7 @@ pub(super) fn dump_facts(
     }
 }
 
-/// The dump's, with its baseline.
+/// Publishes the dump, with its baseline.
 pub(super) async fn publish_dump(
     job: &Job,
     tenant: &TenantName,

@@ -1,10 +1,11 @@
 //! Directories of others: opened once, and never left.
 //!
-//! What lies below belongs to somebody who is less than we are. At any moment he may exchange a name for a symbolic
-//! link, a FIFO or something else. So nothing there is found by a path from `/`: [`Dir`] is a handle, everything is
-//! opened from it, and on the way the kernel refuses each symbolic link, `..` and mount trick (openat2(2)). Where it
-//! does not know that call, or a filter forbids it, we go component by component with `O_NOFOLLOW`, which is as strict.
-//! A name is looked at and used through the handle that it was opened as, never twice by its path.
+//! They belong to somebody with fewer rights than we have, who at any moment may exchange a name for a
+//! symbolic link, a FIFO or something else. So nothing in them is found by a path from `/`: [`Dir`] is a
+//! handle, everything is opened relative to it, and on the way the kernel refuses every symbolic link, `..`
+//! and mount trick (openat2(2)). Where the kernel does not know that call, or a filter forbids it, we go
+//! component by component with `O_NOFOLLOW`, which is as strict. A name is checked and used through the
+//! handle that it was opened as, never twice by its path.
 #![allow(clippy::disallowed_methods)] // a part of the door
 
 use std::ffi::{OsStr, OsString};
@@ -22,24 +23,24 @@ use rustix::io::Errno;
 
 pub use rustix::fs::FileType;
 
-/// Whether the kernel has said that it has no openat2(2).
+/// Whether the kernel has reported that it lacks openat2(2).
 static BY_STEPS: AtomicBool = AtomicBool::new(false);
-/// A handle to stand on; it can neither be read nor listed.
+/// A handle for a position; it can neither be read nor listed.
 const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 /// How files of others are opened: no link at the end, no waiting for a FIFO, no terminal that becomes ours.
 const CAREFUL: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
-/// A rename somewhere on the way makes the kernel ask for another try.
+/// Where a name on the way is renamed, the kernel asks for another try.
 const TRIES_MAX: u32 = 16;
 
-/// A directory of somebody else's, open. A clone is the same handle.
+/// An open directory of somebody else. A clone is the same handle.
 #[derive(Clone, Debug)]
 pub struct Dir {
     fd: Arc<OwnedFd>,
     /// For messages only.
     path: PathBuf,
-    /// Who owns the directory that we began with.
+    /// The owner of the directory that we began with.
     owner: (u32, u32),
     by_steps: bool,
 }
@@ -53,14 +54,14 @@ impl AsFd for Dir {
 /// A name in a directory.
 #[derive(Debug)]
 pub struct Entry {
-    /// As it is.
+    /// The name as it is.
     pub name: OsString,
-    /// What it was when it was listed.
+    /// Its type when it was listed.
     pub kind: IoResult<FileType>,
 }
 
 impl Dir {
-    /// Opens a directory by a path that is the administrator's as a whole: links on it are followed.
+    /// Opens a directory by a path that belongs to the administrator completely: links in it are followed.
     pub fn open(path: &Path) -> IoResult<Dir> {
         let fd = openat(CWD, path, PLACE | OFlags::DIRECTORY, Mode::empty())?;
         Dir::begin(fd.into(), path.to_owned(), BY_STEPS.load(Ordering::Relaxed))
@@ -71,7 +72,7 @@ impl Dir {
         Ok(Dir { fd, path, owner: (meta.uid(), meta.gid()), by_steps })
     }
 
-    /// Where it was found, for messages.
+    /// The path by which it was found, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -81,23 +82,23 @@ impl Dir {
         metadata_of(&self.fd)
     }
 
-    /// A directory below.
+    /// Opens a directory below.
     pub fn dir(&self, relative: &Path) -> IoResult<Dir> {
         let fd = self.open_at(relative, PLACE | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
         Ok(Dir { fd: fd.into(), path: self.path.join(relative), ..self.clone() })
     }
 
-    /// A regular file below, for reading. Whatever else lies there is an error, never a wait.
+    /// Opens a regular file below, for reading. Anything else is an error and never blocks.
     ///
-    /// A file that has a further name elsewhere and that the owner of the directory could not read himself is refused:
-    /// he linked it here so that we read it for him.
+    /// A file with another name elsewhere that the owner of the directory could not read is refused: the
+    /// owner may have linked it here so that we read it.
     pub fn open_file(&self, relative: &Path) -> IoResult<(File, Metadata)> {
         let file = match self.open_at(relative, OFlags::RDONLY | CAREFUL, Mode::empty()) {
             Err(e) if e.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
                 return Err(odd("a socket or a device, not a regular file"));
             }
             Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-                return Err(odd("a symbolic link on the way, which is not followed"));
+                return Err(odd("a symbolic link in its path, which is not followed"));
             }
             opened => File::from(opened?),
         };
@@ -123,7 +124,7 @@ impl Dir {
         Ok(meta)
     }
 
-    /// What lies below under this name, a link itself and not what it leads to; `None` where nothing does.
+    /// Metadata of this name below, of a link itself and not of its target; `None` where it does not exist.
     pub fn look(&self, relative: &Path) -> IoResult<Option<Metadata>> {
         match self.open_at(relative, PLACE | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(fd) => Ok(Some(metadata_of(&fd)?)),
@@ -137,7 +138,7 @@ impl Dir {
         self.some_entries(usize::MAX)
     }
 
-    /// So many of its entries at most, where somebody else can make any number of them.
+    /// At most so many of its entries, where somebody else can make any number of them.
     pub fn some_entries(&self, most: usize) -> IoResult<Vec<Entry>> {
         let mut out = Vec::new();
         let mut listed = rustix::fs::Dir::new(self.readable()?)?;
@@ -148,7 +149,7 @@ impl Dir {
                 continue;
             }
             let kind = match entry.file_type() {
-                // A file system that does not say it in its lists.
+                // A file system that does not list types.
                 FileType::Unknown => self.kind_of(name),
                 kind => Ok(kind),
             };
@@ -176,17 +177,17 @@ impl Dir {
         self.by_steps
     }
 
-    /// The same directory, as one that we begin with: hard links are judged by its owner.
+    /// The same directory, as a new beginning: hard links are judged by its owner.
     pub fn begin_here(&self) -> IoResult<Dir> {
         Dir::begin(self.fd.clone(), self.path.clone(), self.by_steps)
     }
 
-    /// Opens what lies below, and nothing else: the one place where that is done.
+    /// Opens what is below, and nothing else: the one place that does this.
     pub(super) fn open_at(&self, relative: &Path, flags: OFlags, mode: Mode) -> IoResult<OwnedFd> {
         if relative.as_os_str().is_empty() {
             return Ok(openat(&self.fd, ".", flags, mode)?);
         }
-        // The kernel would allow `a/../b`; nobody who means well writes it.
+        // The kernel would allow `a/../b`; no honest caller writes that.
         if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(odd("a path that leads out of its directory"));
         }
@@ -201,7 +202,7 @@ impl Dir {
                     BY_STEPS.store(true, Ordering::Relaxed);
                     return self.open_by_steps(relative, flags, mode);
                 }
-                // What a filter (seccomp) says to a call that it does not know.
+                // The answer of a filter (seccomp) to a call that it does not know.
                 Err(Errno::PERM) => return self.open_by_steps(relative, flags, mode),
                 done => return Ok(done?),
             }

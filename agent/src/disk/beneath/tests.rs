@@ -1,4 +1,4 @@
-//! What a hostile owner of a directory tries, in both ways of opening.
+//! What a hostile owner of a directory may try, with both ways of opening.
 
 use super::*;
 use std::fs;
@@ -80,7 +80,7 @@ fn a_hard_link_to_what_the_owner_cannot_read_is_refused() {
     assert!(other.open_file(Path::new("link")).is_ok(), "he may read it");
 }
 
-/// What the swap.py does, against both ways.
+/// The owner exchanges a folder for a link all the time, against both ways.
 #[test]
 fn a_folder_that_is_exchanged_for_a_link_all_the_time_never_gives_what_lies_outside() {
     use rustix::fs::{RenameFlags, renameat_with};

@@ -1,17 +1,19 @@
 //! Which names of a listing count.
 //!
-//! 1. A name that a trusted key signed for this place counts: it says what is stored there, to whoever lists.
-//! 2. A name without a signature is from before names were signed, or anybody's. Where the instance shows no signed
-//!    name, it counts as it always did. Where it does, it counts only if it must be older: the store received it
-//!    before the first object with a signed name, or it lies before the first place that has one (a copy of a
-//!    repository may have lost the times). It never counts where a signed name has the same bytes.
-//! 3. Everything else is foreign: another name, signature, place or kind of file. It is reported and decides nothing.
+//! 1. A name that a trusted key signed for this place counts: anyone who lists can see what is stored there.
+//! 2. A name without a signature is from before names were signed, or anybody could have made it. Where the
+//!    instance has no signed name, it counts as it always did. Where it has, an unsigned name counts only if
+//!    it must be older: the store received it before the first object with a signed name, or its place is
+//!    before the first place that has one (a copy of a repository may have lost the times). It never counts
+//!    where a signed name has the same bytes.
+//! 3. Everything else is foreign: another name, signature, place or kind of file. It is reported and
+//!    otherwise ignored.
 //!
-//! Whoever has an identity knows more: the content is signed, too ([`super::WalReader`]). Writers compare what
-//! they store with signed names alone.
+//! With an identity more is known: the content is signed, too ([`super::WalReader`]). Writers compare what
+//! they store only with signed names.
 //!
-//! Only what decides is checked: of a file the longest first, and what lies within it only so far as that is
-//! cheap. So a year of WAL in small pieces costs one check a segment.
+//! Only names that matter are checked: of a file the longest first, and names within its range only as far as
+//! that is cheap. So a year of WAL in small pieces costs one check per segment.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -24,15 +26,16 @@ use crate::archive::wal_name::NameTrust;
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 
-/// Names of one listing that are checked although others hold their bytes, so that foreign ones are told: 1 s.
+/// Names of one listing that are checked although other objects have their bytes, so that foreign ones are
+/// reported: 1 s.
 pub(super) const SPARE_CHECKS: u64 = 20_000;
-/// Objects that one thread checks at once; a file is not cut in two unless it has as many as the second.
+/// Objects that one thread checks at once; a file is split only if it has as many as the second.
 const BATCH: usize = 500;
 const BATCH_MAX: usize = 5_000;
-/// Such threads, while the listing goes on.
+/// The number of such threads, while the listing continues.
 const AT_ONCE: usize = 4;
 
-/// The objects of a listing on their way to a judgement.
+/// The objects of a listing that are being checked.
 pub(super) struct Judging {
     trust: Arc<NameTrust>,
     spare: Arc<AtomicU64>,
@@ -54,7 +57,7 @@ impl Judging {
         }
     }
 
-    /// Takes an object that has a signature; those of one file one after the other, where that can be.
+    /// Adds an object that has a signature; those of one file one after the other, where possible.
     pub(super) async fn add(&mut self, object: WalObject) -> Result<()> {
         let another = self.batch.last().is_some_and(|last| last.name.file != object.name.file);
         if self.batch.len() >= BATCH_MAX || (self.batch.len() >= BATCH && another) {
@@ -75,13 +78,13 @@ impl Judging {
     async fn settle_one(&mut self) -> Result<()> {
         let Some(done) = self.threads.join_next().await else { return Ok(()) };
         let (signed, refused) = done
-            .map_err(|e| Error::new(Kind::Internal, "a thread that checks names ended early").because(e))?;
+            .map_err(|e| Error::new(Kind::Internal, "a thread that checks names was stopped").because(e))?;
         self.signed.extend(signed);
         self.refused.extend(refused);
         Ok(())
     }
 
-    /// Those whose signature is good, and what was refused since this was asked last.
+    /// The objects whose signature is valid, and those that were refused since the last call.
     pub(super) async fn finish(mut self) -> Result<(Vec<WalObject>, Vec<WalObject>)> {
         self.begin();
         while !self.threads.is_empty() {
@@ -96,13 +99,14 @@ impl Judging {
     }
 }
 
-/// Those that are signed, and those that are not. What decides nothing and was not looked at is in neither.
+/// Those that are signed, and those that are not. Objects that do not matter and were not checked are in
+/// neither.
 fn judge(
     mut batch: Vec<WalObject>,
     trust: &NameTrust,
     spare: &AtomicU64,
 ) -> (Vec<WalObject>, Vec<WalObject>) {
-    // Of equals the oldest first: what others made to look alike came later.
+    // Of equals the oldest first: imitations by others came later.
     batch.sort_by_key(|WalObject { name, stored_at, .. }| {
         (name.file, Reverse(name.end - name.begin), name.begin, *stored_at)
     });
@@ -150,9 +154,9 @@ impl Boundary {
 }
 
 /// Why a name without a signature does not count.
-const UNSIGNED: &str = "its name is not signed, although names were signed before it was stored";
+const UNSIGNED: &str = "its name is not signed, although Lifeboat already signed names when it was stored";
 
-/// What counts of everything that the instance has.
+/// What counts of everything in the listing of an instance.
 pub(super) fn count(listed: Listed, key: impl Fn(&WalObject) -> String) -> WalList {
     let Listed { mut signed, unsigned, lineages, mut foreign } = listed;
     signed.sort_by_key(|object| object.name);
@@ -178,6 +182,6 @@ impl Foreign {
     /// What is not signed by a trusted key, or not for this place.
     pub(super) const REFUSED: &'static str = "no key of signing.trusted_keys signed this name for this place";
 
-    /// Why objects that are called as ours do not count; all others are not even called so.
+    /// Why objects with names like ours do not count; all others do not even have such names.
     pub const CLAIMS: [&'static str; 2] = [Foreign::REFUSED, UNSIGNED];
 }

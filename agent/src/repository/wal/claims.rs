@@ -1,5 +1,5 @@
-//! Objects that are stored as a whole segment and hold less: others that go further are taken instead of them, where
-//! they agree with them as far as these go.
+//! Objects that are stored as a whole segment and contain less: other objects that go further are used
+//! instead, where they agree with them as far as these go.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -10,15 +10,15 @@ use crate::archive::wal::WalName;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::SegmentBytes;
 
-/// Objects that hold less than their names say, and how many bytes of the file are WAL with them.
+/// Objects that contain less than their names say, and how many bytes of the file are WAL with them.
 pub(super) struct Claims {
     pub(super) names: Vec<WalName>,
     pub(super) upto: u64,
 }
 
 impl Claims {
-    /// Those among the objects of a segment that make it look whole where it `holds_less`: those that are stored as parts
-    /// of a whole one, and go on after the end of its WAL.
+    /// The objects of a segment that make it look whole where it `holds_less`: those that are stored as parts
+    /// of a whole one, and continue after the end of its WAL.
     pub(super) fn among(names: &[WalName], size: SegmentBytes, holds_less: Option<u64>) -> Claims {
         let upto = holds_less.unwrap_or(size.get());
         let goes_on = |name: &&WalName| u64::from(name.end) > upto && is_block(name, size.get() as u32);
@@ -27,10 +27,10 @@ impl Claims {
 }
 
 impl WalReader {
-    /// Compares what was written with objects that were passed over, as far as these hold WAL.
+    /// Compares what was written with objects that were skipped, as far as these contain WAL.
     ///
     /// # Errors
-    /// `Integrity` naming two objects that hold different bytes of the same place.
+    /// `Integrity` naming two objects with different bytes for the same place.
     pub(super) async fn check_agreement(
         &self,
         passed: &[Claims],
@@ -50,7 +50,7 @@ impl WalReader {
                 .map_err(|e| Error::new(Kind::Io, "cannot read a WAL segment").because(e))?;
                 let Some(at) = content.iter().zip(&own).position(|(one, other)| one != other) else {
                     tracing::warn!(
-                        "{claim} holds WAL only up to byte {upto}; other objects hold more, and were taken"
+                        "{claim} has WAL only up to byte {upto}; other objects have more and were used"
                     );
                     continue;
                 };
@@ -58,10 +58,10 @@ impl WalReader {
                 let others = names.iter().filter(|name| !passed.iter().any(|one| one.names.contains(name)));
                 let other =
                     others.filter(|name| (name.begin..name.end).contains(&at)).map(WalName::to_string).next();
-                let what = format!("byte {at} of {} is stored twice, with different content", claim.file);
+                let what = format!("byte {at} of {} is stored twice with different content", claim.file);
                 return Err(Error::new(Kind::Integrity, what)
                     .because(format!("{claim} and {}", other.unwrap_or_default()))
-                    .next("two servers wrote as one instance; move the wrong object away, and give the other server an instance name of its own"));
+                    .next("two servers stored WAL as one instance: move the wrong object away, and give the other server its own instance name"));
             }
         }
         Ok(())

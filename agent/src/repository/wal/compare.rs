@@ -1,4 +1,5 @@
-//! What is still to be stored of a file, beside what is there: compared by the digests in its names, without a key.
+//! What must still be stored of a file, given what is already stored: compared by the digests in its names,
+//! without a key.
 
 use std::io::{BufReader, Read};
 use std::ops::Range;
@@ -19,7 +20,7 @@ const READ_BYTES: usize = 256 << 10;
 pub trait Content: Send + Sync {
     /// Its size.
     fn bytes(&self) -> u32;
-    /// Bytes of it in place of what is in `into`; `range` lies within.
+    /// Replaces the content of `into` by these bytes; `range` is within the file.
     fn range(&self, range: Range<u32>, into: &mut Vec<u8>) -> Result<()>;
 }
 
@@ -57,11 +58,12 @@ impl Read for Reader<'_> {
     }
 }
 
-/// Checks stored objects of `file` against its bytes from `begin` on, as far as those go. Gives a byte at which these
-/// can be cut in two to be stored, where an object is called like all of them and holds only their beginning.
+/// Checks stored objects of `file` against its bytes from `begin` on, as far as those go. Returns a byte at
+/// which these bytes can be cut in two to be stored, where an object has the name for all of them and
+/// contains only their beginning.
 ///
 /// # Errors
-/// `AlreadyExists` where one of them holds other bytes.
+/// `AlreadyExists` where one of them contains other bytes.
 pub fn check_stored(file: WalFile, begin: u32, content: &[u8], there: &[WalName]) -> Result<Option<u32>> {
     let mut cut = None;
     for name in there {
@@ -76,9 +78,9 @@ pub fn check_stored(file: WalFile, begin: u32, content: &[u8], there: &[WalName]
     Ok(cut)
 }
 
-/// Where to cut `content` to store it beside an object of the same range that holds only its beginning, and zeros (older
-/// versions stored a segment that was not whole like that): where the zeros begin, which the digest proves. Where
-/// other objects hold all of the range already, nothing needs a proof.
+/// Where to cut `content` to store it in addition to an object of the same range that contains only its
+/// beginning, and zeros (older versions stored an incomplete segment like that): where the zeros begin, which
+/// the digest proves. Where other objects already have all of the range, no proof is needed.
 fn cut_of(name: &WalName, content: &[u8], there: &[WalName]) -> Option<u32> {
     let within = there.iter().filter(|other| {
         other.begin >= name.begin && other.end <= name.end && other.end - other.begin < name.end - name.begin
@@ -93,11 +95,11 @@ fn cut_of(name: &WalName, content: &[u8], there: &[WalName]) -> Option<u32> {
     }
     let ends = pieces.iter().map(|piece| piece.end as usize).chain([0]);
     let cut = filled_from(content, name.plain, ends)?;
-    tracing::warn!("{name} holds {cut} bytes of WAL, and zeros; the rest is stored beside it");
+    tracing::warn!("{name} has {cut} bytes of WAL followed by zeros; the rest is stored as another object");
     Some(name.begin + if cut == 0 { content.len() / 2 } else { cut } as u32)
 }
 
-/// The ranges that are still to be stored of a file with this content.
+/// The ranges that must still be stored of a file with this content.
 pub(super) fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Vec<Range<u32>>> {
     let length = content.bytes();
     if let Some(longer) = there.iter().find(|name| name.end > length) {
@@ -114,17 +116,17 @@ pub(super) fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -
     Ok(ranges.filter(|range| !is_there(range)).collect())
 }
 
-/// The part of a file that is to be stored, and what it is compared with.
+/// The part of a file that is to be stored, and the part that stored objects are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beginning {
-    /// Its bytes before this one are stored.
+    /// The bytes before this one are stored.
     pub upto: u32,
     /// How many bytes of the file count when stored objects are compared with it; at least `upto`.
     pub of: u32,
 }
 
-/// The same of its beginning: what is there counts, however it was cut. `None` where something longer is there, and
-/// nothing tells whether it is the same.
+/// The same for its beginning: what is stored counts, however it was cut. `None` where something longer is
+/// stored and nothing shows whether it is the same.
 pub(super) fn missing_of_beginning(
     file: WalFile,
     content: &dyn Content,
@@ -157,8 +159,8 @@ pub(super) fn missing_of_beginning(
     Ok(Some(ranges))
 }
 
-/// How far an object that goes on after `upto` holds the content, where its digest proves it: it holds the same bytes as
-/// the file, or a beginning of its WAL, and zeros.
+/// How far an object that continues after `upto` contains the content, where its digest proves it: it has the
+/// same bytes as the file, or a beginning of its WAL, and zeros.
 fn known_end(
     content: &dyn Content,
     Beginning { upto, of }: Beginning,
@@ -183,13 +185,13 @@ fn known_end(
     Ok(filled_from(&piece, name.plain, ends).map(|end| name.begin + end as u32))
 }
 
-/// Whether an object is one of those that a file of so many bytes is stored as, when it is stored whole.
+/// Whether an object is one of those in which a whole file of so many bytes is stored.
 pub(super) fn is_block(name: &WalName, bytes: u32) -> bool {
     name.begin.is_multiple_of(CONTENT_BYTES_MAX as u32)
         && name.end == bytes.min(name.begin.saturating_add(CONTENT_BYTES_MAX as u32))
 }
 
-/// Compares the first `of` bytes of the content with what is stored of them; gives where to cut them, as
+/// Compares the first `of` bytes of the content with what is stored of them; returns where to cut them, as
 /// [`check_stored`] does.
 fn compare(file: WalFile, content: &dyn Content, of: u32, there: &[WalName]) -> Result<Vec<u32>> {
     let (mut piece, mut cuts) = (Vec::new(), Vec::new());
@@ -203,14 +205,14 @@ fn compare(file: WalFile, content: &dyn Content, of: u32, there: &[WalName]) -> 
     Ok(cuts)
 }
 
-/// The error of other bytes under the same name.
+/// The error for other bytes under the same name.
 fn conflict(file: WalFile, there: &WalName) -> Error {
     Error::new(
         Kind::AlreadyExists,
-        format!("bytes {} to {} of {file} are stored already, with other content", there.begin, there.end),
+        format!("bytes {} to {} of {file} are already stored with other content", there.begin, there.end),
     )
-    .because(format!("what is stored has SHA-256 {}…", there.plain))
-    .effect("this file was not stored; what is stored was not touched, and its recovery window ends where the two part")
-    .next("two servers write as one instance: a clone or a restored copy with archiving on? Turn it off there, or give it an instance name of its own. An older version may also have stored a segment that was not whole: lifeboat verify --deep --identity FILE names it; move that object away")
-    .safe("running again is safe and will fail alike")
+    .because(format!("the stored bytes have SHA-256 {}…", there.plain))
+    .effect("this file was not stored; the stored WAL was not changed, and its recovery window ends where the two differ")
+    .next("check whether two servers store WAL as one instance, such as a clone or a restored copy with archiving on: turn it off there, or give it its own instance name. An older version may also have stored an incomplete segment: run lifeboat verify --deep --identity FILE and move the object that it lists away")
+    .safe("running again is safe but fails in the same way")
 }

@@ -1,4 +1,4 @@
-//! Which WAL is there without gaps: pure planning over a listing.
+//! Which WAL is stored without gaps: pure planning over a listing.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 
-/// A stretch of WAL.
+/// A range of WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LsnRange {
     /// Its first byte.
@@ -21,18 +21,18 @@ pub struct LsnRange {
 /// What is stored of one timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TimelineWindows {
-    /// Which.
+    /// The timeline.
     pub timeline: TimelineId,
-    /// What can be replayed in one go, ascending; never empty, never touching each other.
+    /// What can be replayed without a gap, ascending; never empty; ranges never touch each other.
     pub ranges: Vec<LsnRange>,
-    /// What lies between them and is not stored: one fewer.
+    /// The ranges between them that are not stored: one fewer.
     pub gaps: Vec<LsnRange>,
-    /// Ranges that are stored twice with different content, ascending: only one can be true.
+    /// Ranges that are stored twice with different content, ascending: only one can be right.
     pub conflicts: Vec<LsnRange>,
 }
 
-/// The windows of every timeline in the listing, oldest timeline first. `.partial` and `.backup`
-/// files, histories, and segments that do not fit the segment size count for nothing.
+/// The windows of every timeline in the listing, oldest timeline first. `.partial` and `.backup` files,
+/// histories, and segments that do not match the segment size are ignored.
 pub fn windows<'a>(
     names: impl IntoIterator<Item = &'a WalName>,
     segment_bytes: SegmentBytes,
@@ -72,8 +72,8 @@ fn of_timeline(timeline: TimelineId, mut parts: Vec<(LsnRange, &WalName)>) -> Ti
     TimelineWindows { timeline, ranges, gaps, conflicts }
 }
 
-/// The fewest objects that give a segment from its first byte on, in order, as far as they go.
-/// `names` are those of one file.
+/// The fewest objects that give a segment from its first byte on, in order, as far as they go. `names` are
+/// those of one file.
 pub fn assemble(names: &[WalName]) -> Vec<WalName> {
     let mut chosen: Vec<WalName> = Vec::new();
     let mut end = 0;
@@ -88,16 +88,15 @@ pub fn assemble(names: &[WalName]) -> Vec<WalName> {
     }
 }
 
-/// The segment size that a listing shows, where nothing better is known: the end of its longest
-/// segment. A segment that is not complete yet shows nothing, so without a complete one it is
-/// the usual size.
+/// The segment size that a listing shows, where nothing better is known: the end of its longest segment. An
+/// incomplete segment shows nothing, so without a complete one it is the usual size.
 pub fn segment_bytes<'a>(names: impl IntoIterator<Item = &'a WalName>) -> SegmentBytes {
     let segments = names.into_iter().filter(|name| matches!(name.file, WalFile::Segment(_)));
     let longest = segments.map(|name| u64::from(name.end)).max();
     longest.and_then(|bytes| SegmentBytes::try_from(bytes).ok()).unwrap_or(SegmentBytes::USUAL)
 }
 
-/// Refuses objects of one file that say different things of the same bytes.
+/// Refuses objects of one file that have different content for the same bytes.
 ///
 /// # Errors
 /// `Integrity` naming both.
@@ -109,10 +108,10 @@ pub fn contradiction(names: &[WalName]) -> Result<()> {
         if same && pair[0].plain != pair[1].plain {
             return Err(Error::new(
                 Kind::Integrity,
-                format!("bytes {} to {} of {} are stored twice, with different content", pair[0].begin, pair[0].end, pair[0].file),
+                format!("bytes {} to {} of {} are stored twice with different content", pair[0].begin, pair[0].end, pair[0].file),
             )
             .because(format!("{} and {}", pair[0], pair[1]))
-            .next("two servers wrote as one instance; move the wrong object away, and give the other server an instance name of its own"));
+            .next("two servers stored WAL as one instance: move the wrong object away, and give the other server its own instance name"));
         }
     }
     Ok(())

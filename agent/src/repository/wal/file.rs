@@ -1,13 +1,14 @@
-//! A WAL file as PostgreSQL wants it, put together out of its objects.
+//! Puts together a WAL file, as PostgreSQL wants it, from its objects.
 //!
-//! PostgreSQL takes "not there" for the end of the archive: it ends recovery, or promotes. So that is said only when
-//! the store said so, and never where later WAL is stored.
+//! For PostgreSQL, "not there" means the end of the archive: it ends recovery, or promotes. So this is
+//! reported only when the store said so, and never where later WAL is stored.
 //!
-//! The end of the stored WAL is a segment that is not whole. PostgreSQL refuses an archived file that is shorter than a
-//! segment (`RestoreArchivedFile()`), so it gets zeros after the last stored byte, where it sees the end. Such a file
-//! claims to be more than it is: whoever archives it again stores the WAL in it as a range ([`wal_extent`]). What is
-//! stored as whole and is not (older versions of this program took such a file for a segment) is treated as what it holds:
-//! other objects that go further are taken instead, where they agree with it as far as it goes.
+//! The stored WAL ends with an incomplete segment. PostgreSQL refuses an archived file that is shorter than a
+//! segment (`RestoreArchivedFile()`), so the file gets zeros after the last stored byte, where PostgreSQL
+//! sees the end. Such a file looks larger than its WAL: when it is archived again, the WAL in it is stored as
+//! a range ([`wal_extent`]). An object that is stored as a whole segment and is incomplete (older versions of
+//! this program took such a file for a segment) counts as what it contains: other objects that go further are
+//! used instead, where they agree with it as far as it goes.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -23,13 +24,13 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
 
-/// Segments may be stored by several at once and so appear out of order: how often a missing one
-/// is looked for again when a later one is there, and how long apart.
+/// Several processes may store segments at once, so they can appear out of order: how often a missing one is
+/// looked for again when a later one is stored, and with which pause.
 const GAP_TRIES: u32 = 10;
 const GAP_WAIT: Duration = Duration::from_millis(500);
 
-/// Objects of one file without a signed name that are opened and found not to be ours, before all others of them
-/// are taken for that, too: whoever can write to the store can make any number.
+/// How many objects of one file without a signed name are opened and found not to be ours before all others
+/// of them count as foreign, too: whoever can write to the store can make any number.
 const NOT_OURS_MAX: u32 = 100;
 
 /// How much of a file was written.
@@ -41,45 +42,47 @@ pub enum Extent {
     Tail(u64),
 }
 
-/// Of a file that was put together.
+/// The result of putting a file together.
 struct Written {
     bytes: u64,
-    /// Of segments; the usual one for other files.
+    /// The size of segments; the usual one for other files.
     segment_bytes: SegmentBytes,
-    /// Of a segment that is not whole: how many bytes of it are WAL.
+    /// For an incomplete segment: how many bytes of it are WAL.
     partial_bytes: Option<u64>,
 }
 
 impl Written {
-    /// Of a segment that is stored as a whole one and is not: how many bytes of it are WAL.
+    /// For a segment that is stored as a whole one and is incomplete: how many bytes of it are WAL.
     fn holds_less(&self) -> Option<u64> {
         self.partial_bytes.filter(|_| self.bytes == self.segment_bytes.get())
     }
 }
 
 impl WalReader {
-    /// The objects of a file; none where the store says that there is no such file, and no later one. `is_brought`
-    /// tells that the server has this segment from its base backup: it needs no archive then.
+    /// The objects of a file; empty where the store says that there is no such file, and no later one.
+    /// `is_in_pg_wal` says that the server has this segment from its base backup: it needs no archive then.
     ///
     /// # Errors
-    /// `Integrity` for a gap, and where objects contradict each other; `Signature` where no WAL at all counts; those
-    /// of the store.
-    pub async fn objects(&self, file: WalFile, is_brought: impl Fn() -> bool) -> Result<Vec<WalName>> {
+    /// `Integrity` for a gap, and where objects contradict each other; `Signature` where no WAL at all counts;
+    /// those of the store.
+    pub async fn objects(&self, file: WalFile, is_in_pg_wal: impl Fn() -> bool) -> Result<Vec<WalName>> {
         let names = self.names(file).await?;
         match file {
-            WalFile::Segment(segment) if names.is_empty() && !is_brought() => self.after_a_gap(segment).await,
+            WalFile::Segment(segment) if names.is_empty() && !is_in_pg_wal() => {
+                self.after_a_gap(segment).await
+            }
             _ => Ok(names),
         }
     }
 
-    /// The size of a segment whose objects seem to be all there, by their names; [`WalReader::write`] knows better.
+    /// The size of a segment whose objects seem complete, by their names; [`WalReader::write`] knows better.
     pub fn looks_whole(names: &[WalName]) -> Option<SegmentBytes> {
         let size = segment_bytes(names);
         assemble(names).last().is_some_and(|name| u64::from(name.end) == size.get()).then_some(size)
     }
 
-    /// Writes a file from its objects, all of it checked. A tail is filled up with zeros. `None` where none of
-    /// them is ours, and that is the end of the stored WAL: then the file is not there.
+    /// Writes a file from its objects, completely checked. A tail is filled up with zeros. `None` where none
+    /// of them is ours and this is the end of the stored WAL: then the file does not exist.
     ///
     /// # Errors
     /// `Integrity` where a part is missing and later WAL is stored, or where it is damaged.
@@ -98,13 +101,13 @@ impl WalReader {
             let what =
                 format!("{segment} is incomplete ({bytes} of {size} bytes) although later WAL is stored");
             return Err(Error::new(Kind::Integrity, what)
-                .next("lifeboat wal status shows every gap; restore to a time before this one, or from a base backup that was made after it"));
+                .next("find the gaps with lifeboat wal status; restore to an earlier time, or from a base backup that was made after the gap"));
         }
         out.set_len(size).map_err(|e| Error::new(Kind::Io, format!("cannot write {segment}")).because(e))?;
         Ok(Some(Extent::Tail(bytes)))
     }
 
-    /// A missing segment whose successor is there: it may be on its way, else it is a gap.
+    /// A missing segment whose successor is stored: it may still arrive; otherwise it is a gap.
     async fn after_a_gap(&self, segment: SegmentName) -> Result<Vec<WalName>> {
         // Without a segment the size is not known: any size's successor counts.
         let sizes = (20..=30).filter_map(|shift| SegmentBytes::try_from(1 << shift).ok());
@@ -125,14 +128,14 @@ impl WalReader {
             }
             clock::sleep(GAP_WAIT).await;
         }
-        Err(Error::new(Kind::Integrity, format!("{segment} is not stored, although the later {later} is")).next(
-            "lifeboat wal status shows every gap; restore to a time before this one, or from a base backup that was made after it",
+        Err(Error::new(Kind::Integrity, format!("{segment} is not stored although the later {later} is")).next(
+            "find the gaps with lifeboat wal status; restore to an earlier time, or from a base backup that was made after the gap",
         ))
     }
 
-    /// Writes a file from its objects, as far as they go; `None` where none of them is ours. A damaged object is
-    /// passed over where others hold the same bytes, and one that is not ours as if it were not there. So is one that
-    /// is stored as whole and is not, where others go further and agree with it.
+    /// Writes a file from its objects, as far as they go; `None` where none of them is ours. A damaged object
+    /// is skipped where others have the same bytes; one that is not ours is ignored. An object that is stored
+    /// as a whole segment and is incomplete is skipped where others go further and agree with it.
     async fn put_together(
         &self,
         file: WalFile,
@@ -150,9 +153,10 @@ impl WalReader {
                     usable.remove(0);
                     continue;
                 }
-                let what = format!("of {file} only bytes from {} on are stored", first.begin);
+                let what =
+                    format!("the beginning of {file} is not stored: only the bytes from {} are", first.begin);
                 return Err(Error::new(Kind::Integrity, what)
-                    .next("lifeboat wal status shows every gap; restore to a time before this one"));
+                    .next("find the gaps with lifeboat wal status; restore to an earlier time"));
             }
             empty(out)?;
             let (name, error) = match self.try_write(file, &assemble(&usable), out).await {
@@ -171,7 +175,7 @@ impl WalReader {
             };
             usable.retain(|usable| *usable != name);
             if self.is_foreign(&name, &error).await? {
-                tracing::warn!("{name} is foreign and is ignored: {error:?}");
+                tracing::warn!("{name} is foreign and was ignored: {error:?}");
                 not_ours += 1;
                 if not_ours == NOT_OURS_MAX {
                     usable.retain(|name| name.signature.is_some());
@@ -179,7 +183,7 @@ impl WalReader {
                 all = reach(&usable);
                 continue;
             }
-            // gone since it was listed: that is damage, and not the end of the WAL
+            // removed since it was listed: that is damage, and not the end of the WAL
             let damage = matches!(error.kind(), Kind::Integrity | Kind::Signature | Kind::NotFound);
             if !damage || reach(&usable) < all {
                 return Err(if error.kind() == Kind::NotFound {
@@ -188,7 +192,7 @@ impl WalReader {
                     error
                 });
             }
-            tracing::warn!("{name} is damaged, and its bytes are taken from other objects: {error:?}");
+            tracing::warn!("{name} is damaged; its bytes are read from other objects: {error:?}");
         }
     }
 
@@ -230,7 +234,7 @@ impl WalReader {
     }
 }
 
-/// Whether this is the segment of that name, by its header.
+/// Whether this is the segment of that name, according to its header.
 pub fn is_segment(segment: SegmentName, mut file: impl Read) -> bool {
     let mut header = [0; HEADER_BYTES];
     let read = file.read_exact(&mut header);

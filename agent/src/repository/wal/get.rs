@@ -1,8 +1,8 @@
-//! Fetching WAL: every object checked; and which objects are ours, for whoever can open them.
+//! Fetches WAL and checks every object; with an identity, finds out which objects are ours.
 //!
-//! A name without a signature is a claim here, and its content is the proof: where it does not open as ours, it is
-//! foreign, unless it counts by its age ([`super::believed`]) and its bytes are not those of its name: then it is
-//! damaged.
+//! A name without a signature is only a claim, and its content is the proof. Where the content does not open
+//! as ours, the object is foreign, unless it counts by its age ([`super::believed`]) and its bytes do not
+//! match its name: then it is damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::names::wal::{SegmentName, TimelineId, WalFile};
 use crate::repository::wal::put::blocking;
 use crate::repository::{Repository, layout};
 
-/// Objects without a signed name that are opened to see which of them are ours, at the most: whoever can write to
+/// The most objects without a signed name that are opened to see which of them are ours: whoever can write to
 /// the store can make any number.
 const CLAIMS_OPENED_MAX: usize = 1_000;
 
@@ -28,11 +28,11 @@ pub struct WalReader {
     repository: Repository,
     opener: Arc<WalOpener>,
     trust: NameTrust,
-    /// What all WAL tells, once somebody asked.
+    /// A listing of all WAL, once it was needed.
     all: Arc<OnceCell<Survey>>,
 }
 
-/// What a listing of all WAL tells of a single file.
+/// What a listing of all WAL says that matters for a single file.
 struct Survey {
     /// The names without a signature that count, sorted.
     older: Vec<WalName>,
@@ -44,9 +44,9 @@ struct Survey {
 /// The histories that are stored.
 #[derive(Debug, Default)]
 pub struct Histories {
-    /// Their texts; a timeline that has two of them is here twice.
+    /// Their texts; a timeline with two of them is listed twice.
     pub texts: Vec<(TimelineId, String)>,
-    /// What was passed over, and why, in sentences.
+    /// What was ignored, and why, in sentences.
     pub passed_over: Vec<String>,
 }
 
@@ -57,12 +57,12 @@ impl WalReader {
         WalReader { repository, opener: Arc::new(opener), trust, all: Arc::default() }
     }
 
-    /// Where it reads.
+    /// The repository that it reads.
     pub fn repository(&self) -> &Repository {
         &self.repository
     }
 
-    /// The content of one object, all of it checked; see [`WalOpener::open`].
+    /// The content of one object, completely checked; see [`WalOpener::open`].
     ///
     /// # Errors
     /// `NotFound` only where the store says so; `Integrity`, `Identity`, `Signature`.
@@ -73,7 +73,7 @@ impl WalReader {
         blocking(move || opener.open(&name, &stored)).await
     }
 
-    /// The same of bytes that somebody has fetched.
+    /// The same for bytes that were already fetched.
     ///
     /// # Errors
     /// As [`WalReader::get`], but for those of the store.
@@ -93,7 +93,7 @@ impl WalReader {
         Ok(list)
     }
 
-    /// What is stored of a file: signed names, and claims of bytes that these have not.
+    /// What is stored of a file: signed names, and claims for bytes that these do not have.
     ///
     /// # Errors
     /// `Integrity` where two that are ours contradict each other; those of [`WalReader::check_end`].
@@ -111,7 +111,7 @@ impl WalReader {
         Ok(names)
     }
 
-    /// Whether something of a file counts: a claim that was not opened does not by itself.
+    /// Whether something of a file counts: a claim that was not opened does not count by itself.
     pub async fn is_stored(&self, file: WalFile) -> Result<bool> {
         let Listed { signed, unsigned, .. } = self.repository.wal_of_file(file, &self.trust).await?;
         if !signed.is_empty() {
@@ -125,7 +125,8 @@ impl WalReader {
         Ok(false)
     }
 
-    /// Whether a name counts by itself, opened or not. One without a signature asks for a listing of all WAL, once.
+    /// Whether a name counts by itself, opened or not. For a name without a signature, all WAL is listed,
+    /// once.
     pub async fn counts(&self, name: &WalName) -> Result<bool> {
         if name.signature.is_some() || self.trust.is_given_up() {
             return Ok(true);
@@ -149,11 +150,11 @@ impl WalReader {
         survey.await
     }
 
-    /// Makes sure that nothing of ours is missing where only foreign objects of a file are there: that is the end of
-    /// the WAL only where it may be.
+    /// Where only foreign objects of a file are stored, checks that nothing of ours is missing: only then is
+    /// this the end of the WAL.
     ///
     /// # Errors
-    /// `Signature` where no WAL at all counts: the keys may be wrong. `Integrity` where later WAL does.
+    /// `Signature` where no WAL at all counts: the keys may be wrong. `Integrity` where later WAL counts.
     pub async fn check_end(&self, file: WalFile) -> Result<()> {
         let Survey { newest, foreign, .. } = self.survey().await?;
         if newest.is_empty() {
@@ -164,15 +165,15 @@ impl WalReader {
         match (file, newest.get(&file.timeline())) {
             (WalFile::Segment(segment), Some(newest)) if *newest > segment => Err(Error::new(
                 Kind::Integrity,
-                format!("{segment} is not stored with a trusted signature, although the later {newest} is"),
+                format!("{segment} is not stored with a trusted signature although the later {newest} is"),
             )
             .because(foreign.text().unwrap_or_default())
-            .next("if a signing key was replaced, add the public half of the old one to signing.trusted_keys, too; otherwise restore to an earlier time")),
+            .next("if a signing key was replaced, add the public half of the old one to signing.trusted_keys as well; otherwise restore to an earlier time")),
             _ => Ok(()),
         }
     }
 
-    /// Opens claims that contradict each other, and lets go of those that are not ours.
+    /// Opens claims that contradict each other, and drops those that are not ours.
     async fn settle(&self, claims: &mut Vec<WalObject>) -> Result<()> {
         claims.sort_by_key(|claim| claim.name);
         let same = |a: &WalObject, b: &WalObject| {
@@ -197,16 +198,16 @@ impl WalReader {
         match self.get(claim.name).await {
             Ok(_) => Ok(false),
             Err(e) if self.is_foreign(&claim.name, &e).await? => {
-                tracing::warn!("{} is foreign and is ignored: {e:?}", claim.name);
+                tracing::warn!("{} is foreign and was ignored: {e:?}", claim.name);
                 Ok(true)
             }
-            Err(e) if is_no_proof(&e) => Ok(false), // damaged: it stays, and contradicts
+            Err(e) if is_no_proof(&e) => Ok(false), // damaged: it is kept, and contradicts
             Err(e) => Err(e),
         }
     }
 
-    /// Whether an object that did not open for this reason was never ours. One of ours that is damaged has not the
-    /// digest that its name says.
+    /// Whether an object that did not open for this reason was never ours. The digest of a damaged object of
+    /// ours does not match its name.
     pub async fn is_foreign(&self, name: &WalName, error: &Error) -> Result<bool> {
         let answered = is_no_proof(error) || error.kind() == Kind::Denied;
         if name.signature.is_some() || !answered {
@@ -226,7 +227,7 @@ impl WalReader {
         }
     }
 
-    /// Every timeline's history, but of those in `told`: where these came from is known.
+    /// The histories of all timelines except those in `told`, whose ancestors are already known.
     ///
     /// # Errors
     /// Where one that counts cannot be read, and no other of its timeline can.
@@ -253,7 +254,7 @@ impl WalReader {
             match self.get(name).await {
                 Ok(text) => found.texts.push((timeline, String::from_utf8_lossy(&text).into_owned())),
                 Err(e) if self.is_foreign(&name, &e).await? => {
-                    found.passed_over.push(format!("{name} is foreign and was skipped: {}", e.what()));
+                    found.passed_over.push(format!("{name} is foreign and was ignored: {}", e.what()));
                 }
                 Err(e) if is_no_proof(&e) => damaged.push((timeline, e)),
                 Err(e) => return Err(e),
@@ -269,7 +270,8 @@ impl WalReader {
     }
 }
 
-/// Whether an error says that an object is not ours as it is: damaged, made up, gone, or for others to open.
+/// Whether an error means that an object is not ours as it is: damaged, invented, removed, or encrypted to
+/// others.
 fn is_no_proof(error: &Error) -> bool {
     matches!(error.kind(), Kind::Integrity | Kind::Signature | Kind::Identity | Kind::NotFound)
 }

@@ -1,4 +1,4 @@
-//! Where timelines came from, as it can be told without an identity: see [`crate::archive::lineage`].
+//! Where timelines came from, as far as this is known without an identity: see [`crate::archive::lineage`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use crate::repository::{Repository, layout};
 /// Objects of one timeline that are read: whoever can write to the store can make any number.
 const CANDIDATES_MAX: usize = 16;
 
-/// What is known of the timelines of which a history is stored.
+/// What is known of the timelines that have a stored history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lineages {
     /// The ancestors of each, oldest first.
     pub known: BTreeMap<TimelineId, Vec<Ancestor>>,
-    /// Timelines that two believed objects tell different ancestors of.
+    /// Timelines for which two trusted objects list different ancestors.
     pub contradicting: Vec<TimelineId>,
 }
 
 impl Repository {
-    /// Where each timeline came from, by what lies beside their histories. Objects that are not
-    /// believed tell nothing; a timeline of which none is believed is missing.
+    /// Where each timeline came from, according to the objects beside their histories. Untrusted objects are
+    /// ignored; a timeline without a trusted one is missing.
     ///
     /// # Errors
     /// Those of the store.
@@ -60,7 +60,7 @@ impl Repository {
                     Some(known) if *known != ancestors => lineages.contradicting.push(*timeline),
                     _ => drop(lineages.known.insert(*timeline, ancestors)),
                 },
-                Err(e) => tracing::debug!("{key} is not believed: {e:?}"),
+                Err(e) => tracing::debug!("{key} was ignored: {e:?}"),
             }
         }
         Ok(lineages)
@@ -77,7 +77,7 @@ impl WalWriter {
         let (sealer, text) = (self.sealer(), blocking(read).await?);
         let signed = match lineage::sign(&sealer.signing, &sealer.origin, timeline, &text) {
             Ok(signed) => signed,
-            Err(e) if e.kind() == Kind::Integrity => return Ok(()), // no history that could be planned with
+            Err(e) if e.kind() == Kind::Integrity => return Ok(()), // not a history that planning could use
             Err(e) => return Err(e),
         };
         let key = layout::wal_lineage(self.repository().instance(), timeline, Sha256::of(&signed));

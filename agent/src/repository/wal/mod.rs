@@ -1,8 +1,8 @@
-//! WAL in the repository: listed, stored, fetched; and which of it is without gaps.
+//! WAL in the repository: listed, stored, fetched; and which of it has no gaps.
 //!
-//! Everything of one file of `pg_wal` lies in a folder of its own as one or more objects, each a
-//! range of the file. A segment is whole when they cover it: one object of all of it, or the
-//! pieces of a tail that grew, or both. Which names count is in `believed.rs`: nothing else lists WAL.
+//! Everything of one file of `pg_wal` is in a folder of its own as one or more objects, each a range of the
+//! file. A segment is complete when they cover it: one object of all of it, or the pieces of a tail that
+//! grew, or both. Which names count is in `believed.rs`: nothing else lists WAL.
 
 mod believed;
 mod claims;
@@ -15,7 +15,7 @@ mod put;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-#[allow(clippy::disallowed_methods)] // what is no file of ours is made with bare hands
+#[allow(clippy::disallowed_methods)] // files that are not ours are made directly
 mod tests_foreign;
 
 use futures::TryStreamExt;
@@ -34,7 +34,7 @@ use crate::repository::{Repository, layout};
 use crate::store::ObjectInfo;
 use believed::{Judging, SPARE_CHECKS, count};
 
-/// A stored WAL object, as a listing tells it.
+/// A stored WAL object in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalObject {
     /// Which bytes of which file it holds.
@@ -50,40 +50,40 @@ pub struct WalObject {
 pub struct WalList {
     /// Sorted by file, then by place in it.
     pub objects: Vec<WalObject>,
-    /// What tells the ancestors of timelines in clear text, believed or not.
+    /// Objects that list the ancestors of timelines in clear text, trusted or not.
     pub lineages: Vec<LineageObject>,
-    /// What lies among it and decides nothing.
+    /// Objects among the WAL that are ignored.
     pub foreign: Foreign,
 }
 
-/// An object that tells the ancestors of a timeline in clear text, as a listing tells it.
+/// An object in a listing that lists the ancestors of a timeline in clear text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineageObject {
-    /// Which timeline.
+    /// The timeline.
     pub timeline: TimelineId,
-    /// Where it lies.
+    /// Its key.
     pub key: String,
     /// Stored size.
     pub bytes: u64,
 }
 
-/// One file's objects, or a folder's, as far as one listing tells.
+/// The objects of one file, or of a folder, in one listing.
 #[derive(Clone, Debug, Default)]
 pub struct Listed {
-    /// Whose names a trusted key signed for this place; all, where a person gave that check up.
+    /// Those whose names a trusted key signed for this place; all, where a person turned that check off.
     pub signed: Vec<WalObject>,
-    /// Whose names have no signature: from before names were signed, or anybody's.
+    /// Those whose names have no signature: from before names were signed, or made by anybody.
     pub unsigned: Vec<WalObject>,
-    /// What tells the ancestors of timelines.
+    /// Objects that list the ancestors of timelines.
     pub lineages: Vec<LineageObject>,
-    /// What decides nothing.
+    /// Objects that are ignored.
     pub foreign: Foreign,
 }
 
 /// Foreign keys that are kept of a listing: whoever can write to the store can make any number.
 const FOREIGN_MAX: usize = 1_000;
 
-/// Objects among the WAL that decide nothing.
+/// Objects among the WAL that are ignored.
 #[derive(Clone, Debug, Default)]
 pub struct Foreign {
     /// The first of them: key, and why it does not count.
@@ -98,7 +98,7 @@ impl Foreign {
         self.first.len() as u64 + self.more
     }
 
-    /// All of it in a sentence; `None` where there is nothing.
+    /// One sentence about them; `None` where there are none.
     pub fn text(&self) -> Option<String> {
         let (key, why) = self.first.first()?;
         Some(match self.count() {
@@ -116,8 +116,8 @@ impl Foreign {
 }
 
 impl Repository {
-    /// All WAL of the instance that counts; some 300 B of memory an object. Of what lies within other objects only
-    /// a part may be listed, unless `every` object is asked for.
+    /// All WAL of the instance that counts; about 300 B of memory per object. Of objects within the range of
+    /// others only a part may be listed, unless `every` object is requested.
     pub async fn wal(&self, trust: &NameTrust, every: bool) -> Result<WalList> {
         let spare_checks = if every { u64::MAX } else { SPARE_CHECKS };
         let listed = self.list_wal(&layout::wal(self.instance()), trust, spare_checks).await?;
@@ -168,17 +168,17 @@ impl Repository {
         Ok(listed)
     }
 
-    /// What a key claims to be; why it is nothing of ours.
+    /// What a key claims to be; or why it is not ours.
     fn wal_object(&self, info: &ObjectInfo) -> Result<WalObject, &'static str> {
         let folder = info.key.rsplitn(3, '/').nth(2).unwrap_or_default();
         let name = info.key.get(folder.len() + 1..).and_then(|rest| rest.parse::<WalName>().ok());
         let name = name.filter(|name| layout::wal_object(self.instance(), name) == info.key);
-        let name = name.ok_or("it is no WAL object")?;
+        let name = name.ok_or("it is not a WAL object")?;
         if let Some(odd) = info.odd {
             return Err(odd);
         }
         if info.bytes == 0 || info.bytes > STORED_BYTES_MAX {
-            return Err("no WAL object has this size");
+            return Err("a WAL object cannot have this size");
         }
         Ok(WalObject { name, bytes: info.bytes, stored_at: info.modified })
     }

@@ -1,4 +1,4 @@
-//! Storing WAL: never twice, and never two truths about the same bytes.
+//! Stores WAL: never twice, and never with two contents for the same bytes.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,14 +16,14 @@ use crate::error::{Error, Kind, Result};
 use crate::names::wal::WalFile;
 use crate::repository::{Repository, layout};
 
-/// What came of storing.
+/// The result of storing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
     /// It is durable now.
     Stored,
-    /// The same bytes were there already.
+    /// The same bytes were already stored.
     WasThere,
-    /// More of the file was there already. Without a key nobody can compare the two.
+    /// More of the file was already stored. Without a key the two cannot be compared.
     NotCompared,
 }
 
@@ -37,15 +37,16 @@ pub struct WalWriter {
 }
 
 impl WalWriter {
-    /// A writer; the sealer's origin is that of `repository` ([`Repository::bind`]). What it finds stored counts
-    /// where the sealer's key or one of `trusted` signed its name.
+    /// A writer; the sealer's origin is that of `repository` ([`Repository::bind`]). Stored objects count
+    /// where the sealer's key or one of `trusted` signed their names.
     pub fn new(repository: Repository, sealer: WalSealer, trusted: TrustedKeys) -> WalWriter {
         let sealing = Arc::new(Sealing::at_once(Semaphore::MAX_PERMITS));
         let trust = NameTrust::new(&sealer.origin, Some(trusted.with(&sealer.signing)));
         WalWriter { repository, sealer: Arc::new(sealer), trust, sealing }
     }
 
-    /// Of the files that are stored at once only so many are read and sealed at once; the others are on their way.
+    /// Of the files that are stored at once, only so many are read and encrypted at once; the others are
+    /// being uploaded.
     pub fn sealing_at_once(self, most: usize) -> WalWriter {
         WalWriter { sealing: Arc::new(Sealing::at_once(most)), ..self }
     }
@@ -54,7 +55,7 @@ impl WalWriter {
         &self.sealer
     }
 
-    /// Where it writes.
+    /// The repository that it writes.
     pub fn repository(&self) -> &Repository {
         &self.repository
     }
@@ -64,13 +65,13 @@ impl WalWriter {
         &self.trust
     }
 
-    /// Stores a whole file, durably when this returns: as one object, or as several of
-    /// [`CONTENT_BYTES_MAX`](crate::archive::wal::CONTENT_BYTES_MAX) each. Idempotent; what is there already is
-    /// compared by the digests in its names, pieces of a growing tail included.
+    /// Stores a whole file, durable when this returns: as one object, or as several of
+    /// [`CONTENT_BYTES_MAX`](crate::archive::wal::CONTENT_BYTES_MAX) each. Idempotent; what is already stored
+    /// is compared by the digests in its names, including pieces of a growing tail.
     ///
     /// # Errors
-    /// `AlreadyExists` where other bytes are stored as the same file: two clusters, or one and
-    /// its clone, write as one instance.
+    /// `AlreadyExists` where other bytes are stored as the same file: two clusters, or one and its clone,
+    /// store WAL as one instance.
     pub async fn put_file(&self, file: WalFile, content: Arc<dyn Content>) -> Result<Put> {
         let there = self.stored(file).await?.names;
         let looked = content.clone();
@@ -78,13 +79,13 @@ impl WalWriter {
         self.put_ranges(file, content, missing).await
     }
 
-    /// Stores a segment that may not be whole, durably when this returns. `judge` says what counts of it, from how far it
-    /// holds WAL: `None` for all of it, and then this is [`WalWriter::put_file`]; else its beginning, and there will be
-    /// more of it, or what follows has no meaning. What is stored already is compared as far as the content goes; where
-    /// something longer holds these bytes, there is nothing to store, unless its digest proves that it holds only a
-    /// beginning of them.
+    /// Stores a segment that may be incomplete, durable when this returns. `judge` decides how much of it
+    /// counts, given how far it contains WAL. `None` means all of it, as [`WalWriter::put_file`] stores it.
+    /// Otherwise only its beginning is stored: more of it will follow, or the rest has no meaning. What is
+    /// already stored is compared as far as the content goes. Where something longer has these bytes, there is
+    /// nothing to store, unless its digest proves that it has only a beginning of them.
     ///
-    /// Where nothing of it is stored, the bytes that are looked at are those that are stored: they are read once.
+    /// Where nothing of it is stored yet, it is read once: the bytes that `judge` was asked about are stored.
     ///
     /// # Errors
     /// As [`WalWriter::put_file`], and those of `judge`.
@@ -153,8 +154,9 @@ impl WalWriter {
         Ok(put)
     }
 
-    /// What is stored of a file, durably: whoever stored it may have been killed before he made sure of that. Names
-    /// without a signature are from before names were signed, or anybody's: they are no reason not to store.
+    /// What is stored of a file, made durable: the process that stored it may have been killed before it was.
+    /// Names without a signature are from before names were signed, or made by anybody: they do not prevent
+    /// storing.
     pub async fn stored(&self, file: WalFile) -> Result<Stored> {
         let Listed { signed, unsigned, mut foreign, .. } =
             self.repository.wal_of_file(file, &self.trust).await?;
@@ -166,8 +168,8 @@ impl WalWriter {
         Ok(Stored { names: signed.into_iter().map(|object| object.name).collect(), foreign })
     }
 
-    /// Stores a range of a file without looking what is there: for whoever knows, holding the
-    /// lease. Durable when this returns.
+    /// Stores a range of a file without checking what is stored: for callers that know it and hold the lease.
+    /// Durable when this returns.
     pub async fn put_range(&self, file: WalFile, begin: u32, content: Bytes) -> Result<WalName> {
         self.put_sealed(self.seal_range(file, begin, content).await?).await
     }
@@ -189,15 +191,15 @@ impl WalWriter {
     }
 }
 
-/// What a writer finds of a file.
+/// What is stored of a file.
 pub struct Stored {
     /// What counts, sorted by place.
     pub names: Vec<WalName>,
-    /// What does not.
+    /// What is ignored.
     pub foreign: Foreign,
 }
 
-/// How many files are read and sealed at once, and the memory that this takes, which is used again.
+/// How many files are read and encrypted at once, and the memory for this, which is reused.
 struct Sealing {
     permits: Semaphore,
     memory: Mutex<Vec<Memory>>,
@@ -219,7 +221,7 @@ impl Sealing {
         blocking(work).await
     }
 
-    /// What failed or panicked in it is not used again.
+    /// Memory in which work failed or panicked is not reused.
     fn with_memory<T>(&self, work: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {
         let all = || self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let mut memory = all().pop().unwrap_or_default();
@@ -235,7 +237,7 @@ pub struct Sealed {
     pub(super) stored: Vec<u8>,
 }
 
-/// Hashing and sealing, off the async threads.
+/// Hashing and encryption, off the async threads.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

@@ -115,7 +115,7 @@ async fn listings_know_each_kind_of_file_and_what_is_foreign() {
     let mut expected = files;
     expected.sort_by_key(|name| file(name));
     assert_eq!(found, expected);
-    assert_eq!(list.foreign.first, [(stray, "it is no WAL object")]);
+    assert_eq!(list.foreign.first, [(stray, "it is not a WAL object")]);
     assert_eq!(
         reader.histories(&BTreeSet::new()).await.unwrap().texts,
         [(TimelineId(2), "content".to_owned())]
@@ -135,7 +135,7 @@ async fn where_a_timeline_came_from_is_told_without_an_identity() {
     assert_eq!((list.lineages.len(), list.foreign.count()), (1, 0), "{list:?}");
     let keys = TrustedKeys::parse([writer.sealer().signing.public_text().unwrap().as_str()]).unwrap();
     let trust = Trust::Keys(keys);
-    // Anybody can put one beside it.
+    // Anybody can store one in the same folder.
     let stranger = SigningKey::generate("stranger").unwrap();
     let forged = crate::archive::lineage::sign(&stranger, &origin, TimelineId(2), b"1\t0/28\tx\n").unwrap();
     let key = layout::wal_lineage(repository.instance(), TimelineId(2), Sha256::of(&forged));

@@ -1,4 +1,4 @@
-//! Objects among the WAL that nobody of ours signed, and those that older programs stored.
+//! Objects among the WAL that no key of ours signed, and those that older programs stored.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ async fn what_nobody_signed_decides_nothing_beside_what_is_signed_and_alone() {
         let Place { writer, reader, .. } = &place;
         writer.put_file(file("000000010000000000000000"), Arc::new(content.clone())).await.unwrap();
         let put = foreign_objects(&place, name).await;
-        // alone it is nothing: writers store, readers see the end
+        // alone it does not count: writers store, readers see the end
         assert!(writer.stored(file(name)).await.unwrap().names.is_empty());
         assert!(!reader.is_stored(file(name)).await.unwrap());
         assert_eq!(reader.list().await.unwrap().objects.len(), 1, "{name}");
@@ -111,14 +111,14 @@ async fn names_of_older_programs_count_until_names_are_signed_and_where_they_mus
     assert_eq!(counted().await, [&*two, &*four]);
     assert_eq!(reader.names(file(&four)).await.unwrap().len(), 1);
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    // signed out of order: by place it would put an end to what is older than it by time
+    // signed out of order: its place is before objects that are older by time
     let three = "000000010000000000000003";
     writer.put_file(file(three), Arc::new(bytes::Bytes::from(vec![3; 100]))).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     let late = old(&six, 6).await;
     assert_eq!(counted().await, [&*two, three, &*four]);
     assert!(!reader.counts(&late).await.unwrap());
-    // whoever can open it sees that it is ours, and one that is older by its place counts whatever its time
+    // with an identity it is known to be ours, and one that is older by its place counts whatever its time
     assert_eq!(reader.names(file(&six)).await.unwrap(), [late]);
     assert_eq!(reader.get(late).await.unwrap(), [6; 100]);
     let one = "000000010000000000000001";

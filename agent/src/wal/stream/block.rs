@@ -1,5 +1,5 @@
-//! The part of a segment that is being received: at most what one object holds. Pieces of it are
-//! stored while it grows; when it is complete, all of it as one object.
+//! The part of a segment that is being received: at most what one object holds. Pieces of it are stored while
+//! it grows; when it is complete, it is stored as one object.
 
 use bytes::Bytes;
 
@@ -10,10 +10,10 @@ use crate::names::wal::{SegmentBytes, SegmentName, TimelineId, WalFile};
 use crate::repository::wal::check_stored;
 use crate::repository::wal::coverage::assemble;
 
-/// What is to be done next for a block.
+/// What to do next for a block.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Work {
-    /// See what the repository holds of its segment.
+    /// List what the repository holds of its segment.
     Look,
     /// Store these bytes, which begin at this byte of the segment.
     Store(u32, Bytes),
@@ -29,15 +29,15 @@ pub struct Block {
     pub begin: Lsn,
     offset: u32,
     size: usize,
-    /// What was received; empty again once all of it was given away.
+    /// What was received; empty again once all of it was handed over.
     data: Vec<u8>,
     received: usize,
-    /// What the repository holds of it from an earlier time; `None` until somebody looked.
+    /// What the repository already holds of it; `None` before it was listed.
     there: Option<Vec<WalName>>,
     stored: usize,
     pieces: bool,
-    /// Whether an object is there that is called like all of it and holds less. All of it is then stored beside that
-    /// object, in pieces: of two objects of the same range only one can be true.
+    /// Whether there is an object with the name of the whole block that contains less. Then the block is
+    /// stored in pieces as well: of two objects of the same range only one can be right.
     beside: bool,
 }
 
@@ -59,7 +59,7 @@ impl Block {
         }
     }
 
-    /// Takes what fits and gives back the rest.
+    /// Takes what fits and returns the rest.
     pub fn append(&mut self, mut wal: Bytes) -> Bytes {
         let fits = wal.len().min(self.size - self.received);
         self.data.extend_from_slice(&wal.split_to(fits));
@@ -67,22 +67,22 @@ impl Block {
         wal
     }
 
-    /// The position behind its last byte.
+    /// The position after its last byte.
     pub fn end(&self) -> Lsn {
         Lsn(self.begin.0 + self.size as u64)
     }
 
-    /// The position behind what was received.
+    /// The position after what was received.
     pub fn received(&self) -> Lsn {
         Lsn(self.begin.0 + self.received as u64)
     }
 
-    /// The position behind what is durable.
+    /// The position after what is durable.
     pub fn durable(&self) -> Lsn {
         Lsn(self.begin.0 + self.stored as u64)
     }
 
-    /// Whether nothing is received that is not durable.
+    /// Whether all that was received is durable.
     pub fn is_durable(&self) -> bool {
         self.stored == self.received
     }
@@ -92,19 +92,19 @@ impl Block {
         self.received == self.size
     }
 
-    /// Takes note of what the repository holds of the segment.
+    /// Takes the list of what the repository holds of the segment.
     pub fn found(&mut self, names: Vec<WalName>) {
         let end = self.offset + self.size as u32;
         let within = |name: &WalName| name.begin >= self.offset && name.end <= end;
         self.there = Some(names.into_iter().filter(within).collect());
     }
 
-    /// What to do now, where nothing that this gave is under way. What was stored earlier is compared
-    /// first, and counts as durable then. A complete block of which nothing is stored is given away whole.
+    /// What to do now, when no earlier work is in progress. What was stored earlier is compared first, and
+    /// then counts as durable. A complete block of which nothing is stored is handed over as a whole.
     ///
-    /// An object of all of it cannot be compared before all of it is received. Where the rest `is_coming`, that is
-    /// waited for. Otherwise the server is not as far as the object's name says: commits may wait, so that pieces are
-    /// stored beside it.
+    /// An object of the whole block can be compared only when the whole block is received. Where the rest
+    /// `is_coming`, the block waits for it. Otherwise the server is not as far as the object's name says:
+    /// commits may be waiting, so pieces are stored in addition to it.
     ///
     /// # Errors
     /// `AlreadyExists` where the repository holds other bytes.
@@ -127,7 +127,8 @@ impl Block {
             if self.received < covered(beside) {
                 return Ok(Work::Nothing);
             }
-            // once at what it covers, and once at the end: there may be more beyond a hole
+            // once at the end of what it covers, and once at the end of the block: there may be more after a
+            // hole
             let is_due = self.stored < covered(beside) || (is_complete && !beside);
             let beside = match is_due {
                 true => beside | check_stored(self.file, offset, &self.data, there)?.is_some(),
@@ -150,14 +151,14 @@ impl Block {
         }
     }
 
-    /// Takes note that work was done: everything up to this byte of the segment is durable.
+    /// Records that work was done: everything up to this byte of the segment is durable.
     pub fn stored(&mut self, end: u32) {
         self.pieces |= ((end - self.offset) as usize) < self.size || self.stored > 0;
         self.stored = (end - self.offset) as usize;
     }
 
-    /// What is to be stored as one object of a complete and durable block, because so far it is there
-    /// in pieces; not beside another object of its range.
+    /// What to store as one object of a complete and durable block, because so far it is stored in pieces;
+    /// not where there is another object of its range.
     pub fn whole(self) -> Option<Whole> {
         (self.pieces && !self.beside).then(|| Whole {
             file: self.file,
@@ -171,7 +172,7 @@ impl Block {
 pub struct Whole {
     /// Its segment.
     pub file: WalFile,
-    /// Where it begins there.
+    /// Where it begins in the segment.
     pub offset: u32,
     /// Its bytes.
     pub content: Bytes,
@@ -257,7 +258,7 @@ mod tests {
         wrong[150] ^= 1;
         drop(other.append(wrong.into()));
         assert_eq!(other.work(false).unwrap_err().kind(), Kind::AlreadyExists);
-        // a piece beyond a hole is compared when the block is complete
+        // a piece after a hole is compared when the block is complete
         let mut holed = self::block();
         holed.found(vec![name(&holed, 500, 600, &wal())]);
         let mut wrong = wal().to_vec();
@@ -269,7 +270,7 @@ mod tests {
         assert_eq!(holed.work(false).unwrap_err().kind(), Kind::AlreadyExists);
     }
 
-    /// The object of all of the block that holds it up to `end`, and zeros.
+    /// The object of the whole block that contains it up to `end`, and then zeros.
     fn filled(block: &Block, end: usize) -> WalName {
         let mut filled = wal().to_vec();
         filled[end..].fill(0);
@@ -290,7 +291,7 @@ mod tests {
         assert_eq!(block.work(true).unwrap(), Work::Store(500, wal().slice(500..)));
         block.stored(SIZE as u32);
         assert!(block.is_durable() && block.whole().is_none());
-        // what came at once: never an object of the same range
+        // what arrived at once: never an object of the same range
         let mut block = self::block();
         block.found(vec![filled(&block, 0)]);
         drop(block.append(wal()));
@@ -299,7 +300,7 @@ mod tests {
         block.stored(first.len() as u32);
         let rest = wal().slice(first.len()..);
         assert_eq!(block.work(true).unwrap(), Work::Store(first.len() as u32, rest));
-        // another agent had stored all of it beside
+        // another agent had stored all of it in pieces
         let mut block = self::block();
         let end = SIZE as usize;
         let pieces = [name(&block, 0, 900, &wal()), name(&block, 900, end, &wal())];
@@ -307,7 +308,7 @@ mod tests {
         drop(block.append(wal()));
         assert_eq!(block.work(true).unwrap(), Work::Nothing);
         assert!(block.is_durable() && block.whole().is_none());
-        // the same bytes, and other ones
+        // the same bytes, and different ones
         let mut block = self::block();
         block.found(vec![name(&block, 0, end, &wal())]);
         drop(block.append(wal()));

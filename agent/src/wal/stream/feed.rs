@@ -1,4 +1,4 @@
-//! One connection's stream into the repository: what the server sends goes into the pipeline, and the server is
+//! One connection's stream into the repository: what the server sends goes into the pipeline. The server is
 //! told that WAL is flushed only when the repository holds it and everything before it.
 
 use std::time::{Duration, Instant};
@@ -14,21 +14,22 @@ use crate::names::Lsn;
 use crate::names::wal::TimelineId;
 use crate::postgres::replication::{Replication, Streaming, WalMessage};
 
-/// How often the server hears from us, at least: well within any sensible wal_sender_timeout.
+/// How often at least we report to the server: well within any sensible wal_sender_timeout.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
-/// A server that is silent for this long is gone; half of it before, it is asked.
+/// A server that is silent for this long counts as gone; after half of it, it is asked for an answer.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// How long an upload that is under way may still take when we are asked to stop.
+/// How long an upload in progress may still take when we are told to stop.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
-/// A server under load sends each commit by itself. Once all that had come is read, and it was little, nothing is read
-/// for this long, so that not every commit wakes us; where commits wait for us, nothing rests.
+/// A server under load sends each commit by itself. When all that had arrived is read, and it was little,
+/// nothing is read for this long, so that not every commit wakes us. Where commits wait for us, there is no
+/// such pause.
 const REST: Duration = Duration::from_millis(5);
 const REST_BELOW_BYTES: u64 = 64 << 10;
 
-/// How a stream ended that did not fail.
+/// How a stream ended without an error.
 pub enum Ended {
-    /// We were asked to stop.
+    /// We were told to stop.
     Stopped,
     /// The timeline ended; where the next one begins.
     Timeline(Replication, Option<(TimelineId, Lsn)>),
@@ -42,13 +43,13 @@ pub struct Feed {
     ended: bool,
     heard: Instant,
     reported: Instant,
-    /// What the server knows to be durable.
+    /// What was last reported to the server as durable.
     told: Lsn,
     rest_until: Option<Instant>,
 }
 
 impl Feed {
-    /// A feed of a stream that begins where the pipeline does.
+    /// A feed for a stream that begins where the pipeline does.
     pub fn new(streaming: Streaming, pipeline: Pipeline, observed: Observed) -> Feed {
         let (heard, told) = (clock::instant(), pipeline.durable());
         Feed { streaming, pipeline, observed, ended: false, heard, reported: heard, told, rest_until: None }
@@ -108,7 +109,8 @@ impl Feed {
             WalMessage::Wal { begin, end, wal } => {
                 let due = self.pipeline.received();
                 if begin != due {
-                    let what = format!("the server sent WAL from {begin} where {due} was due");
+                    let what =
+                        format!("the server sent WAL from {begin}, but the next expected position is {due}");
                     return Err(Error::new(Kind::Postgres, what));
                 }
                 self.pipeline.append(wal, end);
@@ -137,11 +139,11 @@ impl Feed {
     async fn keep_in_touch(&mut self, readable: bool) -> Result<()> {
         let now = clock::instant();
         if !readable {
-            self.heard = now; // it is we who do not listen
+            self.heard = now; // the silence is ours: we do not read
         }
         let silent = now - self.heard;
         if silent > SILENCE_MAX {
-            let what = format!("the server said nothing for {}", clock::span_text(silent));
+            let what = format!("the server sent nothing for {}", clock::span_text(silent));
             return Err(Error::new(Kind::Postgres, what));
         }
         if now - self.reported >= REPORT_EVERY {
@@ -150,10 +152,10 @@ impl Feed {
         Ok(())
     }
 
-    /// Lets what is under way end, and tells the server of it.
+    /// Finishes the upload in progress, and reports it to the server.
     async fn stop(mut self) -> Result<Ended> {
         let _ = tokio::time::timeout(STOP_WAIT, self.pipeline.settle_first()).await;
-        let _ = self.report(false).await; // it will hear of it when we come back
+        let _ = self.report(false).await; // if this fails, the next connection reports it
         Ok(Ended::Stopped)
     }
 }

@@ -1,5 +1,4 @@
-//! `lifeboat agent`: streams WAL from a slot of its own into the repository, for as long as it
-//! runs.
+//! `lifeboat agent`: streams WAL through its own slot into the repository, as long as it runs.
 
 mod block;
 mod feed;
@@ -32,18 +31,18 @@ pub use observed::Observed;
 use pipeline::Pipeline;
 pub use watch::watch;
 
-/// How long we wait before we connect again: doubled each time nothing was gained.
+/// The wait before a new connection: doubled each time the last one achieved nothing.
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// A connection that held for this long was a good one.
+/// A connection that lasted this long was a good one.
 const GOOD_AFTER: Duration = Duration::from_secs(60);
 
-/// Streams until `cancel`: then it ends well. What can pass by itself (the server restarts, the
-/// store refuses for an hour) is waited out: WAL waits in the slot. `holder` names the state
+/// Streams until `cancel`, and then returns without an error. Errors that can pass by themselves (the server
+/// restarts, the store refuses for an hour) are retried: the slot keeps the WAL. `holder` names the state
 /// directory whose lock the caller holds.
 ///
 /// # Errors
-/// What does not pass by itself: a wrong cluster, a lost slot, other WAL under our name, another
+/// Errors that do not pass by themselves: a wrong cluster, a lost slot, other WAL under our name, another
 /// agent.
 pub async fn run(
     config: &Config,
@@ -52,7 +51,7 @@ pub async fn run(
     observed: &Observed,
     cancel: &CancellationToken,
 ) -> Result<()> {
-    super::keys(config)?; // so that a wrong one shows at once
+    super::keys(config)?; // so that a wrong key is reported at once
     let agent = Agent { config, holder, progress, observed };
     let mut backoff = BACKOFF_MIN;
     loop {
@@ -69,7 +68,7 @@ pub async fn run(
             backoff = BACKOFF_MIN;
         }
         let wait = clock::span_text(backoff);
-        tracing::warn!("streaming stopped, and begins again in {wait}; WAL waits in the slot: {error:?}");
+        tracing::warn!("streaming stopped and starts again in {wait}; the slot keeps the WAL: {error:?}");
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),
             () = clock::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MAX),
@@ -85,7 +84,7 @@ struct Agent<'a> {
 }
 
 impl Agent<'_> {
-    /// One connection under one lease: while the store does not answer, the lease runs out too.
+    /// One connection under one lease: while the store does not answer, the lease expires as well.
     async fn leased(&self, cancel: &CancellationToken) -> Result<()> {
         let repository = Repository::configured(self.config).await?;
         let lease = Lease::take_for_wal(&repository, self.holder).await?;
@@ -104,7 +103,7 @@ impl Agent<'_> {
         }
     }
 
-    /// One connection, over all timelines that it leads through.
+    /// One connection, over all timelines that it passes.
     async fn connected(&self, repository: &Repository, cancel: &CancellationToken) -> Result<()> {
         let options = PostgresOptions::from(&self.config.postgres);
         let slot = &self.config.wal.slot;
@@ -138,7 +137,7 @@ impl Agent<'_> {
             place = next.ok_or_else(|| {
                 Error::new(
                     Kind::Postgres,
-                    format!("timeline {timeline} ended and the server names no next one"),
+                    format!("timeline {timeline} ended but the server names no next timeline"),
                 )
             })?;
             self.progress
@@ -147,7 +146,7 @@ impl Agent<'_> {
         }
     }
 
-    /// Where to stream from: the slot's oldest WAL, on the timeline that it is of.
+    /// Where to stream from: the slot's oldest WAL, on the timeline of that WAL.
     async fn place(
         &self,
         options: &PostgresOptions,
@@ -161,15 +160,15 @@ impl Agent<'_> {
         if state.is_none() {
             replication.create_slot(slot).await?;
             state = slot_state(&mut session, slot).await?;
-            self.progress.note(format!("replication slot {slot} was made"));
+            self.progress.note(format!("created replication slot {slot}"));
             let from = state.as_ref().and_then(|state| state.restart).unwrap_or(system.flushed);
             self.warn_of_gap(writer, system, from).await?;
         }
         session.close().await;
         let lsn = match &state {
             Some(state) if !state.physical => {
-                return Err(Error::new(Kind::Config, format!("replication slot {slot} is a logical one"))
-                    .next("give the agent a slot of its own: wal.slot"));
+                return Err(Error::new(Kind::Config, format!("replication slot {slot} is a logical slot"))
+                    .next("set wal.slot to a name that no other slot has: the agent creates its own"));
             }
             Some(state) if state.status.as_deref() == Some("lost") => {
                 return Err(lost_slot_error(slot.as_str()));
@@ -189,7 +188,8 @@ impl Agent<'_> {
         Ok((timeline, lsn))
     }
 
-    /// A new slot begins now: WAL that was written since the repository's end is not in it.
+    /// A new slot begins now: WAL that was written between the end of the repository's WAL and now is not in
+    /// it.
     async fn warn_of_gap(&self, writer: &WalWriter, system: &System, from: Lsn) -> Result<()> {
         let list = writer.repository().wal(writer.trust(), false).await?;
         let stored = windows(list.objects.iter().map(|object| &object.name), system.segment_bytes);
@@ -234,8 +234,8 @@ fn lost_slot(error: Error, slot: &str) -> Error {
 }
 
 fn lost_slot_error(slot: &str) -> Error {
-    Error::new(Kind::Incomplete, format!("replication slot {slot} is lost: the server has removed WAL that is not stored"))
-        .effect("the recovery window ends at the last WAL that is stored; nothing since then can be recovered from this repository")
-        .next(format!("SELECT pg_drop_replication_slot('{slot}'), raise max_slot_wal_keep_size, start the agent again, and take a base backup at once: runbooks/wal-slot.md"))
-        .safe("nothing stored was touched")
+    Error::new(Kind::Incomplete, format!("replication slot {slot} is lost: the server removed WAL that was not stored"))
+        .effect("the recovery window ends with the last stored WAL; later changes cannot be recovered from this repository")
+        .next(format!("SELECT pg_drop_replication_slot('{slot}'), raise max_slot_wal_keep_size, start the agent again and take a base backup now: runbooks/wal-slot.md"))
+        .safe("nothing that is stored was changed")
 }

@@ -1,5 +1,5 @@
-//! What the stream is seen to do: numbers for `/metrics`, and whether it is well. Positions are bytes and
-//! moments are timestamps, so that a stopped agent cannot look young.
+//! What the stream does: numbers for `/metrics`, and whether it works. Positions are bytes and moments are
+//! timestamps, so that a stopped agent cannot look current.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,12 +32,12 @@ struct OfAlarm {
     alarm: &'static str,
 }
 
-/// Families without labels: a number that nobody knows yet is not on the page.
+/// Families without labels: a number that is not known yet is not on the page.
 type Nothing = [(&'static str, &'static str); 0];
 type Bytes = Family<Nothing, Gauge<u64, AtomicU64>>;
 type Seconds = Family<Nothing, Gauge<f64, AtomicU64>>;
 
-/// A handle on all of it; cheap to clone.
+/// A handle; cheap to clone.
 #[derive(Clone)]
 pub struct Observed(Arc<Inner>);
 
@@ -71,9 +71,9 @@ struct Numbers {
     failures: Family<OfKind, Counter>,
 }
 
-/// What is remembered between two moments.
+/// What is kept between two calls.
 struct Facts {
-    /// When something was stored last, or nothing was left to be: since the beginning, at least.
+    /// When something was last stored, or nothing was left to store; at the earliest the start.
     progress: Instant,
     stored: Option<(Lsn, Timestamp)>,
     server: Option<Lsn>,
@@ -92,7 +92,7 @@ fn seconds(time: Timestamp) -> f64 {
 }
 
 impl Observed {
-    /// One whose numbers are on the page of `registry`.
+    /// One whose numbers are in `registry`.
     pub fn on(registry: &mut Registry) -> Observed {
         let observed = Observed::default();
         let numbers = &observed.0.numbers;
@@ -100,17 +100,21 @@ impl Observed {
             ("wal_stored_lsn", "Position up to which WAL is stored", &numbers.stored_lsn),
             (
                 "wal_server_lsn",
-                "Position up to which the server was seen to have written",
+                "Position up to which the server had written when last asked",
                 &numbers.server_lsn,
             ),
-            ("wal_lag", "WAL that the server has and the repository has not", &numbers.lag),
-            ("wal_slot_restart_lsn", "Position from which on the slot keeps WAL", &numbers.slot_restart),
+            ("wal_lag", "WAL that the server has written and the repository does not hold yet", &numbers.lag),
+            ("wal_slot_restart_lsn", "Position from which the slot keeps WAL", &numbers.slot_restart),
             ("wal_slot_kept", "WAL that the slot keeps on the server's disk", &numbers.slot_kept),
-            ("wal_slot_safe", "WAL that can be written until the slot may be lost", &numbers.slot_safe),
+            (
+                "wal_slot_safe",
+                "WAL that can still be written before the slot may be lost",
+                &numbers.slot_safe,
+            ),
             ("wal_slot_limit", "max_slot_wal_keep_size; absent where it is unlimited", &numbers.slot_limit),
             (
                 "wal_disk_free",
-                "Free on the file system of pg_wal; absent where it cannot be seen",
+                "Free space on the file system of pg_wal; absent where it cannot be seen",
                 &numbers.disk_free,
             ),
         ];
@@ -118,9 +122,13 @@ impl Observed {
             registry.register_with_unit(name, help, Unit::Bytes, metric.clone());
         }
         let seconds = [
-            ("wal_stored_timestamp", "When WAL was stored last", &numbers.stored_at),
-            ("wal_server_timestamp", "When the server was last heard of", &numbers.server_at),
-            ("wal_complete_timestamp", "When last all that the server had was stored", &numbers.complete_at),
+            ("wal_stored_timestamp", "When WAL was last stored", &numbers.stored_at),
+            ("wal_server_timestamp", "When the server was last heard from", &numbers.server_at),
+            (
+                "wal_complete_timestamp",
+                "When everything that the server had written was last stored",
+                &numbers.complete_at,
+            ),
             ("wal_slot_timestamp", "When the slot was last looked at", &numbers.slot_at),
         ];
         for (name, help, metric) in seconds {
@@ -134,13 +142,13 @@ impl Observed {
         registry.register("wal_alarm", help, numbers.alarm.clone());
         registry.register(
             "wal_connections",
-            "Streams begun since the agent began",
+            "Streams started since the agent started",
             numbers.connections.clone(),
         );
-        registry.register("wal_uploads", "Objects stored since the agent began", numbers.uploads.clone());
-        let help = "Objects that lay among the WAL without a good signature, where it was stored";
+        registry.register("wal_uploads", "Objects stored since the agent started", numbers.uploads.clone());
+        let help = "Objects without a valid signature that were found among the stored WAL";
         registry.register("wal_foreign_objects", help, numbers.foreign.clone());
-        let help = "WAL in them, before compression";
+        let help = "WAL in these objects, before compression";
         registry.register_with_unit("wal_uploaded", help, Unit::Bytes, numbers.uploaded.clone());
         registry.register("wal_failures", "Streams that failed, by kind of error", numbers.failures.clone());
         observed
@@ -154,13 +162,13 @@ impl Observed {
         &self.0.numbers
     }
 
-    /// A stream began.
+    /// A stream started.
     pub(super) fn connected(&self) {
         self.numbers().connections.inc();
         self.numbers().streaming.set(1);
     }
 
-    /// It ended, with an error or in order.
+    /// A stream ended, with or without an error.
     pub(super) fn disconnected(&self, error: Option<&Error>) {
         self.numbers().streaming.set(0);
         if let Some(error) = error {
@@ -169,13 +177,13 @@ impl Observed {
         }
     }
 
-    /// An object was stored that holds so many bytes of WAL.
+    /// An object with so many bytes of WAL was stored.
     pub(super) fn uploaded(&self, bytes: u64) {
         self.numbers().uploads.inc();
         self.numbers().uploaded.inc_by(bytes);
     }
 
-    /// So many objects lie where WAL is to be stored that nobody signed.
+    /// So many objects without a valid signature were found where WAL is stored.
     pub(super) fn found_foreign(&self, count: u64) {
         self.numbers().foreign.inc_by(count);
     }
@@ -198,7 +206,7 @@ impl Observed {
         self.compare(&mut facts);
     }
 
-    /// A stream begins at this position: what is before is stored.
+    /// A stream begins at this position: everything before it is stored.
     pub(super) fn begins_at(&self, lsn: Lsn) {
         let mut facts = self.facts();
         let (stored, at) = facts.stored.unwrap_or((lsn, clock::now()));
@@ -216,7 +224,7 @@ impl Observed {
         }
     }
 
-    /// The slot was looked at.
+    /// The state of the slot was read.
     pub(super) fn slot(&self, slot: &SlotState, room: &Room) {
         let numbers = self.numbers();
         let known = |metric: &Bytes, value: Option<u64>| match value {
@@ -237,23 +245,23 @@ impl Observed {
         self.server_at(slot.server);
     }
 
-    /// Whether the server lets commits wait for us, as last looked.
+    /// Whether the server lets commits wait for us, as of the last check.
     pub(super) fn is_waited_for(&self) -> bool {
         self.numbers().waited_for.get() != 0
     }
 
-    /// An alarm rises or falls: `slot` or `stalled`.
+    /// Sets the level of an alarm: `slot` or `stalled`.
     pub(super) fn alarm(&self, alarm: &'static str, level: Level) {
         self.numbers().alarm.get_or_create(&OfAlarm { alarm }).set(level as i64);
     }
 
-    /// What is stored, and when that was.
+    /// What was stored last, and when.
     pub(super) fn last_stored(&self) -> Option<(Lsn, Timestamp)> {
         self.facts().stored
     }
 
-    /// Why the stream is not well: nothing was stored for longer than `most` although there may be
-    /// something to store. `None` while it is.
+    /// Why the stream does not work: nothing was stored for longer than `most` although there may be
+    /// something to store. `None` while it works.
     pub fn stalled(&self, most: Duration) -> Option<String> {
         let facts = self.facts();
         let quiet = clock::instant().saturating_duration_since(facts.progress);

@@ -1,6 +1,6 @@
-//! From received WAL to objects, in order: while one block is uploaded the next is hashed, compressed and
-//! sealed, and the one behind it received. Nothing is put into the store before all that is before it is durable
-//! there, so a crash at any moment leaves a window without a gap.
+//! From received WAL to objects, in order: while one block is uploaded, the next is hashed, compressed and
+//! encrypted, and the one after that is received. An object is put into the store only when everything before
+//! it is durable there, so a crash at any moment leaves a window without a gap.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -18,18 +18,18 @@ use crate::names::wal::{SegmentBytes, TimelineId};
 use crate::progress::Progress;
 use crate::repository::wal::{Sealed, Stored, WalWriter};
 
-/// Blocks in memory: one uploaded, one sealed, one received.
+/// Blocks in memory: one uploaded, one encrypted, one received.
 const BLOCKS_MAX: usize = 3;
 
 enum JobResult {
     Looked(Stored),
     Sealed(Sealed),
     Stored(WalName),
-    /// A block that was in pieces, as one object.
+    /// A block that was stored in pieces, as one object.
     Whole(Result<WalName>),
 }
 
-/// A block, and what is under way for it.
+/// A block, and the work in progress for it.
 struct Lane {
     block: Block,
     busy: bool,
@@ -47,19 +47,19 @@ pub struct Pipeline {
     observed: Observed,
     /// In order, never empty; the last one receives, those before it are complete.
     lanes: VecDeque<Lane>,
-    /// Received already, and of the next block.
+    /// Already received, but of the next block.
     pending: Bytes,
-    /// What is under way, by the block that it is for. Ends with this.
+    /// The work in progress, by the block that it is for. Aborted when this is dropped.
     jobs: JoinSet<(Lsn, Result<JobResult>)>,
-    /// Whether a block in pieces is being stored as one.
+    /// Whether a block stored in pieces is being stored as one object.
     whole: bool,
     piece_begun: Option<Instant>,
-    /// How far the server's WAL goes, as last heard.
+    /// How far the server's WAL goes, as last reported.
     server: Lsn,
 }
 
 impl Pipeline {
-    /// One that begins at `begin`, which begins a segment.
+    /// One that begins at `begin`, the beginning of a segment.
     pub fn new(
         writer: WalWriter,
         (timeline, begin): (TimelineId, Lsn),
@@ -89,7 +89,7 @@ impl Pipeline {
         Lane { block: Block::at(self.timeline, begin, self.segment_bytes), busy: false, sealed: None }
     }
 
-    /// Whether commits wait for us, so that no piece waits for company.
+    /// Whether commits wait for us, so that no piece waits until it is larger.
     pub fn is_waited_for(&self) -> bool {
         self.piece_interval.is_zero() || self.observed.is_waited_for()
     }
@@ -107,24 +107,24 @@ impl Pipeline {
         }
     }
 
-    /// The position behind what was received.
+    /// The position after what was received.
     pub fn received(&self) -> Lsn {
         let last = self.lanes.back().map_or(Lsn(0), |lane| lane.block.received());
         Lsn(last.0 + self.pending.len() as u64)
     }
 
-    /// The position behind what is durable, with everything before it.
+    /// The position after what is durable, with everything before it.
     pub fn durable(&self) -> Lsn {
         let open = self.lanes.iter().find(|lane| !lane.block.is_complete() || !lane.block.is_durable());
         open.or(self.lanes.back()).map_or(Lsn(0), |lane| lane.block.durable())
     }
 
-    /// Whether all that was received is durable, and nothing is under way.
+    /// Whether all that was received is durable, and no work is in progress.
     pub fn is_settled(&self) -> bool {
         self.durable() == self.received() && self.jobs.is_empty()
     }
 
-    /// Begins what can be begun. With `hurry`, nothing waits for company.
+    /// Starts all work that can be started. With `hurry`, no piece waits until it is larger.
     ///
     /// # Errors
     /// `AlreadyExists` where the repository holds other WAL.
@@ -146,7 +146,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Lets go of blocks that are complete and durable; one that is in pieces is stored as one, too.
+    /// Drops blocks that are complete and durable; one that is stored in pieces is then stored as one object,
+    /// too.
     fn drop_done(&mut self) {
         while self.lanes.len() > 1
             && let Some(first) = self.lanes.front()
@@ -168,7 +169,7 @@ impl Pipeline {
     }
 
     fn begin(&mut self, at: usize, hurry: bool) -> Result<()> {
-        // Only the first may be put: with it ends what is durable, when all before it are.
+        // Only the first may be put: everything before it is durable.
         let durable_before =
             self.lanes.iter().take(at).all(|lane| lane.block.is_complete() && lane.block.is_durable());
         let wait = self.wait(at, hurry) > Duration::ZERO;
@@ -207,8 +208,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// How long the next piece must still wait: what is complete is stored at once, what grows now and then,
-    /// and what the server has already all of, when it is here.
+    /// How long the next piece must still wait. A complete block is stored at once; a growing one now and
+    /// then; and a block that the server has already written completely, when all of it is received.
     fn wait(&self, at: usize, hurry: bool) -> Duration {
         let block = &self.lanes[at].block;
         if block.is_complete() || hurry || self.is_waited_for() {
@@ -221,7 +222,8 @@ impl Pipeline {
         since.map_or(Duration::ZERO, |since| self.piece_interval.saturating_sub(since))
     }
 
-    /// How long until [`Pipeline::advance`] may have something to do by itself; `None` where it has not.
+    /// How long until [`Pipeline::advance`] may have something to do without new WAL; `None` where it has
+    /// not.
     pub fn due_in(&self) -> Option<Duration> {
         let last = self.lanes.len().checked_sub(1)?;
         let lane = &self.lanes[last];
@@ -229,19 +231,18 @@ impl Pipeline {
         Some(self.wait(last, false)).filter(|wait| waits && *wait > Duration::ZERO)
     }
 
-    /// Whether something is under way that [`Pipeline::settle_one`] waits for.
+    /// Whether work is in progress that [`Pipeline::settle_one`] would wait for.
     pub fn is_busy(&self) -> bool {
         !self.jobs.is_empty()
     }
 
-    /// Waits until something that was begun is done. Cancel-safe. Nothing may be under way: then it waits for
-    /// ever.
+    /// Waits until one piece of work is done. Cancel-safe. With no work in progress it waits for ever.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn settle_one(&mut self) -> Result<()> {
         let Some(done) = self.jobs.join_next().await else { return std::future::pending().await };
-        let (begin, done) = done.map_err(|e| Error::new(Kind::Internal, "a task ended early").because(e))?;
+        let (begin, done) = done.map_err(|e| Error::new(Kind::Internal, "a task was stopped").because(e))?;
         let uploaded = |name: &WalName| self.observed.uploaded(u64::from(name.end - name.begin));
         let lane = self.lanes.iter_mut().find(|lane| lane.block.begin == begin);
         let done = match done? {
@@ -249,7 +250,7 @@ impl Pipeline {
                 self.whole = false;
                 match result {
                     Ok(name) => uploaded(&name),
-                    Err(e) => tracing::warn!("a segment is stored in pieces only: {e:?}"),
+                    Err(e) => tracing::warn!("a segment is stored only in pieces: {e:?}"),
                 }
                 return Ok(());
             }
@@ -260,7 +261,7 @@ impl Pipeline {
         match done {
             JobResult::Looked(stored) => {
                 if let Some(text) = stored.foreign.text() {
-                    tracing::warn!("{text}; lifeboat verify names all such objects");
+                    tracing::warn!("{text}; lifeboat verify lists all such objects");
                     self.observed.found_foreign(stored.foreign.count());
                 }
                 lane.block.found(stored.names);
@@ -275,7 +276,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Lets the object that is on its way end.
+    /// Waits until the upload of the first block has ended.
     pub async fn settle_first(&mut self) -> Result<()> {
         while self.lanes.front().is_some_and(|lane| lane.busy) {
             self.settle_one().await?;

@@ -1,5 +1,5 @@
-//! Looks at the stream and at its slot from beside it, also while nothing streams; raises alarms before the
-//! slot fills the server's disk, and leaves a record for `lifeboat status`.
+//! Watches the stream and its slot, also while nothing streams; raises alarms before the slot fills the
+//! server's disk, and writes a record for `lifeboat status`.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::postgres::replication::slot_state;
 use crate::postgres::session::Session;
 use crate::wal::room::{Level, RUNBOOK, room};
 
-/// How long one look may take.
+/// How long one check may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
-/// Looks until `cancel` is.
+/// Checks until `cancel`.
 pub async fn watch(config: &Config, observed: &Observed, cancel: &CancellationToken) {
     let mut watch =
         Watch { config, observed, session: None, slot: Level::Fine, stalled: Level::Fine, slot_text: None };
@@ -40,7 +40,7 @@ struct Watch<'a> {
     session: Option<Session>,
     slot: Level,
     stalled: Level,
-    /// What is wrong with the slot, as of the last time that it could be looked at.
+    /// What is wrong with the slot, as of the last successful check.
     slot_text: Option<String>,
 }
 
@@ -49,7 +49,7 @@ impl Watch<'_> {
         let looked = tokio::time::timeout(LOOK_LIMIT, self.look_at_slot()).await;
         if let Ok(Err(e)) | Err(e) = looked.map_err(|_| Error::new(Kind::Postgres, "no answer in time")) {
             self.session = None;
-            tracing::debug!("the slot cannot be looked at: {e:?}");
+            tracing::debug!("the state of the slot cannot be read: {e:?}");
         }
         let stalled = self.observed.stalled(self.config.wal.stall_max);
         self.tell_stalled(stalled.as_deref());
@@ -62,7 +62,7 @@ impl Watch<'_> {
             problems,
         };
         if let Err(e) = record.write(self.config) {
-            tracing::warn!("lifeboat status will not know how the stream is: {e:?}");
+            tracing::warn!("the state of the stream could not be written for lifeboat status: {e:?}");
         }
     }
 
@@ -85,8 +85,8 @@ impl Watch<'_> {
         match (room.level, room.level.cmp(&self.slot)) {
             (Level::Warning, std::cmp::Ordering::Greater) => tracing::warn!("{text}; see {RUNBOOK}"),
             (_, std::cmp::Ordering::Greater) => tracing::error!("{text}; see {RUNBOOK}"),
-            (Level::Fine, std::cmp::Ordering::Less) => tracing::warn!("over: {text}"),
-            (_, std::cmp::Ordering::Less) => tracing::warn!("better, and not over: {text}"),
+            (Level::Fine, std::cmp::Ordering::Less) => tracing::warn!("resolved: {text}"),
+            (_, std::cmp::Ordering::Less) => tracing::warn!("better, but not resolved: {text}"),
             _ => {}
         }
         self.slot = room.level;
@@ -99,9 +99,9 @@ impl Watch<'_> {
         let level = if why.is_some() { Level::Critical } else { Level::Fine };
         match why {
             Some(why) if self.stalled == Level::Fine => {
-                tracing::error!("{why}; WAL waits in the slot; see {RUNBOOK}")
+                tracing::error!("{why}; the slot keeps the WAL; see {RUNBOOK}")
             }
-            None if self.stalled > Level::Fine => tracing::warn!("over: WAL is stored again"),
+            None if self.stalled > Level::Fine => tracing::warn!("resolved: WAL is stored again"),
             _ => {}
         }
         self.stalled = level;
