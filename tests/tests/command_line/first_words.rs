@@ -1,5 +1,5 @@
-//! What is said where nothing is configured yet, or to whoever may not read the configuration: what is missing,
-//! and the command that mends it, which then works.
+//! What is said where nothing is configured yet, or to whoever may not read the configuration: what is
+//! missing, and the command that mends it, which then works.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -7,8 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::{Program, skip};
 
-const NOWHERE: &str =
-    "neither ./lifeboat.toml nor /etc/lifeboat/lifeboat.toml exists; lifeboat init writes one";
+const NOWHERE: &str = "neither ./lifeboat.toml nor /etc/lifeboat/lifeboat.toml exists; run lifeboat init";
 
 #[test]
 fn without_a_configuration_init_is_the_answer() {
