@@ -90,7 +90,7 @@ fn read(path: &Path) -> Result<(PathBuf, String)> {
     Ok((path, text))
 }
 
-/// What stands in the text of a file.
+/// Parses the text of a file.
 ///
 /// # Errors
 /// TOML that does not parse, unknown keys and sections, and secrets; each with file and line.

@@ -103,7 +103,7 @@ pub fn names_secret(name: &str) -> bool {
     secret.iter().any(|word| name.contains(word)) && !name.ends_with("_file")
 }
 
-/// A value and where it was given.
+/// A value and its place.
 #[derive(Clone, Debug)]
 pub struct Given {
     pub value: Value,
@@ -141,7 +141,7 @@ pub fn wrong(what: String) -> Error {
     wrong_so(what, "correct it, then run `lifeboat doctor`; docs/configuration.md lists every key")
 }
 
-/// A configuration error with a next step of its own.
+/// A configuration error with its own next step.
 pub fn wrong_so(what: String, next: impl Into<String>) -> Error {
     Error::new(Kind::Config, what).effect("nothing was done").next(next)
 }

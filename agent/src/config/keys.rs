@@ -10,9 +10,9 @@ use super::units;
 pub struct Key {
     /// `section.key`, or `key` at the top.
     pub name: &'static str,
-    /// The default as TOML; `None` where there is none.
+    /// The default as TOML; `None` if it has none.
     pub default: Option<&'static str>,
-    /// A value as TOML to show where there is no default.
+    /// An example value as TOML, shown if there is no default.
     pub example: &'static str,
     /// What is allowed.
     pub takes: Takes,
@@ -135,7 +135,7 @@ pub const KEYS: &[Key] = &[
     key("repository.virtual_hosted", Takes::Flag, Some("false"), "",
         "Address the bucket as bucket.host instead of host/bucket; S3 only."),
     key("repository.credentials_file", Takes::Path, None, "\"/etc/lifeboat/credentials\"",
-        "A private file (mode 0600) with the store's credentials: access keys, a SAS token, a connection string, or a service account's JSON. Without it Lifeboat uses the environment, then the machine's role."),
+        "A private file with the store's credentials: access keys, a SAS token, a connection string, or a service account's JSON. Without it Lifeboat uses the environment, then the machine's role."),
     key("repository.request_timeout", Takes::Duration(SECOND, HOUR), Some("\"60s\""), "",
         "Time limit of one request."),
     key("repository.retry_deadline", Takes::Duration(0, 24 * HOUR), Some("\"5min\""), "",

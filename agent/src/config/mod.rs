@@ -69,7 +69,7 @@ pub struct Config {
 pub struct Repository {
     /// An absolute directory, or a URL with one of the schemes file, s3, az, gs.
     pub url: String,
-    /// Address of the server, in place of the cloud's own.
+    /// Address of the object store, instead of the cloud's own.
     pub endpoint: Option<String>,
     /// Region of the bucket.
     pub region: Option<String>,
@@ -77,7 +77,7 @@ pub struct Repository {
     pub allow_http: bool,
     /// bucket.host instead of host/bucket.
     pub virtual_hosted: bool,
-    /// A private file with access keys.
+    /// A private file with the store's credentials.
     pub credentials_file: Option<PathBuf>,
     /// Limit of one request.
     pub request_timeout: Duration,
@@ -87,7 +87,7 @@ pub struct Repository {
     pub retries_max: usize,
 }
 
-/// TLS to the server, in libpq's words.
+/// TLS to the server, as libpq's sslmode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
     /// Never.
@@ -98,12 +98,12 @@ pub enum Tls {
     Require,
     /// Always; the certificate is checked, its host name is not.
     VerifyCa {
-        /// The authority to trust; the system's where `None`.
+        /// The authority to trust; the system's if `None`.
         ca_file: Option<PathBuf>,
     },
     /// Always; the certificate and its host name are checked.
     VerifyFull {
-        /// The authority to trust; the system's where `None`.
+        /// The authority to trust; the system's if `None`.
         ca_file: Option<PathBuf>,
     },
 }
@@ -111,13 +111,13 @@ pub enum Tls {
 /// The server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Postgres {
-    /// A host name or a directory with a socket; the local socket where `None`.
+    /// A host name or a directory with a socket; the local socket if `None`.
     pub host: Option<String>,
     /// Port.
     pub port: u16,
     /// Role.
     pub user: String,
-    /// A private file with the password alone.
+    /// A private file with only the password.
     pub password_file: Option<PathBuf>,
     /// A file in the format of `~/.pgpass`.
     pub passfile: Option<PathBuf>,
@@ -131,7 +131,7 @@ pub struct Postgres {
     pub tls: Tls,
     /// Lifeboat's client certificate, for a server that requires one.
     pub tls_cert_file: Option<PathBuf>,
-    /// Its key.
+    /// The key of `tls_cert_file`.
     pub tls_key_file: Option<PathBuf>,
 }
 
@@ -177,9 +177,9 @@ pub struct Backup {
     pub zstd_level: i32,
     /// Content of one pack.
     pub pack_bytes: u64,
-    /// Reading rate; unlimited where `None`.
+    /// Reading rate; unlimited if `None`.
     pub read_bytes_per_second_max: Option<u64>,
-    /// Upload rate; unlimited where `None`.
+    /// Upload rate; unlimited if `None`.
     pub upload_bytes_per_second_max: Option<u64>,
     /// Whether CPU and I/O priority are lowered.
     pub low_priority: bool,
@@ -226,7 +226,7 @@ pub struct Wal {
     pub stream: bool,
     /// The agent's slot and application_name.
     pub slot: SlotName,
-    /// Least time between two pieces of the tail.
+    /// The shortest time between two pieces of the WAL file that is still growing.
     pub piece_interval: Duration,
     /// Files pushed or fetched at once.
     pub workers: usize,
@@ -254,7 +254,7 @@ pub struct Restore {
 pub struct Agent {
     /// The address of metrics and health pages; off if `None`.
     pub listen: Option<SocketAddr>,
-    /// Whether new files of the filestores are stored as they come.
+    /// Whether new files of the filestores are stored at once.
     pub follow_filestore: bool,
     /// The shortest time between the beginnings of two batches of new files.
     pub follow_interval: Duration,
@@ -262,14 +262,14 @@ pub struct Agent {
     pub follow_scan: Duration,
 }
 
-/// What the daemon runs, and when.
+/// When the daemon runs each job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedules {
     /// Dumps and filestores.
     pub backup: Option<Schedule>,
-    /// Filestores alone.
+    /// Filestores only.
     pub filestore: Option<Schedule>,
-    /// Base backups, incremental where they can be.
+    /// Base backups, incremental if possible.
     pub base: Option<Schedule>,
     /// Full base backups.
     pub base_full: Option<Schedule>,
@@ -283,7 +283,7 @@ pub struct Schedules {
     pub retry_delay: Duration,
 }
 
-/// What a configuration is loaded from.
+/// The sources of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     /// `--config`.
@@ -308,7 +308,7 @@ impl Inputs {
         }
     }
 
-    /// A variable of the environment; `None` where it is absent or empty.
+    /// A variable of the environment; `None` if it is absent or empty.
     pub fn variable(&self, name: &str) -> Result<Option<String>> {
         let found = self.environment.iter().find(|(n, value)| n == name && !value.is_empty());
         found
@@ -331,7 +331,7 @@ impl Config {
         Config::parse(&path, &text, inputs)
     }
 
-    /// [`Config::load`] with the text of the file at hand.
+    /// [`Config::load`] for a text that was already read.
     pub fn parse(path: &Path, text: &str, inputs: &Inputs) -> Result<Config> {
         let mut given = file::parse(path, text)?;
         environment::add(&mut given, &inputs.environment)?;
@@ -351,7 +351,7 @@ impl Config {
     /// Odoo's data directory, for commands that need it.
     ///
     /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) where none is given.
+    /// [`Kind::Config`](crate::error::Kind::Config) if it is not set.
     pub fn data_dir(&self) -> Result<&Path> {
         self.odoo.data_dir.as_deref().ok_or_else(|| {
             let what = format!("this command needs odoo.data_dir, but {} does not set it", self.place());
@@ -359,7 +359,7 @@ impl Config {
         })
     }
 
-    /// The file as errors name it.
+    /// The file's name in errors.
     fn place(&self) -> String {
         place(&self.file)
     }

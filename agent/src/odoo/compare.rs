@@ -28,7 +28,7 @@ pub enum Difference {
         fact: &'static str,
         /// What was recorded.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
     /// A property of the database as a whole differs.
@@ -37,7 +37,7 @@ pub enum Difference {
         what: String,
         /// What was recorded.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
 }

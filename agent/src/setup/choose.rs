@@ -32,7 +32,7 @@ pub fn instance(inputs: &Inputs) -> Result<InstanceName> {
     first.parse().or_else(|_| "production".parse())
 }
 
-/// `--repository`, made absolute where it is a directory, else a directory beside the file.
+/// `--repository`, made absolute if it is a directory, else a directory beside the file.
 pub fn repository(inputs: &Inputs, config_file: &Path) -> Result<Setting> {
     let given = match &inputs.repository {
         Some(url) => Some(url.clone()),
@@ -73,7 +73,8 @@ fn in_etc(config_file: &Path) -> bool {
 /// `--set KEY=VALUE`, written as in an environment variable: no quotes, commas between the items of a
 /// list. The key's rule is applied later, when the whole file is checked.
 pub fn set(settings: &mut Vec<Setting>, given: &str) -> Result<()> {
-    let bad = |what: String| Error::new(Kind::Usage, what).next("write --set postgres.port=5433");
+    let bad =
+        |what: String| Error::new(Kind::Usage, what).next("write it like this: --set postgres.port=5433");
     let Some((name, value)) = given.split_once('=') else {
         return Err(bad(format!("--set {given:?} does not have the form KEY=VALUE")));
     };
