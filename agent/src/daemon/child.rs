@@ -65,8 +65,8 @@ fn killed(signal: Option<i32>) -> Option<String> {
         9 => "most likely it ran out of memory",
         _ => return Some(format!("ended by signal {signal}")),
     };
-    let mend = "raise MemoryMax= of the unit or the container's limit, or lower backup.workers";
-    Some(format!("ended by signal {signal}: {what}; {mend}"))
+    let remedy = "raise MemoryMax= of the unit or the container's limit, or lower backup.workers";
+    Some(format!("ended by signal {signal}: {what}; {remedy}"))
 }
 
 #[cfg(test)]

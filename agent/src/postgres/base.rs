@@ -97,7 +97,8 @@ impl BaseSession {
         let sql = format!("SELECT {start}({}, fast => true{exclusive})::text", literal(label));
         let row = session.row("start a base backup", sql).await.map_err(|e| {
             e.effect("nothing was read").next(
-                "grant the agent's role EXECUTE on pg_backup_start and pg_backup_stop; set wal_level = replica",
+                "grant the agent's role EXECUTE on pg_backup_start and pg_backup_stop; if wal_level is minimal, set \
+                 it to replica",
             )
         })?;
         let start_lsn = column::<String>(&row, 0)?.parse()?;

@@ -186,7 +186,7 @@ impl Session {
             let place = &self.place;
             return Err(Error::new(
                 Kind::Postgres,
-                format!("cannot {what} in {place}: the session was closed after an earlier error"),
+                format!("cannot {what} in {place}: the session is unusable after an earlier error"),
             ));
         }
         let (stop, wait) = (self.stop.clone(), self.limit + ANSWER_WAIT);

@@ -76,7 +76,7 @@ fn everything_that_the_server_lacks_is_told_at_once_by_the_plan() {
     assert!(!words(&shown).contains("--keep-owners"), "{shown}");
     assert_eq!(shown.stdout.matches(" of bi").count(), 1, "{shown}");
     assert!(
-        words(&shown).contains("postgres now owns 1 object of bi (roles that the server does not have):"),
+        words(&shown).contains("postgres now owns 1 object of bi (roles that do not exist on the server):"),
         "{shown}"
     );
     let both = [&skips[..], &["--no-tablespaces", "--json"]].concat();

@@ -12,7 +12,7 @@ pub struct Lack {
     /// What it lacks, as a sentence without a full stop.
     pub what: String,
     /// How to correct it.
-    pub mend: String,
+    pub remedy: String,
     /// Whether everything else can be restored without it.
     #[serde(skip)]
     pub soft: bool,

@@ -28,12 +28,12 @@ pub fn check(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Result<Vec<St
         notes.extend(soft.iter().map(|lack| {
             format!(
                 "{}: objects that need it will not be restored (to restore them: {})",
-                lack.what, lack.mend
+                lack.what, lack.remedy
             )
         }));
         return Ok(notes);
     }
-    let told = hard.iter().take(TOLD_MAX).map(|lack| format!("{}: {}", lack.what, lack.mend));
+    let told = hard.iter().take(TOLD_MAX).map(|lack| format!("{}: {}", lack.what, lack.remedy));
     let more =
         if hard.len() > TOLD_MAX { format!("\nand {} more", hard.len() - TOLD_MAX) } else { String::new() };
     let things = match hard.len() {
@@ -53,7 +53,7 @@ pub fn check(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Result<Vec<St
 
 fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
     let mut out = Vec::new();
-    let mut lack = |soft: bool, what: String, mend: String| out.push(Lack { what, mend, soft });
+    let mut lack = |soft: bool, what: String, remedy: String| out.push(Lack { what, remedy, soft });
     let us = ident(&target.us);
     if !target.createdb {
         lack(
@@ -63,22 +63,22 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
         );
     }
     if let Err(e) = create_statement("x", None, asked.properties, target.version_num / 10_000) {
-        let mend = e.next_text().unwrap_or("restore into another server").to_owned();
-        lack(false, e.what().to_owned(), mend);
+        let remedy = e.next_text().unwrap_or("restore into another server").to_owned();
+        lack(false, e.what().to_owned(), remedy);
     }
     out.extend(roles(needs, target, asked));
-    let mut lack = |soft: bool, what: String, mend: String| out.push(Lack { what, mend, soft });
+    let mut lack = |soft: bool, what: String, remedy: String| out.push(Lack { what, remedy, soft });
     let own = asked.choices.own_tablespace(asked.properties);
     let moved =
         needs.tablespaces.iter().filter_map(|old| Some((old.as_str(), asked.choices.tablespace(old, own)?)));
     let of_database = asked.properties.tablespace.as_deref().filter(|_| own != DEFAULT_TABLESPACE);
     for (old, new) in of_database.map(|old| (old, own)).into_iter().chain(moved) {
-        let mend = format!(
+        let remedy = format!(
             "--tablespace-map {old}=OTHER, or --no-tablespaces, or create it: CREATE TABLESPACE {} LOCATION 'DIRECTORY'",
             ident(new)
         );
         match target.tablespaces.get(new) {
-            None => lack(false, format!("the server lacks tablespace {new}"), mend),
+            None => lack(false, format!("the server lacks tablespace {new}"), remedy),
             Some(found) => {
                 let by_own_role = new != own && asked.loads == Loads::OwnRole && asked.choices.maps_nothing();
                 let fine = found.may_use && (!by_own_role || found.may_grant);
@@ -131,8 +131,8 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
         );
     }
     for (probe, said) in &target.failed {
-        let mend = "install the missing part on the database server: a locale, a build with ICU, or a file in tsearch_data";
-        lack(!probe.of_database, format!("the server cannot create {}: {said}", probe.what), mend.into());
+        let remedy = "install the missing part on the database server: a locale, a build with ICU, or a file in tsearch_data";
+        lack(!probe.of_database, format!("the server cannot create {}: {said}", probe.what), remedy.into());
     }
     out
 }
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn each_lack_is_told_with_its_mend_and_each_flag_mends_its_own() {
+    fn each_lack_is_told_with_its_remedy_and_each_flag_is_a_remedy_for_its_own() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         let needs = Needs {
             owners: names(&["odoo", "bi"]),
@@ -282,12 +282,12 @@ mod tests {
         ] {
             assert!(said.contains(lack), "{lack}: {said}");
         }
-        for mend in [
+        for remedy in [
             "CREATE ROLE \"bi\"; CREATE ROLE \"probe\"; CREATE ROLE \"reader\", or --skip-grants",
             "--tablespace-map fast=OTHER",
             "install the package",
         ] {
-            assert!(said.contains(mend), "{mend}: {said}");
+            assert!(said.contains(remedy), "{remedy}: {said}");
         }
         let flags = Choices {
             partial: true,

@@ -21,10 +21,10 @@ pub(super) fn roles(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<La
         let other =
             if asked.by_owner.is_none() { ", or --owner ROLE to give everything to one role" } else { "" };
         let what = format!("role {owner}, which is to own everything, does not exist on the server");
-        out.push(Lack { what, mend: make([owner]) + other, soft: false });
+        out.push(Lack { what, remedy: make([owner]) + other, soft: false });
     } else if !target.roles[owner] {
         let what = format!("role {} may not give objects to {owner}", target.us);
-        out.push(Lack { what, mend: member(target, &[owner]), soft: false });
+        out.push(Lack { what, remedy: member(target, &[owner]), soft: false });
     }
     let skips = asked.by_owner.is_some() || asked.choices.skip_missing_roles;
     let is_told = |role: &str| role == owner;
@@ -32,8 +32,8 @@ pub(super) fn roles(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<La
     let named: BTreeMap<&str, String> =
         named.map(|(role, what)| (role.as_str(), format!("{what} names it"))).collect();
     if !named.is_empty() {
-        let mend = make(named.keys().copied()) + ", or --skip-grants-of-missing-roles";
-        out.push(Lack { what: without(&named), mend, soft: true });
+        let remedy = make(named.keys().copied()) + ", or --skip-grants-of-missing-roles";
+        out.push(Lack { what: without(&named), remedy, soft: true });
     }
     if asked.by_owner.is_some() {
         return out;
@@ -49,12 +49,12 @@ pub(super) fn roles(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<La
         .filter(|(role, _)| missing(role) && !skips && !is_told(role) && !named.contains_key(role.as_str()));
     let all: BTreeMap<&str, String> = all.map(|(role, why)| (role.as_str(), why.to_owned())).collect();
     if !all.is_empty() {
-        let mend = format!(
+        let remedy = format!(
             "{}, or --skip-grants-of-missing-roles, or --owner ROLE to give everything to one role; all roles \
              are in the snapshot of kind globals: lifeboat cat SNAPSHOT globals.sql",
             make(all.keys().copied())
         );
-        out.push(Lack { what: without(&all), mend, soft: false });
+        out.push(Lack { what: without(&all), remedy, soft: false });
     }
     if !target.superuser {
         let kept = needs.owners.iter().filter(|_| asked.choices.keep_owners);
@@ -64,7 +64,7 @@ pub(super) fn roles(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<La
         let unable: Vec<&str> = unable.into_iter().collect();
         if !unable.is_empty() {
             let what = format!("role {} may not act for {}", target.us, unable.join(", "));
-            out.push(Lack { what, mend: member(target, &unable), soft: false });
+            out.push(Lack { what, remedy: member(target, &unable), soft: false });
         }
     }
     out

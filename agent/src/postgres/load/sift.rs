@@ -173,7 +173,7 @@ pub fn sift(entries: &[Entry], made: &Made, sieve: Sieve) -> Result<Sifted> {
         return Err(Error::new(
             Kind::Refused,
             format!(
-                "{} cannot be restored, because what they need cannot be created here",
+                "{} cannot be restored: needed objects cannot be created here",
                 counted(rows.len(), "table")
             ),
         )

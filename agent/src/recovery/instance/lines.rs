@@ -11,7 +11,7 @@ impl InstancePlan {
     /// The configuration of a server on it, and what it becomes in the end.
     fn copy_lines(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "\n  runs on     a configuration that Lifeboat writes: a private socket, no network, no")?;
-        write!(f, "\n              subscriptions, no background workers, no archiving unless asked for")?;
+        write!(f, "\n              subscriptions, no background workers, no archiving unless requested")?;
         for off in &self.switched_off {
             write!(f, "\n  not obeyed  {} = '{}'", off.name, off.value)?;
         }

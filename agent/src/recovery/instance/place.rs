@@ -66,7 +66,7 @@ fn place_tablespaces(
     let is = |old: &String, t: &Tablespace| *old == t.location || *old == t.name;
     if let Some((old, _)) = map.iter().find(|(old, _)| !tablespaces.iter().any(|t| is(old, t))) {
         return Err(Error::new(Kind::Usage, format!("the backup has no tablespace {old}"))
-            .next("lifeboat show SNAPSHOT names its tablespaces"));
+            .next("use a tablespace that lifeboat show SNAPSHOT lists"));
     }
     let mut placed: Vec<TablespacePlan> = Vec::new();
     for tablespace in tablespaces {

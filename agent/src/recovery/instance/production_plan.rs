@@ -75,7 +75,7 @@ pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
         let host = Some(data_dir.display().to_string()); // its socket is there, whoever starts it
         let options = PostgresOptions { host, port: PORT, ..PostgresOptions::from(&config.postgres) };
         return Err(refused(format!("{shown} has not recovered to its target")).next(format!(
-            "start it: {}; if it is paused and right: {} -c 'SELECT pg_wal_replay_resume()'; once it takes \
+            "start it: {}; if it is paused and its data is right: {} -c 'SELECT pg_wal_replay_resume()'; when it accepts \
              writes, stop it: {}",
             pg_ctl("start"),
             server_command::psql(&options),

@@ -123,7 +123,7 @@ async fn look(session: &mut Session) -> Result<Proof> {
         "ident_file",
     ];
     let settings = names.map(|name| format!("pg_catalog.current_setting('{name}')")).join(", ");
-    let row = session.row("ask what it runs on", format!("SELECT {settings}")).await?;
+    let row = session.row("read its settings", format!("SELECT {settings}")).await?;
     let text = |index| column::<String>(&row, index);
     let sql = format!(
         "SELECT DISTINCT backend_type::text FROM pg_catalog.pg_stat_activity \

@@ -41,7 +41,8 @@ pub fn raise(dir: &Dir, owner: Option<(u32, u32)>) -> Result<Vec<String>> {
     let low = too_low(&Conf::read(&Text(text.clone()), &[CONF_FILE]), &control.needs);
     if !low.is_empty() {
         let lines: Vec<(&str, String)> = low.iter().map(|(name, to)| (*name, to.to_string())).collect();
-        let text = format!("{text}# raised meanwhile, by the WAL\n{}", written(&lines));
+        let text =
+            format!("{text}# raised during recovery, because the WAL requires it\n{}", written(&lines));
         dir.replace_durable(Path::new(CONF_FILE), text.as_bytes(), owner)?;
     }
     Ok(low.iter().map(|(name, to)| format!("{name} to {to}")).collect())

@@ -58,13 +58,13 @@ impl Files for Aside<'_> {
 /// # Errors
 /// `Refused` if it would run on another directory, or would not start.
 pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeover> {
-    let mend = format!(
+    let remedy = format!(
         "restore it as a copy, correct the files in {}, then run lifeboat as-production {}",
         data_dir.join(ASIDE_DIR).display(),
         shell_path(data_dir)
     );
     let refused =
-        |what: String| Error::new(Kind::Refused, what).effect("nothing was changed").next(mend.clone());
+        |what: String| Error::new(Kind::Refused, what).effect("nothing was changed").next(remedy.clone());
     let is_same = |path: &str| {
         let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         resolved(Path::new(path)) == resolved(data_dir)
