@@ -31,7 +31,9 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
     let tenant = plain(report.tenant.as_str());
     writeln!(out, "# Restore drill {}: tenant {tenant}\n", report.verdict.words())?;
     let meaning = match report.verdict {
-        Verdict::Passed => "The snapshot was restored, every check passed, and the objectives were met.",
+        Verdict::Passed => {
+            "The snapshot was restored, everything that was checked is right, and the objectives were met."
+        }
         Verdict::Failed => "Restored data is missing, damaged or contradictory, or the archive is damaged.",
         Verdict::MissedObjective => "The restored data is right, but an objective was missed.",
         Verdict::CouldNotRun => {
@@ -94,7 +96,9 @@ fn measures(out: &mut String, report: &Report) -> std::fmt::Result {
          notice a disaster, to decide, to get a machine, or to start Odoo."
     )?;
     match report.snapshot.as_ref().is_some_and(|snapshot| snapshot.by_choice) {
-        true => writeln!(out, "\nThe plan named this snapshot, so its age says nothing about newer ones."),
+        true => {
+            writeln!(out, "\nThis snapshot was named explicitly, so its age says nothing about newer ones.")
+        }
         false => Ok(()),
     }
 }

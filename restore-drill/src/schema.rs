@@ -82,7 +82,7 @@ async fn ask<T>(connection: &mut PgConnection, sql: &'static str) -> Result<T>
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
 {
-    sqlx::query_scalar(sql).fetch_one(connection).await.map_err(|e| failed("ask the restored database", e))
+    sqlx::query_scalar(sql).fetch_one(connection).await.map_err(|e| failed("read the restored database", e))
 }
 
 fn failed(verb: &str, source: sqlx::Error) -> Error {

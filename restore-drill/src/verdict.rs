@@ -167,7 +167,7 @@ fn unknowns(facts: &Facts) -> Vec<String> {
     let ran =
         |o: &Outcome| o.severity == Severity::Hard && matches!(o.status, Status::Passed | Status::Accepted);
     if !facts.outcomes.iter().any(ran) && failures(facts).is_empty() {
-        reasons.push("no hard check could be run: check whether this is an Odoo database".to_owned());
+        reasons.push("no hard check could be run: make sure that this is an Odoo database".to_owned());
     }
     reasons
 }

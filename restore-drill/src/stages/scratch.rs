@@ -135,10 +135,10 @@ impl Scratch {
         &self.place
     }
 
-    /// Stops the server and removes the directory, or leaves the directory where `keep` says so.
+    /// Stops the server and removes the directory; with `keep` the directory stays.
     ///
     /// # Errors
-    /// Where the directory cannot be removed: it then still holds restored data.
+    /// If the directory cannot be removed: then it still contains restored data.
     pub async fn tear_down(mut self, keep: bool) -> Result<()> {
         let _ = self.server.stop(Asked::Child(Signal::INT), STOP_LIMIT).await; // killed at the latest
         if keep {
@@ -151,13 +151,13 @@ impl Scratch {
     }
 }
 
-/// Who is let in: the user that runs the drill, by the socket's own knowledge of him; and, with its
-/// password, the role that `lifeboat restore` makes to load the dump.
+/// Who may connect: the user that runs the drill (the socket identifies it), and with a password the role
+/// that `lifeboat restore` creates to load the dump.
 const HBA: &str = "local all postgres,tenant peer map=drill\nlocal all all scram-sha-256\n";
 
-/// Marks a directory that was kept on request.
+/// Marks a directory that is kept on request.
 pub(crate) const KEEP: &str = "KEEP";
-/// Locked as long as a drill uses the directory.
+/// Locked while a drill uses the directory.
 pub(crate) const LOCK: &str = "lock";
 
 async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch> {
@@ -221,7 +221,7 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
             let said = disk::read_text(&log, 1024 * 1024).unwrap_or_default();
             let last: Vec<&str> = said.lines().rev().take(8).collect();
             Err(e.context("start the scratch PostgreSQL").effect(format!(
-                "the server said: {}",
+                "the server's log ends with: {}",
                 last.into_iter().rev().collect::<Vec<_>>().join(" | ")
             )))
         }
