@@ -48,7 +48,7 @@ mod tests {
         let known = Acceptance { check: "ACC01".into(), max: 3, reason: "old".into(), until };
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         assert_eq!(known.refuses(3, at("2027-01-31T23:59:59Z")), None);
-        assert!(known.refuses(4, at("2027-01-31T00:00:00Z")).unwrap().contains("accepts 3"));
+        assert!(known.refuses(4, at("2027-01-31T00:00:00Z")).unwrap().contains("accepts at most 3"));
         assert!(known.refuses(1, at("2027-02-01T00:00:00Z")).unwrap().contains("until 2027-01-31"));
         for text in ["2027-02-30", "31.1.2027", "2027-1-31", "", "2027-01-31T00:00:00Z"] {
             assert_eq!(end_of_day(text), None, "{text:?}");

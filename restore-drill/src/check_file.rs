@@ -154,7 +154,7 @@ mod tests {
             ("a.b", "a.b;x", "x/own/ABC01.sql", "line 6: requirement \"a.b;x\""),
             ("-- reason: because\n--   of that\n", "", "x/own/ABC01.sql", "has no key \"reason\""),
             ("SELECT 'x';", "DELETE FROM x;", "x/own/ABC01.sql", "begins with DELETE"),
-            ("SELECT 'x';", "-- nothing", "x/own/ABC01.sql", "is not of the form"),
+            ("SELECT 'x';", "-- nothing", "x/own/ABC01.sql", "does not have the form"),
             ("SELECT 'x';\n", "", "x/own/ABC01.sql", "no statement"),
         ] {
             let text = if from.is_empty() { good.clone() } else { good.replace(from, to) };

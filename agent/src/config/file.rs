@@ -38,7 +38,7 @@ pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
             Kind::NotFound => {
                 let what = format!("{who} names {}, but there is no such file", path.display());
                 let init = format!("lifeboat init --config {}", shell_word(&path.display().to_string()));
-                let next = format!("correct the path, or run {init}, which writes that file with new keys");
+                let next = format!("correct the path; to write that file with new keys, run {init}");
                 wrong_so(format!("{what}: lifeboat init writes it"), next).because(error)
             }
             Kind::Denied => not_ours(&path, error, inputs),

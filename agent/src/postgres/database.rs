@@ -155,7 +155,7 @@ async fn settings(session: &mut Session, database: &str) -> Result<Vec<Setting>>
 /// Whether the cluster has a database of this name.
 pub async fn database_exists(session: &mut Session, name: &str) -> Result<bool> {
     let sql = format!("SELECT EXISTS (SELECT FROM pg_database WHERE datname = {})", literal(name));
-    column(&session.row(&format!("look for database {name:?}"), sql).await?, 0)
+    column(&session.row(&format!("search for database {name:?}"), sql).await?, 0)
 }
 
 /// The comment on a database; `None` if it has none or does not exist.

@@ -59,7 +59,7 @@ impl Session {
             place: options.place(database),
             database: database.to_owned(),
         };
-        let row = session.row("look who answers", pooler::QUESTION).await?;
+        let row = session.row("check who answers", pooler::QUESTION).await?;
         session.version_num = pooler::refuse(&row, process, &session.place)?;
         session.limit = QUESTION_WAIT;
         let newer = safe_settings::since(session.version_num / 10_000);

@@ -32,7 +32,12 @@ fn without_a_configuration_init_is_the_answer() {
     let named = ["--config", "not there.toml"];
     let outcome = run(&["status", named[0], named[1]]).exits(4);
     assert!(outcome.stderr.lines().next().unwrap().contains("lifeboat init writes it"), "{outcome}");
-    assert!(outcome.stderr.contains("lifeboat init --config 'not there.toml' writes"), "{outcome}");
+    assert!(
+        outcome
+            .stderr
+            .contains("to write that file with new keys, run lifeboat init --config 'not there.toml'"),
+        "{outcome}"
+    );
     run(&["init", named[0], named[1]]).ok();
     run(&["status", named[0], named[1]]).exits(5).says("next:");
     // The example line.

@@ -206,7 +206,7 @@ fn init_that_fails_leaves_nothing() {
     for (args, says) in [
         (&["--set", "backup.workers=99"][..], "backup.workers = 99: it takes a whole number from 1 to 64"),
         (&["--set", "backup.worker=9"], "did you mean backup.workers?"),
-        (&["--set", "nonsense"], "is not of the form KEY=VALUE"),
+        (&["--set", "nonsense"], "does not have the form KEY=VALUE"),
         (&["--recipient", "age1nonsense"], "\"age1nonsense\" is not a valid recipient"),
         (&["--instance", "A B"], "instance name \"A B\""),
         (&["--repository", "ftp://x/y"], "file://, s3://, az://, gs://"),
@@ -287,7 +287,7 @@ fn an_error_of_the_environment_names_the_variable() {
         (
             "LIFEBOAT_CONFIG",
             "absent.toml",
-            "environment variable LIFEBOAT_CONFIG names absent.toml, and there is no such",
+            "environment variable LIFEBOAT_CONFIG names absent.toml, but there is no such",
         ),
     ] {
         let found = site.doctor("configuration", &[(name, value)]);

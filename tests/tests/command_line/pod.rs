@@ -131,7 +131,7 @@ fn a_file_that_is_there_is_fine_where_it_is_the_same_and_refused_where_it_is_ano
     run(&["--instance", "prod"]).exits(17).says("already exists");
     for (args, says) in [
         (["--instance", "other"], "says instance = \"prod\", but this command says \"other\""),
-        (["--repository", "elsewhere"], "has repository.url = "),
+        (["--repository", "elsewhere"], "says repository.url = "),
         (["--data-dir", "/e"], "--data-dir says /e, but the configuration says /d"),
         (["--set", "backup.workers=4"], "--set backup.workers=4 contradicts the configuration"),
         (["--recipient", RECIPIENT], "is not in the configuration"),

@@ -43,7 +43,7 @@ pub async fn unknown_secrets(session: &mut Session) -> Result<Vec<String>> {
             "SELECT EXISTS (SELECT FROM public.{place} WHERE coalesce({quoted}, '') NOT IN ('', 'neutralized') \
              AND {quoted} NOT LIKE 'neutralized-%')"
         );
-        if column(&session.row(&format!("look at {table}.{name}"), sql).await?, 0)? {
+        if column(&session.row(&format!("check column {table}.{name}"), sql).await?, 0)? {
             out.push(format!("{table}.{name}"));
         }
     }
@@ -54,7 +54,7 @@ pub async fn unknown_secrets(session: &mut Session) -> Result<Vec<String>> {
              AND length(value) >= {SECRET_CHARS_MIN} AND value !~ '^[0-9]*$' ORDER BY 1",
             literal(&WORDS.join("|"))
         );
-        for row in session.rows("look at the system parameters", sql).await? {
+        for row in session.rows("check the system parameters", sql).await? {
             out.push(format!("ir_config_parameter {}", column::<String>(&row, 0)?));
         }
     }

@@ -90,7 +90,7 @@ pub fn look(dir: &Path, facts: &BaseFacts, snapshot: &SnapshotId, settings: &str
         return Err(refused(what).next("restore without --delta into a directory below or beside it"));
     }
     let wal_elsewhere =
-        old.read_link(Path::new("pg_wal")).map_err(|e| Error::file("look at pg_wal in", dir, e))?;
+        old.read_link(Path::new("pg_wal")).map_err(|e| Error::file("read the link pg_wal in", dir, e))?;
     let kept = |old_state, is_done, goes_on| Replaced { old_state, is_done, goes_on, wal_elsewhere };
     if let Some(Marker { snapshot: of, replaces: Some(said), .. }) = Marker::read(&old)?
         && (of == *snapshot && said.settings == settings && said.dir == dir)

@@ -105,8 +105,8 @@ impl Recovery {
 
 /// The comment at the top of the file.
 const WHAT: &str = "\
-# What it needs to replay WAL and to answer on a private socket; nothing here reaches outside. What came
-# with the backup lies in lifeboat-put-aside: `lifeboat as-production DIR` puts it back.
+# Settings to replay WAL and to answer on a private socket; nothing here reaches outside. The configuration
+# from the backup is in lifeboat-put-aside: `lifeboat as-production DIR` puts it back.
 ";
 
 /// The same for a directory that has already recovered.
