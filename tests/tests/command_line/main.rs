@@ -206,8 +206,8 @@ fn init_that_fails_leaves_nothing() {
     for (args, says) in [
         (&["--set", "backup.workers=99"][..], "backup.workers = 99: it takes a whole number from 1 to 64"),
         (&["--set", "backup.worker=9"], "did you mean backup.workers?"),
-        (&["--set", "nonsense"], "is not of the form KEY=VALUE"),
-        (&["--recipient", "age1nonsense"], "\"age1nonsense\" is no recipient"),
+        (&["--set", "nonsense"], "does not have the form KEY=VALUE"),
+        (&["--recipient", "age1nonsense"], "\"age1nonsense\" is not a valid recipient"),
         (&["--instance", "A B"], "instance name \"A B\""),
         (&["--repository", "ftp://x/y"], "file://, s3://, az://, gs://"),
     ] {
@@ -251,7 +251,7 @@ fn an_error_of_the_file_names_file_line_key_value_and_what_is_allowed() {
         assert!(!site.run(&["doctor"]).run().exits(3).to_string().contains("hunter2"));
     }
     let site = Site::with_file("instance = \"prod\"\n");
-    site.doctor_says("configuration", "fail", "repository.url is required and is not given in");
+    site.doctor_says("configuration", "fail", "repository.url is required, but");
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn an_error_of_the_environment_names_the_variable() {
         (
             "LIFEBOAT_CONFIG",
             "absent.toml",
-            "environment variable LIFEBOAT_CONFIG names absent.toml, and there is no such",
+            "environment variable LIFEBOAT_CONFIG names absent.toml, but there is no such",
         ),
     ] {
         let found = site.doctor("configuration", &[(name, value)]);
@@ -323,7 +323,7 @@ fn a_missing_file_is_named() {
         "neither ./lifeboat.toml nor /etc/lifeboat/lifeboat.toml exists",
     );
     let outcome = site.run(&["doctor", "--config", "absent.toml"]).run().exits(3);
-    assert!(outcome.stdout.contains("--config names absent.toml, and there is no such file"), "{outcome}");
+    assert!(outcome.stdout.contains("--config names absent.toml, but there is no such file"), "{outcome}");
 }
 
 #[test]

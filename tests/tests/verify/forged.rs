@@ -118,7 +118,7 @@ fn content_that_is_not_what_the_index_says_is_found_under_a_right_hash_and_signa
     });
     let outcome = only_deep_finds(&site, forge, PACK);
     says(&outcome, &format!("{path} has SHA-1 "));
-    says(&outcome, "which is not its name");
+    says(&outcome, "which does not match its name");
     verify(&site, DEEP).ok();
 }
 
