@@ -173,8 +173,13 @@ fn of_lifeboat(command: &str) -> Option<&str> {
     }
 }
 
+/// Lines that end with `\` put together with the next ones: three blanks end a command.
+fn joined(text: &str) -> String {
+    text.split("\\\n").map(|line| line.trim_start_matches(' ')).collect::<Vec<_>>().join("")
+}
+
 fn of_pages(path: &Path, all: &mut Commands) {
-    let text = fs::read_to_string(path).unwrap().replace("\\\n", " ");
+    let text = joined(&fs::read_to_string(path).unwrap());
     let mut fenced = false;
     for line in text.lines() {
         if line.trim_start().starts_with("```") {
