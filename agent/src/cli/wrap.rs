@@ -1,6 +1,6 @@
 //! Where a line for people is broken. Never within a command: it can be copied as it stands.
 
-/// First words of the commands that we print. A command ends at the next `;`, `,` or the like.
+/// First words of the commands that we print. A command ends at the next `;`, `,`, `(` or the like.
 const PROGRAMS: [&str; 7] = ["lifeboat", "restore-drill", "sudo", "chmod", "chown", "GRANT", "ALTER"];
 /// The places of spaces at which a line of this many columns is broken.
 pub fn breaks(text: &str, indent: usize, width: usize) -> Vec<usize> {
@@ -16,7 +16,7 @@ pub fn breaks(text: &str, indent: usize, width: usize) -> Vec<usize> {
             in_command =
                 (in_command || PROGRAMS.contains(&said)) && !said.ends_with([';', ',', ':', '`', ')']);
             let next = &text[at + 1..];
-            in_command |= is_option(next);
+            in_command = (in_command || is_option(next)) && !next.starts_with('(');
             if !in_command && !next.starts_with(' ') && (column > indent || !breaks.is_empty()) {
                 last = Some((at, column));
             }
