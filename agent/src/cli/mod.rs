@@ -23,6 +23,7 @@ mod doctor;
 mod identity;
 mod init;
 mod list;
+mod list_text;
 mod log;
 pub mod print;
 pub mod progress;
@@ -33,6 +34,7 @@ mod restore_instance;
 mod restore_load;
 mod restore_tenant;
 mod restore_text;
+mod screen;
 mod show;
 mod start;
 mod status;
@@ -42,6 +44,7 @@ mod verify;
 mod version;
 mod wal;
 mod window;
+mod wrap;
 
 use progress::{Mode, Shown};
 
@@ -188,8 +191,12 @@ impl App {
     }
 
     /// Prints the result: as JSON where that was asked for, else as text.
-    pub fn print(&self, json: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
-        if self.json { print::json(json) } else { print::out(&text()) }
+    pub fn print<T: Into<screen::Text>>(
+        &self,
+        json: &impl serde::Serialize,
+        text: impl FnOnce() -> T,
+    ) -> Result<()> {
+        if self.json { print::json(json) } else { print::text(&text().into()) }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::upkeep::findings::Report;
 use crate::upkeep::remembered::remember;
 use crate::upkeep::verify::{self, VerifyRequest};
 
-/// Of each sort, what is told one by one.
+/// How many lines of each sort are printed.
 const NAMED_MAX: usize = 25;
 
 /// Check that what is stored is still what was signed
@@ -86,7 +86,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         true => {
             let identities = identities(&args.identity, &config)?;
             if identities.is_empty() {
-                return Err(Error::new(Kind::Identity, "--deep decodes, and no identity is given")
+                return Err(Error::new(Kind::Identity, "--deep needs an identity, and none is given")
                     .effect("nothing was checked")
                     .next("pass --identity FILE, set seal.identity_files, or check without --deep"));
             }
@@ -177,7 +177,7 @@ fn text(report: &Report) -> String {
     if report.verdict().is_err_and(|e| e.kind() != Kind::Incomplete) {
         for newest in &report.newest_whole {
             let what = newest.snapshot.as_ref().map_or("none", SnapshotId::as_str);
-            let _ = writeln!(out, "newest dump of {} that nothing was found against: {what}", newest.tenant);
+            let _ = writeln!(out, "newest dump of {} without a finding: {what}", newest.tenant);
         }
     }
     let _ = write!(
@@ -199,7 +199,9 @@ fn text(report: &Report) -> String {
         out.push_str("all of it is as it was stored\n");
     }
     if report.snapshots == 0 {
-        out.push_str("no snapshot is stored, and from WAL alone nothing can be restored: lifeboat backup --kind base\n");
+        out.push_str(
+            "no snapshot is stored, and WAL alone cannot be restored: lifeboat backup --kind base\n",
+        );
     }
     out
 }

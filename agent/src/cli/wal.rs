@@ -22,10 +22,10 @@ use crate::wal::push::{is_stored, push};
 use crate::wal::source::Outcome;
 use crate::wal::status::{Status, status};
 
-/// What `wal fetch` exits with when the store said that the file is not there: PostgreSQL then
-/// ends recovery, or goes on with another timeline.
+/// The exit code of `wal fetch` if the store said that the file does not exist: PostgreSQL then
+/// ends recovery, or continues on another timeline.
 pub const NOT_THERE: u8 = 1;
-/// What is added to the usual exit code when `wal fetch` could not look: PostgreSQL stops
+/// Added to the usual exit code if `wal fetch` could not ask the store: PostgreSQL stops
 /// recovery at codes above 125.
 const COULD_NOT_LOOK: u8 = 180;
 
@@ -105,8 +105,8 @@ struct StatusArgs {
     behind_max: Option<String>,
 }
 
-/// Ends a call for what was stored or fetched ahead: nothing of the runtime, the store or the keys is needed for it.
-/// `None` where only [`run`] can.
+/// Ends a call at once if its file was stored or fetched ahead: that needs no runtime, store or keys. `None`
+/// if only [`run`] can do it.
 pub fn run_at_once(args: &Args, inputs: &Inputs, json: bool) -> Result<Option<Done>> {
     match &args.command {
         Command::Push(args) if !args.along => {
@@ -132,8 +132,8 @@ fn pushed(args: &PushArgs, outcome: Outcome, json: bool) -> Result<Done> {
     match end {
         None => tracing::info!(%path, stored, "archived"),
         Some(_) if !compared => tracing::warn!(
-            "{path} is not whole, and more of this segment is stored already; it was not compared with that, which needs an \
-             identity: lifeboat verify --deep --identity FILE checks what is stored"
+            "{path} is not whole, and more of this segment is stored already; it was not compared with that, \
+             because it needs an identity: lifeboat verify --deep --identity FILE checks what is stored"
         ),
         Some(end) => tracing::warn!(
             "{path} is not whole: its WAL up to {end} is stored; push it again when the server has finished it"
@@ -187,8 +187,9 @@ fn fetched(name: &str, what: &str, json: bool) -> Result<()> {
 
 async fn show_status(config: &Config, args: &StatusArgs, app: &App) -> Result<Done> {
     let behind_max = args.behind_max.as_deref().map(|text| {
-        let milliseconds = units::duration(text)
-            .ok_or_else(|| Error::new(Kind::Usage, format!("{text:?} is no time such as 30s, 5min or 2h")));
+        let milliseconds = units::duration(text).ok_or_else(|| {
+            Error::new(Kind::Usage, format!("{text:?} is not a time such as 30s, 5min or 2h"))
+        });
         milliseconds.map(|milliseconds| milliseconds as i64 / 1_000)
     });
     let behind_max = behind_max.transpose()?;
@@ -197,9 +198,7 @@ async fn show_status(config: &Config, args: &StatusArgs, app: &App) -> Result<Do
     if let (Some(most), Some(behind)) = (behind_max, behind)
         && behind > most
     {
-        status
-            .problems
-            .push(format!("the repository is {behind} s behind the server, and {most} s are allowed"));
+        status.problems.push(format!("the repository is {behind} s behind the server; {most} s are allowed"));
     }
     app.print(&status, || text(&status))?;
     if let Some(e) = &status.server_error {
@@ -223,7 +222,7 @@ fn text(status: &Status) -> String {
         let behind = match (server.behind_bytes, server.behind_seconds) {
             (Some(0), _) => "everything is stored".to_owned(),
             (Some(bytes), Some(seconds)) => {
-                format!("{} are not stored yet, since {seconds} s at most", bytes_text(bytes))
+                format!("{} are not stored yet, for at most {seconds} s", bytes_text(bytes))
             }
             (Some(bytes), None) => format!("{} are not stored yet", bytes_text(bytes)),
             (None, _) => "nothing of it is stored".to_owned(),
