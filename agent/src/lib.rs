@@ -1,7 +1,7 @@
 //! Lifeboat's library: see `docs/architecture.md` for what lies where.
 //!
 //! Imports run downwards: cli → agent → doctor → jobs (backup, recovery, setup, upkeep, wal, daemon) → status →
-//! inventory → catalog, repository → odoo → archive, postgres, store → config → names, progress → disk, clock → error.
+//! inventory → catalog, repository, program → odoo → archive, postgres, store → config → names, progress → disk, clock → error.
 
 pub mod agent;
 pub mod archive;
@@ -21,6 +21,7 @@ pub mod inventory;
 pub mod names;
 pub mod odoo;
 pub mod postgres;
+pub mod program;
 pub mod progress;
 mod rate_limit;
 mod recovery;

@@ -487,6 +487,7 @@ fn every_command_explains_itself_with_an_example() {
     let site = Site::new();
     let all = site.run(&["--help"]).run().ok();
     assert_eq!(all.stderr, "");
+    assert!(all.stdout.contains("--config <FILE>"), "{all}");
     for command in COMMANDS {
         assert!(all.stdout.contains(&format!("\n  {command} ")), "{command} is not in {all}");
         let help = site.run(&[command, "--help"]).run().ok();
@@ -494,9 +495,25 @@ fn every_command_explains_itself_with_an_example() {
             help.stdout.contains("Example") && help.stdout.contains(&format!("lifeboat {command}")),
             "{help}"
         );
-        assert!(help.stdout.contains("--config <FILE>"), "{help}");
-        site.run(&[command, "-h"]).run().ok();
-        site.run(&["help", command]).run().ok();
+        assert!(!help.stdout.contains("--config <FILE>"), "it stands in the program's own help: {help}");
+        assert!(help.stdout.ends_with("\nOptions of every command: lifeboat --help\n"), "{help}");
+        let short = site.run(&[command, "-h"]).run().ok();
+        assert!(short.stdout.lines().count() < help.stdout.lines().count(), "{short}");
+        assert_eq!(site.run(&["help", command]).run().ok().stdout, help.stdout);
+    }
+}
+
+#[test]
+fn help_fits_the_terminal_that_it_is_read_on() {
+    let site = Site::new();
+    for columns in [60, 80, 100] {
+        for args in [&["--help"][..], &["restore", "--help"], &["restore", "-h"], &["wal", "push", "--help"]]
+        {
+            let help = site.run(args).env("COLUMNS", columns.to_string()).run().ok().stdout;
+            let options = help.split("\nExample").next().unwrap();
+            let wide = options.lines().find(|line| line.chars().count() > columns);
+            assert_eq!(wide, None, "{args:?} in {columns} columns");
+        }
     }
 }
 
