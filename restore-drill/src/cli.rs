@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::SnapshotId;
 use lifeboat::program::help::{Detail, laid_out};
+use lifeboat::program::version::{Facts, VERSION, long as version_text};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -79,7 +80,8 @@ Examples:
 #[derive(Parser)]
 #[command(
     name = "restore-drill",
-    version,
+    version = VERSION,
+    long_version = version_text(),
     max_term_width = 100,
     after_help = EXIT_CODES
 )]
@@ -104,6 +106,12 @@ Examples:
   restore-drill checks
   restore-drill checks --extra-dir checks --json")]
     Checks(Checks),
+    /// Print version, commit, and supported PostgreSQL versions
+    #[command(after_long_help = "\
+Examples:
+  restore-drill version
+  restore-drill version --json")]
+    Version(Version),
 }
 
 #[derive(Args)]
@@ -134,6 +142,13 @@ struct Checks {
     json: bool,
 }
 
+#[derive(Args)]
+struct Version {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// Whether a known violation is of a check that could fail a drill.
 fn acceptable(plan: &Plan, known: &Acceptance, catalogue: &checks::Catalogue) -> Result<()> {
     let what = match catalogue.checks.iter().find(|check| check.id == known.check) {
@@ -152,6 +167,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::try_parse_from(&arguments).unwrap_or_else(|error| with_help(error, arguments).exit());
     let code = match cli.command {
         Command::Checks(arguments) => list(&arguments).map(|()| 0).map_err(|e| (e, USAGE)),
+        Command::Version(arguments) => version(arguments.json).map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Run(arguments) => begin_anew::without_libpqs()
             .map_err(|e| (e, Verdict::CouldNotRun.exit_code()))
             .and_then(|()| run(arguments)),
@@ -174,6 +190,13 @@ fn with_help(error: clap::Error, arguments: Vec<OsString>) -> clap::Error {
         }
         _ => error,
     }
+}
+
+fn version(json: bool) -> Result<()> {
+    answer(&match json {
+        true => format!("{:#}\n", json!(Facts::of("restore-drill"))),
+        false => format!("restore-drill {}\n", version_text()),
+    })
 }
 
 fn answer(text: &str) -> Result<()> {

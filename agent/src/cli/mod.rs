@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Inputs};
 use crate::error::{Error, Kind, Result};
 use crate::program::help::{Detail, laid_out};
+use crate::program::version::{VERSION, long as version_text};
 
 mod agent;
 mod as_production;
@@ -54,7 +55,8 @@ use progress::{Mode, Shown};
 #[derive(Parser, Debug)]
 #[command(
     name = "lifeboat",
-    version,
+    version = VERSION,
+    long_version = version_text(),
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,

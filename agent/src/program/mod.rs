@@ -4,3 +4,4 @@
 //! asked here, once, so that both programs look the same.
 
 pub mod help;
+pub mod version;

@@ -518,19 +518,39 @@ fn help_fits_the_terminal_that_it_is_read_on() {
 }
 
 #[test]
-fn completions_and_versions_print() {
+fn both_programs_say_which_build_they_are_and_what_they_work_with() {
+    let site = Site::new();
+    let drill = |args: &[&str]| Program::restore_drill().args(args.to_vec()).run().ok();
+    for (name, facts) in [
+        ("lifeboat", site.run(&["version", "--json"]).run().ok().json()),
+        ("restore-drill", drill(&["version", "--json"]).json()),
+    ] {
+        assert_eq!(facts["program"], name);
+        assert_eq!(facts["archive_format"], 1);
+        assert_eq!(facts["postgresql_majors"], serde_json::json!([13, 14, 15, 16, 17, 18]));
+        let (version, commit) = (facts["version"].as_str().unwrap(), facts["commit"].as_str().unwrap());
+        let is_commit = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(is_commit || commit == "unknown", "{facts}");
+        for args in [&["version"][..], &["--version"]] {
+            let said = if name == "lifeboat" { site.run(args).run().ok() } else { drill(args) }.stdout;
+            assert!(said.starts_with(&format!("{name} {version} (")), "{said}");
+            for part in [commit, "archive format  1", "PostgreSQL      13 to 18"] {
+                assert!(said.contains(part), "{part} is not in {said}");
+            }
+        }
+        let short = if name == "lifeboat" { site.run(&["-V"]).run().ok() } else { drill(&["-V"]) };
+        assert_eq!(short.stdout, format!("{name} {version}\n"));
+    }
+}
+
+#[test]
+fn completions_print() {
     let site = Site::new();
     for shell in ["bash", "zsh", "fish"] {
         let script = site.run(&["completions", shell]).run().ok().stdout;
         for command in COMMANDS {
             assert!(script.contains(command), "{shell} does not complete {command}");
         }
-    }
-    let facts = site.run(&["version", "--json"]).run().ok().json();
-    assert_eq!(facts["archive_format"], 1);
-    let version = facts["version"].as_str().unwrap();
-    for args in [&["version"][..], &["--version"], &["-V"]] {
-        assert!(site.run(args).run().ok().stdout.starts_with(&format!("lifeboat {version}")));
     }
 }
 
