@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use lifeboat::error::{Error, Kind, Result};
-use lifeboat::names::SnapshotId;
+use lifeboat::names::{SnapshotId, counted};
 use lifeboat::program::help::{Detail, laid_out};
+use lifeboat::program::manual;
 use lifeboat::program::version::{Facts, VERSION, long as version_text};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -106,6 +107,12 @@ Examples:
   restore-drill checks
   restore-drill checks --extra-dir checks --json")]
     Checks(Checks),
+    /// Write the manual pages into a directory, in place of older ones
+    #[command(after_long_help = "\
+Examples:
+  restore-drill man /usr/local/share/man/man1
+  man restore-drill-run")]
+    Man(Man),
     /// Print version, commit, and supported PostgreSQL versions
     #[command(after_long_help = "\
 Examples:
@@ -143,6 +150,13 @@ struct Checks {
 }
 
 #[derive(Args)]
+struct Man {
+    /// The directory; it must exist
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+#[derive(Args)]
 struct Version {
     /// As JSON
     #[arg(long)]
@@ -167,6 +181,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::try_parse_from(&arguments).unwrap_or_else(|error| with_help(error, arguments).exit());
     let code = match cli.command {
         Command::Checks(arguments) => list(&arguments).map(|()| 0).map_err(|e| (e, USAGE)),
+        Command::Man(arguments) => manual_pages(&arguments.dir).map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Version(arguments) => version(arguments.json).map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Run(arguments) => begin_anew::without_libpqs()
             .map_err(|e| (e, Verdict::CouldNotRun.exit_code()))
@@ -190,6 +205,11 @@ fn with_help(error: clap::Error, arguments: Vec<OsString>) -> clap::Error {
         }
         _ => error,
     }
+}
+
+fn manual_pages(dir: &Path) -> Result<()> {
+    let written = manual::write(&manual::pages(Cli::command())?, dir)?;
+    answer(&format!("{} in {}\n", counted(written.len(), "manual page"), dir.display()))
 }
 
 fn version(json: bool) -> Result<()> {

@@ -26,6 +26,7 @@ mod identity;
 mod init;
 mod list;
 mod log;
+mod man;
 pub mod print;
 pub mod progress;
 mod promote;
@@ -115,6 +116,7 @@ enum Command {
     AsProduction(as_production::Args),
     Cat(cat::Args),
     Completions(completions::Args),
+    Man(man::Args),
     Version(version::Args),
 }
 
@@ -136,6 +138,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Wal(args) => wal::run(args, app).await,
         Command::Doctor(args) => app.looking(doctor::run(args, app)).await,
         Command::Completions(args) => completions::run(args, app),
+        Command::Man(args) => man::run(args, app),
         Command::Version(args) => version::run(args, app),
     }
 }

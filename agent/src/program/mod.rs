@@ -4,4 +4,5 @@
 //! asked here, once, so that both programs look the same.
 
 pub mod help;
+pub mod manual;
 pub mod version;

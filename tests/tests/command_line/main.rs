@@ -19,8 +19,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 10] =
-    ["init", "backup", "list", "show", "cat", "verify", "restore", "doctor", "completions", "version"];
+const COMMANDS: [&str; 11] =
+    ["init", "backup", "list", "show", "cat", "verify", "restore", "doctor", "completions", "man", "version"];
 const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 /// A directory with what `lifeboat init` writes for instance `prod`.
@@ -541,6 +541,25 @@ fn both_programs_say_which_build_they_are_and_what_they_work_with() {
         let short = if name == "lifeboat" { site.run(&["-V"]).run().ok() } else { drill(&["-V"]) };
         assert_eq!(short.stdout, format!("{name} {version}\n"));
     }
+}
+
+#[test]
+fn every_command_of_both_programs_has_a_manual_page() {
+    let site = Site::new();
+    fs::create_dir(site.path("man1")).unwrap();
+    site.run(&["man", "man1"]).run().ok();
+    Program::restore_drill().cwd(site.dir.path()).args(["man", "man1"]).run().ok();
+    let read = |name: &str| fs::read_to_string(site.path("man1").join(format!("{name}.1"))).unwrap();
+    for command in COMMANDS {
+        let page = read(&format!("lifeboat-{command}"));
+        assert!(page.contains(".SH EXAMPLES") && page.contains("SEE ALSO"), "{page}");
+    }
+    assert!(read("lifeboat").contains("lifeboat\\-restore(1)"));
+    assert!(read("restore-drill-run").contains(".SH \"EXIT CODES\""));
+    read("lifeboat-wal-push");
+    let mode = fs::metadata(site.path("man1/lifeboat.1")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644, "everybody may read manual pages");
+    site.run(&["man", "nowhere"]).run().exits(5).says("does not exist");
 }
 
 #[test]
