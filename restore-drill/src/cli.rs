@@ -19,6 +19,7 @@ use crate::accept::Acceptance;
 use crate::begin_anew;
 use crate::check::{Check, Severity};
 use crate::checks;
+use crate::completions;
 use crate::drill;
 use crate::plan::{self, Plan};
 use crate::publish::Files;
@@ -107,6 +108,13 @@ Examples:
   restore-drill checks
   restore-drill checks --extra-dir checks --json")]
     Checks(Checks),
+    /// Print the completion script of a shell
+    #[command(after_long_help = "\
+Examples:
+  restore-drill completions bash > /etc/bash_completion.d/restore-drill
+  # in ~/.zshrc, after compinit
+  source <(restore-drill completions zsh)")]
+    Completions(completions::Args),
     /// Write the manual pages into a directory, in place of older ones
     #[command(after_long_help = "\
 Examples:
@@ -177,10 +185,14 @@ fn acceptable(plan: &Plan, known: &Acceptance, catalogue: &checks::Catalogue) ->
 
 /// Runs the program; its exit code.
 pub fn main() -> ExitCode {
+    if let Some(code) = completions::answered(Cli::command) {
+        return code;
+    }
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = Cli::try_parse_from(&arguments).unwrap_or_else(|error| with_help(error, arguments).exit());
     let code = match cli.command {
         Command::Checks(arguments) => list(&arguments).map(|()| 0).map_err(|e| (e, USAGE)),
+        Command::Completions(arguments) => arguments.print().map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Man(arguments) => manual_pages(&arguments.dir).map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Version(arguments) => version(arguments.json).map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Run(arguments) => begin_anew::without_libpqs()

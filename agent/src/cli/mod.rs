@@ -203,6 +203,9 @@ impl App {
 
 /// Runs the program and gives its exit code; see `docs/exit-codes.md`.
 pub fn main() -> ExitCode {
+    if let Some(code) = completions::answered() {
+        return code;
+    }
     start::report_panics();
     let caught = std::panic::catch_unwind(|| parse_and_run(std::env::args_os().collect()));
     caught.unwrap_or(ExitCode::from(wal::exit_code(Kind::Internal)))

@@ -157,7 +157,7 @@ impl Signals {
 
 /// Keys and plaintext pass through this memory: no core dump, no debugger of the same user, and
 /// no file that others can read.
-fn make_private() {
+pub(super) fn make_private() {
     umask(rustix::fs::Mode::from_raw_mode(0o077));
     let nothing = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, nothing) {

@@ -3,6 +3,7 @@
 //! `lifeboat` and `restore-drill` define their arguments with clap. Everything else that clap is asked for is
 //! asked here, once, so that both programs look the same.
 
+pub mod completions;
 pub mod help;
 pub mod manual;
 pub mod version;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and touches files as a user does
 
 mod called;
+mod completions;
 mod first_words;
 mod pod;
 mod printed;
@@ -560,17 +561,6 @@ fn every_command_of_both_programs_has_a_manual_page() {
     let mode = fs::metadata(site.path("man1/lifeboat.1")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644, "everybody may read manual pages");
     site.run(&["man", "nowhere"]).run().exits(5).says("does not exist");
-}
-
-#[test]
-fn completions_print() {
-    let site = Site::new();
-    for shell in ["bash", "zsh", "fish"] {
-        let script = site.run(&["completions", shell]).run().ok().stdout;
-        for command in COMMANDS {
-            assert!(script.contains(command), "{shell} does not complete {command}");
-        }
-    }
 }
 
 #[test]
