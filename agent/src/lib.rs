@@ -55,7 +55,7 @@
 //! backup | recovery | upkeep | wal | daemon | setup   the jobs
 //! status                                         state of backups and host
 //! inventory                                      what is stored, and plans from it
-//! repository | catalog | odoo                    snapshots | this host's own records | Odoo
+//! repository | catalog | odoo | program          snapshots | this host's own records | Odoo | help and version
 //! archive | postgres | store                     file formats | the cluster | objects
 //! config
 //! names | progress | crontab | child | rate_limit
@@ -81,6 +81,7 @@ pub mod inventory;
 pub mod names;
 pub mod odoo;
 pub mod postgres;
+pub mod program;
 pub mod progress;
 mod rate_limit;
 mod recovery;

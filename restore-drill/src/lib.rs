@@ -47,6 +47,7 @@ pub mod check;
 pub mod check_file;
 pub mod checks;
 pub mod cli;
+mod completions;
 pub mod drill;
 pub mod markdown;
 pub mod plan;

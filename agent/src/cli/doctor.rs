@@ -6,11 +6,11 @@ use super::{App, Done};
 use crate::doctor::{DoctorReport, Outcome, check};
 use crate::error::Result;
 
-/// Check configuration, keys, host, repository and server, and say what to correct
+/// Check configuration, keys, host, repository and server
 ///
-/// Looks, and changes nothing: it writes and removes one empty file in the state directory and, on
-/// a host that backs up, one object of a byte in the repository. Exits 0 when nothing failed
-/// (there may be things to know about), and 3 when something did.
+/// Says what to correct and changes nothing: it writes and removes one empty file in the state directory and, on a host that backs up,
+/// one object of one byte in the repository. Exit code 0: nothing failed, although there may be warnings.
+/// Exit code 3: a check failed.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

@@ -20,11 +20,12 @@ use crate::repository::Repository;
 
 /// List the snapshots of the repository, oldest first
 ///
-/// Needs no identity: it reads the signed manifests. A snapshot whose manifest is not believed
-/// (unsigned, signed by an unknown key, damaged, of another repository) is listed too, with the
-/// reason, and hides no other; exit code 3 then, and if a snapshot is missing that others need. "unfinished"
-/// is a folder without a manifest: a backup is running or was cut short, or the manifest was lost (lifeboat
-/// verify shows which).
+/// Needs no identity: it reads the signed manifests. A snapshot whose manifest is not believed (unsigned,
+/// signed by an unknown key, damaged, of another repository) is listed with the reason, and hides no other.
+/// "unfinished" is a folder without a manifest: a backup is running or was cut short, or the manifest was
+/// lost (lifeboat verify shows which).
+///
+/// Exit code 3: a manifest is not believed, or a snapshot is missing that others need.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -35,7 +36,7 @@ pub struct Args {
     /// Only snapshots of this tenant
     #[arg(long, value_name = "NAME")]
     tenant: Option<TenantName>,
-    /// Only snapshots tied to this release
+    /// Only snapshots of this release
     #[arg(long, value_name = "ID")]
     release: Option<ReleaseId>,
     /// Only snapshots of this kind

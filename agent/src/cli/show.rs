@@ -20,22 +20,22 @@ use crate::repository::Repository;
 /// How many lines of each sort are printed.
 const LINES_MAX: usize = 40;
 
-/// Show what a snapshot is: from its signed manifest, without a key
+/// Show what is in a snapshot, from its signed manifest
 ///
-/// Whose, when, tied to which release, sealed to whom, which objects, which files are missing and
-/// why. With --json the manifest as it is stored. With an identity, of a dump also what was in the
-/// database: Odoo's modules, and rows by table ("baseline" in --json, with every table).
+/// Prints the tenant, the time, the release, the recipients, the objects, and each missing file with the
+/// reason. Needs no identity. With --json the manifest as it is stored. For a dump, an identity also shows
+/// what was in the database: Odoo's modules, and rows by table ("baseline" in --json, with every table).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat show 20261120T015812Z-dump-4f3a9c1e
-  lifeboat show 20261120T015812Z-dump-4f3a9c1e --identity lifeboat-identity.txt
+  lifeboat show 20261120T015812Z-dump-4f3a9c1e --identity id.txt
   lifeboat show 20261120T015812Z-filestore-1b2c3d4e --json")]
 pub struct Args {
     /// The snapshot
     #[arg(value_name = "SNAPSHOT")]
     snapshot: SnapshotId,
-    /// An identity file, to open the baseline of a dump; may be given several times
+    /// An age identity, to open the baseline of a dump; may be repeated
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
     #[command(flatten)]

@@ -14,13 +14,15 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::standing::{Latest, Standing, TenantStatus};
 use crate::status::Status;
 
-/// Show how each tenant stands: what would be lost if it were gone now, the worst first
+/// Show what each tenant would lose if it failed now, worst first
 ///
-/// Needs no identity and no PostgreSQL: it reads what is stored, and this host's record of scheduled
-/// runs. A tenant is known by its snapshots or by odoo.tenants. Exit code 3 if a tenant does not
-/// stand ok (BROKEN: the last `lifeboat verify` of this host found its newest dump damaged), if WAL
-/// after the newest base backup has a gap, if a manifest is not trusted, if objects without a trusted
-/// signature lie among the WAL, or if this host's agent has stopped, stores no WAL, or keeps so much WAL on the server that its disk may fill.
+/// Needs no identity and no PostgreSQL: it reads what is stored, and this host's record of scheduled runs.
+/// A tenant is known by its snapshots or by odoo.tenants.
+///
+/// Exit code 3: a tenant is not ok (BROKEN: the last `lifeboat verify` of this host found its newest dump
+/// damaged); WAL after the newest base backup has a gap; a manifest is not trusted; objects without a trusted
+/// signature lie among the WAL; or this host's agent has stopped, stores no WAL, or keeps so much WAL on the
+/// server that its disk may fill.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

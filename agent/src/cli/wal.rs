@@ -31,10 +31,9 @@ const COULD_NOT_LOOK: u8 = 180;
 
 /// Archive and fetch WAL: for archive_command and restore_command
 ///
-/// `push` stores a file durably before it exits 0, and refuses other bytes under a name that is
-/// stored. Of a segment that is still being written it stores the WAL so far, says up to where, and exits 0.
-/// `fetch` exits 1 only when the store said that the file does not exist. If it could not ask, it exits with a
-/// code above 180: PostgreSQL then stops instead of ending recovery early.
+/// `push` exits 0 only when the file is stored durably, and refuses other bytes under a name that is stored.
+/// `fetch` exits 1 only when the store said that the file does not exist. If it could not ask, it exits with
+/// a code above 180: PostgreSQL then stops instead of ending recovery early.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples, as settings of PostgreSQL:
@@ -56,10 +55,11 @@ enum Command {
 
 /// Store a WAL file: archive_command = 'lifeboat wal push %p'
 ///
-/// Exit code 0 means that the file is stored durably. It is safe to push a file again: equal content is stored once,
-/// other content is refused (exit code 17). Of a segment that is still being written the WAL so far is stored, and
-/// a message says up to where: push it again when the server has finished it. A finished segment with damaged
-/// records is not stored (exit code 10).
+/// Exit code 0: the file is stored durably. It is safe to push a file again: equal content is stored once,
+/// other content is refused (exit code 17). A finished segment with damaged records is not stored (exit code 10).
+///
+/// If the segment is still being written, the WAL so far is stored, and a message says up to where. Push it
+/// again when the server has finished it.
 #[derive(clap::Args, Debug)]
 struct PushArgs {
     /// The file in pg_wal: PostgreSQL's %p
@@ -76,10 +76,10 @@ struct FetchArgs {
     /// The file's name: PostgreSQL's %f
     #[arg(value_name = "NAME")]
     name: String,
-    /// Where it is to appear: PostgreSQL's %p
+    /// Where to put the file: PostgreSQL's %p
     #[arg(value_name = "PATH")]
     path: PathBuf,
-    /// The age identity that opens the WAL; may be given several times [default: seal.identity_files]
+    /// The age identity that opens the WAL; may be repeated [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
     /// Fetch what comes behind it, for later calls
@@ -89,18 +89,17 @@ struct FetchArgs {
     trust: TrustArgs,
 }
 
-/// Show what WAL is stored, gaps, and how far it is behind the server
+/// Show what WAL is stored, its gaps, and how far it is behind the server
 ///
-/// Exit code 3 when a person must look: a gap that no later base backup follows, WAL of two servers,
-/// objects without a trusted signature, a slot
-/// that keeps more than wal.slot_warn_percent of what it may, or is lost, nobody who streams, an
-/// archive_command that fails, a server that cannot be asked, or more behind than --behind-max.
+/// Exit code 3, a person must look: a gap that no later base backup follows; WAL of two servers; objects
+/// without a trusted signature; a slot that is lost, or that keeps more than wal.slot_warn_percent of what it
+/// may; nobody streams; archive_command fails; the server cannot be asked; or more behind than --behind-max.
 #[derive(clap::Args, Debug)]
 struct StatusArgs {
     /// Do not ask the server: for a host that cannot reach it
     #[arg(long)]
     offline: bool,
-    /// How old the newest stored WAL may be while the server has more, such as 5min
+    /// How old the newest stored WAL may be while the server has newer WAL, such as 5min
     #[arg(long, value_name = "TIME")]
     behind_max: Option<String>,
 }

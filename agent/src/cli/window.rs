@@ -21,14 +21,18 @@ use crate::names::bytes_text;
 use crate::repository::Repository;
 use crate::status::remembered;
 
-/// Show from when to when the instance and each tenant can be restored, every hole, and its cause
+/// Show the recovery window of the instance and of each tenant
 ///
-/// Needs no identity and no PostgreSQL. "any second" lines come from base backups and WAL: any second in them can
-/// be restored, for the whole instance or for one tenant (lifeboat restore --to-time). Each dump of a tenant restores
-/// the moment at which it was taken. Exit code 3 if a hole lasts until now, if a dump cannot be restored completely,
-/// or if something could not be read. FETCHES AT MOST is what a restore of the tenant's newest dump reads of the
-/// repository; "to its end" says the same of a restore of the instance. lifeboat restore --dry-run --stored-only tells
-/// it for any other target.
+/// Shows from when to when they can be restored, and every hole with its cause.
+///
+/// Needs no identity and no PostgreSQL. "any second" lines come from base backups and WAL: any second in them
+/// can be restored, for the whole instance or for one tenant (lifeboat restore --to-time). Each dump of a
+/// tenant restores the moment at which it was taken.
+///
+/// FETCHES AT MOST is what a restore of the tenant's newest dump reads of the repository; "to its end" says
+/// the same of a restore of the instance. For any other target: lifeboat restore --dry-run --stored-only.
+///
+/// Exit code 3: a hole lasts until now, a dump cannot be restored completely, or something could not be read.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

@@ -28,6 +28,7 @@ pub mod lives;
 #[cfg(test)]
 pub(crate) mod made_up;
 pub mod needs;
+pub mod offered;
 pub mod pick;
 pub mod plan;
 pub mod reach;
