@@ -13,8 +13,9 @@ pub fn breaks(text: &str, indent: usize, width: usize) -> Vec<usize> {
         }
         if c == ' ' && before != ' ' {
             let said = text[word..at].trim_start_matches(['`', '\'', '"', '(']);
-            in_command =
-                (in_command || PROGRAMS.contains(&said)) && !said.ends_with([';', ',', ':', '`', ')']);
+            let is_slot = text[..word].ends_with("slot "); // it has our name by default
+            let begins = PROGRAMS.contains(&said) && !is_slot;
+            in_command = (in_command || begins) && !said.ends_with([';', ',', ':', '`', ')']);
             let next = &text[at + 1..];
             in_command = (in_command || is_option(next)) && !next.starts_with('(');
             if !in_command && !next.starts_with(' ') && (column > indent || !breaks.is_empty()) {
@@ -58,5 +59,6 @@ mod tests {
         let text = "by '/opt/lb' --config x -q y; or pass --identity FILE, or not";
         assert_eq!(breaks(text, 0, 12), [2, 29, 32, 54]);
         assert_eq!(breaks("a\nb c", 0, 2), [3]);
+        assert_eq!(breaks("the slot lifeboat can fill a disk", 0, 24), [21], "a slot of this name");
     }
 }
