@@ -1,7 +1,67 @@
-//! Lifeboat's library: see `docs/architecture.md` for what lies where.
+//! Lifeboat backs up and restores Odoo: PostgreSQL databases, the WAL of their cluster, and filestores.
+//! All of it goes into a repository (a directory or an object store) as archives that are encrypted,
+//! signed and checksummed.
 //!
-//! Imports run downwards: cli → agent → doctor → jobs (backup, recovery, setup, upkeep, wal, daemon) → status →
-//! inventory → catalog, repository → odoo → archive, postgres, store → config → names, progress → disk, clock → error.
+//! This is the library of the program `lifeboat`, whose `main` is [`main()`]. Other programs can use it to
+//! read a repository; `restore-drill` does. The jobs that write (backup, restore) can only be started
+//! through the program.
+//!
+//! # Where to begin
+//!
+//! - [`config::Config`] is the validated configuration: from `lifeboat.toml`, the environment and flags.
+//! - [`repository::Repository`] is one instance's part of a repository: its snapshots and its WAL.
+//! - [`inventory::Inventory`] lists what is stored there, read once, with signatures checked. Plans of
+//!   restores ([`inventory::plan`]) are pure functions of it.
+//!
+//! Every function that can fail returns [`error::Error`]. It says what broke, the effect on the backups,
+//! the causes, and what to do next; its [`error::Kind`] decides the exit code of the program.
+//!
+//! # Example
+//!
+//! This lists the snapshots of a repository. It needs no private key: manifests are signed, not encrypted.
+//!
+//! ```no_run
+//! use lifeboat::config::{Config, Inputs};
+//! use lifeboat::error::Result;
+//! use lifeboat::inventory::Inventory;
+//! use lifeboat::inventory::take::Wanted;
+//! use lifeboat::repository::Repository;
+//! use lifeboat::repository::snapshots::Trust;
+//!
+//! async fn list() -> Result<()> {
+//!     let config = Config::load(&Inputs::from_process())?;
+//!     let trust = Trust::keys(&config.signing.trusted_keys)?;
+//!     let repository = Repository::configured(&config).await?;
+//!     let inventory = Inventory::take(&repository, &trust, &Wanted::default()).await?;
+//!     for snapshot in inventory.believed() {
+//!         println!("{}", snapshot.manifest.id);
+//!     }
+//!     for (id, why) in inventory.not_believed() {
+//!         println!("{id} cannot be trusted: {why}");
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Layers
+//!
+//! Imports go downwards only; modules of one line do not import each other. `docs/architecture.md`
+//! describes every module and the invariants; a test of the workspace checks the layers.
+//!
+//! ```text
+//! cli                                            command line
+//! agent                                          the service
+//! doctor                                         checks before a job runs
+//! backup | recovery | upkeep | wal | daemon | setup   the jobs
+//! status                                         state of backups and host
+//! inventory                                      what is stored, and plans from it
+//! repository | catalog | odoo | program          snapshots | this host's own records | Odoo | help and version
+//! archive | postgres | store                     file formats | the cluster | objects
+//! config
+//! names | progress | crontab | child | rate_limit
+//! disk | clock | environment                     doors to the system
+//! error
+//! ```
 
 pub mod agent;
 pub mod archive;
@@ -21,6 +81,7 @@ pub mod inventory;
 pub mod names;
 pub mod odoo;
 pub mod postgres;
+pub mod program;
 pub mod progress;
 mod rate_limit;
 mod recovery;

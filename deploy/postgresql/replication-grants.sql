@@ -1,11 +1,11 @@
--- On top of roles.sql, for base backups (`lifeboat backup --kind base`) and for `lifeboat agent`, which streams WAL.
+-- Run it after roles.sql, for base backups (`lifeboat backup --kind base`) and for `lifeboat agent`, which streams WAL.
 -- Reasons: docs/least-privilege.md.
 --   psql -X -v ON_ERROR_STOP=1 -d postgres -f replication-grants.sql   once an instance, as a superuser, in postgres.maintenance_database
--- pg_hba.conf needs a line of its own, `all` does not mean replication: `local replication lifeboat peer`
+-- pg_hba.conf needs a line for it, because `all` does not include replication: `local replication lifeboat peer`
 
 ALTER ROLE lifeboat REPLICATION;
 
--- Where the data directory lies; how large databases are that it may not connect to.
+-- To find the data directory; to see the size of databases that the role may not connect to.
 GRANT pg_read_all_settings, pg_read_all_stats TO lifeboat;
 
 -- Begin and end of a base backup; they have other names before PostgreSQL 15.

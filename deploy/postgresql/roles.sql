@@ -8,9 +8,9 @@
 SELECT 'CREATE ROLE lifeboat LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION CONNECTION LIMIT 10'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'lifeboat') \gexec
 
--- SELECT on every table and sequence of every database, those of tomorrow too.
+-- SELECT on every table and sequence of every database, future ones too.
 GRANT pg_read_all_data TO lifeboat;
 
--- Databases from which CONNECT was taken away from PUBLIC need it by name.
+-- If CONNECT on a database was revoked from PUBLIC, the role needs it by name.
 SELECT format('GRANT CONNECT ON DATABASE %I TO lifeboat', datname) FROM pg_database
 WHERE datname NOT IN ('template0', 'template1') AND datname NOT LIKE '%lifeboat_incomplete' \gexec

@@ -1,4 +1,4 @@
--- In each tenant, as its owner or a superuser: the right to hold the collection fence, which keeps Odoo from deleting
--- attachments for the short time between the database's point and the filestore's end. Without it backups work too;
--- `lifeboat doctor` says so, and a file that was collected meanwhile is reported.
+-- Run it in each tenant, as its owner or a superuser. It allows the collection fence: Odoo deletes no unused
+-- attachments while a backup runs, from the database's snapshot to the end of the filestore. Backups work without
+-- it; `lifeboat doctor` says so, and a backup reports files that were deleted while it ran.
 GRANT UPDATE ON ir_attachment TO lifeboat;

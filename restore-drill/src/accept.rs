@@ -1,5 +1,5 @@
-//! Known violations that a plan accepts: of one check, so many, for a reason, until a day. They
-//! are reported as accepted, each time; more of them, or later, they fail the drill as any other.
+//! Known violations that a plan accepts: up to a number, of one check, for a reason, until a day. They are
+//! always reported as accepted. More of them, or later, they fail the drill like any other.
 
 use lifeboat::clock::{self, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -9,30 +9,30 @@ use serde::{Deserialize, Serialize};
 pub struct Acceptance {
     /// The check's ID.
     pub check: String,
-    /// The most violations that are accepted.
+    /// The highest number of accepted violations.
     pub max: u64,
-    /// Why, in the words of whoever accepted them.
+    /// The reason that the plan gives.
     pub reason: String,
-    /// The last moment, UTC, at which they are.
+    /// The last moment (UTC) at which they are accepted.
     pub until: Timestamp,
 }
 
 impl Acceptance {
-    /// The last day, UTC.
+    /// The last day (UTC).
     pub fn last_day(&self) -> String {
         self.until.strftime("%Y-%m-%d").to_string()
     }
 
-    /// Why so many violations are not accepted at this moment; `None` where they are.
+    /// Why this number of violations is not accepted now; `None` if it is.
     pub fn refuses(&self, violations: u64, now: Timestamp) -> Option<String> {
         if now > self.until {
-            return Some(format!("the plan accepted them until {}, and that day is over", self.last_day()));
+            return Some(format!("the plan accepted them until {}; that day is over", self.last_day()));
         }
-        (violations > self.max).then(|| format!("the plan accepts {} of them and no more", self.max))
+        (violations > self.max).then(|| format!("the plan accepts at most {} of them", self.max))
     }
 }
 
-/// The end of a day, `2027-01-31`, UTC.
+/// The end of a day, such as `2027-01-31` (UTC).
 pub fn end_of_day(text: &str) -> Option<Timestamp> {
     let end: Timestamp = format!("{text}T23:59:59.999999Z").parse().ok()?;
     (clock::text(end).get(..10)? == text).then_some(end)
@@ -48,7 +48,7 @@ mod tests {
         let known = Acceptance { check: "ACC01".into(), max: 3, reason: "old".into(), until };
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         assert_eq!(known.refuses(3, at("2027-01-31T23:59:59Z")), None);
-        assert!(known.refuses(4, at("2027-01-31T00:00:00Z")).unwrap().contains("accepts 3"));
+        assert!(known.refuses(4, at("2027-01-31T00:00:00Z")).unwrap().contains("accepts at most 3"));
         assert!(known.refuses(1, at("2027-02-01T00:00:00Z")).unwrap().contains("until 2027-01-31"));
         for text in ["2027-02-30", "31.1.2027", "2027-1-31", "", "2027-01-31T00:00:00Z"] {
             assert_eq!(end_of_day(text), None, "{text:?}");

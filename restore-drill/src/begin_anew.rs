@@ -1,18 +1,18 @@
-//! The program begins anew without libpq's environment: sqlx takes PGOPTIONS and its like whatever it is told,
-//! and what a running program has in its environment cannot be taken out of it safely.
+//! Restarts the program without libpq's environment: sqlx always reads PGOPTIONS and similar variables,
+//! and a running program cannot safely remove variables from its own environment.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use lifeboat::error::{Error, Kind, Result};
 
-/// The names that libpq looks at, and sqlx.
+/// The variables that libpq and sqlx read.
 const LIBPQS: &[u8] = b"PG";
 
-/// Returns where there is nothing of libpq's; else the same process runs this very program again, without.
+/// Returns if there are no such variables; else replaces the process with this program, started without them.
 ///
 /// # Errors
-/// `Io` where the program cannot be run again.
+/// `Io` if the program cannot be started again.
 pub(crate) fn without_libpqs() -> Result<()> {
     let names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
     let libpqs = names.iter().filter(|name| name.as_encoded_bytes().starts_with(LIBPQS));
@@ -27,8 +27,8 @@ pub(crate) fn without_libpqs() -> Result<()> {
     }
     let mut args = std::env::args_os();
     again.arg0(args.next().unwrap_or_default()).args(args);
-    Err(Error::new(Kind::Io, "cannot begin anew without libpq's environment")
+    Err(Error::new(Kind::Io, "cannot restart without libpq's environment")
         .because(again.exec())
         .effect("no drill was run")
-        .next("unset the variables whose names begin with PG"))
+        .next("unset all variables whose names begin with PG"))
 }

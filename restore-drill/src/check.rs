@@ -1,4 +1,4 @@
-//! One check: a business rule, where it applies, and what a violation of it means.
+//! One check: a business rule, the databases to which it applies, and what a violation means.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use crate::series::Versions;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// None on clean data: a violation is corruption and fails the drill.
+    /// Clean data has no violations: one is corruption and fails the drill.
     Hard,
-    /// None or a constant on clean data: only a difference to the source means something.
+    /// Clean data has none or a constant number: only a difference from the source means something.
     Base,
-    /// Known not to hold everywhere: reported, never failing.
+    /// The rule does not hold everywhere: violations are reported and never fail the drill.
     Info,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Severity {
 pub struct Requirement {
     /// The table's name.
     pub table: String,
-    /// The column's name; `None` where the table alone is required.
+    /// The column's name; `None` if only the table is required.
     pub column: Option<String>,
 }
 
@@ -55,14 +55,14 @@ pub struct Check {
     pub area: String,
     /// What a violation means for the drill.
     pub severity: Severity,
-    /// What holds, as a statement.
+    /// The rule, as a statement.
     pub title: String,
-    /// The Odoo series that it is meant for.
+    /// The Odoo series for which it is meant.
     pub versions: Versions,
-    /// What must exist for the statement to run; where it does not, the check is skipped.
+    /// What must exist for the statement to run; otherwise the check is skipped.
     pub requires: Vec<Requirement>,
     /// Why a violation means trouble, for someone who does not read SQL.
     pub reason: String,
-    /// One statement that returns one text column, a row for each violation.
+    /// One statement that returns one text column and one row for each violation.
     pub sql: String,
 }

@@ -1,4 +1,4 @@
-//! One check out of its file: header and statement, with the line of everything that is wrong.
+//! Parses a check from its file: header and statement. Every error names the line.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::series::Versions;
 
 const KEYS: [&str; 7] = ["id", "area", "severity", "title", "versions", "requires", "reason"];
 
-/// One check from its file's text. The last two parts of `path` are its area and its id.
+/// Parses one check from its file's text. The last two parts of `path` are its area and its ID.
 ///
 /// # Errors
 /// [`Kind::Config`] with path and line.
@@ -17,7 +17,7 @@ pub fn parse(path: &str, text: &str) -> Result<Check> {
     let bad = |line: usize, what: String| {
         Error::new(Kind::Config, format!("{path}, line {line}: {what}"))
             .effect("no check was run")
-            .next("restore-drill's checks/README.md describes the format")
+            .next("correct the file; the format is described in restore-drill/checks/README.md")
     };
     let (mut header, sql, sql_line) = header(text).map_err(|(line, what)| bad(line, what))?;
     let mut take =
@@ -38,10 +38,10 @@ pub fn parse(path: &str, text: &str) -> Result<Check> {
         ));
     }
     if id.1 != file {
-        return Err(bad(id.0, format!("id {:?} is not the file's name {file:?}", id.1)));
+        return Err(bad(id.0, format!("id {:?} differs from the file's name {file:?}", id.1)));
     }
     if area.1 != folder {
-        return Err(bad(area.0, format!("area {:?} is not the folder's name {folder:?}", area.1)));
+        return Err(bad(area.0, format!("area {:?} differs from the folder's name {folder:?}", area.1)));
     }
     let severity = match severity.1.as_str() {
         "hard" => Severity::Hard,
@@ -57,7 +57,7 @@ pub fn parse(path: &str, text: &str) -> Result<Check> {
 
 type Header = BTreeMap<String, (usize, String)>;
 
-/// The keys with their line and value, the text after the header and its first line.
+/// The keys with their lines and values; and the text after the header, with its first line.
 fn header(text: &str) -> Result<(Header, String, usize), (usize, String)> {
     let mut keys = Header::new();
     let mut last: Option<String> = None;
@@ -76,17 +76,17 @@ fn header(text: &str) -> Result<(Header, String, usize), (usize, String)> {
             continue;
         }
         let Some((key, value)) = comment.trim().split_once(':') else {
-            return Err((number, format!("{line:?} is not of the form `-- key: value`")));
+            return Err((number, format!("{line:?} does not have the form `-- key: value`")));
         };
         let (key, value) = (key.trim(), value.trim());
         if !KEYS.contains(&key) {
-            return Err((number, format!("unknown key {key:?}; known are {}", KEYS.join(", "))));
+            return Err((number, format!("unknown key {key:?}; known keys: {}", KEYS.join(", "))));
         }
         if value.is_empty() {
             return Err((number, format!("key {key:?} has no value")));
         }
         if keys.insert(key.to_owned(), (number, value.to_owned())).is_some() {
-            return Err((number, format!("key {key:?} is there twice")));
+            return Err((number, format!("key {key:?} is given twice")));
         }
         last = Some(key.to_owned());
     }
@@ -146,15 +146,15 @@ mod tests {
         let good = GOOD.replace("-- a note\n", "");
         for (from, to, path, said) in [
             ("hard", "harsh", "x/own/ABC01.sql", "x/own/ABC01.sql, line 3: severity \"harsh\""),
-            ("", "", "x/own/ABC02.sql", "line 1: id \"ABC01\" is not the file's name \"ABC02\""),
-            ("", "", "x/pos/ABC01.sql", "line 2: area \"own\" is not the folder's name \"pos\""),
+            ("", "", "x/own/ABC02.sql", "line 1: id \"ABC01\" differs from the file's name \"ABC02\""),
+            ("", "", "x/pos/ABC01.sql", "line 2: area \"own\" differs from the folder's name \"pos\""),
             ("title: t", "titel: t", "x/own/ABC01.sql", "line 4: unknown key \"titel\""),
             ("title: t", "title:", "x/own/ABC01.sql", "line 4: key \"title\" has no value"),
             (">=17", "17+", "x/own/ABC01.sql", "line 5: \"17+\""),
             ("a.b", "a.b;x", "x/own/ABC01.sql", "line 6: requirement \"a.b;x\""),
             ("-- reason: because\n--   of that\n", "", "x/own/ABC01.sql", "has no key \"reason\""),
             ("SELECT 'x';", "DELETE FROM x;", "x/own/ABC01.sql", "begins with DELETE"),
-            ("SELECT 'x';", "-- nothing", "x/own/ABC01.sql", "is not of the form"),
+            ("SELECT 'x';", "-- nothing", "x/own/ABC01.sql", "does not have the form"),
             ("SELECT 'x';\n", "", "x/own/ABC01.sql", "no statement"),
         ] {
             let text = if from.is_empty() { good.clone() } else { good.replace(from, to) };

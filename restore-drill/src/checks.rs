@@ -1,8 +1,7 @@
-//! The check catalogue: SQL files with a header, read and validated before a drill begins.
+//! The catalogue of checks: SQL files with a header, read and validated before a drill begins.
 //!
-//! The files are embedded from `checks/` (its README.md describes the format) and may be joined by
-//! a directory of a customer's own. Everything that can be wrong with a file is found here, at the
-//! start, and never after hours of restoring.
+//! The files are embedded from `checks/` (its README.md describes the format); a plan may add a directory
+//! of own checks. Every error in a file is found here, at the start, not after hours of restoring.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,20 +18,20 @@ static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/checks");
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 const EXTRA_CHECKS_MAX: usize = 10_000;
 
-/// Checks sorted by area and id, and the helper functions they share.
+/// Checks sorted by area and ID, and the helper functions that they share.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
-    /// The checks, sorted by area, then id.
+    /// The checks, sorted by area, then by ID.
     pub checks: Vec<Check>,
     /// Scripts to run once in the session before any check, in this order.
     pub preludes: Vec<String>,
 }
 
-/// The catalogue that the program carries, joined by the checks of `extra_dir`.
+/// Loads the built-in catalogue and the checks of `extra_dir`.
 ///
 /// # Errors
-/// [`Kind::Config`] with file and line where a check is not well formed or its id is taken;
-/// errors of the file system on `extra_dir`.
+/// [`Kind::Config`] with file and line if a check is invalid or its ID is already used; errors of the file
+/// system on `extra_dir`.
 pub fn load(extra_dir: Option<&Path>) -> Result<Catalogue> {
     let mut found = BTreeMap::new();
     let mut preludes = Vec::new();
@@ -65,7 +64,7 @@ fn add(
     if let Some((other, _)) = found.insert(id.clone(), (path.to_owned(), check)) {
         return Err(Error::new(Kind::Config, format!("check id {id} is in two files: {other} and {path}"))
             .effect("no check was run")
-            .next("give the check of your own another id: one of the catalogue cannot be replaced"));
+            .next("give your own check another ID: a built-in check cannot be replaced"));
     }
     Ok(())
 }
@@ -95,7 +94,7 @@ fn embedded_files() -> Result<Vec<(String, String)>> {
 fn extra_files(dir: &Path) -> Result<Vec<(String, String)>> {
     let list = |dir: &Path| {
         disk::read_dir(dir)?.ok_or_else(|| {
-            Error::new(Kind::Config, format!("checks directory {} is not there", dir.display()))
+            Error::new(Kind::Config, format!("the directory of checks {} does not exist", dir.display()))
                 .next("correct [checks] extra_dir in the plan")
         })
     };
@@ -107,13 +106,15 @@ fn extra_files(dir: &Path) -> Result<Vec<(String, String)>> {
         } else if path.file_name().is_some_and(|name| name == "prelude.sql") {
             paths.push(path);
         } else if path.extension().is_some_and(|ext| ext == "sql") {
-            let what = format!("{} lies in no area: checks are <area>/<ID>.sql", path.display());
-            return Err(Error::new(Kind::Config, what).next("move it into a folder named as its area"));
+            let what = format!("{} is in no area: checks are <area>/<ID>.sql", path.display());
+            return Err(
+                Error::new(Kind::Config, what).next("move it into a folder with the name of its area")
+            );
         }
     }
     paths.retain(|path| path.extension().is_some_and(|ext| ext == "sql"));
     if paths.len() > EXTRA_CHECKS_MAX {
-        let what = format!("{} holds more than {EXTRA_CHECKS_MAX} checks", dir.display());
+        let what = format!("{} contains more than {EXTRA_CHECKS_MAX} checks", dir.display());
         return Err(Error::new(Kind::Config, what));
     }
     paths.sort();

@@ -1,5 +1,5 @@
-//! A drill from beginning to end: the stages in order, each timed, the place torn down whatever
-//! happened, and a report at the end in every case.
+//! Runs a drill from beginning to end: the stages in order, each timed. The scratch place is always
+//! removed, and there is always a report at the end.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,8 +19,8 @@ use crate::stages::scratch::Scratch;
 use crate::verdict::{self, Facts, Measure, StageError, Verdict};
 use crate::{say, steps};
 
-/// Runs a drill. `chosen` finds the snapshot; it is timed like the rest. Cancelled, it stops where
-/// it is, tears the place down and reports.
+/// Runs a drill. `chosen` finds the snapshot; its time counts like the rest. When cancelled, the drill
+/// stops, removes the scratch place and returns its report.
 pub async fn run(
     setup: &Setup,
     chosen: impl Future<Output = Result<Chosen>>,
@@ -51,12 +51,13 @@ struct Drill<'a> {
     kept: Option<String>,
 }
 
-/// Who stops a stage when the drill is cancelled.
+/// What happens to a stage when the drill is cancelled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    /// It is dropped where it is.
+    /// It is dropped at once.
     Drop,
-    /// It ends by itself, soon or because it was told: dropped, it would leave things behind.
+    /// It ends by itself, soon or because it was told to: if it were dropped, it would leave data or
+    /// processes.
     ByItself,
 }
 
@@ -132,7 +133,7 @@ impl<'a> Drill<'a> {
         }
     }
 
-    /// Never skipped and never cancelled.
+    /// Removes the scratch place; never skipped and never cancelled.
     async fn tear_down(&mut self, scratch: Scratch, dir: &Path) {
         let begun = clock::instant();
         let keep = self.setup.plan.keep;
@@ -141,7 +142,7 @@ impl<'a> Drill<'a> {
             self.kept = Some(dir.display().to_string());
         }
         let note = match keep {
-            true => format!("server stopped; {} kept, as asked", dir.display()),
+            true => format!("server stopped; {} kept, as requested", dir.display()),
             false => "server stopped, restored data removed".to_owned(),
         };
         self.record("teardown", begun, done.map(|()| note), false);
@@ -185,7 +186,7 @@ impl<'a> Drill<'a> {
             Ok(note) => (StageStatus::Done, note),
             Err(error) => {
                 let message = steps::one_line(&error);
-                // Restored data that stays behind is a failure of the drill's own promise.
+                // Restored data that is not removed breaks the drill's own promise.
                 let is_failure =
                     matches!(error.kind(), Kind::Integrity | Kind::Signature) || name == "teardown";
                 self.errors.push(StageError { stage: name.to_owned(), message: message.clone(), is_failure });
@@ -198,7 +199,7 @@ impl<'a> Drill<'a> {
     }
 
     fn not_run<T>(&mut self, name: &str) -> Option<T> {
-        let note = "a stage before it did not reach its end".to_owned();
+        let note = "an earlier stage did not finish".to_owned();
         let in_rto = name != "teardown";
         self.stages.push(Stage { name: name.to_owned(), status: StageStatus::NotRun, ms: 0, note, in_rto });
         None
@@ -208,7 +209,7 @@ impl<'a> Drill<'a> {
         let plan = &self.setup.plan;
         let snapshot = self.chosen.as_ref().map(|chosen| chosen.snapshot.clone());
         let age = snapshot.as_ref().map(|snapshot| self.begun.duration_since(snapshot.point));
-        // A point in the future, of a source whose clock is ahead, is no gain.
+        // A point in the future comes from a source whose clock is ahead: it counts as zero.
         let age = age.map(|age| ms(Duration::try_from(age).unwrap_or_default()));
         let rpo = Measure { objective_ms: plan.rpo.map(ms), measured_ms: age };
         let rto = Measure { objective_ms: plan.rto.map(ms), measured_ms: self.rto_ms };

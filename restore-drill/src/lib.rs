@@ -1,4 +1,45 @@
-//! Restore drills: what the program `restore-drill` is made of.
+//! Restore drills prove that Lifeboat snapshots can be restored.
+//!
+//! A drill restores a snapshot with the shipped program `lifeboat` into a private PostgreSQL server. There
+//! it checks files, tables, indexes and the business data of Odoo, and measures how much would have been
+//! lost (RPO) and how long recovery took (RTO). At the end it removes everything and writes a report into
+//! the repository. This is the library of the program `restore-drill`.
+//!
+//! # Where to begin
+//!
+//! - [`plan::Plan`] says what to restore, which objectives to meet, and where. [`plan::load`] reads it.
+//! - [`checks::Catalogue`] has the business checks: SQL statements that select violations of a rule.
+//! - [`drill::run`] runs a drill and always returns a [`report::Report`]; [`verdict::Verdict`] is its result.
+//!
+//! The crate shares no restoring code with `lifeboat`: it starts that program, as a person with the
+//! runbook would. [`stages`] has the places and checks of a drill; [`vault::Vault`] reads and writes the
+//! repository.
+//!
+//! # Example
+//!
+//! Runs a drill and prints its report, without storing it:
+//!
+//! ```no_run
+//! use lifeboat::error::Result;
+//! use restore_drill::setup::Setup;
+//! use restore_drill::vault::Vault;
+//! use restore_drill::{checks, drill, markdown, plan};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! async fn run() -> Result<()> {
+//!     let plan = plan::load("/etc/lifeboat/drill.toml".as_ref())?;
+//!     let catalogue = checks::load(plan.checks_extra_dir.as_deref())?;
+//!     let setup = Setup { plan, catalogue, program: "/usr/bin/lifeboat".into() };
+//!     // The drill awaits this in its first stage, so that its time counts for the RTO.
+//!     let chosen = async {
+//!         let vault = Vault::open(&setup.plan.config).await?;
+//!         vault.choose(&setup.plan.tenant, setup.plan.snapshot.as_ref()).await
+//!     };
+//!     let report = drill::run(&setup, chosen, &CancellationToken::new()).await;
+//!     println!("{}", markdown::render(&report));
+//!     Ok(())
+//! }
+//! ```
 
 pub mod accept;
 mod begin_anew;
@@ -6,6 +47,7 @@ pub mod check;
 pub mod check_file;
 pub mod checks;
 pub mod cli;
+mod completions;
 pub mod drill;
 pub mod markdown;
 pub mod plan;

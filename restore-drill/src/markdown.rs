@@ -1,5 +1,5 @@
-//! The report for people, in Markdown: the verdict first, then the measures, then everything
-//! that is wrong, then what was not looked at.
+//! The report for people, in Markdown: first the verdict, then the measurements, then everything that is
+//! wrong, then what was not checked.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use crate::report::{Report, StageStatus, Tally};
 use crate::run_checks::{Outcome, Status};
 use crate::verdict::{Measure, Verdict, span};
 
-/// Renders a report. Values from the database are escaped: they cannot pass for markup.
+/// Renders a report. Values from the database are escaped, so that they cannot act as markup.
 pub fn render(report: &Report) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -34,12 +34,10 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
         Verdict::Passed => {
             "The snapshot was restored, everything that was checked is right, and the objectives were met."
         }
-        Verdict::Failed => {
-            "Something that was restored is missing, damaged or contradicts itself, or the archive is damaged."
-        }
-        Verdict::MissedObjective => "What was restored is right, but an objective was missed.",
+        Verdict::Failed => "Restored data is missing, damaged or contradictory, or the archive is damaged.",
+        Verdict::MissedObjective => "The restored data is right, but an objective was missed.",
         Verdict::CouldNotRun => {
-            "Something that belongs to the validation was not done, so nothing can be said for the snapshot."
+            "A part of the validation was not done, so the drill says nothing about the snapshot."
         }
     };
     writeln!(out, "{meaning}\n")?;
@@ -92,13 +90,15 @@ fn measures(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "\nRPO is the time from the snapshot's point to the beginning of the drill: what would have been lost had \
-         production failed at that moment. RTO is the time from the beginning of the drill to the last check: finding \
-         the snapshot, making the server, restoring, validating. It does not contain noticing a disaster, deciding, \
-         getting a machine, or starting Odoo."
+        "\nRPO is the time from the snapshot's point to the beginning of the drill: the changes that would have been \
+         lost if production had failed at that moment. RTO is the time from the beginning of the drill to the last \
+         check: finding the snapshot, creating the server, restoring, validating. It does not include the time to \
+         notice a disaster, to decide, to get a machine, or to start Odoo."
     )?;
     match report.snapshot.as_ref().is_some_and(|snapshot| snapshot.by_choice) {
-        true => writeln!(out, "\nThe snapshot was named, so its age says nothing about newer ones."),
+        true => {
+            writeln!(out, "\nThis snapshot was named explicitly, so its age says nothing about newer ones.")
+        }
         false => Ok(()),
     }
 }
@@ -155,7 +155,7 @@ fn failed_checks(out: &mut String, report: &Report) -> std::fmt::Result {
             }
             _ => {
                 let message = outcome.message.as_deref().unwrap_or("unknown error");
-                writeln!(out, "It could not be run: {}\n", plain(message))?;
+                writeln!(out, "This check could not be run: {}\n", plain(message))?;
             }
         }
         for sample in &outcome.samples {
@@ -174,14 +174,14 @@ fn accepted(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "\n## Accepted by the plan\n\n| check | rule | found | at most | until | reason |")?;
     writeln!(out, "|---|---|---:|---:|---|---|")?;
     for (outcome, known) in &known {
-        let found = outcome.violations.map_or_else(|| "not looked at".to_owned(), |n| n.to_string());
+        let found = outcome.violations.map_or_else(|| "not checked".to_owned(), |n| n.to_string());
         let (title, reason) = (plain(&outcome.title), plain(&known.reason));
         let (id, max, day) = (&outcome.id, known.max, known.last_day());
         writeln!(out, "| {id} | {title} | {found} | {max} | {day} | {reason} |")?;
     }
     let samples: Vec<&String> = known.iter().flat_map(|(outcome, _)| &outcome.samples).collect();
     if !samples.is_empty() {
-        writeln!(out, "\nThe first of them:\n")?;
+        writeln!(out, "\nThe first violations:\n")?;
     }
     samples.iter().try_for_each(|sample| writeln!(out, "- {}", code(sample)))
 }
@@ -191,24 +191,24 @@ fn integrity(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "\n## Files and indexes\n\n| | |\n|---|---:|")?;
     for (what, count) in [
         ("files that attachments name", found.files),
-        ("read to their end, size and SHA-1 right", found.files_right),
+        ("read completely, with the right size and SHA-1", found.files_right),
         ("missing", found.missing),
-        ("missing, as the snapshot says", found.missing_known),
-        ("empty and not there, as Odoo does", found.empty_absent),
-        ("in an object store that the backup does not hold: not looked at", found.elsewhere),
+        ("missing, and known to be missing in the snapshot", found.missing_known),
+        ("empty and missing: Odoo does not always write empty files", found.empty_absent),
+        ("in an object store, which the backup does not contain: not checked", found.elsewhere),
         ("wrong size", found.wrong_size),
         ("wrong content", found.wrong_content),
         ("not readable", found.unreadable),
-        ("names that Odoo does not give", found.bad_names),
-        ("tables looked at by amcheck", found.tables),
-        ("indexes looked at by amcheck", found.indexes),
+        ("names that Odoo never gives", found.bad_names),
+        ("tables checked by amcheck", found.tables),
+        ("indexes checked by amcheck", found.indexes),
         ("problems found by amcheck", found.index_problems),
     ] {
         writeln!(out, "| {what} | {count} |")?;
     }
     writeln!(out, "| read | {} |", bytes_text(found.bytes))?;
     if !found.examples.is_empty() {
-        writeln!(out, "\nThe first of what is wrong:\n")?;
+        writeln!(out, "\nThe first problems:\n")?;
     }
     found.examples.iter().try_for_each(|example| writeln!(out, "- {}", code(example)))
 }
@@ -219,7 +219,7 @@ fn baseline(out: &mut String, report: &Report) -> std::fmt::Result {
     let tables = baseline.tables.map_or_else(String::new, |tables| format!(" in {tables} tables"));
     writeln!(
         out,
-        "{} differences{tables} to what was recorded when the backup was taken.",
+        "{} differences{tables} from the state that was recorded when the backup was taken.",
         baseline.differences_count
     )?;
     if !baseline.differences.is_empty() {
@@ -249,7 +249,7 @@ fn checks(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     let noted: Vec<&Outcome> = report.checks.iter().filter(|o| o.status == Status::Noted).collect();
     if !noted.is_empty() {
-        writeln!(out, "\nNoted (rules that healthy data may break; they fail no drill):\n")?;
+        writeln!(out, "\nNoted (healthy data may break these rules; they never fail a drill):\n")?;
         writeln!(out, "| check | severity | found | rule |\n|---|---|---:|---|")?;
     }
     for outcome in noted {
@@ -267,7 +267,7 @@ fn not_checked(out: &mut String, report: &Report) -> std::fmt::Result {
         .try_for_each(|item| writeln!(out, "| {} | {} |", plain(&item.what), plain(&item.why)))
 }
 
-/// Text that is no markup, in one line, fit for a table.
+/// Text without markup, in one line, for a table.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut in_word = false;
@@ -275,7 +275,7 @@ fn plain(text: &str) -> String {
     while let Some(c) = rest.next() {
         let goes_on = rest.peek().is_some_and(|next| next.is_alphanumeric());
         match c {
-            '_' if in_word && goes_on => out.push(c), // as in sale_order, which is no emphasis
+            '_' if in_word && goes_on => out.push(c), // as in sale_order, which is not emphasis
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' => out.extend(['\\', c]),
             c if c.is_whitespace() => out.push(' '),
             c if c.is_control() => out.push('\u{fffd}'),
@@ -286,7 +286,7 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// Text as a code span in one line: fenced by more backticks than it holds.
+/// Text as a code span in one line, fenced by more backticks than it contains.
 fn code(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let longest = line.split(|c| c != '`').map(str::len).max().unwrap_or(0);

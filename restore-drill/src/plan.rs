@@ -1,7 +1,7 @@
-//! The plan of a drill: a TOML file, read and checked once, before anything is done.
+//! The plan of a drill: a TOML file that is read and validated once, before anything is done.
 //!
-//! Every error names the file, the line, the key, the value and what is allowed. Relative paths
-//! are relative to the plan's own directory, so that a plan means the same wherever it is run.
+//! Every error names the file, the line, the key, the value and what is allowed. Relative paths are
+//! relative to the plan's own directory, so that a plan means the same from every current directory.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -19,37 +19,37 @@ use crate::accept::{Acceptance, end_of_day};
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const CHECK_TIMEOUT: Duration = Duration::from_secs(300);
 const CHECK_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Where scratch directories go unless the plan says otherwise: /tmp is often small or memory.
+/// The default parent of scratch directories: /tmp is often small or in memory.
 const SCRATCH_DIR: &str = "/var/tmp";
 
-/// What to restore, what to expect of it, and where to do it.
+/// What to restore, which objectives to meet, and where to do it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The plan's own file, absolute.
     pub file: PathBuf,
-    /// The `lifeboat.toml` of a restore host: with the identity, whose repository is read.
+    /// The `lifeboat.toml` of a restore host: names the repository and the identity.
     pub config: PathBuf,
-    /// Whose snapshot is restored.
+    /// The tenant whose snapshot is restored.
     pub tenant: TenantName,
-    /// Which; the latest where `None`.
+    /// The snapshot; the latest if `None`.
     pub snapshot: Option<SnapshotId>,
-    /// The most that may be lost; measured only where `None`.
+    /// The objective for data loss; if `None`, it is only measured.
     pub rpo: Option<Duration>,
-    /// The longest that recovery may take; measured only where `None`.
+    /// The objective for the recovery time; if `None`, it is only measured.
     pub rto: Option<Duration>,
-    /// A directory with checks of the customer's own.
+    /// A directory with own checks.
     pub checks_extra_dir: Option<PathBuf>,
-    /// Known violations of hard checks; one entry a check at the most.
+    /// Known violations of hard checks; at most one entry per check.
     pub accepted: Vec<Acceptance>,
-    /// Limit of one check.
+    /// The time limit of one check.
     pub check_timeout: Duration,
-    /// Where `initdb` and `postgres` are; looked for where `None`.
+    /// The directory of `initdb` and `postgres`; searched for if `None`.
     pub postgres_bin_dir: Option<PathBuf>,
-    /// Where scratch directories are made.
+    /// The directory in which scratch directories are created.
     pub scratch_dir: PathBuf,
-    /// Whether the scratch directory stays, for someone to look at.
+    /// Whether the scratch directory is kept, so that somebody can examine it.
     pub keep: bool,
-    /// The `lifeboat` to run; beside this program or on the PATH where `None`.
+    /// The program `lifeboat`; if `None`, the one beside this program or on the PATH.
     pub lifeboat: Option<PathBuf>,
 }
 
@@ -119,12 +119,13 @@ struct RawLifeboat {
 /// Reads a plan.
 ///
 /// # Errors
-/// [`Kind::Config`] for a key that is unknown, missing or of a wrong value, [`Kind::NotFound`]
-/// and others of the file system for the file itself.
+/// [`Kind::Config`] for a key that is unknown, missing or has a wrong value; [`Kind::NotFound`] and other
+/// errors of the file system for the file itself.
 pub fn load(path: &Path) -> Result<Plan> {
     let path = std::path::absolute(path).map_err(|e| Error::file("find", path, e))?;
-    let text = disk::read_text(&path, FILE_BYTES_MAX)
-        .map_err(|e| e.effect("no drill was run").next("restore-drill run --help says what a plan is"))?;
+    let text = disk::read_text(&path, FILE_BYTES_MAX).map_err(|e| {
+        e.effect("no drill was run").next("correct the path; restore-drill run --help describes plans")
+    })?;
     parse(&path, &text)
 }
 
@@ -152,7 +153,7 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
     })
 }
 
-/// The text of the plan, for values and for errors that point into it.
+/// The text of the plan, for its values and for errors with a line.
 struct Source<'a> {
     path: &'a Path,
     text: &'a str,
@@ -170,7 +171,7 @@ impl Source<'_> {
     fn syntax(&self, error: &toml::de::Error) -> Error {
         let message = error.message().replace('\n', "; ");
         match error.span() {
-            // A missing key is nowhere: its span is that of the whole table.
+            // A missing key has no line: its span is the whole table.
             Some(span) if !message.starts_with("missing field") => self.wrong(span.start, &message),
             _ => Error::new(Kind::Config, format!("{}: {message}", self.path.display()))
                 .effect("no drill was run")
@@ -237,7 +238,7 @@ impl Source<'_> {
     }
 }
 
-/// The line of an offset, from 1, and the dotted key that is set there.
+/// The line (from 1) of an offset, and the dotted key that is set there.
 fn place_of(text: &str, offset: usize) -> (usize, Option<String>) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;

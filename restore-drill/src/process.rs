@@ -1,4 +1,4 @@
-//! The drill's child processes, and how they end: as errors that name the program.
+//! The drill's child processes; their failures are errors that name the program.
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -10,12 +10,12 @@ use lifeboat::{clock, environment};
 use rustix::process::Signal;
 use tokio::process::Command;
 
-/// Kept of each output stream: the end of it, where programs say what went wrong.
+/// How much of each output stream is kept: the end, where programs say what went wrong.
 const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// It cleans up, and is killed after this.
+/// How long it may take to clean up; then it is killed.
 const ASKED: (Asked, Duration) = (Asked::Child(Signal::TERM), Duration::from_secs(30));
 
-/// How a child ended and what it said.
+/// How a child ended, and its output.
 #[derive(Debug)]
 pub struct Ended {
     /// Its exit code or signal.
@@ -44,17 +44,18 @@ impl Ended {
     }
 }
 
-/// A program in the environment of a scratch server: nothing of ours but where programs are and what time it is.
+/// A program in the environment of a scratch server: of ours it gets only the path of programs and the
+/// time zone.
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     environment::clean(command.env("LC_ALL", "C").as_std_mut(), environment::Child::ScratchServer);
     command
 }
 
-/// Starts a child with no input.
+/// Starts a child without input.
 ///
 /// # Errors
-/// Where it cannot be started.
+/// If it cannot be started.
 pub fn spawn(command: &mut Command) -> Result<Supervised> {
     Supervised::start(command.stdin(Stdio::null())).map_err(|e| {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
@@ -66,16 +67,17 @@ pub fn spawn(command: &mut Command) -> Result<Supervised> {
 /// Runs a child to its end.
 ///
 /// # Errors
-/// Where it cannot be started, or is not done within `limit` (it is stopped then).
+/// If it cannot be started, or does not finish within `limit` (then it is stopped).
 pub async fn run(command: &mut Command, limit: Duration) -> Result<Ended> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
     run_heard(command, &name, limit, std::future::pending(), |_| {}).await
 }
 
-/// [`run`], stopped when `cancelled` resolves; `on_line` is told each line of its standard error as it comes.
+/// [`run`], stopped when `cancelled` resolves; `on_line` is called for each line of standard error when it
+/// arrives.
 ///
 /// # Errors
-/// [`Kind::Interrupted`] when cancelled, [`Kind::Unreachable`] past the limit.
+/// [`Kind::Interrupted`] if cancelled, [`Kind::Unreachable`] after the limit.
 pub async fn run_heard(
     command: &mut Command,
     name: &str,
@@ -96,9 +98,10 @@ pub async fn run_heard(
         Some(Stopped::Cancelled) => {
             Err(Error::new(Kind::Interrupted, format!("{name} was stopped by a signal")))
         }
-        Some(Stopped::TooLate) => {
-            Err(Error::new(Kind::Unreachable, format!("{name} was not done in {}", clock::span_text(limit))))
-        }
+        Some(Stopped::TooLate) => Err(Error::new(
+            Kind::Unreachable,
+            format!("{name} did not finish within {}", clock::span_text(limit)),
+        )),
     }
 }
 

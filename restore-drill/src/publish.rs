@@ -1,5 +1,4 @@
-//! The files of a report, and the directory that they can be written to. `vault` writes them into
-//! the repository.
+//! The files of a report, and writing them to a directory. `vault` writes them to the repository.
 
 use std::path::{Path, PathBuf};
 
@@ -14,22 +13,22 @@ use lifeboat::repository::Repository;
 use crate::markdown;
 use crate::report::Report;
 
-/// A report as files: the one for people, and `report.json`, which names it by its digest. That
-/// one is what is signed and is written last, so that a report is whole where it is.
+/// A report as files: `report.md` for people, and `report.json`, which contains the digest of the former.
+/// `report.json` is signed and written last, so a report with it is complete.
 pub struct Files<'a> {
     /// `report.md`.
     pub markdown: Vec<u8>,
     /// `report.json`.
     pub json: Vec<u8>,
-    /// Who signs it.
+    /// The key that signs it.
     pub key: Option<&'a SigningKey>,
 }
 
 impl<'a> Files<'a> {
-    /// Renders a report, and notes in it what goes with it and where it belongs.
+    /// Renders a report, and notes in it its other files and its place in the repository.
     ///
     /// # Errors
-    /// [`Kind::Internal`] where it cannot be written as JSON.
+    /// [`Kind::Internal`] if it cannot be written as JSON.
     pub fn of(
         report: &mut Report,
         repository: Option<&Repository>,
@@ -53,10 +52,11 @@ impl<'a> Files<'a> {
         Ok(Files { markdown, json, key })
     }
 
-    /// Writes them to `<parent>/<drill>/`, durably and private to this account; that directory.
+    /// Writes them to `<parent>/<drill>/`, durably and readable only for this account; returns that
+    /// directory.
     ///
     /// # Errors
-    /// Of the file system.
+    /// Those of the file system.
     pub fn write_to(&self, parent: &Path, drill: &str) -> Result<PathBuf> {
         let dir = parent.join(drill);
         disk::create_private_dir(&dir)?;

@@ -1,5 +1,5 @@
-//! The report of a drill: everything that was found, in a form for machines. `markdown` renders it
-//! for people; neither says anything that the other does not.
+//! The report of a drill: all findings, in a form for machines. `markdown` renders it for people; both
+//! have the same content.
 
 use lifeboat::archive::drill::Stored;
 use lifeboat::clock::Timestamp;
@@ -16,10 +16,10 @@ use crate::verdict::{Measure, Verdict};
 
 /// The name of this schema.
 pub const SCHEMA: &str = "lifeboat-drill-report";
-/// Its version: a new one where a key changes its meaning or goes away; new keys may come.
+/// Its version: it changes if a key changes its meaning or is removed; new keys may be added.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// A drill, whole.
+/// The whole report of a drill.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
@@ -32,41 +32,41 @@ pub struct Report {
     pub written_by: String,
     /// The plan's file.
     pub plan: String,
-    /// Whose data.
+    /// The tenant.
     pub tenant: TenantName,
-    /// When it began, UTC: the zero of both measures.
+    /// When it began (UTC): both measurements start here.
     pub begun: Timestamp,
-    /// When it ended, UTC, the scratch place torn down.
+    /// When it ended (UTC), after the scratch place was removed.
     pub ended: Timestamp,
-    /// What it amounts to.
+    /// The result.
     pub verdict: Verdict,
-    /// The exit code that goes with it.
+    /// The exit code for the result.
     pub exit_code: u8,
-    /// Why, worst first; empty where it passed.
+    /// The reasons, worst first; empty if it passed.
     pub reasons: Vec<String>,
     /// Data loss: from the snapshot's point to the beginning of the drill.
     pub rpo: Measure,
     /// Time to recover: from the beginning of the drill to the last check.
     pub rto: Measure,
-    /// What was restored; absent where it was not found.
+    /// The restored snapshot; absent if none was found.
     pub snapshot: Option<Snapshot>,
-    /// What was done, in order.
+    /// The stages, in order.
     pub stages: Vec<Stage>,
     /// The comparison with the baseline of the backup.
     pub baseline: Option<Baseline>,
     /// Files and indexes.
     pub integrity: Option<Integrity>,
-    /// The checks, each.
+    /// The outcome of every check.
     pub checks: Vec<Outcome>,
-    /// How many checks ended how.
+    /// The number of checks by outcome.
     pub summary: Summary,
-    /// What the verdict does not rest on, and why.
+    /// What was not checked, and why.
     pub not_checked: Vec<NotChecked>,
-    /// What `lifeboat restore --json` said, as it said it.
+    /// The unchanged output of `lifeboat restore --json`.
     pub restore_answer: Option<Value>,
-    /// The scratch directory, where the plan asked to keep it.
+    /// The scratch directory, if it is kept.
     pub kept: Option<String>,
-    /// Where the report belongs and what lies beside it, once it is written.
+    /// The report's place and its other files, after it is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<Stored>,
 }
@@ -75,11 +75,11 @@ pub struct Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageStatus {
-    /// To its end; what it found is elsewhere in the report.
+    /// It finished; its findings are elsewhere in the report.
     Done,
-    /// With an error.
+    /// It ended with an error.
     Error,
-    /// Not begun, since one before it failed.
+    /// It did not begin, because an earlier one failed.
     NotRun,
 }
 
@@ -92,18 +92,18 @@ pub struct Stage {
     pub status: StageStatus,
     /// How long it took.
     pub ms: u64,
-    /// What it did in a line, or its error.
+    /// What it did, in one line, or its error.
     pub note: String,
-    /// Whether its time counts to the RTO.
+    /// Whether its time counts for the RTO.
     pub in_rto: bool,
 }
 
-/// Something that was not looked at.
+/// Something that was not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotChecked {
     /// What.
     pub what: String,
-    /// Why not.
+    /// The reason.
     pub why: String,
 }
 
@@ -112,18 +112,18 @@ pub struct NotChecked {
 pub struct Tally {
     /// All of them.
     pub all: u64,
-    /// Ran and found nothing.
+    /// They ran and found nothing.
     pub passed: u64,
-    /// Hard ones that found violations.
+    /// Hard checks that found violations.
     pub failed: u64,
-    /// Hard ones that found no more violations than the plan accepts.
+    /// Hard checks that found no more violations than the plan accepts.
     #[serde(default)]
     pub accepted: u64,
-    /// Base and info ones that found some.
+    /// Base and info checks that found violations.
     pub noted: u64,
-    /// Did not apply.
+    /// They did not apply.
     pub skipped: u64,
-    /// Could not be run to their end.
+    /// They could not be run to their end.
     pub error: u64,
 }
 
@@ -139,7 +139,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts.
+    /// Counts the outcomes.
     pub fn of(outcomes: &[Outcome]) -> Summary {
         let mut summary = Summary::default();
         for outcome in outcomes {
@@ -162,8 +162,7 @@ impl Summary {
     }
 }
 
-/// What a verdict on these results does not rest on: always said, so that nobody takes a drill for
-/// more than it is.
+/// What a drill with these results did not check. It is always listed, so that nobody overestimates a drill.
 pub fn not_checked(
     snapshot: Option<&Snapshot>,
     integrity: Option<&Integrity>,
@@ -173,26 +172,26 @@ pub fn not_checked(
     let mut list = Vec::new();
     let mut add = |what: &str, why: String| list.push(NotChecked { what: what.to_owned(), why });
     match integrity {
-        None => add("files of attachments, tables and indexes", "the drill did not get there".to_owned()),
+        None => add("files of attachments, tables and indexes", "the drill ended before this".to_owned()),
         Some(found) => {
             if let Some(why) = &found.amcheck_skipped {
                 add("tables and indexes below SQL (amcheck)", why.clone());
             }
             if found.missing_known > 0 {
-                let why = "the snapshot says that it does not hold them".to_owned();
+                let why = "the snapshot says that it does not contain them".to_owned();
                 add(&format!("{} files that attachments name", found.missing_known), why);
             }
         }
     }
     if snapshot.is_some_and(|snapshot| snapshot.filestore.is_none()) {
-        add("the filestore as a whole", "the snapshot is of the database alone".to_owned());
+        add("the filestore as a whole", "the snapshot contains the database only".to_owned());
     }
     if baseline.is_none() {
-        let why = "the restore did not say that it compared them".to_owned();
+        let why = "the restore did not report a comparison".to_owned();
         add("rows, highest ids and last writes of every table against the source", why);
     }
     if outcomes.is_empty() {
-        add("all business checks", "the drill did not get there".to_owned());
+        add("all business checks", "the drill ended before this".to_owned());
     }
     for outcome in outcomes {
         if let (Status::Skipped | Status::Error, Some(why)) = (outcome.status, &outcome.message) {
@@ -201,10 +200,10 @@ pub fn not_checked(
         }
     }
     if outcomes.iter().any(|outcome| outcome.severity == Severity::Base) {
-        let why = "the snapshot does not record these counts, so they are reported as they are".to_owned();
-        add("whether base checks find as much here as on the source", why);
+        let why = "the snapshot does not record these counts, so they are only reported".to_owned();
+        add("whether base checks find as many violations here as on the source", why);
     }
-    let why = "Odoo was not started: no order, delivery, invoice or payment was made".to_owned();
+    let why = "Odoo was not started: no order, delivery, invoice or payment was created".to_owned();
     add("business transactions", why);
     list
 }

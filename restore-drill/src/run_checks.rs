@@ -1,5 +1,5 @@
-//! Runs the check catalogue on a restored database, one check at a time, each alone in a
-//! read-only transaction with a time limit.
+//! Runs the catalogue of checks on a restored database, one at a time, each in its own read-only
+//! transaction with a time limit.
 
 use std::time::Duration;
 
@@ -14,12 +14,13 @@ use crate::check::{Check, Severity};
 use crate::checks::Catalogue;
 use crate::schema::Schema;
 
-/// Violations shown of each check, first in the order of their text.
+/// How many violations of each check are shown: the first in the order of their text.
 pub const SAMPLES: usize = 3;
 const SAMPLE_CHARS: usize = 200;
-/// What the server's own time limit gets on top before the connection is given up.
+/// How long we wait beyond the server's own time limit before we give up the connection.
 const GRACE: Duration = Duration::from_secs(15);
-/// The prelude and the look at the schema need seconds; more means a server in trouble.
+/// The time limit of the prelude and of reading the schema: they need seconds; more means a server in
+/// trouble.
 const PREPARE_LIMIT: Duration = Duration::from_secs(120);
 
 /// How a check ended.
@@ -30,17 +31,17 @@ pub enum Status {
     Passed,
     /// A hard check found violations.
     Failed,
-    /// A hard check found violations, no more than the plan accepts: reported, not failing.
+    /// A hard check found no more violations than the plan accepts: reported, does not fail the drill.
     Accepted,
-    /// A base or info check found violations: reported, never failing.
+    /// A base or info check found violations: reported, never fails the drill.
     Noted,
-    /// Not for this series, or something that it requires is missing. Never counted as passed.
+    /// It is not for this series, or something that it requires is missing. It never counts as passed.
     Skipped,
     /// It could not be run to its end.
     Error,
 }
 
-/// What became of one check.
+/// The outcome of one check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// See [`Check::id`].
@@ -55,27 +56,27 @@ pub struct Outcome {
     pub reason: String,
     /// How it ended.
     pub status: Status,
-    /// Rows found; absent where the check did not run to its end.
+    /// The number of rows found; absent if the check did not run to its end.
     pub violations: Option<u64>,
-    /// The first of them in the order of their text, cut at 200 characters.
+    /// The first rows in the order of their text, each cut at 200 characters.
     pub samples: Vec<String>,
-    /// Why it was skipped, or the error, or what the plan's acceptance has to do with it.
+    /// Why it was skipped, or the error, or why the plan's acceptance does not apply.
     pub message: Option<String>,
-    /// What the plan accepts of it.
+    /// The violations that the plan accepts.
     #[serde(default)]
     pub accepted: Option<Acceptance>,
-    /// Milliseconds taken.
+    /// Its duration in milliseconds.
     pub ms: u64,
 }
 
-/// Runs every check of the catalogue, in its order, and gives one outcome for each.
+/// Runs every check of the catalogue, in its order; returns one outcome for each.
 ///
-/// A check that fails to run is an outcome, not an error of this function. Nothing is written to
-/// the database but temporary functions, which leave with the session.
+/// A check that cannot be run is an outcome, not an error of this function. It writes nothing to the
+/// database except temporary functions, which disappear with the session.
 ///
 /// # Errors
-/// [`Kind::Postgres`] where the session cannot be prepared: the server is gone or a prelude is
-/// wrong. Safe to repeat.
+/// [`Kind::Postgres`] if the session cannot be prepared: the server is gone, or a prelude is wrong. Safe
+/// to repeat.
 pub async fn run(
     connection: &mut PgConnection,
     catalogue: &Catalogue,
@@ -114,10 +115,9 @@ fn failed(verb: &str, source: sqlx::Error) -> Error {
 }
 
 async fn prepare(connection: &mut PgConnection, catalogue: &Catalogue) -> Result<Schema> {
-    // Statistics of a fresh restore are poor and compiling plans costs more than it saves here.
-    // PostgreSQL's own names first, and none of the session's own before the tenant's: a restored
-    // database brings along what its owner made (this session has no more rights than he) and settings
-    // of his. A policy must not hide rows from a check.
+    // A fresh restore has poor statistics, so JIT costs more than it saves. PostgreSQL's own names come
+    // first and temporary ones last: a restored database contains code and settings of its owner (this
+    // session has no more rights than that owner). A policy must not hide rows from a check.
     let settings = format!(
         "SET search_path = pg_catalog, public, pg_temp; SET row_security = off; SET jit = off; \
          SET client_min_messages = warning; SET statement_timeout = {};",
@@ -125,7 +125,7 @@ async fn prepare(connection: &mut PgConnection, catalogue: &Catalogue) -> Result
     );
     execute(connection, &settings, "set up the session of the checks").await?;
     for prelude in &catalogue.preludes {
-        execute(connection, prelude, "make the helper functions of the checks (prelude.sql)").await?;
+        execute(connection, prelude, "create the helper functions of the checks (prelude.sql)").await?;
     }
     execute(connection, "SET default_transaction_read_only = on", "set up the session of the checks").await?;
     Schema::read(connection).await
@@ -136,7 +136,7 @@ async fn execute(connection: &mut PgConnection, script: &str, verb: &str) -> Res
     script.execute(connection).await.map(|_| ()).map_err(|e| failed(verb, e))
 }
 
-/// What a check found: the number of rows and the first few.
+/// What a check found: the number of rows and the first ones.
 struct Found {
     violations: u64,
     samples: Vec<String>,
@@ -162,9 +162,9 @@ impl From<sqlx::Error> for Trouble {
 async fn one(connection: &mut PgConnection, check: &Check, timeout: Duration) -> Result<Found, Trouble> {
     match tokio::time::timeout(timeout + GRACE, transaction(connection, check, timeout)).await {
         Ok(found) => found,
-        // An abandoned query leaves the protocol in the middle of an answer.
+        // After an abandoned query the connection is in the middle of an answer.
         Err(_) => Err(Trouble::Connection(format!(
-            "no answer within {}, nor the end that the server's own limit should have brought",
+            "no answer within {}, although the server's own time limit should have ended the query",
             clock::span_text(timeout + GRACE)
         ))),
     }
@@ -185,8 +185,8 @@ async fn transaction(
     Ok(found)
 }
 
-/// Counts rows as they come and keeps the first few: memory does not grow with the violations.
-/// Prepared, so that the server refuses more than one statement.
+/// Counts rows as they arrive and keeps the first ones: memory does not grow with the number of violations.
+/// The statement is prepared, so that the server refuses more than one.
 async fn violations(connection: &mut PgConnection, check: &Check) -> Result<Found, Trouble> {
     let statement = connection.prepare(AssertSqlSafe(check.sql.as_str()).into_sql_str()).await?;
     match statement.columns() {

@@ -1,4 +1,4 @@
-//! What a restored database is made of, to decide which checks apply to it.
+//! The tables and columns of a restored database, to decide which checks apply to it.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use crate::check::Check;
 use crate::series::Series;
 
-/// What exists in the database, to decide which checks apply.
+/// The tables and columns that exist.
 pub struct Schema {
     series: Option<Series>,
     tables: BTreeSet<String>,
@@ -19,7 +19,7 @@ impl Schema {
     /// Reads it.
     ///
     /// # Errors
-    /// [`Kind::Postgres`] where the database cannot be asked.
+    /// [`Kind::Postgres`] if the database cannot be read.
     pub async fn read(connection: &mut PgConnection) -> Result<Schema> {
         let series = series(connection).await?;
         let rows = sqlx::query_as::<_, (String, Option<String>)>(
@@ -40,13 +40,15 @@ impl Schema {
         Ok(schema)
     }
 
-    /// Why a check does not apply here; `None` where it does.
+    /// Why a check does not apply here; `None` if it does.
     pub fn reason_to_skip(&self, check: &Check) -> Option<String> {
         match self.series {
             _ if check.versions.all() => {}
-            None => return Some(format!("for Odoo {}, and the series is not known", check.versions)),
+            None => {
+                return Some(format!("for Odoo {}; the series of this database is unknown", check.versions));
+            }
             Some(series) if !check.versions.include(series) => {
-                return Some(format!("for Odoo {}, this is {series}", check.versions));
+                return Some(format!("for Odoo {}; this is {series}", check.versions));
             }
             Some(_) => {}
         }
@@ -56,16 +58,16 @@ impl Schema {
         })?;
         let table_is_there = self.tables.contains(&missing.table);
         Some(match &missing.column {
-            Some(column) if table_is_there => format!("column {}.{column} is not there", missing.table),
-            _ => format!("table {} is not there", missing.table),
+            Some(column) if table_is_there => format!("column {}.{column} does not exist", missing.table),
+            _ => format!("table {} does not exist", missing.table),
         })
     }
 }
 
-/// The Odoo series of this database: that of module `base`; `None` where it does not say.
+/// The Odoo series of this database, from the version of module `base`; `None` if it is unknown.
 ///
 /// # Errors
-/// [`Kind::Postgres`] where the question cannot be asked.
+/// [`Kind::Postgres`] if the database cannot be read.
 async fn series(connection: &mut PgConnection) -> Result<Option<Series>> {
     let there: bool = ask(connection, "SELECT to_regclass('public.ir_module_module') IS NOT NULL").await?;
     if !there {
@@ -80,7 +82,7 @@ async fn ask<T>(connection: &mut PgConnection, sql: &'static str) -> Result<T>
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
 {
-    sqlx::query_scalar(sql).fetch_one(connection).await.map_err(|e| failed("ask the restored database", e))
+    sqlx::query_scalar(sql).fetch_one(connection).await.map_err(|e| failed("read the restored database", e))
 }
 
 fn failed(verb: &str, source: sqlx::Error) -> Error {

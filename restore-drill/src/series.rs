@@ -1,4 +1,4 @@
-//! Odoo series ("17.0", "saas~17.4") and the conditions that a check puts on them.
+//! Odoo series ("17.0", "saas~17.4") and the conditions of checks on them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -39,15 +39,15 @@ enum Comparison {
     Exactly,
 }
 
-/// The series that a check is meant for: `*`, or conditions on the major number that must all
-/// hold, such as `>=15 <18`. Intermediate series count as the major that they follow.
+/// The series for which a check is meant: `*`, or conditions on the major number that must all hold, such as
+/// `>=15 <18`. An intermediate series counts as the major series that it follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versions {
     conditions: Vec<(Comparison, u16)>,
 }
 
 impl Versions {
-    /// Whether every series is meant, also one that is not known.
+    /// Whether every series is meant, also an unknown one.
     pub fn all(&self) -> bool {
         self.conditions.is_empty()
     }

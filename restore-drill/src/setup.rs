@@ -1,4 +1,4 @@
-//! What a drill is run with: plan, checks, program, and the snapshot that was chosen.
+//! The input of a drill: plan, checks, program, and the chosen snapshot.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::report::NotChecked;
 use crate::snapshot::Snapshot;
 
-/// What a drill is run with, all of it checked.
+/// The validated input of a drill.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The plan.
@@ -18,11 +18,11 @@ pub struct Setup {
     pub program: PathBuf,
 }
 
-/// The snapshot to restore, and what was odd about finding it.
+/// The snapshot to restore, and what was noticed when it was chosen.
 #[derive(Clone, Debug)]
 pub struct Chosen {
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// Snapshots that could not be considered, and why.
+    /// Snapshots that were skipped, and why; also a note about the writer's clock.
     pub passed_over: Vec<NotChecked>,
 }

@@ -6,42 +6,42 @@ use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::{InstanceName, ReleaseId, SnapshotId, TenantName};
 use serde::{Deserialize, Serialize};
 
-/// What the drill and its report need to know of a snapshot.
+/// What the drill and its report need to know about a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The instance that it is of.
+    /// Its instance.
     pub instance: InstanceName,
     /// Its name.
     pub id: SnapshotId,
-    /// The tenant that it is of.
+    /// Its tenant.
     pub tenant: TenantName,
-    /// The release it is tied to.
+    /// The release that it belongs to.
     pub release: Option<ReleaseId>,
-    /// The moment whose state it holds, UTC.
+    /// The moment whose state it contains (UTC).
     pub point: Timestamp,
-    /// When its last object was stored, UTC.
+    /// When its last object was stored (UTC).
     pub ended: Timestamp,
-    /// Whether the plan named it; else it is the latest of its tenant.
+    /// Whether the plan named it; otherwise it is the latest of its tenant.
     pub by_choice: bool,
-    /// The major version of PostgreSQL that it comes from.
+    /// The major version of the source's PostgreSQL.
     pub postgres_major: u32,
-    /// Odoo's version, where the manifest has one.
+    /// Odoo's version, if the manifest has it.
     pub odoo_version: Option<String>,
-    /// Size of the database when it was dumped.
+    /// The size of the database when it was dumped.
     pub database_bytes: u64,
-    /// The filestore snapshot that goes with it; absent where only the database was backed up.
+    /// The filestore snapshot that belongs to it; absent if only the database was backed up.
     pub filestore: Option<SnapshotId>,
-    /// Files that the snapshot says it does not hold although the database names them.
+    /// The number of files that the database names but the snapshot does not contain, as the snapshot says.
     pub missing_files: u64,
-    /// The names of the first of them.
+    /// The names of the first ones.
     pub missing: Vec<String>,
 }
 
 impl Snapshot {
-    /// The facts in a manifest whose signature was checked.
+    /// The facts of a manifest whose signature was checked.
     ///
     /// # Errors
-    /// [`Kind::Usage`] where it is not that of a dump.
+    /// [`Kind::Usage`] if it is not the manifest of a dump.
     pub fn of_manifest(manifest: &Manifest, by_choice: bool) -> Result<Snapshot> {
         let dump = manifest.dump_facts()?;
         let tenant = manifest.tenant.clone().ok_or_else(|| {

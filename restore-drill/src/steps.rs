@@ -1,4 +1,4 @@
-//! What each stage of a drill does, and the line that it leaves in the report.
+//! What each stage of a drill does, and its line in the report.
 
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,12 @@ use crate::stages::scratch::{Place, Scratch};
 use crate::stages::{amcheck, blobs, sweep};
 use crate::{say, vault};
 
-/// The name of the restored database: the scratch server holds no other.
+/// The name of the restored database, the only tenant of the scratch server.
 pub(crate) const DATABASE: &str = "drill";
-/// The scratch directories of all drills begin with this.
+/// The prefix of the names of all scratch directories.
 pub(crate) const SCRATCH_PREFIX: &str = "restore-drill-";
 
-/// Tells which snapshot was found.
+/// The line about the chosen snapshot.
 pub(crate) fn told(chosen: Chosen) -> (Chosen, String) {
     let snapshot = &chosen.snapshot;
     let release =
@@ -35,7 +35,7 @@ pub(crate) fn told(chosen: Chosen) -> (Chosen, String) {
     (chosen, note)
 }
 
-/// Makes the place, of the snapshot's version of PostgreSQL.
+/// Creates the scratch place, with the snapshot's version of PostgreSQL.
 pub(crate) async fn make(
     plan: &Plan,
     dir: &Path,
@@ -43,8 +43,8 @@ pub(crate) async fn make(
 ) -> Result<((Scratch, PathBuf), String)> {
     for left in sweep::sweep(&plan.scratch_dir, SCRATCH_PREFIX).await? {
         match left {
-            Ok(dir) => say::line(&format!("  removed {}, left by a drill that was killed", dir.display())),
-            Err(e) => say::line(&format!("  what a killed drill left is still there: {}", one_line(&e))),
+            Ok(dir) => say::line(&format!("  removed {}, which a killed drill had left", dir.display())),
+            Err(e) => say::line(&format!("  cannot remove what a killed drill left: {}", one_line(&e))),
         }
     }
     let where_to_look =
@@ -64,8 +64,10 @@ pub(crate) async fn restore(
     let on_line = |line: &str| say::line(&format!("  | {line}"));
     let restored = restore::run(order, place, cancel, on_line).await?;
     let mut note = match &restored.baseline {
-        Some(baseline) => format!("{} differences to the baseline of the backup", baseline.differences_count),
-        None => "restored; it did not say that it compared with the baseline".to_owned(),
+        Some(baseline) => {
+            format!("{} differences from the baseline of the backup", baseline.differences_count)
+        }
+        None => "restored, but lifeboat reported no comparison with the baseline".to_owned(),
     };
     for view in &restored.not_filled {
         note.push_str(&format!("; {view}"));
@@ -73,7 +75,7 @@ pub(crate) async fn restore(
     Ok((restored, note))
 }
 
-/// Looks whether files, tables and indexes are whole.
+/// Checks the integrity of files, tables and indexes.
 pub(crate) async fn look(place: &Place, snapshot: &Snapshot) -> Result<(Integrity, String)> {
     let mut found = Integrity::default();
     unforce(place).await?;
@@ -89,7 +91,7 @@ pub(crate) async fn look(place: &Place, snapshot: &Snapshot) -> Result<(Integrit
         note.push_str(&format!(", {absent} absent as expected"));
     }
     if found.elsewhere > 0 {
-        note.push_str(&format!(", {} lie in an object store and were not looked at", found.elsewhere));
+        note.push_str(&format!(", {} are in an object store and were not checked", found.elsewhere));
     }
     match &found.amcheck_skipped {
         Some(why) => note.push_str(&format!("; amcheck not run: {why}")),
@@ -101,10 +103,10 @@ pub(crate) async fn look(place: &Place, snapshot: &Snapshot) -> Result<(Integrit
     Ok((found, note))
 }
 
-/// A table with FORCE ROW LEVEL SECURITY hides its rows from its owner, too, as whom all looks and checks run. The
-/// place is thrown away, so it is forced no more; that touches the catalog only.
+/// FORCE ROW LEVEL SECURITY hides a table's rows from its owner too, and all checks run as the owner. The
+/// place is removed at the end, so this switches it off; that changes the catalog only.
 async fn unforce(place: &Place) -> Result<()> {
-    let failed = |e| Error::new(Kind::Postgres, "cannot look behind row security").because(e);
+    let failed = |e| Error::new(Kind::Postgres, "cannot switch off FORCE ROW LEVEL SECURITY").because(e);
     let forced = "SELECT format('ALTER TABLE ONLY %I.%I NO FORCE ROW LEVEL SECURITY', n.nspname, c.relname) \
                   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                   WHERE c.relkind IN ('r', 'p') AND c.relforcerowsecurity";
@@ -130,7 +132,7 @@ pub(crate) async fn check(place: &Place, setup: &Setup) -> Result<(Vec<Outcome>,
     Ok((outcomes, note))
 }
 
-/// Holds what hard checks found against what the plan accepts.
+/// Compares what hard checks found with what the plan accepts.
 fn accept(outcomes: &mut [Outcome], accepted: &[Acceptance], now: Timestamp) {
     for outcome in outcomes {
         let Some(known) = accepted.iter().find(|known| known.check == outcome.id) else { continue };
@@ -141,15 +143,18 @@ fn accept(outcomes: &mut [Outcome], accepted: &[Acceptance], now: Timestamp) {
                 Some(why) => outcome.message = Some(why),
             },
             (Status::Passed, _) => {
-                let what = format!("the plan accepts {} violations, and there is none any more", known.max);
+                let what = format!(
+                    "the plan accepts {} violations, but there are none any more: remove this entry from the plan",
+                    known.max
+                );
                 outcome.message = Some(what);
             }
-            _ => {} // skipped or in error: nothing was found that could be accepted
+            _ => {} // skipped or in error: there is nothing to accept
         }
     }
 }
 
-/// First line, causes and effect of an error, for a table cell.
+/// An error's first line, causes and effect, for a table cell.
 pub(crate) fn one_line(error: &Error) -> String {
     let mut text = error.what().to_owned();
     for cause in error.causes() {

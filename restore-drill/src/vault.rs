@@ -1,7 +1,6 @@
-//! The repository, as the drill needs it: which snapshot is the latest, and where the report goes.
+//! The drill's access to the repository: finds the latest snapshot and stores the report.
 //!
-//! Only manifests are read here. Restoring is left to the program `lifeboat`, which is what the
-//! drill is to prove.
+//! It reads manifests only. The program `lifeboat` restores, because the drill has to prove that program.
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +21,8 @@ use crate::report::NotChecked;
 use crate::setup::Chosen;
 use crate::snapshot::Snapshot;
 
-/// The files that hold the secrets of a configuration: identities, the signing key, the store's
-/// credentials, PostgreSQL's passwords. None of one that cannot be read: the restore will say so.
+/// The files with the secrets of a configuration: identities, the signing key, the store's credentials,
+/// PostgreSQL's passwords. Empty if the configuration cannot be read: then the restore reports it.
 pub fn secrets(config: &Path) -> Vec<PathBuf> {
     let inputs = Inputs { config: Some(config.to_owned()), ..Inputs::from_process() };
     let Ok(config) = Config::load(&inputs) else { return Vec::new() };
@@ -45,12 +44,10 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Opens the repository that a configuration names. A signing key is used where the
-    /// configuration has one.
+    /// Opens the repository of a configuration. It uses the signing key, if the configuration has one.
     ///
     /// # Errors
-    /// `Config` where the configuration is wrong, those of the repository where it cannot
-    /// be reached.
+    /// `Config` if the configuration is wrong; those of the repository if it cannot be reached.
     pub async fn open(config: &Path) -> Result<Vault> {
         let inputs = Inputs { config: Some(config.to_owned()), ..Inputs::from_process() };
         let config = Config::load(&inputs)?;
@@ -64,18 +61,17 @@ impl Vault {
         &self.repository
     }
 
-    /// The key that reports are signed with.
+    /// The key that signs reports.
     pub fn key(&self) -> Option<&SigningKey> {
         self.key.as_ref()
     }
 
-    /// The dump to drill with: the one named, or the newest of the tenant whose manifest is
-    /// believed. Those that are newer and not believed are told, not hidden.
+    /// Chooses the dump for the drill: the named one, or the tenant's newest with a trusted manifest.
+    /// Newer dumps that are not trusted are reported.
     ///
     /// # Errors
-    /// `NotFound` where there is none, `Usage` where the one named is of another
-    /// tenant or not of a database, `Signature` and `Integrity` where the one named
-    /// is not what it should be, and those of the store.
+    /// `NotFound` if there is none; `Usage` if the named one is of another tenant or is not a dump;
+    /// `Signature` and `Integrity` if the named one is not trusted or is damaged; and those of the store.
     pub async fn choose(&self, tenant: &TenantName, wanted: Option<&SnapshotId>) -> Result<Chosen> {
         let (pick, snapshots) = match wanted {
             Some(id) => (Pick::Snapshot(id.clone()), Which::Ids(vec![id.clone()])),
@@ -85,11 +81,11 @@ impl Vault {
         let inventory = Inventory::take(&self.repository, &self.trust, &wanted).await?;
         let chosen = pick::choose(&inventory, tenant, SnapshotKind::Dump, &pick)?;
         let dump = chosen.snapshot;
-        // Read once more: an inventory does not keep lists of files.
+        // Read again: an inventory does not keep lists of files.
         let origin = self.repository.origin().await?;
         let manifest = self.repository.manifest(&dump.manifest.id, &origin, &self.trust).await?;
         let passed_over = chosen.passed_over.into_iter().map(|(id, why)| {
-            let what = format!("snapshot {id}, which may be newer and of this tenant");
+            let what = format!("snapshot {id}, which may be a newer one of this tenant");
             NotChecked { what, why }
         });
         let clock = dump
@@ -102,7 +98,7 @@ impl Vault {
         })
     }
 
-    /// Writes a report to `instances/<instance>/drills/<drill>/`; its place.
+    /// Writes a report to `instances/<instance>/drills/<drill>/`; returns its place.
     ///
     /// # Errors
     /// Those of the store.

@@ -1,4 +1,4 @@
-//! What a drill amounts to: from what was found and measured to one word and an exit code. Pure.
+//! The result of a drill: derives a verdict and an exit code from the findings and measurements. Pure.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use crate::run_checks::{Outcome, Status};
 use crate::stages::integrity::Integrity;
 use crate::stages::restore::Baseline;
 
-/// The end of a drill. The first that applies, in the order failed, could not run, missed
-/// objective, passed: damage that was seen is told even when the rest could not be looked at.
+/// The result of a drill. The first one that applies, in this order: failed, could not run, missed
+/// objective, passed. So damage is reported even if the rest could not be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Restored, validated, and within the objectives that were given.
+    /// Restored, validated, and within the objectives.
     Passed,
-    /// Something restored is missing, damaged or contradicts itself, or the archive is.
+    /// Restored data is missing, damaged or contradictory, or the archive is damaged.
     Failed,
-    /// The data is right; it came too late or is too old.
+    /// The data is right, but too old, or recovery took too long.
     MissedObjective,
-    /// Nothing can be said: a stage that belongs to the validation was not done.
+    /// No statement is possible: a part of the validation was not done.
     CouldNotRun,
 }
 
 impl Verdict {
-    /// The exit code of `restore-drill run`; 2 is that of a wrong plan or argument.
+    /// The exit code of `restore-drill run`; 2 means a wrong plan or argument.
     pub fn exit_code(self) -> u8 {
         match self {
             Verdict::Passed => 0,
@@ -36,7 +36,7 @@ impl Verdict {
         }
     }
 
-    /// For the first line of a report.
+    /// The words in the first line of a report.
     pub fn words(self) -> &'static str {
         match self {
             Verdict::Passed => "PASSED",
@@ -47,23 +47,23 @@ impl Verdict {
     }
 }
 
-/// An objective beside what was measured, in milliseconds.
+/// An objective and the measured value, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measure {
-    /// What the plan asks for; absent where it asks for nothing.
+    /// The plan's objective; absent if it has none.
     pub objective_ms: Option<u64>,
-    /// What was measured; absent where the drill did not get there.
+    /// The measured value; absent if the drill ended before.
     pub measured_ms: Option<u64>,
 }
 
 impl Measure {
-    /// Whether the objective was met; `None` where there is none or nothing was measured.
+    /// Whether the objective was met; `None` without an objective or a measured value.
     pub fn met(&self) -> Option<bool> {
         Some(self.measured_ms? <= self.objective_ms?)
     }
 }
 
-/// Milliseconds for people.
+/// Milliseconds as text for people.
 pub fn span(ms: u64) -> String {
     clock::span_text(Duration::from_millis(ms))
 }
@@ -71,13 +71,13 @@ pub fn span(ms: u64) -> String {
 /// Everything that a verdict depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// Stages that ended with an error: name, what happened, and whether the archive is to blame.
+    /// Stages that ended with an error: name, error, and whether it proves damage.
     pub stage_errors: &'a [StageError],
-    /// What was found about files and indexes; `None` where that was not looked at.
+    /// The findings about files and indexes; `None` if these were not checked.
     pub integrity: Option<&'a Integrity>,
-    /// The comparison with the baseline; `None` where it was not made.
+    /// The comparison with the baseline; `None` if there was none.
     pub baseline: Option<&'a Baseline>,
-    /// What became of the checks; empty where they were not run.
+    /// The outcomes of the checks; empty if they were not run.
     pub outcomes: &'a [Outcome],
     /// Data loss.
     pub rpo: Measure,
@@ -85,19 +85,19 @@ pub struct Facts<'a> {
     pub rto: Measure,
 }
 
-/// A stage that did not reach its end.
+/// A stage that did not finish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageError {
     /// The stage's name.
     pub stage: String,
-    /// The error in one line.
+    /// The error, in one line.
     pub message: String,
-    /// Whether it shows that what was to be proven is not so (a damaged archive, restored data
-    /// left behind), rather than that it could not be looked at.
+    /// Whether it disproves the promise (the archive is damaged, restored data was not removed), and not
+    /// only that something could not be checked.
     pub is_failure: bool,
 }
 
-/// The verdict and the reasons for it, worst first; no reasons for a drill that passed.
+/// The verdict and its reasons, worst first; a drill that passed has no reasons.
 pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
     let failed = failures(facts);
     let open = unknowns(facts);
@@ -117,10 +117,10 @@ fn failures(facts: &Facts) -> Vec<String> {
     if let Some(found) = facts.integrity {
         for (count, what) in [
             (found.missing, "referenced files are missing"),
-            (found.wrong_size, "files have another size than the database says"),
-            (found.wrong_content, "files do not have the content that their name promises (SHA-1)"),
+            (found.wrong_size, "files do not have the size that the database says"),
+            (found.wrong_content, "files have content that does not match their name (SHA-1)"),
             (found.unreadable, "files could not be read"),
-            (found.bad_names, "attachments name a file in a way that Odoo never does"),
+            (found.bad_names, "attachments name a file with a name that Odoo never gives"),
             (found.index_problems, "problems in tables and indexes (amcheck)"),
         ] {
             if count > 0 {
@@ -130,7 +130,9 @@ fn failures(facts: &Facts) -> Vec<String> {
     }
     if let Some(baseline) = facts.baseline.filter(|baseline| baseline.differences_count > 0) {
         let count = baseline.differences_count;
-        reasons.push(format!("baseline: {count} differences to what was recorded when the backup was taken"));
+        reasons.push(format!(
+            "baseline: {count} differences from the state that was recorded when the backup was taken"
+        ));
     }
     for outcome in facts.outcomes.iter().filter(|outcome| outcome.severity == Severity::Hard) {
         match (outcome.status, outcome.violations) {
@@ -154,18 +156,18 @@ fn unknowns(facts: &Facts) -> Vec<String> {
     let errors = facts.stage_errors.iter().filter(|e| !e.is_failure);
     let mut reasons: Vec<String> = errors.map(|e| format!("{}: {}", e.stage, e.message)).collect();
     if !reasons.is_empty() {
-        return reasons; // what follows would only repeat the consequence
+        return reasons; // the rest would only repeat consequences
     }
     if facts.integrity.is_none() {
         reasons.push("integrity was not checked".to_owned());
     }
     if facts.baseline.is_none() {
-        reasons.push("the restore did not compare with the baseline of the backup".to_owned());
+        reasons.push("the restore reported no comparison with the baseline of the backup".to_owned());
     }
     let ran =
         |o: &Outcome| o.severity == Severity::Hard && matches!(o.status, Status::Passed | Status::Accepted);
     if !facts.outcomes.iter().any(ran) && failures(facts).is_empty() {
-        reasons.push("not one hard check could be run: is this an Odoo database?".to_owned());
+        reasons.push("no hard check could be run: make sure that this is an Odoo database".to_owned());
     }
     reasons
 }
@@ -176,7 +178,7 @@ fn missed(facts: &Facts) -> Vec<String> {
         if let (Some(false), Some(measured), Some(objective)) =
             (measure.met(), measure.measured_ms, measure.objective_ms)
         {
-            reasons.push(format!("{name} is {}, the objective is {}", span(measured), span(objective)));
+            reasons.push(format!("{name} is {}, but the objective is {}", span(measured), span(objective)));
         }
     }
     reasons
@@ -284,7 +286,7 @@ mod tests {
         assert_eq!(verdict, Verdict::MissedObjective);
         assert_eq!(
             reasons,
-            ["RPO is 101 ms, the objective is 100 ms"
+            ["RPO is 101 ms, but the objective is 100 ms"
                 .replace("101 ms", &span(101))
                 .replace("100 ms", &span(100))]
         );

@@ -82,9 +82,9 @@ async fn every_way_in_which_a_check_can_end() {
     assert_eq!(of("BASE1").status, Status::Noted);
     assert_eq!(of("INFO1").status, Status::Noted);
     for (id, message) in [
-        ("SKIP1", "column t.absent is not there"),
-        ("SKIP2", "table absent is not there"),
-        ("SKIP3", "for Odoo >=18, this is 17.0"),
+        ("SKIP1", "column t.absent does not exist"),
+        ("SKIP2", "table absent does not exist"),
+        ("SKIP3", "for Odoo >=18; this is 17.0"),
     ] {
         assert_eq!((of(id).status, said(id).as_str()), (Status::Skipped, message));
     }

@@ -268,7 +268,7 @@ async fn a_killed_drill_is_cleaned_up_by_the_next() {
     std::fs::set_permissions(host.at("lifeboat"), open).unwrap();
     let output = host.run(&[]).await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("left by a drill that was killed"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("which a killed drill had left"), "{}", text(&output.stderr));
     assert_eq!(host.left(), Vec::<PathBuf>::new());
 }
 

@@ -1,27 +1,25 @@
-//! What the agent runs on schedules: which `lifeboat` each line of `[schedule]` calls.
+//! The agent's scheduled jobs: which `lifeboat` command each line of `[schedule]` runs.
 
 use crate::config::Config;
 use crate::crontab::Schedule;
 use crate::daemon::due::Job;
 
-/// The jobs that store databases.
+/// The jobs that back up databases.
 const BACKS_UP: [&str; 3] = ["backup", "base", "base_full"];
 
-/// Whether a job stores databases.
+/// Whether a job backs up databases.
 pub fn backs_up(job: &Job) -> bool {
     BACKS_UP.contains(&job.name)
 }
 
-/// What is allowed and rarely meant.
+/// Warnings about a schedule that is allowed but is probably a mistake.
 pub fn notes(config: &Config, jobs: &[Job]) -> Vec<String> {
     if jobs.iter().any(backs_up) {
         return Vec::new();
     }
     let restores = match config.wal.stream {
         true => "WAL is streamed, but without a base backup nothing can be restored from it",
-        false => {
-            "files of filestores are stored, but without a dump or a base backup no tenant can be restored"
-        }
+        false => "filestores are stored, but without a dump or a base backup no tenant can be restored",
     };
     vec![format!(
         "this agent never backs up a database: schedule.backup, schedule.base and schedule.base_full are \
@@ -30,7 +28,7 @@ pub fn notes(config: &Config, jobs: &[Job]) -> Vec<String> {
     )]
 }
 
-/// The jobs of the schedules, each called with `arguments` first.
+/// The jobs of the schedules; each runs `lifeboat` with `arguments` before its own.
 pub fn jobs(config: &Config, arguments: &[String]) -> Vec<Job> {
     let job = |name, schedule: &Option<Schedule>, more: &[&str]| {
         let schedule = schedule.clone()?;

@@ -1,5 +1,5 @@
-//! The agent as a whole: WAL is streamed, filestores are followed, schedules are kept and pages answer, side by side in
-//! one process, until it is asked to stop.
+//! The agent: one process that streams WAL, follows filestores, runs schedules and serves its pages,
+//! side by side, until it is asked to stop.
 
 mod jobs;
 
@@ -22,31 +22,32 @@ use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::wal::stream::{self, Observed};
 
-/// How long after a failure that does not pass by itself streaming is tried again.
+/// How long after a permanent failure streaming is tried again.
 const STREAM_AGAIN: Duration = Duration::from_secs(60);
 
-/// How the agent calls its runs, and whom it tells.
+/// How the agent starts its runs, and where it reports.
 pub struct Calls<'a> {
-    /// What each run of `lifeboat` is called with before its command, so that it reads the agent's configuration.
+    /// The arguments of each run before its command, so that it reads the agent's configuration.
     pub arguments: Vec<String>,
-    /// Where the stream of WAL reports how far it is.
+    /// Receives the progress of WAL streaming.
     pub progress: Progress,
-    /// Told of what keeps WAL from streaming while schedules go on.
+    /// Called with each error that stops WAL streaming while schedules continue.
     pub tell: &'a dyn Fn(&Error),
 }
 
-/// Runs until `cancel` is.
+/// Runs until `cancel` is cancelled.
 ///
 /// # Errors
-/// `Config` where there is nothing to do, `Busy` beside another agent of this host and instance; then what ended one of
-/// its parts, which ends the others in order.
+/// `Config` if there is nothing to do; `Busy` if another agent runs for this instance on this host;
+/// else the error that ended one part of the agent. The other parts are then stopped in order.
 pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) -> Result<()> {
     let jobs = jobs::jobs(config, &calls.arguments);
     let follows = config.agent.follow_filestore && config.odoo.data_dir.is_some();
     if jobs.is_empty() && !config.wal.stream && !follows {
-        let what = "the agent has nothing to do: [schedule] has no line, wal.stream is false, and no filestore is followed";
+        let what =
+            "the agent has nothing to do: [schedule] is empty, wal.stream is false, no filestore is followed";
         return Err(Error::new(Kind::Config, what).next(
-            "write schedule.backup = \"30 1 * * *\", for instance; `lifeboat backup` runs one at once",
+            "set a schedule, such as schedule.backup = \"30 1 * * *\"; to back up now, run `lifeboat backup`",
         ));
     }
     let scheduled = !jobs.is_empty();
@@ -119,8 +120,8 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
     Ok(())
 }
 
-/// Streams WAL until it is stopped. Beside schedules, what keeps it from streaming is told again and
-/// again and ends nothing: a lost slot must not keep backups from running.
+/// Streams WAL until it is stopped. If there are schedules, an error of streaming is reported again and
+/// again but ends nothing: a lost slot must not stop the backups.
 async fn stream_wal(
     config: &Config,
     holder: &str,
@@ -141,14 +142,14 @@ async fn stream_wal(
     }
 }
 
-/// Whichever part ends first, with an error, ends the others in order.
+/// The first part that ends with an error ends the others in order.
 async fn with_the_others(stop: &CancellationToken, part: impl Future<Output = Result<()>>) -> Result<()> {
     let done = part.await;
     stop.cancel();
     done
 }
 
-/// The pages, answering until they are stopped; nothing where they are off.
+/// Serves the pages until stopped; does nothing if they are off.
 async fn serve(
     config: &Config,
     pages: http::Pages,
@@ -172,7 +173,7 @@ async fn serve(
     })
 }
 
-/// What `/readyz` asks beside the scheduler.
+/// What `/readyz` checks in addition to the scheduler.
 fn unwell(config: &Config, observed: &Observed, needs: &Needs) -> pages::Unwell {
     let (stream, most) = (config.wal.stream, config.wal.stall_max);
     let (observed, needs) = (observed.clone(), needs.clone());
@@ -182,17 +183,17 @@ fn unwell(config: &Config, observed: &Observed, needs: &Needs) -> pages::Unwell 
     })
 }
 
-/// This very program, also after an upgrade has replaced its file.
+/// The path of this program, also after an upgrade replaced its file.
 fn program() -> Result<PathBuf> {
     let program = std::env::current_exe()
-        .map_err(|e| Error::new(Kind::Io, "cannot tell where this program lies").because(e))?;
-    // Linux says "/usr/bin/lifeboat (deleted)" once the file was replaced: the new one is meant.
+        .map_err(|e| Error::new(Kind::Io, "cannot find the path of this program").because(e))?;
+    // Linux says "/usr/bin/lifeboat (deleted)" after the file was replaced: use the new file.
     let text = program.to_string_lossy();
     Ok(text.strip_suffix(" (deleted)").map_or(program.clone(), PathBuf::from))
 }
 
 fn tell_systemd(state: sd_notify::NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "systemd could not be told");
+        tracing::warn!(%error, "systemd could not be notified");
     }
 }

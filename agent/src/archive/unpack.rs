@@ -201,7 +201,7 @@ fn checked<R: Read, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::compress::Compressor;
+    use crate::archive::compress::{Compressor, Content};
     use crate::archive::pack::{EXTENT_BYTES, Frames, Member, PackBuilder};
     use crate::archive::seal::Recipients;
     use age::secrecy::ExposeSecret;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     fn pack(recipients: &Recipients) -> (Object, Vec<u8>) {
-        let mut zstd = Compressor::new(3).unwrap();
+        let mut zstd = Compressor::new(3, Content::Text).unwrap();
         let mut pack = PackBuilder::new(recipients, Vec::new()).unwrap();
         let mut frames = Frames::default();
         let mut take = |frame: &mut Vec<u8>| pack.frame(&mut zstd, frame);

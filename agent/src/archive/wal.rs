@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::compress::Compressor;
+use crate::archive::compress::{Compressor, Content};
 use crate::archive::digest::Sha256;
 use crate::archive::manifest::{FORMAT, Origin};
 use crate::archive::seal::{Identities, Recipients};
@@ -93,7 +93,7 @@ impl WalSealer {
         let Scratch { zstd, plain } = scratch;
         let zstd = match zstd {
             Some(zstd) => zstd,
-            none => none.insert(Compressor::new(self.zstd_level)?),
+            none => none.insert(Compressor::new(self.zstd_level, Content::Pages)?),
         };
         zstd.frame(content, plain)?;
         plain.extend_from_slice(&SKIPPABLE.to_le_bytes());

@@ -94,7 +94,7 @@ pub fn extent(mut file: impl Read) -> Result<Extent> {
 /// # Errors
 /// As [`extent`].
 pub fn partial_bytes(mut file: impl Read + Seek) -> Result<Option<u32>> {
-    let failed = |e| Error::new(Kind::Io, "cannot read a WAL segment").because(e);
+    let failed = |e| Error::carried(Kind::Io, "cannot read a WAL segment", e);
     let mut page = vec![0; PAGE_BYTES];
     file.rewind().map_err(failed)?;
     read_page(&mut file, &mut page)?;
@@ -121,7 +121,7 @@ fn read_page(file: &mut impl Read, page: &mut [u8]) -> Result<bool> {
     match file.read_exact(page) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(false),
-        Err(e) => Err(Error::new(Kind::Io, "cannot read a WAL segment").because(e)),
+        Err(e) => Err(Error::carried(Kind::Io, "cannot read a WAL segment", e)),
     }
 }
 

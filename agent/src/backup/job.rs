@@ -36,7 +36,7 @@ pub struct Job {
     pub postgres: PostgresOptions,
     /// The settings of backups.
     pub backup: config::Backup,
-    /// Odoo's data directory, where filestores are wanted.
+    /// Odoo's `data_dir`, the directory that holds `filestore/`; `None` if no filestore is backed up.
     pub data_dir: Option<std::path::PathBuf>,
     /// The release that everything is tied to.
     pub release: Option<ReleaseId>,

@@ -125,13 +125,15 @@ impl StateDir {
     /// # Errors
     /// Where the directory cannot be listed.
     pub fn tenants_with_known_filestore(&self) -> Result<Vec<TenantName>> {
-        let entries = disk::read_dir(&self.dir.join("filestore"))?.unwrap_or_default();
-        let names = entries.iter().filter_map(|entry| entry.file_name().into_string().ok());
-        let tenant = |name: String| {
-            let bytes = crate::archive::path::unescape(name.strip_suffix(".known.zst")?).ok()?;
-            String::from_utf8(bytes).ok()?.parse().ok()
-        };
-        Ok(names.filter_map(tenant).collect())
+        tenants_below(&self.dir)
+    }
+
+    /// The same of a directory that is not opened.
+    ///
+    /// # Errors
+    /// Where the directory cannot be listed.
+    pub fn tenants_known(state_dir: &Path, instance: &InstanceName) -> Result<Vec<TenantName>> {
+        tenants_below(&state_dir.join(instance.as_str()))
     }
 
     /// The catalog of what the repository holds of the filestores, for following.
@@ -168,4 +170,14 @@ impl StateDir {
         disk::remove_file(&path)?;
         Ok(file)
     }
+}
+
+fn tenants_below(dir: &Path) -> Result<Vec<TenantName>> {
+    let entries = disk::read_dir(&dir.join("filestore"))?.unwrap_or_default();
+    let names = entries.iter().filter_map(|entry| entry.file_name().into_string().ok());
+    let tenant = |name: String| {
+        let bytes = crate::archive::path::unescape(name.strip_suffix(".known.zst")?).ok()?;
+        String::from_utf8(bytes).ok()?.parse().ok()
+    };
+    Ok(names.filter_map(tenant).collect())
 }

@@ -6,25 +6,28 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
-/// Run in the background: stream WAL, follow filestores, run backups on schedules, serve metrics
+/// Run as a service: WAL, filestores, scheduled backups, metrics
 ///
-/// WAL comes through a replication slot of its own (wal.slot, made when it is not there) and is stored
-/// within about a second, in pieces while a segment grows. The server is told that WAL is flushed only
-/// when the repository holds it, so the slot's name in synchronous_standby_names makes commits wait for
-/// that. After a restart of the server or a failure of the store it tries again. The role needs REPLICATION.
+/// WAL: the agent streams it through a replication slot (wal.slot, created if it is missing) and stores it
+/// within about a second, also while a segment is still growing. The role needs REPLICATION. The server is
+/// told that WAL is flushed only when the repository holds it: commits wait for the repository if
+/// synchronous_standby_names names the slot. After a restart of the server or a failure of the store the
+/// agent tries again.
 ///
-/// New files of the filestores are stored within seconds, in batches of all tenants. They stay in the
-/// repository when Odoo deletes them later, so a database of any time finds the files that its rows name.
+/// Filestores: new files of all tenants are stored within seconds. They stay in the repository when Odoo
+/// deletes them, so a database restored to any time finds the files that its rows name.
 ///
-/// Each line of [schedule] runs `lifeboat backup` at its times, one run at a time. A missed run is done
-/// once afterwards, and a failed run is tried again if that could help; each run is recorded in the state
-/// directory. /metrics (Prometheus), /livez, /readyz and /healthz answer on agent.listen. SIGTERM stops
-/// the current run cleanly and ends the agent; systemd is told when the agent is ready (Type=notify).
+/// Schedules: each line of [schedule] runs `lifeboat backup` at its times, one run at a time. A missed run
+/// is made up once; a failed run is repeated if that could help. The state directory records each run.
+///
+/// /metrics (Prometheus), /livez, /readyz and /healthz answer on agent.listen. SIGTERM stops the current run
+/// cleanly and ends the agent. systemd is told when the agent is ready (Type=notify).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat agent
-  systemctl enable --now lifeboat-agent               with deploy/systemd/lifeboat-agent.service
+  # with deploy/systemd/lifeboat-agent.service
+  systemctl enable --now lifeboat-agent
   curl http://127.0.0.1:9345/metrics")]
 pub struct Args {}
 

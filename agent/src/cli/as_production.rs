@@ -11,22 +11,25 @@ use crate::recovery::instance::production_plan;
 /// Turn a copy that restore --instance-to made into production
 ///
 /// The copy must have reached its target and be stopped. This command starts it once more on its private
-/// socket, disables subscriptions, stops it, and puts production's own configuration back. The plan says
-/// where the server will then listen, how it archives and what it loads. It is not started: start it yourself.
+/// socket, disables its subscriptions, stops it, and puts production's own configuration back. The plan says
+/// where the server will listen, how it archives and what it loads. Start the server yourself afterwards.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  lifeboat as-production /srv/pg/back --dry-run           print what it will do in production
-  lifeboat as-production /srv/pg/back                     do it; asks for the directory's name
-  lifeboat as-production /srv/pg/back --undo              make it a copy again")]
+  # print what the server will do in production
+  lifeboat as-production /srv/pg/back --dry-run
+  # do it; asks for the directory's name
+  lifeboat as-production /srv/pg/back
+  # make it a copy again
+  lifeboat as-production /srv/pg/back --undo")]
 pub struct Args {
-    /// The data directory
+    /// The data directory of the copy
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// Put production's configuration aside again
+    /// Make it a copy again: put production's configuration aside
     #[arg(long, conflicts_with_all = ["dry_run", "yes_production"])]
     undo: bool,
-    /// For scripts: the name of the directory, in place of typing it
+    /// For scripts: the name of the directory, instead of typing it
     #[arg(long, value_name = "DIR")]
     yes_production: Option<PathBuf>,
     /// Print the plan and change nothing

@@ -21,29 +21,32 @@ const RELEASE_FILE_BYTES_MAX: u64 = 4096;
 
 /// Back up databases and filestores into the repository
 ///
-/// Each tenant gets a dump (pg_dump, read back by pg_restore on the way) and a filestore snapshot
-/// taken after the database's point; roles and tablespaces are stored once. The filestore is
-/// incremental for ever: files that the repository holds are not read again. A snapshot exists
-/// when its signed manifest does, so a backup that is cut short leaves nothing that could be
-/// mistaken for one. Exit code 3: stored, but some tenant or some file is missing.
+/// For each tenant, Lifeboat stores a dump (pg_dump, read back by pg_restore on the way) and then a snapshot
+/// of the filestore. Roles and tablespaces are stored once. Filestore snapshots are always incremental: files
+/// that the repository holds are not read again. A snapshot exists only when its signed manifest is stored,
+/// so an interrupted backup leaves no snapshot.
+///
+/// Exit code 3: the backup is stored, but a tenant or a file is missing.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  lifeboat backup                                     every tenant, dump and filestore
+  # every tenant, dump and filestore
+  lifeboat backup
   lifeboat backup --tenant retail_north --release 2026.11.20-rc1
   lifeboat backup --kind filestore --json
-  lifeboat backup --kind base                         the whole cluster, for recovery to any point in time")]
+  # the whole cluster, for recovery to any point in time
+  lifeboat backup --kind base")]
 pub struct Args {
-    /// Only this tenant; may be given several times [default: odoo.tenants, or all that are found]
+    /// Back up only this tenant; may be repeated [default: odoo.tenants, or all that are found]
     #[arg(long, value_name = "NAME")]
     tenant: Vec<TenantName>,
-    /// The release that the snapshots belong to [default: $LIFEBOAT_RELEASE, backup.release_file]
+    /// The release of the snapshots [default: $LIFEBOAT_RELEASE, then backup.release_file]
     #[arg(long, value_name = "ID")]
     release: Option<ReleaseId>,
-    /// Only this kind; may be given several times [default: dump and filestore]
+    /// Store only this kind; may be repeated [default: dump and filestore]
     #[arg(long, value_enum, value_name = "KIND")]
     kind: Vec<WantedKind>,
-    /// Store everything anew, with --kind base
+    /// With --kind base: store every file again, not only the blocks that changed
     #[arg(long)]
     full: bool,
 }
@@ -54,7 +57,7 @@ enum WantedKind {
     Dump,
     /// Odoo's attachments on disk
     Filestore,
-    /// The files of the whole cluster, read beside its server; only blocks that changed since the last one
+    /// The files of the whole cluster; only blocks that changed since the last base backup
     Base,
 }
 

@@ -10,13 +10,15 @@ use crate::recovery::single::write_file;
 
 /// Write one file of a snapshot to standard output
 ///
-/// `globals.sql` of a globals snapshot, `dump.pgc` of a dump (for pg_restore), or an attachment of
-/// a filestore by its store_fname. The file is checked to its end before the first byte is written.
+/// The file is `globals.sql` of a globals snapshot, `dump.pgc` of a dump (for pg_restore), or an attachment
+/// of a filestore by its store_fname. It is checked to its end before the first byte is written.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  lifeboat cat 20261120T015812Z-globals-4f3a9c1e globals.sql --identity id.txt | psql
-  lifeboat cat 20261120T015812Z-dump-1b2c3d4e dump.pgc --identity id.txt > retail_north.dump")]
+  lifeboat cat 20261120T015812Z-globals-4f3a9c1e globals.sql \\
+      --identity id.txt | psql
+  lifeboat cat 20261120T015812Z-dump-1b2c3d4e dump.pgc \\
+      --identity id.txt > retail_north.dump")]
 pub struct Args {
     /// The snapshot
     #[arg(value_name = "SNAPSHOT")]
@@ -24,7 +26,7 @@ pub struct Args {
     /// The file in it
     #[arg(value_name = "PATH")]
     path: String,
-    /// The age identity that opens the backup; may be given several times [default: seal.identity_files]
+    /// The age identity that opens the backup; may be repeated [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
     #[command(flatten)]

@@ -11,45 +11,45 @@ use crate::setup::{self, CompletedSetup, NewSetup, Setup, SetupRequest};
 
 /// Write a commented lifeboat.toml and new keys for this host
 ///
-/// Creates the configuration (--config, or ./lifeboat.toml), an age identity that opens every
-/// archive, an Ed25519 key that signs them, and the state directory. Nothing that exists is
-/// overwritten: everything is looked at before anything is written. The identity belongs on
-/// another machine, and the last lines printed say where.
+/// Creates the configuration (--config, or ./lifeboat.toml), an age identity that opens every archive, an
+/// Ed25519 key that signs them, and the state directory. Nothing that exists is overwritten: all of it is
+/// checked before anything is written. Keep the identity on another machine; the last lines printed say where.
 ///
-/// Where the environment gives LIFEBOAT_INSTANCE, LIFEBOAT_REPOSITORY_URL, LIFEBOAT_SEAL_RECIPIENTS and
-/// LIFEBOAT_SIGNING_KEY_FILE, as in a pod, no file is written: the keys are those that are mounted, and the
-/// repository and the state directory are made. With --if-missing it may be repeated: what is there and
-/// the same is fine, what is another instance's or repository's is refused.
+/// In a pod, set LIFEBOAT_INSTANCE, LIFEBOAT_REPOSITORY_URL, LIFEBOAT_SEAL_RECIPIENTS and
+/// LIFEBOAT_SIGNING_KEY_FILE. Then no file is written: the mounted keys are used, and the repository and the
+/// state directory are created. With --if-missing the command may be repeated. What exists and is the same
+/// is accepted; what belongs to another instance or repository is refused.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  lifeboat init --instance production --repository s3://acme-backups/odoo --data-dir /var/lib/odoo
-  lifeboat init --config /etc/lifeboat/lifeboat.toml --repository /mnt/nas/odoo \\
-      --recipient age1... --recipient age1...
-  lifeboat init --if-missing                          in an init container, configured by LIFEBOAT_* alone
-  lifeboat init --set postgres.host=/var/run/postgresql --set postgres.user=odoo --set backup.workers=4")]
+  lifeboat init --instance production --repository s3://acme-backups/odoo \\
+      --data-dir /var/lib/odoo
+  lifeboat init --config /etc/lifeboat/lifeboat.toml \\
+      --repository /mnt/nas/odoo --recipient age1... --recipient age1...
+  lifeboat init --set postgres.host=/var/run/postgresql --set postgres.user=odoo
+  # in an init container, configured by LIFEBOAT_* alone
+  lifeboat init --if-missing")]
 pub struct Args {
-    /// Odoo's data_dir, the directory that holds filestore/ [default: the usual place, if it is there]
+    /// Odoo's data_dir, which holds filestore/ [default: the usual place, if it exists]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where the agent keeps its index [default: beside the configuration, or /var/lib/lifeboat]
+    /// Where the agent keeps its index [default: beside the configuration or /var/lib/lifeboat]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Encrypt to this recipient (age1... or an SSH public key) instead of making an identity;
-    /// repeat it, for operations and for escrow
+    /// Encrypt to this recipient (age1... or an SSH public key) instead of creating an identity; repeat it,
+    /// for operations and for escrow
     #[arg(long = "recipient", value_name = "RECIPIENT")]
     recipients: Vec<String>,
-    /// Where the new identity is written [default: lifeboat-identity.txt beside the configuration]
+    /// Write the new identity here [default: lifeboat-identity.txt beside the configuration]
     #[arg(long, value_name = "FILE", conflicts_with = "recipients")]
     identity_file: Option<PathBuf>,
-    /// Where the new signing key is written [default: lifeboat-signing-key beside the configuration]
+    /// Write the new signing key here [default: lifeboat-signing-key beside the configuration]
     #[arg(long, value_name = "FILE")]
     signing_key: Option<PathBuf>,
-    /// Set another key of the configuration, as in --set postgres.port=5433
+    /// Set another key of the configuration, as in --set postgres.port=5433; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Make what is missing, and accept what is there where it is the same: for a start that is repeated, as in an
-    /// init container
+    /// Create what is missing and accept what exists if it is the same: for an init container
     #[arg(long)]
     if_missing: bool,
 }

@@ -5,26 +5,27 @@ use std::collections::BTreeMap;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::table::table;
+use super::list_text::{Row, missing_files, notes, text};
+use super::table::WIDTH;
 use super::trust::TrustArgs;
 use super::{App, Done, print};
-use crate::archive::elsewhere;
-use crate::archive::manifest::{FilestoreLink, Manifest, SnapshotKind};
-use crate::clock::{self, Timestamp};
+use crate::archive::manifest::{Manifest, SnapshotKind};
+use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::needs::Graph;
 use crate::inventory::take::Wanted;
 use crate::inventory::{Inventory, Look, Snapshot};
-use crate::names::{ReleaseId, SnapshotId, TenantName, bytes_text};
+use crate::names::{ReleaseId, SnapshotId, TenantName};
 use crate::repository::Repository;
 
 /// List the snapshots of the repository, oldest first
 ///
-/// Needs no identity: it reads the signed manifests. A snapshot whose manifest is not believed
-/// (unsigned, signed by an unknown key, damaged, of another repository) is listed too, with the
-/// reason, and hides no other; exit code 3 then, and if a snapshot is missing that others need. "unfinished"
-/// is a folder without a manifest: a backup is running or was cut short, or the manifest was lost (lifeboat
-/// verify shows which).
+/// Needs no identity: it reads the signed manifests. A snapshot whose manifest is not believed (unsigned,
+/// signed by an unknown key, damaged, of another repository) is listed with the reason, and hides no other.
+/// "unfinished" is a folder without a manifest: a backup is running or was cut short, or the manifest was
+/// lost (lifeboat verify shows which).
+///
+/// Exit code 3: a manifest is not believed, or a snapshot is missing that others need.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -35,7 +36,7 @@ pub struct Args {
     /// Only snapshots of this tenant
     #[arg(long, value_name = "NAME")]
     tenant: Option<TenantName>,
-    /// Only snapshots tied to this release
+    /// Only snapshots of this release
     #[arg(long, value_name = "ID")]
     release: Option<ReleaseId>,
     /// Only snapshots of this kind
@@ -94,7 +95,8 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "repository": repository.store().url(),
         "snapshots": shown.iter().map(json_row).collect::<Vec<_>>(),
     });
-    app.print(&value, || text(&repository, &shown))?;
+    let width = print::out_width().unwrap_or(WIDTH);
+    app.print(&value, || text(&repository, &shown, width))?;
     // "Could not look" is no statement about the snapshot: the store's own error says why.
     if let Some(unasked) = bad.iter().find(|e| matches!(e.kind(), Kind::Denied | Kind::Unreachable)) {
         print::err(&format!("some manifests could not be read: {}", unasked.what()));
@@ -112,14 +114,6 @@ impl Args {
     fn may_be(&self, id: &SnapshotId) -> bool {
         self.kind.is_none_or(|k| id.as_str().contains(&format!("-{}-", k.kind())))
     }
-}
-
-/// One line of the list.
-struct Row<'a> {
-    id: &'a SnapshotId,
-    look: &'a Look,
-    /// Snapshots that it needs and that do not exist, or are not believed.
-    lacks: Vec<SnapshotId>,
 }
 
 /// All of them, the oldest first: by the store's time of those that are believed. The others stand where their
@@ -154,88 +148,7 @@ fn json_row(row: &Row) -> Value {
         row["plain_bytes"] = json!(manifest.plain_bytes);
         row["missing_files"] = json!(missing_files(manifest));
         row["lacks"] = json!(lacks);
-        row["notes"] = json!(notes(one, lacks));
+        row["notes"] = json!(notes(one, lacks).into_iter().map(|(_, note)| note).collect::<Vec<_>>());
     }
     row
-}
-
-fn missing_files(manifest: &Manifest) -> u64 {
-    let link = manifest.link();
-    link.map_or(0, FilestoreLink::missing_count)
-}
-
-fn notes(one: &Snapshot, lacks: &[SnapshotId]) -> Vec<String> {
-    let (manifest, mut notes) = (&one.manifest, Vec::new());
-    notes.extend(one.clock_note());
-    match lacks {
-        [] => {}
-        [one] => notes.push(format!("cannot be restored whole without {one}")),
-        [first, rest @ ..] => {
-            notes.push(format!("cannot be restored whole without {first} and {} more", rest.len()));
-        }
-    }
-    match missing_files(manifest) {
-        0 => {}
-        1 => notes.push("missing 1 file".to_owned()),
-        n => notes.push(format!("missing {n} files")),
-    }
-    if let Some(dump) = manifest.dump() {
-        notes.extend(dump.filestore.as_ref().and_then(|link| elsewhere::told(&link.elsewhere)));
-        if dump.filestore.is_none() {
-            notes.push("without filestore".to_owned());
-        }
-        if !dump.read_back {
-            notes.push("not read back".to_owned());
-        }
-    }
-    if let Some(filestore) = manifest.filestore() {
-        notes.push(format!("{} files, {} new", filestore.files, filestore.new_files));
-        if filestore.problem_files > 0 {
-            notes.push(format!("{} with problems", filestore.problem_files));
-        }
-    }
-    if let Some(base) = manifest.base() {
-        let kind = if base.is_full() { "full" } else { "incremental" };
-        notes.push(format!("{kind}, timeline {}, from {} on", base.timeline, base.stop_lsn));
-        if base.bad_page_count > 0 {
-            notes.push(format!("{} bad pages", base.bad_page_count));
-        }
-        notes.extend(base.missing().map(|what| format!("missing: {what}")));
-    }
-    notes
-}
-
-fn text(repository: &Repository, shown: &[Row<'_>]) -> String {
-    if shown.is_empty() {
-        return format!(
-            "no such snapshot in {} for instance {}",
-            repository.store().url(),
-            repository.instance()
-        );
-    }
-    let mut rows: Vec<[String; 7]> =
-        vec![["ID", "KIND", "TENANT", "RELEASE", "POINT (UTC)", "STORED", "NOTES"].map(str::to_owned)];
-    let dash = || "-".to_owned();
-    for Row { id, look, lacks } in shown {
-        rows.push(match look.believed() {
-            Some(one) => [
-                id.to_string(),
-                one.manifest.kind().to_string(),
-                one.manifest.tenant.as_ref().map_or_else(dash, ToString::to_string),
-                one.manifest.release.as_ref().map_or_else(dash, ToString::to_string),
-                clock::text(one.manifest.point),
-                bytes_text(one.stored_bytes),
-                notes(one, lacks).join(", "),
-            ],
-            None => {
-                let why = look.error().map_or(String::new(), |e| format!(": {}", e.what()));
-                let note = match look {
-                    Look::Unfinished => "unfinished, or its manifest is lost: lifeboat verify".to_owned(),
-                    _ => format!("{}{why}", look.word()),
-                };
-                [id.to_string(), dash(), dash(), dash(), dash(), dash(), note]
-            }
-        });
-    }
-    table(&rows)
 }

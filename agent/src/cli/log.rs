@@ -18,8 +18,10 @@ pub fn start(filter: Option<&str>, verbose: u8, quiet: bool) -> Result<()> {
         (false, _) => "debug,lifeboat=trace",
     };
     let filter = EnvFilter::try_new(filter.unwrap_or(default)).map_err(|e| {
-        let what =
-            format!("environment variable LIFEBOAT_LOG = {:?} is no log filter", filter.unwrap_or_default());
+        let what = format!(
+            "environment variable LIFEBOAT_LOG = {:?} is not a log filter",
+            filter.unwrap_or_default()
+        );
         Error::new(Kind::Config, what).because(e).next(
             "write a level (error, warn, info, debug, trace), or pairs such as lifeboat::store=debug,warn",
         )

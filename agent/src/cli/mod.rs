@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Inputs};
 use crate::error::{Error, Kind, Result};
+use crate::program::help::{Detail, laid_out};
+use crate::program::version::{VERSION, long as version_text};
 
 mod agent;
 mod as_production;
@@ -23,7 +25,9 @@ mod doctor;
 mod identity;
 mod init;
 mod list;
+mod list_text;
 mod log;
+mod man;
 pub mod print;
 pub mod progress;
 mod promote;
@@ -33,6 +37,7 @@ mod restore_instance;
 mod restore_load;
 mod restore_tenant;
 mod restore_text;
+mod screen;
 mod show;
 mod start;
 mod status;
@@ -42,24 +47,26 @@ mod verify;
 mod version;
 mod wal;
 mod window;
+mod wrap;
 
 use progress::{Mode, Shown};
 
-/// Backup and disaster recovery for Odoo: PostgreSQL and filestore into sealed, signed,
-/// checksummed archives, and back.
+/// Back up Odoo (PostgreSQL and filestore) and restore it
 ///
-/// A production host encrypts to recipients (public keys) and cannot read its own backups; a
-/// restore host holds the identity. Nothing that is stored is ever rewritten, and a restore never
-/// overwrites.
+/// Backups are encrypted, signed and checksummed. A production host encrypts to recipients (public keys) and cannot
+/// read its own backups; a restore host holds the identity. Nothing that is stored is ever overwritten, and a restore
+/// overwrites nothing.
 #[derive(Parser, Debug)]
 #[command(
     name = "lifeboat",
-    version,
+    version = VERSION,
+    long_version = version_text(),
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_long_help = "Exit codes are stable and listed in docs/exit-codes.md; keys of lifeboat.toml, \
-        and their environment variables, in docs/configuration.md."
+    after_long_help = "\
+Exit codes are stable: docs/exit-codes.md lists them. docs/configuration.md lists the keys of lifeboat.toml and \
+their environment variables."
 )]
 struct Cli {
     #[command(flatten)]
@@ -68,48 +75,51 @@ struct Cli {
     command: Command,
 }
 
+/// What every command takes, before its name or after it.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// The configuration file [default: $LIFEBOAT_CONFIG, ./lifeboat.toml, /etc/lifeboat/lifeboat.toml]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The repository, in place of repository.url: a directory, or s3://, az:// or gs://bucket/prefix
-    #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
+    /// The repository, instead of repository.url: a directory, or s3://, az:// or gs://bucket/prefix
+    #[arg(long, global = true, value_name = "URL")]
     repository: Option<String>,
-    /// The instance, in place of the configuration's
-    #[arg(long, global = true, value_name = "NAME", help_heading = "Everywhere")]
+    /// The instance, instead of the configuration's
+    #[arg(long, global = true, value_name = "NAME")]
     instance: Option<String>,
-    /// Print the result, or the error, as JSON on standard output
-    #[arg(long, global = true, help_heading = "Everywhere")]
+    /// Print the result or the error as JSON on standard output
+    #[arg(long, global = true)]
     json: bool,
-    /// Say more on standard error; -vv and -vvv say still more
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet", help_heading = "Everywhere")]
+    /// Print more on standard error; -vv and -vvv print still more
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
-    /// Say nothing on standard error but errors
-    #[arg(short, long, global = true, help_heading = "Everywhere")]
+    /// Print only errors on standard error
+    #[arg(short, long, global = true)]
     quiet: bool,
     /// Show no progress
-    #[arg(long, global = true, help_heading = "Everywhere")]
+    #[arg(long, global = true)]
     no_progress: bool,
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
     Init(init::Args),
+    Doctor(doctor::Args),
     Backup(backup::Args),
-    Restore(Box<restore::Args>),
-    AsProduction(as_production::Args),
-    Promote(promote::Args),
-    List(list::Args),
-    Show(show::Args),
-    Status(status::Args),
-    Window(window::Args),
-    Verify(verify::Args),
-    Cat(cat::Args),
     Agent(agent::Args),
     Wal(wal::Args),
-    Doctor(doctor::Args),
+    Status(status::Args),
+    Window(window::Args),
+    List(list::Args),
+    Show(show::Args),
+    Verify(verify::Args),
+    Restore(Box<restore::Args>),
+    Promote(promote::Args),
+    AsProduction(as_production::Args),
+    Cat(cat::Args),
     Completions(completions::Args),
+    Man(man::Args),
     Version(version::Args),
 }
 
@@ -131,6 +141,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Wal(args) => wal::run(args, app).await,
         Command::Doctor(args) => app.looking(doctor::run(args, app)).await,
         Command::Completions(args) => completions::run(args, app),
+        Command::Man(args) => man::run(args, app),
         Command::Version(args) => version::run(args, app),
     }
 }
@@ -188,13 +199,20 @@ impl App {
     }
 
     /// Prints the result: as JSON where that was asked for, else as text.
-    pub fn print(&self, json: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
-        if self.json { print::json(json) } else { print::out(&text()) }
+    pub fn print<T: Into<screen::Text>>(
+        &self,
+        json: &impl serde::Serialize,
+        text: impl FnOnce() -> T,
+    ) -> Result<()> {
+        if self.json { print::json(json) } else { print::text(&text().into()) }
     }
 }
 
 /// Runs the program and gives its exit code; see `docs/exit-codes.md`.
 pub fn main() -> ExitCode {
+    if let Some(code) = completions::answered() {
+        return code;
+    }
     start::report_panics();
     let caught = std::panic::catch_unwind(|| parse_and_run(std::env::args_os().collect()));
     caught.unwrap_or(ExitCode::from(wal::exit_code(Kind::Internal)))
@@ -203,7 +221,7 @@ pub fn main() -> ExitCode {
 fn parse_and_run(args: Vec<OsString>) -> ExitCode {
     let wants_json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
     let bare = args.len() == 1;
-    match Cli::try_parse_from(args) {
+    match Cli::try_parse_from(&args) {
         Ok(cli) => {
             let done = start::on_runtime(cli);
             exit_code(done, wants_json)
@@ -213,9 +231,20 @@ fn parse_and_run(args: Vec<OsString>) -> ExitCode {
             if bare && let Err(missing) = Config::load(&Inputs::from_process()) {
                 print::err(&format!("{}\n", missing.what()));
             }
-            usage(&error, wants_json)
+            usage(&with_help(error, args), wants_json)
         }
     }
+}
+
+/// Help is laid out by us, and only where it is shown: `wal push` has no time for it.
+fn with_help(error: clap::Error, args: Vec<OsString>) -> clap::Error {
+    let shows_help =
+        [ErrorKind::DisplayHelp, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand].contains(&error.kind());
+    if !shows_help {
+        return error;
+    }
+    let parser = laid_out(parser(), Detail::of(&args));
+    parser.try_get_matches_from(args).err().unwrap_or(error)
 }
 
 fn exit_code(done: Result<Done>, json: bool) -> ExitCode {
@@ -251,7 +280,7 @@ fn usage(error: &clap::Error, json: bool) -> ExitCode {
     }
 }
 
-/// The parser, for shell completions and for the test of every help text.
+/// The parser, for completions, manual pages, and the test of every help text.
 fn parser() -> clap::Command {
     Cli::command()
 }
@@ -260,14 +289,60 @@ fn parser() -> clap::Command {
 mod tests {
     use super::*;
 
+    /// Every command with those below it, as it is called.
+    fn commands(command: &clap::Command, path: &str, into: &mut Vec<(String, clap::Command)>) {
+        for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+            commands(below, &format!("{path} {}", below.get_name()), into);
+        }
+        into.push((path.to_owned(), command.clone()));
+    }
+
+    fn help(detail: Detail) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        commands(&laid_out(parser().term_width(80), detail), "lifeboat", &mut all);
+        all.into_iter().map(|(path, mut command)| (path, command.render_help().to_string())).collect()
+    }
+
     #[test]
     fn the_parser_is_sound_and_every_command_shows_an_example() {
         parser().debug_assert();
         for command in parser().get_subcommands() {
             let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "`{}` has no example in its help", command.get_name());
-            assert!(command.get_about().is_some(), "`{}` says nothing of itself", command.get_name());
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            let fits = (1..=63).contains(&about.chars().count());
+            assert!(fits, "`{}`: one line of the list of commands: {about:?}", command.get_name());
         }
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_its_examples_are_not_cut() {
+        for detail in [Detail::Short, Detail::Long] {
+            for (path, text) in help(detail) {
+                let wide = text.lines().find(|line| line.chars().count() > 80);
+                assert_eq!(wide, None, "{path}");
+            }
+        }
+        let mut all = Vec::new();
+        commands(&parser(), "lifeboat", &mut all);
+        for (path, command) in &all[..all.len() - 1] {
+            let after = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            let wide = after.lines().find(|line| line.chars().count() > 80);
+            assert_eq!(wide, None, "{path}");
+        }
+    }
+
+    #[test]
+    fn options_of_every_command_stand_in_the_help_of_the_program_alone() {
+        for detail in [Detail::Short, Detail::Long] {
+            for (path, text) in help(detail) {
+                assert_eq!(text.contains("  --config <FILE>"), path == "lifeboat", "{text}");
+                let lines_max = if path == "lifeboat restore" { 150 } else { 50 };
+                assert!(text.lines().count() <= lines_max, "{path}: {} lines", text.lines().count());
+            }
+        }
+        let short = help(Detail::Short).into_iter().map(|(_, text)| text.lines().count()).max();
+        assert!(short.is_some_and(|lines| lines <= 48), "{short:?}");
     }
 
     #[test]

@@ -1,19 +1,58 @@
-//! The door to standard output and standard error: nothing else prints.
+//! The door to standard output and standard error. Beside it only these write there: the log (`log`), the
+//! progress bar (`progress`), a question to a person (`confirm`), and the content that `lifeboat cat` gives
+//! out.
 
 use std::io::Write;
+use std::os::fd::AsFd;
+
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+use rustix::termios::tcgetwinsize;
 
 use serde::Serialize;
 use serde_json::json;
 
 use super::bar::above_bar;
 use super::commands::runnable;
+use super::screen::{Text, Tone};
 use crate::error::shown::{is_control, printable_lines};
 use crate::error::{Error, Kind, Result};
 
-/// Writes a result to standard output. That nobody reads it any more (`| head`) is no error.
+/// Narrower screens are treated as this wide.
+const WIDTH_LEAST: usize = 40;
+
+/// The columns of a stream: `COLUMNS`, else what its terminal says. `None` elsewhere, where a line is not
+/// broken.
+fn width(stream: impl AsFd) -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|said| said.parse().ok());
+    let width = said.or_else(|| Some(usize::from(tcgetwinsize(stream).ok()?.ws_col)));
+    width.filter(|width| *width > 0).map(|width| width.max(WIDTH_LEAST))
+}
+
+/// The columns of standard output.
+pub fn out_width() -> Option<usize> {
+    width(std::io::stdout())
+}
+
+/// Whether a stream shows colour: a terminal does, unless `NO_COLOR` or `TERM=dumb` says otherwise;
+/// `CLICOLOR_FORCE` colours any other.
+fn is_coloured(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
+}
+
+/// Writes a result for people to standard output.
+pub fn text(text: &Text) -> Result<()> {
+    write_out(&text.render(out_width(), is_coloured(&std::io::stdout())))
+}
+
+/// Writes a result to standard output as it is.
 pub fn out(text: &str) -> Result<()> {
+    write_out(&printable_lines(text))
+}
+
+/// A reader that has ended (`| head`) is no error.
+fn write_out(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    let text = printable_lines(text);
     let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let written = write!(stdout, "{text}{newline}").and_then(|()| stdout.flush());
     match written {
@@ -36,19 +75,27 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     out(&text.chars().map(escape).collect::<String>())
 }
 
-/// Writes a line for people to standard error, above the progress bar where there is one.
-pub fn err(line: &str) {
-    let line = printable_lines(line);
+/// Writes lines for people to standard error, above the progress bar where there is one.
+pub fn err(lines: &str) {
+    let mut text = Text::from(lines);
+    if lines.is_empty() || lines.ends_with('\n') {
+        text.line(0);
+    }
+    err_text(&text);
+}
+
+fn err_text(text: &Text) {
+    let text = text.render(width(std::io::stderr()), is_coloured(&std::io::stderr()));
     above_bar(|| {
-        // nobody is left to be told that standard error is closed
-        let _ = writeln!(std::io::stderr().lock(), "{line}");
+        // if standard error is closed, there is nowhere to say so
+        let _ = write!(std::io::stderr().lock(), "{text}");
     });
 }
 
 /// Prints an error for the person who reads it at 3 a.m.; as JSON on standard output too where
 /// that was asked for.
 pub fn error(error: &Error, as_json: bool) {
-    err(error_text(error).trim_end());
+    err_text(&error_text(error));
     if as_json {
         json_error(error);
     }
@@ -57,7 +104,7 @@ pub fn error(error: &Error, as_json: bool) {
 /// `{"error": {...}}` on standard output.
 pub fn json_error(error: &Error) {
     if let Err(failed) = json(&json!({ "error": error_value(error) })) {
-        err(&error_text(&failed));
+        err_text(&error_text(&failed));
     }
 }
 
@@ -74,7 +121,18 @@ pub fn error_value(error: &Error) -> serde_json::Value {
     })
 }
 
+/// The column at which a part of an error continues after a line break.
+const ERROR_INDENT: usize = 10;
+
 /// The error for people; commands in it run as they stand.
-fn error_text(error: &Error) -> String {
-    error.text(runnable)
+fn error_text(error: &Error) -> Text {
+    let whole = error.text(runnable);
+    let (first, rest) = whole.split_once('\n').unwrap_or((&whole, ""));
+    let (kind, what) = first.split_at(first.find(']').map_or(0, |at| at + 1));
+    let mut text = Text::default();
+    text.line(2).push(Tone::Bad, kind).plain(what);
+    for line in rest.lines() {
+        text.line(ERROR_INDENT).plain(line);
+    }
+    text
 }

@@ -156,8 +156,8 @@ impl Screen {
     }
 }
 
-/// Whether every byte is where it should be: what follows is told by its stage, and a rate of 0 or
-/// an ETA would be a lie.
+/// Whether every byte is where it should be. The stage names what follows; a rate of 0 or an ETA would be
+/// wrong.
 fn moved(now: &Snapshot) -> bool {
     now.bytes_total.is_some_and(|total| now.bytes >= total)
 }

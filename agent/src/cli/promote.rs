@@ -12,40 +12,44 @@ use crate::recovery::promote::PromoteRequest;
 use crate::recovery::promote::apply::{Promoted, apply};
 use crate::recovery::promote::plan::{PromotePlan, prepare};
 
-/// Make a restored copy the tenant: database and filestore change names together
+/// Make a restored copy the tenant: rename database and files
 ///
-/// The old state of the tenant is kept as NAME.replaced-TIME: closed for connections, left out of backups,
-/// not followed. Nothing is deleted. The plan is printed first; type the tenant's name to confirm. Both
-/// databases are closed while their names change, for some seconds, so that no database is open with the
-/// files of another one. To undo it, run the command that is printed at the end: the same with the names
-/// exchanged. If it was killed, run the same command again: it continues.
+/// Database and filestore change names together. The plan is printed first; type the tenant's name to confirm. The old state of the tenant is kept as
+/// NAME.replaced-TIME: closed for connections, not backed up, not followed. Nothing is deleted. Both databases
+/// are closed for some seconds while their names change, so that no database is open with the files of
+/// another one.
+///
+/// To undo it, run the command that is printed at the end: the same one with the names exchanged. If it was
+/// killed, run the same command again: it continues.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  lifeboat promote retail_north_live --as retail_north --dry-run      what would happen, who is connected
-  lifeboat promote retail_north_live --as retail_north --disconnect   end Odoo's sessions, then promote
-  lifeboat promote retail_north.replaced-20261128T021500Z --as retail_north
-                                                                      undo it")]
+  # what would happen, and who is connected
+  lifeboat promote retail_north_live --as retail_north --dry-run
+  # end Odoo's sessions, then promote
+  lifeboat promote retail_north_live --as retail_north --disconnect
+  # undo it
+  lifeboat promote retail_north.replaced-20261128T021500Z --as retail_north")]
 pub struct Args {
     /// The database to promote
     #[arg(value_name = "COPY", allow_hyphen_values = true)]
     copy: TenantName,
-    /// The tenant that it becomes
+    /// The tenant that the copy becomes
     #[arg(long = "as", value_name = "TENANT", allow_hyphen_values = true)]
     tenant: TenantName,
-    /// End all sessions, after both databases were closed
+    /// End all sessions after both databases are closed
     #[arg(long)]
     disconnect: bool,
-    /// Promote a neutralized copy: mail servers, scheduled jobs, providers and credentials must be set up again
+    /// Promote a neutralized copy: set up mail servers, scheduled jobs, providers and credentials again
     #[arg(long)]
     although_neutralized: bool,
-    /// Promote a copy that has no filestore: attachments on disk will be missing
+    /// Promote a copy that has no filestore: its attachments on disk will be missing
     #[arg(long)]
     without_filestore: bool,
     /// Odoo's data directory, which holds both filestores [default: odoo.data_dir]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// For scripts: the tenant's name, in place of typing it
+    /// For scripts: the tenant's name, instead of typing it
     #[arg(long, value_name = "TENANT", allow_hyphen_values = true)]
     yes_replace: Option<TenantName>,
     /// Print the plan and change nothing

@@ -20,31 +20,35 @@ use crate::recovery::plan::prepare;
 use crate::recovery::{Pick, RestoreRequest, stored, tenant};
 use crate::repository::Repository;
 
-/// Restore a tenant: its database and its filestore, under a new name
+/// Restore a tenant (database and filestore) or a whole instance
 ///
-/// Prints the plan first and asks. A restore uses new names only: it never touches an existing database
-/// or a filestore that is not empty. The new database stays hidden, under a name that says that it is
-/// incomplete, until everything is restored and compared with what the backup recorded. A copy under
-/// another name is neutralized before anything can connect: mail, scheduled jobs, payments and deliveries
-/// are off, and it has its own database.uuid. Under the tenant's own name it is not neutralized, unless
-/// you pass --neutralize.
+/// Prints the plan first and asks. Nothing is overwritten: a restore never changes an existing database or a
+/// filestore that is not empty. The new database stays hidden, under a name that says that it is incomplete,
+/// until everything is restored and compared with what the backup recorded.
+///
+/// A copy under another name is neutralized before anything can connect: mail, scheduled jobs, payments and
+/// deliveries are off, and it gets its own database.uuid. Under the tenant's own name it is not neutralized,
+/// unless you pass --neutralize.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  lifeboat restore --tenant retail_north --identity id.txt            the newest, beside production
-  lifeboat restore --tenant retail_north --release 2026.11.20 --as retail_check --yes
-  lifeboat restore --tenant retail_north --as retail_north            the real thing, after a loss
-  lifeboat restore --tenant retail_north --dry-run                    the plan only
+  # the newest dump, beside production
+  lifeboat restore --tenant retail_north --identity id.txt
+  # the plan only; with --stored-only it needs no identity and no server
+  lifeboat restore --tenant retail_north --dry-run
   lifeboat restore --tenant retail_north --dry-run --stored-only
-                                                                      the same without an identity or a server
+  lifeboat restore --tenant retail_north --release 2026.11.20 --as retail_check
+  # the tenant itself, after a loss
+  lifeboat restore --tenant retail_north --as retail_north
+  # the tenant at a point in time, from base backup and WAL
   lifeboat restore --tenant retail_north --to-time 2026-11-20T14:03:00Z
-                                                                      as it was then, from base backup and WAL
+  # only the files, for a database that exists
   lifeboat restore --tenant retail_north --filestore-only --as retail_check
-                                                                      only its files, for a database that is there
-  lifeboat restore --instance-to /srv/pg/back --to-time 2026-11-20T01:58:00Z --start
-                                                                      the whole cluster, a moment before
-  lifeboat restore --instance-to /var/lib/postgresql/15/main --delta
-                                                                      over what is there, which is kept beside it")]
+  # the whole cluster at a point in time, in a new directory
+  lifeboat restore --instance-to /srv/pg/back --to-time 2026-11-20T01:58:00Z \\
+      --start
+  # over an old data directory, which is kept beside it
+  lifeboat restore --instance-to /var/lib/postgresql/15/main --delta")]
 pub struct Args {
     /// The tenant to restore
     #[arg(
@@ -57,59 +61,98 @@ pub struct Args {
     /// Use this dump or base backup [default: the newest that can be used]
     #[arg(long, value_name = "ID", conflicts_with = "release")]
     snapshot: Option<SnapshotId>,
-    /// Use the newest dump of this release; with --instance-to, its newest base backup, without later WAL
+    /// Use the newest dump of this release. With --instance-to: its newest base backup, without later WAL
     #[arg(long, value_name = "ID")]
     release: Option<ReleaseId>,
-    /// The new database's name [default: the tenant's and the time of its state]
+    /// The new database's name [default: the tenant's name and the time of its state]
     #[arg(long = "as", value_name = "NAME", conflicts_with = "instance_to")]
     target: Option<TenantName>,
-    /// Odoo's data directory to restore the filestore into [default: odoo.data_dir]
-    #[arg(long, value_name = "DIR", conflicts_with = "instance_to")]
-    data_dir: Option<PathBuf>,
-    /// Give everything to this role [default: the owners recorded in the backup]
-    #[arg(long, value_name = "ROLE", conflicts_with = "instance_to")]
-    owner: Option<String>,
-    /// The age identity that opens the backup; may be given several times [default: seal.identity_files]
+    /// The age identity that opens the backup; may be repeated [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
-    /// Neutralize even under the tenant's own name
-    #[arg(long, conflicts_with_all = ["no_neutralize", "instance_to"])]
-    neutralize: bool,
-    /// Leave mail, scheduled jobs, payments and deliveries live
-    #[arg(long, conflicts_with = "instance_to")]
-    no_neutralize: bool,
-    /// web.base.url of a neutralized copy [default: http://localhost:8069]
-    #[arg(long, value_name = "URL", conflicts_with = "instance_to")]
-    base_url: Option<String>,
-    /// Restore the database and no files; --filestore-only restores them later
-    #[arg(long, conflicts_with_all = ["instance_to", "filestore_only", "data_dir", "allow_missing_files"])]
-    database_only: bool,
-    /// Restore the filestore and no database, into the directory of the database that --as names
-    #[arg(long, conflicts_with_all = ["instance_to", "owner", "load_as_superuser", "neutralize", "no_neutralize", "base_url"])]
-    filestore_only: bool,
-    /// If no backup holds some of the files, restore everything else and name each missing file (exit code 3)
-    #[arg(long, conflicts_with = "instance_to")]
-    allow_missing_files: bool,
-    /// Also take files from backups of this tenant, which the restored one was copied from; may be repeated
-    #[arg(long, value_name = "TENANT", conflicts_with_all = ["instance_to", "database_only"])]
-    files_of: Vec<TenantName>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
     /// Print the plan and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// With --dry-run: from what it is restored and how much is read, by what is stored alone. Needs no identity, and
-    /// looks at no server and no directory
-    #[arg(long, requires = "dry_run", conflicts_with = "filestore_only")]
+    /// With --dry-run: plan from what is stored alone. Needs no identity, asks no server, reads no directory
+    #[arg(long, requires = "dry_run", conflicts_with = "filestore_only", hide_short_help = true)]
     stored_only: bool,
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// Leave mail, scheduled jobs, payments and deliveries live
+    #[arg(long, conflicts_with = "instance_to", hide_short_help = true, help_heading = TENANT)]
+    no_neutralize: bool,
+    /// Neutralize even under the tenant's own name
+    #[arg(
+        long,
+        conflicts_with_all = ["no_neutralize", "instance_to"],
+        hide_short_help = true,
+        help_heading = TENANT
+    )]
+    neutralize: bool,
+    /// web.base.url of a neutralized copy [default: http://localhost:8069]
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with = "instance_to",
+        hide_short_help = true,
+        help_heading = TENANT
+    )]
+    base_url: Option<String>,
+    /// Odoo's data directory to restore the filestore into [default: odoo.data_dir]
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "instance_to",
+        hide_short_help = true,
+        help_heading = TENANT
+    )]
+    data_dir: Option<PathBuf>,
+    /// Restore the database and no files; --filestore-only restores them later
+    #[arg(
+        long,
+        conflicts_with_all = ["instance_to", "filestore_only", "data_dir", "allow_missing_files"],
+        help_heading = TENANT
+    )]
+    database_only: bool,
+    /// Restore the files and no database, into the filestore of the database that --as names
+    #[arg(
+        long,
+        conflicts_with_all = ["instance_to", "owner", "load_as_superuser", "neutralize", "no_neutralize", "base_url"],
+        help_heading = TENANT
+    )]
+    filestore_only: bool,
+    /// If no backup holds some of the files: restore all others and name each missing file (exit code 3)
+    #[arg(long, conflicts_with = "instance_to", hide_short_help = true, help_heading = TENANT)]
+    allow_missing_files: bool,
+    /// Also take files from backups of the tenant that the restored one was copied from; may be repeated
+    #[arg(
+        long,
+        value_name = "TENANT",
+        conflicts_with_all = ["instance_to", "database_only"],
+        hide_short_help = true,
+        help_heading = TENANT
+    )]
+    files_of: Vec<TenantName>,
+    /// Give everything to this role [default: the owners recorded in the backup]
+    #[arg(
+        long,
+        value_name = "ROLE",
+        conflicts_with = "instance_to",
+        hide_short_help = true,
+        help_heading = TENANT
+    )]
+    owner: Option<String>,
     #[command(flatten)]
     load: LoadArgs,
     #[command(flatten)]
     instance: InstanceArgs,
-    #[command(flatten)]
-    trust: TrustArgs,
 }
+
+/// The heading of what goes with `--tenant`.
+const TENANT: &str = "With --tenant";
 
 /// Plans, asks, applies.
 pub async fn run(args: Args, app: &App) -> Result<Done> {

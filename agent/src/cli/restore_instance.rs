@@ -26,40 +26,45 @@ use crate::recovery::instance::sorting::QUERY;
 use crate::recovery::instance::start::{Started, start_and_wait, tools};
 use crate::repository::snapshots::Trust;
 
-/// What goes with `--instance-to`.
+/// What goes with `--instance-to`, or with a point in time.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Point in time")]
 pub struct InstanceArgs {
-    /// Restore the whole instance, from its base backup and WAL, into this new data directory
-    #[arg(long, value_name = "DIR", help_heading = "Whole instance")]
-    pub instance_to: Option<PathBuf>,
-    /// DIR is an old data directory of the same cluster: copy unchanged files from it and fetch the
-    /// rest. At the end the new directory takes its place; the old one is kept beside it
-    #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
-    delta: bool,
-    /// For scripts, with --delta: the name of the directory to replace, in place of typing it
-    #[arg(long, value_name = "DIR", requires = "delta", help_heading = "Whole instance")]
-    yes_replace: Option<PathBuf>,
     /// How far WAL is replayed [default: latest]
-    #[arg(long, value_enum, value_name = "END", help_heading = "Point in time",
+    #[arg(long, value_enum, value_name = "END", hide_short_help = true,
         conflicts_with_all = ["to_time", "to_lsn", "to_restore_point"])]
     to: Option<End>,
-    /// To the last commit at or before this time; its zone is required
-    #[arg(long, value_name = "TIME", help_heading = "Point in time",
-        conflicts_with_all = ["to_lsn", "to_restore_point"])]
+    /// To the last commit at or before this time; give the time zone
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["to_lsn", "to_restore_point"])]
     to_time: Option<ZonedTime>,
     /// To this position in the WAL
-    #[arg(long, value_name = "LSN", help_heading = "Point in time", conflicts_with = "to_restore_point")]
+    #[arg(long, value_name = "LSN", conflicts_with = "to_restore_point")]
     to_lsn: Option<Lsn>,
     /// To the first restore point of this name
-    #[arg(long, value_name = "NAME", help_heading = "Point in time")]
+    #[arg(long, value_name = "NAME")]
     to_restore_point: Option<String>,
     /// The timeline to follow, as 2 or 00000002 [default: the newest that descends from the backup's]
-    #[arg(long, value_name = "ID", value_parser = TimelineId::typed, help_heading = "Point in time")]
+    #[arg(long, value_name = "ID", value_parser = TimelineId::typed, hide_short_help = true)]
     pub timeline: Option<TimelineId>,
-    /// Put a tablespace elsewhere; may be given several times. With --tenant: the name of the old tablespace, and of one
+    /// The user who owns the restored files if root restores [default: the directory's owner, else postgres]
+    #[arg(long, value_name = "USER", hide_short_help = true)]
+    pub os_user: Option<String>,
+    /// Fetch WAL with this command instead of lifeboat wal fetch
+    #[arg(long, value_name = "COMMAND", hide_short_help = true)]
+    pub restore_command: Option<String>,
+    /// Load this library, which has its own kind of WAL that replay needs; may be repeated. No other is loaded
+    #[arg(long, value_name = "LIBRARY", value_parser = library, hide_short_help = true)]
+    pub preload: Vec<String>,
+    /// Put a tablespace elsewhere; may be repeated. With --tenant: the names of the old tablespace and of one
     /// that the server has. With --instance-to: the old directory or name, and the new directory
-    #[arg(long, value_name = "OLD=NEW")]
+    #[arg(long, value_name = "OLD=NEW", hide_short_help = true, help_heading = "Tablespaces")]
     pub tablespace_map: Vec<String>,
+    /// Restore the whole instance, from base backup and WAL, into this new data directory
+    #[arg(long, value_name = "DIR", help_heading = INSTANCE)]
+    pub instance_to: Option<PathBuf>,
+    /// Start PostgreSQL on a private socket and wait until recovery has reached the target
+    #[arg(long, requires = "instance_to", help_heading = INSTANCE)]
+    start: bool,
     /// What the server does at the target
     #[arg(
         long,
@@ -67,36 +72,48 @@ pub struct InstanceArgs {
         default_value = "promote",
         value_name = "ACTION",
         requires = "instance_to",
-        help_heading = "Whole instance"
+        hide_short_help = true,
+        help_heading = INSTANCE
     )]
     target_action: WantedAction,
-    /// Start PostgreSQL on a private socket and wait until recovery is at the target
-    #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
-    start: bool,
-    /// The user who gets the files if root restores [default: the directory's owner, else postgres]
-    #[arg(long, value_name = "USER", help_heading = "Point in time")]
-    pub os_user: Option<String>,
-    /// Fetch WAL by this command instead of lifeboat wal fetch
-    #[arg(long, value_name = "COMMAND", help_heading = "Point in time")]
-    pub restore_command: Option<String>,
-    /// A library with its own kind of WAL, which replay needs; may be given several times. No other is loaded
-    #[arg(long, value_name = "LIBRARY", value_parser = library, help_heading = "Point in time")]
-    pub preload: Vec<String>,
-    /// Keep production's archiving settings: only if this replaces production, never beside it
-    #[arg(long, requires = "instance_to", help_heading = "Whole instance")]
-    keep_archiving: bool,
+    /// DIR is an old data directory of the same cluster: copy unchanged files from it and fetch the rest. At the
+    /// end the new directory takes its place; the old one is kept beside it
+    #[arg(long, requires = "instance_to", hide_short_help = true, help_heading = INSTANCE)]
+    delta: bool,
+    /// For scripts, with --delta: the name of the directory to replace, instead of typing it
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "delta",
+        hide_short_help = true,
+        help_heading = INSTANCE
+    )]
+    yes_replace: Option<PathBuf>,
     /// Make it production: recover it as a copy, stop it, and put production's configuration back
     #[arg(
         long,
         requires = "instance_to",
         conflicts_with = "keep_archiving",
-        help_heading = "Whole instance"
+        hide_short_help = true,
+        help_heading = INSTANCE
     )]
     as_production: bool,
-    /// For scripts, with --as-production: the name of the directory, in place of typing it
-    #[arg(long, value_name = "DIR", requires = "as_production", help_heading = "Whole instance")]
+    /// For scripts, with --as-production: the name of the directory, instead of typing it
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "as_production",
+        hide_short_help = true,
+        help_heading = INSTANCE
+    )]
     yes_production: Option<PathBuf>,
+    /// Keep production's archiving settings. Only if this server replaces production, never beside it
+    #[arg(long, requires = "instance_to", hide_short_help = true, help_heading = INSTANCE)]
+    keep_archiving: bool,
 }
+
+/// The heading of what goes with `--instance-to`.
+const INSTANCE: &str = "Whole instance";
 
 /// The name of a library, without a path: one that is installed.
 fn library(text: &str) -> std::result::Result<String, String> {

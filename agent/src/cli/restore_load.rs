@@ -9,22 +9,23 @@ const NOT_MADE_TOLD_MAX: usize = 10;
 
 /// How the dump is loaded.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "With --tenant, if the server differs from the source")]
 pub struct LoadArgs {
-    /// Restore everything that can be restored; the rest is named, and kept as SQL to run later (exit code 3)
-    #[arg(long, conflicts_with = "instance_to", help_heading = "Loading")]
+    /// Restore everything that can be restored. The rest is named, and kept as SQL to run later (exit code 3)
+    #[arg(long, conflicts_with = "instance_to", hide_short_help = true)]
     partial: bool,
     /// Put everything into the database's own tablespace
-    #[arg(long, conflicts_with_all = ["instance_to", "tablespace_map"], help_heading = "Loading")]
+    #[arg(long, conflicts_with_all = ["instance_to", "tablespace_map"], hide_short_help = true)]
     no_tablespaces: bool,
-    /// Leave out the rights of roles that the server does not have; what such a role owned goes to the tenant's owner
-    #[arg(long, conflicts_with = "instance_to", help_heading = "Loading")]
+    /// Leave out rights of roles that the server does not have; what such a role owned goes to the tenant's owner
+    #[arg(long, conflicts_with = "instance_to", hide_short_help = true)]
     skip_grants_of_missing_roles: bool,
-    /// Give objects of other roles back to them, although code of the tenant could change them during the load
-    #[arg(long, conflicts_with_all = ["instance_to", "owner"], help_heading = "Loading")]
+    /// Give objects of other roles back to them. Code of the tenant could change these objects during the load
+    #[arg(long, conflicts_with_all = ["instance_to", "owner"], hide_short_help = true)]
     keep_owners: bool,
-    /// Load the dump with all rights of the configured role, if the server accepts no other role: its
+    /// Load the dump with all rights of the configured role, if the server accepts no other role. The dump's
     /// triggers, constraints and index expressions then run with these rights
-    #[arg(long, conflicts_with = "instance_to", help_heading = "Loading")]
+    #[arg(long, conflicts_with = "instance_to", hide_short_help = true)]
     load_as_superuser: bool,
 }
 

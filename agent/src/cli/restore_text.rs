@@ -1,4 +1,4 @@
-//! What every kind of restore says at its end: what is missing, and how a copy becomes the tenant.
+//! The last lines of every kind of restore: what is missing, and how a copy becomes the tenant.
 
 use super::commands::runnable;
 use crate::archive::manifest::MissingFile;
@@ -18,7 +18,7 @@ pub fn to_promote(tenant: &TenantName, copy: &TenantName, neutralized: bool) -> 
     format!("\nmake it the tenant: {}", runnable(&format!("lifeboat promote {copy} --as {tenant}")))
 }
 
-/// What is said of files that are missing.
+/// The lines about missing files.
 pub fn missing_files(missing: &[MissingFile]) -> String {
     match missing.len() as u64 {
         0 => String::new(),
@@ -29,7 +29,7 @@ pub fn missing_files(missing: &[MissingFile]) -> String {
     }
 }
 
-/// How the files of a database are restored that were left out.
+/// How to restore the files that were left out.
 pub fn later(typed: &Typed, pinned: &str, database: &TenantName) -> String {
     let values = ["--as", "--snapshot", "--release", "--owner", "--base-url"].map(Without::Value);
     let flags =

@@ -17,25 +17,25 @@ use crate::names::{SnapshotId, bytes_text};
 use crate::odoo::baseline::Baseline;
 use crate::repository::Repository;
 
-/// Of each sort, what is printed one by one.
+/// How many lines of each sort are printed.
 const LINES_MAX: usize = 40;
 
-/// Show what a snapshot is: from its signed manifest, without a key
+/// Show what is in a snapshot, from its signed manifest
 ///
-/// Whose, when, tied to which release, sealed to whom, which objects, which files are missing and
-/// why. With --json the manifest as it is stored. With an identity, of a dump also what was in the
-/// database: Odoo's modules, and rows by table ("baseline" in --json, with every table).
+/// Prints the tenant, the time, the release, the recipients, the objects, and each missing file with the
+/// reason. Needs no identity. With --json the manifest as it is stored. For a dump, an identity also shows
+/// what was in the database: Odoo's modules, and rows by table ("baseline" in --json, with every table).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat show 20261120T015812Z-dump-4f3a9c1e
-  lifeboat show 20261120T015812Z-dump-4f3a9c1e --identity lifeboat-identity.txt
+  lifeboat show 20261120T015812Z-dump-4f3a9c1e --identity id.txt
   lifeboat show 20261120T015812Z-filestore-1b2c3d4e --json")]
 pub struct Args {
     /// The snapshot
     #[arg(value_name = "SNAPSHOT")]
     snapshot: SnapshotId,
-    /// An identity file, to open the baseline of a dump; may be given several times
+    /// An age identity, to open the baseline of a dump; may be repeated
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let manifest = found.map_err(|e| match e.kind() {
         Kind::NotFound => Error::new(Kind::NotFound, format!("there is no snapshot {}", args.snapshot))
             .because(e)
-            .next("lifeboat list shows what there is, unfinished ones too; lifeboat verify tells whether it is missed"),
+            .next("lifeboat list shows all snapshots, unfinished ones too; lifeboat verify shows whether others need it"),
         _ => e,
     })?;
     if args.identity.is_empty() {
@@ -61,11 +61,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     if manifest.dump().is_none() {
         return Err(Error::new(
             Kind::Usage,
-            format!(
-                "snapshot {} is of a {}: only a dump has a baseline to open",
-                manifest.id,
-                manifest.kind()
-            ),
+            format!("snapshot {} is a {}: only a dump has a baseline", manifest.id, manifest.kind()),
         )
         .next("omit --identity; lifeboat cat SNAPSHOT PATH --identity FILE writes a file of a snapshot"));
     }
@@ -93,7 +89,7 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
     line(
         "stored",
         format!(
-            "{} in {} objects, until {}",
+            "{} in {} objects, finished at {}",
             bytes_text(manifest.stored_bytes()),
             manifest.objects.len(),
             clock::text(manifest.ended)
@@ -141,7 +137,7 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
         line("files", format!("{} ({})", facts.files, bytes_text(facts.bytes)));
         line("wal", format!("{} to {} on timeline {}", facts.start_lsn, facts.stop_lsn, facts.timeline));
         for id in facts.chain.iter().take(facts.chain.len() - 1) {
-            line("upon", id.to_string());
+            line("builds on", id.to_string());
         }
         if let Some(why) = &facts.full_because {
             line("read full", why.clone());
@@ -157,7 +153,8 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
         }
     }
     for object in manifest.objects.iter().take(LINES_MAX) {
-        line("object", format!("{}  {:>10}  {}", object.sha256, bytes_text(object.bytes), object.name));
+        line("object", format!("{} ({}), SHA-256", object.name, bytes_text(object.bytes)));
+        line("", object.sha256.to_string());
     }
     more(manifest.objects.len(), "objects", &mut line);
     line("written by", manifest.written_by.clone());
@@ -199,7 +196,7 @@ fn tell_baseline(baseline: &Baseline, line: &mut impl FnMut(&str, String)) {
     more(baseline.reaches.len(), "reaches", line);
     for (name, list) in [("extension", &baseline.extensions), ("module", modules)] {
         for item in list.iter().take(LINES_MAX) {
-            line(name, format!("{} {}", item.name, item.version.as_deref().unwrap_or("of no version")));
+            line(name, format!("{} {}", item.name, item.version.as_deref().unwrap_or("without version")));
         }
         more(list.len(), &format!("{name}s"), line);
     }

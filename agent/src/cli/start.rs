@@ -14,6 +14,7 @@ use super::{App, Cli, Command, Done, log, print};
 use crate::clock;
 use crate::config::Inputs;
 use crate::error::{Error, Kind, Result};
+use crate::program::version::{COMMIT, VERSION};
 
 /// How long threads may still block, on a disk that hangs say, once the command has ended.
 const STRAGGLERS: Duration = Duration::from_secs(5);
@@ -33,7 +34,7 @@ pub fn report_panics() {
             exit(i32::from(super::wal::exit_code(Kind::Io)));
         }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let error = Error::new(Kind::Internal, format!("a bug in lifeboat {}", env!("CARGO_PKG_VERSION")))
+        let error = Error::new(Kind::Internal, format!("a bug in lifeboat {VERSION} (commit {COMMIT})"))
             .because(format!("{text} ({place})"))
             .effect("the command stopped; what was stored before is intact")
             .next("report it with this text; RUST_BACKTRACE=1 adds where it was");
@@ -156,7 +157,7 @@ impl Signals {
 
 /// Keys and plaintext pass through this memory: no core dump, no debugger of the same user, and
 /// no file that others can read.
-fn make_private() {
+pub(super) fn make_private() {
     umask(rustix::fs::Mode::from_raw_mode(0o077));
     let nothing = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, nothing) {

@@ -3,23 +3,26 @@
 use std::time::Duration;
 
 use super::commands::runnable;
-use super::table::table;
+use super::screen::{Text, Tone};
+use super::table::{Cell, WIDTH, table};
 use super::trust::TrustArgs;
 use super::{App, Done, print};
 use crate::archive::elsewhere;
 use crate::clock;
 use crate::config::units;
 use crate::error::{Error, Kind, Result};
-use crate::inventory::standing::{Latest, Standing};
+use crate::inventory::standing::{Latest, Standing, TenantStatus};
 use crate::status::Status;
 
-/// Show how each tenant stands: what would be lost if it were gone now, the worst first
+/// Show what each tenant would lose if it failed now, worst first
 ///
-/// Needs no identity and no PostgreSQL: it reads what is stored, and this host's record of scheduled
-/// runs. A tenant is known by its snapshots or by odoo.tenants. Exit code 3 if a tenant does not
-/// stand ok (BROKEN: the last `lifeboat verify` of this host found its newest dump damaged), if WAL
-/// after the newest base backup has a gap, if a manifest is not trusted, if objects without a trusted
-/// signature lie among the WAL, or if this host's agent has stopped, stores no WAL, or keeps so much WAL on the server that its disk may fill.
+/// Needs no identity and no PostgreSQL: it reads what is stored, and this host's record of scheduled runs.
+/// A tenant is known by its snapshots or by odoo.tenants.
+///
+/// Exit code 3: a tenant is not ok (BROKEN: the last `lifeboat verify` of this host found its newest dump
+/// damaged); WAL after the newest base backup has a gap; a manifest is not trusted; objects without a trusted
+/// signature lie among the WAL; or this host's agent has stopped, stores no WAL, or keeps so much WAL on the
+/// server that its disk may fill.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -42,7 +45,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let status = Status::take(&config, &args.trust.trust(&config)?, args.max_age).await?;
-    app.print(&status, || text(&status))?;
+    let width = print::out_width().unwrap_or(WIDTH);
+    app.print(&status, || text(&status, width))?;
     for ignored in &status.not_believed {
         print::err(&format!("ignored: {}: {}", ignored.snapshot, ignored.error));
     }
@@ -53,76 +57,110 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     Ok(if status.is_well() { Done::Complete } else { Done::Incomplete })
 }
 
-fn text(status: &Status) -> String {
-    let instance = &status.cluster;
-    let mut out = format!("instance {} in {}\n", status.instance, status.repository);
-    if let Some(base) = &instance.base {
-        let mut bad = String::new();
-        if instance.bad_pages > 0 {
-            bad += &format!("; {} BAD PAGES", instance.bad_pages);
-        }
-        if !instance.left_out.is_empty() {
-            bad += &format!("; MISSING IN IT: {}", instance.left_out.join(", "));
-        }
-        if instance.base_broken {
-            bad += "; BROKEN, lifeboat verify says where";
-        }
-        out += &format!("base backup  {} ago, {}{bad}\n", ago(base.age_seconds), base.snapshot);
-    }
-    if let Some(wal) = &instance.wal {
-        out += &format!(
-            "WAL          up to {} on timeline {}, stored {} ago\n",
-            wal.end,
-            wal.timeline,
-            ago(wal.age_seconds)
-        );
-        if let Some(why) = &wal.broken {
-            out += &format!("             BROKEN: {why}\n");
-        }
-    }
+/// Where the values of the lines above the table begin.
+const VALUE: usize = 13;
+/// How far the lines below the table are indented after a line break.
+const INDENT: usize = 2;
+
+fn text(status: &Status, width: usize) -> Text {
+    let mut text = Text::from(format!("instance {} in {}", status.instance, status.repository));
+    instance_lines(&mut text, status);
     for run in &status.runs {
-        let how = match (run.ended, run.exit_code) {
-            (None, _) => "running".to_owned(),
-            (Some(_), Some(0)) => "done".to_owned(),
-            (Some(_), Some(3)) => "INCOMPLETE (exit code 3)".to_owned(),
-            (Some(_), Some(code)) => format!("FAILED with exit code {code}"),
-            (Some(_), None) => "FAILED: ended by a signal".to_owned(),
+        let (tone, how) = match (run.ended, run.exit_code) {
+            (None, _) => (Tone::Plain, "running".to_owned()),
+            (Some(_), Some(0)) => (Tone::Plain, "done".to_owned()),
+            (Some(_), Some(3)) => (Tone::Warning, "INCOMPLETE (exit code 3)".to_owned()),
+            (Some(_), Some(code)) => (Tone::Bad, format!("FAILED with exit code {code}")),
+            (Some(_), None) => (Tone::Bad, "FAILED: ended by a signal".to_owned()),
         };
-        out += &format!("last {:<12} {how}, began {}\n", run.job, clock::text(run.began));
+        let line = text.line(VALUE);
+        line.plain(format!("last run     {}: ", run.job)).push(tone, how);
+        line.plain(format!(", began {}", clock::text(run.began)));
     }
-    let head = ["TENANT", "STANDS", "LOST IF GONE NOW", "LAST DUMP", "LAST FILESTORE", "RELEASE"];
-    let mut rows = vec![head.map(str::to_owned)];
-    let when = |latest: &Option<Latest>| latest.as_ref().map_or("-".to_owned(), |l| clock::text(l.point));
-    for tenant in &status.tenants {
-        let release = tenant.dump.as_ref().and_then(|dump| dump.release.as_ref());
-        rows.push([
-            tenant.tenant.to_string(),
-            match tenant.standing {
-                Standing::Ok => "ok".to_owned(),
-                Standing::Incomplete => format!("{} FILES MISSING", tenant.missing_files),
-                Standing::Late => "LATE".to_owned(),
-                Standing::Broken => "BROKEN".to_owned(),
-                Standing::Never => "NEVER BACKED UP".to_owned(),
-            },
-            tenant.rpo_seconds.map_or("everything".to_owned(), ago),
-            when(&tenant.dump),
-            when(&tenant.filestore),
-            release.map_or("-".to_owned(), ToString::to_string),
-        ]);
-    }
-    out += &table(&rows);
+    text.line(0);
+    tenant_lines(&mut text, status, width);
     for tenant in &status.tenants {
         if let Some(told) = elsewhere::told(&tenant.elsewhere) {
-            out += &format!("{}: {told}\n", tenant.tenant);
+            text.line(INDENT).plain(format!("{}: {told}", tenant.tenant));
         }
     }
     for record in &status.promoted {
-        out += &format!("{} is {}\n", record.database, record.why());
+        text.line(INDENT).plain(format!("{} is {}", record.database, record.why()));
     }
     for problem in &status.problems {
-        out += &format!("problem: {}\n", runnable(problem));
+        text.add(format!("problem: {}", runnable(problem)));
     }
-    out
+    text
+}
+
+fn instance_lines(text: &mut Text, status: &Status) {
+    let instance = &status.cluster;
+    if let Some(base) = &instance.base {
+        let line = text.line(VALUE);
+        line.plain(format!("base backup  {} ago, {}", ago(base.age_seconds), base.snapshot));
+        if instance.bad_pages > 0 {
+            line.plain("; ").push(Tone::Bad, format!("{} BAD PAGES", instance.bad_pages));
+        }
+        if !instance.left_out.is_empty() {
+            line.plain("; ").push(Tone::Bad, format!("MISSING IN IT: {}", instance.left_out.join(", ")));
+        }
+        if instance.base_broken {
+            line.plain("; ").push(Tone::Bad, "BROKEN").plain(", lifeboat verify says where");
+        }
+    }
+    if let Some(wal) = &instance.wal {
+        let (end, timeline, age) = (wal.end, wal.timeline, ago(wal.age_seconds));
+        let line = text.line(VALUE);
+        line.plain(format!("WAL          up to {end} on timeline {timeline}, stored {age} ago"));
+        if let Some(why) = &wal.broken {
+            text.line(VALUE).plain(" ".repeat(VALUE)).push(Tone::Bad, "BROKEN").plain(format!(": {why}"));
+        }
+    }
+}
+
+/// A row for each tenant. Releases get lines of their own where the column does not fit.
+fn tenant_lines(text: &mut Text, status: &Status, width: usize) {
+    let release = |tenant: &TenantStatus| tenant.dump.as_ref()?.release.as_ref().map(ToString::to_string);
+    let head = ["TENANT", "STANDS", "WOULD LOSE", "LAST DUMP (UTC)", "LAST FILES (UTC)"].map(Cell::from);
+    let mut rows = vec![head];
+    rows.extend(status.tenants.iter().map(row));
+    let with_release = rows.iter().enumerate().map(|(place, row)| {
+        let release = match place {
+            0 => Some("RELEASE".to_owned()),
+            place => release(&status.tenants[place - 1]),
+        };
+        let [tenant, stands, loses, dump, files] = row.clone();
+        [tenant, stands, loses, dump, files, release.unwrap_or("-".to_owned()).into()]
+    });
+    let wide = table(&with_release.collect::<Vec<_>>(), width);
+    if wide.len() == rows.len() && wide.iter().all(|line| line.width() <= width) {
+        return text.extend(wide);
+    }
+    text.extend(table(&rows, width));
+    for tenant in &status.tenants {
+        if let Some(release) = release(tenant) {
+            text.line(INDENT).plain(format!("{}: release {release}", tenant.tenant));
+        }
+    }
+}
+
+fn row(tenant: &TenantStatus) -> [Cell; 5] {
+    let (tone, stands) = match tenant.standing {
+        Standing::Ok => (Tone::Plain, "ok".to_owned()),
+        Standing::Incomplete => (Tone::Bad, format!("{} FILES MISSING", tenant.missing_files)),
+        Standing::Late => (Tone::Warning, "LATE".to_owned()),
+        Standing::Broken => (Tone::Bad, "BROKEN".to_owned()),
+        Standing::Never => (Tone::Bad, "NEVER BACKED UP".to_owned()),
+    };
+    let loses = match tenant.rpo_seconds {
+        Some(seconds) => ago(seconds).into(),
+        None => Cell(Tone::Bad, "everything".to_owned()),
+    };
+    let when = |latest: &Option<Latest>| {
+        latest.as_ref().map_or("-".to_owned(), |l| l.point.strftime("%Y-%m-%d %H:%M").to_string())
+    };
+    let name = tenant.tenant.to_string();
+    [name.into(), Cell(tone, stands), loses, when(&tenant.dump).into(), when(&tenant.filestore).into()]
 }
 
 fn ago(seconds: u64) -> String {

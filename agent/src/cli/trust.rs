@@ -7,8 +7,8 @@ use crate::repository::snapshots::Trust;
 /// The flag of every command that reads manifests.
 #[derive(clap::Args, Debug, Clone, Copy)]
 pub struct TrustArgs {
-    /// Believe manifests that nobody we trust has signed: whoever can write to the repository can
-    /// then make a snapshot up. Damage is still found, forgery is not
+    /// Also accept manifests that no trusted key signed. Damage is still found, forgery is not: whoever can
+    /// write to the repository can then make up a snapshot
     #[arg(long)]
     accept_unsigned: bool,
 }

@@ -22,46 +22,49 @@ use crate::upkeep::findings::Report;
 use crate::upkeep::remembered::remember;
 use crate::upkeep::verify::{self, VerifyRequest};
 
-/// Of each sort, what is told one by one.
+/// How many lines of each sort are printed.
 const NAMED_MAX: usize = 25;
 
 /// Check that what is stored is still what was signed
 ///
-/// Fetches every object and compares size and SHA-256 with the signed manifests; finds objects
-/// that are missing, damaged, exchanged or foreign, manifests that are not ours, snapshots that
-/// others need and that are gone, and reports of drills that are not what was signed. Needs no
-/// identity. With --deep and an identity every file is decoded and compared too. Nothing is
-/// written into the repository; what is broken is remembered on this host for `lifeboat status`. Exit code 10: something is damaged (runbooks/damaged-repository.md); 6, 7 or 12:
-/// something could not be looked at, so nothing is known of it; 5: there is nothing to check; 3: all of it is as it was
-/// stored, and something is missing in it, or objects are called as ours that no trusted key signed.
+/// Reads every object and compares size and SHA-256 with the signed manifests. Finds objects that are
+/// missing, damaged, exchanged or foreign, manifests that are not ours, missing snapshots that others need,
+/// and changed reports of drills. Needs no identity. With --deep and an identity, every file is also decoded
+/// and compared. Nothing is written into the repository; this host remembers what is broken for
+/// `lifeboat status`.
+///
+/// Exit code 10: something is damaged (runbooks/damaged-repository.md). 6, 7 or 12: something could not be
+/// read, so nothing is known of it. 5: there is nothing to check. 3: everything is as it was stored, but
+/// something is missing in it, or objects have our names that no trusted key signed.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat verify
-  lifeboat verify --sample 5 --rate-limit 50MiB/s           a little every night
-  lifeboat verify --tenant retail_north --deep --identity lifeboat-identity.txt
+  # a little every night
+  lifeboat verify --sample 5 --rate-limit 50MiB/s
+  lifeboat verify --tenant retail_north --deep --identity id.txt
   lifeboat verify 20261120T015812Z-dump-4f3a9c1e --json")]
 pub struct Args {
-    /// Only these snapshots, and those that they need [default: all]
+    /// Check only these snapshots and those that they need [default: all]
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<SnapshotId>,
-    /// Only snapshots of this tenant, and those that they need
+    /// Check only snapshots of this tenant and those that they need
     #[arg(long, value_name = "NAME")]
     tenant: Option<TenantName>,
-    /// Read only so many percent of the objects, chosen anew each time; of the others only that
-    /// they are there with their size
+    /// Read only so many percent of the objects, another choice each time. Of the others, check only that they
+    /// exist and have the right size
     #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "deep")]
     sample: Option<f64>,
     /// Read no faster than this, as in 50MiB/s
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate_limit: Option<u64>,
-    /// Decode everything and compare every file, with an identity
+    /// Decode everything and compare every file; needs an identity
     #[arg(long)]
     deep: bool,
-    /// An identity file; may be given several times [default: seal.identity_files]
+    /// The age identity, with --deep; may be repeated [default: seal.identity_files]
     #[arg(long, value_name = "FILE", requires = "deep")]
     identity: Vec<PathBuf>,
-    /// Objects read at once [default: restore.workers]
+    /// How many objects are read at once [default: restore.workers]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: Option<u8>,
     #[command(flatten)]
@@ -86,7 +89,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         true => {
             let identities = identities(&args.identity, &config)?;
             if identities.is_empty() {
-                return Err(Error::new(Kind::Identity, "--deep decodes, and no identity is given")
+                return Err(Error::new(Kind::Identity, "--deep needs an identity, and none is given")
                     .effect("nothing was checked")
                     .next("pass --identity FILE, set seal.identity_files, or check without --deep"));
             }
@@ -177,7 +180,7 @@ fn text(report: &Report) -> String {
     if report.verdict().is_err_and(|e| e.kind() != Kind::Incomplete) {
         for newest in &report.newest_whole {
             let what = newest.snapshot.as_ref().map_or("none", SnapshotId::as_str);
-            let _ = writeln!(out, "newest dump of {} that nothing was found against: {what}", newest.tenant);
+            let _ = writeln!(out, "newest dump of {} without a finding: {what}", newest.tenant);
         }
     }
     let _ = write!(
@@ -199,7 +202,9 @@ fn text(report: &Report) -> String {
         out.push_str("all of it is as it was stored\n");
     }
     if report.snapshots == 0 {
-        out.push_str("no snapshot is stored, and from WAL alone nothing can be restored: lifeboat backup --kind base\n");
+        out.push_str(
+            "no snapshot is stored, and WAL alone cannot be restored: lifeboat backup --kind base\n",
+        );
     }
     out
 }

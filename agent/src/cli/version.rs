@@ -1,12 +1,12 @@
 //! `lifeboat version`.
 
-use serde_json::json;
-
 use super::{App, Done};
-use crate::archive::manifest::FORMAT;
 use crate::error::Result;
+use crate::program::version::{Facts, long};
 
-/// Print the version of the program and of the archive format it writes
+/// Print version, commit, and supported PostgreSQL versions
+///
+/// Also prints the version of the archive format that this program reads and writes.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -16,10 +16,6 @@ pub struct Args {}
 
 /// Prints it.
 pub fn run(_: Args, app: &App) -> Result<Done> {
-    let version = env!("CARGO_PKG_VERSION");
-    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-    let facts =
-        json!({ "program": "lifeboat", "version": version, "archive_format": FORMAT, "target": target });
-    app.print(&facts, || format!("lifeboat {version} ({target}), archive format {FORMAT}"))?;
+    app.print(&Facts::of("lifeboat"), || format!("lifeboat {}", long()))?;
     Ok(Done::Complete)
 }

@@ -22,19 +22,18 @@ use crate::wal::push::{is_stored, push};
 use crate::wal::source::Outcome;
 use crate::wal::status::{Status, status};
 
-/// What `wal fetch` exits with when the store said that the file is not there: PostgreSQL then
-/// ends recovery, or goes on with another timeline.
+/// The exit code of `wal fetch` if the store said that the file does not exist: PostgreSQL then
+/// ends recovery, or continues on another timeline.
 pub const NOT_THERE: u8 = 1;
-/// What is added to the usual exit code when `wal fetch` could not look: PostgreSQL stops
+/// Added to the usual exit code if `wal fetch` could not ask the store: PostgreSQL stops
 /// recovery at codes above 125.
 const COULD_NOT_LOOK: u8 = 180;
 
 /// Archive and fetch WAL: for archive_command and restore_command
 ///
-/// `push` stores a file durably before it exits 0, and refuses other bytes under a name that is
-/// stored. Of a segment that is still being written it stores the WAL so far, says up to where, and exits 0.
-/// `fetch` exits 1 only when the store said that the file does not exist. If it could not ask, it exits with a
-/// code above 180: PostgreSQL then stops instead of ending recovery early.
+/// `push` exits 0 only when the file is stored durably, and refuses other bytes under a name that is stored.
+/// `fetch` exits 1 only when the store said that the file does not exist. If it could not ask, it exits with
+/// a code above 180: PostgreSQL then stops instead of ending recovery early.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples, as settings of PostgreSQL:
@@ -56,10 +55,11 @@ enum Command {
 
 /// Store a WAL file: archive_command = 'lifeboat wal push %p'
 ///
-/// Exit code 0 means that the file is stored durably. It is safe to push a file again: equal content is stored once,
-/// other content is refused (exit code 17). Of a segment that is still being written the WAL so far is stored, and
-/// a message says up to where: push it again when the server has finished it. A finished segment with damaged
-/// records is not stored (exit code 10).
+/// Exit code 0: the file is stored durably. It is safe to push a file again: equal content is stored once,
+/// other content is refused (exit code 17). A finished segment with damaged records is not stored (exit code 10).
+///
+/// If the segment is still being written, the WAL so far is stored, and a message says up to where. Push it
+/// again when the server has finished it.
 #[derive(clap::Args, Debug)]
 struct PushArgs {
     /// The file in pg_wal: PostgreSQL's %p
@@ -76,10 +76,10 @@ struct FetchArgs {
     /// The file's name: PostgreSQL's %f
     #[arg(value_name = "NAME")]
     name: String,
-    /// Where it is to appear: PostgreSQL's %p
+    /// Where to put the file: PostgreSQL's %p
     #[arg(value_name = "PATH")]
     path: PathBuf,
-    /// The age identity that opens the WAL; may be given several times [default: seal.identity_files]
+    /// The age identity that opens the WAL; may be repeated [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
     /// Fetch what comes behind it, for later calls
@@ -89,24 +89,23 @@ struct FetchArgs {
     trust: TrustArgs,
 }
 
-/// Show what WAL is stored, gaps, and how far it is behind the server
+/// Show what WAL is stored, its gaps, and how far it is behind the server
 ///
-/// Exit code 3 when a person must look: a gap that no later base backup follows, WAL of two servers,
-/// objects without a trusted signature, a slot
-/// that keeps more than wal.slot_warn_percent of what it may, or is lost, nobody who streams, an
-/// archive_command that fails, a server that cannot be asked, or more behind than --behind-max.
+/// Exit code 3, a person must look: a gap that no later base backup follows; WAL of two servers; objects
+/// without a trusted signature; a slot that is lost, or that keeps more than wal.slot_warn_percent of what it
+/// may; nobody streams; archive_command fails; the server cannot be asked; or more behind than --behind-max.
 #[derive(clap::Args, Debug)]
 struct StatusArgs {
     /// Do not ask the server: for a host that cannot reach it
     #[arg(long)]
     offline: bool,
-    /// How old the newest stored WAL may be while the server has more, such as 5min
+    /// How old the newest stored WAL may be while the server has newer WAL, such as 5min
     #[arg(long, value_name = "TIME")]
     behind_max: Option<String>,
 }
 
-/// Ends a call for what was stored or fetched ahead: nothing of the runtime, the store or the keys is needed for it.
-/// `None` where only [`run`] can.
+/// Ends a call at once if its file was stored or fetched ahead: that needs no runtime, store or keys. `None`
+/// if only [`run`] can do it.
 pub fn run_at_once(args: &Args, inputs: &Inputs, json: bool) -> Result<Option<Done>> {
     match &args.command {
         Command::Push(args) if !args.along => {
@@ -132,8 +131,8 @@ fn pushed(args: &PushArgs, outcome: Outcome, json: bool) -> Result<Done> {
     match end {
         None => tracing::info!(%path, stored, "archived"),
         Some(_) if !compared => tracing::warn!(
-            "{path} is not whole, and more of this segment is stored already; it was not compared with that, which needs an \
-             identity: lifeboat verify --deep --identity FILE checks what is stored"
+            "{path} is not whole, and more of this segment is stored already; it was not compared with that, \
+             because it needs an identity: lifeboat verify --deep --identity FILE checks what is stored"
         ),
         Some(end) => tracing::warn!(
             "{path} is not whole: its WAL up to {end} is stored; push it again when the server has finished it"
@@ -187,8 +186,9 @@ fn fetched(name: &str, what: &str, json: bool) -> Result<()> {
 
 async fn show_status(config: &Config, args: &StatusArgs, app: &App) -> Result<Done> {
     let behind_max = args.behind_max.as_deref().map(|text| {
-        let milliseconds = units::duration(text)
-            .ok_or_else(|| Error::new(Kind::Usage, format!("{text:?} is no time such as 30s, 5min or 2h")));
+        let milliseconds = units::duration(text).ok_or_else(|| {
+            Error::new(Kind::Usage, format!("{text:?} is not a time such as 30s, 5min or 2h"))
+        });
         milliseconds.map(|milliseconds| milliseconds as i64 / 1_000)
     });
     let behind_max = behind_max.transpose()?;
@@ -197,9 +197,7 @@ async fn show_status(config: &Config, args: &StatusArgs, app: &App) -> Result<Do
     if let (Some(most), Some(behind)) = (behind_max, behind)
         && behind > most
     {
-        status
-            .problems
-            .push(format!("the repository is {behind} s behind the server, and {most} s are allowed"));
+        status.problems.push(format!("the repository is {behind} s behind the server; {most} s are allowed"));
     }
     app.print(&status, || text(&status))?;
     if let Some(e) = &status.server_error {
@@ -223,7 +221,7 @@ fn text(status: &Status) -> String {
         let behind = match (server.behind_bytes, server.behind_seconds) {
             (Some(0), _) => "everything is stored".to_owned(),
             (Some(bytes), Some(seconds)) => {
-                format!("{} are not stored yet, since {seconds} s at most", bytes_text(bytes))
+                format!("{} are not stored yet, for at most {seconds} s", bytes_text(bytes))
             }
             (Some(bytes), None) => format!("{} are not stored yet", bytes_text(bytes)),
             (None, _) => "nothing of it is stored".to_owned(),

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::json;
 
-use super::table::table;
+use super::screen::{Text, Tone};
+use super::table::{Cell, WIDTH, table};
 use super::trust::TrustArgs;
 use super::{App, Done, print};
 use crate::clock::{self, Timestamp};
@@ -20,14 +21,18 @@ use crate::names::bytes_text;
 use crate::repository::Repository;
 use crate::status::remembered;
 
-/// Show from when to when the instance and each tenant can be restored, every hole, and its cause
+/// Show the recovery window of the instance and of each tenant
 ///
-/// Needs no identity and no PostgreSQL. "any second" lines come from base backups and WAL: any second in them can
-/// be restored, for the whole instance or for one tenant (lifeboat restore --to-time). Each dump of a tenant restores
-/// the moment at which it was taken. Exit code 3 if a hole lasts until now, if a dump cannot be restored completely,
-/// or if something could not be read. FETCHES AT MOST is what a restore of the tenant's newest dump reads of the
-/// repository; "to its end" says the same of a restore of the instance. lifeboat restore --dry-run --stored-only tells
-/// it for any other target.
+/// Shows from when to when they can be restored, and every hole with its cause.
+///
+/// Needs no identity and no PostgreSQL. "any second" lines come from base backups and WAL: any second in them
+/// can be restored, for the whole instance or for one tenant (lifeboat restore --to-time). Each dump of a
+/// tenant restores the moment at which it was taken.
+///
+/// FETCHES AT MOST is what a restore of the tenant's newest dump reads of the repository; "to its end" says
+/// the same of a restore of the instance. For any other target: lifeboat restore --dry-run --stored-only.
+///
+/// Exit code 3: a hole lasts until now, a dump cannot be restored completely, or something could not be read.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -75,7 +80,11 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "problems": unknown.iter().collect::<Vec<_>>(),
         "not_believed": not_believed.iter().map(|(id, e)| json!({ "snapshot": id, "error": e.what() })).collect::<Vec<_>>(),
     });
-    app.print(&value, || text(&inventory, instance.as_ref(), latest.as_ref().ok(), &tenants, &next))?;
+    app.print(&value, || {
+        let mut text = text(&inventory, instance.as_ref(), latest.as_ref().ok(), &next);
+        tenant_lines(&mut text, &tenants);
+        text
+    })?;
     if let Some(problem) = &unknown {
         print::err(&format!("problem: {problem}"));
     }
@@ -107,61 +116,73 @@ fn next(config: &Config) -> Vec<Event> {
     events
 }
 
+/// Where the values of the lines above the table begin.
+const VALUE: usize = 13;
+
 fn text(
     inventory: &Inventory,
     instance: std::result::Result<&RecoveryWindow, &Error>,
     latest: Option<&PointPlan>,
-    tenants: &[TenantWindow],
     next: &[Event],
-) -> String {
-    let mut out = format!("instance {} in {}\n", inventory.instance, inventory.repository);
+) -> Text {
+    let mut text = Text::from(format!("instance {} in {}", inventory.instance, inventory.repository));
+    let none = |text: &mut Text, word: &str, why: &str| {
+        text.line(VALUE).plain("any second   ").push(Tone::Bad, word).plain(format!(": {why}"));
+    };
     match instance {
-        Err(e) => out += &format!("any second   not known: {}\n", e.what()),
+        Err(e) => none(&mut text, "not known", e.what()),
         Ok(window) if window.spans.is_empty() => {
-            out += "any second   none: there is no base backup that can be restored\n";
+            none(&mut text, "none", "there is no base backup that can be restored");
         }
         Ok(window) => {
             for span in &window.spans {
-                out += &format!(
-                    "any second   {} to {} ({} to {}, timeline {}, base backup {})\n",
-                    clock::text(span.from),
-                    clock::text(span.to),
-                    span.from_lsn,
-                    span.to_lsn,
-                    span.timeline,
-                    span.base
-                );
+                let (from, to) = (clock::text(span.from), clock::text(span.to));
+                text.add(format!("any second   {from} to {to}"));
+                let lsn = format!("{} to {}, timeline {}", span.from_lsn, span.to_lsn, span.timeline);
+                text.line(VALUE).plain(format!("{:VALUE$}({lsn},", ""));
+                text.line(VALUE).plain(format!("{:VALUE$}base backup {})", "", span.base));
             }
             for hole in &window.holes {
                 let to = hole.to.map_or("now".to_owned(), clock::text);
-                out += &format!("HOLE         {} to {to}: {}\n", clock::text(hole.from), hole.why);
+                let (from, why) = (clock::text(hole.from), &hole.why);
+                text.add(format!("HOLE         {from} to {to}:"));
+                text.line(VALUE).plain(format!("{:VALUE$}{why}", ""));
             }
         }
     }
     if let Some(latest) = latest {
-        out += &format!("to its end   from {}: fetches {}\n", latest.snapshot, latest.reads());
+        text.add(format!("to its end   from {}:", latest.snapshot));
+        text.line(VALUE).plain(format!("{:VALUE$}fetches {}", "", latest.reads()));
     }
     for event in next {
-        out += &format!("next run     {} ({})\n", clock::text(event.due), event.schedule);
+        text.add(format!("next run     {} ({})", clock::text(event.due), event.schedule));
     }
     if next.is_empty() {
-        out += "next run     nothing is scheduled\n";
+        text.add("next run     nothing is scheduled");
     }
-    let head = ["TENANT", "DUMPS", "FIRST", "LAST", "FETCHES AT MOST"];
-    let mut rows = vec![head.map(str::to_owned)];
-    let when = |time: Option<&Timestamp>| time.map_or("-".to_owned(), |time| clock::text(*time));
-    let mut bad: BTreeSet<String> = BTreeSet::new();
+    text
+}
+
+/// First what of their dumps cannot be restored completely, then a table.
+fn tenant_lines(text: &mut Text, tenants: &[TenantWindow]) {
+    let whole = tenants.iter().flat_map(|tenant| &tenant.not_whole);
+    let bad: BTreeSet<String> =
+        whole.map(|one| format!("INCOMPLETE   {}:\n{:VALUE$}{}", one.snapshot, "", one.why)).collect();
+    bad.into_iter().for_each(|bad| text.add(bad));
+    let head = ["TENANT", "DUMPS", "FIRST (UTC)", "LAST (UTC)", "FETCHES AT MOST"];
+    let mut rows = vec![head.map(Cell::from)];
+    let when = |time: Option<&Timestamp>| {
+        time.map_or("-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
+    };
     for tenant in tenants {
         rows.push([
-            tenant.tenant.to_string(),
-            tenant.dumps.len().to_string(),
-            when(tenant.dumps.first()),
-            when(tenant.dumps.last()),
-            tenant.restore.as_ref().map_or("-".to_owned(), |plan| bytes_text(plan.fetch_bytes)),
+            tenant.tenant.to_string().into(),
+            tenant.dumps.len().to_string().into(),
+            when(tenant.dumps.first()).into(),
+            when(tenant.dumps.last()).into(),
+            tenant.restore.as_ref().map_or("-".to_owned(), |plan| bytes_text(plan.fetch_bytes)).into(),
         ]);
-        bad.extend(
-            tenant.not_whole.iter().map(|one| format!("INCOMPLETE   {}: {}\n", one.snapshot, one.why)),
-        );
     }
-    out + &bad.into_iter().collect::<String>() + &table(&rows)
+    text.line(0);
+    text.extend(table(&rows, print::out_width().unwrap_or(WIDTH)));
 }

@@ -22,11 +22,11 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
     let missing = |name: &str, flag: &str, example: &str| {
         if file.as_os_str().is_empty() {
             return super::file::none(&format!(
-                "{name} is not in the environment either, and {flag} is not given"
+                "{name} is set neither by its environment variable nor by {flag}"
             ));
         }
-        let what = format!("{name} is required and is not given in {}", place(file));
-        wrong_so(what, format!("write `{example}`, or give {flag}; `lifeboat init` writes a whole file"))
+        let what = format!("{name} is required, but {} does not set it", place(file));
+        wrong_so(what, format!("write `{example}`, or pass {flag}; `lifeboat init` writes a complete file"))
     };
     Ok(Config {
         file: file.to_owned(),
@@ -108,7 +108,7 @@ fn postgres(read: &Reader<'_>, inputs: &Inputs) -> Result<Postgres> {
         _ if ca_file.is_some() => {
             return Err(read.refused(
                 "postgres.tls_ca_file",
-                "it is used with postgres.tls = \"verify-ca\" or \"verify-full\" only",
+                "it is only used with postgres.tls = \"verify-ca\" or \"verify-full\"",
             ));
         }
         "disable" => Tls::Disable,
@@ -116,7 +116,7 @@ fn postgres(read: &Reader<'_>, inputs: &Inputs) -> Result<Postgres> {
         _ => Tls::Prefer,
     };
     if read.is_given("postgres.password_file") && read.is_given("postgres.passfile") {
-        return Err(read.refused("postgres.passfile", "give postgres.password_file or this, not both"));
+        return Err(read.refused("postgres.passfile", "set postgres.password_file or this, not both"));
     }
     let (tls_cert_file, tls_key_file) =
         (read.path("postgres.tls_cert_file")?, read.path("postgres.tls_key_file")?);
@@ -215,23 +215,23 @@ fn count(read: &Reader<'_>, name: &'static str) -> Result<usize> {
 }
 
 fn tenant(text: &str) -> Result<TenantName, String> {
-    text.parse().map_err(|_| "is no database name (1-63 bytes, no slash, no control character)".to_owned())
+    text.parse().map_err(|_| "is not a database name (1-63 bytes, no slash, no control character)".to_owned())
 }
 
-/// Checks that a text is a recipient that the seal can use.
+/// Checks that a text is a recipient that archives can be encrypted to.
 pub fn recipient(text: &str) -> Result<String, String> {
     let ssh = text.starts_with("ssh-");
     let fine = match ssh {
         true => text.parse::<age::ssh::Recipient>().is_ok(),
         false => text.parse::<age::x25519::Recipient>().is_ok(),
     };
-    fine.then(|| text.to_owned()).ok_or_else(|| "is no recipient that can be used".to_owned())
+    fine.then(|| text.to_owned()).ok_or_else(|| "is not a valid recipient".to_owned())
 }
 
 fn trusted_key(text: &str) -> Result<String, String> {
     match ssh_key::PublicKey::from_openssh(text) {
         Ok(key) if key.algorithm() == ssh_key::Algorithm::Ed25519 => Ok(text.to_owned()),
-        Ok(key) => Err(format!("is a key of type {}, which is not used here", key.algorithm())),
-        Err(error) => Err(format!("is no public key ({error})")),
+        Ok(key) => Err(format!("is a key of type {}; only Ed25519 keys are accepted here", key.algorithm())),
+        Err(error) => Err(format!("is not a public key ({error})")),
     }
 }

@@ -7,13 +7,13 @@ use super::given::{Given, Origin, Value, names_secret, secret_refused, wrong};
 use super::keys::{self, KEYS, SECTIONS};
 use crate::error::{Error, Result};
 
-/// Variables of ours that are no keys of the file.
+/// Lifeboat's variables that are not keys of the file.
 pub const OTHERS: &[&str] = &["LIFEBOAT_CONFIG", "LIFEBOAT_LOG", "LIFEBOAT_PASSPHRASE", "LIFEBOAT_RELEASE"];
 
-/// Adds what the environment gives to what the file gave, and over it.
+/// Adds the environment's values to the file's; the environment wins.
 ///
 /// # Errors
-/// A variable of a known section that is no key, a near miss of a known variable, a secret.
+/// A variable of a known section that names no known key, a misspelled variable, or a secret.
 pub fn add(given: &mut GivenKeys, environment: &[(OsString, OsString)]) -> Result<()> {
     for (name, value) in environment {
         let Some(name) = name.to_str().filter(|name| name.starts_with("LIFEBOAT_")) else { continue };
@@ -51,10 +51,8 @@ fn not_ours(name: &str) -> Result<(), Error> {
     let variables: Vec<String> = KEYS.iter().map(keys::Key::variable).collect();
     let known = variables.iter().map(String::as_str).chain(OTHERS.iter().copied());
     match keys::nearest(name, known) {
-        Some(near) => {
-            Err(wrong(format!("environment variable {name} is not a known one; did you mean {near}?")))
-        }
-        None if in_section(name) => Err(wrong(format!("environment variable {name} names no known key"))),
+        Some(near) => Err(wrong(format!("environment variable {name} is unknown; did you mean {near}?"))),
+        None if in_section(name) => Err(wrong(format!("environment variable {name} matches no known key"))),
         None => Ok(()),
     }
 }

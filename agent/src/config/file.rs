@@ -1,4 +1,4 @@
-//! The file: where it is searched, and what stands in it, key by key with its line.
+//! The configuration file: where it is searched, and its entries, each with its line.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::shell_word;
 
-/// A configuration is some kilobytes; beyond this it is another file.
+/// A configuration is a few kilobytes; a larger file is not one.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The name of the file.
@@ -26,7 +26,7 @@ pub const SYSTEM_FILE: &str = "/etc/lifeboat/lifeboat.toml";
 pub type GivenKeys = BTreeMap<&'static str, Given>;
 
 /// Finds and reads the file: `--config`, `$LIFEBOAT_CONFIG`, `./lifeboat.toml`,
-/// `/etc/lifeboat/lifeboat.toml`. `None` where nobody named one and there is none.
+/// `/etc/lifeboat/lifeboat.toml`. `None` if no file is named and neither of the last two exists.
 pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
     let named = match (&inputs.config, inputs.variable("LIFEBOAT_CONFIG")?) {
         (Some(path), _) => Some(("--config", path.clone())),
@@ -36,9 +36,9 @@ pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
     if let Some((who, path)) = named {
         return read(&path).map(Some).map_err(|error| match error.kind() {
             Kind::NotFound => {
-                let what = format!("{who} names {}, and there is no such file", path.display());
+                let what = format!("{who} names {}, but there is no such file", path.display());
                 let init = format!("lifeboat init --config {}", shell_word(&path.display().to_string()));
-                let next = format!("correct the path, or {init} writes that file, with new keys");
+                let next = format!("correct the path; to write that file with new keys, run {init}");
                 wrong_so(format!("{what}: lifeboat init writes it"), next).because(error)
             }
             Kind::Denied => not_ours(&path, error, inputs),
@@ -56,19 +56,19 @@ pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
     Ok(None)
 }
 
-/// The first words of whoever has configured nothing yet.
+/// The error that a user sees before anything is configured.
 pub fn none(because: &str) -> Error {
     let what = format!(
-        "there is no configuration: neither ./{FILE_NAME} nor {SYSTEM_FILE} exists; lifeboat init writes one"
+        "there is no configuration: neither ./{FILE_NAME} nor {SYSTEM_FILE} exists; run lifeboat init"
     );
     let next = format!(
         "lifeboat init writes ./{FILE_NAME} with new keys (for the whole host: sudo lifeboat init --config {SYSTEM_FILE}); \
-         then lifeboat doctor"
+         then run lifeboat doctor"
     );
     wrong_so(what, next).because(because.to_owned())
 }
 
-/// A configuration that belongs to the service's user: whoever he is, the command runs as him.
+/// The configuration belongs to the service's user: says how to run this command as that user.
 fn not_ours(path: &Path, error: Error, inputs: &Inputs) -> Error {
     let words = inputs.arguments.iter().skip(1).map(|word| shell_word(&word.to_string_lossy()));
     let command = std::iter::once("lifeboat".to_owned()).chain(words).collect::<Vec<_>>().join(" ");
@@ -77,7 +77,7 @@ fn not_ours(path: &Path, error: Error, inputs: &Inputs) -> Error {
     wrong_so(what, format!("sudo -u {} {command}", shell_word(&user))).because(error)
 }
 
-/// Whose the file is, or the directory that keeps us out; `None` where that is root, or not known.
+/// The owner of the file, or of the directory that we may not enter; `None` if that is root or unknown.
 fn owner(path: &Path) -> Option<String> {
     let meta = path.ancestors().find_map(|above| disk::metadata(above).ok().flatten())?;
     let uid = std::os::unix::fs::MetadataExt::uid(&meta);
@@ -90,7 +90,7 @@ fn read(path: &Path) -> Result<(PathBuf, String)> {
     Ok((path, text))
 }
 
-/// What stands in the text of a file.
+/// Parses the text of a file.
 ///
 /// # Errors
 /// TOML that does not parse, unknown keys and sections, and secrets; each with file and line.
@@ -130,7 +130,7 @@ pub fn parse(path: &Path, text: &str) -> Result<GivenKeys> {
     Ok(given)
 }
 
-/// The entries as they stand in the file, so that the first error is the first line's.
+/// The entries in the file's order, so that the first error reported is the one on the first line.
 fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<Entry<'t, 'i>> {
     let mut entries: Vec<Entry<'t, 'i>> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
@@ -148,7 +148,7 @@ fn unknown(name: &str, origin: &Origin) -> Error {
     }
     let advice = match keys::nearest(name, KEYS.iter().map(|key| key.name)) {
         Some(near) => format!("did you mean {near}?"),
-        None => format!("known keys there: {}", siblings(name).join(", ")),
+        None => format!("known keys of this section: {}", siblings(name).join(", ")),
     };
     wrong(format!("{} is not a known key; {advice}", origin.of(name)))
 }

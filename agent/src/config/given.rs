@@ -1,4 +1,4 @@
-//! One value as it was given, with the place it came from, so that every error can name both.
+//! A value as it was given, and the place it came from, so that every error can name both.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::keys::Key;
 use crate::error::{Error, Kind};
 
-/// Where a value was given.
+/// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// In the file, on this line.
@@ -16,7 +16,7 @@ pub enum Origin {
     Variable(String),
     /// By a flag of the command line.
     Flag(&'static str),
-    /// Nowhere: the default.
+    /// The default, because nobody set the key.
     Default,
 }
 
@@ -31,7 +31,7 @@ impl Origin {
         }
     }
 
-    /// The directory that relative paths given here are relative to.
+    /// The directory to which relative paths from this place are relative.
     pub fn base(&self) -> &Path {
         match self {
             Origin::File { path, .. } => path.parent().unwrap_or(Path::new("")),
@@ -43,18 +43,18 @@ impl Origin {
 /// A value before its key's rule was applied.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Text without a type, from a variable or a flag.
+    /// Untyped text, from a variable or a flag.
     Bare(String),
     Text(String),
     Integer(u64),
     Flag(bool),
     List(Vec<Value>),
-    /// A TOML type that no key takes.
+    /// A TOML type that no key accepts.
     Other,
 }
 
 impl Value {
-    /// The value that the TOML parser found.
+    /// Converts the value that the TOML parser read.
     pub fn from_toml(value: &DeValue<'_>) -> Value {
         match value {
             DeValue::String(text) => Value::Text(text.to_string()),
@@ -70,7 +70,7 @@ impl Value {
         }
     }
 
-    /// Whether private key material stands in it: such a value is never printed.
+    /// Whether it contains private key material; such a value is never printed.
     pub fn holds_secret(&self) -> bool {
         match self {
             Value::Bare(text) | Value::Text(text) => looks_secret(text),
@@ -103,12 +103,12 @@ pub fn names_secret(name: &str) -> bool {
     secret.iter().any(|word| name.contains(word)) && !name.ends_with("_file")
 }
 
-/// A value and where it was given.
+/// A value and its place.
 #[derive(Clone, Debug)]
 pub struct Given {
     pub value: Value,
     pub origin: Origin,
-    /// As it was written, cut to a line.
+    /// As it was written, shortened to one line.
     shown: String,
 }
 
@@ -121,12 +121,12 @@ impl Given {
         Given { value, origin, shown }
     }
 
-    /// The error that says where, which key, what was given and what is allowed.
+    /// The error that names the place, the key, the value and what is allowed.
     pub fn refused(&self, key: &Key) -> Error {
         self.refused_because(key, &format!("it takes {}", key.takes))
     }
 
-    /// [`Given::refused`] for a rule that the table of keys does not hold.
+    /// [`Given::refused`] for a rule that is not in the table of keys.
     pub fn refused_because(&self, key: &Key, why: &str) -> Error {
         let mut why = why.to_owned();
         if let Some(default) = key.default {
@@ -141,19 +141,19 @@ pub fn wrong(what: String) -> Error {
     wrong_so(what, "correct it, then run `lifeboat doctor`; docs/configuration.md lists every key")
 }
 
-/// A configuration error with a next step of its own.
+/// A configuration error with its own next step.
 pub fn wrong_so(what: String, next: impl Into<String>) -> Error {
     Error::new(Kind::Config, what).effect("nothing was done").next(next)
 }
 
-/// The refusal of a secret in the configuration; says where it belongs and never repeats it.
+/// Refuses a secret in the configuration; says where to put it and never repeats it.
 pub fn secret_refused(place: &str, name: &str) -> Error {
     let advice = match name.rsplit('.').next().unwrap_or_default() {
         _ if name.starts_with("postgres") => {
-            "write the password alone into a file of mode 0600 and name that file in postgres.password_file"
+            "write only the password into a file of mode 0600 and name that file in postgres.password_file"
         }
         "passphrase" => {
-            "write the passphrase alone into a file of mode 0600 and name that file in seal.passphrase_file"
+            "write only the passphrase into a file of mode 0600 and name that file in seal.passphrase_file"
         }
         _ if name.starts_with("repository") => {
             "write the access key, token or connection string into a file of mode 0600 and name that file in \
@@ -164,7 +164,7 @@ pub fn secret_refused(place: &str, name: &str) -> Error {
              (restore hosts only) or signing.key_file"
         }
     };
-    Error::new(Kind::Config, format!("{place} holds a secret, and the configuration must not"))
-        .effect("nothing was done; whoever could read the configuration could read the secret: replace it")
+    Error::new(Kind::Config, format!("{place} holds a secret; secrets are not allowed in the configuration"))
+        .effect("nothing was done; everybody who can read the configuration can read the secret: replace it")
         .next(advice)
 }

@@ -10,9 +10,9 @@ use super::units;
 pub struct Key {
     /// `section.key`, or `key` at the top.
     pub name: &'static str,
-    /// The default as TOML; `None` where there is none.
+    /// The default as TOML; `None` if it has none.
     pub default: Option<&'static str>,
-    /// A value as TOML to show where there is no default.
+    /// An example value as TOML, shown if there is no default.
     pub example: &'static str,
     /// What is allowed.
     pub takes: Takes,
@@ -29,7 +29,7 @@ pub enum Takes {
     Path,
     /// A URL or a directory.
     Url,
-    /// A name with a rule of its own, said here.
+    /// A name; the text is its rule.
     Name(&'static str),
     /// `true` or `false`.
     Flag,
@@ -83,7 +83,7 @@ impl fmt::Display for Takes {
     }
 }
 
-/// The sections, in the order of the template, each with its line.
+/// The sections in the order of the template, each with its line of explanation.
 pub const SECTIONS: &[(&str, &str)] = &[
     ("repository", "Where the archives are stored."),
     ("postgres", "The PostgreSQL server that holds the tenants."),
@@ -96,7 +96,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("agent", "The daemon, `lifeboat agent`."),
     (
         "schedule",
-        "What the daemon runs, and when: crontab lines (minute hour day-of-month month day-of-week). No line, no runs.",
+        "When jobs run, as crontab lines: minute hour day-of-month month day-of-week. No line: no runs.",
     ),
 ];
 
@@ -121,66 +121,66 @@ const fn key(
 #[rustfmt::skip] // a table: one key, one or two lines
 pub const KEYS: &[Key] = &[
     key("instance", Takes::Name("1-64 of a-z 0-9 . _ -, starting with a letter or digit"), None, "\"production\"",
-        "The name of this PostgreSQL cluster plus data directory; part of every key in the repository. Required."),
+        "The name of this PostgreSQL cluster and its Odoo data directory; it is part of every key in the repository. Required."),
     key("state_dir", Takes::Path, Some("\"/var/lib/lifeboat\""), "",
-        "The agent's own index and locks. When it is lost, the next backup is a full one."),
+        "The directory of Lifeboat's own index and locks. If it is lost, the next backup is a full one."),
 
     key("repository.url", Takes::Url, None, "\"s3://acme-backups/odoo\"",
         "A directory, or s3://bucket/prefix, az://container/prefix, gs://bucket/prefix. Required."),
     key("repository.endpoint", Takes::Text, None, "\"https://s3.example.com\"",
-        "The address of the server; without it the cloud's own. For Azure with the account: https://ACCOUNT.blob.core.windows.net, or http://HOST:PORT/ACCOUNT."),
-    key("repository.region", Takes::Text, None, "\"eu-central-1\"", "The region of the bucket; for S3 alone."),
+        "The address of the object store; without it the cloud's own address is used. For Azure it includes the account: https://ACCOUNT.blob.core.windows.net, or http://HOST:PORT/ACCOUNT."),
+    key("repository.region", Takes::Text, None, "\"eu-central-1\"", "The region of the bucket; S3 only."),
     key("repository.allow_http", Takes::Flag, Some("false"), "",
-        "Allow an endpoint without TLS. Archives are encrypted anyway, but names and credentials' signatures can be read."),
+        "Allow an endpoint without TLS. Archives are still encrypted, but the network can read object names and request signatures."),
     key("repository.virtual_hosted", Takes::Flag, Some("false"), "",
-        "Address the bucket as bucket.host instead of host/bucket; for S3 alone."),
+        "Address the bucket as bucket.host instead of host/bucket; S3 only."),
     key("repository.credentials_file", Takes::Path, None, "\"/etc/lifeboat/credentials\"",
-        "A private file with what opens the store: access keys, a SAS token or a connection string, a service account's JSON. Without it the environment or the machine's role is used."),
+        "A private file with the store's credentials: access keys, a SAS token, a connection string, or a service account's JSON. Without it Lifeboat uses the environment, then the machine's role."),
     key("repository.request_timeout", Takes::Duration(SECOND, HOUR), Some("\"60s\""), "",
-        "How long one request may take."),
+        "Time limit of one request."),
     key("repository.retry_deadline", Takes::Duration(0, 24 * HOUR), Some("\"5min\""), "",
-        "How long a failing request is tried again, all tries together."),
+        "Time limit of all tries of one request together."),
     key("repository.retries_max", Takes::Integer(0, 100), Some("10"), "",
         "How many times a failing request is tried again."),
 
     key("postgres.host", Takes::Text, None, "\"/var/run/postgresql\"",
-        "A host name, or the directory of a unix socket; without it the local socket."),
+        "A host name, or the directory of a Unix socket; without it Lifeboat uses the local socket."),
     key("postgres.port", Takes::Integer(1, 65_535), Some("5432"), "", "The server's port."),
     key("postgres.user", Takes::Text, None, "\"odoo\"",
-        "The role to connect as; without it $USER, else \"odoo\". It must be able to read every tenant."),
+        "The role to connect as; the default is $USER, else \"odoo\". It must be able to read every tenant."),
     key("postgres.password_file", Takes::Path, None, "\"/etc/lifeboat/postgres-password\"",
         "A private file that holds the password and nothing else."),
     key("postgres.passfile", Takes::Path, None, "\"/etc/lifeboat/pgpass\"",
         "A password file in libpq's format (host:port:database:user:password), as ~/.pgpass."),
     key("postgres.bin_dir", Takes::Path, None, "\"/usr/lib/postgresql/15/bin\"",
-        "Where pg_dump and its like are; without it the one of the server's major version is looked for."),
+        "The directory of pg_dump, pg_restore and the other PostgreSQL programs; without it Lifeboat searches for those of the server's major version."),
     key("postgres.maintenance_database", Takes::Text, Some("\"postgres\""), "",
-        "The database to connect to for what concerns no tenant."),
+        "The database to connect to for work that concerns no single tenant."),
     key("postgres.connect_timeout", Takes::Duration(SECOND, 10 * MINUTE), Some("\"10s\""), "",
-        "How long connecting may take."),
+        "Time limit of connecting to the server."),
     key("postgres.tls", Takes::OneOf(&["disable", "prefer", "require", "verify-ca", "verify-full"]), Some("\"prefer\""), "",
-        "TLS to the server, in libpq's words; verify-ca also checks its certificate, verify-full its name too."),
+        "TLS to the server, as libpq's sslmode: verify-ca checks the server's certificate, verify-full its host name too."),
     key("postgres.tls_ca_file", Takes::Path, None, "\"/etc/lifeboat/postgres-ca.pem\"",
-        "The authority that verify-ca and verify-full trust; without it the system's."),
+        "The certificate authority that verify-ca and verify-full trust; without it they trust the system's."),
     key("postgres.tls_cert_file", Takes::Path, None, "\"/etc/lifeboat/postgres-client.crt\"",
         "Lifeboat's own certificate, for a server that wants one (cert or clientcert in pg_hba.conf)."),
     key("postgres.tls_key_file", Takes::Path, None, "\"/etc/lifeboat/postgres-client.key\"",
-        "Its key: private, without a passphrase."),
+        "The private key of tls_cert_file, without a passphrase."),
 
     key("odoo.data_dir", Takes::Path, None, "\"/var/lib/odoo/.local/share/Odoo\"",
         "Odoo's data_dir: the directory that holds filestore/."),
     key("odoo.tenants", Takes::List("database names"), Some("[]"), "",
-        "The databases to protect; empty: every database that holds ir_module_module."),
-    key("odoo.exclude", Takes::List("database names"), Some("[]"), "", "Databases to leave out. Every other one that is Odoo's, templates too, or that nobody can look into, is stored or makes the backup exit with 3."),
+        "The databases to back up. An empty list means every database that has a table ir_module_module."),
+    key("odoo.exclude", Takes::List("database names"), Some("[]"), "", "Databases to leave out. Any other database of Odoo, templates included, and any that Lifeboat cannot read, is stored or makes the backup exit with 3."),
 
     key("seal.recipients", Takes::List("age recipients (\"age1...\") or SSH public keys (\"ssh-ed25519 ...\", \"ssh-rsa ...\")"), Some("[]"), "",
-        "Public keys that archives are encrypted to: one for operations and one in escrow, at least."),
+        "Public keys that archives are encrypted to. Use at least two: one for operations and one in escrow."),
     key("seal.recipients_file", Takes::Path, None, "\"/etc/lifeboat/recipients.txt\"",
-        "More recipients, one a line."),
+        "A file with more recipients, one per line."),
     key("seal.identity_files", Takes::Paths, Some("[]"), "",
-        "Private keys that archives are decrypted with: on restore and drill hosts only."),
+        "Private keys that decrypt archives. Set this on restore and drill hosts only."),
     key("seal.passphrase_file", Takes::Path, None, "\"/run/secrets/lifeboat-passphrase\"",
-        "A private file with the passphrase of the identity files, where they have one."),
+        "A private file with the passphrase of the identity files, if they have one."),
 
     key("signing.key_file", Takes::Path, None, "\"lifeboat-signing-key\"",
         "The Ed25519 private key (OpenSSH format, no passphrase) that signs what this host stores."),
@@ -188,7 +188,7 @@ pub const KEYS: &[Key] = &[
         "Public keys whose signatures restore and verify accept."),
 
     key("backup.workers", Takes::Integer(1, 64), Some("2"), "",
-        "How many packs are built at once; each costs one core to two and some 40 MiB of memory."),
+        "How many packs are built at once; each uses one to two cores and about 40 MiB of memory."),
     key("backup.zstd_level", Takes::Integer(1, 19), Some("3"), "", "Compression level."),
     key("backup.pack_bytes", Takes::Size(MIB, GIB), Some("\"64MiB\""), "",
         "How much content goes into one pack."),
@@ -199,64 +199,64 @@ pub const KEYS: &[Key] = &[
     key("backup.low_priority", Takes::Flag, Some("true"), "",
         "Run at low CPU and I/O priority."),
     key("backup.release_file", Takes::Path, None, "\"/etc/lifeboat/release\"",
-        "A file in which the pipeline writes the release ID, for backups without --release."),
+        "A file into which your deployment pipeline writes the release ID; backups without --release read it."),
     key("backup.fence_seconds_max", Takes::Integer(0, 3_600), Some("120"), "",
-        "How long Odoo's collection of unused attachments may be kept waiting; 0: never."),
+        "How long a backup may block Odoo's garbage collection of attachments; 0 means it never blocks it."),
     key("backup.dump_readback", Takes::Flag, Some("true"), "",
-        "Read each dump back from the repository before its snapshot is published."),
+        "Run pg_restore over each dump while it is uploaded; a dump that pg_restore cannot read to its end gets no snapshot. What is stored is not downloaded again: `lifeboat verify` does that."),
     key("backup.filestore_chain_max", Takes::Integer(1, 1_000), Some("24"), "",
-        "After how many incremental filestore snapshots the index is consolidated."),
+        "After how many incremental filestore snapshots the next one writes a complete index."),
     key("backup.base_chain_max", Takes::Integer(1, 1_000), Some("15"), "",
-        "How many base backups may build upon each other, the full one counted; 1: every one is full."),
+        "How many base backups one chain may have, including the full one; 1 means every base backup is full."),
     key("backup.base_source", Takes::OneOf(&["auto", "files", "protocol"]), Some("\"auto\""), "",
-        "Where base backups come from: the data directory beside its server (files), the server over the replication protocol (protocol), or the first where it can be read here (auto)."),
+        "How base backups are read: from the data directory on the server's host (files), or over the replication protocol (protocol). auto means files if this host can read them, else protocol."),
     key("backup.base_trust", Takes::OneOf(&["times", "content"]), Some("\"times\""), "",
-        "How incremental base backups tell that a file has not changed: by its size, inode, mtime and ctime (times; a hundredth of what is skipped is read and compared all the same), or by reading it (content). Full ones read everything."),
+        "How incremental base backups detect unchanged files: by size, inode, mtime and ctime (times; one in a hundred of the skipped pieces is still read and compared), or by reading them (content). Full base backups read everything."),
 
     key("wal.stream", Takes::Flag, Some("true"), "",
-        "Whether `lifeboat agent` streams WAL, through a replication slot that keeps what is not stored yet."),
+        "Whether `lifeboat agent` streams WAL. Its replication slot keeps WAL on the server until it is stored."),
     key("wal.slot", Takes::Name("1-63 of a-z 0-9 _"), Some("\"lifeboat\""), "",
-        "The physical replication slot of `lifeboat agent`, made when it is not there; also its application_name."),
+        "The physical replication slot of `lifeboat agent`, created if it does not exist; also the agent's application_name."),
     key("wal.piece_interval", Takes::Duration(0, MINUTE), Some("\"1s\""), "",
-        "How long the agent waits at least between two pieces of the growing tail, unless commits wait for it."),
+        "The shortest time between two pieces of the WAL file that is still growing; the agent does not wait if commits wait for it."),
     key("wal.workers", Takes::Integer(1, 16), Some("4"), "",
         "How many WAL files are pushed or fetched at once; each takes up to 50 MiB of memory."),
     key("wal.batch", Takes::Integer(1, 64), Some("8"), "",
-        "How many WAL files one push or fetch takes with it when they are ready; 1: only the one that is asked for."),
+        "How many WAL files one push or fetch handles when more are ready; 1 means only the requested one."),
     key("wal.stall_max", Takes::Duration(SECOND, 24 * HOUR), Some("\"5min\""), "",
-        "How long the agent may store nothing, while there may be something to store, before /healthz, status and its log raise the alarm."),
+        "How long the agent may store no WAL, although there may be some to store, before /healthz, status and the log raise an alarm."),
     key("wal.slot_warn_percent", Takes::Integer(1, 99), Some("50"), "",
-        "From how much on of what the slot may keep (max_slot_wal_keep_size, free space of pg_wal's disk) the alarm begins; halfway to 100 it is critical."),
+        "The alarm begins when the slot keeps this percentage of what it may keep (max_slot_wal_keep_size, free space of pg_wal's disk); halfway from there to 100 it is critical."),
 
     key("restore.workers", Takes::Integer(1, 64), Some("2"), "", "How many packs are read at once."),
     key("restore.work_dir", Takes::Path, None, "\"/var/tmp\"",
-        "Where a dump is unpacked before it is loaded; without it in the state directory. Directories in it are made anew and private. It has to be root's or the restoring user's, and nobody else may write there, unless it is sticky as /var/tmp."),
+        "Where a dump is unpacked before it is loaded; the default is the state directory. Lifeboat creates new private directories in it. It must belong to root or to the user who restores, and nobody else may write to it unless it is sticky, like /var/tmp."),
     key("restore.jobs", Takes::Integer(1, 64), Some("2"), "", "How many tables pg_restore loads at once."),
 
     key("agent.listen", Takes::Text, Some("\"127.0.0.1:9345\""), "",
-        "Address and port of /metrics, /livez and /readyz, or \"off\". \"[::]:9345\" opens them to other machines: they show names of tenants and times, no secret."),
+        "Address and port of /metrics, /livez, /readyz and /healthz, or \"off\". \"[::]:9345\" opens them to other machines: they show names of tenants and times, but no secrets."),
     key("agent.follow_filestore", Takes::Flag, Some("true"), "",
-        "Whether each new file of a filestore is stored within seconds, where odoo.data_dir is set."),
+        "Whether the agent stores each new file of a filestore within seconds; this needs odoo.data_dir."),
     key("agent.follow_interval", Takes::Duration(0, HOUR), Some("\"5s\""), "",
-        "How long at least between two batches of new files: each is four objects, whichever tenants they are of."),
+        "The shortest time between two batches of new files. A batch is four objects, however many tenants its files are from."),
     key("agent.follow_scan", Takes::Duration(SECOND, 24 * HOUR), Some("\"5min\""), "",
-        "How often all names are compared besides; more often by itself where the kernel does not tell of new files."),
+        "How often the agent also compares all file names with what is stored; it does so more often by itself where the kernel does not report new files."),
 
     key("schedule.time_zone", Takes::Text, Some("\"UTC\""), "",
-        "The zone that the lines are in, such as \"Europe/Berlin\"; daylight saving is followed."),
+        "The time zone of the crontab lines, such as \"Europe/Berlin\"; daylight saving time is applied."),
     key("schedule.backup", Takes::Text, None, "\"30 1 * * *\"", "Dumps and filestores of every tenant."),
-    key("schedule.filestore", Takes::Text, None, "\"*/15 * * * *\"", "Filestores alone, in between."),
+    key("schedule.filestore", Takes::Text, None, "\"*/15 * * * *\"", "Filestores only, for runs between the backups."),
     key("schedule.base", Takes::Text, None, "\"0 2 * * 1-6\"",
-        "Base backups: blocks that changed since the last one, or all where there is none to build upon."),
-    key("schedule.base_full", Takes::Text, None, "\"0 2 * * 0\"", "Base backups of everything."),
+        "Base backups: the blocks that changed since the last base backup, or a full one if there is no usable last one."),
+    key("schedule.base_full", Takes::Text, None, "\"0 2 * * 0\"", "Full base backups."),
     key("schedule.jitter_max", Takes::Duration(0, HOUR), Some("\"2min\""), "",
-        "Runs begin up to so much later, differently on each host: many agents do not start in one second."),
+        "Delays each run by up to this much, by a different amount on each host, so that many agents do not start in the same second."),
     key("schedule.deadline", Takes::Duration(MINUTE, 7 * 24 * HOUR), Some("\"12h\""), "",
-        "How long a run may take before it is stopped."),
+        "How long a run may take; after that it is stopped."),
     key("schedule.retries_max", Takes::Integer(0, 100), Some("2"), "",
-        "How many times a run that failed is tried again, where that could help."),
+        "How many times a failed run is tried again, if a new try could help."),
     key("schedule.retry_delay", Takes::Duration(SECOND, 24 * HOUR), Some("\"10min\""), "",
-        "How long after its end."),
+        "How long after its end a failed run is tried again."),
 ];
 
 /// The key of this name.
@@ -271,8 +271,8 @@ impl Key {
     }
 }
 
-/// The known name that a mistyped one most likely meant, among these; `None` when none is near.
-/// A key written without its section, or under another one, counts as near.
+/// The known name closest to a mistyped one; `None` when no known name is close.
+/// A key written without its section, or under the wrong section, counts as close.
 pub fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let bound = (last(typed).chars().count() / 3).max(2);

@@ -1,8 +1,8 @@
-//! The configuration: typed, and validated once.
+//! The configuration: typed values, validated once.
 //!
 //! Flags beat the environment (`LIFEBOAT_<SECTION>_<KEY>`), which beats the file
 //! (`lifeboat.toml`), which beats the default. Every error names the place (file and line,
-//! variable or flag), the key, the value and what is allowed. Secrets are never in it: it names
+//! variable or flag), the key, the value and what is allowed. It never contains secrets: it names
 //! the files that hold them. `docs/configuration.md` lists every key; [`keys::KEYS`] is the table.
 
 use std::ffi::OsString;
@@ -33,14 +33,14 @@ pub use template::{Setting, template};
 use given::{Given, Origin, Value, wrong, wrong_so};
 use read::Reader;
 
-/// Everything that the program is told about its surroundings.
+/// The whole configuration, one field per section.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The file that was read, absolute; empty where flags and environment said all there is.
+    /// The absolute path of the file; empty if flags and environment gave everything.
     pub file: PathBuf,
-    /// The cluster and data directory that this host works for.
+    /// The name of the cluster and its Odoo data directory.
     pub instance: InstanceName,
-    /// The agent's own index and locks.
+    /// The directory of Lifeboat's own index and locks.
     pub state_dir: PathBuf,
     /// Where archives are stored.
     pub repository: Repository,
@@ -60,7 +60,7 @@ pub struct Config {
     pub restore: Restore,
     /// The daemon.
     pub agent: Agent,
-    /// What it runs, and when.
+    /// When the daemon runs each job.
     pub schedule: Schedules,
 }
 
@@ -69,7 +69,7 @@ pub struct Config {
 pub struct Repository {
     /// An absolute directory, or a URL with one of the schemes file, s3, az, gs.
     pub url: String,
-    /// Address of the server, in place of the cloud's own.
+    /// Address of the object store, instead of the cloud's own.
     pub endpoint: Option<String>,
     /// Region of the bucket.
     pub region: Option<String>,
@@ -77,7 +77,7 @@ pub struct Repository {
     pub allow_http: bool,
     /// bucket.host instead of host/bucket.
     pub virtual_hosted: bool,
-    /// A private file with access keys.
+    /// A private file with the store's credentials.
     pub credentials_file: Option<PathBuf>,
     /// Limit of one request.
     pub request_timeout: Duration,
@@ -87,23 +87,23 @@ pub struct Repository {
     pub retries_max: usize,
 }
 
-/// TLS to the server, in libpq's words.
+/// TLS to the server, as libpq's sslmode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
     /// Never.
     Disable,
-    /// Where the server has it; without checking whom it is.
+    /// If the server offers it; the certificate is not checked.
     Prefer,
-    /// Always; without checking whom it is.
+    /// Always; the certificate is not checked.
     Require,
-    /// Always, with the certificate checked, whatever its name.
+    /// Always; the certificate is checked, its host name is not.
     VerifyCa {
-        /// The authority to trust; the system's where `None`.
+        /// The authority to trust; the system's if `None`.
         ca_file: Option<PathBuf>,
     },
-    /// Always, with the certificate and the name checked.
+    /// Always; the certificate and its host name are checked.
     VerifyFull {
-        /// The authority to trust; the system's where `None`.
+        /// The authority to trust; the system's if `None`.
         ca_file: Option<PathBuf>,
     },
 }
@@ -111,27 +111,27 @@ pub enum Tls {
 /// The server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Postgres {
-    /// A host name or a directory with a socket; the local socket where `None`.
+    /// A host name or a directory with a socket; the local socket if `None`.
     pub host: Option<String>,
     /// Port.
     pub port: u16,
     /// Role.
     pub user: String,
-    /// A private file with the password alone.
+    /// A private file with only the password.
     pub password_file: Option<PathBuf>,
     /// A file in the format of `~/.pgpass`.
     pub passfile: Option<PathBuf>,
-    /// Where `pg_dump` is; looked for where `None`.
+    /// The directory of `pg_dump`; searched for if `None`.
     pub bin_dir: Option<PathBuf>,
-    /// The database for what concerns no tenant.
+    /// The database for work that concerns no single tenant.
     pub maintenance_database: String,
     /// Limit of connecting.
     pub connect_timeout: Duration,
     /// TLS.
     pub tls: Tls,
-    /// Our own certificate, for a server that wants one.
+    /// Lifeboat's client certificate, for a server that requires one.
     pub tls_cert_file: Option<PathBuf>,
-    /// Its key.
+    /// The key of `tls_cert_file`.
     pub tls_key_file: Option<PathBuf>,
 }
 
@@ -140,7 +140,7 @@ pub struct Postgres {
 pub struct Odoo {
     /// The directory that holds `filestore/`; see [`Config::data_dir`].
     pub data_dir: Option<PathBuf>,
-    /// The databases to protect; discovered where empty.
+    /// The databases to back up; if empty, they are discovered.
     pub tenants: Vec<TenantName>,
     /// Databases to leave out.
     pub exclude: Vec<TenantName>,
@@ -151,7 +151,7 @@ pub struct Odoo {
 pub struct Seal {
     /// Public keys, checked to parse.
     pub recipients: Vec<String>,
-    /// More of them, one a line.
+    /// A file with more of them, one per line.
     pub recipients_file: Option<PathBuf>,
     /// Private keys; on restore hosts only.
     pub identity_files: Vec<PathBuf>,
@@ -177,29 +177,29 @@ pub struct Backup {
     pub zstd_level: i32,
     /// Content of one pack.
     pub pack_bytes: u64,
-    /// Reading rate; unlimited where `None`.
+    /// Reading rate; unlimited if `None`.
     pub read_bytes_per_second_max: Option<u64>,
-    /// Upload rate; unlimited where `None`.
+    /// Upload rate; unlimited if `None`.
     pub upload_bytes_per_second_max: Option<u64>,
     /// Whether CPU and I/O priority are lowered.
     pub low_priority: bool,
     /// Where the pipeline writes the release ID.
     pub release_file: Option<PathBuf>,
-    /// How long Odoo's collector may be kept waiting; 0 is never.
+    /// How long a backup may block Odoo's garbage collection of attachments; 0 means never.
     pub fence_seconds_max: u64,
-    /// Whether a dump is read back before its snapshot is published.
+    /// Whether pg_restore reads each dump to its end during the upload, before its snapshot is published.
     pub dump_readback: bool,
-    /// Incremental snapshots before the index is consolidated.
+    /// Incremental snapshots before the next complete index.
     pub filestore_chain_max: u32,
-    /// Base backups that build upon each other, the full one counted.
+    /// Base backups of one chain, including the full one.
     pub base_chain_max: u32,
     /// Where base backups come from.
     pub base_source: BaseSource,
-    /// By what base backups tell that a file did not change.
+    /// How base backups detect unchanged files.
     pub base_trust: BaseTrust,
 }
 
-/// By what base backups tell that a file did not change.
+/// How base backups detect unchanged files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BaseTrust {
     /// By its times; the rule is in `backup/base/times.rs`.
@@ -211,9 +211,9 @@ pub enum BaseTrust {
 /// Where base backups come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BaseSource {
-    /// The files where they can be read here, the server otherwise.
+    /// The files if this host can read them, else the server.
     Auto,
-    /// The data directory, beside its server.
+    /// The data directory, on the server's host.
     Files,
     /// The server, over the replication protocol.
     Protocol,
@@ -226,15 +226,15 @@ pub struct Wal {
     pub stream: bool,
     /// The agent's slot and application_name.
     pub slot: SlotName,
-    /// Least time between two pieces of the tail.
+    /// The shortest time between two pieces of the WAL file that is still growing.
     pub piece_interval: Duration,
     /// Files pushed or fetched at once.
     pub workers: usize,
-    /// Files that one push or fetch takes with it.
+    /// How many WAL files one push or fetch handles when more are ready.
     pub batch: usize,
-    /// How long nothing may be stored while there may be something to store.
+    /// How long no WAL may be stored, although there may be some to store, before the alarm.
     pub stall_max: Duration,
-    /// How much of what the slot may keep it keeps when the alarm begins.
+    /// The alarm begins when the slot keeps this percentage of what it may keep.
     pub slot_warn_percent: u8,
 }
 
@@ -243,7 +243,7 @@ pub struct Wal {
 pub struct Restore {
     /// Packs read at once.
     pub workers: usize,
-    /// Where dumps are unpacked; beside the target where `None`.
+    /// Where dumps are unpacked; in the state directory if `None`.
     pub work_dir: Option<PathBuf>,
     /// Tables loaded at once.
     pub jobs: usize,
@@ -252,38 +252,38 @@ pub struct Restore {
 /// The daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agent {
-    /// Where metrics and health are told; nowhere where `None`.
+    /// The address of metrics and health pages; off if `None`.
     pub listen: Option<SocketAddr>,
-    /// Whether new files of the filestores are stored as they come.
+    /// Whether new files of the filestores are stored at once.
     pub follow_filestore: bool,
-    /// Between the beginnings of two batches of them.
+    /// The shortest time between the beginnings of two batches of new files.
     pub follow_interval: Duration,
-    /// Between two scans for files that the kernel did not tell of.
+    /// Time between two scans for files that the kernel did not report.
     pub follow_scan: Duration,
 }
 
-/// What the daemon runs, and when.
+/// When the daemon runs each job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedules {
     /// Dumps and filestores.
     pub backup: Option<Schedule>,
-    /// Filestores alone.
+    /// Filestores only.
     pub filestore: Option<Schedule>,
-    /// Base backups, incremental where they can be.
+    /// Base backups, incremental if possible.
     pub base: Option<Schedule>,
-    /// Full ones.
+    /// Full base backups.
     pub base_full: Option<Schedule>,
-    /// How much later a run may begin.
+    /// The longest delay of a run.
     pub jitter_max: Duration,
-    /// How long it may take.
+    /// How long a run may take.
     pub deadline: Duration,
-    /// How many times it is tried again.
+    /// How many times a failed run is tried again.
     pub retries_max: u32,
-    /// How long after its end.
+    /// How long after its end a failed run is tried again.
     pub retry_delay: Duration,
 }
 
-/// What a configuration is loaded from.
+/// The sources of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     /// `--config`.
@@ -294,7 +294,7 @@ pub struct Inputs {
     pub instance: Option<String>,
     /// The environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// The whole command line, to be said again to whoever may not run it.
+    /// The whole command line; the error for a user who may not read the file repeats it after `sudo -u`.
     pub arguments: Vec<OsString>,
 }
 
@@ -308,7 +308,7 @@ impl Inputs {
         }
     }
 
-    /// A variable of the environment; `None` where it is absent or empty.
+    /// A variable of the environment; `None` if it is absent or empty.
     pub fn variable(&self, name: &str) -> Result<Option<String>> {
         let found = self.environment.iter().find(|(n, value)| n == name && !value.is_empty());
         found
@@ -331,7 +331,7 @@ impl Config {
         Config::parse(&path, &text, inputs)
     }
 
-    /// [`Config::load`] with the text of the file at hand.
+    /// [`Config::load`] for a text that was already read.
     pub fn parse(path: &Path, text: &str, inputs: &Inputs) -> Result<Config> {
         let mut given = file::parse(path, text)?;
         environment::add(&mut given, &inputs.environment)?;
@@ -351,15 +351,15 @@ impl Config {
     /// Odoo's data directory, for commands that need it.
     ///
     /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) where none is given.
+    /// [`Kind::Config`](crate::error::Kind::Config) if it is not set.
     pub fn data_dir(&self) -> Result<&Path> {
         self.odoo.data_dir.as_deref().ok_or_else(|| {
-            let what = format!("odoo.data_dir is not given in {}, and this command needs it", self.place());
+            let what = format!("this command needs odoo.data_dir, but {} does not set it", self.place());
             wrong_so(what, "write `data_dir = \"...\"` under [odoo]: Odoo's data_dir, the directory that holds filestore/")
         })
     }
 
-    /// The file as errors name it.
+    /// The file's name in errors.
     fn place(&self) -> String {
         place(&self.file)
     }

@@ -1,4 +1,4 @@
-//! From what was given to what it means: one function a type, each applying its key's rule.
+//! Turns given values into typed ones: one function per type, each applies its key's rule.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use super::keys::{self, Key, Takes};
 use super::units;
 use crate::error::{Error, Kind, Result};
 
-/// Reads values by the name of their key: what was given, else the default.
+/// Reads a key's value by the key's name: the given value, else the default.
 pub struct Reader<'g> {
     given: &'g GivenKeys,
 }
@@ -22,7 +22,7 @@ impl<'g> Reader<'g> {
         Reader { given }
     }
 
-    /// The key and what is given for it, if anything is, or its default.
+    /// The key, and its given value or its default, if there is either.
     fn find(&self, name: &'static str) -> Result<(&'static Key, Option<Given>)> {
         let key = keys::find(name)
             .ok_or_else(|| Error::new(Kind::Internal, format!("{name} is not in the table of keys")))?;
@@ -43,12 +43,12 @@ impl<'g> Reader<'g> {
         }
     }
 
-    /// Whether somebody gave it.
+    /// Whether the key is set.
     pub fn is_given(&self, name: &str) -> bool {
         self.given.contains_key(name)
     }
 
-    /// The error of a value whose rule spans several keys.
+    /// The error for a value that breaks a rule between several keys.
     pub fn refused(&self, name: &'static str, why: &str) -> Error {
         match self.find(name) {
             Ok((key, Some(given))) => given.refused_because(key, why),
@@ -211,14 +211,14 @@ fn path_of(text: &str, key: &Key, given: &Given) -> Result<PathBuf> {
         return Err(given.refused(key));
     }
     if text == "~" || text.starts_with("~/") {
-        return Err(given.refused_because(key, "~ is the shell's word; write the directory in full"));
+        return Err(given.refused_because(key, "only a shell expands ~; write the directory in full"));
     }
     let path = given.origin.base().join(text);
     let path = std::path::absolute(&path).map_err(|e| Error::file("find", &path, e))?;
     Ok(plain(&path))
 }
 
-/// The path without `.` and doubled slashes, as errors show it; `..` stays, since links may lie before it.
+/// The path without `.` and doubled slashes, as errors show it; `..` stays: a link may come before it.
 fn plain(path: &Path) -> PathBuf {
     path.components().collect()
 }

@@ -1,5 +1,5 @@
 //! The commented `lifeboat.toml` that `lifeboat init` writes: every key with its default and a
-//! line of explanation, from the table of keys, so that it cannot fall behind.
+//! line of explanation. It comes from the table of keys, so it is never out of date.
 
 use super::keys::{KEYS, Key, SECTIONS, Takes};
 
@@ -42,7 +42,7 @@ fn quoted(text: &str) -> String {
 /// The whole file, with these settings in force and every other key commented out.
 pub fn template(settings: &[Setting]) -> String {
     let mut out = String::from(
-        "# Lifeboat's configuration. A key that is commented out shows its default, or an example.\n\
+        "# Lifeboat's configuration. A commented-out key shows its default or an example.\n\
          # Precedence: flags, then the environment (LIFEBOAT_<SECTION>_<KEY>), then this file.\n\
          # Relative paths are relative to this file's directory. No secrets here: name their files.\n",
     );
@@ -68,7 +68,7 @@ fn write_key(out: &mut String, key: &Key, settings: &[Setting]) {
     }
 }
 
-/// The rule, where the value that is shown does not say it by itself.
+/// The rule of a key, if the shown value alone does not make it clear.
 fn rule(key: &Key) -> String {
     match key.takes {
         Takes::Text | Takes::Path | Takes::Paths | Takes::Url | Takes::Flag | Takes::List(_) => String::new(),

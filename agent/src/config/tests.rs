@@ -81,7 +81,7 @@ fn the_documentation_lists_every_key_and_variable() {
     let differs = doc.lines().zip(now.lines()).find(|(a, b)| a != b);
     assert!(
         doc == now,
-        "docs/configuration.md is behind the table of keys (UPDATE=1 rewrites it): {differs:?}"
+        "docs/configuration.md differs from the table of keys (UPDATE=1 rewrites it): {differs:?}"
     );
     for variable in environment::OTHERS {
         assert!(doc.contains(&format!("`{variable}`")), "docs/configuration.md does not list {variable}");
@@ -158,13 +158,13 @@ fn an_error_names_place_key_value_and_what_is_allowed() {
         ),
         (
             "[postgres]\ntls_ca_file = \"x\"\n",
-            "it is used with postgres.tls = \"verify-ca\" or \"verify-full\" only".into(),
+            "it is only used with postgres.tls = \"verify-ca\" or \"verify-full\"".into(),
         ),
-        ("[odoo]\ndata_dir = \"~/odoo\"\n", "odoo.data_dir = \"~/odoo\": ~ is the shell's word".into()),
-        ("[odoo]\ntenants = [\"a/b\"]\n", "\"a/b\" is no database name".into()),
+        ("[odoo]\ndata_dir = \"~/odoo\"\n", "odoo.data_dir = \"~/odoo\": only a shell expands ~".into()),
+        ("[odoo]\ntenants = [\"a/b\"]\n", "\"a/b\" is not a database name".into()),
         ("[odoo]\ntenants = \"a\"\n", "it takes a list of database names".into()),
-        ("[seal]\nrecipients = [\"age1nonsense\"]\n", "\"age1nonsense\" is no recipient".into()),
-        ("[signing]\ntrusted_keys = [\"ssh-ed25519 AAAA\"]\n", "is no public key".into()),
+        ("[seal]\nrecipients = [\"age1nonsense\"]\n", "\"age1nonsense\" is not a valid recipient".into()),
+        ("[signing]\ntrusted_keys = [\"ssh-ed25519 AAAA\"]\n", "is not a public key".into()),
         (
             "[backup]\nworker = 2\n",
             format!("{file}:4: backup.worker is not a known key; did you mean backup.workers?"),
@@ -173,7 +173,7 @@ fn an_error_names_place_key_value_and_what_is_allowed() {
             "[backups]\nworkers = 2\n",
             format!("{file}:3: [backups] is not a known section; did you mean [backup]?"),
         ),
-        ("[backup]\ncolour = 2\n", "known keys there: workers, zstd_level".into()),
+        ("[backup]\ncolour = 2\n", "known keys of this section: workers, zstd_level".into()),
         ("[backup\n", format!("{file}:3: this is not TOML")),
         ("[backup]\nworkers = 1\nworkers = 2\n", format!("{file}:5: this is not TOML: duplicate key")),
         ("backup = 1\n", "backup is a section: write [backup]".into()),
@@ -203,7 +203,7 @@ fn an_error_of_the_environment_names_the_variable() {
         ),
         ("LIFEBOAT_BACKUP_WORKER", "2", "did you mean LIFEBOAT_BACKUP_WORKERS?"),
         ("LIFEBOAT_CONFG", "x", "did you mean LIFEBOAT_CONFIG?"),
-        ("LIFEBOAT_BACKUP_COLOUR_OF_BOAT", "2", "names no known key"),
+        ("LIFEBOAT_BACKUP_COLOUR_OF_BOAT", "2", "matches no known key"),
     ];
     for (name, value, expected) in cases {
         let said = refusal(MINIMAL, &[(name, value)]);

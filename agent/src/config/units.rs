@@ -1,9 +1,9 @@
-//! Sizes, rates and durations as people write them: a whole number and its unit, nothing else. The one grammar of
-//! them: configuration, flags and drill plans. Decimal units are refused because people read them differently.
+//! Sizes, rates and durations: a whole number and a unit. The configuration, flags and drill plans all use
+//! this grammar. Decimal units (MB, GB) are refused because people read them differently.
 
 const SIZES: [(&str, u64); 5] =
     [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
-/// The first that fits is written; `m` is minutes, and only read.
+/// The first unit that fits is written; `m` (minutes) is accepted but never written.
 const DURATIONS: [(&str, u64); 6] =
     [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1), ("m", 60_000)];
 

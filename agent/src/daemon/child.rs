@@ -1,4 +1,4 @@
-//! One run: `lifeboat` as a child, its end awaited with a deadline, its last words kept.
+//! One run: `lifeboat` as a child process with a deadline. The end of its standard error is kept.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -14,24 +14,24 @@ use crate::clock;
 use crate::environment;
 use crate::error::{Error, Kind, Result};
 
-/// Kept of what it says: the end of it, where programs say what went wrong.
+/// How much of its standard error is kept: the end, where programs say what went wrong.
 const SAID_BYTES_MAX: usize = 4_000;
-/// It cleans up, ends pg_dump, and is killed together with it after this.
+/// How long it may take to clean up and end pg_dump; then both are killed.
 const ASKED: (Asked, Duration) = (Asked::Child(Signal::TERM), Duration::from_secs(60));
 
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// The exit code; `None` where a signal ended it.
+    /// The exit code; `None` if a signal ended it.
     pub exit_code: Option<i32>,
     /// The last lines of its standard error.
     pub said: String,
 }
 
-/// Runs `program` to its end; past `limit`, or when `cancel` is, it is asked to stop and then killed.
+/// Runs `program` to its end. After `limit`, or when `cancel` is cancelled, it is asked to stop, then killed.
 ///
 /// # Errors
-/// Where it cannot be started.
+/// If it cannot be started.
 pub async fn run(
     program: &Path,
     arguments: &[String],
@@ -47,9 +47,9 @@ pub async fn run(
     let end = child.end(limit, cancel.cancelled(), ASKED, tail.listen(stderr, |_| {})).await;
     let end = end.map_err(|e| Error::new(Kind::Io, "cannot wait for a run").because(e))?;
     let why = match end.stopped {
-        Some(Stopped::Cancelled) => Some("stopped with the agent".to_owned()),
+        Some(Stopped::Cancelled) => Some("stopped, because the agent stopped".to_owned()),
         Some(Stopped::TooLate) => {
-            Some(format!("stopped: it was not done in {} (schedule.deadline)", clock::span_text(limit)))
+            Some(format!("stopped: it did not finish within {} (schedule.deadline)", clock::span_text(limit)))
         }
         None => killed(end.status.signal()),
     };
@@ -57,16 +57,16 @@ pub async fn run(
     Ok(Ended { exit_code: end.status.code(), said: said.trim().to_owned() })
 }
 
-/// What the signal means that ended a run, where we did not send it.
+/// Explains the signal that ended a run, if the agent did not send it.
 fn killed(signal: Option<i32>) -> Option<String> {
     let signal = signal?;
     let what = match signal {
-        6 => "it got no memory",
+        6 => "it ran out of memory",
         9 => "most likely it ran out of memory",
         _ => return Some(format!("ended by signal {signal}")),
     };
-    let mend = "raise MemoryMax= of the unit or the container's limit, or lower backup.workers";
-    Some(format!("ended by signal {signal}: {what}; {mend}"))
+    let remedy = "raise MemoryMax= of the unit or the container's limit, or lower backup.workers";
+    Some(format!("ended by signal {signal}: {what}; {remedy}"))
 }
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
         let late = shell(trap, Duration::from_millis(300), &calm).await;
         assert_eq!(late.exit_code, Some(18));
         assert!(
-            late.said.starts_with("stopped: it was not done in") && late.said.ends_with("cleaned"),
+            late.said.starts_with("stopped: it did not finish within") && late.said.ends_with("cleaned"),
             "{}",
             late.said
         );
@@ -99,7 +99,7 @@ mod tests {
             clock::sleep(Duration::from_millis(300)).await;
             stopping.cancel();
         });
-        assert!(ended.said.starts_with("stopped with the agent"), "{}", ended.said);
+        assert!(ended.said.starts_with("stopped, because the agent stopped"), "{}", ended.said);
         let killed = shell("echo busy >&2; kill -9 $$", minute, &calm).await;
         assert_eq!(killed.exit_code, None);
         assert!(

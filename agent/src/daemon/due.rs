@@ -1,4 +1,4 @@
-//! Which job is due: a decision over values, so that every night of the year can be tried in a test.
+//! Decides which job is due: a pure function, so that a test can try every night of the year.
 
 use std::time::Duration;
 
@@ -15,48 +15,48 @@ pub struct Job {
     pub name: &'static str,
     /// When.
     pub schedule: Schedule,
-    /// What `lifeboat` is called with.
+    /// The arguments of `lifeboat`.
     pub arguments: Vec<String>,
 }
 
-/// How runs are handled, the same for every job.
+/// The rules of runs, the same for every job.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Runs begin up to so much after they are due, the same for one moment of one job and host.
+    /// The longest delay of a run; the delay is fixed for one moment of one job on one host.
     pub jitter_max: Duration,
-    /// How many times a run that failed is tried again.
+    /// How many times a failed run is tried again.
     pub retries_max: u32,
-    /// How long after its end.
+    /// How long after its end a failed run is tried again.
     pub retry_delay: Duration,
 }
 
 /// The latest run of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastRun {
-    /// The moment that it was due.
+    /// When it was due.
     pub due: Timestamp,
     /// 1 for the first try.
     pub attempt: u32,
     /// When it ended.
     pub ended: Timestamp,
-    /// Whether trying again could help.
+    /// Whether a new try could help.
     pub wants_retry: bool,
 }
 
-/// A run that is to begin.
+/// The next run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Next {
-    /// The moment that it is due.
+    /// When it is due.
     pub due: Timestamp,
     /// 1 for the first try.
     pub attempt: u32,
-    /// Not before this moment.
+    /// When it may begin.
     pub begin: Timestamp,
 }
 
-/// The next run of a job. One that was missed, or more, is caught up by one run at once: the last of
-/// those that should have been. `known_since` is when the job was first seen with this schedule; what
-/// lies before was never promised.
+/// The next run of a job. If runs were missed, one run makes up for all of them at once: the latest of
+/// those missed. `known_since` is when the job was first seen with this schedule; earlier moments do not
+/// count as missed.
 pub fn next(
     job: &Job,
     rules: &Rules,
@@ -88,7 +88,7 @@ fn later(time: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by).ok().and_then(|by| time.checked_add(by).ok()).unwrap_or(time)
 }
 
-/// Spreads a hundred agents that share a server over the interval; `salt` is the host's.
+/// Spreads a hundred agents that share a server over the interval; `salt` differs per host.
 fn jitter(job: &Job, max: Duration, due: Timestamp, salt: &str) -> Duration {
     let Sha256(digest) = Sha256::of(format!("{salt} {} {due}", job.name).as_bytes());
     let drawn = digest.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));

@@ -1,7 +1,8 @@
-//! A small HTTP server for pages that machines read, with a bound on everything that a stranger can send or hold.
+//! A small HTTP server for pages that machines read. Everything that a client can send or hold is bounded.
 //!
-//! One request a connection, no body is read, and nobody keeps the agent: neither its memory (connections are
-//! few, and a new one takes the place of the oldest) nor its end (it waits a second for answers under way).
+//! It answers one request per connection and reads no body. A client can neither fill the agent's memory
+//! (connections are few; a new one replaces the oldest) nor delay its end (it waits one second for answers
+//! that are being written).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -24,23 +25,23 @@ use crate::error::{Error, Kind, Result};
 
 /// Connections open at a time.
 const CONNECTIONS_MAX: usize = 64;
-/// What request line and headers may take together, the least that hyper takes as a bound.
+/// The bound of request line and headers together; hyper accepts no smaller one.
 const HEADER_BYTES_MAX: usize = 8 << 10;
 /// Headers of a request.
 const HEADERS_MAX: usize = 64;
-/// How long they may take to come.
+/// How long the headers may take to arrive.
 const HEADER_WAIT: Duration = Duration::from_secs(5);
-/// How long a connection may last in all, its answer written.
+/// How long a connection may last, including its answer.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
-/// What answers under way get when the agent stops.
+/// How long answers that are being written may take when the agent stops.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
-/// After a connection that could not be accepted, for want of file descriptors say.
+/// The pause after a connection could not be accepted, for example without free file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// What a page is.
+/// A page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Whether what it tells of is well: 200, else 503.
+    /// Whether what it reports is well: status 200, else 503.
     pub is_well: bool,
     /// Its content type.
     pub kind: &'static str,
@@ -48,13 +49,14 @@ pub struct Page {
     pub text: String,
 }
 
-/// Gives the page at a path; `None` where there is none. Called on an async thread: it must not wait.
+/// Returns the page at a path, or `None` for an unknown path. Called on an async thread: it must not block.
 pub type Pages = Arc<dyn Fn(&str) -> Option<Page> + Send + Sync>;
 
-/// Opens the address.
+/// Listens on the address: an IP address and a port, which may be 0 (the system then chooses one).
 ///
 /// # Errors
-/// Where it is taken, or is none of this machine's.
+/// `Config` whatever the system's reason: the port is in use, the address is not one of this machine, or
+/// this user may not open the port (below 1024). A new try helps only in the first case.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|e| {
         Error::new(Kind::Config, format!("cannot listen on {address}"))
@@ -63,7 +65,7 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Answers until `cancel` is, and a second longer at the most.
+/// Answers until `cancel` is cancelled, and for at most one second more.
 pub async fn serve(listener: TcpListener, pages: Pages, cancel: CancellationToken) {
     let mut conversations = JoinSet::new();
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
@@ -87,7 +89,7 @@ pub async fn serve(listener: TcpListener, pages: Pages, cancel: CancellationToke
     }
     drop(listener);
     let rest = async { while conversations.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(STOP_LIMIT, rest).await; // what is left then is cut off
+    let _ = tokio::time::timeout(STOP_LIMIT, rest).await; // the rest is then cut off
     conversations.shutdown().await;
 }
 
@@ -103,7 +105,7 @@ async fn converse(socket: TcpStream, pages: Pages) {
         .max_headers(HEADERS_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(socket), service);
-    // Whoever breaks off, sends nonsense or is too slow gets no answer, and nobody else is concerned.
+    // A client that breaks off, sends nonsense or is too slow gets no answer; other clients do not notice.
     let _ = tokio::time::timeout(CONNECTION_LIMIT, conversation).await;
 }
 

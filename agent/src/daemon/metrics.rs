@@ -1,4 +1,4 @@
-//! What monitoring is told: timestamps, not ages, so that a stopped agent cannot look young.
+//! The metrics for monitoring: timestamps, not ages, so that a stopped agent cannot look fresh.
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
@@ -32,7 +32,7 @@ struct OfTenant {
 
 type Seconds = Family<OfJob, Gauge<f64, AtomicU64>>;
 
-/// All numbers, kept up to date by whoever knows them.
+/// All metrics; each part of the agent keeps its own up to date.
 pub struct Metrics {
     registry: Registry,
     alive: Gauge<f64, AtomicU64>,
@@ -48,12 +48,12 @@ pub struct Metrics {
     runs: Family<OfResult, Counter>,
     followed: Family<OfTenant, Gauge<f64, AtomicU64>>,
     waiting: Family<OfTenant, Gauge>,
-    /// Those that were told of.
+    /// The tenants that have metrics now.
     tenants: Mutex<HashSet<OfTenant>>,
 }
 
 impl Metrics {
-    /// Those of schedules, on a page that others have put theirs on.
+    /// Adds the metrics of schedules to a page that may have others already.
     pub fn on(mut registry: Registry) -> Metrics {
         let (alive, next, began) = (Gauge::default(), Seconds::default(), Seconds::default());
         let (good, duration) = (Seconds::default(), Seconds::default());
@@ -68,43 +68,43 @@ impl Metrics {
             alive.clone(),
         );
         time(&mut registry, "job_next_timestamp", "When the job runs next", &next);
-        time(&mut registry, "job_began_timestamp", "When its latest run began", &began);
+        time(&mut registry, "job_began_timestamp", "When the job's latest run began", &began);
         time(
             &mut registry,
             "job_success_timestamp",
-            "When its latest run that ended with exit code 0 ended",
+            "When the job's latest run with exit code 0 ended",
             &good,
         );
-        time(&mut registry, "job_duration", "How long its latest run took", &duration);
+        time(&mut registry, "job_duration", "How long the job's latest run took", &duration);
         registry.register(
             "job_exit_code",
-            "Exit code of its latest run, 0 is success, -1 a signal",
+            "Exit code of the job's latest run; 0 is success, -1 means that a signal ended it",
             exit_code.clone(),
         );
-        registry.register("job_runs", "Runs since the agent began", runs.clone());
+        registry.register("job_runs", "Runs of the job since the agent started", runs.clone());
         let (followed, waiting) = (Family::default(), Family::default());
         registry.register_with_unit(
             "filestore_followed_timestamp",
-            "Every file that lay in the tenant's filestore at this moment is in the repository",
+            "Every file that the tenant's filestore held at this time is stored",
             Unit::Seconds,
             Family::clone(&followed),
         );
         registry.register(
             "filestore_waiting_files",
-            "New files of the tenant that are not in the repository yet",
+            "New files of the tenant that are not stored yet",
             Family::clone(&waiting),
         );
         let (ready, scheduled) = (Gauge::default(), Gauge::default());
         registry.register("ready", "1 while the agent can do its work: /readyz answers 200", ready.clone());
         registry.register(
             "backups_scheduled",
-            "How many schedules of this agent back up databases; 0: it never does",
+            "How many schedules of this agent back up databases; with 0 it never backs one up",
             scheduled.clone(),
         );
         let doubted = Gauge::default();
         registry.register(
             "base_backup_times_doubted",
-            "1 after a file had changed although its times had not, until a full base backup: lifeboat status names it",
+            "1 if a file changed but its times did not, until a full base backup; lifeboat status names it",
             doubted.clone(),
         );
         let last_alive = Mutex::new(None);
@@ -128,7 +128,7 @@ impl Metrics {
     }
 }
 
-/// An empty page, which parts of the agent put their numbers on.
+/// An empty page, to which the parts of the agent add their metrics.
 pub fn page() -> Registry {
     Registry::with_prefix("lifeboat")
 }
@@ -138,49 +138,49 @@ fn seconds(time: Timestamp) -> f64 {
 }
 
 impl Metrics {
-    /// The scheduler turned.
+    /// Notes that the scheduler's loop ran.
     pub fn alive(&self, now: Timestamp) {
         self.alive.set(seconds(now));
         *self.last_alive.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::instant());
     }
 
-    /// How long ago that was, whatever was done to the wall clock meanwhile.
+    /// How long ago the loop last ran, independent of the wall clock.
     pub fn quiet(&self) -> Option<Duration> {
         let last = *self.last_alive.lock().unwrap_or_else(PoisonError::into_inner);
         last.map(|last| clock::instant().saturating_duration_since(last))
     }
 
-    /// Whether the agent can do its work.
+    /// Sets whether the agent can do its work.
     pub fn ready(&self, ready: bool) {
         self.ready.set(ready.into());
     }
 
-    /// How many schedules back databases up.
+    /// Sets how many schedules back up databases.
     pub fn scheduled(&self, count: usize) {
         self.scheduled.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// Whether base backups do not trust the times of files, because one was not as they said.
+    /// Sets whether base backups distrust file times because a file changed although its times did not.
     pub fn doubted(&self, doubted: bool) {
         self.doubted.set(doubted.into());
     }
 
-    /// A job runs next at this moment.
+    /// Sets when a job runs next.
     pub fn next(&self, job: &'static str, begin: Timestamp) {
         self.next.get_or_create(&OfJob { job }).set(seconds(begin));
     }
 
-    /// A run began.
+    /// Notes that a run began.
     pub fn begun(&self, job: &'static str, now: Timestamp) {
         self.began.get_or_create(&OfJob { job }).set(seconds(now));
     }
 
-    /// A run ended with 0, earlier or just now.
+    /// Notes that a run ended with exit code 0, just now or earlier.
     pub fn succeeded(&self, job: &'static str, ended: Timestamp) {
         self.good.get_or_create(&OfJob { job }).set(seconds(ended));
     }
 
-    /// A run ended.
+    /// Notes that a run ended.
     pub fn ended(&self, job: &'static str, now: Timestamp, took: Duration, exit_code: Option<i32>) {
         if exit_code == Some(0) {
             self.succeeded(job, now);
@@ -191,8 +191,8 @@ impl Metrics {
         self.exit_code.get_or_create(&OfJob { job }).set(exit_code.unwrap_or(-1).into());
     }
 
-    /// How each tenant's filestore stands: until when it is stored, and how many files wait. Tenants that
-    /// are not among them are gone.
+    /// Sets for each tenant's filestore up to which time it is stored and how many files wait. A tenant that
+    /// is not listed loses its metrics.
     pub fn followed<'a>(&self, tenants: impl Iterator<Item = (&'a str, Timestamp, u64)>) {
         let mut told = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone = std::mem::take(&mut *told);
@@ -212,9 +212,9 @@ impl Metrics {
     /// The page `/metrics`.
     pub fn page(&self) -> String {
         let mut text = String::new();
-        // A String takes every write.
+        // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);
-        text.replace("{} ", " ") // of families without labels: allowed, and nobody writes it so
+        text.replace("{} ", " ") // families without labels: allowed, but unusual
     }
 }
 

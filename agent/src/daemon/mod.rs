@@ -1,8 +1,8 @@
-//! The part of `lifeboat agent` that follows schedules: which job is due, its run as a child process,
-//! a record of each run, and what monitoring is told.
+//! The part of `lifeboat agent` that runs schedules: it decides which job is due, runs it as a child
+//! process, records each run, and serves metrics and health pages.
 //!
-//! A run is the shipped `lifeboat backup` as a child: its memory, its crash and its deadline are its
-//! own, and the stream of WAL beside it goes on. One at a time.
+//! A run is the shipped `lifeboat backup` as a child process. It has its own memory and deadline, and if
+//! it crashes, WAL streaming in the agent continues. Runs never overlap.
 
 mod child;
 pub mod due;

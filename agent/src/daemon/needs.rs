@@ -1,6 +1,6 @@
-//! What the agent needs around it, looked at every few seconds: Odoo's data directory with the filestore of each
-//! tenant, the state directory, the repository. A volume that is not mounted looks like an empty directory, so
-//! what was there once is remembered, and missed until its database is gone, too.
+//! Checks every few seconds what the agent needs: Odoo's data directory with each tenant's filestore, the
+//! state directory, the repository. A volume that is not mounted looks like an empty directory. So a
+//! filestore that existed once is remembered, and reported as missing until its database is gone too.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,24 +20,25 @@ use crate::postgres::database::database_exists;
 use crate::postgres::session::Session;
 use crate::repository::Repository;
 
-/// Between two looks at directories, and after how long one that does not end is told.
+/// Time between two checks of the directories, and how long a check may take before it is reported.
 const DISK_EVERY: Duration = Duration::from_secs(5);
 const DISK_WAIT: Duration = Duration::from_secs(30);
-/// Between two looks at the repository; what one may take; how long none may succeed.
+/// Time between two checks of the repository (after success, after failure), the time limit of one, and
+/// how long all may fail before that is reported.
 const REPOSITORY_EVERY: Duration = Duration::from_secs(60);
 const REPOSITORY_AGAIN: Duration = Duration::from_secs(5);
 const REPOSITORY_WAIT: Duration = Duration::from_secs(60);
 const REPOSITORY_QUIET_MAX: Duration = Duration::from_secs(300);
-/// What PostgreSQL gets to say whether a database exists.
+/// How long PostgreSQL may take to say whether a database exists.
 const SERVER_WAIT: Duration = Duration::from_secs(20);
 
-/// What was found last; cheap to clone.
+/// The latest findings; cheap to clone.
 #[derive(Clone)]
 pub struct Needs(Arc<Mutex<Found>>);
 
 struct Found {
     directories: Vec<String>,
-    /// Before the first look.
+    /// Whether the first check is still to come.
     not_looked: bool,
     reached: Option<Instant>,
     not_reached_because: Option<String>,
@@ -56,18 +57,21 @@ impl Needs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is missing, a line each; empty while all is there.
+    /// What is missing, one line each; empty if nothing is.
     pub fn missing(&self) -> Vec<String> {
         let found = self.found();
         let mut lines = found.directories.clone();
         if found.not_looked {
-            lines.push("the data directory was not checked yet".to_owned());
+            lines.push("the data directory has not been checked yet".to_owned());
         }
         let why = found.not_reached_because.as_ref().map_or(String::new(), |why| format!(": {why}"));
         match found.reached.map(|at| clock::instant().saturating_duration_since(at)) {
-            None => lines.push(format!("the repository was not reached yet{why}")),
+            None => lines.push(format!("the repository has not been reached yet{why}")),
             Some(quiet) if quiet > REPOSITORY_QUIET_MAX => {
-                lines.push(format!("the repository was not reached for {}{why}", clock::span_text(quiet)));
+                lines.push(format!(
+                    "the repository has not been reached for {}{why}",
+                    clock::span_text(quiet)
+                ));
             }
             Some(_) => {}
         }
@@ -82,13 +86,13 @@ impl Needs {
             }
         }
         if problems.is_empty() && !found.directories.is_empty() {
-            tracing::info!("data and state directories can be used again");
+            tracing::info!("the data directory and the state directory are usable again");
         }
         (found.directories, found.not_looked) = (problems, false);
     }
 }
 
-/// Looks until `cancel` is.
+/// Checks until `cancel` is cancelled.
 pub async fn watch(config: &Config, state: &StateDir, needs: &Needs, cancel: &CancellationToken) {
     tokio::select! {
         () = cancel.cancelled() => {}
@@ -105,7 +109,7 @@ async fn directories(config: &Config, state: &StateDir, needs: &Needs) {
             Ok(looked) => looked,
             Err(_) => {
                 let dir = config.odoo.data_dir.as_deref().unwrap_or(&config.state_dir);
-                needs.looked(vec![format!("{} does not answer: a file system hangs", dir.display())]);
+                needs.looked(vec![format!("{} does not answer: its file system hangs", dir.display())]);
                 look.await
             }
         };
@@ -123,7 +127,7 @@ async fn directories(config: &Config, state: &StateDir, needs: &Needs) {
     }
 }
 
-/// The tenants whose filestore holds anything, or what is wrong with the directories.
+/// The tenants whose filestore is not empty, or what is wrong with the directories.
 fn look(data_dir: Option<&Path>, state_dir: &Path) -> Result<BTreeSet<String>, Vec<String>> {
     let mut problems = Vec::new();
     if !disk::is_dir(state_dir) {
@@ -145,7 +149,7 @@ fn look(data_dir: Option<&Path>, state_dir: &Path) -> Result<BTreeSet<String>, V
                 }
             }
             Ok(None) => problems.push(format!(
-                "there is no directory {}: is the volume of odoo.data_dir mounted?",
+                "directory {} does not exist: is the volume of odoo.data_dir mounted?",
                 filestore.display()
             )),
             Err(e) => problems.push(text(&e)),
@@ -154,7 +158,7 @@ fn look(data_dir: Option<&Path>, state_dir: &Path) -> Result<BTreeSet<String>, V
     if problems.is_empty() { Ok(there) } else { Err(problems) }
 }
 
-/// The filestores that are gone and whose databases are not. A tenant that is gone as a whole is forgotten.
+/// The missing filestores whose databases still exist. A tenant whose database is gone too is forgotten.
 async fn missed(config: &Config, expected: &mut BTreeSet<String>, gone: Vec<String>) -> Vec<String> {
     let asked = |name: &String| !config.odoo.exclude.iter().any(|excluded| excluded.as_str() == name);
     let gone: Vec<String> = gone.into_iter().filter(asked).collect();
@@ -171,7 +175,7 @@ async fn missed(config: &Config, expected: &mut BTreeSet<String>, gone: Vec<Stri
                 .map(|name| {
                     let dir = dir.join(name);
                     format!(
-                        "the filestore of {name} is gone, but its database exists: {} is missing or empty",
+                        "the filestore of {name} is missing, but its database exists: {} is missing or empty",
                         dir.display()
                     )
                 })
@@ -181,7 +185,7 @@ async fn missed(config: &Config, expected: &mut BTreeSet<String>, gone: Vec<Stri
         Err(_) => "PostgreSQL does not answer".to_owned(),
     };
     let list = gone.join(", ");
-    vec![format!("filestores are gone ({list}); it is not known whether their databases exist: {unknown}")]
+    vec![format!("filestores are missing ({list}); whether their databases exist is unknown: {unknown}")]
 }
 
 async fn existing(config: &Config, names: &[String]) -> Result<Vec<String>> {
@@ -196,7 +200,7 @@ async fn existing(config: &Config, names: &[String]) -> Result<Vec<String>> {
     Ok(existing)
 }
 
-/// Those that a backup on this host found with files, before this agent began.
+/// The tenants whose filestore was not empty in an earlier backup of this host.
 fn with_a_known_filestore(state: &StateDir) -> BTreeSet<String> {
     let with_files = |tenant: &TenantName| {
         let known = known::open(&state.known_file(tenant)).ok().flatten();

@@ -1,7 +1,7 @@
-//! What the agent tells on its pages: whether its own loop turns, whether it can do its work, and the numbers.
+//! The agent's pages: whether its own loop runs, whether it can do its work, and the metrics.
 //!
-//! Liveness (`/livez`) depends on nothing outside: to start an agent again because a bucket is away helps
-//! nobody. Readiness (`/readyz`, and `/healthz` for monitoring) names everything that keeps it from its work.
+//! Liveness (`/livez`) depends on nothing outside: restarting an agent does not bring back a bucket.
+//! Readiness (`/readyz`, and `/healthz` for monitoring) names everything that keeps it from its work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use std::time::Duration;
 use super::http::{Page, Pages};
 use super::metrics::Metrics;
 
-/// A scheduler that has not turned for so long is stuck; it turns every 20 s, also beside a run.
+/// The scheduler is stuck if its loop has not run for this long; it runs every 20 s, also during a job.
 const QUIET_MAX: Duration = Duration::from_secs(120);
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What keeps the agent from its work, each in a line.
+/// What keeps the agent from its work, one line each.
 pub type Unwell = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
-/// The pages. `notes` are what is no fault and yet worth a line for whoever looks.
+/// The pages. `notes` are not faults, but worth a line on the page.
 pub fn pages(metrics: Arc<Metrics>, unwell: Unwell, notes: Vec<String>) -> Pages {
     Arc::new(move |path| {
         let stuck = stuck(metrics.quiet());
@@ -42,7 +42,7 @@ fn stuck(quiet: Option<Duration>) -> Option<String> {
     }
 }
 
-/// `ok` or the problems, then the notes: a line each.
+/// `ok` or the problems, then the notes, one line each.
 fn well_or_not(problems: Vec<String>, notes: &[String]) -> Page {
     let is_well = problems.is_empty();
     let first = is_well.then(|| "ok".to_owned());

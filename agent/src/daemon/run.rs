@@ -1,4 +1,4 @@
-//! The loop: the job that is due first runs, its end is recorded, and so on until it is asked to stop.
+//! The scheduler's loop: it runs the job that is due first and records its end, until it is asked to stop.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::catalog::runs::{Run, Runs};
 use crate::clock::{self, Timestamp};
 use crate::error::{Kind, Result};
 
-/// The wall clock may be set: nobody sleeps longer than this without looking at it.
+/// The wall clock may be set, so the loop looks at it at least this often.
 const NAP_MAX: Duration = Duration::from_secs(20);
 
 /// What the loop works with.
@@ -24,24 +24,24 @@ pub struct Daemon {
     pub program: PathBuf,
     /// The jobs.
     pub jobs: Vec<Job>,
-    /// How they are handled.
+    /// The rules of their runs.
     pub rules: Rules,
     /// How long a run may take.
     pub deadline: Duration,
-    /// Differs from host to host: spreads their beginnings.
+    /// Differs from host to host, so that their runs do not begin at the same time.
     pub salt: String,
     /// Where runs are recorded.
     pub runs: Runs,
-    /// Where it is kept why base backups do not trust the times of files.
+    /// The file that says why base backups distrust file times.
     pub doubt_file: PathBuf,
-    /// What monitoring is told.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
 }
 
-/// Runs jobs until `cancel` is; the one that is running then is stopped and recorded.
+/// Runs jobs until `cancel` is cancelled; a job that is running then is stopped and recorded.
 ///
 /// # Errors
-/// Where runs cannot be recorded any more.
+/// If runs cannot be recorded any more.
 pub async fn run(mut daemon: Daemon, cancel: CancellationToken) -> Result<()> {
     daemon.runs.close_cut_short(clock::now()).await?;
     daemon.tell_doubt();
@@ -67,7 +67,7 @@ async fn nap(until: SignedDuration, cancel: &CancellationToken) {
 }
 
 impl Daemon {
-    /// The job whose run begins first.
+    /// The job with the earliest next run.
     async fn first_due(&mut self, now: Timestamp) -> Result<Option<(Job, Next)>> {
         let mut first: Option<(Job, Next)> = None;
         for job in &self.jobs {
@@ -90,7 +90,7 @@ impl Daemon {
         let id = self.runs.begin(job.name, next.due, next.attempt, began).await?;
         self.metrics.begun(job.name, began);
         let again = if next.attempt > 1 { format!(", attempt {}", next.attempt) } else { String::new() };
-        tracing::info!(job = job.name, "began (due {}{again})", clock::text(next.due));
+        tracing::info!(job = job.name, "started (due {}{again})", clock::text(next.due));
         let run = child::run(&self.program, &job.arguments, self.deadline, cancel);
         let (code, said) = match self.turning(run).await {
             Ok(ended) => (ended.exit_code, ended.said),
@@ -103,7 +103,7 @@ impl Daemon {
         self.tell_doubt();
         let how = code.map_or("ended by a signal".to_owned(), |code| format!("exit code {code}"));
         match code {
-            Some(0) => tracing::info!(job = job.name, "done in {}", clock::span_text(took)),
+            Some(0) => tracing::info!(job = job.name, "finished after {}", clock::span_text(took)),
             _ => tracing::error!(job = job.name, "{how} after {}: {said}", clock::span_text(took)),
         }
         Ok(())
@@ -112,11 +112,11 @@ impl Daemon {
 
 impl Daemon {
     fn tell_doubt(&self) {
-        // A record that cannot be read is a doubt as well: no times are trusted then.
+        // An unreadable record counts as doubt: then no times are trusted.
         self.metrics.doubted(!matches!(Doubt::read(&self.doubt_file), Ok(None)));
     }
 
-    /// What a run comes to; the scheduler is seen to turn meanwhile.
+    /// Waits for a run; meanwhile the metric that the loop runs stays up to date.
     async fn turning<T>(&self, run: impl Future<Output = T>) -> T {
         let mut run = std::pin::pin!(run);
         loop {

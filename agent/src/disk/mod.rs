@@ -67,12 +67,6 @@ pub fn open_or_create(path: &Path) -> Result<File> {
     owner::open_or_create(path, &how, 0o600).map_err(|e| Error::file("open", path, e))
 }
 
-/// Opens a file for writing at its end; creates it with mode 0600 where it does not exist.
-pub fn open_append(path: &Path) -> Result<File> {
-    let how = OpenOptions::new().append(true).clone();
-    owner::open_or_create(path, &how, 0o600).map_err(|e| Error::file("open", path, e))
-}
-
 /// Reads a whole file of at most `bytes_max`.
 pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     read_whole(open(path)?, path, bytes_max)

@@ -1,4 +1,4 @@
-//! Whether a tenant can be dumped: by the role that will do it, over the connection that will do it.
+//! Whether a tenant can be dumped, by the role and over the connection of a backup.
 
 use super::Check;
 use crate::error::Result;
@@ -11,8 +11,8 @@ use crate::postgres::tools::Tools;
 
 const NAME: &str = "tenant";
 
-/// What stands in the way of a dump of one tenant, and of the fence around it; nothing where all is well. Without
-/// `tools` nothing is dumped to try it.
+/// What prevents a dump of one tenant, or the fence around it; empty if all is well. Without `tools` no dump
+/// is tried.
 pub async fn checks(options: &PostgresOptions, tools: Option<&Tools>, tenant: &TenantName) -> Vec<Check> {
     let Seen { lacks, may_fence, encoding } = match look(options, tenant).await {
         Err(error) => return vec![Check::error(NAME, &error)],
@@ -32,7 +32,7 @@ pub async fn checks(options: &PostgresOptions, tools: Option<&Tools>, tenant: &T
     if let (Some(tools), false) = (tools, lacks.iter().any(|lack| lack.fatal)) {
         match try_schema(tools, options, tenant.as_str(), &encoding).await {
             Err(error) => checks.push(Check::error(NAME, &error)),
-            // what it leaves out for want of privileges was told above, with the grant
+            // what it leaves out for lack of privileges was reported above, with the grant
             Ok(warnings) if lacks.is_empty() && !warnings.is_empty() => checks.push(Check::warn(
                 NAME,
                 format!("{tenant}: pg_dump warns: {}", warnings.join("; ")),
@@ -54,7 +54,7 @@ fn told(lack: &Lack, user: &str, tenant: &TenantName) -> Check {
 
 /// What there is to know of a tenant before a dump is tried.
 struct Seen {
-    /// What the role lacks.
+    /// Privileges that the role does not have.
     lacks: Vec<Lack>,
     /// Whether the fence could be held.
     may_fence: bool,

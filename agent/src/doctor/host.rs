@@ -25,7 +25,7 @@ pub fn clock() -> Check {
         true => Check::ok("clock", clock::text(now)),
         false => Check::fail(
             "clock",
-            format!("it is {} here, says the clock", clock::text(now)),
+            format!("the clock of this host says {}", clock::text(now)),
             "set the clock, and let NTP keep it",
         ),
     }
@@ -54,18 +54,19 @@ fn state_dir(dir: &Path) -> Check {
         Ok(None) => {
             return Check::warn(
                 NAME,
-                format!("{} is not there yet", dir.display()),
+                format!("{} does not exist yet", dir.display()),
                 "`lifeboat init` creates it",
             );
         }
         Ok(Some(meta)) => meta,
     };
     if !meta.is_dir() {
-        return Check::fail(NAME, format!("{} is no directory", dir.display()), "correct state_dir");
+        return Check::fail(NAME, format!("{} is not a directory", dir.display()), "correct state_dir");
     }
     if meta.permissions().mode() & 0o077 != 0 {
         let mode = meta.permissions().mode() & 0o777;
-        let text = format!("{} is open to others (mode {mode:o}); it lists every file's name", dir.display());
+        let text =
+            format!("{} is open to others (mode {mode:o}); it holds the name of every file", dir.display());
         return Check::fail(NAME, text, format!("chmod 700 {}", shell_path(dir)));
     }
     match write_probe(dir) {
@@ -100,7 +101,7 @@ fn local_repository(config: &Config) -> Option<&Path> {
     url.strip_prefix("file://").or_else(|| (!url.contains("://")).then_some(url)).map(Path::new)
 }
 
-/// A repository beside the data goes down with it.
+/// A repository on the disk of the data is lost together with it.
 fn same_disk(config: &Config, repository: &Path) -> Option<Check> {
     let device = |path: &Path| {
         let there = path.ancestors().find(|at| at.exists())?;

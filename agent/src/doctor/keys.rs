@@ -1,4 +1,4 @@
-//! Checks of keys: who can read archives, who may write them, and what must not lie here.
+//! Checks of keys: who can read archives, who may write them, and which key must not be on this host.
 
 use std::path::Path;
 
@@ -23,8 +23,8 @@ fn recipients(config: &Config) -> Check {
         Ok(recipients) => match recipients.texts().count() {
             1 => Check::warn(
                 NAME,
-                "one recipient: when its identity is lost, so is every archive",
-                "add an escrow recipient to seal.recipients, its identity kept elsewhere",
+                "only one recipient: if its identity is lost, nobody can open the archives",
+                "add an escrow recipient to seal.recipients and keep its identity elsewhere",
             ),
             count => Check::ok(NAME, format!("{count} recipients can open what is stored")),
         },
@@ -36,7 +36,7 @@ fn signing(config: &Config) -> Check {
     let Some(path) = &config.signing.key_file else {
         return Check::warn(
             NAME,
-            "none: this host can restore and verify, and cannot back up",
+            "none: this host can restore and verify, but not back up",
             "set signing.key_file on a host that backs up",
         );
     };
@@ -77,7 +77,7 @@ fn identity(config: &Config) -> Check {
         (true, Some(path)) => Check::warn(
             NAME,
             format!(
-                "{} lies on a host that stores archives: whoever takes this host can read them all",
+                "{} lies on a host that stores archives: whoever takes over this host can read them all",
                 path.display()
             ),
             "copy it to a password manager or a safe and to the restore host, then remove it here (shred -u)",
@@ -85,7 +85,7 @@ fn identity(config: &Config) -> Check {
         (true, None) => Check::ok(NAME, "none here: this host cannot read its own archives"),
         (false, _) if config.seal.identity_files.is_empty() => Check::warn(
             NAME,
-            "none: this host can list and verify, and cannot restore",
+            "none: this host can list and verify, but not restore",
             "give --identity FILE to restore, or set seal.identity_files",
         ),
         (false, _) => {

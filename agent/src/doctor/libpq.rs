@@ -1,11 +1,11 @@
-//! What libpq would read on this host, and Lifeboat does not: whoever set it expects that it counts.
+//! Settings for libpq on this host that Lifeboat does not use, although whoever made them expects it to.
 
 use std::path::Path;
 
 use super::Check;
 use crate::disk;
 
-/// What has a key of ours in its place.
+/// Those that have a key in our configuration instead.
 const KEYS: [(&str, &str); 9] = [
     ("PGHOST", "postgres.host"),
     ("PGPORT", "postgres.port"),
@@ -17,12 +17,12 @@ const KEYS: [(&str, &str); 9] = [
     ("PGSSLKEY", "postgres.tls_key_file"),
     ("PGCONNECT_TIMEOUT", "postgres.connect_timeout"),
 ];
-/// What counts for all connections alike where the configuration names no password.
+/// Those that Lifeboat uses for all connections, if the configuration names no password.
 const USED: [&str; 2] = ["PGPASSWORD", "PGPASSFILE"];
-/// What names no connection.
+/// Those that have nothing to do with a connection.
 const OTHERS: [&str; 3] = ["PGDATA", "PGLOCALEDIR", "PGCLUSTER"];
 
-/// A warning where something is set that no connection uses.
+/// A warning if something is set that no connection uses.
 pub fn check() -> Option<Check> {
     let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".postgresql/postgresql.crt"));

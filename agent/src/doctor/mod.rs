@@ -20,11 +20,11 @@ mod server;
 pub enum Outcome {
     /// As it must be.
     Ok,
-    /// It works, and somebody should know this.
+    /// It works, but somebody should know this.
     Warn,
     /// It will not work.
     Fail,
-    /// Nobody looked, because of something before it: never to be read as ok.
+    /// Not checked, because of an earlier result: this is not ok.
     NotChecked,
 }
 
@@ -48,7 +48,7 @@ impl Check {
         Check { name, status: Outcome::Ok, text: text.into(), next: None }
     }
 
-    /// It works, and somebody should know this and do that.
+    /// It works, but somebody should know this and do that.
     pub fn warn(name: &'static str, text: impl Into<String>, next: impl Into<String>) -> Check {
         Check { name, status: Outcome::Warn, text: text.into(), next: Some(next.into()) }
     }
@@ -67,7 +67,7 @@ impl Check {
         Check { name, status: Outcome::Fail, text, next: error.next_text().map(str::to_owned) }
     }
 
-    /// Nobody looked, because of that.
+    /// Not checked, for this reason.
     pub fn not_checked(name: &'static str, why: impl Into<String>) -> Check {
         Check { name, status: Outcome::NotChecked, text: why.into(), next: None }
     }

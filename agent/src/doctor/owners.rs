@@ -1,5 +1,5 @@
-//! Whose the files are in the directories that the service writes to: one command as root by hand, and it may be
-//! locked out.
+//! Who owns the files in the directories that the service writes to: one command that somebody runs as root
+//! can lock it out.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::Check;
 use crate::disk;
 
-/// Entries that are looked at, at the most: a repository may hold millions.
+/// Most entries that are looked at: a repository may hold millions.
 const ENTRIES_MAX: usize = 50_000;
 
-/// Says which files belong to somebody else than their directory does; nothing where all is well.
+/// A failed check if files have another owner than their directory; `None` if all is well.
 pub fn check(name: &'static str, dir: &Path) -> Option<Check> {
     let (mut dirs, mut looked_at) = (vec![dir.to_owned()], 0);
     let mut odd: Vec<(PathBuf, u32, u32)> = Vec::new();

@@ -1,4 +1,5 @@
-//! Whether this user may read the filestores, and what would let it: the way to them, then some files of each.
+//! Whether this user may read the filestores, and which commands allow it: first the path to them, then some
+//! files of each.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -9,6 +10,7 @@ use crate::config::Config;
 use crate::disk;
 use crate::disk::beneath::{Dir, Entry, FileType};
 use crate::error::{Error, Kind, Result};
+use crate::names::counted;
 
 const NAME: &str = "data directory";
 /// Filestores that are tried, folders of each, files of each folder.
@@ -56,14 +58,15 @@ fn tried_some(filestore: &Path, count: usize, closed: Vec<PathBuf>) -> Check {
     match closed.first() {
         None => {
             let text = format!(
-                "{}: {count} filestores; some files of each were tried and can be read",
-                filestore.display()
+                "{}: {}; some files of each were tried and can be read",
+                filestore.display(),
+                counted(count as u64, "filestore")
             );
             Check::ok(NAME, text)
         }
         Some(path) => Check::fail(
             NAME,
-            format!("{} cannot be read by {}: its backup would be incomplete", path.display(), user()),
+            format!("{} cannot read {}: its backup would be incomplete", user(), path.display()),
             let_in(filestore, filestore, &owner(path)),
         ),
     }

@@ -19,9 +19,9 @@ use crate::store::{Store, StoreOptions};
 /// A person waits for the answer, so fewer and shorter tries than a backup makes.
 const RETRY_DEADLINE_MAX: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(10);
-/// Where the probe's object lies for a moment; it stays where this host may not delete.
+/// Where the probe's object is for a moment; it stays there if this host may not delete.
 const PROBE_PREFIX: &str = "probes";
-/// How far a clock that something keeps right is from another.
+/// How far two clocks may differ that NTP keeps right.
 const CLOCK_MARGIN: SignedDuration = SignedDuration::from_mins(1);
 /// What makes a place a repository.
 const MARKER: &str = "lifeboat.json";
@@ -47,7 +47,7 @@ pub async fn checks(config: &Config) -> Vec<Check> {
         Ok(marker) => marker,
     };
     if marker.is_none() {
-        let text = format!("{} can be reached and is not initialised: it holds no {MARKER}", store.url());
+        let text = format!("{} can be reached but is not initialised: it holds no {MARKER}", store.url());
         return vec![Check::fail(NAME, text, "correct repository.url, or create one with lifeboat init")];
     }
     let repository = match Repository::open(store.clone(), config.instance.clone()).await {
@@ -86,7 +86,7 @@ async fn clock(store: &Store) -> Option<Check> {
     ))
 }
 
-/// Whether one server goes on as this instance, or a copy beside it.
+/// Whether only one server stores WAL as this instance, or a copy does as well.
 async fn one_life(config: &Config, repository: &Repository) -> Option<Check> {
     const NAME: &str = "one server";
     let wanted = Wanted { snapshots: Which::Kind(SnapshotKind::Base), wal: true };
@@ -110,7 +110,7 @@ async fn one_life(config: &Config, repository: &Repository) -> Option<Check> {
     }
 }
 
-/// Whether the store keeps the promise that nothing is overwritten.
+/// Whether the store refuses to overwrite objects.
 async fn overwriting(store: &Store) -> Check {
     const NAME: &str = "overwriting";
     match store.probe_conditional_put(PROBE_PREFIX).await {

@@ -26,8 +26,8 @@ const CLOCK_NAME: &str = "server clock";
 /// Reasons that are listed one by one.
 const LISTED_MAX: usize = 20;
 
-/// Every check of the server. On a host without a signing key nothing is backed up, so what is
-/// missing there is for the person to know and no failure.
+/// Every check of the server. A host without a signing key backs up nothing, so a failed check is only a
+/// warning there.
 pub async fn checks(config: &Config) -> Vec<Check> {
     let mut checks = examine(config).await;
     if config.signing.key_file.is_none() {
@@ -150,13 +150,13 @@ async fn tenants(
     let ours = |name: &str| named(name) && !excluded(name) && !copies.contains_key(name);
     for (name, error) in found.unknown.iter().filter(|(name, _)| ours(name)).take(LISTED_MAX) {
         let mut check = Check::error(NAME, error);
-        check.text = format!("database {name:?} cannot be looked into, and may be a tenant: {}", check.text);
+        check.text = format!("database {name:?} cannot be read, but may be a tenant: {}", check.text);
         checks.push(check);
     }
     for tenant in config.odoo.tenants.iter().filter(|tenant| !excluded(tenant.as_str())) {
         let there = found.tenants.iter().any(|other| other.name == *tenant);
         if !there && !found.unknown.iter().any(|(name, _)| name == tenant.as_str()) {
-            let text = format!("database {tenant:?} of odoo.tenants is not there, or not Odoo's");
+            let text = format!("database {tenant} of odoo.tenants does not exist, or is not Odoo's");
             checks.push(Check::fail(NAME, text, "correct odoo.tenants"));
         }
     }
@@ -187,7 +187,7 @@ async fn tenants(
     checks
 }
 
-/// What stands in the way of one tenant; nothing where all is well.
+/// What prevents the backup of one tenant; empty if all is well.
 async fn tenant_checks(
     config: &Config,
     options: &PostgresOptions,

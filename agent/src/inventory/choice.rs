@@ -1,5 +1,5 @@
-//! Which base backup serves a target, and why others do not: the choice of every restore to a point in time,
-//! and of whoever says beforehand what it would be.
+//! Which base backup reaches a target, and why others do not. Every restore to a point in time chooses here,
+//! and so does whatever shows the choice beforehand.
 
 use crate::archive::base::BaseFacts;
 use crate::archive::manifest::SnapshotKind;
@@ -23,30 +23,30 @@ pub struct Reached<'a> {
     pub reach: Reach,
 }
 
-/// What a target comes to.
+/// Which base backups reach a target, and which do not.
 #[derive(Clone, Debug, Default)]
 pub struct Choice<'a> {
     /// Base backups from which it can be reached, the newest first.
     pub reached: Vec<Reached<'a>>,
-    /// Those that lead elsewhere, the newest first.
+    /// Base backups from which it cannot be reached, the newest first.
     pub others: Vec<Reached<'a>>,
-    /// Why not, a sentence for each that does not serve.
+    /// Why: a sentence for each that does not reach it.
     pub obstacles: Vec<String>,
 }
 
-/// The base backups that may be used, the oldest first, and what is to be said of others.
+/// The base backups that may be used, and why others were skipped.
 #[derive(Clone, Debug, Default)]
 pub struct Bases<'a> {
-    /// Those.
+    /// Those that may be used, the oldest first.
     pub bases: Vec<&'a Snapshot>,
-    /// What was passed over.
+    /// Why others were skipped, a sentence for each.
     pub passed_over: Vec<String>,
 }
 
 /// The base backups of an inventory; the one that is named, or those of a release.
 ///
 /// # Errors
-/// Where one is named, what is wrong with it; that of the store where one could not be read.
+/// What is wrong with the one that is named; the store's error, if one could not be read.
 pub fn bases<'a>(
     inventory: &'a Inventory,
     snapshot: Option<&SnapshotId>,
@@ -72,12 +72,12 @@ pub fn bases<'a>(
     Ok(Bases { bases, passed_over })
 }
 
-/// Tries each of `bases`, which come the oldest first. Without a `timeline` the one life that goes on is followed, where
-/// there is only one; else the newest timeline, and whoever asked has to look at the others
+/// Tries each of `bases`, the oldest first. Without a `timeline` it follows the only life, if there is just
+/// one; otherwise the newest timeline, and the caller has to look at the others
 /// ([`crate::inventory::decide`]).
 ///
 /// # Errors
-/// Where one of them is no base backup.
+/// If one of them is not a base backup.
 pub fn choose<'a>(
     bases: &[&'a Snapshot],
     wal: &StoredWal,
@@ -95,7 +95,7 @@ pub fn choose<'a>(
         let (id, point) = (&base.manifest.id, base.manifest.point);
         let only = only.filter(|id| way(facts, wal, *id).is_some());
         let Some(reach) = reach(facts, point, wal, timeline.or(only)) else {
-            let why = "the timeline that was asked for does not descend from its timeline";
+            let why = "the requested timeline does not descend from the timeline of this base backup";
             choice.obstacles.push(format!("{id}: {why}"));
             continue;
         };

@@ -1,5 +1,6 @@
-//! Whether the way that was chosen is the right one: a timeline that others continue is no question, but of two that
-//! both come after the base backup only a person knows which is production's, and some of it only opened WAL tells.
+//! Whether the chosen timeline is the right one. If another timeline continues it, there is nothing to
+//! decide. If two timelines come after the base backup, only a person knows which one is production's. Some
+//! of this can only be seen in decrypted WAL.
 
 use crate::archive::wal_records::Mark;
 use crate::error::{Error, Kind};
@@ -9,26 +10,26 @@ use crate::inventory::reach::{Reach, StoredWal, obstacle};
 use crate::inventory::target::Target;
 use crate::names::wal::TimelineId;
 
-/// What opened WAL says of a target. Without an identity nothing was seen.
+/// What decrypted WAL says of a target. Without an identity nothing was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// The restore point that was asked for.
     pub restore_point: RestorePoint,
-    /// Whether a later commit than the time that was asked for lies where all ways are still the same.
+    /// Whether a commit after the requested time lies before the place where the timelines part.
     pub is_before_parting: bool,
-    /// What a person should know of what was seen.
+    /// What a person should know about it.
     pub notes: Vec<String>,
 }
 
 /// Where a restore point lies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RestorePoint {
-    /// Nobody looked.
+    /// It was not looked for.
     #[default]
     NotLooked,
-    /// Here.
+    /// It was found here.
     At(Mark),
-    /// The WAL could not be looked into; a note says why.
+    /// The WAL could not be read; a note says why.
     NotRead,
 }
 
@@ -42,23 +43,23 @@ impl RestorePoint {
     }
 }
 
-/// Why only a person, or whoever opens WAL, can tell whether a way is the right one.
+/// Why only a person, or somebody with an identity, can tell which timeline is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undecided {
-    /// Two servers tell different histories of a timeline on it.
+    /// Two servers stored different histories of one timeline.
     TwoHistories {
         /// Which.
         timeline: TimelineId,
-        /// That of the base backup, which ends before.
+        /// The timeline of the base backup, which ends before it.
         own: TimelineId,
     },
-    /// A newer timeline of which nobody without an identity knows where it began.
+    /// A newer timeline: where it began cannot be known without an identity.
     NotKnown(TimelineId),
     /// The target lies on more than one timeline, and is not the same there.
     Differs {
-        /// What is said of it.
+        /// The target and these timelines, in words.
         what: String,
-        /// Until when each life goes.
+        /// How far each life goes, in words.
         lives: String,
         /// The newest of them.
         newest: TimelineId,
@@ -86,13 +87,13 @@ impl Undecided {
                 .because(
                     "two servers, one perhaps a clone of the other, were promoted and archived as one instance",
                 )
-                .effect("which WAL of it belongs together is not known; nothing was changed")
+                .effect("it is not known which WAL of this timeline belongs together; nothing was changed")
                 .next(format!(
-                    "--timeline {own} ends before it; or move away what the wrong server stored"
+                    "restore with --timeline {own}, which ends before it; or move away what the wrong server stored"
                 )),
             Undecided::NotKnown(_) => Error::new(Kind::Refused, self.text())
                 .effect("nothing was changed")
-                .next("plan with the identity, or name the timeline that is production's: --timeline ID"),
+                .next("give the identity, or name production's timeline: --timeline ID"),
             Undecided::Differs { what, lives, newest } => Error::new(Kind::Refused, what.clone())
                 .because(format!("two servers continued from the same point, and both store WAL here: {lives}"))
                 .effect("nothing was changed")
@@ -103,7 +104,7 @@ impl Undecided {
     }
 }
 
-/// Why it is not known whether `on` is the right way to the target; `None` where it is.
+/// Why it is not known whether `on` leads to the right target; `None` if it is known.
 pub fn undecided(
     on: &Reached<'_>,
     wal: &StoredWal,
@@ -140,12 +141,12 @@ pub fn undecided(
     })
 }
 
-/// A timeline on the way of which two servers tell different histories.
+/// A timeline on the way, of which two servers stored different histories.
 fn contradicting(wal: &StoredWal, reach: &Reach) -> Option<TimelineId> {
     reach.path.iter().map(|(id, _)| *id).find(|id| wal.contradicting.contains(id))
 }
 
-/// What keeps recovery from the end of the stored WAL, in the words of a restore that is refused for it.
+/// Why recovery cannot reach the end of the stored WAL, in the words of a restore that is refused.
 pub fn obstacle_to_latest(newest: &Reached<'_>, wal: &StoredWal, lives: &[Life]) -> Option<String> {
     let undecided = undecided(newest, wal, lives, (&Target::Latest, None), &Seen::default());
     undecided
@@ -153,8 +154,8 @@ pub fn obstacle_to_latest(newest: &Reached<'_>, wal: &StoredWal, lives: &[Life])
         .or_else(|| obstacle(newest.facts, newest.base.manifest.point, &newest.reach, &Target::Latest))
 }
 
-/// Timelines on the way that had been written on when the next one left them: what a failover or a recovery to an
-/// earlier point loses.
+/// What is lost where recovery leaves a timeline before its end, as after a failover or a recovery to an
+/// earlier point: a sentence for each.
 pub fn left_behind(wal: &StoredWal, chosen: &Reach) -> Vec<String> {
     let longer = chosen.path.iter().filter(|(_, until)| until.0 != u64::MAX).filter_map(|(id, until)| {
         let windows = wal.windows.iter().filter(|w| w.timeline == *id);

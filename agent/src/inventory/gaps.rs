@@ -10,19 +10,19 @@ use crate::names::Lsn;
 use crate::names::wal::TimelineId;
 use crate::repository::wal::coverage::LsnRange;
 
-/// A stretch that no recovery leads across.
+/// Missing WAL: recovery stops where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Gap {
-    /// Whose WAL comes after it.
+    /// The timeline of the WAL after it.
     timeline: TimelineId,
-    /// The timeline that it took over from, and where, where the gap lies at that place.
+    /// For a gap at a timeline switch: the timeline that was left, and where.
     from: Option<(TimelineId, Lsn)>,
     /// What is missing.
     range: LsnRange,
 }
 
 impl Gap {
-    /// What a person is told.
+    /// The sentence for people.
     fn text(&self) -> String {
         let LsnRange { begin, end } = self.range;
         let place = match self.from {
@@ -32,7 +32,7 @@ impl Gap {
         format!("WAL from {begin} to {end}{place} is missing: recovery stops at {begin}")
     }
 
-    /// Whether a base backup begins after it, so that it keeps nobody from the present.
+    /// Whether a base backup begins after it: then the latest state can be restored in spite of it.
     fn is_past<'a>(&self, mut bases: impl Iterator<Item = &'a BaseFacts>) -> bool {
         bases.any(|base| base.timeline >= self.timeline.0 && base.start_lsn >= self.range.end)
     }
@@ -41,9 +41,9 @@ impl Gap {
 /// What is missing, in sentences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
-    /// What keeps from the present: a person must act.
+    /// What the latest state cannot be restored with: a person must act.
     pub problems: Vec<String>,
-    /// What something newer has left behind.
+    /// What only older states are affected by.
     pub warnings: Vec<String>,
 }
 
@@ -58,7 +58,9 @@ pub fn missing<'a>(wal: &StoredWal, snapshots: impl Iterator<Item = &'a Snapshot
         let text = gap.text();
         match gap.is_past(bases.clone().filter_map(|one| one.manifest.base())) {
             true => missing.warnings.push(format!("{text}; a later base backup begins after it")),
-            false => missing.problems.push(format!("{text}; take a base backup if there is none after it")),
+            false => {
+                missing.problems.push(format!("{text}; if no base backup was taken after it, take one now"))
+            }
         }
     }
     missing

@@ -1,14 +1,15 @@
-//! The lives of a cluster that are stored in one instance: usually one. A copy that archives where its original
-//! does is another, and only a person knows which of them production is.
+//! The lives of a cluster that are stored in one instance: usually one. A copy that archives to the same
+//! place as its original is another, and only a person knows which of them is production.
 //!
-//! **How they are told apart.** Every promotion begins a timeline, and its history says which timeline it left, and where. An
-//! ended life leaves nothing behind that place, or what it had stored before (what a failover loses). So a timeline is a life
-//! when no other one continues it, or when WAL of it from after the place where another one left it was stored *after* that one's history
-//! was, by the store's clock: its server was alive and wrote on. It does not matter how little that is.
-//! A planned promotion, after which the old server writes nothing, is no second life.
+//! **How they are distinguished.** Every promotion begins a timeline. Its history names the timeline that it
+//! left, and the place. A life that has ended has no WAL after that place, or only WAL that was stored before
+//! (a failover loses it). So a timeline is a life in two cases. Either no other timeline continues it. Or WAL
+//! of it from after the place where another one left it was stored *after* the history of that other one, by
+//! the store's clock: its server was alive and still wrote, however little. After a planned promotion the old
+//! server writes nothing: that is no second life.
 //!
-//! A life is over when somebody went on without it: a base backup on another way was stored after the last of its WAL.
-//! Then it is not asked for any more; `--timeline` still leads there.
+//! A life is over when a base backup on another timeline was stored after the last of its WAL. Then nobody is
+//! asked about it any more; `--timeline` still selects it.
 
 use crate::clock::Timestamp;
 use crate::inventory::Snapshot;
@@ -16,7 +17,7 @@ use crate::inventory::reach::{StoredWal, common_end};
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
 
-/// A way through timelines on which a server goes on, or went last.
+/// A path through timelines on which a server writes, or wrote last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Life {
     /// The timeline that it is on.
@@ -30,11 +31,11 @@ pub struct Life {
 }
 
 impl Life {
-    /// Until when it goes, in words.
+    /// How far it goes, in words.
     pub fn text(&self) -> String {
         let left = self.path.iter().rev().nth(1);
         let left = left.map_or(String::new(), |(from, at)| format!(", which left {from} at {at},"));
-        format!("timeline {}{left} is stored up to {} of {}", self.timeline, self.end, self.stored_at)
+        format!("timeline {}{left} is stored up to {}, at {}", self.timeline, self.end, self.stored_at)
     }
 }
 
@@ -79,7 +80,7 @@ pub fn path(wal: &StoredWal, timeline: TimelineId) -> Option<Vec<(TimelineId, Ls
     Some(path)
 }
 
-/// Whether no timeline continues it, or it goes on all the same.
+/// Whether no timeline continues it, or its server still wrote after one did.
 fn is_life(wal: &StoredWal, timeline: TimelineId) -> bool {
     let mut children = wal.histories.iter().filter_map(|(child, ancestors)| {
         let parent = ancestors.last().filter(|parent| parent.timeline == timeline)?;
@@ -104,7 +105,7 @@ fn is_over<'a>(life: &Life, mut bases: impl Iterator<Item = &'a Snapshot>) -> bo
     })
 }
 
-/// The lives that lead elsewhere than to `timeline`, and up to where all are the same; `None` where there is none.
+/// The lives that are not on `timeline`, and up to where all are the same; `None` if there is no other.
 pub fn rivals(wal: &StoredWal, lives: &[Life], timeline: TimelineId) -> Option<(Vec<TimelineId>, Lsn)> {
     let own = path(wal, timeline)?;
     let others: Vec<&Life> = lives.iter().filter(|life| life.timeline != timeline).collect();

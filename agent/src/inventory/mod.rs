@@ -1,9 +1,9 @@
 //! What is stored, read once, and what follows from it: pure answers that every command shares.
 //!
-//! [`Inventory::take`] asks the repository, without an identity and without a server. Say in a [`take::Wanted`] which
-//! parts you need. Everything beside it in here takes what it brought and asks nobody, but for [`needs::fetch`], which
-//! reads whole manifests. A restore, `status`, `list`, `window`, `verify` and the drill say the same because one
-//! function answers:
+//! [`Inventory::take`] reads the repository; it needs no identity and no server. A [`take::Wanted`] says
+//! which parts you need. Everything else here works on what it returned and reads nothing, except
+//! [`needs::fetch`], which reads whole manifests. A restore, `status`, `list`, `window`, `verify` and the
+//! drill say the same because one function answers:
 //!
 //! | question | function |
 //! |---|---|
@@ -11,15 +11,15 @@
 //! | Which dump or filestore does a restore take? | [`pick::choose`]; the newest: [`pick::newest`] |
 //! | Which snapshots does this one need, and what is lost with it? | [`needs::Graph`] |
 //! | Which base backup serves a time, a position or the latest state? | [`choice::choose`] |
-//! | Is that the right way, and from what is a restore made? | [`decide`], [`plan`] |
+//! | Is that the right timeline, and what is the plan of a restore? | [`decide`], [`plan`] |
 //! | How far does recovery go from a base backup? | [`reach::reach`]; why not to a target: [`reach::obstacle`] |
 //! | Where is WAL missing? | [`gaps::missing`] |
 //! | Do two servers write into this instance? | [`lives::lives`] |
 //! | From when to when can it be restored? | [`window::instance`], [`window::tenants`] |
 //! | What would be lost now? | [`standing::instance`], [`standing::tenants`] |
 //!
-//! Order of time is never that of names or of a writer's clock: the rule stands at the head of [`pick`]. What could
-//! not be looked at is not what is missing: [`Look::NotRead`], [`Part::CouldNotLook`].
+//! Neither names nor the writer's clock give the order in time: the rule is at the top of [`pick`]. What
+//! could not be read is not what is missing: [`Look::NotRead`], [`Part::CouldNotLook`].
 
 pub mod choice;
 pub mod decide;
@@ -28,6 +28,7 @@ pub mod lives;
 #[cfg(test)]
 pub(crate) mod made_up;
 pub mod needs;
+pub mod offered;
 pub mod pick;
 pub mod plan;
 pub mod reach;
@@ -45,7 +46,7 @@ use crate::names::{InstanceName, SnapshotId, TenantName};
 /// A snapshot that is believed.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Its manifest without the list of objects and without lists of files: those of years are kept in memory.
+    /// Its manifest without the lists of objects and files: the snapshots of years are kept in memory.
     pub manifest: Manifest,
     /// Size of its objects.
     pub stored_bytes: u64,
@@ -54,7 +55,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Keeps of a manifest what answers are made of.
+    /// Keeps the parts of a manifest that the answers need.
     pub fn new(mut manifest: Manifest, stored_at: Timestamp) -> Snapshot {
         let stored_bytes = manifest.stored_bytes();
         manifest.objects = Vec::new();
@@ -68,16 +69,16 @@ impl Snapshot {
     }
 }
 
-/// What became of looking at a snapshot.
+/// What is known of a snapshot.
 #[derive(Debug)]
 pub enum Look {
     /// It exists, and its manifest is believed.
     Believed(Box<Snapshot>),
     /// No manifest: a backup is running, or one was cut short.
     Unfinished,
-    /// There is a manifest, and it is not believed: unsigned, damaged, of another place.
+    /// There is a manifest, but it is not believed: unsigned, damaged, or of another repository.
     NotBelieved(Error),
-    /// It could not be looked at: nothing is known of it.
+    /// It could not be read: nothing is known of it.
     NotRead(Error),
 }
 
@@ -125,7 +126,7 @@ pub enum Part<T> {
     NotAsked,
     /// What there is.
     Found(T),
-    /// It could not be looked at: nothing is known of it.
+    /// It could not be read: nothing is known of it.
     CouldNotLook(Error),
 }
 
@@ -176,10 +177,10 @@ impl Inventory {
         self.believed().filter(move |snapshot| fits(&snapshot.manifest))
     }
 
-    /// The WAL, for whoever cannot do without.
+    /// The WAL.
     ///
     /// # Errors
-    /// That of the store, where it could not be looked at.
+    /// The store's error, if it could not be read.
     pub fn wal(&self) -> Result<&StoredWal> {
         match &self.wal {
             Part::Found(wal) => Ok(wal),
@@ -188,10 +189,10 @@ impl Inventory {
         }
     }
 
-    /// The snapshot of this name, for whoever cannot do without.
+    /// The snapshot of this name.
     ///
     /// # Errors
-    /// `NotFound` where there is none, else what is wrong with it.
+    /// `NotFound` if there is none; otherwise what is wrong with it.
     pub fn named(&self, id: &SnapshotId) -> Result<&Snapshot> {
         let at = self.snapshots.binary_search_by(|(known, _)| known.cmp(id)).ok();
         match at.map(|at| &self.snapshots[at].1) {

@@ -1,8 +1,8 @@
-//! Who needs whom: the one graph of it. A dump needs its filestore, a filestore the indexes and packs that its
-//! list is made of, a base backup its chain.
+//! Which snapshot needs which others: the only graph of it. A dump needs its filestore, a filestore the
+//! indexes and packs that its list is made of, a base backup its chain.
 //!
-//! What is in the graph is needed for a whole restore; nothing else is. Whoever deletes, copies, holds back or
-//! checks snapshots asks here.
+//! A whole restore needs what is in the graph, and nothing else. Whatever deletes, copies, keeps or checks
+//! snapshots asks here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -34,7 +34,7 @@ struct Direct {
 pub struct Graph(BTreeMap<SnapshotId, Direct>);
 
 impl Graph {
-    /// That of these manifests.
+    /// The graph of these manifests.
     pub fn of<'a>(manifests: impl IntoIterator<Item = &'a Manifest>) -> Graph {
         let mut graph = Graph::default();
         for manifest in manifests {
@@ -53,7 +53,7 @@ impl Graph {
         graph
     }
 
-    /// The snapshots that `id` cannot be restored without, itself included, whether there or not.
+    /// The snapshots that `id` cannot be restored without, itself included, whether they exist or not.
     pub fn needs(&self, id: &SnapshotId) -> BTreeSet<SnapshotId> {
         let mut needs = BTreeSet::from([id.clone()]);
         // A dump names its filestore; that names all that it needs itself.
@@ -68,7 +68,7 @@ impl Graph {
         needs
     }
 
-    /// Of those, the ones that are not there, or not believed.
+    /// Those of them that are missing or not believed.
     pub fn lacks(&self, id: &SnapshotId) -> Vec<SnapshotId> {
         self.needs(id).into_iter().filter(|needed| !self.0.contains_key(needed)).collect()
     }
@@ -99,7 +99,7 @@ impl Graph {
 /// Adds to `known` the whole manifests of all that `of` itself needs, and its own.
 ///
 /// # Errors
-/// Of the first that is not there, not believed or not read: `of` cannot be restored whole.
+/// The error of the first that is missing, not believed or could not be read: `of` cannot be restored whole.
 pub async fn fetch(
     repository: &Repository,
     origin: &Origin,
@@ -125,7 +125,7 @@ pub async fn fetch(
 /// What is wrong with `needed`, which `of` cannot be restored whole without.
 pub fn cannot_without(e: Error, of: &Manifest, needed: &SnapshotId) -> Error {
     e.effect(format!("{} {} cannot be restored whole without it", of.kind(), of.id))
-        .next("lifeboat verify; lifeboat list shows snapshots that lack nothing")
+        .next("lifeboat verify; lifeboat list shows which snapshots are complete")
         .context(format!("find snapshot {needed}, which holds part of {}", of.id))
 }
 

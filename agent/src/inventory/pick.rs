@@ -1,6 +1,6 @@
 //! Which snapshot is the newest.
 //!
-//! The rule, for restore, status, list, the drill and whoever else asks:
+//! The rule, for restore, status, list, the drill and all others:
 //!
 //! - Order is what the **server** says (timeline, position in the WAL, the time of its own clock at that point)
 //!   and what the **store** says (when it stored the manifest). A snapshot's ID only names it. The clock of the
@@ -144,7 +144,7 @@ pub fn newest<'a>(
 pub struct Chosen<'a> {
     /// Which.
     pub snapshot: &'a Snapshot,
-    /// Snapshots that were passed over and why: a person should know that they may be newer.
+    /// Snapshots that were skipped, and why: they may be newer, and a person should know that.
     pub passed_over: Vec<(SnapshotId, String)>,
 }
 
@@ -196,7 +196,7 @@ fn named<'a>(
     let snapshot = inventory.named(id)?;
     if snapshot.manifest.tenant.as_ref() != Some(tenant) {
         let whose = snapshot.manifest.tenant.as_ref().map_or("the instance".to_owned(), ToString::to_string);
-        return Err(Error::new(Kind::Usage, format!("snapshot {id} is of {whose}, not of {tenant}"))
+        return Err(Error::new(Kind::Usage, format!("snapshot {id} belongs to {whose}, not to {tenant}"))
             .next(format!("lifeboat list --tenant {}", shell_word(tenant.as_str()))));
     }
     if kind == SnapshotKind::Dump {
@@ -229,8 +229,8 @@ fn none(
     }
 }
 
-/// What is worth telling of clocks: each snapshot that was written under one that was ahead, the last stored
-/// first, and how many were stored much later than they say.
+/// Each snapshot that was written under a clock that was ahead, the last stored first; and how many were
+/// stored much later than they say.
 pub fn clocks<'a>(snapshots: impl Iterator<Item = &'a Snapshot>) -> (Vec<&'a Snapshot>, usize) {
     let (mut ahead, mut later) = (Vec::new(), 0);
     for one in snapshots {

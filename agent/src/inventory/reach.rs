@@ -17,19 +17,18 @@ use crate::repository::wal::coverage::TimelineWindows;
 /// The WAL that is stored.
 #[derive(Clone, Debug, Default)]
 pub struct StoredWal {
-    /// What is there of each timeline.
+    /// What is stored of each timeline.
     pub windows: Vec<TimelineWindows>,
     /// Where each timeline came from.
     pub histories: Vec<(TimelineId, Vec<Ancestor>)>,
-    /// Until when WAL was stored, by timeline: end of an object, and the store's time of it;
-    /// ascending.
+    /// The end of each object, with its timeline, and when the store stored it.
     pub stored: Vec<(TimelineId, Lsn, Timestamp)>,
     /// When the history of each timeline was first stored, by the store's clock.
     pub begun: Vec<(TimelineId, Timestamp)>,
     /// Timelines that have two histories which differ.
     pub contradicting: Vec<TimelineId>,
-    /// Timelines whose histories only an identity opens, as older versions stored them: where they came from
-    /// is not known without one.
+    /// Timelines whose histories only an identity opens, as older versions stored them: without one their
+    /// origin is not known.
     pub unknown: Vec<Unknown>,
     /// Size of a segment, where any WAL is stored.
     pub segment_bytes: Option<SegmentBytes>,
@@ -38,7 +37,7 @@ pub struct StoredWal {
     /// When the first object with a signed name was stored. One without that counts is older, whatever the store
     /// says of it (a copy of a repository loses the times): it has this time at most.
     pub signed_since: Option<Timestamp>,
-    /// What lies among the WAL and decides nothing.
+    /// Objects among the WAL that do not count.
     pub foreign: Foreign,
 }
 
@@ -63,12 +62,12 @@ impl StoredWal {
     }
 }
 
-/// A timeline of which it is not known where it came from.
+/// A timeline whose origin is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
     /// Which.
     pub timeline: TimelineId,
-    /// Its sealed histories.
+    /// Its encrypted histories.
     pub histories: Vec<WalName>,
 }
 
@@ -79,9 +78,9 @@ pub struct Reach {
     pub timeline: TimelineId,
     /// The byte after the last that can be replayed.
     pub end: Lsn,
-    /// When the last of it was stored; the backup's own end where there is none.
+    /// When the last of it was stored; without WAL, the end of the backup itself.
     pub stored_at: Timestamp,
-    /// More WAL of this timeline is stored behind a gap, which ends here.
+    /// The end of a gap: more WAL of this timeline is stored after it.
     pub gap_until: Option<Lsn>,
     /// It ends where WAL is stored twice with different content.
     pub is_contradicted: bool,
@@ -117,8 +116,8 @@ pub fn ends(facts: &BaseFacts, wal: &StoredWal) -> Vec<TimelineId> {
     ends
 }
 
-/// From which timeline each stretch of WAL behind the base backup comes, and up to where it counts,
-/// on the way to `timeline`; `None` where that does not descend from the backup's.
+/// The timelines that recovery follows after the base backup, on the way to `timeline`, and up to where each
+/// counts; `None` if `timeline` does not descend from the backup's.
 pub fn way(facts: &BaseFacts, wal: &StoredWal, timeline: TimelineId) -> Option<Vec<(TimelineId, Lsn)>> {
     let own = TimelineId(facts.timeline);
     let mut path = Vec::new();
@@ -152,7 +151,7 @@ pub fn reach(
         false => Lsn(facts.stop_lsn.0.div_ceil(segment) * segment).min(own_until),
     };
     let backed_up = end;
-    // What contradicts itself is good for nothing, nor is what comes behind it.
+    // WAL that is stored twice with different content is not used, nor is any WAL after it.
     let contradiction = |w: &TimelineWindows, from: Lsn, to: Lsn| {
         w.conflicts.iter().map(|c| c.begin).find(|begin| *begin >= from && *begin < to)
     };
@@ -183,7 +182,7 @@ pub fn reach(
     Some(Reach { timeline, end, stored_at: stored_at.max(point), gap_until, is_contradicted, path })
 }
 
-/// Why a base backup does not serve a target; `None` where it does.
+/// Why a base backup does not reach a target; `None` if it does.
 pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Target) -> Option<String> {
     match target {
         // Recovery would come to the gap and stop there, undecided.
@@ -201,7 +200,7 @@ pub fn obstacle(facts: &BaseFacts, point: Timestamp, reach: &Reach, target: &Tar
         Target::Lsn(lsn) if *lsn >= reach.end => Some(format!("WAL is stored up to {}", reach.end)),
         Target::Time(time) if *time < point => Some(format!("it is consistent from {point} on")),
         Target::Time(time) if *time > reach.stored_at => {
-            Some(format!("WAL is stored up to {}, of {}", reach.end, reach.stored_at))
+            Some(format!("WAL is stored up to {} ({})", reach.end, reach.stored_at))
         }
         Target::Lsn(_) | Target::Time(_) => None,
     }

@@ -36,13 +36,13 @@ pub struct Latest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
-    /// Nothing can bring it back.
+    /// Nothing is stored from which it can be restored.
     Never,
     /// The last check of its newest dump found that it cannot be restored whole.
     Broken,
     /// The newest state is older than it may be.
     Late,
-    /// The newest dump lacks files.
+    /// Files are missing in the newest dump.
     Incomplete,
     /// All well.
     Ok,
@@ -62,9 +62,9 @@ pub struct TenantStatus {
     pub dump: Option<Latest>,
     /// The newest filestore.
     pub filestore: Option<Latest>,
-    /// Files that the newest dump names and the repository does not hold.
+    /// Files that the newest dump names but that are not stored.
     pub missing_files: u64,
-    /// What its newest dump names in other storages, which no backup of the filestore holds.
+    /// Attachments of its newest dump in other storages: no backup of the filestore holds them.
     pub elsewhere: Vec<Elsewhere>,
     /// States of it that can be restored.
     pub dumps: usize,
@@ -83,7 +83,7 @@ pub struct WalStatus {
     pub stored_at: Timestamp,
     /// How long ago; an idle server writes no WAL.
     pub age_seconds: u64,
-    /// Why the newest base backup and this WAL do not go together; `None` where they do.
+    /// Why recovery from the newest base backup does not reach the end of this WAL; `None` if it does.
     pub broken: Option<String>,
 }
 
@@ -96,17 +96,17 @@ pub struct InstanceStatus {
     pub base_broken: bool,
     /// Pages in it whose checksum is wrong.
     pub bad_pages: u64,
-    /// What it was meant to hold and does not.
+    /// What is missing in it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
-    /// The WAL behind it.
+    /// The WAL after it.
     pub wal: Option<WalStatus>,
 }
 
 /// How the whole cluster stands. Snapshots in `broken` were found damaged by the last check.
 ///
 /// # Errors
-/// Where a base backup is none.
+/// If a snapshot with the name of a base backup is of another kind.
 pub fn instance(
     inventory: &Inventory,
     broken: &BTreeSet<&SnapshotId>,

@@ -43,7 +43,7 @@ impl Which {
         named.map_or(Which::Kind(SnapshotKind::Base), |id| Which::Ids(vec![id.clone()]))
     }
 
-    /// What has to be read for a choice of this kind.
+    /// What must be read to choose one of this kind.
     pub fn picked(kind: SnapshotKind, pick: &Pick) -> Which {
         match pick {
             Pick::Snapshot(id) => Which::Ids(vec![id.clone()]),
@@ -62,8 +62,8 @@ pub struct Wanted {
 }
 
 impl Inventory {
-    /// Reads what is stored. Of what could not be looked at the inventory says so; an error only where not even
-    /// the list of snapshots is known.
+    /// Reads what is stored. The inventory marks what could not be read; it is an error only if not even the
+    /// snapshots can be listed.
     ///
     /// # Errors
     /// Those of the store; `NotFound` before the instance's first backup.
@@ -93,10 +93,10 @@ impl Inventory {
         Ok(inventory)
     }
 
-    /// Reads what a snapshot cannot be restored whole without, as far as it was not read yet.
+    /// Reads the snapshots that this one needs for a whole restore, if they were not read yet.
     ///
     /// # Errors
-    /// Those of the store, where not even its place can be looked at.
+    /// Those of the store, if the description of the repository cannot be read.
     pub async fn read_needs(
         &mut self,
         repository: &Repository,
@@ -143,7 +143,7 @@ impl<T> From<Result<T>> for Part<T> {
     }
 }
 
-/// The WAL that counts ([`Repository::wal`]), and what it tells of every timeline.
+/// The WAL that counts ([`Repository::wal`]), and what it says of every timeline.
 ///
 /// # Errors
 /// Those of the store.
@@ -158,8 +158,8 @@ async fn take_wal(
     Ok(stored_wal(list, lineages, known_segment))
 }
 
-/// What a listing tells of every timeline. `known_segment` is what a base backup says; the listing shows it where
-/// there is none. Where a history with a signed name is stored, one without decides nothing.
+/// What a listing says of every timeline. `known_segment` is the size that a base backup states; without one
+/// the listing shows it. Where a history with a signed name is stored, one without does not count.
 pub fn stored_wal(list: WalList, lineages: Lineages, known_segment: Option<SegmentBytes>) -> StoredWal {
     let names = || list.objects.iter().map(|object| &object.name);
     let size = known_segment.unwrap_or_else(|| segment_bytes(names()));

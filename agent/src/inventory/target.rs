@@ -1,4 +1,4 @@
-//! Where recovery is to end, and what PostgreSQL is told of it.
+//! Where recovery ends, and the settings of PostgreSQL for it.
 
 use std::str::FromStr;
 
@@ -24,13 +24,13 @@ pub enum Target {
     RestorePoint(String),
 }
 
-/// What PostgreSQL does when it is there.
+/// What PostgreSQL does at the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Becomes a server that takes writes, on a timeline of its own.
     Promote,
-    /// Stays readable; recovery may go on to a later target.
+    /// Stays readable; recovery can continue to a later target.
     Pause,
     /// Stops.
     Shutdown,

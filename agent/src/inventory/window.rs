@@ -1,7 +1,7 @@
 //! The recovery window: from when to when the instance and each tenant can be restored, and its holes.
 //!
-//! Times are as far apart from what a server did as the store is: a span ends when the last of its WAL was
-//! stored. What was committed before that moment and is not in WAL yet is what would be lost.
+//! A span ends when the last of its WAL was stored, by the store's clock. What was committed before that
+//! moment and is not stored yet would be lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +67,7 @@ pub struct TenantWindow {
     pub dumps: Vec<Timestamp>,
     /// Dumps that cannot be restored whole, and why.
     pub not_whole: Vec<NotWhole>,
-    /// From what it is restored, where nothing else is asked for: its newest dump.
+    /// The plan of a restore from its newest dump.
     pub restore: Option<DumpPlan>,
     /// Why there is no such plan.
     pub restore_not_known: Option<String>,
@@ -85,7 +85,7 @@ pub struct NotWhole {
 /// The window of the instance. Snapshots that a check found `broken` count for nothing.
 ///
 /// # Errors
-/// That of the store, where base backups or WAL could not be looked at: nothing is known then.
+/// The store's error, if base backups or WAL could not be read: nothing is known then.
 pub fn instance(inventory: &Inventory, broken: &BTreeSet<&SnapshotId>) -> Result<RecoveryWindow> {
     let wal = inventory.wal()?;
     let graph = Graph::of(inventory.believed().map(|one| &one.manifest));

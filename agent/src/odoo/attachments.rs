@@ -17,25 +17,24 @@ const TABLE: &str = "ir_attachment";
 /// One distinct `ir_attachment.store_fname`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachmentFile {
-    /// As the database holds it, mostly `ab/abcdef...`; anything is possible in a text column.
+    /// The value in the database, usually `ab/abcdef...`; a text column may hold anything.
     pub store_fname: String,
-    /// The largest `file_size` that a row claims for it.
+    /// The largest `file_size` that any of its rows claims.
     pub file_size: Option<u64>,
     /// Whether all its rows claim the same size.
     pub sizes_agree: bool,
-    /// How many rows share it.
+    /// How many rows refer to it.
     pub rows: u64,
 }
 
-/// Calls `each` with every distinct file, sorted by `store_fname` in byte order; how many there
-/// were. Rows stream through and are sorted here, since no query may name the table
-/// ([`crate::postgres::look`]): memory does not grow with their number, what is more goes into files
-/// that `scratch` makes. Run it in a [`crate::postgres::SnapshotSession`] for the files of the dumped
-/// state.
+/// Calls `each` with every distinct file, sorted by `store_fname` in byte order; returns their number.
+/// The rows are streamed and sorted here, because no query may name the table
+/// ([`crate::postgres::look`]). Memory is bounded: rows beyond the bound go into files that `scratch`
+/// creates. Call it in a [`crate::postgres::SnapshotSession`] to get the files of the dumped state.
 ///
 /// # Errors
-/// `Postgres` where the table lacks what Odoo has had since version 8, or is no table; whatever
-/// `each` returns.
+/// `Postgres` if the table lacks a column that Odoo has had since version 8, or is not a table;
+/// whatever `each` returns.
 pub async fn each_attachment_file(
     session: &mut Session,
     scratch: impl FnMut() -> Result<File>,
@@ -48,8 +47,8 @@ pub async fn each_attachment_file(
             Kind::Postgres,
             format!("table ir_attachment has no column {} in {}", missing.join(", "), session.place()),
         )
-        .effect("its files are not known, so the filestore cannot be backed up with the database")
-        .next("Odoo 8 and newer have these columns; is this an Odoo database?"));
+        .effect("the list of its files is unknown, so the filestore cannot be backed up with the database")
+        .next("check whether this is an Odoo database: Odoo 8 and newer have these columns"));
     }
     let mut sorted = Sorted::new(scratch);
     let columns = [("store_fname", Type::Text), ("file_size", Type::Int)];
@@ -64,8 +63,8 @@ pub async fn each_attachment_file(
     sorted.finish(each)
 }
 
-/// Those of `wanted` that a row refers to at this moment; ask in a session without a transaction.
-/// Tells files that were deleted together with their rows from files that are lost.
+/// The files of `wanted` that a row refers to now; call it in a session without a transaction.
+/// It distinguishes lost files from files that were deleted together with their rows.
 pub async fn attachments_named_now(
     session: &mut Session,
     wanted: &HashSet<String>,

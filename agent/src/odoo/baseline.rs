@@ -1,4 +1,4 @@
-//! What a tenant held at the point of its dump, in numbers: so that a loss can be seen later.
+//! The numbers of a tenant's content at the point of its dump, so that a loss can be noticed later.
 
 mod counted;
 
@@ -30,13 +30,14 @@ pub struct Baseline {
     pub modules: Vec<Versioned>,
     /// PostgreSQL's extensions.
     pub extensions: Vec<Versioned>,
-    /// Roles that own something in the database or have rights on it.
+    /// Roles that own something in the database or have privileges on it.
     pub roles: Vec<String>,
-    /// What the database is apart from its content.
+    /// Properties of the database itself, apart from its content.
     pub properties: DatabaseProperties,
     /// Every table whose rows are in the dump.
     pub tables: Vec<TableFacts>,
-    /// What the database itself reaches outside, a sentence each; not compared, a copy is closed.
+    /// What the database itself can reach outside, one sentence each. It is not compared, because a restored
+    /// copy is cut off from it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reaches: Vec<String>,
 }
@@ -50,29 +51,29 @@ pub struct Versioned {
     pub version: Option<String>,
 }
 
-/// One table in numbers.
+/// The numbers of one table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableFacts {
-    /// Mostly `public`.
+    /// The schema, usually `public`.
     pub schema: String,
     /// The table.
     pub name: String,
-    /// Its rows.
+    /// The number of its rows.
     pub rows: u64,
-    /// The highest `id`, where it has such a whole number.
+    /// The highest `id`, if it has such a column of an integer type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_id: Option<i64>,
-    /// The latest `write_date`, UTC to the microsecond, where it has one.
+    /// The latest `write_date`, UTC to the microsecond, if it has such a column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_write_date: Option<String>,
 }
 
 impl Baseline {
-    /// Takes the baseline in this session: inside a [`crate::postgres::SnapshotSession`] it is the
-    /// very state that pg_dump writes. Each table is read once.
+    /// Takes the baseline in this session. In a [`crate::postgres::SnapshotSession`] it describes exactly
+    /// the state that pg_dump writes. Each table is read once.
     ///
     /// # Errors
-    /// `Denied` for a table that may not be read, by name: pg_dump would fail on it too.
+    /// `Denied`, naming a table that may not be read; pg_dump would fail on it too.
     pub async fn take(session: &mut Session) -> Result<Baseline> {
         session.allow(TABLE_WAIT).await?;
         let known = Table::get(session, tenants::MODULES).await?;
@@ -89,14 +90,14 @@ impl Baseline {
         })
     }
 
-    /// The same of a database that was just loaded, by the role that owns its tables and may not pass row security:
-    /// a table with FORCE ROW LEVEL SECURITY would hide its rows from its owner, too. It is not forced while we
-    /// look, and as it was afterwards: all of it is rolled back.
+    /// The same for a database that was just loaded, in a session of the tables' owner, who has no BYPASSRLS.
+    /// FORCE ROW LEVEL SECURITY would hide rows from the owner too, so it is off while the tables are
+    /// counted; the rollback at the end turns it on again.
     ///
     /// # Errors
     /// As [`Baseline::take`].
     pub async fn take_as_owner(session: &mut Session) -> Result<Baseline> {
-        let what = "look behind row security";
+        let what = "count rows despite row-level security";
         session.allow(TABLE_WAIT).await?;
         session.execute(what, "BEGIN").await?;
         look::guard(session).await?;
@@ -108,10 +109,10 @@ impl Baseline {
         Ok(taken)
     }
 
-    /// Reads one as [`crate::archive`] keeps it, of at most 256 MiB.
+    /// Reads a baseline in the format of [`crate::archive`], at most 256 MiB.
     ///
     /// # Errors
-    /// `Integrity` where it is not one; what reading `input` returned.
+    /// `Integrity` if it is not a baseline; whatever reading `input` returned.
     pub fn read(input: impl Read) -> Result<Baseline> {
         let mut text = Vec::new();
         input
@@ -122,20 +123,20 @@ impl Baseline {
             .map_err(|e| Error::new(Kind::Integrity, "the baseline cannot be read").because(e))
     }
 
-    /// Rows of all tables together.
+    /// The number of rows of all tables together.
     pub fn rows(&self) -> u64 {
         self.tables.iter().map(|table| table.rows).sum()
     }
 }
 
-/// Tables whose policies would run for their owner.
+/// Tables whose policies apply to their owner too.
 const FORCED: &str = "\
     SELECT format('ALTER TABLE ONLY %I.%I NO FORCE ROW LEVEL SECURITY', n.nspname, c.relname) \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind IN ('r', 'p') AND c.relforcerowsecurity AND row_security_active(c.oid) ORDER BY 1";
 const EXTENSIONS: &str =
     "SELECT extname::text, extversion::text FROM pg_extension ORDER BY extname COLLATE \"C\"";
-/// States of `ir_module_module` in which a module's tables are there.
+/// States of `ir_module_module` in which a module's tables exist.
 const INSTALLED: [&str; 3] = ["installed", "to upgrade", "to remove"];
 
 fn modules(all: &[Module]) -> Vec<Versioned> {

@@ -15,8 +15,8 @@ pub struct BlobName {
 }
 
 impl BlobName {
-    /// Reads a path relative to the filestore; `None` for every other file. The folder must be
-    /// the beginning of the name, and digits are lower case, as Odoo writes them.
+    /// Parses a path relative to the filestore; `None` if it does not name a blob. The folder must be
+    /// the first digits of the name, and hex digits lower case, as Odoo writes them.
     pub fn parse(path: &[u8]) -> Option<BlobName> {
         let shard_digits = match path.len() {
             43 => 2,
@@ -49,7 +49,7 @@ impl BlobName {
         hex(&self.sha1)
     }
 
-    /// Checks content that was read against the name.
+    /// Checks the SHA-1 of the content against the name.
     ///
     /// # Errors
     /// `Integrity`, naming the file and both digests.
@@ -63,13 +63,15 @@ impl BlobName {
     }
 }
 
-/// What is wrong with a file of the filestore whose name says another content; `flawed` ones were
-/// like that when they were backed up, and said so.
+/// Describes a file of the filestore whose content does not match its name. `flawed` files did not match
+/// when they were backed up either, and the backup says so.
 pub fn misnamed(path: &str, flawed: bool, content_sha1: [u8; 20]) -> Option<String> {
     let blob = BlobName::parse(path.as_bytes())?;
     let found = hex(&content_sha1);
     (!flawed && blob.sha1() != content_sha1).then(|| {
-        format!("{path} has SHA-1 {found}, which is not its name, although the backup found it right")
+        format!(
+            "{path} has SHA-1 {found}, which does not match its name, although it did when it was backed up"
+        )
     })
 }
 

@@ -1,26 +1,26 @@
-//! Two baselines side by side: what the second lacks or has otherwise. Pure.
+//! Compares two baselines: what is missing from the second one or differs in it. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::odoo::baseline::{Baseline, TableFacts, Versioned};
 
-/// One difference between what was recorded and what is there. `Display` is a full sentence.
+/// One difference between the recorded and the current state. `Display` gives a full sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// A recorded table is not there.
+    /// A recorded table does not exist.
     TableMissing {
         /// `schema.table`.
         table: String,
-        /// The rows it had.
+        /// The number of rows it had.
         rows: u64,
     },
-    /// A table is there that was not recorded.
+    /// A table exists that was not recorded.
     TableExtra {
         /// `schema.table`.
         table: String,
     },
-    /// A number of a table is another.
+    /// A number of a table differs.
     Table {
         /// `schema.table`.
         table: String,
@@ -28,16 +28,16 @@ pub enum Difference {
         fact: &'static str,
         /// What was recorded.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
-    /// Something about the database as a whole is another.
+    /// A property of the database as a whole differs.
     Value {
         /// As in `module sale`, `collation`, `database.uuid`.
         what: String,
         /// What was recorded.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
 }
@@ -49,18 +49,18 @@ impl fmt::Display for Difference {
                 write!(f, "table {table} is missing; it had {rows} rows")
             }
             Difference::TableExtra { table } => {
-                write!(f, "table {table} was not there when the backup was taken")
+                write!(f, "table {table} did not exist when the backup was taken")
             }
             Difference::Table { table, fact, expected, found } => {
-                write!(f, "table {table}: {fact} is {found}, and was {expected}")
+                write!(f, "table {table}: {fact} is {found}, but was {expected}")
             }
-            Difference::Value { what, expected, found } => write!(f, "{what} is {found}, and was {expected}"),
+            Difference::Value { what, expected, found } => write!(f, "{what} is {found}, but was {expected}"),
         }
     }
 }
 
-/// What differs in `found`, in the order: database, modules, extensions, tables. Owner, rights
-/// and settings are not compared: a restore may give the copy others on purpose.
+/// What differs in `found`, in this order: database, modules, extensions, tables. Owner, privileges
+/// and settings are not compared, because a restore may change them on purpose.
 pub fn compare(expected: &Baseline, found: &Baseline) -> Vec<Difference> {
     let mut out = Vec::new();
     let (was, is) = (&expected.properties, &found.properties);
@@ -72,9 +72,9 @@ pub fn compare(expected: &Baseline, found: &Baseline) -> Vec<Difference> {
     value(&mut out, "locale provider", &was.locale_provider, &is.locale_provider);
     value(&mut out, "locale", opt(&was.locale), opt(&is.locale));
     versions(&mut out, "module", &expected.modules, &found.modules);
-    // pg_restore makes an extension in the server's own version, by design: only that it is there is compared.
+    // pg_restore creates an extension in the server's own version, by design: only its existence is compared.
     let names = |all: &[Versioned]| -> Vec<Versioned> {
-        all.iter().map(|e| Versioned { version: Some("there".into()), ..e.clone() }).collect()
+        all.iter().map(|e| Versioned { version: Some("present".into()), ..e.clone() }).collect()
     };
     versions(&mut out, "extension", &names(&expected.extensions), &names(&found.extensions));
     tables(&mut out, &expected.tables, &found.tables);
@@ -185,12 +185,12 @@ mod tests {
         assert_eq!(
             said,
             [
-                "collation is en_US.UTF-8, and was C",
-                "module base is 17.0.1.4, and was 17.0.1.3",
-                "extension gone is absent, and was there",
-                "table public.a: rows is 4, and was 5",
+                "collation is en_US.UTF-8, but was C",
+                "module base is 17.0.1.4, but was 17.0.1.3",
+                "extension gone is absent, but was present",
+                "table public.a: rows is 4, but was 5",
                 "table public.gone is missing; it had 3 rows",
-                "table public.new was not there when the backup was taken",
+                "table public.new did not exist when the backup was taken",
             ]
         );
     }

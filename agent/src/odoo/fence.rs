@@ -1,9 +1,9 @@
-//! The collection fence: while it is held, Odoo deletes no file of the filestore.
+//! The collection fence: while it is held, Odoo's garbage collection deletes no file of the filestore.
 //!
-//! Odoo's garbage collection takes `LOCK ir_attachment IN SHARE MODE`, which an open transaction
-//! with ROW EXCLUSIVE keeps out; writers pass such a transaction freely, and between its
-//! statements it holds no snapshot, so vacuum is not held back. But once a collector waits,
-//! writers queue behind the collector: so the fence yields the moment anyone waits.
+//! The garbage collection takes `LOCK ir_attachment IN SHARE MODE`. The fence is an open transaction
+//! with a ROW EXCLUSIVE lock, which conflicts with that but not with writers. It holds no snapshot
+//! between its statements, so it does not hold back vacuum. But when a collector waits, writers queue
+//! up after the collector; so the fence ends as soon as any session waits.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::postgres::look;
 use crate::postgres::session::{Session, column};
 use crate::postgres::table::Table;
 
-/// How often the fence looks whether somebody waits for it.
+/// How often the fence checks whether a session waits for it.
 const POLL_EVERY: Duration = Duration::from_millis(200);
-/// The server ends the fence when the agent has been silent for so long (stopped, cut off).
+/// The server ends the fence when Lifeboat was silent for this long (stopped, or disconnected).
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// An answer of the server that takes longer counts as a lost fence.
+/// If the server takes longer to answer, the fence counts as lost.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// A fence around the filestore of one tenant. Dropping it releases it.
@@ -34,27 +34,27 @@ enum State {
     Held { task: JoinHandle<FenceEnd>, done: CancellationToken },
 }
 
-/// How a fence ended. Only [`Released::Done`] means that it stood the whole time.
+/// How a fence ended. Only [`Released::Done`] means that it was held the whole time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FenceEnd {
     /// Why it was released.
     pub because: Released,
-    /// How long it stood.
+    /// How long it was held.
     pub held_ms: u64,
 }
 
 /// Why a fence was released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Released {
-    /// Its owner was done.
+    /// Its owner released it.
     Done,
     /// Another session waited for a lock on ir_attachment.
     SomeoneWaited,
-    /// Its time was over.
+    /// Its time limit was reached.
     TimeBound,
-    /// Its session was lost; the reason.
+    /// Its session was lost, with the reason.
     Lost(String),
-    /// It never stood; the reason.
+    /// It was never held, with the reason.
     NotGranted(String),
 }
 
@@ -71,7 +71,7 @@ impl std::fmt::Display for Released {
             Released::SomeoneWaited => {
                 f.write_str("released early: another session waited for ir_attachment")
             }
-            Released::TimeBound => f.write_str("released early: its time was over"),
+            Released::TimeBound => f.write_str("released early: its time limit was reached"),
             Released::Lost(why) => write!(f, "lost: {why}"),
             Released::NotGranted(why) => write!(f, "not granted: {why}"),
         }
@@ -79,9 +79,9 @@ impl std::fmt::Display for Released {
 }
 
 impl Fence {
-    /// Raises the fence for at most `bound`. That it cannot be raised (no right to lock, a
-    /// standby, a collector at work) is an outcome, told by [`Fence::release`]: the backup goes on
-    /// and its reconciliation decides.
+    /// Raises the fence for at most `bound`. Not getting it (no privilege to lock, a standby, a running
+    /// collection) is not an error: [`Fence::release`] reports it, the backup continues, and its
+    /// reconciliation decides.
     pub async fn hold(options: &PostgresOptions, database: &str, bound: Duration) -> Fence {
         let raised =
             tokio::time::timeout(options.connect_timeout + ANSWER_WAIT, raise(options, database, bound))
@@ -98,12 +98,12 @@ impl Fence {
         Fence { state }
     }
 
-    /// Whether it stands at this moment.
+    /// Whether it is held now.
     pub fn is_held(&self) -> bool {
         matches!(&self.state, State::Held { task, .. } if !task.is_finished())
     }
 
-    /// Takes the fence down and tells how it went.
+    /// Releases the fence and returns how it ended.
     pub async fn release(mut self) -> FenceEnd {
         match &mut self.state {
             State::NotGranted(why) => {
@@ -129,18 +129,18 @@ async fn raise(options: &PostgresOptions, database: &str, bound: Duration) -> Re
     let mut session = Session::connect(options, database).await?;
     let what = "raise the collection fence";
     let silence_ms = SILENCE_MAX.min(bound).as_millis().max(1_000);
-    // Of this transaction alone: behind a pooler the connection is somebody else's afterwards.
+    // For this transaction only: with a pooler, another client uses the connection afterwards.
     let mut set = format!(
         "SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = {silence_ms}"
     );
     if session.version_num() >= 170_000 {
-        // The server's own bound on the whole, whatever becomes of us.
+        // The server's own limit of the transaction, whatever happens to this process.
         let most_ms = (bound + SILENCE_MAX).as_millis().min(i32::MAX as u128);
         set.push_str(&format!("; SET LOCAL transaction_timeout = {most_ms}"));
     }
     session.execute(what, format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {set}")).await?;
     look::guard(&mut session).await?;
-    Table::get(&mut session, "ir_attachment").await?; // no view: LOCK would lock what it shows
+    Table::get(&mut session, "ir_attachment").await?; // refuses a view: LOCK would lock the view's tables
     session.execute(what, "LOCK TABLE ONLY public.ir_attachment IN ROW EXCLUSIVE MODE").await?;
     let oid = session.row(what, "SELECT to_regclass('public.ir_attachment')::oid::text").await?;
     let oid = column::<Option<String>>(&oid, 0)?.unwrap_or_default();
@@ -165,27 +165,27 @@ async fn stand(mut session: Session, oid: String, bound: Duration, done: Cancell
         }
     };
     let held_ms = begun.elapsed().as_millis().min(u128::from(u64::MAX)) as u64;
-    // The lock is gone when this is answered, or else when the socket is closed.
-    let _ = tokio::time::timeout(ANSWER_WAIT, session.execute("take the fence down", "ROLLBACK")).await;
+    // The lock is released when the server answers, or else when the socket is closed.
+    let _ = tokio::time::timeout(ANSWER_WAIT, session.execute("release the fence", "ROLLBACK")).await;
     FenceEnd { because, held_ms }
 }
 
-/// Done counts as done only when the session, and with it the lock, lived until now.
+/// `Done` only if the session, and with it the lock, still exists.
 async fn still_standing(session: &mut Session) -> Released {
-    match tokio::time::timeout(ANSWER_WAIT, session.execute("look at the fence", "SELECT 1")).await {
+    match tokio::time::timeout(ANSWER_WAIT, session.execute("check the collection fence", "SELECT 1")).await {
         Ok(Ok(_)) => Released::Done,
         Ok(Err(e)) => Released::Lost(reason(&e)),
         Err(_) => Released::Lost("the server did not answer in time".into()),
     }
 }
 
-/// The fence's own session asks: no second connection, and each statement's snapshot ends with it.
+/// Asks in the fence's own session: no second connection, and each statement's snapshot ends with it.
 async fn someone_waits(session: &mut Session, oid: &str) -> Result<bool> {
     let sql = format!(
         "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = {oid} AND NOT granted \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
     );
-    let row = tokio::time::timeout(ANSWER_WAIT, session.row("look who waits for ir_attachment", sql)).await;
+    let row = tokio::time::timeout(ANSWER_WAIT, session.row("check who waits for ir_attachment", sql)).await;
     let row = row.map_err(|_| Error::new(Kind::Postgres, "the server did not answer in time"))?;
     column(&row?, 0)
 }

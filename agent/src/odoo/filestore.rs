@@ -1,7 +1,7 @@
-//! A walk over a tenant's filestore in a fixed order, without looking at more than is asked.
+//! Walks a tenant's filestore in a fixed order, and reads no more than the caller asks for.
 //!
-//! The filestore belongs to Odoo's user, who is less than we are: it is opened once, and whatever he does there
-//! meanwhile, nothing outside is ever opened (see [`Dir`]).
+//! The filestore belongs to Odoo's user, who has fewer rights than we have. It is opened once, and whatever
+//! that user does there meanwhile, nothing outside is ever opened (see [`Dir`]).
 
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -13,7 +13,7 @@ use crate::disk::beneath::{Dir, FileType};
 use crate::error::{Error, Kind, Result};
 use crate::odoo::blob::BlobName;
 
-/// Odoo nests three levels at most; deeper than this something is wrong.
+/// Odoo nests at most three levels; at more than this, something is wrong.
 const DEPTH_MAX: usize = 64;
 
 /// Something found in the filestore.
@@ -21,9 +21,9 @@ const DEPTH_MAX: usize = 64;
 pub struct WalkEntry {
     /// The relative path as text, see [`escape`]; the walk is sorted by it.
     pub path: String,
-    /// The same as it is on disk, below the directory that is walked.
+    /// The same path as it is on disk, below the walked directory.
     pub relative: PathBuf,
-    /// The blob that the name says it is.
+    /// The blob that the path names, if it names one.
     pub blob: Option<BlobName>,
     /// What it is.
     pub kind: WalkKind,
@@ -36,14 +36,13 @@ pub enum WalkKind {
     File,
     /// Something that is never followed or read, and what: `symbolic link`, `FIFO`, ...
     Skipped(&'static str),
-    /// Something that could not be looked at. A directory has a `/` behind its path; what lies in
-    /// it is not known.
+    /// An entry that could not be examined. The path of a directory ends with `/`; its content is unknown.
     Unreadable(Error),
 }
 
 impl WalkEntry {
-    /// Size, time and mode, asked now; `None` where the file has gone meanwhile or is no
-    /// regular file any more. `dir` is the directory that is walked.
+    /// Size, time and mode, read now; `None` if the file is gone or is not a regular file any more.
+    /// `dir` is the walked directory.
     pub fn metadata(&self, dir: &Dir) -> Result<Option<Metadata>> {
         let found = dir.look(&self.relative);
         let found = found.map_err(|e| Error::file("look at", &dir.path().join(&self.relative), e))?;
@@ -51,11 +50,12 @@ impl WalkEntry {
     }
 }
 
-/// Opens a tenant's filestore below Odoo's data directory, which is the administrator's; `None` where there is none.
-/// `filestore` and the tenant's directory may be links that root or the user we run as has made, and no others.
+/// Opens a tenant's filestore below Odoo's data directory, which belongs to the administrator. `None` if
+/// it does not exist. `filestore` and the tenant's directory may be symbolic links of root or of our own
+/// user only.
 ///
 /// # Errors
-/// `Filestore` for a link of somebody else's; where it cannot be looked.
+/// `Filestore` for a symbolic link of another user; also if the directory cannot be opened.
 pub fn open(data_dir: &Path, tenant: &str) -> Result<Option<Dir>> {
     open_below(data_dir, &Path::new("filestore").join(tenant))
 }
@@ -73,26 +73,25 @@ fn open_below(data_dir: &Path, below: &Path) -> Result<Option<Dir>> {
     }
 }
 
-/// That a filestore is not where it should be.
+/// The error that a filestore does not exist.
 pub fn not_there(dir: &Path) -> Error {
-    Error::new(Kind::Filestore, format!("there is no filestore {}", dir.display()))
-        .next("check the configured data directory of Odoo and the tenant's name")
+    Error::new(Kind::Filestore, format!("the filestore {} does not exist", dir.display()))
+        .next("check odoo.data_dir and the tenant's name")
 }
 
-/// Bits of a file's mode that mean something in a filestore: who may read it, and that its owner may write it. Odoo's
-/// user may set any others (setuid, setgid, write for all); they are neither stored nor restored.
+/// The mode bits that matter in a filestore: who may read the file, and whether its owner may write it.
+/// Other bits (setuid, setgid, write for all) are neither stored nor restored: Odoo's user may set any.
 pub fn plain_mode(mode: u32) -> u32 {
     mode & 0o644 | 0o400
 }
 
-/// Visits everything below `dir` but directories, in byte order of the whole [`WalkEntry::path`],
-/// so that two walks, or a walk and a sorted list, can be merged. The file system is asked for
-/// names and types only. Memory is bounded by the largest directory on each level; what vanishes
-/// meanwhile is left out. Nothing below is followed.
-/// Blocking: run it on a thread of its own.
+/// Visits everything below `dir` except directories, in byte order of the whole [`WalkEntry::path`],
+/// so that two walks, or a walk and a sorted list, can be merged. It reads names and types only.
+/// Memory is bounded by the largest directory of each level. Files that disappear meanwhile are left
+/// out. It follows no symbolic link. It blocks: run it on a thread of its own.
 ///
 /// # Errors
-/// Where `dir` itself cannot be listed; whatever `visit` returns, at once.
+/// If `dir` itself cannot be listed; whatever `visit` returns, at once.
 pub fn walk(dir: &Dir, visit: &mut dyn FnMut(WalkEntry) -> Result<()>) -> Result<()> {
     match children(dir, Path::new("")) {
         Err(e) => Err(e.context(format!("list the filestore {}", dir.path().display()))),
@@ -125,7 +124,7 @@ fn descend(
                 match children(dir, &below) {
                     _ if depth == DEPTH_MAX => WalkKind::Unreadable(Error::new(
                         Kind::Filestore,
-                        format!("{} lies deeper than {DEPTH_MAX} directories", shown().display()),
+                        format!("{} is nested deeper than {DEPTH_MAX} directories", shown().display()),
                     )),
                     Err(e) => WalkKind::Unreadable(e),
                     Ok(found) => {
@@ -142,12 +141,12 @@ fn descend(
     Ok(())
 }
 
-/// The entries of a directory, sorted so that the whole paths come out sorted: a directory counts
-/// with its `/`, because `a-b` is before `a/x` (`-` is below `/`) although `a` is before `a-b`.
-/// Escaping works on each name alone, so the order of the texts is that of the whole paths.
+/// The entries of a directory, sorted so that the whole paths are sorted: a directory is compared
+/// with its `/`, because `a-b` is before `a/x` (`-` sorts before `/`) although `a` is before `a-b`.
+/// Each name is escaped on its own, so the escaped paths sort in the same order.
 fn children(dir: &Dir, below: &Path) -> Result<Option<Vec<Child>>> {
     let listed = match dir.dir(below).and_then(|dir| dir.entries()) {
-        // It went meanwhile, or is a file or a link by now: the next backup sees what it is.
+        // It is gone, or is now a file or a link: the next backup will see it.
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound) => return Ok(None),
         listed => listed.map_err(|e| Error::file("list", &dir.path().join(below), e))?,
     };

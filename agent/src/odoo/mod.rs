@@ -1,4 +1,4 @@
-//! Odoo: its tenants, what they hold, their filestore, and how a copy is made silent.
+//! Odoo: its tenants, their content and filestores, and how a copy is neutralized.
 
 pub mod attachments;
 pub mod baseline;

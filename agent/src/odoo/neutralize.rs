@@ -1,13 +1,13 @@
-//! Making a restored copy silent before any Odoo process meets it.
+//! Neutralizes a restored copy before any Odoo process uses it.
 //!
-//! Statements of our own (`neutralize/*.sql`), not those that Odoo's modules bring along: they
-//! work for every version, for modules whose Odoo is not at hand, and clear what Odoo leaves
-//! (log-ins of mail servers, queued mail). Where the release's own `odoo-bin neutralize` can be
-//! run, run it as well.
+//! The statements are our own (`neutralize/*.sql`), not those of Odoo's modules. They work for every
+//! version and without the modules' code, and they clear more than Odoo does (log-ins of mail
+//! servers, queued mail). If the release's own `odoo-bin neutralize` can be run, run it as well.
 //!
-//! It runs with the rights of the copy's owner and no more, without any of his triggers or rules
-//! (`neutralize/quiet.rs`); what the database itself reaches is closed first ([`crate::odoo::outside`]). What is
-//! no table where one is expected is named, and counts as live.
+//! It runs with the rights of the copy's owner and no more, and with that owner's triggers and rules
+//! switched off (`neutralize/quiet.rs`). What the database itself can reach is closed first
+//! ([`crate::odoo::outside`]). A relation that should be a table but is not one is reported and counts as
+//! live.
 
 pub mod catalogue;
 mod quiet;
@@ -24,7 +24,7 @@ use quiet::Quiet;
 pub use secrets::unknown_secrets;
 use tables::{Tables, Unfit};
 
-/// Texts that one check gives at most.
+/// How many findings one check reports at most.
 const FINDINGS_MAX: usize = 20;
 
 /// What was done to a copy.
@@ -32,11 +32,11 @@ const FINDINGS_MAX: usize = 20;
 pub struct Neutralized {
     /// Statements that were run, in order.
     pub applied: Vec<Applied>,
-    /// Statements that do not concern this database, and why.
+    /// Statements that do not apply to this database, and why.
     pub skipped: Vec<Skipped>,
     /// The copy's new `database.uuid`.
     pub database_uuid: String,
-    /// What the copy still reaches, or could not be closed: for a person to know.
+    /// What the copy can still reach, or what could not be closed; a person should read it.
     pub warnings: Vec<String>,
 }
 
@@ -60,17 +60,17 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// Where the copy will be reached, when nobody says.
+/// The default address of the copy.
 pub const BASE_URL: &str = "http://localhost:8069";
 
-/// Runs the catalogue in one transaction: afterwards the copy is neutralized, or (on an error)
-/// unchanged. Running it again is safe and gives the copy another identity.
+/// Runs the catalogue in one transaction: afterwards the copy is neutralized, or unchanged after an
+/// error. Running it again is safe and gives the copy a new identity.
 ///
 /// # Errors
-/// `Postgres` naming the statement that failed; also where the database is not Odoo's.
+/// `Postgres`, naming the statement that failed; also if the database is not an Odoo database.
 pub async fn neutralize(session: &mut Session, base_url: &str) -> Result<Neutralized> {
     let done = async {
-        session.execute("begin to neutralize", "BEGIN").await?;
+        session.execute("begin neutralizing", "BEGIN").await?;
         look::guard(session).await?;
         let tables = Tables::read(session).await?;
         if !tables.has("ir_config_parameter", "key") {
@@ -83,7 +83,7 @@ pub async fn neutralize(session: &mut Session, base_url: &str) -> Result<Neutral
         quiet.end(session).await?;
         out.applied.extend(sealed.closed.into_iter().map(|name| Applied {
             name,
-            why: "the copy would reach another system".into(),
+            why: "the copy could reach another system".into(),
             rows: 0,
         }));
         out.warnings = sealed.open;
@@ -91,17 +91,17 @@ pub async fn neutralize(session: &mut Session, base_url: &str) -> Result<Neutral
             outside::reaches(session)
                 .await?
                 .into_iter()
-                .map(|what| format!("the copy reaches outside: {what}")),
+                .map(|what| format!("the copy can reach outside systems: {what}")),
         );
-        session.execute("finish to neutralize", "COMMIT").await?;
+        session.execute("finish neutralizing", "COMMIT").await?;
         Ok(out)
     };
     match done.await {
         Ok(out) => Ok(out),
         Err(e) => {
-            // The first error is the one to tell; without a COMMIT nothing stays.
+            // The first error is the one to report; without a COMMIT nothing is changed.
             let _ = session.execute("roll back", "ROLLBACK").await;
-            Err(e.effect("nothing was neutralized; no Odoo may be started on this database"))
+            Err(e.effect("nothing was neutralized; do not start Odoo on this database"))
         }
     }
 }
@@ -132,10 +132,10 @@ async fn write(session: &mut Session, tables: &Tables, base_url: &str) -> Result
     Ok(out)
 }
 
-/// What is still live in a copy, as sentences; empty is what it must be before Odoo starts. The
-/// queries share nothing with the statements that did the work.
+/// What is still live in a copy, as sentences; it must be empty before Odoo starts. The queries share
+/// nothing with the statements that neutralize.
 pub async fn still_live(session: &mut Session) -> Result<Vec<String>> {
-    session.execute("begin to check", "BEGIN").await?;
+    session.execute("begin the check", "BEGIN").await?;
     look::guard(session).await?;
     let tables = Tables::read(session).await?;
     let _quiet = Quiet::begin(session).await?; // policies must not hide rows from the checks

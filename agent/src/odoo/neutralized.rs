@@ -1,6 +1,7 @@
-//! Whether an Odoo database says of itself that it was neutralized.
+//! Reads whether an Odoo database is marked as neutralized.
 //!
-//! It belongs to somebody who is less than we are, so it is looked into as [`look`] says: nothing of his runs.
+//! The database belongs to an owner with fewer rights than ours, so it is read by the rules of [`look`]:
+//! no code of that owner runs.
 
 use crate::error::{Error, Kind, Result};
 use crate::postgres::connect::PostgresOptions;
@@ -11,10 +12,10 @@ use crate::postgres::table::{Table, Type};
 
 const PARAMETERS: &str = "ir_config_parameter";
 
-/// Whether `ir_config_parameter` says so.
+/// Whether `ir_config_parameter` marks the database as neutralized.
 ///
 /// # Errors
-/// `Refused` where the database is not Odoo's; those of [`Session::connect`] and of [`Table::find`].
+/// `Refused` if it is not an Odoo database; the errors of [`Session::connect`] and [`Table::find`].
 pub async fn is_neutralized(options: &PostgresOptions, database: &str) -> Result<bool> {
     let mut session = Session::connect(options, database).await?;
     look::begin(&mut session).await?;
@@ -23,7 +24,7 @@ pub async fn is_neutralized(options: &PostgresOptions, database: &str) -> Result
         return Err(Error::new(Kind::Refused, format!("database {database:?} is not an Odoo database"))
             .because(format!("it has no table {PARAMETERS} with text columns"))
             .effect("nothing was changed")
-            .next("check with psql what it is"));
+            .next("look into it with psql"));
     };
     let mut says = false;
     let take = |row: &Row<'_>| {

@@ -1,4 +1,4 @@
-//! Which databases of a cluster are Odoo's.
+//! Finds the Odoo databases of a cluster.
 
 use std::str::FromStr;
 
@@ -11,42 +11,42 @@ use crate::postgres::look;
 use crate::postgres::session::{Session, column};
 use crate::postgres::table::{Table, Type};
 
-/// An Odoo database that the agent can read.
+/// An Odoo database that Lifeboat can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
-    /// The database, and the folder below the filestore.
+    /// The name of the database and of its folder in the filestore.
     pub name: TenantName,
     /// The version of module `base`, as in `17.0.1.3`.
     pub odoo_version: Option<String>,
-    /// What the database takes in the cluster.
+    /// The size of the database in the cluster.
     pub database_bytes: u64,
 }
 
-/// What a look over the cluster found. Every database of it but template0 and template1 is in exactly one of tenants,
-/// unknown, unfinished and others, or was dropped meanwhile and has a note.
+/// What a search of the cluster found. Every database except template0 and template1 is in exactly one of
+/// `tenants`, `unknown`, `unfinished` and `others`, or was dropped meanwhile and has a note.
 #[derive(Debug, Default)]
 pub struct Discovery {
     /// Odoo databases, sorted by name.
     pub tenants: Vec<Tenant>,
-    /// Databases that could not be looked into, with the reason: each may be a tenant that is
-    /// not backed up.
+    /// Databases that could not be read, with the reason: each may be a tenant that is not backed up.
     pub unknown: Vec<(String, Error)>,
-    /// Databases that a restore is filling, or left behind: hidden templates with a name that says so.
+    /// Databases that a restore is filling or has left: hidden templates with a reserved name.
     pub unfinished: Vec<String>,
     /// Databases that are not Odoo's.
     pub others: Vec<String>,
-    /// Databases that were dropped meanwhile, each as a sentence.
+    /// Databases that were dropped meanwhile, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// Looks into every database. A template is a tenant like any other, and one that takes no connections may be one: an
-/// owner can make his database either, and no flag takes what is in it out of the backup; odoo.exclude does.
+/// Reads every database. A template is a tenant like any other, and a database that accepts no connections
+/// may be one: an owner can set either flag, and no flag excludes a database from the backup. Only
+/// `odoo.exclude` does.
 ///
-/// Two are never entered: template0 and template1, PostgreSQL's own, since nobody can create a database while we are
-/// connected to the second. Neither is one that a restore is filling, which could not be renamed then.
+/// It never connects to template0 and template1 (nobody can create a database while we are connected to
+/// template1), nor to a database that a restore is filling (the restore could not rename it).
 ///
 /// # Errors
-/// Only when the list of databases cannot be had; one database that cannot be looked into is in
+/// Only if the list of databases cannot be read; a single database that cannot be read is in
 /// [`Discovery::unknown`].
 pub async fn discover(options: &PostgresOptions) -> Result<Discovery> {
     let mut found = Discovery::default();
@@ -78,20 +78,20 @@ async fn list(options: &PostgresOptions) -> Result<Vec<(String, bool)>> {
     rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
 }
 
-/// Says that a database was dropped meanwhile. The server also answers "does not exist" for one whose directory is
-/// gone, so the catalog decides.
+/// Says that a database was dropped meanwhile. The server also answers "does not exist" for a database whose
+/// directory is gone, so the catalog decides.
 ///
 /// # Errors
-/// Where the catalog still lists it: what is in it is not backed up.
+/// If the catalog still lists it: its content is not backed up.
 pub async fn gone(options: &PostgresOptions, database: &str, error: Error) -> Result<String> {
     match list(options).await?.iter().any(|(name, _)| name == database) {
         false => Ok(format!("database {database} was dropped during the backup: {}", error.what())),
         true => Err(Error::new(
             Kind::Postgres,
-            format!("pg_database lists {database:?}, but nobody can connect to it"),
+            format!("pg_database lists {database:?}, but the server says that it does not exist"),
         )
         .because(error)
-        .effect("the database is not backed up; only its earlier backups exist")
+        .effect("this database is not backed up; only its earlier backups exist")
         .next(
             "check the server's log and the disk of its tablespace: the directory of the database may be gone",
         )),
@@ -110,17 +110,17 @@ async fn look(options: &PostgresOptions, database: &str) -> Result<Option<Tenant
     Ok(Some(tenant))
 }
 
-/// What makes a database Odoo's.
+/// The table that makes a database an Odoo database.
 pub(super) const MODULES: &str = "ir_module_module";
 
-/// A module that is known to the database.
+/// A module that the database knows.
 pub(super) struct Module {
     pub name: String,
     pub state: Option<String>,
     pub version: Option<String>,
 }
 
-/// All that have a name, in no order.
+/// All modules that have a name, in no particular order.
 pub(super) async fn installed(session: &mut Session, modules: &Table) -> Result<Vec<Module>> {
     let mut out = Vec::new();
     let columns = [("name", Type::Text), ("state", Type::Text), ("latest_version", Type::Text)];
@@ -134,7 +134,7 @@ pub(super) async fn installed(session: &mut Session, modules: &Table) -> Result<
     Ok(out)
 }
 
-/// The version of module `base`; `None` in a database whose installation never finished.
+/// The version of module `base`; `None` if the installation never finished.
 pub(super) fn version_of_base(modules: &[Module]) -> Option<String> {
     modules.iter().find(|module| module.name == "base").and_then(|module| module.version.clone())
 }

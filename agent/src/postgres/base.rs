@@ -1,5 +1,5 @@
-//! The server's half of a base backup: one session that stays open from start to stop. When it is
-//! lost, PostgreSQL ends the backup by itself and [`BaseSession::stop`] fails; nothing is left on.
+//! The server's half of a base backup: one session that stays open from start to stop. If the session is
+//! lost, PostgreSQL ends the backup itself and [`BaseSession::stop`] fails; backup mode never stays on.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::postgres::quote::literal;
 use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Row, Session, column};
 
-/// Settings that a server must have at least as large to replay this one's WAL as a hot standby.
+/// Settings that must be at least as large on a hot standby that replays this server's WAL.
 const REPLAY_SETTINGS: [&str; 5] = [
     "max_connections",
     "max_worker_processes",
@@ -21,7 +21,7 @@ const REPLAY_SETTINGS: [&str; 5] = [
     "max_locks_per_transaction",
 ];
 
-/// What the server says that a base backup must know.
+/// Facts of the server that a base backup needs.
 #[derive(Clone, Debug, Default)]
 pub struct BaseServer {
     /// Size of a WAL segment.
@@ -32,17 +32,18 @@ pub struct BaseServer {
     pub block_bytes: u64,
     /// Whether pages have checksums.
     pub data_checksums: bool,
-    /// Names and values of what a replaying server needs at least as large.
+    /// Names and values of settings that must be at least as large on the server that replays.
     pub settings: Vec<(String, String)>,
     /// OID and name of tablespaces.
     pub tablespaces: Vec<(u32, String)>,
-    /// Those of them that are directories in `pg_tblspc` itself (15 and newer, `allow_in_place_tablespaces`).
+    /// The tablespaces that are directories in `pg_tblspc` itself (15 and newer,
+    /// `allow_in_place_tablespaces`).
     pub in_place: Vec<u32>,
-    /// OID, name and tablespace of databases; not of one that was half dropped.
+    /// OID, name and tablespace of each database, except databases whose DROP was interrupted.
     pub databases: Vec<(u32, String, u32)>,
     /// Whether it is a standby.
     pub is_standby: bool,
-    /// What its indexes need of the operating system.
+    /// The collation versions that its indexes depend on.
     pub sorting: Sorting,
 }
 
@@ -51,7 +52,7 @@ pub struct BaseServer {
 pub struct ServerFiles {
     /// The data directory, on the server's own host.
     pub data_directory: PathBuf,
-    /// Sizes of all databases added up, for progress.
+    /// The sum of the sizes of all databases, for progress.
     pub bytes: u64,
 }
 
@@ -59,9 +60,9 @@ pub struct ServerFiles {
 pub struct BaseSession {
     session: Session,
     is_standby: bool,
-    /// Where replay will begin.
+    /// Where replay starts.
     pub start_lsn: Lsn,
-    /// Why WAL is not held back for it, where it is not: a long backup may miss some in the end.
+    /// Why there is no slot to keep WAL, if there is none: a long backup may then miss WAL at its end.
     pub no_slot: Option<String>,
 }
 
@@ -83,8 +84,8 @@ pub struct BaseEnd {
 }
 
 impl BaseSession {
-    /// Starts a backup with an immediate checkpoint. A temporary slot, which goes with the session,
-    /// keeps the server from recycling WAL that the backup needs.
+    /// Starts a backup with an immediate checkpoint. A temporary slot, which ends with the session,
+    /// keeps the WAL that the backup needs.
     pub async fn start(options: &PostgresOptions, label: &str, is_standby: bool) -> Result<BaseSession> {
         let mut session = Session::maintenance(options).await?;
         session.allow(TABLE_WAIT).await?; // it waits for a checkpoint
@@ -96,17 +97,18 @@ impl BaseSession {
         let sql = format!("SELECT {start}({}, fast => true{exclusive})::text", literal(label));
         let row = session.row("start a base backup", sql).await.map_err(|e| {
             e.effect("nothing was read").next(
-                "the agent's role needs EXECUTE on pg_backup_start and pg_backup_stop; wal_level must be replica",
+                "grant the agent's role EXECUTE on pg_backup_start and pg_backup_stop; if wal_level is minimal, set \
+                 it to replica",
             )
         })?;
         let start_lsn = column::<String>(&row, 0)?.parse()?;
         Ok(BaseSession { session, is_standby, start_lsn, no_slot })
     }
 
-    /// Ends the backup. Every file was read before.
+    /// Ends the backup. Every file must have been read before.
     ///
     /// # Errors
-    /// Where the session was lost meanwhile, or a standby promoted: then there is no backup.
+    /// If the session was lost or the standby was promoted meanwhile: then there is no backup.
     pub async fn stop(&mut self) -> Result<BaseEnd> {
         let (stop, exclusive) = match self.session.version_num() >= 150_000 {
             true => ("pg_backup_stop", ""),
@@ -117,11 +119,11 @@ impl BaseSession {
              pg_is_in_recovery() FROM {stop}({exclusive}wait_for_archive => false)"
         );
         let row = self.session.row("stop the base backup", sql).await.map_err(|e| {
-            e.effect("the copy cannot be made consistent: there is no backup").safe("running again is safe")
+            e.effect("there is no backup: the copy cannot be made consistent").safe("running again is safe")
         })?;
         if column::<bool>(&row, 4)? != self.is_standby {
             return Err(Error::new(Kind::Postgres, "the standby was promoted during the base backup")
-                .effect("the copy may lack pages: there is no backup")
+                .effect("there is no backup: pages may be missing from the copy")
                 .safe("running again is safe"));
         }
         let label: String = column(&row, 1)?;
@@ -143,12 +145,12 @@ impl BaseSession {
     }
 }
 
-/// What a server says before a base backup; any role may ask.
+/// Reads the facts that a base backup needs; any role may do it.
 pub async fn ask(session: &mut Session) -> Result<BaseServer> {
     let sql = "SELECT (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_segment_size'), \
         (SELECT setting::int8 FROM pg_settings WHERE name = 'segment_size'), \
         current_setting('block_size')::int8, current_setting('data_checksums') = 'on', pg_is_in_recovery()";
-    let row = session.row("ask what it is", sql).await?;
+    let row = session.row("read the server's settings", sql).await?;
     let number = |index| column::<i64>(&row, index).map(|n| u64::try_from(n).unwrap_or(0));
     let mut server = BaseServer {
         wal_segment_bytes: number(0)?,
@@ -159,15 +161,15 @@ pub async fn ask(session: &mut Session) -> Result<BaseServer> {
         ..BaseServer::default()
     };
     if server.wal_segment_bytes == 0 || server.segment_blocks == 0 {
-        return Err(Error::new(Kind::Postgres, "the server does not say how large its segments are"));
+        return Err(Error::new(Kind::Postgres, "the server does not report its segment sizes"));
     }
     let names: Vec<String> = REPLAY_SETTINGS.iter().map(|name| literal(name)).collect();
     let sql =
         format!("SELECT name, setting FROM pg_settings WHERE name IN ({}) ORDER BY 1", names.join(", "));
-    for row in session.rows("read its settings", sql).await? {
+    for row in session.rows("read the settings for replay", sql).await? {
         server.settings.push((column(&row, 0)?, column(&row, 1)?));
     }
-    // Where one lies that is in place is told as a relative path.
+    // An in-place tablespace is reported with a relative path.
     let in_place = match session.version_num() >= 150_000 {
         true => "oid >= 16384 AND pg_tablespace_location(oid) NOT LIKE '/%'",
         false => "false",
@@ -187,32 +189,32 @@ pub async fn ask(session: &mut Session) -> Result<BaseServer> {
     Ok(server)
 }
 
-/// Where the server's files are.
+/// Reads where the server's files are.
 ///
 /// # Errors
-/// `Denied` where the role may not ask.
+/// `Denied` if the role may not read these settings.
 pub async fn server_files(session: &mut Session) -> Result<ServerFiles> {
     session.allow(TABLE_WAIT).await?; // it looks at every file
     let sql = "SELECT current_setting('data_directory'), \
         (SELECT sum(pg_database_size(oid))::int8 FROM pg_database)";
-    let row = session.row("ask where its files are", sql).await.map_err(|e| {
-        e.next("GRANT pg_read_all_settings and pg_read_all_stats to the agent's role, or let it be superuser")
+    let row = session.row("read where the server's files are", sql).await.map_err(|e| {
+        e.next("GRANT pg_read_all_settings and pg_read_all_stats to the agent's role, or make it a superuser")
     })?;
     let bytes = u64::try_from(column::<i64>(&row, 1)?).unwrap_or(0);
     Ok(ServerFiles { data_directory: column::<String>(&row, 0)?.into(), bytes })
 }
 
-/// Whether the role may begin a base backup and end it.
+/// Checks that the role may start and stop a base backup.
 ///
 /// # Errors
-/// `Denied` where it may not.
+/// `Denied` if it may not.
 pub async fn may_start(session: &mut Session) -> Result<()> {
     let functions = match session.version_num() {
         150_000.. => ["pg_backup_start(text,boolean)", "pg_backup_stop(boolean)"],
         _ => ["pg_start_backup(text,boolean,boolean)", "pg_stop_backup(boolean,boolean)"],
     };
     let may = functions.map(|name| format!("has_function_privilege({}, 'EXECUTE')", literal(name)));
-    let row = session.row("ask for privileges", format!("SELECT {}", may.join(" AND "))).await?;
+    let row = session.row("check the privileges", format!("SELECT {}", may.join(" AND "))).await?;
     match column::<bool>(&row, 0)? {
         true => Ok(()),
         false => {
@@ -224,29 +226,29 @@ pub async fn may_start(session: &mut Session) -> Result<()> {
 /// The server's clock.
 pub async fn server_time(session: &mut Session) -> Result<Timestamp> {
     let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8";
-    timestamp(column(&session.row("ask what time it is", sql).await?, 0)?)
+    timestamp(column(&session.row("read the server's clock", sql).await?, 0)?)
 }
 
 fn timestamp(microseconds: i64) -> Result<Timestamp> {
     Timestamp::from_microsecond(microseconds)
-        .map_err(|e| Error::new(Kind::Postgres, "the server's clock gives no time").because(e))
+        .map_err(|e| Error::new(Kind::Postgres, "the server's clock returned no valid time").because(e))
 }
 
 fn oid(row: &Row, index: usize) -> Result<u32> {
     column::<i64>(row, index).map(|oid| u32::try_from(oid).unwrap_or(0))
 }
 
-/// Checkpoint and timeline of a `backup_label`.
+/// The checkpoint and the timeline of a `backup_label`.
 pub fn read_label(label: &str) -> Result<(Lsn, u32)> {
     let line = |name: &str| label.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let found = line("CHECKPOINT LOCATION:").and_then(|text| text.parse().ok());
     found.zip(line("START TIMELINE:").and_then(|text| text.parse().ok())).ok_or_else(|| {
-        Error::new(Kind::Postgres, "the server gave a backup label that cannot be read")
+        Error::new(Kind::Postgres, "the server returned a backup label that cannot be parsed")
             .because(label.to_owned())
     })
 }
 
-/// The names of the WAL segments that hold everything from `start` to `stop`, in order.
+/// The names of the WAL segments from `start` to `stop`, in order.
 pub fn wal_segments(timeline: u32, start: Lsn, stop: Lsn, segment_bytes: u64) -> Vec<String> {
     let per_id = (1u64 << 32) / segment_bytes;
     let last = stop.0.saturating_sub(1).max(start.0) / segment_bytes;

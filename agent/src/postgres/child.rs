@@ -1,5 +1,5 @@
-//! A client program of PostgreSQL as a child: its connection in its environment, what it says sorted by whether it
-//! tells something, its failure an error that names it.
+//! Runs a client program of PostgreSQL as a child process: its connection comes from its environment, the
+//! important lines of its standard error are kept, and its failure becomes an error that names it.
 
 use std::collections::VecDeque;
 use std::process::Stdio;
@@ -17,9 +17,9 @@ use crate::error::{Error, Kind, Result};
 
 /// How much of the end of standard error is kept.
 const TAIL_BYTES_MAX: usize = 64 << 10;
-/// How many lines that tell of an error or a warning are kept from anywhere.
+/// How many lines with an error or a warning are kept, wherever they occur.
 const TELLING_LINES_MAX: usize = 200;
-/// Asked first: pg_restore cancels its queries in the server then.
+/// The first signal, and how long it may take: pg_restore cancels its queries in the server.
 const ASKED: (Asked, Duration) = (Asked::Group(Signal::TERM), Duration::from_secs(5));
 
 /// Called with each line of standard error.
@@ -41,7 +41,7 @@ pub(crate) struct Stderr {
 }
 
 impl Program {
-    /// Starts it. `label` is what errors call it: `pg_dump of database "shop" at db1:5432 as odoo`.
+    /// Starts it. `label` is its name in errors: `pg_dump of database "shop" at db1:5432 as odoo`.
     pub fn start(
         mut command: Command,
         label: String,
@@ -72,21 +72,21 @@ impl Program {
         Ok(Program { child, label, stderr })
     }
 
-    /// The pipe to its standard input; once.
+    /// The pipe to its standard input; can be taken once.
     pub fn stdin(&mut self) -> Option<ChildStdin> {
         self.child.stdin()
     }
 
-    /// The pipe from its standard output; once.
+    /// The pipe from its standard output; can be taken once.
     pub fn stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout()
     }
 
-    /// Waits for its end. Success is exit code 0 and nothing else.
+    /// Waits for its end. Only exit code 0 is success.
     ///
     /// # Errors
-    /// `Postgres`, with the telling lines of standard error as the cause: on another exit code, a
-    /// signal, or when it does not end in time (it is killed then).
+    /// `Postgres`, with the important lines of standard error as the cause: for another exit code, a
+    /// signal, or if it does not end in time (then it is killed).
     pub async fn finish(self, wait: Duration) -> Result<Stderr> {
         self.finish_or_cancel(wait, &CancellationToken::new()).await
     }
@@ -116,9 +116,9 @@ impl Program {
         }
     }
 
-    /// Ends it and its children: asked first, killed after a while.
+    /// Ends it and its children: asks first, kills later.
     pub async fn terminate(&mut self) {
-        let _ = self.child.stop(ASKED.0, ASKED.1).await; // its owner has the error to tell
+        let _ = self.child.stop(ASKED.0, ASKED.1).await; // its owner reports the error
     }
 }
 
@@ -148,7 +148,7 @@ impl Stderr {
         self.telling.iter().map(|line| foreign(line)).collect()
     }
 
-    /// The lines to print as the cause of a failure: the telling ones, or else the last ones.
+    /// The lines to print as the cause of a failure: the important ones, or else the last ones.
     pub fn summary(&self) -> String {
         let lines: Vec<&str> = match self.telling.is_empty() {
             false => self.telling.iter().map(String::as_str).take(8).collect(),
@@ -158,14 +158,14 @@ impl Stderr {
             }
         };
         match lines.is_empty() {
-            true => "it said nothing".into(),
+            true => "it wrote nothing to standard error".into(),
             false => lines.into_iter().map(foreign).collect::<Vec<_>>().join("; "),
         }
     }
 }
 
-/// What PostgreSQL's programs put before a message that matters (they run with `LC_ALL=C`), and whatever the server
-/// says, whose words are in its own language. Names of tables are no such marks, whatever they contain.
+/// Whether a line matters: it has the prefix of an error or a warning of PostgreSQL's programs (they run with
+/// `LC_ALL=C`), or it is a message of the server, in any language. A table's name never counts as a prefix.
 fn is_telling(line: &str) -> bool {
     let marks = [": error:", ": fatal:", ": warning:", ": detail:", ": hint:"];
     let progress = [
@@ -180,17 +180,17 @@ fn is_telling(line: &str) -> bool {
         && !progress.iter().any(|begin| line.starts_with(begin))
 }
 
-/// Whether a line repeats what the server was told: rows (DETAIL), source code of functions (QUERY, CONTEXT), statements. libpq
-/// puts these words before it, in the program's language, which is ours. They are a tenant's, and are not repeated: who
-/// may read them finds them in the server's log.
+/// Whether a line repeats a tenant's content: rows (DETAIL), source code of functions (QUERY, CONTEXT),
+/// statements. libpq puts these English words before it. Such lines are not repeated; they are in the
+/// server's log.
 pub(super) fn quotes(line: &str) -> bool {
     ["DETAIL:  ", "CONTEXT:  ", "QUERY:  ", "STATEMENT:  ", "INTERNAL QUERY:  ", "Command was: "]
         .iter()
         .any(|word| line.starts_with(word))
 }
 
-/// Whether a line is a message of the server as libpq prints it: its severity, which is one word in every language, a
-/// colon and two blanks (`WARNING:  `, `FEHLER:  `, `ОШИБКА:  `).
+/// Whether a line is a message of the server as libpq prints it: the severity, which is one word in every
+/// language, then a colon and two blanks (`WARNING:  `, `FEHLER:  `, `ОШИБКА:  `).
 fn is_of_server(line: &str) -> bool {
     line.split_once(":  ").is_some_and(|(severity, _)| {
         !severity.is_empty() && severity.chars().all(|c| c.is_alphabetic() || c == '-')

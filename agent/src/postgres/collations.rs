@@ -1,25 +1,26 @@
-//! What a server says of the libraries that sort texts. Indexes are written in that order: another version of the C library or
-//! of ICU may have another one, and then an index finds less than the table holds, or lets doubles in.
+//! The versions of the libraries by which a server sorts text. Indexes are written in that order. Another
+//! version of the C library or of ICU may sort differently; then an index misses rows or accepts
+//! duplicates.
 //!
-//! Only catalogs are asked, and those of the maintenance database alone.
+//! It reads only catalogs, and only those of the maintenance database.
 
 use crate::error::Result;
 use crate::postgres::session::{Session, column};
 
-/// What a server sorts with.
+/// The libraries that a server sorts with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sorting {
-    /// What it was compiled for, as in `x86_64-pc-linux-gnu`.
+    /// The platform that it was compiled for, as in `x86_64-pc-linux-gnu`.
     pub platform: String,
-    /// The version of the C library; `None` where it does not say it.
+    /// The version of the C library; `None` if the server does not report it.
     pub libc: Option<String>,
-    /// The version of ICU's collations; `None` where it has none.
+    /// The version of ICU's collations; `None` if the server has none.
     pub icu: Option<String>,
     /// Each database.
     pub databases: Vec<DatabaseSorting>,
 }
 
-/// How a database sorts where nothing else is said.
+/// The default collation of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseSorting {
     /// Its OID.
@@ -30,9 +31,9 @@ pub struct DatabaseSorting {
     pub provider: String,
     /// As in `de_DE.UTF-8`.
     pub locale: String,
-    /// The version by which it sorts now; `None` where the order never changes, or is not known.
+    /// The version by which it sorts now; `None` if the order never changes or is unknown.
     pub version: Option<String>,
-    /// The version by which its indexes were written, as the catalog has it (15 and newer).
+    /// The version by which its indexes were written, from the catalog (15 and newer).
     pub recorded: Option<String>,
 }
 
@@ -41,12 +42,12 @@ pub struct DatabaseSorting {
 /// # Errors
 /// Those of the session.
 pub async fn ask(session: &mut Session) -> Result<Sorting> {
-    // Texts are sorted alike by every version for C and POSIX; the server gives no version for them.
+    // C and POSIX sort the same in every version; the server reports no version for them.
     let sql = "SELECT version(), \
         (SELECT max(pg_collation_actual_version(oid)) FROM pg_collation WHERE collprovider = 'c'), \
         (SELECT max(pg_collation_actual_version(oid)) FROM pg_collation \
          WHERE collprovider = 'i' AND collname = 'und-x-icu')";
-    let row = session.row("ask what it sorts with", sql).await?;
+    let row = session.row("read the collation versions", sql).await?;
     let mut sorting = Sorting {
         platform: platform(&column::<String>(&row, 0)?),
         libc: column(&row, 1)?,
@@ -67,7 +68,7 @@ pub async fn ask(session: &mut Session) -> Result<Sorting> {
     let sql = format!(
         "SELECT oid::int8, datname::text, {of_database} FROM pg_database WHERE datconnlimit <> -2 ORDER BY 1"
     );
-    for row in session.rows("ask how databases sort", sql).await? {
+    for row in session.rows("read the collations of the databases", sql).await? {
         let database = DatabaseSorting {
             oid: u32::try_from(column::<i64>(&row, 0)?).unwrap_or(0),
             name: column(&row, 1)?,
@@ -83,19 +84,19 @@ pub async fn ask(session: &mut Session) -> Result<Sorting> {
     }
     for database in &mut sorting.databases {
         if database.version.is_none() && database.provider == "c" && !is_plain(&database.locale) {
-            database.version.clone_from(&sorting.libc); // older servers do not say it of databases
+            database.version.clone_from(&sorting.libc); // older servers do not report it per database
         }
     }
     Ok(sorting)
 }
 
-/// Whether texts are sorted by their bytes, whatever the C library.
+/// Whether text is sorted by its bytes, independent of the C library.
 fn is_plain(locale: &str) -> bool {
     let name = locale.split('.').next().unwrap_or_default();
     name.eq_ignore_ascii_case("C") || name.eq_ignore_ascii_case("POSIX")
 }
 
-/// Of `PostgreSQL 15.14 (…) on x86_64-pc-linux-gnu, compiled by …`.
+/// The platform in `PostgreSQL 15.14 (…) on x86_64-pc-linux-gnu, compiled by …`.
 fn platform(version: &str) -> String {
     let rest = version.split_once(" on ").map_or("", |(_, rest)| rest);
     rest.split(',').next().unwrap_or_default().to_owned()

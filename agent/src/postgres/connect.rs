@@ -1,8 +1,8 @@
-//! How to reach the cluster: one description, which feeds sessions, replication and PostgreSQL's own client programs
-//! alike. What reaches only one of them would make `doctor` promise what a backup then cannot do.
+//! How to reach the cluster: one description for sessions, replication and PostgreSQL's own client
+//! programs. If they differed, `doctor` could promise what a backup then cannot do.
 //!
-//! It comes from the configuration alone. Of libpq's environment (`PGSSLCERT`, `PGSERVICE`, `PGOPTIONS`, …) and of its
-//! files below `~/.postgresql` nothing is used, by nobody; only the password has a fall-back there
+//! It comes from the configuration only. libpq's environment (`PGSSLCERT`, `PGSERVICE`, `PGOPTIONS`, …)
+//! and its files below `~/.postgresql` are never used; only the password falls back to them
 //! ([`crate::postgres::password`]).
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::postgres::quote::conninfo_database;
 
-/// A password that lies nowhere but in memory.
+/// A password that is only in memory.
 #[derive(Clone)]
 pub struct Secret(pub(super) String);
 
@@ -29,13 +29,13 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// How far the connection is encrypted and the server is checked: libpq's `sslmode`. On a Unix
-/// socket it is always [`Tls::Disable`].
+/// Whether the connection is encrypted and the server's certificate is checked: libpq's `sslmode`. On a
+/// Unix socket it is always [`Tls::Disable`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tls {
     /// Never encrypted.
     Disable,
-    /// Encrypted where the server can; nothing is checked.
+    /// Encrypted if the server offers it; the certificate is not checked.
     #[default]
     Prefer,
     /// Encrypted; the server's certificate is not checked.
@@ -47,7 +47,7 @@ pub enum Tls {
 }
 
 impl Tls {
-    /// As configuration and libpq call it.
+    /// Its name in the configuration and in libpq.
     pub fn name(self) -> &'static str {
         match self {
             Tls::Disable => "disable",
@@ -59,7 +59,7 @@ impl Tls {
     }
 }
 
-/// Where the cluster is and who we are there. `Debug` shows no secret: passwords are read from
+/// Where the cluster is and as which role we connect. `Debug` shows no secret: passwords are read from
 /// their files when a connection is made.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
@@ -69,27 +69,27 @@ pub struct PostgresOptions {
     pub port: u16,
     /// The role that logs in.
     pub user: String,
-    /// The password of a role of our own making; no other is kept in memory.
+    /// The password of a role that Lifeboat created; no other password is kept in memory.
     pub password: Option<Secret>,
     /// A file that holds the password and nothing else.
     pub password_file: Option<PathBuf>,
-    /// A libpq password file (PostgreSQL manual, 34.16); used where `password_file` is `None`.
+    /// A libpq password file (PostgreSQL manual, 34.16); used if `password_file` is `None`.
     pub passfile: Option<PathBuf>,
     /// See [`Tls`].
     pub tls: Tls,
-    /// Certificates of the authorities to trust, PEM; `None` takes the system's.
+    /// Certificates of the authorities to trust, PEM; `None` means the system's.
     pub tls_root_cert: Option<PathBuf>,
-    /// Our own certificate, PEM, for a server that wants one.
+    /// Lifeboat's client certificate, PEM, for a server that requires one.
     pub tls_cert: Option<PathBuf>,
-    /// Its key, PEM, private; there where `tls_cert` is.
+    /// The key of `tls_cert`, PEM; set if and only if `tls_cert` is.
     pub tls_key: Option<PathBuf>,
-    /// Where pg_dump and its siblings are looked for first.
+    /// Where pg_dump and the other programs are searched for first.
     pub bin_dir: Option<PathBuf>,
-    /// A connection that is not there after this long is a failure.
+    /// The time limit of connecting.
     pub connect_timeout: Duration,
     /// The database for questions that concern the whole cluster.
     pub maintenance_database: String,
-    /// Ends what sessions are at: the statement is cancelled in the server.
+    /// Stops the sessions: cancels their current statement in the server.
     pub stop: CancellationToken,
 }
 
@@ -115,23 +115,23 @@ impl Default for PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// The same, with sessions that end what they are at when `stop` says so.
+    /// The same, with sessions whose statement is cancelled when `stop` is.
     pub fn stopped_by(self, stop: &CancellationToken) -> PostgresOptions {
         PostgresOptions { stop: stop.clone(), ..self }
     }
 
-    /// The same for what has to be done although we were told to stop: putting back, removing, publishing as
-    /// a whole. Only its time limits end it.
+    /// The same for work that must finish although we were told to stop: undoing, removing, publishing as a
+    /// whole. Only its time limits end it.
     pub fn to_the_end(&self) -> PostgresOptions {
         self.clone().stopped_by(&CancellationToken::new())
     }
 
-    /// The host as it is configured or assumed.
+    /// The configured host, or the default.
     pub fn host_text(&self) -> &str {
         self.host.as_deref().unwrap_or("/var/run/postgresql")
     }
 
-    /// The directory of the Unix socket, where the host is one.
+    /// The directory of the Unix socket, if the host is one.
     pub fn socket_dir(&self) -> Option<&Path> {
         let host = self.host_text();
         host.starts_with('/').then(|| Path::new(host))
@@ -147,7 +147,7 @@ impl PostgresOptions {
         format!("replication at {}:{} as {}", self.host_text(), self.port, self.user)
     }
 
-    /// `--dbname=...` for programs that connect only when told a database (pg_restore).
+    /// `--dbname=...` for programs that connect only if they are given a database (pg_restore).
     pub(crate) fn dbname_flag(database: &str) -> String {
         format!("--dbname={}", conninfo_database(database))
     }

@@ -1,14 +1,14 @@
-//! `global/pg_control`: read without a server, and only believed when its own checksum fits.
+//! Reads `global/pg_control` without a server; it is trusted only if its own checksum matches.
 
 use crate::names::Lsn;
 use crate::names::wal::TimelineId;
 
 /// Bytes of the file that PostgreSQL reads and writes.
 pub const CONTROL_BYTES: usize = 8192;
-/// Where the checksum may lie: it is the structure's last field, and that grows from version to version.
+/// Possible offsets of the checksum: it is the last field of a structure that grows from version to version.
 const CHECKSUM_AT: std::ops::Range<usize> = 200..512;
 
-/// What a whole control file says at places that no version from 13 to 18 moved.
+/// The fields of a valid control file whose offsets are the same in all versions from 13 to 18.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ControlFile {
     /// The cluster's identity.
@@ -21,12 +21,12 @@ pub struct ControlFile {
     pub timeline: TimelineId,
     /// Whether it was shut down, or died, in recovery.
     pub is_recovering: bool,
-    /// What a server needs at least that replays this one's WAL: raised by the very record that tells of
-    /// it, before replay stops for it.
+    /// The settings that a server needs at least to replay this one's WAL. Replay raises them here when it
+    /// reads the WAL record about them, before it stops because of them.
     pub needs: [(&'static str, u64); 5],
 }
 
-/// Where the settings lie that replay needs at least.
+/// The offsets of the settings that replay needs at least.
 const NEEDS_AT: [(&str, usize); 5] = [
     ("max_connections", 180),
     ("max_worker_processes", 184),
@@ -37,7 +37,7 @@ const NEEDS_AT: [(&str, usize); 5] = [
 /// `DB_SHUTDOWNED_IN_RECOVERY`, `DB_IN_CRASH_RECOVERY`, `DB_IN_ARCHIVE_RECOVERY`.
 const RECOVERING: [u32; 3] = [2, 4, 5];
 
-/// Reads a control file; `None` where it is torn, cut short, or none at all.
+/// Reads a control file; `None` if it is torn, cut short, or not a control file.
 pub fn parse(bytes: &[u8]) -> Option<ControlFile> {
     let mut crc = u32::MAX;
     let head = bytes.get(..CHECKSUM_AT.end + 4)?;
@@ -58,7 +58,7 @@ pub fn parse(bytes: &[u8]) -> Option<ControlFile> {
     })
 }
 
-/// One byte more into a CRC-32C (Castagnoli), without the final inversion.
+/// Adds a byte to a CRC-32C (Castagnoli), without the final inversion.
 fn crc32c(crc: u32, byte: u8) -> u32 {
     (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0x82F6_3B78 & (crc & 1).wrapping_neg()))
 }

@@ -1,10 +1,10 @@
-//! Rows of a table by `COPY ... TO STDOUT`, one at a time: why not by a query says
-//! [`crate::postgres::look`].
+//! Reads the rows of a table with `COPY ... TO STDOUT`, one at a time; [`crate::postgres::look`] says why
+//! not with a query.
 
 use crate::error::{Error, Kind, Result};
 use crate::postgres::session::Session;
 
-/// What a binary COPY begins with (PostgreSQL manual, COPY, "Binary Format").
+/// The signature of a binary COPY (PostgreSQL manual, COPY, "Binary Format").
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Signature, flags and length of the header's extension.
 const HEADER_BYTES: usize = SIGNATURE.len() + 8;
@@ -12,19 +12,19 @@ const HEADER_BYTES: usize = SIGNATURE.len() + 8;
 /// One row of a binary COPY.
 pub struct Row<'a> {
     data: &'a [u8],
-    /// Where each field lies in `data`; `None` is NULL.
+    /// The range of each field in `data`; `None` is NULL.
     fields: &'a [Option<(usize, usize)>],
 }
 
 impl Row<'_> {
-    /// The field as it came.
+    /// The bytes of the field.
     pub fn bytes(&self, index: usize) -> Option<&[u8]> {
         let (from, to) = (*self.fields.get(index)?)?;
         self.data.get(from..to)
     }
 
-    /// A field of a character type. The connection speaks UTF-8; another encoding shows replacement
-    /// characters rather than failing.
+    /// A field of a character type. The connection uses UTF-8; invalid bytes become replacement characters,
+    /// not an error.
     pub fn text(&self, index: usize) -> Option<String> {
         self.bytes(index).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
@@ -40,8 +40,8 @@ impl Row<'_> {
     }
 }
 
-/// Runs a `COPY ... TO STDOUT (FORMAT binary)` and gives each row. After an error the session is of
-/// no more use: drop it.
+/// Runs a `COPY ... TO STDOUT (FORMAT binary)` and calls `each` for every row. After an error the session
+/// cannot be used any more: drop it.
 pub async fn each_row(
     session: &mut Session,
     what: &str,
@@ -57,10 +57,10 @@ pub async fn each_row(
 }
 
 fn damaged(why: &str) -> Error {
-    Error::new(Kind::Postgres, "the server's answer to COPY is not what PostgreSQL documents").because(why)
+    Error::new(Kind::Postgres, "the server's answer to COPY does not have the documented format").because(why)
 }
 
-/// Takes rows out of what comes, wherever the server cuts it.
+/// Extracts rows from the server's data, which may be cut anywhere.
 #[derive(Default)]
 struct Reader {
     rest: Vec<u8>,
@@ -84,7 +84,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Gives every whole row; how many bytes they took.
+    /// Passes on every complete row; returns how many bytes they took.
     fn rows(&mut self, data: &[u8], each: &mut impl FnMut(&Row<'_>) -> Result<()>) -> Result<usize> {
         let mut at = 0;
         if !self.begun {
@@ -93,7 +93,7 @@ impl Reader {
             }
             let more = number(data, HEADER_BYTES - 4).unwrap_or(-1);
             if !data.starts_with(SIGNATURE) || more != 0 {
-                return Err(damaged("it begins otherwise"));
+                return Err(damaged("its signature is wrong"));
             }
             (self.begun, at) = (true, HEADER_BYTES);
         }
@@ -110,7 +110,7 @@ impl Reader {
         Ok(at)
     }
 
-    /// Where the fields of one row lie, and where it ends; `None` where not all of it is there.
+    /// The ranges of the fields of one row, and its end; `None` if the row is incomplete.
     fn fields(&mut self, data: &[u8], mut at: usize, count: i16) -> Result<Option<usize>> {
         self.fields.clear();
         for _ in 0..count.max(0) {

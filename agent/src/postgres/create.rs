@@ -1,4 +1,4 @@
-//! A database for a restore: made hidden and marked, published in one transaction at the end.
+//! A database for a restore: created hidden and marked, published in one transaction at the end.
 
 use crate::error::{Error, Kind, Result};
 use crate::postgres::database::{DatabaseProperties, Grant};
@@ -6,12 +6,12 @@ use crate::postgres::quote::{ident, literal};
 use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::Session;
 
-/// Creates the empty database that a restore fills. Until it is published it is a template and
+/// Creates the empty database that a restore fills. Before it is published it is a template and
 /// closed to PUBLIC, so that no Odoo lists or opens it, and its comment is `marker`.
 ///
 /// # Errors
-/// `Refused` where the name is taken; `Postgres` where this cluster cannot have such a database
-/// (locale or provider unknown to it).
+/// `Refused` if the name is taken; `Postgres` if this cluster cannot create such a database
+/// (unknown locale or provider).
 pub async fn create_restore_database(
     session: &mut Session,
     name: &str,
@@ -22,16 +22,19 @@ pub async fn create_restore_database(
     let statement = create_statement(name, owner, properties, session.version_num() / 10_000)?;
     session.allow(TABLE_WAIT).await?; // it may wait for a checkpoint
     if crate::postgres::database::database_exists(session, name).await? {
-        return Err(Error::new(Kind::Refused, format!("database {name:?} exists already"))
+        return Err(Error::new(Kind::Refused, format!("database {name:?} already exists"))
             .effect("a restore never overwrites")
             .next("choose another name"));
     }
     let what = format!("create database {name:?}");
     session.execute(&what, statement).await.map_err(|e| {
-        e.next("the cluster must know the source's locale: see `locale -a` and the manifest's encoding and collation")
+        e.next(
+            "install the source's locale on the database server: compare `locale -a` with the manifest's \
+             encoding and collation",
+        )
     })?;
-    // If the agent dies between here and the comment, an empty database of the unfinished name
-    // stays, which a second run refuses to touch: rare, harmless and said so.
+    // If this process dies between here and the comment, an empty database with the unfinished name
+    // remains, and a second run refuses to touch it: rare, harmless, and reported.
     let quoted = ident(name);
     let close = format!(
         "COMMENT ON DATABASE {quoted} IS {}; REVOKE ALL ON DATABASE {quoted} FROM PUBLIC",
@@ -41,7 +44,7 @@ pub async fn create_restore_database(
     Ok(())
 }
 
-/// `CREATE DATABASE` with the source's encoding and locale, in the words of this server's major.
+/// `CREATE DATABASE` with the source's encoding and locale, in the syntax of this server's major version.
 pub fn create_statement(
     name: &str,
     owner: Option<&str>,
@@ -66,9 +69,9 @@ pub fn create_statement(
         (other, _) => {
             return Err(Error::new(
                 Kind::Postgres,
-                format!("the locale provider {other:?} of the source is not known"),
+                format!("the source's locale provider {other:?} is unknown"),
             )
-            .next("a newer lifeboat may know it"));
+            .next("install a newer version of lifeboat, which may know it"));
         }
     };
     let rules = properties.icu_rules.as_deref();
@@ -81,7 +84,7 @@ pub fn create_statement(
                 properties.locale_provider
             ),
         )
-        .effect("texts would sort and index differently, so nothing was created")
+        .effect("nothing was created: texts would sort and index differently")
         .next(format!("restore into PostgreSQL {since} or newer")));
     }
     sql.push_str(&clause);
@@ -98,24 +101,24 @@ pub fn create_statement(
     Ok(sql)
 }
 
-/// What a restored database becomes when it is published.
+/// The properties that a restored database gets when it is published.
 #[derive(Clone, Debug, Default)]
 pub struct Publication {
     /// The owner; `None` leaves it as it was created.
     pub owner: Option<String>,
-    /// The rights; `None` is PostgreSQL's default: PUBLIC may connect and use temporary tables.
+    /// The privileges; `None` is PostgreSQL's default: PUBLIC may connect and create temporary tables.
     pub grants: Option<Vec<Grant>>,
     /// -1 is unlimited.
     pub connection_limit: Option<i32>,
-    /// The comment; `None` is none.
+    /// The comment, if it gets one.
     pub comment: Option<String>,
 }
 
-/// Gives a finished database its name, in one transaction: afterwards it is there and open, or
-/// (on any error) still hidden under its old name.
+/// Gives a finished database its name, in one transaction: afterwards it exists and is open, or (after any
+/// error) it is still hidden under its old name.
 ///
 /// # Errors
-/// `Postgres` where the final name is taken or somebody is connected to it.
+/// `Postgres` if the final name is taken or a session is connected to the database.
 pub async fn publish_database(
     session: &mut Session,
     incomplete: &str,
@@ -126,8 +129,8 @@ pub async fn publish_database(
     let statements = publish_statements(incomplete, name, publication).join("; ");
     let done = session.execute(&what, format!("BEGIN; {statements}; COMMIT")).await;
     if let Err(e) = done {
-        let _ = session.execute("roll back", "ROLLBACK").await; // the first error is the one to tell
-        return Err(e.effect(format!("the restored data stays, hidden, in database {incomplete:?}")));
+        let _ = session.execute("roll back", "ROLLBACK").await; // the first error is the one to report
+        return Err(e.effect(format!("the restored data is still in the hidden database {incomplete:?}")));
     }
     Ok(())
 }
@@ -151,8 +154,8 @@ fn publish_statements(incomplete: &str, name: &str, publication: &Publication) -
     out
 }
 
-/// Turns the rights `have` on a quoted database into `want`; nothing where they are the same. Its owner
-/// keeps his.
+/// The statements that turn the privileges `have` on a quoted database into `want`; none if they are the
+/// same. The owner keeps its own.
 pub(super) fn rights_statements(
     database: &str,
     owner: &str,
@@ -177,7 +180,7 @@ pub(super) fn rights_statements(
 }
 
 fn grant_statement(database: &str, grant: &Grant) -> Option<String> {
-    // The words come from a manifest: only these three exist for databases.
+    // The privileges come from a manifest: only these three exist for databases.
     let privilege = ["CONNECT", "CREATE", "TEMPORARY"].into_iter().find(|known| *known == grant.privilege)?;
     let role = grant.role.as_deref().map_or("PUBLIC".into(), ident);
     let option = if grant.grantable && grant.role.is_some() { " WITH GRANT OPTION" } else { "" };

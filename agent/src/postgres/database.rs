@@ -1,5 +1,5 @@
-//! What a database is apart from its content, and the questions about databases that a restore
-//! asks the cluster.
+//! The properties of a database apart from its content, and the queries about databases that a restore
+//! needs.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,8 @@ use crate::postgres::quote::{ident, literal};
 use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 
-/// What `pg_dump` of one database does not hold and `CREATE DATABASE` needs, with the rights and
-/// settings that hang on the database itself.
+/// What `CREATE DATABASE` needs and `pg_dump` of one database does not contain, with the privileges and
+/// settings of the database itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseProperties {
     /// As in `UTF8`.
@@ -24,20 +24,20 @@ pub struct DatabaseProperties {
     pub locale: Option<String>,
     /// Tailoring rules of `icu` (16 and newer).
     pub icu_rules: Option<String>,
-    /// The tablespace that it lies in, where that is not `pg_default`; backups of older programs do not say it.
+    /// Its tablespace, if that is not `pg_default`; backups of older Lifeboat versions do not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tablespace: Option<String>,
     /// The owning role.
     pub owner: String,
     /// -1 is unlimited.
     pub connection_limit: i32,
-    /// Who may do what with the database; `None` where nobody changed the default.
+    /// The privileges on the database; `None` if they are PostgreSQL's default.
     pub grants: Option<Vec<Grant>>,
     /// `ALTER DATABASE ... SET` and `ALTER ROLE ... IN DATABASE ... SET`.
     pub settings: Vec<Setting>,
 }
 
-/// One right on a database.
+/// One privilege on a database.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Grant {
     /// The role; `None` is PUBLIC.
@@ -55,7 +55,7 @@ pub struct Setting {
     pub role: Option<String>,
     /// As in `work_mem`.
     pub name: String,
-    /// As PostgreSQL keeps it; lists are quoted already.
+    /// The value as PostgreSQL stores it; lists are already quoted.
     pub value: String,
 }
 
@@ -63,7 +63,7 @@ pub struct Setting {
 pub async fn properties(session: &mut Session) -> Result<DatabaseProperties> {
     let what = "read the properties of the database";
     let version = session.version_num();
-    // 15 brought providers for databases, 16 rules, 17 one column for either provider's locale.
+    // Databases have locale providers since 15, rules since 16, and one locale column for all since 17.
     let provider = if version >= 150_000 { "d.datlocprovider::text" } else { "'c'" };
     let locale = match version {
         170_000.. => "d.datlocale",
@@ -106,7 +106,7 @@ pub async fn properties(session: &mut Session) -> Result<DatabaseProperties> {
     })
 }
 
-/// The rights on a database, seen from another one; `None` where nobody changed the default.
+/// The privileges on a database, read from another one; `None` if they are PostgreSQL's default.
 pub async fn grants_of(session: &mut Session, name: &str) -> Result<Option<Vec<Grant>>> {
     let sql = format!(
         "SELECT EXISTS (SELECT FROM pg_database WHERE datname = {} AND datacl IS NOT NULL)",
@@ -118,7 +118,7 @@ pub async fn grants_of(session: &mut Session, name: &str) -> Result<Option<Vec<G
     }
 }
 
-/// The settings that hang on a database, seen from another one.
+/// The settings of a database, read from another one.
 pub async fn settings_of(session: &mut Session, name: &str) -> Result<Vec<Setting>> {
     settings(session, &literal(name)).await
 }
@@ -155,10 +155,10 @@ async fn settings(session: &mut Session, database: &str) -> Result<Vec<Setting>>
 /// Whether the cluster has a database of this name.
 pub async fn database_exists(session: &mut Session, name: &str) -> Result<bool> {
     let sql = format!("SELECT EXISTS (SELECT FROM pg_database WHERE datname = {})", literal(name));
-    column(&session.row(&format!("look for database {name:?}"), sql).await?, 0)
+    column(&session.row(&format!("search for database {name:?}"), sql).await?, 0)
 }
 
-/// The comment on a database; `None` where it has none or does not exist.
+/// The comment on a database; `None` if it has none or does not exist.
 pub async fn database_comment(session: &mut Session, name: &str) -> Result<Option<String>> {
     let sql = format!(
         "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {}",
@@ -170,14 +170,14 @@ pub async fn database_comment(session: &mut Session, name: &str) -> Result<Optio
     }
 }
 
-/// Bytes that the session's own database takes in the cluster.
+/// The size of the session's own database in bytes.
 pub async fn database_bytes(session: &mut Session) -> Result<u64> {
     let sql = "SELECT pg_database_size(current_database())";
     let bytes: i64 = column(&session.row("read the size of the database", sql).await?, 0)?;
     Ok(bytes.max(0) as u64)
 }
 
-/// Those of `roles` that the cluster does not have, in their order.
+/// The roles of `roles` that do not exist in the cluster, in their order.
 pub async fn missing_roles(session: &mut Session, roles: &[String]) -> Result<Vec<String>> {
     let rows = session.rows("list the roles", "SELECT rolname::text FROM pg_roles").await?;
     let known =
@@ -185,8 +185,8 @@ pub async fn missing_roles(session: &mut Session, roles: &[String]) -> Result<Ve
     Ok(roles.iter().filter(|role| !known.contains(*role)).cloned().collect())
 }
 
-/// The roles that own something in the session's database or hold a right on it, sorted: what a
-/// restore with owners and rights needs the cluster to have. PostgreSQL's own are left out.
+/// The roles that own something in the session's database or have privileges on it, sorted. A restore with
+/// owners and privileges needs them in the cluster. PostgreSQL's own roles are left out.
 pub async fn roles_in_use(session: &mut Session) -> Result<Vec<String>> {
     let sql = "WITH used(oid) AS ( \
                  SELECT refobjid FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass \
@@ -201,11 +201,11 @@ pub async fn roles_in_use(session: &mut Session) -> Result<Vec<String>> {
     session.rows("list the roles in use", sql).await?.iter().map(|row| column(row, 0)).collect()
 }
 
-/// Drops a database of ours, ending the sessions in it; the marker is the proof that it is ours.
-/// Gone already is fine.
+/// Drops a database that this program created, and ends the sessions in it. The marker proves that it is
+/// ours. It is no error if the database is already gone.
 ///
 /// # Errors
-/// `Refused` where the database's comment is not exactly `marker`: it is somebody's.
+/// `Refused` if the database's comment is not exactly `marker`: then somebody else created it.
 pub async fn drop_database_if_marked(session: &mut Session, name: &str, marker: &str) -> Result<()> {
     if !database_exists(session, name).await? {
         return Ok(());
@@ -213,15 +213,15 @@ pub async fn drop_database_if_marked(session: &mut Session, name: &str, marker: 
     let comment = database_comment(session, name).await?;
     if marker.is_empty() || comment.as_deref() != Some(marker) {
         let comment = comment.map_or("it has no comment".into(), |text| format!("its comment is {text:?}"));
-        return Err(Error::new(Kind::Refused, format!("database {name:?} was not made by this restore"))
-            .because(format!("{comment}, and ours would be {marker:?}"))
-            .effect("it is left as it is")
-            .next("look at it; rename or drop it yourself if it is not needed"));
+        return Err(Error::new(Kind::Refused, format!("database {name:?} was not created by this restore"))
+            .because(format!("{comment}; this restore would have written {marker:?}"))
+            .effect("the database was not changed")
+            .next("look into the database; if it is not needed, rename or drop it yourself"));
     }
     session.allow(TABLE_WAIT).await?; // a large one takes its time
     let what = format!("drop the unfinished database {name:?}");
     let name = ident(name);
-    // A template cannot be dropped; nobody shall see it open, should we die before it is.
+    // A template cannot be dropped. Closed, so that nobody can open it if we die before it is dropped.
     let closed = format!("ALTER DATABASE {name} IS_TEMPLATE false ALLOW_CONNECTIONS false");
     session.execute(&what, closed).await?;
     session.execute(&what, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?;

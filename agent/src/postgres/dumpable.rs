@@ -1,38 +1,39 @@
-//! Whether a role can dump a database, asked of its catalogs: what pg_dump needs, object by object, and the grant for
-//! what is missing.
+//! Checks in the catalogs whether a role can dump a database: what pg_dump needs, object by object, and
+//! the grant for each missing privilege.
 //!
-//! pg_dump fails as a whole on the first table that it may not read; of subscriptions and passwords of foreign servers
-//! it leaves out without failing what only a superuser sees. Both are known before the first night.
+//! pg_dump fails as a whole on the first table that it may not read. It silently leaves out subscriptions
+//! and the passwords of foreign servers, which only a superuser can read. This check finds both before the
+//! first backup.
 
 use crate::error::Result;
 use crate::postgres::quote::{ident, qualified};
 use crate::postgres::session::{Session, column};
 
-/// Objects of one kind that are named one by one; where there are more, the grant is for all of them.
+/// How many objects of one kind are named one by one; for more, the grant covers all of them.
 const NAMED_MAX: usize = 5;
-/// Objects of one kind that are asked for.
+/// How many objects of one kind are read.
 const ROWS_MAX: usize = 1_000;
 
-/// Something of a database that a dump by this role would fail on, or lack.
+/// Something of a database that makes a dump by this role fail, or that the dump would not contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lack {
     /// What: "may not read tables public.a, public.b".
     pub what: String,
-    /// The SQL that mends it, run in this database by a superuser or the owner.
+    /// The SQL that fixes it, to be run in this database by a superuser or the owner.
     pub grant: String,
-    /// Whether the dump fails; else it is made without this.
+    /// Whether the dump fails; otherwise it is made without this.
     pub fatal: bool,
 }
 
-/// Schemas that pg_dump writes: none of the system's, and none that an extension brings along.
+/// Schemas that pg_dump writes: not system schemas, and not those of an extension.
 const SCHEMAS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
-/// No object that an extension brings along, but for its tables of configuration, whose rows are dumped.
+/// Excludes objects of an extension, except its configuration tables, whose rows are dumped.
 const NOT_OF_EXTENSION: &str = "NOT EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e \
     ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND e.oid = d.refobjid \
     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e' \
     AND NOT coalesce(c.oid = ANY (e.extconfig), false))";
 
-/// What this session's role lacks for a dump of this session's database; nothing for a superuser.
+/// The privileges that this session's role lacks to dump this session's database; empty for a superuser.
 pub async fn lacks(session: &mut Session, user: &str) -> Result<Vec<Lack>> {
     let sql = "SELECT pg_catalog.current_setting('is_superuser') = 'on'";
     if column(&session.row("ask for privileges", sql).await?, 0)? {
@@ -81,7 +82,7 @@ async fn schemas(session: &mut Session, user: &str, lacks: &mut Vec<Lack>) -> Re
 async fn relations(session: &mut Session, user: &str, lacks: &mut Vec<Lack>) -> Result<()> {
     for (kinds, what, all) in [("'r', 'p'", "tables", "ALL TABLES"), ("'S'", "sequences", "ALL SEQUENCES")] {
         let may = if what == "tables" { "has_table_privilege" } else { "has_sequence_privilege" };
-        // CASE: the privileges of a sequence are asked of sequences alone
+        // CASE: sequence privileges can be checked on sequences only
         let sql = format!(
             "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -110,7 +111,7 @@ async fn relations(session: &mut Session, user: &str, lacks: &mut Vec<Lack>) -> 
     Ok(())
 }
 
-/// Tables whose policies would hide rows: pg_dump refuses to dump a part of them.
+/// Tables whose policies would hide rows: pg_dump refuses to dump only some of the rows.
 async fn row_security(session: &mut Session, user: &str, lacks: &mut Vec<Lack>) -> Result<()> {
     let sql = format!(
         "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
@@ -122,7 +123,7 @@ async fn row_security(session: &mut Session, user: &str, lacks: &mut Vec<Lack>) 
         names(session, sql).await?.iter().map(|(schema, name)| qualified(schema, name)).collect();
     if !found.is_empty() {
         lacks.push(Lack {
-            what: format!("row security hides rows of {} from it", listed(&found)),
+            what: format!("row-level security hides rows of {} from it", listed(&found)),
             grant: format!("ALTER ROLE {user} BYPASSRLS;"),
             fatal: true,
         });
@@ -130,7 +131,7 @@ async fn row_security(session: &mut Session, user: &str, lacks: &mut Vec<Lack>) 
     Ok(())
 }
 
-/// `pg_read_all_data` does not reach large objects: each has an owner and grants of its own.
+/// `pg_read_all_data` does not cover large objects: each has its own owner and grants.
 async fn large_objects(session: &mut Session, user: &str, lacks: &mut Vec<Lack>) -> Result<()> {
     let sql = "SELECT m.oid::text, '' FROM pg_catalog.pg_largeobject_metadata m \
         WHERE pg_catalog.current_setting('lo_compat_privileges') = 'off' \
@@ -157,7 +158,7 @@ async fn large_objects(session: &mut Session, user: &str, lacks: &mut Vec<Lack>)
     Ok(())
 }
 
-/// What pg_dump leaves out without failing where no superuser runs it.
+/// What pg_dump leaves out without failing if its role is not a superuser.
 async fn left_out(session: &mut Session, user: &str, lacks: &mut Vec<Lack>) -> Result<()> {
     let sql = "SELECT (SELECT count(*) FROM pg_catalog.pg_subscription s WHERE s.subdbid = (SELECT oid FROM \
         pg_catalog.pg_database WHERE datname = pg_catalog.current_database())), \
@@ -166,12 +167,12 @@ async fn left_out(session: &mut Session, user: &str, lacks: &mut Vec<Lack>) -> R
     let (subscriptions, mappings): (i64, i64) = (column(&row, 0)?, column(&row, 1)?);
     for (count, what) in [
         (subscriptions, "subscriptions are not dumped by it"),
-        (mappings, "user mappings of foreign servers are dumped without their options, passwords among them"),
+        (mappings, "user mappings of foreign servers are dumped without their options and passwords"),
     ] {
         if count > 0 {
             lacks.push(Lack {
                 what: format!("{count} {what}"),
-                grant: format!("ALTER ROLE {user} SUPERUSER; or note down what they are"),
+                grant: format!("ALTER ROLE {user} SUPERUSER; or write them down yourself"),
                 fatal: false,
             });
         }

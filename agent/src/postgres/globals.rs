@@ -1,4 +1,4 @@
-//! Roles and tablespaces of the cluster, which no dump of a database holds.
+//! Dumps the roles and tablespaces of the cluster, which are in no dump of a database.
 
 use std::time::Duration;
 
@@ -14,26 +14,26 @@ const BYTES_MAX: u64 = 64 << 20;
 const WAIT: Duration = Duration::from_secs(300);
 const LAST_LINE: &str = "-- PostgreSQL database cluster dump complete";
 
-/// The output of `pg_dumpall --globals-only`. It holds password hashes where `role_passwords`
-/// says so, hence no `Debug`.
+/// The output of `pg_dumpall --globals-only`. It contains password hashes if `role_passwords` is true, so it
+/// has no `Debug`.
 pub struct GlobalsDump {
-    /// An SQL script, complete to its last line.
+    /// An SQL script, complete up to its last line.
     pub text: Vec<u8>,
-    /// Whether the roles' password hashes are in it.
+    /// Whether it contains the roles' password hashes.
     pub role_passwords: bool,
-    /// What a person should know about it: why the hashes are missing, warnings.
+    /// Notes for a person: why the hashes are missing, and warnings.
     pub notes: Vec<String>,
 }
 
 impl GlobalsDump {
-    /// Takes the dump. Roles that may not read password hashes get it without them, and a note says so. Whether this
-    /// one may is asked first: how pg_dumpall fails is told in whatever language the server has.
+    /// Takes the dump. If the role may not read password hashes, the dump has none, and a note says so.
+    /// This is checked first, because pg_dumpall's error would be in the server's language.
     pub async fn take(tools: &Tools, options: &PostgresOptions) -> Result<GlobalsDump> {
         let label = format!("pg_dumpall of {}", options.place(&options.maintenance_database));
         let asked = async {
             let mut session = Session::maintenance(options).await?;
             let encoding = "SELECT pg_catalog.current_setting('server_encoding')";
-            let encoding = column(&session.row("ask for the encoding", encoding).await?, 0)?;
+            let encoding = column(&session.row("read the encoding", encoding).await?, 0)?;
             let from = From { database: session.database().to_owned(), encoding };
             let answer = (may_read_passwords(&mut session).await?, from);
             session.close().await;
@@ -47,8 +47,8 @@ impl GlobalsDump {
             notes.insert(
                 0,
                 format!(
-                    "roles are stored without their passwords: {user} may not read pg_authid. After a \
-                restore, set them again"
+                    "roles are stored without their passwords: {user} may not read pg_authid. Set the \
+                passwords again after a restore"
                 ),
             );
         }
@@ -56,16 +56,17 @@ impl GlobalsDump {
     }
 }
 
-/// Which database pg_dumpall connects to, and its encoding: not that which a role is set to.
+/// The encoding of the database that pg_dumpall connects to, not the role's `client_encoding`.
 struct From {
     database: String,
     encoding: String,
 }
 
-/// Whether the role reads the password hashes of all roles: a superuser, and whoever is in `pg_read_all_data`.
+/// Whether the role may read the password hashes of all roles: a superuser, or a member of
+/// `pg_read_all_data`.
 pub async fn may_read_passwords(session: &mut Session) -> Result<bool> {
     let sql = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')";
-    column(&session.row("ask for privileges", sql).await?, 0)
+    column(&session.row("check the privileges", sql).await?, 0)
 }
 
 async fn run(
@@ -101,8 +102,8 @@ async fn run(
     }
     let stderr = program.finish(WAIT).await?;
     if !is_complete(&text) {
-        return Err(Error::new(Kind::Postgres, format!("the output of {label} is cut short"))
-            .because(format!("{} bytes, and not the line {LAST_LINE:?} at the end", text.len())));
+        return Err(Error::new(Kind::Postgres, format!("the output of {label} is incomplete"))
+            .because(format!("it has {} bytes and does not end with the line {LAST_LINE:?}", text.len())));
     }
     Ok((text, stderr.warnings()))
 }

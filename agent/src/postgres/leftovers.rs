@@ -1,5 +1,6 @@
-//! What keeps a half-made database from being dropped or renamed, and goes first: a subscription, a replication slot,
-//! a transaction that was prepared. Nothing of the database's own code runs on the way, and no other server hears of it.
+//! Removes what prevents an unfinished database from being dropped or renamed: subscriptions, replication
+//! slots and prepared transactions. None of the database's own code runs for this, and no other server is
+//! contacted.
 
 use std::time::Duration;
 
@@ -9,24 +10,24 @@ use crate::postgres::connect::PostgresOptions;
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::{Session, column};
 
-/// Statements to run in the database, in this order: a query that the catalog answers. Statements about event triggers
-/// start none; a subscription without a slot's name says nothing to its publisher.
+/// A catalog query that returns the statements to run, in this order. Statements about event triggers do
+/// not fire event triggers; without a slot name, dropping a subscription does not contact its publisher.
 const IN_IT: [&str; 2] = [
     "SELECT format('ALTER EVENT TRIGGER %I DISABLE', evtname) FROM pg_event_trigger WHERE evtenabled <> 'D'",
     "SELECT format(step.sql, subname) FROM pg_subscription, (VALUES (1, 'ALTER SUBSCRIPTION %I DISABLE'), \
        (2, 'ALTER SUBSCRIPTION %I SET (slot_name = NONE)'), (3, 'DROP SUBSCRIPTION %I')) AS step(n, sql) \
      WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY subname, step.n",
 ];
-/// A slot is free some time after its session was told to end.
+/// A slot becomes free some time after its session was told to end.
 const SLOT_TRIES: u32 = 50;
 const SLOT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Frees a database of ours that is about to be dropped.
+/// Prepares a database of ours for DROP.
 ///
 /// # Errors
-/// `Postgres`; `Denied` where another role made what is in the way.
+/// `Postgres`; `Denied` if another role created what is in the way.
 pub async fn free(options: &PostgresOptions, database: &str) -> Result<()> {
-    let what = "clear away what keeps the unfinished database";
+    let what = "remove what prevents dropping the unfinished database";
     let mut there = Session::connect(options, database).await?;
     end_prepared(&mut there).await?;
     for query in IN_IT {
@@ -62,7 +63,7 @@ async fn end_prepared(session: &mut Session) -> Result<()> {
     let sql = "SELECT gid, owner::text FROM pg_prepared_xacts WHERE database = current_database()";
     for row in session.rows(what, sql).await? {
         let (gid, owner): (String, String) = (column(&row, 0)?, column(&row, 1)?);
-        // Unless a superuser does it, it takes the role that prepared it.
+        // Only a superuser or the role that prepared it may do this.
         session.execute(what, format!("SET ROLE {}", ident(&owner))).await?;
         session.execute(what, format!("ROLLBACK PREPARED {}", literal(&gid))).await?;
         session.execute(what, "RESET ROLE").await?;

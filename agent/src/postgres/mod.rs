@@ -1,7 +1,7 @@
-//! The PostgreSQL cluster: sessions, its own client programs, dumps and their way back.
+//! The PostgreSQL cluster: sessions, PostgreSQL's own client programs, dumps and their restore.
 //!
-//! Nothing here knows Odoo, and nothing here keeps state between calls. Every child process is
-//! killed with its whole group when its owner is dropped, and every wait has a deadline.
+//! Nothing here knows Odoo or keeps state between calls. Every child process is killed with its whole
+//! process group when its owner is dropped, and every wait has a deadline.
 
 pub mod base;
 mod child;

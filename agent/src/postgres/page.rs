@@ -1,6 +1,6 @@
-//! Data pages: whether one is whole, by PostgreSQL's own checksum (`storage/checksum_impl.h`).
+//! Checks data pages with PostgreSQL's own checksum (`storage/checksum_impl.h`).
 
-/// Bytes of a page; other sizes are not built by anybody who packages PostgreSQL.
+/// Bytes of a page; no PostgreSQL package uses another size.
 pub const PAGE_BYTES: usize = 8192;
 
 const LANES: usize = 32;
@@ -13,19 +13,19 @@ const SEEDS: [u32; LANES] = [
     0x7831_25BB, 0x6CA8_EAA2, 0xE407_EAC6, 0x4B5C_FC3E, 0x9FBF_8C76, 0x15CA_20BE, 0xF2CA_9FD3, 0x959B_D756,
 ];
 
-/// What a page tells of itself.
+/// The state of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageState {
     /// Its checksum is right, or it was never written (`pd_upper` is 0).
     Good,
-    /// Its LSN is at or after the given one: it may be torn, and WAL replay writes it anew.
+    /// Its LSN is at or after the given one: it may be torn, but WAL replay writes it again.
     Replayed,
     /// Its checksum is wrong.
     Bad,
 }
 
-/// Looks at one page of [`PAGE_BYTES`]. `block` counts from the start of the relation, across its
-/// segments; `start_lsn` is where replay begins.
+/// Checks one page of [`PAGE_BYTES`]. `block` counts from the start of the relation, across its
+/// segments; `start_lsn` is where replay starts.
 pub fn look(page: &[u8], block: u32, start_lsn: u64) -> PageState {
     assert_eq!(page.len(), PAGE_BYTES, "a whole page");
     if u16_at(page, 14) == 0 {
@@ -64,8 +64,8 @@ fn mix(sums: &mut [u32; LANES], words: &[u32; LANES]) {
     }
 }
 
-// Pages are in the byte order of the machine that wrote them, which is ours: a cluster is only
-// restored and backed up beside its own server.
+// Pages have the byte order of the machine that wrote them, which is ours: a cluster is backed up and
+// restored only on its own server's host.
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

@@ -1,5 +1,5 @@
-//! Where a password comes from: a file that holds it, a libpq password file, or libpq's own
-//! environment; never the command line.
+//! Finds a password: in a file that contains only it, in a libpq password file, or in libpq's environment;
+//! never on the command line.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,9 @@ use crate::postgres::connect::PostgresOptions;
 
 const PASSWORD_FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// The password for this database, or `None` where none is needed or known. Looked for in this
-/// order: `password`, `password_file`, `passfile`, `PGPASSWORD`, `PGPASSFILE`, `~/.pgpass`; what is
-/// configured must exist, what is not may be absent.
+/// The password for this database; `None` if none is known. It is searched in this order: `password`,
+/// `password_file`, `passfile`, `PGPASSWORD`, `PGPASSFILE`, `~/.pgpass`. A configured file must exist;
+/// the others may be absent.
 pub fn find(options: &PostgresOptions, database: &str) -> Result<Option<String>> {
     if let Some(secret) = &options.password {
         return Ok(Some(secret.0.clone()));
@@ -39,7 +39,7 @@ pub fn find(options: &PostgresOptions, database: &str) -> Result<Option<String>>
 }
 
 fn in_passfile(path: &Path, options: &PostgresOptions, database: &str) -> Result<Option<String>> {
-    // Of one that others can read libpq would say the same to its own programs.
+    // libpq ignores a file that others can read in the same way.
     let text = disk::read_secret_text("password file", path, PASSWORD_FILE_BYTES_MAX)
         .map_err(|e| e.context("read the PostgreSQL password file"))?;
     let host = match options.socket_dir() {

@@ -1,4 +1,4 @@
-//! What PostgreSQL's own programs are told: the connection as libpq's environment, and nothing else of ours.
+//! The environment of PostgreSQL's own programs: the connection as libpq variables, and nothing else of ours.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::postgres::password;
 use crate::postgres::safe_settings;
 use crate::postgres::tools::{Tools, clean_command};
 
-/// A path that cannot exist, for what is not configured: libpq looks below `~/.postgresql` where it is told nothing.
+/// A path that cannot exist, for files that are not configured: libpq would otherwise search `~/.postgresql`.
 const NOWHERE: &str = "/dev/null/none";
 
 impl PostgresOptions {
@@ -21,11 +21,11 @@ impl PostgresOptions {
         Ok(command)
     }
 
-    /// The libpq environment of a client program for this database, of the server's major. It holds
-    /// the password, so it belongs into a child's environment and nowhere else.
+    /// The libpq environment of a client program of the server's major version for this database. It contains
+    /// the password: use it only as a child's environment.
     fn child_env(&self, major: u32, database: &str) -> Result<Vec<(String, String)>> {
         let text = |path: Option<&Path>| path.unwrap_or(Path::new(NOWHERE)).to_string_lossy().into_owned();
-        let seconds = self.connect_timeout.as_secs().max(2); // libpq takes no less
+        let seconds = self.connect_timeout.as_secs().max(2); // libpq's minimum
         let mut env = vec![
             ("PGHOST", self.host_text().to_owned()),
             ("PGPORT", self.port.to_string()),
@@ -48,8 +48,8 @@ impl PostgresOptions {
         Ok(env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    /// The system's list of authorities, which the session trusts by default; libpq's default is
-    /// a file in the home directory, and its `system` exists since 16 only.
+    /// The system's list of certificate authorities, which a session trusts by default. libpq's default is a
+    /// file in the home directory, and its `system` exists only since 16.
     fn system_roots(&self) -> Option<&'static Path> {
         let verifies = matches!(self.tls, Tls::VerifyCa | Tls::VerifyFull);
         let lists =

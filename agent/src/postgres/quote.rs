@@ -1,7 +1,7 @@
-//! Names and values inside SQL and connection strings, quoted so that nothing in them is syntax.
+//! Quotes names and values for SQL and connection strings, so that nothing in them acts as syntax.
 
-/// `name` as a quoted SQL identifier (PostgreSQL manual, 4.1.1). Zero bytes, which PostgreSQL
-/// has in no name, are left out so that they cannot end the statement early.
+/// `name` as a quoted SQL identifier (PostgreSQL manual, 4.1.1). Zero bytes, which no name in PostgreSQL
+/// contains, are left out, so that they cannot end the statement early.
 pub fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('\0', "").replace('"', "\"\""))
 }
@@ -11,8 +11,7 @@ pub fn qualified(schema: &str, name: &str) -> String {
     format!("{}.{}", ident(schema), ident(name))
 }
 
-/// `value` as an SQL string literal that means the same whatever `standard_conforming_strings`
-/// says.
+/// `value` as an SQL string literal that is independent of `standard_conforming_strings`.
 pub fn literal(value: &str) -> String {
     let value = value.replace('\0', "").replace('\'', "''");
     match value.contains('\\') {
@@ -21,8 +20,8 @@ pub fn literal(value: &str) -> String {
     }
 }
 
-/// `dbname='...'` for the `--dbname` of a client program: a bare name with `=` in it, or one
-/// that starts like a URI, would be read as a whole connection string.
+/// `dbname='...'` for the `--dbname` of a client program: a plain name that contains `=`, or starts like a
+/// URI, would be read as a connection string.
 pub fn conninfo_database(name: &str) -> String {
     format!("dbname='{}'", name.replace('\\', "\\\\").replace('\'', "\\'"))
 }

@@ -1,5 +1,5 @@
-//! PostgreSQL's own reader over the bytes of a dump while they are stored: a dump counts only
-//! when pg_restore has read it to its end.
+//! Runs pg_restore over the bytes of a dump while they are uploaded: the dump gets a snapshot only if
+//! pg_restore has read it to its end. It reads the stream, not what the repository stored.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::postgres::child::Program;
 use crate::postgres::tools::Tools;
 use crate::postgres::tools::clean_command;
 
-/// pg_restore has at most a pipe's worth left to read when its input ends.
+/// When its input ends, pg_restore has at most one pipe buffer left to read.
 const EXIT_WAIT: Duration = Duration::from_secs(120);
-/// pg_restore writes to nowhere, so a pipe that takes nothing for so long is stuck.
+/// pg_restore discards its output, so it is stuck if it reads nothing for this long.
 const WRITE_WAIT: Duration = Duration::from_secs(300);
 
-/// A `pg_restore` that turns the archive into SQL for nobody, and so must understand all of it.
-/// It connects to no server. Dropping it kills it.
+/// A `pg_restore` that converts the whole archive to SQL, which is discarded; so it must understand all of
+/// it. It connects to no server. Dropping it kills it.
 pub struct ReadBack {
     program: Program,
     stdin: Option<ChildStdin>,
@@ -36,9 +36,8 @@ impl ReadBack {
         Ok(ReadBack { program, stdin, bytes: 0, closed_early: false })
     }
 
-    /// Hands over the next bytes of the dump, in order. When pg_restore has given up already, the
-    /// bytes are dropped and [`ReadBack::finish`] tells why: its words are the interesting ones,
-    /// not our broken pipe.
+    /// Passes on the next bytes of the dump, in order. If pg_restore has already failed, the bytes are
+    /// dropped and [`ReadBack::finish`] reports why: its message matters, not our broken pipe.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.bytes += bytes.len() as u64;
         let Some(stdin) = self.stdin.as_mut() else { return Ok(()) };
@@ -51,19 +50,19 @@ impl ReadBack {
             }
             Err(_) => Err(Error::new(
                 Kind::Postgres,
-                format!("pg_restore, reading the dump back, took nothing for {} s", WRITE_WAIT.as_secs()),
+                format!("pg_restore, reading the dump back, read nothing for {} s", WRITE_WAIT.as_secs()),
             )),
         }
     }
 
-    /// Ends the input and waits for pg_restore's verdict.
+    /// Ends the input and waits for pg_restore to exit.
     ///
     /// # Errors
-    /// `Integrity` where the archive is cut, damaged or not an archive.
+    /// `Integrity` if the archive is cut short, damaged or not an archive.
     pub async fn finish(mut self) -> Result<()> {
         drop(self.stdin.take());
         let refused = |e: Error| {
-            e.with_kind(Kind::Integrity).effect("the dump is damaged or incomplete and does not count")
+            e.with_kind(Kind::Integrity).effect("the dump is damaged or incomplete; it gets no snapshot")
         };
         self.program.finish(EXIT_WAIT).await.map_err(refused)?;
         match self.closed_early {
@@ -74,7 +73,7 @@ impl ReadBack {
                     format!("pg_restore did not read the dump's {} bytes to the end", self.bytes),
                 )
                 .because(if early {
-                    "it closed its input early"
+                    "pg_restore closed its input early"
                 } else {
                     "the dump is empty"
                 }),

@@ -1,7 +1,8 @@
-//! Databases that change names: closed to new sessions, emptied, renamed in one transaction.
+//! Renames databases: closes them to new sessions, ends the existing sessions, renames both in one
+//! transaction.
 //!
-//! A database is told by its object ID, which a new name does not change; so a run that was killed anywhere
-//! is understood by the next one.
+//! A database is identified by its object ID, which a new name does not change. So the next run
+//! understands the state that a killed run left.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,34 +13,34 @@ use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::{Session, column};
 use crate::postgres::settings::settings_statements;
 
-/// Sessions that are told one sort at a time, at most.
+/// How many kinds of sessions are listed.
 const SORTS_MAX: usize = 50;
 
-/// What a database is, seen from another one.
+/// The properties of a database, read from another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// It stays when the name changes.
+    /// The object ID; it stays the same when the name changes.
     pub oid: u32,
     /// Whether anybody can connect.
     pub is_open: bool,
-    /// Templates cannot be dropped, and Odoo lists none.
+    /// Whether it is a template: it cannot be dropped, and Odoo does not list it.
     pub is_template: bool,
     /// The owning role.
     pub owner: String,
     /// -1 is unlimited.
     pub connection_limit: i32,
-    /// The comment on it.
+    /// Its comment.
     pub comment: Option<String>,
-    /// Transactions that were prepared in it and are not ended.
+    /// Prepared transactions in it that are still open.
     pub prepared: i64,
 }
 
-/// Sessions of one sort.
+/// Sessions of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Connected {
-    /// Where.
+    /// The database.
     pub database: String,
-    /// As in `odoo-1234`; what the client calls itself.
+    /// The client's `application_name`, as in `odoo-1234`.
     pub application: String,
     /// The role.
     pub user: String,
@@ -56,21 +57,21 @@ impl std::fmt::Display for Connected {
     }
 }
 
-/// What is asked for.
+/// What to rename.
 pub struct Renaming<'a> {
-    /// Becomes `tenant`.
+    /// The database that gets the name `tenant`.
     pub copy: &'a str,
-    /// The name.
+    /// The tenant's name.
     pub tenant: &'a str,
-    /// What is called so now becomes this; `None` where nothing is.
+    /// The new name of the database that is called `tenant` now; `None` if there is none.
     pub replaced: Option<&'a str>,
-    /// The comment that the replaced one gets where it has none.
+    /// The comment for the replaced database, if it has none.
     pub mark: &'a str,
-    /// Whether a comment is one of ours, which goes when its database is the tenant.
+    /// Whether a comment is one of ours; it is removed when its database becomes the tenant.
     pub is_ours: fn(&str) -> bool,
 }
 
-/// Looks at a database; `None` where there is none of this name.
+/// Reads the properties of a database; `None` if it does not exist.
 pub async fn facts(session: &mut Session, name: &str) -> Result<Option<Facts>> {
     let sql = format!(
         "SELECT d.oid::int8, d.datallowconn, d.datistemplate, pg_get_userbyid(d.datdba)::text, d.datconnlimit, \
@@ -79,7 +80,7 @@ pub async fn facts(session: &mut Session, name: &str) -> Result<Option<Facts>> {
          FROM pg_database d WHERE d.datname = {}",
         literal(name)
     );
-    let rows = session.rows(&format!("look at database {name:?}"), sql).await?;
+    let rows = session.rows(&format!("read the properties of database {name:?}"), sql).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     Ok(Some(Facts {
         oid: column::<i64>(row, 0)? as u32,
@@ -92,16 +93,16 @@ pub async fn facts(session: &mut Session, name: &str) -> Result<Option<Facts>> {
     }))
 }
 
-/// What the database of this object ID is called now; `None` where it is gone.
+/// The current name of the database with this object ID; `None` if it is gone.
 pub async fn name_of(session: &mut Session, oid: u32) -> Result<Option<String>> {
     let sql = format!("SELECT datname::text FROM pg_database WHERE oid = {oid}");
-    match session.rows("look for a database by its object ID", sql).await?.first() {
+    match session.rows("search for a database by its object ID", sql).await?.first() {
         Some(row) => column(row, 0),
         None => Ok(None),
     }
 }
 
-/// Who is connected to these, the most first. Also what is no client: a worker, a walsender.
+/// The sessions in these databases, the most frequent kind first. Includes workers and WAL senders.
 pub async fn connected(session: &mut Session, names: &[&str]) -> Result<Vec<Connected>> {
     let sql = format!(
         "SELECT datname::text, coalesce(nullif(application_name, ''), \
@@ -112,14 +113,14 @@ pub async fn connected(session: &mut Session, names: &[&str]) -> Result<Vec<Conn
         list(names)
     );
     let mut out = Vec::new();
-    for row in session.rows("see who is connected", sql).await? {
+    for row in session.rows("list the sessions", sql).await? {
         let (database, application) = (column(&row, 0)?, column(&row, 1)?);
         out.push(Connected { database, application, user: column(&row, 2)?, sessions: column(&row, 3)? });
     }
     Ok(out)
 }
 
-/// Ends every session in these.
+/// Ends every session in these databases.
 pub async fn disconnect(session: &mut Session, names: &[&str]) -> Result<()> {
     let sql = format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ({}) AND pid <> pg_backend_pid()",
@@ -128,7 +129,7 @@ pub async fn disconnect(session: &mut Session, names: &[&str]) -> Result<()> {
     session.rows("end the sessions", sql).await.map(drop)
 }
 
-/// Lets nobody connect to these any more, or everybody again.
+/// Closes these databases to new connections, or opens them again.
 pub async fn allow_connections(session: &mut Session, names: &[&str], allow: bool) -> Result<()> {
     let what = if allow { "open the databases" } else { "close the databases" };
     let each = names.iter().map(|name| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allow}", ident(name)));
@@ -136,15 +137,15 @@ pub async fn allow_connections(session: &mut Session, names: &[&str], allow: boo
     transaction(session, what, &all).await
 }
 
-/// Renames both at once, gives the new one what hangs on the tenant's name (rights, settings, limit,
-/// comment), and opens it. The replaced one stays closed.
+/// Renames both in one transaction, gives the new one the tenant's privileges, settings, connection limit
+/// and comment, and opens it. The replaced database stays closed.
 ///
 /// # Errors
-/// `Postgres` where one of them is in use or a name is taken; nothing has changed then.
+/// `Postgres` if one of them is in use or a name is taken; then nothing was changed.
 pub async fn rename(session: &mut Session, renaming: &Renaming<'_>) -> Result<()> {
     let (copy, tenant) = (ident(renaming.copy), ident(renaming.tenant));
     let gone = |name: &str| {
-        Error::new(Kind::Postgres, format!("there is no database {name:?} any more"))
+        Error::new(Kind::Postgres, format!("database {name:?} no longer exists"))
             .effect("no database was renamed")
     };
     let new = facts(session, renaming.copy).await?.ok_or_else(|| gone(renaming.copy))?;
@@ -186,7 +187,7 @@ async fn transaction(session: &mut Session, what: &str, statements: &[String]) -
     }
     let done = session.execute(what, format!("BEGIN; {}; COMMIT", statements.join("; "))).await;
     if done.is_err() {
-        let _ = session.execute("roll back", "ROLLBACK").await; // the first error is the one to tell
+        let _ = session.execute("roll back", "ROLLBACK").await; // the first error is the one to report
     }
     done.map(drop)
 }

@@ -1,4 +1,4 @@
-//! pg_restore of a dump file into a database that was made for it.
+//! Runs pg_restore of a dump file into a database that was created for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use crate::postgres::load::toc;
 use crate::postgres::restore_failures::{Failure, Failures};
 use crate::postgres::tools::Tools;
 
-/// A bound for a hang, not for work: progress is what tells a slow restore from a stuck one.
+/// A limit for a hang, not for work: progress shows whether a restore is slow or stuck.
 const RESTORE_WAIT: Duration = Duration::from_secs(7 * 86_400);
 const JOBS_MAX: u32 = 64;
 
@@ -26,24 +26,25 @@ pub struct Restore {
     pub database: String,
     /// Parallel connections, at least 1.
     pub jobs: u32,
-    /// Leave owners out: all belongs to the role that restores, or to `role`.
+    /// Leave out owners: everything belongs to the role that restores, or to `role`.
     pub no_owner: bool,
     /// Put everything into the database's own tablespace.
     pub no_tablespaces: bool,
-    /// Go on after an entry that cannot be made.
+    /// Continue after an entry that cannot be created.
     pub goes_on: bool,
-    /// `SET ROLE` to this one before anything is created.
+    /// Run `SET ROLE` to this role before anything is created.
     pub role: Option<String>,
-    /// Some of the dump's entries; all where `None`.
+    /// The entries to restore; all if `None`.
     pub only: Option<Only>,
 }
 
-/// How it ended.
+/// How a restore ended.
 #[derive(Clone, Debug)]
 pub enum Ran {
-    /// To the end, with these warnings, and without these entries where it was to go on.
+    /// It reached the end, with these warnings and, if it was to continue after failures, without these
+    /// entries.
     Done(Vec<String>, Vec<Failure>),
-    /// To the end, with failures of which it is not clear what they are of: with one job it would be.
+    /// It reached the end, but it is unclear which entries failed; with one job it would be clear.
     Unclear,
 }
 
@@ -56,7 +57,7 @@ pub struct Only {
     pub entries: u64,
 }
 
-/// How far a restore is: entries of the dump's table of contents, counted as pg_restore begins them.
+/// The progress of a restore: entries of the dump's table of contents, counted when pg_restore begins them.
 #[derive(Clone, Debug, Default)]
 pub struct RestoreProgress {
     done: Arc<AtomicU64>,
@@ -64,7 +65,7 @@ pub struct RestoreProgress {
 }
 
 impl RestoreProgress {
-    /// (begun, all); `all` is 0 until the table of contents was read.
+    /// (begun, all); `all` is 0 before the table of contents is read.
     pub fn read(&self) -> (u64, u64) {
         let total = self.total.load(Ordering::Relaxed);
         (self.done.load(Ordering::Relaxed).min(total), total)
@@ -72,12 +73,12 @@ impl RestoreProgress {
 }
 
 impl Restore {
-    /// Runs pg_restore without rights, which are never its work. On cancellation its queries are cancelled in the
-    /// server and all its processes ended.
+    /// Runs pg_restore without privileges (they are always set separately). On cancellation its queries are
+    /// cancelled in the server and all its processes are ended.
     ///
     /// # Errors
-    /// `Postgres` with pg_restore's own words; `Interrupted` on cancellation. The database is half
-    /// filled then: drop it.
+    /// `Postgres` with pg_restore's own message; `Interrupted` on cancellation. The database is then
+    /// incomplete: drop it.
     pub async fn run(
         &self,
         tools: &Tools,
@@ -118,12 +119,12 @@ impl Restore {
             read.line(line);
         });
         let program = Program::start(command, label.clone(), false, false, Some(on_line))?;
-        let half = |e: Error| e.effect(format!("database {:?} is half filled", self.database));
+        let half = |e: Error| e.effect(format!("database {:?} is incomplete", self.database));
         let ended = program.finish_or_cancel(RESTORE_WAIT, cancel).await;
         let ran = match ended {
-            // Without an error, whether its processes mixed their lines or not.
+            // No error, even if its processes mixed their lines.
             Ok(stderr) => Ran::Done(stderr.warnings(), Vec::new()),
-            // Its exit code tells of the errors that it passed over, too.
+            // Its exit code also reports errors after which it continued.
             Err(e) if self.goes_on && failures.ended() && e.kind() == Kind::Postgres => {
                 failures.all().map_or(Ran::Unclear, |failed| Ran::Done(Vec::new(), failed))
             }
@@ -134,7 +135,7 @@ impl Restore {
     }
 }
 
-/// What pg_restore says under `--verbose` when it turns to an entry, alone or in a worker.
+/// What pg_restore prints with `--verbose` when it begins an entry, alone or in a worker.
 fn begins_entry(line: &str) -> bool {
     ["pg_restore: creating ", "pg_restore: processing data for table ", "pg_restore: executing "]
         .iter()

@@ -1,17 +1,17 @@
-//! What pg_restore says of entries that it could not make, when it goes on after errors.
+//! Parses which entries pg_restore could not create when it continues after errors.
 //!
-//! With several jobs its processes write to one standard error, a line in several pieces: lines may be mixed. Then it
-//! is not known which entries failed, and that is said (`Failures::all`); nothing is guessed.
+//! With several jobs its processes share one standard error and write a line in several pieces, so lines
+//! may be mixed. Then it is unknown which entries failed, and `Failures::all` says so instead of guessing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::shown::foreign;
 
-/// Failures that are kept.
+/// How many failures are kept.
 const FAILURES_MAX: usize = 100_000;
 const PROGRAM: &str = "pg_restore: ";
 
-/// One entry that was not made, or not all of it.
+/// One entry that was not created, or not completely.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The entry.
@@ -20,7 +20,7 @@ pub struct Failure {
     pub why: String,
 }
 
-/// Reads standard error line by line; shared with who runs the program.
+/// Reads standard error line by line; shared with the code that runs the program.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Failures(Arc<Mutex<Read>>);
 
@@ -28,9 +28,9 @@ pub(super) struct Failures(Arc<Mutex<Read>>);
 struct Read {
     entry: Option<i64>,
     found: Vec<Failure>,
-    /// How many errors there were in all, once it said so: it says so at its end.
+    /// The total number of errors, which pg_restore prints at its end.
     ended: Option<usize>,
-    /// Lines of several processes were mixed, or there were too many.
+    /// Whether lines of several processes were mixed, or there were too many.
     unclear: bool,
 }
 
@@ -58,12 +58,12 @@ impl Failures {
         }
     }
 
-    /// Whether it came to its end in spite of errors.
+    /// Whether it reached its end in spite of errors.
     pub fn ended(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).ended.is_some()
     }
 
-    /// What failed, each entry once; `None` where that is not clear.
+    /// The entries that failed, each once; `None` if that is unclear.
     pub fn all(&self) -> Option<Vec<Failure>> {
         let read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if read.unclear || read.ended.unwrap_or_default() != read.found.len() {

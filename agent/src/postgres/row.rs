@@ -1,4 +1,4 @@
-//! Rows as the server sends them, and their columns as values.
+//! Rows of the server, and their columns as typed values.
 
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::DataRowBody;
@@ -14,26 +14,26 @@ impl Row {
     }
 }
 
-/// A value that a column's text stands for.
+/// A value that a column's text can be converted to.
 pub trait FromColumn: Sized {
     /// The value; `None` is SQL's NULL.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the text.
     fn from_column(text: Option<&str>) -> Result<Self, String>;
 }
 
 /// One column of a row, by position.
 ///
 /// # Errors
-/// `Postgres` where the row has no such column, or its value is none of this type.
+/// `Postgres` if the row has no such column, or its value does not have this type.
 pub fn column<T: FromColumn>(row: &Row, index: usize) -> Result<T> {
     let unexpected = |why: String| {
         Error::new(Kind::Postgres, format!("the server answered with an unexpected column {index}"))
             .because(why)
     };
     let range = row.0.ranges().nth(index).map_err(|e| unexpected(e.to_string()))?;
-    let range = range.ok_or_else(|| unexpected("the row has fewer".to_owned()))?;
+    let range = range.ok_or_else(|| unexpected("the row has fewer columns".to_owned()))?;
     let bytes = range.map(|range| &row.0.buffer()[range]);
     let text = bytes.map(std::str::from_utf8).transpose().map_err(|e| unexpected(e.to_string()))?;
     T::from_column(text).map_err(unexpected)

@@ -1,25 +1,25 @@
-//! The settings that every connection of ours begins with: sessions, replication and PostgreSQL's programs alike.
+//! The settings with which every connection of ours begins: sessions, replication and PostgreSQL's programs.
 //!
-//! They travel in the startup packet (`options`, which is PGOPTIONS of libpq), so they hold before the first statement,
-//! they win over what `ALTER ROLE … SET` and `ALTER DATABASE … SET` say, and nothing of them can stay behind in a
-//! session that a pooler hands to somebody else. What a role may not set, or not every supported major knows, is not
-//! among them: the server would refuse the whole connection.
+//! They are sent in the startup packet (`options`; libpq's PGOPTIONS). So they hold before the first
+//! statement, win over `ALTER ROLE … SET` and `ALTER DATABASE … SET`, and never stay in a session that a
+//! pooler gives to another client. Settings that a role may not set, or that not every supported major
+//! has, are not among them: the server would refuse the connection.
 
 use std::time::Duration;
 
-/// How long anything of ours waits for a lock, pg_dump and the counting beside it alike: a migration or a VACUUM FULL
-/// that holds a table is waited for, and must not hang a backup. Where waiting could make others queue behind us, the
-/// fence, it is much shorter.
+/// How long we wait for a lock, also in pg_dump and in the counting beside it: long enough for a migration
+/// or a VACUUM FULL, but a backup must not hang. The fence waits much less, because others could queue up
+/// after it.
 pub const LOCK_WAIT: Duration = Duration::from_secs(60);
-/// How long a question of ours may take, waiting for a lock included; more only where [`super::Session::allow`] says so.
+/// How long one of our queries may take, including waits for locks; [`super::Session::allow`] can allow more.
 pub const QUESTION_WAIT: Duration = Duration::from_secs(120);
-/// How long one statement may take that reads or writes a whole table, or a whole database.
+/// How long a statement may take that reads or writes a whole table or a whole database.
 pub const TABLE_WAIT: Duration = Duration::from_secs(4 * 3600);
 
-/// For every connection, of whatever role and on whatever major.
+/// For every connection, with any role and on any major version.
 const ALWAYS: [(&str, &str); 15] = [
-    // Nothing that a database's owner made is found by a bare name; pg_temp last, or a temporary table could take the
-    // place of a catalog.
+    // An unqualified name never finds an object of the database's owner. pg_temp comes last, or a
+    // temporary table could take the place of a catalog.
     ("search_path", "pg_catalog,pg_temp"),
     ("role", "none"),
     ("idle_in_transaction_session_timeout", "0"),
@@ -38,8 +38,8 @@ const ALWAYS: [(&str, &str); 15] = [
     ("tcp_keepalives_idle", "60"),
 ];
 
-/// Settings that newer servers have: the first major, name, value. A session sets them once it knows what the server
-/// is; programs are of the server's own major.
+/// Settings of newer servers: first major, name, value. A session sets them when it knows the server's
+/// version; programs have the server's own major version.
 const SINCE: [(u32, &str, &str); 2] = [(14, "idle_session_timeout", "0"), (17, "transaction_timeout", "0")];
 
 fn text(waits: [(&str, Duration); 2]) -> String {
@@ -53,17 +53,17 @@ fn text(waits: [(&str, Duration); 2]) -> String {
     text.trim_end().to_owned()
 }
 
-/// For a session of ours.
+/// For our sessions.
 pub(super) fn for_session() -> String {
     text([("lock_timeout", LOCK_WAIT), ("statement_timeout", QUESTION_WAIT)]) + " -c TimeZone=UTC"
 }
 
-/// For a replication connection, which streams for as long as it may.
+/// For a replication connection, which streams without a time limit.
 pub(super) fn for_replication() -> String {
     text([("lock_timeout", Duration::ZERO), ("statement_timeout", Duration::ZERO)])
 }
 
-/// For a program of this major: it ends when it is done, and has its own limit for locks.
+/// For a program of this major version: it ends by itself and has its own limit for locks.
 pub(super) fn for_program(major: u32) -> String {
     let mut text = for_replication();
     for (_, name, value) in since(major) {
@@ -72,12 +72,12 @@ pub(super) fn for_program(major: u32) -> String {
     text
 }
 
-/// What this major has besides.
+/// The additional settings of this major version.
 pub(super) fn since(major: u32) -> impl Iterator<Item = &'static (u32, &'static str, &'static str)> {
     SINCE.iter().filter(move |(first, _, _)| *first <= major)
 }
 
-/// The search path as a server shows it that took these settings.
+/// The search path that a server reports if it accepted these settings.
 pub(super) fn search_path() -> &'static str {
     ALWAYS[0].1
 }

@@ -1,9 +1,9 @@
-//! What the cluster says about itself.
+//! Reads the facts of the cluster itself.
 
 use crate::error::{Error, Kind, Result};
 use crate::postgres::session::{Session, column};
 
-/// The majors that Lifeboat is tested with, both ends included.
+/// The major versions that Lifeboat is tested with, both ends inclusive.
 pub const MAJORS: std::ops::RangeInclusive<u32> = 13..=18;
 
 /// The facts of a cluster that decide how it is dumped and restored.
@@ -15,7 +15,7 @@ pub struct ServerInfo {
     pub version: String,
     /// As in `15`.
     pub major: u32,
-    /// The cluster's own identity, shared by its clones; `None` where we may not ask.
+    /// The cluster's system identifier, shared by its clones; `None` if we may not read it.
     pub system_identifier: Option<String>,
     /// Whether it is in recovery: a standby, or a server that is starting.
     pub is_standby: bool,
@@ -23,10 +23,10 @@ pub struct ServerInfo {
     pub is_superuser: bool,
 }
 
-/// Asks the server what it is.
+/// Reads the facts of the server.
 ///
 /// # Errors
-/// `Postgres` for a major outside [`MAJORS`].
+/// `Postgres` for a major version outside [`MAJORS`].
 pub async fn server_info(session: &mut Session) -> Result<ServerInfo> {
     let what = "read the server's version";
     let sql = "SELECT current_setting('server_version_num')::int, current_setting('server_version'), \
@@ -39,7 +39,7 @@ pub async fn server_info(session: &mut Session) -> Result<ServerInfo> {
         let place = session.place();
         return Err(Error::new(Kind::Postgres, format!("PostgreSQL {version} is not supported ({place})"))
             .effect("nothing of this cluster is backed up")
-            .next(format!("supported are {} to {}", MAJORS.start(), MAJORS.end())));
+            .next(format!("use a supported version: {} to {}", MAJORS.start(), MAJORS.end())));
     }
     let system_identifier = match column::<bool>(&row, 4)? {
         true => {

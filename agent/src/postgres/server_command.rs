@@ -1,5 +1,6 @@
-//! What a person types to start or stop a server, or to reach it: whole commands, for pg_ctl is not on
-//! everybody's PATH (not on Debian), root cannot run it, and psql would ask for a role of root's name.
+//! The commands that a person types to start, stop or reach a server. They are complete, because pg_ctl is
+//! not always on the PATH (on Debian it is not), root cannot run it, and psql's default role is the user's
+//! name.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,15 +13,15 @@ use crate::postgres::tools::usual_dirs;
 /// Longest `PG_VERSION`.
 const VERSION_BYTES_MAX: u64 = 64;
 
-/// `pg_ctl -D DIR start` or `stop`, as the user who owns the directory where we are root.
-/// `bin_dir` is where PostgreSQL's programs are, where that is known or configured.
+/// `pg_ctl -D DIR start` or `stop`; if we are root, as the user who owns the directory.
+/// `bin_dir` is the directory of PostgreSQL's programs, if it is known or configured.
 pub fn pg_ctl(bin_dir: Option<&Path>, data_dir: &Path, action: &str) -> String {
     let owner = disk::metadata(data_dir).ok().flatten().map(|meta| meta.uid());
     let owner = owner.filter(|uid| rustix::process::geteuid().is_root() && *uid != 0);
     line(&program(bin_dir, data_dir), owner, data_dir, action)
 }
 
-/// `psql` to the maintenance database, as the role that is configured.
+/// `psql` to the maintenance database, as the configured role.
 pub fn psql(options: &PostgresOptions) -> String {
     psql_in(options, &options.maintenance_database)
 }
@@ -31,7 +32,7 @@ pub fn psql_in(options: &PostgresOptions, database: &str) -> String {
     format!("psql -h {host} -p {} -U {user} -d {database}", options.port)
 }
 
-/// The program for this data directory: the configured one, that of its version, or whichever PATH finds.
+/// The program for this data directory: the configured one, the one of its version, or the one on the PATH.
 fn program(bin_dir: Option<&Path>, data_dir: &Path) -> PathBuf {
     let version = disk::read_text(&data_dir.join("PG_VERSION"), VERSION_BYTES_MAX).unwrap_or_default();
     let usual = version.trim().parse().map(usual_dirs).into_iter().flatten();

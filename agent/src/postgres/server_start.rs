@@ -1,5 +1,6 @@
-//! A server on a data directory of ours: private socket, no network, started and left running. It obeys the
-//! configuration in that directory, which is ours as well; what is said here holds whatever stands there.
+//! Starts a server on a data directory of ours, with a private socket and no network, and leaves it
+//! running. It reads the configuration in that directory, which is also ours; the settings given here win
+//! over it.
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -23,23 +24,24 @@ const START_WAIT: Duration = Duration::from_secs(60);
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct ServerStart {
-    /// Whose `pg_ctl` and `postgres`.
+    /// The `pg_ctl` and `postgres` to use.
     pub tools: Tools,
     /// The data directory.
     pub data_dir: PathBuf,
-    /// Where what it says is appended.
+    /// The file to which its log is appended.
     pub log: PathBuf,
     /// Its port.
     pub port: u16,
-    /// User and group to run as, where we are root.
+    /// User and group to run as, if we are root.
     pub owner: Option<(u32, u32)>,
-    /// What it runs for WAL, whatever its configuration says.
+    /// Its `restore_command`; wins over its configuration.
     pub restore_command: Option<String>,
-    /// What it finds in its environment, and with it what it runs.
+    /// The environment of the server and of the commands that it runs.
     pub environment: Child,
 }
 
-/// Made through its handle, and given away last: nobody can put a link in our way.
+/// Created through a directory handle, and given to its owner last, so that nobody can place a link in our
+/// way.
 fn make_socket_dir(dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     let (above, name) = (dir.parent().unwrap_or(dir), dir.file_name().unwrap_or_default());
     let made = Dir::open(above).and_then(|above| above.make_dir(name));
@@ -47,8 +49,9 @@ fn make_socket_dir(dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     made.give(0o700, owner).map_err(|e| Error::file("give away", dir, e))
 }
 
-/// Says in the data directory which directory is made for the socket, before it is made: who removes what a killed
-/// run left looks there ([`crate::postgres::server_stop`]). A server writes its own line there once it runs.
+/// Writes the path of the socket directory into the data directory before it is created, so that the
+/// cleanup after a killed run finds it ([`crate::postgres::server_stop`]). A running server writes its own
+/// line there.
 fn note_socket_dir(data_dir: &Path, socket_dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     let path = data_dir.join("postmaster.opts");
     let gone = || Error::file("open", data_dir, std::io::ErrorKind::NotFound.into());
@@ -61,7 +64,7 @@ fn note_socket_dir(data_dir: &Path, socket_dir: &Path, owner: Option<(u32, u32)>
     disk::give(&file, &path, 0o600, owner)
 }
 
-/// The file that the server's user appends to; root gives away no file that was anybody else's.
+/// The log file of the server's user; root does not give it a file that belonged to another user.
 fn make_log(log: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     let (above, name) = (log.parent().unwrap_or(log), Path::new(log.file_name().unwrap_or_default()));
     let gone = || Error::file("open", above, std::io::ErrorKind::NotFound.into());
@@ -71,14 +74,14 @@ fn make_log(log: &Path, owner: Option<(u32, u32)>) -> Result<()> {
     if owner.is_some_and(|(owner, _)| ![owner, rustix::process::geteuid().as_raw()].contains(&uid)) {
         return Err(Error::new(Kind::Refused, format!("{} belongs to user {uid}", log.display()))
             .effect("no server was started")
-            .next("look at it, and move it away"));
+            .next("check this file and move it away"));
     }
     disk::give(&file, log, 0o600, owner)
 }
 
-/// Starts it; the directory of its socket, which is new and private. It may not answer yet.
+/// Starts it; returns the directory of its socket, which is new and private. It may not answer yet.
 pub async fn start(server: &ServerStart) -> Result<PathBuf> {
-    // Socket paths end at 107 bytes, so it cannot lie beside a data directory anywhere.
+    // A socket path has at most 107 bytes, so the socket cannot always be beside the data directory.
     let socket_dir = std::env::temp_dir().join(format!("{SOCKET_DIR_PREFIX}{}", random_hex(6)));
     note_socket_dir(&server.data_dir, &socket_dir, server.owner)?;
     make_socket_dir(&socket_dir, server.owner)?;
@@ -88,7 +91,7 @@ pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     let restore_command = server.restore_command.as_deref();
     let restore_command =
         restore_command.map(|command| format!(" -c restore_command={}", quoted_text(command)));
-    // Messages in English: an error of ours may tell which of them it met.
+    // Messages in English: our errors may depend on which one appeared.
     let options = format!(
         "-c data_directory={} -c listen_addresses= -c unix_socket_directories={} -c port={} -c hot_standby=on \
          -c logging_collector=off -c log_destination=stderr -c ssl=off -c lc_messages=C{}",
@@ -104,7 +107,7 @@ pub async fn start(server: &ServerStart) -> Result<PathBuf> {
     if let Some((uid, gid)) = server.owner {
         command.uid(uid).gid(gid);
     }
-    // The server inherits what pg_ctl has: a pipe would stay open as long as it runs.
+    // The server inherits pg_ctl's files: a pipe would stay open as long as the server runs.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let cannot =
         || Error::new(Kind::Postgres, format!("cannot start PostgreSQL on {}", server.data_dir.display()));

@@ -1,6 +1,6 @@
-//! Ending a server that [`crate::postgres::server_start`] started, perhaps in another life of this
-//! program: at once, without a checkpoint, for a data directory that is thrown away; or as an operator
-//! would, for one that is started again.
+//! Stops a server that [`crate::postgres::server_start`] started, perhaps in an earlier run of this program:
+//! immediately and without a checkpoint, if the data directory will be deleted; or with a checkpoint, if the
+//! server will be started again.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -12,28 +12,28 @@ use crate::clock;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
-/// After SIGINT, which writes a checkpoint; then it is ended at once.
+/// How long to wait after SIGINT, which writes a checkpoint; then SIGQUIT follows.
 const FAST_WAIT: Duration = Duration::from_secs(600);
-/// After SIGQUIT; then it is killed.
+/// How long to wait after SIGQUIT; then SIGKILL follows.
 const QUIT_WAIT: Duration = Duration::from_secs(20);
-/// After SIGKILL.
+/// How long to wait after SIGKILL.
 const KILL_WAIT: Duration = Duration::from_secs(10);
-/// How often it is looked at.
+/// How often the process is checked.
 const LOOK: Duration = Duration::from_millis(50);
 /// Largest `postmaster.pid` or `postmaster.opts` that is read.
 const FILE_BYTES_MAX: u64 = 64 << 10;
-/// How the directories of sockets are called that we made.
+/// The prefix of the socket directories that we create.
 pub(crate) const SOCKET_DIR_PREFIX: &str = "lifeboat-";
 
-/// Ends the server on this data directory, where one runs, and removes the directory of its socket.
+/// Stops the server on this data directory, if one runs, and removes the directory of its socket.
 ///
 /// # Errors
-/// `Postgres` where it does not end.
+/// `Postgres` if it does not stop.
 pub async fn stop_now(data_dir: &Path) -> Result<()> {
     stop(data_dir, &[(Signal::QUIT, QUIT_WAIT), (Signal::KILL, KILL_WAIT)]).await
 }
 
-/// The same with a checkpoint: what was done is in its files.
+/// The same with a checkpoint: afterwards all changes are in its files.
 ///
 /// # Errors
 /// As [`stop_now`].
@@ -56,14 +56,14 @@ async fn stop(data_dir: &Path, signals: &[(Signal, Duration)]) -> Result<()> {
         }
         if runs_on(pid, data_dir) {
             let what = format!(
-                "PostgreSQL (process {}) on {} does not end",
+                "PostgreSQL (process {}) on {} does not stop",
                 pid.as_raw_nonzero(),
                 data_dir.display()
             );
             return Err(Error::new(Kind::Postgres, what));
         }
     }
-    // The process file went with a server that ended by itself; what it was started with stays.
+    // A server that stopped by itself removed postmaster.pid; postmaster.opts stays.
     let options = read(&data_dir.join("postmaster.opts"))?;
     match socket_dir(&options) {
         Some(dir) if is_his(dir, data_dir)? => disk::remove_tree(dir),
@@ -71,7 +71,7 @@ async fn stop(data_dir: &Path, signals: &[(Signal, Duration)]) -> Result<()> {
     }
 }
 
-/// Whether the directory belongs to whom the data directory does: he wrote the file that names it.
+/// Whether the directory has the same owner as the data directory, who wrote the file that names it.
 fn is_his(dir: &Path, data_dir: &Path) -> Result<bool> {
     let uid = |path: &Path| disk::metadata(path).map(|meta| meta.map(|meta| meta.uid()));
     Ok(uid(dir)? == uid(data_dir)?)
@@ -84,14 +84,14 @@ fn read(path: &Path) -> Result<String> {
     }
 }
 
-/// The directory of the socket in the command line of a server, where we made it.
+/// The socket directory in a server's command line, if we created it.
 fn socket_dir(options: &str) -> Option<&Path> {
     let (_, rest) = options.split_once("unix_socket_directories=")?;
     let dir = Path::new(rest.split(['"', '\n']).next()?);
     dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SOCKET_DIR_PREFIX)).then_some(dir)
 }
 
-/// Whether the process is a server on this directory: a number alone may be anybody's by now, but a
+/// Whether the process is a server on this directory: another process may have the number by now, but a
 /// server's working directory is its data directory.
 fn runs_on(pid: Pid, data_dir: &Path) -> bool {
     let cwd = format!("/proc/{}/cwd", pid.as_raw_nonzero());

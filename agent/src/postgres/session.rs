@@ -1,8 +1,8 @@
-//! One connection for statements: opened with safe settings, asked with errors that say where and what, and cancelled
-//! in the server when it is given up.
+//! One connection for statements. It is opened with safe settings, its errors name the place and the
+//! statement's purpose, and a statement that is given up is cancelled in the server.
 //!
 //! Nothing is set on a connection before it is known that no pooler is between us and the server
-//! (`postgres/pooler.rs`): what a session sets there would stay for whoever gets it next.
+//! (`postgres/pooler.rs`): a setting would stay for the client that gets the pooler's session next.
 
 use std::time::Duration;
 
@@ -19,14 +19,15 @@ use crate::postgres::wire::login::{Login, Purpose, login};
 use crate::postgres::wire::message::{Piece, Wire, said};
 use crate::postgres::wire::{code_of, hint};
 
-/// How much longer than the server may work on a statement its answer may take to come.
+/// How much longer than the server's time limit we wait for an answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
 
-/// A single connection, no pool. Dropping it cancels what runs in it and closes the socket; the server rolls back.
+/// A single connection. Dropping it cancels the running statement and closes the socket; the server rolls
+/// back.
 pub struct Session {
     wire: Wire,
     cancel: Option<CancelKey>,
-    /// Whether a statement was sent whose answer was not read to its end: nothing can be asked any more.
+    /// Whether an answer was not read to its end: the session cannot be used any more.
     busy: bool,
     /// How long a statement may take.
     limit: Duration,
@@ -37,11 +38,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects, with settings that keep it alive, names unambiguous and every wait bounded.
+    /// Connects with safe settings: TCP keepalive, a fixed search path, a time limit for every wait.
     ///
     /// # Errors
-    /// `NotFound` where the database does not exist, `Denied` where the role may not connect to it, `Config` where a
-    /// pooler answers, `Postgres` for the rest (server down, password wrong, ...); the text tells which.
+    /// `NotFound` if the database does not exist, `Denied` if the role may not connect to it, `Config` if
+    /// a pooler answers, `Postgres` for other errors (server down, wrong password, ...), which the text
+    /// explains.
     pub async fn connect(options: &PostgresOptions, database: &str) -> Result<Session> {
         let settings = safe_settings::for_session();
         let Login { wire, cancel } =
@@ -57,7 +59,7 @@ impl Session {
             place: options.place(database),
             database: database.to_owned(),
         };
-        let row = session.row("look who answers", pooler::QUESTION).await?;
+        let row = session.row("check who answers", pooler::QUESTION).await?;
         session.version_num = pooler::refuse(&row, process, &session.place)?;
         session.limit = QUESTION_WAIT;
         let newer = safe_settings::since(session.version_num / 10_000);
@@ -70,10 +72,10 @@ impl Session {
         Ok(session)
     }
 
-    /// A session for questions that concern the whole cluster.
+    /// A session for queries that concern the whole cluster.
     pub async fn maintenance(options: &PostgresOptions) -> Result<Session> {
         match Session::connect(options, &options.maintenance_database).await {
-            // Some clusters drop `postgres`; `template1` is always there.
+            // Some clusters have no database `postgres`; `template1` always exists.
             Err(e) if e.kind() == Kind::NotFound => {
                 Session::connect(options, "template1").await.map_err(|_| e)
             }
@@ -96,7 +98,7 @@ impl Session {
         &self.place
     }
 
-    /// Lets each statement from now on take so long, in the server and here.
+    /// Sets the time limit of each further statement, in the server and here.
     pub async fn allow(&mut self, limit: Duration) -> Result<()> {
         if self.limit < limit {
             self.limit = limit;
@@ -106,13 +108,13 @@ impl Session {
         Ok(())
     }
 
-    /// Runs one or several statements without parameters; the number of rows they affected.
-    /// `what` is a verb in the present: "create the database".
+    /// Runs one or several statements without parameters; returns the number of affected rows.
+    /// `what` is a verb in the present tense: "create the database".
     pub async fn execute(&mut self, what: &str, sql: impl Into<String>) -> Result<u64> {
         self.each(what, sql, |_| Ok(())).await
     }
 
-    /// Asks one statement without parameters.
+    /// Runs one statement without parameters and returns its rows.
     pub async fn rows(&mut self, what: &str, sql: impl Into<String>) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         self.each(what, sql, |row| {
@@ -132,17 +134,18 @@ impl Session {
                 let got = if more > 0 { "several rows" } else { "no row" };
                 Err(Error::new(
                     Kind::Postgres,
-                    format!("cannot {what} in {}: the server gave {got}", self.place),
+                    format!("cannot {what} in {}: the server returned {got}", self.place),
                 ))
             }
         }
     }
 
-    /// Asks one statement and hands on its rows as they come: memory does not grow with their number. How many rows
-    /// there were, or were affected.
+    /// Runs one statement and passes on its rows as they arrive: memory does not grow with their number.
+    /// Returns the number of rows, or of affected rows.
     ///
     /// # Errors
-    /// `Interrupted` where the session's owner stops; whatever `each` returns. Then the session is of no more use.
+    /// `Interrupted` if the session's owner stops; whatever `each` returns. Then the session cannot be
+    /// used any more.
     pub async fn each(
         &mut self,
         what: &str,
@@ -156,7 +159,7 @@ impl Session {
         self.pieces(what, sql.into(), pieces).await
     }
 
-    /// Runs a `COPY ... TO STDOUT` and hands on what comes, cut anywhere; how many rows the server says it were.
+    /// Runs a `COPY ... TO STDOUT` and passes on its data, cut anywhere; returns the server's count of rows.
     ///
     /// # Errors
     /// As [`Session::each`].
@@ -183,7 +186,7 @@ impl Session {
             let place = &self.place;
             return Err(Error::new(
                 Kind::Postgres,
-                format!("cannot {what} in {place}: the session was given up"),
+                format!("cannot {what} in {place}: the session is unusable after an earlier error"),
             ));
         }
         let (stop, wait) = (self.stop.clone(), self.limit + ANSWER_WAIT);
@@ -208,8 +211,8 @@ impl Session {
         answer.map_err(|e| self.failed(what, e))
     }
 
-    /// What went wrong in this session, as an error that names the place and the cause. Errors that are not the
-    /// server's or the connection's are somebody else's and stay as they are.
+    /// Converts an error of the server or of the connection into one that names the place and the cause.
+    /// Other errors are returned unchanged.
     fn failed(&self, what: &str, source: Error) -> Error {
         let code = code_of(&source);
         let kind = match code {
@@ -233,14 +236,14 @@ impl Session {
         }
     }
 
-    /// Cancels in the server what runs here.
+    /// Cancels the running statement in the server.
     fn give_up(&mut self) {
         if let Some(key) = self.cancel.take() {
             key.send();
         }
     }
 
-    /// Says good-bye to the server; dropping a session is also fine.
+    /// Ends the session in an orderly way; dropping a session is also fine.
     pub async fn close(mut self) {
         if self.busy {
             return; // dropped, which cancels it

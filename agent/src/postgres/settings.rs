@@ -1,11 +1,10 @@
-//! Settings that hang on a database, put back as they were recorded.
+//! Restores the recorded settings of a database.
 
 use crate::postgres::database::Setting;
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::Session;
 
-/// Settings whose stored value is a list that is quoted already (pg_dump's
-/// `variable_is_guc_list_quote`).
+/// Settings whose stored value is an already quoted list (pg_dump's `variable_is_guc_list_quote`).
 const LISTS: [&str; 6] = [
     "local_preload_libraries",
     "search_path",
@@ -15,8 +14,8 @@ const LISTS: [&str; 6] = [
     "unix_socket_directories",
 ];
 
-/// Puts the recorded settings back, one by one; what the cluster refuses (an unknown role or
-/// parameter, a right we lack) is returned as a sentence, for the report.
+/// Applies the recorded settings one by one. If the cluster refuses one (unknown role or parameter, missing
+/// privilege), the report gets a sentence about it.
 pub async fn apply_settings(session: &mut Session, database: &str, settings: &[Setting]) -> Vec<String> {
     let mut refused = Vec::new();
     for setting in settings {
@@ -33,7 +32,7 @@ pub async fn apply_settings(session: &mut Session, database: &str, settings: &[S
     refused
 }
 
-/// Turns the settings `have` of a database into `want`; nothing where they are the same.
+/// The statements that turn the settings `have` of a database into `want`; none if they are the same.
 pub(super) fn settings_statements(database: &str, have: &[Setting], want: &[Setting]) -> Vec<String> {
     if have == want {
         return Vec::new();
@@ -48,7 +47,7 @@ pub(super) fn settings_statements(database: &str, have: &[Setting], want: &[Sett
 
 fn setting_statement(database: &str, setting: &Setting) -> String {
     let value = match LISTS.contains(&setting.name.to_ascii_lowercase().as_str()) {
-        // Elements are quoted anew: the stored text comes from a manifest.
+        // Each element is quoted again: the stored text comes from a manifest.
         true => split_list(&setting.value).iter().map(|e| literal(e)).collect::<Vec<_>>().join(", "),
         false => literal(&setting.value),
     };

@@ -1,4 +1,4 @@
-//! A session whose view of the database is frozen and lent to pg_dump.
+//! A session with an exported snapshot, which pg_dump uses too.
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
@@ -8,35 +8,35 @@ use crate::postgres::look::guard;
 use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 
-/// What is exported, for pg_dump.
+/// What pg_dump needs of the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
     /// For `--snapshot`.
     pub id: String,
-    /// The database's own encoding, for `--encoding`: a role's or database's `client_encoding` would have
-    /// pg_dump convert every text, and fail at the first that it cannot.
+    /// The database's own encoding, for `--encoding`. With a `client_encoding` of the role or database,
+    /// pg_dump would convert every text and fail at the first one that it cannot convert.
     pub encoding: String,
 }
 
-/// A read-only transaction with an exported snapshot: what is asked here and what pg_dump reads
-/// with `--snapshot` is the same state to the row.
+/// A read-only transaction with an exported snapshot: queries here and pg_dump with `--snapshot` see exactly
+/// the same rows.
 ///
-/// It holds back vacuum for as long as it lives: drop or [`SnapshotSession::end`] it as soon as
-/// pg_dump and the baseline are done. Dropping it before pg_dump has begun makes pg_dump fail.
+/// It holds back vacuum while it exists: drop it or call [`SnapshotSession::end`] as soon as pg_dump and the
+/// baseline are done. If it is dropped before pg_dump has begun, pg_dump fails.
 pub struct SnapshotSession {
     /// The session inside the transaction.
     pub session: Session,
-    /// What pg_dump is told of it.
+    /// What pg_dump needs of it.
     pub exported: Exported,
-    /// Where the WAL was when the snapshot was taken: all that is seen lies before it. On a
-    /// standby what was replayed.
+    /// The WAL position when the snapshot was taken: everything visible is before it. On a standby, the
+    /// replayed position.
     pub lsn: Lsn,
-    /// The server's clock at the beginning of the transaction: what was committed before is in.
+    /// The server's clock at the beginning of the transaction: everything committed before is visible.
     pub time: Timestamp,
 }
 
 impl SnapshotSession {
-    /// Opens a session in `database` and freezes its view. Works on a standby too.
+    /// Opens a session in `database` and exports a snapshot. Works on a standby too.
     pub async fn begin(options: &PostgresOptions, database: &str) -> Result<SnapshotSession> {
         let mut session = Session::connect(options, database).await?;
         let what = "begin a snapshot";
@@ -64,7 +64,7 @@ impl SnapshotSession {
 
     /// Ends the transaction and the session.
     pub async fn end(mut self) -> Result<()> {
-        // Nothing was written; the answer shows that the session lived to the end.
+        // Nothing was written; the answer shows that the session existed to the end.
         self.session.execute("end the snapshot", "ROLLBACK").await?;
         self.session.close().await;
         Ok(())

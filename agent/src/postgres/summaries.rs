@@ -1,5 +1,5 @@
-//! WAL summaries (PostgreSQL 17 and newer): which parts of which relations WAL wrote to between two
-//! positions. What none of them names is as it was. The rules are those of `basebackup_incremental.c`.
+//! Reads WAL summaries (PostgreSQL 17 and newer): which parts of which relations were written between two WAL
+//! positions. Parts that no summary names are unchanged. The rules are those of `basebackup_incremental.c`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -12,45 +12,45 @@ use crate::postgres::page::PAGE_BYTES;
 use crate::postgres::safe_settings::TABLE_WAIT;
 use crate::postgres::session::{Session, column};
 
-/// Written parts that are held in memory (some 30 MB); where there are more, all is taken for written.
+/// How many written parts are kept in memory (about 30 MB); with more, everything counts as written.
 const PARTS_MAX: usize = 500_000;
-/// Chunks of segments that are held (some 15 MB); where there are more, their segments are taken for written.
+/// How many chunks of segments are kept (about 15 MB); with more, their whole segments count as written.
 const CHUNKS_MAX: usize = 1_000_000;
-/// Pages that are told of together.
+/// Pages of one chunk.
 const CHUNK_PAGES: u32 = 8;
 /// The same in bytes.
 pub const CHUNK_BYTES: u64 = CHUNK_PAGES as u64 * PAGE_BYTES as u64;
-/// How long the summarizer may take until it has come to a checkpoint that was just made.
+/// How long the summarizer may take to reach the latest checkpoint.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
-/// How often it is looked at.
+/// How often its position is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// A fork of a relation, as the server numbers them.
+/// A fork of a relation, by the server's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fork {
     /// OID of its tablespace.
     pub tablespace: u32,
-    /// OID of its database; 0 for those that all share.
+    /// OID of its database; 0 for shared relations.
     pub database: u32,
-    /// The number of its files.
+    /// Its relfilenode.
     pub relation: u32,
-    /// 0: its pages; 3: what an unlogged one begins with.
+    /// 0: the main fork; 3: the init fork of an unlogged relation.
     pub fork: u8,
 }
 
 /// What was written.
 #[derive(Debug, Default)]
 pub struct Written {
-    /// Databases (tablespace, database) of which every file may have been.
+    /// Databases (tablespace, database) in which every file may have been written.
     databases: HashSet<(u32, u32)>,
-    /// Forks that were made, dropped or cut: from this segment on.
+    /// Forks that were created, dropped or truncated: written from this segment on.
     from_segment: HashMap<Fork, u32>,
-    /// Single segments, and which chunks of them; `None`: any.
+    /// Single segments and their written chunks; `None` means any chunk.
     segments: HashMap<(Fork, u32), Option<BTreeSet<u32>>>,
     chunks: usize,
 }
 
-/// What of a segment may have been written.
+/// Which part of a segment may have been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touched<'a> {
     /// Nothing.
@@ -62,7 +62,7 @@ pub enum Touched<'a> {
 }
 
 impl Written {
-    /// What of this segment may have been written.
+    /// Which part of this segment may have been written.
     pub fn touched(&self, fork: Fork, segment: u32) -> Touched<'_> {
         if self.databases.contains(&(fork.tablespace, fork.database))
             || self.from_segment.get(&fork).is_some_and(|first| *first <= segment)
@@ -76,7 +76,7 @@ impl Written {
         }
     }
 
-    /// `limit`: the fork had this segment's beginning, or some block of it, as its end.
+    /// `limit`: the fork was truncated at the beginning of this segment or within it.
     fn add(&mut self, fork: Fork, (segment, chunk): (u32, u32), limit: bool) {
         if fork.relation == 0 {
             self.databases.insert((fork.tablespace, fork.database));
@@ -99,11 +99,11 @@ impl Written {
     }
 }
 
-/// What was written from `begin` to `end` on this timeline, by summaries without a gap; or why that
-/// cannot be said. `segment_blocks`: pages in a segment of a relation.
+/// What was written from `begin` to `end` on this timeline, if the summaries have no gap; otherwise why
+/// that is unknown. `segment_blocks`: pages in a segment of a relation.
 ///
 /// # Errors
-/// `Postgres` where the server does not answer.
+/// `Postgres` if the server does not answer.
 pub async fn written(
     session: &mut Session,
     timeline: TimelineId,
@@ -113,14 +113,14 @@ pub async fn written(
     let on =
         session.row("ask for WAL summaries", "SELECT current_setting('summarize_wal', true) = 'on'").await?;
     if column::<Option<bool>>(&on, 0)? != Some(true) {
-        return Ok(Err("summarize_wal is off, or the server older than 17".to_owned()));
+        return Ok(Err("summarize_wal is off, or the server is older than 17".to_owned()));
     }
     let deadline = clock::instant() + CATCH_UP_MAX;
     let ranges = loop {
         let ranges = available(session, timeline, begin, end).await?;
         match gap(&ranges, begin, end) {
             None => break ranges,
-            // The last ones may be on their way; one that lies before others does not come any more.
+            // The last summaries may still be written; a missing one before others will never be.
             Some(at) if ranges.iter().all(|(start, _)| *start < at) && clock::instant() < deadline => {
                 clock::sleep(LOOK_EVERY).await;
             }
@@ -133,7 +133,7 @@ pub async fn written(
         match read(session, timeline, range, segment_blocks, &mut written).await {
             Ok(()) if written.len() <= PARTS_MAX => {}
             Ok(()) => return Ok(Err(format!("more than {PARTS_MAX} segments were written"))),
-            // removed just now, damaged, or not ours to read: without it nothing can be left out
+            // just removed, damaged, or not readable for us: without it nothing can be skipped
             Err(e) => {
                 let why = [vec![e.what().to_owned()], e.causes()].concat().join(": ");
                 return Ok(Err(format!("a WAL summary cannot be read: {why}")));
@@ -143,7 +143,7 @@ pub async fn written(
     Ok(Ok(written))
 }
 
-/// Summaries that overlap a range, by their beginning.
+/// The summaries that overlap a range, sorted by their beginning.
 async fn available(
     session: &mut Session,
     timeline: TimelineId,
@@ -160,7 +160,7 @@ async fn available(
     rows.iter().map(|row| Ok((lsn(column(row, 0)?)?, lsn(column(row, 1)?)?))).collect()
 }
 
-/// Where ranges, sorted, leave something out first.
+/// The first gap in sorted ranges.
 fn gap(ranges: &[(Lsn, Lsn)], begin: Lsn, end: Lsn) -> Option<Lsn> {
     let mut at = begin;
     for (start, stop) in ranges {
@@ -179,8 +179,8 @@ async fn read(
     segment_blocks: u32,
     written: &mut Written,
 ) -> Result<()> {
-    // Forks 1 and 2, maps of free space and of visibility, are always read: the first is not in WAL, and
-    // of the second replay clears bits that no record names.
+    // Forks 1 (free space map) and 2 (visibility map) are always read: the first is not in WAL, and in the
+    // second replay clears bits that no record names.
     let sql = format!(
         "SELECT DISTINCT reltablespace::int8, reldatabase::int8, relfilenode::int8, relforknumber::int8, \
          relblocknumber / {segment_blocks}, relblocknumber % {segment_blocks} / {CHUNK_PAGES}, is_limit_block \

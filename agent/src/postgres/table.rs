@@ -1,5 +1,5 @@
-//! A table of somebody else's: what the catalog says it is, and its rows where that is what we
-//! expect. See [`crate::postgres::look`] for why.
+//! A table of another owner: its kind in the catalog, and its rows if it is what we expect.
+//! [`crate::postgres::look`] says why.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::postgres::copy_out::{Row, each_row};
 use crate::postgres::quote::{ident, literal, qualified};
 use crate::postgres::session::{Session, column};
 
-/// PostgreSQL's own types that a column may be of; a domain over one is another type.
+/// The built-in types that a column may have; a domain over one is another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     /// text, varchar, char(n) or name.
@@ -17,7 +17,7 @@ pub enum Type {
     Int,
 }
 
-/// What a relation is called in a sentence, by its `relkind`.
+/// The name of a `relkind` in a sentence.
 pub fn kind_text(relkind: &str) -> &'static str {
     match relkind {
         "r" => "a table",
@@ -32,23 +32,23 @@ pub fn kind_text(relkind: &str) -> &'static str {
     }
 }
 
-/// A table of schema `public` that is what it seems to be.
+/// A table of schema `public` that was checked to be a real table.
 pub struct Table {
     name: String,
-    /// The plain tables that hold its rows (schema, name): itself, its partitions and whatever
-    /// inherits from it.
+    /// The plain tables that contain its rows (schema, name): itself, its partitions and all tables that
+    /// inherit from it.
     parts: Vec<(String, String)>,
     columns: HashMap<String, Option<Type>>,
 }
 
 impl Table {
-    /// Looks for `public.name`; `None` where there is nothing of that name.
+    /// Searches for `public.name`; `None` if it does not exist.
     ///
     /// # Errors
-    /// `Postgres` where it is a view, a foreign table or the like, or where a part of it is; where
-    /// row security would hide rows from us, `Denied`.
+    /// `Postgres` if it, or a part of it, is a view, a foreign table or the like; `Denied` if row-level
+    /// security would hide rows from us.
     pub async fn find(session: &mut Session, name: &str) -> Result<Option<Table>> {
-        let what = format!("look at table {name}");
+        let what = format!("check table {name}");
         let named = literal(name);
         let parts = session
             .rows(
@@ -94,13 +94,13 @@ impl Table {
         Ok(Some(table))
     }
 
-    /// The same of a table that must be there.
+    /// The same for a table that must exist.
     pub async fn get(session: &mut Session, name: &str) -> Result<Table> {
         match Table::find(session, name).await? {
             Some(table) => Ok(table),
             None => {
-                let what = format!("there is no table {name} in {}", session.place());
-                Err(Error::new(Kind::Postgres, what).next("is this an Odoo database?"))
+                let what = format!("table {name} does not exist in {}", session.place());
+                Err(Error::new(Kind::Postgres, what).next("check whether this is an Odoo database"))
             }
         }
     }
@@ -127,16 +127,16 @@ impl Table {
         Ok(())
     }
 
-    /// Those of `names` that it does not have.
+    /// The columns of `names` that it does not have.
     pub fn lacks<'n>(&self, names: &[&'n str]) -> Vec<&'n str> {
         names.iter().copied().filter(|name| !self.columns.contains_key(*name)).collect()
     }
 
-    /// Gives these columns of every row, in no order.
+    /// Passes on these columns of every row, in no particular order.
     ///
     /// # Errors
-    /// `Postgres` where a column is missing, computed, or of a type that is not PostgreSQL's own;
-    /// `Denied` where it may not be read. After an error the session is of no more use.
+    /// `Postgres` if a column is missing, generated, or does not have a built-in type; `Denied` if it may
+    /// not be read. After an error the session cannot be used any more.
     pub async fn each(
         &self,
         session: &mut Session,
@@ -147,7 +147,8 @@ impl Table {
             match self.columns.get(*column) {
                 Some(Some(kind)) if kind == expected => {}
                 Some(_) => {
-                    let what = format!("column {}.{column} is not of a type that Odoo gives it", self.name);
+                    let what =
+                        format!("column {}.{column} does not have the type that Odoo gives it", self.name);
                     return Err(not_read(what, session));
                 }
                 None => return Err(not_read(format!("table {} has no column {column}", self.name), session)),
@@ -165,12 +166,12 @@ impl Table {
 
 fn not_read(what: String, session: &Session) -> Error {
     Error::new(Kind::Postgres, format!("{what}, in {}", session.place()))
-        .effect("it is not read: reading it could run code of the database's owner with our rights")
-        .next("ask the owner what it is for; if the database is not Odoo's, add it to odoo.exclude")
+        .effect("it was not read: reading it could run code of the database's owner with our rights")
+        .next("ask the owner what it is for; if this is not an Odoo database, add it to odoo.exclude")
 }
 
 fn hidden(table: &str, session: &Session) -> Error {
-    Error::new(Kind::Denied, format!("row security hides rows of table {table} in {}", session.place()))
-        .effect("it is not read: a policy would run code of the database's owner with our rights")
-        .next("let the agent's role bypass row security: ALTER ROLE … BYPASSRLS")
+    Error::new(Kind::Denied, format!("row-level security hides rows of table {table} in {}", session.place()))
+        .effect("it was not read: a policy would run code of the database's owner with our rights")
+        .next("let the agent's role bypass row-level security: ALTER ROLE … BYPASSRLS")
 }

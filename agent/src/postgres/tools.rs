@@ -1,4 +1,4 @@
-//! PostgreSQL's own programs, of exactly the server's major version.
+//! Finds PostgreSQL's own programs of exactly the server's major version.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,51 +11,52 @@ use crate::error::{Error, Kind, Result};
 use crate::postgres::connect::PostgresOptions;
 
 const VERSION_WAIT: Duration = Duration::from_secs(20);
-/// What dumps and brings dumps back.
+/// The programs that dump and restore.
 const CLIENTS: [&str; 3] = ["pg_dump", "pg_dumpall", "pg_restore"];
-/// What runs a server.
+/// The programs that run a server.
 const SERVER: [&str; 2] = ["postgres", "pg_ctl"];
 
 /// Programs from one directory, all of one major version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tools {
-    /// Where they lie.
+    /// Their directory.
     pub dir: PathBuf,
-    /// The major version of them all.
+    /// The major version of all of them.
     pub major: u32,
-    /// As the first of them says it: `pg_dump (PostgreSQL) 15.10`.
+    /// The version text of the first program: `pg_dump (PostgreSQL) 15.10`.
     pub version: String,
 }
 
 impl Tools {
-    /// Finds pg_dump, pg_dumpall and pg_restore for a server of this major, looking in `bin_dir`, the
-    /// places where Debian and PGDG install, and PATH; the first directory that fits wins.
+    /// Finds pg_dump, pg_dumpall and pg_restore for a server of this major version. It searches `bin_dir`,
+    /// the directories of Debian and PGDG packages, and PATH; the first directory with the right version
+    /// wins.
     ///
     /// # Errors
-    /// `Postgres`, naming the server's version and every version that was found, and where.
+    /// `Postgres`, naming the server's version and every version that was found, with its directory.
     pub async fn clients(options: &PostgresOptions, server_major: u32) -> Result<Tools> {
         find(options, server_major, &CLIENTS).await.map_err(|looked_at| {
-            let what = "no pg_dump, pg_dumpall and pg_restore of PostgreSQL";
+            let what = "found no pg_dump, pg_dumpall and pg_restore of PostgreSQL";
             Error::new(Kind::Postgres, format!("{what} {server_major}, the server's version"))
                 .because(looked_at)
-                .effect("a dump by another version may be refused or not restorable, so none is made")
-                .next(format!("install postgresql-client-{server_major}, or set bin_dir to where it lies"))
+                .effect("no dump was made: the server may refuse another version, or its dump may not be restorable")
+                .next(format!("install postgresql-client-{server_major}, or set postgres.bin_dir to its directory"))
         })
     }
 
-    /// Finds postgres and pg_ctl that can run a data directory of this major, in the same places.
+    /// Finds postgres and pg_ctl for a data directory of this major version, in the same places.
     ///
     /// # Errors
-    /// `Postgres`, naming every version that was found, and where.
+    /// `Postgres`, naming every version that was found, with its directory.
     pub async fn server(options: &PostgresOptions, major: u32) -> Result<Tools> {
         find(options, major, &SERVER).await.map_err(|looked_at| {
             Error::new(
                 Kind::Postgres,
-                format!("no postgres and pg_ctl of PostgreSQL {major}, the backup's version"),
+                format!("found no postgres and pg_ctl of PostgreSQL {major}, the backup's version"),
             )
             .because(looked_at)
-            .effect("no other version can start what comes back, so nothing was begun")
-            .next(format!("install postgresql-{major}, or set bin_dir to where it lies"))
+            .effect("nothing was done: another version cannot start the restored data directory")
+            .next(format!("install postgresql-{major}, or set postgres.bin_dir to its directory"))
         })
     }
 
@@ -72,7 +73,8 @@ impl Tools {
     }
 }
 
-/// The first directory with these programs of this major, else where it was looked and what was there.
+/// The first directory with these programs of this major version, else the searched directories and what they
+/// contain.
 async fn find(
     options: &PostgresOptions,
     wanted: u32,
@@ -86,10 +88,10 @@ async fn find(
             Err(why) => looked_at.push(format!("{}: {why}", dir.display())),
         }
     }
-    Err(format!("looked at {}", looked_at.join("; ")))
+    Err(format!("searched {}", looked_at.join("; ")))
 }
 
-/// Where Debian and PGDG install the programs of a major.
+/// Where Debian and PGDG packages install the programs of a major version.
 pub(super) fn usual_dirs(major: u32) -> [PathBuf; 2] {
     [format!("/usr/lib/postgresql/{major}/bin").into(), format!("/usr/pgsql-{major}/bin").into()]
 }
@@ -108,7 +110,7 @@ fn directories(options: &PostgresOptions, major: u32, programs: &[&str]) -> Vec<
     dirs
 }
 
-/// The version that all these programs in `dir` agree on, or why there is none.
+/// The common version of these programs in `dir`, or why there is none.
 async fn look(dir: &Path, programs: &[&str]) -> std::result::Result<(u32, String), String> {
     let mut found: Option<(u32, String)> = None;
     for program in programs {
@@ -132,18 +134,19 @@ async fn look(dir: &Path, programs: &[&str]) -> std::result::Result<(u32, String
     found.ok_or_else(|| "nothing".into())
 }
 
-/// `pg_dump (PostgreSQL) 15.10 (Debian 15.10-0+deb12u1)` is 15; `18beta1` and `17devel` count.
+/// The major version of a version text: 15 for `pg_dump (PostgreSQL) 15.10 (Debian 15.10-0+deb12u1)`; it
+/// accepts `18beta1` and `17devel`.
 fn major_of(text: &str) -> Option<u32> {
     let version = text.split_once("(PostgreSQL) ")?.1;
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
 }
 
-/// A program of PostgreSQL that connects to nothing, in an environment that is clean.
+/// A program of PostgreSQL that connects to no server, in a clean environment.
 pub(crate) fn clean_command(path: &Path) -> Command {
     let mut command = Command::new(path);
     environment::clean(command.as_std_mut(), environment::Child::Program);
-    command.env("LC_ALL", "C"); // what it says itself can be told apart; what the server says cannot
+    command.env("LC_ALL", "C"); // its own messages can be recognized; the server's cannot
     command
 }
 

@@ -1,6 +1,6 @@
-//! Applying a plan: the only thing here that writes. Database and filestore at once; published
-//! only when both are whole, the filestore first, so that no database is ever open without its
-//! files.
+//! Applies a plan: the only module here that writes. It restores database and filestore at the same time and
+//! publishes them only when both are complete; the filestore first, so that no database is ever open
+//! without its files.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -28,31 +28,31 @@ use crate::recovery::stopwatch::{Stage, Stopwatch};
 pub struct DumpRestored {
     /// The plan that was applied.
     pub plan: RestorePlan,
-    /// Stages in the order in which they ended; some run beside each other.
+    /// Stages in the order in which they ended; some run at the same time.
     pub stages: Vec<Stage>,
-    /// All of it.
+    /// The total time.
     pub seconds: f64,
     /// Files that are restored.
     pub files: u64,
-    /// Their sizes added up.
+    /// The sum of their sizes.
     pub file_bytes: u64,
-    /// Files that its rows name and that are not restored whole, each with the reason.
+    /// Files that its rows name but that are not restored intact, each with the reason.
     pub missing_files: Vec<MissingFile>,
-    /// How many of these were lost since the backup, which had them: allowed with a flag.
+    /// How many of these the backup had, but are lost now; a flag allows this.
     pub lost_files: u64,
-    /// The comparison with what was recorded at the backup.
+    /// The comparison with the baseline of the backup.
     pub baseline: Compared,
     /// What neutralizing did.
     pub neutralized: Option<Silenced>,
-    /// What of the dump is not in the database.
+    /// What is in the dump but not in the database.
     pub not_made: Vec<NotMade>,
-    /// Where that lies as SQL.
+    /// The file with the SQL for that.
     pub not_made_file: Option<PathBuf>,
-    /// What a person should know.
+    /// Warnings for a person.
     pub warnings: Vec<String>,
 }
 
-/// Each of them once: what the plan knew is found again.
+/// Removes duplicates: the restore finds again what the plan already knew.
 pub(super) fn once(warnings: Vec<String>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     warnings.into_iter().filter(|warning| seen.insert(warning.clone())).collect()
@@ -61,8 +61,8 @@ pub(super) fn once(warnings: Vec<String>) -> Vec<String> {
 /// Restores what was planned.
 ///
 /// # Errors
-/// Whatever failed; nothing is published then, and what was made is left under names that say
-/// that it is incomplete. Running the same restore again continues where it can.
+/// Whatever failed. Then nothing is published, and what was created stays under names that mark it as
+/// incomplete. Running the same restore again continues where possible.
 pub async fn apply(
     mut prepared: Prepared,
     progress: &Progress,
@@ -74,7 +74,7 @@ pub async fn apply(
     prepared.work.prepare()?;
     let lock_path = prepared.work.lock();
     let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
-        Error::new(Kind::Busy, format!("another restore of {} runs on this host", plan.database))
+        Error::new(Kind::Busy, format!("another restore of {} is running on this host", plan.database))
             .because(format!("it holds the lock {}", lock_path.display()))
             .next("wait for it to end")
     })?;
@@ -94,7 +94,7 @@ pub async fn apply(
     watch.time("complete filestore", stage_files::complete(&prepared, &mut staged, progress, cancel)).await?;
     if cancel.is_cancelled() {
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
-            .safe("running the same restore again continues where it can"));
+            .safe("running the same restore again continues where possible"));
     }
     let noted = Noted {
         state_dir: &prepared.state_dir,

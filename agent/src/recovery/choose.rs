@@ -1,4 +1,4 @@
-//! The snapshot to restore: chosen over the inventory, then read whole.
+//! Chooses the snapshot to restore from the inventory, then reads all of it.
 
 use crate::archive::manifest::{Manifest, Origin, SnapshotKind};
 use crate::error::Result;
@@ -13,14 +13,14 @@ use crate::repository::snapshots::Trust;
 pub struct Chosen {
     /// Its manifest.
     pub manifest: Manifest,
-    /// What a person should know of the choice: snapshots that were passed over, clocks that were wrong.
+    /// Warnings about the choice: skipped snapshots, wrong clocks.
     pub warnings: Vec<String>,
 }
 
 /// Finds the snapshot: a dump, or a backup of the filestore.
 ///
 /// # Errors
-/// `NotFound` where none fits; for a snapshot asked for by its ID whatever is wrong with it.
+/// `NotFound` if none fits; for a snapshot named by its ID, whatever is wrong with it.
 pub async fn choose(
     repository: &Repository,
     origin: &Origin,

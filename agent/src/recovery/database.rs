@@ -1,5 +1,5 @@
-//! The database's half of a restore: dump out of its packs, into a hidden database, compared with
-//! its baseline, neutralized; opened under its name by [`publish`] only.
+//! The database's half of a restore: fetches the dump from its packs, loads it into a hidden database,
+//! compares it with its baseline and neutralizes it. Only [`publish`] opens it under its name.
 
 use std::collections::HashMap;
 
@@ -52,12 +52,12 @@ pub(super) async fn load(
     Ok((fill.load(&seen, progress, cancel, watch).await?, seen))
 }
 
-/// Gives the database its name. What it says of settings that were refused are warnings.
+/// Gives the database its name. Settings that the server refuses become warnings.
 pub(super) async fn publish(prepared: &Prepared, seen: &Seen) -> Result<Vec<String>> {
     prepared.fill().publish(seen).await
 }
 
-/// The dump as a file in the work directory; one that is whole from an earlier try is kept.
+/// The dump as a file in the work directory; an intact one of an earlier try is kept.
 async fn spool(prepared: &Prepared, progress: &Progress, cancel: &CancellationToken) -> Result<()> {
     let dir = prepared.work.open()?;
     let (repository, dump, identities) =

@@ -1,5 +1,5 @@
-//! The files of a restore from a dump: those that the backup of its filestore lists, and then whatever else its rows
-//! name, from wherever it is whole.
+//! The files of a restore from a dump: those that the backup of its filestore lists, then all other files
+//! that its rows name, from any backup that holds them intact.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,17 +22,17 @@ use crate::repository::snapshots::Trust;
 pub(super) struct DumpFiles {
     pub(super) linked: Linked,
     link: FilestoreLink,
-    /// What other backups hold of the files that this one is known to lack.
+    /// Files that this backup is known to lack and other backups hold.
     found: Found,
     search: Search,
 }
 
 impl DumpFiles {
-    /// Looks what is there, also for the files that the backup is known to lack, so that the plan can say which are in
-    /// no backup.
+    /// Finds out what is stored, also for files that the backup is known to lack, so that the plan can say
+    /// which are in no backup.
     ///
     /// # Errors
-    /// Where it could not be looked.
+    /// If the repository cannot be read.
     pub(super) async fn look(
         repository: &Repository,
         origin: &Origin,
@@ -63,22 +63,22 @@ impl DumpFiles {
         Ok(FilestorePlan { from_elsewhere, ..plan })
     }
 
-    /// What is in no backup, as far as this one named what it lacks.
+    /// Files that are in no backup, as far as this backup lists what it lacks.
     pub(super) fn missing(&self) -> Vec<MissingFile> {
         let is_missing =
             |file: &&MissingFile| self.found.missing.contains(&escape(file.store_fname.as_bytes()));
         self.link.missing_named().filter(is_missing).cloned().collect()
     }
 
-    /// What a person should know before anything is fetched.
+    /// Warnings before anything is fetched.
     pub(super) fn warnings(&self) -> Vec<String> {
         [self.linked.warnings(), self.found.warnings.clone()].concat()
     }
 
-    /// What is to be fetched first; or why the list cannot be read.
+    /// What is fetched first; or why the list cannot be read.
     ///
     /// # Errors
-    /// Where it could not be looked.
+    /// If the repository cannot be read.
     pub(super) async fn list(
         &self,
         repository: &Repository,
@@ -88,13 +88,13 @@ impl DumpFiles {
             Ok(list) => list,
             Err(why) => return Ok(Err(why)),
         };
-        // What was damaged already where it came from is whole elsewhere: that copy counts.
+        // A file that was already damaged at its source may be intact in another backup: use that one.
         list.wanted = Wanted::union(&[self.found.wanted.clone(), list.wanted])?;
         list.manifests.extend(self.found.manifests.clone());
         Ok(Ok(list))
     }
 
-    /// Where files are looked for that do not come whole.
+    /// Where files are searched for if they are damaged or missing here.
     pub(super) fn search(&self) -> &Search {
         &self.search
     }

@@ -1,6 +1,6 @@
-//! The table of contents of a dump, read from the beginning of its packs before anything else is fetched.
+//! Reads the table of contents of a dump from the beginning of its packs, before anything else is fetched.
 //!
-//! It serves the plan alone: what is read here was not compared with the signed digest of the whole dump, which is
+//! Only the plan uses it: these bytes are not compared with the signed digest of the whole dump, which is
 //! checked before the dump is loaded.
 
 use std::collections::VecDeque;
@@ -17,13 +17,13 @@ use crate::error::{Error, Kind, Result};
 use crate::postgres::load::toc::{self, Entry};
 use crate::repository::Repository;
 
-/// A longer beginning is not read for a plan.
+/// The most bytes of a dump that a plan reads.
 const BYTES_MAX: u64 = 128 << 20;
 
-/// The entries; `None` where they can only be read when all of the dump is there.
+/// The entries; `None` if they can only be read from the complete dump.
 ///
 /// # Errors
-/// `Integrity` where what is stored is not a dump.
+/// `Integrity` if the stored data is not a dump.
 pub(super) async fn dump_list(
     repository: &Repository,
     dump: &Manifest,
@@ -65,7 +65,7 @@ pub(super) async fn dump_list(
         let mut input = BufReader::new(head.take(BYTES_MAX));
         let read = toc::read_from(&mut input, &format!("dump {}", dump.id));
         match (read, input.get_mut().get_mut().failed.take()) {
-            (Err(_), Some(e)) => Err(e), // of the store, or damage: not what a dump holds
+            (Err(_), Some(e)) => Err(e), // the store failed or it is damaged: not a property of the dump
             (Err(_), None) if input.get_ref().limit() == 0 => Ok(None),
             (read, _) => read.map(Some),
         }
@@ -83,7 +83,7 @@ struct Head<'a> {
     parts: VecDeque<Part>,
     extent: Vec<u8>,
     at: usize,
-    /// Why the next bytes could not be had.
+    /// Why the next bytes could not be read.
     failed: Option<Error>,
 }
 

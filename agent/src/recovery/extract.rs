@@ -1,5 +1,5 @@
-//! Packs into a staging directory: each pack read once, by whichever worker is free; every file
-//! checked by size and SHA-256 (and SHA-1 where that is its name) before it counts as whole.
+//! Extracts packs into a staging directory. Each pack is read once, by any free worker. A file counts as
+//! complete only when its size and SHA-256 match (and its SHA-1, if that is its name).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{Read, Write};
@@ -30,26 +30,27 @@ use crate::recovery::wanted::{File, Home, Wanted};
 use crate::recovery::workers::each_pack;
 use crate::repository::Repository;
 
-/// Files that an error names one by one.
+/// How many files an error names.
 const NAMED_MAX: usize = 5;
 
-/// What to extract, from where, to where.
+/// What to extract, from where and to where.
 pub struct Extract<'a> {
     /// The repository.
     pub repository: &'a Repository,
     /// The runtime that fetches.
     pub runtime: &'a Handle,
-    /// Manifests of every snapshot that is named.
+    /// The manifests of all named snapshots.
     pub manifests: &'a HashMap<SnapshotId, Manifest>,
-    /// What opens the packs.
+    /// The identities that decrypt the packs.
     pub identities: &'a Identities,
     /// The files.
     pub wanted: &'a Wanted,
-    /// The staging directory: ours, and may hold files of an earlier try. Everything is written through it.
+    /// The staging directory: it is ours and may contain files of an earlier try. Everything is written
+    /// through it.
     pub dir: &'a Dir,
     /// Mode of directories made in it.
     pub dir_mode: u32,
-    /// Who shall own files and directories.
+    /// The owner of files and directories.
     pub owner: Option<FileOwner>,
     /// Packs read at once.
     pub workers: usize,
@@ -59,9 +60,10 @@ pub struct Extract<'a> {
     pub cancel: &'a CancellationToken,
 }
 
-/// What one pass gave.
+/// The result of one pass.
 pub struct Came {
-    /// Places in [`Extract::wanted`] of the files that did not come whole; nothing of them is left in the directory.
+    /// Indexes in [`Extract::wanted`] of the missing or damaged files; the directory contains nothing of
+    /// them.
     pub absent: Vec<usize>,
     /// Packs that could not be read to their end, and why.
     pub bad: Vec<(Home, String)>,
@@ -72,14 +74,14 @@ struct Shared<'a> {
     /// Parts of each file that are still to come.
     left: Vec<AtomicU32>,
     dirs: Mutex<HashSet<PathBuf>>,
-    /// Packs with damage, where that does not end it all.
+    /// Damaged packs, if damage does not end the extraction.
     bad: Option<Mutex<Vec<(Home, String)>>>,
 }
 
-/// Extracts everything. Blocking. Nothing is durable until the caller syncs.
+/// Extracts everything. Blocking. Nothing is durable before the caller syncs.
 ///
 /// # Errors
-/// `Integrity` naming files that did not come whole; what was extracted stays for the next try.
+/// `Integrity`, naming missing or damaged files; extracted files stay for the next try.
 pub fn extract(extract: &Extract<'_>) -> Result<()> {
     let came = Shared::new(extract, None).run(true)?;
     match came.absent.is_empty() {
@@ -88,11 +90,12 @@ pub fn extract(extract: &Extract<'_>) -> Result<()> {
     }
 }
 
-/// Extracts what can be had: damage of a pack, or its absence, costs its files and no others. With `keep`, files of
-/// an earlier try that are whole are kept and all else in the directory goes; without, it all stays. Blocking.
+/// Extracts what it can: a damaged or missing pack affects only its own files. With `keep`, intact files
+/// of an earlier try are kept and everything else in the directory is removed; without, everything stays.
+/// Blocking.
 ///
 /// # Errors
-/// Whatever is no damage: where it could not be looked, or not be written.
+/// Everything except damage: if the repository cannot be read, or a file cannot be written.
 pub fn extract_what_comes(extract: &Extract<'_>, keep: bool) -> Result<Came> {
     Shared::new(extract, Some(Mutex::default())).run(keep)
 }
@@ -102,21 +105,21 @@ fn not_whole(wanted: &Wanted, absent: &[usize]) -> Error {
     let names: Vec<&str> = named.map(|place| wanted.path(&wanted.files()[*place])).collect();
     let what = format!("{} missing or damaged: {} …", counted(absent.len(), "file"), names.join(", "));
     Error::new(Kind::Integrity, what)
-        .because("the packs do not hold them, or hold other content than the index says")
+        .because("the packs do not contain them, or contain other content than the index says")
         .effect("the restore is incomplete and was not published")
-        .next("lifeboat verify --deep --identity FILE, then another snapshot")
+        .next("run lifeboat verify --deep --identity FILE, then restore another snapshot")
 }
 
 fn stop_if_cancelled(cancel: &CancellationToken) -> Result<()> {
     if cancel.is_cancelled() {
         return Err(Error::new(Kind::Interrupted, "the restore was stopped")
-            .effect("what was being made is left under a name that says that it is incomplete")
-            .safe("running the same restore again continues where it can"));
+            .effect("the unfinished result stays under a name that marks it as incomplete")
+            .safe("running the same restore again continues where possible"));
     }
     Ok(())
 }
 
-/// Files of an earlier try that are whole are kept; others, and what is not wanted, are removed.
+/// Keeps intact files of an earlier try; removes other files, and files that are not wanted.
 fn keep_good_files(shared: &Shared<'_>) -> Result<()> {
     let extract = shared.extract;
     let mut found = Vec::new();
@@ -144,7 +147,8 @@ fn keep_good_files(shared: &Shared<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The file, open, where it is what is wanted. One with a second name is somebody else's, too.
+/// The opened file, if it is the wanted one. A file with a second hard link is refused: somebody else has
+/// it too.
 fn whole(dir: &Dir, relative: &Path, file: &File) -> Result<Option<std::fs::File>> {
     let Ok((mut opened, meta)) = dir.open_file(relative) else { return Ok(None) };
     if meta.len() != file.bytes || meta.nlink() > 1 {
@@ -171,7 +175,7 @@ fn files_below(root: &Dir, relative: &Path, found: &mut Vec<PathBuf>) -> Result<
     Ok(())
 }
 
-/// Packs of what is still to come, sorted.
+/// The packs of the files that are still missing, sorted.
 fn still_needed(shared: &Shared<'_>) -> BTreeSet<(u32, u32)> {
     let wanted = shared.extract.wanted;
     if shared.left.iter().all(|left| left.load(Ordering::Relaxed) > 0) {
@@ -217,7 +221,7 @@ impl<'a> Shared<'a> {
         Ok(Came { absent, bad: bad.unwrap_or_default() })
     }
 
-    /// An empty file needs no pack: the marks of Odoo's collector, in the main.
+    /// An empty file needs no pack; most are marks of Odoo's garbage collector.
     fn make_empty_files(&self) -> Result<()> {
         let (wanted, nothing) = (self.extract.wanted, Sha256::of(b"").0);
         let is_empty = |file: &File| file.bytes == 0 && file.sha256 == nothing;
@@ -234,8 +238,8 @@ impl<'a> Shared<'a> {
         self.extract.owner.map(|owner| (owner.uid, owner.gid))
     }
 
-    /// Its mode, time and owner. Whatever the backup says of its mode, nothing is executable, nothing changes who runs
-    /// it, and nobody but its owner can write to it.
+    /// Sets its mode, time and owner. Whatever mode the backup has, no file is executable, setuid or
+    /// setgid, and only its owner can write to it.
     fn settle(&self, out: &std::fs::File, path: &Path, file: &File) -> Result<()> {
         disk::set_attributes(out, path, plain_mode(u32::from(file.mode)), file.mtime_ns, self.owner())
     }
@@ -248,7 +252,7 @@ impl<'a> Shared<'a> {
         let manifest = manifests.get(id).ok_or_else(|| {
             Error::new(
                 Kind::Integrity,
-                format!("snapshot {id}, which the index names, is not there or not believed"),
+                format!("snapshot {id}, which the index names, is missing or not trusted"),
             )
         })?;
         let object = manifest.object(&pack::name(pack))?;
@@ -276,7 +280,7 @@ impl<'a> Shared<'a> {
         member.read(content, buffer)?;
         let file = &wanted.files()[place];
         if file.parts == 1 {
-            // A file that was read twice leaves an older member behind: only the right one counts.
+            // A file that was read twice has an older member in the pack: only the right one counts.
             if Sha256::of(buffer).0 != file.sha256 || buffer.len() as u64 != file.bytes {
                 return Ok(());
             }
@@ -285,7 +289,7 @@ impl<'a> Shared<'a> {
                 return self.misnamed(what);
             }
         }
-        // A directory of ours that is gone is no damage of what is stored.
+        // If a directory of ours is gone, the stored data is not damaged.
         self.write(file, &member.path, member.offset, buffer).map_err(|e| match e.kind() {
             Kind::NotFound => e.with_kind(Kind::Io),
             _ => e,
@@ -325,12 +329,13 @@ impl<'a> Shared<'a> {
 
     fn misnamed(&self, what: String) -> Result<()> {
         match self.bad {
-            Some(_) => Ok(()), // it is absent, like one that is damaged
+            Some(_) => Ok(()), // it counts as missing, like a damaged one
             None => Err(Error::new(Kind::Integrity, what)),
         }
     }
 
-    /// Files that came in extents are read once more as a whole. What is not whole goes: nobody may take it for a file.
+    /// Files that arrived in extents are read once more as a whole. A damaged one is removed, so that
+    /// nobody uses it.
     fn check_cut_files(&self) -> Result<()> {
         let Extract { wanted, dir, cancel, .. } = *self.extract;
         for (place, file) in wanted.files().iter().enumerate().filter(|(_, file)| file.parts > 1) {
@@ -356,7 +361,7 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// A file that was put together, open, where it is what its index and its name say.
+/// The opened file that was put together, if it matches its index and its name.
 fn whole_by_name(dir: &Dir, relative: &Path, escaped: &str, file: &File) -> Result<Option<std::fs::File>> {
     let path = dir.path().join(relative);
     let (mut input, _) = dir.open_file(relative).map_err(|e| Error::file("open", &path, e))?;

@@ -1,4 +1,5 @@
-//! A filestore without its database: into a new directory of the name that its database has, or will have.
+//! Restores a filestore without its database, into a new directory with the name of the database for which
+//! it is.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,25 +30,27 @@ use crate::recovery::{Pick, file_owner, staging};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
-/// What is asked for.
+/// What to restore.
 pub struct FilesRequest {
     /// Whose.
     pub tenant: TenantName,
-    /// Which: a dump, whose filestore it is then, or a backup of the filestore.
+    /// Which one: the filestore of a dump, or a backup of the filestore.
     pub pick: Pick,
-    /// The database that the files are for; a name made of the tenant's and the backup's time where `None`.
+    /// The database that the files are for; if `None`, a name made of the tenant's name and the backup's
+    /// time.
     pub target: Option<TenantName>,
-    /// Odoo's data directory; that of the configuration where `None`.
+    /// Odoo's data directory; the configured one if `None`.
     pub data_dir: Option<PathBuf>,
-    /// Publish although files can be had from nowhere.
+    /// Publish although some files are intact in no backup.
     pub allow_missing_files: bool,
-    /// Tenants whose backups may give files as well: what it was copied from, as a person says.
+    /// Other tenants whose backups may also provide files: those that this one was copied from, as the
+    /// user says.
     pub files_of: Vec<TenantName>,
-    /// Whose manifests are believed.
+    /// Whose manifests are trusted.
     pub trust: Trust,
 }
 
-/// What will be done; `Display` is what a person is asked to confirm.
+/// What will be done; `Display` gives the text that a person confirms.
 #[derive(Clone, Debug, Serialize)]
 pub struct FilesPlan {
     /// Whose.
@@ -56,23 +59,23 @@ pub struct FilesPlan {
     pub repository: String,
     /// The backup of the filestore.
     pub snapshot: SnapshotId,
-    /// The dump that it goes with, where one was asked for.
+    /// The dump that it belongs to, if one was named.
     pub dump: Option<SnapshotId>,
-    /// When its walk began, UTC.
+    /// When its walk began (UTC).
     pub point: Timestamp,
     /// The database that the files are for.
     pub database: TenantName,
     /// The new directory.
     pub filestore: FilestorePlan,
-    /// Bytes that are fetched from the repository, at most.
+    /// The most bytes that are fetched from the repository.
     pub fetch_bytes: u64,
-    /// Bytes that are free where it goes.
+    /// Free bytes at the target.
     pub free_bytes: u64,
-    /// Whether it is published although files can be had from nowhere, as asked for.
+    /// Whether it is published, as requested, although some files are intact in no backup.
     pub allow_missing_files: bool,
-    /// The first of the files that the backup lacked and no other one holds.
+    /// The first files that are missing in this backup and in every other one.
     pub missing: Vec<MissingFile>,
-    /// Attachments of the dump that lie in other storages.
+    /// Attachments of the dump that are in other storages.
     pub elsewhere: Vec<Elsewhere>,
     /// What a person should know.
     pub warnings: Vec<String>,
@@ -87,9 +90,9 @@ pub struct FilesRestored {
     pub files: u64,
     /// Their sizes added up.
     pub file_bytes: u64,
-    /// Files that are missing, each with the reason.
+    /// Missing files, each with the reason.
     pub missing_files: Vec<MissingFile>,
-    /// How many of these were lost since the backup, which had them: allowed with a flag.
+    /// How many of these the backup had, but are lost now; a flag allows this.
     pub lost_files: u64,
     /// Stages in the order in which they ended.
     pub stages: Vec<Stage>,
@@ -99,7 +102,7 @@ pub struct FilesRestored {
     pub warnings: Vec<String>,
 }
 
-/// A plan and all that was found out on the way.
+/// A plan, and everything that was found out for it.
 pub struct Prepared {
     /// The plan.
     pub plan: FilesPlan,
@@ -111,16 +114,16 @@ pub struct Prepared {
 }
 
 enum Source {
-    /// The filestore of a dump, which says what it lacks.
+    /// The filestore of a dump; the dump lists missing files.
     OfDump(Box<DumpFiles>),
-    /// A backup of the filestore alone.
+    /// A backup of the filestore only.
     Alone(Box<Linked>, Box<Search>),
 }
 
-/// Finds the backup and looks at the place; nothing is changed.
+/// Finds the backup and checks the target; changes nothing.
 ///
 /// # Errors
-/// `Refused` where the directory is not empty, `NoSpace`; those of the repository.
+/// `Refused` if the directory is not empty, `NoSpace`; those of the repository.
 pub async fn prepare(config: &Config, request: FilesRequest, identities: Identities) -> Result<Prepared> {
     let identities = Arc::new(identities);
     let repository = Repository::configured(config).await?;
@@ -136,7 +139,7 @@ pub async fn prepare(config: &Config, request: FilesRequest, identities: Identit
         Some(dump) => {
             let link = dump.filestore.as_ref().ok_or_else(|| {
                 Error::new(Kind::NotFound, format!("dump {} has no filestore", manifest.id))
-                    .next("lifeboat list shows the backups of filestores: --snapshot ID takes one of them")
+                    .next("choose a backup of a filestore in lifeboat list, and pass it with --snapshot ID")
             })?;
             let files = DumpFiles::look(
                 &repository,
@@ -160,8 +163,9 @@ pub async fn prepare(config: &Config, request: FilesRequest, identities: Identit
     if let Err(why) = &linked.chain {
         return Err(Error::new(Kind::Integrity, format!("the list of {id} cannot be read"))
             .because(why.clone())
-            .effect("without its list or a database it is not known which files there were")
-            .next("another backup of the filestore: lifeboat list, then --snapshot ID; or restore the database, too"));
+            .effect("without its list and without a database it is unknown which files existed")
+            .next("choose another backup of the filestore in lifeboat list and pass it with --snapshot ID; or restore the \
+             database too"));
     }
     let database = match request.target {
         Some(target) => target,
@@ -195,12 +199,12 @@ pub async fn prepare(config: &Config, request: FilesRequest, identities: Identit
         filestore,
         tenant: request.tenant,
     };
-    // Blocks are filled up to 4 KiB, on average by half.
+    // Each file uses whole blocks of 4 KiB: on average half a block more.
     let needed = plan.filestore.bytes + plan.filestore.files * 2048;
     if plan.free_bytes < needed {
         let (needed, free) = (bytes_text(needed), bytes_text(plan.free_bytes));
         let what = format!(
-            "the filestore needs {needed} in {}, and {free} are free there",
+            "the filestore needs {needed} in {}, but only {free} are free there",
             plan.filestore.staging.display()
         );
         return Err(Error::new(Kind::NoSpace, what)
@@ -244,7 +248,7 @@ impl Source {
 /// Restores what was planned.
 ///
 /// # Errors
-/// Whatever failed; nothing is published then, and running the same restore again continues.
+/// Whatever failed. Then nothing is published, and running the same restore again continues.
 pub async fn apply(
     prepared: Prepared,
     progress: &Progress,
@@ -255,7 +259,7 @@ pub async fn apply(
     work.prepare()?;
     let lock_path = work.lock();
     let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
-        Error::new(Kind::Busy, format!("another restore of {} runs on this host", plan.database))
+        Error::new(Kind::Busy, format!("another restore of {} is running on this host", plan.database))
             .because(format!("it holds the lock {}", lock_path.display()))
             .next("wait for it to end")
     })?;
@@ -283,7 +287,7 @@ pub async fn apply(
     staging.check(&staged)?;
     if cancel.is_cancelled() {
         return Err(Error::new(Kind::Interrupted, "the restore was stopped before anything was published")
-            .safe("running the same restore again continues where it can"));
+            .safe("running the same restore again continues where possible"));
     }
     let files = &plan.filestore;
     staging::publish(files, file_owner(&files.data_dir)?)?;
@@ -305,13 +309,13 @@ pub async fn apply(
 impl std::fmt::Display for FilesPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let files = &self.filestore;
-        writeln!(f, "restore the filestore of {} from {}, and no database", self.tenant, self.repository)?;
-        let dump = self.dump.as_ref().map_or(String::new(), |id| format!(", which goes with {id}"));
+        writeln!(f, "restore the filestore of {} from {}, without a database", self.tenant, self.repository)?;
+        let dump = self.dump.as_ref().map_or(String::new(), |id| format!(", which belongs to {id}"));
         writeln!(f, "  source      {}{dump}", self.snapshot)?;
         writeln!(f, "  state of    {}", clock::text(self.point))?;
         let size = bytes_text(files.bytes);
         writeln!(f, "  creates     {} ({}, {size})", files.dir.display(), counted(files.files, "file"))?;
-        writeln!(f, "              for database {}, which is not touched", self.database)?;
+        writeln!(f, "              for database {}, which is not changed", self.database)?;
         files_lines(f, files, &self.missing)?;
         writeln!(f, "  fetches     at most {}", bytes_text(self.fetch_bytes))?;
         let seconds = 2 + files.bytes / crate::recovery::plan::FILE_BYTES_PER_SECOND;

@@ -1,6 +1,7 @@
-//! The filestore's half of a restore: into a staging directory beside its final place, renamed when everything is
-//! durable. Files come from wherever they are whole: damage found while one place is read leads to the next one that
-//! holds the file, and is told. What cannot be had anywhere ends the restore, unless a person asked for the rest.
+//! The filestore's half of a restore: files go into a staging directory beside the final place, which is
+//! renamed when everything is durable. A file may come from any backup that holds it intact: if one copy
+//! is damaged, the next backup is tried, and the damage is reported. A file that is intact nowhere ends
+//! the restore, unless a flag allows it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -26,59 +27,60 @@ use crate::recovery::wanted::{Home, Wanted};
 use crate::recovery::{FileOwner, file_owner};
 use crate::repository::Repository;
 
-/// Files that an error names one by one.
+/// How many files an error names.
 const NAMED_MAX: usize = 5;
-/// Why a file is missing that no list names.
+/// Why a file is missing if no list names it.
 const NOWHERE: &str = "no backup of this tenant's filestore and no batch of its new files holds it";
 
-/// How files come.
+/// How files are fetched.
 pub(super) struct Staging<'a> {
     pub(super) plan: &'a FilestorePlan,
     /// Odoo's data directory.
     pub(super) data_dir: &'a Path,
     pub(super) repository: &'a Repository,
     pub(super) identities: &'a Arc<Identities>,
-    /// Where files are looked for that did not come whole.
+    /// Where files are searched for if they are damaged or missing here.
     pub(super) search: &'a Search,
-    /// Whether files that cannot be had may be missing: asked for with a flag.
+    /// Whether files that are intact nowhere may be missing; a flag allows this.
     pub(super) allow_missing: bool,
     pub(super) workers: usize,
     pub(super) progress: &'a Progress,
     pub(super) cancel: &'a CancellationToken,
 }
 
-/// What is to be fetched, and from where first.
+/// What to fetch, and from where first.
 #[derive(Default)]
 pub(super) struct List {
     pub(super) wanted: Wanted,
-    /// Of every snapshot that is named.
+    /// The manifests of all named snapshots.
     pub(super) manifests: HashMap<SnapshotId, Manifest>,
 }
 
-/// What lies in the staging directory.
+/// The content of the staging directory.
 #[derive(Default)]
 pub(super) struct Staged {
-    /// Whole files.
+    /// The number of intact files.
     pub(super) files: u64,
-    /// Their sizes added up.
+    /// The sum of their sizes.
     pub(super) bytes: u64,
-    /// Files that a list names and that could be had whole from nowhere.
+    /// Files that a list names but that are intact in no backup.
     pub(super) lost: Vec<MissingFile>,
-    /// Names of rows that no list has.
+    /// Files that rows name but no list has.
     pub(super) never_held: Vec<MissingFile>,
-    /// What a person should know: damage, and where the files came from instead.
+    /// Warnings: damage, and where the files came from instead.
     pub(super) told: Vec<String>,
-    /// Why the list could not be read, where it could not: then it is not known which files there were.
+    /// Why the list could not be read, if so: then it is unknown which files existed.
     pub(super) unread: Option<String>,
     tried: Tried,
 }
 
 impl Staging<'_> {
-    /// Fetches a list. Files of an earlier try are kept where they are whole and wanted; others go. What could be had
-    /// from nowhere is in the result: whether it may be missing, [`Staging::complete`] or [`Staging::check`] says.
+    /// Fetches the files of a list. Intact wanted files of an earlier try are kept; others are removed.
+    /// Files that are intact nowhere are in the result; [`Staging::complete`] or [`Staging::check`]
+    /// decides whether they may be missing.
     ///
     /// # Errors
-    /// Where it could not be looked, or not be written.
+    /// If the repository cannot be read, or a file cannot be written.
     pub(super) async fn run(&self, list: std::result::Result<List, String>) -> Result<Staged> {
         let mut staged = Staged::default();
         let list = list.unwrap_or_else(|why| {
@@ -89,8 +91,8 @@ impl Staging<'_> {
         Ok(staged)
     }
 
-    /// Fetches exactly the files that rows name, from wherever they are: no list says which there were. Files of an
-    /// earlier try are kept where they are whole and wanted; others go.
+    /// Fetches exactly the files that rows name, from any backup: there is no list of files. Intact wanted
+    /// files of an earlier try are kept; others are removed.
     ///
     /// # Errors
     /// As [`Staging::check`].
@@ -100,7 +102,7 @@ impl Staging<'_> {
         found.missing.retain(|path| !empty.contains(path));
         let mut staged = Staged { told: found.warnings, ..Staged::default() };
         staged.never_held = found.missing.iter().map(|path| missing(path, NOWHERE.to_owned())).collect();
-        // Before, it was not known how many bytes there are: a total that grows would run backwards.
+        // The number of bytes was unknown before: with a growing total the progress would run backwards.
         self.progress.expect_bytes(self.progress.snapshot().bytes + found.wanted.bytes);
         let list = List { wanted: found.wanted, manifests: found.manifests };
         self.fetch(list, true, &mut staged).await?;
@@ -108,9 +110,9 @@ impl Staging<'_> {
         Ok(staged)
     }
 
-    /// Looks whether each of these, which the restored rows name, lies there, and fetches the others from wherever
-    /// they are. A list that was damaged, or that lacked files when it was made, is made up for here. What a list names
-    /// and no row does is missed by nobody, and only told.
+    /// Checks that each of these files, which the restored rows name, is there, and fetches missing ones
+    /// from any backup. This makes up for a damaged list and for one that lacked files when it was
+    /// written. A missing file that a list names but no row does is only reported.
     ///
     /// # Errors
     /// As [`Staging::check`].
@@ -120,7 +122,7 @@ impl Staging<'_> {
         staged.lost.retain(|file| named.contains(&escape(file.store_fname.as_bytes())));
         if staged.lost.len() < lost {
             let files = counted(lost - staged.lost.len(), "file");
-            staged.told.push(format!("left out: {files} that no row names and no backup holds undamaged"));
+            staged.told.push(format!("left out: {files} that no row names and that are intact in no backup"));
         }
         let (absent, empty) = self.absent(names).await?;
         let known: BTreeSet<String> =
@@ -149,10 +151,10 @@ impl Staging<'_> {
         self.check(staged)
     }
 
-    /// Whether what is there may be published.
+    /// Checks that the staged files may be published.
     ///
     /// # Errors
-    /// `Integrity` naming files that can be had whole from nowhere, where these are not allowed to be missing.
+    /// `Integrity`, naming files that are intact in no backup, if these may not be missing.
     pub(super) fn check(&self, staged: &Staged) -> Result<()> {
         match staged.lost.is_empty() || self.allow_missing {
             true => Ok(()),
@@ -162,14 +164,13 @@ impl Staging<'_> {
 
     fn left(&self, e: Error) -> Error {
         e.effect(format!(
-            "nothing was published; what was fetched so far is left in {}",
+            "nothing was published; the files fetched so far stay in {}",
             self.plan.staging.display()
         ))
         .safe("running the same restore again continues there")
     }
 
-    /// Those that are not there, escaped; and which of them are empty: Odoo reads one that is absent as empty all the
-    /// same.
+    /// The missing files, escaped; and which of them are empty: Odoo reads a missing file as empty anyway.
     async fn absent(&self, names: Vec<NamedFile>) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
         let (plan, owner) = (self.plan.clone(), file_owner(self.data_dir)?);
         blocking(move || {
@@ -206,12 +207,12 @@ impl Staging<'_> {
 }
 
 impl Staged {
-    /// Everything that is missing, and why.
+    /// All missing files, and why.
     pub(super) fn missing(&self) -> Vec<MissingFile> {
         [self.lost.clone(), self.never_held.clone()].concat()
     }
 
-    /// What there is where nothing was ever backed up.
+    /// The result if nothing was ever backed up.
     pub(super) fn without_any(names: Vec<NamedFile>) -> Staged {
         let missing = |file: NamedFile| MissingFile {
             store_fname: file.store_fname,
@@ -232,8 +233,8 @@ fn lost(files: &[MissingFile]) -> Error {
     let what = format!("no backup holds {count} undamaged: {}{more}", names.join(", "));
     let why: BTreeSet<&str> = files.iter().take(NAMED_MAX).map(|file| file.why.as_str()).collect();
     Error::new(Kind::Integrity, what).because(why.into_iter().collect::<Vec<_>>().join("; ")).next(
-        "the same command with --allow-missing-files restores everything else and names each missing file; \
-             lifeboat verify --deep --identity FILE tells what else is damaged",
+        "to restore everything else and list each missing file, add --allow-missing-files; \
+             to find other damage, run lifeboat verify --deep --identity FILE",
     )
 }
 
@@ -259,7 +260,7 @@ fn from(wanted: &Wanted) -> String {
     }
 }
 
-/// All that a thread needs to fetch.
+/// Everything that a thread needs to fetch.
 struct Pass {
     repository: Repository,
     identities: Arc<Identities>,
@@ -270,8 +271,8 @@ struct Pass {
 }
 
 impl Pass {
-    /// Fetches, and fetches again from elsewhere what did not come, until everything is there or nothing more can be
-    /// found. Each file is tried once in each place, so this ends. Blocking.
+    /// Fetches the files, and missing ones again from other backups, until everything is there or nothing
+    /// more can be found. Each file is tried once in each place, so this ends. Blocking.
     fn run(
         &self,
         mut list: List,
@@ -338,10 +339,10 @@ fn why_lost(tried: Option<&HashSet<Home>>, bad: &HashMap<Home, String>) -> Strin
         .into_iter()
         .map(|home| match bad.contains_key(home) {
             true => format!("{} of {} is damaged", pack::name(home.1), home.0),
-            false => format!("{} of {} does not hold what its index says", pack::name(home.1), home.0),
+            false => format!("{} of {} does not match its index", pack::name(home.1), home.0),
         })
         .collect();
-    format!("{}, and no other backup of this tenant holds it undamaged", told.join(", "))
+    format!("{}, and it is intact in no other backup of this tenant", told.join(", "))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

@@ -1,6 +1,7 @@
-//! Filling a new database from a dump file, wherever that comes from: hidden until it is loaded,
-//! compared with its baseline and neutralized. Whatever runs the tenant's code in it (pg_restore, the
-//! comparison, neutralizing) connects as one and the same role: [`crate::postgres::load`] says which.
+//! Fills a new database from a dump file, wherever that comes from. The database stays hidden until it is
+//! loaded, compared with its baseline and neutralized. Everything that may run the tenant's code in it
+//! (pg_restore, the comparison, neutralizing) connects as the same role, which [`crate::postgres::load`]
+//! chooses.
 
 use std::time::Duration;
 
@@ -36,30 +37,30 @@ use crate::recovery::workplace::Workplace;
 
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
-/// Everything that filling a new database takes, wherever its dump comes from.
+/// Everything that is needed to fill a new database, wherever its dump comes from.
 pub(super) struct Fill<'a> {
     pub(super) database: &'a TenantName,
     pub(super) incomplete: &'a str,
     pub(super) owner: &'a str,
-    /// The role that gets everything, where one was asked for.
+    /// The role that gets everything, if one was named.
     pub(super) by_owner: Option<&'a str>,
     pub(super) neutralize: bool,
-    /// Whose it is, where it is a neutralized copy under another name.
+    /// The tenant, if this is a neutralized copy under another name.
     pub(super) copy_of: Option<&'a TenantName>,
     pub(super) base_url: Option<&'a str>,
     pub(super) work: &'a Workplace,
     pub(super) baseline: &'a Baseline,
-    /// Its sessions heed a stop, but those that publish and those that end the role of the load.
+    /// Its sessions can be stopped, except those that publish and those that end the role of the load.
     pub(super) postgres: &'a PostgresOptions,
     pub(super) tools: &'a Tools,
     pub(super) jobs: u32,
-    /// As whom.
+    /// The role that loads.
     pub(super) loads: Loads,
     /// What a person decided.
     pub(super) choices: &'a Choices,
 }
 
-/// What a stage of the load tells and heeds.
+/// The progress and the cancellation of a stage.
 #[derive(Clone, Copy)]
 pub(super) struct Watched<'a> {
     pub(super) progress: &'a Progress,
@@ -72,7 +73,7 @@ impl Fill<'_> {
         format!("lifeboat: incomplete restore as {}", self.database)
     }
 
-    /// What the dump in the work directory needs, held against the server.
+    /// Compares what the dump in the work directory needs with what the server has.
     ///
     /// # Errors
     /// `Refused`, naming what the server lacks.
@@ -93,8 +94,8 @@ impl Fill<'_> {
         Ok(seen)
     }
 
-    /// Loads the dump that lies in the work directory into the hidden database, compares it with the
-    /// baseline, neutralizes it.
+    /// Loads the dump in the work directory into the hidden database, compares the database with the
+    /// baseline, and neutralizes it.
     pub(super) async fn load(
         &self,
         seen: &Seen,
@@ -103,7 +104,7 @@ impl Fill<'_> {
         watch: &Stopwatch,
     ) -> Result<Loaded> {
         let watched = Watched { progress, cancel, watch };
-        // The second time only where pg_restore's processes spoke at once of what failed.
+        // The second time only if pg_restore's processes mixed their messages about failures.
         for jobs in [self.jobs, 1] {
             self.create().await?;
             let loaded = match self.loads {
@@ -113,7 +114,7 @@ impl Fill<'_> {
                 }
             };
             let loaded = loaded.map_err(|e| {
-                e.effect(format!("the incomplete database stays, hidden, as {}", self.incomplete))
+                e.effect(format!("the incomplete database stays hidden, as {}", self.incomplete))
                     .safe("running the same restore again replaces it")
             })?;
             if let Some(mut loaded) = loaded {
@@ -124,12 +125,12 @@ impl Fill<'_> {
         Err(Error::new(Kind::Internal, "pg_restore did not say which entries failed"))
     }
 
-    /// The empty hidden database; what an earlier try left of it goes.
+    /// Creates the empty hidden database; drops the one of an earlier try.
     async fn create(&self) -> Result<()> {
         let mut session = Session::maintenance(self.postgres).await?;
         let marker = self.marker();
-        // Killed between CREATE DATABASE and its comment, an earlier try left a database without a
-        // mark; the file beside the work directory says whose it is.
+        // An earlier try that was killed between CREATE DATABASE and its comment left a database without
+        // a mark; the file beside the work directory says that it is ours.
         let creating = self.work.creating();
         if disk::metadata(&creating)?.is_some() {
             adopt(&mut session, self.incomplete, &marker).await?;
@@ -148,7 +149,7 @@ impl Fill<'_> {
         let properties = &self.baseline.properties;
         let tablespace = own_tablespace(self.baseline, self.choices);
         let properties = &DatabaseProperties { tablespace, ..properties.clone() };
-        // While it is loaded it is ours, where another role loads it: its owner gets it when it is published.
+        // If another role loads it, we own it during the load; its owner gets it when it is published.
         let owner = Some(self.owner).filter(|_| self.loads != Loads::OwnRole);
         create_restore_database(&mut session, self.incomplete, owner, properties, &marker).await?;
         disk::remove_file(&creating)?;
@@ -161,16 +162,16 @@ impl Fill<'_> {
         let done = neutralize::neutralize(session, url).await?;
         let live = neutralize::still_live(session).await?;
         if !live.is_empty() {
-            return Err(Error::new(Kind::Integrity, "the copy is not silent after neutralizing")
+            return Err(Error::new(Kind::Integrity, "the copy is still live after neutralizing")
                 .because(live.join("; "))
-                .next("do not start Odoo on it; report the module that these belong to"));
+                .next("do not start Odoo on it; report the module that these findings belong to"));
         }
         let unknown_secrets = neutralize::unknown_secrets(session).await?;
         let applied = done.applied.into_iter().map(|a| (a.name, a.rows)).collect();
         Ok(Silenced { applied, database_uuid: done.database_uuid, unknown_secrets, reaches: done.warnings })
     }
 
-    /// Gives the database its name. What it says of settings that were refused are warnings.
+    /// Gives the database its name. Settings that the server refuses become warnings.
     pub(super) async fn publish(&self, seen: &Seen) -> Result<Vec<String>> {
         let mut session = Session::maintenance(&self.postgres.to_the_end()).await?;
         let properties = &self.baseline.properties;
@@ -186,7 +187,7 @@ impl Fill<'_> {
             comment: self.copy_of.map(|tenant| copy_mark(tenant, clock::now())),
         };
         publish_database(&mut session, self.incomplete, self.database.as_str(), &publication).await?;
-        // A session that is to load a library that is not there cannot begin: asked for only with --partial.
+        // A session that must load a missing library cannot begin; this happens only with --partial.
         let (lost, settings): (Vec<Setting>, Vec<Setting>) =
             properties.settings.iter().cloned().partition(|setting| {
                 loaded_by(setting).iter().any(|library| seen.not_loaded.contains(library))
@@ -200,7 +201,7 @@ impl Fill<'_> {
     }
 }
 
-/// Says now and then how far pg_restore is.
+/// Reports the progress of pg_restore from time to time.
 pub(super) async fn told<T>(
     progress: &Progress,
     database: &str,

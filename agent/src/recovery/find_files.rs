@@ -1,10 +1,11 @@
-//! The one search for files of a filestore by their names: in every backup of the tenant's filestore, and in
-//! the batches that the agent stored as files came.
+//! Searches for files of a filestore by their names: in every backup of the tenant's filestore, and in the
+//! batches that the agent stored when files were new.
 //!
-//! A file is named by the SHA-1 of its content, so any copy serves, wherever it is whole. But a name proves
-//! nothing: whoever knows a digest can write a row that names it. So only what is recorded of this tenant counts:
-//! backups of its own filestore under the names that it is known to have had, and of a batch what came from its
-//! filestore. Batches of older programs do not say whose their files were; what is taken from them is told.
+//! A file's name is the SHA-1 of its content, so every intact copy is right. But a name proves nothing:
+//! anybody who knows a digest can write a row that names it. So only files of this tenant count: backups
+//! of its own filestore, under every name that it is known to have had, and the files of a batch that came
+//! from its filestore. Batches of older Lifeboat versions do not say which tenant a file is from; files
+//! that are taken from these are reported.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -26,42 +27,42 @@ use crate::recovery::wanted::{Home, Wanted};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
-/// Backups whose chains are asked before the batches.
+/// How many backups are searched with their chains before the batches.
 const NEAREST: usize = 2;
-/// Lists of batches that are fetched at a time.
+/// How many lists of batches are fetched at a time.
 const BATCHES_AT_ONCE: usize = 16;
 
-/// What holds the files.
+/// Where the files were found.
 #[derive(Default)]
 pub struct Found {
-    /// The files, none of them twice.
+    /// The files, each once.
     pub wanted: Wanted,
-    /// Of the snapshots that hold them.
+    /// The manifests of the snapshots that hold them.
     pub manifests: HashMap<SnapshotId, Manifest>,
-    /// Names that no backup holds whole, escaped.
+    /// Names, escaped, of files that are intact in no backup.
     pub missing: BTreeSet<String>,
-    /// What a person should know: places that could not be used.
+    /// Warnings: backups that could not be used.
     pub warnings: Vec<String>,
 }
 
-/// Where files lie that did not come whole from there, by escaped path: not looked at again.
+/// Where each file, by escaped path, was found damaged or missing: not tried again.
 pub type Tried = HashMap<String, HashSet<Home>>;
 
-/// All the places, in the order in which they are asked.
+/// All places, in search order.
 #[derive(Default)]
 pub struct Places {
-    /// Backups of the tenant's filestore: first those taken after the moment that is wanted, the nearest first, then those
-    /// before it, the newest first. Files come and go, and the nearest differ least. As the inventory has them: without
-    /// their objects.
+    /// Backups of the tenant's filestore: first those taken after the wanted moment, nearest first, then
+    /// earlier ones, newest first, because the nearest backups differ least. They are as in the inventory:
+    /// without their objects.
     pub backups: Vec<Manifest>,
-    /// Batches of new files, the nearest in time first: a file was stored seconds after it was written.
+    /// Batches of new files, nearest in time first: a file is stored seconds after it was written.
     pub batches: Vec<SnapshotId>,
-    /// Snapshots that may be such backups, and are not believed.
+    /// Snapshots that may be such backups but are not trusted.
     told: Vec<String>,
 }
 
-/// A search for files of one tenant. Cheap to clone; the repository is asked once what there is, and only when
-/// something is looked for.
+/// A search for files of one tenant. Cheap to clone. It lists the repository once, and only when something is
+/// searched for.
 #[derive(Clone)]
 pub struct Search {
     repository: Repository,
@@ -74,7 +75,7 @@ pub struct Search {
 }
 
 impl Search {
-    /// One for the files of `whose`, which are names of one and the same tenant, around a moment.
+    /// A search for the files of `whose`, the names of one tenant, around a moment.
     pub fn new(
         repository: &Repository,
         origin: &Origin,
@@ -88,17 +89,17 @@ impl Search {
         Search { repository, origin, trust, identities, whose, near, places }
     }
 
-    /// The same, for a tenant that is known to have had these names, too.
+    /// The same, for a tenant that is known to have had these other names too.
     pub fn under(mut self, names: impl IntoIterator<Item = TenantName>) -> Search {
         self.whose.extend(names);
         self.places = Arc::default();
         self
     }
 
-    /// Where is looked.
+    /// The places to search.
     ///
     /// # Errors
-    /// Where it could not be asked; a manifest that is not believed is none.
+    /// If the repository cannot be read; a manifest that is not trusted is no error.
     pub async fn places(&self) -> Result<&Places> {
         self.places.get_or_try_init(|| self.survey()).await
     }
@@ -127,10 +128,10 @@ impl Search {
         manifest.tenant.as_ref().is_some_and(|tenant| self.whose.contains(tenant))
     }
 
-    /// Looks for each of `names`, escaped paths, wherever it was not tried yet.
+    /// Searches for each of `names` (escaped paths) in every place where it was not tried yet.
     ///
     /// # Errors
-    /// Where it could not be looked; a damaged backup is passed over and told.
+    /// If the repository cannot be read; a damaged backup is skipped and reported.
     pub async fn find(&self, names: BTreeSet<String>, tried: &Tried) -> Result<Found> {
         let mut open = Arc::new(names);
         let (mut found, mut sets) = (Found::default(), Vec::new());
@@ -139,8 +140,9 @@ impl Search {
         }
         let places = self.places().await?;
         found.warnings.clone_from(&places.told);
-        // The chains of the two nearest backups have nearly all. What came and went between them is in the batches,
-        // and a list of these costs as much as one of many that a backup is made of.
+        // The chains of the two nearest backups hold almost everything. Files that existed only between
+        // them are in the batches, and reading the list of a batch costs as much as reading one of a
+        // backup's many lists.
         let nearest = places.backups.iter().take(NEAREST).filter_map(|backup| backup.filestore());
         let nearest: HashSet<&SnapshotId> = nearest.flat_map(|facts| &facts.index_chain).collect();
         let (first, others): (Vec<&Manifest>, Vec<&Manifest>) =
@@ -157,7 +159,8 @@ impl Search {
         Ok(found)
     }
 
-    /// What the index of one backup names: that alone, so that each index is read once and none is needed for another.
+    /// The files that the index of one backup names, without its chain: so each index is read once and
+    /// needs no other.
     async fn look(
         &self,
         backup: &Manifest,
@@ -176,7 +179,7 @@ impl Search {
             }
         };
         let wanted_now = open.clone();
-        // A file that was damaged before it was backed up may be whole elsewhere.
+        // A file that was already damaged when it was backed up may be intact in another backup.
         let read = self.read(&backup, move |entry| entry.flaw.is_none() && wanted_now.contains(&entry.path));
         match read.await {
             Ok(wanted) => self.take(&backup, wanted, found, sets, (open, tried)).await,
@@ -187,7 +190,7 @@ impl Search {
         }
     }
 
-    /// Many small lists, several fetched at a time.
+    /// Many small lists; several are fetched at a time.
     async fn look_at_batches(
         &self,
         batches: &[SnapshotId],
@@ -208,7 +211,8 @@ impl Search {
                     self.take(&manifest, wanted, found, sets, (&mut *open, tried)).await?;
                     of_nobody += if says_whose { 0 } else { before - open.len() };
                 }
-                // No manifest: being stored, or given up. Whether one is lost, lifeboat verify tells.
+                // No manifest: the batch is being stored, or was abandoned. lifeboat verify finds lost
+                // manifests.
                 Err(e) if e.kind() == Kind::NotFound => {}
                 Err(e) => found.warnings.push(passed_over(id, e)?),
             }
@@ -222,7 +226,7 @@ impl Search {
         Ok(())
     }
 
-    /// The tenant's files of a batch, and whether it says whose each of them is.
+    /// The tenant's files of a batch, and whether the batch says which tenant each file is from.
     async fn batch(&self, id: &SnapshotId) -> Result<(Manifest, Wanted, bool)> {
         let manifest = self.repository.manifest(id, &self.origin, &self.trust).await?;
         let (whose, says_whose) = (self.whose.clone(), Arc::new(AtomicBool::new(true)));
@@ -252,7 +256,8 @@ impl Search {
         .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading an index panicked").because(e)))
     }
 
-    /// Takes what is still open and lies in packs of snapshots that are there, believed and the tenant's own.
+    /// Takes the files that are still missing and are in packs of the tenant's own, existing, trusted
+    /// snapshots.
     async fn take(
         &self,
         of: &Manifest,
@@ -292,10 +297,10 @@ impl Search {
     }
 }
 
-/// What is said of a place that cannot be used.
+/// The warning about a backup that cannot be used.
 ///
 /// # Errors
-/// The error itself where it does not say that what is stored is wrong.
+/// The error itself, if it does not mean that the stored data is wrong.
 pub fn passed_over(id: &SnapshotId, e: Error) -> Result<String> {
     match e.is_damage() {
         true => Ok(format!("{id} was skipped: {}", e.line())),
@@ -306,7 +311,7 @@ pub fn passed_over(id: &SnapshotId, e: Error) -> Result<String> {
 fn near_first(mut ids: Vec<SnapshotId>, near: Timestamp) -> Vec<SnapshotId> {
     let split = SnapshotId::new(near, SnapshotKind::Arrivals.as_str());
     let after = ids.split_off(ids.partition_point(|id| *id < split));
-    // Both lists are sorted by time: of each, the next one, in turn.
+    // Both lists are sorted by time: take the next one of each in turn.
     let (mut before, mut after) = (ids.into_iter().rev(), after.into_iter());
     let mut near_first = Vec::new();
     loop {

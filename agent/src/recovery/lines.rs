@@ -1,4 +1,4 @@
-//! What the plan of a restore from a dump says to a person.
+//! The text of the plan of a restore from a dump.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl std::fmt::Display for RestorePlan {
             "  creates     database {} at {}, owned by {}{place}",
             self.database, self.server, self.owner
         )?;
-        writeln!(f, "              (until it is complete its name is {})", self.incomplete_database)?;
+        writeln!(f, "              (its name is {} until it is complete)", self.incomplete_database)?;
         writeln!(f, "  loads as    {}", self.loads)?;
         if let Some(filestore) = &self.filestore {
             let size = bytes_text(filestore.bytes);
@@ -30,7 +30,7 @@ impl std::fmt::Display for RestorePlan {
             files_lines(f, filestore, &self.missing)?;
         }
         if self.database_only {
-            writeln!(f, "  no files    as asked for: --filestore-only --as {} restores them", self.database)?;
+            writeln!(f, "  no files    as requested: --filestore-only --as {} restores them", self.database)?;
         }
         writeln!(f, "  fetches     {}", self.source.reads())?;
         for space in &self.space {
@@ -51,10 +51,10 @@ impl std::fmt::Display for RestorePlan {
     }
 }
 
-/// Missing files that a plan names.
+/// How many missing files a plan names.
 const NAMED_MAX: usize = 5;
 
-/// What is known of the files before they are fetched.
+/// The files that are known before they are fetched.
 pub(super) fn files_lines(
     f: &mut std::fmt::Formatter<'_>,
     plan: &FilestorePlan,
@@ -63,7 +63,7 @@ pub(super) fn files_lines(
     if plan.from_elsewhere > 0 {
         let count = plan.from_elsewhere;
         let files = counted(count, "file");
-        writeln!(f, "              of these, from other backups, since this one lacks them: {files}")?;
+        writeln!(f, "              of these, from other backups, because this one lacks them: {files}")?;
     }
     if plan.missing_files > 0 {
         writeln!(f, "  MISSING     {}", missing_text(plan.missing_files, missing.iter().take(NAMED_MAX)))?;
@@ -71,7 +71,7 @@ pub(super) fn files_lines(
     Ok(())
 }
 
-/// So many files that are in no backup, and the first of them.
+/// The number of files that are in no backup, and the first of them.
 pub fn missing_text<'a>(count: u64, named: impl Iterator<Item = &'a MissingFile>) -> String {
     let mut out = match count {
         1 => "1 file that the database names is in no backup of this tenant".to_owned(),

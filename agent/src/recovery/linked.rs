@@ -1,5 +1,6 @@
-//! The backup of a filestore that a restore begins with, as far as it can be had. Its list says which files there
-//! were; where that is damaged, the restored rows say it instead, and files are looked for elsewhere.
+//! The backup of a filestore with which a restore begins, as far as it is usable. Its list says which
+//! files existed. If the list is damaged, the restored rows say it instead, and files are searched for in
+//! other backups.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,23 +17,23 @@ use crate::recovery::wanted::Wanted;
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
-/// A backup of a filestore, looked at.
+/// A backup of a filestore that was checked.
 #[derive(Clone)]
 pub struct Linked {
-    /// Which.
+    /// Its ID.
     pub id: SnapshotId,
-    /// The manifests that its list is read by, and those of its packs that are there, its own included; or why the list
-    /// cannot be read.
+    /// The manifests that are needed to read its list, and those of its existing packs, including its own;
+    /// or why the list cannot be read.
     pub chain: std::result::Result<HashMap<SnapshotId, Manifest>, String>,
-    /// Snapshots that hold files of it and are gone or not believed.
+    /// Snapshots that hold files of it but are gone or not trusted.
     pub gone: Vec<String>,
 }
 
 impl Linked {
-    /// Looks which of its manifests are there.
+    /// Finds out which of its manifests exist.
     ///
     /// # Errors
-    /// Where it could not be looked; what is gone or not believed is part of the answer.
+    /// If the repository cannot be read; manifests that are gone or not trusted are part of the result.
     pub async fn look(
         repository: &Repository,
         origin: &Origin,
@@ -71,19 +72,19 @@ impl Linked {
         Ok(linked)
     }
 
-    /// Its own manifest, where that is there.
+    /// Its own manifest, if it exists.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.chain.as_ref().ok()?.get(&self.id)
     }
 
-    /// What a person should know of it before anything is fetched.
+    /// Warnings about it before anything is fetched.
     pub fn warnings(&self) -> Vec<String> {
         let unread = self.chain.as_ref().err().map(|why| list_unread(&self.id, why));
         let gone = self.gone.iter().map(|why| pack_gone(&self.id, why));
         unread.into_iter().chain(gone).collect()
     }
 
-    /// Stored bytes of all that it needs.
+    /// Stored bytes of everything that it needs.
     pub fn stored_bytes(&self) -> u64 {
         self.chain.iter().flatten().map(|(_, manifest)| manifest.stored_bytes()).sum()
     }
@@ -91,7 +92,7 @@ impl Linked {
     /// Its list of files; or why that cannot be read.
     ///
     /// # Errors
-    /// Where it could not be looked.
+    /// If the repository cannot be read.
     pub(super) async fn list(
         &self,
         repository: &Repository,
@@ -110,7 +111,7 @@ impl Linked {
             let wanted = Wanted::filestore(&repository, &Handle::current(), facts, &manifests, &identities)?;
             if wanted.files().len() as u64 != facts.files || wanted.bytes != facts.bytes {
                 let (count, said) = (counted(wanted.files().len(), "file"), facts.files);
-                let what = format!("the indexes of {id} give {count}, its manifest says {said}");
+                let what = format!("the indexes of {id} list {count}, but its manifest says {said}");
                 return Err(Error::new(Kind::Integrity, what));
             }
             Ok(List { wanted, manifests })

@@ -1,4 +1,4 @@
-//! What came of loading a dump: the comparison, the neutralizing, and what could not be made.
+//! The result of loading a dump: the comparison, the neutralizing, and what could not be created.
 
 use serde::Serialize;
 
@@ -20,17 +20,17 @@ pub struct Silenced {
     pub applied: Vec<(String, u64)>,
     /// The copy's own `database.uuid`.
     pub database_uuid: String,
-    /// Columns of unknown modules that look like credentials and still hold something.
+    /// Columns of unknown modules that look like credentials and are not empty.
     pub unknown_secrets: Vec<String>,
-    /// What the copy still reaches outside.
+    /// What the copy can still reach outside.
     pub reaches: Vec<String>,
 }
 
-/// What came of it; the database is whole and still hidden.
+/// The result; the database is complete and still hidden.
 pub(super) struct Loaded {
     pub(super) compared: Compared,
     pub(super) silenced: Option<Silenced>,
     pub(super) warnings: Vec<String>,
-    /// What of the dump is not in it.
+    /// What is in the dump but not in the database.
     pub(super) not_made: Vec<NotMade>,
 }

@@ -1,5 +1,5 @@
-//! The stages of a load, the same whoever loads: the server's part, the tenant's part, the comparison, neutralizing, and
-//! last what may reach other systems.
+//! The stages of a load, the same for every role that loads: the server's part, the tenant's part, the
+//! comparison, neutralizing, and last what may reach other systems.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,22 +24,22 @@ use crate::recovery::fill::{Fill, Watched, told};
 use crate::recovery::loaded::{Compared, Loaded};
 use crate::recovery::server::Seen;
 
-/// Differences that an error names.
+/// How many differences an error names.
 const DIFFERENCES_TOLD_MAX: usize = 5;
 
-/// Who loads.
+/// The role that loads.
 pub(super) struct Who<'a> {
-    /// How he connects.
+    /// How it connects.
     pub(super) options: &'a PostgresOptions,
-    /// The role that was made for it.
+    /// The role that was created for the load.
     pub(super) loader: Option<&'a Loader>,
     /// Connections of pg_restore.
     pub(super) jobs: u32,
 }
 
 impl Fill<'_> {
-    /// Everything up to the moment when the tenant's code has run for the last time; `None` where pg_restore did not say
-    /// clearly what failed. `estate` is what there is to give away then, also after an error.
+    /// Everything up to the last time that the tenant's code runs; `None` if pg_restore did not say
+    /// clearly what failed. `estate` is what must then be given to its owners, also after an error.
     pub(super) async fn run_as(
         &self,
         who: &Who<'_>,
@@ -146,8 +146,8 @@ impl Fill<'_> {
         ran
     }
 
-    /// A copy that was neutralized is closed to other systems, so views over these cannot be filled: that is told, and
-    /// keeps nothing else away.
+    /// A neutralized copy is closed to other systems, so views over these cannot be filled. This is
+    /// reported, and does not affect other views.
     async fn fill_views(
         &self,
         restore: Restore,
@@ -183,7 +183,7 @@ impl Fill<'_> {
             let told: Vec<&str> = differences.iter().take(DIFFERENCES_TOLD_MAX).map(String::as_str).collect();
             return Err(Error::new(Kind::Integrity, format!("the restored database differs from its baseline in {}", counted(differences.len(), "place")))
                 .because(told.join("; "))
-                .next("compare by hand, and try another snapshot; lifeboat verify --deep --identity FILE tells whether this one is intact"));
+                .next("compare by hand and try another snapshot; to check whether this one is intact, run lifeboat verify --deep --identity FILE"));
         }
         Ok(Compared { tables: self.baseline.tables.len(), differences })
     }
@@ -193,7 +193,8 @@ fn without<'a>(entries: &'a [Entry], gone: &BTreeSet<i64>) -> Vec<&'a Entry> {
     entries.iter().filter(|entry| !gone.contains(&entry.id)).collect()
 }
 
-/// What the comparison finds missing because it was not made: tables, and extensions as it names them.
+/// What the comparison reports as missing because it was not created: tables, and extensions by their
+/// names there.
 fn without_these(entries: &[Entry], gone: &BTreeSet<i64>) -> BTreeSet<String> {
     let gone = entries.iter().filter(|entry| gone.contains(&entry.id));
     gone.filter_map(|entry| match entry.desc.as_str() {

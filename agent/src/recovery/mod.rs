@@ -1,5 +1,5 @@
-//! `lifeboat restore`: plan, then apply. Choosing and planning change nothing; only `apply`
-//! writes. Never overwrites: new names, empty or absent directories.
+//! `lifeboat restore`: plan, then apply. Choosing and planning change nothing; only `apply` writes. It never
+//! overwrites: it uses new names, and empty or absent directories.
 
 pub mod apply;
 pub mod choose;
@@ -42,32 +42,34 @@ use crate::names::TenantName;
 use crate::postgres::load::Choices;
 use crate::repository::snapshots::Trust;
 
-/// What is asked for.
+/// What to restore.
 #[derive(Clone)]
 pub struct RestoreRequest {
-    /// From what.
+    /// The source.
     pub asked: DumpAsked,
-    /// The new database; a name made of the tenant's and the point's time where `None`.
+    /// The new database; if `None`, a name made of the tenant's name and the point's time.
     pub target: Option<TenantName>,
-    /// Odoo's data directory that the filestore goes into; no filestore where `None`.
+    /// Odoo's data directory for the filestore; the configured one if `None`. It is not used with
+    /// [`DumpAsked::database_only`], or if the dump has no filestore.
     pub data_dir: Option<PathBuf>,
-    /// The role that will own everything; the recorded owners where `None`.
+    /// The role that will own everything; the recorded owners if `None`.
     pub owner: Option<String>,
-    /// Whether to neutralize; where `None`, unless it is the real thing (the tenant's own name).
+    /// Whether to neutralize; if `None`, every copy that does not have the tenant's own name is neutralized.
     pub neutralize: Option<bool>,
-    /// What `web.base.url` of a neutralized copy becomes.
+    /// The new `web.base.url` of a neutralized copy.
     pub base_url: Option<String>,
-    /// What the load may leave out or do otherwise.
+    /// What the load may leave out or change.
     pub load: Choices,
-    /// Publish although files of the filestore can be had from nowhere.
+    /// Publish although some files of the filestore are intact in no backup.
     pub allow_missing_files: bool,
-    /// Tenants whose backups may give files as well: what it was copied from, as a person says.
+    /// Other tenants whose backups may also provide files: those that this one was copied from, as the
+    /// user says.
     pub files_of: Vec<TenantName>,
-    /// Whose manifests are believed.
+    /// Whose manifests are trusted.
     pub trust: Trust,
 }
 
-/// Who owns restored files.
+/// The owner of restored files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileOwner {
     /// User.
@@ -76,7 +78,7 @@ pub struct FileOwner {
     pub gid: u32,
 }
 
-/// Whoever owns the directory that the filestore goes into, where we may give files away.
+/// The owner of the directory for the filestore, if we may give files away.
 fn file_owner(data_dir: &std::path::Path) -> Result<Option<FileOwner>> {
     use std::os::unix::fs::MetadataExt;
     if !rustix::process::geteuid().is_root() {

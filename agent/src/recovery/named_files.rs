@@ -1,4 +1,4 @@
-//! The files that the rows of a restored database name: what a filestore beside it must hold.
+//! The files that the rows of a restored database name: its filestore must contain them.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,23 +13,23 @@ use crate::recovery::workplace::Workplace;
 /// A file that rows name.
 #[derive(Clone, Debug)]
 pub(super) struct NamedFile {
-    /// As the rows have it.
+    /// The name in the rows.
     pub(super) store_fname: String,
-    /// What they say of its size.
+    /// Its size according to the rows.
     pub(super) bytes: Option<u64>,
 }
 
-/// All of them, sorted, and what lies in other storages.
+/// All named files, sorted, and those in other storages.
 #[derive(Default)]
 pub(super) struct NamedFiles {
     pub(super) files: Vec<NamedFile>,
     pub(super) elsewhere: Vec<Elsewhere>,
 }
 
-/// Reads them in a session that looks ([`crate::postgres::look`]). Without the table, there are none.
+/// Reads them in a session with the rules of [`crate::postgres::look`]. Without the table there are none.
 ///
 /// # Errors
-/// `Postgres` where the table cannot be read.
+/// `Postgres` if the table cannot be read.
 pub(super) async fn named_files(session: &mut Session, work: &Workplace) -> Result<NamedFiles> {
     let (mut files, mut elsewhere) = (Vec::new(), Elsewheres::default());
     if Table::find(session, "ir_attachment").await?.is_some() {
@@ -44,7 +44,7 @@ pub(super) async fn named_files(session: &mut Session, work: &Workplace) -> Resu
     Ok(NamedFiles { files, elsewhere: elsewhere.finish() })
 }
 
-/// A file that goes with the process, however that ends.
+/// A file that disappears with the process, however that ends.
 fn unnamed_file(work: &Workplace) -> Result<File> {
     let (dir, name) = (work.open()?, Path::new("attachments.tmp"));
     let file = dir.create_new(name);

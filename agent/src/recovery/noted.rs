@@ -1,5 +1,5 @@
-//! A neutralized copy beside its tenant is noted before it can be seen, so that no backup takes it for a tenant
-//! and nobody follows its files; see [`crate::catalog::copies`].
+//! Notes a neutralized copy beside its tenant before it is visible, so that no backup mistakes it for a
+//! tenant and the agent does not follow its files; see [`crate::catalog::copies`].
 
 use std::path::Path;
 
@@ -13,21 +13,21 @@ use crate::postgres::rename::facts;
 use crate::postgres::session::Session;
 use crate::recovery::place::FilestorePlan;
 
-/// What is about to be published.
+/// What will be published.
 pub(super) struct Noted<'a> {
     pub(super) state_dir: &'a Path,
     pub(super) instance: &'a InstanceName,
     pub(super) tenant: &'a TenantName,
     pub(super) database: &'a TenantName,
-    /// Its name until then.
+    /// Its name before that.
     pub(super) incomplete: &'a str,
     pub(super) filestore: Option<&'a FilestorePlan>,
     pub(super) neutralize: bool,
 }
 
 impl Noted<'_> {
-    /// Notes it where it is a neutralized copy under another name; what could not be noted is a warning.
-    /// What is live under another name may be a tenant that moved: it is backed up.
+    /// Notes it if it is a neutralized copy under another name; a failure is a warning. A live database under
+    /// another name may be a tenant that moved: it is backed up.
     pub(super) async fn note(&self, postgres: &PostgresOptions) -> Vec<String> {
         if self.database == self.tenant {
             return Vec::new();
@@ -55,7 +55,7 @@ impl Noted<'_> {
         let found = facts(&mut session, self.incomplete).await?;
         session.close().await;
         let Some(found) = found else { return Ok(()) };
-        // The directory keeps what it is when it gets its final name.
+        // The directory keeps its identity when it gets its final name.
         let filestore = self.filestore.and_then(|plan| {
             let name = plan.staging.file_name()?.to_str()?;
             Neighbours::open(plan.staging.parent()?).ok()??.id(name).ok()?

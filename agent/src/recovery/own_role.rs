@@ -1,5 +1,5 @@
-//! As whom a dump is loaded: a role that is made for it and goes whatever happens, or the configured role. When the
-//! tenant's code has run for the last time, owners and rights are set by us.
+//! The role that loads a dump: one that is created for the load and always removed, or the configured
+//! role. After the tenant's code has run for the last time, we set owners and privileges.
 
 use crate::error::Result;
 use crate::postgres::load::NotMade;
@@ -22,7 +22,7 @@ impl Fill<'_> {
         let mut ours = Session::maintenance(self.postgres).await?;
         let left_over = role::sweep(&mut ours, self.postgres, self.incomplete).await?;
         ours.close().await;
-        // A stop while the role is made must not leave it behind; what is done with the role heeds it.
+        // A stop while the role is created must not leave the role; work with the role can be stopped.
         let to_the_end = self.postgres.to_the_end();
         let mut ours = Session::maintenance(&to_the_end).await?;
         let mut loader = Loader::make(&mut ours, &to_the_end, self.incomplete, jobs).await?;
@@ -45,13 +45,14 @@ impl Fill<'_> {
             (Err(e), Err(more)) => {
                 let what = format!("{}: {}", more.what(), more.causes().join("; "));
                 Err(e.next(format!(
-                    "the role of this load is still there ({what}); the next restore drops it"
+                    "the role of this load could not be dropped ({what}); the next restore drops it"
                 )))
             }
         }
     }
 
-    /// The configured role loads: what it makes is the heir's at once, or whose pg_restore says.
+    /// The configured role loads: what it creates belongs to the heir at once, or to the owners that
+    /// pg_restore sets.
     pub(super) async fn load_by_configured_role(
         &self,
         seen: &Seen,
@@ -70,8 +71,8 @@ impl Fill<'_> {
         Ok(Some(loaded))
     }
 
-    /// Ends the role; where the load was right, everything has its owner then, and rights are set. Where
-    /// it was not, what is there belongs to the heir, so that a person can look at it.
+    /// Ends the role. After a successful load, everything then has its owner, and privileges are set. After a
+    /// failed one, everything belongs to the heir, so that a person can look at it.
     async fn end(&self, loader: Loader, right: bool, estate: Option<&Estate>) -> Result<Vec<NotMade>> {
         let to_the_end = self.postgres.to_the_end();
         let mut ours = Session::maintenance(&to_the_end).await?;
@@ -83,7 +84,7 @@ impl Fill<'_> {
             }
             None => Ok(Vec::new()),
         };
-        tracing::debug!(role = closed.name, "the load by a role of its own has ended");
+        tracing::debug!(role = closed.name, "the role of the load was dropped");
         closed.drop(&mut ours, &to_the_end, estate.map(|estate| estate.heir.as_str())).await?;
         ours.close().await;
         given

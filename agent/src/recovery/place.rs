@@ -1,5 +1,5 @@
-//! What a restored tenant is called, and where its files go: new names, and beside them names that say
-//! that something is being made.
+//! The name of a restored tenant, and the place of its files: new names, and names for what is not
+//! complete yet.
 
 use std::path::{Path, PathBuf};
 
@@ -13,42 +13,42 @@ use crate::names::{INCOMPLETE_SUFFIX, SnapshotId, TenantName, random_hex};
 use crate::postgres::quote::ident;
 use crate::recovery::workplace::Made;
 
-/// Where the filestore goes.
+/// The place of the filestore.
 #[derive(Clone, Debug, Serialize)]
 pub struct FilestorePlan {
-    /// From which snapshot.
+    /// Its snapshot.
     pub snapshot: SnapshotId,
     /// The final directory; absent or empty now.
     pub dir: PathBuf,
-    /// Where it is made; its name says that it is incomplete.
+    /// The staging directory; its name says that it is incomplete.
     pub staging: PathBuf,
-    /// How many files.
+    /// The number of files.
     pub files: u64,
-    /// Their sizes added up.
+    /// The sum of their sizes.
     pub bytes: u64,
-    /// Files that the database names and no backup holds, as far as it is known before they are fetched.
+    /// Files that the database names and no backup holds, as far as known before they are fetched.
     pub missing_files: u64,
-    /// Files that this backup lacks and another one, or a batch, holds.
+    /// Files that this backup lacks but another one, or a batch, holds.
     pub from_elsewhere: u64,
     /// Odoo's data directory.
     #[serde(skip)]
     pub(super) data_dir: PathBuf,
-    /// Where the staging directory is recorded.
+    /// The file that records the staging directory.
     #[serde(skip)]
     pub(super) record: PathBuf,
-    /// Whether the directory is that of our own earlier try, killed just before the end.
+    /// Whether the directory is from our own earlier try, which was killed just before the end.
     #[serde(skip)]
     pub(super) take_back: bool,
 }
 
 pub(super) fn name_taken(database: &TenantName) -> Error {
     let rename = format!("rename the existing one: ALTER DATABASE {} RENAME TO …", ident(database.as_str()));
-    exists(&format!("database {database} exists already"), "it is left as it is", &rename)
+    exists(&format!("database {database} already exists"), "it was not changed", &rename)
 }
 
 fn exists(what: &str, effect: &str, rename: &str) -> Error {
     Error::new(Kind::Refused, what).effect(format!("a restore never overwrites: {effect}")).next(format!(
-        "choose another name with --as (lifeboat promote NAME --as TENANT makes that the tenant later, and keeps what is there), or {rename}"
+        "choose another name with --as (later, lifeboat promote NAME --as TENANT makes it the tenant and keeps the old one), or {rename}"
     ))
 }
 
@@ -61,7 +61,7 @@ pub(super) fn default_target(tenant: &TenantName, point: Timestamp) -> Result<Te
     (name + &suffix).parse()
 }
 
-/// The name of a database that is being made: says so, and is unique to its final name.
+/// The name of an unfinished database: it says so, and is unique for the final name.
 pub(super) fn incomplete_name(target: &TenantName) -> String {
     let mut name = target.as_str().to_owned();
     if name.len() + INCOMPLETE_SUFFIX.len() > 63 {
@@ -91,13 +91,13 @@ pub(super) fn filestore_plan(
         Some(meta) => meta.is_dir() && disk::read_dir(&dir)?.is_none_or(|entries| entries.is_empty()),
     };
     if !empty && !take_back {
-        let what = format!("{} exists already and is not empty", dir.display());
-        return Err(exists(&what, "the files there are left as they are", "move that directory away"));
+        let what = format!("{} already exists and is not empty", dir.display());
+        return Err(exists(&what, "the files there were not changed", "move that directory away"));
     }
     let known = earlier.as_ref().map_or(Ok(false), |made| made.is_usable_at(&made.path))?;
     let staging = match earlier {
         Some(made) if take_back || known => made.path,
-        // Odoo's user can write there: a name that he could guess he could prepare.
+        // Odoo's user can write there and could prepare a name that can be guessed.
         _ => parent.join(format!("{target}.{}.lifeboat-incomplete", random_hex(8))),
     };
     Ok(FilestorePlan {

@@ -1,5 +1,5 @@
-//! The plan of a restore: what comes from where, what will be made, what it takes. Looking only:
-//! everything that can be found out beforehand is refused here, before anything is touched.
+//! The plan of a restore: what comes from where, what will be created, what it costs. It changes nothing:
+//! every obstacle that can be found beforehand is refused here.
 
 use std::path::{Path, PathBuf};
 
@@ -27,64 +27,64 @@ use crate::recovery::stored;
 use crate::recovery::workplace::{Workplace, workplace};
 use crate::repository::Repository;
 
-/// For the estimate only: what two cores and one disk do, pg_restore with its indexes included.
+/// For the time estimate only: the rate of pg_restore, including indexes, with two cores and one disk.
 const LOAD_BYTES_PER_SECOND: u64 = 15 << 20;
-/// Likewise, fetching and unpacking files.
+/// For the time estimate only: the rate of fetching and unpacking files.
 pub(super) const FILE_BYTES_PER_SECOND: u64 = 100 << 20;
 
-/// Room that is needed somewhere.
+/// Space that is needed somewhere.
 #[derive(Clone, Debug, Serialize)]
 pub struct Space {
-    /// For what.
+    /// Its purpose.
     pub purpose: &'static str,
-    /// Where.
+    /// The directory.
     pub path: PathBuf,
     /// Bytes that will be written there.
     pub needed: u64,
-    /// Bytes that are free there.
+    /// Free bytes there.
     pub free: u64,
 }
 
-/// What will be done; `Display` is what a person is asked to confirm.
+/// What will be done; `Display` gives the text that a person confirms.
 #[derive(Clone, Debug, Serialize)]
 pub struct RestorePlan {
-    /// From what: the plan that was bound to this host. Its warnings are all that there are.
+    /// The source: the plan that was bound to this host. It has all warnings.
     #[serde(flatten)]
     pub source: DumpPlan,
-    /// The server that it goes to.
+    /// The target server.
     pub server: String,
     /// The new database.
     pub database: TenantName,
-    /// Its name until everything is right.
+    /// Its name until it is complete.
     pub incomplete_database: String,
-    /// The tablespace that it will lie in, where that is not the server's default.
+    /// Its tablespace, if that is not the server's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tablespace: Option<String>,
-    /// Who will own it.
+    /// Its owner.
     pub owner: String,
-    /// As whom the dump is loaded.
+    /// The role that loads the dump.
     pub loads: Loads,
     /// The new filestore.
     pub filestore: Option<FilestorePlan>,
-    /// Where the dump is unpacked meanwhile; removed at the end.
+    /// Where the dump is unpacked; removed at the end.
     pub work_dir: PathBuf,
-    /// Room that is needed, where it could be found out.
+    /// The needed space, as far as it could be found out.
     pub space: Vec<Space>,
-    /// A rough estimate.
+    /// A rough estimate of the time.
     pub estimate_seconds: u64,
-    /// Whether the copy is made silent.
+    /// Whether the copy is neutralized.
     pub neutralize: bool,
-    /// Whether no files are restored, as asked for.
+    /// Whether no files are restored, as requested.
     pub database_only: bool,
-    /// Whether it is published although files can be had from nowhere, as asked for.
+    /// Whether it is published, as requested, although some files are intact in no backup.
     pub allow_missing_files: bool,
-    /// The first of the files that the backup lacked and no other one holds.
+    /// The first files that are missing in this backup and in every other one.
     pub missing: Vec<MissingFile>,
-    /// What will be otherwise than it was; when it is done, what came of it is told.
+    /// What will differ from the source; the report says what it became.
     pub foreseen: Vec<String>,
 }
 
-/// A plan and all that was found out on the way.
+/// A plan, and everything that was found out for it.
 pub struct Prepared {
     /// The plan.
     pub plan: RestorePlan,
@@ -102,15 +102,15 @@ pub struct Prepared {
     pub(super) work: Workplace,
 }
 
-/// Plans over what is stored, and binds the plan to this host.
+/// Plans from what is stored, and binds the plan to this host.
 pub async fn prepare(config: &Config, request: RestoreRequest, identities: Identities) -> Result<Prepared> {
     let repository = Repository::configured(config).await?;
     let source = stored::dump(&repository, &request.trust, &request.asked).await?;
     bind(config, repository, source, request, identities).await
 }
 
-/// Opens the dump's baseline (so a wrong identity shows now) and looks at the server and the directories. From what is
-/// restored stays as it was planned.
+/// Decrypts the dump's baseline (so a wrong identity is noticed now) and checks the server and the
+/// directories. The source of the restore stays as planned.
 async fn bind(
     config: &Config,
     repository: Repository,
@@ -162,7 +162,7 @@ async fn bind(
     let file_bytes = filestore.as_ref().map_or(0, |f| f.bytes);
     source.warnings.extend(warnings(neutralize, loads));
     source.warnings.extend(seen.notes.into_iter().chain(missing_parts));
-    // What is gone of its files the plan has said; more may be gone since.
+    // The plan has reported its missing files; more may be missing since.
     let of_files = files.as_ref().map(DumpFiles::warnings).unwrap_or_default();
     for warning in of_files {
         if !source.warnings.contains(&warning) {
@@ -192,7 +192,7 @@ async fn bind(
         return Err(Error::new(
             Kind::NoSpace,
             format!(
-                "{} needs {} in {}, and {} are free there",
+                "{} needs {} in {}, but only {} are free there",
                 short.purpose,
                 bytes_text(short.needed),
                 short.path.display(),
@@ -229,7 +229,7 @@ fn space(work_dir: &Path, facts: &DumpFacts, filestore: Option<&FilestorePlan>) 
         free: disk::free_bytes(work_dir)?,
     }];
     if let Some(filestore) = filestore {
-        // Blocks are filled up to 4 KiB, on average by half.
+        // Each file uses whole blocks of 4 KiB: on average half a block more.
         let needed = filestore.bytes + filestore.files * 2048;
         let free = disk::free_bytes(&filestore.staging)?;
         out.push(Space { purpose: "the filestore", path: filestore.staging.clone(), needed, free });
@@ -246,11 +246,15 @@ fn warnings(neutralize: bool, loads: Loads) -> Vec<String> {
     out
 }
 
-/// What the database reaches outside, as it was when it was backed up.
+/// What the database could reach outside when it was backed up.
 fn reaches(baseline: &Baseline, neutralize: bool) -> Vec<String> {
     let closed = match neutralize {
-        true => "neutralizing switches off what it can, and warns of the rest",
+        true => "neutralizing switches off what it can and warns about the rest",
         false => "it stays active in the copy",
     };
-    baseline.reaches.iter().map(|what| format!("the database reaches outside: {what}; {closed}")).collect()
+    baseline
+        .reaches
+        .iter()
+        .map(|what| format!("the database can reach outside systems: {what}; {closed}"))
+        .collect()
 }

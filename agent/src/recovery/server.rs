@@ -1,4 +1,4 @@
-//! The server that a restored tenant goes to: whether it can take it.
+//! Checks whether the target server can take a restored tenant.
 
 use std::collections::BTreeSet;
 
@@ -19,11 +19,11 @@ use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::Session;
 use crate::recovery::place::name_taken;
 
-/// The server, where a database of this name can be made in it out of `what`, which is of the
-/// version and major version given.
+/// The server, if a database of this name can be created in it from `what`, which has the given version and
+/// major version.
 ///
 /// # Errors
-/// `Refused` where it is a standby, older than that, or has such a database.
+/// `Refused` if it is a standby, is older, or already has such a database.
 pub(super) async fn check_server(
     session: &mut Session,
     (what, version, major): (&str, &str, u32),
@@ -33,16 +33,16 @@ pub(super) async fn check_server(
     if server.is_standby {
         return Err(Error::new(
             Kind::Refused,
-            format!("{} is a standby: nothing can be made there", session.place()),
+            format!("{} is a standby: nothing can be created there", session.place()),
         )
         .next("set postgres.host to the primary or to another cluster"));
     }
     if server.major < major {
         return Err(Error::new(
             Kind::Refused,
-            format!("{what} is of PostgreSQL {version}, the target is {}", server.version),
+            format!("{what} is of PostgreSQL {version}, but the target is {}", server.version),
         )
-        .effect("an older server may not understand it; nothing was changed")
+        .effect("nothing was changed: an older server may not understand it")
         .next("restore into a cluster of the same or a newer major version"));
     }
     match database_exists(session, database.as_str()).await? {
@@ -51,7 +51,7 @@ pub(super) async fn check_server(
     }
 }
 
-/// What is held against the server.
+/// What is compared with the server.
 pub(super) struct Asking<'a> {
     pub(super) baseline: &'a Baseline,
     pub(super) by_owner: Option<&'a str>,
@@ -59,22 +59,23 @@ pub(super) struct Asking<'a> {
     pub(super) choices: &'a Choices,
 }
 
-/// A dump's entries, and the server that takes them.
+/// A dump's entries, and the target server.
 pub(super) struct Seen {
     pub(super) entries: Vec<Entry>,
     pub(super) target: Target,
-    /// What is restored otherwise than it was.
+    /// What will differ from the source.
     pub(super) notes: Vec<String>,
-    /// What will come of owners, as far as it is known before the load, which tells what came of it.
+    /// What happens to owners, as far as known before the load; after the load the result is reported
+    /// instead.
     pub(super) foreseen: Vec<String>,
     /// Access methods that the server does not have.
     no_access_method: BTreeSet<String>,
-    /// Libraries that sessions of the database would load, and that the server does not have.
+    /// Libraries that sessions of the database would load but the server does not have.
     pub(super) not_loaded: BTreeSet<String>,
 }
 
 impl Seen {
-    /// The roles of the server, where policies and mappings of others are left out.
+    /// The roles of the server, if policies and mappings of other roles are left out.
     pub(super) fn roles_to_skip(
         &self,
         by_owner: Option<&str>,
@@ -85,16 +86,16 @@ impl Seen {
     }
 }
 
-/// Holds what the entries and the baseline need against what the server has.
+/// Compares what the entries and the baseline need with what the server has.
 ///
 /// # Errors
-/// `Refused`, naming each thing that the server lacks, and its mend.
+/// `Refused`, naming each thing that the server lacks and how to correct it.
 pub(super) async fn look(session: &mut Session, entries: Vec<Entry>, asked: &Asking<'_>) -> Result<Seen> {
     let Asking { baseline, by_owner, loads, choices } = *asked;
     let mut needs = Needs::of(&entries);
     needs.add_database(&baseline.properties);
     if entries.is_empty() {
-        // The list of an older backup is read with the dump: the baseline knows the most frequent.
+        // The list of an older backup is read with the dump: the baseline has the most common needs.
         needs.granted.extend(baseline.roles.iter().cloned());
         needs.extensions.extend(baseline.extensions.iter().map(|extension| extension.name.clone()));
     }
@@ -111,16 +112,16 @@ pub(super) async fn look(session: &mut Session, entries: Vec<Entry>, asked: &Ask
     Ok(Seen { entries, target, notes, foreseen, no_access_method, not_loaded })
 }
 
-/// Where the new database will lie, where that is not the server's default.
+/// The tablespace of the new database, if it is not the server's default.
 pub(super) fn own_tablespace(baseline: &Baseline, choices: &Choices) -> Option<String> {
     let own = choices.own_tablespace(&baseline.properties);
     Some(own.to_owned()).filter(|own| own != DEFAULT_TABLESPACE)
 }
 
-/// What of the dump will not be made, as far as that can be said before.
+/// What of the dump will not be created, as far as that is known before.
 ///
 /// # Errors
-/// `Refused` where rows would be missing.
+/// `Refused` if rows would be missing.
 pub(super) fn will_miss(seen: &Seen, asked: &Asking<'_>) -> Result<Vec<String>> {
     let Asking { by_owner, loads, choices, .. } = *asked;
     let absent = seen.entries.iter().filter(|entry| entry.desc == "EXTENSION");

@@ -1,4 +1,4 @@
-//! One file of a snapshot, fetched and checked: `globals.sql`, a dump, an attachment.
+//! Fetches and checks one file of a snapshot: `globals.sql`, a dump, an attachment.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -25,11 +25,11 @@ use crate::recovery::workplace::{check_parent, parent, records};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
-/// Writes the file `path` (as the index has it) of a snapshot to `out`. It is unpacked in the work
-/// directory and checked to its end first, so that nothing wrong is ever given out.
+/// Writes the file `path` (a path in the index) of a snapshot to `out`. The file is first unpacked in the
+/// work directory and checked to its end, so that damaged content is never written to `out`.
 ///
 /// # Errors
-/// `NotFound` for an unknown snapshot or path; `Integrity` where what is stored is not right.
+/// `NotFound` for an unknown snapshot or path; `Integrity` if the stored data is damaged.
 pub async fn write_file(
     config: &Config,
     id: &SnapshotId,
@@ -45,9 +45,9 @@ pub async fn write_file(
     if manifest.kind() == SnapshotKind::Base {
         return Err(Error::new(
             Kind::Usage,
-            format!("{id} is a base backup: its files are of use together only"),
+            format!("{id} is a base backup: its files are only useful together"),
         )
-        .next("lifeboat restore --instance-to DIR --to immediate restores all of them"));
+        .next("to restore all of them, run lifeboat restore --instance-to DIR --to immediate"));
     }
     let mut manifests = HashMap::from([(id.clone(), manifest.clone())]);
     if let Some(facts) = manifest.filestore() {

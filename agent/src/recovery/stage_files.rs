@@ -1,4 +1,5 @@
-//! Fetches the files of a planned restore into the staging directory, and what the restored rows name beyond them.
+//! Fetches the files of a planned restore into the staging directory, and other files that the restored
+//! rows name.
 
 use tokio_util::sync::CancellationToken;
 
@@ -35,8 +36,8 @@ impl DumpFiles {
     }
 }
 
-/// Fetches everything that is listed into the staging directory, checks it, makes it durable; nothing where no files
-/// are restored.
+/// Fetches all listed files into the staging directory, checks them and syncs them; does nothing if no
+/// files are restored.
 ///
 /// # Errors
 /// See [`Staging::run`].
@@ -52,7 +53,8 @@ pub(super) async fn stage(
     files.staging(prepared, plan, progress, cancel).run(list).await.map(Some)
 }
 
-/// Fetches what the rows of the restored database name beyond that. What is missing now is missing for good.
+/// Fetches the other files that the rows of the restored database name. What is still missing after this
+/// stays missing.
 ///
 /// # Errors
 /// See [`Staging::run`].
@@ -71,13 +73,13 @@ pub(super) async fn complete(
         Err(e) if staged.unread.is_none() && matches!(e.kind(), Kind::Denied | Kind::Postgres) => {
             files.staging(prepared, plan, progress, cancel).check(staged)?;
             staged.told.push(format!(
-                "the files that the restored rows name could not be asked for ({}): those of its backup's list are there",
+                "the list of files that the restored rows name could not be read ({}); the files in its backup's list are restored",
                 e.line()
             ));
         }
         Err(e) => return Err(e),
     }
-    // Why, as the backup knew it; and what it stored although it was damaged already.
+    // The reasons that the backup recorded; and files that it stored although they were already damaged.
     let known = files.missing();
     for file in &mut staged.never_held {
         if let Some(known) = known.iter().find(|known| known.store_fname == file.store_fname) {

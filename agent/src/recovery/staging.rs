@@ -1,10 +1,11 @@
-//! The staging directory of a filestore: made, found again, moved to its final place.
+//! The staging directory of a filestore: it is created, found again, and moved to its final place.
 //!
-//! It lies in a directory of Odoo's user, and we may be root. So it is made anew under a name that cannot be guessed,
-//! stays ours and closed to everybody else until it is whole, and is only ever used through its handle; what is in it
-//! is given to Odoo's user file by file, through the handles that it was written with. That is as strict as writing with
-//! his rights: he can neither look into it nor put a link in our way, and nothing above or beside it is touched.
-//! Which directory it is stands in the state directory: one of an earlier try is known by that, never by its name.
+//! It is in a directory of Odoo's user, and we may be root. So it gets a new name that cannot be guessed,
+//! stays ours and closed to everybody else until it is complete, and is only used through its handle. Its
+//! files are given to Odoo's user one by one, through the handles with which they were written. This is as
+//! strict as writing with that user's rights: the user can neither read it nor place a link in our way,
+//! and nothing beside it is changed. The state directory records which directory it is: one of an earlier
+//! try is recognized by that, never by its name.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
@@ -18,19 +19,20 @@ use crate::recovery::FileOwner;
 use crate::recovery::place::FilestorePlan;
 use crate::recovery::workplace::Made;
 
-/// Nobody else comes in.
+/// Closed to everybody else.
 const CLOSED: u32 = 0o700;
-/// Modes of directories that are taken over from `filestore`: nothing for everybody to write, no sticky or setuid bit.
-/// A group that shares the filestore (setgid) is the administrator's choice.
+/// The mode bits of directories that are copied from `filestore`: not write for all, sticky or setuid. A
+/// group that shares the filestore (setgid) is the administrator's choice.
 const DIR_MODES: u32 = 0o2775;
 
-/// The mode of directories in it, once it is Odoo's.
+/// The mode of directories in it, after it is given to Odoo.
 pub(super) fn dir_mode(all: &Dir) -> Result<u32> {
     let meta = all.metadata().map_err(|e| Error::file("look at", all.path(), e))?;
     Ok(meta.mode() & DIR_MODES | CLOSED)
 }
 
-/// The directory of all filestores, and in it the staging directory: that of an earlier try, or a new one. Blocking.
+/// The directory of all filestores, and the staging directory in it: the one of an earlier try, or a new
+/// one. Blocking.
 pub(super) fn open(plan: &FilestorePlan, owner: Option<FileOwner>) -> Result<(Dir, Dir)> {
     let all = match filestore::open_all(&plan.data_dir)? {
         Some(all) => all,
@@ -46,7 +48,7 @@ pub(super) fn open(plan: &FilestorePlan, owner: Option<FileOwner>) -> Result<(Di
     {
         let dir = known(&all, name, &made)?;
         let ours = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let ours = owner.map(|_| ours); // others than root cannot give anything away
+        let ours = owner.map(|_| ours); // only root can give files away
         dir.give(CLOSED, ours).map_err(|e| Error::file("close", shown, e))?;
         Made { moved: false, ..made }.write(&plan.record)?;
         return Ok((all, dir));
@@ -65,7 +67,7 @@ fn make_all(data_dir: &Path, owner: Option<FileOwner>) -> Result<Dir> {
     Ok(dir)
 }
 
-/// The staging directory, where it is the recorded one.
+/// The staging directory, if it is the recorded one.
 fn known(all: &Dir, name: &OsStr, made: &Made) -> Result<Dir> {
     let failed = |e| Error::file("open", &all.path().join(name), e);
     let dir = all.dir(Path::new(name)).map_err(failed)?;
@@ -73,15 +75,15 @@ fn known(all: &Dir, name: &OsStr, made: &Made) -> Result<Dir> {
         true => Ok(dir),
         false => Err(Error::new(
             Kind::Refused,
-            format!("{} is not the directory that Lifeboat made", dir.path().display()),
+            format!("{} is not the directory that Lifeboat created", dir.path().display()),
         )
         .because("another directory was put in its place")
-        .effect("nothing in it was touched, and nothing was published")
-        .next("see who can write there, remove it, then run the restore again")),
+        .effect("nothing in it was changed, and nothing was published")
+        .next("find out who can write there, remove it, then run the restore again")),
     }
 }
 
-/// Moves the staged directory to its final place and gives it to `owner`; the record stays until [`settle`].
+/// Moves the staging directory to its final place and gives it to `owner`; the record stays until [`settle`].
 pub(super) fn publish(plan: &FilestorePlan, owner: Option<FileOwner>) -> Result<()> {
     let gone = || Error::new(Kind::Filestore, format!("{} is gone", plan.staging.display()));
     let all = filestore::open_all(&plan.data_dir)?.ok_or_else(gone)?;
@@ -95,7 +97,7 @@ pub(super) fn publish(plan: &FilestorePlan, owner: Option<FileOwner>) -> Result<
         .map_err(|e| Error::file(&format!("rename to {}:", plan.dir.display()), &plan.staging, e))
 }
 
-/// The database is published: the directory is final.
+/// Removes the record: the database is published and the directory final.
 pub(super) fn settle(plan: &FilestorePlan) -> Result<()> {
     disk::remove_file(&plan.record)
 }

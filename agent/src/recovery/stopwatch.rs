@@ -1,4 +1,4 @@
-//! How long the stages of a restore take.
+//! Measures how long the stages of a restore take.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,13 +10,13 @@ use crate::error::Result;
 /// How long one stage took.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stage {
-    /// What.
+    /// Its name.
     pub name: &'static str,
-    /// How long.
+    /// Its duration.
     pub seconds: f64,
 }
 
-/// Times stages that may run beside each other.
+/// Measures stages that may run at the same time.
 #[derive(Default)]
 pub struct Stopwatch(Mutex<Vec<Stage>>);
 
@@ -30,7 +30,7 @@ impl Stopwatch {
         done
     }
 
-    /// What was noted.
+    /// The noted stages.
     pub fn stages(self) -> Vec<Stage> {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }

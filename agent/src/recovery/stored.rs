@@ -1,4 +1,5 @@
-//! What the repository alone says of a restore: the inventory that its plan needs, read without an identity or a server.
+//! What the repository alone says about a restore: the inventory for its plan, read without an identity or
+//! a server.
 
 use crate::archive::manifest::SnapshotKind;
 use crate::clock;
@@ -10,7 +11,7 @@ use crate::inventory::take::{Wanted, Which};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
-/// The plan, as far as it can be made without opening anything.
+/// The plan, as far as it can be made without decrypting anything.
 ///
 /// # Errors
 /// As [`crate::inventory::plan::plan`].
@@ -21,7 +22,7 @@ pub async fn plan(repository: &Repository, trust: &Trust, asked: &Asked) -> Resu
     }
 }
 
-/// The plan of a restore from a dump: all of it.
+/// The complete plan of a restore from a dump.
 ///
 /// # Errors
 /// As [`DumpPlan::new`].
@@ -35,7 +36,7 @@ pub async fn dump(repository: &Repository, trust: &Trust, asked: &DumpAsked) -> 
     DumpPlan::new(&inventory, asked, clock::now())
 }
 
-/// The base backups that may serve, with the WAL as far as it is known without an identity where that is asked for.
+/// The base backups that may be used, on request with the WAL as far as it is known without an identity.
 ///
 /// # Errors
 /// As [`Inventory::take`].

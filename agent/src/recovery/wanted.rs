@@ -1,5 +1,5 @@
-//! The files to restore, from an index chain: compact, sorted by path, some 130 bytes a file, so
-//! that a million files fit the memory bound.
+//! The files to restore, from an index chain: compact, sorted by path, about 130 bytes per file, so that a
+//! million files fit into the memory bound.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::repository::Repository;
 
-/// A pack that bytes of a file lie in: the snapshot, and the pack's number there.
+/// A pack with bytes of a file: the snapshot, and the pack's number in it.
 pub type Home = (SnapshotId, u32);
 
 /// One file.
@@ -21,7 +21,7 @@ pub struct File {
     path: (u32, u16),
     /// Permission bits.
     pub mode: u16,
-    /// Whether the source was damaged already: then its SHA-1 cannot be right.
+    /// Whether the source was already damaged: then its SHA-1 cannot match.
     pub flawed: bool,
     /// Size.
     pub bytes: u64,
@@ -29,27 +29,27 @@ pub struct File {
     pub mtime_ns: i64,
     /// Content.
     pub sha256: [u8; 32],
-    /// Whole files: snapshot (in the set's table) and pack. Cut ones: see `parts`.
+    /// For files in one part: snapshot (in the set's table) and pack. For files in several, see `parts`.
     pub home: (u32, u32),
-    /// How many parts, at least 1.
+    /// The number of parts, at least 1.
     pub parts: u32,
 }
 
 /// All files to restore.
 #[derive(Clone, Default)]
 pub struct Wanted {
-    /// Snapshots that files lie in.
+    /// The snapshots that contain the files.
     pub snapshots: Vec<SnapshotId>,
     paths: Vec<u8>,
     files: Vec<File>,
-    /// Packs of each cut file, by its place.
+    /// The packs of each file in several parts, by its index.
     cut: HashMap<u32, Vec<(u32, u32, u64)>>,
     /// Bytes of all files.
     pub bytes: u64,
 }
 
 impl Wanted {
-    /// Reads the indexes of a filestore snapshot and lays them over each other.
+    /// Reads the indexes of a filestore snapshot and merges them.
     pub fn filestore(
         repository: &Repository,
         runtime: &Handle,
@@ -101,7 +101,7 @@ impl Wanted {
         Wanted::of_index(repository, runtime, manifest, identities, |_| true)
     }
 
-    /// Reads one index alone, whatever it builds upon, and keeps the files that `take` wants.
+    /// Reads one index without the ones before it in its chain, and keeps the files that `take` wants.
     pub fn of_index(
         repository: &Repository,
         runtime: &Handle,
@@ -159,12 +159,12 @@ impl Wanted {
         std::str::from_utf8(&self.paths[start..start + usize::from(file.path.1)]).unwrap_or_default()
     }
 
-    /// The place of a file in [`Wanted::files`].
+    /// The index of a file in [`Wanted::files`].
     pub fn find(&self, path: &str) -> Option<usize> {
         self.files.binary_search_by(|file| self.path(file).cmp(path)).ok()
     }
 
-    /// Forgets the files for which `keep`, asked with path and packs, says no.
+    /// Removes the files for which `keep`, called with path and packs, returns false.
     pub fn keep(&mut self, mut keep: impl FnMut(&str, &[Home]) -> bool) -> Result<()> {
         let mut kept = Wanted { snapshots: self.snapshots.clone(), ..Wanted::default() };
         let same: Vec<u32> = (0..self.snapshots.len() as u32).collect();
@@ -177,7 +177,7 @@ impl Wanted {
         Ok(())
     }
 
-    /// The files of all sets; of a path that several have, the first.
+    /// The files of all sets; if several sets have a path, the first one wins.
     pub fn union(sets: &[Wanted]) -> Result<Wanted> {
         let mut union = Wanted::default();
         let mut renumber = Vec::new();
@@ -211,7 +211,7 @@ impl Wanted {
         Ok(())
     }
 
-    /// Forgets all files but the one at `place`.
+    /// Removes all files except the one at `place`.
     pub fn keep_only(&mut self, place: usize) {
         let cut = self.cut.remove(&(place as u32));
         self.files = vec![self.files[place]];
@@ -219,7 +219,7 @@ impl Wanted {
         self.bytes = self.files[0].bytes;
     }
 
-    /// Whether bytes of the file at `place` that begin at `offset` are to come from this pack.
+    /// Whether the bytes at `offset` of the file at `place` come from this pack.
     pub fn comes_from(&self, place: usize, snapshot: u32, pack: u32, offset: u64) -> bool {
         match self.cut.get(&(place as u32)) {
             Some(homes) => homes.contains(&(snapshot, pack, offset)),
@@ -241,7 +241,7 @@ impl Wanted {
         homes.filter_map(|(s, pack)| Some((self.snapshots.get(s as usize)?.clone(), pack))).collect()
     }
 
-    /// Every pack that holds something wanted, as (place in `snapshots`, number), sorted.
+    /// Every pack with wanted content, as (index in `snapshots`, number), sorted.
     pub fn packs(&self) -> BTreeSet<(u32, u32)> {
         let whole = self.files.iter().filter(|f| f.parts == 1).map(|f| f.home);
         let cut = self.cut.values().flatten().map(|(snapshot, pack, _)| (*snapshot, *pack));
@@ -249,7 +249,7 @@ impl Wanted {
     }
 }
 
-/// The place of a snapshot in a table; it is added where it is not in it.
+/// The index of a snapshot in a table; it is added if it is missing.
 fn place_of(table: &mut Vec<SnapshotId>, id: &SnapshotId) -> u32 {
     let place = table.iter().position(|known| known == id).unwrap_or_else(|| {
         table.push(id.clone());
@@ -258,7 +258,7 @@ fn place_of(table: &mut Vec<SnapshotId>, id: &SnapshotId) -> u32 {
     place as u32
 }
 
-/// Reads one index; `table` becomes the union of the tables, and parts count in it.
+/// Reads one index; `table` becomes the union of the tables, and parts refer to it.
 #[allow(clippy::too_many_arguments)] // one call, many places
 fn read(
     repository: &Repository,
@@ -271,7 +271,7 @@ fn read(
     mut each: impl FnMut(Line) -> Result<()>,
 ) -> Result<()> {
     let manifest = manifests.get(id).ok_or_else(|| {
-        Error::new(Kind::Integrity, format!("snapshot {id} is needed and not named as a source"))
+        Error::new(Kind::Integrity, format!("snapshot {id} is needed but is not named as a source"))
     })?;
     let object = manifest.object(index::NAME)?;
     repository.read_sealed(runtime, id, object, identities, |input| {
@@ -279,7 +279,7 @@ fn read(
         if lines.header().complete != complete {
             return Err(Error::new(
                 Kind::Integrity,
-                format!("the index of snapshot {id} is not of the kind its chain wants"),
+                format!("the index of snapshot {id} does not have the kind that its chain requires"),
             ));
         }
         let renumber: Vec<u32> = lines.header().snapshots.iter().map(|id| place_of(table, id)).collect();

@@ -1,10 +1,10 @@
-//! Several threads over the packs of a restore: each pack by whichever is free.
+//! Reads the packs of a restore with several threads: any free thread takes the next pack.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Kind, Result};
 
-/// Runs `work` on so many threads; the first error of them.
+/// Runs `work` on several threads; returns the first error.
 ///
 /// # Errors
 /// Those of the work.
@@ -17,8 +17,8 @@ pub fn in_parallel(workers: usize, work: impl Fn() -> Result<()> + Sync) -> Resu
     outcomes.into_iter().collect()
 }
 
-/// Reads each pack once, whatever names it; each thread lends `read` what it made for itself. One bad
-/// pack ends it all: the rest is not worth the time of the night.
+/// Reads each pack once; each thread passes `read` its own state. One bad pack ends all threads, because the
+/// rest would be useless.
 ///
 /// # Errors
 /// Those of `read`.

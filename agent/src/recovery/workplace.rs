@@ -1,8 +1,9 @@
-//! Where a restore keeps what it needs meanwhile: a directory for the dump, and records beside it.
+//! Where a restore keeps temporary data: a directory for the dump, and records in the state directory.
 //!
-//! `restore.work_dir` may be a directory that anybody can write to, as /var/tmp. So there a directory is made anew, with
-//! a name that cannot be guessed, and private; which one it was is recorded in the state directory, which is ours alone.
-//! Nothing is taken as ours for its name: one of an earlier try must be the recorded one, and belong to us.
+//! `restore.work_dir` may be a directory to which anybody can write, such as /var/tmp. So a new private
+//! directory is created in it, with a name that cannot be guessed, and recorded in the state directory,
+//! which only we can write. Nothing counts as ours because of its name: a directory of an earlier try must
+//! be the recorded one and belong to us.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,21 +23,21 @@ use crate::postgres::load::NotMade;
 /// Largest record that is read.
 const RECORD_BYTES_MAX: u64 = 8192;
 
-/// The place of one restore.
+/// The work directory and the records of one restore.
 #[derive(Clone, Debug)]
 pub struct Workplace {
-    /// Where the dump lies; removed at the end.
+    /// The directory of the dump; removed at the end.
     pub dir: PathBuf,
-    /// In the state directory: what is recorded of this restore, by its extension.
+    /// The records of this restore in the state directory, by extension.
     record: PathBuf,
 }
 
-/// A directory that we made, so that it is known again.
+/// A directory that we created, recorded so that we recognize it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Made {
     pub(super) path: PathBuf,
     pub(super) id: DirId,
-    /// Whether it was on its way to its final name.
+    /// Whether it was being renamed to its final name.
     #[serde(default)]
     pub(super) moved: bool,
 }
@@ -50,20 +51,20 @@ impl Made {
         self.id == found
     }
 
-    /// Whether what lies at `path` is this directory.
+    /// Whether `path` is this directory.
     pub(super) fn lies_at(&self, path: &Path) -> Result<bool> {
         let found = DirId::at(CWD, path).map_err(|e| Error::file("look at", path, e))?;
         Ok(found.is_some_and(|(id, _)| self.is(id)))
     }
 
-    /// The same, and whether we can go on with it: it is our own, or we are root.
+    /// The same, and whether we can continue with it: it is our own, or we are root.
     pub(super) fn is_usable_at(&self, path: &Path) -> Result<bool> {
         let me = rustix::process::geteuid();
         let uid = disk::metadata(path)?.map(|meta| meta.uid());
         Ok(self.lies_at(path)? && (me.is_root() || uid == Some(me.as_raw())))
     }
 
-    /// What was recorded; `None` where nothing was, or nothing that makes sense.
+    /// The record; `None` if there is none, or an invalid one.
     pub(super) fn read(record: &Path) -> Result<Option<Made>> {
         match disk::read(record, RECORD_BYTES_MAX) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
@@ -82,17 +83,17 @@ impl Made {
     }
 }
 
-/// Where what restores record lies: in the state directory, wherever they work.
+/// The directory of the records: in the state directory, whatever the work directory is.
 pub(super) fn records(config: &Config) -> PathBuf {
     config.state_dir.join("restore")
 }
 
-/// Where work directories are made.
+/// The directory in which work directories are created.
 pub(super) fn parent(config: &Config) -> PathBuf {
     config.restore.work_dir.clone().unwrap_or_else(|| records(config))
 }
 
-/// The place of a restore as `target`; nothing is made yet.
+/// The places of a restore as `target`; creates nothing.
 pub(super) fn workplace(config: &Config, target: &TenantName) -> Result<Workplace> {
     let record = records(config).join(format!("{}.restore", escape(target.as_str().as_bytes())));
     let parent = parent(config);
@@ -112,18 +113,18 @@ impl Workplace {
         self.record.with_extension("lock")
     }
 
-    /// Says that the hidden database is being made.
+    /// The record that says that the hidden database is being created.
     pub(super) fn creating(&self) -> PathBuf {
         self.record.with_extension("creating")
     }
 
-    /// Which entries of the dump are loaded, for pg_restore.
+    /// The list of the dump's entries to load, for pg_restore.
     pub(super) fn list(&self) -> PathBuf {
         self.record.with_extension("list")
     }
 
-    /// Writes what a restore did not make as SQL, for a person to read and run; where that lies. What an earlier one
-    /// left goes.
+    /// Writes SQL for what a restore did not create, for a person to check and run; returns the file.
+    /// Removes the file of an earlier restore.
     pub(super) fn write_not_made(&self, not_made: &[NotMade]) -> Result<Option<PathBuf>> {
         let path = self.record.with_extension("not-made.sql");
         if not_made.is_empty() {
@@ -138,12 +139,12 @@ impl Workplace {
         Ok(Some(path))
     }
 
-    /// Where the scratch directory is recorded.
+    /// The record of the scratch directory.
     pub(super) fn scratch(&self) -> PathBuf {
         self.record.with_extension("scratch")
     }
 
-    /// Where the staging directory of the filestore is recorded.
+    /// The record of the filestore's staging directory.
     pub(super) fn staging(&self) -> PathBuf {
         self.record.with_extension("staging")
     }
@@ -153,15 +154,15 @@ impl Workplace {
         self.record.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Makes the directory of records, so that it can be locked.
+    /// Creates the directory of records, so that a file in it can be locked.
     pub(super) fn prepare(&self) -> Result<()> {
         disk::create_private_dir(self.records())
     }
 
-    /// Opens the directory, made where it is not there.
+    /// Opens the directory; creates it if it does not exist.
     ///
     /// # Errors
-    /// `Refused` where somebody else could put something in its place.
+    /// `Refused` if somebody else could replace it.
     pub(super) fn open(&self) -> Result<Dir> {
         let parent = self.dir.parent().unwrap_or(Path::new("/"));
         let name = self.dir.file_name().unwrap_or_default();
@@ -183,20 +184,20 @@ impl Workplace {
         let dir = above.make_dir(name).map_err(failed)?;
         let meta = above.metadata().map_err(failed)?;
         if rustix::process::geteuid().is_root() && meta.uid() != 0 {
-            // The service's own place: what a killed run of root's left is the service's to use or remove.
+            // The service's own directory: the service may use or remove what a killed run of root left.
             dir.give(0o700, Some((meta.uid(), meta.gid()))).map_err(failed)?;
         }
         Made::new(&self.dir, dir.id().map_err(failed)?).write(&record)?;
         Ok(dir)
     }
 
-    /// Removes the directory with all that is in it.
+    /// Removes the directory with its content.
     pub(super) fn remove(&self) -> Result<()> {
         disk::remove_tree(&self.dir)?;
         disk::remove_file(&self.record.with_extension("work"))
     }
 
-    /// Removes what a killed restore left, whose record this is.
+    /// Removes what the killed restore with this record left.
     pub(super) fn remove_recorded(record: &Path) -> Result<()> {
         let work = record.with_extension("work");
         if let Some(made) = Made::read(&work)?
@@ -211,19 +212,22 @@ impl Workplace {
 fn not_ours(dir: &Path, uid: u32) -> Error {
     Error::new(
         Kind::Refused,
-        format!("{} exists already, and Lifeboat did not make it (it belongs to user {uid})", dir.display()),
+        format!(
+            "{} already exists, but Lifeboat did not create it (it belongs to user {uid})",
+            dir.display()
+        ),
     )
-    .effect("nothing was changed; it was neither used nor removed")
-    .next("look at it, remove it, then run the restore again")
+    .effect("nothing was changed; this directory was neither used nor removed")
+    .next("check what it is, remove it, then run the restore again")
 }
 
-/// Whether nobody can exchange what lies in `parent` but root, us, the service (who owns the directory of `records`) and,
-/// where the place is for a server, the user that runs it.
+/// Checks that only trusted users can replace the content of `parent`: root, our own user, the service
+/// (which owns the directory of `records`) and, if the place is for a server, the user that runs it.
 ///
 /// # Errors
-/// `Refused`, with a mend.
+/// `Refused`, with how to correct it.
 pub(super) fn check_parent(parent: &Path, records: &Path, server: Option<u32>) -> Result<()> {
-    // A link was made by whoever can write above: that is the administrator.
+    // Who made a link can write to its parent: that is the administrator.
     let meta =
         Dir::open(parent).and_then(|dir| dir.metadata()).map_err(|e| Error::file("look at", parent, e))?;
     let service = disk::metadata(records)?.map(|meta| meta.uid());
@@ -244,7 +248,7 @@ pub(super) fn check_parent(parent: &Path, records: &Path, server: Option<u32>) -
         format!("{} is not safe as a work directory of a restore", parent.display()),
     )
     .because(why)
-    .effect("nothing was changed; a dump there would be readable plain text")
+    .effect("nothing was changed; the dump is plain text and would not be safe there")
     .next(format!(
         "run chmod go-w {}, or set restore.work_dir to a directory of your own or to /var/tmp",
         shell_path(parent)

@@ -54,12 +54,8 @@ impl PackWorker {
     pub fn new(snapshot: Arc<SnapshotWriter>) -> Result<PackWorker> {
         let (work, works) = sync_channel(FRAMES_WAITING_MAX);
         let (empty, emptied) = sync_channel(FRAMES_WAITING_MAX + 2);
-        let packs = Packs {
-            zstd: Compressor::new(snapshot.settings().zstd_level)?,
-            snapshot: snapshot.clone(),
-            open: None,
-            finishing: None,
-        };
+        let packs =
+            Packs { zstd: snapshot.compressor()?, snapshot: snapshot.clone(), open: None, finishing: None };
         let compressing = std::thread::Builder::new()
             .name("compress".to_owned())
             .spawn(move || packs.run(works, empty))

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 
+use crate::archive::compress::{Compressor, Content};
 use crate::archive::digest::Hashing;
 use crate::archive::manifest::{self, FORMAT, Facts, Manifest, Object, Origin, SnapshotKind};
 use crate::archive::pack::PackBuilder;
@@ -34,6 +35,7 @@ pub struct SnapshotWriter {
     origin: Origin,
     recipients: Recipients,
     settings: PackSettings,
+    content: Content,
     id: SnapshotId,
     begun: Timestamp,
     next_pack: AtomicU32,
@@ -56,6 +58,7 @@ impl SnapshotWriter {
             origin: origin.clone(),
             recipients: recipients.clone(),
             settings,
+            content: if kind == SnapshotKind::Dump { Content::Text } else { Content::Pages },
             id: SnapshotId::new(begun, kind.as_str()),
             begun,
             next_pack: AtomicU32::new(0),
@@ -82,6 +85,11 @@ impl SnapshotWriter {
     /// How packs are made.
     pub fn settings(&self) -> PackSettings {
         self.settings
+    }
+
+    /// What compresses the frames of its packs.
+    pub fn compressor(&self) -> Result<Compressor> {
+        Compressor::new(self.settings.zstd_level, self.content)
     }
 
     /// The number of one more pack.

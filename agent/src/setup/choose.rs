@@ -1,4 +1,4 @@
-//! What `init` writes where nobody said: sensible for a file under /etc, and beside the file
+//! The defaults of `init`: those of a service for a file under /etc, directories beside the file
 //! anywhere else.
 
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub fn instance(inputs: &Inputs) -> Result<InstanceName> {
     first.parse().or_else(|_| "production".parse())
 }
 
-/// `--repository`, made absolute where it is a directory, else a directory beside the file.
+/// `--repository`, made absolute if it is a directory, else a directory beside the file.
 pub fn repository(inputs: &Inputs, config_file: &Path) -> Result<Setting> {
     let given = match &inputs.repository {
         Some(url) => Some(url.clone()),
@@ -57,7 +57,7 @@ pub fn state_dir(given: Option<&Path>, config_file: &Path) -> Result<Option<Sett
     Ok(Some(Setting::text("state_dir", &text)))
 }
 
-/// `--data-dir`, else the first of the usual places that holds a filestore, else none.
+/// `--data-dir`, else the first usual place that holds a filestore, else `None`.
 pub fn data_dir(given: Option<&Path>) -> Result<Option<Setting>> {
     let dir = match given {
         Some(dir) => Some(absolute(dir)?),
@@ -70,17 +70,18 @@ fn in_etc(config_file: &Path) -> bool {
     config_file.starts_with("/etc")
 }
 
-/// `--set KEY=VALUE`, in the words of an environment variable: no quotes, lists by commas. The
-/// value's rule is applied when the whole file is.
+/// `--set KEY=VALUE`, written as in an environment variable: no quotes, commas between the items of a
+/// list. The key's rule is applied later, when the whole file is checked.
 pub fn set(settings: &mut Vec<Setting>, given: &str) -> Result<()> {
-    let bad = |what: String| Error::new(Kind::Usage, what).next("write --set postgres.port=5433");
+    let bad =
+        |what: String| Error::new(Kind::Usage, what).next("write it like this: --set postgres.port=5433");
     let Some((name, value)) = given.split_once('=') else {
-        return Err(bad(format!("--set {given:?} is not of the form KEY=VALUE")));
+        return Err(bad(format!("--set {given:?} does not have the form KEY=VALUE")));
     };
     let Some(key) = keys::find(name) else {
         let near = keys::nearest(name, KEYS.iter().map(|key| key.name));
         let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        return Err(bad(format!("--set {name}: not a known key{near}")));
+        return Err(bad(format!("--set {name}: this key does not exist{near}")));
     };
     let quoted = Setting::text(name, value);
     let bare = value == "true" || value == "false" || value.bytes().all(|byte| byte.is_ascii_digit());
@@ -96,7 +97,7 @@ pub fn set(settings: &mut Vec<Setting>, given: &str) -> Result<()> {
     Ok(())
 }
 
-/// A new signing key, or the one that is there where that is fine; whether it is new.
+/// A new signing key, or the existing one if the caller allows that; and whether it is new.
 pub fn signing(file: &Path, instance: &InstanceName, if_missing: bool) -> Result<(SigningKey, bool)> {
     match if_missing && disk::metadata(file)?.is_some() {
         true => Ok((SigningKey::load(file)?, false)),
@@ -104,7 +105,7 @@ pub fn signing(file: &Path, instance: &InstanceName, if_missing: bool) -> Result
     }
 }
 
-/// A new age identity, in the words of `age-keygen`, or the one that is there where that is fine.
+/// A new age identity in the format of `age-keygen`, or the existing one if the caller allows that.
 pub fn identity(file: PathBuf, if_missing: bool) -> Result<NewIdentity> {
     if if_missing && disk::metadata(&file)?.is_some() {
         let text = disk::read_secret_text("identity file", &file, IDENTITY_BYTES_MAX)?;
@@ -112,7 +113,7 @@ pub fn identity(file: PathBuf, if_missing: bool) -> Result<NewIdentity> {
         let identity = identity.ok_or_else(|| {
             Error::new(Kind::Identity, format!("{} contains no valid age identity", file.display()))
                 .effect("nothing was written")
-                .next("pass its public key with --recipient, or another file with --identity-file")
+                .next("pass its public key with --recipient, or name another file with --identity-file")
         })?;
         return Ok(NewIdentity { file, text: None, recipient: identity.to_public().to_string() });
     }

@@ -1,5 +1,5 @@
-//! `init` where the configuration is there already, in a file or in the environment alone, as in a pod: what it
-//! names is made where it is missing, and what is there has to be the same. Running it again changes nothing.
+//! `init` for an existing configuration, in a file or only in the environment (as in a pod). It creates
+//! what the configuration names and what is missing; what exists must match. A second run changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::postgres::server::server_info;
 use crate::postgres::session::Session;
 use crate::repository::Repository;
 
-/// What PostgreSQL gets to say which cluster it is; it may well start later than this.
+/// How long PostgreSQL may take to say which cluster it is; it may start after `init`.
 const SERVER_WAIT: Duration = Duration::from_secs(10);
 
-/// What of the configuration the environment must give, so that no file is written: either of each.
+/// What the environment must give so that no file is written: one of each pair.
 const GIVEN: [&[&str]; 4] = [
     &["LIFEBOAT_INSTANCE"],
     &["LIFEBOAT_REPOSITORY_URL"],
@@ -29,16 +29,16 @@ const GIVEN: [&[&str]; 4] = [
     &["LIFEBOAT_SIGNING_KEY_FILE"],
 ];
 
-/// A configured instance: what there is of it now.
+/// A configured instance: what exists now.
 #[derive(Debug, Serialize)]
 pub struct CompletedSetup {
-    /// The configuration; none where the environment alone gives it.
+    /// The configuration file; `None` if the environment gives everything.
     pub config: Option<PathBuf>,
-    /// Whose.
+    /// The instance.
     pub instance: InstanceName,
     /// Where archives are stored.
     pub repository: String,
-    /// What the repository calls itself.
+    /// The repository's own identifier.
     pub repository_id: String,
     /// Whether it was made now.
     pub made_repository: bool,
@@ -48,19 +48,19 @@ pub struct CompletedSetup {
     pub made_state_dir: bool,
     /// Odoo's data directory.
     pub data_dir: Option<PathBuf>,
-    /// No identity is made here.
+    /// Always `None`: no identity is created here.
     pub identity: Option<PathBuf>,
-    /// Whom archives are encrypted to.
+    /// The public keys that archives are encrypted to.
     pub recipients: Vec<String>,
     /// The file of the signing key.
     pub signing_key: Option<PathBuf>,
-    /// Its public half.
+    /// The public half of the signing key.
     pub trusted_key: String,
-    /// Whether the server is the one whose backups are stored, in a sentence.
+    /// One sentence: whether the stored backups are of this PostgreSQL server.
     pub compared: &'static str,
 }
 
-/// Whether there is a configuration to complete: a file that is accepted, or one in the environment alone.
+/// Whether there is a configuration to complete: in an accepted file, or only in the environment.
 pub fn is_there(request: &SetupRequest, inputs: &Inputs, config_file: &Path) -> Result<bool> {
     if disk::metadata(config_file)?.is_some() {
         return Ok(request.if_missing);
@@ -80,10 +80,10 @@ pub fn is_there(request: &SetupRequest, inputs: &Inputs, config_file: &Path) -> 
     Ok(true)
 }
 
-/// Makes what is missing, and gives what there is.
+/// Creates what is missing, and returns everything that exists.
 ///
 /// # Errors
-/// `Conflict` where what is there is another one: nothing was changed then.
+/// `Conflict` if something exists that does not match; then nothing was changed.
 pub async fn complete(request: &SetupRequest, inputs: &Inputs, config_file: &Path) -> Result<CompletedSetup> {
     let with_file = disk::metadata(config_file)?.is_some();
     let mut inputs = inputs.clone();
@@ -121,14 +121,14 @@ pub async fn complete(request: &SetupRequest, inputs: &Inputs, config_file: &Pat
 
 fn another(what: String) -> Error {
     Error::new(Kind::Conflict, what)
-        .effect("nothing was changed: the existing setup and this command do not belong together")
+        .effect("nothing was changed: this command does not match the existing setup")
         .next("correct the flag or the variable, or pass another file with --config")
 }
 
-/// Flags and environment must not make another instance or repository of an existing file.
+/// Flags and environment must name the same instance and repository as the existing file.
 fn same_as_the_file(inputs: &Inputs, config: &Config) -> Result<()> {
     let alone = Inputs { config: inputs.config.clone(), ..Inputs::default() };
-    // A file that is not whole by itself leaves the rest to the environment.
+    // A file without these keys leaves them to the environment.
     let Ok(file) = Config::load(&alone) else { return Ok(()) };
     let pairs = [
         ("instance", file.instance.to_string(), config.instance.to_string()),
@@ -137,13 +137,13 @@ fn same_as_the_file(inputs: &Inputs, config: &Config) -> Result<()> {
     for (key, there, given) in pairs {
         if there != given {
             let file = file.file.display();
-            return Err(another(format!("{file} has {key} = {there:?}, but this command has {given:?}")));
+            return Err(another(format!("{file} says {key} = {there:?}, but this command says {given:?}")));
         }
     }
     Ok(())
 }
 
-/// What this command's own flags say must stand in the configuration.
+/// The configuration must contain everything that this command's own flags say.
 fn same_as_flags(request: &SetupRequest, inputs: &Inputs, config: &Config) -> Result<()> {
     let path = |path: &Option<PathBuf>| path.as_deref().map(super::absolute).transpose();
     let paths = [
@@ -178,18 +178,18 @@ fn same_as_flags(request: &SetupRequest, inputs: &Inputs, config: &Config) -> Re
     Ok(())
 }
 
-/// The signing key is there, and its public half is trusted; that half.
+/// Checks that the signing key exists and its public half is trusted; returns that half.
 fn signing_key(config: &Config) -> Result<String> {
     let Some(file) = &config.signing.key_file else {
         return Err(Error::new(Kind::Config, "signing.key_file is not set")
-            .next("name the file of the signing key; `lifeboat init` on another machine makes one"));
+            .next("set it to the file of the signing key; `lifeboat init` on another machine creates one"));
     };
     let key = SigningKey::load(file).map_err(|e| match e.kind() {
         Kind::NotFound => e
             .context("read the signing key")
-            .effect("nothing was made: without it nothing can be stored")
+            .effect("nothing was created: without the signing key nothing can be stored")
             .next(format!(
-                "mount it there, or make one: ssh-keygen -t ed25519 -N '' -C lifeboat -f {}",
+                "mount the key there, or create one: ssh-keygen -t ed25519 -N '' -C lifeboat -f {}",
                 file.display()
             )),
         _ => e,
@@ -200,7 +200,7 @@ fn signing_key(config: &Config) -> Result<String> {
     trusted.verify("this check", b"init", proof.as_bytes()).map_err(|_| {
         let what = format!("the public half of {} is not in signing.trusted_keys", file.display());
         Error::new(Kind::Config, what)
-            .effect("nothing was made: no host would accept what this host stores, not even this host")
+            .effect("nothing was created: no host, not even this one, would accept what this host stores")
             .next(format!(
                 "set LIFEBOAT_SIGNING_TRUSTED_KEYS='{public}', or signing.trusted_keys in the file"
             ))
@@ -208,7 +208,8 @@ fn signing_key(config: &Config) -> Result<String> {
     Ok(public)
 }
 
-/// Where the instance has backups and its server answers, both are the same cluster; what was found.
+/// If the instance has backups and its server answers, checks that both are of the same cluster.
+/// Returns the finding as a sentence.
 async fn same_cluster(config: &Config, repository: &Repository) -> Result<&'static str> {
     match repository.origin().await {
         Ok(_) => {}
@@ -222,13 +223,13 @@ async fn same_cluster(config: &Config, repository: &Repository) -> Result<&'stat
         info
     };
     let Ok(Ok(info)) = tokio::time::timeout(SERVER_WAIT, asked).await else {
-        return Ok(
-            "the instance has backups; its server does not answer yet, so it was not compared with them",
-        );
+        return Ok("the instance has backups; the server does not answer yet: they were not compared");
     };
     let Some(system_identifier) = info.system_identifier else {
-        return Ok("the instance has backups; the server does not say which cluster it is");
+        return Ok(
+            "the instance has backups; the server does not say which cluster it is: they were not compared",
+        );
     };
     repository.bind(Some(&system_identifier)).await?; // it is bound: only compared
-    Ok("the instance has backups, and they are of this PostgreSQL cluster")
+    Ok("the instance has backups of this PostgreSQL cluster")
 }

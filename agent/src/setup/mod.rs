@@ -1,5 +1,5 @@
-//! What `lifeboat init` does: configuration, keys, state directory and repository of a new instance, or what is
-//! missing of one that is configured already.
+//! `lifeboat init`: creates the configuration, keys, state directory and repository of a new instance,
+//! or what is missing of an instance that is already configured.
 
 mod choose;
 mod complete;
@@ -16,72 +16,72 @@ use crate::error::{Error, Kind, Result};
 use crate::names::InstanceName;
 use crate::{config, disk};
 
-/// What the identity is called when nobody says otherwise.
+/// The default name of the identity file.
 pub const IDENTITY_FILE: &str = "lifeboat-identity.txt";
 const SIGNING_FILE: &str = "lifeboat-signing-key";
 
-/// What is asked for, beside what the inputs of the configuration say.
+/// What to create, in addition to what the inputs of the configuration say.
 #[derive(Clone, Debug, Default)]
 pub struct SetupRequest {
-    /// Odoo's data directory; the usual place, if it is there, where none is named.
+    /// Odoo's data directory; if `None`, the first usual place that exists.
     pub data_dir: Option<PathBuf>,
     /// The state directory.
     pub state_dir: Option<PathBuf>,
-    /// Whom archives are encrypted to; a new identity is made where nobody is named.
+    /// The public keys that archives are encrypted to; if empty, a new identity is created.
     pub recipients: Vec<String>,
-    /// Where the new identity is written.
+    /// The file for the new identity.
     pub identity_file: Option<PathBuf>,
-    /// Where the new signing key is written.
+    /// The file for the new signing key.
     pub signing_key: Option<PathBuf>,
-    /// Other keys of the configuration, each as `KEY=VALUE`.
+    /// Other configuration keys, each as `KEY=VALUE`.
     pub settings: Vec<String>,
-    /// Whether what is there is fine where it is the same.
+    /// Whether existing files are accepted if they match.
     pub if_missing: bool,
 }
 
-/// What there is now.
+/// What exists after `init`.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Setup {
-    /// All of it is new.
+    /// Everything is new.
     Written(NewSetup),
-    /// It was configured already; what was missing was made.
+    /// The instance was already configured; what was missing was created.
     Completed(CompletedSetup),
 }
 
-/// A new instance: where everything lies.
+/// A new instance: where everything is.
 #[derive(Debug, Serialize)]
 pub struct NewSetup {
     /// The configuration.
     pub config: PathBuf,
-    /// Whose.
+    /// The instance.
     pub instance: InstanceName,
     /// Where archives are stored.
     pub repository: String,
     /// The state directory.
     pub state_dir: PathBuf,
-    /// Odoo's data directory, where one was named or found.
+    /// Odoo's data directory, if one was named or found.
     pub data_dir: Option<PathBuf>,
-    /// The file of the identity, where one was made.
+    /// The file of the identity, if one was created.
     pub identity: Option<PathBuf>,
-    /// Its public key, which is among the recipients.
+    /// The identity's public key; it is one of the recipients.
     #[serde(skip)]
     pub identity_recipient: Option<String>,
-    /// Whom archives are encrypted to.
+    /// The public keys that archives are encrypted to.
     pub recipients: Vec<String>,
     /// The file of the signing key.
     pub signing_key: PathBuf,
-    /// Its public half.
+    /// The public half of the signing key.
     pub trusted_key: String,
 }
 
-/// What is to be written where: complete before the first byte is.
+/// What to write, and where; complete before the first byte is written.
 struct Plan {
     config_file: PathBuf,
     instance: InstanceName,
     identity: Option<NewIdentity>,
     signing_file: PathBuf,
-    /// None where the key is there already.
+    /// `None` if the key already exists.
     signing_text: Option<String>,
     trusted_key: String,
     text: String,
@@ -90,15 +90,15 @@ struct Plan {
 
 struct NewIdentity {
     file: PathBuf,
-    /// None where it is there already.
+    /// `None` if it already exists.
     text: Option<String>,
     recipient: String,
 }
 
-/// Plans, checks that nothing is in the way, and writes; or completes what is configured already.
+/// Plans, checks that nothing is in the way, and writes; or completes an instance that is already configured.
 ///
 /// # Errors
-/// `AlreadyExists` and `Conflict` where something else is in the way: nothing was changed then.
+/// `AlreadyExists` and `Conflict` if something is in the way; then nothing was changed.
 pub async fn run(request: &SetupRequest, inputs: &Inputs) -> Result<Setup> {
     let config_file = config_file(inputs)?;
     if complete::is_there(request, inputs, &config_file)? {
@@ -160,8 +160,8 @@ fn plan(request: &SetupRequest, inputs: &Inputs, config_file: PathBuf) -> Result
         choose::set(&mut settings, given)?;
     }
     let text = config::template(&settings);
-    // what is written is read back first, without this process's environment: a value that is
-    // wrong is said now, with its key
+    // The text is parsed before it is written, without this process's environment, so that a wrong
+    // value is reported now, with its key.
     let config = Config::parse(&config_file, &text, &Inputs::default()).map_err(|error| {
         error.context("check the configuration that these flags give").with_kind(Kind::Usage)
     })?;
@@ -175,8 +175,8 @@ fn refuse_to_overwrite(plan: &Plan) -> Result<()> {
     let files = [Some(&plan.config_file), signing, identity];
     for path in files.into_iter().flatten() {
         if disk::metadata(path)?.is_some() {
-            return Err(Error::new(Kind::AlreadyExists, format!("{} is there already", path.display()))
-                .effect("nothing was written; a key that is overwritten is lost, and with it what it opens")
+            return Err(Error::new(Kind::AlreadyExists, format!("{} already exists", path.display()))
+                .effect("nothing was written; overwriting a key loses it, and everything encrypted to it")
                 .next(
                     "move it away, or name another place with --config, --identity-file or --signing-key",
                 ));
@@ -184,7 +184,7 @@ fn refuse_to_overwrite(plan: &Plan) -> Result<()> {
     }
     match disk::metadata(&plan.config.state_dir)? {
         Some(meta) if !meta.is_dir() => {
-            let what = format!("{} is there and is no directory", plan.config.state_dir.display());
+            let what = format!("{} exists and is not a directory", plan.config.state_dir.display());
             Err(Error::new(Kind::AlreadyExists, what)
                 .effect("nothing was written")
                 .next("name another place with --state-dir"))
@@ -197,7 +197,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| Error::file("find", path, e))
 }
 
-/// A path as the configuration names it: relative where it lies beside the file, so that the
+/// A path as the configuration names it: relative if it is beside the file, so that the
 /// directory can be moved as a whole.
 fn path_beside(path: &Path, config_file: &Path) -> Result<String> {
     match config_file.parent().and_then(|base| path.strip_prefix(base).ok()) {
@@ -209,6 +209,6 @@ fn path_beside(path: &Path, config_file: &Path) -> Result<String> {
 
 fn path_text(path: &Path) -> Result<String> {
     let not_text =
-        || Error::new(Kind::Usage, format!("{} is not UTF-8, and lifeboat.toml is", path.display()));
+        || Error::new(Kind::Usage, format!("{} is not UTF-8; lifeboat.toml must be UTF-8", path.display()));
     path.to_str().map(str::to_owned).ok_or_else(not_text)
 }

@@ -1,5 +1,5 @@
-//! The writing half of `init`: keys, then the repository, the configuration last, so that a
-//! configuration never names a key that is not there. What fails leaves nothing behind.
+//! The writing half of `init`: keys first, then the repository, the configuration last. So a
+//! configuration never names a missing key. An `init` that fails removes what it wrote.
 
 use std::path::{Path, PathBuf};
 
@@ -10,19 +10,19 @@ use crate::error::{Error, Kind, Result};
 use crate::repository::Repository;
 use crate::store::{Store, StoreOptions};
 
-/// Writes what is planned; on an error the files written so far are removed again, so that the
-/// next try starts from nothing.
+/// Writes what is planned. On an error it removes the files written so far, so that the next try
+/// starts from nothing.
 pub async fn write(plan: &Plan) -> Result<()> {
     let mut written = Vec::new();
     let done = write_all(plan, &mut written).await;
     if done.is_err() {
         for path in written.iter().rev() {
             if let Err(error) = disk::remove_file(path) {
-                tracing::warn!(?error, "a file of the failed init is left");
+                tracing::warn!(?error, "init failed and could not remove a file that it had written");
             }
         }
     }
-    done.map_err(|error: Error| error.effect("nothing of this init is left; running it again is safe"))
+    done.map_err(|error: Error| error.effect("this init left nothing; running it again is safe"))
 }
 
 async fn write_all(plan: &Plan, written: &mut Vec<PathBuf>) -> Result<()> {
@@ -37,12 +37,12 @@ async fn write_all(plan: &Plan, written: &mut Vec<PathBuf>) -> Result<()> {
     write_new(&plan.config_file, &plan.text, written)
 }
 
-/// Makes the repository unless it is there; whether it was made.
+/// Creates the repository unless it exists; returns whether it was created.
 pub async fn repository(config: &Config) -> Result<(Repository, bool)> {
     Store::create_local_root(&config.repository.url)?;
     let store = Store::open(&config.repository.url, &StoreOptions::from(config))?;
     let made = match Repository::init(&store).await {
-        // Several instances share a repository: the second one finds it made.
+        // Several instances may share a repository: for the second one it already exists.
         Err(e) if matches!(e.kind(), Kind::AlreadyExists | Kind::Conflict) => false,
         made => made.map(|_| true)?,
     };

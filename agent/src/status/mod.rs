@@ -1,5 +1,5 @@
-//! How everything stands, in one value: what is stored, and what this host knows of its own backups. For the
-//! command, a page or a gate alike; it needs no identity and no PostgreSQL.
+//! The state of everything in one value: what is stored, and what this host knows of its own backups. For the
+//! command, a web page or a script; it needs no identity and no PostgreSQL.
 
 pub mod remembered;
 
@@ -25,7 +25,7 @@ use crate::names::{InstanceName, SnapshotId, counted};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
-/// How the instance, its tenants and this host's jobs stand.
+/// The state of the instance, its tenants and this host's jobs.
 #[derive(Debug, Serialize)]
 pub struct Status {
     /// Whose.
@@ -44,7 +44,7 @@ pub struct Status {
     pub verified: Checked,
     /// The latest run of each scheduled job of this host.
     pub runs: Vec<Run>,
-    /// What the agent of this host saw last of its stream of WAL.
+    /// The last record of this host's agent about its stream of WAL.
     pub stream: Option<StreamRecord>,
     /// What a person must look at, in sentences.
     pub problems: Vec<String>,
@@ -76,8 +76,8 @@ impl Status {
     /// Looks. A tenant whose newest restorable state is older than `age_max` is late.
     ///
     /// # Errors
-    /// Where the repository or the state directory cannot be read; not where a part of it cannot, which is a problem
-    /// that the status names.
+    /// If the repository or the state directory cannot be read. If only a part of it cannot, the status names
+    /// that as a problem.
     pub async fn take(config: &Config, trust: &Trust, age_max: Duration) -> Result<Status> {
         let repository = Repository::configured(config).await?;
         let wanted = Wanted { wal: true, ..Wanted::default() };
@@ -116,7 +116,7 @@ impl Status {
         })
     }
 
-    /// Whether nobody has to look at anything.
+    /// Whether all is well: nobody has to look at anything.
     pub fn is_well(&self) -> bool {
         self.tenants.iter().all(|tenant| tenant.standing == Standing::Ok)
             && self.cluster.bad_pages == 0
@@ -147,11 +147,11 @@ fn take_promoted(config: &Config, tenants: &mut Vec<TenantStatus>) -> Result<Vec
     Ok(promoted)
 }
 
-/// What is wrong with what is stored as a whole, in sentences.
+/// What is wrong with the stored data as a whole, in sentences.
 fn stored_problems(inventory: &Inventory, verified: &Verified) -> Vec<String> {
     let mut problems = Vec::new();
     match &inventory.wal {
-        Part::CouldNotLook(e) => problems.push(format!("what WAL is stored is not known: {}", e.what())),
+        Part::CouldNotLook(e) => problems.push(format!("it is not known which WAL is stored: {}", e.what())),
         Part::Found(wal) => {
             problems.extend(wal.foreign.text().map(|text| format!("{text}; lifeboat verify names all")));
         }
@@ -160,25 +160,26 @@ fn stored_problems(inventory: &Inventory, verified: &Verified) -> Vec<String> {
     problems.extend(clock_problem(inventory));
     problems.extend(verified.wal.as_ref().map(|wal| {
         let (objects, since) = (wal.objects, clock::text(wal.since));
-        format!(
-            "WAL objects are damaged: {objects}, found {since}, the first is {}; run lifeboat verify",
-            wal.first
-        )
+        let objects = match objects {
+            1 => "1 WAL object is".to_owned(),
+            n => format!("{n} WAL objects are"),
+        };
+        format!("{objects} damaged (found {since}); the first is {}; run lifeboat verify", wal.first)
     }));
     problems
 }
 
-/// A file that was not as its times said, in a sentence.
+/// A sentence about a file whose content changed although its times did not.
 fn doubt_problem(config: &Config) -> Option<String> {
     match Doubt::read(&StateDir::doubt_file_of(&config.state_dir, &config.instance)) {
         Ok(doubt) => doubt.map(|doubt| {
             format!(
-                "{}: incremental base backups before that may hold an older content of it; look for errors of that \
+                "{}: incremental base backups before that may hold old content of this file; look for errors of that \
                  disk, then run lifeboat backup --kind base --full",
                 doubt.text()
             )
         }),
-        Err(e) => Some(format!("whether base backups trust the times of files is not known: {}", e.what())),
+        Err(e) => Some(format!("it is not known whether base backups may trust the times of files: {}", e.what())),
     }
 }
 

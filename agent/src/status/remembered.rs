@@ -1,4 +1,5 @@
-//! Which snapshots the checks of this host have found damaged, and which others cannot be restored because of that.
+//! The snapshots that checks of this host found damaged, and the others that cannot be restored because of
+//! them.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use crate::inventory::{Inventory, Snapshot};
 use crate::names::SnapshotId;
 use crate::repository::Repository;
 
-/// What the checks of this host have found; where that cannot be read it is not known, and the sentence says so.
+/// What the checks of this host have found; if that cannot be read, it is empty and the sentence says why.
 pub fn recall(config: &Config, repository: &Repository) -> (Verified, Option<String>) {
     match Verified::read(&config.state_dir, &config.instance, repository.id()) {
         Ok(verified) => (verified, None),
@@ -17,8 +18,8 @@ pub fn recall(config: &Config, repository: &Repository) -> (Verified, Option<Str
     }
 }
 
-/// Of these snapshots, those that cannot be restored whole by what is remembered: found broken, or in need of
-/// one whose own objects are.
+/// The snapshots that cannot be restored whole, as far as remembered: they were found broken, or they need
+/// one whose own objects were.
 pub fn broken<'a>(inventory: &'a Inventory, verified: &Verified) -> BTreeSet<&'a SnapshotId> {
     let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
     let own = |id: &SnapshotId| verified.broken.get(id).filter(|broken| broken.own);

@@ -1,5 +1,5 @@
-//! A file in several parts, hashed from its first byte to its last without a temporary file: a
-//! dump lies in as many packs as workers wrote it, so these are read side by side.
+//! Hashes a file in several parts, from its first byte to its last, without a temporary file. A dump is in as
+//! many packs as workers wrote it, so these are read at the same time.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
@@ -31,14 +31,14 @@ struct Source<'a> {
     identities: &'a Identities,
 }
 
-/// Hashes a file that lies in several parts. Packs in `bad` were told of already.
+/// Hashes a file that is in several parts. Packs in `bad` were reported already.
 pub fn check(work: &Work, cut: &Cut, identities: &Identities, bad: &HashSet<(SnapshotId, u32)>) {
     let Cut { index_of, entry, table } = cut;
     let home = |part: &Part| table.get(part.snapshot as usize).map(|id| (id.clone(), part.pack));
     let out_of_reach = |home| bad.contains(&home) || !work.scope.chosen.contains(&home.0);
     if entry.parts.iter().filter_map(home).any(out_of_reach) {
         work.meter.progress().add_bytes(entry.bytes);
-        return; // what is wrong there was said; what was not chosen is not checked
+        return; // what is wrong there was reported; what was not chosen is not checked
     }
     let (mut digest, mut sha1) = (entry.digest.hasher(), sha1::Sha1::new());
     let source = Source { work, table, identities };
@@ -52,7 +52,7 @@ pub fn check(work: &Work, cut: &Cut, identities: &Identities, bad: &HashSet<(Sna
     let found = |error| work.findings.sort(&key, error, work.scope.graph.lost_with(index_of, index::NAME));
     match outcome {
         Ok(()) if digest.finish() != entry.digest => {
-            let what = format!("{} put together from its packs is not what the index says", entry.path);
+            let what = format!("{}, put together from its packs, is not what the index says", entry.path);
             found(Error::new(Kind::Integrity, what));
         }
         Ok(()) => {
@@ -101,7 +101,7 @@ fn assemble(
                 return Err(Error::new(
                     Kind::Integrity,
                     format!(
-                        "byte {} of {path} is not where its index says, in {}",
+                        "byte {} of {path} is not where its index says it is in {}",
                         part.offset,
                         pack::name(part.pack)
                     ),
@@ -161,7 +161,7 @@ impl Source<'_> {
             let id = id.map_or_else(|| "unknown".to_owned(), ToString::to_string);
             Error::new(
                 Kind::Integrity,
-                format!("snapshot {id}, which the index names, is not there or not believed"),
+                format!("the index names snapshot {id}, which is missing or not believed"),
             )
         })
     }

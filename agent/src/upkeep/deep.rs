@@ -25,8 +25,8 @@ fn lock(expected: &Mutex<Expected>) -> MutexGuard<'_, Expected> {
     expected.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Checks all tasks. `bytes` is what there is to read, of these and of what comes behind them; files in several
-/// parts are read once more, which the indexes tell: only then is the total known. Blocking.
+/// Checks all tasks. `bytes` is what there is to read, of these and of what comes after them. Files in
+/// several parts are read once more; the indexes say which, so the total is known only then. Blocking.
 pub fn check(work: &Work, tasks: Vec<Task>, identities: &Identities, workers: usize, bytes: u64) {
     let expected = Mutex::new(Expected::default());
     let bad = Mutex::new(HashSet::new());
@@ -87,7 +87,7 @@ fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mute
         let lines = IndexReader::new(&format!("of snapshot {}", task.snapshot), input)?;
         let table = lines.header().snapshots.clone();
         if lines.header().complete != complete {
-            return Err(Error::new(Kind::Integrity, "the index is not of the kind that its manifest says"));
+            return Err(Error::new(Kind::Integrity, "the index is not of the kind that its manifest names"));
         }
         for line in lines {
             work.meter.stop_if_cancelled()?;
@@ -115,7 +115,7 @@ fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mute
     })?;
     match manifest.and_then(|manifest| manifest.dump()) {
         Some(facts) if dump != Some((facts.bytes, FileDigest::Sha256(facts.sha256))) => {
-            Err(Error::new(Kind::Integrity, "the index tells of another dump than the manifest does"))
+            Err(Error::new(Kind::Integrity, "the index describes another dump than the manifest does"))
         }
         _ => Ok(()),
     }

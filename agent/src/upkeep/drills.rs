@@ -1,5 +1,5 @@
 //! Reports of restore drills: signed by a key that is trusted, of this repository and instance,
-//! under their own name, with everything beside them as they say. They are small and read whole.
+//! under their own name, and every file of the drill is as they say. They are small and read whole.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
@@ -20,7 +20,7 @@ use crate::upkeep::work::UNREACHABLE_MAX;
 /// Drills that are looked at at once.
 const DRILLS_AT_ONCE: usize = 8;
 
-/// What a check of all drills came to, beside its findings.
+/// The result of a check of all drills, besides its findings.
 #[derive(Debug, Default)]
 pub struct Drills {
     /// Objects that were read and compared.
@@ -56,7 +56,7 @@ pub async fn check(
     for key in listed.keys() {
         match key.strip_prefix(&folder).map(|rest| rest.split_once('/')) {
             Some(Some((drill, name))) => drop(drills.entry(drill).or_default().insert(name)),
-            Some(None) => findings.add_foreign(key, "it lies beside the drills", false),
+            Some(None) => findings.add_foreign(key, "it lies directly in the folder of the drills", false),
             None => {}
         }
     }
@@ -77,7 +77,7 @@ pub async fn check(
         seen.unfinished.extend(one.unfinished);
     }
     if left > 0 {
-        findings.skip(&folder, format!("{left} reports were not reached"));
+        findings.skip(&folder, format!("{left} reports were not checked"));
     }
     seen.unfinished.sort();
     seen

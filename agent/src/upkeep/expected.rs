@@ -1,5 +1,5 @@
-//! What the indexes say that the packs hold: gathered while indexes are read, crossed off while
-//! packs are.
+//! What the packs must hold, by the indexes: gathered while indexes are read, crossed off while packs are
+//! read.
 //!
 //! Memory: some 150 bytes for each file of the filestores; each pack's share is freed once the
 //! pack was read.
@@ -37,8 +37,8 @@ pub struct Members {
 }
 
 impl Members {
-    /// Crosses a member off that is what it must be; tells what it is where it is a whole file.
-    /// A file that was read twice leaves an older member behind, which no index names: nothing.
+    /// Crosses off a member that is what it must be; returns it if it is a whole file. A file that was read
+    /// twice also has an older member, which no index names: `None`.
     pub fn cross_off(&mut self, path: &str, offset: u64, data: &[u8]) -> Option<Member> {
         let key = (Box::from(path), offset);
         let wanted = *self.whole.get(&key)?;
@@ -71,7 +71,7 @@ impl Members {
         whole
     }
 
-    /// The first names of those that did not come, where there are any.
+    /// The first names of those that were not found, if any.
     pub fn left(&self) -> Option<String> {
         let mut names: Vec<&str> = self.whole.keys().map(|(path, _)| &**path).collect();
         names.extend(self.pieces.keys().map(|path| &**path));
@@ -120,8 +120,7 @@ impl Expected {
             let before = members.whole.insert((entry.path.as_str().into(), part.offset), member);
             if before.is_some_and(|before| (before.bytes, before.digest) != (part.bytes, digest)) {
                 let (path, pack) = (&entry.path, pack::name(part.pack));
-                let what =
-                    format!("it says of {path} in {pack} of snapshot {home} what another index does not");
+                let what = format!("it contradicts another index about {path} in {pack} of snapshot {home}");
                 return Err(Error::new(Kind::Integrity, what));
             }
         }

@@ -1,4 +1,4 @@
-//! What a check found: each thing once, by name, with what it means for the person who restores.
+//! What a check found: each finding once, by name, with what it means for a restore.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,15 +10,16 @@ use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, SnapshotId, TenantName};
 use crate::upkeep::foreign::{ForeignObject, ForeignObjects};
 
-/// Findings and errors of one object that are told one by one; beyond, a count.
+/// Snapshots that a finding names; of more it gives the count.
 const SNAPSHOTS_NAMED_MAX: usize = 5;
-/// Findings that are kept, of those that no restore needs: whoever can write to the repository can make any number.
+/// Findings in objects that no restore needs are kept up to this number: whoever can write to the repository
+/// can make any number of them.
 const HARMLESS_MAX: usize = 10_000;
 
 /// Something that is not as it was signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The object's key, or the snapshot's ID where no single object is to blame.
+    /// The object's key, or the snapshot's ID if it is not a single object.
     pub object: String,
     /// What is wrong with it.
     pub what: String,
@@ -48,7 +49,7 @@ impl Finding {
     }
 }
 
-/// Something that could not be looked at: neither good nor bad is known of it.
+/// Something that could not be read: nothing is known of it.
 #[derive(Debug)]
 pub struct Unasked {
     /// The object's key, or what was asked for.
@@ -59,16 +60,16 @@ pub struct Unasked {
     pub doubtful: Vec<SnapshotId>,
 }
 
-/// The newest dump of a tenant that nothing was found against, its filestore included.
+/// The newest dump of a tenant without a finding, its filestore included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NewestWhole {
     /// The tenant.
     pub tenant: TenantName,
-    /// None where all are damaged, or could not be looked at.
+    /// None if all are damaged or could not be read.
     pub snapshot: Option<SnapshotId>,
 }
 
-/// Something that has nothing to be compared with, or was left out.
+/// Something that was not checked: it has nothing to be compared with, or was left out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Skipped {
     /// The object's key, or those of a folder.
@@ -77,7 +78,7 @@ pub struct Skipped {
     pub why: String,
 }
 
-/// A folder that does not count: what makes it whole is written last, and is not there.
+/// A folder that does not count: its last object, which makes it complete, is missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unfinished {
     /// The snapshot's ID or the drill's name.
@@ -95,7 +96,7 @@ pub struct Covered {
     pub everything: bool,
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Whose part of the repository.
@@ -108,12 +109,12 @@ pub struct Report {
     pub snapshots: u64,
     /// Snapshots without a manifest, drills without a report.
     pub unfinished: Vec<Unfinished>,
-    /// What is missing although all that is stored is as it was, and what a person must look at (what snapshots lack,
-    /// foreign objects, WAL that is missing).
+    /// What a person must look at although all that is stored is as it was: files missing in snapshots,
+    /// foreign objects, missing WAL.
     pub problems: Vec<String>,
-    /// The same where something newer has left it behind.
+    /// The same, where only older states are affected.
     pub warnings: Vec<String>,
-    /// Objects that none of ours wrote.
+    /// Foreign objects: Lifeboat did not write them.
     pub foreign: Vec<ForeignObject>,
     /// How many more there are.
     pub foreign_more: u64,
@@ -136,16 +137,17 @@ pub struct Report {
     pub newest_whole: Vec<NewestWhole>,
     /// Whether it was stopped by a signal.
     pub interrupted: bool,
-    /// What it was to look at.
+    /// What it had to check.
     #[serde(skip)]
     pub covered: Covered,
 }
 
 impl Report {
-    /// `Ok` where everything that was to be checked was read and is right.
+    /// `Ok` if everything that had to be checked was read and is right.
     ///
     /// # Errors
-    /// `Integrity` for findings; else what kept it from looking; else `Interrupted`; else `Incomplete` for problems.
+    /// `Integrity` for findings; else the error of what could not be read; else `Interrupted`; else
+    /// `Incomplete` for problems.
     pub fn verdict(&self) -> Result<()> {
         let place = format!("instance {} in {}", self.instance, self.repository);
         if !self.findings.is_empty() {
@@ -156,8 +158,11 @@ impl Report {
                 n => format!("{n} snapshots cannot be restored whole"),
             };
             let count = self.findings.len();
-            let what = if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") };
-            return Err(Error::new(Kind::Integrity, format!("{what} not as stored in {place}"))
+            let what = match count {
+                1 => format!("1 thing in {place} is not as it was stored"),
+                count => format!("{count} things in {place} are not as they were stored"),
+            };
+            return Err(Error::new(Kind::Integrity, what)
                 .effect(effect)
                 .next(
                     "runbooks/damaged-repository.md: what can still be restored, and how to repair the rest",
@@ -167,14 +172,11 @@ impl Report {
         if let Some(first) = self.unasked.first() {
             let what = match self.unasked.len() {
                 1 => format!("{} could not be looked at in {place}", first.object),
-                n => format!(
-                    "{n} things could not be looked at in {place}, {} the first of them",
-                    first.object
-                ),
+                n => format!("{n} things could not be looked at in {place}; the first is {}", first.object),
             };
             let error = Error::new(first.error.kind(), what)
                 .because(first.error.what().to_owned())
-                .effect("nothing is known of them: they are not checked, which is not the same as right")
+                .effect("nothing is known of them: not checked does not mean right")
                 .safe("running again is safe: nothing is written");
             return Err(match first.error.next_text() {
                 Some(next) => error.next(next),
@@ -192,7 +194,7 @@ impl Report {
                 n => format!("{n} problems in {place}; the first: {first}"),
             };
             return Err(Error::new(Kind::Incomplete, what)
-                .effect("what was checked is as it was stored; what is missing in it, no restore brings back")
+                .effect("what was checked is as it was stored; what is missing in it cannot be restored")
                 .next("runbooks/damaged-repository.md: what each of these lines means")
                 .safe("nothing was changed"));
         }
@@ -209,7 +211,7 @@ pub struct Found {
     pub unasked: Vec<Unasked>,
     /// What was left out.
     pub skipped: Vec<Skipped>,
-    /// What none of ours wrote.
+    /// Foreign objects.
     pub foreign: ForeignObjects,
 }
 
@@ -232,7 +234,7 @@ impl Findings {
         }
     }
 
-    /// Sorts an error: the world refused to answer, or the answer is wrong.
+    /// Sorts an error: either there was no answer, or the answer is wrong.
     pub fn sort(&self, object: &str, error: Error, lost: Vec<SnapshotId>) {
         let what = match error.kind() {
             Kind::NotFound => "it is missing".to_owned(),
@@ -252,12 +254,12 @@ impl Findings {
         self.add(Finding { object: object.to_owned(), what, lost });
     }
 
-    /// Notes an object that none of ours wrote; a `claim` is called as one of ours.
+    /// Notes a foreign object; a `claim` has a name of ours.
     pub fn add_foreign(&self, object: &str, why: impl Into<String>, claim: bool) {
         self.lock().foreign.add(object, why.into(), claim);
     }
 
-    /// Notes so many more of them that nobody named.
+    /// Notes so many more of them, without names.
     pub fn add_foreign_unnamed(&self, count: u64, claim: bool) {
         self.lock().foreign.add_unnamed(count, claim);
     }

@@ -1,12 +1,12 @@
-//! Objects that none of ours wrote, by all that a check can tell.
+//! Foreign objects: as far as a check can tell, Lifeboat did not write them.
 //!
-//! **The rule.** Nothing foreign decides anything, so nothing that is stored is lost by it: it is named, and it is no
-//! damage (never exit code 10). There are two sorts:
-//! - A *stray* belongs to nothing: no object of ours is called so, lies there, or is such a thing (a FIFO, a link).
-//!   It is named, and that is all.
-//! - A *claim* is called as one of ours, and no trusted key signed it. Somebody made it up, or the key that signed it
-//!   is missing in `signing.trusted_keys`: then it was ours, and does not count. Only a person can tell: exit code 3,
-//!   as `wal status` and `status` have it.
+//! **The rule.** A foreign object does not count, so nothing is lost by it. It is named, and it is no damage
+//! (never exit code 10). There are two sorts:
+//! - A *stray* belongs to nothing: no object of ours has this name, this place, or this type (a FIFO, a link). It is
+//!   named, and that is all.
+//! - A *claim* has a name of ours, but no trusted key signed it. Either somebody made it up, or the key that signed it
+//!   is missing in `signing.trusted_keys`: then it is ours, but does not count. Only a person can decide that: exit code
+//!   3, as in `wal status` and `status`.
 
 use serde::Serialize;
 
@@ -18,9 +18,9 @@ const NAMED_MAX: usize = 10_000;
 pub struct ForeignObject {
     /// Its key.
     pub object: String,
-    /// Why it is none of ours.
+    /// Why it is foreign.
     pub why: String,
-    /// Whether it is called as one of ours.
+    /// Whether it has a name of ours.
     pub claim: bool,
 }
 
@@ -42,7 +42,7 @@ impl ForeignObjects {
         }
     }
 
-    /// Notes so many more that nobody named.
+    /// Notes so many more, without names.
     pub fn add_unnamed(&mut self, count: u64, claim: bool) {
         self.more += count;
         self.claims += if claim { count } else { 0 };
@@ -59,12 +59,12 @@ impl ForeignObjects {
         let first = self.named.iter().find(|object| object.claim).map(|object| object.object.as_str());
         (self.claims > 0).then(|| {
             let (count, them) = match self.claims {
-                1 => ("1 object is".to_owned(), "it"),
-                n => (format!("{n} objects are"), "them"),
+                1 => ("1 object has a name".to_owned(), "it"),
+                n => (format!("{n} objects have names"), "them"),
             };
             let first = first.map_or(String::new(), |first| format!(", the first is {first}"));
             format!(
-                "{count} called as ours and not signed with a trusted key{first}; find out who wrote {them}; if a \
+                "{count} of ours but no trusted signature{first}; find out who wrote {them}; if a \
                 signing key was replaced, add the public half of the old one to signing.trusted_keys"
             )
         })

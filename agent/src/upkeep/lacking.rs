@@ -1,7 +1,8 @@
-//! What snapshots lack by their own word: every byte may be as it was stored, and a restore lacks it all the same.
+//! What is missing in snapshots by their own manifests. Every byte may be as it was stored: after a restore
+//! it is missing all the same.
 //!
-//! **The rule.** It is said by each check. Of the newest base backup, and of the newest dump of a tenant, it is a
-//! problem (exit code 3): that is what would be missing now, as `status` says. Of an older one it is a warning.
+//! **The rule.** Each check reports it. In the newest base backup, and in the newest dump of a tenant, it is
+//! a problem (exit code 3): it would be missing now, as `status` says. In an older one it is a warning.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use crate::inventory::gaps::Missing;
 use crate::inventory::pick::oldest_first;
 use crate::names::TenantName;
 
-/// What is told of these snapshots.
+/// What is missing in these snapshots.
 pub fn lacking(snapshots: &[Snapshot]) -> Missing {
     let mut groups: BTreeMap<(&str, Option<&TenantName>), Vec<&Snapshot>> = BTreeMap::new();
     let asked = |one: &&Snapshot| matches!(one.manifest.kind(), SnapshotKind::Base | SnapshotKind::Dump);

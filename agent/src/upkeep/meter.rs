@@ -26,8 +26,7 @@ impl Meter {
         &self.progress
     }
 
-    /// Counts bytes and waits until so many may have been read; not once the run is stopped.
-    /// Blocking.
+    /// Counts bytes, then waits as long as the rate limit demands; not after the run was stopped. Blocking.
     pub fn passed(&self, bytes: u64) {
         self.progress.add_bytes(bytes);
         self.wait_for(bytes);

@@ -1,5 +1,5 @@
-//! Looking after what is stored: is every byte still there and still the one that was signed?
-//! Nothing here writes into the repository; what was found is remembered in the state directory.
+//! Checks what is stored: is every byte still there, and still the one that was signed? Nothing here writes
+//! to the repository; findings are remembered in the state directory.
 
 pub mod assemble;
 pub mod deep;

@@ -1,6 +1,6 @@
-//! `lifeboat.json` and `instance.json` against what the signed manifests say of them: one altered
-//! byte there, and no manifest belongs to its place any more. That is one finding, not one for
-//! each snapshot, and no reason to leave the rest unchecked.
+//! Compares `lifeboat.json` and `instance.json` with what the signed manifests say of them. If one byte of
+//! them was altered, no manifest fits its place any more. That is one finding, not one for each snapshot, and
+//! the rest is checked all the same.
 
 use crate::archive::digest::Sha256;
 use crate::archive::manifest::Origin;
@@ -13,8 +13,9 @@ use crate::upkeep::findings::{Finding, Findings};
 /// Snapshots with the outcome of each.
 type Outcomes = Vec<(SnapshotId, Result<Found>)>;
 
-/// Every snapshot, oldest first. Where none is of this place, and all that are signed are of one
-/// and the same other, it is the place that was altered: that is noted, and they count.
+/// Every snapshot, by name. If none belongs to this place, and all signed ones belong to one and the same
+/// other place, then `lifeboat.json` or `instance.json` was altered: that is a finding, and the snapshots
+/// count.
 pub async fn snapshots(
     repository: &Repository,
     origin: &Origin,
@@ -38,7 +39,7 @@ pub async fn snapshots(
     let Some(signed) = signed else { return Ok(all) };
     let compare = |key: &str, here: Sha256, there: Sha256| {
         if here != there {
-            let what = format!("it has SHA-256 {here}, all signed manifests say {there}: it was altered");
+            let what = format!("its SHA-256 is {here}, but all signed manifests say {there}: it was altered");
             findings.add(Finding { object: key.to_owned(), what, lost: lost.clone() });
         }
     };

@@ -1,7 +1,9 @@
-//! Segments that are stored as whole and are not: by their names nothing is missing, and recovery ends in them.
+//! Segments that are stored as whole but are not: by their names nothing is missing, and recovery ends in
+//! them.
 //!
-//! **The rule.** It takes an identity to see. Where other objects do not hold the rest, it is a problem (exit code 3), as
-//! WAL that is missing is; where they do, recovery takes those, and it is a warning. All of the segment is read again for that.
+//! **The rule.** Only an identity shows it. If other objects do not hold the rest, it is a problem (exit code
+//! 3), like missing WAL. If they do, recovery uses those, and it is a warning. To find out, the whole segment
+//! is read again.
 
 use std::fs::File;
 use std::io::Cursor;
@@ -20,8 +22,8 @@ use crate::repository::wal::file::Extent;
 use crate::upkeep::work::{Partial, Work};
 
 impl Work {
-    /// Looks how far the content of an object goes. Of segments that are stored as several objects (`wal_segment_size` above
-    /// 16 MB) nothing is told.
+    /// Looks how far the content of an object goes. Segments that are stored as several objects
+    /// (`wal_segment_size` above 16 MB) are not looked at.
     pub fn note_partial(&self, name: WalName, content: &[u8]) {
         let WalFile::Segment(_) = name.file else { return };
         let is_whole = name.begin == 0
@@ -37,7 +39,7 @@ impl Work {
         }
     }
 
-    /// What is told of those that were noted. Blocking.
+    /// Problems and warnings about the noted ones. Blocking.
     pub fn judge_partial(&self) -> Missing {
         let mut told = Missing::default();
         let mut partial = std::mem::take(&mut *self.partial.lock().unwrap_or_else(PoisonError::into_inner));
@@ -47,7 +49,7 @@ impl Work {
                 break;
             }
             let what = format!(
-                "{} is stored as a whole segment, and {} holds only {upto} of {bytes} bytes",
+                "{} is stored as a whole segment, but {} holds only {upto} of {bytes} bytes",
                 name.file,
                 layout::wal_object(self.repository.instance(), &name)
             );

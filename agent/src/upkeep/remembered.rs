@@ -1,5 +1,5 @@
-//! What a check records for `lifeboat status`: which snapshots cannot be restored whole, until a later check of the
-//! same snapshots finds them whole.
+//! What a check records for `lifeboat status`: the snapshots that cannot be restored whole. A record stays
+//! until a later check of the same snapshots finds them whole.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::names::SnapshotId;
 use crate::repository::layout;
 use crate::upkeep::findings::{Covered, Report};
 
-/// Changes what is remembered by what a check came to. Nothing is forgotten by a check that did not read
-/// all that it was to read, and nothing that only a deeper one can see.
+/// Updates what is remembered with the result of a check. A check that did not read all that it had to read
+/// forgets nothing; nor does it forget what only a deeper check can see.
 pub fn remember(verified: &mut Verified, report: &Report, now: Timestamp) {
     let snapshots = format!("{}/", layout::snapshots(&report.instance));
     let wal = format!("{}/", layout::wal(&report.instance));

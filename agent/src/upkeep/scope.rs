@@ -1,5 +1,5 @@
-//! What there is to check: the believed snapshots, what they need of each other, and what lies in
-//! the instance's folder that nobody signed for.
+//! What there is to check: the believed snapshots, what they need of each other, and objects in the
+//! instance's folder that no manifest names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -20,17 +20,17 @@ use crate::upkeep::origin;
 /// Largest lease that is read.
 const LEASE_BYTES_MAX: u64 = 16 << 10;
 
-/// How long a manifest that should follow its signature is waited for, from look to look.
+/// How long it waits, from look to look, for a manifest that should follow its signature.
 const CUT_LOOKS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::ZERO];
 
-/// Everything that is to be checked.
+/// What has to be checked.
 pub struct Scope {
     /// The believed manifests of the whole instance.
     pub manifests: BTreeMap<SnapshotId, Manifest>,
-    /// Who of them needs whom.
+    /// Which of them need which others.
     pub graph: Graph,
-    /// Those whose objects are to be checked.
+    /// Those whose objects have to be checked.
     pub chosen: BTreeSet<SnapshotId>,
     /// Folders without a manifest.
     pub unfinished: Vec<SnapshotId>,
@@ -92,7 +92,7 @@ impl Scope {
                 Kind::NotFound,
                 format!("there is no snapshot{whose} of instance {instance} in {url}"),
             )
-            .effect("nothing was checked, and from there nothing can be restored")
+            .effect("nothing was checked, and nothing can be restored from there")
             .next("lifeboat list shows what there is; lifeboat backup makes a snapshot"));
         }
         let unread: BTreeSet<SnapshotId> = bad.iter().map(|(id, _)| id.clone()).collect();
@@ -156,7 +156,7 @@ impl Scope {
         self.chosen.iter().any(|chosen| self.graph.needs(chosen).contains(id))
     }
 
-    /// Chains, sources and links that name a snapshot that is not there at all.
+    /// Chains, sources and links that name a snapshot that does not exist.
     fn find_gone(&self, instance: &InstanceName, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
         let mut gone: BTreeMap<SnapshotId, Vec<SnapshotId>> = BTreeMap::new();
         for manifest in self.manifests.values() {
@@ -201,7 +201,7 @@ impl Scope {
         for id in cut {
             self.unfinished.retain(|unfinished| *unfinished != id);
             if !self.graph.dependents(&id).is_empty() {
-                continue; // told with those that need it
+                continue; // reported with those that need it
             }
             let what = "its signature is stored and its manifest is not: the manifest was lost, or the backup was \
                         killed before it stored it (then the next backup on that host stores it)";
@@ -211,7 +211,7 @@ impl Scope {
         Ok(())
     }
 
-    /// Batches that were stored, as this host knows, and that do not exist any more.
+    /// Batches that this host knows to have been stored and that do not exist any more.
     pub fn find_missed(&self, instance: &InstanceName, known: &BTreeSet<SnapshotId>, findings: &Findings) {
         for id in known.iter().filter(|id| !self.manifests.contains_key(id)) {
             let key = |name| layout::object(instance, id, name);
@@ -219,10 +219,10 @@ impl Scope {
                 .iter()
                 .any(|name| self.listed.contains_key(&key(name)))
             {
-                continue; // not believed, or cut: told as that
+                continue; // not believed, or cut: reported as that
             }
             let object = key(manifest::NAME);
-            let what = "this host stored a batch of new files of filestores there, and it is gone: a restore to a point in time may lack them";
+            let what = "this host stored a batch of new files of filestores there, and it is gone: they may be missing after a restore to a point in time";
             findings.add(Finding { object, what: what.to_owned(), lost: vec![id.clone()] });
         }
     }
@@ -252,9 +252,9 @@ impl Scope {
                 None => match rest.split('/').next().unwrap_or_default() {
                     "instance.json" | "lease" | "drills" | "releases" | "wal" => continue,
                     name if name.starts_with("probe") => continue,
-                    _ => "nothing of Lifeboat's is called so",
+                    _ => "Lifeboat stores nothing under this name",
                 },
-                Some(None) => "it lies beside the snapshots",
+                Some(None) => "it lies directly in the folder of the snapshots",
                 Some(Some((folder, name))) => match folder.parse::<SnapshotId>() {
                     Err(_) => "it is in no snapshot's folder",
                     // A snapshot lies in one place only.

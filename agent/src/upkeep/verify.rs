@@ -44,11 +44,11 @@ pub struct VerifyRequest {
     pub workers: usize,
     /// Whose manifests are believed.
     pub trust: Trust,
-    /// Batches that this host knows to have been stored: one that is not there is missed.
+    /// Batches that this host knows to have been stored: it is a finding if one is gone.
     pub known: BTreeSet<SnapshotId>,
 }
 
-/// Checks. An error only where nothing could be checked at all; see [`Report::verdict`].
+/// Checks. An error only if nothing could be checked at all; see [`Report::verdict`].
 pub async fn run(
     repository: Repository,
     request: VerifyRequest,
@@ -156,7 +156,7 @@ pub async fn run(
     })
 }
 
-/// The newest dump of each tenant that was checked and that nothing was found against.
+/// The newest dump of each tenant that was checked, without a finding.
 fn newest_whole(
     instance: &InstanceName,
     scope: &Scope,

@@ -32,8 +32,8 @@ enum What {
     Lineage(TimelineId),
 }
 
-/// Every object of the instance's WAL that counts, and every one that tells ancestors; what is none of ours goes
-/// to `findings`.
+/// Every object of the instance's WAL that counts, and every one that names the ancestors of a timeline;
+/// foreign ones go to `findings`.
 pub fn tasks(instance: &InstanceName, list: &WalList, findings: &Findings) -> Vec<WalTask> {
     let WalList { objects, lineages, foreign } = list;
     let is_claim = |why: &str| Foreign::CLAIMS.contains(&why);
@@ -54,7 +54,7 @@ pub fn tasks(instance: &InstanceName, list: &WalList, findings: &Findings) -> Ve
     objects.chain(lineages).collect()
 }
 
-/// What is missing between what is stored. That it cannot be told goes to `findings`.
+/// The gaps in the stored WAL. If they cannot be known, that goes to `findings`.
 pub async fn look_for_gaps(
     repository: &Repository,
     (origin, trust): (&Origin, &Trust),
@@ -90,7 +90,7 @@ impl Work {
         };
         let error = outcome.err().map(|e| match e.kind() {
             Kind::Integrity | Kind::NotFound | Kind::Signature => {
-                e.context("recovery from base backups before it ends there")
+                e.context("recovery from an earlier base backup ends there")
             }
             _ => e,
         });
@@ -104,7 +104,7 @@ impl Work {
         if digest != name.stored {
             return Err(Error::new(
                 Kind::Integrity,
-                format!("SHA-256 begins with {digest}, its name says {}", name.stored),
+                format!("its SHA-256 begins with {digest}, but its name says {}", name.stored),
             ));
         }
         if let Some(reader) = &self.wal_reader {

@@ -29,7 +29,7 @@ pub struct Task {
     pub object: Object,
 }
 
-/// An object that is called like a whole segment, and is not one.
+/// An object that has the name of a whole segment but is not one.
 pub struct Partial {
     /// Its name.
     pub name: WalName,
@@ -51,7 +51,7 @@ pub struct Work {
     pub meter: Meter,
     /// Where everything belongs.
     pub origin: Origin,
-    /// Whose signatures count; `None` where a person gave that check up.
+    /// Whose signatures count; `None` if a person turned that check off.
     pub trusted: Option<TrustedKeys>,
     /// Opens WAL, where everything is decoded.
     pub wal_reader: Option<WalReader>,

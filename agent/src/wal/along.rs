@@ -12,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::pushed::{Pushed, Stamp, is_ready};
-use super::source::Source;
+use super::source::{Segment, Source};
 use crate::clock;
 use crate::config::Config;
 use crate::disk::FileLock;
@@ -67,7 +67,7 @@ fn spawn(lock: &FileLock) -> Result<()> {
 pub async fn along(config: &Config, path: &Path, cancel: &CancellationToken) -> Result<()> {
     let keys = super::keys(config)?;
     let first = Source::open_beside(path.to_owned()).await?;
-    let Some((segment, size)) = first.segment else { return Ok(()) };
+    let Some(Segment { name: segment, bytes: size, .. }) = first.segment else { return Ok(()) };
     let repository = Repository::configured(config).await?;
     let origin = repository.bind(first.system_identifier.as_deref()).await?;
     let workers = config.wal.workers;

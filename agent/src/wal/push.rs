@@ -45,8 +45,8 @@ pub async fn push(config: &Config, path: &Path, cancel: &CancellationToken) -> R
 async fn run(config: &Config, path: &Path) -> Result<Outcome> {
     let keys = super::keys(config)?;
     let source = Source::open_beside(path.to_owned()).await?;
-    if let Some((segment, size)) = source.segment {
-        along::begin(config, path, segment, size);
+    if let Some(segment) = source.segment {
+        along::begin(config, path, segment.name, segment.bytes);
     }
     let repository = Repository::configured(config).await?;
     let origin = match source.system_identifier.as_deref() {

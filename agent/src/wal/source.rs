@@ -1,4 +1,5 @@
-//! A WAL file to be stored: read completely, and checked against its name.
+//! A WAL file to be stored. Its header is checked against its name when it is opened. All of it is checked when
+//! it is read to be stored, so that a segment is read once.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -7,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::pushed::is_marked;
-use crate::archive::wal_extent::{End, Extent, extent};
+use crate::archive::wal_extent::{End, Extent};
 use crate::archive::wal_page::{HEADER_BYTES, SegmentHeader};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, SegmentName, WalFile};
-use crate::repository::wal::{Content, Put, WalWriter};
+use crate::repository::wal::{Beginning, Content, Put, WalWriter};
 
 /// The largest history or backup file that is stored; real ones have a few lines.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
@@ -30,22 +31,31 @@ pub struct Outcome {
 /// A file to be stored, checked against its name.
 pub(super) struct Source {
     pub file: WalFile,
-    /// Which segment, and the segment size of its cluster; `None` for other files.
-    pub segment: Option<(SegmentName, SegmentBytes)>,
+    /// Which segment; `None` for other files.
+    pub segment: Option<Segment>,
     /// The cluster that it belongs to, where that can be known.
     pub system_identifier: Option<String>,
-    content: Arc<dyn Content>,
-    partial: Option<Partial>,
+    content: Arc<OnDisk>,
 }
 
-/// For an incomplete segment: how many bytes of it are WAL, and where they end.
-struct Partial {
-    upto: u32,
-    end: Lsn,
+/// A segment, by its name and its header.
+#[derive(Clone, Copy)]
+pub(super) struct Segment {
+    pub name: SegmentName,
+    /// The segment size of its cluster.
+    pub bytes: SegmentBytes,
+    /// Its first byte.
+    begin: Lsn,
+}
+
+impl Segment {
+    fn lsn(&self, byte: u32) -> Lsn {
+        Lsn(self.begin.0 + u64::from(byte))
+    }
 }
 
 impl Source {
-    /// [`Source::open`], off the async threads: it reads all of a segment.
+    /// Opens the file and checks its header, off the async threads.
     pub async fn open_beside(path: PathBuf) -> Result<Source> {
         let opened = tokio::task::spawn_blocking(move || Source::open(&path)).await;
         opened.unwrap_or_else(|e| Err(Error::new(Kind::Internal, "a blocking task panicked").because(e)))
@@ -68,14 +78,13 @@ impl Source {
             e.effect("nothing was stored").next(next).safe("running again is safe")
         })?;
         let bytes = opened.metadata().map_err(|e| Error::file("look at", path, e))?.len();
-        let mut content = OnDisk { file: opened, path: path.to_owned(), bytes: bytes.min(1 << 31) as u32 };
-        let (mut partial, mut segment) = (None, None);
+        let content = OnDisk { file: opened, path: path.to_owned(), bytes: bytes.min(1 << 31) as u32 };
+        let mut segment = None;
         let system_identifier = match file {
             WalFile::Segment(name) | WalFile::Partial(name) => {
                 let header = content.header(name, bytes)?;
                 if file == WalFile::Segment(name) {
-                    segment = Some((name, header.segment_bytes));
-                    partial = content.partial(name, &header)?;
+                    segment = Some(Segment { name, bytes: header.segment_bytes, begin: Lsn(header.begin) });
                 }
                 Some(header.system_identifier.to_string())
             }
@@ -90,17 +99,22 @@ impl Source {
             }
             WalFile::History(_) | WalFile::Backup(..) => control_file(path),
         };
-        Ok(Source { file, segment, system_identifier, content: Arc::new(content), partial })
+        Ok(Source { file, segment, system_identifier, content: Arc::new(content) })
     }
 
-    /// Stores it.
+    /// Stores it: all of it, or of a segment that is not whole as far as it holds WAL.
+    ///
+    /// # Errors
+    /// `Integrity` where the server has finished a segment and its records end too early; those of [`WalWriter`].
     pub async fn put(self, writer: &WalWriter) -> Result<Outcome> {
-        let Source { file, content, partial, .. } = self;
-        let put = match &partial {
-            Some(Partial { upto, .. }) => writer.put_beginning(file, content, *upto).await?,
-            None => writer.put_file(file, content).await?,
+        let Source { file, content, segment, .. } = self;
+        let Some(segment) = segment else {
+            return Ok(Outcome { put: writer.put_file(file, content).await?, partial_end: None });
         };
-        Ok(Outcome { put, partial_end: partial.map(|partial| partial.end) })
+        let looked = content.clone();
+        let look = move |extent: Result<Extent>| looked.beginning(segment, extent);
+        let (put, beginning) = writer.put_segment(file, content, look).await?;
+        Ok(Outcome { put, partial_end: beginning.map(|beginning| segment.lsn(beginning.upto)) })
     }
 }
 
@@ -139,28 +153,25 @@ impl OnDisk {
         })
     }
 
-    /// Whether it is incomplete. Where no later WAL follows, it is stored only up to the end of its WAL.
+    /// How much of a segment is to be stored, where it is incomplete. Where no later WAL follows, it is stored
+    /// only up to the end of its WAL.
     ///
     /// # Errors
     /// `Integrity` where the server has finished it although it ends too early.
-    fn partial(&mut self, name: SegmentName, header: &SegmentHeader) -> Result<Option<Partial>> {
-        let mut file = &self.file;
-        file.rewind().map_err(|e| Error::file("read", &self.path, e))?;
+    fn beginning(&self, segment: Segment, extent: Result<Extent>) -> Result<Option<Beginning>> {
         let Extent { upto, end } =
-            extent(file).map_err(|e| e.context(format!("{} was not stored", self.path.display())))?;
-        let partial = Partial { upto, end: Lsn(header.begin + u64::from(upto)) };
-        let next = name.next(header.segment_bytes);
-        let goes_on = || next.is_some_and(|next| super::is_begun_beside(&self.path, next));
+            extent.map_err(|e| e.context(format!("{} was not stored", self.path.display())))?;
+        let all = Some(Beginning { upto, of: self.bytes });
+        let next = segment.name.next(segment.bytes);
+        let is_next_begun = || next.is_some_and(|next| super::is_begun_beside(&self.path, next));
         match end {
             End::Whole => Ok(None),
-            End::Crossing => Ok((!is_marked(&self.path) && !goes_on()).then_some(partial)),
-            End::Broken if !goes_on() && !is_marked(&self.path) => Ok(Some(partial)),
-            End::Nothing if !goes_on() => {
-                self.bytes = upto;
-                Ok(Some(partial))
-            }
+            End::Crossing => Ok(all.filter(|_| !is_marked(&self.path) && !is_next_begun())),
+            End::Broken if !is_next_begun() && !is_marked(&self.path) => Ok(all),
+            // where nothing comes after its WAL, that much is all that the file says
+            End::Nothing if !is_next_begun() => Ok(Some(Beginning { upto, of: upto })),
             End::Nothing | End::Broken => {
-                let (path, at) = (self.path.display(), partial.end);
+                let (path, at, name) = (self.path.display(), segment.lsn(upto), segment.name);
                 Err(Error::new(Kind::Integrity, format!("{path} is damaged: its WAL records end at {at}"))
                     .because("the server has finished this segment, so its records should reach its end")
                     .effect(format!("recovery stops at {at}; the file was not stored; PostgreSQL keeps it and tries again"))

@@ -1,8 +1,8 @@
-//! The account that PostgreSQL's programs run as in a scratch place, and all that they are told of us.
+//! The account that runs PostgreSQL's programs in a scratch place, and their environment.
 //!
-//! The rule: where the drill is root, nothing in the place runs as an account that can read the identity,
-//! credentials or the signing key; and no child of PostgreSQL's gets a variable of our environment,
-//! which may hold a passphrase or the store's secret key.
+//! The rule: if the drill is root, nothing in the place runs as an account that can read the identity, the
+//! credentials or the signing key. And no program of PostgreSQL gets a variable of our environment, which
+//! may contain a passphrase or the store's secret key.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use tokio::process::Command;
 
 use crate::process;
 
-/// Accounts that exist where PostgreSQL is installed, and everywhere: the first that can read nothing
-/// that is secret runs the server.
+/// Accounts that exist where PostgreSQL is installed, or everywhere: the first one that can read no secret
+/// runs the server.
 const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
 const ID_LIMIT: Duration = Duration::from_secs(30);
 
-/// The account that the server runs as: PostgreSQL refuses to run as root.
+/// The account that runs the server: PostgreSQL refuses to run as root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Account {
     Own,
@@ -27,10 +27,10 @@ pub(crate) enum Account {
 }
 
 impl Account {
-    /// Where we are root, an account that can read none of `secrets`; else our own.
+    /// If we are root, an account that can read none of `secrets`; otherwise our own.
     ///
     /// # Errors
-    /// `Refused` where each can read one.
+    /// `Refused` if every account can read one.
     pub(crate) fn for_server(secrets: &[PathBuf]) -> Result<Account> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Account::Own);
@@ -47,17 +47,17 @@ impl Account {
         }
         Err(Error::new(
             Kind::Refused,
-            "there is no account for the scratch server, which must not run as root",
+            "found no account for the scratch server, which must not run as root",
         )
         .because(why.join("; "))
         .effect(
-            "code of the tenant's owner runs in that server, so it must not be able to read these \
-                files; nothing was restored",
+            "nothing was restored: code of the tenant's owner runs in that server, so its account must not \
+                be able to read these files",
         )
-        .next("give these files to root with mode 600, or run the drill as a user of its own"))
+        .next("give these files to root with mode 600, or run the drill as its own user"))
     }
 
-    /// Every account that a drill of ours may have used.
+    /// Every account that an earlier drill may have used.
     pub(crate) fn all() -> Vec<u32> {
         if !rustix::process::geteuid().is_root() {
             return vec![rustix::process::geteuid().as_raw()];
@@ -72,12 +72,13 @@ impl Account {
     }
 
     fn of(name: &str) -> Result<Account> {
-        let (uid, gid) = user_named(name)?
-            .ok_or_else(|| Error::new(Kind::NotFound, format!("there is no user {name} on this machine")))?;
+        let (uid, gid) = user_named(name)?.ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("user {name} does not exist on this machine"))
+        })?;
         Ok(Account::Other { uid, gid })
     }
 
-    /// The first of these files that it can read, by their modes.
+    /// The first of these files that it can read, according to their modes.
     fn reads<'a>(&self, files: &'a [PathBuf]) -> Result<Option<&'a PathBuf>> {
         let Account::Other { uid, gid } = *self else { return Ok(None) };
         for path in files {
@@ -94,7 +95,7 @@ impl Account {
         Ok(None)
     }
 
-    /// Gives it a file or directory.
+    /// Gives a file or directory to it.
     pub(crate) fn own(&self, path: &Path) -> Result<()> {
         match self {
             Account::Own => Ok(()),
@@ -103,7 +104,7 @@ impl Account {
         }
     }
 
-    /// A command of PostgreSQL's, at home in `dir`.
+    /// A command of PostgreSQL with `dir` as its home.
     pub(crate) fn command(&self, program: &Path, dir: &Path) -> Command {
         let mut command = process::command(program);
         command.current_dir(dir).env("HOME", dir);
@@ -114,7 +115,7 @@ impl Account {
     }
 }
 
-/// What the system calls us: the name that a server sees at its socket.
+/// Our name in the system: the name that a server sees at its socket.
 pub(crate) async fn our_name() -> Result<String> {
     let ended = process::run(process::command(Path::new("id")).arg("-un"), ID_LIMIT).await?;
     let name = ended.stdout.trim().to_owned();
@@ -122,7 +123,7 @@ pub(crate) async fn our_name() -> Result<String> {
         true => Ok(name),
         false => Err(Error::new(Kind::Postgres, "the system has no name for the user that runs the drill")
             .because(ended.last_words())
-            .next("add it to /etc/passwd: PostgreSQL needs that")),
+            .next("add this user to /etc/passwd: PostgreSQL needs it")),
     }
 }
 

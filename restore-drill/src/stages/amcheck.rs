@@ -1,6 +1,6 @@
-//! Tables and indexes below SQL, where PostgreSQL's amcheck is installed. The superuser makes the
-//! extension, in a schema that nobody could have made before; its functions run as the tenant's owner,
-//! since looking into an index evaluates the expressions that he wrote.
+//! Checks tables and indexes below SQL, if PostgreSQL's amcheck is installed. The superuser creates the
+//! extension, in a schema that nobody could have created before. Its functions run as the tenant's owner,
+//! because checking an index evaluates expressions that the owner wrote.
 
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::random_hex;
@@ -9,10 +9,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::stages::integrity::Integrity;
 use crate::stages::scratch::{OWNER, Place};
 
-/// Looks at every b-tree index and every table with amcheck, where the server has it.
+/// Checks every B-tree index and every table with amcheck, if the server has it.
 ///
 /// # Errors
-/// [`Kind::Postgres`] where the server cannot be asked. What amcheck objects to is a finding.
+/// [`Kind::Postgres`] if the server does not answer. What amcheck reports is a finding.
 pub async fn look(place: &Place, database: &str, found: &mut Integrity) -> Result<()> {
     let failed = |e| Error::new(Kind::Postgres, "cannot run amcheck on the restored database").because(e);
     let mut superuser = place.connect_superuser(database).await?;
@@ -37,7 +37,7 @@ pub async fn look(place: &Place, database: &str, found: &mut Integrity) -> Resul
     for (oid, name, is_index) in relations {
         let sql = match is_index {
             true => format!("SELECT {schema}.bt_index_check({oid}::regclass, true)::text"),
-            // verify_heapam came with version 14.
+            // verify_heapam exists since version 14.
             false if version >= 140_000 => format!("SELECT msg FROM {schema}.verify_heapam({oid}::regclass)"),
             false => continue,
         };
@@ -57,8 +57,8 @@ pub async fn look(place: &Place, database: &str, found: &mut Integrity) -> Resul
     Ok(())
 }
 
-/// Makes the extension, and lets the tenant's owner use it; its schema, quoted. `None` where the server
-/// has no such extension.
+/// Creates the extension and lets the tenant's owner use it; returns its schema, quoted. `None` if the
+/// server does not have it.
 async fn make(superuser: &mut PgConnection) -> sqlx::Result<Option<String>> {
     let offered = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'amcheck')";
     if !sqlx::query_scalar::<_, bool>(offered).fetch_one(&mut *superuser).await? {

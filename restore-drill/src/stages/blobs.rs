@@ -1,4 +1,4 @@
-//! Every attachment's file against the database that names it.
+//! Checks every attachment's file against the database that names it.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -16,15 +16,15 @@ use tokio::task::spawn_blocking;
 
 use crate::stages::integrity::Integrity;
 
-/// Files handed to a thread at a time.
+/// How many files a thread gets at a time.
 const FILES_AT_ONCE: usize = 128;
 
-/// Checks every file that the attachments of the restored database name. `known_missing` are
-/// names that the snapshot's manifest says it does not hold. Memory does not grow with their
-/// number; files are read on threads of their own.
+/// Checks every file that the attachments of the restored database name. `known_missing` are names of
+/// files that the snapshot does not contain, according to its manifest. Memory does not grow with their
+/// number; separate threads read the files.
 ///
 /// # Errors
-/// [`Kind::Postgres`] where the attachments cannot be listed. Trouble with a file is a finding.
+/// [`Kind::Postgres`] if the attachments cannot be listed. A problem with a file is a finding.
 pub async fn look(
     connection: &mut PgConnection,
     filestore: &Path,
@@ -38,7 +38,7 @@ pub async fn look(
     if !there {
         return Err(Error::new(Kind::Integrity, "the restored database has no table ir_attachment"));
     }
-    // Rows that share a file must agree on its size (check ATT03); the largest is taken here.
+    // Rows that share a file must agree on its size (check ATT03); the largest one is used here.
     let known: HashSet<&str> = known_missing.iter().map(String::as_str).collect();
     let sql = "SELECT store_fname::text, max(file_size)::bigint FROM public.ir_attachment \
                WHERE store_fname IS NOT NULL AND store_fname <> '' GROUP BY 1";
@@ -72,7 +72,7 @@ pub async fn look(
 
 struct Blob {
     name: String,
-    /// What the database says, where it does.
+    /// The size in the database, if it has one.
     size: Option<u64>,
     known: bool,
 }
@@ -116,7 +116,7 @@ fn look_at(filestore: &Path, blob: Blob) -> Found {
 fn read(path: &Path) -> std::io::Result<(u64, [u8; 20])> {
     let mut file = disk::open_nofollow(path)?;
     if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("not a plain file"));
+        return Err(std::io::Error::other("not a regular file"));
     }
     let mut hasher = Sha1::new();
     let mut buffer = vec![0u8; 128 * 1024];
@@ -149,14 +149,16 @@ fn add(to: &mut Integrity, found: Found) {
             to.elsewhere += 1;
             return;
         }
-        State::Missing { known: true } => (&mut to.missing_known, "missing, as the snapshot says".into()),
+        State::Missing { known: true } => {
+            (&mut to.missing_known, "missing, and known to be missing in the snapshot".into())
+        }
         State::Missing { known: false } => (&mut to.missing, "missing".into()),
         State::WrongSize { bytes, wanted } => {
-            (&mut to.wrong_size, format!("{bytes} bytes, the database says {wanted}"))
+            (&mut to.wrong_size, format!("{bytes} bytes, but the database says {wanted}"))
         }
         State::WrongContent { sha1 } => (&mut to.wrong_content, format!("content has SHA-1 {sha1}")),
         State::Unreadable(why) => (&mut to.unreadable, why),
-        State::BadName => (&mut to.bad_names, "not a name that Odoo gives".into()),
+        State::BadName => (&mut to.bad_names, "a name that Odoo never gives".into()),
     };
     *count += 1;
     to.example(format!("{}: {what}", found.name));

@@ -1,10 +1,15 @@
-//! The stages of a drill, in the order in which they run.
+//! The parts of a drill's stages. [`crate::drill`] runs the stages in this order:
 //!
-//! `scratch` makes the place (`sweep` cleans up after killed drills, `account` is who it belongs
-//! to), `restore` fills it, `blobs` and `amcheck` look whether it is whole, `run_checks` whether it
-//! makes sense. Business transactions through Odoo belong after these, as `transactions`; a
-//! Kubernetes namespace is another kind of place and belongs beside `scratch`, giving the same
-//! [`scratch::Place`].
+//! 1. `prepare` finds the snapshot ([`crate::vault`]).
+//! 2. `scratch` removes what killed drills left ([`sweep`]) and starts a private PostgreSQL server
+//!    ([`scratch`]). If the drill is root, that runs as an account that can read no secret (`account`).
+//! 3. `restore` runs `lifeboat restore` into it ([`mod@restore`]).
+//! 4. `integrity` checks files ([`blobs`]), tables and indexes ([`amcheck`]); [`mod@integrity`] has the
+//!    findings.
+//! 5. `invariants` runs the business checks ([`crate::run_checks`]).
+//! 6. `teardown` stops the server and removes the restored data ([`scratch`]).
+//!
+//! Odoo is not started: there is no stage for business transactions.
 
 pub(crate) mod account;
 pub mod amcheck;

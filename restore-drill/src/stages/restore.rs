@@ -1,5 +1,5 @@
-//! Runs the shipped `lifeboat restore` as a child, as a person would with the runbook in hand: the
-//! drill proves that program, and shares none of its restoring code.
+//! Runs the shipped `lifeboat restore` as a child process, as a person with the runbook would. The drill
+//! proves that program and shares none of its restoring code.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,21 +15,21 @@ use tokio_util::sync::CancellationToken;
 use crate::process;
 use crate::stages::scratch::{OWNER, PORT, Place, SUPERUSER};
 
-/// A restore that takes longer than this hangs.
+/// The time limit of a restore: a longer one hangs.
 const LIMIT: Duration = Duration::from_secs(7 * 86_400);
-/// Differences to the baseline that are kept as text.
+/// How many differences from the baseline are kept as text.
 const DIFFERENCES_MAX: usize = 50;
 
-/// What to restore and with which program.
+/// What to restore, and with which program.
 #[derive(Clone, Debug)]
 pub struct Order<'a> {
     /// The program `lifeboat`.
     pub program: &'a Path,
     /// The configuration of a restore host.
     pub config: &'a Path,
-    /// Whose snapshot.
+    /// The tenant.
     pub tenant: &'a TenantName,
-    /// Which.
+    /// The snapshot.
     pub snapshot: &'a SnapshotId,
     /// The name of the new database.
     pub database: &'a str,
@@ -37,39 +37,40 @@ pub struct Order<'a> {
     pub bin_dir: &'a Path,
 }
 
-/// What a restore said of itself.
+/// What a restore reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restored {
-    /// The comparison with the baseline in the manifest; `None` where it says nothing of one.
+    /// The comparison with the baseline of the backup; `None` if it reported none.
     pub baseline: Option<Baseline>,
-    /// Materialized views that could not be filled: a drill has no way to other systems.
+    /// Materialized views that could not be filled: a drill cannot reach other systems.
     pub not_filled: Vec<String>,
-    /// All that it printed with `--json`.
+    /// Everything that it printed with `--json`.
     pub answer: Value,
 }
 
 /// The comparison of the restored database with what was recorded when the backup was taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// Tables compared (rows, highest id, last write), where the restore told.
+    /// Tables compared (rows, highest id, last write), if the restore reported it.
     pub tables: Option<u64>,
-    /// How many differences there are.
+    /// The number of differences.
     pub differences_count: u64,
-    /// The first of them.
+    /// The first differences.
     pub differences: Vec<String>,
 }
 
-/// How the shipped program is called: the one place that knows its flags.
+/// The command line of the shipped program: only here its flags are known.
 fn command(order: &Order, place: &Place) -> Command {
     let mut command = Command::new(order.program);
     command.arg("--config").arg(order.config).arg("restore");
     command.args(["--tenant", order.tenant.as_str(), "--snapshot", order.snapshot.as_str()]);
     command.args(["--as", order.database]).arg("--data-dir").arg(&place.data_dir);
     command.args(["--owner", OWNER, "--neutralize", "--yes", "--json"]);
-    // Of the source's tablespaces there are none here; what cannot be made is a finding, and the rest is looked at.
+    // The source's tablespaces do not exist here; what cannot be created is a finding, and the rest is
+    // checked.
     command.args(["--no-tablespaces", "--partial"]);
     environment::clean(command.as_std_mut(), environment::Child::LifeboatThatOpens);
-    // The environment beats the configuration, which names production's server.
+    // The environment wins over the configuration, which names production's server.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LIFEBOAT_POSTGRES_") {
             command.env_remove(name);
@@ -84,12 +85,12 @@ fn command(order: &Order, place: &Place) -> Command {
     command
 }
 
-/// Restores into `place`; `on_line` is told each line that the program prints for people.
-/// Cancelled, it asks the program to stop and waits for it.
+/// Restores into `place`; `on_line` is called for each line that the program prints for people. When
+/// cancelled, it asks the program to stop and waits for it.
 ///
 /// # Errors
-/// [`Kind::Integrity`] where the program says that the archive or what came out of it is not as it
-/// was promised; [`Kind::Interrupted`]; others where it could not do its work.
+/// [`Kind::Integrity`] if the program says that the archive or the restored data is wrong;
+/// [`Kind::Interrupted`]; others if it could not do its work.
 pub async fn run(
     order: &Order<'_>,
     place: &Place,
@@ -104,7 +105,7 @@ pub async fn run(
     if ended.is_success() || incomplete {
         let answer = answer.ok_or_else(|| {
             Error::new(Kind::Internal, "lifeboat restore printed no JSON although it exited with 0")
-                .effect("whether it compared with the baseline is not known")
+                .effect("it is unknown whether it compared with the baseline")
         })?;
         let not_filled = not_made(&answer, true);
         return Ok(Restored { baseline: baseline(&answer), not_filled, answer });
@@ -113,8 +114,8 @@ pub async fn run(
     Err(Error::new(kind(ended.status.code()), what).because(ended.last_words()))
 }
 
-/// Exit codes of `lifeboat` that mean "the archive, or what came out of it, is wrong" rather than
-/// "I could not": incomplete, integrity, signature, filestore.
+/// Exit codes of `lifeboat` that mean "the archive or the restored data is wrong", not "I could not do it":
+/// incomplete, integrity, signature, filestore.
 fn kind(code: Option<i32>) -> Kind {
     let wrong = [Kind::Incomplete, Kind::Integrity, Kind::Signature, Kind::Filestore];
     match code {
@@ -129,18 +130,19 @@ fn answer(stdout: &str) -> Option<Value> {
     parse(stdout).or_else(|| parse(stdout.lines().rev().find(|line| !line.trim().is_empty())?))
 }
 
-/// What was to be made and was not, as sentences: the content of materialized views, or everything else.
+/// What should have been created but was not, as sentences: the content of materialized views, or
+/// everything else.
 fn not_made(answer: &Value, derived: bool) -> Vec<String> {
     let all = answer.get("not_made").and_then(Value::as_array).into_iter().flatten();
     let is = |left: &Value, field: &str| left.get(field).and_then(Value::as_bool) == Some(true);
     let text = |left: &Value, field: &str| left.get(field).and_then(Value::as_str).unwrap_or("?").to_owned();
     all.filter(|left| is(left, "failed") && is(left, "derived") == derived)
-        .map(|left| format!("{} was not made: {}", text(left, "what"), text(left, "why")))
+        .map(|left| format!("{} was not created: {}", text(left, "what"), text(left, "why")))
         .collect()
 }
 
-/// `{"baseline": {"tables": 481, "differences": ["…"]}}` of the answer, and what was not made. Without the list nothing
-/// was compared, which is not the same as no difference.
+/// `{"baseline": {"tables": 481, "differences": ["…"]}}` of the answer, and what was not created. Without
+/// the list nothing was compared, which is not the same as no difference.
 fn baseline(answer: &Value) -> Option<Baseline> {
     let differences = answer.pointer("/baseline/differences")?.as_array()?;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -183,8 +185,8 @@ mod tests {
             {\"what\": \"INDEX i\", \"why\": \"no\", \"failed\": true, \"derived\": false}, \
             {\"what\": \"view\", \"why\": \"far\", \"failed\": true, \"derived\": true}, \
             {\"what\": \"owner\", \"why\": \"x\", \"failed\": false, \"derived\": false}]}";
-        assert_eq!(of(made).unwrap().differences, ["INDEX i was not made: no"]);
-        assert_eq!(not_made(&serde_json::from_str(made).unwrap(), true), ["view was not made: far"]);
+        assert_eq!(of(made).unwrap().differences, ["INDEX i was not created: no"]);
+        assert_eq!(not_made(&serde_json::from_str(made).unwrap(), true), ["view was not created: far"]);
     }
 
     #[test]

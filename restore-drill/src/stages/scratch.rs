@@ -1,7 +1,7 @@
-//! The place a drill restores into: a directory of its own with a private PostgreSQL that listens
-//! on a unix socket alone, in a directory that nobody else may enter. What the tenant's owner wrote runs
-//! in it: so the drill works as [`OWNER`], a role without rights, and lets in its superuser for nothing
-//! but making roles, databases and extensions.
+//! The place into which a drill restores: its own directory with a private PostgreSQL server, which
+//! listens only on a Unix socket in a directory that nobody else may enter. Code of the tenant's owner
+//! runs in it. So the drill works as [`OWNER`], a role without rights, and uses its superuser only to
+//! create roles, databases and extensions.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,22 +17,22 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 use crate::process;
 use crate::stages::account::{Account, our_name};
 
-/// The superuser of the private cluster. Only the user that runs the drill is let in as it.
+/// The superuser of the private cluster. Only the user that runs the drill may connect as it.
 pub const SUPERUSER: &str = "postgres";
-/// The role that the restored tenant belongs to, and that looks at it. It has no rights.
+/// The role that owns the restored tenant and runs the checks. It has no other rights.
 pub const OWNER: &str = "tenant";
-/// Only the number in the socket's name: nothing listens on TCP.
+/// Only a part of the socket's name: nothing listens on TCP.
 pub const PORT: u16 = 5432;
 
 const INITDB_LIMIT: Duration = Duration::from_secs(180);
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
-/// Linux cuts the path of a unix socket at 107 bytes.
+/// Linux limits the path of a Unix socket to 107 bytes.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
-/// What every session begins with: settings that came with the tenant's database, which its owner made, change
-/// nothing of it, and his operators stand in no way.
+/// The startup settings of every session: settings of the tenant's database do not change them, and its
+/// operators are not found.
 const SETTINGS: [(&str, &str); 10] = [
     ("search_path", "pg_catalog"),
     ("role", "none"),
@@ -46,10 +46,10 @@ const SETTINGS: [(&str, &str); 10] = [
     ("client_min_messages", "warning"),
 ];
 
-/// Where the restored tenant is: what every later stage needs to know of it.
+/// Where the restored tenant is: everything that later stages need to know.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The directory of the server's unix socket.
+    /// The directory of the server's Unix socket.
     pub socket_dir: PathBuf,
     /// Odoo's data directory of the restored tenant.
     pub data_dir: PathBuf,
@@ -59,12 +59,12 @@ impl Place {
     /// A connection to one of its databases, as [`OWNER`].
     ///
     /// # Errors
-    /// [`Kind::Postgres`] where the server does not answer or has no such database.
+    /// [`Kind::Postgres`] if the server does not answer or does not have the database.
     pub async fn connect(&self, database: &str) -> Result<PgConnection> {
         self.connect_as(OWNER, database).await
     }
 
-    /// The same as [`SUPERUSER`]: for statements that run nothing of the tenant's.
+    /// The same as [`SUPERUSER`], for statements that run no code of the tenant.
     ///
     /// # Errors
     /// Those of [`Place::connect`].
@@ -101,17 +101,17 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the directory `dir`, which must not be there, and starts a PostgreSQL of the
-    /// programs in `bin_dir` in it. What is half made when it fails is removed.
+    /// Creates the directory `dir`, which must not exist, and starts a PostgreSQL server in it with the
+    /// programs in `bin_dir`. If this fails, it removes what it created.
     ///
-    /// Where the drill is root, the server runs as an account that can read none of `secrets`.
+    /// If the drill is root, the server runs as an account that can read none of `secrets`.
     ///
     /// # Errors
-    /// Where the directory cannot be made, initdb fails, or the server does not come up.
+    /// If the directory cannot be created, initdb fails, or the server does not start.
     pub async fn start(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch> {
         let socket = dir.join("run").join(format!(".s.PGSQL.{PORT}"));
         if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
-            let what = format!("the path {} is too long for a unix socket", socket.display());
+            let what = format!("the path {} is too long for a Unix socket", socket.display());
             return Err(
                 Error::new(Kind::Config, what).next("set [scratch] dir in the plan to a shorter path")
             );
@@ -124,7 +124,7 @@ impl Scratch {
         made
     }
 
-    /// As SIGKILL leaves it: the lock is let go, the server runs on.
+    /// As after SIGKILL: the lock is released, the server still runs.
     #[cfg(test)]
     pub(crate) fn abandon(self) -> (Supervised, Place) {
         (self.server, self.place)
@@ -135,26 +135,29 @@ impl Scratch {
         &self.place
     }
 
-    /// Stops the server and removes the directory, or leaves the directory where `keep` says so.
+    /// Stops the server and removes the directory; with `keep` the directory stays.
     ///
     /// # Errors
-    /// Where the directory cannot be removed: it then still holds restored data.
+    /// If the directory cannot be removed: then it still contains restored data.
     pub async fn tear_down(mut self, keep: bool) -> Result<()> {
         let _ = self.server.stop(Asked::Child(Signal::INT), STOP_LIMIT).await; // killed at the latest
         if keep {
-            return disk::write_new_durable(&self.dir.join(KEEP), b"kept on request; remove it when done\n");
+            return disk::write_new_durable(
+                &self.dir.join(KEEP),
+                b"kept on request; remove it when you no longer need it\n",
+            );
         }
-        disk::remove_tree(&self.dir).map_err(|e| e.effect("restored production data is still there"))
+        disk::remove_tree(&self.dir).map_err(|e| e.effect("the restored production data was not removed"))
     }
 }
 
-/// Who is let in: the user that runs the drill, by the socket's own knowledge of him; and, with its
-/// password, the role that `lifeboat restore` makes to load the dump.
+/// Who may connect: the user that runs the drill (the socket identifies it), and with a password the role
+/// that `lifeboat restore` creates to load the dump.
 const HBA: &str = "local all postgres,tenant peer map=drill\nlocal all all scram-sha-256\n";
 
-/// Marks a directory that was kept on request.
+/// Marks a directory that is kept on request.
 pub(crate) const KEEP: &str = "KEEP";
-/// Locked as long as a drill uses the directory.
+/// Locked while a drill uses the directory.
 pub(crate) const LOCK: &str = "lock";
 
 async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch> {
@@ -185,7 +188,7 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
         let what = format!("initdb failed in {} with {}", cluster.display(), ended.how());
         return Err(Error::new(Kind::Postgres, what)
             .because(ended.last_words())
-            .next("see that the user that runs the server may enter the directories above it"));
+            .next("make sure that the user that runs the server may enter all parent directories"));
     }
     let user = our_name().await?.replace('"', "\"\"");
     let ident = [SUPERUSER, OWNER].map(|role| format!("drill \"{user}\" {role}\n")).concat();
@@ -218,7 +221,7 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
             let said = disk::read_text(&log, 1024 * 1024).unwrap_or_default();
             let last: Vec<&str> = said.lines().rev().take(8).collect();
             Err(e.context("start the scratch PostgreSQL").effect(format!(
-                "the server said: {}",
+                "the server's log ends with: {}",
                 last.into_iter().rev().collect::<Vec<_>>().join(" | ")
             )))
         }
@@ -229,7 +232,7 @@ async fn make_owner(place: &Place) -> Result<()> {
     let mut superuser = place.connect_superuser("postgres").await?;
     let sql = format!("CREATE ROLE {OWNER} LOGIN");
     let made = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut superuser).await;
-    made.map_err(|e| Error::new(Kind::Postgres, "cannot make the role of the restored tenant").because(e))?;
+    made.map_err(|e| Error::new(Kind::Postgres, "cannot create the role of the restored tenant").because(e))?;
     Ok(())
 }
 

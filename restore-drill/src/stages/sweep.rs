@@ -1,4 +1,4 @@
-//! Cleaning up after drills that were killed and could not: the next one does it.
+//! Cleans up after killed drills, which could not do it themselves.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use lifeboat::postgres::server_stop;
 use crate::stages::account::Account;
 use crate::stages::scratch::{KEEP, LOCK};
 
-/// Removes what drills that were killed left below `parent`: their servers are stopped and their
-/// directories, which hold restored data, removed. Those kept on request, those in use and those of
-/// other accounts stay. Returns the directories removed, and an error for each that could not be.
+/// Removes what killed drills left in `parent`: stops their servers and removes their directories, which
+/// contain restored data. Directories that are kept on request, are in use, or belong to other accounts
+/// stay. Returns the removed directories, and an error for each one that could not be removed.
 ///
 /// # Errors
-/// Where `parent` cannot be listed.
+/// If `parent` cannot be listed.
 pub async fn sweep(parent: &Path, prefix: &str) -> Result<Vec<Result<PathBuf>>> {
     let owners = Account::all();
     let mut swept = Vec::new();
@@ -29,13 +29,13 @@ pub async fn sweep(parent: &Path, prefix: &str) -> Result<Vec<Result<PathBuf>>> 
     Ok(swept)
 }
 
-/// `None` where the directory is kept or in use.
+/// `None` if the directory is kept or in use.
 async fn sweep_one(dir: &Path) -> Option<Result<()>> {
     let lock = dir.join(LOCK);
     let is_there = |path: &Path| disk::metadata(path).map(|meta| meta.is_some());
     let take = || match (is_there(&dir.join(KEEP))?, is_there(&lock)?) {
         (false, true) => disk::try_lock(&lock),
-        _ => Ok(None), // kept; or not made by us, or just being made
+        _ => Ok(None), // kept, not created by us, or just being created
     };
     match take() {
         Err(e) => Some(Err(e)),

@@ -125,7 +125,7 @@ fn without_a_line_it_says_what_to_write() {
     let site = Site::local(&cluster);
     site.edit("[wal]", "[wal]\nstream = false");
     site.edit("[agent]", "[agent]\nfollow_filestore = false");
-    site.run(&["agent"]).run().exits(4).says("[schedule] has no line").says("schedule.backup");
+    site.run(&["agent"]).run().exits(4).says("[schedule] is empty").says("schedule.backup");
     site.edit("[schedule]", "[schedule]\nbackup = \"61 * * * *\"");
     site.run(&["agent"]).run().exits(4).says("schedule.backup").says("crontab line");
     site.edit("\"61 * * * *\"", "\"1 * * * *\"");

@@ -162,7 +162,7 @@ fn a_volume_that_is_gone_is_seen_and_a_tenant_that_was_dropped_is_not_missed() {
     let well = || wait_for("it is well again", || status(&address, "/healthz").0);
     fs::rename(&shop, &aside).unwrap();
     fs::create_dir(&shop).unwrap(); // as a volume's directory is when it is not mounted
-    unwell("the filestore of shop is gone, but its database exists");
+    unwell("the filestore of shop is missing, but its database exists");
     fs::remove_dir(&shop).unwrap();
     fs::rename(&aside, &shop).unwrap();
     well();
@@ -182,7 +182,7 @@ fn a_volume_that_is_gone_is_seen_and_a_tenant_that_was_dropped_is_not_missed() {
     site.back_up(&[]);
     fs::rename(&shop, &aside).unwrap();
     let agent = started(&site, &cluster);
-    unwell("the filestore of shop is gone, but its database exists");
+    unwell("the filestore of shop is missing, but its database exists");
     agent.signal(Signal::TERM);
     agent.finish().exits(0);
 }

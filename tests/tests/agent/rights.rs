@@ -1,5 +1,5 @@
-//! What docs/ and deploy/ say that a role may and may not do, asked of a server with exactly these grants: sentence by
-//! sentence, in the order of docs/least-privilege.md.
+//! What docs/ and deploy/ say that a role may and may not do, asked of a server with exactly these grants:
+//! sentence by sentence, in the order of docs/least-privilege.md.
 
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, small_tenant};
@@ -19,7 +19,8 @@ fn asked(cluster: &Cluster, claims: &[(&str, &str)]) {
     }
 }
 
-/// What it may not do with any of the grants: nothing of a tenant changes, nothing of the server's is reached.
+/// What it may not do with any of the grants: nothing of a tenant changes, nothing of the server's is
+/// reached.
 const NEVER: [(&str, &str); 20] = [
     ("insert into res_partner default values", DENIED),
     ("update res_partner set id = id", DENIED),
@@ -226,7 +227,7 @@ fn no_role_that_reaches_beyond_its_own_objects_loads_a_dump() {
     // with CREATEROLE it makes a role for the load, which has none of its rights
     cluster.psql("postgres", "alter role restorer createrole");
     let plan = restore(&site).args(["--owner", "odoo"]).run().ok();
-    assert!(plan.stdout.contains("a role made for this load"), "{plan}");
+    assert!(plan.stdout.contains("a role created for this load"), "{plan}");
     cluster.psql("postgres", "alter role restorer nocreaterole");
     for attribute in ["replication", "bypassrls"] {
         cluster.psql("postgres", &format!("alter role restorer {attribute}"));

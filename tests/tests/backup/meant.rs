@@ -1,5 +1,6 @@
-//! What a backup was meant to hold against what it holds: each database of the cluster and each file of a filestore is
-//! stored, excluded by name, left out with a reason, or makes exit code 3. A note alone never stands for a loss.
+//! What a backup was meant to hold against what it holds: each database of the cluster and each file of a
+//! filestore is stored, excluded by name, left out with a reason, or makes exit code 3. A note alone never
+//! stands for a loss.
 
 use std::fs;
 
@@ -44,7 +45,9 @@ fn each_database_is_stored_or_excluded_by_name_or_a_failure() {
     assert_eq!(names(&report["left_out"], "database"), ["half__lifeboat_incomplete"]);
     assert_eq!(report["meant"], json!(["gone", "shut", "pattern", "shop"]));
     assert_eq!(report["notes"], json!([]), "what means loss is more than a note");
-    outcome.says("pg_database lists \"gone\", but nobody can connect to it").says("odoo.exclude");
+    outcome
+        .says("pg_database lists \"gone\", but the server says that it does not exist")
+        .says("odoo.exclude");
     let doctor = site.run(&["doctor"]).run().exits(3);
     for name in ["gone", "shut"] {
         let line = doctor.stdout.lines().find(|line| line.contains(&format!("database \"{name}\"")));

@@ -149,7 +149,7 @@ fn a_tenant_without_a_filestore_is_stored_and_a_lost_one_is_not_passed_over() {
     // but one whose directory has gone is in trouble
     fs::rename(tenant.filestore().dir(), site.path("elsewhere")).unwrap();
     let before = Archive::of(&site).ids();
-    site.backup(&["--tenant", "acme"]).run().exits(14).says("there is no filestore");
+    site.backup(&["--tenant", "acme"]).run().exits(14).says("filestore/acme does not exist");
     site.backup(&["--tenant", "acme", "--kind", "filestore"]).run().exits(14);
     let kinds: Vec<String> = Archive::of(&site).ids().iter().map(ToString::to_string).collect();
     assert_eq!(

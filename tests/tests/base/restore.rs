@@ -292,7 +292,7 @@ fn tablespaces_go_where_they_are_sent() {
     archiving.archive();
     let copied = Copied::new();
     let refused = archiving.restore(&copied, &["--tablespace-map", &map]).run().exits(16);
-    assert!(refused.stderr.contains("tablespace later was made after this base backup"), "{refused}");
+    assert!(refused.stderr.contains("tablespace later was created after this base backup"), "{refused}");
     assert!(!copied.data_dir().exists());
 }
 

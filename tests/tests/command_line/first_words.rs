@@ -1,5 +1,5 @@
-//! What is said where nothing is configured yet, or to whoever may not read the configuration: what is missing,
-//! and the command that mends it, which then works.
+//! What is said where nothing is configured yet, or to whoever may not read the configuration: what is
+//! missing, and the command that mends it, which then works.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -7,8 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::{Program, skip};
 
-const NOWHERE: &str =
-    "neither ./lifeboat.toml nor /etc/lifeboat/lifeboat.toml exists; lifeboat init writes one";
+const NOWHERE: &str = "neither ./lifeboat.toml nor /etc/lifeboat/lifeboat.toml exists; run lifeboat init";
 
 #[test]
 fn without_a_configuration_init_is_the_answer() {
@@ -33,7 +32,12 @@ fn without_a_configuration_init_is_the_answer() {
     let named = ["--config", "not there.toml"];
     let outcome = run(&["status", named[0], named[1]]).exits(4);
     assert!(outcome.stderr.lines().next().unwrap().contains("lifeboat init writes it"), "{outcome}");
-    assert!(outcome.stderr.contains("lifeboat init --config 'not there.toml' writes"), "{outcome}");
+    assert!(
+        outcome
+            .stderr
+            .contains("to write that file with new keys, run lifeboat init --config 'not there.toml'"),
+        "{outcome}"
+    );
     run(&["init", named[0], named[1]]).ok();
     run(&["status", named[0], named[1]]).exits(5).says("next:");
     // The example line.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and touches files as a user does
 
 mod called;
+mod completions;
 mod first_words;
 mod pod;
 mod printed;
@@ -19,8 +20,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 10] =
-    ["init", "backup", "list", "show", "cat", "verify", "restore", "doctor", "completions", "version"];
+const COMMANDS: [&str; 11] =
+    ["init", "backup", "list", "show", "cat", "verify", "restore", "doctor", "completions", "man", "version"];
 const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 /// A directory with what `lifeboat init` writes for instance `prod`.
@@ -206,8 +207,8 @@ fn init_that_fails_leaves_nothing() {
     for (args, says) in [
         (&["--set", "backup.workers=99"][..], "backup.workers = 99: it takes a whole number from 1 to 64"),
         (&["--set", "backup.worker=9"], "did you mean backup.workers?"),
-        (&["--set", "nonsense"], "is not of the form KEY=VALUE"),
-        (&["--recipient", "age1nonsense"], "\"age1nonsense\" is no recipient"),
+        (&["--set", "nonsense"], "does not have the form KEY=VALUE"),
+        (&["--recipient", "age1nonsense"], "\"age1nonsense\" is not a valid recipient"),
         (&["--instance", "A B"], "instance name \"A B\""),
         (&["--repository", "ftp://x/y"], "file://, s3://, az://, gs://"),
     ] {
@@ -251,7 +252,7 @@ fn an_error_of_the_file_names_file_line_key_value_and_what_is_allowed() {
         assert!(!site.run(&["doctor"]).run().exits(3).to_string().contains("hunter2"));
     }
     let site = Site::with_file("instance = \"prod\"\n");
-    site.doctor_says("configuration", "fail", "repository.url is required and is not given in");
+    site.doctor_says("configuration", "fail", "repository.url is required, but");
 }
 
 #[test]
@@ -287,7 +288,7 @@ fn an_error_of_the_environment_names_the_variable() {
         (
             "LIFEBOAT_CONFIG",
             "absent.toml",
-            "environment variable LIFEBOAT_CONFIG names absent.toml, and there is no such",
+            "environment variable LIFEBOAT_CONFIG names absent.toml, but there is no such",
         ),
     ] {
         let found = site.doctor("configuration", &[(name, value)]);
@@ -323,7 +324,7 @@ fn a_missing_file_is_named() {
         "neither ./lifeboat.toml nor /etc/lifeboat/lifeboat.toml exists",
     );
     let outcome = site.run(&["doctor", "--config", "absent.toml"]).run().exits(3);
-    assert!(outcome.stdout.contains("--config names absent.toml, and there is no such file"), "{outcome}");
+    assert!(outcome.stdout.contains("--config names absent.toml, but there is no such file"), "{outcome}");
 }
 
 #[test]
@@ -487,6 +488,7 @@ fn every_command_explains_itself_with_an_example() {
     let site = Site::new();
     let all = site.run(&["--help"]).run().ok();
     assert_eq!(all.stderr, "");
+    assert!(all.stdout.contains("--config <FILE>"), "{all}");
     for command in COMMANDS {
         assert!(all.stdout.contains(&format!("\n  {command} ")), "{command} is not in {all}");
         let help = site.run(&[command, "--help"]).run().ok();
@@ -494,27 +496,71 @@ fn every_command_explains_itself_with_an_example() {
             help.stdout.contains("Example") && help.stdout.contains(&format!("lifeboat {command}")),
             "{help}"
         );
-        assert!(help.stdout.contains("--config <FILE>"), "{help}");
-        site.run(&[command, "-h"]).run().ok();
-        site.run(&["help", command]).run().ok();
+        assert!(!help.stdout.contains("--config <FILE>"), "it stands in the program's own help: {help}");
+        assert!(help.stdout.ends_with("\nOptions of every command: lifeboat --help\n"), "{help}");
+        let short = site.run(&[command, "-h"]).run().ok();
+        assert!(short.stdout.lines().count() < help.stdout.lines().count(), "{short}");
+        assert_eq!(site.run(&["help", command]).run().ok().stdout, help.stdout);
     }
 }
 
 #[test]
-fn completions_and_versions_print() {
+fn help_fits_the_terminal_that_it_is_read_on() {
     let site = Site::new();
-    for shell in ["bash", "zsh", "fish"] {
-        let script = site.run(&["completions", shell]).run().ok().stdout;
-        for command in COMMANDS {
-            assert!(script.contains(command), "{shell} does not complete {command}");
+    for columns in [60, 80, 100] {
+        for args in [&["--help"][..], &["restore", "--help"], &["restore", "-h"], &["wal", "push", "--help"]]
+        {
+            let help = site.run(args).env("COLUMNS", columns.to_string()).run().ok().stdout;
+            let options = help.split("\nExample").next().unwrap();
+            let wide = options.lines().find(|line| line.chars().count() > columns);
+            assert_eq!(wide, None, "{args:?} in {columns} columns");
         }
     }
-    let facts = site.run(&["version", "--json"]).run().ok().json();
-    assert_eq!(facts["archive_format"], 1);
-    let version = facts["version"].as_str().unwrap();
-    for args in [&["version"][..], &["--version"], &["-V"]] {
-        assert!(site.run(args).run().ok().stdout.starts_with(&format!("lifeboat {version}")));
+}
+
+#[test]
+fn both_programs_say_which_build_they_are_and_what_they_work_with() {
+    let site = Site::new();
+    let drill = |args: &[&str]| Program::restore_drill().args(args.to_vec()).run().ok();
+    for (name, facts) in [
+        ("lifeboat", site.run(&["version", "--json"]).run().ok().json()),
+        ("restore-drill", drill(&["version", "--json"]).json()),
+    ] {
+        assert_eq!(facts["program"], name);
+        assert_eq!(facts["archive_format"], 1);
+        assert_eq!(facts["postgresql_majors"], serde_json::json!([13, 14, 15, 16, 17, 18]));
+        let (version, commit) = (facts["version"].as_str().unwrap(), facts["commit"].as_str().unwrap());
+        let is_commit = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(is_commit || commit == "unknown", "{facts}");
+        for args in [&["version"][..], &["--version"]] {
+            let said = if name == "lifeboat" { site.run(args).run().ok() } else { drill(args) }.stdout;
+            assert!(said.starts_with(&format!("{name} {version} (")), "{said}");
+            for part in [commit, "archive format  1", "PostgreSQL      13 to 18"] {
+                assert!(said.contains(part), "{part} is not in {said}");
+            }
+        }
+        let short = if name == "lifeboat" { site.run(&["-V"]).run().ok() } else { drill(&["-V"]) };
+        assert_eq!(short.stdout, format!("{name} {version}\n"));
     }
+}
+
+#[test]
+fn every_command_of_both_programs_has_a_manual_page() {
+    let site = Site::new();
+    fs::create_dir(site.path("man1")).unwrap();
+    site.run(&["man", "man1"]).run().ok();
+    Program::restore_drill().cwd(site.dir.path()).args(["man", "man1"]).run().ok();
+    let read = |name: &str| fs::read_to_string(site.path("man1").join(format!("{name}.1"))).unwrap();
+    for command in COMMANDS {
+        let page = read(&format!("lifeboat-{command}"));
+        assert!(page.contains(".SH EXAMPLES") && page.contains("SEE ALSO"), "{page}");
+    }
+    assert!(read("lifeboat").contains("lifeboat\\-restore(1)"));
+    assert!(read("restore-drill-run").contains(".SH \"EXIT CODES\""));
+    read("lifeboat-wal-push");
+    let mode = fs::metadata(site.path("man1/lifeboat.1")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644, "everybody may read manual pages");
+    site.run(&["man", "nowhere"]).run().exits(5).says("does not exist");
 }
 
 #[test]

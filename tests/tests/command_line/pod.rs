@@ -128,10 +128,10 @@ fn a_file_that_is_there_is_fine_where_it_is_the_same_and_refused_where_it_is_ano
     run(&["--if-missing", "--instance", "prod", "--data-dir", "/d", "--set", "backup.workers=3"]).ok();
     run(&["--if-missing"]).ok();
     assert_eq!(fs::read_to_string(dir.path().join("lifeboat.toml")).unwrap(), text);
-    run(&["--instance", "prod"]).exits(17).says("is there already");
+    run(&["--instance", "prod"]).exits(17).says("already exists");
     for (args, says) in [
-        (["--instance", "other"], "has instance = \"prod\", but this command has \"other\""),
-        (["--repository", "elsewhere"], "has repository.url = "),
+        (["--instance", "other"], "says instance = \"prod\", but this command says \"other\""),
+        (["--repository", "elsewhere"], "says repository.url = "),
         (["--data-dir", "/e"], "--data-dir says /e, but the configuration says /d"),
         (["--set", "backup.workers=4"], "--set backup.workers=4 contradicts the configuration"),
         (["--recipient", RECIPIENT], "is not in the configuration"),
@@ -142,7 +142,7 @@ fn a_file_that_is_there_is_fine_where_it_is_the_same_and_refused_where_it_is_ano
     // Killed before the configuration was written: keys that are there are taken.
     let key = fs::read(dir.path().join("lifeboat-signing-key")).unwrap();
     fs::remove_file(dir.path().join("lifeboat.toml")).unwrap();
-    run(&["--instance", "prod"]).exits(17).says("is there already");
+    run(&["--instance", "prod"]).exits(17).says("already exists");
     run(&["--if-missing", "--instance", "prod", "--data-dir", "/d", "--set", "backup.workers=3"]).ok();
     assert_eq!(fs::read(dir.path().join("lifeboat-signing-key")).unwrap(), key);
     assert_eq!(fs::read_to_string(dir.path().join("lifeboat.toml")).unwrap(), text);

@@ -12,7 +12,8 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 7] = ["restore", "as-production", "promote", "show", "cat", "wal", "completions"];
+const WANT_MORE: [&str; 8] =
+    ["restore", "as-production", "promote", "show", "cat", "wal", "completions", "man"];
 
 /// Whether these words are the name of a command in a sentence, and no command to be run.
 fn is_name(words: &[String]) -> bool {
@@ -29,20 +30,26 @@ impl Grammar {
         let commands = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap().to_owned();
         let named = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
         let names = named.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+        let read = |help: &str, flags: &mut BTreeMap<String, bool>| {
+            let options = help.split("\nExample").next().unwrap();
+            for line in options.lines().filter_map(|line| line.trim_start().strip_prefix('-')) {
+                let line = line.split("  ").next().unwrap(); // its text may stand behind it
+                let at = line.find("--").map_or(1, |at| at + 2);
+                let flag: String =
+                    line[at..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+                flags.insert(flag.clone(), line[at + flag.len()..].starts_with(" <"));
+            }
+        };
         let flags = |name: &str| {
             let mut flags = BTreeMap::new();
+            read(&help, &mut flags); // those of every command
             let inner: &[&[&str]] = match name {
                 "wal" => &[&["wal", "push"], &["wal", "fetch"], &["wal", "status"]],
                 _ => &[&[name]],
             };
             for words in inner {
                 let help = Program::lifeboat().args(words.to_vec()).arg("--help").run().ok().stdout;
-                for line in help.lines().filter_map(|line| line.trim_start().strip_prefix('-')) {
-                    let at = line.find("--").map_or(1, |at| at + 2);
-                    let flag: String =
-                        line[at..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
-                    flags.insert(flag.clone(), line[at + flag.len()..].starts_with(" <"));
-                }
+                read(&help, &mut flags);
             }
             flags
         };
@@ -173,8 +180,13 @@ fn of_lifeboat(command: &str) -> Option<&str> {
     }
 }
 
+/// Lines that end with `\` put together with the next ones: three blanks end a command.
+fn joined(text: &str) -> String {
+    text.split("\\\n").map(|line| line.trim_start_matches(' ')).collect::<Vec<_>>().join("")
+}
+
 fn of_pages(path: &Path, all: &mut Commands) {
-    let text = fs::read_to_string(path).unwrap().replace("\\\n", " ");
+    let text = joined(&fs::read_to_string(path).unwrap());
     let mut fenced = false;
     for line in text.lines() {
         if line.trim_start().starts_with("```") {
@@ -242,7 +254,7 @@ fn every_printed_command_is_one_that_the_program_takes() {
     for (words, places) in &all {
         let args = filled(words);
         let mut program = Program::lifeboat().cwd(nowhere.path()).args(args.clone());
-        if args.iter().any(|arg| arg == "init") {
+        if args.iter().any(|arg| arg == "init" || arg == "man") {
             program = program.arg("--help"); // it would write
         }
         let outcome = program.env("LIFEBOAT_CONFIG", "/nonexistent/lifeboat.toml").run();

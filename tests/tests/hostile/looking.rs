@@ -134,9 +134,9 @@ const TRICKS: [(&str, &str); 6] = [
 ];
 const WORDS: [&str; 6] = [
     "ir_module_module is a view, not a table",
-    "column ir_module_module.name is not of a type that Odoo gives it",
+    "column ir_module_module.name does not have the type that Odoo gives it",
     "ir_module_module is a sequence, not a table",
     "ir_attachment is a view, not a table",
     "ir_config_parameter is a materialized view, not a table",
-    "column ir_attachment.store_fname is not of a type that Odoo gives it",
+    "column ir_attachment.store_fname does not have the type that Odoo gives it",
 ];

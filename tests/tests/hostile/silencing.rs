@@ -144,7 +144,7 @@ async fn what_a_copy_reaches_is_closed_or_told() {
     ] {
         assert!(applied.contains(&step), "{step}: {applied:#?}");
     }
-    let told = |what: &str| format!("the copy reaches outside: {what}");
+    let told = |what: &str| format!("the copy can reach outside systems: {what}");
     assert_eq!(
         done.warnings,
         [told(&reaches[3]), told(&reaches[4])],

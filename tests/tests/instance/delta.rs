@@ -72,7 +72,7 @@ fn little_is_fetched_the_old_state_is_kept_and_the_undo_works_as_printed() {
 
     let done = restore_over(&archiving, &copied, &["--to-lsn", &before.lsn, "--start"]).run();
     assert!(done.code == Some(0), "{done}\n{}", copied.log());
-    assert!(done.stderr.contains("REPLACES") && done.stderr.contains("its state of now in"), "{done}");
+    assert!(done.stderr.contains("REPLACES") && done.stderr.contains("its current state in"), "{done}");
     let report = done.json();
     let (restored, plan) = (&report["restored"], &report["restored"]["plan"]);
     let (fetched, all) = (number(&restored["fetched_bytes"]), number(&plan["fetch_bytes"]));
@@ -152,13 +152,13 @@ fn another_cluster_another_version_and_a_running_server_are_refused() {
 
     let foreign = Cluster::start_default();
     foreign.stop();
-    over(&foreign.data_dir()).run().exits(16).says("is of another cluster");
+    over(&foreign.data_dir()).run().exits(16).says("belongs to another cluster");
     std::fs::write(running.join("PG_VERSION"), "12\n").unwrap();
     over(&running).run().exits(16).says("is of PostgreSQL 12");
     let empty = Copied::new();
-    over(empty.data_dir()).run().exits(16).says("to build upon");
+    over(empty.data_dir()).run().exits(16).says("needs an old data directory");
     std::fs::create_dir(empty.data_dir()).unwrap();
-    over(empty.data_dir()).run().exits(16).says("absent or damaged");
+    over(empty.data_dir()).run().exits(16).says("missing or damaged");
     let without = archiving.restore_to(&foreign.data_dir(), &[]).run().exits(16);
     assert!(words(&without).contains("--delta"), "{without}");
     for dir in [&running, &foreign.data_dir()] {

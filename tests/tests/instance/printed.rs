@@ -61,7 +61,7 @@ fn commands_that_are_printed_for_a_server_run_as_they_stand() {
     assert!(refused.stderr.contains(&format!("start it: {start};")), "{start} is not in {refused}");
     paste(&copied, start).ok();
     let running = plan().exits(16).says("a server runs in");
-    let resume = after(&refused.stderr, "paused and right: ").split("; once").next().unwrap();
+    let resume = after(&refused.stderr, "its data is right: ").split("; when").next().unwrap();
     let paused = "select pg_get_wal_replay_pause_state() = 'paused'";
     wait_until("it is paused", || copied.psql("postgres", paused) == "t");
     paste(&copied, resume).ok();

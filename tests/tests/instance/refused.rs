@@ -1,5 +1,5 @@
-//! What a restore of an instance does not do, because it would end badly later: said at the plan, or before the copy
-//! becomes the real thing.
+//! What a restore of an instance does not do, because it would end badly later: said at the plan, or
+//! before the copy becomes the real thing.
 
 use rustix::process::geteuid;
 
@@ -21,8 +21,8 @@ fn a_subscription_that_cannot_be_disabled_keeps_a_copy_from_becoming_the_real_th
     let dir = copied.data_dir().display().to_string();
     let args = ["--as-production", "--yes-production", &dir];
     let refused = archiving.restore_to(copied.data_dir(), &args).run().exits(16);
-    let refused = refused.says("a subscription could not be disabled, and would start at once");
-    refused.says("s in database shop").says("is a copy as before");
+    let refused = refused.says("a subscription could not be disabled; it would start at once");
+    refused.says("s in database shop").says("is still a copy");
     let hba = std::fs::read_to_string(copied.data_dir().join("pg_hba.conf")).unwrap();
     assert!(hba.contains("written by lifeboat"), "{hba}");
     assert!(!copied.data_dir().join("postmaster.pid").exists(), "it is not left running");

@@ -57,7 +57,7 @@ fn edges(major: u32) {
     let said = restored_is(&archiving, &["--to-time", &after.time], &last.ledger);
     assert!(
         said.contains(&format!(
-            "nothing was committed after {}",
+            "the stored WAL has no commit after {}",
             commit.trim_end_matches('Z').trim_end_matches('0')
         )),
         "{commit}: {said}"

@@ -5,6 +5,7 @@
 mod clocks;
 mod lineage;
 mod plans;
+mod screen;
 mod words;
 
 use lifeboat_tests::site::Site;

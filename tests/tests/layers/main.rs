@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 13] = [
     &["names", "progress", "crontab", "child", "rate_limit"],
     &["config"],
     &["archive", "postgres", "store"],
-    &["repository", "catalog", "odoo"],
+    &["repository", "catalog", "odoo", "program"],
     &["inventory"],
     &["status"],
     &["backup", "recovery", "upkeep", "wal", "daemon", "setup"],
@@ -29,7 +29,7 @@ const LAYERS: [&[&str]; 13] = [
     &["main"],
 ];
 /// What the drill may use of the agent: it restores by the shipped program, never by its insides.
-const DRILL_MAY: [&str; 12] = [
+const DRILL_MAY: [&str; 13] = [
     "error",
     "disk",
     "clock",
@@ -42,6 +42,7 @@ const DRILL_MAY: [&str; 12] = [
     "inventory",
     "postgres",
     "odoo",
+    "program",
 ];
 
 /// Their names as the page of the architecture lists them.

@@ -26,7 +26,7 @@ async fn a_restore_that_fails_or_is_cancelled_says_so() {
     let error =
         restore("shop", 1).run(&tools, &options, RestoreProgress::default(), &cancel).await.unwrap_err();
     assert!(error.causes().join(" ").contains("already exists"), "{error:?}");
-    assert!(error.effect_text().unwrap().contains("half filled"));
+    assert!(error.effect_text().unwrap().contains("is incomplete"));
 
     cluster.create_db("copy");
     let stopper = cancel.clone();

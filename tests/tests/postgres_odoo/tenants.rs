@@ -91,8 +91,8 @@ async fn a_baseline_sees_losses_and_a_table_it_may_not_read() {
     assert_eq!(
         said,
         [
-            "table public.res_partner: rows is 999, and was 1000",
-            "table public.res_partner: max(id) is 999, and was 1000"
+            "table public.res_partner: rows is 999, but was 1000",
+            "table public.res_partner: max(id) is 999, but was 1000"
         ]
     );
 

@@ -70,7 +70,7 @@ fn where_it_is_not_let_in_nothing_is_loaded_unless_somebody_says_so() {
     let before = databases(&cluster);
     let args = ["--tenant", "shop", "--as", "copy", "--no-neutralize"];
     let plan = restore(&site, &args).arg("--dry-run").run().ok();
-    assert!(plan.stdout.contains("loads as    a role made for this load"), "{plan}");
+    assert!(plan.stdout.contains("loads as    a role created for this load"), "{plan}");
     let refused = restore(&site, &args).run().exits(16);
     let line = match cluster.major() {
         16.. => "host all /^lifeboat_load_ 127.0.0.1/32 scram-sha-256",
@@ -156,11 +156,11 @@ fn owners_and_rights_are_as_they_were_and_a_superusers_are_told() {
     for said in [
         "2 objects of postgres",
         "ALTER FUNCTION public.powerful() OWNER TO",
-        "FUNCTION public.inside(integer) was not made",
+        "FUNCTION public.inside(integer) was not created",
         "it is in language internal",
-        "INDEX public.by_inside was not made: it needs FUNCTION public.inside(integer)",
-        "EVENT TRIGGER ears was not made",
-        "PUBLICATION everything was not made",
+        "INDEX public.by_inside was not created: it needs FUNCTION public.inside(integer)",
+        "EVENT TRIGGER ears was not created",
+        "PUBLICATION everything was not created",
     ] {
         assert!(warnings.contains(said), "{said}: {warnings}");
     }

@@ -1,5 +1,5 @@
-//! `restore --partial`: what cannot be made is named and listed as SQL, everything else is there. And without it: what a
-//! neutralized copy is never filled from.
+//! `restore --partial`: what cannot be made is named and listed as SQL, everything else is there. And
+//! without it: what a neutralized copy is never filled from.
 
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, small_tenant};
@@ -7,7 +7,8 @@ use lifeboat_tests::{Cluster, small_tenant};
 use crate::own_role::loaders;
 use crate::{assert_nothing_published, databases, drill, restore};
 
-/// An index over a wrapper around `unaccent`, as pg_restore cannot make it, and a constraint that its rows break.
+/// An index over a wrapper around `unaccent`, as pg_restore cannot make it, and a constraint that its rows
+/// break.
 fn unloadable(cluster: &Cluster) {
     cluster.psql(
         "shop",
@@ -168,9 +169,9 @@ fn what_the_tenants_sql_keeps_secret_is_in_the_private_file_alone() {
     let json = restore(&site, &["--tenant", "shop", "--as", "again"]).arg("--json").run().ok();
     for outcome in [&plan, &shown, &json] {
         let said = words(outcome);
-        assert!(said.contains("SUBSCRIPTION s was not made"), "{outcome}");
+        assert!(said.contains("SUBSCRIPTION s was not created"), "{outcome}");
         assert!(
-            said.contains("USER MAPPING public SERVER far was not made") && !said.contains("MAPPING USER"),
+            said.contains("USER MAPPING public SERVER far was not created") && !said.contains("MAPPING USER"),
             "{outcome}"
         );
         assert!(!said.contains("hush"), "{outcome}");

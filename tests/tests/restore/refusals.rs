@@ -20,7 +20,7 @@ fn a_restore_refuses_what_would_overwrite_or_cannot_work() {
         assert_eq!(databases(&cluster), before);
         outcome
     };
-    says(&["--tenant", "shop", "--as", "shop"], 16, "exists already");
+    says(&["--tenant", "shop", "--as", "shop"], 16, "already exists");
     std::fs::create_dir(site.data_dir().join("filestore/taken")).unwrap();
     std::fs::write(site.data_dir().join("filestore/taken/x"), "mine").unwrap();
     says(&["--tenant", "shop", "--as", "taken"], 16, "not empty");

@@ -147,7 +147,7 @@ fn a_drill_passes_on_good_data_and_fails_on_broken_books() {
     let text = std::fs::read_to_string(&stored).unwrap();
     assert!(text.contains("## Accepted by the plan") && text.contains("ticket 4711"), "{text}");
     // An acceptance whose time is over, one of no check.
-    drill(&site, "shop", &accept("2020-01-01")).run().exits(1).says("until 2020-01-01, and that day is over");
+    drill(&site, "shop", &accept("2020-01-01")).run().exits(1).says("until 2020-01-01; that day is over");
     let other = accept("2999-12-31").replace(&found[0].0, "XYZ99");
     drill(&site, "shop", &other).run().exits(2).says("\"XYZ99\" is no check");
 }

@@ -1,5 +1,5 @@
-//! The server that a tenant goes to lacks something, or has it otherwise: the plan knows and tells the mend, and a flag
-//! goes on.
+//! The server that a tenant goes to lacks something, or has it otherwise: the plan knows and tells the
+//! mend, and a flag goes on.
 
 use lifeboat_tests::compare::assert_same_database;
 use lifeboat_tests::site::{Site, words};
@@ -57,7 +57,7 @@ fn everything_that_the_server_lacks_is_told_at_once_by_the_plan() {
         &args,
         &[
             // one sentence, then the names
-            "the server has no roles bi (it owns something), probe (it has rights on the database), reader (it has rights): \
+            "the server lacks roles bi (it owns something), probe (it has privileges on the database), reader (it has privileges): \
              CREATE ROLE \"bi\"; CREATE ROLE \"probe\"; CREATE ROLE \"reader\", or --skip-grants",
             "role clerk (policy placed p names it)",
             "tablespace fast: --tablespace-map fast=OTHER, or --no-tablespaces",
@@ -76,7 +76,7 @@ fn everything_that_the_server_lacks_is_told_at_once_by_the_plan() {
     assert!(!words(&shown).contains("--keep-owners"), "{shown}");
     assert_eq!(shown.stdout.matches(" of bi").count(), 1, "{shown}");
     assert!(
-        words(&shown).contains("postgres now owns 1 object of bi (roles that the server does not have):"),
+        words(&shown).contains("postgres now owns 1 object of bi (roles that do not exist on the server):"),
         "{shown}"
     );
     let both = [&skips[..], &["--no-tablespaces", "--json"]].concat();
@@ -141,7 +141,7 @@ fn a_database_comes_back_into_its_own_tablespace() {
         &target,
         &args,
         &[
-            "the server has no tablespace north: --tablespace-map north=OTHER, or --no-tablespaces, or create it",
+            "the server lacks tablespace north: --tablespace-map north=OTHER, or --no-tablespaces, or create it",
         ],
     );
     let none = ["--tenant", "shop", "--as", "none", "--no-neutralize", "--no-tablespaces"];

@@ -27,7 +27,8 @@ fn files(at: &Path, into: &mut Vec<PathBuf>) {
 /// The lines that are commands, with continued ones put together: of Markdown what stands in code, of
 /// other files everything.
 fn lines(path: &Path) -> Vec<String> {
-    let text = fs::read_to_string(path).unwrap().replace("\\\n", " ");
+    let text = fs::read_to_string(path).unwrap();
+    let text = text.split("\\\n").map(|line| line.trim_start_matches(' ')).collect::<Vec<_>>().join("");
     if path.extension().is_none_or(|kind| kind != "md") {
         return text.lines().map(str::to_owned).collect();
     }

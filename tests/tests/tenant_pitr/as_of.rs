@@ -1,5 +1,5 @@
-//! The server that a tenant's point in time goes to is held against the tenant's nearest dump before anything is
-//! fetched, and against what was recovered after that.
+//! The server that a tenant's point in time goes to is held against the tenant's nearest dump before
+//! anything is fetched, and against what was recovered after that.
 
 use lifeboat_tests::site::words;
 use lifeboat_tests::{Cluster, Program};
@@ -39,14 +39,14 @@ fn what_the_nearest_dump_tells_is_known_at_the_plan_and_the_rest_after_recovery(
     let refused = into("t1", &["--as", "back"]).run().exits(16);
     for said in [
         "as of the dump of 2",
-        "this tenant needs 2 things that the server does not have",
-        "the server has no role bi (it owns something): CREATE ROLE \"bi\"",
+        "the server lacks 2 things that this tenant needs",
+        "the server lacks role bi (it owns something): CREATE ROLE \"bi\"",
         "the server does not have extension gone_trgm",
         "nothing was changed",
     ] {
         assert!(words(&refused).contains(said), "{said}: {refused}");
     }
-    assert!(!words(&refused).contains("scratch cluster is gone"), "nothing was recovered: {refused}");
+    assert!(!words(&refused).contains("scratch cluster was removed"), "nothing was recovered: {refused}");
 
     // Each point has its mend; what is left as a guess is told as one.
     target.psql("postgres", "create role bi");
@@ -57,7 +57,7 @@ fn what_the_nearest_dump_tells_is_known_at_the_plan_and_the_rest_after_recovery(
 
     // What the dump did not know is known after recovery, of the very state.
     let refused = into("t1", &["--as", "back", "--partial"]).run().exits(16);
-    assert!(words(&refused).contains("the server has no role late (it has rights)"), "{refused}");
+    assert!(words(&refused).contains("the server lacks role late (it has privileges)"), "{refused}");
     let whole = words(&refused);
     let error = whole.split("error[").last().unwrap();
     assert!(!error.contains("as of the dump"), "it is no guess any more: {refused}");

@@ -16,7 +16,7 @@ fn a_target_that_cannot_be_reached_is_refused_before_anything_is_made() {
     shared.restore("t1", &["--to-lsn", "FF/0"]).run().exits(16).says("WAL is stored up to");
     shared.restore("t1", &["--timeline", "1"]).run().exits(2);
     // a name that there never was is known only when the WAL was replayed
-    shared.restore("t9", &["--to", "latest"]).run().exits(5).says("there was no database t9");
+    shared.restore("t9", &["--to", "latest"]).run().exits(5).says("database t9 did not exist");
     assert!(shared.scratches().is_empty());
     assert!(!shared.cluster.psql("postgres", "select datname from pg_database").contains("incomplete"));
 }

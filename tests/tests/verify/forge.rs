@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use lifeboat::archive::compress::Compressor;
+use lifeboat::archive::compress::{Compressor, Content};
 use lifeboat::archive::digest::Sha256;
 use lifeboat::archive::index::{self, Entry, IndexReader, IndexWriter, Line};
 use lifeboat::archive::manifest::{self, Manifest, Object, SnapshotKind};
@@ -53,7 +53,7 @@ impl Forge {
     /// Packs one pack again, each member's content as `change` leaves it; none where it says so.
     pub fn repack(&mut self, name: &str, mut change: impl FnMut(&str, u64, &mut Vec<u8>) -> bool) {
         let mut builder = PackBuilder::new(&self.recipients, Vec::new()).unwrap();
-        let mut zstd = Compressor::new(3).unwrap();
+        let mut zstd = Compressor::new(3, Content::Text).unwrap();
         let mut take = |frame: &mut Vec<u8>| builder.frame(&mut zstd, frame);
         let mut frames = Frames::default();
         let stored = fs::read(self.folder.join(name)).unwrap();
@@ -100,7 +100,7 @@ impl Forge {
     /// Seals another text under this name.
     pub fn seal(&mut self, name: &str, text: &[u8]) {
         let mut frame = Vec::new();
-        Compressor::new(3).unwrap().frame(text, &mut frame).unwrap();
+        Compressor::new(3, Content::Text).unwrap().frame(text, &mut frame).unwrap();
         let mut sealed = self.recipients.seal(Vec::new()).unwrap();
         sealed.write_all(&frame).unwrap();
         let stored = sealed.finish().unwrap();

@@ -73,7 +73,7 @@ fn content_that_is_not_what_the_index_says_is_found_under_a_right_hash_and_signa
     }
     assert_eq!(altered, 1);
     let outcome = only_deep_finds(&site, forge, "index.zst.age");
-    says(&outcome, &format!("{long} put together from its packs is not what the index says"));
+    says(&outcome, &format!("{long}, put together from its packs, is not what the index says"));
 
     // The dump, and the index of one, and the manifest of one.
     let mut forge = Forge::newest(&site, SnapshotKind::Dump);
@@ -118,7 +118,7 @@ fn content_that_is_not_what_the_index_says_is_found_under_a_right_hash_and_signa
     });
     let outcome = only_deep_finds(&site, forge, PACK);
     says(&outcome, &format!("{path} has SHA-1 "));
-    says(&outcome, "which is not its name");
+    says(&outcome, "which does not match its name");
     verify(&site, DEEP).ok();
 }
 

@@ -48,10 +48,7 @@ fn what_is_wrong_with_wal_is_named() {
     fs::create_dir_all(std::path::Path::new(&moved).parent().unwrap()).unwrap();
     fs::copy(object, &moved).unwrap();
     let told = foreign(&site, &[], std::path::Path::new(&moved), 3);
-    assert!(
-        told.stdout.contains("problem: 1 object is called as ours and not signed with a trusted key"),
-        "{told}"
-    );
+    assert!(told.stdout.contains("problem: 1 object has a name of ours but no trusted signature"), "{told}");
     foreign(&site, &deep, std::path::Path::new(&moved), 3);
     fs::remove_file(&moved).unwrap();
 

@@ -39,9 +39,9 @@ pub struct DumpPlan {
     pub instance: InstanceName,
     /// The dump.
     pub snapshot: SnapshotId,
-    /// The moment whose state comes back, UTC.
+    /// The moment whose state is restored, UTC.
     pub point: Timestamp,
-    /// How long ago that is: what was done since is not in it.
+    /// How long ago that is: later changes are not in it.
     pub loss_seconds: i64,
     /// The release it is tied to.
     pub release: Option<ReleaseId>,
@@ -66,22 +66,23 @@ pub struct DumpPlan {
 pub struct HeldFiles {
     /// The backup of the filestore.
     pub snapshot: SnapshotId,
-    /// Whose packs are read, without those that are gone.
+    /// The snapshots whose packs are read, without missing ones.
     pub sources: Vec<SnapshotId>,
     /// How many files; none where its list cannot be read.
     pub files: u64,
     /// Their sizes added up.
     pub bytes: u64,
-    /// Files that the database names and this backup does not hold: other backups may.
+    /// Files that the database names but that are not in this backup: they may be in others.
     pub missing_files: u64,
 }
 
 impl DumpPlan {
-    /// Chooses the dump. Files that are gone are no reason to refuse: the restored rows name them, and they are looked
-    /// for in other backups.
+    /// Chooses the dump. Missing files are no reason to refuse: the restored rows name them, and the restore
+    /// looks for them in other backups.
     ///
     /// # Errors
-    /// As [`crate::inventory::pick::choose`]; that of the store where a manifest of its files could not be read.
+    /// As [`crate::inventory::pick::choose`]; the store's error, if a manifest of its files could not be
+    /// read.
     pub fn new(inventory: &Inventory, asked: &DumpAsked, now: Timestamp) -> Result<DumpPlan> {
         let Chosen { snapshot: dump, passed_over } =
             pick::choose(inventory, &asked.tenant, SnapshotKind::Dump, &asked.pick)?;
@@ -172,14 +173,14 @@ pub fn why(id: &SnapshotId, e: &Error) -> String {
     }
 }
 
-/// What is said where the list of a filestore's backup cannot be read.
+/// The warning if the list of a filestore's backup cannot be read.
 pub fn list_unread(id: &SnapshotId, why: &str) -> String {
     format!(
-        "the list of {id} cannot be read ({why}): the files that the restored rows name are looked for in other backups"
+        "the list of {id} cannot be read ({why}): the restore looks in other backups for the files that the rows name"
     )
 }
 
-/// What is said where a snapshot is gone that holds some of its files.
+/// The warning if a snapshot is missing that holds some of its files.
 pub fn pack_gone(id: &SnapshotId, why: &str) -> String {
-    format!("{why}; it holds files of {id}, which are looked for in other backups")
+    format!("{why}; it holds files of {id}: the restore looks for them in other backups")
 }

@@ -14,7 +14,7 @@ use crate::inventory::target::Target;
 use crate::inventory::{Inventory, Snapshot};
 
 impl PointPlan {
-    /// Without an identity: nothing was seen of what is in the WAL.
+    /// The plan without an identity: the content of the WAL is not known.
     ///
     /// # Errors
     /// As [`Found::find`] and [`Found::plan`].
@@ -29,9 +29,9 @@ pub struct Found<'a> {
     asked: &'a PointAsked,
     /// The base backups that may be used, the oldest first.
     pub bases: Vec<&'a Snapshot>,
-    /// What of them leads to the target, and what does not; nothing where WAL comes by a command of the user's.
+    /// Which of them reach the target, and which do not; empty if a command of the user's fetches the WAL.
     pub choice: Choice<'a>,
-    /// The WAL, and who wrote it; `None` where it comes by a command of the user's.
+    /// The WAL, and who wrote it; `None` if a command of the user's fetches it.
     pub wal: Option<(&'a StoredWal, Vec<Life>)>,
     passed_over: Vec<String>,
 }
@@ -40,7 +40,7 @@ impl<'a> Found<'a> {
     /// Looks.
     ///
     /// # Errors
-    /// `NotFound` where there is no base backup; that of the store where base backups or WAL could not be looked at.
+    /// `NotFound` if there is no base backup; the store's error, if base backups or WAL could not be read.
     pub fn find(inventory: &'a Inventory, asked: &'a PointAsked) -> Result<Found<'a>> {
         let Bases { bases, passed_over } = bases(inventory, asked.snapshot.as_ref(), asked.release.as_ref())?;
         if bases.is_empty() {
@@ -56,18 +56,18 @@ impl<'a> Found<'a> {
         Ok(Found { inventory, asked, bases, choice, wal, passed_over })
     }
 
-    /// The way that would be taken, were the target a place: the newest that leads there, else the newest of all.
+    /// The newest base backup that reaches the target; if none does, the newest of all.
     pub fn first(&self) -> Option<&Reached<'a>> {
         self.choice.reached.first().or(self.choice.others.first())
     }
 
-    /// Why only a person, or whoever opens WAL, can tell whether `on` is the right way.
+    /// Why only a person, or somebody with an identity, can tell whether `on` is the right choice.
     pub fn undecided(&self, on: &Reached<'_>, seen: &Seen) -> Option<Undecided> {
         let (wal, lives) = self.wal.as_ref()?;
         undecided(on, wal, lives, (&self.asked.target, self.asked.timeline), seen)
     }
 
-    /// That nothing leads there.
+    /// The error: no base backup reaches the target.
     pub fn unreachable(&self) -> Error {
         let later = |base: &&Snapshot| format!("{}: it is consistent only later", base.manifest.id);
         let obstacles = match self.asked.own_command {
@@ -79,11 +79,11 @@ impl<'a> Found<'a> {
             .effect("nothing was changed")
     }
 
-    /// The plan; `seen` is what opened WAL says.
+    /// The plan; `seen` is what decrypted WAL says.
     ///
     /// # Errors
-    /// `Refused` where nothing leads to the target, or where it is not known which way does; `Integrity` where two
-    /// servers claim the same timeline; what is wrong with a snapshot that the base backup cannot be restored without.
+    /// `Refused` if nothing reaches the target, or if it is not known which timeline is right. `Integrity` if
+    /// two servers claim the same timeline. What is wrong with a snapshot that the base backup needs.
     pub fn plan(self, seen: &Seen, now: Timestamp) -> Result<PointPlan> {
         let asked = self.asked;
         let (base, reach) = match asked.own_command {
@@ -147,17 +147,17 @@ impl<'a> Found<'a> {
             (Target::RestorePoint(name), RestorePoint::NotLooked) if !reached.is_empty() => {
                 return Err(Error::new(
                     Kind::Refused,
-                    format!("where restore point {name} lies is not known without an identity"),
+                    format!("the position of restore point {name} is not known without an identity"),
                 )
                 .because("it is a record in the WAL, which is encrypted")
                 .effect("nothing was changed")
-                .next("plan with the identity, or name its position: --to-lsn LSN"));
+                .next("give the identity, or name its position: --to-lsn LSN"));
             }
             (Target::RestorePoint(name), RestorePoint::At(mark)) => {
                 let before = |one: &&Reached<'_>| one.facts.stop_lsn <= mark.lsn && one.reach.end > mark.lsn;
                 Some(reached.iter().find(before).ok_or_else(|| {
                     Error::new(Kind::Refused, format!("restore point {name} cannot be reached"))
-                        .because(format!("it lies at {}, before what any base backup reaches", mark.lsn))
+                        .because(format!("it lies at {}, and no base backup reaches that", mark.lsn))
                         .effect("nothing was changed")
                 })?)
             }
@@ -183,7 +183,9 @@ impl<'a> Found<'a> {
         let id = &base.manifest.id;
         let mut out = self.passed_over.clone();
         if self.asked.own_command {
-            out.push("WAL comes by --restore-command: whether it reaches the target is not known".into());
+            out.push(
+                "WAL comes from --restore-command: it is not known whether it reaches the target".into(),
+            );
         }
         out.extend(self.wal.as_ref().and_then(|(wal, _)| wal.foreign.text()));
         out.extend(seen.notes.iter().cloned());
@@ -206,7 +208,7 @@ impl<'a> Found<'a> {
         out.extend(base.clock_note().map(|note| format!("base backup {id} was {note}")));
         if facts.bad_page_count > 0 {
             let count = facts.bad_page_count;
-            out.push(format!("{count} pages were bad already when it was taken (lifeboat show {id})"));
+            out.push(format!("{count} pages were already bad when it was taken (lifeboat show {id})"));
         }
         let left_out = facts.left_out.iter();
         out.extend(left_out.map(|left| format!("missing in the base backup: {}: {}", left.what, left.why)));

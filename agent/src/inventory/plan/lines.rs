@@ -24,13 +24,10 @@ impl PointPlan {
         match (self.wal_end, self.wal_stored_at, self.timeline) {
             (Some(end), Some(at), Some(timeline)) => writeln!(
                 f,
-                "  WAL         stored without gap up to {end} on timeline {timeline}, the last of it at {}",
+                "  WAL         stored without gap up to {end} on timeline {timeline}\n              (the last of it at {})",
                 clock::text(at)
             )?,
-            _ => writeln!(
-                f,
-                "  WAL         by a restore_command of your own: how far it goes is not known here"
-            )?,
+            _ => writeln!(f, "  WAL         from your own restore_command: it is not known how far it goes")?,
         }
         if let Some(seconds) = self.loss_seconds {
             let loss = span_text(Duration::from_secs(seconds.max(0) as u64));
@@ -39,7 +36,7 @@ impl PointPlan {
         Ok(())
     }
 
-    /// What is read of the repository, at most.
+    /// How much is read from the repository, at most.
     pub fn reads(&self) -> String {
         let (stored, wal) = (bytes_text(self.stored_bytes), bytes_text(self.wal_bytes));
         format!("at most {stored}, and WAL of about {wal}")
@@ -60,12 +57,12 @@ impl DumpPlan {
         )?;
         writeln!(
             f,
-            "  state of    {}; the changes of the {loss} since then will be missing",
+            "  state of    {}\n  loss        the changes of the {loss} since then will be missing",
             clock::text(self.point)
         )
     }
 
-    /// What is read of the repository, at most.
+    /// How much is read from the repository, at most.
     pub fn reads(&self) -> String {
         format!("at most {}; the dump has {}", bytes_text(self.fetch_bytes), bytes_text(self.dump_bytes))
     }
@@ -93,10 +90,7 @@ impl Display for Plan {
             }
         };
         writeln!(f, "  fetches     {reads}")?;
-        write!(
-            f,
-            "  not checked identity, server and directories: --dry-run without --stored-only checks them"
-        )?;
+        write!(f, "  not checked identity, server and directories (without --stored-only they are)")?;
         for warning in warnings {
             write!(f, "\n  WARNING     {warning}")?;
         }

@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::inventory::Inventory;
 
-/// What is to be restored.
+/// What to restore.
 #[derive(Clone, Debug)]
 pub enum Asked {
     /// A tenant, as one of its dumps has it.
@@ -40,11 +40,11 @@ pub enum Plan {
     Point(PointPlan),
 }
 
-/// The plan. `now` is for the age of what is restored alone.
+/// The plan. `now` is only used for the age of what is restored.
 ///
 /// # Errors
-/// `NotFound` where nothing stored fits, `Refused` where the target cannot be reached, or where an identity or a
-/// person has to decide; that of the store where something that counts could not be looked at.
+/// `NotFound` if nothing that is stored fits. `Refused` if the target cannot be reached, or if an identity or
+/// a person has to decide. The store's error, if something that counts could not be read.
 pub fn plan(inventory: &Inventory, asked: &Asked, now: Timestamp) -> Result<Plan> {
     match asked {
         Asked::Dump(asked) => DumpPlan::new(inventory, asked, now).map(Plan::Dump),

@@ -22,7 +22,7 @@ pub struct PointAsked {
     pub snapshot: Option<SnapshotId>,
     /// Base backups that are tied to this release only.
     pub release: Option<ReleaseId>,
-    /// Whether WAL comes by a command of the user's: how far it goes is not ours to know.
+    /// Whether a command of the user's fetches the WAL: then it is not known how far it goes.
     pub own_command: bool,
 }
 
@@ -57,19 +57,19 @@ pub struct PointPlan {
     pub target: Target,
     /// The restore point that was asked for, where it was found in the stored WAL.
     pub restore_point: Option<Mark>,
-    /// How far the stored WAL goes; `None` where it is not ours to know.
+    /// How far the stored WAL goes; `None` if that is not known.
     pub wal_end: Option<Lsn>,
     /// When the last of that was stored.
     pub wal_stored_at: Option<Timestamp>,
     /// The timeline that is followed.
     pub timeline: Option<u32>,
-    /// What was done in these seconds is not in it, at least: since the target, or the last WAL.
+    /// The changes of at least the last so many seconds are not in it: since the target, or the last WAL.
     pub loss_seconds: Option<i64>,
-    /// Stored bytes of its chain: no more than that is fetched, beside WAL.
+    /// Stored bytes of its chain: at most that much is fetched, besides WAL.
     pub stored_bytes: u64,
     /// WAL to replay, at most.
     pub wal_bytes: u64,
-    /// What the base backup was meant to hold and does not: the restored cluster lacks it.
+    /// What is missing in the base backup, and so in the restored cluster.
     pub lacks: Vec<String>,
     /// What a person should know. Whoever binds the plan adds what he finds.
     pub warnings: Vec<String>,

@@ -1,4 +1,4 @@
-//! Attachments brought into order, each name once: in memory as far as that goes, in files beyond.
+//! Sorts the names of attachments and drops duplicates: in memory up to a bound, beyond it in files.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
@@ -6,14 +6,14 @@ use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use super::AttachmentFile;
 use crate::error::{Error, Kind, Result};
 
-/// Names that are sorted in memory at once take about this much.
+/// About how much memory the names that are sorted at once may take.
 const SORT_BYTES_MAX: usize = 16 << 20;
-/// What one entry takes besides its name.
+/// The memory of one entry besides its name.
 const ENTRY_BYTES: usize = 80;
-/// What is written instead of a size that no row claims.
+/// Written for an entry without a size.
 const NO_SIZE: u64 = u64::MAX;
 
-/// Takes files in any order. Memory: 16 MiB, and a buffer for each 16 MiB that came.
+/// Takes files in any order. Memory: 16 MiB, plus a buffer for each 16 MiB of input.
 pub(super) struct Sorted<S> {
     scratch: S,
     files: Vec<AttachmentFile>,
@@ -45,7 +45,7 @@ impl<S: FnMut() -> Result<File>> Sorted<S> {
         Ok(())
     }
 
-    /// Gives each name once, in byte order; how many there were.
+    /// Passes on each name once, in byte order; returns their number.
     pub fn finish(mut self, mut each: impl FnMut(AttachmentFile) -> Result<()>) -> Result<u64> {
         let mut count = 0;
         let mut give = |file| {
@@ -111,7 +111,7 @@ fn put(out: &mut impl Write, file: &AttachmentFile) -> std::io::Result<()> {
     out.write_all(name)
 }
 
-/// A sorted run that is read again.
+/// Reads a sorted run.
 struct Run {
     input: BufReader<File>,
     head: Option<AttachmentFile>,
@@ -128,7 +128,7 @@ impl Run {
         self.head.as_ref().map(|file| file.store_fname.as_str())
     }
 
-    /// Gives the head and reads the next one.
+    /// Returns the head and reads the next entry.
     fn take(&mut self) -> Result<Option<AttachmentFile>> {
         let next = self.read().map_err(failed)?;
         Ok(std::mem::replace(&mut self.head, next))

@@ -1,6 +1,5 @@
-//! The tables of a database in numbers. Every row comes over the connection, since no query may
-//! name a table of somebody else's ([`crate::postgres::look`]): its `id` and its `write_date`, or
-//! one short column.
+//! Counts the tables of a database. Every row comes over the connection (its `id` and `write_date`, or
+//! one short column), because no query may name a table of another owner ([`crate::postgres::look`]).
 
 use super::TableFacts;
 use crate::error::Result;
@@ -8,14 +7,14 @@ use crate::postgres::copy_out::{Row, each_row};
 use crate::postgres::quote::{ident, qualified};
 use crate::postgres::session::{Session, column};
 
-/// Times that are no time (PostgreSQL's `infinity` and `-infinity`).
+/// PostgreSQL's `infinity` and `-infinity`.
 const NO_TIMES: [i64; 2] = [i64::MAX, i64::MIN];
 const DAY_MICROSECONDS: i64 = 86_400_000_000;
 
-/// Ordinary tables and leaf partitions whose rows pg_dump writes: no temporary ones, none that an
-/// extension brings along, and on a standby no unlogged ones, which cannot be read there. With each
-/// come `id` and `write_date` where they are of PostgreSQL's own types, and its shortest column of
-/// such a type, or else its first one. What is computed cannot be copied.
+/// Ordinary tables and leaf partitions whose rows pg_dump writes: not temporary tables, not tables of an
+/// extension, and on a standby not unlogged ones, which cannot be read there. For each table also `id` and
+/// `write_date`, if they have built-in types, and its shortest column of a built-in type, else its first
+/// column. Generated columns are left out, because COPY cannot read them.
 const TABLES: &str = "\
     SELECT n.nspname::text, c.relname::text, \
       (SELECT true FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'id' AND NOT a.attisdropped \
@@ -48,7 +47,7 @@ pub(super) async fn tables(session: &mut Session) -> Result<Vec<TableFacts>> {
         columns.extend(has_id.then_some("\"id\"".to_owned()));
         columns.extend(has_date.then_some("\"write_date\"".to_owned()));
         if columns.is_empty() {
-            // As text: not each of the owner's own types has a binary form. The server counts.
+            // As text: the owner's own types may have no binary format. The server counts the rows.
             let one = column::<Option<String>>(row, 4)?.map(|one| format!(" ({})", ident(&one)));
             let sql = format!("COPY {table}{} TO STDOUT", one.unwrap_or_default());
             facts.rows = session.copy_out(&what, sql, |_| Ok(())).await?;
@@ -74,12 +73,12 @@ pub(super) async fn tables(session: &mut Session) -> Result<Vec<TableFacts>> {
     Ok(out)
 }
 
-/// Fills in the latest times, in microseconds since 2000, as the server writes them.
+/// Lets the server format the latest times, given in microseconds since 2000.
 async fn write_dates(session: &mut Session, out: &mut [TableFacts], latest: &[(usize, i64)]) -> Result<()> {
     if latest.is_empty() {
         return Ok(());
     }
-    // In whole days and the rest, since products with an interval are computed in floating point.
+    // As whole days and a rest, because PostgreSQL multiplies intervals in floating point.
     let values = latest.iter().map(|(index, at)| {
         format!("({index}, {}, {})", at.div_euclid(DAY_MICROSECONDS), at.rem_euclid(DAY_MICROSECONDS))
     });

@@ -1,22 +1,22 @@
-//! The catalogue of neutralizing statements: `.sql` files that say, statement by statement, what
-//! each needs and why it is there.
+//! The catalogue of neutralizing statements: `.sql` files that say for each statement what it needs
+//! and why it exists.
 //!
 //! ```text
-//! -- name: outgoing mail servers                what the report calls it, unique
+//! -- name: outgoing mail servers                its name in the report, unique
 //! -- needs: ir_mail_server.active ir_cron.id    run only where all these columns exist
-//! -- lacks: ir_mail_server.owner                and none of these does
+//! -- lacks: ir_mail_server.owner                and none of these exists
 //! -- each: res_company key_a key_b              run once for each of these columns that exists
-//! -- type: bool                                 of an `each` column: bool or text; others are left out
+//! -- type: bool                                 of the `each` columns: bool or text; skips others
 //! -- why: mail would leave                      for the person who reads the report
 //! UPDATE ...                                    one statement, up to the next name
 //! ```
-//! In an `each` statement, `{column}` is the quoted column, `{empty}` NULL or, where the column
-//! refuses NULL, an empty text.
+//! In an `each` statement, `{column}` is the quoted column, and `{empty}` is NULL, or an empty text if
+//! the column is NOT NULL.
 
 /// One statement of the catalogue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statement {
-    /// What the report calls it.
+    /// Its name in the report.
     pub name: String,
     /// What would happen without it.
     pub why: String,
@@ -26,14 +26,14 @@ pub struct Statement {
     pub lacks: Vec<(String, String)>,
     /// (table, columns): run once for each of the columns that exists.
     pub each: Option<(String, Vec<String>)>,
-    /// `bool`, `text`, or empty for any: of an `each` column.
+    /// The type of `each` columns: `bool`, `text`, or empty for any.
     pub each_type: String,
     /// One statement with its semicolon.
     pub sql: String,
 }
 
-/// What is run, in this order: the identity last, so that the mark of a neutralized copy comes
-/// after everything that it promises.
+/// The statements in their order. The identity comes last, so that a copy is marked as neutralized only
+/// after everything else is done.
 pub fn statements() -> Vec<Statement> {
     let files = [
         include_str!("mail.sql"),
@@ -46,7 +46,7 @@ pub fn statements() -> Vec<Statement> {
     files.iter().flat_map(|text| parse(text)).collect()
 }
 
-/// The checks afterwards, which share nothing with the statements.
+/// The checks afterwards; they share nothing with the statements.
 pub fn checks() -> Vec<Statement> {
     parse(include_str!("checks.sql"))
 }

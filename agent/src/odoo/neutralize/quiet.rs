@@ -1,18 +1,18 @@
-//! Keeps the tenant's own triggers, rules and policies still while we write into a copy, and puts
-//! them back as they were, in the same transaction.
+//! Switches off the tenant's own triggers, rules and policies while we write into a copy, and restores
+//! their state in the same transaction.
 //!
-//! Neutralizing must not be seen by what it silences: a trigger on `ir_mail_server` may tell another
-//! system of each change. As the tables' owner one may switch off user triggers and rules;
-//! `session_replication_role` would take a superuser. What cannot be switched off (index
-//! expressions, CHECK constraints, computed columns, defaults) runs with the rights of the session,
-//! which therefore has no more than the owner ([`crate::postgres::look`], rule 4).
+//! The tenant's code must not notice the neutralizing: a trigger on `ir_mail_server` may report each
+//! change to another system. The tables' owner may switch off user triggers and rules;
+//! `session_replication_role` would need a superuser. What cannot be switched off (index expressions,
+//! CHECK constraints, generated columns, defaults) runs with the rights of the session; so the session
+//! has no more rights than the owner ([`crate::postgres::look`], rule 4).
 
 use crate::error::Result;
 use crate::postgres::session::{Session, column};
 
-/// What is switched off on every table that is the session's: all tables of the database, since a
-/// deleted row takes those with it that refer to it. The statement to switch it off, and the one
-/// that gives back its state (`O` on, `R` on a replica only, `A` always).
+/// What to switch off on every table that the session owns: on all of them, because deleting a row
+/// may cascade to any table. Each row gives the statement that switches off, and the one that restores
+/// the state (`O` on, `R` on a replica only, `A` always).
 const LOUD: &str = "\
     WITH ours AS (SELECT c.oid, n.nspname, c.relname, c.relforcerowsecurity \
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -32,11 +32,11 @@ const LOUD: &str = "\
       format('ALTER TABLE ONLY %I.%I FORCE ROW LEVEL SECURITY', o.nspname, o.relname) \
     FROM ours o WHERE o.relforcerowsecurity ORDER BY 1";
 
-/// What was switched off; [`Quiet::end`] gives it back.
+/// What was switched off; [`Quiet::end`] switches it on again.
 pub(super) struct Quiet(Vec<String>);
 
 impl Quiet {
-    /// Within a transaction. Its rolling back ends it as well.
+    /// Call it within a transaction; a rollback restores the state as well.
     pub async fn begin(session: &mut Session) -> Result<Quiet> {
         let what = "switch off triggers and rules";
         let (mut off, mut on) = (Vec::new(), Vec::new());
@@ -50,8 +50,8 @@ impl Quiet {
         Ok(Quiet(on))
     }
 
-    /// Gives everything its state back. Keys that are checked late are checked now: a table that
-    /// waits for that cannot be altered.
+    /// Restores every state. Deferred constraints are checked first, because a table with pending checks
+    /// cannot be altered.
     pub async fn end(self, session: &mut Session) -> Result<()> {
         let statements = [vec!["SET CONSTRAINTS ALL IMMEDIATE".to_owned()], self.0].concat();
         session.execute("switch triggers and rules on again", statements.join("; ")).await.map(|_| ())

@@ -1,4 +1,4 @@
-//! What looks like a credential and is not in the catalogue: a person should look.
+//! Finds what looks like a credential but is not in the catalogue; a person should look at it.
 
 use super::{catalogue, tables::Tables};
 use crate::error::Result;
@@ -8,9 +8,9 @@ use crate::postgres::session::{Session, column};
 /// Odoo's own credentials for itself, which protect the copy (see identity.sql).
 const OWN_SECRETS: [&str; 5] =
     ["res_users", "res_users_apikeys", "auth_totp_device", "ir_config_parameter", "auth_totp_wizard"];
-/// The same among the system parameters.
+/// The same for system parameters.
 const OWN_PARAMETERS: [&str; 2] = ["database.secret", "mail.web_push_vapid_public_key"];
-/// A value that is shorter opens nothing.
+/// A shorter value is not a credential.
 const SECRET_CHARS_MIN: usize = 8;
 const WORDS: [&str; 11] = [
     "password",
@@ -26,8 +26,8 @@ const WORDS: [&str; 11] = [
     "refresh_token",
 ];
 
-/// Columns of other modules, and system parameters, that sound like credentials and hold something:
-/// `table.column`, or `ir_config_parameter KEY`.
+/// Columns of other modules, and system parameters, whose name sounds like a credential and that are not
+/// empty: `table.column`, or `ir_config_parameter KEY`.
 pub async fn unknown_secrets(session: &mut Session) -> Result<Vec<String>> {
     let tables = Tables::read(session).await?;
     let mut out = Vec::new();
@@ -43,7 +43,7 @@ pub async fn unknown_secrets(session: &mut Session) -> Result<Vec<String>> {
             "SELECT EXISTS (SELECT FROM public.{place} WHERE coalesce({quoted}, '') NOT IN ('', 'neutralized') \
              AND {quoted} NOT LIKE 'neutralized-%')"
         );
-        if column(&session.row(&format!("look at {table}.{name}"), sql).await?, 0)? {
+        if column(&session.row(&format!("check column {table}.{name}"), sql).await?, 0)? {
             out.push(format!("{table}.{name}"));
         }
     }
@@ -54,7 +54,7 @@ pub async fn unknown_secrets(session: &mut Session) -> Result<Vec<String>> {
              AND length(value) >= {SECRET_CHARS_MIN} AND value !~ '^[0-9]*$' ORDER BY 1",
             literal(&WORDS.join("|"))
         );
-        for row in session.rows("look at the system parameters", sql).await? {
+        for row in session.rows("check the system parameters", sql).await? {
             out.push(format!("ir_config_parameter {}", column::<String>(&row, 0)?));
         }
     }

@@ -1,4 +1,4 @@
-//! Which statements of the catalogue fit a database: by the tables and columns that it has.
+//! Decides which statements of the catalogue apply to a database, by its tables and columns.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,17 +11,16 @@ use crate::postgres::table::kind_text;
 /// Why a statement is not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unfit {
-    /// It does not concern this database.
+    /// It does not apply to this database.
     NotHere(String),
-    /// Something of the right name and columns is there, and is no table: what it shows cannot be
-    /// neutralized.
+    /// A relation has the right name and columns but is not a table, so it cannot be neutralized.
     NotUnderstood(String),
 }
 
 /// Relations of schema public.
 pub(super) struct Tables {
     plain: HashMap<String, HashMap<String, Column>>,
-    /// What is no table, or has a part that is none: what it is, and its columns.
+    /// Relations that are not tables, or have a part that is not: what they are, and their columns.
     odd: HashMap<String, (String, HashSet<String>)>,
 }
 
@@ -31,7 +30,7 @@ struct Column {
     not_null: bool,
 }
 
-/// Of each relation of schema public: the kinds of itself and of all that inherits from it.
+/// For each relation of schema public: its kind and the kinds of all relations that inherit from it.
 const KINDS: &str = "\
     WITH RECURSIVE here(oid, relname, relkind) AS (SELECT c.oid, c.relname, c.relkind FROM pg_class c \
       JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'f')), \
@@ -93,7 +92,7 @@ impl Tables {
         out
     }
 
-    /// What of the catalogue's tables is there as something else: each with what would happen.
+    /// The tables of the catalogue that are something else here, each with what would happen.
     pub fn not_understood<'s>(&self, statements: impl Iterator<Item = &'s Statement>) -> Vec<String> {
         let mut out = BTreeMap::new();
         for statement in statements {
@@ -105,7 +104,7 @@ impl Tables {
         out.into_values().collect()
     }
 
-    /// The SQL of a statement for this database, or why there is none.
+    /// The SQL of a statement for this database, or why it does not apply.
     pub fn plan(&self, statement: &Statement) -> Result<Vec<String>, Unfit> {
         let each = statement.each.iter().map(|(table, _)| table);
         for table in statement.needs.iter().map(|(table, _)| table).chain(each) {
@@ -134,7 +133,7 @@ impl Tables {
             let fits = match statement.each_type.as_str() {
                 "bool" => facts.is_bool,
                 "text" => facts.is_text,
-                _ => facts.is_text || !facts.not_null, // else it cannot be emptied
+                _ => facts.is_text || !facts.not_null, // otherwise it cannot be emptied
             };
             if !fits {
                 continue;
@@ -143,12 +142,12 @@ impl Tables {
             out.push(statement.sql.replace("{column}", &ident(name)).replace("{empty}", empty));
         }
         match out.is_empty() {
-            true => not_here(format!("table {table} has none of its columns, or of another type")),
+            true => not_here(format!("table {table} has none of its columns with the expected type")),
             false => Ok(out),
         }
     }
 
-    /// Whether the statement would be run if `table` were one.
+    /// Whether the statement would be run if the relation `table` were a table.
     fn would_fit(&self, statement: &Statement, table: &str, columns: &HashSet<String>) -> bool {
         let needs = statement.needs.iter().filter(|(t, _)| t == table).all(|(_, c)| columns.contains(c));
         let lacks = statement.lacks.iter().filter(|(t, _)| t == table).all(|(_, c)| !columns.contains(c));

@@ -1,5 +1,5 @@
-//! What a database itself reaches, beyond Odoo's tables: other servers, jobs that run by themselves,
-//! programs. Asked from the catalog alone, so it can be asked of anybody's database.
+//! What a database itself can reach, apart from Odoo's tables: other servers, jobs that run by themselves,
+//! programs. It reads the system catalogs only, so it is safe on anybody's database.
 
 mod seal;
 
@@ -8,8 +8,8 @@ use crate::postgres::quote::literal;
 use crate::postgres::session::{Session, column};
 pub use seal::{Sealed, seal};
 
-/// Extensions whose functions or workers reach outside, and what they reach. Languages and foreign
-/// data wrappers are found by what they are, whoever brings them.
+/// Extensions whose functions or workers reach outside, and what they do. Languages and foreign data
+/// wrappers are found by their kind, whichever extension they come from.
 const EXTENSIONS: [(&str, &str); 19] = [
     ("adminpack", "reads and writes files of the server"),
     ("amqp", "sends messages to a broker"),
@@ -21,7 +21,7 @@ const EXTENSIONS: [(&str, &str); 19] = [
     ("pg_background", "runs statements in the background"),
     ("pg_cron", "runs jobs by itself"),
     ("pg_net", "makes web requests"),
-    ("pg_partman", "runs maintenance by itself where its worker is loaded"),
+    ("pg_partman", "runs maintenance by itself if its worker is loaded"),
     ("pg_task", "runs jobs by itself"),
     ("pg_timetable", "runs jobs by itself, programs too"),
     ("pgagent", "runs jobs by itself, programs too"),
@@ -31,16 +31,16 @@ const EXTENSIONS: [(&str, &str); 19] = [
     ("timescaledb", "runs jobs by itself"),
     ("wrappers", "calls other services"),
 ];
-/// Words in the text of a function that reaches outside. Text that is put together when it runs is
-/// not seen.
+/// Words in the source of a function that reaches outside. Code that is put together at run time is
+/// not found.
 const WORDS: &str = "\\m(dblink\\w*|http_(get|post|put|delete|patch|head)|http\\s*\\(|net\\.http_\\w+|aws_s3\\.|\
     aws_lambda\\.|amqp\\.|pg_background_launch|cron\\.schedule|to\\s+program|from\\s+program)";
-/// Functions that one sentence names.
+/// How many functions one sentence names.
 const NAMED_MAX: usize = 5;
 
-/// What the database reaches, a sentence each; no secret is in them.
+/// What the database can reach, one sentence each, without secrets.
 pub async fn reaches(session: &mut Session) -> Result<Vec<String>> {
-    let what = "look what the database reaches";
+    let what = "list what the database can reach";
     let mut out = Vec::new();
     let mut add = async |session: &mut Session, sql: String| -> Result<()> {
         for row in session.rows(what, sql).await? {
@@ -73,8 +73,8 @@ pub async fn reaches(session: &mut Session) -> Result<Vec<String>> {
     Ok(out)
 }
 
-/// Where each leads, without what opens it. One whose wrapper asks for a user mapping is closed where
-/// there is none.
+/// Where each foreign server points, without credentials. A server whose wrapper needs a user mapping is
+/// closed if it has none.
 const SERVERS: &str = "\
     SELECT 'foreign server ' || s.srvname || ' (' || w.fdwname || coalesce(', ' || (SELECT string_agg(o.option_name || ' ' || o.option_value, ', ' \
         ORDER BY o.option_name) FROM pg_options_to_table(s.srvoptions) o \
@@ -89,8 +89,8 @@ const EVENT_TRIGGERS: &str = "\
     FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid \
     WHERE e.evtenabled <> 'D' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_event_trigger'::regclass AND d.objid = e.oid AND d.deptype = 'e') ORDER BY 1";
 
-/// Functions that no extension brought: in languages that may do anything, and those whose text says
-/// that they reach outside; with the triggers that run them.
+/// Functions of no extension that are in an untrusted language or whose source names something outside;
+/// with the triggers that run them.
 fn functions() -> String {
     format!(
         "WITH own AS (SELECT p.oid, n.nspname || '.' || p.proname AS name, \

@@ -1,8 +1,8 @@
-//! Closing what a copy reaches, as far as it can be closed: each thing by itself, so that one that we
-//! may not touch is named and keeps no other open.
+//! Closes what a copy can reach, as far as possible. Each item is closed on its own: one that we may not
+//! change is reported and does not keep the others open.
 //!
-//! Every statement changes catalogs only and none runs what the copy's owner wrote: event triggers,
-//! which would, go first. So a session with more rights than the owner may run it as well.
+//! Every statement changes catalogs only, and none runs code of the copy's owner: event triggers, which
+//! would run, are disabled first. So a session with more rights than the owner may run it too.
 
 use crate::error::Result;
 use crate::postgres::session::{Session, column};
@@ -16,26 +16,26 @@ pub struct Sealed {
     pub open: Vec<String>,
 }
 
-/// Statements to run, each with what it does: a query that the catalog answers.
+/// Catalog queries that return statements to run, each with what it does.
 const STEPS: [&str; 5] = [
-    // Statements about event triggers start none.
+    // Statements about event triggers do not fire event triggers.
     "SELECT format('ALTER EVENT TRIGGER %I DISABLE', evtname), 'event trigger ' || evtname || ' switched off' \
      FROM pg_event_trigger WHERE evtenabled <> 'D' ORDER BY 1",
-    // Without a slot's name nothing is said to the other server, which is production's.
+    // Without a slot name PostgreSQL does not contact the other server, which is production's.
     "SELECT format('ALTER SUBSCRIPTION %I DISABLE; ALTER SUBSCRIPTION %I SET (slot_name = NONE); DROP SUBSCRIPTION %I', \
        subname, subname, subname), 'subscription ' || subname || ' dropped; its slot is left to production' \
      FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1",
     "SELECT format('DROP USER MAPPING FOR %s SERVER %I', CASE WHEN u.umuser = 0 THEN 'PUBLIC' ELSE quote_ident(u.usename) END, u.srvname), \
        'user mapping of ' || u.usename || ' for server ' || u.srvname || ' dropped' \
      FROM pg_user_mappings u WHERE u.umuser = 0 OR u.usename IS NOT NULL ORDER BY 1",
-    // The wrapper's validator is asked: only where it is no function of SQL or the like.
+    // PostgreSQL calls the wrapper's validator: only if that is a C or built-in function.
     "SELECT format('ALTER SERVER %I OPTIONS (DROP %I)', s.srvname, o.option_name), \
        'option ' || o.option_name || ' of server ' || s.srvname || ' dropped' \
      FROM pg_foreign_server s CROSS JOIN pg_options_to_table(s.srvoptions) o JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw \
      LEFT JOIN pg_proc v ON v.oid = w.fdwvalidator LEFT JOIN pg_language l ON l.oid = v.prolang \
      WHERE o.option_name ~* '(pass|secret|token|credential|private|api_?key|access_?key|sslkey|sslcert)' \
        AND (v.oid IS NULL OR l.lanname IN ('c', 'internal')) ORDER BY 1",
-    // Where pg_cron's own table came along. Its job names the database to run in: production's.
+    // If pg_cron's own table was restored too: its jobs name production's database.
     "SELECT 'UPDATE cron.job SET active = false WHERE active', 'jobs of pg_cron switched off' \
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid \
      WHERE n.nspname = 'cron' AND c.relname = 'job' AND c.relkind = 'r' AND a.attname = 'active' AND a.atttypid = 'bool'::regtype \
@@ -45,17 +45,17 @@ const STEPS: [&str; 5] = [
 /// Closes what can be closed, within the session's transaction.
 ///
 /// # Errors
-/// `Postgres` where the session is lost; what is refused is in [`Sealed::open`].
+/// `Postgres` if the session is lost; what PostgreSQL refuses is in [`Sealed::open`].
 pub async fn seal(session: &mut Session) -> Result<Sealed> {
     let mut out = Sealed::default();
     for step in STEPS {
-        for row in session.rows("look what the copy reaches", step).await? {
+        for row in session.rows("list what the copy can reach", step).await? {
             let (sql, done): (String, String) = (column(&row, 0)?, column(&row, 1)?);
             session.execute("begin to close", "SAVEPOINT seal").await?;
-            match session.execute("close what the copy reaches", sql).await {
+            match session.execute("close what the copy can reach", sql).await {
                 Ok(_) => out.closed.push(done),
                 Err(e) => {
-                    session.execute("go on", "ROLLBACK TO SAVEPOINT seal").await?;
+                    session.execute("undo what failed", "ROLLBACK TO SAVEPOINT seal").await?;
                     let why = e.causes().join("; ");
                     out.open.push(format!("not done: {done} ({why})"));
                 }

@@ -1,8 +1,9 @@
-//! Who gets what of a dump when it is loaded, and by which statements. Pure.
+//! Decides who owns what after a dump was loaded, and by which statements. Pure.
 //!
-//! While it loaded, all belonged to one role, as which the dump's own code ran: that code could have
-//! changed any of it. So all of it goes to one owner: nothing becomes a superuser's, unless all of it was, and
-//! nothing becomes a third role's, unless a person said so. Schemas hold no code: these go to whom they belonged to.
+//! During the load one role owned everything, and the dump's own code ran as that role: it could have changed
+//! any object. So everything goes to one owner, the heir. Nothing goes to a superuser, unless everything did
+//! before, and nothing goes to a third role, unless a person said so. Schemas contain no code, so they go to
+//! their recorded owners.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::counted;
 use crate::postgres::quote::{ident, qualified};
 
-/// How a statement of rights begins.
+/// How a statement about privileges begins.
 const RIGHTS: [&str; 5] = [
     "GRANT ",
     "REVOKE ",
@@ -23,49 +24,49 @@ const RIGHTS: [&str; 5] = [
     "SET SESSION AUTHORIZATION ",
     "RESET SESSION AUTHORIZATION",
 ];
-/// How many objects a warning names.
+/// How many objects one warning names.
 const NAMED_MAX: usize = 5;
 
 /// Who gets what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Estate {
-    /// Who gets everything that is not named otherwise.
+    /// The owner of everything that is not listed below.
     pub heir: String,
     /// Statements that put objects into other tablespaces.
     pub(super) moves: Vec<String>,
-    /// Statements that give single objects to others.
+    /// Statements that give single objects to other owners.
     pub(super) others: Vec<String>,
-    /// Statements of rights, an entry of the dump each.
+    /// Statements about privileges, one per entry of the dump.
     pub(super) rights: Vec<String>,
-    /// Statements that switch row security on, where it is.
+    /// Statements that enable row-level security.
     pub(super) row_security: Vec<String>,
-    /// What a person should know.
+    /// Warnings for a person.
     pub warnings: Vec<String>,
-    /// What is left to a person: owners and rights that are not as they were.
+    /// What is left to a person: owners and privileges that differ from the recorded ones.
     pub left: Vec<NotMade>,
 }
 
-/// Between whom it is divided.
+/// The roles between which it is divided.
 #[derive(Clone, Copy)]
 pub struct Parties<'a> {
     /// The recorded owner of the database.
     pub database_owner: &'a str,
-    /// The role that gets all of it, where somebody said so; rights are left out then.
+    /// The role that gets everything, if one was named; privileges are then left out.
     pub by_owner: Option<&'a str>,
-    /// Those owners that are superusers here or can become one.
+    /// The owners that are superusers here or can become one.
     pub far_reaching: &'a BTreeSet<String>,
-    /// Roles that the server has, and that we may give something to.
+    /// Roles that exist on the server and to which we may give objects.
     pub target: &'a Target,
     /// What a person decided.
     pub choices: &'a Choices,
-    /// The tablespace that the new database lies in.
+    /// The tablespace of the new database.
     pub own_tablespace: &'a str,
 }
 
-/// Divides what a dump holds.
+/// Divides the content of a dump.
 ///
 /// # Errors
-/// `Integrity` where an entry is not as pg_dump writes it.
+/// `Integrity` if an entry does not have the form that pg_dump writes.
 pub fn divide(entries: &[&Entry], parties: Parties<'_>) -> Result<Estate> {
     let Parties { database_owner, by_owner, far_reaching, target, choices, own_tablespace } = parties;
     let of_rows = entries.iter().filter(|entry| entry.desc == ROW_SECURITY).map(|entry| row_security(entry));
@@ -79,8 +80,8 @@ pub fn divide(entries: &[&Entry], parties: Parties<'_>) -> Result<Estate> {
     }
     let superusers = |role: &str| {
         format!(
-            "{role} is a superuser here, or can become one: code of the tenant's owner in triggers, index \
-            expressions and the like runs with these rights from now on"
+            "{role} is a superuser here or can become one: from now on, code of the tenant's owner in \
+            triggers, index expressions and the like runs with these rights"
         )
     };
     if let Some(owner) = by_owner {
@@ -88,7 +89,7 @@ pub fn divide(entries: &[&Entry], parties: Parties<'_>) -> Result<Estate> {
         out.warnings.extend(far_reaching.contains(owner).then(|| superusers(owner)));
         return Ok(out);
     }
-    // Without a statement that drops it, it is a part of something else.
+    // Without a DROP statement it is a part of something else.
     let owned =
         || entries.iter().copied().filter(|e| is_owned(e) && !e.owner.is_empty() && !e.drop.is_empty());
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -152,7 +153,7 @@ pub fn divide(entries: &[&Entry], parties: Parties<'_>) -> Result<Estate> {
         out.rights = rights;
         out.left.extend(Vec::into_iter(left).map(|sql| NotMade {
             what: format!("right: {sql}"),
-            why: "the server does not have the role".to_owned(),
+            why: "the role does not exist on the server".to_owned(),
             sql: sql + ";",
             failed: false,
             derived: false,
@@ -161,19 +162,19 @@ pub fn divide(entries: &[&Entry], parties: Parties<'_>) -> Result<Estate> {
     Ok(out)
 }
 
-/// Why something stays with the heir.
+/// Why an object stays with the heir.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kept {
-    /// Nobody said that the heir's code is trusted.
+    /// No flag says that the heir's code is trusted.
     Trustable,
-    /// Its owner may do too much.
+    /// Its owner has too many rights.
     FarReaching,
-    /// There is no such role.
+    /// The role does not exist.
     Missing,
 }
 
 impl Kept {
-    /// One sentence for all roles of a kind.
+    /// One sentence for all roles of one kind.
     fn warning(self, of: &[(&str, &Vec<String>)], heir: &str) -> String {
         let count = |(role, statements): &(&str, &Vec<String>)| {
             format!("{} of {role}", counted(statements.len(), "object"))
@@ -188,8 +189,8 @@ impl Kept {
         let more = if all.len() > NAMED_MAX { "; …" } else { "" };
         let kind = match self {
             Kept::Trustable => "",
-            Kept::FarReaching => " (superusers here, or able to become one)",
-            Kept::Missing => " (roles that the server does not have)",
+            Kept::FarReaching => " (superusers here, or roles that can become one)",
+            Kept::Missing => " (roles that do not exist on the server)",
         };
         let flag = if self == Kept::Trustable { ", or restore with --keep-owners" } else { "" };
         format!(
@@ -200,13 +201,14 @@ impl Kept {
     }
 }
 
-/// Rights on the database are not of the dump's content; it restores them only when it makes the database.
+/// Privileges on the database are not restored here: pg_restore restores them only if it creates the
+/// database.
 fn of_database(entry: &Entry) -> bool {
     entry.desc == "ACL" && entry.tag.starts_with("DATABASE ")
 }
 
 fn unreadable(entry: &Entry) -> Error {
-    Error::new(Kind::Integrity, format!("the dump's entry of {} {} cannot be read", entry.desc, entry.tag))
+    Error::new(Kind::Integrity, format!("the dump's entry of {} {} cannot be parsed", entry.desc, entry.tag))
 }
 
 fn alter_owner(entry: &Entry) -> Result<Vec<String>> {
@@ -224,13 +226,13 @@ fn alter_owner(entry: &Entry) -> Result<Vec<String>> {
     Ok(vec![format!("ALTER {object} OWNER TO {owner}")])
 }
 
-/// What the statement that drops an entry names: its kind, and its name in full.
+/// The kind and full name in an entry's DROP statement.
 fn dropped(entry: &Entry) -> Option<&str> {
     let all = statements::split(&entry.drop)?;
     all.first().filter(|_| all.len() == 1)?.strip_prefix("DROP ")
 }
 
-/// Puts a table or an index, also that of a constraint, into a tablespace.
+/// Moves a table or an index, also a constraint's index, into a tablespace.
 fn move_statement(entry: &Entry, to: &str) -> Result<String> {
     let object = match entry.desc.as_str() {
         "CONSTRAINT" => {
@@ -244,13 +246,13 @@ fn move_statement(entry: &Entry, to: &str) -> Result<String> {
     Ok(format!("ALTER {object} SET TABLESPACE {}", ident(to)))
 }
 
-/// The numbers of the large objects of an entry: one, or from pg_dump 17 on a line each.
+/// The numbers of an entry's large objects: one, or since pg_dump 17 one per line.
 fn large_objects(entry: &Entry) -> Result<Vec<u32>> {
     let text = if entry.desc == "BLOB" { &entry.tag } else { &entry.definition };
     text.split_whitespace().map(|number| number.parse().map_err(|_| unreadable(entry))).collect()
 }
 
-/// The one statement of an entry that switches row security on.
+/// The only statement of an entry that enables row-level security.
 fn row_security(entry: &Entry) -> Result<String> {
     let all = statements::split(&entry.definition).unwrap_or_default();
     let one = all.first().filter(|one| {
@@ -259,7 +261,7 @@ fn row_security(entry: &Entry) -> Result<String> {
     one.map(|one| (*one).to_owned()).ok_or_else(|| unreadable(entry).because(foreign(&entry.definition)))
 }
 
-/// The statements of an entry, as one text. What is said of the first large object of several is meant of
+/// The statements of an entry, as one text. A statement about the first of several large objects applies to
 /// all of them.
 fn rights(entry: &Entry, entries: &[&Entry]) -> Result<Vec<String>> {
     let all = statements::split(&entry.definition).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! Kinds of entries of a dump: what has an owner, what gives rights, what is for certain roles.
+//! Kinds of entries of a dump: which have an owner, which grant privileges, which are for certain roles.
 
 use super::statements;
 use super::toc::Entry;
 
-/// What `ALTER … OWNER TO` exists for, of what a role without rights can make.
+/// Kinds that have `ALTER … OWNER TO` and that an unprivileged role can create.
 const OWNED: [&str; 20] = [
     "AGGREGATE",
     "BLOB",
@@ -26,12 +26,12 @@ const OWNED: [&str; 20] = [
     "TEXT SEARCH DICTIONARY",
     "TYPE",
 ];
-/// A view's is `VIEW`, and the list above would not be sorted with it: looked up beside it.
+/// The entry of a view is checked separately, because the list above would not be sorted with it.
 const VIEW: &str = "VIEW";
-/// Rights: set afterwards.
+/// Privileges: set after the load.
 pub(super) const RIGHTS: [&str; 2] = ["ACL", "DEFAULT ACL"];
-/// Entries that switch row security on. They come last: where it is forced on the tables' owner, who is the loader
-/// meanwhile, his rows could neither be checked against their keys nor counted.
+/// Entries that enable row-level security. They come last: with FORCE ROW LEVEL SECURITY, the tables'
+/// owner (the loader, at that time) could neither check the rows' foreign keys nor count them.
 pub(super) const ROW_SECURITY: &str = "ROW SECURITY";
 
 /// Whether it has an owner that can be changed.

@@ -1,5 +1,5 @@
-//! After the load: what was made goes to whom [`super::divide`] says. Nothing of the dump runs any more, and every
-//! statement here touches catalogs only, or copies files.
+//! After the load: gives all objects to the owners that [`super::divide`] chose. No code of the dump runs
+//! any more: every statement here changes catalogs only, or copies files.
 
 use super::divide::Estate;
 use super::{NotMade, PARTIAL};
@@ -12,17 +12,17 @@ use crate::postgres::session::{Session, column};
 /// Who loaded it.
 #[derive(Clone, Copy)]
 pub enum Giver<'a> {
-    /// A role that was made for it and has no session any more: everything is its own.
+    /// A role that was created for the load and has no session any more: it owns everything.
     OwnRole(&'a str),
-    /// The heir, or whoever the dump says.
+    /// The heir, or the owners in the dump.
     Heir,
 }
 
-/// Gives all of it to whom it belongs. `session` is ours, in the hidden database. Where `partial`, what is refused is
-/// told: it is what came of it.
+/// Gives everything to its owners. `session` is ours, in the hidden database. With `partial`, statements
+/// that the server refuses are returned, not an error.
 ///
 /// # Errors
-/// `Postgres`, as where a role is missing; running the restore again is safe.
+/// `Postgres`, for example if a role does not exist; running the restore again is safe.
 pub async fn give(
     session: &mut Session,
     giver: Giver<'_>,
@@ -30,16 +30,16 @@ pub async fn give(
     partial: bool,
 ) -> Result<Vec<NotMade>> {
     let superuser = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user";
-    let superuser: bool = column(&session.row("look at our role", superuser).await?, 0)?;
-    session.allow(TABLE_WAIT).await?; // to move a table takes its time
-    let mut left = run(session, "put an object into its tablespace", &estate.moves, partial).await?;
+    let superuser: bool = column(&session.row("check our role", superuser).await?, 0)?;
+    session.allow(TABLE_WAIT).await?; // moving a table takes time
+    let mut left = run(session, "move an object into its tablespace", &estate.moves, partial).await?;
     if let Giver::OwnRole(loader) = giver {
         settle(session, loader, Some(&estate.heir)).await?;
     }
     left.extend(run(session, "give an object to its owner", &estate.others, partial).await?);
     let rights: Vec<String> = match superuser {
         true => estate.rights.clone(),
-        // Whoever is no superuser acts for others as a member of them.
+        // Without superuser rights, we act for other roles as a member of them.
         false => estate
             .rights
             .iter()
@@ -50,7 +50,7 @@ pub async fn give(
             .collect(),
     };
     left.extend(run(session, "set rights", &rights, partial).await?);
-    left.extend(run(session, "switch row security on", &estate.row_security, partial).await?);
+    left.extend(run(session, "enable row-level security", &estate.row_security, partial).await?);
     Ok(left)
 }
 
@@ -65,7 +65,7 @@ async fn run(
         match session.execute(what, statement).await {
             Ok(_) => {}
             Err(e) if partial && matches!(e.kind(), Kind::Postgres | Kind::Denied) => {
-                session.execute("go on", "RESET ROLE").await?; // fails where the session is lost
+                session.execute("reset the role", "RESET ROLE").await?; // fails where the session is lost
                 let (why, sql) = (e.causes().join("; "), format!("{statement};"));
                 left.push(NotMade {
                     what: foreign(statement),
@@ -81,8 +81,8 @@ async fn run(
     Ok(left)
 }
 
-/// Gives all that `loader` owns to `heir`, to us where nothing was loaded, and takes every right of the
-/// loader's away: it can be dropped then.
+/// Gives everything that `loader` owns to `heir`, or to us if nothing was loaded, and revokes all
+/// privileges of the loader; it can then be dropped.
 pub(super) async fn settle(session: &mut Session, loader: &str, heir: Option<&str>) -> Result<()> {
     let (what, role) = ("give what was loaded to its owner", ident(loader));
     session.allow(TABLE_WAIT).await?;
@@ -103,21 +103,21 @@ pub(super) async fn settle(session: &mut Session, loader: &str, heir: Option<&st
         "SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspowner = {}::pg_catalog.regrole",
         literal(&role)
     );
-    // Where no heir was noted, nothing was loaded: there are the empty schemas that we made.
+    // If no heir was noted, nothing was loaded: only the empty schemas that we created exist.
     let heir = heir.map_or("CURRENT_USER".to_owned(), ident);
-    // Schemas first: who gets a table must be able to make one there, unless a superuser gives it.
+    // Schemas first: unless a superuser gives it, the new owner of a table needs CREATE on the schema.
     let mut had_public = false;
     for row in session.rows(what, schemas).await? {
         let schema: String = column(&row, 0)?;
         had_public |= schema == "public";
         session.execute(what, format!("ALTER SCHEMA {} OWNER TO {heir}", ident(&schema))).await?;
     }
-    // One by one: all in one transaction would take more locks than a server has.
+    // One by one: one transaction for all would need more locks than a server has.
     for row in session.rows(what, owned).await? {
         let name = qualified(&column::<String>(&row, 0)?, &column::<String>(&row, 1)?);
         session.execute(what, format!("ALTER TABLE {name} OWNER TO {heir}")).await?;
     }
-    // Unless a superuser gives it, who gets a publication must be able to make one.
+    // Unless a superuser gives it, the new owner of a publication needs CREATE on the database.
     let (place, ours) = (ident(session.database()), heir == "CURRENT_USER");
     if !ours {
         session.execute(what, format!("GRANT CREATE ON DATABASE {place} TO {heir}")).await?;

@@ -1,4 +1,4 @@
-//! What is asked of the server that a dump goes to, and one thing that it lacks.
+//! What a dump needs of the target server, and one thing that the server lacks.
 
 use serde::Serialize;
 
@@ -9,24 +9,24 @@ use crate::postgres::database::DatabaseProperties;
 /// Something that the server lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lack {
-    /// What, in a sentence without a full stop.
+    /// What it lacks, as a sentence without a full stop.
     pub what: String,
-    /// What mends it.
-    pub mend: String,
+    /// How to correct it.
+    pub remedy: String,
     /// Whether everything else can be restored without it.
     #[serde(skip)]
     pub soft: bool,
 }
 
-/// What is asked.
+/// What the load needs.
 pub struct Asked<'a> {
-    /// The database as it was.
+    /// The recorded properties of the database.
     pub properties: &'a DatabaseProperties,
     /// Its extensions with their versions.
     pub versions: &'a [(String, Option<String>)],
-    /// The role that gets everything, where one was named.
+    /// The role that gets everything, if one was named.
     pub by_owner: Option<&'a str>,
-    /// As whom the dump is loaded.
+    /// The role that loads the dump.
     pub loads: Loads,
     /// What a person decided.
     pub choices: &'a Choices,

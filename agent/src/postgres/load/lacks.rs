@@ -1,4 +1,4 @@
-//! What a dump needs held against what the server has: known before anything is fetched. Pure.
+//! Compares what a dump needs with what the server has, before anything is fetched. Pure.
 
 use super::lack::{Asked, Lack};
 use super::needs::Needs;
@@ -10,15 +10,15 @@ use crate::error::{Error, Kind, Result};
 use crate::postgres::create::create_statement;
 use crate::postgres::quote::{ident, literal};
 
-/// Lacks that an error tells.
+/// How many lacks one error lists.
 const TOLD_MAX: usize = 20;
-/// Extensions whose libraries refuse to be loaded later than at the server's start. Their libraries are called as they.
+/// Extensions whose libraries can only be loaded at server start; the library has the extension's name.
 const PRELOADED: [&str; 5] = ["citus", "pg_cron", "pgaudit", "pglogical", "timescaledb"];
 
-/// What a person has to know: what is restored otherwise than it was.
+/// Notes for a person: what will differ from the source.
 ///
 /// # Errors
-/// `Refused`, naming each lack and its mend.
+/// `Refused`, naming each lack and how to correct it.
 pub fn check(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Result<Vec<String>> {
     let lacks = lacks(needs, target, asked);
     let mut notes = notes(needs, target, asked);
@@ -26,22 +26,24 @@ pub fn check(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Result<Vec<St
         lacks.into_iter().partition(|l| l.soft && asked.choices.partial);
     if hard.is_empty() {
         notes.extend(soft.iter().map(|lack| {
-            format!("{}: what needs it will not be restored (to restore it: {})", lack.what, lack.mend)
+            format!(
+                "{}: objects that need it will not be restored (to restore them: {})",
+                lack.what, lack.remedy
+            )
         }));
         return Ok(notes);
     }
-    let told = hard.iter().take(TOLD_MAX).map(|lack| format!("{}: {}", lack.what, lack.mend));
+    let told = hard.iter().take(TOLD_MAX).map(|lack| format!("{}: {}", lack.what, lack.remedy));
     let more =
         if hard.len() > TOLD_MAX { format!("\nand {} more", hard.len() - TOLD_MAX) } else { String::new() };
     let things = match hard.len() {
         1 => "something".to_owned(),
         n => format!("{n} things"),
     };
-    let mut error =
-        Error::new(Kind::Refused, format!("this tenant needs {things} that the server does not have"))
-            .because(told.collect::<Vec<_>>().join("\n") + &more)
-            .effect("nothing was changed")
-            .safe("running again is safe");
+    let mut error = Error::new(Kind::Refused, format!("the server lacks {things} that this tenant needs"))
+        .because(told.collect::<Vec<_>>().join("\n") + &more)
+        .effect("nothing was changed")
+        .safe("running again is safe");
     error = match hard.iter().all(|lack| lack.soft) {
         true => error.next(format!("correct each point above, then run again; or {PARTIAL}")),
         false => error.next("correct each point above, then run again"),
@@ -51,7 +53,7 @@ pub fn check(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Result<Vec<St
 
 fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
     let mut out = Vec::new();
-    let mut lack = |soft: bool, what: String, mend: String| out.push(Lack { what, mend, soft });
+    let mut lack = |soft: bool, what: String, remedy: String| out.push(Lack { what, remedy, soft });
     let us = ident(&target.us);
     if !target.createdb {
         lack(
@@ -61,22 +63,22 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
         );
     }
     if let Err(e) = create_statement("x", None, asked.properties, target.version_num / 10_000) {
-        let mend = e.next_text().unwrap_or("restore into another server").to_owned();
-        lack(false, e.what().to_owned(), mend);
+        let remedy = e.next_text().unwrap_or("restore into another server").to_owned();
+        lack(false, e.what().to_owned(), remedy);
     }
     out.extend(roles(needs, target, asked));
-    let mut lack = |soft: bool, what: String, mend: String| out.push(Lack { what, mend, soft });
+    let mut lack = |soft: bool, what: String, remedy: String| out.push(Lack { what, remedy, soft });
     let own = asked.choices.own_tablespace(asked.properties);
     let moved =
         needs.tablespaces.iter().filter_map(|old| Some((old.as_str(), asked.choices.tablespace(old, own)?)));
     let of_database = asked.properties.tablespace.as_deref().filter(|_| own != DEFAULT_TABLESPACE);
     for (old, new) in of_database.map(|old| (old, own)).into_iter().chain(moved) {
-        let mend = format!(
+        let remedy = format!(
             "--tablespace-map {old}=OTHER, or --no-tablespaces, or create it: CREATE TABLESPACE {} LOCATION 'DIRECTORY'",
             ident(new)
         );
         match target.tablespaces.get(new) {
-            None => lack(false, format!("the server has no tablespace {new}"), mend),
+            None => lack(false, format!("the server lacks tablespace {new}"), remedy),
             Some(found) => {
                 let by_own_role = new != own && asked.loads == Loads::OwnRole && asked.choices.maps_nothing();
                 let fine = found.may_use && (!by_own_role || found.may_grant);
@@ -100,7 +102,7 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
                 "install the package that contains it (such as postgresql-contrib) on the database server"
                     .into(),
             ),
-            // Managed servers let some of their roles make more than PostgreSQL itself would.
+            // Managed servers let some of their roles create more than PostgreSQL itself would.
             Some(offer) if offer.superusers && !target.superuser && !target.createrole => lack(
                 true,
                 format!("role {} may not create extension {name}", target.us),
@@ -115,27 +117,27 @@ fn lacks(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<Lack> {
         lack(
             true,
             format!("the server does not have access method {method}, which {table} uses"),
-            "restore into a server of the same kind as the source's, which has it".into(),
+            "restore into a server that has it, of the same kind as the source".into(),
         );
     }
     libraries(needs, target, asked, &mut lack);
     for name in &target.missing_collations {
         lack(
             true,
-            format!("the server has no collation {name}"),
+            format!("the server lacks collation {name}"),
             "install the locale on the database server, then as a superuser in template1 and postgres: \
              SELECT pg_import_system_collations('pg_catalog')"
                 .into(),
         );
     }
     for (probe, said) in &target.failed {
-        let mend = "install on the database server what it needs: a locale, a build with ICU, or a file in tsearch_data";
-        lack(!probe.of_database, format!("the server cannot create {}: {said}", probe.what), mend.into());
+        let remedy = "install the missing part on the database server: a locale, a build with ICU, or a file in tsearch_data";
+        lack(!probe.of_database, format!("the server cannot create {}: {said}", probe.what), remedy.into());
     }
     out
 }
 
-/// An extension that cannot be made unless the server loads its library when it starts.
+/// An extension that can only be created if the server loads its library at server start.
 fn preloaded(name: &str, target: &Target, lack: &mut impl FnMut(bool, String, String)) {
     let loads =
         |preloaded: &String| preloaded.split(',').any(|library| library.trim().trim_matches('"') == name);
@@ -143,20 +145,20 @@ fn preloaded(name: &str, target: &Target, lack: &mut impl FnMut(bool, String, St
         lack(
             true,
             format!("the server does not load the library of extension {name} when it starts"),
-            format!("add {name} to shared_preload_libraries of the server, and restart it"),
+            format!("add {name} to shared_preload_libraries and restart the server"),
         );
     }
 }
 
-/// Libraries that are of no extension. Functions in C are left out anyway, unless a superuser loads them.
+/// Libraries of no extension. Functions in C are left out anyway, unless a superuser loads them.
 fn libraries(needs: &Needs, target: &Target, asked: &Asked<'_>, lack: &mut impl FnMut(bool, String, String)) {
     let missing = |library: &String| target.missing_libraries.contains(library);
     let trusted = asked.loads == Loads::ConfiguredRoleTrusted;
     for (library, function) in needs.libraries.iter().filter(|(library, _)| trusted && missing(library)) {
         lack(
             true,
-            format!("the server does not have library {library}, which {function} is in"),
-            "install it on the database server, where the source has it".into(),
+            format!("the server does not have library {library}, which contains {function}"),
+            "install it on the database server, in the same place as on the source".into(),
         );
     }
     for (library, setting) in needs.loaded.iter().filter(|(library, _)| missing(library)) {
@@ -195,9 +197,11 @@ fn notes(needs: &Needs, target: &Target, asked: &Asked<'_>) -> Vec<String> {
     let lies =
         |old: &String| needs.tablespaces.contains(old) || asked.properties.tablespace.as_ref() == Some(old);
     let unused = asked.choices.tablespaces.keys().filter(|old| !lies(old));
-    out.extend(unused.map(|old| {
-        format!("nothing lies in tablespace {}: its --tablespace-map has no effect", literal(old))
-    }));
+    out.extend(
+        unused.map(|old| {
+            format!("nothing is in tablespace {}: its --tablespace-map has no effect", literal(old))
+        }),
+    );
     out
 }
 
@@ -259,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn each_lack_is_told_with_its_mend_and_each_flag_mends_its_own() {
+    fn each_lack_is_told_with_its_remedy_and_each_flag_is_a_remedy_for_its_own() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         let needs = Needs {
             owners: names(&["odoo", "bi"]),
@@ -271,19 +275,19 @@ mod tests {
         };
         let (said, _) = told(&needs, &target(), &Choices::default(), None);
         for lack in [
-            "the server has no roles bi (it owns something), probe (it has rights on the database), reader (it has rights): ",
+            "the server lacks roles bi (it owns something), probe (it has privileges on the database), reader (it has privileges): ",
             "tablespace fast",
             "extension postgis",
             "role clerk (policy t p names it)",
         ] {
             assert!(said.contains(lack), "{lack}: {said}");
         }
-        for mend in [
+        for remedy in [
             "CREATE ROLE \"bi\"; CREATE ROLE \"probe\"; CREATE ROLE \"reader\", or --skip-grants",
             "--tablespace-map fast=OTHER",
             "install the package",
         ] {
-            assert!(said.contains(mend), "{mend}: {said}");
+            assert!(said.contains(remedy), "{remedy}: {said}");
         }
         let flags = Choices {
             partial: true,
@@ -298,7 +302,7 @@ mod tests {
             notes.contains("pg_trgm was version 1.5; the server installs its own version 1.6"),
             "{notes}"
         );
-        assert!(notes.contains("extension postgis: what needs it will not be restored"), "{notes}");
+        assert!(notes.contains("extension postgis: objects that need it will not be restored"), "{notes}");
         let asked = Asked {
             properties: &properties(),
             versions: &[],
@@ -309,7 +313,9 @@ mod tests {
         let away = given_away(&needs, &target(), &asked);
         assert_eq!(
             away,
-            ["objects of roles that the server does not have will belong to the tenant's owner: bi"]
+            [
+                "these roles do not exist on the server, so their objects will belong to the tenant's owner: bi"
+            ]
         );
         let mut here = target();
         here.roles.insert("bi".into(), true);

@@ -1,4 +1,4 @@
-//! What a dump needs of the server that it goes to, from its own table of contents. Pure.
+//! What a dump needs of the target server, read from the dump's table of contents. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,41 +8,41 @@ use super::toc::Entry;
 use crate::postgres::database::{DatabaseProperties, Setting};
 use crate::postgres::quote::{ident, literal};
 
-/// Definitions in which a collation of PostgreSQL's own may be named.
+/// Definitions that may name one of PostgreSQL's own collations.
 const COLLATED: [&str; 8] =
     ["CONSTRAINT", "DOMAIN", "FOREIGN TABLE", "INDEX", "MATERIALIZED VIEW", "TABLE", "TYPE", "VIEW"];
-/// Templates of text search that every server has, and whose files a dictionary may name.
+/// Text search templates that every server has, and whose files a dictionary may name.
 const TEMPLATES: [&str; 5] = ["ispell", "simple", "snowball", "synonym", "thesaurus"];
 /// Options of a collation.
 const COLLATION_OPTIONS: [&str; 6] =
     ["deterministic", "lc_collate", "lc_ctype", "locale", "provider", "rules"];
 
-/// What the server must have or be able to make.
+/// What the server must have or be able to create.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Roles that own something in the dump.
+    /// Roles that own objects in the dump.
     pub owners: BTreeSet<String>,
     /// Roles that own a schema.
     pub schema_owners: BTreeSet<String>,
-    /// Roles that rights name.
+    /// Roles that have privileges.
     pub granted: BTreeSet<String>,
-    /// Roles that gave rights which they had themselves.
+    /// Roles that granted privileges to others.
     pub grantors: BTreeSet<String>,
-    /// Roles that something else names, and what that is.
+    /// Roles that other objects name, and which object names them.
     pub named: BTreeMap<String, String>,
-    /// Tablespaces that objects lie in.
+    /// Tablespaces of objects.
     pub tablespaces: BTreeSet<String>,
     /// Extensions.
     pub extensions: BTreeSet<String>,
-    /// Collations of PostgreSQL's own that definitions name.
+    /// PostgreSQL's own collations that definitions name.
     pub collations: BTreeSet<String>,
-    /// Access methods of tables that nothing in the dump makes, and a table of each.
+    /// Table access methods that the dump does not create, with one table of each.
     pub access_methods: BTreeMap<String, String>,
-    /// Libraries of functions in C, and a function of each: none of an extension is in a dump.
+    /// Libraries of C functions, with one function of each; a dump contains no functions of extensions.
     pub libraries: BTreeMap<String, String>,
-    /// Libraries that sessions of the database load, and the setting that names each.
+    /// Libraries that the database's sessions load, with the setting that names each.
     pub loaded: BTreeMap<String, String>,
-    /// What the server can be asked to make, in a transaction that is undone.
+    /// Objects that the server is asked to create, in a transaction that is rolled back.
     pub probes: Vec<Probe>,
 }
 
@@ -51,16 +51,16 @@ pub struct Needs {
 pub struct Probe {
     /// What it is.
     pub what: String,
-    /// How the server is asked.
+    /// The statement that tries it.
     pub sql: String,
-    /// Whether the answer counts only where the maintenance database has the encoding of the tenant's.
+    /// Whether the answer counts only if the maintenance database has the tenant's encoding.
     pub of_encoding: bool,
-    /// Whether there is no database without it.
+    /// Whether the database cannot exist without it.
     pub of_database: bool,
 }
 
 impl Needs {
-    /// What the entries of a dump need.
+    /// Collects what the entries of a dump need.
     pub fn of(entries: &[Entry]) -> Needs {
         let mut out = Needs::default();
         for entry in entries {
@@ -117,7 +117,7 @@ impl Needs {
         }
     }
 
-    /// What the database itself needs: its locale, and what its sessions load.
+    /// Adds what the database itself needs: its locale, and the libraries that its sessions load.
     pub fn add_database(&mut self, properties: &DatabaseProperties) {
         for setting in &properties.settings {
             let libraries = loaded_by(setting).into_iter();
@@ -140,7 +140,7 @@ impl Needs {
     }
 }
 
-/// The libraries that a setting has each session load, as PostgreSQL looks for them.
+/// The libraries that a setting makes each session load, by the names that PostgreSQL searches for.
 pub fn loaded_by(setting: &Setting) -> Vec<String> {
     let plugins = match setting.name.as_str() {
         "session_preload_libraries" => false,
@@ -162,7 +162,7 @@ pub fn loaded_by(setting: &Setting) -> Vec<String> {
         .collect()
 }
 
-/// What stands between the outer brackets.
+/// The text between the outer brackets.
 fn inner(definition: &str) -> Option<&str> {
     definition.trim_end().strip_suffix(");")?.split_once('(').map(|(_, inner)| inner)
 }
@@ -182,10 +182,10 @@ fn dictionary(entry: &Entry) -> Option<Probe> {
     let at = options.iter().position(|(key, _)| key == "template")?;
     let (_, template) = options.remove(at);
     if !TEMPLATES.contains(&template.as_str()) {
-        return None; // it is of an extension
+        return None; // it belongs to an extension
     }
     let options = options.iter().map(|(key, value)| match key.as_str() {
-        "dictionary" => ", dictionary = pg_catalog.simple".to_owned(), // its own may not be here
+        "dictionary" => ", dictionary = pg_catalog.simple".to_owned(), // the named one may not exist here
         _ => format!(", {} = {}", ident(key), literal(value)),
     });
     let sql = format!(

@@ -1,5 +1,5 @@
-//! Making the empty database ready for a role without rights: extensions and languages, from the
-//! server's own files, by us; nothing of the dump is in it yet, so nothing of the dump can meddle.
+//! Prepares the empty database for an unprivileged role: we create extensions and languages from the
+//! server's own files. Nothing of the dump is in the database yet, so the dump cannot interfere.
 
 use std::collections::BTreeSet;
 
@@ -11,25 +11,26 @@ use crate::error::{Kind, Result};
 use crate::postgres::quote::{ident, literal, qualified};
 use crate::postgres::session::{Session, column};
 
-/// For whom, and how.
+/// For which role, and how.
 #[derive(Clone, Copy)]
 pub struct Ready<'a> {
     /// The role that will own what is loaded.
     pub role: &'a str,
-    /// Whether it was made for this load: then it is given what it needs, and nothing else.
+    /// Whether it was created for this load: then it is granted only what it needs.
     pub own: bool,
-    /// Whether we become it to make extensions and schemas: then they are its own.
+    /// Whether we create extensions and schemas as this role, so that it owns them.
     pub becomes: bool,
     /// What a person decided.
     pub choices: &'a Choices,
 }
 
-/// Makes it ready for a role; what is there then. `session` is ours, in the empty database.
+/// Prepares the database for a role; returns what exists afterwards. `session` is ours, in the empty
+/// database.
 ///
 /// # Errors
-/// `Postgres` where an extension cannot be made here, and nobody said that it may be missing.
+/// `Postgres` if an extension cannot be created here and may not be left out.
 pub async fn ready(session: &mut Session, asked: Ready<'_>, entries: &[Entry]) -> Result<Made> {
-    let (what, role) = ("make the database ready for the dump", ident(asked.role));
+    let (what, role) = ("prepare the database for the dump", ident(asked.role));
     let mut made = Made::default();
     take_over_collations(session, entries).await?;
     if asked.becomes {
@@ -45,8 +46,8 @@ pub async fn ready(session: &mut Session, asked: Ready<'_>, entries: &[Entry]) -
         }
     }
     languages(session, entries).await?;
-    // Schemas are made for it: whoever may make some in a database may make trusted extensions, too, whose
-    // scripts a superuser runs.
+    // We create its schemas: with CREATE on the database it could also create trusted extensions, whose
+    // scripts run as a superuser.
     let schemas = entries.iter().filter(|entry| entry.desc == "SCHEMA" && entry.tag != "public");
     let mut sql: Vec<String> = schemas
         .map(|entry| format!("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {role}", ident(&entry.tag)))
@@ -78,7 +79,7 @@ pub async fn ready(session: &mut Session, asked: Ready<'_>, entries: &[Entry]) -
     Ok(made)
 }
 
-/// Lets a role that was made for the load do what its entries take.
+/// Grants the role of the load what its entries need.
 async fn allow(
     session: &mut Session,
     asked: Ready<'_>,
@@ -86,9 +87,9 @@ async fn allow(
     sql: &mut Vec<String>,
 ) -> Result<()> {
     let role = ident(asked.role);
-    // Before 15 it is the first superuser's, and everybody may make something in it.
+    // Before 15 the bootstrap superuser owns it, and everybody may create objects in it.
     let ours = "SELECT pg_catalog.pg_has_role(nspowner, 'USAGE') FROM pg_catalog.pg_namespace WHERE nspname = 'public'";
-    if column(&session.row("look at schema public", ours).await?, 0)? {
+    if column(&session.row("read the owner of schema public", ours).await?, 0)? {
         sql.push(format!("ALTER SCHEMA public OWNER TO {role}"));
     }
     if entries.iter().any(|entry| entry.desc == "PUBLICATION") {
@@ -97,7 +98,7 @@ async fn allow(
     if asked.choices.maps_nothing() {
         let own = "SELECT spcname::text FROM pg_catalog.pg_tablespace t JOIN pg_catalog.pg_database d \
                    ON d.dattablespace = t.oid WHERE d.datname = pg_catalog.current_database()";
-        let own: String = column(&session.row("look where the database lies", own).await?, 0)?;
+        let own: String = column(&session.row("read the database's tablespace", own).await?, 0)?;
         let tablespaces: BTreeSet<&str> =
             entries.iter().map(|e| e.tablespace.as_str()).filter(|t| !t.is_empty() && *t != own).collect();
         sql.extend(
@@ -114,9 +115,9 @@ async fn allow(
     Ok(())
 }
 
-/// Collations that the operating system has, and that this cluster was made before.
+/// Imports collations that the operating system got after this cluster was created.
 async fn take_over_collations(session: &mut Session, entries: &[Entry]) -> Result<()> {
-    let what = "look for the collations of the dump";
+    let what = "search for the collations of the dump";
     let known = names(
         session,
         "SELECT collname::text FROM pg_catalog.pg_collation WHERE collencoding IN (-1, (SELECT encoding FROM \
@@ -128,12 +129,12 @@ async fn take_over_collations(session: &mut Session, entries: &[Entry]) -> Resul
         return Ok(());
     }
     let sql = "SELECT pg_catalog.pg_import_system_collations('pg_catalog')";
-    session.execute("take over the collations of the operating system", sql).await.map(drop)
+    session.execute("import the collations of the operating system", sql).await.map(drop)
 }
 
 async fn make_extension(session: &mut Session, extension: &Extension, role: &str) -> Result<()> {
     let (name, schema) = (ident(&extension.name), ident(&extension.schema));
-    let what = format!("make extension {}", extension.name);
+    let what = format!("create extension {}", extension.name);
     if !extension.schema.starts_with("pg_") {
         session.execute(&what, format!("CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {role}")).await?;
     }
@@ -146,7 +147,7 @@ async fn make_extension(session: &mut Session, extension: &Extension, role: &str
     })
 }
 
-/// Languages of old dumps that are extensions by now.
+/// Languages of old dumps that are extensions today.
 async fn languages(session: &mut Session, entries: &[Entry]) -> Result<()> {
     let languages = entries.iter().filter(|entry| entry.desc == "PROCEDURAL LANGUAGE");
     for entry in languages.filter(|entry| LANGUAGES.contains(&entry.tag.as_str())) {
@@ -154,7 +155,7 @@ async fn languages(session: &mut Session, entries: &[Entry]) -> Result<()> {
             "SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = {})",
             literal(&entry.tag)
         );
-        let what = format!("make language {}", entry.tag);
+        let what = format!("create language {}", entry.tag);
         if column(&session.row(&what, offered).await?, 0)? {
             session.execute(&what, format!("CREATE EXTENSION IF NOT EXISTS {}", ident(&entry.tag))).await?;
         }
@@ -162,7 +163,7 @@ async fn languages(session: &mut Session, entries: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-/// Lets the role use what extensions made, and fill those of their tables whose rows are in the dump.
+/// Lets the role use the objects of extensions, and fill those of their tables whose rows are in the dump.
 async fn of_extensions(
     session: &mut Session,
     asked: Ready<'_>,
@@ -209,5 +210,5 @@ async fn of_extensions(
 }
 
 async fn names(session: &mut Session, sql: &str) -> Result<BTreeSet<String>> {
-    session.rows("look at the empty database", sql).await?.iter().map(|row| column(row, 0)).collect()
+    session.rows("read the empty database", sql).await?.iter().map(|row| column(row, 0)).collect()
 }

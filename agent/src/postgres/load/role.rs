@@ -1,5 +1,5 @@
-//! The role that loads a dump: made for one load, a member of nothing, dropped when the load ends, also
-//! in an error. What a killed run left is found by its name and the comment on it.
+//! The role that loads a dump: created for one load, a member of no role, dropped when the load ends, also
+//! after an error. The role of a killed run is found by its name and its comment.
 
 use std::time::Duration;
 
@@ -15,29 +15,29 @@ use crate::postgres::database::database_exists;
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::{Session, column};
 
-/// How every such role is called; docs/least-privilege.md and pg_hba.conf know it.
+/// The prefix of every such role's name; docs/least-privilege.md and lines in pg_hba.conf use it.
 const PREFIX: &str = "lifeboat_load_";
-/// Connections beside those of pg_restore: the one that shows that somebody is at work, and ours.
+/// Connections in addition to those of pg_restore: the one that shows that the role is in use, and ours.
 const SESSIONS_MORE: u32 = 4;
-/// The password ends then, should nobody drop the role: longer than pg_restore may take.
+/// How long the password is valid, in case nobody drops the role: longer than pg_restore may take.
 const VALID_DAYS: u32 = 8;
-/// A role that is younger may not have its first session yet.
+/// A younger role may not have its first session yet.
 const YOUNG_SECONDS: u32 = 120;
-/// Its last sessions are told to end and get this long.
+/// How long its last sessions may take to end.
 const END_TRIES: u32 = 100;
 const END_PAUSE: Duration = Duration::from_millis(100);
 
-/// The comment on the role: whose it is, for the run that finds it left over.
+/// The comment on the role, for a later run that finds it left over.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mark {
     /// The hidden database that it fills.
     lifeboat_loads: String,
-    /// Who gets what it made; nobody yet where nothing was loaded.
+    /// The new owner of what it created; `None` while nothing was loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heir: Option<String>,
 }
 
-/// A role that exists, and a session of it that shows that it is in use.
+/// An existing role, and a session of it that shows that it is in use.
 pub struct Loader {
     /// Its name.
     pub name: String,
@@ -48,11 +48,11 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Makes the role, lets it into `database` and nothing else, and looks whether the server lets it
-    /// in: at the address that we use, and where that is a socket at 127.0.0.1, too.
+    /// Creates the role, lets it connect only to `database`, and checks that it can log in: at our address,
+    /// and if that is a socket, also at 127.0.0.1.
     ///
     /// # Errors
-    /// `Refused` with the line for pg_hba.conf where the server does not let it in; it is gone then.
+    /// `Refused`, with the line for pg_hba.conf, if it cannot log in; the role is then dropped.
     pub async fn make(
         ours: &mut Session,
         options: &PostgresOptions,
@@ -61,11 +61,11 @@ impl Loader {
     ) -> Result<Loader> {
         let name = format!("{PREFIX}{}", random_hex(6));
         let password = random_hex(24);
-        let what = "make a role for the load";
+        let what = "create a role for the load";
         let until = format!("SELECT (pg_catalog.now() + interval '{VALID_DAYS} days')::text");
         let until: String = column(&ours.row(what, until).await?, 0)?;
         let mark = mark(database, None)?;
-        // The verifier goes over the wire and into logs, not the password.
+        // Only the SCRAM verifier goes over the network and into logs, not the password.
         let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
         let (role, place) = (ident(&name), ident(database));
         let sql = format!(
@@ -79,7 +79,7 @@ impl Loader {
             literal(&mark)
         );
         let superuser = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user";
-        // Whoever is no superuser has its rights for the time of the load; it never has ours.
+        // Without superuser rights we are a member of it during the load; it never gets our rights.
         let member = match (column(&ours.row(what, superuser).await?, 0)?, ours.version_num()) {
             (true, _) => String::new(),
             (false, 160_000..) => format!("; GRANT {role} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE"),
@@ -98,14 +98,14 @@ impl Loader {
         }
     }
 
-    /// Notes who gets what the role makes: from here on it makes something.
+    /// Notes who gets what the role creates; call it before the role creates anything.
     pub async fn note_heir(&self, ours: &mut Session, heir: &str) -> Result<()> {
         let mark = mark(&self.database, Some(heir))?;
         let sql = format!("COMMENT ON ROLE {} IS {}", ident(&self.name), literal(&mark));
         ours.execute("note the heir of the load", sql).await.map(drop)
     }
 
-    /// Ends the role's sessions and lets it in no more: nothing of the dump runs after this.
+    /// Ends the role's sessions and forbids new ones: no code of the dump runs after this.
     pub async fn close(self, ours: &mut Session) -> Result<Closed> {
         self.guard.close().await;
         let closed = Closed { name: self.name, database: self.database };
@@ -122,19 +122,20 @@ pub struct Closed {
 }
 
 impl Closed {
-    /// Drops it; what it still owns goes to `heir`.
+    /// Drops it; objects that it still owns go to `heir`.
     pub async fn drop(self, ours: &mut Session, options: &PostgresOptions, heir: Option<&str>) -> Result<()> {
         retire(ours, options, &self.name, &self.database, heir).await
     }
 }
 
-/// Removes the roles that killed runs left: those that filled `database`, which nobody else does now, and
-/// those of other databases that nobody uses. What they made goes to the heirs that they noted. Gives a
-/// sentence for each that could not be removed.
+/// Removes the roles that killed runs left: those that filled `database` (nobody else fills it now), and
+/// unused ones of other databases. What they created goes to the heirs in their comments. Returns a sentence
+/// for each role that could not be removed.
 ///
-/// A role of ours is a member of nothing, and nobody but us is a member of it; of one that somebody else with
-/// CREATEROLE made, he is. Its note is his, and could name a superuser as the heir of what he wrote: it is left alone.
-/// A superuser makes his without members.
+/// A role of ours is a member of no role, and only we are a member of it. A role that another user with
+/// CREATEROLE created has that user as a member. That user wrote its comment, which could name a superuser
+/// as the heir of the user's own objects; so it is left alone. A role that a superuser created has no
+/// members.
 pub async fn sweep(ours: &mut Session, options: &PostgresOptions, database: &str) -> Result<Vec<String>> {
     let sql = format!(
         "SELECT r.rolname::text, pg_catalog.shobj_description(r.oid, 'pg_authid'), \
@@ -148,7 +149,7 @@ pub async fn sweep(ours: &mut Session, options: &PostgresOptions, database: &str
         literal(PREFIX)
     );
     let mut left = Vec::new();
-    for row in ours.rows("look for roles of killed restores", sql).await? {
+    for row in ours.rows("search for roles of killed restores", sql).await? {
         let (name, comment, in_use): (String, Option<String>, bool) =
             (column(&row, 0)?, column(&row, 1)?, column(&row, 2)?);
         let mark: Option<Mark> = comment.and_then(|text| serde_json::from_str(&text).ok());
@@ -158,7 +159,7 @@ pub async fn sweep(ours: &mut Session, options: &PostgresOptions, database: &str
         }
         if let Err(e) = retire(ours, options, &name, &mark.lifeboat_loads, mark.heir.as_deref()).await {
             let why = e.causes().join("; ");
-            left.push(format!("role {name} of a killed restore is still there: {}: {why}", e.what()));
+            left.push(format!("role {name} of a killed restore could not be removed: {}: {why}", e.what()));
         }
     }
     Ok(left)
@@ -183,7 +184,7 @@ async fn shut(ours: &mut Session, name: &str) -> Result<()> {
         }
         clock::sleep(END_PAUSE).await;
     }
-    Err(Error::new(Kind::Postgres, format!("sessions of role {name} do not end")))
+    Err(Error::new(Kind::Postgres, format!("the sessions of role {name} do not end")))
 }
 
 async fn retire(
@@ -202,8 +203,8 @@ async fn retire(
     ours.execute("drop the role of the load", format!("DROP ROLE {}", ident(name))).await.map(drop)
 }
 
-/// The first session: at the configured address, else at 127.0.0.1 where that is a socket (Debian's
-/// pg_hba.conf lets only the user of the same name into that, and anybody with a password into this).
+/// The first session: at the configured address; if that is a socket and refuses, at 127.0.0.1. (In Debian's
+/// pg_hba.conf a socket accepts only the user of the same name, and 127.0.0.1 any role with a password.)
 async fn enter(options: &mut PostgresOptions, database: &str) -> std::result::Result<Session, Vec<Error>> {
     let mut tried = Vec::new();
     let mut addresses = vec![options.host.clone()];
@@ -213,7 +214,7 @@ async fn enter(options: &mut PostgresOptions, database: &str) -> std::result::Re
     let socket = options.host.clone();
     for host in addresses {
         if host != socket {
-            options.tls = Tls::Prefer; // a socket's options say nothing of it
+            options.tls = Tls::Prefer; // the options of a socket do not set it
         }
         options.host = host;
         match Session::connect(options, database).await {
@@ -231,17 +232,17 @@ async fn not_let_in(ours: &mut Session, options: &PostgresOptions, tried: Vec<Er
         _ => {
             let sql =
                 "SELECT coalesce(pg_catalog.host(pg_catalog.inet_client_addr()) || '/32', 'ADDRESS/32')";
-            let row = ours.row("ask where we come from", sql).await;
+            let row = ours.row("read our address", sql).await;
             row.and_then(|row| column(&row, 0)).unwrap_or_else(|_| "ADDRESS/32".to_owned())
         }
     };
     let causes = tried.iter().map(|e| format!("{}: {}", e.what(), e.causes().join("; "))).collect::<Vec<_>>();
-    Error::new(Kind::Refused, "the role that was made to load the dump cannot connect to the server")
+    Error::new(Kind::Refused, "the role that was created to load the dump cannot connect to the server")
         .because(causes.join("\n"))
-        .effect("nothing was loaded: a dump is never loaded with a superuser's rights unless you say so")
+        .effect("nothing was loaded: a dump is loaded with superuser rights only with --load-as-superuser")
         .next(format!(
-            "add this line to pg_hba.conf above other lines that match, reload, and run again: host all \
-            {roles} {from} scram-sha-256; if you trust everybody who could write into this database: \
+            "add this line to pg_hba.conf above other matching lines, reload, and run again: host all \
+            {roles} {from} scram-sha-256; or, if you trust everybody who could write into this database, add \
             --load-as-superuser"
         ))
         .safe("the role was dropped; running again is safe")

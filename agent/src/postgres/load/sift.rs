@@ -1,5 +1,5 @@
-//! Which entries of a dump a role without rights loads, which were made for it beforehand, and which
-//! only a superuser could make. Pure.
+//! Decides which entries of a dump an unprivileged role loads, which are created beforehand, and which
+//! only a superuser can create. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use crate::error::shown::foreign;
 use crate::error::{Error, Kind, Result};
 use crate::names::counted;
 
-/// What only a superuser may make, whatever its definition says.
+/// Kinds that only a superuser may create, whatever the definition is.
 const NEVER: [&str; 12] = [
     "ACCESS METHOD",
     "EVENT TRIGGER",
@@ -25,40 +25,40 @@ const NEVER: [&str; 12] = [
     "TEXT SEARCH PARSER",
     "TEXT SEARCH TEMPLATE",
 ];
-/// What is said of another entry: it goes with that and is no loss of its own.
+/// Kinds that describe another entry: they are left out with it and are no loss of their own.
 const REMARKS: [&str; 4] = ["ACL", "COMMENT", "SECURITY LABEL", "DEFAULT ACL"];
 /// Entries without which rows are missing.
 const ROWS: [&str; 2] = ["TABLE", "TABLE DATA"];
-/// Languages of PostgreSQL's own, which dumps of old databases have without their extensions. No other name is made
-/// an extension of: whoever owns a trusted language may call it as he likes.
+/// PostgreSQL's own languages, which dumps of old databases contain without their extensions. No other
+/// name is turned into an extension: the owner of a trusted language may rename it freely.
 pub(super) const LANGUAGES: [&str; 7] =
     ["plperl", "plperlu", "plpgsql", "plpython3u", "plpythonu", "pltcl", "pltclu"];
-/// The content of materialized views. It is made last of all: to fill one may reach other systems, so the copy is
-/// neutralized first.
+/// The content of materialized views. It is created last: filling a view may reach other systems, so the
+/// copy is neutralized first.
 const VIEW_CONTENT: &str = "MATERIALIZED VIEW DATA";
-/// How many entries an error names.
+/// How many entries one error names.
 const NAMED_MAX: usize = 5;
 
-/// An extension that a dump wants.
+/// An extension that a dump needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extension {
     /// Its name.
     pub name: String,
-    /// The schema that its objects lie in.
+    /// The schema of its objects.
     pub schema: String,
 }
 
-/// The extensions of a dump, in the order in which they have to be made.
+/// The extensions of a dump, in the order in which they must be created.
 ///
 /// # Errors
-/// `Integrity` where an entry does not say it as pg_dump does.
+/// `Integrity` if an entry does not have the form that pg_dump writes.
 pub fn extensions(entries: &[Entry]) -> Result<Vec<Extension>> {
     let all = entries.iter().filter(|entry| entry.desc == "EXTENSION");
     all.map(|entry| {
         extension(&entry.definition).filter(|found| found.name == entry.tag).ok_or_else(|| {
             Error::new(
                 Kind::Integrity,
-                format!("the dump's entry of extension {:?} cannot be read", entry.tag),
+                format!("the dump's entry of extension {:?} cannot be parsed", entry.tag),
             )
             .because(foreign(&entry.definition))
         })
@@ -74,27 +74,27 @@ fn extension(definition: &str) -> Option<Extension> {
     (rest.trim() == ";").then_some(Extension { name, schema })
 }
 
-/// What the database has before the dump is loaded.
+/// What exists in the database before the dump is loaded.
 #[derive(Clone, Debug, Default)]
 pub struct Made {
-    /// Schemas that are there.
+    /// Schemas that exist.
     pub schemas: BTreeSet<String>,
-    /// Languages that a role without rights may use.
+    /// Languages that an unprivileged role may use.
     pub languages: BTreeSet<String>,
     /// Tables of extensions whose rows cannot be loaded, as (schema, table).
     pub closed: BTreeSet<(String, String)>,
     /// Foreign data wrappers that the role may use.
     pub wrappers: BTreeSet<String>,
-    /// Extensions that could not be made, and why.
+    /// Extensions that could not be created, and why.
     pub absent: BTreeMap<String, String>,
-    /// Access methods that tables of the dump use, and that are not there.
+    /// Access methods that tables of the dump use but that do not exist.
     pub no_access_method: BTreeSet<String>,
-    /// Roles that the server has, where policies and mappings of others are left out.
+    /// Roles that exist on the server, if policies and mappings of other roles are left out.
     pub roles: Option<BTreeSet<String>>,
 }
 
 impl Made {
-    /// What these entries find when everything that they need can be made.
+    /// What these entries find if everything that they need can be created.
     pub fn assumed(entries: &[Entry]) -> Made {
         let of = |desc: &'static str| entries.iter().filter(move |entry| entry.desc == desc);
         Made {
@@ -105,36 +105,36 @@ impl Made {
     }
 }
 
-/// How strictly a dump is sifted.
+/// How strictly the entries are sorted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sieve {
-    /// The role that loads may make everything.
+    /// The role that loads may create everything.
     pub trusted: bool,
-    /// Rows may be left out, and are told.
+    /// Rows may be left out, and are reported.
     pub partial: bool,
 }
 
-/// The dump, sifted.
+/// The entries of a dump, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sifted {
     /// Entries to load, in the dump's order.
     pub load: Vec<i64>,
-    /// Entries to load when the copy is neutralized.
+    /// Entries to load after the copy was neutralized.
     pub last: Vec<i64>,
-    /// Entries that are not made.
+    /// Entries that are not created.
     pub gone: BTreeSet<i64>,
-    /// What is not made.
+    /// What is not created, and why.
     pub left_out: Vec<NotMade>,
 }
 
 /// Sorts the entries.
 ///
 /// # Errors
-/// `Refused` where rows would be missing, because their tables need what only a superuser may make.
+/// `Refused` if rows would be missing, because their tables need objects that only a superuser may create.
 pub fn sift(entries: &[Entry], made: &Made, sieve: Sieve) -> Result<Sifted> {
     let by_id: HashMap<i64, &Entry> = entries.iter().map(|entry| (entry.id, entry)).collect();
     let mut missing: BTreeMap<i64, (String, bool)> = BTreeMap::new();
-    // A need may stand behind the entry that has it: until nothing more is found missing.
+    // An entry may need a later one: repeat until nothing more is found missing.
     loop {
         let before = missing.len();
         for entry in entries {
@@ -147,7 +147,7 @@ pub fn sift(entries: &[Entry], made: &Made, sieve: Sieve) -> Result<Sifted> {
                 let why = format!("the server does not have access method {}", entry.access_method);
                 missing.insert(entry.id, (why, true));
             } else if let Some(role) = stranger(entry, made) {
-                missing.insert(entry.id, (format!("the server has no role {role}"), false));
+                missing.insert(entry.id, (format!("role {role} does not exist on the server"), false));
             } else if let Some(why) = superusers(entry, made).filter(|_| !sieve.trusted) {
                 missing.insert(entry.id, (why, false));
             } else if entry.desc != "EXTENSION"
@@ -172,13 +172,16 @@ pub fn sift(entries: &[Entry], made: &Made, sieve: Sieve) -> Result<Sifted> {
             rows.iter().take(NAMED_MAX).map(|entry| format!("{}: {}", called(entry), missing[&entry.id].0));
         return Err(Error::new(
             Kind::Refused,
-            format!("what cannot be made here is needed by {}", counted(rows.len(), "table")),
+            format!(
+                "{} cannot be restored: needed objects cannot be created here",
+                counted(rows.len(), "table")
+            ),
         )
         .because(first.collect::<Vec<_>>().join("; "))
-        .effect("their rows would be missing; nothing was loaded")
+        .effect("nothing was loaded: their rows would be missing")
         .next(format!(
-            "if only a superuser may make these objects, and you trust everybody who could write into this \
-             database: --load-as-superuser; otherwise {PARTIAL}"
+            "if only a superuser may create these objects, and you trust everybody who could write into this \
+             database, add --load-as-superuser; otherwise {PARTIAL}"
         )));
     }
     let rows: BTreeSet<i64> = rows.into_iter().map(|entry| entry.id).collect();
@@ -205,7 +208,7 @@ pub fn use_list(load: &[i64]) -> String {
     load.iter().map(|id| format!("{id};\n")).collect()
 }
 
-/// Made beforehand, or afterwards.
+/// Whether it is created beforehand or afterwards.
 fn is_made(entry: &Entry, made: &Made) -> bool {
     match entry.desc.as_str() {
         "EXTENSION" | "PROCEDURAL LANGUAGE" => true,
@@ -217,21 +220,21 @@ fn is_made(entry: &Entry, made: &Made) -> bool {
     }
 }
 
-/// A role that it is for, and that the server does not have.
+/// A role that the entry is for and that does not exist on the server.
 fn stranger(entry: &Entry, made: &Made) -> Option<String> {
     let roles = made.roles.as_ref()?;
     named_roles(entry).into_iter().find(|role| !roles.contains(role))
 }
 
-/// Why only a superuser may make it.
+/// Why only a superuser may create it.
 fn superusers(entry: &Entry, made: &Made) -> Option<String> {
     let definition = entry.definition.as_str();
-    let only = || Some("only a superuser may make it".to_owned());
+    let only = || Some("only a superuser may create it".to_owned());
     match entry.desc.as_str() {
         "PROCEDURAL LANGUAGE" if made.languages.contains(&entry.tag) => None,
         "FUNCTION" | "PROCEDURE" => match language(definition) {
             Some(language) if !made.languages.contains(&language) => {
-                Some(format!("only a superuser may make it: it is in language {language}"))
+                Some(format!("only a superuser may create it: it is in language {language}"))
             }
             _ => None,
         },
@@ -251,20 +254,20 @@ fn superusers(entry: &Entry, made: &Made) -> Option<String> {
         "TABLE DATA" | "SEQUENCE SET"
             if made.closed.contains(&(entry.namespace.clone(), entry.tag.clone())) =>
         {
-            Some("it is of an extension, whose rows the role that loads may not write".to_owned())
+            Some("it belongs to an extension, whose rows the role that loads may not write".to_owned())
         }
         desc if NEVER.contains(&desc) => only(),
         _ => None,
     }
 }
 
-/// The language of a function, in the words of pg_dump.
+/// The language of a function, from pg_dump's definition.
 fn language(definition: &str) -> Option<String> {
     let (_, rest) = definition.split_once("\n    LANGUAGE ")?;
     statements::name(rest).map(|(name, _)| name)
 }
 
-/// The foreign data wrapper of a server, in the words of pg_dump.
+/// The foreign data wrapper of a server, from pg_dump's definition.
 fn wrapper(definition: &str) -> Option<String> {
     let (first, _) = statements::after(definition, " FOREIGN DATA WRAPPER ")?;
     statements::name(first).map(|(name, _)| name)
@@ -278,7 +281,7 @@ fn called(entry: &Entry) -> String {
     }
 }
 
-/// That an entry is not in the database, and what would make it.
+/// Says that an entry is not in the database, with the SQL that would create it.
 pub fn not_made(entry: &Entry, why: String, failed: bool) -> NotMade {
     let what = match entry.desc.as_str() {
         "TABLE DATA" => format!("the rows of table {}.{}", entry.namespace, entry.tag),
@@ -351,7 +354,7 @@ mod tests {
         let told: Vec<String> = sifted.left_out.iter().map(ToString::to_string).collect();
         assert!(told[0].contains("it is in language c"), "{told:?}");
         assert!(
-            told[1].starts_with("INDEX public.by_c was not made: it needs FUNCTION public.c"),
+            told[1].starts_with("INDEX public.by_c was not created: it needs FUNCTION public.c"),
             "{told:?}"
         );
         assert!(sifted.left_out.iter().all(|left| !left.failed), "{told:?}");

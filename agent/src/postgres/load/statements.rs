@@ -1,8 +1,7 @@
-//! SQL that pg_dump wrote, taken apart: a statement of ours is one statement, whatever names are in it.
+//! Splits SQL that pg_dump wrote, so that each statement we run is one statement, whatever names it contains.
 
-/// The statements in a text, without the semicolons between them. Quotes are those of names and of
-/// plain strings; text with anything else in it (a dollar sign, a comment, a backslash) is not
-/// taken apart.
+/// The statements in a text, without the semicolons between them. It understands quoted names and plain
+/// strings; text with anything else (a dollar sign, a comment, a backslash) is not split.
 pub(super) fn split(text: &str) -> Option<Vec<&str>> {
     let (mut out, mut begin, mut quote) = (Vec::new(), 0, None);
     let mut before = ' ';
@@ -28,7 +27,7 @@ pub(super) fn split(text: &str) -> Option<Vec<&str>> {
     quote.is_none().then_some(out)
 }
 
-/// The name at the beginning of a text, quoted or not, and what comes after it.
+/// The name at the beginning of a text, quoted or not, and the text after it.
 pub(super) fn name(text: &str) -> Option<(String, &str)> {
     if let Some(rest) = text.strip_prefix('"') {
         let (mut out, mut chars) = (String::new(), rest.char_indices().peekable());
@@ -48,7 +47,7 @@ pub(super) fn name(text: &str) -> Option<(String, &str)> {
     (end > 0).then(|| (text[..end].to_owned(), &text[end..]))
 }
 
-/// The text after the first `word` that is in no name and no string, and after the last one.
+/// The text after the first `word` outside names and strings, and the text after the last one.
 pub(super) fn after<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
     let (mut quote, mut first, mut last) = (None, None, None);
     for (at, c) in text.char_indices() {
@@ -67,7 +66,8 @@ pub(super) fn after<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)>
     first.zip(last)
 }
 
-/// The roles that a statement of rights names: who acts, whose defaults, who gets or loses a right.
+/// The roles that a statement about privileges names: who acts, whose defaults, who gets or loses a
+/// privilege.
 pub(super) fn roles(statement: &str) -> Vec<String> {
     let named =
         |rest: &str| name(rest).filter(|_| rest.split(' ').next() != Some("PUBLIC")).map(|(role, _)| role);
@@ -77,7 +77,7 @@ pub(super) fn roles(statement: &str) -> Vec<String> {
     let defaults = statement.strip_prefix("ALTER DEFAULT PRIVILEGES FOR ROLE ").and_then(named);
     let to = after(statement, " TO ").map(|(_, last)| last);
     let from = after(statement, " FROM ").map(|(_, last)| last);
-    // Of the two the one that stands later is of the right itself.
+    // The later of the two belongs to the privilege itself.
     let grantee = match (to, from) {
         (Some(to), Some(from)) => Some(if to.len() < from.len() { to } else { from }),
         (to, from) => to.or(from),
@@ -85,13 +85,13 @@ pub(super) fn roles(statement: &str) -> Vec<String> {
     defaults.into_iter().chain(grantee.and_then(named)).collect()
 }
 
-/// The library of a function in C, in the words of pg_dump.
+/// The library of a C function, from pg_dump's definition.
 pub(super) fn library(definition: &str) -> Option<String> {
     let (language, rest) = name(definition.split_once("\n    LANGUAGE ")?.1)?;
     let rest = Some(rest).filter(|_| language == "c")?;
     let text = rest.split_once("\n    AS '")?.1;
     let mut parts = text.split('\'');
-    // A quote within is written twice: an empty part stands between the two.
+    // A quote inside is doubled: the part between the two is empty.
     let mut library = parts.next()?.to_owned();
     while let Some("") = parts.next() {
         library = library + "'" + parts.next()?;
@@ -99,7 +99,7 @@ pub(super) fn library(definition: &str) -> Option<String> {
     Some(library)
 }
 
-/// `name = value, name = 'value'` as pg_dump writes the options of an object; `None` where it is anything else.
+/// Parses `name = value, name = 'value'`, pg_dump's form of an object's options; `None` for anything else.
 pub(super) fn options(text: &str) -> Option<Vec<(String, String)>> {
     let mut out = Vec::new();
     let mut rest = text.trim();

@@ -1,5 +1,5 @@
-//! What the server that a dump goes to has and can make. Asked before anything is fetched, so it changes nothing:
-//! what cannot be read from a catalog is tried in a transaction that is undone.
+//! What the target server has and can create. It is read before anything is fetched and changes nothing:
+//! what is not in a catalog is tried in a transaction that is rolled back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,32 +8,32 @@ use crate::error::{Kind, Result};
 use crate::postgres::quote::literal;
 use crate::postgres::session::{Session, column};
 
-/// The server, as the role that restores sees it.
+/// The server, as seen by the role that restores.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
     /// As in `150010`.
     pub version_num: u32,
     /// The role.
     pub us: String,
-    /// Whether it may do anything.
+    /// Whether it is a superuser.
     pub superuser: bool,
-    /// Whether it may make databases.
+    /// Whether it may create databases.
     pub createdb: bool,
-    /// Whether it may make roles.
+    /// Whether it may create roles.
     pub createrole: bool,
-    /// Roles, and whether we may give something to each and then act on it.
+    /// Roles, and whether we may give objects to each and still change them afterwards.
     pub roles: BTreeMap<String, bool>,
     /// Tablespaces.
     pub tablespaces: BTreeMap<String, Tablespace>,
-    /// Extensions that can be made, and in which version.
+    /// Extensions that can be created, and in which version.
     pub extensions: BTreeMap<String, Offer>,
-    /// Access methods that every database of it has.
+    /// Access methods that every database of the server has.
     pub access_methods: BTreeSet<String>,
-    /// Libraries that it has not, of those that are needed; none where we may not look.
+    /// Needed libraries that do not exist on the server; empty if we may not look for files.
     pub missing_libraries: BTreeSet<String>,
-    /// What it loads when it starts; `None` where we may not see it.
+    /// `shared_preload_libraries`; `None` if we may not read it.
     pub preloaded: Option<String>,
-    /// Collations that are missing, although the dump names them.
+    /// Collations that the dump names and the server lacks.
     pub missing_collations: BTreeSet<String>,
     /// Probes that failed, and what the server said.
     pub failed: Vec<(Probe, String)>,
@@ -42,7 +42,7 @@ pub struct Target {
 /// A tablespace.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tablespace {
-    /// Whether we may put something there.
+    /// Whether we may create objects in it.
     pub may_use: bool,
     /// Whether we may let another role do so.
     pub may_grant: bool,
@@ -51,19 +51,19 @@ pub struct Tablespace {
 /// An extension that the server offers.
 #[derive(Clone, Debug, Default)]
 pub struct Offer {
-    /// The version that is made.
+    /// The version that would be created.
     pub version: String,
-    /// Whether only a superuser makes it.
+    /// Whether only a superuser may create it.
     pub superusers: bool,
 }
 
 impl Target {
-    /// Looks. `encoding` is the tenant's.
+    /// Reads what the server has. `encoding` is the tenant's.
     ///
     /// # Errors
     /// Those of the session.
     pub async fn look(session: &mut Session, needs: &Needs, encoding: &str) -> Result<Target> {
-        let what = "look what the server has";
+        let what = "read what the server has";
         let us = "SELECT rolname::text, rolsuper, rolsuper OR rolcreatedb, rolsuper OR rolcreaterole, \
                   getdatabaseencoding()::text FROM pg_roles WHERE rolname = current_user";
         let row = session.row(what, us).await?;
@@ -76,7 +76,7 @@ impl Target {
             ..Target::default()
         };
         let same_encoding = column::<String>(&row, 4)? == encoding;
-        // To give an object away is to be able to become its owner; to act on it then is to have his rights.
+        // Giving an object away needs membership in the new owner; changing it afterwards needs its rights.
         let option = if out.version_num >= 160_000 { "SET" } else { "MEMBER" };
         let roles = format!(
             "SELECT rolname::text, pg_has_role(oid, '{option}') AND pg_has_role(oid, 'USAGE') FROM pg_roles"
@@ -115,19 +115,19 @@ impl Target {
         Ok(out)
     }
 
-    /// Languages that a role without rights may use, once their extensions are made.
+    /// Languages that an unprivileged role may use after their extensions were created.
     pub fn languages(&self) -> BTreeSet<String> {
         let offered = self.extensions.keys().filter(|name| name.starts_with("pl") && !name.ends_with('u'));
         offered.cloned().chain(["sql".to_owned(), "plpgsql".to_owned()]).collect()
     }
 
-    /// Whether there is a file of that name, wherever PostgreSQL looks for it. Nothing of it runs.
+    /// Whether the library's file exists where PostgreSQL would search for it. It is not loaded.
     async fn look_for_libraries(&mut self, session: &mut Session, needs: &Needs) -> Result<()> {
         let wanted: BTreeSet<&String> = needs.libraries.keys().chain(needs.loaded.keys()).collect();
         if wanted.is_empty() {
             return Ok(());
         }
-        let what = "look for libraries of the server";
+        let what = "search for libraries of the server";
         let sql = "SELECT (SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'), current_setting('dynamic_library_path')";
         let row = session.row(what, sql).await?;
         let (dir, path): (String, String) = (column(&row, 0)?, column(&row, 1)?);
@@ -140,7 +140,7 @@ impl Target {
             );
             let there = match session.row(what, sql).await {
                 Ok(row) => column(&row, 0)?,
-                Err(e) if e.kind() == Kind::Postgres => false, // its user cannot even look there
+                Err(e) if e.kind() == Kind::Postgres => false, // its user may not list that directory
                 Err(e) => return Err(e),
             };
             if !there {
@@ -150,7 +150,7 @@ impl Target {
         Ok(())
     }
 
-    /// A collation that only the operating system has counts where we may take it over into the new database.
+    /// A collation that only the operating system has counts if we may import it into the new database.
     async fn look_for_collations(
         &mut self,
         session: &mut Session,
@@ -164,7 +164,7 @@ impl Target {
                 literal(name),
                 literal(encoding)
             );
-            if column(&session.row("look for a collation", has).await?, 0)? {
+            if column(&session.row("search for a collation", has).await?, 0)? {
                 continue;
             }
             let icu = name.strip_suffix("-x-icu");
@@ -194,9 +194,9 @@ fn files_of(library: &str, dir: &str, path: &str) -> Vec<String> {
     places.flat_map(|place| ["", ".so", ".dylib"].map(|suffix| format!("{place}{suffix}"))).collect()
 }
 
-/// What the server says against it; `None` where it can be made, or where we may not try.
+/// The server's objection; `None` if it can be created or we may not try.
 async fn tried(session: &mut Session, sql: &str) -> Result<Option<String>> {
-    let what = "try what the server can make";
+    let what = "try what the server can create";
     session.execute(what, "BEGIN").await?;
     let made = session.execute(what, sql).await;
     session.execute(what, "ROLLBACK").await?;

@@ -1,6 +1,6 @@
-//! The table of contents of a dump, as pg_dump writes it in its custom format (PostgreSQL
-//! `pg_backup_archiver.c`, ReadHead and ReadToc): `pg_restore --list` tells it for people only, with
-//! names that cannot be told apart from the blanks between them.
+//! Reads the table of contents of a dump in pg_dump's custom format (PostgreSQL
+//! `pg_backup_archiver.c`, ReadHead and ReadToc). `pg_restore --list` prints it for people only: names
+//! that contain blanks cannot be separated there.
 
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -8,50 +8,50 @@ use std::path::Path;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
-/// Minor versions of the format that are known: those of pg_dump 12 to 18.
+/// The known minor versions of the format: those of pg_dump 12 to 18.
 const MINORS: std::ops::RangeInclusive<u8> = 14..=16;
 const CUSTOM: u8 = 1;
-/// A table of contents that is larger is not read.
+/// The largest table of contents that is read.
 const BYTES_MAX: u64 = 1 << 30;
 const ENTRIES_MAX: i64 = 20_000_000;
 
-/// One entry: an object, its data, or what is said of it.
+/// One entry: an object, its data, or a property of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// Its number in the dump; `pg_restore --use-list` names entries by it.
     pub id: i64,
-    /// What it is, as in `TABLE` or `FK CONSTRAINT`.
+    /// Its kind, as in `TABLE` or `FK CONSTRAINT`.
     pub desc: String,
-    /// Its schema; empty where it has none.
+    /// Its schema; empty if it has none.
     pub namespace: String,
-    /// Its name; of functions with their arguments.
+    /// Its name; for functions including the arguments.
     pub tag: String,
-    /// Who owns it; empty where nobody does.
+    /// Its owner; empty if it has none.
     pub owner: String,
-    /// The tablespace that it lies in, where it is not the database's.
+    /// Its tablespace, if that is not the database's.
     pub tablespace: String,
-    /// How its rows are kept, as in `heap`; empty where it has none.
+    /// Its table access method, as in `heap`; empty if it has none.
     pub access_method: String,
-    /// The SQL that makes it.
+    /// The SQL that creates it.
     pub definition: String,
-    /// The SQL that drops it, which names it in full.
+    /// The SQL that drops it, with its full name.
     pub drop: String,
-    /// Entries that come before it.
+    /// Entries that it needs.
     pub needs: Vec<i64>,
 }
 
 /// Reads the table of contents of a dump file.
 ///
 /// # Errors
-/// `Integrity` where it is not a dump in the custom format, or of a pg_dump that is not known.
+/// `Integrity` if it is not a dump in the custom format, or is one of an unknown pg_dump version.
 pub fn read(dump: &Path) -> Result<Vec<Entry>> {
     read_from(BufReader::new(disk::open(dump)?), &dump.display().to_string())
 }
 
-/// Reads it from the first bytes of a dump that is called `name`.
+/// Reads it from the first bytes of a dump; `name` is the dump's name in errors.
 ///
 /// # Errors
-/// As [`read`]; also where `input` ends too early.
+/// As [`read`]; also if `input` ends too early.
 pub fn read_from(input: impl Read, name: &str) -> Result<Vec<Entry>> {
     let reader = Reader { input: input.take(BYTES_MAX), int_bytes: 4, offset_bytes: 8 };
     reader.entries().map_err(|why| {
@@ -71,10 +71,10 @@ impl<R: Read> Reader<R> {
     fn entries(mut self) -> Read1<Vec<Entry>> {
         let head: [u8; 11] = self.bytes()?;
         let [b'P', b'G', b'D', b'M', b'P', major, minor, _, int_bytes, offset_bytes, format] = head else {
-            return Err("it does not begin as a dump does".into());
+            return Err("it does not begin like a dump".into());
         };
         if major != 1 || !MINORS.contains(&minor) {
-            return Err(format!("its format is {major}.{minor}, which is not known"));
+            return Err(format!("its format version {major}.{minor} is unknown"));
         }
         if format != CUSTOM || !(1..=8).contains(&int_bytes) || !(1..=8).contains(&offset_bytes) {
             return Err("it is not in pg_dump's custom format".into());
@@ -115,7 +115,7 @@ impl<R: Read> Reader<R> {
         self.text()?; // whether it has OIDs
         let mut needs = Vec::new();
         while let Some(text) = self.optional_text()? {
-            needs.push(text.parse().map_err(|_| format!("{text:?} is no entry"))?);
+            needs.push(text.parse().map_err(|_| format!("{text:?} is not the number of an entry"))?);
         }
         self.bytes::<1>()?; // whether its data has a place
         for _ in 0..self.offset_bytes {
@@ -130,7 +130,7 @@ impl<R: Read> Reader<R> {
         Ok(out)
     }
 
-    /// A sign, and the number's bytes, the lowest first.
+    /// A sign, then the number's bytes, lowest first.
     fn int(&mut self) -> Read1<i64> {
         let [sign] = self.bytes()?;
         let mut value = 0i64;
@@ -152,7 +152,7 @@ impl<R: Read> Reader<R> {
         if got as u64 != bytes {
             return Err("it ends too early".into());
         }
-        // Names are in the database's encoding; one that is not UTF-8 is told with signs in its place.
+        // Names are in the database's encoding; bytes that are not UTF-8 become replacement characters.
         Ok(Some(String::from_utf8_lossy(&out).into_owned()))
     }
 }

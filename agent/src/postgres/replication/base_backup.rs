@@ -1,5 +1,5 @@
 //! `BASE_BACKUP`: the server reads its own data directory and sends it as tar archives (PostgreSQL
-//! manual, 55.4). Up to 14 each archive is a COPY of its own, from 15 on all are in one.
+//! manual, 55.4). Up to version 14 each archive is its own COPY; since 15 all are in one.
 
 use std::time::Duration;
 
@@ -14,37 +14,37 @@ use crate::names::Lsn;
 use crate::postgres::quote::literal;
 use crate::postgres::wire::message::{Incoming, Wire, code_of};
 
-/// How long the checkpoint before a backup may take, which goes at full speed, and the server's look
-/// at all files, for their sizes.
+/// How long the (fast) checkpoint before a backup may take, together with the server's walk over all files
+/// for their sizes.
 const START_WAIT_MAX: Duration = Duration::from_secs(30 * 60);
-/// How long the server may say nothing later on.
+/// How long the server may send nothing afterwards.
 const SILENCE_MAX: Duration = Duration::from_secs(10 * 60);
-/// What it says where a page's checksum was wrong twice; all was sent by then.
+/// The server's SQLSTATE if a page's checksum was wrong twice; by then everything was sent.
 const DATA_CORRUPTED: &str = "XX001";
 
-/// What the server says before it sends anything.
+/// What the server reports before it sends any data.
 #[derive(Clone, Debug)]
 pub struct BaseStart {
-    /// Where replay will begin.
+    /// Where replay starts.
     pub start_lsn: Lsn,
-    /// OID and directory of every tablespace that lies outside.
+    /// OID and directory of every tablespace outside the data directory.
     pub tablespaces: Vec<(u32, String)>,
-    /// About how much will come, without WAL.
+    /// About how many bytes it will send, without WAL.
     pub bytes: u64,
 }
 
 /// A message of a base backup.
 #[derive(Debug)]
 pub enum BaseMessage {
-    /// A tar archive begins: that of a tablespace, by OID, or of the data directory itself.
+    /// A tar archive begins: of the tablespace with this OID, or of the data directory itself.
     Archive(Option<u32>),
-    /// What comes next of it.
+    /// The next bytes of the archive.
     Data(Bytes),
-    /// All was sent.
+    /// Everything was sent.
     End {
         /// Where the copy is consistent.
         stop_lsn: Lsn,
-        /// Whether the server, too, found pages with wrong checksums.
+        /// Whether the server also found pages with wrong checksums.
         corrupted: bool,
     },
 }
@@ -54,25 +54,25 @@ pub struct BaseStream {
     wire: Wire,
     /// One COPY with messages in it (15 and newer).
     one_copy: bool,
-    /// Archives of an older server that were not announced yet, the next one last.
+    /// Archives of an older server that are still to come, the next one last.
     to_come: Vec<Option<u32>>,
-    /// Whether the next of them has begun already.
+    /// Whether the next archive has already begun.
     begun: bool,
 }
 
 impl Replication {
-    /// Makes a slot that keeps WAL from the last checkpoint on, until this connection ends.
+    /// Creates a slot that keeps WAL since the last checkpoint until this connection ends.
     pub async fn temporary_slot(&mut self, name: &str) -> Result<()> {
         let sql = format!("CREATE_REPLICATION_SLOT \"{name}\" TEMPORARY PHYSICAL RESERVE_WAL");
         self.query(&sql).await.map(drop)
     }
 
-    /// Begins a base backup with its WAL, at once: the checkpoint before it does not spread its
-    /// writes. The server verifies page checksums: it can read a page again that was being written.
-    /// `in_place` tells that there are tablespaces in `pg_tblspc` itself.
+    /// Starts a base backup with its WAL, after a fast checkpoint. The server verifies page checksums: it can
+    /// read a page again that was being written. `in_place` says that there are tablespaces in `pg_tblspc`
+    /// itself.
     ///
     /// # Errors
-    /// `Postgres`: no WAL sender free, `wal_level` too low, the connection lost.
+    /// `Postgres`: no WAL sender is free, `wal_level` is too low, or the connection is lost.
     pub async fn base_backup(
         mut self,
         label: &str,
@@ -96,8 +96,8 @@ impl Replication {
     }
 }
 
-/// The command, as this major version wants it. A 15 that sends `tablespace_map` leaves out everything in `pg_tblspc`, and with
-/// it tablespaces in place; newer ones send these as archives of their own.
+/// The command in the syntax of this major version. Version 15 with `tablespace_map` leaves out everything in
+/// `pg_tblspc`, including in-place tablespaces; newer versions send those as separate archives.
 fn command(label: &str, major: u32, in_place: bool) -> String {
     let label = literal(label);
     let map = if major == 15 && in_place { "" } else { "TABLESPACE_MAP, " };
@@ -109,7 +109,7 @@ fn command(label: &str, major: u32, in_place: bool) -> String {
     }
 }
 
-/// The two answers before the archives, and the order of these, the first one last.
+/// Reads the two answers before the archives; returns the archives' order, the first one last.
 fn start(begun: &Rows, archives: &Rows) -> Option<(BaseStart, Vec<Option<u32>>)> {
     let start_lsn = begun.first()?.first()?.as_ref()?.parse().ok()?;
     let mut start = BaseStart { start_lsn, tablespaces: Vec::new(), bytes: 0 };
@@ -135,7 +135,7 @@ impl BaseStream {
     /// The next message.
     ///
     /// # Errors
-    /// `Postgres`: the server gave up, the connection is lost, or nothing came for ten minutes.
+    /// `Postgres`: the server reported an error, the connection is lost, or nothing arrived for ten minutes.
     pub async fn next(&mut self) -> Result<BaseMessage> {
         within(SILENCE_MAX, self.message()).await
     }
@@ -164,7 +164,7 @@ impl BaseStream {
         }
     }
 
-    /// Behind the last archive: the end of the backup, and whether the server is content with it.
+    /// After the last archive: reads the end of the backup and whether the server reports success.
     async fn end(&mut self) -> Result<BaseMessage> {
         let rows = result(&mut self.wire).await?;
         let stop_lsn = rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok());
@@ -185,19 +185,19 @@ impl BaseStream {
     }
 }
 
-/// A message inside the one COPY of newer servers: `Some(None)` is one that tells nothing, `None`
-/// one that cannot be.
+/// A message inside the single COPY of newer servers: `Some(None)` is one to ignore, `None` is an invalid
+/// one.
 fn parse(mut data: Bytes) -> Option<Option<BaseMessage>> {
     match data.try_get_u8().ok()? {
         b'd' => Some(Some(BaseMessage::Data(data))),
-        b'p' => Some(None), // how far it is: we count what comes
+        b'p' => Some(None), // progress: we count the bytes ourselves
         b'n' => {
             let name = data.split(|byte| *byte == 0).next()?;
             let name = std::str::from_utf8(name).ok()?.strip_suffix(".tar")?;
             let oid = if name == "base" { None } else { Some(name.parse().ok()?) };
             Some(Some(BaseMessage::Archive(oid)))
         }
-        _ => None, // 'm' would be a manifest, which nobody asked for
+        _ => None, // 'm' would be a manifest, which we did not request
     }
 }
 
@@ -215,8 +215,8 @@ async fn result(wire: &mut Wire) -> Result<Rows> {
 }
 
 fn broken(wire: &Wire) -> Error {
-    Error::new(Kind::Postgres, format!("a base backup that cannot be understood: {}", wire.place()))
-        .next("is there a proxy between? Replication wants the server itself")
+    Error::new(Kind::Postgres, format!("the server's base backup has an unknown format: {}", wire.place()))
+        .next("if there is a proxy, connect to the server itself: replication needs that")
 }
 
 async fn within<T>(most: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -1,4 +1,4 @@
-//! A replication connection: opened, asked its few questions.
+//! Opens a replication connection and runs the few commands that it supports.
 
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::DataRowBody;
@@ -12,17 +12,17 @@ use crate::postgres::safe_settings as settings;
 use crate::postgres::wire::login::{Purpose, login};
 use crate::postgres::wire::message::{Piece, Wire};
 
-/// A connection that streams nothing yet.
+/// A connection that does not stream yet.
 pub struct Replication {
     pub(super) wire: Wire,
 }
 
-/// What the server is and where it stands.
+/// The server's identity and current position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct System {
     /// The cluster's identity.
     pub identifier: String,
-    /// The timeline it writes, or replays.
+    /// The timeline that it writes, or replays.
     pub timeline: TimelineId,
     /// How far it has flushed, or replayed.
     pub flushed: Lsn,
@@ -34,18 +34,18 @@ pub struct System {
 pub(super) type Rows = Vec<Vec<Option<String>>>;
 
 impl Replication {
-    /// Connects; `application_name` is what `synchronous_standby_names` knows us by.
+    /// Connects; `application_name` is our name in `synchronous_standby_names`.
     ///
     /// # Errors
-    /// `Postgres`: no answer, password wrong; `Denied`: no REPLICATION privilege, no line in pg_hba.conf; `Config`:
-    /// a pooler.
+    /// `Postgres`: no answer or wrong password; `Denied`: no REPLICATION privilege or no line in pg_hba.conf;
+    /// `Config`: a pooler answers.
     pub async fn connect(options: &PostgresOptions, application_name: &str) -> Result<Replication> {
         let settings = settings::for_replication();
         let login = login(options, Purpose::Replication, application_name, &settings).await?;
         Ok(Replication { wire: login.wire })
     }
 
-    /// What the server is.
+    /// Reads the server's identity and current position.
     pub async fn system(&mut self) -> Result<System> {
         let rows = self.query("IDENTIFY_SYSTEM").await?;
         let size = self.query("SHOW wal_segment_size").await?;
@@ -61,10 +61,10 @@ impl Replication {
         parsed().ok_or_else(|| self.unexpected())
     }
 
-    /// Makes a physical slot that keeps WAL from now on.
+    /// Creates a physical slot that keeps WAL from now on.
     ///
     /// # Errors
-    /// SQLSTATE 42710 where it exists.
+    /// SQLSTATE 42710 if it exists.
     pub async fn create_slot(&mut self, slot: &SlotName) -> Result<()> {
         let sql = format!("CREATE_REPLICATION_SLOT \"{slot}\" PHYSICAL RESERVE_WAL");
         self.query(&sql).await.map(drop).map_err(|e| {
@@ -80,12 +80,12 @@ impl Replication {
         text.ok_or_else(|| self.unexpected())
     }
 
-    /// A connection that has ended its stream.
+    /// A connection whose stream has ended.
     pub(super) fn after_stream(wire: Wire) -> Replication {
         Replication { wire }
     }
 
-    /// Runs one command and gives its rows; after an error the connection can be used again.
+    /// Runs one command and returns its rows; after an error the connection can be used again.
     pub(super) async fn query(&mut self, sql: &str) -> Result<Rows> {
         self.wire.send(|buffer| frontend::query(sql, buffer)).await?;
         self.rows().await
@@ -120,7 +120,7 @@ pub(super) fn cells(row: &DataRowBody) -> Option<Vec<Option<String>>> {
     cells.collect().ok()
 }
 
-/// `16MB` as SHOW writes it.
+/// Parses `16MB`, the format of SHOW.
 fn size_of(text: &str) -> Option<SegmentBytes> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let scale = match &text[digits..] {

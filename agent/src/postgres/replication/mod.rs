@@ -1,5 +1,5 @@
-//! The streaming replication protocol (PostgreSQL manual, 55.4): physical, and no more of it than
-//! an archive of WAL and base backups want.
+//! The streaming replication protocol (PostgreSQL manual, 55.4): only its physical part, and only what a WAL
+//! archive and base backups need.
 
 mod base_backup;
 mod connect;

@@ -1,4 +1,4 @@
-//! What the server says of a replication slot.
+//! The state of a replication slot on the server.
 
 use serde::Serialize;
 
@@ -7,28 +7,28 @@ use crate::names::Lsn;
 use crate::names::wal::SlotName;
 use crate::postgres::session::{Session, column};
 
-/// A slot as `pg_replication_slots` shows it.
+/// A slot of `pg_replication_slots`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SlotState {
     /// Whether it is a physical one.
     pub physical: bool,
-    /// Whether somebody streams through it now.
+    /// Whether a client streams through it now.
     pub active: bool,
-    /// The oldest WAL that it keeps; none where it was never used, or is lost.
+    /// The oldest WAL that it keeps; `None` if it was never used or is lost.
     pub restart: Option<Lsn>,
-    /// `reserved`, `extended`, `unreserved` or `lost`; none where it was never used.
+    /// `reserved`, `extended`, `unreserved` or `lost`; `None` if it was never used.
     pub status: Option<String>,
-    /// How much WAL can be written until it may be lost; none where that is unlimited.
+    /// How much WAL can be written before the slot may be lost; `None` if there is no limit.
     pub safe_bytes: Option<i64>,
     /// How much WAL it keeps from being removed.
     pub kept_bytes: Option<i64>,
-    /// How far the server has written, or replayed.
+    /// The server's current position: written, or on a standby replayed.
     pub server: Lsn,
-    /// Whether commits wait for whoever streams by the slot's name.
+    /// Whether commits wait for the client with the slot's name.
     pub waited_for: bool,
 }
 
-/// The slot of this name; `None` where there is none.
+/// Reads the slot of this name; `None` if it does not exist.
 pub async fn slot_state(session: &mut Session, slot: &SlotName) -> Result<Option<SlotState>> {
     let sql = format!(
         "WITH here AS (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
@@ -39,7 +39,7 @@ pub async fn slot_state(session: &mut Session, slot: &SlotName) -> Result<Option
                         WHERE application_name = '{slot}' AND sync_state IN ('sync', 'quorum')) \
          FROM pg_replication_slots, here WHERE slot_name = '{slot}'"
     );
-    let rows = session.rows("look at the replication slot", sql).await?;
+    let rows = session.rows("read the replication slot", sql).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let restart: Option<String> = column(row, 2)?;
     Ok(Some(SlotState {

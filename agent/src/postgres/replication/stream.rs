@@ -1,4 +1,4 @@
-//! The stream itself: WAL in, positions back.
+//! The stream: receives WAL and sends positions back.
 
 use bytes::{Buf, BufMut, Bytes};
 use postgres_protocol::message::backend::Message;
@@ -11,7 +11,7 @@ use crate::names::Lsn;
 use crate::names::wal::{SlotName, TimelineId};
 use crate::postgres::wire::message::{Incoming, Wire};
 
-/// Seconds from 1970 to 2000, where PostgreSQL's time begins.
+/// Seconds from 1970 to 2000, PostgreSQL's epoch.
 const EPOCH_SECONDS: i64 = 946_684_800;
 
 /// A message of the stream.
@@ -26,14 +26,14 @@ pub enum WalMessage {
         /// Itself.
         wal: Bytes,
     },
-    /// The server is alive and has written up to here; it may want an answer now.
+    /// The server is alive and has written up to here; it may want a reply now.
     Keepalive {
         /// How far the server's WAL goes.
         end: Lsn,
-        /// Whether it waits for an answer.
+        /// Whether it wants a reply.
         answer: bool,
     },
-    /// The timeline ends here: [`Streaming::next_timeline`] tells what follows.
+    /// The timeline ends here: [`Streaming::next_timeline`] returns the next one.
     End,
 }
 
@@ -43,11 +43,11 @@ pub struct Streaming {
 }
 
 impl Replication {
-    /// Streams from `begin` on, out of `timeline`, through the slot.
+    /// Streams WAL of `timeline` from `begin`, through the slot.
     ///
     /// # Errors
-    /// `Postgres`; SQLSTATE 58P01 where that WAL is gone, 55000 where the slot is lost, 55006
-    /// where somebody else uses it.
+    /// `Postgres`; SQLSTATE 58P01 if that WAL is gone, 55000 if the slot is lost, 55006 if another client
+    /// uses it.
     pub async fn stream(mut self, slot: &SlotName, begin: Lsn, timeline: TimelineId) -> Result<Streaming> {
         let sql = format!("START_REPLICATION SLOT \"{slot}\" PHYSICAL {begin} TIMELINE {}", timeline.0);
         self.wire.send(|buffer| frontend::query(&sql, buffer)).await?;
@@ -68,8 +68,8 @@ impl Streaming {
         }
     }
 
-    /// Tells the server what we have: `flushed` is durable, and it may forget or acknowledge what
-    /// is before. `ask` wants an answer at once.
+    /// Reports our position to the server: everything before `flushed` is durable, so the server may
+    /// remove it and acknowledge its commits. `ask` requests a reply at once.
     pub async fn report(&mut self, written: Lsn, flushed: Lsn, ask: bool) -> Result<()> {
         let now = clock::now().as_microsecond() - EPOCH_SECONDS * 1_000_000;
         let mut update = Vec::with_capacity(34);
@@ -84,7 +84,7 @@ impl Streaming {
             .await
     }
 
-    /// Ends the stream after [`WalMessage::End`]: the timeline that follows, and where it begins.
+    /// Ends the stream after [`WalMessage::End`]; returns the next timeline and where it begins.
     pub async fn next_timeline(mut self) -> Result<(Replication, Option<(TimelineId, Lsn)>)> {
         self.wire
             .send(|buffer| {
@@ -102,7 +102,7 @@ impl Streaming {
     }
 
     fn broken(&self) -> Error {
-        Error::new(Kind::Postgres, format!("a stream that is not WAL: {}", self.wire.place()))
+        Error::new(Kind::Postgres, format!("the server's stream is not WAL: {}", self.wire.place()))
     }
 }
 

@@ -1,5 +1,5 @@
-//! A request to cancel what the server does for one of our connections: closing a socket does not end
-//! a query, so whatever is given up is cancelled too.
+//! Cancels the query of one of our connections in the server: closing a socket does not end a query, so a
+//! query that is given up is cancelled too.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -11,41 +11,41 @@ use std::time::Duration;
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 
-/// How long sending it may take: the caller is on its way out.
+/// How long sending the request may take: the caller is about to end.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// The far end of a connection.
+/// The server's end of a connection.
 #[derive(Clone, Debug)]
 pub enum Peer {
     /// A Unix socket.
     Socket(PathBuf),
-    /// The address that the host's name stood for.
+    /// The address that the host name resolved to.
     Address(SocketAddr),
 }
 
-/// What the server gave us to cancel a connection's queries with.
+/// What is needed to cancel a connection's queries.
 #[derive(Clone, Debug)]
 pub struct CancelKey {
-    /// Where it is.
+    /// The server.
     pub peer: Peer,
-    /// The number of its process, or what a pooler gives for one.
+    /// The session's process number, or a pooler's substitute.
     pub process: i32,
-    /// The secret that belongs to it.
+    /// The secret key of the session.
     pub secret: i32,
 }
 
 impl CancelKey {
-    /// Asks the server to cancel what runs now, as libpq's `PQcancel` does: over a connection of its own, which the
-    /// server takes in the clear, whatever pg_hba.conf says. It blocks for two seconds at most, also where a server that
-    /// hangs takes no connection at its socket any more. Nobody answers: that it was sent does not say that anything was
-    /// cancelled, and an error is nothing that the caller could mend.
+    /// Asks the server to cancel the running query, like libpq's `PQcancel`: over a separate, unencrypted
+    /// connection, which the server accepts whatever pg_hba.conf says. It blocks for at most two seconds,
+    /// even if the server hangs. There is no answer: a sent request does not prove that a query was
+    /// cancelled, and the caller cannot correct an error.
     pub fn send(&self) {
         let (key, (sent, wait)) = (self.clone(), mpsc::channel());
         std::thread::spawn(move || sent.send(key.ask()));
         let why = match wait.recv_timeout(WAIT) {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
-            Err(_) => "the server took no connection".to_owned(),
+            Err(_) => "the server accepted no connection".to_owned(),
         };
         tracing::debug!(why, process = self.process, "a query could not be cancelled");
     }

@@ -1,4 +1,4 @@
-//! Opening a connection: socket, TLS, authentication, and the settings that it begins with.
+//! Opens a connection: socket, TLS, authentication, and its startup settings.
 
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::postgres::connect::{PostgresOptions, Tls};
 use crate::postgres::password;
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose<'a> {
     /// Statements in this database.
@@ -24,20 +24,20 @@ pub enum Purpose<'a> {
     Replication,
 }
 
-/// A connection that the server has let in.
+/// A connection that is logged in.
 pub struct Login {
-    /// It, ready for a query.
+    /// The connection, ready for a query.
     pub wire: Wire,
-    /// What cancels its queries; none where the server gave nothing.
+    /// What cancels its queries; `None` if the server sent no key.
     pub cancel: Option<CancelKey>,
 }
 
-/// Connects and logs in, within `connect_timeout`; `settings` are the session's from its beginning, as
-/// `-c name=value …`, and so win over what was set for the role or the database.
+/// Connects and logs in, within `connect_timeout`. `settings` (`-c name=value …`) hold from the beginning
+/// of the session and win over the settings of the role and the database.
 ///
 /// # Errors
-/// Each names the place, what was tried, and the mend: `NotFound` where there is no such database, `Denied` where the
-/// role may not connect to it, `Config` where a pooler answers, `Postgres` for the rest.
+/// Each error names the place, what was tried, and how to correct it: `NotFound` if the database does not
+/// exist, `Denied` if the role may not connect to it, `Config` if a pooler answers, `Postgres` otherwise.
 pub async fn login(
     options: &PostgresOptions,
     purpose: Purpose<'_>,
@@ -52,7 +52,7 @@ pub async fn login(
         let first = attempt(options, purpose, application_name, settings, options.tls).await;
         match (first, options.tls) {
             (Ok(login), _) => Ok(login),
-            // as libpq does under prefer: what cannot be had encrypted is tried in the clear
+            // as libpq with prefer: if encryption fails, try without
             (Err(e), Tls::Prefer) if e.1 => {
                 attempt(options, purpose, application_name, settings, Tls::Disable).await.map_err(|_| e.0)
             }
@@ -68,7 +68,7 @@ pub async fn login(
     done.map_err(|e| refusal::of_login(e, options, database))
 }
 
-/// An error, and whether another try without TLS could end otherwise.
+/// An error, and whether a try without TLS could succeed.
 type Refused = (Error, bool);
 
 async fn attempt(
@@ -116,7 +116,7 @@ async fn open(
     Ok((socket, peer, encrypted))
 }
 
-/// Process number and secret of a session that began.
+/// Process number and secret key of a new session.
 async fn start(
     wire: &mut Wire,
     options: &PostgresOptions,
@@ -138,7 +138,7 @@ async fn start(
     wire.send(|buffer| frontend::startup_message(parameters, buffer)).await?;
     let secret = || -> Result<String> {
         password::find(options, secret_of)?.ok_or_else(|| {
-            Error::new(Kind::Postgres, "the server asks for a password and none is configured")
+            Error::new(Kind::Postgres, "the server asks for a password, but none is configured")
                 .next("set postgres.password_file")
         })
     };
@@ -190,7 +190,7 @@ async fn start(
 fn unsupported(method: &str) -> Error {
     Error::new(
         Kind::Config,
-        format!("the server wants authentication by {method}, which Lifeboat does not support"),
+        format!("the server requires authentication by {method}, which Lifeboat does not support"),
     )
     .next("give the agent's role a line in pg_hba.conf with scram-sha-256, cert or peer")
 }

@@ -1,7 +1,7 @@
 //! Messages to and from the server, over a socket.
 //!
-//! What the server says is told apart by its SQLSTATE ([`code_of`]) and never by its words: these are
-//! in whatever language `lc_messages` says.
+//! Errors of the server are distinguished by their SQLSTATE ([`code_of`]), never by their text: that is in
+//! the language of `lc_messages`.
 
 use bytes::{Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;
@@ -12,22 +12,22 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::error::shown::foreign;
 use crate::error::{Error, Kind, Result};
 
-/// The longest message that is read: WAL comes in pieces of at most 128 KiB.
+/// The longest message that is read: WAL arrives in pieces of at most 128 KiB.
 const MESSAGE_BYTES_MAX: i32 = 64 << 20;
-/// How much is read from the socket at once, where there is so much...
+/// How much is read from the socket at once, if that much is there...
 const READ_BYTES: usize = 256 << 10;
-/// ... and never less than this: a base backup comes fast.
+/// ... and never less than this: a base backup arrives fast.
 const READ_BYTES_MIN: usize = 32 << 10;
 /// CopyBothResponse, which `postgres-protocol` does not know.
 const COPY_BOTH_TAG: u8 = b'W';
 
-/// What a connection runs over.
+/// The transport of a connection.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
 
 /// A message of the server.
 pub enum Incoming {
-    /// The server streams from here on.
+    /// The server starts to stream.
     CopyBoth,
     /// A piece of a stream.
     Copy(Bytes),
@@ -39,7 +39,7 @@ pub enum Incoming {
 pub enum Piece {
     /// A row.
     Row(DataRowBody),
-    /// What a COPY gives, cut anywhere.
+    /// Data of a COPY, cut anywhere.
     Copy(Bytes),
 }
 
@@ -63,19 +63,19 @@ impl Wire {
         &self.place
     }
 
-    /// Runs one query string (PostgreSQL manual, 55.2.3) and reads its whole answer; `each` gets every row, and
-    /// every piece of a COPY. The number of rows that its statements were about, added up. After an error of the
-    /// server the connection can be used again.
+    /// Runs one query string (PostgreSQL manual, 55.2.3) and reads its whole answer; `each` gets every
+    /// row, and every piece of a COPY. Returns the total row count of its statements. After an error of
+    /// the server the connection can be used again.
     ///
     /// # Errors
-    /// What the server says; whatever `each` returns: the rest of the answer is not read then, and nothing can be asked
-    /// any more.
+    /// The server's error; whatever `each` returns: then the rest of the answer is not read and the
+    /// connection cannot be used any more.
     pub async fn ask(&mut self, sql: &str, each: impl FnMut(Piece) -> Result<()>) -> Result<u64> {
         self.send(|buffer| frontend::query(sql, buffer)).await?;
         self.answer(each).await
     }
 
-    /// What [`Wire::ask`] reads, up to ReadyForQuery.
+    /// The part of [`Wire::ask`] that reads, up to ReadyForQuery.
     pub async fn answer(&mut self, mut each: impl FnMut(Piece) -> Result<()>) -> Result<u64> {
         let (mut count, mut failed) = (0, None);
         loop {
@@ -104,13 +104,13 @@ impl Wire {
         }
     }
 
-    /// An answer that the protocol has not in this place.
+    /// The error for an answer that the protocol does not allow here.
     pub fn unexpected(&self) -> Error {
-        Error::new(Kind::Postgres, format!("unexpected answer: {}", self.place))
+        Error::new(Kind::Postgres, format!("unexpected answer of the server: {}", self.place))
             .next("if there is a proxy, connect to the server itself")
     }
 
-    /// Gives it another place for errors: the login says its own.
+    /// Sets another place for errors: the login has its own.
     pub fn at(mut self, place: String) -> Wire {
         self.place = place;
         self
@@ -130,11 +130,11 @@ impl Wire {
         }
     }
 
-    /// The next message; what the server sends at any time (notices, parameters) is passed over.
+    /// The next message; it skips messages that the server may send at any time (notices, parameters).
     /// Cancel-safe.
     ///
     /// # Errors
-    /// `Postgres` with the server's words where it sends an error: [`code_of`] tells which.
+    /// `Postgres` with the server's message if the server sends an error: [`code_of`] returns its SQLSTATE.
     pub async fn next(&mut self) -> Result<Incoming> {
         loop {
             match self.parse()? {
@@ -183,12 +183,12 @@ impl Wire {
         }))
     }
 
-    /// Whether an answer was left unread: nothing more can be asked.
+    /// Whether an answer was left unread: the connection cannot be used any more.
     pub fn is_given_up(&self) -> bool {
         self.given_up
     }
 
-    /// Whether the connection has ended: nothing more can be asked.
+    /// Whether the connection has ended.
     pub fn is_lost(&self) -> bool {
         self.lost
     }
@@ -205,19 +205,19 @@ impl Wire {
             match field.type_() {
                 b'C' => code = value.into_owned(),
                 b'M' => text.insert_str(0, &foreign(&value)),
-                // Of a constraint (class 23) it repeats a row.
+                // For a constraint (class 23) the message repeats a row.
                 b'D' if code.starts_with("23") => {}
                 b'D' | b'H' => text.push_str(&format!("; {}", foreign(&value))),
                 _ => {}
             }
         }
-        // Its words may be a tenant's: those of a function of his, or of a row.
+        // The message may contain a tenant's data: text of its functions, or a row.
         let said = ServerError { code, text };
-        Error::new(Kind::Postgres, format!("the server refused: {}", self.place)).because(said)
+        Error::new(Kind::Postgres, format!("the server reported an error: {}", self.place)).because(said)
     }
 }
 
-/// What the server said, as the cause of an error.
+/// The server's message, as the cause of an error.
 #[derive(Clone, Debug)]
 pub struct ServerError {
     code: String,
@@ -237,7 +237,7 @@ pub fn code_of(error: &Error) -> Option<&str> {
     said(error).map(|said| said.code.as_str())
 }
 
-/// What the server said, where an error is the server's: the cause of another one that says more of the occasion.
+/// The server's message, if an error is the server's: the cause of another error with more context.
 pub fn said(error: &Error) -> Option<&ServerError> {
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {

@@ -1,5 +1,5 @@
-//! The protocol to the server, and the one way to it: sessions and replication both run over a
-//! connection that is opened, encrypted and logged in here.
+//! The protocol to the server, and the only way to it: sessions and replication both use a connection that is
+//! opened, encrypted and logged in here.
 
 pub mod cancel;
 pub mod login;

@@ -1,7 +1,7 @@
-//! What to do about a refusal of the server, by its SQLSTATE: the one table of it.
+//! What to do about an error of the server, by its SQLSTATE: the only such table.
 //!
-//! A code is named whole; a class stands for its codes only where they all mean one thing. The server's words decide
-//! nothing: they are in its own language.
+//! Codes are listed in full; a class is listed only if all its codes mean the same. The server's text never
+//! decides: it is in the server's language.
 
 use super::message::{code_of, said};
 use crate::error::{Error, Kind};
@@ -9,36 +9,36 @@ use crate::postgres::connect::PostgresOptions;
 use crate::postgres::quote::ident;
 use crate::postgres::server_command;
 
-/// What to do about an error of a statement; `None` where the server's own words must do.
+/// What to do about an error of a statement; `None` if the server's own message must suffice.
 pub fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
-        "55P03" => "another session holds a lock: see pg_locks, and run again when it is released",
+        "55P03" => "another session holds a lock: see pg_locks, then run again when it is released",
         "57014" => {
             "the statement took too long, or somebody cancelled it: see pg_stat_activity and the server's log"
         }
         "57P01" | "57P02" | "57P03" => "the server ended the session; see its log, then run again",
         "57P05" | "25P03" | "25P04" => "the server ended the session because of a time limit; see its log",
         "42501" => {
-            "grant the missing rights to the agent's role: deploy/postgresql/roles.sql for dumps, \
+            "grant the missing privileges to the agent's role: deploy/postgresql/roles.sql for dumps, \
             replication-grants.sql for \
              base backups and WAL; lifeboat doctor names the grant"
         }
-        "25006" => "the server takes no changes: it is a standby; connect to the primary",
+        "25006" => "the server is a standby and accepts no changes: connect to the primary",
         "40001" | "40P01" => {
-            "it conflicted with another session, or with replay on a standby: run again; on a standby raise \
-             max_standby_streaming_delay"
+            "the statement conflicted with another session, or with replay on a standby: run again; on a \
+             standby raise max_standby_streaming_delay"
         }
-        "53100" => "free space on the server's disk",
-        "53200" => "the server has no memory left: see its log",
+        "53100" => "the server's disk is full: free some space",
+        "53200" => "the server ran out of memory: see its log",
         "53300" => "too many connections: raise max_connections, or the CONNECTION LIMIT of database or role",
         "58030" | "58P01" | "XX001" | "XX002" => {
-            "the server cannot read its own files: see its log before anything else, and check the disk"
+            "the server cannot read its own files: first see its log, then check the disk"
         }
         _ => return None,
     })
 }
 
-/// A refused login, told apart: what it was for, the kind, and the mend.
+/// A refused login: its purpose, the kind of error, and how to correct it.
 pub fn of_login(error: Error, options: &PostgresOptions, database: Option<&str>) -> Error {
     let tried = match options.socket_dir() {
         Some(_) => String::new(),
@@ -53,7 +53,7 @@ pub fn of_login(error: Error, options: &PostgresOptions, database: Option<&str>)
         None => (error.kind(), without_code(&error, options)),
     };
     let what = match code_of(&error) {
-        // PostgreSQL itself takes what we begin with: who does not is a pooler
+        // PostgreSQL itself accepts our startup settings: only a pooler refuses them
         Some(POOLER) => format!("a connection pooler (such as pgbouncer) answers, not the server: {place}"),
         Some(_) => format!("cannot connect to {place}{tried}: the server refused"),
         None => format!("cannot connect to {place}{tried}"),
@@ -65,14 +65,14 @@ pub fn of_login(error: Error, options: &PostgresOptions, database: Option<&str>)
     }
 }
 
-/// What poolers say that they cannot do (protocol_violation).
+/// The SQLSTATE of poolers for what they do not support (protocol_violation).
 const POOLER: &str = "08P01";
 
 fn by_code(code: &str, options: &PostgresOptions, database: Option<&str>) -> (Kind, String) {
     let user = ident(&options.user);
     match (code, database) {
         ("3D000", _) => {
-            let psql = server_command::psql_in(options, "template1"); // always there
+            let psql = server_command::psql_in(options, "template1"); // always exists
             (Kind::NotFound, format!("list the databases: {psql} --list"))
         }
         ("42501", Some(database)) => (
@@ -93,7 +93,7 @@ fn by_code(code: &str, options: &PostgresOptions, database: Option<&str>) -> (Ki
             Kind::Postgres,
             format!(
                 "check that role {user} exists and may log in (ALTER ROLE {user} LOGIN), and that a line \
-                of pg_hba.conf allows it this database. If the server wants a client certificate, set \
+                of pg_hba.conf lets it connect to this database. If the server requires a client certificate, set \
                 postgres.tls_cert_file. If nobody may connect to the database, add it to odoo.exclude"
             ),
         ),
@@ -106,14 +106,14 @@ fn by_code(code: &str, options: &PostgresOptions, database: Option<&str>) -> (Ki
             Kind::Postgres,
             format!(
                 "raise max_connections, or the limit of the database or role (ALTER DATABASE {} CONNECTION LIMIT -1), or \
-                 run again later; if the database is to stay closed, add it to odoo.exclude",
+                 run again later; if the database should stay closed, add it to odoo.exclude",
                 ident(database)
             ),
         ),
         ("55000", Some(database)) => (
             Kind::Postgres,
             format!(
-                "the database takes no connections. If its DROP was interrupted: DROP DATABASE {}. If it \
+                "the database accepts no connections. If its DROP was interrupted, run DROP DATABASE {}. If it \
                 is closed (ALLOW_CONNECTIONS), leave it out with odoo.exclude",
                 ident(database)
             ),
@@ -124,7 +124,7 @@ fn by_code(code: &str, options: &PostgresOptions, database: Option<&str>) -> (Ki
     }
 }
 
-/// What to do where a pooler answers.
+/// What to do if a pooler answers.
 pub fn pooler_next() -> &'static str {
     "connect to the server itself: set postgres.host and postgres.port to PostgreSQL's own; Odoo may keep the pooler"
 }
@@ -140,10 +140,7 @@ fn without_code(error: &Error, options: &PostgresOptions) -> String {
     let port = options.port;
     match (kind, options.socket_dir()) {
         (Some(E::PermissionDenied), Some(dir)) => {
-            format!(
-                "the agent's user may not use the socket in {}: give it access to this directory",
-                dir.display()
-            )
+            format!("this user may not use the socket in {}: give it access to this directory", dir.display())
         }
         (Some(E::NotFound | E::ConnectionRefused), Some(dir)) => format!(
             "check that PostgreSQL is running with its socket in {} and port {port} (postgres.host, \
@@ -153,7 +150,7 @@ fn without_code(error: &Error, options: &PostgresOptions) -> String {
         (Some(E::UnexpectedEof | E::ConnectionReset | E::BrokenPipe), _) => {
             "the server closed the connection during the login: see its log".to_owned()
         }
-        _ => "check that PostgreSQL is running and listens there: postgres.host, postgres.port, firewall"
+        _ => "check that PostgreSQL runs and listens at this address: postgres.host, postgres.port, firewall"
             .to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! TLS to the server, as far as the configuration wants it; the same for every connection.
+//! TLS to the server, as configured; the same for every connection.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use crate::postgres::connect::{PostgresOptions, Tls};
 /// Largest file of certificates or keys that is read.
 const PEM_BYTES_MAX: u64 = 4 << 20;
 
-/// The socket, encrypted where server and configuration agree on it, and whether it is.
+/// The socket, encrypted if the configuration wants it and the server offers it; and whether it is encrypted.
 ///
 /// # Errors
-/// `Postgres` where the server offers no TLS that is demanded, or is not who it should be.
+/// `Postgres` if TLS is required but the server offers none, or if its certificate is refused.
 pub async fn secure(
     options: &PostgresOptions,
     mut socket: TcpStream,
@@ -47,7 +47,7 @@ pub async fn secure(
         (b'N', Tls::Prefer) => return Ok((Box::new(socket), false)),
         _ => {
             return Err(Error::new(Kind::Postgres, format!("the server offers no TLS: {place}"))
-                .next("turn ssl on there, or set postgres.tls = \"disable\" where nobody can listen"));
+                .next("turn on ssl in the server, or set postgres.tls = \"disable\" if nobody can listen on the network"));
         }
     }
     let mut config = config(options, version_1.clone())?;
@@ -55,7 +55,7 @@ pub async fn secure(
         (Ok(name), _) => name,
         (Err(e), Tls::VerifyFull) => return Err(failed(std::io::Error::other(e))),
         (Err(_), _) => {
-            config.enable_sni = false; // no name that a certificate could have, and none is looked at
+            config.enable_sni = false; // not a name that a certificate could have, and names are not checked
             ServerName::try_from("localhost").map_err(|e| failed(std::io::Error::other(e)))?
         }
     };
@@ -63,13 +63,13 @@ pub async fn secure(
     Ok((Box::new(stream.map_err(failed)?), true))
 }
 
-/// What to do about a handshake that failed.
+/// What to do about a failed handshake.
 fn next(options: &PostgresOptions, e: &std::io::Error, version_1: bool) -> String {
     use CertificateError::{Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer};
     let host = options.host_text();
     if version_1 {
         return format!(
-            "the server's certificate is of X.509 version 1, which cannot be verified: make one of version 3, \
+            "the server's certificate has X.509 version 1, which cannot be verified: create one of version 3, \
              openssl x509 -req -in server.csr -CA root.crt -CAkey root.key -CAcreateserial -days 365 \
              -extfile <(echo subjectAltName=DNS:{host}) -out server.crt"
         );
@@ -77,17 +77,17 @@ fn next(options: &PostgresOptions, e: &std::io::Error, version_1: bool) -> Strin
     let tls = e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         Some(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => format!(
-            "make a certificate with subjectAltName=DNS:{host}, connect by a name that it has, or set postgres.tls = \
-             \"verify-ca\""
+            "create a certificate with subjectAltName=DNS:{host}, connect by a name in the certificate, or set \
+             postgres.tls = \"verify-ca\""
         ),
         Some(rustls::Error::InvalidCertificate(UnknownIssuer)) => {
-            "set postgres.tls_ca_file to the authority that signed the server's certificate".to_owned()
+            "set postgres.tls_ca_file to the certificate of the authority that signed the server's certificate".to_owned()
         }
         Some(rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. })) => {
             "renew the server's certificate".to_owned()
         }
         Some(rustls::Error::AlertReceived(_)) => {
-            "see the server's log: it refused; it may want a client certificate, postgres.tls_cert_file and \
+            "the server refused: see its log; if it requires a client certificate, set postgres.tls_cert_file and \
              postgres.tls_key_file"
                 .to_owned()
         }
@@ -120,13 +120,13 @@ fn config(options: &PostgresOptions, version_1: Arc<AtomicBool>) -> Result<Clien
         Error::new(Kind::Config, format!("{} and {} cannot be used", cert.display(), key.display()))
             .because(e.to_string())
             .next(
-                "postgres.tls_key_file is the key of the certificate in postgres.tls_cert_file, RSA, ECDSA or Ed25519, \
-                 without a passphrase",
+                "set postgres.tls_key_file to the key of the certificate in postgres.tls_cert_file: RSA, ECDSA or \
+                 Ed25519, without a passphrase",
             )
     };
     let signer = provider.key_provider.load_private_key(private_key(key)?).map_err(unfit)?;
     let ours = CertifiedKey::new(certificates(cert)?, signer);
-    // Another error is no reason: the server may take what the library does not read, X.509 version 1 say.
+    // Ignore other errors: the server may accept what this library cannot read, such as X.509 version 1.
     if let Err(e @ rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) = ours.keys_match() {
         return Err(unfit(e));
     }
@@ -146,7 +146,7 @@ fn roots(options: &PostgresOptions) -> Result<RootCertStore> {
 }
 
 fn unusable(file: &Path, what: &str) -> Error {
-    Error::new(Kind::Config, format!("{} holds no {what} that can be used", file.display()))
+    Error::new(Kind::Config, format!("{} contains no usable {what}", file.display()))
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
@@ -154,17 +154,17 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let found = found.map_err(|e| unusable(file, "certificates").because(e.to_string()))?;
     match found.is_empty() {
-        true => Err(unusable(file, "certificates").because("there is none in it")),
+        true => Err(unusable(file, "certificates").because("it contains none")),
         false => Ok(found),
     }
 }
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>> {
-    // libpq has the same rule, so PostgreSQL's programs would fail later and less clearly
+    // libpq has the same rule: PostgreSQL's programs would fail later and with a worse message
     let pem = disk::read_secret("key", file, PEM_BYTES_MAX)?;
     PrivateKeyDer::from_pem_slice(&pem).map_err(|e| {
         unusable(file, "private key").because(e.to_string()).next(
-            "a key with a passphrase cannot be used: write it without one, openssl pkey -in KEY -out NEW",
+            "a key with a passphrase cannot be used: write it without one: openssl pkey -in KEY -out NEW",
         )
     })
 }

@@ -1,4 +1,4 @@
-//! Who the server is, as far as `postgres.tls` wants that known.
+//! Verifies the server's certificate, as far as `postgres.tls` requires it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +9,11 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// For `prefer` and `require`, which encrypt and do not look who answers: anybody may, with any certificate.
+/// For `prefer` and `require`, which encrypt but do not check who answers: any certificate is accepted.
 ///
-/// Not even the handshake's signature is looked at. It would show that who answers holds the key of the certificate
-/// that he sent; but he may send any, so whoever sits between has one. And the library reads no certificate of X.509
-/// version 1, which is what the commands of PostgreSQL's manual make.
+/// Even the handshake's signature is not checked. It would only prove that the peer has the key of the
+/// certificate that it sent; an attacker can send a certificate of its own. And the library cannot read
+/// certificates of X.509 version 1, which the commands in PostgreSQL's manual create.
 #[derive(Debug)]
 pub struct Anyone(pub Arc<CryptoProvider>);
 
@@ -52,14 +52,14 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// For `verify-ca` and `verify-full`: the authority is known, and for the latter the name is right.
+/// For `verify-ca` and `verify-full`: checks the authority, and for the latter the host name too.
 #[derive(Debug)]
 pub struct Known {
-    /// What checks it.
+    /// The verifier.
     pub verifier: Arc<WebPkiServerVerifier>,
-    /// Whether the name counts.
+    /// Whether the host name is checked.
     pub by_name: bool,
-    /// Set where what was refused is a certificate of X.509 version 1.
+    /// Set if the refused certificate has X.509 version 1.
     pub version_1: Arc<AtomicBool>,
 }
 
@@ -110,8 +110,8 @@ impl ServerCertVerifier for Known {
     }
 }
 
-/// Whether a certificate is of X.509 version 1: the first thing in it is not a version, `[0]`, which is left out there
-/// (RFC 5280, 4.1).
+/// Whether a certificate has X.509 version 1: its first element is not the version `[0]`, which is left
+/// out in version 1 (RFC 5280, 4.1).
 fn is_version_1(certificate: &[u8]) -> bool {
     let inside = |der: &[u8]| -> Option<usize> {
         let length = *der.get(1)?;
@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_certificate_without_a_version_is_of_version_1() {
-        // SEQUENCE { SEQUENCE { [0] { INTEGER 2 }, INTEGER 1 … and the same without [0], lengths short and long
+        // SEQUENCE { SEQUENCE { [0] { INTEGER 2 }, INTEGER 1 … and the same without [0], lengths short and
+        // long
         assert!(!is_version_1(&[0x30, 0x0a, 0x30, 0x08, 0xa0, 0x03, 0x02, 0x01, 0x02, 0x02, 0x01, 0x01]));
         assert!(!is_version_1(&[0x30, 0x82, 0x01, 0x00, 0x30, 0x81, 0xf0, 0xa0, 0x03]));
         assert!(is_version_1(&[0x30, 0x82, 0x01, 0x00, 0x30, 0x81, 0xf0, 0x02, 0x01]));

@@ -1,4 +1,4 @@
-//! Who owns a restored data directory: PostgreSQL starts only on its own user's.
+//! The owner of a restored data directory: PostgreSQL starts only on a directory of its own user.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -7,16 +7,19 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::recovery::FileOwner;
 
-/// The user that packages make for PostgreSQL.
+/// The user that PostgreSQL packages create.
 const USUAL_USER: &str = "postgres";
 
-/// The owner: whoever we are; where we are root the user that was named, else the owner of the
-/// directory (or of the one above it), else `postgres`. Never root, who cannot run PostgreSQL.
+/// The owner: our own user. If we are root: the named user, else the owner of the directory (or of the one
+/// above it), else `postgres`. Never root, because root cannot run PostgreSQL.
 pub fn owner(data_dir: &Path, named: Option<&str>) -> Result<Option<FileOwner>> {
     if !rustix::process::geteuid().is_root() {
         return match named {
             None => Ok(None),
-            Some(_) => Err(Error::new(Kind::Usage, "--os-user is for root: nobody else may give files away")),
+            Some(_) => Err(Error::new(
+                Kind::Usage,
+                "--os-user works only as root: no other user may give files away",
+            )),
         };
     }
     if let Some(name) = named {
@@ -32,9 +35,12 @@ pub fn owner(data_dir: &Path, named: Option<&str>) -> Result<Option<FileOwner>> 
         return Ok(Some(FileOwner { uid: meta.uid(), gid: meta.gid() }));
     }
     user(USUAL_USER)?.map(Some).ok_or_else(|| {
-        Error::new(Kind::Usage, "nobody to own the data directory: root cannot run PostgreSQL")
-            .effect("nothing was changed")
-            .next("name a user with --os-user, or restore as the user that will run it")
+        Error::new(
+            Kind::Usage,
+            "the data directory needs an owner other than root: root cannot run PostgreSQL",
+        )
+        .effect("nothing was changed")
+        .next("name a user with --os-user, or restore as the user that will run it")
     })
 }
 

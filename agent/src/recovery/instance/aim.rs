@@ -1,6 +1,6 @@
-//! What PostgreSQL is told to stop at. It dies where nothing comes behind a target ("recovery ended
-//! before configured recovery target was reached"), so the end of the stored WAL is looked at first,
-//! and where nothing comes behind it the target is the last transaction that there is.
+//! The recovery target for PostgreSQL. The server fails if the WAL has nothing after the target ("recovery
+//! ended before configured recovery target was reached"). So the end of the stored WAL is read first; if it
+//! has nothing after the target, recovery stops at the last stored transaction instead.
 
 use crate::archive::base::BaseFacts;
 use crate::archive::wal_records::Mark;
@@ -9,19 +9,19 @@ use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::recovery::instance::marks::{Tail, Way};
 
-/// Restore points that an error names.
+/// How many restore points an error names.
 const NAMED_MAX: usize = 10;
 
-/// Where recovery is told to end.
+/// Where recovery should end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aim {
-    /// What PostgreSQL is told.
+    /// The target for PostgreSQL.
     pub target: Target,
-    /// What a person should know of it.
+    /// A note about it for a person.
     pub note: Option<String>,
 }
 
-/// The aim for a target that is within the stored WAL.
+/// The recovery target for a requested target within the stored WAL.
 ///
 /// # Errors
 /// Those of the store, and `Identity`, `Signature`.
@@ -33,7 +33,10 @@ pub async fn aim(way: &Way<'_>, facts: &BaseFacts, target: &Target) -> Result<Ai
         Ok(tail) => Ok(aim_in(&tail, facts, target)),
         Err(e) if e.kind() == Kind::Integrity => Ok(Aim {
             target: target.clone(),
-            note: Some(format!("whether any WAL comes after the target is not known: {}", e.what())),
+            note: Some(format!(
+                "it is unknown whether the stored WAL continues after the target: {}",
+                e.what()
+            )),
         }),
         Err(e) => Err(e),
     }
@@ -48,14 +51,14 @@ fn aim_in(tail: &Tail, facts: &BaseFacts, target: &Target) -> Aim {
         Target::Time(time) if tail.latest.as_ref().is_some_and(|latest| latest.time > *time) => (None, None),
         Target::Time(_) => match &tail.last {
             Some(last) => (Some(at(Some(last.lsn))), Some(format!(
-                "nothing was committed after {} in the WAL that is stored: recovery ends after that commit, at {}; commits between it and the time that you named would be missing",
+                "the stored WAL has no commit after {}: recovery ends after that commit, at {}; commits between it and your target time, if any, will be missing",
                 last.time, last.lsn
             ))),
             None if tail.is_all => (
                 Some(Target::Immediate),
-                Some("nothing was committed after the base backup in the WAL that is stored: the result is the state of the base backup".to_owned()),
+                Some("the stored WAL has no commit after the base backup: the result is the state of the base backup".to_owned()),
             ),
-            None => (None, Some("whether anything was committed after that time is not known".to_owned())),
+            None => (None, Some("it is unknown whether anything was committed after that time".to_owned())),
         },
         Target::Lsn(lsn) if tail.last_record.is_some_and(|last| last < *lsn) => (
             Some(at(tail.last_record)),
@@ -66,10 +69,10 @@ fn aim_in(tail: &Tail, facts: &BaseFacts, target: &Target) -> Aim {
     Aim { target: aim.unwrap_or_else(|| target.clone()), note }
 }
 
-/// The first restore point of this name from `begin` on, and what a person should know of it.
+/// The first restore point of this name from `begin` on, and a note about it for a person.
 ///
 /// # Errors
-/// `Refused` where there is none, with the names that there are.
+/// `Refused` if it does not exist, with the names that exist.
 pub fn find_restore_point(points: &[Mark], name: &str, begin: Lsn) -> Result<(Mark, Option<String>)> {
     let called = |mark: &&Mark| mark.restore_point.as_deref() == Some(name);
     let mut same = points.iter().filter(called).filter(|mark| mark.lsn >= begin);
@@ -91,12 +94,12 @@ pub fn find_restore_point(points: &[Mark], name: &str, begin: Lsn) -> Result<(Ma
         return Err(Error::new(Kind::Refused, format!("restore point {name} cannot be reached"))
             .because(because)
             .effect("nothing was changed")
-            .next("use one of those names, or --to-time or --to-lsn"));
+            .next("use one of these names, or --to-time or --to-lsn"));
     };
     let later: Vec<String> = same.map(|mark| format!("{} of {}", mark.lsn, mark.time)).collect();
     let note = (!later.is_empty()).then(|| {
         format!(
-            "{} restore points are called {name}: this is the first, at {} of {}; choose a later one with --to-lsn: {}",
+            "{} restore points are called {name}: the target is the first, at {} of {}; choose a later one with --to-lsn: {}",
             later.len() + 1, first.lsn, first.time, later.join(", ")
         )
     });

@@ -1,5 +1,5 @@
-//! Applying the plan: directories and links, files, recovery settings, everything synced;
-//! `pg_control` last of all, so that no server starts on less.
+//! Applies the plan: creates directories and links, then files, then recovery settings, and syncs everything.
+//! `pg_control` comes last, so that no server starts on an incomplete directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use crate::recovery::instance::tree::{self, Tree, link_of};
 use crate::recovery::instance::tree::{TablespacePlan, file_mode};
 use crate::recovery::instance::{MARKER_FILE, Marker, Replaces};
 
-/// Tells PostgreSQL to recover to a target.
+/// The file that makes PostgreSQL recover to a target.
 const SIGNAL_FILE: &str = "recovery.signal";
 
-/// PostgreSQL's own rule: a group may look, nobody else, and nothing is setuid or setgid.
+/// PostgreSQL's own rule: the group may read, nobody else, and nothing is setuid or setgid.
 const DIR_MODES: u32 = 0o750;
 
 /// What was restored.
@@ -36,13 +36,13 @@ const DIR_MODES: u32 = 0o750;
 pub struct InstanceRestored {
     /// The plan that was applied.
     pub plan: InstancePlan,
-    /// Stored bytes that were fetched.
+    /// Fetched bytes, as stored.
     pub fetched_bytes: u64,
-    /// Files that came out of the old data directory.
+    /// Files that were copied from the old data directory.
     pub copied_files: u64,
-    /// Their sizes added up.
+    /// The sum of their sizes.
     pub copied_bytes: u64,
-    /// Commands that put the old state back, where one was replaced.
+    /// Commands that bring back the old state, if one was replaced.
     pub undo: Option<String>,
     /// The command that starts a server on it.
     pub start: String,
@@ -50,11 +50,11 @@ pub struct InstanceRestored {
     pub seconds: f64,
 }
 
-/// Restores what was planned. When this returns, all is durable and a server can be started.
+/// Restores what was planned. When this returns, everything is durable and a server can be started.
 ///
 /// # Errors
-/// Whatever failed; the directory says that it is incomplete, no server starts on it, and the same
-/// restore goes on there.
+/// Whatever failed. Then the directory is marked as incomplete, no server starts on it, and the same
+/// restore continues there.
 pub async fn apply(
     prepared: &Arc<Prepared>,
     progress: &Progress,
@@ -65,7 +65,7 @@ pub async fn apply(
     let bin_dir = prepared.bin_dir.clone();
     let dir = prepared.plan.making_dir().to_owned();
     let undone = match prepared.plan.replaced {
-        Some(_) => format!("; {} is as it was", prepared.plan.data_dir.display()),
+        Some(_) => format!("; {} is unchanged", prepared.plan.data_dir.display()),
         None => String::new(),
     };
     let done = tokio::task::spawn_blocking(move || of.run(&progress, &cancel))
@@ -83,7 +83,7 @@ pub async fn apply(
     Ok(InstanceRestored { plan, fetched_bytes, copied_files, copied_bytes, undo, start, seconds })
 }
 
-/// What it took.
+/// What it cost.
 #[derive(Default)]
 struct Extraction {
     fetched_bytes: u64,
@@ -125,7 +125,7 @@ impl Prepared {
         self.write_settings(&tree, &control)?;
         progress.stage("sync");
         tree.sync()?;
-        // The file that a server needs to start, durable before it has its name.
+        // The file that a server needs to start; it is durable before it gets its name.
         tree.data.replace_durable(Path::new(CONTROL_FILE), &control, self.owner_pair())?;
         self.give_away(&tree)?;
         if let (Some(replaced), Some(old)) = (&plan.replaced, &old) {
@@ -136,7 +136,7 @@ impl Prepared {
         Ok(Extraction { fetched_bytes, copied_files, copied_bytes })
     }
 
-    /// It is whole: from here on it is its owner's.
+    /// It is complete: from now on it belongs to its owner.
     fn give_away(&self, tree: &Tree) -> Result<()> {
         let Some(owner) = self.owner_pair() else { return Ok(()) };
         let mut roots = tree.roots();
@@ -145,7 +145,7 @@ impl Prepared {
         })
     }
 
-    /// What was made lies where it was to lie.
+    /// Checks that the restored directory is at its planned place.
     fn check_place(&self, tree: &Tree) -> Result<()> {
         let place = &self.plan.data_dir;
         let id = |dir: &Dir| dir.id().map_err(|e| Error::file("look at", place, e));
@@ -156,7 +156,7 @@ impl Prepared {
                 format!("{} is not the directory that was restored", place.display()),
             )
             .because("another directory was put in its place")
-            .next("find out who can write to the directory above it")),
+            .next("find out who can write to the parent directory")),
         }
     }
 
@@ -166,12 +166,12 @@ impl Prepared {
             true => Ok(()),
             false => Err(Error::new(
                 Kind::Integrity,
-                format!("{CONTROL_FILE} is not that of the cluster that was backed up"),
+                format!("{CONTROL_FILE} belongs to another cluster than the backed-up one"),
             )),
         }
     }
 
-    /// The files of other databases: their size, and nothing in them.
+    /// Creates the files of other databases: empty, with their size.
     fn make_sparse(&self, tree: &Tree) -> Result<()> {
         for file in self.narrowed.iter().flat_map(|narrowed| &narrowed.sparse) {
             let at = tree.at(self.wanted.path(file))?;
@@ -209,7 +209,7 @@ impl Prepared {
         Ok(tree)
     }
 
-    /// Production's configuration goes aside, ours takes its place.
+    /// Puts production's configuration aside and ours in its place.
     fn write_settings(&self, tree: &Tree, control: &[u8]) -> Result<()> {
         let (plan, facts, dir) = (&self.plan, self.facts()?, &tree.data);
         let recorded = |name: &str| {
@@ -229,9 +229,9 @@ impl Prepared {
     }
 }
 
-/// It is whole, under its name: what said otherwise goes.
+/// It is complete, under its name: removes the marker that says otherwise.
 fn settle(tree: &Tree) -> Result<()> {
-    // The data directory comes last: as long as its marker is there, the same command goes on.
+    // The data directory comes last: while its marker exists, the same command continues.
     let mut roots: Vec<&Dir> = tree.roots().collect();
     roots.reverse();
     roots.into_iter().try_for_each(|dir| {

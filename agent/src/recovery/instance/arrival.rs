@@ -1,37 +1,37 @@
-//! Whether a server is where recovery was to go. "Paused" is not "arrived": it pauses for other reasons,
-//! too, and then what it holds is the state of an earlier moment.
+//! Whether a server has reached its recovery target. "Paused" is not "arrived": a server also pauses for
+//! other reasons, and then it has an earlier state.
 
 use crate::clock::Timestamp;
 use crate::inventory::target::Target;
 use crate::names::Lsn;
 use crate::recovery::instance::plan::InstancePlan;
 
-/// Where a server is.
+/// The position of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// Behind the last record that was replayed.
+    /// The position after the last replayed record.
     pub replayed_to: Lsn,
-    /// The last commit that was replayed.
+    /// The last replayed commit.
     pub last_commit: Option<Timestamp>,
 }
 
-/// What a plan says of the end.
+/// What the plan says about the target.
 #[derive(Clone, Debug)]
 pub struct Goal<'a> {
-    /// What a person asked for.
+    /// The target that the user named.
     pub asked: &'a Target,
-    /// What production loads, for an error.
+    /// The libraries that production loads, for an error.
     pub libraries: &'a str,
-    /// What PostgreSQL was told.
+    /// The target in PostgreSQL's configuration.
     pub stops_at: &'a Target,
     /// Where the base backup is consistent.
     pub consistent_at: Lsn,
-    /// Where the restore point lies, where that is known.
+    /// The position of the restore point, if known.
     pub restore_point: Option<Lsn>,
 }
 
 impl<'a> Goal<'a> {
-    /// That of a plan.
+    /// The goal of a plan.
     pub fn of(plan: &'a InstancePlan) -> Goal<'a> {
         Goal {
             asked: &plan.source.target,
@@ -46,13 +46,13 @@ impl<'a> Goal<'a> {
         }
     }
 
-    /// Why this place is not the target; `None` where it is.
+    /// Why this position is not the target; `None` if it is.
     pub fn is_short(&self, place: Reached) -> Option<String> {
         let Reached { replayed_to, last_commit } = place;
-        let before = |lsn: Lsn| Some(format!("it replayed up to {replayed_to}, and the target is at {lsn}"));
+        let before = |lsn: Lsn| Some(format!("it replayed up to {replayed_to}, but the target is at {lsn}"));
         match self.stops_at {
             _ if replayed_to < self.consistent_at => before(self.consistent_at),
-            // It stops behind the record that begins there.
+            // It stops after the record that begins there.
             Target::Lsn(lsn) if replayed_to <= *lsn && *lsn > self.consistent_at => before(*lsn),
             Target::RestorePoint(_) => self.restore_point.filter(|lsn| replayed_to <= *lsn).and_then(before),
             Target::Time(time) => last_commit

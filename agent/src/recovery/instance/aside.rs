@@ -1,9 +1,10 @@
-//! Production's configuration, put aside: until a person says that it is the real thing, a server on a
-//! restored directory obeys what we wrote and nothing that came with the backup, whoever starts it.
+//! Puts production's configuration aside. A server on a restored directory reads only the configuration
+//! that we wrote, and nothing from the backup, whoever starts it, until a person makes it production.
 //!
-//! What came lies in [`ASIDE_DIR`], with a note that says what it is. `lifeboat as-production DIR` puts it
-//! back, and removes what we wrote: nothing of the copy is in the next base backup. A base backup that
-//! was taken of a copy holds both; of it, what lies aside is production's.
+//! The files from the backup are in [`ASIDE_DIR`], with a note about what they are. `lifeboat
+//! as-production DIR` puts them back and removes ours, so that nothing of the copy is in the next base
+//! backup. A base backup that was taken of a copy contains both; then production's configuration is the
+//! one that was put aside.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -15,31 +16,31 @@ use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::quote::{ident, literal};
 
-/// Below the data directory.
+/// The directory below the data directory.
 pub const ASIDE_DIR: &str = "lifeboat-put-aside";
-/// In it: what it is, and what was switched off in the databases.
+/// The note in it: what it is, and what was switched off in the databases.
 const NOTE_FILE: &str = "note.json";
-/// Read by every server that starts on a data directory.
+/// The main configuration file of a server.
 pub const CONF_FILE: &str = "postgresql.conf";
-/// Likewise; wins over the one before.
+/// The file of ALTER SYSTEM; it wins over the main file.
 pub const AUTO_FILE: &str = "postgresql.auto.conf";
 /// Who may connect.
 pub const HBA_FILE: &str = "pg_hba.conf";
-/// Names of the operating system for that.
+/// The map of operating system users for that.
 pub const IDENT_FILE: &str = "pg_ident.conf";
-/// All that a server obeys by its place.
+/// All configuration files that a server finds by their place.
 pub const NAMES: [&str; 4] = [AUTO_FILE, HBA_FILE, IDENT_FILE, CONF_FILE];
-/// How each file of ours begins.
+/// The first line of each of our files.
 const HEADER: &str = "# written by lifeboat restore for a copy";
-/// How those lines began.
+/// The first line of what earlier versions appended.
 const EARLIER: &str = "# lifeboat restore\n";
 /// Largest note, and largest `postgresql.auto.conf`, that is read.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// A subscription that was disabled.
+/// A disabled subscription.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
-    /// Of this database.
+    /// Its database.
     pub database: String,
     /// Its name.
     pub name: String,
@@ -53,24 +54,24 @@ impl Subscription {
     }
 }
 
-/// What lies beside the files.
+/// The note beside the files.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Note {
-    /// For whoever finds it.
+    /// The text for a person who finds it.
     pub what: String,
-    /// The files that were put here: one that is not here any more is back in its place.
+    /// The files that were put here; a file that is not here any more is back in its place.
     #[serde(default)]
     pub files: Vec<String>,
-    /// What was enabled in the databases, and is no longer.
+    /// What was enabled in the databases and is now disabled.
     #[serde(default)]
     pub disabled_subscriptions: Vec<Subscription>,
 }
 
 impl Note {
-    /// Of this data directory; `None` where nothing lies aside.
+    /// Reads the note of this data directory; `None` if nothing was put aside.
     ///
     /// # Errors
-    /// Those of reading it, and `Integrity` where it is none of ours.
+    /// Those of reading it, and `Integrity` if it is not one of ours.
     pub fn read(dir: &Dir) -> Result<Option<Note>> {
         let path = note_path();
         match dir.read(Path::new(&path), BYTES_MAX) {
@@ -83,7 +84,7 @@ impl Note {
         }
     }
 
-    /// Durable when this returns.
+    /// Writes it; durable when this returns.
     pub fn write(&self, dir: &Dir, owner: Option<(u32, u32)>) -> Result<()> {
         let text = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::new(Kind::Internal, "cannot write a note").because(e))?;
@@ -91,17 +92,17 @@ impl Note {
     }
 }
 
-/// Where the note of a data directory lies in a backup of it.
+/// The path of the note in a backup of a data directory.
 pub fn note_path() -> String {
     format!("{ASIDE_DIR}/{NOTE_FILE}")
 }
 
-/// Whether this text is one that we wrote.
+/// Whether we wrote this text.
 pub fn is_ours(text: &[u8]) -> bool {
     text.starts_with(HEADER.as_bytes())
 }
 
-/// The beginning of a file; nothing where it is not there.
+/// The beginning of a file; empty if it does not exist.
 pub fn head(dir: &Dir, name: &str) -> Result<Vec<u8>> {
     let failed = |e| Error::file("read", &dir.path().join(name), e);
     let mut out = Vec::new();
@@ -125,8 +126,8 @@ fn move_file(name: &str, from: &Dir, to: &Dir) -> Result<()> {
         .map_err(|e| Error::file(&format!("rename to {}:", to.path().display()), &from.path().join(name), e))
 }
 
-/// Puts what came with the backup aside, and `ours` (name and text) in its place. `of_copy` says that the
-/// backup was taken of a copy: then what lies aside already is production's. May be done again.
+/// Puts the configuration from the backup aside, and `ours` (name and text) in its place. `of_copy` says that
+/// the backup was taken of a copy: then production's configuration is already aside. May be repeated.
 pub fn put_aside(dir: &Dir, ours: &[(&str, String)], of_copy: bool, owner: Option<(u32, u32)>) -> Result<()> {
     let aside = dir.settle_dir(Path::new(ASIDE_DIR), 0o700, owner);
     let aside = aside.map_err(|e| Error::file("create directory", &dir.path().join(ASIDE_DIR), e))?;
@@ -148,8 +149,8 @@ pub fn put_aside(dir: &Dir, ours: &[(&str, String)], of_copy: bool, owner: Optio
     note.write(dir, owner)
 }
 
-/// `postgresql.auto.conf` without what versions of Lifeboat before this rule appended for a copy, which was
-/// backed up where nobody took it out: an archive that is off, a target of an earlier recovery.
+/// `postgresql.auto.conf` without the lines that earlier versions of Lifeboat appended for a copy (archiving
+/// off, the target of an earlier recovery). They are in the backup if nobody removed them.
 pub fn without_earlier(text: &str) -> &str {
     match text.find(EARLIER) {
         Some(at) if at == 0 || text[..at].ends_with('\n') => &text[..at],
@@ -157,10 +158,10 @@ pub fn without_earlier(text: &str) -> &str {
     }
 }
 
-/// Puts production's configuration back and removes ours. May be done again where it was cut short.
+/// Puts production's configuration back and removes ours. May be repeated after an interruption.
 ///
 /// # Errors
-/// `Refused` where the configuration in place is not ours any more.
+/// `Refused` if the configuration in place is not ours any more.
 pub fn put_back(dir: &Dir, owner: Option<(u32, u32)>) -> Result<()> {
     let failed = |e| Error::file("open", &dir.path().join(ASIDE_DIR), e);
     let aside = dir.dir(Path::new(ASIDE_DIR)).map_err(failed)?;
@@ -171,8 +172,8 @@ pub fn put_back(dir: &Dir, owner: Option<(u32, u32)>) -> Result<()> {
     for name in NAMES {
         match lies(&aside, name)? {
             true => move_file(name, &aside, dir)?,
-            false if put.iter().any(|put| put == name) => {} // it is back already
-            // it lay elsewhere, and did not come with the backup
+            false if put.iter().any(|put| put == name) => {} // already put back
+            // it was outside the data directory, so it is not in the backup
             false if name == AUTO_FILE || is_ours(&head(dir, name)?) => remove(name)?,
             false => {}
         }

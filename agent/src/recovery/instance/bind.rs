@@ -1,5 +1,5 @@
-//! Binding a plan to this host: the index is read, the directories are looked at, and what a server on them will obey is
-//! settled. Looking only; from what is restored stays as it was planned.
+//! Binds a plan to this host: reads the index, checks the directories, and decides the server's
+//! configuration. It changes nothing, and does not change the planned source of the restore.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,12 +30,12 @@ use crate::recovery::instance::wanted::Wanted;
 use crate::recovery::instance::{InstanceRequest, account, newer_tablespaces, peek, readable};
 use crate::repository::Repository;
 
-/// For the estimate only.
+/// For the time estimate only: fetching.
 const FILE_BYTES_PER_SECOND: u64 = 100 << 20;
-/// Likewise, replaying.
+/// For the time estimate only: replaying.
 const WAL_BYTES_PER_SECOND: u64 = 50 << 20;
 
-/// Plans over what is stored, and binds the plan to this host.
+/// Plans from what is stored, and binds the plan to this host.
 pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepared> {
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
@@ -43,8 +43,8 @@ pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepar
     bind(config, (repository, &origin), chosen, request).await
 }
 
-/// Reads the index (so a wrong identity shows now), and looks at the directories. From what is restored stays as it was
-/// planned.
+/// Reads the index (so a wrong identity is noticed now) and checks the directories. The source of the
+/// restore stays as planned.
 async fn bind(
     config: &Config,
     (repository, origin): (Repository, &Origin),
@@ -82,7 +82,7 @@ async fn bind(
         .transpose()?;
     let conf = match narrowed {
         None => peek::production(&repository, &wanted, &manifests, &identities).await?,
-        Some(_) => Conf::default(), // nobody is ever told of a scratch cluster's
+        Some(_) => Conf::default(), // a scratch cluster's configuration is never reported
     };
     let recovery = Recovery {
         target,
@@ -98,7 +98,7 @@ async fn bind(
     let Places { data_dir, replaced, goes_on, tablespaces } =
         place(&request, &base, &recovery.lines(), narrowed.is_some())?;
     let owner = account::owner(&data_dir, request.os_user.as_deref())?;
-    // Where we start it, we fetch WAL for it until it is where it was to go.
+    // If we start it, we fetch WAL for it until it has reached its target.
     let fetches_later = !request.starts || request.action == Action::Pause;
     if let Some(owner) = owner.filter(|_| fetches && fetches_later) {
         let out_of_reach = readable::out_of_reach(config, &request.identity_files, owner)?;
@@ -122,8 +122,8 @@ async fn bind(
     }
     if recovery.target == Target::Latest && request.action != Action::Promote {
         warnings.push(format!(
-            "--target-action {} has no effect without an earlier target: at the end of the WAL the server \
-            takes writes",
+            "--target-action {} has no effect without a target before the end of the WAL: there the server \
+            accepts writes",
             request.action.as_str()
         ));
     }
@@ -148,7 +148,7 @@ async fn bind(
         takeover,
         sorts_otherwise: match narrowed {
             None => sorting::differs(&facts, &layout, &Host::ask()),
-            Some(_) => Vec::new(), // it is thrown away: a dump is made of it
+            Some(_) => Vec::new(), // it is only dumped, then removed
         },
         databases: layout.databases.clone(),
         source,
@@ -171,14 +171,14 @@ async fn bind(
     })
 }
 
-/// Whether there are tablespaces in `pg_tblspc` itself: directories where others have links.
+/// Whether there are in-place tablespaces: directories in `pg_tblspc` instead of links.
 fn has_in_place(layout: &ClusterLayout, facts: &BaseFacts) -> bool {
     let oids =
         layout.directories.iter().filter_map(|d| d.path.strip_prefix("pg_tblspc/")?.parse::<u32>().ok());
     oids.into_iter().any(|oid| facts.tablespaces.iter().all(|known| known.oid != oid))
 }
 
-/// What a person should know of a copy that stays.
+/// Warnings about a copy that stays.
 fn copy_warnings(wanted: &Wanted, replaced: Option<&Replaced>) -> Vec<String> {
     let mut out = Vec::new();
     if wanted.find(CONF_FILE).is_none() {
@@ -189,7 +189,7 @@ fn copy_warnings(wanted: &Wanted, replaced: Option<&Replaced>) -> Vec<String> {
         );
     }
     if let Some(to) = replaced.and_then(|replaced| replaced.wal_elsewhere.as_ref()) {
-        out.push(format!("pg_wal was a link to {}: it becomes a directory", to.display()));
+        out.push(format!("pg_wal was a link to {}: it will be a directory", to.display()));
     }
     out.push("nothing is neutralized: as soon as an Odoo opens its databases, mail, scheduled jobs, payments and deliveries are live".into());
     out

@@ -1,5 +1,5 @@
-//! Choosing a base backup for a target, with an identity: the plan of the inventory, over WAL that was opened. What cannot
-//! be reached is refused here, with the nearest that can.
+//! Chooses a base backup for a target, with an identity: the plan of the inventory, from decrypted WAL. A
+//! target that cannot be reached is refused here, with the nearest one that can.
 
 use crate::archive::manifest::{Manifest, Origin};
 use crate::clock;
@@ -22,15 +22,15 @@ use crate::repository::wal::WalReader;
 
 /// What was chosen.
 pub struct Chosen {
-    /// From what it is restored.
+    /// The source of the restore.
     pub plan: PointPlan,
     /// The base backup.
     pub base: Manifest,
-    /// What PostgreSQL is told to stop at.
+    /// The recovery target for PostgreSQL.
     pub target: Target,
 }
 
-/// Who looks into stored WAL.
+/// Reads stored WAL.
 struct Look {
     reader: WalReader,
     segment_bytes: SegmentBytes,
@@ -47,7 +47,7 @@ impl Look {
         }
     }
 
-    /// What has to be known of the WAL before a way is chosen.
+    /// What must be known about the WAL before a base backup is chosen.
     async fn see(&self, found: &Found<'_>, request: &InstanceRequest) -> Result<Seen> {
         let mut seen = Seen::default();
         match &request.asked.target {
@@ -68,7 +68,7 @@ impl Look {
     }
 
     async fn find_restore_point(&self, name: &str, reached: &[Reached<'_>], seen: &mut Seen) -> Result<()> {
-        // Base backups after a gap go further than those before it: each stretch of WAL is read once.
+        // Base backups after a gap reach further than those before it: each range of WAL is read once.
         let (mut points, mut begin) = (Vec::new(), None);
         for (place, one) in reached.iter().enumerate().rev() {
             if place + 1 < reached.len() && reached[place + 1].reach.end == one.reach.end {
@@ -78,7 +78,7 @@ impl Look {
             match self.way(one).restore_points().await {
                 Ok(found) => points.extend(found),
                 Err(e) if e.kind() == Kind::Integrity => {
-                    let note = format!("whether there is a restore point {name} is not known: {}", e.what());
+                    let note = format!("it is unknown whether restore point {name} exists: {}", e.what());
                     seen.restore_point = RestorePoint::NotRead;
                     seen.notes.push(note);
                     return Ok(());
@@ -93,10 +93,10 @@ impl Look {
     }
 }
 
-/// Finds the base backup, and what recovery is told.
+/// Finds the base backup and the recovery target.
 ///
 /// # Errors
-/// `NotFound` where there is none, `Refused` where none leads to the target.
+/// `NotFound` if there is no base backup, `Refused` if the target cannot be reached from any.
 pub async fn choose(repository: &Repository, origin: &Origin, request: &InstanceRequest) -> Result<Chosen> {
     let (asked, trust) = (&request.asked, &request.trust);
     let mut inventory = bases(repository, trust, asked, false).await?;
@@ -142,7 +142,7 @@ pub async fn choose(repository: &Repository, origin: &Origin, request: &Instance
     Ok(Chosen { plan, base, target })
 }
 
-/// The nearest target that can be reached, as a command.
+/// The nearest reachable target, as a command.
 async fn nearest(
     request: &InstanceRequest,
     bases: &[&Snapshot],

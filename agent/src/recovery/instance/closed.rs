@@ -1,5 +1,6 @@
-//! Root works in a restored directory that is another user's: it is closed to him meanwhile, so that he changes nothing
-//! between two steps of the work, and everything goes through its handle, so that no link of his leads root elsewhere.
+//! Root works in a restored directory of another user: the directory is closed to that user meanwhile, so
+//! that nothing changes between two steps of the work. Everything goes through its handle, so that no link
+//! leads root elsewhere.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -10,8 +11,8 @@ use crate::recovery::instance::tree::ours;
 /// Permission bits of a directory.
 const MODES: u32 = 0o7777;
 
-/// Does `work` in `dir`, where nobody else can exchange a name. `owner` has it back afterwards, also after an error;
-/// where he does not, since we were killed, the same command gives it back.
+/// Does `work` in `dir` while nobody else can change a name in it. Afterwards `owner` gets it back, also
+/// after an error; if we are killed, the same command gives it back.
 ///
 /// # Errors
 /// Those of the work.

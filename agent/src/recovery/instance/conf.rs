@@ -1,41 +1,41 @@
-//! Reading `postgresql.conf` as the server does (PostgreSQL manual, 20.1.2): names and values, the last
-//! one of a name counts, and what is included. Pure: where files come from is the caller's.
+//! Reads `postgresql.conf` like the server (PostgreSQL manual, 20.1.2): names and values, of which the
+//! last one of a name counts, and included files. Pure: the caller provides the files.
 
-/// Includes within includes; PostgreSQL's own limit.
+/// The depth of includes; PostgreSQL's own limit.
 const DEPTH_MAX: u32 = 10;
-/// Files that are read, all in all.
+/// The total number of files that are read.
 const FILES_MAX: usize = 1000;
 
 /// One line that sets something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// In small letters.
+    /// In lower case.
     pub name: String,
     /// Without quotes.
     pub value: String,
 }
 
-/// What is set, and what could not be read.
+/// The settings, and what could not be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conf {
-    /// In the order of the files: of a name, the last one counts.
+    /// In the order of the files; the last one of a name counts.
     pub settings: Vec<Setting>,
-    /// Files that are included and that are not where the reader looks.
+    /// Included files that do not exist.
     pub absent_includes: Vec<String>,
-    /// Every line that includes something, as `include_dir '/etc/conf.d'`.
+    /// Every include line, such as `include_dir '/etc/conf.d'`.
     pub includes: Vec<String>,
 }
 
-/// Where files come from: names are those of the lines, relative ones from the directory of `conf`.
+/// Where files come from; names are as in the lines, relative to the directory of `conf`.
 pub trait Files {
-    /// The text of a file; `None` where it is not there.
+    /// The text of a file; `None` if it does not exist.
     fn text(&self, path: &str) -> Option<String>;
-    /// The files of a directory whose name ends in `.conf`, sorted; `None` where it is not there.
+    /// The files of a directory whose names end in `.conf`, sorted; `None` if the directory does not exist.
     fn conf_files(&self, dir: &str) -> Option<Vec<String>>;
 }
 
 impl Conf {
-    /// Reads these files, one after the other.
+    /// Reads these files in this order.
     pub fn read(files: &dyn Files, paths: &[&str]) -> Conf {
         let mut conf = Conf::default();
         let mut read = 0;
@@ -47,7 +47,7 @@ impl Conf {
         conf
     }
 
-    /// The value that counts.
+    /// The effective value.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.settings.iter().rev().find(|setting| setting.name == name).map(|setting| setting.value.as_str())
     }
@@ -82,7 +82,7 @@ impl Conf {
     }
 }
 
-/// What a line sets; `None` for comments and what is none.
+/// What a line sets; `None` for comments and invalid lines.
 fn line(text: &str) -> Option<Setting> {
     let text = text.trim_start();
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "_.$".contains(c) || !c.is_ascii()))?;

@@ -1,5 +1,6 @@
-//! Databases that were made after the start of a base backup by copying the files of another one (all of them before
-//! PostgreSQL 15, then those with `STRATEGY file_copy`): replay copies the files again, and has to find them.
+//! Databases that were created after the start of a base backup by copying another database's files (all
+//! of them before PostgreSQL 15, later those with `STRATEGY file_copy`). Replay copies the files again, so
+//! it must find them.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +12,8 @@ use crate::names::wal::SegmentBytes;
 use crate::recovery::instance::marks::Way;
 use crate::repository::wal::WalReader;
 
-/// The databases that `database` was copied from, by the stored WAL, those aside that were themselves made by it.
-/// Reads all WAL behind the base backup.
+/// The databases that `database` was copied from, according to the stored WAL, except those that the WAL
+/// creates itself. Reads all WAL after the base backup.
 ///
 /// # Errors
 /// Those of the store.
@@ -31,7 +32,7 @@ pub async fn sources(
     Ok(trace(&way.copies().await?, database))
 }
 
-/// Where the files of `database` come from in the end.
+/// The original databases of the files of `database`.
 fn trace(copies: &[Copied], database: u32) -> BTreeSet<u32> {
     let mut open = vec![database];
     let (mut seen, mut sources) = (BTreeSet::new(), BTreeSet::new());

@@ -1,6 +1,6 @@
-//! Restoring onto an old data directory of the same cluster: what is the same is copied from it, the
-//! rest is fetched, all of it into a new directory beside the old one; in the end the two change
-//! places in one step, so that at every moment a whole cluster lies under the name.
+//! Restores over an old data directory of the same cluster (`--delta`). Unchanged files are copied from it
+//! and the rest is fetched, all into a new directory beside the old one. At the end the two are exchanged
+//! in one step, so that there is always a complete cluster under the name.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -23,38 +23,38 @@ use crate::postgres::server_command;
 use crate::recovery::instance::Marker;
 use crate::recovery::instance::tree::{self, At};
 
-/// Between the old directory's name and the time of the restore.
+/// The text between the old directory's name and the time of the restore.
 const INFIX: &str = ".lifeboat-";
-/// While it is found out whether directories can change places.
+/// The suffix of directories that test whether directories can be exchanged.
 const PROBE: &str = ".probe";
-/// What is read and written at a time.
+/// How much is read and written at a time.
 const BUFFER_BYTES: u64 = 256 << 10;
-/// Where a server says that it runs.
+/// The file that says that a server runs.
 const PID_FILE: &str = "postmaster.pid";
 /// Largest `postmaster.pid` or `PG_VERSION` that is read.
 const SMALL_BYTES_MAX: u64 = 64 << 10;
 
-/// An old data directory that a restore builds upon and replaces.
+/// An old data directory that a restore uses and replaces.
 #[derive(Clone, Debug, Serialize)]
 pub struct Replaced {
-    /// Where its state is kept: until the end the new one is made here, and then they change places.
+    /// Where its state is kept. The new one is built here; at the end the two are exchanged.
     pub old_state: PathBuf,
-    /// Everything was done but the last word about it.
+    /// Whether everything is done except removing the marker.
     pub is_done: bool,
     /// Whether an earlier try left something.
     pub goes_on: bool,
-    /// Where `pg_wal` was a link to.
+    /// The target of the link `pg_wal`, if it was one.
     pub wal_elsewhere: Option<PathBuf>,
 }
 
 impl Replaced {
-    /// What tells this restore from others: it ends the names of all that it makes.
+    /// What distinguishes this restore from others: the end of the names of everything that it creates.
     pub fn stamp(&self) -> String {
         let name = self.old_state.to_string_lossy().into_owned();
         name.rsplit_once(INFIX).map_or(String::new(), |(_, stamp)| stamp.to_owned())
     }
 
-    /// The commands that put the old state back, for a shell.
+    /// The shell commands that bring back the old state.
     pub fn undo(&self, dir: &Path) -> String {
         let mut undone = dir.as_os_str().to_owned();
         undone.push(".undone");
@@ -63,18 +63,21 @@ impl Replaced {
     }
 }
 
-/// Looks at the old data directory in `dir`; `settings` are those that this restore would write.
+/// Checks the old data directory in `dir`; `settings` are those that this restore would write.
 ///
 /// # Errors
-/// `Refused` where it is of another cluster or version, where a server runs in it, or where an
-/// earlier restore of something else is unfinished beside it.
+/// `Refused` if it is of another cluster or version, if a server runs in it, or if an unfinished restore of
+/// something else is beside it.
 pub fn look(dir: &Path, facts: &BaseFacts, snapshot: &SnapshotId, settings: &str) -> Result<Replaced> {
     let refused = |what: String| Error::new(Kind::Refused, what).effect("nothing was changed");
     let old = match tree::open(dir) {
         Ok(old) => old,
         Err(e) if e.kind() == Kind::NotFound => {
-            return Err(refused(format!("there is no data directory {} to build upon", dir.display()))
-                .next("leave --delta out: everything is fetched into a new directory"));
+            return Err(refused(format!(
+                "--delta needs an old data directory, but {} does not exist",
+                dir.display()
+            ))
+            .next("restore without --delta: everything is fetched into a new directory"));
         }
         Err(e) => return Err(e),
     };
@@ -82,11 +85,12 @@ pub fn look(dir: &Path, facts: &BaseFacts, snapshot: &SnapshotId, settings: &str
     check_stopped(&old)?;
     let (above, name) = tree::beside(dir)?;
     if is_mount_point(&old, &above)? {
-        let what = format!("{} is a mount point, and cannot change places with another", dir.display());
-        return Err(refused(what).next("leave --delta out and restore into a directory below or beside it"));
+        let what =
+            format!("{} is a mount point, so it cannot be exchanged with another directory", dir.display());
+        return Err(refused(what).next("restore without --delta into a directory below or beside it"));
     }
     let wal_elsewhere =
-        old.read_link(Path::new("pg_wal")).map_err(|e| Error::file("look at pg_wal in", dir, e))?;
+        old.read_link(Path::new("pg_wal")).map_err(|e| Error::file("read the link pg_wal in", dir, e))?;
     let kept = |old_state, is_done, goes_on| Replaced { old_state, is_done, goes_on, wal_elsewhere };
     if let Some(Marker { snapshot: of, replaces: Some(said), .. }) = Marker::read(&old)?
         && (of == *snapshot && said.settings == settings && said.dir == dir)
@@ -104,7 +108,7 @@ pub fn look(dir: &Path, facts: &BaseFacts, snapshot: &SnapshotId, settings: &str
         Some((old_state, of)) if of == *snapshot => Ok(kept(old_state, false, true)),
         Some((left, of)) => Err(refused(format!("{} holds an unfinished restore of {of}", left.display()))
             .next(format!(
-                "continue it with --snapshot {of}; or remove that directory, which holds nothing else"
+                "continue it with --snapshot {of}; or remove that directory, which contains nothing else"
             ))),
     }
 }
@@ -115,7 +119,7 @@ fn is_mount_point(dir: &Dir, above: &Dir) -> Result<bool> {
     Ok(device(dir)? != device(above)?)
 }
 
-/// The directory beside that of this name in which an earlier try was making the new one, and of what.
+/// The directory of an earlier try beside the one of this name, and which snapshot it restores.
 fn unfinished(name: &OsStr, above: &Dir) -> Result<Option<(PathBuf, SnapshotId)>> {
     let name = name.to_string_lossy().into_owned() + INFIX;
     for entry in above.entries().map_err(|e| Error::file("list", above.path(), e))? {
@@ -134,7 +138,7 @@ fn check_cluster(dir: &Dir, facts: &BaseFacts) -> Result<()> {
     let refused = |what: String| {
         Error::new(Kind::Refused, what)
             .effect("nothing was changed")
-            .next("leave --delta out and restore into a new directory")
+            .next("restore without --delta into a new directory")
     };
     let bytes = match dir.read(Path::new(CONTROL_FILE), SMALL_BYTES_MAX) {
         Ok(bytes) => bytes,
@@ -143,21 +147,21 @@ fn check_cluster(dir: &Dir, facts: &BaseFacts) -> Result<()> {
     };
     let Some(control) = control::parse(&bytes) else {
         return Err(refused(format!(
-            "{} holds no data directory: its {CONTROL_FILE} is absent or damaged",
+            "{} is not a data directory: its {CONTROL_FILE} is missing or damaged",
             dir.path().display()
         )));
     };
     let (found, wanted) = (control.system_identifier.to_string(), &facts.system_identifier);
     if found != *wanted {
         return Err(refused(format!(
-            "{} is of another cluster: its system identifier is {found}, that of the backup is {wanted}",
+            "{} belongs to another cluster: its system identifier is {found}, the backup's is {wanted}",
             dir.path().display()
         )));
     }
     let version = dir.read_text(Path::new("PG_VERSION"), SMALL_BYTES_MAX)?;
     if version.trim() != facts.server_major.to_string() {
         return Err(refused(format!(
-            "{} is of PostgreSQL {}, the backup of {}",
+            "{} is of PostgreSQL {}, but the backup is of {}",
             dir.path().display(),
             version.trim(),
             facts.server_major
@@ -166,7 +170,7 @@ fn check_cluster(dir: &Dir, facts: &BaseFacts) -> Result<()> {
     Ok(())
 }
 
-/// Refuses where a server runs in `dir`, or where that cannot be ruled out.
+/// Refuses if a server runs in `dir`, or if that cannot be ruled out.
 pub fn check_stopped(dir: &Dir) -> Result<()> {
     let text = match dir.read_text(Path::new(PID_FILE), SMALL_BYTES_MAX) {
         Ok(text) => text,
@@ -174,7 +178,7 @@ pub fn check_stopped(dir: &Dir) -> Result<()> {
         Err(e) => return Err(e),
     };
     let pid = text.lines().next().and_then(|line| line.trim().parse::<i32>().ok()).and_then(Pid::from_raw);
-    // Of another user's process it may be told that it is there and no more.
+    // For another user's process we may only learn that it exists.
     let runs = |pid: Pid| !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH));
     match pid {
         Some(pid) if !runs(pid) => Ok(()),
@@ -182,13 +186,13 @@ pub fn check_stopped(dir: &Dir) -> Result<()> {
             .because(format!("{PID_FILE} names process {}", text.lines().next().unwrap_or("unknown")))
             .effect("nothing was replaced")
             .next(format!(
-                "{}; where no server is alive there and the number is another's, remove that file",
+                "{}; if no server runs there and this number is another process, remove that file",
                 server_command::pg_ctl(None, dir.path(), "stop")
             ))),
     }
 }
 
-/// Makes the directory that will change places with the old one, and sees that it can.
+/// Creates the directory that will be exchanged with the old one, and checks that this works.
 pub fn make_beside(replaced: &Replaced) -> Result<()> {
     let (above, name) = tree::beside(&replaced.old_state)?;
     let mut probe = name.to_owned();
@@ -198,18 +202,18 @@ pub fn make_beside(replaced: &Replaced) -> Result<()> {
     let exchanged = above.exchange(name, &probe);
     above.remove_tree(&probe).map_err(failed)?;
     exchanged.map_err(|e| {
-        let _ = above.remove_tree(name); // empty; the error that came first is told
-        Error::new(Kind::Refused, "two directories cannot change places in this file system")
+        let _ = above.remove_tree(name); // empty; the first error is reported
+        Error::new(Kind::Refused, "this file system cannot exchange two directories")
             .because(e)
             .effect("nothing was changed")
-            .next("leave --delta out, restore into a new directory, and rename by hand")
+            .next("restore without --delta into a new directory, and rename by hand")
     })
 }
 
-/// The new directory, which `new` is open as, takes the place of the old one, whose state is kept.
+/// Puts the new directory (opened as `new`) in the place of the old one, whose state is kept.
 ///
 /// # Errors
-/// `Refused` where somebody put another directory in the place of one of the two, or started a server.
+/// `Refused` if somebody replaced one of the two directories, or started a server.
 pub fn exchange(replaced: &Replaced, dir: &Path, new: &Dir, old: &Dir) -> Result<()> {
     check_stopped(old)?;
     let (above, name) = tree::beside(dir)?;
@@ -217,18 +221,17 @@ pub fn exchange(replaced: &Replaced, dir: &Path, new: &Dir, old: &Dir) -> Result
     let failed = |e| Error::file("exchange directories:", dir, e);
     let lies = |name: &OsStr, dir: &Dir| Ok(above.dir(Path::new(name))?.id()? == dir.id()?);
     if !lies(kept, new).and_then(|new| Ok(new && lies(name, old)?)).map_err(failed)? {
-        let what =
-            format!("{} or {} is another directory by now", dir.display(), replaced.old_state.display());
+        let what = format!("{} or {} is now another directory", dir.display(), replaced.old_state.display());
         return Err(Error::new(Kind::Refused, what).because("they were exchanged during the restore"));
     }
     above.exchange(kept, name).map_err(failed)
 }
 
-/// Copies `from` to `to`, which is new, where it has this size and digest. Blocks are shared where
-/// the file system can.
+/// Copies `from` to the new file `to` if it has this size and digest. Blocks are shared if the file system
+/// can.
 ///
 /// # Errors
-/// Where `to` cannot be written; a `from` that cannot be read is as good as another.
+/// If `to` cannot be written; an unreadable `from` counts as different.
 pub fn copy_if_same(from: &At<'_>, to: &At<'_>, bytes: u64, digest: Blake3) -> Result<Option<File>> {
     let Ok((mut source, meta)) = from.open() else { return Ok(None) };
     if meta.len() != bytes {
@@ -245,7 +248,7 @@ pub fn copy_if_same(from: &At<'_>, to: &At<'_>, bytes: u64, digest: Blake3) -> R
     }
 }
 
-/// The digest of what was copied; `None` where it could not be read.
+/// The digest of what was copied; `None` if it could not be read.
 fn copy_hashed(source: &mut File, copy: &mut File, bytes: u64, to: &At<'_>) -> Result<Option<Blake3>> {
     let (mut source, mut hasher) = (source.take(bytes), blake3::Hasher::new());
     let mut buffer = vec![0; bytes.clamp(1, BUFFER_BYTES) as usize];

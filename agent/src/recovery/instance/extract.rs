@@ -1,6 +1,6 @@
-//! Packs of a chain into a data directory: each pack read once, or the frames of it that are wanted,
-//! by whichever worker is free; every file checked by its digest as soon as its last piece has
-//! come. `pg_control` is kept back.
+//! Extracts the packs of a chain into a data directory. Each pack, or its wanted frames, is read once, by any
+//! free worker. Every file is checked by its digest as soon as its last piece has arrived. `pg_control` is
+//! held back.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -31,10 +31,10 @@ use crate::recovery::instance::wanted::{File, Wanted};
 use crate::recovery::workers::in_parallel;
 use crate::repository::Repository;
 
-/// Files that an error names one by one.
+/// How many files an error names.
 const NAMED_MAX: usize = 5;
 
-/// What to extract, from where, to where.
+/// What to extract, from where and to where.
 pub struct Extract<'a> {
     /// The repository.
     pub repository: &'a Repository,
@@ -42,15 +42,15 @@ pub struct Extract<'a> {
     pub runtime: &'a Handle,
     /// Manifests of the chain.
     pub manifests: &'a HashMap<SnapshotId, Manifest>,
-    /// What opens the packs.
+    /// The identities that decrypt the packs.
     pub identities: &'a Identities,
     /// The files.
     pub wanted: &'a Wanted,
-    /// Where they go: every directory is made, and there may be files of an earlier try.
+    /// Where they go: every directory exists, and there may be files of an earlier try.
     pub tree: &'a Tree,
-    /// An old instance of the same cluster, whose files are copied where they are the same.
+    /// An old instance of the same cluster, whose unchanged files are copied.
     pub old: Option<&'a Tree>,
-    /// Who shall own the files.
+    /// The owner of the files.
     pub owner: Option<FileOwner>,
     /// Packs read at once.
     pub workers: usize,
@@ -63,9 +63,9 @@ pub struct Extract<'a> {
 /// What all workers share.
 pub(super) struct Shared<'a> {
     pub(super) extract: &'a Extract<'a>,
-    /// Pieces of each file that are still to come.
+    /// The number of missing pieces of each file.
     pub(super) left: Vec<AtomicU32>,
-    /// Those of many pieces that are being written, by place.
+    /// Files of many pieces that are being written, by index.
     pub(super) large: Mutex<HashMap<usize, Arc<LargeFile>>>,
     pub(super) control: Mutex<Option<Vec<u8>>>,
     fetched_bytes: AtomicU64,
@@ -77,19 +77,19 @@ pub(super) struct Shared<'a> {
 pub struct Extracted {
     /// `pg_control`.
     pub control: Vec<u8>,
-    /// Stored bytes that were fetched.
+    /// Fetched bytes, as stored.
     pub fetched_bytes: u64,
-    /// Files that came out of the old data directory.
+    /// Files that were copied from the old data directory.
     pub copied_files: u64,
-    /// Their sizes added up.
+    /// The sum of their sizes.
     pub copied_bytes: u64,
 }
 
-/// Extracts everything but `pg_control`, which is in the result. Blocking. Nothing is durable until
-/// the caller syncs.
+/// Extracts everything except `pg_control`, which is in the result. Blocking. Nothing is durable before the
+/// caller syncs.
 ///
 /// # Errors
-/// `Integrity` naming files that did not come whole; what was extracted stays for the next try.
+/// `Integrity`, naming missing or damaged files; extracted files stay for the next try.
 pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
     let wanted = extract.wanted;
     let left = wanted.files().iter().map(|file| AtomicU32::new(wanted.pieces(file).len() as u32)).collect();
@@ -107,7 +107,8 @@ pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
         }
     })?;
     let needed = shared.needed()?;
-    // The disk begins to write while packs still come; the caller's sync at the end is what counts.
+    // The disk begins to write while packs still arrive; only the caller's sync at the end guarantees
+    // durability.
     let (more_came, signals) = sync_channel(1);
     std::thread::scope(|scope| {
         scope.spawn(move || signals.into_iter().for_each(|()| drop(extract.tree.data.sync_file_system())));
@@ -115,7 +116,7 @@ pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
         let came = each_pack_with_lane(extract.workers, needed, written, |pack, lane| {
             extract.stop_if_cancelled()?;
             shared.read_pack(&pack, lane)?;
-            let _ = more_came.try_send(()); // full: it begins again anyway
+            let _ = more_came.try_send(()); // full: another round follows anyway
             Ok(())
         });
         drop(more_came);
@@ -157,8 +158,8 @@ impl Extract<'_> {
 }
 
 impl Shared<'_> {
-    /// A file of an earlier try stays when it is whole, and goes otherwise; one of the old data
-    /// directory is copied when it is the same.
+    /// Keeps a file of an earlier try if it is intact, else removes it; copies a file of the old data
+    /// directory if it is unchanged.
     fn keep_if_good(&self, place: usize, file: &File) -> Result<()> {
         let Extract { wanted, old, .. } = self.extract;
         let name = wanted.path(file);
@@ -167,7 +168,7 @@ impl Shared<'_> {
         }
         let at = self.extract.at(file)?;
         if at.look()?.is_some() {
-            // Never one with a second name: what is given away here would be given away there.
+            // Never a file with a second hard link: giving it away here would also give away the other name.
             let earlier = at.open().ok().filter(|(_, meta)| meta.nlink() == 1 && meta.len() == file.bytes);
             if let Some((earlier, _)) = earlier
                 && Blake3::of_file(&earlier, &at.shown())? == file.digest
@@ -194,7 +195,7 @@ impl Shared<'_> {
         self.extract.progress.add_files(1);
     }
 
-    /// What is read of packs that hold something that is still to come, in the order of the chain.
+    /// What to read of the packs that contain missing pieces, in the order of the chain.
     fn needed(&self) -> Result<Vec<PackRead>> {
         let Extract { wanted, manifests, .. } = self.extract;
         let open = wanted.files().iter().zip(&self.left).filter(|(_, left)| left.load(Ordering::Relaxed) > 0);
@@ -213,7 +214,7 @@ impl Shared<'_> {
             true => {
                 repository.read_pack(runtime, id, object, identities, on_member).map(|()| object.bytes)?
             }
-            // Not compared with the manifest as a whole: every file is, with its own digest.
+            // The pack as a whole is not compared with the manifest: each file has its own digest.
             false => repository.read_frames(runtime, id, object, identities, frames, on_member)?,
         };
         self.fetched_bytes.fetch_add(fetched, Ordering::Relaxed);
@@ -227,7 +228,7 @@ impl Shared<'_> {
         let path = self.extract.wanted.path(file);
         Err(Error::new(Kind::Integrity, format!("{path} does not match its index"))
             .effect("no server starts on what was restored so far")
-            .next("lifeboat verify --deep --identity FILE; then an older base backup: --snapshot"))
+            .next("run lifeboat verify --deep --identity FILE, then restore an older base backup with --snapshot"))
     }
 
     fn check_all_came(&self) -> Result<()> {
@@ -243,6 +244,6 @@ impl Shared<'_> {
         let names = absent.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
         Err(Error::new(Kind::Integrity, format!("{} files are not in their packs: {names} …", absent.len()))
             .effect("no server starts on what was restored so far")
-            .next("lifeboat verify --deep --identity FILE; then an older base backup: --snapshot"))
+            .next("run lifeboat verify --deep --identity FILE, then restore an older base backup with --snapshot"))
     }
 }

@@ -1,5 +1,5 @@
-//! Feeding a server that recovers: this process fetches the WAL that the server asks for, and some ahead, into a
-//! spool (`spool.rs`). What was replayed is removed, so that little of the disk is taken.
+//! Feeds a recovering server: this process fetches the WAL that the server asks for, and some ahead, into
+//! a spool (`spool.rs`). Replayed WAL is removed, so that it needs little disk space.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,34 +17,34 @@ use crate::recovery::instance::spool::{self, Spool};
 use crate::repository::wal::WalReader;
 use crate::repository::wal::file::Extent;
 
-/// How often it is looked what PostgreSQL asks for.
+/// How often PostgreSQL's requests are checked.
 const LOOK: Duration = Duration::from_millis(10);
-/// How often the spool says that we are alive.
+/// How often the spool's sign of life is renewed.
 const BEAT: Duration = Duration::from_secs(1);
-/// What is fetched ahead takes at most so much of the disk, and at most a quarter of what is free.
+/// WAL that is fetched ahead takes at most this much disk space, and at most a quarter of the free space.
 const AHEAD_BYTES_MAX: u64 = 1 << 30;
 
-/// Who fetches, and how much.
+/// How WAL is fetched, and how much.
 #[derive(Clone)]
 pub struct Feed {
-    /// Who fetches.
+    /// The fetcher.
     pub(in crate::recovery) reader: WalReader,
-    /// Of the cluster.
+    /// The cluster's segment size.
     pub(super) segment_bytes: SegmentBytes,
-    /// Segments that are fetched ahead, at most.
+    /// The most segments that are fetched ahead.
     pub(super) batch: usize,
-    /// At the same time.
+    /// How many are fetched at the same time.
     pub(super) workers: usize,
-    /// The `restore_command` for when this process has ended; none where the server ends with it.
+    /// The `restore_command` after this process has ended; `None` if the server ends with it.
     pub(super) afterwards: Option<String>,
 }
 
-/// A file that was asked for, or will be.
+/// A requested file, or one that will be requested.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It is being fetched.
     Coming,
-    /// It is there, or it is said that it is not stored.
+    /// It is there, or marked as not stored.
     Answered,
 }
 
@@ -54,9 +54,9 @@ impl Feed {
         spool::command(data_dir, &afterwards.map_or(spool::NOBODY_FETCHES.to_owned(), exec))
     }
 
-    /// Makes the spool of a server on `data_dir`; `server` is its user, where that is another one.
+    /// Creates the spool of a server on `data_dir`; `server` is its user, if that is another one.
     pub fn spool(&self, data_dir: &Path, server: Option<(u32, u32)>) -> Result<Spool> {
-        // As PostgreSQL puts the names in.
+        // PostgreSQL inserts the names.
         let in_script = |command: &str| {
             exec(&command.replace("\"%p\"", "\"$to\"").replace(" %f ", " \"$name\" ").replace("%%", "%"))
         };
@@ -64,10 +64,10 @@ impl Feed {
         Spool::make(data_dir, server, &afterwards)
     }
 
-    /// Answers requests until something keeps an answer from being known: why.
+    /// Answers requests until an answer cannot be found out; returns the reason.
     pub async fn serve(&self, spool: &Spool) -> Error {
         let Err(e) = self.answer(spool).await;
-        e.effect("recovery cannot continue without this file; whether the WAL ends here is not known")
+        e.effect("recovery cannot continue without this file; it is unknown whether the WAL ends here")
             .safe("running the same restore again is safe")
     }
 
@@ -88,7 +88,7 @@ impl Feed {
                 asked.note(file, &open)?;
             }
             for file in &open {
-                // What nobody waits for any more, after a restart of the server, lies there all the time.
+                // Requests from before a restart of the server stay there: nobody waits for them.
                 if !before.contains(file) {
                     asked.note(*file, &open)?;
                 }
@@ -109,7 +109,7 @@ impl Feed {
         }
     }
 
-    /// Fetches a file into the spool; false where it is not stored. Ahead, only what is whole.
+    /// Fetches a file into the spool; false if it is not stored. Ahead, it fetches complete files only.
     async fn fetch(&self, spool: &Spool, file: WalFile, is_ahead: bool) -> (WalFile, bool, Result<bool>) {
         let fetch = async {
             let names = self.reader.objects(file, || is_ahead || spool.is_brought(file)).await?;
@@ -127,19 +127,19 @@ impl Feed {
     }
 }
 
-/// What PostgreSQL asked for.
+/// PostgreSQL's requests.
 struct Asked<'a> {
     spool: &'a Spool,
     ahead_max: usize,
     known: BTreeMap<WalFile, State>,
-    /// The segment that it asked for last.
+    /// The last requested segment.
     newest: Option<SegmentName>,
     /// The first one after it that could not be fetched ahead.
     missing: Option<SegmentName>,
 }
 
 impl Asked<'_> {
-    /// It has its answer.
+    /// A request was answered.
     fn settle(&mut self, file: WalFile) -> Result<()> {
         if self.known.get(&file) == Some(&State::Answered) {
             self.known.remove(&file);
@@ -148,7 +148,7 @@ impl Asked<'_> {
         self.spool.forget_request(file)
     }
 
-    /// It asks for this file: what is there for another place goes.
+    /// PostgreSQL requests this file: files that were fetched ahead for another position are removed.
     fn note(&mut self, file: WalFile, open: &[WalFile]) -> Result<()> {
         let WalFile::Segment(segment) = file else { return Ok(()) };
         if self.newest == Some(segment) {
@@ -174,7 +174,7 @@ impl Asked<'_> {
         Ok(())
     }
 
-    /// Whether nobody fetches it yet; from now on somebody does.
+    /// Whether nobody fetches it yet; marks it as being fetched.
     fn is_new(&mut self, file: WalFile) -> bool {
         let is_new = !self.known.contains_key(&file);
         if is_new {
@@ -183,7 +183,7 @@ impl Asked<'_> {
         is_new
     }
 
-    /// The next segment that is worth being fetched ahead.
+    /// The next segment to fetch ahead.
     fn next_ahead(&mut self, size: SegmentBytes) -> Option<WalFile> {
         let next = self.newest?.next(size);
         let after = std::iter::successors(next, |segment| segment.next(size)).take(self.ahead_max);
@@ -202,7 +202,7 @@ impl Asked<'_> {
             fetched => fetched?,
         };
         match (file, is_ahead && !is_there) {
-            // Whoever asks for it looks again.
+            // A request for it will try again.
             (WalFile::Segment(segment), true) => {
                 self.known.remove(&file);
                 let still = self
@@ -219,7 +219,7 @@ impl Asked<'_> {
     }
 }
 
-/// A shell's last command.
+/// The last command of a shell.
 fn exec(command: &str) -> String {
     format!("exec {command}")
 }

@@ -1,5 +1,5 @@
-//! Files that come in several pieces of one snapshot: each worker has a thread beside it that writes
-//! them past the page cache, and they are hashed while they are in memory, in whatever order they come.
+//! Files in several pieces of one snapshot. Each worker has its own thread that writes them past the page
+//! cache; they are hashed in memory, in any order.
 
 use std::fs::File;
 use std::ops::Range;
@@ -14,10 +14,10 @@ use crate::disk::direct::{AlignedBuffer, DirectFile};
 use crate::error::{Error, Kind, Result};
 use crate::recovery::workers::each_pack;
 
-/// How long each piece is, but for the last.
+/// The length of each piece except the last.
 const PIECE_BYTES: u64 = EXTENT_BYTES as u64;
 
-/// A file on its way.
+/// A file that is being written.
 pub struct LargeFile {
     file: DirectFile,
     /// The links of its pieces.
@@ -25,13 +25,13 @@ pub struct LargeFile {
 }
 
 impl LargeFile {
-    /// The file below `dir`, with nothing in it yet of its `bytes`.
+    /// Creates the file below `dir`, still without any of its `bytes`.
     pub fn create((dir, relative): (&Dir, &Path), bytes: u64) -> Result<LargeFile> {
         let links = vec![Link::default(); bytes.div_ceil(PIECE_BYTES) as usize];
         Ok(LargeFile { file: DirectFile::open_or_create(dir, relative)?, links: Mutex::new(links) })
     }
 
-    /// Whether a file can come this way: in several pieces that are subtrees of its digest.
+    /// Whether a file can be written this way: in several pieces that are subtrees of its digest.
     pub fn is_for(mut pieces: impl Iterator<Item = (u64, u64)>, bytes: u64) -> bool {
         bytes > PIECE_BYTES
             && pieces.all(|(offset, length)| {
@@ -39,7 +39,7 @@ impl LargeFile {
             })
     }
 
-    /// Takes a piece into the digest.
+    /// Adds a piece to the digest.
     fn hash(&self, data: &[u8], offset: u64) {
         let link = blake3::link(data, offset);
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,19 +51,19 @@ impl LargeFile {
         self.file.file()
     }
 
-    /// The digest of the file, when all pieces have come.
+    /// The digest of the file, when all pieces have arrived.
     pub fn digest(&self) -> Blake3 {
         blake3::whole(&self.links.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Pieces of one file, on their way to the disk.
+/// Pieces of one file that are to be written.
 pub struct Pieces {
-    /// Place of the file among those that are wanted.
+    /// Index of the file among the wanted ones.
     pub place: usize,
     file: Arc<LargeFile>,
     buffer: AlignedBuffer,
-    /// Where each lies in the buffer and in the file.
+    /// The position of each in the buffer and in the file.
     pieces: Vec<(Range<usize>, u64)>,
 }
 
@@ -73,20 +73,20 @@ impl Pieces {
         &self.file
     }
 
-    /// Bytes of all of them.
+    /// The sum of their bytes.
     pub fn bytes(&self) -> u64 {
         self.pieces.iter().map(|(range, _)| range.len() as u64).sum()
     }
 
-    /// How many pieces these are.
+    /// The number of pieces.
     pub fn count(&self) -> u32 {
         self.pieces.len() as u32
     }
 }
 
-/// What a worker has for itself: a buffer, and the way to the thread that writes.
+/// A worker's own resources: a buffer, and the channel to the writing thread.
 pub struct Lane {
-    /// For the member that is being read.
+    /// The buffer for the member that is being read.
     pub buffer: AlignedBuffer,
     writes: SyncSender<Pieces>,
     written: Receiver<AlignedBuffer>,
@@ -98,11 +98,11 @@ struct Writes {
     written: Sender<AlignedBuffer>,
 }
 
-/// [`each_pack`], where each worker has a lane. When this returns, all that went into them is written, and `came`
-/// was told of it.
+/// [`each_pack`], with a lane for each worker. When this returns, everything in the lanes is written, and
+/// `came` was called for it.
 ///
 /// # Errors
-/// Those of writing and of `came`, also of the very last pieces; else those of `read`.
+/// Those of writing and of `came`, also for the last pieces; else those of `read`.
 pub fn each_pack_with_lane<T, P: Iterator<Item = T> + Send>(
     workers: usize,
     packs: impl IntoIterator<Item = T, IntoIter = P>,
@@ -122,11 +122,11 @@ pub fn each_pack_with_lane<T, P: Iterator<Item = T> + Send>(
         };
         each_pack(workers, packs, make, read)
     });
-    // The worker's own error says only that nobody writes any more, and there is none where it had finished.
+    // The worker's own error only says that the writer is gone; if the worker had finished, it has none.
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(done, Err)
 }
 
-/// A lane and its other end. One piece waits while one is written and one is read.
+/// A lane and its other end. While one piece is written and one is read, one more can wait.
 fn lane() -> (Lane, Writes) {
     let ((writes, to_write), (written, emptied)) = (sync_channel(1), channel());
     let buffer = AlignedBuffer::new(EXTENT_BYTES);
@@ -134,10 +134,10 @@ fn lane() -> (Lane, Writes) {
 }
 
 impl Lane {
-    /// Has these pieces of the buffer written.
+    /// Lets these pieces of the buffer be written.
     ///
     /// # Errors
-    /// Where the writing thread is gone: it has the reason.
+    /// If the writing thread is gone; that thread has the reason.
     pub fn write(
         &mut self,
         place: usize,
@@ -155,14 +155,14 @@ impl Lane {
 }
 
 impl Writes {
-    /// Writes until the worker is gone; `came` is told of each that is written.
+    /// Writes until the worker is gone; calls `came` for each written piece.
     fn run(self, came: impl Fn(&Pieces) -> Result<()>) -> Result<()> {
         for write in self.writes {
             for (range, offset) in &write.pieces {
                 write.file.file.write_all_at(&write.buffer.data()[range.clone()], *offset)?;
             }
             came(&write)?;
-            let _ = self.written.send(write.buffer); // the worker may be at its end
+            let _ = self.written.send(write.buffer); // the worker may have ended
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a plan says to a person.
+//! The text of a plan.
 
 use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
@@ -8,15 +8,15 @@ use crate::names::bytes_text;
 use crate::recovery::instance::plan::InstancePlan;
 
 impl InstancePlan {
-    /// What a server on it obeys, and what it will be in the end.
+    /// The configuration of a server on it, and what it becomes in the end.
     fn copy_lines(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "\n  runs on     a configuration that Lifeboat writes: a private socket, no network, no")?;
-        write!(f, "\n              subscriptions, no background workers, no archiving unless asked for")?;
+        write!(f, "\n              subscriptions, no background workers, no archiving unless requested")?;
         for off in &self.switched_off {
             write!(f, "\n  not obeyed  {} = '{}'", off.name, off.value)?;
         }
         if let Some(takeover) = &self.takeover {
-            write!(f, "\n  THEN        it becomes the real thing, on production's own configuration")?;
+            write!(f, "\n  THEN        it becomes production, with production's own configuration")?;
             write!(f, "{takeover}")?;
         }
         Ok(())
@@ -36,11 +36,11 @@ impl Display for InstancePlan {
             Some(replaced) => {
                 let (dir, old) = (self.data_dir.display(), replaced.old_state.display());
                 writeln!(f, "  REPLACES    {dir} ({} files, {size})", self.files)?;
-                writeln!(f, "  keeps       its state of now in {old}")?;
+                writeln!(f, "  keeps       its current state in {old}")?;
                 let goes_on = if self.goes_on { "continues" } else { "begins" };
                 writeln!(
                     f,
-                    "              ({goes_on}: the new one is made there; at the end the two directories are exchanged)"
+                    "              ({goes_on}: the new one is built there; at the end the two directories are exchanged)"
                 )?;
             }
         }
@@ -58,11 +58,11 @@ impl Display for InstancePlan {
             None => writeln!(f, "  fetches     {fetch}, and WAL of about {wal}")?,
             Some(_) => writeln!(
                 f,
-                "  fetches     at most {fetch}: what is the same is copied from there; and WAL of about {wal}"
+                "  fetches     at most {fetch} (unchanged files are copied from there), and WAL of about {wal}"
             )?,
         }
         let free = bytes_text(self.free_bytes);
-        let both = if self.replaced.is_some() { ", beside what is there" } else { "" };
+        let both = if self.replaced.is_some() { ", in addition to the old state" } else { "" };
         writeln!(f, "  space       {size} of {free} free in {}{both}", self.data_dir.display())?;
         writeln!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
         match self.is_fed {

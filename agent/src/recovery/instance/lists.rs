@@ -1,4 +1,4 @@
-//! What a base backup is made of, read: its index and its layout.
+//! Reads the lists of a base backup: its index and its layout.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::recovery::instance::wanted::Wanted;
 use crate::repository::Repository;
 
-/// Index and layout; a wrong identity shows here.
+/// Reads index and layout; a wrong identity is noticed here.
 pub async fn read_lists(
     repository: &Repository,
     base: &Manifest,

@@ -1,4 +1,4 @@
-//! Looking into stored WAL before anything is restored: which commits and restore points lie where.
+//! Reads stored WAL before anything is restored: the positions of commits and restore points.
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -10,19 +10,19 @@ use crate::names::wal::{SegmentBytes, SegmentName, TimelineId, WalFile};
 use crate::repository::wal::WalReader;
 use crate::repository::wal::coverage::assemble;
 
-/// Objects that are fetched at once, each of at most 16 MiB.
+/// How many objects are fetched at once, each of at most 16 MiB.
 const OBJECTS_AT_ONCE: usize = 2;
-/// Where the last commits are looked for: so many segments at the end, then twice as many, up to
-/// this; one that holds none is rare.
+/// Where the last commits are searched for: in this many segments at the end, then in twice as many, up to
+/// this number. A segment without a commit is rare.
 const TAIL_SEGMENTS_MAX: u64 = 64;
 
-/// WAL that recovery would replay: which timeline up to where, oldest first.
+/// The WAL that recovery would replay: each timeline and its end, oldest first.
 pub struct Way<'a> {
-    /// Who fetches.
+    /// The fetcher.
     pub reader: &'a WalReader,
-    /// Timelines, each with the place where the next takes over.
+    /// Timelines, each with the position at which the next one begins.
     pub path: &'a [(TimelineId, Lsn)],
-    /// Where it begins; what lies before is in the base backup.
+    /// Where it begins; everything before is in the base backup.
     pub begin: Lsn,
     /// The byte after the last.
     pub end: Lsn,
@@ -30,24 +30,24 @@ pub struct Way<'a> {
     pub segment_bytes: SegmentBytes,
 }
 
-/// What the end of it holds.
+/// The content of its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
-    /// The last transaction that ended.
+    /// The last transaction end.
     pub last: Option<Mark>,
-    /// Of the transactions that ended there, the latest time.
+    /// The latest time of the transaction ends.
     pub latest: Option<Mark>,
     /// Where the last record begins.
     pub last_record: Option<Lsn>,
-    /// Whether this is all of it: what is not here is nowhere.
+    /// Whether this is all of it: nothing else exists.
     pub is_all: bool,
 }
 
 impl Way<'_> {
-    /// The end of it, as much as is needed to see a transaction; all of it where there is none.
+    /// Reads its end, as much as is needed to find a transaction; all of it if there is none.
     ///
     /// # Errors
-    /// Those of the store, and where it cannot be read.
+    /// Those of the store, and of WAL that cannot be read.
     pub async fn tail(&self) -> Result<Tail> {
         let size = self.segment_bytes.get();
         let mut segments = 1;
@@ -90,7 +90,7 @@ impl Way<'_> {
         Ok(found)
     }
 
-    /// Every database that was made by copying files, in order. Reads all of it.
+    /// Every database that was created by copying files, in order. Reads all of it.
     ///
     /// # Errors
     /// As [`Way::tail`].
@@ -105,7 +105,7 @@ impl Way<'_> {
         Ok(found)
     }
 
-    /// What is said from the segment of `from` on; where the last record begins.
+    /// Reads the records from the segment of `from` on; returns where the last one begins.
     async fn each(&self, from: Lsn, mut on: impl FnMut(Said)) -> Result<Option<Lsn>> {
         let size = self.segment_bytes.get();
         let first = from.max(self.begin).0 / size;
@@ -131,7 +131,7 @@ impl Way<'_> {
             let at = Lsn(begin.0 + u64::from(name.begin));
             let next = records.as_ref().map_or(begin, WalRecords::at);
             let content = &content[..content.len().min(self.end.0.saturating_sub(at.0) as usize)];
-            // pieces may overlap; behind a gap it begins anew
+            // pieces may overlap; after a gap it starts again
             let reader = match records.take() {
                 Some(reader) if (at.0..=at.0 + content.len() as u64).contains(&next.0) => reader,
                 _ if name.begin == 0 => WalRecords::new(begin, self.segment_bytes),
@@ -149,16 +149,16 @@ impl Way<'_> {
         Ok(last)
     }
 
-    /// What is stored of the segment that begins here, from its first byte on.
+    /// The stored part of the segment that begins here, from its first byte on.
     async fn objects(&self, begin: Lsn) -> Result<(Lsn, Vec<WalName>)> {
         let end = Lsn(begin.0 + self.segment_bytes.get());
         let newest = self.path.iter().position(|(_, until)| *until >= end).unwrap_or(self.path.len() - 1);
-        // where the newer timeline's file is not complete, PostgreSQL takes what there is of the older
+        // if the newer timeline's file is incomplete, PostgreSQL uses the older one's
         for (timeline, until) in self.path[..=newest].iter().rev().filter(|(_, until)| *until > begin) {
             let file = WalFile::Segment(SegmentName::holding(*timeline, begin, self.segment_bytes));
             let names = assemble(&self.reader.names(file).await?);
             if !names.is_empty() {
-                tracing::info!("looking into WAL at {begin}, timeline {timeline} up to {until}");
+                tracing::info!("reading WAL at {begin}, timeline {timeline} up to {until}");
                 return Ok((begin, names));
             }
         }

@@ -1,5 +1,5 @@
-//! Restoring a whole instance: a base backup into a new data directory, recovery settings for its
-//! WAL, and, where that is asked for, the server started until it is where it was to go.
+//! Restores a whole instance: a base backup into a new data directory, recovery settings for its WAL, and on
+//! request starts the server until it has reached the target.
 
 pub mod account;
 mod aim;
@@ -56,50 +56,51 @@ use crate::names::typed::{Typed, Without};
 use crate::recovery::instance::narrow::Only;
 use crate::repository::snapshots::Trust;
 
-/// In a directory that is being restored: what it will be. Gone when it is.
+/// The marker in a directory that is being restored; removed when the restore is complete.
 const MARKER_FILE: &str = "lifeboat-restore.json";
 /// Largest marker that is read.
 const MARKER_BYTES_MAX: u64 = 64 << 10;
 
-/// What is asked for.
+/// What to restore.
 #[derive(Clone)]
 pub struct InstanceRequest {
-    /// The new data directory.
+    /// The data directory to restore into: absent or empty, or left by an earlier try of the same restore;
+    /// with `delta` an old data directory of the same cluster, which is replaced.
     pub data_dir: PathBuf,
-    /// Whether an old one of the same cluster lies there, to build upon and to replace.
+    /// Whether `data_dir` is an old data directory of the same cluster, to use and to replace.
     pub delta: bool,
-    /// From what, and where recovery ends.
+    /// The source, and where recovery ends.
     pub asked: PointAsked,
-    /// What happens there.
+    /// What the server does at the target.
     pub action: Action,
-    /// One database, into a scratch directory: settings are those of a copy that is thrown away.
+    /// Restore one database only, into a scratch directory with the settings of a temporary copy.
     pub only: Option<Only>,
     /// Old place (or name) of tablespaces, and their new ones.
     pub tablespaces: Vec<(String, PathBuf)>,
-    /// In place of `lifeboat wal fetch`.
+    /// A `restore_command` instead of `lifeboat wal fetch`.
     pub restore_command: Option<String>,
-    /// Whether archiving stays as the backup has it.
+    /// Whether archiving stays as in the backup.
     pub keep_archiving: bool,
-    /// Libraries without which its WAL cannot be replayed.
+    /// Libraries that replay of its WAL needs.
     pub preload: Vec<String>,
-    /// Whether a server is started on it by us.
+    /// Whether we start a server on it.
     pub starts: bool,
-    /// Whether it becomes the real thing once it has recovered.
+    /// Whether it becomes production after recovery.
     pub as_production: bool,
-    /// Who will own the files, where we are root.
+    /// The owner of the files, if we are root.
     pub os_user: Option<String>,
-    /// Whose manifests are believed.
+    /// Whose manifests are trusted.
     pub trust: Trust,
-    /// What opens the backup.
+    /// The identities that decrypt the backup.
     pub identities: Identities,
-    /// Where they were read from, for `wal fetch`; the configuration's where empty.
+    /// Their files, for `wal fetch`; if empty, those of the configuration.
     pub identity_files: Vec<PathBuf>,
-    /// What a person typed.
+    /// The command line as typed.
     pub typed: Typed,
 }
 
 impl InstanceRequest {
-    /// The command that asked for this, for another target.
+    /// The user's command, with another target.
     fn command(&self, target: &str) -> String {
         let targets = ["--to", "--to-time", "--to-lsn", "--to-restore-point"].map(Without::Value);
         let (base, all) = (Without::Value("--snapshot"), &targets[..]);
@@ -122,12 +123,12 @@ struct Marker {
     replaces: Option<Replaces>,
 }
 
-/// Of a restore that will replace an old data directory.
+/// The marker of a restore that will replace an old data directory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Replaces {
     dir: PathBuf,
     old_state: PathBuf,
-    /// The lines that it writes: what tells one restore from another.
+    /// The lines that it writes; they distinguish one restore from another.
     settings: String,
 }
 
@@ -142,7 +143,7 @@ impl Marker {
 
     fn write(dir: &Dir, snapshot: &SnapshotId, replaces: Option<Replaces>) -> Result<()> {
         let note =
-            "lifeboat restore is running here, or was cut short: the same command continues".to_owned();
+            "lifeboat restore is running here or was interrupted: the same command continues it".to_owned();
         let text = serde_json::to_vec_pretty(&Marker { snapshot: snapshot.clone(), note, replaces })
             .map_err(|e| Error::new(Kind::Internal, "cannot write a marker").because(e))?;
         dir.replace_durable(Path::new(MARKER_FILE), &text, None)

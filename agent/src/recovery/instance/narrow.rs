@@ -1,5 +1,5 @@
-//! Narrowing a restore to one database: its files and those that all databases share are fetched,
-//! files of the others keep their size and are empty: replay needs no more of them.
+//! Narrows a restore to one database: fetches its files and the files that all databases share. The files
+//! of other databases are created empty with their size, which is enough for replay.
 
 use std::collections::BTreeSet;
 
@@ -7,32 +7,32 @@ use crate::archive::base::ClusterLayout;
 use crate::names::TenantName;
 use crate::recovery::instance::wanted::{File, Wanted};
 
-/// Databases that every cluster has, and that a server needs or a session begins in.
+/// Databases that every cluster has and that a server or a session needs.
 const COMMON: [&str; 3] = ["postgres", "template0", "template1"];
 
-/// The one database that is wanted.
+/// The wanted database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Only {
-    /// The one that had this name when the backup was taken; none where there was none.
+    /// The database that had this name when the backup was taken, if there was one.
     Named(TenantName),
-    /// This one, whatever it was called, and those whose files replay needs to make it.
+    /// The database with this OID, whatever its name was, and those whose files replay needs to create it.
     Oid(u32, BTreeSet<u32>),
 }
 
-/// What narrowing came to.
+/// The result of narrowing.
 #[derive(Debug)]
 pub struct Narrowed {
-    /// The database; `None` where the backup has none of that name.
+    /// The database; `None` if the backup has none of that name.
     pub oid: Option<u32>,
     /// Databases whose files are fetched, the wanted one included.
     pub whole: BTreeSet<u32>,
-    /// Files that become empty ones of the right size.
+    /// Files that are created empty with their size.
     pub sparse: Vec<File>,
     /// Bytes of the wanted database's files.
     pub own_bytes: u64,
-    /// Bytes of the files that all share.
+    /// Bytes of the files that all databases share.
     pub shared_bytes: u64,
-    /// Bytes of the files that become empty.
+    /// Bytes of the files that are created empty.
     pub sparse_bytes: u64,
 }
 

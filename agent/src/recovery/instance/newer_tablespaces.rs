@@ -1,5 +1,5 @@
-//! Tablespaces that were made after the base backup. Replay makes them again, at the very directory
-//! that they have in production: on production's own host that would write into its files.
+//! Tablespaces that were created after the base backup. Replay creates them again, in the same directory
+//! as in production: on production's own host it would write into production's files.
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server::server_info;
 use crate::postgres::session::{Session, column};
 
-/// Refuses where the living server of the same cluster has a tablespace that the backup does not
-/// know, and its directory is on this host. A server that does not answer has no say.
+/// Refuses if the running server of the same cluster has a tablespace that the backup does not know and whose
+/// directory is on this host. A server that does not answer is ignored.
 ///
 /// # Errors
 /// `Refused` naming the tablespace.
@@ -26,7 +26,7 @@ pub async fn refuse(config: &Config, facts: &BaseFacts) -> Result<()> {
     }
     let sql = "SELECT spcname::text, pg_tablespace_location(oid) FROM pg_tablespace \
                WHERE pg_tablespace_location(oid) <> ''";
-    let rows = session.rows("look for tablespaces", sql.to_owned()).await?;
+    let rows = session.rows("search for tablespaces", sql.to_owned()).await?;
     session.close().await;
     for row in rows {
         let (name, location): (String, String) = (column(&row, 0)?, column(&row, 1)?);
@@ -35,10 +35,10 @@ pub async fn refuse(config: &Config, facts: &BaseFacts) -> Result<()> {
         if !is_known && !is_absent {
             return Err(Error::new(
                 Kind::Refused,
-                format!("tablespace {name} was made after this base backup, and {location} is on this host"),
+                format!("tablespace {name} was created after this base backup, and {location} is on this host"),
             )
-            .effect("replaying its creation would write into the files of the running server; nothing was changed")
-            .next("restore on another host, or from a newer base backup: lifeboat backup --kind base"));
+            .effect("nothing was changed: replaying its creation would write into the files of the running server")
+            .next("restore on another host, or take a new base backup and restore that: lifeboat backup --kind base"));
         }
     }
     Ok(())

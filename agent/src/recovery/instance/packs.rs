@@ -1,5 +1,4 @@
-//! Which parts of which packs are read: whole packs where most of them is wanted, else single
-//! frames.
+//! Decides which parts of which packs are read: a whole pack if most of it is wanted, else single frames.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -11,29 +10,29 @@ use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::recovery::instance::wanted::{File, Wanted};
 
-/// Frames are read together, with what lies between them, where that is less than this: a request
-/// takes as long as so many bytes.
+/// Frames are read in one request if fewer bytes than this are between them: a request takes as long as this
+/// many bytes.
 const GAP_BYTES_MAX: u64 = 256 << 10;
-/// A pack of which more than this share is wanted is read as a whole.
+/// If more than this share of a pack is wanted, the whole pack is read.
 const WHOLE_PERCENT: u64 = 80;
 
 /// What is read of one pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackRead {
-    /// Place of the snapshot in the chain.
+    /// Index of the snapshot in the chain.
     pub snapshot: u32,
     /// Pack of that snapshot.
     pub pack: u32,
-    /// Runs of frames; none where all of it is read.
+    /// Runs of frames; empty if the whole pack is read.
     pub frames: Vec<Range<u32>>,
-    /// Stored bytes that are fetched, but for the pack's header.
+    /// Stored bytes that are fetched, without the pack's header.
     pub bytes: u64,
 }
 
 /// What is read for these files, in the order of the chain.
 ///
 /// # Errors
-/// `Integrity` where the index names what no manifest has.
+/// `Integrity` if the index names a pack that no manifest has.
 pub fn pack_reads<'a>(
     wanted: &Wanted,
     files: impl Iterator<Item = &'a File>,
@@ -71,7 +70,7 @@ fn read_of(object: &Object, snapshot: u32, pack: u32, wanted: &BTreeSet<u32>) ->
 }
 
 impl Wanted {
-    /// A pack that pieces name: of which snapshot, and its object.
+    /// The snapshot and the object of a pack that pieces name.
     pub fn pack_object<'m>(
         &self,
         snapshot: u32,

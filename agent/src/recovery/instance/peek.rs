@@ -1,5 +1,4 @@
-//! Production's configuration as the base backup has it, read before anything is restored: what a plan
-//! says of it.
+//! Reads production's configuration from the base backup before anything is restored, for the plan.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -19,7 +18,7 @@ use crate::recovery::instance::packs::pack_reads;
 use crate::recovery::instance::wanted::{File, Wanted};
 use crate::repository::Repository;
 
-/// Larger ones are not read: the plan says less then.
+/// Larger files are not read; then the plan says less.
 const FILE_BYTES_MAX: u64 = 512 << 10;
 /// Files that may be included.
 const FILES_MAX: usize = 50;
@@ -27,11 +26,11 @@ const FILES_MAX: usize = 50;
 /// Texts of small files of a base backup, by escaped path.
 struct Stored {
     texts: BTreeMap<String, String>,
-    /// Where the main file lies: at the top, or aside in a backup of a copy.
+    /// The path of the main file: at the top, or aside in a backup of a copy.
     prefix: String,
 }
 
-/// Production's configuration; empty where it lay outside the data directory.
+/// Production's configuration; empty if it was outside the data directory.
 ///
 /// # Errors
 /// Those of the store, and `Integrity`.
@@ -41,7 +40,7 @@ pub async fn production(
     manifests: &HashMap<SnapshotId, Manifest>,
     identities: &Arc<Identities>,
 ) -> Result<Conf> {
-    // Includes are files like any other: all that are called so are read at once.
+    // Included files are ordinary files: all with a matching name are read at once.
     let is_conf = |file: &&File| {
         let path = wanted.path(file);
         path.ends_with(".conf") && file.bytes <= FILE_BYTES_MAX && !path.starts_with("base/")
@@ -101,7 +100,7 @@ fn texts(
         match Blake3::of(&content) == file.digest {
             true => Ok((path.to_owned(), String::from_utf8_lossy(&content).into_owned())),
             false => Err(Error::new(Kind::Integrity, format!("{path} does not match its index"))
-                .next("lifeboat verify --deep --identity FILE; then an older base backup: --snapshot")),
+                .next("run lifeboat verify --deep --identity FILE, then restore an older base backup with --snapshot")),
         }
     });
     whole.collect()

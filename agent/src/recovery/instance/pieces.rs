@@ -1,5 +1,5 @@
-//! What comes out of packs, into files: those of one piece, large ones past the page cache, and those whose pieces lie in
-//! several snapshots.
+//! Writes the members of packs into files: files of one piece, large files past the page cache, and files
+//! whose pieces are in several snapshots.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -16,7 +16,7 @@ use crate::recovery::instance::large_files::{Lane, LargeFile, Pieces};
 use crate::recovery::instance::wanted::{File, Piece};
 
 impl Shared<'_> {
-    /// Takes a member of a pack: what of it is wanted goes to its files.
+    /// Takes a member of a pack and writes its wanted parts to their files.
     pub(super) fn member(
         &self,
         snapshot: u32,
@@ -63,7 +63,7 @@ impl Shared<'_> {
         if let Some(large) = self.large_file(place, file, snapshot)? {
             return lane.write(place, large, ours.iter().map(|piece| (range(piece), piece.offset)));
         }
-        // What an incremental replaced lies between what is older: the digest comes at the end.
+        // Blocks of an incremental backup are between older ones: the digest is checked at the end.
         let at = self.extract.at(file)?;
         let out = at.open_or_create()?;
         for piece in &ours {
@@ -80,7 +80,7 @@ impl Shared<'_> {
         Ok(())
     }
 
-    /// The file, where all of it comes from this snapshot in pieces that suit.
+    /// The file, if all of it comes from this snapshot in suitable pieces.
     fn large_file(&self, place: usize, file: &File, snapshot: u32) -> Result<Option<Arc<LargeFile>>> {
         let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = large.get(&place) {
@@ -96,7 +96,7 @@ impl Shared<'_> {
         Ok(Some(made))
     }
 
-    /// Pieces of a large file are written; with its last ones it is checked.
+    /// Called when pieces of a large file are written; with the last ones, the file is checked.
     pub(super) fn written(&self, pieces: &Pieces) -> Result<()> {
         let place = pieces.place;
         let file = &self.extract.wanted.files()[place];
@@ -111,7 +111,7 @@ impl Shared<'_> {
         Ok(())
     }
 
-    /// A file that came in one piece.
+    /// Writes a file of one piece.
     fn whole(&self, place: usize, file: &File, data: &[u8]) -> Result<()> {
         self.check(Blake3::of(data), file)?;
         self.left[place].store(0, Ordering::Relaxed);

@@ -1,5 +1,4 @@
-//! Where a restored instance will lie: directories that are new, or that an earlier try of the same
-//! restore left.
+//! The places of a restored instance: new directories, or those that an earlier try of the same restore left.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ use crate::recovery::instance::{InstanceRequest, Marker};
 pub struct Places {
     /// The data directory, absolute.
     pub data_dir: PathBuf,
-    /// The old one, where one is replaced.
+    /// The old data directory, if one is replaced.
     pub replaced: Option<Replaced>,
     /// Whether an earlier try left something.
     pub goes_on: bool,
@@ -23,17 +22,17 @@ pub struct Places {
     pub tablespaces: Vec<TablespacePlan>,
 }
 
-/// Looks at every place; `settings` are those that the restore would write, `scratch` tells that it
-/// is of a copy that is thrown away.
+/// Checks every place; `settings` are those that the restore would write, `scratch` says that this is a
+/// temporary copy.
 ///
 /// # Errors
-/// `Refused` where something lies that is not to be touched.
+/// `Refused` if a place contains something that must not be changed.
 pub fn place(request: &InstanceRequest, base: &Manifest, settings: &str, scratch: bool) -> Result<Places> {
     let asked = &request.data_dir;
     let mut data_dir = std::path::absolute(asked).map_err(|e| Error::file("find", asked, e))?;
     let facts = base.base_facts()?;
     if request.delta {
-        // the directory itself, whatever links lead to it: it will change places with another
+        // the directory itself, without the links that lead to it: it will be exchanged with another
         data_dir = tree::itself(&data_dir)?.unwrap_or(data_dir);
         let replaced = delta::look(&data_dir, facts, &base.id, settings)?;
         let tablespaces = place_tablespaces(base, &request.tablespaces, &data_dir, Some(&replaced))?;
@@ -41,8 +40,8 @@ pub fn place(request: &InstanceRequest, base: &Manifest, settings: &str, scratch
         return Ok(Places { data_dir, replaced: Some(replaced), goes_on, tablespaces });
     }
     let goes_on = check_place(&data_dir, &base.id, || {
-        let other = "choose another directory, or move away what is there";
-        format!("{other}; --delta builds upon an old data directory of the same cluster and replaces it")
+        let other = "choose another directory, or move away its content";
+        format!("{other}; to replace an old data directory of the same cluster, add --delta")
     })?;
     let tablespaces = match scratch {
         true => scratch_tablespaces(&facts.tablespaces, &data_dir),
@@ -51,8 +50,8 @@ pub fn place(request: &InstanceRequest, base: &Manifest, settings: &str, scratch
     Ok(Places { data_dir, replaced: None, goes_on, tablespaces })
 }
 
-/// Where each tablespace goes: where it lay, unless it is mapped. Beside that where an old data
-/// directory is replaced, whose tablespaces stay as they are.
+/// Where each tablespace goes: to its old place, unless it is mapped. If an old data directory is
+/// replaced, it goes beside its old place, because the old tablespaces stay.
 fn place_tablespaces(
     base: &Manifest,
     map: &[(String, PathBuf)],
@@ -67,7 +66,7 @@ fn place_tablespaces(
     let is = |old: &String, t: &Tablespace| *old == t.location || *old == t.name;
     if let Some((old, _)) = map.iter().find(|(old, _)| !tablespaces.iter().any(|t| is(old, t))) {
         return Err(Error::new(Kind::Usage, format!("the backup has no tablespace {old}"))
-            .next("lifeboat show SNAPSHOT names its tablespaces"));
+            .next("use a tablespace that lifeboat show SNAPSHOT lists"));
     }
     let mut placed: Vec<TablespacePlan> = Vec::new();
     for tablespace in tablespaces {
@@ -75,7 +74,8 @@ fn place_tablespaces(
         let mapped = map.iter().find(|(old, _)| is(old, tablespace));
         let location = mapped.map_or_else(|| place(was), |(_, new)| new.clone());
         if location == data_dir || placed.iter().any(|other| other.location == location) {
-            let what = format!("tablespace {name} would share {} with something else", location.display());
+            let what =
+                format!("tablespace {name} would use {}, which something else uses", location.display());
             return Err(Error::new(Kind::Usage, what).effect("nothing was changed"));
         }
         if replaced.is_none_or(|replaced| !replaced.is_done) {
@@ -88,7 +88,7 @@ fn place_tablespaces(
     Ok(placed)
 }
 
-/// Beside the scratch data directory: production's own places are left alone.
+/// Beside the scratch data directory: production's own places are not used.
 fn scratch_tablespaces(tablespaces: &[Tablespace], data_dir: &Path) -> Vec<TablespacePlan> {
     let place = |t: &Tablespace| TablespacePlan {
         oid: t.oid,
@@ -99,10 +99,10 @@ fn scratch_tablespaces(tablespaces: &[Tablespace], data_dir: &Path) -> Vec<Table
     tablespaces.iter().map(place).collect()
 }
 
-/// Whether an earlier try of the same restore was at it.
+/// Whether an earlier try of the same restore left something here.
 ///
 /// # Errors
-/// `Refused` where anything else lies there.
+/// `Refused` if anything else is here.
 fn check_place(dir: &Path, snapshot: &SnapshotId, next: impl Fn() -> String) -> Result<bool> {
     let opened = match tree::open(dir) {
         Ok(opened) => opened,
@@ -115,7 +115,7 @@ fn check_place(dir: &Path, snapshot: &SnapshotId, next: impl Fn() -> String) -> 
     }
     let refused = |why: &str| {
         Error::new(Kind::Refused, format!("{} {why}", dir.display()))
-            .effect("a restore never overwrites: it is left as it is")
+            .effect("nothing was changed: a restore never overwrites")
             .next(next())
     };
     match Marker::read(&opened)? {

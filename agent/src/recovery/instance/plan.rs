@@ -1,5 +1,5 @@
-//! The plan of a restore of a whole instance: which base backup, how far its WAL goes, where
-//! everything will lie. Looking only.
+//! The plan for restoring a whole instance: which base backup, how far its WAL goes, where everything
+//! goes. It changes nothing.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,56 +27,57 @@ use crate::recovery::instance::tree::TablespacePlan;
 use crate::recovery::instance::wanted::Wanted;
 use crate::repository::Repository;
 
-/// What will be done; `Display` is what a person is asked to confirm.
+/// What will be done; `Display` gives the text that a person confirms.
 #[derive(Clone, Debug, Serialize)]
 pub struct InstancePlan {
-    /// From what: the plan that was bound to this host. Its warnings are all that there are.
+    /// The source: the plan that was bound to this host. It has all warnings.
     #[serde(flatten)]
     pub source: PointPlan,
-    /// What PostgreSQL is told: the last commit that is stored where nothing comes behind the target.
+    /// The target for PostgreSQL: the last stored commit, if the stored WAL has nothing after the
+    /// requested target.
     pub stops_at: Target,
     /// The new data directory.
     pub data_dir: PathBuf,
-    /// The old one, where one is replaced.
+    /// The old data directory, if one is replaced.
     pub replaced: Option<Replaced>,
-    /// Whether it holds what an earlier try left.
+    /// Whether it continues an earlier try.
     pub goes_on: bool,
-    /// Directories outside.
+    /// Directories outside the data directory.
     pub tablespaces: Vec<TablespacePlan>,
-    /// Who will own the files: user and group, where we may give them away.
+    /// The owner of the files (user and group), if we may give files away.
     pub owner: Option<(u32, u32)>,
-    /// How many files.
+    /// The number of files.
     pub files: u64,
-    /// Their sizes added up.
+    /// The sum of their sizes.
     pub bytes: u64,
-    /// Bytes that are fetched from the repository for them.
+    /// Bytes that are fetched for them from the repository.
     pub fetch_bytes: u64,
-    /// Bytes that are free at the data directory.
+    /// Free bytes at the data directory.
     pub free_bytes: u64,
-    /// A rough estimate.
+    /// A rough estimate of the time.
     pub estimate_seconds: u64,
-    /// `restore_command` of its configuration.
+    /// The `restore_command` of its configuration.
     pub restore_command: String,
-    /// Whether we start it and fetch WAL for it meanwhile.
+    /// Whether we start it and fetch WAL for it.
     pub is_fed: bool,
-    /// Whether WAL is archived, as production does it.
+    /// Whether its WAL is archived as production's is.
     pub archives: bool,
-    /// Libraries without which its WAL cannot be replayed.
+    /// Libraries that replay of its WAL needs.
     pub preload: Vec<String>,
-    /// Whether it is thrown away in the end.
+    /// Whether it is removed at the end.
     pub is_scratch: bool,
-    /// What of production's configuration a server on it does not obey until it is the real thing.
+    /// Settings of production that a server on it ignores until it becomes production.
     pub switched_off: Vec<SwitchedOff>,
-    /// What it connects to and takes over in the end, where it is to be the real thing.
+    /// What it connects to and takes over at the end, if it becomes production.
     pub takeover: Option<Takeover>,
-    /// Why indexes may be in another order than that of this machine.
+    /// Why indexes may be sorted differently than on this machine.
     pub sorts_otherwise: Vec<String>,
-    /// Its databases, as the backup knows them.
+    /// Its databases, from the backup.
     #[serde(skip)]
     pub databases: Vec<Database>,
 }
 
-/// A plan and all that was found out on the way.
+/// A plan, and everything that was found out for it.
 pub struct Prepared {
     /// The plan.
     pub plan: InstancePlan,
@@ -90,22 +91,22 @@ pub struct Prepared {
     pub(super) workers: usize,
     pub(super) bin_dir: Option<PathBuf>,
     pub(super) owner: Option<FileOwner>,
-    /// Who fetches WAL for the server, where we start it and it has no command of the user's.
+    /// Fetches WAL for the server, if we start it and the user gave no command.
     pub feed: Option<Feed>,
 }
 
 impl InstancePlan {
-    /// Where files are written: beside an old data directory until the end.
+    /// Where files are written: with an old data directory, beside it until the end.
     pub fn making_dir(&self) -> &Path {
         self.replaced.as_ref().map_or(&self.data_dir, |replaced| &replaced.old_state)
     }
 }
 
 impl Prepared {
-    /// The same plan with other databases: base backup, target and WAL stay as they were confirmed.
+    /// The same plan with other databases: base backup, target and WAL stay as confirmed.
     ///
     /// # Errors
-    /// `NoSpace` where there is too little for them.
+    /// `NoSpace` if there is too little space for them.
     pub(in crate::recovery) fn narrow_again(&mut self, only: &Only, maintenance: &str) -> Result<()> {
         if let Some(narrowed) = self.narrowed.take() {
             self.wanted.put_back(narrowed.sparse);
@@ -129,23 +130,23 @@ impl Prepared {
     }
 }
 
-/// Whether it fits.
+/// Checks that it fits.
 ///
 /// # Errors
 /// `NoSpace`.
 pub(super) fn check_space(plan: &InstancePlan, scratch: bool) -> Result<()> {
-    // Blocks are filled up to 4 KiB, on average by half; replay fills what was left empty.
+    // Each file uses whole blocks of 4 KiB: on average half a block more. Replay fills files that are empty.
     let needed = plan.bytes + plan.files * 2048 + if scratch { plan.source.wal_bytes } else { 0 };
     if plan.free_bytes >= needed || plan.goes_on {
         return Ok(());
     }
     let (needed, free) = (bytes_text(needed), bytes_text(plan.free_bytes));
     let what =
-        format!("the instance needs {needed} in {}, and {free} are free there", plan.data_dir.display());
+        format!("the instance needs {needed} in {}, but only {free} are free there", plan.data_dir.display());
     let error = Error::new(Kind::NoSpace, what).effect("nothing was changed");
     Err(match plan.replaced {
         Some(_) => {
-            error.next("both the old state and the new one have to fit: restore elsewhere, without --delta")
+            error.next("the old and the new state must both fit: restore to another place, without --delta")
         }
         None => error,
     })

@@ -1,9 +1,9 @@
-//! A restored directory becomes the real thing: production's own configuration takes the place of ours,
-//! and a person is told what it then listens on, connects to, archives to and takes over.
+//! Makes a restored directory production: production's own configuration replaces ours, and the plan says
+//! what the server will then listen on, connect to, archive to and take over.
 //!
-//! It has recovered before, on our configuration, so no line of recovery is ever in production's. It is
-//! opened once more as a copy: what it runs on is proved, and subscriptions are disabled, so that none
-//! begins by itself.
+//! It has already recovered with our configuration, so production's never gets a recovery setting. It is
+//! started once more as a copy: this proves what it runs on, and disables subscriptions, so that none
+//! starts by itself.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ use crate::recovery::instance::start::Started;
 use crate::recovery::instance::takeover::Aside;
 use crate::recovery::instance::{delta, tree};
 
-/// In it a server keeps the command line that it was started with.
+/// The file in which a server keeps its command line.
 const OPTIONS_FILE: &str = "postmaster.opts";
 
 /// What was done.
@@ -40,22 +40,22 @@ const OPTIONS_FILE: &str = "postmaster.opts";
 pub struct Production {
     /// The plan that was applied.
     pub plan: ProductionPlan,
-    /// Commands that turn subscriptions on again, once production's own are gone.
+    /// Commands that enable the subscriptions again, after production's own are gone.
     pub enable: Vec<String>,
     /// The command that makes it a copy again.
     pub undo: String,
 }
 
-/// The programs that open it once more, found before anything is done.
+/// Finds the programs that start it once more, before anything is done.
 pub async fn tools(config: &Config, plan: &ProductionPlan) -> Result<Tools> {
     Tools::server(&PostgresOptions::from(&config.postgres), plan.major).await
 }
 
-/// Opens it as a copy, disables subscriptions, stops it, and puts production's configuration back. It is
-/// not started.
+/// Starts it as a copy, disables subscriptions, stops it, and puts production's configuration back. It
+/// does not start it as production.
 ///
 /// # Errors
-/// Whatever failed: it is a copy as before then, or the same command goes on.
+/// Whatever failed: then it is still a copy, or the same command continues.
 pub async fn apply(
     config: &Config,
     plan: ProductionPlan,
@@ -86,7 +86,7 @@ pub async fn apply(
     finish(plan)
 }
 
-/// The same for a copy that a restore has started just now and that takes writes.
+/// The same for a copy that a restore has just started and that accepts writes.
 ///
 /// # Errors
 /// As [`plan`] and [`apply`].
@@ -100,9 +100,9 @@ fn check_disabled(started: &Started, data_dir: &Path) -> Result<()> {
     if started.proof.not_disabled.is_empty() && started.proof.enabled_subscriptions == 0 {
         return Ok(());
     }
-    Err(Error::new(Kind::Refused, "a subscription could not be disabled, and would start at once")
+    Err(Error::new(Kind::Refused, "a subscription could not be disabled; it would start at once")
         .because(started.proof.not_disabled.join("; "))
-        .effect(format!("{} is a copy as before", data_dir.display()))
+        .effect(format!("{} is still a copy", data_dir.display()))
         .next(format!(
             "start it, run ALTER SUBSCRIPTION … DISABLE or DROP SUBSCRIPTION, stop it, then run this again: \
              lifeboat as-production {}",
@@ -110,7 +110,7 @@ fn check_disabled(started: &Started, data_dir: &Path) -> Result<()> {
         )))
 }
 
-/// Puts production's configuration back where a server was proved, and is stopped.
+/// Puts production's configuration back after a server was checked and stopped.
 fn finish(mut plan: ProductionPlan) -> Result<Production> {
     let dir = tree::open(&plan.data_dir)?;
     if let Some(note) = Note::read(&dir)? {
@@ -118,7 +118,7 @@ fn finish(mut plan: ProductionPlan) -> Result<Production> {
     }
     closed(&dir, plan.owner, |dir| {
         settle_archive(dir, plan.owner)?;
-        // How the copy was started: the next start writes its own.
+        // The copy's command line: the next start writes its own.
         dir.remove_file(Path::new(OPTIONS_FILE)).map_err(|e| Error::file("remove", dir.path(), e))?;
         put_back(dir, plan.owner)
     })?;
@@ -127,16 +127,16 @@ fn finish(mut plan: ProductionPlan) -> Result<Production> {
     Ok(Production { plan, enable, undo })
 }
 
-/// Makes it a copy again: production's configuration goes aside.
+/// Makes it a copy again: puts production's configuration aside.
 ///
 /// # Errors
-/// `Refused` where a server runs on it.
+/// `Refused` if a server runs on it.
 pub fn undo(dir: &Path) -> Result<PathBuf> {
     let data_dir = find(dir)?;
     let dir = tree::open(&data_dir)?;
     delta::check_stopped(&dir)?;
     if Note::read(&dir)?.is_some() {
-        return Err(Error::new(Kind::Refused, format!("{} is a copy already", data_dir.display()))
+        return Err(Error::new(Kind::Refused, format!("{} is already a copy", data_dir.display()))
             .effect("nothing was changed"));
     }
     let owner = owner(&dir)?;

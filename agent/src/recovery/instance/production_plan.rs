@@ -1,4 +1,4 @@
-//! The plan of making a restored directory the real thing: what is put back, and what it then does.
+//! The plan for making a restored directory production: what is put back, and what the server then does.
 
 use std::fmt::{Display, Formatter};
 use std::os::unix::fs::MetadataExt;
@@ -24,29 +24,29 @@ use crate::recovery::instance::{MARKER_FILE, delta, tree};
 /// Longest `PG_VERSION`.
 const VERSION_BYTES_MAX: u64 = 64;
 
-/// What will be done; `Display` is what a person is asked to confirm.
+/// What will be done; `Display` gives the text that a person confirms.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProductionPlan {
     /// The directory.
     pub data_dir: PathBuf,
-    /// Whether it is opened as a copy before; not where an earlier try did that.
+    /// Whether it is started as a copy first; not if an earlier try did that.
     pub opens: bool,
     /// Files that are put back.
     pub puts_back: Vec<String>,
-    /// What it then does.
+    /// What the server then does.
     pub takeover: Takeover,
-    /// Subscriptions that were disabled, and stay so.
+    /// Subscriptions that stay disabled.
     pub disabled_subscriptions: Vec<Subscription>,
-    /// Who owns it, where we are root.
+    /// Its owner, if we are root.
     pub owner: Option<(u32, u32)>,
     /// The major version.
     pub major: u32,
 }
 
-/// Looks at a directory that was restored as a copy and has recovered.
+/// Checks a directory that was restored as a copy and has recovered.
 ///
 /// # Errors
-/// `Refused` where it is none, a server runs on it, or its configuration leads elsewhere.
+/// `Refused` if it is not one, if a server runs on it, or if its configuration names another directory.
 pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
     let data_dir = find(dir)?;
     let shown = data_dir.display();
@@ -55,9 +55,12 @@ pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
     let failed = |e| Error::file("look at", &data_dir, e);
     let lies = |name: &str| dir.look(Path::new(name)).map(|found| found.is_some()).map_err(failed);
     let Some(note) = Note::read(&dir)? else {
-        return Err(refused(format!("{shown} is not a copy: {ASIDE_DIR} has nothing of production")).next(
-            "nothing to do if it is production already; this version of Lifeboat did not restore it \
-                as a copy",
+        return Err(refused(format!(
+            "{shown} is not a copy: {ASIDE_DIR} contains no configuration of production"
+        ))
+        .next(
+            "if it is already production, there is nothing to do; otherwise this version of Lifeboat did not \
+                restore it as a copy",
         ));
     };
     if lies(MARKER_FILE)? {
@@ -69,10 +72,10 @@ pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
     let is_recovering = control::parse(&bytes).is_none_or(|control| control.is_recovering);
     if is_recovering || lies("recovery.signal")? {
         let pg_ctl = |action| server_command::pg_ctl(config.postgres.bin_dir.as_deref(), &data_dir, action);
-        let host = Some(data_dir.display().to_string()); // whoever starts it finds its socket there
+        let host = Some(data_dir.display().to_string()); // its socket is there, whoever starts it
         let options = PostgresOptions { host, port: PORT, ..PostgresOptions::from(&config.postgres) };
         return Err(refused(format!("{shown} has not recovered to its target")).next(format!(
-            "start it: {}; if it is paused and right: {} -c 'SELECT pg_wal_replay_resume()'; once it takes \
+            "start it: {}; if it is paused and its data is right: {} -c 'SELECT pg_wal_replay_resume()'; when it accepts \
              writes, stop it: {}",
             pg_ctl("start"),
             server_command::psql(&options),
@@ -81,7 +84,7 @@ pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
     }
     let puts_back = NAMES.iter().filter(|name| lies(&format!("{ASIDE_DIR}/{name}")).unwrap_or(false));
     let puts_back: Vec<String> = puts_back.map(|name| (*name).to_owned()).collect();
-    // An earlier try put production's configuration back, and was cut short: it goes on without a server.
+    // An earlier try was interrupted after it put production's configuration back: continue without a server.
     let opens = is_ours(&head(&dir, CONF_FILE)?);
     if puts_back.iter().any(|name| name == CONF_FILE) && !opens && lies(CONF_FILE)? {
         return Err(refused(format!("somebody replaced the copy's {CONF_FILE} in {shown}")).next(format!(
@@ -93,7 +96,7 @@ pub fn plan(config: &Config, dir: &Path) -> Result<ProductionPlan> {
     let mut takeover = takeover(&conf, &data_dir, true)?;
     if opens && !puts_back.iter().any(|name| name == CONF_FILE) {
         takeover.does = vec![
-            "uses the configuration of your configuration management: it was outside the data directory"
+            "uses the configuration from your configuration management: it was outside the data directory"
                 .to_owned(),
         ];
         takeover
@@ -122,14 +125,14 @@ pub(super) fn find(dir: &Path) -> Result<PathBuf> {
     })
 }
 
-/// Who owns it, where we are root. The file's owner: the directory is ours while we work in it.
+/// Its owner, if we are root: the file's owner, because the directory is ours while we work in it.
 pub(super) fn owner(dir: &Dir) -> Result<Option<(u32, u32)>> {
     let meta = dir.look(Path::new(CONTROL_FILE)).map_err(|e| Error::file("look at", dir.path(), e))?;
     let meta = meta.filter(|meta| rustix::process::geteuid().is_root() && meta.uid() != 0);
     Ok(meta.map(|meta| (meta.uid(), meta.gid())))
 }
 
-/// Of which major version.
+/// Its major version.
 pub(super) fn major(dir: &Dir) -> Result<u32> {
     Ok(dir.read_text(Path::new("PG_VERSION"), VERSION_BYTES_MAX)?.trim().parse().unwrap_or(0))
 }

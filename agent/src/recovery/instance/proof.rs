@@ -1,6 +1,6 @@
-//! The proof that a copy keeps to itself, asked from the server that was started: it runs on its own
-//! directory and on our configuration, nothing of an extension works in it, and no subscription is
-//! enabled. What does not hold is an error, and the server is stopped.
+//! Proves that a copy is isolated, by asking the started server: it runs on its own directory and with our
+//! configuration, no extension has a process in it, and no subscription is enabled. Otherwise it is an
+//! error, and the server is stopped.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -14,44 +14,45 @@ use crate::postgres::quote::ident;
 use crate::postgres::session::{Session, column};
 use crate::recovery::instance::aside::{CONF_FILE, HBA_FILE, IDENT_FILE, Subscription};
 
-/// Processes of PostgreSQL itself that reach nothing outside. Those of logical replication are not among
-/// them, nor is any that a library brought.
+/// Processes of PostgreSQL itself that reach nothing outside. Processes of logical replication and of
+/// libraries are not among them.
 const OWN_PROCESSES: &str = "'client backend', 'autovacuum launcher', 'autovacuum worker', 'parallel worker', \
      'background writer', 'checkpointer', 'walwriter', 'startup', 'io worker', 'logger'";
-/// Settings in a database's or a role's catalog that act when somebody connects.
+/// Settings of databases and roles in the catalog that take effect when somebody connects.
 const AT_CONNECT: &str = "session_preload_libraries|local_preload_libraries|dynamic_library_path|jit_provider\
      |search_path|role|session_replication_role|default_transaction_read_only";
-/// Longest wait for a lock, and for a statement, when a subscription is disabled.
+/// The time limit of a lock and of a statement when a subscription is disabled.
 const STATEMENT_MAX: &str = "30s";
 
-/// What the server says.
+/// The server's answers.
 #[derive(Clone, Debug, Serialize)]
 pub struct Proof {
-    /// The directory that it runs on: by device and number the restored one.
+    /// Its data directory; device and inode are those of the restored one.
     pub data_directory: String,
-    /// Its configuration, in that directory.
+    /// Its configuration file, in that directory.
     pub config_file: String,
-    /// Who may connect, likewise.
+    /// Its pg_hba.conf, in that directory.
     pub hba_file: String,
-    /// Whether it archives WAL; off unless a person asked for it.
+    /// Whether it archives WAL; off unless the user requested it.
     pub archive_mode: String,
-    /// Libraries that it has loaded; those that a person named.
+    /// Its loaded libraries: those that the user named.
     pub preloaded: String,
-    /// Processes that are not PostgreSQL's own; only where a person named libraries.
+    /// Processes that are not PostgreSQL's own; only if the user named libraries.
     pub foreign_processes: Vec<String>,
     /// Subscriptions in all databases.
     pub subscriptions: i64,
-    /// Those of them that are enabled: none once it takes writes.
+    /// The enabled subscriptions: none after it accepts writes.
     pub enabled_subscriptions: i64,
-    /// What was enabled and is no longer.
+    /// Subscriptions that were enabled and are now disabled.
     pub disabled_subscriptions: Vec<Subscription>,
-    /// What could not be disabled; no worker runs for it as long as this is a copy.
+    /// Subscriptions that could not be disabled; no worker runs for them while this is a copy.
     pub not_disabled: Vec<String>,
-    /// Settings of databases and roles that act when somebody connects: they are in the catalog, and stay.
+    /// Settings of databases and roles that take effect when somebody connects: they are in the catalog
+    /// and stay.
     pub settings_in_catalog: Vec<String>,
 }
 
-/// What a person allowed.
+/// What the user allowed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allowed<'a> {
     /// Whether WAL is archived.
@@ -60,10 +61,10 @@ pub struct Allowed<'a> {
     pub preload: &'a [String],
 }
 
-/// Asks, and disables subscriptions where the server takes writes.
+/// Asks the server, and disables subscriptions if it accepts writes.
 ///
 /// # Errors
-/// `Refused` where it does not keep to itself.
+/// `Refused` if it is not isolated.
 pub async fn prove(
     options: &PostgresOptions,
     data_dir: &Path,
@@ -100,11 +101,11 @@ pub async fn prove(
     Ok(proof)
 }
 
-/// One who may do everything and log in; the socket lets in whoever may open it.
+/// A superuser who may log in; the socket accepts everybody who may open it.
 async fn superuser(session: &mut Session) -> Result<String> {
     let sql =
         "SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolsuper AND rolcanlogin ORDER BY oid LIMIT 1";
-    let rows = session.rows("look for a superuser", sql).await?;
+    let rows = session.rows("search for a superuser", sql).await?;
     let row = rows.first().ok_or_else(|| {
         Error::new(Kind::Postgres, "the restored cluster has no superuser who may log in")
             .effect("Lifeboat cannot check that the copy is isolated")
@@ -122,13 +123,13 @@ async fn look(session: &mut Session) -> Result<Proof> {
         "ident_file",
     ];
     let settings = names.map(|name| format!("pg_catalog.current_setting('{name}')")).join(", ");
-    let row = session.row("ask what it runs on", format!("SELECT {settings}")).await?;
+    let row = session.row("read its settings", format!("SELECT {settings}")).await?;
     let text = |index| column::<String>(&row, index);
     let sql = format!(
         "SELECT DISTINCT backend_type::text FROM pg_catalog.pg_stat_activity \
          WHERE backend_type NOT IN ({OWN_PROCESSES}) ORDER BY 1"
     );
-    let rows = session.rows("look at its processes", sql).await?;
+    let rows = session.rows("list its processes", sql).await?;
     let foreign_processes = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>>>()?;
     let sql = format!(
         "SELECT pg_catalog.format('%s%s: %s', 'database ' || d.datname, ' role ' || r.rolname, c) \
@@ -137,7 +138,7 @@ async fn look(session: &mut Session) -> Result<Proof> {
          LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole, pg_catalog.unnest(s.setconfig) c \
          WHERE c ~* '^({AT_CONNECT})=' ORDER BY 1"
     );
-    let rows = session.rows("look at settings of databases and roles", sql).await?;
+    let rows = session.rows("read the settings of databases and roles", sql).await?;
     let settings_in_catalog = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>>>()?;
     Ok(Proof {
         data_directory: text(0)?,
@@ -170,13 +171,13 @@ async fn check(proof: &Proof, data_dir: &Path, allowed: Allowed<'_>, session: &m
                pg_catalog.current_setting('primary_conninfo'), \
                pg_catalog.current_setting('max_logical_replication_workers'), \
                pg_catalog.current_setting('synchronous_standby_names')";
-    let row = session.row("ask what it obeys", sql).await?;
+    let row = session.row("read its configuration", sql).await?;
     let ident_file = column::<String>(&row, 0)?;
     for (path, name) in
         [(&proof.config_file, CONF_FILE), (&proof.hba_file, HBA_FILE), (&ident_file, IDENT_FILE)]
     {
         if !is_same(Path::new(path), &data_dir.join(name)) {
-            wrong.push(format!("it obeys {path}"));
+            wrong.push(format!("it uses the configuration file {path}"));
         }
     }
     let preload = allowed.preload.join(",");
@@ -198,14 +199,14 @@ async fn check(proof: &Proof, data_dir: &Path, allowed: Allowed<'_>, session: &m
         let is_known = (allowed.archiving && kind.as_str() == "archiver") || !allowed.preload.is_empty();
         !is_known || kind.starts_with("logical replication")
     });
-    wrong.extend(foreign.map(|kind| format!("a process of it is '{kind}'")));
+    wrong.extend(foreign.map(|kind| format!("it has a process of kind '{kind}'")));
     match wrong.is_empty() {
         true => Ok(()),
         false => {
             Err(Error::new(Kind::Refused, format!("the server on {} is not isolated", data_dir.display()))
                 .because(wrong.join("; "))
                 .effect("it was stopped at once")
-                .next("report this: a copy's configuration is written by Lifeboat alone"))
+                .next("report this as a bug: only Lifeboat writes a copy's configuration"))
         }
     }
 }
@@ -213,14 +214,14 @@ async fn check(proof: &Proof, data_dir: &Path, allowed: Allowed<'_>, session: &m
 async fn subscriptions(session: &mut Session) -> Result<Vec<Subscription>> {
     let sql = "SELECT d.datname::text, s.subname::text FROM pg_catalog.pg_subscription s \
                JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE s.subenabled ORDER BY 1, 2";
-    let rows = session.rows("look for subscriptions", sql).await?;
+    let rows = session.rows("list the subscriptions", sql).await?;
     let all = rows.iter().map(|row| Ok(Subscription { database: column(row, 0)?, name: column(row, 1)? }));
     all.collect()
 }
 
 async fn disable(options: &PostgresOptions, subscription: &Subscription) -> Result<()> {
     let mut session = Session::connect(options, &subscription.database).await?;
-    // Event triggers stay silent; a lock that nobody gives up does not hold us for ever.
+    // Event triggers do not fire; the wait for a lock is bounded.
     let settings = format!(
         "SET session_replication_role = replica; SET lock_timeout = '{STATEMENT_MAX}'; \
          SET statement_timeout = '{STATEMENT_MAX}'"

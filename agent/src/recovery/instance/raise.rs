@@ -1,9 +1,10 @@
-//! What replay needs at least, read from the WAL itself: a record tells it (`XLOG_PARAMETER_CHANGE`), and
-//! replay writes it into `pg_control` before it stops for it. So `max_connections` and its like that were
-//! raised after the base backup are raised here, and recovery goes on where it was.
+//! Raises settings to the minimum that replay needs. A WAL record (`XLOG_PARAMETER_CHANGE`) has the
+//! values, and replay writes them into `pg_control` before it stops because of them. So if
+//! `max_connections` and similar settings were raised after the base backup, they are raised here, and
+//! recovery continues.
 //!
-//! Never by the words of a log: those are in the server's language, and another major pauses (14 and newer)
-//! where an older one ends.
+//! It never parses the log: that is in the server's language, and since version 14 a server pauses where an
+//! older one ends.
 
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use crate::recovery::instance::aside::CONF_FILE;
 use crate::recovery::instance::conf::{Conf, Files};
 use crate::recovery::instance::settings::written;
 
-/// Largest configuration of ours.
+/// The largest configuration of ours that is read.
 const CONF_BYTES_MAX: u64 = 1 << 20;
 
 struct Text(String);
@@ -30,17 +31,18 @@ impl Files for Text {
     }
 }
 
-/// Raises what the configuration in `dir` sets lower than its `pg_control` wants; what was raised, as
-/// `max_connections to 120`. Nothing is written where nothing was too low.
+/// Raises the settings in `dir` that are lower than its `pg_control` requires; returns what was raised, as
+/// `max_connections to 120`. Writes nothing if nothing is too low.
 pub fn raise(dir: &Dir, owner: Option<(u32, u32)>) -> Result<Vec<String>> {
     let bytes = dir.read(Path::new(CONTROL_FILE), CONTROL_BYTES as u64)?;
-    // Torn just now: the next look reads it whole.
+    // It is being written: the next check reads all of it.
     let Some(control) = control::parse(&bytes) else { return Ok(Vec::new()) };
     let text = dir.read_text(Path::new(CONF_FILE), CONF_BYTES_MAX)?;
     let low = too_low(&Conf::read(&Text(text.clone()), &[CONF_FILE]), &control.needs);
     if !low.is_empty() {
         let lines: Vec<(&str, String)> = low.iter().map(|(name, to)| (*name, to.to_string())).collect();
-        let text = format!("{text}# raised meanwhile, by the WAL\n{}", written(&lines));
+        let text =
+            format!("{text}# raised during recovery, because the WAL requires it\n{}", written(&lines));
         dir.replace_durable(Path::new(CONF_FILE), text.as_bytes(), owner)?;
     }
     Ok(low.iter().map(|(name, to)| format!("{name} to {to}")).collect())

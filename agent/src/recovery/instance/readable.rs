@@ -1,5 +1,5 @@
-//! Root restores, and another user will run the server, who recovers when we have ended: `restore_command` runs as
-//! that user then. What this user cannot read is told in the plan, by trying as that user.
+//! If root restores and another user runs the server after we have ended, `restore_command` runs as that
+//! user. The plan says what that user cannot read; this is tried as that user.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -12,11 +12,11 @@ use crate::environment;
 use crate::error::{Error, Kind, Result};
 use crate::recovery::FileOwner;
 
-/// What opens an identity that is a file of age's itself.
+/// The variable with the passphrase of an encrypted identity.
 const PASSPHRASE: &str = "LIFEBOAT_PASSPHRASE";
-/// How such an identity begins, plain and armored.
+/// The first bytes of an encrypted identity, binary and armored.
 const ENCRYPTED: [&[u8]; 2] = [b"age-encryption.org/", b"-----BEGIN AGE ENCRYPTED"];
-/// Secrets of stores, by the repository's scheme: a server of another user gets none of them
+/// Variables with a store's secrets, by the repository's scheme: another user's server gets none of them
 /// ([`crate::environment::Child::ServerOfAnother`]).
 const SECRETS: [(&str, &str); 9] = [
     ("s3", "AWS_SECRET_ACCESS_KEY"),
@@ -30,10 +30,10 @@ const SECRETS: [(&str, &str); 9] = [
     ("gs", "GOOGLE_APPLICATION_CREDENTIALS"),
 ];
 
-/// What `restore_command` would need and `owner` cannot have, each with what to do about it.
+/// What `restore_command` needs and `owner` cannot read, each with what to do about it.
 ///
 /// # Errors
-/// `Io` where nobody can be asked.
+/// `Io` if this cannot be tried.
 pub fn out_of_reach(config: &Config, identities: &[PathBuf], owner: FileOwner) -> Result<Vec<String>> {
     let mut needed: Vec<PathBuf> = vec![config.file.clone()];
     let identities = if identities.is_empty() { &config.seal.identity_files } else { identities };
@@ -75,11 +75,11 @@ pub fn out_of_reach(config: &Config, identities: &[PathBuf], owner: FileOwner) -
     Ok(out)
 }
 
-/// What the plan says of it; `pauses` tells that recovery only continues after a pause.
+/// The warning in the plan; `pauses` says that recovery continues only after a pause.
 pub fn sentence(owner: FileOwner, pauses: bool, out_of_reach: &[String]) -> String {
     let (when, or) = match pauses {
         true => ("when it is resumed, recovery fetches", "restore without --target-action pause"),
-        false => ("recovery fetches", "pass --start: then this process fetches it"),
+        false => ("recovery fetches", "add --start, so that this process fetches it"),
     };
     format!(
         "{when} WAL as user {} (the server's user), but: {}. Let this user read the files (chown, or group and \
@@ -89,7 +89,7 @@ pub fn sentence(owner: FileOwner, pauses: bool, out_of_reach: &[String]) -> Stri
     )
 }
 
-/// Whether `owner` may, asked as that user and in no group but its own, as the server will be.
+/// Whether `owner` may read it, tried as that user with only its own group, like the server.
 fn may(owner: FileOwner, flag: &str, path: &Path) -> Result<bool> {
     let mut command = Command::new("/usr/bin/test");
     command.arg(flag).arg(path).current_dir("/").uid(owner.uid).gid(owner.gid);
@@ -99,10 +99,10 @@ fn may(owner: FileOwner, flag: &str, path: &Path) -> Result<bool> {
     Ok(status.success())
 }
 
-/// Whether it needs a passphrase.
+/// Whether the identity needs a passphrase.
 fn is_encrypted(identity: &Path) -> bool {
     if !disk::metadata(identity).is_ok_and(|meta| meta.is_some_and(|meta| meta.is_file())) {
-        return false; // what is read of a pipe is gone
+        return false; // a pipe can be read only once
     }
     let mut head = [0; 32];
     let read = disk::open(identity).ok().and_then(|mut file| file.read(&mut head).ok()).unwrap_or(0);

@@ -1,4 +1,5 @@
-//! One run of a server on a restored directory: until it is where it was to go, needs higher settings, or ends by itself.
+//! One run of a server on a restored directory: until it reaches its target, needs higher settings, or
+//! ends by itself.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,31 +26,31 @@ use crate::recovery::instance::raise::raise;
 use crate::recovery::instance::settings::PORT;
 use crate::recovery::instance::tree;
 
-/// How often recovery is looked at.
+/// How often recovery is checked.
 const LOOK: Duration = Duration::from_millis(300);
-/// A server that was started has its `postmaster.pid` after this long.
+/// How long a started server may take to write its `postmaster.pid`.
 const PID_WAIT: Duration = Duration::from_secs(15);
-/// Recovery that does not get on for this long is given up; the server stays up.
+/// How long recovery may make no progress; then we stop waiting, and the server stays up.
 const STALL_MAX: Duration = Duration::from_secs(15 * 60);
-/// End of the server's log that an error shows.
+/// How much of the end of the server's log an error shows.
 const LOG_LINES: usize = 12;
-/// Largest log that is looked at.
+/// The largest log that is read.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 
-/// A restored directory, to be run.
+/// A restored directory on which a server is run.
 pub(super) struct Server<'a> {
     pub(super) config: &'a Config,
     pub(super) data_dir: &'a Path,
     pub(super) owner: Option<(u32, u32)>,
     pub(super) tools: &'a Tools,
-    /// Where it is to go; `None` where it has recovered before.
+    /// Its target; `None` if it has already recovered.
     pub(super) goal: Option<Goal<'a>>,
     pub(super) action: Action,
     pub(super) allowed: Allowed<'a>,
     pub(super) scratch: bool,
-    /// Its databases, as the backup knows them.
+    /// Its databases, from the backup.
     pub(super) databases: &'a [Database],
-    /// What it is told to run for WAL, whatever its configuration says.
+    /// Its `restore_command`; wins over its configuration.
     pub(super) restore_command: Option<String>,
     pub(super) progress: &'a Progress,
     pub(super) cancel: &'a CancellationToken,
@@ -57,14 +58,14 @@ pub(super) struct Server<'a> {
 
 /// How a run of the server ended.
 pub(super) enum End {
-    /// It is where it was to go.
+    /// It has reached its target.
     There { socket_dir: PathBuf, seen: Seen },
-    /// It could not go on with what it was told; that was raised.
+    /// Settings were too low to continue; they were raised.
     Raised(Vec<String>),
 }
 
 impl Server<'_> {
-    /// What it says.
+    /// Its answers.
     pub(super) fn log(&self) -> PathBuf {
         let mut log = self.data_dir.as_os_str().to_owned();
         log.push(".log");
@@ -82,7 +83,7 @@ impl Server<'_> {
         }
     }
 
-    /// Starts it and waits until it is where it was to go, needs higher settings, or ends.
+    /// Starts it and waits until it has reached its target, needs higher settings, or ends.
     pub(super) async fn run(&self) -> Result<End> {
         self.progress.stage("starting PostgreSQL");
         let log = self.log();
@@ -113,7 +114,7 @@ impl Server<'_> {
             if let Ok(mut session) = Session::maintenance(&options).await {
                 let seen = look(&mut session).await;
                 session.close().await;
-                // A server that was promoted just now ends nobody's session, but one that stops does.
+                // A server that was just promoted ends no session, but one that stops does.
                 if let Ok(seen) = seen {
                     let replayed_to = seen.place.replayed_to;
                     if let Some(end) = self.judge(&seen).await? {
@@ -129,7 +130,7 @@ impl Server<'_> {
             match disk::metadata(&self.data_dir.join("postmaster.pid"))? {
                 Some(_) => seen_running = true,
                 None if seen_running || begun.elapsed() > PID_WAIT => {
-                    stop_now(self.data_dir).await?; // what is left of it: the directory of its socket
+                    stop_now(self.data_dir).await?; // its socket directory is left
                     let raised = raise(&tree::open(self.data_dir)?, self.owner)?;
                     return match raised.is_empty() {
                         true => Err(self.stopped(&log)),
@@ -141,19 +142,19 @@ impl Server<'_> {
             if moved.elapsed() > STALL_MAX {
                 return Err(Error::new(Kind::Postgres, format!("recovery makes no progress after {last}"))
                     .because(log_end(&log))
-                    .effect("the server is still up")
+                    .effect("the server is still running")
                     .next(format!("see {}", log.display())));
             }
             clock::sleep(LOOK).await;
         }
     }
 
-    /// Whether this is the end of the run: `Some(None)` where it is there.
+    /// Whether this is the end of the run: `Some(None)` if it has reached its target.
     async fn judge(&self, seen: &Seen) -> Result<Option<Option<End>>> {
         if seen.recovering && !seen.paused {
             return Ok(None);
         }
-        // A pause may be that of the target, or one for settings that are too low: never taken for it.
+        // A pause may be at the target, or because settings are too low: never mistake one for the other.
         if seen.recovering {
             let raised = raise(&tree::open(self.data_dir)?, self.owner)?;
             if !raised.is_empty() {
@@ -163,7 +164,7 @@ impl Server<'_> {
         }
         let mut short = self.goal.as_ref().and_then(|goal| goal.is_short(seen.place));
         if short.is_none() && seen.recovering && self.action != Action::Pause {
-            short = Some("it paused although no pause was asked for".to_owned());
+            short = Some("it paused although no pause was requested".to_owned());
         }
         match short {
             None => Ok(Some(None)),
@@ -173,7 +174,7 @@ impl Server<'_> {
                 Err(Error::new(Kind::Postgres, "recovery ended before it reached its target")
                     .because(format!("{why}; {}", log_end(&log)))
                     .effect(format!(
-                        "the server was stopped; the files in {} are whole",
+                        "the server was stopped; the files in {} are intact",
                         self.data_dir.display()
                     ))
                     .next(format!("see {}", log.display())))
@@ -186,17 +187,18 @@ impl Server<'_> {
         let target = self.goal.as_ref().map_or("its end".to_owned(), |goal| goal.asked.to_string());
         let error = Error::new(Kind::Postgres, format!("PostgreSQL stopped before it reached {target}"))
             .because(end.clone())
-            .effect(format!("the files in {} are whole; recovery ended early", self.data_dir.display()));
-        // It speaks English: lc_messages of its command line, the environment before that is read.
+            .effect(format!("the files in {} are intact; recovery ended early", self.data_dir.display()));
+        // Its messages are in English: lc_messages of its command line, and its environment before that is
+        // read.
         if end.contains("recovery ended before configured recovery target was reached") {
             return error.next(
-                "the stored WAL has no commit after the target: run the same restore with --to latest, it \
+                "the stored WAL has no commit after the target: run the same restore with --to latest, which \
                 gives that state",
             );
         }
         if end.contains("resource manager with ID") {
             return error.next(format!(
-                "an extension writes its own kind of WAL: name its library with --preload LIBRARY. \
+                "an extension writes its own kind of WAL: add its library with --preload LIBRARY. \
                 Production loads {}",
                 self.goal.as_ref().map_or("what its configuration says", |goal| goal.libraries)
             ));
@@ -212,7 +214,7 @@ fn log_end(log: &Path) -> String {
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
-/// What a server says of its recovery.
+/// The state of a server's recovery.
 pub(super) struct Seen {
     pub(super) recovering: bool,
     paused: bool,
@@ -220,8 +222,7 @@ pub(super) struct Seen {
 }
 
 async fn look(session: &mut Session) -> Result<Seen> {
-    let recovering =
-        column::<bool>(&session.row("look at recovery", "SELECT pg_is_in_recovery()").await?, 0)?;
+    let recovering = column::<bool>(&session.row("check recovery", "SELECT pg_is_in_recovery()").await?, 0)?;
     let paused = match (recovering, session.version_num() >= 140_000) {
         (false, _) => "false",
         (true, true) => "pg_get_wal_replay_pause_state() = 'paused'",
@@ -232,7 +233,7 @@ async fn look(session: &mut Session) -> Result<Seen> {
          (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000000)::int8"
     );
     let sql = if recovering { sql.replace(", pg_current_wal_lsn()", "") } else { sql };
-    let row = session.row("look at recovery", sql).await?;
+    let row = session.row("check recovery", sql).await?;
     let micros = column::<Option<i64>>(&row, 2)?;
     Ok(Seen {
         recovering,

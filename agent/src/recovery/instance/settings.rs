@@ -1,6 +1,6 @@
-//! The configuration of a restored data directory, all of it ours: recovery, what replay needs, a private
-//! socket, and nothing that reaches outside. What came with the backup lies aside
-//! ([`crate::recovery::instance::aside`]).
+//! The configuration of a restored data directory. We write all of it: recovery, the settings that replay
+//! needs, a private socket, and nothing that reaches outside. The configuration from the backup is put
+//! aside ([`crate::recovery::instance::aside`]).
 
 use std::path::{Path, PathBuf};
 
@@ -10,14 +10,14 @@ use crate::inventory::target::{Action, Target};
 use crate::names::wal::TimelineId;
 use crate::recovery::instance::conf::Conf;
 
-/// Lets in whoever may open the socket, and that is its owner alone.
+/// Accepts everybody who may open the socket: only its owner may.
 pub const HBA_TEXT: &str = "local all all trust\n";
-/// The port of a copy: it names its socket.
+/// The port of a copy: it is part of its socket's name.
 pub const PORT: u16 = 5432;
-/// Longest path of a socket, with the zero behind it.
+/// The longest path of a socket, including the final zero byte.
 const SOCKET_PATH_MAX: usize = 108;
-/// What a copy keeps of production's configuration: sizes, which reach nothing. Replay of much WAL is slow
-/// without them.
+/// What a copy keeps of production's configuration: sizes, which reach nothing outside. Without them,
+/// replay of much WAL is slow.
 const KEPT: [&str; 9] = [
     "shared_buffers",
     "min_wal_size",
@@ -29,35 +29,34 @@ const KEPT: [&str; 9] = [
     "effective_io_concurrency",
     "maintenance_io_concurrency",
 ];
-/// What archives WAL.
+/// The settings that archive WAL.
 const ARCHIVING: [&str; 4] = ["archive_mode", "archive_command", "archive_library", "archive_timeout"];
 
-/// What decides the lines.
+/// The input of the lines.
 #[derive(Clone, Debug)]
 pub struct Recovery {
-    /// The end.
+    /// The recovery target.
     pub target: Target,
-    /// What happens there.
+    /// What the server does at the target.
     pub action: Action,
-    /// The timeline to follow; PostgreSQL's own choice where WAL is not ours.
+    /// The timeline to follow; PostgreSQL's own choice if the WAL is not in our repository.
     pub timeline: Option<TimelineId>,
     /// How WAL is fetched.
     pub restore_command: String,
-    /// How WAL is archived, where a person wants that of a copy; `None` where not at all.
+    /// How WAL is archived, if the user wants that for a copy; otherwise `None`.
     pub archiving: Option<Vec<(String, String)>>,
-    /// Libraries without which its WAL cannot be replayed.
+    /// Libraries that replay of its WAL needs.
     pub preload: Vec<String>,
-    /// Sizes, as production has them.
+    /// Sizes from production's configuration.
     pub kept: Vec<(String, String)>,
-    /// Whether it is thrown away.
+    /// Whether it is a temporary copy.
     pub scratch: bool,
-    /// Whether it has tablespaces in `pg_tblspc` itself: recovery refuses them without a word of ours.
+    /// Whether it has in-place tablespaces: recovery refuses them without a setting.
     pub in_place: bool,
 }
 
-/// Of a copy that is thrown away: it takes little memory beside production, and does nothing but recover
-/// and answer us. References to pages that were left empty are told, not fatal: whoever started it reads
-/// them.
+/// For a temporary copy: it uses little memory beside production, and only recovers and answers us.
+/// References to pages that were left empty are logged, not fatal; we read the log.
 const SCRATCH: [(&str, &str); 8] = [
     ("shared_buffers", "128MB"),
     ("huge_pages", "off"),
@@ -70,7 +69,7 @@ const SCRATCH: [(&str, &str); 8] = [
 ];
 
 impl Recovery {
-    /// What it is told of recovery.
+    /// Its recovery settings.
     pub fn lines(&self) -> String {
         let mut lines = vec![("restore_command", self.restore_command.clone())];
         lines.extend(self.target.settings());
@@ -90,8 +89,8 @@ impl Recovery {
         written(&lines)
     }
 
-    /// All that a server on `data_dir` obeys: whatever is not here is PostgreSQL's own default.
-    /// `needs` is what replay wants at least.
+    /// The whole configuration of a server on `data_dir`: what is not here has PostgreSQL's default.
+    /// `needs` are the minimums of replay.
     pub fn conf(&self, data_dir: &Path, needs: &[(&str, u64)], major: u32) -> String {
         let mut lines = closed(data_dir, &self.preload, major);
         lines.extend(needs.iter().map(|(name, value)| (*name, value.to_string())));
@@ -104,60 +103,59 @@ impl Recovery {
     }
 }
 
-/// For whoever reads it.
+/// The comment at the top of the file.
 const WHAT: &str = "\
-# What it needs to replay WAL and to answer on a private socket; nothing here reaches outside. What came
-# with the backup lies in lifeboat-put-aside: `lifeboat as-production DIR` puts it back.
+# Settings to replay WAL and to answer on a private socket; nothing here reaches outside. The configuration
+# from the backup is in lifeboat-put-aside: `lifeboat as-production DIR` puts it back.
 ";
 
-/// The same of a directory that has recovered already.
+/// The same for a directory that has already recovered.
 pub fn conf_without_recovery(data_dir: &Path, kept: &[(String, String)], major: u32) -> String {
     let mut lines = closed(data_dir, &[], major);
     lines.extend(kept.iter().map(|(name, value)| (name.as_str(), value.clone())));
     format!("{WHAT}archive_mode = 'off'\n{}", written(&lines))
 }
 
-/// A server does not start where these are less than two segments of WAL; in MiB, else PostgreSQL's own
-/// defaults.
+/// A server does not start if these are less than two WAL segments; in MiB, otherwise PostgreSQL's defaults.
 pub fn wal_sizes(segment_bytes: u64) -> [(&'static str, u64); 2] {
     let two = segment_bytes / (512 << 10);
     [("min_wal_size", two.max(80)), ("max_wal_size", two.max(1024))]
 }
 
-/// What keeps a copy to itself.
+/// The settings that isolate a copy.
 fn closed<'a>(data_dir: &Path, preload: &[String], major: u32) -> Vec<(&'a str, String)> {
     let mut lines = vec![
-        // Whoever may open the socket is let in, and its owner alone may.
+        // Accepts everybody who may open the socket: only its owner may.
         ("listen_addresses", String::new()),
         ("port", PORT.to_string()),
         ("unix_socket_directories", socket_dir(data_dir)),
         ("unix_socket_permissions", "0700".to_owned()),
         ("ssl", "off".to_owned()),
-        // A subscription of a copy would take changes out of production's slot.
+        // A subscription of a copy would consume changes of production's slot.
         ("max_logical_replication_workers", "0".to_owned()),
         ("max_sync_workers_per_subscription", "0".to_owned()),
         ("shared_preload_libraries", preload.join(",")),
-        // Standbys of production do not follow a copy: its commits would wait for them for ever.
+        // Production's standbys do not follow a copy: its commits would wait for them forever.
         ("synchronous_standby_names", String::new()),
         ("logging_collector", "off".to_owned()),
         ("log_destination", "stderr".to_owned()),
-        // Its log is read by us.
+        // We read its log.
         ("lc_messages", "C".to_owned()),
         ("hot_standby", "on".to_owned()),
     ];
     if major >= 17 {
-        lines.push(("event_triggers", "off".to_owned())); // those on login run as whoever looks in
+        lines.push(("event_triggers", "off".to_owned())); // login triggers run with the rights of the session
     }
     lines
 }
 
-/// What production's configuration says of archiving.
+/// The archiving settings of production's configuration.
 pub fn archiving(conf: &Conf) -> Vec<(String, String)> {
     let said = ARCHIVING.iter().filter_map(|name| Some((*name, conf.get(name)?)));
     said.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// What of production's configuration a copy keeps: numbers with a unit, and nothing else.
+/// The part of production's configuration that a copy keeps: only numbers with a unit.
 pub fn kept(conf: &Conf) -> Vec<(String, String)> {
     let is_size = |value: &str| {
         let unit = value.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
@@ -169,8 +167,8 @@ pub fn kept(conf: &Conf) -> Vec<(String, String)> {
     sizes.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// In the data directory, which is its owner's alone; `.` is the same to the server, where the path is
-/// too long for a socket or would be a list.
+/// The data directory, which only its owner may enter. `.` means the same to the server; it is used if the
+/// path is too long for a socket or would be read as a list.
 fn socket_dir(data_dir: &Path) -> String {
     let text = data_dir.to_str().filter(|text| !text.contains([',', '"']) && text.starts_with('/'));
     let fits = |text: &&str| text.len() + format!("/.s.PGSQL.{PORT}").len() < SOCKET_PATH_MAX;
@@ -206,13 +204,13 @@ pub fn restore_command(config: &Config, identities: &[PathBuf], accept_unsigned:
     if accept_unsigned {
         words.push("--accept-unsigned".to_owned());
     }
-    // PostgreSQL puts the names in; it knows %f, %p, %r and %%.
+    // PostgreSQL inserts the names; it knows %f, %p, %r and %%.
     Ok(format!("{} %f \"%p\"", words.join(" ")))
 }
 
 pub(super) fn word(path: &Path) -> Result<String> {
     let text = path.to_str().filter(|text| !text.chars().any(char::is_control)).ok_or_else(|| {
-        Error::new(Kind::Config, format!("{} cannot stand in a restore_command", path.display()))
+        Error::new(Kind::Config, format!("{} cannot be used in a restore_command", path.display()))
     })?;
     Ok(format!("'{}'", text.replace('\'', "'\\''").replace('%', "%%")))
 }

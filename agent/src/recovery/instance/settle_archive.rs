@@ -1,4 +1,4 @@
-//! What production's archiver finds in a directory that becomes the real thing.
+//! Prepares what production's archiver finds in a directory that becomes production.
 
 use std::io::Result as IoResult;
 use std::path::Path;
@@ -9,14 +9,15 @@ use crate::error::{Error, Result};
 use crate::names::wal::{SegmentName, WalFile};
 use crate::postgres::control::{self, CONTROL_BYTES};
 
-/// Where WAL lies.
+/// The directory of WAL.
 const WAL_DIR: &str = "pg_wal";
-/// In it: which files are archived, and which are to be.
+/// The directory in it that says which files are archived and which are still to be.
 const STATUS_DIR: &str = "archive_status";
 
-/// Its timeline began while nothing was archived. An archive without the history of a timeline cannot be
-/// recovered along it: production's archiver finds it at its first start. Segments of older timelines are
-/// production's of before: what of the last one lies here is not what production wrote, and is never archived.
+/// Its timeline began while nothing was archived. An archive without a timeline's history cannot be
+/// recovered along that timeline, so the history is marked for production's archiver, which archives it at
+/// its first start. Segments of older timelines are not archived: the last one here differs from what
+/// production wrote.
 pub(super) fn settle_archive(dir: &Dir, owner: Option<(u32, u32)>) -> Result<()> {
     let bytes = dir.read(Path::new(CONTROL_FILE), CONTROL_BYTES as u64)?;
     let Some(control) = control::parse(&bytes) else { return Ok(()) };
@@ -36,7 +37,7 @@ pub(super) fn settle_archive(dir: &Dir, owner: Option<(u32, u32)>) -> Result<()>
     Ok(())
 }
 
-/// Says of a file that nothing is said of yet whether it is to be archived.
+/// Marks a file that has no mark yet as archived or to be archived.
 fn mark(status: &Dir, name: &str, state: &str, owner: Option<(u32, u32)>) -> IoResult<()> {
     for known in ["ready", "done"] {
         if status.look(Path::new(&format!("{name}.{known}")))?.is_some() {

@@ -1,6 +1,6 @@
-//! Whether indexes of a restored instance are in the order of this machine. They were written by production's C library or ICU;
-//! another version may sort otherwise, and then an index finds less than its table holds, or lets doubles in.
-//! What is known before a server runs is told in the plan; a server that was started says the rest itself.
+//! Whether the indexes of a restored instance are sorted as on this machine. Production's C library or ICU
+//! sorted them; another version may sort differently, and then an index misses rows or accepts duplicates.
+//! The plan says what is known before a server runs; a started server reports the rest.
 
 use std::process::{Command, Stdio};
 
@@ -11,34 +11,35 @@ use crate::environment::{self, Child};
 use crate::postgres::collations::Sorting;
 use crate::postgres::quote::ident;
 
-/// Tells the version of this machine's C library (PostgreSQL manual, 24.2.2.3, on what depends on it).
+/// Prints the version of this machine's C library (PostgreSQL manual, 24.2.2.3, on what depends on it).
 const GETCONF: &str = "/usr/bin/getconf";
-/// Databases that a sentence names.
+/// How many databases one sentence names.
 const NAMED_MAX: usize = 10;
-/// Asked in a database, it lists what depends on a collation whose version changed (PostgreSQL manual, ALTER COLLATION).
+/// Run in a database, it lists what depends on a collation whose version changed (PostgreSQL manual, ALTER
+/// COLLATION).
 pub const QUERY: &str = "SELECT pg_describe_object(refclassid, refobjid, refobjsubid), \
      pg_describe_object(classid, objid, objsubid) FROM pg_depend JOIN pg_collation c ON refobjid = c.oid \
      AND refclassid = 'pg_collation'::regclass WHERE c.collversion <> pg_collation_actual_version(c.oid)";
 
-/// A database whose indexes are to be written again before anybody uses it.
+/// A database whose indexes must be rebuilt before anybody uses it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rebuild {
     /// Its name.
     pub database: String,
     /// Why.
     pub why: String,
-    /// To be run in it, by a superuser.
+    /// Statements for a superuser to run in it.
     pub statements: Vec<String>,
 }
 
-/// This machine, as far as it is known without a server.
+/// Facts about this machine that are known without a server.
 pub struct Host {
     arch: &'static str,
     libc: Option<String>,
 }
 
 impl Host {
-    /// Asks.
+    /// Reads them.
     pub fn ask() -> Host {
         let mut command = Command::new(GETCONF);
         command.arg("GNU_LIBC_VERSION").stdin(Stdio::null()).stderr(Stdio::null());
@@ -49,12 +50,12 @@ impl Host {
     }
 }
 
-/// What of a base backup may be in another order on `host`: a sentence each.
+/// What of a base backup may be sorted differently on `host`, one sentence each.
 pub fn differs(facts: &BaseFacts, layout: &ClusterLayout, host: &Host) -> Vec<String> {
     let Some(made_on) = &facts.made_on else {
         return vec![
-            "this base backup does not say which C library its indexes were written with: if that of production is \
-             not this machine's, run REINDEX DATABASE in each database before anybody uses it"
+            "this base backup does not say which C library its indexes were written with: if production's differs \
+             from this machine's, run REINDEX DATABASE in each database before anybody uses it"
                 .to_owned(),
         ];
     };
@@ -78,7 +79,7 @@ pub fn differs(facts: &BaseFacts, layout: &ClusterLayout, host: &Host) -> Vec<St
             in_databases(&by("c"))
         )),
         (Some(then), None) if !by("c").is_empty() => out.push(format!(
-            "production sorted text by C library {then}; the version of this machine is not known. If it differs, \
+            "production sorted text by C library {then}; this machine's version is unknown. If it differs, \
              run REINDEX DATABASE {} before anybody uses it",
             in_databases(&by("c"))
         )),
@@ -103,7 +104,7 @@ fn in_databases(names: &[&str]) -> String {
     }
 }
 
-/// What the started server sorts otherwise than production did (`then`), or than its own catalog says.
+/// What the started server sorts differently than production did (`then`), or than its own catalog says.
 pub fn rebuild(now: &Sorting, then: &[Database]) -> Vec<Rebuild> {
     let of = |database: &str| {
         then.iter().find(|known| known.name == database)?.collation.as_ref()?.version.as_ref()

@@ -1,15 +1,16 @@
-//! The spool: a directory out of which a server's `restore_command` copies WAL that this process fetched.
+//! The spool: a directory from which a server's `restore_command` copies WAL that this process fetched.
 //!
-//! The promise: the server's user needs neither identity nor credentials nor configuration, and can only read what is
-//! in the spool. All names are those that PostgreSQL gives to files of WAL:
+//! The promise: the server's user needs no identity, no credentials and no configuration, and can only
+//! read the spool. All names are PostgreSQL's names of WAL files:
 //!
-//! - `wanted/NAME`: made by the server's user, who owns `wanted`: PostgreSQL asks for this file;
-//! - `NAME`: the whole file, often there before it is asked for; `NAME.none`: the store says that there is none;
-//! - `wanted/NAME.done`: the request renamed by the server's user, who has his answer: it can be removed;
-//! - `alive`: a number that changes as long as this process runs: nobody waits for one that was killed.
+//! - `wanted/NAME`: PostgreSQL requests this file; created by the server's user, who owns `wanted`;
+//! - `NAME`: the complete file, often there before it is requested; `NAME.none`: the store does not have it;
+//! - `wanted/NAME.done`: the request, renamed by the server's user after the answer: it can be removed;
+//! - `alive`: a number that changes while this process runs, so that nobody waits for a killed one.
 //!
-//! What breaks it: a path of our own in `wanted` that is opened or followed (names are listed there and removed, no
-//! more), and an exit code of 1 to 125 that does not mean "there is no such file" (PostgreSQL ends recovery there).
+//! What would break it: opening or following a path in `wanted` (we only list and remove names there), or
+//! an exit code of 1 to 125 that does not mean "this file does not exist" (PostgreSQL ends recovery on
+//! these).
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -27,26 +28,26 @@ use crate::recovery::instance::settings::word;
 use crate::recovery::instance::tree;
 use crate::repository::wal::file::is_segment;
 
-/// Behind the name of the data directory.
+/// The suffix after the name of the data directory.
 const SUFFIX: &str = ".lifeboat-wal";
 const SCRIPT_FILE: &str = "copy";
 const ALIVE_FILE: &str = "alive";
 const WANTED_DIR: &str = "wanted";
 const NONE: &str = ".none";
 const DONE: &str = ".done";
-/// Requests that are looked at at a time: PostgreSQL makes one, whoever is the server's user any number.
+/// How many requests are read at a time: PostgreSQL makes one, but the server's user may create any number.
 const WANTED_MAX: usize = 64;
-/// Segments that a base backup brings, at most.
+/// The most segments that a base backup contains.
 const BROUGHT_MAX: usize = 100_000;
-/// The server's user reads, and nobody else.
+/// Only the server's user may read.
 const DIR_MODE: u32 = 0o750;
 const FILE_MODE: u32 = 0o640;
-/// What ends recovery at once, whatever PostgreSQL wants to do next: above 125.
+/// An exit code above 125 ends recovery at once.
 pub const NOBODY_FETCHES: &str = "exit 190";
 
-/// What PostgreSQL runs: a shell, which it needs itself, `cp`, `mv` and `sleep`. The time that nothing moves
-/// before it gives up is 600 times 0.05 s. A special builtin such as `:` would end a shell with 2 where it cannot
-/// write, so `echo` makes the request.
+/// What PostgreSQL runs: a shell (which PostgreSQL needs anyway), `cp`, `mv` and `sleep`. It gives up when
+/// nothing changes for 600 times 0.05 s. A special builtin such as `:` would end the shell with 2 if it
+/// cannot write, so `echo` creates the request.
 const SCRIPT: &str = r#"# Lifeboat wrote this. It copies WAL that a running `lifeboat restore` fetches.
 spool=SPOOL name=$1 to=$2 last= still=0 failed=0
 ask=$spool/wanted/$name
@@ -71,38 +72,39 @@ mv -f "$ask" "$ask.done"
 exit 0
 "#;
 
-/// A spool that exists.
+/// An existing spool.
 pub struct Spool {
     path: PathBuf,
     dir: Dir,
     wanted: Dir,
     alive: File,
     beats: AtomicU64,
-    /// Who owns its files: us, with the group of the server's user.
+    /// The owner of its files: our user, with the group of the server's user.
     owner: Option<(u32, u32)>,
-    /// Segments that the base backup brought.
+    /// Segments from the base backup.
     brought: BTreeSet<SegmentName>,
 }
 
-/// Where the spool of a data directory lies.
+/// The path of the spool of a data directory.
 pub fn place(data_dir: &Path) -> PathBuf {
     let mut path = data_dir.as_os_str().to_owned();
     path.push(SUFFIX);
     path.into()
 }
 
-/// The `restore_command` of a server on `data_dir`. Where nobody fetches any more, it does what `otherwise` says.
+/// The `restore_command` of a server on `data_dir`. If nobody fetches any more, it runs `otherwise`.
 pub fn command(data_dir: &Path, otherwise: &str) -> Result<String> {
     let script = word(&place(data_dir).join(SCRIPT_FILE))?;
     Ok(format!("if test -r {script}; then exec /bin/sh {script} %f %p; else {otherwise}; fi"))
 }
 
 impl Spool {
-    /// Makes it; that of a killed run goes. `server` is the server's user where that is another one. `otherwise` is a
-    /// command of the shell for whoever finds that nobody fetches any more; the file's name is `$1`, its place `$2`.
+    /// Creates it; removes the one of a killed run. `server` is the server's user, if that is another one.
+    /// `otherwise` is a shell command for the case that nobody fetches any more; the file's name is `$1`,
+    /// its destination `$2`.
     ///
     /// # Errors
-    /// `Refused` where something lies there that Lifeboat did not make.
+    /// `Refused` if something is there that Lifeboat did not create.
     pub fn make(data_dir: &Path, server: Option<(u32, u32)>, otherwise: &str) -> Result<Spool> {
         let path = place(data_dir);
         let failed = |e| Error::file("make", &path, e);
@@ -114,10 +116,10 @@ impl Spool {
             if !is_ours {
                 return Err(Error::new(
                     Kind::Refused,
-                    format!("{} exists, and Lifeboat did not make it", path.display()),
+                    format!("{} exists, but Lifeboat did not create it", path.display()),
                 )
                 .effect("no server was started")
-                .next("look at it and move it away, then start the server"));
+                .next("check what it is, move it away, then start the server"));
             }
             above.remove_tree(name).map_err(failed)?;
         }
@@ -133,28 +135,28 @@ impl Spool {
         let mut file = spool.create(SCRIPT_FILE)?;
         file.write_all(script.as_bytes()).map_err(|e| spool.failed(e))?;
         spool.wanted.give(0o700, server).map_err(|e| spool.failed(e))?;
-        // Last: nobody else can look into it before.
+        // Last: before this nobody else can read it.
         spool.dir.give(DIR_MODE, owner).map_err(|e| spool.failed(e))?;
         Ok(spool)
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the base backup brought this segment: PostgreSQL has it where the archive has not.
+    /// Whether this segment is from the base backup: PostgreSQL uses it if the archive does not have it.
     pub fn is_brought(&self, file: WalFile) -> bool {
         matches!(file, WalFile::Segment(segment) if self.brought.contains(&segment))
     }
 
-    /// Says that we are alive.
+    /// Renews the sign of life.
     pub fn beat(&self) -> Result<()> {
         let beat = self.beats.fetch_add(1, Ordering::Relaxed);
         self.alive.write_all_at(format!("{beat:020}\n").as_bytes(), 0).map_err(|e| self.failed(e))
     }
 
-    /// What PostgreSQL asks for, and what it has its answer to.
+    /// PostgreSQL's open and answered requests.
     pub fn requests(&self) -> Result<(Vec<WalFile>, Vec<WalFile>)> {
         let (mut open, mut done) = (Vec::new(), Vec::new());
         for entry in self.wanted.some_entries(WANTED_MAX).map_err(|e| self.failed(e))? {
@@ -167,31 +169,31 @@ impl Spool {
         Ok((open, done))
     }
 
-    /// Where a file is put together.
+    /// The path at which a file is put together.
     pub fn stage(&self, file: WalFile) -> Result<File> {
         let name = staged(file);
         self.dir.remove_file(Path::new(&name)).map_err(|e| self.failed(e))?;
         self.create(&name)
     }
 
-    /// A staged file is whole.
+    /// Publishes a complete staged file.
     pub fn publish(&self, file: WalFile) -> Result<()> {
         let (from, to) = (staged(file), file.to_string());
         self.dir.rename(OsStr::new(&from), OsStr::new(&to)).map_err(|e| self.failed(e))
     }
 
-    /// The answer that there is no such file.
+    /// Answers that the file does not exist.
     pub fn publish_none(&self, file: WalFile) -> Result<()> {
         self.create(&format!("{file}{NONE}")).map(drop)
     }
 
-    /// Removes what was answered.
+    /// Removes the answer.
     pub fn forget(&self, file: WalFile) -> Result<()> {
         let names = [staged(file), file.to_string(), format!("{file}{NONE}")];
         names.iter().try_for_each(|name| self.dir.remove_file(Path::new(name))).map_err(|e| self.failed(e))
     }
 
-    /// Removes the word that an answer was taken.
+    /// Removes the mark that an answer was taken.
     pub fn forget_request(&self, file: WalFile) -> Result<()> {
         self.wanted.remove_file(Path::new(&format!("{file}{DONE}"))).map_err(|e| self.failed(e))
     }
@@ -222,7 +224,7 @@ fn quoted(path: &Path) -> Result<String> {
     Ok(word(path)?.replace("%%", "%"))
 }
 
-/// What lies in `pg_wal` before a server was ever started there. It is the server's user's by now.
+/// The segments in `pg_wal` before a server was ever started there. By now it belongs to the server's user.
 fn brought(data_dir: &Path) -> Result<BTreeSet<SegmentName>> {
     let failed = |e| Error::file("look at", data_dir, e);
     let pg_wal = tree::open(data_dir)?.dir(Path::new("pg_wal")).map_err(failed)?;

@@ -1,6 +1,6 @@
-//! Starting a restored instance: on a private socket, without network, on our configuration, until recovery
-//! is where it was to go. What replay needs and has not is raised on the way, from what the WAL says. It
-//! stays up, with the proof that it keeps to itself.
+//! Starts a restored instance on a private socket, without network, with our configuration, until recovery
+//! has reached its target. Settings that are too low for replay are raised on the way, to the values in
+//! the WAL. The server stays up, and its isolation is proved.
 
 use std::path::PathBuf;
 
@@ -29,49 +29,49 @@ use crate::recovery::instance::settings::PORT;
 use crate::recovery::instance::sorting::{Rebuild, rebuild};
 use crate::recovery::instance::tree;
 
-/// How many times settings are raised: nobody changes them so often between two base backups.
+/// How many times settings are raised at most: nobody changes them more often between two base backups.
 const RAISES_MAX: u32 = 100;
-/// A server that is where it was to go.
+/// A server that has reached its target.
 #[derive(Clone, Debug, Serialize)]
 pub struct Started {
     /// The directory of its socket.
     pub socket_dir: PathBuf,
     /// Its port.
     pub port: u16,
-    /// What it says.
+    /// Its log.
     pub log: PathBuf,
     /// The command that reaches it.
     pub reach: String,
     /// The command that ends it.
     pub end: String,
-    /// Whether it takes writes.
+    /// Whether it accepts writes.
     pub writable: bool,
     /// Where replay ended.
     pub replayed_to: Lsn,
-    /// The last commit that was replayed, by the clock of the server that made it; `None` where
-    /// there was none after the backup began.
+    /// The last replayed commit, by the clock of the server that wrote it; `None` if there was none after the
+    /// backup began.
     pub last_commit: Option<Timestamp>,
     /// How long replay took.
     pub seconds: f64,
-    /// Settings that were raised on the way, because the WAL says that production raised them.
+    /// Settings that were raised on the way, because production raised them according to the WAL.
     pub raised: Vec<String>,
-    /// That it keeps to itself, as the server says it.
+    /// The proof of its isolation, from the server itself.
     pub proof: Proof,
-    /// Databases whose indexes are in another order than the server's.
+    /// Databases whose indexes are sorted differently than the server sorts.
     pub rebuild: Vec<Rebuild>,
 }
 
-/// The programs that are needed, found before anything is restored.
+/// Finds the needed programs before anything is restored.
 pub async fn tools(config: &Config, plan: &InstancePlan) -> Result<Tools> {
     let major = plan.source.server_version.chars().take_while(char::is_ascii_digit).collect::<String>();
     Tools::server(&PostgresOptions::from(&config.postgres), major.parse().unwrap_or(0)).await
 }
 
-/// Starts the server and waits for the target; `feed` fetches its WAL meanwhile, where we do that.
+/// Starts the server and waits for the target; `feed` fetches its WAL meanwhile, if we do that.
 ///
 /// # Errors
-/// `Postgres` with the end of the server's log where it stopped by itself, or where it is not at the target;
-/// `Refused` where it does not keep to itself; those of the store.
+/// `Postgres` with the end of the server's log if it stopped by itself or is not at the target; `Refused`
+/// if it is not isolated; those of the store.
 pub async fn start_and_wait(
     config: &Config,
     plan: &InstancePlan,
@@ -99,16 +99,16 @@ pub async fn start_and_wait(
     let spool = feed.spool(&plan.data_dir, plan.owner)?;
     let started = tokio::select! {
         started = server.open() => started,
-        // It asked, so it runs: its process can be found.
+        // It made a request, so it runs: its process can be found.
         e = feed.serve(&spool) => stop_now(&plan.data_dir).await.and(Err(e)),
     };
     spool.remove().and(started)
 }
 
 impl Server<'_> {
-    /// Starts it, and again with what it needs; proves that it keeps to itself.
+    /// Starts it, and again with the settings that it needs; proves its isolation.
     pub(super) async fn open(&self) -> Result<Started> {
-        // The rule of this file: no server is ever started by us on a configuration that is not ours.
+        // The rule of this file: we never start a server with a configuration that is not ours.
         if !is_ours(&head(&tree::open(self.data_dir)?, CONF_FILE)?) {
             let what = format!("{CONF_FILE} in {} was not written by Lifeboat", self.data_dir.display());
             return Err(Error::new(Kind::Refused, what).effect("no server was started on it"));
@@ -134,7 +134,7 @@ impl Server<'_> {
                         }
                     };
                     let rebuild = self.rebuild(&options).await.unwrap_or_else(|e| {
-                        self.progress.note(format!("which indexes to rebuild is not known: {e}"));
+                        self.progress.note(format!("it is unknown which indexes must be rebuilt: {e}"));
                         Vec::new()
                     });
                     return Ok(Started {
@@ -156,11 +156,11 @@ impl Server<'_> {
         }
         Err(Error::new(
             Kind::Postgres,
-            format!("recovery again and again needs higher values: {}", raised.join(", ")),
+            format!("recovery needs higher values too many times: {}", raised.join(", ")),
         ))
     }
 
-    /// What a copy that is thrown away has no use for.
+    /// Checks that a temporary copy does not need.
     async fn rebuild(&self, options: &PostgresOptions) -> Result<Vec<Rebuild>> {
         if self.scratch {
             return Ok(Vec::new());
@@ -171,7 +171,7 @@ impl Server<'_> {
         Ok(rebuild(&sorting, self.databases))
     }
 
-    /// What was disabled, for whoever makes it the real thing.
+    /// Notes what was disabled, for a later `as-production`.
     fn keep_note(&self, proof: &Proof) -> Result<()> {
         if proof.disabled_subscriptions.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The WAL that is stored, with the histories that only an identity opens.
+//! The stored WAL, with the histories that only an identity can decrypt.
 
 use std::collections::BTreeSet;
 
@@ -14,19 +14,19 @@ use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
 
-/// Who reads the WAL.
+/// The reader of the WAL.
 pub fn wal_reader(repository: &Repository, origin: &Origin, request: &InstanceRequest) -> WalReader {
     let trusted = request.trust.trusted();
     let opener = WalOpener { origin: origin.clone(), identities: request.identities.clone(), trusted };
     WalReader::new(repository.clone(), opener)
 }
 
-/// What is stored of every timeline, and where each came from: the reader has an identity, so content decides where
-/// names alone do not, and the histories are opened that tell nothing in clear text. Histories that do not count go
-/// to `passed_over`.
+/// What is stored of every timeline, and which timeline each one branched from. The reader has an
+/// identity: if names are not enough, content decides, and encrypted histories are decrypted. Histories
+/// that do not count go to `passed_over`.
 ///
 /// # Errors
-/// Those of the store, `Identity`, `Signature`, and `Integrity` of a history that is none.
+/// Those of the store, `Identity`, `Signature`, and `Integrity` for an invalid history.
 pub async fn stored_wal(
     reader: &WalReader,
     (origin, trust): (&Origin, &Trust),

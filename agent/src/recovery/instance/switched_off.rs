@@ -1,12 +1,12 @@
-//! Which of production's settings reach outside of a copy, or run something in it. A copy's server obeys
-//! none of them: the plan names them, so that a person knows what is not as in production.
+//! The settings of production that would reach outside of a copy or run something in it. A copy's server
+//! ignores all of them; the plan names them, so that a person knows what differs from production.
 
 use serde::Serialize;
 
 use crate::recovery::instance::conf::Conf;
 
-/// Their names. That a setting is missing here keeps it out of the plan, not in force: a copy's
-/// configuration begins from nothing ([`crate::recovery::instance::settings`]).
+/// Their names. A setting that is missing here is only missing from the plan; it still has no effect,
+/// because a copy's configuration starts empty ([`crate::recovery::instance::settings`]).
 const OUTSIDE: [&str; 36] = [
     // files elsewhere
     "data_directory",
@@ -50,19 +50,19 @@ const OUTSIDE: [&str; 36] = [
     "bonjour",
     "event_source",
 ];
-/// What the background workers of extensions are told, by the extension's name.
+/// Settings of extensions' background workers, by the extension's name.
 const WORKERS: [&str; 5] = ["cron.", "pg_net.", "bgw_replstatus.", "timescaledb.", "pglogical."];
 
-/// One of them.
+/// One such setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SwitchedOff {
-    /// Its name, or `include` and its like.
+    /// Its name, or `include` and similar.
     pub name: String,
     /// Its value; passwords are not shown.
     pub value: String,
 }
 
-/// What of this configuration is switched off in a copy, each name once.
+/// The settings of this configuration that a copy ignores, each name once.
 pub fn switched_off(conf: &Conf) -> Vec<SwitchedOff> {
     let mut out: Vec<SwitchedOff> = Vec::new();
     for setting in &conf.settings {

@@ -1,5 +1,5 @@
-//! What a server on a restored directory does once it obeys production's own configuration: what it listens on, connects
-//! to, archives to and takes over, read from that configuration before it is put back.
+//! What a server on a restored directory does with production's own configuration: what it listens on,
+//! connects to, archives to and takes over. This is read from that configuration before it is put back.
 
 use std::fmt::{Display, Formatter};
 use std::path::Path;
@@ -14,19 +14,19 @@ use crate::recovery::instance::aside::{ASIDE_DIR, AUTO_FILE, NAMES, without_earl
 use crate::recovery::instance::conf::{Conf, Files};
 use crate::recovery::instance::switched_off::masked;
 
-/// Largest file of a configuration that is read.
+/// The largest configuration file that is read.
 const CONF_BYTES_MAX: u64 = 4 << 20;
 
-/// What it does once it is the real thing.
+/// What it does as production.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Takeover {
-    /// A sentence each.
+    /// One sentence each.
     pub does: Vec<String>,
-    /// What a person should look at first.
+    /// What a person should check first.
     pub warnings: Vec<String>,
 }
 
-/// What lies aside, as a server will read it.
+/// The configuration that was put aside, as a server will read it.
 pub(super) struct Aside<'a>(pub(super) &'a Dir);
 
 impl Files for Aside<'_> {
@@ -34,7 +34,8 @@ impl Files for Aside<'_> {
         let aside = Path::new(ASIDE_DIR).join(path);
         let bytes = match NAMES.contains(&path) && self.0.look(&aside).is_ok_and(|found| found.is_some()) {
             true => self.0.read(&aside, CONF_BYTES_MAX),
-            // Includes, and what is back already: a server follows links to them, and nothing is written there.
+            // Included files, and files that are already put back: a server follows links to them, and
+            // nothing is written there.
             false => disk::read(&self.0.path().join(path), CONF_BYTES_MAX),
         };
         let bytes = bytes.ok()?;
@@ -52,19 +53,18 @@ impl Files for Aside<'_> {
     }
 }
 
-/// What a server on `data_dir` does that obeys this configuration; `is_restored` tells that the files are
-/// there already.
+/// What a server on `data_dir` does with this configuration; `is_restored` says that the files already exist.
 ///
 /// # Errors
-/// `Refused` where it would run on another directory, or would not start.
+/// `Refused` if it would run on another directory, or would not start.
 pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeover> {
-    let mend = format!(
+    let remedy = format!(
         "restore it as a copy, correct the files in {}, then run lifeboat as-production {}",
         data_dir.join(ASIDE_DIR).display(),
         shell_path(data_dir)
     );
     let refused =
-        |what: String| Error::new(Kind::Refused, what).effect("nothing was changed").next(mend.clone());
+        |what: String| Error::new(Kind::Refused, what).effect("nothing was changed").next(remedy.clone());
     let is_same = |path: &str| {
         let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         resolved(Path::new(path)) == resolved(data_dir)
@@ -73,7 +73,7 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
     if let Some(elsewhere) = said("data_directory").filter(|path| !is_same(path)) {
         return Err(refused(format!(
             "production's configuration names another data directory, {elsewhere}: the server would run \
-            on that one"
+            on it"
         )));
     }
     let is_absent =
@@ -102,7 +102,7 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
     });
     if said("archive_mode").is_some_and(|mode| mode != "off" && mode != "false" && mode != "no") {
         let by = said("archive_command").or(said("archive_library"));
-        does.push(format!("archives its WAL: {}", by.unwrap_or("no command is set, so WAL piles up")));
+        does.push(format!("archives its WAL: {}", by.unwrap_or("no command is set, so WAL accumulates")));
     }
     if let Some(libraries) = said("shared_preload_libraries") {
         does.push(format!("loads {libraries}: their background workers and scheduled jobs run"));
@@ -114,14 +114,14 @@ pub fn takeover(conf: &Conf, data_dir: &Path, is_restored: bool) -> Result<Takeo
         ));
     }
     if let Some(primary) = said("primary_conninfo") {
-        does.push(format!("follows nobody, although primary_conninfo is {}", masked(primary)));
+        does.push(format!("follows no primary, although primary_conninfo is {}", masked(primary)));
     }
     let recovers = |name: &str| name.starts_with("recovery_target") || name == "restore_command";
     if let Some(left) =
         conf.settings.iter().find(|setting| recovers(&setting.name) && !setting.value.is_empty())
     {
         warnings.push(format!(
-            "{} is set, perhaps by an earlier restore: check archive_mode and synchronous_standby_names, too",
+            "{} is set, perhaps by an earlier restore: also check archive_mode and synchronous_standby_names",
             left.name
         ));
     }

@@ -1,9 +1,9 @@
-//! The directories of a restored instance, opened once: nothing is read or written there but beneath their handles.
+//! The directories of a restored instance, opened once: everything is read and written beneath their handles.
 //!
-//! Whoever owns what lies above them, or may write there, may be less than we are, and we may be root. So a directory is
-//! opened on a way without links of lesser users, made anew under its name or taken where it lies there, and closed to
-//! everybody else until it is whole. From then on no path is walked again: the links of `pg_tblspc`, which a server
-//! needs, are made and never followed.
+//! Users with fewer rights than ours may own the parent directories or write to them, and we may be root.
+//! So a directory is opened along a path without links of such users, created or reused under its name,
+//! and closed to everybody else until it is complete. After that no path is resolved again: the links in
+//! `pg_tblspc`, which a server needs, are created but never followed.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -16,7 +16,7 @@ use crate::archive::path::unescape;
 use crate::disk::beneath::{Dir, FileType};
 use crate::error::{Error, Kind, Result};
 
-/// Where a server finds its tablespaces.
+/// The directory with a server's tablespaces.
 const FILE_MODES: u32 = 0o640;
 const LINKS_DIR: &str = "pg_tblspc";
 
@@ -27,9 +27,9 @@ pub struct TablespacePlan {
     pub oid: u32,
     /// Name.
     pub name: String,
-    /// Where it lay.
+    /// Its old place.
     pub was: String,
-    /// Where it will lie; absent or empty now.
+    /// Its new place; absent or empty now.
     pub location: PathBuf,
 }
 
@@ -37,32 +37,32 @@ pub struct TablespacePlan {
 pub(super) struct Tree {
     /// The data directory.
     pub data: Dir,
-    /// Each tablespace that lies outside, with the place of its link below the data directory.
+    /// Each tablespace outside, with the place of its link below the data directory.
     tablespaces: Vec<(PathBuf, Dir)>,
 }
 
-/// A place below one of them.
+/// A place in one of them.
 pub(super) struct At<'a> {
     dir: &'a Dir,
     relative: PathBuf,
 }
 
 impl Tree {
-    /// Makes what is not there yet; all of it is ours and closed to everybody else.
+    /// Creates what does not exist yet; all of it is ours and closed to everybody else.
     pub fn claim(data_dir: &Path, tablespaces: &[TablespacePlan], owner: Option<(u32, u32)>) -> Result<Tree> {
         let data = claim(data_dir, owner)?;
         let place = |t: &TablespacePlan| Ok((link_of(t.oid).into(), claim(&t.location, owner)?));
         Ok(Tree { data, tablespaces: tablespaces.iter().map(place).collect::<Result<_>>()? })
     }
 
-    /// What an earlier try made whole.
+    /// The directories that an earlier try completed.
     pub fn known(data_dir: &Path, tablespaces: &[TablespacePlan]) -> Result<Tree> {
         let data = open(data_dir)?;
         let place = |t: &TablespacePlan| Ok((link_of(t.oid).into(), open(&t.location)?));
         Ok(Tree { data, tablespaces: tablespaces.iter().map(place).collect::<Result<_>>()? })
     }
 
-    /// What lies there already; the tablespaces by its own links, so that this is for reading.
+    /// The existing directories; it follows their own tablespace links, so this is for reading only.
     pub fn open(data_dir: &Path) -> Result<Tree> {
         let data = open(data_dir)?;
         let failed = |e| Error::file("list", &data_dir.join(LINKS_DIR), e);
@@ -73,7 +73,7 @@ impl Tree {
                 continue;
             }
             let to = data.read_link(&link).map_err(|e| Error::file("read link", &data_dir.join(&link), e))?;
-            // One that is not there, or behind somebody's link, has nothing that we could use.
+            // A missing one, or one that somebody's link points to, has nothing that we could use.
             if let Some(Ok(Some(dir))) = to.map(|to| Dir::open_absolute(&to)) {
                 tablespaces.push((link, dir));
             }
@@ -81,7 +81,7 @@ impl Tree {
         Ok(Tree { data, tablespaces })
     }
 
-    /// Every directory of them.
+    /// All of these directories.
     pub fn roots(&self) -> impl Iterator<Item = &Dir> {
         [&self.data].into_iter().chain(self.tablespaces.iter().map(|(_, dir)| dir))
     }
@@ -98,7 +98,7 @@ impl Tree {
         })
     }
 
-    /// Makes everything durable, file system by file system.
+    /// Syncs everything, file system by file system.
     pub fn sync(&self) -> Result<()> {
         let mut roots = self.roots();
         roots.try_for_each(|dir| dir.sync_file_system().map_err(|e| Error::file("sync", dir.path(), e)))
@@ -106,17 +106,17 @@ impl Tree {
 }
 
 impl At<'_> {
-    /// For messages.
+    /// The path for messages.
     pub fn shown(&self) -> PathBuf {
         self.dir.path().join(&self.relative)
     }
 
-    /// The directory that it is looked for from, and the way from there.
+    /// The directory from which it is opened, and the path from there.
     pub fn parts(&self) -> (&Dir, &Path) {
         (self.dir, &self.relative)
     }
 
-    /// What lies there.
+    /// What is there.
     pub fn look(&self) -> Result<Option<Metadata>> {
         self.dir.look(&self.relative).map_err(|e| Error::file("look at", &self.shown(), e))
     }
@@ -126,28 +126,28 @@ impl At<'_> {
         self.dir.open_file(&self.relative).map_err(|e| Error::file("open", &self.shown(), e))
     }
 
-    /// A private file that must not be there yet.
+    /// A private file that must not exist yet.
     pub fn create_new(&self) -> Result<File> {
         self.dir.create_new(&self.relative).map_err(|e| Error::file("create", &self.shown(), e))
     }
 
-    /// A private file, made where it is not there.
+    /// A private file; created if it does not exist.
     pub fn open_or_create(&self) -> Result<File> {
         self.dir.open_or_create(&self.relative).map_err(|e| Error::file("open", &self.shown(), e))
     }
 
-    /// Removes a file; fine when it is gone already.
+    /// Removes a file; no error if it is already gone.
     pub fn remove_file(&self) -> Result<()> {
         self.dir.remove_file(&self.relative).map_err(|e| Error::file("remove", &self.shown(), e))
     }
 
-    /// A directory with this mode and owner, made where it is not there.
+    /// A directory with this mode and owner; created if it does not exist.
     pub fn settle_dir(&self, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
         let made = self.dir.settle_dir(&self.relative, mode, owner);
         made.map(drop).map_err(|e| Error::file("create directory", &self.shown(), e))
     }
 
-    /// A link to there, and to nowhere else.
+    /// A link to this place and no other.
     pub fn settle_link(&self, to: &Path, owner: Option<(u32, u32)>) -> Result<()> {
         let settle = || {
             if self.dir.read_link(&self.relative)?.as_deref() != Some(to) {
@@ -165,15 +165,16 @@ pub(super) fn link_of(oid: u32) -> String {
     format!("{LINKS_DIR}/{oid}")
 }
 
-/// The path of a directory without the links that lead to it, which are all of nobody less than us; `None` where it is not there.
+/// The path of a directory with its links resolved; no link may belong to a user with fewer rights than
+/// ours. `None` if it does not exist.
 pub(super) fn itself(path: &Path) -> Result<Option<PathBuf>> {
     Ok(open_above(path)?.map(|dir| dir.path().to_owned()))
 }
 
-/// A directory that is there, itself and no link to it; see the head of this file.
+/// An existing directory itself, not a link to it; see the head of this file.
 ///
 /// # Errors
-/// `NotFound`, and `Refused` where a link of a lesser user lies on the way.
+/// `NotFound`, and `Refused` if the path has a link of a user with fewer rights.
 pub(super) fn open(path: &Path) -> Result<Dir> {
     let (above, name) = split(path)?;
     let gone = || Error::file("open", path, std::io::ErrorKind::NotFound.into());
@@ -184,14 +185,15 @@ pub(super) fn open(path: &Path) -> Result<Dir> {
         .map_err(|e| Error::file("open directory", path, e))
 }
 
-/// The directory above, in which names change places, and the name of this one in it.
+/// The parent directory, in which names are exchanged, and the name of this one in it.
 pub(super) fn beside(path: &Path) -> Result<(Dir, &OsStr)> {
     let (above, name) = split(path)?;
     let gone = || Error::file("open", above, std::io::ErrorKind::NotFound.into());
     Ok((open_above(above)?.ok_or_else(gone)?, name))
 }
 
-/// A directory that is ours and closed: made where it is not there, with those above it, which are `owner`'s.
+/// A directory that is ours and closed; created if it does not exist, with its parents, which belong to
+/// `owner`.
 fn claim(path: &Path, owner: Option<(u32, u32)>) -> Result<Dir> {
     let (above, name) = split(path)?;
     let claim = || {
@@ -202,10 +204,10 @@ fn claim(path: &Path, owner: Option<(u32, u32)>) -> Result<Dir> {
     claim()
 }
 
-/// Nobody else comes in.
+/// Closed to everybody else.
 const CLOSED: u32 = 0o700;
 
-/// Us, where we are root and it will belong to somebody else.
+/// Our user, if we are root and it will belong to somebody else.
 pub(super) fn ours(owner: Option<(u32, u32)>) -> Option<(u32, u32)> {
     owner.map(|_| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()))
 }
@@ -234,13 +236,13 @@ fn split(path: &Path) -> Result<(&Path, &OsStr)> {
     })
 }
 
-/// The path that was escaped.
+/// The unescaped path.
 fn unescaped(path: &str) -> Result<PathBuf> {
     let bytes: std::ffi::OsString = OsStringExt::from_vec(unescape(path)?);
     Ok(bytes.into())
 }
 
-/// The mode of a file, whatever the backup says.
+/// The mode of a file, independent of the backup.
 pub(super) fn file_mode(mode: u16) -> u32 {
     u32::from(mode) & FILE_MODES | 0o600
 }

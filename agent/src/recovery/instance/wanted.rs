@@ -1,4 +1,4 @@
-//! The files of a base backup to restore, from its one index: compact, sorted by path.
+//! The files of a base backup to restore, from its single index: compact, sorted by path.
 
 use tokio::runtime::Handle;
 
@@ -19,19 +19,19 @@ pub struct File {
     pub mode: u16,
     /// Size.
     pub bytes: u64,
-    /// Of the content.
+    /// The digest of the content.
     pub digest: Blake3,
     pieces: (u32, u32),
 }
 
-/// Where some bytes of a file come from.
+/// The source of some bytes of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece {
     /// First byte in the file.
     pub offset: u64,
-    /// How many.
+    /// The number of bytes.
     pub bytes: u32,
-    /// Place of the snapshot in the chain.
+    /// Index of the snapshot in the chain.
     pub snapshot: u32,
     /// Pack of that snapshot.
     pub pack: u32,
@@ -42,7 +42,7 @@ pub struct Piece {
 /// All files.
 #[derive(Default)]
 pub struct Wanted {
-    /// The chain that pieces count in.
+    /// The chain to which the indexes of pieces refer.
     pub snapshots: Vec<SnapshotId>,
     paths: String,
     files: Vec<File>,
@@ -55,7 +55,7 @@ impl Wanted {
     /// Reads the index of a base backup. Blocking.
     ///
     /// # Errors
-    /// `Integrity` where it does not fit its manifest.
+    /// `Integrity` if it does not match its manifest.
     pub fn read(
         repository: &Repository,
         runtime: &Handle,
@@ -82,7 +82,7 @@ impl Wanted {
         })?;
         if wanted.files.len() as u64 != facts.files || wanted.bytes != facts.bytes {
             let what = format!(
-                "the index of {} gives {} files, its manifest says {}",
+                "the index of {} lists {} files, but its manifest says {}",
                 manifest.id,
                 wanted.files.len(),
                 facts.files
@@ -101,7 +101,7 @@ impl Wanted {
             if part.bytes > EXTENT_BYTES as u64 {
                 return Err(Error::new(
                     Kind::Integrity,
-                    format!("{} has a part longer than an extent", entry.path),
+                    format!("{} has a part that is longer than an extent", entry.path),
                 ));
             }
             let Some(bytes) = u32::try_from(part.bytes).ok() else { continue };
@@ -119,7 +119,7 @@ impl Wanted {
         Ok(())
     }
 
-    /// Takes out the files whose path `out` names; [`Wanted::path`] still knows their paths.
+    /// Removes the files for whose path `out` says so; [`Wanted::path`] still knows their paths.
     pub fn take_out(&mut self, out: impl Fn(&str) -> bool) -> Vec<File> {
         let files = std::mem::take(&mut self.files);
         let (taken, kept): (Vec<File>, _) = files.into_iter().partition(|file| out(self.path(file)));
@@ -128,7 +128,7 @@ impl Wanted {
         taken
     }
 
-    /// Puts files back that were taken out.
+    /// Puts removed files back.
     pub fn put_back(&mut self, files: Vec<File>) {
         self.bytes += files.iter().map(|file| file.bytes).sum::<u64>();
         self.files.extend(files);
@@ -148,7 +148,7 @@ impl Wanted {
         &self.paths[start..start + usize::from(file.path.1)]
     }
 
-    /// The place of a file in [`Wanted::files`].
+    /// The index of a file in [`Wanted::files`].
     pub fn find(&self, path: &str) -> Option<usize> {
         self.files.binary_search_by(|file| self.path(file).cmp(path)).ok()
     }

@@ -1,4 +1,4 @@
-//! Applying the plan of a promotion, in the order that [`super`] says; putting back what failed.
+//! Applies the plan of a promotion in the order that [`super`] describes; undoes it if it fails.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ use crate::postgres::rename::{
 use crate::postgres::session::Session;
 use crate::recovery::promote::plan::{Prepared, PromotePlan};
 
-/// How long sessions may take to end once they were told to.
+/// How long sessions may take to end after they were told to.
 const DISCONNECT_LIMIT: Duration = Duration::from_secs(30);
-/// How long a session that was about to end anyway may take, ours for one, where nobody is told to.
+/// How long a session that is ending anyway (such as ours) may take, if no session is told to end.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct Promoted {
     /// The plan that was applied.
     pub plan: PromotePlan,
-    /// Whose sessions were ended.
+    /// The sessions that were ended.
     pub disconnected: Vec<Connected>,
     /// How long both databases were closed.
     pub closed_seconds: f64,
@@ -41,10 +41,10 @@ pub struct Promoted {
 /// Does what was planned.
 ///
 /// # Errors
-/// Whatever failed: everything is as before then, or the error says that it is not, and the same command
-/// goes on.
+/// Whatever failed. Then everything is as before; or the error says that it is not, and the same command
+/// continues.
 pub async fn apply(prepared: Prepared, cancel: &CancellationToken) -> Result<Promoted> {
-    // Also keeps a backup from walking a filestore while it gets another name.
+    // The lock also prevents a backup from walking a filestore while it is renamed.
     let _state = StateDir::open(&prepared.state_dir, &prepared.instance)
         .map_err(|e| e.effect("nothing was changed"))?;
     let mut session = Session::maintenance(&prepared.postgres).await?;
@@ -66,7 +66,7 @@ pub async fn apply(prepared: Prepared, cancel: &CancellationToken) -> Result<Pro
     Ok(Promoted { plan: prepared.plan, disconnected, closed_seconds, warnings })
 }
 
-/// A directory that gets another name.
+/// A directory to rename.
 struct Move<'a> {
     id: Option<DirId>,
     from: &'a TenantName,
@@ -82,11 +82,11 @@ impl Prepared {
         ]
     }
 
-    /// What both databases are called now: the copy, and what it replaces where there is such a one.
+    /// The current names of both databases: the copy, and the one that it replaces, if there is one.
     async fn names(&self, session: &mut Session) -> Result<(String, Option<String>)> {
         let gone = |name: &TenantName| {
-            Error::new(Kind::NotFound, format!("the database that was called {name} is gone"))
-                .because(format!("{} says that its promotion had begun", self.journal_file.display()))
+            Error::new(Kind::NotFound, format!("the database that had the name {name} is gone"))
+                .because(format!("its promotion had begun, according to {}", self.journal_file.display()))
         };
         let mut found = Vec::new();
         let sides = [(&self.journal.copy, &self.journal.new), (&self.journal.tenant, &self.journal.old)];
@@ -123,7 +123,7 @@ impl Prepared {
         Ok(disconnected)
     }
 
-    /// Waits until nobody is in them; who was told to leave.
+    /// Waits until no session is left; returns the sessions that were told to end.
     async fn empty(
         &self,
         session: &mut Session,
@@ -166,16 +166,15 @@ impl Prepared {
 
     fn move_files(&self) -> Result<()> {
         let Some(dir) = &self.journal.filestores else { return Ok(()) };
-        let gone = || Error::new(Kind::Filestore, format!("there is no {} any more", dir.display()));
+        let gone = || Error::new(Kind::Filestore, format!("{} no longer exists", dir.display()));
         let beside = Neighbours::open(dir)?.ok_or_else(gone)?;
         for Move { id, from, to } in self.moves() {
             let Some(id) = id else { continue };
             if beside.id(to.as_str())? == Some(id) {
-                continue; // by a run that was killed
+                continue; // a killed run did it
             }
             if beside.id(from.as_str())? != Some(id) {
-                let what =
-                    format!("{} is not the same filestore any more", dir.join(from.as_str()).display());
+                let what = format!("{} is now another filestore", dir.join(from.as_str()).display());
                 return Err(Error::new(Kind::Filestore, what).because("somebody moved it meanwhile"));
             }
             beside.rename_new(from.as_str(), to.as_str())?;
@@ -194,7 +193,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// Puts everything back after an error, and gives the error with what became of it.
+    /// Undoes everything after an error; returns the error with the outcome.
     async fn put_back(&self, session: &mut Session, error: Error) -> Error {
         let (copy, tenant) = (&self.journal.copy, &self.journal.tenant);
         let mut told = Error::new(error.kind(), format!("{copy} could not be promoted to {tenant}"));
@@ -215,7 +214,7 @@ impl Prepared {
     async fn back(&self, session: &mut Session) -> Result<()> {
         let (new, old) = self.names(session).await?;
         if new != self.journal.copy.as_str() {
-            return Err(Error::new(Kind::Refused, "the databases have their new names already"));
+            return Err(Error::new(Kind::Refused, "the databases already have their new names"));
         }
         self.move_files_back()?;
         let was_open =
@@ -227,7 +226,7 @@ impl Prepared {
         disk::remove_file(&self.journal_file)
     }
 
-    /// What the copy's old name is from now on.
+    /// What the copy's old name now stands for.
     fn promoted(&self) -> Option<CopyRecord> {
         Some(CopyRecord {
             database: self.journal.copy.clone(),
@@ -240,7 +239,7 @@ impl Prepared {
         })
     }
 
-    /// What the replaced database is from now on.
+    /// What the replaced database is now.
     fn record(&self) -> Option<CopyRecord> {
         let facts = self.journal.old.database.as_ref()?;
         Some(CopyRecord {

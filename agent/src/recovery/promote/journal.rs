@@ -1,4 +1,5 @@
-//! What a promotion has begun, on disk before anything is changed: whoever finds it knows what belongs where.
+//! The journal of a promotion. It is on disk before anything is changed, so that the next run knows which
+//! database and which filestore is which.
 
 use std::path::{Path, PathBuf};
 
@@ -11,45 +12,45 @@ use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, TenantName};
 use crate::postgres::rename::Facts;
 
-/// Largest journal that is read.
+/// The largest journal that is read.
 const BYTES_MAX: u64 = 64 << 10;
 
-/// One of the two, as it was before anything was changed.
+/// One of the two, before anything was changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Side {
     /// Its database.
     pub database: Option<Facts>,
     /// Its filestore.
     pub filestore: Option<DirId>,
-    /// Whether it was neutralized, where that is known.
+    /// Whether it was neutralized, if known.
     pub neutralized: Option<bool>,
 }
 
-/// A promotion that has begun.
+/// A started promotion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Journal {
-    /// What is promoted.
+    /// The copy that is promoted.
     pub copy: TenantName,
-    /// To what.
+    /// The tenant that it becomes.
     pub tenant: TenantName,
     /// The name under which the old state is kept.
     pub replaced: TenantName,
-    /// The directory that holds both filestores; `None` where there are none.
+    /// The directory of both filestores; `None` if there are none.
     pub filestores: Option<PathBuf>,
-    /// What `copy` was.
+    /// The state of `copy` before.
     pub new: Side,
-    /// What `tenant` was.
+    /// The state of `tenant` before.
     pub old: Side,
 }
 
-/// Where the journal of a tenant lies.
+/// The path of a tenant's journal.
 pub fn file(state_dir: &Path, instance: &InstanceName, tenant: &TenantName) -> PathBuf {
     let name = format!("{}.json", escape(tenant.as_str().as_bytes()));
     state_dir.join(instance.as_str()).join("promote").join(name)
 }
 
 impl Journal {
-    /// That of a promotion that was cut short; `None` where none was.
+    /// Reads the journal of an interrupted promotion; `None` if there is none.
     pub fn read(file: &Path) -> Result<Option<Journal>> {
         let bytes = match disk::read(file, BYTES_MAX) {
             Ok(bytes) => bytes,
@@ -59,7 +60,7 @@ impl Journal {
         serde_json::from_slice(&bytes).map(Some).map_err(|e| {
             Error::new(Kind::Io, format!("{} is not a valid journal of a promotion", file.display()))
                 .because(e)
-                .effect("it is not known what an earlier promotion has done")
+                .effect("it is unknown what an earlier promotion has done")
                 .next(
                     "check which databases are closed (psql --list) and which filestores exist; then \
                     remove that file",

@@ -1,4 +1,4 @@
-//! What the plan of a promotion says to a person.
+//! The text of the plan of a promotion.
 
 use std::fmt::{Display, Formatter, Result};
 
@@ -29,15 +29,18 @@ impl Display for PromotePlan {
             }
         }
         if self.database_is_replaced {
-            writeln!(f, "  takes over  rights, settings, limit and comment of database {tenant}")?;
+            writeln!(
+                f,
+                "  takes over  privileges, settings, connection limit and comment of database {tenant}"
+            )?;
         }
-        writeln!(f, "  closes      both databases until the end; nobody can connect meanwhile")?;
+        writeln!(f, "  closes      both databases until the end: nobody can connect during this")?;
         for sort in &self.connected {
             writeln!(f, "  connected   {sort}")?;
         }
         match (self.connected.is_empty(), self.disconnect) {
             (true, _) => writeln!(f, "  connected   nobody")?,
-            (false, true) => writeln!(f, "  disconnects all of these, once both databases are closed")?,
+            (false, true) => writeln!(f, "  disconnects all of these, after both databases are closed")?,
             (false, false) => {}
         }
         let silent = match self.neutralized {

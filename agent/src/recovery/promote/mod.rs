@@ -1,10 +1,10 @@
-//! `lifeboat promote`: a restored copy becomes the tenant; what the tenant was is kept beside it.
+//! `lifeboat promote`: a restored copy becomes the tenant; the old tenant is kept under another name.
 //!
-//! **No database that can be opened as the tenant ever points to another one's files.** So in this order:
-//! the journal is on disk; both databases are closed; nobody is in them; the filestores have their new names;
-//! then, in one transaction, both databases have theirs, and the new tenant is open. Killed anywhere, the same
-//! command goes on: databases are told by their object IDs and filestores by their inodes, not by names.
-//! What fails without being killed is put back.
+//! **No database that can be opened as the tenant ever points to another database's files.** So the order
+//! is: write the journal to disk; close both databases; wait until no session is left; rename the
+//! filestores; then, in one transaction, rename both databases and open the new tenant. If it is killed
+//! anywhere, the same command continues: it identifies databases by their object IDs and filestores by
+//! their inodes, not by names. If it fails without being killed, it undoes everything.
 
 pub mod apply;
 pub mod journal;
@@ -15,19 +15,19 @@ use std::path::PathBuf;
 
 use crate::names::TenantName;
 
-/// What is asked for.
+/// What to promote.
 #[derive(Clone, Debug)]
 pub struct PromoteRequest {
     /// The copy.
     pub copy: TenantName,
-    /// What it becomes.
+    /// The tenant that it becomes.
     pub tenant: TenantName,
-    /// Odoo's data directory, in place of the configuration's.
+    /// Odoo's data directory; the configured one, if any, if `None`.
     pub data_dir: Option<PathBuf>,
-    /// Sessions are ended.
+    /// End open sessions.
     pub disconnect: bool,
-    /// A neutralized copy will do.
+    /// Accept a neutralized copy.
     pub although_neutralized: bool,
-    /// A copy without a filestore will do.
+    /// Accept a copy without a filestore.
     pub without_filestore: bool,
 }

@@ -1,4 +1,4 @@
-//! The plan of a promotion: what there is, who is connected, what will be called what. Looking only.
+//! The plan of a promotion: what exists, who is connected, and the new names. It changes nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,61 +21,61 @@ use crate::postgres::session::Session;
 use crate::recovery::promote::PromoteRequest;
 use crate::recovery::promote::journal::{self, Journal, Side};
 
-/// What our own sessions call themselves.
+/// The `application_name` of our own sessions.
 const APPLICATION: &str = "lifeboat";
-/// How long the end of one may take.
+/// How long one of them may take to end.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
-/// How long is waited for a second whose name is free.
+/// How long to wait for a second whose name is free.
 const NAME_WAIT: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What will be done; `Display` is what a person is asked to confirm.
+/// What will be done; `Display` gives the text that a person confirms.
 #[derive(Clone, Debug, Serialize)]
 pub struct PromotePlan {
-    /// What is promoted.
+    /// The copy that is promoted.
     pub copy: TenantName,
-    /// To what.
+    /// The tenant that it becomes.
     pub tenant: TenantName,
-    /// The name under which the old state is kept; `None` where there is none.
+    /// The name under which the old state is kept; `None` if there is no old state.
     pub replaced: Option<TenantName>,
     /// The server.
     pub server: String,
-    /// Whether there is a database of the tenant's name.
+    /// Whether a database with the tenant's name exists.
     pub database_is_replaced: bool,
-    /// The directory that holds both filestores.
+    /// The directory of both filestores.
     pub filestores: Option<PathBuf>,
     /// Whether the copy has a filestore.
     pub filestore_is_promoted: bool,
-    /// Whether there is one of the tenant's name.
+    /// Whether a filestore with the tenant's name exists.
     pub filestore_is_replaced: bool,
-    /// Who is connected now to either database.
+    /// The sessions that are connected to either database now.
     pub connected: Vec<Connected>,
-    /// Whether their sessions will be ended.
+    /// Whether these will be ended.
     pub disconnect: bool,
-    /// Whether the copy was neutralized; `None` where that could not be found out.
+    /// Whether the copy was neutralized; `None` if that could not be found out.
     pub neutralized: Option<bool>,
-    /// Whether an earlier run of this was cut short, and this one goes on with it.
+    /// Whether this continues an earlier, interrupted run.
     pub goes_on: bool,
-    /// Why it is not done as it was asked for; empty where it is.
+    /// Why it is refused; empty if it is not.
     pub refused: Vec<Refusal>,
     /// What a person should know.
     pub warnings: Vec<String>,
-    /// The arguments of `lifeboat` that undo it, each a word; and what a shell does besides.
+    /// The arguments of the `lifeboat` command that undoes it, one word each.
     pub undo: Vec<String>,
-    /// What a shell does after that.
+    /// The shell command that must follow the undo, if any.
     pub undo_more: Option<String>,
 }
 
-/// Something that keeps it from being done.
+/// A reason to refuse it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Refusal {
-    /// What.
+    /// The reason.
     pub what: String,
     /// What to do.
     pub next: String,
 }
 
-/// A plan and what it was made from.
+/// A plan, and what it was made from.
 pub struct Prepared {
     /// The plan.
     pub plan: PromotePlan,
@@ -86,15 +86,15 @@ pub struct Prepared {
     pub(super) instance: InstanceName,
 }
 
-/// Looks at both.
+/// Checks both databases.
 ///
 /// # Errors
-/// Where there is nothing to promote, or an earlier promotion of another copy is unfinished. What can be
-/// allowed is no error: it stands in the plan.
+/// If there is nothing to promote, or an earlier promotion of another copy is unfinished. What a flag can
+/// allow is not an error: it is in the plan.
 pub async fn prepare(config: &Config, request: PromoteRequest) -> Result<Prepared> {
     let (copy, tenant) = (&request.copy, &request.tenant);
     if copy == tenant {
-        return Err(refused(format!("{copy} is called {tenant} already"))
+        return Err(refused(format!("the copy {copy} is already called {tenant}"))
             .next("pass the copy first, then --as with the tenant"));
     }
     let postgres = PostgresOptions::from(&config.postgres);
@@ -130,7 +130,7 @@ pub async fn prepare(config: &Config, request: PromoteRequest) -> Result<Prepare
     Ok(Prepared { plan, journal, journal_file, postgres, state_dir, instance })
 }
 
-/// Who is connected, once the session that looked into them, ours, has left.
+/// The connected sessions, after our own session that read them has ended.
 async fn settled(session: &mut Session, names: &[&str]) -> Result<Vec<Connected>> {
     let begun = clock::instant();
     loop {
@@ -155,10 +155,10 @@ async fn look(
 ) -> Result<Journal> {
     let (copy, tenant) = (&request.copy, &request.tenant);
     let Some(new) = facts(session, copy.as_str()).await? else {
-        return Err(Error::new(Kind::NotFound, format!("there is no database {copy}"))
+        return Err(Error::new(Kind::NotFound, format!("database {copy} does not exist"))
             .effect("nothing was changed")
             .next(format!(
-                "{} --list shows what there is; lifeboat restore --tenant NAME makes a copy",
+                "list the databases: {} --list; or make a copy: lifeboat restore --tenant NAME",
                 server_command::psql(postgres)
             )));
     };
@@ -179,11 +179,11 @@ async fn look(
     };
     let mut replaced = replaced_name(tenant)?;
     let begun = clock::instant();
-    // The undo may come in the same second.
+    // The undo may follow in the same second.
     while facts(session, replaced.as_str()).await?.is_some() || id(&replaced)?.is_some() {
         if begun.elapsed() > NAME_WAIT {
-            return Err(refused(format!("{replaced} exists already"))
-                .next("see who makes such names, then run it again"));
+            return Err(refused(format!("{replaced} already exists"))
+                .next("find out what creates such names, then run this again"));
         }
         clock::sleep(LOOK_EVERY).await;
         replaced = replaced_name(tenant)?;
@@ -201,7 +201,7 @@ async fn look(
         )));
     }
     let old_neutralized = match &old {
-        // What it was is for the undo; that it could not be looked into keeps nobody from promoting.
+        // This is only for the undo: if it cannot be read, the promotion continues.
         Some(facts) => silent(&copies, postgres, tenant, facts).await.unwrap_or(None),
         None => None,
     };
@@ -215,7 +215,7 @@ async fn look(
     })
 }
 
-/// Whether it was neutralized: as the database says, or as was recorded where nobody can connect.
+/// Whether it was neutralized: from the database, or from the record if nobody can connect.
 async fn silent(
     copies: &Copies,
     postgres: &PostgresOptions,
@@ -233,7 +233,7 @@ fn check(name: &TenantName, facts: Option<&Facts>) -> Result<()> {
     if facts.is_template {
         let comment = facts.comment.as_deref().unwrap_or("it is a template");
         return Err(refused(format!("database {name} is not a tenant: {comment}"))
-            .next("run the restore that makes it again, so that it is completed"));
+            .next("run the restore that creates it again, so that it is completed"));
     }
     if facts.prepared > 0 {
         let what = format!("{} prepared transactions are open in database {name}", facts.prepared);
@@ -244,7 +244,7 @@ fn check(name: &TenantName, facts: Option<&Facts>) -> Result<()> {
     Ok(())
 }
 
-/// `shop.replaced-20261128T021500Z`; unique to a long name, too.
+/// `shop.replaced-20261128T021500Z`; also unique for a long name.
 fn replaced_name(tenant: &TenantName) -> Result<TenantName> {
     let suffix = clock::now().strftime(".replaced-%Y%m%dT%H%M%SZ").to_string();
     let mut name = tenant.as_str().to_owned();
@@ -285,7 +285,7 @@ fn plan(
         undo_more: undo_more(journal),
     };
     if goes_on {
-        return plan; // it was allowed when it began
+        return plan; // it was allowed when it started
     }
     let mut refuse = |what: String, next: String| plan.refused.push(Refusal { what, next });
     if !plan.connected.is_empty() && !request.disconnect {
@@ -302,10 +302,10 @@ fn plan(
     if new.neutralized == Some(true) && !request.although_neutralized {
         refuse(
             format!(
-                "{copy} is neutralized: its mail servers, scheduled jobs, providers and credentials are gone for good"
+                "{copy} is neutralized: its mail servers, scheduled jobs, providers and credentials are permanently removed"
             ),
             format!(
-                "restore the real thing beside production, then promote that: lifeboat restore --tenant {} --as {} \
+                "restore a copy that is not neutralized, then promote that: lifeboat restore --tenant {} --as {} \
                  --no-neutralize --identity FILE; or pass --although-neutralized and set these up again",
                 shell_word(tenant.as_str()),
                 shell_word(&live_name(tenant))
@@ -314,7 +314,7 @@ fn plan(
     }
     if new.filestore.is_none() && !request.without_filestore {
         let place = filestores.as_ref().map_or("odoo.data_dir is not set".to_owned(), |dir| {
-            format!("there is no {}", dir.join(copy.as_str()).display())
+            format!("{} does not exist", dir.join(copy.as_str()).display())
         });
         refuse(
             format!("{copy} has no filestore: {place}"),
@@ -327,7 +327,7 @@ fn plan(
         && new.owner != old.owner
     {
         plan.warnings.push(format!(
-            "the copy is owned by {}, what it replaces by {}: Odoo must connect as the owner",
+            "the copy is owned by {}, but the database that it replaces by {}: Odoo must connect as the owner",
             new.owner, old.owner
         ));
     }
@@ -336,12 +336,12 @@ fn plan(
             .push("NEUTRALIZED: no mail, no scheduled jobs, no providers until they are set up again".into());
     }
     if old.database.is_none() {
-        plan.warnings.push(format!("there is no database {tenant}: nothing is replaced"));
+        plan.warnings.push(format!("database {tenant} does not exist: nothing is replaced"));
     }
     plan
 }
 
-/// A name for a copy that is not neutralized, for an example that can be run.
+/// A name for a copy that is not neutralized, for a printed command that can be run.
 fn live_name(tenant: &TenantName) -> String {
     let mut name = tenant.as_str().to_owned();
     while name.len() + 5 > 63 {
@@ -350,8 +350,8 @@ fn live_name(tenant: &TenantName) -> String {
     name + "_live"
 }
 
-/// The same command with the names exchanged: the old state becomes the tenant again. Where there was
-/// none, the tenant becomes the copy again.
+/// The same command with exchanged names: the old state becomes the tenant again. If there was none, the
+/// tenant becomes the copy again.
 fn undo(request: &PromoteRequest, journal: &Journal) -> Vec<String> {
     let Journal { copy, tenant, replaced, new, old, .. } = journal;
     let (from, to, side) = match &old.database {
@@ -369,7 +369,7 @@ fn undo(request: &PromoteRequest, journal: &Journal) -> Vec<String> {
     words
 }
 
-/// A filestore that had no database goes back by hand.
+/// A filestore without a database must be moved back by hand.
 fn undo_more(journal: &Journal) -> Option<String> {
     let Journal { tenant, replaced, filestores: Some(dir), old, .. } = journal else { return None };
     let [from, to] =

@@ -1,5 +1,5 @@
-//! Applying the plan: scratch cluster, dump, its end; then the new database and its files as every
-//! restore makes them, published together.
+//! Applies the plan: creates the scratch cluster, dumps from it and removes it; then creates the new
+//! database and its files like every restore, and publishes them together.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -33,11 +33,11 @@ use crate::recovery::tenant::plan::{Prepared, TenantPlan};
 use crate::recovery::tenant::recover::{Outcome, Recovered, Recovery};
 use crate::recovery::tenant::scratch::Scratch;
 
-/// Another database of the name is looked for once, and so is what it was copied from.
+/// How many further rounds there are: one for another database of the name, one for what it was copied from.
 const ROUNDS_MAX: u32 = 3;
-/// Where WAL comes by a command of the user's, nothing can be looked up in it.
-const PERHAPS_A_COPY: &str = "perhaps it was made after the base backup as a copy of another database, whose files are not here: \
-     lifeboat restore --instance-to DIR recovers the whole instance";
+/// If the user's own command fetches WAL, we cannot read it.
+const PERHAPS_A_COPY: &str = "perhaps it was created after the base backup as a copy of another database, whose files are not here: \
+     to recover the whole instance, run lifeboat restore --instance-to DIR";
 
 /// What was restored.
 #[derive(Debug, Serialize)]
@@ -46,38 +46,38 @@ pub struct TenantRestored {
     pub plan: TenantPlan,
     /// Where replay ended, and the last commit before that.
     pub recovered: Started,
-    /// Bytes of packs of the base backup that were fetched.
+    /// Fetched bytes of the base backup's packs.
     pub base_fetched_bytes: u64,
-    /// Files that the rows name and that are restored.
+    /// Restored files that the rows name.
     pub files: u64,
-    /// Their sizes added up.
+    /// The sum of their sizes.
     pub file_bytes: u64,
-    /// Files that the rows name and that are not restored, each with the reason.
+    /// Files that the rows name but that are not restored, each with the reason.
     pub missing_files: Vec<MissingFile>,
-    /// How many of these some backup should hold, and does not hold whole: allowed with a flag.
+    /// How many of these a backup should hold but does not hold intact; a flag allows this.
     pub lost_files: u64,
-    /// Attachments that lie in other storages, which no backup of the filestore holds.
+    /// Attachments in other storages, which no backup of the filestore holds.
     pub elsewhere: Vec<Elsewhere>,
-    /// Stages in the order in which they ended; some run beside each other.
+    /// Stages in the order in which they ended; some run at the same time.
     pub stages: Vec<Stage>,
-    /// All of it.
+    /// The total time.
     pub seconds: f64,
-    /// The comparison with the scratch cluster; `None` where no database is restored.
+    /// The comparison with the scratch cluster; `None` if no database is restored.
     pub baseline: Option<Compared>,
     /// What neutralizing did.
     pub neutralized: Option<Silenced>,
-    /// What of the dump is not in the database.
+    /// What is in the dump but not in the database.
     pub not_made: Vec<NotMade>,
-    /// Where that lies as SQL.
+    /// The file with the SQL for that.
     pub not_made_file: Option<PathBuf>,
-    /// What a person should know.
+    /// Warnings for a person.
     pub warnings: Vec<String>,
 }
 
 /// Restores what was planned.
 ///
 /// # Errors
-/// Whatever failed; nothing is published then, and the scratch cluster is gone.
+/// Whatever failed. Then nothing is published, and the scratch cluster is removed.
 pub async fn apply(
     config: &Config,
     prepared: Prepared,
@@ -90,13 +90,13 @@ pub async fn apply(
     work.prepare()?;
     let lock_path = work.lock();
     let _lock = disk::try_lock(&lock_path)?.ok_or_else(|| {
-        Error::new(Kind::Busy, format!("another restore of {} runs on this host", plan.database))
+        Error::new(Kind::Busy, format!("another restore of {} is running on this host", plan.database))
             .because(format!("it holds the lock {}", lock_path.display()))
             .next("wait for it to end")
     })?;
     let watch = Stopwatch::default();
     let done = restore(config, prepared, progress, cancel, &watch).await;
-    // The dump cannot be used again: the next try recovers anew.
+    // The dump cannot be used again: the next try repeats the recovery.
     let cleared = work.remove();
     let mut restored = done?;
     cleared?;
@@ -238,10 +238,10 @@ async fn restore(
     })
 }
 
-/// Everything that needs the scratch cluster, and its end; the bytes that were fetched for it; and the names that the
-/// tenant, or whatever it was copied from, had in the base backup: files of these are its own. Which databases' files
-/// are needed can show only when the WAL was replayed: a further round is a part of the plan that was confirmed, with
-/// the same base backup, the same target and the same WAL. Nothing is chosen anew here.
+/// Does everything that needs the scratch cluster, and removes it. Returns also the fetched bytes, and the
+/// names that the tenant, or the database that it was copied from, had in the base backup: files under
+/// these names are its own. Sometimes only replay shows which databases' files are needed. A further round
+/// is part of the confirmed plan: same base backup, same target, same WAL. Nothing is chosen again here.
 async fn recover(recovery: &Recovery<'_>, mut base: Base) -> Result<(Recovered, u64, Vec<TenantName>)> {
     let mut fetched = 0;
     for _ in 0..ROUNDS_MAX {
@@ -265,7 +265,7 @@ async fn recover(recovery: &Recovery<'_>, mut base: Base) -> Result<(Recovered, 
                 let (Some(reach), Some(feed)) = (&base.plan.source.reach, &base.feed) else {
                     return Err(without_scratch(error.next(PERHAPS_A_COPY)));
                 };
-                recovery.progress.stage("looking for what it was copied from");
+                recovery.progress.stage("searching for the database that it was copied from");
                 let sources = sources(&feed.reader, (base.facts()?, reach), oid).await?;
                 if sources.is_subset(&whole) {
                     return Err(without_scratch(error));
@@ -281,7 +281,7 @@ async fn recover(recovery: &Recovery<'_>, mut base: Base) -> Result<(Recovered, 
     Err(Error::new(Kind::Internal, "two databases of the base backup have the tenant's name at the target"))
 }
 
-/// What a database was called in the base backup; where it is not there, those that it was copied from.
+/// The name of a database in the base backup; if it is not there, the names of those that it was copied from.
 fn names_in(base: &Base, oid: u32, copied_from: &BTreeSet<u32>) -> Vec<TenantName> {
     let databases = &base.layout.databases;
     let is_there = databases.iter().any(|database| database.oid == oid);
@@ -289,13 +289,13 @@ fn names_in(base: &Base, oid: u32, copied_from: &BTreeSet<u32>) -> Vec<TenantNam
     databases.iter().filter(|database| is_it(database.oid)).filter_map(|d| d.name.parse().ok()).collect()
 }
 
-/// The error without what it says of files that are gone by now.
+/// The error without its text about files that are removed by now.
 fn without_scratch(e: Error) -> Error {
     let mut out = Error::new(e.kind(), e.what()).because(e.causes().join("\n"));
     if let Some(next) = e.next_text().filter(|next| !next.starts_with("see /")) {
         out = out.next(next);
     }
-    out.effect("nothing was published, and the scratch cluster is gone")
+    out.effect("nothing was published, and the scratch cluster was removed")
         .next("runbooks/restore-tenant.md")
         .safe("running the same restore again is safe")
 }

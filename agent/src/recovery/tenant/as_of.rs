@@ -1,8 +1,9 @@
-//! What the target server lacks, as far as it can be known before anything is fetched.
+//! What the target server lacks, as far as known before anything is fetched.
 //!
-//! The catalog of the state that is wanted can be read only after recovery. What comes nearest is the tenant's dump that
-//! was taken nearest to that moment: a guess, so all that is said here is said "as of the dump of TIME". What it refuses
-//! has a flag that goes on, should it be wrong by then; after recovery the server is held against the very dump.
+//! The catalog of the wanted state can be read only after recovery. The best guess is the tenant's dump
+//! that was taken nearest to that moment, so every message here says "as of the dump of TIME". If the
+//! guess refuses wrongly, a flag continues anyway; after recovery the server is compared with the actual
+//! dump.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,24 +26,24 @@ use crate::recovery::tenant::TenantRequest;
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
-/// The dump that the guess is made from, and the guess.
+/// The dump on which the guess is based, and the guess.
 #[derive(Clone, Debug, Serialize)]
 pub struct AsOf {
     /// The dump.
     pub snapshot: SnapshotId,
     /// When it was taken.
     pub point: Timestamp,
-    /// The tablespace of the new database, where that is not the server's default.
+    /// The tablespace of the new database, if it is not the server's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tablespace: Option<String>,
-    /// What will be otherwise than it was; when it is done, what came of it is told.
+    /// What will differ from the source; the report says what it became.
     pub foreseen: Vec<String>,
 }
 
 /// The dump of a tenant, under any of its names, that was taken nearest to a moment.
 ///
 /// # Errors
-/// Where it could not be asked; a dump that is not believed is none.
+/// If the repository cannot be read; dumps that are not trusted are ignored.
 pub(super) async fn nearest_dump(
     (repository, origin, trust): (&Repository, &Origin, &Trust),
     names: &BTreeSet<TenantName>,
@@ -58,7 +59,8 @@ pub(super) async fn nearest_dump(
     }
 }
 
-/// Holds the server against the dump. A dump that cannot be read keeps no point in time from being restored: that is told.
+/// Compares the server with what the dump needs. If the dump cannot be read, the restore continues with a
+/// note.
 ///
 /// # Errors
 /// `Refused`, naming what the server lacks; those of the session.
@@ -97,6 +99,6 @@ pub(super) async fn as_of(
 fn not_read(dump: &SnapshotId, e: &Error) -> String {
     let why = e.what();
     format!(
-        "what the server lacks is known only after recovery: dump {dump}, the nearest, cannot be read: {why}"
+        "what the server lacks is known only after recovery, because the nearest dump, {dump}, cannot be read: {why}"
     )
 }

@@ -1,4 +1,4 @@
-//! What the plan says to a person.
+//! The text of the plan.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ impl std::fmt::Display for TenantPlan {
         writeln!(f, "restore {} from {}, at a point in time", self.tenant, base.source.repository)?;
         base.source.source_lines(f)?;
         if !self.filestore_only {
-            let owner = self.owner.as_deref().unwrap_or("the owner that it had at that moment");
+            let owner = self.owner.as_deref().unwrap_or("its owner at that moment");
             let place = self.as_of.as_ref().and_then(|as_of| as_of.tablespace.as_ref());
             let place =
                 place.map_or(String::new(), |name| format!(", in tablespace {name} unless it was moved"));
@@ -21,14 +21,14 @@ impl std::fmt::Display for TenantPlan {
                 "  creates     database {} at {}, owned by {owner}{place}",
                 self.database, self.server
             )?;
-            writeln!(f, "              (until it is complete its name is {})", self.incomplete_database)?;
+            writeln!(f, "              (its name is {} until it is complete)", self.incomplete_database)?;
             writeln!(f, "  loads as    {}", self.loads)?;
         }
         if self.filestore_only {
-            writeln!(f, "  no database as asked for: only the files of a database {}", self.database)?;
+            writeln!(f, "  no database as requested: only the files of a database {}", self.database)?;
         }
         if self.database_only {
-            writeln!(f, "  no files    as asked for")?;
+            writeln!(f, "  no files    as requested")?;
         }
         if let Some(filestore) = &self.filestore {
             let size = bytes_text(filestore.bytes);
@@ -44,7 +44,7 @@ impl std::fmt::Display for TenantPlan {
             (bytes_text(self.own_bytes), bytes_text(self.shared_bytes), bytes_text(self.left_out_bytes));
         writeln!(
             f,
-            "  restores    {own} of its own and {shared} that all share; {out} of other databases are left out"
+            "  restores    {own} of its own and {shared} shared by all databases; {out} of other databases are left out"
         )?;
         writeln!(
             f,

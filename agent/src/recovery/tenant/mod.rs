@@ -1,6 +1,6 @@
-//! One tenant of a shared cluster at a point in time: base backup and WAL into a private scratch
-//! cluster that has only its files, dumped from there into a new database beside production, with
-//! the files that its rows name. The other tenants notice nothing.
+//! Restores one tenant of a shared cluster to a point in time. Base backup and WAL go into a private scratch
+//! cluster that has only the tenant's files. The tenant is dumped from there into a new database beside
+//! production, with the files that its rows name. Other tenants are not affected.
 
 pub mod apply;
 mod as_of;
@@ -21,49 +21,50 @@ use crate::repository::snapshots::Trust;
 
 pub use scratch::clean;
 
-/// What is asked for.
+/// What to restore.
 #[derive(Clone)]
 pub struct TenantRequest {
-    /// Whose, by its name at the target.
+    /// The tenant, by its name at the target.
     pub tenant: TenantName,
     /// Where recovery ends.
     pub target: Target,
-    /// This base backup only.
+    /// Use only this base backup.
     pub snapshot: Option<SnapshotId>,
-    /// The timeline to follow; the newest where `None`.
+    /// The timeline to follow; the newest if `None`.
     pub timeline: Option<TimelineId>,
-    /// In place of `lifeboat wal fetch`.
+    /// A `restore_command` instead of `lifeboat wal fetch`.
     pub restore_command: Option<String>,
-    /// Libraries without which its WAL cannot be replayed.
+    /// Libraries that replay of its WAL needs.
     pub preload: Vec<String>,
-    /// Who runs the scratch cluster, where we are root.
+    /// The user that runs the scratch cluster, if we are root.
     pub os_user: Option<String>,
-    /// The new database; a name made of the tenant's and the time of its state where `None`.
+    /// The new database; if `None`, a name made of the tenant's name and the time of its state.
     pub name: Option<TenantName>,
-    /// Odoo's data directory that the filestore goes into; the configured one where `None`.
+    /// Odoo's data directory for the filestore; the configured one if `None`.
     pub data_dir: Option<PathBuf>,
-    /// The role that will own everything; the owners at the target where `None`.
+    /// The role that will own everything; the owners at the target if `None`.
     pub owner: Option<String>,
-    /// Whether to neutralize; where `None`, unless it is the real thing (the tenant's own name).
+    /// Whether to neutralize; if `None`, every copy that does not have the tenant's own name is neutralized.
     pub neutralize: Option<bool>,
-    /// What `web.base.url` of a neutralized copy becomes.
+    /// The new `web.base.url` of a neutralized copy.
     pub base_url: Option<String>,
-    /// What the load may leave out or do otherwise.
+    /// What the load may leave out or change.
     pub load: Choices,
-    /// Restore the database and no files.
+    /// Restore the database without files.
     pub database_only: bool,
-    /// Restore the files that its rows named then and no database.
+    /// Restore only the files that its rows named at that moment.
     pub filestore_only: bool,
-    /// Publish although files of the filestore can be had from nowhere.
+    /// Publish although some files of the filestore are intact in no backup.
     pub allow_missing_files: bool,
-    /// Tenants whose backups may give files as well: what it was copied from, as a person says.
+    /// Other tenants whose backups may also provide files: those that this one was copied from, as the
+    /// user says.
     pub files_of: Vec<TenantName>,
-    /// Whose manifests are believed.
+    /// Whose manifests are trusted.
     pub trust: Trust,
-    /// What opens the backups.
+    /// The identities that decrypt the backups.
     pub identities: Identities,
-    /// Where they were read from, for `wal fetch`; the configuration's where empty.
+    /// Their files, for `wal fetch`; if empty, those of the configuration.
     pub identity_files: Vec<PathBuf>,
-    /// What a person typed.
+    /// The command line as typed.
     pub typed: Typed,
 }

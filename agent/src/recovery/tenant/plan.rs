@@ -1,4 +1,4 @@
-//! The plan of one tenant's way back to a point in time. Looking only: what can be found out
+//! The plan for restoring one tenant to a point in time. It changes nothing: every obstacle that can be found
 //! beforehand is refused here.
 
 use std::collections::BTreeSet;
@@ -31,13 +31,13 @@ use crate::recovery::tenant::as_of::{AsOf, as_of, nearest_dump};
 use crate::recovery::tenant::{TenantRequest, scratch};
 use crate::recovery::workplace::{Workplace, workplace};
 
-/// For the estimate only: out of the scratch cluster and into the new database.
+/// For the time estimate only: dumping from the scratch cluster and loading into the new database.
 const LOAD_BYTES_PER_SECOND: u64 = 10 << 20;
 
-/// What will be done; `Display` is what a person is asked to confirm.
+/// What will be done; `Display` gives the text that a person confirms.
 #[derive(Clone, Debug, Serialize)]
 pub struct TenantPlan {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantName,
     /// The scratch cluster: base backup, target, WAL, what is fetched.
     pub scratch: InstancePlan,
@@ -47,41 +47,41 @@ pub struct TenantPlan {
     pub own_bytes: u64,
     /// Bytes of the files that all databases share.
     pub shared_bytes: u64,
-    /// Bytes of the other databases' files: not fetched.
+    /// Bytes of the other databases' files, which are not fetched.
     pub left_out_bytes: u64,
-    /// The server that it goes to.
+    /// The target server.
     pub server: String,
     /// The new database.
     pub database: TenantName,
-    /// Its name until everything is right.
+    /// Its name until it is complete.
     pub incomplete_database: String,
-    /// Who will own it; the owner at the target where `None`.
+    /// Its owner; the owner at the target if `None`.
     pub owner: Option<String>,
-    /// As whom the dump is loaded.
+    /// The role that loads the dump.
     pub loads: Loads,
     /// The new filestore; its numbers are those of the nearest backup.
     pub filestore: Option<FilestorePlan>,
-    /// Where the dump lies meanwhile; removed at the end.
+    /// Where the dump is stored temporarily; removed at the end.
     pub work_dir: PathBuf,
-    /// Bytes that are free there.
+    /// Free bytes there.
     pub work_free_bytes: u64,
-    /// A rough estimate.
+    /// A rough estimate of the time.
     pub estimate_seconds: u64,
-    /// Whether the copy is made silent.
+    /// Whether the copy is neutralized.
     pub neutralize: bool,
-    /// Whether no files are restored, as asked for.
+    /// Whether no files are restored, as requested.
     pub database_only: bool,
-    /// Whether no database is restored, as asked for.
+    /// Whether no database is restored, as requested.
     pub filestore_only: bool,
-    /// Whether it is published although files can be had from nowhere, as asked for.
+    /// Whether it is published, as requested, although some files are intact in no backup.
     pub allow_missing_files: bool,
-    /// What the server lacks, as far as a dump tells it.
+    /// What the server lacks, as far as a dump shows it.
     pub as_of: Option<AsOf>,
-    /// What a person should know.
+    /// Warnings for a person.
     pub warnings: Vec<String>,
 }
 
-/// A plan and all that was found out on the way.
+/// A plan, and everything that was found out for it.
 pub struct Prepared {
     /// The plan.
     pub plan: TenantPlan,
@@ -95,7 +95,7 @@ pub struct Prepared {
     pub(super) work: Workplace,
 }
 
-/// Finds the base backup and looks at everything that will be touched.
+/// Finds the base backup and checks everything that will be changed.
 pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared> {
     let base = instance::bind::prepare(config, base_request(config, &request)).await?;
     let state_of = state_of(&request.target, &base.plan.source);
@@ -145,7 +145,7 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
     let no_place = request.data_dir.is_none() && config.data_dir().is_err();
     let (data_dir, filestore) = match (places.backups.first(), places.batches.first()) {
         _ if request.database_only => (None, None),
-        // Under another name of the tenant's there may be some, which only replay tells.
+        // There may be some under another name of the tenant, which only replay shows.
         (None, None) if narrowed.oid.is_some() || no_place => (None, None),
         (nearest, batch) => {
             let dir = match &request.data_dir {
@@ -192,7 +192,7 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
     if plan.work_free_bytes < plan.own_bytes {
         let (needed, free) = (bytes_text(plan.own_bytes), bytes_text(plan.work_free_bytes));
         let what = format!(
-            "the dump needs up to {needed} in {}, and {free} are free there",
+            "the dump needs up to {needed} in {}, but only {free} are free there",
             plan.work_dir.display()
         );
         return Err(Error::new(Kind::NoSpace, what)
@@ -202,7 +202,7 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
     Ok(Prepared { plan, base, request, search, server_tools, tools, postgres, data_dir, work })
 }
 
-/// The time of the state that is wanted, as far as it is known before recovery.
+/// The time of the wanted state, as far as known before recovery.
 fn state_of(target: &Target, plan: &PointPlan) -> Option<Timestamp> {
     match target {
         Target::Time(time) => Some(*time),
@@ -241,10 +241,10 @@ fn base_request(config: &Config, request: &TenantRequest) -> instance::InstanceR
     }
 }
 
-/// What is at the server that the new database goes to.
+/// The state of the target server.
 struct Beside {
     server: ServerInfo,
-    /// What the tenant's database is called there today, where it is the same cluster.
+    /// The current name of the tenant's database there, if it is the same cluster.
     current_name: Option<String>,
     /// Whether an earlier try left an unfinished database.
     unfinished: bool,
@@ -263,13 +263,13 @@ async fn look_beside(
     let version = plan.source.server_version.as_str();
     let major = version.split(['.', ' ']).next().and_then(|major| major.parse().ok()).unwrap_or(0);
     let server = match request.filestore_only {
-        true => server_info(&mut session).await?, // the database may be there already: nothing is made in it
+        true => server_info(&mut session).await?, // the database may already exist: nothing is created in it
         false => check_server(&mut session, ("the backup", version, major), database).await?,
     };
     if let Some(owner) = &request.owner
         && !missing_roles(&mut session, std::slice::from_ref(owner)).await?.is_empty()
     {
-        return Err(Error::new(Kind::Refused, format!("the target has no role {owner}"))
+        return Err(Error::new(Kind::Refused, format!("role {owner} does not exist on the target server"))
             .effect("nothing was changed"));
     }
     let loads = Loads::decide(&mut session, request.load.as_superuser).await?;
@@ -278,7 +278,7 @@ async fn look_beside(
     let same_cluster = server.system_identifier.as_deref() == Some(system_identifier);
     if let Some(oid) = narrowed.oid.filter(|_| same_cluster) {
         let sql = format!("SELECT datname::text FROM pg_database WHERE oid = {oid}");
-        let rows = session.rows("look for the tenant's database", sql).await?;
+        let rows = session.rows("search for the tenant's database", sql).await?;
         current_name = rows.first().map(|row| column(row, 0)).transpose()?;
     }
     session.close().await;
@@ -295,16 +295,16 @@ fn warnings(
     let mut out = plan.source.warnings.clone();
     if narrowed.oid.is_none() {
         out.push(format!(
-            "the base backup has no database {}: made later, it comes from WAL; renamed later, or copied from another, these files are fetched in a second round",
+            "the base backup has no database {}: if it was created later, it comes from WAL; if it was renamed, or copied from another one, these files are fetched in a second round",
             request.tenant
         ));
     }
     match (places.backups.is_empty(), places.batches.is_empty()) {
         _ if request.database_only => {}
         (false, _) => {}
-        (true, true) => out.push("there is no backup of its filestore: attachments will be missing".into()),
+        (true, true) => out.push("its filestore has no backup: attachments will be missing".into()),
         (true, false) => out.push(
-            "there is no backup of its filestore, only what the agent stored as it came: older attachments may be missing".into(),
+            "its filestore has no backup, only the new files that the agent stored: older attachments may be missing".into(),
         ),
     }
     out.extend(loads.warning());

@@ -1,5 +1,4 @@
-//! Recovering the scratch cluster, and taking from it what is wanted: the dump, the baseline, the
-//! names of the files.
+//! Recovers the scratch cluster and takes from it the dump, the baseline and the names of the files.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -28,40 +27,41 @@ use crate::recovery::named_files::{NamedFiles, named_files};
 use crate::recovery::stopwatch::Stopwatch;
 use crate::recovery::workplace::Workplace;
 
-/// Pages that an error names.
+/// How many pages an error names.
 const PAGES_TOLD_MAX: usize = 5;
 
-/// What the scratch cluster gave.
+/// What the scratch cluster provided.
 pub struct Recovered {
-    /// Of the database.
+    /// The properties of the database.
     pub oid: u32,
     /// Where replay ended.
     pub started: Started,
-    /// The tenant in numbers.
+    /// The baseline of the tenant.
     pub baseline: Baseline,
     /// The files that its rows name.
     pub files: NamedFiles,
 }
 
-/// How it came out.
+/// The outcome.
 pub enum Outcome {
-    /// The dump lies in the work directory.
+    /// The dump is in the work directory.
     Dumped(Box<Recovered>),
-    /// At the target the name was that of another database of the base backup, whose files are not
-    /// here: again, with these.
+    /// At the target, another database of the base backup had the name, and its files are not here: repeat it
+    /// with these.
     Another(u32),
-    /// It cannot be read: perhaps replay copied it, after the base backup or while that ran, from files that are not here.
+    /// It cannot be read: perhaps replay copied it, after or during the base backup, from files that are
+    /// not here.
     Unreadable(u32, Error),
 }
 
-/// What all of it needs.
+/// What this needs.
 pub struct Recovery<'a> {
     pub(super) config: &'a Config,
     pub(super) tenant: &'a TenantName,
     pub(super) work: &'a Workplace,
-    /// Of the base backup's major version.
+    /// Programs of the base backup's major version.
     pub(super) server_tools: &'a Tools,
-    /// Of the major version that the dump is for.
+    /// Programs of the target server's major version.
     pub(super) tools: &'a Tools,
     pub(super) progress: &'a Progress,
     pub(super) cancel: &'a CancellationToken,
@@ -69,7 +69,7 @@ pub struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Restores the files, recovers, dumps; and the bytes that were fetched of the base backup.
+    /// Restores the files, recovers and dumps; also returns the fetched bytes of the base backup.
     pub async fn run(&self, prepared: &Arc<instance::plan::Prepared>) -> Result<(Outcome, u64)> {
         let Recovery { config, progress, cancel, watch, .. } = *self;
         let Some(narrowed) = &prepared.narrowed else {
@@ -105,7 +105,7 @@ impl Recovery<'_> {
         }
     }
 
-    /// The database that has the tenant's name at the target.
+    /// The database with the tenant's name at the target.
     async fn find(&self, options: &PostgresOptions, had: Option<u32>) -> Result<u32> {
         let mut session = Session::maintenance(options).await?;
         let sql =
@@ -119,18 +119,18 @@ impl Recovery<'_> {
         }
         let names = all.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ");
         let error =
-            Error::new(Kind::NotFound, format!("there was no database {} at the target", self.tenant))
-                .because(format!("there were {names}"));
+            Error::new(Kind::NotFound, format!("database {} did not exist at the target", self.tenant))
+                .because(format!("these databases existed: {names}"));
         Err(match all.iter().find(|(oid, _)| Some(*oid) == had) {
             Some((_, name)) => error.next(format!(
                 "it was renamed: run the same command with --tenant {}",
                 shell_word(name.as_str())
             )),
-            None => error.next("an earlier target; names are those at the target"),
+            None => error.next("choose an earlier target, or another name: names are those at the target"),
         })
     }
 
-    /// Dump, baseline and names of one and the same state.
+    /// Takes dump, baseline and names of the same state.
     async fn dump(&self, options: &PostgresOptions) -> Result<(Baseline, NamedFiles)> {
         let tenant = self.tenant.as_str();
         self.progress.stage(format!("{tenant}: dumping"));
@@ -166,7 +166,7 @@ impl Recovery<'_> {
     }
 }
 
-/// Replay passes over pages that were left empty; of files that are here it must not have.
+/// Replay skips missing pages: this is right for files that were left empty, but an error for all others.
 fn check_pages(log: &Path, whole: &BTreeSet<u32>) -> Result<()> {
     let mut bad = Vec::new();
     for line in BufReader::new(disk::open(log)?).split(b'\n') {
@@ -183,13 +183,13 @@ fn check_pages(log: &Path, whole: &BTreeSet<u32>) -> Result<()> {
     }
     bad.dedup();
     let told = bad.iter().take(PAGES_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
-    Err(Error::new(Kind::Integrity, "replay met pages that the base backup should have and has not")
+    Err(Error::new(Kind::Integrity, "the base backup lacks pages that WAL replay needed")
         .because(format!("in {told}"))
-        .next("another base backup: --snapshot; lifeboat verify --deep --identity FILE"))
+        .next("restore another base backup with --snapshot; to find the damage, run lifeboat verify --deep --identity FILE"))
 }
 
-/// The file in PostgreSQL's words `page 7 of relation base/16384/2619 is uninitialized` (or `does
-/// not exist`); a fork is told behind a further underscore.
+/// The file in PostgreSQL's message `page 7 of relation base/16384/2619 is uninitialized` (or `does not
+/// exist`); the name of a fork follows after another underscore.
 fn passed_over(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once(" of relation ")?;
     let (path, rest) = rest.split_once(' ')?;

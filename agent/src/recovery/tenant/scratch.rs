@@ -1,8 +1,8 @@
-//! The scratch directory: where it lies, its record, and its end. Fragments of every tenant come
-//! to lie in it: it is private, and goes whatever happens; that of a killed run goes with the next.
+//! The scratch directory: its place, its record, and its removal. It contains fragments of every tenant,
+//! so it is private and always removed; the one of a killed run is removed by the next run.
 //!
-//! Its name cannot be guessed, and it is recorded in the state directory only, where nobody else can write: what others
-//! put into a work directory decides nothing.
+//! Its name cannot be guessed, and it is recorded only in the state directory, where nobody else can
+//! write: what others put into a work directory has no effect.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,25 +17,25 @@ use crate::names::random_hex;
 use crate::postgres::server_stop::stop_now;
 use crate::recovery::workplace::{Workplace, check_parent, parent, records};
 
-/// In the state directory: where the scratch directory of a running restore lies.
+/// The record in the state directory: the path of a running restore's scratch directory.
 const RECORD: &str = "scratch";
-/// Root's own directories are closed to the user that runs the server.
+/// Used by root: its own directories are closed to the user that runs the server.
 const ROOT_PARENT: &str = "/var/tmp";
-/// How every scratch directory is called.
+/// The prefix of every scratch directory's name.
 const NAME_PREFIX: &str = "lifeboat-scratch-";
-/// A restore_command that was under way may still write when its server has ended.
+/// A running restore_command may still write after its server has ended.
 const REMOVE_TRIES: u32 = 20;
 const REMOVE_PAUSE: Duration = Duration::from_millis(250);
 /// Largest record that is read.
 const RECORD_BYTES_MAX: u64 = 8192;
 
-/// A scratch directory that exists.
+/// An existing scratch directory.
 pub struct Scratch {
     dir: PathBuf,
     record: PathBuf,
 }
 
-/// Where the data directory of a new scratch cluster will lie; nothing is there yet.
+/// The path of the data directory of a new scratch cluster; nothing is there yet.
 pub fn place(config: &Config) -> PathBuf {
     let above = match (&config.restore.work_dir, rustix::process::geteuid().is_root()) {
         (None, true) => PathBuf::from(ROOT_PARENT),
@@ -44,7 +44,7 @@ pub fn place(config: &Config) -> PathBuf {
     above.join(format!("{NAME_PREFIX}{}", random_hex(8))).join("data")
 }
 
-/// Whether the user that runs the server can get to the scratch directory.
+/// Checks that the user that runs the server can reach the scratch directory.
 ///
 /// # Errors
 /// `Refused`, naming the directory that is closed to it.
@@ -58,7 +58,7 @@ pub fn check_way(data_dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
             _ => 0o001,
         };
         if meta.mode() & bit == 0 {
-            let what = format!("user {uid}, who runs the scratch cluster, cannot enter {}", dir.display());
+            let what = format!("user {uid}, which runs the scratch cluster, cannot enter {}", dir.display());
             return Err(Error::new(Kind::Refused, what)
                 .effect("nothing was changed")
                 .next("set restore.work_dir to a directory that it can enter, or restore as that user"));
@@ -68,7 +68,7 @@ pub fn check_way(data_dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
 }
 
 impl Scratch {
-    /// Makes the directory around `data_dir`; its record is durable before it is there.
+    /// Creates the directory around `data_dir`; its record is durable before the directory exists.
     pub fn make(data_dir: &Path, work: &Workplace, owner: Option<(u32, u32)>) -> Result<Scratch> {
         let dir = data_dir.parent().unwrap_or(data_dir).to_owned();
         let record = work.scratch();
@@ -82,12 +82,12 @@ impl Scratch {
         Ok(Scratch { dir, record })
     }
 
-    /// Ends the server in it and removes it.
+    /// Stops the server in it and removes it.
     pub async fn destroy(self) -> Result<()> {
         let Scratch { dir, record } = self;
         destroy(&dir).await.map_err(|e| {
-            e.effect(format!("the scratch cluster with fragments of every tenant stays in {}", dir.display()))
-                .next("the next restore of a tenant to a point in time removes it; or end its server and remove it by hand")
+            e.effect(format!("the scratch cluster, which contains fragments of every tenant, is still in {}", dir.display()))
+                .next("the next restore of a tenant to a point in time removes it; or stop its server and remove it by hand")
         })?;
         disk::remove_file(&record)
     }
@@ -104,22 +104,22 @@ async fn destroy(dir: &Path) -> Result<()> {
     disk::remove_tree(dir)
 }
 
-/// Removes what killed runs left: their servers, scratch directories with the spool in them, and dumps. Before a plan,
-/// which would count their room as taken.
+/// Removes what killed runs left: their servers, scratch directories with the spool in them, and dumps.
+/// Call it before a plan, which would otherwise count their space as used.
 pub async fn clean(config: &Config) -> Result<()> {
     for entry in disk::read_dir(&records(config))?.unwrap_or_default() {
         let record = entry.path();
         if record.extension().is_none_or(|extension| extension != RECORD) {
             continue;
         }
-        // Whoever is at work there holds the lock.
+        // A running restore holds the lock.
         let Some(_lock) = disk::try_lock(&record.with_extension("lock"))? else { continue };
         let dir = match disk::read_text(&record, RECORD_BYTES_MAX) {
             Ok(text) => PathBuf::from(text),
-            Err(e) if e.kind() == Kind::NotFound => continue, // its run ended just now
+            Err(e) if e.kind() == Kind::NotFound => continue, // its run has just ended
             Err(e) => return Err(e),
         };
-        // Whatever the record says, nothing else is ever removed.
+        // Whatever the record says, only scratch directories are ever removed.
         if dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NAME_PREFIX)) {
             Scratch { dir, record: record.clone() }.destroy().await?;
         }

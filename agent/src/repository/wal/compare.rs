@@ -1,6 +1,7 @@
 //! What must still be stored of a file, given what is already stored: compared by the digests in its names,
 //! without a key.
 
+use std::io::{BufReader, Read};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -10,6 +11,9 @@ use crate::archive::wal::{CONTENT_BYTES_MAX, HalfDigest, WalName};
 use crate::archive::wal_filled::filled_from;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::WalFile;
+
+/// How much is read at once of a file that is only looked at.
+const READ_BYTES: usize = 256 << 10;
 
 /// A file that is being stored, read range by range, so that a long one need not be in memory.
 /// Blocking.
@@ -28,6 +32,29 @@ impl Content for Bytes {
         into.clear();
         into.extend_from_slice(&self[range.start as usize..range.end as usize]);
         Ok(())
+    }
+}
+
+/// Reads a content from its first byte on.
+pub(super) struct Reader<'a> {
+    content: &'a dyn Content,
+    at: u32,
+    piece: Vec<u8>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(content: &'a dyn Content) -> BufReader<Reader<'a>> {
+        BufReader::with_capacity(READ_BYTES, Reader { content, at: 0, piece: Vec::new() })
+    }
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let end = self.content.bytes().min(self.at.saturating_add(into.len() as u32));
+        self.content.range(self.at..end, &mut self.piece).map_err(std::io::Error::other)?;
+        into[..self.piece.len()].copy_from_slice(&self.piece);
+        self.at = end;
+        Ok(self.piece.len())
     }
 }
 
@@ -78,7 +105,7 @@ pub(super) fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -
     if let Some(longer) = there.iter().find(|name| name.end > length) {
         return Err(conflict(file, longer));
     }
-    let cuts = compare(file, content, there)?;
+    let cuts = compare(file, content, length, there)?;
     let starts = (0..length).step_by(CONTENT_BYTES_MAX);
     let ranges = starts.map(|begin| begin..length.min(begin + CONTENT_BYTES_MAX as u32));
     let ranges = ranges.flat_map(|range| match cuts.iter().find(|cut| range.contains(cut)) {
@@ -89,25 +116,34 @@ pub(super) fn missing(file: WalFile, content: &dyn Content, there: &[WalName]) -
     Ok(ranges.filter(|range| !is_there(range)).collect())
 }
 
+/// The part of a file that is to be stored, and the part that stored objects are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// The bytes before this one are stored.
+    pub upto: u32,
+    /// How many bytes of the file count when stored objects are compared with it; at least `upto`.
+    pub of: u32,
+}
+
 /// The same for its beginning: what is stored counts, however it was cut. `None` where something longer is
 /// stored and nothing shows whether it is the same.
 pub(super) fn missing_of_beginning(
     file: WalFile,
     content: &dyn Content,
-    upto: u32,
+    Beginning { upto, of }: Beginning,
     there: &[WalName],
 ) -> Result<Option<Vec<Range<u32>>>> {
     let (mut known, longer): (Vec<WalName>, Vec<WalName>) = there.iter().partition(|name| name.end <= upto);
-    let cuts = compare(file, content, &known)?;
+    let cuts = compare(file, content, of, &known)?;
     let is_cut = |name: &WalName| cuts.iter().any(|cut| (name.begin..name.end).contains(cut));
-    known.retain(|name| !(is_block(name, content.bytes()) && is_cut(name)));
+    known.retain(|name| !(is_block(name, of) && is_cut(name)));
     let mut begin = assemble(&known).last().map_or(0, |name| name.end);
     for name in longer {
-        let is_in_file = name.end <= content.bytes();
+        let is_in_file = name.end <= of;
         if !is_in_file && (name.begin > begin || begin >= upto) {
             continue;
         }
-        match known_end(content, upto, &name, there)? {
+        match known_end(content, Beginning { upto, of }, &name, there)? {
             Some(end) if end >= upto => return Ok(Some(Vec::new())),
             Some(_) => {}
             None if is_in_file => return Err(conflict(file, &name)),
@@ -125,9 +161,14 @@ pub(super) fn missing_of_beginning(
 
 /// How far an object that continues after `upto` contains the content, where its digest proves it: it has the
 /// same bytes as the file, or a beginning of its WAL, and zeros.
-fn known_end(content: &dyn Content, upto: u32, name: &WalName, there: &[WalName]) -> Result<Option<u32>> {
+fn known_end(
+    content: &dyn Content,
+    Beginning { upto, of }: Beginning,
+    name: &WalName,
+    there: &[WalName],
+) -> Result<Option<u32>> {
     let mut piece = Vec::new();
-    content.range(name.begin..name.end.min(content.bytes()), &mut piece)?;
+    content.range(name.begin..name.end.min(of), &mut piece)?;
     if HalfDigest::of(&piece) == name.plain {
         return Ok(Some(upto));
     }
@@ -150,13 +191,14 @@ pub(super) fn is_block(name: &WalName, bytes: u32) -> bool {
         && name.end == bytes.min(name.begin.saturating_add(CONTENT_BYTES_MAX as u32))
 }
 
-/// Compares the content with what is stored of it; returns where to cut it, as [`check_stored`] does.
-fn compare(file: WalFile, content: &dyn Content, there: &[WalName]) -> Result<Vec<u32>> {
+/// Compares the first `of` bytes of the content with what is stored of them; returns where to cut them, as
+/// [`check_stored`] does.
+fn compare(file: WalFile, content: &dyn Content, of: u32, there: &[WalName]) -> Result<Vec<u32>> {
     let (mut piece, mut cuts) = (Vec::new(), Vec::new());
-    for name in there.iter().filter(|name| name.end <= content.bytes()) {
+    for name in there.iter().filter(|name| name.end <= of) {
         content.range(name.begin..name.end, &mut piece)?;
         if HalfDigest::of(&piece) != name.plain {
-            let cut = is_block(name, content.bytes()).then(|| cut_of(name, &piece, there)).flatten();
+            let cut = is_block(name, of).then(|| cut_of(name, &piece, there)).flatten();
             cuts.push(cut.ok_or_else(|| conflict(file, name))?);
         }
     }

@@ -20,7 +20,7 @@ mod tests_foreign;
 
 use futures::TryStreamExt;
 
-pub use compare::{Content, check_stored};
+pub use compare::{Beginning, Content, check_stored};
 pub use get::{Histories, WalReader};
 pub use lineage::Lineages;
 pub use put::{Put, Sealed, Stored, WalWriter};

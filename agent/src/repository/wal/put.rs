@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::compare::{Content, missing, missing_of_beginning};
+use super::compare::{Beginning, Content, Reader, missing, missing_of_beginning};
 use super::{Foreign, Listed, WalObject};
 use crate::archive::signature::TrustedKeys;
-use crate::archive::wal::{Scratch, WalName, WalSealer};
+use crate::archive::wal::{CONTENT_BYTES_MAX, Scratch, WalName, WalSealer};
+use crate::archive::wal_extent::{Extent, extent};
 use crate::archive::wal_name::NameTrust;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::WalFile;
@@ -78,20 +79,55 @@ impl WalWriter {
         self.put_ranges(file, content, missing).await
     }
 
-    /// Stores the first bytes of a file, up to `upto`, durable when this returns: more of it will follow, or
-    /// the rest has no meaning. What is already stored is compared as far as the content goes. Where
-    /// something longer has these bytes, there is nothing to store, unless its digest proves that it has only
-    /// a beginning of them.
+    /// Stores a segment that may be incomplete, durable when this returns. `judge` decides how much of it
+    /// counts, given how far it contains WAL. `None` means all of it, as [`WalWriter::put_file`] stores it.
+    /// Otherwise only its beginning is stored: more of it will follow, or the rest has no meaning. What is
+    /// already stored is compared as far as the content goes. Where something longer has these bytes, there is
+    /// nothing to store, unless its digest proves that it has only a beginning of them.
+    ///
+    /// Where nothing of it is stored yet, it is read once: the bytes that `judge` was asked about are stored.
     ///
     /// # Errors
-    /// As [`WalWriter::put_file`].
-    pub async fn put_beginning(&self, file: WalFile, content: Arc<dyn Content>, upto: u32) -> Result<Put> {
+    /// As [`WalWriter::put_file`], and those of `judge`.
+    pub async fn put_segment(
+        &self,
+        file: WalFile,
+        content: Arc<dyn Content>,
+        judge: impl FnOnce(Result<Extent>) -> Result<Option<Beginning>> + Send + 'static,
+    ) -> Result<(Put, Option<Beginning>)> {
         let there = self.stored(file).await?.names;
-        let looked = content.clone();
-        match blocking(move || missing_of_beginning(file, looked.as_ref(), upto, &there)).await? {
-            Some(missing) => self.put_ranges(file, content, missing).await,
-            None => Ok(Put::NotCompared),
+        let all = content.bytes();
+        if there.is_empty() && all as usize <= CONTENT_BYTES_MAX {
+            let (sealer, sealing) = (self.sealer.clone(), self.sealing.clone());
+            let sealed = self.sealing.run(move || {
+                sealing.with_memory(|Memory { content: bytes, scratch }| {
+                    content.range(0..all, bytes)?;
+                    let beginning = judge(extent(bytes.as_slice()))?;
+                    let counts = beginning.map_or(bytes.len(), |beginning| beginning.upto as usize);
+                    let (name, stored) = sealer.seal_with(scratch, file, 0, &bytes[..counts])?;
+                    Ok((Sealed { name, stored }, beginning))
+                })
+            });
+            let (sealed, beginning) = sealed.await?;
+            self.put_sealed(sealed).await?;
+            return Ok((Put::Stored, beginning));
         }
+        let looked = content.clone();
+        let (missing, beginning) = blocking(move || {
+            let content = looked.as_ref();
+            let beginning = judge(extent(Reader::new(content)))?;
+            let missing = match beginning {
+                Some(beginning) => missing_of_beginning(file, content, beginning, &there)?,
+                None => Some(missing(file, content, &there)?),
+            };
+            Ok((missing, beginning))
+        })
+        .await?;
+        let put = match missing {
+            Some(missing) => self.put_ranges(file, content, missing).await?,
+            None => Put::NotCompared,
+        };
+        Ok((put, beginning))
     }
 
     async fn put_ranges(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lifeboat::archive::blake3::block_links;
-use lifeboat::archive::compress::Compressor;
+use lifeboat::archive::compress::{Compressor, Content};
 use lifeboat::archive::pack::FRAME_BYTES;
 use lifeboat::archive::seal::Recipients;
 use sha2::{Digest, Sha256};
@@ -143,7 +143,7 @@ impl<'a> Pipe<'a> {
     fn new(dir: &'a Path) -> Pipe<'a> {
         Pipe {
             dir,
-            zstd: Compressor::new(LEVEL).unwrap(),
+            zstd: Compressor::new(LEVEL, Content::Pages).unwrap(),
             recipients: Recipients::parse([RECIPIENT]).unwrap(),
             compressed: Vec::new(),
             open: None,
