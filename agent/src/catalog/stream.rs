@@ -59,7 +59,7 @@ impl StreamRecord {
             return self.problems.clone();
         }
         let text = format!(
-            "lifeboat agent has not reported on this host since {}: WAL is not streamed",
+            "no report from lifeboat agent on this host since {}: WAL is not streamed",
             clock::text(self.at)
         );
         vec![text]

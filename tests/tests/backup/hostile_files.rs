@@ -125,7 +125,7 @@ fn a_filestore_behind_a_link_is_followed_only_where_nobody_less_than_us_made_it(
     }
     let outcome = site.backup(&[]).run();
     assert!(outcome.code.unwrap() != 0, "{outcome}");
-    assert!(words(&outcome).contains("belongs to user 4000000: it is not followed"), "{outcome}");
+    assert!(words(&outcome).contains("belongs to user 4000000 and is not followed"), "{outcome}");
     assert!(words(&outcome).contains("chown -h root"), "{outcome}");
     assert_eq!(stored(&site).len(), files, "nothing behind it was stored");
 }
