@@ -187,7 +187,7 @@ fn libraries_and_access_methods_of_no_extension_are_held_against_the_server() {
     );
     assert!(!words(&outcome).contains("nosuchlib"), "a function in C is left out anyway: {outcome}");
     let trusted = [&args[..], &["--load-as-superuser"]].concat();
-    refused(&site, &cluster, &trusted, &["library $libdir/nosuchlib, which function public.of_c() is in"]);
+    refused(&site, &cluster, &trusted, &["library $libdir/nosuchlib, which contains function public.of_c()"]);
     let done = restore(&site, &args).args(["--partial", "--json"]).run().exits(3).json();
     let failed = done["not_made"].as_array().unwrap().iter().filter(|left| left["failed"] == true);
     let failed: Vec<&str> = failed.map(|left| left["what"].as_str().unwrap()).collect();
