@@ -1,5 +1,5 @@
-//! What docs/ and deploy/ say that a role may and may not do, asked of a server with exactly these grants: sentence by
-//! sentence, in the order of docs/least-privilege.md.
+//! What docs/ and deploy/ say that a role may and may not do, asked of a server with exactly these grants:
+//! sentence by sentence, in the order of docs/least-privilege.md.
 
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, small_tenant};
@@ -19,7 +19,8 @@ fn asked(cluster: &Cluster, claims: &[(&str, &str)]) {
     }
 }
 
-/// What it may not do with any of the grants: nothing of a tenant changes, nothing of the server's is reached.
+/// What it may not do with any of the grants: nothing of a tenant changes, nothing of the server's is
+/// reached.
 const NEVER: [(&str, &str); 20] = [
     ("insert into res_partner default values", DENIED),
     ("update res_partner set id = id", DENIED),

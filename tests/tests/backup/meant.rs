@@ -1,5 +1,6 @@
-//! What a backup was meant to hold against what it holds: each database of the cluster and each file of a filestore is
-//! stored, excluded by name, left out with a reason, or makes exit code 3. A note alone never stands for a loss.
+//! What a backup was meant to hold against what it holds: each database of the cluster and each file of a
+//! filestore is stored, excluded by name, left out with a reason, or makes exit code 3. A note alone never
+//! stands for a loss.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! What is said where nothing is configured yet, or to whoever may not read the configuration: what is missing,
-//! and the command that mends it, which then works.
+//! What is said where nothing is configured yet, or to whoever may not read the configuration: what is
+//! missing, and the command that mends it, which then works.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};

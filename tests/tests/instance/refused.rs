@@ -1,5 +1,5 @@
-//! What a restore of an instance does not do, because it would end badly later: said at the plan, or before the copy
-//! becomes the real thing.
+//! What a restore of an instance does not do, because it would end badly later: said at the plan, or before
+//! the copy becomes the real thing.
 
 use rustix::process::geteuid;
 

@@ -1,5 +1,5 @@
-//! `restore --partial`: what cannot be made is named and listed as SQL, everything else is there. And without it: what a
-//! neutralized copy is never filled from.
+//! `restore --partial`: what cannot be made is named and listed as SQL, everything else is there. And without
+//! it: what a neutralized copy is never filled from.
 
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, small_tenant};
@@ -7,7 +7,8 @@ use lifeboat_tests::{Cluster, small_tenant};
 use crate::own_role::loaders;
 use crate::{assert_nothing_published, databases, drill, restore};
 
-/// An index over a wrapper around `unaccent`, as pg_restore cannot make it, and a constraint that its rows break.
+/// An index over a wrapper around `unaccent`, as pg_restore cannot make it, and a constraint that its rows
+/// break.
 fn unloadable(cluster: &Cluster) {
     cluster.psql(
         "shop",

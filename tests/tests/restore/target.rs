@@ -1,5 +1,5 @@
-//! The server that a tenant goes to lacks something, or has it otherwise: the plan knows and tells the mend, and a flag
-//! goes on.
+//! The server that a tenant goes to lacks something, or has it otherwise: the plan knows and tells the mend,
+//! and a flag goes on.
 
 use lifeboat_tests::compare::assert_same_database;
 use lifeboat_tests::site::{Site, words};

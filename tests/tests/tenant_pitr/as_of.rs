@@ -1,5 +1,5 @@
-//! The server that a tenant's point in time goes to is held against the tenant's nearest dump before anything is
-//! fetched, and against what was recovered after that.
+//! The server that a tenant's point in time goes to is held against the tenant's nearest dump before anything
+//! is fetched, and against what was recovered after that.
 
 use lifeboat_tests::site::words;
 use lifeboat_tests::{Cluster, Program};
