@@ -1,5 +1,5 @@
-//! Azure's blob storage as Microsoft's own emulator azurite serves it: signatures, SAS permissions, conditions and
-//! pages are checked.
+//! Azure's blob storage as Microsoft's own emulator azurite serves it: signatures, SAS permissions,
+//! conditions and pages are checked.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -71,7 +71,8 @@ impl Azurite {
         )
     }
 
-    /// A SAS token for the container with these permissions (`rwl`), as `az storage container generate-sas` makes.
+    /// A SAS token for the container with these permissions (`rwl`), as `az storage container generate-sas`
+    /// makes.
     pub fn sas(&self, permissions: &str) -> String {
         self.sas_until(permissions, "2099-01-01T00:00:00Z")
     }

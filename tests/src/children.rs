@@ -12,8 +12,8 @@ use rustix::process::{Pid, Signal};
 /// How often a waiting test looks again.
 pub const POLL: Duration = Duration::from_millis(5);
 
-/// Who takes this long hangs. Tests of what must end soon hold it against this, and let the other way take minutes: a
-/// bound of some seconds is met on a busy machine, too.
+/// Who takes this long hangs. Tests of what must end soon hold it against this, and let the other way take
+/// minutes: a bound of some seconds is met on a busy machine, too.
 pub const HANGS: Duration = Duration::from_secs(60);
 
 /// A child that ended by itself.

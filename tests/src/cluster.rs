@@ -250,8 +250,8 @@ impl Drop for Cluster {
     }
 }
 
-/// A port that nobody listened on a moment ago: one that the kernel gives to nobody who did not ask for it, so
-/// that a server that stops finds it again when it starts.
+/// A port that nobody listened on a moment ago: one that the kernel gives to nobody who did not ask for it,
+/// so that a server that stops finds it again when it starts.
 pub fn free_port() -> u16 {
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let mut random = Seeded::new(RandomState::new().build_hasher().finish());

@@ -1,8 +1,8 @@
 //! A new data directory: a copy of one that `initdb` made once, with a system identifier of its own.
 //!
-//! `initdb` takes a second of a core and the suite starts hundreds of clusters. What it makes differs in nothing but
-//! the identifier, which is in two places: `global/pg_control` and the first page of WAL. The directory to copy is
-//! kept beside the built programs, one for each build of PostgreSQL.
+//! `initdb` takes a second of a core and the suite starts hundreds of clusters. What it makes differs in
+//! nothing but the identifier, which is in two places: `global/pg_control` and the first page of WAL. The
+//! directory to copy is kept beside the built programs, one for each build of PostgreSQL.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -22,7 +22,8 @@ use crate::program::bin_dir;
 const LIMIT: Duration = Duration::from_secs(120);
 /// Where `xlp_sysid` is in the first page of a segment (PostgreSQL `xlog_internal.h`).
 const IDENTIFIER_IN_WAL: u64 = 24;
-/// Where the checksum of `pg_control` may lie: its last field, and the structure grows from version to version.
+/// Where the checksum of `pg_control` may lie: its last field, and the structure grows from version to
+/// version.
 const CHECKSUM_AT: std::ops::Range<usize> = 200..512;
 
 /// Runs `initdb` with its usual arguments and these.

@@ -1,10 +1,10 @@
 //! Google Cloud Storage as fake-gcs-server serves it, and what that server lacks of Google's XML API.
 //!
-//! The server (1.54) keeps objects with generations, but honours conditions in multipart/related uploads of its
-//! JSON API alone: of the XML API, which Lifeboat speaks, it has no PUT with a condition and no multipart upload, and
-//! it checks no credentials. [`FakeGcs::endpoint`] is a front that carries these over: a PUT becomes such an upload
-//! with the same condition; the parts of a multipart upload are kept and stored as one object at its end. Everything
-//! else goes through as it is. [`FakeGcs::bare_endpoint`] is the server itself.
+//! The server (1.54) keeps objects with generations, but honours conditions in multipart/related uploads of
+//! its JSON API alone: of the XML API, which Lifeboat speaks, it has no PUT with a condition and no multipart
+//! upload, and it checks no credentials. [`FakeGcs::endpoint`] is a front that carries these over: a PUT
+//! becomes such an upload with the same condition; the parts of a multipart upload are kept and stored as one
+//! object at its end. Everything else goes through as it is. [`FakeGcs::bare_endpoint`] is the server itself.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -90,8 +90,8 @@ impl FakeGcs {
         format!("gs://{BUCKET}/{prefix}")
     }
 
-    /// The JSON key of a service account, as Google's tools write it, with a real key: its tokens are signed here
-    /// and checked by nobody.
+    /// The JSON key of a service account, as Google's tools write it, with a real key: its tokens are signed
+    /// here and checked by nobody.
     pub fn service_account(&self) -> PathBuf {
         let (pem, file) = (self.dir.path().join("key.pem"), self.dir.path().join("account.json"));
         let made = Command::new("openssl").args(["genrsa", "-out"]).arg(&pem).arg("2048").output().unwrap();
@@ -184,8 +184,8 @@ impl Front {
         }
     }
 
-    /// A multipart/related upload of the JSON API, the only kind whose condition the server heeds; answered as the
-    /// XML API does.
+    /// A multipart/related upload of the JSON API, the only kind whose condition the server heeds; answered
+    /// as the XML API does.
     async fn store(&self, object: &str, data: Bytes, condition: Option<&str>) -> Answer {
         let condition = condition.map_or(String::new(), |value| format!("&ifGenerationMatch={value}"));
         let target = format!("/upload/storage/v1/b/{BUCKET}/o?uploadType=multipart{condition}");

@@ -15,7 +15,8 @@ pub fn get(address: &str, page: &str) -> Option<(String, String)> {
     Some((head.lines().next()?.to_owned(), body.to_owned()))
 }
 
-/// The value of a metric without labels, or with exactly these (`name{job="x"}`); `None` while it is not told.
+/// The value of a metric without labels, or with exactly these (`name{job="x"}`); `None` while it is not
+/// told.
 pub fn metric(address: &str, name: &str) -> Option<f64> {
     let (_, body) = get(address, "/metrics")?;
     body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())

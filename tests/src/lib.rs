@@ -1,5 +1,6 @@
-//! What the end-to-end tests, the demo and the benchmarks stand on: private PostgreSQL clusters, a
-//! real S3 server with faults, emulators of Azure and Google, the built programs, Odoo-shaped tenants, and comparisons.
+//! What the end-to-end tests, the demo and the benchmarks stand on: private PostgreSQL clusters, a real S3
+//! server with faults, emulators of Azure and Google, the built programs, Odoo-shaped tenants, and
+//! comparisons.
 //!
 //! Everything here belongs to the test that made it: own directories, own ports, gone when dropped,
 //! on panic too. What cannot be set up is a panic that says why; what the machine does not have is

@@ -1,10 +1,10 @@
 //! Where servers, repositories and whatever our programs make for a moment lie: in one directory of this test
 //! program, in memory where there is plenty, else on disk.
 //!
-//! In memory because the suite makes and removes some hundred thousand files: ext4 without a journal, as small
-//! virtual machines have it, looks for a free inode for a millisecond and more when many were freed just now.
-//! One directory, because a test that is killed removes nothing: the next program removes it, as soon as nobody
-//! holds its lock.
+//! In memory because the suite makes and removes some hundred thousand files: ext4 without a journal, as
+//! small virtual machines have it, looks for a free inode for a millisecond and more when many were freed
+//! just now. One directory, because a test that is killed removes nothing: the next program removes it, as
+//! soon as nobody holds its lock.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -30,7 +30,8 @@ pub(crate) fn new_dir(prefix: &str) -> TempDir {
     tempfile::Builder::new().prefix(prefix).tempdir_in(ours()).unwrap()
 }
 
-/// The directory of this test program. Everybody may make files in it, as in /tmp: servers run as other users.
+/// The directory of this test program. Everybody may make files in it, as in /tmp: servers run as other
+/// users.
 pub fn ours() -> &'static Path {
     static OURS: OnceLock<(PathBuf, File)> = OnceLock::new();
     &OURS

@@ -184,8 +184,8 @@ impl Front {
         answer
     }
 
-    /// Whether all went well but a side file: the server stores an object whose key has more than 160 bytes, then
-    /// finds no room for the name of the file of its checksums, which nothing asks for, and answers 500.
+    /// Whether all went well but a side file: the server stores an object whose key has more than 160 bytes,
+    /// then finds no room for the name of the file of its checksums, which nothing asks for, and answers 500.
     fn landed(&self, served: &Served) -> bool {
         let is_put = served.method == "PUT" && !served.query.contains("uploadId");
         is_put && served.path.len() > 160 && self.root.join(served.path.trim_start_matches('/')).is_file()

@@ -131,8 +131,8 @@ impl Site {
         self.backup(args).arg("--json").run().ok().json()
     }
 
-    /// `restore-drill run` of this tenant's newest snapshot, not started; `more` is added to its plan. Programs
-    /// that no package brought are found on the PATH.
+    /// `restore-drill run` of this tenant's newest snapshot, not started; `more` is added to its plan.
+    /// Programs that no package brought are found on the PATH.
     pub fn drill(&self, tenant: &str, more: &str) -> Program {
         let plan = self.path("drill.toml");
         let config = self.config().display().to_string();

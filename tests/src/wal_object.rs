@@ -11,7 +11,8 @@ use lifeboat::archive::wal::WalSealer;
 
 use crate::site::Site;
 
-/// Stores `content` as the bytes of a segment from `begin` on, signed and sealed with the keys of the site; where.
+/// Stores `content` as the bytes of a segment from `begin` on, signed and sealed with the keys of the site;
+/// where.
 pub fn store(site: &Site, segment: &str, begin: u32, content: &[u8]) -> PathBuf {
     let read = |name: &str| fs::read(site.stored.join(name)).unwrap();
     let repository = read("lifeboat.json");

@@ -1,5 +1,5 @@
-//! The policies of deploy/s3 allow what a host does, and nothing else is asked of the store: each request is held
-//! against the policy as it stands in the file, and refused (403) where no statement of it allows it.
+//! The policies of deploy/s3 allow what a host does, and nothing else is asked of the store: each request is
+//! held against the policy as it stands in the file, and refused (403) where no statement of it allows it.
 
 use lifeboat_tests::faults::{self, Planned, Served};
 use lifeboat_tests::program::workspace_root;

@@ -1,5 +1,5 @@
-//! One command as root by hand, between runs of the service: nobody is locked out. Runs as root only, which is who can
-//! do that.
+//! One command as root by hand, between runs of the service: nobody is locked out. Runs as root only, which
+//! is who can do that.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};

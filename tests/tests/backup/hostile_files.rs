@@ -1,5 +1,5 @@
-//! A filestore whose owner means ill: whatever he puts there or exchanges meanwhile, nothing but his own regular files
-//! is stored, and no run hangs.
+//! A filestore whose owner means ill: whatever he puts there or exchanges meanwhile, nothing but his own
+//! regular files is stored, and no run hangs.
 
 use std::fs;
 use std::os::unix::fs::{lchown, symlink};

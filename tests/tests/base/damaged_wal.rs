@@ -1,4 +1,5 @@
-//! WAL that is damaged while a base backup runs: replay would stop before the copy is consistent, so there is none.
+//! WAL that is damaged while a base backup runs: replay would stop before the copy is consistent, so there is
+//! none.
 
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, damage};

@@ -1,5 +1,6 @@
 //! Files that are trusted by their times: almost nothing is read where nothing was written, and every way of
-//! changing a file's content is seen. Files are written as the system lets people write them, ctimes above all.
+//! changing a file's content is seen. Files are written as the system lets people write them, ctimes above
+//! all.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -50,8 +51,8 @@ fn file_of(cluster: &Cluster, table: &str) -> PathBuf {
     cluster.data_dir().join(cluster.psql("shop", &format!("select pg_relation_filepath('{table}')")))
 }
 
-/// Laid out by stock tools, the backup has every file of every database as the data directory has it. Nobody writes
-/// to it meanwhile.
+/// Laid out by stock tools, the backup has every file of every database as the data directory has it. Nobody
+/// writes to it meanwhile.
 fn assert_same_files(cluster: &Cluster, site: &Site, report: &Value) {
     let laid = tempfile::Builder::new().prefix("lbx-").tempdir_in("/tmp").unwrap();
     let dir = laid.path().join("data");
@@ -216,8 +217,8 @@ fn a_file_that_is_not_as_its_times_say_is_found_and_times_are_trusted_no_more() 
     cluster.psql("shop", "update lied set v = 2; checkpoint");
     age();
     base(&site);
-    // One whose times are said to be those of the last backup, and all whose content is said to be another: of each
-    // piece a hundredth is compared, so that one of a thousand files is found for sure.
+    // One whose times are said to be those of the last backup, and all whose content is said to be another:
+    // of each piece a hundredth is compared, so that one of a thousand files is found for sure.
     let meta = lied.metadata().unwrap();
     cluster.psql("shop", "update lied set v = 3; checkpoint");
     let path = lied.strip_prefix(cluster.data_dir()).unwrap().to_str().unwrap().to_owned();

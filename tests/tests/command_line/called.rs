@@ -1,4 +1,5 @@
-//! What `init`, `doctor`, `status` and `agent` do, called as functions: a page or a gate needs no command line for it.
+//! What `init`, `doctor`, `status` and `agent` do, called as functions: a page or a gate needs no command
+//! line for it.
 
 use std::fs;
 use std::time::Duration;

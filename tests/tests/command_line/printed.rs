@@ -1,6 +1,6 @@
-//! Every command that the program prints, or that the documentation shows, is one that the program takes: collected
-//! from the sources, the documentation and the runbooks, and run where there is no configuration. Whatever else it
-//! says there, it does not say that it was called in a wrong way.
+//! Every command that the program prints, or that the documentation shows, is one that the program takes:
+//! collected from the sources, the documentation and the runbooks, and run where there is no configuration.
+//! Whatever else it says there, it does not say that it was called in a wrong way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

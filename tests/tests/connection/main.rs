@@ -1,5 +1,5 @@
-//! One connection, the same for Lifeboat and for PostgreSQL's programs: what stands between, what the server is told and
-//! by whom, how it refuses, and what happens to a statement that is given up.
+//! One connection, the same for Lifeboat and for PostgreSQL's programs: what stands between, what the server
+//! is told and by whom, how it refuses, and what happens to a statement that is given up.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a failing test panics
 
 mod completeness;

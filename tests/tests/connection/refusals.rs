@@ -1,5 +1,5 @@
-//! Databases that nobody can enter: each is named with the mend that fits, can be excluded, and keeps no other tenant
-//! from being backed up.
+//! Databases that nobody can enter: each is named with the mend that fits, can be excluded, and keeps no
+//! other tenant from being backed up.
 
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, small_tenant};

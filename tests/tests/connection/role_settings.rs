@@ -1,5 +1,5 @@
-//! What was set for a role or a database changes no connection of ours: sessions, pg_dump, a parallel pg_restore,
-//! replication.
+//! What was set for a role or a database changes no connection of ours: sessions, pg_dump, a parallel
+//! pg_restore, replication.
 
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, available_majors, small_tenant};

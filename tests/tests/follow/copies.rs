@@ -1,4 +1,5 @@
-//! Copies beside their tenants are not followed, nor what a restore is filling; a copy that becomes the tenant is.
+//! Copies beside their tenants are not followed, nor what a restore is filling; a copy that becomes the
+//! tenant is.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,7 @@
 //! What following costs, and what many small batches cost a restore: numbers for docs/decisions/arrivals.md.
 //!
-//! `cargo test -p lifeboat-tests --test follow cost -- --ignored --nocapture`; `TEST_BATCHES` (1000), `TEST_SECONDS` (60).
+//! `cargo test -p lifeboat-tests --test follow cost -- --ignored --nocapture`; `TEST_BATCHES` (1000),
+//! `TEST_SECONDS` (60).
 
 use std::time::{Duration, Instant};
 

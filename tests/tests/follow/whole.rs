@@ -1,5 +1,5 @@
-//! Batches hold files a second time: a filestore's backup that is damaged is made up for by them, each tenant's by
-//! what came from it; and a batch that was lost is missed.
+//! Batches hold files a second time: a filestore's backup that is damaged is made up for by them, each
+//! tenant's by what came from it; and a batch that was lost is missed.
 
 use std::collections::BTreeSet;
 use std::fs;

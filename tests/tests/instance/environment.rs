@@ -1,5 +1,5 @@
-//! What a server that a restore starts finds in its environment: with it comes what it runs, our own `wal fetch`
-//! and whatever code a tenant gets to run there.
+//! What a server that a restore starts finds in its environment: with it comes what it runs, our own `wal
+//! fetch` and whatever code a tenant gets to run there.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

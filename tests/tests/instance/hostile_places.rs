@@ -1,5 +1,5 @@
-//! A data directory, tablespaces and an old instance below directories of a lesser user, who exchanges them for links all
-//! the time while root restores: nothing that lies elsewhere is written, given away or removed.
+//! A data directory, tablespaces and an old instance below directories of a lesser user, who exchanges them
+//! for links all the time while root restores: nothing that lies elsewhere is written, given away or removed.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
@@ -125,8 +125,9 @@ impl Scene {
         (dir, link)
     }
 
-    /// A pack, and a bit near its end: most of what lies in it is written before that is seen. Which worker got which file
-    /// is chance, and the plan reads production's configuration: not that pack, or nothing would be made.
+    /// A pack, and a bit near its end: most of what lies in it is written before that is seen. Which worker
+    /// got which file is chance, and the plan reads production's configuration: not that pack, or nothing
+    /// would be made.
     fn damage_that_the_plan_does_not_meet(&self) -> (PathBuf, u64) {
         let mut packs = Vec::new();
         lifeboat_tests::compare::walk(&self.site.stored, &mut |path| packs.push(path.to_owned()));

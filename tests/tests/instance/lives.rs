@@ -1,4 +1,5 @@
-//! A copy that archives into the instance of its original, beside it; and WAL that is missing where timelines part.
+//! A copy that archives into the instance of its original, beside it; and WAL that is missing where timelines
+//! part.
 
 use crate::archiving::{Archiving, wait_until};
 use crate::copy::Copied;

@@ -1,5 +1,5 @@
-//! What replay needs was raised in production after the base backup: recovery finds it in the WAL, and goes on.
-//! A server that pauses for it is not where it was to go.
+//! What replay needs was raised in production after the base backup: recovery finds it in the WAL, and goes
+//! on. A server that pauses for it is not where it was to go.
 
 use lifeboat_tests::installed::available_majors;
 

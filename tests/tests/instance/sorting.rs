@@ -1,4 +1,5 @@
-//! A physical copy on a server that sorts texts otherwise than production did: which indexes to rebuild is told.
+//! A physical copy on a server that sorts texts otherwise than production did: which indexes to rebuild is
+//! told.
 
 use lifeboat_tests::Cluster;
 use lifeboat_tests::installed::hand_over;

@@ -1,5 +1,5 @@
-//! A writer's clock that is years ahead, or years behind, decides nothing: not which dump is the newest, and not
-//! who may write.
+//! A writer's clock that is years ahead, or years behind, decides nothing: not which dump is the newest, and
+//! not who may write.
 
 use std::time::{Duration, SystemTime};
 

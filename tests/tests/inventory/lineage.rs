@@ -1,5 +1,5 @@
-//! After a promotion `status` and `window` tell how far recovery goes without an identity; of what an older version
-//! stored they say that it is not known.
+//! After a promotion `status` and `window` tell how far recovery goes without an identity; of what an older
+//! version stored they say that it is not known.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! The plan that the repository alone gives: without identity and server, and it is what a restore then binds.
+//! The plan that the repository alone gives: without identity and server, and it is what a restore then
+//! binds.
 
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, small_tenant};

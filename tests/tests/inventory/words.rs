@@ -1,5 +1,5 @@
-//! One repository with several oddities, asked in every way: a hole in its WAL, a dump that nobody signed under a
-//! name from the future, one that was written under a clock years ahead.
+//! One repository with several oddities, asked in every way: a hole in its WAL, a dump that nobody signed
+//! under a name from the future, one that was written under a clock years ahead.
 
 use std::fs;
 use std::path::Path;

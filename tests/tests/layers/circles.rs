@@ -1,7 +1,9 @@
-//! No circles of imports between files: whoever reads one file never has to know a file that needs it in turn.
+//! No circles of imports between files: whoever reads one file never has to know a file that needs it in
+//! turn.
 //!
-//! One shape is no circle here: a file may use what the file of a module that it lies in defines (`store/local.rs`
-//! uses `ObjectInfo` of `store/mod.rs`), although that file calls it. A re-export counts as the file that it names.
+//! One shape is no circle here: a file may use what the file of a module that it lies in defines
+//! (`store/local.rs` uses `ObjectInfo` of `store/mod.rs`), although that file calls it. A re-export counts as
+//! the file that it names.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;

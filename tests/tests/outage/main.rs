@@ -1,5 +1,5 @@
-//! The store refuses, fails, hangs, crawls or is full for an hour, with time made to pass faster: WAL waits in
-//! the slot, alarms are raised, and afterwards nothing is missing.
+//! The store refuses, fails, hangs, crawls or is full for an hour, with time made to pass faster: WAL waits
+//! in the slot, alarms are raised, and afterwards nothing is missing.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and waits by itself
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The same command again, whatever the last one left: a subscription, a slot, a prepared transaction, a role.
+//! The same command again, whatever the last one left: a subscription, a slot, a prepared transaction, a
+//! role.
 
 use lifeboat_tests::site::{Site, words};
 use lifeboat_tests::{Cluster, Options, small_tenant};

@@ -12,7 +12,8 @@ fn tenants(report: &Value) -> Vec<&str> {
     report["tenants"].as_array().unwrap().iter().map(|one| one["tenant"].as_str().unwrap()).collect()
 }
 
-/// The tenants that `status` tells. Its order is that of whole seconds of age: two runs a moment apart have them in either.
+/// The tenants that `status` tells. Its order is that of whole seconds of age: two runs a moment apart have
+/// them in either.
 fn followed(site: &Site) -> (Vec<String>, Value) {
     let status = site.run(&["status", "--json"]).run().ok().json();
     let mut names: Vec<String> = tenants(&status).into_iter().map(str::to_owned).collect();

@@ -1,5 +1,5 @@
-//! Files come from wherever they are whole; what can be had from nowhere is named, and keeps nothing away from
-//! whoever asks for the rest. A database without its files, files without their database.
+//! Files come from wherever they are whole; what can be had from nowhere is named, and keeps nothing away
+//! from whoever asks for the rest. A database without its files, files without their database.
 
 use std::collections::BTreeSet;
 use std::fs;

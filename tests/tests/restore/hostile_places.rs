@@ -1,5 +1,5 @@
-//! Places that others can write to, prepared by them: a restore, mostly as root, takes nothing there for its own, and
-//! touches nothing that they point it to.
+//! Places that others can write to, prepared by them: a restore, mostly as root, takes nothing there for its
+//! own, and touches nothing that they point it to.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -134,7 +134,8 @@ fn a_work_directory_is_ours_by_its_record_and_never_by_its_name() {
     let work = site.path("work");
     fs::create_dir(&work).unwrap();
     site.set("LIFEBOAT_RESTORE_WORK_DIR", work.display());
-    // prepared: everything that a restore was called here once, and a record that tells it to remove what lies elsewhere
+    // prepared: everything that a restore was called here once, and a record that tells it to remove what
+    // lies elsewhere
     symlink(&outside.0, work.join("x.restore")).unwrap();
     symlink(outside.0.join("file"), work.join("x.lock")).unwrap();
     let scratch = site.path("lifeboat-scratch-0");

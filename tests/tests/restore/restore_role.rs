@@ -1,5 +1,5 @@
-//! Restores by roles that are no superusers: the role that deploy/postgresql ships, with exactly its rights, and one as
-//! a managed server's master user has them.
+//! Restores by roles that are no superusers: the role that deploy/postgresql ships, with exactly its rights,
+//! and one as a managed server's master user has them.
 
 use std::path::Path;
 
@@ -15,7 +15,8 @@ use crate::{databases, restore};
 const ODOO: &str = "select string_agg(distinct pg_get_userbyid(relowner)::text, ',') from pg_class c \
                     join pg_namespace n on n.oid = relnamespace where nspname = 'public'";
 
-/// A tenant of an owner without rights, whose row security is forced on him and whose tables refer to each other.
+/// A tenant of an owner without rights, whose row security is forced on him and whose tables refer to each
+/// other.
 fn tenant(cluster: &Cluster, data_dir: &Path) {
     small_tenant(cluster, data_dir, "shop", 81);
     cluster.psql(

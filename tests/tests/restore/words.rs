@@ -1,5 +1,5 @@
-//! What a restore prints: a tenant's own text in it is bounded and escaped, its rows and its code are not in it; counted
-//! words agree with their numbers; and a printed command has everything that was typed.
+//! What a restore prints: a tenant's own text in it is bounded and escaped, its rows and its code are not in
+//! it; counted words agree with their numbers; and a printed command has everything that was typed.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,8 @@ fn assert_clean(outcome: &Outcome) {
     }
 }
 
-/// A function that an index calls raises what a tenant likes, with rows and code around it; and names of objects do the same.
+/// A function that an index calls raises what a tenant likes, with rows and code around it; and names of
+/// objects do the same.
 #[test]
 fn what_a_tenant_wrote_is_bounded_and_escaped_and_his_rows_and_code_are_not_told() {
     let cluster = Cluster::start_default();

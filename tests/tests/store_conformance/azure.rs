@@ -1,4 +1,5 @@
-//! The promises on Azure (azurite), and what an account's owner may give: a key, a token with few rights, an end.
+//! The promises on Azure (azurite), and what an account's owner may give: a key, a token with few rights, an
+//! end.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -80,7 +81,8 @@ async fn a_sas_token_does_what_its_permissions_say() {
         let options = options(&azurite, &dir, &format!("sas_token = {token}\n"));
         Store::open(&azurite.url("p"), &options).unwrap()
     };
-    // docs/repositories.md: what a production host needs, with and without the question mark that portals put before.
+    // docs/repositories.md: what a production host needs, with and without the question mark that portals put
+    // before.
     let agent = open(&format!("?{}", azurite.sas("rwl")));
     agent.put_new("a", "1").await.unwrap();
     suite::replacing(&agent).await;

@@ -1,5 +1,5 @@
-//! What every store promises, tried on memory, on a directory, on a real S3 server and on emulators of Azure and
-//! Google; and how the remote ones bear a server that misbehaves.
+//! What every store promises, tried on memory, on a directory, on a real S3 server and on emulators of Azure
+//! and Google; and how the remote ones bear a server that misbehaves.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test may; that is how it fails
 
 mod azure;

@@ -1,5 +1,5 @@
-//! What a person confirmed is what is applied, also in a second round: a base backup that is stored after the plan was
-//! printed is not used.
+//! What a person confirmed is what is applied, also in a second round: a base backup that is stored after the
+//! plan was printed is not used.
 
 use lifeboat_tests::compare::assert_same;
 use lifeboat_tests::terminal::AtTerminal;

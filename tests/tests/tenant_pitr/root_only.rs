@@ -1,5 +1,5 @@
-//! Root restores with an identity, a configuration and a repository that only root can read: the scratch server,
-//! which runs as another user, gets its WAL all the same, and nothing else.
+//! Root restores with an identity, a configuration and a repository that only root can read: the scratch
+//! server, which runs as another user, gets its WAL all the same, and nothing else.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -87,8 +87,8 @@ fn nothing_hangs_and_everything_odd_is_named() {
                 assert!(outcome.code.is_some(), "{case}: {command:?} was stopped: {outcome}");
             }
             let verified = site.run(&["verify", "--no-progress"]).limit(LIMIT).run();
-            // a directory is no object, as in a bucket: without its manifest a snapshot is unfinished, and an empty
-            // one elsewhere is nothing
+            // a directory is no object, as in a bucket: without its manifest a snapshot is unfinished, and an
+            // empty one elsewhere is nothing
             let id = place.parent().unwrap().file_name().unwrap().to_str().unwrap();
             let told = match (kind, instead) {
                 ("directory", true) if key.contains("/wal/") => true, // it is missing: a gap

@@ -1,5 +1,5 @@
-//! What is stored before PostgreSQL asks for it: a push leaves a process that stores what is ready behind it, and the
-//! calls that follow find it noted.
+//! What is stored before PostgreSQL asks for it: a push leaves a process that stores what is ready behind it,
+//! and the calls that follow find it noted.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
-//! Segments that are stored as whole and are not: older versions took a file that `wal fetch` had filled up with zeros
-//! for a segment. They stop neither the stream, nor commits that wait for it, nor a push, nor recovery.
+//! Segments that are stored as whole and are not: older versions took a file that `wal fetch` had filled up
+//! with zeros for a segment. They stop neither the stream, nor commits that wait for it, nor a push, nor
+//! recovery.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,8 +17,8 @@ use crate::partial::{FULL, current, objects, rows};
 use crate::recovered::{base_copy, digest, hand_over, recover, restore_command, wait_for};
 use crate::streaming::{agent, set, stored, streaming_cluster, streams};
 
-/// The segment that is being written, and the one of it that an older version stored as whole: as far as the agent had
-/// stored it, and zeros.
+/// The segment that is being written, and the one of it that an older version stored as whole: as far as the
+/// agent had stored it, and zeros.
 fn claimed(cluster: &Cluster, site: &Site) -> (PathBuf, Vec<u8>, u64) {
     let running = agent(site);
     wait_for("the agent streams", || streams(cluster));

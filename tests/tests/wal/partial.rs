@@ -1,5 +1,5 @@
-//! What is not whole is never stored as whole: segments that are being written, that `wal fetch` filled up, that were
-//! damaged; by hand, and by a standby that archives what it fetched.
+//! What is not whole is never stored as whole: segments that are being written, that `wal fetch` filled up,
+//! that were damaged; by hand, and by a standby that archives what it fetched.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -221,7 +221,8 @@ fn load(server: &Server, seconds: u64) -> Load {
     Load { tps: number("tps = "), latency_ms: number("latency average = ") }
 }
 
-/// Load, and where the server was meanwhile. By one connection: one a sample would take more of the CPUs than the agent.
+/// Load, and where the server was meanwhile. By one connection: one a sample would take more of the CPUs than
+/// the agent.
 fn watched(server: &Server, seconds: u64) -> (Load, Vec<Sample>) {
     let sample = "select extract(epoch from clock_timestamp()), pg_current_wal_insert_lsn() - '0/0'::pg_lsn, \
                   xact_commit from pg_stat_database where datname = 'bench'";

@@ -149,7 +149,8 @@ fn recover(contender: &dyn Contender, data: &Path, work: &Path) -> (Cost, String
     (Cost { wall, cpu, peak_bytes: peak.bytes(), stdout: String::new() }, found)
 }
 
-/// The largest memory of any process of a program, seen by looking now and then: it is the server that runs them.
+/// The largest memory of any process of a program, seen by looking now and then: it is the server that runs
+/// them.
 struct Peak {
     over: Arc<AtomicBool>,
     thread: JoinHandle<u64>,
