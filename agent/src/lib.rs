@@ -55,7 +55,7 @@
 //! backup | recovery | upkeep | wal | daemon | setup   the jobs
 //! status                                         state of backups and host
 //! inventory                                      what is stored, and plans from it
-//! repository | catalog | odoo | program          snapshots | this host's own records | Odoo | help and version
+//! repository | catalog | odoo | program          snapshots | this host's own records | Odoo | help
 //! archive | postgres | store                     file formats | the cluster | objects
 //! config
 //! names | progress | crontab | child | rate_limit

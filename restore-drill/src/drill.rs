@@ -228,7 +228,7 @@ impl<'a> Drill<'a> {
             self.baseline.as_ref(),
             &self.outcomes,
         );
-        not_checked.extend(self.chosen.into_iter().flat_map(|chosen| chosen.passed_over));
+        not_checked.extend(self.chosen.into_iter().flat_map(|chosen| chosen.skipped));
         for (outcome, known) in self.outcomes.iter().filter_map(|o| Some((o, o.accepted.as_ref()?))) {
             if outcome.status == Status::Accepted {
                 let found = outcome.violations.unwrap_or(0);

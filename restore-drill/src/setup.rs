@@ -24,5 +24,5 @@ pub struct Chosen {
     /// The snapshot.
     pub snapshot: Snapshot,
     /// Snapshots that were skipped, and why; also a note about the writer's clock.
-    pub passed_over: Vec<NotChecked>,
+    pub skipped: Vec<NotChecked>,
 }

@@ -84,7 +84,7 @@ impl Vault {
         // Read again: an inventory does not keep lists of files.
         let origin = self.repository.origin().await?;
         let manifest = self.repository.manifest(&dump.manifest.id, &origin, &self.trust).await?;
-        let passed_over = chosen.passed_over.into_iter().map(|(id, why)| {
+        let skipped = chosen.skipped.into_iter().map(|(id, why)| {
             let what = format!("snapshot {id}, which may be a newer one of this tenant");
             NotChecked { what, why }
         });
@@ -94,7 +94,7 @@ impl Vault {
             .map(|why| NotChecked { what: "the clock of the snapshot's writer".into(), why });
         Ok(Chosen {
             snapshot: Snapshot::of_manifest(&manifest, matches!(pick, Pick::Snapshot(_)))?,
-            passed_over: passed_over.chain(clock).collect(),
+            skipped: skipped.chain(clock).collect(),
         })
     }
 

@@ -96,7 +96,7 @@ async fn snapshot(point: Timestamp) -> Chosen {
         missing_files: 0,
         missing: Vec::new(),
     };
-    Chosen { snapshot, passed_over: Vec::new() }
+    Chosen { snapshot, skipped: Vec::new() }
 }
 
 async fn drilled(case: &Case, age: Duration) -> Report {

@@ -4,15 +4,15 @@ use zstd::zstd_safe::{CParameter, Strategy};
 
 use crate::error::{Error, Kind, Result};
 
-/// zstd's level by default. At this level the parameters below are used in place of zstd's own; another level gets all
-/// of zstd's own choice.
+/// zstd's level by default. At this level the parameters below are used in place of zstd's own; another level
+/// gets all of zstd's own choice.
 const FITTED_LEVEL: i32 = 3;
 /// A window and tables that fit into a core's own cache (512 KiB is common) in place of 2 MiB and 768 KiB.
 const WINDOW: CParameter = CParameter::WindowLog(19);
 /// For text, which is mostly dumps: two tables of matches, as zstd has at this level.
 const TEXT: &[CParameter] = &[WINDOW, CParameter::HashLog(15), CParameter::ChainLog(15)];
-/// For pages, WAL and files: one table of matches of five bytes. It takes a fifth to a third less time, for -12 to +4 %
-/// of the size (docs/benchmarks.md).
+/// For pages, WAL and files: one table of matches of five bytes. It takes a fifth to a third less time, for
+/// -12 to +4 % of the size (docs/benchmarks.md).
 const PAGES: &[CParameter] =
     &[WINDOW, CParameter::Strategy(Strategy::ZSTD_fast), CParameter::HashLog(14), CParameter::MinMatch(5)];
 

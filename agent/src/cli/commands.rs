@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use crate::config::Inputs;
 use crate::names::shell_word;
 
-/// What goes behind `lifeboat` in every command, with a space before it.
+/// What follows `lifeboat` in every command, with a space before it.
 static PLACE: OnceLock<String> = OnceLock::new();
 
 /// Notes with what this run was called. The first call counts.

@@ -21,9 +21,9 @@ const NOT_OFFERED: [&str; 3] = ["copy", "target", "yes_replace"];
 
 /// Print the completion script of a shell
 ///
-/// It completes commands, options, tenants and snapshot IDs. For tenants and snapshots it asks the program, which
-/// reads the configuration, the state directory and the repository, for one second at most. So the user at the
-/// prompt must be able to read them. Install the script again with each new version.
+/// It completes commands, options, tenants and snapshot IDs. For tenants and snapshots it asks the program,
+/// which reads the configuration, the state directory and the repository, for one second at most. So the user
+/// at the prompt must be able to read them. Install the script again with each new version.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

@@ -13,7 +13,8 @@ use crate::setup::{self, CompletedSetup, NewSetup, Setup, SetupRequest};
 ///
 /// Creates the configuration (--config, or ./lifeboat.toml), an age identity that opens every archive, an
 /// Ed25519 key that signs them, and the state directory. Nothing that exists is overwritten: all of it is
-/// checked before anything is written. Keep the identity on another machine; the last lines printed say where.
+/// checked before anything is written. Keep the identity on another machine; the last lines printed say
+/// where.
 ///
 /// In a pod, set LIFEBOAT_INSTANCE, LIFEBOAT_REPOSITORY_URL, LIFEBOAT_SEAL_RECIPIENTS and
 /// LIFEBOAT_SIGNING_KEY_FILE. Then no file is written: the mounted keys are used, and the repository and the

@@ -116,8 +116,8 @@ impl Args {
     }
 }
 
-/// All of them, the oldest first: by the store's time of those that are believed. The others stand where their
-/// names put them, which is all that is known of them.
+/// All of them, the oldest first: by the store's time of those that are believed. The others stand where
+/// their names put them, which is all that is known of them.
 fn in_order(inventory: &Inventory) -> Vec<(&SnapshotId, &Look)> {
     let mut all: Vec<(&SnapshotId, &Look)> =
         inventory.snapshots.iter().map(|(id, look)| (id, look)).collect();

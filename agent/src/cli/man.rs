@@ -9,8 +9,8 @@ use crate::program::manual;
 
 /// Write the manual pages into a directory
 ///
-/// Writes lifeboat.1 and a page for each command, as lifeboat-restore.1, in place of older ones. The directory must
-/// exist. `restore-drill man DIR` writes those of restore-drill.
+/// Writes lifeboat.1 and a page for each command, as lifeboat-restore.1, in place of older ones. The
+/// directory must exist. `restore-drill man DIR` writes those of restore-drill.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

@@ -53,9 +53,9 @@ use progress::{Mode, Shown};
 
 /// Back up Odoo (PostgreSQL and filestore) and restore it
 ///
-/// Backups are encrypted, signed and checksummed. A production host encrypts to recipients (public keys) and cannot
-/// read its own backups; a restore host holds the identity. Nothing that is stored is ever overwritten, and a restore
-/// overwrites nothing.
+/// Backups are encrypted, signed and checksummed. A production host encrypts to recipients (public keys) and
+/// cannot read its own backups; a restore host holds the identity. Nothing that is stored is ever
+/// overwritten, and a restore overwrites nothing.
 #[derive(Parser, Debug)]
 #[command(
     name = "lifeboat",

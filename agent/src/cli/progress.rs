@@ -85,7 +85,7 @@ impl Drop for Shown {
     fn drop(&mut self) {
         if let Some((stop, thread)) = self.thread.take() {
             drop(stop);
-            let _ = thread.join(); // its panic was reported, and the job is none the worse for it
+            let _ = thread.join(); // its panic was reported, and the job does not need it
         }
     }
 }

@@ -14,10 +14,10 @@ use crate::recovery::promote::plan::{PromotePlan, prepare};
 
 /// Make a restored copy the tenant: rename database and files
 ///
-/// Database and filestore change names together. The plan is printed first; type the tenant's name to confirm. The old state of the tenant is kept as
-/// NAME.replaced-TIME: closed for connections, not backed up, not followed. Nothing is deleted. Both databases
-/// are closed for some seconds while their names change, so that no database is open with the files of
-/// another one.
+/// Database and filestore change names together. The plan is printed first; type the tenant's name to
+/// confirm. The old state of the tenant is kept as NAME.replaced-TIME: closed for connections, not backed up,
+/// not followed. Nothing is deleted. Both databases are closed for some seconds while their names change, so
+/// that no database is open with the files of another one.
 ///
 /// To undo it, run the command that is printed at the end: the same one with the names exchanged. If it was
 /// killed, run the same command again: it continues.

@@ -52,7 +52,8 @@ pub struct InstanceArgs {
     /// Fetch WAL with this command instead of lifeboat wal fetch
     #[arg(long, value_name = "COMMAND", hide_short_help = true)]
     pub restore_command: Option<String>,
-    /// Load this library, which has its own kind of WAL that replay needs; may be repeated. No other is loaded
+    /// Load this library, which has its own kind of WAL that replay needs; may be repeated. No other is
+    /// loaded
     #[arg(long, value_name = "LIBRARY", value_parser = library, hide_short_help = true)]
     pub preload: Vec<String>,
     /// Put a tablespace elsewhere; may be repeated. With --tenant: the names of the old tablespace and of one
@@ -76,8 +77,8 @@ pub struct InstanceArgs {
         help_heading = INSTANCE
     )]
     target_action: WantedAction,
-    /// DIR is an old data directory of the same cluster: copy unchanged files from it and fetch the rest. At the
-    /// end the new directory takes its place; the old one is kept beside it
+    /// DIR is an old data directory of the same cluster: copy unchanged files from it and fetch the rest. At
+    /// the end the new directory takes its place; the old one is kept beside it
     #[arg(long, requires = "instance_to", hide_short_help = true, help_heading = INSTANCE)]
     delta: bool,
     /// For scripts, with --delta: the name of the directory to replace, instead of typing it

@@ -17,10 +17,12 @@ pub struct LoadArgs {
     /// Put everything into the database's own tablespace
     #[arg(long, conflicts_with_all = ["instance_to", "tablespace_map"], hide_short_help = true)]
     no_tablespaces: bool,
-    /// Leave out rights of roles that the server does not have; what such a role owned goes to the tenant's owner
+    /// Leave out rights of roles that the server does not have; what such a role owned goes to the tenant's
+    /// owner
     #[arg(long, conflicts_with = "instance_to", hide_short_help = true)]
     skip_grants_of_missing_roles: bool,
-    /// Give objects of other roles back to them. Code of the tenant could change these objects during the load
+    /// Give objects of other roles back to them. Code of the tenant could change these objects during the
+    /// load
     #[arg(long, conflicts_with_all = ["instance_to", "owner"], hide_short_help = true)]
     keep_owners: bool,
     /// Load the dump with all rights of the configured role, if the server accepts no other role. The dump's

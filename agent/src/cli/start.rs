@@ -109,8 +109,8 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
     done
 }
 
-/// The error of a command that does not stop although it was asked to: it is dropped where it is, which cancels its
-/// statements and kills its children.
+/// The error of a command that does not stop although it was asked to: it is dropped where it is, which
+/// cancels its statements and kills its children.
 async fn overdue(cancel: &CancellationToken, never: bool) -> Error {
     cancel.cancelled().await;
     if never {

@@ -51,8 +51,8 @@ pub struct Args {
     /// Check only snapshots of this tenant and those that they need
     #[arg(long, value_name = "NAME")]
     tenant: Option<TenantName>,
-    /// Read only so many percent of the objects, another choice each time. Of the others, check only that they
-    /// exist and have the right size
+    /// Read only so many percent of the objects, another choice each time. Of the others, check only that
+    /// they exist and have the right size
     #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "deep")]
     sample: Option<f64>,
     /// Read no faster than this, as in 50MiB/s

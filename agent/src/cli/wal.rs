@@ -56,7 +56,8 @@ enum Command {
 /// Store a WAL file: archive_command = 'lifeboat wal push %p'
 ///
 /// Exit code 0: the file is stored durably. It is safe to push a file again: equal content is stored once,
-/// other content is refused (exit code 17). A finished segment with damaged records is not stored (exit code 10).
+/// other content is refused (exit code 17). A finished segment with damaged records is not stored (exit code
+/// 10).
 ///
 /// If the segment is still being written, the WAL so far is stored, and a message says up to where. Push it
 /// again when the server has finished it.
@@ -65,7 +66,7 @@ struct PushArgs {
     /// The file in pg_wal: PostgreSQL's %p
     #[arg(value_name = "PATH")]
     path: PathBuf,
-    /// Store what is ready behind it, for later calls
+    /// Store what is ready after it, for later calls
     #[arg(long, hide = true)]
     along: bool,
 }
@@ -82,7 +83,7 @@ struct FetchArgs {
     /// The age identity that opens the WAL; may be repeated [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
-    /// Fetch what comes behind it, for later calls
+    /// Fetch what comes after it, for later calls
     #[arg(long, hide = true)]
     ahead: bool,
     #[command(flatten)]

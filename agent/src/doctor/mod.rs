@@ -1,4 +1,5 @@
-//! Whether this host can do what its configuration says, check by check. For `lifeboat doctor`, a page or a gate alike.
+//! Whether this host can do what its configuration says, check by check. For `lifeboat doctor`, a page or a
+//! gate alike.
 
 use serde::Serialize;
 
@@ -82,8 +83,9 @@ pub struct DoctorReport {
     pub checks: Vec<Check>,
 }
 
-/// Makes every check. It changes nothing: it writes and removes one empty file in the state directory and, on a host
-/// that backs up, one object of a byte in the repository. A configuration that cannot be read is the first finding.
+/// Makes every check. It changes nothing: it writes and removes one empty file in the state directory and, on
+/// a host that backs up, one object of a byte in the repository. A configuration that cannot be read is the
+/// first finding.
 pub async fn check(config: Result<Config>) -> DoctorReport {
     let checks = examine(config).await;
     DoctorReport { ok: checks.iter().all(|check| check.status != Outcome::Fail), checks }

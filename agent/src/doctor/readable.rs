@@ -36,8 +36,8 @@ pub fn data_dir(config: &Config) -> Check {
     }
 }
 
-/// How many filestores there are, and what of them may not be read. They belong to Odoo's user: all of it through
-/// handles, as the backup will do it.
+/// How many filestores there are, and what of them may not be read. They belong to Odoo's user: all of it
+/// through handles, as the backup will do it.
 fn look(data_dir: &Path) -> Result<Option<(usize, Vec<PathBuf>)>> {
     let opened = match Dir::open(data_dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

@@ -40,7 +40,7 @@ pub struct Bases<'a> {
     /// Those that may be used, the oldest first.
     pub bases: Vec<&'a Snapshot>,
     /// Why others were skipped, a sentence for each.
-    pub passed_over: Vec<String>,
+    pub skipped: Vec<String>,
 }
 
 /// The base backups of an inventory; the one that is named, or those of a release.
@@ -55,13 +55,13 @@ pub fn bases<'a>(
     if let Some(id) = snapshot {
         let named = inventory.named(id)?;
         named.manifest.base_facts()?;
-        return Ok(Bases { bases: vec![named], passed_over: Vec::new() });
+        return Ok(Bases { bases: vec![named], skipped: Vec::new() });
     }
-    let mut passed_over = Vec::new();
+    let mut skipped = Vec::new();
     for (id, look) in inventory.snapshots.iter().filter(|(id, _)| id.kind() == SnapshotKind::Base.as_str()) {
         match look {
             Look::NotBelieved(e) => {
-                passed_over.push(format!("base backup {id} was skipped: {}", e.what()));
+                skipped.push(format!("base backup {id} was skipped: {}", e.what()));
             }
             Look::NotRead(e) => return Err(e.again().context(format!("look at base backup {id}"))),
             Look::Believed(_) | Look::Unfinished => {}
@@ -69,7 +69,7 @@ pub fn bases<'a>(
     }
     let fits = |one: &&Snapshot| release.is_none() || one.manifest.release.as_ref() == release;
     let bases = oldest_first(inventory.of_kind(SnapshotKind::Base, None).filter(fits));
-    Ok(Bases { bases, passed_over })
+    Ok(Bases { bases, skipped })
 }
 
 /// Tries each of `bases`, the oldest first. Without a `timeline` it follows the only life, if there is just

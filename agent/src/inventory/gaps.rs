@@ -47,7 +47,8 @@ pub struct Missing {
     pub warnings: Vec<String>,
 }
 
-/// Everything that is missing of the WAL, judged by the base backups among these: what `wal status` and `verify` say.
+/// Everything that is missing of the WAL, judged by the base backups among these: what `wal status` and
+/// `verify` say.
 pub fn missing<'a>(wal: &StoredWal, snapshots: impl Iterator<Item = &'a Snapshot> + Clone) -> Missing {
     let bases = snapshots.filter(|one| one.manifest.kind() == SnapshotKind::Base);
     let gaps = gaps(wal);
@@ -66,7 +67,8 @@ pub fn missing<'a>(wal: &StoredWal, snapshots: impl Iterator<Item = &'a Snapshot
     missing
 }
 
-/// What is missing between the newest base backup and the first WAL after it, where no gap between stored WAL says so.
+/// What is missing between the newest base backup and the first WAL after it, where no gap between stored WAL
+/// says so.
 fn after(newest: &Snapshot, wal: &StoredWal, gaps: &[Gap]) -> Option<String> {
     let base = &newest.manifest;
     let facts = base.base()?;
@@ -87,8 +89,8 @@ fn gaps(wal: &StoredWal) -> Vec<Gap> {
     all
 }
 
-/// What is missing between the WAL of the timeline that this one left and its own. Its own begins with the segment in
-/// which it left the other, and holds what came before in that.
+/// What is missing between the WAL of the timeline that this one left and its own. Its own begins with the
+/// segment in which it left the other, and holds what came before in that.
 fn at_switch(wal: &StoredWal, timeline: TimelineId) -> Option<Gap> {
     let (_, ancestors) = wal.histories.iter().find(|(id, _)| *id == timeline)?;
     let ranges = |id| wal.windows.iter().filter(move |w| w.timeline == id).flat_map(|w| &w.ranges);

@@ -88,7 +88,8 @@ fn is_life(wal: &StoredWal, timeline: TimelineId) -> bool {
     });
     children.all(|(child, until)| {
         let begun = wal.begun_at(child);
-        // Of what is only known to be older than names were signed, it is not known whether it came after that.
+        // Of what is only known to be older than names were signed, it is not known whether it came after
+        // that.
         let is_known = |at: Timestamp| wal.signed_since != Some(at);
         let after = |at: Timestamp| is_known(at) && begun.is_some_and(|begun| at > begun);
         wal.stored.iter().any(|(id, end, at)| *id == timeline && *end > until && after(*at))

@@ -12,7 +12,7 @@
 //! | Which snapshots does this one need, and what is lost with it? | [`needs::Graph`] |
 //! | Which base backup serves a time, a position or the latest state? | [`choice::choose`] |
 //! | Is that the right timeline, and what is the plan of a restore? | [`decide`], [`plan`] |
-//! | How far does recovery go from a base backup? | [`reach::reach`]; why not to a target: [`reach::obstacle`] |
+//! | How far does recovery go from a base backup? | [`reach::reach`]; not to a target: [`reach::obstacle`] |
 //! | Where is WAL missing? | [`gaps::missing`] |
 //! | Do two servers write into this instance? | [`lives::lives`] |
 //! | From when to when can it be restored? | [`window::instance`], [`window::tenants`] |

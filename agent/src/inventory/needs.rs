@@ -79,7 +79,8 @@ impl Graph {
         self.0.keys().filter(needs).cloned().collect()
     }
 
-    /// The snapshots that cannot be restored whole without object `name` of snapshot `id`, which is one of them.
+    /// The snapshots that cannot be restored whole without object `name` of snapshot `id`, which is one of
+    /// them.
     pub fn lost_with(&self, id: &SnapshotId, name: &str) -> Vec<SnapshotId> {
         let lost = |(other, direct): &(&SnapshotId, &Direct)| {
             // What is a dump's own is no other's; what of a filestore is, its dump loses as well.

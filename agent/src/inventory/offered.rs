@@ -1,7 +1,9 @@
-//! What a shell may offer at TAB: tenants and snapshots that this host knows or the repository names, within a second.
+//! What a shell may offer at TAB: tenants and snapshots that this host knows or the repository names, within
+//! a second.
 //!
-//! Nobody waits at a prompt: what was not found by then is left out, and no failure is told. Nothing is opened that
-//! would need an identity. Manifests count only with a trusted signature, and only [`is_plain`] names are given.
+//! Nobody waits at a prompt: what was not found by then is left out, and no failure is told. Nothing is
+//! opened that would need an identity. Manifests count only with a trusted signature, and only [`is_plain`]
+//! names are given.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -27,7 +29,8 @@ const AT_ONCE: usize = 16;
 /// Snapshots that are given at most, the newest.
 const SNAPSHOTS_MAX: usize = 200;
 
-/// Tenants: those of the configuration, those with a record in the state directory, and those of stored snapshots.
+/// Tenants: those of the configuration, those with a record in the state directory, and those of stored
+/// snapshots.
 pub fn tenants(config: &Config) -> Vec<TenantName> {
     let mut found: BTreeSet<TenantName> = config.odoo.tenants.iter().cloned().collect();
     found.extend(StateDir::tenants_known(&config.state_dir, &config.instance).unwrap_or_default());

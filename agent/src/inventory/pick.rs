@@ -2,16 +2,17 @@
 //!
 //! The rule, for restore, status, list, the drill and all others:
 //!
-//! - Order is what the **server** says (timeline, position in the WAL, the time of its own clock at that point)
-//!   and what the **store** says (when it stored the manifest). A snapshot's ID only names it. The clock of the
-//!   host that wrote it decides nothing.
+//! - Order is what the **server** says (timeline, position in the WAL, the time of its own clock at that
+//!   point) and what the **store** says (when it stored the manifest). A snapshot's ID only names it. The
+//!   clock of the host that wrote it decides nothing.
 //! - Base backups have timeline and position: that is their order.
-//! - Dumps have three witnesses: position, the server's time, the store's time. Each may be wrong by itself: positions
-//!   begin anew lower after a recovery to an earlier point, a server's clock may be wrong, and the store's times are
-//!   those of the copying where a repository was copied, or an old object was written again. So the place of a dump
-//!   is the one in the middle of its three places: what two of them say.
-//! - What has no position (filestores, roles) is ordered by its own time while the store's fits that, by the store's
-//!   otherwise.
+//! - Dumps have three witnesses: position, the server's time, the store's time. Each may be wrong by itself:
+//!   positions begin again at a lower one after a recovery to an earlier point, a server's clock may be
+//!   wrong, and the store's times are those of the copying where a repository was copied, or an old object
+//!   was written again. So the place of a dump is the one in the middle of its three places: what two of them
+//!   say.
+//! - What has no position (filestores, roles) is ordered by its own time while the store's fits that, by the
+//!   store's otherwise.
 //! - A difference between a writer's clock and the store's beyond [`MARGIN`] is reported.
 
 use std::cmp::Reverse;
@@ -45,14 +46,14 @@ impl Snapshot {
         Some(self.manifest.ended.duration_since(self.stored_at)).filter(|ahead| *ahead > MARGIN)
     }
 
-    /// How much later than its writer says it was stored, where that is beyond [`MARGIN`]: the writer's clock was
-    /// slow, or the repository was copied.
+    /// How much later than its writer says it was stored, where that is beyond [`MARGIN`]: the writer's clock
+    /// was slow, or the repository was copied.
     fn stored_later(&self) -> Option<SignedDuration> {
         Some(self.stored_at.duration_since(self.manifest.ended)).filter(|later| *later > MARGIN)
     }
 
-    /// The moment whose state it holds, for its age: its own while that can be, the store's where it lies after
-    /// the moment at which it was stored.
+    /// The moment whose state it holds, for its age: its own while that can be, the store's where it lies
+    /// after the moment at which it was stored.
     pub fn time(&self) -> Timestamp {
         match self.manifest.point.duration_since(self.stored_at) > MARGIN {
             true => self.stored_at,
@@ -145,14 +146,14 @@ pub struct Chosen<'a> {
     /// Which.
     pub snapshot: &'a Snapshot,
     /// Snapshots that were skipped, and why: they may be newer, and a person should know that.
-    pub passed_over: Vec<(SnapshotId, String)>,
+    pub skipped: Vec<(SnapshotId, String)>,
 }
 
 /// The snapshot of a tenant that fits: a dump, or a backup of the filestore.
 ///
 /// # Errors
-/// `NotFound` where none does; for a snapshot that is named whatever is wrong with it; that of the store where a
-/// manifest could not be read that may be the newest.
+/// `NotFound` where none does; for a snapshot that is named whatever is wrong with it; that of the store
+/// where a manifest could not be read that may be the newest.
 pub fn choose<'a>(
     inventory: &'a Inventory,
     tenant: &TenantName,
@@ -168,22 +169,23 @@ pub fn choose<'a>(
     };
     let found = oldest_first(inventory.of_kind(kind, Some(tenant)).filter(fits)).pop();
     let found = found.map(|one| one.manifest.id.clone());
-    // Whose a snapshot is that is not believed is not known. Its name may say when it was: no more than a hint.
+    // Whose a snapshot is that is not believed is not known. Its name may say when it was: no more than a
+    // hint.
     let may_be_newer =
         |id: &SnapshotId| id.kind() == kind.as_str() && found.as_ref().is_none_or(|found| id > found);
-    let mut passed_over = Vec::new();
+    let mut skipped = Vec::new();
     for (id, look) in inventory.snapshots.iter().rev().filter(|(id, _)| may_be_newer(id)) {
         match look {
             Look::NotRead(e) => {
                 return Err(e.again().context(format!("look at snapshot {id}, which may be the newest")));
             }
-            Look::NotBelieved(e) => passed_over.push((id.clone(), e.what().to_owned())),
+            Look::NotBelieved(e) => skipped.push((id.clone(), e.what().to_owned())),
             Look::Believed(_) | Look::Unfinished => {}
         }
     }
     match found.and_then(|id| inventory.snapshot(&id)) {
-        Some(snapshot) => Ok(Chosen { snapshot, passed_over }),
-        None => Err(none(inventory, tenant, (kind, pick), &passed_over)),
+        Some(snapshot) => Ok(Chosen { snapshot, skipped }),
+        None => Err(none(inventory, tenant, (kind, pick), &skipped)),
     }
 }
 
@@ -203,14 +205,14 @@ fn named<'a>(
         let facts = snapshot.manifest.dump_facts();
         facts.map_err(|e| e.next("give the ID of a dump; its filestore is restored with it"))?;
     }
-    Ok(Chosen { snapshot, passed_over: Vec::new() })
+    Ok(Chosen { snapshot, skipped: Vec::new() })
 }
 
 fn none(
     inventory: &Inventory,
     tenant: &TenantName,
     (kind, pick): (SnapshotKind, &Pick),
-    passed_over: &[(SnapshotId, String)],
+    skipped: &[(SnapshotId, String)],
 ) -> Error {
     let of = match pick {
         Pick::Release(release) => format!(" tied to release {release}"),
@@ -220,7 +222,7 @@ fn none(
         format!("no {kind} of {tenant}{of} in {} for instance {}", inventory.repository, inventory.instance);
     let error = Error::new(Kind::NotFound, what)
         .next("lifeboat list shows what is stored; lifeboat verify shows what is damaged or lost");
-    match passed_over {
+    match skipped {
         [] => error,
         some => {
             let some: Vec<String> = some.iter().map(|(id, why)| format!("{id}: {why}")).collect();

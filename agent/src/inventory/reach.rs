@@ -34,8 +34,8 @@ pub struct StoredWal {
     pub segment_bytes: Option<SegmentBytes>,
     /// Timelines that have a segment whose name is signed; none where no name is.
     pub signed: BTreeSet<TimelineId>,
-    /// When the first object with a signed name was stored. One without that counts is older, whatever the store
-    /// says of it (a copy of a repository loses the times): it has this time at most.
+    /// When the first object with a signed name was stored. One without that counts is older, whatever the
+    /// store says of it (a copy of a repository loses the times): it has this time at most.
     pub signed_since: Option<Timestamp>,
     /// Objects among the WAL that do not count.
     pub foreign: Foreign,

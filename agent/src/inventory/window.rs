@@ -26,9 +26,9 @@ use crate::names::{Lsn, SnapshotId, TenantName};
 pub struct Span {
     /// The base backup that it begins with.
     pub base: SnapshotId,
-    /// Its first moment, and where that lies.
+    /// Its first moment.
     pub from: Timestamp,
-    /// Likewise.
+    /// Where that is.
     pub from_lsn: Lsn,
     /// Its last moment: when the last WAL of it was stored.
     pub to: Timestamp,

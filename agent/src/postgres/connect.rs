@@ -73,7 +73,7 @@ pub struct PostgresOptions {
     pub password: Option<Secret>,
     /// A file that holds the password and nothing else.
     pub password_file: Option<PathBuf>,
-    /// A libpq password file (PostgreSQL manual, 34.16); used if `password_file` is `None`.
+    /// A libpq password file (PostgreSQL manual, 34.16); used without a `password_file`.
     pub passfile: Option<PathBuf>,
     /// See [`Tls`].
     pub tls: Tls,

@@ -1,12 +1,14 @@
 //! Completions: the script for a shell, and the answers when the shell asks.
 //!
-//! The script asks the program at each TAB, so that it can offer what is stored. clap_complete does that with a feature
-//! that it calls unstable: the form of its calls may change with a release, which Cargo.lock pins; cargo's own
-//! completions stand upon it, too. A script of another version offers nothing, and breaks nothing. For bash the script
-//! is ours: clap_complete's splits words at `=` and `:`, and the shell would expand patterns in what it is given.
+//! The script asks the program at each TAB, so that it can offer what is stored. clap_complete does that with
+//! a feature that it calls unstable: the form of its calls may change with a release, which Cargo.lock pins;
+//! cargo's own completions use it, too. A script of another version offers nothing, and breaks
+//! nothing. For bash the script is ours: clap_complete's splits words at `=` and `:`, and the shell would
+//! expand patterns in what it is given.
 //!
-//! What is offered is inserted into a command line. So names that come from elsewhere are offered only where no shell
-//! gives any of their characters a meaning: see [`is_plain`]. Nothing is ever said on standard error.
+//! What is offered is inserted into a command line. So names that come from elsewhere are offered only where
+//! no shell gives any of their characters a meaning: see [`is_plain`]. Nothing is ever said on standard
+//! error.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -50,7 +52,8 @@ fn bash_script(program: &str, variable: &str) -> String {
     )
 }
 
-/// The variable by which a script says that it asks, and for which shell. No key of the configuration has such a name.
+/// The variable by which a script says that it asks, and for which shell. No key of the configuration has
+/// such a name.
 fn variable(program: &str) -> String {
     format!("_{}_COMPLETE", program.to_ascii_uppercase().replace('-', "_"))
 }
@@ -153,7 +156,8 @@ pub fn value_of(words: &[String], option: &str) -> Option<String> {
     None
 }
 
-/// Whether a name may be inserted into a command line of any shell as it stands: Odoo's own rule for names of databases.
+/// Whether a name may be inserted into a command line of any shell as it stands: Odoo's own rule for names of
+/// databases.
 pub fn is_plain(name: &str) -> bool {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_fine)

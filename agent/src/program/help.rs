@@ -1,8 +1,8 @@
 //! Help that fits a screen: how `-h` and `--help` of both programs are laid out.
 //!
-//! clap's own long layout puts a blank line after each option and repeats the options of every command in the help
-//! of each. So the long texts are put into the short layout, and those options stand in the program's own help only.
-//! The parser itself stays as clap made it: this is asked for only when help is to be shown.
+//! clap's own long layout puts a blank line after each option and repeats the options of every command in the
+//! help of each. So the long texts are put into the short layout, and those options stand in the program's
+//! own help only. The parser itself stays as clap made it: this is asked for only when help is to be shown.
 
 use std::ffi::OsString;
 
@@ -42,8 +42,8 @@ pub fn laid_out(command: Command, detail: Detail) -> Command {
     command.mut_subcommands(|below| without_options_of_all(below, &of_all))
 }
 
-/// The texts of one command and of those below it, whose help ends with `pointer`. clap decides at `build` whether
-/// there is a long help.
+/// The texts of one command and of those below it, whose help ends with `pointer`. clap decides at `build`
+/// whether there is a long help.
 fn with_texts(command: Command, detail: Detail, above: &str, pointer: Option<&str>) -> Command {
     let path = format!("{above}{}", command.get_name());
     let long = |long: Option<&StyledStr>, short: Option<&StyledStr>| match detail {

@@ -31,10 +31,9 @@ pub async fn choose(
     let wanted = Wanted { snapshots: Which::picked(kind, pick), ..Wanted::default() };
     let inventory = Inventory::take(repository, trust, &wanted).await?;
     let chosen = pick::choose(&inventory, tenant, kind, pick)?;
-    let passed_over = chosen.passed_over.iter();
-    let mut warnings: Vec<String> = passed_over
-        .map(|(id, why)| format!("snapshot {id}, which may be newer, was skipped: {why}"))
-        .collect();
+    let skipped = chosen.skipped.iter();
+    let mut warnings: Vec<String> =
+        skipped.map(|(id, why)| format!("snapshot {id}, which may be newer, was skipped: {why}")).collect();
     let id = &chosen.snapshot.manifest.id;
     warnings.extend(chosen.snapshot.clock_note().map(|note| format!("snapshot {id} was {note}")));
     Ok(Chosen { manifest: repository.manifest(id, origin, trust).await?, warnings })

@@ -113,7 +113,7 @@ impl Search {
                     places.backups.push(one.manifest);
                 }
                 Look::Believed(_) | Look::Unfinished => {}
-                Look::NotBelieved(e) | Look::NotRead(e) => places.told.push(passed_over(&id, e)?),
+                Look::NotBelieved(e) | Look::NotRead(e) => places.told.push(skipped(&id, e)?),
             }
         }
         places.backups.sort_by_key(|manifest| {
@@ -174,7 +174,7 @@ impl Search {
         let backup = match self.repository.manifest(&backup.id, &self.origin, &self.trust).await {
             Ok(whole) => whole,
             Err(e) => {
-                found.warnings.push(passed_over(&backup.id, e)?);
+                found.warnings.push(skipped(&backup.id, e)?);
                 return Ok(());
             }
         };
@@ -184,7 +184,7 @@ impl Search {
         match read.await {
             Ok(wanted) => self.take(&backup, wanted, found, sets, (open, tried)).await,
             Err(e) => {
-                found.warnings.push(passed_over(&backup.id, e)?);
+                found.warnings.push(skipped(&backup.id, e)?);
                 Ok(())
             }
         }
@@ -214,7 +214,7 @@ impl Search {
                 // No manifest: the batch is being stored, or was abandoned. lifeboat verify finds lost
                 // manifests.
                 Err(e) if e.kind() == Kind::NotFound => {}
-                Err(e) => found.warnings.push(passed_over(id, e)?),
+                Err(e) => found.warnings.push(skipped(id, e)?),
             }
         }
         if of_nobody > 0 {
@@ -282,7 +282,7 @@ impl Search {
                         found.manifests.insert(id.clone(), manifest);
                     }
                     Ok(_) => {}
-                    Err(e) => found.warnings.push(passed_over(id, e)?),
+                    Err(e) => found.warnings.push(skipped(id, e)?),
                 }
             }
         }
@@ -301,7 +301,7 @@ impl Search {
 ///
 /// # Errors
 /// The error itself, if it does not mean that the stored data is wrong.
-pub fn passed_over(id: &SnapshotId, e: Error) -> Result<String> {
+pub fn skipped(id: &SnapshotId, e: Error) -> Result<String> {
     match e.is_damage() {
         true => Ok(format!("{id} was skipped: {}", e.line())),
         false => Err(e),

@@ -153,9 +153,9 @@ impl Store {
         }
     }
 
-    /// The first half of [`Store::put_new`]: in a directory the object is written and synced under a name that no
-    /// key can have, so that several are prepared while an earlier one is stored. In a bucket nothing happens yet.
-    /// Blocking. Dropped, it leaves nothing.
+    /// The first half of [`Store::put_new`]: in a directory the object is written and synced under a name
+    /// that no key can have, so that several are prepared while an earlier one is stored. In a bucket nothing
+    /// happens yet. Blocking. Dropped, it leaves nothing.
     pub fn prepare(&self, key: &str, data: impl Into<Bytes>) -> Result<Prepared> {
         key::check(key)?;
         let data: Bytes = data.into();

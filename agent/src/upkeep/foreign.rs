@@ -2,11 +2,11 @@
 //!
 //! **The rule.** A foreign object does not count, so nothing is lost by it. It is named, and it is no damage
 //! (never exit code 10). There are two sorts:
-//! - A *stray* belongs to nothing: no object of ours has this name, this place, or this type (a FIFO, a link). It is
-//!   named, and that is all.
-//! - A *claim* has a name of ours, but no trusted key signed it. Either somebody made it up, or the key that signed it
-//!   is missing in `signing.trusted_keys`: then it is ours, but does not count. Only a person can decide that: exit code
-//!   3, as in `wal status` and `status`.
+//! - A *stray* belongs to nothing: no object of ours has this name, this place, or this type (a FIFO, a
+//!   link). It is named, and that is all.
+//! - A *claim* has a name of ours, but no trusted key signed it. Either somebody made it up, or the key that
+//!   signed it is missing in `signing.trusted_keys`: then it is ours, but does not count. Only a person can
+//!   decide that: exit code 3, as in `wal status` and `status`.
 
 use serde::Serialize;
 

@@ -36,7 +36,7 @@ pub struct Scope {
     pub unfinished: Vec<SnapshotId>,
     /// Stored sizes, as listed before the manifests were read.
     pub listed: HashMap<String, u64>,
-    /// When manifests were stored, by the store's clock; likewise.
+    /// When manifests were stored, by the store's clock, as listed before.
     stored_at: HashMap<String, Timestamp>,
 }
 
@@ -178,8 +178,8 @@ impl Scope {
         }
     }
 
-    /// Folders with a signature and no manifest. The one is stored just before the other, so a backup that runs is
-    /// waited for; what stays like that is a snapshot that was lost, or cut short in its last step.
+    /// Folders with a signature and no manifest. The one is stored just before the other, so a backup that
+    /// runs is waited for; what stays like that is a snapshot that was lost, or cut short in its last step.
     async fn find_cut(&mut self, repository: &Repository, findings: &Findings) -> Result<()> {
         let instance = repository.instance();
         let key = |id: &SnapshotId, name: &str| layout::object(instance, id, name);

@@ -1,5 +1,5 @@
-//! WAL against its names: each is signed and carries the digest of what is stored, so anyone can check it. With
-//! an identity it is opened, too: content and signature.
+//! WAL against its names: each is signed and carries the digest of what is stored, so anyone can check it.
+//! With an identity it is opened, too: content and signature.
 
 use crate::archive::lineage;
 use crate::archive::manifest::Origin;

@@ -1,5 +1,5 @@
-//! A WAL file to be stored. Its header is checked against its name when it is opened. All of it is checked when
-//! it is read to be stored, so that a segment is read once.
+//! A WAL file to be stored. Its header is checked against its name when it is opened. All of it is checked
+//! when it is read to be stored, so that a segment is read once.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -105,7 +105,8 @@ impl Source {
     /// Stores it: all of it, or of a segment that is not whole as far as it holds WAL.
     ///
     /// # Errors
-    /// `Integrity` where the server has finished a segment and its records end too early; those of [`WalWriter`].
+    /// `Integrity` where the server has finished a segment and its records end too early; those of
+    /// [`WalWriter`].
     pub async fn put(self, writer: &WalWriter) -> Result<Outcome> {
         let Source { file, content, segment, .. } = self;
         let Some(segment) = segment else {
@@ -153,8 +154,8 @@ impl OnDisk {
         })
     }
 
-    /// How much of a segment is to be stored, where it is incomplete. Where no later WAL follows, it is stored
-    /// only up to the end of its WAL.
+    /// How much of a segment is to be stored, where it is incomplete. Where no later WAL follows, it is
+    /// stored only up to the end of its WAL.
     ///
     /// # Errors
     /// `Integrity` where the server has finished it although it ends too early.

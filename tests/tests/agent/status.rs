@@ -7,7 +7,7 @@ use lifeboat_tests::{Cluster, small_tenant};
 fn each_tenant_stands_where_its_newest_state_puts_it() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
-    site.run(&["status"]).run().exits(5).says("holds nothing of instance prod");
+    site.run(&["status"]).run().exits(5).says("has no backup of instance prod");
     small_tenant(&cluster, &site.data_dir(), "shop", 3);
     small_tenant(&cluster, &site.data_dir(), "books", 4);
     site.back_up(&["--tenant", "shop", "--release", "r1"]);

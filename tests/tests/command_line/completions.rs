@@ -1,4 +1,5 @@
-//! Completions as bash asks for them, on a small repository: what is offered, what is never offered, and how long it takes.
+//! Completions as bash asks for them, on a small repository: what is offered, what is never offered, and how
+//! long it takes.
 
 use std::fs;
 use std::net::TcpListener;
@@ -37,7 +38,8 @@ fn configure(dir: &Path, repository: &str, key: &str, tenants: &[&str]) {
     fs::write(dir.join("lifeboat.toml"), text).unwrap();
 }
 
-/// What bash has in COMPREPLY after TAB at the end of `line`; `word` is the part of it that bash would replace.
+/// What bash has in COMPREPLY after TAB at the end of `line`; `word` is the part of it that bash would
+/// replace.
 fn tab(dir: &Path, line: &str, word: &str) -> Vec<String> {
     let program = line.split(' ').next().unwrap();
     let function = format!("_{}_complete", program.replace('-', "_"));

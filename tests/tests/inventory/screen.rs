@@ -1,5 +1,5 @@
-//! What a person sees: 80 columns, groups by tenant, and bad states in colour on a terminal only; the words are the
-//! same everywhere.
+//! What a person sees: 80 columns, groups by tenant, and bad states in colour on a terminal only; the words
+//! are the same everywhere.
 
 use std::fs;
 

@@ -60,7 +60,7 @@ async fn a_fence_that_is_not_granted_is_an_outcome() {
     };
     let backup = PostgresOptions { user: "backup".into(), ..options.clone() };
     assert!(why(&backup, "shop").await.contains("permission denied"));
-    assert!(why(&options, "postgres").await.contains("no table ir_attachment"));
+    assert!(why(&options, "postgres").await.contains("table ir_attachment does not exist"));
     let mut collector = Session::connect(&options, "shop").await.unwrap();
     collector.execute("collect", "begin; lock table public.ir_attachment in share mode").await.unwrap();
     assert!(why(&options, "shop").await.contains("lock timeout"));

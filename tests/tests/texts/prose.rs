@@ -42,6 +42,11 @@ pub fn of_source(text: &str) -> String {
             let end = (at..chars.len()).find(|at| chars[*at] == '\n').unwrap_or(chars.len());
             out.extend(&chars[at..end]);
             at = end;
+        } else if starts(at, "skip_serializing_if") {
+            // an attribute's string is the path of a function
+            let end = (at..chars.len()).find(|at| chars[*at] == '\n').unwrap_or(chars.len());
+            out.push(CUT);
+            at = end;
         } else if chars[at] == '"' || starts(at, "r\"") || starts(at, "r#\"") {
             let raw = chars[at] == 'r';
             let hashes = if starts(at, "r#") { 1 } else { 0 };

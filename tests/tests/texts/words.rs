@@ -19,6 +19,13 @@ const LAG: &[&str] = &[
     "behind a symbolic link",
     "behind links",
     "behind a proxy",
+    "behind the server",
+    "far it is behind",
+    "more behind than",
+    "behind max",
+    "at behind",
+    "\u{1} behind \u{1}",
+    "s behind this host's",
 ];
 const LIST: [Wrong; 34] = [
     ("anew", "again, or new", &[]),

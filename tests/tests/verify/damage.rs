@@ -61,7 +61,7 @@ fn a_wrong_identity_finds_no_damage_and_no_health() {
     let identity = other.path("lifeboat-identity.txt").display().to_string();
     let outcome = verify(&site, &["--deep", "--identity", &identity]).exits(12);
     assert!(!outcome.stdout.contains("bad: ") && !outcome.stdout.contains("all of it"), "{outcome}");
-    verify(&site, &["--deep"]).exits(12).says("no identity is given");
+    verify(&site, &["--deep"]).exits(12).says("--deep needs an identity, and none is given");
 }
 
 #[test]

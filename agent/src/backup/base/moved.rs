@@ -74,7 +74,8 @@ impl WalWatch {
             };
             let _ = reader.finish(&mut on); // after the end of what was written
         }
-        // Counts how far records came, not bytes; after the record of a switch nothing follows in its segment.
+        // Counts how far records came, not bytes; after the record of a switch nothing follows in its
+        // segment.
         let end = match (reader.is_switched(), segment_bytes) {
             (true, Some(size)) => Lsn(reader.end().0.next_multiple_of(size.get())),
             _ => reader.end(),

@@ -1,4 +1,4 @@
-//! The order of snapshots under clocks that are wrong, positions that begin anew, and copied repositories.
+//! The order of snapshots under clocks that are wrong, positions that begin again, and copied repositories.
 
 use super::*;
 use crate::inventory::made_up::{at, base, dump, id, inventory, stored};
@@ -41,7 +41,7 @@ fn one_wrong_witness_decides_nothing() {
     assert_eq!(order(&copied), told, "copied in some order");
     let mut recovered = three();
     recovered[0].manifest.lsn = Some(Lsn(u64::MAX / 2));
-    assert_eq!(order(&recovered), told, "positions begin anew after a recovery to an earlier point");
+    assert_eq!(order(&recovered), told, "positions begin again after a recovery to an earlier point");
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn the_newest_dump_is_picked_and_what_may_be_newer_is_told() {
     assert_eq!(dump_of(&all, &tenant, &release).unwrap_err().kind(), Kind::NotFound);
     let forged = Error::new(Kind::Signature, "not signed");
     all.snapshots.push(("20991120T000000Z-dump-00000000".parse().unwrap(), Look::NotBelieved(forged)));
-    let (found, passed_over) = dump_of(&all, &tenant, &Pick::Latest).unwrap();
-    assert_eq!((found, passed_over), (id("d3"), 1));
+    let (found, skipped) = dump_of(&all, &tenant, &Pick::Latest).unwrap();
+    assert_eq!((found, skipped), (id("d3"), 1));
     let silent = Error::new(Kind::Unreachable, "no answer");
     all.snapshots.push(("20991121T000000Z-dump-00000000".parse().unwrap(), Look::NotRead(silent)));
     assert_eq!(dump_of(&all, &tenant, &Pick::Latest).unwrap_err().kind(), Kind::Unreachable);
@@ -93,5 +93,5 @@ fn the_newest_dump_is_picked_and_what_may_be_newer_is_told() {
 
 fn dump_of(all: &Inventory, tenant: &TenantName, pick: &Pick) -> Result<(SnapshotId, usize)> {
     super::choose(all, tenant, SnapshotKind::Dump, pick)
-        .map(|found| (found.snapshot.manifest.id.clone(), found.passed_over.len()))
+        .map(|found| (found.snapshot.manifest.id.clone(), found.skipped.len()))
 }

@@ -1,4 +1,5 @@
-//! The plan of a restore from a dump: which dump, the backup of the filestore that goes with it, and what is gone of that.
+//! The plan of a restore from a dump: which dump, the backup of the filestore that goes with it, and what is
+//! gone of that.
 
 use serde::Serialize;
 
@@ -84,10 +85,10 @@ impl DumpPlan {
     /// As [`crate::inventory::pick::choose`]; the store's error, if a manifest of its files could not be
     /// read.
     pub fn new(inventory: &Inventory, asked: &DumpAsked, now: Timestamp) -> Result<DumpPlan> {
-        let Chosen { snapshot: dump, passed_over } =
+        let Chosen { snapshot: dump, skipped } =
             pick::choose(inventory, &asked.tenant, SnapshotKind::Dump, &asked.pick)?;
         let (manifest, facts) = (&dump.manifest, dump.manifest.dump_facts()?);
-        let mut warnings: Vec<String> = passed_over
+        let mut warnings: Vec<String> = skipped
             .iter()
             .map(|(id, why)| format!("snapshot {id}, which may be newer, was skipped: {why}"))
             .collect();

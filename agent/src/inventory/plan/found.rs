@@ -33,7 +33,7 @@ pub struct Found<'a> {
     pub choice: Choice<'a>,
     /// The WAL, and who wrote it; `None` if a command of the user's fetches it.
     pub wal: Option<(&'a StoredWal, Vec<Life>)>,
-    passed_over: Vec<String>,
+    skipped: Vec<String>,
 }
 
 impl<'a> Found<'a> {
@@ -42,9 +42,9 @@ impl<'a> Found<'a> {
     /// # Errors
     /// `NotFound` if there is no base backup; the store's error, if base backups or WAL could not be read.
     pub fn find(inventory: &'a Inventory, asked: &'a PointAsked) -> Result<Found<'a>> {
-        let Bases { bases, passed_over } = bases(inventory, asked.snapshot.as_ref(), asked.release.as_ref())?;
+        let Bases { bases, skipped } = bases(inventory, asked.snapshot.as_ref(), asked.release.as_ref())?;
         if bases.is_empty() {
-            return Err(no_base(inventory, asked, &passed_over));
+            return Err(no_base(inventory, asked, &skipped));
         }
         let (mut choice, mut wal) = (Choice::default(), None);
         if !asked.own_command {
@@ -53,7 +53,7 @@ impl<'a> Found<'a> {
             choice = choose(&bases, stored, &lives, &asked.target, asked.timeline)?;
             wal = Some((stored, lives));
         }
-        Ok(Found { inventory, asked, bases, choice, wal, passed_over })
+        Ok(Found { inventory, asked, bases, choice, wal, skipped })
     }
 
     /// The newest base backup that reaches the target; if none does, the newest of all.
@@ -181,7 +181,7 @@ impl<'a> Found<'a> {
         seen: &Seen,
     ) -> Vec<String> {
         let id = &base.manifest.id;
-        let mut out = self.passed_over.clone();
+        let mut out = self.skipped.clone();
         if self.asked.own_command {
             out.push(
                 "WAL comes from --restore-command: it is not known whether it reaches the target".into(),
@@ -216,7 +216,7 @@ impl<'a> Found<'a> {
     }
 }
 
-fn no_base(inventory: &Inventory, asked: &PointAsked, passed_over: &[String]) -> Error {
+fn no_base(inventory: &Inventory, asked: &PointAsked, skipped: &[String]) -> Error {
     let place = format!("in {} for instance {}", inventory.repository, inventory.instance);
     let error = match &asked.release {
         Some(release) => Error::new(
@@ -230,7 +230,7 @@ fn no_base(inventory: &Inventory, asked: &PointAsked, passed_over: &[String]) ->
             "lifeboat backup --kind base makes one; lifeboat restore --tenant NAME restores from a dump",
         ),
     };
-    match passed_over {
+    match skipped {
         [] => error,
         some => error.because(some.join("; ")),
     }

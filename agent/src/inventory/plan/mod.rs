@@ -1,8 +1,10 @@
-//! The plan of a restore as far as the repository alone tells it: from what, how much is read, what will be missing.
+//! The plan of a restore as far as the repository alone tells it: from what, how much is read, what will be
+//! missing.
 //!
-//! A plan is a value: it is made without an identity, a server or a directory, it can be printed, kept and signed, and
-//! the same inventory always gives the same one. A restore binds it to a host (`recovery`): that opens what is stored
-//! and looks at the server and the directories. It may refuse; it never chooses another snapshot, target or timeline.
+//! A plan is a value: it is made without an identity, a server or a directory, it can be printed, kept and
+//! signed, and the same inventory always gives the same one. A restore binds it to a host (`recovery`): that
+//! opens what is stored and looks at the server and the directories. It may refuse; it never chooses another
+//! snapshot, target or timeline.
 
 mod dump;
 mod found;

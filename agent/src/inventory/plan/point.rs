@@ -1,4 +1,5 @@
-//! The plan of a restore to a point in time: the newest base backup from which the target can be reached, and its WAL.
+//! The plan of a restore to a point in time: the newest base backup from which the target can be reached, and
+//! its WAL.
 
 use serde::Serialize;
 

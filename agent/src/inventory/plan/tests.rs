@@ -18,7 +18,7 @@ fn sized(manifest: crate::archive::manifest::Manifest, hour: i64, bytes: u64) ->
     crate::inventory::Snapshot { stored_bytes: bytes, ..stored(manifest, hour) }
 }
 
-/// Base backups in segments 2 and 8, the second upon the first; WAL in these segments.
+/// Base backups in segments 2 and 8, the second needs the first; WAL in these segments.
 fn instance(ranges: &[(u64, u64)]) -> Inventory {
     let mut all = inventory([
         sized(base("b1", 1, 2, &["b1"]), 2, 1_000),
@@ -101,7 +101,7 @@ fn a_point_that_cannot_be_reached_is_refused_with_the_reason() {
     let mut lacks = instance(&[(3, 12)]);
     set(&mut lacks, "b1", Look::NotBelieved(Error::new(Kind::Signature, "it is not signed")));
     let e = point(&lacks, Target::Latest).unwrap_err();
-    assert_eq!(e.kind(), Kind::Signature, "the second one stands upon the first");
+    assert_eq!(e.kind(), Kind::Signature, "the second one needs the first");
     assert!(e.to_string().contains(id("b1").as_str()) || e.line().contains(id("b1").as_str()), "{e:?}");
 }
 

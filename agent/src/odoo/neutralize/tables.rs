@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_table_is_not_passed_over() {
+    fn what_is_no_table_is_not_skipped() {
         let statement = Statement { needs: vec![("a".into(), "x".into())], ..Statement::default() };
         let mut here = tables(&[]);
         here.odd.insert("a".into(), ("a is a view, not a table".into(), HashSet::from(["x".into()])));

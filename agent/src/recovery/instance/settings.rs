@@ -251,7 +251,7 @@ mod tests {
         ] {
             assert!(lines.lines().any(|l| l == line), "{line} in {lines}");
         }
-        assert!(!lines.contains("ignore_invalid_pages"), "only a scratch copy may pass over pages: {lines}");
+        assert!(!lines.contains("ignore_invalid_pages"), "only a scratch copy may skip pages: {lines}");
         let archiving = Some(vec![("archive_command".to_owned(), "x".to_owned())]);
         let latest = Recovery { target: Target::Latest, archiving, timeline: None, ..recovery };
         let lines = latest.conf(Path::new(&format!("/{}", "a".repeat(100))), &[], 13);

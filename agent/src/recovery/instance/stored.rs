@@ -23,7 +23,7 @@ pub fn wal_reader(repository: &Repository, origin: &Origin, request: &InstanceRe
 
 /// What is stored of every timeline, and which timeline each one branched from. The reader has an
 /// identity: if names are not enough, content decides, and encrypted histories are decrypted. Histories
-/// that do not count go to `passed_over`.
+/// that do not count go to `skipped`.
 ///
 /// # Errors
 /// Those of the store, `Identity`, `Signature`, and `Integrity` for an invalid history.
@@ -31,7 +31,7 @@ pub async fn stored_wal(
     reader: &WalReader,
     (origin, trust): (&Origin, &Trust),
     segment_bytes: SegmentBytes,
-    passed_over: &mut Vec<String>,
+    skipped: &mut Vec<String>,
 ) -> Result<StoredWal> {
     let list = reader.list().await?;
     let lineages = reader.repository().lineages(&list.lineages, origin, trust).await?;
@@ -41,7 +41,7 @@ pub async fn stored_wal(
     let told = wal.histories.iter().map(|(timeline, _)| *timeline);
     let told: BTreeSet<TimelineId> = told.filter(|timeline| !is_unknown(*timeline)).collect();
     let histories = reader.histories(&told).await?;
-    passed_over.extend(histories.passed_over);
+    skipped.extend(histories.skipped);
     for (timeline, text) in histories.texts {
         let history = parse_history(timeline, &text)?;
         match wal.histories.iter().find(|(known, _)| *known == timeline) {

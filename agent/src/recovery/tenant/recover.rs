@@ -173,7 +173,7 @@ fn check_pages(log: &Path, whole: &BTreeSet<u32>) -> Result<()> {
         let line = line.map_err(|e| Error::file("read", log, e))?;
         let line = String::from_utf8_lossy(&line);
         if let Some(page) =
-            passed_over(&line).filter(|path| database(path).is_none_or(|oid| whole.contains(&oid)))
+            skipped(&line).filter(|path| database(path).is_none_or(|oid| whole.contains(&oid)))
         {
             bad.push(page.to_owned());
         }
@@ -190,7 +190,7 @@ fn check_pages(log: &Path, whole: &BTreeSet<u32>) -> Result<()> {
 
 /// The file in PostgreSQL's message `page 7 of relation base/16384/2619 is uninitialized` (or `does not
 /// exist`); the name of a fork follows after another underscore.
-fn passed_over(line: &str) -> Option<&str> {
+fn skipped(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once(" of relation ")?;
     let (path, rest) = rest.split_once(' ')?;
     (rest.starts_with("is uninitialized") || rest.starts_with("does not exist")).then_some(path)
@@ -203,9 +203,9 @@ mod tests {
     #[test]
     fn pages_that_replay_passed_over_are_told_by_file() {
         let line = "2026-11-20 [7] WARNING:  page 0 of relation base/16384/2619 is uninitialized";
-        assert_eq!(passed_over(line), Some("base/16384/2619"));
+        assert_eq!(skipped(line), Some("base/16384/2619"));
         let line = "WARNING:  page 3 of relation pg_tblspc/1/PG_15_202209061/5/77_vm does not exist";
-        assert_eq!(passed_over(line).and_then(database), Some(5));
-        assert_eq!(passed_over("LOG:  redo starts at 0/2000028"), None);
+        assert_eq!(skipped(line).and_then(database), Some(5));
+        assert_eq!(skipped("LOG:  redo starts at 0/2000028"), None);
     }
 }

@@ -63,8 +63,8 @@ impl WalReader {
     /// `is_in_pg_wal` says that the server has this segment from its base backup: it needs no archive then.
     ///
     /// # Errors
-    /// `Integrity` for a gap, and where objects contradict each other; `Signature` where no WAL at all counts;
-    /// those of the store.
+    /// `Integrity` for a gap, and where objects contradict each other; `Signature` where no WAL at all
+    /// counts; those of the store.
     pub async fn objects(&self, file: WalFile, is_in_pg_wal: impl Fn() -> bool) -> Result<Vec<WalName>> {
         let names = self.names(file).await?;
         match file {

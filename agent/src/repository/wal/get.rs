@@ -47,7 +47,7 @@ pub struct Histories {
     /// Their texts; a timeline with two of them is listed twice.
     pub texts: Vec<(TimelineId, String)>,
     /// What was ignored, and why, in sentences.
-    pub passed_over: Vec<String>,
+    pub skipped: Vec<String>,
 }
 
 impl WalReader {
@@ -254,7 +254,7 @@ impl WalReader {
             match self.get(name).await {
                 Ok(text) => found.texts.push((timeline, String::from_utf8_lossy(&text).into_owned())),
                 Err(e) if self.is_foreign(&name, &e).await? => {
-                    found.passed_over.push(format!("{name} is foreign and was ignored: {}", e.what()));
+                    found.skipped.push(format!("{name} is foreign and was ignored: {}", e.what()));
                 }
                 Err(e) if is_no_proof(&e) => damaged.push((timeline, e)),
                 Err(e) => return Err(e),

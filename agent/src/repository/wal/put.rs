@@ -83,8 +83,8 @@ impl WalWriter {
     /// Stores a segment that may be incomplete, durable when this returns. `judge` decides how much of it
     /// counts, given how far it contains WAL. `None` means all of it, as [`WalWriter::put_file`] stores it.
     /// Otherwise only its beginning is stored: more of it will follow, or the rest has no meaning. What is
-    /// already stored is compared as far as the content goes. Where something longer has these bytes, there is
-    /// nothing to store, unless its digest proves that it has only a beginning of them.
+    /// already stored is compared as far as the content goes. Where something longer has these bytes, there
+    /// is nothing to store, unless its digest proves that it has only a beginning of them.
     ///
     /// Where nothing of it is stored yet, it is read once: the bytes that `judge` was asked about are stored.
     ///
@@ -174,8 +174,9 @@ impl WalWriter {
         self.put_sealed(self.seal_range(file, begin, content).await?).await
     }
 
-    /// The first half of [`WalWriter::put_range`]: nothing exists in the repository yet. Several may be on their
-    /// way at once: of the work on an object only its rename and its directory's sync are left to the second half.
+    /// The first half of [`WalWriter::put_range`]: nothing exists in the repository yet. Several may be on
+    /// their way at once: of the work on an object only its rename and its directory's sync are left to the
+    /// second half.
     pub async fn seal_range(&self, file: WalFile, begin: u32, content: Bytes) -> Result<Sealed> {
         let (sealer, sealing, repository) =
             (self.sealer.clone(), self.sealing.clone(), self.repository.clone());

@@ -2,9 +2,9 @@
 //! encrypted, and the one after that is received. An object is put into the store only when everything before
 //! it is durable there, so a crash at any moment leaves a window without a gap.
 //!
-//! Where commits wait, a piece of a block is encrypted, and in a directory written and synced under another name,
-//! while the piece before it is still being stored. The second one exists only after the first is durable. Its
-//! content and the name of the first one then mostly share one commit of the file system.
+//! Where commits wait, a piece of a block is encrypted, and in a directory written and synced under another
+//! name, while the piece before it is still being stored. The second one exists only after the first is
+//! durable. Its content and the name of the first one then mostly share one commit of the file system.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
