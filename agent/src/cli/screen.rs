@@ -14,9 +14,12 @@ const LABEL_MAX: usize = 26;
 const INDENT: usize = 2;
 
 /// First words of a line that name a state.
-const WORDS: [(&str, Tone); 15] = [
+const WORDS: [(&str, Tone); 18] = [
+    ("error:", Tone::Bad),
     ("bad:", Tone::Bad),
     ("problem:", Tone::Bad),
+    ("missing:", Tone::Bad),
+    ("bad page:", Tone::Bad),
     ("BROKEN:", Tone::Bad),
     ("FAIL", Tone::Bad),
     ("HOLE", Tone::Bad),

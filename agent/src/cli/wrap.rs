@@ -2,6 +2,7 @@
 
 /// First words of the commands that we print. A command ends at the next `;`, `,`, `(` or the like.
 const PROGRAMS: [&str; 7] = ["lifeboat", "restore-drill", "sudo", "chmod", "chown", "GRANT", "ALTER"];
+
 /// The places of spaces at which a line of this many columns is broken.
 pub fn breaks(text: &str, indent: usize, width: usize) -> Vec<usize> {
     let (mut breaks, mut column, mut last) = (Vec::new(), 0, None);
