@@ -1,6 +1,7 @@
 //! Restore drills: what the program `restore-drill` is made of.
 
 pub mod accept;
+mod arguments;
 mod begin_anew;
 pub mod check;
 pub mod check_file;
