@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
 use lifeboat::error::{Error, Kind, Result};
-use lifeboat::names::{SnapshotId, counted};
+use lifeboat::names::counted;
 use lifeboat::program::help::{Detail, laid_out};
 use lifeboat::program::manual;
-use lifeboat::program::version::{Facts, VERSION, long as version_text};
+use lifeboat::program::version::{Facts, long as version_text};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::Acceptance;
+use crate::arguments::{Checks, Cli, Command, Run};
 use crate::begin_anew;
 use crate::check::{Check, Severity};
 use crate::checks;
@@ -30,146 +31,6 @@ use crate::verdict::Verdict;
 
 /// The exit code of a wrong plan or argument, as clap's own.
 const USAGE: u8 = 2;
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  passed: restored, validated, and within the objectives
-  1  failed: restored data, or the archive, is missing, damaged or contradictory
-  2  the plan, a check or an argument is wrong; nothing was done
-  3  missed objective: the data is right, but too old (RPO) or too late (RTO)
-  4  could not run: the snapshot is neither proved nor refuted, or the report
-     could not be stored";
-
-const PLAN: &str = "\
-Plan, a TOML file (paths are relative to it):
-  # the configuration of this restore host, with the identity
-  config = \"/etc/lifeboat/lifeboat.toml\"
-  tenant = \"shop\"
-  # optional; the default is the tenant's latest snapshot
-  snapshot = \"20261120T015812Z-dump-4f3a9c1e\"
-  [objective]            # optional; without it RPO and RTO are measured only
-  rpo = \"24h\"            # from the snapshot's point to the start of the drill
-  rto = \"30m\"            # from the start of the drill to the last check
-  [checks]
-  extra_dir = \"checks\"   # optional; your own checks, <area>/<ID>.sql
-  timeout = \"5m\"         # of one check
-  # optional, one for each check: known violations that do not fail the drill
-  [[accept]]
-  check = \"ACC01\"        # a hard check
-  max = 3                # more violations fail the drill
-  reason = \"three invoices of 2019\"   # is part of the report
-  until = \"2027-01-31\"   # after that day, UTC, they fail the drill again
-  [postgres]             # optional; the default fits the snapshot's version
-  bin_dir = \"/usr/lib/postgresql/17/bin\"
-  [scratch]
-  dir = \"/var/tmp\"       # for the restored data; other users must be able to
-                         # enter it
-  keep = false           # whether the restored data stays
-  [lifeboat]             # optional; the default is the one beside
-                         # restore-drill, then the one on the PATH
-  program = \"/usr/bin/lifeboat\"";
-
-const EXAMPLES: &str = "\
-Examples:
-  restore-drill run shop.toml
-  restore-drill run shop.toml --snapshot 20261120T015812Z-dump-4f3a9c1e
-  restore-drill run shop.toml --json --report-dir /var/lib/drills";
-
-/// Prove that a snapshot can be restored: restore it, check it, measure RPO and RTO
-///
-/// Restores Lifeboat snapshots into a scratch place, checks the business data in them, and reports the
-/// measured RPO and RTO.
-#[derive(Parser)]
-#[command(
-    name = "restore-drill",
-    version = VERSION,
-    long_version = version_text(),
-    max_term_width = 100,
-    after_help = EXIT_CODES
-)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run the drill of a plan
-    ///
-    /// Restores a snapshot with the shipped `lifeboat restore` into a private PostgreSQL that listens on no
-    /// network, neutralized. Checks the file of every attachment, tables and indexes, the baseline of the
-    /// backup, and the business checks. Then removes everything, and writes report.json and report.md into
-    /// the repository under instances/<instance>/drills/<id>/.
-    #[command(after_long_help = format!("{PLAN}\n\n{EXIT_CODES}\n\n{EXAMPLES}"))]
-    Run(Run),
-    /// List the business checks
-    #[command(after_long_help = "\
-Examples:
-  restore-drill checks
-  restore-drill checks --extra-dir checks --json")]
-    Checks(Checks),
-    /// Print the completion script of a shell
-    #[command(after_long_help = "\
-Examples:
-  restore-drill completions bash > /etc/bash_completion.d/restore-drill
-  # in ~/.zshrc, after compinit
-  source <(restore-drill completions zsh)")]
-    Completions(completions::Args),
-    /// Write the manual pages into a directory, in place of older ones
-    #[command(after_long_help = "\
-Examples:
-  restore-drill man /usr/local/share/man/man1
-  man restore-drill-run")]
-    Man(Man),
-    /// Print version, commit, and supported PostgreSQL versions
-    #[command(after_long_help = "\
-Examples:
-  restore-drill version
-  restore-drill version --json")]
-    Version(Version),
-}
-
-#[derive(Args)]
-struct Run {
-    /// The plan
-    plan: PathBuf,
-    /// Drill with this snapshot instead of the plan's
-    #[arg(long, value_name = "ID")]
-    snapshot: Option<SnapshotId>,
-    /// Also write the report to DIR/<drill id>/
-    #[arg(long, value_name = "DIR")]
-    report_dir: Option<PathBuf>,
-    /// Keep the scratch directory, which holds production data, for someone to look at
-    #[arg(long)]
-    keep: bool,
-    /// Print report.json on standard output
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-struct Checks {
-    /// Also list the checks of this directory
-    #[arg(long, value_name = "DIR")]
-    extra_dir: Option<PathBuf>,
-    /// As JSON, with the reason and the statement of each check
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-struct Man {
-    /// The directory; it must exist
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-}
-
-#[derive(Args)]
-struct Version {
-    /// As JSON
-    #[arg(long)]
-    json: bool,
-}
 
 /// Whether a known violation is of a check that could fail a drill.
 fn acceptable(plan: &Plan, known: &Acceptance, catalogue: &checks::Catalogue) -> Result<()> {
@@ -383,28 +244,4 @@ fn as_json(check: &Check) -> serde_json::Value {
         "reason": check.reason,
         "sql": check.sql,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parser_is_sound_and_its_help_fits_80_columns() {
-        Cli::command().debug_assert();
-        for detail in [Detail::Short, Detail::Long] {
-            let program = laid_out(Cli::command().term_width(80), detail);
-            let below = program.get_subcommands().cloned().collect::<Vec<_>>();
-            for mut command in below.into_iter().chain([program]) {
-                let text = command.render_help().to_string();
-                let wide = text.lines().find(|line| line.chars().count() > 80);
-                assert_eq!(wide, None, "{}", command.get_name());
-                let own = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
-                assert!(own.lines().all(|line| line.chars().count() <= 80), "{own}");
-            }
-        }
-        for text in [PLAN, EXIT_CODES, EXAMPLES] {
-            assert!(text.lines().all(|line| line.chars().count() <= 80), "cut where it is shown: {text}");
-        }
-    }
 }

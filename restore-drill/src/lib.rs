@@ -42,6 +42,7 @@
 //! ```
 
 pub mod accept;
+mod arguments;
 mod begin_anew;
 pub mod check;
 pub mod check_file;

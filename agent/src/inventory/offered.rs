@@ -7,14 +7,15 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 
 use crate::catalog::state::StateDir;
-use crate::clock;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName};
 use crate::program::completions::is_plain;
 use crate::repository::Repository;
@@ -29,28 +30,34 @@ const AT_ONCE: usize = 16;
 /// Snapshots that are given at most, the newest.
 const SNAPSHOTS_MAX: usize = 200;
 
+/// What was found so far.
+type Found<T> = Mutex<Vec<T>>;
+
 /// Tenants: those of the configuration, those with a record in the state directory, and those of stored
 /// snapshots.
 pub fn tenants(config: &Config) -> Vec<TenantName> {
-    let mut found: BTreeSet<TenantName> = config.odoo.tenants.iter().cloned().collect();
-    found.extend(StateDir::tenants_known(&config.state_dir, &config.instance).unwrap_or_default());
-    patiently(stored_tenants(config, &mut found));
-    found.into_iter().filter(|tenant| is_plain(tenant.as_str())).collect()
+    let mut all: BTreeSet<TenantName> = config.odoo.tenants.iter().cloned().collect();
+    all.extend(StateDir::tenants_known(&config.state_dir, &config.instance).unwrap_or_default());
+    let config = config.clone();
+    all.extend(patiently(move |found| block_on(stored_tenants(&config, found))));
+    all.into_iter().filter(|tenant| is_plain(tenant.as_str())).collect()
 }
 
 /// Snapshots whose ID begins with `prefix`, the newest first.
 pub fn snapshots(config: &Config, prefix: &str) -> Vec<SnapshotId> {
-    let mut found = Vec::new();
-    patiently(async {
-        let repository = Repository::configured(config).await?;
-        found = repository.snapshot_ids().await?.0;
-        Ok(())
-    });
+    let config = config.clone();
+    let all = patiently(move |found| block_on(stored_snapshots(&config, found)));
     let fits = |id: &SnapshotId| id.as_str().starts_with(prefix) && is_plain(id.as_str());
-    found.into_iter().rev().filter(fits).take(SNAPSHOTS_MAX).collect()
+    all.into_iter().rev().filter(fits).take(SNAPSHOTS_MAX).collect()
 }
 
-async fn stored_tenants(config: &Config, found: &mut BTreeSet<TenantName>) -> Result<()> {
+async fn stored_snapshots(config: &Config, found: &Found<SnapshotId>) -> Result<()> {
+    let (ids, _) = Repository::configured(config).await?.snapshot_ids().await?;
+    add(found, ids);
+    Ok(())
+}
+
+async fn stored_tenants(config: &Config, found: &Found<TenantName>) -> Result<()> {
     let trust = Trust::keys(&config.signing.trusted_keys)?;
     let repository = Repository::configured(config).await?;
     let origin = repository.origin().await?;
@@ -60,22 +67,35 @@ async fn stored_tenants(config: &Config, found: &mut BTreeSet<TenantName>) -> Re
         .map(|id| repository.manifest(id, &origin, &trust))
         .buffer_unordered(AT_ONCE);
     while let Some(manifest) = manifests.next().await {
-        found.extend(manifest.ok().and_then(|manifest| manifest.tenant));
+        add(found, manifest.ok().and_then(|manifest| manifest.tenant));
     }
     Ok(())
 }
 
-/// Works until it is done, or for a second.
-fn patiently(work: impl Future<Output = Result<()>>) {
-    // the TLS of every connection; it is there already where a command runs
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    runtime.block_on(async {
-        tokio::select! {
-            _ = work => {}
-            () = clock::sleep(PATIENCE) => {}
-        }
+fn add<T>(found: &Found<T>, more: impl IntoIterator<Item = T>) {
+    found.lock().unwrap_or_else(PoisonError::into_inner).extend(more);
+}
+
+/// What the work has found when it is done, or after a second: a disk may keep its thread waiting for ever. The thread
+/// ends with the program, which is here for nothing else.
+fn patiently<T: Send + 'static>(work: impl FnOnce(&Found<T>) -> Result<()> + Send + 'static) -> Vec<T> {
+    let found = Arc::new(Found::default());
+    let (done, is_done) = channel();
+    let shared = found.clone();
+    let started = std::thread::Builder::new().spawn(move || {
+        // why less was found is told nobody
+        let _ = work(&shared);
+        let _ = done.send(());
     });
-    // A thread that a disk keeps waiting is not waited for.
-    runtime.shutdown_background();
+    if started.is_ok() {
+        let _ = is_done.recv_timeout(PATIENCE);
+    }
+    std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+    // the TLS of every connection; a second installation would be refused, and would be the same
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|e| Error::new(Kind::Io, "cannot start the runtime").because(e))?.block_on(work)
 }

@@ -76,6 +76,7 @@ fn page(command: Command, program: Option<&str>, of_all: &[Id]) -> std::io::Resu
     let after = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
     let command = command.subcommand_help_heading("COMMANDS").mut_args(|arg| {
         let is_elsewhere = program.is_some() && of_all.contains(arg.get_id());
+        let arg = arg.hide_short_help(false); // or it would have no text here
         match arg.get_id().as_str() {
             "help" => arg.help("Print the help; -h prints a short list").long_help(None::<&str>),
             "version" => arg.help("Print the version"),
@@ -84,9 +85,14 @@ fn page(command: Command, program: Option<&str>, of_all: &[Id]) -> std::io::Resu
         }
     });
     let has_commands = command.get_subcommands().any(|below| !below.is_hide_set());
-    let man = Man::new(command).source(format!("Lifeboat {VERSION}")).manual("Lifeboat");
-    let mut roff = Vec::new();
-    man.render_title(&mut roff)?;
+    let mut command = command;
+    let usage = command.render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    let man = Man::new(command.override_usage(usage));
+    let name = man.get_filename().trim_end_matches(".1").to_uppercase();
+    // The empty date is quoted: without that the version would stand in its place.
+    let mut roff =
+        format!(".TH \"{name}\" \"1\" \"\" \"Lifeboat {VERSION}\" \"Lifeboat Manual\"\n").into_bytes();
     man.render_name_section(&mut roff)?;
     man.render_synopsis_section(&mut roff)?;
     man.render_description_section(&mut roff)?;
@@ -131,6 +137,7 @@ mod tests {
     fn each_command_has_a_page_with_its_examples_as_they_stand() {
         let below = Command::new("restore").about("Restore a boat");
         let below = below.after_long_help("Examples:\n  boat restore \\\n      --json\n  .hidden");
+        let below = below.arg(Arg::new("rare").long("rare").help("Seldom used").hide_short_help(true));
         let json = Arg::new("json").long("json").help("As JSON").global(true).num_args(0);
         let command = Command::new("boat").about("Boats").arg(json).subcommand(below);
         let pages = pages(command).unwrap();
@@ -139,6 +146,7 @@ mod tests {
         let text = |at: usize| String::from_utf8(pages[at].roff.clone()).unwrap();
         assert!(text(0).contains(".SH EXAMPLES\n.nf\n"), "{}", text(0));
         assert!(!text(0).contains("As JSON") && text(1).contains("As JSON"), "{}", text(0));
+        assert!(text(0).contains("Seldom used") && text(0).contains("[OPTIONS]"), "{}", text(0));
         assert!(text(1).contains("boat\\-restore(1)"), "{}", text(1));
         let dir = tempfile::tempdir().unwrap();
         for _ in 0..2 {

@@ -555,6 +555,7 @@ fn every_command_of_both_programs_has_a_manual_page() {
         let page = read(&format!("lifeboat-{command}"));
         assert!(page.contains(".SH EXAMPLES") && page.contains("SEE ALSO"), "{page}");
     }
+    assert!(read("lifeboat-restore").contains("Leave mail"), "an option that -h leaves out has its text");
     assert!(read("lifeboat").contains("lifeboat\\-restore(1)"));
     assert!(read("restore-drill-run").contains(".SH \"EXIT CODES\""));
     read("lifeboat-wal-push");
