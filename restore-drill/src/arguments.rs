@@ -74,9 +74,9 @@ pub(crate) enum Command {
     /// Run the drill of a plan
     ///
     /// Restores a snapshot with the shipped `lifeboat restore` into a private PostgreSQL that listens on no
-    /// network, neutralized. Checks the file of every attachment, tables and indexes, the baseline of the backup,
-    /// and the business checks. Then removes everything, and writes report.json and report.md into the
-    /// repository under instances/<instance>/drills/<id>/.
+    /// network, neutralized. Checks the file of every attachment, tables and indexes, the baseline of the
+    /// backup, and the business checks. Then removes everything, and writes report.json and report.md into
+    /// the repository under instances/<instance>/drills/<id>/.
     #[command(after_long_help = format!("{PLAN}\n\n{EXIT_CODES}\n\n{EXAMPLES}"))]
     Run(Run),
     /// List the business checks

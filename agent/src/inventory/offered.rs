@@ -76,8 +76,8 @@ fn add<T>(found: &Found<T>, more: impl IntoIterator<Item = T>) {
     found.lock().unwrap_or_else(PoisonError::into_inner).extend(more);
 }
 
-/// What the work has found when it is done, or after a second: a disk may keep its thread waiting for ever. The thread
-/// ends with the program, which is here for nothing else.
+/// What the work has found when it is done, or after a second: a disk may keep its thread waiting for ever.
+/// The thread ends with the program, which is here for nothing else.
 fn patiently<T: Send + 'static>(work: impl FnOnce(&Found<T>) -> Result<()> + Send + 'static) -> Vec<T> {
     let found = Arc::new(Found::default());
     let (done, is_done) = channel();
