@@ -5,6 +5,9 @@
 
 ALTER ROLE lifeboat REPLICATION;
 
+-- The rest is for base backups that read the data directory themselves. If the server sends its files (it always
+-- does where the user lifeboat cannot read them), REPLICATION is enough.
+
 -- To find the data directory; to see the size of databases that the role may not connect to.
 GRANT pg_read_all_settings, pg_read_all_stats TO lifeboat;
 

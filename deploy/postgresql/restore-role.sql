@@ -1,8 +1,9 @@
 -- The role that restores connect as if they must not use a superuser. Reasons and limits: docs/least-privilege.md.
 -- Run it once for each owner of tenants, as a superuser:
 --   psql -X -v ON_ERROR_STOP=1 -v owner=odoo -f restore-role.sql
--- On a managed server run it as the master user. Then: postgres.user = "lifeboat_restore" in restore.toml, and its
--- password in postgres.password_file (\password lifeboat_restore sets it), or a line of pg_hba.conf with peer.
+-- On a managed server run it as the master user. Then set in restore.toml: postgres.user = "lifeboat_restore", and
+-- postgres.host = "127.0.0.1" with its password in postgres.password_file (\password lifeboat_restore sets it).
+-- Or allow root to connect over the socket: a line of pg_hba.conf with peer and a map.
 
 SELECT 'CREATE ROLE lifeboat_restore LOGIN CREATEDB CONNECTION LIMIT 20'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'lifeboat_restore') \gexec
