@@ -107,7 +107,7 @@ fn all_paths() -> Vec<String> {
     let mut all = Vec::new();
     for folder in FOLDERS {
         walk(&root.join(folder), &mut |path| {
-            let path = path.strip_prefix(&root).unwrap();
+            let path = path.strip_prefix(root).unwrap();
             all.extend(path.ancestors().filter_map(|path| path.to_str()).map(str::to_owned));
         });
     }
