@@ -26,7 +26,8 @@ pub const SYSTEM_FILE: &str = "/etc/lifeboat/lifeboat.toml";
 pub type GivenKeys = BTreeMap<&'static str, Given>;
 
 /// Finds and reads the file: `--config`, `$LIFEBOAT_CONFIG`, `./lifeboat.toml`,
-/// `/etc/lifeboat/lifeboat.toml`. `None` if no file is named and neither of the last two exists.
+/// `/etc/lifeboat/lifeboat.toml`. `None` if no file is named and neither of the last two exists. A working
+/// directory that this user may not enter counts as one without a configuration.
 pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
     let named = match (&inputs.config, inputs.variable("LIFEBOAT_CONFIG")?) {
         (Some(path), _) => Some(("--config", path.clone())),
@@ -49,6 +50,9 @@ pub fn load(inputs: &Inputs) -> Result<Option<(PathBuf, String)>> {
         match read(path) {
             Ok(found) => return Ok(Some(found)),
             Err(error) if error.kind() == Kind::NotFound => {}
+            // sudo -u lifeboat in /root: whoever may not enter the directory has no configuration there.
+            Err(error)
+                if error.kind() == Kind::Denied && disk::metadata(path).is_err() && path.is_relative() => {}
             Err(error) if error.kind() == Kind::Denied => return Err(not_ours(path, error, inputs)),
             Err(error) => return Err(error.with_kind(Kind::Config).context("read the configuration")),
         }

@@ -91,4 +91,13 @@ fn whoever_may_not_read_it_is_told_who_may() {
     assert!(outcome.stderr.lines().next().unwrap().contains("run it as postgres"), "{outcome}");
     let next = format!("sudo -u postgres lifeboat restore --tenant 'it'\\''s x' --config {config}");
     assert!(outcome.stderr.contains(&next), "{next} is not in {outcome}");
+    // The working directory of somebody else, such as root's home after sudo -u.
+    let outcome = Program::at("/usr/bin/setpriv".into())
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"])
+        .arg(bin_dir().join("lifeboat"))
+        .arg("status")
+        .cwd(etc.as_path())
+        .run()
+        .exits(4);
+    assert!(outcome.stderr.contains(NOWHERE), "{outcome}");
 }
