@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::catalog::copies::{Copies, is_mark};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::inventory::Inventory;
 use crate::inventory::take::Wanted;
 use crate::names::TenantName;
@@ -65,7 +65,7 @@ pub async fn left_out(
         let known = backed_up(config).await?;
         let is_new = |name: &str| known.as_ref().is_some_and(|known| !known.contains(name));
         for (name, comment) in marked.into_iter().filter(|(name, _)| is_new(name)) {
-            out.insert(name, format!("its comment is {comment:?} and it was never backed up as a tenant"));
+            out.insert(name, format!("its comment says {comment:?}, and it was never backed up as a tenant"));
         }
     }
     Ok(out)
@@ -74,7 +74,12 @@ pub async fn left_out(
 /// Every tenant that was ever backed up; `None` where a manifest cannot be trusted, so that it is not known.
 async fn backed_up(config: &Config) -> Result<Option<BTreeSet<String>>> {
     let Ok(trust) = Trust::keys(&config.signing.trusted_keys) else { return Ok(None) };
-    let repository = Repository::configured(config).await?;
+    let repository = match Repository::configured(config).await {
+        Ok(repository) => repository,
+        // before the first backup
+        Err(error) if error.kind() == Kind::NotFound => return Ok(Some(BTreeSet::new())),
+        Err(error) => return Err(error),
+    };
     let inventory = Inventory::take(&repository, &trust, &Wanted::default()).await?;
     if inventory.snapshots.iter().any(|(_, look)| look.error().is_some()) {
         return Ok(None);
