@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::names::TenantName;
+use crate::names::{STAGING_SUFFIX, TenantName};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::database::database_exists;
 use crate::postgres::session::Session;
@@ -139,7 +139,10 @@ fn look(data_dir: Option<&Path>, state_dir: &Path) -> Result<BTreeSet<String>, V
         match disk::read_dir(&filestore) {
             Ok(Some(entries)) => {
                 let names = entries.iter().filter_map(|entry| entry.file_name().into_string().ok());
-                for tenant in names.filter(|name| name.parse::<TenantName>().is_ok()) {
+                // What a restore is filling is closed to everybody else until it is complete.
+                let is_tenant =
+                    |name: &String| name.parse::<TenantName>().is_ok() && !name.ends_with(STAGING_SUFFIX);
+                for tenant in names.filter(is_tenant) {
                     match disk::read_dir(&filestore.join(&tenant)) {
                         Ok(Some(files)) if !files.is_empty() => drop(there.insert(tenant)),
                         Ok(_) => {}

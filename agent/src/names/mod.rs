@@ -13,6 +13,8 @@ use crate::error::{Error, Kind, Result};
 
 /// The end of the names of databases that a restore is filling.
 pub const INCOMPLETE_SUFFIX: &str = "__lifeboat_incomplete";
+/// The end of the names of filestores that a restore is filling.
+pub const STAGING_SUFFIX: &str = ".lifeboat-incomplete";
 
 macro_rules! text_name {
     ($name:ident, $what:literal, $doc:literal) => {
@@ -111,7 +113,7 @@ fn plain(text: &str, extra: &str, most: usize) -> Option<&'static str> {
 impl InstanceName {
     fn rule(text: &str) -> Option<&'static str> {
         if text.chars().any(|c| c.is_ascii_uppercase()) {
-            return Some("must be lower case");
+            return Some("must be lower case, of a-z 0-9 . _ -");
         }
         plain(text, "._-", 64)
     }

@@ -9,7 +9,7 @@ use crate::archive::digest::Sha256;
 use crate::clock::Timestamp;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::{INCOMPLETE_SUFFIX, SnapshotId, TenantName, random_hex};
+use crate::names::{INCOMPLETE_SUFFIX, STAGING_SUFFIX, SnapshotId, TenantName, random_hex};
 use crate::postgres::quote::ident;
 use crate::recovery::workplace::Made;
 
@@ -48,7 +48,7 @@ pub(super) fn name_taken(database: &TenantName) -> Error {
 
 fn exists(what: &str, effect: &str, rename: &str) -> Error {
     Error::new(Kind::Refused, what).effect(format!("a restore never overwrites: {effect}")).next(format!(
-        "choose another name with --as (later, lifeboat promote NAME --as TENANT makes it the tenant and keeps the old one), or {rename}"
+        "choose another name with --as, or {rename}; a copy becomes the tenant with lifeboat promote, which keeps the old one"
     ))
 }
 
@@ -98,7 +98,7 @@ pub(super) fn filestore_plan(
     let staging = match earlier {
         Some(made) if take_back || known => made.path,
         // Odoo's user can write there and could prepare a name that can be guessed.
-        _ => parent.join(format!("{target}.{}.lifeboat-incomplete", random_hex(8))),
+        _ => parent.join(format!("{target}.{}{STAGING_SUFFIX}", random_hex(8))),
     };
     Ok(FilestorePlan {
         snapshot,

@@ -16,12 +16,9 @@ use crate::disk::beneath::Dir;
 use crate::disk::neighbours::Neighbours;
 use crate::disk::watch::{Added, Adder};
 use crate::error::{Error, Result};
-use crate::names::{InstanceName, TenantName};
+use crate::names::{InstanceName, STAGING_SUFFIX, TenantName};
 use crate::odoo::blob::BlobName;
 use crate::odoo::filestore;
-
-/// Part of the names of directories that a restore is filling.
-const STAGING: &str = ".lifeboat-incomplete";
 
 /// Where the filestores are, and which of them are followed.
 pub struct Tree {
@@ -132,7 +129,7 @@ impl Tree {
         let name: TenantName = name.parse().ok()?;
         let wanted = self.only.is_empty() || self.only.contains(&name);
         let named = self.only.contains(&name);
-        let staged = name.as_str().contains(STAGING) && !named;
+        let staged = name.as_str().contains(STAGING_SUFFIX) && !named;
         (wanted && !staged && !self.exclude.contains(&name)).then(|| Arc::new(name))
     }
 
