@@ -43,12 +43,12 @@ Exit codes:
 const PLAN: &str = "\
 Plan, a TOML file (paths are relative to it):
   # the configuration of this restore host, with the identity
-  config = \"/etc/lifeboat/lifeboat.toml\"
+  config = \"/etc/lifeboat/restore.toml\"
   tenant = \"shop\"
   # optional; the default is the tenant's latest snapshot
   snapshot = \"20261120T015812Z-dump-4f3a9c1e\"
   [objective]            # optional; without it RPO and RTO are measured only
-  rpo = \"24h\"            # from the snapshot's point to the start of the drill
+  rpo = \"24h\"            # from the snapshot's state to the start of the drill
   rto = \"30m\"            # from the start of the drill to the last check
   [checks]
   extra_dir = \"checks\"   # optional; your own checks, <area>/<ID>.sql

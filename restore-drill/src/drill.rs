@@ -194,7 +194,7 @@ impl<'a> Drill<'a> {
             }
         };
         let sign = if status == StageStatus::Error { "ERROR: " } else { "" };
-        say::line(&format!("  {name:<11}{:>13}  {sign}{note}", clock::span_text(took)));
+        say::indented(&format!("  {name:<11}{:>13}  {sign}{note}", clock::span_text(took)), STAGE_NOTE);
         self.stages.push(Stage { name: name.to_owned(), status, ms: ms(took), note, in_rto });
     }
 
@@ -266,6 +266,9 @@ impl<'a> Drill<'a> {
         }
     }
 }
+
+/// The column of a stage's note on the screen.
+const STAGE_NOTE: usize = 28;
 
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -61,7 +61,7 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "| instance | {} |", snapshot.instance)?;
         let release = snapshot.release.as_ref().map_or("none", |release| release.as_str());
         writeln!(out, "| release | {} |", plain(release))?;
-        writeln!(out, "| point | {} |", clock::text(snapshot.point))?;
+        writeln!(out, "| state of | {} |", clock::text(snapshot.point))?;
         let odoo = snapshot.odoo_version.as_deref().unwrap_or("unknown");
         let size = bytes_text(snapshot.database_bytes);
         writeln!(
@@ -90,7 +90,7 @@ fn measures(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "\nRPO is the time from the snapshot's point to the beginning of the drill: the changes that would have been \
+        "\nRPO is the time from the snapshot's state to the beginning of the drill: the changes that would have been \
          lost if production had failed at that moment. RTO is the time from the beginning of the drill to the last \
          check: finding the snapshot, creating the server, restoring, validating. It does not include the time to \
          notice a disaster, to decide, to get a machine, or to start Odoo."
@@ -200,13 +200,13 @@ fn integrity(out: &mut String, report: &Report) -> std::fmt::Result {
         ("wrong content", found.wrong_content),
         ("not readable", found.unreadable),
         ("names that Odoo never gives", found.bad_names),
-        ("tables checked by amcheck", found.tables),
+        ("tables checked by amcheck (the system's too)", found.tables),
         ("indexes checked by amcheck", found.indexes),
         ("problems found by amcheck", found.index_problems),
     ] {
         writeln!(out, "| {what} | {count} |")?;
     }
-    writeln!(out, "| read | {} |", bytes_text(found.bytes))?;
+    writeln!(out, "| read from the files | {} |", bytes_text(found.bytes))?;
     if !found.examples.is_empty() {
         writeln!(out, "\nThe first problems:\n")?;
     }

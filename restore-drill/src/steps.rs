@@ -31,7 +31,7 @@ pub(crate) fn told(chosen: Chosen) -> (Chosen, String) {
     let snapshot = &chosen.snapshot;
     let release =
         snapshot.release.as_ref().map_or_else(String::new, |release| format!(", release {release}"));
-    let note = format!("snapshot {}{release}, point {}", snapshot.id, clock::text(snapshot.point));
+    let note = format!("snapshot {}{release}, state of {}", snapshot.id, clock::text(snapshot.point));
     (chosen, note)
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn restore(
     place: &Place,
     cancel: &CancellationToken,
 ) -> Result<(restore::Restored, String)> {
-    let on_line = |line: &str| say::line(&format!("  | {line}"));
+    let on_line = |line: &str| say::indented(&format!("  | {line}"), 18);
     let restored = restore::run(order, place, cancel, on_line).await?;
     let mut note = match &restored.baseline {
         Some(baseline) => {
@@ -96,7 +96,7 @@ pub(crate) async fn look(place: &Place, snapshot: &Snapshot) -> Result<(Integrit
     match &found.amcheck_skipped {
         Some(why) => note.push_str(&format!("; amcheck not run: {why}")),
         None => note.push_str(&format!(
-            "; {} tables and {} indexes, {} problems",
+            "; {} tables and {} indexes (the system's too), {} problems",
             found.tables, found.indexes, found.index_problems
         )),
     }

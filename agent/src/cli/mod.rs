@@ -47,7 +47,6 @@ mod verify;
 mod version;
 mod wal;
 mod window;
-mod wrap;
 
 use progress::{Mode, Shown};
 

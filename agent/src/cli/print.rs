@@ -3,11 +3,9 @@
 //! out.
 
 use std::io::Write;
-use std::os::fd::AsFd;
 
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
-use rustix::termios::tcgetwinsize;
 
 use serde::Serialize;
 use serde_json::json;
@@ -17,21 +15,11 @@ use super::commands::runnable;
 use super::screen::{Text, Tone};
 use crate::error::shown::{is_control, printable_lines};
 use crate::error::{Error, Kind, Result};
-
-/// Narrower screens are treated as this wide.
-const WIDTH_LEAST: usize = 40;
-
-/// The columns of a stream: `COLUMNS`, else what its terminal says. `None` elsewhere, where a line is not
-/// broken.
-fn width(stream: impl AsFd) -> Option<usize> {
-    let said = std::env::var("COLUMNS").ok().and_then(|said| said.parse().ok());
-    let width = said.or_else(|| Some(usize::from(tcgetwinsize(stream).ok()?.ws_col)));
-    width.filter(|width| *width > 0).map(|width| width.max(WIDTH_LEAST))
-}
+use crate::program::wrap::columns;
 
 /// The columns of standard output.
 pub fn out_width() -> Option<usize> {
-    width(std::io::stdout())
+    columns(std::io::stdout())
 }
 
 /// Whether a stream shows colour: a terminal does, unless `NO_COLOR` or `TERM=dumb` says otherwise;
@@ -85,7 +73,7 @@ pub fn err(lines: &str) {
 }
 
 fn err_text(text: &Text) {
-    let text = text.render(width(std::io::stderr()), is_coloured(&std::io::stderr()));
+    let text = text.render(columns(std::io::stderr()), is_coloured(&std::io::stderr()));
     above_bar(|| {
         // if standard error is closed, there is nowhere to say so
         let _ = write!(std::io::stderr().lock(), "{text}");

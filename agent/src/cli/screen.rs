@@ -5,8 +5,8 @@
 
 use clap::builder::styling::{AnsiColor, Style};
 
-use super::wrap::breaks;
 use crate::error::shown::printable_lines;
+use crate::program::wrap::breaks;
 
 /// Labels end before this column.
 const LABEL_MAX: usize = 26;

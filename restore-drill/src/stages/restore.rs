@@ -111,7 +111,32 @@ pub async fn run(
         return Ok(Restored { baseline: baseline(&answer), not_filled, answer });
     }
     let what = format!("lifeboat restore ended with {}", ended.how());
-    Err(Error::new(kind(ended.status.code()), what).because(ended.last_words()))
+    let failed = Error::new(kind(ended.status.code()), what);
+    let failed = match ended.status.code() {
+        Some(code) if code == i32::from(Kind::Identity.exit_code()) => {
+            failed.next("set seal.identity_files in the configuration that the plan names")
+        }
+        _ => failed,
+    };
+    Err(match answer.as_ref().and_then(error_of) {
+        Some((why, next)) => match next {
+            Some(next) => failed.because(why).next(next),
+            None => failed.because(why),
+        },
+        None => failed.because(ended.last_words()),
+    })
+}
+
+/// What broke, with its causes, and what to do next: the error of the answer.
+fn error_of(answer: &Value) -> Option<(String, Option<String>)> {
+    let error = answer.get("error")?;
+    let mut why = error.get("what")?.as_str()?.to_owned();
+    for cause in error.get("causes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    {
+        why.push_str(": ");
+        why.push_str(cause);
+    }
+    Some((why, error.get("next").and_then(Value::as_str).map(str::to_owned)))
 }
 
 /// Exit codes of `lifeboat` that mean "the archive or the restored data is wrong", not "I could not do it":

@@ -1,7 +1,36 @@
 //! Where a line for people is broken. Never within a command: it can be copied as it stands.
 
+use std::os::fd::AsFd;
+
+use rustix::termios::tcgetwinsize;
+
+/// Narrower screens are treated as this wide.
+const WIDTH_LEAST: usize = 40;
+
 /// First words of the commands that we print. A command ends at the next `;`, `,`, `(` or the like.
 const PROGRAMS: [&str; 7] = ["lifeboat", "restore-drill", "sudo", "chmod", "chown", "GRANT", "ALTER"];
+
+/// The columns of a stream: `COLUMNS`, else what its terminal says. `None` elsewhere, where a line is not
+/// broken.
+pub fn columns(stream: impl AsFd) -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|said| said.parse().ok());
+    let width = said.or_else(|| Some(usize::from(tcgetwinsize(stream).ok()?.ws_col)));
+    width.filter(|width| *width > 0).map(|width| width.max(WIDTH_LEAST))
+}
+
+/// The line for a screen of this many columns; it continues at column `indent`.
+pub fn wrapped(line: &str, indent: usize, width: Option<usize>) -> String {
+    let Some(width) = width else { return line.to_owned() };
+    let (mut out, mut begin) = (String::new(), 0);
+    for at in breaks(line, indent, width) {
+        out.push_str(&line[begin..at]);
+        out.push('\n');
+        out.push_str(&" ".repeat(indent));
+        begin = at + 1;
+    }
+    out + &line[begin..]
+}
+
 /// The places of spaces at which a line of this many columns is broken.
 pub fn breaks(text: &str, indent: usize, width: usize) -> Vec<usize> {
     let (mut breaks, mut column, mut last) = (Vec::new(), 0, None);
@@ -58,5 +87,7 @@ mod tests {
         let text = "by '/opt/lb' --config x -q y; or pass --identity FILE, or not";
         assert_eq!(breaks(text, 0, 12), [2, 29, 32, 54]);
         assert_eq!(breaks("a\nb c", 0, 2), [3]);
+        assert_eq!(wrapped("one two three", 2, Some(7)), "one two\n  three");
+        assert_eq!(wrapped("one two three", 2, None), "one two three");
     }
 }
