@@ -75,21 +75,22 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
 
 fn advice(new: &NewSetup) -> String {
     let mut text = format!(
-        "{}\n    the configuration of instance {}: every key with its default and a line of explanation\n\
-         {}\n    signs what this host stores; it stays here, readable by the agent's user alone\n",
+        "{}\n    the configuration of instance {}: every key with its default and an explanation\n\
+         {}\n    signs what this host stores; only the agent's user may read it\n",
         new.config.display(),
         new.instance,
         new.signing_key.display(),
     );
     match new.identity.as_ref().zip(new.identity_recipient.as_ref()) {
         Some((file, recipient)) => text.push_str(&format!(
-            "{file}\n    the identity: the key to every archive\n\n\
-             Without the identity nothing can be restored; with it everything can be read. This host needs it for\n\
-             nothing: it encrypts to the public key {recipient}\n\
-             Where it belongs: in a password manager, printed in a safe, on the restore host (mode 0600).\n\
-             Where not: on this host, in the repository, in git, in a ticket, in a mail.\n\
-             Copy it there now, compare the copy, then remove it here: shred -u {word}\n\
-             Add an escrow recipient, kept by somebody else, to seal.recipients: one lost key is then no lost backup.\n",
+            "{file}\n    the identity: it opens every archive\n\n\
+             Whoever has the identity can read every backup; without it nobody can restore any. This host does not \
+             need it: it encrypts to the public key\n  {recipient}\n\
+             Keep the identity in a password manager, on paper in a safe, and on the restore host (mode 0600).\n\
+             Do not keep it on this host, in the repository, in git, in a ticket or in a mail.\n\
+             Copy it there now and compare the copy. Then remove it here:\n  shred -u {word}\n\
+             So that one lost key is not the loss of all backups, add the public key of somebody else to \
+             seal.recipients (escrow).\n",
             file = file.display(),
             word = shell_path(file),
         )),
@@ -98,7 +99,10 @@ fn advice(new: &NewSetup) -> String {
             counted(new.recipients.len() as u64, "given recipient")
         )),
     }
-    text.push_str(&format!("The public key that restore hosts must trust: {}\n", new.trusted_key));
+    text.push_str(&format!(
+        "Restore hosts must trust this public key (signing.trusted_keys):\n  {}\n",
+        new.trusted_key
+    ));
     if new.data_dir.is_none() {
         text.push_str("odoo.data_dir is not set: no data directory was found in the usual places.\n");
     }

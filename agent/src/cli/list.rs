@@ -1,6 +1,6 @@
 //! `lifeboat list`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -18,7 +18,9 @@ use crate::inventory::{Inventory, Look, Snapshot};
 use crate::names::{ReleaseId, SnapshotId, TenantName};
 use crate::repository::Repository;
 
-/// List the snapshots of the repository, oldest first
+/// List the snapshots of the repository, by tenant
+///
+/// The newest come first; with --json the oldest.
 ///
 /// Needs no identity: it reads the signed manifests. A snapshot whose manifest is not believed (unsigned,
 /// signed by an unknown key, damaged, of another repository) is listed with the reason, and hides no other.
@@ -96,7 +98,10 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "snapshots": shown.iter().map(json_row).collect::<Vec<_>>(),
     });
     let width = print::out_width().unwrap_or(WIDTH);
-    app.print(&value, || text(&repository, &shown, width))?;
+    app.print(&value, || match shown.is_empty() {
+        true => args.none_of(&inventory, &repository).into(),
+        false => text(&repository, &shown, width),
+    })?;
     // "Could not look" is no statement about the snapshot: the store's own error says why.
     if let Some(unasked) = bad.iter().find(|e| matches!(e.kind(), Kind::Denied | Kind::Unreachable)) {
         print::err(&format!("some manifests could not be read: {}", unasked.what()));
@@ -109,6 +114,26 @@ impl Args {
         self.tenant.as_ref().is_none_or(|t| manifest.tenant.as_ref() == Some(t))
             && self.release.as_ref().is_none_or(|r| manifest.release.as_ref() == Some(r))
             && self.kind.is_none_or(|k| manifest.kind() == k.kind())
+    }
+
+    /// What is said where there is none: what was looked for, and which tenants there are.
+    fn none_of(&self, inventory: &Inventory, repository: &Repository) -> String {
+        let kind = self.kind.map_or(String::new(), |kind| format!(" {}", kind.kind()));
+        let mut text = format!("no{kind} snapshot");
+        if let Some(tenant) = &self.tenant {
+            text.push_str(&format!(" of tenant {tenant}"));
+        }
+        if let Some(release) = &self.release {
+            text.push_str(&format!(" of release {release}"));
+        }
+        text.push_str(&format!(" in {} for instance {}", repository.store().url(), repository.instance()));
+        let tenants: BTreeSet<&TenantName> =
+            inventory.believed().filter_map(|one| one.manifest.tenant.as_ref()).collect();
+        if self.tenant.as_ref().is_some_and(|asked| !tenants.contains(asked)) && !tenants.is_empty() {
+            let names: Vec<String> = tenants.into_iter().map(ToString::to_string).collect();
+            text.push_str(&format!("\ntenants with snapshots: {}", names.join(", ")));
+        }
+        text
     }
 
     fn may_be(&self, id: &SnapshotId) -> bool {

@@ -86,9 +86,6 @@ const RELEASE: usize = INDENT + ID + 2 + TIME + 2 + SIZE + 2;
 /// Groups of [`Group`], in each the newest first.
 pub fn text(repository: &Repository, shown: &[Row<'_>], width: usize) -> Text {
     let (url, instance) = (repository.store().url(), repository.instance());
-    if shown.is_empty() {
-        return format!("no such snapshot in {url} for instance {instance}").into();
-    }
     let mut groups: BTreeMap<Group, Vec<&Row>> = BTreeMap::new();
     for row in shown.iter().rev() {
         let group = match row.look.believed().map(|one| &one.manifest.tenant) {

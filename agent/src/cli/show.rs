@@ -13,7 +13,7 @@ use crate::archive::elsewhere;
 use crate::archive::manifest::{BASELINE, Manifest};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, bytes_text};
+use crate::names::{SnapshotId, bytes_text, counted};
 use crate::odoo::baseline::Baseline;
 use crate::repository::Repository;
 
@@ -122,7 +122,12 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
         line("files", format!("{} ({}), {} new", facts.files, bytes_text(facts.bytes), facts.new_files));
         line(
             "chain",
-            format!("{} indexes, content in {} snapshots", facts.index_chain.len(), facts.sources.len()),
+            format!(
+                "{} index{}, content in {}",
+                facts.index_chain.len(),
+                if facts.index_chain.len() == 1 { "" } else { "es" },
+                counted(facts.sources.len() as u64, "snapshot")
+            ),
         );
         if let Some(why) = &facts.full_because {
             line("read full", why.clone());

@@ -77,8 +77,10 @@ fn text(status: &Status, width: usize) -> Text {
         line.plain(format!("last run     {}: ", run.job)).push(tone, how);
         line.plain(format!(", began {}", clock::text(run.began)));
     }
-    text.line(0);
-    tenant_lines(&mut text, status, width);
+    if !status.tenants.is_empty() {
+        text.line(0);
+        tenant_lines(&mut text, status, width);
+    }
     for tenant in &status.tenants {
         if let Some(told) = elsewhere::told(&tenant.elsewhere) {
             text.line(INDENT).plain(format!("{}: {told}", tenant.tenant));

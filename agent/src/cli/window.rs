@@ -29,7 +29,7 @@ use crate::status::remembered;
 /// can be restored, for the whole instance or for one tenant (lifeboat restore --to-time). Each dump of a
 /// tenant restores the moment at which it was taken.
 ///
-/// FETCHES AT MOST is what a restore of the tenant's newest dump reads of the repository; "to its end" says
+/// FETCHES AT MOST is what a restore of the tenant's newest dump reads of the repository; "latest" says
 /// the same of a restore of the instance. For any other target: lifeboat restore --dry-run --stored-only.
 ///
 /// Exit code 3: a hole lasts until now, a dump cannot be restored completely, or something could not be read.
@@ -151,7 +151,7 @@ fn text(
         }
     }
     if let Some(latest) = latest {
-        text.add(format!("to its end   from {}:", latest.snapshot));
+        text.add(format!("latest       a restore of the instance from {}:", latest.snapshot));
         text.line(VALUE).plain(format!("{:VALUE$}fetches {}", "", latest.reads()));
     }
     for event in next {

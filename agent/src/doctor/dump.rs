@@ -24,7 +24,7 @@ pub async fn checks(options: &PostgresOptions, tools: Option<&Tools>, tenant: &T
         checks.push(Check::warn(
             NAME,
             format!(
-                "{tenant}: {user} may not lock ir_attachment, so backups run without the collection fence"
+                "{tenant}: {user} may not lock ir_attachment: Odoo may delete unused attachments while a backup runs"
             ),
             format!("GRANT UPDATE ON public.ir_attachment TO {user:?}; in {tenant}"),
         ));

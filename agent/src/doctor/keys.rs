@@ -77,7 +77,7 @@ fn identity(config: &Config) -> Check {
         (true, Some(path)) => Check::warn(
             NAME,
             format!(
-                "{} lies on a host that stores archives: whoever takes over this host can read them all",
+                "{} is on a host that stores archives: whoever takes over this host can read them all",
                 path.display()
             ),
             "copy it to a password manager or a safe and to the restore host, then remove it here (shred -u)",

@@ -17,8 +17,9 @@ pub fn find(options: &PostgresOptions, database: &str) -> Result<Option<String>>
         return Ok(Some(secret.0.clone()));
     }
     if let Some(path) = &options.password_file {
-        let text = disk::read_secret_text("password file", path, PASSWORD_FILE_BYTES_MAX)
-            .map_err(|e| e.context("read the PostgreSQL password"))?;
+        let text = disk::read_secret_text("password file", path, PASSWORD_FILE_BYTES_MAX).map_err(|e| {
+            e.next("correct postgres.password_file").context("cannot read the PostgreSQL password")
+        })?;
         return Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()));
     }
     if let Some(path) = &options.passfile {
@@ -40,8 +41,10 @@ pub fn find(options: &PostgresOptions, database: &str) -> Result<Option<String>>
 
 fn in_passfile(path: &Path, options: &PostgresOptions, database: &str) -> Result<Option<String>> {
     // libpq ignores a file that others can read in the same way.
-    let text = disk::read_secret_text("password file", path, PASSWORD_FILE_BYTES_MAX)
-        .map_err(|e| e.context("read the PostgreSQL password file"))?;
+    let text = disk::read_secret_text("password file", path, PASSWORD_FILE_BYTES_MAX).map_err(|e| {
+        e.next(format!("correct the path of the password file {}", path.display()))
+            .context("cannot read the PostgreSQL password file")
+    })?;
     let host = match options.socket_dir() {
         Some(_) => "localhost",
         None => options.host_text(),

@@ -28,7 +28,10 @@ impl fmt::Debug for Credentials {
 
 /// The whole text of a private file; one that others can read or change is refused.
 pub(super) fn read_text(path: &Path) -> Result<String> {
-    disk::read_secret_text(WHAT, path, FILE_BYTES_MAX).map_err(|e| e.with_kind(Kind::Config))
+    disk::read_secret_text(WHAT, path, FILE_BYTES_MAX).map_err(|e| {
+        e.with_kind(Kind::Config)
+            .next("create this file with the store's credentials (docs/repositories.md), or correct repository.credentials_file")
+    })
 }
 
 impl Credentials {

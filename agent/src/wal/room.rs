@@ -116,7 +116,7 @@ fn advice(slot: &SlotName, disk_bytes: Option<u64>) -> Advice {
         _ => "set max_slot_wal_keep_size to half of the free space on the disk of pg_wal".to_owned(),
     };
     let what = format!(
-        "max_slot_wal_keep_size is unlimited: while the agent or the repository is down, slot {slot} can fill the server's disk"
+        "max_slot_wal_keep_size is unlimited: while the agent or the repository is down, the replication slot ({slot}) can fill the server's disk"
     );
     Advice { what, next }
 }

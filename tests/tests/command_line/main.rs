@@ -122,7 +122,7 @@ fn init_writes_private_keys_and_a_configuration_that_holds() {
     assert!(!config.contains("AGE-SECRET"));
     site.doctor_says("configuration", "ok", "instance prod");
     site.doctor_says("signing key", "ok", "its public half is trusted");
-    site.doctor_says("identity", "warn", "lifeboat-identity.txt lies on a host that stores archives");
+    site.doctor_says("identity", "warn", "lifeboat-identity.txt is on a host that stores archives");
     fs::remove_file(site.path("lifeboat-identity.txt")).unwrap();
     site.doctor_says("identity", "ok", "none here");
 }
@@ -146,9 +146,12 @@ fn the_keys_are_what_stock_tools_make() {
 fn init_tells_where_the_identity_belongs_and_where_not() {
     let site = Site::new();
     let text = site.run(&["init", "--instance", "prod"]).run().ok().stdout;
-    for part in
-        ["Where it belongs: in a password manager", "Where not: on this host", "escrow", "lifeboat doctor"]
-    {
+    for part in [
+        "Keep the identity in a password manager",
+        "Do not keep it on this host",
+        "escrow",
+        "lifeboat doctor",
+    ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
 }
@@ -402,7 +405,7 @@ fn doctor_finds_a_server_its_tools_and_its_tenants() {
     );
     cluster.psql("shop", "grant select on ir_attachment to reader");
     let found = site.doctor("tenant", &reader);
-    assert!(found[0].0 == "warn" && found[0].1.contains("without the collection fence"), "{found:?}");
+    assert!(found[0].0 == "warn" && found[0].1.contains("may not lock ir_attachment"), "{found:?}");
     let found = site.doctor("tenants", &[("LIFEBOAT_ODOO_TENANTS", "shop,absent")]);
     assert!(found.iter().any(|(status, text)| status == "fail" && text.contains("absent")), "{found:?}");
     cluster.stop();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::{self, span_text};
 use crate::inventory::plan::{DumpPlan, Plan, PointPlan};
-use crate::names::bytes_text;
+use crate::names::{bytes_text, counted};
 
 impl PointPlan {
     /// From what, and what is lost.
@@ -13,8 +13,10 @@ impl PointPlan {
         let links = self.chain.len();
         writeln!(
             f,
-            "  source      {}, PostgreSQL {}, {links} in its chain",
-            self.snapshot, self.server_version
+            "  source      {}, PostgreSQL {}, {} in its chain",
+            self.snapshot,
+            self.server_version,
+            counted(links as u64, "base backup")
         )?;
         writeln!(f, "              consistent at {}, {}", self.base_lsn, clock::text(self.base_point))?;
         writeln!(f, "  target      {}", self.target)?;
