@@ -19,7 +19,7 @@ const WORDS: [(&str, Tone); 15] = [
     ("problem:", Tone::Bad),
     ("BROKEN:", Tone::Bad),
     ("FAIL", Tone::Bad),
-    ("HOLE", Tone::Bad),
+    ("GAP", Tone::Bad),
     ("MISSING", Tone::Bad),
     ("INCOMPLETE", Tone::Bad),
     ("warning:", Tone::Warning),
