@@ -93,13 +93,13 @@ impl Report {
                 Kind::Incomplete,
                 format!("{missing} files that the databases name are missing or damaged in the filestores"),
             )
-            .effect("the snapshots are stored; a restore takes these files from older backups that hold them; the other attachments will be empty")
-            .next("lifeboat show SNAPSHOT lists the files and why; look for files that the source had lost in older copies of the source")),
+            .effect("the snapshots are stored; a restore takes these files from older backups that hold them; files that no backup holds will be missing")
+            .next("lifeboat show SNAPSHOT names the files, says why, and names the backup that holds each; search other copies of the disk for files that no backup holds")),
             [first, rest @ ..] => {
                 let kind = if stored == 0 && rest.iter().all(|k| k == first) { *first } else { Kind::Incomplete };
                 let names: Vec<&str> = self.failures.iter().map(|(name, _)| name.as_str()).collect();
                 Err(Error::new(kind, format!("not backed up: {}", names.join(", ")))
-                    .effect(format!("their recovery windows end at their last snapshots; {stored} other tenants were stored"))
+                    .effect(format!("no new snapshot of these is stored, and older ones are unchanged; other tenants that were stored: {stored}"))
                     .safe("running again is safe")
                     .next("correct each error above, then run lifeboat backup again"))
             }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use crate::catalog::verified::Verified;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, TenantName, random_hex};
@@ -63,10 +64,19 @@ impl StateDir {
         let holder = match disk::read_text(&holder_file, 1000) {
             Ok(holder) if holder.trim().len() == 32 => holder.trim().to_owned(),
             Ok(_) => Self::new_holder(&holder_file)?,
-            Err(e) if e.kind() == Kind::NotFound => Self::new_holder(&holder_file)?,
+            // absent, or damaged: not UTF-8
+            Err(e) if matches!(e.kind(), Kind::NotFound | Kind::Config) => Self::new_holder(&holder_file)?,
             Err(e) => return Err(e),
         };
         Ok(StateDir { dir, holder, last_steps, _lock: lock })
+    }
+
+    /// What checks of this host have found in `repository`, its identifier.
+    ///
+    /// # Errors
+    /// As [`Verified::read`].
+    pub fn verified(&self, instance: &InstanceName, repository: &str) -> Result<Verified> {
+        Verified::read(self.dir.parent().unwrap_or(&self.dir), instance, repository)
     }
 
     fn new_holder(file: &Path) -> Result<String> {

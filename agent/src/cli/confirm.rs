@@ -13,7 +13,9 @@ use crate::names::shell_word;
 pub fn confirm() -> Result<()> {
     let refused = |what: &str| Error::new(Kind::Refused, what).effect("nothing was changed");
     if !std::io::stdin().is_terminal() {
-        return Err(refused("the plan was not confirmed: standard input is no terminal").next("pass --yes"));
+        return Err(
+            refused("the plan was not confirmed: standard input is not a terminal").next("pass --yes")
+        );
     }
     match ask("Do this? [y/N] ")?.as_str() {
         "y" | "Y" | "yes" => Ok(()),

@@ -156,6 +156,15 @@ const TENANT: &str = "With --tenant";
 
 /// Plans, asks, applies.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
+    run_one(args, app).await.map_err(|e| match e.kind() {
+        Kind::Integrity => e.next(
+            "lifeboat verify names what is undamaged; --snapshot selects it: runbooks/damaged-repository.md",
+        ),
+        _ => e,
+    })
+}
+
+async fn run_one(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let typed = Typed::of(&app.inputs.arguments);
     let trust = args.trust.trust(&config)?;

@@ -22,7 +22,7 @@ const WORDS: [(&str, Tone); 18] = [
     ("bad page:", Tone::Bad),
     ("BROKEN:", Tone::Bad),
     ("FAIL", Tone::Bad),
-    ("HOLE", Tone::Bad),
+    ("GAP", Tone::Bad),
     ("MISSING", Tone::Bad),
     ("INCOMPLETE", Tone::Bad),
     ("warning:", Tone::Warning),

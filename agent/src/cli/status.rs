@@ -12,6 +12,7 @@ use crate::clock;
 use crate::config::units;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::standing::{Latest, Standing, TenantStatus};
+use crate::names::counted;
 use crate::status::Status;
 
 /// Show what each tenant would lose if it failed now, worst first
@@ -47,8 +48,21 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let status = Status::take(&config, &args.trust.trust(&config)?, args.max_age).await?;
     let width = print::out_width().unwrap_or(WIDTH);
     app.print(&status, || text(&status, width))?;
-    for ignored in &status.not_believed {
+    for ignored in status.not_believed.iter().take(IGNORED_MAX) {
         print::err(&format!("ignored: {}: {}", ignored.snapshot, ignored.error));
+    }
+    if let more @ 1.. = status.not_believed.len().saturating_sub(IGNORED_MAX) {
+        print::err(&format!("ignored: {more} more; lifeboat verify names all"));
+    }
+    if status.is_empty() && !status.not_believed.is_empty() {
+        let what = format!(
+            "instance {} has {}, and none of them is accepted",
+            status.instance,
+            counted(status.not_believed.len() as u64, "snapshot")
+        );
+        return Err(Error::new(Kind::NotFound, what)
+            .effect("nothing can be restored until this is corrected; the backups themselves may be undamaged")
+            .next("lifeboat verify says why: runbooks/damaged-repository.md; take no backup before it is corrected"));
     }
     if status.is_empty() {
         let what = format!("nothing is stored for instance {}", status.instance);
@@ -57,6 +71,8 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     Ok(if status.is_well() { Done::Complete } else { Done::Incomplete })
 }
 
+/// How many snapshots that are not accepted are named.
+const IGNORED_MAX: usize = 3;
 /// Where the values of the lines above the table begin.
 const VALUE: usize = 13;
 /// How far the lines below the table are indented after a line break.
@@ -82,6 +98,10 @@ fn text(status: &Status, width: usize) -> Text {
         tenant_lines(&mut text, status, width);
     }
     for tenant in &status.tenants {
+        if tenant.standing == Standing::Broken {
+            let why = "the newest backup is damaged; lifeboat verify names it, and the newest that is not";
+            text.line(INDENT).plain(format!("{}: {why}", tenant.tenant));
+        }
         if let Some(told) = elsewhere::told(&tenant.elsewhere) {
             text.line(INDENT).plain(format!("{}: {told}", tenant.tenant));
         }
@@ -123,7 +143,7 @@ fn instance_lines(text: &mut Text, status: &Status) {
 /// A row for each tenant. Releases get lines of their own where the column does not fit.
 fn tenant_lines(text: &mut Text, status: &Status, width: usize) {
     let release = |tenant: &TenantStatus| tenant.dump.as_ref()?.release.as_ref().map(ToString::to_string);
-    let head = ["TENANT", "STANDS", "WOULD LOSE", "LAST DUMP (UTC)", "LAST FILES (UTC)"].map(Cell::from);
+    let head = ["TENANT", "STATE", "WOULD LOSE", "LAST DUMP (UTC)", "LAST FILES (UTC)"].map(Cell::from);
     let mut rows = vec![head];
     rows.extend(status.tenants.iter().map(row));
     let with_release = rows.iter().enumerate().map(|(place, row)| {

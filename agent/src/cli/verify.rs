@@ -180,7 +180,7 @@ fn text(report: &Report) -> String {
     if report.verdict().is_err_and(|e| e.kind() != Kind::Incomplete) {
         for newest in &report.newest_whole {
             let what = newest.snapshot.as_ref().map_or("none", SnapshotId::as_str);
-            let _ = writeln!(out, "newest dump of {} without a finding: {what}", newest.tenant);
+            let _ = writeln!(out, "newest undamaged dump of {}: {what}", newest.tenant);
         }
     }
     let _ = write!(

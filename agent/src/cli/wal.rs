@@ -236,7 +236,7 @@ fn text(status: &Status) -> String {
                 .and_then(|bytes| u64::try_from(bytes).ok())
                 .map_or(String::new(), |bytes| format!(", keeps {}", bytes_text(bytes)));
             let used = match server.room.as_ref().and_then(|room| room.used_percent) {
-                Some(percent) => format!("{used}{kept}, {percent} % of what it may"),
+                Some(percent) => format!("{used}{kept}, {percent} % of its limit"),
                 None => format!("{used}{kept}"),
             };
             let _ = writeln!(out, "slot     {state}, {used}");

@@ -23,7 +23,7 @@ use crate::status::remembered;
 
 /// Show the recovery window of the instance and of each tenant
 ///
-/// Shows from when to when they can be restored, and every hole with its cause.
+/// Shows from when to when they can be restored, and every gap with its cause.
 ///
 /// Needs no identity and no PostgreSQL. "any second" lines come from base backups and WAL: any second in them
 /// can be restored, for the whole instance or for one tenant (lifeboat restore --to-time). Each dump of a
@@ -32,7 +32,7 @@ use crate::status::remembered;
 /// FETCHES AT MOST is what a restore of the tenant's newest dump reads of the repository; "latest" says
 /// the same of a restore of the instance. For any other target: lifeboat restore --dry-run --stored-only.
 ///
-/// Exit code 3: a hole lasts until now, a dump cannot be restored completely, or something could not be read.
+/// Exit code 3: a gap lasts until now, a dump cannot be restored completely, or something could not be read.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -145,7 +145,7 @@ fn text(
             for hole in &window.holes {
                 let to = hole.to.map_or("now".to_owned(), clock::text);
                 let (from, why) = (clock::text(hole.from), &hole.why);
-                text.add(format!("HOLE         {from} to {to}:"));
+                text.add(format!("GAP          {from} to {to}:"));
                 text.line(VALUE).plain(format!("{:VALUE$}{why}", ""));
             }
         }

@@ -55,7 +55,7 @@ fn state_dir(dir: &Path) -> Check {
             return Check::warn(
                 NAME,
                 format!("{} does not exist yet", dir.display()),
-                "`lifeboat init` creates it",
+                format!("mkdir -m 700 {}, owned by the user who runs lifeboat", shell_path(dir)),
             );
         }
         Ok(Some(meta)) => meta,

@@ -59,7 +59,7 @@ fn snapshots_that_others_need_are_missed_when_gone_and_checked_with_them() {
     let newest = told["newest_whole"].as_array().unwrap();
     assert_eq!((&newest[1]["tenant"], &newest[1]["snapshot"]), (&"shop".into(), &old.clone().into()));
     assert_ne!(newest[0]["snapshot"], serde_json::Value::Null);
-    let line = format!("newest dump of shop without a finding: {old}\n");
+    let line = format!("newest undamaged dump of shop: {old}\n");
     assert!(outcome.stdout.contains(&line), "{outcome}");
     flip_bit(&pack, 2000);
 
@@ -121,7 +121,7 @@ fn what_production_still_has_is_stored_anew_as_the_runbook_says() {
     site.back_up(&[]);
     verify(&site, &[&newest_dump()]).ok();
     let outcome = found(&site, &[], &pack);
-    let line = format!("newest dump of shop without a finding: {}\n", newest_dump());
+    let line = format!("newest undamaged dump of shop: {}\n", newest_dump());
     assert!(outcome.stdout.contains(&line), "{outcome}");
 }
 

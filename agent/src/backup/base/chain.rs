@@ -88,6 +88,15 @@ fn parent(context: &Context, system_identifier: &str) -> Result<KnownBaseReader,
             "snapshot {gone}, which an incremental backup would need, is no longer stored"
         )));
     }
+    let repository = &context.job.repository;
+    let found = context.job.state.verified(repository.instance(), repository.id());
+    // Findings that cannot be read are found again by the next check.
+    let broken = found.map(|found| found.broken).unwrap_or_default();
+    if let Some(bad) = known.chain.iter().find(|id| broken.contains_key(*id)) {
+        return Err(Some(format!(
+            "lifeboat verify found that {bad}, which an incremental backup would need, is damaged"
+        )));
+    }
     if known.chain.len() as u32 >= context.job.backup.base_chain_max {
         let length = known.chain.len();
         return Err(Some(format!(

@@ -19,9 +19,8 @@ pub fn hint(code: &str) -> Option<&'static str> {
         "57P01" | "57P02" | "57P03" => "the server ended the session; see its log, then run again",
         "57P05" | "25P03" | "25P04" => "the server ended the session because of a time limit; see its log",
         "42501" => {
-            "grant the missing privileges to the agent's role: deploy/postgresql/roles.sql for dumps, \
-            replication-grants.sql for \
-             base backups and WAL; lifeboat doctor names the grant"
+            "grant the missing privileges to the agent's role: run deploy/postgresql/roles.sql for dumps, \
+             replication-grants.sql for base backups and WAL (docs/installation.md, step 3)"
         }
         "25006" => "the server is a standby and accepts no changes: connect to the primary",
         "40001" | "40P01" => {

@@ -295,7 +295,13 @@ fn without_scratch(e: Error) -> Error {
     if let Some(next) = e.next_text().filter(|next| !next.starts_with("see /")) {
         out = out.next(next);
     }
+    let next = match out.kind() {
+        Kind::Integrity => {
+            "lifeboat verify, then runbooks/damaged-repository.md; --snapshot selects another base backup"
+        }
+        _ => "runbooks/restore-tenant.md",
+    };
     out.effect("nothing was published, and the scratch cluster was removed")
-        .next("runbooks/restore-tenant.md")
+        .next(next)
         .safe("running the same restore again is safe")
 }

@@ -83,6 +83,8 @@ impl Watch<'_> {
         }
         let text = room.text(name);
         match (room.level, room.level.cmp(&self.slot)) {
+            // its text names the runbook already
+            (Level::Lost, std::cmp::Ordering::Greater) => tracing::error!("{text}"),
             (Level::Warning, std::cmp::Ordering::Greater) => tracing::warn!("{text}; see {RUNBOOK}"),
             (_, std::cmp::Ordering::Greater) => tracing::error!("{text}; see {RUNBOOK}"),
             (Level::Fine, std::cmp::Ordering::Less) => tracing::warn!("resolved: {text}"),
