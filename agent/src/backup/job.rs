@@ -2,7 +2,7 @@
 
 use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::seal::Recipients;
-use crate::archive::signature::SigningKey;
+use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::backup::last_step::LastSteps;
 use crate::catalog::state::StateDir;
 use crate::config::{self, Config};
@@ -91,7 +91,9 @@ impl Job {
             true => Some(config.data_dir()?.to_owned()),
             false => None,
         };
-        let origin = repository.bind(server.system_identifier.as_deref()).await?;
+        let trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
+        let origin =
+            repository.bind_unaltered(server.system_identifier.as_deref(), trusted.with(&signing)).await?;
         // Only those of snapshots: the agent may be storing WAL and arrivals at the same time.
         let leftovers = repository.store().clean_leftovers(&layout::snapshots(&config.instance)).await?;
         if leftovers > 0 {

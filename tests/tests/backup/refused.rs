@@ -72,6 +72,21 @@ fn wrong_configuration_and_keys_are_named_and_nothing_is_stored() {
     assert!(!site.path("repo/instances/prod/snapshots").exists(), "nothing was stored by any of these");
     site.back_up(&[]);
 
+    // what every manifest names by its digest was altered: nothing would count once it is back
+    let before = Archive::of(&site).ids();
+    for file in ["repo/lifeboat.json", "repo/instances/prod/instance.json"] {
+        let file = site.path(file);
+        let text = fs::read_to_string(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, format!("{text} ")).unwrap();
+        let outcome = site.backup(&[]).run().exits(9);
+        outcome.says("was altered").says("damaged-repository.md");
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, &text).unwrap();
+        assert_eq!(Archive::of(&site).ids(), before, "nothing was stored");
+    }
+    site.back_up(&[]);
+
     // another cluster under the same name
     let other = Cluster::start_default();
     let outcome = site.backup(&[]).env("LIFEBOAT_POSTGRES_PORT", other.port().to_string());

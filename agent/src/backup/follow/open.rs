@@ -10,6 +10,7 @@ use super::batch::Storing;
 use super::tree::Tree;
 use crate::archive::index::Line;
 use crate::archive::seal::Recipients;
+use crate::archive::signature::TrustedKeys;
 use crate::backup::job::{on_blocking_thread, signing_key};
 use crate::backup::last_step::LastSteps;
 use crate::catalog::held::Held;
@@ -42,7 +43,9 @@ pub async fn open(
     let mut session = Session::maintenance(&PostgresOptions::from(&config.postgres)).await?;
     let server = server_info(&mut session).await?;
     session.close().await;
-    let origin = repository.bind(server.system_identifier.as_deref()).await?;
+    let trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
+    let origin =
+        repository.bind_unaltered(server.system_identifier.as_deref(), trusted.with(&signing)).await?;
     repository.store().clean_leftovers(&layout::arrivals(repository.instance())).await?;
     let last_steps = LastSteps::of(state)?;
     for id in last_steps.finish(&repository, &origin, &signing).await? {

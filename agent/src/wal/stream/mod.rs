@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::archive::signature::TrustedKeys;
 use crate::archive::wal_history::parse_history;
 use crate::clock;
 use crate::config::Config;
@@ -109,8 +110,10 @@ impl Agent<'_> {
         let slot = &self.config.wal.slot;
         let mut replication = Replication::connect(&options, slot.as_str()).await?;
         let system = replication.system().await?;
-        let origin = repository.bind(Some(&system.identifier)).await?;
-        let writer = super::writer(self.config, repository.clone(), origin, super::keys(self.config)?)?;
+        let (recipients, signing) = super::keys(self.config)?;
+        let trusted = TrustedKeys::parse(self.config.signing.trusted_keys.iter().map(String::as_str))?;
+        let origin = repository.bind_unaltered(Some(&system.identifier), trusted.with(&signing)).await?;
+        let writer = super::writer(self.config, repository.clone(), origin, (recipients, signing))?;
         let mut place = self.place(&options, &mut replication, &system, &writer).await?;
         loop {
             let (timeline, lsn) = place;
