@@ -21,6 +21,23 @@ fn a_target_that_cannot_be_reached_is_refused_before_anything_is_made() {
     assert!(!shared.cluster.psql("postgres", "select datname from pg_database").contains("incomplete"));
 }
 
+/// The scratch server has the roles of the base backup, so it may refuse the one that restores.
+#[test]
+fn a_role_that_the_base_backup_lacks_can_restore() {
+    let shared = Shared::start();
+    let cluster = &shared.cluster;
+    shared.back_up(&["--kind", "base"]);
+    shared.back_up(&["--kind", "filestore", "--tenant", "t1"]);
+    write(cluster, "t1");
+    let (truth, then) = (shared.state("t1"), cluster.psql("postgres", "select pg_current_wal_insert_lsn()"));
+    cluster.psql("postgres", "create role made_later superuser login");
+    write(cluster, "t1");
+    shared.archive();
+    let args = ["--to-lsn", &then, "--as", "back", "--no-neutralize"];
+    shared.restore("t1", &args).env("LIFEBOAT_POSTGRES_USER", "made_later").run().ok();
+    shared.assert_is("back", &truth);
+}
+
 #[test]
 fn a_scratch_cluster_does_not_outlive_its_restore() {
     let shared = Shared::start();

@@ -32,6 +32,8 @@ const LOOK: Duration = Duration::from_millis(300);
 const PID_WAIT: Duration = Duration::from_secs(15);
 /// How long recovery may make no progress; then we stop waiting, and the server stays up.
 const STALL_MAX: Duration = Duration::from_secs(15 * 60);
+/// The superuser of nearly every server.
+const USUAL_SUPERUSER: &str = "postgres";
 /// How much of the end of the server's log an error shows.
 const LOG_LINES: usize = 12;
 /// The largest log that is read.
@@ -59,7 +61,7 @@ pub(super) struct Server<'a> {
 /// How a run of the server ended.
 pub(super) enum End {
     /// It has reached its target.
-    There { socket_dir: PathBuf, seen: Seen },
+    There { socket_dir: PathBuf, role: String, seen: Seen },
     /// Settings were too low to continue; they were raised.
     Raised(Vec<String>),
 }
@@ -72,15 +74,37 @@ impl Server<'_> {
         log.into()
     }
 
-    /// How it is reached.
-    pub(super) fn options(&self, socket_dir: &Path) -> PostgresOptions {
+    /// How it is reached as `role`.
+    pub(super) fn options(&self, socket_dir: &Path, role: &str) -> PostgresOptions {
         PostgresOptions {
             host: Some(socket_dir.display().to_string()),
             port: PORT,
-            user: self.config.postgres.user.clone(),
+            user: role.to_owned(),
             maintenance_database: self.config.postgres.maintenance_database.clone(),
             ..PostgresOptions::default()
         }
+    }
+
+    /// A session and its role. The configured role is one of the server that is restored to: on the restored
+    /// server it may be missing, or have few rights. Then it is the usual superuser, if that one can connect.
+    async fn enter(&self, socket_dir: &Path) -> Result<(Session, String)> {
+        let configured = self.config.postgres.user.as_str();
+        let options = |role: &str| self.options(socket_dir, role).stopped_by(self.cancel);
+        let mut first = Session::maintenance(&options(configured)).await;
+        let enough = match &mut first {
+            Ok(session) => is_superuser(session).await?,
+            Err(_) => false,
+        };
+        if enough || configured == USUAL_SUPERUSER {
+            return first.map(|session| (session, configured.to_owned()));
+        }
+        let Ok(session) = Session::maintenance(&options(USUAL_SUPERUSER)).await else {
+            return first.map(|session| (session, configured.to_owned()));
+        };
+        if let Ok(lesser) = first {
+            lesser.close().await;
+        }
+        Ok((session, USUAL_SUPERUSER.to_owned()))
     }
 
     /// Starts it and waits until it has reached its target, needs higher settings, or ends.
@@ -101,7 +125,6 @@ impl Server<'_> {
             },
         })
         .await?;
-        let options = self.options(&socket_dir).stopped_by(self.cancel);
         let begun = clock::instant();
         let mut last = Lsn(0);
         let mut moved = clock::instant();
@@ -111,14 +134,14 @@ impl Server<'_> {
                 return Err(Error::new(Kind::Interrupted, "stopped while waiting for recovery")
                     .effect(format!("the server on {} continues its recovery", self.data_dir.display())));
             }
-            if let Ok(mut session) = Session::maintenance(&options).await {
+            if let Ok((mut session, role)) = self.enter(&socket_dir).await {
                 let seen = look(&mut session).await;
                 session.close().await;
                 // A server that was just promoted ends no session, but one that stops does.
                 if let Ok(seen) = seen {
                     let replayed_to = seen.place.replayed_to;
                     if let Some(end) = self.judge(&seen).await? {
-                        return Ok(end.unwrap_or(End::There { socket_dir, seen }));
+                        return Ok(end.unwrap_or(End::There { socket_dir, role, seen }));
                     }
                     self.progress.stage(format!("replayed to {replayed_to}"));
                     if replayed_to != last {
@@ -219,6 +242,11 @@ pub(super) struct Seen {
     pub(super) recovering: bool,
     paused: bool,
     pub(super) place: Reached,
+}
+
+async fn is_superuser(session: &mut Session) -> Result<bool> {
+    let sql = "SELECT current_setting('is_superuser') = 'on'";
+    column(&session.row("check whether the role is a superuser", sql).await?, 0)
 }
 
 async fn look(session: &mut Session) -> Result<Seen> {

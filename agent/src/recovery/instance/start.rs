@@ -36,6 +36,9 @@ const RAISES_MAX: u32 = 100;
 pub struct Started {
     /// The directory of its socket.
     pub socket_dir: PathBuf,
+    /// The role that can connect: the configured one, or the usual superuser.
+    #[serde(skip)]
+    pub role: String,
     /// Its port.
     pub port: u16,
     /// Its log.
@@ -122,9 +125,9 @@ impl Server<'_> {
                         .note(format!("production raised {}: recovery continues with that", more.join(", ")));
                     raised.extend(more);
                 }
-                End::There { socket_dir, seen } => {
+                End::There { socket_dir, role, seen } => {
                     let seconds = begun.elapsed().as_secs_f64();
-                    let options = self.options(&socket_dir);
+                    let options = self.options(&socket_dir, &role);
                     let proof = prove(&options, self.data_dir, self.allowed, self.scratch).await;
                     let proof = match proof.and_then(|proof| self.keep_note(&proof).map(|()| proof)) {
                         Ok(proof) => proof,
@@ -139,6 +142,7 @@ impl Server<'_> {
                     });
                     return Ok(Started {
                         socket_dir,
+                        role,
                         port: PORT,
                         log: self.log(),
                         reach: server_command::psql(&options),

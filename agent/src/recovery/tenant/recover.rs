@@ -87,7 +87,7 @@ impl Recovery<'_> {
         let options = PostgresOptions {
             host: Some(started.socket_dir.display().to_string()),
             port: started.port,
-            user: config.postgres.user.clone(),
+            user: started.role.clone(),
             maintenance_database: config.postgres.maintenance_database.clone(),
             stop: cancel.clone(),
             ..PostgresOptions::default()
