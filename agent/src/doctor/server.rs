@@ -14,6 +14,7 @@ use crate::odoo::filestore as walked;
 use crate::odoo::tenants::{Discovery, discover};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::globals::may_read_passwords;
+use crate::postgres::replication::Replication;
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::{Session, column};
 use crate::postgres::tools::Tools;
@@ -77,6 +78,7 @@ async fn examine(config: &Config) -> Vec<Check> {
         });
     }
     session.close().await;
+    checks.extend(replication(config, &options).await);
     match discover(&options).await {
         Err(error) => checks.push(Check::error("tenants", &error)),
         Ok(found) => {
@@ -101,6 +103,26 @@ fn server(info: &ServerInfo, options: &PostgresOptions, passwords: bool) -> Chec
             Check::ok("postgresql", format!("{place}, not a superuser: roles are stored {stored}"))
         }
     }
+}
+
+/// Base backups and the agent's WAL need this connection; dumps do not.
+async fn replication(config: &Config, options: &PostgresOptions) -> Option<Check> {
+    const NAME: &str = "replication";
+    config.signing.key_file.as_ref()?; // a host that backs up nothing streams nothing
+    let connected = match Replication::connect(options, "lifeboat").await {
+        Ok(mut replication) => replication.system().await,
+        Err(error) => Err(error),
+    };
+    let error = match connected {
+        Ok(_) => return Some(Check::ok(NAME, "the role can stream WAL and take base backups")),
+        Err(error) => error,
+    };
+    let mut check = Check::error(NAME, &error);
+    if config.schedule.base.is_none() && config.schedule.base_full.is_none() {
+        check.status = Outcome::Warn;
+        check.text = format!("dumps only, no base backups and no WAL of the agent: {}", check.text);
+    }
+    Some(check)
 }
 
 async fn clocks(session: &mut Session) -> Check {
