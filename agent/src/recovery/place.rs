@@ -48,7 +48,7 @@ pub(super) fn name_taken(database: &TenantName) -> Error {
 
 fn exists(what: &str, effect: &str, rename: &str) -> Error {
     Error::new(Kind::Refused, what).effect(format!("a restore never overwrites: {effect}")).next(format!(
-        "choose another name with --as, or {rename}; a copy becomes the tenant with lifeboat promote, which keeps the old one"
+        "choose another name with --as, or {rename}; lifeboat promote --help says how a copy becomes the tenant"
     ))
 }
 
