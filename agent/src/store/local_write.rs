@@ -73,7 +73,7 @@ impl Writer {
     pub(super) async fn finish(mut self) -> Result<()> {
         let file = self.idle().await?;
         let (write, staged) = (self.writing(file), self.staged);
-        blocking(move || staged.synced(write()?)?.publish()).await
+        blocking(move || staged.publish(write()?)).await
     }
 
     /// Removes what was written.
@@ -112,24 +112,12 @@ impl Writer {
     }
 }
 
-/// An object that is written and durable, under a name that no key can have; removed when dropped before
-/// [`Prepared::publish`].
-#[derive(Debug)]
-pub(super) struct Prepared(Staged);
-
-impl Prepared {
-    /// Writes data that is complete, and syncs it. Blocking.
-    fn write(local: Local, key: String, data: &[u8]) -> Result<Prepared> {
-        let (staged, mut file) = Staged::begin(local, key)?;
-        file.write_all(data)
-            .map_err(|e| staged.local.explain("store", &staged.key, Error::file("write", &staged.path, e)))?;
-        staged.synced(file)
-    }
-
-    /// Makes the object exist, durably. Blocking.
-    fn publish(self) -> Result<()> {
-        self.0.publish()
-    }
+/// Writes and publishes data that is complete. Blocking.
+fn put_new(local: Local, key: String, data: &[u8]) -> Result<()> {
+    let (staged, mut file) = Staged::begin(local, key)?;
+    file.write_all(data)
+        .map_err(|e| staged.local.explain("store", &staged.key, Error::file("write", &staged.path, e)))?;
+    staged.publish(file)
 }
 
 /// Syncs an existing object, and the directory entries above it. Blocking.
@@ -165,16 +153,12 @@ impl Staged {
         Ok((Staged { local, key, path, made, published: false }, file))
     }
 
-    /// Its content is durable. Also closes: network file systems may report a full disk only here.
-    fn synced(self, file: File) -> Result<Prepared> {
-        let explain = |e| self.local.explain("store", &self.key, Error::file("sync", &self.path, e));
-        file.sync_all().map_err(explain)?;
-        Ok(Prepared(self))
-    }
-
-    fn publish(mut self) -> Result<()> {
+    fn publish(mut self, file: File) -> Result<()> {
         let target = self.local.path(&self.key);
         let explain = |e| self.local.explain("store", &self.key, e);
+        // Also closes: network file systems may report a full disk only here.
+        file.sync_all().map_err(|e| explain(Error::file("sync", &self.path, e)))?;
+        drop(file);
         let renamed = disk::rename_new(&self.path, &target).map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 let root = self.local.root().display();
@@ -221,25 +205,8 @@ impl Local {
 
     pub(super) async fn put_new(&self, key: &str, data: Bytes) -> Result<()> {
         let (local, name, stored) = (self.clone(), key.to_owned(), data.clone());
-        let put = blocking(move || Prepared::write(local, name, &stored)?.publish()).await;
-        self.or_same(put, key, data).await
-    }
-
-    /// The first half of [`Local::put_new`]: nothing exists under `key` yet. Blocking.
-    pub(super) fn prepare(&self, key: &str, data: &[u8]) -> Result<Prepared> {
-        Prepared::write(self.clone(), key.to_owned(), data)
-    }
-
-    /// The second half, which makes it exist.
-    pub(super) async fn put_prepared(&self, prepared: Prepared, data: Bytes) -> Result<()> {
-        let key = prepared.0.key.clone();
-        let put = blocking(move || prepared.publish()).await;
-        self.or_same(put, &key, data).await
-    }
-
-    /// As remote stores do: storing the same bytes again is not an error.
-    async fn or_same(&self, put: Result<()>, key: &str, data: Bytes) -> Result<()> {
-        match put {
+        match blocking(move || put_new(local, name, &stored)).await {
+            // As remote stores do: storing the same bytes again is not an error.
             Err(e) if e.kind() == Kind::AlreadyExists => match self.get(key, data.len() as u64).await {
                 Ok(there) if there == data => Ok(()),
                 _ => Err(e),

@@ -103,22 +103,6 @@ pub struct Replaceable {
     pub now: Timestamp,
 }
 
-/// An object that can be stored at once, and does not exist yet.
-#[derive(Debug)]
-pub struct Prepared {
-    key: String,
-    data: Bytes,
-    /// Where its store is a directory.
-    written: Option<local_write::Prepared>,
-}
-
-#[cfg(test)]
-impl Prepared {
-    pub(crate) fn data(&self) -> Vec<u8> {
-        self.data.to_vec()
-    }
-}
-
 impl Store {
     /// The URL that was opened, without a trailing slash. Contains no secrets.
     pub fn url(&self) -> &str {
@@ -150,34 +134,6 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.put_new(key, data).await,
             Backend::Remote(remote) => remote.put_new(key, data.into()).await,
-        }
-    }
-
-    /// The first half of [`Store::put_new`]: in a directory the object is written and synced under a name
-    /// that no key can have, so that several are prepared while an earlier one is stored. In a bucket nothing
-    /// happens yet. Blocking. Dropped, it leaves nothing.
-    pub fn prepare(&self, key: &str, data: impl Into<Bytes>) -> Result<Prepared> {
-        key::check(key)?;
-        let data: Bytes = data.into();
-        let written = match &self.0.place {
-            Backend::Local(local) => Some(local.prepare(key, &data)?),
-            Backend::Remote(_) => None,
-        };
-        Ok(Prepared { key: key.to_owned(), data, written })
-    }
-
-    /// The second half: the object exists when this returns.
-    ///
-    /// # Errors
-    /// As [`Store::put_new`].
-    pub async fn put_prepared(&self, prepared: Prepared) -> Result<()> {
-        let Prepared { key, data, written } = prepared;
-        match (&self.0.place, written) {
-            (Backend::Local(local), Some(written)) => {
-                self.0.upload_limit.take(data.len() as u64).await;
-                local.put_prepared(written, data).await
-            }
-            _ => self.put_new(&key, data).await,
         }
     }
 

@@ -18,7 +18,6 @@ pub async fn all(store: &Store) {
 
 pub async fn all_but_uploads(store: &Store) {
     create_only(store).await;
-    prepared(store).await;
     reading(store).await;
     missing(store).await;
     listing(store).await;
@@ -55,20 +54,6 @@ async fn create_only(store: &Store) {
     store.put_new("put/empty", "").await.unwrap();
     assert_eq!(store.get("put/empty", 0).await.unwrap(), "");
     assert_eq!(streamed(store, "put/empty").await.unwrap(), (0, Bytes::new()));
-}
-
-async fn prepared(store: &Store) {
-    let [one, other, dropped] =
-        ["one", "two", "three"].map(|data| store.prepare("prepared/a", data).unwrap());
-    assert!(listed(store, "prepared").await.unwrap().is_empty(), "nothing exists yet");
-    drop(dropped);
-    store.put_prepared(one).await.unwrap();
-    assert_eq!(store.get("prepared/a", 100).await.unwrap(), "one");
-    assert_eq!(store.put_prepared(other).await.unwrap_err().kind(), Kind::AlreadyExists);
-    store.put_prepared(store.prepare("prepared/a", "one").unwrap()).await.unwrap(); // the same bytes again
-    assert_eq!(store.get("prepared/a", 100).await.unwrap(), "one");
-    assert_eq!(listed(store, "prepared").await.unwrap().len(), 1);
-    assert!(store.prepare("../a", "one").is_err());
 }
 
 async fn uploads(store: &Store) {

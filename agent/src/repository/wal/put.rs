@@ -15,7 +15,6 @@ use crate::archive::wal_name::NameTrust;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::WalFile;
 use crate::repository::{Repository, layout};
-use crate::store::Prepared;
 
 /// The result of storing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,11 +104,12 @@ impl WalWriter {
                     content.range(0..all, bytes)?;
                     let beginning = judge(extent(bytes.as_slice()))?;
                     let counts = beginning.map_or(bytes.len(), |beginning| beginning.upto as usize);
-                    Ok((sealer.seal_with(scratch, file, 0, &bytes[..counts])?, beginning))
+                    let (name, stored) = sealer.seal_with(scratch, file, 0, &bytes[..counts])?;
+                    Ok((Sealed { name, stored }, beginning))
                 })
             });
-            let ((name, stored), beginning) = sealed.await?;
-            self.put_object(&name, stored).await?;
+            let (sealed, beginning) = sealed.await?;
+            self.put_sealed(sealed).await?;
             return Ok((Put::Stored, beginning));
         }
         let looked = content.clone();
@@ -142,11 +142,11 @@ impl WalWriter {
             let sealed = self.sealing.run(move || {
                 sealing.with_memory(|Memory { content: piece, scratch }| {
                     content.range(range.clone(), piece)?;
-                    sealer.seal_with(scratch, file, range.start, piece)
+                    let (name, stored) = sealer.seal_with(scratch, file, range.start, piece)?;
+                    Ok(Sealed { name, stored })
                 })
             });
-            let (name, stored) = sealed.await?;
-            self.put_object(&name, stored).await?;
+            self.put_sealed(sealed.await?).await?;
         }
         if let WalFile::History(timeline) = file {
             self.put_lineage(timeline, content).await?;
@@ -174,29 +174,20 @@ impl WalWriter {
         self.put_sealed(self.seal_range(file, begin, content).await?).await
     }
 
-    /// The first half of [`WalWriter::put_range`]: nothing exists in the repository yet. Several may be on
-    /// their way at once: of the work on an object only its rename and its directory's sync are left to the
-    /// second half.
+    /// The first half of [`WalWriter::put_range`]: nothing is stored yet.
     pub async fn seal_range(&self, file: WalFile, begin: u32, content: Bytes) -> Result<Sealed> {
-        let (sealer, sealing, repository) =
-            (self.sealer.clone(), self.sealing.clone(), self.repository.clone());
+        let (sealer, sealing) = (self.sealer.clone(), self.sealing.clone());
         let sealed = self.sealing.run(move || {
-            let (name, stored) =
-                sealing.with_memory(|memory| sealer.seal_with(&mut memory.scratch, file, begin, &content))?;
-            let key = layout::wal_object(repository.instance(), &name);
-            Ok(Sealed { name, object: repository.store().prepare(&key, stored)? })
+            sealing.with_memory(|memory| sealer.seal_with(&mut memory.scratch, file, begin, &content))
         });
-        sealed.await
+        sealed.await.map(|(name, stored)| Sealed { name, stored })
     }
 
     /// The second half. Durable when this returns.
-    pub async fn put_sealed(&self, Sealed { name, object }: Sealed) -> Result<WalName> {
-        self.repository.store().put_prepared(object).await?;
+    pub async fn put_sealed(&self, Sealed { name, stored }: Sealed) -> Result<WalName> {
+        let key = layout::wal_object(self.repository.instance(), &name);
+        self.repository.store().put_new(&key, stored).await?;
         Ok(name)
-    }
-
-    async fn put_object(&self, name: &WalName, stored: Vec<u8>) -> Result<()> {
-        self.repository.store().put_new(&layout::wal_object(self.repository.instance(), name), stored).await
     }
 }
 
@@ -243,7 +234,7 @@ impl Sealing {
 /// An object that is ready to be stored.
 pub struct Sealed {
     pub(super) name: WalName,
-    pub(super) object: Prepared,
+    pub(super) stored: Vec<u8>,
 }
 
 /// Hashing and encryption, off the async threads.

@@ -34,12 +34,13 @@ async fn foreign_objects(place: &Place, name: &str) -> Vec<String> {
     forge(claim(2, 100, &content), &garbage(2)).await;
     forge(claim(3, 1 << 24, b"longer"), &garbage(3)).await;
     // signed by somebody, for another place, and copied from another file
-    let Sealed { name: theirs, object } = other.seal_range(file(name), 0, content.clone()).await.unwrap();
-    forge(theirs, &object.data()).await;
+    let Sealed { name: theirs, stored: bytes } =
+        other.seal_range(file(name), 0, content.clone()).await.unwrap();
+    forge(theirs, &bytes).await;
     forge(WalName { signature: theirs.signature, ..claim(4, 100, b"x") }, &garbage(4)).await;
-    let Sealed { name: copied, object } =
+    let Sealed { name: copied, stored: bytes } =
         own.seal_range(file("0000000A0000000A0000000A"), 0, content).await.unwrap();
-    forge(WalName { file: file(name), ..copied }, &object.data()).await;
+    forge(WalName { file: file(name), ..copied }, &bytes).await;
     put.sort();
     put
 }
@@ -96,8 +97,7 @@ async fn names_of_older_programs_count_until_names_are_signed_and_where_they_mus
     let store = reader.repository().store();
     let old = async |name: &str, n: u8| {
         let content = bytes::Bytes::from(vec![n; 100]);
-        let Sealed { name, object } = writer.seal_range(file(name), 0, content).await.unwrap();
-        let stored = object.data();
+        let Sealed { name, stored } = writer.seal_range(file(name), 0, content).await.unwrap();
         let name = WalName { signature: None, ..name };
         store.put_new(&layout::wal_object(reader.repository().instance(), &name), stored).await.unwrap();
         name
@@ -130,9 +130,8 @@ async fn names_of_older_programs_count_until_names_are_signed_and_where_they_mus
 async fn of_two_old_names_the_one_counts_that_opens() {
     let place = place().await;
     let Place { writer, reader, .. } = &place;
-    let Sealed { name, object } =
+    let Sealed { name, stored } =
         writer.seal_range(file(FIRST), 0, bytes::Bytes::from(vec![1; 100])).await.unwrap();
-    let stored = object.data();
     let name = WalName { signature: None, ..name };
     let store = reader.repository().store();
     let put = async |name: &WalName, bytes: Vec<u8>| {

@@ -35,8 +35,6 @@ pub struct Block {
     /// What the repository already holds of it; `None` before it was listed.
     there: Option<Vec<WalName>>,
     stored: usize,
-    /// How much of it was given away to be stored; at least `stored`.
-    given: usize,
     pieces: bool,
     /// Whether there is an object with the name of the whole block that contains less. Then the block is
     /// stored in pieces as well: of two objects of the same range only one can be right.
@@ -56,7 +54,6 @@ impl Block {
             received: 0,
             there: None,
             stored: 0,
-            given: 0,
             pieces: false,
             beside: false,
         }
@@ -102,9 +99,8 @@ impl Block {
         self.there = Some(names.into_iter().filter(within).collect());
     }
 
-    /// What to do now. Work of this block may still be in progress: this is what follows it. What was stored
-    /// earlier is compared first, and then counts as durable. A complete block of which nothing is stored is
-    /// handed over as a whole.
+    /// What to do now, when no earlier work is in progress. What was stored earlier is compared first, and
+    /// then counts as durable. A complete block of which nothing is stored is handed over as a whole.
     ///
     /// An object of the whole block can be compared only when the whole block is received. Where the rest
     /// `is_coming`, the block waits for it. Otherwise the server is not as far as the object's name says:
@@ -114,9 +110,6 @@ impl Block {
     /// `AlreadyExists` where the repository holds other bytes.
     pub fn work(&mut self, is_coming: bool) -> Result<Work> {
         let Some(there) = &self.there else { return Ok(Work::Look) };
-        if self.given > self.stored && !there.is_empty() {
-            return Ok(Work::Nothing); // its comparison needs to know what is durable
-        }
         if !there.is_empty() && self.stored < self.received {
             let is_complete = self.is_complete();
             let is_whole = |name: &WalName| (name.end - name.begin) as usize == self.size;
@@ -147,15 +140,15 @@ impl Block {
             }
             self.beside = beside;
         }
-        let from = self.given.max(self.stored);
-        let content = match (from, self.is_complete()) {
-            (from, _) if from == self.received => return Ok(Work::Nothing),
-            (0, true) if self.beside => Bytes::copy_from_slice(&self.data[..self.size / 2]),
-            (0, true) => std::mem::take(&mut self.data).into(),
-            (from, _) => Bytes::copy_from_slice(&self.data[from..]),
-        };
-        self.given = from + content.len();
-        Ok(Work::Store(self.offset + from as u32, content))
+        let begin = self.offset + self.stored as u32;
+        match (self.stored, self.is_complete()) {
+            (stored, _) if stored == self.received => Ok(Work::Nothing),
+            (0, true) if self.beside => {
+                Ok(Work::Store(begin, Bytes::copy_from_slice(&self.data[..self.size / 2])))
+            }
+            (0, true) => Ok(Work::Store(begin, std::mem::take(&mut self.data).into())),
+            (stored, _) => Ok(Work::Store(begin, Bytes::copy_from_slice(&self.data[stored..]))),
+        }
     }
 
     /// Records that work was done: everything up to this byte of the segment is durable.
@@ -235,33 +228,6 @@ mod tests {
         assert!(block.is_complete() && block.is_durable());
         assert_eq!(block.end(), Lsn(4 * SIZE));
         assert_eq!(block.whole().unwrap().content, wal());
-    }
-
-    #[test]
-    fn the_next_piece_follows_the_one_in_progress() {
-        let mut block = block();
-        block.found(Vec::new());
-        drop(block.append(wal().slice(..100)));
-        assert_eq!(block.work(false).unwrap(), Work::Store(0, wal().slice(..100)));
-        assert_eq!(block.work(false).unwrap(), Work::Nothing, "all of it is in progress");
-        drop(block.append(wal().slice(100..200)));
-        assert_eq!(block.work(false).unwrap(), Work::Store(100, wal().slice(100..200)));
-        assert_eq!(block.durable(), Lsn(3 * SIZE), "and nothing counts before it is stored");
-        block.stored(100);
-        drop(block.append(wal().slice(200..)));
-        assert_eq!(block.work(false).unwrap(), Work::Store(200, wal().slice(200..)));
-        block.stored(200);
-        block.stored(SIZE as u32);
-        assert_eq!(block.whole().unwrap().content, wal());
-        // beside what an earlier run stored, one after the other
-        let mut block = self::block();
-        block.found(vec![name(&block, 0, 100, &wal())]);
-        drop(block.append(wal().slice(..150)));
-        assert_eq!(block.work(false).unwrap(), Work::Store(100, wal().slice(100..150)));
-        drop(block.append(wal().slice(150..200)));
-        assert_eq!(block.work(false).unwrap(), Work::Nothing);
-        block.stored(150);
-        assert_eq!(block.work(false).unwrap(), Work::Store(150, wal().slice(150..200)));
     }
 
     #[test]

@@ -1,10 +1,6 @@
 //! From received WAL to objects, in order: while one block is uploaded, the next is hashed, compressed and
 //! encrypted, and the one after that is received. An object is put into the store only when everything before
 //! it is durable there, so a crash at any moment leaves a window without a gap.
-//!
-//! Where commits wait, a piece of a block is encrypted, and in a directory written and synced under another
-//! name, while the piece before it is still being stored. The second one exists only after the first is
-//! durable. Its content and the name of the first one then mostly share one commit of the file system.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -36,18 +32,9 @@ enum JobResult {
 /// A block, and the work in progress for it.
 struct Lane {
     block: Block,
-    /// It is compared with the repository, or its next object is encrypted.
-    prepares: bool,
-    /// The next object, waiting for its turn.
+    busy: bool,
+    /// All of it, waiting for its turn.
     sealed: Option<Sealed>,
-    /// An object of it is being stored.
-    stores: bool,
-}
-
-impl Lane {
-    fn is_busy(&self) -> bool {
-        self.prepares || self.stores || self.sealed.is_some()
-    }
 }
 
 /// See the module.
@@ -99,12 +86,7 @@ impl Pipeline {
     }
 
     fn lane(&self, begin: Lsn) -> Lane {
-        Lane {
-            block: Block::at(self.timeline, begin, self.segment_bytes),
-            prepares: false,
-            sealed: None,
-            stores: false,
-        }
+        Lane { block: Block::at(self.timeline, begin, self.segment_bytes), busy: false, sealed: None }
     }
 
     /// Whether commits wait for us, so that no piece waits until it is larger.
@@ -171,7 +153,7 @@ impl Pipeline {
             && let Some(first) = self.lanes.front()
             && first.block.is_complete()
             && first.block.is_durable()
-            && !first.is_busy()
+            && !first.busy
             && !self.whole
         {
             let Some(whole) = self.lanes.pop_front().and_then(|lane| lane.block.whole()) else { continue };
@@ -191,16 +173,18 @@ impl Pipeline {
         let durable_before =
             self.lanes.iter().take(at).all(|lane| lane.block.is_complete() && lane.block.is_durable());
         let wait = self.wait(at, hurry) > Duration::ZERO;
-        let (server, overlaps) = (self.server, self.is_waited_for());
+        let server = self.server;
         let lane = &mut self.lanes[at];
-        let (writer, file, begin) = (self.writer.clone(), lane.block.file, lane.block.begin);
-        let may_store = durable_before && !lane.stores;
-        if let Some(sealed) = lane.sealed.take_if(|_| may_store) {
-            lane.stores = true;
-            let writer = writer.clone();
-            self.jobs.spawn(async move { (begin, writer.put_sealed(sealed).await.map(JobResult::Stored)) });
+        if lane.busy {
+            return Ok(());
         }
-        if lane.prepares || lane.sealed.is_some() || (lane.stores && !overlaps) {
+        let (writer, file, begin) = (self.writer.clone(), lane.block.file, lane.block.begin);
+        if lane.sealed.is_some() {
+            if let Some(sealed) = lane.sealed.take_if(|_| durable_before) {
+                lane.busy = true;
+                self.jobs
+                    .spawn(async move { (begin, writer.put_sealed(sealed).await.map(JobResult::Stored)) });
+            }
             return Ok(());
         }
         if wait || !(durable_before || lane.block.is_complete()) {
@@ -220,7 +204,7 @@ impl Pipeline {
                 });
             }
         }
-        lane.prepares = true;
+        lane.busy = true;
         Ok(())
     }
 
@@ -243,7 +227,7 @@ impl Pipeline {
     pub fn due_in(&self) -> Option<Duration> {
         let last = self.lanes.len().checked_sub(1)?;
         let lane = &self.lanes[last];
-        let waits = !lane.is_busy() && self.durable() >= lane.block.begin && !lane.block.is_durable();
+        let waits = !lane.busy && self.durable() >= lane.block.begin && !lane.block.is_durable();
         Some(self.wait(last, false)).filter(|wait| waits && *wait > Duration::ZERO)
     }
 
@@ -273,19 +257,18 @@ impl Pipeline {
             done => done,
         };
         let Some(lane) = lane else { return Ok(()) };
+        lane.busy = false;
         match done {
             JobResult::Looked(stored) => {
                 if let Some(text) = stored.foreign.text() {
                     tracing::warn!("{text}; lifeboat verify lists all such objects");
                     self.observed.found_foreign(stored.foreign.count());
                 }
-                lane.prepares = false;
                 lane.block.found(stored.names);
             }
-            JobResult::Sealed(sealed) => (lane.prepares, lane.sealed) = (false, Some(sealed)),
+            JobResult::Sealed(sealed) => lane.sealed = Some(sealed),
             JobResult::Stored(name) => {
                 uploaded(&name);
-                lane.stores = false;
                 lane.block.stored(name.end);
             }
             JobResult::Whole(_) => {}
@@ -295,7 +278,7 @@ impl Pipeline {
 
     /// Waits until the upload of the first block has ended.
     pub async fn settle_first(&mut self) -> Result<()> {
-        while self.lanes.front().is_some_and(|lane| lane.prepares || lane.stores) {
+        while self.lanes.front().is_some_and(|lane| lane.busy) {
             self.settle_one().await?;
         }
         Ok(())
