@@ -90,8 +90,9 @@ pub struct TrustedKeys(Vec<PublicKey>);
 
 impl TrustedKeys {
     /// Reads `ssh-ed25519 AAAA… comment` lines.
-    pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<TrustedKeys> {
+    pub fn parse(lines: impl IntoIterator<Item: AsRef<str>>) -> Result<TrustedKeys> {
         let keys = lines.into_iter().map(|line| {
+            let line = line.as_ref();
             let key = PublicKey::from_openssh(line.trim()).map_err(|e| {
                 Error::new(Kind::Config, format!("{line:?} is not an OpenSSH public key")).because(e)
             })?;

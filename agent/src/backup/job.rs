@@ -91,9 +91,8 @@ impl Job {
             true => Some(config.data_dir()?.to_owned()),
             false => None,
         };
-        let trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
-        let origin =
-            repository.bind_unaltered(server.system_identifier.as_deref(), trusted.with(&signing)).await?;
+        let trusted = TrustedKeys::parse(&config.signing.trusted_keys)?.with(&signing);
+        let origin = repository.bind_unaltered(server.system_identifier.as_deref(), trusted).await?;
         // Only those of snapshots: the agent may be storing WAL and arrivals at the same time.
         let leftovers = repository.store().clean_leftovers(&layout::snapshots(&config.instance)).await?;
         if leftovers > 0 {

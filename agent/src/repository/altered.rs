@@ -1,5 +1,5 @@
 //! Nothing is written under a `lifeboat.json` or `instance.json` that was altered: every manifest and every
-//! name of WAL holds the digests of both, so nothing written meanwhile would be accepted once they are back.
+//! name of WAL holds the digests of both, so nothing written meanwhile would count once the right file is back.
 //!
 //! Snapshots that this host trusts say which digests are right. One that fits is enough: snapshots of another
 //! repository can be copied here by anybody who can write.
@@ -25,6 +25,15 @@ impl Repository {
         trusted: TrustedKeys,
     ) -> Result<Origin> {
         let origin = self.bind(system_identifier).await?;
+        self.check_unaltered(&origin, trusted).await?;
+        Ok(origin)
+    }
+
+    /// The comparison alone, for an origin that was just read. One listing, and usually one manifest.
+    ///
+    /// # Errors
+    /// As [`Repository::bind_unaltered`].
+    pub async fn check_unaltered(&self, origin: &Origin, trusted: TrustedKeys) -> Result<()> {
         let trust = Trust::Keys(trusted);
         let mut signed: Option<Origin> = None;
         for id in self.snapshot_ids().await?.0.iter().rev().take(MANIFESTS_MAX) {
@@ -32,15 +41,15 @@ impl Repository {
                 Ok((manifest, _)) => manifest,
                 Err(e) if e.is_damage() => continue, // unfinished, or somebody else's
                 // an identity that may write and not read: nothing can be compared here
-                Err(e) if e.kind() == Kind::Denied => return Ok(origin),
+                Err(e) if e.kind() == Kind::Denied => return Ok(()),
                 Err(e) => return Err(e),
             };
-            if manifest.origin == origin {
-                return Ok(origin);
+            if manifest.origin == *origin {
+                return Ok(());
             }
             signed.get_or_insert(manifest.origin);
         }
-        let Some(signed) = signed else { return Ok(origin) };
+        let Some(signed) = signed else { return Ok(()) };
         let key = match signed.repository_sha256 == origin.repository_sha256 {
             true => layout::instance_meta(self.instance()),
             false => layout::META.to_owned(),

@@ -37,7 +37,7 @@ impl Trust {
     /// # Errors
     /// `Config` when there are none: then a forgery could not be recognized.
     pub fn keys(lines: &[String]) -> Result<Trust> {
-        let keys = TrustedKeys::parse(lines.iter().map(String::as_str))?;
+        let keys = TrustedKeys::parse(lines)?;
         if keys.is_empty() {
             return Err(Error::new(Kind::Config, "signing.trusted_keys is empty")
                 .effect("a forged snapshot could not be told from a real one, so every snapshot is refused")

@@ -195,7 +195,7 @@ fn signing_key(config: &Config) -> Result<String> {
         _ => e,
     })?;
     let public = key.public_text()?;
-    let trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
+    let trusted = TrustedKeys::parse(&config.signing.trusted_keys)?;
     let proof = key.sign(b"init")?;
     trusted.verify("this check", b"init", proof.as_bytes()).map_err(|_| {
         let what = format!("the public half of {} is not in signing.trusted_keys", file.display());

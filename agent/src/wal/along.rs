@@ -69,7 +69,7 @@ pub async fn along(config: &Config, path: &Path, cancel: &CancellationToken) -> 
     let first = Source::open_beside(path.to_owned()).await?;
     let Some(Segment { name: segment, bytes: size, .. }) = first.segment else { return Ok(()) };
     let repository = Repository::configured(config).await?;
-    let origin = repository.bind(first.system_identifier.as_deref()).await?;
+    let origin = super::bind(config, &repository, first.system_identifier.as_deref(), &keys.1).await?;
     let workers = config.wal.workers;
     let writer = super::writer(config, repository, origin, keys)?.sealing_at_once(workers);
     let pushed = Pushed::open(config);

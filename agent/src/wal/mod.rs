@@ -27,6 +27,7 @@ use crate::names::wal::SegmentName;
 use crate::repository::Repository;
 use crate::repository::wal::WalWriter;
 use crate::repository::wal::file::is_segment;
+use pushed::Pushed;
 
 fn state_dir(config: &Config) -> PathBuf {
     StateDir::wal_dir_of(&config.state_dir, &config.instance)
@@ -43,6 +44,27 @@ fn keys(config: &Config) -> Result<(Recipients, SigningKey)> {
     Ok((recipients, SigningKey::load(file)?))
 }
 
+/// Where WAL of this cluster belongs. `lifeboat.json` and `instance.json` are compared with signed snapshots when
+/// they are not those of the last call: a call for each segment cannot read manifests.
+async fn bind(
+    config: &Config,
+    repository: &Repository,
+    system_identifier: Option<&str>,
+    signing: &SigningKey,
+) -> Result<Origin> {
+    let origin = match system_identifier {
+        Some(_) => repository.bind(system_identifier).await?,
+        None => repository.origin().await?,
+    };
+    let pushed = Pushed::open(config);
+    if !pushed.knows(&origin) {
+        let trusted = TrustedKeys::parse(&config.signing.trusted_keys)?.with(signing);
+        repository.check_unaltered(&origin, trusted).await?;
+        pushed.remember_origin(&origin)?;
+    }
+    Ok(origin)
+}
+
 fn writer(
     config: &Config,
     repository: Repository,
@@ -50,7 +72,7 @@ fn writer(
     (recipients, signing): (Recipients, SigningKey),
 ) -> Result<WalWriter> {
     let zstd_level = config.backup.zstd_level;
-    let trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
+    let trusted = TrustedKeys::parse(&config.signing.trusted_keys)?;
     Ok(WalWriter::new(repository, WalSealer { origin, recipients, signing, zstd_level }, trusted))
 }
 

@@ -49,9 +49,6 @@ async fn run(config: &Config, path: &Path) -> Result<Outcome> {
         along::begin(config, path, segment.name, segment.bytes);
     }
     let repository = Repository::configured(config).await?;
-    let origin = match source.system_identifier.as_deref() {
-        Some(system) => repository.bind(Some(system)).await?,
-        None => repository.origin().await?,
-    };
+    let origin = super::bind(config, &repository, source.system_identifier.as_deref(), &keys.1).await?;
     source.put(&super::writer(config, repository, origin, keys)?).await
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::archive::digest::Sha256;
+use crate::archive::manifest::Origin;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk::{self, FileLock};
@@ -25,6 +26,8 @@ const COMING_WAIT: Duration = Duration::from_millis(2);
 const NOTE_BYTES_MAX: u64 = 200;
 /// The name of the lock among the notes; it contains the name of the segment after which its holder stores.
 const LOCK: &str = "lock";
+/// The name of the file with the digests of `lifeboat.json` and `instance.json`.
+const ORIGIN: &str = "origin";
 
 /// The identity of a file, down to its last change: device, inode, size, mtime and ctime. Whoever writes into
 /// a file changes ctime, and cannot set it.
@@ -117,6 +120,17 @@ impl Pushed {
         disk::rename(&staged, &note)
     }
 
+    /// Whether this origin was compared with signed snapshots before.
+    pub fn knows(&self, origin: &Origin) -> bool {
+        disk::read_text(&self.dir.join(ORIGIN), NOTE_BYTES_MAX).is_ok_and(|known| known == digests(origin))
+    }
+
+    /// Remembers that it was compared.
+    pub fn remember_origin(&self, origin: &Origin) -> Result<()> {
+        disk::create_private_dir(&self.dir)?;
+        disk::replace_durable(&self.dir.join(ORIGIN), digests(origin).as_bytes())
+    }
+
     /// The right to store the files after `segment`; `None` while another process has it.
     pub fn lock(&self, segment: SegmentName) -> Result<Option<FileLock>> {
         disk::create_private_dir(&self.dir)?;
@@ -143,7 +157,7 @@ impl Pushed {
     pub fn clean_up(&self) -> Result<()> {
         for entry in disk::read_dir(&self.dir)?.unwrap_or_default() {
             let old = disk::metadata(&entry.path())?.is_some_and(|meta| !is_recent(&meta));
-            if entry.file_name() != LOCK && old {
+            if entry.file_name() != LOCK && entry.file_name() != ORIGIN && old {
                 disk::remove_file(&entry.path())?;
             }
         }
@@ -153,6 +167,10 @@ impl Pushed {
     fn note(&self, file: WalFile) -> PathBuf {
         self.dir.join(file.to_string())
     }
+}
+
+fn digests(origin: &Origin) -> String {
+    format!("{} {}", origin.repository_sha256, origin.instance_sha256)
 }
 
 /// Whether PostgreSQL wants the file at `path` archived.

@@ -210,7 +210,7 @@ impl Status {
 
 /// Whose signatures count here: the trusted keys, and this host's own.
 fn trust(config: &Config) -> Result<Trust> {
-    let mut trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
+    let mut trusted = TrustedKeys::parse(&config.signing.trusted_keys)?;
     match config.signing.key_file.as_deref().map(SigningKey::load) {
         Some(Ok(own)) => trusted = trusted.with(&own),
         Some(Err(e)) if trusted.is_empty() => return Err(e),

@@ -221,3 +221,26 @@ fn a_push_and_a_first_backup_at_one_moment_both_succeed() {
     site.back_up(&["--kind", "dump"]);
     assert_eq!(s3.keys("dr/instances/prod/instance.json").len(), 1);
 }
+
+/// The name of WAL holds the digests of both files: it would not count once the right file is back.
+#[test]
+fn no_wal_is_stored_under_altered_descriptions() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    lifeboat_tests::small_tenant(&cluster, &site.data_dir(), "shop", 3);
+    site.back_up(&[]);
+    for file in ["repo/lifeboat.json", "repo/instances/prod/instance.json"] {
+        let file = site.path(file);
+        let text = fs::read_to_string(&file).unwrap();
+        push(&site, &segment(&cluster, &site.path(""))).ok();
+        let path = segment(&cluster, &site.path(""));
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, format!("{text} ")).unwrap();
+        push(&site, &path).exits(9).says("was altered").says("damaged-repository.md");
+        assert!(!site.path("repo/instances/prod/wal/00000001").join(name(&path)).exists());
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, &text).unwrap();
+        push(&site, &path).ok();
+    }
+    site.run(&["verify"]).run().ok();
+}

@@ -35,7 +35,10 @@ fn stop(running: lifeboat_tests::Running) {
 }
 
 pub fn rows(cluster: &Cluster, count: u32) {
-    let sql = format!("insert into t select g, md5(g::text) from generate_series(1, {count}) g");
+    // waits for its WAL to be written, unlike other commits of these servers: `current` asks how far that is
+    let sql = format!(
+        "set synchronous_commit = on; insert into t select g, md5(g::text) from generate_series(1, {count}) g"
+    );
     cluster.psql("postgres", &sql);
 }
 

@@ -43,9 +43,8 @@ pub async fn open(
     let mut session = Session::maintenance(&PostgresOptions::from(&config.postgres)).await?;
     let server = server_info(&mut session).await?;
     session.close().await;
-    let trusted = TrustedKeys::parse(config.signing.trusted_keys.iter().map(String::as_str))?;
-    let origin =
-        repository.bind_unaltered(server.system_identifier.as_deref(), trusted.with(&signing)).await?;
+    let trusted = TrustedKeys::parse(&config.signing.trusted_keys)?.with(&signing);
+    let origin = repository.bind_unaltered(server.system_identifier.as_deref(), trusted).await?;
     repository.store().clean_leftovers(&layout::arrivals(repository.instance())).await?;
     let last_steps = LastSteps::of(state)?;
     for id in last_steps.finish(&repository, &origin, &signing).await? {

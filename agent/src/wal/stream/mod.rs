@@ -111,8 +111,8 @@ impl Agent<'_> {
         let mut replication = Replication::connect(&options, slot.as_str()).await?;
         let system = replication.system().await?;
         let (recipients, signing) = super::keys(self.config)?;
-        let trusted = TrustedKeys::parse(self.config.signing.trusted_keys.iter().map(String::as_str))?;
-        let origin = repository.bind_unaltered(Some(&system.identifier), trusted.with(&signing)).await?;
+        let trusted = TrustedKeys::parse(&self.config.signing.trusted_keys)?.with(&signing);
+        let origin = repository.bind_unaltered(Some(&system.identifier), trusted).await?;
         let writer = super::writer(self.config, repository.clone(), origin, (recipients, signing))?;
         let mut place = self.place(&options, &mut replication, &system, &writer).await?;
         loop {
