@@ -1,5 +1,6 @@
 //! Nothing is written under a `lifeboat.json` or `instance.json` that was altered: every manifest and every
-//! name of WAL holds the digests of both, so nothing written meanwhile would count once the right file is back.
+//! name of WAL holds the digests of both, so nothing written meanwhile would count once the right file is
+//! back.
 //!
 //! Snapshots that this host trusts say which digests are right. One that fits is enough: snapshots of another
 //! repository can be copied here by anybody who can write.

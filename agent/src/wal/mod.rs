@@ -44,8 +44,8 @@ fn keys(config: &Config) -> Result<(Recipients, SigningKey)> {
     Ok((recipients, SigningKey::load(file)?))
 }
 
-/// Where WAL of this cluster belongs. `lifeboat.json` and `instance.json` are compared with signed snapshots when
-/// they are not those of the last call: a call for each segment cannot read manifests.
+/// Where WAL of this cluster belongs. `lifeboat.json` and `instance.json` are compared with signed snapshots
+/// when they are not those of the last call: a call for each segment cannot read manifests.
 async fn bind(
     config: &Config,
     repository: &Repository,

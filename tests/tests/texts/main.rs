@@ -13,24 +13,11 @@ use std::path::Path;
 use lifeboat_tests::compare::walk;
 use lifeboat_tests::program::workspace_root;
 
-/// Folders of Rust sources, and which rules hold for their comments and strings.
-struct Sources {
-    dir: &'static str,
-    /// Comments are wrapped ([`width`]).
-    width: bool,
-    /// Comments and strings keep the list of words ([`words`]).
-    words: bool,
-}
-
-/// Every folder of sources. A rule that is off reports nothing there yet:
-/// `cargo test -p lifeboat-tests --test texts count -- --ignored --nocapture` shows what it would.
-const SOURCES: [Sources; 5] = [
-    Sources { dir: "agent/src", width: true, words: true },
-    Sources { dir: "restore-drill/src", width: true, words: true },
-    Sources { dir: "restore-drill/tests", width: true, words: false },
-    Sources { dir: "tests/src", width: true, words: false },
-    Sources { dir: "tests/tests", width: true, words: false },
-];
+/// Folders of Rust sources: their comments are wrapped ([`width`]).
+const SOURCES: [&str; 5] =
+    ["agent/src", "restore-drill/src", "restore-drill/tests", "tests/src", "tests/tests"];
+/// Those whose comments and strings keep the list of words ([`words`]): the programs'.
+const PROGRAMS: [&str; 2] = ["agent/src", "restore-drill/src"];
 /// Where Markdown is looked for, and the folders of it.
 const PAGES: [&str; 8] = [
     "README.md",
@@ -102,28 +89,13 @@ fn pages() -> Vec<File> {
     pages
 }
 
-/// All sources for which `rule` is on.
-fn sources(rule: impl Fn(&Sources) -> bool) -> Vec<File> {
-    SOURCES.iter().filter(|sources| rule(sources)).flat_map(|sources| files(sources.dir, "rs")).collect()
+/// All Rust files of these folders.
+fn sources(folders: &[&str]) -> Vec<File> {
+    folders.iter().flat_map(|folder| files(folder, "rs")).collect()
 }
 
 /// Passes when there is nothing to correct.
 #[track_caller]
 fn assert_none(found: &[String]) {
     assert!(found.is_empty(), "{} to correct:\n{}\n", found.len(), found.join("\n"));
-}
-
-/// How much each rule would find where it is off.
-#[test]
-#[ignore = "counts what is left to do"]
-fn count_what_is_off() {
-    for off in SOURCES.iter() {
-        let files = files(off.dir, "rs");
-        let words: Vec<String> = files.iter().flat_map(words::of_source).collect();
-        let wide: Vec<String> = files.iter().flat_map(width::of_source).collect();
-        for found in wide.iter().filter(|_| !off.width).chain(words.iter().filter(|_| !off.words)) {
-            println!("{found}");
-        }
-        println!("{}: {} words, {} wide comments", off.dir, words.len(), wide.len());
-    }
 }

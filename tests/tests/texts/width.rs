@@ -6,7 +6,7 @@ use std::fs;
 
 use lifeboat_tests::program::workspace_root;
 
-use crate::{File, assert_none, pages, sources};
+use crate::{File, SOURCES, assert_none, pages, sources};
 
 /// Of Markdown; tables may be wider, where a cell cannot be cut.
 const PAGE_COLUMNS: usize = 100;
@@ -110,7 +110,7 @@ fn pages_are_wrapped() {
 
 #[test]
 fn comments_are_wrapped() {
-    let sources = sources(|sources| sources.width);
+    let sources = sources(&SOURCES);
     if std::env::var_os("UPDATE").is_some() {
         for file in sources.iter().filter(|file| !of_source(file).is_empty()) {
             fs::write(workspace_root().join(&file.path), wrapped(&file.text)).unwrap();

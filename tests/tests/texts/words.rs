@@ -2,7 +2,7 @@
 //! sentence and wrong in another is for a reader.
 
 use crate::prose::{self, CUT};
-use crate::{File, assert_none, pages, sources};
+use crate::{File, PROGRAMS, assert_none, pages, sources};
 
 /// What is wrong, what to write, and longer phrases in which it is right.
 type Wrong = (&'static str, &'static str, &'static [&'static str]);
@@ -117,7 +117,7 @@ fn no_page_has_a_word_that_is_always_wrong() {
 
 #[test]
 fn no_source_has_a_word_that_is_always_wrong() {
-    assert_none(&sources(|sources| sources.words).iter().flat_map(of_source).collect::<Vec<_>>());
+    assert_none(&sources(&PROGRAMS).iter().flat_map(of_source).collect::<Vec<_>>());
 }
 
 #[test]
