@@ -253,3 +253,20 @@ pub fn wait_until(what: &str, mut met: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_chain_that_verify_found_damaged_is_not_built_on() {
+    let cluster = Cluster::start_default();
+    let site = Site::local(&cluster);
+    let full = site.back_up(&["--kind", "base"]);
+    let id = full["manifest"]["id"].as_str().unwrap();
+    let pack = snapshots(&site).join(id).join("packs/000000.tar.zst.age");
+    damage::flip_bit(&pack, std::fs::metadata(&pack).unwrap().len() * 4);
+    site.run(&["verify"]).run().exits(10);
+    let next = site.back_up(&["--kind", "base"]);
+    let because = next["manifest"]["base"]["full_because"].as_str().unwrap();
+    assert!(because.contains(id) && because.contains("is damaged"), "{because}");
+    // and on the new one again
+    let after = site.back_up(&["--kind", "base"]);
+    assert_eq!(after["manifest"]["parent"], next["manifest"]["id"]);
+}
