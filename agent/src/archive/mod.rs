@@ -8,6 +8,7 @@ pub mod compress;
 pub mod digest;
 pub mod drill;
 pub mod elsewhere;
+pub mod evidence;
 pub mod hex;
 pub mod index;
 pub mod lineage;
