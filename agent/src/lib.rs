@@ -67,6 +67,7 @@ pub mod agent;
 pub mod archive;
 mod backup;
 mod catalog;
+pub mod checkpoint;
 pub mod child;
 mod cli;
 pub mod clock;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::backup::follow::{self, Followed};
 use crate::catalog::runs::Runs;
@@ -131,7 +132,17 @@ async fn stream_wal(
     stop: &CancellationToken,
 ) -> Result<()> {
     loop {
-        match stream::run(config, holder, calls.progress.clone(), observed, stop).await {
+        // A task of its own: it is woken by the server's message itself, and a directory that does not answer
+        // stops neither pages nor schedules.
+        let streaming = {
+            let (config, holder, progress) = (config.clone(), holder.to_owned(), calls.progress.clone());
+            let (observed, stop) = (observed.clone(), stop.clone());
+            tokio::spawn(async move { stream::run(&config, &holder, progress, &observed, &stop).await })
+        };
+        let streamed = AbortOnDropHandle::new(streaming).await.unwrap_or_else(|e| {
+            Err(Error::new(Kind::Internal, "the task that streams WAL panicked").because(e))
+        });
+        match streamed {
             Err(e) if scheduled => (calls.tell)(&e),
             done => return done,
         }

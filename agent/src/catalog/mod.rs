@@ -7,6 +7,7 @@ pub mod held;
 pub mod known;
 pub mod known_base;
 pub mod known_scratch;
+pub mod proven;
 pub mod runs;
 pub mod state;
 pub mod stream;

@@ -11,6 +11,8 @@ use crate::names::{InstanceName, TenantName, random_hex};
 
 const RUNS_FILE: &str = "runs.sqlite";
 const HELD_FILE: &str = "held.sqlite";
+const PROVEN_FILE: &str = "proven.sqlite";
+const AGENT_LOCK: &str = "agent.lock";
 const DOUBT_FILE: &str = "base.doubt.json";
 
 /// The opened, locked directory.
@@ -40,13 +42,40 @@ impl StateDir {
     /// # Errors
     /// `Busy` while another agent of this host works on the instance.
     pub fn open_for_agent(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
-        StateDir::locked(state_dir, instance, ["agent.lock", "agent-last-steps"], || {
+        StateDir::locked(state_dir, instance, [AGENT_LOCK, "agent-last-steps"], || {
             Error::new(
                 Kind::Busy,
                 format!("another lifeboat agent is running for instance {instance} on this host"),
             )
             .next("find it with systemctl status lifeboat-agent or ps -C lifeboat")
         })
+    }
+
+    /// The same for a release checkpoint: it runs beside backups and beside the agent.
+    ///
+    /// # Errors
+    /// `Busy` while another checkpoint of this host works on the instance.
+    pub fn open_for_checkpoint(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
+        StateDir::locked(state_dir, instance, ["checkpoint.lock", "checkpoint-last-steps"], || {
+            Error::new(
+                Kind::Busy,
+                format!("another checkpoint is being made for instance {instance} on this host"),
+            )
+            .safe("running again later is safe")
+            .next("wait for it to end; find it with ps -C lifeboat")
+        })
+    }
+
+    /// Whether an agent of this host works on the instance now.
+    ///
+    /// # Errors
+    /// Where its lock cannot be looked at.
+    pub fn agent_runs(config: &crate::config::Config) -> Result<bool> {
+        let lock = config.state_dir.join(config.instance.as_str()).join(AGENT_LOCK);
+        match disk::metadata(&lock)? {
+            None => Ok(false),
+            Some(_) => Ok(disk::try_lock(&lock)?.is_none()),
+        }
     }
 
     fn locked(
@@ -149,6 +178,16 @@ impl StateDir {
     /// The catalog of what the repository holds of the filestores, for following.
     pub fn held_file(&self) -> PathBuf {
         self.dir.join(HELD_FILE)
+    }
+
+    /// The catalog of stored objects that were read and found to be right.
+    pub fn proven_file(&self) -> PathBuf {
+        self.dir.join(PROVEN_FILE)
+    }
+
+    /// The directory of what is kept of checkpoints.
+    pub fn checkpoints_dir(&self) -> PathBuf {
+        self.dir.join("checkpoints")
     }
 
     /// Where the known base backup is kept.

@@ -85,6 +85,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             follow_scan: read.duration("agent.follow_scan")?,
         },
         schedule: schedule(read)?,
+        checkpoint: super::checkpoint::build(read)?,
     })
 }
 
@@ -210,11 +211,11 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
 }
 
 /// The table of keys keeps every count far below the range of the types it is cast to.
-fn count(read: &Reader<'_>, name: &'static str) -> Result<usize> {
+pub(super) fn count(read: &Reader<'_>, name: &'static str) -> Result<usize> {
     Ok(read.integer(name)? as usize)
 }
 
-fn tenant(text: &str) -> Result<TenantName, String> {
+pub(super) fn tenant(text: &str) -> Result<TenantName, String> {
     text.parse().map_err(|_| "is not a database name (1-63 bytes, no slash, no control character)".to_owned())
 }
 

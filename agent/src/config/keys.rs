@@ -98,7 +98,21 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "schedule",
         "When jobs run, as crontab lines: minute hour day-of-month month day-of-week. No line: no runs.",
     ),
+    ("checkpoint", "The release checkpoint: its gates and its evidence."),
+    ("cohort.*", "A list of tenants under a name of yours, for a release or a rollback of some of them."),
+    (
+        "freeze.*",
+        "A freeze window under a name of yours: no release passes while it is open. Either from and to, or schedule and lasts.",
+    ),
+    (
+        "tier.*",
+        "What a release of this tier needs. Without any such section there are three: emergency (1 approval; may override drill, base, freeze and agent), standard (1 approval) and major (2 approvals).",
+    ),
 ];
+
+/// The known gates, for `Takes::List` of gates.
+const GATES: &str =
+    "gates (chain, wal, filestore, drill, base, freeze, region, approval, migration, agent, rehearsal)";
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -257,6 +271,37 @@ pub const KEYS: &[Key] = &[
         "How many times a failed run is tried again, if a new try could help."),
     key("schedule.retry_delay", Takes::Duration(SECOND, 24 * HOUR), Some("\"10min\""), "",
         "How long after its end a failed run is tried again."),
+
+    key("checkpoint.timeout", Takes::Duration(SECOND, HOUR), Some("\"2min\""), "",
+        "How long a checkpoint may wait for WAL and files to be stored, and read what it must check."),
+    key("checkpoint.tier", Takes::Text, Some("\"standard\""), "",
+        "The tier of a release whose pipeline does not say one."),
+    key("checkpoint.drill_age_max", Takes::Duration(MINUTE, 1000 * 24 * HOUR), Some("\"100d\""), "",
+        "How old the last restore drill may be; it must have passed."),
+    key("checkpoint.base_age_max", Takes::Duration(MINUTE, 1000 * 24 * HOUR), Some("\"8d\""), "",
+        "How old the base backup may be from which the point is reached: all WAL since then must be replayed."),
+    key("checkpoint.sample_files", Takes::Integer(0, 1_000), Some("20"), "",
+        "How many stored objects, chosen by chance, are read again although they have not changed since they were last checked."),
+    key("checkpoint.regions_allowed", Takes::List("regions"), Some("[]"), "",
+        "The regions in which repositories may be; an empty list allows every region."),
+    key("checkpoint.time_zone", Takes::Text, Some("\"UTC\""), "",
+        "The time zone of the freeze windows, such as \"Europe/Berlin\"."),
+
+    key("cohort.*.tenants", Takes::List("database names"), None, "[\"retail_north\", \"retail_south\"]",
+        "The tenants of the cohort. Required."),
+
+    key("freeze.*.from", Takes::Text, None, "\"2026-11-27T00:00\"", "When it begins, in checkpoint.time_zone."),
+    key("freeze.*.to", Takes::Text, None, "\"2026-11-30T06:00\"", "When it ends, in checkpoint.time_zone."),
+    key("freeze.*.schedule", Takes::Text, None, "\"0 18 L * *\"",
+        "When it begins, again and again, as a crontab line; L is the last day of the month."),
+    key("freeze.*.lasts", Takes::Duration(MINUTE, 60 * 24 * HOUR), None, "\"36h\"", "How long each of these lasts."),
+    key("freeze.*.reason", Takes::Text, None, "\"month-end closing\"", "Why, for the person who is refused."),
+
+    key("tier.*.approvals", Takes::Integer(0, 20), Some("1"), "", "How many different people must have approved the release."),
+    key("tier.*.migration_approvals", Takes::Integer(0, 20), Some("1"), "",
+        "How many must have approved its migration, if it has one."),
+    key("tier.*.not_required", Takes::List(GATES), Some("[]"), "", "Gates that are looked at but do not block this tier."),
+    key("tier.*.override", Takes::List(GATES), Some("[]"), "", "Gates that a person may override, with a reason that stays in the evidence."),
 ];
 
 /// The key of this name.
@@ -264,10 +309,30 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
+/// Who names a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// We do: `[backup]`.
+    Fixed,
+    /// The person who configures does: `[cohort.wave1]`.
+    Named,
+}
+
 impl Key {
-    /// `LIFEBOAT_BACKUP_WORKERS` for `backup.workers`.
-    pub fn variable(&self) -> String {
-        format!("LIFEBOAT_{}", self.name.replace('.', "_").to_ascii_uppercase())
+    /// `LIFEBOAT_BACKUP_WORKERS` for `backup.workers`; `None` for keys of sections that a person names.
+    pub fn variable(&self) -> Option<String> {
+        let fixed = self.section() == Section::Fixed;
+        fixed.then(|| format!("LIFEBOAT_{}", self.name.replace('.', "_").to_ascii_uppercase()))
+    }
+
+    /// Who names the key's section.
+    pub fn section(&self) -> Section {
+        if self.name.contains(".*.") { Section::Named } else { Section::Fixed }
+    }
+
+    /// The key as a person reads it: `cohort.NAME.tenants`.
+    pub fn shown(&self) -> String {
+        self.name.replace('*', "NAME")
     }
 }
 

@@ -16,6 +16,7 @@ use crate::names::wal::SlotName;
 use crate::names::{InstanceName, TenantName};
 
 mod build;
+mod checkpoint;
 mod environment;
 mod file;
 mod given;
@@ -27,6 +28,7 @@ mod tests;
 pub mod units;
 
 pub use build::recipient;
+pub use checkpoint::{Checkpoint, Freeze, Opens, Tier};
 pub use file::{FILE_NAME, SYSTEM_FILE};
 pub use template::{Setting, template};
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub agent: Agent,
     /// When the daemon runs each job.
     pub schedule: Schedules,
+    /// The release checkpoint.
+    pub checkpoint: Checkpoint,
 }
 
 /// Where archives are stored.
@@ -342,7 +346,7 @@ impl Config {
         for (name, flag, value) in flags {
             if let Some(text) = value {
                 let value = Value::Bare(text.clone());
-                given.insert(name, Given::new(value, Origin::Flag(flag), &format!("{text:?}")));
+                given.insert(name.to_owned(), Given::new(value, Origin::Flag(flag), &format!("{text:?}")));
             }
         }
         build::build(path, &Reader::new(&given), inputs)

@@ -23,6 +23,7 @@
 
 pub mod choice;
 pub mod decide;
+pub mod drills;
 pub mod gaps;
 pub mod lives;
 #[cfg(test)]

@@ -129,6 +129,16 @@ impl Baseline {
     }
 }
 
+/// Odoo's version and the installed modules, sorted by name: in time that does not grow with the content.
+///
+/// # Errors
+/// Those of the server.
+pub async fn installed_modules(session: &mut Session) -> Result<(Option<String>, Vec<Versioned>)> {
+    let table = Table::get(session, tenants::MODULES).await?;
+    let known = tenants::installed(session, &table).await?;
+    Ok((tenants::version_of_base(&known), modules(&known)))
+}
+
 /// Tables whose policies apply to their owner too.
 const FORCED: &str = "\
     SELECT format('ALTER TABLE ONLY %I.%I NO FORCE ROW LEVEL SECURITY', n.nspname, c.relname) \

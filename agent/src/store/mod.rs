@@ -77,7 +77,7 @@ pub struct ObjectInfo {
     pub bytes: u64,
     /// When it was written, by the store's clock.
     pub modified: Timestamp,
-    /// The store's entity tag; `None` for local files.
+    /// Another one means that the object was written again: the store's entity tag, or a file's inode and ctime.
     pub etag: Option<String>,
     /// What has this name instead of an object, such as a FIFO: [`Store::get`] refuses it.
     pub odd: Option<&'static str>,
@@ -134,6 +134,17 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.put_new(key, data).await,
             Backend::Remote(remote) => remote.put_new(key, data.into()).await,
+        }
+    }
+
+    /// [`Store::put_new`] on this thread, without a hand-over to another: for small objects that somebody
+    /// waits for. `None` where the store is not a directory of this machine, or has a limit of its rate.
+    pub fn put_new_here(&self, key: &str, data: &[u8]) -> Option<Result<()>> {
+        match &self.0.place {
+            Backend::Local(local) if self.0.upload_limit.is_unlimited() => {
+                Some(key::check(key).and_then(|()| local_write::put_new(local, key, data)))
+            }
+            _ => None,
         }
     }
 

@@ -77,3 +77,38 @@ pub async fn run(
     }
     Ok(())
 }
+
+/// Stores these files of a tenant now, beside an agent that may follow them too. Files that are gone, or do not
+/// match their names, are left out: ask the catalog afterwards which are held.
+///
+/// # Errors
+/// Those of the store, and of what [`run`] retries.
+pub async fn store_named(
+    config: &Config,
+    state: &StateDir,
+    tenant: &TenantName,
+    names: Vec<String>,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let (storing, mut held) = open::open(config, state, cancel).await?;
+    let tenant = std::sync::Arc::new(tenant.clone());
+    let mut waiting = Waiting::new();
+    let fits = |name: &String| crate::odoo::blob::BlobName::parse(name.as_bytes()).is_some();
+    for path in names.into_iter().filter(fits) {
+        let name = tree::Name { path, tenant: tenant.clone() };
+        waiting.add(name, (clock::now(), clock::instant()), false, || None);
+    }
+    // Each file is tried once: what cannot be stored now stays missing.
+    while waiting.count() > 0 && !cancel.is_cancelled() {
+        let files = waiting.take(clock::instant(), batch::FILES_MAX);
+        let (settled, stored) = batch::store(storing.clone(), &mut held, files).await;
+        stored?;
+        // The batch was full before these were read.
+        for (name, seen, fate) in settled {
+            if fate.is_none() {
+                waiting.put_back(name, seen);
+            }
+        }
+    }
+    Ok(())
+}
