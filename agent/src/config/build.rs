@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::checkpoint::checkpoint;
 use super::given::wrong_so;
 use super::read::Reader;
 use super::{
@@ -84,6 +85,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             follow_interval: read.duration("agent.follow_interval")?,
             follow_scan: read.duration("agent.follow_scan")?,
         },
+        checkpoint: checkpoint(read)?,
         schedule: schedule(read)?,
     })
 }

@@ -94,6 +94,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("wal", "How WAL is archived and fetched."),
     ("restore", "How restores run."),
     ("agent", "The daemon, `lifeboat agent`."),
+    ("checkpoint", "The release checkpoint: gates, evidence."),
     (
         "schedule",
         "When jobs run, as crontab lines: minute hour day-of-month month day-of-week. No line: no runs.",
@@ -241,6 +242,11 @@ pub const KEYS: &[Key] = &[
         "The shortest time between two batches of new files. A batch is four objects, however many tenants its files are from."),
     key("agent.follow_scan", Takes::Duration(SECOND, 24 * HOUR), Some("\"5min\""), "",
         "How often the agent also compares all file names with what is stored; it does so more often by itself where the kernel does not report new files."),
+
+    key("checkpoint.key_file", Takes::Path, None, "\"lifeboat-evidence-key.pem\"",
+        "The P-256 private key (PKCS#8 in PEM, no passphrase) that signs the evidence of checkpoints."),
+    key("checkpoint.trusted_key_files", Takes::Paths, Some("[]"), "",
+        "Files with the P-256 public keys (PEM) whose evidence is believed, besides that of key_file."),
 
     key("schedule.time_zone", Takes::Text, Some("\"UTC\""), "",
         "The time zone of the crontab lines, such as \"Europe/Berlin\"; daylight saving time is applied."),

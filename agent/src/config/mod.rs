@@ -16,6 +16,7 @@ use crate::names::wal::SlotName;
 use crate::names::{InstanceName, TenantName};
 
 mod build;
+mod checkpoint;
 mod environment;
 mod file;
 mod given;
@@ -27,6 +28,7 @@ mod tests;
 pub mod units;
 
 pub use build::recipient;
+pub use checkpoint::Checkpoint;
 pub use file::{FILE_NAME, SYSTEM_FILE};
 pub use template::{Setting, template};
 
@@ -60,6 +62,8 @@ pub struct Config {
     pub restore: Restore,
     /// The daemon.
     pub agent: Agent,
+    /// The release checkpoint.
+    pub checkpoint: Checkpoint,
     /// When the daemon runs each job.
     pub schedule: Schedules,
 }
