@@ -12,7 +12,8 @@ use crate::setup::{self, CompletedSetup, NewSetup, Setup, SetupRequest};
 /// Write a commented lifeboat.toml and new keys for this host
 ///
 /// Creates the configuration (--config, or ./lifeboat.toml), an age identity that opens every archive, an
-/// Ed25519 key that signs them, and the state directory. Nothing that exists is overwritten: all of it is
+/// Ed25519 key that signs them, a P-256 key that signs the evidence of release checkpoints, and the state
+/// directory. Nothing that exists is overwritten: all of it is
 /// checked before anything is written. Keep the identity on another machine; the last lines printed say
 /// where.
 ///
@@ -77,10 +78,14 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
 fn advice(new: &NewSetup) -> String {
     let mut text = format!(
         "{}\n    the configuration of instance {}: every key with its default and an explanation\n\
-         {}\n    signs what this host stores; only the agent's user may read it\n",
+         {}\n    signs what this host stores; only the agent's user may read it\n\
+         {}\n    signs the evidence of release checkpoints; only the agent's user may read it\n\
+         {}\n    its public half: give it to your pipeline, which verifies evidence with it\n",
         new.config.display(),
         new.instance,
         new.signing_key.display(),
+        new.evidence_key.display(),
+        new.evidence_public_key.display(),
     );
     match new.identity.as_ref().zip(new.identity_recipient.as_ref()) {
         Some((file, recipient)) => text.push_str(&format!(

@@ -95,7 +95,7 @@ pub fn text(repository: &Repository, shown: &[Row<'_>], width: usize) -> Text {
         };
         groups.entry(group).or_default().push(row);
     }
-    let releases = shown.iter().filter_map(|row| release(row)).map(str::len);
+    let releases = shown.iter().filter_map(|row| release(row)).map(|id| id.chars().count());
     let release_width = releases.filter(|long| RELEASE + long <= width).max().unwrap_or(0);
     let mut text = Text::from(format!("instance {instance} in {url}"));
     text.line(0);
@@ -134,12 +134,13 @@ fn lines(text: &mut Text, row: &Row<'_>, width: usize, release_width: usize) {
     if let Some(one) = row.look.believed() {
         let time = one.manifest.point.strftime("%Y-%m-%d %H:%M").to_string();
         let release = release(row).unwrap_or_default();
-        let in_column = if release.len() <= release_width { release } else { "" };
+        let fits = release.chars().count() <= release_width;
+        let in_column = if fits { release } else { "" };
         line.plain(format!("  {time:<TIME$}  {:>SIZE$}", bytes_text(one.stored_bytes)));
         if release_width > 0 {
             line.plain(format!("  {in_column:<release_width$}"));
         }
-        if release.len() > release_width {
+        if !fits {
             all.push((Tone::Plain, format!("release {release}")));
         }
         all.extend(notes(one, &row.lacks));

@@ -22,6 +22,7 @@ mod commands;
 mod completions;
 mod confirm;
 mod doctor;
+mod evidence;
 mod identity;
 mod init;
 mod list;
@@ -112,6 +113,7 @@ enum Command {
     Window(window::Args),
     List(list::Args),
     Show(show::Args),
+    Evidence(evidence::Args),
     Verify(verify::Args),
     Restore(Box<restore::Args>),
     Promote(promote::Args),
@@ -135,6 +137,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Window(args) => app.looking(window::run(args, app)).await,
         Command::Verify(args) => verify::run(args, app).await,
         Command::Show(args) => app.looking(show::run(args, app)).await,
+        Command::Evidence(args) => app.looking(evidence::run(args, app)).await,
         Command::Cat(args) => cat::run(args, app).await,
         Command::Agent(args) => agent::run(args, app).await,
         Command::Wal(args) => wal::run(args, app).await,

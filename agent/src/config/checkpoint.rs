@@ -1,6 +1,7 @@
 //! The release checkpoint: gates, cohorts, freeze windows and tiers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::civil::DateTime;
@@ -33,6 +34,10 @@ const NEVER: [&str; 3] = ["chain", "wal", "filestore"];
 /// The release checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
+    /// The private key that signs evidence.
+    pub key_file: Option<PathBuf>,
+    /// Files of the public keys whose evidence is believed.
+    pub trusted_key_files: Vec<PathBuf>,
     /// How long one may take.
     pub timeout: Duration,
     /// The tier of a release whose pipeline says none.
@@ -109,6 +114,8 @@ pub(super) fn build(read: &Reader<'_>) -> Result<Checkpoint> {
         return Err(read.refused("checkpoint.tier", &why));
     }
     Ok(Checkpoint {
+        key_file: read.path("checkpoint.key_file")?,
+        trusted_key_files: read.paths("checkpoint.trusted_key_files")?,
         timeout: read.duration("checkpoint.timeout")?,
         tier,
         drill_age_max: read.duration("checkpoint.drill_age_max")?,

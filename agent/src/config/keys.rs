@@ -272,6 +272,10 @@ pub const KEYS: &[Key] = &[
     key("schedule.retry_delay", Takes::Duration(SECOND, 24 * HOUR), Some("\"10min\""), "",
         "How long after its end a failed run is tried again."),
 
+    key("checkpoint.key_file", Takes::Path, None, "\"lifeboat-evidence-key.pem\"",
+        "The P-256 private key (PKCS#8 in PEM, no passphrase) that signs the evidence of checkpoints."),
+    key("checkpoint.trusted_key_files", Takes::Paths, Some("[]"), "",
+        "Files with the P-256 public keys (PEM) whose evidence is believed, besides that of key_file."),
     key("checkpoint.timeout", Takes::Duration(SECOND, HOUR), Some("\"2min\""), "",
         "How long a checkpoint may wait for WAL and files to be stored, and read what it must check."),
     key("checkpoint.tier", Takes::Text, Some("\"standard\""), "",

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Check;
+use crate::archive::evidence::key::{EvidenceKey, TrustedEvidenceKeys};
 use crate::archive::seal::{Identities, Recipients};
 use crate::archive::signature::SigningKey;
 use crate::config::Config;
@@ -12,6 +13,7 @@ use crate::setup::IDENTITY_FILE;
 /// Every check of keys.
 pub fn checks(config: &Config) -> Vec<Check> {
     let mut checks = vec![recipients(config), signing(config), identity(config)];
+    checks.extend(evidence(config));
     checks.extend(secret_files(config));
     checks
 }
@@ -56,6 +58,33 @@ fn signing(config: &Config) -> Check {
         ),
         format!("add {public:?} to signing.trusted_keys, here and on restore hosts"),
     )
+}
+
+/// Only where something of it is configured: not every host takes or verifies checkpoints.
+fn evidence(config: &Config) -> Option<Check> {
+    const NAME: &str = "evidence key";
+    let section = &config.checkpoint;
+    if section.key_file.is_none() && section.trusted_key_files.is_empty() {
+        return None;
+    }
+    let trusted = match TrustedEvidenceKeys::load(&section.trusted_key_files) {
+        Ok(trusted) => trusted,
+        Err(error) => return Some(Check::error(NAME, &error.next("correct checkpoint.trusted_key_files"))),
+    };
+    let Some(path) = &section.key_file else {
+        return Some(Check::ok(NAME, "none here: this host verifies evidence, and signs none"));
+    };
+    Some(match EvidenceKey::load(path) {
+        Err(error) => {
+            Check::error(NAME, &error.next("run lifeboat init --if-missing, or correct checkpoint.key_file"))
+        }
+        Ok(key) if trusted.find(key.public().id()).is_none() => Check::warn(
+            NAME,
+            format!("{}: its public half is in none of checkpoint.trusted_key_files", path.display()),
+            "add the file of the public half there, and give it to your pipeline",
+        ),
+        Ok(_) => Check::ok(NAME, format!("{}, private, and its public half is trusted", path.display())),
+    })
 }
 
 /// The key itself, without its comment.

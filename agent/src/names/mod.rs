@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::error::shown::is_control;
 use crate::error::{Error, Kind, Result};
 
 /// The end of the names of databases that a restore is filling.
@@ -72,7 +73,7 @@ text_name!(
 text_name!(
     ReleaseId,
     "release ID",
-    "What the pipeline calls a release: 1-128 of `A-Z a-z 0-9 . _ + : @ -`, starting with a letter or digit."
+    "What the pipeline calls a release: 1-200 characters with a letter or digit among them, without control characters and without blanks at its ends. Two IDs are the same if their bytes are."
 );
 text_name!(
     SnapshotId,
@@ -132,9 +133,45 @@ impl TenantName {
     }
 }
 
+/// Longest release ID, in characters.
+const RELEASE_CHARS_MAX: usize = 200;
+/// Letters and digits of a folder's name that a person recognises.
+const SLUG_CHARS_MAX: usize = 40;
+
 impl ReleaseId {
     fn rule(text: &str) -> Option<&'static str> {
-        plain(text, "._+:@-", 128)
+        match text {
+            "" => Some("is empty"),
+            _ if text.chars().count() > RELEASE_CHARS_MAX => Some("is longer than 200 characters"),
+            _ if text.chars().any(|c| c.is_control() || is_control(c)) => {
+                Some("contains a control character, or one that hides or turns text")
+            }
+            _ if text.trim() != text => Some("begins or ends with a blank"),
+            _ if !text.chars().any(char::is_alphanumeric) => Some("has neither a letter nor a digit"),
+            _ => None,
+        }
+    }
+
+    /// Whether it can be a name in a key as it is: 1-128 of `A-Z a-z 0-9 . _ + : @ -`, starting with a letter
+    /// or digit.
+    pub fn is_plain(&self) -> bool {
+        plain(&self.0, "._+:@-", 128).is_none()
+    }
+
+    /// Its lower-case letters and digits of ASCII, at most 40, with `-` in place of others.
+    pub fn slug(&self) -> String {
+        let mut slug = String::new();
+        for c in self.0.chars().map(|c| c.to_ascii_lowercase()) {
+            match c {
+                _ if c.is_ascii_alphanumeric() => slug.push(c),
+                _ if slug.is_empty() || slug.ends_with('-') => {}
+                _ => slug.push('-'),
+            }
+            if slug.len() == SLUG_CHARS_MAX {
+                break;
+            }
+        }
+        slug.trim_end_matches('-').to_owned()
     }
 }
 
@@ -241,7 +278,25 @@ mod tests {
         }
         assert!("shop é 1".parse::<TenantName>().is_ok());
         assert!("2026.11.20-rc1+b7".parse::<ReleaseId>().is_ok());
-        assert!("../../x".parse::<ReleaseId>().is_err());
+    }
+
+    #[test]
+    fn a_release_may_be_called_almost_anything() {
+        let plain = ["2026.11.20-rc1+b7", "v1:a@b", &"x".repeat(128)];
+        let other = ["feature/12 sale", "../../x", "Größe 2", "発売", ".1", "a\u{301}", &"é".repeat(200)];
+        for good in plain {
+            assert!(good.parse::<ReleaseId>().unwrap().is_plain(), "{good}");
+        }
+        for good in other {
+            assert!(!good.parse::<ReleaseId>().unwrap().is_plain(), "{good}");
+        }
+        for bad in ["", " ", " a", "a ", "a\u{a0}", "a\nb", "a\tb", "a\u{202e}b", "../..", &"x".repeat(201)] {
+            assert!(bad.parse::<ReleaseId>().is_err(), "{bad:?}");
+        }
+        let slug = |text: &str| text.parse::<ReleaseId>().unwrap().slug();
+        assert_eq!(slug("Feature/12  Sale!"), "feature-12-sale");
+        assert_eq!((slug("発売"), slug("../x")), (String::new(), "x".to_owned()));
+        assert_eq!(slug(&"ab/".repeat(50)).len(), 40);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::archive::digest::Sha256;
 use crate::archive::manifest::SnapshotKind;
 use crate::archive::wal::{HalfDigest, WalName};
 use crate::names::wal::{TimelineId, WalFile};
-use crate::names::{InstanceName, SnapshotId};
+use crate::names::{InstanceName, ReleaseId, SnapshotId};
 
 /// The repository's description of itself.
 pub const META: &str = "lifeboat.json";
@@ -58,6 +58,26 @@ pub fn drill(instance: &InstanceName, drill: &str, name: &str) -> String {
     format!("instances/{instance}/drills/{drill}/{name}")
 }
 
+/// The folder of all releases' checkpoints.
+pub fn releases(instance: &InstanceName) -> String {
+    format!("instances/{instance}/releases")
+}
+
+/// The name of a release's folder: its ID, where that can be a name in a key; else what of it can, `=`, and
+/// half of its SHA-256. An ID that is a name in a key has no `=`, so no two releases have the same folder.
+pub fn release_folder(release: &ReleaseId) -> String {
+    if release.is_plain() {
+        return release.as_str().to_owned();
+    }
+    let digest = Sha256::of(release.as_str().as_bytes()).to_string();
+    format!("{}={}", release.slug(), &digest[..32])
+}
+
+/// An object of a release's checkpoint.
+pub fn release_object(instance: &InstanceName, release: &ReleaseId, name: &str) -> String {
+    format!("instances/{instance}/releases/{}/{name}", release_folder(release))
+}
+
 /// Who may stream WAL, until when.
 pub fn wal_lease(instance: &InstanceName) -> String {
     format!("instances/{instance}/wal/lease")
@@ -108,4 +128,19 @@ pub fn wal_object(instance: &InstanceName, name: &WalName) -> String {
     let file = wal_file(instance, name.file);
     let folder = file.strip_suffix(&name.file.to_string()).unwrap_or(&file);
     format!("{folder}{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_release_has_a_folder_of_its_own() {
+        let folder = |id: &str| release_folder(&id.parse().unwrap());
+        assert_eq!(folder("2026.11.29-rc1"), "2026.11.29-rc1");
+        assert_eq!(folder("feature/12 sale"), "feature-12-sale=e0de8674776814904767036bd8bc656c");
+        assert_ne!(folder("feature/12 sale"), folder("feature/12-sale"));
+        assert!(folder("発売").starts_with('=') && folder("発売").len() == 33);
+        assert!(folder(&"é/x".repeat(60)).len() <= 73);
+    }
 }

@@ -11,6 +11,7 @@ pub mod pack_worker;
 pub mod ranges;
 pub mod reader;
 pub mod record;
+pub mod releases;
 pub mod snapshots;
 pub mod unproven;
 pub mod upload_sink;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{SetupRequest, choose, write};
+use super::{SetupRequest, choose, evidence, write};
 use crate::archive::seal::Recipients;
 use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::config::{Config, Inputs, keys};
@@ -56,6 +56,8 @@ pub struct CompletedSetup {
     pub signing_key: Option<PathBuf>,
     /// The public half of the signing key.
     pub trusted_key: String,
+    /// The file of the key that signs evidence of checkpoints; `None` if the configuration names none.
+    pub evidence_key: Option<PathBuf>,
     /// One sentence: whether the stored backups are of this PostgreSQL server.
     pub compared: &'static str,
 }
@@ -100,6 +102,7 @@ pub async fn complete(request: &SetupRequest, inputs: &Inputs, config_file: &Pat
     let recipients: Vec<String> = recipients.texts().map(str::to_owned).collect();
     let made_state_dir = disk::metadata(&config.state_dir)?.is_none();
     disk::create_private_dir(&config.state_dir)?;
+    let evidence_key = evidence::complete(&config.checkpoint)?;
     let (repository, made_repository) = write::repository(&config).await?;
     let compared = same_cluster(&config, &repository).await?;
     Ok(CompletedSetup {
@@ -115,6 +118,7 @@ pub async fn complete(request: &SetupRequest, inputs: &Inputs, config_file: &Pat
         recipients,
         signing_key: config.signing.key_file,
         trusted_key,
+        evidence_key,
         compared,
     })
 }

@@ -3,6 +3,7 @@
 
 mod choose;
 mod complete;
+mod evidence;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -15,10 +16,12 @@ use crate::config::{Config, FILE_NAME, Inputs, Setting};
 use crate::error::{Error, Kind, Result};
 use crate::names::InstanceName;
 use crate::{config, disk};
+use evidence::NewEvidenceKey;
 
 /// The default name of the identity file.
 pub const IDENTITY_FILE: &str = "lifeboat-identity.txt";
 const SIGNING_FILE: &str = "lifeboat-signing-key";
+const EVIDENCE_FILE: &str = "lifeboat-evidence-key.pem";
 
 /// What to create, in addition to what the inputs of the configuration say.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +76,10 @@ pub struct NewSetup {
     pub signing_key: PathBuf,
     /// The public half of the signing key.
     pub trusted_key: String,
+    /// The file of the key that signs evidence of checkpoints.
+    pub evidence_key: PathBuf,
+    /// The file of its public half.
+    pub evidence_public_key: PathBuf,
 }
 
 /// What to write, and where; complete before the first byte is written.
@@ -84,6 +91,7 @@ struct Plan {
     /// `None` if the key already exists.
     signing_text: Option<String>,
     trusted_key: String,
+    evidence: NewEvidenceKey,
     text: String,
     config: Config,
 }
@@ -119,6 +127,8 @@ pub async fn run(request: &SetupRequest, inputs: &Inputs) -> Result<Setup> {
         recipients: plan.config.seal.recipients,
         signing_key: plan.signing_file,
         trusted_key: plan.trusted_key,
+        evidence_key: plan.evidence.file,
+        evidence_public_key: plan.evidence.public_file,
     }))
 }
 
@@ -136,6 +146,7 @@ fn plan(request: &SetupRequest, inputs: &Inputs, config_file: PathBuf) -> Result
     let signing_file = request.signing_key.as_deref().map_or(Ok(beside(SIGNING_FILE)), absolute)?;
     let (signing, signing_is_new) = choose::signing(&signing_file, &instance, request.if_missing)?;
     let trusted_key = signing.public_text()?;
+    let evidence = evidence::plan(signing_file.with_file_name(EVIDENCE_FILE), request.if_missing)?;
     let identity = match request.recipients.is_empty() {
         false => None,
         true => {
@@ -153,6 +164,11 @@ fn plan(request: &SetupRequest, inputs: &Inputs, config_file: PathBuf) -> Result
         Setting::list("seal.recipients", recipients),
         Setting::text("signing.key_file", &path_beside(&signing_file, &config_file)?),
         Setting::list("signing.trusted_keys", [trusted_key.as_str()]),
+        Setting::text("checkpoint.key_file", &path_beside(&evidence.file, &config_file)?),
+        Setting::list(
+            "checkpoint.trusted_key_files",
+            [path_beside(&evidence.public_file, &config_file)?.as_str()],
+        ),
     ];
     settings.extend(choose::state_dir(request.state_dir.as_deref(), &config_file)?);
     settings.extend(choose::data_dir(request.data_dir.as_deref())?);
@@ -166,14 +182,24 @@ fn plan(request: &SetupRequest, inputs: &Inputs, config_file: PathBuf) -> Result
         error.context("check the configuration that these flags give").with_kind(Kind::Usage)
     })?;
     let signing_text = signing_is_new.then(|| signing.to_openssh()).transpose()?;
-    Ok(Plan { config_file, instance, identity, signing_file, signing_text, trusted_key, text, config })
+    Ok(Plan {
+        config_file,
+        instance,
+        identity,
+        signing_file,
+        signing_text,
+        trusted_key,
+        evidence,
+        text,
+        config,
+    })
 }
 
 fn refuse_to_overwrite(plan: &Plan) -> Result<()> {
     let identity = plan.identity.as_ref().filter(|new| new.text.is_some()).map(|new| &new.file);
     let signing = plan.signing_text.is_some().then_some(&plan.signing_file);
     let files = [Some(&plan.config_file), signing, identity];
-    for path in files.into_iter().flatten() {
+    for path in files.into_iter().flatten().chain(plan.evidence.to_write().map(|(path, _)| path)) {
         if disk::metadata(path)?.is_some() {
             return Err(Error::new(Kind::AlreadyExists, format!("{} already exists", path.display()))
                 .effect("nothing was written; overwriting a key loses it, and everything encrypted to it")

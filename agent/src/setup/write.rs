@@ -33,6 +33,9 @@ async fn write_all(plan: &Plan, written: &mut Vec<PathBuf>) -> Result<()> {
     if let Some(text) = &plan.signing_text {
         write_new(&plan.signing_file, text, written)?;
     }
+    for (file, text) in plan.evidence.to_write() {
+        write_new(file, text, written)?;
+    }
     repository(&plan.config).await?;
     write_new(&plan.config_file, &plan.text, written)
 }

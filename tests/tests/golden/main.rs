@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and touches files as a user does
 
 mod base;
+mod evidence;
 mod wal;
 
 use std::collections::BTreeMap;

@@ -115,6 +115,11 @@ pub struct Override {
 impl GateResult {
     /// Whether it blocks the release.
     pub fn blocks(&self) -> bool {
-        matches!(self.outcome, Outcome::Failed | Outcome::Unknown) && self.overridden.is_none()
+        self.would_block() && self.overridden.is_none()
+    }
+
+    /// Whether it blocks the release unless a person overrides it.
+    pub fn would_block(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed | Outcome::Unknown)
     }
 }

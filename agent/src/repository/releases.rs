@@ -1,0 +1,318 @@
+//! The checkpoints of releases: `instances/<instance>/releases/<folder>/`.
+//!
+//! **A checkpoint exists when its `checkpoint.json` does**, created once and never replaced. Whatever it names
+//! was stored before it. Beside it come a result for policy engines, a page for people and the schema: each
+//! follows from the checkpoint, so a call that was killed before them is completed by the next one.
+
+use futures::{StreamExt, stream};
+
+use crate::archive::evidence::dsse;
+use crate::archive::evidence::key::{EvidenceKey, TrustedEvidenceKeys};
+use crate::archive::evidence::predicate::Checkpoint;
+use crate::archive::evidence::statement::{self, Evidence};
+use crate::archive::evidence::{markdown, schema, svr};
+use crate::archive::manifest::Origin;
+use crate::clock::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::names::ReleaseId;
+use crate::repository::{Repository, layout};
+
+/// The signed evidence.
+pub const CHECKPOINT: &str = "checkpoint.json";
+/// The Simple Verification Result beside it.
+pub const SVR: &str = "svr.json";
+/// The page for people.
+pub const MARKDOWN: &str = "evidence.md";
+/// The schema of the predicate.
+pub const SCHEMA: &str = "schema.json";
+
+/// Checkpoints read at a time.
+const AT_ONCE: usize = 8;
+
+/// A checkpoint that is stored and believed.
+#[derive(Clone, Debug)]
+pub struct StoredCheckpoint {
+    /// What it says.
+    pub evidence: Evidence,
+    /// Its envelope's bytes as stored.
+    pub envelope: Vec<u8>,
+    /// When it was stored, by the store's clock.
+    pub stored_at: Timestamp,
+}
+
+/// What is found in a folder of `releases/`.
+#[derive(Debug)]
+pub enum ReleaseLook {
+    /// A checkpoint.
+    Believed(Box<StoredCheckpoint>),
+    /// No `checkpoint.json`: a checkpoint is being made, or one was cut short. It does not count.
+    Unfinished,
+    /// Signed by nobody trusted, damaged, or of another release or repository.
+    NotBelieved(Error),
+    /// It could not be read: nothing is known of it.
+    NotRead(Error),
+}
+
+impl Repository {
+    /// Signs a checkpoint and stores it, and what belongs beside it. Whatever the checkpoint names must be
+    /// stored before. Returns it as it is stored.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where the release has another checkpoint: read that one. `Conflict` where `origin` of
+    /// the checkpoint is not this repository's. Those of [`statement::sign`] and of the store; after those of
+    /// the store the checkpoint may exist or not: read it, and complete it with
+    /// [`Repository::complete_checkpoint`].
+    pub async fn store_checkpoint(
+        &self,
+        checkpoint: &Checkpoint,
+        key: &EvidenceKey,
+    ) -> Result<StoredCheckpoint> {
+        let release = &checkpoint.release.id;
+        if checkpoint.origin != self.origin().await? {
+            return Err(Error::new(Kind::Conflict, "this checkpoint is of another repository or instance")
+                .effect("nothing was stored"));
+        }
+        let envelope = statement::sign(checkpoint, key)?;
+        let object = layout::release_object(self.instance(), release, CHECKPOINT);
+        self.store().put_new(&object, envelope.clone()).await?;
+        let trusted = TrustedEvidenceKeys::new([key.public().clone()]);
+        let stored = self.read_checkpoint(release, &checkpoint.origin, &trusted).await?;
+        let stored = stored.filter(|stored| stored.envelope == envelope).ok_or_else(|| {
+            Error::new(
+                Kind::Integrity,
+                format!("{object} was stored, but is not read back as it was written"),
+            )
+        })?;
+        self.complete_checkpoint(&stored.evidence.checkpoint, key).await?;
+        Ok(stored)
+    }
+
+    /// Stores what is missing beside a checkpoint. Idempotent: what is there stays as it is.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn complete_checkpoint(&self, checkpoint: &Checkpoint, key: &EvidenceKey) -> Result<()> {
+        let beside = [
+            (SVR, svr::sign(checkpoint, key)?),
+            (MARKDOWN, markdown::text(checkpoint).into_bytes()),
+            (SCHEMA, schema::JSON.as_bytes().to_vec()),
+        ];
+        for (name, bytes) in beside {
+            let object = layout::release_object(self.instance(), &checkpoint.release.id, name);
+            match self.store().put_new(&object, bytes).await {
+                // By an older version, or with a key that was replaced since.
+                Err(e) if e.kind() == Kind::AlreadyExists => {}
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The checkpoint of a release; `None` only where the store said that there is none.
+    ///
+    /// # Errors
+    /// `Signature` where no trusted key signed it; `Integrity` where it is damaged, or is that of another
+    /// release, repository or instance; `Repository` where a newer program wrote it; that of the store.
+    pub async fn read_checkpoint(
+        &self,
+        release: &ReleaseId,
+        origin: &Origin,
+        trusted: &TrustedEvidenceKeys,
+    ) -> Result<Option<StoredCheckpoint>> {
+        let folder = layout::release_folder(release);
+        let Some(stored) = self.checkpoint_in(&folder, origin, trusted).await? else { return Ok(None) };
+        let found = &stored.evidence.checkpoint.release.id;
+        match found == release {
+            true => Ok(Some(stored)),
+            false => Err(of_another_release(&folder, found)),
+        }
+    }
+
+    /// What is in each folder of `releases/`, by its name. One that is not believed hides no other.
+    ///
+    /// # Errors
+    /// That of the store where they cannot be listed.
+    pub async fn list_releases(
+        &self,
+        origin: &Origin,
+        trusted: &TrustedEvidenceKeys,
+    ) -> Result<Vec<(String, ReleaseLook)>> {
+        let folders = self.store().list_dirs(&layout::releases(self.instance())).await?;
+        let look = |folder: String| async move {
+            let look = match self.checkpoint_in(&folder, origin, trusted).await {
+                Ok(Some(stored)) => ReleaseLook::Believed(Box::new(stored)),
+                Ok(None) => ReleaseLook::Unfinished,
+                Err(e) if e.is_damage() => ReleaseLook::NotBelieved(e),
+                Err(e) => ReleaseLook::NotRead(e),
+            };
+            (folder, look)
+        };
+        Ok(stream::iter(folders).map(look).buffered(AT_ONCE).collect().await)
+    }
+
+    /// An object beside a checkpoint; `None` where there is none. Nothing of it is checked.
+    ///
+    /// # Errors
+    /// `Integrity` where it is too large; that of the store.
+    pub async fn beside_checkpoint(&self, release: &ReleaseId, name: &str) -> Result<Option<Vec<u8>>> {
+        let object = layout::release_object(self.instance(), release, name);
+        match self.store().get(&object, dsse::BYTES_MAX).await {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(e) if e.kind() == Kind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn checkpoint_in(
+        &self,
+        folder: &str,
+        origin: &Origin,
+        trusted: &TrustedEvidenceKeys,
+    ) -> Result<Option<StoredCheckpoint>> {
+        let object = format!("{}/{folder}/{CHECKPOINT}", layout::releases(self.instance()));
+        let held = match self.get_unproven(&object, dsse::BYTES_MAX).await {
+            Ok(held) => held,
+            Err(e) if e.kind() == Kind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let evidence = statement::open(&object, &held, trusted)?;
+        let (belongs, found) = (&evidence.checkpoint.origin, &evidence.checkpoint.release.id);
+        if belongs != origin {
+            let what = match (belongs.repository == origin.repository, belongs.instance == origin.instance) {
+                (false, _) => format!("{object} is evidence of another repository, {}", belongs.repository),
+                (true, false) => format!("{object} is evidence of another instance, {}", belongs.instance),
+                (true, true) => {
+                    format!("{object} does not fit lifeboat.json or instance.json: one of them was altered")
+                }
+            };
+            return Err(Error::new(Kind::Integrity, what)
+                .effect("it is not believed: somebody put it there, or altered what it belongs to"));
+        }
+        if layout::release_folder(found) != folder {
+            return Err(of_another_release(folder, found));
+        }
+        Ok(Some(StoredCheckpoint { envelope: held.to_vec(), stored_at: held.stored_at, evidence }))
+    }
+}
+
+fn of_another_release(folder: &str, found: &ReleaseId) -> Error {
+    let what = format!("releases/{folder}/{CHECKPOINT} is the evidence of release {found}");
+    Error::new(Kind::Integrity, what)
+        .effect("it is not believed: the evidence of one release proves nothing of another")
+        .next("find out who put it there; lifeboat evidence list shows every checkpoint")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::evidence::sample;
+    use crate::archive::evidence::scorecard::scorecard;
+    use crate::store::Store;
+
+    async fn repository(store: &Store, instance: &str) -> Repository {
+        let _ = Repository::init(store).await;
+        let repository = Repository::open(store.clone(), instance.parse().unwrap()).await.unwrap();
+        repository.bind(Some("1")).await.unwrap();
+        repository
+    }
+
+    async fn checkpoint(repository: &Repository, release: &str) -> Checkpoint {
+        let mut checkpoint = sample::checkpoint();
+        checkpoint.origin = repository.origin().await.unwrap();
+        checkpoint.release.id = release.parse().unwrap();
+        checkpoint.scorecard = scorecard(&checkpoint);
+        checkpoint
+    }
+
+    fn keys() -> (EvidenceKey, TrustedEvidenceKeys) {
+        let key = EvidenceKey::generate().unwrap();
+        let trusted = TrustedEvidenceKeys::new([key.public().clone()]);
+        (key, trusted)
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_is_stored_once_and_completed_by_a_second_call() {
+        let store = Store::memory();
+        let repository = repository(&store, "prod").await;
+        let (key, trusted) = keys();
+        for release in ["2026.11.29", "feature/12 Größe 発売"] {
+            let checkpoint = checkpoint(&repository, release).await;
+            let (id, origin) = (&checkpoint.release.id, &checkpoint.origin);
+            assert!(repository.read_checkpoint(id, origin, &trusted).await.unwrap().is_none());
+            let stored = repository.store_checkpoint(&checkpoint, &key).await.unwrap();
+            assert_eq!(stored.evidence.checkpoint, checkpoint);
+            let read = repository.read_checkpoint(id, origin, &trusted).await.unwrap().unwrap();
+            assert_eq!((read.envelope, read.evidence), (stored.envelope.clone(), stored.evidence.clone()));
+            repository.store_checkpoint(&checkpoint, &key).await.unwrap(); // the same again
+            let mut other = checkpoint.clone();
+            other.written_by = "another".to_owned();
+            let error = repository.store_checkpoint(&other, &key).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::AlreadyExists);
+            let page = repository.beside_checkpoint(id, MARKDOWN).await.unwrap().unwrap();
+            assert_eq!(page, markdown::text(&checkpoint).into_bytes());
+            let result = repository.beside_checkpoint(id, SVR).await.unwrap().unwrap();
+            svr::check(SVR, &result, &checkpoint, &trusted).unwrap();
+            assert_eq!(repository.beside_checkpoint(id, "none").await.unwrap(), None);
+        }
+        // Killed after checkpoint.json: with another key since, what is missing is added.
+        let third = checkpoint(&repository, "third").await;
+        let object = layout::release_object(repository.instance(), &third.release.id, CHECKPOINT);
+        store.put_new(&object, statement::sign(&third, &key).unwrap()).await.unwrap();
+        repository.complete_checkpoint(&third, &key).await.unwrap();
+        repository.complete_checkpoint(&third, &keys().0).await.unwrap();
+        let result = repository.beside_checkpoint(&third.release.id, SVR).await.unwrap().unwrap();
+        svr::check(SVR, &result, &third, &trusted).unwrap();
+        let listed = repository.list_releases(&third.origin, &trusted).await.unwrap();
+        assert_eq!(listed.len(), 3);
+        assert!(listed.iter().all(|(_, look)| matches!(look, ReleaseLook::Believed(_))), "{listed:?}");
+    }
+
+    #[tokio::test]
+    async fn evidence_in_another_place_is_not_believed() {
+        let store = Store::memory();
+        let (prod, test) = (repository(&store, "prod").await, repository(&store, "test").await);
+        let elsewhere = repository(&Store::memory(), "prod").await;
+        let (key, trusted) = keys();
+        let origin = prod.origin().await.unwrap();
+        let put = async |release: &str, bytes: Vec<u8>| {
+            let object = layout::release_object(prod.instance(), &release.parse().unwrap(), CHECKPOINT);
+            store.put_new(&object, bytes).await.unwrap();
+        };
+        let read = async |release: &str| {
+            let read = prod.read_checkpoint(&release.parse().unwrap(), &origin, &trusted).await;
+            read.map(|found| found.is_some()).map_err(|e| (e.kind(), e.what().to_owned()))
+        };
+        let old = prod.store_checkpoint(&checkpoint(&prod, "old").await, &key).await.unwrap();
+        put("new", old.envelope.clone()).await;
+        let (kind, what) = read("new").await.unwrap_err();
+        assert_eq!(kind, Kind::Integrity);
+        assert!(what.ends_with("is the evidence of release old"), "{what}");
+        put("ours", statement::sign(&checkpoint(&test, "ours").await, &key).unwrap()).await;
+        assert!(read("ours").await.unwrap_err().1.contains("another instance, test"));
+        put("theirs", statement::sign(&checkpoint(&elsewhere, "theirs").await, &key).unwrap()).await;
+        assert!(read("theirs").await.unwrap_err().1.contains("another repository"));
+        let mut altered = checkpoint(&prod, "altered").await;
+        altered.origin.instance_sha256 = altered.origin.repository_sha256;
+        put("altered", statement::sign(&altered, &key).unwrap()).await;
+        assert!(read("altered").await.unwrap_err().1.contains("one of them was altered"));
+        put("forged", statement::sign(&checkpoint(&prod, "forged").await, &keys().0).unwrap()).await;
+        assert_eq!(read("forged").await.unwrap_err().0, Kind::Signature);
+        put("garbage", b"garbage".to_vec()).await;
+        assert_eq!(read("garbage").await.unwrap_err().0, Kind::Integrity);
+        put("large", vec![b' '; dsse::BYTES_MAX as usize + 1]).await;
+        assert_eq!(read("large").await.unwrap_err().0, Kind::Integrity);
+        assert_eq!(read("old").await, Ok(true));
+        store.put_new("instances/prod/releases/begun/baseline.json", b"{}".to_vec()).await.unwrap();
+        let listed = prod.list_releases(&origin, &trusted).await.unwrap();
+        let words = listed.iter().map(|(folder, look)| match look {
+            ReleaseLook::Believed(_) => format!("{folder} "),
+            ReleaseLook::Unfinished => format!("{folder}? "),
+            ReleaseLook::NotBelieved(_) => format!("{folder}! "),
+            ReleaseLook::NotRead(_) => format!("{folder}!! "),
+        });
+        let expected = "altered! begun? forged! garbage! large! new! old ours! theirs! ";
+        assert_eq!(words.collect::<String>(), expected);
+        let strange = test.store_checkpoint(&checkpoint(&prod, "x").await, &key).await.unwrap_err();
+        assert_eq!(strange.kind(), Kind::Conflict);
+    }
+}
