@@ -55,7 +55,8 @@
 //! backup | recovery | upkeep | wal | daemon | setup   the jobs
 //! status                                         state of backups and host
 //! inventory                                      what is stored, and plans from it
-//! repository | catalog | odoo | program          snapshots | this host's own records | Odoo | help
+//! repository | catalog | odoo | program | capture   snapshots | this host's own records | Odoo | help |
+//!                                                configuration
 //! archive | postgres | store                     file formats | the cluster | objects
 //! config
 //! names | progress | crontab | child | rate_limit
@@ -66,6 +67,7 @@
 pub mod agent;
 pub mod archive;
 mod backup;
+mod capture;
 mod catalog;
 pub mod checkpoint;
 pub mod child;

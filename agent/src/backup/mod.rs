@@ -2,6 +2,7 @@
 
 pub mod base;
 mod batches;
+pub mod configuration;
 mod dump;
 mod file_reader;
 mod filestore;

@@ -78,6 +78,22 @@ impl StateDir {
         }
     }
 
+    /// The same for the capture of the configuration, with a lock of its own: a checkpoint must not wait for a
+    /// backup.
+    ///
+    /// # Errors
+    /// `Busy` while another process of this host stores the configuration.
+    pub fn open_for_configuration(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
+        StateDir::locked(state_dir, instance, ["configuration.lock", "configuration-last-steps"], || {
+            let what =
+                format!("another lifeboat is storing the configuration of instance {instance} on this host");
+            Error::new(Kind::Busy, what)
+                .effect("nothing was stored by this run; the other one continues")
+                .safe("running again later is safe")
+                .next("wait for it to end; find it with ps -C lifeboat")
+        })
+    }
+
     fn locked(
         state_dir: &Path,
         instance: &InstanceName,

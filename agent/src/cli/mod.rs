@@ -16,10 +16,14 @@ use crate::program::version::{VERSION, long as version_text};
 mod agent;
 mod as_production;
 mod backup;
+mod backup_configuration;
 mod bar;
 mod cat;
 mod commands;
 mod completions;
+mod configuration;
+mod configuration_diff;
+mod configuration_text;
 mod confirm;
 mod doctor;
 mod evidence;
@@ -119,6 +123,7 @@ enum Command {
     Promote(promote::Args),
     AsProduction(as_production::Args),
     Cat(cat::Args),
+    Config(configuration::Args),
     Completions(completions::Args),
     Man(man::Args),
     Version(version::Args),
@@ -139,6 +144,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Show(args) => app.looking(show::run(args, app)).await,
         Command::Evidence(args) => app.looking(evidence::run(args, app)).await,
         Command::Cat(args) => cat::run(args, app).await,
+        Command::Config(args) => configuration::run(args, app).await,
         Command::Agent(args) => agent::run(args, app).await,
         Command::Wal(args) => wal::run(args, app).await,
         Command::Doctor(args) => app.looking(doctor::run(args, app)).await,

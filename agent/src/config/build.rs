@@ -7,8 +7,8 @@ use std::path::Path;
 use super::given::wrong_so;
 use super::read::Reader;
 use super::{
-    Agent, Backup, BaseSource, BaseTrust, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules,
-    Seal, Signing, Tls, Wal, place,
+    Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Inputs, Odoo, Postgres, Repository, Restore,
+    Schedules, Seal, Signing, Tls, Wal, place,
 };
 use crate::crontab::{self, Schedule};
 use crate::error::Result;
@@ -72,6 +72,13 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             batch: count(read, "wal.batch")?,
             stall_max: read.duration("wal.stall_max")?,
             slot_warn_percent: read.integer("wal.slot_warn_percent")? as u8,
+        },
+        configuration: Configuration {
+            files: read.paths("configuration.files")?,
+            exclude: read.list("configuration.exclude", |text| Ok(text.to_owned()))?,
+            namespaces: read.list("configuration.namespaces", namespace)?,
+            kubectl: read.word("configuration.kubectl")?,
+            kubeconfig: read.path("configuration.kubeconfig")?,
         },
         restore: Restore {
             workers: count(read, "restore.workers")?,
@@ -227,6 +234,16 @@ pub fn recipient(text: &str) -> Result<String, String> {
         false => text.parse::<age::x25519::Recipient>().is_ok(),
     };
     fine.then(|| text.to_owned()).ok_or_else(|| "is not a valid recipient".to_owned())
+}
+
+/// A DNS label (RFC 1123), as Kubernetes wants it.
+fn namespace(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits = text.len() <= 63
+        && text.chars().all(|c| plain(c) || c == '-')
+        && text.starts_with(plain)
+        && text.ends_with(plain);
+    fits.then(|| text.to_owned()).ok_or_else(|| "is not a namespace (1-63 of a-z 0-9 -)".to_owned())
 }
 
 fn trusted_key(text: &str) -> Result<String, String> {

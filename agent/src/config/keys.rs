@@ -92,6 +92,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("signing", "Who may write archives that restore accepts."),
     ("backup", "How backups run."),
     ("wal", "How WAL is archived and fetched."),
+    (
+        "configuration",
+        "What a checkpoint and `lifeboat backup --kind config` capture. Secrets become keyed digests.",
+    ),
     ("restore", "How restores run."),
     ("agent", "The daemon, `lifeboat agent`."),
     (
@@ -241,6 +245,17 @@ pub const KEYS: &[Key] = &[
         "How long the agent may store no WAL, although there may be some to store, before /healthz, status and the log raise an alarm."),
     key("wal.slot_warn_percent", Takes::Integer(1, 99), Some("50"), "",
         "The alarm begins when the slot keeps this percentage of what it may keep (max_slot_wal_keep_size, free space of pg_wal's disk); halfway from there to 100 it is critical."),
+
+    key("configuration.files", Takes::Paths, Some("[]"), "",
+        "Files and folders to capture, such as /etc/odoo/odoo.conf. Links that lead out of a folder are not followed."),
+    key("configuration.exclude", Takes::List("patterns with * and ?"), Some("[]"), "",
+        "What to leave out of that: a pattern with a slash is compared with the whole path, another one with each name."),
+    key("configuration.namespaces", Takes::List("namespaces of Kubernetes"), Some("[]"), "",
+        "Namespaces whose objects are captured; this needs kubectl, and a role that may list them (docs/least-privilege.md)."),
+    key("configuration.kubectl", Takes::Text, Some("\"kubectl\""), "",
+        "The program kubectl: a path, or a name that is found on PATH."),
+    key("configuration.kubeconfig", Takes::Path, None, "\"/etc/lifeboat/kubeconfig\"",
+        "The kubeconfig of kubectl; without it kubectl uses its own default, in a pod the pod's service account."),
 
     key("restore.workers", Takes::Integer(1, 64), Some("2"), "", "How many packs are read at once."),
     key("restore.work_dir", Takes::Path, None, "\"/var/tmp\"",

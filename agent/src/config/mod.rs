@@ -58,6 +58,8 @@ pub struct Config {
     pub backup: Backup,
     /// How WAL is archived.
     pub wal: Wal,
+    /// What is captured of the configuration.
+    pub configuration: Configuration,
     /// How restores run.
     pub restore: Restore,
     /// The daemon.
@@ -240,6 +242,21 @@ pub struct Wal {
     pub stall_max: Duration,
     /// The alarm begins when the slot keeps this percentage of what it may keep.
     pub slot_warn_percent: u8,
+}
+
+/// What is captured of the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configuration {
+    /// Files and folders.
+    pub files: Vec<PathBuf>,
+    /// Patterns of paths and names that are left out.
+    pub exclude: Vec<String>,
+    /// Namespaces of Kubernetes.
+    pub namespaces: Vec<String>,
+    /// A path, or a name on PATH.
+    pub kubectl: String,
+    /// What kubectl reads; its own default if `None`.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// How restores run.

@@ -278,14 +278,24 @@ impl Store {
 
     /// Removes the remains of unfinished uploads below `prefix`, and counts them: multipart uploads on S3,
     /// staged files locally. Azure itself drops uncommitted blocks after a week; Google's store needs a rule
-    /// of the bucket (docs/repositories.md). Only for the holder of the lease: it would abort a running
-    /// upload. Where the store refuses the listing, only a warning is logged.
-    pub async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
+    /// of the bucket (docs/repositories.md). Only those whose key `which` names: it would abort a running
+    /// upload, so the caller holds the lease or lock under which these keys are written. Where the store refuses
+    /// the listing, only a warning is logged.
+    pub async fn clean_leftovers_of(
+        &self,
+        prefix: &str,
+        which: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<u64> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
-            Backend::Local(local) => local.clean_leftovers(prefix, Duration::ZERO).await,
-            Backend::Remote(remote) => remote.clean_leftovers(prefix).await,
+            Backend::Local(local) => local.clean_leftovers(prefix, Duration::ZERO, which).await,
+            Backend::Remote(remote) => remote.clean_leftovers(prefix, &which).await,
         }
+    }
+
+    /// [`Store::clean_leftovers_of`] for every key.
+    pub async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
+        self.clean_leftovers_of(prefix, |_| true).await
     }
 
     /// The same where others may be storing at the same time: only remains older than `age_min`. For local
@@ -293,7 +303,7 @@ impl Store {
     pub async fn clean_old_leftovers(&self, prefix: &str, age_min: Duration) -> Result<u64> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
-            Backend::Local(local) => local.clean_leftovers(prefix, age_min).await,
+            Backend::Local(local) => local.clean_leftovers(prefix, age_min, |_| true).await,
             Backend::Remote(_) => Ok(0),
         }
     }

@@ -3,6 +3,7 @@
 
 pub mod assemble;
 pub mod deep;
+mod described;
 pub mod drills;
 pub mod expected;
 pub mod findings;

@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 13] = [
     &["names", "progress", "crontab", "child", "rate_limit"],
     &["config"],
     &["archive", "postgres", "store"],
-    &["repository", "catalog", "odoo", "program"],
+    &["repository", "catalog", "odoo", "program", "capture"],
     &["inventory"],
     &["status"],
     &["backup", "recovery", "upkeep", "wal", "daemon", "setup"],
