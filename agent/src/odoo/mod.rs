@@ -4,6 +4,7 @@ pub mod attachments;
 pub mod baseline;
 pub mod blob;
 pub mod compare;
+pub mod counters;
 pub mod fence;
 pub mod filestore;
 pub mod neutralize;

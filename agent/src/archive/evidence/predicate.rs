@@ -93,7 +93,7 @@ pub struct Scope {
 }
 
 /// The named restore point.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Its name in the WAL.
     pub name: String,
