@@ -3,6 +3,7 @@
 pub mod attachments;
 pub mod baseline;
 pub mod blob;
+pub mod business;
 pub mod compare;
 pub mod counters;
 pub mod fence;
