@@ -52,7 +52,7 @@
 //! cli                                            command line
 //! agent                                          the service
 //! doctor                                         checks before a job runs
-//! backup | recovery | upkeep | wal | daemon | setup   the jobs
+//! backup | recovery | upkeep | wal | daemon | setup | release   the jobs
 //! status                                         state of backups and host
 //! inventory                                      what is stored, and plans from it
 //! repository | catalog | odoo | program | capture   snapshots | this host's own records | Odoo | help |
@@ -88,6 +88,7 @@ pub mod program;
 pub mod progress;
 mod rate_limit;
 mod recovery;
+pub mod release;
 pub mod repository;
 pub mod setup;
 pub mod status;

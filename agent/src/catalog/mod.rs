@@ -1,6 +1,7 @@
 //! What this host records for itself: the state directory. All of it may be lost: the next backup then reads
 //! everything again and says so.
 
+pub mod checkpoints;
 pub mod copies;
 pub mod doubt;
 pub mod held;

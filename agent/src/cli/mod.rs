@@ -36,12 +36,17 @@ mod man;
 pub mod print;
 pub mod progress;
 mod promote;
+mod release;
+mod release_text;
+mod released;
 mod restore;
 mod restore_files;
 mod restore_instance;
 mod restore_load;
 mod restore_tenant;
 mod restore_text;
+mod rollback;
+mod rollback_text;
 mod screen;
 mod show;
 mod start;
@@ -121,6 +126,8 @@ enum Command {
     Verify(verify::Args),
     Restore(Box<restore::Args>),
     Promote(promote::Args),
+    Rollback(rollback::Args),
+    Release(release::Args),
     AsProduction(as_production::Args),
     Cat(cat::Args),
     Config(configuration::Args),
@@ -137,6 +144,8 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Restore(args) => restore::run(*args, app).await,
         Command::AsProduction(args) => as_production::run(args, app).await,
         Command::Promote(args) => promote::run(args, app).await,
+        Command::Rollback(args) => app.looking(rollback::run(args, app)).await,
+        Command::Release(args) => app.looking(release::run(args, app)).await,
         Command::List(args) => app.looking(list::run(args, app)).await,
         Command::Status(args) => app.looking(status::run(args, app)).await,
         Command::Window(args) => app.looking(window::run(args, app)).await,

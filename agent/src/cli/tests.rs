@@ -81,6 +81,7 @@ fn the_documentation_lists_every_exit_code() {
         Refused,
         Incomplete,
         Interrupted,
+        RollBack,
         Io,
         Internal,
     ];

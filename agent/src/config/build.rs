@@ -8,7 +8,7 @@ use super::given::wrong_so;
 use super::read::Reader;
 use super::{
     Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Inputs, Odoo, Postgres, Repository, Restore,
-    Schedules, Seal, Signing, Tls, Wal, place,
+    Schedules, Seal, Signing, Tls, Wal, Watch, place,
 };
 use crate::crontab::{self, Schedule};
 use crate::error::Result;
@@ -91,6 +91,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             follow_interval: read.duration("agent.follow_interval")?,
             follow_scan: read.duration("agent.follow_scan")?,
         },
+        watch: watch(read)?,
         schedule: schedule(read)?,
         checkpoint: super::checkpoint::build(read)?,
     })
@@ -194,6 +195,25 @@ fn listen(read: &Reader<'_>) -> Result<Option<SocketAddr>> {
     text.parse::<SocketAddr>().map(Some).map_err(|_| {
         let why = "it takes an address and a port, such as \"127.0.0.1:9345\" or \"[::]:9345\" (every address of this host), or \"off\"";
         read.refused("agent.listen", why)
+    })
+}
+
+fn watch(read: &Reader<'_>) -> Result<Watch> {
+    let pause_drop_percent = read.integer("watch.pause_drop_percent")?;
+    let rollback_drop_percent = read.integer("watch.rollback_drop_percent")?;
+    if rollback_drop_percent < pause_drop_percent {
+        return Err(read.refused(
+            "watch.rollback_drop_percent",
+            &format!("it is smaller than watch.pause_drop_percent ({pause_drop_percent})"),
+        ));
+    }
+    Ok(Watch {
+        pause_drop_percent,
+        rollback_drop_percent,
+        failures_max: read.integer("watch.failures_max")?,
+        lock_wait_max: read.duration("watch.lock_wait_max")?,
+        least: read.integer("watch.least")?,
+        read_time_max: read.duration("watch.read_time_max")?,
     })
 }
 

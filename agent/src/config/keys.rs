@@ -98,6 +98,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ),
     ("restore", "How restores run."),
     ("agent", "The daemon, `lifeboat agent`."),
+    ("watch", "When `lifeboat release watch` says pause or roll back."),
     (
         "schedule",
         "When jobs run, as crontab lines: minute hour day-of-month month day-of-week. No line: no runs.",
@@ -270,6 +271,19 @@ pub const KEYS: &[Key] = &[
         "The shortest time between two batches of new files. A batch is four objects, however many tenants its files are from."),
     key("agent.follow_scan", Takes::Duration(SECOND, 24 * HOUR), Some("\"5min\""), "",
         "How often the agent also compares all file names with what is stored; it does so more often by itself where the kernel does not report new files."),
+
+    key("watch.pause_drop_percent", Takes::Integer(1, 100), Some("30"), "",
+        "Pause if a tenant makes this much less of a kind of document (sale orders, POS orders, stock moves, payments) since the release than in the same time before it and a week before it."),
+    key("watch.rollback_drop_percent", Takes::Integer(1, 100), Some("60"), "",
+        "Roll back if it makes this much less; not smaller than pause_drop_percent."),
+    key("watch.failures_max", Takes::Integer(0, 1_000_000), Some("20"), "",
+        "Pause if a tenant has more failed queue jobs, or more failed mails, since the release, and more than before it."),
+    key("watch.lock_wait_max", Takes::Duration(SECOND, HOUR), Some("\"30s\""), "",
+        "Pause if a session of a tenant waits longer for a lock."),
+    key("watch.least", Takes::Integer(1, 1_000_000), Some("20"), "",
+        "How many documents the smaller comparison must have; with fewer, nothing is concluded from them."),
+    key("watch.read_time_max", Takes::Duration(SECOND, HOUR), Some("\"60s\""), "",
+        "Time limit of reading one table; a table that takes longer is not known, and the verdict is at least pause."),
 
     key("schedule.time_zone", Takes::Text, Some("\"UTC\""), "",
         "The time zone of the crontab lines, such as \"Europe/Berlin\"; daylight saving time is applied."),

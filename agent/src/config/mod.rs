@@ -64,6 +64,8 @@ pub struct Config {
     pub restore: Restore,
     /// The daemon.
     pub agent: Agent,
+    /// When a release is paused or undone.
+    pub watch: Watch,
     /// When the daemon runs each job.
     pub schedule: Schedules,
     /// The release checkpoint.
@@ -281,6 +283,23 @@ pub struct Agent {
     pub follow_interval: Duration,
     /// Time between two scans for files that the kernel did not report.
     pub follow_scan: Duration,
+}
+
+/// When a release is paused or undone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watch {
+    /// So much less, in percent, means pause.
+    pub pause_drop_percent: u64,
+    /// So much less, in percent, means roll back.
+    pub rollback_drop_percent: u64,
+    /// More failures since the release mean pause.
+    pub failures_max: u64,
+    /// A longer wait for a lock means pause.
+    pub lock_wait_max: Duration,
+    /// With fewer documents to compare with, nothing is concluded.
+    pub least: u64,
+    /// The time limit of reading one table.
+    pub read_time_max: Duration,
 }
 
 /// When the daemon runs each job.

@@ -54,6 +54,8 @@ pub enum Kind {
     Incomplete,
     /// The work was stopped by a signal.
     Interrupted,
+    /// A release does harm: it should be undone.
+    RollBack,
     /// A local file operation failed for another reason.
     Io,
     /// A bug of ours.
@@ -82,6 +84,7 @@ impl Kind {
             Kind::Refused => "refused",
             Kind::Incomplete => "incomplete",
             Kind::Interrupted => "interrupted",
+            Kind::RollBack => "roll-back",
             Kind::Io => "io",
             Kind::Internal => "internal",
         }
@@ -109,6 +112,7 @@ impl Kind {
             Kind::Refused => 16,
             Kind::AlreadyExists | Kind::Conflict => 17,
             Kind::Interrupted => 18,
+            Kind::RollBack => 20,
             Kind::Internal => 70,
         }
     }

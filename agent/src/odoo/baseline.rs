@@ -129,16 +129,6 @@ impl Baseline {
     }
 }
 
-/// Odoo's version and the installed modules, sorted by name: in time that does not grow with the content.
-///
-/// # Errors
-/// Those of the server.
-pub async fn installed_modules(session: &mut Session) -> Result<(Option<String>, Vec<Versioned>)> {
-    let table = Table::get(session, tenants::MODULES).await?;
-    let known = tenants::installed(session, &table).await?;
-    Ok((tenants::version_of_base(&known), modules(&known)))
-}
-
 /// Tables whose policies apply to their owner too.
 const FORCED: &str = "\
     SELECT format('ALTER TABLE ONLY %I.%I NO FORCE ROW LEVEL SECURITY', n.nspname, c.relname) \
@@ -155,6 +145,15 @@ fn modules(all: &[Module]) -> Vec<Versioned> {
     let mut out: Vec<Versioned> = all.iter().filter(is_installed).map(versioned).collect();
     out.sort_by(|a, b| a.name.cmp(&b.name));
     out
+}
+
+/// The installed modules alone, sorted by name; in a transaction that [`look`] began.
+///
+/// # Errors
+/// As [`Baseline::take`].
+pub async fn installed_modules(session: &mut Session) -> Result<Vec<Versioned>> {
+    let known = Table::get(session, tenants::MODULES).await?;
+    Ok(modules(&tenants::installed(session, &known).await?))
 }
 
 async fn extensions(session: &mut Session) -> Result<Vec<Versioned>> {
