@@ -7,15 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::archive::path::escape;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::{InstanceName, ReleaseId, TenantName};
+use crate::names::{InstanceName, TenantName};
 
 /// Largest file of counters that is read.
 const BYTES_MAX: u64 = 256 << 20;
-
-/// The folder of a release's checkpoint, here as in the repository.
-pub fn folder(release: &ReleaseId) -> String {
-    release.to_string()
-}
 
 /// The directory of one checkpoint; `folder` is its name in the repository.
 ///
@@ -43,7 +38,6 @@ pub fn counters_file(
     Ok(dir(state_dir, instance, folder)?.join(name))
 }
 
-#[allow(dead_code)] // until the checkpoint keeps them
 /// Keeps a tenant's counters, durably; those of an earlier try are replaced.
 ///
 /// # Errors

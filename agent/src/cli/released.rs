@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::App;
 use super::trust::TrustArgs;
+use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::evidence::predicate::Checkpoint;
-use crate::catalog::checkpoints;
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
@@ -16,7 +16,7 @@ use crate::inventory::take::{Wanted, Which};
 use crate::names::{ReleaseId, TenantName};
 use crate::release::gather::gather;
 use crate::release::plan::{RollbackPlan, plan};
-use crate::repository::Repository;
+use crate::repository::{Repository, layout};
 
 /// Largest record of a checkpoint that is read.
 const RECORD_BYTES_MAX: u64 = 64 << 20;
@@ -55,22 +55,33 @@ impl ReleasedArgs {
     ///
     /// # Errors
     /// `NotFound` if there is none, or if it does not cover a tenant that was asked for.
-    pub async fn find(self, _config: &Config) -> Result<Released> {
+    pub async fn find(self, config: &Config) -> Result<Released> {
         let checkpoint = match &self.record {
             Some(file) => read(file)?,
-            None => {
-                let what = format!("there is no checkpoint of release {}", self.release);
-                return Err(Error::new(Kind::NotFound, what)
-                    .next("lifeboat list --releases shows the releases that have one"));
-            }
+            None => stored(config, &self.release).await?,
         };
         if checkpoint.release.id != self.release {
             let what = format!("the record is of release {}, not {}", checkpoint.release.id, self.release);
             return Err(Error::new(Kind::Usage, what));
         }
         let tenants = tenants(&checkpoint, self.tenant, self.cohort.as_deref())?;
-        let folder = checkpoints::folder(&self.release);
+        let folder = layout::release_folder(&self.release);
         Ok(Released { checkpoint, tenants, folder, trust: self.trust })
+    }
+}
+
+/// The checkpoint in the repository.
+async fn stored(config: &Config, release: &ReleaseId) -> Result<Checkpoint> {
+    let repository = Repository::configured(config).await?;
+    let trusted = TrustedEvidenceKeys::configured(&config.checkpoint)?;
+    let origin = repository.origin().await?;
+    match repository.read_checkpoint(release, &origin, &trusted).await? {
+        Some(found) => Ok(found.evidence.checkpoint),
+        None => {
+            let what = format!("there is no checkpoint of release {release}");
+            Err(Error::new(Kind::NotFound, what)
+                .next("lifeboat evidence list shows the releases that have one"))
+        }
     }
 }
 
