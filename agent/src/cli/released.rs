@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::App;
 use super::trust::TrustArgs;
 use crate::archive::evidence::key::TrustedEvidenceKeys;
-use crate::archive::evidence::predicate::Checkpoint;
+use crate::archive::evidence::predicate::{Checkpoint, Point};
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
@@ -16,6 +16,7 @@ use crate::inventory::take::{Wanted, Which};
 use crate::names::{ReleaseId, TenantName};
 use crate::release::gather::gather;
 use crate::release::plan::{RollbackPlan, plan};
+use crate::repository::releases::CHECKPOINT;
 use crate::repository::{Repository, layout};
 
 /// Largest record of a checkpoint that is read.
@@ -83,6 +84,28 @@ async fn stored(config: &Config, release: &ReleaseId) -> Result<Checkpoint> {
                 .next("lifeboat evidence list shows the releases that have one"))
         }
     }
+}
+
+/// Whether a release has a checkpoint, believed or not.
+///
+/// # Errors
+/// Those of the store.
+pub async fn exists(config: &Config, release: &ReleaseId) -> Result<bool> {
+    let repository = Repository::configured(config).await?;
+    let key = layout::release_object(repository.instance(), release, CHECKPOINT);
+    Ok(repository.store().head(&key).await?.is_some())
+}
+
+/// The restore point of a release's checkpoint.
+///
+/// # Errors
+/// `NotFound` where it has no checkpoint; `Refused` where its checkpoint has dumps and no point; that of the
+/// evidence.
+pub async fn point(config: &Config, release: &ReleaseId) -> Result<Point> {
+    stored(config, release).await?.point.ok_or_else(|| {
+        Error::new(Kind::Refused, format!("the checkpoint of release {release} has no restore point"))
+            .next("it took dumps: lifeboat list --release ID names them, --snapshot selects one")
+    })
 }
 
 /// The tenants that are meant.

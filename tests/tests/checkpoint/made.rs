@@ -41,11 +41,20 @@ fn a_release_that_can_be_undone_passes_and_the_tenant_comes_back_as_it_was_at_th
     world.site.run(&["evidence", "verify", &file, "--key", &key]).run().ok();
     world.site.run(&["evidence", "require", "--release", "2026.11.20", "--commit", "4f3a9c1"]).run().ok();
 
+    world
+        .site
+        .run(&["restore", "--tenant", "shop", "--before-release", "r9"])
+        .run()
+        .exits(5)
+        .says("no checkpoint");
+
     // the bad release
     world.cluster.psql("shop", "update res_partner set name = 'bad'; drop table res_users cascade");
     fs::remove_file(shop.filestore().path(&new)).unwrap();
-    let point = checkpoint["point"]["name"].as_str().unwrap();
-    let restore = ["restore", "--tenant", "shop", "--to-restore-point", point, "--as", "back", "--yes"];
+    let plan =
+        world.site.run(&["restore", "--tenant", "shop", "--before-release", "2026.11.20", "--dry-run"]);
+    plan.args(["--stored-only", "--json"]).run().ok();
+    let restore = ["restore", "--tenant", "shop", "--release", "2026.11.20", "--as", "back", "--yes"];
     world
         .site
         .run(&restore)
