@@ -152,11 +152,7 @@ fn it_reads_only_what_an_init_container_may_read_and_could_not_look_is_no_eviden
     assert!(refused.fired() > 0);
     s3.faults().clear();
     s3.plan(on("GET", "checkpoint.json").respond(503));
-    let outcome = host
-        .run(&["evidence", "require", "--release", "feature/1"])
-        .env("LIFEBOAT_REPOSITORY_RETRY_DEADLINE", "1s")
-        .run();
-    outcome.exits(7).says(EFFECT);
+    require(&host, "feature/1", &[]).exits(7).says(EFFECT);
     s3.faults().clear();
     let flip = s3.plan(on("GET", "checkpoint.json").flip(300));
     let outcome = require(&host, "feature/1", &[]);
