@@ -19,6 +19,7 @@ use lifeboat::archive::evidence::scorecard::scorecard;
 use lifeboat::config::{Config, Inputs};
 use lifeboat::repository::Repository;
 use lifeboat::repository::releases::StoredCheckpoint;
+use lifeboat_tests::program::workspace_root;
 use lifeboat_tests::{Program, S3};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -35,7 +36,7 @@ struct Host {
 
 impl Host {
     fn new() -> Host {
-        Host::init(tempfile::tempdir().unwrap(), &[])
+        Host::init(tempfile::tempdir().unwrap(), &[]).bound()
     }
 
     fn on_s3(s3: &S3) -> Host {
@@ -53,14 +54,33 @@ impl Host {
             "--set=repository.request_timeout=2s".to_owned(),
             "--set=repository.retry_deadline=4s".to_owned(),
         ];
-        Host::init(dir, &settings)
+        Host::init(dir, &settings).bound()
     }
 
     fn init(dir: TempDir, args: &[String]) -> Host {
         let host = Host { dir, runtime: Runtime::new().unwrap() };
         host.run(&["init", "--instance", "prod"]).args(args.to_vec()).run().ok();
-        let repository = host.repository();
-        host.runtime.block_on(repository.bind(Some("7312345678901234567"))).unwrap();
+        host
+    }
+
+    /// As after a first backup.
+    fn bound(self) -> Host {
+        let repository = self.repository();
+        self.runtime.block_on(repository.bind(Some("7312345678901234567"))).unwrap();
+        self
+    }
+
+    /// One whose repository holds the committed snapshots: those of instance `golden`.
+    fn with_snapshots() -> Host {
+        let golden = workspace_root().join("tests/golden/format-1");
+        let key = fs::read_to_string(golden.join("TEST-ONLY-signing-key.pub")).unwrap();
+        let host = Host::init(
+            tempfile::tempdir().unwrap(),
+            &["--set=instance=golden".to_owned(), format!("--set=signing.trusted_keys={}", key.trim())],
+        );
+        fs::remove_dir_all(host.path("lifeboat-repository")).unwrap();
+        let copy = Program::at("/bin/cp".into()).arg("-r").arg(golden.join("repository"));
+        copy.arg(host.path("lifeboat-repository")).run().ok();
         host
     }
 

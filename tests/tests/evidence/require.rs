@@ -147,6 +147,8 @@ fn it_reads_only_what_an_init_container_may_read_and_could_not_look_is_no_eviden
         let is_read = ["GET", "HEAD"].contains(&served.method.as_str());
         assert!(is_read && allowed.iter().any(|part| target.contains(part)), "{} {target}", served.method);
     }
+    let list = host.run(&["evidence", "list"]).run().ok();
+    assert!(list.stdout.contains("feature/1"), "{list}");
     let refused = s3.plan(on("GET", "checkpoint.json").respond(403));
     require(&host, "feature/1", &[]).exits(6).says(EFFECT);
     assert!(refused.fired() > 0);
