@@ -79,9 +79,7 @@ fn may_have(child: Child, name: &OsStr, value: &OsStr) -> bool {
         Child::Lifeboat => user || way || credentials || ours || name.starts_with(LIBPQS),
         Child::LifeboatThatOpens => user || way || credentials || ours || passphrase,
         Child::Program => among(&OF_THE_USER),
-        Child::Kubectl => {
-            among(&OF_THE_USER) || way || KUBECTLS.iter().any(|begin| name.starts_with(begin))
-        }
+        Child::Kubectl => among(&OF_THE_USER) || way || KUBECTLS.iter().any(|begin| name.starts_with(begin)),
         Child::ScratchServer => false,
         Child::Server => user || way || credentials || ours || passphrase,
         // A proxy's URL may contain a password.
@@ -99,8 +97,7 @@ mod tests {
     #[test]
     fn each_kind_gets_what_it_needs_and_no_secret_that_it_does_not() {
         use Child::*;
-        let all =
-            [Lifeboat, LifeboatThatOpens, Program, Kubectl, ScratchServer, Server, ServerOfAnother];
+        let all = [Lifeboat, LifeboatThatOpens, Program, Kubectl, ScratchServer, Server, ServerOfAnother];
         let who = |name: &str| {
             let may = |child: &Child| may_have(*child, OsStr::new(name), OsStr::new("http://u:p@proxy"));
             all.into_iter().filter(may).collect::<Vec<_>>()
@@ -116,7 +113,11 @@ mod tests {
         }
         assert_eq!(who("LIFEBOAT_REPOSITORY_URL"), [Lifeboat, LifeboatThatOpens, Server, ServerOfAnother]);
         assert_eq!(who("AWS_REGION"), [Lifeboat, LifeboatThatOpens, Server, ServerOfAnother]);
-        assert_eq!(who("HTTPS_PROXY"), [Lifeboat, LifeboatThatOpens, Kubectl, Server], "with a password in it");
+        assert_eq!(
+            who("HTTPS_PROXY"),
+            [Lifeboat, LifeboatThatOpens, Kubectl, Server],
+            "with a password in it"
+        );
         assert_eq!(who("PGPASSWORD"), [Lifeboat], "a program is told its own");
         for foreign in [
             "NOTIFY_SOCKET",

@@ -130,7 +130,10 @@ mod tests {
         let b = facts(&key, &[("a", "1"), ("b", "2"), ("e", "1"), ("f", "1")], &["d"]);
         let found = Differences::between(&a, &b).unwrap();
         assert_eq!((found.added, found.removed), (vec!["e".to_owned()], vec!["c".to_owned()]));
-        assert_eq!((found.changed, found.unknown), (vec!["b".to_owned()], vec!["d".to_owned(), "f".to_owned()]));
+        assert_eq!(
+            (found.changed, found.unknown),
+            (vec!["b".to_owned()], vec!["d".to_owned(), "f".to_owned()])
+        );
         assert!(Differences::between(&a, &a).unwrap().is_empty());
         assert!(a.sha256 != b.sha256 && a.sha256 == a.clone().sha256);
         let other = DigestKey::of(&SigningKey::generate("other").unwrap()).unwrap();

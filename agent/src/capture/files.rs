@@ -15,7 +15,8 @@ use crate::archive::manifest::ENTRIES_MAX;
 use crate::error::Result;
 
 /// Files that are secrets as a whole although their names do not say so.
-const SECRET_FILES: &[&str] = &[".pgpass", "pgpass", ".netrc", ".htpasswd", "htpasswd", "id_rsa", "id_ed25519"];
+const SECRET_FILES: &[&str] =
+    &[".pgpass", "pgpass", ".netrc", ".htpasswd", "htpasswd", "id_rsa", "id_ed25519"];
 /// Ends of names of files that hold keys, and may not be text.
 const SECRET_ENDS: &[&str] = &[".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx"];
 
@@ -122,7 +123,8 @@ mod tests {
         }
         assert!(captured.items[0].content.starts_with(PLACEHOLDER.as_bytes()));
         assert_eq!(captured.items[1].content, b"\x89PNG\xff\x00");
-        let left: Vec<&str> = captured.left_out.iter().map(|left| left.path.rsplit('/').next().unwrap()).collect();
+        let left: Vec<&str> =
+            captured.left_out.iter().map(|left| left.path.rsplit('/').next().unwrap()).collect();
         assert_eq!(left, ["gone", "large.bin"]);
         let facts = captured.facts(&key);
         assert_eq!((facts.files, facts.objects), (5, 0));

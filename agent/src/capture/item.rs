@@ -56,7 +56,8 @@ impl Captured {
         self.bytes += item.content.len() as u64;
         if self.items.len() >= ENTRIES_MAX || self.bytes > CAPTURE_BYTES_MAX {
             let most = CAPTURE_BYTES_MAX >> 20;
-            let what = format!("the configuration is more than {ENTRIES_MAX} files and objects, or {most} MiB");
+            let what =
+                format!("the configuration is more than {ENTRIES_MAX} files and objects, or {most} MiB");
             return Err(Error::new(Kind::Config, what)
                 .because(format!("the limit was reached at {}", item.path))
                 .effect("nothing was stored")

@@ -67,9 +67,11 @@ impl Kubectl {
 
     /// Whether a namespace exists: a list of a missing one is empty.
     pub(super) async fn check_namespace(&self, namespace: &str) -> Result<()> {
-        self.run(&["get", "namespace", namespace, "--output=name"]).await.map(drop).map_err(|e| match e.kind() {
-            Kind::NotFound => e.next("correct configuration.namespaces"),
-            _ => e,
+        self.run(&["get", "namespace", namespace, "--output=name"]).await.map(drop).map_err(|e| {
+            match e.kind() {
+                Kind::NotFound => e.next("correct configuration.namespaces"),
+                _ => e,
+            }
         })
     }
 
@@ -106,7 +108,8 @@ impl Kubectl {
         let end = end.map_err(|e| Error::new(Kind::Io, format!("cannot wait for {label}")).because(e))?;
         match end.stopped {
             Some(Stopped::Cancelled) => {
-                Err(Error::new(Kind::Interrupted, format!("{label} was stopped")).safe("running again is safe"))
+                Err(Error::new(Kind::Interrupted, format!("{label} was stopped"))
+                    .safe("running again is safe"))
             }
             Some(Stopped::TooLate) => {
                 let limit = CALL_LIMIT.as_secs();

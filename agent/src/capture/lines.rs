@@ -48,7 +48,11 @@ fn hunk(out: &mut String, steps: &[Step], range: std::ops::Range<usize>, old: &[
     let (old_lines, new_lines) = (count(shown, Step::Added), count(shown, Step::Removed));
     // As diff has it: an empty range begins before its line.
     let begin = |at: usize, lines: usize| if lines == 0 { at } else { at + 1 };
-    out.push_str(&format!("@@ -{},{old_lines} +{},{new_lines} @@\n", begin(o, old_lines), begin(n, new_lines)));
+    out.push_str(&format!(
+        "@@ -{},{old_lines} +{},{new_lines} @@\n",
+        begin(o, old_lines),
+        begin(n, new_lines)
+    ));
     for step in shown {
         let (sign, line) = match step {
             Step::Same => (' ', old[o]),
@@ -131,7 +135,10 @@ mod tests {
         assert_eq!(diff("gone\n", ""), "--- a\n+++ b\n@@ -1,1 +0,0 @@\n-gone\n");
         assert!(diff("a\0", "b").starts_with("binary content differs"));
         let far: String = (0..40).map(|n| format!("{n}\n")).collect();
-        assert_eq!(diff(&far, &far.replacen("2\n", "x\n", 1).replacen("38\n", "y\n", 1)).matches("@@ -").count(), 2);
+        assert_eq!(
+            diff(&far, &far.replacen("2\n", "x\n", 1).replacen("38\n", "y\n", 1)).matches("@@ -").count(),
+            2
+        );
         let long: String = (0..3000).map(|n| format!("{n}\n")).collect();
         let other: String = (0..3000).map(|n| format!("-{n}\n")).collect();
         assert_eq!(diff(&long, &other).lines().count(), 6003, "too much to compare: shown as a whole");

@@ -47,9 +47,9 @@ pub async fn capture(
         let mut captured = Captured::default();
         files::capture(&paths, &exclude, &own_key, &mut captured, &stop).map(|()| captured)
     });
-    let mut captured = files
-        .await
-        .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading the configuration panicked").because(e)))?;
+    let mut captured = files.await.unwrap_or_else(|e| {
+        Err(Error::new(Kind::Internal, "reading the configuration panicked").because(e))
+    })?;
     kubernetes::capture(config, key, &mut captured, cancel).await?;
     captured.items.retain(|item| !exclude::is_excluded(&config.exclude, &item.path));
     Ok(captured.sorted())

@@ -214,7 +214,8 @@ mod tests {
         assert_eq!(cleaned(service)["spec"], json!({ "ports": [] }));
         let headless = json!({ "kind": "Service", "spec": { "clusterIP": "None" } });
         assert_eq!(cleaned(headless)["spec"]["clusterIP"], "None");
-        let claim = json!({ "kind": "PersistentVolumeClaim", "spec": { "volumeName": "pv-1", "resources": 1 } });
+        let claim =
+            json!({ "kind": "PersistentVolumeClaim", "spec": { "volumeName": "pv-1", "resources": 1 } });
         assert_eq!(cleaned(claim)["spec"], json!({ "resources": 1 }));
         let job = json!({ "kind": "Job", "spec": { "selector": { "matchLabels": { "controller-uid": "1" } },
             "template": { "metadata": { "labels": { "controller-uid": "1", "job-name": "x", "app": "y" } } } } });

@@ -114,7 +114,8 @@ impl<'a> Redactor<'a> {
         before.below = None;
         let found = pair(body);
         let name = found.as_ref().and_then(|found| before.secret_name(found));
-        before.named = found.as_ref().filter(|found| found.name == "name").map(|found| found.value(body).to_owned());
+        before.named =
+            found.as_ref().filter(|found| found.name == "name").map(|found| found.value(body).to_owned());
         before.named = before.named.take().filter(|name| is_secret(name));
         match (found, name) {
             (Some(found), Some(name)) if goes_on(found.value(body)) => {
@@ -157,7 +158,9 @@ impl<'a> Redactor<'a> {
             match named.take().filter(|_| name == "value") {
                 Some(name) => secrets.push((name, begin, end)),
                 None if is_secret(&name) => secrets.push((name, begin, end)),
-                None if name == "name" => named = Some(out[begin..end].to_owned()).filter(|name| is_secret(name)),
+                None if name == "name" => {
+                    named = Some(out[begin..end].to_owned()).filter(|name| is_secret(name))
+                }
                 None => {}
             }
         }
@@ -183,7 +186,8 @@ impl<'a> Redactor<'a> {
         let (mut out, mut rest) = (String::new(), body);
         while let Some(at) = rest.find("://") {
             let (before, after) = rest.split_at(at + 3);
-            let end = after.find(|c: char| c.is_whitespace() || "/?#\"'<>`".contains(c)).unwrap_or(after.len());
+            let end =
+                after.find(|c: char| c.is_whitespace() || "/?#\"'<>`".contains(c)).unwrap_or(after.len());
             out.push_str(before);
             rest = after;
             if let Some((user, _)) = after[..end].rsplit_once('@')
@@ -200,7 +204,8 @@ impl<'a> Redactor<'a> {
 /// Whether the document at the beginning of this text is a Secret of Kubernetes.
 fn is_secret_object(text: &str) -> bool {
     let document = text.lines().take_while(|line| !line.starts_with("---"));
-    let mut kinds = document.filter_map(|line| pair(line).filter(|found| found.name == "kind").map(|found| found.value(line)));
+    let mut kinds = document
+        .filter_map(|line| pair(line).filter(|found| found.name == "kind").map(|found| found.value(line)));
     kinds.any(|kind| kind == "Secret")
 }
 
@@ -244,11 +249,21 @@ mod tests {
             -----BEGIN PRIVATE KEY-----\ns3cr3t";
         let out = redacted(text);
         assert!(!out.contains("s3cr3t"), "{out}");
-        for kept in ["[options]\n", "\r\n", "workers: 4\n", "\"user\": \"odoo\"", "@db:5432/shop?x=1", "--workers 4", "  a: kept\n"]
-        {
+        for kept in [
+            "[options]\n",
+            "\r\n",
+            "workers: 4\n",
+            "\"user\": \"odoo\"",
+            "@db:5432/shop?x=1",
+            "--workers 4",
+            "  a: kept\n",
+        ] {
             assert!(out.contains(kept), "{kept:?} is missing in {out}");
         }
-        assert!(serde_json::from_str::<serde_json::Value>(out.lines().find(|l| l.starts_with('{')).unwrap()).is_ok());
+        assert!(
+            serde_json::from_str::<serde_json::Value>(out.lines().find(|l| l.starts_with('{')).unwrap())
+                .is_ok()
+        );
     }
 
     #[test]

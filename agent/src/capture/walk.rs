@@ -144,7 +144,9 @@ impl Walk<'_> {
             FileType::Symlink => match inside(&self.dir, &path) {
                 Ok(Some(target)) if self.is_file(&target) => self.file(target, path)?,
                 Ok(Some(_)) => self.odd(&path, "a symbolic link to something that is not a regular file"),
-                Ok(None) => self.odd(&path, "a symbolic link that leads out of its folder; it is not followed"),
+                Ok(None) => {
+                    self.odd(&path, "a symbolic link that leads out of its folder; it is not followed")
+                }
                 Err(e) => self.odd(&path, format!("a symbolic link that cannot be read: {e}")),
             },
             FileType::Fifo => self.odd(&path, "a FIFO, not a regular file"),

@@ -75,8 +75,7 @@ fn words(name: &str) -> Vec<String> {
         }
         let before = at.checked_sub(1).map(|at| chars[at]);
         let next_is_lower = chars.get(at + 1).is_some_and(|next| next.is_lowercase());
-        let begins = c.is_uppercase()
-            && before.is_some_and(|before| !before.is_uppercase() || next_is_lower);
+        let begins = c.is_uppercase() && before.is_some_and(|before| !before.is_uppercase() || next_is_lower);
         if begins {
             words.push(String::new());
         }

@@ -56,7 +56,8 @@ impl StateDir {
     /// `Busy` while another process of this host stores the configuration.
     pub fn open_for_configuration(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
         StateDir::locked(state_dir, instance, ["configuration.lock", "configuration-last-steps"], || {
-            let what = format!("another lifeboat is storing the configuration of instance {instance} on this host");
+            let what =
+                format!("another lifeboat is storing the configuration of instance {instance} on this host");
             Error::new(Kind::Busy, what)
                 .effect("nothing was stored by this run; the other one continues")
                 .safe("running again later is safe")

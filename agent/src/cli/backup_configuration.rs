@@ -16,18 +16,15 @@ use crate::names::{ReleaseId, bytes_text, counted};
 const NAMED_MAX: usize = 20;
 
 /// Captures, stores, and says what is stored.
-pub async fn run(
-    config: &Config,
-    release: Option<ReleaseId>,
-    attach: &[PathBuf],
-    app: &App,
-) -> Result<Done> {
+pub async fn run(config: &Config, release: Option<ReleaseId>, attach: &[PathBuf], app: &App) -> Result<Done> {
     let shown = app.progress("configuration", None);
     let stored = store(config, release, attach, shown.clone(), app.cancel.clone()).await;
     shown.finish();
     let Some(manifest) = stored? else {
         return Err(Error::new(Kind::Config, "there is no configuration to store")
-            .because("neither configuration.files nor configuration.namespaces is set, and nothing is attached")
+            .because(
+                "neither configuration.files nor configuration.namespaces is set, and nothing is attached",
+            )
             .effect("nothing was stored")
             .next("name the files of Odoo in configuration.files, or pass --attach PATH"));
     };
@@ -60,7 +57,8 @@ fn text(manifest: &Manifest, facts: &ConfigFacts) -> String {
     let release = manifest.release.as_ref().map_or(String::new(), |r| format!(", release {r}"));
     let mut out = format!("instance {}{release}\n", manifest.origin.instance);
     let stored = bytes_text(manifest.stored_bytes());
-    let _ = writeln!(out, "  config    {}  {}, {stored} stored", manifest.id, configuration_text::counts(facts));
+    let _ =
+        writeln!(out, "  config    {}  {}, {stored} stored", manifest.id, configuration_text::counts(facts));
     let _ = writeln!(out, "    digest {}", facts.sha256);
     for left in facts.left_out.iter().take(NAMED_MAX) {
         let _ = writeln!(out, "    missing: {left}");

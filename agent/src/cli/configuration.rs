@@ -105,7 +105,8 @@ async fn restored(args: RestoreArgs, app: &App) -> Result<Done> {
 
 fn restored_text(done: &Restored) -> String {
     let (files, size) = (counted(done.files, "file"), bytes_text(done.bytes));
-    let mut out = format!("{} is restored in {}: {files} ({size}), each checked\n", done.snapshot, done.dir.display());
+    let mut out =
+        format!("{} is restored in {}: {files} ({size}), each checked\n", done.snapshot, done.dir.display());
     for place in done.by_hand.iter().take(NAMED_MAX) {
         let line = if place.line == 0 { String::new() } else { format!(" line {}", place.line) };
         let _ = writeln!(out, "  fill in: {}{line}: {}", place.path, place.what);

@@ -118,7 +118,9 @@ impl Source<'_> {
         }
         let Some(file) = &self.config.signing.key_file else {
             return Err(Error::new(Kind::Config, "signing.key_file is not set")
-                .effect("what is configured now cannot be compared: the key of the digests is derived from it")
+                .effect(
+                    "what is configured now cannot be compared: the key of the digests is derived from it",
+                )
                 .next("run this on the host that stores the configuration"));
         };
         let key = DigestKey::of(&SigningKey::load(file)?)?;

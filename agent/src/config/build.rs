@@ -7,8 +7,8 @@ use std::path::Path;
 use super::given::wrong_so;
 use super::read::Reader;
 use super::{
-    Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Inputs, Odoo, Postgres, Repository, Restore, Schedules,
-    Seal, Signing, Tls, Wal, place,
+    Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Inputs, Odoo, Postgres, Repository, Restore,
+    Schedules, Seal, Signing, Tls, Wal, place,
 };
 use crate::crontab::{self, Schedule};
 use crate::error::Result;

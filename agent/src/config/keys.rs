@@ -92,7 +92,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("signing", "Who may write archives that restore accepts."),
     ("backup", "How backups run."),
     ("wal", "How WAL is archived and fetched."),
-    ("configuration", "What a checkpoint and `lifeboat backup --kind config` capture. Secrets become keyed digests."),
+    (
+        "configuration",
+        "What a checkpoint and `lifeboat backup --kind config` capture. Secrets become keyed digests.",
+    ),
     ("restore", "How restores run."),
     ("agent", "The daemon, `lifeboat agent`."),
     (

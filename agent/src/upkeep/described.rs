@@ -44,7 +44,9 @@ impl<'a> Described<'a> {
     pub(super) fn finish(self) -> Result<()> {
         let all = self.facts.entries.len() + self.facts.artifacts.len();
         let what = match self.odd {
-            Some(path) => format!("the index lists {path}, which the manifest does not, or describes differently"),
+            Some(path) => {
+                format!("the index lists {path}, which the manifest does not, or describes differently")
+            }
             None if self.found != all => {
                 format!("the index lists {} of the {all} files that the manifest names", self.found)
             }
@@ -90,6 +92,8 @@ mod tests {
         check(&[entry("artifacts/sbom", 1)]).unwrap();
         assert!(check(&[]).is_err());
         assert!(check(&[entry("artifacts/sbom", 2)]).is_err());
-        assert!(check(&[entry("artifacts/sbom", 1), entry("files/x", 1)]).unwrap_err().what().contains("files/x"));
+        assert!(
+            check(&[entry("artifacts/sbom", 1), entry("files/x", 1)]).unwrap_err().what().contains("files/x")
+        );
     }
 }

@@ -111,8 +111,11 @@ fn stock_tools_open_it_and_find_no_secret() {
     match Path::new("/usr/bin/jq").exists() {
         false => skip::announce(module_path!(), "the digest by hand: jq is not in /usr/bin"),
         true => {
-            let done =
-                Command::new("sh").args(["-c", script, "sh"]).arg(folder.join("manifest.json")).output().unwrap();
+            let done = Command::new("sh")
+                .args(["-c", script, "sh"])
+                .arg(folder.join("manifest.json"))
+                .output()
+                .unwrap();
             let digest = String::from_utf8(done.stdout).unwrap();
             assert_eq!(digest.trim(), manifest["config"]["sha256"].as_str().unwrap());
         }
@@ -138,7 +141,11 @@ fn one_flipped_bit_of_any_object_is_found() {
             }
             damage::flip_bit(&object, bit);
             let told = world.site.run(&["verify", "--no-progress"]).run();
-            assert!([Some(10), Some(3), Some(11)].contains(&told.code), "{} bit {bit}: {told}", object.display());
+            assert!(
+                [Some(10), Some(3), Some(11)].contains(&told.code),
+                "{} bit {bit}: {told}",
+                object.display()
+            );
             assert!(told.stdout.contains(&id(&manifest)), "{} bit {bit}: {told}", object.display());
             let identity = world.identity();
             let dir = world.site.path("never").display().to_string();

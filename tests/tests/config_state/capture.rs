@@ -62,9 +62,8 @@ fn a_restore_brings_back_files_and_says_what_to_fill_in() {
     world.write("odoo.conf", "[options]\nbroken\n");
     let (target, identity) = (world.site.path("restored"), world.identity());
     let dir = target.display().to_string();
-    let restore = |by: [&str; 2], dir: &str| {
-        world.config(&["restore", by[0], by[1], dir, "--identity", &identity])
-    };
+    let restore =
+        |by: [&str; 2], dir: &str| world.config(&["restore", by[0], by[1], dir, "--identity", &identity]);
     let told = restore(["--release", "17.1"], &dir).ok();
     assert!(told.stdout.contains("fill in: ") && told.stdout.contains("db_password = (secret)"), "{told}");
     let read = |path: &str| fs::read_to_string(target.join(path)).unwrap();
@@ -109,11 +108,8 @@ fn digests_of_another_signing_key_are_not_compared() {
         .status()
         .unwrap();
     assert!(made.success());
-    let told = world
-        .site
-        .run(&["config", "diff", "17.1", "now"])
-        .env("LIFEBOAT_SIGNING_KEY_FILE", &key)
-        .run();
+    let told =
+        world.site.run(&["config", "diff", "17.1", "now"]).env("LIFEBOAT_SIGNING_KEY_FILE", &key).run();
     told.exits(16).says("cannot be compared by their digests");
 }
 

@@ -41,8 +41,12 @@ fn what_is_no_regular_file_is_named_and_never_followed() {
         .map(|left| left["path"].as_str().unwrap().rsplit('/').next().unwrap())
         .collect();
     assert_eq!(left, expected);
-    let paths: Vec<&str> =
-        manifest["config"]["entries"].as_array().unwrap().iter().map(|e| e["path"].as_str().unwrap()).collect();
+    let paths: Vec<&str> = manifest["config"]["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["path"].as_str().unwrap())
+        .collect();
     for name in ["new%0Aline.conf", "per%25cent %22quoted%22.conf", "current.conf"] {
         assert!(paths.iter().any(|path| path.ends_with(name)), "{name} is not in {paths:?}");
     }
@@ -61,7 +65,8 @@ fn what_is_no_regular_file_is_named_and_never_followed() {
 
     // left out on purpose
     let excluded = "out,up,pipe,socket,large.bin,folder,unreadable,*.conf";
-    let told = world.site.backup(&["--kind", "config", "--json"]).env("LIFEBOAT_CONFIGURATION_EXCLUDE", excluded);
+    let told =
+        world.site.backup(&["--kind", "config", "--json"]).env("LIFEBOAT_CONFIGURATION_EXCLUDE", excluded);
     let manifest = told.run().ok().json()["manifest"].clone();
     assert_eq!(manifest["config"]["files"], 2);
 }

@@ -54,7 +54,8 @@ impl Kube {
 
     /// A kubeconfig of a service account with this role.
     fn account(&self, name: &str, to: &Path) {
-        let ask = || self.kubectl(&["-n", "prod", "get", "sa", name, "-o", "jsonpath={.secrets[0].name}"], "");
+        let ask =
+            || self.kubectl(&["-n", "prod", "get", "sa", name, "-o", "jsonpath={.secrets[0].name}"], "");
         let mut secrets = ask();
         for _ in 0..100 {
             if !secrets.is_empty() {
@@ -63,7 +64,8 @@ impl Kube {
             std::thread::sleep(std::time::Duration::from_millis(100)); // the server makes it a moment later
             secrets = ask();
         }
-        let token = ["-n", "prod", "get", "secret", &secrets, "-o", "go-template={{.data.token | base64decode}}"];
+        let token =
+            ["-n", "prod", "get", "secret", &secrets, "-o", "go-template={{.data.token | base64decode}}"];
         let token = self.kubectl(&token, "");
         let text = fs::read_to_string(&self.kubeconfig).unwrap();
         let cluster = text.split("users:").next().unwrap().split("contexts:").next().unwrap();
@@ -85,7 +87,8 @@ const OBJECTS: &str = include_str!("objects.yaml");
 
 /// The role that docs/least-privilege.md shows.
 fn role() -> String {
-    let page = fs::read_to_string(lifeboat_tests::program::workspace_root().join("docs/least-privilege.md")).unwrap();
+    let page = fs::read_to_string(lifeboat_tests::program::workspace_root().join("docs/least-privilege.md"))
+        .unwrap();
     let (_, after) = page.split_once("```yaml\n").expect("the page shows the role");
     after.split("```").next().unwrap().replace("NAMESPACE", "prod")
 }
@@ -106,11 +109,16 @@ fn helm_release(revision: u32, password: &str) -> String {
 
 #[test]
 fn a_namespace_is_captured_compared_and_taken_again() {
-    let Some(kube) = Kube::start() else { skip!("TEST_KUBE does not name a folder that starts a Kubernetes") };
+    let Some(kube) = Kube::start() else {
+        skip!("TEST_KUBE does not name a folder that starts a Kubernetes")
+    };
     let mut world = World::new();
     kube.kubectl(&["create", "namespace", "prod"], "");
     kube.kubectl(&["apply", "-f", "-"], &route_definition());
-    kube.kubectl(&["wait", "--for=condition=Established", "crd/ingressroutes.traefik.io", "--timeout=60s"], "");
+    kube.kubectl(
+        &["wait", "--for=condition=Established", "crd/ingressroutes.traefik.io", "--timeout=60s"],
+        "",
+    );
     kube.kubectl(&["apply", "-n", "prod", "-f", "-"], &OBJECTS.replace("SECRET", SECRET));
     for revision in [1, 2] {
         kube.kubectl(&["apply", "-f", "-"], &helm_release(revision, SECRET));
@@ -155,15 +163,22 @@ fn a_namespace_is_captured_compared_and_taken_again() {
     kube.kubectl(&["-n", "prod", "patch", "secret", "odoo", "-p", &patch], "");
     kube.kubectl(&["apply", "-f", "-"], &helm_release(3, OTHER_SECRET));
     let told = world.config(&["diff", "2", "now", "--json"]).exits(3).json();
-    let changed = ["helm/prod/shop/values.json", "kubernetes/prod/deployment-odoo.json", "secrets/prod/odoo.json"];
+    let changed =
+        ["helm/prod/shop/values.json", "kubernetes/prod/deployment-odoo.json", "secrets/prod/odoo.json"];
     assert_eq!(told["differences"]["changed"], serde_json::json!(changed));
     let identity = world.identity();
     let told = world.config(&["diff", "2", "now", "--content", "--identity", &identity]).exits(3);
-    assert!(told.stdout.contains("-    \"replicas\": 2") && told.stdout.contains("+    \"replicas\": 3"), "{told}");
+    assert!(
+        told.stdout.contains("-    \"replicas\": 2") && told.stdout.contains("+    \"replicas\": 3"),
+        "{told}"
+    );
 
     let (target, dir) = (world.site.path("restored"), world.site.path("restored").display().to_string());
     let told = world.config(&["restore", "--release", "1", &dir, "--identity", &identity]).ok();
-    assert!(told.stdout.contains("Secret odoo of namespace prod, type Opaque: keys password, user"), "{told}");
+    assert!(
+        told.stdout.contains("Secret odoo of namespace prod, type Opaque: keys password, user"),
+        "{told}"
+    );
     let objects = target.join("kubernetes/prod").display().to_string();
     let taken = kube.kubectl(&["apply", "--dry-run=server", "-f", &objects], "");
     assert_eq!(taken.lines().count(), fs::read_dir(&objects).unwrap().count(), "{taken}");
@@ -179,13 +194,16 @@ fn a_namespace_is_captured_compared_and_taken_again() {
 
 #[test]
 fn what_may_not_be_listed_is_an_error_and_never_an_empty_capture() {
-    let Some(kube) = Kube::start() else { skip!("TEST_KUBE does not name a folder that starts a Kubernetes") };
+    let Some(kube) = Kube::start() else {
+        skip!("TEST_KUBE does not name a folder that starts a Kubernetes")
+    };
     let mut world = World::new();
     kube.kubectl(&["create", "namespace", "prod"], "");
     world.site.set("LIFEBOAT_CONFIGURATION_KUBECTL", kube.program().display());
     world.site.set("LIFEBOAT_CONFIGURATION_KUBECONFIG", kube.kubeconfig.display());
     let capture = |namespace: &str| {
-        let backup = world.site.backup(&["--kind", "config"]).env("LIFEBOAT_CONFIGURATION_NAMESPACES", namespace);
+        let backup =
+            world.site.backup(&["--kind", "config"]).env("LIFEBOAT_CONFIGURATION_NAMESPACES", namespace);
         backup.run()
     };
     capture("prod").ok();

@@ -53,8 +53,15 @@ fn shortened(line: &str) -> String {
 fn secret(content: &[u8]) -> String {
     let value: Value = serde_json::from_slice(content).unwrap_or_default();
     let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-    let keys: Vec<&str> = value["keys"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
-    format!("Secret {} of namespace {}, type {}: keys {}", text("name"), text("namespace"), text("type"), keys.join(", "))
+    let keys: Vec<&str> =
+        value["keys"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+    format!(
+        "Secret {} of namespace {}, type {}: keys {}",
+        text("name"),
+        text("namespace"),
+        text("type"),
+        keys.join(", ")
+    )
 }
 
 /// The text of README.txt.
@@ -103,7 +110,9 @@ mod tests {
         let args = format!("  \"--x={digest}\", \"{digest}\"");
         assert_eq!(by_hand("kubernetes/x", args.as_bytes())[0].what, "\"--x=(secret)\", \"(secret)\"");
         assert_eq!(by_hand("files/key", format!("{digest}\n").as_bytes())[0].what, "the whole file");
-        let secret = format!("{{\"name\":\"odoo\",\"namespace\":\"prod\",\"type\":\"Opaque\",\"keys\":{{\"password\":\"{digest}\"}}}}");
+        let secret = format!(
+            "{{\"name\":\"odoo\",\"namespace\":\"prod\",\"type\":\"Opaque\",\"keys\":{{\"password\":\"{digest}\"}}}}"
+        );
         let found = by_hand("secrets/prod/odoo.json", secret.as_bytes());
         assert_eq!(found[0].what, "Secret odoo of namespace prod, type Opaque: keys password");
         assert!(by_hand("files/logo.png", b"\xff").is_empty());

@@ -66,7 +66,9 @@ pub async fn restore(
 ) -> Result<Restored> {
     let target = std::path::absolute(dir).map_err(|e| Error::file("find", dir, e))?;
     let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
-        return Err(Error::new(Kind::Usage, "the root of the file system is no target").safe("nothing was changed"));
+        return Err(
+            Error::new(Kind::Usage, "the root of the file system is no target").safe("nothing was changed")
+        );
     };
     check_empty(&target)?;
     let mut staged = name.to_owned();
@@ -83,9 +85,9 @@ pub async fn restore(
         progress: progress.clone(),
         cancel: cancel.clone(),
     };
-    let written = tokio::task::spawn_blocking(move || work.write())
-        .await
-        .unwrap_or_else(|e| Err(Error::new(Kind::Internal, "restoring the configuration panicked").because(e)));
+    let written = tokio::task::spawn_blocking(move || work.write()).await.unwrap_or_else(|e| {
+        Err(Error::new(Kind::Internal, "restoring the configuration panicked").because(e))
+    });
     let placed = written.and_then(|restored| {
         check_empty(&target)?;
         let renamed = above.rename(&staged, name).and_then(|()| above.sync());
