@@ -21,6 +21,7 @@ pub const OTHER_SECRET: &str = "an0ther-s3cr3t";
 
 /// A site, and a folder that stands for /etc/odoo.
 pub struct World {
+    /// The host.
     pub site: Site,
     /// The folder that is captured.
     pub etc: PathBuf,
