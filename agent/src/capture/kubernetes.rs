@@ -35,20 +35,24 @@ pub(super) async fn capture(
         return Ok(());
     }
     let kubectl = Kubectl::new(config, cancel);
-    let there = kubectl.kinds().await?;
+    let groups =
+        KINDS.iter().filter_map(|kind| Some(kind.split_once('.')?.1)).chain(TRAEFIK_GROUPS.iter().copied());
+    let there = kubectl.kinds(&groups.collect::<Vec<_>>()).await?;
     let wanted = |kind: &&str| {
         let group = kind.split_once('.').map_or("", |(_, group)| group);
         KINDS.contains(kind) || TRAEFIK_GROUPS.contains(&group)
     };
     let kinds: Vec<&str> = there.iter().map(String::as_str).filter(wanted).collect();
     for namespace in &config.namespaces {
-        kubectl.check_namespace(namespace).await?;
-        for object in kubectl.list(namespace, &kinds).await? {
+        // A list of a missing namespace is empty, so that is asked as well.
+        let exists = async { kubectl.check_namespace(namespace).await };
+        let (listed, secrets) = (kubectl.list(namespace, &kinds), kubectl.list(namespace, &["secrets"]));
+        let ((), objects, secrets) = tokio::try_join!(exists, listed, secrets)?;
+        for object in objects {
             if is_made_by_hand(&object) {
                 add_object(namespace, object, key, captured)?;
             }
         }
-        let secrets = kubectl.list(namespace, &["secrets"]).await?;
         for secret in &secrets {
             if secret["type"] != helm::TYPE && secret["type"] != ACCOUNT_TOKEN {
                 add_secret(namespace, secret, key, captured)?;
