@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lifeboat_tests::{compare, damage, skip};
+use lifeboat_tests::{S3, compare, damage, skip};
 
 use crate::{World, id};
 
@@ -32,7 +32,7 @@ fn artifacts(world: &World) -> PathBuf {
 
 #[test]
 fn artifacts_come_back_byte_for_byte_and_their_digests_are_signed() {
-    let world = World::new();
+    let world = World::start();
     let build = artifacts(&world);
     let path = |name: &str| build.join(name).display().to_string();
     let (image, modules, sbom) = (path("image.tar"), path("modules"), path("sbom.json"));
@@ -66,7 +66,7 @@ fn artifacts_come_back_byte_for_byte_and_their_digests_are_signed() {
 
 #[test]
 fn attachments_alone_need_no_configuration() {
-    let world = World::new();
+    let world = World::start();
     let file = world.etc.join("modules.txt").display().to_string();
     let told = world
         .site
@@ -80,13 +80,29 @@ fn attachments_alone_need_no_configuration() {
 }
 
 #[test]
+fn the_same_in_a_bucket() {
+    let s3 = S3::start();
+    let world = World::on_s3(&s3);
+    let build = artifacts(&world);
+    let image = build.join("image.tar");
+    world.capture(&["--release", "17.1", "--attach", &image.display().to_string()]);
+    world.config(&["diff", "17.1", "now"]).ok();
+    let (target, identity) = (world.site.path("restored"), world.identity());
+    let dir = target.display().to_string();
+    world.config(&["restore", "--release", "17.1", &dir, "--identity", &identity]).ok();
+    assert_eq!(compare::sha256(&image), compare::sha256(&target.join("artifacts/image.tar")));
+    world.site.run(&["verify", "--deep", "--identity", &identity]).run().ok();
+    world.nothing_leaked();
+}
+
+#[test]
 fn stock_tools_open_it_and_find_no_secret() {
     for tool in ["age", "zstd", "tar", "ssh-keygen"] {
         if !Path::new("/usr/bin").join(tool).exists() {
             skip!("{tool} is not in /usr/bin");
         }
     }
-    let world = World::new();
+    let world = World::start();
     let sbom = world.site.path("sbom.json");
     fs::write(&sbom, "{}\n").unwrap();
     let manifest = world.capture(&["--attach", &sbom.display().to_string()]);
@@ -124,7 +140,7 @@ fn stock_tools_open_it_and_find_no_secret() {
 
 #[test]
 fn one_flipped_bit_of_any_object_is_found() {
-    let world = World::new();
+    let world = World::start();
     let sbom = world.site.path("sbom.json");
     fs::write(&sbom, "{}\n").unwrap();
     let manifest = world.capture(&["--release", "17.1", "--attach", &sbom.display().to_string()]);

@@ -112,7 +112,7 @@ fn a_namespace_is_captured_compared_and_taken_again() {
     let Some(kube) = Kube::start() else {
         skip!("TEST_KUBE does not name a folder that starts a Kubernetes")
     };
-    let mut world = World::new();
+    let mut world = World::start();
     kube.kubectl(&["create", "namespace", "prod"], "");
     kube.kubectl(&["apply", "-f", "-"], &route_definition());
     kube.kubectl(
@@ -197,7 +197,7 @@ fn what_may_not_be_listed_is_an_error_and_never_an_empty_capture() {
     let Some(kube) = Kube::start() else {
         skip!("TEST_KUBE does not name a folder that starts a Kubernetes")
     };
-    let mut world = World::new();
+    let mut world = World::start();
     kube.kubectl(&["create", "namespace", "prod"], "");
     world.site.set("LIFEBOAT_CONFIGURATION_KUBECTL", kube.program().display());
     world.site.set("LIFEBOAT_CONFIGURATION_KUBECONFIG", kube.kubeconfig.display());

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lifeboat_tests::site::{Site, words};
-use lifeboat_tests::{Cluster, Outcome, compare};
+use lifeboat_tests::{Cluster, Outcome, S3, compare};
 use serde_json::Value;
 
 /// What must never be found anywhere.
@@ -30,9 +30,20 @@ pub struct World {
 
 impl World {
     /// With an odoo.conf and a few files beside it.
-    pub fn new() -> World {
+    pub fn start() -> World {
         let cluster = Cluster::start_default();
-        let mut site = Site::local(&cluster);
+        let site = Site::local(&cluster);
+        World::of(cluster, site)
+    }
+
+    /// The same with a repository in a bucket.
+    pub fn on_s3(s3: &S3) -> World {
+        let cluster = Cluster::start_default();
+        let site = Site::s3(&cluster, s3, "dr");
+        World::of(cluster, site)
+    }
+
+    fn of(cluster: Cluster, mut site: Site) -> World {
         let etc = site.path("etc-odoo");
         fs::create_dir_all(etc.join("conf.d")).unwrap();
         site.set("LIFEBOAT_CONFIGURATION_FILES", etc.display());
