@@ -20,8 +20,8 @@ use crate::error::{Error, Kind, Result};
 const CALL_LIMIT: Duration = Duration::from_secs(120);
 /// The same, for kubectl itself.
 const REQUEST_TIMEOUT: &str = "--request-timeout=60s";
-/// Largest answer.
-const ANSWER_BYTES_MAX: u64 = 256 << 20;
+/// Largest answer: it is held in memory.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// How much of standard error is kept.
 const TAIL_BYTES_MAX: usize = 16 << 10;
 /// How long it may take to end when it is asked to.
@@ -53,19 +53,44 @@ impl Kubectl {
         Ok(String::from_utf8_lossy(&out).lines().map(|line| line.trim().to_owned()).collect())
     }
 
-    /// All objects of these kinds in a namespace.
+    /// All objects of these kinds in a namespace; `which` is a selector of fields.
     ///
     /// # Errors
-    /// `Denied` where the role may not list one of them; `NotFound` where the namespace does not exist.
-    pub(super) async fn list(&self, namespace: &str, kinds: &[&str]) -> Result<Vec<Value>> {
-        let kinds = kinds.join(",");
-        let out = self.run(&["get", &kinds, "--namespace", namespace, "--output=json"]).await?;
+    /// `Denied` where the role may not list one of them.
+    pub(super) async fn list(&self, namespace: &str, kinds: &[&str], which: &str) -> Result<Vec<Value>> {
+        let (kinds, which) = (kinds.join(","), format!("--field-selector={which}"));
+        self.objects(&["get", &kinds, "--namespace", namespace, &which, "--output=json"]).await
+    }
+
+    /// The names of objects of one kind.
+    ///
+    /// # Errors
+    /// As [`Kubectl::list`].
+    pub(super) async fn names(&self, namespace: &str, kind: &str, which: &str) -> Result<Vec<String>> {
+        let which = format!("--field-selector={which}");
+        let out = self.run(&["get", kind, "--namespace", namespace, &which, "--output=name"]).await?;
+        let text = String::from_utf8_lossy(&out);
+        Ok(text.lines().filter_map(|line| Some(line.trim().split_once('/')?.1.to_owned())).collect())
+    }
+
+    /// These objects.
+    ///
+    /// # Errors
+    /// `NotFound` where one is gone meanwhile; `Denied` where the role may not get them.
+    pub(super) async fn get(&self, namespace: &str, kind: &str, names: &[&str]) -> Result<Vec<Value>> {
+        let args = ["get", kind, "--namespace", namespace, "--output=json"];
+        self.objects(&[&args[..], names].concat()).await
+    }
+
+    async fn objects(&self, args: &[&str]) -> Result<Vec<Value>> {
+        let out = self.run(args).await?;
         let failed = |e: serde_json::Error| {
             Error::new(Kind::Io, format!("the answer of {} is not JSON", self.program)).because(e)
         };
         let mut list: Value = serde_json::from_slice(&out).map_err(failed)?;
         match list.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => Ok(items),
+            None if list["kind"].is_string() => Ok(vec![list]), // one alone is no list
             _ => Err(Error::new(Kind::Io, format!("the answer of {} is not a list", self.program))),
         }
     }
@@ -200,7 +225,7 @@ mod tests {
     #[tokio::test]
     async fn answers_are_read_and_failures_have_their_kind() {
         let (_dir, good) = kubectl("echo '{\"items\": [1, 2]}'");
-        assert_eq!(good.list("prod", &["services"]).await.unwrap().len(), 2);
+        assert_eq!(good.list("prod", &["services"], "").await.unwrap().len(), 2);
         let cases = [
             ("echo 'Error from server (Forbidden): services is forbidden' >&2; exit 1", Kind::Denied),
             ("echo 'Error from server (NotFound): x' >&2; exit 1", Kind::NotFound),
@@ -209,7 +234,7 @@ mod tests {
         ];
         for (script, kind) in cases {
             let (_dir, bad) = kubectl(script);
-            assert_eq!(bad.list("prod", &["services"]).await.unwrap_err().kind(), kind, "{script}");
+            assert_eq!(bad.list("prod", &["services"], "").await.unwrap_err().kind(), kind, "{script}");
         }
         let none = Kubectl { program: "/nonexistent/kubectl".into(), ..good.clone() };
         assert_eq!(none.kinds(&[]).await.unwrap_err().kind(), Kind::Config);
