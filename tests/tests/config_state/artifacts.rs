@@ -83,8 +83,8 @@ fn attachments_alone_need_no_configuration() {
 fn the_same_in_a_bucket() {
     let s3 = S3::start();
     let world = World::on_s3(&s3);
-    let build = artifacts(&world);
-    let image = build.join("image.tar");
+    let image = world.site.path("image.tar");
+    fs::write(&image, noise(6 << 20)).unwrap();
     world.capture(&["--release", "17.1", "--attach", &image.display().to_string()]);
     world.config(&["diff", "17.1", "now"]).ok();
     let (target, identity) = (world.site.path("restored"), world.identity());
@@ -103,9 +103,11 @@ fn stock_tools_open_it_and_find_no_secret() {
         }
     }
     let world = World::start();
-    let sbom = world.site.path("sbom.json");
+    let (sbom, large) = (world.site.path("sbom.json"), world.site.path("large"));
     fs::write(&sbom, "{}\n").unwrap();
-    let manifest = world.capture(&["--attach", &sbom.display().to_string()]);
+    fs::write(&large, noise(9 << 20)).unwrap();
+    let [sbom, large] = [sbom, large].map(|path| path.display().to_string());
+    let manifest = world.capture(&["--attach", &sbom, "--attach", &large]);
     let folder = world.site.stored.join("instances/prod/snapshots").join(id(&manifest));
     let out = world.site.path("out");
     fs::create_dir(&out).unwrap();
@@ -120,6 +122,9 @@ fn stock_tools_open_it_and_find_no_secret() {
     let conf = fs::read_to_string(out.join("files").join(world.path("odoo.conf"))).unwrap();
     assert!(conf.contains("db_host = db\ndb_password = lifeboat-hmac-sha256:"), "{conf}");
     assert_eq!(fs::read_to_string(out.join("files/artifacts/sbom.json")).unwrap(), "{}\n");
+    let script = "cat \"$1\"/extents/artifacts/large/* | cmp - \"$2\"";
+    let same = Command::new("sh").args(["-c", script, "sh"]).arg(&out).arg(&large).status().unwrap();
+    assert!(same.success());
     world.nothing_leaked(); // the unpacked files lie in the site, too
 
     // The digest of everything, as docs/configuration-state.md tells it.

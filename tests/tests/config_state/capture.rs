@@ -134,6 +134,9 @@ fn a_capture_does_not_wait_for_a_backup_and_survives_being_killed() {
     lock.lock().unwrap();
     world.capture(&["--release", "17.1"]);
     drop(lock);
+    // Two at the same time follow each other.
+    let both = [(); 2].map(|()| world.site.backup(&["--kind", "config"]).spawn());
+    both.into_iter().for_each(|one| drop(one.finish().ok()));
     let running = world.site.backup(&["--kind", "config", "--release", "17.2"]).spawn();
     std::thread::sleep(std::time::Duration::from_millis(60));
     running.kill9();

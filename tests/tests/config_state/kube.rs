@@ -162,14 +162,25 @@ fn a_namespace_is_captured_compared_and_taken_again() {
     let patch = format!(r#"{{"stringData": {{"password": "{OTHER_SECRET}"}}}}"#);
     kube.kubectl(&["-n", "prod", "patch", "secret", "odoo", "-p", &patch], "");
     kube.kubectl(&["apply", "-f", "-"], &helm_release(3, OTHER_SECRET));
+    let patch = r#"{"data": {"odoo.conf": "[options]\ndb_host = db2\n"}}"#;
+    kube.kubectl(&["-n", "prod", "patch", "configmap", "odoo", "-p", patch], "");
     let told = world.config(&["diff", "2", "now", "--json"]).exits(3).json();
-    let changed =
-        ["helm/prod/shop/values.json", "kubernetes/prod/deployment-odoo.json", "secrets/prod/odoo.json"];
+    let changed = [
+        "helm/prod/shop/values.json",
+        "kubernetes/prod/configmap-odoo.json",
+        "kubernetes/prod/deployment-odoo.json",
+        "secrets/prod/odoo.json",
+    ];
     assert_eq!(told["differences"]["changed"], serde_json::json!(changed));
     let identity = world.identity();
     let told = world.config(&["diff", "2", "now", "--content", "--identity", &identity]).exits(3);
     assert!(
         told.stdout.contains("-    \"replicas\": 2") && told.stdout.contains("+    \"replicas\": 3"),
+        "{told}"
+    );
+
+    assert!(
+        told.stdout.contains("\n-db_host = db\n") && told.stdout.contains("\n+db_host = db2\n"),
         "{told}"
     );
 
