@@ -1,21 +1,16 @@
-//! What this host keeps of each checkpoint: the counters of its tenants at the point, which say later what was
-//! written since. `<state_dir>/<instance>/checkpoints/<folder>/`, one folder a checkpoint. If it is lost, a
-//! plan of a rollback says that these numbers are not known.
+//! What this host keeps of each checkpoint: the counters of its tenants at the point, which say later what
+//! was written since. `<state_dir>/<instance>/checkpoints/<folder>/`, one folder a checkpoint. If it is lost,
+//! a plan of a rollback says that these numbers are not known.
 
 use std::path::{Path, PathBuf};
 
 use crate::archive::path::escape;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::names::{InstanceName, ReleaseId, TenantName};
+use crate::names::{InstanceName, TenantName};
 
 /// Largest file of counters that is read.
 const BYTES_MAX: u64 = 256 << 20;
-
-/// The folder of a release's checkpoint, here as in the repository.
-pub fn folder(release: &ReleaseId) -> String {
-    release.to_string()
-}
 
 /// The directory of one checkpoint; `folder` is its name in the repository.
 ///
