@@ -38,7 +38,6 @@ pub fn counters_file(
     Ok(dir(state_dir, instance, folder)?.join(name))
 }
 
-#[allow(dead_code)] // until the checkpoint keeps them
 /// Keeps a tenant's counters, durably; those of an earlier try are replaced.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ const DOUBT_FILE: &str = "base.doubt.json";
 /// The opened, locked directory.
 pub struct StateDir {
     dir: PathBuf,
+    instance: InstanceName,
     holder: String,
     last_steps: &'static str,
     _lock: disk::FileLock,
@@ -113,7 +114,7 @@ impl StateDir {
             Err(e) if matches!(e.kind(), Kind::NotFound | Kind::Config) => Self::new_holder(&holder_file)?,
             Err(e) => return Err(e),
         };
-        Ok(StateDir { dir, holder, last_steps, _lock: lock })
+        Ok(StateDir { dir, instance: instance.clone(), holder, last_steps, _lock: lock })
     }
 
     /// What checks of this host have found in `repository`, its identifier.
@@ -201,9 +202,9 @@ impl StateDir {
         self.dir.join(PROVEN_FILE)
     }
 
-    /// The directory of what is kept of checkpoints.
-    pub fn checkpoints_dir(&self) -> PathBuf {
-        self.dir.join("checkpoints")
+    /// The directory above this one, and the instance.
+    pub fn place(&self) -> (&Path, InstanceName) {
+        (self.dir.parent().unwrap_or(&self.dir), self.instance.clone())
     }
 
     /// Where the known base backup is kept.

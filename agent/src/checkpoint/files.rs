@@ -159,7 +159,8 @@ impl Lookup<'_> {
         }
         if !files.missing.is_empty() {
             let names: Vec<String> = files.missing.iter().cloned().collect();
-            follow::store_named(self.config, self.state, tenant, names, cancel).await?;
+            let damaged: Vec<SnapshotId> = broken.iter().cloned().collect();
+            follow::store_named(self.config, self.state, tenant, names, &damaged, cancel).await?;
             self.settle(tenant, files, broken).await?;
         }
         Ok(before - files.missing.len() as u64)

@@ -62,9 +62,14 @@ pub async fn make(session: &mut Session, name: &str) -> Result<MadePoint> {
                 (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM made",
         literal(name)
     );
+    // The record alone is flushed by nobody: on a quiet server it would wait for the next commit. This commit
+    // flushes it, because its transaction has an ID; no standby is waited for.
+    let begin = "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_current_xact_id()";
+    session.execute(what, begin).await?;
     let row = session.row(what, sql).await.map_err(|e| {
         e.next("let the role do it: GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO ROLE; docs/least-privilege.md")
     })?;
+    session.execute("flush the restore point", "COMMIT").await?;
     let timeline: String = column(&row, 1)?;
     let time: i64 = column(&row, 2)?;
     let bad = || Error::new(Kind::Postgres, format!("cannot {what}: the server's answer makes no sense"));

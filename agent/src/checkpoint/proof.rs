@@ -58,6 +58,8 @@ pub struct Proof {
     pub damaged: Vec<String>,
     /// How many there are.
     pub damaged_count: u64,
+    /// The snapshots that they belong to.
+    pub damaged_in: Vec<SnapshotId>,
     /// Objects of which nothing is known, by name: refused, no answer, or no time left.
     pub unknown: Vec<String>,
     /// How many there are.
@@ -92,9 +94,6 @@ impl Needed {
         trust: &Trust,
         id: &SnapshotId,
     ) -> Result<()> {
-        if self.manifests.contains_key(id) {
-            return Ok(());
-        }
         let manifest = repository.manifest(id, origin, trust).await?;
         let instance = repository.instance();
         let key = layout::object(instance, id, manifest::NAME);
@@ -106,6 +105,14 @@ impl Needed {
         self.folders.insert(layout::snapshot(instance, id));
         self.manifests.insert(id.clone(), Sha256::of(&bytes));
         Ok(())
+    }
+
+    /// Adds all that another one needs.
+    pub fn merge(&mut self, other: Needed) {
+        self.objects.extend(other.objects);
+        self.folders.extend(other.folders);
+        self.wal_folder = self.wal_folder.take().or(other.wal_folder);
+        self.manifests.extend(other.manifests);
     }
 
     /// Adds WAL objects.
@@ -180,6 +187,12 @@ impl Needed {
             }
         }
         drop(read);
+        let damaged_in = |id: &&SnapshotId| {
+            let folder = format!("{}/", layout::snapshot(repository.instance(), id));
+            proof.damaged.iter().any(|what| what.starts_with(&folder))
+        };
+        let damaged_in = self.manifests.keys().filter(damaged_in).cloned().collect();
+        proof.damaged_in = damaged_in;
         proven.forget(&bad).await?;
         proven.add(&good).await?;
         Ok(proof)

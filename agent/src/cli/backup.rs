@@ -195,7 +195,7 @@ fn base_text(report: &backup::base::Report) -> String {
 }
 
 /// The release of the environment, or of the file that the pipeline writes.
-fn release(app: &App, file: Option<&Path>) -> Result<Option<ReleaseId>> {
+pub(super) fn release(app: &App, file: Option<&Path>) -> Result<Option<ReleaseId>> {
     if let Some(text) = app.inputs.variable("LIFEBOAT_RELEASE")? {
         return text.parse().map(Some).map_err(|e: Error| {
             Error::new(Kind::Config, "the environment variable LIFEBOAT_RELEASE is wrong").because(e)

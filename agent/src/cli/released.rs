@@ -6,18 +6,24 @@ use std::path::{Path, PathBuf};
 use super::App;
 use super::trust::TrustArgs;
 use crate::archive::evidence::key::TrustedEvidenceKeys;
-use crate::archive::evidence::predicate::Checkpoint;
+use crate::archive::evidence::predicate::{Checkpoint, Point};
 use crate::archive::evidence::{dsse, statement};
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Inventory;
+use crate::inventory::drills::{self, StoredDrill};
 use crate::inventory::take::{Wanted, Which};
 use crate::names::{ReleaseId, TenantName, shell_word};
+use crate::release::forecast::MeasuredRestore;
 use crate::release::gather::gather;
 use crate::release::plan::{RollbackPlan, plan};
+use crate::repository::releases::CHECKPOINT;
 use crate::repository::{Repository, layout};
+
+/// The verdict of a drill whose times count.
+const PASSED: &str = "passed";
 
 /// Which release, and which of its tenants.
 #[derive(clap::Args, Debug)]
@@ -96,6 +102,29 @@ fn of_file(
     Ok(found)
 }
 
+/// Whether a release has a checkpoint, believed or not.
+///
+/// # Errors
+/// Those of the store.
+pub async fn exists(config: &Config, release: &ReleaseId) -> Result<bool> {
+    let repository = Repository::configured(config).await?;
+    let key = layout::release_object(repository.instance(), release, CHECKPOINT);
+    Ok(repository.store().head(&key).await?.is_some())
+}
+
+/// The restore point of a release's checkpoint.
+///
+/// # Errors
+/// `NotFound` where it has no checkpoint; `Refused` where its checkpoint has dumps and no point; that of the
+/// evidence.
+pub async fn point(config: &Config, release: &ReleaseId) -> Result<Point> {
+    let trusted = TrustedEvidenceKeys::configured(&config.checkpoint)?;
+    stored(release, config, &trusted).await?.point.ok_or_else(|| {
+        Error::new(Kind::Refused, format!("the checkpoint of release {release} has no restore point"))
+            .next("it took dumps: lifeboat list --release ID names them, --snapshot selects one")
+    })
+}
+
 /// The tenants that are meant.
 fn tenants(
     checkpoint: &Checkpoint,
@@ -137,7 +166,30 @@ impl Released {
         let stored = self.stored(config).await;
         let inputs =
             gather(config, &self.checkpoint, &self.folder, &self.tenants, &stored, &app.cancel).await?;
-        Ok(plan(&self.checkpoint, inputs, &[], clock::now()))
+        let measured = self.measured(config).await;
+        Ok(plan(&self.checkpoint, inputs, &measured, clock::now()))
+    }
+
+    /// Drills that restored a tenant and passed, the newest first; none if they cannot be read, since then the
+    /// time is not known.
+    async fn measured(&self, config: &Config) -> Vec<MeasuredRestore> {
+        let read = async {
+            let trust = self.trust.trust(config)?;
+            let repository = Repository::configured(config).await?;
+            drills::recent(&repository, &trust).await
+        };
+        let measured = |drill: StoredDrill| {
+            let record = format!("drill {}", drill.id);
+            let seconds = drill.rto_seconds.filter(|_| drill.verdict == PASSED)?;
+            Some(MeasuredRestore { tenant: drill.tenant, seconds, record })
+        };
+        match read.await {
+            Ok(drills) => drills.into_iter().filter_map(measured).collect(),
+            Err(e) => {
+                tracing::warn!("the drills cannot be read, so their times are not known: {}", e.line());
+                Vec::new()
+            }
+        }
     }
 
     /// What the repository holds of what a restore to the point needs.

@@ -54,6 +54,8 @@ pub enum Kind {
     Incomplete,
     /// The work was stopped by a signal.
     Interrupted,
+    /// A gate of a checkpoint blocks the release.
+    Blocked,
     /// A release does harm: it should be undone.
     RollBack,
     /// A local file operation failed for another reason.
@@ -85,6 +87,7 @@ impl Kind {
             Kind::Incomplete => "incomplete",
             Kind::Interrupted => "interrupted",
             Kind::RollBack => "roll-back",
+            Kind::Blocked => "blocked",
             Kind::Io => "io",
             Kind::Internal => "internal",
         }
@@ -112,6 +115,7 @@ impl Kind {
             Kind::Refused => 16,
             Kind::AlreadyExists | Kind::Conflict => 17,
             Kind::Interrupted => 18,
+            Kind::Blocked => 19,
             Kind::RollBack => 20,
             Kind::Internal => 70,
         }

@@ -22,7 +22,7 @@ use crate::catalog::state::StateDir;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::Result;
-use crate::names::TenantName;
+use crate::names::{SnapshotId, TenantName};
 use follower::{FollowEnd, Follower};
 use waiting::Waiting;
 
@@ -78,8 +78,9 @@ pub async fn run(
     Ok(())
 }
 
-/// Stores these files of a tenant now, beside an agent that may follow them too. Files that are gone, or do not
-/// match their names, are left out: ask the catalog afterwards which are held.
+/// Stores these files of a tenant now, beside an agent that may follow them too. What only `damaged` snapshots
+/// hold counts as not stored. Files that are gone, or do not match their names, are left out: ask the catalog
+/// afterwards which are held.
 ///
 /// # Errors
 /// Those of the store, and of what [`run`] retries.
@@ -88,9 +89,11 @@ pub async fn store_named(
     state: &StateDir,
     tenant: &TenantName,
     names: Vec<String>,
+    damaged: &[SnapshotId],
     cancel: &CancellationToken,
 ) -> Result<()> {
     let (storing, mut held) = open::open(config, state, cancel).await?;
+    held.forget(damaged).await?;
     let tenant = std::sync::Arc::new(tenant.clone());
     let mut waiting = Waiting::new();
     let fits = |name: &String| crate::odoo::blob::BlobName::parse(name.as_bytes()).is_some();
