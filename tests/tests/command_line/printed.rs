@@ -12,12 +12,14 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 8] =
-    ["restore", "as-production", "promote", "show", "cat", "wal", "completions", "man"];
+const WANT_MORE: [&str; 9] =
+    ["restore", "as-production", "promote", "show", "cat", "wal", "completions", "man", "config"];
 
 /// Whether these words are the name of a command in a sentence, and no command to be run.
 fn is_name(words: &[String]) -> bool {
-    let named = |word: &String| word.starts_with("--") || ["push", "fetch"].contains(&word.as_str());
+    let named = |word: &String| {
+        word.starts_with("--") || ["push", "fetch", "diff", "restore"].contains(&word.as_str())
+    };
     WANT_MORE.contains(&words[0].as_str()) && words[1..].iter().all(named)
 }
 
@@ -45,6 +47,7 @@ impl Grammar {
             read(&help, &mut flags); // those of every command
             let inner: &[&[&str]] = match name {
                 "wal" => &[&["wal", "push"], &["wal", "fetch"], &["wal", "status"]],
+                "config" => &[&["config", "diff"], &["config", "restore"], &["config", "list"]],
                 _ => &[&[name]],
             };
             for words in inner {
@@ -76,6 +79,7 @@ impl Grammar {
             let capitals = word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase() || "_=".contains(c));
             let is_data = capitals || word.contains(['{', '/', '%']) || word.starts_with(char::is_numeric);
             let is_inner = name == "wal" && ["push", "fetch", "status"].contains(&word)
+                || name == "config" && ["diff", "restore", "list", "now"].contains(&word)
                 || name == "completions" && words.len() == 1
                 || name == "cat" && word == "globals.sql";
             if !(word.starts_with("--") || word == "-v" || is_value || is_data || is_inner) {
