@@ -7,7 +7,9 @@
 //! Nothing passes because it could not be looked up: see [`gates`].
 
 mod agent;
+mod all_files;
 mod attempt;
+mod dumps;
 mod evidence;
 mod files;
 pub mod gates;
@@ -18,6 +20,7 @@ mod proof;
 mod run;
 mod scope;
 mod tenant;
+mod work;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +46,8 @@ pub struct CheckpointRequest {
     pub cohort: Option<String>,
     /// How long it may take; `checkpoint.timeout` where `None`.
     pub timeout: Option<Duration>,
+    /// Whether dumps are taken instead of a restore point.
+    pub dump: bool,
     /// Whether only the gates are looked at, and nothing is made or stored.
     pub dry_run: bool,
     /// The module versions of the release.

@@ -81,6 +81,9 @@ pub struct Args {
     /// How long it may take, such as 90s [default: checkpoint.timeout]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
+    /// Take dumps instead of a restore point [default: where there is no physical backup]
+    #[arg(long, conflicts_with = "dry_run")]
+    dump: bool,
     /// Look at the gates; make and store nothing
     #[arg(long)]
     dry_run: bool,
@@ -127,6 +130,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         tenants: args.tenant,
         cohort: args.cohort,
         timeout: args.timeout,
+        dump: args.dump,
         dry_run: args.dry_run,
         modules: args.modules.as_deref().map(modules::read).transpose()?,
         attach: args.attach,
