@@ -36,6 +36,7 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::drills;
 use crate::inventory::take::Wanted;
 use crate::inventory::{Inventory, drills::StoredDrill};
+use crate::names::counted;
 use crate::names::wal::TimelineId;
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::Session;
@@ -369,6 +370,14 @@ impl Work<'_> {
             None => None,
         };
         let (configuration, artifacts) = evidence::configuration(&manifest, sha256, previous.as_ref())?;
+        let left_out = manifest.config_facts()?.left_out.len();
+        if left_out > 0 {
+            captured.notes.push(format!(
+                "{} of the configuration could not be captured; evidence.md and lifeboat show {} name them",
+                counted(left_out, "path"),
+                manifest.id
+            ));
+        }
         captured.configuration = Some(configuration);
         captured.artifacts = artifacts;
         Ok(captured)
