@@ -16,6 +16,8 @@ pub enum Child {
     LifeboatThatOpens,
     /// A program of PostgreSQL: its command sets the variables of its connection.
     Program,
+    /// kubectl: where its own configuration or its pod's account is, and the way out. No credentials of ours.
+    Kubectl,
     /// A scratch server: it gets nothing of our environment, whoever runs it; its commands copy what they
     /// need out of a directory.
     ScratchServer,
@@ -48,6 +50,8 @@ const CREDENTIALS_BY_NAME: [&str; 4] = ["IDENTITY_ENDPOINT", "IDENTITY_HEADER", 
 /// Our own variables: the configuration contains no secret, so only one of them does.
 const OURS: &str = "LIFEBOAT_";
 const PASSPHRASE: &str = "LIFEBOAT_PASSPHRASE";
+/// Where kubectl finds its cluster, and in a pod the server.
+const KUBECTLS: [&str; 2] = ["KUBECONFIG", "KUBERNETES_"];
 /// Those of libpq: passwords, where no file is configured.
 const LIBPQS: &str = "PG";
 const DEBUGGING: [&str; 2] = ["RUST_BACKTRACE", "LLVM_PROFILE_FILE"];
@@ -75,6 +79,7 @@ fn may_have(child: Child, name: &OsStr, value: &OsStr) -> bool {
         Child::Lifeboat => user || way || credentials || ours || name.starts_with(LIBPQS),
         Child::LifeboatThatOpens => user || way || credentials || ours || passphrase,
         Child::Program => among(&OF_THE_USER),
+        Child::Kubectl => among(&OF_THE_USER) || way || KUBECTLS.iter().any(|begin| name.starts_with(begin)),
         Child::ScratchServer => false,
         Child::Server => user || way || credentials || ours || passphrase,
         // A proxy's URL may contain a password.
@@ -92,13 +97,14 @@ mod tests {
     #[test]
     fn each_kind_gets_what_it_needs_and_no_secret_that_it_does_not() {
         use Child::*;
-        let all = [Lifeboat, LifeboatThatOpens, Program, ScratchServer, Server, ServerOfAnother];
+        let all = [Lifeboat, LifeboatThatOpens, Program, Kubectl, ScratchServer, Server, ServerOfAnother];
         let who = |name: &str| {
             let may = |child: &Child| may_have(*child, OsStr::new(name), OsStr::new("http://u:p@proxy"));
             all.into_iter().filter(may).collect::<Vec<_>>()
         };
         assert_eq!((who("PATH"), who("TZ"), who("LC_ALL")), (all.to_vec(), all.to_vec(), all.to_vec()));
-        assert_eq!(who("HOME"), [Lifeboat, LifeboatThatOpens, Program, Server]);
+        assert_eq!(who("HOME"), [Lifeboat, LifeboatThatOpens, Program, Kubectl, Server]);
+        assert_eq!((who("KUBECONFIG"), who("KUBERNETES_SERVICE_HOST")), (vec![Kubectl], vec![Kubectl]));
         assert_eq!(who("LIFEBOAT_PASSPHRASE"), [LifeboatThatOpens, Server]);
         for secret in
             ["AWS_SECRET_ACCESS_KEY", "AZURE_CLIENT_SECRET", "GOOGLE_SERVICE_ACCOUNT_KEY", "IDENTITY_HEADER"]
@@ -107,7 +113,11 @@ mod tests {
         }
         assert_eq!(who("LIFEBOAT_REPOSITORY_URL"), [Lifeboat, LifeboatThatOpens, Server, ServerOfAnother]);
         assert_eq!(who("AWS_REGION"), [Lifeboat, LifeboatThatOpens, Server, ServerOfAnother]);
-        assert_eq!(who("HTTPS_PROXY"), [Lifeboat, LifeboatThatOpens, Server], "with a password in it");
+        assert_eq!(
+            who("HTTPS_PROXY"),
+            [Lifeboat, LifeboatThatOpens, Kubectl, Server],
+            "with a password in it"
+        );
         assert_eq!(who("PGPASSWORD"), [Lifeboat], "a program is told its own");
         for foreign in [
             "NOTIFY_SOCKET",

@@ -52,10 +52,11 @@
 //! cli                                            command line
 //! agent                                          the service
 //! doctor                                         checks before a job runs
-//! backup | recovery | upkeep | wal | daemon | setup   the jobs
+//! backup | recovery | upkeep | wal | daemon | setup | release   the jobs
 //! status                                         state of backups and host
 //! inventory                                      what is stored, and plans from it
-//! repository | catalog | odoo | program          snapshots | this host's own records | Odoo | help
+//! repository | catalog | odoo | program | capture   snapshots | this host's own records | Odoo | help |
+//!                                                configuration
 //! archive | postgres | store                     file formats | the cluster | objects
 //! config
 //! names | progress | crontab | child | rate_limit
@@ -66,7 +67,9 @@
 pub mod agent;
 pub mod archive;
 mod backup;
+mod capture;
 mod catalog;
+pub mod checkpoint;
 pub mod child;
 mod cli;
 pub mod clock;
@@ -85,6 +88,7 @@ pub mod program;
 pub mod progress;
 mod rate_limit;
 mod recovery;
+pub mod release;
 pub mod repository;
 pub mod setup;
 pub mod status;

@@ -27,6 +27,11 @@ impl RateLimit {
         RateLimit { bytes_per_second, free_from: Mutex::new(clock::instant()) }
     }
 
+    /// Whether nothing ever waits.
+    pub fn is_unlimited(&self) -> bool {
+        self.bytes_per_second.is_none()
+    }
+
     /// Waits until these bytes may pass.
     pub async fn take(&self, bytes: u64) {
         let wait = self.book(bytes, clock::instant());

@@ -8,6 +8,7 @@
 
 pub mod azurite;
 mod bodies;
+pub mod checkpointed;
 pub mod children;
 pub mod client;
 pub mod cluster;

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::backup::follow::{self, Followed};
+use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::runs::Runs;
 use crate::catalog::state::StateDir;
 use crate::clock;
@@ -80,6 +82,7 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         salt: state.holder().to_owned(),
         runs,
         doubt_file: state.doubt_file(),
+        checkpoint_file: LastCheckpoint::file(&config.state_dir, &config.instance),
         metrics: metrics.clone(),
     };
     let stop = cancel.child_token();
@@ -131,7 +134,17 @@ async fn stream_wal(
     stop: &CancellationToken,
 ) -> Result<()> {
     loop {
-        match stream::run(config, holder, calls.progress.clone(), observed, stop).await {
+        // A task of its own: it is woken by the server's message itself, and a directory that does not answer
+        // stops neither pages nor schedules.
+        let streaming = {
+            let (config, holder, progress) = (config.clone(), holder.to_owned(), calls.progress.clone());
+            let (observed, stop) = (observed.clone(), stop.clone());
+            tokio::spawn(async move { stream::run(&config, &holder, progress, &observed, &stop).await })
+        };
+        let streamed = AbortOnDropHandle::new(streaming).await.unwrap_or_else(|e| {
+            Err(Error::new(Kind::Internal, "the task that streams WAL panicked").because(e))
+        });
+        match streamed {
             Err(e) if scheduled => (calls.tell)(&e),
             done => return done,
         }

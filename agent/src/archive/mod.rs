@@ -11,6 +11,7 @@ pub mod elsewhere;
 pub mod evidence;
 pub mod hex;
 pub mod index;
+pub mod keyed;
 pub mod lineage;
 pub mod manifest;
 pub mod pack;

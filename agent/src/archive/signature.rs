@@ -63,6 +63,13 @@ impl SigningKey {
             .map_err(|e| Error::new(Kind::Internal, "cannot write the public key").because(e))
     }
 
+    /// The secret half, to derive keys for other purposes from. Secret.
+    pub(super) fn seed(&self) -> Result<[u8; 32]> {
+        let pair = self.0.key_data().ed25519();
+        pair.map(|pair| pair.private.to_bytes())
+            .ok_or_else(|| Error::new(Kind::Internal, "the signing key is not an Ed25519 key"))
+    }
+
     /// An armored signature over `message`.
     pub fn sign(&self, message: &[u8]) -> Result<String> {
         self.0

@@ -93,8 +93,11 @@ impl Job {
         };
         let trusted = TrustedKeys::parse(&config.signing.trusted_keys)?.with(&signing);
         let origin = repository.bind_unaltered(server.system_identifier.as_deref(), trusted).await?;
-        // Only those of snapshots: the agent may be storing WAL and arrivals at the same time.
-        let leftovers = repository.store().clean_leftovers(&layout::snapshots(&config.instance)).await?;
+        // Only those of backups: the agent may be storing WAL and arrivals at the same time, and a checkpoint
+        // the configuration.
+        let of_backups = |key: &str| !layout::is_of_configuration(key);
+        let snapshots = layout::snapshots(&config.instance);
+        let leftovers = repository.store().clean_leftovers_of(&snapshots, of_backups).await?;
         if leftovers > 0 {
             progress.note(format!("removed {leftovers} unfinished uploads of earlier runs"));
         }

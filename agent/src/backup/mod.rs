@@ -2,11 +2,12 @@
 
 pub mod base;
 mod batches;
+pub mod configuration;
 mod dump;
 mod file_reader;
 mod filestore;
 pub mod follow;
-mod job;
+pub mod job;
 mod last_step;
 mod left_out;
 mod pace;
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, ReleaseId, TenantName};
 use crate::odoo::tenants::{Discovery, discover, gone};
+use crate::postgres::connect::PostgresOptions;
 use crate::postgres::tools::Tools;
 use crate::postgres::wire::code_of;
 use crate::progress::Progress;
@@ -281,4 +283,21 @@ async fn globals(job: &Job, tools: &Tools, report: &mut Report) -> Result<Manife
     manifest.plain_bytes = streamed.bytes;
     job.publish(&snapshot, &manifest).await?;
     Ok(manifest)
+}
+
+/// The tenants that a backup of everything stores, sorted.
+///
+/// # Errors
+/// Where a database cannot be read: it may be a tenant.
+pub async fn all_tenants(config: &Config, postgres: &PostgresOptions) -> Result<Vec<TenantName>> {
+    let Discovery { tenants, unknown, .. } = discover(postgres).await?;
+    let copies = left_out::left_out(postgres, config, &mut Vec::new()).await?;
+    let excluded = |name: &str| config.odoo.exclude.iter().any(|excluded| excluded.as_str() == name);
+    if let Some((name, e)) =
+        unknown.into_iter().find(|(name, _)| !excluded(name) && !copies.contains_key(name))
+    {
+        return Err(e.context(format!("look at database {name}, which may be a tenant")));
+    }
+    let names = tenants.into_iter().map(|tenant| tenant.name).filter(|name| !excluded(name.as_str()));
+    Ok(left_out::split(names.collect(), &copies).0)
 }

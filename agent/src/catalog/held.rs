@@ -115,6 +115,14 @@ impl Held {
         self.execute(sqlx::query(gone).bind(listed)).await
     }
 
+    /// Forgets files that only these snapshots hold: they turned out to be damaged or gone.
+    pub async fn forget(&mut self, homes: &[SnapshotId]) -> Result<()> {
+        let homes = json(&homes.iter().map(SnapshotId::as_str).collect::<Vec<_>>())?;
+        let gone = "DELETE FROM file WHERE home IN \
+                    (SELECT number FROM home WHERE id IN (SELECT value FROM json_each(?1)))";
+        self.execute(sqlx::query(gone).bind(homes)).await
+    }
+
     /// The snapshots and batches in which some file was found. Nothing is created or changed; empty where
     /// there is no such file, or it is of another repository.
     ///

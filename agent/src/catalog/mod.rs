@@ -1,12 +1,15 @@
 //! What this host records for itself: the state directory. All of it may be lost: the next backup then reads
 //! everything again and says so.
 
+pub mod checkpoints;
 pub mod copies;
 pub mod doubt;
 pub mod held;
 pub mod known;
 pub mod known_base;
 pub mod known_scratch;
+pub mod last_checkpoint;
+pub mod proven;
 pub mod runs;
 pub mod state;
 pub mod stream;

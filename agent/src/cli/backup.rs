@@ -1,12 +1,12 @@
 //! `lifeboat backup`.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use super::commands::runnable;
-use super::{App, Done, print};
+use super::{App, Done, backup_configuration, print};
 use crate::archive::elsewhere;
 use crate::archive::manifest::{FilestoreLink, Manifest};
 use crate::backup::{self, BackupRequest, Kinds, Report};
@@ -35,7 +35,9 @@ Examples:
   lifeboat backup --tenant retail_north --release 2026.11.20-rc1
   lifeboat backup --kind filestore --json
   # the whole cluster, for recovery to any point in time
-  lifeboat backup --kind base")]
+  lifeboat backup --kind base
+  # what is configured around it, and the files that make this release
+  lifeboat backup --kind config --release 2026.11.20 --attach sbom.json")]
 pub struct Args {
     /// Back up only this tenant; may be repeated [default: odoo.tenants, or all that are found]
     #[arg(long, value_name = "NAME")]
@@ -49,6 +51,9 @@ pub struct Args {
     /// With --kind base: store every file again, not only the blocks that changed
     #[arg(long)]
     full: bool,
+    /// With --kind config: store this file or folder too, as it is; may be repeated
+    #[arg(long, value_name = "PATH")]
+    attach: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -59,6 +64,8 @@ enum WantedKind {
     Filestore,
     /// The files of the whole cluster; only blocks that changed since the last base backup
     Base,
+    /// Files and Kubernetes objects of [configuration], with digests in place of secrets
+    Config,
 }
 
 /// Runs the backup and says what is stored.
@@ -72,6 +79,15 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             "--kind base is of the whole cluster: it goes without --tenant and without other kinds",
         ));
     }
+    if wants(WantedKind::Config) && (args.kind.len() > 1 || !args.tenant.is_empty()) {
+        return Err(Error::new(
+            Kind::Usage,
+            "--kind config is of the whole instance: it goes without --tenant and without other kinds",
+        ));
+    }
+    if !args.attach.is_empty() && !wants(WantedKind::Config) {
+        return Err(Error::new(Kind::Usage, "--attach goes with --kind config"));
+    }
     if args.full && !wants(WantedKind::Base) {
         return Err(Error::new(Kind::Usage, "--full goes with --kind base"));
     }
@@ -84,6 +100,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     }
     if wants(WantedKind::Base) {
         return base(&config, backup::base::BaseRequest { full: args.full, release }, app).await;
+    }
+    if wants(WantedKind::Config) {
+        return backup_configuration::run(&config, release, &args.attach, app).await;
     }
     let kinds =
         Kinds { dump: both || wants(WantedKind::Dump), filestore: both || wants(WantedKind::Filestore) };
@@ -176,7 +195,7 @@ fn base_text(report: &backup::base::Report) -> String {
 }
 
 /// The release of the environment, or of the file that the pipeline writes.
-fn release(app: &App, file: Option<&Path>) -> Result<Option<ReleaseId>> {
+pub(super) fn release(app: &App, file: Option<&Path>) -> Result<Option<ReleaseId>> {
     if let Some(text) = app.inputs.variable("LIFEBOAT_RELEASE")? {
         return text.parse().map(Some).map_err(|e: Error| {
             Error::new(Kind::Config, "the environment variable LIFEBOAT_RELEASE is wrong").because(e)

@@ -58,6 +58,8 @@ enum WantedKind {
     Globals,
     /// Files of the whole cluster
     Base,
+    /// Captured configuration
+    Config,
 }
 
 impl WantedKind {
@@ -67,6 +69,7 @@ impl WantedKind {
             WantedKind::Filestore => SnapshotKind::Filestore,
             WantedKind::Globals => SnapshotKind::Globals,
             WantedKind::Base => SnapshotKind::Base,
+            WantedKind::Config => SnapshotKind::Config,
         }
     }
 }

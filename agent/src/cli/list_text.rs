@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::configuration_text;
 use super::screen::{Line, Text, Tone};
 use crate::archive::elsewhere;
 use crate::archive::manifest::{FilestoreLink, Manifest};
@@ -70,6 +71,9 @@ pub fn notes(one: &Snapshot, lacks: &[SnapshotId]) -> Vec<(Tone, String)> {
         if let Some(what) = base.missing() {
             note(Tone::Bad, format!("missing: {what}"));
         }
+    }
+    if let Some(config) = manifest.config() {
+        note(Tone::Plain, configuration_text::counts(config));
     }
     notes
 }

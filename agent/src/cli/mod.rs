@@ -16,10 +16,15 @@ use crate::program::version::{VERSION, long as version_text};
 mod agent;
 mod as_production;
 mod backup;
+mod backup_configuration;
 mod bar;
 mod cat;
+mod checkpoint;
 mod commands;
 mod completions;
+mod configuration;
+mod configuration_diff;
+mod configuration_text;
 mod confirm;
 mod doctor;
 mod evidence;
@@ -32,12 +37,17 @@ mod man;
 pub mod print;
 pub mod progress;
 mod promote;
+mod release;
+mod release_text;
+mod released;
 mod restore;
 mod restore_files;
 mod restore_instance;
 mod restore_load;
 mod restore_tenant;
 mod restore_text;
+mod rollback;
+mod rollback_text;
 mod screen;
 mod show;
 mod start;
@@ -107,6 +117,7 @@ enum Command {
     Init(init::Args),
     Doctor(doctor::Args),
     Backup(backup::Args),
+    Checkpoint(checkpoint::Args),
     Agent(agent::Args),
     Wal(wal::Args),
     Status(status::Args),
@@ -117,8 +128,11 @@ enum Command {
     Verify(verify::Args),
     Restore(Box<restore::Args>),
     Promote(promote::Args),
+    Rollback(rollback::Args),
+    Release(release::Args),
     AsProduction(as_production::Args),
     Cat(cat::Args),
+    Config(configuration::Args),
     Completions(completions::Args),
     Man(man::Args),
     Version(version::Args),
@@ -129,9 +143,12 @@ async fn run(command: Command, app: &App) -> Result<Done> {
     match command {
         Command::Init(args) => init::run(args, app).await,
         Command::Backup(args) => backup::run(args, app).await,
+        Command::Checkpoint(args) => checkpoint::run(args, app).await,
         Command::Restore(args) => restore::run(*args, app).await,
         Command::AsProduction(args) => as_production::run(args, app).await,
         Command::Promote(args) => promote::run(args, app).await,
+        Command::Rollback(args) => app.looking(rollback::run(args, app)).await,
+        Command::Release(args) => app.looking(release::run(args, app)).await,
         Command::List(args) => app.looking(list::run(args, app)).await,
         Command::Status(args) => app.looking(status::run(args, app)).await,
         Command::Window(args) => app.looking(window::run(args, app)).await,
@@ -139,6 +156,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Show(args) => app.looking(show::run(args, app)).await,
         Command::Evidence(args) => app.looking(evidence::run(args, app)).await,
         Command::Cat(args) => cat::run(args, app).await,
+        Command::Config(args) => configuration::run(args, app).await,
         Command::Agent(args) => agent::run(args, app).await,
         Command::Wal(args) => wal::run(args, app).await,
         Command::Doctor(args) => app.looking(doctor::run(args, app)).await,

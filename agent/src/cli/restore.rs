@@ -42,6 +42,8 @@ Examples:
   lifeboat restore --tenant retail_north --as retail_north
   # the tenant at a point in time, from base backup and WAL
   lifeboat restore --tenant retail_north --to-time 2026-11-20T14:03:00Z
+  # the tenant as it was before a bad release
+  lifeboat restore --tenant retail_north --before-release 2026.11.20
   # only the files, for a database that exists
   lifeboat restore --tenant retail_north --filestore-only --as retail_check
   # the whole cluster at a point in time, in a new directory
@@ -61,7 +63,8 @@ pub struct Args {
     /// Use this dump or base backup [default: the newest that can be used]
     #[arg(long, value_name = "ID", conflicts_with = "release")]
     snapshot: Option<SnapshotId>,
-    /// Use the newest dump of this release. With --instance-to: its newest base backup, without later WAL
+    /// Restore the point of this release's checkpoint. Without a checkpoint: use the release's newest dump, or
+    /// with --instance-to its newest base backup
     #[arg(long, value_name = "ID")]
     release: Option<ReleaseId>,
     /// The new database's name [default: the tenant's name and the time of its state]
@@ -164,8 +167,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     })
 }
 
-async fn run_one(args: Args, app: &App) -> Result<Done> {
+async fn run_one(mut args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
+    args.instance.resolve(&mut args.release, &config, args.stored_only).await?;
     let typed = Typed::of(&app.inputs.arguments);
     let trust = args.trust.trust(&config)?;
     if args.stored_only {

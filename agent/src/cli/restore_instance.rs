@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use super::confirm::{confirm, confirm_named};
 use super::identity;
+use super::released;
 use super::{App, Done, as_production, print};
 use crate::clock::span_text;
 use crate::config::Config;
@@ -43,6 +44,13 @@ pub struct InstanceArgs {
     /// To the first restore point of this name
     #[arg(long, value_name = "NAME")]
     to_restore_point: Option<String>,
+    /// To the restore point of this release's checkpoint: the state before the release
+    #[arg(
+        long,
+        value_name = "ID",
+        conflicts_with_all = ["to", "to_time", "to_lsn", "to_restore_point", "release"]
+    )]
+    before_release: Option<ReleaseId>,
     /// The timeline to follow, as 2 or 00000002 [default: the newest that descends from the backup's]
     #[arg(long, value_name = "ID", value_parser = TimelineId::typed, hide_short_help = true)]
     pub timeline: Option<TimelineId>,
@@ -141,6 +149,37 @@ enum WantedAction {
     Pause,
     /// Stop
     Shutdown,
+}
+
+impl InstanceArgs {
+    /// Replaces a release by the restore point of its checkpoint. `--release` without a checkpoint stays what it
+    /// was: it selects a snapshot. The plan of `stored_only` names the position: the name is in encrypted WAL.
+    ///
+    /// # Errors
+    /// `NotFound` if `--before-release` has no checkpoint; that of the evidence, which must be believed.
+    pub async fn resolve(
+        &mut self,
+        release: &mut Option<ReleaseId>,
+        config: &Config,
+        stored_only: bool,
+    ) -> Result<()> {
+        let point = match (self.before_release.take(), &release) {
+            (Some(before), _) => Some(released::point(config, &before).await?),
+            (None, Some(asked)) if self.target().is_none() && released::exists(config, asked).await? => {
+                let point = released::point(config, asked).await?;
+                *release = None;
+                Some(point)
+            }
+            _ => None,
+        };
+        let Some(point) = point else { return Ok(()) };
+        self.timeline = self.timeline.or(Some(TimelineId(point.timeline)));
+        match stored_only {
+            true => self.to_lsn = Some(Lsn(point.lsn.0.saturating_sub(1))),
+            false => self.to_restore_point = Some(point.name),
+        }
+        Ok(())
+    }
 }
 
 /// What the flags of a tenant's restore say, too.

@@ -166,6 +166,11 @@ impl Text {
         self.0.extend(lines);
     }
 
+    /// Adds another text.
+    pub fn append(&mut self, other: Text) {
+        self.0.extend(other.0);
+    }
+
     /// Adds the lines of a finished text.
     pub fn add(&mut self, text: impl AsRef<str>) {
         self.0.extend(text.as_ref().lines().map(Line::parsed));

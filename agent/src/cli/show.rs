@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::identity::identities;
 use super::trust::TrustArgs;
-use super::{App, Done};
+use super::{App, Done, configuration_text};
 use crate::archive::elsewhere;
 use crate::archive::manifest::{BASELINE, Manifest};
 use crate::clock;
@@ -156,6 +156,9 @@ fn text(manifest: &Manifest, baseline: Option<&Baseline>) -> String {
         for bad in facts.bad_pages.iter().take(LINES_MAX) {
             line("bad page", format!("{} block {}", bad.path, bad.block));
         }
+    }
+    if let Some(facts) = manifest.config() {
+        configuration_text::facts(facts, LINES_MAX, &mut line);
     }
     for object in manifest.objects.iter().take(LINES_MAX) {
         line("object", format!("{} ({}), SHA-256", object.name, bytes_text(object.bytes)));

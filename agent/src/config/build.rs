@@ -4,12 +4,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::checkpoint::checkpoint;
 use super::given::wrong_so;
 use super::read::Reader;
 use super::{
-    Agent, Backup, BaseSource, BaseTrust, Config, Inputs, Odoo, Postgres, Repository, Restore, Schedules,
-    Seal, Signing, Tls, Wal, place,
+    Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Inputs, Odoo, Postgres, Repository, Restore,
+    Schedules, Seal, Signing, Tls, Wal, Watch, place,
 };
 use crate::crontab::{self, Schedule};
 use crate::error::Result;
@@ -74,6 +73,13 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             stall_max: read.duration("wal.stall_max")?,
             slot_warn_percent: read.integer("wal.slot_warn_percent")? as u8,
         },
+        configuration: Configuration {
+            files: read.paths("configuration.files")?,
+            exclude: read.list("configuration.exclude", |text| Ok(text.to_owned()))?,
+            namespaces: read.list("configuration.namespaces", namespace)?,
+            kubectl: read.word("configuration.kubectl")?,
+            kubeconfig: read.path("configuration.kubeconfig")?,
+        },
         restore: Restore {
             workers: count(read, "restore.workers")?,
             work_dir: read.path("restore.work_dir")?,
@@ -85,8 +91,9 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             follow_interval: read.duration("agent.follow_interval")?,
             follow_scan: read.duration("agent.follow_scan")?,
         },
-        checkpoint: checkpoint(read)?,
+        watch: watch(read)?,
         schedule: schedule(read)?,
+        checkpoint: super::checkpoint::build(read)?,
     })
 }
 
@@ -191,6 +198,25 @@ fn listen(read: &Reader<'_>) -> Result<Option<SocketAddr>> {
     })
 }
 
+fn watch(read: &Reader<'_>) -> Result<Watch> {
+    let pause_drop_percent = read.integer("watch.pause_drop_percent")?;
+    let rollback_drop_percent = read.integer("watch.rollback_drop_percent")?;
+    if rollback_drop_percent < pause_drop_percent {
+        return Err(read.refused(
+            "watch.rollback_drop_percent",
+            &format!("it is smaller than watch.pause_drop_percent ({pause_drop_percent})"),
+        ));
+    }
+    Ok(Watch {
+        pause_drop_percent,
+        rollback_drop_percent,
+        failures_max: read.integer("watch.failures_max")?,
+        lock_wait_max: read.duration("watch.lock_wait_max")?,
+        least: read.integer("watch.least")?,
+        read_time_max: read.duration("watch.read_time_max")?,
+    })
+}
+
 fn schedule(read: &Reader<'_>) -> Result<Schedules> {
     let zone = crontab::zone(&read.word("schedule.time_zone")?)
         .map_err(|why| read.refused("schedule.time_zone", &why))?;
@@ -212,11 +238,11 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
 }
 
 /// The table of keys keeps every count far below the range of the types it is cast to.
-fn count(read: &Reader<'_>, name: &'static str) -> Result<usize> {
+pub(super) fn count(read: &Reader<'_>, name: &'static str) -> Result<usize> {
     Ok(read.integer(name)? as usize)
 }
 
-fn tenant(text: &str) -> Result<TenantName, String> {
+pub(super) fn tenant(text: &str) -> Result<TenantName, String> {
     text.parse().map_err(|_| "is not a database name (1-63 bytes, no slash, no control character)".to_owned())
 }
 
@@ -228,6 +254,16 @@ pub fn recipient(text: &str) -> Result<String, String> {
         false => text.parse::<age::x25519::Recipient>().is_ok(),
     };
     fine.then(|| text.to_owned()).ok_or_else(|| "is not a valid recipient".to_owned())
+}
+
+/// A DNS label (RFC 1123), as Kubernetes wants it.
+fn namespace(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits = text.len() <= 63
+        && text.chars().all(|c| plain(c) || c == '-')
+        && text.starts_with(plain)
+        && text.ends_with(plain);
+    fits.then(|| text.to_owned()).ok_or_else(|| "is not a namespace (1-63 of a-z 0-9 -)".to_owned())
 }
 
 fn trusted_key(text: &str) -> Result<String, String> {

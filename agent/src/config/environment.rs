@@ -25,13 +25,13 @@ pub fn add(given: &mut GivenKeys, environment: &[(OsString, OsString)]) -> Resul
             return Err(wrong(format!("{} is not UTF-8", origin.of(name))));
         };
         let value = Value::Bare(text.to_owned());
-        let key = KEYS.iter().find(|key| key.variable() == name);
+        let key = KEYS.iter().find(|key| key.variable().is_some_and(|variable| variable == name));
         if value.holds_secret() || (key.is_none() && names_secret(name) && in_section(name)) {
             return Err(secret_refused(&origin.of(name), &dotted(name)));
         }
         match key {
             Some(key) => {
-                given.insert(key.name, Given::new(value, origin, &format!("{text:?}")));
+                given.insert(key.name.to_owned(), Given::new(value, origin, &format!("{text:?}")));
             }
             None => not_ours(name)?,
         }
@@ -48,7 +48,7 @@ fn not_ours(name: &str) -> Result<(), Error> {
     if service {
         return Ok(());
     }
-    let variables: Vec<String> = KEYS.iter().map(keys::Key::variable).collect();
+    let variables: Vec<String> = KEYS.iter().filter_map(keys::Key::variable).collect();
     let known = variables.iter().map(String::as_str).chain(OTHERS.iter().copied());
     match keys::nearest(name, known) {
         Some(near) => Err(wrong(format!("environment variable {name} is unknown; did you mean {near}?"))),

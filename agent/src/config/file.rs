@@ -22,8 +22,8 @@ pub const FILE_NAME: &str = "lifeboat.toml";
 /// The file of the system, searched last.
 pub const SYSTEM_FILE: &str = "/etc/lifeboat/lifeboat.toml";
 
-/// What is given, by the name of its key.
-pub type GivenKeys = BTreeMap<&'static str, Given>;
+/// What is given, by the name of its key, such as `backup.workers` or `cohort.wave1.tenants`.
+pub type GivenKeys = BTreeMap<String, Given>;
 
 /// Finds and reads the file: `--config`, `$LIFEBOAT_CONFIG`, `./lifeboat.toml`,
 /// `/etc/lifeboat/lifeboat.toml`. `None` if no file is named and neither of the last two exists. A working
@@ -112,13 +112,36 @@ pub fn parse(path: &Path, text: &str) -> Result<GivenKeys> {
         if value.holds_secret() {
             return Err(secret_refused(&origin.of(&name), &name));
         }
-        let Some(key) = keys::find(&name) else { return Err(unknown(&name, &origin)) };
-        given.insert(key.name, Given::new(value, origin, written));
+        let Some(key) = keys::find(&general(&name)) else { return Err(unknown(&name, &origin)) };
+        let read = Given::new(value, origin, written);
+        let read = if key.section() == keys::Section::Named { read.called(&name) } else { read };
+        given.insert(name, read);
         Ok(())
     };
     for (name, value) in in_order(table.get_ref()) {
         let section = SECTIONS.iter().any(|(section, _)| section == name.get_ref());
         match value.get_ref() {
+            DeValue::Table(inner) if is_named(name.get_ref()) => {
+                for (own, value) in in_order(inner) {
+                    let origin = Origin::File { path: path.to_owned(), line: line_of(own.span().start) };
+                    let full = format!("{}.{}", name.get_ref(), own.get_ref());
+                    let DeValue::Table(keys) = value.get_ref() else {
+                        return Err(wrong(format!(
+                            "{}: [{}] has no keys of its own; write [{}.NAME] with a name of yours",
+                            origin.of(&full),
+                            name.get_ref(),
+                            name.get_ref()
+                        )));
+                    };
+                    if !is_a_name(own.get_ref()) {
+                        let why = "a name has 1 to 40 of a-z 0-9 _ -, and begins with a letter or digit";
+                        return Err(wrong(format!("{}: {why}", origin.of(&format!("[{full}]")))));
+                    }
+                    for (key, value) in in_order(keys) {
+                        take(format!("{full}.{}", key.get_ref()), value, key.span().start)?;
+                    }
+                }
+            }
             DeValue::Table(inner) => {
                 if !section {
                     let origin = Origin::File { path: path.to_owned(), line: line_of(name.span().start) };
@@ -132,6 +155,27 @@ pub fn parse(path: &Path, text: &str) -> Result<GivenKeys> {
         }
     }
     Ok(given)
+}
+
+/// Whether a person names the sections below this one: `[cohort.wave1]`.
+fn is_named(section: &str) -> bool {
+    SECTIONS.iter().any(|(known, _)| known.strip_suffix(".*") == Some(section))
+}
+
+/// What a person may name a section.
+fn is_a_name(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    (1..=40).contains(&name.len())
+        && name.bytes().all(|b| fits(b) || b"_-".contains(&b))
+        && name.as_bytes().first().copied().is_some_and(fits)
+}
+
+/// The name in the table of keys: `cohort.*.tenants` for `cohort.wave1.tenants`.
+fn general(name: &str) -> String {
+    match name.splitn(3, '.').collect::<Vec<_>>()[..] {
+        [section, _, key] if is_named(section) => format!("{section}.*.{key}"),
+        _ => name.to_owned(),
+    }
 }
 
 /// The entries in the file's order, so that the first error reported is the one on the first line.
@@ -150,26 +194,29 @@ fn unknown(name: &str, origin: &Origin) -> Error {
     if SECTIONS.iter().any(|(section, _)| *section == name) {
         return wrong(format!("{} is a section: write [{name}] and its keys below", origin.of(name)));
     }
-    let advice = match keys::nearest(name, KEYS.iter().map(|key| key.name)) {
-        Some(near) => format!("did you mean {near}?"),
-        None => format!("known keys of this section: {}", siblings(name).join(", ")),
+    let general = general(name);
+    let advice = match keys::nearest(&general, KEYS.iter().map(|key| key.name)) {
+        Some(near) => format!("did you mean {}?", near.replace('*', "NAME")),
+        None => format!("known keys of this section: {}", siblings(&general).join(", ")),
     };
     wrong(format!("{} is not a known key; {advice}", origin.of(name)))
 }
 
 fn unknown_section(name: &str, origin: &Origin) -> Error {
-    let known = SECTIONS.iter().map(|(section, _)| *section);
-    let advice = match keys::nearest(name, known.clone()) {
+    let known: Vec<String> = SECTIONS.iter().map(|(section, _)| section.replace('*', "NAME")).collect();
+    let advice = match keys::nearest(name, SECTIONS.iter().map(|(section, _)| section.trim_end_matches(".*")))
+    {
+        Some(near) if is_named(near) => format!("did you mean [{near}.NAME]?"),
         Some(near) => format!("did you mean [{near}]?"),
-        None => format!("known sections: {}", known.collect::<Vec<_>>().join(", ")),
+        None => format!("known sections: {}", known.join(", ")),
     };
     wrong(format!("{} is not a known section; {advice}", origin.of(&format!("[{name}]"))))
 }
 
 fn siblings(name: &str) -> Vec<&'static str> {
-    let section = name.split_once('.').map(|(section, _)| section);
+    let section = name.rsplit_once('.').map(|(section, _)| section);
     KEYS.iter()
-        .filter(|key| key.name.split_once('.').map(|(section, _)| section) == section)
+        .filter(|key| key.name.rsplit_once('.').map(|(section, _)| section) == section)
         .map(|key| key.name.rsplit('.').next().unwrap_or_default())
         .collect()
 }

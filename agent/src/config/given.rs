@@ -110,6 +110,8 @@ pub struct Given {
     pub origin: Origin,
     /// As it was written, shortened to one line.
     shown: String,
+    /// The name of its key where a person named the section.
+    name: Option<String>,
 }
 
 impl Given {
@@ -118,7 +120,12 @@ impl Given {
         if shown.len() < written.len() {
             shown.push_str("...");
         }
-        Given { value, origin, shown }
+        Given { value, origin, shown, name: None }
+    }
+
+    /// The same, for a key whose section a person named.
+    pub fn called(self, name: &str) -> Given {
+        Given { name: Some(name.to_owned()), ..self }
     }
 
     /// The error that names the place, the key, the value and what is allowed.
@@ -132,7 +139,8 @@ impl Given {
         if let Some(default) = key.default {
             why.push_str(&format!(" (default {default})"));
         }
-        wrong(format!("{} = {}: {why}", self.origin.of(key.name), self.shown))
+        let name = self.name.as_deref().unwrap_or(key.name);
+        wrong(format!("{} = {}: {why}", self.origin.of(name), self.shown))
     }
 }
 

@@ -92,14 +92,32 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("signing", "Who may write archives that restore accepts."),
     ("backup", "How backups run."),
     ("wal", "How WAL is archived and fetched."),
+    (
+        "configuration",
+        "What a checkpoint and `lifeboat backup --kind config` capture. Secrets become keyed digests.",
+    ),
     ("restore", "How restores run."),
     ("agent", "The daemon, `lifeboat agent`."),
-    ("checkpoint", "The release checkpoint: gates, evidence."),
+    ("watch", "When `lifeboat release watch` says pause or roll back."),
     (
         "schedule",
         "When jobs run, as crontab lines: minute hour day-of-month month day-of-week. No line: no runs.",
     ),
+    ("checkpoint", "The release checkpoint: its gates and its evidence."),
+    ("cohort.*", "A list of tenants under a name of yours, for a release or a rollback of some of them."),
+    (
+        "freeze.*",
+        "A freeze window under a name of yours: no release passes while it is open. Either from and to, or schedule and lasts.",
+    ),
+    (
+        "tier.*",
+        "What a release of this tier needs. Without any such section there are three: emergency (1 approval; may override drill, base, freeze and agent), standard (1 approval) and major (2 approvals).",
+    ),
 ];
+
+/// The known gates, for `Takes::List` of gates.
+const GATES: &str =
+    "gates (chain, wal, filestore, drill, base, freeze, region, approval, migration, agent, rehearsal)";
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -229,6 +247,17 @@ pub const KEYS: &[Key] = &[
     key("wal.slot_warn_percent", Takes::Integer(1, 99), Some("50"), "",
         "The alarm begins when the slot keeps this percentage of what it may keep (max_slot_wal_keep_size, free space of pg_wal's disk); halfway from there to 100 it is critical."),
 
+    key("configuration.files", Takes::Paths, Some("[]"), "",
+        "Files and folders to capture, such as /etc/odoo/odoo.conf. Links that lead out of a folder are not followed."),
+    key("configuration.exclude", Takes::List("patterns with * and ?"), Some("[]"), "",
+        "What to leave out of that: a pattern with a slash is compared with the whole path, another one with each name."),
+    key("configuration.namespaces", Takes::List("namespaces of Kubernetes"), Some("[]"), "",
+        "Namespaces whose objects are captured; this needs kubectl, and a role that may list them (docs/least-privilege.md)."),
+    key("configuration.kubectl", Takes::Text, Some("\"kubectl\""), "",
+        "The program kubectl: a path, or a name that is found on PATH."),
+    key("configuration.kubeconfig", Takes::Path, None, "\"/etc/lifeboat/kubeconfig\"",
+        "The kubeconfig of kubectl; without it kubectl uses its own default, in a pod the pod's service account."),
+
     key("restore.workers", Takes::Integer(1, 64), Some("2"), "", "How many packs are read at once."),
     key("restore.work_dir", Takes::Path, None, "\"/var/tmp\"",
         "Where a dump is unpacked before it is loaded; the default is the state directory. Lifeboat creates new private directories in it. It must belong to root or to the user who restores, and nobody else may write to it unless it is sticky, like /var/tmp."),
@@ -243,10 +272,18 @@ pub const KEYS: &[Key] = &[
     key("agent.follow_scan", Takes::Duration(SECOND, 24 * HOUR), Some("\"5min\""), "",
         "How often the agent also compares all file names with what is stored; it does so more often by itself where the kernel does not report new files."),
 
-    key("checkpoint.key_file", Takes::Path, None, "\"lifeboat-evidence-key.pem\"",
-        "The P-256 private key (PKCS#8 in PEM, no passphrase) that signs the evidence of checkpoints."),
-    key("checkpoint.trusted_key_files", Takes::Paths, Some("[]"), "",
-        "Files with the P-256 public keys (PEM) whose evidence is believed, besides that of key_file."),
+    key("watch.pause_drop_percent", Takes::Integer(1, 100), Some("30"), "",
+        "Pause if a tenant makes this much less of a kind of document (sale orders, POS orders, stock moves, payments) since the release than in the same time before it and a week before it."),
+    key("watch.rollback_drop_percent", Takes::Integer(1, 100), Some("60"), "",
+        "Roll back if it makes this much less; not smaller than pause_drop_percent."),
+    key("watch.failures_max", Takes::Integer(0, 1_000_000), Some("20"), "",
+        "Pause if a tenant has more failed queue jobs, or more failed mails, since the release, and more than before it."),
+    key("watch.lock_wait_max", Takes::Duration(SECOND, HOUR), Some("\"30s\""), "",
+        "Pause if a session of a tenant waits longer for a lock."),
+    key("watch.least", Takes::Integer(1, 1_000_000), Some("20"), "",
+        "How many documents the smaller comparison must have; with fewer, nothing is concluded from them."),
+    key("watch.read_time_max", Takes::Duration(SECOND, HOUR), Some("\"60s\""), "",
+        "Time limit of reading one table; a table that takes longer is not known, and the verdict is at least pause."),
 
     key("schedule.time_zone", Takes::Text, Some("\"UTC\""), "",
         "The time zone of the crontab lines, such as \"Europe/Berlin\"; daylight saving time is applied."),
@@ -263,6 +300,41 @@ pub const KEYS: &[Key] = &[
         "How many times a failed run is tried again, if a new try could help."),
     key("schedule.retry_delay", Takes::Duration(SECOND, 24 * HOUR), Some("\"10min\""), "",
         "How long after its end a failed run is tried again."),
+
+    key("checkpoint.key_file", Takes::Path, None, "\"lifeboat-evidence-key.pem\"",
+        "The P-256 private key (PKCS#8 in PEM, no passphrase) that signs the evidence of checkpoints."),
+    key("checkpoint.trusted_key_files", Takes::Paths, Some("[]"), "",
+        "Files with the P-256 public keys (PEM) whose evidence is believed, besides that of key_file."),
+    key("checkpoint.timeout", Takes::Duration(SECOND, HOUR), Some("\"2min\""), "",
+        "How long a checkpoint may wait for WAL and files to be stored, and read what it must check."),
+    key("checkpoint.tier", Takes::Text, Some("\"standard\""), "",
+        "The tier of a release whose pipeline does not say one."),
+    key("checkpoint.drill_age_max", Takes::Duration(MINUTE, 1000 * 24 * HOUR), Some("\"100d\""), "",
+        "How old the last restore drill may be; it must have passed."),
+    key("checkpoint.base_age_max", Takes::Duration(MINUTE, 1000 * 24 * HOUR), Some("\"8d\""), "",
+        "How old the base backup may be from which the point is reached: all WAL since then must be replayed."),
+    key("checkpoint.sample_files", Takes::Integer(0, 1_000), Some("20"), "",
+        "How many stored objects, chosen by chance, are read again although they have not changed since they were last checked."),
+    key("checkpoint.regions_allowed", Takes::List("regions"), Some("[]"), "",
+        "The regions in which repositories may be; an empty list allows every region."),
+    key("checkpoint.time_zone", Takes::Text, Some("\"UTC\""), "",
+        "The time zone of the freeze windows, such as \"Europe/Berlin\"."),
+
+    key("cohort.*.tenants", Takes::List("database names"), None, "[\"retail_north\", \"retail_south\"]",
+        "The tenants of the cohort. Required."),
+
+    key("freeze.*.from", Takes::Text, None, "\"2026-11-27T00:00\"", "When it begins, in checkpoint.time_zone."),
+    key("freeze.*.to", Takes::Text, None, "\"2026-11-30T06:00\"", "When it ends, in checkpoint.time_zone."),
+    key("freeze.*.schedule", Takes::Text, None, "\"0 18 L * *\"",
+        "When it begins, again and again, as a crontab line; L is the last day of the month."),
+    key("freeze.*.lasts", Takes::Duration(MINUTE, 60 * 24 * HOUR), None, "\"36h\"", "How long each of these lasts."),
+    key("freeze.*.reason", Takes::Text, None, "\"month-end closing\"", "Why, for the person who is refused."),
+
+    key("tier.*.approvals", Takes::Integer(0, 20), Some("1"), "", "How many different people must have approved the release."),
+    key("tier.*.migration_approvals", Takes::Integer(0, 20), Some("1"), "",
+        "How many must have approved its migration, if it has one."),
+    key("tier.*.not_required", Takes::List(GATES), Some("[]"), "", "Gates that are looked at but do not block this tier."),
+    key("tier.*.override", Takes::List(GATES), Some("[]"), "", "Gates that a person may override, with a reason that stays in the evidence."),
 ];
 
 /// The key of this name.
@@ -270,10 +342,30 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
+/// Who names a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// We do: `[backup]`.
+    Fixed,
+    /// The person who configures does: `[cohort.wave1]`.
+    Named,
+}
+
 impl Key {
-    /// `LIFEBOAT_BACKUP_WORKERS` for `backup.workers`.
-    pub fn variable(&self) -> String {
-        format!("LIFEBOAT_{}", self.name.replace('.', "_").to_ascii_uppercase())
+    /// `LIFEBOAT_BACKUP_WORKERS` for `backup.workers`; `None` for keys of sections that a person names.
+    pub fn variable(&self) -> Option<String> {
+        let fixed = self.section() == Section::Fixed;
+        fixed.then(|| format!("LIFEBOAT_{}", self.name.replace('.', "_").to_ascii_uppercase()))
+    }
+
+    /// Who names the key's section.
+    pub fn section(&self) -> Section {
+        if self.name.contains(".*.") { Section::Named } else { Section::Fixed }
+    }
+
+    /// The key as a person reads it: `cohort.NAME.tenants`.
+    pub fn shown(&self) -> String {
+        self.name.replace('*', "NAME")
     }
 }
 

@@ -28,7 +28,7 @@ mod tests;
 pub mod units;
 
 pub use build::recipient;
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Freeze, Opens, Tier};
 pub use file::{FILE_NAME, SYSTEM_FILE};
 pub use template::{Setting, template};
 
@@ -58,14 +58,18 @@ pub struct Config {
     pub backup: Backup,
     /// How WAL is archived.
     pub wal: Wal,
+    /// What is captured of the configuration.
+    pub configuration: Configuration,
     /// How restores run.
     pub restore: Restore,
     /// The daemon.
     pub agent: Agent,
-    /// The release checkpoint.
-    pub checkpoint: Checkpoint,
+    /// When a release is paused or undone.
+    pub watch: Watch,
     /// When the daemon runs each job.
     pub schedule: Schedules,
+    /// The release checkpoint.
+    pub checkpoint: Checkpoint,
 }
 
 /// Where archives are stored.
@@ -242,6 +246,21 @@ pub struct Wal {
     pub slot_warn_percent: u8,
 }
 
+/// What is captured of the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configuration {
+    /// Files and folders.
+    pub files: Vec<PathBuf>,
+    /// Patterns of paths and names that are left out.
+    pub exclude: Vec<String>,
+    /// Namespaces of Kubernetes.
+    pub namespaces: Vec<String>,
+    /// A path, or a name on PATH.
+    pub kubectl: String,
+    /// What kubectl reads; its own default if `None`.
+    pub kubeconfig: Option<PathBuf>,
+}
+
 /// How restores run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restore {
@@ -264,6 +283,23 @@ pub struct Agent {
     pub follow_interval: Duration,
     /// Time between two scans for files that the kernel did not report.
     pub follow_scan: Duration,
+}
+
+/// When a release is paused or undone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watch {
+    /// So much less, in percent, means pause.
+    pub pause_drop_percent: u64,
+    /// So much less, in percent, means roll back.
+    pub rollback_drop_percent: u64,
+    /// More failures since the release mean pause.
+    pub failures_max: u64,
+    /// A longer wait for a lock means pause.
+    pub lock_wait_max: Duration,
+    /// With fewer documents to compare with, nothing is concluded.
+    pub least: u64,
+    /// The time limit of reading one table.
+    pub read_time_max: Duration,
 }
 
 /// When the daemon runs each job.
@@ -346,7 +382,7 @@ impl Config {
         for (name, flag, value) in flags {
             if let Some(text) = value {
                 let value = Value::Bare(text.clone());
-                given.insert(name, Given::new(value, Origin::Flag(flag), &format!("{text:?}")));
+                given.insert(name.to_owned(), Given::new(value, Origin::Flag(flag), &format!("{text:?}")));
             }
         }
         build::build(path, &Reader::new(&given), inputs)

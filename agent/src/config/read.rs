@@ -15,25 +15,42 @@ use crate::error::{Error, Kind, Result};
 /// Reads a key's value by the key's name: the given value, else the default.
 pub struct Reader<'g> {
     given: &'g GivenKeys,
+    /// The section that a person named, in place of the `*` of a key's name.
+    named: Option<&'g str>,
 }
 
 impl<'g> Reader<'g> {
     pub fn new(given: &'g GivenKeys) -> Reader<'g> {
-        Reader { given }
+        Reader { given, named: None }
+    }
+
+    /// A reader of each section that a person named below `section`, by name.
+    pub fn named(&self, section: &str) -> Vec<(&'g str, Reader<'g>)> {
+        let given = self.given;
+        let below = |key: &'g String| key.strip_prefix(section)?.strip_prefix('.')?.split_once('.');
+        let mut names: Vec<&str> = given.keys().filter_map(below).map(|(name, _)| name).collect();
+        names.dedup();
+        names.into_iter().map(|name| (name, Reader { given, named: Some(name) })).collect()
+    }
+
+    /// The key's name as it was given.
+    fn full(&self, name: &str) -> String {
+        self.named.map_or_else(|| name.to_owned(), |own| name.replace('*', own))
     }
 
     /// The key, and its given value or its default, if there is either.
     fn find(&self, name: &'static str) -> Result<(&'static Key, Option<Given>)> {
         let key = keys::find(name)
             .ok_or_else(|| Error::new(Kind::Internal, format!("{name} is not in the table of keys")))?;
-        if let Some(given) = self.given.get(name) {
+        if let Some(given) = self.given.get(&self.full(name)) {
             return Ok((key, Some(given.clone())));
         }
         let Some(default) = key.default else { return Ok((key, None)) };
         let value = DeValue::parse(default).map_err(|e| {
             Error::new(Kind::Internal, format!("the default of {name} is not TOML")).because(e)
         })?;
-        Ok((key, Some(Given::new(Value::from_toml(value.get_ref()), Origin::Default, default))))
+        let given = Given::new(Value::from_toml(value.get_ref()), Origin::Default, default);
+        Ok((key, Some(if self.named.is_some() { given.called(&self.full(name)) } else { given })))
     }
 
     fn required(&self, name: &'static str) -> Result<(&'static Key, Given)> {
@@ -45,14 +62,14 @@ impl<'g> Reader<'g> {
 
     /// Whether the key is set.
     pub fn is_given(&self, name: &str) -> bool {
-        self.given.contains_key(name)
+        self.given.contains_key(&self.full(name))
     }
 
     /// The error for a value that breaks a rule between several keys.
     pub fn refused(&self, name: &'static str, why: &str) -> Error {
         match self.find(name) {
             Ok((key, Some(given))) => given.refused_because(key, why),
-            _ => wrong(format!("{name}: {why}")),
+            _ => wrong(format!("{}: {why}", self.full(name))),
         }
     }
 

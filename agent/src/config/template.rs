@@ -50,8 +50,13 @@ pub fn template(settings: &[Setting]) -> String {
         write_key(&mut out, key, settings);
     }
     for (section, help) in SECTIONS {
-        out.push_str(&format!("\n# {help}\n[{section}]\n"));
-        for key in KEYS.iter().filter(|key| key.name.split_once('.').is_some_and(|(s, _)| s == *section)) {
+        // Sections that a person names are shown, never in force.
+        let (comment, name, settings) = match section.contains('*') {
+            true => ("# ", section.replace('*', "NAME"), &[][..]),
+            false => ("", (*section).to_owned(), settings),
+        };
+        out.push_str(&format!("\n# {help}\n{comment}[{name}]\n"));
+        for key in KEYS.iter().filter(|key| key.name.rsplit_once('.').is_some_and(|(s, _)| s == *section)) {
             write_key(&mut out, key, settings);
         }
     }

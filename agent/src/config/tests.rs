@@ -55,14 +55,14 @@ fn tables() -> String {
     let mut text = String::from("## At the top\n");
     for section in [("", "")].iter().chain(keys::SECTIONS) {
         if !section.0.is_empty() {
-            text += &format!("\n## `[{}]`\n{}\n", section.0, section.1);
+            text += &format!("\n## `[{}]`\n{}\n", section.0.replace('*', "NAME"), section.1);
         }
         text += "\n| key | default | takes | |\n|---|---|---|---|\n";
         for key in
             keys::KEYS.iter().filter(|key| key.name.rsplit_once('.').map_or("", |(s, _)| s) == section.0)
         {
             let default = key.default.map_or("-".to_owned(), |default| format!("`{default}`"));
-            text += &format!("| `{}` | {default} | {} | {} |\n", key.name, key.takes, key.help);
+            text += &format!("| `{}` | {default} | {} | {} |\n", key.shown(), key.takes, key.help);
         }
     }
     text
@@ -247,4 +247,47 @@ fn a_secret_is_refused_and_never_repeated() {
             assert!(said.contains("holds a secret") && !said.contains("hunter2"), "{said}");
         }
     }
+}
+
+#[test]
+fn sections_that_a_person_names_are_read_and_their_errors_name_them() {
+    let text = format!(
+        "{MINIMAL}[checkpoint]\ntime_zone = 'Europe/Berlin'\n[cohort.wave1]\ntenants = ['a', 'b']\n\
+         [freeze.peak]\nfrom = '2026-11-27T00:00'\nto = '2026-11-30T06:00'\nreason = 'sales'\n\
+         [freeze.month_end]\nschedule = '0 18 L * *'\nlasts = '36h'\n\
+         [tier.standard]\napprovals = 2\noverride = ['freeze']\n"
+    );
+    let checkpoint = parse(&text, &[]).unwrap().checkpoint;
+    assert_eq!(checkpoint.cohorts["wave1"].len(), 2);
+    let tier = &checkpoint.tiers["standard"];
+    assert_eq!((checkpoint.tiers.len(), tier.approvals, tier.overridable.len()), (1, 2, 1));
+    let at = |text: &str| text.parse::<crate::clock::Timestamp>().unwrap();
+    let open = |name: &str, time: &str| {
+        let freeze = checkpoint.freezes.iter().find(|freeze| freeze.name == name).unwrap();
+        freeze.open_at(at(time)).map(|until| until.to_string())
+    };
+    // midnight in Berlin is 23:00 UTC
+    assert_eq!(open("peak", "2026-11-26T22:59:59Z"), None);
+    assert_eq!(open("peak", "2026-11-26T23:00:00Z").as_deref(), Some("2026-11-30T05:00:00Z"));
+    assert_eq!(open("peak", "2026-11-30T05:00:00Z"), None);
+    assert_eq!(open("month_end", "2026-11-30T16:59:00Z"), None);
+    assert_eq!(open("month_end", "2026-12-01T12:00:00Z").as_deref(), Some("2026-12-02T05:00:00Z"));
+    assert_eq!(open("month_end", "2026-12-02T06:00:00Z"), None);
+
+    let says = |text: &str, wanted: &str| {
+        let told = refusal(&format!("{MINIMAL}{text}"), &[]);
+        assert!(told.contains(wanted), "{told}");
+    };
+    says(
+        "[cohort.wave1]\ntenant = ['a']\n",
+        "cohort.wave1.tenant is not a known key; did you mean cohort.NAME.tenants?",
+    );
+    says("[cohort]\nwave1 = ['a']\n", "write [cohort.NAME]");
+    says("[cohort.'Wave 1']\ntenants = ['a']\n", "a name has 1 to 40 of");
+    says("[cohorts.wave1]\ntenants = ['a']\n", "did you mean [cohort.NAME]?");
+    says("[freeze.x]\nfrom = '2026-11-27T00:00'\n", "freeze.x.to: a freeze window has from and to");
+    says("[freeze.x]\nfrom = '2026-11-27T00:00Z'\nto = '2026-11-28T00:00'\n", "freeze.x.from = ");
+    says("[freeze.x]\nschedule = '0 0 30 2 *'\nlasts = '1h'\n", "never comes due");
+    says("[tier.fast]\noverride = ['chain']\n[checkpoint]\ntier = 'fast'\n", "chain cannot be overridden");
+    says("[tier.fast]\napprovals = 1\n", "there is no [tier.standard]; known tiers: fast");
 }

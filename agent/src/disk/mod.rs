@@ -108,6 +108,18 @@ pub fn replace_durable(path: &Path, data: &[u8]) -> Result<()> {
     publish(file, &staged, path)
 }
 
+/// [`replace_durable`] for a file that everybody may read, such as metrics.
+pub fn replace_shared(path: &Path, data: &[u8]) -> Result<()> {
+    let staged = staged_path(path);
+    let how = OpenOptions::new().write(true).clone();
+    let mut file = owner::open_or_create(&staged, &how, 0o644)
+        .and_then(|file| file.set_len(0).map(|()| file))
+        .map_err(|e| Error::file("create", &staged, e))?;
+    give(&file, &staged, 0o644, None)?; // whatever the umask is
+    file.write_all(data).map_err(|e| Error::file("write", &staged, e))?;
+    publish(file, &staged, path)
+}
+
 /// Syncs a staged file, renames it to its final name and syncs the directory.
 pub fn publish(file: File, staged: &Path, path: &Path) -> Result<()> {
     file.sync_all().map_err(|e| Error::file("sync", staged, e))?;

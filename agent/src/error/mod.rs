@@ -54,6 +54,10 @@ pub enum Kind {
     Incomplete,
     /// The work was stopped by a signal.
     Interrupted,
+    /// A gate of a checkpoint blocks the release.
+    Blocked,
+    /// A release does harm: it should be undone.
+    RollBack,
     /// A local file operation failed for another reason.
     Io,
     /// A bug of ours.
@@ -82,6 +86,8 @@ impl Kind {
             Kind::Refused => "refused",
             Kind::Incomplete => "incomplete",
             Kind::Interrupted => "interrupted",
+            Kind::RollBack => "roll-back",
+            Kind::Blocked => "blocked",
             Kind::Io => "io",
             Kind::Internal => "internal",
         }
@@ -109,6 +115,8 @@ impl Kind {
             Kind::Refused => 16,
             Kind::AlreadyExists | Kind::Conflict => 17,
             Kind::Interrupted => 18,
+            Kind::Blocked => 19,
+            Kind::RollBack => 20,
             Kind::Internal => 70,
         }
     }

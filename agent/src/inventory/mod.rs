@@ -22,7 +22,9 @@
 //! could not be read is not what is missing: [`Look::NotRead`], [`Part::CouldNotLook`].
 
 pub mod choice;
+pub mod configuration;
 pub mod decide;
+pub mod drills;
 pub mod gaps;
 pub mod lives;
 #[cfg(test)]
@@ -63,6 +65,9 @@ impl Snapshot {
             Facts::Dump(dump) => dump.filestore.iter_mut().for_each(|link| link.missing = Vec::new()),
             Facts::Filestore(filestore) => filestore.problems = Vec::new(),
             Facts::Base(base) => base.bad_pages = Vec::new(),
+            Facts::Config(config) => {
+                (config.entries, config.left_out) = (Vec::new(), Vec::new());
+            }
             Facts::Globals | Facts::Arrivals(_) => {}
         }
         Snapshot { manifest, stored_bytes, stored_at }

@@ -147,6 +147,15 @@ fn modules(all: &[Module]) -> Vec<Versioned> {
     out
 }
 
+/// The installed modules alone, sorted by name; in a transaction that [`look`] began.
+///
+/// # Errors
+/// As [`Baseline::take`].
+pub async fn installed_modules(session: &mut Session) -> Result<Vec<Versioned>> {
+    let known = Table::get(session, tenants::MODULES).await?;
+    Ok(modules(&tenants::installed(session, &known).await?))
+}
+
 async fn extensions(session: &mut Session) -> Result<Vec<Versioned>> {
     let rows = session.rows("list the extensions", EXTENSIONS).await?;
     rows.iter().map(|row| Ok(Versioned { name: column(row, 0)?, version: column(row, 1)? })).collect()

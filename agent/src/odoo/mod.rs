@@ -3,7 +3,9 @@
 pub mod attachments;
 pub mod baseline;
 pub mod blob;
+pub mod business;
 pub mod compare;
+pub mod counters;
 pub mod fence;
 pub mod filestore;
 pub mod neutralize;

@@ -1,11 +1,15 @@
 //! Reads the rows of a table with `COPY ... TO STDOUT`, one at a time; [`crate::postgres::look`] says why
 //! not with a query.
 
+use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
+use crate::postgres::decimal::{Decimal, Inexact};
 use crate::postgres::session::Session;
 
 /// The signature of a binary COPY (PostgreSQL manual, COPY, "Binary Format").
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+/// From 1970 to 2000, where PostgreSQL begins to count.
+const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 /// Signature, flags and length of the header's extension.
 const HEADER_BYTES: usize = SIGNATURE.len() + 8;
 
@@ -37,6 +41,19 @@ impl Row<'_> {
             4 => i32::from_be_bytes(bytes.try_into().ok()?).into(),
             _ => i64::from_be_bytes(bytes.try_into().ok()?),
         })
+    }
+
+    /// A field of type timestamp or timestamptz; `None` for NULL, for PostgreSQL's infinities, and for a year
+    /// that no calendar of ours has.
+    pub fn time(&self, index: usize) -> Option<Timestamp> {
+        let since_1970 = self.int(index)?.checked_add(EPOCH_MICROSECONDS)?;
+        Timestamp::from_microsecond(since_1970).ok()
+    }
+
+    /// A field of type numeric; `None` for NULL. What has no exact [`Decimal`] (NaN, infinity, too many
+    /// digits) is an error of the field alone.
+    pub fn numeric(&self, index: usize) -> Option<Result<Decimal, Inexact>> {
+        self.bytes(index).map(Decimal::of_binary)
     }
 }
 
@@ -157,6 +174,12 @@ mod tests {
             assert!(reader.ended && reader.rest.is_empty(), "pieces of {size}");
             assert_eq!(seen, [(Some(256), Some("ab".to_owned())), (Some(-1), None)]);
         }
+        let field = 86_400_000_000_i64.to_be_bytes();
+        let row = Row { data: &field, fields: &[Some((0, 8)), None] };
+        assert_eq!(row.time(0).map(|time| time.to_string()).as_deref(), Some("2000-01-02T00:00:00Z"));
+        assert_eq!(row.time(1), None);
+        let endless = i64::MAX.to_be_bytes();
+        assert_eq!(Row { data: &endless, fields: &[Some((0, 8))] }.time(0), None, "infinity");
         let mut each = |_: &Row<'_>| Ok(());
         assert!(Reader::default().take(&[7; 40], &mut each).is_err());
     }

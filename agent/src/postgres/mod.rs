@@ -11,6 +11,7 @@ pub mod control;
 pub mod copy_out;
 pub mod create;
 pub mod database;
+pub mod decimal;
 pub mod dump;
 pub mod dumpable;
 pub mod globals;

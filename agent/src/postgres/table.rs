@@ -15,6 +15,10 @@ pub enum Type {
     Text,
     /// int2, int4 or int8.
     Int,
+    /// timestamp or timestamptz: microseconds since 2000, UTC.
+    Time,
+    /// numeric.
+    Numeric,
 }
 
 /// The name of a `relkind` in a sentence.
@@ -109,19 +113,21 @@ impl Table {
         let sql = format!(
             "SELECT a.attname::text, a.attgenerated = '', \
                a.atttypid IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'name'::regtype), \
-               a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) \
+               a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), \
+               a.atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype), a.atttypid = 'numeric'::regtype \
              FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = 'public' AND c.relname = {} AND a.attnum > 0 AND NOT a.attisdropped",
             literal(&self.name)
         );
         for row in session.rows(what, sql).await? {
-            let (plain, text, int): (bool, bool, bool) =
-                (column(&row, 1)?, column(&row, 2)?, column(&row, 3)?);
-            let kind = match (plain, text, int) {
-                (true, true, _) => Some(Type::Text),
-                (true, _, true) => Some(Type::Int),
-                _ => None,
-            };
+            let mut kind = None;
+            for (index, one) in [(2, Type::Text), (3, Type::Int), (4, Type::Time), (5, Type::Numeric)] {
+                if column::<bool>(&row, index)? {
+                    kind = Some(one);
+                }
+            }
+            let is_plain: bool = column(&row, 1)?;
+            let kind = kind.filter(|_| is_plain);
             self.columns.insert(column(&row, 0)?, kind);
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod choose;
+pub mod configuration;
 mod database;
 mod dump_files;
 mod dump_list;

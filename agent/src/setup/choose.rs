@@ -78,7 +78,7 @@ pub fn set(settings: &mut Vec<Setting>, given: &str) -> Result<()> {
     let Some((name, value)) = given.split_once('=') else {
         return Err(bad(format!("--set {given:?} does not have the form KEY=VALUE")));
     };
-    let Some(key) = keys::find(name) else {
+    let Some(key) = keys::find(name).filter(|key| key.section() == keys::Section::Fixed) else {
         let near = keys::nearest(name, KEYS.iter().map(|key| key.name));
         let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         return Err(bad(format!("--set {name}: this key does not exist{near}")));

@@ -172,7 +172,7 @@ fn same_as_flags(request: &SetupRequest, inputs: &Inputs, config: &Config) -> Re
     for given in &request.settings {
         choose::set(&mut Vec::new(), given)?;
         let (name, value) = given.split_once('=').unwrap_or_default();
-        let variable = keys::find(name).map(keys::Key::variable).unwrap_or_default();
+        let variable = keys::find(name).and_then(keys::Key::variable).unwrap_or_default();
         with_settings.environment.retain(|(known, _)| known != variable.as_str());
         with_settings.environment.push((variable.into(), value.into()));
         if Config::load(&with_settings)? != *config {

@@ -36,9 +36,13 @@ struct Page {
 
 impl Remote {
     /// See [`super::Store::clean_leftovers`].
-    pub(super) async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
+    pub(super) async fn clean_leftovers(
+        &self,
+        prefix: &str,
+        which: &(impl Fn(&str) -> bool + Send),
+    ) -> Result<u64> {
         let Some(s3) = &self.s3 else { return Ok(0) };
-        match self.abort_uploads(s3, prefix).await {
+        match self.abort_uploads(s3, prefix, which).await {
             // 501: servers that have multipart uploads but cannot list them.
             Err(e) if matches!(e.kind(), Kind::Denied | Kind::Config) => {
                 tracing::warn!(store = %self.words.url, prefix, error = ?e, "unfinished uploads could not be listed");
@@ -48,7 +52,12 @@ impl Remote {
         }
     }
 
-    async fn abort_uploads(&self, s3: &S3, prefix: &str) -> Result<u64> {
+    async fn abort_uploads(
+        &self,
+        s3: &S3,
+        prefix: &str,
+        which: &(impl Fn(&str) -> bool + Send),
+    ) -> Result<u64> {
         let whole = key::join(&self.prefix, prefix);
         let listed = if whole.is_empty() { String::new() } else { format!("{whole}/") };
         let mut markers = (String::new(), String::new());
@@ -66,7 +75,7 @@ impl Remote {
             let page = parse(&body).map_err(|why| call.fail(Kind::Unreachable, &why))?;
             for (key, id) in page.uploads {
                 // Checked here as well: some servers ignore the prefix.
-                if key::below(&whole, &key).is_none() {
+                if key::below(&whole, &key).is_none() || !which(&key) {
                     continue;
                 }
                 let call = self.call("remove the unfinished upload of", &key, 0);

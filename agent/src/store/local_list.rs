@@ -75,14 +75,20 @@ impl Local {
     }
 
     /// Removes staged files that are older than `age_min`; see [`super::Store::clean_leftovers`].
-    pub(super) async fn clean_leftovers(&self, prefix: &str, age_min: Duration) -> Result<u64> {
+    pub(super) async fn clean_leftovers(
+        &self,
+        prefix: &str,
+        age_min: Duration,
+        which: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<u64> {
         let (local, prefix) = (self.clone(), prefix.to_owned());
         blocking(move || {
             let mut removed = 0;
             let (mut dirs, mut linked) = (vec![prefix], Linked::new());
             while let Some(dir) = dirs.pop() {
                 let entries = local.entries(&dir, &mut linked)?;
-                for staged in entries.staged.iter().filter(|staged| is_so_old(&local.path(staged), age_min)) {
+                let chosen = |staged: &&String| which(staged) && is_so_old(&local.path(staged), age_min);
+                for staged in entries.staged.iter().filter(chosen) {
                     match disk::remove_file(&local.path(staged)) {
                         Ok(()) => removed += 1,
                         Err(e) if e.kind() == Kind::Denied => {

@@ -113,11 +113,18 @@ impl Writer {
 }
 
 /// Writes and publishes data that is complete. Blocking.
-fn put_new(local: Local, key: String, data: &[u8]) -> Result<()> {
-    let (staged, mut file) = Staged::begin(local, key)?;
+pub(super) fn put_new(local: &Local, key: &str, data: &[u8]) -> Result<()> {
+    let (staged, mut file) = Staged::begin(local.clone(), key.to_owned())?;
     file.write_all(data)
         .map_err(|e| staged.local.explain("store", &staged.key, Error::file("write", &staged.path, e)))?;
-    staged.publish(file)
+    match staged.publish(file) {
+        // As remote stores do: storing the same bytes again is not an error.
+        Err(e) if e.kind() == Kind::AlreadyExists => match local.get_whole(key, data.len() as u64) {
+            Ok(there) if there == data => Ok(()),
+            _ => Err(e),
+        },
+        outcome => outcome,
+    }
 }
 
 /// Syncs an existing object, and the directory entries above it. Blocking.
@@ -204,15 +211,8 @@ impl Local {
     }
 
     pub(super) async fn put_new(&self, key: &str, data: Bytes) -> Result<()> {
-        let (local, name, stored) = (self.clone(), key.to_owned(), data.clone());
-        match blocking(move || put_new(local, name, &stored)).await {
-            // As remote stores do: storing the same bytes again is not an error.
-            Err(e) if e.kind() == Kind::AlreadyExists => match self.get(key, data.len() as u64).await {
-                Ok(there) if there == data => Ok(()),
-                _ => Err(e),
-            },
-            outcome => outcome,
-        }
+        let (local, key) = (self.clone(), key.to_owned());
+        blocking(move || put_new(&local, &key, &data)).await
     }
 
     pub(super) async fn make_durable(&self, keys: Vec<String>) -> Result<()> {

@@ -77,7 +77,7 @@ pub struct ObjectInfo {
     pub bytes: u64,
     /// When it was written, by the store's clock.
     pub modified: Timestamp,
-    /// The store's entity tag; `None` for local files.
+    /// Another one means that the object was written again: the store's entity tag, or a file's inode and ctime.
     pub etag: Option<String>,
     /// What has this name instead of an object, such as a FIFO: [`Store::get`] refuses it.
     pub odd: Option<&'static str>,
@@ -134,6 +134,17 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.put_new(key, data).await,
             Backend::Remote(remote) => remote.put_new(key, data.into()).await,
+        }
+    }
+
+    /// [`Store::put_new`] on this thread, without a hand-over to another: for small objects that somebody
+    /// waits for. `None` where the store is not a directory of this machine, or has a limit of its rate.
+    pub fn put_new_here(&self, key: &str, data: &[u8]) -> Option<Result<()>> {
+        match &self.0.place {
+            Backend::Local(local) if self.0.upload_limit.is_unlimited() => {
+                Some(key::check(key).and_then(|()| local_write::put_new(local, key, data)))
+            }
+            _ => None,
         }
     }
 
@@ -267,14 +278,24 @@ impl Store {
 
     /// Removes the remains of unfinished uploads below `prefix`, and counts them: multipart uploads on S3,
     /// staged files locally. Azure itself drops uncommitted blocks after a week; Google's store needs a rule
-    /// of the bucket (docs/repositories.md). Only for the holder of the lease: it would abort a running
-    /// upload. Where the store refuses the listing, only a warning is logged.
-    pub async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
+    /// of the bucket (docs/repositories.md). Only those whose key `which` names: it would abort a running
+    /// upload, so the caller holds the lease or lock under which these keys are written. Where the store
+    /// refuses the listing, only a warning is logged.
+    pub async fn clean_leftovers_of(
+        &self,
+        prefix: &str,
+        which: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<u64> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
-            Backend::Local(local) => local.clean_leftovers(prefix, Duration::ZERO).await,
-            Backend::Remote(remote) => remote.clean_leftovers(prefix).await,
+            Backend::Local(local) => local.clean_leftovers(prefix, Duration::ZERO, which).await,
+            Backend::Remote(remote) => remote.clean_leftovers(prefix, &which).await,
         }
+    }
+
+    /// [`Store::clean_leftovers_of`] for every key.
+    pub async fn clean_leftovers(&self, prefix: &str) -> Result<u64> {
+        self.clean_leftovers_of(prefix, |_| true).await
     }
 
     /// The same where others may be storing at the same time: only remains older than `age_min`. For local
@@ -282,7 +303,7 @@ impl Store {
     pub async fn clean_old_leftovers(&self, prefix: &str, age_min: Duration) -> Result<u64> {
         let prefix = key::prefix(prefix)?;
         match &self.0.place {
-            Backend::Local(local) => local.clean_leftovers(prefix, age_min).await,
+            Backend::Local(local) => local.clean_leftovers(prefix, age_min, |_| true).await,
             Backend::Remote(_) => Ok(0),
         }
     }

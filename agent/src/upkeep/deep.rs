@@ -17,6 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::odoo::baseline::Baseline;
 use crate::odoo::blob;
 use crate::upkeep::assemble;
+use crate::upkeep::described::Described;
 use crate::upkeep::expected::Expected;
 use crate::upkeep::meter::Metered;
 use crate::upkeep::work::{Task, Work, each};
@@ -83,6 +84,7 @@ fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mute
     let complete = facts.is_none_or(|facts| facts.complete);
     let mut named = HashSet::new();
     let mut dump = None;
+    let mut described = manifest.and_then(|manifest| manifest.config()).map(Described::new);
     read_sealed(work, task, identities, |input| {
         let lines = IndexReader::new(&format!("of snapshot {}", task.snapshot), input)?;
         let table = lines.header().snapshots.clone();
@@ -93,6 +95,9 @@ fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mute
             work.meter.stop_if_cancelled()?;
             let Line::File(entry) = line? else { continue };
             named.extend(entry.parts.iter().map(|part| part.snapshot));
+            if let Some(described) = &mut described {
+                described.add(&entry);
+            }
             if manifest.is_some_and(|m| m.dump().is_some()) {
                 dump = Some((entry.bytes, entry.digest));
             }
@@ -113,6 +118,7 @@ fn read_index(work: &Work, task: &Task, identities: &Identities, expected: &Mute
         }
         Ok(())
     })?;
+    described.map_or(Ok(()), Described::finish)?;
     match manifest.and_then(|manifest| manifest.dump()) {
         Some(facts) if dump != Some((facts.bytes, FileDigest::Sha256(facts.sha256))) => {
             Err(Error::new(Kind::Integrity, "the index describes another dump than the manifest does"))

@@ -4,6 +4,7 @@
 pub mod assemble;
 pub mod checkpoints;
 pub mod deep;
+mod described;
 pub mod drills;
 pub mod expected;
 pub mod findings;

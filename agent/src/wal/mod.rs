@@ -2,7 +2,7 @@
 
 pub mod ahead;
 pub mod along;
-mod archiver;
+pub mod archiver;
 pub mod fetch;
 mod fetched;
 pub mod push;

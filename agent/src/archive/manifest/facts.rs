@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::configuration::ConfigFacts;
 use super::{Manifest, SnapshotKind};
 use crate::archive::base::BaseFacts;
 use crate::archive::digest::Sha256;
@@ -22,6 +23,8 @@ pub enum Facts {
     Base(BaseFacts),
     /// Facts of files that were stored as they came.
     Arrivals(ArrivalFacts),
+    /// Facts of a captured configuration.
+    Config(ConfigFacts),
 }
 
 impl Facts {
@@ -33,6 +36,7 @@ impl Facts {
             Facts::Globals => SnapshotKind::Globals,
             Facts::Base(_) => SnapshotKind::Base,
             Facts::Arrivals(_) => SnapshotKind::Arrivals,
+            Facts::Config(_) => SnapshotKind::Config,
         }
     }
 }
@@ -75,6 +79,14 @@ impl Manifest {
         }
     }
 
+    /// The facts of a captured configuration.
+    pub fn config(&self) -> Option<&ConfigFacts> {
+        match &self.facts {
+            Facts::Config(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
     /// The dump's facts; an error for another kind.
     pub fn dump_facts(&self) -> Result<&DumpFacts> {
         self.dump().ok_or_else(|| self.wrong_kind("dump"))
@@ -88,6 +100,11 @@ impl Manifest {
     /// The base backup's facts; an error for another kind.
     pub fn base_facts(&self) -> Result<&BaseFacts> {
         self.base().ok_or_else(|| self.wrong_kind("base"))
+    }
+
+    /// The facts of a captured configuration; an error for another kind.
+    pub fn config_facts(&self) -> Result<&ConfigFacts> {
+        self.config().ok_or_else(|| self.wrong_kind("config"))
     }
 
     /// The filestore that belongs to a dump.

@@ -2,11 +2,13 @@
 //! can check what is stored without a key. A snapshot exists when its manifest exists; its bytes are signed
 //! as stored.
 
+mod configuration;
 mod facts;
 mod stored;
 
 use serde::{Deserialize, Serialize};
 
+pub use configuration::{Attached, ConfigEntry, ConfigFacts, ENTRIES_MAX, NotCaptured};
 pub use facts::{ArrivalFacts, DumpFacts, Facts, FilestoreFacts, FilestoreLink, MissingFile};
 
 use crate::archive::digest::Sha256;
@@ -44,6 +46,8 @@ pub enum SnapshotKind {
     Base,
     /// Files of any tenant's filestore, stored as they came.
     Arrivals,
+    /// Configuration of hosts and of Kubernetes, and attached artifacts.
+    Config,
 }
 
 impl SnapshotKind {
@@ -55,6 +59,7 @@ impl SnapshotKind {
             SnapshotKind::Globals => "globals",
             SnapshotKind::Base => "base",
             SnapshotKind::Arrivals => "arrivals",
+            SnapshotKind::Config => "config",
         }
     }
 }
@@ -200,6 +205,7 @@ impl Manifest {
             Facts::Dump(_) | Facts::Filestore(_) => manifest.tenant.is_some(),
             Facts::Globals | Facts::Arrivals(_) => true,
             Facts::Base(facts) => facts.chain.last() == Some(&manifest.id),
+            Facts::Config(facts) => facts.fit(),
         };
         if !facts_fit {
             return Err(bad(WITHOUT_FACTS.into()));

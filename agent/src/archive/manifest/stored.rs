@@ -5,7 +5,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{ArrivalFacts, DumpFacts, Facts, FilestoreFacts, Manifest, Object, Origin, SnapshotKind};
+use super::{
+    ArrivalFacts, ConfigFacts, DumpFacts, Facts, FilestoreFacts, Manifest, Object, Origin, SnapshotKind,
+};
 use crate::archive::base::BaseFacts;
 use crate::clock::Timestamp;
 use crate::names::{Lsn, ReleaseId, SnapshotId, TenantName};
@@ -35,6 +37,8 @@ pub(super) struct StoredManifest<'a> {
     base: Option<Cow<'a, BaseFacts>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     arrivals: Option<Cow<'a, ArrivalFacts>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    config: Option<Cow<'a, ConfigFacts>>,
     written_by: Cow<'a, str>,
 }
 
@@ -59,6 +63,7 @@ impl<'a> From<&'a Manifest> for StoredManifest<'a> {
             filestore: None,
             base: None,
             arrivals: None,
+            config: None,
             written_by: Cow::Borrowed(&manifest.written_by),
         };
         match &manifest.facts {
@@ -67,6 +72,7 @@ impl<'a> From<&'a Manifest> for StoredManifest<'a> {
             Facts::Globals => {}
             Facts::Base(facts) => stored.base = Some(Cow::Borrowed(facts)),
             Facts::Arrivals(facts) => stored.arrivals = Some(Cow::Borrowed(facts)),
+            Facts::Config(facts) => stored.config = Some(Cow::Borrowed(facts)),
         }
         stored
     }
@@ -75,12 +81,20 @@ impl<'a> From<&'a Manifest> for StoredManifest<'a> {
 impl StoredManifest<'_> {
     /// The manifest; `None` where it does not have exactly the facts of its kind.
     pub(super) fn into_manifest(self) -> Option<Manifest> {
-        let facts = match (self.kind, self.dump, self.filestore, self.base, self.arrivals) {
-            (SnapshotKind::Dump, Some(facts), None, None, None) => Facts::Dump(facts.into_owned()),
-            (SnapshotKind::Filestore, None, Some(facts), None, None) => Facts::Filestore(facts.into_owned()),
-            (SnapshotKind::Globals, None, None, None, None) => Facts::Globals,
-            (SnapshotKind::Base, None, None, Some(facts), None) => Facts::Base(facts.into_owned()),
-            (SnapshotKind::Arrivals, None, None, None, Some(facts)) => Facts::Arrivals(facts.into_owned()),
+        let given = (self.dump, self.filestore, self.base, self.arrivals, self.config);
+        let facts = match (self.kind, given) {
+            (SnapshotKind::Dump, (Some(facts), None, None, None, None)) => Facts::Dump(facts.into_owned()),
+            (SnapshotKind::Filestore, (None, Some(facts), None, None, None)) => {
+                Facts::Filestore(facts.into_owned())
+            }
+            (SnapshotKind::Globals, (None, None, None, None, None)) => Facts::Globals,
+            (SnapshotKind::Base, (None, None, Some(facts), None, None)) => Facts::Base(facts.into_owned()),
+            (SnapshotKind::Arrivals, (None, None, None, Some(facts), None)) => {
+                Facts::Arrivals(facts.into_owned())
+            }
+            (SnapshotKind::Config, (None, None, None, None, Some(facts))) => {
+                Facts::Config(facts.into_owned())
+            }
             _ => return None,
         };
         Some(Manifest {

@@ -22,7 +22,7 @@ use crate::catalog::state::StateDir;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::Result;
-use crate::names::TenantName;
+use crate::names::{SnapshotId, TenantName};
 use follower::{FollowEnd, Follower};
 use waiting::Waiting;
 
@@ -72,6 +72,44 @@ pub async fn run(
                     () = cancel.cancelled() => break,
                     () = clock::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MAX),
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Stores these files of a tenant now, beside an agent that may follow them too. What only `damaged` snapshots
+/// hold counts as not stored. Files that are gone, or do not match their names, are left out: ask the catalog
+/// afterwards which are held.
+///
+/// # Errors
+/// Those of the store, and of what [`run`] retries.
+pub async fn store_named(
+    config: &Config,
+    state: &StateDir,
+    tenant: &TenantName,
+    names: Vec<String>,
+    damaged: &[SnapshotId],
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let (storing, mut held) = open::open(config, state, cancel).await?;
+    held.forget(damaged).await?;
+    let tenant = std::sync::Arc::new(tenant.clone());
+    let mut waiting = Waiting::new();
+    let fits = |name: &String| crate::odoo::blob::BlobName::parse(name.as_bytes()).is_some();
+    for path in names.into_iter().filter(fits) {
+        let name = tree::Name { path, tenant: tenant.clone() };
+        waiting.add(name, (clock::now(), clock::instant()), false, || None);
+    }
+    // Each file is tried once: what cannot be stored now stays missing.
+    while waiting.count() > 0 && !cancel.is_cancelled() {
+        let files = waiting.take(clock::instant(), batch::FILES_MAX);
+        let (settled, stored) = batch::store(storing.clone(), &mut held, files).await;
+        stored?;
+        // The batch was full before these were read.
+        for (name, seen, fate) in settled {
+            if fate.is_none() {
+                waiting.put_back(name, seen);
             }
         }
     }

@@ -4,8 +4,11 @@
 //! names was stored before it. Beside it come a result for policy engines, a page for people and the schema:
 //! each follows from the checkpoint, so a call that was killed before them is completed by the next one.
 
+use std::io::Write;
+
 use futures::{StreamExt, stream};
 
+use crate::archive::digest::Sha256;
 use crate::archive::evidence::chain::Link;
 use crate::archive::evidence::dsse;
 use crate::archive::evidence::key::{EvidenceKey, TrustedEvidenceKeys};
@@ -13,6 +16,7 @@ use crate::archive::evidence::predicate::Checkpoint;
 use crate::archive::evidence::statement::{self, Evidence};
 use crate::archive::evidence::{markdown, schema, svr};
 use crate::archive::manifest::Origin;
+use crate::archive::seal::Recipients;
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::ReleaseId;
@@ -99,6 +103,30 @@ impl Repository {
         })?;
         self.complete_checkpoint(&stored.evidence.checkpoint, key).await?;
         Ok(stored)
+    }
+
+    /// Stores the baseline of a tenant, compressed and encrypted, before the checkpoint that names its digest.
+    /// Idempotent: the name says which baseline it is.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn store_baseline(
+        &self,
+        release: &ReleaseId,
+        baseline: &[u8],
+        recipients: &Recipients,
+    ) -> Result<()> {
+        let failed = |e| Error::carried(Kind::Internal, "cannot encrypt a baseline", e);
+        let mut sealed = recipients.seal(Vec::new())?;
+        sealed.write_all(&zstd::encode_all(baseline, 3).map_err(failed)?).map_err(failed)?;
+        let bytes = sealed.finish().map_err(failed)?;
+        let name = format!("baseline-{}.zst.age", &Sha256::of(baseline).to_string()[..32]);
+        let object = layout::release_object(self.instance(), release, &name);
+        match self.store().put_new(&object, bytes).await {
+            // The same one, encrypted by an earlier call.
+            Err(e) if e.kind() == Kind::AlreadyExists => Ok(()),
+            stored => stored,
+        }
     }
 
     /// Stores what is missing beside a checkpoint. Idempotent: what is there stays as it is.

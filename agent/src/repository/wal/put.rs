@@ -174,6 +174,23 @@ impl WalWriter {
         self.put_sealed(self.seal_range(file, begin, content).await?).await
     }
 
+    /// [`WalWriter::put_range`] on this thread, for a small range that commits wait for: each hand-over to
+    /// another thread waits its turn behind the server's own processes. `None` where the store is not a
+    /// directory of this machine.
+    pub fn put_range_here(&self, file: WalFile, begin: u32, content: &[u8]) -> Option<Result<WalName>> {
+        let store = self.repository.store();
+        store.local_root()?;
+        let sealed = self
+            .sealing
+            .with_memory(|memory| self.sealer.seal_with(&mut memory.scratch, file, begin, content));
+        let (name, stored) = match sealed {
+            Ok(sealed) => sealed,
+            Err(e) => return Some(Err(e)),
+        };
+        let key = layout::wal_object(self.repository.instance(), &name);
+        Some(store.put_new_here(&key, &stored)?.map(|()| name))
+    }
+
     /// The first half of [`WalWriter::put_range`]: nothing is stored yet.
     pub async fn seal_range(&self, file: WalFile, begin: u32, content: Bytes) -> Result<Sealed> {
         let (sealer, sealing) = (self.sealer.clone(), self.sealing.clone());

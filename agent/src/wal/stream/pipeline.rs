@@ -21,6 +21,9 @@ use crate::repository::wal::{Sealed, Stored, WalWriter};
 /// Blocks in memory: one uploaded, one encrypted, one received.
 const BLOCKS_MAX: usize = 3;
 
+/// The largest piece that is stored on the stream's own thread while commits wait.
+const HERE_BYTES_MAX: usize = 256 << 10;
+
 enum JobResult {
     Looked(Stored),
     Sealed(Sealed),
@@ -173,7 +176,7 @@ impl Pipeline {
         let durable_before =
             self.lanes.iter().take(at).all(|lane| lane.block.is_complete() && lane.block.is_durable());
         let wait = self.wait(at, hurry) > Duration::ZERO;
-        let server = self.server;
+        let (server, waited_for) = (self.server, self.is_waited_for());
         let lane = &mut self.lanes[at];
         if lane.busy {
             return Ok(());
@@ -191,6 +194,7 @@ impl Pipeline {
             return Ok(());
         }
         let is_coming = !hurry && server >= lane.block.end();
+        let here = durable_before && waited_for;
         match lane.block.work(is_coming)? {
             Work::Nothing => return Ok(()),
             Work::Look => {
@@ -199,6 +203,14 @@ impl Pipeline {
             Work::Store(offset, content) => {
                 self.piece_begun = Some(clock::instant());
                 self.progress.add_bytes(content.len() as u64);
+                let here = (here && content.len() <= HERE_BYTES_MAX)
+                    .then(|| tokio::task::block_in_place(|| writer.put_range_here(file, offset, &content)));
+                if let Some(put) = here.flatten() {
+                    let name = put?;
+                    self.observed.uploaded(u64::from(name.end - name.begin));
+                    lane.block.stored(name.end);
+                    return Ok(());
+                }
                 self.jobs.spawn(async move {
                     (begin, writer.seal_range(file, offset, content).await.map(JobResult::Sealed))
                 });

@@ -1,0 +1,255 @@
+//! The decisions: what was found, and whether the tier lets it pass. Pure functions over values. What could
+//! not be looked up is unknown, and blocks like a failure.
+
+use std::time::Duration;
+
+use crate::archive::evidence::gate::{Gate, GateResult, Outcome, Override};
+use crate::archive::evidence::predicate::Release;
+use crate::checkpoint::proof::Proof;
+use crate::clock::{self, Timestamp, span_text};
+use crate::config::{Checkpoint as Settings, Tier};
+use crate::error::{Error, Kind, Result};
+use crate::inventory::drills::StoredDrill;
+use crate::names::{Lsn, bytes_text, counted};
+
+/// What was found for one gate, before the tier and the overrides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// In a sentence with its numbers.
+    pub found: String,
+}
+
+impl Finding {
+    /// It is as it must be.
+    pub fn passed(found: impl Into<String>) -> Finding {
+        Finding { outcome: Outcome::Passed, found: found.into() }
+    }
+
+    /// It is not.
+    pub fn failed(found: impl Into<String>) -> Finding {
+        Finding { outcome: Outcome::Failed, found: found.into() }
+    }
+
+    /// It could not be looked up.
+    pub fn unknown(found: impl Into<String>) -> Finding {
+        Finding { outcome: Outcome::Unknown, found: found.into() }
+    }
+
+    /// There is nothing to look at.
+    pub fn not_required(found: impl Into<String>) -> Finding {
+        Finding { outcome: Outcome::NotRequired, found: found.into() }
+    }
+
+    /// Failed where the error says that something is missing or wrong; unknown where it says that we could not
+    /// look.
+    pub fn of_error(e: &Error) -> Finding {
+        match e.kind() {
+            Kind::Unreachable | Kind::Denied | Kind::Interrupted | Kind::Io | Kind::Internal => {
+                Finding::unknown(e.line())
+            }
+            _ => Finding::failed(e.line()),
+        }
+    }
+}
+
+/// The chain: what a restore needs is stored as it was signed.
+pub fn chain(proof: &Proof) -> Finding {
+    let all = counted(proof.objects, "object");
+    if proof.damaged_count > 0 {
+        let more = proof.damaged_count - proof.damaged.len() as u64;
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        return Finding::failed(format!("{}{more}", proof.damaged.join("; ")));
+    }
+    if proof.unknown_count > 0 {
+        let first = proof.unknown.first().map_or("", String::as_str);
+        return Finding::unknown(format!(
+            "{} of {all} could not be checked; the first: {first}",
+            proof.unknown_count
+        ));
+    }
+    Finding::passed(format!(
+        "{all} exist as they were signed; {} of them were read now ({}), the others have not changed since they were read",
+        proof.read,
+        bytes_text(proof.read_bytes)
+    ))
+}
+
+/// The WAL of the point.
+pub fn wal(point: Lsn, stored: Option<Lsn>, timeline: (u32, Option<u32>), waited: Duration) -> Finding {
+    let waited = span_text(waited);
+    match (stored, timeline) {
+        (_, (made, now)) if now != Some(made) => Finding::failed(format!(
+            "the server left timeline {made}, on which the point is{}: run the checkpoint again",
+            now.map_or(String::new(), |now| format!(", for timeline {now}"))
+        )),
+        (Some(stored), _) if stored >= point => {
+            Finding::passed(format!("WAL is stored up to {stored}, {waited} after the point at {point}"))
+        }
+        (stored, _) => Finding::failed(format!(
+            "the point at {point} was not stored after {waited}; WAL is stored {}",
+            stored.map_or("not at all in its segment".to_owned(), |stored| format!("up to {stored}"))
+        )),
+    }
+}
+
+/// The last drill.
+pub fn drill(newest: Result<Option<&StoredDrill>, &Error>, now: Timestamp, age_max: Duration) -> Finding {
+    let drill = match newest {
+        Err(e) => return Finding::unknown(format!("it is not known when the last drill was: {}", e.line())),
+        Ok(None) => return Finding::failed("no restore drill is stored; run restore-drill run"),
+        Ok(Some(drill)) => drill,
+    };
+    let age = age(now, drill.stored_at);
+    let text = format!("drill {} of {}: {}, {} ago", drill.id, drill.tenant, drill.verdict, span_text(age));
+    match drill.verdict.as_str() {
+        "passed" if age <= age_max => Finding::passed(text),
+        "passed" => Finding::failed(format!("{text}; at most {} are allowed", span_text(age_max))),
+        _ => Finding::failed(text),
+    }
+}
+
+/// The age of the base backup.
+pub fn base(point: Timestamp, now: Timestamp, age_max: Duration) -> Finding {
+    let age = age(now, point);
+    let text = format!("the base backup is {} old", span_text(age));
+    match age <= age_max {
+        true => Finding::passed(text),
+        false => Finding::failed(format!(
+            "{text}; at most {} are allowed; run lifeboat backup --kind base",
+            span_text(age_max)
+        )),
+    }
+}
+
+/// The freeze windows.
+pub fn freeze(settings: &Settings, now: Timestamp) -> Finding {
+    let open = settings.freezes.iter().find_map(|freeze| Some((freeze, freeze.open_at(now)?)));
+    if let Some((freeze, until)) = open {
+        let reason = freeze.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
+        return Finding::failed(format!(
+            "freeze window {}{reason} is open until {}",
+            freeze.name,
+            clock::text(until)
+        ));
+    }
+    let next =
+        settings.freezes.iter().filter_map(|freeze| Some((freeze.next_after(now)?, &freeze.name))).min();
+    match next {
+        Some((at, name)) => {
+            Finding::passed(format!("none is open; the next is {name} at {}", clock::text(at)))
+        }
+        None if settings.freezes.is_empty() => Finding::passed("no freeze window is configured"),
+        None => Finding::passed("none is open, and none is to come"),
+    }
+}
+
+/// The regions of the repositories.
+pub fn region(settings: &Settings, region: Option<&str>) -> Finding {
+    let allowed = settings.regions_allowed.join(", ");
+    match region {
+        _ if settings.regions_allowed.is_empty() => Finding::not_required("every region is allowed"),
+        None => Finding::unknown(format!("repository.region is not set; allowed: {allowed}")),
+        Some(region) if settings.regions_allowed.iter().any(|one| one == region) => {
+            Finding::passed(format!("the repository is in {region}"))
+        }
+        Some(region) => Finding::failed(format!("the repository is in {region}; allowed: {allowed}")),
+    }
+}
+
+/// The approvals of the release.
+pub fn approval(release: &Release, tier: &Tier) -> Finding {
+    people(&release.approved_by, tier.approvals, "approval", "--approved-by")
+}
+
+/// The approval of a migration.
+pub fn migration(release: &Release, tier: &Tier) -> Finding {
+    match release.migrates {
+        Some(false) => Finding::not_required("the release changes no module version of these tenants"),
+        // What is not known may be one.
+        Some(true) | None => {
+            let what = match release.migrates {
+                None => "the release may migrate (no --modules): approval of its migration",
+                Some(_) => "approval of the migration",
+            };
+            people(&release.migration_approved_by, tier.migration_approvals, what, "--migration-approved-by")
+        }
+    }
+}
+
+fn people(who: &[String], wanted: usize, what: &str, flag: &str) -> Finding {
+    let mut different: Vec<&str> =
+        who.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
+    different.sort_unstable();
+    different.dedup();
+    let text = match different.is_empty() {
+        true => format!("no {what}"),
+        false => format!("{} by {}", what, different.join(", ")),
+    };
+    match different.len() >= wanted {
+        true => Finding::passed(text),
+        false => Finding::failed(format!("{text}; the tier wants {wanted} ({flag} NAME)")),
+    }
+}
+
+fn age(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+}
+
+/// An override that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedOverride {
+    /// Which gate.
+    pub gate: Gate,
+    /// Who and why.
+    pub by: Override,
+}
+
+/// The results, in the order of the gates: the tier says which are required and which may be overridden.
+///
+/// # Errors
+/// `Usage` for an override that the tier does not allow, or of a gate that needs none.
+pub fn results(
+    findings: Vec<(Gate, Finding)>,
+    tier: (&str, &Tier),
+    overrides: &[AskedOverride],
+) -> Result<Vec<GateResult>> {
+    let (name, tier) = tier;
+    for asked in overrides {
+        if !tier.overridable.contains(asked.gate.as_str()) {
+            let allowed: Vec<&str> = tier.overridable.iter().map(String::as_str).collect();
+            let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
+            return Err(Error::new(
+                Kind::Usage,
+                format!("tier {name} does not let anybody override gate {}", asked.gate),
+            )
+            .because(format!("gates that it lets be overridden: {allowed}"))
+            .next("correct what the gate found, or choose the tier that fits (--tier)"));
+        }
+    }
+    let mut results: Vec<GateResult> = findings
+        .into_iter()
+        .map(|(gate, finding)| {
+            let required = !tier.not_required.contains(gate.as_str());
+            let fails = matches!(finding.outcome, Outcome::Failed | Outcome::Unknown);
+            let asked = overrides.iter().find(|asked| asked.gate == gate);
+            match (fails, required) {
+                (true, false) => GateResult {
+                    gate,
+                    outcome: Outcome::NotRequired,
+                    found: format!("{} (tier {name} does not require it)", finding.found),
+                    overridden: None,
+                },
+                _ => GateResult {
+                    gate,
+                    outcome: finding.outcome,
+                    found: finding.found,
+                    overridden: asked.filter(|_| fails).map(|asked| asked.by.clone()),
+                },
+            }
+        })
+        .collect();
+    results.sort_by_key(|result| result.gate);
+    Ok(results)
+}

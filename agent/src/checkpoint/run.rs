@@ -1,0 +1,665 @@
+//! Makes a checkpoint, step by step. Each step is cheap where the agent has done its work: rows are read for
+//! the names of files only, and stored objects are read once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::Attempt;
+use super::dumps::{Dumps, are_all_there_is};
+use super::evidence::{self, Before};
+use super::files::{Lookup, TenantFiles};
+use super::gates::{self, Finding};
+use super::needs::{self, Place, Way, add_snapshots};
+use super::point::{self, Awaited, MadePoint};
+use super::proof::Needed;
+use super::scope::scope;
+use super::tenant::{TenantLook, files};
+use super::{CheckpointReport, CheckpointRequest, agent};
+use crate::archive::evidence::gate::{Gate, GateResult};
+use crate::archive::evidence::key::{EvidenceKey, TrustedEvidenceKeys};
+use crate::archive::evidence::predicate::{Checkpoint, FORMAT, Point, Scorecard, TenantState};
+use crate::archive::evidence::scorecard::scorecard;
+use crate::archive::manifest::Manifest;
+use crate::archive::seal::Recipients;
+use crate::archive::signature::TrustedKeys;
+use crate::archive::wal_name::NameTrust;
+use crate::backup;
+use crate::catalog::checkpoints;
+use crate::catalog::held::Held;
+use crate::catalog::last_checkpoint::LastCheckpoint;
+use crate::catalog::proven::Proven;
+use crate::catalog::state::StateDir;
+use crate::clock::{self, Timestamp};
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::inventory::drills;
+use crate::inventory::take::Wanted;
+use crate::inventory::{Inventory, drills::StoredDrill};
+use crate::names::wal::TimelineId;
+use crate::names::{SnapshotId, TenantName};
+use crate::postgres::connect::PostgresOptions;
+use crate::postgres::server::{ServerInfo, server_info};
+use crate::postgres::session::Session;
+use crate::progress::Progress;
+use crate::repository::releases::{CHECKPOINT, StoredCheckpoint};
+use crate::repository::snapshots::Trust;
+use crate::repository::{Repository, layout};
+
+/// How often the lock of another checkpoint is tried.
+const LOCK_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Makes the checkpoint of a release, or gives the one that exists.
+///
+/// # Errors
+/// What prevented that the gates could be decided; a gate that blocks is in the report. `Refused` where the
+/// release has a checkpoint of another commit or image.
+pub async fn run(
+    config: &Config,
+    request: CheckpointRequest,
+    progress: Progress,
+    cancel: CancellationToken,
+) -> Result<CheckpointReport> {
+    let begun = clock::instant();
+    let until = begun + request.timeout.unwrap_or(config.checkpoint.timeout);
+    let key = EvidenceKey::load(config.checkpoint.key_file.as_deref().ok_or_else(|| {
+        Error::new(Kind::Config, "checkpoint.key_file is not set")
+            .effect("no evidence can be signed")
+            .next("lifeboat init makes the key; docs/evidence.md, \"Whom to trust\"")
+    })?)?;
+    let state = lock(config, until, &cancel).await?;
+    let work = Work::open(config, &request, key, state, until, progress, cancel).await?;
+    let mut report = match work.existing().await? {
+        Some(stored) => work.again(stored).await?,
+        None => work.make().await?,
+    };
+    report.seconds = begun.elapsed().as_secs_f64();
+    if !request.dry_run && !report.existed {
+        work.note(&report);
+    }
+    Ok(report)
+}
+
+/// The lock of checkpoints: of two calls at the same time, the second finds what the first one made.
+async fn lock(config: &Config, until: Instant, cancel: &CancellationToken) -> Result<StateDir> {
+    loop {
+        match StateDir::open_for_checkpoint(&config.state_dir, &config.instance) {
+            Err(e) if e.kind() == Kind::Busy && clock::instant() < until && !cancel.is_cancelled() => {
+                clock::sleep(LOCK_EVERY).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+pub(super) struct Work<'a> {
+    pub(super) config: &'a Config,
+    pub(super) request: &'a CheckpointRequest,
+    key: EvidenceKey,
+    trusted: TrustedEvidenceKeys,
+    state: StateDir,
+    folder: String,
+    pub(super) repository: Repository,
+    pub(super) trust: Trust,
+    postgres: PostgresOptions,
+    until: Instant,
+    begun: Timestamp,
+    pub(super) progress: Progress,
+    pub(super) cancel: CancellationToken,
+}
+
+impl<'a> Work<'a> {
+    async fn open(
+        config: &'a Config,
+        request: &'a CheckpointRequest,
+        key: EvidenceKey,
+        state: StateDir,
+        until: Instant,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> Result<Work<'a>> {
+        Ok(Work {
+            trusted: TrustedEvidenceKeys::configured(&config.checkpoint)?,
+            folder: layout::release_folder(&request.release.id),
+            repository: Repository::configured(config).await?,
+            trust: Trust::keys(&config.signing.trusted_keys)?,
+            postgres: PostgresOptions::from(&config.postgres).stopped_by(&cancel),
+            begun: clock::now(),
+            config,
+            request,
+            key,
+            state,
+            until,
+            progress,
+            cancel,
+        })
+    }
+
+    /// Records the outcome for the agent's metrics: a release must not fail because of that.
+    fn note(&self, report: &CheckpointReport) {
+        let file = LastCheckpoint::file(&self.config.state_dir, &self.config.instance);
+        let mut last = LastCheckpoint::read(&file).unwrap_or_default();
+        match report.stored {
+            Some(_) => last.passed = Some(clock::now()),
+            None => last.blocked = Some(clock::now()),
+        }
+        last.seconds = report.seconds;
+        let word = |gate: &GateResult| (gate.gate.to_string(), gate.word().to_owned());
+        last.gates = report.checkpoint.gates.iter().map(word).collect();
+        if let Err(e) = last.keep(&file) {
+            tracing::warn!("{e:?}");
+        }
+    }
+
+    /// The checkpoint that the release has.
+    async fn existing(&self) -> Result<Option<StoredCheckpoint>> {
+        let origin = match self.repository.origin().await {
+            Err(e) if e.kind() == Kind::NotFound => return Ok(None), // before the first backup
+            origin => origin?,
+        };
+        self.repository.read_checkpoint(&self.request.release.id, &origin, &self.trusted).await
+    }
+
+    /// The report of a checkpoint that exists: completed where a call was killed after it was stored.
+    async fn again(&self, stored: StoredCheckpoint) -> Result<CheckpointReport> {
+        let checkpoint = stored.evidence.checkpoint;
+        let (was, is) = (&checkpoint.release, &self.request.release);
+        let differs = [("commit", &was.commit, &is.commit), ("image", &was.image, &is.image)];
+        if let Some((what, was, is)) = differs.into_iter().find(|(_, was, is)| is.is_some() && was != is) {
+            let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+            return Err(Error::new(
+                Kind::Refused,
+                format!("release {} has a checkpoint of another {what}", checkpoint.release.id),
+            )
+            .because(format!("it was made for {}, and this call names {}", text(was), text(is)))
+            .effect("the release is blocked: its evidence would be that of something else")
+            .next("give the new build a release ID of its own"));
+        }
+        self.repository.complete_checkpoint(&checkpoint, &self.key).await?;
+        Attempt::forget(&self.state, &self.folder)?;
+        Ok(CheckpointReport {
+            stored: Some(layout::release_object(
+                self.repository.instance(),
+                &checkpoint.release.id,
+                CHECKPOINT,
+            )),
+            checkpoint,
+            existed: true,
+            seconds: 0.0,
+            notes: Vec::new(),
+        })
+    }
+
+    async fn make(&self) -> Result<CheckpointReport> {
+        let (config, request) = (self.config, self.request);
+        self.progress.stage("looking at the tenants");
+        let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
+        let signing = backup::job::signing_key(config)?;
+        let mut session = Session::maintenance(&self.postgres).await?;
+        let server = server_info(&mut session).await?;
+        let trusted = TrustedKeys::parse(&config.signing.trusted_keys)?.with(&signing);
+        let origin = self.repository.bind_unaltered(server.system_identifier.as_deref(), trusted).await?;
+        let scope = scope(config, &self.postgres, &request.tenants, request.cohort.as_deref()).await?;
+        let before = Before::read(&self.repository, &origin, &self.trusted, &request.release.id).await?;
+        let place = Place { repository: &self.repository, origin: &origin, trust: &self.trust };
+
+        let mut needed = Needed::default();
+        let mut all = Files { dry_run: request.dry_run, ..Files::default() };
+        let dumps = match request.dump || (!request.dry_run && are_all_there_is(self, &mut session).await?) {
+            true => Some(Dumps::take(self, &scope.tenants).await?),
+            false => None,
+        };
+        let (mut made, mut wal) = (None, clock::instant());
+        if dumps.is_none() {
+            all.look(self, &scope.tenants, &place, &mut needed).await?;
+            (made, wal) = self.point(&mut session, &server, &origin).await?;
+            all.look(self, &scope.tenants, &place, &mut needed).await?;
+        }
+        let mut looks = Vec::new();
+        for tenant in &scope.tenants {
+            looks.push(TenantLook::take(&self.postgres, tenant).await?);
+        }
+        let captured = self.capture(&place, &before, &mut needed).await?;
+        let wal = self.wait(wal, &made, &origin, &mut session).await?;
+
+        self.progress.stage("checking what is stored");
+        let now = self.repository.store().now(layout::META).await?.unwrap_or_else(clock::now);
+        let wanted = Wanted { wal: true, ..Wanted::default() };
+        let inventory = Inventory::take(&self.repository, &self.trust, &wanted).await?;
+        let no_point = match dumps {
+            Some(_) => "dumps were taken instead of a restore point",
+            None => "a dry run makes no restore point",
+        };
+        let at = made.as_ref().map(|made| (TimelineId(made.timeline), made.lsn));
+        let way = match dumps {
+            Some(_) => Err(Error::new(Kind::Refused, no_point)),
+            None => Way::add(&place, &inventory, at, now, &mut needed).await,
+        };
+        let dumped = match &dumps {
+            Some(dumps) => dumps.add(&place, &mut needed).await,
+            None => Ok(()),
+        };
+        let mut proven = Proven::open(&self.state.proven_file(), self.repository.id()).await?;
+        let sample = config.checkpoint.sample_files;
+        let proof = needed.prove(&self.repository, &mut proven, sample, self.until).await?;
+        // The next call stores again what a damaged batch holds, if it is still on disk.
+        Held::open(&self.state.held_file(), self.repository.id()).await?.forget(&proof.damaged_in).await?;
+        let drill = drills::newest(&self.repository, &self.trust, &[]).await;
+
+        let mut states = Vec::new();
+        for look in &looks {
+            let mut state = match &dumps {
+                Some(dumps) => {
+                    look.state(dumps.files(&look.tenant, &needed), dumps.of(&look.tenant, &needed))?
+                }
+                None => all.state(look, &needed)?,
+            };
+            before.add_changes(&mut state, request.modules.as_ref());
+            states.push(state);
+        }
+        let mut release = request.release.clone();
+        release.migrates = request.modules.as_ref().map(|_| migrates(&states));
+        let tier = config.checkpoint.tiers.get(&release.tier).ok_or_else(|| {
+            let known: Vec<&str> = config.checkpoint.tiers.keys().map(String::as_str).collect();
+            Error::new(Kind::Usage, format!("there is no tier {}", release.tier))
+                .next(format!("known tiers: {}", known.join(", ")))
+        })?;
+        let chain = match (&way, &dumps, &dumped) {
+            (_, Some(_), Err(e)) | (Err(e), None, _) => Finding::of_error(e),
+            _ => gates::chain(&proof),
+        };
+        let base = match &way {
+            _ if dumps.is_some() => Finding::not_required(no_point),
+            Ok(way) => gates::base(way.point, now, config.checkpoint.base_age_max),
+            Err(_) => newest_base(&inventory, now, config),
+        };
+        let agent = match dumps {
+            Some(_) => Finding::not_required(no_point),
+            None => agent::look(config, &mut session).await.unwrap_or_else(|e| Finding::of_error(&e)),
+        };
+        let newest = drill.as_ref().map(Option::as_ref);
+        let findings = vec![
+            (Gate::Chain, chain),
+            (Gate::Wal, wal.finding),
+            (
+                Gate::Filestore,
+                dumps.as_ref().map_or_else(|| all.finding(), |dumps| dumps.finding(&scope.tenants)),
+            ),
+            (Gate::Drill, gates::drill(newest, now, config.checkpoint.drill_age_max)),
+            (Gate::Base, base),
+            (Gate::Freeze, gates::freeze(&config.checkpoint, now)),
+            (Gate::Region, gates::region(&config.checkpoint, config.repository.region.as_deref())),
+            (Gate::Approval, gates::approval(&release, tier)),
+            (Gate::Migration, gates::migration(&release, tier)),
+            (Gate::Agent, agent),
+            (Gate::Rehearsal, Finding::not_required("no rehearsal was asked for")),
+        ];
+        session.close().await;
+        let gates = gates::results(findings, (&release.tier, tier), &request.overrides)?;
+
+        let point = made.as_ref().map(|made| self.predicate_point(made, &server, &wal.stored, wal.seconds));
+        let mut checkpoint = Checkpoint {
+            format: FORMAT,
+            origin,
+            release,
+            scope,
+            begun: self.begun,
+            ended: clock::now(),
+            point,
+            base: way.as_ref().ok().map(|way| way.chain(&needed)),
+            tenants: states,
+            configuration: captured.configuration.clone(),
+            artifacts: captured.artifacts.clone(),
+            repositories: evidence::places(config, &self.repository),
+            recipients: evidence::fingerprints(&recipients),
+            drill: drill_of(drill, now),
+            rehearsal: None,
+            gates,
+            rollback: Vec::new(),
+            previous: before.previous(),
+            scorecard: Scorecard::default(),
+            written_by: format!("lifeboat {}", env!("CARGO_PKG_VERSION")),
+        };
+        checkpoint.rollback = evidence::rollback(&checkpoint);
+        checkpoint.scorecard = scorecard(&checkpoint);
+        let mut report = CheckpointReport {
+            checkpoint,
+            stored: None,
+            existed: false,
+            seconds: 0.0,
+            notes: captured.notes.into_iter().chain(dumps.as_ref().map(Dumps::note)).collect(),
+        };
+        if request.dry_run {
+            return Ok(report);
+        }
+        if report.blocking().next().is_some() {
+            Attempt::forget(&self.state, &self.folder)?;
+            return Ok(report);
+        }
+        self.progress.stage("storing the evidence");
+        self.store(&looks, &recipients, &mut report).await?;
+        Ok(report)
+    }
+
+    /// The restore point: of the attempt before, if the server is still on its timeline, or a new one.
+    async fn point(
+        &self,
+        session: &mut Session,
+        server: &ServerInfo,
+        origin: &crate::archive::manifest::Origin,
+    ) -> Result<(Option<MadePoint>, Instant)> {
+        if self.request.dry_run {
+            return Ok((None, clock::instant()));
+        }
+        self.progress.stage("making the restore point");
+        let identifier = server.system_identifier.clone().unwrap_or_default();
+        if let Some(attempt) = Attempt::read(&self.state, &self.folder)?
+            && attempt.repository == origin.repository
+            && attempt.system_identifier == identifier
+            && attempt.is_young(self.config.checkpoint.timeout)
+            && point::timeline_now(session).await? == Some(attempt.point.timeline)
+        {
+            return Ok((Some(attempt.point), clock::instant()));
+        }
+        let name = point::new_name(&self.request.release.id);
+        let made = point::make(session, &name).await?;
+        let attempt = Attempt {
+            repository: origin.repository.clone(),
+            system_identifier: identifier,
+            begun: self.begun,
+            point: made.clone(),
+        };
+        attempt.keep(&self.state, &self.folder)?;
+        point::push_out(session, &self.config.wal.slot).await?;
+        Ok((Some(made), clock::instant()))
+    }
+
+    /// Waits for the WAL of the point.
+    async fn wait(
+        &self,
+        since: Instant,
+        made: &Option<MadePoint>,
+        origin: &crate::archive::manifest::Origin,
+        session: &mut Session,
+    ) -> Result<WalWait> {
+        let Some(made) = made else {
+            let finding = Finding::not_required(match self.request.dry_run {
+                true => "a dry run makes no restore point",
+                false => "dumps were taken instead of a restore point",
+            });
+            return Ok(WalWait { finding, stored: None, seconds: None });
+        };
+        self.progress.stage("waiting for the WAL of the restore point");
+        let trust = NameTrust::new(origin, self.trust.trusted());
+        let awaited = Awaited {
+            repository: &self.repository,
+            trust: &trust,
+            timeline: TimelineId(made.timeline),
+            lsn: made.lsn,
+            segment_bytes: point::segment_bytes(session).await?,
+        };
+        let stored = match awaited.wait(self.until, &self.cancel).await {
+            Err(e) if e.kind() == Kind::Interrupted => return Err(e),
+            stored => stored,
+        };
+        let waited = since.elapsed();
+        // A failover may have closed our session: another one asks.
+        let now = match Session::maintenance(&self.postgres).await {
+            Ok(mut other) => point::timeline_now(&mut other).await,
+            Err(e) => Err(e),
+        };
+        let finding = match (&stored, &now) {
+            (Err(e), _) | (_, Err(e)) => Finding::of_error(e),
+            (Ok(stored), Ok(now)) => gates::wal(made.lsn, *stored, (made.timeline, *now), waited),
+        };
+        let stored = stored.ok().flatten();
+        let seconds = stored.filter(|stored| *stored >= made.lsn).map(|_| waited.as_secs_f64());
+        Ok(WalWait { finding, stored, seconds })
+    }
+
+    fn predicate_point(
+        &self,
+        made: &MadePoint,
+        server: &ServerInfo,
+        stored: &Option<crate::names::Lsn>,
+        seconds: Option<f64>,
+    ) -> Point {
+        Point {
+            name: made.name.clone(),
+            lsn: made.lsn,
+            timeline: made.timeline,
+            time: made.time,
+            system_identifier: server.system_identifier.clone().unwrap_or_default(),
+            server_version: server.version.clone(),
+            stored: *stored,
+            stored_after_seconds: seconds,
+        }
+    }
+
+    /// Captures the configuration.
+    async fn capture(&self, place: &Place<'_>, before: &Before, needed: &mut Needed) -> Result<Captured> {
+        let mut captured = Captured::default();
+        if self.request.dry_run {
+            return Ok(captured);
+        }
+        let stored = backup::configuration::store(
+            self.config,
+            Some(self.request.release.id.clone()),
+            &self.request.attach,
+            self.progress.clone(),
+            self.cancel.clone(),
+        );
+        let Some(manifest) = stored.await? else { return Ok(captured) };
+        if let Some((_, e)) = add_snapshots(place, [&manifest.id].into_iter(), needed).await.pop() {
+            return Err(e);
+        }
+        let sha256 = needed.manifests.get(&manifest.id).copied().ok_or_else(|| {
+            Error::new(Kind::Internal, "the captured configuration is not among what is needed")
+        })?;
+        let previous: Option<Manifest> = match before.configuration() {
+            Some(one) => match self.repository.manifest(&one.snapshot.id, place.origin, place.trust).await {
+                Ok(manifest) => Some(manifest),
+                Err(e) => {
+                    captured
+                        .notes
+                        .push(format!("what changed in the configuration is not known: {}", e.line()));
+                    None
+                }
+            },
+            None => None,
+        };
+        let (configuration, artifacts) = evidence::configuration(&manifest, sha256, previous.as_ref())?;
+        captured.configuration = Some(configuration);
+        captured.artifacts = artifacts;
+        Ok(captured)
+    }
+
+    /// Stores the baselines, then the evidence.
+    async fn store(
+        &self,
+        looks: &[TenantLook],
+        recipients: &Recipients,
+        report: &mut CheckpointReport,
+    ) -> Result<()> {
+        for look in looks {
+            let file = checkpoints::counters_file(
+                &self.config.state_dir,
+                &self.config.instance,
+                &self.folder,
+                &look.tenant,
+            )?;
+            checkpoints::keep_counters(&file, &look.counters.1)?;
+            self.repository.store_baseline(&self.request.release.id, &look.counters.1, recipients).await?;
+        }
+        match self.repository.store_checkpoint(&report.checkpoint, &self.key).await {
+            Ok(_) => {}
+            // Another host was faster: its checkpoint is the one.
+            Err(e) if e.kind() == Kind::AlreadyExists => {
+                let Some(stored) = self.existing().await? else { return Err(e) };
+                *report = self.again(stored).await?;
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        }
+        Attempt::forget(&self.state, &self.folder)?;
+        let id = &report.checkpoint.release.id;
+        report.stored = Some(layout::release_object(self.repository.instance(), id, CHECKPOINT));
+        Ok(())
+    }
+}
+
+struct WalWait {
+    finding: Finding,
+    stored: Option<crate::names::Lsn>,
+    seconds: Option<f64>,
+}
+
+#[derive(Default)]
+struct Captured {
+    configuration: Option<crate::archive::evidence::predicate::Configuration>,
+    artifacts: Vec<crate::archive::evidence::predicate::Artifact>,
+    notes: Vec<String>,
+}
+
+/// The files of all tenants, looked at twice.
+#[derive(Default)]
+struct Files {
+    before: BTreeMap<TenantName, TenantFiles>,
+    after: BTreeMap<TenantName, TenantFiles>,
+    stored_now: BTreeMap<TenantName, u64>,
+    broken: BTreeSet<SnapshotId>,
+    failed: Option<Finding>,
+    dry_run: bool,
+}
+
+impl Files {
+    /// Looks at each tenant, and stores what is missing. What fails blocks by the gate.
+    async fn look(
+        &mut self,
+        work: &Work<'_>,
+        tenants: &[TenantName],
+        place: &Place<'_>,
+        needed: &mut Needed,
+    ) -> Result<()> {
+        let lookup = Lookup {
+            config: work.config,
+            state: &work.state,
+            repository: work.repository.id(),
+            postgres: &work.postgres,
+        };
+        for tenant in tenants {
+            match self.look_at(&lookup, work, tenant, place, needed).await {
+                Ok(()) => {}
+                Err(e) if e.kind() == Kind::Interrupted => return Err(e),
+                Err(e) => {
+                    let e = e.context(format!("look for the files of {tenant}"));
+                    self.failed.get_or_insert(Finding::of_error(&e));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_at(
+        &mut self,
+        lookup: &Lookup<'_>,
+        work: &Work<'_>,
+        tenant: &TenantName,
+        place: &Place<'_>,
+        needed: &mut Needed,
+    ) -> Result<()> {
+        let mut files = lookup.look(tenant, &self.broken).await?;
+        // A snapshot that is gone or damaged holds nothing.
+        let failed = add_snapshots(place, files.homes.iter(), needed).await;
+        if !failed.is_empty() {
+            if let Some((_, e)) = failed.iter().find(|(_, e)| !e.is_damage()) {
+                return Err(e.again());
+            }
+            self.broken.extend(failed.into_iter().map(|(id, _)| id));
+            files = lookup.look(tenant, &self.broken).await?;
+        }
+        if !files.missing.is_empty() && !work.request.dry_run {
+            work.progress.stage(format!("storing files of {tenant}"));
+            let stored =
+                lookup.store_missing(tenant, &mut files, &self.broken, work.until, &work.cancel).await?;
+            *self.stored_now.entry(tenant.clone()).or_default() += stored;
+            let failed = add_snapshots(place, files.homes.iter(), needed).await;
+            failed.into_iter().filter(|(id, _)| !self.broken.contains(id)).try_for_each(|(_, e)| Err(e))?;
+        }
+        if !self.before.contains_key(tenant) {
+            self.before.insert(tenant.clone(), files);
+        } else {
+            self.after.insert(tenant.clone(), files);
+        }
+        Ok(())
+    }
+
+    fn state(&self, look: &TenantLook, needed: &Needed) -> Result<TenantState> {
+        let nothing = TenantFiles::default();
+        let before = self.before.get(&look.tenant).unwrap_or(&nothing);
+        let after = self.after.get(&look.tenant).unwrap_or(&nothing);
+        let homes: BTreeSet<&SnapshotId> = before.homes.iter().chain(&after.homes).collect();
+        let held_in = needs::refs(homes, needed);
+        let stored_now = self.stored_now.get(&look.tenant).copied().unwrap_or(0);
+        look.state(files(before, after, stored_now, held_in), None)
+    }
+
+    fn finding(&self) -> Finding {
+        if let Some(failed) = &self.failed {
+            return failed.clone();
+        }
+        let (mut named, mut missing, mut stored) = (0, Vec::new(), 0);
+        let mut more = false;
+        for (tenant, after) in &self.after {
+            named += after.named;
+            stored += self.stored_now.get(tenant).copied().unwrap_or(0);
+            let before = self.before.get(tenant);
+            more |= after.more_missing || before.is_some_and(|files| files.more_missing);
+            let all: BTreeSet<&String> =
+                after.missing.iter().chain(before.into_iter().flat_map(|files| &files.missing)).collect();
+            missing.extend(all.into_iter().map(|name| format!("{tenant}: {name}")));
+        }
+        if missing.is_empty() {
+            let now = if stored > 0 { format!("; {stored} of them were stored now") } else { String::new() };
+            return Finding::passed(format!("all {named} files that rows name are stored{now}"));
+        }
+        if self.dry_run {
+            return Finding::not_required(format!(
+                "{} of {named} files that rows name are not stored yet; the checkpoint stores those on disk",
+                missing.len()
+            ));
+        }
+        let damaged: Vec<String> = self.broken.iter().map(SnapshotId::to_string).collect();
+        let damaged = match damaged.is_empty() {
+            true => String::new(),
+            false => format!("; damaged or gone: {}", damaged.join(", ")),
+        };
+        let count = if more { format!("more than {}", missing.len()) } else { missing.len().to_string() };
+        let first = missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        Finding::failed(format!(
+            "{count} of {named} files that rows name are neither stored nor on disk: {first}{damaged}"
+        ))
+    }
+}
+
+fn migrates(states: &[TenantState]) -> bool {
+    let with_release = crate::archive::evidence::predicate::ChangeWhen::WithRelease;
+    states.iter().flat_map(|state| &state.module_changes).any(|change| change.when == with_release)
+}
+
+fn drill_of(
+    drill: Result<Option<StoredDrill>>,
+    now: Timestamp,
+) -> Option<crate::archive::evidence::predicate::Drill> {
+    drill.ok().flatten().map(|one| evidence::drill(&one, now))
+}
+
+/// The age of the newest base backup, where no way leads to the point.
+fn newest_base(inventory: &Inventory, now: Timestamp, config: &Config) -> Finding {
+    use crate::archive::manifest::SnapshotKind;
+    match crate::inventory::pick::newest(inventory, SnapshotKind::Base, None) {
+        Some(base) => gates::base(base.time(), now, config.checkpoint.base_age_max),
+        None => Finding::failed("there is no base backup; run lifeboat backup --kind base"),
+    }
+}

@@ -1,0 +1,67 @@
+//! `lifeboat rollback plan`.
+
+use clap::Subcommand;
+
+use super::commands::runnable;
+use super::released::ReleasedArgs;
+use super::rollback_text::text;
+use super::{App, Done};
+use crate::error::Result;
+use crate::release::plan::RollbackPlan;
+
+/// Plan the way back from a release
+///
+/// `plan` says whether the image alone is enough or the database goes back, what was written since the
+/// checkpoint and would be lost, how long it takes, and the commands in order, each with its undo.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  lifeboat rollback plan --release 2026.11.20
+  lifeboat rollback plan --release 2026.11.20 --tenant retail_north
+  lifeboat rollback plan --release 2026.11.20 --json | jq '.tenants[].written'")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Plan(PlanArgs),
+}
+
+/// Say what going back would take and what it would lose
+///
+/// Works on the production host: it needs no identity, and changes nothing. It reads a few columns of the
+/// tables with orders, payments, transfers, invoices and attachments, and the server's statistics. What
+/// cannot be read is "not known", never 0.
+///
+/// Exit code 3: something that decides is not known.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  lifeboat rollback plan --release 2026.11.20
+  lifeboat rollback plan --release 2026.11.20 --tenant retail_north")]
+struct PlanArgs {
+    #[command(flatten)]
+    released: ReleasedArgs,
+}
+
+/// Computes and prints it.
+pub async fn run(args: Args, app: &App) -> Result<Done> {
+    let config = app.config()?;
+    let Command::Plan(args) = args.command;
+    let released = args.released.find(&config).await?;
+    let plan = with_place(released.plan(&config, app).await?);
+    app.print(&plan, || text(&plan))?;
+    Ok(if plan.is_known() { Done::Complete } else { Done::Incomplete })
+}
+
+/// The plan with commands that run as they stand.
+pub fn with_place(mut plan: RollbackPlan) -> RollbackPlan {
+    for step in &mut plan.steps {
+        for text in [&mut step.command, &mut step.undo].into_iter().flatten() {
+            *text = runnable(text);
+        }
+    }
+    plan
+}

@@ -1,0 +1,126 @@
+//! The newest restore drill whose report is believed.
+
+use serde::Deserialize;
+
+use crate::archive::drill::{Envelope, Stored};
+use crate::clock::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::names::TenantName;
+use crate::repository::snapshots::Trust;
+use crate::repository::{Repository, layout};
+
+/// Reports that are looked at: the newest by name first.
+const LOOKED_MAX: usize = 50;
+
+/// What a report says, as far as others need it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredDrill {
+    /// Its name.
+    pub id: String,
+    /// The tenant that was restored.
+    pub tenant: TenantName,
+    /// When the store stored the report, by the store's clock.
+    pub stored_at: Timestamp,
+    /// When it ended, by its host's clock.
+    pub ended: Timestamp,
+    /// `passed`, `failed`, `missed-objective` or `could-not-run`.
+    pub verdict: String,
+    /// Data loss, measured.
+    pub rpo_seconds: Option<f64>,
+    /// Time to recover, measured.
+    pub rto_seconds: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    tenant: TenantName,
+    ended: Timestamp,
+    verdict: String,
+    rpo: Measured,
+    rto: Measured,
+}
+
+#[derive(Deserialize)]
+struct Measured {
+    measured_ms: Option<u64>,
+}
+
+/// The newest drill of this instance, by the store's clock; of `tenants` where some are named. `None` where no
+/// believed report is stored. Reports that are not believed are skipped.
+///
+/// # Errors
+/// Those of the store: then it is not known which is the newest.
+pub async fn newest(
+    repository: &Repository,
+    trust: &Trust,
+    tenants: &[TenantName],
+) -> Result<Option<StoredDrill>> {
+    let folder = layout::drills(repository.instance());
+    let mut names = repository.store().list_dirs(&folder).await?;
+    names.sort();
+    let mut newest: Option<StoredDrill> = None;
+    for name in names.iter().rev().take(LOOKED_MAX) {
+        let drill = match read(repository, trust, name).await {
+            Ok(Some(drill)) => drill,
+            Ok(None) => continue,
+            Err(e) if e.is_damage() => {
+                tracing::debug!("the report of drill {name} does not count: {}", e.line());
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        let wanted = tenants.is_empty() || tenants.contains(&drill.tenant);
+        if wanted && newest.as_ref().is_none_or(|newest| newest.stored_at < drill.stored_at) {
+            newest = Some(drill);
+        }
+    }
+    Ok(newest)
+}
+
+/// The newest drills, the newest first by the store's clock. Reports that are not believed are skipped.
+///
+/// # Errors
+/// Those of the store.
+pub async fn recent(repository: &Repository, trust: &Trust) -> Result<Vec<StoredDrill>> {
+    let mut names = repository.store().list_dirs(&layout::drills(repository.instance())).await?;
+    names.sort();
+    let mut out = Vec::new();
+    for name in names.iter().rev().take(LOOKED_MAX) {
+        match read(repository, trust, name).await {
+            Ok(drill) => out.extend(drill),
+            Err(e) if e.is_damage() => {
+                tracing::debug!("the report of drill {name} does not count: {}", e.line());
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    out.sort_by_key(|drill| std::cmp::Reverse(drill.stored_at));
+    Ok(out)
+}
+
+async fn read(repository: &Repository, trust: &Trust, name: &str) -> Result<Option<StoredDrill>> {
+    let Some(trusted) = trust.trusted() else { return Ok(None) };
+    let record = repository.drill_record(name);
+    let Some(info) = repository.store().head(&record.key).await? else { return Ok(None) };
+    let Some(signed) = record.read(repository, &trusted).await? else { return Ok(None) };
+    let bad = |e| Error::new(Kind::Integrity, format!("report {name} cannot be read")).because(e);
+    let envelope: Envelope = serde_json::from_slice(&signed.record).map_err(bad)?;
+    let told: Told = serde_json::from_slice(&signed.record).map_err(bad)?;
+    let ours = |stored: Stored| {
+        stored.repository.as_deref() == Some(repository.id())
+            && stored.instance.as_ref() == Some(repository.instance())
+    };
+    if envelope.drill != name || !envelope.stored.is_some_and(ours) {
+        return Ok(None);
+    }
+    let seconds = |measure: Measured| measure.measured_ms.map(|ms| ms as f64 / 1e3);
+    Ok(Some(StoredDrill {
+        id: envelope.drill,
+        tenant: told.tenant,
+        stored_at: info.modified,
+        ended: told.ended,
+        verdict: told.verdict,
+        rpo_seconds: seconds(told.rpo),
+        rto_seconds: seconds(told.rto),
+    }))
+}

@@ -1,0 +1,78 @@
+//! Each gate blocks for its own reason, and says it.
+
+use crate::world::{World, found};
+
+#[test]
+fn approvals_freeze_windows_and_regions_block_and_only_what_the_tier_allows_is_overridden() {
+    let settings = "\n[tier.standard]\nnot_required = [\"drill\"]\noverride = [\"freeze\"]\n\
+        [tier.strict]\napprovals = 2\nnot_required = [\"drill\"]\n\
+        [freeze.peak]\nschedule = \"* * * * *\"\nlasts = \"2min\"\nreason = \"sales\"\n\
+        [cohort.wave1]\ntenants = [\"shop\"]\n";
+    let world = World::with(&["shop", "depot"], settings);
+    let report = world.blocked("r1", &[], "freeze");
+    assert!(found(&report, "freeze").contains("peak (sales) is open until"));
+    assert!(found(&report, "migration").contains("the tier wants 1"), "what is not known may be one");
+    let release = ["--migration-approved-by", "ben"];
+    let over = ["--override", "freeze", "--reason", "payments fail", "--by", "anna"];
+    world.blocked("r1", &[&over[..], &["--tier", "standard"]].concat(), "migration");
+    world
+        .checkpoint("r1", &[&over[..], &["--tier", "strict"]].concat())
+        .run()
+        .exits(2)
+        .says("does not let anybody");
+    world.checkpoint("r1", &["--override", "freeze"]).run().exits(2);
+    world.checkpoint("r1", &["--override", "chain", "--reason", "x", "--by", "y"]).run().exits(2);
+    world.blocked("r1", &[&release[..], &["--tier", "strict"]].concat(), "approval");
+    let report = world.pass("r1", &[&over[..], &release[..], &["--cohort", "wave1"]].concat());
+    let gate = report["checkpoint"]["gates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|gate| gate["gate"] == "freeze")
+        .unwrap();
+    assert_eq!(gate["overridden"]["reason"], "payments fail");
+    assert_eq!(report["checkpoint"]["scope"]["tenants"], serde_json::json!(["shop"]));
+    world.checkpoint("r2", &["--cohort", "wave2"]).run().exits(2).says("known cohorts: wave1");
+}
+
+#[test]
+fn a_dead_agent_a_lost_slot_and_a_missing_drill_block() {
+    let mut world = World::with(&["shop"], "\n[tier.standard]\nnot_required = [\"migration\"]\n");
+    let report = world.blocked("r1", &[], "drill");
+    assert!(found(&report, "drill").contains("no restore drill is stored"));
+    world.kill_agent();
+    let report = world.blocked("r1", &["--timeout", "2s"], "agent");
+    assert!(found(&report, "agent").contains("nobody streams"), "{}", found(&report, "agent"));
+    assert!(found(&report, "wal").contains("was not stored after"), "{}", found(&report, "wal"));
+    world.cluster.psql("postgres", "select pg_drop_replication_slot('lifeboat')");
+    let report = world.blocked("r1", &["--timeout", "2s"], "agent");
+    assert!(found(&report, "agent").contains("there is no replication slot"));
+}
+
+#[test]
+fn a_dry_run_says_what_would_block_and_makes_nothing() {
+    let world = World::new(&["shop"]);
+    let out = world.checkpoint("r1", &["--dry-run"]).run().ok();
+    assert!(out.stdout.contains("no gate that was looked at blocks it"), "{}", out.stdout);
+    assert!(!world.site.stored.join("instances/prod/releases").exists());
+    assert_eq!(world.cluster.log().matches("restore point").count(), 0);
+    let out = world.site.run(&["checkpoint", "--release", "r1", "--dry-run"]).run().exits(19);
+    assert!(out.stdout.contains("BLOCKED release r1: gate approval"), "{}", out.stdout);
+}
+
+#[test]
+fn a_file_that_is_neither_stored_nor_on_disk_blocks_and_one_on_disk_is_stored() {
+    let mut world = World::new(&["shop"]);
+    world.kill_agent();
+    let shop = &world.tenants[0];
+    let kept = shop.upload(&world.cluster, "kept.pdf", b"on disk, and the agent is dead");
+    let lost = shop.upload(&world.cluster, "lost.pdf", b"gone before anybody stored it");
+    std::fs::remove_file(shop.filestore().path(&lost)).unwrap();
+    let report = world.blocked("r1", &["--timeout", "3s"], "filestore");
+    let told = found(&report, "filestore");
+    assert!(told.contains(&lost) && !told.contains(&kept), "{told}");
+    world.cluster.psql("shop", &format!("delete from ir_attachment where store_fname = '{lost}'"));
+    world.start_agent();
+    let report = world.pass("r1", &[]);
+    assert!(report["checkpoint"]["tenants"][0]["files"]["named"].as_u64().unwrap() > 0);
+}
