@@ -425,6 +425,7 @@ fn the_commands_of_the_plan_bring_the_tenant_back_to_a_real_checkpoint() {
     let shop = tenant(&value, "shop");
     assert_eq!(shop["way"], "database");
     assert_eq!(shop["written"]["sale-order"]["after"], 4, "{shop}");
+    assert_eq!((&shop["is_exact"], &shop["late_seconds"]), (&true.into(), &Value::Null), "before the point");
     let commands: Vec<&str> =
         value["steps"].as_array().unwrap().iter().filter_map(|step| step["command"].as_str()).collect();
     let identity = site.path("lifeboat-identity.txt");
