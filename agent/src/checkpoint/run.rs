@@ -36,8 +36,8 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::drills;
 use crate::inventory::take::Wanted;
 use crate::inventory::{Inventory, drills::StoredDrill};
-use crate::names::TenantName;
 use crate::names::wal::TimelineId;
+use crate::names::{TenantName, counted};
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::Session;
 use crate::progress::Progress;
@@ -377,6 +377,14 @@ impl Work<'_> {
             None => None,
         };
         let (configuration, artifacts) = evidence::configuration(&manifest, sha256, previous.as_ref())?;
+        let left_out = manifest.config_facts()?.left_out.len();
+        if left_out > 0 {
+            captured.notes.push(format!(
+                "{} of the configuration could not be captured; evidence.md and lifeboat show {} name them",
+                counted(left_out, "path"),
+                manifest.id
+            ));
+        }
         captured.configuration = Some(configuration);
         captured.artifacts = artifacts;
         Ok(captured)
