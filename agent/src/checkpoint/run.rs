@@ -239,8 +239,8 @@ impl Work<'_> {
         Ok(report)
     }
 
-    /// The counters of each tenant. They must be taken before the point: what a plan of a rollback says is exact
-    /// only then ([`crate::odoo::counters`]).
+    /// The counters of each tenant. They must be taken before the point: what a plan of a rollback says is
+    /// exact only then ([`crate::odoo::counters`]).
     async fn looks(&self, tenants: &[TenantName]) -> Result<Vec<TenantLook>> {
         let mut looks = Vec::new();
         for tenant in tenants {
