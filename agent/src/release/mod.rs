@@ -18,6 +18,7 @@ pub mod numbers;
 pub mod plan;
 mod reading;
 pub mod schema;
+pub mod side;
 pub mod statistics;
 pub mod tenant;
 #[cfg(test)]
