@@ -4,8 +4,8 @@
 //! read with COPY, a few columns each; everything else comes from catalogs and statistics. What could not be
 //! read is "not known", never 0 and never "continue".
 //!
-//! - [`plan::plan`] is the plan of a rollback, a pure function of the checkpoint, of the state of each tenant at
-//!   the point and now, and of what is stored. [`gather`] collects these.
+//! - [`plan::plan`] is the plan of a rollback: a pure function of the checkpoint, of the state of each tenant
+//!   at the point and now, and of what is stored. [`gather`] collects these.
 //! - [`watch`] counts business documents since the release and compares them with the hours before.
 
 pub mod commands;
@@ -18,6 +18,7 @@ pub mod numbers;
 pub mod plan;
 mod reading;
 pub mod schema;
+pub mod side;
 pub mod statistics;
 pub mod tenant;
 #[cfg(test)]
