@@ -31,7 +31,7 @@ const INNER: [(&str, &[&str]); 5] = [
     ("wal", &["push", "fetch", "status"]),
     ("evidence", &["verify", "require", "export", "list"]),
     ("config", &["diff", "restore", "list"]),
-    ("rollback", &["plan"]),
+    ("rollback", &["plan", "salvage"]),
     ("release", &["watch"]),
 ];
 
