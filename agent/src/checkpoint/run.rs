@@ -163,6 +163,7 @@ impl<'a> Work<'a> {
                 &checkpoint.release.id,
                 CHECKPOINT,
             )),
+            sha256: Some(stored.evidence.sha256),
             checkpoint,
             existed: true,
             seconds: 0.0,
@@ -280,6 +281,7 @@ impl<'a> Work<'a> {
         let mut report = CheckpointReport {
             checkpoint,
             stored: None,
+            sha256: None,
             existed: false,
             seconds: 0.0,
             notes: captured.notes,
@@ -444,7 +446,7 @@ impl<'a> Work<'a> {
             self.repository.store_baseline(&self.request.release.id, &look.counters.1, recipients).await?;
         }
         match self.repository.store_checkpoint(&report.checkpoint, &self.key).await {
-            Ok(_) => {}
+            Ok(stored) => report.sha256 = Some(stored.evidence.sha256),
             // Another host was faster: its checkpoint is the one.
             Err(e) if e.kind() == Kind::AlreadyExists => {
                 let Some(stored) = self.existing().await? else { return Err(e) };
