@@ -1,17 +1,21 @@
-//! The record of a checkpoint without the job that makes one: counters of each tenant, a restore point, and the
-//! predicate as a file. And rows of business documents, made after it.
+//! A signed checkpoint without the job that makes one: counters of each tenant, a restore point, and the
+//! evidence in the repository. And rows of business documents, made after it.
 
 use std::path::PathBuf;
 
-use lifeboat::archive::digest::Sha256;
+use lifeboat::archive::evidence::gate::{Gate, GateResult, Outcome};
+use lifeboat::archive::evidence::key::EvidenceKey;
 use lifeboat::archive::evidence::predicate::{
     self, Checkpoint, Files, Level, ModuleVersion, Point, Release, Scope, Scorecard, TenantState,
 };
+use lifeboat::archive::evidence::scorecard::scorecard;
 use lifeboat::archive::manifest::Origin;
 use lifeboat::clock::Timestamp;
+use lifeboat::config::{Config, Inputs};
 use lifeboat::odoo::baseline::installed_modules;
 use lifeboat::odoo::counters::Counters;
 use lifeboat::postgres::{PostgresOptions, Session, look};
+use lifeboat::repository::Repository;
 
 use crate::Cluster;
 use crate::site::Site;
@@ -40,8 +44,8 @@ pub fn counters(cluster: &Cluster, tenant: &str) -> Counters {
     })
 }
 
-/// Makes a checkpoint of these tenants and keeps its counters in the state directory; returns the file of its
-/// record, for `--record`.
+/// Makes a checkpoint of these tenants, stores its evidence, and keeps its counters in the state directory;
+/// returns a copy of the evidence.
 pub fn checkpointed(cluster: &Cluster, site: &Site, release: &str, tenants: &[&str]) -> PathBuf {
     let kept = site.path("lifeboat-state/prod/checkpoints").join(release);
     std::fs::create_dir_all(&kept).unwrap();
@@ -69,9 +73,18 @@ pub fn checkpointed(cluster: &Cluster, site: &Site, release: &str, tenants: &[&s
             baseline_sha256: counters.digest().unwrap(),
         });
     }
-    let made = checkpoint(release, point(cluster, release), states);
-    let file = site.path(&format!("record-{release}.json"));
-    std::fs::write(&file, serde_json::to_vec_pretty(&made).unwrap()).unwrap();
+    let point = point(cluster, release);
+    let file = site.path(&format!("checkpoint-{release}.json"));
+    let key = EvidenceKey::load(&site.path("lifeboat-evidence-key.pem")).unwrap();
+    let inputs = Inputs { config: Some(site.config()), ..Inputs::default() };
+    let config = Config::load(&inputs).unwrap();
+    let stored = wait(async {
+        let repository = Repository::configured(&config).await.unwrap();
+        repository.bind(Some(&point.system_identifier)).await.unwrap();
+        let origin = repository.origin().await.unwrap();
+        repository.store_checkpoint(&checkpoint(release, point, origin, states), &key).await.unwrap()
+    });
+    std::fs::write(&file, stored.envelope).unwrap();
     file
 }
 
@@ -91,16 +104,10 @@ fn point(cluster: &Cluster, release: &str) -> Point {
     }
 }
 
-fn checkpoint(release: &str, point: Point, tenants: Vec<TenantState>) -> Checkpoint {
-    let digest = Sha256::of(b"");
-    Checkpoint {
+fn checkpoint(release: &str, point: Point, origin: Origin, tenants: Vec<TenantState>) -> Checkpoint {
+    let mut made = Checkpoint {
         format: predicate::FORMAT,
-        origin: Origin {
-            repository: "r".into(),
-            repository_sha256: digest,
-            instance: "prod".parse().unwrap(),
-            instance_sha256: digest,
-        },
+        origin,
         release: Release {
             id: release.parse().unwrap(),
             commit: None,
@@ -127,7 +134,7 @@ fn checkpoint(release: &str, point: Point, tenants: Vec<TenantState>) -> Checkpo
         recipients: Vec::new(),
         drill: None,
         rehearsal: None,
-        gates: Vec::new(),
+        gates: Gate::ALL.map(not_required).into(),
         rollback: Vec::new(),
         previous: None,
         scorecard: Scorecard {
@@ -137,7 +144,13 @@ fn checkpoint(release: &str, point: Point, tenants: Vec<TenantState>) -> Checkpo
             rollback_confidence: Level::High,
         },
         written_by: "test".into(),
-    }
+    };
+    made.scorecard = scorecard(&made);
+    made
+}
+
+fn not_required(gate: Gate) -> GateResult {
+    GateResult { gate, outcome: Outcome::NotRequired, found: "not looked at".into(), overridden: None }
 }
 
 /// SQL that copies the first row of a table so many times under new numbers, made at `when` (SQL for a

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a failing test panics
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use lifeboat::clock::{self, Timestamp};
@@ -15,7 +15,6 @@ use serde_json::Value;
 struct Released {
     cluster: Cluster,
     site: Site,
-    record: PathBuf,
     since: Timestamp,
 }
 
@@ -25,9 +24,9 @@ fn released(tenants: &[&str]) -> Released {
     for name in tenants {
         small_tenant(&cluster, &site.data_dir(), name, 9);
     }
-    let record = checkpointed(&cluster, &site, "7", tenants);
+    checkpointed(&cluster, &site, "7", tenants);
     let since = clock::now() - Duration::from_secs(20 * 60);
-    Released { cluster, site, record, since }
+    Released { cluster, site, since }
 }
 
 impl Released {
@@ -50,7 +49,7 @@ impl Released {
         let since = clock::text(self.since);
         let watch =
             self.site.run(&["release", "watch", "--release", "7", "--since", &since, "--for", "10min"]);
-        watch.arg("--record").arg(&self.record).args(more.to_vec())
+        watch.args(more.to_vec())
     }
 
     #[track_caller]
@@ -207,7 +206,7 @@ fn it_looks_again_until_its_time_is_over_and_writes_metrics() {
         "--since",
         &since,
     ]);
-    let watch = watch.arg("--metrics").arg(&file).arg("--record").arg(&released.record);
+    let watch = watch.arg("--metrics").arg(&file);
     let running = watch.spawn();
     std::thread::sleep(Duration::from_secs(3));
     let when = "clock_timestamp() at time zone 'UTC'";
@@ -225,6 +224,7 @@ fn it_looks_again_until_its_time_is_over_and_writes_metrics() {
     assert!(page.contains("verdict=\"continue\"} 1"), "{page}");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644, "others read it");
     assert!(!Path::new(&format!("{}.new", file.display())).exists());
-    let bad = released.watch(&["--every", "0s"]).run();
-    bad.exits(2);
+    released.watch(&["--every", "0s"]).run().exits(2);
+    let later = released.site.run(&["release", "watch", "--release", "7", "--since", "2099-01-01T00:00:00Z"]);
+    later.run().exits(2).says("the release begins only at 2099");
 }

@@ -8,21 +8,20 @@ use lifeboat::odoo::counters::Last;
 use lifeboat::postgres::Session;
 use lifeboat_tests::checkpointed::{NOW, checkpointed, copies, counters, options, wait};
 use lifeboat_tests::site::{Site, words};
-use lifeboat_tests::{Cluster, Outcome, load_real, real_tenants, small_tenant};
+use lifeboat_tests::{Cluster, Outcome, available_majors, load_real, real_tenants, small_tenant};
 use serde_json::Value;
 
 /// The server counts what a session did when that ends, or within a second.
 const COUNTED_AFTER: Duration = Duration::from_millis(1500);
 
-fn plan(site: &Site, record: &Path, release: &str, more: &[&str]) -> Outcome {
-    let plan = site.run(&["rollback", "plan", "--release", release, "--record"]).arg(record);
-    plan.args(more.to_vec()).run()
+fn plan(site: &Site, release: &str, more: &[&str]) -> Outcome {
+    site.run(&["rollback", "plan", "--release", release]).args(more.to_vec()).run()
 }
 
 /// The plan as JSON, with this exit code.
 #[track_caller]
-fn planned(site: &Site, record: &Path, release: &str, code: i32) -> Value {
-    plan(site, record, release, &["--json"]).exits(code).json()
+fn planned(site: &Site, release: &str, code: i32) -> Value {
+    plan(site, release, &["--json"]).exits(code).json()
 }
 
 fn tenant<'a>(plan: &'a Value, name: &str) -> &'a Value {
@@ -115,7 +114,7 @@ fn what_was_written_since_the_point_is_exact_and_the_restore_is_planned() {
     small_tenant(&cluster, &site.data_dir(), "quiet", 3);
     site.back_up(&["--kind", "base"]);
 
-    let record = checkpointed(&cluster, &site, "2026.11.20", &["quiet", "shop"]);
+    let evidence = checkpointed(&cluster, &site, "2026.11.20", &["quiet", "shop"]);
     let wal = cluster.data_dir().join("pg_wal").join(cluster.switch_wal());
     site.run(&["wal", "push"]).arg(&wal).run().ok();
     business(&cluster, "shop");
@@ -126,7 +125,7 @@ fn what_was_written_since_the_point_is_exact_and_the_restore_is_planned() {
 
     // Neither the identity nor anything else is needed.
     std::fs::rename(site.path("lifeboat-identity.txt"), site.path("away.txt")).unwrap();
-    let plan_value = planned(&site, &record, "2026.11.20", 0);
+    let plan_value = planned(&site, "2026.11.20", 0);
     let shop = tenant(&plan_value, "shop");
     assert_business(shop);
     assert_eq!(plan_value["way"], "image");
@@ -144,7 +143,7 @@ fn what_was_written_since_the_point_is_exact_and_the_restore_is_planned() {
     assert!(quiet["written"].as_object().unwrap().values().all(|one| one["after"] == 0), "{quiet}");
     assert_eq!(quiet["touched"]["tables"], serde_json::json!([]));
 
-    let shown = plan(&site, &record, "2026.11.20", &["--tenant", "shop"]).ok();
+    let shown = plan(&site, "2026.11.20", &["--tenant", "shop"]).ok();
     for said in [
         "4 sale orders, 3 confirmed, 40.40 EUR; 6 older ones were changed",
         "SO-NEW-1 to SO-NEW-4",
@@ -155,7 +154,40 @@ fn what_was_written_since_the_point_is_exact_and_the_restore_is_planned() {
         assert!(shown.stdout.contains(said), "{said:?} is not in {shown}");
     }
     assert!(!shown.stdout.contains("quiet"), "{shown}");
-    plan(&site, &record, "2026.11.20", &["--tenant", "nobody"]).exits(5).says("does not cover tenant nobody");
+    plan(&site, "2026.11.20", &["--tenant", "nobody"]).exits(5).says("does not cover tenant nobody");
+    asked_otherwise(&site, &evidence);
+}
+
+/// By cohort, from a file without the repository, and what is refused.
+fn asked_otherwise(site: &Site, evidence: &Path) {
+    plan(site, "2026.11.20", &["--cohort", "wave1"]).exits(5).says("there is no cohort wave1");
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), config + "\n[cohort.wave1]\ntenants = ['shop']\n").unwrap();
+    let value = plan(site, "2026.11.20", &["--cohort", "wave1", "--json"]).ok().json();
+    assert_eq!(value["tenants"].as_array().unwrap().len(), 1);
+    plan(site, "2026.11.21", &[]).exits(5).says("there is no checkpoint of release 2026.11.21");
+    let file = evidence.to_str().unwrap();
+    plan(site, "2026.11.21", &["--evidence", file]).exits(10).says("is the evidence of release 2026.11.20");
+    let forged = site.path("forged.json");
+    let mut bytes = std::fs::read(evidence).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] = if bytes[middle] == b'A' { b'B' } else { b'A' };
+    std::fs::write(&forged, bytes).unwrap();
+    let refused = plan(site, "2026.11.20", &["--evidence", forged.to_str().unwrap()]);
+    assert!([Some(10), Some(11)].contains(&refused.code), "{refused}");
+    // The repository cannot be reached: everything but the restore is known.
+    let gone = site.run(&[
+        "rollback",
+        "plan",
+        "--release",
+        "2026.11.20",
+        "--json",
+        "--repository",
+        "/nowhere/at/all",
+    ]);
+    let value = gone.args(["--evidence", file]).run().exits(3).json();
+    assert_business(tenant(&value, "shop"));
+    assert!(value["warnings"].to_string().contains("whether shop can be restored"), "{}", value["warnings"]);
 }
 
 #[test]
@@ -173,10 +205,10 @@ fn a_transaction_that_is_open_at_the_point_is_counted_on_its_own() {
         open.execute("insert", insert).await.unwrap();
     });
     let settled = counters(&cluster, "shop").settled_before.unwrap();
-    let record = checkpointed(&cluster, &site, "1", &["shop"]);
+    checkpointed(&cluster, &site, "1", &["shop"]);
     cluster.psql("shop", &copies("sale_order", "true", 3, NOW, "'name', 'LATER-' || i"));
     runtime.block_on(async { open.execute("commit", "commit").await.unwrap() });
-    let value = planned(&site, &record, "1", 3);
+    let value = planned(&site, "1", 3);
     let orders = &tenant(&value, "shop")["written"]["sale-order"];
     assert_eq!((&orders["after"], &orders["maybe"]), (&3.into(), &2.into()), "{orders}");
     let after = counters(&cluster, "shop").settled_before.unwrap();
@@ -188,12 +220,12 @@ fn a_dropped_column_and_an_upgraded_module_send_the_database_back() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "shop", 9);
-    let record = checkpointed(&cluster, &site, "2", &["shop"]);
+    checkpointed(&cluster, &site, "2", &["shop"]);
     cluster.psql(
         "shop",
         "alter table sale_order drop column client_order_ref; alter table sale_order add x_flag boolean",
     );
-    let value = planned(&site, &record, "2", 3);
+    let value = planned(&site, "2", 3);
     let reasons = tenant(&value, "shop")["reasons"].as_array().unwrap().clone();
     assert_eq!(reasons.len(), 2, "{reasons:?}");
     assert_eq!(
@@ -202,7 +234,7 @@ fn a_dropped_column_and_an_upgraded_module_send_the_database_back() {
     );
     assert_eq!(tenant(&value, "shop")["way"], "database");
     cluster.psql("shop", "update ir_module_module set latest_version = '17.0.9.9' where name = 'base'");
-    let shown = plan(&site, &record, "2", &[]).exits(3);
+    let shown = plan(&site, "2", &[]).exits(3);
     for said in
         ["column sale_order.client_order_ref was dropped", "module base was", "and is 17.0.9.9", "stop Odoo"]
     {
@@ -216,17 +248,13 @@ fn an_added_column_asks_for_a_check_alone() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "shop", 9);
-    let record = checkpointed(&cluster, &site, "3", &["shop"]);
+    checkpointed(&cluster, &site, "3", &["shop"]);
     cluster.psql("shop", "alter table sale_order add x_flag boolean");
-    assert_eq!(planned(&site, &record, "3", 3)["way"], "image-after-check");
+    assert_eq!(planned(&site, "3", 3)["way"], "image-after-check");
     cluster.psql("shop", "alter table sale_order add x_must int not null default 1");
-    assert_eq!(
-        planned(&site, &record, "3", 3)["way"],
-        "image-after-check",
-        "an older program need not fill it"
-    );
+    assert_eq!(planned(&site, "3", 3)["way"], "image-after-check", "an older program need not fill it");
     cluster.psql("shop", "alter table sale_order alter x_must drop default");
-    assert_eq!(planned(&site, &record, "3", 3)["way"], "database");
+    assert_eq!(planned(&site, "3", 3)["way"], "database");
 }
 
 #[test]
@@ -234,17 +262,17 @@ fn after_a_reset_or_a_restart_changed_rows_are_not_known_and_never_0() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "shop", 9);
-    let record = checkpointed(&cluster, &site, "4", &["shop"]);
+    checkpointed(&cluster, &site, "4", &["shop"]);
     cluster.psql("shop", "update product_template set list_price = 0");
     cluster.psql("shop", "select pg_stat_reset()");
     std::thread::sleep(COUNTED_AFTER);
-    let touched = |code| tenant(&planned(&site, &record, "4", code), "shop")["touched"].clone();
+    let touched = |code| tenant(&planned(&site, "4", code), "shop")["touched"].clone();
     let reset = touched(3);
     assert_eq!(reset["known"], "no", "{reset}");
     assert!(reset["why"].as_str().unwrap().contains("were reset"), "{reset}");
-    let record = checkpointed(&cluster, &site, "5", &["shop"]);
+    checkpointed(&cluster, &site, "5", &["shop"]);
     cluster.restart();
-    let value = planned(&site, &record, "5", 3);
+    let value = planned(&site, "5", 3);
     let why = tenant(&value, "shop")["touched"]["why"].as_str().unwrap().to_owned();
     assert!(why.starts_with("the server was restarted after the point"), "{why}");
     assert_eq!(tenant(&value, "shop")["written"]["sale-order"]["after"], 0, "sequences tell all the same");
@@ -257,11 +285,11 @@ fn a_tenant_that_is_gone_or_another_one_is_said_to_be() {
     for name in ["gone", "other", "shop"] {
         small_tenant(&cluster, &site.data_dir(), name, 9);
     }
-    let record = checkpointed(&cluster, &site, "6", &["gone", "other", "shop"]);
+    checkpointed(&cluster, &site, "6", &["gone", "other", "shop"]);
     cluster.psql("postgres", "drop database gone");
     cluster.psql("postgres", "drop database other");
     cluster.copy_db("shop", "other", false).unwrap();
-    let value = planned(&site, &record, "6", 3);
+    let value = planned(&site, "6", 3);
     assert_eq!(tenant(&value, "gone")["way"], "database");
     assert_eq!(tenant(&value, "gone")["reasons"][0]["missing"], true);
     assert_eq!(tenant(&value, "other")["reasons"][0]["because"], "gone");
@@ -270,11 +298,11 @@ fn a_tenant_that_is_gone_or_another_one_is_said_to_be() {
     assert!(steps.contains("--tenant gone --as gone"), "{steps}");
     // without the file of this host
     std::fs::remove_file(site.path("lifeboat-state/prod/checkpoints/6/counters-shop.json")).unwrap();
-    let value = planned(&site, &record, "6", 3);
+    let value = planned(&site, "6", 3);
     assert_eq!(tenant(&value, "shop")["way"], "not-known");
     let forged = site.path("lifeboat-state/prod/checkpoints/6/counters-shop.json");
     std::fs::write(&forged, counters(&cluster, "shop").to_json().unwrap()).unwrap();
-    let shown = plan(&site, &record, "6", &[]).exits(3);
+    let shown = plan(&site, "6", &[]).exits(3);
     assert!(words(&shown).contains("is not what was signed"), "{shown}");
 }
 
@@ -284,7 +312,7 @@ fn what_is_no_table_of_odoo_is_refused_by_name_and_stops_nothing_else() {
     let site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "odd", 9);
     small_tenant(&cluster, &site.data_dir(), "shop", 9);
-    let record = checkpointed(&cluster, &site, "7", &["odd", "shop"]);
+    checkpointed(&cluster, &site, "7", &["odd", "shop"]);
     cluster.psql(
         "odd",
         "alter table sale_order rename to hidden; create view sale_order as select * from hidden; \
@@ -295,7 +323,7 @@ fn what_is_no_table_of_odoo_is_refused_by_name_and_stops_nothing_else() {
     );
     business_of_the_rest(&cluster, "odd");
     business(&cluster, "shop");
-    let value = planned(&site, &record, "7", 3);
+    let value = planned(&site, "7", 3);
     let odd = tenant(&value, "odd");
     let why = |document: &str| odd["written"][document]["why"].as_str().unwrap_or_default().to_owned();
     assert!(why("sale-order").contains("sale_order is a view, not a table"), "{odd}");
@@ -310,11 +338,16 @@ fn business_of_the_rest(cluster: &Cluster, name: &str) {
 }
 
 #[test]
-fn counters_are_those_of_the_catalogs_and_do_not_grow_with_rows() {
-    let cluster = Cluster::start_default();
-    let site = Site::local(&cluster);
-    small_tenant(&cluster, &site.data_dir(), "shop", 9);
-    let before = counters(&cluster, "shop");
+fn counters_are_those_of_the_catalogs_on_every_major() {
+    for major in available_majors() {
+        assert_counters(&Cluster::start(major));
+    }
+}
+
+fn assert_counters(cluster: &Cluster) {
+    let site = Site::local(cluster);
+    small_tenant(cluster, &site.data_dir(), "shop", 9);
+    let before = counters(cluster, "shop");
     let last: i64 = cluster.psql("shop", "select last_value from sale_order_id_seq").parse().unwrap();
     assert_eq!(before.ids_of("sale_order").unwrap().last, Last::At(last));
     assert!(before.table("sale_order").unwrap().columns["name"].starts_with("character varying"));
@@ -322,7 +355,7 @@ fn counters_are_those_of_the_catalogs_and_do_not_grow_with_rows() {
     assert_eq!(before.digest().unwrap(), before.clone().digest().unwrap());
     cluster.psql("shop", "create role reader login; create temporary table t (id serial)");
     wait(async {
-        let options = lifeboat::postgres::PostgresOptions { user: "reader".into(), ..options(&cluster) };
+        let options = lifeboat::postgres::PostgresOptions { user: "reader".into(), ..options(cluster) };
         let mut session = Session::connect(&options, "shop").await.unwrap();
         let seen = lifeboat::odoo::counters::Counters::take(&mut session).await.unwrap();
         assert_eq!(seen.ids_of("sale_order").unwrap().last, Last::NotReadable);
@@ -341,10 +374,10 @@ fn real_tenants_have_exact_numbers_too() {
         lifeboat_tests::skip!("no real tenant: TEST_ODOO_TENANTS names their folder");
     }
     let names: Vec<&str> = loaded.iter().map(String::as_str).collect();
-    let record = checkpointed(&cluster, &site, "8", &names);
+    checkpointed(&cluster, &site, "8", &names);
     business(&cluster, names[0]);
     std::thread::sleep(COUNTED_AFTER);
-    let value = planned(&site, &record, "8", 3);
+    let value = planned(&site, "8", 3);
     assert_business(tenant(&value, names[0]));
     assert_eq!(value["way"], "image");
     for other in &names[1..] {

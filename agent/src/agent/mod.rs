@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backup::follow::{self, Followed};
+use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::runs::Runs;
 use crate::catalog::state::StateDir;
 use crate::clock;
@@ -81,6 +82,7 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         salt: state.holder().to_owned(),
         runs,
         doubt_file: state.doubt_file(),
+        checkpoint_file: LastCheckpoint::file(&config.state_dir, &config.instance),
         metrics: metrics.clone(),
     };
     let stop = cancel.child_token();

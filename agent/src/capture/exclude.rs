@@ -5,7 +5,7 @@
 pub(super) fn is_excluded(patterns: &[String], path: &str) -> bool {
     patterns.iter().any(|pattern| match pattern.contains('/') {
         true => fits(pattern, path),
-        false => path.split('/').any(|name| fits(pattern, name)),
+        false => path.split('/').any(|name| !name.is_empty() && fits(pattern, name)),
     })
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use base64ct::{Base64, Encoding};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
@@ -27,33 +28,47 @@ pub(super) struct Release {
     pub values: Value,
 }
 
-/// The newest revision of each release among these Secrets.
-///
-/// # Errors
-/// `Io` where one cannot be read, naming it.
-pub(super) fn newest(secrets: &[Value]) -> Result<Vec<Release>> {
-    let mut newest: BTreeMap<String, (u64, &Value)> = BTreeMap::new();
-    for secret in secrets.iter().filter(|secret| secret["type"] == TYPE) {
-        let labels = &secret["metadata"]["labels"];
-        let secret_name = secret["metadata"]["name"].as_str().unwrap_or_default();
-        let (release, revision) = secret_name
-            .strip_prefix("sh.helm.release.v1.")
-            .and_then(|rest| rest.rsplit_once(".v"))
-            .unwrap_or((secret_name, "0"));
-        let release = labels["name"].as_str().unwrap_or(release).to_owned();
-        let revision = labels["version"].as_str().unwrap_or(revision).parse().unwrap_or(0);
+/// What is read of a stored release: the templates of its chart are not.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(default)]
+    config: Value,
+    chart: Chart,
+}
+
+#[derive(Deserialize)]
+struct Chart {
+    metadata: Value,
+}
+
+/// The Secret of the newest revision of each release, among Secrets of these names, sorted by release.
+pub(super) fn newest(secrets: &[String]) -> Vec<&str> {
+    let mut newest: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+    for secret in secrets {
+        let Some((release, revision)) = parts(secret) else { continue };
         let known = newest.entry(release).or_insert((revision, secret));
         if revision > known.0 {
             *known = (revision, secret);
         }
     }
-    newest.into_iter().map(|(name, (_, secret))| read(name, secret)).collect()
+    newest.into_values().map(|(_, secret)| secret).collect()
 }
 
-fn read(name: String, secret: &Value) -> Result<Release> {
+/// Release and revision of `sh.helm.release.v1.shop.v12`.
+fn parts(secret: &str) -> Option<(&str, u64)> {
+    let (release, revision) = secret.strip_prefix("sh.helm.release.v1.")?.rsplit_once(".v")?;
+    Some((release, revision.parse().ok()?))
+}
+
+/// Reads a release.
+///
+/// # Errors
+/// `Io` where it cannot be read, naming its Secret.
+pub(super) fn read(secret: &Value) -> Result<Release> {
+    let secret_name = secret["metadata"]["name"].as_str().unwrap_or_default();
+    let name = parts(secret_name).map_or(secret_name, |(release, _)| release).to_owned();
     let bad = |why: String| {
-        let shown = secret["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        Error::new(Kind::Io, format!("the Helm release in Secret {shown} cannot be read"))
+        Error::new(Kind::Io, format!("the Helm release in Secret {secret_name} cannot be read"))
             .because(why)
             .effect("nothing was stored")
             .next("helm history shows whether Helm can read it")
@@ -73,15 +88,15 @@ fn read(name: String, secret: &Value) -> Result<Release> {
     if unpacked.len() as u64 > RELEASE_BYTES_MAX {
         return Err(bad(format!("it has more than {} MiB", RELEASE_BYTES_MAX >> 20)));
     }
-    let mut release: Value = serde_json::from_slice(&unpacked).map_err(|e| bad(e.to_string()))?;
-    let chart = &release["chart"]["metadata"];
+    let release: Stored = serde_json::from_slice(&unpacked).map_err(|e| bad(e.to_string()))?;
+    let chart = &release.chart.metadata;
     let chart = json!({
         "release": name,
         "name": chart["name"],
         "version": chart["version"],
         "appVersion": chart["appVersion"],
     });
-    let values = match release["config"].take() {
+    let values = match release.config {
         Value::Null => json!({}),
         values => values,
     };
@@ -106,22 +121,25 @@ mod tests {
 
     #[test]
     fn the_newest_revision_of_each_release_is_read() {
-        let mut secrets: Vec<Value> =
-            [2, 10, 9].iter().map(|n| secret("shop", *n, &json!({ "n": n }))).collect();
-        secrets.push(secret("cache", 1, &Value::Null));
-        secrets.push(json!({ "type": "Opaque", "metadata": { "name": "other" } }));
-        let found = newest(&secrets).unwrap();
-        let names: Vec<&str> = found.iter().map(|release| release.name.as_str()).collect();
-        assert_eq!(names, ["cache", "shop"]);
-        assert_eq!((&found[1].values, &found[0].values), (&json!({ "n": 10 }), &json!({})));
-        assert_eq!(found[1].chart["version"], "1.2.3");
+        let names = ["shop.v2", "shop.v10", "shop.v9", "cache.v1", "a.v2.v1"]
+            .map(|name| format!("sh.helm.release.v1.{name}"));
+        let newest_of = newest(&names);
+        assert_eq!(
+            newest_of,
+            ["a.v2.v1", "cache.v1", "shop.v10"].map(|name| format!("sh.helm.release.v1.{name}"))
+        );
+        assert!(newest(&["other".to_owned()]).is_empty());
+        let found = read(&secret("shop", 10, &json!({ "n": 10 }))).unwrap();
+        assert_eq!((found.name.as_str(), &found.values), ("shop", &json!({ "n": 10 })));
+        assert_eq!(found.chart["version"], "1.2.3");
+        assert_eq!(read(&secret("cache", 1, &Value::Null)).unwrap().values, json!({}));
     }
 
     #[test]
     fn a_broken_release_is_named() {
         let mut broken = secret("shop", 1, &json!({}));
         broken["data"]["release"] = json!("AAAA");
-        let e = newest(&[broken]).unwrap_err();
+        let e = read(&broken).unwrap_err();
         assert!(e.what().contains("sh.helm.release.v1.shop.v1"), "{e}");
     }
 }

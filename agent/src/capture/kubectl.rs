@@ -1,7 +1,7 @@
 //! Runs kubectl, which reads only: what kinds of objects there are, and lists of them.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -20,8 +20,8 @@ use crate::error::{Error, Kind, Result};
 const CALL_LIMIT: Duration = Duration::from_secs(120);
 /// The same, for kubectl itself.
 const REQUEST_TIMEOUT: &str = "--request-timeout=60s";
-/// Largest answer.
-const ANSWER_BYTES_MAX: u64 = 256 << 20;
+/// Largest answer: it is held in memory.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// How much of standard error is kept.
 const TAIL_BYTES_MAX: usize = 16 << 10;
 /// How long it may take to end when it is asked to.
@@ -42,25 +42,55 @@ impl Kubectl {
         Kubectl { program, kubeconfig, cancel: cancel.clone() }
     }
 
-    /// The kinds of objects in namespaces that can be listed, as `deployments.apps`.
-    pub(super) async fn kinds(&self) -> Result<Vec<String>> {
-        let out = self.run(&["api-resources", "--namespaced=true", "--verbs=list", "--output=name"]).await?;
+    /// The kinds of objects in namespaces that can be listed, as `deployments.apps`. A group that does not
+    /// answer (often that of metrics) is an error only if it is one of `needed`.
+    pub(super) async fn kinds(&self, needed: &[&str]) -> Result<Vec<String>> {
+        let args = ["api-resources", "--namespaced=true", "--verbs=list", "--output=name"];
+        let ended = self.call(&args).await?;
+        let silent = silent_groups(&ended.said);
+        let others = !silent.is_empty() && silent.iter().all(|group| !needed.contains(&group.as_str()));
+        let out = if others { ended.answer } else { ended.answer()? };
         Ok(String::from_utf8_lossy(&out).lines().map(|line| line.trim().to_owned()).collect())
     }
 
-    /// All objects of these kinds in a namespace.
+    /// All objects of these kinds in a namespace; `which` is a selector of fields.
     ///
     /// # Errors
-    /// `Denied` where the role may not list one of them; `NotFound` where the namespace does not exist.
-    pub(super) async fn list(&self, namespace: &str, kinds: &[&str]) -> Result<Vec<Value>> {
-        let kinds = kinds.join(",");
-        let out = self.run(&["get", &kinds, "--namespace", namespace, "--output=json"]).await?;
+    /// `Denied` where the role may not list one of them.
+    pub(super) async fn list(&self, namespace: &str, kinds: &[&str], which: &str) -> Result<Vec<Value>> {
+        let (kinds, which) = (kinds.join(","), format!("--field-selector={which}"));
+        self.objects(&["get", &kinds, "--namespace", namespace, &which, "--output=json"]).await
+    }
+
+    /// The names of objects of one kind.
+    ///
+    /// # Errors
+    /// As [`Kubectl::list`].
+    pub(super) async fn names(&self, namespace: &str, kind: &str, which: &str) -> Result<Vec<String>> {
+        let which = format!("--field-selector={which}");
+        let out = self.run(&["get", kind, "--namespace", namespace, &which, "--output=name"]).await?;
+        let text = String::from_utf8_lossy(&out);
+        Ok(text.lines().filter_map(|line| Some(line.trim().split_once('/')?.1.to_owned())).collect())
+    }
+
+    /// These objects.
+    ///
+    /// # Errors
+    /// `NotFound` where one is gone meanwhile; `Denied` where the role may not get them.
+    pub(super) async fn get(&self, namespace: &str, kind: &str, names: &[&str]) -> Result<Vec<Value>> {
+        let args = ["get", kind, "--namespace", namespace, "--output=json"];
+        self.objects(&[&args[..], names].concat()).await
+    }
+
+    async fn objects(&self, args: &[&str]) -> Result<Vec<Value>> {
+        let out = self.run(args).await?;
         let failed = |e: serde_json::Error| {
             Error::new(Kind::Io, format!("the answer of {} is not JSON", self.program)).because(e)
         };
         let mut list: Value = serde_json::from_slice(&out).map_err(failed)?;
         match list.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => Ok(items),
+            None if list["kind"].is_string() => Ok(vec![list]), // one alone is no list
             _ => Err(Error::new(Kind::Io, format!("the answer of {} is not a list", self.program))),
         }
     }
@@ -77,6 +107,10 @@ impl Kubectl {
 
     /// Runs it to its end; what it printed.
     async fn run(&self, args: &[&str]) -> Result<Vec<u8>> {
+        self.call(args).await?.answer()
+    }
+
+    async fn call(&self, args: &[&str]) -> Result<Ended> {
         let label = format!("{} {}", self.program, args.join(" "));
         let mut command = Command::new(&self.program);
         if let Some(file) = &self.kubeconfig {
@@ -117,14 +151,41 @@ impl Kubectl {
                     .effect("the objects of Kubernetes cannot be captured: nothing was stored")
                     .safe("running again is safe"))
             }
-            None if !end.status.success() => Err(failed(&label, &status_text(end.status), &tail.text())),
             None if answer.len() as u64 > ANSWER_BYTES_MAX => {
                 let most = ANSWER_BYTES_MAX >> 20;
                 Err(Error::new(Kind::Io, format!("{label} printed more than {most} MiB")))
             }
-            None => Ok(answer),
+            None => Ok(Ended { label, status: end.status, answer, said: tail.text() }),
         }
     }
+}
+
+/// A call that came to its end.
+struct Ended {
+    label: String,
+    status: ExitStatus,
+    answer: Vec<u8>,
+    /// The end of standard error.
+    said: String,
+}
+
+impl Ended {
+    fn answer(self) -> Result<Vec<u8>> {
+        match self.status.success() {
+            true => Ok(self.answer),
+            false => Err(failed(&self.label, &status_text(self.status), &self.said)),
+        }
+    }
+}
+
+/// The groups of which kubectl says that they did not answer: `metrics.k8s.io` of
+/// `metrics.k8s.io/v1beta1: …`.
+fn silent_groups(said: &str) -> Vec<String> {
+    let Some((_, list)) = said.split_once("unable to retrieve the complete list of server APIs:") else {
+        return Vec::new();
+    };
+    let words = list.split([',', ' ', '\n']).filter_map(|word| word.strip_suffix(':'));
+    words.filter_map(|word| Some(word.split_once('/')?.0.to_owned())).collect()
 }
 
 /// What went wrong, by kubectl's own words: it has one exit code for everything.
@@ -164,7 +225,7 @@ mod tests {
     #[tokio::test]
     async fn answers_are_read_and_failures_have_their_kind() {
         let (_dir, good) = kubectl("echo '{\"items\": [1, 2]}'");
-        assert_eq!(good.list("prod", &["services"]).await.unwrap().len(), 2);
+        assert_eq!(good.list("prod", &["services"], "").await.unwrap().len(), 2);
         let cases = [
             ("echo 'Error from server (Forbidden): services is forbidden' >&2; exit 1", Kind::Denied),
             ("echo 'Error from server (NotFound): x' >&2; exit 1", Kind::NotFound),
@@ -173,12 +234,17 @@ mod tests {
         ];
         for (script, kind) in cases {
             let (_dir, bad) = kubectl(script);
-            assert_eq!(bad.list("prod", &["services"]).await.unwrap_err().kind(), kind, "{script}");
+            assert_eq!(bad.list("prod", &["services"], "").await.unwrap_err().kind(), kind, "{script}");
         }
         let none = Kubectl { program: "/nonexistent/kubectl".into(), ..good.clone() };
-        assert_eq!(none.kinds().await.unwrap_err().kind(), Kind::Config);
+        assert_eq!(none.kinds(&[]).await.unwrap_err().kind(), Kind::Config);
+        let script = "echo services; echo 'error: unable to retrieve the complete list of server APIs: \
+                      metrics.k8s.io/v1beta1: the server is currently unable' >&2; exit 1";
+        let (_dir, partial) = kubectl(script);
+        assert_eq!(partial.kinds(&["apps"]).await.unwrap(), ["services"]);
+        assert!(partial.kinds(&["metrics.k8s.io"]).await.is_err());
         let (_dir, slow) = kubectl("sleep 60");
         slow.cancel.cancel();
-        assert_eq!(slow.kinds().await.unwrap_err().kind(), Kind::Interrupted);
+        assert_eq!(slow.kinds(&[]).await.unwrap_err().kind(), Kind::Interrupted);
     }
 }

@@ -21,6 +21,9 @@ use crate::error::{Error, Kind, Result};
 /// Secrets that the server makes for service accounts.
 const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
 
+/// Helm releases that one call reads.
+const RELEASES_AT_ONCE: usize = 20;
+
 /// Adds the objects of all configured namespaces.
 ///
 /// # Errors
@@ -35,34 +38,61 @@ pub(super) async fn capture(
         return Ok(());
     }
     let kubectl = Kubectl::new(config, cancel);
-    let there = kubectl.kinds().await?;
+    let groups =
+        KINDS.iter().filter_map(|kind| Some(kind.split_once('.')?.1)).chain(TRAEFIK_GROUPS.iter().copied());
+    let there = kubectl.kinds(&groups.collect::<Vec<_>>()).await?;
     let wanted = |kind: &&str| {
         let group = kind.split_once('.').map_or("", |(_, group)| group);
         KINDS.contains(kind) || TRAEFIK_GROUPS.contains(&group)
     };
     let kinds: Vec<&str> = there.iter().map(String::as_str).filter(wanted).collect();
     for namespace in &config.namespaces {
-        kubectl.check_namespace(namespace).await?;
-        for object in kubectl.list(namespace, &kinds).await? {
-            if is_made_by_hand(&object) {
-                add_object(namespace, object, key, captured)?;
-            }
+        capture_namespace(&kubectl, namespace, &kinds, key, captured).await?;
+    }
+    Ok(())
+}
+
+async fn capture_namespace(
+    kubectl: &Kubectl,
+    namespace: &str,
+    kinds: &[&str],
+    key: &DigestKey,
+    captured: &mut Captured,
+) -> Result<()> {
+    let of_helm = format!("type={}", helm::TYPE);
+    let own = format!("type!={},type!={ACCOUNT_TOKEN}", helm::TYPE);
+    // A list of a missing namespace is empty, so that is asked as well.
+    let ((), objects, secrets, releases) = tokio::try_join!(
+        kubectl.check_namespace(namespace),
+        kubectl.list(namespace, kinds, ""),
+        kubectl.list(namespace, &["secrets"], &own),
+        kubectl.names(namespace, "secrets", &of_helm),
+    )?;
+    for object in objects {
+        if is_made_by_hand(&object) {
+            add_object(namespace, object, key, captured)?;
         }
-        let secrets = kubectl.list(namespace, &["secrets"]).await?;
-        for secret in &secrets {
-            if secret["type"] != helm::TYPE && secret["type"] != ACCOUNT_TOKEN {
-                add_secret(namespace, secret, key, captured)?;
-            }
-        }
-        for release in helm::newest(&secrets)? {
-            let folder = format!("{HELM}/{}/{}", part(namespace), part(&release.name));
-            add(format!("{folder}/chart.json"), &release.chart, captured)?;
-            let (path, mut values) = (format!("{folder}/values.json"), release.values);
-            by_names(&mut values, Redactor::new(key, &path));
-            add(path, &values, captured)?;
+    }
+    for secret in &secrets {
+        add_secret(namespace, secret, key, captured)?;
+    }
+    let newest = helm::newest(&releases);
+    // Each has up to 1 MiB, and Helm keeps ten revisions: only the newest is read.
+    for names in newest.chunks(RELEASES_AT_ONCE) {
+        for secret in kubectl.get(namespace, "secrets", names).await? {
+            add_release(namespace, &secret, key, captured)?;
         }
     }
     Ok(())
+}
+
+fn add_release(namespace: &str, secret: &Value, key: &DigestKey, captured: &mut Captured) -> Result<()> {
+    let release = helm::read(secret)?;
+    let folder = format!("{HELM}/{}/{}", part(namespace), part(&release.name));
+    add(format!("{folder}/chart.json"), &release.chart, captured)?;
+    let (path, mut values) = (format!("{folder}/values.json"), release.values);
+    by_names(&mut values, Redactor::new(key, &path));
+    add(path, &values, captured)
 }
 
 fn add_object(namespace: &str, mut object: Value, key: &DigestKey, captured: &mut Captured) -> Result<()> {

@@ -5,6 +5,8 @@
 pub(super) struct Pair<'a> {
     /// The name, without quotes.
     pub name: &'a str,
+    /// Where the name begins in the line, with its quote: lines of its value are indented more.
+    pub column: usize,
     /// Where the value begins in the line, after a quote if it has one.
     pub begin: usize,
     /// Where it ends, before that quote.
@@ -32,6 +34,7 @@ pub(super) fn pair(line: &str) -> Option<Pair<'_>> {
             None => break,
         }
     }
+    let column = line.len() - rest.len();
     let quote = rest.chars().next().filter(|c| "\"'".contains(*c));
     let (name, after) = match quote {
         Some(quote) => rest[1..].split_once(quote)?,
@@ -51,7 +54,7 @@ pub(super) fn pair(line: &str) -> Option<Pair<'_>> {
         None if quote.is_some() => (begin, begin + value.trim_end_matches(',').len()),
         None => (begin, begin + value.len()),
     };
-    Some(Pair { name, begin, end })
+    Some(Pair { name, column, begin, end })
 }
 
 /// Where the text ends that began with this quote at `from`.

@@ -24,6 +24,8 @@ pub struct Redactor<'a> {
 /// Lines that belong to a secret name before them.
 struct Below {
     indent: usize,
+    /// Whether items of a list may stand at that indent: nothing was in its own line.
+    items: bool,
     name: String,
 }
 
@@ -106,7 +108,7 @@ impl<'a> Redactor<'a> {
         }
         let indent = body.len() - body.trim_start().len();
         if let Some(block) = &before.below {
-            let is_item = indent == block.indent && body.trim_start().starts_with("- ");
+            let is_item = block.items && indent == block.indent && body.trim_start().starts_with("- ");
             if indent > block.indent || is_item {
                 return self.belongs(body, &block.name) + end;
             }
@@ -118,11 +120,13 @@ impl<'a> Redactor<'a> {
             found.as_ref().filter(|found| found.name == "name").map(|found| found.value(body).to_owned());
         before.named = before.named.take().filter(|name| is_secret(name));
         match (found, name) {
-            (Some(found), Some(name)) if goes_on(found.value(body)) => {
-                before.below = Some(Below { indent, name });
-                line.to_owned()
+            (Some(found), Some(name)) => {
+                let items = goes_on(found.value(body));
+                let replaced = if items { line.to_owned() } else { self.replaced(body, &found, &name) + end };
+                // A value may go on in the next lines, also where it began in this one.
+                before.below = Some(Below { indent: found.column, items, name });
+                replaced
             }
-            (Some(found), Some(name)) => self.replaced(body, &found, &name) + end,
             _ => self.within(body) + end,
         }
     }
@@ -150,7 +154,7 @@ impl<'a> Redactor<'a> {
 
     /// Secrets anywhere in a line.
     fn within(&self, body: &str) -> String {
-        let mut out = self.urls(&self.one_line_keys(body));
+        let out = self.urls(&self.one_line_keys(body));
         let pairs = pairs_within(&out);
         let mut named: Option<String> = None;
         let mut secrets = Vec::new();
@@ -164,12 +168,13 @@ impl<'a> Redactor<'a> {
                 None => {}
             }
         }
-        // From the end, so that the places before stay right.
-        for (name, begin, end) in secrets.into_iter().rev() {
-            let value = self.value(&name, &out[begin..end]);
-            out.replace_range(begin..end, &value);
+        let (mut replaced, mut from) = (String::with_capacity(out.len()), 0);
+        for (name, begin, end) in secrets {
+            replaced.push_str(&out[from..begin]);
+            replaced.push_str(&self.value(&name, &out[begin..end]));
+            from = end;
         }
-        out
+        replaced + &out[from..]
     }
 
     /// A private key with its line ends escaped, as JSON has it.
@@ -242,7 +247,7 @@ mod tests {
             url = postgresql://odoo:s3cr3t@db:5432/shop?x=1\n\
             exec odoo --db_password s3cr3t --smtp-password=s3cr3t --workers 4\n\
             tokens:\n  - s3cr3t\n  - name: s3cr3t\nsecret: |\n  s3cr3t\n  s3cr3t\n\n  s3cr3t\nworkers: 4\n\
-            passwords:\n- s3cr3t\nenv:\n- name: DB_PASSWORD\n  value: s3cr3t\n- {name: API_TOKEN, value: s3cr3t}\n\
+            passwords:\n- s3cr3t\nadmin_passwd = s3cr3t\n    s3cr3t\nsmtp_pass: \"s3cr3t\n  s3cr3t\"\nenv:\n- name: DB_PASSWORD\n  value: s3cr3t\n- {name: API_TOKEN, value: s3cr3t}\n\
             ---\napiVersion: v1\ndata:\n  a: s3cr3t\n  b: |\n    s3cr3t\nkind: Secret\n---\nkind: ConfigMap\ndata:\n  a: kept\n\
             -----BEGIN RSA PRIVATE KEY-----\ns3cr3t\ns3cr3t\n-----END RSA PRIVATE KEY-----\n\
             \"pem\": \"-----BEGIN PRIVATE KEY-----\\ns3cr3t\\n-----END PRIVATE KEY-----\\n\"\n\
@@ -275,9 +280,64 @@ mod tests {
             "passwordSecretRef: odoo-db\nkeyfile=/etc/x\npublic_key: ssh-ed25519 AAAA\n",
             "url: https://example.com:8069/web?db=shop\nimage: odoo:17\ntime: 12:30:00\n",
             "no line end, no pair",
+            "- token: false\n  user: odoo\n- name: x\n",
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         ] {
             assert_eq!(redacted(text), text);
+        }
+    }
+
+    /// Texts that nobody would write: none is a panic, and none has a secret left that it had as a value.
+    #[test]
+    fn made_up_texts_are_read_to_their_end() {
+        let words = [
+            "password",
+            "name",
+            "value",
+            "kind: Secret",
+            "data:",
+            "s3cr3t",
+            "\"",
+            "'",
+            "\\",
+            "=",
+            ": ",
+            " ",
+            "\n",
+            "  ",
+            "- ",
+            "é",
+            "---\n",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            "#",
+            "://",
+            "@",
+            "|",
+            "-----BEGIN PRIVATE KEY-----",
+            "-----END PRIVATE KEY-----",
+            "--token",
+            "\u{2028}",
+            "\t",
+            "\r\n",
+            ":",
+            "x",
+        ];
+        let key = DigestKey::of(&SigningKey::generate("test").unwrap()).unwrap();
+        let mut state = 7_u64;
+        for _ in 0..20_000 {
+            let mut text = String::new();
+            for _ in 0..12 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                text.push_str(words[(state >> 33) as usize % words.len()]);
+            }
+            Redactor::new(&key, "files/x").text(&text);
+            let with = format!("{text}\ndb_password = s3cr3t-last\n");
+            let out = Redactor::new(&key, "files/x").text(&with);
+            assert!(!out.contains("s3cr3t-last"), "{with:?} gave {out:?}");
         }
     }
 

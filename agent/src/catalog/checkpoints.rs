@@ -1,6 +1,6 @@
-//! What this host keeps of each checkpoint: the counters of its tenants at the point, which say later what was
-//! written since. `<state_dir>/<instance>/checkpoints/<folder>/`, one folder a checkpoint. If it is lost, a
-//! plan of a rollback says that these numbers are not known.
+//! What this host keeps of each checkpoint: the counters of its tenants at the point, which say later what
+//! was written since. `<state_dir>/<instance>/checkpoints/<folder>/`, one folder a checkpoint. If it is lost,
+//! a plan of a rollback says that these numbers are not known.
 
 use std::path::{Path, PathBuf};
 

@@ -8,6 +8,7 @@ pub mod held;
 pub mod known;
 pub mod known_base;
 pub mod known_scratch;
+pub mod last_checkpoint;
 pub mod proven;
 pub mod runs;
 pub mod state;

@@ -163,7 +163,10 @@ pub fn rollback(checkpoint: &Checkpoint) -> Vec<String> {
     let mut commands = vec![format!("lifeboat rollback plan --release {release}")];
     for state in &checkpoint.tenants {
         let tenant = shell_word(state.tenant.as_str());
-        commands.push(format!("lifeboat restore --tenant {tenant} --before-release {release}"));
+        commands.push(match &state.dump {
+            Some(dump) => format!("lifeboat restore --tenant {tenant} --snapshot {}", dump.id),
+            None => format!("lifeboat restore --tenant {tenant} --before-release {release}"),
+        });
     }
     if checkpoint.configuration.is_some() {
         commands.push(format!("lifeboat config restore --release {release} DIR"));

@@ -8,6 +8,7 @@
 
 mod agent;
 mod attempt;
+mod dumps;
 mod evidence;
 mod files;
 pub mod gates;
@@ -44,6 +45,8 @@ pub struct CheckpointRequest {
     pub cohort: Option<String>,
     /// How long it may take; `checkpoint.timeout` where `None`.
     pub timeout: Option<Duration>,
+    /// Whether dumps are taken instead of a restore point.
+    pub dump: bool,
     /// Whether only the gates are looked at, and nothing is made or stored.
     pub dry_run: bool,
     /// The module versions of the release.

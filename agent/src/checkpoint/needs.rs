@@ -48,21 +48,27 @@ pub struct Way {
 }
 
 impl Way {
-    /// Adds all that leads to `lsn` on `timeline` to what is needed.
+    /// Adds all that leads to `lsn` on `timeline` to what is needed; without a point, to the end of the WAL.
     ///
     /// # Errors
     /// `Refused` or `NotFound` where nothing that is stored reaches it; those of the store.
     pub async fn add(
         place: &Place<'_>,
         inventory: &Inventory,
-        (timeline, lsn): (TimelineId, Lsn),
+        point: Option<(TimelineId, Lsn)>,
         now: Timestamp,
         needed: &mut Needed,
     ) -> Result<Way> {
         // The last byte of the record must be stored; nothing after it.
-        let last = Lsn(lsn.0.saturating_sub(1));
-        let asked = PointAsked { timeline: Some(timeline), ..PointAsked::instance(Target::Lsn(last)) };
+        let asked = match point {
+            Some((timeline, lsn)) => PointAsked {
+                timeline: Some(timeline),
+                ..PointAsked::instance(Target::Lsn(Lsn(lsn.0.saturating_sub(1))))
+            },
+            None => PointAsked::instance(Target::Latest),
+        };
         let plan = PointPlan::new(inventory, &asked, now)?;
+        let lsn = point.map(|(_, lsn)| lsn).or(plan.wal_end).unwrap_or(plan.base_lsn);
         let base = inventory.named(&plan.snapshot)?;
         let facts = base.manifest.base_facts()?;
         let chain: Vec<SnapshotId> = Graph::of([&base.manifest]).needs(&plan.snapshot).into_iter().collect();

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
+use super::dumps::{Dumps, are_all_there_is};
 use super::evidence::{self, Before};
 use super::files::{Lookup, TenantFiles};
 use super::gates::{self, Finding};
@@ -16,7 +17,7 @@ use super::proof::Needed;
 use super::scope::scope;
 use super::tenant::{TenantLook, files};
 use super::{CheckpointReport, CheckpointRequest, agent};
-use crate::archive::evidence::gate::Gate;
+use crate::archive::evidence::gate::{Gate, GateResult};
 use crate::archive::evidence::key::{EvidenceKey, TrustedEvidenceKeys};
 use crate::archive::evidence::predicate::{Checkpoint, FORMAT, Point, Scorecard, TenantState};
 use crate::archive::evidence::scorecard::scorecard;
@@ -27,6 +28,7 @@ use crate::archive::wal_name::NameTrust;
 use crate::backup;
 use crate::catalog::checkpoints;
 use crate::catalog::held::Held;
+use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::proven::Proven;
 use crate::catalog::state::StateDir;
 use crate::clock::{self, Timestamp};
@@ -73,6 +75,9 @@ pub async fn run(
         None => work.make().await?,
     };
     report.seconds = begun.elapsed().as_secs_f64();
+    if !request.dry_run && !report.existed {
+        work.note(&report);
+    }
     Ok(report)
 }
 
@@ -88,20 +93,20 @@ async fn lock(config: &Config, until: Instant, cancel: &CancellationToken) -> Re
     }
 }
 
-struct Work<'a> {
-    config: &'a Config,
-    request: &'a CheckpointRequest,
+pub(super) struct Work<'a> {
+    pub(super) config: &'a Config,
+    pub(super) request: &'a CheckpointRequest,
     key: EvidenceKey,
     trusted: TrustedEvidenceKeys,
     state: StateDir,
     folder: String,
-    repository: Repository,
-    trust: Trust,
+    pub(super) repository: Repository,
+    pub(super) trust: Trust,
     postgres: PostgresOptions,
     until: Instant,
     begun: Timestamp,
-    progress: Progress,
-    cancel: CancellationToken,
+    pub(super) progress: Progress,
+    pub(super) cancel: CancellationToken,
 }
 
 impl<'a> Work<'a> {
@@ -129,6 +134,22 @@ impl<'a> Work<'a> {
             progress,
             cancel,
         })
+    }
+
+    /// Records the outcome for the agent's metrics: a release must not fail because of that.
+    fn note(&self, report: &CheckpointReport) {
+        let file = LastCheckpoint::file(&self.config.state_dir, &self.config.instance);
+        let mut last = LastCheckpoint::read(&file).unwrap_or_default();
+        match report.stored {
+            Some(_) => last.passed = Some(clock::now()),
+            None => last.blocked = Some(clock::now()),
+        }
+        last.seconds = report.seconds;
+        let word = |gate: &GateResult| (gate.gate.to_string(), gate.word().to_owned());
+        last.gates = report.checkpoint.gates.iter().map(word).collect();
+        if let Err(e) = last.keep(&file) {
+            tracing::warn!("{e:?}");
+        }
     }
 
     /// The checkpoint that the release has.
@@ -186,9 +207,16 @@ impl<'a> Work<'a> {
 
         let mut needed = Needed::default();
         let mut all = Files { dry_run: request.dry_run, ..Files::default() };
-        all.look(self, &scope.tenants, &place, &mut needed).await?;
-        let (made, wal) = self.point(&mut session, &server, &origin).await?;
-        all.look(self, &scope.tenants, &place, &mut needed).await?;
+        let dumps = match request.dump || (!request.dry_run && are_all_there_is(self, &mut session).await?) {
+            true => Some(Dumps::take(self, &scope.tenants).await?),
+            false => None,
+        };
+        let (mut made, mut wal) = (None, clock::instant());
+        if dumps.is_none() {
+            all.look(self, &scope.tenants, &place, &mut needed).await?;
+            (made, wal) = self.point(&mut session, &server, &origin).await?;
+            all.look(self, &scope.tenants, &place, &mut needed).await?;
+        }
         let mut looks = Vec::new();
         for tenant in &scope.tenants {
             looks.push(TenantLook::take(&self.postgres, tenant).await?);
@@ -200,12 +228,18 @@ impl<'a> Work<'a> {
         let now = self.repository.store().now(layout::META).await?.unwrap_or_else(clock::now);
         let wanted = Wanted { wal: true, ..Wanted::default() };
         let inventory = Inventory::take(&self.repository, &self.trust, &wanted).await?;
-        let way = match &made {
-            Some(made) => {
-                let at = (TimelineId(made.timeline), made.lsn);
-                Way::add(&place, &inventory, at, now, &mut needed).await
-            }
-            None => Err(Error::new(Kind::Refused, "a dry run makes no restore point")),
+        let no_point = match dumps {
+            Some(_) => "dumps were taken instead of a restore point",
+            None => "a dry run makes no restore point",
+        };
+        let at = made.as_ref().map(|made| (TimelineId(made.timeline), made.lsn));
+        let way = match dumps {
+            Some(_) => Err(Error::new(Kind::Refused, no_point)),
+            None => Way::add(&place, &inventory, at, now, &mut needed).await,
+        };
+        let dumped = match &dumps {
+            Some(dumps) => dumps.add(&place, &mut needed).await,
+            None => Ok(()),
         };
         let mut proven = Proven::open(&self.state.proven_file(), self.repository.id()).await?;
         let sample = config.checkpoint.sample_files;
@@ -216,7 +250,12 @@ impl<'a> Work<'a> {
 
         let mut states = Vec::new();
         for look in &looks {
-            let mut state = all.state(look, &needed)?;
+            let mut state = match &dumps {
+                Some(dumps) => {
+                    look.state(dumps.files(&look.tenant, &needed), dumps.of(&look.tenant, &needed))?
+                }
+                None => all.state(look, &needed)?,
+            };
             before.add_changes(&mut state, request.modules.as_ref());
             states.push(state);
         }
@@ -227,27 +266,34 @@ impl<'a> Work<'a> {
             Error::new(Kind::Usage, format!("there is no tier {}", release.tier))
                 .next(format!("known tiers: {}", known.join(", ")))
         })?;
-        let chain = match (&way, request.dry_run) {
-            (_, true) => Finding::not_required("a dry run makes no restore point"),
-            (Err(e), _) => Finding::of_error(e),
-            (Ok(_), _) => gates::chain(&proof),
+        let chain = match (&way, &dumps, &dumped) {
+            (_, Some(_), Err(e)) | (Err(e), None, _) => Finding::of_error(e),
+            _ => gates::chain(&proof),
         };
         let base = match &way {
+            _ if dumps.is_some() => Finding::not_required(no_point),
             Ok(way) => gates::base(way.point, now, config.checkpoint.base_age_max),
             Err(_) => newest_base(&inventory, now, config),
+        };
+        let agent = match dumps {
+            Some(_) => Finding::not_required(no_point),
+            None => agent::look(config, &mut session).await.unwrap_or_else(|e| Finding::of_error(&e)),
         };
         let newest = drill.as_ref().map(Option::as_ref);
         let findings = vec![
             (Gate::Chain, chain),
             (Gate::Wal, wal.finding),
-            (Gate::Filestore, all.finding()),
+            (
+                Gate::Filestore,
+                dumps.as_ref().map_or_else(|| all.finding(), |dumps| dumps.finding(&scope.tenants)),
+            ),
             (Gate::Drill, gates::drill(newest, now, config.checkpoint.drill_age_max)),
             (Gate::Base, base),
             (Gate::Freeze, gates::freeze(&config.checkpoint, now)),
             (Gate::Region, gates::region(&config.checkpoint, config.repository.region.as_deref())),
             (Gate::Approval, gates::approval(&release, tier)),
             (Gate::Migration, gates::migration(&release, tier)),
-            (Gate::Agent, agent::look(config, &mut session).await.unwrap_or_else(|e| Finding::of_error(&e))),
+            (Gate::Agent, agent),
             (Gate::Rehearsal, Finding::not_required("no rehearsal was asked for")),
         ];
         session.close().await;
@@ -284,7 +330,7 @@ impl<'a> Work<'a> {
             sha256: None,
             existed: false,
             seconds: 0.0,
-            notes: captured.notes,
+            notes: captured.notes.into_iter().chain(dumps.as_ref().map(Dumps::note)).collect(),
         };
         if request.dry_run {
             return Ok(report);
@@ -340,7 +386,10 @@ impl<'a> Work<'a> {
         session: &mut Session,
     ) -> Result<WalWait> {
         let Some(made) = made else {
-            let finding = Finding::not_required("a dry run makes no restore point");
+            let finding = Finding::not_required(match self.request.dry_run {
+                true => "a dry run makes no restore point",
+                false => "dumps were taken instead of a restore point",
+            });
             return Ok(WalWait { finding, stored: None, seconds: None });
         };
         self.progress.stage("waiting for the WAL of the restore point");

@@ -10,8 +10,9 @@ use crate::recovery::single::write_file;
 
 /// Write one file of a snapshot to standard output
 ///
-/// The file is `globals.sql` of a globals snapshot, `dump.pgc` of a dump (for pg_restore), or an attachment
-/// of a filestore by its store_fname, or a file of a configuration by its path in lifeboat show. It is checked to its end before the first byte is written.
+/// The file is `globals.sql` of a globals snapshot, `dump.pgc` of a dump (for pg_restore), an attachment of a
+/// filestore by its store_fname, or a file of a configuration by its path in `lifeboat show`. It is checked
+/// to its end before the first byte is written.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

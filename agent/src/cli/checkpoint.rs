@@ -30,7 +30,7 @@ use crate::names::{ReleaseId, TenantName, bytes_text, counted};
 Examples:
   lifeboat checkpoint --release 2026.11.20 --commit 4f3a9c1 --approved-by anna
   lifeboat checkpoint --release 2026.11.20 --cohort wave1 --approved-by anna \\
-      --image sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+      --image sha256:...
   # look at the gates, make and store nothing
   lifeboat checkpoint --release 2026.11.20 --dry-run
   # an urgent correction in a freeze window
@@ -82,6 +82,9 @@ pub struct Args {
     /// How long it may take, such as 90s [default: checkpoint.timeout]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
+    /// Take dumps instead of a restore point [default: where there is no physical backup]
+    #[arg(long, conflicts_with = "dry_run")]
+    dump: bool,
     /// Look at the gates; make and store nothing
     #[arg(long)]
     dry_run: bool,
@@ -148,6 +151,7 @@ async fn decided(args: Args, app: &App) -> Result<CheckpointReport> {
         tenants: args.tenant,
         cohort: args.cohort,
         timeout: args.timeout,
+        dump: args.dump,
         dry_run: args.dry_run,
         modules: args.modules.as_deref().map(modules::read).transpose()?,
         attach: args.attach,

@@ -1,5 +1,6 @@
 //! `lifeboat config diff`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::archive::seal::Identities;
 use crate::archive::signature::SigningKey;
 use crate::capture::capture;
 use crate::capture::diff::Differences;
-use crate::capture::item::Captured;
+use crate::capture::item::{Captured, HELM, KUBERNETES, folder};
 use crate::capture::lines::unified;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -144,7 +145,7 @@ impl Source<'_> {
         let lines = |path: &String| {
             let (old, new) = (before.get(path).unwrap_or(&nothing), after.get(path).unwrap_or(&nothing));
             let (a, b) = (format!("{a_name}/{path}"), format!("{b_name}/{path}"));
-            (path.clone(), unified((&a, old), (&b, new)))
+            (path.clone(), unified((&a, &readable(path, old)), (&b, &readable(path, new))))
         };
         Ok(all.into_iter().map(lines).collect())
     }
@@ -165,6 +166,16 @@ impl Source<'_> {
                 Ok(wanted.map(|item| (item.path.clone(), item.content.clone())).collect())
             }
         }
+    }
+}
+
+/// Texts in an object (a file in a ConfigMap) line by line, so that the line shows that changed.
+fn readable<'a>(path: &str, content: &'a [u8]) -> Cow<'a, [u8]> {
+    match std::str::from_utf8(content) {
+        Ok(text) if [KUBERNETES, HELM].contains(&folder(path)) => {
+            text.replace("\\n", "\n").into_bytes().into()
+        }
+        _ => content.into(),
     }
 }
 

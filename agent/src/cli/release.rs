@@ -11,6 +11,7 @@ use super::release_text::{last, line};
 use super::released::ReleasedArgs;
 use super::rollback::with_place;
 use super::{App, Done, print};
+use crate::clock;
 use crate::config::units;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::target::ZonedTime;
@@ -20,6 +21,9 @@ use crate::release::watch::run::{Look, WatchRequest, watch};
 
 /// The longest watch.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// How far the server's clock may be ahead of ours.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// Watch the business after a release; export freeze windows
 ///
@@ -44,12 +48,13 @@ enum Command {
 
 /// Compare orders, moves and payments since a release with the time before
 ///
-/// Counts sale orders, POS orders, stock moves, payments, failed queue jobs and failed mails of each tenant since
-/// the release, in the same time before it, and in the same hours a week before; and looks at sessions that wait
-/// for a lock. The thresholds are in section [watch] of the configuration. Changes nothing, and needs no identity.
+/// Counts sale orders, POS orders, stock moves, payments, failed queue jobs and failed mails of each tenant
+/// since the release, in the same time before it, and in the same hours a week before; and looks at sessions
+/// that wait for a lock. The thresholds are in section [watch] of the configuration. Changes nothing, and
+/// needs no identity.
 ///
-/// Exit codes: 0 continue; 3 pause, also if something could not be read; 20 roll back: the plan of the rollback
-/// is printed.
+/// Exit codes: 0 continue; 3 pause, also if something could not be read; 20 roll back: the plan of the
+/// rollback is printed.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -98,10 +103,15 @@ async fn run_watch(args: WatchArgs, app: &App) -> Result<Done> {
     let released = args.released.find(&config).await?;
     let checkpoint = &released.checkpoint;
     let begun = checkpoint.point.as_ref().map_or(checkpoint.ended, |point| point.time);
+    let since = args.since.map_or(begun, |since| since.0);
+    if since > clock::now() + AHEAD_MAX {
+        let what = format!("the release begins only at {}", clock::text(since));
+        return Err(Error::new(Kind::Usage, what).next("name a time that is over: --since TIME"));
+    }
     let request = WatchRequest {
         release: checkpoint.release.id.clone(),
         tenants: released.tenants.clone(),
-        since: args.since.map_or(begun, |since| since.0),
+        since,
         length: args.length,
         every: args.every,
     };

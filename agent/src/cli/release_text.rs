@@ -38,7 +38,10 @@ pub fn line(look: &Look, before: Option<&Look>) -> String {
 fn counts(finding: &Finding) -> String {
     let counts = finding.counts;
     let week = counts.week.map_or(String::new(), |week| format!(", a week before {week}"));
-    format!("{} {} (before {}{week})", counts.now, finding.indicator.plural(), counts.before)
+    match finding.indicator {
+        Indicator::LockWaits => finding.indicator.counted(counts.now),
+        indicator => format!("{} (before {}{week})", indicator.counted(counts.now), counts.before),
+    }
 }
 
 /// Why nothing follows from the counts of documents.

@@ -1,26 +1,29 @@
-//! What `lifeboat rollback` and `lifeboat release` share: the checkpoint of a release, its tenants, and the plan of
-//! its rollback.
+//! What `lifeboat rollback` and `lifeboat release` share: the checkpoint of a release, its tenants, and the
+//! plan of its rollback.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::App;
 use super::trust::TrustArgs;
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::evidence::predicate::{Checkpoint, Point};
+use crate::archive::evidence::{dsse, statement};
 use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Inventory;
+use crate::inventory::drills::{self, StoredDrill};
 use crate::inventory::take::{Wanted, Which};
-use crate::names::{ReleaseId, TenantName};
+use crate::names::{ReleaseId, TenantName, shell_word};
+use crate::release::forecast::MeasuredRestore;
 use crate::release::gather::gather;
 use crate::release::plan::{RollbackPlan, plan};
 use crate::repository::releases::CHECKPOINT;
 use crate::repository::{Repository, layout};
 
-/// Largest record of a checkpoint that is read.
-const RECORD_BYTES_MAX: u64 = 64 << 20;
+/// The verdict of a drill whose times count.
+const PASSED: &str = "passed";
 
 /// Which release, and which of its tenants.
 #[derive(clap::Args, Debug)]
@@ -34,9 +37,9 @@ pub struct ReleasedArgs {
     /// Only the tenants of this cohort
     #[arg(long, value_name = "NAME")]
     cohort: Option<String>,
-    /// The predicate of the checkpoint as a file of this host, which is believed as it is
-    #[arg(long, value_name = "FILE", hide = true)]
-    record: Option<PathBuf>,
+    /// Read the checkpoint.json from this file; without it, from the repository
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
 }
@@ -52,38 +55,51 @@ pub struct Released {
 }
 
 impl ReleasedArgs {
-    /// Finds the checkpoint.
+    /// Finds the checkpoint, and verifies it.
     ///
     /// # Errors
-    /// `NotFound` if there is none, or if it does not cover a tenant that was asked for.
+    /// `NotFound` if there is none, or if it does not cover a tenant that was asked for; what is wrong with
+    /// its evidence.
     pub async fn find(self, config: &Config) -> Result<Released> {
-        let checkpoint = match &self.record {
-            Some(file) => read(file)?,
-            None => stored(config, &self.release).await?,
+        let release = &self.release;
+        let trusted = TrustedEvidenceKeys::configured(&config.checkpoint)?;
+        let checkpoint = match &self.evidence {
+            Some(file) => of_file(file, release, config, &trusted)?,
+            None => stored(release, config, &trusted).await?,
         };
-        if checkpoint.release.id != self.release {
-            let what = format!("the record is of release {}, not {}", checkpoint.release.id, self.release);
-            return Err(Error::new(Kind::Usage, what));
-        }
-        let tenants = tenants(&checkpoint, self.tenant, self.cohort.as_deref())?;
-        let folder = layout::release_folder(&self.release);
+        let tenants = tenants(&checkpoint, self.tenant, self.cohort.as_deref(), config)?;
+        let folder = layout::release_folder(release);
         Ok(Released { checkpoint, tenants, folder, trust: self.trust })
     }
 }
 
-/// The checkpoint in the repository.
-async fn stored(config: &Config, release: &ReleaseId) -> Result<Checkpoint> {
+async fn stored(release: &ReleaseId, config: &Config, trusted: &TrustedEvidenceKeys) -> Result<Checkpoint> {
     let repository = Repository::configured(config).await?;
-    let trusted = TrustedEvidenceKeys::configured(&config.checkpoint)?;
     let origin = repository.origin().await?;
-    match repository.read_checkpoint(release, &origin, &trusted).await? {
-        Some(found) => Ok(found.evidence.checkpoint),
-        None => {
-            let what = format!("there is no checkpoint of release {release}");
-            Err(Error::new(Kind::NotFound, what)
-                .next("lifeboat evidence list shows the releases that have one"))
-        }
+    let found = repository.read_checkpoint(release, &origin, trusted).await?;
+    found.map(|stored| stored.evidence.checkpoint).ok_or_else(|| {
+        let place = format!("instance {} in {}", repository.instance(), repository.store().url());
+        Error::new(Kind::NotFound, format!("there is no checkpoint of release {release} of {place}"))
+            .next("lifeboat evidence list shows every checkpoint")
+    })
+}
+
+/// The same without the repository.
+fn of_file(
+    file: &Path,
+    release: &ReleaseId,
+    config: &Config,
+    trusted: &TrustedEvidenceKeys,
+) -> Result<Checkpoint> {
+    let envelope = disk::read(file, dsse::BYTES_MAX).map_err(|e| e.context("read the evidence"))?;
+    let found = statement::open(&file.display().to_string(), &envelope, trusted)?.checkpoint;
+    let (of, instance) = (&found.release.id, &found.origin.instance);
+    if of != release || *instance != config.instance {
+        let what = format!("{} is the evidence of release {of} of instance {instance}", file.display());
+        return Err(Error::new(Kind::Integrity, what)
+            .effect(format!("it says nothing of release {release} of instance {}", config.instance)));
     }
+    Ok(found)
 }
 
 /// Whether a release has a checkpoint, believed or not.
@@ -102,23 +118,36 @@ pub async fn exists(config: &Config, release: &ReleaseId) -> Result<bool> {
 /// `NotFound` where it has no checkpoint; `Refused` where its checkpoint has dumps and no point; that of the
 /// evidence.
 pub async fn point(config: &Config, release: &ReleaseId) -> Result<Point> {
-    stored(config, release).await?.point.ok_or_else(|| {
+    let trusted = TrustedEvidenceKeys::configured(&config.checkpoint)?;
+    stored(release, config, &trusted).await?.point.ok_or_else(|| {
         Error::new(Kind::Refused, format!("the checkpoint of release {release} has no restore point"))
             .next("it took dumps: lifeboat list --release ID names them, --snapshot selects one")
     })
 }
 
 /// The tenants that are meant.
-fn tenants(checkpoint: &Checkpoint, asked: Vec<TenantName>, cohort: Option<&str>) -> Result<Vec<TenantName>> {
-    let scope = &checkpoint.scope;
+fn tenants(
+    checkpoint: &Checkpoint,
+    mut asked: Vec<TenantName>,
+    cohort: Option<&str>,
+    config: &Config,
+) -> Result<Vec<TenantName>> {
     let release = &checkpoint.release.id;
-    if let Some(cohort) = cohort.filter(|cohort| scope.cohort.as_deref() != Some(*cohort)) {
-        let what = format!("the checkpoint of release {release} was not made for cohort {cohort}");
-        return Err(Error::new(Kind::NotFound, what).next("name the tenants: --tenant NAME"));
+    match cohort.map(|cohort| (cohort, config.checkpoint.cohorts.get(cohort))) {
+        Some((_, Some(tenants))) => asked = tenants.clone(),
+        // The one that the checkpoint was made for, although its list is gone since.
+        Some((cohort, None)) if checkpoint.scope.cohort.as_deref() == Some(cohort) => {}
+        Some((cohort, None)) => {
+            let what = format!("there is no cohort {cohort}");
+            let next =
+                format!("write [cohort.{cohort}] into the configuration, or name the tenants: --tenant NAME");
+            return Err(Error::new(Kind::NotFound, what).next(next));
+        }
+        None => {}
     }
     let all: Vec<TenantName> = checkpoint.tenants.iter().map(|state| state.tenant.clone()).collect();
     if let Some(other) = asked.iter().find(|tenant| !all.contains(tenant)) {
-        let names: Vec<&str> = all.iter().map(TenantName::as_str).collect();
+        let names: Vec<String> = all.iter().map(|name| shell_word(name.as_str())).collect();
         let what = format!("the checkpoint of release {release} does not cover tenant {other}");
         return Err(Error::new(Kind::NotFound, what).next(format!("it covers {}", names.join(", "))));
     }
@@ -126,14 +155,6 @@ fn tenants(checkpoint: &Checkpoint, asked: Vec<TenantName>, cohort: Option<&str>
     tenants.sort();
     tenants.dedup();
     Ok(tenants)
-}
-
-fn read(file: &std::path::Path) -> Result<Checkpoint> {
-    let bytes = disk::read(file, RECORD_BYTES_MAX)?;
-    serde_json::from_slice(&bytes).map_err(|e| {
-        Error::new(Kind::Integrity, format!("{} is not the record of a checkpoint", file.display()))
-            .because(e)
-    })
 }
 
 impl Released {
@@ -145,7 +166,30 @@ impl Released {
         let stored = self.stored(config).await;
         let inputs =
             gather(config, &self.checkpoint, &self.folder, &self.tenants, &stored, &app.cancel).await?;
-        Ok(plan(&self.checkpoint, inputs, &[], clock::now()))
+        let measured = self.measured(config).await;
+        Ok(plan(&self.checkpoint, inputs, &measured, clock::now()))
+    }
+
+    /// Drills that restored a tenant and passed, the newest first; none if they cannot be read, since then the
+    /// time is not known.
+    async fn measured(&self, config: &Config) -> Vec<MeasuredRestore> {
+        let read = async {
+            let trust = self.trust.trust(config)?;
+            let repository = Repository::configured(config).await?;
+            drills::recent(&repository, &trust).await
+        };
+        let measured = |drill: StoredDrill| {
+            let record = format!("drill {}", drill.id);
+            let seconds = drill.rto_seconds.filter(|_| drill.verdict == PASSED)?;
+            Some(MeasuredRestore { tenant: drill.tenant, seconds, record })
+        };
+        match read.await {
+            Ok(drills) => drills.into_iter().filter_map(measured).collect(),
+            Err(e) => {
+                tracing::warn!("the drills cannot be read, so their times are not known: {}", e.line());
+                Vec::new()
+            }
+        }
     }
 
     /// What the repository holds of what a restore to the point needs.

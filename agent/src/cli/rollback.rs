@@ -31,9 +31,9 @@ enum Command {
 
 /// Say what going back would take and what it would lose
 ///
-/// Works on the production host: it needs no identity, and changes nothing. It reads a few columns of the tables
-/// with orders, payments, transfers, invoices and attachments, and the server's statistics. What cannot be read
-/// is "not known", never 0.
+/// Works on the production host: it needs no identity, and changes nothing. It reads a few columns of the
+/// tables with orders, payments, transfers, invoices and attachments, and the server's statistics. What
+/// cannot be read is "not known", never 0.
 ///
 /// Exit code 3: something that decides is not known.
 #[derive(clap::Args, Debug)]

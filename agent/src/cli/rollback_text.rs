@@ -45,9 +45,15 @@ pub fn text(plan: &RollbackPlan) -> Text {
     }
     text.line(0);
     text.add("steps");
+    let mut condition = None;
     for (number, step) in plan.steps.iter().enumerate() {
-        let condition = step.only_if.as_ref().map_or(String::new(), |only| format!(" (only if {only})"));
-        text.line(5).plain(format!("{:>3}. {}{condition}", number + 1, step.what));
+        if step.only_if != condition {
+            condition.clone_from(&step.only_if);
+            let said =
+                condition.as_ref().map_or("in any case:".to_owned(), |only| format!("only if {only}:"));
+            text.line(2).plain(format!("  {said}"));
+        }
+        text.line(5).plain(format!("{:>3}. {}", number + 1, step.what));
         if let Some(command) = &step.command {
             text.line(9).plain(format!("     {command}"));
         }
@@ -131,12 +137,7 @@ fn one(text: &mut Text, plan: &TenantPlan) {
                 .plain(format!(": {why}"));
         }
         Touched::Yes { tables } => {
-            let changed: Vec<&TouchedTable> = tables
-                .iter()
-                .filter(|table| {
-                    table.rewritten || table.rows.is_none_or(|rows| rows.updated + rows.deleted > 0)
-                })
-                .collect();
+            let changed: Vec<&TouchedTable> = tables.iter().filter(|table| table.lost_rows()).collect();
             match changed.is_empty() {
                 true => value(text, "rows", "none were updated or deleted"),
                 false => listed(text, "rows", &changed, |table| rows(table)),
@@ -176,7 +177,7 @@ fn listed<T>(text: &mut Text, label: &str, all: &[T], line: impl Fn(&T) -> Strin
 }
 
 fn lost(written: &Written) -> String {
-    let mut out = format!("{} {}", written.after, written.document.plural());
+    let mut out = written.document.counted(written.after);
     if let (Some(done), Some(word)) = (written.done, written.document.done_word()) {
         out += &format!(", {done} {word}");
     }
@@ -218,4 +219,52 @@ fn rows(table: &TouchedTable) -> String {
 
 fn seconds_text(seconds: f64) -> String {
     span_text(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::made_up::{at, checkpoint, counters, table};
+    use crate::release::plan::plan;
+    use crate::release::tenant::{Looked, TenantInput, TenantNow};
+
+    #[test]
+    fn the_plan_fits_80_columns_and_commands_stay_whole() {
+        let tenant = "a_tenant_with_quite_a_long_name_of_a_shop";
+        let mut point = counters(95);
+        point.tables = vec![table("sale_order", &[("a_column_with_a_long_name_that_was_dropped", "text")])];
+        let mut now = point.clone();
+        now.tables[0].columns.clear();
+        now.tables[0].updated = 7;
+        let seen = TenantNow {
+            counters: now,
+            modules: Ok(Vec::new()),
+            numbering: None,
+            written: [(
+                Document::Invoice,
+                DocumentCount::No { why: "column account_move.move_type is odd".into() },
+            )]
+            .into(),
+        };
+        let input = TenantInput {
+            tenant: tenant.parse().unwrap(),
+            point: Ok(point),
+            now: Looked::Seen(Box::new(seen)),
+            restore: Err("the repository does not answer, although it was asked for a long time".into()),
+        };
+        let text = text(&plan(&checkpoint(&[tenant]), vec![input], &[], at(2000))).render(Some(80), false);
+        let wide = text.lines().find(|line| line.chars().count() > 80 && !line.contains("lifeboat "));
+        assert_eq!(wide, None, "{text}");
+        for said in [
+            "  way         database: the database goes back",
+            "module sale 17.0.1.0 is not installed any more",
+            "invoices: not known: column account_move",
+            "  rows        sale_order: 7 updated, 0 deleted",
+            "  1. stop Odoo",
+        ] {
+            assert!(text.contains(said), "{said:?} is not in\n{text}");
+        }
+        let command = format!("     lifeboat rollback salvage --release 7 --tenant {tenant}");
+        assert!(text.lines().any(|line| line == command), "{text}");
+    }
 }

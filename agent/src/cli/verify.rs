@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::identity::identities;
 use super::trust::TrustArgs;
 use super::{App, Done};
+use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::manifest::SnapshotKind;
 use crate::catalog::held::Held;
 use crate::catalog::state::StateDir;
@@ -29,9 +30,9 @@ const NAMED_MAX: usize = 25;
 ///
 /// Reads every object and compares size and SHA-256 with the signed manifests. Finds objects that are
 /// missing, damaged, exchanged or foreign, manifests that are not ours, missing snapshots that others need,
-/// and changed reports of drills. Needs no identity. With --deep and an identity, every file is also decoded
-/// and compared. Nothing is written into the repository; this host remembers what is broken for
-/// `lifeboat status`.
+/// changed reports of drills, and changed evidence of checkpoints. Needs no identity. With --deep and an
+/// identity, every file is also decoded and compared. Nothing is written into the repository; this host
+/// remembers what is broken for `lifeboat status`.
 ///
 /// Exit code 10: something is damaged (runbooks/damaged-repository.md). 6, 7 or 12: something could not be
 /// read, so nothing is known of it. 5: there is nothing to check. 3: everything is as it was stored, but
@@ -80,6 +81,18 @@ fn rate(text: &str) -> Result<u64, String> {
     units::rate(text).filter(|rate| *rate > 0).ok_or_else(|| "it takes a rate such as 50MiB/s".to_owned())
 }
 
+/// The keys that verify evidence of checkpoints. Whoever verifies need not read the private one; where they
+/// cannot be read, everything else is checked all the same.
+fn evidence_keys(config: &Config) -> Option<TrustedEvidenceKeys> {
+    let section = &config.checkpoint;
+    let keys = match section.trusted_key_files.as_slice() {
+        [] if section.key_file.is_none() => return None,
+        [] => TrustedEvidenceKeys::configured(section),
+        files => TrustedEvidenceKeys::load(files),
+    };
+    keys.map_err(|e| super::print::err(&format!("not checked: evidence of checkpoints: {}", e.line()))).ok()
+}
+
 /// Checks and says what was found.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
@@ -112,6 +125,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         identities,
         workers: args.workers.map_or(config.restore.workers, usize::from),
         trust,
+        evidence_keys: evidence_keys(&config),
     };
     let shown = app.progress("verify", None);
     let report = verify::run(repository, request, shown.clone(), app.cancel.clone()).await;

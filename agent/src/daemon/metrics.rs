@@ -12,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::clock::{self, Timestamp};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -30,6 +31,15 @@ struct OfTenant {
     tenant: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfGate {
+    gate: String,
+    outcome: String,
+}
+
+/// Without labels: what is not known is not on the page.
+type Nothing = [(&'static str, &'static str); 0];
+
 type Seconds = Family<OfJob, Gauge<f64, AtomicU64>>;
 
 /// All metrics; each part of the agent keeps its own up to date.
@@ -40,6 +50,10 @@ pub struct Metrics {
     ready: Gauge,
     scheduled: Gauge,
     doubted: Gauge,
+    checkpoint: Family<Nothing, Gauge<f64, AtomicU64>>,
+    blocked: Family<Nothing, Gauge<f64, AtomicU64>>,
+    checkpoint_took: Family<Nothing, Gauge<f64, AtomicU64>>,
+    gates: Family<OfGate, Gauge>,
     next: Seconds,
     began: Seconds,
     good: Seconds,
@@ -107,11 +121,33 @@ impl Metrics {
             "1 if a file changed but its times did not, until a full base backup; lifeboat status names it",
             doubted.clone(),
         );
+        let (checkpoint, blocked) = (Family::default(), Family::default());
+        let (checkpoint_took, gates) = (Family::default(), Family::default());
+        for (name, help, metric) in [
+            (
+                "checkpoint_timestamp",
+                "When a release checkpoint was last stored: the release could go on",
+                &checkpoint,
+            ),
+            ("checkpoint_blocked_timestamp", "When a gate last blocked a release", &blocked),
+            ("checkpoint_duration", "How long the last release checkpoint took", &checkpoint_took),
+        ] {
+            registry.register_with_unit(name, help, Unit::Seconds, Family::clone(metric));
+        }
+        registry.register(
+            "checkpoint_gate",
+            "1 for the outcome of each gate of the last release checkpoint",
+            Family::clone(&gates),
+        );
         let last_alive = Mutex::new(None);
         Metrics {
             ready,
             scheduled,
             doubted,
+            checkpoint,
+            blocked,
+            checkpoint_took,
+            gates,
             followed,
             waiting,
             tenants: Mutex::default(),
@@ -163,6 +199,23 @@ impl Metrics {
     /// Sets whether base backups distrust file times because a file changed although its times did not.
     pub fn doubted(&self, doubted: bool) {
         self.doubted.set(doubted.into());
+    }
+
+    /// Sets the outcome of the last release checkpoint of this host.
+    pub fn checkpoint(&self, last: &LastCheckpoint) {
+        for (family, time) in [(&self.checkpoint, last.passed), (&self.blocked, last.blocked)] {
+            if let Some(time) = time {
+                family.get_or_create(&[]).set(seconds(time));
+            }
+        }
+        if !last.gates.is_empty() {
+            self.checkpoint_took.get_or_create(&[]).set(last.seconds);
+        }
+        self.gates.clear();
+        for (gate, outcome) in &last.gates {
+            let label = OfGate { gate: gate.clone(), outcome: outcome.clone() };
+            self.gates.get_or_create(&label).set(1);
+        }
     }
 
     /// Sets when a job runs next.

@@ -11,6 +11,7 @@ use super::child;
 use super::due::{self, Job, LastRun, Next, Rules};
 use super::metrics::Metrics;
 use crate::catalog::doubt::Doubt;
+use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::runs::{Run, Runs};
 use crate::clock::{self, Timestamp};
 use crate::error::{Kind, Result};
@@ -34,6 +35,8 @@ pub struct Daemon {
     pub runs: Runs,
     /// The file that says why base backups distrust file times.
     pub doubt_file: PathBuf,
+    /// The file with the outcome of the last release checkpoint.
+    pub checkpoint_file: PathBuf,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -49,6 +52,7 @@ pub async fn run(mut daemon: Daemon, cancel: CancellationToken) -> Result<()> {
         let now = clock::now();
         let next = daemon.first_due(now).await?;
         daemon.metrics.alive(now);
+        daemon.tell_checkpoint();
         match next {
             Some((job, next)) if next.begin <= now => daemon.one(&job, &next, &cancel).await?,
             Some((_, next)) => nap(now.duration_until(next.begin), &cancel).await,
@@ -83,6 +87,13 @@ impl Daemon {
             }
         }
         Ok(first)
+    }
+
+    fn tell_checkpoint(&self) {
+        match LastCheckpoint::read(&self.checkpoint_file) {
+            Ok(last) => self.metrics.checkpoint(&last),
+            Err(e) => tracing::warn!("{e:?}"),
+        }
     }
 
     async fn one(&mut self, job: &Job, next: &Next, cancel: &CancellationToken) -> Result<()> {

@@ -77,6 +77,27 @@ pub async fn newest(
     Ok(newest)
 }
 
+/// The newest drills, the newest first by the store's clock. Reports that are not believed are skipped.
+///
+/// # Errors
+/// Those of the store.
+pub async fn recent(repository: &Repository, trust: &Trust) -> Result<Vec<StoredDrill>> {
+    let mut names = repository.store().list_dirs(&layout::drills(repository.instance())).await?;
+    names.sort();
+    let mut out = Vec::new();
+    for name in names.iter().rev().take(LOOKED_MAX) {
+        match read(repository, trust, name).await {
+            Ok(drill) => out.extend(drill),
+            Err(e) if e.is_damage() => {
+                tracing::debug!("the report of drill {name} does not count: {}", e.line());
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    out.sort_by_key(|drill| std::cmp::Reverse(drill.stored_at));
+    Ok(out)
+}
+
 async fn read(repository: &Repository, trust: &Trust, name: &str) -> Result<Option<StoredDrill>> {
     let Some(trusted) = trust.trusted() else { return Ok(None) };
     let record = repository.drill_record(name);

@@ -21,6 +21,7 @@ pub use stamp::{Stamp, stamps};
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
+use crate::names::counted;
 use crate::postgres::copy_out::Row;
 use crate::postgres::decimal::{Decimal, Inexact};
 use crate::postgres::session::Session;
@@ -87,6 +88,11 @@ impl Document {
             Document::Bill => "vendor bills",
             Document::Attachment => "attachments",
         }
+    }
+
+    /// So many, for people: `1 sale order`, `2 sale orders`.
+    pub fn counted(self, count: u64) -> String {
+        counted(count, self.plural().trim_end_matches('s'))
     }
 
     /// What a document is called that is beyond a draft; `None` where all are.
@@ -210,6 +216,7 @@ mod tests {
     fn every_document_has_a_table_and_every_table_its_documents() {
         for document in Document::ALL {
             assert!(!document.table().is_empty(), "{document:?}");
+            assert_eq!(document.counted(2), format!("2 {}", document.plural()));
             let json = serde_json::to_string(&document).unwrap();
             assert_eq!(json, format!("\"{}\"", document.as_str()));
         }

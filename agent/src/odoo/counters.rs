@@ -120,11 +120,12 @@ pub enum Last {
 }
 
 impl Counters {
-    /// Takes them, in a session without a transaction. Reads catalogs and statistics only; no table and no row.
+    /// Takes them, in a session without a transaction. Reads catalogs and statistics only; no table and no
+    /// row.
     ///
     /// # Errors
-    /// `Postgres` if the server fails, or if the database has more tables than can be listed (100,000) or more
-    /// columns (2,000,000).
+    /// `Postgres` if the server fails, or if the database has more tables than can be listed (100,000) or
+    /// more columns (2,000,000).
     pub async fn take(session: &mut Session) -> Result<Counters> {
         look::take(session).await
     }

@@ -25,7 +25,7 @@ pub struct Inexact;
 
 impl fmt::Display for Inexact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the number has too many digits, or is none")
+        f.write_str("the number has too many digits, or is not a number")
     }
 }
 

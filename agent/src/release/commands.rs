@@ -59,76 +59,99 @@ pub fn copy_name(tenant: &TenantName, release: &ReleaseId) -> TenantName {
     format!("{cut}_{}", &digest[..8]).parse().unwrap_or_else(|_| tenant.clone())
 }
 
-/// The steps for these tenants, with the way of each and whether its database is gone.
-pub fn steps(checkpoint: &Checkpoint, tenants: &[(&TenantName, Way, bool)]) -> Vec<Step> {
+/// What the steps of a tenant depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct TenantWay<'a> {
+    /// Which.
+    pub tenant: &'a TenantName,
+    /// Its way back.
+    pub way: Way,
+    /// Whether no database has its name.
+    pub is_missing: bool,
+    /// Whether it is known that no row was changed or deleted: then the image is enough.
+    pub is_unchanged: bool,
+}
+
+/// The steps for these tenants. Those that depend say on what: where the way is not known, and where the
+/// image is enough for the tables but perhaps not for what the release wrote.
+pub fn steps(checkpoint: &Checkpoint, tenants: &[TenantWay<'_>]) -> Vec<Step> {
     let release = &checkpoint.release.id;
-    let go_back = |way: Way| way == Way::Database || way == Way::NotKnown;
+    let of = |wanted: fn(Way) -> bool| tenants.iter().filter(move |one| wanted(one.way));
+    let sure = || of(|way| way == Way::Database);
+    let unsure = || of(|way| way == Way::NotKnown);
+    let image = || of(|way| way < Way::NotKnown).filter(|one| !one.is_unchanged);
     let mut out = Vec::new();
-    let names = |fits: &dyn Fn(Way) -> bool| {
-        let names: Vec<&str> =
-            tenants.iter().filter(|one| fits(one.1)).map(|(name, ..)| name.as_str()).collect();
-        names.join(", ")
+    let names: Vec<&str> = sure().map(|one| one.tenant.as_str()).collect();
+    if !names.is_empty() {
+        out.push(stop(None, &names.join(", ")));
+    }
+    for one in sure() {
+        out.extend(database_steps(release, one));
+    }
+    let alone = |one: &TenantWay<'_>| {
+        let steps = [stop(Some(one.tenant), one.tenant.as_str())].into_iter();
+        steps.chain(database_steps(release, one))
     };
-    if tenants.iter().any(|(_, way, _)| go_back(*way)) {
-        let what = format!(
-            "stop Odoo, its workers and its scheduled jobs for {}, and the integrations that write to it: \
-             what is written from here on is lost",
-            names(&go_back)
-        );
-        out.push(Step::new(None, what).undo("start them again"));
+    let if_unsure = |tenant| format!("the database of {tenant} must go back");
+    for one in unsure() {
+        out.extend(only_if(alone(one), &if_unsure(one.tenant)));
     }
-    for (tenant, way, gone) in tenants.iter().filter(|(_, way, _)| go_back(*way)) {
-        out.extend(database_steps(release, tenant, *gone).into_iter().map(|step| match way {
-            Way::NotKnown => Step { only_if: Some(format!("the database of {tenant} goes back")), ..step },
-            _ => step,
-        }));
+    out.push(deploy(checkpoint));
+    out.extend(sure().filter(|one| !one.is_missing).map(|one| salvage(release, one.tenant)));
+    for one in unsure() {
+        out.extend(only_if([salvage(release, one.tenant)].into_iter(), &if_unsure(one.tenant)));
     }
-    let image = checkpoint
-        .release
-        .image
-        .as_ref()
-        .map_or_else(|| format!("deploy release {release} again"), |image| format!("deploy {image} again"));
-    let before = checkpoint.previous.as_ref().map_or_else(
-        || format!("deploy the image that ran before release {release}"),
-        |previous| format!("deploy the image of release {}", previous.release),
-    );
-    out.push(Step::new(None, before).undo(image));
-    for (tenant, ..) in tenants.iter().filter(|(_, way, gone)| go_back(*way) && !gone) {
-        let command = format!(
-            "lifeboat rollback salvage --release {} --tenant {}",
-            word(release),
-            shell_word(tenant.as_str())
-        );
-        let what = format!("save what was written to {tenant} after the point, from the old state");
-        out.push(
-            Step::new(Some(tenant), what).command(command).undo("a dry run comes first: it changes nothing"),
-        );
-    }
-    for (tenant, ..) in tenants.iter().filter(|(_, way, _)| !go_back(*way)) {
-        let condition = format!("the release changed data of {tenant} that must not stay");
-        let conditional = |step| Step { only_if: Some(condition.clone()), ..step };
-        out.extend(database_steps(release, tenant, false).into_iter().map(conditional));
+    for one in image() {
+        let condition = format!("the release changed data of {} that must not stay", one.tenant);
+        out.extend(only_if(alone(one).chain([salvage(release, one.tenant)]), &condition));
     }
     out
 }
 
-fn word(release: &ReleaseId) -> String {
-    shell_word(release.as_str())
+fn only_if(steps: impl Iterator<Item = Step>, condition: &str) -> impl Iterator<Item = Step> {
+    steps.map(move |step| Step { only_if: Some(condition.to_owned()), ..step })
 }
 
-fn database_steps(release: &ReleaseId, tenant: &TenantName, gone: bool) -> Vec<Step> {
+fn stop(tenant: Option<&TenantName>, names: &str) -> Step {
+    let what = format!(
+        "stop Odoo, its workers and its scheduled jobs for {names}, and the integrations that write to it: \
+         what is written from here on is lost"
+    );
+    Step::new(tenant, what).undo("start them again")
+}
+
+fn deploy(checkpoint: &Checkpoint) -> Step {
+    let release = &checkpoint.release.id;
+    let before = match &checkpoint.previous {
+        Some(previous) => format!("deploy the image of release {}", previous.release),
+        None => format!("deploy the image that ran before release {release}"),
+    };
+    let again = checkpoint.release.image.clone().unwrap_or_else(|| format!("release {release}"));
+    Step::new(None, format!("{before}, and start Odoo")).undo(format!("deploy {again} again"))
+}
+
+fn salvage(release: &ReleaseId, tenant: &TenantName) -> Step {
+    let [release_word, tenant_word] = [release.as_str(), tenant.as_str()].map(shell_word);
+    let what = format!("save what was written to {tenant} after the point, from the state that was kept");
+    Step::new(Some(tenant), what)
+        .command(format!("lifeboat rollback salvage --release {release_word} --tenant {tenant_word}"))
+}
+
+fn database_steps(release: &ReleaseId, one: &TenantWay<'_>) -> Vec<Step> {
+    let tenant = one.tenant;
     let copy = copy_name(tenant, release);
-    let [tenant_word, copy_word] = [tenant, &copy].map(|name| shell_word(name.as_str()));
-    let restore = format!("lifeboat restore --release {} --tenant {tenant_word}", word(release));
-    if gone {
+    let [release_word, tenant_word, copy_word] =
+        [release.as_str(), tenant.as_str(), copy.as_str()].map(shell_word);
+    let restore = format!("lifeboat restore --release {release_word} --tenant {tenant_word}");
+    if one.is_missing {
         let what = format!("restore {tenant} to the point, under its own name, on a host with the identity");
-        return vec![
-            Step::new(Some(tenant), what)
-                .command(format!("{restore} --as {tenant_word}"))
-                .undo(format!("drop database {tenant} and its filestore")),
-        ];
+        let step = Step::new(Some(tenant), what).command(format!("{restore} --as {tenant_word}"));
+        return vec![step.undo(format!("drop database {tenant} and its filestore"))];
     }
-    let what = format!("restore {tenant} to the point, beside the state of now, on a host with the identity");
+    let what = format!(
+        "restore {tenant} to the point, beside the state of now, on a host with the identity; it is live: no \
+         Odoo may serve it yet"
+    );
     let promote = format!("make that state {tenant}; the state of now is kept");
     vec![
         Step::new(Some(tenant), what)
@@ -137,8 +160,7 @@ fn database_steps(release: &ReleaseId, tenant: &TenantName, gone: bool) -> Vec<S
         Step::new(Some(tenant), promote)
             .command(format!("lifeboat promote {copy_word} --as {tenant_word}"))
             .undo(format!(
-                "lifeboat promote {}.replaced-TIME --as {tenant_word} (it prints the name)",
-                tenant_word
+                "lifeboat promote {tenant_word}.replaced-TIME --as {tenant_word}: it prints the name"
             )),
     ]
 }

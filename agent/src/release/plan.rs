@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::archive::evidence::predicate::{Checkpoint, Point, TenantState};
 use crate::clock::Timestamp;
-use crate::names::{InstanceName, ReleaseId, TenantName};
+use crate::names::{InstanceName, ReleaseId};
 use crate::odoo::business::Document;
 use crate::odoo::counters::Counters;
-use crate::release::commands::{Step, steps};
+use crate::release::commands::{Step, TenantWay, steps};
 use crate::release::decision::{Reason, Way, modules, way};
 use crate::release::forecast::{MeasuredRestore, takes};
 use crate::release::numbers::used;
@@ -80,11 +80,7 @@ pub fn plan(
     let mut plans: Vec<TenantPlan> =
         tenants.into_iter().map(|tenant| one(checkpoint, tenant, measured)).collect();
     plans.sort_by(|a, b| a.tenant.cmp(&b.tenant));
-    let gone = |plan: &TenantPlan| {
-        plan.reasons.iter().any(|reason| matches!(reason, Reason::Gone { missing: true, .. }))
-    };
-    let ways: Vec<(&TenantName, Way, bool)> =
-        plans.iter().map(|plan| (&plan.tenant, plan.way, gone(plan))).collect();
+    let ways: Vec<TenantWay<'_>> = plans.iter().map(TenantPlan::way).collect();
     let seconds = plans.iter().map(|plan| plan.takes.seconds()).sum();
     RollbackPlan {
         release: checkpoint.release.id.clone(),

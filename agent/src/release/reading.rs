@@ -66,7 +66,9 @@ impl<'a> Reading<'a> {
             session.execute("set a time limit for locks", wait).await?;
             self.session = Some(session);
         }
-        self.session.as_mut().ok_or_else(|| Error::new(Kind::Internal, "a session that is none"))
+        self.session
+            .as_mut()
+            .ok_or_else(|| Error::new(Kind::Internal, "a session is missing that was just connected"))
     }
 
     /// Reads one part, in a transaction of its own that sees what is committed.

@@ -1,6 +1,6 @@
-//! What was updated and deleted since the point, by the server's own statistics. They count every row that any
-//! transaction touched, also one that was rolled back; and a reset or a restart of the server makes them worth
-//! nothing: then it is not known, never 0.
+//! What was updated and deleted since the point, by the server's own statistics. They count every row that
+//! any transaction touched, also one that was rolled back; and a reset or a restart of the server makes them
+//! worth nothing: then it is not known, never 0.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +36,13 @@ pub struct TouchedTable {
     pub rows: Option<Rows>,
     /// Whether it has another file: it was emptied (TRUNCATE, which counts no row) or rewritten.
     pub rewritten: bool,
+}
+
+impl TouchedTable {
+    /// Whether rows that were there before may have been changed or deleted.
+    pub fn lost_rows(&self) -> bool {
+        self.rewritten || self.rows.is_none_or(|rows| rows.updated > 0 || rows.deleted > 0)
+    }
 }
 
 /// Rows that were touched, also by transactions that were rolled back.

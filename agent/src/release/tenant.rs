@@ -9,10 +9,11 @@ use crate::names::TenantName;
 use crate::odoo::baseline::Versioned;
 use crate::odoo::business::{Document, Numbering};
 use crate::odoo::counters::Counters;
+use crate::release::commands::TenantWay;
 use crate::release::decision::{Reason, Way};
 use crate::release::forecast::Takes;
 use crate::release::numbers::NumbersUsed;
-use crate::release::statistics::Touched;
+use crate::release::statistics::{Touched, TouchedTable};
 use crate::release::written::Written;
 
 /// What is known of one tenant.
@@ -90,4 +91,17 @@ pub struct TenantPlan {
     pub restore_not_known: Option<String>,
     /// How long its restore takes.
     pub takes: Takes,
+}
+
+impl TenantPlan {
+    /// What its steps depend on.
+    pub fn way(&self) -> TenantWay<'_> {
+        let is_missing =
+            self.reasons.iter().any(|reason| matches!(reason, Reason::Gone { missing: true, .. }));
+        let is_unchanged = match &self.touched {
+            Touched::No { .. } => false,
+            Touched::Yes { tables } => !tables.iter().any(TouchedTable::lost_rows),
+        };
+        TenantWay { tenant: &self.tenant, way: self.way, is_missing, is_unchanged }
+    }
 }

@@ -58,8 +58,12 @@ fn unchanged_tables_and_modules_need_the_image_alone() {
     assert_eq!(tenant.touched, Touched::Yes { tables: Vec::new() });
     assert_eq!(tenant.numbers.as_ref().map(|numbers| numbers[0].numbers), Some(Some((11, 14))));
     assert!(tenant.is_exact);
-    assert_eq!(plan.steps[0].what, "deploy the image that ran before release 7");
+    assert_eq!(plan.steps[0].what, "deploy the image that ran before release 7, and start Odoo");
     assert_eq!(plan.steps[0].undo.as_deref(), Some("deploy sha256:77 again"));
+    assert_eq!(plan.steps.len(), 1, "no row was changed");
+    let mut changed = now("17.0.1.0");
+    changed.counters.tables[0].updated = 1;
+    let plan = planned(vec![input("a", Looked::Seen(Box::new(changed)))]);
     let data = plan.steps[1].only_if.as_deref();
     assert_eq!(data, Some("the release changed data of a that must not stay"), "the image undoes no data");
     assert!(plan.warnings.iter().any(|warning| warning.contains("no base backup")), "{:?}", plan.warnings);
@@ -70,8 +74,10 @@ fn unchanged_tables_and_modules_need_the_image_alone() {
 fn a_migration_sends_the_database_back_in_this_order() {
     let mut dropped = now("17.0.1.1");
     dropped.counters.tables[0].columns.remove("promo");
+    let mut changed = now("17.0.1.0");
+    changed.counters.tables[0].deleted = 1;
     let plan = planned(vec![
-        input("b", Looked::Seen(Box::new(now("17.0.1.0")))),
+        input("b", Looked::Seen(Box::new(changed))),
         input("a", Looked::Seen(Box::new(dropped))),
     ]);
     assert_eq!(plan.way, Way::Database);
@@ -85,7 +91,12 @@ fn a_migration_sends_the_database_back_in_this_order() {
         "lifeboat rollback salvage --release 7 --tenant a",
         "lifeboat restore --release 7 --tenant b --as b_before_7 --no-neutralize",
         "lifeboat promote b_before_7 --as b",
+        "lifeboat rollback salvage --release 7 --tenant b",
     ];
+    let what: Vec<&str> = plan.steps.iter().map(|step| &step.what[..7]).collect();
+    let order =
+        ["stop Od", "restore", "make th", "deploy ", "save wh", "stop Od", "restore", "make th", "save wh"];
+    assert_eq!(what, order);
     assert_eq!(all, expected);
     assert!(plan.steps[0].what.starts_with("stop Odoo, its workers and its scheduled jobs for a, and"));
     let promote = plan.steps.iter().find(|step| step.command.as_deref() == Some(expected[1])).unwrap();
@@ -96,7 +107,7 @@ fn a_migration_sends_the_database_back_in_this_order() {
             .is_some_and(|undo| undo.starts_with("lifeboat promote a.replaced-TIME --as a"))
     );
     let of_b = plan.steps.iter().filter(|step| step.tenant.as_ref().is_some_and(|name| name.as_str() == "b"));
-    assert!(of_b.clone().count() == 2 && of_b.clone().all(|step| step.only_if.is_some()));
+    assert!(of_b.clone().count() == 4 && of_b.clone().all(|step| step.only_if.is_some()));
 }
 
 #[test]
@@ -133,7 +144,7 @@ fn without_the_counters_of_the_point_nothing_is_claimed() {
     assert_eq!((tenant.way, tenant.is_exact, &tenant.numbers), (Way::NotKnown, false, &None));
     assert!(matches!(tenant.touched, Touched::No { .. }));
     let step = plan.steps.iter().find(|step| step.command.is_some()).unwrap();
-    assert_eq!(step.only_if.as_deref(), Some("the database of a goes back"));
+    assert_eq!(step.only_if.as_deref(), Some("the database of a must go back"));
 }
 
 #[test]

@@ -29,11 +29,14 @@ pub fn to_think_of(checkpoint: &Checkpoint, plans: &[TenantPlan]) -> Vec<String>
                 counted(pos, "POS order")
             ));
         }
-        let bills = after(plan, Document::Invoice);
-        if bills > 0 {
+        let posted = match plan.written.get(&Document::Invoice) {
+            Some(DocumentCount::Yes(written)) => written.done.unwrap_or(0),
+            _ => 0,
+        };
+        if posted > 0 {
             out.push(format!(
                 "{} of {tenant}: customers and authorities may have them, and their numbers are given out again",
-                counted(bills, "invoice")
+                counted(posted, "posted invoice")
             ));
         }
     }

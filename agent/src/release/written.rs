@@ -1,10 +1,10 @@
-//! What was written after the point of a checkpoint: each document is before the point, after it, or it is not
-//! known which.
+//! What was written after the point of a checkpoint: each document is before the point, after it, or it is
+//! not known which.
 //!
-//! A transaction that was open at the point is in neither: what it wrote has numbers from before the point, and
-//! was committed after it. So a document counts as written after the point only if its transaction began after
-//! it, or if it took its `id` after it; and as written before only if all transactions of its time were over.
-//! The few in between are counted on their own.
+//! A transaction that was open at the point is in neither: what it wrote has numbers from before the point,
+//! and was committed after it. So a document counts as written after the point only if its transaction began
+//! after it, or if it took its `id` after it; and as written before only if all transactions of its time were
+//! over. The few in between are counted on their own.
 
 use std::collections::BTreeMap;
 
@@ -91,8 +91,8 @@ pub struct Written {
     pub maybe: u64,
     /// Older ones that Odoo changed after the point.
     pub changed: u64,
-    /// The totals of `after`, what goes out negative, by currency; `None` if it has no totals or they cannot be
-    /// summed. `?` is a currency that is not known.
+    /// The totals of `after`, what goes out negative, by currency; `None` if it has no totals or they cannot
+    /// be summed. `?` is a currency that is not known.
     pub sums: Option<BTreeMap<String, Decimal>>,
     /// The sizes of their files.
     pub bytes: Option<u64>,
@@ -111,7 +111,7 @@ pub struct Written {
 pub struct Counting {
     point: PointOf,
     written: Written,
-    sums: Option<BTreeMap<(Option<i64>, Option<i64>), Decimal>>,
+    sums: Option<Sums>,
     first: (i64, Option<Vec<u8>>),
     last: (i64, Option<Vec<u8>>),
 }
@@ -192,6 +192,7 @@ impl Counting {
     }
 }
 
+/// By the number of the currency, else of the company.
 type Sums = BTreeMap<(Option<i64>, Option<i64>), Decimal>;
 
 /// `None` if they cannot be summed any more.

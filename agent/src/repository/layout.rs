@@ -29,8 +29,8 @@ pub fn snapshots(instance: &InstanceName) -> String {
     format!("instances/{instance}/snapshots")
 }
 
-/// Whether a key lies in the folder of a configuration snapshot. These are written beside backups, with a lock
-/// of their own.
+/// Whether a key lies in the folder of a configuration snapshot. These are written beside backups, with a
+/// lock of their own.
 pub fn is_of_configuration(key: &str) -> bool {
     let id = key.rsplit_once("/snapshots/").and_then(|(_, rest)| rest.split('/').next());
     let id = id.and_then(|id| id.parse::<SnapshotId>().ok());

@@ -279,8 +279,8 @@ impl Store {
     /// Removes the remains of unfinished uploads below `prefix`, and counts them: multipart uploads on S3,
     /// staged files locally. Azure itself drops uncommitted blocks after a week; Google's store needs a rule
     /// of the bucket (docs/repositories.md). Only those whose key `which` names: it would abort a running
-    /// upload, so the caller holds the lease or lock under which these keys are written. Where the store refuses
-    /// the listing, only a warning is logged.
+    /// upload, so the caller holds the lease or lock under which these keys are written. Where the store
+    /// refuses the listing, only a warning is logged.
     pub async fn clean_leftovers_of(
         &self,
         prefix: &str,

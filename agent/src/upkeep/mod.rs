@@ -2,6 +2,7 @@
 //! to the repository; findings are remembered in the state directory.
 
 pub mod assemble;
+pub mod checkpoints;
 pub mod deep;
 mod described;
 pub mod drills;

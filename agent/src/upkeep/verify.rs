@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::manifest::Origin;
 use crate::archive::seal::Identities;
 use crate::archive::wal::WalOpener;
@@ -26,7 +27,7 @@ use crate::upkeep::lacking::lacking;
 use crate::upkeep::meter::Meter;
 use crate::upkeep::scope::Scope;
 use crate::upkeep::work::{Task, Work, each};
-use crate::upkeep::{deep, drills, wal};
+use crate::upkeep::{checkpoints, deep, drills, wal};
 
 /// What is asked for.
 pub struct VerifyRequest {
@@ -44,6 +45,8 @@ pub struct VerifyRequest {
     pub workers: usize,
     /// Whose manifests are believed.
     pub trust: Trust,
+    /// Whose evidence of checkpoints is believed; `None` where no key is known.
+    pub evidence_keys: Option<TrustedEvidenceKeys>,
     /// Batches that this host knows to have been stored: it is a finding if one is gone.
     pub known: BTreeSet<SnapshotId>,
 }
@@ -61,6 +64,7 @@ pub async fn run(
     let VerifyRequest { snapshots, tenant, trust, .. } = &request;
     let scope = survey(&repository, &origin, trust, snapshots, tenant.as_ref(), &findings).await?;
     let (mut drills, mut wal) = (drills::Drills::default(), Vec::new());
+    let mut releases = checkpoints::Checkpoints::default();
     let snapshots_of = |ids: &mut dyn Iterator<Item = &SnapshotId>| -> Vec<Snapshot> {
         ids.filter_map(|id| scope.snapshot(repository.instance(), id)).collect()
     };
@@ -69,6 +73,9 @@ pub async fn run(
     if everything {
         scope.find_missed(repository.instance(), &request.known, &findings);
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
+        let keys = request.evidence_keys.as_ref();
+        releases = checkpoints::check(&repository, &origin, keys, &scope.listed, &findings, &cancel).await;
+        warnings.append(&mut releases.warnings);
         let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
         wal = wal::tasks(repository.instance(), &list, &findings);
         let all = snapshots_of(&mut scope.manifests.keys());
@@ -138,15 +145,15 @@ pub async fn run(
         repository: work.repository.store().url().to_owned(),
         deep,
         snapshots: work.scope.chosen.len() as u64,
-        unfinished: unfinished.into_iter().chain(reports).collect(),
+        unfinished: unfinished.into_iter().chain(reports).chain(releases.unfinished).collect(),
         problems,
         warnings,
         foreign,
         foreign_more,
         newest_whole: newest_whole(work.repository.instance(), &work.scope, &findings, &unasked),
         skipped,
-        objects_checked: checked + drills.objects,
-        bytes_checked: work.checked_bytes.into_inner() + drills.bytes,
+        objects_checked: checked + drills.objects + releases.objects,
+        bytes_checked: work.checked_bytes.into_inner() + drills.bytes + releases.bytes,
         objects_not_checked: all - checked.min(all),
         files_checked: work.files.into_inner(),
         findings,

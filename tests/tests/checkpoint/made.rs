@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::world::{World, found, gates};
+use crate::world::{TIERS, World, found, gates};
 
 #[test]
 fn a_release_that_can_be_undone_passes_and_the_tenant_comes_back_as_it_was_at_the_point() {
@@ -111,4 +111,28 @@ fn two_calls_at_once_make_one_and_a_killed_one_is_finished() {
     let report = world.pass("r2", &[]);
     assert_eq!(points(&world), 2, "the point of the killed call is used");
     assert!(found(&report, "wal").contains("stored up to"));
+}
+
+#[test]
+fn without_a_physical_backup_dumps_are_taken_and_what_that_costs_is_said() {
+    let mut world = World::bare(&["shop"], TIERS);
+    world.site.set("LIFEBOAT_WAL_STREAM", "false");
+    let before = world.tenants[0].state(&world.cluster);
+    let report = world.pass("r1", &[]);
+    assert!(report["checkpoint"]["point"].is_null());
+    assert!(report["notes"][0].as_str().unwrap().contains("there is no physical backup"));
+    assert!(found(&report, "filestore").contains("are stored"));
+    let dump = report["checkpoint"]["tenants"][0]["dump"]["id"].as_str().unwrap();
+    world.cluster.psql("shop", "update res_partner set name = 'bad'");
+    let restore =
+        ["restore", "--tenant", "shop", "--snapshot", dump, "--as", "back", "--yes", "--no-neutralize"];
+    world.site.run(&restore).arg("--identity").arg(world.site.path("lifeboat-identity.txt")).run().ok();
+    let files = lifeboat_tests::filestore::Filestore::of(&world.site.data_dir(), "back");
+    assert_eq!(lifeboat_tests::tenant::state(&world.cluster, "back", &files), before);
+    world
+        .site
+        .run(&["restore", "--tenant", "shop", "--before-release", "r1"])
+        .run()
+        .exits(16)
+        .says("has no restore point");
 }

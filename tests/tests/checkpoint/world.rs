@@ -17,7 +17,7 @@ pub struct World {
 }
 
 /// What the tests' releases need: one approval. The drill has tests of its own.
-const TIERS: &str = "\n[tier.standard]\nnot_required = [\"drill\", \"migration\"]\noverride = [\"freeze\", \"agent\"]\n\
+pub const TIERS: &str = "\n[tier.standard]\nnot_required = [\"drill\", \"migration\"]\noverride = [\"freeze\", \"agent\"]\n\
     [tier.strict]\napprovals = 2\n";
 
 impl World {
@@ -27,6 +27,14 @@ impl World {
 
     /// With this at the end of the configuration.
     pub fn with(names: &[&str], settings: &str) -> World {
+        let mut world = World::bare(names, settings);
+        world.site.back_up(&["--kind", "base"]);
+        world.start_agent();
+        world
+    }
+
+    /// Without a base backup and an agent.
+    pub fn bare(names: &[&str], settings: &str) -> World {
         let wal = [("wal_level", "replica"), ("max_wal_senders", "5")];
         let settings_of = wal.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let cluster = Cluster::with(Options { settings: settings_of, ..Options::default() });
@@ -38,10 +46,7 @@ impl World {
             .enumerate()
             .map(|(seed, name)| small_tenant(&cluster, &site.data_dir(), name, seed as u64 + 1))
             .collect();
-        site.back_up(&["--kind", "base"]);
-        let mut world = World { cluster, site, tenants, agent: None };
-        world.start_agent();
-        world
+        World { cluster, site, tenants, agent: None }
     }
 
     /// Starts the agent and waits until it streams.

@@ -12,12 +12,21 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 8] =
-    ["restore", "as-production", "promote", "show", "cat", "wal", "completions", "man"];
+const WANT_MORE: [&str; 9] =
+    ["restore", "as-production", "promote", "show", "cat", "wal", "evidence", "completions", "man"];
+/// Commands of a command.
+const INNER: [(&str, &[&str]); 2] =
+    [("wal", &["push", "fetch", "status"]), ("evidence", &["verify", "require", "export", "list"])];
+
+/// The commands of this one.
+fn inner(name: &str) -> &'static [&'static str] {
+    INNER.iter().find(|(of, _)| *of == name).map_or(&[], |(_, inner)| inner)
+}
 
 /// Whether these words are the name of a command in a sentence, and no command to be run.
 fn is_name(words: &[String]) -> bool {
-    let named = |word: &String| word.starts_with("--") || ["push", "fetch"].contains(&word.as_str());
+    let is_inner = |word: &String| word != "status" && inner(&words[0]).contains(&word.as_str());
+    let named = |word: &String| word.starts_with("--") || is_inner(word);
     WANT_MORE.contains(&words[0].as_str()) && words[1..].iter().all(named)
 }
 
@@ -43,13 +52,13 @@ impl Grammar {
         let flags = |name: &str| {
             let mut flags = BTreeMap::new();
             read(&help, &mut flags); // those of every command
-            let inner: &[&[&str]] = match name {
-                "wal" => &[&["wal", "push"], &["wal", "fetch"], &["wal", "status"]],
-                _ => &[&[name]],
-            };
-            for words in inner {
+            let mut of = |words: &[&str]| {
                 let help = Program::lifeboat().args(words.to_vec()).arg("--help").run().ok().stdout;
                 read(&help, &mut flags);
+            };
+            match inner(name) {
+                [] => of(&[name]),
+                inner => inner.iter().for_each(|inner| of(&[name, inner])),
             }
             flags
         };
@@ -75,7 +84,7 @@ impl Grammar {
             let is_value = before.and_then(|flag| flags.get(flag)) == Some(&true);
             let capitals = word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase() || "_=".contains(c));
             let is_data = capitals || word.contains(['{', '/', '%']) || word.starts_with(char::is_numeric);
-            let is_inner = name == "wal" && ["push", "fetch", "status"].contains(&word)
+            let is_inner = words.len() == 1 && inner(name).contains(&word)
                 || name == "completions" && words.len() == 1
                 || name == "cat" && word == "globals.sql";
             if !(word.starts_with("--") || word == "-v" || is_value || is_data || is_inner) {
@@ -102,6 +111,7 @@ fn filled(words: &[String]) -> Vec<String> {
             "--to-lsn" => "0/1".to_owned(),
             "--timeline" => "1".to_owned(),
             "--max-age" => "26h".to_owned(),
+            "--image" => format!("sha256:{}", "3".repeat(64)),
             _ if word.contains("SNAPSHOT") => SNAPSHOT.to_owned(),
             _ => "x1".to_owned(),
         };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lifeboat_tests::{compare, damage, skip};
+use lifeboat_tests::{S3, compare, damage, skip};
 
 use crate::{World, id};
 
@@ -32,7 +32,7 @@ fn artifacts(world: &World) -> PathBuf {
 
 #[test]
 fn artifacts_come_back_byte_for_byte_and_their_digests_are_signed() {
-    let world = World::new();
+    let world = World::start();
     let build = artifacts(&world);
     let path = |name: &str| build.join(name).display().to_string();
     let (image, modules, sbom) = (path("image.tar"), path("modules"), path("sbom.json"));
@@ -66,7 +66,7 @@ fn artifacts_come_back_byte_for_byte_and_their_digests_are_signed() {
 
 #[test]
 fn attachments_alone_need_no_configuration() {
-    let world = World::new();
+    let world = World::start();
     let file = world.etc.join("modules.txt").display().to_string();
     let told = world
         .site
@@ -80,16 +80,34 @@ fn attachments_alone_need_no_configuration() {
 }
 
 #[test]
+fn the_same_in_a_bucket() {
+    let s3 = S3::start();
+    let world = World::on_s3(&s3);
+    let image = world.site.path("image.tar");
+    fs::write(&image, noise(6 << 20)).unwrap();
+    world.capture(&["--release", "17.1", "--attach", &image.display().to_string()]);
+    world.config(&["diff", "17.1", "now"]).ok();
+    let (target, identity) = (world.site.path("restored"), world.identity());
+    let dir = target.display().to_string();
+    world.config(&["restore", "--release", "17.1", &dir, "--identity", &identity]).ok();
+    assert_eq!(compare::sha256(&image), compare::sha256(&target.join("artifacts/image.tar")));
+    world.site.run(&["verify", "--deep", "--identity", &identity]).run().ok();
+    world.nothing_leaked();
+}
+
+#[test]
 fn stock_tools_open_it_and_find_no_secret() {
     for tool in ["age", "zstd", "tar", "ssh-keygen"] {
         if !Path::new("/usr/bin").join(tool).exists() {
             skip!("{tool} is not in /usr/bin");
         }
     }
-    let world = World::new();
-    let sbom = world.site.path("sbom.json");
+    let world = World::start();
+    let (sbom, large) = (world.site.path("sbom.json"), world.site.path("large"));
     fs::write(&sbom, "{}\n").unwrap();
-    let manifest = world.capture(&["--attach", &sbom.display().to_string()]);
+    fs::write(&large, noise(9 << 20)).unwrap();
+    let [sbom, large] = [sbom, large].map(|path| path.display().to_string());
+    let manifest = world.capture(&["--attach", &sbom, "--attach", &large]);
     let folder = world.site.stored.join("instances/prod/snapshots").join(id(&manifest));
     let out = world.site.path("out");
     fs::create_dir(&out).unwrap();
@@ -104,6 +122,9 @@ fn stock_tools_open_it_and_find_no_secret() {
     let conf = fs::read_to_string(out.join("files").join(world.path("odoo.conf"))).unwrap();
     assert!(conf.contains("db_host = db\ndb_password = lifeboat-hmac-sha256:"), "{conf}");
     assert_eq!(fs::read_to_string(out.join("files/artifacts/sbom.json")).unwrap(), "{}\n");
+    let script = "cat \"$1\"/extents/artifacts/large/* | cmp - \"$2\"";
+    let same = Command::new("sh").args(["-c", script, "sh"]).arg(&out).arg(&large).status().unwrap();
+    assert!(same.success());
     world.nothing_leaked(); // the unpacked files lie in the site, too
 
     // The digest of everything, as docs/configuration-state.md tells it.
@@ -124,7 +145,7 @@ fn stock_tools_open_it_and_find_no_secret() {
 
 #[test]
 fn one_flipped_bit_of_any_object_is_found() {
-    let world = World::new();
+    let world = World::start();
     let sbom = world.site.path("sbom.json");
     fs::write(&sbom, "{}\n").unwrap();
     let manifest = world.capture(&["--release", "17.1", "--attach", &sbom.display().to_string()]);

@@ -6,7 +6,7 @@ use crate::{OTHER_SECRET, SECRET, World, id, no_secret};
 
 #[test]
 fn an_unchanged_configuration_has_the_same_digest_and_a_changed_one_is_shown() {
-    let world = World::new();
+    let world = World::start();
     let first = world.capture(&["--release", "17.1"]);
     let second = world.capture(&["--release", "17.2"]);
     assert!(id(&first).contains("-config-"));
@@ -56,7 +56,7 @@ fn an_unchanged_configuration_has_the_same_digest_and_a_changed_one_is_shown() {
 
 #[test]
 fn a_restore_brings_back_files_and_says_what_to_fill_in() {
-    let world = World::new();
+    let world = World::start();
     world.write("api-token", SECRET);
     let manifest = world.capture(&["--release", "17.1"]);
     world.write("odoo.conf", "[options]\nbroken\n");
@@ -99,7 +99,7 @@ fn a_restore_brings_back_files_and_says_what_to_fill_in() {
 
 #[test]
 fn digests_of_another_signing_key_are_not_compared() {
-    let world = World::new();
+    let world = World::start();
     world.capture(&["--release", "17.1"]);
     let key = world.site.path("other-key");
     let made = std::process::Command::new("ssh-keygen")
@@ -115,7 +115,7 @@ fn digests_of_another_signing_key_are_not_compared() {
 
 #[test]
 fn nothing_to_store_is_an_error_and_not_an_empty_snapshot() {
-    let world = World::new();
+    let world = World::start();
     let none = world.site.backup(&["--kind", "config"]).env("LIFEBOAT_CONFIGURATION_FILES", "");
     none.run().exits(4).says("there is no configuration to store");
     world.site.backup(&["--attach", "/etc/hostname"]).run().exits(2);
@@ -125,7 +125,7 @@ fn nothing_to_store_is_an_error_and_not_an_empty_snapshot() {
 
 #[test]
 fn a_capture_does_not_wait_for_a_backup_and_survives_being_killed() {
-    let world = World::new();
+    let world = World::start();
     world.capture(&[]);
     // The lock of backups is held, as by a long one.
     let lock = fs::File::open(world.site.path("lifeboat-state/prod/lock"))
@@ -134,6 +134,9 @@ fn a_capture_does_not_wait_for_a_backup_and_survives_being_killed() {
     lock.lock().unwrap();
     world.capture(&["--release", "17.1"]);
     drop(lock);
+    // Two at the same time follow each other.
+    let both = [(); 2].map(|()| world.site.backup(&["--kind", "config"]).spawn());
+    both.into_iter().for_each(|one| drop(one.finish().ok()));
     let running = world.site.backup(&["--kind", "config", "--release", "17.2"]).spawn();
     std::thread::sleep(std::time::Duration::from_millis(60));
     running.kill9();

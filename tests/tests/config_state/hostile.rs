@@ -10,7 +10,7 @@ use crate::{SECRET, World, id, no_secret};
 
 #[test]
 fn what_is_no_regular_file_is_named_and_never_followed() {
-    let world = World::new();
+    let world = World::start();
     let outside = world.site.path("outside");
     fs::write(&outside, format!("token {SECRET}-outside")).unwrap();
     symlink(&outside, world.etc.join("out")).unwrap();
@@ -27,7 +27,7 @@ fn what_is_no_regular_file_is_named_and_never_followed() {
         true => skip::announce(module_path!(), "a file that cannot be read: root reads every file"),
         false => {
             world.write("unreadable", "x");
-            fs::set_permissions(world.etc.join("unreadable"), Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(world.etc.join("unreadable"), Permissions::from_mode(0o000)).unwrap();
             expected.insert(5, "unreadable");
         }
     }

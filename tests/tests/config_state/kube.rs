@@ -112,7 +112,7 @@ fn a_namespace_is_captured_compared_and_taken_again() {
     let Some(kube) = Kube::start() else {
         skip!("TEST_KUBE does not name a folder that starts a Kubernetes")
     };
-    let mut world = World::new();
+    let mut world = World::start();
     kube.kubectl(&["create", "namespace", "prod"], "");
     kube.kubectl(&["apply", "-f", "-"], &route_definition());
     kube.kubectl(
@@ -162,14 +162,25 @@ fn a_namespace_is_captured_compared_and_taken_again() {
     let patch = format!(r#"{{"stringData": {{"password": "{OTHER_SECRET}"}}}}"#);
     kube.kubectl(&["-n", "prod", "patch", "secret", "odoo", "-p", &patch], "");
     kube.kubectl(&["apply", "-f", "-"], &helm_release(3, OTHER_SECRET));
+    let patch = r#"{"data": {"odoo.conf": "[options]\ndb_host = db2\n"}}"#;
+    kube.kubectl(&["-n", "prod", "patch", "configmap", "odoo", "-p", patch], "");
     let told = world.config(&["diff", "2", "now", "--json"]).exits(3).json();
-    let changed =
-        ["helm/prod/shop/values.json", "kubernetes/prod/deployment-odoo.json", "secrets/prod/odoo.json"];
+    let changed = [
+        "helm/prod/shop/values.json",
+        "kubernetes/prod/configmap-odoo.json",
+        "kubernetes/prod/deployment-odoo.json",
+        "secrets/prod/odoo.json",
+    ];
     assert_eq!(told["differences"]["changed"], serde_json::json!(changed));
     let identity = world.identity();
     let told = world.config(&["diff", "2", "now", "--content", "--identity", &identity]).exits(3);
     assert!(
         told.stdout.contains("-    \"replicas\": 2") && told.stdout.contains("+    \"replicas\": 3"),
+        "{told}"
+    );
+
+    assert!(
+        told.stdout.contains("\n-db_host = db\n") && told.stdout.contains("\n+db_host = db2\n"),
         "{told}"
     );
 
@@ -197,7 +208,7 @@ fn what_may_not_be_listed_is_an_error_and_never_an_empty_capture() {
     let Some(kube) = Kube::start() else {
         skip!("TEST_KUBE does not name a folder that starts a Kubernetes")
     };
-    let mut world = World::new();
+    let mut world = World::start();
     kube.kubectl(&["create", "namespace", "prod"], "");
     world.site.set("LIFEBOAT_CONFIGURATION_KUBECTL", kube.program().display());
     world.site.set("LIFEBOAT_CONFIGURATION_KUBECONFIG", kube.kubeconfig.display());

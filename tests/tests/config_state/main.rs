@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lifeboat_tests::site::{Site, words};
-use lifeboat_tests::{Cluster, Outcome, compare};
+use lifeboat_tests::{Cluster, Outcome, S3, compare};
 use serde_json::Value;
 
 /// What must never be found anywhere.
@@ -21,6 +21,7 @@ pub const OTHER_SECRET: &str = "an0ther-s3cr3t";
 
 /// A site, and a folder that stands for /etc/odoo.
 pub struct World {
+    /// The host.
     pub site: Site,
     /// The folder that is captured.
     pub etc: PathBuf,
@@ -29,9 +30,20 @@ pub struct World {
 
 impl World {
     /// With an odoo.conf and a few files beside it.
-    pub fn new() -> World {
+    pub fn start() -> World {
         let cluster = Cluster::start_default();
-        let mut site = Site::local(&cluster);
+        let site = Site::local(&cluster);
+        World::of(cluster, site)
+    }
+
+    /// The same with a repository in a bucket.
+    pub fn on_s3(s3: &S3) -> World {
+        let cluster = Cluster::start_default();
+        let site = Site::s3(&cluster, s3, "dr");
+        World::of(cluster, site)
+    }
+
+    fn of(cluster: Cluster, mut site: Site) -> World {
         let etc = site.path("etc-odoo");
         fs::create_dir_all(etc.join("conf.d")).unwrap();
         site.set("LIFEBOAT_CONFIGURATION_FILES", etc.display());

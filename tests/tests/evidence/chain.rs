@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::{Host, previous};
+use crate::{Host, PUBLIC_KEY, previous};
 
 /// The list as JSON, and its exit code.
 fn list(host: &Host) -> (Value, i32) {
@@ -73,9 +73,34 @@ fn a_chain_is_shown_in_order_and_each_break_of_it_is_named() {
 }
 
 #[test]
-fn verify_and_status_take_a_checkpoint_for_no_stray() {
-    let host = Host::new();
+fn verify_checks_checkpoints_too() {
+    let host = Host::with_snapshots();
     host.store("feature/1", |_| {});
-    let outcome = host.run(&["verify", "--json"]).run().exits(5);
-    assert!(!outcome.to_string().contains("releases/"), "{outcome}");
+    let other = host.store("other", |_| {});
+    let code = host.run(&["verify"]).run().code.unwrap();
+    assert!([0, 3].contains(&code), "the committed snapshots are whole");
+    let verify = |code: i32| host.run(&["verify", "--json"]).run().exits(code).json();
+    let whole = verify(code);
+    assert!(!whole.to_string().contains("releases/"), "{whole}");
+    let folder = host.path("lifeboat-repository/instances/golden/releases/other");
+    let (file, result) = (folder.join("checkpoint.json"), folder.join("svr.json"));
+    let found = |report: &Value| report["findings"][0]["object"].as_str().unwrap_or_default().to_owned();
+    let svr = fs::read(&result).unwrap();
+    fs::write(&result, &other.envelope).unwrap();
+    assert_eq!(found(&verify(10)), "instances/golden/releases/other/svr.json");
+    fs::write(&result, svr).unwrap();
+    let mut flipped = other.envelope.clone();
+    flipped[500] ^= 1;
+    fs::write(&file, flipped).unwrap();
+    assert_eq!(found(&verify(10)), "instances/golden/releases/other/checkpoint.json");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(verify(code)["unfinished"][0]["id"], "other");
+    fs::remove_file(host.path(PUBLIC_KEY)).unwrap();
+    host.run(&["verify"]).run().exits(code).says("not checked: evidence of checkpoints");
+    let config = fs::read_to_string(host.path("lifeboat.toml")).unwrap();
+    let (before, after) = config.split_once("[checkpoint]").unwrap();
+    let after = after.split_once("[schedule]").unwrap().1;
+    fs::write(host.path("lifeboat.toml"), format!("{before}[schedule]{after}")).unwrap();
+    let report = verify(code);
+    assert!(report["warnings"].to_string().contains("was not checked"), "{report}");
 }

@@ -9,6 +9,8 @@ mod require;
 mod verifiers;
 mod verify;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use lifeboat::archive::evidence::key::EvidenceKey;
@@ -17,6 +19,7 @@ use lifeboat::archive::evidence::scorecard::scorecard;
 use lifeboat::config::{Config, Inputs};
 use lifeboat::repository::Repository;
 use lifeboat::repository::releases::StoredCheckpoint;
+use lifeboat_tests::program::workspace_root;
 use lifeboat_tests::{Program, S3};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -28,24 +31,56 @@ const PUBLIC_KEY: &str = "lifeboat-evidence-key.pub.pem";
 /// A host with a configuration, keys and an empty repository of a made-up cluster.
 struct Host {
     dir: TempDir,
-    env: Vec<(String, String)>,
     runtime: Runtime,
 }
 
 impl Host {
     fn new() -> Host {
-        Host::with(&[], Vec::new())
+        Host::init(tempfile::tempdir().unwrap(), &[]).bound()
     }
 
     fn on_s3(s3: &S3) -> Host {
-        Host::with(&["--repository", &s3.url("evidence"), "--set", "repository.region=us-east-1"], s3.env())
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("s3-keys");
+        let value = |name: &str| s3.env().into_iter().find(|(n, _)| n == name).unwrap().1;
+        let (id, secret) = (value("AWS_ACCESS_KEY_ID"), value("AWS_SECRET_ACCESS_KEY"));
+        fs::write(&keys, format!("access_key_id = {id}\nsecret_access_key = {secret}\n")).unwrap();
+        fs::set_permissions(&keys, PermissionsExt::from_mode(0o600)).unwrap();
+        let settings = [
+            format!("--repository={}", s3.url("evidence")),
+            format!("--set=repository.endpoint={}", s3.endpoint()),
+            "--set=repository.allow_http=true".to_owned(),
+            format!("--set=repository.credentials_file={}", keys.display()),
+            "--set=repository.request_timeout=2s".to_owned(),
+            "--set=repository.retry_deadline=4s".to_owned(),
+        ];
+        Host::init(dir, &settings).bound()
     }
 
-    fn with(args: &[&str], env: Vec<(String, String)>) -> Host {
-        let host = Host { dir: tempfile::tempdir().unwrap(), env, runtime: Runtime::new().unwrap() };
+    fn init(dir: TempDir, args: &[String]) -> Host {
+        let host = Host { dir, runtime: Runtime::new().unwrap() };
         host.run(&["init", "--instance", "prod"]).args(args.to_vec()).run().ok();
-        let repository = host.repository();
-        host.runtime.block_on(repository.bind(Some("7312345678901234567"))).unwrap();
+        host
+    }
+
+    /// As after a first backup.
+    fn bound(self) -> Host {
+        let repository = self.repository();
+        self.runtime.block_on(repository.bind(Some("7312345678901234567"))).unwrap();
+        self
+    }
+
+    /// One whose repository holds the committed snapshots: those of instance `golden`.
+    fn with_snapshots() -> Host {
+        let golden = workspace_root().join("tests/golden/format-1");
+        let key = fs::read_to_string(golden.join("TEST-ONLY-signing-key.pub")).unwrap();
+        let host = Host::init(
+            tempfile::tempdir().unwrap(),
+            &["--set=instance=golden".to_owned(), format!("--set=signing.trusted_keys={}", key.trim())],
+        );
+        fs::remove_dir_all(host.path("lifeboat-repository")).unwrap();
+        let copy = Program::at("/bin/cp".into()).arg("-r").arg(golden.join("repository"));
+        copy.arg(host.path("lifeboat-repository")).run().ok();
         host
     }
 
@@ -54,13 +89,12 @@ impl Host {
     }
 
     fn run(&self, args: &[&str]) -> Program {
-        Program::lifeboat().cwd(self.dir.path()).envs(self.env.clone()).args(args.to_vec())
+        Program::lifeboat().cwd(self.dir.path()).args(args.to_vec())
     }
 
     fn config(&self) -> Config {
-        let environment = self.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
         let config = Some(self.path("lifeboat.toml"));
-        Config::load(&Inputs { config, environment, ..Inputs::default() }).unwrap()
+        Config::load(&Inputs { config, ..Inputs::default() }).unwrap()
     }
 
     fn repository(&self) -> Repository {

@@ -147,16 +147,14 @@ fn it_reads_only_what_an_init_container_may_read_and_could_not_look_is_no_eviden
         let is_read = ["GET", "HEAD"].contains(&served.method.as_str());
         assert!(is_read && allowed.iter().any(|part| target.contains(part)), "{} {target}", served.method);
     }
+    let list = host.run(&["evidence", "list"]).run().ok();
+    assert!(list.stdout.contains("feature/1"), "{list}");
     let refused = s3.plan(on("GET", "checkpoint.json").respond(403));
     require(&host, "feature/1", &[]).exits(6).says(EFFECT);
     assert!(refused.fired() > 0);
     s3.faults().clear();
     s3.plan(on("GET", "checkpoint.json").respond(503));
-    let outcome = host
-        .run(&["evidence", "require", "--release", "feature/1"])
-        .env("LIFEBOAT_REPOSITORY_RETRY_DEADLINE", "1s")
-        .run();
-    outcome.exits(7).says(EFFECT);
+    require(&host, "feature/1", &[]).exits(7).says(EFFECT);
     s3.faults().clear();
     let flip = s3.plan(on("GET", "checkpoint.json").flip(300));
     let outcome = require(&host, "feature/1", &[]);

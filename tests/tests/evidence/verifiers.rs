@@ -16,7 +16,8 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(120);
 /// The only block of this language in the page.
 fn block(language: &str) -> String {
     let page = fs::read_to_string(workspace_root().join("docs/evidence.md")).unwrap();
-    let mut blocks = page.split(&format!("\n```{language}\n")).skip(1);
+    let begins = format!("\n```{language}\n");
+    let mut blocks = page.split(&begins).skip(1);
     let block = blocks.next().unwrap_or_else(|| panic!("docs/evidence.md has no block of {language}"));
     assert!(blocks.next().is_none(), "docs/evidence.md has two blocks of {language}");
     block.split("\n```").next().unwrap().to_owned()
@@ -119,16 +120,17 @@ fn securesystemslib_verifies_it() {
 }
 
 #[test]
-fn sigstore_core_verifies_it() {
+fn sigstore_verifies_it() {
     let (Some(node), Some(npm)) = (found("node"), found("npm")) else { skip!("there is no node with npm") };
     let place = TempDir::new().unwrap();
-    let install = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "@sigstore/core@3"];
-    let installed = installer(npm, place.path()).args(install).cwd(place.path()).run();
-    if installed.code != Some(0) || !place.path().join("node_modules/@sigstore/core").exists() {
-        skip!("npm cannot install @sigstore/core: {}", installed.stderr.trim());
+    let options = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
+    let packages = ["@sigstore/bundle@4", "@sigstore/verify@3"];
+    let install = installer(npm, place.path()).args(options).args(packages).cwd(place.path()).run();
+    let modules = place.path().join("node_modules");
+    if install.code != Some(0) || !modules.join("@sigstore/verify").exists() {
+        skip!("npm cannot install @sigstore/verify: {}", install.stderr.trim());
     }
     let script = block("js");
-    let modules = place.path().join("node_modules");
     let run = |dir: &Path| {
         Program::at(node.clone()).args(["-e", &script]).env("NODE_PATH", &modules).cwd(dir).run()
     };

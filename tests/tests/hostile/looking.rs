@@ -1,5 +1,6 @@
 //! Every command that looks into a hostile tenant, and what of it the tenant's owner could hook.
 
+use lifeboat_tests::checkpointed::checkpointed;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, small_tenant};
 
@@ -42,6 +43,15 @@ fn no_command_that_looks_into_a_tenant_runs_what_its_owner_wrote() {
             .run()
             .exits(3)
             .says("files that the databases name are missing or damaged in the filestores");
+    });
+    checkpointed(&cluster, &site, "7", &[database]);
+    unharmed(&cluster, database, "rollback plan", || {
+        let plan = site.run(&["rollback", "plan", "--release", "7", "--json"]).run().exits(3);
+        assert!(plan.stdout.contains("\"sale-order\""), "{plan}");
+    });
+    unharmed(&cluster, database, "release watch", || {
+        let since = ["--since", "2020-01-01T00:00:00Z", "--for", "1min"];
+        site.run(&["release", "watch", "--release", "7"]).args(since).run();
     });
     for command in [&["status"][..], &["list"], &["verify"]] {
         let before = mark(&cluster);

@@ -19,9 +19,18 @@ fn readmes_quick_start_works_verbatim() {
     let printed = &done.stdout;
     assert!(printed.contains(" 0 failed") && !printed.contains("FAIL"), "doctor has nothing to correct");
     assert!(printed.contains("shop is restored as database shop_check"));
-    let end: Vec<_> = printed.lines().rev().take(7).collect();
-    let files = ["lifeboat.toml", "lifeboat-state", "lifeboat-signing-key", "lifeboat-repository"];
-    assert_eq!((&end[..4], end[4]), (&files[..], "lifeboat-identity.txt"), "all of it in this directory");
-    assert_eq!(end[5], end[6], "as many partners");
-    assert!(end[5].parse::<u32>().is_ok_and(|count| count > 0), "{end:?}");
+    let files = [
+        "lifeboat.toml",
+        "lifeboat-state",
+        "lifeboat-signing-key",
+        "lifeboat-repository",
+        "lifeboat-identity.txt",
+        "lifeboat-evidence-key.pub.pem",
+        "lifeboat-evidence-key.pem",
+    ];
+    let end: Vec<_> = printed.lines().rev().take(files.len() + 2).collect();
+    let (here, partners) = end.split_at(files.len());
+    assert_eq!(here, files, "all of it in this directory");
+    assert_eq!(partners[0], partners[1], "as many partners");
+    assert!(partners[0].parse::<u32>().is_ok_and(|count| count > 0), "{end:?}");
 }

@@ -79,9 +79,31 @@ impl Hole {
     }
 }
 
+/// What the next checkpoint says of the newest of these; `None` where there are none. Sorts them.
+pub fn newest(links: &mut [Link]) -> Option<Previous> {
+    sort(links);
+    links.last().map(|last| Previous { release: last.release.clone(), sha256: last.sha256 })
+}
+
+/// From the oldest to the newest, by the store's time; within its precision (a second, on S3) by the chain.
+fn sort(links: &mut [Link]) {
+    let before: BTreeMap<&ReleaseId, &ReleaseId> =
+        links.iter().filter_map(|link| Some((&link.release, &link.previous.as_ref()?.release))).collect();
+    let depth = |link: &Link| {
+        let previous = |at: &&ReleaseId| before.get(*at).copied();
+        // Those that name each other in a circle have no end.
+        std::iter::successors(Some(&link.release), previous).take(links.len() + 1).count()
+    };
+    let depths: BTreeMap<ReleaseId, usize> =
+        links.iter().map(|link| (link.release.clone(), depth(link))).collect();
+    links.sort_by_cached_key(|link| {
+        (link.stored_at, depths.get(&link.release).copied(), link.release.clone())
+    });
+}
+
 /// Sorts from the oldest to the newest, by the store's time, and gives the holes of each.
 pub fn order(links: &mut [Link]) -> Vec<Vec<Hole>> {
-    links.sort_by(|a, b| (a.stored_at, &a.release).cmp(&(b.stored_at, &b.release)));
+    sort(links);
     let known: BTreeMap<&ReleaseId, &Link> = links.iter().map(|link| (&link.release, link)).collect();
     let holes = |link: &Link| {
         let mut holes = Vec::new();
@@ -136,6 +158,14 @@ mod tests {
         assert_eq!(order(&mut links), [vec![], vec![], vec![]]);
         assert_eq!(links.iter().map(|link| link.release.as_str()).collect::<String>(), "abc");
         assert!(holes(Vec::new()).is_empty());
+        // All within the second that the store's clock shows.
+        let mut links = vec![link("a", Some("b"), 1), link("b", Some("c"), 1), link("c", None, 1)];
+        assert_eq!(order(&mut links), [vec![], vec![], vec![]]);
+        assert_eq!(links.iter().map(|link| link.release.as_str()).collect::<String>(), "cba");
+        assert_eq!(newest(&mut links), link("x", Some("a"), 1).previous);
+        assert_eq!(newest(&mut []), None);
+        let mut circle = vec![link("a", Some("b"), 1), link("b", Some("a"), 1)];
+        assert_eq!(order(&mut circle), [vec![], vec![]], "no digest can be right in a circle");
     }
 
     #[test]

@@ -98,13 +98,13 @@ pub fn open(name: &str, bytes: &[u8], trusted: &TrustedEvidenceKeys) -> Result<O
     let sig = binary("signature", &signature.sig)?;
     let Some(key) = trusted.find(&signature.keyid) else {
         let what = format!("{name} is signed by the key {:.64}, which is not trusted", signature.keyid);
-        return Err(Error::new(Kind::Signature, what)
-            .effect("it is not believed: anybody could have made it")
-            .next("if the key is yours, pass its public half with --key, or add it to checkpoint.trusted_key_files"));
+        return Err(Error::new(Kind::Signature, what).next(
+            "if the key is yours, pass its public half with --key, or add it to checkpoint.trusted_key_files",
+        ));
     };
     if !key.signed(&pae(PAYLOAD_TYPE, &payload), &sig) {
         let what = format!("the signature of {name} does not match its content");
-        return Err(Error::new(Kind::Signature, what).effect("it is not believed: it was altered or forged"));
+        return Err(Error::new(Kind::Signature, what).because("it was altered, or forged"));
     }
     Ok(Opened { payload, keyid: key.id().to_owned() })
 }

@@ -113,6 +113,17 @@ pub struct Override {
 }
 
 impl GateResult {
+    /// The word of what became of it: `passed`, `failed`, `unknown`, `not-required` or `overridden`.
+    pub fn word(&self) -> &'static str {
+        match (self.outcome, &self.overridden) {
+            (Outcome::Passed, _) => "passed",
+            (Outcome::NotRequired, _) => "not-required",
+            (Outcome::Failed | Outcome::Unknown, Some(_)) => "overridden",
+            (Outcome::Failed, None) => "failed",
+            (Outcome::Unknown, None) => "unknown",
+        }
+    }
+
     /// Whether it blocks the release.
     pub fn blocks(&self) -> bool {
         self.would_block() && self.overridden.is_none()

@@ -61,6 +61,21 @@ impl EvidenceKey {
         EvidenceKey::new(key)
     }
 
+    /// The key of a configuration.
+    ///
+    /// # Errors
+    /// `Config` where it names none; those of [`EvidenceKey::load`].
+    pub fn configured(config: &config::Checkpoint) -> Result<EvidenceKey> {
+        match &config.key_file {
+            Some(file) => EvidenceKey::load(file),
+            None => Err(Error::new(Kind::Config, "checkpoint.key_file is not set")
+                .effect("evidence cannot be signed")
+                .next(
+                    "set it to the file of a new key, then run lifeboat init --if-missing: docs/evidence.md",
+                )),
+        }
+    }
+
     fn new(key: SigningKey) -> Result<EvidenceKey> {
         let public = EvidencePublicKey::new(*key.verifying_key())?;
         Ok(EvidenceKey { key, public })

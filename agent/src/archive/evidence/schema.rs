@@ -1,5 +1,5 @@
-//! The JSON Schema of the predicate: published in docs/ and stored beside each checkpoint, so that a reader in
-//! ten years knows what the fields mean.
+//! The JSON Schema of the predicate: published in docs/ and stored beside each checkpoint, so that a reader
+//! in ten years knows what the fields mean.
 
 /// The schema, JSON Schema draft 2020-12.
 pub const JSON: &str = include_str!("../../../../docs/evidence-checkpoint-v1.schema.json");

@@ -1,5 +1,4 @@
-//! Stores the configuration as a snapshot of its own: what [`capture`](crate::capture) gives, and what a
-//! pipeline attached.
+//! Stores the configuration as a snapshot of its own: what `capture` gives, and what a pipeline attached.
 //!
 //! It uses neither the lock nor the lease of backups: a checkpoint must not wait for a backup that takes an
 //! hour. Two captures of one host follow each other. It asks PostgreSQL only before the first snapshot of an

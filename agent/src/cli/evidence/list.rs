@@ -50,11 +50,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     for (folder, look) in looks {
         match look {
             ReleaseLook::Believed(stored) => {
-                let (evidence, stored_at) = (stored.evidence, stored.stored_at);
-                let checkpoint = evidence.checkpoint;
-                let (release, previous) = (checkpoint.release.id.clone(), checkpoint.previous.clone());
-                links.push(Link { release: release.clone(), sha256: evidence.sha256, previous, stored_at });
-                checkpoints.insert(release, checkpoint);
+                links.push(stored.link());
+                let checkpoint = stored.evidence.checkpoint;
+                checkpoints.insert(checkpoint.release.id.clone(), checkpoint);
             }
             ReleaseLook::Unfinished => unfinished.push(folder),
             ReleaseLook::NotBelieved(e) | ReleaseLook::NotRead(e) => bad.push((folder, e)),

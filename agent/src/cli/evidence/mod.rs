@@ -23,7 +23,7 @@ use crate::error::Result;
 #[command(after_long_help = "\
 Examples:
   lifeboat evidence verify checkpoint.json --key lifeboat-evidence-key.pub.pem
-  lifeboat evidence require --release 2026.11.29 --image sha256:... --max-age 2h
+  lifeboat evidence require --release 2026.11.29 --image DIGEST --max-age 2h
   lifeboat evidence export --release 2026.11.29 DIR
   lifeboat evidence list")]
 pub struct Args {

@@ -29,7 +29,7 @@ const NOT_AHEAD: &str = "the release must not go ahead: nothing proves that exac
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  lifeboat evidence require --release 2026.11.29 --image sha256:... --max-age 2h
+  lifeboat evidence require --release 2026.11.29 --image DIGEST --max-age 2h
   lifeboat evidence require --release 2026.11.29 --file checkpoint.json")]
 pub struct Args {
     /// The release

@@ -33,7 +33,8 @@ pub struct Args {
 pub fn run(args: Args, app: &App) -> Result<Done> {
     let trusted = args.keys.trusted(app)?;
     let bytes = disk::read(&args.file, dsse::BYTES_MAX).map_err(|e| e.context("read the evidence"))?;
-    let evidence = statement::open(&args.file.display().to_string(), &bytes, &trusted)?;
+    let evidence = statement::open(&args.file.display().to_string(), &bytes, &trusted)
+        .map_err(|e| e.effect("it proves nothing: do not rely on what it says"))?;
     app.print(&shown::value(&evidence, None), || shown::text(&evidence, None))?;
     Ok(match evidence.checkpoint.verdict() {
         Verdict::Blocked => Done::Failed(Kind::Refused),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Read;
 use crate::clock::Timestamp;
 use crate::error::Result;
+use crate::names::counted;
 use crate::postgres::copy_out::Row;
 use crate::postgres::session::{Session, column};
 use crate::postgres::table::{Table, Type};
@@ -46,6 +47,11 @@ impl Failure {
             Failure::Job => "failed jobs",
             Failure::Mail => "failed mails",
         }
+    }
+
+    /// So many, for people.
+    pub fn counted(self, count: u64) -> String {
+        counted(count, self.plural().trim_end_matches('s'))
     }
 
     /// Its table.
@@ -91,8 +97,8 @@ pub struct LockWaits {
     pub longest_seconds: u64,
 }
 
-/// Since PostgreSQL 14 the server says since when a lock is waited for; before, the beginning of the statement
-/// is the best that is known, and only who may see the sessions of others sees it.
+/// Since PostgreSQL 14 the server says since when a lock is waited for; before, the beginning of the
+/// statement is the best that is known, and only who may see the sessions of others sees it.
 const WAITS: &str = "\
     SELECT count(DISTINCT a.pid), \
       coalesce(max(extract(epoch FROM clock_timestamp() - SINCE)), 0)::int8, \

@@ -1,4 +1,5 @@
-//! What Odoo's numbers are for: each `ir_sequence` has a sequence of PostgreSQL, whose name says only its `id`.
+//! What Odoo's numbers are for: each `ir_sequence` has a sequence of PostgreSQL, whose name says only its
+//! `id`.
 
 use std::collections::HashMap;
 

@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::postgres::quote::literal;
 use crate::postgres::session::{Session, column};
 
-/// The state of a table in the statistics. Equal ones mean that nothing was written in between, but for what the
-/// server has not counted yet: up to some seconds. So whoever decides something reads all the same.
+/// The state of a table in the statistics. Equal ones mean that nothing was written in between, but for what
+/// the server has not counted yet: up to some seconds. So whoever decides something reads all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp([i64; 5]);
 
@@ -19,7 +19,8 @@ const STAMPS: &str = "\
     WHERE n.nspname = 'public' AND c.relkind = 'r' AND NOT c.relhassubclass \
       AND current_setting('track_counts')::bool AND c.relname IN (";
 
-/// The stamps of these tables, as far as there are any; in a transaction that [`crate::postgres::look`] began.
+/// The stamps of these tables, as far as there are any; in a transaction that [`crate::postgres::look`]
+/// began.
 ///
 /// # Errors
 /// `Postgres` if the server fails.

@@ -54,8 +54,8 @@ pub struct Restored {
 /// Writes everything of the snapshot into `dir`, which must not exist, or be empty. Every file is checked.
 ///
 /// # Errors
-/// `Refused` where `dir` has content; `Identity`, `Integrity`; those of the store and the file system. Nothing
-/// is left then.
+/// `Refused` where `dir` has content; `Identity`, `Integrity`; those of the store and the file system.
+/// Nothing is left then.
 pub async fn restore(
     (config, repository): (&Config, &Repository),
     manifest: Manifest,

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::clock::span_text;
 use crate::config::Watch;
+use crate::names::counted;
 use crate::odoo::business::{Document, Failure, LockWaits};
 use crate::release::watch::series::Counts;
 
@@ -56,12 +57,12 @@ impl Indicator {
         }
     }
 
-    /// For people.
-    pub fn plural(self) -> &'static str {
+    /// So many, for people.
+    pub fn counted(self, count: u64) -> String {
         match self {
-            Indicator::Documents(document) => document.plural(),
-            Indicator::Failures(failure) => failure.plural(),
-            Indicator::LockWaits => "lock waits",
+            Indicator::Documents(document) => document.counted(count),
+            Indicator::Failures(failure) => failure.counted(count),
+            Indicator::LockWaits => counted(count, "lock wait"),
         }
     }
 }
@@ -92,7 +93,7 @@ pub struct Finding {
 /// Documents that were made.
 ///
 /// The smaller of the two comparisons is what is expected: whoever deploys after closing time, or in the week
-/// after a sale, does not see a drop that is none.
+/// after a sale, sees no drop.
 pub fn documents(document: Document, counts: Counts, limits: &Watch) -> Finding {
     let expected = counts.week.map_or(counts.before, |week| week.min(counts.before));
     let indicator = Indicator::Documents(document);
@@ -116,8 +117,8 @@ pub fn documents(document: Document, counts: Counts, limits: &Watch) -> Finding 
         _ => Verdict::Continue,
     };
     if finding.verdict > Verdict::Continue {
-        let (now, name) = (counts.now, document.plural());
-        finding.why = Some(format!("{now} {name} instead of {expected}: {drop} % less"));
+        let now = document.counted(counts.now);
+        finding.why = Some(format!("{now} instead of {expected}: {drop} % less"));
     }
     finding
 }
@@ -125,7 +126,7 @@ pub fn documents(document: Document, counts: Counts, limits: &Watch) -> Finding 
 /// Failures: more than are allowed, and more than before the release.
 pub fn failures(failure: Failure, counts: Counts, limits: &Watch) -> Finding {
     let is_bad = counts.now > limits.failures_max && counts.now > counts.before;
-    let text = || format!("{} {}; before the release {}", counts.now, failure.plural(), counts.before);
+    let text = || format!("{}; before the release {}", failure.counted(counts.now), counts.before);
     Finding {
         indicator: Indicator::Failures(failure),
         counts,
@@ -146,8 +147,9 @@ pub fn waits(waits: LockWaits, limits: &Watch) -> Finding {
         expected: None,
         drop_percent: None,
         verdict: if is_bad { Verdict::Pause } else { Verdict::Continue },
-        why: is_bad
-            .then(|| format!("{} sessions wait for a lock, the longest for {longest}", waits.sessions)),
+        why: is_bad.then(|| {
+            format!("{} waiting for a lock, the longest for {longest}", counted(waits.sessions, "session"))
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The watch: a look at each tenant, one after the other, again and again until its time is over.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,8 @@ use crate::release::watch::look::Watched;
 
 /// A look takes at most this part of the time: the pause after it is so many times as long.
 const PAUSE_FACTOR: u32 = 3;
+/// The shortest pause.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// So many looks in a row that say "roll back" end the watch.
 const SURE_AFTER: u32 = 2;
 
@@ -68,16 +70,16 @@ pub async fn watch(
     let new = |tenant| Watched::new(&options, &config.watch, tenant, request.since, request.length);
     let mut tenants: Vec<Watched<'_>> = request.tenants.iter().map(new).collect();
     let (mut number, mut sure) = (0, 0);
+    let mut server = ServerClock { at: clock::now(), read: clock::instant() };
     loop {
         number += 1;
         let begun = clock::instant();
-        // Our clock is only used to end the watch, and where the server's cannot be read.
-        let left = left(request, clock::now());
+        let left = left(request, server.now());
         let is_last = left.is_zero();
         let mut look = Look {
             release: request.release.clone(),
             since: request.since,
-            at: clock::now(),
+            at: server.now(),
             covers_seconds: 0,
             number,
             verdict: Verdict::Continue,
@@ -86,19 +88,35 @@ pub async fn watch(
         for (tenant, watched) in request.tenants.iter().zip(&mut tenants) {
             let (found, at) = watched.look(is_last).await?;
             look.verdict = look.verdict.max(found.verdict());
-            look.at = at.unwrap_or(look.at);
+            if let Some(at) = at {
+                server = ServerClock { at, read: clock::instant() };
+                look.at = at;
+            }
             look.tenants.insert(tenant.clone(), found);
         }
         let covers = Duration::try_from(look.at.duration_since(request.since)).unwrap_or_default();
         look.covers_seconds = covers.min(request.length).as_secs();
         each(&look)?;
         sure = if look.verdict == Verdict::RollBack { sure + 1 } else { 0 };
-        if is_last || sure >= SURE_AFTER {
+        // If this host's clock was ahead of the server's, the first look is not the last one.
+        if (is_last && covers >= request.length) || sure >= SURE_AFTER {
             return Ok(look);
         }
         let took = begun.elapsed();
         let pause = request.every.saturating_sub(took).max(took * PAUSE_FACTOR);
-        clock::sleep(pause.min(left.saturating_sub(took))).await;
+        clock::sleep(pause.min(self::left(request, server.now())).max(PAUSE_MIN)).await;
+    }
+}
+
+/// The server's clock as it was last read; before that, this host's.
+struct ServerClock {
+    at: Timestamp,
+    read: Instant,
+}
+
+impl ServerClock {
+    fn now(&self) -> Timestamp {
+        self.at + clock::instant().saturating_duration_since(self.read)
     }
 }
 

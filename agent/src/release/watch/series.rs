@@ -1,5 +1,5 @@
-//! When documents were made: counted in steps of ten seconds, for the time since the release and for the two times
-//! that it is compared with. Memory does not grow with their number.
+//! When documents were made: counted in steps of ten seconds, for the time since the release and for the two
+//! times that it is compared with. Memory does not grow with their number.
 
 use std::time::Duration;
 

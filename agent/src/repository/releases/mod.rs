@@ -1,14 +1,15 @@
 //! The checkpoints of releases: `instances/<instance>/releases/<folder>/`.
 //!
-//! **A checkpoint exists when its `checkpoint.json` does**, created once and never replaced. Whatever it names
-//! was stored before it. Beside it come a result for policy engines, a page for people and the schema: each
-//! follows from the checkpoint, so a call that was killed before them is completed by the next one.
+//! **A checkpoint exists when its `checkpoint.json` does**, created once and never replaced. Whatever it
+//! names was stored before it. Beside it come a result for policy engines, a page for people and the schema:
+//! each follows from the checkpoint, so a call that was killed before them is completed by the next one.
 
 use std::io::Write;
 
 use futures::{StreamExt, stream};
 
 use crate::archive::digest::Sha256;
+use crate::archive::evidence::chain::Link;
 use crate::archive::evidence::dsse;
 use crate::archive::evidence::key::{EvidenceKey, TrustedEvidenceKeys};
 use crate::archive::evidence::predicate::Checkpoint;
@@ -42,6 +43,19 @@ pub struct StoredCheckpoint {
     pub envelope: Vec<u8>,
     /// When it was stored, by the store's clock.
     pub stored_at: Timestamp,
+}
+
+impl StoredCheckpoint {
+    /// Its place in the chain of checkpoints.
+    pub fn link(&self) -> Link {
+        let checkpoint = &self.evidence.checkpoint;
+        Link {
+            release: checkpoint.release.id.clone(),
+            sha256: self.evidence.sha256,
+            previous: checkpoint.previous.clone(),
+            stored_at: self.stored_at,
+        }
+    }
 }
 
 /// What is found in a folder of `releases/`.
@@ -213,8 +227,7 @@ impl Repository {
                     format!("{object} does not fit lifeboat.json or instance.json: one of them was altered")
                 }
             };
-            return Err(Error::new(Kind::Integrity, what)
-                .effect("it is not believed: somebody put it there, or altered what it belongs to"));
+            return Err(Error::new(Kind::Integrity, what));
         }
         if layout::release_folder(found) != folder {
             return Err(of_another_release(folder, found));
@@ -226,121 +239,9 @@ impl Repository {
 fn of_another_release(folder: &str, found: &ReleaseId) -> Error {
     let what = format!("releases/{folder}/{CHECKPOINT} is the evidence of release {found}");
     Error::new(Kind::Integrity, what)
-        .effect("it is not believed: the evidence of one release proves nothing of another")
+        .because("the evidence of one release proves nothing of another")
         .next("find out who put it there; lifeboat evidence list shows every checkpoint")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::archive::evidence::sample;
-    use crate::archive::evidence::scorecard::scorecard;
-    use crate::store::Store;
-
-    async fn repository(store: &Store, instance: &str) -> Repository {
-        let _ = Repository::init(store).await;
-        let repository = Repository::open(store.clone(), instance.parse().unwrap()).await.unwrap();
-        repository.bind(Some("1")).await.unwrap();
-        repository
-    }
-
-    async fn checkpoint(repository: &Repository, release: &str) -> Checkpoint {
-        let mut checkpoint = sample::checkpoint();
-        checkpoint.origin = repository.origin().await.unwrap();
-        checkpoint.release.id = release.parse().unwrap();
-        checkpoint.scorecard = scorecard(&checkpoint);
-        checkpoint
-    }
-
-    fn keys() -> (EvidenceKey, TrustedEvidenceKeys) {
-        let key = EvidenceKey::generate().unwrap();
-        let trusted = TrustedEvidenceKeys::new([key.public().clone()]);
-        (key, trusted)
-    }
-
-    #[tokio::test]
-    async fn a_checkpoint_is_stored_once_and_completed_by_a_second_call() {
-        let store = Store::memory();
-        let repository = repository(&store, "prod").await;
-        let (key, trusted) = keys();
-        for release in ["2026.11.29", "feature/12 Größe 発売"] {
-            let checkpoint = checkpoint(&repository, release).await;
-            let (id, origin) = (&checkpoint.release.id, &checkpoint.origin);
-            assert!(repository.read_checkpoint(id, origin, &trusted).await.unwrap().is_none());
-            let stored = repository.store_checkpoint(&checkpoint, &key).await.unwrap();
-            assert_eq!(stored.evidence.checkpoint, checkpoint);
-            let read = repository.read_checkpoint(id, origin, &trusted).await.unwrap().unwrap();
-            assert_eq!((read.envelope, read.evidence), (stored.envelope.clone(), stored.evidence.clone()));
-            repository.store_checkpoint(&checkpoint, &key).await.unwrap(); // the same again
-            let mut other = checkpoint.clone();
-            other.written_by = "another".to_owned();
-            let error = repository.store_checkpoint(&other, &key).await.unwrap_err();
-            assert_eq!(error.kind(), Kind::AlreadyExists);
-            let page = repository.beside_checkpoint(id, MARKDOWN).await.unwrap().unwrap();
-            assert_eq!(page, markdown::text(&checkpoint).into_bytes());
-            let result = repository.beside_checkpoint(id, SVR).await.unwrap().unwrap();
-            svr::check(SVR, &result, &checkpoint, &trusted).unwrap();
-            assert_eq!(repository.beside_checkpoint(id, "none").await.unwrap(), None);
-        }
-        // Killed after checkpoint.json: with another key since, what is missing is added.
-        let third = checkpoint(&repository, "third").await;
-        let object = layout::release_object(repository.instance(), &third.release.id, CHECKPOINT);
-        store.put_new(&object, statement::sign(&third, &key).unwrap()).await.unwrap();
-        repository.complete_checkpoint(&third, &key).await.unwrap();
-        repository.complete_checkpoint(&third, &keys().0).await.unwrap();
-        let result = repository.beside_checkpoint(&third.release.id, SVR).await.unwrap().unwrap();
-        svr::check(SVR, &result, &third, &trusted).unwrap();
-        let listed = repository.list_releases(&third.origin, &trusted).await.unwrap();
-        assert_eq!(listed.len(), 3);
-        assert!(listed.iter().all(|(_, look)| matches!(look, ReleaseLook::Believed(_))), "{listed:?}");
-    }
-
-    #[tokio::test]
-    async fn evidence_in_another_place_is_not_believed() {
-        let store = Store::memory();
-        let (prod, test) = (repository(&store, "prod").await, repository(&store, "test").await);
-        let elsewhere = repository(&Store::memory(), "prod").await;
-        let (key, trusted) = keys();
-        let origin = prod.origin().await.unwrap();
-        let put = async |release: &str, bytes: Vec<u8>| {
-            let object = layout::release_object(prod.instance(), &release.parse().unwrap(), CHECKPOINT);
-            store.put_new(&object, bytes).await.unwrap();
-        };
-        let read = async |release: &str| {
-            let read = prod.read_checkpoint(&release.parse().unwrap(), &origin, &trusted).await;
-            read.map(|found| found.is_some()).map_err(|e| (e.kind(), e.what().to_owned()))
-        };
-        let old = prod.store_checkpoint(&checkpoint(&prod, "old").await, &key).await.unwrap();
-        put("new", old.envelope.clone()).await;
-        let (kind, what) = read("new").await.unwrap_err();
-        assert_eq!(kind, Kind::Integrity);
-        assert!(what.ends_with("is the evidence of release old"), "{what}");
-        put("ours", statement::sign(&checkpoint(&test, "ours").await, &key).unwrap()).await;
-        assert!(read("ours").await.unwrap_err().1.contains("another instance, test"));
-        put("theirs", statement::sign(&checkpoint(&elsewhere, "theirs").await, &key).unwrap()).await;
-        assert!(read("theirs").await.unwrap_err().1.contains("another repository"));
-        let mut altered = checkpoint(&prod, "altered").await;
-        altered.origin.instance_sha256 = altered.origin.repository_sha256;
-        put("altered", statement::sign(&altered, &key).unwrap()).await;
-        assert!(read("altered").await.unwrap_err().1.contains("one of them was altered"));
-        put("forged", statement::sign(&checkpoint(&prod, "forged").await, &keys().0).unwrap()).await;
-        assert_eq!(read("forged").await.unwrap_err().0, Kind::Signature);
-        put("garbage", b"garbage".to_vec()).await;
-        assert_eq!(read("garbage").await.unwrap_err().0, Kind::Integrity);
-        put("large", vec![b' '; dsse::BYTES_MAX as usize + 1]).await;
-        assert_eq!(read("large").await.unwrap_err().0, Kind::Integrity);
-        assert_eq!(read("old").await, Ok(true));
-        store.put_new("instances/prod/releases/begun/baseline.json", b"{}".to_vec()).await.unwrap();
-        let listed = prod.list_releases(&origin, &trusted).await.unwrap();
-        let words = listed.iter().map(|(folder, look)| match look {
-            ReleaseLook::Believed(_) => format!("{folder} "),
-            ReleaseLook::Unfinished => format!("{folder}? "),
-            ReleaseLook::NotBelieved(_) => format!("{folder}! "),
-            ReleaseLook::NotRead(_) => format!("{folder}!! "),
-        });
-        let expected = "altered! begun? forged! garbage! large! new! old ours! theirs! ";
-        assert_eq!(words.collect::<String>(), expected);
-        let strange = test.store_checkpoint(&checkpoint(&prod, "x").await, &key).await.unwrap_err();
-        assert_eq!(strange.kind(), Kind::Conflict);
-    }
-}
+mod tests;
