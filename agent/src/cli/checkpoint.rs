@@ -34,8 +34,8 @@ Examples:
   # look at the gates, make and store nothing
   lifeboat checkpoint --release 2026.11.20 --dry-run
   # an urgent correction in a freeze window
-  lifeboat checkpoint --release 2026.11.20-fix1 --tier emergency --approved-by anna \\
-      --override freeze --reason 'payments fail' --by anna")]
+  lifeboat checkpoint --release 2026.11.20-fix1 --tier emergency \\
+      --approved-by anna --override freeze --reason 'payments fail' --by anna")]
 pub struct Args {
     /// The release [default: $LIFEBOAT_RELEASE, then backup.release_file]
     #[arg(long, value_name = "ID")]
