@@ -253,7 +253,7 @@ fn gate_line(text: &mut Text, gate: &GateResult) {
     let indent = VALUE + 12;
     let line = text.line(indent).plain(format!("  {:10}", gate.gate.as_str()));
     let line = match tone {
-        Some(tone) => line.push(tone, &format!("{word:12}")),
+        Some(tone) => line.push(tone, format!("{word:12}")),
         None => line.plain(format!("{word:12}")),
     };
     line.plain(gate.found.clone());

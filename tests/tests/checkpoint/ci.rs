@@ -1,10 +1,15 @@
 //! What a pipeline's runner reads: our commands, and none that a release's name contains.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use lifeboat_tests::Outcome;
+use lifeboat_tests::cluster::free_port;
 
-use crate::world::World;
+use crate::world::{World, until};
 
 /// Somebody would like this to be a command.
 const HOSTILE: &str = "r1 ##vso[task.complete result=Succeeded;]::stop-commands::a";
@@ -79,4 +84,50 @@ fn each_runner_is_told_in_its_own_words() {
     gitlab(&["checkpoint", "--release", "r3", "--tier", "none"]).exits(2);
     let dotenv = fs::read_to_string(dir.join("lifeboat.env")).unwrap();
     assert_eq!(dotenv, "LIFEBOAT_CHECKPOINT=failed\nLIFEBOAT_EVIDENCE_SHA256=\n");
+}
+
+#[test]
+fn the_agent_decides_a_check_by_a_checkpoint_and_tells_azure_by_https_until_it_is_heard() {
+    let mut world = World::new(&["shop"]);
+    world.kill_agent();
+    let token = "0123456789abcdef0123456789abcdef";
+    let file = world.site.path("checks-token");
+    fs::write(&file, token).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let azure = TcpListener::bind("127.0.0.1:0").unwrap(); // it says nothing that TLS understands
+    let host = azure.local_addr().unwrap().to_string();
+    let page = format!("127.0.0.1:{}", free_port());
+    world.site.set("LIFEBOAT_AGENT_LISTEN", &page);
+    world.site.set("LIFEBOAT_AGENT_CHECKS_TOKEN_FILE", file.display());
+    world.site.set("LIFEBOAT_AGENT_CHECKS_HOSTS", &host);
+    world.start_agent();
+
+    let id = "c0ffee00-1111-2222-3333-444455556666";
+    let body = format!(
+        "{{\"planUrl\":\"https://{host}/acme\",\"projectId\":\"{id}\",\"hubName\":\"checks\",\"planId\":\"{id}\",\
+        \"jobId\":\"{id}\",\"taskInstanceId\":\"{id}\",\"authToken\":\"secret.of.azure\",\"release\":\"r1\",\
+        \"approvedBy\":\"anna\"}}"
+    );
+    let post = |token: &str| {
+        let mut socket = TcpStream::connect(&page).unwrap();
+        let head = format!(
+            "POST /checks/azure HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        socket.write_all((head + &body).as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(post("wrong").starts_with("HTTP/1.1 401 "));
+    let begun = Instant::now();
+    assert!(post(token).starts_with("HTTP/1.1 200 "));
+    assert!(begun.elapsed() < Duration::from_secs(3), "Azure waits 3 s");
+    until("the checkpoint is made", || world.evidence("r1").exists());
+    for _ in 0..2 {
+        let (mut socket, _) = azure.accept().unwrap();
+        let mut first = [0];
+        socket.read_exact(&mut first).unwrap();
+        assert_eq!(first[0], 0x16, "a handshake of TLS");
+    }
 }

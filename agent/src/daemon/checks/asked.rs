@@ -1,6 +1,5 @@
 //! What Azure DevOps asks: a body of JSON, whose values its variables fill in. Everything in it is foreign.
 
-use base64ct::{Base64, Encoding};
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -108,7 +107,7 @@ impl Asked {
             return Err("authToken is not a token".to_owned());
         }
         let url = address(&body, hosts)?;
-        let authorization = format!("Basic {}", Base64::encode_string(format!(":{token}").as_bytes()));
+        let authorization = format!("Bearer {token}");
         let callback = Callback { url, job: body.job_id, task: body.task_instance_id, authorization };
         Ok(Asked { plan: body.plan_id, arguments, callback })
     }

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::clock;
 use crate::daemon::http::{self, Page, Served};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -71,6 +71,22 @@ fn a_check_names_a_release_and_a_host_of_the_configuration() {
     }
     let other = body("https://dev.azure.com/a", ",\"release\":\"r1\"").replace("\"checks\"", "\"../x\"");
     assert!(Asked::parse(other.as_bytes(), &["dev.azure.com".to_owned()]).is_err());
+}
+
+#[test]
+fn the_body_that_ships_is_one_that_is_taken() {
+    let text = include_str!("../../../../deploy/azure-devops/environment-check.json");
+    let known =
+        [("$(system.CollectionUri)", "https://dev.azure.com/acme/"), ("$(system.HostType)", "checks")];
+    let known =
+        known.into_iter().chain([("$(Build.BuildNumber)", "r1"), ("$(Build.SourceVersion)", "4f3a9c1")]);
+    let text = known.fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
+    let text = text.replace("$(system.AccessToken)", "token").replace("$(system.TeamProjectId)", ID);
+    let text = ["PlanId", "JobId", "TaskInstanceId"]
+        .iter()
+        .fold(text, |text, name| text.replace(&format!("$(system.{name})"), ID));
+    let asked = Asked::parse(text.as_bytes(), &["dev.azure.com".to_owned()]).unwrap();
+    assert_eq!(asked.arguments, ["--release=r1", "--commit=4f3a9c1"]);
 }
 
 /// A program that counts its calls and ends as `script` says.
@@ -150,8 +166,7 @@ async fn the_decision_is_told_until_it_is_accepted() {
     let heard = heard.lock().unwrap().clone();
     assert!(heard.iter().all(|request| request == &heard[0]), "the same each time");
     assert!(heard[0].starts_with("POST /events HTTP/1.1\r\n"), "{}", heard[0]);
-    // base64 of ":secret.of.azure"
-    assert!(heard[0].contains("authorization: Basic OnNlY3JldC5vZi5henVyZQ=="), "{}", heard[0]);
+    assert!(heard[0].contains("authorization: Bearer secret.of.azure\r\n"), "{}", heard[0]);
     let event: serde_json::Value = serde_json::from_str(heard[0].split("\r\n\r\n").nth(1).unwrap()).unwrap();
     assert_eq!(
         event,
@@ -199,7 +214,7 @@ async fn the_page_takes_checks_of_the_token_only_and_answers_at_once() {
         (&right, good.as_str(), "200"),
         (&right, good.as_str(), "503"),
     ] {
-        let begun = Instant::now();
+        let begun = clock::instant();
         let answer = sent(address, head, body).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
         assert!(begun.elapsed() < Duration::from_secs(3), "Azure waits 3 s");
