@@ -67,8 +67,8 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     out(&text.chars().map(escape).collect::<String>().replace("##", "#\\u0023"))
 }
 
-/// Writes commands for the runner of a pipeline to standard output, as they are. Whoever makes them escapes what
-/// others wrote (`ci`).
+/// Writes commands for the runner of a pipeline to standard output, as they are. Whoever makes them escapes
+/// what others wrote (`ci`).
 pub fn to_runner(commands: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     done(stdout.write_all(commands.as_bytes()).and_then(|()| stdout.flush()))

@@ -20,12 +20,12 @@ const DAYS_MAX: u32 = 366;
 
 /// Export the freeze windows of the configuration
 ///
-/// text lists when they are open. argo writes the sync windows of an Argo CD AppProject. azure writes the body of
-/// the business-hours check of an Azure DevOps environment; it is right for the given days only, so a pipeline
-/// must renew it.
+/// text lists when they are open. argo writes the sync windows of an Argo CD AppProject. azure writes the
+/// body of the business-hours check of an Azure DevOps environment; it is right for the given days only, so a
+/// pipeline must renew it.
 ///
-/// An export is never shorter than the configuration: a window that the other system cannot say is written longer,
-/// or refused by name (exit code 16).
+/// An export is never shorter than the configuration: a window that the other system cannot say is written
+/// longer, or refused by name (exit code 16).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

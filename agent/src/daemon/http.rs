@@ -1,9 +1,9 @@
 //! A small HTTP server for pages that machines read. Everything that a client can send or hold is bounded.
 //!
-//! It answers one request per connection. It reads a body only on the one path that takes some ([`Post`]), and
-//! only of a client that has its token. A client can neither fill the agent's memory
-//! (connections are few; a new one replaces the oldest) nor delay its end (it waits one second for answers
-//! that are being written).
+//! It answers one request per connection. It reads a body only on the one path that takes some ([`Post`]),
+//! and only of a client that has its token. A client can neither fill the agent's memory (connections are
+//! few; a new one replaces the oldest) nor delay its end (it waits one second for answers that are being
+//! written).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -20,8 +20,8 @@ pub fn printable_lines(text: &str) -> String {
 }
 
 /// A printed text without commands for the runner of a pipeline, which reads them out of every line that a
-/// program prints: `##vso[` and `##[` anywhere (Azure DevOps, GitHub), `::` at the beginning of a line (GitHub).
-/// Marks of GitLab's need an escape character, which [`printable`] leaves nowhere.
+/// program prints: `##vso[` and `##[` anywhere (Azure DevOps, GitHub), `::` at the beginning of a line
+/// (GitHub). Marks of GitLab's need an escape character, which [`printable`] leaves nowhere.
 pub fn inert(text: &str) -> std::borrow::Cow<'_, str> {
     let begins = |line: &str| line.trim_start().starts_with("::");
     if !text.contains("##") && !text.split('\n').any(begins) {

@@ -1,5 +1,5 @@
-//! deploy/: hooks of pipelines and of Kubernetes. Every file parses, no file is for two systems at once, and the
-//! built program takes each command in them.
+//! deploy/: hooks of pipelines and of Kubernetes. Every file parses, no file is for two systems at once, and
+//! the built program takes each command in them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,8 @@ use lifeboat_tests::program::{bin_dir, workspace_root};
 use lifeboat_tests::{Outcome, Program, skip};
 use serde_json::Value;
 
-/// All documents of the files, by path, or why not: this machine has Python with PyYAML, or the test is skipped.
+/// All documents of the files, by path, or why not: this machine has Python with PyYAML, or the test is
+/// skipped.
 const AS_JSON: &str = "import json, sys, yaml\n\
     print(json.dumps({path: list(yaml.safe_load_all(open(path))) for path in sys.argv[1:]}, default=str))";
 

@@ -1,7 +1,8 @@
-//! What a pipeline's runner is told about a checkpoint, in the runner's own words: Azure DevOps, GitHub, GitLab.
+//! What a pipeline's runner is told about a checkpoint, in the runner's own words: Azure DevOps, GitHub,
+//! GitLab.
 //!
-//! A runner reads commands out of what a program prints. So everything that others wrote (release IDs, names of
-//! tenants, findings) is escaped as each runner documents it, and every other line that we print is inert
+//! A runner reads commands out of what a program prints. So everything that others wrote (release IDs, names
+//! of tenants, findings) is escaped as each runner documents it, and every other line that we print is inert
 //! (`error::shown::inert`): no text can give a command.
 
 mod azure;

@@ -1,8 +1,8 @@
 //! Decisions, and for how long they count.
 //!
-//! Within one run of a pipeline (`planId`), the same question has one decision: a check that is fired again gets
-//! it, also while it is being made. Another run decides a blocked release again, because its cause may be
-//! corrected; a release that passed has its checkpoint, which every call finds again.
+//! Within one run of a pipeline (`planId`), the same question has one decision: a check that is fired again
+//! gets it, also while it is being made. Another run decides a blocked release again, because its cause may
+//! be corrected; a release that passed has its checkpoint, which every call finds again.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

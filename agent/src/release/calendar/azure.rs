@@ -16,7 +16,8 @@ use super::openings::Opening;
 use crate::clock::{self, Timestamp};
 use crate::error::{Error, Kind, Result};
 
-/// The check that Azure DevOps calls a task check, and the task of business hours; both are the same everywhere.
+/// The check that Azure DevOps calls a task check, and the task of business hours; both are the same
+/// everywhere.
 const TASK_CHECK: &str = "fe1de3ee-a436-41b4-bb20-f6eb4cb879a7";
 const BUSINESS_HOURS: &str = "445fde2f-6c39-441c-807f-8a59ff2e075f";
 /// How long a stage may wait for the hours, in minutes: three days.

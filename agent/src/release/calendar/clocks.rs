@@ -35,8 +35,8 @@ pub fn skipped(schedule: &Schedule, lasts: Duration, zone: &TimeZone, now: Times
     forward.map(|(_, by)| seconds(by)).max().unwrap_or_default()
 }
 
-/// A moment at which the clocks repeat an hour in which the window begins: by the wall clock it would be lifted
-/// until its beginning comes again.
+/// A moment at which the clocks repeat an hour in which the window begins: by the wall clock it would be
+/// lifted until its beginning comes again.
 pub fn repeated(schedule: &Schedule, lasts: Duration, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
     let lifted = |(at, by): &(Timestamp, i64)| {
         let Ok(mut before) = at.checked_sub(seconds(*by)) else { return false };
