@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::gates::Finding;
 use super::needs::{Place, add_snapshots, refs};
 use super::proof::Needed;
-use super::run::Work;
+use super::work::Work;
 use crate::archive::evidence::predicate::{Files, SnapshotRef};
 use crate::archive::manifest::{Manifest, SnapshotKind};
 use crate::backup::{self, BackupRequest, Kinds};

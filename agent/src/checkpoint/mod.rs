@@ -7,6 +7,7 @@
 //! Nothing passes because it could not be looked up: see [`gates`].
 
 mod agent;
+mod all_files;
 mod attempt;
 mod dumps;
 mod evidence;
@@ -19,6 +20,7 @@ mod proof;
 mod run;
 mod scope;
 mod tenant;
+mod work;
 
 use std::path::PathBuf;
 use std::time::Duration;

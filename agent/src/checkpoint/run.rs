@@ -1,24 +1,24 @@
 //! Makes a checkpoint, step by step. Each step is cheap where the agent has done its work: rows are read for
 //! the names of files only, and stored objects are read once.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use super::all_files::AllFiles;
 use super::attempt::Attempt;
 use super::dumps::{Dumps, are_all_there_is};
 use super::evidence::{self, Before};
-use super::files::{Lookup, TenantFiles};
 use super::gates::{self, Finding};
-use super::needs::{self, Place, Way, add_snapshots};
+use super::needs::{Place, Way, add_snapshots};
 use super::point::{self, Awaited, MadePoint};
 use super::proof::Needed;
 use super::scope::scope;
-use super::tenant::{TenantLook, files};
+use super::tenant::TenantLook;
+use super::work::Work;
 use super::{CheckpointReport, CheckpointRequest, agent};
-use crate::archive::evidence::gate::{Gate, GateResult};
-use crate::archive::evidence::key::{EvidenceKey, TrustedEvidenceKeys};
+use crate::archive::evidence::gate::Gate;
+use crate::archive::evidence::key::EvidenceKey;
 use crate::archive::evidence::predicate::{Checkpoint, FORMAT, Point, Scorecard, TenantState};
 use crate::archive::evidence::scorecard::scorecard;
 use crate::archive::manifest::Manifest;
@@ -28,7 +28,6 @@ use crate::archive::wal_name::NameTrust;
 use crate::backup;
 use crate::catalog::checkpoints;
 use crate::catalog::held::Held;
-use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::proven::Proven;
 use crate::catalog::state::StateDir;
 use crate::clock::{self, Timestamp};
@@ -37,15 +36,13 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::drills;
 use crate::inventory::take::Wanted;
 use crate::inventory::{Inventory, drills::StoredDrill};
+use crate::names::counted;
 use crate::names::wal::TimelineId;
-use crate::names::{SnapshotId, TenantName};
-use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::Session;
 use crate::progress::Progress;
-use crate::repository::releases::{CHECKPOINT, StoredCheckpoint};
-use crate::repository::snapshots::Trust;
-use crate::repository::{Repository, layout};
+use crate::repository::layout;
+use crate::repository::releases::CHECKPOINT;
 
 /// How often the lock of another checkpoint is tried.
 const LOCK_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
@@ -93,105 +90,7 @@ async fn lock(config: &Config, until: Instant, cancel: &CancellationToken) -> Re
     }
 }
 
-pub(super) struct Work<'a> {
-    pub(super) config: &'a Config,
-    pub(super) request: &'a CheckpointRequest,
-    key: EvidenceKey,
-    trusted: TrustedEvidenceKeys,
-    state: StateDir,
-    folder: String,
-    pub(super) repository: Repository,
-    pub(super) trust: Trust,
-    postgres: PostgresOptions,
-    until: Instant,
-    begun: Timestamp,
-    pub(super) progress: Progress,
-    pub(super) cancel: CancellationToken,
-}
-
-impl<'a> Work<'a> {
-    async fn open(
-        config: &'a Config,
-        request: &'a CheckpointRequest,
-        key: EvidenceKey,
-        state: StateDir,
-        until: Instant,
-        progress: Progress,
-        cancel: CancellationToken,
-    ) -> Result<Work<'a>> {
-        Ok(Work {
-            trusted: TrustedEvidenceKeys::configured(&config.checkpoint)?,
-            folder: layout::release_folder(&request.release.id),
-            repository: Repository::configured(config).await?,
-            trust: Trust::keys(&config.signing.trusted_keys)?,
-            postgres: PostgresOptions::from(&config.postgres).stopped_by(&cancel),
-            begun: clock::now(),
-            config,
-            request,
-            key,
-            state,
-            until,
-            progress,
-            cancel,
-        })
-    }
-
-    /// Records the outcome for the agent's metrics: a release must not fail because of that.
-    fn note(&self, report: &CheckpointReport) {
-        let file = LastCheckpoint::file(&self.config.state_dir, &self.config.instance);
-        let mut last = LastCheckpoint::read(&file).unwrap_or_default();
-        match report.stored {
-            Some(_) => last.passed = Some(clock::now()),
-            None => last.blocked = Some(clock::now()),
-        }
-        last.seconds = report.seconds;
-        let word = |gate: &GateResult| (gate.gate.to_string(), gate.word().to_owned());
-        last.gates = report.checkpoint.gates.iter().map(word).collect();
-        if let Err(e) = last.keep(&file) {
-            tracing::warn!("{e:?}");
-        }
-    }
-
-    /// The checkpoint that the release has.
-    async fn existing(&self) -> Result<Option<StoredCheckpoint>> {
-        let origin = match self.repository.origin().await {
-            Err(e) if e.kind() == Kind::NotFound => return Ok(None), // before the first backup
-            origin => origin?,
-        };
-        self.repository.read_checkpoint(&self.request.release.id, &origin, &self.trusted).await
-    }
-
-    /// The report of a checkpoint that exists: completed where a call was killed after it was stored.
-    async fn again(&self, stored: StoredCheckpoint) -> Result<CheckpointReport> {
-        let checkpoint = stored.evidence.checkpoint;
-        let (was, is) = (&checkpoint.release, &self.request.release);
-        let differs = [("commit", &was.commit, &is.commit), ("image", &was.image, &is.image)];
-        if let Some((what, was, is)) = differs.into_iter().find(|(_, was, is)| is.is_some() && was != is) {
-            let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
-            return Err(Error::new(
-                Kind::Refused,
-                format!("release {} has a checkpoint of another {what}", checkpoint.release.id),
-            )
-            .because(format!("it was made for {}, and this call names {}", text(was), text(is)))
-            .effect("the release is blocked: its evidence would be that of something else")
-            .next("give the new build a release ID of its own"));
-        }
-        self.repository.complete_checkpoint(&checkpoint, &self.key).await?;
-        Attempt::forget(&self.state, &self.folder)?;
-        Ok(CheckpointReport {
-            stored: Some(layout::release_object(
-                self.repository.instance(),
-                &checkpoint.release.id,
-                CHECKPOINT,
-            )),
-            sha256: Some(stored.evidence.sha256),
-            checkpoint,
-            existed: true,
-            seconds: 0.0,
-            notes: Vec::new(),
-        })
-    }
-
+impl Work<'_> {
     async fn make(&self) -> Result<CheckpointReport> {
         let (config, request) = (self.config, self.request);
         self.progress.stage("looking at the tenants");
@@ -206,7 +105,7 @@ impl<'a> Work<'a> {
         let place = Place { repository: &self.repository, origin: &origin, trust: &self.trust };
 
         let mut needed = Needed::default();
-        let mut all = Files { dry_run: request.dry_run, ..Files::default() };
+        let mut all = AllFiles::new(request.dry_run);
         let dumps = match request.dump || (!request.dry_run && are_all_there_is(self, &mut session).await?) {
             true => Some(Dumps::take(self, &scope.tenants).await?),
             false => None,
@@ -472,6 +371,14 @@ impl<'a> Work<'a> {
             None => None,
         };
         let (configuration, artifacts) = evidence::configuration(&manifest, sha256, previous.as_ref())?;
+        let left_out = manifest.config_facts()?.left_out.len();
+        if left_out > 0 {
+            captured.notes.push(format!(
+                "{} of the configuration could not be captured; evidence.md and lifeboat show {} name them",
+                counted(left_out, "path"),
+                manifest.id
+            ));
+        }
         captured.configuration = Some(configuration);
         captured.artifacts = artifacts;
         Ok(captured)
@@ -522,127 +429,6 @@ struct Captured {
     configuration: Option<crate::archive::evidence::predicate::Configuration>,
     artifacts: Vec<crate::archive::evidence::predicate::Artifact>,
     notes: Vec<String>,
-}
-
-/// The files of all tenants, looked at twice.
-#[derive(Default)]
-struct Files {
-    before: BTreeMap<TenantName, TenantFiles>,
-    after: BTreeMap<TenantName, TenantFiles>,
-    stored_now: BTreeMap<TenantName, u64>,
-    broken: BTreeSet<SnapshotId>,
-    failed: Option<Finding>,
-    dry_run: bool,
-}
-
-impl Files {
-    /// Looks at each tenant, and stores what is missing. What fails blocks by the gate.
-    async fn look(
-        &mut self,
-        work: &Work<'_>,
-        tenants: &[TenantName],
-        place: &Place<'_>,
-        needed: &mut Needed,
-    ) -> Result<()> {
-        let lookup = Lookup {
-            config: work.config,
-            state: &work.state,
-            repository: work.repository.id(),
-            postgres: &work.postgres,
-        };
-        for tenant in tenants {
-            match self.look_at(&lookup, work, tenant, place, needed).await {
-                Ok(()) => {}
-                Err(e) if e.kind() == Kind::Interrupted => return Err(e),
-                Err(e) => {
-                    let e = e.context(format!("look for the files of {tenant}"));
-                    self.failed.get_or_insert(Finding::of_error(&e));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn look_at(
-        &mut self,
-        lookup: &Lookup<'_>,
-        work: &Work<'_>,
-        tenant: &TenantName,
-        place: &Place<'_>,
-        needed: &mut Needed,
-    ) -> Result<()> {
-        let mut files = lookup.look(tenant, &self.broken).await?;
-        // A snapshot that is gone or damaged holds nothing.
-        let failed = add_snapshots(place, files.homes.iter(), needed).await;
-        if !failed.is_empty() {
-            if let Some((_, e)) = failed.iter().find(|(_, e)| !e.is_damage()) {
-                return Err(e.again());
-            }
-            self.broken.extend(failed.into_iter().map(|(id, _)| id));
-            files = lookup.look(tenant, &self.broken).await?;
-        }
-        if !files.missing.is_empty() && !work.request.dry_run {
-            work.progress.stage(format!("storing files of {tenant}"));
-            let stored =
-                lookup.store_missing(tenant, &mut files, &self.broken, work.until, &work.cancel).await?;
-            *self.stored_now.entry(tenant.clone()).or_default() += stored;
-            let failed = add_snapshots(place, files.homes.iter(), needed).await;
-            failed.into_iter().filter(|(id, _)| !self.broken.contains(id)).try_for_each(|(_, e)| Err(e))?;
-        }
-        if !self.before.contains_key(tenant) {
-            self.before.insert(tenant.clone(), files);
-        } else {
-            self.after.insert(tenant.clone(), files);
-        }
-        Ok(())
-    }
-
-    fn state(&self, look: &TenantLook, needed: &Needed) -> Result<TenantState> {
-        let nothing = TenantFiles::default();
-        let before = self.before.get(&look.tenant).unwrap_or(&nothing);
-        let after = self.after.get(&look.tenant).unwrap_or(&nothing);
-        let homes: BTreeSet<&SnapshotId> = before.homes.iter().chain(&after.homes).collect();
-        let held_in = needs::refs(homes, needed);
-        let stored_now = self.stored_now.get(&look.tenant).copied().unwrap_or(0);
-        look.state(files(before, after, stored_now, held_in), None)
-    }
-
-    fn finding(&self) -> Finding {
-        if let Some(failed) = &self.failed {
-            return failed.clone();
-        }
-        let (mut named, mut missing, mut stored) = (0, Vec::new(), 0);
-        let mut more = false;
-        for (tenant, after) in &self.after {
-            named += after.named;
-            stored += self.stored_now.get(tenant).copied().unwrap_or(0);
-            let before = self.before.get(tenant);
-            more |= after.more_missing || before.is_some_and(|files| files.more_missing);
-            let all: BTreeSet<&String> =
-                after.missing.iter().chain(before.into_iter().flat_map(|files| &files.missing)).collect();
-            missing.extend(all.into_iter().map(|name| format!("{tenant}: {name}")));
-        }
-        if missing.is_empty() {
-            let now = if stored > 0 { format!("; {stored} of them were stored now") } else { String::new() };
-            return Finding::passed(format!("all {named} files that rows name are stored{now}"));
-        }
-        if self.dry_run {
-            return Finding::not_required(format!(
-                "{} of {named} files that rows name are not stored yet; the checkpoint stores those on disk",
-                missing.len()
-            ));
-        }
-        let damaged: Vec<String> = self.broken.iter().map(SnapshotId::to_string).collect();
-        let damaged = match damaged.is_empty() {
-            true => String::new(),
-            false => format!("; damaged or gone: {}", damaged.join(", ")),
-        };
-        let count = if more { format!("more than {}", missing.len()) } else { missing.len().to_string() };
-        let first = missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-        Finding::failed(format!(
-            "{count} of {named} files that rows name are neither stored nor on disk: {first}{damaged}"
-        ))
-    }
 }
 
 fn migrates(states: &[TenantState]) -> bool {

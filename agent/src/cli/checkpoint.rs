@@ -30,7 +30,7 @@ use crate::names::{ReleaseId, TenantName, bytes_text, counted};
 Examples:
   lifeboat checkpoint --release 2026.11.20 --commit 4f3a9c1 --approved-by anna
   lifeboat checkpoint --release 2026.11.20 --cohort wave1 --approved-by anna \\
-      --image sha256:...
+      --image $IMAGE_DIGEST
   # look at the gates, make and store nothing
   lifeboat checkpoint --release 2026.11.20 --dry-run
   # an urgent correction in a freeze window

@@ -12,11 +12,28 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 9] =
-    ["restore", "as-production", "promote", "show", "cat", "wal", "evidence", "completions", "man"];
+const WANT_MORE: [&str; 12] = [
+    "restore",
+    "as-production",
+    "promote",
+    "show",
+    "cat",
+    "wal",
+    "evidence",
+    "config",
+    "rollback",
+    "release",
+    "completions",
+    "man",
+];
 /// Commands of a command.
-const INNER: [(&str, &[&str]); 2] =
-    [("wal", &["push", "fetch", "status"]), ("evidence", &["verify", "require", "export", "list"])];
+const INNER: [(&str, &[&str]); 5] = [
+    ("wal", &["push", "fetch", "status"]),
+    ("evidence", &["verify", "require", "export", "list"]),
+    ("config", &["diff", "restore", "list"]),
+    ("rollback", &["plan"]),
+    ("release", &["watch"]),
+];
 
 /// The commands of this one.
 fn inner(name: &str) -> &'static [&'static str] {

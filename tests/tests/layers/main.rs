@@ -23,7 +23,7 @@ const LAYERS: [&[&str]; 13] = [
     &["inventory"],
     &["status"],
     &["backup", "recovery", "upkeep", "wal", "daemon", "setup", "release"],
-    &["doctor"],
+    &["doctor", "checkpoint"],
     &["agent"],
     &["cli"],
     &["main"],
