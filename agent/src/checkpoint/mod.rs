@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::archive::digest::Sha256;
 use crate::archive::evidence::gate::GateResult;
 use crate::archive::evidence::predicate::{Checkpoint, Release};
 use crate::names::TenantName;
@@ -65,6 +66,8 @@ pub struct CheckpointReport {
     pub checkpoint: Checkpoint,
     /// The key of `checkpoint.json`; `None` where a gate blocks, or nothing was to be stored.
     pub stored: Option<String>,
+    /// The digest of `checkpoint.json`, where it is stored.
+    pub sha256: Option<Sha256>,
     /// Whether an earlier call had made it.
     pub existed: bool,
     /// How long it took.

@@ -223,6 +223,7 @@ impl Work<'_> {
         let mut report = CheckpointReport {
             checkpoint,
             stored: None,
+            sha256: None,
             existed: false,
             seconds: 0.0,
             notes: captured.notes.into_iter().chain(dumps.as_ref().map(Dumps::note)).collect(),
@@ -408,7 +409,7 @@ impl Work<'_> {
             self.repository.store_baseline(&self.request.release.id, &look.counters.1, recipients).await?;
         }
         match self.repository.store_checkpoint(&report.checkpoint, &self.key).await {
-            Ok(_) => {}
+            Ok(stored) => report.sha256 = Some(stored.evidence.sha256),
             // Another host was faster: its checkpoint is the one.
             Err(e) if e.kind() == Kind::AlreadyExists => {
                 let Some(stored) = self.existing().await? else { return Err(e) };

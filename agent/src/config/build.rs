@@ -10,6 +10,8 @@ use super::{
     Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Inputs, Odoo, Postgres, Repository, Restore,
     Schedules, Seal, Signing, Tls, Wal, Watch, place,
 };
+use hyper::http::uri::Authority;
+
 use crate::crontab::{self, Schedule};
 use crate::error::Result;
 
@@ -84,12 +86,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             work_dir: read.path("restore.work_dir")?,
             jobs: read.count("restore.jobs")?,
         },
-        agent: Agent {
-            listen: listen(read)?,
-            follow_filestore: read.flag("agent.follow_filestore")?,
-            follow_interval: read.duration("agent.follow_interval")?,
-            follow_scan: read.duration("agent.follow_scan")?,
-        },
+        agent: agent(read)?,
         watch: watch(read)?,
         schedule: schedule(read)?,
         checkpoint: super::checkpoint::build(read)?,
@@ -183,6 +180,26 @@ fn backup(read: &Reader<'_>) -> Result<Backup> {
             "content" => BaseTrust::Content,
             _ => BaseTrust::Times,
         },
+    })
+}
+
+fn agent(read: &Reader<'_>) -> Result<Agent> {
+    let (listen, checks_token_file) = (listen(read)?, read.path("agent.checks_token_file")?);
+    if listen.is_none() && checks_token_file.is_some() {
+        let why = "checks are taken on agent.listen, which is \"off\"";
+        return Err(read.refused("agent.checks_token_file", why));
+    }
+    let host = |text: &str| match text.parse::<Authority>() {
+        Ok(_) if !text.contains('@') && !text.ends_with(":443") => Ok(text.to_owned()),
+        _ => Err("is not a host, or a host and a port other than 443".to_owned()),
+    };
+    Ok(Agent {
+        listen,
+        checks_token_file,
+        checks_hosts: read.list("agent.checks_hosts", host)?,
+        follow_filestore: read.flag("agent.follow_filestore")?,
+        follow_interval: read.duration("agent.follow_interval")?,
+        follow_scan: read.duration("agent.follow_scan")?,
     })
 }
 
