@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::daemon::due::Rules;
 use crate::daemon::metrics::{self, Metrics};
 use crate::daemon::needs::{self, Needs};
-use crate::daemon::{self, Daemon, http, pages};
+use crate::daemon::{self, Daemon, checks, http, pages};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::wal::stream::{self, Observed};
@@ -69,6 +69,7 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         }
     }
     let program = program()?;
+    let (post, checks) = checks::checks(config, program.clone(), calls.arguments.clone())?.unzip();
     let schedule = &config.schedule;
     let daemon = Daemon {
         program,
@@ -88,7 +89,14 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
     let stop = cancel.child_token();
     let needs = Needs::default();
     let unwell = unwell(config, &observed, &needs);
-    let pages = serve(config, pages::pages(metrics.clone(), unwell, notes), stop.clone()).await?;
+    let served = http::Served { pages: pages::pages(metrics.clone(), unwell, notes), post };
+    let pages = serve(config, served, stop.clone()).await?;
+    let checking = async {
+        match checks {
+            Some(checks) => checks.run(stop.clone()).await,
+            None => stop.cancelled().await,
+        }
+    };
     tell_systemd(sd_notify::NotifyState::Ready);
     tracing::info!(instance = %config.instance, "the agent is ready");
     let streaming = async {
@@ -110,9 +118,10 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         };
         follow::run(config, &state, tell, &stop).await
     };
-    let (scheduled, (), (), streamed, followed) = tokio::join!(
+    let (scheduled, (), (), (), streamed, followed) = tokio::join!(
         with_the_others(&stop, daemon::run(daemon, stop.clone())),
         pages,
+        checking,
         needs::watch(config, &state, &needs, &stop),
         with_the_others(&stop, streaming),
         with_the_others(&stop, following),
@@ -165,7 +174,7 @@ async fn with_the_others(stop: &CancellationToken, part: impl Future<Output = Re
 /// Serves the pages until stopped; does nothing if they are off.
 async fn serve(
     config: &Config,
-    pages: http::Pages,
+    served: http::Served,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = ()>> {
     let listener = match config.agent.listen {
@@ -180,7 +189,7 @@ async fn serve(
     }
     Ok(async move {
         match listener {
-            Some(listener) => http::serve(listener, pages, stop).await,
+            Some(listener) => http::serve(listener, served, stop).await,
             None => stop.cancelled().await,
         }
     })

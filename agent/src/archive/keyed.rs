@@ -15,7 +15,7 @@ use crate::archive::signature::SigningKey;
 use crate::error::{Error, Result};
 
 /// The purpose of the key, part of its derivation. Another text gives other digests.
-const LABEL: &[u8] = b"lifeboat configuration digests v1";
+const LABEL: &[u8] = b"lifeboat-configuration-digests-v1";
 /// How a digest begins that stands in place of a secret.
 pub const PLACEHOLDER: &str = "lifeboat-hmac-sha256:";
 /// Hex digits of a key's ID.

@@ -34,7 +34,7 @@ impl Differences {
             return Err(Error::new(Kind::Refused, "the two captures cannot be compared by their digests")
                 .because("they were made by hosts with different signing keys, or the signing key was changed")
                 .effect("nothing was compared")
-                .next("compare their content on a host with the identity: lifeboat config restore writes it to files"));
+                .next("restore both on a host with the identity, and compare the files: lifeboat config restore --release ID DIR"));
         }
         let mut found = Differences::default();
         let before: BTreeMap<&str, _> = a.entries.iter().map(|e| (e.path.as_str(), e.digest)).collect();

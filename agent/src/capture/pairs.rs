@@ -81,7 +81,16 @@ pub(super) fn pairs_within(line: &str) -> Vec<(String, usize, usize)> {
         let name = line[start..end].trim_start_matches('-');
         if let Some(begin) = value_at(line, start, end) {
             let (begin, stop) = match line[begin..].chars().next().filter(|c| "\"'".contains(*c)) {
-                Some(quote) => (begin + 1, closing(line, begin + 1, quote)),
+                Some(quote) => {
+                    let (begin, stop) = (begin + 1, closing(line, begin + 1, quote));
+                    // A shell joins what follows the quote: `"a"b`.
+                    let ends = |c: char| c.is_whitespace() || ",;&}]):\"'\\".contains(c);
+                    let after = line[stop..].strip_prefix(quote).unwrap_or_default();
+                    match after.find(ends).unwrap_or(after.len()) {
+                        0 => (begin, stop),
+                        more => (begin, stop + quote.len_utf8() + more),
+                    }
+                }
                 None => {
                     let ends = |c: char| c.is_whitespace() || ",;&}])\"'\\".contains(c);
                     (begin, line[begin..].find(ends).map_or(line.len(), |long| begin + long))

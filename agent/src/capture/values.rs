@@ -5,7 +5,7 @@ use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value};
 
 use super::redact::Redactor;
-use super::words::is_secret;
+use super::words::{is_reference, is_secret};
 
 /// Flags whose next argument is a password although their name does not say so: `odoo -w`.
 const PASSWORD_FLAGS: &[&str] = &["-w"];
@@ -140,7 +140,7 @@ fn all_below(name: &str, value: &mut Value, redactor: Redactor<'_>) {
         Value::Number(number) => *value = Value::String(redactor.value(name, &number.to_string())),
         Value::Array(items) => items.iter_mut().for_each(|item| all_below(name, item, redactor)),
         Value::Object(fields) => {
-            for (inner, field) in fields.iter_mut() {
+            for (inner, field) in fields.iter_mut().filter(|(inner, _)| !is_reference(inner)) {
                 all_below(&format!("{name}.{inner}"), field, redactor);
             }
         }

@@ -24,6 +24,7 @@ const SECRET_WITHIN: &[&str] =
 /// A name that ends with one of these words only says where a secret is, or how it looks.
 const HARMLESS_END: &[&str] = &[
     "file",
+    "filename",
     "files",
     "path",
     "dir",
@@ -43,20 +44,31 @@ const HARMLESS_END: &[&str] = &[
     "size",
 ];
 /// A name with one of these words is about something public, or about a secret that is elsewhere.
-const HARMLESS: &[&str] = &["public", "pub", "trusted", "existing"];
+const HARMLESS: &[&str] = &["public", "pub", "trusted", "existing", "pull"];
 /// Values that say that there is none.
 const NONE: &[&str] = &["", "false", "true", "none", "null", "~", "\"\"", "''"];
 
 /// Whether the value of this name is a secret: `db_password`, `smtpPassword`, `ADMIN_PASSWD`, `api.token`.
 pub fn is_secret(name: &str) -> bool {
     let words = words(name);
-    let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
-    let ends_harmless = words.last().is_some_and(|word| HARMLESS_END.contains(&word.as_str()));
-    if ends_harmless || has(HARMLESS) {
-        return false;
-    }
+    !is_harmless(&words) && has_secret_word(&words)
+}
+
+/// Whether the value of this name only says where a secret is: `secretName`, `secretKeyRef`, `key_file`.
+pub fn is_reference(name: &str) -> bool {
+    let words = words(name);
+    is_harmless(&words) && has_secret_word(&words)
+}
+
+fn is_harmless(words: &[String]) -> bool {
+    let ends = words.last().is_some_and(|word| HARMLESS_END.contains(&word.as_str()));
+    ends || words.iter().any(|word| HARMLESS.contains(&word.as_str()))
+}
+
+fn has_secret_word(words: &[String]) -> bool {
     let joined = words.concat();
-    has(SECRET) || SECRET_WITHIN.iter().any(|part| joined.contains(part))
+    words.iter().any(|word| SECRET.contains(&word.as_str()))
+        || SECRET_WITHIN.iter().any(|part| joined.contains(part))
 }
 
 /// Whether this value is the absence of one: such values stay.
@@ -131,6 +143,10 @@ mod tests {
         ] {
             assert!(!is_secret(name), "{name}");
         }
+        assert!(
+            is_reference("secretName") && is_reference("secretKeyRef") && is_reference("imagePullSecrets")
+        );
+        assert!(!is_reference("password") && !is_reference("name"));
         assert!(is_none("False") && is_none(" ") && !is_none("x"));
     }
 }

@@ -93,10 +93,13 @@ pub fn configuration(
     before: Option<&Manifest>,
 ) -> Result<(Configuration, Vec<Artifact>)> {
     let facts = facts(manifest)?;
-    let changed = match before.map(self::facts).transpose()? {
+    let mut changed = match before.map(self::facts).transpose()? {
         Some(before) => changed(before, facts),
         None => Vec::new(),
     };
+    // What is configured and could not be captured is not unchanged: it is not known.
+    let left_out = facts.left_out.iter().map(|one| format!("{} (not captured: {})", one.path, one.why));
+    changed.extend(left_out.take(CHANGED_MAX));
     let artifacts = facts.artifacts.iter().map(|one| Artifact {
         name: one.name.clone(),
         bytes: one.bytes,

@@ -1,8 +1,8 @@
 //! `lifeboat checkpoint`: proves, in seconds, that a release can be undone, or blocks it and says why.
 //!
 //! **A checkpoint exists when its `checkpoint.json` does** (`repository::releases`): everything that it names is
-//! stored and proven before. A call that is killed leaves a restore point that nobody uses, and at most a note
-//! of it here ([`attempt`]); the next call for the same release continues with that point.
+//! stored and proven before. A call that is killed leaves a restore point that nobody uses, and at most a
+//! note of it here ([`attempt`]); the next call for the same release continues with that point.
 //!
 //! Nothing passes because it could not be looked up: see [`gates`].
 
@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::archive::digest::Sha256;
 use crate::archive::evidence::gate::GateResult;
 use crate::archive::evidence::predicate::{Checkpoint, Release};
 use crate::names::TenantName;
@@ -65,6 +66,8 @@ pub struct CheckpointReport {
     pub checkpoint: Checkpoint,
     /// The key of `checkpoint.json`; `None` where a gate blocks, or nothing was to be stored.
     pub stored: Option<String>,
+    /// The digest of `checkpoint.json`, where it is stored.
+    pub sha256: Option<Sha256>,
     /// Whether an earlier call had made it.
     pub existed: bool,
     /// How long it took.

@@ -37,6 +37,7 @@ use crate::inventory::drills;
 use crate::inventory::take::Wanted;
 use crate::inventory::{Inventory, drills::StoredDrill};
 use crate::names::wal::TimelineId;
+use crate::names::{TenantName, counted};
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::Session;
 use crate::progress::Progress;
@@ -105,19 +106,16 @@ impl Work<'_> {
 
         let mut needed = Needed::default();
         let mut all = AllFiles::new(request.dry_run);
-        let dumps = match request.dump || (!request.dry_run && are_all_there_is(self, &mut session).await?) {
-            true => Some(Dumps::take(self, &scope.tenants).await?),
-            false => None,
-        };
-        let (mut made, mut wal) = (None, clock::instant());
-        if dumps.is_none() {
+        let (mut made, mut wal, mut dumps) = (None, clock::instant(), None);
+        let looks;
+        if request.dump || (!request.dry_run && are_all_there_is(self, &mut session).await?) {
+            looks = self.looks(&scope.tenants).await?;
+            dumps = Some(Dumps::take(self, &scope.tenants).await?);
+        } else {
             all.look(self, &scope.tenants, &place, &mut needed).await?;
+            looks = self.looks(&scope.tenants).await?;
             (made, wal) = self.point(&mut session, &server, &origin).await?;
             all.look(self, &scope.tenants, &place, &mut needed).await?;
-        }
-        let mut looks = Vec::new();
-        for tenant in &scope.tenants {
-            looks.push(TenantLook::take(&self.postgres, tenant).await?);
         }
         let captured = self.capture(&place, &before, &mut needed).await?;
         let wal = self.wait(wal, &made, &origin, &mut session).await?;
@@ -225,6 +223,7 @@ impl Work<'_> {
         let mut report = CheckpointReport {
             checkpoint,
             stored: None,
+            sha256: None,
             existed: false,
             seconds: 0.0,
             notes: captured.notes.into_iter().chain(dumps.as_ref().map(Dumps::note)).collect(),
@@ -239,6 +238,16 @@ impl Work<'_> {
         self.progress.stage("storing the evidence");
         self.store(&looks, &recipients, &mut report).await?;
         Ok(report)
+    }
+
+    /// The counters of each tenant. They must be taken before the point: what a plan of a rollback says is
+    /// exact only then ([`crate::odoo::counters`]).
+    async fn looks(&self, tenants: &[TenantName]) -> Result<Vec<TenantLook>> {
+        let mut looks = Vec::new();
+        for tenant in tenants {
+            looks.push(TenantLook::take(&self.postgres, tenant).await?);
+        }
+        Ok(looks)
     }
 
     /// The restore point: of the attempt before, if the server is still on its timeline, or a new one.
@@ -369,6 +378,14 @@ impl Work<'_> {
             None => None,
         };
         let (configuration, artifacts) = evidence::configuration(&manifest, sha256, previous.as_ref())?;
+        let left_out = manifest.config_facts()?.left_out.len();
+        if left_out > 0 {
+            captured.notes.push(format!(
+                "{} of the configuration could not be captured; evidence.md and lifeboat show {} name them",
+                counted(left_out, "path"),
+                manifest.id
+            ));
+        }
         captured.configuration = Some(configuration);
         captured.artifacts = artifacts;
         Ok(captured)
@@ -392,7 +409,7 @@ impl Work<'_> {
             self.repository.store_baseline(&self.request.release.id, &look.counters.1, recipients).await?;
         }
         match self.repository.store_checkpoint(&report.checkpoint, &self.key).await {
-            Ok(_) => {}
+            Ok(stored) => report.sha256 = Some(stored.evidence.sha256),
             // Another host was faster: its checkpoint is the one.
             Err(e) if e.kind() == Kind::AlreadyExists => {
                 let Some(stored) = self.existing().await? else { return Err(e) };

@@ -111,6 +111,7 @@ impl<'a> Work<'a> {
                 &checkpoint.release.id,
                 CHECKPOINT,
             )),
+            sha256: Some(stored.evidence.sha256),
             checkpoint,
             existed: true,
             seconds: 0.0,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::ci::{self, Ci};
 use super::screen::{Text, Tone};
 use super::{App, Done};
 use crate::archive::evidence::gate::{Gate, GateResult, Outcome, Override};
@@ -22,19 +23,19 @@ use crate::names::{ReleaseId, TenantName, bytes_text, counted};
 ///
 /// A second call for the same release gives the same record; a call that was interrupted is finished.
 ///
-/// Exit code 0: the release may go on. Exit code 19: a gate blocks it; the output says which, and why. Nothing
-/// passes because it could not be looked up.
+/// Exit code 0: the release may go on. Exit code 19: a gate blocks it; the output says which, and why.
+/// Nothing passes because it could not be looked up.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat checkpoint --release 2026.11.20 --commit 4f3a9c1 --approved-by anna
   lifeboat checkpoint --release 2026.11.20 --cohort wave1 --approved-by anna \\
-      --image sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+      --image $IMAGE_DIGEST
   # look at the gates, make and store nothing
   lifeboat checkpoint --release 2026.11.20 --dry-run
   # an urgent correction in a freeze window
-  lifeboat checkpoint --release 2026.11.20-fix1 --tier emergency --approved-by anna \\
-      --override freeze --reason 'payments fail' --by anna")]
+  lifeboat checkpoint --release 2026.11.20-fix1 --tier emergency \\
+      --approved-by anna --override freeze --reason 'payments fail' --by anna")]
 pub struct Args {
     /// The release [default: $LIFEBOAT_RELEASE, then backup.release_file]
     #[arg(long, value_name = "ID")]
@@ -87,6 +88,9 @@ pub struct Args {
     /// Look at the gates; make and store nothing
     #[arg(long)]
     dry_run: bool,
+    /// Also tell the runner of this pipeline [default: recognized from the environment]
+    #[arg(long, value_enum, value_name = "SYSTEM")]
+    ci: Option<Ci>,
 }
 
 fn duration(text: &str) -> std::result::Result<Duration, String> {
@@ -94,8 +98,25 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
     milliseconds.map(Duration::from_millis).ok_or_else(|| "it takes a duration such as \"90s\"".to_owned())
 }
 
-/// Makes it, or gives the one that exists.
+/// Makes it, or gives the one that exists, and tells the pipeline's runner.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
+    let ci = args.ci.map_or_else(|| Ci::recognized(&app.inputs), Ok)?;
+    let dry_run = args.dry_run;
+    let report = match decided(args, app).await {
+        Ok(report) => report,
+        Err(e) => {
+            ci::failed(ci, app, &e);
+            return Err(e);
+        }
+    };
+    ci::report(ci, app, &report, dry_run, text(&report, dry_run))?;
+    match report.blocking().next() {
+        Some(_) => Ok(Done::Failed(Kind::Blocked)),
+        None => Ok(Done::Complete),
+    }
+}
+
+async fn decided(args: Args, app: &App) -> Result<CheckpointReport> {
     let config = app.config()?;
     let release = match args.release {
         Some(release) => release,
@@ -136,16 +157,10 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         attach: args.attach,
         overrides,
     };
-    let dry_run = request.dry_run;
     let shown = app.progress("checkpoint", None);
     let report = checkpoint::run(&config, request, shown.clone(), app.cancel.clone()).await;
     shown.finish();
-    let report = report?;
-    app.print(&report, || text(&report, dry_run))?;
-    match report.blocking().next() {
-        Some(_) => Ok(Done::Failed(Kind::Blocked)),
-        None => Ok(Done::Complete),
-    }
+    report
 }
 
 fn commit(text: String) -> Result<String> {
@@ -238,7 +253,7 @@ fn gate_line(text: &mut Text, gate: &GateResult) {
     let indent = VALUE + 12;
     let line = text.line(indent).plain(format!("  {:10}", gate.gate.as_str()));
     let line = match tone {
-        Some(tone) => line.push(tone, &format!("{word:12}")),
+        Some(tone) => line.push(tone, format!("{word:12}")),
         None => line.plain(format!("{word:12}")),
     };
     line.plain(gate.found.clone());

@@ -110,6 +110,7 @@ mod tests {
         }
         let wanted = [
             "backup tenant",
+            "checkpoint tenant",
             "list tenant",
             "show snapshot",
             "verify snapshots",

@@ -45,7 +45,8 @@ pub struct Args {
     /// Write the new identity here [default: lifeboat-identity.txt beside the configuration]
     #[arg(long, value_name = "FILE", conflicts_with = "recipients")]
     identity_file: Option<PathBuf>,
-    /// Write the new signing key here [default: lifeboat-signing-key beside the configuration]
+    /// Write the new signing key here, and that of evidence beside it [default: lifeboat-signing-key beside
+    /// the configuration]
     #[arg(long, value_name = "FILE")]
     signing_key: Option<PathBuf>,
     /// Set another key of the configuration, as in --set postgres.port=5433; may be repeated

@@ -5,7 +5,7 @@ use std::io::Write;
 use tracing_subscriber::EnvFilter;
 
 use super::bar;
-use crate::error::shown::printable_lines;
+use crate::error::shown::{inert, printable_lines};
 use crate::error::{Error, Kind, Result};
 
 /// Starts logging. `filter` is `LIFEBOAT_LOG`, which beats `-v`.
@@ -41,7 +41,7 @@ struct AboveBar;
 impl Write for AboveBar {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
         let text = printable_lines(&String::from_utf8_lossy(data));
-        bar::above_bar(|| std::io::stderr().lock().write_all(text.as_bytes())).map(|()| data.len())
+        bar::above_bar(|| std::io::stderr().lock().write_all(inert(&text).as_bytes())).map(|()| data.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::bar::above_bar;
 use super::commands::runnable;
 use super::screen::{Text, Tone};
-use crate::error::shown::{is_control, printable_lines};
+use crate::error::shown::{inert, is_control, printable_lines};
 use crate::error::{Error, Kind, Result};
 use crate::program::wrap::columns;
 
@@ -42,7 +42,10 @@ pub fn out(text: &str) -> Result<()> {
 fn write_out(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    let written = write!(stdout, "{text}{newline}").and_then(|()| stdout.flush());
+    done(write!(stdout, "{}{newline}", inert(text)).and_then(|()| stdout.flush()))
+}
+
+fn done(written: std::io::Result<()>) -> Result<()> {
     match written {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::new(Kind::Io, "cannot write to standard output").because(e))
@@ -60,7 +63,22 @@ pub fn json(value: &impl Serialize) -> Result<()> {
         true => format!("\\u{:04x}", u32::from(c)),
         false => c.to_string(),
     };
-    out(&text.chars().map(escape).collect::<String>())
+    // The same value, without a command for a runner.
+    out(&text.chars().map(escape).collect::<String>().replace("##", "#\\u0023"))
+}
+
+/// Writes commands for the runner of a pipeline to standard output, as they are. Whoever makes them escapes
+/// what others wrote (`ci`).
+pub fn to_runner(commands: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    done(stdout.write_all(commands.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// [`to_runner`], to standard error.
+pub fn to_runner_err(commands: &str) {
+    above_bar(|| {
+        let _ = std::io::stderr().lock().write_all(commands.as_bytes()); // nowhere to say it
+    });
 }
 
 /// Writes lines for people to standard error, above the progress bar where there is one.
@@ -72,11 +90,12 @@ pub fn err(lines: &str) {
     err_text(&text);
 }
 
-fn err_text(text: &Text) {
+/// Writes a text for people to standard error.
+pub fn err_text(text: &Text) {
     let text = text.render(columns(std::io::stderr()), is_coloured(&std::io::stderr()));
     above_bar(|| {
         // if standard error is closed, there is nowhere to say so
-        let _ = write!(std::io::stderr().lock(), "{text}");
+        let _ = write!(std::io::stderr().lock(), "{}", inert(&text));
     });
 }
 

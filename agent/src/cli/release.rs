@@ -1,4 +1,4 @@
-//! `lifeboat release watch`.
+//! `lifeboat release watch`; `calendar` is in `release_calendar`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::release_calendar::{self, CalendarArgs};
 use super::release_text::{last, line};
 use super::released::ReleasedArgs;
 use super::rollback::with_place;
@@ -24,14 +25,16 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// How far the server's clock may be ahead of ours.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
 
-/// Watch the business after a release
+/// Watch the business after a release; export freeze windows
 ///
-/// `watch` counts what each tenant does since the release and says: continue, pause, or roll back.
+/// `watch` counts what each tenant does since the release and says: continue, pause, or roll back. `calendar`
+/// writes the freeze windows for people, Argo CD and Azure DevOps.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat release watch --release 2026.11.20 --for 30min
-  lifeboat release watch --release 2026.11.20 --since 2026-11-20T02:10:00Z")]
+  lifeboat release watch --release 2026.11.20 --since 2026-11-20T02:10:00Z
+  lifeboat release calendar --format argo")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -40,6 +43,7 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 enum Command {
     Watch(WatchArgs),
+    Calendar(CalendarArgs),
 }
 
 /// Compare orders, moves and payments since a release with the time before
@@ -85,10 +89,17 @@ fn length(text: &str) -> Result<Duration> {
     }
 }
 
-/// Watches and prints.
+/// Runs it.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
+    match args.command {
+        Command::Watch(args) => run_watch(args, app).await,
+        Command::Calendar(args) => release_calendar::run(args, app),
+    }
+}
+
+/// Watches and prints.
+async fn run_watch(args: WatchArgs, app: &App) -> Result<Done> {
     let config = app.config()?;
-    let Command::Watch(args) = args.command;
     let released = args.released.find(&config).await?;
     let checkpoint = &released.checkpoint;
     let begun = checkpoint.point.as_ref().map_or(checkpoint.ended, |point| point.time);

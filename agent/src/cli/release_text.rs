@@ -44,6 +44,11 @@ fn counts(finding: &Finding) -> String {
     }
 }
 
+/// Whether anything follows from the documents of any tenant.
+fn compares(look: &Look) -> bool {
+    look.tenants.values().flat_map(|found| &found.findings).any(|finding| finding.expected.is_some())
+}
+
 /// Why nothing follows from the counts of documents.
 fn too_few(finding: &Finding) -> &'static str {
     match finding.indicator {
@@ -56,6 +61,9 @@ fn too_few(finding: &Finding) -> &'static str {
 pub fn last(look: &Look, plan: Option<&RollbackPlan>) -> Text {
     let mut text = Text::default();
     let (tone, rest) = match look.verdict {
+        Verdict::Continue if !compares(look) => {
+            (Tone::Warning, ": nothing fails; too few documents to compare")
+        }
         Verdict::Continue => (Tone::Plain, ": nothing dropped, nothing fails"),
         Verdict::Pause => (Tone::Warning, ": a person should look before the release goes on"),
         Verdict::RollBack => (Tone::Bad, ": the release should be undone"),

@@ -180,8 +180,8 @@ impl Released {
         Ok(plan(&self.checkpoint, inputs, &measured, clock::now()))
     }
 
-    /// Drills that restored a tenant and passed, the newest first; none if they cannot be read, since then the
-    /// time is not known.
+    /// Drills that restored a tenant and passed, the newest first; none if they cannot be read, since then
+    /// the time is not known.
     async fn measured(&self, config: &Config) -> Vec<MeasuredRestore> {
         let read = async {
             let trust = self.trust.trust(config)?;

@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::given::wrong_so;
-use super::read::Reader;
+use super::read::{Reader, tenant};
 use super::{
     Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Inputs, Odoo, Postgres, Repository, Restore,
     Schedules, Seal, Signing, Tls, Wal, Watch, place,
 };
+use hyper::http::uri::Authority;
+
 use crate::crontab::{self, Schedule};
 use crate::error::Result;
-use crate::names::TenantName;
 
 /// The schemes of repositories.
 const SCHEMES: &[&str] = &["file", "s3", "az", "gs"];
@@ -45,7 +46,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             credentials_file: read.path("repository.credentials_file")?,
             request_timeout: read.duration("repository.request_timeout")?,
             retry_deadline: read.duration("repository.retry_deadline")?,
-            retries_max: count(read, "repository.retries_max")?,
+            retries_max: read.count("repository.retries_max")?,
         },
         postgres: postgres(read, inputs)?,
         odoo: Odoo {
@@ -68,8 +69,8 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             stream: read.flag("wal.stream")?,
             slot: read.parsed("wal.slot")?.unwrap_or_default(),
             piece_interval: read.duration("wal.piece_interval")?,
-            workers: count(read, "wal.workers")?,
-            batch: count(read, "wal.batch")?,
+            workers: read.count("wal.workers")?,
+            batch: read.count("wal.batch")?,
             stall_max: read.duration("wal.stall_max")?,
             slot_warn_percent: read.integer("wal.slot_warn_percent")? as u8,
         },
@@ -81,16 +82,11 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             kubeconfig: read.path("configuration.kubeconfig")?,
         },
         restore: Restore {
-            workers: count(read, "restore.workers")?,
+            workers: read.count("restore.workers")?,
             work_dir: read.path("restore.work_dir")?,
-            jobs: count(read, "restore.jobs")?,
+            jobs: read.count("restore.jobs")?,
         },
-        agent: Agent {
-            listen: listen(read)?,
-            follow_filestore: read.flag("agent.follow_filestore")?,
-            follow_interval: read.duration("agent.follow_interval")?,
-            follow_scan: read.duration("agent.follow_scan")?,
-        },
+        agent: agent(read)?,
         watch: watch(read)?,
         schedule: schedule(read)?,
         checkpoint: super::checkpoint::build(read)?,
@@ -164,7 +160,7 @@ fn postgres(read: &Reader<'_>, inputs: &Inputs) -> Result<Postgres> {
 
 fn backup(read: &Reader<'_>) -> Result<Backup> {
     Ok(Backup {
-        workers: count(read, "backup.workers")?,
+        workers: read.count("backup.workers")?,
         zstd_level: read.integer("backup.zstd_level")? as i32,
         pack_bytes: read.size("backup.pack_bytes")?,
         read_bytes_per_second_max: read.rate("backup.read_bytes_per_second_max")?,
@@ -184,6 +180,26 @@ fn backup(read: &Reader<'_>) -> Result<Backup> {
             "content" => BaseTrust::Content,
             _ => BaseTrust::Times,
         },
+    })
+}
+
+fn agent(read: &Reader<'_>) -> Result<Agent> {
+    let (listen, checks_token_file) = (listen(read)?, read.path("agent.checks_token_file")?);
+    if listen.is_none() && checks_token_file.is_some() {
+        let why = "checks are taken on agent.listen, which is \"off\"";
+        return Err(read.refused("agent.checks_token_file", why));
+    }
+    let host = |text: &str| match text.parse::<Authority>() {
+        Ok(_) if !text.contains('@') && !text.ends_with(":443") => Ok(text.to_owned()),
+        _ => Err("is not a host, or a host and a port other than 443".to_owned()),
+    };
+    Ok(Agent {
+        listen,
+        checks_token_file,
+        checks_hosts: read.list("agent.checks_hosts", host)?,
+        follow_filestore: read.flag("agent.follow_filestore")?,
+        follow_interval: read.duration("agent.follow_interval")?,
+        follow_scan: read.duration("agent.follow_scan")?,
     })
 }
 
@@ -235,15 +251,6 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
         retries_max: read.integer("schedule.retries_max")? as u32,
         retry_delay: read.duration("schedule.retry_delay")?,
     })
-}
-
-/// The table of keys keeps every count far below the range of the types it is cast to.
-pub(super) fn count(read: &Reader<'_>, name: &'static str) -> Result<usize> {
-    Ok(read.integer(name)? as usize)
-}
-
-pub(super) fn tenant(text: &str) -> Result<TenantName, String> {
-    text.parse().map_err(|_| "is not a database name (1-63 bytes, no slash, no control character)".to_owned())
 }
 
 /// Checks that a text is a recipient that archives can be encrypted to.

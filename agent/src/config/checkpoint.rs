@@ -7,8 +7,7 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::build::{count, tenant};
-use super::read::Reader;
+use super::read::{Reader, tenant};
 use crate::clock::Timestamp;
 use crate::crontab::{self, Schedule};
 use crate::error::Result;
@@ -120,7 +119,7 @@ pub(super) fn build(read: &Reader<'_>) -> Result<Checkpoint> {
         tier,
         drill_age_max: read.duration("checkpoint.drill_age_max")?,
         base_age_max: read.duration("checkpoint.base_age_max")?,
-        sample_files: count(read, "checkpoint.sample_files")?,
+        sample_files: read.count("checkpoint.sample_files")?,
         regions_allowed: read.list("checkpoint.regions_allowed", |text| Ok(text.to_owned()))?,
         time_zone,
         cohorts: read.named("cohort").into_iter().map(cohort).collect::<Result<_>>()?,
@@ -149,8 +148,8 @@ fn tier(own: &Reader<'_>) -> Result<Tier> {
         return Err(own.refused("tier.*.not_required", &why));
     }
     Ok(Tier {
-        approvals: count(own, "tier.*.approvals")?,
-        migration_approvals: count(own, "tier.*.migration_approvals")?,
+        approvals: own.count("tier.*.approvals")?,
+        migration_approvals: own.count("tier.*.migration_approvals")?,
         not_required,
         overridable,
     })

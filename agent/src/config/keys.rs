@@ -265,6 +265,10 @@ pub const KEYS: &[Key] = &[
 
     key("agent.listen", Takes::Text, Some("\"127.0.0.1:9345\""), "",
         "Address and port of /metrics, /livez, /readyz and /healthz, or \"off\". \"[::]:9345\" opens them to other machines: they show names of tenants and times, but no secrets."),
+    key("agent.checks_token_file", Takes::Path, None, "\"/etc/lifeboat/checks-token\"",
+        "A private file with the token (at least 32 characters) of Azure DevOps' environment checks: POST /checks/azure on agent.listen. Without it there are no checks. The page has no TLS: let an ingress add it (docs/release-gates.md)."),
+    key("agent.checks_hosts", Takes::List("host names"), Some("[\"dev.azure.com\"]"), "",
+        "The hosts of Azure DevOps to which decisions are sent, each with its port if it is not 443; HTTPS only."),
     key("agent.follow_filestore", Takes::Flag, Some("true"), "",
         "Whether the agent stores each new file of a filestore within seconds; this needs odoo.data_dir."),
     key("agent.follow_interval", Takes::Duration(0, HOUR), Some("\"5s\""), "",

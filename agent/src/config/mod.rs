@@ -277,6 +277,10 @@ pub struct Restore {
 pub struct Agent {
     /// The address of metrics and health pages; off if `None`.
     pub listen: Option<SocketAddr>,
+    /// The token of environment checks; no checks if `None`.
+    pub checks_token_file: Option<PathBuf>,
+    /// The hosts that decisions are sent to, each with its port if it is not 443.
+    pub checks_hosts: Vec<String>,
     /// Whether new files of the filestores are stored at once.
     pub follow_filestore: bool,
     /// The shortest time between the beginnings of two batches of new files.

@@ -11,6 +11,7 @@ use super::given::{Given, Origin, Value, wrong};
 use super::keys::{self, Key, Takes};
 use super::units;
 use crate::error::{Error, Kind, Result};
+use crate::names::TenantName;
 
 /// Reads a key's value by the key's name: the given value, else the default.
 pub struct Reader<'g> {
@@ -117,6 +118,11 @@ impl<'g> Reader<'g> {
         }
     }
 
+    /// A count; the table of keys keeps every one far below the range of this type.
+    pub fn count(&self, name: &'static str) -> Result<usize> {
+        Ok(self.integer(name)? as usize)
+    }
+
     pub fn size(&self, name: &'static str) -> Result<u64> {
         let (key, given) = self.required(name)?;
         match (key.takes, text_of(&given).and_then(units::size)) {
@@ -199,6 +205,11 @@ impl<'g> Reader<'g> {
         }
         Ok(Some(text.to_owned()))
     }
+}
+
+/// The name of a database, as an item of a list.
+pub fn tenant(text: &str) -> Result<TenantName, String> {
+    text.parse().map_err(|_| "is not a database name (1-63 bytes, no slash, no control character)".to_owned())
 }
 
 fn text_of(given: &Given) -> Option<&str> {

@@ -19,6 +19,9 @@ const SAID_BYTES_MAX: usize = 4_000;
 /// How long it may take to clean up and end pg_dump; then both are killed.
 const ASKED: (Asked, Duration) = (Asked::Child(Signal::TERM), Duration::from_secs(60));
 
+/// How much of its standard output is kept, where it is.
+const PRINTED_BYTES_MAX: usize = 16_000;
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -38,23 +41,51 @@ pub async fn run(
     limit: Duration,
     cancel: &CancellationToken,
 ) -> Result<Ended> {
+    run_with(program, arguments, limit, "schedule.deadline", Stdio::null(), cancel)
+        .await
+        .map(|(ended, _)| ended)
+}
+
+/// [`run`], with the end of its standard output.
+///
+/// # Errors
+/// If it cannot be started.
+pub async fn run_printing(
+    program: &Path,
+    arguments: &[String],
+    limit: Duration,
+    cancel: &CancellationToken,
+) -> Result<(Ended, String)> {
+    run_with(program, arguments, limit, "checkpoint.timeout", Stdio::piped(), cancel).await
+}
+
+async fn run_with(
+    program: &Path,
+    arguments: &[String],
+    limit: Duration,
+    limited_by: &str,
+    stdout: Stdio,
+    cancel: &CancellationToken,
+) -> Result<(Ended, String)> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.args(arguments).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
     environment::clean(command.as_std_mut(), environment::Child::Lifeboat);
     let mut child = Supervised::start(&mut command)
         .map_err(|e| Error::new(Kind::Io, format!("cannot start {}", program.display())).because(e))?;
+    let (stdout, printed) = (child.stdout(), Tail::of(PRINTED_BYTES_MAX));
     let (stderr, tail) = (child.stderr(), Tail::of(SAID_BYTES_MAX));
-    let end = child.end(limit, cancel.cancelled(), ASKED, tail.listen(stderr, |_| {})).await;
+    let listening = async { tokio::join!(tail.listen(stderr, |_| {}), printed.listen(stdout, |_| {})) };
+    let end = child.end(limit, cancel.cancelled(), ASKED, async { listening.await.0 }).await;
     let end = end.map_err(|e| Error::new(Kind::Io, "cannot wait for a run").because(e))?;
     let why = match end.stopped {
         Some(Stopped::Cancelled) => Some("stopped, because the agent stopped".to_owned()),
         Some(Stopped::TooLate) => {
-            Some(format!("stopped: it did not finish within {} (schedule.deadline)", clock::span_text(limit)))
+            Some(format!("stopped: it did not finish within {} ({limited_by})", clock::span_text(limit)))
         }
         None => killed(end.status.signal()),
     };
     let said = why.into_iter().chain([tail.text().trim().to_owned()]).collect::<Vec<_>>().join("\n");
-    Ok(Ended { exit_code: end.status.code(), said: said.trim().to_owned() })
+    Ok((Ended { exit_code: end.status.code(), said: said.trim().to_owned() }, printed.text()))
 }
 
 /// Explains the signal that ended a run, if the agent did not send it.

@@ -1,17 +1,19 @@
 //! A small HTTP server for pages that machines read. Everything that a client can send or hold is bounded.
 //!
-//! It answers one request per connection and reads no body. A client can neither fill the agent's memory
-//! (connections are few; a new one replaces the oldest) nor delay its end (it waits one second for answers
-//! that are being written).
+//! It answers one request per connection. It reads a body only on the one path that takes some ([`Post`]),
+//! and only of a client that has its token. A client can neither fill the agent's memory (connections are
+//! few; a new one replaces the oldest) nor delay its end (it waits one second for answers that are being
+//! written).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::body::{Body, Incoming};
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,6 +23,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::error::shown::printable;
 use crate::error::{Error, Kind, Result};
 
 /// Connections open at a time.
@@ -38,6 +41,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(1);
 /// The pause after a connection could not be accepted, for example without free file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
+/// Bytes of a body, and how long it may take to arrive.
+const BODY_BYTES_MAX: usize = 64 << 10;
+const BODY_WAIT: Duration = Duration::from_secs(2);
+
 /// A page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -51,6 +58,36 @@ pub struct Page {
 
 /// Returns the page at a path, or `None` for an unknown path. Called on an async thread: it must not block.
 pub type Pages = Arc<dyn Fn(&str) -> Option<Page> + Send + Sync>;
+
+/// A path that takes a body. Called on an async thread: it must not block.
+pub trait Post: Send + Sync {
+    /// Its path.
+    fn path(&self) -> &'static str;
+    /// Whether a client with this header may send a body.
+    fn allows(&self, authorization: Option<&str>) -> bool;
+    /// Takes a body.
+    fn take(&self, body: &[u8]) -> Taken;
+}
+
+/// What becomes of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is worked on.
+    Accepted,
+    /// It is not what it should be, and why.
+    Refused(String),
+    /// Too many are worked on: try again later.
+    Busy,
+}
+
+/// What is served.
+#[derive(Clone)]
+pub struct Served {
+    /// The pages.
+    pub pages: Pages,
+    /// The path that takes bodies.
+    pub post: Option<Arc<dyn Post>>,
+}
 
 /// Listens on the address: an IP address and a port, which may be 0 (the system then chooses one).
 ///
@@ -66,7 +103,7 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
 }
 
 /// Answers until `cancel` is cancelled, and for at most one second more.
-pub async fn serve(listener: TcpListener, pages: Pages, cancel: CancellationToken) {
+pub async fn serve(listener: TcpListener, served: Served, cancel: CancellationToken) {
     let mut conversations = JoinSet::new();
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -85,7 +122,7 @@ pub async fn serve(listener: TcpListener, pages: Pages, cancel: CancellationToke
         {
             oldest.abort();
         }
-        oldest_first.push_back(conversations.spawn(converse(socket, pages.clone())));
+        oldest_first.push_back(conversations.spawn(converse(socket, served.clone())));
     }
     drop(listener);
     let rest = async { while conversations.join_next().await.is_some() {} };
@@ -93,10 +130,16 @@ pub async fn serve(listener: TcpListener, pages: Pages, cancel: CancellationToke
     conversations.shutdown().await;
 }
 
-async fn converse(socket: TcpStream, pages: Pages) {
+async fn converse(socket: TcpStream, served: Served) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(&pages, request.method(), request.uri().path());
-        async move { Ok::<_, Infallible>(answer) }
+        let served = served.clone();
+        async move {
+            let post = served.post.filter(|post| request.uri().path() == post.path());
+            Ok::<_, Infallible>(match post {
+                Some(post) => posted(post.as_ref(), request).await,
+                None => answer(&served.pages, request.method(), request.uri().path()),
+            })
+        }
     });
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -109,12 +152,49 @@ async fn converse(socket: TcpStream, pages: Pages) {
     let _ = tokio::time::timeout(CONNECTION_LIMIT, conversation).await;
 }
 
-fn answer(pages: &Pages, method: &Method, path: &str) -> Response<String> {
-    let plain = |status, text: &str| {
-        let mut response = Response::new(text.to_owned());
-        *response.status_mut() = status;
-        response
+fn plain(status: StatusCode, text: &str) -> Response<String> {
+    let mut response = Response::new(text.to_owned());
+    *response.status_mut() = status;
+    response
+}
+
+async fn posted(post: &dyn Post, request: Request<Incoming>) -> Response<String> {
+    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if !post.allows(given) {
+        let mut response = plain(StatusCode::UNAUTHORIZED, "this path needs its token\n");
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        return response;
+    }
+    if request.method() != Method::POST {
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "this path takes POST only\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    let Some(body) = tokio::time::timeout(BODY_WAIT, body(request.into_body())).await.ok().flatten() else {
+        return plain(StatusCode::BAD_REQUEST, "the body is too long, too slow, or broke off\n");
     };
+    match post.take(&body) {
+        Taken::Accepted => plain(StatusCode::OK, "accepted\n"),
+        Taken::Refused(why) => plain(StatusCode::BAD_REQUEST, &format!("{}\n", printable(&why))),
+        Taken::Busy => plain(StatusCode::SERVICE_UNAVAILABLE, "too many requests are worked on\n"),
+    }
+}
+
+/// A whole body, within its bound.
+async fn body(mut body: Incoming) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
+    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        if let Ok(data) = frame.ok()?.into_data() {
+            if all.len() + data.len() > BODY_BYTES_MAX {
+                return None;
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Some(all)
+}
+
+fn answer(pages: &Pages, method: &Method, path: &str) -> Response<String> {
     if method != Method::GET && method != Method::HEAD {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "these pages are read-only\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));

@@ -108,6 +108,14 @@ pub fn replace_durable(path: &Path, data: &[u8]) -> Result<()> {
     publish(file, &staged, path)
 }
 
+/// Appends to a file that another program reads, such as the runner of a pipeline; creates it where it is
+/// missing. Neither atomic nor durable.
+pub fn append(path: &Path, data: &[u8]) -> Result<()> {
+    let how = OpenOptions::new().append(true).clone();
+    let mut file = owner::open_or_create(path, &how, 0o600).map_err(|e| Error::file("open", path, e))?;
+    file.write_all(data).map_err(|e| Error::file("write", path, e))
+}
+
 /// [`replace_durable`] for a file that everybody may read, such as metrics.
 pub fn replace_shared(path: &Path, data: &[u8]) -> Result<()> {
     let staged = staged_path(path);

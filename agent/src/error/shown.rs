@@ -19,6 +19,29 @@ pub fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
+/// A printed text without commands for the runner of a pipeline, which reads them out of every line that a
+/// program prints: `##vso[` and `##[` anywhere (Azure DevOps, GitHub), `::` at the beginning of a line
+/// (GitHub). Marks of GitLab's need an escape character, which [`printable`] leaves nowhere.
+pub fn inert(text: &str) -> std::borrow::Cow<'_, str> {
+    let begins = |line: &str| line.trim_start().starts_with("::");
+    if !text.contains("##") && !text.split('\n').any(begins) {
+        return text.into();
+    }
+    let lines = text.split('\n').map(|line| {
+        let mut out = String::with_capacity(line.len() + 1);
+        for (at, c) in line.char_indices() {
+            let rest = &line.as_bytes()[at + c.len_utf8()..];
+            let command = |word: &[u8]| rest.get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word));
+            out.push(c);
+            if c == '#' && (command(b"#[") || command(b"#vso[")) || begins(line) && out.trim_start() == ":" {
+                out.push(' ');
+            }
+        }
+        out
+    });
+    lines.collect::<Vec<_>>().join("\n").into()
+}
+
 /// Text of others within a line of ours: escaped, and at most [`SHOWN_CHARS_MAX`] characters of it.
 pub fn foreign(text: &str) -> String {
     let text = text.trim();
@@ -38,6 +61,16 @@ pub fn is_control(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_printed_text_is_a_command_of_a_runner() {
+        assert_eq!(inert("a ##vso[task.complete]\n###[x]"), "a # #vso[task.complete]\n## #[x]");
+        assert_eq!(inert("x ##VSO[a] ##vso"), "x # #VSO[a] ##vso");
+        assert_eq!(inert(" \t::error::x\na::b\n::"), " \t: :error::x\na::b\n: :");
+        assert!(
+            matches!(inert("## Gates\nplain"), std::borrow::Cow::Owned(text) if text == "## Gates\nplain")
+        );
+    }
 
     #[test]
     fn nothing_foreign_reaches_the_terminal_or_passes_for_a_line_of_ours() {

@@ -4,11 +4,13 @@
 //! read with COPY, a few columns each (a salvage: all); everything else comes from catalogs and statistics.
 //! What could not be read is "not known", never 0 and never "continue".
 //!
-//! - [`plan::plan`] is the plan of a rollback, a pure function of the checkpoint, of the state of each tenant
+//! - [`plan::plan`] is the plan of a rollback: a pure function of the checkpoint, of the state of each tenant
 //!   at the point and now, and of what is stored. [`gather`] collects these.
 //! - [`salvage`] compares a tenant with its copy at the point, and exports what was written in between.
+//! - [`calendar`] writes the freeze windows for other systems.
 //! - [`watch`] counts business documents since the release and compares them with the hours before.
 
+pub mod calendar;
 pub mod commands;
 pub mod decision;
 pub mod forecast;
@@ -20,6 +22,7 @@ pub mod plan;
 mod reading;
 pub mod salvage;
 pub mod schema;
+pub mod side;
 pub mod statistics;
 pub mod tenant;
 #[cfg(test)]

@@ -14,10 +14,11 @@ use crate::release::decision::{Reason, Way, modules, way};
 use crate::release::forecast::{MeasuredRestore, takes};
 use crate::release::numbers::used;
 use crate::release::schema;
+use crate::release::side::PointOf;
 use crate::release::statistics::{Touched, touched};
 use crate::release::tenant::{DocumentCount, Looked, TenantInput, TenantNow, TenantPlan};
 use crate::release::thoughts::to_think_of;
-use crate::release::written::{Counting, PointOf};
+use crate::release::written::Counting;
 
 /// The plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -111,6 +112,7 @@ fn one(checkpoint: &Checkpoint, input: TenantInput, measured: &[MeasuredRestore]
         reasons: Vec::new(),
         written: BTreeMap::new(),
         is_exact: false,
+        late_seconds: None,
         numbers: None,
         touched: Touched::No { why: "the database could not be read".to_owned() },
         restore,
@@ -128,7 +130,10 @@ fn one(checkpoint: &Checkpoint, input: TenantInput, measured: &[MeasuredRestore]
             let point = point.as_ref().ok();
             plan.touched = touched(point, &now.counters);
             plan.numbers = used(point, &now.counters, now.numbering.as_ref());
-            plan.is_exact = point.is_some_and(|point| point.settled_before.is_some());
+            let late = point.map(|point| point.taken.duration_since(point_time(checkpoint, Some(point))));
+            plan.late_seconds = late.filter(|late| late.is_positive()).map(|late| late.as_secs_f64());
+            plan.is_exact =
+                point.is_some_and(|point| point.settled_before.is_some()) && plan.late_seconds.is_none();
             plan.written = now.written;
         }
     }
@@ -179,12 +184,17 @@ fn warnings(checkpoint: &Checkpoint, plans: &[TenantPlan]) -> Vec<String> {
         if let Some(why) = &plan.restore_not_known {
             out.push(format!("it is not known whether {} can be restored to the point: {why}", plan.tenant));
         }
-        if !plan.is_exact && !plan.written.is_empty() {
-            let tenant = &plan.tenant;
-            out.push(format!(
+        let tenant = &plan.tenant;
+        match plan.late_seconds {
+            Some(late) => out.push(format!(
+                "the counters of {tenant} were taken {late:.1} s after the point: rows and numbers of that time \
+                 are missing, and what transactions wrote that were open at the point may be"
+            )),
+            None if !plan.is_exact && !plan.written.is_empty() => out.push(format!(
                 "the numbers of {tenant} go by create_date alone: what transactions wrote that were open at the \
                  point may be missing in them"
-            ));
+            )),
+            None => {}
         }
     }
     out

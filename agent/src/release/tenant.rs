@@ -79,8 +79,11 @@ pub struct TenantPlan {
     pub reasons: Vec<Reason>,
     /// What is lost, by kind; empty if the tenant could not be read.
     pub written: BTreeMap<Document, DocumentCount>,
-    /// Whether each document is on the right side of the point: not if the counters of the point are lost.
+    /// Whether each document is on the right side of the point: not if the counters of the point are lost, or
+    /// were taken after it.
     pub is_exact: bool,
+    /// How long after the point its counters were taken; `None` if before it, as they should be.
+    pub late_seconds: Option<f64>,
     /// Odoo's numbers that were given out; `None` if that is not known.
     pub numbers: Option<Vec<NumbersUsed>>,
     /// Rows that were updated and deleted.

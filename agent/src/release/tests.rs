@@ -148,6 +148,17 @@ fn without_the_counters_of_the_point_nothing_is_claimed() {
 }
 
 #[test]
+fn counters_that_were_taken_after_the_point_are_not_exact() {
+    let late = Counters { taken: at(103), ..point() };
+    let seen = input("a", Looked::Seen(Box::new(now("17.0.1.0"))));
+    let plan = planned(vec![TenantInput { point: Ok(late), ..seen }]);
+    let tenant = &plan.tenants[0];
+    assert_eq!((tenant.is_exact, tenant.late_seconds), (false, Some(3.0)));
+    let said = "the counters of a were taken 3.0 s after the point";
+    assert!(plan.warnings.iter().any(|warning| warning.starts_with(said)), "{:?}", plan.warnings);
+}
+
+#[test]
 fn documents_that_were_written_are_thought_of() {
     let checkpoint = checkpoint(&["a"]);
     let mut tenant = now("17.0.1.0");

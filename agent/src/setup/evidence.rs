@@ -3,10 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::SIGNING_FILE;
 use crate::archive::evidence::key::{EvidenceKey, EvidencePublicKey};
 use crate::config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
+
+/// The default name of the private key's file.
+const EVIDENCE_FILE: &str = "lifeboat-evidence-key.pem";
 
 /// The key, and what of it must be written.
 pub struct NewEvidenceKey {
@@ -26,6 +30,15 @@ impl NewEvidenceKey {
         [(&self.file, &self.text), (&self.public_file, &self.public_text)]
             .into_iter()
             .filter_map(|(file, text)| Some((file, text.as_ref()?)))
+    }
+}
+
+/// The private key's file beside a signing key; named after it if that has a name of its own, so that two
+/// configurations in one directory have two keys.
+pub fn beside(signing: &Path) -> PathBuf {
+    match signing.file_name().and_then(|name| name.to_str()) {
+        Some(name) if name != SIGNING_FILE => signing.with_file_name(format!("{name}-evidence.pem")),
+        _ => signing.with_file_name(EVIDENCE_FILE),
     }
 }
 
@@ -91,4 +104,17 @@ pub fn complete(config: &config::Checkpoint) -> Result<Option<PathBuf>> {
         })?;
     }
     Ok(Some(file.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_signing_key_has_an_evidence_key_of_its_own() {
+        let beside = |path: &str| beside(Path::new(path)).display().to_string();
+        assert_eq!(beside("/etc/lifeboat/lifeboat-signing-key"), "/etc/lifeboat/lifeboat-evidence-key.pem");
+        assert_eq!(beside("/keys/second"), "/keys/second-evidence.pem");
+        assert_eq!(public_file(Path::new("/keys/a.b-evidence.pem")), Path::new("/keys/a.b-evidence.pub.pem"));
+    }
 }

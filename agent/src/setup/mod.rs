@@ -20,8 +20,8 @@ use evidence::NewEvidenceKey;
 
 /// The default name of the identity file.
 pub const IDENTITY_FILE: &str = "lifeboat-identity.txt";
+/// The default name of the signing key's file.
 const SIGNING_FILE: &str = "lifeboat-signing-key";
-const EVIDENCE_FILE: &str = "lifeboat-evidence-key.pem";
 
 /// What to create, in addition to what the inputs of the configuration say.
 #[derive(Clone, Debug, Default)]
@@ -146,7 +146,7 @@ fn plan(request: &SetupRequest, inputs: &Inputs, config_file: PathBuf) -> Result
     let signing_file = request.signing_key.as_deref().map_or(Ok(beside(SIGNING_FILE)), absolute)?;
     let (signing, signing_is_new) = choose::signing(&signing_file, &instance, request.if_missing)?;
     let trusted_key = signing.public_text()?;
-    let evidence = evidence::plan(signing_file.with_file_name(EVIDENCE_FILE), request.if_missing)?;
+    let evidence = evidence::plan(evidence::beside(&signing_file), request.if_missing)?;
     let identity = match request.recipients.is_empty() {
         false => None,
         true => {

@@ -1,6 +1,7 @@
 //! The release checkpoint: its gates, its evidence, and that none of them passes by mistake.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a failing test panics
 
+mod ci;
 mod faults;
 mod gates;
 mod made;

@@ -12,7 +12,7 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 10] = [
+const WANT_MORE: [&str; 12] = [
     "restore",
     "as-production",
     "promote",
@@ -20,15 +20,19 @@ const WANT_MORE: [&str; 10] = [
     "cat",
     "wal",
     "evidence",
+    "config",
     "rollback",
+    "release",
     "completions",
     "man",
 ];
 /// Commands of a command.
-const INNER: [(&str, &[&str]); 3] = [
+const INNER: [(&str, &[&str]); 5] = [
     ("wal", &["push", "fetch", "status"]),
     ("evidence", &["verify", "require", "export", "list"]),
+    ("config", &["diff", "restore", "list"]),
     ("rollback", &["plan", "salvage"]),
+    ("release", &["watch"]),
 ];
 
 /// The commands of this one.

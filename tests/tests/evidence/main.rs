@@ -102,6 +102,21 @@ impl Host {
         self.runtime.block_on(Repository::configured(&config)).unwrap()
     }
 
+    /// Takes the evidence keys out of the configuration: as an older version wrote it.
+    fn forget_keys(&self) {
+        let file = self.path("lifeboat.toml");
+        let mut text = fs::read_to_string(&file).unwrap();
+        let keys = [
+            "key_file = \"lifeboat-evidence-key.pem\"\n".to_owned(),
+            format!("trusted_key_files = [\n  \"{PUBLIC_KEY}\",\n]\n"),
+        ];
+        for key in keys {
+            assert!(text.contains(&key), "{key} is not in {text}");
+            text = text.replace(&key, "");
+        }
+        fs::write(&file, text).unwrap();
+    }
+
     fn key(&self) -> EvidenceKey {
         EvidenceKey::load(&self.path("lifeboat-evidence-key.pem")).unwrap()
     }

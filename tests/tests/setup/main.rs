@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and touches files as a user does
 
 mod commands;
+mod hooks;
 mod installation;
 mod page;
 mod quick_start;

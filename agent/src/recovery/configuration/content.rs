@@ -58,7 +58,8 @@ pub async fn contents(
         let wanted = Wanted::of_index(&repository, &runtime, &manifest, &identities, take)?;
         if wanted.bytes > CONTENT_BYTES_MAX {
             let what = format!("snapshot {} has more content than a configuration can have", manifest.id);
-            return Err(Error::new(Kind::Integrity, what).next("restore it with lifeboat config restore"));
+            return Err(Error::new(Kind::Integrity, what)
+                .next(format!("lifeboat config restore --snapshot {} DIR", manifest.id)));
         }
         let manifests = HashMap::from([(manifest.id.clone(), manifest.clone())]);
         extract(&Extract {
