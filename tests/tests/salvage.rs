@@ -361,8 +361,8 @@ fn real_tenants_are_compared_as_a_whole() {
         let copy = format!("{name}_point");
         cluster.copy_db(name, &copy, false).unwrap();
         let new = copies("sale_order", "true", 3, NOW, "'name', 'SO-NEW-' || i, 'amount_total', 10.10");
-        let lines = lines("sale_order_line", "order_id", "sale_order", "name like 'SO-NEW-%'", 2);
-        cluster.psql(name, &format!("{new}{lines}update stock_picking set note = 'x' where id = (select min(id) from stock_picking);"));
+        let of_them = lines("sale_order_line", "order_id", "sale_order", "name like 'SO-NEW-%'", 2);
+        cluster.psql(name, &format!("{new}{of_them}update stock_picking set note = 'x' where id = (select min(id) from stock_picking);"));
         let to = ["--tenant", name, "--against", &copy, "--to", name, "--json"];
         let summary = site.run(&["rollback", "salvage", "--release", "8"]).args(to).run().ok().json();
         let orders = &kind(&summary, "sale-orders")["documents"]["sale-order"];
