@@ -69,6 +69,9 @@ fn business(cluster: &Cluster) {
         lines("sale_order_line", "order_id", "sale_order", "name like 'SO-NEW-%'", 2),
         copies("pos_order", "true", 2, NOW, "'name', 'POS-NEW-' || i, 'state', 'paid', 'amount_total', 0.05"),
         lines("pos_order_line", "order_id", "pos_order", "name like 'POS-NEW-%'", 3),
+        "insert into account_tax_sale_order_line_rel select l.id, 1 from sale_order_line l join sale_order o \
+           on o.id = l.order_id where o.name like 'SO-NEW-%';"
+            .to_owned(),
         lines("pos_payment", "pos_order_id", "pos_order", "name like 'POS-NEW-%'", 1),
         copies("account_payment", "payment_type = 'inbound'", 2, NOW, "'amount', 7.5, 'payment_reference', 'P-NEW'"),
         copies(
@@ -233,6 +236,7 @@ fn contents(files: &BTreeMap<String, Vec<u8>>) {
     assert_eq!((&buyer["key"]["ref"], &buyer["at_point"]), (&"NEW-2".into(), &false.into()), "{buyer}");
     let line = &orders[0]["lines"]["sale_order_line"][1];
     assert_eq!(line["values"]["order_id"], orders[0]["id"]);
+    assert_eq!(line["taxes"][0]["key"]["name"], "20%", "{line}");
     let product = &line["links"]["product_id"];
     assert!(product["key"]["name"].is_string() && product["key"]["barcode"].is_string(), "{product}");
     assert_eq!(product["at_point"], true);
