@@ -1,8 +1,8 @@
 //! After a release: what going back would cost, and whether the business still runs.
 //!
 //! All jobs only look. **No statement of theirs writes, and none names a table of a tenant**: tables are
-//! read with COPY, a few columns each; everything else comes from catalogs and statistics. What could not be
-//! read is "not known", never 0 and never "continue".
+//! read with COPY, a few columns each (a salvage: all); everything else comes from catalogs and statistics.
+//! What could not be read is "not known", never 0 and never "continue".
 //!
 //! - [`plan::plan`] is the plan of a rollback: a pure function of the checkpoint, of the state of each tenant
 //!   at the point and now, and of what is stored. [`gather`] collects these.

@@ -155,7 +155,8 @@ fn of_sources(grammar: &Grammar, dir: &Path, all: &mut Commands) {
         {
             match joined.ends_with('\\') && !line.starts_with("  lifeboat") {
                 true => {
-                    joined.pop();
+                    // in an example, a backslash of the shell is written as two
+                    joined.truncate(joined.trim_end_matches('\\').len());
                     joined.push_str(line.trim_start());
                 }
                 false => {

@@ -41,8 +41,8 @@ pub struct SalvageRequest {
 /// Compares them. Only reads; memory is bounded (some 700 MiB at most), time grows with the tables.
 ///
 /// # Errors
-/// `Usage` if both are the same database; `NotFound` if one does not exist; `Interrupted`; those of the server.
-/// A kind that cannot be compared is no error, but named in [`Summary::not_exported`].
+/// `Usage` if both are the same database; `NotFound` if one does not exist; `Interrupted`; those of the
+/// server. A kind that cannot be compared is no error, but named in [`Summary::not_exported`].
 pub async fn compare(options: &PostgresOptions, request: &SalvageRequest) -> Result<Salvage> {
     let SalvageRequest { release, tenant, from, against, point } = request.clone();
     if from == against {

@@ -14,7 +14,7 @@ use crate::release::salvage::summary::Summary;
 /// A document that the copy does not have.
 #[derive(Debug)]
 pub struct NewDocument {
-    /// What it is; `None` for a partner.
+    /// Which document; a partner has no such word.
     pub document: Option<Document>,
     /// Its row.
     pub row: Kept,

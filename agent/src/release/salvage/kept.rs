@@ -20,8 +20,8 @@ pub const LISTED_MAX: usize = 100_000;
 const ROW_BYTES: usize = 64;
 const FIELD_BYTES: usize = 16;
 
-/// A row. Its fields are in the order of [`Shape::columns`], in PostgreSQL's binary format; `None` is NULL, or
-/// was not read.
+/// A row. Its fields are in the order of [`Shape::columns`], in PostgreSQL's binary format; `None` is NULL,
+/// or was not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// Its `id`.

@@ -1,4 +1,4 @@
-//! What documents name: partners, products, journals and the like, by keys that stay the same after a restore.
+//! What documents name: partners, products, journals and the like, by keys that a restore does not change.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -26,7 +26,7 @@ pub fn split(table: &str) -> Option<&'static str> {
     if table == ATTACHMENTS { Some("res_model") } else { Source::of(table)?.split() }
 }
 
-/// What a row of this table is; `None` if it is not a document that is exported.
+/// What a row of this table is, and whether its money goes out; `None` for rows that are not exported.
 pub fn document(table: &str, word: &[u8]) -> Option<(Document, bool)> {
     if table == ATTACHMENTS && !ATTACHED_TO.iter().any(|model| model.as_bytes() == word) {
         return None;
