@@ -79,8 +79,8 @@ impl StateDir {
         }
     }
 
-    /// The same for the capture of the configuration, with a lock of its own: a checkpoint must not wait for a
-    /// backup.
+    /// The same for the capture of the configuration, with a lock of its own: a checkpoint must not wait for
+    /// a backup.
     ///
     /// # Errors
     /// `Busy` while another process of this host stores the configuration.

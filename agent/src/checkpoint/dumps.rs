@@ -1,5 +1,5 @@
-//! Dumps instead of a restore point, where there is no physical backup (managed PostgreSQL). Going back to one
-//! loses everything that was written after it began, and it takes time that grows with the databases.
+//! Dumps instead of a restore point, where there is no physical backup (managed PostgreSQL). Going back to
+//! one loses everything that was written after it began, and it takes time that grows with the databases.
 
 use std::collections::BTreeMap;
 

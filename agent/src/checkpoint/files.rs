@@ -1,5 +1,5 @@
-//! Whether the repository holds every file that a tenant's rows name: what the agent follows is there already,
-//! and what is not is stored now.
+//! Whether the repository holds every file that a tenant's rows name: what the agent follows is there
+//! already, and what is not is stored now.
 //!
 //! Rows are read before the point and after it. A file that a row named at the point is in one of the two
 //! lists: a row that was deleted between them was in the first.
@@ -63,8 +63,8 @@ pub struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    /// Reads the rows of a tenant and looks up each file. `broken` are snapshots that are stored no more: what
-    /// only they hold is missing.
+    /// Reads the rows of a tenant and looks up each file. `broken` are snapshots that are stored no more:
+    /// what only they hold is missing.
     ///
     /// # Errors
     /// Those of the server and of the catalog.

@@ -42,8 +42,8 @@ impl Finding {
         Finding { outcome: Outcome::NotRequired, found: found.into() }
     }
 
-    /// Failed where the error says that something is missing or wrong; unknown where it says that we could not
-    /// look.
+    /// Failed where the error says that something is missing or wrong; unknown where it says that we could
+    /// not look.
     pub fn of_error(e: &Error) -> Finding {
         match e.kind() {
             Kind::Unreachable | Kind::Denied | Kind::Interrupted | Kind::Io | Kind::Internal => {

@@ -1,4 +1,5 @@
-//! Module versions: what a tenant has installed, what the previous checkpoint saw, and what the release brings.
+//! Module versions: what a tenant has installed, what the previous checkpoint saw, and what the release
+//! brings.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What a restore to the point needs of the repository: the base backup with its chain, the WAL from it to the
-//! point, and the snapshots and batches that hold the files.
+//! What a restore to the point needs of the repository: the base backup with its chain, the WAL from it to
+//! the point, and the snapshots and batches that hold the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! The proof that what a restore needs is stored as it was signed: every object exists with its size, and was
-//! read and compared since it was last written. The catalog of proven objects remembers what was read, so that
-//! a checkpoint reads only what is new, and some objects by chance.
+//! read and compared since it was last written. The catalog of proven objects remembers what was read, so
+//! that a checkpoint reads only what is new, and some objects by chance.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;

@@ -36,8 +36,8 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::drills;
 use crate::inventory::take::Wanted;
 use crate::inventory::{Inventory, drills::StoredDrill};
-use crate::names::counted;
 use crate::names::wal::TimelineId;
+use crate::names::{TenantName, counted};
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::Session;
 use crate::progress::Progress;
@@ -106,19 +106,16 @@ impl Work<'_> {
 
         let mut needed = Needed::default();
         let mut all = AllFiles::new(request.dry_run);
-        let dumps = match request.dump || (!request.dry_run && are_all_there_is(self, &mut session).await?) {
-            true => Some(Dumps::take(self, &scope.tenants).await?),
-            false => None,
-        };
-        let (mut made, mut wal) = (None, clock::instant());
-        if dumps.is_none() {
+        let (mut made, mut wal, mut dumps) = (None, clock::instant(), None);
+        let looks;
+        if request.dump || (!request.dry_run && are_all_there_is(self, &mut session).await?) {
+            looks = self.looks(&scope.tenants).await?;
+            dumps = Some(Dumps::take(self, &scope.tenants).await?);
+        } else {
             all.look(self, &scope.tenants, &place, &mut needed).await?;
+            looks = self.looks(&scope.tenants).await?;
             (made, wal) = self.point(&mut session, &server, &origin).await?;
             all.look(self, &scope.tenants, &place, &mut needed).await?;
-        }
-        let mut looks = Vec::new();
-        for tenant in &scope.tenants {
-            looks.push(TenantLook::take(&self.postgres, tenant).await?);
         }
         let captured = self.capture(&place, &before, &mut needed).await?;
         let wal = self.wait(wal, &made, &origin, &mut session).await?;
@@ -241,6 +238,16 @@ impl Work<'_> {
         self.progress.stage("storing the evidence");
         self.store(&looks, &recipients, &mut report).await?;
         Ok(report)
+    }
+
+    /// The counters of each tenant. They must be taken before the point: what a plan of a rollback says is
+    /// exact only then ([`crate::odoo::counters`]).
+    async fn looks(&self, tenants: &[TenantName]) -> Result<Vec<TenantLook>> {
+        let mut looks = Vec::new();
+        for tenant in tenants {
+            looks.push(TenantLook::take(&self.postgres, tenant).await?);
+        }
+        Ok(looks)
     }
 
     /// The restore point: of the attempt before, if the server is still on its timeline, or a new one.

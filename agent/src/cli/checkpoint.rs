@@ -23,8 +23,8 @@ use crate::names::{ReleaseId, TenantName, bytes_text, counted};
 ///
 /// A second call for the same release gives the same record; a call that was interrupted is finished.
 ///
-/// Exit code 0: the release may go on. Exit code 19: a gate blocks it; the output says which, and why. Nothing
-/// passes because it could not be looked up.
+/// Exit code 0: the release may go on. Exit code 19: a gate blocks it; the output says which, and why.
+/// Nothing passes because it could not be looked up.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

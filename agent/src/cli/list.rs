@@ -33,7 +33,8 @@ use crate::repository::Repository;
 Examples:
   lifeboat list
   lifeboat list --tenant retail_north --kind dump
-  lifeboat list --release 2026.11.20-rc1 --json")]
+  lifeboat list --release 2026.11.20-rc1 --json
+  lifeboat list --releases")]
 pub struct Args {
     /// Only snapshots of this tenant
     #[arg(long, value_name = "NAME")]
@@ -44,6 +45,9 @@ pub struct Args {
     /// Only snapshots of this kind
     #[arg(long, value_enum, value_name = "KIND")]
     kind: Option<WantedKind>,
+    /// The releases that have a checkpoint, instead of snapshots
+    #[arg(long, conflicts_with_all = ["tenant", "release", "kind"])]
+    releases: bool,
     #[command(flatten)]
     trust: TrustArgs,
 }
@@ -76,6 +80,9 @@ impl WantedKind {
 
 /// Lists.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
+    if args.releases {
+        return super::evidence::releases(app).await;
+    }
     let config = app.config()?;
     let trust = args.trust.trust(&config)?;
     let repository = Repository::configured(&config).await?;

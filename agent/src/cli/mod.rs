@@ -50,6 +50,7 @@ mod restore_tenant;
 mod restore_text;
 mod rollback;
 mod rollback_text;
+mod salvage;
 mod screen;
 mod show;
 mod start;
@@ -149,7 +150,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Restore(args) => restore::run(*args, app).await,
         Command::AsProduction(args) => as_production::run(args, app).await,
         Command::Promote(args) => promote::run(args, app).await,
-        Command::Rollback(args) => app.looking(rollback::run(args, app)).await,
+        Command::Rollback(args) => rollback::run(args, app).await,
         Command::Release(args) => app.looking(release::run(args, app)).await,
         Command::List(args) => app.looking(list::run(args, app)).await,
         Command::Status(args) => app.looking(status::run(args, app)).await,

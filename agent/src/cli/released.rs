@@ -8,7 +8,7 @@ use super::trust::TrustArgs;
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::evidence::predicate::{Checkpoint, Point};
 use crate::archive::evidence::{dsse, statement};
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -18,7 +18,7 @@ use crate::inventory::take::{Wanted, Which};
 use crate::names::{ReleaseId, TenantName, shell_word};
 use crate::release::forecast::MeasuredRestore;
 use crate::release::gather::gather;
-use crate::release::plan::{RollbackPlan, plan};
+use crate::release::plan::{RollbackPlan, plan, point_time};
 use crate::repository::releases::CHECKPOINT;
 use crate::repository::{Repository, layout};
 
@@ -55,6 +55,11 @@ pub struct Released {
 }
 
 impl ReleasedArgs {
+    /// One tenant of a release.
+    pub fn of(release: ReleaseId, tenant: TenantName, evidence: Option<PathBuf>, trust: TrustArgs) -> Self {
+        ReleasedArgs { release, tenant: vec![tenant], cohort: None, evidence, trust }
+    }
+
     /// Finds the checkpoint, and verifies it.
     ///
     /// # Errors
@@ -158,6 +163,11 @@ fn tenants(
 }
 
 impl Released {
+    /// The time of the state that comes back.
+    pub fn point_time(&self) -> Timestamp {
+        point_time(&self.checkpoint, None)
+    }
+
     /// The plan of its rollback, as things are now. Reads the tenants and the repository, changes nothing.
     ///
     /// # Errors
@@ -170,8 +180,8 @@ impl Released {
         Ok(plan(&self.checkpoint, inputs, &measured, clock::now()))
     }
 
-    /// Drills that restored a tenant and passed, the newest first; none if they cannot be read, since then the
-    /// time is not known.
+    /// Drills that restored a tenant and passed, the newest first; none if they cannot be read, since then
+    /// the time is not known.
     async fn measured(&self, config: &Config) -> Vec<MeasuredRestore> {
         let read = async {
             let trust = self.trust.trust(config)?;

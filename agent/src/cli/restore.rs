@@ -63,8 +63,8 @@ pub struct Args {
     /// Use this dump or base backup [default: the newest that can be used]
     #[arg(long, value_name = "ID", conflicts_with = "release")]
     snapshot: Option<SnapshotId>,
-    /// Restore the point of this release's checkpoint. Without a checkpoint: use the release's newest dump, or
-    /// with --instance-to its newest base backup
+    /// Restore the point of this release's checkpoint. Without a checkpoint: use the release's newest dump,
+    /// or with --instance-to its newest base backup
     #[arg(long, value_name = "ID")]
     release: Option<ReleaseId>,
     /// The new database's name [default: the tenant's name and the time of its state]

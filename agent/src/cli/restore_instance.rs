@@ -152,8 +152,9 @@ enum WantedAction {
 }
 
 impl InstanceArgs {
-    /// Replaces a release by the restore point of its checkpoint. `--release` without a checkpoint stays what it
-    /// was: it selects a snapshot. The plan of `stored_only` names the position: the name is in encrypted WAL.
+    /// Replaces a release by the restore point of its checkpoint. `--release` without a checkpoint stays what
+    /// it was: it selects a snapshot. The plan of `stored_only` names the position: the name is in encrypted
+    /// WAL.
     ///
     /// # Errors
     /// `NotFound` if `--before-release` has no checkpoint; that of the evidence, which must be believed.

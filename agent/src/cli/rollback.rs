@@ -1,24 +1,30 @@
-//! `lifeboat rollback plan`.
+//! `lifeboat rollback plan`, and the choice between it and `lifeboat rollback salvage`.
 
 use clap::Subcommand;
 
 use super::commands::runnable;
 use super::released::ReleasedArgs;
 use super::rollback_text::text;
+use super::salvage;
 use super::{App, Done};
 use crate::error::Result;
 use crate::release::plan::RollbackPlan;
 
-/// Plan the way back from a release
+/// Plan the way back from a release, and save what was written since
 ///
 /// `plan` says whether the image alone is enough or the database goes back, what was written since the
 /// checkpoint and would be lost, how long it takes, and the commands in order, each with its undo.
+///
+/// `salvage` compares a tenant with its copy at the point, and exports the documents that were written in
+/// between.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat rollback plan --release 2026.11.20
   lifeboat rollback plan --release 2026.11.20 --tenant retail_north
-  lifeboat rollback plan --release 2026.11.20 --json | jq '.tenants[].written'")]
+  lifeboat rollback plan --release 2026.11.20 --json | jq '.tenants[].written'
+  lifeboat rollback salvage --release 2026.11.20 --tenant retail_north \\
+      --against retail_north_before_2026.11.20 --to retail_north_after")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -27,6 +33,7 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 enum Command {
     Plan(PlanArgs),
+    Salvage(salvage::Args),
 }
 
 /// Say what going back would take and what it would lose
@@ -46,10 +53,17 @@ struct PlanArgs {
     released: ReleasedArgs,
 }
 
-/// Computes and prints it.
+/// Runs the one that was chosen.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
+    match args.command {
+        Command::Plan(args) => app.looking(plan(args, app)).await,
+        Command::Salvage(args) => salvage::run(args, app).await,
+    }
+}
+
+/// Computes and prints the plan.
+async fn plan(args: PlanArgs, app: &App) -> Result<Done> {
     let config = app.config()?;
-    let Command::Plan(args) = args.command;
     let released = args.released.find(&config).await?;
     let plan = with_place(released.plan(&config, app).await?);
     app.print(&plan, || text(&plan))?;

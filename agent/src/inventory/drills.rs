@@ -45,8 +45,8 @@ struct Measured {
     measured_ms: Option<u64>,
 }
 
-/// The newest drill of this instance, by the store's clock; of `tenants` where some are named. `None` where no
-/// believed report is stored. Reports that are not believed are skipped.
+/// The newest drill of this instance, by the store's clock; of `tenants` where some are named. `None` where
+/// no believed report is stored. Reports that are not believed are skipped.
 ///
 /// # Errors
 /// Those of the store: then it is not known which is the newest.

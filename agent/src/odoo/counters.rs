@@ -2,9 +2,9 @@
 //! not grow with its rows. A checkpoint keeps it as the baseline of each table; a later one, compared with
 //! it, says what was written since (`lifeboat rollback plan`).
 //!
-//! **Take it just before the restore point.** Then a row with an `id` up to a sequence's value is in the point
-//! unless its transaction was still open ([`Counters::settled_before`]), and what is newer than the point is
-//! not in it. The order of the three looks in [`Counters::take`] is part of that promise: sequences first,
+//! **Take it just before the restore point.** Then a row with an `id` up to a sequence's value is in the
+//! point unless its transaction was still open ([`Counters::settled_before`]), and what is newer than the
+//! point is not in it. The order of the three looks in [`Counters::take`] is part of that promise: sequences first,
 //! then the open transactions, then the statistics. In another order, a transaction that took a number
 //! between two looks would be in neither.
 

@@ -19,6 +19,7 @@
 //! `tests/tests/hostile/` creates such a tenant, logs each statement, and fails if one breaks a rule.
 
 use crate::error::Result;
+use crate::postgres::quote::literal;
 use crate::postgres::session::Session;
 
 /// The settings of one transaction; they end with it. `constraint_exclusion` would evaluate CHECK
@@ -44,7 +45,17 @@ pub async fn begin(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// Ends what [`begin`] began.
+/// The same, but every statement sees what a session sees that exported this snapshot.
+pub async fn begin_at(session: &mut Session, snapshot: &str) -> Result<()> {
+    let snapshot = literal(snapshot);
+    let sql = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {snapshot}; {GUARD}"
+    );
+    session.execute("begin a read-only transaction at a snapshot", sql).await?;
+    Ok(())
+}
+
+/// Ends what [`begin`] or [`begin_at`] began.
 pub async fn end(session: &mut Session) -> Result<()> {
     session.execute("end the read-only transaction", "ROLLBACK").await.map(|_| ())
 }

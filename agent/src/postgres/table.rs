@@ -19,7 +19,30 @@ pub enum Type {
     Time,
     /// numeric.
     Numeric,
+    /// bool: one byte.
+    Bool,
+    /// date: days since 2000.
+    Date,
+    /// float4 or float8.
+    Float,
+    /// json: its text.
+    Json,
+    /// jsonb: a version, then its text.
+    Jsonb,
 }
+
+/// The types in the order in which [`Table`] asks for them.
+const TYPES: [Type; 9] = [
+    Type::Text,
+    Type::Int,
+    Type::Time,
+    Type::Numeric,
+    Type::Bool,
+    Type::Date,
+    Type::Float,
+    Type::Json,
+    Type::Jsonb,
+];
 
 /// The name of a `relkind` in a sentence.
 pub fn kind_text(relkind: &str) -> &'static str {
@@ -114,14 +137,17 @@ impl Table {
             "SELECT a.attname::text, a.attgenerated = '', \
                a.atttypid IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'name'::regtype), \
                a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), \
-               a.atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype), a.atttypid = 'numeric'::regtype \
+               a.atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype), a.atttypid = 'numeric'::regtype, \
+               a.atttypid = 'bool'::regtype, a.atttypid = 'date'::regtype, \
+               a.atttypid IN ('float4'::regtype, 'float8'::regtype), a.atttypid = 'json'::regtype, \
+               a.atttypid = 'jsonb'::regtype \
              FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = 'public' AND c.relname = {} AND a.attnum > 0 AND NOT a.attisdropped",
             literal(&self.name)
         );
         for row in session.rows(what, sql).await? {
             let mut kind = None;
-            for (index, one) in [(2, Type::Text), (3, Type::Int), (4, Type::Time), (5, Type::Numeric)] {
+            for (index, one) in (2..).zip(TYPES) {
                 if column::<bool>(&row, index)? {
                     kind = Some(one);
                 }
@@ -136,6 +162,13 @@ impl Table {
     /// The columns of `names` that it does not have.
     pub fn lacks<'n>(&self, names: &[&'n str]) -> Vec<&'n str> {
         names.iter().copied().filter(|name| !self.columns.contains_key(*name)).collect()
+    }
+
+    /// Every column with its type, sorted by name; `None` where it is generated, or of another type.
+    pub fn columns(&self) -> Vec<(&str, Option<Type>)> {
+        let mut all: Vec<_> = self.columns.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
+        all.sort_by_key(|(name, _)| *name);
+        all
     }
 
     /// Passes on these columns of every row, in no particular order.

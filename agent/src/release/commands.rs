@@ -41,9 +41,18 @@ impl Step {
 
 /// The database that holds a tenant's state before the release: `shop_before_2026.11.20`.
 pub fn copy_name(tenant: &TenantName, release: &ReleaseId) -> TenantName {
+    derived(tenant, "before", release)
+}
+
+/// The directory for what was written after the point: `shop_after_2026.11.20`.
+fn salvage_dir(tenant: &TenantName, release: &ReleaseId) -> TenantName {
+    derived(tenant, "after", release)
+}
+
+fn derived(tenant: &TenantName, word: &str, release: &ReleaseId) -> TenantName {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
     let id: String = release.as_str().chars().map(plain).collect();
-    let whole = format!("{tenant}_before_{id}");
+    let whole = format!("{tenant}_{word}_{id}");
     if whole.len() <= NAME_BYTES_MAX && id == release.as_str() {
         return whole.parse().unwrap_or_else(|_| tenant.clone());
     }
@@ -97,13 +106,9 @@ pub fn steps(checkpoint: &Checkpoint, tenants: &[TenantWay<'_>]) -> Vec<Step> {
         out.extend(only_if(alone(one), &if_unsure(one.tenant)));
     }
     out.push(deploy(checkpoint));
-    out.extend(sure().filter(|one| !one.is_missing).map(|one| salvage(release, one.tenant)));
-    for one in unsure() {
-        out.extend(only_if([salvage(release, one.tenant)].into_iter(), &if_unsure(one.tenant)));
-    }
     for one in image() {
         let condition = format!("the release changed data of {} that must not stay", one.tenant);
-        out.extend(only_if(alone(one).chain([salvage(release, one.tenant)]), &condition));
+        out.extend(only_if(alone(one), &condition));
     }
     out
 }
@@ -130,11 +135,20 @@ fn deploy(checkpoint: &Checkpoint) -> Step {
     Step::new(None, format!("{before}, and start Odoo")).undo(format!("deploy {again} again"))
 }
 
+/// While the tenant still has its name: after the promotion the state of now is closed for connections.
 fn salvage(release: &ReleaseId, tenant: &TenantName) -> Step {
-    let [release_word, tenant_word] = [release.as_str(), tenant.as_str()].map(shell_word);
-    let what = format!("save what was written to {tenant} after the point, from the state that was kept");
+    let (copy, dir) = (copy_name(tenant, release), salvage_dir(tenant, release));
+    let [release, tenant_word, copy, dir] =
+        [release.as_str(), tenant.as_str(), copy.as_str(), dir.as_str()].map(shell_word);
+    let what = format!(
+        "export what was written to {tenant} after the point, to be entered again; the files hold data of \
+         customers"
+    );
     Step::new(Some(tenant), what)
-        .command(format!("lifeboat rollback salvage --release {release_word} --tenant {tenant_word}"))
+        .command(format!(
+            "lifeboat rollback salvage --release {release} --tenant {tenant_word} --against {copy} --to {dir}"
+        ))
+        .undo(format!("delete {dir}"))
 }
 
 fn database_steps(release: &ReleaseId, one: &TenantWay<'_>) -> Vec<Step> {
@@ -157,6 +171,7 @@ fn database_steps(release: &ReleaseId, one: &TenantWay<'_>) -> Vec<Step> {
         Step::new(Some(tenant), what)
             .command(format!("{restore} --as {copy_word} --no-neutralize"))
             .undo(format!("drop database {copy} and its filestore")),
+        salvage(release, tenant),
         Step::new(Some(tenant), promote)
             .command(format!("lifeboat promote {copy_word} --as {tenant_word}"))
             .undo(format!(

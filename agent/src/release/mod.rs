@@ -1,11 +1,12 @@
 //! After a release: what going back would cost, and whether the business still runs.
 //!
-//! Both jobs only look. **No statement of theirs writes, and none names a table of a tenant**: tables are
+//! All jobs only look. **No statement of theirs writes, and none names a table of a tenant**: tables are
 //! read with COPY, a few columns each; everything else comes from catalogs and statistics. What could not be
 //! read is "not known", never 0 and never "continue".
 //!
-//! - [`plan::plan`] is the plan of a rollback, a pure function of the checkpoint, of the state of each tenant at
-//!   the point and now, and of what is stored. [`gather`] collects these.
+//! - [`plan::plan`] is the plan of a rollback: a pure function of the checkpoint, of the state of each tenant
+//!   at the point and now, and of what is stored. [`gather`] collects these.
+//! - [`salvage`] compares a tenant with its copy at the point, and exports what was written in between.
 //! - [`calendar`] writes the freeze windows for other systems.
 //! - [`watch`] counts business documents since the release and compares them with the hours before.
 
@@ -19,7 +20,9 @@ pub(crate) mod made_up;
 pub mod numbers;
 pub mod plan;
 mod reading;
+pub mod salvage;
 pub mod schema;
+pub mod side;
 pub mod statistics;
 pub mod tenant;
 #[cfg(test)]

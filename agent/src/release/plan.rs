@@ -14,10 +14,11 @@ use crate::release::decision::{Reason, Way, modules, way};
 use crate::release::forecast::{MeasuredRestore, takes};
 use crate::release::numbers::used;
 use crate::release::schema;
+use crate::release::side::PointOf;
 use crate::release::statistics::{Touched, touched};
 use crate::release::tenant::{DocumentCount, Looked, TenantInput, TenantNow, TenantPlan};
 use crate::release::thoughts::to_think_of;
-use crate::release::written::{Counting, PointOf};
+use crate::release::written::Counting;
 
 /// The plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,10 +1,4 @@
-//! What was written after the point of a checkpoint: each document is before the point, after it, or it is
-//! not known which.
-//!
-//! A transaction that was open at the point is in neither: what it wrote has numbers from before the point,
-//! and was committed after it. So a document counts as written after the point only if its transaction began
-//! after it, or if it took its `id` after it; and as written before only if all transactions of its time were
-//! over. The few in between are counted on their own.
+//! What was written after the point of a checkpoint: counted row by row, summed by currency.
 
 use std::collections::BTreeMap;
 
@@ -12,71 +6,13 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::odoo::business::{Currencies, Document, Seen};
-use crate::odoo::counters::{Counters, Last};
 use crate::postgres::decimal::Decimal;
+use crate::release::side::{PointOf, Side};
 
 /// Most currencies, companies' ones included, that are summed.
 const CURRENCIES_MAX: usize = 1_000;
 /// The longest number of a document that is shown.
 const NAME_CHARS_MAX: usize = 64;
-
-/// The point, as a table of documents shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PointOf {
-    /// When it was made, by the server's clock.
-    pub time: Timestamp,
-    /// When the look at the sequences began.
-    pub taken: Timestamp,
-    /// [`Counters::settled_before`].
-    pub settled_before: Option<Timestamp>,
-    /// The last `id` that was given out before the point; `None` if that is not known.
-    pub last_id: Option<i64>,
-}
-
-/// Where a document stands to the point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// It is in the state that a rollback brings back.
-    Before,
-    /// It is not: a rollback loses it.
-    After,
-    /// Its transaction was open at the point.
-    Either,
-}
-
-impl PointOf {
-    /// The point, for the rows of `table`. `None` as the counters: they are lost, so only times tell.
-    pub fn new(time: Timestamp, counters: Option<&Counters>, table: &str) -> PointOf {
-        let Some(counters) = counters else {
-            return PointOf { time, taken: time, settled_before: None, last_id: None };
-        };
-        let sequence = counters.ids_of(table).filter(|one| one.increment > 0 && one.cache == 1);
-        let last_id = sequence.and_then(|one| match one.last {
-            Last::At(last) => Some(last),
-            Last::None => Some(0),
-            Last::NotReadable => None,
-        });
-        PointOf { time, taken: counters.taken, settled_before: counters.settled_before, last_id }
-    }
-
-    /// The side of a document with this `id`, whose transaction began then.
-    pub fn side(&self, id: i64, created: Option<Timestamp>) -> Side {
-        let is_later = created.is_some_and(|created| created > self.time);
-        let open_then = match (created, self.settled_before) {
-            (Some(created), Some(settled)) => created >= settled,
-            // nothing tells
-            (None, _) => self.last_id.is_none(),
-            (Some(_), None) => false,
-        };
-        match self.last_id {
-            _ if is_later => Side::After,
-            Some(last) if id > last && self.taken >= self.time => Side::After,
-            Some(last) if id > last => Side::Either,
-            _ if open_then => Side::Either,
-            _ => Side::Before,
-        }
-    }
-}
 
 /// What was written of one kind of document after the point.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -218,10 +154,7 @@ fn by_name(sums: &Sums, currencies: &Currencies) -> Option<BTreeMap<String, Deci
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_795_000_000 + second).unwrap()
-    }
+    use crate::release::made_up::at;
 
     fn seen(id: i64, created: i64) -> Seen<'static> {
         Seen {
@@ -238,36 +171,14 @@ mod tests {
         }
     }
 
-    /// The look began at 90, the last open transaction at 80, the point is at 100.
-    const POINT: fn(Option<i64>) -> PointOf =
-        |last_id| PointOf { time: at(100), taken: at(90), settled_before: Some(at(80)), last_id };
-
-    #[test]
-    fn what_was_open_at_the_point_is_neither_before_nor_after_it() {
-        let point = POINT(Some(50));
-        assert_eq!(point.side(50, Some(at(79))), Side::Before);
-        assert_eq!(point.side(50, Some(at(80))), Side::Either, "its transaction may have been open");
-        assert_eq!(point.side(51, Some(at(95))), Side::Either, "between the look and the point");
-        assert_eq!(point.side(51, Some(at(101))), Side::After);
-        assert_eq!(point.side(40, Some(at(101))), Side::After, "a number that was taken and used later");
-        assert_eq!(point.side(51, None), Side::Either);
-        assert_eq!(point.side(50, None), Side::Before);
-        let late = PointOf { taken: at(100), ..point };
-        assert_eq!(late.side(51, Some(at(95))), Side::After, "the number was given out after the point");
-    }
-
-    #[test]
-    fn without_counters_the_time_alone_tells() {
-        let point = PointOf::new(at(100), None, "sale_order");
-        assert_eq!(point.side(1, Some(at(100))), Side::Before);
-        assert_eq!(point.side(1, Some(at(101))), Side::After);
-        assert_eq!(point.side(1, None), Side::Either);
-        assert_eq!(POINT(None).side(7, Some(at(90))), Side::Either);
+    /// The look began at 90, the last open transaction at 80, the point is at 100, with 50 rows.
+    fn point() -> PointOf {
+        PointOf { time: at(100), taken: at(90), settled_before: Some(at(80)), last_id: Some(50) }
     }
 
     #[test]
     fn counts_sums_and_the_ends_are_exact() {
-        let mut counting = Counting::new(Document::SaleOrder, POINT(Some(50)));
+        let mut counting = Counting::new(Document::SaleOrder, point());
         counting.add(&seen(10, 10));
         counting.add(&Seen { written: Some(at(300)), ..seen(11, 10) });
         counting.add(&seen(50, 85));
@@ -301,13 +212,13 @@ mod tests {
     #[test]
     fn a_total_that_cannot_be_summed_makes_no_wrong_sum() {
         let currencies = Currencies::made_up(&[(1, "EUR")], &[]);
-        let mut counting = Counting::new(Document::SaleOrder, POINT(Some(50)));
+        let mut counting = Counting::new(Document::SaleOrder, point());
         counting.add(&seen(60, 200));
         counting.add(&Seen { amount: Some(Err(crate::postgres::decimal::Inexact)), ..seen(61, 200) });
         counting.add(&seen(62, 200));
         let written = counting.finish(Some(&currencies));
         assert_eq!((written.after, written.sums), (3, None));
-        let mut counting = Counting::new(Document::SaleOrder, POINT(Some(50)));
+        let mut counting = Counting::new(Document::SaleOrder, point());
         counting.add(&Seen { currency: Some(9), ..seen(60, 200) });
         let sums = counting.finish(Some(&currencies)).sums.unwrap();
         assert_eq!(sums.keys().collect::<Vec<_>>(), ["?"], "an unknown currency is said to be one");

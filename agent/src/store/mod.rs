@@ -77,7 +77,8 @@ pub struct ObjectInfo {
     pub bytes: u64,
     /// When it was written, by the store's clock.
     pub modified: Timestamp,
-    /// Another one means that the object was written again: the store's entity tag, or a file's inode and ctime.
+    /// Another one means that the object was written again: the store's entity tag, or a file's inode and
+    /// ctime.
     pub etag: Option<String>,
     /// What has this name instead of an object, such as a FIFO: [`Store::get`] refuses it.
     pub odd: Option<&'static str>,

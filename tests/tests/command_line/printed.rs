@@ -31,8 +31,8 @@ const INNER: [(&str, &[&str]); 5] = [
     ("wal", &["push", "fetch", "status"]),
     ("evidence", &["verify", "require", "export", "list"]),
     ("config", &["diff", "restore", "list"]),
-    ("rollback", &["plan"]),
-    ("release", &["watch"]),
+    ("rollback", &["plan", "salvage"]),
+    ("release", &["watch", "calendar"]),
 ];
 
 /// The commands of this one.

@@ -53,6 +53,11 @@ fn no_command_that_looks_into_a_tenant_runs_what_its_owner_wrote() {
         let since = ["--since", "2020-01-01T00:00:00Z", "--for", "1min"];
         site.run(&["release", "watch", "--release", "7"]).args(since).run();
     });
+    cluster.copy_db(database, "shop_point", false).unwrap();
+    unharmed(&cluster, database, "rollback salvage", || {
+        let to = ["--against", "shop_point", "--to", "salvaged"];
+        site.run(&["rollback", "salvage", "--release", "7", "--tenant", "shop"]).args(to).run();
+    });
     for command in [&["status"][..], &["list"], &["verify"]] {
         let before = mark(&cluster);
         site.run(command).run();

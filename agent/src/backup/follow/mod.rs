@@ -78,9 +78,9 @@ pub async fn run(
     Ok(())
 }
 
-/// Stores these files of a tenant now, beside an agent that may follow them too. What only `damaged` snapshots
-/// hold counts as not stored. Files that are gone, or do not match their names, are left out: ask the catalog
-/// afterwards which are held.
+/// Stores these files of a tenant now, beside an agent that may follow them too. What only `damaged`
+/// snapshots hold counts as not stored. Files that are gone, or do not match their names, are left out: ask
+/// the catalog afterwards which are held.
 ///
 /// # Errors
 /// Those of the store, and of what [`run`] retries.

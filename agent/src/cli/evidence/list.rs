@@ -41,8 +41,13 @@ struct Row {
 
 /// Lists.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
+    list(args.keys, app).await
+}
+
+/// The same, as `lifeboat list --releases` asks for it.
+pub async fn list(keys: KeyArgs, app: &App) -> Result<Done> {
     let config = app.config()?;
-    let trusted = args.keys.trusted(app)?;
+    let trusted = keys.trusted(app)?;
     let repository = Repository::configured(&config).await?;
     let looks = repository.list_releases(&repository.origin().await?, &trusted).await?;
     let (mut links, mut checkpoints) = (Vec::new(), BTreeMap::new());
@@ -97,7 +102,8 @@ fn text(place: &str, rows: &[Row], width: usize) -> Text {
     }
     let mut text = Text::from(place.to_owned());
     text.line(0);
-    let mut cells = vec![["RELEASE", "STORED (UTC)", "VERDICT", "OVERRIDDEN", "TENANTS"].map(Cell::from)];
+    let mut cells =
+        vec![["RELEASE", "STORED (UTC)", "VERDICT", "OVERRIDDEN", "TENANTS", "DRILL"].map(Cell::from)];
     for row in rows {
         let (tone, verdict) = match row.checkpoint.verdict() {
             Verdict::Passed => (Tone::Plain, "passed"),
@@ -111,6 +117,7 @@ fn text(place: &str, rows: &[Row], width: usize) -> Text {
             Cell(tone, verdict.to_owned()),
             if overridden.is_empty() { "-".to_owned() } else { overridden.join(",") }.into(),
             row.checkpoint.scope.tenants.len().to_string().into(),
+            row.checkpoint.drill.as_ref().map_or("-".to_owned(), |drill| drill.verdict.clone()).into(),
         ]);
     }
     text.extend(table(&cells, width));
@@ -136,6 +143,7 @@ fn json_row(row: &Row) -> Value {
         "verdict": row.checkpoint.verdict().as_str(),
         "overridden": row.checkpoint.overridden().map(|gate| gate.gate).collect::<Vec<_>>(),
         "tenants": row.checkpoint.scope.tenants,
+        "drill": row.checkpoint.drill,
         "previous": row.link.previous,
         "holes": row.holes.iter().map(words).collect::<Vec<_>>(),
     })

@@ -68,8 +68,24 @@ pub static SOURCES: [Source; 7] = [
 ];
 
 impl Source {
-    /// Which document a row is, and whether its money goes out; `None` if it is not one.
-    pub(super) fn document(&self, word: &[u8]) -> Option<(Document, bool)> {
+    /// The table with this name, if business documents are in it.
+    pub fn of(table: &str) -> Option<&'static Source> {
+        SOURCES.iter().find(|source| source.table == table)
+    }
+
+    /// The column that tells which document a row is, where it may be several.
+    pub fn split(&self) -> Option<&'static str> {
+        self.split
+    }
+
+    /// The column with the total, where documents have one.
+    pub fn amount(&self) -> Option<&'static str> {
+        self.amount
+    }
+
+    /// Which document a row is, and whether its money goes out; `None` if it is not one. `word` is the value
+    /// of [`Source::split`].
+    pub fn document(&self, word: &[u8]) -> Option<(Document, bool)> {
         match (self.split, word) {
             (Some("move_type"), b"out_invoice" | b"out_receipt") => Some((Document::Invoice, false)),
             (Some("move_type"), b"out_refund") => Some((Document::Invoice, true)),

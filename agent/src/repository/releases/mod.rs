@@ -105,8 +105,8 @@ impl Repository {
         Ok(stored)
     }
 
-    /// Stores the baseline of a tenant, compressed and encrypted, before the checkpoint that names its digest.
-    /// Idempotent: the name says which baseline it is.
+    /// Stores the baseline of a tenant, compressed and encrypted, before the checkpoint that names its
+    /// digest. Idempotent: the name says which baseline it is.
     ///
     /// # Errors
     /// Those of the store.

@@ -1,0 +1,51 @@
+//! `README.txt` beside the files: what they are, and how to use them.
+
+use crate::clock;
+use crate::error::shown::printable;
+use crate::release::salvage::summary::Summary;
+
+/// All of it.
+pub fn text(summary: &Summary) -> String {
+    let Summary { release, tenant, from, against, point, .. } = summary;
+    let head = format!(
+        "What was written to {tenant} after the point of release {release}\n\n\
+         from     {from}: the database with these documents\n\
+         against  {against}: the copy at the point, {}\n",
+        clock::text(*point)
+    );
+    // the names may contain anything
+    let head: Vec<String> = head.lines().map(printable).collect();
+    format!("{}\n\n{BODY}", head.join("\n"))
+}
+
+const BODY: &str = "\
+These files hold data of customers and are not encrypted. Keep them safe, and
+delete them when they are no longer needed.
+
+summary.json      counts, totals by currency, and what is not in these files.
+                  It is written last: without it the files are not complete.
+KIND.jsonl        one line for each new document, with the rows that belong to it
+KIND.csv          the same as a table: one row for each document (table is that
+                  of the documents), then one for each row that belongs to it
+partners          the new partners that new documents name: enter them first
+changed.jsonl     documents that the copy has, and that were changed or deleted
+changed.csv       after the point: which columns differ, from what to what
+
+New means: the copy has no row with this id. After the tenant went back, Odoo
+gives out the same ids and numbers again. So do not search by the ids in these
+files. Every row that a document names has a key beside its id: links in JSON,
+columns that end with .key in CSV. at_point is false where the named row does
+not exist in the copy: create it first.
+
+Amounts are text with the digits that are stored. Totals of refunds, vendor
+bills and outgoing payments are negative. Times are UTC.
+
+Text in CSV that begins like a formula (= + - @) has an apostrophe in front.
+JSON has it as it is.
+
+Not in these files: the content of attachments (store_fname names the file in
+the filestore of the database above), taxes of lines and other relations of
+many to many, secrets such as access tokens, and what Odoo computes by itself.
+Payments that a provider or a card terminal captured stay captured: reconcile
+them before a payment is entered again.
+";
