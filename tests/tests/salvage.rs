@@ -69,6 +69,9 @@ fn business(cluster: &Cluster) {
         lines("sale_order_line", "order_id", "sale_order", "name like 'SO-NEW-%'", 2),
         copies("pos_order", "true", 2, NOW, "'name', 'POS-NEW-' || i, 'state', 'paid', 'amount_total', 0.05"),
         lines("pos_order_line", "order_id", "pos_order", "name like 'POS-NEW-%'", 3),
+        "insert into account_tax_sale_order_line_rel select l.id, 1 from sale_order_line l join sale_order o \
+           on o.id = l.order_id where o.name like 'SO-NEW-%';"
+            .to_owned(),
         lines("pos_payment", "pos_order_id", "pos_order", "name like 'POS-NEW-%'", 1),
         copies("account_payment", "payment_type = 'inbound'", 2, NOW, "'amount', 7.5, 'payment_reference', 'P-NEW'"),
         copies(
@@ -233,6 +236,7 @@ fn contents(files: &BTreeMap<String, Vec<u8>>) {
     assert_eq!((&buyer["key"]["ref"], &buyer["at_point"]), (&"NEW-2".into(), &false.into()), "{buyer}");
     let line = &orders[0]["lines"]["sale_order_line"][1];
     assert_eq!(line["values"]["order_id"], orders[0]["id"]);
+    assert_eq!(line["taxes"][0]["key"]["name"], "20%", "{line}");
     let product = &line["links"]["product_id"];
     assert!(product["key"]["name"].is_string() && product["key"]["barcode"].is_string(), "{product}");
     assert_eq!(product["at_point"], true);
@@ -361,8 +365,8 @@ fn real_tenants_are_compared_as_a_whole() {
         let copy = format!("{name}_point");
         cluster.copy_db(name, &copy, false).unwrap();
         let new = copies("sale_order", "true", 3, NOW, "'name', 'SO-NEW-' || i, 'amount_total', 10.10");
-        let lines = lines("sale_order_line", "order_id", "sale_order", "name like 'SO-NEW-%'", 2);
-        cluster.psql(name, &format!("{new}{lines}update stock_picking set note = 'x' where id = (select min(id) from stock_picking);"));
+        let of_them = lines("sale_order_line", "order_id", "sale_order", "name like 'SO-NEW-%'", 2);
+        cluster.psql(name, &format!("{new}{of_them}update stock_picking set note = 'x' where id = (select min(id) from stock_picking);"));
         let to = ["--tenant", name, "--against", &copy, "--to", name, "--json"];
         let summary = site.run(&["rollback", "salvage", "--release", "8"]).args(to).run().ok().json();
         let orders = &kind(&summary, "sale-orders")["documents"]["sale-order"];

@@ -52,14 +52,24 @@ fn the_commands_of_the_plan_bring_the_tenant_back_to_a_real_checkpoint() {
         value["steps"].as_array().unwrap().iter().filter_map(|step| step["command"].as_str()).collect();
     let identity = site.path("lifeboat-identity.txt");
     run_printed(&site, commands[0], &["--yes", "--identity", identity.to_str().unwrap()]).ok();
+    let salvaged = run_printed(&site, commands[1], &["--json"]).ok().json();
+    let orders = &salvaged["kinds"]["sale-orders"]["documents"]["sale-order"];
+    assert_eq!((&orders["new"], &orders["changed"]), (&4.into(), &6.into()), "{salvaged:#}");
+    assert_eq!(orders["totals"]["EUR"], shop["written"]["sale-order"]["sums"]["EUR"], "as the plan says");
+    let counted = |kind: &str, document: &str| salvaged["kinds"][kind]["documents"][document]["new"].clone();
+    assert_eq!(counted("pos-orders", "pos-order"), shop["written"]["pos-order"]["after"]);
+    assert_eq!(counted("payments", "payment"), shop["written"]["payment"]["after"]);
+    assert_eq!(counted("pickings", "picking"), shop["written"]["picking"]["after"]);
+    assert_eq!(counted("invoices", "invoice"), shop["written"]["invoice"]["after"]);
+    assert!(site.path("shop_after_9/summary.json").exists());
     let promoted =
-        run_printed(&site, commands[1], &["--yes-replace", "shop", "--disconnect", "--json"]).ok().json();
+        run_printed(&site, commands[2], &["--yes-replace", "shop", "--disconnect", "--json"]).ok().json();
     let new = "select count(*) from sale_order where name like 'SO-NEW-%'";
     assert_eq!(cluster.psql("shop", new), "0", "the state of the point");
     assert_ne!(cluster.psql("shop", "select sum(list_price) from product_template"), "0");
     assert_eq!(cluster.psql("shop", "select count(weight) from product_template where false"), "0");
     let undo = promoted["undo"].as_str().unwrap().to_owned();
-    let step = value["steps"].as_array().unwrap().iter().find(|step| step["command"] == commands[1]).unwrap();
+    let step = value["steps"].as_array().unwrap().iter().find(|step| step["command"] == commands[2]).unwrap();
     let printed = step["undo"].as_str().unwrap();
     let (begin, _) = printed.split_once("TIME").unwrap();
     assert!(undo.starts_with(begin), "{undo} is not {printed}");

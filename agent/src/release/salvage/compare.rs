@@ -19,6 +19,7 @@ use crate::release::salvage::shape::Shape;
 use crate::release::salvage::side::Side;
 use crate::release::salvage::sides::{Sides, document_of, name};
 use crate::release::salvage::summary::{FORMAT, KindSummary, NotExported, Summary};
+use crate::release::salvage::taxes::taxes_of;
 
 /// Most documents that are named one by one as not exported.
 const NAMED_MAX: usize = 1000;
@@ -102,7 +103,12 @@ impl Work {
                 Ok(None) => self.summary.not_installed.push(kind.name),
                 Ok(Some(compared)) => {
                     late += compared.late;
-                    found.push(self.found(kind, compared, currencies.as_ref().ok()));
+                    let mut one = self.found(kind, compared, currencies.as_ref().ok());
+                    match known(taxes_of(sides.from, kind, &one.new).await)? {
+                        Ok(taxes) => one.taxes = kind.taxes.as_ref().map(|of| (of.lines, taxes)),
+                        Err(why) => self.not_exported(format!("taxes of {}", kind.name), why),
+                    }
+                    found.push(one);
                 }
             }
         }
@@ -145,8 +151,14 @@ impl Work {
                     lines: Vec::new(),
                 };
                 let new = rows.into_iter().map(new).collect();
-                let one =
-                    Found { name: PARTNERS, shapes: vec![shape], new, changed: Vec::new(), unlisted: 0 };
+                let one = Found {
+                    name: PARTNERS,
+                    shapes: vec![shape],
+                    new,
+                    taxes: None,
+                    changed: Vec::new(),
+                    unlisted: 0,
+                };
                 found.insert(0, one);
             }
         }
@@ -219,7 +231,7 @@ impl Work {
             self.not_exported(what, "as those before: no currency, or no exact total");
         }
         self.summary.kinds.insert(kind.name, numbers);
-        Found { name: kind.name, shapes, new: documents, changed, unlisted }
+        Found { name: kind.name, shapes, new: documents, taxes: None, changed, unlisted }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was found: documents that only the production database has, and those that differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -85,6 +85,8 @@ pub struct Found {
     pub shapes: Vec<Shape>,
     /// Sorted by `id`.
     pub new: Vec<NewDocument>,
+    /// The table whose lines have taxes, and these, by the `id` of the line.
+    pub taxes: Option<(&'static str, HashMap<i64, Vec<i64>>)>,
     /// Sorted by `id`.
     pub changed: Vec<ChangedDocument>,
     /// How many more differ than could be listed.

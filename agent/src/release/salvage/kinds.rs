@@ -12,6 +12,19 @@ pub struct Part {
     pub others: Option<&'static str>,
 }
 
+/// The relation of lines to their taxes.
+#[derive(Debug)]
+pub struct Taxes {
+    /// The table of the lines.
+    pub lines: &'static str,
+    /// The table of the relation.
+    pub relation: &'static str,
+    /// Its column for the line.
+    pub line: &'static str,
+    /// Its column for the tax.
+    pub tax: &'static str,
+}
+
 /// A kind of documents.
 #[derive(Debug)]
 pub struct Kind {
@@ -21,6 +34,8 @@ pub struct Kind {
     pub head: Part,
     /// What belongs to each of them.
     pub lines: &'static [Part],
+    /// The taxes of its lines.
+    pub taxes: Option<Taxes>,
 }
 
 /// Columns that are neither compared nor exported: secrets, and what Odoo computes from a file.
@@ -41,19 +56,30 @@ const fn lines(table: &'static str, parent: &'static [&'static str]) -> Part {
     Part { table, parent, others: None }
 }
 
+const fn taxes(lines: &'static str, relation: &'static str, line: &'static str) -> Option<Taxes> {
+    Some(Taxes { lines, relation, line, tax: "account_tax_id" })
+}
+
 /// All of them but the partners, in the order in which they are exported.
 pub static KINDS: [Kind; 6] = [
-    Kind { name: "sale-orders", head: head("sale_order"), lines: &[lines("sale_order_line", &["order_id"])] },
+    Kind {
+        name: "sale-orders",
+        head: head("sale_order"),
+        lines: &[lines("sale_order_line", &["order_id"])],
+        taxes: taxes("sale_order_line", "account_tax_sale_order_line_rel", "sale_order_line_id"),
+    },
     Kind {
         name: "pos-orders",
         head: head("pos_order"),
         lines: &[lines("pos_order_line", &["order_id"]), lines("pos_payment", &["pos_order_id"])],
+        taxes: taxes("pos_order_line", "account_tax_pos_order_line_rel", "pos_order_line_id"),
     },
     Kind {
         name: "payments",
         head: head("account_payment"),
         // its journal entry: payment_id until Odoo 17
         lines: &[lines("account_move", &["payment_id", "origin_payment_id"])],
+        taxes: None,
     },
     Kind {
         name: "pickings",
@@ -62,6 +88,7 @@ pub static KINDS: [Kind; 6] = [
             Part { others: Some("stock moves without a transfer"), ..lines("stock_move", &["picking_id"]) },
             lines("stock_move_line", &["picking_id"]),
         ],
+        taxes: None,
     },
     Kind {
         name: "invoices",
@@ -70,8 +97,9 @@ pub static KINDS: [Kind; 6] = [
             ..head("account_move")
         },
         lines: &[lines("account_move_line", &["move_id"])],
+        taxes: taxes("account_move_line", "account_move_line_account_tax_rel", "account_move_line_id"),
     },
-    Kind { name: "attachments", head: head(ATTACHMENTS), lines: &[] },
+    Kind { name: "attachments", head: head(ATTACHMENTS), lines: &[], taxes: None },
 ];
 
 /// Which table a column names a row of.

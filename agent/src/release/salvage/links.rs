@@ -12,6 +12,7 @@ use crate::release::salvage::kinds::KEYS;
 use crate::release::salvage::shape::Shape;
 use crate::release::salvage::side::Side;
 use crate::release::salvage::sides::Sides;
+use crate::release::salvage::taxes;
 use crate::release::salvage::value;
 
 const PRODUCTS: &str = "product_product";
@@ -37,6 +38,8 @@ pub fn add_needed(shape: &Shape, row: &Kept, needed: &mut Needed) {
 pub fn needed(found: &[Found]) -> Needed {
     let mut needed = Needed::new();
     for one in found {
+        let taxes = one.taxes.iter().flat_map(|(_, taxes)| taxes.values().flatten());
+        needed.entry(taxes::TABLE).or_default().extend(taxes);
         for document in &one.new {
             add_needed(&one.shapes[0], &document.row, &mut needed);
             for (shape, rows) in one.shapes[1..].iter().zip(&document.lines) {

@@ -32,5 +32,6 @@ mod shape;
 mod side;
 mod sides;
 pub mod summary;
+mod taxes;
 mod value;
 pub mod write;

@@ -44,8 +44,8 @@ Text in CSV that begins like a formula (= + - @) has an apostrophe in front.
 JSON has it as it is.
 
 Not in these files: the content of attachments (store_fname names the file in
-the filestore of the database above), taxes of lines and other relations of
-many to many, secrets such as access tokens, and what Odoo computes by itself.
+the filestore of the database above), relations of many to many but taxes of
+lines, secrets such as access tokens, and what Odoo computes by itself.
 Payments that a provider or a card terminal captured stay captured: reconcile
 them before a payment is entered again.
 ";

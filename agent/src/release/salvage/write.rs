@@ -17,6 +17,7 @@ use crate::release::salvage::keys::{Keys, target};
 use crate::release::salvage::out::{Out, not_json};
 use crate::release::salvage::readme;
 use crate::release::salvage::shape::Shape;
+use crate::release::salvage::taxes::TABLE as TAXES;
 use crate::release::salvage::value;
 
 const DIR_MODE: u32 = 0o700;
@@ -93,12 +94,22 @@ fn row_json(shape: &Shape, row: &Kept, keys: &Keys) -> (Value, Value) {
 
 fn key_of(kind: Type, column: &str, bytes: &[u8], keys: &Keys) -> Option<Value> {
     let table = target(column).filter(|_| kind == Type::Int)?;
-    let id = value::int(bytes);
+    Some(named(table, value::int(bytes), keys))
+}
+
+/// A row that is named, with its key.
+fn named(table: &str, id: i64, keys: &Keys) -> Value {
     let (at_point, key) = match keys.get(table, id) {
         Some(key) => (key.at_point, key.key.clone()),
         None => (None, BTreeMap::new()),
     };
-    Some(json!({ "table": table, "id": id, "at_point": at_point, "key": key }))
+    json!({ "table": table, "id": id, "at_point": at_point, "key": key })
+}
+
+/// The taxes of a line, where it has a relation to taxes.
+fn taxes_of<'f>(found: &'f Found, shape: &Shape, row: &Kept) -> Option<&'f [i64]> {
+    let (_, taxes) = found.taxes.as_ref().filter(|(table, _)| *table == shape.table)?;
+    Some(taxes.get(&row.id).map_or(&[], Vec::as_slice))
 }
 
 fn document_json(found: &Found, one: &NewDocument, keys: &Keys) -> Value {
@@ -107,7 +118,11 @@ fn document_json(found: &Found, one: &NewDocument, keys: &Keys) -> Value {
     for (shape, rows) in found.shapes[1..].iter().zip(&one.lines) {
         let rows = rows.iter().map(|row| {
             let (values, links) = row_json(shape, row, keys);
-            json!({ "id": row.id, "values": values, "links": links })
+            let mut line = json!({ "id": row.id, "values": values, "links": links });
+            if let Some(taxes) = taxes_of(found, shape, row) {
+                line["taxes"] = taxes.iter().map(|tax| named(TAXES, *tax, keys)).collect();
+            }
+            line
         });
         lines.insert(shape.table.to_owned(), rows.collect());
     }
@@ -136,6 +151,7 @@ fn table(found: &Found, keys: &Keys, mut out: Out<'_>) -> Result<()> {
         head.push((*name).to_owned());
         head.extend(target(name).map(|_| format!("{name}.key")));
     }
+    head.extend(found.taxes.as_ref().map(|_| "taxes.key".to_owned()));
     let mut text = String::new();
     csv::row(&mut text, head.iter().map(|name| (name.as_str(), false)));
     out.text(&text)?;
@@ -155,6 +171,11 @@ fn table(found: &Found, keys: &Keys, mut out: Out<'_>) -> Result<()> {
             for (name, place) in names.iter().zip(places) {
                 cells.extend(cell(shape, row, name, *place, keys));
             }
+            if found.taxes.is_some() {
+                let taxes = taxes_of(found, shape, row).unwrap_or_default().iter();
+                let taxes = taxes.map(|tax| key_text(TAXES, *tax, keys));
+                cells.push((taxes.collect::<Vec<_>>().join(" | "), false));
+            }
             text.clear();
             csv::row(&mut text, cells.iter().map(|(cell, is_number)| (cell.as_str(), *is_number)));
             out.text(&text)?;
@@ -169,7 +190,12 @@ fn cell(shape: &Shape, row: &Kept, name: &str, place: Option<usize>, keys: &Keys
     let own = field
         .map_or((String::new(), false), |(kind, bytes)| (value::text(kind, bytes), value::is_number(kind)));
     let Some(table) = target(name) else { return vec![own] };
-    let key = field.and_then(|(_, bytes)| keys.get(table, value::int(bytes)));
-    let parts = key.into_iter().flat_map(|key| &key.key).map(|(name, text)| format!("{name}={text}"));
-    vec![own, (parts.collect::<Vec<_>>().join("; "), false)]
+    let key = field.map(|(_, bytes)| key_text(table, value::int(bytes), keys));
+    vec![own, (key.unwrap_or_default(), false)]
+}
+
+/// The key of a row in a cell.
+fn key_text(table: &str, id: i64, keys: &Keys) -> String {
+    let parts = keys.get(table, id).into_iter().flat_map(|key| &key.key);
+    parts.map(|(name, text)| format!("{name}={text}")).collect::<Vec<_>>().join("; ")
 }
