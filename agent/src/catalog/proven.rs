@@ -141,9 +141,9 @@ mod tests {
         assert!(other.unchanged(&of("1")).await.unwrap().is_empty(), "of another repository");
         drop(other);
         for tail in ["-wal", "-shm", ""] {
-            let _ = std::fs::remove_file(format!("{}{tail}", file.display()));
+            disk::remove_file(Path::new(&format!("{}{tail}", file.display()))).unwrap();
         }
-        std::fs::write(&file, b"not SQLite, but long enough to be looked at as if it were a database")
+        disk::replace_durable(&file, b"not SQLite, but long enough to be looked at as if it were a database")
             .unwrap();
         let mut again = Proven::open(&file, "two").await.unwrap();
         assert!(again.unchanged(&of("1")).await.unwrap().is_empty());

@@ -2,7 +2,7 @@
 //!
 //! **A checkpoint exists when its `checkpoint.json` does** (`repository::releases`): everything that it names is
 //! stored and proven before. A call that is killed leaves a restore point that nobody uses, and at most a
-//! note of it here ([`attempt`]); the next call for the same release continues with that point.
+//! note of it here (attempt.rs); the next call for the same release continues with that point.
 //!
 //! Nothing passes because it could not be looked up: see [`gates`].
 

@@ -21,7 +21,7 @@ use crate::archive::evidence::gate::Gate;
 use crate::archive::evidence::key::EvidenceKey;
 use crate::archive::evidence::predicate::{Checkpoint, FORMAT, Point, Scorecard, TenantState};
 use crate::archive::evidence::scorecard::scorecard;
-use crate::archive::manifest::Manifest;
+use crate::archive::manifest::{Manifest, SnapshotKind};
 use crate::archive::seal::Recipients;
 use crate::archive::signature::TrustedKeys;
 use crate::archive::wal_name::NameTrust;
@@ -35,7 +35,8 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::drills;
 use crate::inventory::take::Wanted;
-use crate::inventory::{Inventory, drills::StoredDrill};
+use crate::inventory::{Inventory, Look, drills::StoredDrill};
+use crate::names::SnapshotId;
 use crate::names::wal::TimelineId;
 use crate::names::{TenantName, counted};
 use crate::postgres::server::{ServerInfo, server_info};
@@ -163,7 +164,8 @@ impl Work<'_> {
                 .next(format!("known tiers: {}", known.join(", ")))
         })?;
         let chain = match (&way, &dumps, &dumped) {
-            (_, Some(_), Err(e)) | (Err(e), None, _) => Finding::of_error(e),
+            (_, Some(_), Err(e)) => Finding::of_error(e),
+            (Err(e), None, _) => no_way(e, &inventory),
             _ => gates::chain(&proof),
         };
         let base = match &way {
@@ -438,6 +440,23 @@ struct Captured {
     notes: Vec<String>,
 }
 
+/// Nothing leads to the point. A base backup without a manifest may be running, or its manifest was lost.
+fn no_way(e: &Error, inventory: &Inventory) -> Finding {
+    let is_base = |id: &SnapshotId| id.kind() == SnapshotKind::Base.as_str();
+    let unfinished = |(id, look): &(SnapshotId, Look)| {
+        (is_base(id) && matches!(look, Look::Unfinished)).then(|| id.to_string())
+    };
+    let unfinished: Vec<String> = inventory.snapshots.iter().filter_map(unfinished).collect();
+    let found = Finding::of_error(e);
+    match unfinished.is_empty() {
+        true => found,
+        false => Finding {
+            found: format!("{}; without a manifest: {}", found.found, unfinished.join(", ")),
+            ..found
+        },
+    }
+}
+
 fn migrates(states: &[TenantState]) -> bool {
     let with_release = crate::archive::evidence::predicate::ChangeWhen::WithRelease;
     states.iter().flat_map(|state| &state.module_changes).any(|change| change.when == with_release)
@@ -452,7 +471,6 @@ fn drill_of(
 
 /// The age of the newest base backup, where no way leads to the point.
 fn newest_base(inventory: &Inventory, now: Timestamp, config: &Config) -> Finding {
-    use crate::archive::manifest::SnapshotKind;
     match crate::inventory::pick::newest(inventory, SnapshotKind::Base, None) {
         Some(base) => gates::base(base.time(), now, config.checkpoint.base_age_max),
         None => Finding::failed("there is no base backup; run lifeboat backup --kind base"),

@@ -32,7 +32,7 @@ const INNER: [(&str, &[&str]); 5] = [
     ("evidence", &["verify", "require", "export", "list"]),
     ("config", &["diff", "restore", "list"]),
     ("rollback", &["plan", "salvage"]),
-    ("release", &["watch"]),
+    ("release", &["watch", "calendar"]),
 ];
 
 /// The commands of this one.

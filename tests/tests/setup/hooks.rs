@@ -48,7 +48,7 @@ fn parsed() -> Option<BTreeMap<String, Vec<Value>>> {
     let out = Program::at(python.into()).args(["-c", AS_JSON]).args(files()).run().ok();
     let all: BTreeMap<String, Vec<Value>> = serde_json::from_str(&out.stdout).unwrap();
     let root = workspace_root();
-    let short = |path: String| Path::new(&path).strip_prefix(root.as_path()).unwrap().display().to_string();
+    let short = |path: String| Path::new(&path).strip_prefix(root).unwrap().display().to_string();
     Some(all.into_iter().map(|(path, documents)| (short(path), documents)).collect())
 }
 

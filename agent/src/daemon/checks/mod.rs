@@ -2,10 +2,10 @@
 //! its release may go on, and we tell it the decision of `lifeboat checkpoint`.
 //!
 //! - The answer to the request comes at once, and is no decision: Azure wants it within 3 s. The decision is
-//!   made by `lifeboat checkpoint` as a child process, and goes to Azure's call-back address ([`callback`]).
+//!   made by `lifeboat checkpoint` as a child process, and goes to Azure's call-back address (callback.rs).
 //! - **Nothing passes because it could not be decided.** Only exit code 0 is "succeeded"; whatever else
 //!   happens, a stop of the agent too, is "failed".
-//! - **A request that comes again gets the same decision** ([`decision`]).
+//! - **A request that comes again gets the same decision** (decision.rs).
 //! - Who does not have the token learns nothing and starts nothing: its body is not even read. Who has it can
 //!   make checkpoints, but override no gate, and send Azure's token to the hosts of the configuration only.
 
