@@ -4,8 +4,8 @@
 //!
 //! **Take it just before the restore point.** Then a row with an `id` up to a sequence's value is in the
 //! point unless its transaction was still open ([`Counters::settled_before`]), and what is newer than the
-//! point is not in it. The order of the three looks in [`Counters::take`] is part of that promise: sequences first,
-//! then the open transactions, then the statistics. In another order, a transaction that took a number
+//! point is not in it. The order of the three looks in [`Counters::take`] is part of that promise: sequences
+//! first, then the open transactions, then the statistics. In another order, a transaction that took a number
 //! between two looks would be in neither.
 
 mod look;
