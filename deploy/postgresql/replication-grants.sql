@@ -11,7 +11,9 @@ ALTER ROLE lifeboat REPLICATION;
 -- To find the data directory; to see the size of databases that the role may not connect to.
 GRANT pg_read_all_settings, pg_read_all_stats TO lifeboat;
 
--- Begin and end of a base backup; they have other names before PostgreSQL 15.
+-- Begin and end of a base backup; they have other names before PostgreSQL 15. The restore point of a release
+-- checkpoint; the last one is needed only where archive_command archives WAL.
 SELECT format('GRANT EXECUTE ON FUNCTION %s TO lifeboat', oid::regprocedure) FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace
-  AND proname IN ('pg_backup_start', 'pg_backup_stop', 'pg_start_backup', 'pg_stop_backup') \gexec
+  AND proname IN ('pg_backup_start', 'pg_backup_stop', 'pg_start_backup', 'pg_stop_backup',
+                  'pg_create_restore_point', 'pg_switch_wal') \gexec

@@ -5,6 +5,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
+use super::scope::scope;
 use super::{CheckpointReport, CheckpointRequest};
 use crate::archive::evidence::gate::GateResult;
 use crate::archive::evidence::key::{EvidenceKey, TrustedEvidenceKeys};
@@ -13,6 +14,7 @@ use crate::catalog::state::StateDir;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::names::TenantName;
 use crate::postgres::connect::PostgresOptions;
 use crate::progress::Progress;
 use crate::repository::releases::{CHECKPOINT, StoredCheckpoint};
@@ -102,6 +104,26 @@ impl<'a> Work<'a> {
             .because(format!("it was made for {}, and this call names {}", text(was), text(is)))
             .effect("the release is blocked: its evidence would be that of something else")
             .next("give the new build a release ID of its own"));
+        }
+        let wanted =
+            scope(self.config, &self.postgres, &self.request.tenants, self.request.cohort.as_deref()).await?;
+        let outside: Vec<&str> = wanted
+            .tenants
+            .iter()
+            .filter(|tenant| !checkpoint.scope.tenants.contains(tenant))
+            .map(TenantName::as_str)
+            .collect();
+        if !outside.is_empty() {
+            return Err(Error::new(
+                Kind::Refused,
+                format!(
+                    "the checkpoint of release {} does not cover {}",
+                    checkpoint.release.id,
+                    outside.join(", ")
+                ),
+            )
+            .effect("the release is blocked: what it would change there cannot be undone by this checkpoint")
+            .next("give each wave of a release an ID of its own, such as 2026.11.20/wave2"));
         }
         self.repository.complete_checkpoint(&checkpoint, &self.key).await?;
         Attempt::forget(&self.state, &self.folder)?;

@@ -32,6 +32,10 @@ fn approvals_freeze_windows_and_regions_block_and_only_what_the_tier_allows_is_o
         .unwrap();
     assert_eq!(gate["overridden"]["reason"], "payments fail");
     assert_eq!(report["checkpoint"]["scope"]["tenants"], serde_json::json!(["shop"]));
+    // the record of one wave is not that of another
+    world.pass("r1", &["--tenant", "shop"]);
+    world.checkpoint("r1", &["--tenant", "depot"]).run().exits(16).says("does not cover depot");
+    world.checkpoint("r1", &[]).run().exits(16).says("does not cover depot");
     world.checkpoint("r2", &["--cohort", "wave2"]).run().exits(2).says("known cohorts: wave1");
 }
 
