@@ -10,7 +10,7 @@ use super::{App, Done};
 use crate::error::Result;
 use crate::release::plan::RollbackPlan;
 
-/// Plan the way back from a release, and save what was written since
+/// Plan the way back from a release, and save what came after
 ///
 /// `plan` says whether the image alone is enough or the database goes back, what was written since the
 /// checkpoint and would be lost, how long it takes, and the commands in order, each with its undo.

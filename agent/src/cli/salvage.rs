@@ -26,6 +26,9 @@ use crate::release::salvage::write::{check_new, write};
 ///
 /// Exit code 3: something is not exported; the output names it.
 #[derive(clap::Args, Debug)]
+#[command(override_usage = "\
+lifeboat rollback salvage --release <ID> --tenant <NAME>
+       --against <DATABASE> --to <DIR> [OPTIONS]")]
 #[command(after_long_help = "\
 Examples:
   # the counts only

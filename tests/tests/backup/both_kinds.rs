@@ -141,9 +141,9 @@ fn releases_and_tenants_are_chosen_by_flag_environment_and_file() {
     assert!(words(&text).contains("release from-env"), "{text}");
     assert!(text.stdout.contains("0 new"), "{text}");
 
-    fs::write(site.path("release"), "not an id: /../\n").unwrap();
-    site.backup(&["--release", "bad/../id"]).run().exits(2);
-    site.set("LIFEBOAT_RELEASE", "bad id\n");
+    fs::write(site.path("release"), "not an id:\u{7}\n").unwrap();
+    site.backup(&["--release", "bad\u{7}id"]).run().exits(2);
+    site.set("LIFEBOAT_RELEASE", "bad\u{7}id\n");
     site.backup(&[]).run().exits(4).says("LIFEBOAT_RELEASE");
     site.set("LIFEBOAT_RELEASE", "");
     site.backup(&[]).run().exits(4).says("does not hold a release ID");
