@@ -1,7 +1,7 @@
 //! `lifeboat checkpoint`: proves, in seconds, that a release can be undone, or blocks it and says why.
 //!
-//! **A checkpoint exists when its `checkpoint.json` does** (`repository::releases`): everything that it names is
-//! stored and proven before. A call that is killed leaves a restore point that nobody uses, and at most a
+//! **A checkpoint exists when its `checkpoint.json` does** (`repository::releases`): everything that it names
+//! is stored and proven before. A call that is killed leaves a restore point that nobody uses, and at most a
 //! note of it here (attempt.rs); the next call for the same release continues with that point.
 //!
 //! Nothing passes because it could not be looked up: see [`gates`].
