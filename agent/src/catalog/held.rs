@@ -3,25 +3,25 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
-use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Row, Sqlite};
 
+use crate::catalog::sqlite::{self, BUSY_LIMIT, Tables, json};
 use crate::disk;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::names::{SnapshotId, TenantName};
 
-const BUSY_LIMIT: Duration = Duration::from_secs(10);
-
-const TABLES: [&str; 3] = [
-    "CREATE TABLE IF NOT EXISTS about (repository TEXT NOT NULL) STRICT",
-    "CREATE TABLE IF NOT EXISTS home (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT",
-    // For a batch, each tenant that had the file. Empty where an older program stored the batch: it did not
-    // record the tenant, and the file counts for every tenant.
-    "CREATE TABLE IF NOT EXISTS file (shard TEXT NOT NULL, path TEXT NOT NULL, tenant TEXT NOT NULL, \
+const TABLES: Tables = Tables {
+    create: &[
+        "CREATE TABLE IF NOT EXISTS home (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT",
+        // For a batch, each tenant that had the file. Empty where an older program stored the batch: it did
+        // not record the tenant, and the file counts for every tenant.
+        "CREATE TABLE IF NOT EXISTS file (shard TEXT NOT NULL, path TEXT NOT NULL, tenant TEXT NOT NULL, \
      home INTEGER NOT NULL, PRIMARY KEY (shard, path, tenant)) STRICT, WITHOUT ROWID",
-];
+    ],
+    empty: &["DELETE FROM file", "DELETE FROM home"],
+};
 
 /// The opened catalog of one repository.
 pub struct Held {
@@ -30,58 +30,19 @@ pub struct Held {
 }
 
 impl Held {
-    /// Opens the file; creates it where it does not exist, and empties it where it is of another repository.
+    /// Opens the file; creates it where it does not exist or is damaged, and empties it where it is of
+    /// another repository.
     ///
     /// # Errors
     /// `Io` where SQLite cannot open or use it.
     pub async fn open(file: &Path, repository: &str) -> Result<Held> {
-        match Held::opened(file, repository).await {
-            Ok(held) => Ok(held),
-            // Damaged: it can be rebuilt, and nothing depends on it.
-            Err(e) => {
-                tracing::warn!("{} cannot be used and is created again: {e:?}", file.display());
-                for tail in ["", "-wal", "-shm"] {
-                    let mut name = file.as_os_str().to_owned();
-                    name.push(tail);
-                    disk::remove_file(Path::new(&name))?;
-                }
-                Held::opened(file, repository).await
-            }
-        }
-    }
-
-    async fn opened(file: &Path, repository: &str) -> Result<Held> {
-        drop(disk::open_or_create(file)?); // SQLite gives its other files the owner of this one
-        // If a power cut loses a page, some files are stored twice: not worth a sync each time.
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(BUSY_LIMIT)
-            .disable_statement_logging();
-        let file = file.display().to_string();
-        let connection = options.connect().await.map_err(|e| wrong(&file, e))?;
-        let mut held = Held { connection, file };
-        for table in TABLES {
-            held.execute(sqlx::query(table)).await?;
-        }
-        let known = sqlx::query("SELECT repository FROM about").fetch_optional(&mut held.connection).await;
-        let known: Option<String> = known
-            .and_then(|row| row.map(|row| row.try_get(0)).transpose())
-            .map_err(|e| wrong(&held.file, e))?;
-        if known.as_deref() != Some(repository) {
-            for all in ["DELETE FROM file", "DELETE FROM home", "DELETE FROM about"] {
-                held.execute(sqlx::query(all)).await?;
-            }
-            held.execute(sqlx::query("INSERT INTO about VALUES (?1)").bind(repository)).await?;
-        }
-        Ok(held)
+        let opened = sqlite::open(file, repository, &TABLES).await.map_err(|e| e.effect(EFFECT));
+        Ok(Held { connection: opened?, file: file.display().to_string() })
     }
 
     /// Records that `home` holds these files of `tenant`.
     pub async fn add(&mut self, tenant: &TenantName, home: &SnapshotId, paths: &[&str]) -> Result<()> {
-        let list = json(paths)?;
+        let list = json(&paths)?;
         let failed = |e| wrong(&self.file, e);
         let mut all = self.connection.begin().await.map_err(failed)?;
         sqlx::query("INSERT OR IGNORE INTO home (id) VALUES (?1)")
@@ -180,7 +141,7 @@ impl Held {
     pub async fn of(&mut self, paths: &[&str]) -> Result<HashSet<(String, String)>> {
         let sql = "SELECT f.tenant, f.path FROM json_each(?1) AS j JOIN file AS f \
                    ON f.shard = substr(j.value, 1, instr(j.value, '/') - 1) AND f.path = j.value";
-        let query = sqlx::query(sql).bind(json(paths)?);
+        let query = sqlx::query(sql).bind(json(&paths)?);
         self.pairs(query).await
     }
 
@@ -207,14 +168,12 @@ pub fn holds(held: &HashSet<(String, String)>, tenant: &TenantName, path: &str) 
     of("") || of(tenant.as_str())
 }
 
-fn json(texts: &[&str]) -> Result<String> {
-    serde_json::to_string(texts).map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))
-}
+/// What it means that the file cannot be used.
+const EFFECT: &str =
+    "it is not known which files the repository holds, so new files are not stored as they come";
 
 fn wrong(file: &str, e: sqlx::Error) -> Error {
-    Error::new(Kind::Io, format!("cannot use {file}"))
-        .because(e)
-        .effect("it is not known which files the repository holds, so new files are not stored as they come")
+    sqlite::wrong(file, e).effect(EFFECT)
 }
 
 #[cfg(test)]

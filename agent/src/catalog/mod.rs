@@ -11,6 +11,7 @@ pub mod known_scratch;
 pub mod last_checkpoint;
 pub mod proven;
 pub mod runs;
+mod sqlite;
 pub mod state;
 pub mod stream;
 pub mod verified;

@@ -4,20 +4,20 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Row};
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
 
-use crate::disk;
-use crate::error::{Error, Kind, Result};
+use crate::catalog::sqlite::{self, Tables, json, wrong};
+use crate::error::Result;
 use crate::store::ObjectInfo;
 
-const BUSY_LIMIT: Duration = Duration::from_secs(10);
-const TABLES: [&str; 2] = [
-    "CREATE TABLE IF NOT EXISTS about (repository TEXT NOT NULL) STRICT",
-    "CREATE TABLE IF NOT EXISTS object (key TEXT PRIMARY KEY, mark TEXT NOT NULL) STRICT, WITHOUT ROWID",
-];
+const TABLES: Tables = Tables {
+    create: &[
+        "CREATE TABLE IF NOT EXISTS object (key TEXT PRIMARY KEY, mark TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    ],
+    empty: &["DELETE FROM object"],
+};
 
 /// The opened catalog of one repository.
 pub struct Proven {
@@ -32,59 +32,21 @@ pub fn mark(info: &ObjectInfo) -> Option<String> {
 }
 
 impl Proven {
-    /// Opens the file; creates it where it does not exist or cannot be used, and empties it where it is of
+    /// Opens the file; creates it where it does not exist or is damaged, and empties it where it is of
     /// another repository.
     ///
     /// # Errors
-    /// `Io` where SQLite cannot create it.
+    /// `Io` where SQLite cannot open or use it.
     pub async fn open(file: &Path, repository: &str) -> Result<Proven> {
-        match Proven::opened(file, repository).await {
-            Ok(proven) => Ok(proven),
-            Err(e) => {
-                tracing::warn!("{} cannot be used and is created again: {e:?}", file.display());
-                for tail in ["", "-wal", "-shm"] {
-                    let mut name = file.as_os_str().to_owned();
-                    name.push(tail);
-                    disk::remove_file(Path::new(&name))?;
-                }
-                Proven::opened(file, repository).await
-            }
-        }
-    }
-
-    async fn opened(file: &Path, repository: &str) -> Result<Proven> {
-        drop(disk::open_or_create(file)?); // SQLite gives its other files the owner of this one
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(BUSY_LIMIT)
-            .disable_statement_logging();
-        let file = file.display().to_string();
-        let connection = options.connect().await.map_err(|e| wrong(&file, e))?;
-        let mut proven = Proven { connection, file };
-        for table in TABLES {
-            proven.execute(sqlx::query(table)).await?;
-        }
-        let known = sqlx::query("SELECT repository FROM about").fetch_optional(&mut proven.connection).await;
-        let known: Option<String> = known
-            .and_then(|row| row.map(|row| row.try_get(0)).transpose())
-            .map_err(|e| wrong(&proven.file, e))?;
-        if known.as_deref() != Some(repository) {
-            for all in ["DELETE FROM object", "DELETE FROM about"] {
-                proven.execute(sqlx::query(all)).await?;
-            }
-            proven.execute(sqlx::query("INSERT INTO about VALUES (?1)").bind(repository)).await?;
-        }
-        Ok(proven)
+        let connection = sqlite::open(file, repository, &TABLES).await?;
+        Ok(Proven { connection, file: file.display().to_string() })
     }
 
     /// The keys of those that were proven and have not been written since.
     pub async fn unchanged(&mut self, objects: &[(String, String)]) -> Result<HashSet<String>> {
         let sql = "SELECT o.key FROM json_each(?1) AS j JOIN object AS o \
                    ON o.key = j.value ->> 0 AND o.mark = j.value ->> 1";
-        let query = sqlx::query(sql).bind(json(objects)?);
+        let query = sqlx::query(sql).bind(json(&objects)?);
         let rows = query.fetch_all(&mut self.connection).await.map_err(|e| wrong(&self.file, e))?;
         let key = |row: &sqlx::sqlite::SqliteRow| row.try_get(0);
         rows.iter().map(key).collect::<std::result::Result<_, _>>().map_err(|e| wrong(&self.file, e))
@@ -93,15 +55,13 @@ impl Proven {
     /// Records objects, each with its mark, that were read and found to be right.
     pub async fn add(&mut self, objects: &[(String, String)]) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO object SELECT value ->> 0, value ->> 1 FROM json_each(?1)";
-        self.execute(sqlx::query(sql).bind(json(objects)?)).await
+        self.execute(sqlx::query(sql).bind(json(&objects)?)).await
     }
 
     /// Forgets objects that turned out to be damaged.
     pub async fn forget(&mut self, keys: &[String]) -> Result<()> {
         let sql = "DELETE FROM object WHERE key IN (SELECT value FROM json_each(?1))";
-        let keys = serde_json::to_string(keys)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))?;
-        self.execute(sqlx::query(sql).bind(keys)).await
+        self.execute(sqlx::query(sql).bind(json(&keys)?)).await
     }
 
     async fn execute<'q>(
@@ -112,17 +72,10 @@ impl Proven {
     }
 }
 
-fn json(objects: &[(String, String)]) -> Result<String> {
-    serde_json::to_string(objects).map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))
-}
-
-fn wrong(file: &str, e: sqlx::Error) -> Error {
-    Error::new(Kind::Io, format!("SQLite cannot use {file}")).because(e)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk;
 
     #[tokio::test]
     async fn an_object_counts_until_it_is_written_again() {
