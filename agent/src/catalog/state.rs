@@ -12,13 +12,11 @@ use crate::names::{InstanceName, TenantName, random_hex};
 const RUNS_FILE: &str = "runs.sqlite";
 const HELD_FILE: &str = "held.sqlite";
 const PROVEN_FILE: &str = "proven.sqlite";
-const AGENT_LOCK: &str = "agent.lock";
 const DOUBT_FILE: &str = "base.doubt.json";
 
 /// The opened, locked directory.
 pub struct StateDir {
     dir: PathBuf,
-    instance: InstanceName,
     holder: String,
     last_steps: &'static str,
     _lock: disk::FileLock,
@@ -43,7 +41,7 @@ impl StateDir {
     /// # Errors
     /// `Busy` while another agent of this host works on the instance.
     pub fn open_for_agent(state_dir: &Path, instance: &InstanceName) -> Result<StateDir> {
-        StateDir::locked(state_dir, instance, [AGENT_LOCK, "agent-last-steps"], || {
+        StateDir::locked(state_dir, instance, ["agent.lock", "agent-last-steps"], || {
             Error::new(
                 Kind::Busy,
                 format!("another lifeboat agent is running for instance {instance} on this host"),
@@ -65,18 +63,6 @@ impl StateDir {
             .safe("running again later is safe")
             .next("wait for it to end; find it with ps -C lifeboat")
         })
-    }
-
-    /// Whether an agent of this host works on the instance now.
-    ///
-    /// # Errors
-    /// Where its lock cannot be looked at.
-    pub fn agent_runs(config: &crate::config::Config) -> Result<bool> {
-        let lock = config.state_dir.join(config.instance.as_str()).join(AGENT_LOCK);
-        match disk::metadata(&lock)? {
-            None => Ok(false),
-            Some(_) => Ok(disk::try_lock(&lock)?.is_none()),
-        }
     }
 
     /// The same for the capture of the configuration, with a lock of its own: a checkpoint must not wait for
@@ -114,7 +100,7 @@ impl StateDir {
             Err(e) if matches!(e.kind(), Kind::NotFound | Kind::Config) => Self::new_holder(&holder_file)?,
             Err(e) => return Err(e),
         };
-        Ok(StateDir { dir, instance: instance.clone(), holder, last_steps, _lock: lock })
+        Ok(StateDir { dir, holder, last_steps, _lock: lock })
     }
 
     /// What checks of this host have found in `repository`, its identifier.
@@ -200,11 +186,6 @@ impl StateDir {
     /// The catalog of stored objects that were read and found to be right.
     pub fn proven_file(&self) -> PathBuf {
         self.dir.join(PROVEN_FILE)
-    }
-
-    /// The directory above this one, and the instance.
-    pub fn place(&self) -> (&Path, InstanceName) {
-        (self.dir.parent().unwrap_or(&self.dir), self.instance.clone())
     }
 
     /// Where the known base backup is kept.

@@ -75,7 +75,7 @@ impl AllFiles {
             self.broken.extend(failed.into_iter().map(|(id, _)| id));
             files = lookup.look(tenant, &self.broken).await?;
         }
-        if !files.missing.is_empty() && !work.request.dry_run {
+        if !files.missing.is_empty() && work.no_point.is_none() {
             work.progress.stage(format!("storing files of {tenant}"));
             let stored =
                 lookup.store_missing(tenant, &mut files, &self.broken, work.until, &work.cancel).await?;
@@ -124,7 +124,7 @@ impl AllFiles {
         }
         if self.dry_run {
             return Finding::not_required(format!(
-                "{} of {named} files that rows name are not stored yet; the checkpoint stores those on disk",
+                "{} of {named} files that rows name are not stored yet; a checkpoint stores those that are on disk",
                 missing.len()
             ));
         }

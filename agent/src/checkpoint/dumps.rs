@@ -18,6 +18,9 @@ use crate::names::{SnapshotId, TenantName, counted};
 use crate::postgres::session::Session;
 use crate::wal::archiver::archiver;
 
+/// Why there is no restore point then.
+pub(super) const INSTEAD: &str = "dumps are taken instead of a restore point";
+
 /// The dumps of a checkpoint.
 pub(super) struct Dumps {
     of: BTreeMap<TenantName, Manifest>,

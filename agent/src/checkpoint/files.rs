@@ -15,6 +15,7 @@ use crate::archive::elsewhere::Elsewheres;
 use crate::backup::follow;
 use crate::catalog::held::Held;
 use crate::catalog::state::StateDir;
+use crate::catalog::stream::{self, StreamRecord};
 use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -149,7 +150,7 @@ impl Lookup<'_> {
     ) -> Result<u64> {
         let before = files.missing.len() as u64;
         let agent_until = until.min(clock::instant() + AGENT_WAIT);
-        let follows = self.config.agent.follow_filestore && StateDir::agent_runs(self.config)?;
+        let follows = self.config.agent.follow_filestore && self.agent_runs()?;
         while follows && !files.missing.is_empty() && clock::instant() < agent_until {
             if cancel.is_cancelled() {
                 return Err(Error::new(Kind::Interrupted, "stopped by a signal"));
@@ -164,6 +165,13 @@ impl Lookup<'_> {
             self.settle(tenant, files, broken).await?;
         }
         Ok(before - files.missing.len() as u64)
+    }
+
+    /// Whether an agent of this host wrote its record just now.
+    fn agent_runs(&self) -> Result<bool> {
+        let record = StreamRecord::read(self.config)?;
+        let age = |record: StreamRecord| clock::now().duration_since(record.at);
+        Ok(record.map(age).is_some_and(|age| age.unsigned_abs() <= stream::EVERY * 3))
     }
 
     /// Takes out of `missing` what is held by now.

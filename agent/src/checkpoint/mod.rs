@@ -1,14 +1,14 @@
 //! `lifeboat checkpoint`: proves, in seconds, that a release can be undone, or blocks it and says why.
 //!
 //! **A checkpoint exists when its `checkpoint.json` does** (`repository::releases`): everything that it names
-//! is stored and proven before. A call that is killed leaves a restore point that nobody uses, and at most a
-//! note of it here (attempt.rs); the next call for the same release continues with that point.
+//! is stored and proven before. A call that is killed leaves a restore point that nobody uses; the next call
+//! for the same release makes its own.
 //!
 //! Nothing passes because it could not be looked up: see [`gates`].
 
 mod agent;
 mod all_files;
-mod attempt;
+mod captured;
 mod dumps;
 mod evidence;
 mod files;
@@ -20,6 +20,7 @@ mod proof;
 mod run;
 mod scope;
 mod tenant;
+mod wal_wait;
 mod work;
 
 use std::path::PathBuf;

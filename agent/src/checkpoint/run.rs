@@ -6,12 +6,10 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::all_files::AllFiles;
-use super::attempt::Attempt;
-use super::dumps::{Dumps, are_all_there_is};
+use super::dumps::{Dumps, INSTEAD, are_all_there_is};
 use super::evidence::{self, Before};
 use super::gates::{self, Finding};
-use super::needs::{Place, Way, add_snapshots};
-use super::point::{self, Awaited, MadePoint};
+use super::needs::{Place, Way};
 use super::proof::Needed;
 use super::scope::scope;
 use super::tenant::TenantLook;
@@ -19,12 +17,11 @@ use super::work::Work;
 use super::{CheckpointReport, CheckpointRequest, agent};
 use crate::archive::evidence::gate::Gate;
 use crate::archive::evidence::key::EvidenceKey;
-use crate::archive::evidence::predicate::{Checkpoint, FORMAT, Point, Scorecard, TenantState};
+use crate::archive::evidence::predicate::{ChangeWhen, Checkpoint, Drill, FORMAT, Scorecard, TenantState};
 use crate::archive::evidence::scorecard::scorecard;
-use crate::archive::manifest::{Manifest, SnapshotKind};
+use crate::archive::manifest::SnapshotKind;
 use crate::archive::seal::Recipients;
 use crate::archive::signature::TrustedKeys;
-use crate::archive::wal_name::NameTrust;
 use crate::backup;
 use crate::catalog::checkpoints;
 use crate::catalog::held::Held;
@@ -37,9 +34,9 @@ use crate::inventory::drills;
 use crate::inventory::take::Wanted;
 use crate::inventory::{Inventory, Look, drills::StoredDrill};
 use crate::names::SnapshotId;
+use crate::names::TenantName;
 use crate::names::wal::TimelineId;
-use crate::names::{TenantName, counted};
-use crate::postgres::server::{ServerInfo, server_info};
+use crate::postgres::server::server_info;
 use crate::postgres::session::Session;
 use crate::progress::Progress;
 use crate::repository::layout;
@@ -67,10 +64,13 @@ pub async fn run(
             .next("lifeboat init makes the key; docs/evidence.md, \"Whom to trust\"")
     })?)?;
     let state = lock(config, until, &cancel).await?;
-    let work = Work::open(config, &request, key, state, until, progress, cancel).await?;
+    let mut work = Work::open(config, &request, key, state, until, progress, cancel).await?;
     let mut report = match work.existing().await? {
         Some(stored) => work.again(stored).await?,
-        None => work.make().await?,
+        None => {
+            work.no_point = work.reason_for_no_point()?;
+            work.make().await?
+        }
     };
     report.seconds = begun.elapsed().as_secs_f64();
     if !request.dry_run && !report.existed {
@@ -106,16 +106,17 @@ impl Work<'_> {
         let place = Place { repository: &self.repository, origin: &origin, trust: &self.trust };
 
         let mut needed = Needed::default();
-        let mut all = AllFiles::new(request.dry_run);
+        let mut all = AllFiles::new(self.no_point.is_some());
         let (mut made, mut wal, mut dumps) = (None, clock::instant(), None);
         let looks;
-        if request.dump || (!request.dry_run && are_all_there_is(self, &mut session).await?) {
+        let dumps_do = request.dump || are_all_there_is(self, &mut session).await?;
+        if dumps_do && self.no_point.is_none() {
             looks = self.looks(&scope.tenants).await?;
             dumps = Some(Dumps::take(self, &scope.tenants).await?);
         } else {
             all.look(self, &scope.tenants, &place, &mut needed).await?;
             looks = self.looks(&scope.tenants).await?;
-            (made, wal) = self.point(&mut session, &server, &origin).await?;
+            (made, wal) = self.point(&mut session).await?;
             all.look(self, &scope.tenants, &place, &mut needed).await?;
         }
         let captured = self.capture(&place, &before, &mut needed).await?;
@@ -125,14 +126,10 @@ impl Work<'_> {
         let now = self.repository.store().now(layout::META).await?.unwrap_or_else(clock::now);
         let wanted = Wanted { wal: true, ..Wanted::default() };
         let inventory = Inventory::take(&self.repository, &self.trust, &wanted).await?;
-        let no_point = match dumps {
-            Some(_) => "dumps were taken instead of a restore point",
-            None => "a dry run makes no restore point",
-        };
         let at = made.as_ref().map(|made| (TimelineId(made.timeline), made.lsn));
-        let way = match dumps {
-            Some(_) => Err(Error::new(Kind::Refused, no_point)),
-            None => Way::add(&place, &inventory, at, now, &mut needed).await,
+        let way = match dumps_do {
+            true => Err(Error::new(Kind::Refused, INSTEAD)),
+            false => Way::add(&place, &inventory, at, now, &mut needed).await,
         };
         let dumped = match &dumps {
             Some(dumps) => dumps.add(&place, &mut needed).await,
@@ -141,8 +138,11 @@ impl Work<'_> {
         let mut proven = Proven::open(&self.state.proven_file(), self.repository.id()).await?;
         let sample = config.checkpoint.sample_files;
         let proof = needed.prove(&self.repository, &mut proven, sample, self.until).await?;
-        // The next call stores again what a damaged batch holds, if it is still on disk.
-        Held::open(&self.state.held_file(), self.repository.id()).await?.forget(&proof.damaged_in).await?;
+        if !proof.damaged_in.is_empty() {
+            // The next call stores again what a damaged batch holds, if it is still on disk.
+            let mut held = Held::open(&self.state.held_file(), self.repository.id()).await?;
+            held.forget(&proof.damaged_in).await?;
+        }
         let drill = drills::newest(&self.repository, &self.trust, &[]).await;
 
         let mut states = Vec::new();
@@ -158,24 +158,21 @@ impl Work<'_> {
         }
         let mut release = request.release.clone();
         release.migrates = request.modules.as_ref().map(|_| migrates(&states));
-        let tier = config.checkpoint.tiers.get(&release.tier).ok_or_else(|| {
-            let known: Vec<&str> = config.checkpoint.tiers.keys().map(String::as_str).collect();
-            Error::new(Kind::Usage, format!("there is no tier {}", release.tier))
-                .next(format!("known tiers: {}", known.join(", ")))
-        })?;
+        let tier = self.tier()?;
         let chain = match (&way, &dumps, &dumped) {
             (_, Some(_), Err(e)) => Finding::of_error(e),
+            (_, None, _) if dumps_do => Finding::not_required(INSTEAD),
             (Err(e), None, _) => no_way(e, &inventory),
             _ => gates::chain(&proof),
         };
         let base = match &way {
-            _ if dumps.is_some() => Finding::not_required(no_point),
+            _ if dumps_do => Finding::not_required(INSTEAD),
             Ok(way) => gates::base(way.point, now, config.checkpoint.base_age_max),
             Err(_) => newest_base(&inventory, now, config),
         };
-        let agent = match dumps {
-            Some(_) => Finding::not_required(no_point),
-            None => agent::look(config, &mut session).await.unwrap_or_else(|e| Finding::of_error(&e)),
+        let agent = match dumps_do {
+            true => Finding::not_required(INSTEAD),
+            false => agent::look(config, &mut session).await.unwrap_or_else(|e| Finding::of_error(&e)),
         };
         let newest = drill.as_ref().map(Option::as_ref);
         let findings = vec![
@@ -230,11 +227,7 @@ impl Work<'_> {
             seconds: 0.0,
             notes: captured.notes.into_iter().chain(dumps.as_ref().map(Dumps::note)).collect(),
         };
-        if request.dry_run {
-            return Ok(report);
-        }
-        if report.blocking().next().is_some() {
-            Attempt::forget(&self.state, &self.folder)?;
+        if self.no_point.is_some() || report.blocking().next().is_some() {
             return Ok(report);
         }
         self.progress.stage("storing the evidence");
@@ -250,147 +243,6 @@ impl Work<'_> {
             looks.push(TenantLook::take(&self.postgres, tenant).await?);
         }
         Ok(looks)
-    }
-
-    /// The restore point: of the attempt before, if the server is still on its timeline, or a new one.
-    async fn point(
-        &self,
-        session: &mut Session,
-        server: &ServerInfo,
-        origin: &crate::archive::manifest::Origin,
-    ) -> Result<(Option<MadePoint>, Instant)> {
-        if self.request.dry_run {
-            return Ok((None, clock::instant()));
-        }
-        self.progress.stage("making the restore point");
-        let identifier = server.system_identifier.clone().unwrap_or_default();
-        if let Some(attempt) = Attempt::read(&self.state, &self.folder)?
-            && attempt.repository == origin.repository
-            && attempt.system_identifier == identifier
-            && attempt.is_young(self.config.checkpoint.timeout)
-            && point::timeline_now(session).await? == Some(attempt.point.timeline)
-        {
-            return Ok((Some(attempt.point), clock::instant()));
-        }
-        let name = point::new_name(&self.request.release.id);
-        let made = point::make(session, &name).await?;
-        let attempt = Attempt {
-            repository: origin.repository.clone(),
-            system_identifier: identifier,
-            begun: self.begun,
-            point: made.clone(),
-        };
-        attempt.keep(&self.state, &self.folder)?;
-        point::push_out(session, &self.config.wal.slot).await?;
-        Ok((Some(made), clock::instant()))
-    }
-
-    /// Waits for the WAL of the point.
-    async fn wait(
-        &self,
-        since: Instant,
-        made: &Option<MadePoint>,
-        origin: &crate::archive::manifest::Origin,
-        session: &mut Session,
-    ) -> Result<WalWait> {
-        let Some(made) = made else {
-            let finding = Finding::not_required(match self.request.dry_run {
-                true => "a dry run makes no restore point",
-                false => "dumps were taken instead of a restore point",
-            });
-            return Ok(WalWait { finding, stored: None, seconds: None });
-        };
-        self.progress.stage("waiting for the WAL of the restore point");
-        let trust = NameTrust::new(origin, self.trust.trusted());
-        let awaited = Awaited {
-            repository: &self.repository,
-            trust: &trust,
-            timeline: TimelineId(made.timeline),
-            lsn: made.lsn,
-            segment_bytes: point::segment_bytes(session).await?,
-        };
-        let stored = match awaited.wait(self.until, &self.cancel).await {
-            Err(e) if e.kind() == Kind::Interrupted => return Err(e),
-            stored => stored,
-        };
-        let waited = since.elapsed();
-        // A failover may have closed our session: another one asks.
-        let now = match Session::maintenance(&self.postgres).await {
-            Ok(mut other) => point::timeline_now(&mut other).await,
-            Err(e) => Err(e),
-        };
-        let finding = match (&stored, &now) {
-            (Err(e), _) | (_, Err(e)) => Finding::of_error(e),
-            (Ok(stored), Ok(now)) => gates::wal(made.lsn, *stored, (made.timeline, *now), waited),
-        };
-        let stored = stored.ok().flatten();
-        let seconds = stored.filter(|stored| *stored >= made.lsn).map(|_| waited.as_secs_f64());
-        Ok(WalWait { finding, stored, seconds })
-    }
-
-    fn predicate_point(
-        &self,
-        made: &MadePoint,
-        server: &ServerInfo,
-        stored: &Option<crate::names::Lsn>,
-        seconds: Option<f64>,
-    ) -> Point {
-        Point {
-            name: made.name.clone(),
-            lsn: made.lsn,
-            timeline: made.timeline,
-            time: made.time,
-            system_identifier: server.system_identifier.clone().unwrap_or_default(),
-            server_version: server.version.clone(),
-            stored: *stored,
-            stored_after_seconds: seconds,
-        }
-    }
-
-    /// Captures the configuration.
-    async fn capture(&self, place: &Place<'_>, before: &Before, needed: &mut Needed) -> Result<Captured> {
-        let mut captured = Captured::default();
-        if self.request.dry_run {
-            return Ok(captured);
-        }
-        let stored = backup::configuration::store(
-            self.config,
-            Some(self.request.release.id.clone()),
-            &self.request.attach,
-            self.progress.clone(),
-            self.cancel.clone(),
-        );
-        let Some(manifest) = stored.await? else { return Ok(captured) };
-        if let Some((_, e)) = add_snapshots(place, [&manifest.id].into_iter(), needed).await.pop() {
-            return Err(e);
-        }
-        let sha256 = needed.manifests.get(&manifest.id).copied().ok_or_else(|| {
-            Error::new(Kind::Internal, "the captured configuration is not among what is needed")
-        })?;
-        let previous: Option<Manifest> = match before.configuration() {
-            Some(one) => match self.repository.manifest(&one.snapshot.id, place.origin, place.trust).await {
-                Ok(manifest) => Some(manifest),
-                Err(e) => {
-                    captured
-                        .notes
-                        .push(format!("what changed in the configuration is not known: {}", e.line()));
-                    None
-                }
-            },
-            None => None,
-        };
-        let (configuration, artifacts) = evidence::configuration(&manifest, sha256, previous.as_ref())?;
-        let left_out = manifest.config_facts()?.left_out.len();
-        if left_out > 0 {
-            captured.notes.push(format!(
-                "{} of the configuration could not be captured; evidence.md and lifeboat show {} name them",
-                counted(left_out, "path"),
-                manifest.id
-            ));
-        }
-        captured.configuration = Some(configuration);
-        captured.artifacts = artifacts;
-        Ok(captured)
     }
 
     /// Stores the baselines, then the evidence.
@@ -420,24 +272,10 @@ impl Work<'_> {
             }
             Err(e) => return Err(e),
         }
-        Attempt::forget(&self.state, &self.folder)?;
         let id = &report.checkpoint.release.id;
         report.stored = Some(layout::release_object(self.repository.instance(), id, CHECKPOINT));
         Ok(())
     }
-}
-
-struct WalWait {
-    finding: Finding,
-    stored: Option<crate::names::Lsn>,
-    seconds: Option<f64>,
-}
-
-#[derive(Default)]
-struct Captured {
-    configuration: Option<crate::archive::evidence::predicate::Configuration>,
-    artifacts: Vec<crate::archive::evidence::predicate::Artifact>,
-    notes: Vec<String>,
 }
 
 /// Nothing leads to the point. A base backup without a manifest may be running, or its manifest was lost.
@@ -458,14 +296,11 @@ fn no_way(e: &Error, inventory: &Inventory) -> Finding {
 }
 
 fn migrates(states: &[TenantState]) -> bool {
-    let with_release = crate::archive::evidence::predicate::ChangeWhen::WithRelease;
-    states.iter().flat_map(|state| &state.module_changes).any(|change| change.when == with_release)
+    let changes = states.iter().flat_map(|state| &state.module_changes);
+    changes.into_iter().any(|change| change.when == ChangeWhen::WithRelease)
 }
 
-fn drill_of(
-    drill: Result<Option<StoredDrill>>,
-    now: Timestamp,
-) -> Option<crate::archive::evidence::predicate::Drill> {
+fn drill_of(drill: Result<Option<StoredDrill>>, now: Timestamp) -> Option<Drill> {
     drill.ok().flatten().map(|one| evidence::drill(&one, now))
 }
 

@@ -4,15 +4,15 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::Attempt;
+use super::gates;
 use super::scope::scope;
 use super::{CheckpointReport, CheckpointRequest};
-use crate::archive::evidence::gate::GateResult;
+use crate::archive::evidence::gate::{Gate, GateResult};
 use crate::archive::evidence::key::{EvidenceKey, TrustedEvidenceKeys};
 use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::state::StateDir;
 use crate::clock::{self, Timestamp};
-use crate::config::Config;
+use crate::config::{Config, Tier};
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 use crate::postgres::connect::PostgresOptions;
@@ -34,6 +34,8 @@ pub(super) struct Work<'a> {
     pub(super) postgres: PostgresOptions,
     pub(super) until: Instant,
     pub(super) begun: Timestamp,
+    /// Why no restore point is to be made.
+    pub(super) no_point: Option<&'static str>,
     pub(super) progress: Progress,
     pub(super) cancel: CancellationToken,
 }
@@ -62,6 +64,41 @@ impl<'a> Work<'a> {
             until,
             progress,
             cancel,
+            no_point: None,
+        })
+    }
+
+    /// What the tier of the release wants.
+    ///
+    /// # Errors
+    /// `Usage` where it is not configured.
+    pub(super) fn tier(&self) -> Result<&Tier> {
+        let (tiers, tier) = (&self.config.checkpoint.tiers, &self.request.release.tier);
+        tiers.get(tier).ok_or_else(|| {
+            let known: Vec<&str> = tiers.keys().map(String::as_str).collect();
+            Error::new(Kind::Usage, format!("there is no tier {tier}"))
+                .next(format!("known tiers: {}", known.join(", ")))
+        })
+    }
+
+    /// Why no restore point is to be made: a dry run, or a gate blocks that needs nothing but the call and
+    /// the configuration. A release that is refused anyway must not leave points, dumps and snapshots each
+    /// time.
+    ///
+    /// # Errors
+    /// `Usage` for a tier or an override that cannot be.
+    pub(super) fn reason_for_no_point(&self) -> Result<Option<&'static str>> {
+        let (settings, tier, release) = (&self.config.checkpoint, self.tier()?, &self.request.release);
+        let at_once = vec![
+            (Gate::Freeze, gates::freeze(settings, clock::now())),
+            (Gate::Region, gates::region(settings, self.config.repository.region.as_deref())),
+            (Gate::Approval, gates::approval(release, tier)),
+        ];
+        let results = gates::results(at_once, (&release.tier, tier), &self.request.overrides)?;
+        Ok(match (self.request.dry_run, results.iter().any(GateResult::blocks)) {
+            (true, _) => Some("a dry run makes no restore point"),
+            (_, true) => Some("no restore point is made for a release that another gate blocks"),
+            _ => None,
         })
     }
 
@@ -125,8 +162,9 @@ impl<'a> Work<'a> {
             .effect("the release is blocked: what it would change there cannot be undone by this checkpoint")
             .next("give each wave of a release an ID of its own, such as 2026.11.20/wave2"));
         }
-        self.repository.complete_checkpoint(&checkpoint, &self.key).await?;
-        Attempt::forget(&self.state, &self.folder)?;
+        if !self.request.dry_run {
+            self.repository.complete_checkpoint(&checkpoint, &self.key).await?;
+        }
         Ok(CheckpointReport {
             stored: Some(layout::release_object(
                 self.repository.instance(),

@@ -12,6 +12,8 @@ fn approvals_freeze_windows_and_regions_block_and_only_what_the_tier_allows_is_o
     let report = world.blocked("r1", &[], "freeze");
     assert!(found(&report, "freeze").contains("peak (sales) is open until"));
     assert!(found(&report, "migration").contains("the tier wants 1"), "what is not known may be one");
+    let points = || world.cluster.log().matches("restore point \"").count();
+    assert_eq!(points(), 0, "a release that is refused anyway leaves nothing");
     let release = ["--migration-approved-by", "ben"];
     let over = ["--override", "freeze", "--reason", "payments fail", "--by", "anna"];
     world.blocked("r1", &[&over[..], &["--tier", "standard"]].concat(), "migration");
@@ -55,6 +57,11 @@ fn a_dead_agent_a_lost_slot_and_a_missing_drill_block() {
 
 #[test]
 fn a_dry_run_says_what_would_block_and_makes_nothing() {
+    let mut managed = World::bare(&["shop"], crate::world::TIERS);
+    managed.site.set("LIFEBOAT_WAL_STREAM", "false");
+    managed.site.back_up(&[]);
+    let out = managed.checkpoint("r1", &["--dry-run"]).run().ok();
+    assert!(out.stdout.contains("dumps are taken instead of a restore point"), "{}", out.stdout);
     let world = World::new(&["shop"]);
     let out = world.checkpoint("r1", &["--dry-run"]).run().ok();
     assert!(out.stdout.contains("no gate that was looked at blocks it"), "{}", out.stdout);

@@ -109,7 +109,13 @@ fn two_calls_at_once_make_one_and_a_killed_one_is_finished() {
     waits.kill9();
     world.start_agent();
     let report = world.pass("r2", &[]);
-    assert_eq!(points(&world), 2, "the point of the killed call is used");
+    assert_eq!(
+        points(&world),
+        3,
+        "what is looked at around a point belongs to it: the next call makes its own"
+    );
+    let point = report["checkpoint"]["point"]["name"].as_str().unwrap();
+    assert!(world.cluster.log().rsplit("restore point \"").next().unwrap().starts_with(point), "{point}");
     assert!(found(&report, "wal").contains("stored up to"));
 }
 
