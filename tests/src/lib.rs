@@ -39,6 +39,6 @@ pub use fake_gcs::FakeGcs;
 pub use installed::available_majors;
 pub use outcome::Outcome;
 pub use program::{Program, Running};
-pub use real::{load_real, real_tenants};
+pub use real::{load_all_real, load_real, real_tenants};
 pub use s3::S3;
 pub use tenant::{Tenant, small_tenant};

@@ -32,6 +32,15 @@ pub fn folder() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
+/// Loads every real tenant under its own name; their names, none where this machine has none.
+///
+/// # Panics
+/// As [`load_real`].
+pub fn load_all_real(cluster: &Cluster, data_dir: &Path) -> Vec<String> {
+    let names = real_tenants().into_iter();
+    names.filter(|name| load_real(cluster, data_dir, name, name).is_some()).collect()
+}
+
 /// Loads a real tenant as database `as_name` with its filestore below `data_dir`. `None`, with
 /// the skip printed and counted, where this machine does not have it.
 ///

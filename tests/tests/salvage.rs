@@ -9,7 +9,7 @@ use std::path::Path;
 use lifeboat_tests::checkpointed::{NOW, checkpointed, copies};
 use lifeboat_tests::compare::database_digest;
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, Outcome, load_real, real_tenants, small_tenant};
+use lifeboat_tests::{Cluster, Outcome, load_all_real, small_tenant};
 use serde_json::Value;
 
 /// The copy of tenant `shop` at the point.
@@ -352,10 +352,7 @@ fn a_copy_that_is_not_of_the_point_is_noticed_and_equal_databases_give_nothing()
 fn real_tenants_are_compared_as_a_whole() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
-    let loaded: Vec<String> = real_tenants()
-        .into_iter()
-        .filter(|name| load_real(&cluster, &site.data_dir(), name, name).is_some())
-        .collect();
+    let loaded = load_all_real(&cluster, &site.data_dir());
     if loaded.is_empty() {
         lifeboat_tests::skip!("no real tenant: TEST_ODOO_TENANTS names their folder");
     }

@@ -15,13 +15,12 @@ use crate::archive::path::unescape;
 use crate::archive::seal::Identities;
 use crate::config::Config;
 use crate::disk;
-use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, random_hex};
+use crate::names::SnapshotId;
 use crate::progress::Progress;
 use crate::recovery::extract::{Extract, extract};
 use crate::recovery::wanted::Wanted;
-use crate::recovery::workplace::{check_parent, parent, records};
+use crate::recovery::workplace::passing;
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
@@ -57,12 +56,7 @@ pub async fn write_file(
             }
         }
     }
-    let work = parent(config);
-    disk::create_private_dir(&work)?;
-    check_parent(&work, &records(config), None)?;
-    let dir = work.join(format!("lifeboat-cat-{}", random_hex(8)));
-    let made = Dir::open(&work).and_then(|work| work.make_dir(dir.file_name().unwrap_or_default()));
-    let dir_used = made.map_err(|e| Error::file("create directory", &dir, e))?;
+    let (dir, dir_used) = passing(config, "cat")?;
     let (path, workers, cancel) = (path.to_owned(), config.restore.workers, cancel.clone());
     let identities = Arc::new(identities);
     let written = tokio::task::spawn_blocking(move || {

@@ -107,6 +107,21 @@ pub(super) fn workplace(config: &Config, target: &TenantName) -> Result<Workplac
     Ok(Workplace { dir, record })
 }
 
+/// A new private directory for what is fetched and read at once: `lifeboat-<for>-…` in the work directory. The
+/// caller removes it.
+///
+/// # Errors
+/// Those of [`check_parent`], and where it cannot be created.
+pub(super) fn passing(config: &Config, what_for: &str) -> Result<(PathBuf, Dir)> {
+    let work = parent(config);
+    disk::create_private_dir(&work)?;
+    check_parent(&work, &records(config), None)?;
+    let dir = work.join(format!("lifeboat-{what_for}-{}", random_hex(8)));
+    let made = Dir::open(&work).and_then(|work| work.make_dir(dir.file_name().unwrap_or_default()));
+    let used = made.map_err(|e| Error::file("create directory", &dir, e))?;
+    Ok((dir, used))
+}
+
 impl Workplace {
     /// The file that is locked while the restore runs.
     pub(super) fn lock(&self) -> PathBuf {

@@ -5,7 +5,7 @@ use std::path::Path;
 use lifeboat::postgres::Session;
 use lifeboat_tests::checkpointed::{NOW, checkpointed, copies, counters, options};
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, load_real, real_tenants, small_tenant};
+use lifeboat_tests::{Cluster, load_all_real, small_tenant};
 
 use crate::{COUNTED_AFTER, assert_business, business, plan, planned, tenant};
 
@@ -124,10 +124,7 @@ fn a_transaction_that_is_open_at_the_point_is_counted_on_its_own() {
 fn real_tenants_have_exact_numbers_too() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
-    let loaded: Vec<String> = real_tenants()
-        .into_iter()
-        .filter(|name| load_real(&cluster, &site.data_dir(), name, name).is_some())
-        .collect();
+    let loaded = load_all_real(&cluster, &site.data_dir());
     if loaded.is_empty() {
         lifeboat_tests::skip!("no real tenant: TEST_ODOO_TENANTS names their folder");
     }

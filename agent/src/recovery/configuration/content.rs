@@ -15,13 +15,11 @@ use crate::archive::seal::Identities;
 use crate::capture::item::{ARTIFACTS, folder};
 use crate::config::Config;
 use crate::disk;
-use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
-use crate::names::random_hex;
 use crate::progress::Progress;
 use crate::recovery::extract::{Extract, extract};
 use crate::recovery::wanted::Wanted;
-use crate::recovery::workplace::{check_parent, parent, records};
+use crate::recovery::workplace::passing;
 use crate::repository::Repository;
 
 /// The most that a capture can be, so that a forged snapshot takes no more memory either.
@@ -42,12 +40,7 @@ pub async fn contents(
     if paths.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let work = parent(config);
-    disk::create_private_dir(&work)?;
-    check_parent(&work, &records(config), None)?;
-    let dir = work.join(format!("lifeboat-config-{}", random_hex(8)));
-    let made = Dir::open(&work).and_then(|work| work.make_dir(dir.file_name().unwrap_or_default()));
-    let used = made.map_err(|e| Error::file("create directory", &dir, e))?;
+    let (dir, used) = passing(config, "config")?;
     let (repository, manifest, paths) = (repository.clone(), manifest.clone(), paths.clone());
     let (identities, cancel, workers) = (identities.clone(), cancel.clone(), config.restore.workers);
     let read = tokio::task::spawn_blocking(move || {
