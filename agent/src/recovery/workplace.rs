@@ -107,8 +107,8 @@ pub(super) fn workplace(config: &Config, target: &TenantName) -> Result<Workplac
     Ok(Workplace { dir, record })
 }
 
-/// A new private directory for what is fetched and read at once: `lifeboat-<for>-…` in the work directory. The
-/// caller removes it.
+/// A new private directory for what is fetched and read at once: `lifeboat-<for>-…` in the work directory.
+/// The caller removes it.
 ///
 /// # Errors
 /// Those of [`check_parent`], and where it cannot be created.

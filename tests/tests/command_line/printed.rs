@@ -153,7 +153,13 @@ fn of_sources(grammar: &Grammar, dir: &Path, all: &mut Commands) {
             .lines()
             .filter(|line| !line.trim_start().starts_with("// ") && !line.trim_start().starts_with("//!"))
         {
-            match joined.ends_with('\\') && !line.starts_with("  lifeboat") {
+            // so is a usage that is too long for one
+            let is_usage = line.starts_with("       --") && joined.ends_with('>');
+            match is_usage || joined.ends_with('\\') && !line.starts_with("  lifeboat") {
+                true if is_usage => {
+                    joined.push(' ');
+                    joined.push_str(line.trim_start());
+                }
                 true => {
                     // in an example, a backslash of the shell is written as two
                     joined.truncate(joined.trim_end_matches('\\').len());
