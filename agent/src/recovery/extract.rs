@@ -26,6 +26,7 @@ use crate::odoo::blob;
 use crate::odoo::filestore::plain_mode;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
+use crate::recovery::early_sync::syncing_early;
 use crate::recovery::wanted::{File, Home, Wanted};
 use crate::recovery::workers::each_pack;
 use crate::repository::Repository;
@@ -202,17 +203,21 @@ impl<'a> Shared<'a> {
         }
         self.make_empty_files()?;
         let packs = still_needed(&self);
-        each_pack(self.extract.workers, packs, Vec::new, |(snapshot, pack), buffer| {
-            stop_if_cancelled(self.extract.cancel)?;
-            match (self.read_pack(snapshot, pack, buffer), &self.bad) {
-                (Err(e), Some(bad)) if e.is_damage() => {
-                    let id = self.extract.wanted.snapshots.get(snapshot as usize).cloned();
-                    let mut bad = bad.lock().unwrap_or_else(PoisonError::into_inner);
-                    bad.extend(id.map(|id| ((id, pack), e.line())));
-                    Ok(())
+        syncing_early(self.extract.dir, |more_came| {
+            each_pack(self.extract.workers, packs, Vec::new, |(snapshot, pack), buffer| {
+                stop_if_cancelled(self.extract.cancel)?;
+                let read = self.read_pack(snapshot, pack, buffer);
+                more_came();
+                match (read, &self.bad) {
+                    (Err(e), Some(bad)) if e.is_damage() => {
+                        let id = self.extract.wanted.snapshots.get(snapshot as usize).cloned();
+                        let mut bad = bad.lock().unwrap_or_else(PoisonError::into_inner);
+                        bad.extend(id.map(|id| ((id, pack), e.line())));
+                        Ok(())
+                    }
+                    (read, _) => read,
                 }
-                (read, _) => read,
-            }
+            })
         })?;
         self.check_cut_files()?;
         let left = self.left.iter().enumerate();

@@ -7,6 +7,7 @@ pub mod configuration;
 mod database;
 mod dump_files;
 mod dump_list;
+mod early_sync;
 mod extract;
 pub mod files_only;
 mod filestore;

@@ -154,15 +154,24 @@ fn a_scratch_server_that_dies_leaves_nothing() {
     let dir = dir.unwrap();
     assert_eq!(sockets(), 1);
     let stopped = rustix::process::geteuid().is_root();
-    let program = match stopped {
-        true => lifeboat_tests::Program::at("/usr/bin/setpriv".into())
-            .args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"])
-            .arg(shared.cluster.bin_dir().join("pg_ctl")),
-        false => lifeboat_tests::Program::at(shared.cluster.bin_dir().join("pg_ctl")),
+    let stop = || {
+        let pg_ctl = shared.cluster.bin_dir().join("pg_ctl");
+        let program = match stopped {
+            true => lifeboat_tests::Program::at("/usr/bin/setpriv".into())
+                .args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"])
+                .arg(pg_ctl),
+            false => lifeboat_tests::Program::at(pg_ctl),
+        };
+        program.args(["-w", "-t", "10", "-m", "immediate", "stop", "-D"]).arg(dir.join("data")).cwd("/").run()
     };
-    program.args(["-w", "-m", "immediate", "stop", "-D"]).arg(dir.join("data")).cwd("/").run();
-    // a restore_command that was under way ends a little later
-    wait_until("it ended", || !serves(&dir) && !dir.join("data/postmaster.pid").exists());
+    // A server that has just been started may not take the signal yet. A restore_command that was under way
+    // ends a little later.
+    let mut said = None;
+    let ended = || !serves(&dir) && !dir.join("data/postmaster.pid").exists();
+    while !ended() && said.as_ref().is_none_or(|(n, _)| *n < 6) {
+        said = Some((said.map_or(1, |(n, _)| n + 1), stop()));
+    }
+    wait_until(&format!("the end of the server: {said:?}"), ended);
     let done = shared.restore("t1", &["--to", "latest", "--as", "other"]).env("TMPDIR", place.path()).run();
     assert!(matches!(done.code, Some(0 | 3)), "{done}");
     assert_eq!((sockets(), shared.scratches().len()), (0, 0));

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
@@ -22,6 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::progress::Progress;
 use crate::recovery::FileOwner;
+use crate::recovery::early_sync::syncing_early;
 use crate::recovery::instance::delta;
 use crate::recovery::instance::large_files::{Lane, LargeFile, Pieces, each_pack_with_lane};
 use crate::recovery::instance::packs::{PackRead, pack_reads};
@@ -107,20 +107,14 @@ pub fn extract(extract: &Extract<'_>) -> Result<Extracted> {
         }
     })?;
     let needed = shared.needed()?;
-    // The disk begins to write while packs still arrive; only the caller's sync at the end guarantees
-    // durability.
-    let (more_came, signals) = sync_channel(1);
-    std::thread::scope(|scope| {
-        scope.spawn(move || signals.into_iter().for_each(|()| drop(extract.tree.data.sync_file_system())));
+    syncing_early(&extract.tree.data, |more_came| {
         let written = |pieces: &Pieces| shared.written(pieces);
-        let came = each_pack_with_lane(extract.workers, needed, written, |pack, lane| {
+        each_pack_with_lane(extract.workers, needed, written, |pack, lane| {
             extract.stop_if_cancelled()?;
             shared.read_pack(&pack, lane)?;
-            let _ = more_came.try_send(()); // full: another round follows anyway
+            more_came();
             Ok(())
-        });
-        drop(more_came);
-        came
+        })
     })?;
     shared.check_all_came()?;
     let Shared { control, fetched_bytes, copied_files, copied_bytes, .. } = shared;

@@ -6,12 +6,13 @@ use std::process::Command;
 
 use lifeboat_tests::{Cluster, Program};
 
+use crate::aside::set_aside;
 use crate::measured::{Cost, cost};
 use crate::source::{Source, TENANT};
 
 /// One way to back up the filestore and to get it back.
 pub trait Contender {
-    /// Throws away what the round before left, and sets up an empty repository.
+    /// Sets aside what the round before left, and sets up an empty repository.
     fn begin(&mut self);
     /// Backs up the filestore.
     fn backup(&mut self) -> Cost;
@@ -55,7 +56,7 @@ impl<'a> Lifeboat<'a> {
 
 impl Contender for Lifeboat<'_> {
     fn begin(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
+        set_aside(&self.dir);
         self.cluster.psql("postgres", "drop database if exists bench_restored");
         fs::create_dir_all(self.restored()).unwrap();
         fs::create_dir_all(self.dir.join("repository")).unwrap();
@@ -121,7 +122,7 @@ impl Restic {
 
 impl Contender for Restic {
     fn begin(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
+        set_aside(&self.dir);
         fs::create_dir_all(&self.dir).unwrap();
         cost(&self.command(&["init"]), &self.dir);
     }

@@ -1,6 +1,6 @@
 //! The benchmarks: Lifeboat beside restic on the same files, in turns; the memory of each phase;
 //! and the pipeline beside its stages. `tests/bench base` and `tests/bench wal`: whole clusters,
-//! beside pgBackRest. Run them with `tests/bench`.
+//! beside pgBackRest; `tests/bench checkpoint`: the release checkpoint. Run them with `tests/bench`.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use lifeboat_tests::cluster::{Cluster, Options as ClusterOptions};
 
+mod aside;
+mod checkpoint;
 mod contenders;
 mod measured;
 mod options;
@@ -44,8 +46,11 @@ fn main() -> ExitCode {
     let text = |arg: OsString| arg.to_string_lossy().into_owned();
     let args: Vec<String> = args.map(text).collect();
     if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        println!("{}\n\n{}", options::USAGE, physical::USAGE);
+        println!("{}\n\n{}\n\n{}", options::USAGE, physical::USAGE, checkpoint::USAGE);
         return ExitCode::SUCCESS;
+    }
+    if args.first().is_some_and(|what| what == "checkpoint") {
+        return checkpoint::run(args[1..].iter().cloned());
     }
     if let Some(what) = args.first().filter(|what| ["base", "wal"].contains(&what.as_str())) {
         return physical::run(what, args[1..].iter().cloned());
@@ -131,9 +136,7 @@ fn round(contenders: &mut [&mut dyn Contender], source: &Source, backwards: bool
 }
 
 fn clean(work: &Path, keep: bool) {
-    for name in ["lifeboat", "restic", "stages"] {
-        let _ = std::fs::remove_dir_all(work.join(name));
-    }
+    aside::remove(work, &["lifeboat", "restic", "stages"]);
     if keep {
         return;
     }

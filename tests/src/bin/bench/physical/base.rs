@@ -10,6 +10,7 @@ use super::programs::{Contender, Lifeboat, PgBackRest, tree_bytes};
 use super::report::{Phase, Report};
 use super::server::{Server, make_own_dir};
 use super::tenant;
+use crate::aside::set_aside;
 use crate::measured::Cost;
 use crate::stages;
 
@@ -54,7 +55,6 @@ pub fn run(kind: Kind, options: &Options) -> String {
             restore.add(contender.name(), cost, 0);
             assert_same_files(&source, &to);
             recovers(&to);
-            std::fs::remove_dir_all(&to).unwrap();
         }
         for contender in &all {
             let cost = back_up(&mut unchanged, &**contender, &server, false);
@@ -122,7 +122,7 @@ pub fn touch_memory(bytes: u64) {
 /// Where something is restored to: not there yet, in a directory of the server's user.
 pub fn new_place(work: &Path) -> PathBuf {
     let parent = work.join("restored");
-    let _ = std::fs::remove_dir_all(&parent);
+    set_aside(&parent);
     make_own_dir(&parent);
     parent.join("data")
 }

@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use options::Options;
 pub use options::USAGE;
 
+use crate::aside;
+
 /// `tests/bench base` and `tests/bench wal`.
 pub fn run(what: &str, args: impl Iterator<Item = String>) -> ExitCode {
     let options = match Options::parse(args) {
@@ -46,9 +48,7 @@ pub fn run(what: &str, args: impl Iterator<Item = String>) -> ExitCode {
 }
 
 fn clean(options: &Options) {
-    for name in ["lifeboat", "pgbackrest", "received", "restored", "stages"] {
-        let _ = std::fs::remove_dir_all(options.work.join(name));
-    }
+    aside::remove(&options.work, &["lifeboat", "pgbackrest", "received", "restored", "stages"]);
     if !options.keep {
         let _ = std::fs::remove_dir_all(options.work.join("clusters"));
         let _ = std::fs::remove_dir(&options.work);

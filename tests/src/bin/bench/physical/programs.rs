@@ -8,6 +8,7 @@ use std::process::Command;
 use lifeboat_tests::S3;
 
 use super::server::{Server, as_server_user, finish, lifeboat, make_own_dir};
+use crate::aside::set_aside;
 use crate::measured::{Cost, cost};
 
 /// One way to back up a cluster and to get it back.
@@ -52,7 +53,7 @@ impl Lifeboat {
 
     /// Sets up an empty repository: a directory, or a prefix of S3.
     pub fn begin_in(&mut self, server: &Server, s3: Option<&S3>) {
-        let _ = fs::remove_dir_all(&self.dir);
+        set_aside(&self.dir);
         make_own_dir(&self.dir);
         let text = |name: &str| self.dir.join(name).display().to_string();
         let mut settings = vec![
@@ -195,7 +196,7 @@ impl Contender for PgBackRest {
     }
 
     fn begin(&mut self, server: &Server) {
-        let _ = fs::remove_dir_all(&self.dir);
+        set_aside(&self.dir);
         make_own_dir(&self.dir);
         for name in ["repository", "spool", "lock"] {
             make_own_dir(&self.dir.join(name));

@@ -13,6 +13,7 @@ use super::options::Options;
 use super::programs::{Contender, Lifeboat};
 use super::report::verdict;
 use super::server::{Server, as_server_user, init, make_own_dir};
+use crate::aside::set_aside;
 use crate::measured::median;
 
 /// pgbench's scale.
@@ -187,7 +188,7 @@ pub fn synchronous(options: &Options) -> String {
 /// A pg_receivewal that streams into a new directory.
 fn receive(server: &Server, work: &Path, options: &[&str]) -> Agent {
     let dir = work.join("received");
-    let _ = fs::remove_dir_all(&dir);
+    set_aside(&dir);
     make_own_dir(&dir);
     let mut receive = as_server_user(&server.bin("pg_receivewal"));
     receive.args(["-h", &server.host(), "-p", &server.port.to_string(), "-U", "postgres", "--no-loop", "-D"]);

@@ -145,7 +145,6 @@ fn recover(contender: &dyn Contender, data: &Path, work: &Path) -> (Cost, String
     drop(server);
     let cpu = children_cpu() - before;
     assert!(log.contains("archive recovery complete"), "{log}");
-    fs::remove_dir_all(&to).unwrap();
     (Cost { wall, cpu, peak_bytes: peak.bytes(), stdout: String::new() }, found)
 }
 
