@@ -100,7 +100,8 @@ impl<'a> Drill<'a> {
                     program: &setup.program,
                     config: &setup.plan.config,
                     tenant: &setup.plan.tenant,
-                    snapshot: &snapshot.id,
+                    snapshot,
+                    identities: &setup.plan.identities,
                     database: steps::DATABASE,
                     bin_dir,
                 };
@@ -208,7 +209,9 @@ impl<'a> Drill<'a> {
     fn report(self) -> Report {
         let plan = &self.setup.plan;
         let snapshot = self.chosen.as_ref().map(|chosen| chosen.snapshot.clone());
-        let age = snapshot.as_ref().map(|snapshot| self.begun.duration_since(snapshot.point));
+        // Of a point, only its place in the WAL is known.
+        let dump = snapshot.as_ref().filter(|snapshot| snapshot.replayed_to.is_none());
+        let age = dump.map(|snapshot| self.begun.duration_since(snapshot.point));
         // A point in the future comes from a source whose clock is ahead: it counts as zero.
         let age = age.map(|age| ms(Duration::try_from(age).unwrap_or_default()));
         let rpo = Measure { objective_ms: plan.rpo.map(ms), measured_ms: age };

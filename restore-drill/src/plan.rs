@@ -51,6 +51,30 @@ pub struct Plan {
     pub keep: bool,
     /// The program `lifeboat`; if `None`, the one beside this program or on the PATH.
     pub lifeboat: Option<PathBuf>,
+    /// The identities that the restore uses; if empty, those of the configuration. No key of a plan's file.
+    pub identities: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// The plan with these two keys and the defaults of all others.
+    pub fn of(config: PathBuf, tenant: TenantName) -> Plan {
+        Plan {
+            file: PathBuf::new(),
+            config,
+            tenant,
+            snapshot: None,
+            rpo: None,
+            rto: None,
+            checks_extra_dir: None,
+            accepted: Vec::new(),
+            check_timeout: CHECK_TIMEOUT,
+            postgres_bin_dir: None,
+            scratch_dir: SCRATCH_DIR.into(),
+            keep: false,
+            lifeboat: None,
+            identities: Vec::new(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -150,6 +174,7 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
         scratch_dir: raw.scratch.dir.map(place).transpose()?.unwrap_or_else(|| SCRATCH_DIR.into()),
         keep: raw.scratch.keep,
         lifeboat: raw.lifeboat.program.map(place).transpose()?,
+        identities: Vec::new(),
     })
 }
 

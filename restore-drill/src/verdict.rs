@@ -47,6 +47,18 @@ impl Verdict {
     }
 }
 
+/// The word of a verdict in reports.
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Verdict::Passed => "passed",
+            Verdict::Failed => "failed",
+            Verdict::MissedObjective => "missed-objective",
+            Verdict::CouldNotRun => "could-not-run",
+        })
+    }
+}
+
 /// An objective and the measured value, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measure {
