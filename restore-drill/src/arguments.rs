@@ -160,6 +160,9 @@ pub(crate) struct Rehearse {
     /// A plan, used if it is the tenant's: known violations, own checks, RTO, places; may be repeated
     #[arg(long, value_name = "FILE")]
     pub plan: Vec<PathBuf>,
+    /// Compare tables and sequences with these counters of the source, as a checkpoint keeps them
+    #[arg(long, value_name = "FILE")]
+    pub counters: Option<PathBuf>,
     /// The program that restores [default: as for run]
     #[arg(long, value_name = "FILE")]
     pub lifeboat: Option<PathBuf>,

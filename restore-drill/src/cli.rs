@@ -120,6 +120,7 @@ fn rehearse(arguments: Rehearse) -> Result<u8, (Error, u8)> {
         plans: arguments.plan,
         config: arguments.config.unwrap_or_default(),
         identities: arguments.identity,
+        counters: arguments.counters,
         program: lifeboat_program(arguments.lifeboat.as_deref()).map_err(wrong)?,
     };
     let setup = rehearsal.setup().map_err(wrong)?;

@@ -106,7 +106,13 @@ impl<'a> Drill<'a> {
                     bin_dir,
                 };
                 let cancel = self.cancel;
-                self.stage("restore", Stop::ByItself, steps::restore(&order, place, cancel)).await
+                let mut restored =
+                    self.stage("restore", Stop::ByItself, steps::restore(&order, place, cancel)).await;
+                if let (Some(point), Some(restored)) = (&setup.plan.counters, &mut restored) {
+                    let compared = steps::compare(place, point, restored);
+                    self.stage("counters", Stop::Drop, compared).await;
+                }
+                restored
             }
             _ => self.not_run("restore"),
         };

@@ -11,6 +11,7 @@ use lifeboat::config::units;
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::{SnapshotId, TenantName};
+use lifeboat::odoo::counters::Counters;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -53,6 +54,8 @@ pub struct Plan {
     pub lifeboat: Option<PathBuf>,
     /// The identities that the restore uses; if empty, those of the configuration. No key of a plan's file.
     pub identities: Vec<PathBuf>,
+    /// The counters of the point, with which the restored database is compared. No key of a plan's file.
+    pub counters: Option<Box<Counters>>,
 }
 
 impl Plan {
@@ -73,6 +76,7 @@ impl Plan {
             keep: false,
             lifeboat: None,
             identities: Vec::new(),
+            counters: None,
         }
     }
 }
@@ -175,6 +179,7 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
         keep: raw.scratch.keep,
         lifeboat: raw.lifeboat.program.map(place).transpose()?,
         identities: Vec::new(),
+        counters: None,
     })
 }
 

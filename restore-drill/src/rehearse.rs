@@ -3,12 +3,14 @@
 //! every drill. It stores nothing and keeps nothing: the checkpoint's evidence has the result.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lifeboat::archive::rehearsal::{LISTED_MAX, Rehearsed, SCHEMA, SCHEMA_VERSION, Source};
 use lifeboat::config::Config;
+use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::TenantName;
+use lifeboat::odoo::counters::Counters;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::Severity;
@@ -20,6 +22,9 @@ use crate::snapshot::WalPoint;
 use crate::vault::{self, Vault};
 use crate::verdict::Verdict;
 use crate::{checks, drill, say};
+
+/// Largest document of counters that is read.
+const COUNTERS_BYTES_MAX: u64 = 256 << 20;
 
 /// What to rehearse.
 #[derive(Clone, Debug)]
@@ -36,6 +41,8 @@ pub struct Rehearsal {
     pub identities: Vec<PathBuf>,
     /// The program that restores.
     pub program: PathBuf,
+    /// The file with the counters of the point, to compare with.
+    pub counters: Option<PathBuf>,
 }
 
 impl Rehearsal {
@@ -51,6 +58,7 @@ impl Rehearsal {
         let mut plan = own.unwrap_or_else(|| of_config(&config, self));
         plan.config.clone_from(&self.config);
         plan.identities.clone_from(&self.identities);
+        plan.counters = self.counters.as_deref().map(read_counters).transpose()?.map(Box::new);
         plan.postgres_bin_dir = plan.postgres_bin_dir.or(config.postgres.bin_dir);
         (plan.snapshot, plan.rpo, plan.keep) = (None, None, false);
         let catalogue = checks::load(plan.checks_extra_dir.as_deref())?;
@@ -72,6 +80,10 @@ impl Rehearsal {
         let report = drill::run(setup, chosen, cancel).await;
         (of_report(&report, self.source.clone()), report.verdict)
     }
+}
+
+fn read_counters(file: &Path) -> Result<Counters> {
+    Counters::from_json(&disk::read(file, COUNTERS_BYTES_MAX)?)
 }
 
 fn of_config(config: &Config, rehearsal: &Rehearsal) -> Plan {
@@ -100,7 +112,10 @@ fn of_report(report: &Report, source: Source) -> Rehearsed {
         verdict: report.verdict.to_string(),
         reasons: report.reasons.iter().take(LISTED_MAX).cloned().collect(),
         restore_seconds: seconds(&["restore"]),
-        check_seconds: seconds(&["integrity", "invariants"]),
+        check_seconds: match report.stages.iter().any(|stage| stage.name == "counters") {
+            true => seconds(&["counters", "integrity", "invariants"]),
+            false => seconds(&["integrity", "invariants"]),
+        },
         checks: report.checks.iter().filter(|check| ran(check.status)).count() as u64,
         failed: failed(report),
         database_bytes: integrity.database_bytes,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use lifeboat::clock::{self, Timestamp};
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::bytes_text;
+use lifeboat::odoo::counters::Counters;
 use lifeboat::postgres::{PostgresOptions, Tools};
 use sqlx::{AssertSqlSafe, Connection};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use crate::snapshot::{Snapshot, WalPoint};
 use crate::stages::integrity::Integrity;
 use crate::stages::restore::{self, Order};
 use crate::stages::scratch::{Place, Scratch};
-use crate::stages::{amcheck, blobs, sweep};
+use crate::stages::{amcheck, blobs, counters, sweep};
 use crate::{say, vault};
 
 /// The name of the restored database, the only tenant of the scratch server.
@@ -79,6 +80,25 @@ pub(crate) async fn restore(
         note.push_str(&format!("; {view}"));
     }
     Ok((restored, note))
+}
+
+/// Compares the restored database with the counters of its point; differences join those of the baseline.
+pub(crate) async fn compare(
+    place: &Place,
+    point: &Counters,
+    restored: &mut restore::Restored,
+) -> Result<((), String)> {
+    let differences = counters::differences(place, DATABASE, point).await?;
+    let note = format!(
+        "{} differences from the {} tables and {} sequences of the source at the point",
+        differences.len(),
+        point.tables.len(),
+        point.sequences.len()
+    );
+    if let Some(baseline) = &mut restored.baseline {
+        baseline.add(differences);
+    }
+    Ok(((), note))
 }
 
 /// Checks the integrity of files, tables and indexes.

@@ -142,8 +142,10 @@ fn failures(facts: &Facts) -> Vec<String> {
     }
     if let Some(baseline) = facts.baseline.filter(|baseline| baseline.differences_count > 0) {
         let count = baseline.differences_count;
+        let first =
+            baseline.differences.first().map_or_else(String::new, |first| format!("; the first: {first}"));
         reasons.push(format!(
-            "baseline: {count} differences from the state that was recorded when the backup was taken"
+            "baseline: {count} differences from the state that was recorded when the backup was taken{first}"
         ));
     }
     for outcome in facts.outcomes.iter().filter(|outcome| outcome.severity == Severity::Hard) {

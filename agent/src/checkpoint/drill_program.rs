@@ -40,6 +40,8 @@ pub(super) struct Order<'a> {
     pub(super) tenant: &'a TenantName,
     /// From what it is restored.
     pub(super) source: &'a Source,
+    /// The file with its counters at the point.
+    pub(super) counters: &'a Path,
 }
 
 /// How it ended.
@@ -80,7 +82,7 @@ pub(super) fn find(config: &Config) -> Result<PathBuf> {
 }
 
 fn command(order: &Order<'_>) -> Result<Command> {
-    let Order { config, program, identity_files, tenant, source } = *order;
+    let Order { config, program, identity_files, tenant, source, counters } = *order;
     let own = std::env::current_exe()
         .map_err(|e| Error::new(Kind::Internal, "cannot find the path of this program").because(e))?;
     let mut command = Command::new(program);
@@ -103,7 +105,7 @@ fn command(order: &Order<'_>) -> Result<Command> {
     for plan in &config.checkpoint.drill_plans {
         command.arg("--plan").arg(plan);
     }
-    command.arg("--lifeboat").arg(own);
+    command.arg("--counters").arg(counters).arg("--lifeboat").arg(own);
     // Flags of ours beat the configuration: so does the environment of the child.
     command.env("LIFEBOAT_REPOSITORY_URL", &config.repository.url);
     command.env("LIFEBOAT_INSTANCE", config.instance.as_str());

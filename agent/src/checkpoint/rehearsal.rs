@@ -10,12 +10,14 @@ use super::drill_program::{self, Ended, Order};
 use super::gates::{self, AskedOverride, Finding};
 use super::point::MadePoint;
 use super::rehearsal_asked::at_once;
+use super::tenant::TenantLook;
 use super::work::Work;
 use crate::archive::evidence::gate::{Gate, GateResult};
 use crate::archive::evidence::predicate::{ChangeWhen, Rehearsal, TenantState};
 use crate::archive::rehearsal::{Rehearsed, Source};
 use crate::clock::{self, span_text};
 use crate::config::Tier;
+use crate::disk;
 use crate::error::{Kind, Result};
 use crate::names::{TenantName, bytes_text, counted};
 
@@ -33,7 +35,7 @@ impl Work<'_> {
     /// `Usage` for an override that cannot be; `Interrupted`.
     pub(super) async fn rehearsal(
         &self,
-        states: &[TenantState],
+        (states, looks): (&[TenantState], &[TenantLook]),
         made: Option<&MadePoint>,
         findings: &[(Gate, Finding)],
         tier: (&str, &Tier),
@@ -47,6 +49,9 @@ impl Work<'_> {
             return Ok((Finding::unknown("there is no tenant that could be restored"), None));
         };
         let tenant = &state.tenant;
+        let Some(look) = looks.iter().find(|look| look.tenant == *tenant) else {
+            return Ok((Finding::unknown(format!("nobody looked at {tenant}")), None));
+        };
         if self.request.dry_run {
             let what = format!("a dry run restores nothing; it would be {tenant} ({why})");
             return Ok((Finding::not_required(what), None));
@@ -68,14 +73,19 @@ impl Work<'_> {
         };
         self.progress.stage(format!("rehearsing the restore of {tenant}"));
         let begun = clock::instant();
+        let counters = self.state.scratch_file("rehearsal-counters")?;
+        disk::write_new_durable(&counters, &look.counters.1)?;
         let order = Order {
             config: self.config,
             program: &program,
             identity_files: &asked.identity_files,
             tenant,
             source: &source,
+            counters: &counters,
         };
-        match drill_program::rehearse(&order, self.until, &self.progress, &self.cancel).await {
+        let ended = drill_program::rehearse(&order, self.until, &self.progress, &self.cancel).await;
+        disk::remove_file(&counters)?;
+        match ended {
             Ok(ended) => Ok(judge(&ended, (tenant, why), &source, begun.elapsed())),
             Err(e) if e.kind() == Kind::Interrupted => Err(e),
             Err(e) => Ok((Finding::unknown(e.line()), None)),

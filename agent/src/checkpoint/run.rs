@@ -194,7 +194,8 @@ impl Work<'_> {
         ];
         session.close().await;
         let of_tier = (release.tier.as_str(), tier);
-        let (rehearsed, rehearsal) = self.rehearsal(&states, made.as_ref(), &findings, of_tier).await?;
+        let (rehearsed, rehearsal) =
+            self.rehearsal((&states, &looks), made.as_ref(), &findings, of_tier).await?;
         findings.push((Gate::Rehearsal, rehearsed));
         let gates = gates::results(findings, of_tier, &request.overrides)?;
 

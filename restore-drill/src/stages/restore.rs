@@ -63,6 +63,15 @@ pub struct Baseline {
     pub differences: Vec<String>,
 }
 
+impl Baseline {
+    /// Adds differences that were found besides.
+    pub fn add(&mut self, more: Vec<String>) {
+        self.differences_count += more.len() as u64;
+        let room = DIFFERENCES_MAX.saturating_sub(self.differences.len());
+        self.differences.extend(more.into_iter().take(room));
+    }
+}
+
 /// The command line of the shipped program: only here its flags are known.
 fn command(order: &Order, place: &Place) -> Command {
     let mut command = Command::new(order.program);

@@ -284,6 +284,20 @@ fn a_program_that_dies_or_prints_nonsense_is_unknown() {
 }
 
 #[test]
+fn what_the_server_had_at_the_point_and_the_restore_lacks_blocks() {
+    let mut all = Rehearsals::new(&["shop"]);
+    all.program(
+        "for arg; do case $before in --counters) counters=$arg;; esac; before=$arg; done\n\
+         sed -i 's/\"name\":\"res_partner\",/\"name\":\"res_gone\",/' \"$counters\"\nexec \"$REAL\" \"$@\"",
+    );
+    let said = all.blocked("r1", "failed");
+    assert!(said.contains("baseline: 2 differences") && said.contains("table res_gone is missing"), "{said}");
+    let state = all.world.site.path("lifeboat-state/prod");
+    let left = fs::read_dir(state).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    assert_eq!(left.filter(|name| name.contains("counters")).collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
 fn when_its_time_is_over_it_is_stopped_and_removed() {
     let mut all = Rehearsals::new(&["shop"]);
     all.slow_check();
