@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use lifeboat::names::SnapshotId;
+use lifeboat::names::wal::TimelineId;
+use lifeboat::names::{Lsn, SnapshotId, TenantName};
 use lifeboat::program::version::{VERSION, long as version_text};
 
 use crate::completions;
@@ -52,6 +53,12 @@ Examples:
   restore-drill run shop.toml --snapshot 20261120T015812Z-dump-4f3a9c1e
   restore-drill run shop.toml --json --report-dir /var/lib/drills";
 
+const REHEARSE: &str = "\
+Examples:
+  restore-drill rehearse --tenant shop --to-lsn 0/5A001B8 --timeline 1 \\
+      --config /etc/lifeboat/restore.toml
+  restore-drill rehearse --tenant shop --dump 20261120T015812Z-dump-4f3a9c1e";
+
 /// Prove that a snapshot can be restored: restore it, check it, measure RPO and RTO
 ///
 /// Restores Lifeboat snapshots into a scratch place, checks the business data in them, and reports the
@@ -79,6 +86,12 @@ pub(crate) enum Command {
     /// the repository under instances/<instance>/drills/<id>/.
     #[command(after_long_help = format!("{PLAN}\n\n{EXIT_CODES}\n\n{EXAMPLES}"))]
     Run(Run),
+    /// Restore and check a tenant for `lifeboat checkpoint --rehearse`
+    ///
+    /// Restores one tenant to a point in the WAL, or from a dump, checks it like a drill, and removes
+    /// everything. Stores no report: prints the result as JSON for the checkpoint, whose evidence has it.
+    #[command(after_long_help = format!("{EXIT_CODES}\n\n{REHEARSE}"))]
+    Rehearse(Rehearse),
     /// List the business checks
     #[command(after_long_help = "\
 Examples:
@@ -122,6 +135,40 @@ pub(crate) struct Run {
     /// Print report.json on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Rehearse {
+    /// The tenant
+    #[arg(long, value_name = "NAME")]
+    pub tenant: TenantName,
+    /// Restore it to this point in the WAL
+    #[arg(long, value_name = "LSN", requires = "timeline", required_unless_present = "dump")]
+    pub to_lsn: Option<Lsn>,
+    /// The timeline that the point is on, as 2 or 00000002
+    #[arg(long, value_name = "ID", value_parser = TimelineId::typed, requires = "to_lsn")]
+    pub timeline: Option<TimelineId>,
+    /// Restore it from this dump
+    #[arg(long, value_name = "ID", conflicts_with = "to_lsn")]
+    pub dump: Option<SnapshotId>,
+    /// The configuration, with the repository
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The age identity; may be repeated [default: seal.identity_files]
+    #[arg(long, value_name = "FILE")]
+    pub identity: Vec<PathBuf>,
+    /// A plan, used if it is the tenant's: known violations, own checks, RTO, places; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub plan: Vec<PathBuf>,
+    /// Compare tables and sequences with these counters of the source, as a checkpoint keeps them
+    #[arg(long, value_name = "FILE")]
+    pub counters: Option<PathBuf>,
+    /// The program that restores [default: as for run]
+    #[arg(long, value_name = "FILE")]
+    pub lifeboat: Option<PathBuf>,
+    /// Stop when standard input ends: whoever started it is gone
+    #[arg(long)]
+    pub stop_with_stdin: bool,
 }
 
 #[derive(Args)]
@@ -169,7 +216,7 @@ mod tests {
                 assert!(own.lines().all(|line| line.chars().count() <= 80), "{own}");
             }
         }
-        for text in [PLAN, EXIT_CODES, EXAMPLES] {
+        for text in [PLAN, EXIT_CODES, EXAMPLES, REHEARSE] {
             assert!(text.lines().all(|line| line.chars().count() <= 80), "cut where it is shown: {text}");
         }
     }

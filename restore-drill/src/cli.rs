@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use lifeboat::archive::rehearsal::Source;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::counted;
 use lifeboat::program::help::{Detail, laid_out};
@@ -16,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::Acceptance;
-use crate::arguments::{Checks, Cli, Command, Run};
+use crate::arguments::{Checks, Cli, Command, Rehearse, Run};
 use crate::begin_anew;
 use crate::check::{Check, Severity};
 use crate::checks;
@@ -24,6 +25,7 @@ use crate::completions;
 use crate::drill;
 use crate::plan::{self, Plan};
 use crate::publish::Files;
+use crate::rehearse::{self, Rehearsal};
 use crate::say;
 use crate::setup::Setup;
 use crate::vault::Vault;
@@ -31,6 +33,11 @@ use crate::verdict::Verdict;
 
 /// The exit code of a wrong plan or argument, as clap's own.
 const USAGE: u8 = 2;
+
+/// Whether all known violations of the plan are of checks that could fail a drill.
+fn all_acceptable(plan: &Plan, catalogue: &checks::Catalogue) -> Result<()> {
+    plan.accepted.iter().try_for_each(|known| acceptable(plan, known, catalogue))
+}
 
 /// Whether a known violation is of a check that could fail a drill.
 fn acceptable(plan: &Plan, known: &Acceptance, catalogue: &checks::Catalogue) -> Result<()> {
@@ -56,6 +63,9 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => arguments.print().map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Man(arguments) => manual_pages(&arguments.dir).map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Version(arguments) => version(arguments.json).map(|()| 0).map_err(|e| (e, USAGE)),
+        Command::Rehearse(arguments) => begin_anew::without_libpqs()
+            .map_err(|e| (e, Verdict::CouldNotRun.exit_code()))
+            .and_then(|()| rehearse(arguments)),
         Command::Run(arguments) => begin_anew::without_libpqs()
             .map_err(|e| (e, Verdict::CouldNotRun.exit_code()))
             .and_then(|()| run(arguments)),
@@ -96,23 +106,52 @@ fn answer(text: &str) -> Result<()> {
     say::answer(text).map_err(|e| Error::new(Kind::Io, "cannot write to standard output").because(e))
 }
 
+fn rehearse(arguments: Rehearse) -> Result<u8, (Error, u8)> {
+    let wrong = |e| (e, USAGE);
+    let (point, dump) = (arguments.to_lsn.zip(arguments.timeline), arguments.dump);
+    let source = match (point, dump) {
+        (Some((lsn, timeline)), _) => Source::Point { lsn, timeline: timeline.0 },
+        (None, Some(snapshot)) => Source::Dump { snapshot },
+        (None, None) => return Err(wrong(Error::new(Kind::Usage, "neither --to-lsn nor --dump was given"))),
+    };
+    let rehearsal = Rehearsal {
+        tenant: arguments.tenant,
+        source,
+        plans: arguments.plan,
+        config: arguments.config.unwrap_or_default(),
+        identities: arguments.identity,
+        counters: arguments.counters,
+        program: lifeboat_program(arguments.lifeboat.as_deref()).map_err(wrong)?,
+    };
+    let setup = rehearsal.setup().map_err(wrong)?;
+    all_acceptable(&setup.plan, &setup.catalogue).map_err(wrong)?;
+    let rehearsed = async {
+        let cancel = on_signals()?;
+        if arguments.stop_with_stdin {
+            rehearse::stop_with_stdin(&cancel)?;
+        }
+        let (rehearsed, verdict) = rehearsal.run(&setup, &cancel).await;
+        answer(&format!("{}\n", rehearsed.to_json()?))?;
+        Ok(verdict.exit_code())
+    };
+    block_on(rehearsed).map_err(|e| (e, Verdict::CouldNotRun.exit_code()))
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|e| Error::new(Kind::Io, "cannot start the runtime").because(e))?.block_on(work)
+}
+
 fn run(arguments: Run) -> Result<u8, (Error, u8)> {
     let mut plan = plan::load(&arguments.plan).map_err(|e| (e, USAGE))?;
     plan.keep |= arguments.keep;
     plan.snapshot = arguments.snapshot.or(plan.snapshot);
     let catalogue = checks::load(plan.checks_extra_dir.as_deref()).map_err(|e| (e, USAGE))?;
-    plan.accepted
-        .iter()
-        .try_for_each(|known| acceptable(&plan, known, &catalogue))
-        .map_err(|e| (e, USAGE))?;
+    all_acceptable(&plan, &catalogue).map_err(|e| (e, USAGE))?;
     let program = lifeboat_program(plan.lifeboat.as_deref()).map_err(|e| (e, USAGE))?;
     let setup = Setup { plan, catalogue, program };
     let could_not = |e| (e, Verdict::CouldNotRun.exit_code());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime
-        .map_err(|e| Error::new(Kind::Io, "cannot start the runtime").because(e))
-        .map_err(could_not)?;
-    runtime.block_on(drill(&setup, arguments.report_dir.as_deref(), arguments.json)).map_err(could_not)
+    block_on(drill(&setup, arguments.report_dir.as_deref(), arguments.json)).map_err(could_not)
 }
 
 async fn drill(setup: &Setup, report_dir: Option<&Path>, json: bool) -> Result<u8> {

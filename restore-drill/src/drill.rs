@@ -100,12 +100,19 @@ impl<'a> Drill<'a> {
                     program: &setup.program,
                     config: &setup.plan.config,
                     tenant: &setup.plan.tenant,
-                    snapshot: &snapshot.id,
+                    snapshot,
+                    identities: &setup.plan.identities,
                     database: steps::DATABASE,
                     bin_dir,
                 };
                 let cancel = self.cancel;
-                self.stage("restore", Stop::ByItself, steps::restore(&order, place, cancel)).await
+                let mut restored =
+                    self.stage("restore", Stop::ByItself, steps::restore(&order, place, cancel)).await;
+                if let (Some(point), Some(restored)) = (&setup.plan.counters, &mut restored) {
+                    let compared = steps::compare(place, point, restored);
+                    self.stage("counters", Stop::Drop, compared).await;
+                }
+                restored
             }
             _ => self.not_run("restore"),
         };
@@ -208,7 +215,9 @@ impl<'a> Drill<'a> {
     fn report(self) -> Report {
         let plan = &self.setup.plan;
         let snapshot = self.chosen.as_ref().map(|chosen| chosen.snapshot.clone());
-        let age = snapshot.as_ref().map(|snapshot| self.begun.duration_since(snapshot.point));
+        // Of a point, only its place in the WAL is known.
+        let dump = snapshot.as_ref().filter(|snapshot| snapshot.replayed_to.is_none());
+        let age = dump.map(|snapshot| self.begun.duration_since(snapshot.point));
         // A point in the future comes from a source whose clock is ahead: it counts as zero.
         let age = age.map(|age| ms(Duration::try_from(age).unwrap_or_default()));
         let rpo = Measure { objective_ms: plan.rpo.map(ms), measured_ms: age };

@@ -54,6 +54,7 @@ pub mod markdown;
 pub mod plan;
 pub mod process;
 pub mod publish;
+pub mod rehearse;
 pub mod report;
 pub mod run_checks;
 pub mod say;

@@ -11,6 +11,7 @@ use lifeboat::config::units;
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::{SnapshotId, TenantName};
+use lifeboat::odoo::counters::Counters;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -51,6 +52,33 @@ pub struct Plan {
     pub keep: bool,
     /// The program `lifeboat`; if `None`, the one beside this program or on the PATH.
     pub lifeboat: Option<PathBuf>,
+    /// The identities that the restore uses; if empty, those of the configuration. No key of a plan's file.
+    pub identities: Vec<PathBuf>,
+    /// The counters of the point, with which the restored database is compared. No key of a plan's file.
+    pub counters: Option<Box<Counters>>,
+}
+
+impl Plan {
+    /// The plan with these two keys and the defaults of all others.
+    pub fn of(config: PathBuf, tenant: TenantName) -> Plan {
+        Plan {
+            file: PathBuf::new(),
+            config,
+            tenant,
+            snapshot: None,
+            rpo: None,
+            rto: None,
+            checks_extra_dir: None,
+            accepted: Vec::new(),
+            check_timeout: CHECK_TIMEOUT,
+            postgres_bin_dir: None,
+            scratch_dir: SCRATCH_DIR.into(),
+            keep: false,
+            lifeboat: None,
+            identities: Vec::new(),
+            counters: None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -150,6 +178,8 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
         scratch_dir: raw.scratch.dir.map(place).transpose()?.unwrap_or_else(|| SCRATCH_DIR.into()),
         keep: raw.scratch.keep,
         lifeboat: raw.lifeboat.program.map(place).transpose()?,
+        identities: Vec::new(),
+        counters: None,
     })
 }
 

@@ -183,7 +183,8 @@ pub fn not_checked(
             }
         }
     }
-    if snapshot.is_some_and(|snapshot| snapshot.filestore.is_none()) {
+    let is_dump = |snapshot: &Snapshot| snapshot.replayed_to.is_none();
+    if snapshot.is_some_and(|snapshot| is_dump(snapshot) && snapshot.filestore.is_none()) {
         add("the filestore as a whole", "the snapshot contains the database only".to_owned());
     }
     if baseline.is_none() {

@@ -3,8 +3,18 @@
 use lifeboat::archive::manifest::{FilestoreLink, Manifest};
 use lifeboat::clock::Timestamp;
 use lifeboat::error::{Error, Kind, Result};
-use lifeboat::names::{InstanceName, ReleaseId, SnapshotId, TenantName};
+use lifeboat::inventory::plan::PointPlan;
+use lifeboat::names::{InstanceName, Lsn, ReleaseId, SnapshotId, TenantName};
 use serde::{Deserialize, Serialize};
+
+/// A point in the WAL, to which a base backup is replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalPoint {
+    /// Where recovery ends.
+    pub lsn: Lsn,
+    /// The timeline that it follows.
+    pub timeline: u32,
+}
 
 /// What the drill and its report need to know about a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +27,7 @@ pub struct Snapshot {
     pub tenant: TenantName,
     /// The release that it belongs to.
     pub release: Option<ReleaseId>,
-    /// The moment whose state it contains (UTC).
+    /// The moment whose state it contains (UTC); of a base backup, when it was consistent.
     pub point: Timestamp,
     /// When its last object was stored (UTC).
     pub ended: Timestamp,
@@ -35,6 +45,9 @@ pub struct Snapshot {
     pub missing_files: u64,
     /// The names of the first ones.
     pub missing: Vec<String>,
+    /// The point to which it is replayed, if it is a base backup; absent for a dump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed_to: Option<WalPoint>,
 }
 
 impl Snapshot {
@@ -66,6 +79,36 @@ impl Snapshot {
                 .flat_map(|link| &link.missing)
                 .map(|file| file.store_fname.clone())
                 .collect(),
+            replayed_to: None,
+        })
+    }
+
+    /// The base backup from which a tenant is restored to a point. What it says of the tenant is known only
+    /// after the restore.
+    ///
+    /// # Errors
+    /// [`Kind::Integrity`] if it does not say of which PostgreSQL it is.
+    pub fn of_base(plan: &PointPlan, tenant: &TenantName, point: WalPoint) -> Result<Snapshot> {
+        let major = plan.server_version.split(['.', ' ']).next().and_then(|major| major.parse().ok());
+        let postgres_major = major.ok_or_else(|| {
+            let what = format!("{} is of PostgreSQL {:?}", plan.snapshot, plan.server_version);
+            Error::new(Kind::Integrity, what).effect("it is not known which server can replay it")
+        })?;
+        Ok(Snapshot {
+            instance: plan.instance.clone(),
+            id: plan.snapshot.clone(),
+            tenant: tenant.clone(),
+            release: None,
+            point: plan.base_point,
+            ended: plan.base_point,
+            by_choice: true,
+            postgres_major,
+            odoo_version: None,
+            database_bytes: 0,
+            filestore: None,
+            missing_files: 0,
+            missing: Vec::new(),
+            replayed_to: Some(point),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use lifeboat::clock::{self, Timestamp};
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::bytes_text;
+use lifeboat::odoo::counters::Counters;
 use lifeboat::postgres::{PostgresOptions, Tools};
 use sqlx::{AssertSqlSafe, Connection};
 use tokio_util::sync::CancellationToken;
@@ -14,11 +15,11 @@ use crate::plan::Plan;
 use crate::report::Summary;
 use crate::run_checks::{self, Outcome, Status};
 use crate::setup::{Chosen, Setup};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, WalPoint};
 use crate::stages::integrity::Integrity;
 use crate::stages::restore::{self, Order};
 use crate::stages::scratch::{Place, Scratch};
-use crate::stages::{amcheck, blobs, sweep};
+use crate::stages::{amcheck, blobs, counters, sweep};
 use crate::{say, vault};
 
 /// The name of the restored database, the only tenant of the scratch server.
@@ -31,7 +32,12 @@ pub(crate) fn told(chosen: Chosen) -> (Chosen, String) {
     let snapshot = &chosen.snapshot;
     let release =
         snapshot.release.as_ref().map_or_else(String::new, |release| format!(", release {release}"));
-    let note = format!("snapshot {}{release}, state of {}", snapshot.id, clock::text(snapshot.point));
+    let note = match snapshot.replayed_to {
+        Some(WalPoint { lsn, timeline }) => {
+            format!("the point at {lsn} on timeline {timeline}, from {}", snapshot.id)
+        }
+        None => format!("snapshot {}{release}, state of {}", snapshot.id, clock::text(snapshot.point)),
+    };
     (chosen, note)
 }
 
@@ -50,7 +56,8 @@ pub(crate) async fn make(
     let where_to_look =
         PostgresOptions { bin_dir: plan.postgres_bin_dir.clone(), ..PostgresOptions::default() };
     let tools = Tools::server(&where_to_look, snapshot.postgres_major).await?;
-    let scratch = Scratch::start(dir, &tools.dir, &vault::secrets(&plan.config)).await?;
+    let secrets = [vault::secrets(&plan.config), plan.identities.clone()].concat();
+    let scratch = Scratch::start(dir, &tools.dir, &secrets).await?;
     let note = format!("PostgreSQL {} in {}", snapshot.postgres_major, dir.display());
     Ok(((scratch, tools.dir), note))
 }
@@ -75,6 +82,25 @@ pub(crate) async fn restore(
     Ok((restored, note))
 }
 
+/// Compares the restored database with the counters of its point; differences join those of the baseline.
+pub(crate) async fn compare(
+    place: &Place,
+    point: &Counters,
+    restored: &mut restore::Restored,
+) -> Result<((), String)> {
+    let differences = counters::differences(place, DATABASE, point).await?;
+    let note = format!(
+        "{} differences from the {} tables and {} sequences of the source at the point",
+        differences.len(),
+        point.tables.len(),
+        point.sequences.len()
+    );
+    if let Some(baseline) = &mut restored.baseline {
+        baseline.add(differences);
+    }
+    Ok(((), note))
+}
+
 /// Checks the integrity of files, tables and indexes.
 pub(crate) async fn look(place: &Place, snapshot: &Snapshot) -> Result<(Integrity, String)> {
     let mut found = Integrity::default();
@@ -82,6 +108,11 @@ pub(crate) async fn look(place: &Place, snapshot: &Snapshot) -> Result<(Integrit
     let mut connection = place.connect(DATABASE).await?;
     let filestore = restore::filestore(&place.data_dir, DATABASE);
     blobs::look(&mut connection, &filestore, &snapshot.missing, &mut found).await?;
+    let size = sqlx::query_scalar("SELECT pg_database_size(current_database())");
+    let size: i64 = size.fetch_one(&mut connection).await.map_err(|e| {
+        Error::new(Kind::Postgres, "cannot read the size of the restored database").because(e)
+    })?;
+    found.database_bytes = size.max(0).cast_unsigned();
     drop(connection);
     amcheck::look(place, DATABASE, &mut found).await?;
     let mut note =

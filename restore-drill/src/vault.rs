@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 use lifeboat::archive::drill::MARKDOWN;
 use lifeboat::archive::manifest::SnapshotKind;
 use lifeboat::archive::signature::SigningKey;
+use lifeboat::clock;
 use lifeboat::config::{Config, Inputs};
-use lifeboat::error::Result;
+use lifeboat::error::{Error, Kind, Result};
 use lifeboat::inventory::Inventory;
 use lifeboat::inventory::pick::{self, Pick};
+use lifeboat::inventory::plan::{Asked, Plan as Way, PointAsked, plan};
 use lifeboat::inventory::take::{Wanted, Which};
+use lifeboat::inventory::target::Target;
+use lifeboat::names::wal::TimelineId;
 use lifeboat::names::{SnapshotId, TenantName};
 use lifeboat::repository::snapshots::Trust;
 use lifeboat::repository::{Repository, layout};
@@ -19,13 +23,12 @@ use lifeboat::repository::{Repository, layout};
 use crate::publish::Files;
 use crate::report::NotChecked;
 use crate::setup::Chosen;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, WalPoint};
 
 /// The files with the secrets of a configuration: identities, the signing key, the store's credentials,
 /// PostgreSQL's passwords. Empty if the configuration cannot be read: then the restore reports it.
 pub fn secrets(config: &Path) -> Vec<PathBuf> {
-    let inputs = Inputs { config: Some(config.to_owned()), ..Inputs::from_process() };
-    let Ok(config) = Config::load(&inputs) else { return Vec::new() };
+    let Ok(config) = load(config) else { return Vec::new() };
     let one = [
         config.seal.passphrase_file,
         config.signing.key_file,
@@ -34,6 +37,15 @@ pub fn secrets(config: &Path) -> Vec<PathBuf> {
         config.postgres.passfile,
     ];
     config.seal.identity_files.into_iter().chain(one.into_iter().flatten()).collect()
+}
+
+/// The configuration of a file; where the path is empty, the one of the environment.
+///
+/// # Errors
+/// `Config` if it is wrong.
+pub fn load(file: &Path) -> Result<Config> {
+    let named = Some(file.to_owned()).filter(|file| !file.as_os_str().is_empty());
+    Config::load(&Inputs { config: named, ..Inputs::from_process() })
 }
 
 /// An opened repository.
@@ -49,8 +61,7 @@ impl Vault {
     /// # Errors
     /// `Config` if the configuration is wrong; those of the repository if it cannot be reached.
     pub async fn open(config: &Path) -> Result<Vault> {
-        let inputs = Inputs { config: Some(config.to_owned()), ..Inputs::from_process() };
-        let config = Config::load(&inputs)?;
+        let config = load(config)?;
         let key = config.signing.key_file.as_deref().map(SigningKey::load).transpose()?;
         let trust = Trust::keys(&config.signing.trusted_keys)?;
         Ok(Vault { repository: Repository::configured(&config).await?, trust, key })
@@ -96,6 +107,26 @@ impl Vault {
             snapshot: Snapshot::of_manifest(&manifest, matches!(pick, Pick::Snapshot(_)))?,
             skipped: skipped.chain(clock).collect(),
         })
+    }
+
+    /// Chooses the base backup from which a tenant is restored to a point, as `lifeboat restore` does.
+    ///
+    /// # Errors
+    /// `NotFound` if nothing leads to the point; `Refused` if it cannot be reached; those of the store.
+    pub async fn choose_point(&self, tenant: &TenantName, point: WalPoint) -> Result<Chosen> {
+        let wanted = Wanted { wal: true, ..Wanted::default() };
+        let inventory = Inventory::take(&self.repository, &self.trust, &wanted).await?;
+        let asked = PointAsked {
+            tenant: Some(tenant.clone()),
+            timeline: Some(TimelineId(point.timeline)),
+            ..PointAsked::instance(Target::Lsn(point.lsn))
+        };
+        match plan(&inventory, &Asked::Point(asked), clock::now())? {
+            Way::Point(plan) => {
+                Ok(Chosen { snapshot: Snapshot::of_base(&plan, tenant, point)?, skipped: Vec::new() })
+            }
+            Way::Dump(_) => Err(Error::new(Kind::Internal, "the plan of a point is that of a dump")),
+        }
     }
 
     /// Writes a report to `instances/<instance>/drills/<drill>/`; returns its place.

@@ -47,6 +47,18 @@ impl Verdict {
     }
 }
 
+/// The word of a verdict in reports.
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Verdict::Passed => "passed",
+            Verdict::Failed => "failed",
+            Verdict::MissedObjective => "missed-objective",
+            Verdict::CouldNotRun => "could-not-run",
+        })
+    }
+}
+
 /// An objective and the measured value, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measure {
@@ -130,8 +142,10 @@ fn failures(facts: &Facts) -> Vec<String> {
     }
     if let Some(baseline) = facts.baseline.filter(|baseline| baseline.differences_count > 0) {
         let count = baseline.differences_count;
+        let first =
+            baseline.differences.first().map_or_else(String::new, |first| format!("; the first: {first}"));
         reasons.push(format!(
-            "baseline: {count} differences from the state that was recorded when the backup was taken"
+            "baseline: {count} differences from the state that was recorded when the backup was taken{first}"
         ));
     }
     for outcome in facts.outcomes.iter().filter(|outcome| outcome.severity == Severity::Hard) {

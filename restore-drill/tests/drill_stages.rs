@@ -95,6 +95,7 @@ async fn snapshot(point: Timestamp) -> Chosen {
         filestore: Some(SnapshotId::new(point, "filestore")),
         missing_files: 0,
         missing: Vec::new(),
+        replayed_to: None,
     };
     Chosen { snapshot, skipped: Vec::new() }
 }

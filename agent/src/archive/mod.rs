@@ -16,6 +16,7 @@ pub mod lineage;
 pub mod manifest;
 pub mod pack;
 pub mod path;
+pub mod rehearsal;
 pub mod seal;
 pub mod signature;
 pub mod unpack;

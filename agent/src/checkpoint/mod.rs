@@ -9,6 +9,7 @@
 mod agent;
 mod all_files;
 mod captured;
+mod drill_program;
 mod dumps;
 mod evidence;
 mod files;
@@ -17,6 +18,8 @@ pub mod modules;
 mod needs;
 mod point;
 mod proof;
+mod rehearsal;
+mod rehearsal_asked;
 mod run;
 mod scope;
 mod tenant;
@@ -58,6 +61,17 @@ pub struct CheckpointRequest {
     pub attach: Vec<PathBuf>,
     /// Gates that a person lets pass.
     pub overrides: Vec<AskedOverride>,
+    /// Whether one tenant is restored to the point before the checkpoint says yes.
+    pub rehearse: Option<RehearsalAsked>,
+}
+
+/// The restore of one tenant to the point, into a scratch place.
+#[derive(Clone, Debug)]
+pub struct RehearsalAsked {
+    /// The tenant; chosen by its size if `None`.
+    pub tenant: Option<TenantName>,
+    /// The identities that decrypt its backups, as absolute paths. They need no person.
+    pub identity_files: Vec<PathBuf>,
 }
 
 /// What came of it.

@@ -11,6 +11,7 @@ use super::evidence::{self, Before};
 use super::gates::{self, Finding};
 use super::needs::{Place, Way};
 use super::proof::Needed;
+use super::rehearsal_asked::check_scope;
 use super::scope::scope;
 use super::tenant::TenantLook;
 use super::work::Work;
@@ -102,6 +103,7 @@ impl Work<'_> {
         let trusted = TrustedKeys::parse(&config.signing.trusted_keys)?.with(&signing);
         let origin = self.repository.bind_unaltered(server.system_identifier.as_deref(), trusted).await?;
         let scope = scope(config, &self.postgres, &request.tenants, request.cohort.as_deref()).await?;
+        check_scope(request.rehearse.as_ref(), &scope)?;
         let before = Before::read(&self.repository, &origin, &self.trusted, &request.release.id).await?;
         let place = Place { repository: &self.repository, origin: &origin, trust: &self.trust };
 
@@ -175,7 +177,7 @@ impl Work<'_> {
             false => agent::look(config, &mut session).await.unwrap_or_else(|e| Finding::of_error(&e)),
         };
         let newest = drill.as_ref().map(Option::as_ref);
-        let findings = vec![
+        let mut findings = vec![
             (Gate::Chain, chain),
             (Gate::Wal, wal.finding),
             (
@@ -189,10 +191,13 @@ impl Work<'_> {
             (Gate::Approval, gates::approval(&release, tier)),
             (Gate::Migration, gates::migration(&release, tier)),
             (Gate::Agent, agent),
-            (Gate::Rehearsal, Finding::not_required("no rehearsal was asked for")),
         ];
         session.close().await;
-        let gates = gates::results(findings, (&release.tier, tier), &request.overrides)?;
+        let of_tier = (release.tier.as_str(), tier);
+        let (rehearsed, rehearsal) =
+            self.rehearsal((&states, &looks), made.as_ref(), &findings, of_tier).await?;
+        findings.push((Gate::Rehearsal, rehearsed));
+        let gates = gates::results(findings, of_tier, &request.overrides)?;
 
         let point = made.as_ref().map(|made| self.predicate_point(made, &server, &wal.stored, wal.seconds));
         let mut checkpoint = Checkpoint {
@@ -210,7 +215,7 @@ impl Work<'_> {
             repositories: evidence::places(config, &self.repository),
             recipients: evidence::fingerprints(&recipients),
             drill: drill_of(drill, now),
-            rehearsal: None,
+            rehearsal,
             gates,
             rollback: Vec::new(),
             previous: before.previous(),

@@ -5,6 +5,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::gates;
+use super::rehearsal_asked::{at_once, check_record};
 use super::scope::scope;
 use super::{CheckpointReport, CheckpointRequest};
 use crate::archive::evidence::gate::{Gate, GateResult};
@@ -89,12 +90,13 @@ impl<'a> Work<'a> {
     /// `Usage` for a tier or an override that cannot be.
     pub(super) fn reason_for_no_point(&self) -> Result<Option<&'static str>> {
         let (settings, tier, release) = (&self.config.checkpoint, self.tier()?, &self.request.release);
-        let at_once = vec![
+        let findings = vec![
             (Gate::Freeze, gates::freeze(settings, clock::now())),
             (Gate::Region, gates::region(settings, self.config.repository.region.as_deref())),
             (Gate::Approval, gates::approval(release, tier)),
+            (Gate::Rehearsal, at_once(self.config, self.request.rehearse.as_ref())),
         ];
-        let results = gates::results(at_once, (&release.tier, tier), &self.request.overrides)?;
+        let results = gates::results(findings, (&release.tier, tier), &self.request.overrides)?;
         Ok(match (self.request.dry_run, results.iter().any(GateResult::blocks)) {
             (true, _) => Some("a dry run makes no restore point"),
             (_, true) => Some("no restore point is made for a release that another gate blocks"),
@@ -161,6 +163,9 @@ impl<'a> Work<'a> {
             )
             .effect("the release is blocked: what it would change there cannot be undone by this checkpoint")
             .next("give each wave of a release an ID of its own, such as 2026.11.20/wave2"));
+        }
+        if let Some(asked) = &self.request.rehearse {
+            check_record(asked, &checkpoint)?;
         }
         if !self.request.dry_run {
             self.repository.complete_checkpoint(&checkpoint, &self.key).await?;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::ci::{self, Ci};
 use super::screen::{Text, Tone};
-use super::{App, Done};
+use super::{App, Done, identity};
 use crate::archive::evidence::gate::{Gate, GateResult, Outcome, Override};
 use crate::archive::evidence::predicate::Release;
 use crate::checkpoint::gates::AskedOverride;
-use crate::checkpoint::{self, CheckpointReport, CheckpointRequest, modules};
+use crate::checkpoint::{self, CheckpointReport, CheckpointRequest, RehearsalAsked, modules};
 use crate::clock::{self, span_text};
-use crate::config::units;
+use crate::config::{Config, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::{ReleaseId, TenantName, bytes_text, counted};
 
@@ -20,6 +20,9 @@ use crate::names::{ReleaseId, TenantName, bytes_text, counted};
 /// Makes a named restore point, waits until its WAL is stored, makes sure that every file that rows name is
 /// stored, captures the configuration, checks the chain from the base backup to the point, and stores signed
 /// evidence. Nothing is dumped, so it takes seconds.
+///
+/// With --rehearse it then restores one tenant to the point into a scratch place, and runs the checks of a
+/// drill on it: that takes as long as the restore, and needs an identity.
 ///
 /// A second call for the same release gives the same record; a call that was interrupted is finished.
 ///
@@ -31,6 +34,9 @@ Examples:
   lifeboat checkpoint --release 2026.11.20 --commit 4f3a9c1 --approved-by anna
   lifeboat checkpoint --release 2026.11.20 --cohort wave1 --approved-by anna \\
       --image $IMAGE_DIGEST
+  # restore the smallest tenant to the point, too, before saying yes
+  lifeboat checkpoint --release 2026.11.20 --approved-by anna --rehearse \\
+      --identity id.txt
   # look at the gates, make and store nothing
   lifeboat checkpoint --release 2026.11.20 --dry-run
   # an urgent correction in a freeze window
@@ -85,6 +91,12 @@ pub struct Args {
     /// Take dumps instead of a restore point [default: where there is no physical backup]
     #[arg(long, conflicts_with = "dry_run")]
     dump: bool,
+    /// Restore a tenant to the point and check it before saying yes [default: the smallest]
+    #[arg(long, value_name = "TENANT", num_args = 0..=1)]
+    rehearse: Option<Option<TenantName>>,
+    /// The age identity for --rehearse; may be repeated [default: seal.identity_files]
+    #[arg(long, value_name = "FILE", requires = "rehearse", hide_short_help = true)]
+    identity: Vec<PathBuf>,
     /// Look at the gates; make and store nothing
     #[arg(long)]
     dry_run: bool,
@@ -156,11 +168,27 @@ async fn decided(args: Args, app: &App) -> Result<CheckpointReport> {
         modules: args.modules.as_deref().map(modules::read).transpose()?,
         attach: args.attach,
         overrides,
+        rehearse: args.rehearse.map(|tenant| rehearsal(tenant, &args.identity, &config)).transpose()?,
     };
     let shown = app.progress("checkpoint", None);
     let report = checkpoint::run(&config, request, shown.clone(), app.cancel.clone()).await;
     shown.finish();
     report
+}
+
+fn rehearsal(tenant: Option<TenantName>, flags: &[PathBuf], config: &Config) -> Result<RehearsalAsked> {
+    let files = identity::unattended(flags, config)?;
+    if files.is_empty() {
+        return Err(Error::new(Kind::Identity, "a rehearsal decrypts a backup, and there is no identity here")
+            .effect("nothing was made or stored, and the release is blocked")
+            .next(
+                "run the checkpoint with --rehearse on a host that has the identity (--identity FILE, or \
+                 seal.identity_files); a production host need not have one: there, call it without --rehearse",
+            ));
+    }
+    let absolute = |file: PathBuf| std::path::absolute(&file).map_err(|e| Error::file("find", &file, e));
+    let identity_files = files.into_iter().map(absolute).collect::<Result<_>>()?;
+    Ok(RehearsalAsked { tenant, identity_files })
 }
 
 fn commit(text: String) -> Result<String> {

@@ -111,6 +111,7 @@ mod tests {
         let wanted = [
             "backup tenant",
             "checkpoint tenant",
+            "checkpoint rehearse",
             "list tenant",
             "show snapshot",
             "verify snapshots",

@@ -24,9 +24,13 @@ const PASSPHRASE_BYTES_MAX: u64 = 4096;
 /// `Identity` naming the file; that of the passphrase file where it cannot be read.
 pub fn identities(flags: &[PathBuf], config: &Config) -> Result<Identities> {
     let files = if flags.is_empty() { config.seal.identity_files.as_slice() } else { flags };
+    load(files, &|file| find(file, config))
+}
+
+fn load(files: &[PathBuf], find: &dyn Fn(&Path) -> Result<Option<String>>) -> Result<Identities> {
     let failed = RefCell::new(None);
     let passphrase = |file: &Path| {
-        find(file, config).unwrap_or_else(|e| {
+        find(file).unwrap_or_else(|e| {
             *failed.borrow_mut() = Some(e);
             None
         })
@@ -38,21 +42,44 @@ pub fn identities(flags: &[PathBuf], config: &Config) -> Result<Identities> {
     }
 }
 
+/// The files of [`identities`], opened once, so that what is wrong with them is known now; for a child, which
+/// can ask nobody for a passphrase.
+///
+/// # Errors
+/// Those of [`identities`]; `Identity` where a passphrase is neither in a file nor in the environment.
+pub fn unattended(flags: &[PathBuf], config: &Config) -> Result<Vec<PathBuf>> {
+    let files = if flags.is_empty() { config.seal.identity_files.as_slice() } else { flags };
+    load(files, &|file| {
+        stored_passphrase(config)?.ok_or_else(|| nobody_to_ask(file, "nobody is asked")).map(Some)
+    })?;
+    Ok(files.to_vec())
+}
+
 fn find(identity: &Path, config: &Config) -> Result<Option<String>> {
+    if let Some(text) = stored_passphrase(config)? {
+        return Ok(Some(text));
+    }
+    match disk::open(Path::new("/dev/tty")) {
+        Ok(terminal) => Ok(ask(identity, &terminal)),
+        Err(_) => Err(nobody_to_ask(identity, "there is no terminal to ask at")
+            .next("set seal.passphrase_file or $LIFEBOAT_PASSPHRASE, or run it at a terminal")),
+    }
+}
+
+/// The one of the file, else of the environment.
+fn stored_passphrase(config: &Config) -> Result<Option<String>> {
     if let Some(file) = &config.seal.passphrase_file {
         let text = disk::read_secret_text("passphrase file", file, PASSPHRASE_BYTES_MAX)?;
         return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()));
     }
-    if let Some(text) = Inputs::from_process().variable("LIFEBOAT_PASSPHRASE")? {
-        return Ok(Some(text));
-    }
-    let Ok(terminal) = disk::open(Path::new("/dev/tty")) else {
-        let what = format!("{} needs a passphrase, and there is no terminal to ask at", identity.display());
-        return Err(Error::new(Kind::Identity, what)
-            .effect("nothing was read or changed")
-            .next("set seal.passphrase_file or $LIFEBOAT_PASSPHRASE, or run it at a terminal"));
-    };
-    Ok(ask(identity, &terminal))
+    Inputs::from_process().variable("LIFEBOAT_PASSPHRASE")
+}
+
+fn nobody_to_ask(identity: &Path, why: &str) -> Error {
+    let what = format!("{} needs a passphrase, and {why}", identity.display());
+    Error::new(Kind::Identity, what)
+        .effect("nothing was read or changed")
+        .next("set seal.passphrase_file or $LIFEBOAT_PASSPHRASE")
 }
 
 /// Asks at the terminal; `None` where the person gave up.

@@ -120,7 +120,7 @@ enum Command {
     Init(init::Args),
     Doctor(doctor::Args),
     Backup(backup::Args),
-    Checkpoint(checkpoint::Args),
+    Checkpoint(Box<checkpoint::Args>),
     Agent(agent::Args),
     Wal(wal::Args),
     Status(status::Args),
@@ -146,7 +146,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
     match command {
         Command::Init(args) => init::run(args, app).await,
         Command::Backup(args) => backup::run(args, app).await,
-        Command::Checkpoint(args) => checkpoint::run(args, app).await,
+        Command::Checkpoint(args) => checkpoint::run(*args, app).await,
         Command::Restore(args) => restore::run(*args, app).await,
         Command::AsProduction(args) => as_production::run(args, app).await,
         Command::Promote(args) => promote::run(args, app).await,

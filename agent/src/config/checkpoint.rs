@@ -45,6 +45,10 @@ pub struct Checkpoint {
     pub drill_age_max: Duration,
     /// How old the base backup may be.
     pub base_age_max: Duration,
+    /// The program that rehearses; found if `None`.
+    pub drill_program: Option<PathBuf>,
+    /// Plans of restore drills.
+    pub drill_plans: Vec<PathBuf>,
     /// How many unchanged objects are read again.
     pub sample_files: usize,
     /// Allowed regions; empty allows all.
@@ -119,6 +123,8 @@ pub(super) fn build(read: &Reader<'_>) -> Result<Checkpoint> {
         tier,
         drill_age_max: read.duration("checkpoint.drill_age_max")?,
         base_age_max: read.duration("checkpoint.base_age_max")?,
+        drill_program: read.path("checkpoint.drill_program")?,
+        drill_plans: read.paths("checkpoint.drill_plans")?,
         sample_files: read.count("checkpoint.sample_files")?,
         regions_allowed: read.list("checkpoint.regions_allowed", |text| Ok(text.to_owned()))?,
         time_zone,
@@ -146,6 +152,11 @@ fn tier(own: &Reader<'_>) -> Result<Tier> {
     if let Some(never) = NEVER.iter().find(|never| not_required.contains(**never)) {
         let why = format!("{never} is always required: without it there is nothing to go back to");
         return Err(own.refused("tier.*.not_required", &why));
+    }
+    if not_required.contains("rehearsal") {
+        let why =
+            "rehearsal is looked at only where a call asks for it, and then it must pass or be overridden";
+        return Err(own.refused("tier.*.not_required", why));
     }
     Ok(Tier {
         approvals: own.count("tier.*.approvals")?,

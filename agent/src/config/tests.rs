@@ -289,5 +289,9 @@ fn sections_that_a_person_names_are_read_and_their_errors_name_them() {
     says("[freeze.x]\nfrom = '2026-11-27T00:00Z'\nto = '2026-11-28T00:00'\n", "freeze.x.from = ");
     says("[freeze.x]\nschedule = '0 0 30 2 *'\nlasts = '1h'\n", "never comes due");
     says("[tier.fast]\noverride = ['chain']\n[checkpoint]\ntier = 'fast'\n", "chain cannot be overridden");
+    says(
+        "[tier.fast]\nnot_required = ['rehearsal']\n[checkpoint]\ntier = 'fast'\n",
+        "it must pass or be overridden",
+    );
     says("[tier.fast]\napprovals = 1\n", "there is no [tier.standard]; known tiers: fast");
 }

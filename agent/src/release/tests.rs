@@ -207,6 +207,8 @@ fn time_comes_from_measured_restores_alone() {
     assert_eq!(takes(&made, &measured, &a), scaled, "four times as large");
     made.rehearsal = Some(Rehearsal {
         tenant: a.clone(),
+        database_bytes: 1_000,
+        file_bytes: 0,
         restore_seconds: 12.5,
         check_seconds: 1.0,
         verdict: "passed".into(),

@@ -14,6 +14,9 @@ pub struct Integrity {
     pub files_right: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// The size of the restored database.
+    #[serde(default)]
+    pub database_bytes: u64,
     /// Named but missing.
     pub missing: u64,
     /// Named but missing, and known to be missing in the snapshot: the source had lost them, or they could

@@ -14,6 +14,7 @@
 pub(crate) mod account;
 pub mod amcheck;
 pub mod blobs;
+pub mod counters;
 pub mod integrity;
 pub mod restore;
 pub mod scratch;

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use lifeboat::environment;
 use lifeboat::error::{Error, Kind, Result};
-use lifeboat::names::{SnapshotId, TenantName};
+use lifeboat::names::TenantName;
+use lifeboat::names::wal::TimelineId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::process;
+use crate::snapshot::{Snapshot, WalPoint};
 use crate::stages::scratch::{OWNER, PORT, Place, SUPERUSER};
 
 /// The time limit of a restore: a longer one hangs.
@@ -29,8 +31,10 @@ pub struct Order<'a> {
     pub config: &'a Path,
     /// The tenant.
     pub tenant: &'a TenantName,
-    /// The snapshot.
-    pub snapshot: &'a SnapshotId,
+    /// The snapshot, and the point to which it is replayed.
+    pub snapshot: &'a Snapshot,
+    /// The identities; if empty, those of the configuration.
+    pub identities: &'a [PathBuf],
     /// The name of the new database.
     pub database: &'a str,
     /// The programs of the server's own version.
@@ -59,11 +63,33 @@ pub struct Baseline {
     pub differences: Vec<String>,
 }
 
+impl Baseline {
+    /// Adds differences that were found besides.
+    pub fn add(&mut self, more: Vec<String>) {
+        self.differences_count += more.len() as u64;
+        let room = DIFFERENCES_MAX.saturating_sub(self.differences.len());
+        self.differences.extend(more.into_iter().take(room));
+    }
+}
+
 /// The command line of the shipped program: only here its flags are known.
 fn command(order: &Order, place: &Place) -> Command {
     let mut command = Command::new(order.program);
-    command.arg("--config").arg(order.config).arg("restore");
-    command.args(["--tenant", order.tenant.as_str(), "--snapshot", order.snapshot.as_str()]);
+    if !order.config.as_os_str().is_empty() {
+        command.arg("--config").arg(order.config);
+    }
+    command.args(["restore", "--tenant", order.tenant.as_str()]);
+    match order.snapshot.replayed_to {
+        // As a rollback does: which base backup leads there, the restore decides.
+        Some(WalPoint { lsn, timeline }) => {
+            command.args(["--to-lsn".to_owned(), lsn.to_string()]);
+            command.args(["--timeline".to_owned(), TimelineId(timeline).in_names()])
+        }
+        None => command.args(["--snapshot", order.snapshot.id.as_str()]),
+    };
+    for identity in order.identities {
+        command.arg("--identity").arg(identity);
+    }
     command.args(["--as", order.database]).arg("--data-dir").arg(&place.data_dir);
     command.args(["--owner", OWNER, "--neutralize", "--yes", "--json"]);
     // The source's tablespaces do not exist here; what cannot be created is a finding, and the rest is

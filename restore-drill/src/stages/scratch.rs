@@ -267,7 +267,7 @@ mod tests {
         let parent = open_dir();
         let dir = parent.path().join("d");
         let error = Scratch::start(&dir, Path::new("/nonexistent"), &[]).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::NotFound);
+        assert_eq!(error.kind(), Kind::NotFound, "{error:?}");
         assert!(!dir.exists());
         let long = parent.path().join("x".repeat(120));
         assert_eq!(

@@ -5,4 +5,5 @@ mod ci;
 mod faults;
 mod gates;
 mod made;
+mod rehearsal;
 mod world;

@@ -262,6 +262,12 @@ pub struct Drill {
 pub struct Rehearsal {
     /// The tenant that was restored.
     pub tenant: TenantName,
+    /// The size of its restored database; 0 in evidence that is older than this field.
+    #[serde(default)]
+    pub database_bytes: u64,
+    /// The size of its restored files that rows name; 0 in evidence that is older than this field.
+    #[serde(default)]
+    pub file_bytes: u64,
     /// How long it took until the tenant could be used.
     pub restore_seconds: f64,
     /// How long the checks took.

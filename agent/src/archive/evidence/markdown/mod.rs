@@ -178,10 +178,12 @@ fn point(out: &mut String, checkpoint: &Checkpoint) {
         Some(one) => {
             let _ = writeln!(
                 out,
-                "- Rehearsal of tenant {}: {}, restored in {}, {} in {}{}",
+                "- Rehearsal of tenant {}: {}, restored in {} ({}, {} of files), {} in {}{}",
                 escaped(one.tenant.as_str()),
                 escaped(&one.verdict),
                 span(one.restore_seconds),
+                bytes_text(one.database_bytes),
+                bytes_text(one.file_bytes),
                 counted(one.checks, "check"),
                 span(one.check_seconds),
                 if one.failed.is_empty() {

@@ -17,7 +17,7 @@ fn the_verdict_comes_first_and_everything_that_a_ticket_needs_is_there() {
         "| shop\\_east | 700.0 MiB | 17.0.1.3 | 1201 named, 1195 held, 2 stored now, 3 elsewhere, **1 missing**: 0a/",
         "shop\\_promotion 17.0.1.0 to 17.0.2.0 with this release; shop\\_stock none to 17.0.1.0 since",
         "- Restore point lifeboat-2026.11.29-rc1-4f3a9c1e at 2026-11-29T01:58:12Z, 2/A7000130, timeline 3",
-        "- Rehearsal of tenant shop\\_north: passed, restored in 38 s, 42 checks in 4 s; failed: stock-quants-match",
+        "- Rehearsal of tenant shop\\_north: passed, restored in 38 s (700.0 MiB, 50.0 MiB of files), 42 checks in 4 s; failed: stock-quants-match",
         "```sh\nlifeboat restore --tenant shop_east --before-release 2026.11.29-rc1\nlifeboat",
         "s3:\\//acme-backups/odoo, region eu-central-1",
     ] {
