@@ -4,5 +4,6 @@
 mod ci;
 mod faults;
 mod gates;
+mod hooks;
 mod made;
 mod world;
