@@ -31,6 +31,7 @@ pub mod skip;
 pub mod small_disk;
 pub mod tenant;
 pub mod terminal;
+pub mod verifiers;
 pub mod wal_object;
 
 pub use azurite::Azurite;

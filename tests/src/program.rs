@@ -15,6 +15,8 @@ use crate::place;
 
 /// How long a program may run unless a test says otherwise.
 const LIMIT: Duration = Duration::from_secs(240);
+/// util-linux's.
+const UNSHARE: &str = "/usr/bin/unshare";
 /// How long the output of a program that has ended may still come.
 const ORPHANS_LIMIT: Duration = Duration::from_secs(2);
 
@@ -109,6 +111,14 @@ impl Program {
         self.in_session("--wait")
     }
 
+    /// The same where there is no network, not even loopback. Only root can do that: see
+    /// [`can_cut_the_network`].
+    pub fn without_network(self) -> Program {
+        let own = [OsString::from("--net"), self.path.into()];
+        let args = own.into_iter().chain(self.args).collect();
+        Program { path: PathBuf::from(UNSHARE), args, ..self }
+    }
+
     /// Wrapped in util-linux's `setsid` with this option, and `--wait`.
     pub(crate) fn in_session(self, option: &str) -> Program {
         let own = [OsString::from(option), "--wait".into(), self.path.into()];
@@ -159,6 +169,11 @@ impl fmt::Display for Program {
         write!(f, "{}", self.path.file_name().unwrap_or_default().to_string_lossy())?;
         self.args.iter().try_for_each(|arg| write!(f, " {}", arg.to_string_lossy()))
     }
+}
+
+/// Whether programs can be run without a network on this machine.
+pub fn can_cut_the_network() -> bool {
+    Path::new(UNSHARE).exists() && Program::at("/bin/true".into()).without_network().run().code == Some(0)
 }
 
 /// A program that runs. Killed with its children when dropped.

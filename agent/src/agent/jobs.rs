@@ -19,7 +19,7 @@ pub fn notes(config: &Config, jobs: &[Job]) -> Vec<String> {
     }
     let restores = match config.wal.stream {
         true => "WAL is streamed, but without a base backup nothing can be restored from it",
-        false => "filestores are stored, but without a dump or a base backup no tenant can be restored",
+        false => "without a dump or a base backup no tenant can be restored",
     };
     vec![format!(
         "this agent never backs up a database: schedule.backup, schedule.base and schedule.base_full are \
@@ -42,6 +42,7 @@ pub fn jobs(config: &Config, arguments: &[String]) -> Vec<Job> {
         job("filestore", &schedule.filestore, &["--kind", "filestore"]),
         job("base", &schedule.base, &["--kind", "base"]),
         job("base_full", &schedule.base_full, &["--kind", "base", "--full"]),
+        job("configuration", &schedule.configuration, &["--kind", "config"]),
     ];
     all.into_iter().flatten().collect()
 }
@@ -66,5 +67,10 @@ mod tests {
         let called = jobs(&both, &[]);
         assert_eq!(called.iter().map(|job| job.name).collect::<Vec<_>>(), ["filestore", "base"]);
         assert!(notes(&both, &called).is_empty());
+        let captured =
+            config("configuration.files = [\"/etc/odoo\"]\nschedule.configuration = \"7 * * * *\"\n");
+        let called = jobs(&captured, &[]);
+        assert_eq!(called[0].arguments, ["backup", "--kind", "config"]);
+        assert!(!backs_up(&called[0]) && notes(&captured, &called)[0].contains("never backs up a database"));
     }
 }

@@ -1,6 +1,7 @@
 //! Runs kubectl, which reads only: what kinds of objects there are, and lists of them.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::child::{Asked, Stopped, Supervised, Tail, status_text};
 use crate::config::Configuration;
+use crate::disk;
 use crate::environment;
 use crate::error::shown::foreign;
 use crate::error::{Error, Kind, Result};
@@ -32,14 +34,19 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Kubectl {
     program: String,
     kubeconfig: Option<PathBuf>,
+    cache: Option<PathBuf>,
     cancel: CancellationToken,
 }
 
 impl Kubectl {
     /// As the configuration says.
     pub(super) fn new(config: &Configuration, cancel: &CancellationToken) -> Kubectl {
-        let (program, kubeconfig) = (config.kubectl.clone(), config.kubeconfig.clone());
-        Kubectl { program, kubeconfig, cancel: cancel.clone() }
+        Kubectl {
+            program: config.kubectl.clone(),
+            kubeconfig: config.kubeconfig.clone(),
+            cache: cache(&config.kubectl_cache),
+            cancel: cancel.clone(),
+        }
     }
 
     /// The kinds of objects in namespaces that can be listed, as `deployments.apps`. A group that does not
@@ -105,6 +112,25 @@ impl Kubectl {
         })
     }
 
+    /// Which version it is. Asks no server.
+    pub(super) async fn version(&self) -> Result<String> {
+        let out = self.run(&["version", "--client", "--output=json"]).await?;
+        let told: Value = serde_json::from_slice(&out).unwrap_or_default();
+        let version = told["clientVersion"]["gitVersion"].as_str();
+        Ok(version.map_or("of an unknown version".to_owned(), |version| foreign(version).to_string()))
+    }
+
+    /// Whether the account may do this in a namespace.
+    pub(super) async fn may(&self, verb: &str, what: &str, namespace: &str) -> Result<bool> {
+        let ended = self.call(&["auth", "can-i", verb, what, "--namespace", namespace]).await?;
+        // `no`, or `no - why`
+        match ended.answer.split(u8::is_ascii_whitespace).next() {
+            Some(b"yes") => Ok(true),
+            Some(b"no") => Ok(false),
+            _ => Err(failed(&ended.label, &status_text(ended.status), &ended.said)),
+        }
+    }
+
     /// Runs it to its end; what it printed.
     async fn run(&self, args: &[&str]) -> Result<Vec<u8>> {
         self.call(args).await?.answer()
@@ -115,6 +141,9 @@ impl Kubectl {
         let mut command = Command::new(&self.program);
         if let Some(file) = &self.kubeconfig {
             command.arg("--kubeconfig").arg(file);
+        }
+        if let Some(dir) = &self.cache {
+            command.arg("--cache-dir").arg(dir);
         }
         command.arg(REQUEST_TIMEOUT).args(args);
         environment::clean(command.as_std_mut(), environment::Child::Kubectl);
@@ -158,6 +187,14 @@ impl Kubectl {
             None => Ok(Ended { label, status: end.status, answer, said: tail.text() }),
         }
     }
+}
+
+/// The place for what kubectl knows of the server: without one it asks again at each call, or writes below
+/// HOME. `None` where the state directory is of another user: a file of ours there would be in his way.
+fn cache(dir: &Path) -> Option<PathBuf> {
+    let above = dir.ancestors().skip(1).find_map(|dir| disk::metadata(dir).ok().flatten())?;
+    let is_ours = above.uid() == rustix::process::geteuid().as_raw();
+    (is_ours && disk::create_private_dir(dir).is_ok()).then(|| dir.to_owned())
 }
 
 /// A call that came to its end.
@@ -210,7 +247,6 @@ fn failed(label: &str, status: &str, said: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk;
 
     fn kubectl(script: &str) -> (tempfile::TempDir, Kubectl) {
         use std::os::unix::fs::PermissionsExt;
@@ -219,7 +255,7 @@ mod tests {
         disk::write_new_durable(&program, format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
         let program = program.display().to_string();
-        (dir, Kubectl { program, kubeconfig: None, cancel: CancellationToken::new() })
+        (dir, Kubectl { program, kubeconfig: None, cache: None, cancel: CancellationToken::new() })
     }
 
     #[tokio::test]

@@ -38,18 +38,24 @@ pub(super) async fn capture(
         return Ok(());
     }
     let kubectl = Kubectl::new(config, cancel);
-    let groups =
-        KINDS.iter().filter_map(|kind| Some(kind.split_once('.')?.1)).chain(TRAEFIK_GROUPS.iter().copied());
-    let there = kubectl.kinds(&groups.collect::<Vec<_>>()).await?;
-    let wanted = |kind: &&str| {
-        let group = kind.split_once('.').map_or("", |(_, group)| group);
-        KINDS.contains(kind) || TRAEFIK_GROUPS.contains(&group)
-    };
-    let kinds: Vec<&str> = there.iter().map(String::as_str).filter(wanted).collect();
+    let kinds = kinds(&kubectl).await?;
+    let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
     for namespace in &config.namespaces {
         capture_namespace(&kubectl, namespace, &kinds, key, captured).await?;
     }
     Ok(())
+}
+
+/// The kinds of objects that are captured, besides Secrets, as far as the server has them.
+pub(super) async fn kinds(kubectl: &Kubectl) -> Result<Vec<String>> {
+    let groups =
+        KINDS.iter().filter_map(|kind| Some(kind.split_once('.')?.1)).chain(TRAEFIK_GROUPS.iter().copied());
+    let mut there = kubectl.kinds(&groups.collect::<Vec<_>>()).await?;
+    there.retain(|kind| {
+        let group = kind.split_once('.').map_or("", |(_, group)| group);
+        KINDS.contains(&kind.as_str()) || TRAEFIK_GROUPS.contains(&group)
+    });
+    Ok(there)
 }
 
 async fn capture_namespace(

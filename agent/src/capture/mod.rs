@@ -3,6 +3,7 @@
 //!
 //! An unchanged configuration gives the same bytes, so equal digests say that nothing changed.
 
+pub mod access;
 pub mod diff;
 mod exclude;
 mod files;

@@ -98,7 +98,11 @@ pub fn wal(point: Lsn, stored: Option<Lsn>, timeline: (u32, Option<u32>), waited
 pub fn drill(newest: Result<Option<&StoredDrill>, &Error>, now: Timestamp, age_max: Duration) -> Finding {
     let drill = match newest {
         Err(e) => return Finding::unknown(format!("it is not known when the last drill was: {}", e.line())),
-        Ok(None) => return Finding::failed("no restore drill is stored; run restore-drill run"),
+        Ok(None) => {
+            return Finding::failed(
+                "no restore drill is stored that a trusted key signed; run restore-drill run",
+            );
+        }
         Ok(Some(drill)) => drill,
     };
     let age = age(now, drill.stored_at);
@@ -169,11 +173,12 @@ pub fn migration(release: &Release, tier: &Tier) -> Finding {
         Some(false) => Finding::not_required("the release changes no module version of these tenants"),
         // What is not known may be one.
         Some(true) | None => {
-            let what = match release.migrates {
-                None => "the release may migrate (no --modules): approval of its migration",
-                Some(_) => "approval of the migration",
-            };
-            people(&release.migration_approved_by, tier.migration_approvals, what, "--migration-approved-by")
+            let (by, wanted) = (&release.migration_approved_by, tier.migration_approvals);
+            let mut finding = people(by, wanted, "approval of the migration", "--migration-approved-by");
+            if release.migrates.is_none() {
+                finding.found += "; without --modules it is not known whether the release migrates";
+            }
+            finding
         }
     }
 }

@@ -107,6 +107,7 @@ fn next(config: &Config) -> Vec<Event> {
         ("schedule.filestore", &schedule.filestore),
         ("schedule.base", &schedule.base),
         ("schedule.base_full", &schedule.base_full),
+        ("schedule.configuration", &schedule.configuration),
     ];
     let due = |(name, one): (&'static str, &Option<crate::crontab::Schedule>)| {
         Some(Event { schedule: name, due: one.as_ref()?.next_after(clock::now())? })

@@ -10,6 +10,7 @@ use super::{
     Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Inputs, Odoo, Postgres, Repository, Restore,
     Schedules, Seal, Signing, Tls, Wal, Watch, place,
 };
+use crate::names::InstanceName;
 use hyper::http::uri::Authority;
 
 use crate::crontab::{self, Schedule};
@@ -29,12 +30,15 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
         let what = format!("{name} is required, but {} does not set it", place(file));
         wrong_so(what, format!("write `{example}`, or pass {flag}; `lifeboat init` writes a complete file"))
     };
+    let instance: InstanceName = read
+        .parsed("instance")?
+        .ok_or_else(|| missing("instance", "--instance", "instance = \"production\""))?;
+    let state_dir = read.path("state_dir")?.unwrap_or_default();
+    let kubectl_cache = state_dir.join(instance.as_str()).join("kubectl");
     Ok(Config {
         file: file.to_owned(),
-        instance: read
-            .parsed("instance")?
-            .ok_or_else(|| missing("instance", "--instance", "instance = \"production\""))?,
-        state_dir: read.path("state_dir")?.unwrap_or_default(),
+        instance,
+        state_dir,
         repository: Repository {
             url: read.url("repository.url", SCHEMES)?.ok_or_else(|| {
                 missing("repository.url", "--repository", "url = \"...\" under [repository]")
@@ -80,6 +84,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             namespaces: read.list("configuration.namespaces", namespace)?,
             kubectl: read.word("configuration.kubectl")?,
             kubeconfig: read.path("configuration.kubeconfig")?,
+            kubectl_cache,
         },
         restore: Restore {
             workers: read.count("restore.workers")?,
@@ -241,11 +246,19 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
         let parsed = text.map(|text| Schedule::parse(&text, zone.clone())).transpose();
         parsed.map_err(|why| read.refused(name, &format!("it {why}")))
     };
+    let configuration = line("schedule.configuration")?;
+    let is_configured = !read.paths("configuration.files")?.is_empty()
+        || !read.list("configuration.namespaces", namespace)?.is_empty();
+    if configuration.is_some() && !is_configured {
+        let why = "there is nothing to capture: set configuration.files or configuration.namespaces";
+        return Err(read.refused("schedule.configuration", why));
+    }
     Ok(Schedules {
         backup: line("schedule.backup")?,
         filestore: line("schedule.filestore")?,
         base: line("schedule.base")?,
         base_full: line("schedule.base_full")?,
+        configuration,
         jitter_max: read.duration("schedule.jitter_max")?,
         deadline: read.duration("schedule.deadline")?,
         retries_max: read.integer("schedule.retries_max")? as u32,

@@ -296,6 +296,8 @@ pub const KEYS: &[Key] = &[
     key("schedule.base", Takes::Text, None, "\"0 2 * * 1-6\"",
         "Base backups: the blocks that changed since the last base backup, or a full one if there is no usable last one."),
     key("schedule.base_full", Takes::Text, None, "\"0 2 * * 0\"", "Full base backups."),
+    key("schedule.configuration", Takes::Text, None, "\"7 * * * *\"",
+        "What [configuration] names: files of this host, objects of Kubernetes, values of Helm."),
     key("schedule.jitter_max", Takes::Duration(0, HOUR), Some("\"2min\""), "",
         "Delays each run by up to this much, by a different amount on each host, so that many agents do not start in the same second."),
     key("schedule.deadline", Takes::Duration(MINUTE, 7 * 24 * HOUR), Some("\"12h\""), "",

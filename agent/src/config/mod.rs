@@ -259,6 +259,8 @@ pub struct Configuration {
     pub kubectl: String,
     /// What kubectl reads; its own default if `None`.
     pub kubeconfig: Option<PathBuf>,
+    /// Where kubectl keeps what it knows of the server: in the state directory. No key sets it.
+    pub kubectl_cache: PathBuf,
 }
 
 /// How restores run.
@@ -317,6 +319,8 @@ pub struct Schedules {
     pub base: Option<Schedule>,
     /// Full base backups.
     pub base_full: Option<Schedule>,
+    /// Captures of the configuration.
+    pub configuration: Option<Schedule>,
     /// The longest delay of a run.
     pub jitter_max: Duration,
     /// How long a run may take.

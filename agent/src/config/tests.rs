@@ -42,6 +42,7 @@ fn the_examples_are_valid() {
         .map(|key| Setting { name: key.name.into(), value: key.default.unwrap_or(key.example).into() })
         .map(|setting| match setting.name.as_str() {
             "postgres.tls" => Setting::text("postgres.tls", "verify-full"),
+            "configuration.files" => Setting::list("configuration.files", ["/etc/odoo"]),
             _ => setting,
         })
         .collect();

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 mod dump;
 mod host;
 mod keys;
+mod kubernetes;
 mod libpq;
 mod owners;
 mod readable;
@@ -112,5 +113,6 @@ async fn examine(config: Result<Config>) -> Vec<Check> {
     checks.extend(repository::checks(&config).await);
     checks.extend(libpq::check());
     checks.extend(server::checks(&config).await);
+    checks.extend(kubernetes::checks(&config).await);
     checks
 }

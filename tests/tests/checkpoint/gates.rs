@@ -45,7 +45,7 @@ fn approvals_freeze_windows_and_regions_block_and_only_what_the_tier_allows_is_o
 fn a_dead_agent_a_lost_slot_and_a_missing_drill_block() {
     let mut world = World::with(&["shop"], "\n[tier.standard]\nnot_required = [\"migration\"]\n");
     let report = world.blocked("r1", &[], "drill");
-    assert!(found(&report, "drill").contains("no restore drill is stored"));
+    assert!(found(&report, "drill").contains("no restore drill is stored that a trusted key signed"));
     world.kill_agent();
     let report = world.blocked("r1", &["--timeout", "2s"], "agent");
     assert!(found(&report, "agent").contains("nobody streams"), "{}", found(&report, "agent"));

@@ -4,6 +4,7 @@
 mod ci;
 mod faults;
 mod gates;
+mod hooks;
 mod made;
 mod rehearsal;
 mod world;

@@ -2,6 +2,7 @@
 //! by its server again. Without it these tests are skipped, and counted as that.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -227,6 +228,58 @@ fn what_may_not_be_listed_is_an_error_and_never_an_empty_capture() {
     let told = backup.env("LIFEBOAT_CONFIGURATION_KUBECONFIG", &kubeconfig).run().exits(6);
     assert!(words(&told).contains("docs/least-privilege.md"), "{told}");
     no_secret(&words(&told));
+
+    // Doctor says the same beforehand, and names what is missing.
+    let found = |status: &str| {
+        let doctor = world.site.run(&["doctor", "--json"]).env("LIFEBOAT_CONFIGURATION_NAMESPACES", "prod");
+        let told = doctor.env("LIFEBOAT_CONFIGURATION_KUBECONFIG", &kubeconfig).run();
+        let report = told.json();
+        let checks = report["checks"].as_array().unwrap().clone();
+        let check = |name: &str| checks.iter().find(|check| check["name"] == name).unwrap().clone();
+        assert_eq!(check("kubectl")["status"], "ok", "{told}");
+        assert_eq!(check("kubernetes")["status"], status, "{told}");
+        check("kubernetes")["text"].as_str().unwrap().to_owned()
+    };
+    let text = found("fail");
+    for right in [
+        "in namespace prod: get namespaces/prod, secrets",
+        "list configmaps",
+        "deployments.apps",
+        "poddisruptionbudgets.policy, secrets",
+    ] {
+        assert!(text.contains(right), "{right:?} is not in {text}");
+    }
+    kube.kubectl(&["apply", "-f", "-"], &role().replace("statefulsets, ", ""));
+    let text = found("fail");
+    assert!(text.ends_with("in namespace prod: list statefulsets.apps"), "{text}");
+    kube.kubectl(&["apply", "-f", "-"], &role());
+    let text = found("ok");
+    assert!(text.contains("13 kinds of objects can be read in prod"), "{text}");
+}
+
+#[test]
+fn kubectl_writes_in_the_state_directory_and_nowhere_else() {
+    let Some(kube) = Kube::start() else {
+        skip!("TEST_KUBE does not name a folder that starts a Kubernetes")
+    };
+    let mut world = World::start();
+    kube.kubectl(&["create", "namespace", "prod"], "");
+    world.site.set("LIFEBOAT_CONFIGURATION_NAMESPACES", "prod");
+    world.site.set("LIFEBOAT_CONFIGURATION_KUBECTL", kube.program().display());
+    world.site.set("LIFEBOAT_CONFIGURATION_KUBECONFIG", kube.kubeconfig.display());
+    // A place that can be written: nothing may appear in it. And one that does not exist, as in a unit.
+    let home = world.site.path("home");
+    fs::create_dir(&home).unwrap();
+    for home in [home.clone(), world.site.path("none")] {
+        world.site.backup(&["--kind", "config"]).env("HOME", home).run().ok();
+    }
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 0, "kubectl wrote below HOME");
+    assert!(!world.site.path("none").exists(), "kubectl made HOME");
+    let cache = world.site.path("lifeboat-state/prod/kubectl");
+    assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
+    let mut files = 0;
+    lifeboat_tests::compare::walk(&cache, &mut |_| files += 1);
+    assert!(files > 0, "what kubectl knows of the server is kept for its next call");
 }
 
 /// A definition of Traefik's routes, without their schema.

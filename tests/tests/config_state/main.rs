@@ -2,6 +2,7 @@
 //! no secret in anything that is stored, printed or logged.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and touches files as a user does
 
+mod agent;
 mod artifacts;
 mod capture;
 mod hostile;

@@ -1,27 +1,12 @@
-//! Tools of strangers verify what is exported: the commands and programs of docs/evidence.md, as they stand.
+//! Tools of strangers verify what is exported, and refuse every sort of damage.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use lifeboat_tests::program::workspace_root;
-use lifeboat_tests::{Outcome, Program, skip};
-use tempfile::TempDir;
+use lifeboat_tests::skip;
+use lifeboat_tests::verifiers::{self, Verifier};
 
 use crate::Host;
-
-/// How long a package may take to be installed.
-const INSTALL_LIMIT: Duration = Duration::from_secs(120);
-
-/// The only block of this language in the page.
-fn block(language: &str) -> String {
-    let page = fs::read_to_string(workspace_root().join("docs/evidence.md")).unwrap();
-    let begins = format!("\n```{language}\n");
-    let mut blocks = page.split(&begins).skip(1);
-    let block = blocks.next().unwrap_or_else(|| panic!("docs/evidence.md has no block of {language}"));
-    assert!(blocks.next().is_none(), "docs/evidence.md has two blocks of {language}");
-    block.split("\n```").next().unwrap().to_owned()
-}
 
 /// An export of release `feature/1`, and a place for more.
 struct Export {
@@ -41,8 +26,8 @@ impl Export {
     }
 
     /// Runs a verifier over what is there, over each sort of damage, and over another key.
-    fn tried(&self, run: impl Fn(&Path) -> Outcome, says: &str) {
-        let verified = run(&self.dir()).ok();
+    fn tried(&self, verifier: &Verifier, says: &str) {
+        let verified = verifier.run(&self.dir()).ok();
         assert!(verified.stdout.contains(says), "{verified}");
         let file = self.dir().join("checkpoint.json");
         let whole = fs::read_to_string(&file).unwrap();
@@ -55,84 +40,40 @@ impl Export {
         let other_type = whole.replace("vnd.in-toto+json", "vnd.in-toto+jsom");
         for text in [altered("payload"), altered("sig"), other_type] {
             fs::write(&file, text).unwrap();
-            let outcome = run(&self.dir());
+            let outcome = verifier.run(&self.dir());
             assert!(outcome.code != Some(0), "an altered file was verified: {outcome}");
         }
         fs::write(&file, whole).unwrap();
         let key = self.dir().join("public-key.pem");
         let ours = fs::read(&key).unwrap();
         fs::copy(Host::new().path(crate::PUBLIC_KEY), &key).unwrap();
-        let outcome = run(&self.dir());
+        let outcome = verifier.run(&self.dir());
         assert!(outcome.code != Some(0), "another key verified it: {outcome}");
         fs::write(&key, ours).unwrap();
-        run(&self.dir()).ok();
+        verifier.run(&self.dir()).ok();
     }
-}
-
-/// A program that installs packages, with what this machine says of the way to the registries.
-fn installer(program: PathBuf, home: &Path) -> Program {
-    const PASSED_ON: [&str; 8] = [
-        "HTTPS_PROXY",
-        "https_proxy",
-        "NO_PROXY",
-        "no_proxy",
-        "SSL_CERT_FILE",
-        "NODE_EXTRA_CA_CERTS",
-        "PIP_CERT",
-        "PIP_INDEX_URL",
-    ];
-    let passed_on = PASSED_ON.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-    Program::at(program).envs(passed_on).env("HOME", home).limit(INSTALL_LIMIT)
-}
-
-fn found(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.exists())
 }
 
 #[test]
 fn openssl_verifies_it() {
     let export = Export::new();
-    let script = format!("set -e\n{}", block("sh"));
-    let run = |dir: &Path| Program::at("/bin/sh".into()).args(["-c", &script]).cwd(dir).run();
-    export.tried(run, "Verified OK");
+    export.tried(&verifiers::openssl(), "Verified OK");
     let read = |name: &str| fs::read(export.dir().join(name)).unwrap();
     assert_eq!(read("verified-statement.json"), read("statement.json"));
 }
 
 #[test]
 fn securesystemslib_verifies_it() {
-    let Some(python) = found("python3") else { skip!("there is no python3") };
-    let place = TempDir::new().unwrap();
-    let venv = place.path().join("venv");
-    let made = installer(python, place.path()).args(["-m", "venv"]).arg(&venv).run();
-    if made.code != Some(0) {
-        skip!("python3 makes no venv: {}", made.stderr.trim());
+    match verifiers::securesystemslib() {
+        Ok(verifier) => Export::new().tried(&verifier, "verified: feature/1"),
+        Err(why) => skip!("{why}"),
     }
-    let install = ["install", "--quiet", "--disable-pip-version-check", "securesystemslib[crypto]>=1,<2"];
-    let pip = installer(venv.join("bin/pip"), place.path()).args(install).run();
-    if pip.code != Some(0) {
-        skip!("pip cannot install securesystemslib: {}", pip.stderr.trim());
-    }
-    let script = block("python");
-    let run = |dir: &Path| Program::at(venv.join("bin/python3")).args(["-c", &script]).cwd(dir).run();
-    Export::new().tried(run, "verified: feature/1");
 }
 
 #[test]
 fn sigstore_verifies_it() {
-    let (Some(node), Some(npm)) = (found("node"), found("npm")) else { skip!("there is no node with npm") };
-    let place = TempDir::new().unwrap();
-    let options = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
-    let packages = ["@sigstore/bundle@4", "@sigstore/verify@3"];
-    let install = installer(npm, place.path()).args(options).args(packages).cwd(place.path()).run();
-    let modules = place.path().join("node_modules");
-    if install.code != Some(0) || !modules.join("@sigstore/verify").exists() {
-        skip!("npm cannot install @sigstore/verify: {}", install.stderr.trim());
+    match verifiers::sigstore() {
+        Ok(verifier) => Export::new().tried(&verifier, "verified: feature/1"),
+        Err(why) => skip!("{why}"),
     }
-    let script = block("js");
-    let run = |dir: &Path| {
-        Program::at(node.clone()).args(["-e", &script]).env("NODE_PATH", &modules).cwd(dir).run()
-    };
-    Export::new().tried(run, "verified: feature/1");
 }

@@ -8,11 +8,11 @@ use lifeboat_tests::program::workspace_root;
 
 use crate::page::{can_make_a_machine, commands, on_a_machine};
 
-const PAGE: &str = "docs/installation.md";
+pub const PAGE: &str = "docs/installation.md";
 /// The page's last command: until then the identity is here.
-const IDENTITY_GOES: &str = "sudo rm -r /run/lifeboat-restore";
+pub const IDENTITY_GOES: &str = "sudo rm -r /run/lifeboat-restore";
 /// What a person does with the identity meanwhile.
-const KEEP_IT: &str = "sudo cp /run/lifeboat-restore/id.txt /root/password-manager";
+pub const KEEP_IT: &str = "sudo cp /run/lifeboat-restore/id.txt /root/password-manager";
 
 /// What the page's table says of files and directories: name, owner, mode.
 fn promised_modes() -> Vec<[String; 3]> {

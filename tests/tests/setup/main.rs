@@ -6,5 +6,7 @@ mod hooks;
 mod installation;
 mod page;
 mod quick_start;
+mod releases;
+mod runbook;
 mod rust;
 mod units;

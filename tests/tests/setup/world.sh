@@ -52,7 +52,8 @@ case $1 in
         # shellcheck disable=SC2086
         sudo -u "$user" setsid $line >"/var/log/${!#}.log" 2>&1 </dev/null &
         ;;
-    *) exit 3 ;;
+    status) pgrep -u "$(sed -n 's/^User=//p' "$unit")" -f "$(sed -n 's/^ExecStart=//p' "$unit")" >/dev/null || exit 3 ;;
+    *) exit 4 ;;
 esac
 TOOL
 tool apt-get <<<'#!/bin/sh'
