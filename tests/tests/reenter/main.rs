@@ -1,0 +1,5 @@
+//! `lifeboat rollback reenter`: what was exported is entered again, once, in the tenant that went back.
+#![allow(clippy::unwrap_used)] // a failing test panics
+
+mod business;
+mod real;
