@@ -38,6 +38,8 @@ mod man;
 pub mod print;
 pub mod progress;
 mod promote;
+mod reenter;
+mod reenter_text;
 mod release;
 mod release_calendar;
 mod release_text;

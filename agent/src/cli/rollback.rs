@@ -1,12 +1,12 @@
-//! `lifeboat rollback plan`, and the choice between it and `lifeboat rollback salvage`.
+//! `lifeboat rollback plan`, and the choice among it, `salvage` and `reenter`.
 
 use clap::Subcommand;
 
 use super::commands::runnable;
 use super::released::ReleasedArgs;
 use super::rollback_text::text;
-use super::salvage;
 use super::{App, Done};
+use super::{reenter, salvage};
 use crate::error::Result;
 use crate::release::plan::RollbackPlan;
 
@@ -16,7 +16,7 @@ use crate::release::plan::RollbackPlan;
 /// checkpoint and would be lost, how long it takes, and the commands in order, each with its undo.
 ///
 /// `salvage` compares a tenant with its copy at the point, and exports the documents that were written in
-/// between.
+/// between. `reenter` enters them again, in the tenant that went back.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -24,7 +24,9 @@ Examples:
   lifeboat rollback plan --release 2026.11.20 --tenant retail_north
   lifeboat rollback plan --release 2026.11.20 --json | jq '.tenants[].written'
   lifeboat rollback salvage --release 2026.11.20 --tenant retail_north \\
-      --against retail_north_before_2026.11.20 --to retail_north_after")]
+      --against retail_north_before_2026.11.20 --to retail_north_after
+  lifeboat rollback reenter --release 2026.11.20 --from retail_north_after \\
+      --database retail_north --user salvage --password-file /run/odoo-password --dry-run")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -34,6 +36,7 @@ pub struct Args {
 enum Command {
     Plan(PlanArgs),
     Salvage(salvage::Args),
+    Reenter(reenter::Args),
 }
 
 /// Say what going back would take and what it would lose
@@ -58,6 +61,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     match args.command {
         Command::Plan(args) => app.looking(plan(args, app)).await,
         Command::Salvage(args) => salvage::run(args, app).await,
+        Command::Reenter(args) => reenter::run(args, app).await,
     }
 }
 

@@ -11,6 +11,7 @@ pub mod filestore;
 pub mod neutralize;
 pub mod neutralized;
 pub mod outside;
+pub mod rpc;
 pub mod tenants;
 
 pub use attachments::{AttachmentFile, attachments_named_now, each_attachment_file};

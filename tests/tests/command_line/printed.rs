@@ -31,7 +31,7 @@ const INNER: [(&str, &[&str]); 5] = [
     ("wal", &["push", "fetch", "status"]),
     ("evidence", &["verify", "require", "export", "list"]),
     ("config", &["diff", "restore", "list"]),
-    ("rollback", &["plan", "salvage"]),
+    ("rollback", &["plan", "salvage", "reenter"]),
     ("release", &["watch", "calendar"]),
 ];
 
@@ -180,6 +180,9 @@ fn of_sources(grammar: &Grammar, dir: &Path, all: &mut Commands) {
                     continue;
                 }
                 let rest = &line[at + "lifeboat ".len()..];
+                // the placeholders of a usage are words
+                let usage = line.contains("override_usage").then(|| rest.replace(['<', '>'], ""));
+                let rest = usage.as_deref().unwrap_or(rest);
                 let end = rest.find(['`', '"', ';', '|', '>', '(', '\\']).unwrap_or(rest.len());
                 let end = rest[..end].find("  ").unwrap_or(end);
                 let rest = rest[..end].trim_end();

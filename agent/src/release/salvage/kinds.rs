@@ -103,7 +103,7 @@ pub static KINDS: [Kind; 6] = [
 ];
 
 /// Which table a column names a row of.
-pub static LINKS: [(&str, &str); 39] = [
+pub static LINKS: [(&str, &str); 40] = [
     ("partner_id", "res_partner"),
     ("partner_invoice_id", "res_partner"),
     ("partner_shipping_id", "res_partner"),
@@ -141,13 +141,14 @@ pub static LINKS: [(&str, &str); 39] = [
     ("invoice_payment_term_id", "account_payment_term"),
     ("fiscal_position_id", "account_fiscal_position"),
     ("session_id", "pos_session"),
+    ("config_id", "pos_config"),
     ("payment_method_id", "pos_payment_method"),
     ("payment_method_line_id", "account_payment_method_line"),
 ];
 
 /// The columns by which a person or a program finds a row again, as far as a version of Odoo has them.
 /// A product has its name in its template, which therefore comes after it.
-pub static KEYS: [(&str, &[&str]); 23] = [
+pub static KEYS: [(&str, &[&str]); 24] = [
     ("res_partner", &["ref", "vat", "email", "name"]),
     ("res_country", &["code"]),
     ("res_country_state", &["code", "name"]),
@@ -169,6 +170,7 @@ pub static KEYS: [(&str, &[&str]); 23] = [
     ("account_payment_term", &["name"]),
     ("account_fiscal_position", &["name"]),
     ("pos_session", &["name"]),
+    ("pos_config", &["name"]),
     ("pos_payment_method", &["name"]),
     ("account_payment_method_line", &["name"]),
 ];

@@ -43,6 +43,8 @@ bills and outgoing payments are negative. Times are UTC.
 Text in CSV that begins like a formula (= + - @) has an apostrophe in front.
 JSON has it as it is.
 
+lifeboat rollback reenter enters these documents again, through Odoo.
+
 Not in these files: the content of attachments (store_fname names the file in
 the filestore of the database above), relations of many to many but taxes of
 lines, secrets such as access tokens, and what Odoo computes by itself.
