@@ -4,8 +4,10 @@
 //! Nothing passes because it could not be looked up: a drill program that is missing, dies or prints nonsense
 //! is unknown, and blocks.
 
+use std::path::Path;
 use std::time::Duration;
 
+use super::RehearsalAsked;
 use super::drill_program::{self, Ended, Order};
 use super::gates::{self, AskedOverride, Finding};
 use super::point::MadePoint;
@@ -71,22 +73,33 @@ impl Work<'_> {
                 return Ok((Finding::failed(format!("there is nothing to restore {tenant} from")), None));
             }
         };
+        self.run_rehearsal((asked, &program), (tenant, why), look, &source).await
+    }
+
+    /// Lets the program restore and check, and judges what it says.
+    async fn run_rehearsal(
+        &self,
+        (asked, program): (&RehearsalAsked, &Path),
+        (tenant, why): (&TenantName, &str),
+        look: &TenantLook,
+        source: &Source,
+    ) -> Result<Came> {
         self.progress.stage(format!("rehearsing the restore of {tenant}"));
         let begun = clock::instant();
         let counters = self.state.scratch_file("rehearsal-counters")?;
         disk::write_new_durable(&counters, &look.counters.1)?;
         let order = Order {
             config: self.config,
-            program: &program,
+            program,
             identity_files: &asked.identity_files,
             tenant,
-            source: &source,
+            source,
             counters: &counters,
         };
         let ended = drill_program::rehearse(&order, self.until, &self.progress, &self.cancel).await;
         disk::remove_file(&counters)?;
         match ended {
-            Ok(ended) => Ok(judge(&ended, (tenant, why), &source, begun.elapsed())),
+            Ok(ended) => Ok(judge(&ended, (tenant, why), source, begun.elapsed())),
             Err(e) if e.kind() == Kind::Interrupted => Err(e),
             Err(e) => Ok((Finding::unknown(e.line()), None)),
         }

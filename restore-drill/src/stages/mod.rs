@@ -3,7 +3,8 @@
 //! 1. `prepare` finds the snapshot ([`crate::vault`]).
 //! 2. `scratch` removes what killed drills left ([`sweep`]) and starts a private PostgreSQL server
 //!    ([`scratch`]). If the drill is root, that runs as an account that can read no secret (`account`).
-//! 3. `restore` runs `lifeboat restore` into it ([`mod@restore`]).
+//! 3. `restore` runs `lifeboat restore` into it ([`mod@restore`]). In a rehearsal, `counters` then compares
+//!    it with the source at the point ([`counters`]).
 //! 4. `integrity` checks files ([`blobs`]), tables and indexes ([`amcheck`]); [`mod@integrity`] has the
 //!    findings.
 //! 5. `invariants` runs the business checks ([`crate::run_checks`]).
