@@ -6,4 +6,5 @@ mod faults;
 mod gates;
 mod hooks;
 mod made;
+mod requests;
 mod world;
