@@ -9,7 +9,7 @@ use std::time::Instant;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::archive::digest::{Hashing, Sha256};
-use crate::archive::manifest::{self, Origin};
+use crate::archive::manifest::Origin;
 use crate::archive::wal::{HalfDigest, WalName};
 use crate::catalog::proven::{Proven, mark};
 use crate::clock;
@@ -94,16 +94,14 @@ impl Needed {
         trust: &Trust,
         id: &SnapshotId,
     ) -> Result<()> {
-        let manifest = repository.manifest(id, origin, trust).await?;
+        let (manifest, sha256) = repository.digested_manifest(id, origin, trust).await?;
         let instance = repository.instance();
-        let key = layout::object(instance, id, manifest::NAME);
-        let bytes = repository.store().get(&key, manifest::BYTES_MAX).await?;
         for object in &manifest.objects {
             let key = layout::object(instance, id, &object.name);
             self.objects.insert(key, Expected::Whole(object.bytes, object.sha256));
         }
         self.folders.insert(layout::snapshot(instance, id));
-        self.manifests.insert(id.clone(), Sha256::of(&bytes));
+        self.manifests.insert(id.clone(), sha256);
         Ok(())
     }
 

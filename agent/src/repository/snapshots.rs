@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 
 use crate::archive::digest::Hashing;
+use crate::archive::digest::Sha256;
 use crate::archive::manifest::{self, Manifest, Object, Origin};
 use crate::archive::seal::Identities;
 use crate::archive::signature::TrustedKeys;
@@ -64,6 +65,29 @@ pub enum Found {
     Unfinished(SnapshotId),
 }
 
+/// A manifest as it was read.
+struct ReadManifest {
+    manifest: Manifest,
+    stored_at: Timestamp,
+    sha256: Sha256,
+}
+
+impl ReadManifest {
+    /// Itself, if it was written for this repository.
+    fn of(self, id: &SnapshotId, origin: &Origin) -> Result<ReadManifest> {
+        if self.manifest.origin == *origin {
+            return Ok(self);
+        }
+        let what = format!(
+            "the manifest of snapshot {id} was written for another repository, or lifeboat.json or \
+            instance.json was altered"
+        );
+        Err(Error::new(Kind::Integrity, what)
+            .effect("it is ignored and cannot be restored")
+            .next("run lifeboat verify"))
+    }
+}
+
 impl Repository {
     /// The IDs of everything below `snapshots/`, oldest first, finished or not. Names that are not snapshot
     /// IDs are returned as text.
@@ -97,27 +121,39 @@ impl Repository {
         origin: &Origin,
         trust: &Trust,
     ) -> Result<(Manifest, Timestamp)> {
-        let (parsed, stored_at) = self.signed_manifest(id, trust).await?;
-        if parsed.origin != *origin {
-            return Err(Error::new(
-                Kind::Integrity,
-                format!("the manifest of snapshot {id} was written for another repository, or lifeboat.json or instance.json was altered"),
-            )
-            .effect("it is ignored and cannot be restored")
-            .next("run lifeboat verify"));
-        }
-        Ok((parsed, stored_at))
+        let read = self.read_manifest(id, trust).await?.of(id, origin)?;
+        Ok((read.manifest, read.stored_at))
+    }
+
+    /// The same, and the digest of its bytes: of those whose signature was checked.
+    pub async fn digested_manifest(
+        &self,
+        id: &SnapshotId,
+        origin: &Origin,
+        trust: &Trust,
+    ) -> Result<(Manifest, Sha256)> {
+        let read = self.read_manifest(id, trust).await?.of(id, origin)?;
+        Ok((read.manifest, read.sha256))
     }
 
     /// One manifest with its signature checked, but not whether it belongs here: see
     /// [`Repository::dated_manifest`].
     pub async fn signed_manifest(&self, id: &SnapshotId, trust: &Trust) -> Result<(Manifest, Timestamp)> {
+        let read = self.read_manifest(id, trust).await?;
+        Ok((read.manifest, read.stored_at))
+    }
+
+    async fn read_manifest(&self, id: &SnapshotId, trust: &Trust) -> Result<ReadManifest> {
+        let read = |bytes: &[u8], stored_at| {
+            let manifest = Manifest::parse(id, self.instance(), bytes)?;
+            Ok(ReadManifest { manifest, stored_at, sha256: Sha256::of(bytes) })
+        };
         let name = format!("manifest of snapshot {id}");
         let record = self.manifest_record(id, &name);
         let Trust::Keys(keys) = trust else {
             let bytes = self.get_unproven(&record.key, record.bytes_max).await?;
             self.unproven.take_unsigned(&name, bytes.len())?;
-            return Ok((Manifest::parse(id, self.instance(), &bytes)?, bytes.stored_at));
+            return read(&bytes, bytes.stored_at);
         };
         let signed = match record.read(self, keys).await {
             Ok(Some(signed)) => Ok(signed.record),
@@ -133,7 +169,7 @@ impl Repository {
             }
             _ => e,
         })?;
-        Ok((Manifest::parse(id, self.instance(), &bytes)?, bytes.stored_at))
+        read(&bytes, bytes.stored_at)
     }
 
     /// Publishes a snapshot whose run was killed between its signature and its manifest; false where it

@@ -7,4 +7,5 @@ mod gates;
 mod hooks;
 mod made;
 mod rehearsal;
+mod requests;
 mod world;

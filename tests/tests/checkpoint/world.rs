@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lifeboat_tests::site::Site;
 use lifeboat_tests::tenant::{Tenant, small_tenant};
-use lifeboat_tests::{Cluster, Options, Outcome, Program, Running};
+use lifeboat_tests::{Cluster, Options, Outcome, Program, Running, S3};
 use serde_json::Value;
 
 /// A cluster with tenants, a site, and its agent.
@@ -33,12 +33,24 @@ impl World {
         world
     }
 
+    /// With its repository in a bucket.
+    pub fn on_s3(s3: &S3, names: &[&str]) -> World {
+        let mut world = World::of(names, TIERS, |cluster| Site::s3(cluster, s3, "dr"));
+        world.site.back_up(&["--kind", "base"]);
+        world.start_agent();
+        world
+    }
+
     /// Without a base backup and an agent.
     pub fn bare(names: &[&str], settings: &str) -> World {
+        World::of(names, settings, Site::local)
+    }
+
+    fn of(names: &[&str], settings: &str, site: impl FnOnce(&Cluster) -> Site) -> World {
         let wal = [("wal_level", "replica"), ("max_wal_senders", "5")];
         let settings_of = wal.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let cluster = Cluster::with(Options { settings: settings_of, ..Options::default() });
-        let site = Site::local(&cluster);
+        let site = site(&cluster);
         let text = fs::read_to_string(site.config()).unwrap();
         fs::write(site.config(), format!("{text}{settings}")).unwrap();
         let tenants: Vec<Tenant> = names
