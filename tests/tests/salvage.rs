@@ -161,6 +161,7 @@ fn assert_business(summary: &Value) {
 
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let entries = entries.filter(|entry| entry.file_type().unwrap().is_file());
     entries
         .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
         .collect()
@@ -197,7 +198,30 @@ fn what_was_written_after_the_point_is_exported_exactly_and_the_same_each_time()
     assert_eq!(database_digest(&cluster, "shop"), before, "the source was touched");
 
     contents(&first);
+    attached(&site, &summary, &first["attachments.jsonl"]);
     refused(&site);
+}
+
+/// The content of attachments: each file once, named by its SHA-1; one that is missing is named.
+fn attached(site: &Site, summary: &Value, rows: &[u8]) {
+    assert_eq!(summary["files"], 1, "two attachments share one file");
+    let row: Value = serde_json::from_slice(rows.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    let name = row["values"]["store_fname"].as_str().unwrap();
+    let stored = site.data_dir().join("filestore/shop").join(name);
+    let copies = files(&site.path("first/attachments"));
+    let (copy, bytes) = copies.first_key_value().unwrap();
+    assert_eq!((copies.len(), name.rsplit('/').next()), (1, Some(copy.as_str())));
+    assert_eq!(*bytes, std::fs::read(&stored).unwrap());
+    std::fs::write(&stored, "other").unwrap();
+    salvage(site, "altered", &[]).exits(10).says(copy);
+    assert!(!site.path("altered").exists(), "half of it would look complete");
+    std::fs::remove_file(&stored).unwrap();
+    let shown = salvage(site, "without", &[]).exits(3);
+    assert!(shown.stdout.contains("does not exist in the filestore"), "{shown}");
+    assert!(site.path("without/attachments.jsonl").exists(), "its row is exported");
+    std::fs::rename(site.data_dir(), site.path("elsewhere")).unwrap();
+    let noted = salvage(site, "nowhere-else", &[]).ok();
+    assert!(noted.stdout.contains("the filestore of shop is not on this host"), "{noted}");
 }
 
 /// The cells of a CSV file, as RFC 4180 has them.

@@ -9,7 +9,9 @@ use super::{App, Done};
 use crate::clock;
 use crate::error::Result;
 use crate::names::{ReleaseId, TenantName, counted};
+use crate::odoo::filestore;
 use crate::postgres::PostgresOptions;
+use crate::release::salvage::attached;
 use crate::release::salvage::compare::{SalvageRequest, compare};
 use crate::release::salvage::summary::Summary;
 use crate::release::salvage::write::{check_new, write};
@@ -18,8 +20,8 @@ use crate::release::salvage::write::{check_new, write};
 ///
 /// Compares the tenant with its copy, which was restored to the point beside it, and exports the documents
 /// that only the tenant has: sale orders, POS orders, payments, pickings and invoices with their lines, new
-/// partners that they need, and attachments. Documents that were changed or deleted are listed with what
-/// differs. Both databases are only read.
+/// partners that they need, and attachments with their files. Documents that were changed or deleted are
+/// listed with what differs. Both databases are only read.
 ///
 /// The directory gets JSON lines and CSV, readable by its owner alone and not encrypted. The same databases
 /// give the same bytes.
@@ -84,7 +86,12 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         point,
     };
     let options = PostgresOptions::from(&config.postgres).stopped_by(&app.cancel);
-    let salvage = app.looking(compare(&options, &request)).await?;
+    let mut salvage = app.looking(compare(&options, &request)).await?;
+    let filestore = match &config.odoo.data_dir {
+        Some(dir) => filestore::open(dir, request.from.as_str()),
+        None => Ok(None),
+    };
+    attached::find(&mut salvage, filestore);
     if !args.dry_run {
         write(&salvage, &args.to)?;
     }
@@ -140,6 +147,10 @@ fn text(summary: &Summary) -> Text {
     }
     if summary.partners > 0 {
         value(label, format!("{} that they need", counted(summary.partners, "partner")));
+        label = "";
+    }
+    if summary.files > 0 {
+        value(label, format!("{} of attachments", counted(summary.files, "file")));
         label = "";
     }
     if !label.is_empty() {

@@ -8,7 +8,7 @@ use lifeboat_tests::checkpointed::checkpointed;
 use lifeboat_tests::compare::database_digest;
 use lifeboat_tests::odoo::{Odoo, odoo_major};
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, Outcome, Program, load_real};
+use lifeboat_tests::{Cluster, Outcome, Program, load_real, real_tenants};
 use serde_json::{Value, json};
 
 use super::business::{Business, business, open_session};
@@ -32,9 +32,11 @@ fn scene() -> Option<Scene> {
     let major = odoo_major()?;
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
-    match major {
-        17 => drop(load_real(&cluster, &site.data_dir(), "retail_north", TENANT)?),
-        _ => Odoo::make_tenant(&cluster, &site.data_dir(), TENANT, MODULES),
+    let prepared = if major == 17 { "retail_north".to_owned() } else { format!("odoo{major}") };
+    if real_tenants().contains(&prepared) {
+        load_real(&cluster, &site.data_dir(), &prepared, TENANT)?;
+    } else {
+        Odoo::make_tenant(&cluster, &site.data_dir(), TENANT, MODULES);
     }
     let odoo = Odoo::start(&cluster, &site.data_dir())?;
     open_session(&odoo.log_in(TENANT, "admin", "admin"), major);

@@ -60,6 +60,7 @@ pub async fn compare(options: &PostgresOptions, request: &SalvageRequest) -> Res
         point,
         kinds: BTreeMap::new(),
         partners: 0,
+        files: 0,
         not_installed: Vec::new(),
         not_exported: Vec::new(),
         notes: Vec::new(),
@@ -71,7 +72,7 @@ pub async fn compare(options: &PostgresOptions, request: &SalvageRequest) -> Res
     let (found, keys) = salvage?;
     from.end().await?;
     against.end().await?;
-    Ok(Salvage { summary: work.summary, found, keys })
+    Ok(Salvage { summary: work.summary, found, keys, files: None })
 }
 
 struct Work {

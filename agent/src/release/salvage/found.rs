@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
+use crate::disk::beneath::Dir;
+use crate::odoo::blob::BlobName;
 use crate::odoo::business::Document;
 use crate::postgres::decimal::Decimal;
 use crate::release::salvage::kept::Kept;
@@ -101,4 +103,6 @@ pub struct Salvage {
     pub found: Vec<Found>,
     /// The keys of the rows that these documents name.
     pub keys: Keys,
+    /// The filestore, and the files of it that are copied.
+    pub files: Option<(Dir, Vec<BlobName>)>,
 }

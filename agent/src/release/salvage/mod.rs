@@ -12,6 +12,7 @@
 //! writes it to files. Equal databases give equal bytes: everything is sorted by `id`, and no file has a time
 //! of its own.
 
+pub mod attached;
 mod changes;
 pub mod compare;
 mod csv;

@@ -28,6 +28,8 @@ KIND.jsonl        one line for each new document, with the rows that belong to i
 KIND.csv          the same as a table: one row for each document (table is that
                   of the documents), then one for each row that belongs to it
 partners          the new partners that new documents name: enter them first
+attachments/      the content of new attachments: each file once, named by the
+                  SHA-1 of its content, as at the end of store_fname
 changed.jsonl     documents that the copy has, and that were changed or deleted
 changed.csv       after the point: which columns differ, from what to what
 
@@ -45,8 +47,8 @@ JSON has it as it is.
 
 lifeboat rollback reenter enters these documents again, through Odoo.
 
-Not in these files: the content of attachments (store_fname names the file in
-the filestore of the database above), relations of many to many but taxes of
+Not in these files: the content of attachments if the filestore was not at hand
+(summary.json says so), relations of many to many but taxes of
 lines, secrets such as access tokens, and what Odoo computes by itself.
 Payments that a provider or a card terminal captured stay captured: reconcile
 them before a payment is entered again.

@@ -31,6 +31,8 @@ pub struct Summary {
     pub kinds: BTreeMap<&'static str, KindSummary>,
     /// New partners that new documents name.
     pub partners: u64,
+    /// Files that new attachments name, and that are copied.
+    pub files: u64,
     /// Kinds whose module is not installed.
     pub not_installed: Vec<&'static str>,
     /// What should be in the files and is not.

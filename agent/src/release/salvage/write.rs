@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::table::Type;
+use crate::release::salvage::attached;
 use crate::release::salvage::changes::changed;
 use crate::release::salvage::csv;
 use crate::release::salvage::found::{Found, NewDocument, Salvage};
@@ -66,6 +67,7 @@ fn files(salvage: &Salvage, dir: &Path) -> Result<()> {
         table(found, &salvage.keys, Out::new(dir, &format!("{}.csv", found.name))?)?;
     }
     changed(salvage, dir)?;
+    attached::copy(salvage, dir)?;
     let mut out = Out::new(dir, "README.txt")?;
     out.text(&readme::text(&salvage.summary))?;
     out.finish()?;
