@@ -71,12 +71,24 @@ impl Program {
     /// # Panics
     /// Where libfaketime is not installed.
     pub fn off_by(self, offset: &str) -> Program {
+        self.fake_clock().env("FAKETIME", offset)
+    }
+
+    /// Lets it run under a clock that is off by what this file says at each moment, so that it can jump.
+    ///
+    /// # Panics
+    /// Where libfaketime is not installed.
+    pub fn clock_of(self, file: &Path) -> Program {
+        self.fake_clock().env("FAKETIME_TIMESTAMP_FILE", file).env("FAKETIME_NO_CACHE", "1")
+    }
+
+    fn fake_clock(self) -> Program {
         let library = ["x86_64", "aarch64"]
             .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1"))
             .into_iter()
             .find(|path| std::path::Path::new(path).exists());
         let library = library.expect("libfaketime is installed");
-        self.env("LD_PRELOAD", library).env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        self.env("LD_PRELOAD", library).env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
     }
 
     /// Sets variables, such as those of `Cluster::env` and `S3::env`.

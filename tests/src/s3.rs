@@ -35,7 +35,8 @@ const HANG_MAX: Duration = Duration::from_secs(3600);
 /// (see [`S3::open_uploads`]); keys of more than 127 bytes fail in a multipart upload, as it keeps side files
 /// named after them (see `Front::landed`); an upload whose checksum is wrong is refused but stays stored.
 pub struct S3 {
-    dir: TempDir,
+    dir: Arc<TempDir>,
+    server: S3Service,
     address: SocketAddr,
     faults: Faults,
     stop: Option<oneshot::Sender<()>>,
@@ -49,7 +50,17 @@ impl S3 {
         std::fs::create_dir(dir.path().join(BUCKET)).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(dir.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-        let front = Front { server: builder.build(), faults: Faults::default(), root: dir.path().to_owned() };
+        S3::listen(Arc::new(dir), builder.build())
+    }
+
+    /// The same objects at another address, with faults and a log of its own: for faults that one program is
+    /// to meet, and others are not.
+    pub fn other_door(&self) -> S3 {
+        S3::listen(self.dir.clone(), self.server.clone())
+    }
+
+    fn listen(dir: Arc<TempDir>, server: S3Service) -> S3 {
+        let front = Front { server: server.clone(), faults: Faults::default(), root: dir.path().to_owned() };
         let faults = front.faults.clone();
 
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -66,7 +77,7 @@ impl S3 {
             });
             runtime.shutdown_timeout(Duration::from_secs(5)); // requests that hang end here
         });
-        S3 { dir, address, faults, stop: Some(stop), thread: Some(thread) }
+        S3 { dir, server, address, faults, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Where it listens: `http://127.0.0.1:<port>`.

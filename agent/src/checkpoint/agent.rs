@@ -5,6 +5,7 @@ use crate::catalog::stream::StreamRecord;
 use crate::clock;
 use crate::config::Config;
 use crate::error::Result;
+use crate::postgres::connect::PostgresOptions;
 use crate::postgres::replication::slot_state;
 use crate::postgres::session::Session;
 use crate::wal::archiver::archiver;
@@ -14,7 +15,14 @@ use crate::wal::room::{Level, room};
 ///
 /// # Errors
 /// Those of the server: then nothing is known.
-pub async fn look(config: &Config, session: &mut Session) -> Result<Finding> {
+pub async fn look(config: &Config, postgres: &PostgresOptions) -> Result<Finding> {
+    let mut session = Session::maintenance(postgres).await?;
+    let found = look_with(config, &mut session).await;
+    session.close().await;
+    found
+}
+
+async fn look_with(config: &Config, session: &mut Session) -> Result<Finding> {
     let slot_name = &config.wal.slot;
     if !config.wal.stream {
         return Ok(match archiver(session).await? {

@@ -142,7 +142,7 @@ pub fn drill(drill: &StoredDrill, now: Timestamp) -> Drill {
     Drill {
         id: drill.id.clone(),
         ended: drill.ended,
-        age_seconds: now.as_second() - drill.stored_at.as_second(),
+        age_seconds: now.as_second() - drill.time().as_second(),
         verdict: drill.verdict.clone(),
         rpo_seconds: drill.rpo_seconds,
         rto_seconds: drill.rto_seconds,

@@ -10,6 +10,7 @@ use crate::clock::{self, Timestamp, span_text};
 use crate::config::{Checkpoint as Settings, Tier};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::drills::StoredDrill;
+use crate::inventory::pick::MARGIN;
 use crate::names::{Lsn, bytes_text, counted};
 
 /// What was found for one gate, before the tier and the overrides.
@@ -105,7 +106,10 @@ pub fn drill(newest: Result<Option<&StoredDrill>, &Error>, now: Timestamp, age_m
         }
         Ok(Some(drill)) => drill,
     };
-    let age = age(now, drill.stored_at);
+    let age = match age(now, drill.time()) {
+        Ok(age) => age,
+        Err(ahead) => return ahead.of("the last drill"),
+    };
     let text = format!("drill {} of {}: {}, {} ago", drill.id, drill.tenant, drill.verdict, span_text(age));
     match drill.verdict.as_str() {
         "passed" if age <= age_max => Finding::passed(text),
@@ -116,7 +120,10 @@ pub fn drill(newest: Result<Option<&StoredDrill>, &Error>, now: Timestamp, age_m
 
 /// The age of the base backup.
 pub fn base(point: Timestamp, now: Timestamp, age_max: Duration) -> Finding {
-    let age = age(now, point);
+    let age = match age(now, point) {
+        Ok(age) => age,
+        Err(ahead) => return ahead.of("the base backup"),
+    };
     let text = format!("the base backup is {} old", span_text(age));
     match age <= age_max {
         true => Finding::passed(text),
@@ -198,8 +205,25 @@ fn people(who: &[String], wanted: usize, what: &str, flag: &str) -> Finding {
     }
 }
 
-fn age(now: Timestamp, then: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+/// How far in the future something is that has happened.
+struct Ahead(Duration);
+
+impl Ahead {
+    fn of(&self, what: &str) -> Finding {
+        let ahead = span_text(self.0);
+        Finding::unknown(format!(
+            "the age of {what} is not known: it is dated {ahead} after now, so a clock is wrong"
+        ))
+    }
+}
+
+/// How old it is. What seems to come from the future is not new: a clock went back.
+fn age(now: Timestamp, then: Timestamp) -> Result<Duration, Ahead> {
+    let age = now.duration_since(then);
+    match age < -MARGIN {
+        true => Err(Ahead(age.unsigned_abs())),
+        false => Ok(Duration::try_from(age).unwrap_or_default()),
+    }
 }
 
 /// An override that was asked for.
@@ -257,4 +281,39 @@ pub fn results(
         .collect();
     results.sort_by_key(|result| result.gate);
     Ok(results)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(1_795_000_000 + hour * 3_600).unwrap()
+    }
+
+    fn outcome_of_drill(ended: i64, stored_at: i64, now: i64) -> Outcome {
+        let drill = StoredDrill {
+            id: "d".to_owned(),
+            tenant: "shop".parse().unwrap(),
+            stored_at: at(stored_at),
+            ended: at(ended),
+            verdict: "passed".to_owned(),
+            rpo_seconds: None,
+            rto_seconds: None,
+        };
+        super::drill(Ok(Some(&drill)), at(now), 24 * HOUR).outcome
+    }
+
+    #[test]
+    fn an_old_drill_stays_old_and_the_future_is_not_new() {
+        assert_eq!(outcome_of_drill(0, 0, 24), Outcome::Passed);
+        assert_eq!(outcome_of_drill(0, 0, 25), Outcome::Failed);
+        assert_eq!(outcome_of_drill(0, 1_000, 1_001), Outcome::Failed, "its report was stored again");
+        assert_eq!(outcome_of_drill(1_000, 0, 25), Outcome::Failed, "its host's clock was ahead");
+        assert_eq!(outcome_of_drill(10, 10, 0), Outcome::Unknown, "our clock went back");
+        assert_eq!(base(at(10), at(0), 24 * HOUR).outcome, Outcome::Unknown);
+        assert_eq!(base(at(0), at(0) - Duration::from_secs(60), HOUR).outcome, Outcome::Passed);
+    }
 }

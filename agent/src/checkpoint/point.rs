@@ -24,7 +24,7 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 const NAME_BYTES_MAX: usize = 63;
 
 /// A restore point that the server made.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadePoint {
     /// Its name.
     pub name: String,
@@ -34,6 +34,8 @@ pub struct MadePoint {
     pub timeline: u32,
     /// When, by the server's clock.
     pub time: Timestamp,
+    /// The size of a segment of this server.
+    pub segment_bytes: SegmentBytes,
 }
 
 /// A name that no other restore point has.
@@ -62,6 +64,8 @@ pub async fn make(session: &mut Session, name: &str) -> Result<MadePoint> {
                 (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM made",
         literal(name)
     );
+    // Asked before: nothing after the point needs this session, so the server may restart meanwhile.
+    let segment_bytes = segment_bytes(session).await?;
     // The record alone is flushed by nobody: on a quiet server it would wait for the next commit. This commit
     // flushes it, because its transaction has an ID; no standby is waited for.
     let begin = "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_current_xact_id()";
@@ -78,6 +82,7 @@ pub async fn make(session: &mut Session, name: &str) -> Result<MadePoint> {
         lsn: column::<String>(&row, 0)?.parse()?,
         timeline: u32::from_str_radix(&timeline, 16).map_err(|_| bad())?,
         time: Timestamp::from_microsecond(time).map_err(|_| bad())?,
+        segment_bytes,
     })
 }
 
@@ -89,8 +94,7 @@ pub async fn timeline_now(session: &mut Session) -> Result<Option<u32>> {
     Ok(hex.and_then(|hex| u32::from_str_radix(&hex, 16).ok()))
 }
 
-/// The size of a segment of this server.
-pub async fn segment_bytes(session: &mut Session) -> Result<SegmentBytes> {
+async fn segment_bytes(session: &mut Session) -> Result<SegmentBytes> {
     let sql = "SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'";
     let bytes: i64 = column(&session.row("read the segment size", sql).await?, 0)?;
     SegmentBytes::try_from(bytes.max(0) as u64)

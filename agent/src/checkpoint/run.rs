@@ -69,11 +69,15 @@ pub async fn run(
     let mut report = match work.existing().await? {
         Some(stored) => work.again(stored).await?,
         None => {
-            work.no_point = work.reason_for_no_point()?;
+            work.decide_at_once().await?;
             work.make().await?
         }
     };
     report.seconds = begun.elapsed().as_secs_f64();
+    if !request.dry_run && report.stored.is_none() && report.blocking().next().is_none() {
+        let what = "no gate blocks the release, and yet no evidence is stored";
+        return Err(Error::new(Kind::Internal, what).effect("the release must not go on"));
+    }
     if !request.dry_run && !report.existed {
         work.note(&report);
     }
@@ -121,11 +125,14 @@ impl Work<'_> {
             (made, wal) = self.point(&mut session).await?;
             all.look(self, &scope.tenants, &place, &mut needed).await?;
         }
+        // What follows takes a while, and the server may restart: sessions of their own ask what else is
+        // asked.
+        session.close().await;
         let captured = self.capture(&place, &before, &mut needed).await?;
-        let wal = self.wait(wal, &made, &origin, &mut session).await?;
+        let wal = self.wait(wal, &made, &origin).await?;
 
         self.progress.stage("checking what is stored");
-        let now = self.repository.store().now(layout::META).await?.unwrap_or_else(clock::now);
+        let now = self.now().await?;
         let wanted = Wanted { wal: true, ..Wanted::default() };
         let inventory = Inventory::take(&self.repository, &self.trust, &wanted).await?;
         let at = made.as_ref().map(|made| (TimelineId(made.timeline), made.lsn));
@@ -174,7 +181,7 @@ impl Work<'_> {
         };
         let agent = match dumps_do {
             true => Finding::not_required(INSTEAD),
-            false => agent::look(config, &mut session).await.unwrap_or_else(|e| Finding::of_error(&e)),
+            false => agent::look(config, &self.postgres).await.unwrap_or_else(|e| Finding::of_error(&e)),
         };
         let newest = drill.as_ref().map(Option::as_ref);
         let mut findings = vec![
@@ -186,13 +193,12 @@ impl Work<'_> {
             ),
             (Gate::Drill, gates::drill(newest, now, config.checkpoint.drill_age_max)),
             (Gate::Base, base),
-            (Gate::Freeze, gates::freeze(&config.checkpoint, now)),
+            (Gate::Freeze, gates::freeze(&config.checkpoint, self.decided_at.unwrap_or(now))),
             (Gate::Region, gates::region(&config.checkpoint, config.repository.region.as_deref())),
             (Gate::Approval, gates::approval(&release, tier)),
             (Gate::Migration, gates::migration(&release, tier)),
             (Gate::Agent, agent),
         ];
-        session.close().await;
         let of_tier = (release.tier.as_str(), tier);
         let (rehearsed, rehearsal) =
             self.rehearsal((&states, &looks), made.as_ref(), &findings, of_tier).await?;
@@ -311,6 +317,12 @@ fn drill_of(drill: Result<Option<StoredDrill>>, now: Timestamp) -> Option<Drill>
 
 /// The age of the newest base backup, where no way leads to the point.
 fn newest_base(inventory: &Inventory, now: Timestamp, config: &Config) -> Finding {
+    let is_base = |id: &SnapshotId| id.kind() == SnapshotKind::Base.as_str();
+    let mut looks = inventory.snapshots.iter().filter(|(id, _)| is_base(id)).map(|(_, look)| look);
+    // One that could not be read may be the newest.
+    if let Some(Look::NotRead(e)) = looks.find(|look| matches!(look, Look::NotRead(_))) {
+        return Finding::of_error(e);
+    }
     match crate::inventory::pick::newest(inventory, SnapshotKind::Base, None) {
         Some(base) => gates::base(base.time(), now, config.checkpoint.base_age_max),
         None => Finding::failed("there is no base backup; run lifeboat backup --kind base"),

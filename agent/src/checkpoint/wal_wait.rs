@@ -48,7 +48,6 @@ impl Work<'_> {
         since: Instant,
         made: &Option<MadePoint>,
         origin: &Origin,
-        session: &mut Session,
     ) -> Result<WalWait> {
         let Some(made) = made else {
             let finding = Finding::not_required(self.no_point.unwrap_or(INSTEAD));
@@ -61,14 +60,14 @@ impl Work<'_> {
             trust: &trust,
             timeline: TimelineId(made.timeline),
             lsn: made.lsn,
-            segment_bytes: point::segment_bytes(session).await?,
+            segment_bytes: made.segment_bytes,
         };
         let stored = match awaited.wait(self.until, &self.cancel).await {
             Err(e) if e.kind() == Kind::Interrupted => return Err(e),
             stored => stored,
         };
         let waited = since.elapsed();
-        // A failover may have closed our session: another one asks.
+        // A restart or a failover may have closed our session: another one asks.
         let now = match Session::maintenance(&self.postgres).await {
             Ok(mut other) => point::timeline_now(&mut other).await,
             Err(e) => Err(e),

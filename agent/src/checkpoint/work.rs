@@ -37,6 +37,8 @@ pub(super) struct Work<'a> {
     pub(super) begun: Timestamp,
     /// Why no restore point is to be made.
     pub(super) no_point: Option<&'static str>,
+    /// When that was decided, by the store's clock.
+    pub(super) decided_at: Option<Timestamp>,
     pub(super) progress: Progress,
     pub(super) cancel: CancellationToken,
 }
@@ -66,6 +68,7 @@ impl<'a> Work<'a> {
             progress,
             cancel,
             no_point: None,
+            decided_at: None,
         })
     }
 
@@ -82,26 +85,35 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Why no restore point is to be made: a dry run, or a gate blocks that needs nothing but the call and
-    /// the configuration. A release that is refused anyway must not leave points, dumps and snapshots each
-    /// time.
+    /// Now, by the clock of the store where it has one.
+    pub(super) async fn now(&self) -> Result<Timestamp> {
+        Ok(self.repository.store().now(layout::META).await?.unwrap_or_else(clock::now))
+    }
+
+    /// Decides whether no restore point is to be made: a dry run, or a gate blocks that needs nothing but the
+    /// call and the configuration. A release that is refused anyway must not leave points, dumps and
+    /// snapshots each time.
     ///
     /// # Errors
-    /// `Usage` for a tier or an override that cannot be.
-    pub(super) fn reason_for_no_point(&self) -> Result<Option<&'static str>> {
+    /// `Usage` for a tier or an override that cannot be; those of the store, whose clock counts.
+    pub(super) async fn decide_at_once(&mut self) -> Result<()> {
         let (settings, tier, release) = (&self.config.checkpoint, self.tier()?, &self.request.release);
+        let now = self.now().await?;
         let findings = vec![
-            (Gate::Freeze, gates::freeze(settings, clock::now())),
+            (Gate::Freeze, gates::freeze(settings, now)),
             (Gate::Region, gates::region(settings, self.config.repository.region.as_deref())),
             (Gate::Approval, gates::approval(release, tier)),
             (Gate::Rehearsal, at_once(self.config, self.request.rehearse.as_ref())),
         ];
         let results = gates::results(findings, (&release.tier, tier), &self.request.overrides)?;
-        Ok(match (self.request.dry_run, results.iter().any(GateResult::blocks)) {
+        self.no_point = match (self.request.dry_run, results.iter().any(GateResult::blocks)) {
             (true, _) => Some("a dry run makes no restore point"),
             (_, true) => Some("no restore point is made for a release that another gate blocks"),
             _ => None,
-        })
+        };
+        // A window that ends meanwhile must not leave a release that nothing blocks, and that has no point.
+        self.decided_at = self.no_point.map(|_| now);
+        Ok(())
     }
 
     /// Records the outcome for the agent's metrics: a release must not fail because of that.

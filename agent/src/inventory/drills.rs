@@ -31,6 +31,14 @@ pub struct StoredDrill {
     pub rto_seconds: Option<f64>,
 }
 
+impl StoredDrill {
+    /// When it was, for its age: when it ended, or when it was stored where that was earlier. So a report
+    /// that is stored again, as in a copied repository, stays old.
+    pub fn time(&self) -> Timestamp {
+        self.ended.min(self.stored_at)
+    }
+}
+
 #[derive(Deserialize)]
 struct Told {
     tenant: TenantName,

@@ -13,6 +13,8 @@ pub struct World {
     pub cluster: Cluster,
     pub site: Site,
     pub tenants: Vec<Tenant>,
+    /// The store, where it is not a directory.
+    pub s3: Option<S3>,
     agent: Option<Running>,
 }
 
@@ -27,30 +29,32 @@ impl World {
 
     /// With this at the end of the configuration.
     pub fn with(names: &[&str], settings: &str) -> World {
-        let mut world = World::bare(names, settings);
-        world.site.back_up(&["--kind", "base"]);
-        world.start_agent();
-        world
+        World::bare(names, settings).ready()
     }
 
-    /// With its repository in a bucket.
-    pub fn on_s3(s3: &S3, names: &[&str]) -> World {
-        let mut world = World::of(names, TIERS, |cluster| Site::s3(cluster, s3, "dr"));
-        world.site.back_up(&["--kind", "base"]);
-        world.start_agent();
-        world
+    /// With its repository on S3, and these variables for every run, the agent's too.
+    pub fn on_s3(names: &[&str], settings: &str, env: &[(&str, &str)]) -> World {
+        let (cluster, s3) = (cluster(&[]), S3::start());
+        let mut site = Site::s3(&cluster, &s3, "site");
+        env.iter().for_each(|(name, value)| site.set(name, value));
+        World { s3: Some(s3), ..World::of(cluster, site, names, settings) }.ready()
+    }
+
+    /// With these settings of PostgreSQL.
+    pub fn with_server(names: &[&str], server: &[(&str, &str)]) -> World {
+        let cluster = cluster(server);
+        let site = Site::local(&cluster);
+        World::of(cluster, site, names, TIERS).ready()
     }
 
     /// Without a base backup and an agent.
     pub fn bare(names: &[&str], settings: &str) -> World {
-        World::of(names, settings, Site::local)
+        let cluster = cluster(&[]);
+        let site = Site::local(&cluster);
+        World::of(cluster, site, names, settings)
     }
 
-    fn of(names: &[&str], settings: &str, site: impl FnOnce(&Cluster) -> Site) -> World {
-        let wal = [("wal_level", "replica"), ("max_wal_senders", "5")];
-        let settings_of = wal.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let cluster = Cluster::with(Options { settings: settings_of, ..Options::default() });
-        let site = site(&cluster);
+    fn of(cluster: Cluster, site: Site, names: &[&str], settings: &str) -> World {
         let text = fs::read_to_string(site.config()).unwrap();
         fs::write(site.config(), format!("{text}{settings}")).unwrap();
         let tenants: Vec<Tenant> = names
@@ -58,20 +62,51 @@ impl World {
             .enumerate()
             .map(|(seed, name)| small_tenant(&cluster, &site.data_dir(), name, seed as u64 + 1))
             .collect();
-        World { cluster, site, tenants, agent: None }
+        World { cluster, site, tenants, s3: None, agent: None }
+    }
+
+    fn ready(mut self) -> World {
+        self.site.back_up(&["--kind", "base"]);
+        self.start_agent();
+        self
     }
 
     /// Starts the agent and waits until it streams.
     pub fn start_agent(&mut self) {
         self.agent = Some(self.site.run(&["agent", "--no-progress"]).spawn());
-        let streams = "select count(*) from pg_replication_slots where slot_name = 'lifeboat' and active";
-        until("the agent streams", || self.cluster.psql("postgres", streams) == "1");
+        self.streams();
     }
 
     pub fn kill_agent(&mut self) {
         self.agent.take().unwrap().kill9();
         let streams = "select count(*) from pg_replication_slots where slot_name = 'lifeboat' and active";
         until("the slot is free", || self.cluster.psql("postgres", streams) == "0");
+    }
+
+    /// Another way to the store, for faults that only checkpoints meet.
+    pub fn door(&self) -> S3 {
+        self.s3.as_ref().unwrap().other_door()
+    }
+
+    /// Stops the server, and promotes it in place as a standby that has everything: a new timeline.
+    pub fn promote(&self) {
+        self.cluster.stop();
+        fs::write(self.cluster.data_dir().join("standby.signal"), "").unwrap();
+        self.cluster.start_again();
+        self.cluster.psql("postgres", "select pg_promote()");
+        let open = "select pg_is_in_recovery()";
+        until("the server is open", || self.cluster.psql("postgres", open) == "f");
+    }
+
+    /// Waits until the agent streams: after a restart it connects again.
+    pub fn streams(&self) {
+        let streams = "select count(*) from pg_replication_slots where slot_name = 'lifeboat' and active";
+        until("the agent streams", || self.cluster.psql("postgres", streams) == "1");
+    }
+
+    /// How many restore points of checkpoints the server made since its start.
+    pub fn points(&self) -> usize {
+        self.cluster.log().matches("restore point \"lifeboat-").count()
     }
 
     /// `lifeboat checkpoint` of a release that one person approved, not started.
@@ -103,6 +138,12 @@ impl World {
     pub fn evidence(&self, release: &str) -> std::path::PathBuf {
         self.site.stored.join("instances/prod/releases").join(release).join("checkpoint.json")
     }
+}
+
+fn cluster(more: &[(&str, &str)]) -> Cluster {
+    let settings = [("wal_level", "replica"), ("max_wal_senders", "5")].iter().chain(more);
+    let settings = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Cluster::with(Options { settings, ..Options::default() })
 }
 
 /// Name, outcome and finding of each gate.

@@ -129,6 +129,9 @@ impl Way<'_> {
         };
         while let Some((begin, name, content)) = objects.try_next().await? {
             let at = Lsn(begin.0 + u64::from(name.begin));
+            if at >= self.end {
+                continue; // it was stored while we looked
+            }
             let next = records.as_ref().map_or(begin, WalRecords::at);
             let content = &content[..content.len().min(self.end.0.saturating_sub(at.0) as usize)];
             // pieces may overlap; after a gap it starts again

@@ -16,6 +16,7 @@ use crate::names::{TenantName, shell_word};
 use crate::odoo::baseline::Baseline;
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::dump::DumpChild;
+use crate::postgres::quote::literal;
 use crate::postgres::session::{Session, column};
 use crate::postgres::snapshot::{Exported, SnapshotSession};
 use crate::postgres::tools::Tools;
@@ -134,6 +135,7 @@ impl Recovery<'_> {
     async fn dump(&self, options: &PostgresOptions) -> Result<(Baseline, NamedFiles)> {
         let tenant = self.tenant.as_str();
         self.progress.stage(format!("{tenant}: dumping"));
+        self.end_prepared(options).await?;
         let mut frozen = SnapshotSession::begin(options, tenant).await?;
         let dump = self.dump_to(options, &frozen.exported);
         tokio::select! {
@@ -146,6 +148,19 @@ impl Recovery<'_> {
         let files = named_files(&mut frozen.session, self.work).await?;
         frozen.end().await?;
         Ok((baseline, files))
+    }
+
+    /// Rolls back what was prepared and not committed at the target (two-phase commit): it survives recovery,
+    /// is no part of the result, and the dump would wait for its locks.
+    async fn end_prepared(&self, options: &PostgresOptions) -> Result<()> {
+        let mut session = Session::connect(options, self.tenant.as_str()).await?;
+        let sql = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()";
+        for row in session.rows("list the prepared transactions", sql).await? {
+            let sql = format!("ROLLBACK PREPARED {}", literal(&column::<String>(&row, 0)?));
+            session.execute("roll back a prepared transaction", sql).await?;
+        }
+        session.close().await;
+        Ok(())
     }
 
     async fn dump_to(&self, options: &PostgresOptions, exported: &Exported) -> Result<()> {
