@@ -42,9 +42,11 @@ lifeboat rollback reenter --release <ID> --from <DIR>
 Examples:
   # what would be entered, and what not
   lifeboat rollback reenter --release 2026.11.20 --from retail_north_after \\
-      --database retail_north --user salvage --password-file /run/odoo-password --dry-run
+      --database retail_north --user salvage \\
+      --password-file /run/odoo-password --dry-run
   lifeboat rollback reenter --release 2026.11.20 --from retail_north_after \\
-      --database retail_north --user salvage --password-file /run/odoo-password --yes")]
+      --database retail_north --user salvage \\
+      --password-file /run/odoo-password --yes")]
 pub struct Args {
     /// The release, as its checkpoint was called
     #[arg(long, value_name = "ID")]
