@@ -1,5 +1,5 @@
-//! What a real Odoo cannot easily show: a wrong password, a right that is missing, a connection that is cut, an
-//! answer without end. The answers have the form that a real Odoo 17 gave.
+//! What a real Odoo cannot easily show: a wrong password, a right that is missing, a connection that is cut,
+//! an answer without end. The answers have the form that a real Odoo 17 gave.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
