@@ -170,7 +170,7 @@ fn answer(name: &str, args: &Value, made: &Mutex<Vec<Vec<String>>>) -> Value {
             json!([{ "id": 5, "create_date": "2026-11-28 09:00:00" }])
         }
         "sale.order.search_read" => json!([{ "id": args[5][0][0][2], "name": "S00101", "state": "draft",
-            "amount_untaxed": 10.1, "amount_total": 12.119999999999999, "currency_id": [1, "EUR"], "order_line": [1] }]),
+            "amount_untaxed": 10.1, "amount_total": 12.12, "currency_id": [1, "EUR"], "order_line": [1] }]),
         _ => return refusal("builtins.KeyError", name),
     };
     json!({ "result": result })

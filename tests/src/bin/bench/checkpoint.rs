@@ -82,9 +82,11 @@ fn measure(scale: u64, rounds: u64) -> Instance {
     let _agent = agent(&cluster, &site);
     let mut took = Vec::new();
     let seconds = (rounds * 15).to_string();
-    let load = client(&cluster, "pgbench", &["-n", "-c", CLIENTS, "-j", "2", "-T", &seconds, "bench"]).spawn();
+    let load =
+        client(&cluster, "pgbench", &["-n", "-c", CLIENTS, "-j", "2", "-T", &seconds, "bench"]).spawn();
     let begun = Instant::now();
-    let commits = || cluster.psql("postgres", "select xact_commit from pg_stat_database where datname = 'bench'");
+    let commits =
+        || cluster.psql("postgres", "select xact_commit from pg_stat_database where datname = 'bench'");
     let before: f64 = commits().parse().unwrap();
     for round in 0..=rounds {
         let release = format!("2026.11.29-{round}");
