@@ -89,7 +89,7 @@ pub(crate) enum Command {
     /// Restore and check a tenant for `lifeboat checkpoint --rehearse`
     ///
     /// Restores one tenant to a point in the WAL, or from a dump, checks it like a drill, and removes
-    /// everything. Stores no report: prints the result as JSON for the checkpoint, whose evidence has it.
+    /// everything. Stores no report: prints the result as JSON, for the evidence of the checkpoint.
     #[command(after_long_help = format!("{EXIT_CODES}\n\n{REHEARSE}"))]
     Rehearse(Rehearse),
     /// List the business checks
@@ -160,13 +160,13 @@ pub(crate) struct Rehearse {
     /// A plan, used if it is the tenant's: known violations, own checks, RTO, places; may be repeated
     #[arg(long, value_name = "FILE")]
     pub plan: Vec<PathBuf>,
-    /// Compare tables and sequences with these counters of the source, as a checkpoint keeps them
+    /// Compare tables and sequences with these counters, which a checkpoint recorded
     #[arg(long, value_name = "FILE")]
     pub counters: Option<PathBuf>,
     /// The program that restores [default: as for run]
     #[arg(long, value_name = "FILE")]
     pub lifeboat: Option<PathBuf>,
-    /// Stop when standard input ends: whoever started it is gone
+    /// Stop when standard input ends, because the program that started this is gone
     #[arg(long)]
     pub stop_with_stdin: bool,
 }

@@ -225,7 +225,7 @@ fn on_signals() -> Result<CancellationToken> {
         // Ends with the runtime.
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                say::line("  stopping: the scratch place is torn down first");
+                say::line("  stopping: the scratch server is removed first");
                 cancel.cancel();
             }
         });

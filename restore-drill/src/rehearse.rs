@@ -147,7 +147,7 @@ pub fn stop_with_stdin(cancel: &CancellationToken) -> Result<()> {
     let watch = move || {
         let (mut input, mut piece) = (std::io::stdin().lock(), [0; 64]);
         while matches!(input.read(&mut piece), Ok(1..)) {}
-        say::line("  stopping: standard input has ended; the scratch place is torn down first");
+        say::line("  stopping: standard input has ended; the scratch server is removed first");
         cancel.cancel();
     };
     let started = std::thread::Builder::new().name("stdin".to_owned()).spawn(watch);

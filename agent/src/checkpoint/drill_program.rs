@@ -149,7 +149,7 @@ pub(super) async fn rehearse(
     let end = end.map_err(|e| Error::new(Kind::Io, format!("cannot wait for {name}")).because(e))?;
     if end.stopped == Some(Stopped::Cancelled) {
         return Err(Error::new(Kind::Interrupted, "stopped by a signal during the rehearsal")
-            .effect("nothing was stored as evidence")
+            .effect("no evidence was stored")
             .safe("running the same command again makes a new restore point"));
     }
     let said = said.text();

@@ -71,7 +71,7 @@ pub fn chain(proof: &Proof) -> Finding {
         ));
     }
     Finding::passed(format!(
-        "{all} exist as they were signed; {} of them were read now ({}), the others have not changed since they were read",
+        "{all} are stored as they were signed; {} of them were read now ({}), the others have not changed since they were read",
         proof.read,
         bytes_text(proof.read_bytes)
     ))
@@ -83,14 +83,16 @@ pub fn wal(point: Lsn, stored: Option<Lsn>, timeline: (u32, Option<u32>), waited
     match (stored, timeline) {
         (_, (made, now)) if now != Some(made) => Finding::failed(format!(
             "the server left timeline {made}, on which the point is{}: run the checkpoint again",
-            now.map_or(String::new(), |now| format!(", for timeline {now}"))
+            now.map_or(String::new(), |now| format!(", and is now on timeline {now}"))
         )),
         (Some(stored), _) if stored >= point => {
             Finding::passed(format!("WAL is stored up to {stored}, {waited} after the point at {point}"))
         }
         (stored, _) => Finding::failed(format!(
-            "the point at {point} was not stored after {waited}; WAL is stored {}",
-            stored.map_or("not at all in its segment".to_owned(), |stored| format!("up to {stored}"))
+            "the WAL of the point at {point} was not stored after {waited}; {}",
+            stored.map_or("nothing of its segment is stored".to_owned(), |stored| format!(
+                "WAL is stored up to {stored}"
+            ))
         )),
     }
 }
@@ -98,7 +100,7 @@ pub fn wal(point: Lsn, stored: Option<Lsn>, timeline: (u32, Option<u32>), waited
 /// The last drill.
 pub fn drill(newest: Result<Option<&StoredDrill>, &Error>, now: Timestamp, age_max: Duration) -> Finding {
     let drill = match newest {
-        Err(e) => return Finding::unknown(format!("it is not known when the last drill was: {}", e.line())),
+        Err(e) => return Finding::unknown(format!("the drills could not be read: {}", e.line())),
         Ok(None) => {
             return Finding::failed(
                 "no restore drill is stored that a trusted key signed; run restore-drill run",
@@ -113,7 +115,9 @@ pub fn drill(newest: Result<Option<&StoredDrill>, &Error>, now: Timestamp, age_m
     let text = format!("drill {} of {}: {}, {} ago", drill.id, drill.tenant, drill.verdict, span_text(age));
     match drill.verdict.as_str() {
         "passed" if age <= age_max => Finding::passed(text),
-        "passed" => Finding::failed(format!("{text}; at most {} are allowed", span_text(age_max))),
+        "passed" => {
+            Finding::failed(format!("{text}; the limit is {} (checkpoint.drill_age_max)", span_text(age_max)))
+        }
         _ => Finding::failed(text),
     }
 }
@@ -128,7 +132,7 @@ pub fn base(point: Timestamp, now: Timestamp, age_max: Duration) -> Finding {
     match age <= age_max {
         true => Finding::passed(text),
         false => Finding::failed(format!(
-            "{text}; at most {} are allowed; run lifeboat backup --kind base",
+            "{text}; the limit is {} (checkpoint.base_age_max); run lifeboat backup --kind base",
             span_text(age_max)
         )),
     }
@@ -149,10 +153,10 @@ pub fn freeze(settings: &Settings, now: Timestamp) -> Finding {
         settings.freezes.iter().filter_map(|freeze| Some((freeze.next_after(now)?, &freeze.name))).min();
     match next {
         Some((at, name)) => {
-            Finding::passed(format!("none is open; the next is {name} at {}", clock::text(at)))
+            Finding::passed(format!("no window is open; the next is {name} at {}", clock::text(at)))
         }
         None if settings.freezes.is_empty() => Finding::passed("no freeze window is configured"),
-        None => Finding::passed("none is open, and none is to come"),
+        None => Finding::passed("no window is open, and none will open"),
     }
 }
 
@@ -201,7 +205,7 @@ fn people(who: &[String], wanted: usize, what: &str, flag: &str) -> Finding {
     };
     match different.len() >= wanted {
         true => Finding::passed(text),
-        false => Finding::failed(format!("{text}; the tier wants {wanted} ({flag} NAME)")),
+        false => Finding::failed(format!("{text}; the tier requires {wanted} ({flag} NAME)")),
     }
 }
 
@@ -251,10 +255,10 @@ pub fn results(
             let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
             return Err(Error::new(
                 Kind::Usage,
-                format!("tier {name} does not let anybody override gate {}", asked.gate),
+                format!("tier {name} does not allow an override of gate {}", asked.gate),
             )
-            .because(format!("gates that it lets be overridden: {allowed}"))
-            .next("correct what the gate found, or choose the tier that fits (--tier)"));
+            .because(format!("it allows overrides of: {allowed}"))
+            .next("correct the cause, or use a tier that allows it (--tier)"));
         }
     }
     let mut results: Vec<GateResult> = findings

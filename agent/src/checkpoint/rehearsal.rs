@@ -48,14 +48,14 @@ impl Work<'_> {
             Err(e) => return Ok((Finding::unknown(e.line()), None)),
         };
         let Some((state, why)) = choose(states, asked.tenant.as_ref()) else {
-            return Ok((Finding::unknown("there is no tenant that could be restored"), None));
+            return Ok((Finding::unknown("the checkpoint covers no tenant that could be restored"), None));
         };
         let tenant = &state.tenant;
         let Some(look) = looks.iter().find(|look| look.tenant == *tenant) else {
-            return Ok((Finding::unknown(format!("nobody looked at {tenant}")), None));
+            return Ok((Finding::unknown(format!("the counters of {tenant} were not read")), None));
         };
         if self.request.dry_run {
-            let what = format!("a dry run restores nothing; it would be {tenant} ({why})");
+            let what = format!("a dry run restores nothing; the checkpoint would restore {tenant} ({why})");
             return Ok((Finding::not_required(what), None));
         }
         if let Some(reason) = self.no_point {
@@ -70,7 +70,10 @@ impl Work<'_> {
             (Some(made), _) => Source::Point { lsn: made.lsn, timeline: made.timeline },
             (None, Some(dump)) => Source::Dump { snapshot: dump.id.clone() },
             (None, None) => {
-                return Ok((Finding::failed(format!("there is nothing to restore {tenant} from")), None));
+                return Ok((
+                    Finding::failed(format!("there is neither a point nor a dump to restore {tenant} from")),
+                    None,
+                ));
             }
         };
         self.run_rehearsal((asked, &program), (tenant, why), look, &source).await
@@ -141,7 +144,7 @@ fn judge(ended: &Ended, (tenant, why): (&TenantName, &str), source: &Source, too
     if ended.too_late {
         let what = format!(
             "the restore of {tenant} was stopped after {}: the time of the checkpoint was over; give it more \
-             (--timeout, checkpoint.timeout)",
+             time (--timeout, checkpoint.timeout)",
             span_text(took)
         );
         return (Finding::unknown(what), None);
@@ -153,7 +156,7 @@ fn judge(ended: &Ended, (tenant, why): (&TenantName, &str), source: &Source, too
         Err(_) => return unknown(format!("restore-drill ended with {}", ended.how)),
     };
     if read.tenant != *tenant || read.source != *source {
-        return unknown("restore-drill restored something else than it was told to".to_owned());
+        return unknown("restore-drill restored another tenant or point than it was asked to".to_owned());
     }
     let reasons = || {
         let more = read.reasons.len().saturating_sub(REASONS_MAX);

@@ -12,7 +12,7 @@ use crate::names::TenantName;
 /// What is known of its gate at once: it was not asked for, or there is no program for it.
 pub(super) fn at_once(config: &Config, asked: Option<&RehearsalAsked>) -> Finding {
     match asked.map(|_| drill_program::find(config)) {
-        None => Finding::not_required("no rehearsal was asked for"),
+        None => Finding::not_required("--rehearse was not given"),
         Some(Ok(_)) => Finding::not_required("it comes last"),
         Some(Err(e)) => Finding::unknown(e.line()),
     }
@@ -27,10 +27,10 @@ pub(super) fn check_scope(asked: Option<&RehearsalAsked>, scope: &Scope) -> Resu
     match asked.and_then(|asked| asked.tenant.as_ref()).filter(outside) {
         None => Ok(()),
         Some(tenant) => {
-            let what = format!("this checkpoint does not cover {tenant}, which is to be rehearsed");
+            let what = format!("--rehearse names {tenant}, which this checkpoint does not cover");
             Err(Error::new(Kind::Usage, what)
                 .effect("nothing was made or stored")
-                .next("name a tenant that it covers, or none: --rehearse"))
+                .next("name a tenant that it covers, or give --rehearse without a name"))
         }
     }
 }
@@ -52,9 +52,9 @@ pub(super) fn check_record(asked: &RehearsalAsked, record: &Checkpoint) -> Resul
         _ => return Ok(()),
     };
     Err(Error::new(Kind::Refused, what)
-        .because("evidence is never changed, so what was asked for cannot be added to it")
-        .effect("the release is blocked: what this call asks for was not done")
-        .next("give the release an ID of its own for this call, or call without --rehearse"))
+        .because("evidence is never changed, so no rehearsal can be added to it")
+        .effect("the release is blocked: the rehearsal that this call asks for was not done")
+        .next("use a new release ID, or run it without --rehearse"))
 }
 
 #[cfg(test)]

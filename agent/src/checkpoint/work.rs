@@ -153,8 +153,8 @@ impl<'a> Work<'a> {
                 format!("release {} has a checkpoint of another {what}", checkpoint.release.id),
             )
             .because(format!("it was made for {}, and this call names {}", text(was), text(is)))
-            .effect("the release is blocked: its evidence would be that of something else")
-            .next("give the new build a release ID of its own"));
+            .effect("the release is blocked: the evidence would be that of another build")
+            .next("give the new build a new release ID"));
         }
         let wanted =
             scope(self.config, &self.postgres, &self.request.tenants, self.request.cohort.as_deref()).await?;
@@ -173,7 +173,7 @@ impl<'a> Work<'a> {
                     outside.join(", ")
                 ),
             )
-            .effect("the release is blocked: what it would change there cannot be undone by this checkpoint")
+            .effect("the release is blocked: this checkpoint cannot undo it for these tenants")
             .next("give each wave of a release an ID of its own, such as 2026.11.20/wave2"));
         }
         if let Some(asked) = &self.request.rehearse {

@@ -17,31 +17,33 @@ use crate::names::{ReleaseId, TenantName, bytes_text, counted};
 
 /// Prove that a release can be undone, or block it
 ///
-/// Makes a named restore point, waits until its WAL is stored, makes sure that every file that rows name is
-/// stored, captures the configuration, checks the chain from the base backup to the point, and stores signed
-/// evidence. Nothing is dumped, so it takes seconds.
+/// Stores every file that rows name, makes a named restore point, waits until its WAL is stored, captures the
+/// configuration, checks the chain from the base backup to the point, and stores signed evidence. Nothing is
+/// dumped, so it takes seconds.
 ///
-/// With --rehearse it then restores one tenant to the point into a scratch place, and runs the checks of a
-/// drill on it: that takes as long as the restore, and needs an identity.
+/// With --rehearse it also restores one tenant to the point on a scratch server, and runs the checks of a
+/// drill on it. That takes as long as a restore, and needs an identity.
 ///
-/// A second call for the same release gives the same record; a call that was interrupted is finished.
+/// A second call for the same release returns the same record. If a call was interrupted, run it again.
 ///
-/// Exit code 0: the release may go on. Exit code 19: a gate blocks it; the output says which, and why.
-/// Nothing passes because it could not be looked up.
+/// Exit code 0: the release may go on. Exit code 19: a gate blocks it; the output says which, and why. What
+/// could not be checked blocks, too.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  lifeboat checkpoint --release 2026.11.20 --commit 4f3a9c1 --approved-by anna
+  lifeboat checkpoint --release 2026.11.20 --commit 4f3a9c1 --approved-by anna \\
+      --modules addons/
   lifeboat checkpoint --release 2026.11.20 --cohort wave1 --approved-by anna \\
-      --image $IMAGE_DIGEST
-  # restore the smallest tenant to the point, too, before saying yes
-  lifeboat checkpoint --release 2026.11.20 --approved-by anna --rehearse \\
-      --identity id.txt
-  # look at the gates, make and store nothing
+      --image $IMAGE_DIGEST --modules addons/
+  # also restore the smallest tenant to the point, and check it
+  lifeboat checkpoint --release 2026.11.20 --approved-by anna \\
+      --modules addons/ --rehearse --identity id.txt
+  # check the gates, make and store nothing
   lifeboat checkpoint --release 2026.11.20 --dry-run
   # an urgent correction in a freeze window
   lifeboat checkpoint --release 2026.11.20-fix1 --tier emergency \\
-      --approved-by anna --override freeze --reason 'payments fail' --by anna")]
+      --approved-by anna --migration-approved-by jonas \\
+      --override freeze --reason 'payments fail' --by anna")]
 pub struct Args {
     /// The release [default: $LIFEBOAT_RELEASE, then backup.release_file]
     #[arg(long, value_name = "ID")]
@@ -91,16 +93,16 @@ pub struct Args {
     /// Take dumps instead of a restore point [default: where there is no physical backup]
     #[arg(long, conflicts_with = "dry_run")]
     dump: bool,
-    /// Restore a tenant to the point and check it before saying yes [default: the smallest]
+    /// Also restore a tenant to the point and check it [default: the smallest]
     #[arg(long, value_name = "TENANT", num_args = 0..=1)]
     rehearse: Option<Option<TenantName>>,
     /// The age identity for --rehearse; may be repeated [default: seal.identity_files]
     #[arg(long, value_name = "FILE", requires = "rehearse", hide_short_help = true)]
     identity: Vec<PathBuf>,
-    /// Look at the gates; make and store nothing
+    /// Check the gates; make and store nothing
     #[arg(long)]
     dry_run: bool,
-    /// Also tell the runner of this pipeline [default: recognized from the environment]
+    /// Also report to the runner of this pipeline [default: recognized from the environment]
     #[arg(long, value_enum, value_name = "SYSTEM")]
     ci: Option<Ci>,
 }
@@ -133,7 +135,7 @@ async fn decided(args: Args, app: &App) -> Result<CheckpointReport> {
     let release = match args.release {
         Some(release) => release,
         None => super::backup::release(app, config.backup.release_file.as_deref())?.ok_or_else(|| {
-            Error::new(Kind::Usage, "a checkpoint needs the ID of its release").next("name it: --release ID")
+            Error::new(Kind::Usage, "a checkpoint needs the ID of its release").next("give it: --release ID")
         })?,
     };
     let mut overrides = Vec::new();
@@ -179,12 +181,15 @@ async fn decided(args: Args, app: &App) -> Result<CheckpointReport> {
 fn rehearsal(tenant: Option<TenantName>, flags: &[PathBuf], config: &Config) -> Result<RehearsalAsked> {
     let files = identity::unattended(flags, config)?;
     if files.is_empty() {
-        return Err(Error::new(Kind::Identity, "a rehearsal decrypts a backup, and there is no identity here")
-            .effect("nothing was made or stored, and the release is blocked")
-            .next(
-                "run the checkpoint with --rehearse on a host that has the identity (--identity FILE, or \
-                 seal.identity_files); a production host need not have one: there, call it without --rehearse",
-            ));
+        return Err(Error::new(
+            Kind::Identity,
+            "a rehearsal decrypts a backup, and there is no identity here",
+        )
+        .effect("nothing was made or stored, and the release is blocked")
+        .next(
+            "run this on a host that has the identity (--identity FILE, or seal.identity_files), or \
+                 without --rehearse",
+        ));
     }
     let absolute = |file: PathBuf| std::path::absolute(&file).map_err(|e| Error::file("find", &file, e));
     let identity_files = files.into_iter().map(absolute).collect::<Result<_>>()?;
@@ -233,10 +238,10 @@ fn text(report: &CheckpointReport, dry_run: bool) -> Text {
                 .plain(format!(" release {release}: {what} {}  ({took})", gates.join(", ")));
         }
         (true, true, _) => {
-            text.add(format!("release {release}: no gate that was looked at blocks it  ({took})"))
+            text.add(format!("release {release}: no gate that was checked blocks it  ({took})"))
         }
         (true, false, true) => {
-            text.add(format!("release {release} has its checkpoint: the release may go on  ({took})"))
+            text.add(format!("release {release} already has a checkpoint, and may go on  ({took})"))
         }
         (true, false, false) => text.add(format!("release {release} may go on  ({took})")),
     }
@@ -265,7 +270,10 @@ fn text(report: &CheckpointReport, dry_run: bool) -> Text {
         text.line(VALUE).plain(format!("{:VALUE$}{note}", "  note"));
     }
     if !blocking.is_empty() && !dry_run {
-        text.add("  nothing was stored as evidence; run the same command again after the cause is corrected");
+        text.line(2).plain(
+            "  no evidence was stored; correct the cause (runbooks/checkpoint-blocked.md), then run the same \
+             command again",
+        );
     }
     text
 }

@@ -27,9 +27,9 @@ use crate::repository::snapshots::Trust;
 ///
 /// Each side is a release ID, the ID of a config snapshot, or `now`: what is configured at this moment. The
 /// paths that were added, removed or changed come from signed manifests: no identity is needed. With
-/// --content and an identity also the lines. A secret that changed shows as another digest.
+/// --content and an identity, the lines are shown, too. A changed secret shows as a changed digest.
 ///
-/// Exit code 3: there are differences. 0: there is none.
+/// Exit code 3: there are differences. 0: there are none.
 #[derive(clap::Args, Debug)]
 pub struct DiffArgs {
     /// Before: a release, a config snapshot, or `now`
@@ -120,7 +120,7 @@ impl Source<'_> {
         let Some(file) = &self.config.signing.key_file else {
             return Err(Error::new(Kind::Config, "signing.key_file is not set")
                 .effect(
-                    "what is configured now cannot be compared: the key of the digests is derived from it",
+                    "the current configuration cannot be compared: the digests need a key that is derived from that file",
                 )
                 .next("run this on the host that stores the configuration"));
         };

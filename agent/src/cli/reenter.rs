@@ -24,7 +24,7 @@ const LOCK: &str = "reenter.lock";
 
 /// Enter what a salvage exported again, through Odoo
 ///
-/// Works on the tenant that went back, through Odoo's JSON-RPC (16 to 18). New partners come first, then sale
+/// Works on the restored tenant, through Odoo's JSON-RPC (16 to 18). New partners come first, then sale
 /// orders (confirmed if they were), pickings (validated if they were), payments (posted if they were), and
 /// POS orders into an open session. Each new document is compared with the old one: total, lines, quantity.
 ///
@@ -57,7 +57,7 @@ pub struct Args {
     /// Where the Odoo of the tenant answers
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8069")]
     url: String,
-    /// The database of the tenant that went back
+    /// The database of the restored tenant
     #[arg(long, value_name = "NAME")]
     database: String,
     /// The login of the Odoo user who enters the documents
@@ -107,7 +107,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         }
         written?;
         return Err(error
-            .effect(format!("the re-entry ended before its end; {REPORT} says what was entered"))
+            .effect(format!("the run stopped before the last document; {REPORT} says what was entered"))
             .safe("run it again: nothing is entered twice"));
     }
     app.print(&report, || text(&report))?;
@@ -135,7 +135,7 @@ fn lock(dir: &Path) -> Result<disk::FileLock> {
     disk::try_lock(&dir.join(LOCK))?.ok_or_else(|| {
         Error::new(Kind::Busy, format!("another run enters the documents of {}", dir.display()))
             .effect("nothing was entered")
-            .next("wait for its end")
+            .next("wait until it ends")
     })
 }
 

@@ -28,7 +28,7 @@ pub fn text(report: &Report) -> Text {
         text.line(VALUE).plain("  ").push(Tone::Bad, "not entered").plain(format!(" {what}: {}", other.why));
     }
     if report.dry_run {
-        text.add("nothing was written: this is what a run without --dry-run does");
+        text.add("nothing was entered: run it without --dry-run to enter this");
     }
     text
 }

@@ -49,9 +49,11 @@ enum Command {
 /// Compare orders, moves and payments since a release with the time before
 ///
 /// Counts sale orders, POS orders, stock moves, payments, failed queue jobs and failed mails of each tenant
-/// since the release, in the same time before it, and in the same hours a week before; and looks at sessions
+/// since the release, in the same time before it, and in the same hours a week before; and counts sessions
 /// that wait for a lock. The thresholds are in section [watch] of the configuration. Changes nothing, and
 /// needs no identity.
+///
+/// After a rollback, give the time at which Odoo was started again (--since).
 ///
 /// Exit codes: 0 continue; 3 pause, also if something could not be read; 20 roll back: the plan of the
 /// rollback is printed.
@@ -105,8 +107,10 @@ async fn run_watch(args: WatchArgs, app: &App) -> Result<Done> {
     let begun = checkpoint.point.as_ref().map_or(checkpoint.ended, |point| point.time);
     let since = args.since.map_or(begun, |since| since.0);
     if since > clock::now() + AHEAD_MAX {
-        let what = format!("the release begins only at {}", clock::text(since));
-        return Err(Error::new(Kind::Usage, what).next("name a time that is over: --since TIME"));
+        let what = format!("--since is in the future: {}", clock::text(since));
+        return Err(
+            Error::new(Kind::Usage, what).next("give the time at which the release began: --since TIME")
+        );
     }
     let request = WatchRequest {
         release: checkpoint.release.id.clone(),

@@ -21,11 +21,11 @@ const DAYS_MAX: u32 = 366;
 /// Export the freeze windows of the configuration
 ///
 /// text lists when they are open. argo writes the sync windows of an Argo CD AppProject. azure writes the
-/// body of the business-hours check of an Azure DevOps environment; it is right for the given days only, so a
-/// pipeline must renew it.
+/// body of the business-hours check of an Azure DevOps environment; it is correct for the given days only, so
+/// a pipeline must renew it.
 ///
-/// An export is never shorter than the configuration: a window that the other system cannot say is written
-/// longer, or refused by name (exit code 16).
+/// An exported window is never shorter than in the configuration. If the other system cannot express a
+/// window, the export has a longer one, or is refused (exit code 16).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -87,7 +87,11 @@ fn open(settings: &Settings, now: Timestamp, days: u32) -> Result<(Vec<Opening>,
 fn text(open: &[Opening], settings: &Settings, now: Timestamp, days: u32) -> Text {
     let mut text = Text::default();
     if open.is_empty() {
-        let why = if settings.freezes.is_empty() { "no freeze window is configured" } else { "none is open" };
+        let why = if settings.freezes.is_empty() {
+            "no freeze window is configured"
+        } else {
+            "no freeze window is open"
+        };
         text.add(format!("{why} in the next {days} days"));
     }
     for opening in open {

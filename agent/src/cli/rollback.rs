@@ -10,13 +10,13 @@ use super::{reenter, salvage};
 use crate::error::Result;
 use crate::release::plan::RollbackPlan;
 
-/// Plan the way back from a release, and save what came after
+/// Plan a rollback, export what it would lose, and enter it again
 ///
-/// `plan` says whether the image alone is enough or the database goes back, what was written since the
-/// checkpoint and would be lost, how long it takes, and the commands in order, each with its undo.
+/// `plan` says whether the previous image is enough or the database must be restored, what was written after
+/// the checkpoint and would be lost, how long it takes, and the commands in order, each with its undo.
 ///
-/// `salvage` compares a tenant with its copy at the point, and exports the documents that were written in
-/// between. `reenter` enters them again, in the tenant that went back.
+/// `salvage` compares a tenant with its copy at the point, and exports the documents that were written after
+/// the point. `reenter` enters them again in the restored tenant.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -26,7 +26,8 @@ Examples:
   lifeboat rollback salvage --release 2026.11.20 --tenant retail_north \\
       --against retail_north_before_2026.11.20 --to retail_north_after
   lifeboat rollback reenter --release 2026.11.20 --from retail_north_after \\
-      --database retail_north --user salvage --password-file /run/odoo-password --dry-run")]
+      --database retail_north --user salvage \\
+      --password-file /run/odoo-password --dry-run")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -39,13 +40,13 @@ enum Command {
     Reenter(reenter::Args),
 }
 
-/// Say what going back would take and what it would lose
+/// Say how to go back, how long it takes, and what it loses
 ///
 /// Works on the production host: it needs no identity, and changes nothing. It reads a few columns of the
 /// tables with orders, payments, transfers, invoices and attachments, and the server's statistics. What
 /// cannot be read is "not known", never 0.
 ///
-/// Exit code 3: something that decides is not known.
+/// Exit code 3: the way, the restore or a count is not known; the output says which.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

@@ -62,7 +62,7 @@ pub fn text(plan: &RollbackPlan) -> Text {
         }
     }
     text.line(0);
-    text.add("think of");
+    text.add("keep in mind");
     for thought in &plan.think_of {
         text.line(4).plain(format!("  - {thought}"));
     }
@@ -84,7 +84,7 @@ fn way(text: &mut Text, label: &str, way: Way) {
         Way::ImageAfterCheck => (
             Tone::Warning,
             "image, after a check",
-            ": only tables or empty columns were added; try it on a copy",
+            ": only tables or optional columns were added; try it on a copy",
         ),
         Way::NotKnown => (Tone::Bad, "not known", ": what decides it could not be read"),
         Way::Database => (Tone::Bad, "database", ": the database goes back to the point, with the image"),
@@ -126,7 +126,7 @@ fn one(text: &mut Text, plan: &TenantPlan) {
             let of = one.of.as_deref().unwrap_or(&one.sequence);
             match (one.numbers, one.count) {
                 (Some((first, last)), Some(count)) => format!("{of}: {first} to {last} ({count})"),
-                _ => format!("{of}: not known, the sequence was set or made again"),
+                _ => format!("{of}: not known, because the sequence was reset or replaced"),
             }
         }),
     }

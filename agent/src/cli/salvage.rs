@@ -100,7 +100,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         let mut text = text(summary);
         let to = args.to.display();
         match args.dry_run {
-            true => text.add(format!("nothing was written: {to} is for a run without --dry-run")),
+            true => text.add(format!("nothing was written: run it without --dry-run to write {to}")),
             false => text.add(format!("written to {to}, unencrypted; README.txt there explains the files")),
         }
         text

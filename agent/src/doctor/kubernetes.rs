@@ -45,9 +45,9 @@ fn by_namespace(missing: &[MissingRight]) -> Vec<Check> {
     of.iter()
         .map(|(namespace, verbs)| {
             let verbs: Vec<String> = verbs.iter().map(line).collect();
-            let text = format!("the account may not, in namespace {namespace}: {}", verbs.join("; "));
-            let next = "add these rights to its role: docs/least-privilege.md has the whole role; without \
-                        them nothing of the configuration is captured";
+            let text = format!("rights of the account are missing in namespace {namespace}: {}", verbs.join("; "));
+            let next = "add these rights to its role (docs/least-privilege.md has the whole role); until then, \
+                        no configuration is captured";
             Check::fail("kubernetes", text, next)
         })
         .collect()

@@ -141,8 +141,8 @@ fn salvage(release: &ReleaseId, tenant: &TenantName) -> Step {
     let [release, tenant_word, copy, dir] =
         [release.as_str(), tenant.as_str(), copy.as_str(), dir.as_str()].map(shell_word);
     let what = format!(
-        "export what was written to {tenant} after the point, to be entered again; the files hold data of \
-         customers"
+        "export what was written to {tenant} after the point, so that it can be entered again; the files hold \
+         customer data"
     );
     Step::new(Some(tenant), what)
         .command(format!(
@@ -163,10 +163,10 @@ fn database_steps(release: &ReleaseId, one: &TenantWay<'_>) -> Vec<Step> {
         return vec![step.undo(format!("drop database {tenant} and its filestore"))];
     }
     let what = format!(
-        "restore {tenant} to the point, beside the state of now, on a host with the identity; it is live: no \
-         Odoo may serve it yet"
+        "restore {tenant} to the point, beside the current database, on a host with the identity; the copy is \
+         not neutralized: let no Odoo serve it yet"
     );
-    let promote = format!("make that state {tenant}; the state of now is kept");
+    let promote = format!("make the copy {tenant}; the current database is kept");
     vec![
         Step::new(Some(tenant), what)
             .command(format!("{restore} --as {copy_word} --no-neutralize"))
@@ -175,7 +175,7 @@ fn database_steps(release: &ReleaseId, one: &TenantWay<'_>) -> Vec<Step> {
         Step::new(Some(tenant), promote)
             .command(format!("lifeboat promote {copy_word} --as {tenant_word}"))
             .undo(format!(
-                "lifeboat promote {tenant_word}.replaced-TIME --as {tenant_word}: it prints the name"
+                "lifeboat promote {tenant_word}.replaced-TIME --as {tenant_word}: promote prints the name"
             )),
     ]
 }

@@ -7,7 +7,7 @@
 //! - [`plan::plan`] is the plan of a rollback: a pure function of the checkpoint, of the state of each tenant
 //!   at the point and now, and of what is stored. [`gather`] collects these.
 //! - [`salvage`] compares a tenant with its copy at the point, and exports what was written in between.
-//! - [`reenter`] enters what was exported again, through Odoo's RPC: it alone writes, and never to the source.
+//! - [`reenter`] enters what was exported again, through Odoo's RPC: it alone writes, never to the source.
 //! - [`calendar`] writes the freeze windows for other systems.
 //! - [`watch`] counts business documents since the release and compares them with the hours before.
 

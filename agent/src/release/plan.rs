@@ -169,7 +169,7 @@ fn reasons(state: Option<&TenantState>, point: &Result<Counters, String>, now: &
 fn warnings(checkpoint: &Checkpoint, plans: &[TenantPlan]) -> Vec<String> {
     let mut out = Vec::new();
     if checkpoint.point.is_none() {
-        out.push("this checkpoint took dumps: each tenant goes back to the moment of its own".to_owned());
+        out.push("this checkpoint took dumps: each tenant goes back to the time of its own dump".to_owned());
     }
     let overridden: Vec<&str> = checkpoint
         .gates
@@ -188,11 +188,11 @@ fn warnings(checkpoint: &Checkpoint, plans: &[TenantPlan]) -> Vec<String> {
         match plan.late_seconds {
             Some(late) => out.push(format!(
                 "the counters of {tenant} were taken {late:.1} s after the point: rows and numbers of that time \
-                 are missing, and what transactions wrote that were open at the point may be"
+                 are not counted, and rows of transactions that were open at the point perhaps not either"
             )),
             None if !plan.is_exact && !plan.written.is_empty() => out.push(format!(
-                "the numbers of {tenant} go by create_date alone: what transactions wrote that were open at the \
-                 point may be missing in them"
+                "the rows of {tenant} are counted by create_date alone: rows of transactions that were open at \
+                 the point may be missing"
             )),
             None => {}
         }

@@ -59,7 +59,7 @@ pub struct Rows {
 /// Compares the statistics of two moments.
 pub fn touched(point: Option<&Counters>, now: &Counters) -> Touched {
     let Some(point) = point else {
-        return Touched::No { why: "this host has not kept the counters of the point".to_owned() };
+        return Touched::No { why: "the counters of the point are not on this host".to_owned() };
     };
     if let Some(why) = worthless(point, now) {
         return Touched::No { why };
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn what_a_reset_or_a_restart_lost_is_not_known() {
         let (point, now) = (counters(0), counters(100));
-        assert!(no(&touched(None, &now)).contains("has not kept"));
+        assert!(no(&touched(None, &now)).contains("are not on this host"));
         let restarted = Counters { server_started: at(50), ..now.clone() };
         assert!(
             no(&touched(Some(&point), &restarted)).starts_with("the server was restarted after the point")

@@ -24,8 +24,8 @@ pub fn to_think_of(checkpoint: &Checkpoint, plans: &[TenantPlan]) -> Vec<String>
         let pos = after(plan, Document::PosOrder);
         if pos > 0 {
             out.push(format!(
-                "{} of {tenant}: goods and cash changed hands; close all POS screens first, since they send \
-                 again what they still hold",
+                "{} of {tenant}: goods and cash changed hands; close all POS screens first: they send again \
+                 what they still hold",
                 counted(pos, "POS order")
             ));
         }
@@ -51,17 +51,19 @@ pub fn to_think_of(checkpoint: &Checkpoint, plans: &[TenantPlan]) -> Vec<String>
     }
     if let Some(configuration) = &checkpoint.configuration {
         let id = &configuration.snapshot.id;
-        out.push(format!("the configuration around Odoo: that of the point is snapshot {id}"));
+        out.push(format!(
+            "the configuration around Odoo does not go back: snapshot {id} has that of the point"
+        ));
     }
     out.extend(ALWAYS.map(str::to_owned));
     out
 }
 
 const ALWAYS: [&str; 5] = [
-    "mails, text messages and letters that were sent stay sent; those that wait are sent again",
+    "mails, text messages and letters that were sent stay sent; those that were queued at the point are sent again",
     "integrations (web shops, marketplaces, carriers, EDI, banks) keep what they got after the point, and do not \
      send again what they delivered",
-    "feature flags, environment variables and images of other services",
-    "passwords, API keys and users that were changed after the point are as before",
+    "feature flags, environment variables and images of other services do not go back",
+    "passwords, API keys and users are again as they were at the point",
     "scheduled jobs that ran after the point run again",
 ];

@@ -11,7 +11,7 @@ fn approvals_freeze_windows_and_regions_block_and_only_what_the_tier_allows_is_o
     let world = World::with(&["shop", "depot"], settings);
     let report = world.blocked("r1", &[], "freeze");
     assert!(found(&report, "freeze").contains("peak (sales) is open until"));
-    assert!(found(&report, "migration").contains("the tier wants 1"), "what is not known may be one");
+    assert!(found(&report, "migration").contains("the tier requires 1"), "what is not known may be one");
     let points = || world.cluster.log().matches("restore point \"").count();
     assert_eq!(points(), 0, "a release that is refused anyway leaves nothing");
     let release = ["--migration-approved-by", "ben"];
@@ -21,7 +21,7 @@ fn approvals_freeze_windows_and_regions_block_and_only_what_the_tier_allows_is_o
         .checkpoint("r1", &[&over[..], &["--tier", "strict"]].concat())
         .run()
         .exits(2)
-        .says("does not let anybody");
+        .says("does not allow an override");
     world.checkpoint("r1", &["--override", "freeze"]).run().exits(2);
     world.checkpoint("r1", &["--override", "chain", "--reason", "x", "--by", "y"]).run().exits(2);
     world.blocked("r1", &[&release[..], &["--tier", "strict"]].concat(), "approval");
@@ -64,7 +64,7 @@ fn a_dry_run_says_what_would_block_and_makes_nothing() {
     assert!(out.stdout.contains("dumps are taken instead of a restore point"), "{}", out.stdout);
     let world = World::new(&["shop"]);
     let out = world.checkpoint("r1", &["--dry-run"]).run().ok();
-    assert!(out.stdout.contains("no gate that was looked at blocks it"), "{}", out.stdout);
+    assert!(out.stdout.contains("no gate that was checked blocks it"), "{}", out.stdout);
     assert!(!world.site.stored.join("instances/prod/releases").exists());
     assert_eq!(world.cluster.log().matches("restore point").count(), 0);
     let out = world.site.run(&["checkpoint", "--release", "r1", "--dry-run"]).run().exits(19);

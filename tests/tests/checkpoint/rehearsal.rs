@@ -231,16 +231,16 @@ fn what_cannot_be_rehearsed_here_is_refused_before_any_point() {
     let mut all = Rehearsals::new(&["shop", "depot"]);
     let site = &all.world.site;
     let refused = all.world.checkpoint("r1", &["--rehearse"]).run().exits(12);
-    refused.says("there is no identity here").says("a production host need not have one");
+    refused.says("there is no identity here").says("or without --rehearse");
     all.world.checkpoint("r1", &["--rehearse", "--identity", "none.txt"]).run().exits(12);
     all.world.checkpoint("r1", &["--identity", "none.txt"]).run().exits(2);
     all.rehearse("r1", &["crypt"]).run().exits(2);
     let identity = site.path("lifeboat-identity.txt").display().to_string();
     let outside = ["--tenant", "depot", "--rehearse", "shop", "--identity", &identity];
-    all.world.checkpoint("r1", &outside).run().exits(2).says("does not cover shop");
+    all.world.checkpoint("r1", &outside).run().exits(2).says("--rehearse names shop");
     let dry = all.rehearse("r1", &["depot", "--dry-run"]).run().ok().json();
     let said = found(&dry, "rehearsal");
-    assert!(said.contains("it would be depot (as named)"), "{said}");
+    assert!(said.contains("the checkpoint would restore depot (as named)"), "{said}");
     site.protect_identity("right");
     all.world
         .checkpoint("r1", &["--rehearse", "--identity", &identity])

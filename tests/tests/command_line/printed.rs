@@ -124,7 +124,7 @@ fn filled(words: &[String]) -> Vec<String> {
         let value = match before.as_str() {
             _ if !open => word.trim_matches('\'').trim_matches('"').to_owned(),
             "--snapshot" | "show" | "cat" | "verify" => SNAPSHOT.to_owned(),
-            "--to-time" => "2026-11-20T14:03:00Z".to_owned(),
+            "--to-time" | "--since" => "2026-11-20T14:03:00Z".to_owned(),
             "--to-lsn" => "0/1".to_owned(),
             "--timeline" => "1".to_owned(),
             "--max-age" => "26h".to_owned(),

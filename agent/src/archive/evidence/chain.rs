@@ -59,18 +59,16 @@ impl Hole {
     pub fn text(&self) -> String {
         match self {
             Hole::Missing { release } => {
-                format!("the checkpoint before it, of release {release}, is missing or not believed")
+                format!("the checkpoint before it, of release {release}, is missing or not trusted")
             }
             Hole::Differs { release } => {
-                format!(
-                    "the checkpoint of release {release} is not the one that it names: the digest differs"
-                )
+                format!("the checkpoint before it, of release {release}, was replaced: its digest differs")
             }
             Hole::Fork { release } => {
-                format!("the checkpoint of release {release} names the same one before it")
+                format!("the checkpoint of release {release} names the same previous checkpoint")
             }
             Hole::SecondFirst { release } => {
-                format!("it says that it is the first, and so does that of release {release}")
+                format!("it says that it is the first checkpoint, and so does that of release {release}")
             }
             Hole::Order { release } => {
                 format!("it was stored before the checkpoint of release {release}, which it names")

@@ -79,7 +79,7 @@ pub fn check(
         let age = Duration::try_from(now.duration_since(taken)).unwrap_or_default();
         if age > age_max {
             return refused(format!(
-                "the checkpoint of release {} is too old: taken at {}, {} ago; at most {} are allowed",
+                "the checkpoint of release {} is too old: taken at {}, {} ago; the limit is {}",
                 release.id,
                 clock::text(taken),
                 clock::span_text(age),

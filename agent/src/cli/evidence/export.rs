@@ -24,7 +24,7 @@ const PUBLIC_KEY: &str = "public-key.pem";
 /// signed), evidence.md, schema.json, and public-key.pem. A file that exists with other content is never
 /// replaced. Whoever verifies the files needs the public key from you, not from this directory.
 ///
-/// Exit code 3: svr.json is not stored, because the checkpoint was cut short after its evidence.
+/// Exit code 3: svr.json is not stored, because the checkpoint was interrupted after its evidence.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Example:
@@ -79,8 +79,8 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         return Ok(Done::Complete);
     }
     print::err(&format!(
-        "missing: {SVR} is not stored: the checkpoint was cut short after its evidence; a second call of \
-         lifeboat checkpoint completes it"
+        "missing: {SVR} is not stored: the checkpoint was interrupted after its evidence; run lifeboat checkpoint \
+         again to complete it"
     ));
     Ok(Done::Incomplete)
 }

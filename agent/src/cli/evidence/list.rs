@@ -16,12 +16,12 @@ use crate::names::ReleaseId;
 use crate::repository::Repository;
 use crate::repository::releases::ReleaseLook;
 
-/// List the checkpoints from the oldest to the newest, and holes in their chain
+/// List the checkpoints from the oldest to the newest, and gaps in their chain
 ///
-/// Each checkpoint names the one before it by its digest. A hole shows that one was removed or exchanged, or
-/// that two were made at the same time.
+/// Each checkpoint has the digest of the previous one. A gap shows that one was removed or replaced, or that
+/// two were made at the same time.
 ///
-/// Exit code 3: there is a hole, or evidence is not believed or could not be read.
+/// Exit code 3: there is a gap, or evidence is not trusted or could not be read.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

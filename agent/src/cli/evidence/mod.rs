@@ -16,9 +16,9 @@ use crate::error::Result;
 
 /// Verify, require, export and list the evidence of checkpoints
 ///
-/// A checkpoint leaves signed evidence that a release can be undone. `verify` checks a file of it offline,
-/// with the public key alone. `require` runs in the release itself, and refuses to go on without valid
-/// evidence for exactly that release. docs/evidence.md shows how other tools verify it.
+/// A checkpoint stores signed evidence that a release can be undone. `verify` checks such a file offline,
+/// with the public key alone. `require` runs in the release itself, and fails without valid evidence for
+/// exactly that release. docs/evidence.md shows how other tools verify it.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -39,10 +39,10 @@ enum Command {
     List(list::Args),
 }
 
-/// The flag that says whose evidence is believed.
+/// The flag that says whose evidence is trusted.
 #[derive(clap::Args, Debug)]
 struct KeyArgs {
-    /// A public key whose evidence is believed (PEM); may be repeated [default: those of the configuration]
+    /// A public key to trust (PEM); may be repeated [default: those of the configuration]
     #[arg(long = "key", value_name = "PUB.pem")]
     keys: Vec<PathBuf>,
 }

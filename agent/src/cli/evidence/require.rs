@@ -18,14 +18,14 @@ use crate::repository::{Repository, layout};
 
 const NOT_AHEAD: &str = "the release must not go ahead: nothing proves that exactly this can be undone";
 
-/// Refuse to go on without valid evidence for exactly this release
+/// Fail without valid evidence for exactly this release
 ///
-/// For the release itself: an init container or a step of the pipeline, because hooks get skipped. Reads
+/// Run it in the release itself, in an init container or a pipeline step: a hook can be skipped. Reads
 /// lifeboat.json, instance.json and the release's folder of the repository, and needs no other rights.
 ///
 /// Exit code 5: there is no evidence. 11: no trusted key signed it. 10: it is damaged, or is that of another
 /// release, instance or repository. 16: it is for another image or commit, too old, or a gate blocks. If
-/// the repository could not be read, the code says so (6, 7); that is no evidence, either.
+/// the repository could not be read, the code says so (6, 7): do not release then, either.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -44,7 +44,7 @@ pub struct Args {
     /// How old the checkpoint may be, by the store's clock and by that of its host, such as 2h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     max_age: Option<Duration>,
-    /// The evidence that the pipeline holds: refused where it is not the stored one
+    /// The pipeline's copy of checkpoint.json; refused if the stored one differs
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -98,7 +98,7 @@ fn same(file: &Path, given: &[u8], stored: &StoredCheckpoint, read: &statement::
     let what = match *found == stored.evidence.checkpoint.release.id {
         false => format!("{file} is the evidence of release {found}"),
         true => format!(
-            "{file} is another checkpoint of release {found}, decided at {}, than the stored one of {}",
+            "{file} is another checkpoint of release {found}: decided at {}, while the stored one was decided at {}",
             clock::text(read.checkpoint.ended),
             clock::text(stored.evidence.checkpoint.ended)
         ),

@@ -14,7 +14,7 @@ use crate::names::{ReleaseId, TenantName};
 /// The version of the report.
 const FORMAT: u32 = 1;
 /// Why documents of other kinds are not entered.
-const OTHERS: &str = "this kind is not entered by program";
+const OTHERS: &str = "enter documents of this kind by hand";
 
 /// What became of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

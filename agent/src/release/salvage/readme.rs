@@ -19,8 +19,8 @@ pub fn text(summary: &Summary) -> String {
 }
 
 const BODY: &str = "\
-These files hold data of customers and are not encrypted. Keep them safe, and
-delete them when they are no longer needed.
+These files hold customer data and are not encrypted. Restrict access to them,
+and delete them when they are no longer needed.
 
 summary.json      counts, totals by currency, and what is not in these files.
                   It is written last: without it the files are not complete.
@@ -33,9 +33,8 @@ attachments/      the content of new attachments: each file once, named by the
 changed.jsonl     documents that the copy has, and that were changed or deleted
 changed.csv       after the point: which columns differ, from what to what
 
-New means: the copy has no row with this id. After the tenant went back, Odoo
-gives out the same ids and numbers again. So do not search by the ids in these
-files. Every row that a document names has a key beside its id: links in JSON,
+New means: the copy has no row with this id. Do not search by the ids in these
+files: after the rollback, Odoo gives out the same ids and numbers again. Every row that a document names has a key beside its id: links in JSON,
 columns that end with .key in CSV. at_point is false where the named row does
 not exist in the copy: create it first.
 
@@ -48,7 +47,7 @@ JSON has it as it is.
 lifeboat rollback reenter enters these documents again, through Odoo.
 
 Not in these files: the content of attachments if the filestore was not at hand
-(summary.json says so), relations of many to many but taxes of
+(summary.json says so), many-to-many relations except taxes of
 lines, secrets such as access tokens, and what Odoo computes by itself.
 Payments that a provider or a card terminal captured stay captured: reconcile
 them before a payment is entered again.

@@ -162,7 +162,7 @@ fn point(out: &mut String, checkpoint: &Checkpoint) {
                 point.timeline
             );
         }
-        None => out.push_str("- No restore point: only dumps could be taken\n"),
+        None => out.push_str("- No restore point: the checkpoint took dumps\n"),
     }
     if let Some(base) = &checkpoint.base {
         let id = base.chain.last().map_or("-", |last| last.id.as_str());
@@ -193,7 +193,7 @@ fn point(out: &mut String, checkpoint: &Checkpoint) {
                 },
             );
         }
-        None => out.push_str("- No rehearsal was asked for\n"),
+        None => out.push_str("- No rehearsal: `--rehearse` was not given\n"),
     }
     match &checkpoint.drill {
         Some(drill) => {
@@ -226,7 +226,7 @@ fn point(out: &mut String, checkpoint: &Checkpoint) {
 fn rollback(out: &mut String, checkpoint: &Checkpoint) {
     out.push_str("\n## To go back\n\n");
     if checkpoint.rollback.is_empty() {
-        out.push_str("There are no commands: nothing leads back.\n\n");
+        out.push_str("There are no commands: no tenant can be restored.\n\n");
         return;
     }
     let lines: Vec<String> = checkpoint.rollback.iter().map(|line| printable(line)).collect();

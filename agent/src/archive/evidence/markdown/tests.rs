@@ -48,7 +48,7 @@ fn nothing_that_others_wrote_changes_the_page() {
     checkpoint.rollback.clear();
     (checkpoint.point, checkpoint.base, checkpoint.rehearsal, checkpoint.drill) = (None, None, None, None);
     let page = text(&checkpoint);
-    for part in ["No restore point", "No rehearsal", "No drill", "nothing leads back"] {
+    for part in ["No restore point", "No rehearsal", "No drill", "no tenant can be restored"] {
         assert!(page.contains(part), "{page}");
     }
 }
