@@ -102,7 +102,8 @@ fn ours(words: &[String]) -> Option<&[String]> {
 }
 
 fn is_placeholder(word: &str) -> bool {
-    word.chars().all(|c| matches!(c, 'A'..='Z' | '_' | '…' | '.' | '[' | ']'))
+    let is_of_the_shell = word.starts_with("$(");
+    is_of_the_shell || word.chars().all(|c| matches!(c, 'A'..='Z' | '_' | '…' | '.' | '[' | ']'))
 }
 
 /// Whether our program knows every subcommand and option; else what it says.
