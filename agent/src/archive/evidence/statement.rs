@@ -192,6 +192,18 @@ mod tests {
     }
 
     #[test]
+    fn every_number_of_seconds_is_read_as_it_was_signed() {
+        let (key, _) = key();
+        let mut checkpoint = sample::checkpoint();
+        for n in 0..2_000_u64 {
+            // as they are measured: nanoseconds, a few seconds long
+            let seconds = std::time::Duration::from_nanos(1_000_000_007 + n * 1_234_567).as_secs_f64();
+            checkpoint.rehearsal.as_mut().unwrap().restore_seconds = seconds * 1.1;
+            sign(&checkpoint, &key).unwrap_or_else(|e| panic!("{seconds}: {e:?}"));
+        }
+    }
+
+    #[test]
     fn a_checkpoint_comes_out_as_it_went_in() {
         let (key, trusted) = key();
         let checkpoint = sample::checkpoint();

@@ -100,7 +100,7 @@ fn measure(scale: u64, rounds: u64) -> Instance {
     }
     let tps = (commits().parse::<f64>().unwrap() - before) / begun.elapsed().as_secs_f64();
     let dump = Instant::now();
-    client(&cluster, "pg_dump", &["-Fc", "-Z1", "-f", "/dev/null", "bench"]).run().ok();
+    client(&cluster, "pg_dump", &["-Fc", "-Z1", "--no-sync", "-f", "/dev/null", "bench"]).run().ok();
     let dump = dump.elapsed().as_secs_f64();
     load.kill9();
     let first = took.remove(0);

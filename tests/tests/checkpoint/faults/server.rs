@@ -79,7 +79,7 @@ fn a_point_on_a_timeline_that_ended_does_not_pass() {
     let outcome = waits.finish().exits(19);
     let report = outcome.json();
     assert!(found(&report, "wal").contains("the server left timeline 1"), "{}", found(&report, "wal"));
-    assert!(found(&report, "wal").contains("for timeline 2"), "{}", found(&report, "wal"));
+    assert!(found(&report, "wal").contains("is now on timeline 2"), "{}", found(&report, "wal"));
     let report = passes_once(&world, "r1", "a promotion");
     assert_eq!(report["checkpoint"]["point"]["timeline"], 2);
 
