@@ -13,7 +13,7 @@ use crate::odoo::filestore;
 use crate::postgres::PostgresOptions;
 use crate::release::salvage::attached;
 use crate::release::salvage::compare::{SalvageRequest, compare};
-use crate::release::salvage::summary::Summary;
+use crate::release::salvage::summary::{Head, Summary};
 use crate::release::salvage::write::{check_new, write};
 
 /// Export what was written to a tenant after the point of a release
@@ -110,7 +110,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
 
 fn text(summary: &Summary) -> Text {
     let mut text = Text::default();
-    let Summary { release, tenant, from, against, point, .. } = summary;
+    let Head { release, tenant, from, against, point, .. } = &summary.head;
     text.add(format!("salvage of {tenant} after the point of release {release}"));
     let mut value = |label: &str, said: String| {
         text.line(VALUE).plain(format!("  {label:<12}{said}"));

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::head::Head;
+use crate::release::salvage::summary::Head;
 
 /// The module of the external IDs. No module has this name, so no update of Odoo removes them.
 pub const MODULE: &str = "lifeboat_salvage";

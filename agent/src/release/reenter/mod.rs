@@ -20,7 +20,6 @@ mod draft;
 pub mod exported;
 mod finished;
 mod ground;
-mod head;
 mod kind;
 mod mark;
 mod named;

@@ -4,13 +4,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::exported::Exported;
-use super::head::Head;
 use super::kind::Kind;
 use super::partners::ordered;
 use crate::disk;
 use crate::error::{Error, Kind as Cause, Result};
 use crate::names::{ReleaseId, bytes_text};
-use crate::release::salvage::summary::FORMAT;
+use crate::release::salvage::summary::{FORMAT, Head};
 
 const SUMMARY_BYTES_MAX: u64 = 16 << 20;
 /// The largest line, which is a document with its lines, and the largest file.

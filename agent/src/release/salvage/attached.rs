@@ -58,7 +58,7 @@ pub fn find(salvage: &mut Salvage, filestore: Result<Option<Dir>>) {
     salvage.summary.files = files.len() as u64;
     salvage.summary.not_exported.extend(missing);
     if named > 0 && filestore.is_none() {
-        let from = &salvage.summary.from;
+        let from = &salvage.summary.head.from;
         let note =
             format!("content of attachments is not exported: the filestore of {from} is not on this host");
         salvage.summary.notes.push(note);

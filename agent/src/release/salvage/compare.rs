@@ -18,7 +18,7 @@ use crate::release::salvage::partners::{self, new_partners};
 use crate::release::salvage::shape::Shape;
 use crate::release::salvage::side::Side;
 use crate::release::salvage::sides::{Sides, document_of, name};
-use crate::release::salvage::summary::{FORMAT, KindSummary, NotExported, Summary};
+use crate::release::salvage::summary::{FORMAT, Head, KindSummary, NotExported, Summary};
 use crate::release::salvage::taxes::taxes_of;
 
 /// Most documents that are named one by one as not exported.
@@ -52,12 +52,7 @@ pub async fn compare(options: &PostgresOptions, request: &SalvageRequest) -> Res
             .next("name the copy that was restored to the point beside it: --against"));
     }
     let summary = Summary {
-        format: FORMAT,
-        release,
-        tenant,
-        from: from.clone(),
-        against: against.clone(),
-        point,
+        head: Head { format: FORMAT, release, tenant, from: from.clone(), against: against.clone(), point },
         kinds: BTreeMap::new(),
         partners: 0,
         files: 0,
@@ -115,7 +110,7 @@ impl Work {
         }
         if late > 0 {
             let what = counted(late, "document");
-            let against = &self.summary.against;
+            let against = &self.summary.head.against;
             self.summary.notes.push(format!(
                 "{what} of {against} was created after the point: check that it is the copy of the point, and that \
                  nobody worked in it"
@@ -180,7 +175,7 @@ impl Work {
         let Compared { shapes, new, changed, unlisted, others, .. } = compared;
         shapes.iter().for_each(|shape| self.skipped(shape));
         for (what, count) in others {
-            let from = &self.summary.from;
+            let from = &self.summary.head.from;
             self.summary.notes.push(format!("not among these documents: {count} new {what} in {from}"));
         }
         let mut numbers = KindSummary { changed_not_listed: unlisted, ..KindSummary::default() };

@@ -2,11 +2,11 @@
 
 use crate::clock;
 use crate::error::shown::printable;
-use crate::release::salvage::summary::Summary;
+use crate::release::salvage::summary::{Head, Summary};
 
 /// All of it.
 pub fn text(summary: &Summary) -> String {
-    let Summary { release, tenant, from, against, point, .. } = summary;
+    let Head { release, tenant, from, against, point, .. } = &summary.head;
     let head = format!(
         "What was written to {tenant} after the point of release {release}\n\n\
          from     {from}: the database with these documents\n\

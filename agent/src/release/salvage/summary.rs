@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::names::{ReleaseId, TenantName};
@@ -12,9 +12,9 @@ use crate::postgres::decimal::Decimal;
 /// The version of `summary.json` and of the files beside it.
 pub const FORMAT: u32 = 1;
 
-/// All numbers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Summary {
+/// What an export is of: the part of `summary.json` that a re-entry reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
     /// [`FORMAT`].
     pub format: u32,
     /// The release whose point it is.
@@ -27,6 +27,14 @@ pub struct Summary {
     pub against: TenantName,
     /// The time of the point.
     pub point: Timestamp,
+}
+
+/// All numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// What it is of.
+    #[serde(flatten)]
+    pub head: Head,
     /// By kind of documents.
     pub kinds: BTreeMap<&'static str, KindSummary>,
     /// New partners that new documents name.
