@@ -13,7 +13,7 @@ pub const USAGE: &str = "usage: tests/bench [--files N] [--mean-bytes N] [--tiny
   --rounds N      how often everything is measured; the table shows medians (3)
   --no-restic     measure Lifeboat only
   --no-stages     do not measure the stages of the pipeline one by one
-  --work DIR      where everything is made; needs some four times the filestore (target/bench)
+  --work DIR      where everything is made; a round needs some four times the filestore (target/bench)
   --keep          leave the work directory, so that the next run need not make the files again";
 
 /// The choices of one run.
