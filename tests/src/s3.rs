@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
@@ -31,8 +32,8 @@ const HANG_MAX: Duration = Duration::from_secs(3600);
 
 /// A running S3 server with one bucket. Stops and removes its objects when dropped.
 ///
-/// Limits of the server (s3s-fs 0.14): no versions and no locks; multipart uploads cannot be listed
-/// (see [`S3::open_uploads`]); keys of more than 127 bytes fail in a multipart upload, as it keeps side files
+/// Limits of the server (s3s-fs 0.14): no versions and no locks; listings without entity tags (the front
+/// writes them in, see `Front::tagged`); multipart uploads cannot be listed (see [`S3::open_uploads`]); keys of more than 127 bytes fail in a multipart upload, as it keeps side files
 /// named after them (see `Front::landed`); an upload whose checksum is wrong is refused but stays stored.
 pub struct S3 {
     dir: Arc<TempDir>,
@@ -202,6 +203,27 @@ impl Front {
         is_put && served.path.len() > 160 && self.root.join(served.path.trim_start_matches('/')).is_file()
     }
 
+    /// A listing with the entity tags that every bucket has in it: here of inode and time of change, so that
+    /// another one means that the object was written again.
+    async fn tagged(&self, answer: Response<Body>, bucket: &str) -> Result<Response<Body>, StdError> {
+        use std::os::unix::fs::MetadataExt;
+        let (mut head, body) = answer.into_parts();
+        let text = String::from_utf8(BodyExt::collect(body).await?.to_bytes().to_vec())?;
+        let mut out = String::with_capacity(text.len() * 2);
+        for part in text.split_inclusive("</Key>") {
+            out.push_str(part);
+            let key = part.strip_suffix("</Key>").and_then(|part| part.rsplit_once("<Key>"));
+            let Some((_, key)) = key else { continue };
+            let file = self.root.join(bucket.trim_matches('/')).join(decode(key));
+            if let Ok(of) = std::fs::symlink_metadata(file) {
+                let (inode, seconds, nanos) = (of.ino(), of.ctime(), of.ctime_nsec());
+                out.push_str(&format!("<ETag>&quot;{inode:x}-{seconds:x}-{nanos:x}&quot;</ETag>"));
+            }
+        }
+        head.headers.remove(CONTENT_LENGTH);
+        Ok(Response::from_parts(head, Body::from(out)))
+    }
+
     /// Everything that is to happen before, then the server itself, then what is to happen after.
     async fn act(
         &self,
@@ -234,6 +256,9 @@ impl Front {
         if answer.status() == StatusCode::INTERNAL_SERVER_ERROR && self.landed(&served) {
             answer = Response::new(Body::empty());
             answer.headers_mut().insert(ETAG, HeaderValue::from_static("\"landed\""));
+        }
+        if served.query.contains("list-type=2") && answer.status() == StatusCode::OK {
+            answer = self.tagged(answer, &served.path).await?;
         }
         for action in actions {
             match action {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, Signature, SshSig};
 
+use crate::archive::digest::Sha256;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
@@ -127,6 +128,14 @@ impl TrustedKeys {
             let parsed = SshSig::new(key.key_data().clone(), namespace, HashAlg::Sha512, signature.clone());
             parsed.is_ok_and(|parsed| key.verify(namespace, message, &parsed).is_ok())
         })
+    }
+
+    /// A digest of all keys: another one means that others are trusted.
+    pub fn digest(&self) -> Sha256 {
+        let mut keys: Vec<String> =
+            self.0.iter().map(|key| key.fingerprint(HashAlg::Sha256).to_string()).collect();
+        keys.sort();
+        Sha256::of(keys.join("\n").as_bytes())
     }
 
     /// Whether no key is trusted.

@@ -1,23 +1,37 @@
-//! Which stored objects this host has read and found to be what was signed. Until an object is written again,
-//! which its mark shows, a checkpoint need not read it again. SQLite in the state directory; if it is lost,
-//! objects are read once more and nothing else happens.
+//! Which stored objects and manifests this host has read and found to be what was signed. Until an object is
+//! written again, which its mark shows, a checkpoint need not read it again. SQLite in the state directory; if
+//! it is lost, objects are read once more and nothing else happens.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
+use crate::archive::digest::Sha256;
+use crate::archive::manifest::Object;
 use crate::catalog::sqlite::{self, Tables, json, wrong};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::names::SnapshotId;
 use crate::store::ObjectInfo;
 
 const TABLES: Tables = Tables {
     create: &[
         "CREATE TABLE IF NOT EXISTS object (key TEXT PRIMARY KEY, mark TEXT NOT NULL) STRICT, WITHOUT ROWID",
+        "CREATE TABLE IF NOT EXISTS manifest (id TEXT PRIMARY KEY, mark TEXT NOT NULL, believed TEXT NOT NULL) STRICT",
     ],
-    empty: &["DELETE FROM object"],
+    empty: &["DELETE FROM object", "DELETE FROM manifest"],
 };
+
+/// What a manifest says that was read, and whose signature was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Believed {
+    /// The digest of its bytes.
+    pub manifest_sha256: Sha256,
+    /// The objects that it lists.
+    pub objects: Vec<Object>,
+}
 
 /// The opened catalog of one repository.
 pub struct Proven {
@@ -64,6 +78,44 @@ impl Proven {
         self.execute(sqlx::query(sql).bind(json(&keys)?)).await
     }
 
+    /// What the manifests of these snapshots say, each given with its mark, where they were read and have not
+    /// been written since.
+    pub async fn believed(
+        &mut self,
+        marks: &[(SnapshotId, String)],
+    ) -> Result<HashMap<SnapshotId, Believed>> {
+        let marks: Vec<(&str, &str)> = marks.iter().map(|(id, mark)| (id.as_str(), mark.as_str())).collect();
+        let sql = "SELECT m.id, m.believed FROM json_each(?1) AS j JOIN manifest AS m \
+                   ON m.id = j.value ->> 0 AND m.mark = j.value ->> 1";
+        let query = sqlx::query(sql).bind(json(&marks)?);
+        let rows = query.fetch_all(&mut self.connection).await.map_err(|e| wrong(&self.file, e))?;
+        let mut found = HashMap::new();
+        for row in rows {
+            let read = || Ok((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?));
+            let (id, text) = read().map_err(|e| wrong(&self.file, e))?;
+            // One that cannot be read is read from the repository again.
+            if let (Ok(id), Ok(believed)) = (id.parse(), serde_json::from_str(&text)) {
+                found.insert(id, believed);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Records manifests, each with the mark that it had before it was read.
+    pub async fn believe(&mut self, read: &[(&SnapshotId, &String, &Believed)]) -> Result<()> {
+        let text = |believed: &Believed| {
+            serde_json::to_string(believed)
+                .map_err(|e| Error::new(Kind::Internal, "cannot write what a manifest says").because(e))
+        };
+        let mut rows = Vec::with_capacity(read.len());
+        for (id, mark, believed) in read {
+            rows.push((id.as_str(), mark.as_str(), text(believed)?));
+        }
+        let sql = "INSERT OR REPLACE INTO manifest \
+                   SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)";
+        self.execute(sqlx::query(sql).bind(json(&rows)?)).await
+    }
+
     async fn execute<'q>(
         &mut self,
         query: sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
@@ -76,6 +128,25 @@ impl Proven {
 mod tests {
     use super::*;
     use crate::disk;
+
+    #[tokio::test]
+    async fn a_manifest_counts_until_it_is_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("proven.sqlite");
+        let id: SnapshotId = "20261120T015812Z-filestore-4f3a9c1e".parse().unwrap();
+        let object =
+            Object { name: "packs/0".to_owned(), bytes: 7, sha256: Sha256::of(b"0"), frames: Vec::new() };
+        let believed = Believed { manifest_sha256: Sha256::of(b"manifest"), objects: vec![object] };
+        let of = |mark: &str| vec![(id.clone(), mark.to_owned())];
+        let mut proven = Proven::open(&file, "one").await.unwrap();
+        assert!(proven.believed(&of("1")).await.unwrap().is_empty());
+        proven.believe(&[(&id, &"1".to_owned(), &believed)]).await.unwrap();
+        assert_eq!(proven.believed(&of("1")).await.unwrap().get(&id), Some(&believed));
+        assert!(proven.believed(&of("2")).await.unwrap().is_empty(), "it was written again");
+        drop(proven);
+        let mut other = Proven::open(&file, "two").await.unwrap();
+        assert!(other.believed(&of("1")).await.unwrap().is_empty(), "of another repository");
+    }
 
     #[tokio::test]
     async fn an_object_counts_until_it_is_written_again() {

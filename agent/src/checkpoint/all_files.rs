@@ -67,7 +67,7 @@ impl AllFiles {
     ) -> Result<()> {
         let mut files = lookup.look(tenant, &self.broken).await?;
         // A snapshot that is gone or damaged holds nothing.
-        let failed = add_snapshots(place, files.homes.iter(), needed).await;
+        let failed = add_snapshots(place, files.homes.iter(), needed).await?;
         if !failed.is_empty() {
             if let Some((_, e)) = failed.iter().find(|(_, e)| !e.is_damage()) {
                 return Err(e.again());
@@ -80,7 +80,7 @@ impl AllFiles {
             let stored =
                 lookup.store_missing(tenant, &mut files, &self.broken, work.until, &work.cancel).await?;
             *self.stored_now.entry(tenant.clone()).or_default() += stored;
-            let failed = add_snapshots(place, files.homes.iter(), needed).await;
+            let failed = add_snapshots(place, files.homes.iter(), needed).await?;
             failed.into_iter().filter(|(id, _)| !self.broken.contains(id)).try_for_each(|(_, e)| Err(e))?;
         }
         if !self.before.contains_key(tenant) {

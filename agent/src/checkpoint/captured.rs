@@ -41,7 +41,7 @@ impl Work<'_> {
             self.cancel.clone(),
         );
         let Some(manifest) = stored.await? else { return Ok(captured) };
-        if let Some((_, e)) = add_snapshots(place, [&manifest.id].into_iter(), needed).await.pop() {
+        if let Some((_, e)) = add_snapshots(place, [&manifest.id].into_iter(), needed).await?.pop() {
             return Err(e);
         }
         let sha256 = needed.manifests.get(&manifest.id).copied().ok_or_else(|| {

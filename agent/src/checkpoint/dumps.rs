@@ -70,7 +70,7 @@ impl Dumps {
             let manifest = place.repository.manifest(id, place.origin, place.trust).await?;
             ids.extend(Graph::of([&manifest]).needs(id));
         }
-        add_snapshots(place, ids.iter(), needed).await.into_iter().try_for_each(|(_, e)| Err(e))
+        add_snapshots(place, ids.iter(), needed).await?.into_iter().try_for_each(|(_, e)| Err(e))
     }
 
     /// The dump of a tenant.

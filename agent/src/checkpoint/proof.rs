@@ -2,27 +2,23 @@
 //! read and compared since it was last written. The catalog of proven objects remembers what was read, so
 //! that a checkpoint reads only what is new, and some objects by chance.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::archive::digest::{Hashing, Sha256};
-use crate::archive::manifest::Origin;
 use crate::archive::wal::{HalfDigest, WalName};
-use crate::catalog::proven::{Proven, mark};
+use crate::catalog::proven::{Believed, Proven, mark};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
-use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
 use crate::store::ObjectInfo;
 
 /// Objects read at once.
 const READ_AT_ONCE: usize = 4;
-/// Listings at once.
-const LISTED_AT_ONCE: usize = 8;
 /// Problems that are kept.
 const TOLD_MAX: usize = 20;
 
@@ -39,7 +35,8 @@ enum Expected {
 #[derive(Debug, Default)]
 pub struct Needed {
     objects: BTreeMap<String, Expected>,
-    folders: BTreeSet<String>,
+    /// What is stored of the snapshots' objects.
+    listed: HashMap<String, ObjectInfo>,
     wal_folder: Option<String>,
     /// Manifests by snapshot, with the digest of their bytes.
     pub manifests: BTreeMap<SnapshotId, Sha256>,
@@ -83,34 +80,22 @@ impl Proof {
 }
 
 impl Needed {
-    /// Adds a snapshot: its manifest, which is read and checked here, and every object that it lists.
-    ///
-    /// # Errors
-    /// Those of the store, and of a manifest that is not believed.
-    pub async fn add_snapshot(
+    /// Adds a snapshot: every object that its manifest lists, and what a listing of its folder found.
+    pub fn add_snapshot(
         &mut self,
         repository: &Repository,
-        origin: &Origin,
-        trust: &Trust,
         id: &SnapshotId,
-    ) -> Result<()> {
-        let (manifest, sha256) = repository.digested_manifest(id, origin, trust).await?;
+        believed: &Believed,
+        listed: Vec<ObjectInfo>,
+    ) {
         let instance = repository.instance();
-        for object in &manifest.objects {
+        for object in &believed.objects {
             let key = layout::object(instance, id, &object.name);
             self.objects.insert(key, Expected::Whole(object.bytes, object.sha256));
         }
-        self.folders.insert(layout::snapshot(instance, id));
-        self.manifests.insert(id.clone(), sha256);
-        Ok(())
-    }
-
-    /// Adds all that another one needs.
-    pub fn merge(&mut self, other: Needed) {
-        self.objects.extend(other.objects);
-        self.folders.extend(other.folders);
-        self.wal_folder = self.wal_folder.take().or(other.wal_folder);
-        self.manifests.extend(other.manifests);
+        let needed = listed.into_iter().filter(|info| self.objects.contains_key(&info.key));
+        self.listed.extend(needed.map(|info| (info.key.clone(), info)));
+        self.manifests.insert(id.clone(), believed.manifest_sha256);
     }
 
     /// Adds WAL objects.
@@ -135,12 +120,12 @@ impl Needed {
         until: Instant,
     ) -> Result<Proof> {
         let mut proof = Proof { objects: self.objects.len() as u64, ..Proof::default() };
-        let (listed, not_listed) = self.list(repository, &mut proof).await;
+        let (wal, wal_listed) = self.list_wal(repository, &mut proof).await;
         let mut marks: Vec<(String, String)> = Vec::new();
         let mut to_read: Vec<&String> = Vec::new();
         for (key, expected) in &self.objects {
-            let Some(info) = listed.get(key) else {
-                if !not_listed.iter().any(|folder| key.starts_with(folder.as_str())) {
+            let Some(info) = self.listed.get(key).or_else(|| wal.get(key)) else {
+                if wal_listed || matches!(expected, Expected::Whole(..)) {
                     proof.damaged(format!("{key} is missing"));
                 }
                 continue;
@@ -196,35 +181,23 @@ impl Needed {
         Ok(proof)
     }
 
-    /// The objects of every folder. What could not be listed is unknown, all of it.
-    async fn list(
+    /// The WAL that is needed, and whether it could be listed: if not, it is unknown, all of it.
+    async fn list_wal(
         &self,
         repository: &Repository,
         proof: &mut Proof,
-    ) -> (HashMap<String, ObjectInfo>, Vec<String>) {
-        let store = repository.store();
-        let folders = self.folders.iter().chain(&self.wal_folder);
-        let mut lists = stream::iter(folders)
-            .map(|folder| async move {
-                let keep = |info: ObjectInfo| async move {
-                    Ok(self.objects.contains_key(&info.key).then_some(info))
-                };
-                let found: Result<Vec<ObjectInfo>> =
-                    store.list(folder).try_filter_map(keep).try_collect().await;
-                (folder, found)
-            })
-            .buffer_unordered(LISTED_AT_ONCE);
-        let (mut all, mut not_listed) = (HashMap::new(), Vec::new());
-        while let Some((folder, found)) = lists.next().await {
-            match found {
-                Ok(found) => all.extend(found.into_iter().map(|info| (info.key.clone(), info))),
-                Err(e) => {
-                    not_listed.push(format!("{folder}/"));
-                    proof.unknown(format!("{folder}/: {}", e.line()));
-                }
+    ) -> (HashMap<String, ObjectInfo>, bool) {
+        let Some(folder) = &self.wal_folder else { return (HashMap::new(), true) };
+        let keep = |info: ObjectInfo| async move {
+            Ok(self.objects.contains_key(&info.key).then(|| (info.key.clone(), info)))
+        };
+        match repository.store().list(folder).try_filter_map(keep).try_collect().await {
+            Ok(found) => (found, true),
+            Err(e) => {
+                proof.unknown(format!("{folder}/: {}", e.line()));
+                (HashMap::new(), false)
             }
         }
-        (all, not_listed)
     }
 
     /// Reads an object to its end and compares it; its size.

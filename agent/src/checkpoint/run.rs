@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::all_files::AllFiles;
@@ -109,7 +110,9 @@ impl Work<'_> {
         let scope = scope(config, &self.postgres, &request.tenants, request.cohort.as_deref()).await?;
         check_scope(request.rehearse.as_ref(), &scope)?;
         let before = Before::read(&self.repository, &origin, &self.trusted, &request.release.id).await?;
-        let place = Place { repository: &self.repository, origin: &origin, trust: &self.trust };
+        let proven = Mutex::new(Proven::open(&self.state.proven_file(), self.repository.id()).await?);
+        let place =
+            Place { repository: &self.repository, origin: &origin, trust: &self.trust, proven: &proven };
 
         let mut needed = Needed::default();
         let mut all = AllFiles::new(self.no_point.is_some());
@@ -144,9 +147,9 @@ impl Work<'_> {
             Some(dumps) => dumps.add(&place, &mut needed).await,
             None => Ok(()),
         };
-        let mut proven = Proven::open(&self.state.proven_file(), self.repository.id()).await?;
         let sample = config.checkpoint.sample_files;
-        let proof = needed.prove(&self.repository, &mut proven, sample, self.until).await?;
+        let proof =
+            needed.prove(&self.repository, &mut *proven.lock().await, sample, self.until).await?;
         if !proof.damaged_in.is_empty() {
             // The next call stores again what a damaged batch holds, if it is still on disk.
             let mut held = Held::open(&self.state.held_file(), self.repository.id()).await?;

@@ -42,11 +42,16 @@ pub fn arrivals(instance: &InstanceName) -> String {
     format!("instances/{instance}/arrivals")
 }
 
+/// The folder of what was stored as it came on one day.
+pub fn arrivals_of_day(instance: &InstanceName, day: &str) -> String {
+    format!("{}/{day}", arrivals(instance))
+}
+
 /// The folder of a snapshot. Arrivals are separate: there are thousands of them, and a search for a backup
 /// need not list them.
 pub fn snapshot(instance: &InstanceName, id: &SnapshotId) -> String {
     match id.kind() == SnapshotKind::Arrivals.as_str() {
-        true => format!("{}/{}/{id}", arrivals(instance), id.day()),
+        true => format!("{}/{id}", arrivals_of_day(instance, id.day())),
         false => format!("{}/{id}", snapshots(instance)),
     }
 }
