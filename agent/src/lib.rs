@@ -90,6 +90,7 @@ mod rate_limit;
 mod recovery;
 pub mod release;
 pub mod repository;
+pub mod retention;
 pub mod setup;
 pub mod status;
 pub mod store;

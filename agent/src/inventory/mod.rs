@@ -39,6 +39,8 @@ pub mod take;
 pub mod target;
 pub mod window;
 
+use std::collections::BTreeSet;
+
 use crate::archive::manifest::{Facts, Manifest, SnapshotKind};
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
@@ -52,6 +54,10 @@ pub struct Snapshot {
     pub manifest: Manifest,
     /// Size of its objects.
     pub stored_bytes: u64,
+    /// Where a dump's missing files are held, as far as its manifest names them.
+    pub held_in: BTreeSet<SnapshotId>,
+    /// Whether a dump misses more files than it names.
+    pub misses_unnamed: bool,
     /// When its manifest was stored, by the store's clock.
     pub stored_at: Timestamp,
 }
@@ -60,6 +66,11 @@ impl Snapshot {
     /// Keeps the parts of a manifest that the answers need.
     pub fn new(mut manifest: Manifest, stored_at: Timestamp) -> Snapshot {
         let stored_bytes = manifest.stored_bytes();
+        let (mut held_in, mut misses_unnamed) = (BTreeSet::new(), false);
+        if let Some(link) = manifest.link() {
+            held_in.extend(link.missing.iter().filter_map(|file| file.held_in.clone()));
+            misses_unnamed = link.missing_files > link.missing.len() as u64;
+        }
         manifest.objects = Vec::new();
         match &mut manifest.facts {
             Facts::Dump(dump) => dump.filestore.iter_mut().for_each(|link| link.missing = Vec::new()),
@@ -70,7 +81,7 @@ impl Snapshot {
             }
             Facts::Globals | Facts::Arrivals(_) => {}
         }
-        Snapshot { manifest, stored_bytes, stored_at }
+        Snapshot { manifest, stored_bytes, held_in, misses_unnamed, stored_at }
     }
 }
 

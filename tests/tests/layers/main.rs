@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 13] = [
     &["repository", "catalog", "odoo", "program", "capture"],
     &["inventory"],
     &["status"],
-    &["backup", "recovery", "upkeep", "wal", "daemon", "setup", "release"],
+    &["backup", "recovery", "retention", "upkeep", "wal", "daemon", "setup", "release"],
     &["doctor", "checkpoint"],
     &["agent"],
     &["cli"],

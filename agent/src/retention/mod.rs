@@ -1,0 +1,13 @@
+//! Retention: what is kept, for how long, and for which reasons.
+//!
+//! [`plan::plan`] is pure: from what is stored ([`stock::Stock`]) and what was promised ([`rule::Rules`]) it
+//! says what goes and what stays. Age is the store's time of an object, never what its writer says.
+
+pub mod hold;
+#[cfg(test)]
+mod model;
+pub mod plan;
+pub mod reason;
+pub mod rule;
+pub mod stock;
+pub mod wal;

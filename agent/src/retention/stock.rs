@@ -1,0 +1,232 @@
+//! What the rules look at: everything that is stored, with the times of the store. Plain values; nothing here
+//! reads anything.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use crate::archive::manifest::SnapshotKind;
+use crate::archive::wal_history::Ancestor;
+use crate::clock::Timestamp;
+use crate::inventory::needs::Graph;
+use crate::inventory::pick::MARGIN;
+use crate::inventory::{Inventory, Look, Snapshot};
+use crate::names::wal::TimelineId;
+use crate::names::{Lsn, ReleaseId, SnapshotId, TenantName};
+use crate::retention::hold::Hold;
+
+/// A snapshot that is believed.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Which.
+    pub id: SnapshotId,
+    /// Its kind.
+    pub kind: SnapshotKind,
+    /// Whose.
+    pub tenant: Option<TenantName>,
+    /// The release it is tied to.
+    pub release: Option<ReleaseId>,
+    /// When it was stored, by the store's clock: its age, whatever its writer says.
+    pub stored_at: Timestamp,
+    /// The time of its writer, where that is not the store's: by a wrong clock, on purpose, or because the
+    /// repository was copied. Then the snapshot has periods of its own: it takes the place of no other.
+    pub claims: Option<Timestamp>,
+    /// Size of its objects.
+    pub bytes: u64,
+    /// Whether all that it needs is stored and believed.
+    pub whole: bool,
+    /// What it cannot be restored without, itself included.
+    pub needs: BTreeSet<SnapshotId>,
+    /// Where a base backup begins, and where it is consistent.
+    pub base: Option<BaseRange>,
+    /// Whether it misses more files than it names: some may be in any batch.
+    pub misses_unnamed: bool,
+}
+
+/// The WAL that a base backup cannot be started without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BaseRange {
+    /// The timeline that it was taken on.
+    pub timeline: TimelineId,
+    /// Where replay begins.
+    pub start: Lsn,
+    /// Where it is consistent.
+    pub stop: Lsn,
+    /// Size of a segment.
+    pub segment: u64,
+}
+
+/// A batch of files that were stored as they came. Whether it is believed is asked before it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Which.
+    pub id: SnapshotId,
+    /// When its manifest was stored.
+    pub stored_at: Timestamp,
+    /// Size of its objects.
+    pub bytes: u64,
+}
+
+/// A stored range of WAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct WalItem {
+    /// Its timeline.
+    pub timeline: TimelineId,
+    /// Its first byte.
+    pub begin: Lsn,
+    /// The byte after its last.
+    pub end: Lsn,
+    /// When it was stored.
+    pub stored_at: Timestamp,
+    /// Size of the object.
+    pub bytes: u64,
+}
+
+/// The WAL that is stored.
+#[derive(Clone, Debug, Default)]
+pub struct WalStock {
+    /// All of it.
+    pub items: Vec<WalItem>,
+    /// Where each timeline came from.
+    pub histories: BTreeMap<TimelineId, Vec<Ancestor>>,
+    /// Timelines whose origin is not known: they may come from any other.
+    pub unknown: BTreeSet<TimelineId>,
+}
+
+impl WalStock {
+    /// Whether a timeline comes from another one, at or after the end of this base backup of it.
+    pub fn comes_from(&self, timeline: TimelineId, base: &BaseRange) -> bool {
+        let mut ancestors = self.histories.get(&timeline).into_iter().flatten();
+        ancestors.any(|one| one.timeline == base.timeline && one.until >= base.stop)
+    }
+}
+
+/// The checkpoint of a release: what it takes to go back to it.
+#[derive(Clone, Debug)]
+pub struct ReleasePoint {
+    /// Which.
+    pub release: ReleaseId,
+    /// When its evidence was stored.
+    pub stored_at: Timestamp,
+    /// The tenants that it covers.
+    pub tenants: Vec<TenantName>,
+    /// Base backups, dumps, filestores, batches and the configuration that it names.
+    pub names: BTreeSet<SnapshotId>,
+    /// The restore point, where there is one.
+    pub point: Option<(TimelineId, Lsn)>,
+}
+
+/// A part that may not be known.
+#[derive(Clone, Debug)]
+pub enum Known<T> {
+    /// What there is.
+    All(T),
+    /// It could not be read, and why.
+    Unknown(String),
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Stock {
+    /// Snapshots that are believed, in the order in which they were stored.
+    pub items: Vec<Item>,
+    /// Those that could not be read, and why.
+    pub unread: Vec<Told>,
+    /// Those that are not believed, and why. They keep nothing, and only a person removes them.
+    pub not_believed: Vec<Told>,
+    /// Those without a manifest, and when their newest object was stored, if they have one.
+    pub unfinished: Vec<(SnapshotId, Option<Timestamp>)>,
+    /// Batches, in the order in which they were stored.
+    pub batches: Known<Vec<Batch>>,
+    /// WAL.
+    pub wal: Known<WalStock>,
+    /// Checkpoints of releases.
+    pub releases: Known<Vec<ReleasePoint>>,
+    /// Holds.
+    pub holds: Known<Vec<Hold>>,
+}
+
+impl Stock {
+    /// When something was last stored that is believed: time stands still for the rules where nothing is
+    /// stored any more.
+    pub fn newest(&self) -> Option<Timestamp> {
+        let snapshots = self.items.iter().map(|item| item.stored_at);
+        let wal = match &self.wal {
+            Known::All(wal) => wal.items.iter().map(|item| item.stored_at).max(),
+            Known::Unknown(_) => None,
+        };
+        snapshots.chain(wal).max()
+    }
+}
+
+/// The snapshots of an inventory as items, in the order in which they were stored; those that are `broken`
+/// are not whole.
+pub fn items(inventory: &Inventory, broken: &BTreeSet<SnapshotId>) -> Vec<Item> {
+    let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
+    // What could not be read is not missing.
+    let is_unread = |(id, look): &(SnapshotId, Look)| matches!(look, Look::NotRead(_)).then(|| id.clone());
+    let unread: BTreeSet<SnapshotId> = inventory.snapshots.iter().filter_map(is_unread).collect();
+    let whole = |id: &SnapshotId| {
+        let lacks = graph.lacks(id);
+        lacks.iter().all(|id| unread.contains(id)) && graph.needs(id).is_disjoint(broken)
+    };
+    let mut items: Vec<Item> =
+        inventory.believed().map(|one| item(one, &graph, whole(&one.manifest.id))).collect();
+    items.sort_by(|a, b| (a.stored_at, &a.id).cmp(&(b.stored_at, &b.id)));
+    // What a dump's missing files are held in needs more itself.
+    let known: HashMap<SnapshotId, BTreeSet<SnapshotId>> =
+        items.iter().map(|item| (item.id.clone(), item.needs.clone())).collect();
+    for item in &mut items {
+        let more: Vec<&SnapshotId> = item.needs.iter().filter_map(|id| known.get(id)).flatten().collect();
+        item.needs.extend(more.into_iter().cloned().collect::<Vec<_>>());
+    }
+    items
+}
+
+fn item(one: &Snapshot, graph: &Graph, whole: bool) -> Item {
+    let manifest = &one.manifest;
+    let mut needs = graph.needs(&manifest.id);
+    needs.extend(one.held_in.iter().cloned());
+    let apart: SignedDuration = manifest.ended.duration_since(one.stored_at);
+    let segment = |facts: &crate::archive::base::BaseFacts| BaseRange {
+        timeline: TimelineId(facts.timeline),
+        start: facts.start_lsn,
+        stop: facts.stop_lsn,
+        segment: facts.wal_segment_bytes.max(1),
+    };
+    Item {
+        id: manifest.id.clone(),
+        kind: manifest.kind(),
+        tenant: manifest.tenant.clone(),
+        release: manifest.release.clone(),
+        stored_at: one.stored_at,
+        claims: (apart.abs() > MARGIN).then_some(manifest.ended.min(one.stored_at)),
+        bytes: one.stored_bytes,
+        whole,
+        needs,
+        base: manifest.base().map(segment),
+        misses_unnamed: one.misses_unnamed,
+    }
+}
+
+/// A snapshot of which nothing is known, or that is not believed, and why.
+pub type Told = (SnapshotId, String);
+
+/// The snapshots of an inventory that could not be read.
+pub fn unread(inventory: &Inventory) -> Vec<Told> {
+    let told = |(id, look): &(SnapshotId, Look)| match look {
+        Look::NotRead(e) => Some((id.clone(), e.line())),
+        _ => None,
+    };
+    inventory.snapshots.iter().filter_map(told).collect()
+}
+
+/// The snapshots of an inventory that are not believed.
+pub fn not_believed(inventory: &Inventory) -> Vec<Told> {
+    let told = |(id, look): &(SnapshotId, Look)| match look {
+        Look::NotBelieved(e) => Some((id.clone(), e.line())),
+        _ => None,
+    };
+    inventory.snapshots.iter().filter_map(told).collect()
+}
