@@ -223,7 +223,9 @@ async fn list<'a>(
     let mut all = Vec::new();
     while let Some((ids, found)) = lists.next().await {
         match found {
-            Ok(mut found) => all.extend(ids.into_iter().map(|id| (id, Ok(found.remove(id).unwrap_or_default())))),
+            Ok(mut found) => {
+                all.extend(ids.into_iter().map(|id| (id, Ok(found.remove(id).unwrap_or_default()))))
+            }
             Err(e) => all.extend(ids.into_iter().map(|id| (id, Err(e.again())))),
         }
     }

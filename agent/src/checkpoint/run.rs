@@ -148,8 +148,7 @@ impl Work<'_> {
             None => Ok(()),
         };
         let sample = config.checkpoint.sample_files;
-        let proof =
-            needed.prove(&self.repository, &mut *proven.lock().await, sample, self.until).await?;
+        let proof = needed.prove(&self.repository, &mut *proven.lock().await, sample, self.until).await?;
         if !proof.damaged_in.is_empty() {
             // The next call stores again what a damaged batch holds, if it is still on disk.
             let mut held = Held::open(&self.state.held_file(), self.repository.id()).await?;

@@ -5,6 +5,7 @@
 //! variable or flag), the key, the value and what is allowed. It never contains secrets: it names
 //! the files that hold them. `docs/configuration.md` lists every key; [`keys::KEYS`] is the table.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::names::{InstanceName, TenantName};
 
 mod build;
 mod checkpoint;
+mod classes;
 mod environment;
 mod file;
 mod given;
@@ -29,6 +31,7 @@ pub mod units;
 
 pub use build::recipient;
 pub use checkpoint::{Checkpoint, Freeze, Opens, Tier};
+pub use classes::{Class, Pattern, class_of, classes_of};
 pub use file::{FILE_NAME, SYSTEM_FILE};
 pub use template::{Setting, template};
 
@@ -70,6 +73,8 @@ pub struct Config {
     pub schedule: Schedules,
     /// The release checkpoint.
     pub checkpoint: Checkpoint,
+    /// The recovery classes, by name.
+    pub classes: BTreeMap<String, Class>,
 }
 
 /// Where archives are stored.

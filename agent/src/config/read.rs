@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
 use super::file::GivenKeys;
 use super::given::{Given, Origin, Value, wrong};
 use super::keys::{self, Key, Takes};
 use super::units;
+use crate::crontab::Schedule;
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 
@@ -64,6 +66,12 @@ impl<'g> Reader<'g> {
     /// Whether the key is set.
     pub fn is_given(&self, name: &str) -> bool {
         self.given.contains_key(&self.full(name))
+    }
+
+    /// Where the key is set: file, line and key; its name where it is not.
+    pub fn place(&self, name: &str) -> String {
+        let full = self.full(name);
+        self.given.get(&full).map_or_else(|| full.clone(), |given| given.origin.of(&full))
     }
 
     /// The error for a value that breaks a rule between several keys.
@@ -205,6 +213,12 @@ impl<'g> Reader<'g> {
         }
         Ok(Some(text.to_owned()))
     }
+}
+
+/// A crontab line in this zone.
+pub fn schedule_line(read: &Reader<'_>, name: &'static str, zone: &TimeZone) -> Result<Option<Schedule>> {
+    let parsed = read.text(name)?.map(|text| Schedule::parse(&text, zone.clone())).transpose();
+    parsed.map_err(|why| read.refused(name, &format!("it {why}")))
 }
 
 /// The name of a database, as an item of a list.
