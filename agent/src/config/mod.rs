@@ -24,6 +24,7 @@ mod file;
 mod given;
 pub mod keys;
 mod read;
+mod scheduled;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub mod units;
 pub use build::recipient;
 pub use checkpoint::{Checkpoint, Freeze, Opens, Tier};
 pub use classes::{Class, Pattern, class_of, classes_of};
+pub use scheduled::{Scheduled, Work};
 pub use file::{FILE_NAME, SYSTEM_FILE};
 pub use template::{Setting, template};
 
