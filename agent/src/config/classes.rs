@@ -173,16 +173,15 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether it is one name, no pattern.
-    pub fn is_exact(&self) -> bool {
-        self.rank() == Rank::Exact
-    }
-
     /// Whether this tenant is meant.
     pub fn covers(&self, tenant: &TenantName) -> bool {
-        let name = tenant.as_str();
-        let Some((head, rest)) = self.0.split_once('*') else { return self.0 == name };
-        let Some(mut name) = name.strip_prefix(head) else { return false };
+        self.fits(tenant.as_str())
+    }
+
+    /// Whether a text is as the pattern says.
+    pub fn fits(&self, text: &str) -> bool {
+        let Some((head, rest)) = self.0.split_once('*') else { return self.0 == text };
+        let Some(mut name) = text.strip_prefix(head) else { return false };
         let mut parts: Vec<&str> = rest.split('*').collect();
         let tail = parts.pop().unwrap_or_default();
         for part in parts {
@@ -406,13 +405,15 @@ mod tests {
         }
         assert_eq!(classes["critical"].rpo, Some(Duration::from_secs(60)));
         assert_eq!(classes["archive"].backup.as_ref().unwrap().text(), "0 3 * * 6");
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/retention.md");
+        assert!(std::fs::read_to_string(page).unwrap().contains(EXAMPLES), "{page} has the same");
     }
 
     #[test]
     fn a_class_that_cannot_be_meant_is_refused_by_file_line_and_key() {
         let file = "/etc/boat/lifeboat.toml";
         let cases = [
-            ("[class.x]\nrpo = '1h'\n", "class.x.tenants: it is required".to_owned()),
+            ("[class.x]\nrpo = '1h'\n", format!("{file}:4: class.x.tenants: it is required")),
             ("[class.x]\n", format!("{file}:3: [class.x] has no keys")),
             (
                 "[class.x]\ntenants = ['*']\nwindow = '0s'\ndaily = 0\nweekly = 0\nmonthly = 0\n",

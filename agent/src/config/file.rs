@@ -88,7 +88,8 @@ fn owner(path: &Path) -> Option<String> {
     disk::user_name(uid).ok().flatten().filter(|_| uid != 0)
 }
 
-fn read(path: &Path) -> Result<(PathBuf, String)> {
+/// The absolute path of a file, and its text.
+pub fn read(path: &Path) -> Result<(PathBuf, String)> {
     let path = std::path::absolute(path).map_err(|e| Error::file("find", path, e))?;
     let text = disk::read_text(&path, FILE_BYTES_MAX)?;
     Ok((path, text))

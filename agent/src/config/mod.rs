@@ -25,6 +25,7 @@ mod given;
 pub mod keys;
 mod read;
 mod scheduled;
+mod settings;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -33,8 +34,9 @@ pub mod units;
 pub use build::recipient;
 pub use checkpoint::{Checkpoint, Freeze, Opens, Tier};
 pub use classes::{Class, Pattern, class_of, classes_of};
-pub use scheduled::{Scheduled, Work};
 pub use file::{FILE_NAME, SYSTEM_FILE};
+pub use scheduled::{Scheduled, Work};
+pub use settings::{Shown, settings};
 pub use template::{Setting, template};
 
 use given::{Given, Origin, Value, wrong, wrong_so};
