@@ -24,7 +24,10 @@ pub fn check_text(report: &PolicyReport) -> Text {
     text.line(INDENT).plain(format!("instance {} in {}, {when}", report.instance, report.repository));
     report.findings.iter().for_each(|one| finding(&mut text, one));
     for one in &report.unclassed {
-        let word = if one.classes.is_empty() { "NO CLASS" } else { "TWO CLASSES" };
+        let word = match one.classes.len() {
+            0 => "NO CLASS".to_owned(),
+            count => format!("{count} CLASSES"),
+        };
         text.line(INDENT).plain("  ").push(Tone::Bad, word).plain(format!(": {}", one.text));
     }
     if let Some(next) = report.unclassed.first().and_then(|one| one.next.as_ref()) {

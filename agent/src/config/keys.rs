@@ -296,7 +296,7 @@ pub const KEYS: &[Key] = &[
 
     key("schedule.time_zone", Takes::Text, Some("\"UTC\""), "",
         "The time zone of the crontab lines, such as \"Europe/Berlin\"; daylight saving time is applied."),
-    key("schedule.backup", Takes::Text, None, "\"30 1 * * *\"", "Dumps and filestores of every tenant."),
+    key("schedule.backup", Takes::Text, None, "\"30 1 * * *\"", "Dumps and filestores of every tenant, except of those whose class has a backup of its own."),
     key("schedule.filestore", Takes::Text, None, "\"*/15 * * * *\"", "Filestores only, for runs between the backups."),
     key("schedule.base", Takes::Text, None, "\"0 2 * * 1-6\"",
         "Base backups: the blocks that changed since the last base backup, or a full one if there is no usable last one."),

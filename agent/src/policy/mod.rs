@@ -132,10 +132,10 @@ pub async fn check(config: &Config, trust: &Trust, stored_only: bool) -> Result<
     let now = clock::now();
     let measured = Measured::take(config, trust, now).await;
     let stored = measured.as_ref().map(Measured::tenants).unwrap_or_default();
-    let whom = Whom::find(config, stored, stored_only).await;
+    let whom = Whom::find(config, stored, (stored_only, measured.is_ok())).await;
     let mut findings = whom.findings.clone();
     if let Err(e) = &measured {
-        findings.push(Finding::unknown("repository", "what is stored is not known", e));
+        findings.push(Finding::unknown("stored", "what is stored is not known", e));
     }
     let mut report = PolicyReport {
         instance: config.instance.clone(),

@@ -17,13 +17,20 @@ pub struct Whom {
     known: BTreeSet<TenantName>,
     /// Those that are backed up; `None` if that is not known.
     live: Option<BTreeSet<TenantName>>,
+    /// Whether there are no others.
+    is_all: bool,
     /// Where they are known from.
     pub findings: Vec<Finding>,
 }
 
 impl Whom {
-    /// The tenants that are backed up are those of `odoo.tenants`, else those that the server has.
-    pub async fn find(config: &Config, stored: BTreeSet<TenantName>, stored_only: bool) -> Whom {
+    /// The tenants that are backed up are those of `odoo.tenants`, else those that the server has. `was_read`
+    /// says whether `stored` is what is stored, or nothing is known of that.
+    pub async fn find(
+        config: &Config,
+        stored: BTreeSet<TenantName>,
+        (stored_only, was_read): (bool, bool),
+    ) -> Whom {
         let told = |live: &BTreeSet<TenantName>, from: &str| {
             let text = format!("{} {from}", counted(live.len() as u64, "tenant"));
             Finding::new("tenants", Outcome::Ok, text)
@@ -31,23 +38,23 @@ impl Whom {
         if !config.odoo.tenants.is_empty() {
             let live: BTreeSet<TenantName> = config.odoo.tenants.iter().cloned().collect();
             let findings = vec![told(&live, "in odoo.tenants")];
-            return Whom { known: &stored | &live, live: Some(live), findings };
+            return Whom { known: &stored | &live, live: Some(live), is_all: true, findings };
         }
         if stored_only {
             let findings = vec![told(&stored, "in the repository; the server was not asked for others")];
-            return Whom { known: stored, live: None, findings };
+            return Whom { known: stored, live: None, is_all: was_read, findings };
         }
         match all_tenants(config, &PostgresOptions::from(&config.postgres)).await {
             Ok(live) => {
                 let live: BTreeSet<TenantName> = live.into_iter().collect();
                 let findings = vec![told(&live, "on the server")];
-                Whom { known: &stored | &live, live: Some(live), findings }
+                Whom { known: &stored | &live, live: Some(live), is_all: true, findings }
             }
             Err(e) => {
                 let what = "it is not known which tenants the server has";
                 let finding = Finding::unknown("tenants", what, &e)
                     .next("name the tenants in odoo.tenants, or pass --stored-only to judge the stored ones");
-                Whom { known: stored, live: None, findings: vec![finding] }
+                Whom { known: stored, live: None, is_all: false, findings: vec![finding] }
             }
         }
     }
@@ -99,7 +106,7 @@ pub fn patterns(class: &Class, whom: &Whom) -> Vec<Finding> {
             None => unused.push(format!("{written:?}")),
         }
     }
-    if !unused.is_empty() {
+    if !unused.is_empty() && whom.is_all {
         let more = unused.len().saturating_sub(NAMED_MAX);
         unused.truncate(NAMED_MAX);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -128,6 +135,7 @@ mod tests {
         let whom = Whom {
             known: names("shop_1 shop_2 shop_old y x"),
             live: Some(names("shop_1 y x")),
+            is_all: true,
             findings: Vec::new(),
         };
         let unclassed = whom.unclassed(&config);
@@ -144,17 +152,19 @@ mod tests {
     fn patterns_that_cover_nobody_are_noted() {
         let config =
             config("[class.a]\ntenants = ['Shop_1', 'shop*', 'books', 'a*']\n[class.b]\ntenants = []\n");
-        let whom = Whom { known: names("shop_1"), live: None, findings: Vec::new() };
-        let told = |class: &str| -> Vec<String> {
-            patterns(&config.classes[class], &whom).into_iter().map(|one| one.text).collect()
+        let all = Whom { known: names("shop_1"), live: None, is_all: true, findings: Vec::new() };
+        let told = |whom: &Whom, class: &str| -> Vec<String> {
+            patterns(&config.classes[class], whom).into_iter().map(|one| one.text).collect()
         };
         assert_eq!(
-            told("a"),
+            told(&all, "a"),
             [
                 "\"Shop_1\" is no tenant, but shop_1 is: upper and lower case differ",
                 "no tenant is covered by \"books\", \"a*\""
             ]
         );
-        assert_eq!(told("b"), ["tenants is empty: the class covers nobody"]);
+        assert_eq!(told(&all, "b"), ["tenants is empty: the class covers nobody"]);
+        let some = Whom { is_all: false, ..all };
+        assert_eq!(told(&some, "a").len(), 1, "who is not known may be covered");
     }
 }

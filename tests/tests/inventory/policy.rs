@@ -44,7 +44,7 @@ fn a_class_is_well_when_it_is_kept_and_everything_was_looked_at() {
 
     // nothing is stored yet: nothing is known, and nothing is well
     let nothing = check(&site, &["--json"]).run().exits(3);
-    assert_eq!(outcomes(&nothing, "all"), ["tenants: ok", "repository: unknown"]);
+    assert_eq!(outcomes(&nothing, "all"), ["tenants: ok", "stored: unknown"]);
     assert_eq!(outcomes(&nothing, "standard"), ["schedule: ok", "state: unknown"]);
 
     // dumps only: one class promises more than that, the other does not
@@ -95,7 +95,7 @@ fn a_class_is_well_when_it_is_kept_and_everything_was_looked_at() {
     fs::rename(&site.stored, site.path("elsewhere")).unwrap();
     site.edit("[odoo]", "[odoo]\ntenants = ['shop', 'books']");
     let gone = check(&site, &["--json"]).run().exits(3);
-    assert_eq!(outcomes(&gone, "all"), ["tenants: ok", "repository: unknown"]);
+    assert_eq!(outcomes(&gone, "all"), ["tenants: ok", "stored: unknown"]);
     let unknown =
         ["schedule: ok", "state: unknown", "window: unknown", "drill: unknown", "recovery: unknown"];
     assert_eq!(outcomes(&gone, "critical"), unknown);
@@ -123,7 +123,7 @@ fn a_tenant_without_a_class_or_with_two_is_named_and_one_that_is_gone_is_not_lat
     assert_eq!((&unclassed[1]["tenant"], &unclassed[1]["classes"][1]), (&"shop_old".into(), &"b".into()));
     let text = check(&site, &[]).run().exits(3).stdout;
     assert!(text.contains("  NO CLASS: tenant lone is in no class\n"), "{text}");
-    assert!(text.contains("  TWO CLASSES: tenant shop_old is in 2 classes: a ("), "{text}");
+    assert!(text.contains("  2 CLASSES: tenant shop_old is in 2 classes: a ("), "{text}");
     let line =
         fs::read_to_string(site.config()).unwrap().lines().position(|line| line == "tenants = ['shop*']");
     assert!(
