@@ -83,6 +83,7 @@ pub mod error;
 pub mod inventory;
 pub mod names;
 pub mod odoo;
+pub mod policy;
 pub mod postgres;
 pub mod program;
 pub mod progress;

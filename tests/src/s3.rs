@@ -33,8 +33,9 @@ const HANG_MAX: Duration = Duration::from_secs(3600);
 /// A running S3 server with one bucket. Stops and removes its objects when dropped.
 ///
 /// Limits of the server (s3s-fs 0.14): no versions and no locks; listings without entity tags (the front
-/// writes them in, see `Front::tagged`); multipart uploads cannot be listed (see [`S3::open_uploads`]); keys of more than 127 bytes fail in a multipart upload, as it keeps side files
-/// named after them (see `Front::landed`); an upload whose checksum is wrong is refused but stays stored.
+/// writes them in, see `Front::tagged`); multipart uploads cannot be listed (see [`S3::open_uploads`]); keys
+/// of more than 127 bytes fail in a multipart upload, as it keeps side files named after them (see
+/// `Front::landed`); an upload whose checksum is wrong is refused but stays stored.
 pub struct S3 {
     dir: Arc<TempDir>,
     server: S3Service,

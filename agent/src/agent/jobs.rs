@@ -1,15 +1,11 @@
-//! The agent's scheduled jobs: which `lifeboat` command each line of `[schedule]` runs.
+//! The agent's scheduled jobs: which `lifeboat` command each line of `[schedule]`, or of a class, runs.
 
-use crate::config::Config;
-use crate::crontab::Schedule;
+use crate::config::{Config, Scheduled, Work};
 use crate::daemon::due::Job;
-
-/// The jobs that back up databases.
-const BACKS_UP: [&str; 3] = ["backup", "base", "base_full"];
 
 /// Whether a job backs up databases.
 pub fn backs_up(job: &Job) -> bool {
-    BACKS_UP.contains(&job.name)
+    !["filestore", "configuration"].contains(&job.name.as_str())
 }
 
 /// Warnings about a schedule that is allowed but is probably a mistake.
@@ -28,23 +24,30 @@ pub fn notes(config: &Config, jobs: &[Job]) -> Vec<String> {
     )]
 }
 
-/// The jobs of the schedules; each runs `lifeboat` with `arguments` before its own.
+/// The jobs of the schedules, those of classes among them; each runs `lifeboat` with `arguments` before its
+/// own.
 pub fn jobs(config: &Config, arguments: &[String]) -> Vec<Job> {
-    let job = |name, schedule: &Option<Schedule>, more: &[&str]| {
-        let schedule = schedule.clone()?;
-        let arguments = arguments.iter().cloned().chain(["backup".to_owned()]);
-        let arguments = arguments.chain(more.iter().map(|&word| word.to_owned())).collect();
-        Some(Job { name, schedule, arguments })
+    let job = |scheduled: Scheduled<'_>| {
+        let mut arguments = arguments.to_vec();
+        arguments.push("backup".to_owned());
+        arguments.extend(words(config, scheduled.work).into_iter().map(str::to_owned));
+        let key = scheduled.key;
+        let name = key.strip_prefix("schedule.").unwrap_or(&key).to_owned();
+        Job { name, schedule: scheduled.schedule.clone(), arguments }
     };
-    let schedule = &config.schedule;
-    let all = [
-        job("backup", &schedule.backup, &[]),
-        job("filestore", &schedule.filestore, &["--kind", "filestore"]),
-        job("base", &schedule.base, &["--kind", "base"]),
-        job("base_full", &schedule.base_full, &["--kind", "base", "--full"]),
-        job("configuration", &schedule.configuration, &["--kind", "config"]),
-    ];
-    all.into_iter().flatten().collect()
+    config.scheduled().into_iter().map(job).collect()
+}
+
+/// The arguments of `lifeboat backup` for this work.
+fn words<'c>(config: &'c Config, work: Work<'c>) -> Vec<&'c str> {
+    match work {
+        Work::Backup => config.classes_with_backup().flat_map(|class| ["--all-but-class", class]).collect(),
+        Work::Class(class) => vec!["--class", class],
+        Work::Filestore => vec!["--kind", "filestore"],
+        Work::Base => vec!["--kind", "base"],
+        Work::BaseFull => vec!["--kind", "base", "--full"],
+        Work::Configuration => vec!["--kind", "config"],
+    }
 }
 
 #[cfg(test)]
@@ -65,12 +68,38 @@ mod tests {
         assert!(!backs_up(&called[0]) && notes(&files, &called)[0].contains("never backs up a database"));
         let both = config("schedule.filestore = \"0 * * * *\"\nschedule.base = \"0 2 * * *\"\n");
         let called = jobs(&both, &[]);
-        assert_eq!(called.iter().map(|job| job.name).collect::<Vec<_>>(), ["filestore", "base"]);
+        assert_eq!(called.iter().map(|job| job.name.as_str()).collect::<Vec<_>>(), ["filestore", "base"]);
         assert!(notes(&both, &called).is_empty());
         let captured =
             config("configuration.files = [\"/etc/odoo\"]\nschedule.configuration = \"7 * * * *\"\n");
         let called = jobs(&captured, &[]);
         assert_eq!(called[0].arguments, ["backup", "--kind", "config"]);
         assert!(!backs_up(&called[0]) && notes(&captured, &called)[0].contains("never backs up a database"));
+    }
+
+    #[test]
+    fn a_class_with_a_backup_of_its_own_is_left_out_of_the_others_and_base_backups_are_of_all() {
+        let config = config(
+            "[schedule]\nbackup = '30 1 * * *'\nbase = '0 2 * * *'\n\
+             [class.a]\ntenants = ['a']\nbackup = '0 * * * *'\nbase = '0 */6 * * *'\n\
+             [class.b]\ntenants = ['b']\nbackup = '0 3 * * 6'\nbase = '0 2 * * *'\n\
+             [class.c]\ntenants = ['*']\nbase_full = '0 2 * * *'\n",
+        );
+        let called = jobs(&config, &[]);
+        let shown: Vec<String> =
+            called.iter().map(|job| format!("{}: {}", job.name, job.arguments.join(" "))).collect();
+        assert_eq!(
+            shown,
+            [
+                "backup: backup --all-but-class a --all-but-class b",
+                "base: backup --kind base",
+                "class.a.backup: backup --class a",
+                "class.a.base: backup --kind base",
+                "class.b.backup: backup --class b",
+                "class.c.base_full: backup --kind base --full",
+            ],
+            "the base backups of class b are those of [schedule]"
+        );
+        assert!(called.iter().all(backs_up));
     }
 }

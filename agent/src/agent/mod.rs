@@ -46,8 +46,7 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
     let jobs = jobs::jobs(config, &calls.arguments);
     let follows = config.agent.follow_filestore && config.odoo.data_dir.is_some();
     if jobs.is_empty() && !config.wal.stream && !follows {
-        let what =
-            "the agent has nothing to do: [schedule] is empty, wal.stream is false, no filestore is followed";
+        let what = "the agent has nothing to do: nothing is scheduled, wal.stream is false, no filestore is followed";
         return Err(Error::new(Kind::Config, what).next(
             "set a schedule, such as schedule.backup = \"30 1 * * *\"; to back up now, run `lifeboat backup`",
         ));
@@ -64,8 +63,8 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
     metrics.scheduled(jobs.iter().filter(|job| jobs::backs_up(job)).count());
     let mut runs = Runs::open(&state.runs_file()).await?;
     for job in &jobs {
-        if let Some(ended) = runs.latest_good(job.name).await?.and_then(|run| run.ended) {
-            metrics.succeeded(job.name, ended);
+        if let Some(ended) = runs.latest_good(&job.name).await?.and_then(|run| run.ended) {
+            metrics.succeeded(&job.name, ended);
         }
     }
     let program = program()?;

@@ -10,6 +10,7 @@ pub mod follow;
 pub mod job;
 mod last_step;
 mod left_out;
+mod of_classes;
 mod pace;
 mod reconcile;
 mod stream;
@@ -31,6 +32,7 @@ use crate::progress::Progress;
 use crate::repository::writer::SnapshotWriter;
 use job::{Begun, Job};
 pub use left_out::{LeftOut, left_out};
+pub use of_classes::OfClasses;
 pub use tenant::{Kinds, TenantReport};
 
 /// A request for a backup.
@@ -38,6 +40,8 @@ pub use tenant::{Kinds, TenantReport};
 pub struct BackupRequest {
     /// Only these tenants; where empty, those of the configuration (or all that are discovered).
     pub tenants: Vec<TenantName>,
+    /// Of these, only those of some classes; for tenants that are not named.
+    pub classes: OfClasses,
     /// What to back up of each.
     pub kinds: Kinds,
     /// The release that every snapshot of this run is tied to.
@@ -135,6 +139,7 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<Report> {
     let begun = clock::now();
+    request.classes.check(config)?;
     let (filestore, release) = (request.kinds.filestore, request.release.clone());
     let Begun { job, server, lease, stops: _stops } =
         Job::begin(config, filestore, release, progress, cancel).await?;
@@ -231,9 +236,14 @@ async fn choose(
     report: &mut Report,
 ) -> Result<Vec<TenantName>> {
     let named = if request.tenants.is_empty() { &config.odoo.tenants } else { &request.tenants };
+    let is_meant = |name: &str| request.classes.include(config, name);
     if !named.is_empty() {
-        report.meant = named.iter().map(TenantName::to_string).collect();
-        return Ok(named.clone());
+        let names: Vec<TenantName> = named.iter().filter(|name| is_meant(name.as_str())).cloned().collect();
+        report.meant = names.iter().map(TenantName::to_string).collect();
+        if names.is_empty() {
+            request.classes.nobody()?;
+        }
+        return Ok(names);
     }
     job.progress.stage("looking for tenants".to_owned());
     let Discovery { tenants, unknown, unfinished, notes, .. } = discover(&job.postgres).await?;
@@ -246,7 +256,7 @@ async fn choose(
             report.left_out.push(LeftOut { database: name, why: why.clone() });
         } else if excluded(&name) {
             report.excluded.push(name);
-        } else {
+        } else if is_meant(&name) {
             report.meant.push(name.clone());
             report.failures.push((name, e));
         }
@@ -257,8 +267,13 @@ async fn choose(
     let (names, copies) = left_out::split(names, &copies);
     report.left_out.extend(copies);
     report.left_out.sort_by(|a, b| a.database.cmp(&b.database));
+    let (found_none, mut names) = (names.is_empty(), names);
+    names.retain(|name| is_meant(name.as_str()));
     report.meant.extend(names.iter().map(TenantName::to_string));
-    if names.is_empty() && report.failures.is_empty() {
+    if !found_none && names.is_empty() && report.failures.is_empty() {
+        request.classes.nobody()?;
+    }
+    if found_none && report.failures.is_empty() {
         return Err(Error::new(
             Kind::NotFound,
             format!("there is no Odoo database to back up at {}:{}", job.postgres.host_text(), job.postgres.port),

@@ -1,6 +1,6 @@
 //! Which stored objects and manifests this host has read and found to be what was signed. Until an object is
-//! written again, which its mark shows, a checkpoint need not read it again. SQLite in the state directory; if
-//! it is lost, objects are read once more and nothing else happens.
+//! written again, which its mark shows, a checkpoint need not read it again. SQLite in the state directory;
+//! if it is lost, objects are read once more and nothing else happens.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

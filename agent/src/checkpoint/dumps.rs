@@ -9,7 +9,7 @@ use super::proof::Needed;
 use super::work::Work;
 use crate::archive::evidence::predicate::{Files, SnapshotRef};
 use crate::archive::manifest::{Manifest, SnapshotKind};
-use crate::backup::{self, BackupRequest, Kinds};
+use crate::backup::{self, BackupRequest, Kinds, OfClasses};
 use crate::error::Result;
 use crate::inventory::Inventory;
 use crate::inventory::needs::Graph;
@@ -49,6 +49,7 @@ impl Dumps {
     pub(super) async fn take(work: &Work<'_>, tenants: &[TenantName]) -> Result<Dumps> {
         let request = BackupRequest {
             tenants: tenants.to_vec(),
+            classes: OfClasses::All,
             kinds: Kinds { dump: true, filestore: work.config.odoo.data_dir.is_some() },
             release: Some(work.request.release.id.clone()),
         };

@@ -17,8 +17,9 @@ use crate::progress::Progress;
 /// Filestores: new files of all tenants are stored within seconds. They stay in the repository when Odoo
 /// deletes them, so a database restored to any time finds the files that its rows name.
 ///
-/// Schedules: each line of [schedule] runs `lifeboat backup` at its times, one run at a time. A missed run
-/// is made up once; a failed run is repeated if that could help. The state directory records each run.
+/// Schedules: each line of [schedule], and of the classes, runs `lifeboat backup` at its times, one run at a
+/// time. A missed run is made up once; a failed run is repeated if that could help. The state directory
+/// records each run.
 ///
 /// /metrics (Prometheus), /livez, /readyz and /healthz answer on agent.listen. SIGTERM stops the current run
 /// cleanly and ends the agent. systemd is told when the agent is ready (Type=notify).

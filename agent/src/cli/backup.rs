@@ -9,7 +9,7 @@ use super::commands::runnable;
 use super::{App, Done, backup_configuration, print};
 use crate::archive::elsewhere;
 use crate::archive::manifest::{FilestoreLink, Manifest};
-use crate::backup::{self, BackupRequest, Kinds, Report};
+use crate::backup::{self, BackupRequest, Kinds, OfClasses, Report};
 use crate::clock::span_text;
 use crate::config::Config;
 use crate::disk;
@@ -42,6 +42,12 @@ pub struct Args {
     /// Back up only this tenant; may be repeated [default: odoo.tenants, or all that are found]
     #[arg(long, value_name = "NAME")]
     tenant: Vec<TenantName>,
+    /// Back up only the tenants of this recovery class ([class.NAME]); may be repeated
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["tenant", "all_but_class"])]
+    class: Vec<String>,
+    /// Back up all tenants but those of this recovery class; may be repeated
+    #[arg(long, value_name = "NAME", conflicts_with = "tenant")]
+    all_but_class: Vec<String>,
     /// The release of the snapshots [default: $LIFEBOAT_RELEASE, then backup.release_file]
     #[arg(long, value_name = "ID")]
     release: Option<ReleaseId>,
@@ -73,16 +79,18 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let wants = |kind| args.kind.contains(&kind);
     let both = args.kind.is_empty();
-    if wants(WantedKind::Base) && (args.kind.len() > 1 || !args.tenant.is_empty()) {
+    let chosen = [&args.class, &args.all_but_class].iter().any(|names| !names.is_empty());
+    let not_all = args.kind.len() > 1 || !args.tenant.is_empty() || chosen;
+    if wants(WantedKind::Base) && not_all {
         return Err(Error::new(
             Kind::Usage,
-            "--kind base is of the whole cluster: it goes without --tenant and without other kinds",
+            "--kind base is of the whole cluster: it goes without --tenant, --class and other kinds",
         ));
     }
-    if wants(WantedKind::Config) && (args.kind.len() > 1 || !args.tenant.is_empty()) {
+    if wants(WantedKind::Config) && not_all {
         return Err(Error::new(
             Kind::Usage,
-            "--kind config is of the whole instance: it goes without --tenant and without other kinds",
+            "--kind config is of the whole instance: it goes without --tenant, --class and other kinds",
         ));
     }
     if !args.attach.is_empty() && !wants(WantedKind::Config) {
@@ -106,7 +114,12 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     }
     let kinds =
         Kinds { dump: both || wants(WantedKind::Dump), filestore: both || wants(WantedKind::Filestore) };
-    let request = BackupRequest { tenants: args.tenant, kinds, release };
+    let classes = match (args.class.is_empty(), args.all_but_class.is_empty()) {
+        (true, true) => OfClasses::All,
+        (false, _) => OfClasses::Only(args.class),
+        (true, false) => OfClasses::AllBut(args.all_but_class),
+    };
+    let request = BackupRequest { tenants: args.tenant, classes, kinds, release };
     let shown = app.progress("backup", None);
     let report = backup::run(&config, request, shown.clone(), app.cancel.clone()).await;
     shown.finish();

@@ -35,6 +35,8 @@ mod list;
 mod list_text;
 mod log;
 mod man;
+mod policy;
+mod policy_text;
 pub mod print;
 pub mod progress;
 mod promote;
@@ -135,6 +137,7 @@ enum Command {
     Promote(promote::Args),
     Rollback(rollback::Args),
     Release(release::Args),
+    Policy(policy::Args),
     AsProduction(as_production::Args),
     Cat(cat::Args),
     Config(configuration::Args),
@@ -154,6 +157,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Promote(args) => promote::run(args, app).await,
         Command::Rollback(args) => rollback::run(args, app).await,
         Command::Release(args) => app.looking(release::run(args, app)).await,
+        Command::Policy(args) => app.looking(policy::run(args, app)).await,
         Command::List(args) => app.looking(list::run(args, app)).await,
         Command::Status(args) => app.looking(status::run(args, app)).await,
         Command::Window(args) => app.looking(window::run(args, app)).await,

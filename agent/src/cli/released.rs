@@ -186,7 +186,7 @@ impl Released {
         let read = async {
             let trust = self.trust.trust(config)?;
             let repository = Repository::configured(config).await?;
-            drills::recent(&repository, &trust).await
+            drills::recent(&repository, &trust).await.map(|recent| recent.drills)
         };
         let measured = |drill: StoredDrill| {
             let record = format!("drill {}", drill.id);

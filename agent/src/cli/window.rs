@@ -10,7 +10,7 @@ use super::table::{Cell, WIDTH, table};
 use super::trust::TrustArgs;
 use super::{App, Done, print};
 use crate::clock::{self, Timestamp};
-use crate::config::Config;
+use crate::config::{Config, Scheduled};
 use crate::error::{Error, Result};
 use crate::inventory::Inventory;
 use crate::inventory::plan::{PointAsked, PointPlan};
@@ -47,7 +47,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Event {
     /// Its key in the configuration.
-    schedule: &'static str,
+    schedule: String,
     /// The moment that it is due.
     due: Timestamp,
 }
@@ -101,18 +101,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
 
 /// The next run of each schedule, the nearest first.
 fn next(config: &Config) -> Vec<Event> {
-    let schedule = &config.schedule;
-    let all = [
-        ("schedule.backup", &schedule.backup),
-        ("schedule.filestore", &schedule.filestore),
-        ("schedule.base", &schedule.base),
-        ("schedule.base_full", &schedule.base_full),
-        ("schedule.configuration", &schedule.configuration),
-    ];
-    let due = |(name, one): (&'static str, &Option<crate::crontab::Schedule>)| {
-        Some(Event { schedule: name, due: one.as_ref()?.next_after(clock::now())? })
-    };
-    let mut events: Vec<Event> = all.into_iter().filter_map(due).collect();
+    let now = clock::now();
+    let due = |one: Scheduled<'_>| Some(Event { due: one.schedule.next_after(now)?, schedule: one.key });
+    let mut events: Vec<Event> = config.scheduled().into_iter().filter_map(due).collect();
     events.sort_by_key(|event| event.due);
     events
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::given::wrong_so;
-use super::read::{Reader, tenant};
+use super::read::{Reader, schedule_line, tenant};
 use super::{
     Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Inputs, Odoo, Postgres, Repository, Restore,
     Schedules, Seal, Signing, Tls, Wal, Watch, place,
@@ -13,7 +13,7 @@ use super::{
 use crate::names::InstanceName;
 use hyper::http::uri::Authority;
 
-use crate::crontab::{self, Schedule};
+use crate::crontab;
 use crate::error::Result;
 
 /// The schemes of repositories.
@@ -95,6 +95,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
         watch: watch(read)?,
         schedule: schedule(read)?,
         checkpoint: super::checkpoint::build(read)?,
+        classes: super::classes::build(read)?,
     })
 }
 
@@ -241,11 +242,7 @@ fn watch(read: &Reader<'_>) -> Result<Watch> {
 fn schedule(read: &Reader<'_>) -> Result<Schedules> {
     let zone = crontab::zone(&read.word("schedule.time_zone")?)
         .map_err(|why| read.refused("schedule.time_zone", &why))?;
-    let line = |name| {
-        let text = read.text(name)?;
-        let parsed = text.map(|text| Schedule::parse(&text, zone.clone())).transpose();
-        parsed.map_err(|why| read.refused(name, &format!("it {why}")))
-    };
+    let line = |name| schedule_line(read, name, &zone);
     let configuration = line("schedule.configuration")?;
     let is_configured = !read.paths("configuration.files")?.is_empty()
         || !read.list("configuration.namespaces", namespace)?.is_empty();

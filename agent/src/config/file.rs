@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Inputs;
 use super::given::{Given, Origin, Value, names_secret, secret_refused, wrong, wrong_so};
-use super::keys::{self, KEYS, SECTIONS};
+use super::keys::{self, KEYS, Key, SECTIONS};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::shell_word;
@@ -88,7 +88,8 @@ fn owner(path: &Path) -> Option<String> {
     disk::user_name(uid).ok().flatten().filter(|_| uid != 0)
 }
 
-fn read(path: &Path) -> Result<(PathBuf, String)> {
+/// The absolute path of a file, and its text.
+pub fn read(path: &Path) -> Result<(PathBuf, String)> {
     let path = std::path::absolute(path).map_err(|e| Error::file("find", path, e))?;
     let text = disk::read_text(&path, FILE_BYTES_MAX)?;
     Ok((path, text))
@@ -137,6 +138,10 @@ pub fn parse(path: &Path, text: &str) -> Result<GivenKeys> {
                         let why = "a name has 1 to 40 of a-z 0-9 _ -, and begins with a letter or digit";
                         return Err(wrong(format!("{}: {why}", origin.of(&format!("[{full}]")))));
                     }
+                    if keys.is_empty() && has_required(name.get_ref()) {
+                        let why = format!("has no keys; `{}`, say", example_of(name.get_ref()));
+                        return Err(wrong(format!("{} {why}", origin.of(&format!("[{full}]")))));
+                    }
                     for (key, value) in in_order(keys) {
                         take(format!("{full}.{}", key.get_ref()), value, key.span().start)?;
                     }
@@ -160,6 +165,24 @@ pub fn parse(path: &Path, text: &str) -> Result<GivenKeys> {
 /// Whether a person names the sections below this one: `[cohort.wave1]`.
 fn is_named(section: &str) -> bool {
     SECTIONS.iter().any(|(known, _)| known.strip_suffix(".*") == Some(section))
+}
+
+/// Whether a section of this kind means nothing without keys: not all of them have a default.
+fn has_required(section: &str) -> bool {
+    keys_of(section).any(|key| key.default.is_none())
+}
+
+/// The first key of a section that a person names, with its example.
+fn example_of(section: &str) -> String {
+    let first = keys_of(section).next();
+    first.map_or(String::new(), |key| {
+        let short = key.name.rsplit('.').next().unwrap_or_default();
+        format!("{short} = {}", key.default.unwrap_or(key.example))
+    })
+}
+
+fn keys_of(section: &str) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(move |key| key.name.split_once(".*.").is_some_and(|(own, _)| own == section))
 }
 
 /// What a person may name a section.

@@ -113,6 +113,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "tier.*",
         "What a release of this tier needs. Without any such section there are three: emergency (1 approval; may override drill, base, freeze and agent), standard (1 approval) and major (2 approvals).",
     ),
+    (
+        "class.*",
+        "A recovery class under a name of yours: its tenants, what they are promised and what is kept. Each tenant has exactly one; `lifeboat policy check` finds the others (docs/retention.md).",
+    ),
 ];
 
 /// The known gates, for `Takes::List` of gates.
@@ -125,6 +129,7 @@ const GIB: u64 = 1 << 30;
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
 
 const fn key(
     name: &'static str,
@@ -291,7 +296,7 @@ pub const KEYS: &[Key] = &[
 
     key("schedule.time_zone", Takes::Text, Some("\"UTC\""), "",
         "The time zone of the crontab lines, such as \"Europe/Berlin\"; daylight saving time is applied."),
-    key("schedule.backup", Takes::Text, None, "\"30 1 * * *\"", "Dumps and filestores of every tenant."),
+    key("schedule.backup", Takes::Text, None, "\"30 1 * * *\"", "Dumps and filestores of every tenant, except of those whose class has a backup of its own."),
     key("schedule.filestore", Takes::Text, None, "\"*/15 * * * *\"", "Filestores only, for runs between the backups."),
     key("schedule.base", Takes::Text, None, "\"0 2 * * 1-6\"",
         "Base backups: the blocks that changed since the last base backup, or a full one if there is no usable last one."),
@@ -345,6 +350,37 @@ pub const KEYS: &[Key] = &[
         "How many must have approved its migration, if it has one."),
     key("tier.*.not_required", Takes::List(GATES), Some("[]"), "", "Gates that are looked at but do not block this tier."),
     key("tier.*.override", Takes::List(GATES), Some("[]"), "", "Gates that a person may override, with a reason that stays in the evidence."),
+
+    key("class.*.tenants", Takes::List("database names, or patterns of them with *"), None, "[\"acme_prod\", \"retail_*\"]",
+        "The tenants of the class. A name beats a pattern; a pattern beats \"*\" alone, which means the rest. Required."),
+    key("class.*.rpo", Takes::Duration(SECOND, 3650 * DAY), None, "\"26h\"",
+        "How much may be lost. The schedules, and what is stored, are compared with it."),
+    key("class.*.rto", Takes::Duration(SECOND, 3650 * DAY), None, "\"4h\"",
+        "How long a recovery may take. The last drill is compared with it."),
+    key("class.*.backup", Takes::Text, None, "\"0 */4 * * *\"",
+        "When dumps and filestores of these tenants are stored, in schedule.time_zone; schedule.backup then leaves them out."),
+    key("class.*.base", Takes::Text, None, "\"0 */6 * * *\"",
+        "When base backups are taken in addition to those of schedule.base; each is of the whole cluster."),
+    key("class.*.base_full", Takes::Text, None, "\"0 2 * * 0\"",
+        "When full base backups are taken in addition to those of schedule.base_full."),
+    key("class.*.window", Takes::Duration(0, 3650 * DAY), Some("\"7d\""), "",
+        "The recovery window: any second of it can be restored."),
+    key("class.*.hourly", Takes::Integer(0, 9_000), Some("0"), "",
+        "How many hourly backups are kept: one of each hour that has any."),
+    key("class.*.daily", Takes::Integer(0, 4_000), Some("7"), "", "How many daily backups are kept."),
+    key("class.*.weekly", Takes::Integer(0, 1_000), Some("4"), "", "How many weekly backups are kept."),
+    key("class.*.monthly", Takes::Integer(0, 1_200), Some("12"), "", "How many monthly backups are kept."),
+    key("class.*.yearly", Takes::Integer(0, 100), Some("0"), "", "How many yearly backups are kept."),
+    key("class.*.releases", Takes::Duration(0, 36_500 * DAY), Some("\"90d\""), "",
+        "How long the checkpoint of a release is kept, with all that a restore to it needs."),
+    key("class.*.dropped", Takes::Duration(DAY, 36_500 * DAY), None, "\"3650d\"",
+        "How long the last state of a tenant is kept whose database no longer exists. Without it: for ever."),
+    key("class.*.copies", Takes::Integer(1, 9), Some("1"), "",
+        "In how many repositories the backups must be. Lifeboat knows of one: of more, `policy check` says that they are unknown."),
+    key("class.*.regions", Takes::List("regions"), Some("[]"), "",
+        "The regions in which the repository may be; an empty list allows every region."),
+    key("class.*.drill_every", Takes::Duration(HOUR, 3650 * DAY), None, "\"7d\"",
+        "How often a restore of one of these tenants is drilled."),
 ];
 
 /// The key of this name.

@@ -5,6 +5,7 @@
 //! variable or flag), the key, the value and what is allowed. It never contains secrets: it names
 //! the files that hold them. `docs/configuration.md` lists every key; [`keys::KEYS`] is the table.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,11 +18,14 @@ use crate::names::{InstanceName, TenantName};
 
 mod build;
 mod checkpoint;
+mod classes;
 mod environment;
 mod file;
 mod given;
 pub mod keys;
 mod read;
+mod scheduled;
+mod settings;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -29,7 +33,10 @@ pub mod units;
 
 pub use build::recipient;
 pub use checkpoint::{Checkpoint, Freeze, Opens, Tier};
+pub use classes::{Class, Pattern, class_of, classes_of};
 pub use file::{FILE_NAME, SYSTEM_FILE};
+pub use scheduled::{Scheduled, Work};
+pub use settings::{Shown, settings};
 pub use template::{Setting, template};
 
 use given::{Given, Origin, Value, wrong, wrong_so};
@@ -70,6 +77,8 @@ pub struct Config {
     pub schedule: Schedules,
     /// The release checkpoint.
     pub checkpoint: Checkpoint,
+    /// The recovery classes, by name.
+    pub classes: BTreeMap<String, Class>,
 }
 
 /// Where archives are stored.

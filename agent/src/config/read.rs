@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
 use super::file::GivenKeys;
 use super::given::{Given, Origin, Value, wrong};
 use super::keys::{self, Key, Takes};
 use super::units;
+use crate::crontab::Schedule;
 use crate::error::{Error, Kind, Result};
 use crate::names::TenantName;
 
@@ -54,6 +56,18 @@ impl<'g> Reader<'g> {
         Ok((key, Some(if self.named.is_some() { given.called(&self.full(name)) } else { given })))
     }
 
+    /// The key's whole name, its value or default, and the line of the value in the file; `None` without any.
+    pub fn settled(&self, key: &'static Key) -> Result<Option<(String, Value, Option<usize>)>> {
+        let (_, given) = self.find(key.name)?;
+        Ok(given.map(|given| {
+            let line = match given.origin {
+                Origin::File { line, .. } => Some(line),
+                _ => None,
+            };
+            (self.full(key.name), given.value, line)
+        }))
+    }
+
     fn required(&self, name: &'static str) -> Result<(&'static Key, Given)> {
         match self.find(name)? {
             (key, Some(given)) => Ok((key, given)),
@@ -66,12 +80,31 @@ impl<'g> Reader<'g> {
         self.given.contains_key(&self.full(name))
     }
 
+    /// Where the key is set: file, line and key; its name where it is not.
+    pub fn place(&self, name: &str) -> String {
+        let full = self.full(name);
+        self.given.get(&full).map_or_else(|| full.clone(), |given| given.origin.of(&full))
+    }
+
     /// The error for a value that breaks a rule between several keys.
     pub fn refused(&self, name: &'static str, why: &str) -> Error {
         match self.find(name) {
             Ok((key, Some(given))) => given.refused_because(key, why),
-            _ => wrong(format!("{}: {why}", self.full(name))),
+            _ => wrong(format!("{}: {why}", self.near(name))),
         }
+    }
+
+    /// A key that is not set, with the place of the first key of its section, where a person named that.
+    fn near(&self, name: &str) -> String {
+        let full = self.full(name);
+        let section = full.rsplit_once('.').map_or("", |(section, _)| section);
+        let beside = |key: &str| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'));
+        let origins = self.given.iter().filter(|(key, _)| beside(key)).map(|(_, given)| &given.origin);
+        let first = origins.min_by_key(|origin| match origin {
+            Origin::File { line, .. } => *line,
+            _ => usize::MAX,
+        });
+        first.filter(|_| self.named.is_some()).map_or_else(|| full.clone(), |origin| origin.of(&full))
     }
 
     pub fn text(&self, name: &'static str) -> Result<Option<String>> {
@@ -205,6 +238,12 @@ impl<'g> Reader<'g> {
         }
         Ok(Some(text.to_owned()))
     }
+}
+
+/// A crontab line in this zone.
+pub fn schedule_line(read: &Reader<'_>, name: &'static str, zone: &TimeZone) -> Result<Option<Schedule>> {
+    let parsed = read.text(name)?.map(|text| Schedule::parse(&text, zone.clone())).transpose();
+    parsed.map_err(|why| read.refused(name, &format!("it {why}")))
 }
 
 /// The name of a database, as an item of a list.

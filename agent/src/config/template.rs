@@ -59,6 +59,11 @@ pub fn template(settings: &[Setting]) -> String {
         for key in KEYS.iter().filter(|key| key.name.rsplit_once('.').is_some_and(|(s, _)| s == *section)) {
             write_key(&mut out, key, settings);
         }
+        if *section == "class.*" {
+            let examples = super::classes::EXAMPLES.lines().map(|line| format!("# {line}"));
+            out.push_str("\n# Three examples:\n");
+            examples.for_each(|line| out.push_str(&format!("{}\n", line.trim_end())));
+        }
     }
     out
 }

@@ -11,8 +11,8 @@ use crate::crontab::Schedule;
 /// A job as configured.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its name in the configuration, `backup` of `schedule.backup`.
-    pub name: &'static str,
+    /// Its name: `backup` for `schedule.backup`, `class.critical.backup` for that key.
+    pub name: String,
     /// When.
     pub schedule: Schedule,
     /// The arguments of `lifeboat`.
@@ -109,7 +109,7 @@ mod tests {
 
     fn nightly() -> Job {
         let schedule = Schedule::parse("30 1 * * *", jiff::tz::TimeZone::UTC).unwrap();
-        Job { name: "backup", schedule, arguments: Vec::new() }
+        Job { name: "backup".to_owned(), schedule, arguments: Vec::new() }
     }
 
     fn asked(last: Option<&LastRun>, now: &str) -> (String, u32, String) {

@@ -17,12 +17,18 @@ use crate::clock::{self, Timestamp};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfJob {
-    job: &'static str,
+    job: String,
+}
+
+impl From<&str> for OfJob {
+    fn from(job: &str) -> OfJob {
+        OfJob { job: job.to_owned() }
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfResult {
-    job: &'static str,
+    job: String,
     result: &'static str,
 }
 
@@ -219,29 +225,29 @@ impl Metrics {
     }
 
     /// Sets when a job runs next.
-    pub fn next(&self, job: &'static str, begin: Timestamp) {
-        self.next.get_or_create(&OfJob { job }).set(seconds(begin));
+    pub fn next(&self, job: &str, begin: Timestamp) {
+        self.next.get_or_create(&job.into()).set(seconds(begin));
     }
 
     /// Notes that a run began.
-    pub fn begun(&self, job: &'static str, now: Timestamp) {
-        self.began.get_or_create(&OfJob { job }).set(seconds(now));
+    pub fn begun(&self, job: &str, now: Timestamp) {
+        self.began.get_or_create(&job.into()).set(seconds(now));
     }
 
     /// Notes that a run ended with exit code 0, just now or earlier.
-    pub fn succeeded(&self, job: &'static str, ended: Timestamp) {
-        self.good.get_or_create(&OfJob { job }).set(seconds(ended));
+    pub fn succeeded(&self, job: &str, ended: Timestamp) {
+        self.good.get_or_create(&job.into()).set(seconds(ended));
     }
 
     /// Notes that a run ended.
-    pub fn ended(&self, job: &'static str, now: Timestamp, took: Duration, exit_code: Option<i32>) {
+    pub fn ended(&self, job: &str, now: Timestamp, took: Duration, exit_code: Option<i32>) {
         if exit_code == Some(0) {
             self.succeeded(job, now);
         }
         let result = if exit_code == Some(0) { "success" } else { "failure" };
-        self.runs.get_or_create(&OfResult { job, result }).inc();
-        self.duration.get_or_create(&OfJob { job }).set(took.as_secs_f64());
-        self.exit_code.get_or_create(&OfJob { job }).set(exit_code.unwrap_or(-1).into());
+        self.runs.get_or_create(&OfResult { job: job.to_owned(), result }).inc();
+        self.duration.get_or_create(&job.into()).set(took.as_secs_f64());
+        self.exit_code.get_or_create(&job.into()).set(exit_code.unwrap_or(-1).into());
     }
 
     /// Sets for each tenant's filestore up to which time it is stored and how many files wait. A tenant that

@@ -75,13 +75,13 @@ impl Daemon {
     async fn first_due(&mut self, now: Timestamp) -> Result<Option<(Job, Next)>> {
         let mut first: Option<(Job, Next)> = None;
         for job in &self.jobs {
-            let known_since = self.runs.known_since(job.name, job.schedule.text(), now).await?;
-            let latest = self.runs.latest(job.name, 1).await?.pop();
+            let known_since = self.runs.known_since(&job.name, job.schedule.text(), now).await?;
+            let latest = self.runs.latest(&job.name, 1).await?.pop();
             let last = latest.as_ref().and_then(last_run);
             let Some(next) = due::next(job, &self.rules, known_since, last.as_ref(), now, &self.salt) else {
                 continue;
             };
-            self.metrics.next(job.name, next.begin);
+            self.metrics.next(&job.name, next.begin);
             if first.as_ref().is_none_or(|(_, other)| next.begin < other.begin) {
                 first = Some((job.clone(), next));
             }
@@ -98,10 +98,10 @@ impl Daemon {
 
     async fn one(&mut self, job: &Job, next: &Next, cancel: &CancellationToken) -> Result<()> {
         let began = clock::now();
-        let id = self.runs.begin(job.name, next.due, next.attempt, began).await?;
-        self.metrics.begun(job.name, began);
+        let id = self.runs.begin(&job.name, next.due, next.attempt, began).await?;
+        self.metrics.begun(&job.name, began);
         let again = if next.attempt > 1 { format!(", attempt {}", next.attempt) } else { String::new() };
-        tracing::info!(job = job.name, "started (due {}{again})", clock::text(next.due));
+        tracing::info!(job = job.name.as_str(), "started (due {}{again})", clock::text(next.due));
         let run = child::run(&self.program, &job.arguments, self.deadline, cancel);
         let (code, said) = match self.turning(run).await {
             Ok(ended) => (ended.exit_code, ended.said),
@@ -110,12 +110,12 @@ impl Daemon {
         let ended = clock::now();
         self.runs.end(id, ended, code, &said).await?;
         let took = Duration::try_from(ended.duration_since(began)).unwrap_or_default();
-        self.metrics.ended(job.name, ended, took, code);
+        self.metrics.ended(&job.name, ended, took, code);
         self.tell_doubt();
         let how = code.map_or("ended by a signal".to_owned(), |code| format!("exit code {code}"));
         match code {
-            Some(0) => tracing::info!(job = job.name, "finished after {}", clock::span_text(took)),
-            _ => tracing::error!(job = job.name, "{how} after {}: {said}", clock::span_text(took)),
+            Some(0) => tracing::info!(job = job.name.as_str(), "finished after {}", clock::span_text(took)),
+            _ => tracing::error!(job = job.name.as_str(), "{how} after {}: {said}", clock::span_text(took)),
         }
         Ok(())
     }

@@ -118,7 +118,7 @@ async fn replication(config: &Config, options: &PostgresOptions) -> Option<Check
         Err(error) => error,
     };
     let mut check = Check::error(NAME, &error);
-    if config.schedule.base.is_none() && config.schedule.base_full.is_none() {
+    if !config.scheduled().iter().any(|one| one.work.is_base()) {
         check.status = Outcome::Warn;
         check.text = format!("dumps only, no base backups and no WAL of the agent: {}", check.text);
     }

@@ -85,25 +85,34 @@ pub async fn newest(
     Ok(newest)
 }
 
-/// The newest drills, the newest first by the store's clock. Reports that are not believed are skipped.
+/// The newest drills.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recent {
+    /// The newest first, by the store's clock.
+    pub drills: Vec<StoredDrill>,
+    /// Whether every report was looked at: there may be older ones otherwise.
+    pub is_all: bool,
+}
+
+/// The newest drills. Reports that are not believed are skipped.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn recent(repository: &Repository, trust: &Trust) -> Result<Vec<StoredDrill>> {
+pub async fn recent(repository: &Repository, trust: &Trust) -> Result<Recent> {
     let mut names = repository.store().list_dirs(&layout::drills(repository.instance())).await?;
     names.sort();
-    let mut out = Vec::new();
+    let mut drills = Vec::new();
     for name in names.iter().rev().take(LOOKED_MAX) {
         match read(repository, trust, name).await {
-            Ok(drill) => out.extend(drill),
+            Ok(drill) => drills.extend(drill),
             Err(e) if e.is_damage() => {
                 tracing::debug!("the report of drill {name} does not count: {}", e.line());
             }
             Err(e) => return Err(e),
         }
     }
-    out.sort_by_key(|drill| std::cmp::Reverse(drill.stored_at));
-    Ok(out)
+    drills.sort_by_key(|drill| std::cmp::Reverse(drill.stored_at));
+    Ok(Recent { drills, is_all: names.len() <= LOOKED_MAX })
 }
 
 async fn read(repository: &Repository, trust: &Trust, name: &str) -> Result<Option<StoredDrill>> {

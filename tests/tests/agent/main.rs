@@ -2,6 +2,7 @@
 //! ends when it is asked to.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, waits and listens by itself
 
+mod classes;
 mod environment;
 mod least_privilege;
 mod pages;

@@ -12,7 +12,7 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 12] = [
+const WANT_MORE: [&str; 13] = [
     "restore",
     "as-production",
     "promote",
@@ -23,16 +23,18 @@ const WANT_MORE: [&str; 12] = [
     "config",
     "rollback",
     "release",
+    "policy",
     "completions",
     "man",
 ];
 /// Commands of a command.
-const INNER: [(&str, &[&str]); 5] = [
+const INNER: [(&str, &[&str]); 6] = [
     ("wal", &["push", "fetch", "status"]),
     ("evidence", &["verify", "require", "export", "list"]),
     ("config", &["diff", "restore", "list"]),
     ("rollback", &["plan", "salvage", "reenter"]),
     ("release", &["watch", "calendar"]),
+    ("policy", &["check", "drift"]),
 ];
 
 /// The commands of this one.

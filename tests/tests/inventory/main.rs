@@ -5,6 +5,7 @@
 mod clocks;
 mod lineage;
 mod plans;
+mod policy;
 mod screen;
 mod words;
 
