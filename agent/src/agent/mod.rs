@@ -46,7 +46,7 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
     let jobs = jobs::jobs(config, &calls.arguments);
     let follows = config.agent.follow_filestore && config.odoo.data_dir.is_some();
     if jobs.is_empty() && !config.wal.stream && !follows {
-        let what = "the agent has nothing to do: nothing is scheduled, wal.stream is false, no filestore is followed";
+        let what = "the agent has nothing to do: [schedule] is empty, no class has a schedule, wal.stream is false, no filestore is followed";
         return Err(Error::new(Kind::Config, what).next(
             "set a schedule, such as schedule.backup = \"30 1 * * *\"; to back up now, run `lifeboat backup`",
         ));
