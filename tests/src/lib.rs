@@ -21,6 +21,7 @@ pub mod faults;
 pub mod filestore;
 pub mod http;
 pub mod installed;
+pub mod kube;
 pub mod odoo;
 pub mod outcome;
 pub mod place;

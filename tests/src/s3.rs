@@ -48,24 +48,29 @@ pub struct S3 {
 impl S3 {
     /// A server on a free port of 127.0.0.1.
     pub fn start() -> S3 {
+        S3::start_at("127.0.0.1")
+    }
+
+    /// A server on a free port of this address: for programs that reach this machine there.
+    pub fn start_at(address: &str) -> S3 {
         let dir = crate::place::new_dir("s3-");
         std::fs::create_dir(dir.path().join(BUCKET)).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(dir.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-        S3::listen(Arc::new(dir), builder.build())
+        S3::listen(Arc::new(dir), builder.build(), address)
     }
 
     /// The same objects at another address, with faults and a log of its own: for faults that one program is
     /// to meet, and others are not.
     pub fn other_door(&self) -> S3 {
-        S3::listen(self.dir.clone(), self.server.clone())
+        S3::listen(self.dir.clone(), self.server.clone(), "127.0.0.1")
     }
 
-    fn listen(dir: Arc<TempDir>, server: S3Service) -> S3 {
+    fn listen(dir: Arc<TempDir>, server: S3Service, address: &str) -> S3 {
         let front = Front { server: server.clone(), faults: Faults::default(), root: dir.path().to_owned() };
         let faults = front.faults.clone();
 
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let listener = std::net::TcpListener::bind((address, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -82,7 +87,7 @@ impl S3 {
         S3 { dir, server, address, faults, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Where it listens: `http://127.0.0.1:<port>`.
+    /// Where it listens: `http://<address>:<port>`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -5,6 +5,7 @@ mod ci;
 mod faults;
 mod gates;
 mod hooks;
+mod kube;
 mod made;
 mod rehearsal;
 mod requests;

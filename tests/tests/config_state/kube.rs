@@ -3,85 +3,35 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use lifeboat_tests::kube::Kube;
 use lifeboat_tests::site::words;
 use lifeboat_tests::skip;
 
 use crate::{OTHER_SECRET, SECRET, World, no_secret};
 
-/// A control plane of its own; ended when dropped.
-struct Kube {
-    folder: PathBuf,
-    dir: tempfile::TempDir,
-    kubeconfig: PathBuf,
-}
-
-impl Kube {
-    fn start() -> Option<Kube> {
-        let folder = PathBuf::from(std::env::var_os("TEST_KUBE")?);
-        let dir = tempfile::Builder::new().prefix("lb-kube-").tempdir_in("/tmp").unwrap();
-        let up = Command::new(folder.join("up")).arg(dir.path()).output().unwrap();
-        let told = String::from_utf8_lossy(&up.stdout).into_owned();
-        assert!(up.status.success(), "{told}{}", String::from_utf8_lossy(&up.stderr));
-        let kubeconfig = PathBuf::from(told.lines().last().unwrap().trim());
-        Some(Kube { folder, dir, kubeconfig })
-    }
-
-    fn program(&self) -> PathBuf {
-        self.dir.path().join("bin/kubectl")
-    }
-
-    /// kubectl with these words, and this text on standard input; what it printed.
-    #[track_caller]
-    fn kubectl(&self, args: &[&str], input: &str) -> String {
-        use std::io::Write;
-        let mut child = Command::new(self.program())
-            .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
-            .args(args)
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let done = child.wait_with_output().unwrap();
-        let told = String::from_utf8_lossy(&done.stdout).into_owned();
-        assert!(done.status.success(), "kubectl {args:?}: {told}{}", String::from_utf8_lossy(&done.stderr));
-        told
-    }
-
-    /// A kubeconfig of a service account with this role.
-    fn account(&self, name: &str, to: &Path) {
-        let ask =
-            || self.kubectl(&["-n", "prod", "get", "sa", name, "-o", "jsonpath={.secrets[0].name}"], "");
-        let mut secrets = ask();
-        for _ in 0..100 {
-            if !secrets.is_empty() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100)); // the server makes it a moment later
-            secrets = ask();
+/// A kubeconfig of a service account with this role.
+fn account(kube: &Kube, name: &str, to: &Path) {
+    let ask = || kube.kubectl(&["-n", "prod", "get", "sa", name, "-o", "jsonpath={.secrets[0].name}"], "");
+    let mut secrets = ask();
+    for _ in 0..100 {
+        if !secrets.is_empty() {
+            break;
         }
-        let token =
-            ["-n", "prod", "get", "secret", &secrets, "-o", "go-template={{.data.token | base64decode}}"];
-        let token = self.kubectl(&token, "");
-        let text = fs::read_to_string(&self.kubeconfig).unwrap();
-        let cluster = text.split("users:").next().unwrap().split("contexts:").next().unwrap();
-        let own = format!(
-            "{cluster}\nusers: [{{name: lifeboat, user: {{token: {token}}}}}]\n\
-             contexts: [{{name: lifeboat, context: {{cluster: test, user: lifeboat}}}}]\ncurrent-context: lifeboat\n"
-        );
-        fs::write(to, own).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(100)); // the server makes it a moment later
+        secrets = ask();
     }
-}
-
-impl Drop for Kube {
-    fn drop(&mut self) {
-        let _ = Command::new(self.folder.join("down")).arg(self.dir.path()).output();
-    }
+    let token = ["-n", "prod", "get", "secret", &secrets, "-o", "go-template={{.data.token | base64decode}}"];
+    let token = kube.kubectl(&token, "");
+    let text = fs::read_to_string(kube.kubeconfig()).unwrap();
+    let cluster = text.split("users:").next().unwrap().split("contexts:").next().unwrap();
+    let own = format!(
+        "{cluster}\nusers: [{{name: lifeboat, user: {{token: {token}}}}}]\n\
+         contexts: [{{name: lifeboat, context: {{cluster: test, user: lifeboat}}}}]\ncurrent-context: lifeboat\n"
+    );
+    fs::write(to, own).unwrap();
 }
 
 const OBJECTS: &str = include_str!("objects.yaml");
@@ -126,7 +76,7 @@ fn a_namespace_is_captured_compared_and_taken_again() {
     }
     kube.kubectl(&["apply", "-f", "-"], &role());
     let kubeconfig = world.site.path("kubeconfig");
-    kube.account("lifeboat", &kubeconfig);
+    account(&kube, "lifeboat", &kubeconfig);
     world.site.set("LIFEBOAT_CONFIGURATION_NAMESPACES", "prod");
     world.site.set("LIFEBOAT_CONFIGURATION_KUBECTL", kube.program().display());
     world.site.set("LIFEBOAT_CONFIGURATION_KUBECONFIG", kubeconfig.display());
@@ -212,7 +162,7 @@ fn what_may_not_be_listed_is_an_error_and_never_an_empty_capture() {
     let mut world = World::start();
     kube.kubectl(&["create", "namespace", "prod"], "");
     world.site.set("LIFEBOAT_CONFIGURATION_KUBECTL", kube.program().display());
-    world.site.set("LIFEBOAT_CONFIGURATION_KUBECONFIG", kube.kubeconfig.display());
+    world.site.set("LIFEBOAT_CONFIGURATION_KUBECONFIG", kube.kubeconfig().display());
     let capture = |namespace: &str| {
         let backup =
             world.site.backup(&["--kind", "config"]).env("LIFEBOAT_CONFIGURATION_NAMESPACES", namespace);
@@ -223,7 +173,7 @@ fn what_may_not_be_listed_is_an_error_and_never_an_empty_capture() {
     kube.kubectl(&["apply", "-f", "-"], &role());
     kube.kubectl(&["-n", "prod", "delete", "role", "lifeboat"], "");
     let kubeconfig = world.site.path("kubeconfig");
-    kube.account("lifeboat", &kubeconfig);
+    account(&kube, "lifeboat", &kubeconfig);
     let backup = world.site.backup(&["--kind", "config"]).env("LIFEBOAT_CONFIGURATION_NAMESPACES", "prod");
     let told = backup.env("LIFEBOAT_CONFIGURATION_KUBECONFIG", &kubeconfig).run().exits(6);
     assert!(words(&told).contains("docs/least-privilege.md"), "{told}");
@@ -266,7 +216,7 @@ fn kubectl_writes_in_the_state_directory_and_nowhere_else() {
     kube.kubectl(&["create", "namespace", "prod"], "");
     world.site.set("LIFEBOAT_CONFIGURATION_NAMESPACES", "prod");
     world.site.set("LIFEBOAT_CONFIGURATION_KUBECTL", kube.program().display());
-    world.site.set("LIFEBOAT_CONFIGURATION_KUBECONFIG", kube.kubeconfig.display());
+    world.site.set("LIFEBOAT_CONFIGURATION_KUBECONFIG", kube.kubeconfig().display());
     // A place that can be written: nothing may appear in it. And one that does not exist, as in a unit.
     let home = world.site.path("home");
     fs::create_dir(&home).unwrap();

@@ -80,7 +80,12 @@ fn is_taken(outcome: &Outcome) {
 /// A value for what stands in a file of ours.
 fn filled(text: &str) -> String {
     let digest = format!("sha256:{}", "ab".repeat(32));
-    let known = [("$(RELEASE_ID)", "2026.11.20"), ("$(IMAGE_DIGEST)", &digest), ("$(APPROVED_BY)", "anna")];
+    let known = [
+        ("$(RELEASE_ID)", "2026.11.20"),
+        ("$(IMAGE_DIGEST)", &digest),
+        ("$(APPROVED_BY)", "anna"),
+        ("$(MIGRATION_APPROVED_BY)", "jonas"),
+    ];
     known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
