@@ -29,6 +29,8 @@ mod configuration_text;
 mod confirm;
 mod doctor;
 mod evidence;
+mod expire;
+mod expire_text;
 mod identity;
 mod init;
 mod list;
@@ -138,6 +140,7 @@ enum Command {
     Rollback(rollback::Args),
     Release(release::Args),
     Policy(policy::Args),
+    Expire(expire::Args),
     AsProduction(as_production::Args),
     Cat(cat::Args),
     Config(configuration::Args),
@@ -158,6 +161,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Rollback(args) => rollback::run(args, app).await,
         Command::Release(args) => app.looking(release::run(args, app)).await,
         Command::Policy(args) => app.looking(policy::run(args, app)).await,
+        Command::Expire(args) => app.looking(expire::run(args, app)).await,
         Command::List(args) => app.looking(list::run(args, app)).await,
         Command::Status(args) => app.looking(status::run(args, app)).await,
         Command::Window(args) => app.looking(window::run(args, app)).await,

@@ -260,6 +260,7 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
         deadline: read.duration("schedule.deadline")?,
         retries_max: read.integer("schedule.retries_max")? as u32,
         retry_delay: read.duration("schedule.retry_delay")?,
+        zone,
     })
 }
 

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use crate::crontab::Schedule;
 use crate::error::Result;
 use crate::names::wal::SlotName;
@@ -338,6 +340,8 @@ pub struct Schedules {
     pub retries_max: u32,
     /// How long after its end a failed run is tried again.
     pub retry_delay: Duration,
+    /// The zone of these lines, and of the calendar by which backups are kept.
+    pub zone: TimeZone,
 }
 
 /// The sources of a configuration.

@@ -2,8 +2,10 @@
 //!
 //! [`plan::plan`] is pure: from what is stored ([`stock::Stock`]) and what was promised ([`rule::Rules`]) it
 //! says what goes and what stays. Age is the store's time of an object, never what its writer says.
+//! [`look`] reads what is stored, and the rules from the classes of the configuration.
 
 pub mod hold;
+pub mod look;
 #[cfg(test)]
 mod model;
 pub mod plan;

@@ -173,6 +173,7 @@ impl World {
             claims,
             bytes: 1,
             whole: true,
+            may_be_whole: true,
             needs,
             base: None,
             misses_unnamed: false,
@@ -358,20 +359,22 @@ impl World {
 
     /// What the plan sees: now and then, something cannot be read.
     fn stock(&mut self) -> Stock {
-        let (mut items, mut unread) = (Vec::new(), Vec::new());
+        let (mut items, mut unread, mut not_believed) = (Vec::new(), Vec::new(), Vec::new());
         let blind = self.may_be_blind && self.dice.one_of(4);
         let unknown = |dice: &mut Dice| blind && dice.one_of(4);
         for item in &self.items {
-            match blind && self.dice.one_of(8) {
-                true => unread.push((item.id.clone(), "refused".to_owned())),
-                false => items.push(item.clone()),
+            match (blind && self.dice.one_of(8), self.dice.one_of(3)) {
+                (true, false) => unread.push((item.id.clone(), "refused".to_owned())),
+                // Damaged, and repaired later.
+                (true, true) => not_believed.push((item.id.clone(), "another digest".to_owned())),
+                (false, _) => items.push(item.clone()),
             }
         }
-        let told = items.iter().map(|item| &item.id).chain(unread.iter().map(|(id, _)| id));
-        let told: HashSet<&SnapshotId> = told.collect();
-        let lacking: Vec<bool> =
+        let told: HashSet<&SnapshotId> = items.iter().map(|item| &item.id).collect();
+        let whole: Vec<bool> =
             items.iter().map(|item| item.needs.iter().all(|id| told.contains(id))).collect();
-        items.iter_mut().zip(lacking).for_each(|(item, whole)| item.whole = whole);
+        // Whatever is lacking here could not be read, or is damaged.
+        items.iter_mut().zip(whole).for_each(|(item, whole)| item.whole = whole);
         let part = |is_unknown: bool| is_unknown.then(|| "refused".to_owned());
         let parts = [0; 4].map(|_| part(unknown(&mut self.dice)));
         let [batches, wal, releases, holds] = parts;
@@ -381,12 +384,13 @@ impl World {
         Stock {
             items,
             unread,
-            not_believed: Vec::new(),
+            not_believed,
             unfinished: self.unfinished.iter().map(|(id, at_)| (id.clone(), Some(at(*at_)))).collect(),
             batches: known(batches, self.batches.clone()),
             wal: known(wal, self.wal.clone()),
             releases: known(releases, self.releases.clone()),
             holds: known(holds, self.holds.clone()),
+            tenants: Known::All(self.tenants.iter().cloned().collect()),
         }
     }
 

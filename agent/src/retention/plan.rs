@@ -141,6 +141,9 @@ fn later(at: Timestamp, by: std::time::Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// Which snapshots a rule chooses from: those that are whole; and, besides, those that may be.
+const COUNTS: [fn(&Item) -> bool; 2] = [|item| item.whole, |item| item.may_be_whole];
+
 struct Work<'a> {
     stock: &'a Stock,
     rules: &'a Rules,
@@ -208,21 +211,25 @@ impl<'a> Work<'a> {
         }
         for group in groups.into_values() {
             let Some(rule) = group.first().and_then(|item| self.rule(item)) else { continue };
-            let whole = || group.iter().copied().filter(|item| item.whole);
-            // A time of its own may be one that somebody made up.
-            let newest = whole().rfind(|item| item.claims.is_none()).or_else(|| whole().next_back());
-            // Where none is whole, a part is better than nothing.
-            if let Some(newest) = newest.or(group.last().copied()) {
-                self.keep(&newest.id, Reason::Newest);
-            }
             let from = earlier(self.counted_from, rule.window);
             for item in group.iter().filter(|item| item.stored_at >= from) {
                 self.keep(&item.id, Reason::Window);
             }
-            for start in starts(whole(), from) {
-                self.keep(&start.id, Reason::WindowStart);
+            // Where none is whole, a part is better than nothing.
+            if let Some(last) = group.last().filter(|_| !group.iter().any(|item| item.may_be_whole)) {
+                self.keep(&last.id, Reason::Newest);
             }
-            self.periods(rule, whole());
+            for counts in COUNTS {
+                let whole = || group.iter().copied().filter(|item| counts(item));
+                let newest = whole().rfind(|item| item.claims.is_none()).or_else(|| whole().next_back());
+                if let Some(newest) = newest {
+                    self.keep(&newest.id, Reason::Newest);
+                }
+                for start in starts(whole(), from) {
+                    self.keep(&start.id, Reason::WindowStart);
+                }
+                self.periods(rule, whole());
+            }
         }
     }
 
@@ -264,7 +271,7 @@ impl<'a> Work<'a> {
 
     /// Every moment between the two can be restored: of the instance, and the files of each tenant.
     fn span(&mut self, from: Timestamp, to: Timestamp, reason: &Reason) {
-        let bases = || self.stock.items.iter().filter(|item| item.base.is_some() && item.whole);
+        let bases = || self.stock.items.iter().filter(|item| item.base.is_some() && item.may_be_whole);
         let within = bases().filter(|item| item.stored_at > from && item.stored_at <= to);
         let all: Vec<&'a Item> = self.base_starts(from, to).into_iter().chain(within).collect();
         for item in &all {
@@ -287,7 +294,7 @@ impl<'a> Work<'a> {
     fn base_starts(&mut self, from: Timestamp, to: Timestamp) -> Vec<&'a Item> {
         let before = || {
             let bases = self.stock.items.iter().filter_map(|item| item.base.map(|base| (item, base)));
-            bases.filter(|(item, _)| item.whole && item.stored_at <= from)
+            bases.filter(|(item, _)| item.stored_at <= from)
         };
         let Known::All(wal) = &self.stock.wal else { return Vec::new() };
         let is_in = |item: &&WalItem| item.stored_at >= from && item.stored_at <= to;
@@ -299,9 +306,11 @@ impl<'a> Work<'a> {
         let mut found: BTreeMap<&SnapshotId, &'a Item> = BTreeMap::new();
         for timeline in timelines {
             let leads = |base: &BaseRange| base.timeline == timeline || wal.comes_from(timeline, base);
-            let leading: Vec<&'a Item> =
-                before().filter(|(_, base)| leads(base)).map(|(item, _)| item).collect();
-            found.extend(starts(leading.into_iter(), from).into_iter().map(|item| (&item.id, item)));
+            for counts in COUNTS {
+                let leading = before().filter(|(item, base)| counts(item) && leads(base));
+                let leading: Vec<&'a Item> = leading.map(|(item, _)| item).collect();
+                found.extend(starts(leading.into_iter(), from).into_iter().map(|item| (&item.id, item)));
+            }
         }
         if let Some(unknown) = wal.unknown.first() {
             let why = Reason::Unknown(format!("where timeline {unknown} comes from is not known"));
@@ -315,25 +324,33 @@ impl<'a> Work<'a> {
     /// from the last filestore before the first moment to the first after the second.
     fn files(&mut self, from: Timestamp, to: Timestamp, of: Option<&TenantName>, reason: &Reason) {
         // A tenant without any backup of its filestore has batches alone.
-        let known = self.rules.tenants.keys().filter(|tenant| of.is_none_or(|of| of == *tenant));
+        let known = match &self.stock.tenants {
+            Known::All(tenants) => tenants.iter().collect(),
+            Known::Unknown(_) => Vec::new(), // then all batches stay
+        };
+        let known = known.into_iter().filter(|tenant| of.is_none_or(|of| of == *tenant));
         let mut tenants: BTreeMap<Option<&TenantName>, Vec<&'a Item>> =
             known.map(|tenant| (Some(tenant), Vec::new())).collect();
         for item in &self.stock.items {
-            let counts = item.kind == SnapshotKind::Filestore && item.whole;
+            let counts = item.kind == SnapshotKind::Filestore && item.may_be_whole;
             if counts && (of.is_none() || item.tenant.as_ref() == of) {
                 tenants.entry(item.tenant.as_ref()).or_default().push(item);
             }
         }
         let mut batches_from = from;
         for filestores in tenants.into_values() {
-            let before = starts(filestores.iter().copied(), from);
-            match before.first() {
-                Some(before) => batches_from = batches_from.min(before.stored_at),
+            let whole = |counts: fn(&Item) -> bool| {
+                starts(filestores.iter().copied().filter(move |item| counts(item)), from)
+            };
+            let before: Vec<&'a Item> = COUNTS.into_iter().flat_map(whole).collect();
+            // The oldest of them: another one may be in its place for nothing.
+            match before.iter().map(|item| item.stored_at).min() {
+                Some(stored_at) => batches_from = batches_from.min(stored_at),
                 // Nothing but batches may hold what was stored before the first backup.
                 None => batches_from = Timestamp::MIN,
             }
             let mut after = filestores.iter().filter(|item| item.stored_at > to);
-            let real = after.clone().find(|item| item.claims.is_none());
+            let real = after.clone().find(|item| item.claims.is_none() && item.whole);
             let after = after.next().into_iter().chain(real);
             let between = filestores.iter().filter(|item| item.stored_at > from && item.stored_at <= to);
             let kept: Vec<&'a Item> = before.iter().chain(between).chain(after).copied().collect();
@@ -474,16 +491,17 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// What could not be read may need anything of the kinds that its own kind needs.
+    /// What could not be read may need anything of the kinds that its own kind needs. So may what is not
+    /// believed: whoever damages a manifest must not make us delete what it needs.
     fn unknown(&mut self) {
         let all_of = |kinds: &'static [SnapshotKind]| move |item: &&Item| kinds.contains(&item.kind);
-        for (id, why) in &self.stock.unread {
+        for (id, why) in self.stock.unread.iter().chain(&self.stock.not_believed) {
             let kinds: &'static [SnapshotKind] = match id.kind() {
                 "dump" | "filestore" => &[SnapshotKind::Filestore],
                 "base" => &[SnapshotKind::Base, SnapshotKind::Filestore],
                 _ => &[],
             };
-            let reason = Reason::Unknown(format!("{id} could not be read: {why}"));
+            let reason = Reason::Unknown(format!("what {id} needs: {why}"));
             for item in self.stock.items.iter().filter(all_of(kinds)) {
                 self.keep(&item.id, reason.clone());
             }
@@ -509,6 +527,12 @@ impl<'a> Work<'a> {
             let reason = Reason::Unknown(format!("WAL could not be listed: {why}"));
             for item in self.stock.items.iter().filter(|item| item.base.is_some()) {
                 self.keep(&item.id, reason.clone());
+            }
+        }
+        if let Some(why) = unknown(&self.stock.tenants) {
+            let reason = Reason::Unknown(format!("it is not known which tenants there are: {why}"));
+            for batch in self.batch_list() {
+                self.keep_batch(&batch.id, reason.clone());
             }
         }
         let misses = |item: &&Item| item.misses_unnamed && self.reasons.contains_key(&item.id);
@@ -590,6 +614,10 @@ impl<'a> Work<'a> {
             self.notes
                 .push(format!("{lacking} snapshots cannot be restored whole; they take no other's place"));
         }
+        if let Some(why) = unknown(&self.stock.tenants) {
+            self.notes
+                .push(format!("no batch of files goes: it is not known which tenants there are: {why}"));
+        }
         let claims = self.stock.items.iter().filter(|item| item.claims.is_some()).count();
         if claims > 0 {
             self.notes.push(format!(
@@ -598,7 +626,9 @@ impl<'a> Work<'a> {
         }
         let not_believed = self.stock.not_believed.len();
         if not_believed > 0 {
-            self.notes.push(format!("{not_believed} snapshots are not believed: only a person removes them"));
+            self.notes.push(format!(
+                "{not_believed} snapshots are not believed: what they may need stays until a person removes them"
+            ));
         }
         ExpiryPlan {
             now,

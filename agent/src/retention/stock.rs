@@ -34,8 +34,11 @@ pub struct Item {
     pub claims: Option<Timestamp>,
     /// Size of its objects.
     pub bytes: u64,
-    /// Whether all that it needs is stored and believed.
+    /// Whether all that it needs is stored, believed and not damaged.
     pub whole: bool,
+    /// Whether it may be whole: what it lacks could not be read, or is damaged and may be repaired. It takes
+    /// the place of none that is whole, nor the other way round.
+    pub may_be_whole: bool,
     /// What it cannot be restored without, itself included.
     pub needs: BTreeSet<SnapshotId>,
     /// Where a base backup begins, and where it is consistent.
@@ -133,7 +136,7 @@ pub struct Stock {
     pub items: Vec<Item>,
     /// Those that could not be read, and why.
     pub unread: Vec<Told>,
-    /// Those that are not believed, and why. They keep nothing, and only a person removes them.
+    /// Those that are not believed, and why: damaged, or of somebody else. Only a person removes them.
     pub not_believed: Vec<Told>,
     /// Those without a manifest, and when their newest object was stored, if they have one.
     pub unfinished: Vec<(SnapshotId, Option<Timestamp>)>,
@@ -145,6 +148,8 @@ pub struct Stock {
     pub releases: Known<Vec<ReleasePoint>>,
     /// Holds.
     pub holds: Known<Vec<Hold>>,
+    /// Every tenant: one of which no backup is stored may have files in batches.
+    pub tenants: Known<BTreeSet<TenantName>>,
 }
 
 impl Stock {
@@ -160,16 +165,42 @@ impl Stock {
     }
 }
 
+impl Stock {
+    /// What is not known, in words: because of it, more stays than has to.
+    pub fn unknown(&self) -> Vec<String> {
+        fn part<T>(what: &str, part: &Known<T>) -> Option<String> {
+            match part {
+                Known::Unknown(why) => Some(format!("{what}: {why}")),
+                Known::All(_) => None,
+            }
+        }
+        let parts = [
+            part("batches of files", &self.batches),
+            part("WAL", &self.wal),
+            part("checkpoints of releases", &self.releases),
+            part("holds", &self.holds),
+            part("which tenants there are", &self.tenants),
+        ];
+        let snapshots = self.unread.iter().chain(&self.not_believed);
+        let snapshots = snapshots.map(|(id, why)| format!("snapshot {id}: {why}"));
+        parts.into_iter().flatten().chain(snapshots).collect()
+    }
+}
+
 /// The snapshots of an inventory as items, in the order in which they were stored; those that are `broken`
 /// are not whole.
 pub fn items(inventory: &Inventory, broken: &BTreeSet<SnapshotId>) -> Vec<Item> {
     let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
-    // What could not be read is not missing.
-    let is_unread = |(id, look): &(SnapshotId, Look)| matches!(look, Look::NotRead(_)).then(|| id.clone());
-    let unread: BTreeSet<SnapshotId> = inventory.snapshots.iter().filter_map(is_unread).collect();
+    // What could not be read, or is damaged, is not missing.
+    let is_there = |(id, look): &(SnapshotId, Look)| match look {
+        Look::NotRead(_) | Look::NotBelieved(_) => Some(id.clone()),
+        Look::Believed(_) | Look::Unfinished => None,
+    };
+    let there: BTreeSet<SnapshotId> = inventory.snapshots.iter().filter_map(is_there).collect();
     let whole = |id: &SnapshotId| {
         let lacks = graph.lacks(id);
-        lacks.iter().all(|id| unread.contains(id)) && graph.needs(id).is_disjoint(broken)
+        let whole = lacks.is_empty() && graph.needs(id).is_disjoint(broken);
+        (whole, lacks.iter().all(|id| there.contains(id)))
     };
     let mut items: Vec<Item> =
         inventory.believed().map(|one| item(one, &graph, whole(&one.manifest.id))).collect();
@@ -184,7 +215,7 @@ pub fn items(inventory: &Inventory, broken: &BTreeSet<SnapshotId>) -> Vec<Item> 
     items
 }
 
-fn item(one: &Snapshot, graph: &Graph, whole: bool) -> Item {
+fn item(one: &Snapshot, graph: &Graph, (whole, may_be_whole): (bool, bool)) -> Item {
     let manifest = &one.manifest;
     let mut needs = graph.needs(&manifest.id);
     needs.extend(one.held_in.iter().cloned());
@@ -204,6 +235,7 @@ fn item(one: &Snapshot, graph: &Graph, whole: bool) -> Item {
         claims: (apart.abs() > MARGIN).then_some(manifest.ended.min(one.stored_at)),
         bytes: one.stored_bytes,
         whole,
+        may_be_whole,
         needs,
         base: manifest.base().map(segment),
         misses_unnamed: one.misses_unnamed,

@@ -12,7 +12,7 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 13] = [
+const WANT_MORE: [&str; 14] = [
     "restore",
     "as-production",
     "promote",
@@ -24,6 +24,7 @@ const WANT_MORE: [&str; 13] = [
     "rollback",
     "release",
     "policy",
+    "expire",
     "completions",
     "man",
 ];

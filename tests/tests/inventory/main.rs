@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and changes what a stranger would
 
 mod clocks;
+mod expire;
 mod lineage;
 mod plans;
 mod policy;

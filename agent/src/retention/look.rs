@@ -1,0 +1,206 @@
+//! Reads what the plan looks at: every part by itself, so that one that cannot be read does not hide the
+//! others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::rule::{Period, Rule, Rules};
+use super::stock::{self, Batch, Known, ReleasePoint, Stock, WalItem, WalStock};
+use crate::archive::evidence::key::TrustedEvidenceKeys;
+use crate::archive::evidence::predicate::Checkpoint;
+use crate::archive::manifest::{self, SnapshotKind};
+use crate::archive::wal_name::NameTrust;
+use crate::clock::Timestamp;
+use crate::config::{Class, Config, class_of};
+use crate::error::{Error, Kind, Result};
+use crate::inventory::take::Wanted;
+use crate::inventory::{Inventory, Look};
+use crate::names::wal::{TimelineId, WalFile};
+use crate::names::{Lsn, SnapshotId, TenantName};
+use crate::repository::releases::ReleaseLook;
+use crate::repository::snapshots::Trust;
+use crate::repository::{Repository, layout};
+
+/// Longer than the longest backup or restore should take.
+const GRACE: Duration = Duration::from_secs(24 * 3_600);
+/// Folders listed at a time.
+const LISTED_AT_ONCE: usize = 8;
+
+/// What is stored. `broken` are snapshots that a check found damaged; `tenants` those that are backed up.
+///
+/// # Errors
+/// Those of the store, where not even the snapshots can be listed.
+pub async fn take(
+    repository: &Repository,
+    trust: &Trust,
+    evidence: &TrustedEvidenceKeys,
+    tenants: Known<BTreeSet<TenantName>>,
+    broken: impl FnOnce(&Inventory) -> BTreeSet<SnapshotId>,
+) -> Result<Stock> {
+    let inventory = Inventory::take(repository, trust, &Wanted { wal: true, ..Wanted::default() }).await?;
+    let items = stock::items(&inventory, &broken(&inventory));
+    let stored: BTreeSet<TenantName> = items.iter().filter_map(|item| item.tenant.clone()).collect();
+    let tenants = match tenants {
+        Known::All(tenants) => Known::All(&tenants | &stored),
+        unknown => unknown,
+    };
+    Ok(Stock {
+        unread: stock::unread(&inventory),
+        not_believed: stock::not_believed(&inventory),
+        unfinished: unfinished(repository, &inventory).await,
+        batches: batches(repository).await.into(),
+        wal: wal(repository, trust, &inventory).await.into(),
+        releases: releases(repository, evidence).await.into(),
+        holds: Known::All(Vec::new()),
+        items,
+        tenants,
+    })
+}
+
+impl<T> From<Result<T>> for Known<T> {
+    fn from(looked: Result<T>) -> Known<T> {
+        match looked {
+            Ok(all) => Known::All(all),
+            Err(e) => Known::Unknown(e.line()),
+        }
+    }
+}
+
+/// Snapshots without a manifest, each with the time of its newest object; none where that is not known.
+async fn unfinished(repository: &Repository, inventory: &Inventory) -> Vec<(SnapshotId, Option<Timestamp>)> {
+    let without = inventory.snapshots.iter().filter(|(_, look)| matches!(look, Look::Unfinished));
+    stream::iter(without.map(|(id, _)| id.clone()).collect::<Vec<_>>())
+        .map(|id| async move {
+            let folder = layout::snapshot(repository.instance(), &id);
+            let times = repository.store().list(&folder).map_ok(|info| info.modified);
+            let times: Result<Vec<Timestamp>> = times.try_collect().await;
+            (id, times.ok().and_then(|times| times.into_iter().max()))
+        })
+        .buffered(LISTED_AT_ONCE)
+        .collect()
+        .await
+}
+
+/// The batches, oldest first. One without a manifest is being written, or was cut short: it stays.
+async fn batches(repository: &Repository) -> Result<Vec<Batch>> {
+    let folder = layout::arrivals(repository.instance());
+    let mut found: BTreeMap<String, (u64, Option<Timestamp>)> = BTreeMap::new();
+    let mut listed = repository.store().list(&folder);
+    while let Some(info) = listed.try_next().await? {
+        let Some((of, name)) = info.key.rsplit_once('/') else { continue };
+        let batch = found.entry(of.to_owned()).or_default();
+        batch.0 += info.bytes;
+        if name == manifest::NAME {
+            batch.1 = Some(info.modified);
+        }
+    }
+    let batch = |(folder, (bytes, stored_at)): (String, (u64, Option<Timestamp>))| {
+        let id: SnapshotId = folder.rsplit('/').next()?.parse().ok()?;
+        let is_own = id.kind() == SnapshotKind::Arrivals.as_str()
+            && layout::snapshot(repository.instance(), &id) == folder;
+        is_own.then_some(Batch { id, stored_at: stored_at?, bytes })
+    };
+    let mut batches: Vec<Batch> = found.into_iter().filter_map(batch).collect();
+    batches.sort_by(|a, b| (a.stored_at, &a.id).cmp(&(b.stored_at, &b.id)));
+    Ok(batches)
+}
+
+async fn wal(repository: &Repository, trust: &Trust, inventory: &Inventory) -> Result<WalStock> {
+    let stored = inventory.wal()?;
+    let origin = repository.origin().await?;
+    let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
+    let mut wal = WalStock {
+        histories: stored.histories.iter().cloned().collect(),
+        unknown: stored.unknown.iter().map(|one| one.timeline).collect(),
+        ..WalStock::default()
+    };
+    wal.unknown.extend(stored.contradicting.iter().copied());
+    let Some(size) = stored.segment_bytes else { return Ok(wal) };
+    for object in &list.objects {
+        let (WalFile::Segment(segment) | WalFile::Partial(segment)) = object.name.file else { continue };
+        let timeline = object.name.file.timeline();
+        // Without a history nobody knows where it comes from; the first timeline has none.
+        if timeline > TimelineId(1) && !wal.histories.contains_key(&timeline) {
+            wal.unknown.insert(timeline);
+        }
+        let Some(at) = segment.begin(size) else { continue };
+        wal.items.push(WalItem {
+            timeline,
+            begin: Lsn(at.0 + u64::from(object.name.begin)),
+            end: Lsn(at.0 + u64::from(object.name.end)),
+            stored_at: object.stored_at,
+            bytes: object.bytes,
+        });
+    }
+    Ok(wal)
+}
+
+async fn releases(repository: &Repository, trusted: &TrustedEvidenceKeys) -> Result<Vec<ReleasePoint>> {
+    let origin = repository.origin().await?;
+    let mut found = Vec::new();
+    for (folder, look) in repository.list_releases(&origin, trusted).await? {
+        match look {
+            ReleaseLook::Believed(stored) => {
+                found.push(release_point(&stored.evidence.checkpoint, stored.stored_at));
+            }
+            // One that is damaged may need anything, as one that could not be read.
+            ReleaseLook::NotRead(e) | ReleaseLook::NotBelieved(e) => {
+                return Err(e.context(format!("read the checkpoint in releases/{folder}")));
+            }
+            ReleaseLook::Unfinished => {}
+        }
+    }
+    Ok(found)
+}
+
+fn release_point(checkpoint: &Checkpoint, stored_at: Timestamp) -> ReleasePoint {
+    let chain = checkpoint.base.iter().flat_map(|base| &base.chain);
+    let dumps = checkpoint.tenants.iter().filter_map(|tenant| tenant.dump.as_ref());
+    let files = checkpoint.tenants.iter().flat_map(|tenant| &tenant.files.held_in);
+    let configuration = checkpoint.configuration.iter().map(|one| &one.snapshot);
+    let names = chain.chain(dumps).chain(files).chain(configuration).map(|one| one.id.clone());
+    ReleasePoint {
+        release: checkpoint.release.id.clone(),
+        stored_at,
+        tenants: checkpoint.scope.tenants.clone(),
+        names: names.collect(),
+        point: checkpoint.point.as_ref().map(|point| (TimelineId(point.timeline), point.lsn)),
+    }
+}
+
+/// The rules of the configuration's classes for the tenants that are known.
+///
+/// # Errors
+/// `Config` where there is no class: then nothing ever goes.
+pub fn rules(config: &Config, stock: &Stock) -> Result<Rules> {
+    if config.classes.is_empty() {
+        return Err(Error::new(Kind::Config, "there is no recovery class")
+            .effect("nothing is ever deleted")
+            .next("add a [class.NAME]; docs/retention.md shows some"));
+    }
+    let known = match &stock.tenants {
+        Known::All(tenants) => tenants.clone(),
+        Known::Unknown(_) => stock.items.iter().filter_map(|item| item.tenant.clone()).collect(),
+    };
+    let of = |tenant: TenantName| {
+        let rule = class_of(&config.classes, &tenant).ok().map(|(_, class)| rule(class))?;
+        Some((tenant, rule))
+    };
+    Ok(Rules {
+        tenants: known.into_iter().filter_map(of).collect(),
+        instance: config.classes.values().map(rule).reduce(|one, other| one.or(&other)),
+        zone: config.schedule.zone.clone(),
+        grace: GRACE,
+    })
+}
+
+fn rule(class: &Class) -> Rule {
+    let counts = [class.hourly, class.daily, class.weekly, class.monthly, class.yearly];
+    Rule {
+        window: class.window,
+        periods: Period::ALL.into_iter().zip(counts).collect(),
+        releases: class.releases,
+    }
+}
