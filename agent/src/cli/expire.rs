@@ -20,17 +20,17 @@ use crate::retention::plan::{Clock, plan};
 use crate::retention::stock::Known;
 use crate::status::remembered;
 
-/// Show what the recovery classes keep, and what they do not need any more
+/// Show what the recovery classes keep, and what would be deleted
 ///
-/// For each snapshot that stays, all reasons are shown, each by itself enough: the recovery window, the first
-/// backup of a day, week, month or year, a release, or another snapshot that needs it. See docs/retention.md.
+/// For each snapshot that is kept, every reason is shown: the recovery window, the first backup of a day,
+/// week, month or year, a release, or another snapshot that needs it. See docs/retention.md.
 ///
-/// Ages are counted by the clock of the store. Where nothing was stored for more than a day, they are counted
-/// up to then: if backups stop, nothing expires. What cannot be read keeps everything that it may need.
+/// Ages are counted by the clock of the store, at most up to one day after the newest stored object: if
+/// backups stop, expiry stops. --as-of ignores this limit. What cannot be read keeps all that it may need.
 ///
 /// This version only plans: it deletes nothing.
 ///
-/// Exit code 3: something could not be read, so more stays than has to. 4: there is no class.
+/// Exit code 3: something could not be read, so more is kept than necessary. 4: there is no class.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -41,10 +41,11 @@ pub struct Args {
     /// Only show the plan
     #[arg(long, required = true)]
     dry_run: bool,
-    /// Show what of today's repository would go at this time
+    /// Show what would be deleted at this time, if nothing were stored until then
     #[arg(long, value_name = "TIME")]
     as_of: Option<ZonedTime>,
-    /// Do not ask the server which tenants there are; without odoo.tenants, batches of files stay then
+    /// Do not ask the server which tenants there are. Without odoo.tenants, all batches of files are kept,
+    /// and the exit code is 3
     #[arg(long)]
     stored_only: bool,
     #[command(flatten)]
@@ -80,7 +81,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         "not_known": unknown,
         "plan": plan,
     });
-    app.print(&value, || plan_text(&config, repository.store().url(), &plan, &unknown))?;
+    app.print(&value, || {
+        plan_text(&config, repository.store().url(), &plan, &unknown, args.as_of.is_some())
+    })?;
     Ok(if unknown.is_empty() { Done::Complete } else { Done::Incomplete })
 }
 

@@ -1,4 +1,4 @@
-//! `lifeboat expire` for people: what goes, and what stays for which reasons, by tenant.
+//! `lifeboat expire` for people: what is kept for which reasons, and what would be deleted, by tenant.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +14,18 @@ const REASONS: usize = 4;
 const INDENT: usize = 4;
 
 /// The plan, and what could not be read.
-pub fn plan_text(config: &Config, repository: &str, plan: &ExpiryPlan, unknown: &[String]) -> Text {
+pub fn plan_text(
+    config: &Config,
+    repository: &str,
+    plan: &ExpiryPlan,
+    unknown: &[String],
+    as_of: bool,
+) -> Text {
     let mut text = Text::default();
-    let when = clock::text(plan.now);
+    let when = match as_of {
+        true => format!("as of {}, if nothing is stored until then", clock::text(plan.now)),
+        false => clock::text(plan.now),
+    };
     text.line(INDENT).plain(format!("instance {} in {repository}, {when}", config.instance));
     for what in unknown {
         text.line(INDENT + 2).plain("  ").push(Tone::Warning, "not known").plain(format!(": {what}"));
@@ -47,7 +56,7 @@ fn stays(text: &mut Text, plan: &ExpiryPlan) {
         text.line(0);
         let bytes = all.iter().map(|one| one.bytes).sum();
         text.line(INDENT).plain(format!(
-            "{whose}: {} stay, {}",
+            "{whose}: {} kept, {}",
             counted(all.len(), "snapshot"),
             bytes_text(bytes)
         ));
@@ -58,11 +67,13 @@ fn stays(text: &mut Text, plan: &ExpiryPlan) {
     }
     text.line(0);
     let wal: BTreeSet<&Reason> = plan.wal_stays.iter().map(|span| &span.reason).collect();
-    if !wal.is_empty() {
-        text.line(INDENT).plain(format!("WAL stays for: {}", reasons(wal)));
+    if let Some(reason) = &plan.all_wal_stays {
+        text.line(INDENT).plain(format!("all WAL is kept: {reason}"));
+    } else if !wal.is_empty() {
+        text.line(INDENT).plain(format!("WAL is kept for: {}", reasons(wal)));
     }
     if plan.batches_stay > 0 {
-        text.line(INDENT).plain(format!("batches of files that stay: {}", plan.batches_stay));
+        text.line(INDENT).plain(format!("batches of files kept: {}", plan.batches_stay));
     }
 }
 
@@ -75,7 +86,7 @@ fn goes(text: &mut Text, plan: &ExpiryPlan) {
         text.line(0);
         let bytes = all.iter().map(|one| one.bytes).sum();
         text.line(INDENT).plain(format!(
-            "{whose}: {} would go, {}",
+            "{whose}: {} would be deleted, {}",
             counted(all.len(), "snapshot"),
             bytes_text(bytes)
         ));
@@ -93,7 +104,7 @@ fn goes(text: &mut Text, plan: &ExpiryPlan) {
     ];
     for (what, count, bytes) in others.into_iter().filter(|(_, count, _)| *count > 0) {
         let size = bytes.map_or(String::new(), |bytes| format!(", {}", bytes_text(bytes)));
-        text.line(INDENT).plain(format!("{what} that would go: {count}{size}"));
+        text.line(INDENT).plain(format!("{what} that would be deleted: {count}{size}"));
     }
 }
 

@@ -17,7 +17,7 @@ use crate::archive::manifest::SnapshotKind;
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::wal::TimelineId;
-use crate::names::{SnapshotId, TenantName};
+use crate::names::{SnapshotId, TenantName, counted};
 
 /// How far the rules' time may run beyond the newest thing that is stored: where backups stop, expiry stops.
 const STANDS_STILL_AFTER: std::time::Duration = std::time::Duration::from_secs(86_400);
@@ -71,6 +71,8 @@ pub struct ExpiryPlan {
     pub batches_stay: usize,
     /// WAL that stays.
     pub wal_stays: Vec<Span>,
+    /// Why all of it stays, where it does.
+    pub all_wal_stays: Option<Reason>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -104,9 +106,9 @@ pub fn plan(stock: &Stock, rules: &Rules, clock: Clock) -> Result<ExpiryPlan> {
             if newest.duration_since(now) > crate::inventory::pick::MARGIN {
                 return Err(Error::new(
                     Kind::Refused,
-                    format!("the store's clock says {now}, but something is stored since {newest}"),
+                    format!("the store's clock says {now}, but the newest object was stored at {newest}"),
                 )
-                .effect("nothing was deleted: no age can be told")
+                .effect("nothing was deleted: ages cannot be computed")
                 .next("correct the clock of the store"));
             }
             now.min(later(newest, STANDS_STILL_AFTER))
@@ -125,7 +127,7 @@ pub fn plan(stock: &Stock, rules: &Rules, clock: Clock) -> Result<ExpiryPlan> {
     };
     if counted_from < now {
         work.notes.push(format!(
-            "nothing was stored since {}: ages are counted up to {counted_from}, so that nothing goes because backups stopped",
+            "nothing was stored since {}: ages are counted up to {counted_from} only, so that expiry stops with the backups",
             newest.unwrap_or(now)
         ));
     }
@@ -601,33 +603,25 @@ impl<'a> Work<'a> {
         let unfinished = unfinished.map(|(id, _)| id.clone()).collect();
         let wal = match &self.stock.wal {
             Known::All(wal) => self.wal.goes(wal),
-            Known::Unknown(why) => {
-                self.notes.push(format!("no WAL goes: it could not be listed: {why}"));
-                Vec::new()
-            }
+            Known::Unknown(_) => Vec::new(),
         };
-        if let Some(why) = unknown(&self.stock.batches) {
-            self.notes.push(format!("no batch of files goes: they could not be listed: {why}"));
-        }
         let lacking = self.stock.items.iter().filter(|item| !item.whole).count();
         if lacking > 0 {
             self.notes
                 .push(format!("{lacking} snapshots cannot be restored whole; they take no other's place"));
         }
-        if let Some(why) = unknown(&self.stock.tenants) {
-            self.notes
-                .push(format!("no batch of files goes: it is not known which tenants there are: {why}"));
-        }
         let claims = self.stock.items.iter().filter(|item| item.claims.is_some()).count();
         if claims > 0 {
             self.notes.push(format!(
-                "{claims} snapshots say another time than the store: a wrong clock, or a copied repository; they take no other's place"
+                "{} with a time that differs from the store's (wrong clock, or copied repository): kept in addition",
+                counted(claims, "snapshot")
             ));
         }
         let not_believed = self.stock.not_believed.len();
         if not_believed > 0 {
             self.notes.push(format!(
-                "{not_believed} snapshots are not believed: what they may need stays until a person removes them"
+                "{} not believed: everything they may need is kept until you remove them; run lifeboat verify",
+                counted(not_believed, "snapshot")
             ));
         }
         ExpiryPlan {
@@ -639,6 +633,7 @@ impl<'a> Work<'a> {
             unfinished,
             wal,
             stays,
+            all_wal_stays: self.wal.all().cloned(),
             wal_stays: self.wal.into_spans(),
             notes: self.notes,
         }

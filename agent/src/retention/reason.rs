@@ -23,7 +23,7 @@ pub enum Reason {
     Hold(String),
     /// Another one that stays cannot be restored without it.
     NeededBy(SnapshotId),
-    /// It was stored just now.
+    /// It is younger than the grace.
     Young,
     /// Its tenant has no class, or no class is configured.
     NoClass,
@@ -45,7 +45,7 @@ impl std::fmt::Display for Reason {
             Reason::Release(release) => write!(f, "release {release}"),
             Reason::Hold(name) => write!(f, "hold {name}"),
             Reason::NeededBy(id) => write!(f, "needed by {id}"),
-            Reason::Young => f.write_str("stored just now"),
+            Reason::Young => f.write_str("less than a day old"),
             Reason::NoClass => f.write_str("no recovery class"),
             Reason::Unknown(why) => write!(f, "not known: {why}"),
         }

@@ -175,11 +175,11 @@ impl Stock {
             }
         }
         let parts = [
-            part("batches of files", &self.batches),
-            part("WAL", &self.wal),
-            part("checkpoints of releases", &self.releases),
-            part("holds", &self.holds),
-            part("which tenants there are", &self.tenants),
+            part("batches of files (none would be deleted)", &self.batches),
+            part("WAL (none would be deleted)", &self.wal),
+            part("checkpoints of releases (nothing would be deleted)", &self.releases),
+            part("holds (nothing would be deleted)", &self.holds),
+            part("which tenants there are (no batch of files would be deleted)", &self.tenants),
         ];
         let snapshots = self.unread.iter().chain(&self.not_believed);
         let snapshots = snapshots.map(|(id, why)| format!("snapshot {id}: {why}"));

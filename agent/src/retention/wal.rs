@@ -143,6 +143,11 @@ impl WalSpans {
         all
     }
 
+    /// Why all of it stays; `None` where it does not.
+    pub fn all(&self) -> Option<&Reason> {
+        self.all.as_ref()
+    }
+
     /// The spans, for a person: what covers everything first.
     pub fn into_spans(self) -> Vec<Span> {
         let mut spans = self.spans;
