@@ -164,6 +164,16 @@ impl TrustedKeys {
         self.signer(name, signature).map(drop)
     }
 
+    /// Whether a signature that verifies has exactly the bytes that [`SigningKey::sign`] wrote: the armor
+    /// leaves room for others (white space, unused bits, the version) that mean the same.
+    pub fn is_as_written(signature: &[u8]) -> bool {
+        let written = SshSig::from_pem(signature).and_then(|parsed| {
+            let (key, made) = (parsed.public_key().clone(), parsed.signature().clone());
+            SshSig::new(key, parsed.namespace(), parsed.hash_alg(), made)?.to_pem(LineEnding::LF)
+        });
+        written.is_ok_and(|written| written.as_bytes() == signature)
+    }
+
     fn signer(&self, name: &str, signature: &[u8]) -> Result<(&PublicKey, SshSig)> {
         let fail = |what: String| Err(Error::new(Kind::Signature, what));
         let Ok(parsed) = SshSig::from_pem(signature) else {
@@ -203,6 +213,24 @@ mod tests {
         let theirs = other.sign_bare("lifeboat-wal", b"name").unwrap();
         assert!(!trusted.signed_bare("lifeboat-wal", b"name", &theirs));
         assert!(trusted.with(&other).signed_bare("lifeboat-wal", b"name", &theirs));
+    }
+
+    #[test]
+    fn a_signature_that_was_touched_is_not_as_it_was_written_even_where_it_verifies() {
+        let key = SigningKey::generate("test").unwrap();
+        let trusted = TrustedKeys::parse([key.public_text().unwrap().as_str()]).unwrap();
+        let signature = key.sign(b"manifest").unwrap().into_bytes();
+        assert!(TrustedKeys::is_as_written(&signature));
+        let mut still_verify = 0;
+        for bit in 0..signature.len() * 8 {
+            let mut touched = signature.clone();
+            touched[bit / 8] ^= 1 << (bit % 8);
+            if trusted.verify("m", b"manifest", &touched).is_ok() {
+                assert!(!TrustedKeys::is_as_written(&touched), "bit {bit}");
+                still_verify += 1;
+            }
+        }
+        assert!(still_verify > 0, "then this is not needed");
     }
 
     #[test]

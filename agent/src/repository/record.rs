@@ -31,6 +31,8 @@ pub struct Signed {
     pub record: Held,
     /// The size of its signature.
     pub signature_bytes: u64,
+    /// Whether the signature has exactly the bytes that were written: it may verify with others.
+    pub as_written: bool,
 }
 
 impl Repository {
@@ -99,7 +101,8 @@ impl Record<'_> {
         }
         let record = repository.get_unproven(&self.key, self.bytes_max).await?;
         trusted.verify(self.name, &record, &signature)?;
-        Ok(Some(Signed { record, signature_bytes: signature.len() as u64 }))
+        let as_written = TrustedKeys::is_as_written(&signature);
+        Ok(Some(Signed { record, signature_bytes: signature.len() as u64, as_written }))
     }
 
     async fn signature(&self, repository: &Repository) -> Result<Option<Bytes>> {

@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::repository::ranges::{Announced, RangeReader};
 use crate::repository::reader::ObjectReader;
-use crate::repository::record::Record;
+use crate::repository::record::{Record, Signed};
 use crate::repository::{Repository, layout};
 
 /// Manifests fetched at a time.
@@ -70,6 +70,7 @@ struct ReadManifest {
     manifest: Manifest,
     stored_at: Timestamp,
     sha256: Sha256,
+    as_written: bool,
 }
 
 impl ReadManifest {
@@ -126,6 +127,10 @@ impl Repository {
     }
 
     /// The same, and the digest of its bytes: of those whose signature was checked.
+    ///
+    /// # Errors
+    /// `Integrity` besides, where a byte of the signature is another one than was written, although it
+    /// verifies.
     pub async fn digested_manifest(
         &self,
         id: &SnapshotId,
@@ -133,6 +138,12 @@ impl Repository {
         trust: &Trust,
     ) -> Result<(Manifest, Sha256)> {
         let read = self.read_manifest(id, trust).await?.of(id, origin)?;
+        if !read.as_written {
+            let what = format!("the signature of snapshot {id} has other bytes than were written");
+            return Err(Error::new(Kind::Integrity, what)
+                .effect("it still verifies, but something changed it")
+                .next("run lifeboat verify: other objects may be damaged, too"));
+        }
         Ok((read.manifest, read.sha256))
     }
 
@@ -144,23 +155,23 @@ impl Repository {
     }
 
     async fn read_manifest(&self, id: &SnapshotId, trust: &Trust) -> Result<ReadManifest> {
-        let read = |bytes: &[u8], stored_at| {
+        let read = |bytes: &[u8], stored_at, as_written| {
             let manifest = Manifest::parse(id, self.instance(), bytes)?;
-            Ok(ReadManifest { manifest, stored_at, sha256: Sha256::of(bytes) })
+            Ok(ReadManifest { manifest, stored_at, sha256: Sha256::of(bytes), as_written })
         };
         let name = format!("manifest of snapshot {id}");
         let record = self.manifest_record(id, &name);
         let Trust::Keys(keys) = trust else {
             let bytes = self.get_unproven(&record.key, record.bytes_max).await?;
             self.unproven.take_unsigned(&name, bytes.len())?;
-            return read(&bytes, bytes.stored_at);
+            return read(&bytes, bytes.stored_at, true);
         };
         let signed = match record.read(self, keys).await {
-            Ok(Some(signed)) => Ok(signed.record),
+            Ok(Some(signed)) => Ok(signed),
             Ok(None) => Err(Error::new(Kind::Signature, format!("snapshot {id} is not signed"))),
             Err(e) => Err(e),
         };
-        let bytes = signed.map_err(|e| match e.kind() {
+        let signed = signed.map_err(|e| match e.kind() {
             Kind::Signature => {
                 e.effect("its signer is not trusted: it is ignored and cannot be restored").next(
                     "run lifeboat verify; if the key is yours, add it to signing.trusted_keys; \
@@ -169,7 +180,8 @@ impl Repository {
             }
             _ => e,
         })?;
-        read(&bytes, bytes.stored_at)
+        let Signed { record: bytes, as_written, .. } = signed;
+        read(&bytes, bytes.stored_at, as_written)
     }
 
     /// Publishes a snapshot whose run was killed between its signature and its manifest; false where it

@@ -171,7 +171,7 @@ impl Check<'_> {
         };
         let is_signed = signed.is_some();
         let json = match signed {
-            Some(Signed { record, signature_bytes }) => {
+            Some(Signed { record, signature_bytes, .. }) => {
                 self.seen.objects += 1;
                 self.seen.bytes += signature_bytes;
                 record
