@@ -1,123 +1,16 @@
-//! Against a real Odoo.
+//! What was exported is entered, once, and agrees.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use lifeboat_tests::checkpointed::checkpointed;
-use lifeboat_tests::compare::database_digest;
-use lifeboat_tests::odoo::{Odoo, odoo_major};
-use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, Outcome, Program, load_real, real_tenants};
 use serde_json::{Value, json};
 
-use super::business::{Business, business, open_session};
-
-/// The tenant, and its copy at the point.
-const TENANT: &str = "north";
-const POINT: &str = "north_point";
-const MODULES: &str = "sale_management,stock,point_of_sale,sale_stock,account";
-/// How long a re-entry may take on a busy machine.
-const LIMIT: Duration = Duration::from_secs(600);
-
-struct Scene {
-    cluster: Cluster,
-    site: Site,
-    odoo: Odoo,
-    made: Business,
-}
-
-/// A tenant with twenty minutes of business after its point, and the export of these.
-fn scene() -> Option<Scene> {
-    let major = odoo_major()?;
-    let cluster = Cluster::start_default();
-    let site = Site::local(&cluster);
-    let prepared = if major == 17 { "retail_north".to_owned() } else { format!("odoo{major}") };
-    if real_tenants().contains(&prepared) {
-        load_real(&cluster, &site.data_dir(), &prepared, TENANT)?;
-    } else {
-        Odoo::make_tenant(&cluster, &site.data_dir(), TENANT, MODULES);
-    }
-    let odoo = Odoo::start(&cluster, &site.data_dir())?;
-    open_session(&odoo.log_in(TENANT, "admin", "admin"), major);
-    // a copy is made of a database without sessions
-    drop(odoo);
-    checkpointed(&cluster, &site, "7", &[TENANT]);
-    cluster.copy_db(TENANT, POINT, false).unwrap();
-    let odoo = Odoo::start(&cluster, &site.data_dir())?;
-    let made = business(&odoo.log_in(TENANT, "admin", "admin"), major);
-    odoo.log_in(POINT, "admin", "admin");
-    let salvage = ["rollback", "salvage", "--release", "7", "--tenant", TENANT, "--against", POINT];
-    site.run(&salvage).args(["--to", "out"]).run().ok();
-    Some(Scene { cluster, site, odoo, made })
-}
-
-impl Scene {
-    fn command(&self, database: &str, more: &[&str]) -> Program {
-        let url = self.odoo.url();
-        let args = ["rollback", "reenter", "--release", "7", "--from", "out", "--url", &url];
-        let run = self.site.run(&args).args(["--database", database, "--user", "admin"]);
-        run.args(more.to_vec()).env("ODOO_PASSWORD", "admin").limit(LIMIT)
-    }
-
-    /// All of the source but the times at which users logged in, which Odoo notes by itself.
-    fn source(&self) -> BTreeMap<String, String> {
-        let mut all = database_digest(&self.cluster, TENANT);
-        all.retain(|name, _| !name.contains("res_users_log"));
-        all
-    }
-
-    #[track_caller]
-    fn assert_untouched(&self, source: &BTreeMap<String, String>) {
-        let now = self.source();
-        let differs: Vec<&String> =
-            source.keys().filter(|name| source.get(*name) != now.get(*name)).collect();
-        assert!(differs.is_empty(), "the source was touched: {differs:?}");
-    }
-
-    fn reenter(&self, more: &[&str]) -> Outcome {
-        self.command(POINT, more).run()
-    }
-
-    /// How many rows of each table the copy has.
-    fn counts(&self) -> BTreeMap<&'static str, u64> {
-        let tables = [
-            "res_partner",
-            "sale_order",
-            "sale_order_line",
-            "stock_picking",
-            "stock_move",
-            "account_payment",
-            "pos_order",
-            "pos_order_line",
-            "pos_payment",
-            "account_move",
-        ];
-        let count =
-            |table: &str| self.cluster.psql(POINT, &format!("select count(*) from {table}")).parse().unwrap();
-        tables.iter().map(|table| (*table, count(table))).collect()
-    }
-}
-
-/// The documents of a report, by their old numbers.
-fn documents(report: &Value) -> BTreeMap<String, Value> {
-    let all = report["documents"].as_array().unwrap().iter();
-    all.map(|one| {
-        (format!("{} {}", one["kind"].as_str().unwrap(), one["old_name"].as_str().unwrap()), one.clone())
-    })
-    .collect()
-}
-
-#[track_caller]
-fn assert_agrees(one: &Value) {
-    let compared = one["compared"].as_array().unwrap();
-    assert!(!compared.is_empty() && compared.iter().all(|pair| pair["old"] == pair["new"]), "{one:#}");
-}
+use super::scene::{LIMIT, NO_ODOO, POINT, TENANT, assert_agrees, documents, in_the_database, scene};
 
 #[test]
 fn what_was_exported_is_entered_once_and_agrees_to_the_cent() {
     let Some(scene) = scene() else {
-        lifeboat_tests::skip!("no Odoo: TEST_ODOO_BIN names its odoo-bin, TEST_ODOO_PYTHON its Python");
+        lifeboat_tests::skip!("{NO_ODOO}");
     };
     let source = scene.source();
     let before = scene.counts();
@@ -176,35 +69,10 @@ fn what_was_exported_is_entered_once_and_agrees_to_the_cent() {
     scene.assert_untouched(&source);
 }
 
-/// What the tenant has now, looked at without Odoo: sums of both databases.
-fn in_the_database(scene: &Scene) {
-    let both = |sql: &str| {
-        let old = scene.cluster.psql(TENANT, sql);
-        assert_eq!(scene.cluster.psql(POINT, sql), old, "{sql}");
-        assert!(!old.is_empty() && old != "0", "{sql}: {old}");
-    };
-    let Business { of_new_product, cancelled, .. } = &scene.made;
-    let old = scene.cluster.psql(
-        TENANT,
-        &format!(
-            "select count(*), sum(amount_total) from sale_order where name not in ('{of_new_product}', '{cancelled}')"
-        ),
-    );
-    assert_eq!(scene.cluster.psql(POINT, "select count(*), sum(amount_total) from sale_order"), old);
-    both("select sum(amount_total), count(*) from pos_order where state <> 'draft'");
-    both("select sum(amount), count(*) from pos_payment");
-    both("select sum(amount), count(*) from account_payment");
-    both("select product_id, sum(quantity) from stock_move where state = 'done' group by 1 order by 1");
-    both(
-        "select count(*), sum(product_uom_qty) from stock_move where state in ('confirmed', 'assigned', 'partially_available', 'waiting')",
-    );
-    both("select name, email, ref, city, is_company from res_partner order by 1, 2");
-}
-
 #[test]
 fn a_run_that_is_killed_at_any_document_enters_nothing_twice() {
     let Some(scene) = scene() else {
-        lifeboat_tests::skip!("no Odoo: TEST_ODOO_BIN names its odoo-bin, TEST_ODOO_PYTHON its Python");
+        lifeboat_tests::skip!("{NO_ODOO}");
     };
     let entered = || -> u64 {
         let marks = "select count(*) from ir_model_data where module = 'lifeboat_salvage'";

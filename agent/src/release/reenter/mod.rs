@@ -31,6 +31,7 @@ pub mod plan;
 mod pos_orders;
 pub mod read;
 pub mod report;
+mod rights;
 mod sale_orders;
 mod sheet;
 mod source;
