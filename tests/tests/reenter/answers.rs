@@ -194,6 +194,7 @@ fn export(created: &str) -> TempDir {
     let summary = json!({ "format": 1, "release": "7", "tenant": "shop", "from": "shop", "against": "shop_before_7",
         "point": "2026-11-28T09:30:00Z" });
     std::fs::write(out.join("summary.json"), summary.to_string()).unwrap();
+    std::fs::write(out.join("changed.jsonl"), "").unwrap();
     let order = json!({ "kind": "sale-orders", "document": "sale-order", "id": 5, "name": "S00005",
         "total": { "amount": "12.12", "currency": "EUR" },
         "values": { "state": "draft", "create_date": created, "date_order": created, "partner_id": 3,

@@ -18,7 +18,7 @@ const GROUPS: [(&str, &str, &str, &str); 5] = [
     ("pos-order", "point_of_sale", "group_pos_user", "Point of Sale / User"),
 ];
 /// How many of each kind are entered with all rights.
-const COUNTS: [usize; 5] = [2, 3, 4, 1, 2];
+const COUNTS: [usize; 5] = [2, 3, 4, 2, 2];
 
 fn group(admin: &OdooUser<'_>, module: &str, name: &str) -> i64 {
     let found = admin.call("ir.model.data", "check_object_reference", json!([module, name]), json!({}));

@@ -16,6 +16,7 @@
 mod amount;
 pub mod apply;
 mod by_kind;
+pub mod changes;
 mod draft;
 pub mod exported;
 mod finished;
