@@ -30,8 +30,12 @@ fn needed(kind: Kind) -> Needed {
         },
         Kind::Picking => Needed {
             group: "Inventory / User",
-            // the last one tells the group from Sales and Point of Sale, which may create transfers
-            rights: &[("stock.picking", READ_ALSO), ("stock.move", READ_ALSO), ("stock.quant", READ_ALSO)],
+            // on Odoo 17, Sales and Point of Sale have them, too
+            rights: &[
+                ("stock.picking", READ_ALSO),
+                ("stock.move", READ_ALSO),
+                ("stock.move.line", READ_ALSO),
+            ],
         },
         Kind::Payment => Needed {
             group: "Invoicing / Billing",
