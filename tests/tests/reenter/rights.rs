@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lifeboat_tests::odoo::OdooUser;
+use lifeboat_tests::odoo::{OdooUser, odoo_major};
 use serde_json::{Value, json};
 
 use super::scene::{NO_ODOO, POINT, Scene, assert_agrees, documents, in_the_database, scene};
@@ -65,7 +65,15 @@ fn a_right_that_is_missing_keeps_its_documents_out_and_they_are_entered_once_it_
     let without = scene.command_of(USER, POINT, &["--yes"]).run();
     without.exits(16).says("user salvage has no mail address in Odoo");
     admin.call("res.users", "write", json!([[user], { "email": "salvage@example.com" }]), json!({}));
-    for (given, expected) in COUNTS.iter().enumerate() {
+    // on Odoo 18, contacts of a company need Invoicing, too: there all rights are given at once
+    let steps = if odoo_major() >= Some(18) { vec![0, GROUPS.len()] } else { (0..COUNTS.len()).collect() };
+    let mut has = 0;
+    for given in steps {
+        for group in &GROUPS[has..given] {
+            give(&admin, user, *group);
+        }
+        has = given;
+        let expected = &COUNTS[given];
         let planned = run(&scene, &["--dry-run"]);
         let all = run(&scene, &["--yes"]);
         assert_eq!(entered(&all), *expected, "{all:#?}");
@@ -85,9 +93,6 @@ fn a_right_that_is_missing_keeps_its_documents_out_and_they_are_entered_once_it_
             }
         }
         nothing_half_entered(&scene, &before, expected);
-        if let Some(group) = GROUPS.get(given) {
-            give(&admin, user, *group);
-        }
     }
     in_the_database(&scene);
     let after = scene.counts();
