@@ -111,8 +111,19 @@ fn business(cluster: &Cluster) {
         ),
         "select setval('account_move_line_id_seq', 900000);".to_owned(),
         lines("account_move_line", "move_id", "account_move", "name like '%INV-NEW%'", 3),
+        lines("account_move_line", "move_id", "account_move", "name like 'PAY-NEW-%'", 2),
         copies("ir_attachment", "store_fname is not null", 2, NOW, "'res_model', 'sale.order'"),
         copies("ir_attachment", "store_fname is not null", 2, NOW, "'res_model', 'res.partner'"),
+        masters(),
+        // a part of a payment pays an invoice of the point, the rest a new one
+        "insert into account_partial_reconcile (debit_move_id, credit_move_id, amount, debit_amount_currency, \
+           credit_amount_currency) select d.id, c.id, a, a, a from (values (5.25, 'min'), (2.25, 'max')) v (a, which), \
+           lateral (select max(l.id) id from account_move_line l join account_move m on m.id = l.move_id \
+             where m.payment_id = (select min(id) from account_payment where payment_reference = 'P-NEW')) c, \
+           lateral (select case which when 'min' then min(l.id) else max(l.id) end id from account_move_line l \
+             join account_move m on m.id = l.move_id where m.move_type = 'out_invoice' \
+             and m.name = case which when 'min' then 'INV/2025/00001' else 'INV-NEW-1' end) d;"
+            .to_owned(),
         "update sale_order set client_order_ref = '@changed' where id = 1;".to_owned(),
         "update sale_order_line set price_unit = 0 where id = (select min(id) from sale_order_line where order_id = 2);"
             .to_owned(),
@@ -120,6 +131,16 @@ fn business(cluster: &Cluster) {
         "delete from sale_order where name = 'SO-GONE';".to_owned(),
     ];
     cluster.psql("shop", &all.join("\n"));
+}
+
+/// Master data: changed, new and deleted; and what nobody changed but Odoo.
+fn masters() -> String {
+    "update res_partner set street = '=Gasse 5', customer_rank = 9 where id = 5; \
+     update res_partner set customer_rank = 9, write_date = now() where id = 6; \
+     update product_template set list_price = 77.77 where id = 3; \
+     insert into product_template (uom_id, detailed_type, name, list_price) values (1, 'consu', '{\"en_US\": \"New\"}', 4); \
+     delete from account_tax where id = (select max(id) from account_tax);"
+        .to_owned()
 }
 
 fn kind<'a>(summary: &'a Value, kind: &str) -> &'a Value {
@@ -152,9 +173,18 @@ fn assert_business(summary: &Value) {
     assert_eq!(line("invoices", "account_move_line"), Some(9));
     assert_eq!(counts("attachments", "attachment"), new(2, "{}"), "those of partners are not exported");
     assert_eq!(summary["partners"], 2, "a contact and its company");
+    let differ = |new: u64, changed: u64, deleted: u64| serde_json::json!({ "new": new, "changed": changed, "deleted": deleted, "not_listed": 0 });
+    let expected = serde_json::json!({
+        "partners": differ(0, 1, 0), "products": differ(1, 1, 0), "taxes": differ(0, 0, 1)
+    });
+    assert_eq!(summary["masters"], expected, "new partners are exported, and ranks are Odoo's own");
     assert_eq!(summary["not_exported"], serde_json::json!([]));
     let notes = summary["notes"].to_string();
-    for note in ["4 new stock moves without a transfer", "3 new journal entries that are no invoices"] {
+    for note in [
+        "1 row of master data differ only",
+        "4 new stock moves without a transfer",
+        "3 new journal entries that are no invoices",
+    ] {
         assert!(notes.contains(note), "{note:?} is not in {notes}");
     }
 }
@@ -268,9 +298,22 @@ fn contents(files: &BTreeMap<String, Vec<u8>>) {
     assert_eq!(partners[0]["values"]["name"].as_str().unwrap().len(), "=Evil \"GmbH\"\n@corp ".len() + 10000);
     let payment = &lines("payments.jsonl")[0];
     assert!(payment["name"].as_str().unwrap().starts_with("PAY-NEW-"), "the number of its entry: {payment}");
+    paid(payment);
     let changed = lines("changed.jsonl");
     let of = |id: u64| changed.iter().find(|one| one["id"] == id).unwrap_or_else(|| panic!("{changed:#?}"));
-    assert_eq!(changed.len(), 3, "{changed:#?}");
+    assert_eq!(changed.len(), 7, "{changed:#?}");
+    let master = |kind: &str, change: &str| {
+        let found = changed.iter().find(|one| one["kind"] == kind && one["change"] == change);
+        found.unwrap_or_else(|| panic!("{kind} {change}: {changed:#?}"))
+    };
+    let street = &master("partners", "changed")["columns"][0];
+    assert_eq!((&street["column"], &street["now"]), (&"street".into(), &"=Gasse 5".into()));
+    assert!(street["at_point"].is_string() && !master("partners", "changed")["name"].is_null());
+    let price = &master("products", "changed")["columns"][0];
+    assert_eq!((&price["column"], &price["now"]), (&"list_price".into(), &"77.77".into()));
+    assert_eq!(master("products", "new")["name"], "New", "without its language");
+    assert_eq!(master("taxes", "deleted")["columns"], serde_json::json!([]));
+    assert!(std::str::from_utf8(&files["changed.csv"]).unwrap().contains("\"'=Gasse 5\""), "no formula");
     assert_eq!(of(1)["columns"][0]["column"], "client_order_ref");
     assert_eq!(of(1)["columns"][0]["now"], "@changed");
     assert_eq!(of(2)["columns"], serde_json::json!([]));
@@ -292,6 +335,24 @@ fn contents(files: &BTreeMap<String, Vec<u8>>) {
     assert!(csv.contains("\"'=2+3\n\"\"a\"\",b\""), "{csv}");
     assert!(csv.contains("\"'-1+cmd\"") && csv.contains(",-0.05,"), "text is made harmless, numbers stay");
     assert!(files["README.txt"].starts_with(b"What was written to shop after the point of release 7\n"));
+}
+
+/// The invoices that a payment paid: one of the point, and a new one.
+fn paid(payment: &Value) {
+    let paid: Vec<(&str, &str, &str, bool)> = payment["paid"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            let of = |key: &str| one[key].as_str().unwrap();
+            (of("name"), of("amount"), of("currency"), one["at_point"].as_bool().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        paid,
+        [("INV/2025/00001", "5.25", "EUR", true), ("INV-NEW-1", "2.25", "EUR", false)],
+        "{payment:#}"
+    );
 }
 
 /// What it does not do.

@@ -3,10 +3,16 @@
 use super::screen::{Text, Tone};
 use crate::names::counted;
 use crate::release::reenter::Kind;
+use crate::release::reenter::changes::{ChangedRow, why};
 use crate::release::reenter::report::{Outcome, Report, ReportedDocument};
+use crate::release::salvage::found::Change;
 
 /// Where values begin.
 const VALUE: usize = 14;
+/// Columns that are shown of a row that differs; the files and --json have all.
+const COLUMNS_MAX: usize = 12;
+/// Columns that Odoo writes with every change: not shown.
+const OF_ODOO: [&str; 4] = ["create_date", "create_uid", "write_date", "write_uid"];
 
 /// All of it: numbers, each document that is entered, and what a person has to look at.
 pub fn text(report: &Report) -> Text {
@@ -27,10 +33,69 @@ pub fn text(report: &Report) -> Text {
         let what = counted(other.count, other.kind.trim_end_matches('s'));
         text.line(VALUE).plain("  ").push(Tone::Bad, "not entered").plain(format!(" {what}: {}", other.why));
     }
+    changed(&mut text, report);
     if report.dry_run {
         text.add("nothing was entered: run it without --dry-run to enter this");
     }
     text
+}
+
+/// What a person has to do by hand, by the reason.
+fn changed(text: &mut Text, report: &Report) {
+    for change in [Change::New, Change::Changed, Change::Deleted] {
+        let rows: Vec<&ChangedRow> =
+            report.changed.iter().map(|one| &one.row).filter(|row| row.change == change).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let what = format!(" {} {}: {}", counted(rows.len(), "row"), change.as_str(), why(change));
+        text.line(VALUE).plain("  ").push(Tone::Bad, "not entered").plain(what);
+        for row in rows {
+            text.line(VALUE).plain(format!("  {:<12}{}", "", row_text(row)));
+        }
+    }
+    if report.changed_not_listed > 0 {
+        let what = format!(" {} more that differ: the export does not list them", report.changed_not_listed);
+        text.line(VALUE).plain("  ").push(Tone::Bad, "not entered").plain(what);
+    }
+    for one in &report.not_exported {
+        let what = format!(" {}: {}", one.what, one.why);
+        text.line(VALUE).plain("  ").push(Tone::Bad, "not exported").plain(what);
+    }
+}
+
+/// A row with its columns, from what to what.
+fn row_text(row: &ChangedRow) -> String {
+    let word = row.table.replace('_', " ");
+    let mut parts: Vec<String> = Vec::new();
+    // of a new row, what is not set is no help
+    let is_set = |now: &Option<String>| now.as_deref().is_some_and(|now| !["", "false"].contains(&now));
+    let columns = row.columns.iter().filter(|one| {
+        !OF_ODOO.contains(&one.column.as_str()) && (row.change != Change::New || is_set(&one.now))
+    });
+    for one in columns.clone().take(COLUMNS_MAX) {
+        let value =
+            |value: &Option<String>| value.as_ref().map_or("empty".to_owned(), |text| format!("{text:?}"));
+        let now = value(&one.now);
+        parts.push(match row.change {
+            Change::New => format!("{} {now}", one.column),
+            _ => format!("{} {} -> {now}", one.column, value(&one.at_point)),
+        });
+    }
+    let more = columns.count().saturating_sub(COLUMNS_MAX);
+    if more > 0 {
+        parts.push(format!("{more} more columns: changed.csv"));
+    }
+    for (table, lines) in &row.lines {
+        let counts = [(lines.new, "new"), (lines.changed, "changed"), (lines.deleted, "deleted")];
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+        let columns: Vec<&str> = lines.columns.iter().map(String::as_str).collect();
+        let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
+        parts.push(format!("{table}: {}{columns}", counts.join(", ")));
+    }
+    let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) };
+    format!("{word} {:?} (id {}){parts}", row.name, row.id)
 }
 
 fn document(text: &mut Text, one: &ReportedDocument, dry_run: bool) {

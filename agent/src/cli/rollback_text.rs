@@ -78,6 +78,9 @@ fn value(text: &mut Text, label: &str, said: impl AsRef<str>) {
 
 fn way(text: &mut Text, label: &str, way: Way) {
     let (tone, word, rest) = match way {
+        Way::Nothing => {
+            (Tone::Plain, "nothing", ": it was put back; its tables and modules are those of the point")
+        }
         Way::Image => {
             (Tone::Plain, "image", ": tables and modules are as they were; what the release wrote stays")
         }
@@ -96,7 +99,8 @@ fn one(text: &mut Text, plan: &TenantPlan) {
     text.add(format!("tenant {}", plan.tenant));
     way(text, "way", plan.way);
     listed(text, "because", &plan.reasons, |reason| reason.to_string());
-    let mut label = "lost";
+    // what was written to a database that was put back is not to be lost
+    let mut label = if plan.way == Way::Nothing { "since" } else { "lost" };
     let (about, known) = if plan.is_exact { ("", "") } else { ("about ", ", as far as is known") };
     let mut nothing = Vec::new();
     for (document, count) in &plan.written {
@@ -246,6 +250,7 @@ mod tests {
                 DocumentCount::No { why: "column account_move.move_type is odd".into() },
             )]
             .into(),
+            kept_as: None,
         };
         let input = TenantInput {
             tenant: tenant.parse().unwrap(),

@@ -21,7 +21,8 @@ use crate::release::salvage::write::{check_new, write};
 /// Compares the tenant with its copy, which was restored to the point beside it, and exports the documents
 /// that only the tenant has: sale orders, POS orders, payments, pickings and invoices with their lines, new
 /// partners that they need, and attachments with their files. Documents that were changed or deleted are
-/// listed with what differs. Both databases are only read.
+/// listed with what differs, and so is master data (partners, products, prices, taxes). Both databases are
+/// only read.
 ///
 /// The directory gets JSON lines and CSV, readable by its owner alone and not encrypted. The same databases
 /// give the same bytes.
@@ -155,6 +156,17 @@ fn text(summary: &Summary) -> Text {
     }
     if !label.is_empty() {
         value(label, "nothing".to_owned());
+    }
+    for (name, counts) in &summary.masters {
+        let all = [(counts.new, "new"), (counts.changed, "changed"), (counts.deleted, "deleted")];
+        let all = all.into_iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<String> = all.map(|(count, what)| format!("{count} {what}")).collect();
+        if !parts.is_empty() {
+            differ.push(format!("{name}: {}", parts.join(", ")));
+        }
+        if counts.not_listed > 0 {
+            differ.push(format!("{name}: {} more that are not listed", counts.not_listed));
+        }
     }
     for (at, one) in differ.into_iter().enumerate() {
         value(if at == 0 { "differ" } else { "" }, one);

@@ -98,6 +98,16 @@ pub async fn gone(options: &PostgresOptions, database: &str, error: Error) -> Re
     }
 }
 
+/// The name of the database with this object ID; `None` if there is none.
+///
+/// # Errors
+/// If the catalog cannot be read.
+pub async fn named(session: &mut Session, oid: i64) -> Result<Option<String>> {
+    let sql = format!("SELECT datname::text FROM pg_database WHERE oid = {oid}");
+    let rows = session.rows("search for a database by its object ID", sql).await?;
+    rows.first().map(|row| column(row, 0)).transpose()
+}
+
 async fn look(options: &PostgresOptions, database: &str) -> Result<Option<Tenant>> {
     let mut session = Session::connect(options, database).await?;
     look::begin(&mut session).await?;

@@ -12,6 +12,9 @@ use crate::release::schema::SchemaChange;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
+    /// Nothing is to be undone: another database was put in the place of the one of the point, which is kept
+    /// under another name, and its tables and module versions are those of the point.
+    Nothing,
     /// Tables and module versions are as they were: the image before runs on this database. What the release
     /// wrote stays.
     Image,
@@ -38,12 +41,12 @@ pub enum Reason {
     },
     /// A table is not as it was.
     Schema(SchemaChange),
-    /// The database is gone, or another one has its name.
-    Gone {
-        /// What was found.
-        found: String,
-        /// Whether no database has its name.
-        missing: bool,
+    /// The database is gone.
+    Gone,
+    /// Another database has its name, which was created or restored after the point.
+    Replaced {
+        /// What the database of the point is called now; `None` if it is gone.
+        kept_as: Option<String>,
     },
     /// Something that decides it is not known.
     NotKnown {
@@ -55,7 +58,8 @@ pub enum Reason {
 impl Reason {
     fn way(&self) -> Way {
         match self {
-            Reason::Module { .. } | Reason::Gone { .. } => Way::Database,
+            Reason::Module { .. } | Reason::Gone => Way::Database,
+            Reason::Replaced { .. } => Way::Image,
             Reason::Schema(change) if change.is_addition() => Way::ImageAfterCheck,
             Reason::Schema(_) => Way::Database,
             Reason::NotKnown { .. } => Way::NotKnown,
@@ -76,7 +80,13 @@ impl std::fmt::Display for Reason {
                 write!(f, "module {name} {was} is not installed any more")
             }
             Reason::Schema(change) => change.fmt(f),
-            Reason::Gone { found, .. } => f.write_str(found),
+            Reason::Gone => f.write_str("the database does not exist"),
+            Reason::Replaced { kept_as: Some(name) } => {
+                write!(f, "another database has its name; the one of the point is called {name} now")
+            }
+            Reason::Replaced { kept_as: None } => {
+                f.write_str("another database has its name: it was created or restored after the point")
+            }
             Reason::NotKnown { what } => write!(f, "not known: {what}"),
         }
     }
@@ -84,6 +94,10 @@ impl std::fmt::Display for Reason {
 
 /// The way that the reasons lead to.
 pub fn way(reasons: &[Reason]) -> Way {
+    // Somebody put it there, and nothing of the release is in its tables.
+    if let [Reason::Replaced { kept_as: Some(_) }] = reasons {
+        return Way::Nothing;
+    }
     reasons.iter().map(Reason::way).max().unwrap_or(Way::Image)
 }
 
@@ -139,6 +153,17 @@ mod tests {
         assert_eq!(said, expected);
         assert_eq!(way(&found), Way::Database);
         assert_eq!(way(&modules(&point(&[("a", "1")]), &now(&[("a", "1")]))), Way::Image);
+    }
+
+    #[test]
+    fn a_database_that_was_put_back_needs_nothing_unless_the_release_is_in_it() {
+        let put_back = Reason::Replaced { kept_as: Some("shop.replaced-1".into()) };
+        let created = Reason::Replaced { kept_as: None };
+        assert_eq!(way(std::slice::from_ref(&put_back)), Way::Nothing);
+        assert_eq!(way(&[created]), Way::Image, "nobody knows what it is");
+        let upgraded = modules(&point(&[("a", "1")]), &now(&[("a", "2")]));
+        assert_eq!(way(&[upgraded[0].clone(), put_back.clone()]), Way::Database);
+        assert_eq!(way(&[put_back, Reason::NotKnown { what: "x".into() }]), Way::NotKnown);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::names::wal::TimelineId;
 use crate::odoo::baseline::installed_modules;
 use crate::odoo::business::{Currencies, Document, Numbering, Read, SOURCES, Source};
 use crate::odoo::counters::Counters;
+use crate::odoo::tenants::named;
 use crate::postgres::PostgresOptions;
 use crate::release::plan::counting;
 use crate::release::reading::{Connected, Reading};
@@ -114,6 +115,11 @@ async fn look(
         Ok(counters) => counters,
         Err(why) => return Ok(Looked::NotRead(why)),
     };
+    let mut kept_as = None;
+    if let Some(point) = point.filter(|point| point.database_oid != counters.database_oid) {
+        let oid = point.database_oid;
+        kept_as = known(reading.part(async |session| named(session, oid).await).await)?.ok().flatten();
+    }
     let modules = known(reading.part(async |session| installed_modules(session).await).await)?;
     let numbering = known(reading.part(async |session| Numbering::read(session).await).await)?.ok();
     let currencies = known(reading.part(async |session| Currencies::read(session).await).await)?.ok();
@@ -136,7 +142,7 @@ async fn look(
         }
     }
     reading.close().await;
-    Ok(Looked::Seen(Box::new(TenantNow { counters, modules, numbering, written })))
+    Ok(Looked::Seen(Box::new(TenantNow { counters, modules, numbering, written, kept_as })))
 }
 
 /// Counts the documents of one table; `None` if there is no such table.

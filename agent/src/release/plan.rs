@@ -120,10 +120,7 @@ fn one(checkpoint: &Checkpoint, input: TenantInput, measured: &[MeasuredRestore]
         takes,
     };
     match now {
-        Looked::Gone => {
-            let found = "the database does not exist".to_owned();
-            plan.reasons.push(Reason::Gone { found, missing: true });
-        }
+        Looked::Gone => plan.reasons.push(Reason::Gone),
         Looked::NotRead(why) => plan.reasons.push(Reason::NotKnown { what: why }),
         Looked::Seen(now) => {
             plan.reasons = reasons(state, &point, &now);
@@ -156,9 +153,7 @@ fn reasons(state: Option<&TenantState>, point: &Result<Counters, String>, now: &
         Err(why) => out.push(Reason::NotKnown { what: format!("its tables at the point: {why}") }),
         Ok(point) => {
             if point.database_oid != now.counters.database_oid {
-                let found =
-                    "another database has its name: it was created or restored after the point".to_owned();
-                out.push(Reason::Gone { found, missing: false });
+                out.push(Reason::Replaced { kept_as: now.kept_as.clone() });
             }
             out.extend(schema::changes(point, &now.counters).into_iter().map(Reason::Schema));
         }

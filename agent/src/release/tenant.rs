@@ -51,6 +51,8 @@ pub struct TenantNow {
     pub numbering: Option<Numbering>,
     /// Its documents.
     pub written: BTreeMap<Document, DocumentCount>,
+    /// What the database of the point is called now, if this is another one.
+    pub kept_as: Option<String>,
 }
 
 /// What was written of a kind of document.
@@ -99,8 +101,7 @@ pub struct TenantPlan {
 impl TenantPlan {
     /// What its steps depend on.
     pub fn way(&self) -> TenantWay<'_> {
-        let is_missing =
-            self.reasons.iter().any(|reason| matches!(reason, Reason::Gone { missing: true, .. }));
+        let is_missing = self.reasons.contains(&Reason::Gone);
         let is_unchanged = match &self.touched {
             Touched::No { .. } => false,
             Touched::Yes { tables } => !tables.iter().any(TouchedTable::lost_rows),

@@ -30,6 +30,7 @@ fn now(version: &str) -> TenantNow {
         modules: Ok(vec![Versioned { name: "sale".into(), version: Some(version.into()) }]),
         numbering: None,
         written: BTreeMap::new(),
+        kept_as: None,
     }
 }
 
@@ -121,7 +122,7 @@ fn what_is_gone_or_not_read_is_said_and_stops_nothing_else() {
         input("c", Looked::Seen(Box::new(replaced))),
     ]);
     let ways: Vec<Way> = plan.tenants.iter().map(|tenant| tenant.way).collect();
-    assert_eq!(ways, [Way::Database, Way::NotKnown, Way::Database]);
+    assert_eq!(ways, [Way::Database, Way::NotKnown, Way::Image]);
     let restore = commands(&plan);
     assert_eq!(restore[0], "lifeboat restore --release 7 --tenant a --as a", "nothing has its name");
     assert!(restore.contains(&"lifeboat promote c_before_7 --as c"), "{restore:?}");
@@ -131,6 +132,24 @@ fn what_is_gone_or_not_read_is_said_and_stops_nothing_else() {
     );
     let Touched::No { why } = &plan.tenants[2].touched else { panic!() };
     assert!(why.contains("another one"), "{why}");
+}
+
+#[test]
+fn after_the_rollback_nothing_is_to_be_undone() {
+    let put_back = |version: &str| {
+        let mut now = now(version);
+        now.counters.database_oid = 99;
+        now.kept_as = Some("a.replaced-20261128T021500Z".into());
+        planned(vec![input("a", Looked::Seen(Box::new(now)))])
+    };
+    let plan = put_back("17.0.1.0");
+    assert_eq!((plan.way, plan.tenants[0].way), (Way::Nothing, Way::Nothing));
+    let why = plan.tenants[0].reasons[0].to_string();
+    assert!(why.ends_with("is called a.replaced-20261128T021500Z now"), "{why}");
+    assert_eq!(plan.steps[0].only_if.as_deref(), Some("it does not run already"), "the image before");
+    let rest = plan.steps[1..].iter().map(|step| step.only_if.as_deref().unwrap_or_default());
+    assert!(rest.clone().count() > 0 && rest.clone().all(|only| only.starts_with("a was not put back")));
+    assert_eq!(put_back("17.0.1.1").way, Way::Database, "the release is in it again");
 }
 
 #[test]

@@ -163,6 +163,8 @@ fn answer(name: &str, args: &Value, made: &Mutex<Vec<Vec<String>>>) -> Value {
             fields(&["name", "product_id", "product_uom", "product_uom_qty", "price_unit", "tax_id"])
         }
         "res.partner.fields_get" => fields(&["name", "email"]),
+        "sale.order.check_access_rights" | "sale.order.line.check_access_rights" => json!(true),
+        "res.users.search_read" => json!([{ "id": 2, "login": "u", "email": "u@example.com" }]),
         "sale.order.load" => json!({ "ids": [load(args, made)], "messages": [], "nextrow": 0 }),
         "res.partner.search_read" => json!([{ "id": 3, "name": "A", "email": "a@example.com" }]),
         "sale.order.line.search_read" => json!([{ "id": 1, "product_uom_qty": 2.0 }]),
@@ -192,6 +194,7 @@ fn export(created: &str) -> TempDir {
     let summary = json!({ "format": 1, "release": "7", "tenant": "shop", "from": "shop", "against": "shop_before_7",
         "point": "2026-11-28T09:30:00Z" });
     std::fs::write(out.join("summary.json"), summary.to_string()).unwrap();
+    std::fs::write(out.join("changed.jsonl"), "").unwrap();
     let order = json!({ "kind": "sale-orders", "document": "sale-order", "id": 5, "name": "S00005",
         "total": { "amount": "12.12", "currency": "EUR" },
         "values": { "state": "draft", "create_date": created, "date_order": created, "partner_id": 3,
@@ -246,7 +249,14 @@ fn a_plan_reads_only_and_a_run_enters_and_compares() {
     let dir = export(MADE);
     let odoo = FakeOdoo::start(Fault::None);
     reenter(dir.path(), &odoo.url, &["--dry-run"]).ok();
-    let reads = ["version", "authenticate", "check_object_reference", "fields_get", "search_read"];
+    let reads = [
+        "version",
+        "authenticate",
+        "check_object_reference",
+        "check_access_rights",
+        "fields_get",
+        "search_read",
+    ];
     for name in odoo.seen() {
         assert!(reads.contains(&name.rsplit('.').next().unwrap()), "{name} in a dry run");
     }

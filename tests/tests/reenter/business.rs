@@ -15,7 +15,19 @@ pub struct Business {
     pub of_new_product: String,
     /// A cancelled one.
     pub cancelled: String,
+    /// An order of the point, whose reference was changed after it.
+    pub changed: String,
+    /// A partner of the point, whose street was changed after it.
+    pub moved: String,
+    /// An invoice of the point, which was paid after it.
+    pub paid: String,
 }
+
+/// The new street, and the new reference.
+pub const STREET: &str = "Neue Gasse 5";
+pub const REFERENCE: &str = "changed later";
+/// The new price of a product of the point.
+pub const PRICE: f64 = 77.77;
 
 struct Shop<'a> {
     odoo: &'a OdooUser<'a>,
@@ -26,6 +38,8 @@ struct Shop<'a> {
 pub fn business(odoo: &OdooUser<'_>, major: u32) -> Business {
     let shop = Shop { odoo, major };
     let (one, other) = shop.products();
+    let template = odoo.field("product.product", one, "product_tmpl_id")[0].clone();
+    odoo.call("product.template", "write", json!([[template], { "list_price": PRICE }]), json!({}));
     let company = odoo.create(
         "res.partner",
         json!({ "name": "Neue Kundin GmbH", "is_company": true, "email": "neu@example.com", "ref": "N-1", "city": "Wien" }),
@@ -35,6 +49,8 @@ pub fn business(odoo: &OdooUser<'_>, major: u32) -> Business {
     let before =
         *odoo.search("sale.order", json!([["state", "=", "sale"], ["company_id", "=", 1]])).last().unwrap();
     let old = odoo.field("sale.order", before, "partner_id")[0].as_i64().unwrap();
+    odoo.call("res.partner", "write", json!([[old], { "street": STREET }]), json!({}));
+    odoo.call("sale.order", "write", json!([[before], { "client_order_ref": REFERENCE }]), json!({}));
     let delivered = shop.order(
         contact,
         json!([
@@ -56,6 +72,7 @@ pub fn business(odoo: &OdooUser<'_>, major: u32) -> Business {
         odoo.create("product.product", json!({ "name": "Neu", "default_code": "NEW-PROD", "list_price": 9 }));
     let of_new_product = shop.order(old, json!([{ "product_id": product, "product_uom_qty": 1 }]));
     shop.payment(contact);
+    let paid = shop.pay();
     shop.transfer(one);
     let session = odoo.search("pos.session", json!([["state", "=", "opened"]]))[0];
     shop.sell(session, 1, None);
@@ -67,6 +84,9 @@ pub fn business(odoo: &OdooUser<'_>, major: u32) -> Business {
         quotation: name(quotation),
         of_new_product: name(of_new_product),
         cancelled: name(cancelled),
+        changed: name(before),
+        moved: odoo.field("res.partner", old, "name").as_str().unwrap().to_owned(),
+        paid,
     }
 }
 
@@ -136,6 +156,24 @@ impl Shop<'_> {
                 "amount": 123.45, "journal_id": journal, "payment_method_line_id": method, memo: "thanks" }),
         );
         self.odoo.call("account.payment", "action_post", json!([[payment]]), json!({}));
+    }
+
+    /// Pays an invoice of the point; its number.
+    fn pay(&self) -> String {
+        let odoo = self.odoo;
+        let open = json!([
+            ["move_type", "=", "out_invoice"],
+            ["state", "=", "posted"],
+            ["payment_state", "=", "not_paid"],
+            ["company_id", "=", 1]
+        ]);
+        let invoice = *odoo.search("account.move", open).last().unwrap();
+        let context = json!({ "active_model": "account.move", "active_ids": [invoice] });
+        let wizard =
+            odoo.call("account.payment.register", "create", json!([{}]), json!({ "context": context }));
+        let context = json!({ "context": { "dont_redirect_to_payments": true } });
+        odoo.call("account.payment.register", "action_create_payments", json!([[wizard]]), context);
+        odoo.field("account.move", invoice, "name").as_str().unwrap().to_owned()
     }
 
     /// A delivery that no order asked for.

@@ -4,3 +4,5 @@
 mod answers;
 mod business;
 mod real;
+mod rights;
+mod scene;

@@ -6,7 +6,7 @@ use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Options, Outcome, small_tenant};
 use serde_json::Value;
 
-use crate::{COUNTED_AFTER, business, planned, tenant};
+use crate::{COUNTED_AFTER, business, plan, planned, tenant};
 
 /// One approval is enough; there was no drill.
 const TIER: &str =
@@ -68,6 +68,7 @@ fn the_commands_of_the_plan_bring_the_tenant_back_to_a_real_checkpoint() {
     assert_eq!(cluster.psql("shop", new), "0", "the state of the point");
     assert_ne!(cluster.psql("shop", "select sum(list_price) from product_template"), "0");
     assert_eq!(cluster.psql("shop", "select count(weight) from product_template where false"), "0");
+    put_back(&site, &cluster);
     let undo = promoted["undo"].as_str().unwrap().to_owned();
     let step = value["steps"].as_array().unwrap().iter().find(|step| step["command"] == commands[2]).unwrap();
     let printed = step["undo"].as_str().unwrap();
@@ -75,5 +76,34 @@ fn the_commands_of_the_plan_bring_the_tenant_back_to_a_real_checkpoint() {
     assert!(undo.starts_with(begin), "{undo} is not {printed}");
     run_printed(&site, &undo, &["--yes-replace", "shop"]).ok();
     assert_eq!(cluster.psql("shop", new), "4", "as before");
+    assert_eq!(tenant(&planned(&site, "9", 0), "shop")["way"], "database", "and so is the way");
     drop(agent);
+}
+
+/// After the rollback nothing is to be undone, also when people work again; but if the release comes again,
+/// it is.
+fn put_back(site: &Site, cluster: &Cluster) {
+    business(cluster, "shop");
+    let value = planned(site, "9", 0);
+    let shop = tenant(&value, "shop");
+    assert_eq!((&value["way"], &shop["way"]), (&"nothing".into(), &"nothing".into()), "{shop:#}");
+    let reason = &shop["reasons"][0];
+    assert_eq!(reason["because"], "replaced");
+    assert!(reason["kept_as"].as_str().unwrap().starts_with("shop.replaced-"), "{reason}");
+    assert!(value["steps"].as_array().unwrap().iter().all(|step| step["only_if"].is_string()), "{value:#}");
+    let shown = plan(site, "9", &[]).ok();
+    for said in
+        ["  way         nothing: it was put back", "  since       ", "only if it does not run already"]
+    {
+        assert!(shown.stdout.contains(said), "{said:?} is not in {shown}");
+    }
+    cluster.psql("shop", "delete from sale_order where name like 'SO-NEW-%'");
+    let version = |set: &str| {
+        cluster
+            .psql("shop", &format!("update ir_module_module set latest_version = {set} where name = 'base'"));
+    };
+    version("latest_version || '.1'");
+    assert_eq!(planned(site, "9", 0)["way"], "database", "the release was deployed again");
+    version("left(latest_version, -2)");
+    assert_eq!(planned(site, "9", 0)["way"], "nothing");
 }

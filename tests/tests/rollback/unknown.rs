@@ -40,8 +40,10 @@ fn a_tenant_that_is_gone_or_another_one_is_said_to_be() {
     cluster.copy_db("shop", "other", false).unwrap();
     let value = planned(&site, "6", 3);
     assert_eq!(tenant(&value, "gone")["way"], "database");
-    assert_eq!(tenant(&value, "gone")["reasons"][0]["missing"], true);
-    assert_eq!(tenant(&value, "other")["reasons"][0]["because"], "gone");
+    assert_eq!(tenant(&value, "gone")["reasons"][0]["because"], "gone");
+    let other = tenant(&value, "other");
+    assert_eq!((&other["reasons"][0]["because"], &other["way"]), (&"replaced".into(), &"image".into()));
+    assert_eq!(other["touched"]["known"], "no", "so it may have to be restored all the same");
     assert_eq!(tenant(&value, "shop")["way"], "image");
     let steps = value["steps"].to_string();
     assert!(steps.contains("--tenant gone --as gone"), "{steps}");

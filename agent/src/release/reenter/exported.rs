@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::postgres::decimal::Decimal;
+use crate::release::salvage::found::Paid;
 
 /// A document with the rows that belong to it.
 #[derive(Debug, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Exported {
     pub lines: BTreeMap<String, Vec<Row>>,
     /// Its total.
     pub total: Option<Total>,
+    /// The invoices that a payment paid; `None` if the export does not know it.
+    pub paid: Option<Vec<Paid>>,
 }
 
 /// A row.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::kind::Kind;
 use super::mark::Marks;
 use super::order_pickings::Relations;
+use super::rights::Rights;
 use super::stop::Stop;
 use super::target::Target;
 
@@ -27,6 +28,8 @@ pub struct Ground {
     pub known: HashMap<(String, i64), Result<i64, String>>,
     /// What the pickings are to each other.
     pub relations: Relations,
+    /// What the user may do.
+    rights: Rights,
     /// Documents that this plan enters, or that were entered before.
     planned: HashSet<(Kind, i64)>,
     /// What they are in the tenant.
@@ -41,9 +44,18 @@ impl Ground {
             marks,
             known: HashMap::new(),
             relations: Relations::default(),
+            rights: Rights::default(),
             planned: HashSet::new(),
             entered: HashMap::new(),
         }
+    }
+
+    /// Why the user may not enter documents of a kind; `None` if he may.
+    ///
+    /// # Errors
+    /// [`Stop::Broken`].
+    pub async fn missing_right(&mut self, kind: Kind) -> Result<Option<String>, Stop> {
+        self.rights.missing(kind, &mut self.target).await
     }
 
     /// Notes that a document will be entered.

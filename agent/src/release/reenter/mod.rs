@@ -16,6 +16,7 @@
 mod amount;
 pub mod apply;
 mod by_kind;
+pub mod changes;
 mod draft;
 pub mod exported;
 mod finished;
@@ -31,6 +32,7 @@ pub mod plan;
 mod pos_orders;
 pub mod read;
 pub mod report;
+mod rights;
 mod sale_orders;
 mod sheet;
 mod source;

@@ -11,6 +11,7 @@ use super::named::named;
 use super::sale_orders::with_number;
 use super::sheet::{Cells, Sheet, ids};
 use super::stop::Stop;
+use crate::release::salvage::found::Paid;
 
 const MODEL: &str = "account.payment";
 /// The table of its entry, which has some of its columns until Odoo 17.
@@ -23,6 +24,26 @@ fn state_of(document: &Exported) -> Option<String> {
 
 fn is_posted(document: &Exported) -> bool {
     matches!(state_of(document).as_deref(), Some("posted" | "in_process" | "paid"))
+}
+
+/// What a bookkeeper has to do: a payment that is entered again is not reconciled.
+pub fn reconcile(document: &Exported) -> Option<String> {
+    let Some(paid) = &document.paid else {
+        return Some("it is not reconciled, and the export does not say which invoices it paid".to_owned());
+    };
+    if paid.is_empty() {
+        return is_posted(document)
+            .then(|| "it is not reconciled; in the source it paid no invoice".to_owned());
+    }
+    let one = |one: &Paid| {
+        let amount = one.amount.as_ref().map_or(String::new(), |amount| {
+            format!(" ({amount} {})", one.currency.as_deref().unwrap_or_default())
+        });
+        let new = if one.at_point { "" } else { ", which is new since the point: make it first" };
+        format!("{} {:?}{amount}{new}", one.document.as_str(), one.name)
+    };
+    let all: Vec<String> = paid.iter().map(one).collect();
+    Some(format!("it is not reconciled; in the source it paid {}", all.join("; ")))
 }
 
 /// The record.
@@ -87,6 +108,5 @@ pub async fn finish(document: &Exported, id: i64, ground: &mut Ground) -> Result
         other => other,
     };
     done.text("state", word(is_posted(document)), now);
-    done.note("reconcile it with its invoice");
     Ok(done)
 }

@@ -2,11 +2,13 @@
 
 use super::by_kind::{draft, found};
 use super::draft::Draft;
+use super::exported::Exported;
 use super::ground::Ground;
 use super::kind::Kind;
 use super::mark::Marks;
 use super::order_pickings::Relations;
 use super::read::Export;
+use super::rights::check_address;
 use super::source;
 use super::stop::Stop;
 use super::target::Target;
@@ -47,10 +49,12 @@ pub struct Plan {
 /// Makes the plan; only reads.
 ///
 /// # Errors
-/// `Refused` if the database is the one that was exported; `Unreachable` if Odoo does not answer.
+/// `Refused` if the database is the one that was exported, or the user has no mail address; `Unreachable` if
+/// Odoo does not answer.
 pub async fn plan(export: &Export, client: OdooClient) -> Result<Plan> {
     let mut ground = Ground::new(Target::new(client), Marks::of(&export.head));
     source::check(export, &mut ground).await?;
+    check_address(&mut ground.target).await?;
     if let Some((_, pickings)) = export.documents.iter().find(|(kind, _)| *kind == Kind::Picking) {
         ground.relations = Relations::of(pickings);
     }
@@ -74,9 +78,18 @@ pub async fn plan(export: &Export, client: OdooClient) -> Result<Plan> {
     Ok(Plan { steps, ground })
 }
 
-async fn look(kind: Kind, document: &super::exported::Exported, ground: &mut Ground) -> Result<Action, Stop> {
-    if let Some(id) = found(kind, document, ground).await? {
-        return Ok(Action::Finish(id));
+/// A right that is missing is the reason, whatever else Odoo refuses for want of it.
+async fn look(kind: Kind, document: &Exported, ground: &mut Ground) -> Result<Action, Stop> {
+    let looked = match found(kind, document, ground).await {
+        Ok(Some(id)) => Ok(Action::Finish(id)),
+        Ok(None) => draft(kind, document, ground).await.map(Action::Enter),
+        Err(stop) => Err(stop),
+    };
+    match looked {
+        Ok(Action::Enter(_)) | Err(Stop::Refused(_)) => match ground.missing_right(kind).await? {
+            Some(why) => Stop::refused(why),
+            None => looked,
+        },
+        looked => looked,
     }
-    draft(kind, document, ground).await.map(Action::Enter)
 }

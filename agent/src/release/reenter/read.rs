@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use super::changes::{ChangedRow, Missing};
 use super::exported::Exported;
 use super::kind::Kind;
 use super::partners::ordered;
@@ -17,6 +18,8 @@ const LINE_BYTES_MAX: u64 = 16 << 20;
 const FILE_BYTES_MAX: u64 = 1 << 30;
 /// The files of documents that nobody enters by program.
 const OTHERS: [&str; 2] = ["invoices", "attachments"];
+/// The file of what differs.
+const CHANGED: &str = "changed.jsonl";
 
 /// An export.
 #[derive(Debug)]
@@ -27,6 +30,10 @@ pub struct Export {
     pub documents: Vec<(Kind, Vec<Exported>)>,
     /// How many there are of the kinds that are not entered.
     pub others: Vec<(&'static str, u64)>,
+    /// What existed at the point and differs, and master data.
+    pub changed: Vec<ChangedRow>,
+    /// What is in no file.
+    pub missing: Missing,
 }
 
 impl Export {
@@ -42,7 +49,7 @@ impl Export {
 /// `NotFound` without `summary.json`: the export is not complete; `Integrity` where a file is not what a
 /// salvage writes; `Usage` where it is of another release; those of the disk.
 pub fn read(dir: &Path, release: &ReleaseId) -> Result<Export> {
-    let head = head(dir)?;
+    let (head, missing) = summary(dir)?;
     if head.release != *release {
         let what = format!("{} is of release {}, not {release}", dir.display(), head.release);
         return Err(Error::new(Cause::Usage, what).effect("nothing was entered"));
@@ -61,10 +68,10 @@ pub fn read(dir: &Path, release: &ReleaseId) -> Result<Export> {
         })?;
         others.push((name, count));
     }
-    Ok(Export { head, documents, others })
+    Ok(Export { head, documents, others, changed: changed(&dir.join(CHANGED))?, missing })
 }
 
-fn head(dir: &Path) -> Result<Head> {
+fn summary(dir: &Path) -> Result<(Head, Missing)> {
     let path = dir.join("summary.json");
     if disk::metadata(&path)?.is_none() {
         return Err(Error::new(Cause::NotFound, format!("{} does not exist", path.display()))
@@ -72,12 +79,29 @@ fn head(dir: &Path) -> Result<Head> {
             .next("export again into a new directory: docs/rollback.md"));
     }
     let bytes = disk::read(&path, SUMMARY_BYTES_MAX)?;
-    let head: Head = serde_json::from_slice(&bytes)
-        .map_err(|e| altered(&path).because(format!("line {}, column {}", e.line(), e.column())))?;
+    let bad =
+        |e: serde_json::Error| altered(&path).because(format!("line {}, column {}", e.line(), e.column()));
+    let head: Head = serde_json::from_slice(&bytes).map_err(bad)?;
+    let missing: Missing = serde_json::from_slice(&bytes).map_err(bad)?;
     match head.format {
-        FORMAT => Ok(head),
+        FORMAT => Ok((head, missing)),
         other => Err(altered(&path).because(format!("format {other}; this program reads {FORMAT}"))),
     }
+}
+
+/// What differs. A salvage always writes this file: without it, changes would be lost without a word.
+fn changed(path: &Path) -> Result<Vec<ChangedRow>> {
+    if disk::metadata(path)?.is_none() {
+        return Err(altered(path).because("it does not exist"));
+    }
+    let mut all = Vec::new();
+    each_line(path, |number, line| {
+        let bad =
+            |e: serde_json::Error| altered(path).because(format!("line {number}: column {}", e.column()));
+        all.push(serde_json::from_str(line).map_err(bad)?);
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 fn altered(path: &Path) -> Error {

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::changes::NotEntered;
 use super::exported::Exported;
 use super::finished::{Compared, Finished};
 use super::kind::Kind;
+use super::payments::reconcile;
 use super::plan::{Action, Plan};
 use super::read::Export;
 use crate::names::{ReleaseId, TenantName};
+use crate::release::salvage::found::Paid;
+use crate::release::salvage::summary::NotExported;
 
 /// The version of the report.
 const FORMAT: u32 = 1;
@@ -57,6 +61,9 @@ pub struct ReportedDocument {
     pub why: Option<String>,
     /// Its total in the source, with the currency; negative where money goes out.
     pub total: Option<String>,
+    /// The invoices that a payment paid in the source: it is reconciled with none. `None` if the export does
+    /// not know them, and for other kinds.
+    pub paid: Option<Vec<Paid>>,
     /// What was compared.
     pub compared: Vec<Compared>,
     /// What a person should know.
@@ -67,6 +74,8 @@ impl ReportedDocument {
     /// Nothing is known yet.
     pub fn of(kind: Kind, document: &Exported, outcome: Outcome) -> ReportedDocument {
         let total = document.total.as_ref();
+        let is_payment = kind == Kind::Payment && outcome != Outcome::LeftOut;
+        let note = is_payment.then(|| reconcile(document)).flatten();
         ReportedDocument {
             kind,
             old_id: document.row.id,
@@ -76,8 +85,9 @@ impl ReportedDocument {
             outcome,
             why: None,
             total: total.map(|total| format!("{} {}", total.amount, total.currency)),
+            paid: document.paid.clone(),
             compared: Vec::new(),
-            notes: Vec::new(),
+            notes: note.into_iter().collect(),
         }
     }
 
@@ -86,7 +96,7 @@ impl ReportedDocument {
         self.new_id = Some(id);
         self.new_name = Some(done.name);
         self.compared = done.compared;
-        self.notes = done.notes;
+        self.notes.extend(done.notes);
         self
     }
 
@@ -136,6 +146,12 @@ pub struct Report {
     pub documents: Vec<ReportedDocument>,
     /// Documents of other kinds.
     pub others: Vec<OtherKind>,
+    /// What existed at the point and differs, and master data: not entered.
+    pub changed: Vec<NotEntered>,
+    /// How many more differ than the export lists.
+    pub changed_not_listed: u64,
+    /// What the export does not have.
+    pub not_exported: Vec<NotExported>,
     /// Why the run ended before its end.
     pub stopped: Option<String>,
 }
@@ -155,6 +171,9 @@ impl Report {
             dry_run,
             documents: Vec::new(),
             others: others.map(|(kind, count)| OtherKind { kind, count: *count, why: OTHERS }).collect(),
+            changed: export.changed.iter().cloned().map(NotEntered::of).collect(),
+            changed_not_listed: export.missing.not_listed(),
+            not_exported: export.missing.not_exported.clone(),
             stopped: None,
         }
     }
@@ -185,10 +204,14 @@ impl Report {
         counts
     }
 
-    /// Whether every document of the export is in the tenant, or would be, and nobody has to look.
+    /// Whether everything that was written after the point is in the tenant, or would be, and nobody has to
+    /// look.
     pub fn is_complete(&self) -> bool {
         self.stopped.is_none()
             && self.others.is_empty()
+            && self.changed.is_empty()
+            && self.changed_not_listed == 0
+            && self.not_exported.is_empty()
             && self.documents.iter().all(ReportedDocument::is_fine)
     }
 }

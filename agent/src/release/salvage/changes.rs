@@ -1,13 +1,15 @@
-//! `changed.jsonl` and `changed.csv`: documents of the copy that were changed or deleted after the point.
+//! `changed.jsonl` and `changed.csv`: documents of the copy that were changed or deleted after the point, and
+//! master data that differs.
 
 use std::path::Path;
 
 use crate::error::Result;
+use crate::odoo::business::Document;
 use crate::release::salvage::csv;
-use crate::release::salvage::found::{Change, Salvage};
+use crate::release::salvage::found::{ChangedRow, Salvage};
 use crate::release::salvage::out::{Out, not_json};
 
-/// Writes both: in the table, a row for each column, and one for each table of lines.
+/// Writes both.
 ///
 /// # Errors
 /// Those of the disk.
@@ -29,49 +31,53 @@ pub fn changed(salvage: &Salvage, dir: &Path) -> Result<()> {
     ];
     let mut text = String::new();
     csv::row(&mut text, head.map(|name| (name, false)));
-    for found in &salvage.found {
-        for one in &found.changed {
+    table.text(&text)?;
+    let documents = salvage.found.iter().map(|one| (one.name, one.shapes[0].table, &one.changed));
+    let masters = salvage.masters.iter().map(|one| (one.name, one.table, &one.rows));
+    for (kind, of, rows) in documents.chain(masters) {
+        for one in rows {
             let mut value = serde_json::to_value(one).map_err(not_json)?;
-            value["kind"] = found.name.into();
+            value["kind"] = kind.into();
+            value["table"] = of.into();
             lines.json(&value)?;
-            let id = one.id.to_string();
-            let change = match one.change {
-                Change::Changed => "changed",
-                Change::Deleted => "deleted",
-            };
-            let begin = [
-                (found.name, false),
-                (one.document.as_str(), false),
-                (&*id, true),
-                (&*one.name, false),
-                (change, false),
-            ];
-            if one.columns.is_empty() && one.lines.is_empty() {
-                let rest = [(found.shapes[0].table, false)].into_iter().chain([("", false); 6]);
-                csv::row(&mut text, begin.into_iter().chain(rest));
-            }
-            for column in &one.columns {
-                let cells = [
-                    found.shapes[0].table,
-                    &column.column,
-                    column.at_point.as_deref().unwrap_or_default(),
-                    column.now.as_deref().unwrap_or_default(),
-                ];
-                let rest = cells.map(|cell| (cell, false)).into_iter().chain([("", false); 3]);
-                csv::row(&mut text, begin.into_iter().chain(rest));
-            }
-            for (name, differ) in &one.lines {
-                let columns = differ.columns.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-                let counts = [differ.new, differ.changed, differ.deleted].map(|count| count.to_string());
-                let rest = [(*name, false), (&*columns, false), ("", false), ("", false)];
-                let counts = counts.iter().map(|count| (count.as_str(), true));
-                csv::row(&mut text, begin.into_iter().chain(rest).chain(counts));
-            }
-            table.text(&text)?;
-            text.clear();
+            table.text(&cells(kind, of, one))?;
         }
     }
-    table.text(&text)?;
     lines.finish()?;
     table.finish()
+}
+
+/// A row in the table for each column, and for each table of lines.
+fn cells(kind: &str, of: &str, one: &ChangedRow) -> String {
+    let mut text = String::new();
+    let id = one.id.to_string();
+    let begin = [
+        (kind, false),
+        (one.document.map_or("", Document::as_str), false),
+        (&*id, true),
+        (&*one.name, false),
+        (one.change.as_str(), false),
+    ];
+    if one.columns.is_empty() && one.lines.is_empty() {
+        let rest = [(of, false)].into_iter().chain([("", false); 6]);
+        csv::row(&mut text, begin.into_iter().chain(rest));
+    }
+    for column in &one.columns {
+        let cells = [
+            of,
+            &column.column,
+            column.at_point.as_deref().unwrap_or_default(),
+            column.now.as_deref().unwrap_or_default(),
+        ];
+        let rest = cells.map(|cell| (cell, false)).into_iter().chain([("", false); 3]);
+        csv::row(&mut text, begin.into_iter().chain(rest));
+    }
+    for (name, differ) in &one.lines {
+        let columns = differ.columns.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let counts = [differ.new, differ.changed, differ.deleted].map(|count| count.to_string());
+        let rest = [(*name, false), (&*columns, false), ("", false), ("", false)];
+        let counts = counts.iter().map(|count| (count.as_str(), true));
+        csv::row(&mut text, begin.into_iter().chain(rest).chain(counts));
+    }
+    text
 }

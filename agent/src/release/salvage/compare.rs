@@ -1,6 +1,6 @@
 //! Compares the two databases: every kind, then what the new documents name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind as Cause, Result};
@@ -8,17 +8,19 @@ use crate::names::{ReleaseId, TenantName, counted};
 use crate::odoo::business::{Currencies, Source};
 use crate::postgres::PostgresOptions;
 use crate::postgres::decimal::Decimal;
-use crate::release::salvage::found::{Change, Found, NewDocument, Salvage};
+use crate::release::salvage::found::{Change, Found, MasterFound, NewDocument, Salvage};
 use crate::release::salvage::kept::{Budget, Kept};
 use crate::release::salvage::keys::Keys;
 use crate::release::salvage::kind::{self, Compared};
-use crate::release::salvage::kinds::{KINDS, Kind, PARTNERS};
-use crate::release::salvage::links;
+use crate::release::salvage::kinds::{KINDS, Kind, PARTNERS, PAYMENTS};
+use crate::release::salvage::links::{self, TEMPLATES};
+use crate::release::salvage::masters::{self, MASTERS};
+use crate::release::salvage::paid::paid_of;
 use crate::release::salvage::partners::{self, new_partners};
 use crate::release::salvage::shape::Shape;
 use crate::release::salvage::side::Side;
 use crate::release::salvage::sides::{Sides, document_of, name};
-use crate::release::salvage::summary::{FORMAT, Head, KindSummary, NotExported, Summary};
+use crate::release::salvage::summary::{Differing, FORMAT, Head, KindSummary, NotExported, Summary};
 use crate::release::salvage::taxes::taxes_of;
 
 /// Most documents that are named one by one as not exported.
@@ -54,6 +56,7 @@ pub async fn compare(options: &PostgresOptions, request: &SalvageRequest) -> Res
     let summary = Summary {
         head: Head { format: FORMAT, release, tenant, from: from.clone(), against: against.clone(), point },
         kinds: BTreeMap::new(),
+        masters: BTreeMap::new(),
         partners: 0,
         files: 0,
         not_installed: Vec::new(),
@@ -64,10 +67,10 @@ pub async fn compare(options: &PostgresOptions, request: &SalvageRequest) -> Res
     let against = Side::begin(options, &against).await?;
     let mut work = Work { summary, budget: Budget::of_new() };
     let salvage = work.all(Sides { from: &from, against: &against, point }).await;
-    let (found, keys) = salvage?;
+    let (found, masters, keys) = salvage?;
     from.end().await?;
     against.end().await?;
-    Ok(Salvage { summary: work.summary, found, keys, files: None })
+    Ok(Salvage { summary: work.summary, found, masters, keys, files: None })
 }
 
 struct Work {
@@ -80,7 +83,7 @@ impl Work {
         self.summary.not_exported.push(NotExported { what: what.into(), why: why.into() });
     }
 
-    async fn all(&mut self, sides: Sides<'_>) -> Result<(Vec<Found>, Keys)> {
+    async fn all(&mut self, sides: Sides<'_>) -> Result<(Vec<Found>, Vec<MasterFound>, Keys)> {
         let currencies = sides.from.part(async |session| Currencies::read(session).await).await;
         let currencies = known(currencies)?;
         let (mut found, mut late) = (Vec::new(), 0);
@@ -104,6 +107,12 @@ impl Work {
                         Ok(taxes) => one.taxes = kind.taxes.as_ref().map(|of| (of.lines, taxes)),
                         Err(why) => self.not_exported(format!("taxes of {}", kind.name), why),
                     }
+                    if let (PAYMENTS, Ok(currencies)) = (kind.name, &currencies) {
+                        match known(paid_of(sides, &one, currencies).await)? {
+                            Ok(paid) => one.paid = Some(paid),
+                            Err(why) => self.not_exported("the invoices that payments paid", why),
+                        }
+                    }
                     found.push(one);
                 }
             }
@@ -117,18 +126,21 @@ impl Work {
             ));
         }
         self.partners(sides, &mut found).await?;
+        let masters = self.masters(sides, &found).await?;
         let needed = links::needed(&found);
         let (keys, problems) = links::read(sides, needed, &mut self.budget).await?;
         for (table, why) in problems {
             self.not_exported(format!("names and codes of {table}"), why);
         }
-        for (table, count) in keys.missing().into_iter().filter(|(table, _)| *table != partners::TABLE) {
+        for (table, count) in
+            keys.missing().into_iter().filter(|(table, _)| ![partners::TABLE, TEMPLATES].contains(table))
+        {
             self.summary.notes.push(format!(
                 "{} of {table} that new documents name do not exist at the point: at_point is false at each",
                 counted(count, "row")
             ));
         }
-        Ok((found, keys))
+        Ok((found, masters, keys))
     }
 
     /// New partners, as a kind of its own at the front: they are entered first.
@@ -152,6 +164,7 @@ impl Work {
                     shapes: vec![shape],
                     new,
                     taxes: None,
+                    paid: None,
                     changed: Vec::new(),
                     unlisted: 0,
                 };
@@ -159,6 +172,44 @@ impl Work {
             }
         }
         Ok(())
+    }
+
+    /// Master data, without the new partners, who are exported.
+    async fn masters(&mut self, sides: Sides<'_>, found: &[Found]) -> Result<Vec<MasterFound>> {
+        let (mut out, mut by_itself) = (Vec::new(), 0);
+        for master in &MASTERS {
+            let exported = found.iter().filter(|one| one.shapes[0].table == master.table);
+            let exported: HashSet<i64> =
+                exported.flat_map(|one| one.new.iter().map(|new| new.row.id)).collect();
+            match known(masters::compare(master, sides, &exported).await)? {
+                Err(why) => self.not_exported(format!("changes of {}", master.name), why),
+                Ok(None) => {}
+                Ok(Some((shape, one))) => {
+                    if exported.is_empty() {
+                        self.skipped(&shape); // else its columns are named with the new rows
+                    }
+                    by_itself += one.by_itself;
+                    let count = |change| one.rows.iter().filter(|row| row.change == change).count() as u64;
+                    let differing = Differing {
+                        new: count(Change::New),
+                        changed: count(Change::Changed),
+                        deleted: count(Change::Deleted),
+                        not_listed: one.unlisted,
+                    };
+                    if differing != Differing::default() {
+                        self.summary.masters.insert(master.name, differing);
+                    }
+                    out.push(one);
+                }
+            }
+        }
+        if by_itself > 0 {
+            self.summary.notes.push(format!(
+                "{} of master data differ only in what Odoo writes by itself (such as write_date)",
+                counted(by_itself, "row")
+            ));
+        }
+        Ok(out)
     }
 
     fn skipped(&mut self, shape: &Shape) {
@@ -180,8 +231,10 @@ impl Work {
         }
         let mut numbers = KindSummary { changed_not_listed: unlisted, ..KindSummary::default() };
         for one in &changed {
-            let counts = numbers.documents.entry(one.document).or_default();
+            let Some(document) = one.document else { continue };
+            let counts = numbers.documents.entry(document).or_default();
             match one.change {
+                Change::New => {}
                 Change::Changed => counts.changed += 1,
                 Change::Deleted => counts.deleted += 1,
             }
@@ -227,7 +280,8 @@ impl Work {
             self.not_exported(what, "as those before: no currency, or no exact total");
         }
         self.summary.kinds.insert(kind.name, numbers);
-        Found { name: kind.name, shapes, new: documents, taxes: None, changed, unlisted }
+        let (taxes, paid) = (None, None);
+        Found { name: kind.name, shapes, new: documents, taxes, paid, changed, unlisted }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::release::salvage::found::Difference;
 use crate::release::salvage::kept::Kept;
-use crate::release::salvage::shape::Shape;
+use crate::release::salvage::shape::{Column, Shape};
 use crate::release::salvage::value;
 
 /// The longest value in a list of differences, in characters.
@@ -20,6 +20,16 @@ pub fn differences(shape: &Shape, before: &Kept, now: &Kept) -> Vec<Difference> 
         }
     }
     out
+}
+
+/// All columns of a row that only production has, but those that are empty.
+pub fn values(shape: &Shape, row: &Kept) -> Vec<Difference> {
+    let columns = shape.columns.iter().enumerate().filter(|(_, column)| column.name != "id");
+    let of = |(at, column): (usize, &Column)| {
+        let now = Some(cut(value::text(column.kind, row.field(Some(at))?)));
+        Some(Difference { column: column.name.clone(), at_point: None, now })
+    };
+    columns.filter_map(of).collect()
 }
 
 fn cut(text: String) -> String {

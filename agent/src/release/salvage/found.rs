@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::disk::beneath::Dir;
 use crate::odoo::blob::BlobName;
@@ -29,7 +29,7 @@ pub struct NewDocument {
 }
 
 /// A value that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// The column.
     pub column: String,
@@ -40,7 +40,7 @@ pub struct Difference {
 }
 
 /// What differs in the rows that belong to a document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinesDiffer {
     /// Rows that only production has.
     pub new: u64,
@@ -52,21 +52,34 @@ pub struct LinesDiffer {
     pub columns: BTreeSet<String>,
 }
 
-/// How a document differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// How a row differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
+    /// Only production has it; new documents are exported instead.
+    New,
     /// Both have it.
     Changed,
     /// Only the copy has it.
     Deleted,
 }
 
-/// A document that the copy has.
+impl Change {
+    /// Its stable word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Change::New => "new",
+            Change::Changed => "changed",
+            Change::Deleted => "deleted",
+        }
+    }
+}
+
+/// A document that the copy has, or a row of master data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ChangedDocument {
-    /// What it is.
-    pub document: Document,
+pub struct ChangedRow {
+    /// Which document; `None` for master data.
+    pub document: Option<Document>,
     /// Its `id`.
     pub id: i64,
     /// Its number or name, in production, or else in the copy.
@@ -79,6 +92,38 @@ pub struct ChangedDocument {
     pub lines: BTreeMap<&'static str, LinesDiffer>,
 }
 
+/// An invoice or bill that a payment paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paid {
+    /// What it is.
+    pub document: Document,
+    /// Its `id`.
+    pub id: i64,
+    /// Its number.
+    pub name: String,
+    /// Whether the copy has it.
+    pub at_point: bool,
+    /// How much of it, in the currency of the invoice; `None` if they were not reconciled, or that is no
+    /// exact number.
+    pub amount: Option<String>,
+    /// The name of that currency.
+    pub currency: Option<String>,
+}
+
+/// What was found of one table of master data.
+pub struct MasterFound {
+    /// Its name in the files.
+    pub name: &'static str,
+    /// The table.
+    pub table: &'static str,
+    /// The rows that differ, sorted by `id`.
+    pub rows: Vec<ChangedRow>,
+    /// How many more differ than could be listed.
+    pub unlisted: u64,
+    /// How many differ only in what Odoo writes by itself.
+    pub by_itself: u64,
+}
+
 /// What was found of one kind.
 pub struct Found {
     /// Its name.
@@ -89,8 +134,10 @@ pub struct Found {
     pub new: Vec<NewDocument>,
     /// The table whose lines have taxes, and these, by the `id` of the line.
     pub taxes: Option<(&'static str, HashMap<i64, Vec<i64>>)>,
+    /// The invoices that payments paid, by payment; `None` if that is not known.
+    pub paid: Option<HashMap<i64, Vec<Paid>>>,
     /// Sorted by `id`.
-    pub changed: Vec<ChangedDocument>,
+    pub changed: Vec<ChangedRow>,
     /// How many more differ than could be listed.
     pub unlisted: u64,
 }
@@ -101,6 +148,8 @@ pub struct Salvage {
     pub summary: Summary,
     /// By kind, in the order of the files.
     pub found: Vec<Found>,
+    /// Master data that differs.
+    pub masters: Vec<MasterFound>,
     /// The keys of the rows that these documents name.
     pub keys: Keys,
     /// The filestore, and the files of it that are copied.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::error::{Error, Kind as Cause, Result};
 use crate::postgres::table::Type;
 use crate::release::salvage::differences::differences;
-use crate::release::salvage::found::{Change, ChangedDocument, LinesDiffer};
+use crate::release::salvage::found::{Change, ChangedRow, LinesDiffer};
 use crate::release::salvage::heads::{Heads, heads};
 use crate::release::salvage::kept::{Budget, Kept, fetch};
 use crate::release::salvage::kinds::{Kind, Part};
@@ -22,7 +22,7 @@ pub struct Compared {
     /// Documents that only production has, sorted by `id`, each with its lines by table.
     pub new: Vec<(Kept, Vec<Vec<Kept>>)>,
     /// Documents that differ, sorted by `id`.
-    pub changed: Vec<ChangedDocument>,
+    pub changed: Vec<ChangedRow>,
     /// How many more differ.
     pub unlisted: u64,
     /// New rows that belong to no document, by what they are called.
@@ -112,7 +112,7 @@ async fn changed(
     sides: Sides<'_>,
     heads: Heads,
     lines: Vec<Lines>,
-) -> Result<Vec<ChangedDocument>> {
+) -> Result<Vec<ChangedRow>> {
     let Heads { ids, changed: mut rows, gone, .. } = heads;
     let mut before = HashMap::new();
     if let Some(table) = &shape.against {
@@ -139,8 +139,8 @@ async fn changed(
             (false, Some(before)) => (Change::Changed, differences(shape, before, row)),
             (false, None) => (Change::Changed, Vec::new()),
         };
-        out.push(ChangedDocument {
-            document,
+        out.push(ChangedRow {
+            document: Some(document),
             id: *id,
             name: name(shape, row),
             change,

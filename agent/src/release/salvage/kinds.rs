@@ -38,13 +38,15 @@ pub struct Kind {
     pub taxes: Option<Taxes>,
 }
 
-/// Columns that are neither compared nor exported: secrets, and what Odoo computes from a file.
-pub const LEFT_OUT: [&str; 4] = ["access_token", "db_datas", "index_content", "signup_token"];
+/// Columns that are neither compared nor exported: secrets, and content of files.
+pub const LEFT_OUT: [&str; 5] = ["access_token", "db_datas", "index_content", "signup_token", "value_binary"];
 /// The models whose attachments are exported.
 pub const ATTACHED_TO: [&str; 5] =
     ["sale.order", "pos.order", "account.payment", "stock.picking", "account.move"];
 /// The table of attachments.
 pub const ATTACHMENTS: &str = "ir_attachment";
+/// The kind of payments.
+pub const PAYMENTS: &str = "payments";
 /// The kind of partners, who are exported if a new document needs them.
 pub const PARTNERS: &str = "partners";
 
@@ -75,7 +77,7 @@ pub static KINDS: [Kind; 6] = [
         taxes: taxes("pos_order_line", "account_tax_pos_order_line_rel", "pos_order_line_id"),
     },
     Kind {
-        name: "payments",
+        name: PAYMENTS,
         head: head("account_payment"),
         // its journal entry: payment_id until Odoo 17
         lines: &[lines("account_move", &["payment_id", "origin_payment_id"])],

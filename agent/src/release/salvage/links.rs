@@ -16,7 +16,8 @@ use crate::release::salvage::taxes;
 use crate::release::salvage::value;
 
 const PRODUCTS: &str = "product_product";
-const TEMPLATES: &str = "product_template";
+/// The templates of products, which have their names.
+pub const TEMPLATES: &str = "product_template";
 /// The language of a translated name, where there is a choice.
 const LANGUAGE: &str = "en_US";
 
@@ -48,6 +49,11 @@ pub fn needed(found: &[Found]) -> Needed {
         }
     }
     needed
+}
+
+/// The table of this name, if its rows have keys.
+pub fn table_of(name: &str) -> Option<&'static str> {
+    KEYS.iter().find(|(table, _)| *table == name).map(|(table, _)| *table)
 }
 
 /// Those of these numbers that are in a table of the copy.
@@ -96,7 +102,7 @@ pub async fn read(
         }
         keys.0.insert(table, found);
     }
-    if let Some(templates) = keys.0.remove(TEMPLATES) {
+    if let Some(templates) = keys.0.get(TEMPLATES).cloned() {
         let products = keys.0.entry(PRODUCTS).or_default();
         for (id, product) in products.iter_mut() {
             let template = template_of.get(id).and_then(|template| templates.get(template));
@@ -140,8 +146,8 @@ async fn table_keys(
     Ok(out)
 }
 
-/// One text of a translated one.
-fn translated(json: &str) -> String {
+/// One text of a translated one; another text as it is.
+pub fn translated(json: &str) -> String {
     let all: BTreeMap<String, String> = serde_json::from_str(json).unwrap_or_default();
     let one = all.get(LANGUAGE).or_else(|| all.values().next());
     one.cloned().unwrap_or_else(|| json.to_owned())

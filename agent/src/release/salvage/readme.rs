@@ -31,15 +31,21 @@ partners          the new partners that new documents name: enter them first
 attachments/      the content of new attachments: each file once, named by the
                   SHA-1 of its content, as at the end of store_fname
 changed.jsonl     documents that the copy has, and that were changed or deleted
-changed.csv       after the point: which columns differ, from what to what
+changed.csv       after the point: which columns differ, from what to what.
+                  Also master data (partners, products, prices, taxes) that is
+                  new, changed or deleted: nobody enters it by program
 
 New means: the copy has no row with this id. Do not search by the ids in these
-files: after the rollback, Odoo gives out the same ids and numbers again. Every row that a document names has a key beside its id: links in JSON,
-columns that end with .key in CSV. at_point is false where the named row does
+files: after the rollback, Odoo gives out the same ids and numbers again. Every
+row that a document names has a key beside its id: links in JSON, columns that
+end with .key in CSV. at_point is false where the named row does
 not exist in the copy: create it first.
 
 Amounts are text with the digits that are stored. Totals of refunds, vendor
 bills and outgoing payments are negative. Times are UTC.
+
+paid, at payments, are the invoices and bills that each one paid, with the part
+of them. A payment that is entered again is not reconciled with them.
 
 Text in CSV that begins like a formula (= + - @) has an apostrophe in front.
 JSON has it as it is.

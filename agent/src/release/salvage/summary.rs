@@ -37,6 +37,8 @@ pub struct Summary {
     pub head: Head,
     /// By kind of documents.
     pub kinds: BTreeMap<&'static str, KindSummary>,
+    /// Master data that differs, by table.
+    pub masters: BTreeMap<&'static str, Differing>,
     /// New partners that new documents name.
     pub partners: u64,
     /// Files that new attachments name, and that are copied.
@@ -73,8 +75,21 @@ pub struct Counts {
     pub totals: BTreeMap<String, Decimal>,
 }
 
+/// Rows of master data that differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Differing {
+    /// Those that only production has, without exported partners.
+    pub new: u64,
+    /// Those that both have and that differ.
+    pub changed: u64,
+    /// Those that only the copy has.
+    pub deleted: u64,
+    /// Those that are not listed because there are too many.
+    pub not_listed: u64,
+}
+
 /// Something that is not exported.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotExported {
     /// What.
     pub what: String,
@@ -85,6 +100,8 @@ pub struct NotExported {
 impl Summary {
     /// Whether everything that was looked for is in the files.
     pub fn is_complete(&self) -> bool {
-        self.not_exported.is_empty() && self.kinds.values().all(|kind| kind.changed_not_listed == 0)
+        self.not_exported.is_empty()
+            && self.kinds.values().all(|kind| kind.changed_not_listed == 0)
+            && self.masters.values().all(|differing| differing.not_listed == 0)
     }
 }

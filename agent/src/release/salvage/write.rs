@@ -12,9 +12,10 @@ use crate::postgres::table::Type;
 use crate::release::salvage::attached;
 use crate::release::salvage::changes::changed;
 use crate::release::salvage::csv;
-use crate::release::salvage::found::{Found, NewDocument, Salvage};
+use crate::release::salvage::found::{Found, NewDocument, Paid, Salvage};
 use crate::release::salvage::kept::Kept;
 use crate::release::salvage::keys::{Keys, target};
+use crate::release::salvage::kinds::PAYMENTS;
 use crate::release::salvage::out::{Out, not_json};
 use crate::release::salvage::readme;
 use crate::release::salvage::shape::Shape;
@@ -128,7 +129,7 @@ fn document_json(found: &Found, one: &NewDocument, keys: &Keys) -> Value {
         });
         lines.insert(shape.table.to_owned(), rows.collect());
     }
-    json!({
+    let mut out = json!({
         "kind": found.name,
         "document": one.document,
         "id": one.row.id,
@@ -137,7 +138,25 @@ fn document_json(found: &Found, one: &NewDocument, keys: &Keys) -> Value {
         "values": values,
         "links": links,
         "lines": lines,
-    })
+    });
+    if found.name == PAYMENTS {
+        out["paid"] = json!(paid_by(found, one));
+    }
+    out
+}
+
+/// The invoices that a payment paid; `None` if that is not known.
+fn paid_by<'f>(found: &'f Found, one: &NewDocument) -> Option<&'f [Paid]> {
+    let all = found.paid.as_ref()?;
+    Some(all.get(&one.row.id).map_or(&[], Vec::as_slice))
+}
+
+fn paid_text(paid: &[Paid]) -> String {
+    let one = |one: &Paid| match (&one.amount, &one.currency) {
+        (Some(amount), Some(currency)) => format!("{} ({amount} {currency})", one.name),
+        _ => one.name.clone(),
+    };
+    paid.iter().map(one).collect::<Vec<_>>().join(" | ")
 }
 
 /// One row for each document, and one for each row that belongs to it, with the columns of all its tables.
@@ -154,6 +173,8 @@ fn table(found: &Found, keys: &Keys, mut out: Out<'_>) -> Result<()> {
         head.extend(target(name).map(|_| format!("{name}.key")));
     }
     head.extend(found.taxes.as_ref().map(|_| "taxes.key".to_owned()));
+    let has_paid = found.name == PAYMENTS;
+    head.extend(has_paid.then(|| "paid".to_owned()));
     let mut text = String::new();
     csv::row(&mut text, head.iter().map(|name| (name.as_str(), false)));
     out.text(&text)?;
@@ -177,6 +198,10 @@ fn table(found: &Found, keys: &Keys, mut out: Out<'_>) -> Result<()> {
                 let taxes = taxes_of(found, shape, row).unwrap_or_default().iter();
                 let taxes = taxes.map(|tax| key_text(TAXES, *tax, keys));
                 cells.push((taxes.collect::<Vec<_>>().join(" | "), false));
+            }
+            if has_paid {
+                let paid = paid_by(found, one).filter(|_| shape.table == found.shapes[0].table);
+                cells.push((paid_text(paid.unwrap_or_default()), false));
             }
             text.clear();
             csv::row(&mut text, cells.iter().map(|(cell, is_number)| (cell.as_str(), *is_number)));
