@@ -48,7 +48,7 @@ fn changed(text: &mut Text, report: &Report) {
         if rows.is_empty() {
             continue;
         }
-        let what = format!(" {} {}: {}", counted(rows.len(), "row"), change.as_str(), why(change));
+        let what = format!(" {}: {}", counted(rows.len(), "row"), why(change));
         text.line(VALUE).plain("  ").push(Tone::Bad, "not entered").plain(what);
         for row in rows {
             text.line(VALUE).plain(format!("  {:<12}{}", "", row_text(row)));

@@ -79,7 +79,7 @@ fn value(text: &mut Text, label: &str, said: impl AsRef<str>) {
 fn way(text: &mut Text, label: &str, way: Way) {
     let (tone, word, rest) = match way {
         Way::Nothing => {
-            (Tone::Plain, "nothing", ": it was put back; its tables and modules are those of the point")
+            (Tone::Plain, "nothing", ": the tenant was restored, and its tables and modules match the point")
         }
         Way::Image => {
             (Tone::Plain, "image", ": tables and modules are as they were; what the release wrote stays")

@@ -106,14 +106,14 @@ pub fn steps(checkpoint: &Checkpoint, tenants: &[TenantWay<'_>]) -> Vec<Step> {
         out.extend(only_if(alone(one), &if_unsure(one.tenant)));
     }
     let is_done = !tenants.is_empty() && tenants.iter().all(|one| one.way == Way::Nothing);
-    let deployed = is_done.then(|| "it does not run already".to_owned());
+    let deployed = is_done.then(|| "the previous image is not running yet".to_owned());
     out.push(Step { only_if: deployed, ..deploy(checkpoint) });
     for one in image() {
         let tenant = one.tenant;
         let condition = match one.way {
             Way::Nothing => format!(
-                "{tenant} was not put back to the point, or the release ran again and changed data of it that \
-                 must not stay"
+                "{tenant} was not restored to the point, or the release ran again and changed data that must \
+                 be undone"
             ),
             _ => format!("the release changed data of {tenant} that must not stay"),
         };

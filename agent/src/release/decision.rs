@@ -82,11 +82,11 @@ impl std::fmt::Display for Reason {
             Reason::Schema(change) => change.fmt(f),
             Reason::Gone => f.write_str("the database does not exist"),
             Reason::Replaced { kept_as: Some(name) } => {
-                write!(f, "another database has its name; the one of the point is called {name} now")
+                write!(f, "another database has this name now; the database of the point is called {name}")
             }
-            Reason::Replaced { kept_as: None } => {
-                f.write_str("another database has its name: it was created or restored after the point")
-            }
+            Reason::Replaced { kept_as: None } => f.write_str(
+                "another database has this name, made after the point: what it contains is not known",
+            ),
             Reason::NotKnown { what } => write!(f, "not known: {what}"),
         }
     }

@@ -145,10 +145,17 @@ fn after_the_rollback_nothing_is_to_be_undone() {
     let plan = put_back("17.0.1.0");
     assert_eq!((plan.way, plan.tenants[0].way), (Way::Nothing, Way::Nothing));
     let why = plan.tenants[0].reasons[0].to_string();
-    assert!(why.ends_with("is called a.replaced-20261128T021500Z now"), "{why}");
-    assert_eq!(plan.steps[0].only_if.as_deref(), Some("it does not run already"), "the image before");
+    assert!(why.ends_with("is called a.replaced-20261128T021500Z"), "{why}");
+    assert_eq!(
+        plan.steps[0].only_if.as_deref(),
+        Some("the previous image is not running yet"),
+        "the image before"
+    );
     let rest = plan.steps[1..].iter().map(|step| step.only_if.as_deref().unwrap_or_default());
-    assert!(rest.clone().count() > 0 && rest.clone().all(|only| only.starts_with("a was not put back")));
+    assert!(
+        rest.clone().count() > 0
+            && rest.clone().all(|only| only.starts_with("a was not restored to the point"))
+    );
     assert_eq!(put_back("17.0.1.1").way, Way::Database, "the release is in it again");
 }
 

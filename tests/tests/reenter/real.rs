@@ -113,7 +113,7 @@ fn by_hand(scene: &Scene, report: &Value) {
         format!("street {before} -> {STREET:?}"),
         "list_price".to_owned(),
         "repeat by hand what people changed".to_owned(),
-        format!("in the source it paid invoice {:?}", scene.made.paid),
+        format!("it paid invoice {:?}", scene.made.paid),
     ];
     for said in said {
         assert!(text.contains(&said), "{said:?} is not in {shown}");

@@ -92,9 +92,11 @@ fn put_back(site: &Site, cluster: &Cluster) {
     assert!(reason["kept_as"].as_str().unwrap().starts_with("shop.replaced-"), "{reason}");
     assert!(value["steps"].as_array().unwrap().iter().all(|step| step["only_if"].is_string()), "{value:#}");
     let shown = plan(site, "9", &[]).ok();
-    for said in
-        ["  way         nothing: it was put back", "  since       ", "only if it does not run already"]
-    {
+    for said in [
+        "  way         nothing: the tenant was restored",
+        "  since       ",
+        "only if the previous image is not running yet",
+    ] {
         assert!(shown.stdout.contains(said), "{said:?} is not in {shown}");
     }
     cluster.psql("shop", "delete from sale_order where name like 'SO-NEW-%'");

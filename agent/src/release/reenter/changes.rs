@@ -48,14 +48,11 @@ impl NotEntered {
 /// Why such rows are not entered.
 pub fn why(change: Change) -> &'static str {
     match change {
-        Change::New => "master data that is new since the point: create by hand what people created",
+        Change::New => "new master data: create by hand what people created",
         Change::Changed => {
-            "it existed at the point and was changed after it: repeat by hand what people changed, and not what \
-             the release did"
+            "changed after the point: repeat by hand what people changed, not what the release changed"
         }
-        Change::Deleted => {
-            "it was deleted after the point and exists again: delete by hand what people deleted"
-        }
+        Change::Deleted => "deleted after the point, and present again: delete by hand what people deleted",
     }
 }
 

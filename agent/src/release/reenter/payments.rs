@@ -29,21 +29,22 @@ fn is_posted(document: &Exported) -> bool {
 /// What a bookkeeper has to do: a payment that is entered again is not reconciled.
 pub fn reconcile(document: &Exported) -> Option<String> {
     let Some(paid) = &document.paid else {
-        return Some("it is not reconciled, and the export does not say which invoices it paid".to_owned());
+        return Some("reconcile it by hand: the export does not say which invoices it paid".to_owned());
     };
     if paid.is_empty() {
         return is_posted(document)
-            .then(|| "it is not reconciled; in the source it paid no invoice".to_owned());
+            .then(|| "it paid no invoice: nothing to reconcile unless a new one exists".to_owned());
     }
     let one = |one: &Paid| {
         let amount = one.amount.as_ref().map_or(String::new(), |amount| {
-            format!(" ({amount} {})", one.currency.as_deref().unwrap_or_default())
+            let text = format!("{amount} {}", one.currency.as_deref().unwrap_or_default());
+            format!(" ({})", text.trim_end())
         });
-        let new = if one.at_point { "" } else { ", which is new since the point: make it first" };
+        let new = if one.at_point { "" } else { " (not in the tenant: make it first)" };
         format!("{} {:?}{amount}{new}", one.document.as_str(), one.name)
     };
     let all: Vec<String> = paid.iter().map(one).collect();
-    Some(format!("it is not reconciled; in the source it paid {}", all.join("; ")))
+    Some(format!("reconcile it by hand: it paid {}", all.join("; ")))
 }
 
 /// The record.

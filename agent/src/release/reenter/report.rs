@@ -74,8 +74,8 @@ impl ReportedDocument {
     /// Nothing is known yet.
     pub fn of(kind: Kind, document: &Exported, outcome: Outcome) -> ReportedDocument {
         let total = document.total.as_ref();
-        let is_payment = kind == Kind::Payment && outcome != Outcome::LeftOut;
-        let note = is_payment.then(|| reconcile(document)).flatten();
+        let is_there = !matches!(outcome, Outcome::LeftOut | Outcome::Refused | Outcome::NotReached);
+        let note = (kind == Kind::Payment && is_there).then(|| reconcile(document)).flatten();
         ReportedDocument {
             kind,
             old_id: document.row.id,

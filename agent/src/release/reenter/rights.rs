@@ -73,7 +73,7 @@ pub async fn check_address(target: &mut Target) -> Result<()> {
     Err(Error::new(Cause::Refused, format!("user {login} has no mail address in Odoo"))
         .because("Odoo writes messages in the user's name, and refuses those without a sender")
         .effect("nothing was entered")
-        .next("set a mail address at this user"))
+        .next(format!("in Odoo, set an e-mail address for user {login}, and run again")))
 }
 
 /// The rights of the user, as far as they were asked for.

@@ -44,8 +44,8 @@ not exist in the copy: create it first.
 Amounts are text with the digits that are stored. Totals of refunds, vendor
 bills and outgoing payments are negative. Times are UTC.
 
-paid, at payments, are the invoices and bills that each one paid, with the part
-of them. A payment that is entered again is not reconciled with them.
+paid: the invoices and bills that a payment paid, with the amounts. After the
+re-entry, reconcile them by hand.
 
 Text in CSV that begins like a formula (= + - @) has an apostrophe in front.
 JSON has it as it is.
