@@ -84,13 +84,15 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     if wants(WantedKind::Base) && not_all {
         return Err(Error::new(
             Kind::Usage,
-            "--kind base is of the whole cluster: it goes without --tenant, --class and other kinds",
+            "--kind base backs up the whole cluster: it cannot be combined with --tenant, --class, --all-but-class \
+             or another kind",
         ));
     }
     if wants(WantedKind::Config) && not_all {
         return Err(Error::new(
             Kind::Usage,
-            "--kind config is of the whole instance: it goes without --tenant, --class and other kinds",
+            "--kind config backs up the configuration of the whole instance: it cannot be combined with --tenant, \
+             --class, --all-but-class or another kind",
         ));
     }
     if !args.attach.is_empty() && !wants(WantedKind::Config) {

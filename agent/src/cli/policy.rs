@@ -1,4 +1,4 @@
-//! `lifeboat policy`: whether the recovery classes are kept, and whether sites have the same ones.
+//! `lifeboat policy`: whether the promises of the classes are met, and whether sites have the same classes.
 
 use std::path::PathBuf;
 
@@ -33,9 +33,9 @@ enum Command {
     Drift(DriftArgs),
 }
 
-/// Check whether each class keeps what it promises
+/// Check whether each class meets its promises
 ///
-/// Names tenants without a class, or with two; schedules that cannot keep the RPO; a window that is shorter
+/// Names tenants without a class, or with two; schedules that cannot meet the RPO; a window that is shorter
 /// than the time between drills; a repository outside the allowed regions; and classes whose newest states,
 /// window or drills fall short. Needs no identity. The server is asked which tenants it has, unless
 /// odoo.tenants names them.
@@ -52,9 +52,9 @@ struct CheckArgs {
 
 /// Compare the classes of several configuration files
 ///
-/// Compares [class.NAME], [schedule], regions, recipients, and the options of the repository on which
-/// retention depends. Each difference is shown with its key, and with file and line of each value. Values
-/// that are written differently (24h, 1d) are the same. The environment of this host does not count.
+/// Compares [class.NAME], [schedule], regions, recipients, the length of chains, WAL streaming and
+/// odoo.exclude. Each difference names its key, and file and line of each value. Values that are written
+/// differently (24h, 1d) are the same. The environment of this host does not count.
 ///
 /// Exit code 3: there are differences. 0: there are none.
 #[derive(clap::Args, Debug)]

@@ -23,15 +23,17 @@ pub fn check_text(report: &PolicyReport) -> Text {
     let when = clock::text(report.now);
     text.line(INDENT).plain(format!("instance {} in {}, {when}", report.instance, report.repository));
     report.findings.iter().for_each(|one| finding(&mut text, one));
-    for one in &report.unclassed {
+    for (n, one) in report.unclassed.iter().enumerate() {
         let word = match one.classes.len() {
             0 => "NO CLASS".to_owned(),
             count => format!("{count} CLASSES"),
         };
         text.line(INDENT).plain("  ").push(Tone::Bad, word).plain(format!(": {}", one.text));
-    }
-    if let Some(next) = report.unclassed.first().and_then(|one| one.next.as_ref()) {
-        text.line(INDENT + 6).plain(format!("    next: {next}"));
+        // Once, below the last tenant that it is for.
+        let is_last = report.unclassed[n + 1..].iter().all(|later| later.next != one.next);
+        if let Some(next) = one.next.as_ref().filter(|_| is_last) {
+            text.line(INDENT + 6).plain(format!("    next: {next}"));
+        }
     }
     for class in &report.classes {
         text.line(0);

@@ -24,7 +24,6 @@ rpo = \"1min\"
 rto = \"1h\"
 base = \"0 */6 * * *\"
 window = \"14d\"
-hourly = 48
 daily = 14
 weekly = 8
 monthly = 12
@@ -73,15 +72,15 @@ pub struct Class {
     pub base_full: Option<Schedule>,
     /// Each second of this long until now can be restored.
     pub window: Duration,
-    /// How many hourly backups are kept.
+    /// For how many hours, the current one included, the first backup of the hour is kept.
     pub hourly: u32,
-    /// How many daily backups are kept.
+    /// The same for days.
     pub daily: u32,
-    /// How many weekly backups are kept.
+    /// The same for weeks, Monday to Sunday.
     pub weekly: u32,
-    /// How many monthly backups are kept.
+    /// The same for months.
     pub monthly: u32,
-    /// How many yearly backups are kept.
+    /// The same for years.
     pub yearly: u32,
     /// How long the checkpoint of a release is kept, with all that a restore to it needs.
     pub releases: Duration,
@@ -231,7 +230,7 @@ fn not_one(tenant: &TenantName, found: &[(&str, &Class)]) -> Error {
     if found.is_empty() {
         return wrong_so(
             format!("tenant {tenant} is in no class"),
-            "add its name, or a pattern, to `tenants` of a [class.NAME]; \"*\" alone covers the rest",
+            "add its name, or a pattern, to `tenants` of a [class.NAME]; [\"*\"] covers the rest",
         );
     }
     let written = |(name, class): &(&str, &Class)| {
@@ -252,7 +251,8 @@ pub(super) fn build(read: &Reader<'_>) -> Result<BTreeMap<String, Class>> {
 
 fn class(own: &Reader<'_>) -> Result<Class> {
     if !own.is_given("class.*.tenants") {
-        return Err(own.refused("class.*.tenants", "it is required; [] covers nobody, \"*\" the rest"));
+        let why = "it is required: [\"*\"] covers all tenants that no other class covers, [] covers none";
+        return Err(own.refused("class.*.tenants", why));
     }
     let zone = crontab::zone(&own.word("schedule.time_zone")?)
         .map_err(|why| own.refused("schedule.time_zone", &why))?;

@@ -70,7 +70,7 @@ pub fn drift(files: &[PathBuf], ignored: &[Pattern]) -> Result<Drift> {
     let keys: BTreeSet<&str> =
         read.iter().flat_map(|(_, values)| values.keys()).map(String::as_str).collect();
     if let Some(unused) = ignored.iter().find(|pattern| !keys.iter().any(|key| pattern.fits(key))) {
-        let what = format!("--ignore {}: none of the compared keys is called like that", unused.as_str());
+        let what = format!("--ignore {}: it matches none of the compared keys", unused.as_str());
         return Err(Error::new(Kind::Usage, what).next(format!("compared are: {}", COMPARED.join(", "))));
     }
     let wanted = keys.into_iter().filter(|key| !ignored.iter().any(|pattern| pattern.fits(key)));

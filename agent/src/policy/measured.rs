@@ -1,4 +1,4 @@
-//! Whether what is stored keeps what a class promises: its newest states, the window, the drills.
+//! Whether what is stored meets what a class promises: its newest states, the window, the drills.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,6 +20,14 @@ use crate::status::remembered;
 
 /// Tenants that a finding names.
 const NAMED_MAX: usize = 3;
+/// What to do where the window has no base backup, or ends before now.
+const BASE_NEXT: &str = "run `lifeboat backup --kind base`; `lifeboat window` shows what can be restored";
+/// What to do about a hole that a later base backup ended.
+const HOLE_NEXT: &str = "`lifeboat window` shows the holes. A past hole cannot be filled: the window is whole \
+                         again when it is older than the window";
+/// What to do where the window has no hole, and begins too late.
+const START_NEXT: &str = "`lifeboat window` shows where it begins. Nothing before that is stored: the window is \
+                          whole when this beginning is older than the window";
 /// A drill that passed.
 const PASSED: &str = "passed";
 
@@ -41,9 +49,9 @@ pub struct Measured {
 
 /// What is said of a tenant's newest state.
 enum State {
-    Kept,
+    Met,
     Late(String),
-    Unknown(String),
+    Unknown { text: String, next: Option<String> },
 }
 
 impl Measured {
@@ -107,24 +115,29 @@ impl Measured {
     fn states(&self, config: &Config, rpo: Duration, tenants: &[&TenantName]) -> Option<Finding> {
         const ABOUT: &str = "state";
         let promised = format!("rpo = {}", span(rpo));
-        let (mut late, mut unknown, mut worst) = (Vec::new(), Vec::new(), None);
+        let (mut late, mut unknown, mut worst, mut not_known_next) = (Vec::new(), Vec::new(), None, None);
         for tenant in tenants {
             match self.state(config, rpo, tenant) {
-                State::Kept => worst = worst.max(self.age(tenant)),
+                State::Met => worst = worst.max(self.age(tenant)),
                 State::Late(text) => late.push(text),
-                State::Unknown(text) => unknown.push(text),
+                State::Unknown { text, next } => {
+                    unknown.push(text);
+                    not_known_next = not_known_next.or(next);
+                }
             }
         }
         if !late.is_empty() {
             let text = format!("{promised}; {}", listed(&late));
-            let next = "lifeboat status shows each tenant; run lifeboat backup now";
+            let next = "run `lifeboat status`; if WAL is late, run `lifeboat wal status` and see \
+                        runbooks/wal-slot.md; otherwise run `lifeboat backup`";
             return Some(Finding::new(ABOUT, Outcome::Fail, text).next(next));
         }
         if !unknown.is_empty() {
-            return Some(Finding::new(ABOUT, Outcome::Unknown, format!("{promised}; {}", listed(&unknown))));
+            let finding = Finding::new(ABOUT, Outcome::Unknown, format!("{promised}; {}", listed(&unknown)));
+            return Some(Finding { next: not_known_next, ..finding });
         }
         let worst = worst?;
-        let text = format!("{promised}; the oldest newest state is {} old", span_text(worst));
+        let text = format!("{promised}; every tenant can be restored to {} ago or later", span_text(worst));
         let finding = Finding::new(ABOUT, Outcome::Ok, text);
         Some(match &self.not_remembered {
             Some(why) => Finding { outcome: Outcome::Unknown, ..finding }.next(why),
@@ -153,11 +166,11 @@ impl Measured {
     fn state(&self, config: &Config, rpo: Duration, tenant: &TenantName) -> State {
         let age = self.age(tenant);
         if age.is_some_and(|age| age <= rpo) {
-            return State::Kept;
+            return State::Met;
         }
         if self.not_read > 0 {
             let what = counted(self.not_read as u64, "manifest");
-            return State::Unknown(format!("{tenant}: {what} could not be read"));
+            return State::Unknown { text: format!("{tenant}: {what} could not be read"), next: None };
         }
         let Some(age) = age else { return State::Late(format!("{tenant} was never backed up")) };
         let late = format!("{tenant}: the newest state is {} old", span_text(age));
@@ -168,14 +181,24 @@ impl Measured {
         // A server that changes nothing writes no WAL: only who streams it can say that it has all.
         match &self.stream {
             Ok(Some(record)) => match record.problems(config, self.now).first() {
-                None => State::Kept,
+                None => State::Met,
                 Some(problem) => State::Late(format!("{late}: {problem}")),
             },
-            Ok(None) => State::Unknown(format!(
-                "{tenant}: the last WAL is {} old; whether the server wrote more is not known on this host",
-                span_text(age)
-            )),
-            Err(e) => State::Unknown(format!("{tenant}: {}", e.line())),
+            Ok(None) => State::Unknown {
+                text: format!(
+                    "{tenant}: the newest stored WAL is {} old; this host cannot know whether the server wrote \
+                     more",
+                    span_text(age)
+                ),
+                // With archive_command alone there is no such host.
+                next: config.wal.stream.then(|| {
+                    "run `lifeboat policy check` on the host where the agent streams WAL".to_owned()
+                }),
+            },
+            Err(e) => State::Unknown {
+                text: format!("{tenant}: {}", e.line()),
+                next: e.next_text().map(str::to_owned),
+            },
         }
     }
 
@@ -187,19 +210,20 @@ impl Measured {
             Ok(window) => window,
             Err(e) => return Finding::unknown(ABOUT, &promised, e),
         };
-        let fail = |text: String| {
-            let finding = Finding::new(ABOUT, Outcome::Fail, format!("{promised}; {text}"));
-            finding.next("lifeboat window shows what can be restored; take a base backup now")
+        let fail = |text: String, next: &str| {
+            Finding::new(ABOUT, Outcome::Fail, format!("{promised}; {text}")).next(next)
         };
         let finding = match window.spans.last() {
-            _ if self.cluster.base.is_none() => fail("there is no base backup".to_owned()),
-            None => fail("no base backup can be restored".to_owned()),
+            _ if self.cluster.base.is_none() => fail("there is no base backup".to_owned(), BASE_NEXT),
+            None => fail("no base backup can be restored".to_owned(), BASE_NEXT),
             Some(last) => {
                 let from = self.now.checked_sub(wanted).unwrap_or(Timestamp::UNIX_EPOCH);
                 let since = format!("any second since {} can be restored", clock::text(last.from));
                 let open = window.holes.iter().find(|hole| hole.to.is_none());
                 match open {
-                    Some(hole) => fail(format!("it ends at {}: {}", clock::text(hole.from), hole.why)),
+                    Some(hole) => {
+                        fail(format!("it ends at {}: {}", clock::text(hole.from), hole.why), BASE_NEXT)
+                    }
                     None if last.from <= from => {
                         Finding::new(ABOUT, Outcome::Ok, format!("{promised}; {since}"))
                     }
@@ -209,10 +233,10 @@ impl Measured {
                         Outcome::Note,
                         format!("{promised}; {since}; the instance is younger than the window"),
                     ),
-                    None => fail(match window.holes.last() {
-                        Some(hole) => format!("{since}; before that {}", hole.why),
-                        None => since,
-                    }),
+                    None => match window.holes.last() {
+                        Some(hole) => fail(format!("{since}; before that {}", hole.why), HOLE_NEXT),
+                        None => fail(since, START_NEXT),
+                    },
                 }
             }
         };
@@ -243,14 +267,19 @@ impl Measured {
 
     fn cadence(&self, every: Duration, newest: Option<&StoredDrill>, recent: &Recent) -> Finding {
         let promised = format!("drill_every = {}", span(every));
-        let next = "run restore-drill for a tenant of this class";
+        let next = "run restore-drill run PLAN for a tenant of this class (docs/installation.md, \"The first drill\")";
         let Some(drill) = newest else {
             let oldest = recent.drills.last().map(|drill| self.now.duration_since(drill.stored_at));
             let reach_back = oldest.is_some_and(|age| Duration::try_from(age).is_ok_and(|age| age > every));
             return no_drill("drill", &promised, recent, recent.is_all || reach_back).next(next);
         };
         let age = Duration::try_from(self.now.duration_since(drill.time())).unwrap_or_default();
-        let text = format!("{promised}; {} {} {} ago", drill.tenant, said(drill), span_text(age));
+        let text = format!(
+            "{promised}; the last drill, of {}, {} {} ago",
+            drill.tenant,
+            said(drill),
+            span_text(age)
+        );
         match drill.verdict == PASSED && age <= every {
             true => Finding::new("drill", Outcome::Ok, text),
             false => Finding::new("drill", Outcome::Fail, text).next(next),
@@ -416,12 +445,20 @@ mod tests {
         }
     }
 
-    /// What is found for tenant shop under this class.
-    fn found(measured: &Measured, class: &Class) -> Vec<(Outcome, String)> {
+    /// The findings for tenant shop under this class.
+    fn all(measured: &Measured, class: &Class) -> Vec<Finding> {
         let text = "instance = 'prod'\nrepository.url = '/r'\n";
         let config = Config::parse("lifeboat.toml".as_ref(), text, &Inputs::default()).unwrap();
-        let found = measured.findings(&config, class, &[&shop()]);
-        found.into_iter().map(|one| (one.outcome, one.text)).collect()
+        measured.findings(&config, class, &[&shop()])
+    }
+
+    fn found(measured: &Measured, class: &Class) -> Vec<(Outcome, String)> {
+        all(measured, class).into_iter().map(|one| (one.outcome, one.text)).collect()
+    }
+
+    /// The next step of the first finding.
+    fn next(measured: &Measured, class: &Class) -> String {
+        all(measured, class).remove(0).next.unwrap_or_default()
     }
 
     fn first(measured: &Measured, class: &Class) -> Outcome {
@@ -438,6 +475,7 @@ mod tests {
         let minute = class(60);
         assert_eq!(first(&measured(), &class(4 * HOUR)), Outcome::Ok);
         assert_eq!(first(&measured(), &minute), Outcome::Unknown, "an idle server, or no agent");
+        assert!(next(&measured(), &minute).contains("on the host where the agent streams WAL"));
         let with = |stream| Measured { stream, ..measured() };
         assert_eq!(first(&with(Ok(Some(record(5, &[])))), &minute), Outcome::Ok, "an idle server");
         assert_eq!(first(&with(Ok(Some(record(5, &["the slot is lost"])))), &minute), Outcome::Fail);
@@ -464,6 +502,7 @@ mod tests {
         assert_eq!(first(&measured(), &class(1)), Outcome::Ok);
         assert_eq!(first(&measured(), &class(2)), Outcome::Ok, "the first second counts");
         assert_eq!(first(&measured(), &class(3)), Outcome::Fail);
+        assert!(next(&measured(), &class(3)).contains("where it begins"), "there is no hole");
         let young = Measured { born: before(2 * DAY + 60), ..measured() };
         assert_eq!(first(&young, &class(3)), Outcome::Note);
         let hole = |to| {
@@ -478,7 +517,9 @@ mod tests {
             "it is older than the window"
         );
         assert_eq!(first(&hole(Some(before(2 * DAY))), &class(3)), Outcome::Fail);
+        assert!(next(&hole(Some(before(2 * DAY))), &class(3)).contains("cannot be filled"));
         assert_eq!(first(&hole(None), &class(1)), Outcome::Fail, "it lasts until now");
+        assert!(next(&hole(None), &class(1)).contains("--kind base"), "a base backup ends it");
         assert_eq!(first(&Measured { not_read: 2, ..hole(None) }, &class(1)), Outcome::Unknown);
         let unreadable = Measured { window: Err(Error::new(Kind::Denied, "HTTP 403")), ..measured() };
         assert_eq!(first(&unreadable, &class(1)), Outcome::Unknown);

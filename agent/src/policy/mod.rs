@@ -1,5 +1,5 @@
-//! Whether the recovery classes are kept: whom they cover, whether the schedules can keep what they promise,
-//! and whether what is stored does. For `lifeboat policy`, a page or a gate alike.
+//! Whether the promises of the recovery classes are met: whom they cover, whether the schedules can meet the
+//! promises, and whether what is stored does. For `lifeboat policy`, a page or a gate alike.
 //!
 //! What could not be looked at is unknown, and unknown is never ok.
 
@@ -8,11 +8,13 @@ mod measured;
 mod scheduled;
 mod whom;
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, TenantName};
 use crate::repository::snapshots::Trust;
 use measured::Measured;
@@ -24,7 +26,7 @@ use whom::Whom;
 pub enum Outcome {
     /// As it is promised.
     Ok,
-    /// Kept, but somebody should know this.
+    /// Met, but somebody should know this.
     Note,
     /// It could not be looked at: this is not ok.
     Unknown,
@@ -122,12 +124,7 @@ impl PolicyReport {
 /// `Config` if there is no class. If the repository or the server cannot be read, that is a finding.
 pub async fn check(config: &Config, trust: &Trust, stored_only: bool) -> Result<PolicyReport> {
     if config.classes.is_empty() {
-        let file = config.file.display();
-        return Err(Error::new(crate::error::Kind::Config, format!("{file} has no recovery class"))
-            .effect("no tenant is promised anything")
-            .next(
-                "write a section [class.standard] with tenants = [\"*\"]; docs/retention.md has examples",
-            ));
+        return Err(no_class(&config.file));
     }
     let now = clock::now();
     let measured = Measured::take(config, trust, now).await;
@@ -162,4 +159,34 @@ pub async fn check(config: &Config, trust: &Trust, stored_only: bool) -> Result<
     let is_well = |finding: &Finding| matches!(finding.outcome, Outcome::Ok | Outcome::Note);
     report.ok = report.unclassed.is_empty() && report.all().all(is_well);
     Ok(report)
+}
+
+/// There is no class in this file, whose path is empty if there is no file.
+fn no_class(file: &Path) -> Error {
+    let (what, next) = match file.as_os_str().is_empty() {
+        true => (
+            "no configuration file is used, so there is no recovery class".to_owned(),
+            "write a lifeboat.toml with a section [class.NAME], and name it in LIFEBOAT_CONFIG (docs/retention.md)",
+        ),
+        false => (
+            format!("{} has no recovery class", file.display()),
+            "write a section [class.standard] with tenants = [\"*\"]; docs/retention.md has examples",
+        ),
+    };
+    Error::new(Kind::Config, what).effect("no tenant is promised anything").next(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_class_the_file_is_named_if_there_is_one() {
+        let e = no_class("/etc/boat/lifeboat.toml".as_ref());
+        assert_eq!(e.what(), "/etc/boat/lifeboat.toml has no recovery class");
+        assert!(e.next_text().unwrap().contains("[class.standard]"), "{e}");
+        let e = no_class("".as_ref());
+        assert_eq!(e.what(), "no configuration file is used, so there is no recovery class");
+        assert!(e.next_text().unwrap().contains("LIFEBOAT_CONFIG"), "{e}");
+    }
 }

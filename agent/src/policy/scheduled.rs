@@ -1,4 +1,4 @@
-//! Whether the schedules, and what else is configured, can keep what a class promises.
+//! Whether the schedules, and what else is configured, can meet what a class promises.
 
 use std::time::Duration;
 
@@ -27,12 +27,12 @@ pub fn findings(
     all.extend(class.rpo.map(|rpo| rpo_finding(config, (name, rpo), &lines, (has_base, has_wal), now)));
     all.extend(too_few(class, &lines, now));
     all.extend(window(class, &lines, has_base, now));
-    all.extend(region(config, class));
+    all.extend(region(config, (name, class)));
     if class.copies > 1 {
         let text =
             format!("{} are wanted; Lifeboat knows of one, in {}", class.copies, config.repository.url);
         let finding = Finding::new("copies", Outcome::Unknown, text);
-        all.push(finding.next("check by other means that the bucket is replicated, and set copies = 1"));
+        all.push(finding.next("check the replication of the bucket yourself; copies = 1 silences this"));
     }
     all
 }
@@ -120,11 +120,12 @@ fn rpo_finding(
     if !config.wal.stream && has_wal && (has_base || !lines.bases.is_empty()) {
         let text = format!("{text}; how late WAL of archive_command arrives is not known");
         return finding(Outcome::Unknown, text)
-            .next("set wal.stream = true, or rpo to what archive_timeout allows");
+            .next("set wal.stream = true, or set rpo above archive_timeout");
     }
     let missing = if config.wal.stream { "; WAL is streamed, but there is no base backup" } else { "" };
-    finding(Outcome::Fail, text + missing)
-        .next(format!("set class.{name}.backup to run more often, or stream WAL after base backups"))
+    finding(Outcome::Fail, text + missing).next(format!(
+        "set class.{name}.backup to run more often, or set wal.stream = true and schedule.base"
+    ))
 }
 
 /// Counts that the schedule cannot fill.
@@ -147,16 +148,17 @@ fn too_few(class: &Class, lines: &Lines<'_>, now: Timestamp) -> Option<Finding> 
 fn window(class: &Class, lines: &Lines<'_>, has_base: bool, now: Timestamp) -> Vec<Finding> {
     let mut all = Vec::new();
     let window = span(class.window);
+    if class.window.is_zero() {
+        return all;
+    }
     if let Some(every) = class.drill_every.filter(|every| class.window < *every) {
         let text = format!(
-            "window = {window} is shorter than drill_every = {}: damage that a drill finds is older than the window",
+            "window = {window} is shorter than drill_every = {}: damage may be older than the window before a \
+             drill finds it",
             span(every)
         );
         let finding = Finding::new("cadence", Outcome::Fail, text);
         all.push(finding.next("drill more often, or set a longer window"));
-    }
-    if class.window.is_zero() {
-        return all;
     }
     if lines.bases.is_empty() && !has_base {
         let text = format!("window = {window}, but no base backup is scheduled, and none is stored");
@@ -175,7 +177,7 @@ fn window(class: &Class, lines: &Lines<'_>, has_base: bool, now: Timestamp) -> V
 }
 
 /// Where the repository is.
-fn region(config: &Config, class: &Class) -> Option<Finding> {
+fn region(config: &Config, (name, class): (&str, &Class)) -> Option<Finding> {
     if class.regions.is_empty() {
         return None;
     }
@@ -193,7 +195,7 @@ fn region(config: &Config, class: &Class) -> Option<Finding> {
         Some(region) => {
             let text = format!("the repository is in {region}; allowed: {allowed}");
             Finding::new("region", Outcome::Fail, text)
-                .next("move the repository, or correct class.NAME.regions")
+                .next(format!("move the repository, or correct class.{name}.regions"))
         }
     })
 }
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_keeps_its_rpo_or_does_not() {
+    fn a_schedule_meets_its_rpo_or_does_not() {
         let class = |more: &str| format!("[class.x]\ntenants = ['*']\nwindow = '0s'\n{more}");
         let nightly = "schedule.backup = '30 1 * * *'\n";
         let (outcome, text) = first(&format!("{nightly}{}", class("rpo = '26h'")), (false, false));
@@ -332,5 +334,7 @@ mod tests {
             (false, false),
         );
         assert!(well.iter().all(|(outcome, _)| *outcome == Outcome::Ok), "{well:#?}");
+        let dumps_only = "[class.x]\ntenants = ['*']\nwindow = '0s'\ndrill_every = '30d'\n";
+        assert_eq!(found(dumps_only, (false, false)), [], "no window, so none that is too short");
     }
 }

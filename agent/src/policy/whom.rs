@@ -10,6 +10,8 @@ use crate::postgres::connect::PostgresOptions;
 
 /// Names that a finding names.
 const NAMED_MAX: usize = 5;
+/// What to do without the server.
+const STORED_ONLY: &str = "pass --stored-only to check only tenants that have backups";
 
 /// Every tenant that is known.
 pub struct Whom {
@@ -52,8 +54,12 @@ impl Whom {
             }
             Err(e) => {
                 let what = "it is not known which tenants the server has";
-                let finding = Finding::unknown("tenants", what, &e)
-                    .next("name the tenants in odoo.tenants, or pass --stored-only to judge the stored ones");
+                let finding = Finding::unknown("tenants", what, &e);
+                let next = match &finding.next {
+                    Some(next) => format!("{next}; or {STORED_ONLY}"),
+                    None => STORED_ONLY.to_owned(),
+                };
+                let finding = finding.next(next);
                 Whom { known: stored, live: None, is_all: false, findings: vec![finding] }
             }
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use object_store::Error as Raw;
 
+use super::certificates;
 use super::words::Words;
 use crate::clock::{self, Timestamp};
 use crate::error::{Error, Kind, Result};
@@ -126,6 +127,11 @@ impl Call {
             _ => self.failed(),
         };
         let error = Error::new(kind, what);
+        // The innermost next step wins.
+        let error = match certificates::next(&raw) {
+            Some(next) => error.next(next),
+            None => error,
+        };
         let error = match text.as_str() {
             t if t.contains("169.254.169.254") || t.contains("metadata.google.internal") => {
                 error.next(format!("no credentials were found: set {}", self.words.credentials))

@@ -16,6 +16,7 @@
 
 mod address;
 mod azure;
+mod certificates;
 mod client;
 mod connection_string;
 mod credentials;

@@ -14,7 +14,7 @@ use super::credentials::Credentials;
 use super::local::Local;
 use super::remote::{Limits, Remote, S3};
 use super::words::Words;
-use super::{Backend, Inner, Store, StoreOptions, azure, google};
+use super::{Backend, Inner, Store, StoreOptions, azure, certificates, google};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::rate_limit::RateLimit;
@@ -109,9 +109,9 @@ fn open_bucket(
     let connector = Connector::new(options.request_timeout);
     let client = client::options(options.allow_http, options.request_timeout);
     let wrong = |e: object_store::Error| {
-        Error::new(Kind::Config, format!("cannot open {url}"))
-            .because(e)
-            .next("check endpoint, region and credentials in the configuration and the environment")
+        let next = certificates::next(&e)
+            .unwrap_or("check endpoint, region and credentials in the configuration and the environment");
+        Error::new(Kind::Config, format!("cannot open {url}")).because(e).next(next)
     };
     let (objects, words, s3): (Objects, Words, Option<S3>) = match service {
         Service::S3 => {

@@ -1,4 +1,4 @@
-//! `lifeboat policy`: whom each class covers, whether it is kept, and what could not be looked at.
+//! `lifeboat policy`: whom each class covers, whether its promises are met, and what could not be looked at.
 
 use std::fs;
 use std::time::Duration;
@@ -34,7 +34,7 @@ const CLASSES: &str = "backup = '30 1 * * *'\nbase = '0 2 * * *'\n\
     [class.standard]\ntenants = ['books*']\nrpo = '26h'\nwindow = '0s'\n";
 
 #[test]
-fn a_class_is_well_when_it_is_kept_and_everything_was_looked_at() {
+fn a_class_is_well_when_its_promises_are_met_and_everything_was_looked_at() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
     small_tenant(&cluster, &site.data_dir(), "shop", 3);
@@ -78,7 +78,7 @@ fn a_class_is_well_when_it_is_kept_and_everything_was_looked_at() {
     assert!(shown.stdout.contains("critical: 1 tenant (shop)\n"), "{shown}");
     assert!(shown.stdout.ends_with(" ok, 0 failed\n"), "{shown}");
 
-    // an RPO that neither the schedule nor what is stored keeps
+    // an RPO that neither the schedule nor what is stored meets
     site.edit("rpo = '26h'\nwindow", "rpo = '1s'\nwindow");
     std::thread::sleep(Duration::from_millis(2100));
     let late = check(&site, &["--json"]).run().exits(3);
@@ -89,6 +89,9 @@ fn a_class_is_well_when_it_is_kept_and_everything_was_looked_at() {
     cluster.stop();
     let unknown = check(&site, &["--json"]).run().exits(3);
     assert_eq!(outcomes(&unknown, "all"), ["tenants: unknown"]);
+    let next = unknown.json()["findings"][0]["next"].as_str().unwrap().to_owned();
+    let own = "; or pass --stored-only to check only tenants that have backups";
+    assert!(next.ends_with(own) && next.len() > own.len(), "{next}");
     assert_eq!(outcomes(&check(&site, &["--stored-only", "--json"]).run().ok(), "all"), ["tenants: ok"]);
 
     // a repository that is not there
@@ -130,6 +133,9 @@ fn a_tenant_without_a_class_or_with_two_is_named_and_one_that_is_gone_is_not_lat
         text.contains(&format!("lifeboat.toml:{}: class.a.tenants: \"shop*\")", line.unwrap() + 1)),
         "{text}"
     );
+    let of_two = text.find("  2 CLASSES: ").unwrap();
+    let nexts = [text.find("[\"*\"] covers the rest\n").unwrap(), text.find("write its exact name").unwrap()];
+    assert!(nexts[0] < of_two && of_two < nexts[1], "each has its next step: {text}");
     assert!(text.contains("\"Lone\" is no tenant, but lone is: upper and lower case differ"), "{text}");
 
     // a name in the class that is meant
@@ -173,7 +179,9 @@ fn classes_choose_what_a_backup_is_of() {
     assert_eq!(stored(&["--class", "a", "--class", "b"]), ["books", "shop"]);
     site.backup(&["--class", "c"]).run().exits(5).says("no tenant is of class c");
     site.backup(&["--class", "d"]).run().exits(2).says("there is no [class.d]; known classes: a, b, c");
-    site.backup(&["--class", "a", "--kind", "base"]).run().exits(2).says("of the whole cluster");
+    site.backup(&["--class", "a", "--kind", "base"]).run().exits(2).says(
+        "the whole cluster: it cannot be combined with --tenant, --class, --all-but-class or another kind",
+    );
     site.backup(&["--class", "a", "--tenant", "shop"]).run().exits(2);
     site.edit("[odoo]", "[odoo]\ntenants = ['shop', 'books']");
     assert_eq!(stored(&["--class", "b"]), ["books"]);

@@ -58,6 +58,7 @@ fn releases_are_set_up(production: &Production) {
     let text = replaced(&text, &trusted, &both);
     production.write("lifeboat.yaml", replaced(&text, begins, &format!("{}{begins}", added_line())));
     production.sh(&commands("Releases"));
+    production.streams(); // again: the page restarts it
 }
 
 /// The line that the page tells to add to the ConfigMap.
