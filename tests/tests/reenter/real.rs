@@ -86,7 +86,7 @@ fn by_hand(scene: &Scene, report: &Value) {
         found.unwrap_or_else(|| panic!("{name}: {one:#}")).clone()
     };
     let moved = of("partners", &scene.made.moved);
-    assert!(moved["why"].as_str().unwrap().starts_with("it existed at the point"), "{moved:#}");
+    assert!(moved["why"].as_str().unwrap().starts_with("changed after the point"), "{moved:#}");
     let street = column(moved, "street");
     assert!(street["now"] == STREET && street["at_point"] != STREET, "{street:#}");
     let order = of("sale-orders", &scene.made.changed);
@@ -135,7 +135,10 @@ fn payments(scene: &Scene, all: &BTreeMap<String, Value>) {
     );
     let total = format!("{} {}", paid["amount"].as_str().unwrap(), paid["currency"].as_str().unwrap());
     assert_eq!(with["total"], total, "all of it paid this invoice");
-    assert!(notes(with).contains(&scene.made.paid) && notes(with).contains("not reconciled"), "{with:#}");
+    assert!(
+        notes(with).contains(&scene.made.paid) && notes(with).contains("reconcile it by hand"),
+        "{with:#}"
+    );
     assert!(notes(without[0]).contains("it paid no invoice"), "{:#}", without[0]);
     let id = with["new_id"].as_i64().unwrap();
     let reconciled = "select count(*) from account_partial_reconcile p join account_move_line l \
