@@ -267,6 +267,17 @@ fn what_cannot_be_rehearsed_here_is_refused_before_any_point() {
     )));
 }
 
+/// It opens nothing: nothing is known of the restore, so the release does not go on.
+#[test]
+fn an_identity_that_is_no_recipient_blocks_and_says_so() {
+    let all = Rehearsals::new(&["shop"]);
+    let stranger = age::x25519::Identity::generate();
+    let text = age::secrecy::ExposeSecret::expose_secret(&stranger.to_string()).to_owned();
+    fs::write(all.world.site.path("lifeboat-identity.txt"), format!("{text}\n")).unwrap();
+    let said = all.blocked("r1", "unknown");
+    assert!(said.contains("identity"), "{said}");
+}
+
 #[test]
 fn a_program_that_dies_or_prints_nonsense_is_unknown() {
     let mut all = Rehearsals::new(&["shop"]);
