@@ -1,8 +1,10 @@
 //! Encryption with age: recipients encrypt, identities decrypt. A host that backs up has only recipients.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use age::secrecy::SecretString;
 
@@ -11,11 +13,13 @@ use crate::error::{Error, Kind, Result};
 
 /// Largest identity or recipients file that is read.
 const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Largest header of an age file: hundreds of recipients.
+const HEADER_BYTES_MAX: u64 = 64 << 10;
 
 /// A writer that encrypts: finish it, or the object is truncated.
 pub type Sealed<W> = age::stream::StreamWriter<W>;
 /// A reader that decrypts; seekable where its input is.
-pub type Opened<R> = age::stream::StreamReader<R>;
+pub type Opened<R> = age::stream::StreamReader<BufReader<Headed<R>>>;
 
 #[derive(Clone)]
 enum Recipient {
@@ -61,7 +65,20 @@ impl Recipients {
                 .effect("nothing can be encrypted, so nothing was backed up")
                 .next("set seal.recipients or seal.recipients_file in the configuration"));
         }
-        Ok(Recipients(recipients))
+        let recipients = Recipients(recipients);
+        let mut header = Vec::new();
+        recipients.seal(&mut header)?;
+        if header.len() as u64 > HEADER_BYTES_MAX {
+            let many = recipients.0.len();
+            return Err(Error::new(Kind::Config, format!("there are too many recipients ({many})"))
+                .because(format!(
+                    "each object would begin with {} bytes for them; {HEADER_BYTES_MAX} is the limit",
+                    header.len()
+                ))
+                .effect("nothing was backed up")
+                .next("leave out recipients in seal.recipients and seal.recipients_file; age keys take the least space"));
+        }
+        Ok(recipients)
     }
 
     /// The recipients of a configuration: those listed and those of the file.
@@ -142,15 +159,18 @@ impl Identities {
     ///
     /// # Errors
     /// `Identity` when none of ours decrypts it, `Integrity` when it is not an age file.
-    pub fn open<R: Read>(&self, name: &str, input: R) -> Result<Opened<BufReader<R>>> {
+    pub fn open<R: Read>(&self, name: &str, input: R) -> Result<Opened<R>> {
         if self.keys.is_empty() {
             return Err(Error::new(Kind::Identity, format!("{name} is encrypted and no identity was given"))
                 .effect("nothing was read or changed")
                 .next("pass the identity file with --identity FILE (runbooks/restore-tenant.md says where it is kept)"));
         }
+        let after_header = Arc::new(AtomicBool::new(false));
+        let input = Headed { input, passed: 0, after_header: after_header.clone() };
         let input = BufReader::with_capacity(128 << 10, input);
         let ours = self.keys.iter().map(|key| key.as_ref() as &dyn age::Identity);
         let decryptor = age::Decryptor::new_buffered(input).map_err(|e| damaged(name, e))?;
+        after_header.store(true, Ordering::Relaxed);
         decryptor.decrypt(ours).map_err(|e| match e {
             age::DecryptError::NoMatchingKeys => {
                 let files: Vec<_> = self.files.iter().map(|f| f.display().to_string()).collect();
@@ -160,6 +180,32 @@ impl Identities {
             }
             e => damaged(name, e),
         })
+    }
+}
+
+/// An age file of which no endless header is read: the library gathers lines in memory, however long.
+pub struct Headed<R> {
+    input: R,
+    passed: u64,
+    after_header: Arc<AtomicBool>,
+}
+
+impl<R: Read> Read for Headed<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        if self.passed > HEADER_BYTES_MAX && !self.after_header.load(Ordering::Relaxed) {
+            return Err(std::io::Error::other(format!(
+                "its header has no end within {HEADER_BYTES_MAX} bytes"
+            )));
+        }
+        let read = self.input.read(buf)?;
+        self.passed = self.passed.saturating_add(read as u64);
+        Ok(read)
+    }
+}
+
+impl<R: Seek> Seek for Headed<R> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.input.seek(to)
     }
 }
 
@@ -270,6 +316,43 @@ mod tests {
     }
 
     #[test]
+    fn an_endless_header_is_not_read_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, public) = identity_file(dir.path(), "one");
+        let ours = Identities::load(&[file], &|_| None).unwrap();
+        let object = sealed(&[&public]);
+        let first_line = object.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+        let stanza = b"-> X25519 a line of forty-eight characters or so\n".as_slice();
+        for (begins, repeated) in
+            [(b"".as_slice(), b"\0".as_slice()), (first_line, stanza), (first_line, b"x")]
+        {
+            let endless = begins.chain(Endless(repeated, 0)).take(1 << 40);
+            let e = ours.open("x", endless).err().unwrap();
+            assert_eq!(e.kind(), Kind::Integrity, "{e:?}");
+        }
+        // What is not the header may be longer.
+        let recipients = Recipients::parse([public.as_str()]).unwrap();
+        let mut writer = recipients.seal(Vec::new()).unwrap();
+        std::io::copy(&mut std::io::repeat(7).take(3 << 20), &mut writer).unwrap();
+        let object = writer.finish().unwrap();
+        let mut opened = ours.open("x", object.as_slice()).unwrap();
+        assert_eq!(std::io::copy(&mut opened, &mut std::io::sink()).unwrap(), 3 << 20);
+    }
+
+    /// The same bytes again and again.
+    struct Endless(&'static [u8], usize);
+
+    impl Read for Endless {
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            for byte in &mut *buf {
+                *byte = self.0[self.1 % self.0.len()];
+                self.1 += 1;
+            }
+            Ok(buf.len())
+        }
+    }
+
+    #[test]
     fn an_open_identity_file_and_a_secret_among_recipients_are_refused() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
@@ -281,6 +364,9 @@ mod tests {
         assert!(!format!("{refused:?}").contains(&text), "the secret is not repeated");
         assert!(Recipients::parse([]).is_err());
         assert!(Recipients::parse(["age1nonsense"]).is_err());
+        let (_, public) = identity_file(dir.path(), "two");
+        assert!(Recipients::parse([public.as_str(); 500]).is_ok());
+        assert!(Recipients::parse([public.as_str(); 1_000]).is_err(), "nobody could read what is written");
     }
 
     #[test]
