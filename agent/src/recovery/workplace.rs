@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::CWD;
 use serde::{Deserialize, Serialize};
 
+use crate::archive::digest::Sha256;
 use crate::archive::path::escape;
 use crate::config::Config;
 use crate::disk;
@@ -93,9 +94,13 @@ pub(super) fn parent(config: &Config) -> PathBuf {
     config.restore.work_dir.clone().unwrap_or_else(|| records(config))
 }
 
-/// The places of a restore as `target`; creates nothing.
+/// The places of a restore as `target` on the configured server; creates nothing. A database of the same name
+/// on another server, such as that of a drill, has places of its own.
 pub(super) fn workplace(config: &Config, target: &TenantName) -> Result<Workplace> {
-    let record = records(config).join(format!("{}.restore", escape(target.as_str().as_bytes())));
+    let (host, port) = (config.postgres.host.as_deref().unwrap_or_default(), config.postgres.port);
+    let server = Sha256::of(format!("{host}:{port}").as_bytes()).to_string();
+    let name = format!("{}@{}.restore", escape(target.as_str().as_bytes()), &server[..8]);
+    let record = records(config).join(name);
     let parent = parent(config);
     let earlier = Made::read(&record.with_extension("work"))?;
     let earlier = earlier

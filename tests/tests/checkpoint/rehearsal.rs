@@ -279,6 +279,18 @@ fn an_identity_that_is_no_recipient_blocks_and_says_so() {
 }
 
 #[test]
+fn a_drill_that_runs_meanwhile_disturbs_nothing() {
+    let all = Rehearsals::new(&["shop"]);
+    all.world.site.back_up(&["--tenant", "shop"]);
+    let drill = all.world.site.drill("shop", "").spawn();
+    let report = all.rehearse("r1", &[]).run().ok().json();
+    let is_ok = |(gate, outcome, _): &(String, String, String)| gate == "rehearsal" && outcome == "passed";
+    assert!(gates(&report).iter().any(is_ok), "{report:#}");
+    drill.finish().ok();
+    all.nothing_is_left();
+}
+
+#[test]
 fn a_program_that_dies_or_prints_nonsense_is_unknown() {
     let mut all = Rehearsals::new(&["shop"]);
     for (script, words) in [
