@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteConnection;
 use crate::archive::digest::Sha256;
 use crate::archive::manifest::Object;
 use crate::catalog::sqlite::{self, Tables, json, wrong};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::names::SnapshotId;
 use crate::store::ObjectInfo;
 
@@ -82,7 +82,7 @@ impl Proven {
     /// been written since.
     pub async fn believed(
         &mut self,
-        marks: &[(SnapshotId, String)],
+        marks: &HashMap<SnapshotId, String>,
     ) -> Result<HashMap<SnapshotId, Believed>> {
         let marks: Vec<(&str, &str)> = marks.iter().map(|(id, mark)| (id.as_str(), mark.as_str())).collect();
         let sql = "SELECT m.id, m.believed FROM json_each(?1) AS j JOIN manifest AS m \
@@ -102,15 +102,11 @@ impl Proven {
     }
 
     /// Records manifests, each with the mark that it had before it was read.
-    pub async fn believe(&mut self, read: &[(&SnapshotId, &String, &Believed)]) -> Result<()> {
-        let text = |believed: &Believed| {
-            serde_json::to_string(believed)
-                .map_err(|e| Error::new(Kind::Internal, "cannot write what a manifest says").because(e))
+    pub async fn believe(&mut self, read: &[(&SnapshotId, &String, Believed)]) -> Result<()> {
+        let row = |(id, mark, believed): &(&SnapshotId, &String, Believed)| {
+            Ok((id.as_str().to_owned(), (*mark).clone(), json(believed)?))
         };
-        let mut rows = Vec::with_capacity(read.len());
-        for (id, mark, believed) in read {
-            rows.push((id.as_str(), mark.as_str(), text(believed)?));
-        }
+        let rows = read.iter().map(row).collect::<Result<Vec<_>>>()?;
         let sql = "INSERT OR REPLACE INTO manifest \
                    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)";
         self.execute(sqlx::query(sql).bind(json(&rows)?)).await
@@ -137,10 +133,10 @@ mod tests {
         let object =
             Object { name: "packs/0".to_owned(), bytes: 7, sha256: Sha256::of(b"0"), frames: Vec::new() };
         let believed = Believed { manifest_sha256: Sha256::of(b"manifest"), objects: vec![object] };
-        let of = |mark: &str| vec![(id.clone(), mark.to_owned())];
+        let of = |mark: &str| HashMap::from([(id.clone(), mark.to_owned())]);
         let mut proven = Proven::open(&file, "one").await.unwrap();
         assert!(proven.believed(&of("1")).await.unwrap().is_empty());
-        proven.believe(&[(&id, &"1".to_owned(), &believed)]).await.unwrap();
+        proven.believe(&[(&id, &"1".to_owned(), believed.clone())]).await.unwrap();
         assert_eq!(proven.believed(&of("1")).await.unwrap().get(&id), Some(&believed));
         assert!(proven.believed(&of("2")).await.unwrap().is_empty(), "it was written again");
         drop(proven);

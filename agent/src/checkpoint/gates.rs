@@ -314,6 +314,18 @@ mod tests {
     }
 
     #[test]
+    fn one_person_twice_a_blank_and_a_placeholder_are_one_approval() {
+        let outcome = |names: &[&str], wanted| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            people(&names, wanted, "approval", "--approved-by").outcome
+        };
+        assert_eq!(outcome(&["anna"], 1), Outcome::Passed);
+        assert_eq!(outcome(&["REPLACE"], 1), Outcome::Failed);
+        assert_eq!(outcome(&["anna", " anna ", "", "REPLACE"], 2), Outcome::Failed);
+        assert_eq!(outcome(&["anna", "ben"], 2), Outcome::Passed);
+    }
+
+    #[test]
     fn an_old_drill_stays_old_and_the_future_is_not_new() {
         assert_eq!(outcome_of_drill(0, 0, 24), Outcome::Passed);
         assert_eq!(outcome_of_drill(0, 0, 25), Outcome::Failed);

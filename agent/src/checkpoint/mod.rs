@@ -13,6 +13,7 @@ mod drill_program;
 mod dumps;
 mod evidence;
 mod files;
+mod folders;
 pub mod gates;
 pub mod modules;
 mod needs;

@@ -1,18 +1,19 @@
 //! What a restore to the point needs of the repository: the base backup with its chain, the WAL from it to
 //! the point, and the snapshots and batches that hold the files.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use tokio::sync::Mutex;
 
 use crate::archive::base::BaseFacts;
 use crate::archive::digest::Sha256;
 use crate::archive::evidence::predicate::{BaseChain, SnapshotRef};
-use crate::archive::manifest::{self, Object, Origin, SnapshotKind};
+use crate::archive::manifest::{self, Object, Origin};
 use crate::archive::wal::WalName;
 use crate::archive::wal_name::NameTrust;
 use crate::catalog::proven::{Believed, Proven, mark};
+use crate::checkpoint::folders::{self, Listed};
 use crate::checkpoint::proof::Needed;
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
@@ -25,15 +26,9 @@ use crate::names::{Lsn, SnapshotId};
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::coverage::assemble;
 use crate::repository::{Repository, layout};
-use crate::store::ObjectInfo;
 
-/// Manifests read, and folders listed, at a time.
+/// Manifests read at a time.
 const AT_ONCE: usize = 16;
-/// From so many batches of a day on, the day is listed: a request for every thousand objects, not for each
-/// batch.
-const LISTED_BY_DAY: usize = 8;
-/// Objects in the folder of one snapshot: anybody who can write to the store can add some.
-const IN_FOLDER_MAX: usize = 1_000_000;
 
 /// Where it is read.
 pub struct Place<'a> {
@@ -45,19 +40,37 @@ pub struct Place<'a> {
     pub trust: &'a Trust,
     /// What was read before.
     pub proven: &'a Mutex<Proven>,
+    /// Another one means that other manifests are believed.
+    believes: String,
 }
 
-impl Place<'_> {
-    /// What shows that a manifest was not written again, and that the same keys are trusted; `None` where
+impl<'a> Place<'a> {
+    /// A place.
+    pub fn new(
+        repository: &'a Repository,
+        origin: &'a Origin,
+        trust: &'a Trust,
+        proven: &'a Mutex<Proven>,
+    ) -> Place<'a> {
+        let trusted = trust.trusted().map_or("anyone".to_owned(), |keys| keys.digest().to_string());
+        let believes = format!("{trusted} {}", Sha256::of(format!("{origin:?}").as_bytes()));
+        Place { repository, origin, trust, proven, believes }
+    }
+
+    /// What shows that a manifest was not written again, and that it would be believed again; `None` where
     /// the store does not say.
-    fn mark(&self, id: &SnapshotId, listed: &[ObjectInfo]) -> Option<String> {
-        let of = |name| {
-            let key = layout::object(self.repository.instance(), id, name);
-            mark(listed.iter().find(|info| info.key == key && info.odd.is_none())?)
-        };
-        let trusted = self.trust.trusted()?.digest();
-        let origin = Sha256::of(format!("{:?}", self.origin).as_bytes());
-        Some(format!("{} {} {trusted} {origin}", of(manifest::NAME)?, of(manifest::SIGNATURE_NAME)?))
+    fn mark(&self, id: &SnapshotId, listed: &Listed) -> Option<String> {
+        let [manifest, signature] = self.keys(id).map(|key| {
+            let info = listed.objects.get(&key).filter(|info| info.odd.is_none())?;
+            mark(info)
+        });
+        Some(format!("{} {} {}", manifest?, signature?, self.believes))
+    }
+
+    /// The keys of a manifest and of its signature.
+    fn keys(&self, id: &SnapshotId) -> [String; 2] {
+        [manifest::NAME, manifest::SIGNATURE_NAME]
+            .map(|name| layout::object(self.repository.instance(), id, name))
     }
 }
 
@@ -141,48 +154,40 @@ pub async fn add_snapshots<'a>(
     needed: &mut Needed,
 ) -> Result<Vec<(SnapshotId, Error)>> {
     let new: BTreeSet<&SnapshotId> = ids.filter(|id| !needed.manifests.contains_key(*id)).collect();
-    let mut failed = Vec::new();
-    let mut fail = |id: &SnapshotId, e: Error| {
-        failed.push((id.clone(), e.context(format!("look at snapshot {id}"))));
-    };
     // Listed before they are read: a mark is never newer than what was read.
-    let mut listed = Vec::new();
-    for (id, folder) in list(place.repository, &new).await {
-        match folder {
-            Ok(folder) => listed.push((id, place.mark(id, &folder), folder)),
-            Err(e) => fail(id, e),
-        }
-    }
-    let marks: Vec<(SnapshotId, String)> =
-        listed.iter().filter_map(|(id, mark, _)| Some(((*id).clone(), mark.clone()?))).collect();
+    let keys: HashSet<String> = new.iter().flat_map(|id| place.keys(id)).collect();
+    let folders = folders::of(place.repository, new.iter().copied());
+    let listed = folders::list(place.repository, folders.iter(), |key| keys.contains(key)).await;
+    let marked = |id: &&SnapshotId| Some(((*id).clone(), place.mark(id, &listed)?));
+    let marks: HashMap<SnapshotId, String> = new.iter().filter_map(marked).collect();
     let mut known = place.proven.lock().await.believed(&marks).await?;
-    let looked = stream::iter(listed)
-        .map(|(id, mark, folder)| {
-            let known = known.remove(id);
+    let looked = stream::iter(new)
+        .map(|id| {
+            let (known, failure) = (known.remove(id), listed.failure(&place.keys(id)[0]));
             async move {
-                let was_known = known.is_some();
-                let believed = match known {
-                    Some(believed) => Ok(believed),
-                    None => read(place, id).await,
+                let believed = match (known, failure) {
+                    (Some(known), _) => return (id, Ok(known), false),
+                    (None, Some(e)) => Err(e.again()),
+                    (None, None) => read(place, id).await,
                 };
-                (id, mark.filter(|_| !was_known), folder, believed)
+                (id, believed, true)
             }
         })
         .buffered(AT_ONCE)
         .collect::<Vec<_>>()
         .await;
-    let mut new = Vec::new();
-    for (id, mark, folder, believed) in looked {
+    let (mut failed, mut read) = (Vec::new(), Vec::new());
+    for (id, believed, is_new) in looked {
         match believed {
             Ok(believed) => {
-                needed.add_snapshot(place.repository, id, &believed, folder);
-                new.extend(mark.map(|mark| (id, mark, believed)));
+                needed.add_snapshot(place.repository, id, &believed);
+                let mark = marks.get(id).filter(|_| is_new);
+                read.extend(mark.map(|mark| (id, mark, believed)));
             }
-            Err(e) => fail(id, e),
+            Err(e) => failed.push((id.clone(), e.context(format!("look at snapshot {id}")))),
         }
     }
-    let new: Vec<_> = new.iter().map(|(id, mark, believed)| (*id, mark, believed)).collect();
-    place.proven.lock().await.believe(&new).await?;
+    place.proven.lock().await.believe(&read).await?;
     Ok(failed)
 }
 
@@ -193,71 +198,6 @@ async fn read(place: &Place<'_>, id: &SnapshotId) -> Result<Believed> {
     // Where frames begin matters to a restore only.
     let bare = |object: Object| Object { frames: Vec::new(), ..object };
     Ok(Believed { manifest_sha256, objects: manifest.objects.into_iter().map(bare).collect() })
-}
-
-/// What is stored in the folder of each snapshot.
-async fn list<'a>(
-    repository: &Repository,
-    ids: &BTreeSet<&'a SnapshotId>,
-) -> Vec<(&'a SnapshotId, Result<Vec<ObjectInfo>>)> {
-    let is_batch = |id: &SnapshotId| id.kind() == SnapshotKind::Arrivals.as_str();
-    let mut of_day: HashMap<&str, usize> = HashMap::new();
-    for id in ids.iter().filter(|id| is_batch(id)) {
-        *of_day.entry(id.day()).or_default() += 1;
-    }
-    let mut folders: BTreeMap<String, Vec<&SnapshotId>> = BTreeMap::new();
-    for id in ids {
-        let by_day = is_batch(id) && of_day.get(id.day()).is_some_and(|batches| *batches >= LISTED_BY_DAY);
-        let folder = match by_day {
-            true => layout::arrivals_of_day(repository.instance(), id.day()),
-            false => layout::snapshot(repository.instance(), id),
-        };
-        folders.entry(folder).or_default().push(id);
-    }
-    let mut lists = stream::iter(folders)
-        .map(|(folder, ids)| async move {
-            let found = list_folder(repository, &folder, &ids).await;
-            (ids, found)
-        })
-        .buffer_unordered(AT_ONCE);
-    let mut all = Vec::new();
-    while let Some((ids, found)) = lists.next().await {
-        match found {
-            Ok(mut found) => {
-                all.extend(ids.into_iter().map(|id| (id, Ok(found.remove(id).unwrap_or_default()))))
-            }
-            Err(e) => all.extend(ids.into_iter().map(|id| (id, Err(e.again())))),
-        }
-    }
-    all
-}
-
-/// What a folder has of these snapshots.
-async fn list_folder<'a>(
-    repository: &Repository,
-    folder: &str,
-    ids: &[&'a SnapshotId],
-) -> Result<HashMap<&'a SnapshotId, Vec<ObjectInfo>>> {
-    let of = |id: &&'a SnapshotId| (format!("{}/", layout::snapshot(repository.instance(), id)), *id);
-    let wanted: HashMap<String, &SnapshotId> = ids.iter().map(of).collect();
-    let mut found: HashMap<&SnapshotId, Vec<ObjectInfo>> = HashMap::new();
-    let mut listed = repository.store().list(folder);
-    while let Some(info) = listed.try_next().await? {
-        // In a folder of one day, all IDs have the same length.
-        let Some(id) = wanted.keys().next().and_then(|any| wanted.get(info.key.get(..any.len())?)) else {
-            continue;
-        };
-        let of_id = found.entry(id).or_default();
-        if of_id.len() == IN_FOLDER_MAX {
-            return Err(Error::new(
-                Kind::Integrity,
-                format!("{folder}/ has more than {IN_FOLDER_MAX} objects of snapshot {id}"),
-            )
-            .next("no backup writes so many: find out who did"));
-        }
-        of_id.push(info);
-    }
-    Ok(found)
 }
 
 /// Adds the WAL objects that replay reads: from the end of the base backup to the point, and the histories of

@@ -11,11 +11,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::archive::digest::{Hashing, Sha256};
 use crate::archive::wal::{HalfDigest, WalName};
 use crate::catalog::proven::{Believed, Proven, mark};
+use crate::checkpoint::folders;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::repository::{Repository, layout};
-use crate::store::ObjectInfo;
 
 /// Objects read at once.
 const READ_AT_ONCE: usize = 4;
@@ -35,8 +35,6 @@ enum Expected {
 #[derive(Debug, Default)]
 pub struct Needed {
     objects: BTreeMap<String, Expected>,
-    /// What is stored of the snapshots' objects.
-    listed: HashMap<String, ObjectInfo>,
     wal_folder: Option<String>,
     /// Manifests by snapshot, with the digest of their bytes.
     pub manifests: BTreeMap<SnapshotId, Sha256>,
@@ -80,21 +78,13 @@ impl Proof {
 }
 
 impl Needed {
-    /// Adds a snapshot: every object that its manifest lists, and what a listing of its folder found.
-    pub fn add_snapshot(
-        &mut self,
-        repository: &Repository,
-        id: &SnapshotId,
-        believed: &Believed,
-        listed: Vec<ObjectInfo>,
-    ) {
+    /// Adds a snapshot: every object that its manifest lists.
+    pub fn add_snapshot(&mut self, repository: &Repository, id: &SnapshotId, believed: &Believed) {
         let instance = repository.instance();
         for object in &believed.objects {
             let key = layout::object(instance, id, &object.name);
             self.objects.insert(key, Expected::Whole(object.bytes, object.sha256));
         }
-        let needed = listed.into_iter().filter(|info| self.objects.contains_key(&info.key));
-        self.listed.extend(needed.map(|info| (info.key.clone(), info)));
         self.manifests.insert(id.clone(), believed.manifest_sha256);
     }
 
@@ -120,12 +110,17 @@ impl Needed {
         until: Instant,
     ) -> Result<Proof> {
         let mut proof = Proof { objects: self.objects.len() as u64, ..Proof::default() };
-        let (wal, wal_listed) = self.list_wal(repository, &mut proof).await;
+        let mut folders = folders::of(repository, self.manifests.keys());
+        folders.extend(self.wal_folder.clone());
+        let listed = folders::list(repository, folders.iter(), |key| self.objects.contains_key(key)).await;
+        for (folder, e) in &listed.failed {
+            proof.unknown(format!("{folder}: {}", e.line()));
+        }
         let mut marks: Vec<(String, String)> = Vec::new();
         let mut to_read: Vec<&String> = Vec::new();
         for (key, expected) in &self.objects {
-            let Some(info) = self.listed.get(key).or_else(|| wal.get(key)) else {
-                if wal_listed || matches!(expected, Expected::Whole(..)) {
+            let Some(info) = listed.objects.get(key) else {
+                if listed.failure(key).is_none() {
                     proof.damaged(format!("{key} is missing"));
                 }
                 continue;
@@ -179,25 +174,6 @@ impl Needed {
         proven.forget(&bad).await?;
         proven.add(&good).await?;
         Ok(proof)
-    }
-
-    /// The WAL that is needed, and whether it could be listed: if not, it is unknown, all of it.
-    async fn list_wal(
-        &self,
-        repository: &Repository,
-        proof: &mut Proof,
-    ) -> (HashMap<String, ObjectInfo>, bool) {
-        let Some(folder) = &self.wal_folder else { return (HashMap::new(), true) };
-        let keep = |info: ObjectInfo| async move {
-            Ok(self.objects.contains_key(&info.key).then(|| (info.key.clone(), info)))
-        };
-        match repository.store().list(folder).try_filter_map(keep).try_collect().await {
-            Ok(found) => (found, true),
-            Err(e) => {
-                proof.unknown(format!("{folder}/: {}", e.line()));
-                (HashMap::new(), false)
-            }
-        }
     }
 
     /// Reads an object to its end and compares it; its size.

@@ -111,8 +111,7 @@ impl Work<'_> {
         check_scope(request.rehearse.as_ref(), &scope)?;
         let before = Before::read(&self.repository, &origin, &self.trusted, &request.release.id).await?;
         let proven = Mutex::new(Proven::open(&self.state.proven_file(), self.repository.id()).await?);
-        let place =
-            Place { repository: &self.repository, origin: &origin, trust: &self.trust, proven: &proven };
+        let place = Place::new(&self.repository, &origin, &self.trust, &proven);
 
         let mut needed = Needed::default();
         let mut all = AllFiles::new(self.no_point.is_some());

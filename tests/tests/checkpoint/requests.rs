@@ -53,4 +53,14 @@ fn a_second_checkpoint_reads_no_batch_again() {
     std::fs::write(&one, b"{}").unwrap();
     let report = world.pass("r4", &[]);
     assert_ne!(report["checkpoint"]["tenants"][0]["files"]["stored_now"], 0, "{report}");
+    // A bit of a signature that means nothing (the version, in its armor): it verifies, and yet it was
+    // changed.
+    let two = s3.object(&format!("{}.sig", manifests()[1]));
+    let mut bytes = std::fs::read(&two).unwrap();
+    bytes[43] ^= 1 << 4;
+    std::fs::write(&two, bytes).unwrap();
+    let verified = world.site.run(&["verify", "--json"]).run();
+    assert!(!verified.stdout.contains(&manifests()[1]), "the signature verifies: {verified}");
+    let report = world.pass("r5", &[]);
+    assert_ne!(report["checkpoint"]["tenants"][0]["files"]["stored_now"], 0, "{report}");
 }
