@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::screen::{Text, Tone};
 use crate::clock;
 use crate::config::Config;
-use crate::names::{bytes_text, counted};
-use crate::retention::plan::{ExpiryPlan, Goes, Stays};
+use crate::names::{TenantName, bytes_text, counted};
+use crate::retention::plan::ExpiryPlan;
 use crate::retention::reason::Reason;
 
 /// Where reasons begin, and continue after a line break.
@@ -43,23 +43,26 @@ pub fn plan_text(
     text
 }
 
-fn whose(tenant: Option<&crate::names::TenantName>) -> String {
-    tenant.map_or("all tenants".to_owned(), ToString::to_string)
+/// Snapshots by tenant.
+fn by_tenant<T>(all: &[T], tenant: fn(&T) -> Option<&TenantName>) -> BTreeMap<String, Vec<&T>> {
+    let mut of: BTreeMap<String, Vec<&T>> = BTreeMap::new();
+    for one in all {
+        let whose = tenant(one).map_or("all tenants".to_owned(), ToString::to_string);
+        of.entry(whose).or_default().push(one);
+    }
+    of
+}
+
+/// The line above the snapshots of a tenant: how many, what becomes of them, and their size.
+fn head(text: &mut Text, whose: &str, count: usize, what: &str, bytes: u64) {
+    text.line(0);
+    let count = counted(count, "snapshot");
+    text.line(INDENT).plain(format!("{whose}: {count} {what}, {}", bytes_text(bytes)));
 }
 
 fn stays(text: &mut Text, plan: &ExpiryPlan) {
-    let mut of: BTreeMap<String, Vec<&Stays>> = BTreeMap::new();
-    for one in &plan.stays {
-        of.entry(whose(one.tenant.as_ref())).or_default().push(one);
-    }
-    for (whose, all) in of {
-        text.line(0);
-        let bytes = all.iter().map(|one| one.bytes).sum();
-        text.line(INDENT).plain(format!(
-            "{whose}: {} kept, {}",
-            counted(all.len(), "snapshot"),
-            bytes_text(bytes)
-        ));
+    for (whose, all) in by_tenant(&plan.stays, |one| one.tenant.as_ref()) {
+        head(text, &whose, all.len(), "kept", all.iter().map(|one| one.bytes).sum());
         for one in all {
             text.line(INDENT).plain(format!("  {}  {}", one.id, bytes_text(one.bytes)));
             text.line(REASONS + 2).plain(format!("{:REASONS$}{}", "", reasons(&one.reasons)));
@@ -78,18 +81,8 @@ fn stays(text: &mut Text, plan: &ExpiryPlan) {
 }
 
 fn goes(text: &mut Text, plan: &ExpiryPlan) {
-    let mut of: BTreeMap<String, Vec<&Goes>> = BTreeMap::new();
-    for one in &plan.snapshots {
-        of.entry(whose(one.tenant.as_ref())).or_default().push(one);
-    }
-    for (whose, all) in of {
-        text.line(0);
-        let bytes = all.iter().map(|one| one.bytes).sum();
-        text.line(INDENT).plain(format!(
-            "{whose}: {} would be deleted, {}",
-            counted(all.len(), "snapshot"),
-            bytes_text(bytes)
-        ));
+    for (whose, all) in by_tenant(&plan.snapshots, |one| one.tenant.as_ref()) {
+        head(text, &whose, all.len(), "would be deleted", all.iter().map(|one| one.bytes).sum());
         for one in all {
             let stored = clock::text(one.stored_at);
             text.line(INDENT).plain(format!("  {}  {}, stored {stored}", one.id, bytes_text(one.bytes)));

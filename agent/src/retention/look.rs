@@ -11,16 +11,18 @@ use super::stock::{self, Batch, Known, ReleasePoint, Stock, WalItem, WalStock};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::evidence::predicate::Checkpoint;
 use crate::archive::manifest::{self, SnapshotKind};
+use crate::archive::wal::WalName;
 use crate::archive::wal_name::NameTrust;
 use crate::clock::Timestamp;
 use crate::config::{Class, Config, class_of};
 use crate::error::{Error, Kind, Result};
-use crate::inventory::take::Wanted;
+use crate::inventory::take::{Wanted, stored_wal};
 use crate::inventory::{Inventory, Look};
-use crate::names::wal::{TimelineId, WalFile};
+use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{Lsn, SnapshotId, TenantName};
 use crate::repository::releases::ReleaseLook;
 use crate::repository::snapshots::Trust;
+use crate::repository::wal::coverage::segment_bytes;
 use crate::repository::{Repository, layout};
 
 /// Longer than the longest backup or restore should take.
@@ -39,7 +41,7 @@ pub async fn take(
     tenants: Known<BTreeSet<TenantName>>,
     broken: impl FnOnce(&Inventory) -> BTreeSet<SnapshotId>,
 ) -> Result<Stock> {
-    let inventory = Inventory::take(repository, trust, &Wanted { wal: true, ..Wanted::default() }).await?;
+    let inventory = Inventory::take(repository, trust, &Wanted::default()).await?;
     let items = stock::items(&inventory, &broken(&inventory));
     let stored: BTreeSet<TenantName> = items.iter().filter_map(|item| item.tenant.clone()).collect();
     let tenants = match tenants {
@@ -107,34 +109,39 @@ async fn batches(repository: &Repository) -> Result<Vec<Batch>> {
     Ok(batches)
 }
 
+/// Every object of WAL: an inventory leaves out those that others cover.
 async fn wal(repository: &Repository, trust: &Trust, inventory: &Inventory) -> Result<WalStock> {
-    let stored = inventory.wal()?;
     let origin = repository.origin().await?;
     let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
-    let mut wal = WalStock {
-        histories: stored.histories.iter().cloned().collect(),
-        unknown: stored.unknown.iter().map(|one| one.timeline).collect(),
-        ..WalStock::default()
-    };
-    wal.unknown.extend(stored.contradicting.iter().copied());
-    let Some(size) = stored.segment_bytes else { return Ok(wal) };
+    let lineages = repository.lineages(&list.lineages, &origin, trust).await?;
+    let mut wal = WalStock::default();
+    let size = segment_size(inventory, list.objects.iter().map(|object| &object.name));
     for object in &list.objects {
         let (WalFile::Segment(segment) | WalFile::Partial(segment)) = object.name.file else { continue };
-        let timeline = object.name.file.timeline();
-        // Without a history nobody knows where it comes from; the first timeline has none.
-        if timeline > TimelineId(1) && !wal.histories.contains_key(&timeline) {
-            wal.unknown.insert(timeline);
-        }
         let Some(at) = segment.begin(size) else { continue };
         wal.items.push(WalItem {
-            timeline,
+            timeline: object.name.file.timeline(),
             begin: Lsn(at.0 + u64::from(object.name.begin)),
             end: Lsn(at.0 + u64::from(object.name.end)),
             stored_at: object.stored_at,
             bytes: object.bytes,
         });
     }
+    let stored = stored_wal(list, lineages, Some(size));
+    wal.histories = stored.histories.into_iter().collect();
+    wal.unknown = stored.unknown.iter().map(|one| one.timeline).chain(stored.contradicting).collect();
+    // Without a history nobody knows where a timeline comes from; the first one has none.
+    let is_unknown = |id: &TimelineId| *id > TimelineId(1) && !wal.histories.contains_key(id);
+    let unknown: Vec<TimelineId> = wal.items.iter().map(|item| item.timeline).filter(is_unknown).collect();
+    wal.unknown.extend(unknown);
     Ok(wal)
+}
+
+/// The size of a segment, as a base backup states it; without one, as the names show it.
+fn segment_size<'a>(inventory: &Inventory, names: impl Iterator<Item = &'a WalName>) -> SegmentBytes {
+    let stated = inventory.believed().find_map(|one| Some(one.manifest.base()?.wal_segment_bytes));
+    let stated = stated.and_then(|bytes| SegmentBytes::try_from(bytes).ok());
+    stated.unwrap_or_else(|| segment_bytes(names))
 }
 
 async fn releases(repository: &Repository, trusted: &TrustedEvidenceKeys) -> Result<Vec<ReleasePoint>> {

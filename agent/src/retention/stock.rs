@@ -129,6 +129,16 @@ pub enum Known<T> {
     Unknown(String),
 }
 
+impl<T> Known<T> {
+    /// Why it is not known; `None` where it is.
+    pub fn why_unknown(&self) -> Option<&str> {
+        match self {
+            Known::Unknown(why) => Some(why),
+            Known::All(_) => None,
+        }
+    }
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Stock {
@@ -153,6 +163,14 @@ pub struct Stock {
 }
 
 impl Stock {
+    /// The batches; none where they are not known.
+    pub fn batches(&self) -> &[Batch] {
+        match &self.batches {
+            Known::All(batches) => batches,
+            Known::Unknown(_) => &[],
+        }
+    }
+
     /// When something was last stored that is believed: time stands still for the rules where nothing is
     /// stored any more.
     pub fn newest(&self) -> Option<Timestamp> {
@@ -168,22 +186,17 @@ impl Stock {
 impl Stock {
     /// What is not known, in words: because of it, more stays than has to.
     pub fn unknown(&self) -> Vec<String> {
-        fn part<T>(what: &str, part: &Known<T>) -> Option<String> {
-            match part {
-                Known::Unknown(why) => Some(format!("{what}: {why}")),
-                Known::All(_) => None,
-            }
-        }
         let parts = [
-            part("batches of files (none would be deleted)", &self.batches),
-            part("WAL (none would be deleted)", &self.wal),
-            part("checkpoints of releases (nothing would be deleted)", &self.releases),
-            part("holds (nothing would be deleted)", &self.holds),
-            part("which tenants there are (no batch of files would be deleted)", &self.tenants),
+            ("batches of files (none would be deleted)", self.batches.why_unknown()),
+            ("WAL (none would be deleted)", self.wal.why_unknown()),
+            ("checkpoints of releases (nothing would be deleted)", self.releases.why_unknown()),
+            ("holds (nothing would be deleted)", self.holds.why_unknown()),
+            ("which tenants there are (no batch of files would be deleted)", self.tenants.why_unknown()),
         ];
+        let parts = parts.into_iter().filter_map(|(what, why)| Some(format!("{what}: {}", why?)));
         let snapshots = self.unread.iter().chain(&self.not_believed);
         let snapshots = snapshots.map(|(id, why)| format!("snapshot {id}: {why}"));
-        parts.into_iter().flatten().chain(snapshots).collect()
+        parts.chain(snapshots).collect()
     }
 }
 
