@@ -19,6 +19,7 @@ pub mod path;
 pub mod rehearsal;
 pub mod seal;
 pub mod signature;
+pub mod tombstone;
 pub mod unpack;
 pub mod wal;
 pub mod wal_extent;

@@ -101,7 +101,7 @@ impl Job {
         if leftovers > 0 {
             progress.note(format!("removed {leftovers} unfinished uploads of earlier runs"));
         }
-        let last_steps = LastSteps::of(&state)?;
+        let last_steps = LastSteps::of(&state, config, &signing)?;
         for id in last_steps.finish(&repository, &origin, &signing).await? {
             progress.note(format!(
                 "snapshot {id} is complete now: an earlier run ended before it stored the manifest"

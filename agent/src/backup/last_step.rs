@@ -7,24 +7,32 @@ use std::path::PathBuf;
 use crate::archive::manifest::{self, Manifest, Origin};
 use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::catalog::state::StateDir;
+use crate::config::Config;
 use crate::disk;
-use crate::error::Result;
+use crate::error::{Kind, Result};
+use crate::inventory::needs::Graph;
 use crate::names::SnapshotId;
 use crate::repository::Repository;
+use crate::repository::tombstones::announcers;
 use crate::repository::writer::SnapshotWriter;
 
 /// The directory of manifests that are being stored.
 pub struct LastSteps {
     dir: PathBuf,
+    /// Whose tombstones are believed.
+    announcers: TrustedKeys,
 }
 
 impl LastSteps {
     /// The last steps of a run that has locked this state directory.
-    pub fn of(state: &StateDir) -> Result<LastSteps> {
-        Ok(LastSteps { dir: state.last_steps_dir()? })
+    pub fn of(state: &StateDir, config: &Config, signing: &SigningKey) -> Result<LastSteps> {
+        Ok(LastSteps { dir: state.last_steps_dir()?, announcers: announcers(config)?.with(signing) })
     }
 
-    /// Publishes the snapshot.
+    /// Publishes the snapshot, if what it needs is there and stays.
+    ///
+    /// # Errors
+    /// `Conflict` where what it needs was deleted, or is about to be: the run was stopped for long.
     pub async fn publish(
         &self,
         snapshot: &SnapshotWriter,
@@ -32,11 +40,22 @@ impl LastSteps {
         key: &SigningKey,
     ) -> Result<()> {
         let bytes = snapshot.manifest_bytes(manifest)?;
+        self.check_needed(snapshot.repository(), manifest).await?;
         let kept = self.dir.join(snapshot.id().as_str());
         disk::replace_durable(&kept, &bytes)?;
         snapshot.publish(bytes, key).await?;
         remove(&kept);
-        Ok(())
+        // This run may have been stopped between the look and the manifest.
+        self.check_needed(snapshot.repository(), manifest).await.map_err(|e| match e.kind() {
+            Kind::Conflict => e.effect(format!("snapshot {} is stored, but incomplete", snapshot.id())),
+            _ => e,
+        })
+    }
+
+    async fn check_needed(&self, repository: &Repository, manifest: &Manifest) -> Result<()> {
+        let mut needed = Graph::of([manifest]).needs(&manifest.id);
+        needed.remove(&manifest.id);
+        repository.check_needed(&needed, &manifest.origin, &self.announcers).await
     }
 
     /// Stores the manifests of snapshots whose run was killed in its last step; returns their IDs. A manifest
@@ -58,17 +77,21 @@ impl LastSteps {
             let read = disk::read(&entry.path(), manifest::BYTES_MAX).and_then(|bytes| {
                 Manifest::parse(&id, repository.instance(), &bytes).map(|manifest| (manifest, bytes))
             });
-            let bytes = match read {
+            let (manifest, bytes) = match read {
                 Ok((manifest, _)) if manifest.origin != *origin => continue, // of another repository
-                Ok((_, bytes)) => bytes,
+                Ok(read) => read,
                 Err(e) => {
                     tracing::warn!("the manifest that is kept of snapshot {id} cannot be read: {e:?}");
                     continue;
                 }
             };
-            match repository.finish_snapshot(&id, bytes, &trusted).await {
+            let finish = async {
+                self.check_needed(repository, &manifest).await?;
+                repository.finish_snapshot(&id, bytes, &trusted).await
+            };
+            match finish.await {
                 Ok(done) => finished.extend(done.then_some(id)),
-                Err(e) if e.kind() == crate::error::Kind::Signature => {
+                Err(e) if matches!(e.kind(), Kind::Signature | Kind::Conflict) => {
                     tracing::warn!("snapshot {id} of an earlier run cannot be completed: {e:?}");
                 }
                 Err(e) => return Err(e),

@@ -1,49 +1,63 @@
 //! `lifeboat expire`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::expire_text::plan_text;
+use super::confirm::confirm;
+use super::expire_text::{Shown, done_json, done_text};
 use super::trust::TrustArgs;
-use super::{App, Done};
+use super::{App, Done, print};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
+use crate::archive::signature::SigningKey;
 use crate::backup::all_tenants;
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::pick::MARGIN;
 use crate::inventory::target::ZonedTime;
 use crate::names::TenantName;
 use crate::postgres::connect::PostgresOptions;
 use crate::repository::snapshots::Trust;
+use crate::repository::tombstones::announcers;
 use crate::repository::{Repository, layout};
-use crate::retention::look;
+use crate::retention::phases::{phases, share};
 use crate::retention::plan::{Clock, plan};
 use crate::retention::stock::Known;
+use crate::retention::{apply, look};
 use crate::status::remembered;
 
-/// Show what the recovery classes keep, and what would be deleted
+/// Delete what no recovery class, release or hold keeps
 ///
-/// For each snapshot that is kept, every reason is shown: the recovery window, the first backup of a day,
-/// week, month or year, a release, or another snapshot that needs it. See docs/retention.md.
+/// In two steps. A run announces what nobody needs any more; a run that comes at least expire.grace (24
+/// hours) later deletes it, if it is not needed then either. So run it once a day. Backups and restores may
+/// run at the same time. The plan is shown first: for each snapshot that is kept, every reason. See
+/// docs/retention.md.
 ///
 /// Ages are counted by the clock of the store, at most up to one day after the newest stored object: if
 /// backups stop, expiry stops. --as-of ignores this limit. What cannot be read keeps all that it may need.
 ///
-/// This version only plans: it deletes nothing.
-///
-/// Exit code 3: something could not be read, so more is kept than necessary. 4: there is no class.
+/// Exit code 3: something could not be read, so more is kept than necessary, or something could not be
+/// deleted. 4: there is no class. 16: it would announce more than expire.max_percent.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   lifeboat expire --dry-run
   lifeboat expire --dry-run --as-of 2027-03-01T00:00:00Z
-  lifeboat expire --dry-run --json | jq '.plan.snapshots[].id'")]
+  lifeboat expire --dry-run --json | jq '.plan.snapshots[].id'
+  lifeboat expire --yes")]
 pub struct Args {
     /// Only show the plan
-    #[arg(long, required = true)]
+    #[arg(long)]
     dry_run: bool,
     /// Show what would be deleted at this time, if nothing were stored until then
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", requires = "dry_run")]
     as_of: Option<ZonedTime>,
+    /// Do not ask before anything is announced or deleted
+    #[arg(long, conflicts_with = "dry_run")]
+    yes: bool,
+    /// Announce up to this percentage of the snapshots and of their bytes in this run
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    max_percent: Option<u8>,
     /// Do not ask the server which tenants there are. Without odoo.tenants, all batches of files are kept,
     /// and the exit code is 3
     #[arg(long)]
@@ -52,7 +66,7 @@ pub struct Args {
     trust: TrustArgs,
 }
 
-/// Shows it.
+/// Plans, asks, announces and deletes.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let trust = args.trust.trust(&config)?;
@@ -61,8 +75,10 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             .effect("what nobody signed must not decide what is deleted")
             .next("set signing.trusted_keys"));
     }
+    let signing = if args.dry_run { None } else { Some(signing_key(&config)?) };
     let evidence = TrustedEvidenceKeys::configured(&config.checkpoint)?;
     let repository = Repository::configured(&config).await?;
+    let began = clock::instant();
     let tenants = tenants(&config, args.stored_only).await;
     let broken = |inventory: &_| {
         let (verified, _) = remembered::recall(&config, &repository);
@@ -70,21 +86,99 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     };
     let stock = look::take(&repository, &trust, &evidence, tenants, broken).await?;
     let rules = look::rules(&config, &stock)?;
-    let now = repository.store().now(layout::META).await?.unwrap_or_else(clock::now);
+    let now = store_time(&repository).await?;
     let clock = args.as_of.map_or(Clock::Store(now), |at| Clock::AsOf(at.0));
     let plan = plan(&stock, &rules, clock)?;
-    let unknown = stock.unknown();
-    let value = serde_json::json!({
-        "instance": config.instance,
-        "repository": repository.store().url(),
-        "frees_bytes": plan.bytes(),
-        "not_known": unknown,
-        "plan": plan,
-    });
-    app.print(&value, || {
-        plan_text(&config, repository.store().url(), &plan, &unknown, args.as_of.is_some())
+    let origin = repository.origin().await?;
+    let mut announcers = announcers(&config)?;
+    if let Some(key) = &signing {
+        announcers = announcers.with(key);
+    }
+    let (pending, not_believed) = apply::pending(&repository, &origin, &announcers).await?;
+    let phases = phases(&stock, &plan, &pending, config.expire.grace);
+    let shown = Shown {
+        config: &config,
+        repository: repository.store().url(),
+        plan: &plan,
+        phases: &phases,
+        unknown: stock.unknown(),
+        not_believed: not_believed.iter().map(Error::line).collect(),
+        as_of: args.as_of.is_some(),
+    };
+    let is_known = shown.unknown.is_empty() && shown.not_believed.is_empty();
+    let known = if is_known { Done::Complete } else { Done::Incomplete };
+    let Some(signing) = signing else {
+        app.print(&shown.json(), || shown.text())?;
+        return Ok(known);
+    };
+    if !app.json {
+        print::err_text(&shown.text());
+    }
+    if phases.is_nothing() {
+        app.print(&shown.json(), || "nothing is to be announced or deleted now".to_owned())?;
+        return Ok(known);
+    }
+    check_share(share(&stock, &phases), args.max_percent.unwrap_or(config.expire.max_percent))?;
+    if !args.yes {
+        confirm()?;
+    }
+    if clock::instant() - began > LOOK_COUNTS_FOR {
+        return Err(Error::new(Kind::Refused, "the plan is older than 15 minutes")
+            .effect("nothing was announced or deleted: something else may be needed by now")
+            .next("run lifeboat expire again"));
+    }
+    let mut json = shown.json();
+    let (next, unknown) = (phases.next, known);
+    let applied = apply::apply(&repository, &origin, &signing, &stock, &plan, phases.clone()).await?;
+    json["done"] = done_json(&applied);
+    app.print(&json, || done_text(&applied, &phases, next, config.expire.grace))?;
+    Ok(if applied.erased.failed.is_empty() { unknown } else { Done::Incomplete })
+}
+
+/// How long what was looked at is acted on.
+const LOOK_COUNTS_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// Who signs announcements.
+fn signing_key(config: &Config) -> Result<SigningKey> {
+    let file = config.expire.key_file.as_deref().or(config.signing.key_file.as_deref());
+    let file = file.ok_or_else(|| {
+        Error::new(Kind::Config, "neither expire.key_file nor signing.key_file is set")
+            .effect("nothing was announced or deleted: announcements are signed")
+            .next("make a key with ssh-keygen -t ed25519 -N '' (docs/retention.md)")
     })?;
-    Ok(if unknown.is_empty() { Done::Complete } else { Done::Incomplete })
+    SigningKey::load(file)
+}
+
+/// The store's time; this host's, where the store is a directory.
+async fn store_time(repository: &Repository) -> Result<Timestamp> {
+    let own = clock::now();
+    match repository.store().now(layout::META).await? {
+        Some(now) => agreed(now, own),
+        None => Ok(own),
+    }
+}
+
+/// # Errors
+/// `Refused` where the two differ: one of them is wrong, and it is not known which.
+fn agreed(store: Timestamp, own: Timestamp) -> Result<Timestamp> {
+    match own.duration_since(store).abs() > MARGIN {
+        true => Err(Error::new(Kind::Refused, format!("the store's clock says {store}, this host's {own}"))
+            .effect("nothing was announced or deleted: one of them is wrong, and ages depend on it")
+            .next("set this host's clock (timedatectl), or the store's")),
+        false => Ok(store),
+    }
+}
+
+fn check_share(share: f64, max_percent: u8) -> Result<()> {
+    let percent = (share * 100.0).ceil() as u64;
+    if percent <= u64::from(max_percent) {
+        return Ok(());
+    }
+    let what = format!("this run would announce {percent} % of what is stored; the limit is {max_percent} %");
+    Err(Error::new(Kind::Refused, what).effect("nothing was announced or deleted").next(format!(
+        "read the plan; if it is right, run lifeboat expire --max-percent {} (see expire.max_percent)",
+        percent.min(100)
+    )))
 }
 
 /// The tenants that are backed up.
@@ -97,4 +191,20 @@ async fn tenants(config: &Config, stored_only: bool) -> Known<BTreeSet<TenantNam
     }
     let found = all_tenants(config, &PostgresOptions::from(&config.postgres)).await;
     found.map(|tenants| tenants.into_iter().collect()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_clocks_that_differ_and_a_large_share_are_refused() {
+        let at = |minutes: i64| Timestamp::from_second(1_780_000_000 + minutes * 60).unwrap();
+        assert_eq!(agreed(at(0), at(14)).unwrap(), at(0));
+        assert_eq!(agreed(at(0), at(16)).unwrap_err().kind(), Kind::Refused);
+        assert_eq!(agreed(at(0), at(-16)).unwrap_err().kind(), Kind::Refused);
+        assert!(check_share(0.3, 30).is_ok());
+        assert!(check_share(0.301, 30).unwrap_err().next_text().unwrap().contains("--max-percent 31"));
+        assert!(check_share(1.0, 100).is_ok());
+    }
 }

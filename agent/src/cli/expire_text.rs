@@ -1,46 +1,164 @@
 //! `lifeboat expire` for people: what is kept for which reasons, and what would be deleted, by tenant.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use super::screen::{Text, Tone};
-use crate::clock;
+use crate::clock::{self, Timestamp, span_text};
 use crate::config::Config;
 use crate::names::{TenantName, bytes_text, counted};
+use crate::retention::apply::Applied;
+use crate::retention::phases::Phases;
 use crate::retention::plan::ExpiryPlan;
 use crate::retention::reason::Reason;
 
 /// Where reasons begin, and continue after a line break.
 const REASONS: usize = 4;
 const INDENT: usize = 4;
+/// Objects that are named one by one.
+const FAILED_SHOWN: usize = 20;
 
-/// The plan, and what could not be read.
-pub fn plan_text(
-    config: &Config,
-    repository: &str,
-    plan: &ExpiryPlan,
-    unknown: &[String],
-    as_of: bool,
-) -> Text {
-    let mut text = Text::default();
-    let when = match as_of {
-        true => format!("as of {}, if nothing is stored until then", clock::text(plan.now)),
-        false => clock::text(plan.now),
-    };
-    text.line(INDENT).plain(format!("instance {} in {repository}, {when}", config.instance));
-    for what in unknown {
-        text.line(INDENT + 2).plain("  ").push(Tone::Warning, "not known").plain(format!(": {what}"));
+/// What is shown before anything is done.
+pub struct Shown<'a> {
+    /// Whose classes.
+    pub config: &'a Config,
+    /// The URL.
+    pub repository: &'a str,
+    /// What goes and stays.
+    pub plan: &'a ExpiryPlan,
+    /// What of it is announced or deleted now.
+    pub phases: &'a Phases,
+    /// What could not be read.
+    pub unknown: Vec<String>,
+    /// Announcements that do not count, and why.
+    pub not_believed: Vec<String>,
+    /// Whether it is about a time to come.
+    pub as_of: bool,
+}
+
+impl Shown<'_> {
+    /// For programs.
+    pub fn json(&self) -> Value {
+        let phases = self.phases;
+        json!({
+            "instance": self.config.instance,
+            "repository": self.repository,
+            "frees_bytes": self.plan.bytes(),
+            "not_known": self.unknown,
+            "not_believed": self.not_believed,
+            "plan": self.plan,
+            "deletes": {
+                "snapshots": phases.snapshots,
+                "unfinished": phases.unfinished,
+                "wal_objects": phases.wal.len(),
+            },
+            "announces": phases.announced,
+            "withdraws": phases.withdrawn,
+            "next": phases.next,
+        })
     }
-    for note in &plan.notes {
-        text.line(INDENT + 2).plain(format!("  note: {note}"));
+
+    /// For people.
+    pub fn text(&self) -> Text {
+        let plan = self.plan;
+        let mut text = Text::default();
+        let when = match self.as_of {
+            true => format!("as of {}, if nothing is stored until then", clock::text(plan.now)),
+            false => clock::text(plan.now),
+        };
+        let instance = &self.config.instance;
+        text.line(INDENT).plain(format!("instance {instance} in {}, {when}", self.repository));
+        for what in &self.unknown {
+            text.line(INDENT + 2).plain("  ").push(Tone::Warning, "not known").plain(format!(": {what}"));
+        }
+        for what in &self.not_believed {
+            let line = text.line(INDENT + 2).plain("  ");
+            line.push(Tone::Warning, "not believed").plain(format!(": {what}"));
+        }
+        for note in &plan.notes {
+            text.line(INDENT + 2).plain(format!("  note: {note}"));
+        }
+        for run in &self.phases.withdrawn {
+            text.line(INDENT + 2).plain(format!(
+                "  note: announcement {run} does not count any more: something in it is needed after all"
+            ));
+        }
+        stays(&mut text, plan);
+        goes(&mut text, plan, self.phases);
+        self.sum(&mut text);
+        text
     }
-    stays(&mut text, plan);
-    goes(&mut text, plan);
-    text.line(0);
-    text.line(INDENT).plain(format!(
-        "{} would be freed. Nothing was deleted: this version only plans.",
-        bytes_text(plan.bytes())
-    ));
-    text
+
+    fn sum(&self, text: &mut Text) {
+        let phases = self.phases;
+        text.line(0);
+        if self.as_of {
+            text.line(INDENT)
+                .plain(format!("{} would not be needed any more", bytes_text(self.plan.bytes())));
+            return;
+        }
+        let deleted = phases.snapshots.len() + phases.unfinished.len();
+        text.line(INDENT).plain(format!(
+            "to delete now:   {}, {}",
+            counted(deleted, "snapshot"),
+            counted(phases.wal.len(), "WAL object")
+        ));
+        let named = &phases.announced;
+        let announced = named.snapshots.len() + named.batches.len() + named.unfinished.len();
+        text.line(INDENT).plain(format!(
+            "to announce now: {}, {}; {} with their WAL, to be deleted after {}",
+            counted(announced, "snapshot"),
+            counted(named.wal.len(), "WAL range"),
+            bytes_text(phases.announced_bytes),
+            span_text(self.config.expire.grace)
+        ));
+        if let Some(next) = phases.next {
+            text.line(INDENT)
+                .plain(format!("announced before: can be deleted from {} on", clock::text(next)));
+        }
+    }
+}
+
+/// What was done, for programs.
+pub fn done_json(applied: &Applied) -> Value {
+    let failed = applied.erased.failed.iter();
+    let failed: Vec<Value> = failed.map(|(key, why)| json!({ "key": key, "why": why.line() })).collect();
+    json!({
+        "announced": applied.announced,
+        "snapshots": applied.erased.snapshots,
+        "objects": applied.erased.objects,
+        "failed": failed,
+    })
+}
+
+/// What was done, for people.
+pub fn done_text(applied: &Applied, phases: &Phases, next: Option<Timestamp>, grace: Duration) -> String {
+    let erased = &applied.erased;
+    let mut out = format!(
+        "deleted {} and {}: {}\n",
+        counted(erased.snapshots, "snapshot"),
+        counted(phases.wal.len(), "WAL object"),
+        counted(erased.objects as usize, "object")
+    );
+    if let Some(run) = &applied.announced {
+        out += &format!(
+            "announced {} as {run}: a run after {} or later deletes it\n",
+            bytes_text(phases.announced_bytes),
+            span_text(grace)
+        );
+    }
+    if let Some(next) = next {
+        out += &format!("announced before: can be deleted from {} on\n", clock::text(next));
+    }
+    for (key, why) in erased.failed.iter().take(FAILED_SHOWN) {
+        out += &format!("NOT DELETED: {key}: {}\n", why.line());
+    }
+    if let Some(more @ 1..) = erased.failed.len().checked_sub(FAILED_SHOWN) {
+        out += &format!("NOT DELETED: {}; --json names them\n", counted(more, "other object"));
+    }
+    out.trim_end().to_owned()
 }
 
 /// Snapshots by tenant.
@@ -80,12 +198,18 @@ fn stays(text: &mut Text, plan: &ExpiryPlan) {
     }
 }
 
-fn goes(text: &mut Text, plan: &ExpiryPlan) {
+fn goes(text: &mut Text, plan: &ExpiryPlan, phases: &Phases) {
     for (whose, all) in by_tenant(&plan.snapshots, |one| one.tenant.as_ref()) {
-        head(text, &whose, all.len(), "would be deleted", all.iter().map(|one| one.bytes).sum());
+        head(text, &whose, all.len(), "not needed any more", all.iter().map(|one| one.bytes).sum());
         for one in all {
-            let stored = clock::text(one.stored_at);
-            text.line(INDENT).plain(format!("  {}  {}, stored {stored}", one.id, bytes_text(one.bytes)));
+            let step =
+                match (phases.snapshots.contains(&one.id), phases.announced.snapshots.contains(&one.id)) {
+                    (true, _) => "to delete now",
+                    (false, true) => "to announce now",
+                    (false, false) => "announced before",
+                };
+            let (size, stored) = (bytes_text(one.bytes), clock::text(one.stored_at));
+            text.line(INDENT).plain(format!("  {}  {size}, stored {stored}, {step}", one.id));
         }
     }
     let of_batches: u64 = plan.batches.iter().map(|one| one.bytes).sum();
@@ -97,7 +221,7 @@ fn goes(text: &mut Text, plan: &ExpiryPlan) {
     ];
     for (what, count, bytes) in others.into_iter().filter(|(_, count, _)| *count > 0) {
         let size = bytes.map_or(String::new(), |bytes| format!(", {}", bytes_text(bytes)));
-        text.line(INDENT).plain(format!("{what} that would be deleted: {count}{size}"));
+        text.line(INDENT).plain(format!("{what} not needed any more: {count}{size}"));
     }
 }
 

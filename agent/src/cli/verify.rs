@@ -19,6 +19,7 @@ use crate::config::{Config, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, bytes_text, counted};
 use crate::repository::Repository;
+use crate::repository::tombstones::announcers;
 use crate::upkeep::findings::Report;
 use crate::upkeep::remembered::remember;
 use crate::upkeep::verify::{self, VerifyRequest};
@@ -118,6 +119,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let id = repository.id().to_owned();
     let request = VerifyRequest {
         known: known(&config, &id).await,
+        announcers: announcers(&config)?,
         snapshots: args.snapshots,
         tenant: args.tenant,
         sample_percent: args.sample,

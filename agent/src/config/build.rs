@@ -7,8 +7,8 @@ use std::path::Path;
 use super::given::wrong_so;
 use super::read::{Reader, schedule_line, tenant};
 use super::{
-    Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Inputs, Odoo, Postgres, Repository, Restore,
-    Schedules, Seal, Signing, Tls, Wal, Watch, place,
+    Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Expire, Inputs, Odoo, Postgres, Repository,
+    Restore, Schedules, Seal, Signing, Tls, Wal, Watch, place,
 };
 use crate::names::InstanceName;
 use hyper::http::uri::Authority;
@@ -95,6 +95,12 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
         watch: watch(read)?,
         schedule: schedule(read)?,
         checkpoint: super::checkpoint::build(read)?,
+        expire: Expire {
+            grace: read.duration("expire.grace")?,
+            max_percent: read.integer("expire.max_percent")? as u8,
+            key_file: read.path("expire.key_file")?,
+            trusted_keys: read.list("expire.trusted_keys", trusted_key)?,
+        },
         classes: super::classes::build(read)?,
     })
 }

@@ -113,6 +113,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "tier.*",
         "What a release of this tier needs. Without any such section there are three: emergency (1 approval; may override drill, base, freeze and agent), standard (1 approval) and major (2 approvals).",
     ),
+    ("expire", "How `lifeboat expire` deletes what no recovery class keeps."),
     (
         "class.*",
         "A recovery class: its tenants, what they are promised, and what is kept. Each tenant must have exactly one class; `lifeboat policy check` names those that do not (docs/retention.md).",
@@ -350,6 +351,15 @@ pub const KEYS: &[Key] = &[
         "How many must have approved its migration, if it has one."),
     key("tier.*.not_required", Takes::List(GATES), Some("[]"), "", "Gates that are looked at but do not block this tier."),
     key("tier.*.override", Takes::List(GATES), Some("[]"), "", "Gates that a person may override, with a reason that stays in the evidence."),
+
+    key("expire.grace", Takes::Duration(HOUR, 30 * 24 * HOUR), Some("\"24h\""), "",
+        "How long before it is deleted something is announced; longer than the longest backup or restore."),
+    key("expire.max_percent", Takes::Integer(1, 100), Some("30"), "",
+        "One run announces at most this percentage of the stored snapshots, and of their bytes; `--max-percent` allows more for one run."),
+    key("expire.key_file", Takes::Path, None, "\"lifeboat-expire-key\"",
+        "The Ed25519 private key that signs announcements. Without it: signing.key_file."),
+    key("expire.trusted_keys", Takes::List("Ed25519 public keys (\"ssh-ed25519 AAAA... comment\")"), Some("[]"), "",
+        "Public keys whose announcements are believed, besides signing.trusted_keys. Set them on hosts that back up as well."),
 
     key("class.*.tenants", Takes::List("database names, or patterns of them with *"), None, "[\"acme_prod\", \"retail_*\"]",
         "The tenants of the class. A name beats a pattern; a pattern beats \"*\" alone, which means the rest. Required."),

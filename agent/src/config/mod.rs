@@ -79,6 +79,8 @@ pub struct Config {
     pub schedule: Schedules,
     /// The release checkpoint.
     pub checkpoint: Checkpoint,
+    /// How expire deletes.
+    pub expire: Expire,
     /// The recovery classes, by name.
     pub classes: BTreeMap<String, Class>,
 }
@@ -184,6 +186,19 @@ pub struct Signing {
     /// The private key that signs.
     pub key_file: Option<PathBuf>,
     /// Public keys that are accepted, in OpenSSH's format, checked to parse and to be Ed25519.
+    pub trusted_keys: Vec<String>,
+}
+
+/// How expire deletes what no recovery class keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expire {
+    /// How long before it is deleted something is announced.
+    pub grace: Duration,
+    /// The largest share of what is stored that one run announces.
+    pub max_percent: u8,
+    /// The private key that signs announcements.
+    pub key_file: Option<PathBuf>,
+    /// Public keys whose announcements are believed, besides those of `signing`.
     pub trusted_keys: Vec<String>,
 }
 

@@ -71,6 +71,16 @@ pub fn drill(instance: &InstanceName, drill: &str, name: &str) -> String {
     format!("instances/{instance}/drills/{drill}/{name}")
 }
 
+/// The folder of all tombstones.
+pub fn tombstones(instance: &InstanceName) -> String {
+    format!("instances/{instance}/expiry")
+}
+
+/// An object of a tombstone.
+pub fn tombstone(instance: &InstanceName, run: &SnapshotId, name: &str) -> String {
+    format!("instances/{instance}/expiry/{run}/{name}")
+}
+
 /// The folder of all releases' checkpoints.
 pub fn releases(instance: &InstanceName) -> String {
     format!("instances/{instance}/releases")

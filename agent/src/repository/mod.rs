@@ -5,6 +5,7 @@
 
 mod altered;
 pub mod arrivals;
+pub mod erase;
 pub mod layout;
 pub mod lease;
 pub mod pack_worker;
@@ -13,6 +14,7 @@ pub mod reader;
 pub mod record;
 pub mod releases;
 pub mod snapshots;
+pub mod tombstones;
 pub mod unproven;
 pub mod upload_sink;
 pub mod wal;

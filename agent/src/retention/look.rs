@@ -2,7 +2,6 @@
 //! others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -25,8 +24,6 @@ use crate::repository::snapshots::Trust;
 use crate::repository::wal::coverage::segment_bytes;
 use crate::repository::{Repository, layout};
 
-/// Longer than the longest backup or restore should take.
-const GRACE: Duration = Duration::from_secs(24 * 3_600);
 /// Folders listed at a time.
 const LISTED_AT_ONCE: usize = 8;
 
@@ -126,6 +123,7 @@ async fn wal(repository: &Repository, trust: &Trust, inventory: &Inventory) -> R
             stored_at: object.stored_at,
             bytes: object.bytes,
         });
+        wal.names.push(object.name);
     }
     let stored = stored_wal(list, lineages, Some(size));
     wal.histories = stored.histories.into_iter().collect();
@@ -199,7 +197,7 @@ pub fn rules(config: &Config, stock: &Stock) -> Result<Rules> {
         tenants: known.into_iter().filter_map(of).collect(),
         instance: config.classes.values().map(rule).reduce(|one, other| one.or(&other)),
         zone: config.schedule.zone.clone(),
-        grace: GRACE,
+        grace: config.expire.grace,
     })
 }
 

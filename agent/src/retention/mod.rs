@@ -2,13 +2,16 @@
 //!
 //! [`plan::plan`] is pure: from what is stored ([`stock::Stock`]) and what was promised ([`rule::Rules`]) it
 //! says what goes and what stays. Age is the store's time of an object, never what its writer says.
-//! [`look`] reads what is stored, and the rules from the classes of the configuration.
+//! [`look`] reads what is stored, and the rules from the classes of the configuration. [`phases`] says what
+//! of a plan is announced and what is deleted; [`apply`] does it.
 
+pub mod apply;
 pub mod hold;
 mod keep;
 pub mod look;
 #[cfg(test)]
 mod model;
+pub mod phases;
 pub mod plan;
 pub mod reason;
 pub mod rule;

@@ -4,14 +4,15 @@
 //!
 //! `TEST_TIMES=1000000 cargo test --release -p lifeboat --lib retention::model` runs a million of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan, Zoned};
 
 use super::hold::{Held, Hold};
-use super::plan::{Clock, plan};
+use super::phases::{Pending, Phases, phases};
+use super::plan::{Clock, ExpiryPlan, plan};
 use super::rule::{Period, Rule, Rules};
 use super::stock::{BaseRange, Batch, Item, Known, ReleasePoint, Stock, WalItem, WalStock};
 use crate::archive::manifest::SnapshotKind;
@@ -79,6 +80,9 @@ struct World {
     wal: WalStock,
     releases: Vec<ReleasePoint>,
     holds: Vec<Hold>,
+    pending: Vec<Pending>,
+    /// Since when every run let it go.
+    unneeded: HashMap<SnapshotId, i64>,
     timeline: TimelineId,
     lsn: u64,
     /// Where the server was at each time.
@@ -114,6 +118,8 @@ impl World {
             wal: WalStock::default(),
             releases: Vec::new(),
             holds: Vec::new(),
+            pending: Vec::new(),
+            unneeded: HashMap::new(),
             timeline: TimelineId(1),
             lsn: 3 * SEGMENT,
             log: Vec::new(),
@@ -399,20 +405,42 @@ impl World {
     fn expire(&mut self) {
         let stock = self.stock();
         let plan = plan(&stock, &self.rules, Clock::Store(at(self.now))).unwrap();
+        let phases = phases(&stock, &plan, &self.pending, GRACE);
+        self.check_grace(&stock, &plan, &phases);
         let before = self.restorable();
-        let gone: HashSet<&SnapshotId> =
-            plan.snapshots.iter().chain(&plan.batches).map(|one| &one.id).collect();
+        let gone: HashSet<&SnapshotId> = phases.snapshots.iter().collect();
         self.items.retain(|item| !gone.contains(&item.id));
         self.batches.retain(|batch| !gone.contains(&batch.id));
-        self.unfinished.retain(|(id, _)| !plan.unfinished.contains(id));
-        let wal: HashSet<(TimelineId, Lsn, Lsn)> =
-            plan.wal.iter().map(|one| (one.timeline, one.begin, one.end)).collect();
-        self.wal.items.retain(|one| !wal.contains(&(one.timeline, one.begin, one.end)));
+        self.unfinished.retain(|(id, _)| !phases.unfinished.contains(id));
+        let key = |one: &WalItem| (one.timeline, one.begin, one.end, one.stored_at);
+        let wal: HashSet<_> = phases.wal.iter().map(key).collect();
+        self.wal.items.retain(|one| !wal.contains(&key(one)));
+        self.pending.retain(|one| !phases.withdrawn.contains(&one.run));
+        if !phases.announced.is_empty() {
+            let run = self.id(SnapshotKind::Config);
+            self.pending.push(Pending { run, named: phases.announced, stored_at: at(self.now) });
+        }
         let after = self.restorable();
         for point in &before {
             assert!(after.contains(point), "lost: {point:?}\n{plan:#?}");
         }
         self.check_periods();
+    }
+
+    /// What is deleted was needed by no run for a grace.
+    fn check_grace(&mut self, stock: &Stock, plan: &ExpiryPlan, phases: &Phases) {
+        let goes: HashSet<&SnapshotId> =
+            plan.snapshots.iter().chain(&plan.batches).map(|one| &one.id).collect();
+        let seen = stock.items.iter().map(|item| &item.id);
+        for id in seen.chain(stock.batches().iter().map(|batch| &batch.id)) {
+            match goes.contains(id) {
+                true => drop(self.unneeded.entry(id.clone()).or_insert(self.now)),
+                false => drop(self.unneeded.remove(id)),
+            }
+        }
+        for id in &phases.snapshots {
+            assert!(self.unneeded[id] <= self.now - GRACE.as_secs() as i64, "{id} goes without a grace");
+        }
     }
 
     /// What can be restored of what is promised: moments, and at each the files of each tenant.
@@ -644,6 +672,8 @@ fn history(seed: u64) -> (usize, usize) {
     world.release();
     world.may_be_blind = false;
     let all = world.items.len() + world.batches.len() + world.wal.items.len();
+    world.expire();
+    world.now += 7 * HOUR;
     world.expire();
     let left = world.items.len() + world.batches.len() + world.wal.items.len();
     // For each tenant two dumps with filestores, two base backups with their chains, roles, the last WAL.

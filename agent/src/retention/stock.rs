@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::archive::manifest::SnapshotKind;
+use crate::archive::wal::WalName;
 use crate::archive::wal_history::Ancestor;
 use crate::clock::Timestamp;
 use crate::inventory::needs::Graph;
@@ -91,6 +92,8 @@ pub struct WalItem {
 pub struct WalStock {
     /// All of it.
     pub items: Vec<WalItem>,
+    /// The name of the object of each of them.
+    pub names: Vec<WalName>,
     /// Where each timeline came from.
     pub histories: BTreeMap<TimelineId, Vec<Ancestor>>,
     /// Timelines whose origin is not known: they may come from any other.

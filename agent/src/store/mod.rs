@@ -32,6 +32,7 @@ mod options;
 mod remote;
 mod remote_put;
 mod remote_read;
+mod remove;
 mod resume;
 mod upload;
 mod words;
@@ -51,6 +52,7 @@ use crate::error::{Error, Kind, Result};
 use crate::rate_limit::RateLimit;
 
 pub use options::StoreOptions;
+pub use remove::Removed;
 pub use upload::Upload;
 
 /// The place of one repository. Clones are cheap and share connections and the rate limit.

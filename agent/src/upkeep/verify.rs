@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::manifest::Origin;
 use crate::archive::seal::Identities;
+use crate::archive::signature::TrustedKeys;
 use crate::archive::wal::WalOpener;
 use crate::archive::wal_name::NameTrust;
+use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Snapshot;
 use crate::inventory::gaps::Missing;
@@ -47,8 +49,31 @@ pub struct VerifyRequest {
     pub trust: Trust,
     /// Whose evidence of checkpoints is believed; `None` where no key is known.
     pub evidence_keys: Option<TrustedEvidenceKeys>,
-    /// Batches that this host knows to have been stored: it is a finding if one is gone.
+    /// Batches that this host knows to have been stored: it is a finding if one is gone that no tombstone
+    /// names.
     pub known: BTreeSet<SnapshotId>,
+    /// Whose tombstones are believed.
+    pub announcers: TrustedKeys,
+}
+
+/// The batches that expire deleted, or is about to: what tombstones name that are believed.
+async fn deleted(
+    repository: &Repository,
+    origin: &Origin,
+    trusted: &TrustedKeys,
+    findings: &Findings,
+) -> BTreeSet<SnapshotId> {
+    let folder = layout::tombstones(repository.instance());
+    match repository.tombstones(origin, trusted, Timestamp::MIN).await {
+        Ok((tombstones, others)) => {
+            others.iter().for_each(|e| findings.add(Finding::harmless(&folder, e.line())));
+            tombstones.into_iter().flat_map(|one| one.tombstone.named.batches).collect()
+        }
+        Err(e) => {
+            findings.sort(&folder, e, Vec::new());
+            BTreeSet::new()
+        }
+    }
 }
 
 /// Checks. An error only if nothing could be checked at all; see [`Report::verdict`].
@@ -71,7 +96,8 @@ pub async fn run(
     let Missing { mut problems, mut warnings } = lacking(&snapshots_of(&mut scope.chosen.iter()));
     let everything = snapshots.is_empty() && tenant.is_none();
     if everything {
-        scope.find_missed(repository.instance(), &request.known, &findings);
+        let deleted = deleted(&repository, &origin, &request.announcers, &findings).await;
+        scope.find_missed(repository.instance(), &(&request.known - &deleted), &findings);
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
         let keys = request.evidence_keys.as_ref();
         releases = checkpoints::check(&repository, &origin, keys, &scope.listed, &findings, &cancel).await;

@@ -1,6 +1,10 @@
 //! The policies of deploy/s3 allow what a host does, and nothing else is asked of the store: each request is
 //! held against the policy as it stands in the file, and refused (403) where no statement of it allows it.
 
+use std::fs::File;
+use std::process::Command;
+use std::time::Duration;
+
 use lifeboat_tests::faults::{self, Planned, Served};
 use lifeboat_tests::program::workspace_root;
 use lifeboat_tests::s3::BUCKET;
@@ -58,8 +62,10 @@ fn allows(policy: &Value, served: &Served) -> bool {
         assert_eq!(statement["Effect"], "Allow");
         let condition = &statement["Condition"]["StringLike"]["s3:prefix"];
         let prefix = parameter(served, "prefix").unwrap_or_default();
+        // Which objects are deleted is in the body: the test looks at what is gone.
+        let of_many = action == "s3:DeleteObject" && served.method == "POST";
         texts(&statement["Action"]).contains(&action)
-            && texts(&statement["Resource"]).iter().any(|pattern| like(pattern, &resource))
+            && (of_many || texts(&statement["Resource"]).iter().any(|pattern| like(pattern, &resource)))
             && (condition.is_null() || texts(condition).iter().any(|pattern| like(pattern, &prefix)))
     })
 }
@@ -72,6 +78,72 @@ fn obey(s3: &S3, file: &str) -> Planned {
     s3.faults().clear();
     s3.faults().clear_log();
     s3.plan(faults::on("*", "").only(move |served| !allows(&policy, served)).respond(403))
+}
+
+/// Makes every object older, by the store's clock.
+fn age(s3: &S3, prefix: &str, by: Duration) {
+    for key in s3.keys(prefix) {
+        let file = File::options().append(true).open(s3.object(&key)).unwrap();
+        file.set_modified(file.metadata().unwrap().modified().unwrap() - by).unwrap();
+    }
+}
+
+#[test]
+fn the_policy_of_expire_lets_it_delete_and_read_no_content() {
+    let (cluster, s3) = (Cluster::start_default(), S3::start());
+    let site = Site::s3(&cluster, &s3, "odoo");
+    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    for at in [5, 4, 3, 2, 1, 0] {
+        site.backup(&["--tenant", "shop"]).run().ok();
+        age(&s3, "odoo/instances", days(u64::from(at > 0)));
+    }
+    // Another host, with a key of its own and nothing that opens archives.
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(site.path("expire-key"));
+    assert!(keygen.status().unwrap().success());
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    let classes = "\n[class.all]\ntenants = ['*']\nwindow = '0s'\ndaily = 3\nweekly = 0\nmonthly = 0\n";
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("lifeboat-signing-key")).collect();
+    std::fs::write(site.path("expire.toml"), format!("{}{classes}", lines.join("\n"))).unwrap();
+    let expire = |more: &[&str]| {
+        let args = [&["--config", "expire.toml", "expire", "--json", "--stored-only"], more].concat();
+        let key = site.path("expire-key");
+        let run = site.run(&args).env("LIFEBOAT_ODOO_TENANTS", "shop").env("LIFEBOAT_EXPIRE_KEY_FILE", key);
+        run.env("LIFEBOAT_EXPIRE_MAX_PERCENT", "80").run()
+    };
+    let before = s3.keys("odoo");
+    let denied = obey(&s3, "expire-policy.json");
+    let first = expire(&["--yes"]).ok().json();
+    assert_eq!(s3.keys("odoo").len(), before.len() + 2, "a tombstone and its signature: {first}");
+    age(&s3, "odoo/instances/prod/expiry", days(1) + Duration::from_secs(60));
+    let second = expire(&["--yes"]).ok().json();
+    assert!(second["done"]["snapshots"].as_u64().unwrap() >= 2, "{second}");
+    assert_eq!(denied.fired(), 0, "{:?}", refused(&s3));
+    let now = s3.keys("odoo");
+    let gone: Vec<&String> = before.iter().filter(|key| !now.contains(key)).collect();
+    assert!(!gone.is_empty() && gone.iter().all(|key| key.contains("/snapshots/")), "{gone:?}");
+    s3.faults().clear();
+
+    // A host that backs up believes these tombstones only if it knows the key; verify names strange ones.
+    let strange = site.run(&["verify"]).run();
+    assert!(strange.stdout.contains("expiry"), "{strange}");
+    let known = std::fs::read_to_string(site.path("expire-key.pub")).unwrap();
+    site.run(&["verify"]).env("LIFEBOAT_EXPIRE_TRUSTED_KEYS", known.trim()).run().ok();
+
+    // What may not be deleted stays whole, and is named.
+    age(&s3, "odoo/instances", days(30));
+    site.backup(&["--tenant", "shop"]).run().ok();
+    let third = expire(&["--yes", "--max-percent", "100"]).ok().json();
+    assert!(!third["done"]["announced"].is_null(), "{third}");
+    age(&s3, "odoo/instances/prod/expiry", days(1) + Duration::from_secs(60));
+    let before = s3.keys("odoo");
+    s3.plan(faults::on("POST", "delete").first(1).respond(403));
+    let locked = expire(&["--yes"]).exits(3).json();
+    assert!(locked["done"]["failed"].to_string().contains("manifest.json"), "{locked}");
+    let objects =
+        |keys: Vec<String>| keys.into_iter().filter(|key| !key.contains("/expiry/")).collect::<Vec<_>>();
+    assert_eq!(objects(s3.keys("odoo")), objects(before));
 }
 
 fn refused(s3: &S3) -> Vec<String> {

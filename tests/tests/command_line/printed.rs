@@ -131,6 +131,7 @@ fn filled(words: &[String]) -> Vec<String> {
             "--to-lsn" => "0/1".to_owned(),
             "--timeline" => "1".to_owned(),
             "--max-age" => "26h".to_owned(),
+            "--max-percent" => "50".to_owned(),
             "--image" => format!("sha256:{}", "3".repeat(64)),
             _ if word.contains("SNAPSHOT") => SNAPSHOT.to_owned(),
             _ => "x1".to_owned(),

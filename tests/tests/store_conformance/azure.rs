@@ -91,6 +91,9 @@ async fn a_sas_token_does_what_its_permissions_say() {
     upload.finish().await.unwrap();
     assert!(agent.probe_conditional_put("probe").await.unwrap());
     assert_eq!(suite::listed(&agent, "probe").await.unwrap().len(), 1, "it may not delete");
+    let refused = agent.remove(vec!["a".to_owned(), "large".to_owned()]).await.unwrap();
+    assert_eq!((refused.removed, refused.failed.len()), (0, 2), "{refused:?}");
+    assert!(refused.failed.iter().all(|(_, e)| e.kind() == Kind::Denied), "{refused:?}");
     // What a restore host needs.
     let reader = open(&azurite.sas("rl"));
     assert_eq!(reader.get("a", 10).await.unwrap(), "1");

@@ -1,7 +1,7 @@
 //! The promises, one function each, over any store.
 
 use bytes::{Bytes, BytesMut};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use lifeboat::error::{Kind, Result};
 use lifeboat::store::{ObjectInfo, Store};
 
@@ -22,6 +22,7 @@ pub async fn all_but_uploads(store: &Store) {
     missing(store).await;
     listing(store).await;
     keys(store).await;
+    removing(store).await;
     assert!(store.probe_conditional_put("probe").await.unwrap());
     assert!(listed(store, "probe").await.unwrap().is_empty(), "the probe leaves nothing");
 }
@@ -169,6 +170,28 @@ async fn keys(store: &Store) {
     assert_eq!(listed(store, "../x").await.unwrap_err().kind(), Kind::Usage);
     assert_eq!(store.list_dirs("a//b").await.unwrap_err().kind(), Kind::Usage);
     assert_eq!(store.clean_leftovers("..").await.unwrap_err().kind(), Kind::Usage);
+}
+
+/// More than one request takes; what is gone already, or is not ours by its name, does not stop the others.
+async fn removing(store: &Store) {
+    let keys: Vec<String> = (0..1_003).map(|n| format!("old/{}/x{n}", n % 7)).collect();
+    futures::stream::iter(keys.clone())
+        .map(|key| async move { store.put_new(&key, "x").await })
+        .buffer_unordered(16)
+        .try_collect::<()>()
+        .await
+        .unwrap();
+    store.put_new("old/stays", "x").await.unwrap();
+    let mut asked = keys.clone();
+    asked.extend(["old/never".to_owned(), "../old".to_owned()]);
+    let removed = store.remove(asked).await.unwrap();
+    assert_eq!(removed.removed, 1_004, "{removed:?}");
+    assert_eq!(removed.failed.len(), 1, "{removed:?}");
+    assert_eq!((removed.failed[0].0.as_str(), removed.failed[0].1.kind()), ("../old", Kind::Usage));
+    let left: Vec<String> = listed(store, "old").await.unwrap().into_iter().map(|info| info.key).collect();
+    assert_eq!(left, ["old/stays"]);
+    assert_eq!(store.remove(keys).await.unwrap().removed, 1_003, "again");
+    assert_eq!(store.remove(Vec::new()).await.unwrap().removed, 0);
 }
 
 /// Not for s3s-fs, which has directories below and answers 500.

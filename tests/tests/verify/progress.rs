@@ -29,6 +29,7 @@ fn a_check_counts_what_it_expects_and_no_more() {
     for deep in [false, true] {
         let identity = site.path("lifeboat-identity.txt");
         let request = VerifyRequest {
+            announcers: Default::default(),
             known: Default::default(),
             snapshots: Vec::new(),
             tenant: None,

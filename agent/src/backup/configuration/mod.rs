@@ -66,7 +66,7 @@ pub async fn store(
     let origin = bind(config, &repository, &signing).await?;
     let snapshots = layout::snapshots(repository.instance());
     repository.store().clean_leftovers_of(&snapshots, layout::is_of_configuration).await?;
-    let last_steps = LastSteps::of(&state)?;
+    let last_steps = LastSteps::of(&state, config, &signing)?;
     last_steps.finish(&repository, &origin, &signing).await?;
 
     progress.stage("capturing the configuration");

@@ -46,7 +46,7 @@ pub async fn open(
     let trusted = TrustedKeys::parse(&config.signing.trusted_keys)?.with(&signing);
     let origin = repository.bind_unaltered(server.system_identifier.as_deref(), trusted).await?;
     repository.store().clean_leftovers(&layout::arrivals(repository.instance())).await?;
-    let last_steps = LastSteps::of(state)?;
+    let last_steps = LastSteps::of(state, config, &signing)?;
     for id in last_steps.finish(&repository, &origin, &signing).await? {
         tracing::info!("batch {id} is complete now: an earlier run ended before it stored the manifest");
     }

@@ -1,0 +1,88 @@
+//! Deletes snapshots, batches and WAL: the only place that does. What goes was decided by a plan of expire
+//! and named by a tombstone a grace before; nothing here takes a key.
+//!
+//! The manifest goes first: from then on the snapshot does not exist, and nobody reads the rest. Where it
+//! cannot be deleted (a lock, a refusal), the snapshot stays whole. A run that is killed leaves objects
+//! without a manifest, which a later run deletes as an unfinished snapshot.
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::archive::manifest;
+use crate::archive::tombstone;
+use crate::archive::wal::WalName;
+use crate::error::{Error, Result};
+use crate::names::SnapshotId;
+use crate::repository::{Repository, layout};
+
+/// Folders listed at a time.
+const LISTED_AT_ONCE: usize = 8;
+
+/// What is deleted.
+#[derive(Clone, Debug, Default)]
+pub struct Doomed {
+    /// Snapshots and batches: each before what it needs.
+    pub snapshots: Vec<SnapshotId>,
+    /// Snapshots without a manifest.
+    pub unfinished: Vec<SnapshotId>,
+    /// WAL.
+    pub wal: Vec<WalName>,
+    /// Tombstones that do not count any more, because something that they name is needed after all.
+    pub withdrawn: Vec<SnapshotId>,
+}
+
+/// What was deleted.
+#[derive(Debug, Default)]
+pub struct Erased {
+    /// Snapshots and batches, with a manifest or without.
+    pub snapshots: usize,
+    /// Objects, WAL included.
+    pub objects: u64,
+    /// What could not be deleted, and why.
+    pub failed: Vec<(String, Error)>,
+}
+
+impl Repository {
+    /// Deletes it. What cannot be deleted does not stop the rest.
+    ///
+    /// # Errors
+    /// Those of the store where it does not list.
+    pub async fn erase(&self, doomed: &Doomed) -> Result<Erased> {
+        let mut erased = Erased::default();
+        let tombstones = doomed.withdrawn.iter().flat_map(|run| {
+            [tombstone::JSON, tombstone::SIGNATURE].map(|name| layout::tombstone(self.instance(), run, name))
+        });
+        self.remove(tombstones.collect(), &mut erased).await?;
+        let manifest = |id: &SnapshotId| layout::object(self.instance(), id, manifest::NAME);
+        self.remove(doomed.snapshots.iter().map(manifest).collect(), &mut erased).await?;
+        let is_there = |id: &&SnapshotId| erased.failed.iter().any(|(key, _)| *key == manifest(id));
+        let mut gone: Vec<&SnapshotId> = doomed.snapshots.iter().filter(|id| !is_there(id)).collect();
+        for id in &doomed.unfinished {
+            // Its run may have been completed since.
+            if self.store().head(&manifest(id)).await?.is_none() {
+                gone.push(id);
+            }
+        }
+        erased.snapshots = gone.len();
+        let folders: Vec<String> = gone.iter().map(|id| layout::snapshot(self.instance(), id)).collect();
+        let mut listed = stream::iter(folders)
+            .map(|folder| async move {
+                let keys = self.store().list(&folder).map_ok(|info| info.key);
+                keys.try_collect::<Vec<String>>().await
+            })
+            .buffered(LISTED_AT_ONCE);
+        while let Some(keys) = listed.try_next().await? {
+            self.remove(keys, &mut erased).await?;
+        }
+        drop(listed);
+        let wal = doomed.wal.iter().map(|name| layout::wal_object(self.instance(), name));
+        self.remove(wal.collect(), &mut erased).await?;
+        Ok(erased)
+    }
+
+    async fn remove(&self, keys: Vec<String>, erased: &mut Erased) -> Result<()> {
+        let removed = self.store().remove(keys).await?;
+        erased.objects += removed.removed;
+        erased.failed.extend(removed.failed);
+        Ok(())
+    }
+}

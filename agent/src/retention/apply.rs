@@ -1,0 +1,83 @@
+//! Carries out a plan: announces by a tombstone what goes, and deletes what was announced a grace before.
+
+use std::collections::HashSet;
+
+use super::phases::{Pending, Phases};
+use super::plan::ExpiryPlan;
+use super::stock::{Known, Stock, WalItem};
+use crate::archive::manifest::Origin;
+use crate::archive::signature::{SigningKey, TrustedKeys};
+use crate::archive::tombstone::Tombstone;
+use crate::archive::wal::WalName;
+use crate::error::{Error, Result};
+use crate::names::SnapshotId;
+use crate::repository::Repository;
+use crate::repository::erase::{Doomed, Erased};
+
+/// The kind in the name of a run.
+const RUN: &str = "expiry";
+
+/// What was announced before, and why some of it does not count.
+///
+/// # Errors
+/// Those of the store.
+pub async fn pending(
+    repository: &Repository,
+    origin: &Origin,
+    trusted: &TrustedKeys,
+) -> Result<(Vec<Pending>, Vec<Error>)> {
+    let (tombstones, others) = repository.recent_tombstones(origin, trusted).await?;
+    let pending = tombstones.into_iter().map(|one| Pending {
+        run: one.tombstone.run,
+        named: one.tombstone.named,
+        stored_at: one.stored_at,
+    });
+    Ok((pending.collect(), others))
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Applied {
+    /// The run that announced something; `None` where nothing was to be announced.
+    pub announced: Option<SnapshotId>,
+    /// What was deleted.
+    pub erased: Erased,
+}
+
+/// Announces first, then deletes. What cannot be deleted is said, and does not stop the rest.
+///
+/// # Errors
+/// Those of the store, where the announcement cannot be stored: then nothing is deleted.
+pub async fn apply(
+    repository: &Repository,
+    origin: &Origin,
+    signing: &SigningKey,
+    stock: &Stock,
+    plan: &ExpiryPlan,
+    phases: Phases,
+) -> Result<Applied> {
+    let doomed = Doomed {
+        wal: names(stock, &phases.wal),
+        snapshots: phases.snapshots,
+        unfinished: phases.unfinished,
+        withdrawn: phases.withdrawn,
+    };
+    let mut announced = None;
+    if !phases.announced.is_empty() {
+        let run = SnapshotId::new(plan.now, RUN);
+        let (from, bytes) = (plan.counted_from, phases.announced_bytes);
+        let tombstone = Tombstone::new(origin.clone(), run.clone(), from, phases.announced, bytes);
+        repository.store_tombstone(&tombstone, signing).await?;
+        announced = Some(run);
+    }
+    Ok(Applied { announced, erased: repository.erase(&doomed).await? })
+}
+
+/// The names of the objects of these ranges.
+fn names(stock: &Stock, items: &[WalItem]) -> Vec<WalName> {
+    let Known::All(wal) = &stock.wal else { return Vec::new() };
+    let key = |item: &WalItem| (item.timeline, item.begin, item.end, item.stored_at);
+    let wanted: HashSet<_> = items.iter().map(key).collect();
+    let all = wal.items.iter().zip(&wal.names);
+    all.filter(|(item, _)| wanted.contains(&key(item))).map(|(_, name)| *name).collect()
+}

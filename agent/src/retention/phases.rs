@@ -1,0 +1,217 @@
+//! Deleting in two phases: what a plan lets go is named in a tombstone first, and deleted by a run that comes
+//! a grace later, if no rule keeps it then either. Pure, like the plan.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use super::keep::{earlier, later};
+use super::plan::ExpiryPlan;
+use super::stock::{Known, Stock, WalItem};
+use crate::archive::tombstone::{Named, WalRange};
+use crate::clock::Timestamp;
+use crate::names::wal::TimelineId;
+use crate::names::{Lsn, SnapshotId};
+
+/// How long after its grace a tombstone counts: later, the same must be announced again.
+const COUNTS_FOR: Duration = Duration::from_secs(7 * 86_400);
+
+/// A tombstone that is stored and believed.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// Which run made it.
+    pub run: SnapshotId,
+    /// What it names.
+    pub named: Named,
+    /// When it was stored, by the store's clock.
+    pub stored_at: Timestamp,
+}
+
+/// What a run does.
+#[derive(Clone, Debug, Default)]
+pub struct Phases {
+    /// Deleted now: snapshots and batches, each before what it needs.
+    pub snapshots: Vec<SnapshotId>,
+    /// Deleted now: without a manifest.
+    pub unfinished: Vec<SnapshotId>,
+    /// Deleted now: every object of one of these ranges that was stored at its time.
+    pub wal: Vec<WalItem>,
+    /// Announced now: deleted a grace later at the earliest.
+    pub announced: Named,
+    /// The size of that.
+    pub announced_bytes: u64,
+    /// Tombstones that name what is needed after all: they do not count any more.
+    pub withdrawn: Vec<SnapshotId>,
+    /// When the next of the others can be carried out.
+    pub next: Option<Timestamp>,
+}
+
+impl Phases {
+    /// Whether nothing is to be done now.
+    pub fn is_nothing(&self) -> bool {
+        let Phases { snapshots, unfinished, wal, announced, withdrawn, .. } = self;
+        snapshots.is_empty()
+            && unfinished.is_empty()
+            && wal.is_empty()
+            && announced.is_empty()
+            && withdrawn.is_empty()
+    }
+}
+
+/// The two phases of this plan. `grace` is longer than the longest backup and restore.
+pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Duration) -> Phases {
+    let goes = Goes::of(plan);
+    let mut phases = Phases::default();
+    let oldest = earlier(plan.now, grace.saturating_add(COUNTS_FOR));
+    // The store's clock never stores later than now.
+    let counts = |one: &&Pending| one.stored_at >= oldest && one.stored_at <= plan.now;
+    let (mut ripe, mut named): (Vec<&Pending>, Vec<&Pending>) = (Vec::new(), Vec::new());
+    for one in pending.iter().filter(counts) {
+        if goes.is_kept_of(one, stock) {
+            phases.withdrawn.push(one.run.clone());
+            continue;
+        }
+        named.push(one);
+        let from = later(one.stored_at, grace);
+        match from <= plan.now {
+            true => ripe.push(one),
+            false => phases.next = Some(phases.next.map_or(from, |next| next.min(from))),
+        }
+    }
+    let step = |is_in: &dyn Fn(&Named) -> bool| match ripe.iter().any(|one| is_in(&one.named)) {
+        true => Step::Delete,
+        false if named.iter().any(|one| is_in(&one.named)) => Step::Wait,
+        false => Step::Announce,
+    };
+    // Later ones need earlier ones, never the other way round.
+    for one in plan.snapshots.iter().rev() {
+        match step(&|named| named.snapshots.contains(&one.id)) {
+            Step::Delete => phases.snapshots.push(one.id.clone()),
+            Step::Wait => {}
+            Step::Announce => {
+                phases.announced.snapshots.insert(one.id.clone());
+                phases.announced_bytes += one.bytes;
+            }
+        }
+    }
+    for one in &plan.batches {
+        match step(&|named| named.batches.contains(&one.id)) {
+            Step::Delete => phases.snapshots.push(one.id.clone()),
+            Step::Wait => {}
+            Step::Announce => {
+                phases.announced.batches.insert(one.id.clone());
+                phases.announced_bytes += one.bytes;
+            }
+        }
+    }
+    for id in &plan.unfinished {
+        match step(&|named| named.unfinished.contains(id)) {
+            Step::Delete => phases.unfinished.push(id.clone()),
+            Step::Wait => {}
+            Step::Announce => drop(phases.announced.unfinished.insert(id.clone())),
+        }
+    }
+    let (ripe, named) = (Ranges::of(&ripe), Ranges::of(&named));
+    let mut announced = Vec::new();
+    for item in &plan.wal {
+        if ripe.hold(item) {
+            phases.wal.push(*item);
+        } else if !named.hold(item) {
+            announced.push(*item);
+            phases.announced_bytes += item.bytes;
+        }
+    }
+    phases.announced.wal = ranges(&announced);
+    phases
+}
+
+/// What becomes of something that the plan lets go.
+enum Step {
+    Delete,
+    Wait,
+    Announce,
+}
+
+/// What the plan lets go, to look things up in.
+struct Goes<'a> {
+    snapshots: HashSet<&'a SnapshotId>,
+    wal: HashSet<(TimelineId, Lsn, Lsn, Timestamp)>,
+}
+
+impl Goes<'_> {
+    fn of(plan: &ExpiryPlan) -> Goes<'_> {
+        let all = plan.snapshots.iter().chain(&plan.batches).map(|one| &one.id).chain(&plan.unfinished);
+        Goes { snapshots: all.collect(), wal: plan.wal.iter().map(of).collect() }
+    }
+
+    /// Whether something that a tombstone names is there and stays.
+    fn is_kept_of(&self, one: &Pending, stock: &Stock) -> bool {
+        let Named { snapshots, batches, .. } = &one.named;
+        let stays = |id: &SnapshotId| !self.snapshots.contains(id);
+        let is_kept = stock.items.iter().any(|item| snapshots.contains(&item.id) && stays(&item.id))
+            || stock.batches().iter().any(|batch| batches.contains(&batch.id) && stays(&batch.id));
+        let Known::All(wal) = &stock.wal else { return is_kept };
+        let named = Ranges::of(&[one]);
+        is_kept || wal.items.iter().any(|item| named.hold(item) && !self.wal.contains(&of(item)))
+    }
+}
+
+fn of(item: &WalItem) -> (TimelineId, Lsn, Lsn, Timestamp) {
+    (item.timeline, item.begin, item.end, item.stored_at)
+}
+
+/// Ranges of WAL by timeline.
+struct Ranges<'a>(BTreeMap<TimelineId, Vec<&'a WalRange>>);
+
+impl<'a> Ranges<'a> {
+    fn of(pending: &[&'a Pending]) -> Ranges<'a> {
+        let mut all: BTreeMap<TimelineId, Vec<&WalRange>> = BTreeMap::new();
+        for range in pending.iter().flat_map(|one| &one.named.wal) {
+            all.entry(range.timeline).or_default().push(range);
+        }
+        Ranges(all)
+    }
+
+    /// Whether one of them holds all of it.
+    fn hold(&self, item: &WalItem) -> bool {
+        let holds = |range: &&WalRange| {
+            range.begin <= item.begin && item.end <= range.end && item.stored_at <= range.stored_until
+        };
+        self.0.get(&item.timeline).is_some_and(|ranges| ranges.iter().any(holds))
+    }
+}
+
+/// The ranges that objects make up, those that touch as one.
+fn ranges(items: &[WalItem]) -> Vec<WalRange> {
+    let mut items: Vec<&WalItem> = items.iter().collect();
+    items.sort_by_key(|item| (item.timeline, item.begin));
+    let mut found: Vec<WalRange> = Vec::new();
+    for item in items {
+        match found.last_mut() {
+            Some(last) if last.timeline == item.timeline && item.begin <= last.end => {
+                last.end = last.end.max(item.end);
+                last.stored_until = last.stored_until.max(item.stored_at);
+            }
+            _ => found.push(WalRange {
+                timeline: item.timeline,
+                begin: item.begin,
+                end: item.end,
+                stored_until: item.stored_at,
+            }),
+        }
+    }
+    found
+}
+
+/// How much of what is stored a run announces: the larger of its shares of snapshots and of bytes, from 0 to
+/// 1.
+pub fn share(stock: &Stock, phases: &Phases) -> f64 {
+    let wal = match &stock.wal {
+        Known::All(wal) => wal.items.iter().map(|item| item.bytes).sum(),
+        Known::Unknown(_) => 0,
+    };
+    let snapshots: u64 = stock.items.iter().map(|item| item.bytes).sum();
+    let batches: u64 = stock.batches().iter().map(|batch| batch.bytes).sum();
+    let of = |part: f64, all: f64| if all > 0.0 { part / all } else { 0.0 };
+    let bytes = of(phases.announced_bytes as f64, (wal + snapshots + batches) as f64);
+    bytes.max(of(phases.announced.snapshots.len() as f64, stock.items.len() as f64))
+}
