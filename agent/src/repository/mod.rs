@@ -5,6 +5,7 @@
 
 mod altered;
 pub mod arrivals;
+pub mod holds;
 pub mod layout;
 pub mod lease;
 pub mod pack_worker;

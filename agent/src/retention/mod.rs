@@ -5,6 +5,7 @@
 //! [`look`] reads what is stored, and the rules from the classes of the configuration.
 
 pub mod hold;
+pub mod holding;
 mod keep;
 pub mod look;
 #[cfg(test)]

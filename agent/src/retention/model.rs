@@ -392,6 +392,7 @@ impl World {
             wal: known(wal, self.wal.clone()),
             releases: known(releases, self.releases.clone()),
             holds: known(holds, self.holds.clone()),
+            not_removed: Vec::new(),
             tenants: Known::All(self.tenants.iter().cloned().collect()),
         }
     }

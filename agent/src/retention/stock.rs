@@ -158,6 +158,8 @@ pub struct Stock {
     pub releases: Known<Vec<ReleasePoint>>,
     /// Holds.
     pub holds: Known<Vec<Hold>>,
+    /// Why removals of some of them do not count.
+    pub not_removed: Vec<String>,
     /// Every tenant: one of which no backup is stored may have files in batches.
     pub tenants: Known<BTreeSet<TenantName>>,
 }
@@ -196,7 +198,8 @@ impl Stock {
         let parts = parts.into_iter().filter_map(|(what, why)| Some(format!("{what}: {}", why?)));
         let snapshots = self.unread.iter().chain(&self.not_believed);
         let snapshots = snapshots.map(|(id, why)| format!("snapshot {id}: {why}"));
-        parts.chain(snapshots).collect()
+        let holds = self.not_removed.iter().map(|why| format!("{why} (the hold still holds)"));
+        parts.chain(holds).chain(snapshots).collect()
     }
 }
 
