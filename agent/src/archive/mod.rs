@@ -10,6 +10,7 @@ pub mod drill;
 pub mod elsewhere;
 pub mod evidence;
 pub mod hex;
+pub mod hold;
 pub mod index;
 pub mod keyed;
 pub mod lineage;

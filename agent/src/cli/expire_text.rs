@@ -1,4 +1,4 @@
-//! `lifeboat expire` for people: what is kept for which reasons, and what would be deleted, by tenant.
+//! What `lifeboat expire` shows: what is kept for which reasons, what goes, and what was done, by tenant.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

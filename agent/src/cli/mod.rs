@@ -31,6 +31,7 @@ mod doctor;
 mod evidence;
 mod expire;
 mod expire_text;
+mod hold;
 mod identity;
 mod init;
 mod list;
@@ -141,6 +142,7 @@ enum Command {
     Release(release::Args),
     Policy(policy::Args),
     Expire(expire::Args),
+    Hold(hold::Args),
     AsProduction(as_production::Args),
     Cat(cat::Args),
     Config(configuration::Args),
@@ -162,6 +164,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Release(args) => app.looking(release::run(args, app)).await,
         Command::Policy(args) => app.looking(policy::run(args, app)).await,
         Command::Expire(args) => app.looking(expire::run(args, app)).await,
+        Command::Hold(args) => hold::run(args, app).await,
         Command::List(args) => app.looking(list::run(args, app)).await,
         Command::Status(args) => app.looking(status::run(args, app)).await,
         Command::Window(args) => app.looking(window::run(args, app)).await,

@@ -76,6 +76,11 @@ text_name!(
     "What the pipeline calls a release: 1-200 characters with a letter or digit among them, without control characters and without blanks at its ends. Two IDs are the same if their bytes are."
 );
 text_name!(
+    HoldName,
+    "name of a hold",
+    "What people call a hold: 1-64 of `a-z 0-9 . _ -`, starting with a letter or digit; part of keys."
+);
+text_name!(
     SnapshotId,
     "snapshot ID",
     "`<UTC second>-<kind>-<8 hex digits>`, as in `20261120T015812Z-dump-4f3a9c1e`: sorts by time, part of keys."
@@ -111,12 +116,22 @@ fn plain(text: &str, extra: &str, most: usize) -> Option<&'static str> {
     (!first || !rest || text.len() > most).then_some("has a character or a length that is not allowed")
 }
 
+fn lower_plain(text: &str) -> Option<&'static str> {
+    if text.chars().any(|c| c.is_ascii_uppercase()) {
+        return Some("must be lower case, of a-z 0-9 . _ -");
+    }
+    plain(text, "._-", 64)
+}
+
 impl InstanceName {
     fn rule(text: &str) -> Option<&'static str> {
-        if text.chars().any(|c| c.is_ascii_uppercase()) {
-            return Some("must be lower case, of a-z 0-9 . _ -");
-        }
-        plain(text, "._-", 64)
+        lower_plain(text)
+    }
+}
+
+impl HoldName {
+    fn rule(text: &str) -> Option<&'static str> {
+        lower_plain(text)
     }
 }
 
@@ -274,7 +289,7 @@ mod tests {
             assert!(bad.parse::<TenantName>().is_err(), "{bad:?}");
         }
         for bad in ["", ".x", "A", "a/b", "a b"] {
-            assert!(bad.parse::<InstanceName>().is_err(), "{bad:?}");
+            assert!(bad.parse::<InstanceName>().is_err() && bad.parse::<HoldName>().is_err(), "{bad:?}");
         }
         assert!("shop é 1".parse::<TenantName>().is_ok());
         assert!("2026.11.20-rc1+b7".parse::<ReleaseId>().is_ok());

@@ -4,7 +4,7 @@ use crate::archive::digest::Sha256;
 use crate::archive::manifest::SnapshotKind;
 use crate::archive::wal::{HalfDigest, WalName};
 use crate::names::wal::{TimelineId, WalFile};
-use crate::names::{InstanceName, ReleaseId, SnapshotId};
+use crate::names::{HoldName, InstanceName, ReleaseId, SnapshotId};
 
 /// The repository's description of itself.
 pub const META: &str = "lifeboat.json";
@@ -99,6 +99,16 @@ pub fn release_folder(release: &ReleaseId) -> String {
 /// An object of a release's checkpoint.
 pub fn release_object(instance: &InstanceName, release: &ReleaseId, name: &str) -> String {
     format!("instances/{instance}/releases/{}/{name}", release_folder(release))
+}
+
+/// The folder of all holds.
+pub fn holds(instance: &InstanceName) -> String {
+    format!("instances/{instance}/holds")
+}
+
+/// An object of a hold.
+pub fn hold_object(instance: &InstanceName, hold: &HoldName, name: &str) -> String {
+    format!("instances/{instance}/holds/{hold}/{name}")
 }
 
 /// Who may stream WAL, until when.

@@ -6,6 +6,7 @@
 mod altered;
 pub mod arrivals;
 pub mod erase;
+pub mod holds;
 pub mod layout;
 pub mod lease;
 pub mod pack_worker;

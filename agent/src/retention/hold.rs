@@ -2,22 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::archive::hold::Held;
 use crate::clock::Timestamp;
-use crate::names::{ReleaseId, SnapshotId, TenantName};
-
-/// What is held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Held {
-    /// A snapshot, with all that it needs.
-    Snapshot(SnapshotId),
-    /// The checkpoint of a release, with all that it takes to go back to it.
-    Release(ReleaseId),
-    /// All dumps and filestores of a tenant, and what leads to any moment since the first of them.
-    Tenant(TenantName),
-    /// Every moment from the first to the second.
-    Span(Timestamp, Timestamp),
-}
 
 /// A hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,4 +18,6 @@ pub struct Hold {
     pub by: String,
     /// When, by the store's clock.
     pub since: Timestamp,
+    /// When it was removed, by the store's clock: it holds for one more grace.
+    pub removed: Option<Timestamp>,
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::hold::Held;
+use super::hold::{Held, Hold};
 use super::reason::Reason;
 use super::rule::{Rule, Rules};
 use super::stock::{BaseRange, Item, Known, ReleasePoint, Stock, WalItem};
@@ -160,11 +160,9 @@ impl<'a> Work<'a> {
         let from = earlier(self.counted_from, rule.window).min(self.young_since);
         self.span(from, Timestamp::MAX, &Reason::Window);
         self.wal.keep_stored_since(from, Reason::Window);
-        if let Known::All(holds) = &self.stock.holds {
-            for hold in holds {
-                if let Held::Span(from, to) = &hold.held {
-                    self.span(*from, *to, &Reason::Hold(hold.name.clone()));
-                }
+        for hold in self.held() {
+            if let Held::Span(from, to) = &hold.held {
+                self.span(*from, *to, &Reason::Hold(hold.name.clone()));
             }
         }
     }
@@ -317,9 +315,16 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// The holds that hold. What is not needed without one was in use until it was removed: a restore may
+    /// still read it.
+    fn held(&self) -> Vec<&'a Hold> {
+        let Known::All(holds) = &self.stock.holds else { return Vec::new() };
+        let young_since = self.young_since;
+        holds.iter().filter(|hold| hold.removed.is_none_or(|removed| removed > young_since)).collect()
+    }
+
     fn holds(&mut self) {
-        let Known::All(holds) = &self.stock.holds else { return };
-        for hold in holds {
+        for hold in self.held() {
             let reason = Reason::Hold(hold.name.clone());
             match &hold.held {
                 Held::Snapshot(id) => match id.kind() == SnapshotKind::Arrivals.as_str() {

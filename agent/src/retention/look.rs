@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::hold::Hold;
 use super::rule::{Period, Rule, Rules};
 use super::stock::{self, Batch, Known, ReleasePoint, Stock, WalItem, WalStock};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
@@ -19,6 +20,7 @@ use crate::inventory::take::{Wanted, stored_wal};
 use crate::inventory::{Inventory, Look};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{Lsn, SnapshotId, TenantName};
+use crate::repository::holds::{HoldLook, Removal};
 use crate::repository::releases::ReleaseLook;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::coverage::segment_bytes;
@@ -26,6 +28,8 @@ use crate::repository::{Repository, layout};
 
 /// Folders listed at a time.
 const LISTED_AT_ONCE: usize = 8;
+/// Holds that are named of those that are not known.
+const HOLDS_NAMED_MAX: usize = 5;
 
 /// What is stored. `broken` are snapshots that a check found damaged; `tenants` those that are backed up.
 ///
@@ -45,6 +49,7 @@ pub async fn take(
         Known::All(tenants) => Known::All(&tenants | &stored),
         unknown => unknown,
     };
+    let (holds, not_removed) = holds(repository, trust).await;
     Ok(Stock {
         unread: stock::unread(&inventory),
         not_believed: stock::not_believed(&inventory),
@@ -52,7 +57,8 @@ pub async fn take(
         batches: batches(repository).await.into(),
         wal: wal(repository, trust, &inventory).await.into(),
         releases: releases(repository, evidence).await.into(),
-        holds: Known::All(Vec::new()),
+        holds,
+        not_removed,
         items,
         tenants,
     })
@@ -158,6 +164,51 @@ async fn releases(repository: &Repository, trusted: &TrustedEvidenceKeys) -> Res
         }
     }
     Ok(found)
+}
+
+/// The holds, and why some removals do not count. One hold of which nothing is known may hold anything.
+async fn holds(repository: &Repository, trust: &Trust) -> (Known<Vec<Hold>>, Vec<String>) {
+    let (mut holds, mut not_removed, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    let looks = match repository.origin().await {
+        Ok(origin) => repository.holds(&origin, &trust.trusted().unwrap_or_default()).await,
+        Err(e) => Err(e),
+    };
+    let looks = match looks {
+        Ok(looks) => looks,
+        Err(e) => return (Known::Unknown(e.line()), not_removed),
+    };
+    for (name, look) in looks {
+        match look {
+            HoldLook::Stored(stored) => {
+                let removed = match &stored.removal {
+                    Removal::Done(_, at) => Some(*at),
+                    Removal::Never => None,
+                    Removal::InDoubt(e) => {
+                        not_removed.push(e.line());
+                        None
+                    }
+                };
+                let record = stored.record;
+                holds.push(Hold {
+                    name: record.name.to_string(),
+                    held: record.held,
+                    reason: record.reason,
+                    by: record.by,
+                    since: stored.since,
+                    removed,
+                });
+            }
+            look => unknown.extend(look.why_unknown(&name).map(|e| e.line())),
+        }
+    }
+    if unknown.is_empty() {
+        return (Known::All(holds), not_removed);
+    }
+    let more = unknown.len().saturating_sub(HOLDS_NAMED_MAX);
+    unknown.truncate(HOLDS_NAMED_MAX);
+    let more =
+        if more > 0 { format!("; and {more} more: lifeboat hold list names them") } else { String::new() };
+    (Known::Unknown(unknown.join("; ") + &more), not_removed)
 }
 
 fn release_point(checkpoint: &Checkpoint, stored_at: Timestamp) -> ReleasePoint {

@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod hold;
+pub mod holding;
 mod keep;
 pub mod look;
 #[cfg(test)]

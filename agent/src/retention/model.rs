@@ -341,7 +341,9 @@ impl World {
 
     fn hold(&mut self) {
         if self.dice.one_of(3) && !self.holds.is_empty() {
-            self.holds.remove(0);
+            let now = at(self.now);
+            self.holds[0].removed.get_or_insert(now);
+            self.holds.rotate_left(1);
             return;
         }
         self.number += 1;
@@ -362,7 +364,14 @@ impl World {
             }
         };
         let (reason, by) = ("case 7".to_owned(), "counsel".to_owned());
-        self.holds.push(Hold { name: format!("h{}", self.number), held, reason, by, since: at(self.now) });
+        self.holds.push(Hold {
+            name: format!("h{}", self.number),
+            held,
+            reason,
+            by,
+            since: at(self.now),
+            removed: None,
+        });
     }
 
     /// What the plan sees: now and then, something cannot be read.
@@ -398,6 +407,7 @@ impl World {
             wal: known(wal, self.wal.clone()),
             releases: known(releases, self.releases.clone()),
             holds: known(holds, self.holds.clone()),
+            not_removed: Vec::new(),
             tenants: Known::All(self.tenants.iter().cloned().collect()),
         }
     }
@@ -448,7 +458,8 @@ impl World {
         let from = self.now - self.rules.instance.as_ref().unwrap().window.as_secs() as i64;
         let mut moments: Vec<i64> =
             self.log.iter().map(|(time, ..)| *time).filter(|time| *time >= from).collect();
-        let held: Vec<&Held> = self.holds.iter().map(|hold| &hold.held).collect();
+        let holds = || self.holds.iter().filter(|hold| hold.removed.is_none());
+        let held: Vec<&Held> = holds().map(|hold| &hold.held).collect();
         for held in held {
             if let Held::Span(from, to) = held {
                 let (from, to) = (from.as_second(), to.as_second());
@@ -460,7 +471,7 @@ impl World {
         let newest = self.releases.iter().map(|one| one.stored_at).max();
         for one in &self.releases {
             let longest = one.tenants.iter().map(|tenant| self.rules.tenants[tenant].releases).max().unwrap();
-            let is_held = self.holds.iter().any(|hold| hold.held == Held::Release(one.release.clone()));
+            let is_held = holds().any(|hold| hold.held == Held::Release(one.release.clone()));
             let time = one.stored_at.as_second();
             if is_held || Some(one.stored_at) == newest || time >= self.now - longest.as_secs() as i64 {
                 moments.push(time);

@@ -161,6 +161,8 @@ pub struct Stock {
     pub releases: Known<Vec<ReleasePoint>>,
     /// Holds.
     pub holds: Known<Vec<Hold>>,
+    /// Why removals of some of them do not count.
+    pub not_removed: Vec<String>,
     /// Every tenant: one of which no backup is stored may have files in batches.
     pub tenants: Known<BTreeSet<TenantName>>,
 }
@@ -190,16 +192,17 @@ impl Stock {
     /// What is not known, in words: because of it, more stays than has to.
     pub fn unknown(&self) -> Vec<String> {
         let parts = [
-            ("batches of files (none would be deleted)", self.batches.why_unknown()),
-            ("WAL (none would be deleted)", self.wal.why_unknown()),
-            ("checkpoints of releases (nothing would be deleted)", self.releases.why_unknown()),
-            ("holds (nothing would be deleted)", self.holds.why_unknown()),
-            ("which tenants there are (no batch of files would be deleted)", self.tenants.why_unknown()),
+            ("batches of files (none is deleted)", self.batches.why_unknown()),
+            ("WAL (none is deleted)", self.wal.why_unknown()),
+            ("checkpoints of releases (nothing is deleted)", self.releases.why_unknown()),
+            ("holds (nothing is deleted)", self.holds.why_unknown()),
+            ("which tenants there are (no batch of files is deleted)", self.tenants.why_unknown()),
         ];
         let parts = parts.into_iter().filter_map(|(what, why)| Some(format!("{what}: {}", why?)));
         let snapshots = self.unread.iter().chain(&self.not_believed);
         let snapshots = snapshots.map(|(id, why)| format!("snapshot {id}: {why}"));
-        parts.chain(snapshots).collect()
+        let holds = self.not_removed.iter().map(|why| format!("{why} (the hold still holds)"));
+        parts.chain(holds).chain(snapshots).collect()
     }
 }
 

@@ -9,6 +9,7 @@ pub mod drills;
 pub mod expected;
 pub mod findings;
 pub mod foreign;
+mod holds;
 mod lacking;
 pub mod meter;
 pub mod origin;

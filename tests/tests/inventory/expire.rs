@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use crate::words::{push, segment};
 
-const CLASS: &str = "\n[class.shops]\ntenants = ['*']\nwindow = '2d'\ndaily = 6\nweekly = 0\nmonthly = 0\n";
+pub const CLASS: &str =
+    "\n[class.shops]\ntenants = ['*']\nwindow = '2d'\ndaily = 6\nweekly = 0\nmonthly = 0\n";
 
 /// A backup of so many days ago: by its host's clock, and by the store's.
 fn back_up(site: &Site, days: u64) -> (String, String) {
@@ -39,11 +40,11 @@ fn plan(site: &Site, more: &[&str]) -> Outcome {
     site.run(&["expire", "--dry-run", "--json"]).args(more.to_vec()).run()
 }
 
-fn goes(plan: &Value) -> Vec<&str> {
+pub fn goes(plan: &Value) -> Vec<&str> {
     plan["plan"]["snapshots"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect()
 }
 
-fn reasons(plan: &Value, id: &str) -> String {
+pub fn reasons(plan: &Value, id: &str) -> String {
     let all = plan["plan"]["stays"].as_array().unwrap();
     all.iter().find(|one| one["id"] == id).map_or("it goes".to_owned(), |one| one["reasons"].to_string())
 }

@@ -4,6 +4,7 @@
 
 mod clocks;
 mod expire;
+mod holds;
 mod lineage;
 mod plans;
 mod policy;

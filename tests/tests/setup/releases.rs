@@ -1,5 +1,5 @@
-//! The five runbooks of releases, on a machine that docs/installation.md set up: every command as it stands,
-//! in the situation that the page is for.
+//! The five runbooks of releases and that of holds, on a machine that docs/installation.md set up: every
+//! command as it stands, in the situation that the page is for.
 
 use lifeboat_tests::checkpointed::{NOW, copies};
 use lifeboat_tests::program::workspace_root;
@@ -73,6 +73,7 @@ fn the_runbooks_of_releases_work_on_the_machine_of_the_installation() {
         failed_migration(),
         found_late(),
         cohort(),
+        legal_hold(),
         "exit 0\n".to_owned(),
     ];
     let done = on_a_machine(&script.concat()).ok();
@@ -245,6 +246,28 @@ fn cohort() -> String {
         sql("retail_north", "select weight from product_template"),
         sql("retail_south", "select weight from product_template"),
         format!("[ \"$before\" = \"$({digest})\" ] || echo WRONG: shop was touched\n"),
+    ];
+    page.assert_done();
+    script.concat()
+}
+
+/// Lawyers want the data of a tenant, of a month, and of the time before the release.
+fn legal_hold() -> String {
+    let mut page = Runbook::open("legal-hold.md");
+    let script = [
+        "printf '[class.all]\\ntenants = [\"*\"]\\nwindow = \"1d\"\\n' >>/etc/lifeboat/lifeboat.toml\ncd /\n"
+            .to_owned(),
+        page.run("lifeboat list --tenant", 0),
+        page.run("lifeboat window", 0),
+        page.run("hold add case-114 --tenant", 0),
+        page.run("hold add case-114-november", 0),
+        page.run("hold add case-114-release", 0),
+        page.run("hold list", 0),
+        page.run("expire --dry-run", 0),
+        shows("sudo -u lifeboat lifeboat expire --dry-run", "hold case-114-release"),
+        page.run("hold remove case-114", 0),
+        page.run("hold list --all", 0),
+        shows("sudo -u lifeboat lifeboat hold list --all", "by anna: settled, letter of 3 March"),
     ];
     page.assert_done();
     script.concat()
