@@ -42,6 +42,45 @@ fn approvals_freeze_windows_and_regions_block_and_only_what_the_tier_allows_is_o
 }
 
 #[test]
+fn a_repository_in_a_region_that_is_not_allowed_blocks_and_so_does_one_that_names_none() {
+    let mut world = World::new(&["shop"]);
+    world.site.set("LIFEBOAT_CHECKPOINT_REGIONS_ALLOWED", "eu-central-1,eu-west-1");
+    let report = world.blocked("r1", &[], "region");
+    assert!(found(&report, "region").contains("repository.region is not set"), "{report}");
+    world.site.set("LIFEBOAT_REPOSITORY_REGION", "us-east-1");
+    let report = world.blocked("r1", &[], "region");
+    let told = "the repository is in us-east-1; allowed: eu-central-1, eu-west-1";
+    assert_eq!(found(&report, "region"), told);
+    let over = ["--override", "region", "--reason", "x", "--by", "y"];
+    world.checkpoint("r1", &over).run().exits(2).says("does not allow an override of gate region");
+    assert_eq!(world.points(), 0, "nothing is stored there");
+    world.site.set("LIFEBOAT_REPOSITORY_REGION", "eu-west-1");
+    let report = world.pass("r1", &[]);
+    assert_eq!(report["checkpoint"]["repositories"][0]["region"], "eu-west-1");
+}
+
+#[test]
+fn a_drill_that_failed_and_a_base_backup_that_is_too_old_block() {
+    let world = World::with(&["shop"], "\n[tier.standard]\nnot_required = [\"migration\"]\n");
+    // The backup's restore breaks a rule, so its drill fails.
+    let broken =
+        "update stock_quant set quantity = quantity + 1 where id = (select min(id) from stock_quant)";
+    world.cluster.psql("shop", broken);
+    world.site.back_up(&["--tenant", "shop"]);
+    let drill = world.site.drill("shop", "").run();
+    assert_ne!(drill.code, Some(0), "{drill}");
+    let report = world.blocked("r1", &[], "drill");
+    let told = found(&report, "drill");
+    assert!(told.starts_with("drill ") && told.contains(" of shop: failed"), "{told}");
+    // A directory has no clock but this host's.
+    let late = world.checkpoint("r1", &["--json"]).off_by("+9d").run().exits(19).json();
+    let told = found(&late, "base");
+    assert!(told.contains("the limit is 8 d 0 h (checkpoint.base_age_max)"), "{told}");
+    let told = found(&late, "drill");
+    assert!(told.contains("failed, 9 d 0 h ago"), "{told}");
+}
+
+#[test]
 fn a_dead_agent_a_lost_slot_and_a_missing_drill_block() {
     let mut world = World::with(&["shop"], "\n[tier.standard]\nnot_required = [\"migration\"]\n");
     let report = world.blocked("r1", &[], "drill");

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::world::{TIERS, World, until};
+use lifeboat_tests::faults::on;
+
+use crate::world::{TIERS, World, found, until};
 
 /// Batches that are made one by one: more than those that are listed one by one.
 const BATCHES: usize = 9;
@@ -63,4 +65,30 @@ fn a_second_checkpoint_reads_no_batch_again() {
     assert!(!verified.stdout.contains(&manifests()[1]), "the signature verifies: {verified}");
     let report = world.pass("r5", &[]);
     assert_ne!(report["checkpoint"]["tenants"][0]["files"]["stored_now"], 0, "{report}");
+}
+
+/// What rots in the store keeps its mark: only reading finds it, and some objects are read each time.
+#[test]
+fn some_objects_are_read_again_by_chance() {
+    let world = World::on_s3(&["shop"], TIERS, &[]);
+    let s3 = world.s3.as_ref().unwrap();
+    world.pass("r1", &[]);
+    let sampled = |release: &str, sample: &str| {
+        world.checkpoint(release, &["--json"]).env("LIFEBOAT_CHECKPOINT_SAMPLE_FILES", sample).run()
+    };
+    // New are only the WAL and the files since the checkpoint before.
+    let read = |report: &serde_json::Value| -> u64 {
+        let told = found(report, "chain");
+        let (_, after) = told.split_once("signed; ").unwrap();
+        after.split(' ').next().unwrap().parse().unwrap()
+    };
+    let new = read(&sampled("r2", "0").ok().json());
+    let more = read(&sampled("r3", "3").ok().json());
+    assert!(more >= 3 && more <= new + 6, "{new} without a sample, {more} with one of 3");
+    s3.plan(on("GET", "-base-").only(|served| served.path.contains("/packs/")).flip(100));
+    sampled("r4", "0").ok();
+    let report = sampled("r4b", "1000").exits(19).json();
+    assert!(found(&report, "chain").contains("are not what was signed"), "{report}");
+    s3.faults().clear();
+    sampled("r5", "1000").ok();
 }

@@ -102,8 +102,9 @@ fn text(place: &str, rows: &[Row], width: usize) -> Text {
     }
     let mut text = Text::from(place.to_owned());
     text.line(0);
-    let mut cells =
-        vec![["RELEASE", "STORED (UTC)", "VERDICT", "OVERRIDDEN", "TENANTS", "DRILL"].map(Cell::from)];
+    let mut cells = vec![
+        ["RELEASE", "STORED (UTC)", "POINT", "VERDICT", "OVERRIDDEN", "TENANTS", "DRILL"].map(Cell::from),
+    ];
     for row in rows {
         let (tone, verdict) = match row.checkpoint.verdict() {
             Verdict::Passed => (Tone::Plain, "passed"),
@@ -114,6 +115,7 @@ fn text(place: &str, rows: &[Row], width: usize) -> Text {
         cells.push([
             row.link.release.to_string().into(),
             row.link.stored_at.strftime("%Y-%m-%d %H:%M").to_string().into(),
+            row.checkpoint.point.as_ref().map_or("dumps".to_owned(), |point| point.lsn.to_string()).into(),
             Cell(tone, verdict.to_owned()),
             if overridden.is_empty() { "-".to_owned() } else { overridden.join(",") }.into(),
             row.checkpoint.scope.tenants.len().to_string().into(),
@@ -140,6 +142,7 @@ fn json_row(row: &Row) -> Value {
         "sha256": row.link.sha256,
         "stored_at": row.link.stored_at,
         "decided": row.checkpoint.ended,
+        "point": row.checkpoint.point,
         "verdict": row.checkpoint.verdict().as_str(),
         "overridden": row.checkpoint.overridden().map(|gate| gate.gate).collect::<Vec<_>>(),
         "tenants": row.checkpoint.scope.tenants,
