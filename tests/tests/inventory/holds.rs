@@ -69,10 +69,7 @@ fn keeps_everything(site: &Site, hold: &str, dump: &str) {
     let shown = plan(site).exits(3).json();
     assert!(goes(&shown).is_empty() && reasons(&shown, dump).contains("holds could not be read"), "{shown}");
     let why = shown["not_known"].to_string();
-    assert!(
-        why.contains("holds (nothing is deleted)") && why.contains(&format!("hold {hold} ")),
-        "{why}"
-    );
+    assert!(why.contains("holds (nothing is deleted)") && why.contains(&format!("hold {hold} ")), "{why}");
     let listed = list(site, &[]).run().exits(3).json();
     assert_eq!(listed["not_known"][0]["name"], *hold);
     assert_eq!(listed["not_known"][0]["blocks_expire"], true);
