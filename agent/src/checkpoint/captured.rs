@@ -19,6 +19,8 @@ pub(super) struct Captured {
     pub(super) artifacts: Vec<Artifact>,
     /// What a person should know.
     pub(super) notes: Vec<String>,
+    /// Why what was stored is not believed: the gate of the chain says it.
+    pub(super) broken: Option<Error>,
 }
 
 impl Work<'_> {
@@ -42,7 +44,11 @@ impl Work<'_> {
         );
         let Some(manifest) = stored.await? else { return Ok(captured) };
         if let Some((_, e)) = add_snapshots(place, [&manifest.id].into_iter(), needed).await?.pop() {
-            return Err(e);
+            if e.kind() == Kind::Interrupted {
+                return Err(e);
+            }
+            captured.broken = Some(e);
+            return Ok(captured);
         }
         let sha256 = needed.manifests.get(&manifest.id).copied().ok_or_else(|| {
             Error::new(Kind::Internal, "the captured configuration is not among what is needed")

@@ -169,10 +169,10 @@ impl Work<'_> {
         let mut release = request.release.clone();
         release.migrates = request.modules.as_ref().map(|_| migrates(&states));
         let tier = self.tier()?;
-        let chain = match (&way, &dumps, &dumped) {
-            (_, Some(_), Err(e)) => Finding::of_error(e),
-            (_, None, _) if dumps_do => Finding::not_required(INSTEAD),
-            (Err(e), None, _) => no_way(e, &inventory),
+        let chain = match (&captured.broken, &way, &dumps, &dumped) {
+            (Some(e), ..) | (_, _, Some(_), Err(e)) => Finding::of_error(e),
+            (_, _, None, _) if dumps_do => Finding::not_required(INSTEAD),
+            (_, Err(e), None, _) => no_way(e, &inventory),
             _ => gates::chain(&proof),
         };
         let base = match &way {
