@@ -12,7 +12,7 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 14] = [
+const WANT_MORE: [&str; 15] = [
     "restore",
     "as-production",
     "promote",
@@ -24,18 +24,20 @@ const WANT_MORE: [&str; 14] = [
     "rollback",
     "release",
     "policy",
+    "suspicion",
     "expire",
     "completions",
     "man",
 ];
 /// Commands of a command.
-const INNER: [(&str, &[&str]); 6] = [
+const INNER: [(&str, &[&str]); 7] = [
     ("wal", &["push", "fetch", "status"]),
     ("evidence", &["verify", "require", "export", "list"]),
     ("config", &["diff", "restore", "list"]),
     ("rollback", &["plan", "salvage", "reenter"]),
     ("release", &["watch", "calendar"]),
     ("policy", &["check", "drift"]),
+    ("suspicion", &["list", "accept"]),
 ];
 
 /// The commands of this one.
