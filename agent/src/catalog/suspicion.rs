@@ -79,6 +79,29 @@ pub enum Finding {
         /// Modules that are not installed any more.
         removed: Vec<String>,
     },
+    /// A large part of the filestore is gone.
+    FilesGone {
+        /// How many files are gone.
+        gone: u64,
+        /// How many the backup before had.
+        of: u64,
+    },
+    /// Files were overwritten: their content is not the one that their names say.
+    FilesAltered {
+        /// How many of the files that were read.
+        altered: u64,
+        /// How many files were read, at random.
+        read: u64,
+    },
+    /// Data can hardly be compressed any more, as if it were encrypted.
+    Incompressible {
+        /// `dump` or `filestore`.
+        what: String,
+        /// How much was left of it after compression in the backup before, in percent.
+        from: u64,
+        /// And now.
+        to: u64,
+    },
 }
 
 impl Finding {
@@ -90,6 +113,9 @@ impl Finding {
             Finding::TableGone { .. } => "table-gone",
             Finding::SumChanged { .. } => "sum-changed",
             Finding::ModulesChanged { .. } => "modules-changed",
+            Finding::FilesGone { .. } => "files-gone",
+            Finding::FilesAltered { .. } => "files-altered",
+            Finding::Incompressible { .. } => "incompressible",
         }
     }
 
@@ -100,7 +126,10 @@ impl Finding {
             | Finding::RowsGone { table, .. }
             | Finding::TableGone { table, .. }
             | Finding::SumChanged { table, .. } => Some(table),
-            Finding::ModulesChanged { .. } => None,
+            Finding::ModulesChanged { .. }
+            | Finding::FilesGone { .. }
+            | Finding::FilesAltered { .. }
+            | Finding::Incompressible { .. } => None,
         }
     }
 }
@@ -134,6 +163,15 @@ impl std::fmt::Display for Finding {
                     parts.map(|(what, names)| format!("{what}: {}", list(names))).collect();
                 write!(f, "modules changed without a release; {}", parts.join("; "))
             }
+            Finding::FilesGone { gone, of } => write!(f, "filestore: {gone} of {of} files are gone"),
+            Finding::FilesAltered { altered, read } => write!(
+                f,
+                "filestore: {altered} of {read} files, read at random, do not have the content that their names say"
+            ),
+            Finding::Incompressible { what, from, to } => write!(
+                f,
+                "{what}: {to} % of the data is left after compression; it was {from} % before: it may be encrypted"
+            ),
         }
     }
 }
@@ -190,19 +228,19 @@ fn file(dir: &Path, tenant: &TenantName) -> PathBuf {
 }
 
 impl Alarms {
-    /// The open alarms of every tenant of this repository, by tenant, and in sentences what could not be
-    /// read. Alarms whose snapshots are no longer kept are left out.
+    /// The open alarms of every tenant of this repository, or of all, by tenant, and in sentences what could
+    /// not be read. Alarms whose snapshots are no longer kept are left out.
     ///
     /// # Errors
     /// If the directory cannot be listed.
-    pub fn all(dir: &Path, repository: &str, now: Timestamp) -> Result<(Vec<Alarms>, Vec<String>)> {
+    pub fn all(dir: &Path, repository: Option<&str>, now: Timestamp) -> Result<(Vec<Alarms>, Vec<String>)> {
         let (mut all, mut damaged) = (Vec::new(), Vec::new());
         let entries = disk::read_dir(dir)?.unwrap_or_default();
         let paths = entries.iter().map(|entry| entry.path());
         let is_one = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(".alarms.json"));
         for path in paths.filter(is_one).take(RECORDS_MAX) {
             match read(&path) {
-                Ok(Some(mut one)) if one.repository == repository => {
+                Ok(Some(mut one)) if repository.is_none_or(|id| one.repository == id) => {
                     one.alarms.retain(|alarm| alarm.keep_until > now);
                     if !one.alarms.is_empty() {
                         all.push(one);
@@ -316,7 +354,7 @@ mod tests {
         let dir = dir.path().join("suspicion");
         let (shop, other): (TenantName, TenantName) = ("shop".parse().unwrap(), "o%her".parse().unwrap());
         let at = |second| Timestamp::from_second(second).unwrap();
-        let open = |second| Alarms::all(&dir, "repo", at(second)).unwrap();
+        let open = |second| Alarms::all(&dir, Some("repo"), at(second)).unwrap();
         assert_eq!(open(0), (Vec::new(), Vec::new()));
         assert_eq!(Alarms::accept(&dir, "repo", &shop, at(0)).unwrap_err().kind(), Kind::NotFound);
         Alarms::add(&dir, "repo", &shop, alarm(100)).unwrap();
@@ -324,7 +362,7 @@ mod tests {
         Alarms::add(&dir, "repo", &other, alarm(100)).unwrap();
         assert_eq!(open(50).0.iter().map(|one| one.alarms.len()).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(open(150).0.iter().map(|one| one.tenant.as_str()).collect::<Vec<_>>(), ["shop"]);
-        assert!(Alarms::all(&dir, "another", at(0)).unwrap().0.is_empty());
+        assert!(Alarms::all(&dir, Some("another"), at(0)).unwrap().0.is_empty());
         assert_eq!(Alarms::accept(&dir, "repo", &shop, at(0)).unwrap().len(), 2);
         assert_eq!(Alarms::accept(&dir, "repo", &shop, at(0)).unwrap_err().kind(), Kind::NotFound);
         disk::replace_durable(&dir.join("x.alarms.json"), b"{").unwrap();

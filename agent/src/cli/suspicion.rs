@@ -74,7 +74,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let dir = StateDir::suspicion_dir_of(&config.state_dir, &config.instance);
     match args.command {
         Command::List => {
-            let (suspicious, problems) = Alarms::all(&dir, repository.id(), clock::now())?;
+            let (suspicious, problems) = Alarms::all(&dir, Some(repository.id()), clock::now())?;
             let listed = Listed { suspicious, problems };
             app.print(&listed, || text(&listed))?;
             let is_well = listed.suspicious.is_empty() && listed.problems.is_empty();

@@ -99,7 +99,7 @@ impl Status {
         problems.extend(stored_problems(&inventory, &verified));
         problems.extend(doubt_problem(config));
         let dir = StateDir::suspicion_dir_of(&config.state_dir, &config.instance);
-        let (suspicious, damaged) = Alarms::all(&dir, repository.id(), now)?;
+        let (suspicious, damaged) = Alarms::all(&dir, Some(repository.id()), now)?;
         problems.extend(damaged);
         let not_believed = inventory.not_believed().into_iter();
         Ok(Status {

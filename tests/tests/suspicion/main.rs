@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a failing test panics
 
 mod database;
+mod filestore;
 mod runbook;
 mod world;

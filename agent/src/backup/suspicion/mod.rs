@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::archive::manifest::Manifest;
+use crate::backup::filestore::Changes;
 use crate::backup::job::{Job, on_blocking_thread};
 use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::suspicion::{Alarm, Alarms, Finding};
@@ -21,7 +22,7 @@ use crate::error::Result;
 use crate::names::{Lsn, TenantName};
 use crate::odoo::baseline::Baseline;
 use crate::odoo::lasting::Counted;
-use numbers::{DatabaseNumbers, Good, Numbers};
+use numbers::{Compressed, DatabaseNumbers, Good, Numbers};
 use rules::DatabaseNow;
 
 /// How long the last good snapshots are kept for an alarm.
@@ -33,8 +34,17 @@ pub(super) struct Before {
     numbers: Numbers,
 }
 
-/// What a dump was made of, for the comparison.
+/// What was stored, for the comparison.
+#[derive(Default)]
 pub(super) struct Measured {
+    /// Of a dump.
+    pub(super) database: Option<DatabaseMeasured>,
+    /// Of a filestore.
+    pub(super) files: Option<Changes>,
+}
+
+/// What a dump was made of.
+pub(super) struct DatabaseMeasured {
     /// When its point was taken, by this host's clock.
     pub(super) at: Timestamp,
     /// Where its WAL was.
@@ -49,15 +59,15 @@ pub(super) struct Measured {
     pub(super) tables: BTreeMap<String, Counted>,
 }
 
-impl Measured {
+impl DatabaseMeasured {
     /// Of a dump and its baseline.
     pub(super) fn of(
         baseline: &Baseline,
         tables: BTreeMap<String, Counted>,
         (at, lsn, oid): (Timestamp, Lsn, u32),
-    ) -> Measured {
+    ) -> DatabaseMeasured {
         let modules = baseline.modules.iter().map(|module| module.name.clone()).collect();
-        Measured { at, lsn, oid, uuid: baseline.database_uuid.clone(), modules, tables }
+        DatabaseMeasured { at, lsn, oid, uuid: baseline.database_uuid.clone(), modules, tables }
     }
 }
 
@@ -86,10 +96,9 @@ impl Before {
         self,
         job: &Job,
         tenant: &TenantName,
-        measured: Option<Measured>,
-        (dump, filestore): (Option<&Manifest>, Option<&Manifest>),
+        measured: Measured,
+        stored: (Option<&Manifest>, Option<&Manifest>),
     ) -> Option<Alarm> {
-        let stored = Good { dump: dump.map(|m| m.id.clone()), filestore: filestore.map(|m| m.id.clone()) };
         match self.compared(job, tenant, measured, stored).await {
             Ok(alarm) => {
                 if let Some(alarm) = &alarm {
@@ -111,13 +120,18 @@ impl Before {
         mut self,
         job: &Job,
         tenant: &TenantName,
-        measured: Option<Measured>,
-        stored: Good,
+        measured: Measured,
+        (dump, filestore): (Option<&Manifest>, Option<&Manifest>),
     ) -> Result<Option<Alarm>> {
         let mut findings = Vec::new();
-        if let Some(measured) = measured {
-            findings.extend(self.database(job, tenant, measured)?);
+        if let Some(database) = measured.database {
+            findings.extend(self.database(job, tenant, database)?);
         }
+        if let Some(changes) = &measured.files {
+            findings.extend(rules::files(changes));
+        }
+        findings.extend(self.compression(dump, filestore, measured.files.as_ref()));
+        let stored = Good { dump: dump.map(|m| m.id.clone()), filestore: filestore.map(|m| m.id.clone()) };
         let good = self.numbers.good.clone();
         let ids = |good: Good| [good.dump, good.filestore].into_iter().flatten().collect::<Vec<_>>();
         let now = clock::now();
@@ -148,9 +162,38 @@ impl Before {
         Ok(alarm)
     }
 
+    /// Compares how well the data could be compressed, and takes the numbers over.
+    fn compression(
+        &mut self,
+        dump: Option<&Manifest>,
+        filestore: Option<&Manifest>,
+        changes: Option<&Changes>,
+    ) -> Vec<Finding> {
+        let of = |manifest: &Manifest| {
+            let (plain, stored) = (manifest.plain_bytes, manifest.stored_bytes());
+            Some(Compressed { plain, stored }).filter(Compressed::says_something)
+        };
+        let (dump, files) = (dump.and_then(of), filestore.and_then(of));
+        let mut findings = Vec::new();
+        if let (Some(before), Some(now)) = (self.numbers.dump, dump) {
+            findings.extend(rules::dump_compressed(before, now));
+        }
+        if let (Some(before), Some(now), Some(changes)) = (self.numbers.new_files, files, changes) {
+            findings.extend(rules::files_compressed(before, now, changes));
+        }
+        self.numbers.dump = dump.or(self.numbers.dump);
+        self.numbers.new_files = files.or(self.numbers.new_files);
+        findings
+    }
+
     /// Compares the database, and takes its numbers over.
-    fn database(&mut self, job: &Job, tenant: &TenantName, measured: Measured) -> Result<Vec<Finding>> {
-        let Measured { at, lsn, oid, uuid, modules, tables } = measured;
+    fn database(
+        &mut self,
+        job: &Job,
+        tenant: &TenantName,
+        measured: DatabaseMeasured,
+    ) -> Result<Vec<Finding>> {
+        let DatabaseMeasured { at, lsn, oid, uuid, modules, tables } = measured;
         let numbers = DatabaseNumbers {
             at,
             lsn,

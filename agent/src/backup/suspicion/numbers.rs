@@ -26,8 +26,23 @@ pub(super) struct Numbers {
     repository: String,
     /// Of its last dump.
     pub(super) database: Option<DatabaseNumbers>,
+    /// Of the last one that was large enough to say how well it can be compressed.
+    #[serde(default)]
+    pub(super) dump: Option<Compressed>,
+    /// The same of the new files of a filestore.
+    #[serde(default)]
+    pub(super) new_files: Option<Compressed>,
     /// The last snapshots in which nothing was found.
     pub(super) good: Good,
+}
+
+/// How well data could be compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Compressed {
+    /// Its bytes.
+    pub(super) plain: u64,
+    /// The bytes that were stored of it.
+    pub(super) stored: u64,
 }
 
 /// The last good snapshots.
@@ -62,7 +77,14 @@ impl Numbers {
     /// Without any.
     pub(super) fn none(repository: &str) -> Numbers {
         let good = Good::default();
-        Numbers { version: VERSION, repository: repository.to_owned(), database: None, good }
+        Numbers {
+            version: VERSION,
+            repository: repository.to_owned(),
+            database: None,
+            dump: None,
+            new_files: None,
+            good,
+        }
     }
 
     /// The file of a tenant.

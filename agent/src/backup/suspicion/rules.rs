@@ -1,11 +1,12 @@
-//! The rules: which difference between two backups of a database no normal work explains. Pure.
+//! The rules: which difference between two backups no normal work explains. Pure.
 //!
 //! Odoo refuses to delete confirmed documents and their lines, so even a few that are gone mean something.
 //! What people do every day stays below the limits: drafts are deleted, orders cancelled, modules updated.
 
 use std::collections::BTreeMap;
 
-use super::numbers::DatabaseNumbers;
+use super::numbers::{Compressed, DatabaseNumbers};
+use crate::backup::filestore::{Changes, Sampled};
 use crate::catalog::suspicion::Finding;
 use crate::odoo::lasting::{Counted, DAY_UNKNOWN, Day, LASTING, Lasting};
 use crate::postgres::decimal::Decimal;
@@ -23,6 +24,21 @@ const TABLE_ROWS_MIN: u64 = 10;
 /// A sum counts if so many confirmed rows are in it, and it changed by 1 part in 10.
 const SUM_ROWS_MIN: u64 = 20;
 const SUM_CHANGED: f64 = 0.1;
+
+/// Files that are gone count if they are so many, and 3 of 10; or if they were all, and so many.
+const FILES_GONE_MIN: u64 = 100;
+const FILES_GONE_PER_100: u64 = 30;
+const ALL_FILES_MIN: u64 = 10;
+/// So many overwritten files of a sample count; fewer may be the fault of a disk.
+const FILES_ALTERED_MIN: u64 = 3;
+/// Data is compared only if there is so much of it.
+const COMPRESSED_BYTES_MIN: u64 = 4 << 20;
+/// A dump counts if so much more of 100 is left after compression, while its size changed by at most a half.
+const LEFT_MORE: u64 = 25;
+/// New files count if so much of 100 is left, and it was at most so much, and they are 1 of 5 of all.
+const FILES_LEFT_MIN: u64 = 97;
+const FILES_LEFT_BEFORE_MAX: u64 = 85;
+const NEW_FILES_PER_100: u64 = 20;
 
 /// A database now.
 pub(super) struct DatabaseNow<'a> {
@@ -53,6 +69,51 @@ pub(super) fn database(before: &DatabaseNumbers, now: &DatabaseNow<'_>) -> Vec<F
         LASTING.iter().filter_map(|one| table(one, before, now, tables_may_go)).collect();
     findings.extend(modules);
     findings
+}
+
+/// What no normal work explains in a filestore.
+pub(super) fn files(changes: &Changes) -> Vec<Finding> {
+    let Changes { kept, gone, sampled, .. } = *changes;
+    let of = kept + gone;
+    let many = gone >= FILES_GONE_MIN && is_share(gone, of, FILES_GONE_PER_100);
+    let all = kept == 0 && gone >= ALL_FILES_MIN;
+    let gone = (many || all).then_some(Finding::FilesGone { gone, of });
+    let Sampled { read, altered } = sampled;
+    let altered = (altered >= FILES_ALTERED_MIN).then_some(Finding::FilesAltered { altered, read });
+    gone.into_iter().chain(altered).collect()
+}
+
+impl Compressed {
+    /// Whether there is enough of it to be compared.
+    pub(super) fn says_something(&self) -> bool {
+        self.plain >= COMPRESSED_BYTES_MIN
+    }
+
+    /// How much is left of 100.
+    fn left(&self) -> u64 {
+        self.stored.saturating_mul(100) / self.plain.max(1)
+    }
+}
+
+/// Whether a dump can be compressed less than the one before.
+pub(super) fn dump_compressed(before: Compressed, now: Compressed) -> Option<Finding> {
+    let is_alike = now.plain / 3 <= before.plain / 2 && before.plain / 2 <= now.plain;
+    let counts = is_alike && now.says_something() && now.left() >= before.left() + LEFT_MORE;
+    counts.then(|| incompressible("dump", before, now))
+}
+
+/// Whether many new files can be compressed less than new files before.
+pub(super) fn files_compressed(before: Compressed, now: Compressed, changes: &Changes) -> Option<Finding> {
+    let all = changes.kept + changes.new_files;
+    let counts = now.says_something()
+        && is_share(changes.new_files, all, NEW_FILES_PER_100)
+        && before.left() <= FILES_LEFT_BEFORE_MAX
+        && now.left() >= FILES_LEFT_MIN;
+    counts.then(|| incompressible("filestore", before, now))
+}
+
+fn incompressible(what: &str, before: Compressed, now: Compressed) -> Finding {
+    Finding::Incompressible { what: what.to_owned(), from: before.left(), to: now.left() }
 }
 
 fn table(
@@ -286,6 +347,32 @@ mod tests {
         let installed = ["base", "sale", "stock"];
         assert_eq!(words(&installed, false, false), ["table-gone"], "this site has no releases");
         assert_eq!(words(&installed, false, true), ["table-gone", "modules-changed"]);
+    }
+
+    #[test]
+    fn files_that_are_gone_or_overwritten_count_from_a_limit_on() {
+        let words = |kept, gone, altered| {
+            let changes = Changes { kept, gone, new_files: 0, sampled: Sampled { read: 128, altered } };
+            files(&changes).iter().map(Finding::word).collect::<Vec<_>>()
+        };
+        assert_eq!(words(700, 299, 2), [""; 0]);
+        assert_eq!(words(700, 300, 3), ["files-gone", "files-altered"]);
+        assert_eq!((words(10, 99, 0), words(0, 9, 0)), (Vec::new(), Vec::new()));
+        assert_eq!(words(0, 10, 0), ["files-gone"]);
+    }
+
+    #[test]
+    fn data_that_cannot_be_compressed_any_more_is_found() {
+        let of = |plain: u64, left| Compressed { plain: plain << 20, stored: (plain << 20) * left / 100 };
+        assert_eq!(dump_compressed(of(50, 15), of(50, 39)), None);
+        assert!(dump_compressed(of(50, 15), of(50, 40)).is_some());
+        assert_eq!(dump_compressed(of(50, 15), of(110, 60)), None, "many files were added");
+        assert_eq!(dump_compressed(of(3, 15), of(3, 90)), None, "too small");
+        let changes = |kept, new_files| Changes { kept, new_files, ..Changes::default() };
+        assert!(files_compressed(of(9, 60), of(9, 100), &changes(80, 20)).is_some());
+        assert_eq!(files_compressed(of(9, 60), of(9, 100), &changes(81, 19)), None);
+        assert_eq!(files_compressed(of(9, 90), of(9, 100), &changes(80, 20)), None, "photos, as before");
+        assert_eq!(files_compressed(of(9, 60), of(9, 96), &changes(80, 20)), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::archive::manifest::{FilestoreLink, Manifest, SnapshotKind};
 use crate::backup::dump;
 use crate::backup::job::{Job, on_blocking_thread};
 use crate::backup::reconcile::{self, Names};
-use crate::backup::suspicion::{Before, Measured};
+use crate::backup::suspicion::{Before, DatabaseMeasured, Measured};
 use crate::catalog::suspicion::Alarm;
 use crate::clock::{self, Timestamp};
 use crate::error::{Error, Kind, Result};
@@ -108,8 +108,9 @@ pub async fn back_up(
     } else {
         let snapshot = begin(job, SnapshotKind::Filestore);
         let synced = sync(job, tenant, &snapshot, snapshots, &job.cancel).await?;
+        let files = Some(synced.changes);
         let filestore = publish_filestore(job, tenant, &snapshot, synced).await?;
-        (TenantReport::stored(tenant, None, Some(filestore)), None)
+        (TenantReport::stored(tenant, None, Some(filestore)), Measured { database: None, files })
     };
     let stored = (report.dump.as_ref(), report.filestore.as_ref());
     report.suspicious = before.compare(job, tenant, measured, stored).await;
@@ -129,7 +130,7 @@ async fn dump_and_filestore(
     kinds: Kinds,
     snapshots: &[SnapshotId],
     (points, ids): (u32, &BTreeMap<String, i64>),
-) -> Result<Option<(TenantReport, Option<Measured>)>> {
+) -> Result<Option<(TenantReport, Measured)>> {
     let snapshot = begin(job, SnapshotKind::Dump);
     let fence = match kinds.filestore && job.backup.fence_seconds_max > 0 {
         true => Some(
@@ -201,6 +202,7 @@ async fn dump_and_filestore(
         _ => None,
     };
     job.progress.stage(format!("{tenant}: manifests"));
+    let files = synced.as_ref().map(|synced| synced.changes);
     let published = match (&filestore, synced) {
         (Some(filestore), Some(synced)) => Some(publish_filestore(job, tenant, filestore, synced).await?),
         _ => None,
@@ -217,18 +219,19 @@ async fn dump_and_filestore(
     });
     let facts = dump_facts(job, tools, dumped, &baseline, database_bytes, link);
     let dump = publish_dump(job, tenant, &snapshot, facts, baseline, lsn, time).await?;
-    Ok(Some((TenantReport::stored(tenant, Some(dump), published), Some(measured))))
+    let measured = Measured { database: Some(measured), files };
+    Ok(Some((TenantReport::stored(tenant, Some(dump), published), measured)))
 }
 
 async fn measure(
     point: &mut SnapshotSession,
     ids: &BTreeMap<String, i64>,
     at: Timestamp,
-) -> Result<(Baseline, Measured, u64)> {
+) -> Result<(Baseline, DatabaseMeasured, u64)> {
     let (baseline, tables) = Baseline::take_counting(&mut point.session, ids).await?;
     let bytes = database_bytes(&mut point.session).await?;
     let oid = database_oid(&mut point.session).await?;
-    let measured = Measured::of(&baseline, tables, (at, point.lsn, oid));
+    let measured = DatabaseMeasured::of(&baseline, tables, (at, point.lsn, oid));
     Ok((baseline, measured, bytes))
 }
 
