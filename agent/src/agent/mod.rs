@@ -82,6 +82,7 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         salt: state.holder().to_owned(),
         runs,
         doubt_file: state.doubt_file(),
+        suspicion_dir: state.suspicion_dir(),
         checkpoint_file: LastCheckpoint::file(&config.state_dir, &config.instance),
         metrics: metrics.clone(),
     };

@@ -138,18 +138,11 @@ impl<'a> FileReader<'a> {
             Ok(input) => input,
             Err(e) => return Ok(Err(Outcome::of(&e, shown))),
         };
-        let (mut digest, mut left) = (sha1::Sha1::new(), meta.len());
-        while left > 0 {
-            let wanted = left.min(EXTENT_BYTES as u64) as usize;
-            self.pace.take(wanted as u64)?;
-            match fill(&mut input, &mut self.buffer[..wanted]) {
-                Ok(0) => break, // it was truncated meanwhile
-                Ok(n) => digest.update(&self.buffer[..n]),
-                Err(e) => return Ok(Err(Outcome::of(&e, shown))),
-            }
-            left -= wanted as u64;
-        }
-        Ok(if hex(&digest.finalize()) == sha1 { Ok(()) } else { Err(Outcome::DoesNotFit) })
+        Ok(match has_sha1(&mut input, &meta, sha1, self.pace, &mut self.buffer)? {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Outcome::DoesNotFit),
+            Err(e) => Err(Outcome::of(&e, shown)),
+        })
     }
 
     /// `expected`: a SHA-1 that a file of one extent must have to be stored at all.
@@ -202,6 +195,31 @@ impl<'a> FileReader<'a> {
             mtime_ns: mtime_ns(&meta),
         }))
     }
+}
+
+/// Whether the content of an opened file has this SHA-1.
+///
+/// # Errors
+/// `Interrupted` only.
+pub fn has_sha1(
+    input: &mut File,
+    meta: &Metadata,
+    sha1: &str,
+    pace: &Pace,
+    buffer: &mut [u8],
+) -> Result<std::io::Result<bool>> {
+    let (mut digest, mut left) = (sha1::Sha1::new(), meta.len());
+    while left > 0 {
+        let wanted = left.min(buffer.len() as u64) as usize;
+        pace.take(wanted as u64)?;
+        match fill(input, &mut buffer[..wanted]) {
+            Ok(0) => break, // it was truncated meanwhile
+            Ok(n) => digest.update(&buffer[..n]),
+            Err(e) => return Ok(Err(e)),
+        }
+        left -= wanted as u64;
+    }
+    Ok(Ok(hex(&digest.finalize()) == sha1))
 }
 
 /// Why a file was not stored.

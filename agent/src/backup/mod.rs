@@ -14,6 +14,7 @@ mod of_classes;
 mod pace;
 mod reconcile;
 mod stream;
+mod suspicion;
 mod tenant;
 
 use serde::Serialize;

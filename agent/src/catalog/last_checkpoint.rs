@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::state::LAST_CHECKPOINT_FILE;
 use crate::clock::Timestamp;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -28,7 +29,7 @@ pub struct LastCheckpoint {
 impl LastCheckpoint {
     /// The place of the record.
     pub fn file(state_dir: &Path, instance: &InstanceName) -> PathBuf {
-        state_dir.join(instance.as_str()).join("last-checkpoint.json")
+        state_dir.join(instance.as_str()).join(LAST_CHECKPOINT_FILE)
     }
 
     /// The record; empty where there is none.

@@ -14,4 +14,5 @@ pub mod runs;
 mod sqlite;
 pub mod state;
 pub mod stream;
+pub mod suspicion;
 pub mod verified;

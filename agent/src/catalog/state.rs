@@ -13,6 +13,9 @@ const RUNS_FILE: &str = "runs.sqlite";
 const HELD_FILE: &str = "held.sqlite";
 const PROVEN_FILE: &str = "proven.sqlite";
 const DOUBT_FILE: &str = "base.doubt.json";
+const SUSPICION_DIR: &str = "suspicion";
+/// Of [`crate::catalog::last_checkpoint`].
+pub(super) const LAST_CHECKPOINT_FILE: &str = "last-checkpoint.json";
 
 /// The opened, locked directory.
 pub struct StateDir {
@@ -201,6 +204,21 @@ impl StateDir {
     /// The same of a directory that is not opened.
     pub fn doubt_file_of(state_dir: &Path, instance: &InstanceName) -> PathBuf {
         state_dir.join(instance.as_str()).join(DOUBT_FILE)
+    }
+
+    /// The records of suspicious backups, and the numbers that the next backup is compared with.
+    pub fn suspicion_dir(&self) -> PathBuf {
+        self.dir.join(SUSPICION_DIR)
+    }
+
+    /// The same of a directory that is not opened.
+    pub fn suspicion_dir_of(state_dir: &Path, instance: &InstanceName) -> PathBuf {
+        state_dir.join(instance.as_str()).join(SUSPICION_DIR)
+    }
+
+    /// The record of the last release checkpoint of this host.
+    pub fn last_checkpoint_file(&self) -> PathBuf {
+        self.dir.join(LAST_CHECKPOINT_FILE)
     }
 
     /// A private file for data that need not outlive this run; an earlier one is removed.

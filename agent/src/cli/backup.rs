@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::commands::runnable;
-use super::{App, Done, backup_configuration, print};
+use super::{App, Done, backup_configuration, print, suspicion};
 use crate::archive::elsewhere;
 use crate::archive::manifest::{FilestoreLink, Manifest};
 use crate::backup::{self, BackupRequest, Kinds, OfClasses, Report};
@@ -276,6 +276,14 @@ fn text(report: &Report) -> String {
                 let _ = writeln!(out, "    problem: {problem}");
             }
         }
+    }
+    for tenant in &report.tenants {
+        let Some(alarm) = &tenant.suspicious else { continue };
+        let _ = writeln!(out, "SUSPICIOUS: {}: compared with the backup before:", tenant.tenant);
+        for text in alarm.lines() {
+            let _ = writeln!(out, "    {text}");
+        }
+        let _ = writeln!(out, "    next: {}", suspicion::next(&tenant.tenant));
     }
     for name in &report.excluded {
         let _ = writeln!(out, "excluded: {name}: odoo.exclude names it");

@@ -62,6 +62,7 @@ mod screen;
 mod show;
 mod start;
 mod status;
+mod suspicion;
 mod table;
 mod trust;
 mod verify;
@@ -131,6 +132,7 @@ enum Command {
     Agent(agent::Args),
     Wal(wal::Args),
     Status(status::Args),
+    Suspicion(suspicion::Args),
     Window(window::Args),
     List(list::Args),
     Show(show::Args),
@@ -167,6 +169,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Hold(args) => hold::run(args, app).await,
         Command::List(args) => app.looking(list::run(args, app)).await,
         Command::Status(args) => app.looking(status::run(args, app)).await,
+        Command::Suspicion(args) => app.looking(suspicion::run(args, app)).await,
         Command::Window(args) => app.looking(window::run(args, app)).await,
         Command::Verify(args) => verify::run(args, app).await,
         Command::Show(args) => app.looking(show::run(args, app)).await,

@@ -6,7 +6,7 @@ use super::commands::runnable;
 use super::screen::{Text, Tone};
 use super::table::{Cell, WIDTH, table};
 use super::trust::TrustArgs;
-use super::{App, Done, print};
+use super::{App, Done, print, suspicion};
 use crate::archive::elsewhere;
 use crate::clock;
 use crate::config::units;
@@ -21,9 +21,9 @@ use crate::status::Status;
 /// A tenant is known by its snapshots or by odoo.tenants.
 ///
 /// Exit code 3: a tenant is not ok (BROKEN: the last `lifeboat verify` of this host found its newest dump
-/// damaged); WAL after the newest base backup has a gap; a manifest is not trusted; objects without a trusted
-/// signature lie among the WAL; or this host's agent has stopped, stores no WAL, or keeps so much WAL on the
-/// server that its disk may fill.
+/// damaged); a backup of this host is suspicious, and nobody accepted it; WAL after the newest base backup
+/// has a gap; a manifest is not trusted; objects without a trusted signature lie among the WAL; or this
+/// host's agent has stopped, stores no WAL, or keeps so much WAL on the server that its disk may fill.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -105,6 +105,17 @@ fn text(status: &Status, width: usize) -> Text {
         if let Some(told) = elsewhere::told(&tenant.elsewhere) {
             text.line(INDENT).plain(format!("{}: {told}", tenant.tenant));
         }
+    }
+    for one in &status.suspicious {
+        for alarm in &one.alarms {
+            let line = text.line(INDENT);
+            line.plain(format!("{}: ", one.tenant)).push(Tone::Bad, "SUSPICIOUS");
+            line.plain(format!(" backup of {}, compared with the one before:", clock::text(alarm.found_at)));
+            for found in alarm.lines() {
+                text.line(2 * INDENT).plain(format!("{:INDENT$}{found}", ""));
+            }
+        }
+        text.line(2 * INDENT).plain(format!("{:INDENT$}next: {}", "", suspicion::next(&one.tenant)));
     }
     for record in &status.promoted {
         text.line(INDENT).plain(format!("{} is {}", record.database, record.why()));

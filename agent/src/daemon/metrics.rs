@@ -56,6 +56,7 @@ pub struct Metrics {
     ready: Gauge,
     scheduled: Gauge,
     doubted: Gauge,
+    suspicious: Family<OfTenant, Gauge>,
     checkpoint: Family<Nothing, Gauge<f64, AtomicU64>>,
     blocked: Family<Nothing, Gauge<f64, AtomicU64>>,
     checkpoint_took: Family<Nothing, Gauge<f64, AtomicU64>>,
@@ -127,6 +128,13 @@ impl Metrics {
             "1 if a file changed but its times did not, until a full base backup; lifeboat status names it",
             doubted.clone(),
         );
+        let suspicious = Family::default();
+        registry.register(
+            "suspicious_backups",
+            "Backups of the tenant that differ from the one before as no normal work explains, and that nobody \
+             accepted; lifeboat status says how",
+            Family::clone(&suspicious),
+        );
         let (checkpoint, blocked) = (Family::default(), Family::default());
         let (checkpoint_took, gates) = (Family::default(), Family::default());
         for (name, help, metric) in [
@@ -150,6 +158,7 @@ impl Metrics {
             ready,
             scheduled,
             doubted,
+            suspicious,
             checkpoint,
             blocked,
             checkpoint_took,
@@ -205,6 +214,15 @@ impl Metrics {
     /// Sets whether base backups distrust file times because a file changed although its times did not.
     pub fn doubted(&self, doubted: bool) {
         self.doubted.set(doubted.into());
+    }
+
+    /// Sets how many backups of each tenant are suspicious. A tenant that is not listed loses its metric.
+    pub fn suspicious<'a>(&self, tenants: impl Iterator<Item = (&'a str, usize)>) {
+        self.suspicious.clear();
+        for (tenant, count) in tenants {
+            let label = OfTenant { tenant: tenant.to_owned() };
+            self.suspicious.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Sets the outcome of the last release checkpoint of this host.
@@ -289,6 +307,8 @@ mod tests {
         metrics.ended("filestore", at, Duration::from_millis(20), None);
         metrics.followed([("gone", at, 1)].into_iter());
         metrics.followed([("shop", at, 3)].into_iter());
+        metrics.suspicious([("gone", 1)].into_iter());
+        metrics.suspicious([("shop", 2)].into_iter());
         let page = metrics.page();
         assert!(!page.contains("gone"), "{page}");
         for line in [
@@ -297,6 +317,7 @@ mod tests {
             "lifeboat_job_exit_code{job=\"filestore\"} -1",
             "lifeboat_filestore_followed_timestamp_seconds{tenant=\"shop\"} 1800000000.25",
             "lifeboat_filestore_waiting_files{tenant=\"shop\"} 3",
+            "lifeboat_suspicious_backups{tenant=\"shop\"} 2",
             "lifeboat_job_runs_total{job=\"filestore\",result=\"failure\"} 1",
         ] {
             assert!(page.lines().any(|other| other == line), "{line} is not in\n{page}");

@@ -13,6 +13,7 @@ use super::metrics::Metrics;
 use crate::catalog::doubt::Doubt;
 use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::runs::{Run, Runs};
+use crate::catalog::suspicion::Alarms;
 use crate::clock::{self, Timestamp};
 use crate::error::{Kind, Result};
 
@@ -35,6 +36,8 @@ pub struct Daemon {
     pub runs: Runs,
     /// The file that says why base backups distrust file times.
     pub doubt_file: PathBuf,
+    /// The directory with the records of suspicious backups.
+    pub suspicion_dir: PathBuf,
     /// The file with the outcome of the last release checkpoint.
     pub checkpoint_file: PathBuf,
     /// The metrics.
@@ -53,6 +56,7 @@ pub async fn run(mut daemon: Daemon, cancel: CancellationToken) -> Result<()> {
         let next = daemon.first_due(now).await?;
         daemon.metrics.alive(now);
         daemon.tell_checkpoint();
+        daemon.tell_suspicion(now);
         match next {
             Some((job, next)) if next.begin <= now => daemon.one(&job, &next, &cancel).await?,
             Some((_, next)) => nap(now.duration_until(next.begin), &cancel).await,
@@ -125,6 +129,16 @@ impl Daemon {
     fn tell_doubt(&self) {
         // An unreadable record counts as doubt: then no times are trusted.
         self.metrics.doubted(!matches!(Doubt::read(&self.doubt_file), Ok(None)));
+    }
+
+    fn tell_suspicion(&self, now: Timestamp) {
+        match Alarms::all(&self.suspicion_dir, None, now) {
+            Ok((all, _)) => {
+                let open = all.iter().map(|one| (one.tenant.as_str(), one.alarms.len()));
+                self.metrics.suspicious(open);
+            }
+            Err(e) => tracing::warn!("the records of suspicious backups cannot be read: {}", e.line()),
+        }
     }
 
     /// Waits for a run; meanwhile the metric that the loop runs stays up to date.

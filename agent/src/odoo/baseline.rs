@@ -2,11 +2,13 @@
 
 mod counted;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::odoo::lasting::Counted;
 use crate::odoo::outside;
 use crate::odoo::tenants::{self, Module};
 use crate::postgres::copy_out::Row;
@@ -75,19 +77,33 @@ impl Baseline {
     /// # Errors
     /// `Denied`, naming a table that may not be read; pg_dump would fail on it too.
     pub async fn take(session: &mut Session) -> Result<Baseline> {
+        Ok(Baseline::take_counting(session, &BTreeMap::new()).await?.0)
+    }
+
+    /// The same, and the numbers of the tables whose rows last. `before` has the highest `id` of each of them
+    /// in an earlier backup.
+    ///
+    /// # Errors
+    /// As [`Baseline::take`].
+    pub async fn take_counting(
+        session: &mut Session,
+        before: &BTreeMap<String, i64>,
+    ) -> Result<(Baseline, BTreeMap<String, Counted>)> {
         session.allow(TABLE_WAIT).await?;
         let known = Table::get(session, tenants::MODULES).await?;
         let known = tenants::installed(session, &known).await?;
-        Ok(Baseline {
+        let (tables, lasting) = counted::tables(session, before).await?;
+        let baseline = Baseline {
             odoo_version: tenants::version_of_base(&known),
             database_uuid: database_uuid(session).await?,
             modules: modules(&known),
             extensions: extensions(session).await?,
             roles: roles_in_use(session).await?,
             properties: properties(session).await?,
-            tables: counted::tables(session).await?,
+            tables,
             reaches: outside::reaches(session).await?,
-        })
+        };
+        Ok((baseline, lasting))
     }
 
     /// The same for a database that was just loaded, in a session of the tables' owner, who has no BYPASSRLS.

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod counters;
 pub mod fence;
 pub mod filestore;
+pub mod lasting;
 pub mod neutralize;
 pub mod neutralized;
 pub mod outside;

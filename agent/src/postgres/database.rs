@@ -170,6 +170,13 @@ pub async fn database_comment(session: &mut Session, name: &str) -> Result<Optio
     }
 }
 
+/// The number of this session's database in its cluster.
+pub async fn database_oid(session: &mut Session) -> Result<u32> {
+    let sql = "SELECT oid::int8 FROM pg_database WHERE datname = current_database()";
+    let row = session.row("read the database's number", sql).await?;
+    column::<i64>(&row, 0).map(|oid| u32::try_from(oid).unwrap_or(0))
+}
+
 /// The size of the session's own database in bytes.
 pub async fn database_bytes(session: &mut Session) -> Result<u64> {
     let sql = "SELECT pg_database_size(current_database())";

@@ -45,6 +45,11 @@ impl Decimal {
         self.0.checked_add(other.0).map(Decimal)
     }
 
+    /// The nearest floating-point number, for comparisons of size alone.
+    pub fn about(self) -> f64 {
+        self.0 as f64 / ONE as f64
+    }
+
     /// A numeric in PostgreSQL's binary format (`numeric_send`): digits of base 10,000, the first of them
     /// worth 10,000^weight.
     ///

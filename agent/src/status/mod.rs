@@ -13,6 +13,7 @@ use crate::catalog::doubt::Doubt;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
 use crate::catalog::stream::StreamRecord;
+use crate::catalog::suspicion::Alarms;
 use crate::catalog::verified::{BrokenWal, Verified};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
@@ -46,6 +47,9 @@ pub struct Status {
     pub runs: Vec<Run>,
     /// The last record of this host's agent about its stream of WAL.
     pub stream: Option<StreamRecord>,
+    /// Backups of this host that differ from the one before as no normal work explains, and that nobody
+    /// accepted.
+    pub suspicious: Vec<Alarms>,
     /// What a person must look at, in sentences.
     pub problems: Vec<String>,
     /// Snapshots whose manifests are not believed or could not be read.
@@ -94,6 +98,9 @@ impl Status {
         problems.extend(unknown);
         problems.extend(stored_problems(&inventory, &verified));
         problems.extend(doubt_problem(config));
+        let dir = StateDir::suspicion_dir_of(&config.state_dir, &config.instance);
+        let (suspicious, damaged) = Alarms::all(&dir, Some(repository.id()), now)?;
+        problems.extend(damaged);
         let not_believed = inventory.not_believed().into_iter();
         Ok(Status {
             instance: repository.instance().clone(),
@@ -109,6 +116,7 @@ impl Status {
             },
             runs: last_runs(config).await?,
             stream,
+            suspicious,
             problems,
             not_believed: not_believed
                 .map(|(snapshot, e)| NotBelieved { snapshot, error: e.what().to_owned() })
@@ -125,6 +133,7 @@ impl Status {
             && self.cluster.wal.as_ref().is_none_or(|wal| wal.broken.is_none())
             && self.not_believed.is_empty()
             && self.runs.iter().all(|run| run.ended.is_none() || run.exit_code == Some(0))
+            && self.suspicious.is_empty()
             && self.problems.is_empty()
     }
 

@@ -12,7 +12,7 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 15] = [
+const WANT_MORE: [&str; 16] = [
     "restore",
     "as-production",
     "promote",
@@ -24,13 +24,14 @@ const WANT_MORE: [&str; 15] = [
     "rollback",
     "release",
     "policy",
+    "suspicion",
     "expire",
     "hold",
     "completions",
     "man",
 ];
 /// Commands of a command.
-const INNER: [(&str, &[&str]); 7] = [
+const INNER: [(&str, &[&str]); 8] = [
     ("wal", &["push", "fetch", "status"]),
     ("evidence", &["verify", "require", "export", "list"]),
     ("config", &["diff", "restore", "list"]),
@@ -38,6 +39,7 @@ const INNER: [(&str, &[&str]); 7] = [
     ("release", &["watch", "calendar"]),
     ("policy", &["check", "drift"]),
     ("hold", &["add", "list", "remove"]),
+    ("suspicion", &["list", "accept"]),
 ];
 
 /// The commands of this one.

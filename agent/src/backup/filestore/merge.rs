@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::item::{Handled, Item};
+use super::sample::{Sample, Sampled};
 use crate::archive::index::{Entry, Line};
 use crate::backup::batches::Maker;
 use crate::backup::file_reader::mtime_ns;
@@ -19,7 +20,7 @@ const BATCH_FILES: usize = 128;
 /// Known files cost nothing, so more of them go together.
 const BATCH_ITEMS: usize = 2048;
 
-/// Walks the directory and the known files side by side.
+/// Walks the directory and the known files side by side, then reads a sample of the known ones.
 pub(super) fn merge(
     maker: Maker<Vec<Item>, Result<Vec<Handled>>>,
     (place, dir): (&Path, Option<&Dir>),
@@ -27,7 +28,8 @@ pub(super) fn merge(
     renumber: &[Option<u32>],
     known_broke: &AtomicBool,
     pace: &Pace,
-) -> Result<()> {
+) -> Result<Sampled> {
+    let mut sample = Sample::begin();
     let mut known = known.map(|k| k.index).into_iter().flatten().map(|line| {
         let entry = line.and_then(|line| match line {
             Line::File(mut entry) => {
@@ -56,7 +58,7 @@ pub(super) fn merge(
     // none. Where files are known, a missing directory is an error of the walk.
     let Some(dir) = dir else {
         return match next_known {
-            None => Ok(()),
+            None => Ok(Sampled::default()),
             Some(_) => Err(not_there(place)),
         };
     };
@@ -71,7 +73,7 @@ pub(super) fn merge(
         if old.is_some() {
             next_known = known.next().transpose()?;
         }
-        batch.add(decide(dir, entry, old)?);
+        batch.add(decide(dir, entry, old, &mut sample)?);
         if batch.gone {
             return Err(Error::new(Kind::Interrupted, "the backup of the filestore was stopped"));
         }
@@ -82,11 +84,12 @@ pub(super) fn merge(
         next_known = known.next().transpose()?;
     }
     batch.flush();
-    Ok(())
+    drop(batch); // the workers need not wait for the sample
+    sample.read(dir, pace)
 }
 
 /// A known blob is identified by its name; everything else by size and modification time.
-fn decide(dir: &Dir, entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
+fn decide(dir: &Dir, entry: WalkEntry, old: Option<Entry>, sample: &mut Sample) -> Result<Item> {
     let removes = old.as_ref().map(|old| old.path.clone());
     match &entry.kind {
         WalkKind::File => {}
@@ -97,7 +100,8 @@ fn decide(dir: &Dir, entry: WalkEntry, old: Option<Entry>) -> Result<Item> {
     }
     let replaces = old.is_some();
     if let Some(old) = old {
-        if entry.blob.is_some() && old.flaw.is_none() {
+        if let Some(blob) = entry.blob.filter(|_| old.flaw.is_none()) {
+            sample.offer(&entry.relative, || blob.sha1_hex(), old.bytes);
             return Ok(Item::Keep(old));
         }
         match entry.metadata(dir) {

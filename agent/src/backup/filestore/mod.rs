@@ -7,6 +7,7 @@
 mod item;
 mod merge;
 mod read;
+mod sample;
 mod tally;
 
 use std::path::Path;
@@ -26,6 +27,7 @@ use crate::repository::writer::SnapshotWriter;
 use item::{Handled, Item};
 use merge::merge;
 use read::pack;
+pub use sample::Sampled;
 use tally::Tally;
 
 /// What to back up, and what it builds on.
@@ -60,6 +62,21 @@ pub struct Synced {
     pub known: Known,
     /// Bytes read.
     pub plain_bytes: u64,
+    /// How it differs from the known filestore.
+    pub changes: Changes,
+}
+
+/// How a filestore differs from the known one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Known blobs that are still there.
+    pub kept: u64,
+    /// Known blobs that are gone.
+    pub gone: u64,
+    /// New files, whatever their names.
+    pub new_files: u64,
+    /// Some of the known blobs, read.
+    pub sampled: Sampled,
 }
 
 /// Why it ended without a result.
@@ -93,7 +110,7 @@ pub fn sync(snapshot: &Arc<SnapshotWriter>, sync: Sync<'_>) -> std::result::Resu
     let header = Header::new(base.complete, base.table.clone());
     let known_broke = AtomicBool::new(false);
     let (maker, work, results) = batches::channel::<Vec<Item>, Result<Vec<Handled>>>();
-    let outcome = std::thread::scope(|scope| -> Result<Tally> {
+    let outcome = std::thread::scope(|scope| -> Result<(Tally, Sampled)> {
         let merge = scope
             .spawn(|| merge(maker, (sync.place, sync.dir), known, &base.renumber, &known_broke, sync.pace));
         let workers: Vec<_> = (0..sync.workers.max(1))
@@ -119,14 +136,13 @@ pub fn sync(snapshot: &Arc<SnapshotWriter>, sync: Sync<'_>) -> std::result::Resu
             workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(panicked()))).collect();
         packed.into_iter().collect::<Result<Vec<()>>>()?;
         written?;
-        merged?;
-        Ok(tally)
+        Ok((tally, merged?))
     });
-    let tally = outcome.map_err(|e| match known_broke.load(Ordering::Relaxed) {
+    let (tally, sampled) = outcome.map_err(|e| match known_broke.load(Ordering::Relaxed) {
         true => Failure::KnownDamaged(e),
         false => Failure::Other(e),
     })?;
-    Ok(tally.finish(snapshot, base)?)
+    Ok(tally.finish(snapshot, base, sampled)?)
 }
 
 fn panicked() -> Error {

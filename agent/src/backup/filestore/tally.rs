@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use super::item::Handled;
-use super::{Base, Synced};
+use super::sample::Sampled;
+use super::{Base, Changes, Synced};
 use crate::archive::index::{self, Header, IndexWriter, Line};
 use crate::archive::manifest::FilestoreFacts;
 use crate::catalog::known::{Known, KnownWriter};
 use crate::error::Result;
 use crate::names::SnapshotId;
+use crate::odoo::blob::is_blob_path;
 use crate::repository::writer::{SealedWriter, SnapshotWriter};
 
 /// Problems that are listed one by one.
@@ -23,6 +25,9 @@ pub(super) struct Tally<'a> {
     bytes: u64,
     new_files: u64,
     new_bytes: u64,
+    /// Known blobs that are still there, and those that are gone: Odoo's lists of new files come and go.
+    kept_blobs: u64,
+    gone_blobs: u64,
     problems: Vec<String>,
     problem_files: u64,
 }
@@ -41,6 +46,8 @@ impl<'a> Tally<'a> {
             bytes: 0,
             new_files: 0,
             new_bytes: 0,
+            kept_blobs: 0,
+            gone_blobs: 0,
             problems: Vec::new(),
             problem_files: 0,
         })
@@ -67,6 +74,7 @@ impl<'a> Tally<'a> {
             self.files += 1;
             self.bytes += entry.bytes;
             self.new_files += u64::from(new);
+            self.kept_blobs += u64::from(!new && is_blob_path(entry.path.as_bytes()));
             self.new_bytes += if new { entry.bytes } else { 0 };
             for part in &entry.parts {
                 self.used[part.snapshot as usize] += 1;
@@ -84,6 +92,7 @@ impl<'a> Tally<'a> {
     }
 
     fn removed(&mut self, path: String, complete: bool) -> Result<()> {
+        self.gone_blobs += u64::from(is_blob_path(path.as_bytes()));
         if complete { Ok(()) } else { self.index.write(&Line::Removed(path)) }
     }
 
@@ -94,7 +103,9 @@ impl<'a> Tally<'a> {
         }
     }
 
-    pub(super) fn finish(self, snapshot: &SnapshotWriter, base: Base) -> Result<Synced> {
+    pub(super) fn finish(self, snapshot: &SnapshotWriter, base: Base, sampled: Sampled) -> Result<Synced> {
+        let (kept, gone) = (self.kept_blobs, self.gone_blobs);
+        let changes = Changes { kept, gone, new_files: self.new_files, sampled };
         self.index.into_inner().finish()?;
         let staged = self.known.end()?;
         let sources: Vec<SnapshotId> = base
@@ -122,6 +133,6 @@ impl<'a> Tally<'a> {
             chain: base.chain,
             sources,
         };
-        Ok(Synced { facts, parent: base.parent, staged, known, plain_bytes: self.new_bytes })
+        Ok(Synced { facts, parent: base.parent, staged, known, plain_bytes: self.new_bytes, changes })
     }
 }

@@ -6,6 +6,7 @@ mod files;
 mod held_in;
 mod publish;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +18,15 @@ use crate::archive::manifest::{FilestoreLink, Manifest, SnapshotKind};
 use crate::backup::dump;
 use crate::backup::job::{Job, on_blocking_thread};
 use crate::backup::reconcile::{self, Names};
-use crate::clock;
+use crate::backup::suspicion::{Before, DatabaseMeasured, Measured};
+use crate::catalog::suspicion::Alarm;
+use crate::clock::{self, Timestamp};
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName};
 use crate::odoo::attachments::{AttachmentFile, each_attachment_file};
 use crate::odoo::baseline::Baseline;
 use crate::odoo::fence::Fence;
-use crate::postgres::database::database_bytes;
+use crate::postgres::database::{database_bytes, database_oid};
 use crate::postgres::snapshot::SnapshotSession;
 use crate::postgres::tools::Tools;
 use crate::repository::writer::SnapshotWriter;
@@ -52,11 +55,17 @@ pub struct TenantReport {
     pub dump: Option<Manifest>,
     /// The filestore, where requested.
     pub filestore: Option<Manifest>,
+    /// How it differs from the backup before as no normal work explains; `None` if it does not.
+    pub suspicious: Option<Alarm>,
     /// How long it took.
     pub seconds: f64,
 }
 
 impl TenantReport {
+    fn stored(tenant: &TenantName, dump: Option<Manifest>, filestore: Option<Manifest>) -> TenantReport {
+        TenantReport { tenant: tenant.clone(), dump, filestore, suspicious: None, seconds: 0.0 }
+    }
+
     /// Files that the dumped database names and the repository does not hold, or only damaged.
     pub fn missing_files(&self) -> u64 {
         let link = self.dump.as_ref().and_then(|m| m.link());
@@ -81,12 +90,16 @@ pub async fn back_up(
     snapshots: &[SnapshotId],
 ) -> Result<TenantReport> {
     let begun = clock::instant();
-    let mut report = if kinds.dump {
+    let before = Before::read(job, tenant);
+    let (mut report, measured) = if kinds.dump {
         let mut points = 0;
         loop {
             points += 1;
-            if let Some(report) = dump_and_filestore(job, tools, tenant, kinds, snapshots, points).await? {
-                break report;
+            let ids = before.max_ids();
+            if let Some(done) =
+                dump_and_filestore(job, tools, tenant, kinds, snapshots, (points, &ids)).await?
+            {
+                break done;
             }
             job.progress.note(format!(
                 "{tenant}: files named by the database were deleted during the backup; starting again from a new database snapshot"
@@ -95,9 +108,12 @@ pub async fn back_up(
     } else {
         let snapshot = begin(job, SnapshotKind::Filestore);
         let synced = sync(job, tenant, &snapshot, snapshots, &job.cancel).await?;
+        let files = Some(synced.changes);
         let filestore = publish_filestore(job, tenant, &snapshot, synced).await?;
-        TenantReport { tenant: tenant.clone(), dump: None, filestore: Some(filestore), seconds: 0.0 }
+        (TenantReport::stored(tenant, None, Some(filestore)), Measured { database: None, files })
     };
+    let stored = (report.dump.as_ref(), report.filestore.as_ref());
+    report.suspicious = before.compare(job, tenant, measured, stored).await;
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -106,15 +122,15 @@ fn begin(job: &Job, kind: SnapshotKind) -> Arc<SnapshotWriter> {
     SnapshotWriter::begin(&job.repository, &job.origin, &job.recipients, job.pack_settings(), kind)
 }
 
-/// `None` where a new point should be tried.
+/// `None` where a new point should be tried. `ids` are the highest ones of the backup before.
 async fn dump_and_filestore(
     job: &Job,
     tools: &Tools,
     tenant: &TenantName,
     kinds: Kinds,
     snapshots: &[SnapshotId],
-    points: u32,
-) -> Result<Option<TenantReport>> {
+    (points, ids): (u32, &BTreeMap<String, i64>),
+) -> Result<Option<(TenantReport, Measured)>> {
     let snapshot = begin(job, SnapshotKind::Dump);
     let fence = match kinds.filestore && job.backup.fence_seconds_max > 0 {
         true => Some(
@@ -126,6 +142,7 @@ async fn dump_and_filestore(
     job.progress.stage(format!("{tenant}: database point"));
     let cancel = job.cancel.child_token();
     let postgres = job.postgres.clone().stopped_by(&cancel);
+    let at = clock::now();
     let mut point = SnapshotSession::begin(&postgres, tenant.as_str()).await?;
     let (mut names, mut lies_elsewhere) = (None, Elsewheres::default());
     if kinds.filestore {
@@ -147,7 +164,7 @@ async fn dump_and_filestore(
     let dumping = stops_others(&cancel, async {
         let (dumped, baseline) = tokio::join!(
             stops_others(&cancel, dump::dump(job, tools, &snapshot, tenant, &id, &cancel)),
-            stops_others(&cancel, baseline(&mut point))
+            stops_others(&cancel, measure(&mut point, ids, at))
         );
         let (dumped, baseline) = first_reason(dumped, baseline)?;
         point.end().await?;
@@ -165,7 +182,7 @@ async fn dump_and_filestore(
         Ok((synced, fence))
     });
     let (dumped, synced) = tokio::join!(dumping, syncing);
-    let ((dumped, (baseline, database_bytes)), (synced, fence)) = first_reason(dumped, synced)?;
+    let ((dumped, (baseline, measured, database_bytes)), (synced, fence)) = first_reason(dumped, synced)?;
     let missing = match (&names, &synced) {
         (Some(_), Some(synced)) => {
             let index = synced.staged.staged().to_owned();
@@ -185,6 +202,7 @@ async fn dump_and_filestore(
         _ => None,
     };
     job.progress.stage(format!("{tenant}: manifests"));
+    let files = synced.as_ref().map(|synced| synced.changes);
     let published = match (&filestore, synced) {
         (Some(filestore), Some(synced)) => Some(publish_filestore(job, tenant, filestore, synced).await?),
         _ => None,
@@ -201,13 +219,20 @@ async fn dump_and_filestore(
     });
     let facts = dump_facts(job, tools, dumped, &baseline, database_bytes, link);
     let dump = publish_dump(job, tenant, &snapshot, facts, baseline, lsn, time).await?;
-    Ok(Some(TenantReport { tenant: tenant.clone(), dump: Some(dump), filestore: published, seconds: 0.0 }))
+    let measured = Measured { database: Some(measured), files };
+    Ok(Some((TenantReport::stored(tenant, Some(dump), published), measured)))
 }
 
-async fn baseline(point: &mut SnapshotSession) -> Result<(Baseline, u64)> {
-    let baseline = Baseline::take(&mut point.session).await?;
+async fn measure(
+    point: &mut SnapshotSession,
+    ids: &BTreeMap<String, i64>,
+    at: Timestamp,
+) -> Result<(Baseline, DatabaseMeasured, u64)> {
+    let (baseline, tables) = Baseline::take_counting(&mut point.session, ids).await?;
     let bytes = database_bytes(&mut point.session).await?;
-    Ok((baseline, bytes))
+    let oid = database_oid(&mut point.session).await?;
+    let measured = DatabaseMeasured::of(&baseline, tables, (at, point.lsn, oid));
+    Ok((baseline, measured, bytes))
 }
 
 /// Stops the work that runs beside it when it fails.

@@ -1,0 +1,230 @@
+//! Compares each backup of a tenant with the one before. A sudden loss is reported, in the backup's own
+//! report, in `lifeboat status` and in the metrics; it never fails the backup.
+//!
+//! The next backup compares with the new state: each loss is reported once, and stays in `lifeboat status`
+//! until somebody accepts it. Everything is read in the transaction of the dump, together with its baseline.
+
+mod numbers;
+mod rules;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::archive::manifest::Manifest;
+use crate::backup::filestore::Changes;
+use crate::backup::job::{Job, on_blocking_thread};
+use crate::catalog::last_checkpoint::LastCheckpoint;
+use crate::catalog::suspicion::{Alarm, Alarms, Finding};
+use crate::clock::{self, Timestamp};
+use crate::disk;
+use crate::error::Result;
+use crate::names::{Lsn, TenantName};
+use crate::odoo::baseline::Baseline;
+use crate::odoo::lasting::Counted;
+use numbers::{Compressed, DatabaseNumbers, Good, Numbers};
+use rules::DatabaseNow;
+
+/// How long the last good snapshots are kept for an alarm.
+const HOLD: Duration = Duration::from_secs(30 * 86_400);
+
+/// What the last backup of a tenant left for this one.
+pub(super) struct Before {
+    file: PathBuf,
+    numbers: Numbers,
+}
+
+/// What was stored, for the comparison.
+#[derive(Default)]
+pub(super) struct Measured {
+    /// Of a dump.
+    pub(super) database: Option<DatabaseMeasured>,
+    /// Of a filestore.
+    pub(super) files: Option<Changes>,
+}
+
+/// What a dump was made of.
+pub(super) struct DatabaseMeasured {
+    /// When its point was taken, by this host's clock.
+    pub(super) at: Timestamp,
+    /// Where its WAL was.
+    pub(super) lsn: Lsn,
+    /// The database's number in its cluster.
+    pub(super) oid: u32,
+    /// Odoo's `database.uuid`.
+    pub(super) uuid: Option<String>,
+    /// Installed modules.
+    pub(super) modules: Vec<String>,
+    /// The tables whose rows last.
+    pub(super) tables: BTreeMap<String, Counted>,
+}
+
+impl DatabaseMeasured {
+    /// Of a dump and its baseline.
+    pub(super) fn of(
+        baseline: &Baseline,
+        tables: BTreeMap<String, Counted>,
+        (at, lsn, oid): (Timestamp, Lsn, u32),
+    ) -> DatabaseMeasured {
+        let modules = baseline.modules.iter().map(|module| module.name.clone()).collect();
+        DatabaseMeasured { at, lsn, oid, uuid: baseline.database_uuid.clone(), modules, tables }
+    }
+}
+
+impl Before {
+    /// Reads it. What cannot be read is a note, and nothing is compared.
+    pub(super) fn read(job: &Job, tenant: &TenantName) -> Before {
+        let file = Numbers::file(&job.state.suspicion_dir(), tenant);
+        let repository = job.repository.id();
+        let numbers = Numbers::read(&file, repository).unwrap_or_else(|e| {
+            job.progress
+                .note(format!("{tenant}: this backup is not compared with the one before: {}", e.line()));
+            None
+        });
+        Before { file, numbers: numbers.unwrap_or_else(|| Numbers::none(repository)) }
+    }
+
+    /// The highest `id` of each table then.
+    pub(super) fn max_ids(&self) -> BTreeMap<String, i64> {
+        let tables = self.numbers.database.iter().flat_map(|database| &database.tables);
+        tables.filter_map(|(name, counts)| Some((name.clone(), counts.max_id?))).collect()
+    }
+
+    /// Compares what was stored with it, and keeps the numbers for the next backup. `None` if nothing was
+    /// found. What fails here is a note: the backup is stored.
+    pub(super) async fn compare(
+        self,
+        job: &Job,
+        tenant: &TenantName,
+        measured: Measured,
+        stored: (Option<&Manifest>, Option<&Manifest>),
+    ) -> Option<Alarm> {
+        match self.compared(job, tenant, measured, stored).await {
+            Ok(alarm) => {
+                if let Some(alarm) = &alarm {
+                    job.progress.note(format!("{tenant}: SUSPICIOUS: {}", alarm.lines().join("; ")));
+                }
+                alarm
+            }
+            Err(e) => {
+                job.progress.note(format!(
+                    "{tenant}: it is not recorded how this backup compares with the one before: {}",
+                    e.line()
+                ));
+                None
+            }
+        }
+    }
+
+    async fn compared(
+        mut self,
+        job: &Job,
+        tenant: &TenantName,
+        measured: Measured,
+        (dump, filestore): (Option<&Manifest>, Option<&Manifest>),
+    ) -> Result<Option<Alarm>> {
+        let mut findings = Vec::new();
+        if let Some(database) = measured.database {
+            findings.extend(self.database(job, tenant, database)?);
+        }
+        if let Some(changes) = &measured.files {
+            findings.extend(rules::files(changes));
+        }
+        findings.extend(self.compression(dump, filestore, measured.files.as_ref()));
+        let stored = Good { dump: dump.map(|m| m.id.clone()), filestore: filestore.map(|m| m.id.clone()) };
+        let good = self.numbers.good.clone();
+        let ids = |good: Good| [good.dump, good.filestore].into_iter().flatten().collect::<Vec<_>>();
+        let now = clock::now();
+        let keep_until = now.checked_add(HOLD).unwrap_or(Timestamp::MAX);
+        let alarm = (!findings.is_empty()).then(|| Alarm {
+            snapshots: ids(stored.clone()),
+            found_at: now,
+            findings,
+            good: ids(good),
+            keep_until,
+        });
+        if alarm.is_none() {
+            let good = &mut self.numbers.good;
+            good.dump = stored.dump.or(good.dump.take());
+            good.filestore = stored.filestore.or(good.filestore.take());
+        }
+        let (dir, repository) = (job.state.suspicion_dir(), job.repository.id().to_owned());
+        let (tenant, kept) = (tenant.clone(), alarm.clone());
+        on_blocking_thread(move || {
+            disk::create_private_dir(&dir)?;
+            // The alarm first: after a crash between the two, the next backup finds the same again.
+            if let Some(alarm) = kept {
+                Alarms::add(&dir, &repository, &tenant, alarm)?;
+            }
+            self.numbers.keep(&self.file)
+        })
+        .await?;
+        Ok(alarm)
+    }
+
+    /// Compares how well the data could be compressed, and takes the numbers over.
+    fn compression(
+        &mut self,
+        dump: Option<&Manifest>,
+        filestore: Option<&Manifest>,
+        changes: Option<&Changes>,
+    ) -> Vec<Finding> {
+        let of = |manifest: &Manifest| {
+            let (plain, stored) = (manifest.plain_bytes, manifest.stored_bytes());
+            Some(Compressed { plain, stored }).filter(Compressed::says_something)
+        };
+        let (dump, files) = (dump.and_then(of), filestore.and_then(of));
+        let mut findings = Vec::new();
+        if let (Some(before), Some(now)) = (self.numbers.dump, dump) {
+            findings.extend(rules::dump_compressed(before, now));
+        }
+        if let (Some(before), Some(now), Some(changes)) = (self.numbers.new_files, files, changes) {
+            findings.extend(rules::files_compressed(before, now, changes));
+        }
+        self.numbers.dump = dump.or(self.numbers.dump);
+        self.numbers.new_files = files.or(self.numbers.new_files);
+        findings
+    }
+
+    /// Compares the database, and takes its numbers over.
+    fn database(
+        &mut self,
+        job: &Job,
+        tenant: &TenantName,
+        measured: DatabaseMeasured,
+    ) -> Result<Vec<Finding>> {
+        let DatabaseMeasured { at, lsn, oid, uuid, modules, tables } = measured;
+        let numbers = DatabaseNumbers {
+            at,
+            lsn,
+            oid,
+            uuid,
+            release: job.release.clone(),
+            modules,
+            tables: tables.iter().map(|(name, one)| (name.clone(), one.now.clone())).collect(),
+        };
+        let findings = match &self.numbers.database {
+            None => Vec::new(),
+            Some(before) => match rules::incomparable(before, &numbers) {
+                Some(why) => {
+                    job.progress
+                        .note(format!("{tenant}: this backup is not compared with the one before: {why}"));
+                    Vec::new()
+                }
+                None => {
+                    let passed = LastCheckpoint::read(&job.state.last_checkpoint_file())?.passed;
+                    let is_new = job.release.is_some() && job.release != before.release;
+                    let now = DatabaseNow {
+                        numbers: &numbers,
+                        tables: &tables,
+                        was_released: is_new || passed.is_some_and(|passed| passed > before.at),
+                        has_releases: passed.is_some() || job.release.is_some() || before.release.is_some(),
+                    };
+                    rules::database(before, &now)
+                }
+            },
+        };
+        self.numbers.database = Some(numbers);
+        Ok(findings)
+    }
+}
