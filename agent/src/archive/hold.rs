@@ -36,7 +36,8 @@ pub enum Held {
     Snapshot(SnapshotId),
     /// The checkpoint of a release, with all that it takes to go back to it.
     Release(ReleaseId),
-    /// All dumps and filestores of a tenant, and what leads to any moment since the first of them.
+    /// All dumps and filestores of a tenant, and the batches of files since the first of them. No base
+    /// backups and no WAL.
     Tenant(TenantName),
     /// Every moment from the first to the second.
     Span(Timestamp, Timestamp),

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::confirm::confirm;
 use super::expire_text::{Shown, done_json, done_text};
-use super::trust::TrustArgs;
 use super::{App, Done, print};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::signature::SigningKey;
@@ -28,16 +27,17 @@ use crate::status::remembered;
 
 /// Delete what no recovery class, release or hold keeps
 ///
-/// In two steps. A run announces what nobody needs any more; a run that comes at least expire.grace (24
-/// hours) later deletes it, if it is not needed then either. So run it once a day. Backups and restores may
-/// run at the same time. The plan is shown first: for each snapshot that is kept, every reason. See
+/// Deletion has two steps. A run announces what nobody needs any more. A run at least expire.grace (24 hours)
+/// later deletes it, unless something needs it by then. Run it once a day. Backups and restores may run at
+/// the same time. The plan is shown first, with every reason for each snapshot that is kept. See
 /// docs/retention.md.
 ///
-/// Ages are counted by the clock of the store, at most up to one day after the newest stored object: if
-/// backups stop, expiry stops. --as-of ignores this limit. What cannot be read keeps all that it may need.
+/// Ages are counted by the store's clock, up to one day after the newest stored snapshot or WAL: if backups
+/// stop, expiry stops. --as-of ignores this limit. If something cannot be read, everything that it may need
+/// is kept.
 ///
-/// Exit code 3: something could not be read, so more is kept than necessary, or something could not be
-/// deleted. 4: there is no class. 16: it would announce more than expire.max_percent.
+/// Exit code 3: something could not be read or deleted. 4: there is no class. 16: refused (too much at once,
+/// clocks, not confirmed); nothing was announced or deleted.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -49,42 +49,41 @@ pub struct Args {
     /// Only show the plan
     #[arg(long)]
     dry_run: bool,
-    /// Show what would be deleted at this time, if nothing were stored until then
+    /// Show what would not be needed at this time, if nothing more were stored. It ignores the rule that
+    /// expiry stops when backups stop
     #[arg(long, value_name = "TIME", requires = "dry_run")]
     as_of: Option<ZonedTime>,
     /// Do not ask before anything is announced or deleted
     #[arg(long, conflicts_with = "dry_run")]
     yes: bool,
-    /// Announce up to this percentage of the snapshots and of their bytes in this run
+    /// Allow this run to announce up to this percentage of the snapshots, and of all stored bytes
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
     max_percent: Option<u8>,
     /// Do not ask the server which tenants there are. Without odoo.tenants, all batches of files are kept,
     /// and the exit code is 3
     #[arg(long)]
     stored_only: bool,
-    #[command(flatten)]
-    trust: TrustArgs,
 }
 
 /// Plans, asks, announces and deletes.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
-    let trust = args.trust.trust(&config)?;
-    if matches!(trust, Trust::Anyone) {
-        return Err(Error::new(Kind::Usage, "expire does not take --accept-unsigned")
-            .effect("what nobody signed must not decide what is deleted")
-            .next("set signing.trusted_keys"));
-    }
-    let signing = if args.dry_run { None } else { Some(signing_key(&config)?) };
+    // What nobody signed must not decide what is deleted.
+    let trust = Trust::keys(&config.signing.trusted_keys)?;
+    let signing = match signing_key(&config) {
+        Ok(key) => Some(key),
+        Err(_) if args.dry_run => None,
+        Err(e) => return Err(e),
+    };
     let evidence = TrustedEvidenceKeys::configured(&config.checkpoint)?;
     let repository = Repository::configured(&config).await?;
-    let began = clock::instant();
     let tenants = tenants(&config, args.stored_only).await;
     let broken = |inventory: &_| {
         let (verified, _) = remembered::recall(&config, &repository);
         remembered::broken(inventory, &verified).into_iter().cloned().collect()
     };
     let stock = look::take(&repository, &trust, &evidence, tenants, broken).await?;
+    let looked = clock::instant();
     let rules = look::rules(&config, &stock)?;
     let now = store_time(&repository).await?;
     let clock = args.as_of.map_or(Clock::Store(now), |at| Clock::AsOf(at.0));
@@ -107,11 +106,14 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     };
     let is_known = shown.unknown.is_empty() && shown.not_believed.is_empty();
     let known = if is_known { Done::Complete } else { Done::Incomplete };
-    let Some(signing) = signing else {
-        app.print(&shown.json(), || shown.text())?;
-        return Ok(known);
+    let signing = match signing {
+        Some(signing) if !args.dry_run => signing,
+        _ => {
+            app.print(&shown.json(), || shown.text())?;
+            return Ok(known);
+        }
     };
-    if !app.json {
+    if !app.json || !args.yes {
         print::err_text(&shown.text());
     }
     if phases.is_nothing() {
@@ -122,7 +124,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     if !args.yes {
         confirm()?;
     }
-    if clock::instant() - began > LOOK_COUNTS_FOR {
+    if clock::instant() - looked > LOOK_COUNTS_FOR {
         return Err(Error::new(Kind::Refused, "the plan is older than 15 minutes")
             .effect("nothing was announced or deleted: something else may be needed by now")
             .next("run lifeboat expire again"));
@@ -138,13 +140,13 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
 /// How long what was looked at is acted on.
 const LOOK_COUNTS_FOR: Duration = Duration::from_secs(15 * 60);
 
-/// Who signs announcements.
+/// Who signs tombstones.
 fn signing_key(config: &Config) -> Result<SigningKey> {
     let file = config.expire.key_file.as_deref().or(config.signing.key_file.as_deref());
     let file = file.ok_or_else(|| {
         Error::new(Kind::Config, "neither expire.key_file nor signing.key_file is set")
-            .effect("nothing was announced or deleted: announcements are signed")
-            .next("make a key with ssh-keygen -t ed25519 -N '' (docs/retention.md)")
+            .effect("nothing was announced or deleted: tombstones must be signed")
+            .next("set expire.key_file to a key of its own (docs/retention.md shows how to make one)")
     })?;
     SigningKey::load(file)
 }

@@ -32,7 +32,7 @@ pub struct Shown<'a> {
     pub phases: &'a Phases,
     /// What could not be read.
     pub unknown: Vec<String>,
-    /// Announcements that do not count, and why.
+    /// Tombstones that are not believed, and why.
     pub not_believed: Vec<String>,
     /// Whether it is about a time to come.
     pub as_of: bool,
@@ -65,7 +65,7 @@ impl Shown<'_> {
         let plan = self.plan;
         let mut text = Text::default();
         let when = match self.as_of {
-            true => format!("as of {}, if nothing is stored until then", clock::text(plan.now)),
+            true => format!("as of {}, if nothing more is stored before that", clock::text(plan.now)),
             false => clock::text(plan.now),
         };
         let instance = &self.config.instance;
@@ -75,14 +75,14 @@ impl Shown<'_> {
         }
         for what in &self.not_believed {
             let line = text.line(INDENT + 2).plain("  ");
-            line.push(Tone::Warning, "not believed").plain(format!(": {what}"));
+            line.push(Tone::Warning, "tombstone not believed").plain(format!(": {what}"));
         }
         for note in &plan.notes {
             text.line(INDENT + 2).plain(format!("  note: {note}"));
         }
         for run in &self.phases.withdrawn {
             text.line(INDENT + 2).plain(format!(
-                "  note: announcement {run} does not count any more: something in it is needed after all"
+                "  note: tombstone {run} does not count any more: something in it is needed after all"
             ));
         }
         stays(&mut text, plan);
@@ -95,8 +95,7 @@ impl Shown<'_> {
         let phases = self.phases;
         text.line(0);
         if self.as_of {
-            text.line(INDENT)
-                .plain(format!("{} would not be needed any more", bytes_text(self.plan.bytes())));
+            text.line(INDENT).plain(format!("this would free {}", bytes_text(self.plan.bytes())));
             return;
         }
         let deleted = phases.snapshots.len() + phases.unfinished.len();
@@ -108,7 +107,7 @@ impl Shown<'_> {
         let named = &phases.announced;
         let announced = named.snapshots.len() + named.batches.len() + named.unfinished.len();
         text.line(INDENT).plain(format!(
-            "to announce now: {}, {}; {} with their WAL, to be deleted after {}",
+            "to announce now: {}, {}: {}, to be deleted by a run in {} or later",
             counted(announced, "snapshot"),
             counted(named.wal.len(), "WAL range"),
             bytes_text(phases.announced_bytes),
@@ -116,7 +115,7 @@ impl Shown<'_> {
         ));
         if let Some(next) = phases.next {
             text.line(INDENT)
-                .plain(format!("announced before: can be deleted from {} on", clock::text(next)));
+                .plain(format!("announced earlier: can be deleted from {} on", clock::text(next)));
         }
     }
 }
@@ -137,20 +136,20 @@ pub fn done_json(applied: &Applied) -> Value {
 pub fn done_text(applied: &Applied, phases: &Phases, next: Option<Timestamp>, grace: Duration) -> String {
     let erased = &applied.erased;
     let mut out = format!(
-        "deleted {} and {}: {}\n",
+        "deleted {} and {} ({} in total)\n",
         counted(erased.snapshots, "snapshot"),
         counted(phases.wal.len(), "WAL object"),
         counted(erased.objects as usize, "object")
     );
     if let Some(run) = &applied.announced {
         out += &format!(
-            "announced {} as {run}: a run after {} or later deletes it\n",
+            "announced {} (tombstone {run}): a run in {} or later deletes it\n",
             bytes_text(phases.announced_bytes),
             span_text(grace)
         );
     }
     if let Some(next) = next {
-        out += &format!("announced before: can be deleted from {} on\n", clock::text(next));
+        out += &format!("announced earlier: can be deleted from {} on\n", clock::text(next));
     }
     for (key, why) in erased.failed.iter().take(FAILED_SHOWN) {
         out += &format!("NOT DELETED: {key}: {}\n", why.line());
@@ -165,7 +164,7 @@ pub fn done_text(applied: &Applied, phases: &Phases, next: Option<Timestamp>, gr
 fn by_tenant<T>(all: &[T], tenant: fn(&T) -> Option<&TenantName>) -> BTreeMap<String, Vec<&T>> {
     let mut of: BTreeMap<String, Vec<&T>> = BTreeMap::new();
     for one in all {
-        let whose = tenant(one).map_or("all tenants".to_owned(), ToString::to_string);
+        let whose = tenant(one).map_or("whole instance".to_owned(), ToString::to_string);
         of.entry(whose).or_default().push(one);
     }
     of
@@ -206,7 +205,7 @@ fn goes(text: &mut Text, plan: &ExpiryPlan, phases: &Phases) {
                 match (phases.snapshots.contains(&one.id), phases.announced.snapshots.contains(&one.id)) {
                     (true, _) => "to delete now",
                     (false, true) => "to announce now",
-                    (false, false) => "announced before",
+                    (false, false) => "announced earlier, waiting",
                 };
             let (size, stored) = (bytes_text(one.bytes), clock::text(one.stored_at));
             text.line(INDENT).plain(format!("  {}  {size}, stored {stored}, {step}", one.id));
@@ -237,5 +236,5 @@ fn reasons<'a>(reasons: impl IntoIterator<Item = &'a Reason>) -> String {
             _ => format!("{first} and {}", counted(more, "other")),
         });
     }
-    words.join(", ")
+    words.join("; ")
 }

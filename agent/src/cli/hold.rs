@@ -110,8 +110,8 @@ struct ListArgs {
 
 /// Remove a hold
 ///
-/// Its record stays, and so do reason and person. What it held goes when no class keeps it:
-/// `lifeboat expire --dry-run` shows that. Needs the signing key.
+/// Its record stays, and so do reason and person. What it held is deleted later, if nothing else keeps it,
+/// and not before one more expire.grace: `lifeboat expire --dry-run` shows that. Needs the signing key.
 #[derive(clap::Args, Debug)]
 struct RemoveArgs {
     /// The hold

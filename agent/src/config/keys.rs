@@ -353,13 +353,13 @@ pub const KEYS: &[Key] = &[
     key("tier.*.override", Takes::List(GATES), Some("[]"), "", "Gates that a person may override, with a reason that stays in the evidence."),
 
     key("expire.grace", Takes::Duration(HOUR, 30 * 24 * HOUR), Some("\"24h\""), "",
-        "How long before it is deleted something is announced; longer than the longest backup or restore."),
+        "The time between announcing and deleting. Set it longer than your longest backup or restore."),
     key("expire.max_percent", Takes::Integer(1, 100), Some("30"), "",
-        "One run announces at most this percentage of the stored snapshots, and of their bytes; `--max-percent` allows more for one run."),
+        "A run is refused if it would announce more than this percentage of the snapshots, or of all stored bytes. `--max-percent` allows more for one run."),
     key("expire.key_file", Takes::Path, None, "\"lifeboat-expire-key\"",
-        "The Ed25519 private key that signs announcements. Without it: signing.key_file."),
+        "The Ed25519 private key that signs tombstones. Without it: signing.key_file."),
     key("expire.trusted_keys", Takes::List("Ed25519 public keys (\"ssh-ed25519 AAAA... comment\")"), Some("[]"), "",
-        "Public keys whose announcements are believed, besides signing.trusted_keys. Set them on hosts that back up as well."),
+        "Public keys whose tombstones are believed, in addition to signing.trusted_keys. Set it on the hosts that back up, too."),
 
     key("class.*.tenants", Takes::List("database names, or patterns of them with *"), None, "[\"acme_prod\", \"retail_*\"]",
         "The tenants of the class. A name beats a pattern; a pattern beats \"*\" alone, which means the rest. Required."),

@@ -30,8 +30,8 @@ pub const OBJECTS: [&str; 4] = [HOLD, HOLD_SIGNATURE, REMOVED, REMOVED_SIGNATURE
 const HOLDS_MAX: usize = 10_000;
 /// Holds read at a time.
 const AT_ONCE: usize = 8;
-const NOT_OURS: &str = "if nobody of yours added it, remove its folder with the store's own tools; else put its \
-                        objects back from a copy of the repository";
+const NOT_OURS: &str = "see the last table of runbooks/legal-hold.md before you remove anything; if the key is \
+                        yours, add it to signing.trusted_keys";
 
 /// A hold that is stored and believed.
 #[derive(Debug)]

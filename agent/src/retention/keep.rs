@@ -162,8 +162,26 @@ impl<'a> Work<'a> {
         self.wal.keep_stored_since(from, Reason::Window);
         for hold in self.held() {
             if let Held::Span(from, to) = &hold.held {
-                self.span(*from, *to, &Reason::Hold(hold.name.clone()));
+                let reason = Reason::Hold(hold.name.clone());
+                self.span(*from, *to, &reason);
+                self.dumps(*from, *to, &reason);
             }
+        }
+    }
+
+    /// The dumps of a span, and the last one before it: an instance may have nothing else.
+    fn dumps(&mut self, from: Timestamp, to: Timestamp, reason: &Reason) {
+        let mut groups: BTreeMap<Option<&TenantName>, Vec<&'a Item>> = BTreeMap::new();
+        for item in self.stock.items.iter().filter(|item| item.kind == SnapshotKind::Dump) {
+            groups.entry(item.tenant.as_ref()).or_default().push(item);
+        }
+        for group in groups.into_values() {
+            let before = COUNTS
+                .into_iter()
+                .flat_map(|counts| starts(group.iter().copied().filter(move |item| counts(item)), from));
+            let within = group.iter().copied().filter(|item| item.stored_at > from && item.stored_at <= to);
+            let kept: Vec<&'a Item> = before.chain(within).collect();
+            kept.into_iter().for_each(|item| self.keep(&item.id, reason.clone()));
         }
     }
 

@@ -643,6 +643,33 @@ fn berlin() -> TimeZone {
     BERLIN.clone()
 }
 
+/// An instance may have dumps alone.
+#[test]
+fn a_held_span_keeps_its_dumps() {
+    let mut world = World::new(1);
+    world.may_be_blind = false;
+    let (begun, mut dumps) = (world.now, Vec::new());
+    for _ in 0..8 {
+        world.dump(0);
+        dumps.extend(
+            world.items.iter().rfind(|item| item.kind == SnapshotKind::Dump).map(|one| one.id.clone()),
+        );
+        world.now += 5 * DAY;
+    }
+    let held = Held::Span(at(begun + 7 * DAY), at(begun + 13 * DAY));
+    let (reason, by) = ("case 7".to_owned(), "counsel".to_owned());
+    world.holds.push(Hold { name: "h".to_owned(), held, reason, by, since: at(world.now), removed: None });
+    world.now += 8 * 366 * DAY;
+    (0..2).for_each(|_| world.dump(0));
+    for _ in 0..2 {
+        world.expire();
+        world.now += 7 * HOUR;
+    }
+    let stays = |id: &SnapshotId| world.items.iter().any(|item| item.id == *id);
+    assert!(stays(&dumps[1]) && stays(&dumps[2]), "the last one before the span, and the one in it");
+    assert!(!stays(&dumps[4]) && !stays(&dumps[5]));
+}
+
 fn times() -> u64 {
     std::env::var("TEST_TIMES").map_or(TIMES, |text| text.parse().unwrap())
 }

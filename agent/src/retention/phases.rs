@@ -39,7 +39,7 @@ pub struct Phases {
     pub announced: Named,
     /// The size of that.
     pub announced_bytes: u64,
-    /// Tombstones that name what is needed after all: they do not count any more.
+    /// Tombstones that name what is needed after all: they are removed.
     pub withdrawn: Vec<SnapshotId>,
     /// When the next of the others can be carried out.
     pub next: Option<Timestamp>,
@@ -65,9 +65,13 @@ pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Dura
     // The store's clock never stores later than now.
     let counts = |one: &&Pending| one.stored_at >= oldest && one.stored_at <= plan.now;
     let (mut ripe, mut named): (Vec<&Pending>, Vec<&Pending>) = (Vec::new(), Vec::new());
-    for one in pending.iter().filter(counts) {
+    for one in pending {
+        // However old: writers look at it, too.
         if goes.is_kept_of(one, stock) {
             phases.withdrawn.push(one.run.clone());
+            continue;
+        }
+        if !counts(&one) {
             continue;
         }
         named.push(one);

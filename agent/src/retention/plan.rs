@@ -141,7 +141,11 @@ pub fn plan(stock: &Stock, rules: &Rules, clock: Clock) -> Result<ExpiryPlan> {
     }
     let young_since = earlier(counted_from, rules.grace);
     let is_over = |newest: &Option<Timestamp>| newest.is_some_and(|newest| newest <= young_since);
-    let unfinished = stock.unfinished.iter().filter(|(_, newest)| is_over(newest));
+    // A snapshot whose manifest was lost looks like one that was cut short: what is held or needed stays.
+    let is_known = stock.holds.why_unknown().is_none() && stock.releases.why_unknown().is_none();
+    let is_kept = |id: &SnapshotId| kept.reasons.contains_key(id) || kept.batches.contains_key(id);
+    let unfinished =
+        stock.unfinished.iter().filter(|(id, newest)| is_known && is_over(newest) && !is_kept(id));
     let unfinished = unfinished.map(|(id, _)| id.clone()).collect();
     let wal = match &stock.wal {
         Known::All(wal) => kept.wal.goes(wal),

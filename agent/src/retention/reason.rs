@@ -38,14 +38,14 @@ fn word<S: serde::Serializer>(period: &Period, to: S) -> Result<S::Ok, S::Error>
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Reason::Window => f.write_str("recovery window"),
-            Reason::WindowStart => f.write_str("the recovery window begins with it"),
+            Reason::Window => f.write_str("in the recovery window"),
+            Reason::WindowStart => f.write_str("start of the recovery window"),
             Reason::First(period) => f.write_str(period.word()),
-            Reason::Newest => f.write_str("the newest"),
+            Reason::Newest => f.write_str("newest"),
             Reason::Release(release) => write!(f, "release {release}"),
             Reason::Hold(name) => write!(f, "hold {name}"),
             Reason::NeededBy(id) => write!(f, "needed by {id}"),
-            Reason::Young => f.write_str("less than a day old"),
+            Reason::Young => f.write_str("younger than expire.grace"),
             Reason::NoClass => f.write_str("no recovery class"),
             Reason::Unknown(why) => write!(f, "not known: {why}"),
         }

@@ -137,7 +137,7 @@ fn what_goes_is_announced_and_deleted_a_day_later() {
     assert_eq!(first["done"]["objects"], 0, "{first}");
     let page = site.run(&["expire", "--yes"]).off_by("+23h").run().ok();
     assert!(page.stdout.contains("nothing is to be announced or deleted now"), "{page}");
-    assert!(page.stderr.contains("announced before"), "{page}");
+    assert!(page.stderr.contains("announced earlier"), "{page}");
     assert!(folder(&site, &old.0).is_dir());
 
     let second = expire(&site, "+25h").ok().json();
