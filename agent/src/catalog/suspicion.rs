@@ -187,7 +187,7 @@ pub struct Alarm {
     pub findings: Vec<Finding>,
     /// The last snapshots in which nothing was found; none if there are no earlier ones.
     pub good: Vec<SnapshotId>,
-    /// Until when the good ones are kept for this.
+    /// Until when it is shown, if nobody accepts it.
     pub keep_until: Timestamp,
 }
 
@@ -202,11 +202,7 @@ impl Alarm {
         let names: Vec<&str> = self.good.iter().map(SnapshotId::as_str).collect();
         match names.as_slice() {
             [] => "no earlier backup was compared and found good".to_owned(),
-            names => format!(
-                "the last good snapshots are {}, kept until {}",
-                names.join(" and "),
-                clock::text(self.keep_until)
-            ),
+            names => format!("the last good snapshots are {}", names.join(" and ")),
         }
     }
 }

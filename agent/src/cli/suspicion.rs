@@ -43,8 +43,7 @@ Examples:
     List,
     /// Accept what was found in a tenant's backups
     ///
-    /// `lifeboat status` stops showing it. The last good snapshots are kept all the same until the time that
-    /// was shown. Later backups are compared with the new state anyway.
+    /// `lifeboat status` stops showing it. Later backups are compared with the new state anyway.
     #[command(after_long_help = "\
 Examples:
   lifeboat suspicion accept retail_north")]

@@ -11,9 +11,10 @@ use crate::world::{backed_up, best_day, delete, status, tenants, with};
 #[test]
 fn the_runbooks_commands_run_as_they_stand() {
     let text = fs::read_to_string(workspace_root().join("runbooks/suspicious-backup.md")).unwrap();
+    let text = text.replace("\\\n", " ");
     let mut lines: Vec<&str> = text.lines().map(str::trim).collect();
     lines.retain(|line| line.starts_with("lifeboat ") || line.starts_with("sudo -u lifeboat lifeboat "));
-    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert_eq!(lines.len(), 6, "{lines:?}");
 
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
@@ -24,10 +25,18 @@ fn the_runbooks_commands_run_as_they_stand() {
     delete(&cluster, name, &format!("delete from sale_order where create_date::date = '{day}'"));
     backed_up(&site, name, &["--tenant", name]);
 
-    for (line, code) in lines.into_iter().zip([3, 0, 0, 0]) {
+    for (line, code) in lines.into_iter().zip([3, 0, 0, 0, 0, 0]) {
         let line = line.replace("SNAPSHOT", &good).replace("retail_north", name);
         let line = line.trim_start_matches("sudo -u lifeboat ");
-        let args: Vec<&str> = line.split_whitespace().skip(1).collect();
+        // What is between quotes is one word.
+        let words = |(at, part): (usize, &'_ str)| -> Vec<String> {
+            match at % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect(),
+                _ => vec![part.to_owned()],
+            }
+        };
+        let args: Vec<String> = line.split('\'').enumerate().flat_map(words).skip(1).collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut command = site.run(&args);
         if args[0] == "restore" {
             command = command.arg("--yes").args(["--identity", "lifeboat-identity.txt"]);

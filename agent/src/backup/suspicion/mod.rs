@@ -25,7 +25,7 @@ use crate::odoo::lasting::Counted;
 use numbers::{Compressed, DatabaseNumbers, Good, Numbers};
 use rules::DatabaseNow;
 
-/// How long the last good snapshots are kept for an alarm.
+/// How long an alarm is shown, if nobody accepts it.
 const HOLD: Duration = Duration::from_secs(30 * 86_400);
 
 /// What the last backup of a tenant left for this one.
