@@ -13,10 +13,11 @@ use crate::error::Result;
 use crate::names::{TenantName, counted, shell_word};
 use crate::repository::Repository;
 
-/// Show backups that differ from the one before as no normal work explains, and accept them
+/// Show suspicious backups, and accept them
 ///
-/// Each backup of this host compares itself with the one before. `lifeboat status` shows what it found until
-/// somebody accepts it. Accepting is for changes that were planned, and for losses that have been dealt with.
+/// Each backup of this host compares itself with the one before. What no normal work explains is suspicious:
+/// `lifeboat status` shows it until somebody accepts it. Accepting is for changes that were planned, and for
+/// losses that have been dealt with.
 #[derive(clap::Args, Debug)]
 #[command(
     arg_required_else_help = true,
