@@ -102,9 +102,7 @@ fn text(place: &str, rows: &[Row], width: usize) -> Text {
     }
     let mut text = Text::from(place.to_owned());
     text.line(0);
-    let mut cells = vec![
-        ["RELEASE", "STORED (UTC)", "POINT", "VERDICT", "OVERRIDDEN", "TENANTS", "DRILL"].map(Cell::from),
-    ];
+    let mut cells = vec![["RELEASE", "STORED (UTC)", "POINT", "VERDICT", "TENANTS", "DRILL"].map(Cell::from)];
     for row in rows {
         let (tone, verdict) = match row.checkpoint.verdict() {
             Verdict::Passed => (Tone::Plain, "passed"),
@@ -116,8 +114,14 @@ fn text(place: &str, rows: &[Row], width: usize) -> Text {
             row.link.release.to_string().into(),
             row.link.stored_at.strftime("%Y-%m-%d %H:%M").to_string().into(),
             row.checkpoint.point.as_ref().map_or("dumps".to_owned(), |point| point.lsn.to_string()).into(),
-            Cell(tone, verdict.to_owned()),
-            if overridden.is_empty() { "-".to_owned() } else { overridden.join(",") }.into(),
+            Cell(
+                tone,
+                if overridden.is_empty() {
+                    verdict.to_owned()
+                } else {
+                    format!("{verdict} {}", overridden.join(","))
+                },
+            ),
             row.checkpoint.scope.tenants.len().to_string().into(),
             row.checkpoint.drill.as_ref().map_or("-".to_owned(), |drill| drill.verdict.clone()).into(),
         ]);
