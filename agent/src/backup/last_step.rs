@@ -3,36 +3,41 @@
 //! was lost. So the manifest is first kept in the state directory, and the next run stores it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::archive::manifest::{self, Manifest, Origin};
+use crate::archive::manifest::{self, Manifest, Origin, SnapshotKind};
 use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::catalog::state::StateDir;
+use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Kind, Result};
 use crate::inventory::needs::Graph;
 use crate::names::SnapshotId;
 use crate::repository::Repository;
-use crate::repository::tombstones::announcers;
+use crate::repository::tombstones::{Tombstones, announcers};
 use crate::repository::writer::SnapshotWriter;
+
+/// A publication that took so long may have been stopped in the middle: what it needs is looked at again.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// The directory of manifests that are being stored.
 pub struct LastSteps {
     dir: PathBuf,
-    /// Whose tombstones are believed.
-    announcers: TrustedKeys,
+    tombstones: Tombstones,
 }
 
 impl LastSteps {
     /// The last steps of a run that has locked this state directory.
     pub fn of(state: &StateDir, config: &Config, signing: &SigningKey) -> Result<LastSteps> {
-        Ok(LastSteps { dir: state.last_steps_dir()?, announcers: announcers(config)?.with(signing) })
+        let tombstones = Tombstones::of(announcers(config)?.with(signing));
+        Ok(LastSteps { dir: state.last_steps_dir()?, tombstones })
     }
 
-    /// Publishes the snapshot, if what it needs is there and stays.
+    /// Publishes the snapshot, if it and what it needs are there and stay.
     ///
     /// # Errors
-    /// `Conflict` where what it needs was deleted, or is about to be: the run was stopped for long.
+    /// `Conflict` where some of it was deleted, or is about to be: the run was stopped for long.
     pub async fn publish(
         &self,
         snapshot: &SnapshotWriter,
@@ -40,22 +45,31 @@ impl LastSteps {
         key: &SigningKey,
     ) -> Result<()> {
         let bytes = snapshot.manifest_bytes(manifest)?;
-        self.check_needed(snapshot.repository(), manifest).await?;
+        let (begun, begun_by_date) = (clock::instant(), clock::now());
+        self.check(snapshot.repository(), manifest).await?;
         let kept = self.dir.join(snapshot.id().as_str());
         disk::replace_durable(&kept, &bytes)?;
         snapshot.publish(bytes, key).await?;
         remove(&kept);
-        // This run may have been stopped between the look and the manifest.
-        self.check_needed(snapshot.repository(), manifest).await.map_err(|e| match e.kind() {
+        // A machine that was suspended shows it by the date alone.
+        let by_date = clock::now().duration_since(begun_by_date).unsigned_abs();
+        if begun.elapsed().max(by_date) < AGAIN_AFTER {
+            return Ok(());
+        }
+        self.check(snapshot.repository(), manifest).await.map_err(|e| match e.kind() {
             Kind::Conflict => e.effect(format!("snapshot {} is stored, but incomplete", snapshot.id())),
             _ => e,
         })
     }
 
-    async fn check_needed(&self, repository: &Repository, manifest: &Manifest) -> Result<()> {
+    /// Batches need nothing, and are never deleted as unfinished.
+    async fn check(&self, repository: &Repository, manifest: &Manifest) -> Result<()> {
+        if manifest.kind() == SnapshotKind::Arrivals {
+            return Ok(());
+        }
         let mut needed = Graph::of([manifest]).needs(&manifest.id);
         needed.remove(&manifest.id);
-        repository.check_needed(&needed, &manifest.origin, &self.announcers).await
+        self.tombstones.check(repository, &manifest.id, &needed, &manifest.origin).await
     }
 
     /// Stores the manifests of snapshots whose run was killed in its last step; returns their IDs. A manifest
@@ -86,7 +100,7 @@ impl LastSteps {
                 }
             };
             let finish = async {
-                self.check_needed(repository, &manifest).await?;
+                self.check(repository, &manifest).await?;
                 repository.finish_snapshot(&id, bytes, &trusted).await
             };
             match finish.await {

@@ -129,12 +129,11 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             .effect("nothing was announced or deleted: something else may be needed by now")
             .next("run lifeboat expire again"));
     }
+    let applied = apply::apply(&repository, &origin, &signing, &stock, &plan, &phases).await?;
     let mut json = shown.json();
-    let (next, unknown) = (phases.next, known);
-    let applied = apply::apply(&repository, &origin, &signing, &stock, &plan, phases.clone()).await?;
     json["done"] = done_json(&applied);
-    app.print(&json, || done_text(&applied, &phases, next, config.expire.grace))?;
-    Ok(if applied.erased.failed.is_empty() { unknown } else { Done::Incomplete })
+    app.print(&json, || done_text(&applied, &phases, config.expire.grace))?;
+    Ok(if applied.erased.failed.is_empty() { known } else { Done::Incomplete })
 }
 
 /// How long what was looked at is acted on.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::screen::{Text, Tone};
-use crate::clock::{self, Timestamp, span_text};
+use crate::clock::{self, span_text};
 use crate::config::Config;
 use crate::names::{TenantName, bytes_text, counted};
 use crate::retention::apply::Applied;
@@ -51,6 +51,7 @@ impl Shown<'_> {
             "plan": self.plan,
             "deletes": {
                 "snapshots": phases.snapshots,
+                "batches": phases.batches,
                 "unfinished": phases.unfinished,
                 "wal_objects": phases.wal.len(),
             },
@@ -98,26 +99,43 @@ impl Shown<'_> {
             text.line(INDENT).plain(format!("this would free {}", bytes_text(self.plan.bytes())));
             return;
         }
-        let deleted = phases.snapshots.len() + phases.unfinished.len();
-        text.line(INDENT).plain(format!(
-            "to delete now:   {}, {}",
-            counted(deleted, "snapshot"),
-            counted(phases.wal.len(), "WAL object")
-        ));
-        let named = &phases.announced;
-        let announced = named.snapshots.len() + named.batches.len() + named.unfinished.len();
-        text.line(INDENT).plain(format!(
-            "to announce now: {}, {}: {}, to be deleted by a run in {} or later",
-            counted(announced, "snapshot"),
-            counted(named.wal.len(), "WAL range"),
-            bytes_text(phases.announced_bytes),
-            span_text(self.config.expire.grace)
-        ));
+        let Phases { snapshots, batches, unfinished, wal, announced, .. } = phases;
+        let what = things([
+            (snapshots.len(), "snapshot"),
+            (batches.len(), "batch of files"),
+            (unfinished.len(), "unfinished snapshot"),
+            (wal.len(), "WAL object"),
+        ]);
+        text.line(INDENT).plain(format!("to delete now:   {what}"));
+        let what = things([
+            (announced.snapshots.len(), "snapshot"),
+            (announced.batches.len(), "batch of files"),
+            (announced.unfinished.len(), "unfinished snapshot"),
+            (announced.wal.len(), "WAL range"),
+        ]);
+        let mut line = format!("to announce now: {what}");
+        if !announced.is_empty() {
+            let (size, grace) = (bytes_text(phases.announced_bytes), span_text(self.config.expire.grace));
+            line += &format!(": {size}, deleted by a run in {grace} or later");
+        }
+        text.line(INDENT).plain(line);
         if let Some(next) = phases.next {
             text.line(INDENT)
                 .plain(format!("announced earlier: can be deleted from {} on", clock::text(next)));
         }
     }
+}
+
+/// How many of what, without what there is none of.
+fn things<const N: usize>(all: [(usize, &str); N]) -> String {
+    let some = all.into_iter().filter(|(count, _)| *count > 0);
+    let words: Vec<String> = some
+        .map(|(count, what)| match what {
+            "batch of files" if count != 1 => format!("{count} batches of files"),
+            _ => counted(count, what),
+        })
+        .collect();
+    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
 }
 
 /// What was done, for programs.
@@ -127,20 +145,22 @@ pub fn done_json(applied: &Applied) -> Value {
     json!({
         "announced": applied.announced,
         "snapshots": applied.erased.snapshots,
+        "batches": applied.erased.batches,
+        "wal_objects": applied.erased.wal,
         "objects": applied.erased.objects,
         "failed": failed,
     })
 }
 
 /// What was done, for people.
-pub fn done_text(applied: &Applied, phases: &Phases, next: Option<Timestamp>, grace: Duration) -> String {
+pub fn done_text(applied: &Applied, phases: &Phases, grace: Duration) -> String {
     let erased = &applied.erased;
-    let mut out = format!(
-        "deleted {} and {} ({} in total)\n",
-        counted(erased.snapshots, "snapshot"),
-        counted(phases.wal.len(), "WAL object"),
-        counted(erased.objects as usize, "object")
-    );
+    let what = things([
+        (erased.snapshots, "snapshot"),
+        (erased.batches, "batch of files"),
+        (erased.wal as usize, "WAL object"),
+    ]);
+    let mut out = format!("deleted {what} ({} in total)\n", counted(erased.objects, "object"));
     if let Some(run) = &applied.announced {
         out += &format!(
             "announced {} (tombstone {run}): a run in {} or later deletes it\n",
@@ -148,7 +168,7 @@ pub fn done_text(applied: &Applied, phases: &Phases, next: Option<Timestamp>, gr
             span_text(grace)
         );
     }
-    if let Some(next) = next {
+    if let Some(next) = phases.next {
         out += &format!("announced earlier: can be deleted from {} on\n", clock::text(next));
     }
     for (key, why) in erased.failed.iter().take(FAILED_SHOWN) {

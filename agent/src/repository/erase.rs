@@ -7,7 +7,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::archive::manifest;
+use crate::archive::manifest::{self, SnapshotKind};
 use crate::archive::tombstone;
 use crate::archive::wal::WalName;
 use crate::error::{Error, Result};
@@ -26,16 +26,20 @@ pub struct Doomed {
     pub unfinished: Vec<SnapshotId>,
     /// WAL.
     pub wal: Vec<WalName>,
-    /// Tombstones that do not count any more, because something that they name is needed after all.
+    /// Tombstones that name something that is needed after all.
     pub withdrawn: Vec<SnapshotId>,
 }
 
 /// What was deleted.
 #[derive(Debug, Default)]
 pub struct Erased {
-    /// Snapshots and batches, with a manifest or without.
+    /// Snapshots, with a manifest or without.
     pub snapshots: usize,
-    /// Objects, WAL included.
+    /// Batches.
+    pub batches: usize,
+    /// Objects of WAL.
+    pub wal: u64,
+    /// All objects.
     pub objects: u64,
     /// What could not be deleted, and why.
     pub failed: Vec<(String, Error)>,
@@ -62,7 +66,8 @@ impl Repository {
                 gone.push(id);
             }
         }
-        erased.snapshots = gone.len();
+        erased.batches = gone.iter().filter(|id| id.kind() == SnapshotKind::Arrivals.as_str()).count();
+        erased.snapshots = gone.len() - erased.batches;
         let folders: Vec<String> = gone.iter().map(|id| layout::snapshot(self.instance(), id)).collect();
         let mut listed = stream::iter(folders)
             .map(|folder| async move {
@@ -74,8 +79,10 @@ impl Repository {
             self.remove(keys, &mut erased).await?;
         }
         drop(listed);
+        let before = erased.objects;
         let wal = doomed.wal.iter().map(|name| layout::wal_object(self.instance(), name));
         self.remove(wal.collect(), &mut erased).await?;
+        erased.wal = erased.objects - before;
         Ok(erased)
     }
 

@@ -1,14 +1,15 @@
 //! Tombstones in the repository: `instances/<instance>/expiry/<run>/`. Each is signed, and stays as a record
 //! of what was deleted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Mutex;
 
 use crate::archive::manifest::{self, Origin};
 use crate::archive::signature::{SigningKey, TrustedKeys};
-use crate::archive::tombstone::{self, Tombstone};
+use crate::archive::tombstone::{self, Named, Tombstone};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -57,35 +58,37 @@ impl Repository {
         self.tombstone_record(&tombstone.run).write(self.store(), tombstone.to_bytes()?, signing).await
     }
 
-    /// The tombstones of the last 60 days, which may still be carried out, and why others are not believed.
+    /// The runs whose tombstones may still be carried out: those of the last 60 days.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn recent_tombstones(
-        &self,
-        origin: &Origin,
-        trusted: &TrustedKeys,
-    ) -> Result<(Vec<Believed>, Vec<Error>)> {
+    pub async fn recent_runs(&self) -> Result<Vec<SnapshotId>> {
         let since = clock::now().checked_sub(RECENT).unwrap_or(Timestamp::MIN);
-        self.tombstones(origin, trusted, since).await
+        let since = SnapshotId::new(since, "expiry");
+        Ok(self.expiry_runs().await?.into_iter().filter(|run| *run > since).collect())
     }
 
-    /// The tombstones whose name is not older than this, and why others are not believed. One that is half
-    /// there is being written, and does not count yet.
+    /// All runs that stored a tombstone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn expiry_runs(&self) -> Result<Vec<SnapshotId>> {
+        let folders = self.store().list_dirs(&layout::tombstones(self.instance())).await?;
+        Ok(folders.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// The tombstones of these runs, and why others are not believed. One that is half there is being
+    /// written, and does not count yet.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn tombstones(
         &self,
+        runs: Vec<SnapshotId>,
         origin: &Origin,
         trusted: &TrustedKeys,
-        since: Timestamp,
     ) -> Result<(Vec<Believed>, Vec<Error>)> {
-        let folders = self.store().list_dirs(&layout::tombstones(self.instance())).await?;
-        let since = SnapshotId::new(since, "expiry");
-        let runs =
-            folders.iter().filter_map(|name| name.parse::<SnapshotId>().ok()).filter(|run| *run > since);
-        let looks: Vec<_> = stream::iter(runs.collect::<Vec<_>>())
+        let looks: Vec<_> = stream::iter(runs)
             .map(|run| async move { self.read_tombstone(&run, origin, trusted).await })
             .buffered(AT_ONCE)
             .collect()
@@ -116,39 +119,60 @@ impl Repository {
         let tombstone = Tombstone::parse(run, origin, &signed.record)?;
         Ok(Some(Believed { tombstone, stored_at: signed.record.stored_at }))
     }
+}
 
-    /// Whether what a snapshot needs is there, and will be: a run that slept may have built on what was
-    /// deleted meanwhile, or is about to be.
+/// The tombstones, for whoever publishes snapshots. Each is read once.
+pub struct Tombstones {
+    trusted: TrustedKeys,
+    read: Mutex<BTreeMap<SnapshotId, Named>>,
+}
+
+impl Tombstones {
+    /// Those that these keys signed.
+    pub fn of(trusted: TrustedKeys) -> Tombstones {
+        Tombstones { trusted, read: Mutex::default() }
+    }
+
+    /// Whether a snapshot that is about to be published is whole and stays so: nothing of it, or of what it
+    /// needs, was deleted or is about to be. A run that was stopped for longer than the grace looks like one
+    /// that was killed, and what it built on may have gone.
     ///
     /// # Errors
     /// `Conflict` naming what is gone, or goes; those of the store.
-    pub async fn check_needed(
+    pub async fn check(
         &self,
+        repository: &Repository,
+        id: &SnapshotId,
         needed: &BTreeSet<SnapshotId>,
         origin: &Origin,
-        trusted: &TrustedKeys,
     ) -> Result<()> {
-        if needed.is_empty() {
-            return Ok(());
-        }
-        let (tombstones, _) = self.recent_tombstones(origin, trusted).await?;
-        for one in &tombstones {
-            let named = &one.tombstone.named;
+        let runs = repository.recent_runs().await?;
+        let mut read = self.read.lock().await;
+        read.retain(|run, _| runs.contains(run));
+        let new = runs.into_iter().filter(|run| !read.contains_key(run)).collect();
+        let (believed, _) = repository.tombstones(new, origin, &self.trusted).await?;
+        read.extend(believed.into_iter().map(|one| (one.tombstone.run, one.tombstone.named)));
+        for (run, named) in read.iter() {
+            if named.unfinished.contains(id) {
+                return Err(conflict(format!("this snapshot, {id}, is being deleted as unfinished"))
+                    .because(format!("tombstone {run} names it: its run was stopped for too long")));
+            }
             let goes = |id: &&SnapshotId| named.snapshots.contains(*id) || named.batches.contains(*id);
-            if let Some(id) = needed.iter().find(goes) {
-                return Err(conflict(format!("snapshot {id}, which this one needs, is about to be deleted"))
-                    .because(format!("tombstone {} names it", one.tombstone.run)));
+            if let Some(other) = needed.iter().find(goes) {
+                return Err(conflict(format!("snapshot {other}, which {id} needs, is about to be deleted"))
+                    .because(format!("tombstone {run} names it")));
             }
         }
-        let mut there = stream::iter(needed.iter().cloned().collect::<Vec<_>>())
-            .map(|id| async move {
-                let key = layout::object(self.instance(), &id, manifest::NAME);
-                Ok::<_, Error>(self.store().head(&key).await?.is_none().then_some(id))
+        let mut gone = stream::iter(needed.iter().cloned().collect::<Vec<_>>())
+            .map(|other| async move {
+                let key = layout::object(repository.instance(), &other, manifest::NAME);
+                Ok::<_, Error>(repository.store().head(&key).await?.is_none().then_some(other))
             })
             .buffered(AT_ONCE);
-        while let Some(gone) = there.try_next().await? {
-            if let Some(id) = gone {
-                return Err(conflict(format!("snapshot {id}, which this one needs, is not stored any more")));
+        while let Some(other) = gone.try_next().await? {
+            if let Some(other) = other {
+                let what = format!("snapshot {other}, which {id} needs, is not stored any more");
+                return Err(conflict(what));
             }
         }
         Ok(())

@@ -26,7 +26,8 @@ pub async fn pending(
     origin: &Origin,
     trusted: &TrustedKeys,
 ) -> Result<(Vec<Pending>, Vec<Error>)> {
-    let (tombstones, others) = repository.recent_tombstones(origin, trusted).await?;
+    let runs = repository.recent_runs().await?;
+    let (tombstones, others) = repository.tombstones(runs, origin, trusted).await?;
     let pending = tombstones.into_iter().map(|one| Pending {
         run: one.tombstone.run,
         named: one.tombstone.named,
@@ -54,19 +55,20 @@ pub async fn apply(
     signing: &SigningKey,
     stock: &Stock,
     plan: &ExpiryPlan,
-    phases: Phases,
+    phases: &Phases,
 ) -> Result<Applied> {
     let doomed = Doomed {
         wal: names(stock, &phases.wal),
-        snapshots: phases.snapshots,
-        unfinished: phases.unfinished,
-        withdrawn: phases.withdrawn,
+        snapshots: phases.snapshots.iter().chain(&phases.batches).cloned().collect(),
+        unfinished: phases.unfinished.clone(),
+        withdrawn: phases.withdrawn.clone(),
     };
     let mut announced = None;
     if !phases.announced.is_empty() {
         let run = SnapshotId::new(plan.now, RUN);
         let (from, bytes) = (plan.counted_from, phases.announced_bytes);
-        let tombstone = Tombstone::new(origin.clone(), run.clone(), from, phases.announced, bytes);
+        let named = phases.announced.clone();
+        let tombstone = Tombstone::new(origin.clone(), run.clone(), from, named, bytes);
         repository.store_tombstone(&tombstone, signing).await?;
         announced = Some(run);
     }

@@ -29,8 +29,10 @@ pub struct Pending {
 /// What a run does.
 #[derive(Clone, Debug, Default)]
 pub struct Phases {
-    /// Deleted now: snapshots and batches, each before what it needs.
+    /// Deleted now: snapshots, each before what it needs.
     pub snapshots: Vec<SnapshotId>,
+    /// Deleted now: batches of files.
+    pub batches: Vec<SnapshotId>,
     /// Deleted now: without a manifest.
     pub unfinished: Vec<SnapshotId>,
     /// Deleted now: every object of one of these ranges that was stored at its time.
@@ -48,8 +50,9 @@ pub struct Phases {
 impl Phases {
     /// Whether nothing is to be done now.
     pub fn is_nothing(&self) -> bool {
-        let Phases { snapshots, unfinished, wal, announced, withdrawn, .. } = self;
+        let Phases { snapshots, batches, unfinished, wal, announced, withdrawn, .. } = self;
         snapshots.is_empty()
+            && batches.is_empty()
             && unfinished.is_empty()
             && wal.is_empty()
             && announced.is_empty()
@@ -62,8 +65,6 @@ pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Dura
     let goes = Goes::of(plan);
     let mut phases = Phases::default();
     let oldest = earlier(plan.now, grace.saturating_add(COUNTS_FOR));
-    // The store's clock never stores later than now.
-    let counts = |one: &&Pending| one.stored_at >= oldest && one.stored_at <= plan.now;
     let (mut ripe, mut named): (Vec<&Pending>, Vec<&Pending>) = (Vec::new(), Vec::new());
     for one in pending {
         // However old: writers look at it, too.
@@ -71,7 +72,8 @@ pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Dura
             phases.withdrawn.push(one.run.clone());
             continue;
         }
-        if !counts(&one) {
+        // The store's clock never stores later than now.
+        if one.stored_at < oldest || one.stored_at > plan.now {
             continue;
         }
         named.push(one);
@@ -99,7 +101,7 @@ pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Dura
     }
     for one in &plan.batches {
         match step(&|named| named.batches.contains(&one.id)) {
-            Step::Delete => phases.snapshots.push(one.id.clone()),
+            Step::Delete => phases.batches.push(one.id.clone()),
             Step::Wait => {}
             Step::Announce => {
                 phases.announced.batches.insert(one.id.clone());

@@ -46,21 +46,9 @@ pub async fn check(
         seen.warnings.push(what.to_owned());
         return seen;
     };
-    let looks = tokio::select! {
-        looks = repository.list_releases(origin, trusted) => looks,
-        () = cancel.cancelled() => {
-            findings.skip(&folder, "the checkpoints were not checked".to_owned());
-            return seen;
-        }
-    };
-    let looks = match looks {
-        Ok(looks) => looks,
-        Err(e) => {
-            findings.sort(&folder, e, Vec::new());
-            return seen;
-        }
-    };
-    for (name, look) in looks {
+    let look = repository.list_releases(origin, trusted);
+    let looks = findings.looked(&folder, "the checkpoints", look, cancel).await;
+    for (name, look) in looks.into_iter().flatten() {
         let key = format!("{folder}{name}/{CHECKPOINT}");
         match look {
             ReleaseLook::Believed(stored) => {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, SnapshotId, TenantName};
@@ -267,6 +268,24 @@ impl Findings {
     /// Notes something that was left out.
     pub fn skip(&self, object: &str, why: String) {
         self.lock().skipped.push(Skipped { object: object.to_owned(), why });
+    }
+
+    /// What a look at a folder gives; `None` where it failed or was stopped, which is noted.
+    pub async fn looked<T>(
+        &self,
+        folder: &str,
+        what: &str,
+        look: impl Future<Output = Result<T>>,
+        cancel: &CancellationToken,
+    ) -> Option<T> {
+        let looked = tokio::select! {
+            looked = look => looked,
+            () = cancel.cancelled() => {
+                self.skip(folder, format!("{what} were not checked"));
+                return None;
+            }
+        };
+        looked.map_err(|e| self.sort(folder, e, Vec::new())).ok()
     }
 
     fn lock(&self) -> MutexGuard<'_, Found> {

@@ -49,21 +49,8 @@ pub async fn check(
         findings.skip(&folder, "a hold is compared with its signature only".to_owned());
         return seen;
     };
-    let looks = tokio::select! {
-        looks = repository.holds(origin, trusted) => looks,
-        () = cancel.cancelled() => {
-            findings.skip(&folder, "the holds were not checked".to_owned());
-            return seen;
-        }
-    };
-    let looks = match looks {
-        Ok(looks) => looks,
-        Err(e) => {
-            findings.sort(&folder, e, Vec::new());
-            return seen;
-        }
-    };
-    for (name, look) in looks {
+    let looks = findings.looked(&folder, "the holds", repository.holds(origin, trusted), cancel).await;
+    for (name, look) in looks.into_iter().flatten() {
         let key = |object| layout::hold_object(repository.instance(), &name, object);
         match look {
             HoldLook::Stored(stored) => {

@@ -14,7 +14,6 @@ use crate::archive::seal::Identities;
 use crate::archive::signature::TrustedKeys;
 use crate::archive::wal::WalOpener;
 use crate::archive::wal_name::NameTrust;
-use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Snapshot;
 use crate::inventory::gaps::Missing;
@@ -62,18 +61,15 @@ async fn deleted(
     origin: &Origin,
     trusted: &TrustedKeys,
     findings: &Findings,
+    cancel: &CancellationToken,
 ) -> BTreeSet<SnapshotId> {
     let folder = layout::tombstones(repository.instance());
-    match repository.tombstones(origin, trusted, Timestamp::MIN).await {
-        Ok((tombstones, others)) => {
-            others.iter().for_each(|e| findings.add(Finding::harmless(&folder, e.line())));
-            tombstones.into_iter().flat_map(|one| one.tombstone.named.batches).collect()
-        }
-        Err(e) => {
-            findings.sort(&folder, e, Vec::new());
-            BTreeSet::new()
-        }
-    }
+    let look = async { repository.tombstones(repository.expiry_runs().await?, origin, trusted).await };
+    let Some((tombstones, others)) = findings.looked(&folder, "the tombstones", look, cancel).await else {
+        return BTreeSet::new();
+    };
+    others.iter().for_each(|e| findings.add(Finding::harmless(&folder, e.line())));
+    tombstones.into_iter().flat_map(|one| one.tombstone.named.batches).collect()
 }
 
 /// Checks. An error only if nothing could be checked at all; see [`Report::verdict`].
@@ -96,7 +92,7 @@ pub async fn run(
     let Missing { mut problems, mut warnings } = lacking(&snapshots_of(&mut scope.chosen.iter()));
     let everything = snapshots.is_empty() && tenant.is_none();
     if everything {
-        let deleted = deleted(&repository, &origin, &request.announcers, &findings).await;
+        let deleted = deleted(&repository, &origin, &request.announcers, &findings, &cancel).await;
         scope.find_missed(repository.instance(), &(&request.known - &deleted), &findings);
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
         let keys = request.evidence_keys.as_ref();

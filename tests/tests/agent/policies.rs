@@ -1,7 +1,6 @@
 //! The policies of deploy/s3 allow what a host does, and nothing else is asked of the store: each request is
 //! held against the policy as it stands in the file, and refused (403) where no statement of it allows it.
 
-use std::fs::File;
 use std::process::Command;
 use std::time::Duration;
 
@@ -80,14 +79,6 @@ fn obey(s3: &S3, file: &str) -> Planned {
     s3.plan(faults::on("*", "").only(move |served| !allows(&policy, served)).respond(403))
 }
 
-/// Makes every object older, by the store's clock.
-fn age(s3: &S3, prefix: &str, by: Duration) {
-    for key in s3.keys(prefix) {
-        let file = File::options().append(true).open(s3.object(&key)).unwrap();
-        file.set_modified(file.metadata().unwrap().modified().unwrap() - by).unwrap();
-    }
-}
-
 #[test]
 fn the_policy_of_expire_lets_it_delete_and_read_no_content() {
     let (cluster, s3) = (Cluster::start_default(), S3::start());
@@ -96,7 +87,7 @@ fn the_policy_of_expire_lets_it_delete_and_read_no_content() {
     let days = |days: u64| Duration::from_secs(days * 86_400);
     for at in [5, 4, 3, 2, 1, 0] {
         site.backup(&["--tenant", "shop"]).run().ok();
-        age(&s3, "odoo/instances", days(u64::from(at > 0)));
+        s3.age("odoo/instances", days(u64::from(at > 0)));
     }
     // Another host, with a key of its own and nothing that opens archives.
     let mut keygen = Command::new("ssh-keygen");
@@ -116,7 +107,7 @@ fn the_policy_of_expire_lets_it_delete_and_read_no_content() {
     let denied = obey(&s3, "expire-policy.json");
     let first = expire(&["--yes"]).ok().json();
     assert_eq!(s3.keys("odoo").len(), before.len() + 2, "a tombstone and its signature: {first}");
-    age(&s3, "odoo/instances/prod/expiry", days(1) + Duration::from_secs(60));
+    s3.age("odoo/instances/prod/expiry", days(1) + Duration::from_secs(60));
     let second = expire(&["--yes"]).ok().json();
     assert!(second["done"]["snapshots"].as_u64().unwrap() >= 2, "{second}");
     assert_eq!(denied.fired(), 0, "{:?}", refused(&s3));
@@ -132,11 +123,11 @@ fn the_policy_of_expire_lets_it_delete_and_read_no_content() {
     site.run(&["verify"]).env("LIFEBOAT_EXPIRE_TRUSTED_KEYS", known.trim()).run().ok();
 
     // What may not be deleted stays whole, and is named.
-    age(&s3, "odoo/instances", days(30));
+    s3.age("odoo/instances", days(30));
     site.backup(&["--tenant", "shop"]).run().ok();
     let third = expire(&["--yes", "--max-percent", "100"]).ok().json();
     assert!(!third["done"]["announced"].is_null(), "{third}");
-    age(&s3, "odoo/instances/prod/expiry", days(1) + Duration::from_secs(60));
+    s3.age("odoo/instances/prod/expiry", days(1) + Duration::from_secs(60));
     let before = s3.keys("odoo");
     s3.plan(faults::on("POST", "delete").first(1).respond(403));
     let locked = expire(&["--yes"]).exits(3).json();

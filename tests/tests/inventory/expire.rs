@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
+use lifeboat_tests::children::{HANGS, POLL, signal};
 use lifeboat_tests::compare::walk;
+use lifeboat_tests::faults::{self, Served};
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, Outcome, small_tenant};
+use lifeboat_tests::{Cluster, Outcome, S3, small_tenant};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::words::{push, segment};
@@ -260,4 +265,59 @@ fn wal_and_base_backups_go_with_the_window() {
     let rescued = site.path("rescued");
     let restore = site.run(&["restore", "--yes", "--instance-to"]).arg(&rescued);
     restore.args(["--identity", "lifeboat-identity.txt"]).run().ok();
+}
+
+/// A backup that is stopped for days looks like one that was killed. It must not publish what expire deleted.
+#[test]
+fn a_backup_that_slept_past_the_grace_does_not_publish() {
+    let (cluster, s3) = (Cluster::start_default(), S3::start());
+    let site = Site::s3(&cluster, &s3, "odoo");
+    small_tenant(&cluster, &site.data_dir(), "shop", 3);
+    site.back_up(&["--tenant", "shop"]);
+    set_classes(&site, CLASS);
+    // In one piece, or the last request of several.
+    let stores = |served: &Served| match served.method.as_str() {
+        "PUT" => !served.query.contains("partNumber"),
+        method => method == "POST" && served.query.contains("uploadId"),
+    };
+    let (pid, is_asleep) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let (sleeper, asleep) = (pid.clone(), is_asleep.clone());
+    let sleeps = move |_: &Served| {
+        while sleeper.load(Ordering::SeqCst) == 0 {
+            std::thread::sleep(POLL);
+        }
+        signal(sleeper.load(Ordering::SeqCst), Signal::STOP);
+        asleep.store(true, Ordering::SeqCst);
+    };
+    s3.plan(faults::on("*", "index.zst.age").only(stores).first(1).land_and_call(sleeps));
+    let backup = site.backup(&["--kind", "filestore", "--tenant", "shop"]).spawn();
+    pid.store(backup.pid(), Ordering::SeqCst);
+    let begun = Instant::now();
+    while !is_asleep.load(Ordering::SeqCst) {
+        assert!(begun.elapsed() < HANGS, "it never stored an index");
+        std::thread::sleep(POLL);
+    }
+
+    let folder = "odoo/instances/prod/snapshots";
+    let keys = s3.keys(folder);
+    let of = |key: &str| key[folder.len() + 1..].split('/').next().unwrap().to_owned();
+    let published: BTreeSet<String> =
+        keys.iter().filter(|key| key.ends_with("manifest.json")).map(|key| of(key)).collect();
+    let asleep = keys.iter().map(|key| of(key)).find(|id| !published.contains(id)).unwrap();
+    let asleep_folder = format!("{folder}/{asleep}");
+    let day = Duration::from_secs(86_400);
+    s3.age(&asleep_folder, 5 * day);
+    let first = site.run(&["expire", "--yes", "--json"]).run().ok().json();
+    assert!(first["announces"]["unfinished"].to_string().contains(&asleep), "{first}");
+    s3.age("odoo/instances/prod/expiry", day + Duration::from_secs(60));
+    let second = site.run(&["expire", "--yes", "--json"]).run().ok().json();
+    assert_eq!(second["deletes"]["unfinished"], serde_json::json!([asleep]), "{second}");
+    assert!(s3.keys(&asleep_folder).is_empty(), "{second}");
+
+    backup.signal(Signal::CONT);
+    let woken = backup.finish();
+    assert!(woken.code != Some(0) && woken.stderr.contains("is being deleted as unfinished"), "{woken}");
+    assert!(!s3.keys(&asleep_folder).iter().any(|key| key.ends_with("manifest.json")), "{woken}");
+    site.back_up(&["--kind", "filestore", "--tenant", "shop"]);
+    site.run(&["verify", "--no-progress"]).run().ok();
 }
