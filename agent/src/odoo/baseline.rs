@@ -77,7 +77,7 @@ impl Baseline {
     /// # Errors
     /// `Denied`, naming a table that may not be read; pg_dump would fail on it too.
     pub async fn take(session: &mut Session) -> Result<Baseline> {
-        Ok(Baseline::take_counting(session, &BTreeMap::new()).await?.0)
+        Ok(Baseline::ask(session, None).await?.0)
     }
 
     /// The same, and the numbers of the tables whose rows last. `before` has the highest `id` of each of them
@@ -88,6 +88,13 @@ impl Baseline {
     pub async fn take_counting(
         session: &mut Session,
         before: &BTreeMap<String, i64>,
+    ) -> Result<(Baseline, BTreeMap<String, Counted>)> {
+        Baseline::ask(session, Some(before)).await
+    }
+
+    async fn ask(
+        session: &mut Session,
+        before: Option<&BTreeMap<String, i64>>,
     ) -> Result<(Baseline, BTreeMap<String, Counted>)> {
         session.allow(TABLE_WAIT).await?;
         let known = Table::get(session, tenants::MODULES).await?;

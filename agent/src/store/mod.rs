@@ -4,7 +4,8 @@
 //! (`instances/acme/lease`). These guarantees are the same for every kind of place, and are tested on each:
 //!
 //! - Objects appear completely or not at all, and are durable when the call returns.
-//! - Nothing is overwritten, except through [`Store::replace`].
+//! - Nothing is overwritten, except through [`Store::replace`], and nothing removed, except through
+//!   [`Store::remove`]. Remains of unfinished uploads are no objects.
 //! - [`Kind::NotFound`] (and `None`) means that the store said so; a refusal is [`Kind::Denied`], no answer
 //!   is [`Kind::Unreachable`].
 //! - Every call ends: each request has a timeout, each call a deadline. In a directory only regular files are

@@ -64,6 +64,8 @@ impl Remote {
                     Err(e) => failures.push(e),
                 }
             }
+            // Answers for one of many objects name it.
+            let failures: Vec<(String, Kind)> = failures.iter().map(|e| (e.line(), e.kind())).collect();
             for key in batch {
                 if gone.contains(&self.path(key)) {
                     all.removed += 1;
@@ -80,16 +82,15 @@ impl Remote {
         all
     }
 
-    fn still_there(&self, key: &str, failures: &[Error]) -> Error {
+    fn still_there(&self, key: &str, failures: &[(String, Kind)]) -> Error {
         let what = format!("cannot remove {key} from {}", self.words.url);
-        // Answers for one of many objects name it.
         let path = self.path(key);
-        let own = failures.iter().find(|e| e.line().contains(path.as_ref())).or(failures.last());
-        let Some(e) = own else {
+        let own = failures.iter().find(|(line, _)| line.contains(path.as_ref())).or(failures.last());
+        let Some((line, kind)) = own else {
             return Error::new(Kind::Unreachable, what).because("the store gave no answer for it");
         };
-        let is_denied = REFUSALS.iter().any(|word| e.line().contains(word));
-        Error::new(if is_denied { Kind::Denied } else { e.kind() }, what).because(e.line())
+        let is_denied = REFUSALS.iter().any(|word| line.contains(word));
+        Error::new(if is_denied { Kind::Denied } else { *kind }, what).because(line.as_str())
     }
 }
 
