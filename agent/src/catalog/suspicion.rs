@@ -1,6 +1,6 @@
 //! Backups of a tenant that differ from the one before as no normal work makes them differ: what was found,
-//! and which snapshots are the last good ones. `lifeboat status` shows a finding until somebody accepts it or
-//! its snapshots are no longer kept for it.
+//! and which snapshots are the last good ones. `lifeboat status` shows a finding until somebody accepts it,
+//! for 30 days at most.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -188,7 +188,7 @@ pub struct Alarm {
     /// The last snapshots in which nothing was found; none if there are no earlier ones.
     pub good: Vec<SnapshotId>,
     /// Until when it is shown, if nobody accepts it.
-    pub keep_until: Timestamp,
+    pub shown_until: Timestamp,
 }
 
 impl Alarm {
@@ -225,7 +225,7 @@ fn file(dir: &Path, tenant: &TenantName) -> PathBuf {
 
 impl Alarms {
     /// The open alarms of every tenant of this repository, or of all, by tenant, and in sentences what could
-    /// not be read. Alarms whose snapshots are no longer kept are left out.
+    /// not be read. Alarms whose time is over are left out.
     ///
     /// # Errors
     /// If the directory cannot be listed.
@@ -237,7 +237,7 @@ impl Alarms {
         for path in paths.filter(is_one).take(RECORDS_MAX) {
             match read(&path) {
                 Ok(Some(mut one)) if repository.is_none_or(|id| one.repository == id) => {
-                    one.alarms.retain(|alarm| alarm.keep_until > now);
+                    one.alarms.retain(|alarm| alarm.shown_until > now);
                     if !one.alarms.is_empty() {
                         all.push(one);
                     }
@@ -263,7 +263,7 @@ impl Alarms {
                 tenant: tenant.clone(),
                 alarms: Vec::new(),
             });
-            one.alarms.retain(|known| known.keep_until > alarm.found_at);
+            one.alarms.retain(|known| known.shown_until > alarm.found_at);
             one.alarms.push(alarm);
             let more = one.alarms.len().saturating_sub(ALARMS_MAX);
             one.alarms.drain(..more);
@@ -288,7 +288,7 @@ impl Alarms {
         change(dir, tenant, |path| {
             let mut one = read(path)?.filter(|one| one.repository == repository).ok_or_else(none)?;
             accepted = std::mem::take(&mut one.alarms);
-            accepted.retain(|alarm| alarm.keep_until > now);
+            accepted.retain(|alarm| alarm.shown_until > now);
             if accepted.is_empty() { Err(none()) } else { Ok(one) }
         })?;
         Ok(accepted)
@@ -334,13 +334,13 @@ fn change(dir: &Path, tenant: &TenantName, changed: impl FnOnce(&Path) -> Result
 mod tests {
     use super::*;
 
-    fn alarm(keep_until: i64) -> Alarm {
+    fn alarm(shown_until: i64) -> Alarm {
         Alarm {
             snapshots: vec!["20261120T015812Z-dump-0123456789".parse().unwrap()],
             found_at: Timestamp::UNIX_EPOCH,
             findings: vec![Finding::RowsGone { table: "sale_order".into(), gone: 60, of: 100 }],
             good: Vec::new(),
-            keep_until: Timestamp::from_second(keep_until).unwrap(),
+            shown_until: Timestamp::from_second(shown_until).unwrap(),
         }
     }
 

@@ -126,6 +126,27 @@ fn the_agent_imports_downwards_only() {
 }
 
 #[test]
+fn one_place_deletes_from_a_repository_and_one_asks_it_to() {
+    let (mut removing, mut erasing) = (Vec::new(), Vec::new());
+    let source = workspace_root().join("agent/src");
+    walk(&source, &mut |path| {
+        let Ok(text) = fs::read_to_string(path) else { return };
+        let name = path.strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
+        let code: String = text.split_whitespace().collect();
+        if code.contains("store().remove(") {
+            removing.push(name.clone());
+        }
+        if code.contains(".erase(") {
+            erasing.push(name);
+        }
+    });
+    assert_eq!(
+        (removing, erasing),
+        (vec!["repository/erase.rs".into()], vec!["retention/apply.rs".to_owned()])
+    );
+}
+
+#[test]
 fn an_upward_import_is_seen() {
     let text =
         "use crate::{cli, error::Error};\n// use crate::cli;\nlet x = my_crate::cli; crate::store::Store";

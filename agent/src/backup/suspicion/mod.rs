@@ -135,13 +135,13 @@ impl Before {
         let good = self.numbers.good.clone();
         let ids = |good: Good| [good.dump, good.filestore].into_iter().flatten().collect::<Vec<_>>();
         let now = clock::now();
-        let keep_until = now.checked_add(HOLD).unwrap_or(Timestamp::MAX);
+        let shown_until = now.checked_add(HOLD).unwrap_or(Timestamp::MAX);
         let alarm = (!findings.is_empty()).then(|| Alarm {
             snapshots: ids(stored.clone()),
             found_at: now,
             findings,
             good: ids(good),
-            keep_until,
+            shown_until,
         });
         if alarm.is_none() {
             let good = &mut self.numbers.good;
