@@ -41,7 +41,7 @@ enum Command {
 /// Hold a snapshot, a release, a tenant or a span of time
 ///
 /// What is held must exist. The same hold again changes nothing, and completes one that was interrupted.
-/// Needs the signing key. A name is used once, also after its hold was removed.
+/// Needs the signing key. A name can be used only once, even after its hold was removed.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "lifeboat hold add <NAME> --release <ID> --reason <TEXT> --by <NAME>
        lifeboat hold add <NAME> --snapshot <ID> ...
@@ -79,7 +79,7 @@ struct What {
     /// Hold all dumps and filestores of this tenant, also those to come
     #[arg(long, value_name = "TENANT")]
     tenant: Option<TenantName>,
-    /// Hold every moment from this time to --to: base backups, WAL and files
+    /// Hold what is stored from this time to --to: base backups, WAL, dumps and files
     #[arg(long, value_name = "TIME", requires = "to")]
     from: Option<ZonedTime>,
 }
@@ -90,12 +90,12 @@ struct Said {
     /// Why; recorded for ever
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Who says so; recorded for ever
+    /// The person who asks for it; recorded for ever
     #[arg(long, value_name = "NAME")]
     by: String,
 }
 
-/// List the holds, and what is not known of them
+/// List the holds, and those that cannot be verified
 ///
 /// If a hold is not believed or could not be read, nobody knows what it holds. Then `lifeboat expire` deletes
 /// nothing.
@@ -145,12 +145,12 @@ async fn add(args: AddArgs, app: &App) -> Result<Done> {
     app.print(&done_json(&holds, &done), || {
         let StoredHold { record, since, .. } = &done.hold;
         let what = match done.existed {
-            true => "existed, and is the same: nothing was changed",
+            true => "exists already: nothing was changed",
             false => "is stored",
         };
         let end = runnable(&format!("lifeboat hold remove {} --reason TEXT --by NAME", record.name));
         format!(
-            "hold {} on {} {what}\n  since {}, by {}: {}\n  to end it: {end}\n",
+            "hold {} ({}) {what}\n  since {}, by {}: {}\n  to end it: {end}\n",
             record.name,
             record.held,
             clock::text(*since),
@@ -169,11 +169,11 @@ async fn remove(args: RemoveArgs, app: &App) -> Result<Done> {
     app.print(&done_json(&holds, &done), || {
         let record = &done.hold.record;
         let what = match done.existed {
-            true => "was removed before, for the same reason: nothing was changed",
+            true => "was already removed, for the same reason: nothing was changed",
             false => "is removed",
         };
         let next = runnable("lifeboat expire --dry-run");
-        format!("hold {} on {} {what}\n  what is kept now: {next}\n", record.name, record.held)
+        format!("hold {} ({}) {what}\n  what is kept now: {next}\n", record.name, record.held)
     })?;
     Ok(Done::Complete)
 }

@@ -84,7 +84,7 @@ impl HoldLook {
                 Error::new(
                     Kind::Integrity,
                     format!(
-                        "hold {name} has no {HOLD}: lifeboat hold add was interrupted, or it was deleted"
+                        "hold {name} has no {HOLD}: lifeboat hold add was interrupted, or {HOLD} was deleted"
                     ),
                 )
                 .next(format!("run the command that added it again, with the same values; {NOT_OURS}")),
@@ -218,7 +218,7 @@ impl Repository {
         let place = self.removal_record(name);
         let read = match place.read(self, trusted).await {
             Err(e) if e.kind() == Kind::NotFound => {
-                let what = "lifeboat hold remove was interrupted, or it was deleted";
+                let what = format!("lifeboat hold remove was interrupted, or {REMOVED} was deleted");
                 return match self.store().head(&place.signature_key).await? {
                     None => Ok(None),
                     Some(_) => Err(Error::new(

@@ -23,7 +23,7 @@ pub struct HoldRequest {
     pub held: Held,
     /// Why.
     pub reason: String,
-    /// Who says so.
+    /// The person who asks for it.
     pub by: String,
 }
 
@@ -34,7 +34,7 @@ pub struct RemovalRequest {
     pub name: HoldName,
     /// Why.
     pub reason: String,
-    /// Who says so.
+    /// The person who asks for it.
     pub by: String,
 }
 
@@ -104,7 +104,7 @@ impl Holds {
             Err(e) if e.kind() == Kind::AlreadyExists => {
                 return Err(Error::new(
                     Kind::AlreadyExists,
-                    format!("another hold is stored, or half stored, as {}", record.name),
+                    format!("the name {} is already used, by another hold or an incomplete one", record.name),
                 )
                 .because(e)
                 .effect("it does not hold what you asked for")
@@ -231,7 +231,7 @@ impl Holds {
 }
 
 fn missing(held: &Held, next: &str) -> Error {
-    Error::new(Kind::NotFound, format!("nothing is stored of {held}")).effect("nothing was held").next(next)
+    Error::new(Kind::NotFound, format!("nothing is stored of {held}")).effect("no hold was added").next(next)
 }
 
 /// Why nobody knows what is stored under this name; the store does not have it where it was just written.
@@ -251,7 +251,7 @@ fn same(hold: StoredHold, wanted: &HoldRecord) -> Result<StoredHold> {
         _ => return Ok(hold),
     };
     Err(Error::new(Kind::AlreadyExists, what)
-        .effect("nothing was held")
+        .effect("no hold was added")
         .next("choose another name: each is used once"))
 }
 
