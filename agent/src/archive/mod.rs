@@ -20,6 +20,7 @@ pub mod path;
 pub mod rehearsal;
 pub mod seal;
 pub mod signature;
+pub mod suspicion;
 pub mod tombstone;
 pub mod unpack;
 pub mod wal;

@@ -1,11 +1,13 @@
 //! What a backup run needs: everything opened and checked once.
 
+use std::collections::BTreeMap;
+
 use crate::archive::manifest::{Manifest, Origin};
 use crate::archive::seal::Recipients;
 use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::backup::last_step::LastSteps;
 use crate::catalog::state::StateDir;
-use crate::config::{self, Config};
+use crate::config::{self, Class, Config};
 use crate::error::{Error, Kind, Result};
 use crate::names::ReleaseId;
 use crate::postgres::connect::PostgresOptions;
@@ -36,6 +38,8 @@ pub struct Job {
     pub postgres: PostgresOptions,
     /// The settings of backups.
     pub backup: config::Backup,
+    /// The recovery classes.
+    pub classes: BTreeMap<String, Class>,
     /// Odoo's `data_dir`, the directory that holds `filestore/`; `None` if no filestore is backed up.
     pub data_dir: Option<std::path::PathBuf>,
     /// The release that everything is tied to.
@@ -116,6 +120,7 @@ impl Job {
             state,
             postgres,
             backup: config.backup.clone(),
+            classes: config.classes.clone(),
             data_dir,
             release,
             system_identifier: server.system_identifier.clone(),

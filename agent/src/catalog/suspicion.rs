@@ -23,6 +23,8 @@ const RECORDS_MAX: usize = 10_000;
 const ALARMS_MAX: usize = 32;
 /// Most modules that are named.
 const NAMED_MAX: usize = 10;
+/// An alarm is shown at least for so long, however short its snapshots are kept for it.
+const SHOWN_AT_LEAST: Duration = Duration::from_secs(30 * 86_400);
 /// How long a change waits for another one.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
@@ -119,8 +121,16 @@ impl Finding {
         }
     }
 
+    /// Its word and its table, without numbers: `documents-gone sale_order`.
+    pub fn label(&self) -> String {
+        match self.table() {
+            Some(table) => format!("{} {table}", self.word()),
+            None => self.word().to_owned(),
+        }
+    }
+
     /// The table that it is about, if it is about one.
-    pub fn table(&self) -> Option<&str> {
+    fn table(&self) -> Option<&str> {
         match self {
             Finding::DocumentsGone { table, .. }
             | Finding::RowsGone { table, .. }
@@ -187,11 +197,19 @@ pub struct Alarm {
     pub findings: Vec<Finding>,
     /// The last snapshots in which nothing was found; none if there are no earlier ones.
     pub good: Vec<SnapshotId>,
-    /// Until when it is shown, if nobody accepts it.
-    pub shown_until: Timestamp,
+    /// Until when the good ones are kept for this.
+    pub keep_until: Timestamp,
+    /// Why they are not kept for it; `None` if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_kept: Option<String>,
 }
 
 impl Alarm {
+    fn is_open(&self, now: Timestamp) -> bool {
+        let at_least = self.found_at.checked_add(SHOWN_AT_LEAST).unwrap_or(Timestamp::MAX);
+        self.keep_until.max(at_least) > now
+    }
+
     /// All that it says, one sentence each: what was found, then which snapshots to go back to.
     pub fn lines(&self) -> Vec<String> {
         self.findings.iter().map(ToString::to_string).chain([self.good_text()]).collect()
@@ -200,9 +218,16 @@ impl Alarm {
     /// Which snapshots to go back to, in a sentence.
     fn good_text(&self) -> String {
         let names: Vec<&str> = self.good.iter().map(SnapshotId::as_str).collect();
-        match names.as_slice() {
-            [] => "no earlier backup was compared and found good".to_owned(),
-            names => format!("the last good snapshots are {}", names.join(" and ")),
+        match (names.as_slice(), &self.not_kept) {
+            ([], _) => "no earlier backup was compared and found good".to_owned(),
+            (names, None) => format!(
+                "the last good snapshots are {}, kept until {}",
+                names.join(" and "),
+                clock::text(self.keep_until)
+            ),
+            (names, Some(why)) => {
+                format!("the last good snapshots are {}; not kept for this: {why}", names.join(" and "))
+            }
         }
     }
 }
@@ -225,7 +250,7 @@ fn file(dir: &Path, tenant: &TenantName) -> PathBuf {
 
 impl Alarms {
     /// The open alarms of every tenant of this repository, or of all, by tenant, and in sentences what could
-    /// not be read. Alarms whose time is over are left out.
+    /// not be read. Old alarms whose snapshots are no longer kept are left out.
     ///
     /// # Errors
     /// If the directory cannot be listed.
@@ -237,7 +262,7 @@ impl Alarms {
         for path in paths.filter(is_one).take(RECORDS_MAX) {
             match read(&path) {
                 Ok(Some(mut one)) if repository.is_none_or(|id| one.repository == id) => {
-                    one.alarms.retain(|alarm| alarm.shown_until > now);
+                    one.alarms.retain(|alarm| alarm.is_open(now));
                     if !one.alarms.is_empty() {
                         all.push(one);
                     }
@@ -263,7 +288,7 @@ impl Alarms {
                 tenant: tenant.clone(),
                 alarms: Vec::new(),
             });
-            one.alarms.retain(|known| known.shown_until > alarm.found_at);
+            one.alarms.retain(|known| known.is_open(alarm.found_at));
             one.alarms.push(alarm);
             let more = one.alarms.len().saturating_sub(ALARMS_MAX);
             one.alarms.drain(..more);
@@ -288,7 +313,7 @@ impl Alarms {
         change(dir, tenant, |path| {
             let mut one = read(path)?.filter(|one| one.repository == repository).ok_or_else(none)?;
             accepted = std::mem::take(&mut one.alarms);
-            accepted.retain(|alarm| alarm.shown_until > now);
+            accepted.retain(|alarm| alarm.is_open(now));
             if accepted.is_empty() { Err(none()) } else { Ok(one) }
         })?;
         Ok(accepted)
@@ -334,13 +359,14 @@ fn change(dir: &Path, tenant: &TenantName, changed: impl FnOnce(&Path) -> Result
 mod tests {
     use super::*;
 
-    fn alarm(shown_until: i64) -> Alarm {
+    fn alarm(keep_until: i64) -> Alarm {
         Alarm {
             snapshots: vec!["20261120T015812Z-dump-0123456789".parse().unwrap()],
             found_at: Timestamp::UNIX_EPOCH,
             findings: vec![Finding::RowsGone { table: "sale_order".into(), gone: 60, of: 100 }],
             good: Vec::new(),
-            shown_until: Timestamp::from_second(shown_until).unwrap(),
+            keep_until: Timestamp::from_second(keep_until).unwrap(),
+            not_kept: None,
         }
     }
 
@@ -353,11 +379,12 @@ mod tests {
         let open = |second| Alarms::all(&dir, Some("repo"), at(second)).unwrap();
         assert_eq!(open(0), (Vec::new(), Vec::new()));
         assert_eq!(Alarms::accept(&dir, "repo", &shop, at(0)).unwrap_err().kind(), Kind::NotFound);
+        let month = 30 * 86_400;
         Alarms::add(&dir, "repo", &shop, alarm(100)).unwrap();
-        Alarms::add(&dir, "repo", &shop, alarm(200)).unwrap();
+        Alarms::add(&dir, "repo", &shop, alarm(month + 200)).unwrap();
         Alarms::add(&dir, "repo", &other, alarm(100)).unwrap();
         assert_eq!(open(50).0.iter().map(|one| one.alarms.len()).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(open(150).0.iter().map(|one| one.tenant.as_str()).collect::<Vec<_>>(), ["shop"]);
+        assert_eq!(open(month + 150).0.iter().map(|one| one.tenant.as_str()).collect::<Vec<_>>(), ["shop"]);
         assert!(Alarms::all(&dir, Some("another"), at(0)).unwrap().0.is_empty());
         assert_eq!(Alarms::accept(&dir, "repo", &shop, at(0)).unwrap().len(), 2);
         assert_eq!(Alarms::accept(&dir, "repo", &shop, at(0)).unwrap_err().kind(), Kind::NotFound);

@@ -84,6 +84,8 @@ pub struct Class {
     pub yearly: u32,
     /// How long the checkpoint of a release is kept, with all that a restore to it needs.
     pub releases: Duration,
+    /// How long the last good backup is kept when a later one of the tenant is suspicious.
+    pub suspicion_hold: Duration,
     /// How long the last state of a tenant is kept whose database no longer exists; `None` is for ever.
     pub dropped: Option<Duration>,
     /// In how many repositories it should be.
@@ -112,6 +114,7 @@ impl Default for Class {
             monthly: 12,
             yearly: 0,
             releases: 90 * DAY,
+            suspicion_hold: 30 * DAY,
             dropped: None,
             copies: 1,
             regions: Vec::new(),
@@ -274,6 +277,7 @@ fn class(own: &Reader<'_>) -> Result<Class> {
         monthly: count("class.*.monthly")?,
         yearly: count("class.*.yearly")?,
         releases: own.duration("class.*.releases")?,
+        suspicion_hold: own.duration("class.*.suspicion_hold")?,
         dropped: span("class.*.dropped")?,
         copies: count("class.*.copies")?,
         regions: own.list("class.*.regions", |text| Ok(text.to_owned()))?,

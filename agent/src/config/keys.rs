@@ -383,6 +383,8 @@ pub const KEYS: &[Key] = &[
     key("class.*.yearly", Takes::Integer(0, 100), Some("0"), "", "The same for years."),
     key("class.*.releases", Takes::Duration(0, 36_500 * DAY), Some("\"90d\""), "",
         "How long the checkpoint of a release is kept, with all that a restore to it needs."),
+    key("class.*.suspicion_hold", Takes::Duration(0, 3650 * DAY), Some("\"30d\""), "",
+        "How long the last good backup is kept when a later one of the tenant is suspicious (docs/suspicion.md); \"0s\" keeps none for that."),
     key("class.*.dropped", Takes::Duration(DAY, 36_500 * DAY), None, "\"3650d\"",
         "How long the last backup of a tenant is kept after its database was dropped. Not used yet: this version keeps it for ever."),
     key("class.*.copies", Takes::Integer(1, 9), Some("1"), "",

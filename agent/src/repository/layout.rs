@@ -111,6 +111,25 @@ pub fn hold_object(instance: &InstanceName, hold: &HoldName, name: &str) -> Stri
     format!("instances/{instance}/holds/{hold}/{name}")
 }
 
+/// What the signature of such a record has after the record's name.
+pub const SUSPICION_SIGNATURE: &str = ".sig";
+
+/// The folder of all records of suspicious backups.
+pub fn suspicions(instance: &InstanceName) -> String {
+    format!("instances/{instance}/suspicions")
+}
+
+/// The record of a suspicious snapshot.
+pub fn suspicion(instance: &InstanceName, snapshot: &SnapshotId) -> String {
+    format!("{}/{snapshot}.json", suspicions(instance))
+}
+
+/// The snapshot that a key of such a record names; `None` for another key.
+pub fn suspicion_of(instance: &InstanceName, key: &str) -> Option<SnapshotId> {
+    let name = key.strip_prefix(&suspicions(instance))?.strip_prefix('/')?;
+    name.strip_suffix(".json")?.parse().ok()
+}
+
 /// Who may stream WAL, until when.
 pub fn wal_lease(instance: &InstanceName) -> String {
     format!("instances/{instance}/wal/lease")

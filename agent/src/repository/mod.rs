@@ -15,6 +15,7 @@ pub mod reader;
 pub mod record;
 pub mod releases;
 pub mod snapshots;
+pub mod suspicions;
 pub mod tombstones;
 pub mod unproven;
 pub mod upload_sink;

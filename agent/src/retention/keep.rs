@@ -69,6 +69,7 @@ impl<'a> Work<'a> {
         self.windows();
         self.releases();
         self.holds();
+        self.suspicions();
         self.files_of_bases();
         self.roles_of_dumps();
         self.unknown();
@@ -375,6 +376,17 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// The last good snapshots before a suspicious backup, for as long as its record says.
+    fn suspicions(&mut self) {
+        let Known::All(suspicions) = &self.stock.suspicions else { return };
+        let now = self.counted_from;
+        for one in suspicions.iter().filter(|one| one.until > now) {
+            for id in &one.good {
+                self.keep(id, Reason::GoodBefore(one.suspicious.clone()));
+            }
+        }
+    }
+
     /// A base backup that stays for another reason than the window can be restored to the moment that it was
     /// consistent at: with the files of that moment.
     fn files_of_bases(&mut self) {
@@ -449,6 +461,13 @@ impl<'a> Work<'a> {
         for (what, why) in parts.into_iter().filter_map(|(what, why)| Some((what, why?))) {
             let reason = Reason::Unknown(format!("{what} could not be read: {why}"));
             self.keep_everything(&reason);
+        }
+        if let Some(why) = self.stock.suspicions.why_unknown() {
+            let reason = Reason::Unknown(format!("suspicious backups could not be read: {why}"));
+            for item in self.stock.items.iter().filter(all_of(&[SnapshotKind::Dump, SnapshotKind::Filestore]))
+            {
+                self.keep(&item.id, reason.clone());
+            }
         }
         // Without WAL it cannot be told how far each base backup goes.
         if let Some(why) = self.stock.wal.why_unknown() {

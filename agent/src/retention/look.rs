@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::hold::Hold;
+use super::keep::later;
 use super::rule::{Period, Rule, Rules};
-use super::stock::{self, Batch, Known, ReleasePoint, Stock, WalItem, WalStock};
+use super::stock::{self, Batch, GoodBefore, Known, ReleasePoint, Stock, WalItem, WalStock};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::evidence::predicate::Checkpoint;
 use crate::archive::manifest::{self, SnapshotKind};
@@ -23,6 +24,7 @@ use crate::names::{Lsn, SnapshotId, TenantName};
 use crate::repository::holds::{HoldLook, Removal};
 use crate::repository::releases::ReleaseLook;
 use crate::repository::snapshots::Trust;
+use crate::repository::suspicions::StoredSuspicion;
 use crate::repository::wal::coverage::segment_bytes;
 use crate::repository::{Repository, layout};
 
@@ -59,6 +61,7 @@ pub async fn take(
         releases: releases(repository, evidence).await.into(),
         holds,
         not_removed,
+        suspicions: suspicions(repository, trust).await.into(),
         items,
         tenants,
     })
@@ -146,6 +149,17 @@ fn segment_size<'a>(inventory: &Inventory, names: impl Iterator<Item = &'a WalNa
     let stated = inventory.believed().find_map(|one| Some(one.manifest.base()?.wal_segment_bytes));
     let stated = stated.and_then(|bytes| SegmentBytes::try_from(bytes).ok());
     stated.unwrap_or_else(|| segment_bytes(names))
+}
+
+async fn suspicions(repository: &Repository, trust: &Trust) -> Result<Vec<GoodBefore>> {
+    let origin = repository.origin().await?;
+    let Some(trusted) = trust.trusted() else { return Ok(Vec::new()) }; // nothing unsigned counts
+    let stored = repository.suspicions(&origin, &trusted).await?.into_iter();
+    let of = |(record, stored_at): StoredSuspicion| {
+        let until = later(stored_at, record.keep());
+        GoodBefore { suspicious: record.snapshot, good: record.good, until }
+    };
+    Ok(stored.map(of).collect())
 }
 
 async fn releases(repository: &Repository, trusted: &TrustedEvidenceKeys) -> Result<Vec<ReleasePoint>> {

@@ -21,6 +21,8 @@ pub enum Reason {
     Release(ReleaseId),
     /// Somebody holds it; the name of the hold.
     Hold(String),
+    /// It was the last good one before this backup, which is suspicious.
+    GoodBefore(SnapshotId),
     /// Another one that stays cannot be restored without it.
     NeededBy(SnapshotId),
     /// It is younger than the grace.
@@ -44,6 +46,7 @@ impl std::fmt::Display for Reason {
             Reason::Newest => f.write_str("newest"),
             Reason::Release(release) => write!(f, "release {release}"),
             Reason::Hold(name) => write!(f, "hold {name}"),
+            Reason::GoodBefore(id) => write!(f, "last good before {id}"),
             Reason::NeededBy(id) => write!(f, "needed by {id}"),
             Reason::Young => f.write_str("younger than expire.grace"),
             Reason::NoClass => f.write_str("no recovery class"),

@@ -123,6 +123,17 @@ pub struct ReleasePoint {
     pub point: Option<(TimelineId, Lsn)>,
 }
 
+/// The last good snapshots before a suspicious one.
+#[derive(Clone, Debug)]
+pub struct GoodBefore {
+    /// The suspicious one.
+    pub suspicious: SnapshotId,
+    /// The good ones.
+    pub good: Vec<SnapshotId>,
+    /// Until when they are kept for it, by the store's clock.
+    pub until: Timestamp,
+}
+
 /// A part that may not be known.
 #[derive(Clone, Debug)]
 pub enum Known<T> {
@@ -163,6 +174,8 @@ pub struct Stock {
     pub holds: Known<Vec<Hold>>,
     /// Why removals of some of them do not count.
     pub not_removed: Vec<String>,
+    /// Suspicious backups, with the snapshots that are kept for each.
+    pub suspicions: Known<Vec<GoodBefore>>,
     /// Every tenant: one of which no backup is stored may have files in batches.
     pub tenants: Known<BTreeSet<TenantName>>,
 }
@@ -196,6 +209,7 @@ impl Stock {
             ("WAL (none is deleted)", self.wal.why_unknown()),
             ("checkpoints of releases (nothing is deleted)", self.releases.why_unknown()),
             ("holds (nothing is deleted)", self.holds.why_unknown()),
+            ("suspicious backups (no dump and no filestore is deleted)", self.suspicions.why_unknown()),
             ("which tenants there are (no batch of files is deleted)", self.tenants.why_unknown()),
         ];
         let parts = parts.into_iter().filter_map(|(what, why)| Some(format!("{what}: {}", why?)));

@@ -16,6 +16,7 @@ pub mod origin;
 mod partial;
 pub mod remembered;
 pub mod scope;
+pub mod suspicions;
 pub mod verify;
 pub mod wal;
 mod work;

@@ -235,8 +235,8 @@ impl Scope {
     }
 
     /// Objects in the folder of a snapshot that its manifest does not name, and keys that belong
-    /// to nothing. Drill reports and holds are checked on their own; archived WAL, releases and tombstones
-    /// are others'.
+    /// to nothing. Drill reports, holds and records of suspicious backups are checked on their own; archived
+    /// WAL, releases and tombstones are others'.
     fn find_foreign(&self, repository: &Repository, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
         let instance = repository.instance();
         let below = format!("{}/", layout::instance_prefix(instance));
@@ -251,9 +251,8 @@ impl Scope {
             };
             let why = match inner.map(|rest| rest.split_once('/')) {
                 None => match rest.split('/').next().unwrap_or_default() {
-                    "instance.json" | "lease" | "drills" | "expiry" | "holds" | "releases" | "wal" => {
-                        continue;
-                    }
+                    "instance.json" | "lease" | "drills" | "expiry" | "holds" | "releases" | "suspicions"
+                    | "wal" => continue,
                     name if name.starts_with("probe") => continue,
                     _ => "Lifeboat stores nothing under this name",
                 },

@@ -28,7 +28,7 @@ use crate::upkeep::lacking::lacking;
 use crate::upkeep::meter::Meter;
 use crate::upkeep::scope::Scope;
 use crate::upkeep::work::{Task, Work, each};
-use crate::upkeep::{checkpoints, deep, drills, holds, wal};
+use crate::upkeep::{checkpoints, deep, drills, holds, suspicions, wal};
 
 /// What is asked for.
 pub struct VerifyRequest {
@@ -86,6 +86,7 @@ pub async fn run(
     let scope = survey(&repository, &origin, trust, snapshots, tenant.as_ref(), &findings).await?;
     let (mut drills, mut wal) = (drills::Drills::default(), Vec::new());
     let (mut releases, mut held) = (checkpoints::Checkpoints::default(), holds::Holds::default());
+    let mut suspicious = suspicions::Suspicions::default();
     let snapshots_of = |ids: &mut dyn Iterator<Item = &SnapshotId>| -> Vec<Snapshot> {
         ids.filter_map(|id| scope.snapshot(repository.instance(), id)).collect()
     };
@@ -99,6 +100,7 @@ pub async fn run(
         releases = checkpoints::check(&repository, &origin, keys, &scope.listed, &findings, &cancel).await;
         warnings.append(&mut releases.warnings);
         held = holds::check(&repository, (&origin, trust), &scope.listed, &findings, &cancel).await;
+        suspicious = suspicions::check(&repository, &origin, trust, &scope.listed, &findings, &cancel).await;
         let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
         wal = wal::tasks(repository.instance(), &list, &findings);
         let all = snapshots_of(&mut scope.manifests.keys());
@@ -175,8 +177,12 @@ pub async fn run(
         foreign_more,
         newest_whole: newest_whole(work.repository.instance(), &work.scope, &findings, &unasked),
         skipped,
-        objects_checked: checked + drills.objects + releases.objects + held.objects,
-        bytes_checked: work.checked_bytes.into_inner() + drills.bytes + releases.bytes + held.bytes,
+        objects_checked: checked + drills.objects + releases.objects + held.objects + suspicious.objects,
+        bytes_checked: work.checked_bytes.into_inner()
+            + drills.bytes
+            + releases.bytes
+            + held.bytes
+            + suspicious.bytes,
         objects_not_checked: all - checked.min(all),
         files_checked: work.files.into_inner(),
         findings,

@@ -4,5 +4,6 @@
 
 mod database;
 mod filestore;
+mod hold;
 mod runbook;
 mod world;

@@ -12,21 +12,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::archive::manifest::Manifest;
+use crate::archive::suspicion::SuspicionRecord;
 use crate::backup::filestore::Changes;
 use crate::backup::job::{Job, on_blocking_thread};
 use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::suspicion::{Alarm, Alarms, Finding};
 use crate::clock::{self, Timestamp};
+use crate::config::{Class, class_of};
 use crate::disk;
 use crate::error::Result;
-use crate::names::{Lsn, TenantName};
+use crate::names::{Lsn, SnapshotId, TenantName};
 use crate::odoo::baseline::Baseline;
 use crate::odoo::lasting::Counted;
 use numbers::{Compressed, DatabaseNumbers, Good, Numbers};
 use rules::DatabaseNow;
-
-/// How long an alarm is shown, if nobody accepts it.
-const HOLD: Duration = Duration::from_secs(30 * 86_400);
 
 /// What the last backup of a tenant left for this one.
 pub(super) struct Before {
@@ -134,15 +133,15 @@ impl Before {
         let stored = Good { dump: dump.map(|m| m.id.clone()), filestore: filestore.map(|m| m.id.clone()) };
         let good = self.numbers.good.clone();
         let ids = |good: Good| [good.dump, good.filestore].into_iter().flatten().collect::<Vec<_>>();
-        let now = clock::now();
-        let shown_until = now.checked_add(HOLD).unwrap_or(Timestamp::MAX);
-        let alarm = (!findings.is_empty()).then(|| Alarm {
-            snapshots: ids(stored.clone()),
-            found_at: now,
-            findings,
-            good: ids(good),
-            shown_until,
-        });
+        let mut is_held = Ok(());
+        let alarm = match findings.is_empty() {
+            true => None,
+            false => {
+                let (alarm, held) = hold(job, tenant, findings, ids(stored.clone()), ids(good)).await;
+                is_held = held;
+                Some(alarm)
+            }
+        };
         if alarm.is_none() {
             let good = &mut self.numbers.good;
             good.dump = stored.dump.or(good.dump.take());
@@ -156,7 +155,8 @@ impl Before {
             if let Some(alarm) = kept {
                 Alarms::add(&dir, &repository, &tenant, alarm)?;
             }
-            self.numbers.keep(&self.file)
+            // Otherwise the next backup finds the same, and tries again to keep the good snapshots.
+            if is_held.is_ok() { self.numbers.keep(&self.file) } else { Ok(()) }
         })
         .await?;
         Ok(alarm)
@@ -227,4 +227,53 @@ impl Before {
         self.numbers.database = Some(numbers);
         Ok(findings)
     }
+}
+
+/// Records in the repository that the last good snapshots are kept, for as long as the tenant's class says.
+/// What fails is in the alarm, too.
+async fn hold(
+    job: &Job,
+    tenant: &TenantName,
+    findings: Vec<Finding>,
+    snapshots: Vec<SnapshotId>,
+    good: Vec<SnapshotId>,
+) -> (Alarm, Result<()>) {
+    let keep = class_of(&job.classes, tenant)
+        .map_or(Class::default().suspicion_hold, |(_, class)| class.suspicion_hold);
+    let found_at = clock::now();
+    let keep_until = |from: Timestamp| from.checked_add(keep).unwrap_or(Timestamp::MAX);
+    let mut alarm =
+        Alarm { snapshots, found_at, findings, good, keep_until: keep_until(found_at), not_kept: None };
+    match alarm.snapshots.first() {
+        _ if alarm.good.is_empty() => {}
+        _ if keep.is_zero() => {
+            alarm.not_kept = Some(format!("the class of {tenant} sets suspicion_hold = \"0s\""))
+        }
+        None => {}
+        Some(first) => match record(job, tenant, &alarm, first.clone(), keep).await {
+            Ok(stored_at) => alarm.keep_until = keep_until(stored_at),
+            Err(e) => {
+                alarm.not_kept = Some(e.line());
+                return (alarm, Err(e));
+            }
+        },
+    }
+    (alarm, Ok(()))
+}
+
+/// Stores the record; when the store stored it.
+async fn record(
+    job: &Job,
+    tenant: &TenantName,
+    alarm: &Alarm,
+    first: SnapshotId,
+    keep: Duration,
+) -> Result<Timestamp> {
+    let found = alarm.findings.iter().map(Finding::label).collect();
+    let record = job.repository.suspicion_record(&first);
+    let text =
+        SuspicionRecord::new(job.origin.clone(), (first, tenant.clone()), found, alarm.good.clone(), keep);
+    let store = job.repository.store();
+    job.lease.while_held(record.write(store, text.to_json()?, &job.signing)).await?;
+    Ok(store.head(&record.key).await?.map_or_else(clock::now, |info| info.modified))
 }

@@ -395,6 +395,7 @@ impl World {
             releases: known(releases, self.releases.clone()),
             holds: known(holds, self.holds.clone()),
             not_removed: Vec::new(),
+            suspicions: Known::All(Vec::new()),
             tenants: Known::All(self.tenants.iter().cloned().collect()),
         }
     }
