@@ -1,5 +1,5 @@
-//! The five runbooks of releases and that of holds, on a machine that docs/installation.md set up: every
-//! command as it stands, in the situation that the page is for.
+//! The five runbooks of releases, that of holds and that of a full repository, on a machine that
+//! docs/installation.md set up: every command as it stands, in the situation that the page is for.
 
 use lifeboat_tests::checkpointed::{NOW, copies};
 use lifeboat_tests::program::workspace_root;
@@ -74,6 +74,7 @@ fn the_runbooks_of_releases_work_on_the_machine_of_the_installation() {
         found_late(),
         cohort(),
         legal_hold(),
+        repository_full(),
         "exit 0\n".to_owned(),
     ];
     let done = on_a_machine(&script.concat()).ok();
@@ -268,6 +269,22 @@ fn legal_hold() -> String {
         page.run("hold remove case-114", 0),
         page.run("hold list --all", 0),
         shows("sudo -u lifeboat lifeboat hold list --all", "by anna: settled, letter of 3 March"),
+    ];
+    page.assert_done();
+    script.concat()
+}
+
+/// Nobody deletes by hand: what may go is announced, and what stays has its reason.
+fn repository_full() -> String {
+    let mut page = Runbook::open("repository-full.md");
+    let script = [
+        page.run("wal status", 0),
+        page.run("expire --dry-run", 0),
+        page.run("expire --yes --max-percent 80", 0),
+        page.run("lifeboat backup", 0),
+        page.run("lifeboat status", 0),
+        page.run("expire --dry-run --as-of", 0),
+        page.run("policy check", 0),
     ];
     page.assert_done();
     script.concat()
