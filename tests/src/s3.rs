@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, RANGE};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
@@ -38,7 +39,7 @@ const HANG_MAX: Duration = Duration::from_secs(3600);
 /// `Front::landed`); an upload whose checksum is wrong is refused but stays stored.
 pub struct S3 {
     dir: Arc<TempDir>,
-    server: S3Service,
+    server: Server,
     address: SocketAddr,
     faults: Faults,
     stop: Option<oneshot::Sender<()>>,
@@ -57,7 +58,12 @@ impl S3 {
         std::fs::create_dir(dir.path().join(BUCKET)).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(dir.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-        S3::listen(Arc::new(dir), builder.build(), address)
+        S3::listen(Arc::new(dir), Server::Here(builder.build()), address)
+    }
+
+    /// A place for faults in front of another server.
+    pub(crate) fn in_front_of(server: SocketAddr) -> S3 {
+        S3::listen(Arc::new(crate::place::new_dir("s3-")), Server::There(server), "127.0.0.1")
     }
 
     /// The same objects at another address, with faults and a log of its own: for faults that one program is
@@ -66,7 +72,7 @@ impl S3 {
         S3::listen(self.dir.clone(), self.server.clone(), "127.0.0.1")
     }
 
-    fn listen(dir: Arc<TempDir>, server: S3Service, address: &str) -> S3 {
+    fn listen(dir: Arc<TempDir>, server: Server, address: &str) -> S3 {
         let front = Front { server: server.clone(), faults: Faults::default(), root: dir.path().to_owned() };
         let faults = front.faults.clone();
 
@@ -187,9 +193,50 @@ async fn accept(listener: TcpListener, front: Front) {
     }
 }
 
+/// What is behind the faults.
+#[derive(Clone)]
+enum Server {
+    Here(S3Service),
+    There(SocketAddr),
+}
+
+impl Server {
+    async fn call(&self, request: Request<Body>) -> Result<Response<Body>, StdError> {
+        let address = match self {
+            Server::Here(server) => return server.call(request).await.map_err(|e| format!("{e:?}").into()),
+            Server::There(address) => address,
+        };
+        let stream = tokio::net::TcpStream::connect(address).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        let range = request.headers().get(RANGE).cloned();
+        let (head, body) = request.into_parts();
+        let body = http_body_util::Full::new(BodyExt::collect(body).await?.to_bytes());
+        let (mut head, body) = sender.send_request(Request::from_parts(head, body)).await?.into_parts();
+        let mut body = body.collect().await?.to_bytes();
+        if let (Some(range), StatusCode::OK) = (range, head.status) {
+            (body, head.headers) = part(range.to_str()?, body, head.headers)?;
+            head.status = StatusCode::PARTIAL_CONTENT;
+        }
+        Ok(Response::from_parts(head, Body::from(body)))
+    }
+}
+
+/// The part that `bytes=A-B` asks for: ministack gives the whole of a version.
+fn part(range: &str, body: Bytes, mut headers: HeaderMap) -> Result<(Bytes, HeaderMap), StdError> {
+    let (from, to) = range.strip_prefix("bytes=").and_then(|r| r.split_once('-')).ok_or("a strange range")?;
+    let (from, to) = (from.parse::<usize>()?, body.len().min(to.parse::<usize>()? + 1));
+    if from >= to {
+        return Err("a range beyond the end".into());
+    }
+    headers.insert("content-range", format!("bytes {from}-{}/{}", to - 1, body.len()).parse()?);
+    headers.insert(CONTENT_LENGTH, (to - from).into());
+    Ok((body.slice(from..to), headers))
+}
+
 #[derive(Clone)]
 struct Front {
-    server: S3Service,
+    server: Server,
     faults: Faults,
     root: PathBuf,
 }
@@ -271,7 +318,8 @@ impl Front {
             answer = Response::new(Body::empty());
             answer.headers_mut().insert(ETAG, HeaderValue::from_static("\"landed\""));
         }
-        if served.query.contains("list-type=2") && answer.status() == StatusCode::OK {
+        let is_here = matches!(self.server, Server::Here(_));
+        if is_here && served.query.contains("list-type=2") && answer.status() == StatusCode::OK {
             answer = self.tagged(answer, &served.path).await?;
         }
         for action in actions {

@@ -161,6 +161,8 @@ pub const KEYS: &[Key] = &[
         "Address the bucket as bucket.host instead of host/bucket; S3 only."),
     key("repository.credentials_file", Takes::Path, None, "\"/etc/lifeboat/credentials\"",
         "A private file with the store's credentials: access keys, a SAS token, a connection string, or a service account's JSON. Without it Lifeboat uses the environment, then the machine's role."),
+    key("repository.profile", Takes::Text, None, "\"backup\"",
+        "A profile of ~/.aws/config that has the credentials (keys, a role, SSO) instead of a file; S3 only. Of the profile only the credentials are used: set the region and the endpoint here."),
     key("repository.request_timeout", Takes::Duration(SECOND, HOUR), Some("\"60s\""), "",
         "Time limit of one request."),
     key("repository.retry_deadline", Takes::Duration(0, 24 * HOUR), Some("\"5min\""), "",

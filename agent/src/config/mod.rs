@@ -100,6 +100,8 @@ pub struct Repository {
     pub virtual_hosted: bool,
     /// A private file with the store's credentials.
     pub credentials_file: Option<PathBuf>,
+    /// A profile of `~/.aws` that has them instead.
+    pub profile: Option<String>,
     /// Limit of one request.
     pub request_timeout: Duration,
     /// Limit of all tries of a request together.

@@ -36,6 +36,7 @@ mod remote_read;
 mod remove;
 mod resume;
 mod upload;
+pub mod versions;
 mod words;
 
 use std::fmt;
@@ -177,7 +178,7 @@ impl Store {
         key::check(key)?;
         match &self.0.place {
             Backend::Local(local) => local.get(key, bytes_max).await,
-            Backend::Remote(remote) => Ok(remote.get(key, bytes_max).await?.data),
+            Backend::Remote(remote) => Ok(remote.get(key, None, bytes_max).await?.data),
         }
     }
 
@@ -192,7 +193,7 @@ impl Store {
         }
         match &self.0.place {
             Backend::Local(local) => local.get_range(key, range).await,
-            Backend::Remote(remote) => remote.get_range(key, range).await,
+            Backend::Remote(remote) => remote.get_range(key, None, range).await,
         }
     }
 
@@ -202,7 +203,7 @@ impl Store {
         key::check(key)?;
         match &self.0.place {
             Backend::Local(local) => local.get_stream(key).await,
-            Backend::Remote(remote) => remote.get_stream(key).await,
+            Backend::Remote(remote) => remote.get_stream(key, None).await,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use object_store::aws::{AmazonS3Builder, AwsCredential, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, S3ConditionalPut};
 use object_store::client::HttpConnector;
 use object_store::memory::InMemory;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig, StaticCredentialProvider};
@@ -13,6 +13,7 @@ use super::client::{self, Connector};
 use super::credentials::Credentials;
 use super::local::Local;
 use super::remote::{Limits, Remote, S3};
+use super::versions::{self, Place};
 use super::words::Words;
 use super::{Backend, Inner, Store, StoreOptions, azure, certificates, google};
 use crate::disk;
@@ -64,7 +65,7 @@ impl Store {
             credentials: "nothing: it needs none",
             expire: None,
         };
-        let remote = Remote::new(objects, String::new(), words, Limits::of(options), None);
+        let remote = Remote::new(objects, String::new(), words, Limits::of(options), None, None);
         Store::of(url, Backend::Remote(remote), options)
     }
 
@@ -113,9 +114,12 @@ fn open_bucket(
             .unwrap_or("check endpoint, region and credentials in the configuration and the environment");
         Error::new(Kind::Config, format!("cannot open {url}")).because(e).next(next)
     };
-    let (objects, words, s3): (Objects, Words, Option<S3>) = match service {
+    let limits = Limits::of(options);
+    let (objects, words): (Objects, Words) = match service {
         Service::S3 => {
-            let store = s3(bucket, options)?
+            let builder = s3(bucket, options, wrong)?;
+            let place = place(bucket, &builder, options);
+            let store = builder
                 .with_http_connector(connector.clone())
                 .with_client_options(client.clone())
                 .build()
@@ -127,23 +131,45 @@ fn open_bucket(
                 credentials: "repository.credentials_file, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
                 expire: None,
             };
-            (Arc::new(store.clone()), words, Some(S3 { signer: store, http }))
+            let s3 = S3 { signer: store.clone(), http };
+            let versions = versions::open(place, options, &s3.http, s3.signer.credentials());
+            return Ok(Remote::new(Arc::new(store), prefix, words, limits, Some(s3), versions));
         }
         Service::Azure => {
             let (builder, words) = azure::builder(bucket, options, url)?;
             let builder = builder.with_retry(retry(options)).with_http_connector(connector);
-            (Arc::new(builder.with_client_options(client).build().map_err(wrong)?), words, None)
+            (Arc::new(builder.with_client_options(client).build().map_err(wrong)?), words)
         }
         Service::Google => {
             let (builder, words) = google::builder(bucket, options, url)?;
             let builder = builder.with_retry(retry(options)).with_http_connector(connector);
-            (Arc::new(builder.with_client_options(client).build().map_err(wrong)?), words, None)
+            (Arc::new(builder.with_client_options(client).build().map_err(wrong)?), words)
         }
     };
-    Ok(Remote::new(objects, prefix, words, Limits::of(options), s3))
+    Ok(Remote::new(objects, prefix, words, limits, None, None))
 }
 
-fn s3(bucket: &str, options: &StoreOptions) -> Result<AmazonS3Builder> {
+/// Where Amazon's client finds the bucket: as object_store does.
+fn place(bucket: &str, builder: &AmazonS3Builder, options: &StoreOptions) -> Place {
+    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+    Place {
+        bucket: bucket.to_owned(),
+        endpoint: endpoint.map(|endpoint| match options.virtual_hosted {
+            // Only object_store expects it there.
+            true => endpoint.replacen(&format!("://{bucket}."), "://", 1),
+            false => endpoint,
+        }),
+        region: builder
+            .get_config_value(&AmazonS3ConfigKey::Region)
+            .unwrap_or_else(|| "us-east-1".to_owned()),
+    }
+}
+
+fn s3(
+    bucket: &str,
+    options: &StoreOptions,
+    wrong: impl Fn(object_store::Error) -> Error,
+) -> Result<AmazonS3Builder> {
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(bucket)
         .with_retry(retry(options))
@@ -172,6 +198,14 @@ fn s3(bucket: &str, options: &StoreOptions) -> Result<AmazonS3Builder> {
             token: file.get("session_token"),
         })));
     }
+    if let Some(name) = &options.profile {
+        let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
+        // The services of a machine that give credentials have no TLS.
+        let http = Connector::new(options.request_timeout)
+            .connect(&client::options(true, options.request_timeout))
+            .map_err(wrong)?;
+        builder = builder.with_credentials(versions::profile(name, region.as_deref(), http)?);
+    }
     Ok(builder)
 }
 
@@ -183,6 +217,17 @@ fn check(service: Service, url: &str, options: &StoreOptions) -> Result<()> {
             return wrong(format!("part_bytes is {}; S3 needs parts of at least 5 MiB", options.part_bytes));
         }
         None => {}
+    }
+    match &options.profile {
+        Some(name) if service != Service::S3 => {
+            return wrong(format!("the profile {name} is for S3 only"));
+        }
+        Some(name) if options.credentials_file.is_some() => {
+            return wrong(format!(
+                "both the profile {name} and a credentials file are set; remove one of them"
+            ));
+        }
+        _ => {}
     }
     match options.part_bytes {
         0 => wrong("part_bytes is 0".to_owned()),

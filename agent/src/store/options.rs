@@ -19,6 +19,8 @@ pub struct StoreOptions {
     /// For S3 and Azure lines `name = value` (docs/configuration.md), for Google a service account's JSON.
     /// Must be readable only by its owner.
     pub credentials_file: Option<PathBuf>,
+    /// For S3: a profile of `~/.aws` that has the credentials.
+    pub profile: Option<String>,
     /// The longest silence of the server during one request. An upload may also take the time for its bytes
     /// at 64 KiB per second.
     pub request_timeout: Duration,
@@ -41,6 +43,7 @@ impl Default for StoreOptions {
             allow_http: false,
             virtual_hosted: false,
             credentials_file: None,
+            profile: None,
             request_timeout: Duration::from_secs(30),
             retry_deadline: Duration::from_secs(180),
             retries_max: 10,
@@ -59,6 +62,7 @@ impl From<&crate::config::Config> for StoreOptions {
             allow_http: repository.allow_http,
             virtual_hosted: repository.virtual_hosted,
             credentials_file: repository.credentials_file.clone(),
+            profile: repository.profile.clone(),
             request_timeout: repository.request_timeout,
             retry_deadline: repository.retry_deadline,
             retries_max: repository.retries_max,

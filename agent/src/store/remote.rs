@@ -14,6 +14,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::client::upload_time;
 use super::fault::Call;
+use super::versions::VersionedBucket;
 use super::words::Words;
 use super::{ObjectInfo, StoreOptions, key};
 use crate::clock::Timestamp;
@@ -55,6 +56,8 @@ pub(super) struct Remote {
     pub(super) words: Arc<Words>,
     pub(super) limits: Limits,
     pub(super) s3: Option<S3>,
+    /// For S3, where Lifeboat was built with it: versions and locks.
+    pub(super) versions: Option<Arc<dyn VersionedBucket>>,
     /// Whether the bucket has given an answer that only an existing bucket gives.
     seen: Arc<AtomicBool>,
 }
@@ -66,8 +69,9 @@ impl Remote {
         words: Words,
         limits: Limits,
         s3: Option<S3>,
+        versions: Option<Arc<dyn VersionedBucket>>,
     ) -> Remote {
-        Remote { objects, prefix, words: Arc::new(words), limits, s3, seen: Arc::default() }
+        Remote { objects, prefix, words: Arc::new(words), limits, s3, versions, seen: Arc::default() }
     }
 
     /// A call on this key that sends about so many bytes.

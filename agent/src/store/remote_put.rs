@@ -107,7 +107,7 @@ impl Remote {
         let path = self.path(key);
         let found = match self.call("read", key, 0).run(self.objects.head(&path)).await {
             Ok(meta) if meta.size != expected => return Ok(Existing::Another),
-            Ok(_) => self.get(key, expected).await,
+            Ok(_) => self.get(key, None, expected).await,
             Err(e) => Err(e),
         };
         match found {

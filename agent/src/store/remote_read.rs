@@ -8,15 +8,16 @@ use object_store::{GetOptions, GetRange, GetResult, UpdateVersion};
 
 use super::fault::Call;
 use super::remote::Remote;
+use super::versions::VersionId;
 use super::{Replaceable, Streamed, Version, resume};
 use crate::clock;
 use crate::error::{Kind, Result};
 
 impl Remote {
     /// See [`super::Store::get`] and [`super::Store::get_versioned`].
-    pub(super) async fn get(&self, key: &str, bytes_max: u64) -> Result<Replaceable> {
+    pub(super) async fn get(&self, key: &str, id: Option<&VersionId>, bytes_max: u64) -> Result<Replaceable> {
         let call = self.call("read", key, 0);
-        let found = self.ask(&call, key, GetOptions::default()).await?;
+        let found = self.ask(&call, key, of_version(id)).await?;
         if found.meta.size > bytes_max {
             return Err(super::local::too_large(key, &self.words.url, found.meta.size, bytes_max));
         }
@@ -24,13 +25,13 @@ impl Remote {
         let expected = found.meta.size;
         let modified = self.info(&found.meta).map_or_else(Default::default, |info| info.modified);
         let now = call.date().unwrap_or_else(clock::now);
-        let data = collect(self, key, found, expected).await?;
+        let data = collect(self, key, id, found, expected).await?;
         Ok(Replaceable { data, version: Version(version), modified, now })
     }
 
     /// See [`super::Store::get_versioned`].
     pub(super) async fn get_versioned(&self, key: &str, bytes_max: u64) -> Result<Option<Replaceable>> {
-        match self.get(key, bytes_max).await {
+        match self.get(key, None, bytes_max).await {
             Ok(found) => Ok(Some(found)),
             Err(e) if e.kind() == Kind::NotFound => self.check_bucket().await.map(|()| None),
             Err(e) => Err(e),
@@ -38,10 +39,15 @@ impl Remote {
     }
 
     /// See [`super::Store::get_range`].
-    pub(super) async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+    pub(super) async fn get_range(
+        &self,
+        key: &str,
+        id: Option<&VersionId>,
+        range: Range<u64>,
+    ) -> Result<Bytes> {
         let call = self.call("read", key, 0);
         let beyond = || call.fail(Kind::Integrity, &format!("it ends before byte {}", range.end));
-        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..of_version(id) };
         let found = match self.ask(&call, key, options).await {
             Ok(found) => found,
             // The store in memory refuses such a range without an HTTP status.
@@ -54,15 +60,15 @@ impl Remote {
         if found.range != range {
             return Err(beyond());
         }
-        collect(self, key, found, range.end - range.start).await
+        collect(self, key, id, found, range.end - range.start).await
     }
 
     /// See [`super::Store::get_stream`].
-    pub(super) async fn get_stream(&self, key: &str) -> Result<Streamed> {
+    pub(super) async fn get_stream(&self, key: &str, id: Option<&VersionId>) -> Result<Streamed> {
         let call = self.call("read", key, 0);
-        let found = self.ask(&call, key, GetOptions::default()).await?;
+        let found = self.ask(&call, key, of_version(id)).await?;
         let info = self.info(&found.meta).ok_or_else(|| call.fail(Kind::Internal, "it is another object"))?;
-        Ok((info, resume::stream(self.clone(), key.to_owned(), found)))
+        Ok((info, resume::stream(self.clone(), key.to_owned(), id.cloned(), found)))
     }
 
     /// Requests an object; a 404 for the bucket is recognized where the answer says so.
@@ -74,10 +80,21 @@ impl Remote {
     }
 }
 
+/// Asks for a version; without one, for the latest.
+fn of_version(id: Option<&VersionId>) -> GetOptions {
+    GetOptions { version: id.map(|id| id.as_str().to_owned()), ..GetOptions::default() }
+}
+
 /// Reads a body that must have exactly `expected` bytes; the HTTP client limits the silence, and each piece
 /// has its own call.
-async fn collect(remote: &Remote, key: &str, found: GetResult, expected: u64) -> Result<Bytes> {
-    let mut body = resume::stream(remote.clone(), key.to_owned(), found);
+async fn collect(
+    remote: &Remote,
+    key: &str,
+    id: Option<&VersionId>,
+    found: GetResult,
+    expected: u64,
+) -> Result<Bytes> {
+    let mut body = resume::stream(remote.clone(), key.to_owned(), id.cloned(), found);
     let Some(first) = body.try_next().await? else { return Ok(Bytes::new()) };
     if first.len() as u64 == expected {
         body.try_next().await?;

@@ -11,6 +11,7 @@ use futures::{StreamExt, stream};
 use object_store::{GetOptions, GetRange, GetResult};
 
 use super::remote::Remote;
+use super::versions::VersionId;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 
@@ -22,6 +23,7 @@ const BACKOFF: Duration = Duration::from_millis(200);
 struct Body {
     remote: Remote,
     key: String,
+    id: Option<VersionId>,
     pieces: BoxStream<'static, object_store::Result<Bytes>>,
     etag: Option<String>,
     start: u64,
@@ -34,10 +36,16 @@ struct Body {
 }
 
 /// The bytes of the answer's range, exactly; or an error.
-pub(super) fn stream(remote: Remote, key: String, found: GetResult) -> BoxStream<'static, Result<Bytes>> {
+pub(super) fn stream(
+    remote: Remote,
+    key: String,
+    id: Option<VersionId>,
+    found: GetResult,
+) -> BoxStream<'static, Result<Bytes>> {
     let body = Body {
         remote,
         key,
+        id,
         etag: found.meta.e_tag.clone(),
         start: found.range.start,
         at: found.range.start,
@@ -104,6 +112,7 @@ impl Body {
         let options = GetOptions {
             range: Some(GetRange::Bounded(self.at..self.end)),
             if_match: self.etag.clone(),
+            version: self.id.as_ref().map(|id| id.as_str().to_owned()),
             ..GetOptions::default()
         };
         let call = self.remote.call("read", &self.key, 0);

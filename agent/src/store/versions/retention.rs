@@ -1,0 +1,27 @@
+//! Locks of single versions.
+
+use super::super::{Store, key};
+use super::{Lock, VersionId};
+use crate::error::Result;
+
+impl Store {
+    /// The lock of a version; `None` where it has none, or the bucket has no locks.
+    pub async fn version_lock(&self, key: &str, id: &VersionId) -> Result<Option<Lock>> {
+        key::check(key)?;
+        let (remote, bucket) = self.versioned("look at the lock of", key)?;
+        let path = remote.path(key);
+        remote.call("look at the lock of", key, 0).run(bucket.lock(path.as_ref(), id.as_str())).await
+    }
+
+    /// Locks a version, or makes its lock longer. Idempotent. Making it shorter is tried as well: a store
+    /// that keeps locks refuses that.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Denied`] where the store refuses.
+    pub async fn set_version_lock(&self, key: &str, id: &VersionId, lock: Lock) -> Result<()> {
+        key::check(key)?;
+        let (remote, bucket) = self.versioned("lock", key)?;
+        let path = remote.path(key);
+        remote.call("lock", key, 0).run(bucket.set_lock(path.as_ref(), id.as_str(), lock)).await
+    }
+}
