@@ -35,6 +35,7 @@ pub mod small_disk;
 pub mod tenant;
 pub mod terminal;
 pub mod verifiers;
+pub mod versioned;
 pub mod wal_object;
 
 pub use azurite::Azurite;
@@ -47,3 +48,4 @@ pub use program::{Program, Running};
 pub use real::{load_all_real, load_real, real_tenants};
 pub use s3::S3;
 pub use tenant::{Tenant, small_tenant};
+pub use versioned::Versioned;

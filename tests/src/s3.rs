@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, RANGE};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderValue, RANGE};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::bodies::{self, Shape};
 use crate::faults::{Action, Fault, Faults, Planned, Served};
+use crate::versioned::Versioned;
 
 /// The bucket that is there from the start.
 pub const BUCKET: &str = "lifeboat";
@@ -58,22 +59,29 @@ impl S3 {
         std::fs::create_dir(dir.path().join(BUCKET)).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(dir.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-        S3::listen(Arc::new(dir), Server::Here(builder.build()), address)
+        S3::listen(Arc::new(dir), Server::Here(builder.build()), address, None)
+    }
+
+    /// A server for a bucket that keeps versions, and has its own clock.
+    pub fn versioned(bucket: &Versioned) -> S3 {
+        let server = Server::Here(bucket.service());
+        S3::listen(Arc::new(crate::place::new_dir("s3-")), server, "127.0.0.1", Some(bucket.clone()))
     }
 
     /// A place for faults in front of another server.
     pub(crate) fn in_front_of(server: SocketAddr) -> S3 {
-        S3::listen(Arc::new(crate::place::new_dir("s3-")), Server::There(server), "127.0.0.1")
+        S3::listen(Arc::new(crate::place::new_dir("s3-")), Server::There(server), "127.0.0.1", None)
     }
 
     /// The same objects at another address, with faults and a log of its own: for faults that one program is
     /// to meet, and others are not.
     pub fn other_door(&self) -> S3 {
-        S3::listen(self.dir.clone(), self.server.clone(), "127.0.0.1")
+        S3::listen(self.dir.clone(), self.server.clone(), "127.0.0.1", None)
     }
 
-    fn listen(dir: Arc<TempDir>, server: Server, address: &str) -> S3 {
-        let front = Front { server: server.clone(), faults: Faults::default(), root: dir.path().to_owned() };
+    fn listen(dir: Arc<TempDir>, server: Server, address: &str, clock: Option<Versioned>) -> S3 {
+        let root = dir.path().to_owned();
+        let front = Front { server: server.clone(), faults: Faults::default(), root, clock };
         let faults = front.faults.clone();
 
         let listener = std::net::TcpListener::bind((address, 0)).unwrap();
@@ -239,6 +247,8 @@ struct Front {
     server: Server,
     faults: Faults,
     root: PathBuf,
+    /// Whose time answers show; without it, this machine's.
+    clock: Option<Versioned>,
 }
 
 impl Front {
@@ -250,7 +260,13 @@ impl Front {
             status: None,
         };
         let (number, actions) = self.faults.arrived(&served);
-        let answer = self.act(request, &actions, served).await;
+        let request = if self.clock.is_some() { unsigned(request) } else { request };
+        let mut answer = self.act(request, &actions, served).await;
+        if let (Ok(answer), Some(clock)) = (&mut answer, &self.clock) {
+            let now = jiff::Timestamp::try_from(clock.now()).unwrap();
+            let text = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            answer.headers_mut().insert(DATE, HeaderValue::from_str(&text).unwrap());
+        }
         if let Ok(answer) = &answer {
             self.faults.answered(number, answer.status().as_u16());
         }
@@ -340,6 +356,15 @@ impl Front {
         }
         Ok(answer)
     }
+}
+
+/// The request without its signature.
+fn unsigned(mut request: Request<Incoming>) -> Request<Incoming> {
+    request.headers_mut().remove(AUTHORIZATION);
+    let parts = request.uri().query().unwrap_or_default().split('&');
+    let kept: Vec<&str> = parts.filter(|part| !part.starts_with("X-Amz-")).collect();
+    *request.uri_mut() = format!("{}?{}", request.uri().path(), kept.join("&")).parse().unwrap();
+    request
 }
 
 async fn hang() {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::past::PastArgs;
 use super::trust::TrustArgs;
 use super::{App, Done, identity};
 use crate::error::Result;
@@ -32,6 +33,9 @@ pub struct Args {
     identity: Vec<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
+    /// As of when it is read.
+    #[command(flatten)]
+    pub past: PastArgs,
 }
 
 /// Fetches, checks, writes.

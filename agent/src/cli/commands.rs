@@ -5,14 +5,19 @@
 
 use std::sync::OnceLock;
 
+use super::past::AS_OF;
 use crate::config::Inputs;
 use crate::names::shell_word;
 
 /// What follows `lifeboat` in every command, with a space before it.
 static PLACE: OnceLock<String> = OnceLock::new();
 
+/// `--as-of TIME`, for commands that take it, with a space before it.
+static PAST: OnceLock<String> = OnceLock::new();
+
 /// Notes with what this run was called. The first call counts.
 pub fn called_with(inputs: &Inputs) {
+    PAST.get_or_init(|| inputs.as_of.map_or_else(String::new, |at| format!(" --as-of {at}")));
     let config = inputs
         .config
         .as_ref()
@@ -28,12 +33,12 @@ pub fn called_with(inputs: &Inputs) {
 
 /// The text with these flags in each of its commands; `lifeboat init` makes what they name.
 pub fn runnable(text: &str) -> String {
-    with_place(text, PLACE.get().map_or("", String::as_str))
+    let said = |what: &'static OnceLock<String>| what.get().map_or("", String::as_str);
+    with_place(text, said(&PLACE), said(&PAST))
 }
 
-fn with_place(text: &str, place: &str) -> String {
-    let names: Vec<String> =
-        super::parser().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+fn with_place(text: &str, place: &str, past: &str) -> String {
+    let parser = super::parser();
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("lifeboat ") {
@@ -50,9 +55,15 @@ fn with_place(text: &str, place: &str) -> String {
         if stands_alone
             && !says_it
             && &after[..end] != "init"
-            && names.iter().any(|name| *name == after[..end])
+            && let Some(command) = parser.find_subcommand(&after[..end])
         {
             out.push_str(place);
+            out.push(' ');
+            out.push_str(&after[..end]);
+            let takes_past = command.get_arguments().any(|argument| argument.get_id() == AS_OF);
+            out.push_str(if takes_past { past } else { "" });
+            rest = &after[end..];
+            continue;
         }
         out.push(' ');
         rest = after;
@@ -67,13 +78,22 @@ mod tests {
     #[test]
     fn each_command_gets_the_place_and_nothing_else_does() {
         let place = " --config '/a b.toml'";
-        let told =
-            with_place("`lifeboat verify`; lifeboat agent, or lifeboat init; ps -C lifeboat shows it", place);
+        let told = with_place(
+            "`lifeboat verify`; lifeboat agent, or lifeboat init; ps -C lifeboat shows it",
+            place,
+            "",
+        );
         assert_eq!(
             told,
             "`lifeboat --config '/a b.toml' verify`; lifeboat --config '/a b.toml' agent, or lifeboat init; ps -C lifeboat shows it"
         );
-        assert_eq!(with_place("the newest lifeboat may know it", place), "the newest lifeboat may know it");
-        assert_eq!(with_place("lifeboat wal status", ""), "lifeboat wal status");
+        let none = "the newest lifeboat may know it";
+        assert_eq!(with_place(none, place, ""), none);
+        assert_eq!(with_place("lifeboat wal status", "", ""), "lifeboat wal status");
+        let past = " --as-of 2026-11-20T01:58:12Z";
+        assert_eq!(
+            with_place("lifeboat show ID, then lifeboat promote NAME", place, past),
+            format!("lifeboat{place} show{past} ID, then lifeboat{place} promote NAME")
+        );
     }
 }

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::list_text::{Row, missing_files, notes, text};
+use super::past::PastArgs;
 use super::table::WIDTH;
 use super::trust::TrustArgs;
 use super::{App, Done, print};
@@ -50,6 +51,9 @@ pub struct Args {
     releases: bool,
     #[command(flatten)]
     trust: TrustArgs,
+    /// As of when it is read.
+    #[command(flatten)]
+    pub past: PastArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

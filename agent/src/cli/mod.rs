@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Timestamp;
 use crate::config::{Config, Inputs};
 use crate::error::{Error, Kind, Result};
 use crate::program::help::{Detail, laid_out};
@@ -38,6 +39,7 @@ mod list;
 mod list_text;
 mod log;
 mod man;
+mod past;
 mod policy;
 mod policy_text;
 pub mod print;
@@ -151,6 +153,22 @@ enum Command {
     Completions(completions::Args),
     Man(man::Args),
     Version(version::Args),
+}
+
+impl Command {
+    /// As of when the repository is read; `None` for the present.
+    fn past(&self) -> Option<Timestamp> {
+        match self {
+            Command::List(args) => args.past.at(),
+            Command::Show(args) => args.past.at(),
+            Command::Window(args) => args.past.at(),
+            Command::Verify(args) => args.past.at(),
+            Command::Restore(args) => args.past.at(),
+            Command::Cat(args) => args.past.at(),
+            Command::Wal(args) => args.past(),
+            _ => None,
+        }
+    }
 }
 
 /// The whole program: one `match`.

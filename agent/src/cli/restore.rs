@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::confirm::confirm;
+use super::past::PastArgs;
 use super::restore_instance::{self, Common, InstanceArgs};
 use super::restore_load::{LoadArgs, done, not_made_text};
 use super::restore_text::{later, missing_files, tables, to_promote};
@@ -84,6 +85,9 @@ pub struct Args {
     stored_only: bool,
     #[command(flatten)]
     trust: TrustArgs,
+    /// As of when it is read.
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Leave mail, scheduled jobs, payments and deliveries live
     #[arg(long, conflicts_with = "instance_to", hide_short_help = true, help_heading = TENANT)]
     no_neutralize: bool,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::identity::identities;
+use super::past::PastArgs;
 use super::trust::TrustArgs;
 use super::{App, Done, configuration_text};
 use crate::archive::elsewhere;
@@ -40,6 +41,9 @@ pub struct Args {
     identity: Vec<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
+    /// As of when it is read.
+    #[command(flatten)]
+    pub past: PastArgs,
 }
 
 /// Prints it.

@@ -66,6 +66,7 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
         config: global.config,
         repository: global.repository,
         instance: global.instance,
+        as_of: cli.command.past(),
         ..Inputs::from_process()
     };
     super::commands::called_with(&match &cli.command {
@@ -77,6 +78,9 @@ pub fn on_runtime(cli: Cli) -> Result<Done> {
     let is_agent = matches!(cli.command, Command::Agent(_));
     let verbose = global.verbose.saturating_add(is_agent.into());
     log::start(inputs.variable("LIFEBOAT_LOG")?.as_deref(), verbose, global.quiet)?;
+    if let Some(at) = inputs.as_of.filter(|_| !global.quiet) {
+        print::err(&format!("the repository as it was at {}", clock::text(at)));
+    }
     make_private();
     if let Command::Wal(args) = &cli.command
         && let Some(done) = super::wal::run_at_once(args, &inputs, global.json)?

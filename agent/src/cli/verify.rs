@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::identity::identities;
+use super::past::PastArgs;
 use super::trust::TrustArgs;
 use super::{App, Done};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
@@ -71,6 +72,9 @@ pub struct Args {
     workers: Option<u8>,
     #[command(flatten)]
     trust: TrustArgs,
+    /// As of when it is read.
+    #[command(flatten)]
+    pub past: PastArgs,
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -117,8 +121,10 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         _ => e,
     })?;
     let id = repository.id().to_owned();
+    let is_past = config.repository.as_of.is_some();
     let request = VerifyRequest {
-        known: known(&config, &id).await,
+        // What this host stored since is not there yet.
+        known: if is_past { BTreeSet::new() } else { known(&config, &id).await },
         announcers: announcers(&config)?,
         snapshots: args.snapshots,
         tenant: args.tenant,
@@ -133,12 +139,8 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let report = verify::run(repository, request, shown.clone(), app.cancel.clone()).await;
     shown.finish();
     let report = report?;
-    // For `lifeboat status`. A host without a state directory of its own may check, too.
-    let remembered = Verified::update(&config.state_dir, &config.instance, &id, |verified| {
-        remember(verified, &report, clock::now());
-    });
-    if let Err(e) = remembered {
-        tracing::warn!("the findings were not recorded for lifeboat status: {e:?}");
+    if !is_past {
+        keep_for_status(&config, &id, &report);
     }
     app.print(&json(&report)?, || text(&report))?;
     // Its text is the end of the report: on standard output a --json reader has it in "verdict".
@@ -149,6 +151,16 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             Ok(Done::Failed(e.kind()))
         }
         Err(e) => Err(e),
+    }
+}
+
+/// For `lifeboat status`. A host without a state directory of its own may check, too.
+fn keep_for_status(config: &Config, repository: &str, report: &Report) {
+    let kept = Verified::update(&config.state_dir, &config.instance, repository, |verified| {
+        remember(verified, report, clock::now());
+    });
+    if let Err(e) = kept {
+        tracing::warn!("the findings were not recorded for lifeboat status: {e:?}");
     }
 }
 

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::past::PastArgs;
 use super::trust::TrustArgs;
 use super::{App, Done, identity};
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::config::{Config, Inputs, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::bytes_text;
@@ -88,6 +89,8 @@ struct FetchArgs {
     ahead: bool,
     #[command(flatten)]
     trust: TrustArgs,
+    #[command(flatten)]
+    past: PastArgs,
 }
 
 /// Show what WAL is stored, its gaps, and how far it is behind the server
@@ -103,6 +106,16 @@ struct StatusArgs {
     /// How old the newest stored WAL may be while the server has newer WAL, such as 5min
     #[arg(long, value_name = "TIME")]
     behind_max: Option<String>,
+}
+
+impl Args {
+    /// As of when the repository is read.
+    pub fn past(&self) -> Option<Timestamp> {
+        match &self.command {
+            Command::Fetch(args) => args.past.at(),
+            Command::Push(_) | Command::Status(_) => None,
+        }
+    }
 }
 
 /// Ends a call at once if its file was stored or fetched ahead: that needs no runtime, store or keys. `None`

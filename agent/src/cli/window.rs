@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::json;
 
+use super::past::PastArgs;
 use super::screen::{Text, Tone};
 use super::table::{Cell, WIDTH, table};
 use super::trust::TrustArgs;
@@ -41,6 +42,9 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     trust: TrustArgs,
+    /// As of when it is read.
+    #[command(flatten)]
+    pub past: PastArgs,
 }
 
 /// What will change it next.

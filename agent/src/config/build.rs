@@ -48,6 +48,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             allow_http: read.flag("repository.allow_http")?,
             virtual_hosted: read.flag("repository.virtual_hosted")?,
             credentials_file: read.path("repository.credentials_file")?,
+            as_of: inputs.as_of,
             profile: read.text("repository.profile")?,
             request_timeout: read.duration("repository.request_timeout")?,
             retry_deadline: read.duration("repository.retry_deadline")?,

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::clock::Timestamp;
 use crate::crontab::Schedule;
 use crate::error::Result;
 use crate::names::wal::SlotName;
@@ -100,6 +101,8 @@ pub struct Repository {
     pub virtual_hosted: bool,
     /// A private file with the store's credentials.
     pub credentials_file: Option<PathBuf>,
+    /// The moment as of which it is read, and then only read. No key: a command says it.
+    pub as_of: Option<Timestamp>,
     /// A profile of `~/.aws` that has them instead.
     pub profile: Option<String>,
     /// Limit of one request.
@@ -370,6 +373,8 @@ pub struct Inputs {
     pub repository: Option<String>,
     /// `--instance`.
     pub instance: Option<String>,
+    /// `--as-of`, of the commands that only read.
+    pub as_of: Option<Timestamp>,
     /// The environment.
     pub environment: Vec<(OsString, OsString)>,
     /// The whole command line; the error for a user who may not read the file repeats it after `sudo -u`.

@@ -138,8 +138,9 @@ impl Repository {
 
     /// The repository of a configuration.
     pub async fn configured(config: &Config) -> Result<Repository> {
-        let options = StoreOptions::from(config);
-        Repository::open(Store::open(&config.repository.url, &options)?, config.instance.clone()).await
+        let store = Store::open(&config.repository.url, &StoreOptions::from(config))?;
+        store.check_past().await?;
+        Repository::open(store, config.instance.clone()).await
     }
 
     /// The store.

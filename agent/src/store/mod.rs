@@ -30,6 +30,7 @@ mod local_list;
 mod local_write;
 mod open;
 mod options;
+mod past;
 mod remote;
 mod remote_put;
 mod remote_read;
@@ -70,6 +71,8 @@ struct Inner {
 enum Backend {
     Local(local::Local),
     Remote(remote::Remote),
+    /// A bucket as it was at some time.
+    Past(past::Past),
 }
 
 /// One object in a listing.
@@ -115,6 +118,17 @@ impl Store {
         &self.0.url
     }
 
+    /// Whether it can be read as its options say: as it was at a time, where they name one.
+    ///
+    /// # Errors
+    /// `Config` where the bucket keeps no versions.
+    pub async fn check_past(&self) -> Result<()> {
+        match &self.0.place {
+            Backend::Past(past) => past.check().await,
+            Backend::Local(_) | Backend::Remote(_) => Ok(()),
+        }
+    }
+
     /// Whether this is a directory on this machine.
     pub fn is_local(&self) -> bool {
         self.local_root().is_some()
@@ -124,7 +138,7 @@ impl Store {
     pub fn local_root(&self) -> Option<&Path> {
         match &self.0.place {
             Backend::Local(local) => Some(local.root()),
-            Backend::Remote(_) => None,
+            Backend::Remote(_) | Backend::Past(_) => None,
         }
     }
 
@@ -140,6 +154,7 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.put_new(key, data).await,
             Backend::Remote(remote) => remote.put_new(key, data.into()).await,
+            Backend::Past(past) => past.refuse("store", key),
         }
     }
 
@@ -160,7 +175,7 @@ impl Store {
         keys.iter().try_for_each(|key| key::check(key))?;
         match &self.0.place {
             Backend::Local(local) => local.make_durable(keys).await,
-            Backend::Remote(_) => Ok(()),
+            Backend::Remote(_) | Backend::Past(_) => Ok(()),
         }
     }
 
@@ -179,6 +194,7 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.get(key, bytes_max).await,
             Backend::Remote(remote) => Ok(remote.get(key, None, bytes_max).await?.data),
+            Backend::Past(past) => past.get(key, bytes_max).await,
         }
     }
 
@@ -194,6 +210,7 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.get_range(key, range).await,
             Backend::Remote(remote) => remote.get_range(key, None, range).await,
+            Backend::Past(past) => past.get_range(key, range).await,
         }
     }
 
@@ -204,6 +221,7 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.get_stream(key).await,
             Backend::Remote(remote) => remote.get_stream(key, None).await,
+            Backend::Past(past) => past.get_stream(key).await,
         }
     }
 
@@ -213,6 +231,7 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.head(key).await,
             Backend::Remote(remote) => remote.head(key).await,
+            Backend::Past(past) => past.head(key).await,
         }
     }
 
@@ -226,6 +245,7 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.list(prefix),
             Backend::Remote(remote) => remote.list(prefix),
+            Backend::Past(past) => past.list(&prefix),
         }
     }
 
@@ -235,6 +255,7 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.list_dirs(prefix).await,
             Backend::Remote(remote) => remote.list_dirs(prefix).await,
+            Backend::Past(past) => past.list_dirs(prefix).await,
         }
     }
 
@@ -244,6 +265,7 @@ impl Store {
         match &self.0.place {
             Backend::Local(_) => Ok(None),
             Backend::Remote(remote) => remote.now(key).await,
+            Backend::Past(past) => past.now(key).await,
         }
     }
 
@@ -279,6 +301,7 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.probe(prefix).await,
             Backend::Remote(remote) => remote.probe(prefix).await,
+            Backend::Past(past) => past.refuse("try to overwrite below", prefix),
         }
     }
 
@@ -296,6 +319,7 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.clean_leftovers(prefix, Duration::ZERO, which).await,
             Backend::Remote(remote) => remote.clean_leftovers(prefix, &which).await,
+            Backend::Past(past) => past.refuse("clean up", prefix),
         }
     }
 
@@ -311,12 +335,14 @@ impl Store {
         match &self.0.place {
             Backend::Local(local) => local.clean_leftovers(prefix, age_min, |_| true).await,
             Backend::Remote(_) => Ok(0),
+            Backend::Past(past) => past.refuse("clean up", prefix),
         }
     }
 
     fn remote(&self, verb: &str, key: &str) -> Result<&remote::Remote> {
         match &self.0.place {
             Backend::Remote(remote) => Ok(remote),
+            Backend::Past(past) => past.refuse(verb, key),
             Backend::Local(_) => Err(Error::new(
                 Kind::Internal,
                 format!(

@@ -12,6 +12,7 @@ use super::address::{Address, Service, check_endpoint};
 use super::client::{self, Connector};
 use super::credentials::Credentials;
 use super::local::Local;
+use super::past::Past;
 use super::remote::{Limits, Remote, S3};
 use super::versions::{self, Place};
 use super::words::Words;
@@ -47,7 +48,11 @@ impl Store {
                 Backend::Remote(open_bucket(service, &bucket, prefix, &shown, options)?)
             }
         };
-        Ok(Store::of(shown, place, options))
+        let store = Store::of(shown.clone(), place, options);
+        Ok(match options.as_of {
+            Some(at) => Store::of(shown, Backend::Past(Past::new(store, at)?), options),
+            None => store,
+        })
     }
 
     /// A store in this process's memory, for tests.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::clock::Timestamp;
+
 /// How a store is reached. The defaults suit AWS with credentials from the environment or from the machine; a
 /// local directory uses only the rate limit.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct StoreOptions {
     /// For S3 and Azure lines `name = value` (docs/configuration.md), for Google a service account's JSON.
     /// Must be readable only by its owner.
     pub credentials_file: Option<PathBuf>,
+    /// The moment as of which it is read, and then only read: for a bucket of S3 that keeps versions.
+    pub as_of: Option<Timestamp>,
     /// For S3: a profile of `~/.aws` that has the credentials.
     pub profile: Option<String>,
     /// The longest silence of the server during one request. An upload may also take the time for its bytes
@@ -43,6 +47,7 @@ impl Default for StoreOptions {
             allow_http: false,
             virtual_hosted: false,
             credentials_file: None,
+            as_of: None,
             profile: None,
             request_timeout: Duration::from_secs(30),
             retry_deadline: Duration::from_secs(180),
@@ -62,6 +67,7 @@ impl From<&crate::config::Config> for StoreOptions {
             allow_http: repository.allow_http,
             virtual_hosted: repository.virtual_hosted,
             credentials_file: repository.credentials_file.clone(),
+            as_of: repository.as_of,
             profile: repository.profile.clone(),
             request_timeout: repository.request_timeout,
             retry_deadline: repository.retry_deadline,

@@ -42,6 +42,7 @@ impl Store {
         let mut all = match &self.0.place {
             Backend::Local(local) => local.remove(ours).await?,
             Backend::Remote(remote) => remote.remove(ours).await,
+            Backend::Past(past) => return past.refuse("remove", "objects"),
         };
         all.failed.extend(failed);
         Ok(all)

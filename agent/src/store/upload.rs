@@ -38,6 +38,7 @@ impl Upload {
     pub(super) async fn begin(store: Store, key: &str) -> Result<Upload> {
         let sink = match &store.0.place {
             Backend::Local(local) => Sink::Local(local.writer(key).await?),
+            Backend::Past(past) => return past.refuse("store", key),
             Backend::Remote(remote) => Sink::Remote(Parts::new(remote.clone(), key.to_owned())),
         };
         Ok(Upload { store, key: key.to_owned(), bytes: 0, sink })

@@ -2,7 +2,9 @@
 //! where ministack is not installed.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and waits by itself
 
+mod past;
 mod profile;
+mod runbook;
 mod versions;
 
 use lifeboat::store::{Store, StoreOptions};

@@ -197,6 +197,9 @@ pub fn restore_command(config: &Config, identities: &[PathBuf], accept_unsigned:
     words.extend(["--repository".to_owned(), word(Path::new(&config.repository.url))?]);
     words.extend(["--instance".to_owned(), config.instance.to_string()]);
     words.extend(["-q", "wal", "fetch"].map(str::to_owned));
+    if let Some(at) = config.repository.as_of {
+        words.extend(["--as-of".to_owned(), at.to_string()]);
+    }
     for identity in identities {
         let identity = std::path::absolute(identity).map_err(|e| Error::file("find", identity, e))?;
         words.extend(["--identity".to_owned(), word(&identity)?]);

@@ -23,6 +23,13 @@ pub struct BucketFacts {
 }
 
 impl Store {
+    /// Whether the bucket keeps versions.
+    pub async fn versioning(&self) -> Result<Versioning> {
+        const VERB: &str = "ask whether versions are kept in the bucket of";
+        let (remote, bucket) = self.versioned(VERB, "")?;
+        remote.call(VERB, "", 0).run(bucket.versioning()).await
+    }
+
     /// Asks the bucket what it is; six small requests.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, stream};
 
 use super::super::remote::Remote;
 use super::super::{Backend, Store, key};
@@ -29,26 +29,27 @@ impl Store {
             Ok(begun) => begun,
             Err(e) => return stream::iter([Err(e)]).boxed(),
         };
-        let listing = Listing { remote: remote.clone(), bucket, prefix: prefix.to_owned() };
-        let pages = stream::unfold((listing, Next::First), |(listing, next)| async move {
-            let after = match &next {
-                Next::First => None,
-                Next::After(start) => Some(start),
-                Next::End => return None,
-            };
-            let (page, next) = match listing.page(after).await {
-                Ok((page, None)) => (Ok(page), Next::End),
-                Ok((page, Some(start))) => (Ok(page), Next::After(start)),
-                Err(e) => (Err(e), Next::End),
-            };
-            Some((page, (listing, next)))
-        });
-        pages
-            .flat_map(|page| match page {
-                Ok(versions) => stream::iter(versions.into_iter().map(Ok).collect::<Vec<_>>()),
-                Err(e) => stream::iter(vec![Err(e)]),
-            })
-            .boxed()
+        let folder = key::join(&remote.prefix, prefix);
+        let begin = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        Listing { remote: remote.clone(), bucket, shown: prefix.to_owned(), folder, begin }.all()
+    }
+
+    /// The versions of one object, delete markers included, from the newest to the oldest; see
+    /// [`Store::versions`].
+    pub fn versions_of(&self, key: &str) -> BoxStream<'static, Result<ObjectVersion>> {
+        let begun = key::check(key).and_then(|()| self.versioned("list versions of", key));
+        let (remote, bucket) = match begun {
+            Ok(begun) => begun,
+            Err(e) => return stream::iter([Err(e)]).boxed(),
+        };
+        let (folder, begin) = (remote.prefix.clone(), key::join(&remote.prefix, key));
+        let listing = Listing { remote: remote.clone(), bucket, shown: key.to_owned(), folder, begin };
+        // Longer keys that begin with it come after it.
+        let key = key.to_owned();
+        let is_it = move |version: &Result<ObjectVersion>| {
+            future::ready(version.as_ref().map_or(true, |version| version.info.key == key))
+        };
+        listing.all().take_while(is_it).boxed()
     }
 
     /// Deletes a version, for ever; nothing is hidden by a marker. A version that is gone counts as deleted.
@@ -70,6 +71,7 @@ impl Store {
     pub(super) fn versioned(&self, verb: &str, key: &str) -> Result<(&Remote, Arc<dyn VersionedBucket>)> {
         match &self.0.place {
             Backend::Remote(remote) => Ok((remote, remote.versioned(verb, key)?)),
+            Backend::Past(past) => past.refuse(verb, key),
             Backend::Local(_) => Err(absent(verb, key, self.url(), "a directory has no versions")),
         }
     }
@@ -102,22 +104,47 @@ enum Next {
 struct Listing {
     remote: Remote,
     bucket: Arc<dyn VersionedBucket>,
-    prefix: String,
+    /// What is listed, in errors.
+    shown: String,
+    /// The directory in the bucket that all of it is below.
+    folder: String,
+    /// What its paths begin with.
+    begin: String,
 }
 
 impl Listing {
+    fn all(self) -> BoxStream<'static, Result<ObjectVersion>> {
+        let pages = stream::unfold((self, Next::First), |(listing, next)| async move {
+            let after = match &next {
+                Next::First => None,
+                Next::After(start) => Some(start),
+                Next::End => return None,
+            };
+            let (page, next) = match listing.page(after).await {
+                Ok((page, None)) => (Ok(page), Next::End),
+                Ok((page, Some(start))) => (Ok(page), Next::After(start)),
+                Err(e) => (Err(e), Next::End),
+            };
+            Some((page, (listing, next)))
+        });
+        pages
+            .flat_map(|page| match page {
+                Ok(versions) => stream::iter(versions.into_iter().map(Ok).collect::<Vec<_>>()),
+                Err(e) => stream::iter(vec![Err(e)]),
+            })
+            .boxed()
+    }
+
     async fn page(&self, after: Option<&PageStart>) -> Result<(Vec<ObjectVersion>, Option<PageStart>)> {
-        let whole = key::join(&self.remote.prefix, &self.prefix);
-        let listed = if whole.is_empty() { String::new() } else { format!("{whole}/") };
-        let call = self.remote.call("list versions of", &self.prefix, 0);
-        let page = call.run(self.bucket.page(&listed, after)).await?;
+        let call = self.remote.call("list versions of", &self.shown, 0);
+        let page = call.run(self.bucket.page(&self.begin, after)).await?;
         if page.next.is_some() && page.next.as_ref() == after {
             return Err(call.fail(Kind::Unreachable, "the store gives the same page again and again"));
         }
         let mut versions = page.versions;
         // Checked here as well: some servers ignore the prefix. A folder's marker has no key of ours.
         versions.retain_mut(|version| {
-            let below = key::below(&whole, &version.info.key).is_some();
+            let below = key::below(&self.folder, &version.info.key).is_some();
             match key::below(&self.remote.prefix, &version.info.key).map(str::to_owned) {
                 Some(key) if below => version.info.key = key,
                 _ => return false,
